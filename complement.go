@@ -1,0 +1,199 @@
+package trellis
+
+// A loss near 0 is the logarithm of a probability near 1, which says little
+// about how far from 1 it is: α and β in float32 lose a loss of 10⁻⁸ altogether.
+// The probability of everything but the target is small then, and as a sum of
+// products of positive numbers it keeps its relative accuracy. It is what a path
+// through the lattice loses when a frame emits a class that does not go on with
+// the target, and what has not arrived at the end:
+//
+//	missed = Σ_t Σ_s α_t−1(s) · p_t(classes that lead out of s) + Σ α_T(s not final).
+//
+// Here α is a plain float64, because what underflows cannot matter.
+
+// refinable is the loss below which the complement is used.
+const refinable = 1
+
+// complement is the workspace of refine.
+type complement[F Float] struct {
+	b, l, nextB, nextL []float64 // α of the blanks and of the labels
+	p                  []float64 // probability of every label, then of the blank
+	top                []int8    // which of the frame's top classes it is, or −1
+
+	class [3]int     // classes with the largest scores of the frame, −1 for none
+	mass  [3]float64 // their probabilities
+	rest  float64    // probability of all other classes
+}
+
+// refine returns a better value for a small loss.
+func (w *lattice[F]) refine(loss float64) float64 {
+	missed, factors := w.missed()
+	if !(missed <= 0.75) { // scores that are not normalised, or NaN at a class that the target does not name
+		return loss
+	}
+	return 0 - (log1p64(-missed) + factors) // never −0
+}
+
+// missed returns the probability that a sequence of frames, each normalised to
+// add up to 1, does not spell the target, and the sum of the logarithms of what
+// normalised them.
+func (w *lattice[F]) missed() (missed, factors float64) {
+	k := &w.complement
+	k.reset(len(w.classes))
+	for t := range w.frames {
+		x := w.task.frame(w.task.x, w.n, t)
+		norm := k.read(x, w.classes)
+		if !w.task.FromLogits {
+			factors += norm
+		}
+		missed += k.step(w.skip)
+	}
+	last := len(k.b) - 1
+	for i := range k.b {
+		if i < last {
+			missed += k.b[i]
+		}
+		if i < last-1 {
+			missed += k.l[i]
+		}
+	}
+	return missed, factors
+}
+
+// reset puts all of α before the first frame.
+func (k *complement[F]) reset(width int) {
+	for _, row := range [...]*[]float64{&k.b, &k.l, &k.nextB, &k.nextL, &k.p} {
+		*row = resize(*row, width)
+		clear(*row)
+	}
+	k.top = resize(k.top, width)
+	k.b[0] = 1
+}
+
+// read takes in a frame and returns its log-sum-exp. Everything is relative to
+// the largest score first.
+func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
+	k.findTop(x)
+	top := x[k.class[0]]
+	k.rest = k.sumRest(x, top)
+	for i, c := range k.class {
+		k.mass[i] = 0
+		if c >= 0 {
+			k.mass[i] = float64(exp(x[c] - top))
+		}
+	}
+	others := (k.rest + k.mass[2]) + k.mass[1]
+	total := 1 + others
+	for i, c := range classes {
+		k.top[i] = -1
+		for j, t := range k.class {
+			if t == int(c) {
+				k.top[i] = int8(j)
+			}
+		}
+		k.p[i] = float64(exp(x[c]-top)) / total
+	}
+	for i := range k.mass {
+		k.mass[i] /= total
+	}
+	k.rest /= total
+	return float64(top) + log1p64(others)
+}
+
+// findTop finds the three largest scores, the first of equal ones.
+func (k *complement[F]) findTop(x []F) {
+	k.class = [3]int{-1, -1, -1}
+	for c, v := range x {
+		for i, t := range k.class {
+			if t < 0 || v > x[t] {
+				copy(k.class[i+1:], k.class[i:])
+				k.class[i] = c
+				break
+			}
+		}
+	}
+}
+
+// sumRest returns Σ exp(x−m) over all classes but the top three: between them
+// there are up to four stretches.
+func (k *complement[F]) sumRest(x []F, m F) (sum float64) {
+	cuts := k.class
+	for i := range cuts {
+		if cuts[i] < 0 {
+			cuts[i] = len(x)
+		}
+	}
+	sort3(&cuts)
+	from := 0
+	for _, cut := range [...]int{cuts[0], cuts[1], cuts[2], len(x)} {
+		for ; from < cut; from += block {
+			sum += float64(sumExpGeneric(x[from:min(from+block, cut)], m, -1))
+		}
+		from = cut + 1
+	}
+	return sum
+}
+
+// sort3 sorts three numbers.
+func sort3(a *[3]int) {
+	lo, hi := min(a[0], a[1], a[2]), max(a[0], a[1], a[2])
+	a[0], a[1], a[2] = lo, a[0]+a[1]+a[2]-lo-hi, hi
+}
+
+// step takes α through the frame and returns what it loses. A blank goes on with
+// the blank or its label; a label with itself, the blank, or the label after it
+// if that is another one.
+func (k *complement[F]) step(skip []int32) (lost float64) {
+	last := len(k.b) - 1
+	var prev float64
+	for i := range k.b {
+		jump := prev
+		if skip[i] != 0 {
+			jump = 0
+		}
+		k.nextB[i] = keep((k.b[i] + prev) * k.p[last])
+		if i == last {
+			lost += float64(k.b[i] * k.leaving(last, -1, -1))
+			break
+		}
+		k.nextL[i] = keep(((k.l[i] + k.b[i]) + jump) * k.p[i])
+		lost += float64(k.b[i] * k.leaving(last, i, -1))
+		next := -1
+		if i+1 < last && skip[i+1] == 0 {
+			next = i + 1
+		}
+		lost += float64(k.l[i] * k.leaving(last, i, next))
+		prev = k.l[i]
+	}
+	k.b, k.nextB = k.nextB, k.b
+	k.l, k.nextL = k.nextL, k.l
+	return lost
+}
+
+// keep drops what is too small to matter, before it becomes subnormal.
+func keep(x float64) float64 {
+	const negligible = 0x1p-960
+	if x < negligible {
+		return 0
+	}
+	return x
+}
+
+// leaving returns the probability that the frame emits none of up to three
+// classes, given by their places in p; −1 is none. It subtracts only from what is
+// at least as large: a class is taken out of the rest only when one that is above
+// it stays.
+func (k *complement[F]) leaving(a, b, c int) float64 {
+	out := k.mass
+	rest := k.rest
+	for _, i := range [...]int{a, b, c} {
+		switch {
+		case i < 0:
+		case k.top[i] >= 0:
+			out[k.top[i]] = 0
+		default:
+			rest -= k.p[i]
+		}
+	}
+	return max(((rest+out[2])+out[1])+out[0], 0)
+}

@@ -1,0 +1,264 @@
+package trellis
+
+import (
+	"math"
+	"unsafe"
+)
+
+// The elementary functions of the kernels. math.Exp and math.Log are assembly
+// on some architectures and are compiled with or without fused steps on
+// others, so their last bit depends on the machine; these do not: each is a
+// fixed sequence of IEEE-754 operations. A product that feeds a sum is either
+// fused by name or rounded by a conversion, which keeps the compiler from
+// fusing it where an architecture could.
+
+// fma32 returns x·y + z rounded once, as an FMA instruction does.
+//
+// The product of two float32 is exact in float64, so s is the exact result
+// rounded to 53 bits, and rounding it again to 24 is wrong only if s lies
+// half way between two float32: its low 29 bits say so.
+func fma32(x, y, z float32) float32 {
+	s := float64(x)*float64(y) + float64(z)
+	if tie(s) == 0 {
+		s = breakTie(s, float64(x)*float64(y), float64(z))
+	}
+	return float32(s)
+}
+
+// tie returns 0 if s is half way between two neighbouring float32.
+func tie(s float64) uint64 { return math.Float64bits(s)<<35 ^ 1<<63 }
+
+// breakTie moves s = p + z, a tie, one ulp towards the exact sum, so that
+// rounding to float32 goes to the right side. The rounding error of a sum is
+// by Knuth's TwoSum.
+func breakTie(s, p, z float64) float64 {
+	v := s - p
+	err := (p - (s - v)) + (z - v)
+	if err == 0 {
+		return s
+	}
+	return math.Nextafter(s, math.Copysign(math.Inf(1), err))
+}
+
+// fma returns x·y + z rounded once.
+func fma[F Float](x, y, z F) F {
+	if unsafe.Sizeof(x) == 4 {
+		return F(fma32(float32(x), float32(y), float32(z)))
+	}
+	return F(math.FMA(float64(x), float64(y), float64(z)))
+}
+
+// exp returns eˣ within 1 ulp: 0 where the result would not be normal, +Inf
+// where it overflows, NaN for NaN.
+func exp[F Float](x F) F {
+	if unsafe.Sizeof(x) == 4 {
+		return F(exp32(float32(x)))
+	}
+	return F(exp64(float64(x)))
+}
+
+// The arguments beyond which exp is not a normal number: the largest x with
+// eˣ below the smallest normal number, and the largest with a finite eˣ.
+const (
+	expMin32, expMax32 = -0x1.5d589ep+6, 0x1.62e42ep+6
+	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
+)
+
+// exp32 writes x = n·ln 2 + r with |r| ≤ ½ ln 2 and multiplies a polynomial in
+// r by 2ⁿ in the exponent field, which cannot overflow: n = 128 meets a
+// polynomial below 1, n = −126 one that is at least 1. This is
+//
+//	k, n := nearest32(x)
+//	r := fma32(-k, ln2LoF32, reduce32(x, k))
+//	p := expPoly32(r)
+//
+// in float64, three times as fast as by calls of fma32. Only where a sum is on a
+// tie, and rounding it again may go wrong, is it done by them.
+func exp32(x float32) float32 {
+	switch {
+	case x != x:
+		return x
+	case x < expMin32:
+		return 0
+	case x > expMax32:
+		return float32(math.Inf(1))
+	}
+	z := float64(x)*log2eF32 + shift32
+	k := float64(float32(z)) - shift32
+	y := (float64(x) - float64(k*ln2HiF32)) - k*ln2LoF32
+	r := float64(float32(y))
+	a := expF32C6*r + expF32C5
+	b := float64(float32(a))*r + expF32C4
+	c := float64(float32(b))*r + expF32C3
+	d := float64(float32(c))*r + expF32C2
+	e := float64(float32(d))*r + 1
+	f := float64(float32(e))*r + 1
+	p, n := float32(f), int32(k)
+	if min(tie(z), tie(y), tie(a), tie(b), tie(c), tie(d), tie(e), tie(f)) == 0 {
+		var k float32
+		k, n = nearest32(x)
+		p = expPoly32(fma32(-k, ln2LoF32, reduce32(x, k)))
+	}
+	return math.Float32frombits(math.Float32bits(p) + uint32(n)<<23)
+}
+
+// shift32 is 1.5·2²³: added to a float32 it leaves no bits for a fraction.
+const shift32 = 0x1.8p23
+
+// nearest32 returns n = round(x/ln 2), as a float too, for |x| ≤ 2²¹.
+func nearest32(x float32) (k float32, n int32) {
+	k = fma32(x, log2eF32, shift32) - shift32
+	return k, int32(k)
+}
+
+// reduce32 returns x − k·ln2Hi. The difference needs no rounding, so neither
+// does the product.
+func reduce32(x, k float32) float32 {
+	return float32(float64(x) - float64(float64(k)*ln2HiF32))
+}
+
+// expPoly32 is the polynomial of exp32 by Horner's rule.
+func expPoly32(r float32) float32 {
+	p := fma32(expF32C6, r, expF32C5)
+	p = fma32(p, r, expF32C4)
+	p = fma32(p, r, expF32C3)
+	p = fma32(p, r, expF32C2)
+	p = fma32(p, r, 1)
+	return fma32(p, r, 1)
+}
+
+// exp64 is exp32 with a polynomial of degree 11.
+func exp64(x float64) float64 {
+	switch {
+	case x != x:
+		return x
+	case x < expMin64:
+		return 0
+	case x > expMax64:
+		return math.Inf(1)
+	}
+	k, n := nearest64(x)
+	r := math.FMA(-k, ln2LoF64, math.FMA(-k, ln2HiF64, x))
+	return math.Float64frombits(math.Float64bits(expPoly64(r)) + uint64(n)<<52)
+}
+
+// nearest64 returns n = round(x/ln 2), as a float too, for |x| ≤ 2²¹.
+func nearest64(x float64) (k float64, n int32) {
+	const shift = 0x1.8p52 // see shift32
+	k = math.FMA(x, log2eF64, shift) - shift
+	return k, int32(k)
+}
+
+// expPoly64 is the polynomial of exp64.
+func expPoly64(r float64) float64 {
+	p := math.FMA(expF64C11, r, expF64C10)
+	p = math.FMA(p, r, expF64C9)
+	p = math.FMA(p, r, expF64C8)
+	p = math.FMA(p, r, expF64C7)
+	p = math.FMA(p, r, expF64C6)
+	p = math.FMA(p, r, expF64C5)
+	p = math.FMA(p, r, expF64C4)
+	p = math.FMA(p, r, expF64C3)
+	p = math.FMA(p, r, expF64C2)
+	p = math.FMA(p, r, 1)
+	return math.FMA(p, r, 1)
+}
+
+// scaled is the number m·2^e with m in [1, 2). Zero has the exponent
+// zeroExponent, and everything below tinyExponent is as good as zero: see the
+// lattice in generic.go.
+type scaled[F Float] struct {
+	m F
+	e int32
+}
+
+const (
+	zeroExponent = -1 << 28
+	tinyExponent = zeroExponent / 2
+
+	// minEmission is the least difference to the best score of a frame, in
+	// nats, that is told from −Inf. It bounds an exponent to 22 bits.
+	minEmission = -1 << 21
+)
+
+// expScaled returns e^(x+err) for x ≤ 0, where err is a correction below an
+// ulp of x. Anything not above minEmission, NaN too, gives zero.
+func expScaled[F Float](x, err F) scaled[F] {
+	if !(x > minEmission) {
+		return scaled[F]{1, zeroExponent}
+	}
+	if unsafe.Sizeof(x) == 4 {
+		k, n := nearest32(float32(x))
+		r := reduce32(float32(x), k) + fma32(-k, ln2LoF32, float32(err))
+		return normalize(F(expPoly32(r)), n)
+	}
+	k, n := nearest64(float64(x))
+	r := math.FMA(-k, ln2HiF64, float64(x)) + math.FMA(-k, ln2LoF64, float64(err))
+	return normalize(F(expPoly64(r)), n)
+}
+
+// normalize returns x·2^e for a normal x > 0. What would be below zero's
+// exponent is zero's exponent, so that it never wraps.
+func normalize[F Float](x F, e int32) scaled[F] {
+	if unsafe.Sizeof(x) == 4 {
+		b := math.Float32bits(float32(x))
+		m := math.Float32frombits(b&(1<<23-1) | 127<<23)
+		return scaled[F]{F(m), max(e+int32(b>>23)-127, zeroExponent)}
+	}
+	b := math.Float64bits(float64(x))
+	m := math.Float64frombits(b&(1<<52-1) | 1023<<52)
+	return scaled[F]{F(m), max(e+int32(b>>52)-1023, zeroExponent)}
+}
+
+// scale2 returns x·2^n by adding to the exponent field. The result must be
+// normal.
+func scale2[F Float](x F, n int32) F {
+	if unsafe.Sizeof(x) == 4 {
+		return F(math.Float32frombits(math.Float32bits(float32(x)) + uint32(n)<<23))
+	}
+	return F(math.Float64frombits(math.Float64bits(float64(x)) + uint64(n)<<52))
+}
+
+// log64 returns ln x within 1 ulp for a normal, finite x > 0.
+func log64(x float64) float64 { return logCorrected(x, 0) }
+
+// log1p64 returns ln(1+x) within 1 ulp for a finite x ≥ 0, and for
+// −¾ ≤ x < 0. What 1+x rounds away returns as a correction of the logarithm.
+func log1p64(x float64) float64 {
+	u := 1 + x
+	err := x - (u - 1)
+	if x > 1 {
+		err = 1 - (u - x)
+	}
+	return logCorrected(u, err/u)
+}
+
+// logCorrected returns ln x + c for a normal x > 0 and a small c. With
+// x = 2^k·(1+f), 1+f between √½ and √2, and s = f/(2+f),
+//
+//	ln(1+f) = 2 artanh s = f − (f²/2 − s·(f²/2 + R(s²))):
+//
+// f enters unrounded, and the rest is small beside it. (W. J. Cody, W. Waite,
+// Software Manual for the Elementary Functions, 1980; the grouping is that of
+// FreeBSD's msun.)
+func logCorrected(x, c float64) float64 {
+	const sqrtHalf = 0x3fe6a09e_667f3bcd
+	b := math.Float64bits(x) - sqrtHalf
+	k := float64(int64(b) >> 52)
+	f := math.Float64frombits(b&(1<<52-1)+sqrtHalf) - 1
+	s := f / (2 + f)
+	half := float64(0.5 * f * f)
+	tail := math.FMA(s, half+logPoly(s*s), math.FMA(k, ln2LoF64, c))
+	return math.FMA(k, ln2HiF64, f-(half-tail))
+}
+
+// logPoly returns R(z) of logCorrected.
+func logPoly(z float64) float64 {
+	p := math.FMA(logC7, z, logC6)
+	p = math.FMA(p, z, logC5)
+	p = math.FMA(p, z, logC4)
+	p = math.FMA(p, z, logC3)
+	p = math.FMA(p, z, logC2)
+	p = math.FMA(p, z, logC1)
+	return float64(p * z)
+}

@@ -1,0 +1,242 @@
+package trellis
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const referenceBits = 160
+
+// bigExp returns eˣ to about referenceBits bits: halve x until it is below
+// 2⁻¹⁰, take Taylor's series, square back.
+func bigExp(x float64) *big.Float {
+	const halvings = 20
+	r := new(big.Float).SetPrec(2 * referenceBits).SetFloat64(x)
+	r.SetMantExp(r, -halvings)
+	sum, term := big.NewFloat(1).SetPrec(2*referenceBits), big.NewFloat(1).SetPrec(2*referenceBits)
+	for i := 1; i < 30; i++ {
+		term.Mul(term, r)
+		term.Quo(term, new(big.Float).SetInt64(int64(i)))
+		sum.Add(sum, term)
+	}
+	for range halvings {
+		sum.Mul(sum, sum)
+	}
+	return sum
+}
+
+// ulps returns |got−want| in units of the last place of want, where numbers have
+// so many bits.
+func ulps(got float64, want *big.Float, bits int) float64 {
+	if want.Sign() == 0 {
+		return math.Abs(got)
+	}
+	d := new(big.Float).Sub(new(big.Float).SetPrec(2*referenceBits).SetFloat64(got), want)
+	d.SetMantExp(d, bits-want.MantExp(nil))
+	f, _ := d.Float64()
+	return math.Abs(f)
+}
+
+// bigLog1p returns ln(1+x) for 1+x = u exactly, by one Newton step from guess.
+func bigLog(u *big.Float, guess float64) *big.Float {
+	q := new(big.Float).SetPrec(2*referenceBits).Quo(u, bigExp(guess))
+	d := q.Sub(q, big.NewFloat(1)) // ln q = d − d²/2 + …
+	half := new(big.Float).Mul(d, d)
+	half.Quo(half, big.NewFloat(2))
+	return d.Add(d.Sub(d, half), new(big.Float).SetFloat64(guess))
+}
+
+func TestExp32(t *testing.T) {
+	// 11 million of the 2³² inputs; TRELLIS_EXHAUSTIVE=1 takes all.
+	step := uint32(389)
+	if os.Getenv("TRELLIS_EXHAUSTIVE") != "" {
+		step = 1
+	}
+	worst, at := 0.0, float32(0)
+	for b := uint32(0); ; b += step {
+		x := math.Float32frombits(b)
+		if got := exp32(x); expMin32 <= x && x <= expMax32 {
+			want := math.Exp(float64(x)) // its own error is 2⁻²⁹ of what is measured
+			_, e := math.Frexp(want)
+			if u := math.Abs(float64(got)-want) * math.Ldexp(1, 24-e); u > worst {
+				worst, at = u, x
+			}
+		} else if x == x {
+			require.True(t, got == 0 && x < 0 || math.IsInf(float64(got), 1) && x > 0, "exp(%v) = %v", x, got)
+		} else {
+			require.True(t, got != got)
+		}
+		if b > math.MaxUint32-step {
+			break
+		}
+	}
+	t.Logf("worst error %.4f ulp at %v", worst, at)
+	assert.LessOrEqual(t, worst, 0.9)
+}
+
+func TestExp32Edges(t *testing.T) {
+	inf := float32(math.Inf(1))
+	assert.Equal(t, float32(1), exp32(0))
+	assert.Equal(t, float32(1), exp32(float32(math.Copysign(0, -1))))
+	assert.Equal(t, float32(1), exp32(math.SmallestNonzeroFloat32))
+	assert.Equal(t, float32(0), exp32(-inf))
+	assert.Equal(t, inf, exp32(inf))
+	assert.GreaterOrEqual(t, exp32(expMin32), float32(0x1p-126))
+	assert.Equal(t, float32(0), exp32(math.Nextafter32(expMin32, -inf)))
+	assert.Less(t, exp32(expMax32), inf)
+	assert.Equal(t, inf, exp32(math.Nextafter32(expMax32, inf)))
+	for b := uint32(0); b < 1<<12; b++ { // NaN keeps being NaN, whatever its payload
+		x := math.Float32frombits(0x7f800001 + b<<11)
+		assert.True(t, exp32(x) != exp32(x))
+	}
+}
+
+// exp32 in fused steps, without the detour through float64.
+func exp32Steps(x float32) float32 {
+	k, n := nearest32(x)
+	return scale2(expPoly32(fma32(-k, ln2LoF32, reduce32(x, k))), n)
+}
+
+func TestExp32IsFused(t *testing.T) {
+	step := uint32(4099)
+	if os.Getenv("TRELLIS_EXHAUSTIVE") != "" {
+		step = 1
+	}
+	for b := uint32(0); b < math.MaxUint32-step; b += step {
+		if x := math.Float32frombits(b); expMin32 <= x && x <= expMax32 {
+			require.Equal(t, exp32Steps(x), exp32(x), "%v", x)
+		}
+	}
+}
+
+func TestExp64(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	worst, at := 0.0, 0.0
+	for i := range 60000 {
+		x := -1 + 2*r.Float64()
+		if i%2 == 0 {
+			x = expMin64 + (expMax64-expMin64)*r.Float64()
+		}
+		if u := ulps(exp64(x), bigExp(x), 53); u > worst {
+			worst, at = u, x
+		}
+	}
+	t.Logf("worst error %.4f ulp at %v", worst, at)
+	assert.LessOrEqual(t, worst, 0.9)
+	assert.Equal(t, 1.0, exp64(0))
+	assert.Equal(t, 0.0, exp64(math.Inf(-1)))
+	assert.Equal(t, 0.0, exp64(math.Nextafter(expMin64, -1000)))
+	assert.GreaterOrEqual(t, exp64(expMin64), 0x1p-1022)
+	assert.Equal(t, math.Inf(1), exp64(math.Nextafter(expMax64, 1000)))
+	assert.False(t, math.IsInf(exp64(expMax64), 1))
+	assert.True(t, math.IsNaN(exp64(math.NaN())))
+}
+
+func TestLog64(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	worst, at := 0.0, 0.0
+	for i := range 40000 {
+		x := [...]float64{0.5 + 1.5*r.Float64(), 1 + 1e-3*r.NormFloat64(), 1 + r.Float64()*50000, math.Ldexp(1+r.Float64(), r.IntN(2000)-1000)}[i%4]
+		got := log64(x)
+		if u := ulps(got, bigLog(new(big.Float).SetFloat64(x), got), 53); u > worst {
+			worst, at = u, x
+		}
+	}
+	t.Logf("worst error %.4f ulp at %v", worst, at)
+	assert.LessOrEqual(t, worst, 1.0)
+	assert.Equal(t, 0.0, log64(1))
+}
+
+func TestLog1p64(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	worst, at := 0.0, 0.0
+	for i := range 40000 {
+		x := [...]float64{r.Float64(), 100 * r.Float64(), math.Ldexp(r.Float64(), -r.IntN(900)), -0.75 * r.Float64(), -math.Ldexp(r.Float64(), -r.IntN(200))}[i%5]
+		got := log1p64(x)
+		u := new(big.Float).SetPrec(2 * referenceBits).SetFloat64(x)
+		if math.Abs(x) < 0x1p-100 { // ln(1+x) is x − x²/2, and 1+x needs too many bits
+			require.Equal(t, x, got)
+			continue
+		}
+		u.Add(u, big.NewFloat(1))
+		if e := ulps(got, bigLog(u, got), 53); e > worst {
+			worst, at = e, x
+		}
+	}
+	t.Logf("worst error %.4f ulp at %v", worst, at)
+	assert.LessOrEqual(t, worst, 1.0)
+}
+
+// The exact product and sum, rounded once.
+func bigFMA32(x, y, z float32) float32 {
+	p := new(big.Float).SetPrec(700).Mul(big.NewFloat(float64(x)), big.NewFloat(float64(y)))
+	f, _ := p.Add(p, big.NewFloat(float64(z))).Float32()
+	return f
+}
+
+func TestFMA32(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	number := func() float32 { return float32(math.Ldexp(1+float64(r.IntN(1<<23))/(1<<23), r.IntN(60)-30)) }
+	ties := 0
+	for range 200000 {
+		x, y, z := number(), number(), -number()
+		require.Equal(t, bigFMA32(x, y, z), fma32(x, y, z), "%v %v %v", x, y, z)
+	}
+	// Sums so close to a tie that float64 takes them for one.
+	for range 200000 {
+		z := 1 + float32(r.IntN(1<<23))/(1<<23)
+		half := float32(0x1p-24) * (1 + float32(r.IntN(3)-1)*0x1p-23)
+		y := float32(1 + float64(r.IntN(3)-1)*0x1p-23)
+		if tie(float64(half)*float64(y)+float64(z)) == 0 {
+			ties++
+		}
+		require.Equal(t, bigFMA32(half, y, z), fma32(half, y, z), "%v %v %v", half, y, z)
+		require.Equal(t, bigFMA32(-half, y, z), fma32(-half, y, z), "%v %v %v", -half, y, z)
+		require.Equal(t, bigFMA32(half, y, -z), fma32(half, y, -z), "%v %v %v", half, y, -z)
+	}
+	assert.Greater(t, ties, 10000)
+}
+
+func TestExpScaled(t *testing.T) {
+	check := func(t *testing.T, m float64, e int32, x, tolerance float64) {
+		require.True(t, m >= 1 && m < 2, "%v", m)
+		want := bigExp(x)
+		got := new(big.Float).SetMantExp(big.NewFloat(m), int(e))
+		ratio, _ := new(big.Float).Quo(got, want).Float64()
+		require.InDelta(t, 1, ratio, tolerance, "exp(%v) = %v·2^%v", x, m, e)
+	}
+	r := rand.New(rand.NewPCG(9, 10))
+	for i := range 3000 {
+		x := -math.Ldexp(r.Float64(), i%12)
+		p := expScaled(x, 0)
+		check(t, p.m, p.e, x, 2.3e-16)
+		hi := float32(x)
+		q := expScaled(hi, float32(x-float64(hi)))
+		check(t, float64(q.m), q.e, float64(hi)+float64(float32(x-float64(hi))), 1.3e-7)
+	}
+	for _, x := range []float64{minEmission, -1e9, math.Inf(-1), math.NaN()} {
+		assert.Equal(t, scaled[float64]{1, zeroExponent}, expScaled(x, 0), fmt.Sprint(x))
+		assert.Equal(t, scaled[float32]{1, zeroExponent}, expScaled(float32(x), 0), fmt.Sprint(x))
+	}
+	far := expScaled(math.Nextafter32(minEmission, 0), 0)
+	assert.InDelta(t, minEmission/math.Ln2, float64(far.e), 1)
+}
+
+func TestNormalize(t *testing.T) {
+	for _, x := range []float64{1, 1.5, 1.9999, 2, 3, 11.99, 0.75, 0x1p-100} {
+		p := normalize(x, 7)
+		assert.Equal(t, x, math.Ldexp(p.m, int(p.e)-7))
+		assert.True(t, p.m >= 1 && p.m < 2)
+		q := normalize(float32(x), -7)
+		assert.Equal(t, float64(float32(x)), math.Ldexp(float64(q.m), int(q.e)+7))
+		assert.True(t, q.m >= 1 && q.m < 2)
+	}
+	assert.Equal(t, int32(zeroExponent), normalize(1.0, 2*zeroExponent).e)
+}
