@@ -1,0 +1,36 @@
+// Package trellis computes log-sum-exp, softmax, negative log-likelihood,
+// cross-entropy and CTC, values and gradients, for float32 and float64.
+//
+// The losses have PyTorch's semantics: NLLLoss, CrossEntropyLoss and CTCLoss are
+// structs whose fields are its options and whose zero values have its defaults,
+// and four methods each:
+//
+//	Loss    the reduced loss
+//	Losses  one loss for each sample: PyTorch's reduction "none"
+//	Grad    the reduced loss and its gradient
+//	VJP     the gradient of Σ upstream[i]·loss[i]
+//
+// Where PyTorch crashes on bad input, returns NaN by accident or reads out of
+// bounds, the methods return an *ArgumentError that names the argument, the
+// element and its value, and they check everything before they write anything.
+//
+// # Exactness
+//
+// Results are the same bits on every machine and for every number of workers.
+// exp and log are this package's own, fixed sequences of IEEE-754 operations
+// with an error below 1 ulp, sums run in a fixed order, and what is summed over
+// a row or a batch is summed in float64. CTC keeps probabilities as pairs of
+// mantissa and exponent instead of logarithms, which neither underflow nor lose
+// digits as logarithms of small numbers do: float32 gradients stay within some
+// 10⁻⁶ of float64 over thousands of frames. A loss near 0 keeps its relative
+// accuracy and is never negative.
+//
+// # Memory and goroutines
+//
+// Nothing is allocated in steady state: workspaces are pooled. Gradients may
+// overwrite the scores they are computed from. Arguments are borrowed for the
+// call. Work is spread over goroutines by rows and by sequences, at most as many
+// as a loss's Workers.
+package trellis
+
+//go:generate go -C gen run ./fit -o ../polynomials.go

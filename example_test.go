@@ -1,0 +1,94 @@
+package trellis_test
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gotrellis/trellis"
+)
+
+// The quickest tour: a batch of logits, the loss of its classes, the gradient.
+func Example() {
+	logits := trellis.Tensor[float32]{
+		Data:  []float32{1.2, -0.8, -0.5, 0.9, -1.2, 1.1},
+		Shape: []int{2, 3},
+	}
+	grad := make([]float32, len(logits.Data))
+	loss, err := trellis.CrossEntropyLoss[float32]{}.Grad(grad, logits, []int{0, 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%.4f\n%.4f\n", loss, grad)
+	// Output:
+	// 1.6140
+	// [-0.1206 0.0513 0.0693 0.2133 -0.4739 0.2606]
+}
+
+func ExampleLogSumExp() {
+	fmt.Printf("%.6f\n", trellis.LogSumExp([]float64{1000, 1000}))
+	// Output: 1000.693147
+}
+
+func ExampleSoftmaxRows() {
+	x := trellis.Tensor[float64]{Data: []float64{0, 0, 1, 3}, Shape: []int{2, 2}}
+	trellis.SoftmaxRows(x.Data, x) // in place
+	fmt.Printf("%.4f\n", x.Data)
+	// Output: [0.5000 0.5000 0.1192 0.8808]
+}
+
+// Padding positions carry a target that is not a class.
+func ExampleNLLLoss() {
+	logProbs := trellis.Tensor[float64]{Data: []float64{-0.1, -2.4, -1.6, -0.3, -0.7, -0.7}, Shape: []int{3, 2}}
+	padding := -1
+	nll := trellis.NLLLoss[float64]{IgnoreIndex: &padding}
+	losses := make([]float64, 3)
+	if err := nll.Losses(losses, logProbs, []int{0, 1, padding}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	mean, _ := nll.Loss(logProbs, []int{0, 1, padding})
+	fmt.Printf("%.1f, mean %.1f\n", losses, mean)
+	// Output: [0.1 0.3 0.0], mean 0.2
+}
+
+// Distillation: the target is another network's distribution.
+func ExampleCrossEntropyLoss_LossProbs() {
+	logits := trellis.Tensor[float64]{Data: []float64{2, 1, 0}, Shape: []int{3}}
+	teacher := trellis.Tensor[float64]{Data: []float64{0.7, 0.2, 0.1}, Shape: []int{3}}
+	loss, err := trellis.CrossEntropyLoss[float64]{LabelSmoothing: 0.1}.LossProbs(logits, teacher)
+	fmt.Printf("%.4f %v\n", loss, err)
+	// Output: 0.8676 <nil>
+}
+
+// Two sequences of a recogniser's raw scores, of 5 and 4 frames, with targets
+// of 2 labels and 1, padded to rows of 2. Class 0 is the blank.
+func ExampleCTCLoss() {
+	const frames, sequences, classes = 5, 2, 4
+	x := trellis.Tensor[float32]{Data: make([]float32, frames*sequences*classes), Shape: []int{frames, sequences, classes}}
+	for i := range x.Data {
+		x.Data[i] = float32(i * i % 7)
+	}
+	targets := []int{1, 3, 2, 0}
+	ctc := trellis.CTCLoss[float32]{FromLogits: true}
+	loss, err := ctc.Grad(x.Data, x, targets, []int{5, 4}, []int{2, 1}) // the gradient replaces the scores
+	fmt.Printf("%.4f %v\n", loss, err)
+	fmt.Printf("%.4f\n", x.Data[:classes])
+	// Output:
+	// 4.3292 <nil>
+	// [-0.0549 -0.1810 0.2077 0.0281]
+}
+
+// An error says what is wrong where.
+func ExampleArgumentError() {
+	x := trellis.Tensor[float32]{Data: make([]float32, 12), Shape: []int{4, 3}}
+	_, err := trellis.CTCLoss[float32]{}.Loss(x, []int{1, 2, 3}, nil, []int{3})
+	fmt.Println(err)
+	var bad *trellis.ArgumentError
+	if errors.As(err, &bad) {
+		fmt.Println(bad.Argument, bad.Index, bad.Value)
+	}
+	// Output:
+	// trellis: CTCLoss.Loss: targets[0,2] = 3: label outside [0,3)
+	// targets [0 2] 3
+}
