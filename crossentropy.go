@@ -119,7 +119,8 @@ func (l CrossEntropyLoss[F]) run(kind classKind, method string, out outputs[F], 
 type statistics[F Float] struct {
 	target  [positions]int32   // class, or −1 for none
 	max     [positions]F       // largest logit
-	sum     [positions]float64 // Σ exp(x−max), without the target
+	top     [positions]int32   // its class
+	sum     [positions]float64 // Σ exp(x−max) over the other classes
 	hi, lo  [positions]F       // log-sum-exp in two parts: see logSumExp
 	hard    [positions]float64 // −ln p[target]
 	miss    [positions]float64 // 1 − p[target]
@@ -176,22 +177,18 @@ func (t *classTask[F]) sumExp(s *statistics[F], n, offset int) {
 	if t.inner == 1 {
 		for j := range n {
 			if !t.isIgnored(s, j) {
-				s.max[j], s.sum[j] = sumExpRow(t.x[offset+j*t.c:][:t.c], int(s.target[j]))
+				s.max[j], s.sum[j] = sumExpRow(t.x[offset+j*t.c:][:t.c])
 			}
 		}
 		return
 	}
-	for j := range n {
-		s.max[j] = negInf[F]()
-	}
-	if t.c > 0 {
-		maxStridedGeneric(s.max[:n], t.x[offset:], t.inner, t.c)
-		sumExpStridedGeneric(s.sum[:n], s.max[:n], t.x[offset:], t.inner, t.c, s.target[:n])
-	}
+	maxStridedGeneric(s.max[:n], s.top[:n], t.x[offset:], t.inner, t.c)
+	sumExpStridedGeneric(s.sum[:n], s.max[:n], t.x[offset:], t.inner, t.c, s.top[:n])
 }
 
-// logProbability sets hi, lo, hard and miss. If the target has the largest logit,
-// ln Σ exp(x−max) is log1p of the sum without it, which keeps a small loss exact.
+// logProbability sets hi, lo, hard and miss. Where the target is the largest
+// logit, hard and miss come from the sum over the other classes, and are exact
+// however small they are.
 func (t *classTask[F]) logProbability(s *statistics[F], j, at int) {
 	if t.isIgnored(s, j) {
 		return
@@ -201,19 +198,16 @@ func (t *classTask[F]) logProbability(s *statistics[F], j, at int) {
 		s.hard[j], s.miss[j] = math.NaN(), math.NaN()
 		return
 	}
+	ln, total := log1p64(s.sum[j]), 1+s.sum[j]
+	s.hi[j], s.lo[j] = addLog(s.max[j], ln)
 	if s.target[j] < 0 {
-		s.hi[j], s.lo[j] = addLog(s.max[j], log64(s.sum[j]))
 		return
 	}
 	below := float64(s.max[j]) - float64(t.x[at+int(s.target[j])*t.inner])
-	p := exp64(-below)
-	total := s.sum[j] + p
-	ln := log64(total)
-	if below == 0 {
-		ln = log1p64(s.sum[j])
-	}
 	s.hard[j], s.miss[j] = ln+below, s.sum[j]/total
-	s.hi[j], s.lo[j] = addLog(s.max[j], ln)
+	if below > 0 {
+		s.miss[j] = 1 - exp64(-below)/total
+	}
 }
 
 // combine returns the loss of a position.
@@ -312,7 +306,7 @@ func (t *classTask[F]) crossEntropyGrad(s *statistics[F], first, n, offset int, 
 			at := t.at(offset, j)
 			softmaxGeneric(t.out.grad[at:][:t.c], t.x[at:][:t.c], s.hi[j], s.lo[j], s.scale[j])
 		}
-	} else if t.c > 0 {
+	} else {
 		softmaxStridedGeneric(t.out.grad[offset:], t.x[offset:], t.inner, t.c, s.hi[:n], s.lo[:n], s.scale[:n])
 	}
 	if isSoft {

@@ -40,19 +40,21 @@ func (l *lanes[F]) fold() F {
 	return l[0]
 }
 
-// maxGeneric returns the largest element, −Inf for none, NaN if there is one.
-func maxGeneric[F Float](x []F) F {
-	m := negInf[F]()
-	for _, v := range x {
+// maxGeneric returns the largest element and where it is first; −Inf and −1 for
+// none, NaN if there is one.
+func maxGeneric[F Float](x []F) (m F, at int) {
+	m, at = negInf[F](), -1
+	for i, v := range x {
 		if v > m || v != v {
-			m = v
+			m, at = v, i
 		}
 	}
-	return m
+	return m, at
 }
 
 // sumExpGeneric returns Σ exp(x[i]−m) over a block, where no x[i] is above m
-// and m is finite. The element at skip, if there is one, adds nothing.
+// and m is finite. The element at skip, if there is one, adds nothing: without
+// the 1 of the maximum a small sum keeps its digits.
 func sumExpGeneric[F Float](x []F, m F, skip int) F {
 	var sum lanes[F]
 	mask := laneCount[F]() - 1
@@ -105,23 +107,27 @@ func gatherGeneric[F Float](dst, src []F, index []int32) {
 	}
 }
 
-// maxStridedGeneric does m[j] = max(m[j], x[c·stride+j]) for classes c below
-// count: the strided form has its lanes across the positions j.
-func maxStridedGeneric[F Float](m, x []F, stride, count int) {
+// maxStridedGeneric sets m[j] to the largest x[c·stride+j] of classes c below
+// count, and at[j] to the first such c: the strided form has its lanes across
+// the positions j.
+func maxStridedGeneric[F Float](m []F, at []int32, x []F, stride, count int) {
+	for j := range m {
+		m[j], at[j] = negInf[F](), -1
+	}
 	for c := range count {
-		row := x[c*stride:][:len(m)]
-		for j, v := range row {
+		for j, v := range x[c*stride:][:len(m)] {
 			if v > m[j] || v != v {
-				m[j] = v
+				m[j], at[j] = v, int32(c)
 			}
 		}
 	}
 }
 
-// sumExpStridedGeneric adds Σ exp(x[c·stride+j]−m[j]) over count classes c to
-// sum[j], at most stridedBlock of them in F. The class skip[j] adds nothing.
-// Where m[j] is not finite the sum is of no use.
+// sumExpStridedGeneric sets sum[j] to Σ exp(x[c·stride+j]−m[j]) over count
+// classes c, at most stridedBlock of them added up in F. The class skip[j] adds
+// nothing. Where m[j] is not finite the sum is of no use.
 func sumExpStridedGeneric[F Float](sum []float64, m, x []F, stride, count int, skip []int32) {
+	clear(sum)
 	for first := 0; first < count; first += stridedBlock {
 		for j := range m {
 			var s F

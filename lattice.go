@@ -161,7 +161,7 @@ func (w *lattice[F]) normalizer(t int) {
 	if !w.task.FromLogits {
 		return
 	}
-	w.hi[t], w.lo[t] = logSumExp(sumExpRow(w.task.frame(w.task.x, w.n, t), -1))
+	w.hi[t], w.lo[t] = logSumExp(sumExpRow(w.task.frame(w.task.x, w.n, t)))
 	if !isFinite(w.hi[t]) {
 		w.hi[t] = nan[F]()
 	}

@@ -12,7 +12,7 @@ func isFinite[F Float](x F) bool { return x-x == 0 }
 // empty x and for one of only −Inf, +Inf if there is a +Inf and no NaN, and NaN
 // if there is a NaN.
 func LogSumExp[F Float](x []F) F {
-	hi, _ := logSumExp(sumExpRow(x, -1))
+	hi, _ := logSumExp(sumExpRow(x))
 	return hi
 }
 
@@ -154,36 +154,41 @@ func rowsOf[F Float](x Tensor[F], message string) (rows, n int) {
 	return rows, x.Shape[last]
 }
 
-// sumExpRow returns the maximum m of x and Σ exp(x[i]−m) without the element at
-// skip, reading x once from memory: each block is summed while it is in the
+// sumExpRow returns the maximum m of x and Σ exp(x[i]−m) without the first
+// maximum, reading x once from memory: each block is summed while it is in the
 // cache, and a new maximum rescales the sum so far. If m is not finite the sum
 // is of no use.
-func sumExpRow[F Float](x []F, skip int) (m F, sum float64) {
+func sumExpRow[F Float](x []F) (m F, sum float64) {
 	m = negInf[F]()
 	for first := 0; first < len(x); first += block {
 		b := x[first:min(first+block, len(x))]
-		if top := maxGeneric(b); !(top <= m) {
-			sum *= exp64(float64(m) - float64(top))
+		top, at := maxGeneric(b)
+		switch {
+		case top != top:
+			return top, 0
+		case top > m:
+			if isFinite(m) {
+				sum = (1 + sum) * exp64(float64(m)-float64(top))
+			}
 			m = top
-		}
-		if m != m {
-			return m, 0
+		default:
+			at = -1
 		}
 		if isFinite(m) {
-			sum += float64(sumExpGeneric(b, m, skip-first))
+			sum += float64(sumExpGeneric(b, m, at))
 		}
 	}
 	return m, sum
 }
 
-// logSumExp returns m + ln sum in two parts: hi is the result, and lo what
+// logSumExp returns m + ln(1+sum) in two parts: hi is the result, and lo what
 // rounding it left out, so that x−hi−lo is accurate where x and hi nearly
 // cancel. If m is not finite, hi is m and lo is NaN.
 func logSumExp[F Float](m F, sum float64) (hi, lo F) {
 	if !isFinite(m) {
 		return m, nan[F]()
 	}
-	return addLog(m, log64(sum))
+	return addLog(m, log1p64(sum))
 }
 
 // addLog returns m + ln in two parts.
@@ -195,13 +200,13 @@ func addLog[F Float](m F, ln float64) (hi, lo F) {
 
 // logSoftmaxRow writes the log-softmax of one row.
 func logSoftmaxRow[F Float](dst, x []F) {
-	hi, lo := logSumExp(sumExpRow(x, -1))
+	hi, lo := logSumExp(sumExpRow(x))
 	logSoftmaxGeneric(dst, x, hi, lo)
 }
 
 // softmaxRow writes the softmax of one row.
 func softmaxRow[F Float](dst, x []F) {
-	hi, lo := logSumExp(sumExpRow(x, -1))
+	hi, lo := logSumExp(sumExpRow(x))
 	softmaxGeneric(dst, x, hi, lo, 1)
 }
 

@@ -363,3 +363,18 @@ func testLogSumExpCorners[F trellis.Float](t *testing.T) {
 	}
 	assertLoss(t, float64(big[4999])-math.Log(-math.Expm1(-1./16)), trellis.LogSumExp(big))
 }
+
+// The log-probability of a class that is nearly certain keeps its digits.
+func TestLogSoftmaxNearZero(t *testing.T) {
+	both(t, testLogSoftmaxNearZero[float32], testLogSoftmaxNearZero[float64])
+}
+
+func testLogSoftmaxNearZero[F trellis.Float](t *testing.T) {
+	x := []F{0, 30, 0}
+	trellis.LogSoftmax(x, x)
+	assertLoss(t, -1.8715245937680347e-13, x[1])
+	long := make([]F, 9000) // the maximum is in the last block
+	long[8999] = 40
+	trellis.LogSoftmax(long, long)
+	assertLoss(t, -8999*4.248354255291589e-18, long[8999])
+}
