@@ -2,12 +2,12 @@
 # for -race, qemu for arm64) is left out with a line that says so, and is an error
 # in CI.
 
-NESTED  := gen cmd/trellis
+NESTED  := gen cmd/trellis bench
 QEMU    := qemu-aarch64-static
 FUZZ    ?= 5s
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick race purego arm64 nested vet fuzz generate exhaustive
+.PHONY: test quick race purego arm64 nested vet fuzz bench generate exhaustive
 
 test: quick race purego arm64 nested vet fuzz
 
@@ -38,6 +38,10 @@ vet:
 
 fuzz:
 	@for f in $$(go test -list '^Fuzz' . | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) . || exit 1; done
+
+# Beside gonum and Gorgonia, which wants to be told that this Go is one it knows.
+bench:
+	cd bench && ASSUME_NO_MOVING_GC_UNSAFE_RISK_IT_WITH=$$(go env GOVERSION | cut -d. -f1,2) go test -bench . -count 5
 
 generate:
 	go generate ./...

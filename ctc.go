@@ -113,7 +113,9 @@ type ctcTask[F Float] struct {
 	method  string // for errors
 	out     outputs[F]
 	x       []F
-	t, n, c int // frames, sequences, classes
+	length  int // T, the frames of x
+	batch   int // N, its sequences
+	classes int // C
 	targets []int
 	lengths []int // inputLengths, or nil
 	spelled []int // targetLengths
@@ -134,8 +136,8 @@ func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inp
 		return 0, err
 	}
 	t.schedule()
-	t.losses = resize(t.losses, t.n)
-	runTask(t, t.n, t.Workers)
+	t.losses = resize(t.losses, t.batch)
+	runTask(t, t.batch, t.Workers)
 	return F(t.reduce()), nil
 }
 
@@ -156,12 +158,12 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 	if err := t.checkTargetLengths(); err != nil {
 		return err
 	}
-	for n := range t.n {
+	for n := range t.batch {
 		if err := t.checkLabels(n); err != nil {
 			return err
 		}
 	}
-	return t.out.check(t.method, t.x, t.n)
+	return t.out.check(t.method, t.x, t.batch)
 }
 
 // checkScores checks the options and the shape of x, and takes it apart.
@@ -177,20 +179,20 @@ func (t *ctcTask[F]) checkScores(x Tensor[F]) error {
 	}
 	switch {
 	case len(x.Shape) == 2:
-		t.t, t.n, t.c = x.Shape[0], 1, x.Shape[1]
+		t.length, t.batch, t.classes = x.Shape[0], 1, x.Shape[1]
 	case len(x.Shape) == 3 && t.BatchFirst:
-		t.n, t.t, t.c = x.Shape[0], x.Shape[1], x.Shape[2]
+		t.batch, t.length, t.classes = x.Shape[0], x.Shape[1], x.Shape[2]
 	case len(x.Shape) == 3:
-		t.t, t.n, t.c = x.Shape[0], x.Shape[1], x.Shape[2]
+		t.length, t.batch, t.classes = x.Shape[0], x.Shape[1], x.Shape[2]
 	default:
 		return &ArgumentError{t.method, "x.Shape", nil, clone(x.Shape), "want (T,C), (T,N,C), or (N,T,C) with BatchFirst"}
 	}
 	switch {
-	case t.Blank < 0 || t.Blank >= t.c:
-		return &ArgumentError{t.method, "Blank", nil, t.Blank, fmt.Sprintf("class outside [0,%d)", t.c)}
-	case t.c > math.MaxInt32:
-		return &ArgumentError{t.method, "x.Shape", []int{len(x.Shape) - 1}, t.c, "more than 2³¹−1 classes"}
-	case t.t > maxFrames:
+	case t.Blank < 0 || t.Blank >= t.classes:
+		return &ArgumentError{t.method, "Blank", nil, t.Blank, fmt.Sprintf("class outside [0,%d)", t.classes)}
+	case t.classes > math.MaxInt32:
+		return &ArgumentError{t.method, "x.Shape", []int{len(x.Shape) - 1}, t.classes, "more than 2³¹−1 classes"}
+	case t.length > maxFrames:
 		return &ArgumentError{t.method, "x.Shape", nil, clone(x.Shape), "more than 2²⁶ frames"}
 	}
 	return nil
@@ -201,12 +203,12 @@ func (t *ctcTask[F]) checkInputLengths() error {
 	if t.lengths == nil {
 		return nil
 	}
-	if err := checkLen(t.method, "inputLengths", len(t.lengths), t.n); err != nil {
+	if err := checkLen(t.method, "inputLengths", len(t.lengths), t.batch); err != nil {
 		return err
 	}
 	for n, frames := range t.lengths {
-		if frames < 0 || frames > t.t {
-			return &ArgumentError{t.method, "inputLengths", []int{n}, frames, fmt.Sprintf("outside [0,%d]", t.t)}
+		if frames < 0 || frames > t.length {
+			return &ArgumentError{t.method, "inputLengths", []int{n}, frames, fmt.Sprintf("outside [0,%d]", t.length)}
 		}
 	}
 	return nil
@@ -216,7 +218,7 @@ func (t *ctcTask[F]) checkInputLengths() error {
 // neither as padded rows nor as concatenated ones, and finds where the targets
 // begin. If they fit both ways, both mean the same.
 func (t *ctcTask[F]) checkTargetLengths() error {
-	if err := checkLen(t.method, "targetLengths", len(t.spelled), t.n); err != nil {
+	if err := checkLen(t.method, "targetLengths", len(t.spelled), t.batch); err != nil {
 		return err
 	}
 	longest, total := 0, 0
@@ -227,13 +229,13 @@ func (t *ctcTask[F]) checkTargetLengths() error {
 		longest = max(longest, s)
 		total = min(total+s, len(t.targets)+1) // more than that cannot fit, and could overflow
 	}
-	rows := max(t.n, 1)
+	rows := max(t.batch, 1)
 	concatenated := total == len(t.targets)
 	if !concatenated && (len(t.targets)%rows != 0 || longest > len(t.targets)/rows) {
 		return &ArgumentError{t.method, "len(targets)", nil, len(t.targets),
-			fmt.Sprintf("neither the sum of targetLengths nor %d rows of at least %d", t.n, longest)}
+			fmt.Sprintf("neither the sum of targetLengths nor %d rows of at least %d", t.batch, longest)}
 	}
-	t.starts = resize(t.starts, t.n)
+	t.starts = resize(t.starts, t.batch)
 	start := 0
 	for n, s := range t.spelled {
 		t.starts[n] = start
@@ -249,8 +251,8 @@ func (t *ctcTask[F]) checkTargetLengths() error {
 // checkLabels reports a label of sequence n that is no class, or the blank.
 func (t *ctcTask[F]) checkLabels(n int) error {
 	for i, label := range t.labels(n) {
-		if label < 0 || label >= t.c {
-			return &ArgumentError{t.method, "targets", []int{n, i}, label, fmt.Sprintf("label outside [0,%d)", t.c)}
+		if label < 0 || label >= t.classes {
+			return &ArgumentError{t.method, "targets", []int{n, i}, label, fmt.Sprintf("label outside [0,%d)", t.classes)}
 		}
 		if label == t.Blank {
 			return &ArgumentError{t.method, "targets", []int{n, i}, label, "label is the blank"}
@@ -265,28 +267,28 @@ func (t *ctcTask[F]) labels(n int) []int { return t.targets[t.starts[n]:][:t.spe
 // frames returns how many frames of sequence n count.
 func (t *ctcTask[F]) frames(n int) int {
 	if t.lengths == nil {
-		return t.t
+		return t.length
 	}
 	return t.lengths[n]
 }
 
 // frame returns the part of x or of a gradient that is one frame.
 func (t *ctcTask[F]) frame(data []F, n, frame int) []F {
-	row := frame*t.n + n
+	row := frame*t.batch + n
 	if t.BatchFirst {
-		row = n*t.t + frame
+		row = n*t.length + frame
 	}
-	return data[row*t.c:][:t.c]
+	return data[row*t.classes:][:t.classes]
 }
 
 // schedule sorts the sequences by cost, so that a long one does not come last.
 func (t *ctcTask[F]) schedule() {
-	t.order = resize(t.order, t.n)
+	t.order = resize(t.order, t.batch)
 	for n := range t.order {
 		t.order[n] = n
 	}
 	slices.SortFunc(t.order, func(a, b int) int {
-		return cmp.Compare(t.frames(b)*(t.c+t.spelled[b]), t.frames(a)*(t.c+t.spelled[a]))
+		return cmp.Compare(t.frames(b)*(t.classes+t.spelled[b]), t.frames(a)*(t.classes+t.spelled[a]))
 	})
 }
 
@@ -309,12 +311,12 @@ func (t *ctcTask[F]) share(n int) float64 {
 	if t.Reduction == Sum {
 		return 1
 	}
-	return 1 / (float64(max(t.spelled[n], 1)) * float64(t.n))
+	return 1 / (float64(max(t.spelled[n], 1)) * float64(t.batch))
 }
 
 // reduce adds the losses, in order.
 func (t *ctcTask[F]) reduce() float64 {
-	if t.Reduction == Mean && t.n == 0 {
+	if t.Reduction == Mean && t.batch == 0 {
 		return math.NaN()
 	}
 	var sum float64
@@ -325,7 +327,7 @@ func (t *ctcTask[F]) reduce() float64 {
 		sum += loss
 	}
 	if t.Reduction == Mean {
-		sum /= float64(t.n)
+		sum /= float64(t.batch)
 	}
 	return sum
 }

@@ -188,14 +188,14 @@ func copyStates[F Float](dst, src states[F]) {
 func (w *lattice[F]) gradient(loss float64, exponent int32) {
 	switch {
 	case math.IsInf(loss, 1):
-		w.fill(0, w.task.t, 0)
+		w.fill(0, w.task.length, 0)
 		return
 	case loss != loss:
 		w.fill(0, w.frames, nan[F]())
 	default:
 		w.backward(exponent)
 	}
-	w.fill(w.frames, w.task.t, 0)
+	w.fill(w.frames, w.task.length, 0)
 }
 
 // fill sets the gradient of some frames to a value.
