@@ -296,7 +296,7 @@ func (t *ctcTask[F]) schedule() {
 func (t *ctcTask[F]) item(i int) {
 	n := t.order[i]
 	w := take[lattice[F], F](&lattices)
-	t.losses[n] = w.run(t, n)
+	t.losses[n] = w.run(t, n, keptStates)
 	w.release()
 	if t.ZeroInfinity && math.IsInf(t.losses[n], 1) {
 		t.losses[n] = 0

@@ -64,9 +64,10 @@ func (w *lattice[F]) release() {
 	poolOf[F](&lattices).Put(w)
 }
 
-// run returns the loss of sequence n and writes its gradient if it is asked for.
-func (w *lattice[F]) run(t *ctcTask[F], n int) float64 {
-	w.prepare(t, n)
+// run returns the loss of sequence n and writes its gradient if it is asked for,
+// keeping about so many states.
+func (w *lattice[F]) run(t *ctcTask[F], n, kept int) float64 {
+	w.prepare(t, n, kept)
 	loss, exponent := w.forward()
 	if loss < refinable {
 		loss = w.refine(loss)
@@ -78,7 +79,7 @@ func (w *lattice[F]) run(t *ctcTask[F], n int) float64 {
 }
 
 // prepare copies the target and makes room.
-func (w *lattice[F]) prepare(t *ctcTask[F], n int) {
+func (w *lattice[F]) prepare(t *ctcTask[F], n, kept int) {
 	w.task, w.n, w.frames = t, n, t.frames(n)
 	labels := t.labels(n)
 	width := len(labels) + 1
@@ -93,7 +94,7 @@ func (w *lattice[F]) prepare(t *ctcTask[F], n int) {
 
 	w.segment = 1
 	if t.out.wantGrad() {
-		w.segment = max(keptStates/(2*width), int(math.Sqrt(float64(w.frames))))
+		w.segment = max(kept/(2*width), int(math.Sqrt(float64(w.frames))))
 		w.segment = max(min(w.segment, w.frames), 1)
 		w.occupancy = resize(w.occupancy, width)
 		w.beta.resize(1, 2*width)
