@@ -53,8 +53,8 @@ func (g *generator) next() uint64 {
 // below returns a number in [0,n).
 func (g *generator) below(n int) int { return int(g.next() % uint64(n)) }
 
-// scores returns multiples of 2⁻¹⁶ in [−scale, scale), and some −Inf.
-func scores[F trellis.Float](g *generator, n, scale int) []F {
+// goldenScores returns multiples of 2⁻¹⁶ in [−scale, scale), and some −Inf.
+func goldenScores[F trellis.Float](g *generator, n, scale int) []F {
 	x := make([]F, n)
 	for i := range x {
 		x[i] = F(int(g.next()>>47)-1<<16) / (1 << 16) * F(scale)
@@ -99,7 +99,7 @@ func goldenRows[F trellis.Float](seen map[string]string, prefix string) {
 	var lse, logSoftmax, softmax, gather digest
 	for _, n := range []int{0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 1000, 4095, 4096, 4097, 12289} {
 		for _, scale := range []int{1, 20, 800} {
-			x := scores[F](&g, n, scale)
+			x := goldenScores[F](&g, n, scale)
 			dst := make([]F, n)
 			add(&lse, trellis.LogSumExp(x))
 			trellis.LogSoftmax(dst, x)
@@ -114,7 +114,7 @@ func goldenRows[F trellis.Float](seen map[string]string, prefix string) {
 		for _, d := range shape[:len(shape)-1] {
 			rows *= d
 		}
-		x.Data = scores[F](&g, rows*n, 6)
+		x.Data = goldenScores[F](&g, rows*n, 6)
 		dst, index := make([]F, rows*n), make([]int32, 2*rows)
 		for i := range index {
 			index[i] = int32(g.below(n))
@@ -154,7 +154,7 @@ func goldenClassCase[F trellis.Float](t *testing.T, g *generator, shape []int, r
 	for _, d := range shape {
 		size *= d
 	}
-	x := trellis.Tensor[F]{Data: scores[F](g, size, 9), Shape: shape}
+	x := trellis.Tensor[F]{Data: goldenScores[F](g, size, 9), Shape: shape}
 	target := trellis.Tensor[F]{Data: make([]F, size), Shape: shape}
 	for i := range target.Data {
 		target.Data[i] = F(g.below(1<<12)) / (1 << 12)
@@ -214,7 +214,7 @@ func goldenCTC[F trellis.Float](t *testing.T, seen map[string]string, prefix str
 
 func goldenCTCCase[F trellis.Float](t *testing.T, g *generator, shape [3]int, s, scale int, fromLogits bool, d *digest) {
 	frames, n, c := shape[0], shape[1], shape[2]
-	x := trellis.Tensor[F]{Data: scores[F](g, frames*n*c, scale), Shape: shape[:]}
+	x := trellis.Tensor[F]{Data: goldenScores[F](g, frames*n*c, scale), Shape: shape[:]}
 	blank := g.below(c)
 	targets, inputs, lengths := make([]int, n*s), make([]int, n), make([]int, n)
 	for i := range targets {
@@ -228,7 +228,7 @@ func goldenCTCCase[F trellis.Float](t *testing.T, g *generator, shape [3]int, s,
 
 func goldenConfident[F trellis.Float](t *testing.T, g *generator, s int, d *digest) {
 	const frames, c = 60, 9
-	x := trellis.Tensor[F]{Data: scores[F](g, frames*c, 2), Shape: []int{frames, c}}
+	x := trellis.Tensor[F]{Data: goldenScores[F](g, frames*c, 2), Shape: []int{frames, c}}
 	targets := make([]int, s)
 	for i := range targets {
 		targets[i] = 1 + g.below(c-1)

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/gotrellis/trellis"
+)
+
+const classesUsage = `trellis %[1]s FILE.npy -targets TARGETS [options]
+
+Prints the %[2]s loss of every row, and the reduced loss.
+FILE.npy holds %[3]s: (C), (N,C) or (N,C,d1,...,dk).
+
+  trellis %[1]s %[4]s.npy -targets "1,0,4" -reduction sum
+  trellis %[1]s %[4]s.npy -targets labels.npy -ignore_index 255 -weight "1,0.5,2" -grad grad.npy
+
+%%s
+TARGETS are numbers ("1,0,4"), a text file or a .npy file, one class for each of
+(N,d1,...,dk). Rows and positions are counted from 0.
+`
+
+// classOptions are the arguments of trellis nll and ce.
+type classOptions struct {
+	options
+	command        string
+	targets        string
+	weight         string
+	ignoreIndex    int
+	labelSmoothing float64
+}
+
+func parseClasses(out io.Writer, command string, args []string) (*classOptions, error) {
+	o := classOptions{command: command}
+	usage := fmt.Sprintf(classesUsage, "nll", "negative log-likelihood", "log-probabilities", "logprobs")
+	fs := flag.NewFlagSet(command, flag.ContinueOnError)
+	fs.StringVar(&o.targets, "targets", "", "a class for every row and position: `TARGETS`, see below")
+	fs.StringVar(&o.weight, "weight", "", "`WEIGHTS` of the classes, inline or in a file; unset: 1")
+	fs.IntVar(&o.ignoreIndex, "ignore_index", -100, "`target` that does not count")
+	if command == "ce" {
+		usage = fmt.Sprintf(classesUsage, "ce", "cross-entropy", "raw scores", "logits")
+		fs.Float64Var(&o.labelSmoothing, "label_smoothing", 0, "`share` of the target in [0,1] that goes to all classes")
+	}
+	o.register(fs)
+	if err := o.parse(fs, usage, out, args); err != nil {
+		return nil, err
+	}
+	if !isSet(fs, "targets") {
+		return nil, misuse("%s: want -targets", command)
+	}
+	return &o, nil
+}
+
+// classes is the commands nll and ce.
+func (t *tool) classes(ctx context.Context, out io.Writer, command string, args []string) error {
+	o, err := parseClasses(out, command, args)
+	if err != nil {
+		return err
+	}
+	x, err := o.openScores()
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	if o.dtype == "float64" {
+		return classes[float64](ctx, t, out, o, x)
+	}
+	return classes[float32](ctx, t, out, o, x)
+}
+
+func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *classOptions, x *array) error {
+	shape := x.shape
+	if len(shape) == 1 {
+		shape = []int{1, shape[0]}
+	}
+	if len(shape) == 0 {
+		return fmt.Errorf("%s: shape (): want (C), (N,C) or (N,C,d1,...,dk)", x.name)
+	}
+	positions := product(shape[2:])
+	r := rows{
+		array: x, blocks: 1, count: shape[0], inner: shape[1] * positions,
+		losses: positions, cost: shape[1] * positions,
+	}
+	c := &classCriterion[F]{reduction: o.reduction, shape: shape, ignore: o.ignoreIndex}
+	if err := c.readArguments(o, x); err != nil {
+		return err
+	}
+	losses, err := compute(ctx, t, &o.options, r, c)
+	if err != nil {
+		return err
+	}
+	return c.report(o, x, losses).print(out, o.json)
+}
+
+// classLoss is NLLLoss or CrossEntropyLoss.
+type classLoss[F trellis.Float] interface {
+	Losses(dst []F, x trellis.Tensor[F], targets []int) error
+	VJP(grad, upstream []F, x trellis.Tensor[F], targets []int) error
+}
+
+// classCriterion is a class loss over the rows of a file.
+type classCriterion[F trellis.Float] struct {
+	loss      classLoss[F]
+	reduction string
+	shape     []int // (N,C,d1,…,dk)
+	ignore    int
+	weight    []F
+	targets   []int
+	total     float64 // of the weights of the targets that count
+}
+
+// rows returns n rows as a tensor, with their targets.
+func (c *classCriterion[F]) rows(x []F, first, n int) (trellis.Tensor[F], []int) {
+	positions := product(c.shape[2:])
+	shape := slices.Concat([]int{n}, c.shape[1:])
+	return trellis.Tensor[F]{Data: x, Shape: shape}, c.targets[first*positions:][:n*positions]
+}
+
+func (c *classCriterion[F]) Losses(dst, x []F, first, n int) error {
+	tensor, targets := c.rows(x, first, n)
+	return c.loss.Losses(dst, tensor, targets)
+}
+
+func (c *classCriterion[F]) Grad(x []F, first, n int) error {
+	tensor, targets := c.rows(x, first, n)
+	share := F(1)
+	switch {
+	case c.reduction == "mean" && c.total == 0: // nothing counts
+		share = 0
+	case c.reduction == "mean":
+		share = F(1 / c.total)
+	}
+	return c.loss.VJP(x, slices.Repeat([]F{share}, len(targets)), tensor, targets)
+}
+
+// reduce returns the reduced loss, false if there is none to report.
+func (c *classCriterion[F]) reduce(losses []F) (F, bool) {
+	var sum float64
+	for _, loss := range losses {
+		sum += float64(loss)
+	}
+	if c.reduction == "mean" {
+		sum /= c.total
+	}
+	return F(sum), c.reduction != "none"
+}
+
+// readArguments reads the targets and weights, and checks them.
+func (c *classCriterion[F]) readArguments(o *classOptions, x *array) error {
+	if o.weight != "" {
+		l, err := readNumbers("-weight", o.weight)
+		if err != nil {
+			return err
+		}
+		c.weight = []F{}
+		for _, w := range l.flat() {
+			c.weight = append(c.weight, F(w))
+		}
+		if len(c.weight) != c.shape[1] {
+			return fmt.Errorf("%s: %d weights, %s has %d classes", l.source, len(c.weight), x.name, c.shape[1])
+		}
+	}
+	if err := c.readTargets(o, x); err != nil {
+		return err
+	}
+	c.loss = trellis.NLLLoss[F]{Weight: c.weight, IgnoreIndex: &c.ignore, Workers: o.workers}
+	if o.command == "ce" {
+		c.loss = trellis.CrossEntropyLoss[F]{
+			Weight: c.weight, IgnoreIndex: &c.ignore, Workers: o.workers, LabelSmoothing: F(o.labelSmoothing),
+		}
+	}
+	// The library checks the options, which takes no row.
+	none, targets := c.rows(nil, 0, 0)
+	return explain(c.loss.Losses(nil, none, targets), map[string]string{
+		"Workers": "-workers", "LabelSmoothing": "-label_smoothing",
+	}, nil)
+}
+
+// readTargets reads the targets, checks them and adds up their weights.
+func (c *classCriterion[F]) readTargets(o *classOptions, x *array) error {
+	l, err := readInts("-targets", o.targets)
+	if err != nil {
+		return err
+	}
+	c.targets = l.flat()
+	want := slices.Concat(c.shape[:1], c.shape[2:])
+	if len(x.shape) == 1 {
+		want = nil
+	}
+	if l.shape != nil && !slices.Equal(l.shape, want) {
+		return fmt.Errorf("%s: shape %s, want %s for %s of shape %s", l.source, tuple(l.shape), tuple(want), x.name, tuple(x.shape))
+	}
+	if len(c.targets) != product(want) {
+		return fmt.Errorf("%s: %d targets, want %d for %s of shape %s", l.source, len(c.targets), product(want), x.name, tuple(x.shape))
+	}
+	for i, y := range c.targets {
+		switch {
+		case y == c.ignore:
+		case y < 0 || y >= c.shape[1]:
+			return fmt.Errorf("%s: %s: class %d outside [0,%d)", l.source, c.position(i), y, c.shape[1])
+		case c.weight != nil:
+			c.total += float64(c.weight[y])
+		default:
+			c.total++
+		}
+	}
+	return nil
+}
+
+// position names the place of a target.
+func (c *classCriterion[F]) position(i int) string {
+	at := []int{}
+	for _, d := range slices.Backward(c.shape[2:]) {
+		at = append(at, i%d)
+		i /= d
+	}
+	if len(at) == 0 {
+		return fmt.Sprintf("row %d", i)
+	}
+	slices.Reverse(at)
+	return fmt.Sprintf("row %d, position %s", i, tuple(at))
+}
+
+func (c *classCriterion[F]) report(o *classOptions, x *array, losses []F) report {
+	p := o.options.report(x)
+	p.Losses = numbersOf(losses)
+	if loss, ok := c.reduce(losses); ok {
+		n := numberOf(loss)
+		p.Loss = &n
+	}
+	p.kind = "log-probabilities"
+	if o.command == "ce" {
+		p.kind = "raw scores"
+	}
+	p.rows, p.columns = c.shape[0], []string{"row", "target", "loss"}
+	p.cells = func(n int) []any { return []any{n, c.targets[n], p.Losses[n]} }
+	if len(c.shape) > 2 {
+		p.columns = []string{"row", "positions", "sum of losses"}
+		p.cells = func(n int) []any { return c.imageCells(losses, n) }
+	}
+	return p
+}
+
+// imageCells sums a row of many positions up.
+func (c *classCriterion[F]) imageCells(losses []F, n int) []any {
+	positions := product(c.shape[2:])
+	counted, sum := 0, 0.0
+	for i := n * positions; i < (n+1)*positions; i++ {
+		sum += float64(losses[i])
+		if c.targets[i] != c.ignore {
+			counted++
+		}
+	}
+	return []any{n, counted, numberOf(F(sum))}
+}

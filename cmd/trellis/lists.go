@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/sbinet/npyio/npy"
+)
+
+// list is numbers given inline, by a text file or by a .npy file.
+type list[T any] struct {
+	source string // the file, or the option
+	rows   [][]T  // lines of text, or rows of an array
+	shape  []int  // of an array, else nil
+}
+
+// flat returns all numbers.
+func (l *list[T]) flat() []T {
+	var all []T
+	for _, row := range l.rows {
+		all = append(all, row...)
+	}
+	return all
+}
+
+// readInts reads the list that an option names.
+func readInts(option, value string) (*list[int], error) {
+	return readList(option, value, "0123456789+-", strconv.Atoi, (*array).ints)
+}
+
+// readNumbers reads the list that an option names.
+func readNumbers(option, value string) (*list[float64], error) {
+	parse := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
+	return readList(option, value, "0123456789+-.eE", parse, (*array).floats)
+}
+
+// readList takes a value of nothing but numbers and separators as the list
+// itself, and any other as the name of a file.
+func readList[T any](option, value, digits string, parse func(string) (T, error), data func(*array) ([]T, error)) (*list[T], error) {
+	if strings.Trim(value, digits+",; ") == "" {
+		return parseLines(option, "sequence", strings.Split(value, ";"), 0, parse)
+	}
+	if isArray(value) {
+		return readArrayList(value, data)
+	}
+	text, err := os.ReadFile(value)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
+		return nil, fmt.Errorf("%s %.40q: neither numbers nor a file", option, value)
+	} else if err != nil {
+		return nil, err
+	}
+	return parseLines(value, "line", textLines(string(text)), 1, parse)
+}
+
+// isArray reports whether a file begins as a .npy file does.
+func isArray(name string) bool {
+	file, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	var magic [len(npy.Magic)]byte
+	_, err = io.ReadFull(file, magic[:])
+	return err == nil && magic == npy.Magic
+}
+
+// textLines splits a text; a newline at its end begins no further line.
+func textLines(text string) []string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// parseLines parses one row from each line. base is the number of the first.
+func parseLines[T any](source, unit string, lines []string, base int, parse func(string) (T, error)) (*list[T], error) {
+	l := &list[T]{source: source}
+	for n, line := range lines {
+		row := []T{}
+		for _, field := range strings.FieldsFunc(line, isSeparator) {
+			v, err := parse(field)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s %d: %.30q is not a number of the kind wanted", source, unit, n+base, field)
+			}
+			row = append(row, v)
+		}
+		l.rows = append(l.rows, row)
+	}
+	return l, nil
+}
+
+func isSeparator(r rune) bool { return strings.ContainsRune(", ;\t", r) }
+
+// readArrayList takes the first axis of a matrix as rows, and any other array
+// as a single row.
+func readArrayList[T any](name string, data func(*array) ([]T, error)) (*list[T], error) {
+	a, err := openArray(name)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	values, err := data(a)
+	if err != nil {
+		return nil, err
+	}
+	l := &list[T]{source: name, shape: a.shape}
+	if len(a.shape) != 2 {
+		l.rows = [][]T{values}
+		return l, nil
+	}
+	for n := range a.shape[0] {
+		l.rows = append(l.rows, values[n*a.shape[1]:][:a.shape[1]])
+	}
+	return l, nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// options are what all commands take.
+type options struct {
+	file      string
+	reduction string
+	dtype     string
+	workers   int
+	grad      string
+	json      bool
+}
+
+func (o *options) register(fs *flag.FlagSet) {
+	fs.StringVar(&o.reduction, "reduction", "mean", "`none|mean|sum` of the losses")
+	fs.StringVar(&o.dtype, "dtype", "float64", "compute in `float32|float64`, whatever the file holds")
+	fs.IntVar(&o.workers, "workers", 0, "at most `N` goroutines; 0: one for each core")
+	fs.StringVar(&o.grad, "grad", "", "write the gradient to `FILE`, in the input's layout and dtype\n(with -reduction none, that of the sum)")
+	fs.BoolVar(&o.json, "json", false, "print JSON; \"inf\", \"-inf\" and \"nan\" are strings")
+}
+
+// parse reads flags that stand before or after the one file name.
+func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []string) error {
+	fs.SetOutput(io.Discard)
+	var files []string
+	for {
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return cmp.Or(printUsage(out, fs, usage), err)
+		} else if err != nil {
+			return usageError{err}
+		}
+		if fs.NArg() == 0 {
+			break
+		}
+		files = append(files, fs.Arg(0))
+		args = fs.Args()[1:]
+	}
+	if len(files) != 1 {
+		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
+	}
+	o.file = files[0]
+	return o.check()
+}
+
+func (o *options) check() error {
+	switch o.reduction {
+	case "none", "mean", "sum":
+	default:
+		return misuse("-reduction %q: want none, mean or sum", o.reduction)
+	}
+	switch o.dtype {
+	case "float32", "float64":
+	default:
+		return misuse("-dtype %q: want float32 or float64", o.dtype)
+	}
+	return nil
+}
+
+// printUsage prints a command's help: the text, with its flags where it says %s.
+func printUsage(out io.Writer, fs *flag.FlagSet, usage string) error {
+	var list strings.Builder
+	w := tabwriter.NewWriter(&list, 0, 0, 2, ' ', 0)
+	fs.VisitAll(func(f *flag.Flag) {
+		value, text := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			text += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  -%s %s\t%s\n", f.Name, value, strings.ReplaceAll(text, "\n", "\n\t"))
+	})
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, usage, list.String())
+	return err
+}
+
+// isSet reports whether a flag was given.
+func isSet(fs *flag.FlagSet, name string) (set bool) {
+	fs.Visit(func(f *flag.Flag) { set = set || f.Name == name })
+	return set
+}
+
+// report begins what a command prints about a file.
+func (o *options) report(x *array) report {
+	return report{File: x.name, Dtype: x.dtype.String(), Shape: x.shape, Reduction: o.reduction, Gradient: o.grad}
+}
+
+// openScores opens the input file.
+func (o *options) openScores() (*array, error) {
+	x, err := openArray(o.file)
+	if err == nil && !x.dtype.isFloat() {
+		x.Close()
+		return nil, fmt.Errorf("%s: dtype %s: want float32 or float64", x.name, x.dtype)
+	}
+	return x, err
+}

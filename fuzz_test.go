@@ -1,0 +1,690 @@
+package trellis_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gotrellis/trellis"
+	"github.com/stretchr/testify/require"
+)
+
+// A fuzz target takes a call of a loss apart into the bytes that it decodes it
+// from. It has its own opinion of which calls are legal: the others must be
+// refused without anything being written. What legal calls give is compared with
+// the reference, whatever scores are NaN or infinite.
+
+// stream decodes values from fuzzed bytes; after their end there are zeros.
+type stream struct{ bytes []byte }
+
+func (s *stream) byte() byte {
+	if len(s.bytes) == 0 {
+		return 0
+	}
+	b := s.bytes[0]
+	s.bytes = s.bytes[1:]
+	return b
+}
+
+// below returns a number in [0,n).
+func (s *stream) below(n int) int { return int(s.byte()) % n }
+
+func (s *stream) bool() bool { return s.byte()&1 == 1 }
+
+// rarely is true for one byte of 32.
+func (s *stream) rarely() bool { return s.byte()%32 == 31 }
+
+// special are scores of which arithmetic may think twice.
+var special = []float64{
+	math.NaN(), math.Inf(1), math.Inf(-1), 0, math.Copysign(0, -1), 1e-40, -1e-40, 1e-310, 5e-324, 0x1p-126, 0x1p-1022,
+	80, -80, 88.8, -88.8, -104, 700, -700, 709.9, -746, 1e4, -1e4, 1e5, -1e5, 1e30, -1e30,
+	math.MaxFloat32, -math.MaxFloat32, math.MaxFloat64, -math.MaxFloat64, math.Nextafter(1, 2), math.Inf(-1),
+}
+
+// score decodes a score: mostly a small one, with or without bits to round, or a
+// special one, or any bits at all.
+func score[F trellis.Float](s *stream) F {
+	switch b := s.byte(); {
+	case b < 128:
+		return F(int(b)-64) / 8
+	case b < 208:
+		return F(int(b)-168)/3 + F(int8(s.byte()))/1e3
+	case b < 248:
+		return F(special[int(b-208)%len(special)])
+	case isFloat32[F]():
+		return F(math.Float32frombits(uint32(s.bits(4))))
+	default:
+		return F(math.Float64frombits(s.bits(8)))
+	}
+}
+
+// bits decodes any integer of n bytes.
+func (s *stream) bits(n int) uint64 {
+	var word [8]byte
+	for i := range n {
+		word[i] = s.byte()
+	}
+	return binary.LittleEndian.Uint64(word[:])
+}
+
+// scores decodes n scores.
+func scores[F trellis.Float](s *stream, n int) []F {
+	x := make([]F, n)
+	for i := range x {
+		x[i] = score[F](s)
+	}
+	return x
+}
+
+// number decodes a number in [0,n), or rarely a little or far outside.
+func (s *stream) number(n int) int {
+	if s.rarely() {
+		return []int{-1, n, n + 1, -100, math.MinInt, math.MaxInt, math.MaxInt/2 + 1, math.MaxInt32 + n}[s.below(8)]
+	}
+	return s.below(max(n, 1))
+}
+
+// axes decodes a shape. Most axes are up to most, and some are 0.
+func (s *stream) axes(rank, most int) []int {
+	shape := make([]int, rank)
+	for i := range shape {
+		shape[i] = 1 + s.below(most)
+		if s.rarely() {
+			shape[i] = []int{0, 0, 0, -1, huge, 4}[s.below(6)]
+		}
+	}
+	return shape
+}
+
+// elements returns how many elements a shape has, and false if it is
+// impossible or has too many for a test.
+func elements(shape []int) (n int, ok bool) {
+	if slices.Contains(shape, 0) {
+		return 0, slices.Min(shape) >= 0
+	}
+	n = 1
+	for _, d := range shape {
+		if d < 0 || d > 1<<20 {
+			return 0, false
+		}
+		n *= d
+	}
+	return n, true
+}
+
+// tensorFor decodes data for a shape, and whether it describes it.
+func tensorFor[F trellis.Float](s *stream, shape []int) (x trellis.Tensor[F], ok bool) {
+	n, ok := elements(shape)
+	if s.rarely() {
+		n, ok = n+1, false
+	}
+	return trellis.Tensor[F]{Data: scores[F](s, n), Shape: shape}, ok
+}
+
+// requireRefused fails unless all methods return an ArgumentError and write
+// nothing. That a destination alone is wrong is no matter of fuzzing.
+func requireRefused[F trellis.Float](t *testing.T, what string, m methods[F], elements, samples int) {
+	t.Helper()
+	grad, dst := filled[F](elements), filled[F](samples)
+	_, lossErr := m.loss()
+	lossesErr := m.losses(dst)
+	_, gradErr := m.grad(grad)
+	vjpErr := m.vjp(grad, make([]F, samples))
+	for _, err := range []error{lossErr, lossesErr, gradErr, vjpErr} {
+		var argument *trellis.ArgumentError
+		require.ErrorAs(t, err, &argument, what)
+	}
+	require.Equal(t, filled[F](elements), grad, what)
+	require.Equal(t, filled[F](samples), dst, what)
+}
+
+// requireLegal runs the methods of a legal call. It fails unless the reduced loss
+// is the same from Loss and Grad, and the gradient the same in place.
+func requireLegal[F trellis.Float](t *testing.T, call subject[F], upstream []F) results[F] {
+	t.Helper()
+	out := call.run(t, trellis.Mean, 1, upstream)
+	requireSameBits(t, call.name+": loss", []F{out.loss}, []F{out.gradLoss})
+	x := slices.Clone(call.x.Data)
+	inPlace := call.x
+	inPlace.Data = x
+	_, err := call.bind(inPlace, trellis.Mean, 2).grad(x)
+	require.NoError(t, err, call.name)
+	requireSameBits(t, call.name+": gradient in place", out.grad, x)
+	return out
+}
+
+// requireClose compares the results of a legal call with the reference. The
+// scores are at most size. The reference adds logarithms of that size, with an
+// error that shows in float64; in float32 it is exact beside the type.
+func requireClose[F trellis.Float](t *testing.T, call subject[F], reduction trellis.Reduction, out results[F], upstream []F, size float64) {
+	t.Helper()
+	slack := 0x1p-50 * size
+	var sum, factor float64
+	for i, want := range call.want.losses {
+		tolerance := promisedRelative[F]()*math.Abs(want) + call.floor + slack
+		requireRounded(t, call.name+": losses", want, out.losses[i], tolerance)
+		if u := call.want.upstream(reduction)[i]; !math.IsInf(want, 0) && !math.IsNaN(want) {
+			sum += math.Abs(u) * tolerance
+			factor = max(factor, math.Abs(u))
+		}
+	}
+	requireRounded(t, call.name+": reduced loss", call.want.reduced(reduction), out.loss, sum)
+	for i, want := range call.want.gradient(reduction) {
+		tolerance := (promisedAbsolute[F]() + slack) * max(factor, call.want.mass*factor, math.Abs(want))
+		requireRounded(t, fmt.Sprint(call.name, ": gradient at ", i), want, out.grad[i], tolerance)
+	}
+	for i, want := range call.want.vjp(widen(upstream)) {
+		factor := math.Abs(float64(upstream[call.want.owner[i]]))
+		tolerance := (promisedAbsolute[F]() + slack) * max(factor, call.want.mass*factor, math.Abs(want))
+		requireRounded(t, fmt.Sprint(call.name, ": VJP at ", i), want, out.vjp[i], tolerance)
+	}
+}
+
+// requireRounded fails unless got is near want, or what becomes of want in F: an
+// infinity beyond its range.
+func requireRounded[F trellis.Float](t *testing.T, what string, want float64, got F, tolerance float64) {
+	t.Helper()
+	if !near(want, float64(got), tolerance+tiny[F]()) && F(want) != got {
+		require.Failf(t, "not near", "%s: want %.17g, got %.17g, allowed %.3g", what, want, float64(got), tolerance)
+	}
+}
+
+// magnitude returns the largest of the finite numbers in x.
+func magnitude[F trellis.Float](x []F) float64 {
+	var m float64
+	for _, v := range x {
+		if a := math.Abs(float64(v)); a > m && !math.IsInf(a, 0) {
+			m = a
+		}
+	}
+	return m
+}
+
+// factors decodes n ordinary factors of losses.
+func factors[F trellis.Float](s *stream, n int) []F {
+	u := make([]F, n)
+	for i := range u {
+		u[i] = F(s.byte())/64 - 1
+	}
+	return u
+}
+
+// bothOf runs a fuzz target of either element type, as the first byte says.
+func bothOf(f *testing.F, f32, f64 func(t *testing.T, s *stream)) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s := &stream{data}
+		if s.bool() {
+			f64(t, s)
+		} else {
+			f32(t, s)
+		}
+	})
+}
+
+// addSeeds adds some inputs to start from: from plain ones to wild ones, of
+// either type.
+func addSeeds(f *testing.F) {
+	for kind := range byte(2) {
+		f.Add([]byte{kind})
+		for step := range byte(12) {
+			data := []byte{kind}
+			for i := range 120 {
+				data = append(data, byte(i)*(2*step+1)+step)
+			}
+			f.Add(data)
+		}
+	}
+}
+
+// fuzzedClass is what the class losses have in common.
+type fuzzedClass[F trellis.Float] struct {
+	x         trellis.Tensor[F]
+	weight    []F
+	ignore    *int
+	reduction trellis.Reduction
+	workers   int
+	smoothing F
+	c, count  int  // classes and positions, if legal
+	legal     bool // as far as decoded
+}
+
+// decodeClass decodes options and scores.
+func decodeClass[F trellis.Float](s *stream) (a fuzzedClass[F]) {
+	shape := s.axes([]int{2, 1, 3, 4, 0}[min(s.below(16), 4)%5], 5)
+	a.x, a.legal = tensorFor[F](s, shape)
+	a.legal = a.legal && len(shape) > 0
+	if a.legal {
+		a.count, a.legal = positionsOf(shape)
+		a.c = shape[min(1, len(shape)-1)]
+		a.legal = a.legal && (a.c > 0 || a.count == 0) && a.c <= math.MaxInt32
+	}
+	if !a.legal {
+		a.c, a.count = min(a.c, 5), min(a.count, 5)
+	}
+	if s.bool() {
+		a.weight = make([]F, a.c)
+		for i := range a.weight {
+			a.weight[i] = max(score[F](s), 0)
+		}
+		if s.rarely() {
+			a.weight, a.legal = append(a.weight, 1), false
+		}
+	}
+	a.ignore = []*int{nil, pointer(0), pointer(2), pointer(-1), pointer(1 << 20)}[s.below(5)]
+	a.reduction = trellis.Reduction(s.below(2))
+	if s.rarely() {
+		a.reduction, a.legal = trellis.Reduction(2+s.below(254)), false
+	}
+	a.workers = s.below(4)
+	if s.rarely() {
+		a.workers, a.legal = -1, false
+	}
+	return a
+}
+
+// positionsOf returns the number of positions of a legal shape.
+func positionsOf(shape []int) (int, bool) {
+	others := slices.Clone(shape)
+	others[min(1, len(shape)-1)] = 1
+	return elements(others)
+}
+
+// decodeSmoothing decodes label smoothing.
+func (a *fuzzedClass[F]) decodeSmoothing(s *stream) {
+	a.smoothing = []F{0, 0, 0.1, 0.5, 1}[s.below(5)]
+	if s.rarely() {
+		a.smoothing = score[F](s)
+		a.legal = a.legal && a.smoothing >= 0 && a.smoothing <= 1
+	}
+}
+
+// case returns the options for the reference.
+func (a fuzzedClass[F]) asCase(kind string) classCase {
+	c := classCase{kind: kind, shape: a.x.Shape, ignore: a.ignore, smoothing: float64(a.smoothing)}
+	if a.weight != nil {
+		c.weight = widen(a.weight)
+	}
+	return c
+}
+
+// decodeTargets decodes class targets.
+func (a *fuzzedClass[F]) decodeTargets(s *stream) []int {
+	ignore := -100
+	if a.ignore != nil {
+		ignore = *a.ignore
+	}
+	targets := make([]int, a.count)
+	for i := range targets {
+		targets[i] = s.number(a.c)
+		if s.below(8) == 7 {
+			targets[i] = ignore
+		}
+		if y := targets[i]; y != ignore && (y < 0 || y >= a.c) {
+			a.legal = false
+		}
+	}
+	if s.rarely() {
+		targets, a.legal = append(targets, 0), false
+	}
+	return targets
+}
+
+// isComparable reports whether the reference's range is enough: results are
+// products of weights and scores.
+func (a fuzzedClass[F]) isComparable() bool {
+	for _, w := range a.weight {
+		if w != 0 && !(w >= 1e-3 && w <= 1e3) {
+			return false
+		}
+	}
+	return magnitude(a.x.Data) <= 1e30
+}
+
+// requireClass checks a call of a class loss.
+func requireClass[F trellis.Float](t *testing.T, s *stream, a fuzzedClass[F], m func(x trellis.Tensor[F]) methods[F], reference func() subject[F]) {
+	what := fmt.Sprintf("%+v", a)
+	if !a.legal {
+		requireRefused(t, what, m(a.x), len(a.x.Data), a.count)
+		return
+	}
+	call := reference()
+	call.bind = func(x trellis.Tensor[F], _ trellis.Reduction, _ int) methods[F] { return m(x) }
+	call.name += what
+	upstream := factors[F](s, a.count)
+	out := requireLegal(t, call, upstream)
+	if a.isComparable() {
+		requireClose(t, call, a.reduction, out, upstream, magnitude(a.x.Data))
+	}
+}
+
+func FuzzNLL(f *testing.F) {
+	addSeeds(f)
+	bothOf(f, fuzzNLL[float32], fuzzNLL[float64])
+}
+
+func fuzzNLL[F trellis.Float](t *testing.T, s *stream) {
+	a := decodeClass[F](s)
+	targets := a.decodeTargets(s)
+	loss := trellis.NLLLoss[F]{Weight: a.weight, IgnoreIndex: a.ignore, Reduction: a.reduction, Workers: a.workers}
+	requireClass(t, s, a,
+		func(x trellis.Tensor[F]) methods[F] { return bindClasses(loss, x, targets) },
+		func() subject[F] { return classCall(a.asCase("NLL"), a.x, targets) })
+}
+
+func FuzzCrossEntropy(f *testing.F) {
+	addSeeds(f)
+	bothOf(f, fuzzCrossEntropy[float32], fuzzCrossEntropy[float64])
+}
+
+func fuzzCrossEntropy[F trellis.Float](t *testing.T, s *stream) {
+	a := decodeClass[F](s)
+	a.decodeSmoothing(s)
+	targets := a.decodeTargets(s)
+	loss := a.crossEntropy()
+	requireClass(t, s, a,
+		func(x trellis.Tensor[F]) methods[F] { return bindClasses(loss, x, targets) },
+		func() subject[F] { return classCall(a.asCase("CE"), a.x, targets) })
+}
+
+func (a fuzzedClass[F]) crossEntropy() trellis.CrossEntropyLoss[F] {
+	return trellis.CrossEntropyLoss[F]{Weight: a.weight, IgnoreIndex: a.ignore, Reduction: a.reduction, Workers: a.workers, LabelSmoothing: a.smoothing}
+}
+
+func FuzzCrossEntropyProbs(f *testing.F) {
+	addSeeds(f)
+	bothOf(f, fuzzCrossEntropyProbs[float32], fuzzCrossEntropyProbs[float64])
+}
+
+func fuzzCrossEntropyProbs[F trellis.Float](t *testing.T, s *stream) {
+	a := decodeClass[F](s)
+	a.decodeSmoothing(s)
+	target := trellis.Tensor[F]{Data: make([]F, len(a.x.Data)), Shape: slices.Clone(a.x.Shape)}
+	for i := range target.Data {
+		target.Data[i] = F(max(s.below(64)-32, 0)) / 31
+	}
+	if s.rarely() && len(target.Shape) > 0 {
+		target.Shape[s.below(len(target.Shape))]++
+		a.legal = false
+	}
+	loss := a.crossEntropy()
+	requireClass(t, s, a,
+		func(x trellis.Tensor[F]) methods[F] { return bindProbs(loss, x, target) },
+		func() subject[F] { return probsCall(a.asCase("probs"), a.x, target) })
+}
+
+// fuzzedCTC is a call of CTCLoss.
+type fuzzedCTC[F trellis.Float] struct {
+	loss    trellis.CTCLoss[F]
+	x       trellis.Tensor[F]
+	targets []int
+	inputs  []int // nil for all frames
+	lengths []int
+	padded  int // length of a row of targets, or −1 for concatenated ones
+	c       ctcCase
+	legal   bool
+}
+
+// decodeCTC decodes a call, and judges it.
+func decodeCTC[F trellis.Float](s *stream) (a fuzzedCTC[F]) {
+	a.legal = true
+	a.decodeOptions(s)
+	a.decodeScores(s)
+	a.decodeLengths(s)
+	a.decodeTargets(s)
+	return a
+}
+
+// decodeOptions decodes what is in the struct.
+func (a *fuzzedCTC[F]) decodeOptions(s *stream) {
+	a.c.zeroInfinity, a.c.fromLogits, a.c.batchFirst = s.bool(), s.bool(), s.bool()
+	a.c.scoresGradient, a.c.unbatched = s.bool(), s.below(4) == 3
+	a.loss = ctcLoss[F](a.c)
+	a.loss.Reduction, a.loss.Workers = trellis.Reduction(s.below(2)), s.below(4)
+	if s.rarely() {
+		a.legal = false
+		switch s.below(3) {
+		case 0:
+			a.loss.Reduction = 2
+		case 1:
+			a.loss.Gradient = 7
+		default:
+			a.loss.Workers = -3
+		}
+	}
+}
+
+// decodeScores decodes the scores, of up to 6 frames, 3 sequences and 4
+// classes, and the blank.
+func (a *fuzzedCTC[F]) decodeScores(s *stream) {
+	size := s.axes(3, 4)
+	size[0] += s.below(3)
+	a.c.frames, a.c.batch, a.c.classes = size[0], size[1], size[2]
+	if a.c.unbatched {
+		a.c.batch = 1
+	}
+	var ok bool
+	a.x, ok = tensorFor[F](s, a.c.shape())
+	if s.rarely() {
+		a.x.Shape, ok = append(a.x.Shape, 1, 1), false
+	}
+	a.loss.Blank = s.number(a.c.classes)
+	a.c.blank = a.loss.Blank
+	a.legal = a.legal && ok && a.c.blank >= 0 && a.c.blank < a.c.classes
+	a.legal = a.legal && a.c.frames <= 1<<26 && a.c.classes <= math.MaxInt32 && a.c.batch <= 4
+	if !a.legal { // there need not be as much as the shape says
+		a.c.batch, a.c.frames = min(max(a.c.batch, 0), 4), min(max(a.c.frames, 0), 6)
+	}
+}
+
+// decodeLengths decodes the lengths of inputs and targets.
+func (a *fuzzedCTC[F]) decodeLengths(s *stream) {
+	given := s.bool()
+	for range a.c.batch {
+		frames := a.c.frames
+		if given {
+			frames = s.number(a.c.frames + 1)
+			a.inputs = append(a.inputs, frames)
+		}
+		a.c.inputLengths = append(a.c.inputLengths, frames)
+		labels := s.number(4)
+		a.lengths = append(a.lengths, labels)
+		a.legal = a.legal && frames >= 0 && frames <= a.c.frames && labels >= 0
+	}
+	switch {
+	case !s.rarely():
+	case given && s.bool():
+		a.inputs, a.legal = append(a.inputs, 0), false
+	default:
+		a.lengths, a.legal = append(a.lengths, 0), false
+	}
+}
+
+// decodeTargets decodes the labels of rows that may be padded, or of another
+// number of rows, which may happen to be legal, too.
+func (a *fuzzedCTC[F]) decodeTargets(s *stream) {
+	width := -1
+	if s.bool() {
+		width = s.below(7)
+	}
+	for n := range a.c.batch {
+		labels := max(min(a.lengths[n], 6), 0)
+		for range labels {
+			a.targets = append(a.targets, s.number(a.c.classes))
+		}
+		for range width - labels {
+			a.targets = append(a.targets, -5)
+		}
+	}
+	if s.rarely() {
+		a.targets = append(a.targets, 1)
+	}
+	if a.legal {
+		a.split()
+	}
+}
+
+// split finds the targets of the sequences, if they are legal.
+func (a *fuzzedCTC[F]) split() {
+	total, longest := 0, 0
+	for _, n := range a.lengths {
+		if n > len(a.targets) {
+			a.legal = false
+			return
+		}
+		total, longest = total+n, max(longest, n)
+	}
+	width, rows := 0, a.c.batch
+	switch {
+	case total == len(a.targets):
+	case rows > 0 && len(a.targets)%rows == 0 && len(a.targets)/rows >= longest:
+		width = len(a.targets) / rows
+	default:
+		a.legal = false
+		return
+	}
+	rest := a.targets
+	for _, n := range a.lengths {
+		target := rest[:n]
+		for _, label := range target {
+			a.legal = a.legal && label >= 0 && label < a.c.classes && label != a.c.blank
+		}
+		a.c.targets = append(a.c.targets, target)
+		rest = rest[max(n, width):]
+	}
+}
+
+// isComparable reports whether the reference's range is enough. exp(x), which
+// only log-probabilities should see, must be a number.
+func (a fuzzedCTC[F]) isComparable() bool {
+	for _, v := range a.x.Data {
+		size := math.Abs(float64(v))
+		if size > 1e5 && !math.IsInf(size, 0) || v > 80 && !a.c.fromLogits && !a.c.scoresGradient {
+			return false
+		}
+	}
+	return true
+}
+
+func FuzzCTC(f *testing.F) {
+	addSeeds(f)
+	bothOf(f, fuzzCTC[float32], fuzzCTC[float64])
+}
+
+func fuzzCTC[F trellis.Float](t *testing.T, s *stream) {
+	a := decodeCTC[F](s)
+	what := fmt.Sprintf("%+v", a)
+	bind := func(x trellis.Tensor[F], _ trellis.Reduction, _ int) methods[F] {
+		return bindCTC(a.loss, x, a.targets, a.inputs, a.lengths)
+	}
+	if !a.legal {
+		requireRefused(t, what, bind(a.x, 0, 0), len(a.x.Data), a.c.batch)
+		return
+	}
+	call := ctcCall(a.c, a.x)
+	call.bind, call.name = bind, what
+	upstream := factors[F](s, a.c.batch)
+	out := requireLegal(t, call, upstream)
+	for n, loss := range out.losses {
+		require.Falsef(t, a.c.fromLogits && math.Signbit(float64(loss)) && loss == loss, "loss %d of %s is %g", n, what, loss)
+		requireZeros(t, a.c, n, out.grad, what)
+	}
+	if a.isComparable() {
+		size := magnitude(a.x.Data) * float64(a.c.frames)
+		requireClose(t, call, a.loss.Reduction, out, upstream, size)
+		for n := range a.c.batch {
+			requireBrute(t, a.c, n, call, out, float64(upstream[n]))
+		}
+	}
+}
+
+// requireZeros fails if a frame that does not count has a gradient.
+func requireZeros[F trellis.Float](t *testing.T, c ctcCase, n int, grad []F, what string) {
+	t.Helper()
+	for frame := c.inputLengths[n]; frame < c.frames; frame++ {
+		for _, g := range grad[c.at(n, frame):][:c.classes] {
+			require.Zero(t, g, what)
+		}
+	}
+}
+
+// requireBrute compares the loss of a sequence, and the occupancies that the true
+// gradient consists of, with the enumeration of all paths, if the scores are such
+// that their products are numbers.
+func requireBrute[F trellis.Float](t *testing.T, c ctcCase, n int, call subject[F], out results[F], upstream float64) {
+	t.Helper()
+	scores := c.frameRows(widen(call.x.Data), n)
+	for _, row := range scores {
+		for _, v := range row {
+			if !(v < 50 && (v > -50 || math.IsInf(v, -1))) {
+				return
+			}
+		}
+	}
+	loss, _, occupancy := refCTCBrute(scores, c.targets[n], c.blank)
+	if c.zeroInfinity && math.IsInf(loss, 1) {
+		loss = 0
+	}
+	requireRounded(t, call.name+": brute force", loss, out.losses[n], promisedRelative[F]()*math.Abs(loss)+call.floor+1e-13)
+	if !c.scoresGradient {
+		return
+	}
+	for frame, row := range occupancy {
+		for class, g := range row {
+			i := c.at(n, frame) + class
+			requireRounded(t, call.name+": brute force", -g*upstream, out.vjp[i], 2*promisedAbsolute[F]())
+		}
+	}
+}
+
+func FuzzRows(f *testing.F) {
+	addSeeds(f)
+	bothOf(f, fuzzRows[float32], fuzzRows[float64])
+}
+
+func fuzzRows[F trellis.Float](t *testing.T, s *stream) {
+	rows, n := 1+s.below(3), s.below(40)
+	x := trellis.Tensor[F]{Data: scores[F](s, rows*n), Shape: []int{rows, n}}
+	sums, logp, p := filled[F](rows), filled[F](rows*n), filled[F](rows*n)
+	trellis.LogSumExpRows(sums, x)
+	trellis.LogSoftmaxRows(logp, x)
+	trellis.SoftmaxRows(p, x)
+	tolerance := 16 * epsilon[F]()
+	for r := range rows {
+		row := widen(x.Data[r*n:][:n])
+		want := refLogSumExp(row...)
+		requireRounded(t, fmt.Sprint("log-sum-exp of ", row), want, sums[r], tolerance*(1+math.Abs(want)))
+		for i, want := range refLogSoftmax(row) {
+			requireRounded(t, fmt.Sprint("log-softmax of ", row), want, logp[r*n+i], tolerance*(1+math.Abs(want)))
+		}
+		for i, want := range refSoftmax(row) {
+			requireRounded(t, fmt.Sprint("softmax of ", row), want, p[r*n+i], tolerance)
+		}
+	}
+	requireGather(t, s, x)
+}
+
+// requireGather checks GatherRows, which panics before it writes if an index is
+// wrong.
+func requireGather[F trellis.Float](t *testing.T, s *stream, x trellis.Tensor[F]) {
+	t.Helper()
+	rows, n, k := x.Shape[0], x.Shape[1], s.below(5)
+	index, want := make([]int32, rows*k), filled[F](rows*k)
+	legal := true
+	for i := range index {
+		index[i] = int32(s.number(n))
+		legal = legal && index[i] >= 0 && int(index[i]) < n
+	}
+	dst := filled[F](len(index))
+	if !legal {
+		requirePanic(t, "trellis: GatherRows: index out of range", func() { trellis.GatherRows(dst, x, index) })
+		require.Equal(t, want, dst)
+		return
+	}
+	for i := range want {
+		want[i] = x.Data[i/k*n+int(index[i])]
+	}
+	trellis.GatherRows(dst, x, index)
+	requireSameBits(t, "gathered", want, dst)
+}
