@@ -271,6 +271,9 @@ func ctcMistakes() []mistake {
 		{"targets neither padded nor concatenated", everyMethod, func(a *arguments) { a.targets = a.targets[:5] }, "len(targets)", nil, 5},
 		{"targets padded too short", everyMethod, func(a *arguments) { a.targets = a.targets[:3] }, "len(targets)", nil, 3},
 		{"more labels than rows hold", everyMethod, func(a *arguments) { a.labels[0] = 3 }, "len(targets)", nil, 6},
+		{"targets for an empty batch", everyMethod, func(a *arguments) {
+			a.x, a.inputs, a.labels = trellis.Tensor[float32]{Shape: []int{5, 0, 4}}, nil, nil
+		}, "len(targets)", nil, 6},
 		{"no targets", everyMethod, func(a *arguments) { a.targets = nil }, "targetLengths", []int{0}, 2},
 		{"the blank in a padded target", everyMethod, func(a *arguments) { a.targets[1] = 0 }, "targets", []int{0, 1}, 0},
 		{"a label above the classes", everyMethod, func(a *arguments) { a.targets[4] = 4 }, "targets", []int{2, 0}, 4},

@@ -1208,6 +1208,35 @@ func requireSpecialRow[F trellis.Float](t *testing.T, x []F) {
 	requireNear(t, what+" softmax", refSoftmax(row), widen(dst), tolerance)
 }
 
+func TestLogitsThatAreNoNumbersGiveNaN(t *testing.T) {
+	bothTypes(t, testLogitsThatAreNoNumbersGiveNaN[float32], testLogitsThatAreNoNumbersGiveNaN[float64])
+}
+
+// testLogitsThatAreNoNumbersGiveNaN has a bad row among two good ones, with
+// contiguous classes and without, and with targets of no mass, too.
+func testLogitsThatAreNoNumbersGiveNaN[F trellis.Float](t *testing.T) {
+	inf := math.Inf(1)
+	for _, shape := range [][]int{{3, 3}, {1, 3, 3}} {
+		at := classScores(shape)
+		for _, row := range [][]float64{{1, math.NaN(), 2}, {inf, 0, 0}, {-inf, -inf, -inf}, {-inf, inf, math.NaN()}} {
+			x := trellis.Tensor[F]{Data: make([]F, 9), Shape: shape}
+			for i, v := range row {
+				x.Data[at[1][i]] = F(v)
+			}
+			for _, mass := range []F{0, 1} {
+				target := trellis.Tensor[F]{Data: slices.Repeat([]F{mass}, 9), Shape: shape}
+				s := probsCall(classCase{kind: "probs", shape: shape}, x, target)
+				s.requireReference(t, rand.New(rand.NewPCG(41, 1)))
+				require.True(t, math.IsNaN(s.want.losses[1]) && !math.IsNaN(s.want.losses[0]))
+			}
+			for _, smoothing := range []float64{0, 0.5, 1} {
+				c := classCase{kind: "CE", shape: shape, smoothing: smoothing}
+				classCall(c, x, []int{2, 2, 2}).requireReference(t, rand.New(rand.NewPCG(41, 1)))
+			}
+		}
+	}
+}
+
 func TestGather(t *testing.T) { bothTypes(t, testGather[float32], testGather[float64]) }
 
 func testGather[F trellis.Float](t *testing.T) {

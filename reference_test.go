@@ -181,6 +181,15 @@ func newReference(x []float64, at [][]int) reference {
 	return r
 }
 
+// sees takes note of the summands of a gradient that are finite.
+func (r *reference) sees(terms ...float64) {
+	for _, v := range terms {
+		if v > r.term && !math.IsInf(v, 0) {
+			r.term = v
+		}
+	}
+}
+
 // refNLL is −weight[y]·x[y].
 func refNLL(x []float64, shape, targets []int, o classOptions) reference {
 	at := classScores(shape)
@@ -192,7 +201,7 @@ func refNLL(x []float64, shape, targets []int, o classOptions) reference {
 		r.losses[i] = -o.weight[y] * x[at[i][y]]
 		r.grad[at[i][y]] = -o.weight[y]
 		r.total += o.weight[y]
-		r.term = max(r.term, o.weight[y])
+		r.sees(o.weight[y])
 	}
 	for i := range r.share {
 		r.share[i] = 1 / r.total
@@ -260,7 +269,7 @@ func (r *reference) addEntropy(i int, x []float64, at []int, target []float64) {
 	r.mass = max(r.mass, mass)
 	for c, y := range target {
 		r.grad[at[c]] = mass*p[c] - y
-		r.term = max(r.term, mass*p[c], y)
+		r.sees(mass*p[c], y)
 	}
 }
 
@@ -473,7 +482,7 @@ func (in ctcInput) setSequence(r *reference, n int, target []int) {
 			grad := -occupancy[t][c]
 			if !in.scoresGradient {
 				grad += math.Exp(v)
-				r.term = max(r.term, math.Exp(v))
+				r.sees(math.Exp(v))
 			}
 			switch {
 			case poisoned:
