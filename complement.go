@@ -1,18 +1,23 @@
 package trellis
 
-// A loss near 0 is the logarithm of a probability near 1, which says little
-// about how far from 1 it is: α and β in float32 lose a loss of 10⁻⁸ altogether.
-// The probability of everything but the target is small then, and as a sum of
-// products of positive numbers it keeps its relative accuracy. It is what a path
-// through the lattice loses when a frame emits a class that does not go on with
-// the target, and what has not arrived at the end:
+// A small loss is the logarithm of a probability near 1, which says little about
+// how far from 1 it is: α in float32 loses a loss of 10⁻⁸ altogether, and over
+// thousands of frames it drifts by some 10⁻⁶, which is nothing to a loss of
+// hundreds, but not to a loss of 1. The probability of everything but the target
+// is small then, and as a sum of products of positive numbers it keeps its
+// relative accuracy. It is what a path through the lattice loses when a frame
+// emits a class that does not go on with the target, and what has not arrived at
+// the end:
 //
 //	missed = Σ_t Σ_s α_t−1(s) · p_t(classes that lead out of s) + Σ α_T(s not final).
 //
 // Here α is a plain float64, because what underflows cannot matter.
 
-// refinable is the loss below which the complement is used.
-const refinable = 1
+// isSmall reports whether a loss is to be refined: where the drift of α could be
+// 10⁻⁶ of it.
+func isSmall(loss float64, frames int) bool {
+	return loss < min(1+float64(frames)/500, 100)
+}
 
 // complement is the workspace of refine.
 type complement[F Float] struct {
@@ -27,37 +32,41 @@ type complement[F Float] struct {
 
 // refine returns a better value for a small loss.
 func (w *lattice[F]) refine(loss float64) float64 {
-	missed, factors := w.missed()
-	if !(missed <= 0.75) { // scores that are not normalised, or NaN at a class that the target does not name
+	missed, spelled, factors := w.spell()
+	switch {
+	case !(spelled > 0x1p-300): // scores that are not normalised, or NaN at a class that the target does not name
 		return loss
+	case spelled < 0.5:
+		return 0 - (log64(spelled) + factors)
 	}
 	return 0 - (log1p64(-missed) + factors) // never −0
 }
 
-// missed returns the probability that a sequence of frames, each normalised to
-// add up to 1, does not spell the target, and the sum of the logarithms of what
-// normalised them.
-func (w *lattice[F]) missed() (missed, factors float64) {
+// spell returns the probabilities that a sequence of frames, each normalised to
+// add up to 1, does not spell the target and that it does, and the sum of the
+// logarithms of what normalised them.
+func (w *lattice[F]) spell() (missed, spelled, factors float64) {
 	k := &w.complement
 	k.reset(len(w.classes))
 	for t := range w.frames {
-		x := w.task.frame(w.task.x, w.n, t)
-		norm := k.read(x, w.classes)
+		norm := k.read(w.task.frame(w.task.x, w.n, t), w.classes)
 		if !w.task.FromLogits {
 			factors += norm
 		}
 		missed += k.step(w.skip)
 	}
 	last := len(k.b) - 1
-	for i := range k.b {
-		if i < last {
-			missed += k.b[i]
-		}
+	for i := range last {
+		missed += k.b[i]
 		if i < last-1 {
 			missed += k.l[i]
 		}
 	}
-	return missed, factors
+	spelled = k.b[last]
+	if last > 0 {
+		spelled += k.l[last-1]
+	}
+	return missed, spelled, factors
 }
 
 // reset puts all of α before the first frame.

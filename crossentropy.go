@@ -195,7 +195,7 @@ func (t *classTask[F]) logProbability(s *statistics[F], j, at int) {
 	}
 	if !isFinite(s.max[j]) {
 		s.hi[j], s.lo[j] = nan[F](), nan[F]()
-		s.hard[j], s.miss[j] = math.NaN(), math.NaN()
+		s.hard[j], s.miss[j], s.soft[j] = math.NaN(), math.NaN(), math.NaN()
 		return
 	}
 	ln, total := log1p64(s.sum[j]), 1+s.sum[j]

@@ -119,7 +119,6 @@ type ctcTask[F Float] struct {
 	targets []int
 	lengths []int // inputLengths, or nil
 	spelled []int // targetLengths
-	padded  int   // S of padded targets, or −1 for concatenated ones
 	starts  []int // where the targets of a sequence begin
 	order   []int // the sequences, the most expensive one first
 	losses  []float64
@@ -231,7 +230,8 @@ func (t *ctcTask[F]) checkTargetLengths() error {
 	}
 	rows := max(t.batch, 1)
 	concatenated := total == len(t.targets)
-	if !concatenated && (len(t.targets)%rows != 0 || longest > len(t.targets)/rows) {
+	padded := t.batch > 0 && len(t.targets)%rows == 0 && longest <= len(t.targets)/rows
+	if !concatenated && !padded {
 		return &ArgumentError{t.method, "len(targets)", nil, len(t.targets),
 			fmt.Sprintf("neither the sum of targetLengths nor %d rows of at least %d", t.batch, longest)}
 	}

@@ -224,7 +224,7 @@ func scale2[F Float](x F, n int32) F {
 func log64(x float64) float64 { return logCorrected(x, 0) }
 
 // log1p64 returns ln(1+x) within 1 ulp for a finite x ≥ 0, and for
-// −¾ ≤ x < 0. What 1+x rounds away returns as a correction of the logarithm.
+// −½ ≤ x < 0. What 1+x rounds away returns as a correction of the logarithm.
 func log1p64(x float64) float64 {
 	u := 1 + x
 	err := x - (u - 1)

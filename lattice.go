@@ -69,7 +69,7 @@ func (w *lattice[F]) release() {
 func (w *lattice[F]) run(t *ctcTask[F], n, kept int) float64 {
 	w.prepare(t, n, kept)
 	loss, exponent := w.forward()
-	if loss < refinable {
+	if isSmall(loss, w.frames) {
 		loss = w.refine(loss)
 	}
 	if t.out.wantGrad() {

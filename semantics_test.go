@@ -378,3 +378,38 @@ func testLogSoftmaxNearZero[F trellis.Float](t *testing.T) {
 	trellis.LogSoftmax(long, long)
 	assertLoss(t, -8999*4.248354255291589e-18, long[8999])
 }
+
+// Long sequences that spell their target plainly have losses of a few nats, which
+// float32 must get right although α has come through thousands of frames.
+func TestSmallLossesOfLongSequences(t *testing.T) {
+	for _, c := range []struct {
+		frames int
+		peak   float64
+	}{{1000, 10}, {1000, 11}, {1000, 12}, {3000, 11}, {3000, 12}, {3000, 13}} {
+		g := generator(c.frames)
+		const classes = 28
+		targets := make([]int, c.frames/6)
+		x32 := trellis.Tensor[float32]{Data: goldenScores[float32](&g, c.frames*classes, 2), Shape: []int{c.frames, classes}}
+		for i := range targets {
+			targets[i] = 1 + (i*i+i/7)%(classes-1)
+		}
+		for frame := range c.frames {
+			class := 0
+			if i := frame / 6; i < len(targets) && frame%6 < 2 {
+				class = targets[i]
+			}
+			x32.Data[frame*classes+class] = float32(c.peak) + float32(frame%5)/4
+		}
+		x64 := trellis.Tensor[float64]{Shape: x32.Shape}
+		for _, v := range x32.Data {
+			x64.Data = append(x64.Data, float64(v))
+		}
+		got, err := trellis.CTCLoss[float32]{FromLogits: true, Reduction: trellis.Sum}.Loss(x32, targets, nil, []int{len(targets)})
+		require.NoError(t, err)
+		want, err := trellis.CTCLoss[float64]{FromLogits: true, Reduction: trellis.Sum}.Loss(x64, targets, nil, []int{len(targets)})
+		require.NoError(t, err)
+		t.Logf("%d frames, peak %v: loss %.5g, relative error %.1e", c.frames, c.peak, want, math.Abs(float64(got)/want-1))
+		assert.Less(t, want, 50.0)
+		assert.InEpsilon(t, want, got, 1e-6)
+	}
+}
