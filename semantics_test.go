@@ -385,7 +385,7 @@ func TestSmallLossesOfLongSequences(t *testing.T) {
 	for _, c := range []struct {
 		frames int
 		peak   float64
-	}{{1000, 10}, {1000, 11}, {1000, 12}, {3000, 11}, {3000, 12}, {3000, 13}} {
+	}{{1000, 8}, {1000, 9}, {1000, 10}, {1000, 11}, {1000, 12}, {3000, 9}, {3000, 10}, {3000, 11}, {3000, 12}, {3000, 13}} {
 		g := generator(c.frames)
 		const classes = 28
 		targets := make([]int, c.frames/6)
