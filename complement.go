@@ -16,7 +16,7 @@ package trellis
 // isSmall reports whether a loss is to be refined: where the drift of α could be
 // 10⁻⁶ of it.
 func isSmall(loss float64, frames int) bool {
-	return loss < min(1+float64(frames)/500, 100)
+	return loss < min(1+float64(frames)/250, 100)
 }
 
 // complement is the workspace of refine.
