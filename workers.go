@@ -62,7 +62,7 @@ func runTask(t task, items, workers int) {
 // pools holds the workspaces of one kind, for either element type.
 type pools struct{ float32, float64 sync.Pool }
 
-// of returns the pool of an element type.
+// poolOf returns the pool of an element type.
 func poolOf[F Float](p *pools) *sync.Pool {
 	if laneCount[F]() == 16 {
 		return &p.float32
