@@ -2,7 +2,7 @@
 # for -race, qemu for arm64) is left out with a line that says so, and is an error
 # in CI.
 
-NESTED  := gen cmd/trellis bench
+NESTED  := gen cmd/trellis
 QEMU    := qemu-aarch64-static
 FUZZ    ?= 5s
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
@@ -30,6 +30,7 @@ arm64:
 
 nested:
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
+	cd bench && go vet ./...
 
 # One operating system for every architecture that Go builds for.
 vet:
@@ -41,7 +42,7 @@ fuzz:
 
 # Beside gonum and Gorgonia, which wants to be told that this Go is one it knows.
 bench:
-	cd bench && ASSUME_NO_MOVING_GC_UNSAFE_RISK_IT_WITH=$$(go env GOVERSION | cut -d. -f1,2) go test -bench . -count 5
+	cd bench && ASSUME_NO_MOVING_GC_UNSAFE_RISK_IT_WITH=$$(go env GOVERSION | cut -d. -f1,2) go test -bench . -count 5 ./...
 
 generate:
 	go generate ./...
