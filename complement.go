@@ -11,7 +11,7 @@ package trellis
 //
 //	missed = Σ_t Σ_s α_t−1(s) · p_t(classes that lead out of s) + Σ α_T(s not final).
 //
-// Here α is a plain float64, because what underflows cannot matter.
+// Here α is a plain float64: what underflows cannot matter.
 
 // isSmall reports whether a loss is to be refined: where the drift of α could be
 // 10⁻⁶ of it.
@@ -22,8 +22,11 @@ func isSmall(loss float64, frames int) bool {
 // complement is the workspace of refine.
 type complement[F Float] struct {
 	b, l, nextB, nextL []float64 // α of the blanks and of the labels
-	p                  []float64 // probability of every label, then of the blank
-	top                []int8    // which of the frame's top classes it is, or −1
+	from, to           int       // the places in them that are not negligible
+	missed             float64   // so far
+
+	p   []float64 // probability of every label, then of the blank
+	top []int8    // which of the frame's top classes it is, or −1
 
 	class [3]int     // classes with the largest scores of the frame, −1 for none
 	mass  [3]float64 // their probabilities
@@ -34,7 +37,7 @@ type complement[F Float] struct {
 func (w *lattice[F]) refine(loss float64) float64 {
 	missed, spelled, factors := w.spell()
 	switch {
-	case !(spelled > 0x1p-300): // scores that are not normalised, or NaN at a class that the target does not name
+	case !(spelled > 0x1p-150): // far from normalised scores, or NaN at a class that the target does not name
 		return loss
 	case spelled < 0.5:
 		return 0 - (log64(spelled) + factors)
@@ -53,30 +56,32 @@ func (w *lattice[F]) spell() (missed, spelled, factors float64) {
 		if !w.task.FromLogits {
 			factors += norm
 		}
-		missed += k.step(w.skip)
+		k.step(w.skip)
 	}
 	last := len(k.b) - 1
-	for i := range last {
-		missed += k.b[i]
+	for i := k.from; i < k.to; i++ {
+		if i < last {
+			k.missed += k.b[i]
+		} else {
+			spelled += k.b[i]
+		}
 		if i < last-1 {
-			missed += k.l[i]
+			k.missed += k.l[i]
+		} else if i < last {
+			spelled += k.l[i]
 		}
 	}
-	spelled = k.b[last]
-	if last > 0 {
-		spelled += k.l[last-1]
-	}
-	return missed, spelled, factors
+	return k.missed, spelled, factors
 }
 
 // reset puts all of α before the first frame.
 func (k *complement[F]) reset(width int) {
 	for _, row := range [...]*[]float64{&k.b, &k.l, &k.nextB, &k.nextL, &k.p} {
 		*row = resize(*row, width)
-		clear(*row)
 	}
 	k.top = resize(k.top, width)
-	k.b[0] = 1
+	k.b[0], k.l[0] = 1, 0
+	k.from, k.to, k.missed = 0, 1, 0
 }
 
 // read takes in a frame and returns its log-sum-exp. Everything is relative to
@@ -93,20 +98,27 @@ func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
 	}
 	others := (k.rest + k.mass[2]) + k.mass[1]
 	total := 1 + others
-	for i, c := range classes {
-		k.top[i] = -1
-		for j, t := range k.class {
-			if t == int(c) {
-				k.top[i] = int8(j)
-			}
-		}
-		k.p[i] = float64(exp(x[c]-top)) / total
+	last := len(classes) - 1
+	for i := k.from; i <= min(k.to+1, last); i++ { // to which the next step may lead, and from there
+		k.readClass(x, classes[i], i, top, total)
 	}
+	k.readClass(x, classes[last], last, top, total)
 	for i := range k.mass {
 		k.mass[i] /= total
 	}
 	k.rest /= total
 	return float64(top) + log1p64(others)
+}
+
+// readClass sets p and top of one label, or of the blank.
+func (k *complement[F]) readClass(x []F, class int32, i int, top F, total float64) {
+	k.top[i] = -1
+	for j, t := range k.class {
+		if t == int(class) {
+			k.top[i] = int8(j)
+		}
+	}
+	k.p[i] = float64(exp(x[class]-top)) / total
 }
 
 // findTop finds the three largest scores, the first of equal ones.
@@ -149,43 +161,51 @@ func sort3(a *[3]int) {
 	a[0], a[1], a[2] = lo, a[0]+a[1]+a[2]-lo-hi, hi
 }
 
-// step takes α through the frame and returns what it loses. A blank goes on with
-// the blank or its label; a label with itself, the blank, or the label after it
-// if that is another one.
-func (k *complement[F]) step(skip []int32) (lost float64) {
+// step takes α through the frame. A blank goes on with the blank or its label; a
+// label with itself, the blank, or the label after it if that is another one.
+func (k *complement[F]) step(skip []int32) {
 	last := len(k.b) - 1
-	var prev float64
-	for i := range k.b {
-		jump := prev
-		if skip[i] != 0 {
-			jump = 0
-		}
-		k.nextB[i] = keep((k.b[i] + prev) * k.p[last])
+	end := min(k.to, last)
+	if k.to <= last {
+		k.b[k.to], k.l[k.to] = 0, 0
+	}
+	var prev, lost float64
+	for i := k.from; i <= end; i++ {
+		k.nextB[i] = float64((k.b[i] + prev) * k.p[last])
 		if i == last {
+			k.nextL[i] = 0
 			lost += float64(k.b[i] * k.leaving(last, -1, -1))
 			break
 		}
-		k.nextL[i] = keep(((k.l[i] + k.b[i]) + jump) * k.p[i])
-		lost += float64(k.b[i] * k.leaving(last, i, -1))
-		next := -1
+		jump, next := prev, -1
+		if skip[i] != 0 {
+			jump = 0
+		}
 		if i+1 < last && skip[i+1] == 0 {
 			next = i + 1
 		}
+		k.nextL[i] = float64(((k.l[i] + k.b[i]) + jump) * k.p[i])
+		lost += float64(k.b[i] * k.leaving(last, i, -1))
 		lost += float64(k.l[i] * k.leaving(last, i, next))
 		prev = k.l[i]
 	}
+	k.missed += lost
 	k.b, k.nextB = k.nextB, k.b
 	k.l, k.nextL = k.nextL, k.l
-	return lost
+	k.to = end + 1
+	k.trim()
 }
 
-// keep drops what is too small to matter, before it becomes subnormal.
-func keep(x float64) float64 {
-	const negligible = 0x1p-960
-	if x < negligible {
-		return 0
+// trim leaves out the ends of α that are too small to matter to missed, and to a
+// probability of the target that refine accepts.
+func (k *complement[F]) trim() {
+	negligible := max(k.missed*0x1p-240, 0x1p-900)
+	for k.from < k.to && max(k.b[k.from], k.l[k.from]) < negligible {
+		k.from++
 	}
-	return x
+	for k.from < k.to && max(k.b[k.to-1], k.l[k.to-1]) < negligible {
+		k.to--
+	}
 }
 
 // leaving returns the probability that the frame emits none of up to three
