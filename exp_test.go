@@ -238,4 +238,5 @@ func TestNormalize(t *testing.T) {
 		assert.True(t, q.m >= 1 && q.m < 2)
 	}
 	assert.Equal(t, int32(zeroExponent), normalize(1.0, 2*zeroExponent).e)
+	assert.Equal(t, int32(zeroExponent), normalize(float32(1), 2*zeroExponent).e)
 }

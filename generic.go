@@ -192,12 +192,8 @@ func emitGeneric[F Float](y emissions[F], x []F, classes []int32) (ref F) {
 			ref = v
 		}
 	}
-	base := ref
-	if base == negInf[F]() {
-		base = 0
-	}
 	for i, c := range classes {
-		p := expScaled(difference(x[c], base))
+		p := expScaled(difference(x[c], ref)) // −Inf less −Inf is NaN, which is taken for zero
 		y.m[i], y.e[i] = p.m, p.e
 	}
 	return ref

@@ -2,6 +2,7 @@ package trellis_test
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -192,6 +193,12 @@ func testMaskedClasses[F trellis.Float](t *testing.T) {
 	require.NoError(t, err)
 	assertLoss(t, inf, loss)
 	assert.Equal(t, make([]F, 12), grad)
+
+	long := tensor[F]([]int{40, 2}, slices.Repeat([]float64{0, -inf}, 40)...) // exponents must not wrap
+	loss, err = ctc.Grad(long.Data, long, []int{1}, nil, []int{1})
+	require.NoError(t, err)
+	assertLoss(t, inf, loss)
+	assert.Equal(t, make([]F, 80), long.Data)
 
 	ce := trellis.CrossEntropyLoss[F]{}
 	row := tensor[F]([]int{3}, 0, 1, -inf)
