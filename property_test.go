@@ -583,6 +583,76 @@ func testLossesMatchReference[F trellis.Float](t *testing.T) {
 	}
 }
 
+// disturb replaces some scores, and sometimes all of a row, by infinities and NaN.
+func disturb[F trellis.Float](rng *rand.Rand, x []F, kinds ...float64) {
+	for i := range x {
+		if rng.IntN(12) == 0 {
+			x[i] = F(kinds[rng.IntN(len(kinds))])
+		}
+	}
+}
+
+func TestSpecialScoresMatchReference(t *testing.T) {
+	bothTypes(t, testSpecialScoresMatchReference[float32], testSpecialScoresMatchReference[float64])
+}
+
+func testSpecialScoresMatchReference[F trellis.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(42, 1))
+	masked := []float64{math.Inf(-1)}
+	wild := []float64{math.Inf(-1), math.Inf(1), math.NaN()}
+	for i, c := range classCases(rng) {
+		s := classSubject[F](rng, c)
+		x := trellis.Tensor[F]{Data: slices.Clone(s.x.Data), Shape: c.shape}
+		disturb(rng, x.Data, [][]float64{masked, wild}[i%2]...)
+		if c.kind != "probs" {
+			classCall(c, x, c.targets(rng)).requireReference(t, rng)
+			continue
+		}
+		target := trellis.Tensor[F]{Data: normals[F](rng, len(x.Data), 1), Shape: c.shape}
+		for k, v := range target.Data {
+			target.Data[k] = max(v, 0)
+			if math.IsInf(float64(x.Data[k]), -1) && i%4 == 0 {
+				target.Data[k] = 0 // 0·ln 0
+			}
+		}
+		probsCall(c, x, target).requireReference(t, rng)
+	}
+	for i, c := range ctcCases(rng) {
+		x := trellis.Tensor[F]{Data: narrow[F](c.randomScores(rng)), Shape: c.shape()}
+		disturb(rng, x.Data, [][]float64{masked, wild}[i%2]...)
+		ctcCall(c, x).requireReference(t, rng)
+	}
+}
+
+// Far from 0 a log-sum-exp has few digits after the point in float32; losses and
+// gradients have all of theirs.
+func TestShiftedLogitsMatchReference(t *testing.T) {
+	bothTypes(t, testShiftedLogitsMatchReference[float32], testShiftedLogitsMatchReference[float64])
+}
+
+func testShiftedLogitsMatchReference[F trellis.Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(43, 1))
+	for _, offset := range []F{-3000, 100, 20000} {
+		for _, shape := range [][]int{{3, 5}, {2, 5, 3}, {2, 700}} {
+			c := classCase{kind: "CE", shape: shape, spread: 1}
+			s := classSubject[F](rng, c)
+			for i := range s.x.Data {
+				s.x.Data[i] += offset
+			}
+			classCall(c, s.x, c.targets(rng)).requireReference(t, rng)
+			probsCall(c, s.x, oneHot[F](shape, make([]int, c.positions()), 0.5)).requireReference(t, rng)
+		}
+		for _, c := range ctcCases(rng) {
+			c.fromLogits = true
+			x := trellis.Tensor[F]{Data: narrow[F](c.randomScores(rng)), Shape: c.shape()}
+			for i := range x.Data {
+				x.Data[i] += offset
+			}
+			ctcCall(c, x).requireReference(t, rng)
+		}
+	}
+}
+
 // upstreams returns random factors for the losses of a subject.
 func (s subject[F]) upstreams(rng *rand.Rand) []F { return normals[F](rng, len(s.want.losses), 1) }
 
