@@ -144,6 +144,9 @@ func classScores(shape []int) [][]int {
 			inner *= d
 		}
 	}
+	if inner == 0 { // however large the batch
+		return nil
+	}
 	var at [][]int
 	for n := range batch {
 		for p := range inner {
