@@ -127,6 +127,9 @@ func (t *classTask[F]) check(x Tensor[F]) error {
 		t.count *= d
 	}
 	inner, ok := size(x.Shape[axis+1:])
+	if t.count == 0 { // no positions, whatever the other axes
+		inner, ok = 0, true
+	}
 	if !ok || inner > 0 && t.count > math.MaxInt/inner {
 		return &ArgumentError{t.method, "x.Shape", nil, clone(x.Shape), "the product of the axes overflows an int"}
 	}
