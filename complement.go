@@ -93,7 +93,7 @@ func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
 	for i, c := range k.class {
 		k.mass[i] = 0
 		if c >= 0 {
-			k.mass[i] = float64(exp(x[c] - top))
+			k.mass[i] = exp64(float64(x[c]) - float64(top))
 		}
 	}
 	others := (k.rest + k.mass[2]) + k.mass[1]
@@ -118,7 +118,7 @@ func (k *complement[F]) readClass(x []F, class int32, i int, top F, total float6
 			k.top[i] = int8(j)
 		}
 	}
-	k.p[i] = float64(exp(x[class]-top)) / total
+	k.p[i] = exp64(float64(x[class])-float64(top)) / total
 }
 
 // findTop finds the three largest scores, the first of equal ones.

@@ -21,7 +21,8 @@ import "math"
 //
 // Class targets go with Loss, Losses, Grad and VJP, class probabilities with the
 // methods whose names end in Probs. Near 0 the loss of a class target keeps its
-// relative accuracy. A class at −Inf has probability 0 and gradient 0; in the
+// relative accuracy, in float32 to 2⁻²⁵ for each nat by which the target's logit
+// leads. A class at −Inf has probability 0 and gradient 0; in the
 // sums over classes a factor of 0 adds nothing even there. Logits with NaN or
 // +Inf, or only −Inf, give NaN.
 //
