@@ -4,7 +4,7 @@
 
 NESTED  := gen cmd/trellis
 QEMU    := qemu-aarch64-static
-FUZZ    ?= 5s
+FUZZ    ?= 3s
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
 .PHONY: test quick race purego arm64 nested vet fuzz bench generate exhaustive
