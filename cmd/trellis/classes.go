@@ -21,7 +21,7 @@ FILE.npy holds %[3]s: (C), (N,C) or (N,C,d1,...,dk).
 %%s
 TARGETS are numbers ("1,0,4"), a text file or a .npy file, one class for each of
 (N,d1,...,dk). Rows and positions are counted from 0.
-`
+%[5]s`
 
 // classOptions are the arguments of trellis nll and ce.
 type classOptions struct {
@@ -31,24 +31,26 @@ type classOptions struct {
 	weight         string
 	ignoreIndex    int
 	labelSmoothing float64
+	set            func(name string) bool // reports whether a flag was given
 }
 
 func parseClasses(out io.Writer, command string, args []string) (*classOptions, error) {
 	o := classOptions{command: command}
-	usage := fmt.Sprintf(classesUsage, "nll", "negative log-likelihood", "log-probabilities", "logprobs")
+	usage := fmt.Sprintf(classesUsage, "nll", "negative log-likelihood", "log-probabilities", "logprobs", "")
 	fs := flag.NewFlagSet(command, flag.ContinueOnError)
 	fs.StringVar(&o.targets, "targets", "", "a class for every row and position: `TARGETS`, see below")
 	fs.StringVar(&o.weight, "weight", "", "`WEIGHTS` of the classes, inline or in a file; unset: 1")
 	fs.IntVar(&o.ignoreIndex, "ignore_index", -100, "`target` that does not count")
 	if command == "ce" {
-		usage = fmt.Sprintf(classesUsage, "ce", "cross-entropy", "raw scores", "logits")
+		usage = fmt.Sprintf(classesUsage, "ce", "cross-entropy", "raw scores", "logits", probabilitiesUsage)
 		fs.Float64Var(&o.labelSmoothing, "label_smoothing", 0, "`share` of the target in [0,1] that goes to all classes")
 	}
 	o.register(fs)
+	o.set = func(name string) bool { return isSet(fs, name) }
 	if err := o.parse(fs, usage, out, args); err != nil {
 		return nil, err
 	}
-	if !isSet(fs, "targets") {
+	if !o.set("targets") {
 		return nil, misuse("%s: want -targets", command)
 	}
 	return &o, nil
@@ -65,13 +67,21 @@ func (t *tool) classes(ctx context.Context, out io.Writer, command string, args 
 		return err
 	}
 	defer x.Close()
-	if o.dtype == "float64" {
-		return classes[float64](ctx, t, out, o, x)
+	probs, err := o.openProbabilities(x)
+	if err != nil {
+		return err
 	}
-	return classes[float32](ctx, t, out, o, x)
+	if probs != nil {
+		defer probs.Close()
+	}
+	if o.dtype == "float64" {
+		return classes[float64](ctx, t, out, o, x, probs)
+	}
+	return classes[float32](ctx, t, out, o, x, probs)
 }
 
-func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *classOptions, x *array) error {
+// classes takes the targets from probs, or if that is nil from the options.
+func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *classOptions, x, probs *array) error {
 	shape := x.shape
 	if len(shape) == 1 {
 		shape = []int{1, shape[0]}
@@ -81,11 +91,11 @@ func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *cl
 	}
 	positions := product(shape[2:])
 	r := rows{
-		array: x, blocks: 1, count: shape[0], inner: shape[1] * positions,
+		array: x, target: probs, blocks: 1, count: shape[0], inner: shape[1] * positions,
 		losses: positions, cost: shape[1] * positions,
 	}
 	c := &classCriterion[F]{reduction: o.reduction, shape: shape, ignore: o.ignoreIndex}
-	if err := c.readArguments(o, x); err != nil {
+	if err := c.readArguments(o, x, probs); err != nil {
 		return err
 	}
 	losses, err := compute(ctx, t, &o.options, r, c)
@@ -104,28 +114,35 @@ type classLoss[F trellis.Float] interface {
 // classCriterion is a class loss over the rows of a file.
 type classCriterion[F trellis.Float] struct {
 	loss      classLoss[F]
+	probs     *trellis.CrossEntropyLoss[F] // if the targets are class probabilities
 	reduction string
 	shape     []int // (N,C,d1,…,dk)
 	ignore    int
 	weight    []F
 	targets   []int
-	total     float64 // of the weights of the targets that count
+	total     float64 // what the mean divides by
 }
 
-// rows returns n rows as a tensor, with their targets.
-func (c *classCriterion[F]) rows(x []F, first, n int) (trellis.Tensor[F], []int) {
+// tensor shapes n rows.
+func (c *classCriterion[F]) tensor(data []F, n int) trellis.Tensor[F] {
+	return trellis.Tensor[F]{Data: data, Shape: slices.Concat([]int{n}, c.shape[1:])}
+}
+
+// targetsOf returns the class targets of some rows.
+func (c *classCriterion[F]) targetsOf(p part[F]) []int {
 	positions := product(c.shape[2:])
-	shape := slices.Concat([]int{n}, c.shape[1:])
-	return trellis.Tensor[F]{Data: x, Shape: shape}, c.targets[first*positions:][:n*positions]
+	return c.targets[p.first*positions:][:p.n*positions]
 }
 
-func (c *classCriterion[F]) Losses(dst, x []F, first, n int) error {
-	tensor, targets := c.rows(x, first, n)
-	return c.loss.Losses(dst, tensor, targets)
+func (c *classCriterion[F]) Losses(dst []F, p part[F]) error {
+	x := c.tensor(p.x, p.n)
+	if c.probs != nil {
+		return c.probs.LossesProbs(dst, x, c.tensor(p.target, p.n))
+	}
+	return c.loss.Losses(dst, x, c.targetsOf(p))
 }
 
-func (c *classCriterion[F]) Grad(x []F, first, n int) error {
-	tensor, targets := c.rows(x, first, n)
+func (c *classCriterion[F]) Grad(p part[F]) error {
 	share := F(1)
 	switch {
 	case c.reduction == "mean" && c.total == 0: // nothing counts
@@ -133,7 +150,11 @@ func (c *classCriterion[F]) Grad(x []F, first, n int) error {
 	case c.reduction == "mean":
 		share = F(1 / c.total)
 	}
-	return c.loss.VJP(x, slices.Repeat([]F{share}, len(targets)), tensor, targets)
+	x, upstream := c.tensor(p.x, p.n), slices.Repeat([]F{share}, p.n*product(c.shape[2:]))
+	if c.probs != nil {
+		return c.probs.VJPProbs(p.x, upstream, x, c.tensor(p.target, p.n))
+	}
+	return c.loss.VJP(p.x, upstream, x, c.targetsOf(p))
 }
 
 // reduce returns the reduced loss, false if there is none to report.
@@ -148,38 +169,52 @@ func (c *classCriterion[F]) reduce(losses []F) (F, bool) {
 	return F(sum), c.reduction != "none"
 }
 
-// readArguments reads the targets and weights, and checks them.
-func (c *classCriterion[F]) readArguments(o *classOptions, x *array) error {
-	if o.weight != "" {
-		l, err := readNumbers("-weight", o.weight)
-		if err != nil {
-			return err
-		}
-		c.weight = []F{}
-		for _, w := range l.flat() {
-			c.weight = append(c.weight, F(w))
-		}
-		if len(c.weight) != c.shape[1] {
-			return fmt.Errorf("%s: %d weights, %s has %d classes", l.source, len(c.weight), x.name, c.shape[1])
-		}
-	}
-	if err := c.readTargets(o, x); err != nil {
+// readArguments reads the weights and class targets, and checks them.
+func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *array) error {
+	if err := c.readWeight(o, x); err != nil {
 		return err
 	}
 	c.loss = trellis.NLLLoss[F]{Weight: c.weight, IgnoreIndex: &c.ignore, Workers: o.workers}
 	if o.command == "ce" {
-		c.loss = trellis.CrossEntropyLoss[F]{
+		ce := trellis.CrossEntropyLoss[F]{
 			Weight: c.weight, IgnoreIndex: &c.ignore, Workers: o.workers, LabelSmoothing: F(o.labelSmoothing),
 		}
+		c.loss = ce
+		if probs != nil {
+			c.probs = &ce
+		}
+	}
+	if c.probs != nil {
+		c.total = float64(c.shape[0] * product(c.shape[2:]))
+	} else if err := c.readTargets(o, x); err != nil {
+		return err
 	}
 	// The library checks the options, which takes no row.
-	none, targets := c.rows(nil, 0, 0)
-	return explain(c.loss.Losses(nil, none, targets), map[string]string{
+	return explain(c.loss.Losses(nil, c.tensor(nil, 0), nil), map[string]string{
 		"Workers": "-workers", "LabelSmoothing": "-label_smoothing",
 	}, nil)
 }
 
-// readTargets reads the targets, checks them and adds up their weights.
+// readWeight reads the weights of the classes, if there are any.
+func (c *classCriterion[F]) readWeight(o *classOptions, x *array) error {
+	if o.weight == "" {
+		return nil
+	}
+	l, err := readNumbers("-weight", o.weight)
+	if err != nil {
+		return err
+	}
+	c.weight = []F{}
+	for _, w := range l.flat() {
+		c.weight = append(c.weight, F(w))
+	}
+	if len(c.weight) != c.shape[1] {
+		return fmt.Errorf("%s: %d weights, %s has %d classes", l.source, len(c.weight), x.name, c.shape[1])
+	}
+	return nil
+}
+
+// readTargets reads the class targets, checks them and adds up their weights.
 func (c *classCriterion[F]) readTargets(o *classOptions, x *array) error {
 	l, err := readInts("-targets", o.targets)
 	if err != nil {
@@ -237,6 +272,11 @@ func (c *classCriterion[F]) report(o *classOptions, x *array, losses []F) report
 	}
 	p.rows, p.columns = c.shape[0], []string{"row", "target", "loss"}
 	p.cells = func(n int) []any { return []any{n, c.targets[n], p.Losses[n]} }
+	if c.probs != nil {
+		p.kind += ", targets class probabilities"
+		p.columns = []string{"row", "loss"}
+		p.cells = func(n int) []any { return []any{n, p.Losses[n]} }
+	}
 	if len(c.shape) > 2 {
 		p.columns = []string{"row", "positions", "sum of losses"}
 		p.cells = func(n int) []any { return c.imageCells(losses, n) }
@@ -250,7 +290,7 @@ func (c *classCriterion[F]) imageCells(losses []F, n int) []any {
 	counted, sum := 0, 0.0
 	for i := n * positions; i < (n+1)*positions; i++ {
 		sum += float64(losses[i])
-		if c.targets[i] != c.ignore {
+		if c.probs != nil || c.targets[i] != c.ignore {
 			counted++
 		}
 	}

@@ -39,7 +39,14 @@ type ctcOptions struct {
 	blank                       int
 	zeroInfinity, logits        bool
 	batchFirst                  bool
+	gradient                    string
 	set                         func(name string) bool // reports whether a flag was given
+}
+
+// gradients are the values of -gradient.
+var gradients = map[string]trellis.CTCGradient{
+	"logits": trellis.LogitsGradient,
+	"scores": trellis.ScoresGradient,
 }
 
 func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
@@ -54,6 +61,7 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 	fs.BoolVar(&o.zeroInfinity, "zero_infinity", false, "count infinite losses as 0")
 	fs.BoolVar(&o.logits, "logits", false, "the file holds raw scores: take their log-softmax")
 	fs.BoolVar(&o.batchFirst, "batch_first", false, "the file is (N,T,C)")
+	fs.StringVar(&o.gradient, "gradient", "logits", "differentiate by the `logits|scores`: the input of the log-softmax,\nas PyTorch does, or the scores that enter CTC")
 	o.register(fs)
 	o.set = func(name string) bool { return isSet(fs, name) }
 	if err := o.parse(fs, ctcUsage, out, args); err != nil {
@@ -64,6 +72,11 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 		return nil, misuse("ctc: want either -targets or -text")
 	case o.set("text") != o.set("tokens"):
 		return nil, misuse("ctc: -text and -tokens go together")
+	case o.set("gradient") && o.grad == "":
+		return nil, misuse("ctc: -gradient goes with -grad")
+	}
+	if _, ok := gradients[o.gradient]; !ok {
+		return nil, misuse("-gradient %q: want logits or scores", o.gradient)
 	}
 	return &o, nil
 }
@@ -92,7 +105,8 @@ func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOpt
 	}
 	c := &ctcCriterion[F]{
 		loss: trellis.CTCLoss[F]{
-			ZeroInfinity: o.zeroInfinity, FromLogits: o.logits, BatchFirst: o.batchFirst, Workers: o.workers,
+			ZeroInfinity: o.zeroInfinity, FromLogits: o.logits, BatchFirst: o.batchFirst,
+			Gradient: gradients[o.gradient], Workers: o.workers,
 		},
 		reduction: o.reduction,
 		frames:    frames,
@@ -165,21 +179,21 @@ func (c *ctcCriterion[F]) tensor(x []F, n int) trellis.Tensor[F] {
 	return trellis.Tensor[F]{Data: x, Shape: []int{c.frames, n, c.classes}}
 }
 
-func (c *ctcCriterion[F]) Losses(dst, x []F, first, n int) error {
-	targets := c.targets[first:][:n]
-	return c.loss.Losses(dst, c.tensor(x, n), slices.Concat(targets...), c.inputLengths[first:][:n], lengths(targets))
+func (c *ctcCriterion[F]) Losses(dst []F, p part[F]) error {
+	targets := c.targets[p.first:][:p.n]
+	return c.loss.Losses(dst, c.tensor(p.x, p.n), slices.Concat(targets...), c.inputLengths[p.first:][:p.n], lengths(targets))
 }
 
-func (c *ctcCriterion[F]) Grad(x []F, first, n int) error {
-	targets := c.targets[first:][:n]
-	upstream := make([]F, n)
+func (c *ctcCriterion[F]) Grad(p part[F]) error {
+	targets := c.targets[p.first:][:p.n]
+	upstream := make([]F, p.n)
 	for i, target := range targets {
 		upstream[i] = 1
 		if c.reduction == "mean" {
 			upstream[i] = F(1 / (float64(max(len(target), 1)) * float64(len(c.targets))))
 		}
 	}
-	return c.loss.VJP(x, upstream, c.tensor(x, n), slices.Concat(targets...), c.inputLengths[first:][:n], lengths(targets))
+	return c.loss.VJP(p.x, upstream, c.tensor(p.x, p.n), slices.Concat(targets...), c.inputLengths[p.first:][:p.n], lengths(targets))
 }
 
 // reduce returns the reduced loss, false if there is none to report.

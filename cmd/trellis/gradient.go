@@ -17,12 +17,12 @@ type gradient struct {
 	file *os.File
 }
 
-// createGradient begins the gradient of x. A name of "" is none.
-func createGradient(name string, x *array) (*gradient, error) {
+// createGradient begins the gradient of all rows. A name of "" is none.
+func createGradient(name string, r rows) (*gradient, error) {
 	if name == "" {
 		return nil, nil
 	}
-	if err := checkReplaceable(name, x); err != nil {
+	if err := checkReplaceable(name, r.inputs()); err != nil {
 		return nil, err
 	}
 	temporary := fmt.Sprintf("%s.%d.tmp", name, os.Getpid())
@@ -30,8 +30,8 @@ func createGradient(name string, x *array) (*gradient, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gradient{name: name, x: x, file: file}
-	if _, err := file.Write(x.header); err != nil {
+	g := &gradient{name: name, x: r.array, file: file}
+	if _, err := file.Write(r.header); err != nil {
 		g.discard()
 		return nil, err
 	}
@@ -39,22 +39,24 @@ func createGradient(name string, x *array) (*gradient, error) {
 }
 
 // checkReplaceable reports a place that must not be overwritten.
-func checkReplaceable(name string, x *array) error {
+func checkReplaceable(name string, inputs []*array) error {
 	info, err := os.Stat(name)
 	if os.IsNotExist(err) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	input, err := x.file.Stat()
-	if err != nil {
-		return err
-	}
-	switch {
-	case !info.Mode().IsRegular():
+	if !info.Mode().IsRegular() {
 		return misuse("-grad %s: not a regular file", name)
-	case os.SameFile(info, input):
-		return misuse("-grad %s: is the input", name)
+	}
+	for _, a := range inputs {
+		input, err := a.file.Stat()
+		if err != nil {
+			return err
+		}
+		if os.SameFile(info, input) {
+			return misuse("-grad %s: is an input", name)
+		}
 	}
 	return nil
 }

@@ -29,21 +29,30 @@ func (l *list[T]) flat() []T {
 	return all
 }
 
+// The characters of numbers.
+const (
+	intDigits   = "0123456789+-"
+	floatDigits = intDigits + ".eE"
+)
+
 // readInts reads the list that an option names.
 func readInts(option, value string) (*list[int], error) {
-	return readList(option, value, "0123456789+-", strconv.Atoi, (*array).ints)
+	return readList(option, value, intDigits, strconv.Atoi, (*array).ints)
 }
 
 // readNumbers reads the list that an option names.
 func readNumbers(option, value string) (*list[float64], error) {
 	parse := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
-	return readList(option, value, "0123456789+-.eE", parse, (*array).floats)
+	return readList(option, value, floatDigits, parse, (*array).floats)
 }
 
-// readList takes a value of nothing but numbers and separators as the list
-// itself, and any other as the name of a file.
+// isInline reports whether a value is nothing but numbers and separators: the
+// list itself, and not the name of a file.
+func isInline(value, digits string) bool { return strings.Trim(value, digits+",; ") == "" }
+
+// readList reads a list that is inline or in a file.
 func readList[T any](option, value, digits string, parse func(string) (T, error), data func(*array) ([]T, error)) (*list[T], error) {
-	if strings.Trim(value, digits+",; ") == "" {
+	if isInline(value, digits) {
 		return parseLines(option, "sequence", strings.Split(value, ";"), 0, parse)
 	}
 	if isArray(value) {

@@ -185,12 +185,7 @@ func TestClasses(t *testing.T) {
 	grad := filepath.Join(t.TempDir(), "grad.npy")
 	out = runJSON(t, "nll", x, "-targets", "-100,-100", "-grad", grad)
 	assert.Equal(t, "nan", out.Loss, "nothing counts")
-	a, err := openArray(grad)
-	require.NoError(t, err)
-	defer a.Close()
-	values, err := a.floats()
-	require.NoError(t, err)
-	assert.Equal(t, make([]float64, 6), values)
+	assert.Equal(t, make([]float64, 6), readArray(t, grad))
 
 	out = runJSON(t, "ce", writeFloat64s(t, []float64{1, 0}, 1, 2), "-targets", "0", "-label_smoothing", "0.5")
 	assertClose(t, []float64{.75*math.Log1p(math.Exp(-1)) + .25*math.Log1p(math.E)}, out.Losses)
@@ -279,6 +274,28 @@ func TestGradient(t *testing.T) {
 	assertAlone(t, grad)
 }
 
+// TestCTCGradients takes one frame, in which the target has the label 1 for sure.
+func TestCTCGradients(t *testing.T) {
+	raw := writeFloat64s(t, []float64{0, math.Log(3)}, 1, 2)
+	normalised := writeFloat64s(t, []float64{math.Log(0.25), math.Log(0.75)}, 1, 2)
+	grad := filepath.Join(t.TempDir(), "grad.npy")
+	for name, c := range map[string]struct {
+		args []string
+		want []float64
+	}{
+		"default":       {[]string{raw, "-logits"}, []float64{0.25, -0.25}},
+		"logits":        {[]string{normalised, "-gradient", "logits"}, []float64{0.25, -0.25}},
+		"scores":        {[]string{normalised, "-gradient", "scores"}, []float64{0, -1}},
+		"raw, scores":   {[]string{raw, "-gradient", "scores"}, []float64{0, -1}},
+		"scores within": {[]string{raw, "-logits", "-gradient", "scores"}, []float64{0, -1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			runJSON(t, append([]string{"ctc", "-targets", "1", "-grad", grad}, c.args...)...)
+			assert.InDeltaSlice(t, c.want, readArray(t, grad), 1e-12)
+		})
+	}
+}
+
 // assertAlone checks that nothing else, no temporary file, is beside a file.
 func assertAlone(t *testing.T, path string) {
 	t.Helper()
@@ -294,11 +311,13 @@ func TestByRowsIsTheSame(t *testing.T) {
 	timeMajor := writeFloat64s(t, sines(), 5, 3, 4)
 	rowMajor := writeFloat64s(t, batchFirst(sines(), 5, 3, 4), 3, 5, 4)
 	picture, targets := image(t)
+	logits, probs := probabilities(t, 3, 3, 1, 2)
 	for name, args := range map[string][]string{
-		"time first":  {"ctc", timeMajor, "-logits", "-targets", "1,2;1;3,2,1", "-input_lengths", "5,2,4"},
-		"batch first": {"ctc", rowMajor, "-logits", "-batch_first", "-targets", "1,2;1;3,2,1", "-input_lengths", "5,2,4"},
-		"nll":         {"nll", picture, "-targets", targets},
-		"ce":          {"ce", picture, "-targets", targets, "-weight", "1,2,3"},
+		"time first":    {"ctc", timeMajor, "-logits", "-targets", "1,2;1;3,2,1", "-input_lengths", "5,2,4"},
+		"batch first":   {"ctc", rowMajor, "-logits", "-batch_first", "-targets", "1,2;1;3,2,1", "-input_lengths", "5,2,4"},
+		"nll":           {"nll", picture, "-targets", targets},
+		"ce":            {"ce", picture, "-targets", targets, "-weight", "1,2,3"},
+		"probabilities": {"ce", logits, "-targets", probs, "-weight", "1,2,3"},
 	} {
 		for _, reduction := range []string{"none", "sum", "mean"} {
 			t.Run(name+" "+reduction, func(t *testing.T) {
@@ -325,6 +344,8 @@ func TestGroups(t *testing.T) {
 	assert.Equal(t, 400, r.group(1<<30, 100), "enough for the workers")
 	assert.Equal(t, 3, r.group(3*10*4*8, 2), "by memory")
 	assert.Equal(t, 1, r.group(0, 2), "at least one")
+	r.target = &array{}
+	assert.Equal(t, 3, r.group(2*3*10*4*8, 2), "by memory, with as much for the targets")
 	r.cost = 1
 	assert.Equal(t, 1000, r.group(1<<30, 2), "all")
 }
@@ -355,6 +376,8 @@ func TestHelp(t *testing.T) {
 	}
 	assert.Contains(t, run("ce", "-h").stdout, "-label_smoothing")
 	assert.NotContains(t, run("nll", "-h").stdout, "-label_smoothing")
+	assert.Contains(t, run("ce", "-h").stdout, "class\nprobabilities")
+	assert.NotContains(t, run("nll", "-h").stdout, "class\nprobabilities")
 }
 
 func TestBadUsage(t *testing.T) {
@@ -371,13 +394,15 @@ func TestBadUsage(t *testing.T) {
 		"ctc: want either -targets":             {"ctc", x, "-targets", "1", "-text", "a", "-tokens", "t"},
 		"-text and -tokens go together":         {"ctc", x, "-text", "a"},
 		"ctc: -text and -tokens":                {"ctc", x, "-targets", "1", "-tokens", "t"},
+		"ctc: -gradient goes with -grad":        {"ctc", x, "-targets", "1;1;1", "-gradient", "logits"},
+		`-gradient "x": want logits or scores`:  {"ctc", x, "-targets", "1;1;1", "-gradient", "x", "-grad", "grad.npy"},
 		"nll: want -targets":                    {"nll", x},
 		`-reduction "max": want none, mean`:     {"nll", x, "-targets", "1", "-reduction", "max"},
 		`-dtype "float16": want float32`:        {"nll", x, "-targets", "1", "-dtype", "float16"},
 		"-blank: class 4 outside [0,4)":         {"ctc", x, "-targets", "1;1;1", "-blank", "4"},
 		"-workers: -1: negative":                {"ctc", x, "-targets", "1;1;1", "-workers", "-1"},
 		"-label_smoothing: 1.5: ":               {"ce", writeFloat64s(t, []float64{1, 2}, 1, 2), "-targets", "1", "-label_smoothing", "1.5"},
-		"-grad " + x + ": is the input":         {"ctc", x, "-targets", "1;1;1", "-grad", x},
+		"-grad " + x + ": is an input":          {"ctc", x, "-targets", "1;1;1", "-grad", x},
 		"-grad .: not a regular file":           {"ctc", x, "-targets", "1;1;1", "-grad", "."},
 		"flag provided but not defined: -logit": {"nll", x, "-targets", "1", "-logits"},
 	} {
@@ -455,8 +480,8 @@ func TestErrorLeavesTheOldGradient(t *testing.T) {
 // criterionFunc is a criterion that only has losses.
 type criterionFunc func()
 
-func (f criterionFunc) Losses(dst, x []float64, first, n int) error { f(); return nil }
-func (f criterionFunc) Grad(x []float64, first, n int) error        { return nil }
+func (f criterionFunc) Losses([]float64, part[float64]) error { f(); return nil }
+func (f criterionFunc) Grad(part[float64]) error              { return nil }
 
 func TestInterrupt(t *testing.T) {
 	path := writeFloat64s(t, sines(), 15, 4)

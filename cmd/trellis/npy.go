@@ -153,6 +153,14 @@ func (d dtype) String() string { return fmt.Sprint(kinds[d.kind], 8*d.size) }
 // isFloat reports whether the elements are float32 or float64.
 func (d dtype) isFloat() bool { return d.kind == 'f' && d.size >= 4 }
 
+// wantFloats reports an array of anything else than float32 or float64.
+func (a *array) wantFloats() error {
+	if a.dtype.isFloat() {
+		return nil
+	}
+	return fmt.Errorf("%s: dtype %s: want float32 or float64", a.name, a.dtype)
+}
+
 // chunk is how many elements go between file and memory at a time.
 const chunk = 1 << 17
 
@@ -197,8 +205,8 @@ func encodeFloats[F trellis.Float](raw []byte, src []F, d dtype) {
 
 // floats reads a whole array of floats.
 func (a *array) floats() ([]float64, error) {
-	if !a.dtype.isFloat() {
-		return nil, fmt.Errorf("%s: dtype %s: want float32 or float64", a.name, a.dtype)
+	if err := a.wantFloats(); err != nil {
+		return nil, err
 	}
 	values := make([]float64, product(a.shape))
 	return values, readFloats(values, a, 0)

@@ -97,9 +97,12 @@ func (o *options) report(x *array) report {
 // openScores opens the input file.
 func (o *options) openScores() (*array, error) {
 	x, err := openArray(o.file)
-	if err == nil && !x.dtype.isFloat() {
-		x.Close()
-		return nil, fmt.Errorf("%s: dtype %s: want float32 or float64", x.name, x.dtype)
+	if err != nil {
+		return nil, err
 	}
-	return x, err
+	if err := x.wantFloats(); err != nil {
+		x.Close()
+		return nil, err
+	}
+	return x, nil
 }

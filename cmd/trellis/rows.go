@@ -13,17 +13,25 @@ import (
 // block.
 type rows struct {
 	*array
+	target               *array // of the same layout, read along with it; or nil
 	blocks, count, inner int
 	losses               int // of one row
 	cost                 int // of one row, in elements
 }
 
-// criterion is a loss of n rows from first on, which are x.
+// part is the data of n rows from first on, in the layout of an array that holds
+// no others.
+type part[F trellis.Float] struct {
+	first, n  int
+	x, target []F
+}
+
+// criterion is a loss of rows.
 type criterion[F trellis.Float] interface {
 	// Losses writes the losses of the rows.
-	Losses(dst, x []F, first, n int) error
-	// Grad replaces x by the gradient of the reduced loss.
-	Grad(x []F, first, n int) error
+	Losses(dst []F, p part[F]) error
+	// Grad replaces p.x by the gradient of the reduced loss.
+	Grad(p part[F]) error
 }
 
 // groupCost is how many elements are about as much work as the user should wait
@@ -36,51 +44,63 @@ func (r rows) group(memory, workers int) int {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	fit := memory / max(8*r.blocks*r.inner, 1)
+	fit := memory / max(8*r.blocks*r.inner*len(r.inputs()), 1)
 	n := max(groupCost/max(r.cost, 1), 4*workers)
 	return max(1, min(n, fit, r.count))
+}
+
+// inputs returns the files that are read row by row.
+func (r rows) inputs() []*array {
+	if r.target == nil {
+		return []*array{r.array}
+	}
+	return []*array{r.array, r.target}
 }
 
 // compute returns the losses of all rows and writes the gradient of the reduced
 // loss if the options ask for it.
 func compute[F trellis.Float](ctx context.Context, t *tool, o *options, r rows, c criterion[F]) ([]F, error) {
-	grad, err := createGradient(o.grad, r.array)
+	grad, err := createGradient(o.grad, r)
 	if err != nil {
 		return nil, err
 	}
 	defer grad.discard()
 	losses := make([]F, r.count*r.losses)
 	size := r.group(t.memory, o.workers)
-	x := make([]F, r.blocks*min(size, r.count)*r.inner)
+	p := part[F]{x: make([]F, r.blocks*min(size, r.count)*r.inner)}
+	if r.target != nil {
+		p.target = make([]F, len(p.x))
+	}
 	progress := t.newProgress(r.count)
 	defer progress.clear()
 	for first := 0; first < r.count; first += size {
-		n := min(size, r.count-first)
-		part, dst := x[:r.blocks*n*r.inner], losses[first*r.losses:][:n*r.losses]
-		if err := computeGroup(ctx, r, c, dst, part, grad, first, n); err != nil {
+		p.first, p.n = first, min(size, r.count-first)
+		dst := losses[first*r.losses:][:p.n*r.losses]
+		if err := computeGroup(ctx, r, c, dst, p, grad); err != nil {
 			return nil, err
 		}
-		progress.set(first + n)
+		progress.set(first + p.n)
 	}
 	return losses, grad.finish()
 }
 
-// computeGroup does n rows from first on; x is room for them.
-func computeGroup[F trellis.Float](ctx context.Context, r rows, c criterion[F], dst, x []F, grad *gradient, first, n int) error {
-	if err := readRows(x, r, first, n); err != nil {
+// computeGroup does some rows; the data of p are room for them, or for more.
+func computeGroup[F trellis.Float](ctx context.Context, r rows, c criterion[F], dst []F, p part[F], grad *gradient) error {
+	p, err := readPart(p, r)
+	if err != nil {
 		return err
 	}
-	err := interruptible(ctx, func() error {
-		err := c.Losses(dst, x, first, n)
+	err = interruptible(ctx, func() error {
+		err := c.Losses(dst, p)
 		if err == nil && grad != nil {
-			err = c.Grad(x, first, n)
+			err = c.Grad(p)
 		}
 		return err
 	})
 	if err != nil || grad == nil {
 		return err
 	}
-	return writeRows(grad, x, r, first, n)
+	return writeRows(grad, p.x, r, p.first, p.n)
 }
 
 // interruptible runs work until it ends or ctx does. What ctx cuts off goes on
@@ -99,11 +119,20 @@ func interruptible(ctx context.Context, work func() error) error {
 	}
 }
 
-// readRows reads n rows from first on, in the layout of an array that holds no
-// others.
-func readRows[F trellis.Float](dst []F, r rows, first, n int) error {
+// readPart cuts the data of p to its rows and reads them.
+func readPart[F trellis.Float](p part[F], r rows) (part[F], error) {
+	p.x = p.x[:r.blocks*p.n*r.inner]
+	if err := readRows(p.x, r.array, r, p.first, p.n); err != nil || r.target == nil {
+		return p, err
+	}
+	p.target = p.target[:len(p.x)]
+	return p, readRows(p.target, r.target, r, p.first, p.n)
+}
+
+// readRows reads n rows of a, which is laid out as r, from first on.
+func readRows[F trellis.Float](dst []F, a *array, r rows, first, n int) error {
 	for o := range r.blocks {
-		if err := readFloats(dst[o*n*r.inner:][:n*r.inner], r.array, (o*r.count+first)*r.inner); err != nil {
+		if err := readFloats(dst[o*n*r.inner:][:n*r.inner], a, (o*r.count+first)*r.inner); err != nil {
 			return err
 		}
 	}
