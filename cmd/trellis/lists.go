@@ -58,7 +58,7 @@ func readList[T any](option, value, digits string, parse func(string) (T, error)
 	if isArray(value) {
 		return readArrayList(value, data)
 	}
-	text, err := os.ReadFile(value)
+	text, err := readText(value)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return nil, fmt.Errorf("%s %.40q: neither numbers nor a file", option, value)
 	} else if err != nil {
@@ -67,8 +67,29 @@ func readList[T any](option, value, digits string, parse func(string) (T, error)
 	return parseLines(value, "line", textLines(string(text)), 1, parse)
 }
 
-// isArray reports whether a file begins as a .npy file does.
+// maxText is the most bytes of a text file.
+const maxText = 1 << 28
+
+// readText reads a text file, which may be a pipe, but not an endless one.
+func readText(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxText+1))
+	if err == nil && len(text) > maxText {
+		err = fmt.Errorf("%s: more than %d MiB of text", name, maxText>>20)
+	}
+	return text, err
+}
+
+// isArray reports whether a file begins as a .npy file does. A pipe, which can be
+// read only once, is taken for text.
 func isArray(name string) bool {
+	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+		return false
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return false

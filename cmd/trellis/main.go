@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -89,6 +90,8 @@ func (t *tool) run(ctx context.Context, args []string) int {
 	return exitData
 }
 
+var helpNames = []string{"help", "-h", "-help", "--help"}
+
 func (t *tool) command(ctx context.Context, out io.Writer, args []string) error {
 	if len(args) == 0 {
 		return runExamples(out)
@@ -98,8 +101,8 @@ func (t *tool) command(ctx context.Context, out io.Writer, args []string) error 
 		return t.ctc(ctx, out, rest)
 	case "nll", "ce":
 		return t.classes(ctx, out, name, rest)
-	case "help", "-h", "-help", "--help":
-		if len(rest) > 0 && rest[0] != "help" {
+	case helpNames[0], helpNames[1], helpNames[2], helpNames[3]:
+		if len(rest) > 0 && !slices.Contains(helpNames, rest[0]) {
 			return t.command(ctx, out, []string{rest[0], "-h"})
 		}
 		_, err := io.WriteString(out, help)

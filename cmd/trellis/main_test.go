@@ -568,3 +568,32 @@ func TestRealEmissions(t *testing.T) {
 		})
 	}
 }
+
+func TestHelpOfHelp(t *testing.T) {
+	for _, args := range [][]string{{"help", "-h"}, {"-h", "-h"}, {"help", "help"}, {"help", "--help"}} {
+		r := run(args...)
+		assert.Equal(t, result{code: exitOK, stdout: help}, r, args)
+	}
+}
+
+func TestHeadersOfNothing(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.npy")
+	for header, want := range map[string]string{
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 4, 0), }": "more rows",
+		"{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4), }":             "",
+	} {
+		raw := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)+1), 0)
+		require.NoError(t, os.WriteFile(name, append(raw, header+"\n"...), 0o600))
+		x, err := openArray(name)
+		if want == "" {
+			require.NoError(t, err)
+			x.Close()
+		} else {
+			assert.ErrorContains(t, err, want)
+		}
+	}
+	raw := append([]byte("\x93NUMPY\x02\x00"), 0, 0, 0, 0x10)
+	require.NoError(t, os.WriteFile(name, append(raw, "{'descr'"...), 0o600))
+	_, err := openArray(name)
+	assert.ErrorContains(t, err, "corrupt header")
+}

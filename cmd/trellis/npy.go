@@ -27,6 +27,9 @@ type array struct {
 
 // openArray opens a .npy file and checks that it holds what its header says.
 func openArray(name string) (*array, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name) // opening a pipe would wait for its other end
+	}
 	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -46,9 +49,6 @@ func (a *array) readHeader() error {
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
-	}
 	if a.header, err = rawHeader(a.file, info.Size()); err != nil {
 		return err
 	}
@@ -66,6 +66,9 @@ func (a *array) readHeader() error {
 	return a.checkSize(info.Size())
 }
 
+// maxHeader is more than the description of any array of numbers takes.
+const maxHeader = 1 << 20
+
 // rawHeader reads the magic string, two version bytes, the length of the
 // description (in 2 bytes for version 1, in 4 since) and the description.
 func rawHeader(r io.ReaderAt, size int64) ([]byte, error) {
@@ -76,6 +79,9 @@ func rawHeader(r io.ReaderAt, size int64) ([]byte, error) {
 	length := 10 + int64(binary.LittleEndian.Uint16(start[8:]))
 	if start[6] > 1 {
 		length = 12 + int64(binary.LittleEndian.Uint32(start[8:]))
+	}
+	if length > maxHeader {
+		return nil, fmt.Errorf("corrupt header: a description of %d bytes", length)
 	}
 	if length > size {
 		return nil, fmt.Errorf("truncated: the header takes %d bytes, the file has %d", length, size)
@@ -105,6 +111,10 @@ func parseHeader(raw []byte) (h npy.Header, err error) {
 	return r.Header, nil
 }
 
+// maxEmpty is the most rows of an array without elements, be they its first axis or
+// its second: they cost time and memory even if nothing is in them.
+const maxEmpty = 1 << 20
+
 // checkSize reports a shape that is impossible or does not fit the file.
 func (a *array) checkSize(size int64) error {
 	bytes := int64(a.dtype.size)
@@ -113,6 +123,9 @@ func (a *array) checkSize(size int64) error {
 			return fmt.Errorf("shape %s is impossible", tuple(a.shape))
 		}
 		bytes *= int64(d)
+	}
+	if rows := a.shape[:min(2, len(a.shape))]; bytes == 0 && len(rows) > 0 && slices.Max(rows) > maxEmpty {
+		return fmt.Errorf("shape %s has no elements, and more rows of them than can be meant", tuple(a.shape))
 	}
 	switch have := size - int64(len(a.header)); {
 	case have < bytes:

@@ -142,7 +142,7 @@ func TestArraysThatCannotBeRead(t *testing.T) {
 		"text":             {[][]byte{[]byte("1 2 3 4 5 6 7 8 9")}, "not a .npy file"},
 		"magic only":       {[][]byte{header[:8]}, "not a .npy file"},
 		"half a header":    {[][]byte{header[:64]}, "truncated: the header takes 128 bytes, the file has 64"},
-		"endless header":   {[][]byte{[]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"), body}, "truncated: the header takes 4294967307 bytes"},
+		"endless header":   {[][]byte{[]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff"), body}, "corrupt header: a description of 4294967307 bytes"},
 		"version 9":        {[][]byte{npyHeader(9, "<f4", "False", "(2, 3)"), body}, "invalid major version number (9)"},
 		"Fortran":          {[][]byte{npyHeader(1, "<f4", "True", "(2, 3)"), body}, "Fortran order"},
 		"truncated":        {[][]byte{header, body[:23]}, "truncated: (2,3) of float32 takes 24 bytes, the file has 23"},
