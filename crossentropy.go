@@ -22,9 +22,9 @@ import "math"
 // Class targets go with Loss, Losses, Grad and VJP, class probabilities with the
 // methods whose names end in Probs. Near 0 the loss of a class target keeps its
 // relative accuracy, in float32 to 2⁻²⁵ for each nat by which the target's logit
-// leads. A class at −Inf has probability 0 and gradient 0; in the
-// sums over classes a factor of 0 adds nothing even there. Logits with NaN or
-// +Inf, or only −Inf, give NaN.
+// leads. A class at −Inf has probability 0, and gradient 0 unless the target puts
+// something on it; in the sums over classes a factor of 0 adds nothing even there.
+// Logits with NaN or +Inf, or only −Inf, give NaN.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
 // describe its data, if a length or shape does not fit it, if a target is out of
