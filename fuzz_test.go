@@ -427,7 +427,6 @@ type fuzzedCTC[F trellis.Float] struct {
 	targets []int
 	inputs  []int // nil for all frames
 	lengths []int
-	padded  int // length of a row of targets, or −1 for concatenated ones
 	c       ctcCase
 	legal   bool
 }
