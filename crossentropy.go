@@ -232,7 +232,7 @@ func (t *classTask[F]) hardWeight(s *statistics[F], j int) float64 {
 	if s.target[j] < 0 {
 		return 0
 	}
-	return (1 - t.smoothing) * float64(t.weightOf(int(s.target[j])))
+	return float64((1 - t.smoothing) * float64(t.weightOf(int(s.target[j]))))
 }
 
 // softBlock is the number of classes whose soft targets are made at a time.

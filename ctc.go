@@ -33,7 +33,8 @@ import (
 // the target, in a frame that counts, makes the loss NaN, and the gradient NaN in
 // all frames that count; with FromLogits a NaN or +Inf anywhere in the frame
 // does, and so does a frame of only −Inf. Two limits are far out: a score 2²¹
-// nats below the best in its frame is taken for −Inf, and so is a path whose
+// nats below the best one of the blank and the target's labels in its frame is
+// taken for −Inf, and so is a path whose
 // probability is below 2^(−2²⁷).
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not

@@ -16,10 +16,11 @@ import (
 //
 // The product of two float32 is exact in float64, so s is the exact result
 // rounded to 53 bits, and rounding it again to 24 is wrong only if s lies
-// half way between two float32: its low 29 bits say so.
+// half way between two float32: its low 29 bits say so, and where the result is
+// subnormal more bits than these.
 func fma32(x, y, z float32) float32 {
 	s := float64(x)*float64(y) + float64(z)
-	if tie(s) == 0 {
+	if tie(s) == 0 || math.Abs(s) < 0x1p-126 {
 		s = breakTie(s, float64(x)*float64(y), float64(z))
 	}
 	return float32(s)
@@ -28,13 +29,14 @@ func fma32(x, y, z float32) float32 {
 // tie returns 0 if s is half way between two neighbouring float32.
 func tie(s float64) uint64 { return math.Float64bits(s)<<35 ^ 1<<63 }
 
-// breakTie moves s = p + z, a tie, one ulp towards the exact sum, so that
-// rounding to float32 goes to the right side. The rounding error of a sum is
-// by Knuth's TwoSum.
+// breakTie rounds p + z, of which s is the nearest float64, to odd instead: if s
+// is even and not exact it moves one ulp towards the exact sum, after which
+// rounding to fewer bits goes to the right side. The rounding error of a sum is by
+// Knuth's TwoSum.
 func breakTie(s, p, z float64) float64 {
 	v := s - p
 	err := (p - (s - v)) + (z - v)
-	if err == 0 {
+	if err == 0 || math.Float64bits(s)&1 == 1 {
 		return s
 	}
 	return math.Nextafter(s, math.Copysign(math.Inf(1), err))

@@ -201,6 +201,13 @@ func TestFMA32(t *testing.T) {
 		require.Equal(t, bigFMA32(half, y, -z), fma32(half, y, -z), "%v %v %v", half, y, -z)
 	}
 	assert.Greater(t, ties, 10000)
+	// Results that are subnormal, where half way is elsewhere.
+	for range 100000 {
+		x, y := 0x1p-75*(1+float32(r.IntN(4))*0x1p-23), 0x1p-76*(2-float32(1+r.IntN(4))*0x1p-23)
+		z := float32(r.IntN(1<<10)) * math.SmallestNonzeroFloat32
+		require.Equal(t, bigFMA32(x, y, z), fma32(x, y, z), "%v %v %v", x, y, z)
+	}
+	require.Equal(t, float32(0x1.000004p-127), fma32(0x1.000002p-75, 0x1.fffffcp-76, 0x1.000004p-127))
 }
 
 func TestExpScaled(t *testing.T) {

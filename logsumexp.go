@@ -168,7 +168,7 @@ func sumExpRow[F Float](x []F) (m F, sum float64) {
 			return top, 0
 		case top > m:
 			if isFinite(m) {
-				sum = (1 + sum) * exp64(float64(m)-float64(top))
+				sum = float64((1 + sum) * exp64(float64(m)-float64(top)))
 			}
 			m = top
 		default:
