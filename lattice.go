@@ -67,6 +67,9 @@ func (w *lattice[F]) release() {
 // run returns the loss of sequence n and writes its gradient if it is asked for,
 // keeping about so many states.
 func (w *lattice[F]) run(t *ctcTask[F], n, kept int) float64 {
+	if t.frames(n) < framesNeeded(t.labels(n)) {
+		return w.impossible(t, n)
+	}
 	w.prepare(t, n, kept)
 	loss, exponent := w.forward()
 	if isSmall(loss, w.frames) {
@@ -74,6 +77,41 @@ func (w *lattice[F]) run(t *ctcTask[F], n, kept int) float64 {
 	}
 	if t.out.wantGrad() {
 		w.gradient(loss, exponent)
+	}
+	return loss
+}
+
+// framesNeeded returns the least number of frames that can spell a target: a blank
+// must stand between equal labels.
+func framesNeeded(labels []int) int {
+	needed := len(labels)
+	for i := 1; i < len(labels); i++ {
+		if labels[i] == labels[i-1] {
+			needed++
+		}
+	}
+	return needed
+}
+
+// impossible is run for a target that needs more frames than there are, however
+// long it is: without the lattice.
+func (w *lattice[F]) impossible(t *ctcTask[F], n int) float64 {
+	w.task, w.n, w.frames = t, n, t.frames(n)
+	w.hi, w.lo = resize(w.hi, w.frames), resize(w.lo, w.frames)
+	loss := math.Inf(1)
+	for frame := range w.frames {
+		w.normalizer(frame)
+		x := t.frame(t.x, n, frame)
+		poisoned := w.hi[frame] != w.hi[frame] || !(x[t.Blank] < F(math.Inf(1)))
+		for _, label := range t.labels(n) {
+			poisoned = poisoned || !(x[label] < F(math.Inf(1)))
+		}
+		if poisoned {
+			loss = math.NaN()
+		}
+	}
+	if t.out.wantGrad() {
+		w.gradient(loss, 0)
 	}
 	return loss
 }

@@ -420,3 +420,30 @@ func TestSmallLossesOfLongSequences(t *testing.T) {
 		assert.InEpsilon(t, want, got, 1e-6)
 	}
 }
+
+// A target that cannot be spelled costs little, however long it is, and NaN wins.
+func TestImpossiblyLongTarget(t *testing.T) {
+	x := sines[float32](40, 1, 3)
+	targets := make([]int, 1<<20)
+	for i := range targets {
+		targets[i] = 1
+	}
+	ctc := trellis.CTCLoss[float32]{FromLogits: true, Reduction: trellis.Sum}
+	grad := make([]float32, len(x.Data))
+	loss, err := ctc.Grad(grad, x, targets, nil, []int{len(targets)})
+	require.NoError(t, err)
+	assertLoss(t, math.Inf(1), loss)
+	assert.Equal(t, make([]float32, len(grad)), grad)
+	for _, poison := range []float64{math.NaN(), math.Inf(1)} {
+		for _, class := range []int{0, 1} {
+			x := sines[float32](40, 1, 3)
+			x.Data[3*20+class] = float32(poison)
+			for _, ctc.FromLogits = range []bool{true, false} {
+				loss, err = ctc.Grad(grad, x, targets[:30], nil, []int{30})
+				require.NoError(t, err)
+				assert.True(t, loss != loss)
+				assert.True(t, grad[0] != grad[0])
+			}
+		}
+	}
+}
