@@ -1,0 +1,317 @@
+package asm
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/gotypes"
+)
+
+// A kernel is recorded as a list of instructions on values, which the back ends
+// lower to registers. Values are vectors, masks and integers; each is written once,
+// unless it is a variable.
+
+type op uint8
+
+const (
+	opNone op = iota
+	// Vectors.
+	opIota
+	opMove
+	opAdd
+	opSub
+	opMul
+	opDiv
+	opMax
+	opMin
+	opUMax
+	opAnd
+	opOr
+	opShl
+	opShr
+	opFMA  // a·b + c
+	opFNMA // c − a·b
+	opLess
+	opNotLess
+	opEqual
+	opNotEqual
+	opMaskAnd
+	opSelect   // mask ? a : b
+	opKeep     // mask ? a : 0
+	opAddWhere // dst += mask ? b : 0; a is dst
+	opFirst
+	opFoldAdd
+	opFoldMax
+	opFoldUMax
+	opSpread
+	opShiftUp
+	opShiftDown
+	opWidenLower
+	opWidenUpper
+	opNarrow
+	// Memory. The address is mem; with a tail only the first tail lanes are there.
+	opLoad      // lanes beyond the tail are c, a constant
+	opStore     // a
+	opLoadHalf  // as many I32 as there are lanes of I64, sign-extended
+	opStoreHalf // the lower halves of the I64 in a
+	opBroadcast // one element in all lanes
+	opStoreLane // the first lane of a
+	opPrefetch  // the cache line at mem
+	opParamVec  // a float parameter in all lanes
+	opResultVec // the first lane of a, as a result
+	opSplat     // an integer a in all lanes
+	opLoadInt   // an element of type t, sign-extended
+	opStoreInt  // the low bytes of a, as an element of type t
+	// Integers.
+	opParamInt
+	opResultInt
+	opMoveInt
+	opAddInt
+	opSubInt
+	opMulInt
+	opShlInt
+	// Control.
+	opLabel
+	opJump
+	opBranch // to the label if a cond b
+)
+
+var opNames = [...]string{
+	"None", "Iota", "Move", "Add", "Sub", "Mul", "Div", "Max", "Min", "UMax", "And", "Or", "Shl", "Shr",
+	"MulAdd", "NegMulAdd", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Select", "Keep", "AddWhere", "First",
+	"FoldAdd", "FoldMax", "FoldUMax", "Spread", "ShiftIn", "ShiftOut", "Widen", "Widen", "Narrow",
+	"Load", "Store", "LoadHalf", "StoreHalf", "Broadcast", "StoreLane", "Prefetch", "Param", "Result", "Splat",
+	"LoadInt", "StoreInt", "ParamInt", "ResultInt", "MoveInt", "AddInt", "SubInt", "MulInt", "ShlInt", "Label", "Jump", "Branch",
+}
+
+func (o op) String() string { return opNames[o] }
+
+// isFold reports whether an operation folds the lanes, and with which operation.
+func (o op) fold() (op, bool) {
+	switch o {
+	case opFoldAdd:
+		return opAdd, true
+	case opFoldMax:
+		return opMax, true
+	case opFoldUMax:
+		return opUMax, true
+	}
+	return opNone, false
+}
+
+type argKind uint8
+
+const (
+	argNone  argKind = iota
+	argVec           // value id
+	argMask          // value id
+	argInt           // value id
+	argConst         // a vector with imm in every 64 bits
+	argImm           // an integer
+)
+
+// arg is an operand of an instruction.
+type arg struct {
+	kind argKind
+	id   int
+	imm  uint64
+}
+
+// isValue reports whether the operand is a value, which lives in registers.
+func (a arg) isValue() bool { return a.kind == argVec || a.kind == argMask || a.kind == argInt }
+
+// address is base + index·scale + offset.
+type address struct {
+	base   int // value id of an Int
+	index  int // likewise, or none
+	scale  int
+	offset int
+}
+
+const none = -1
+
+// cond compares two signed integers.
+type cond uint8
+
+const (
+	condEqual cond = iota
+	condNotEqual
+	condLess
+	condGreaterEqual
+	condLessEqual
+	condGreater
+)
+
+// instr is one instruction.
+type instr struct {
+	op      op
+	t       Type
+	dst     int // value id, or none
+	a, b, c arg
+	mask    arg
+	mem     address
+	tail    arg // an argInt: number of lanes; argNone for all
+	cond    cond
+	label   string
+	name    string // of a parameter or result
+}
+
+// operands calls f for every value that the instruction reads.
+func (in *instr) operands(f func(id int)) {
+	for _, a := range [...]arg{in.a, in.b, in.c, in.mask, in.tail} {
+		if a.isValue() {
+			f(a.id)
+		}
+	}
+	if in.hasMem() {
+		f(in.mem.base)
+		if in.mem.index != none {
+			f(in.mem.index)
+		}
+	}
+}
+
+func (in *instr) hasMem() bool {
+	switch in.op {
+	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opPrefetch, opLoadInt, opStoreInt:
+		return true
+	}
+	return false
+}
+
+type kind uint8
+
+const (
+	kindVec kind = iota
+	kindMask
+	kindInt
+)
+
+type value struct {
+	kind  kind
+	isVar bool
+}
+
+// Kernel is one function while it is written.
+type Kernel struct {
+	name      string
+	doc       []string
+	signature *gotypes.Signature
+	target    Target
+	values    []value
+	code      []instr
+	labels    int
+}
+
+func (k *Kernel) newValue(kind kind) int {
+	k.values = append(k.values, value{kind: kind})
+	return len(k.values) - 1
+}
+
+// emit appends an instruction.
+func (k *Kernel) emit(in instr) {
+	k.code = append(k.code, in)
+}
+
+// vec appends an instruction with a new vector as its result.
+func (k *Kernel) vec(in instr) Vec {
+	in.dst = k.newValue(kindVec)
+	k.emit(in)
+	return Vec{k, in.t, arg{argVec, in.dst, 0}}
+}
+
+// int appends an instruction with a new integer as its result.
+func (k *Kernel) int(in instr) Int {
+	in.dst = k.newValue(kindInt)
+	k.emit(in)
+	return Int{k, arg{argInt, in.dst, 0}}
+}
+
+func (k *Kernel) mustBeVar(a arg) {
+	if !a.isValue() || !k.values[a.id].isVar {
+		k.fail("only a variable can change")
+	}
+}
+
+// retarget makes the last instruction write to the variable dst if its result is
+// a, a value that is no variable.
+func (k *Kernel) retarget(a arg, dst int) bool {
+	if !a.isValue() || len(k.code) == 0 || k.values[a.id].isVar {
+		return false
+	}
+	last := &k.code[len(k.code)-1]
+	if last.dst != a.id || last.op == opLabel {
+		return false
+	}
+	last.dst = dst
+	return true
+}
+
+// liveAfter returns, for every instruction, the values that are read after it
+// before they are written again.
+func (k *Kernel) liveAfter() []map[int]bool {
+	at := map[string]int{}
+	for i, in := range k.code {
+		if in.op == opLabel {
+			at[in.label] = i
+		}
+	}
+	after := make([]map[int]bool, len(k.code))
+	before := make([]map[int]bool, len(k.code)+1)
+	for i := range before {
+		before[i] = map[int]bool{}
+	}
+	for changed := true; changed; {
+		changed = false
+		for i := len(k.code) - 1; i >= 0; i-- {
+			in := &k.code[i]
+			live := map[int]bool{}
+			if in.op != opJump {
+				for id := range before[i+1] {
+					live[id] = true
+				}
+			}
+			if in.op == opJump || in.op == opBranch {
+				for id := range before[at[in.label]] {
+					live[id] = true
+				}
+			}
+			after[i] = live
+			entry := map[int]bool{}
+			for id := range live {
+				if id != in.dst {
+					entry[id] = true
+				}
+			}
+			in.operands(func(id int) { entry[id] = true })
+			if len(entry) != len(before[i]) {
+				before[i], changed = entry, true
+			}
+		}
+	}
+	return after
+}
+
+// check stops the generator if a value is read that was not written on some way,
+// which happens when a result of one branch is used after it, or a value after Set
+// has taken it.
+func (k *Kernel) check() {
+	if len(k.code) == 0 {
+		k.fail("empty")
+	}
+	written := map[int]bool{}
+	for i := range k.code {
+		in := &k.code[i]
+		in.operands(func(id int) {
+			if !written[id] {
+				k.fail("instruction %d, %v, reads a value that nothing has written: taken by Set?", i, in.op)
+			}
+		})
+		if in.dst != none {
+			written[in.dst] = true
+		}
+	}
+}
+
+func (in *instr) String() string {
+	return fmt.Sprintf("v%d = %v.%v %v %v %v mask %v tail %v mem %v %s", in.dst, in.op, in.t, in.a, in.b, in.c, in.mask, in.tail, in.mem, in.label)
+}
