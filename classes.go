@@ -170,8 +170,8 @@ func (t *classTask[F]) divide() {
 		t.perItem, t.perRow = min(positions, max(1, itemElements/max(t.c, 1))), 0
 		return
 	}
-	t.perItem = positions
-	t.perRow = (t.inner + positions - 1) / positions
+	t.perItem = min(positions, max(16, (1<<16)/max(t.c, 1)&^15)) // whole vectors
+	t.perRow = (t.inner + t.perItem - 1) / t.perItem
 }
 
 // items returns the number of items.

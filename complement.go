@@ -135,8 +135,8 @@ func (k *complement[F]) findTop(x []F) {
 	}
 }
 
-// sumRest returns Σ exp(x−m) over all classes but the top three: between them
-// there are up to four stretches.
+// sumRest returns Σ exp(x−m) over all classes but the top three, of which m is the
+// largest: between them there are up to four stretches.
 func (k *complement[F]) sumRest(x []F, m F) (sum float64) {
 	cuts := k.class
 	for i := range cuts {
@@ -148,7 +148,8 @@ func (k *complement[F]) sumRest(x []F, m F) (sum float64) {
 	from := 0
 	for _, cut := range [...]int{cuts[0], cuts[1], cuts[2], len(x)} {
 		for ; from < cut; from += block {
-			sum += float64(sumExpGeneric(x[from:min(from+block, cut)], m, -1))
+			_, s := sumExpBlock(x[from:min(from+block, cut)], m)
+			sum += float64(s)
 		}
 		from = cut + 1
 	}

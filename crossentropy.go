@@ -1,7 +1,5 @@
 package trellis
 
-import "math"
-
 // CrossEntropyLoss is the cross-entropy between a target and the softmax of the
 // logits x, with the semantics of torch.nn.CrossEntropyLoss. The zero value is
 // ready to use and has PyTorch's defaults. A value may be used concurrently; its
@@ -116,123 +114,157 @@ func (l CrossEntropyLoss[F]) run(kind classKind, method string, out outputs[F], 
 }
 
 // statistics is what one reading of the logits tells of the positions of an
-// item.
+// item. Where there is no softmax sum and what follows from it is NaN.
 type statistics[F Float] struct {
 	target  [positions]int32   // class, or −1 for none
+	hard    [positions]float64 // its weight, less what smoothing takes from it
+	logit   [positions]F       // its logit
+	below   [positions]float64 // how far that is below the largest
 	max     [positions]F       // largest logit
-	top     [positions]int32   // its class
+	top     [positions]int32   // its class, where the classes are not contiguous
 	sum     [positions]float64 // Σ exp(x−max) over the other classes
-	hi, lo  [positions]F       // log-sum-exp in two parts: see logSumExp
-	hard    [positions]float64 // −ln p[target]
-	miss    [positions]float64 // 1 − p[target]
+	ln      [positions]float64 // ln(1+sum)
+	hi, lo  [positions]F       // log-sum-exp in two parts: see addLog
 	soft    [positions]float64 // −Σ u[c]·ln p[c]; u is the soft target, see softTarget
 	softSum [positions]float64 // Σ u[c]
-	scale   [positions]F       // of the softmax in the gradient
+	factor  [positions]F       // of exp(x−max) in the gradient
+
+	// terms is exp(x−max), where it is kept for the gradient: there if the classes
+	// are contiguous, else in the copy, whose rows are a class of width positions.
+	terms []F
+	width int
+	copy  []F
 }
+
+var statisticsPool pools
 
 // crossEntropyItem computes the losses and gradients of an item and returns the
 // sum of its losses. A loss has a hard part, at the target, and a soft part, over
 // all classes: probabilities, or what smoothing takes from the target.
 func (t *classTask[F]) crossEntropyItem(item int) (sum float64) {
-	var s statistics[F]
+	s := take[statistics[F], F](&statisticsPool)
+	defer poolOf[F](&statisticsPool).Put(s)
 	first, n, offset := t.span(item)
-	t.readTargets(&s, first, n)
-	t.sumExp(&s, n, offset)
-	for j := range n {
-		t.logProbability(&s, j, t.at(offset, j))
+	t.readTargets(s, first, n)
+	if t.inner > 1 {
+		t.expStrided(s, n, offset)
+	} else {
+		t.expContiguous(s, n, offset)
 	}
-	isSoft := t.kind == crossEntropyProbs || t.smoothing > 0
-	if isSoft {
-		t.softLoss(&s, n, offset)
-	}
-	for j := range n {
-		loss := t.combine(&s, j)
-		sum += loss
-		if t.out.want == allLosses {
-			t.out.losses[first+j] = F(loss)
+	log1p(s.ln[:n], s.sum[:n])
+	if t.isSoft() {
+		for j := range n {
+			s.hi[j], s.lo[j] = addLog(s.max[j], s.ln[j])
+			s.soft[j], s.softSum[j] = s.ln[j]-s.ln[j], 0 // NaN stays even if u is 0
 		}
+		t.softLoss(s, n, offset)
 	}
+	sum = t.addLosses(s, first, n)
 	if t.out.wantGrad() {
-		t.crossEntropyGrad(&s, first, n, offset, isSoft)
+		t.crossEntropyGrad(s, first, n, offset)
 	}
+	s.terms = nil
 	return sum
 }
+
+// isSoft reports whether losses have a soft part.
+func (t *classTask[F]) isSoft() bool { return t.kind == crossEntropyProbs || t.smoothing > 0 }
 
 // isIgnored reports whether a position is left out.
 func (t *classTask[F]) isIgnored(s *statistics[F], j int) bool {
 	return t.kind == crossEntropy && s.target[j] < 0
 }
 
-// readTargets sets the target of each position, −1 where there is none.
+// readTargets sets target and hard.
 func (t *classTask[F]) readTargets(s *statistics[F], first, n int) {
-	for j := range n {
-		s.target[j] = -1
-		if t.kind == crossEntropy && t.targets[first+j] != t.ignore {
-			s.target[j] = int32(t.targets[first+j])
-		}
-	}
-}
-
-// sumExp sets max and sum.
-func (t *classTask[F]) sumExp(s *statistics[F], n, offset int) {
-	if t.inner == 1 {
-		for j := range n {
-			if !t.isIgnored(s, j) {
-				s.max[j], s.sum[j] = sumExpRow(t.x[offset+j*t.c:][:t.c])
-			}
-		}
-		return
-	}
-	maxStridedGeneric(s.max[:n], s.top[:n], t.x[offset:], t.inner, t.c)
-	sumExpStridedGeneric(s.sum[:n], s.max[:n], t.x[offset:], t.inner, t.c, s.top[:n])
-}
-
-// logProbability sets hi, lo, hard and miss. Where the target is the largest
-// logit, hard and miss come from the sum over the other classes, and are exact
-// however small they are.
-func (t *classTask[F]) logProbability(s *statistics[F], j, at int) {
-	if t.isIgnored(s, j) {
-		return
-	}
-	if !isFinite(s.max[j]) {
-		s.hi[j], s.lo[j] = nan[F](), nan[F]()
-		s.hard[j], s.miss[j], s.soft[j] = math.NaN(), math.NaN(), math.NaN()
-		return
-	}
-	ln, total := log1p64(s.sum[j]), 1+s.sum[j]
-	s.hi[j], s.lo[j] = addLog(s.max[j], ln)
-	if s.target[j] < 0 {
-		return
-	}
-	below := float64(s.max[j]) - float64(t.x[at+int(s.target[j])*t.inner])
-	s.hard[j], s.miss[j] = ln+below, s.sum[j]/total
-	if below > 0 {
-		s.miss[j] = 1 - exp64(-below)/total
-	}
-}
-
-// combine returns the loss of a position.
-func (t *classTask[F]) combine(s *statistics[F], j int) float64 {
 	if t.kind == crossEntropyProbs {
-		return s.soft[j]
+		for j := range n {
+			s.target[j], s.hard[j] = -1, 0
+		}
+		return
 	}
-	if s.target[j] < 0 {
-		return 0
+	keep := 1 - t.smoothing
+	for j, y := range t.targets[first:][:n] {
+		s.target[j], s.hard[j] = int32(y), keep
+		switch {
+		case y == t.ignore:
+			s.target[j], s.hard[j] = -1, 0
+		case t.weight != nil:
+			s.hard[j] = float64(keep * float64(t.weight[y]))
+		}
 	}
-	loss := float64(t.hardWeight(s, j) * s.hard[j])
-	if t.smoothing > 0 {
-		loss += s.soft[j]
-	}
-	return loss
 }
 
-// hardWeight returns the weight of the target of a position, less what smoothing
-// takes from it; 0 without a target.
-func (t *classTask[F]) hardWeight(s *statistics[F], j int) float64 {
-	if s.target[j] < 0 {
-		return 0
+// expContiguous sets logit, max and sum where the classes are contiguous, and terms,
+// in the gradient, if the logits are not needed after.
+func (t *classTask[F]) expContiguous(s *statistics[F], n, offset int) {
+	for j, y := range s.target[:n] {
+		if y >= 0 {
+			s.logit[j] = t.x[offset+j*t.c+int(y)]
+		}
 	}
-	return float64((1 - t.smoothing) * float64(t.weightOf(int(s.target[j]))))
+	if t.c <= shortRow {
+		sumExpEach(s.max[:n], s.sum[:n], t.x[offset:][:n*t.c], t.c)
+		return
+	}
+	if t.out.wantGrad() && !t.isSoft() && t.c <= wholeRow {
+		s.terms, s.width = t.out.grad[offset:][:n*t.c], t.c
+	}
+	for j := range n {
+		x := t.x[offset+j*t.c:][:t.c]
+		switch {
+		case t.isIgnored(s, j):
+		case s.terms != nil:
+			s.max[j], s.sum[j] = expRow(s.terms[j*t.c:][:t.c], x)
+		default:
+			s.max[j], s.sum[j] = sumExpRow(x)
+		}
+	}
+}
+
+// expStrided sets logit, max, sum and terms where the classes are not contiguous.
+func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
+	lanes := laneCount[F]()
+	s.width = (n + lanes - 1) / lanes * lanes
+	s.copy = resize(s.copy, s.width*t.c)
+	s.terms = s.copy
+	for j := range s.width {
+		s.max[j], s.top[j], s.sum[j] = negInf[F](), -1, 0
+	}
+	for c := 0; c < t.c; c += stridedBlock {
+		count := min(stridedBlock, t.c-c)
+		maxStrided(s.max[:], s.top[:], s.terms[c*s.width:], s.width, t.x[offset+c*t.inner:], n, t.inner, c, count)
+	}
+	for j, y := range s.target[:n] {
+		if y >= 0 {
+			s.logit[j] = s.terms[int(y)*s.width+j]
+		}
+	}
+	for c := 0; c < t.c; c += stridedBlock {
+		count := min(stridedBlock, t.c-c)
+		expStrided(s.sum[:], s.max[:], s.top[:], s.terms[c*s.width:], s.width, c, count)
+	}
+}
+
+// addLosses returns the sum of the losses of an item, and writes them if that is
+// asked for. It sets below.
+func (t *classTask[F]) addLosses(s *statistics[F], first, n int) (sum float64) {
+	isSoft := t.isSoft()
+	for j, y := range s.target[:n] {
+		var loss float64
+		if y >= 0 {
+			s.below[j] = float64(s.max[j]) - float64(s.logit[j])
+			loss = float64(s.hard[j] * (s.ln[j] + s.below[j]))
+		}
+		if isSoft && !t.isIgnored(s, j) {
+			loss += s.soft[j]
+		}
+		sum += loss
+		if t.out.want == allLosses {
+			t.out.losses[first+j] = F(loss)
+		}
+	}
+	return sum
 }
 
 // softBlock is the number of classes whose soft targets are made at a time.
@@ -289,32 +321,82 @@ func (t *classTask[F]) softLossRow(s *statistics[F], j, at int, buffer *[softBlo
 		for _, w := range u {
 			s.softSum[j] += float64(w)
 		}
-		s.soft[j] -= float64(dotLogSoftmaxGeneric(u, t.x[at+c:][:len(u)], s.hi[j], s.lo[j]))
+		s.soft[j] -= float64(dotLogSoftmax(u, t.x[at+c:][:len(u)], s.hi[j], s.lo[j]))
 	}
 }
 
 // crossEntropyGrad writes g·((h+Σu)·p − u − h at the target) for every position,
 // where g is its factor, h its hard weight and u its soft target.
-func (t *classTask[F]) crossEntropyGrad(s *statistics[F], first, n, offset int, isSoft bool) {
+func (t *classTask[F]) crossEntropyGrad(s *statistics[F], first, n, offset int) {
 	for j := range n {
-		s.scale[j] = F(t.out.factor(first+j, t.scale) * (t.hardWeight(s, j) + s.softSum[j]))
-	}
-	if t.inner == 1 {
-		for j := range n {
-			if t.isIgnored(s, j) {
-				continue
-			}
-			at := t.at(offset, j)
-			softmaxGeneric(t.out.grad[at:][:t.c], t.x[at:][:t.c], s.hi[j], s.lo[j], s.scale[j])
+		weight := s.hard[j]
+		if t.isSoft() {
+			weight += s.softSum[j]
 		}
-	} else {
-		softmaxStridedGeneric(t.out.grad[offset:], t.x[offset:], t.inner, t.c, s.hi[:n], s.lo[:n], s.scale[:n])
+		s.factor[j] = F(t.out.factor(first+j, t.scale) * weight / (1 + s.sum[j]))
 	}
-	if isSoft {
+	early := s.terms != nil && !t.isSoft()
+	if early {
+		t.subtractEarly(s, n)
+	}
+	t.scaleTerms(s, n, offset)
+	if t.isSoft() {
 		t.subtractSoft(first, n, offset)
 	}
-	for j := range n {
-		t.subtractHard(s, j, t.at(offset, j), t.out.factor(first+j, t.scale), isSoft)
+	for j, y := range s.target[:n] {
+		at := t.at(offset, j)
+		switch {
+		case t.isIgnored(s, j):
+			t.clearClasses(at)
+		case y >= 0 && !early:
+			t.subtractHard(s, j, at+int(y)*t.inner, t.out.factor(first+j, t.scale))
+		}
+	}
+}
+
+// subtractEarly subtracts the target from the terms, while these are in the first
+// cache: p−1 is (exp(x−max)−(1+sum))/(1+sum). Where the target is the largest logit
+// that is −sum, to its last digit.
+func (t *classTask[F]) subtractEarly(s *statistics[F], n int) {
+	row, column := s.width, 1 // from class to class and from position to position
+	if t.inner == 1 {
+		row, column = 1, s.width
+	}
+	for j, y := range s.target[:n] {
+		if y < 0 {
+			continue
+		}
+		e := &s.terms[int(y)*row+j*column]
+		if s.below[j] == 0 {
+			*e = F(-s.sum[j])
+		} else {
+			*e = F(float64(*e) - (1 + s.sum[j]))
+		}
+	}
+}
+
+// scaleTerms writes exp(x−max)·factor, from the terms if they were kept.
+func (t *classTask[F]) scaleTerms(s *statistics[F], n, offset int) {
+	switch {
+	case t.inner > 1:
+		for c := 0; c < t.c; c += stridedBlock {
+			count := min(stridedBlock, t.c-c)
+			scaleStrided(t.out.grad[offset+c*t.inner:], n, t.inner, s.terms[c*s.width:], s.width, count, s.factor[:])
+		}
+	case s.terms != nil:
+		for j := range n {
+			if !t.isIgnored(s, j) {
+				scaleRow(s.terms[j*t.c:][:t.c], s.factor[j])
+			}
+		}
+	case t.c > shortRow:
+		for j := range n {
+			if at := offset + j*t.c; !t.isIgnored(s, j) {
+				writeRows(opSoftmax, t.out.grad[at:][:t.c], t.x[at:][:t.c], t.c, s.max[j:j+1], s.factor[j:j+1])
+			}
+		}
+	default:
+		writeRows(opSoftmax, t.out.grad[offset:][:n*t.c], t.x[offset:][:n*t.c], t.c, s.max[:n], s.factor[:n])
 	}
 }
 
@@ -327,7 +409,7 @@ func (t *classTask[F]) subtractSoft(first, n, offset int) {
 			for c := 0; c < t.c; c += softBlock {
 				u := buffer[:min(softBlock, t.c-c)]
 				t.softTarget(u, c, at+c)
-				subtractGeneric(t.out.grad[at+c:][:len(u)], u, g)
+				subtract(t.out.grad[at+c:][:len(u)], u, g)
 			}
 		}
 		return
@@ -342,16 +424,14 @@ func (t *classTask[F]) subtractSoft(first, n, offset int) {
 	}
 }
 
-// subtractHard finishes the gradient at the target of a position. Alone,
-// without a soft part, it is g·h·(p−1), where 1−p is known better than from p.
-func (t *classTask[F]) subtractHard(s *statistics[F], j, at int, g float64, isSoft bool) {
-	switch y := at + int(s.target[j])*t.inner; {
-	case t.isIgnored(s, j):
-		t.clearClasses(at)
-	case s.target[j] < 0:
-	case isSoft:
-		t.out.grad[y] -= F(g * t.hardWeight(s, j))
-	default:
-		t.out.grad[y] = F(-g * t.hardWeight(s, j) * s.miss[j])
+// subtractHard subtracts the target from the gradient. Where the target is the
+// largest logit and there is no soft part, the gradient is −g·h·(1−p), and 1−p is known
+// better than from p.
+func (t *classTask[F]) subtractHard(s *statistics[F], j, at int, g float64) {
+	gh := float64(g * s.hard[j])
+	if s.below[j] == 0 && !t.isSoft() {
+		t.out.grad[at] = F(-gh * (s.sum[j] / (1 + s.sum[j])))
+	} else {
+		t.out.grad[at] = F(float64(t.out.grad[at]) - gh)
 	}
 }

@@ -3,14 +3,17 @@ package trellis
 import "unsafe"
 
 // The kernels in plain Go. They are the specification of every assembly
-// kernel, operation by operation, and what runs where there is none.
+// kernel, operation by operation, and what runs where there is none. A kernel
+// called xGeneric here is described once more in gen/kernels, and x calls the one for
+// the tier in use; the bits are the same, but for those of a NaN.
 //
 //   - A sum over an axis runs in fixed virtual lanes, 16 for float32 and 8 for
 //     float64, which is one 512-bit register, two of 256 or four of 128:
 //     element i belongs to lane i mod lanes, and at the end the upper half of
 //     the lanes is added to the lower half until one is left.
 //   - A kernel sees at most one block of an axis; sums of blocks are added in
-//     float64, in order.
+//     float64, in order. No call has more than 64 KiB to work on, because the Go
+//     runtime cannot interrupt assembly.
 //   - Products that feed a sum are either fused by name or rounded by a
 //     conversion.
 
@@ -19,6 +22,8 @@ const (
 	// 16 KiB of float32, so that the second reading finds them in the first
 	// cache.
 	block = 4096
+	// shortRow is the length up to which rows are summed many to a call.
+	shortRow = 128
 	// stridedBlock is the number of classes that are added up in F in one
 	// position of a strided axis, where a position has a single lane.
 	stridedBlock = 64
@@ -40,114 +45,201 @@ func (l *lanes[F]) fold() F {
 	return l[0]
 }
 
-// maxGeneric returns the largest element and where it is first; −Inf and −1 for
-// none, NaN if there is one.
-func maxGeneric[F Float](x []F) (m F, at int) {
-	m, at = negInf[F](), -1
+// sumExpBlockGeneric returns the largest of m and the elements of a block, and
+// Σ exp(x[i]−top). If the maximum is new its first element adds nothing: without
+// its 1 a small sum keeps its digits. A NaN in x is not the largest; m is none. With a
+// NaN, and if top is not finite, the sum is NaN. A top of −0 is +0.
+func sumExpBlockGeneric[F Float](x []F, m F) (top, sum F) {
+	top, at := m, -1
 	for i, v := range x {
-		if v > m || v != v {
-			m, at = v, i
+		if v > top {
+			top, at = v, i
 		}
 	}
-	return m, at
-}
-
-// sumExpGeneric returns Σ exp(x[i]−m) over a block, where no x[i] is above m
-// and m is finite. The element at skip, if there is one, adds nothing: without
-// the 1 of the maximum a small sum keeps its digits.
-func sumExpGeneric[F Float](x []F, m F, skip int) F {
-	var sum lanes[F]
+	top += 0
+	var s lanes[F]
 	mask := laneCount[F]() - 1
 	for i, v := range x {
-		if i != skip {
-			sum[i&mask] += exp(v - m)
+		if i != at {
+			s[i&mask] += exp(v - top)
 		}
 	}
-	return sum.fold()
+	return top, s.fold() + (top - top)
 }
 
-// softmaxGeneric writes dst[i] = exp((x[i]−hi)−lo)·scale.
-func softmaxGeneric[F Float](dst, x []F, hi, lo, scale F) {
+// expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top). dst may be x. If
+// the sum is NaN dst is of no use.
+func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
+	top, sum = sumExpBlockGeneric(x, m)
 	for i, v := range x {
-		dst[i] = exp((v-hi)-lo) * scale
+		dst[i] = exp(v - top)
+	}
+	return top, sum
+}
+
+// sumExpBelowGeneric returns Σ exp(x[i]−m) over a block where no element is above m,
+// and whether one is: then, or if one is m itself, reached is not 0, and if one is above
+// it the sum is of no use. With a NaN, which may have either sign, and if m is not
+// finite, the sum is NaN.
+func sumExpBelowGeneric[F Float](x []F, m F) (sum F, reached int) {
+	var s lanes[F]
+	mask := laneCount[F]() - 1
+	for i, v := range x {
+		if v >= m {
+			reached = -1
+		}
+		s[i&mask] += exp(v - m)
+	}
+	return s.fold() + (m - m), reached
+}
+
+// expBelowGeneric does sumExpBelow where no element is above m, and writes
+// dst[i] = exp(x[i]−m). dst may be x.
+func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
+	sum, _ = sumExpBelowGeneric(x, m)
+	for i, v := range x {
+		dst[i] = exp(v - m)
+	}
+	return sum
+}
+
+// maxBlockGeneric returns the largest element of a block, leaving out NaN: −Inf for
+// none, +0 for −0.
+func maxBlockGeneric[F Float](x []F) (top F) {
+	top = negInf[F]()
+	for _, v := range x {
+		if v > top {
+			top = v
+		}
+	}
+	return top + 0
+}
+
+// sumExpRowsGeneric does sumExpBlock for rows of n elements, at most shortRow, with
+// m = −Inf: m[r] is the maximum of row r and sum[r] its sum.
+func sumExpRowsGeneric[F Float](m []F, sum []float64, x []F, n int) {
+	for r := range m {
+		top, s := sumExpBlockGeneric(x[r*n:][:n], negInf[F]())
+		m[r], sum[r] = top, float64(s)
 	}
 }
 
-// logSoftmaxGeneric writes dst[i] = (x[i]−hi)−lo.
-func logSoftmaxGeneric[F Float](dst, x []F, hi, lo F) {
-	for i, v := range x {
-		dst[i] = (v - hi) - lo
+// log1pGeneric writes dst[i] = ln(1+x[i]) for x[i] ≥ 0. dst may be x.
+func log1pGeneric(dst, x []float64) {
+	for i, v := range x[:len(dst)] {
+		dst[i] = log1p64(v)
+	}
+}
+
+// softmaxRowsGeneric writes dst[r·n+i] = exp(x[r·n+i]−m[r])·scale[r]. dst may be x.
+func softmaxRowsGeneric[F Float](dst, x []F, n int, m, scale []F) {
+	for r := range m {
+		d := dst[r*n:][:n]
+		for i, v := range x[r*n:][:n] {
+			d[i] = exp(v-m[r]) * scale[r]
+		}
+	}
+}
+
+// scaleGeneric multiplies dst by a factor.
+func scaleGeneric[F Float](dst []F, factor F) {
+	for i := range dst {
+		dst[i] *= factor
+	}
+}
+
+// logSoftmaxRowsGeneric writes dst[r·n+i] = (x[r·n+i]−hi[r])−lo[r]. dst may be x.
+func logSoftmaxRowsGeneric[F Float](dst, x []F, n int, hi, lo []F) {
+	for r := range hi {
+		d := dst[r*n:][:n]
+		for i, v := range x[r*n:][:n] {
+			d[i] = (v - hi[r]) - lo[r]
+		}
 	}
 }
 
 // dotLogSoftmaxGeneric returns Σ w[i]·((x[i]−hi)−lo) over a block. Where w[i]
 // is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
-func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) F {
-	var sum lanes[F]
+func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (sum F) {
+	var s lanes[F]
 	mask := laneCount[F]() - 1
-	for i, v := range x {
+	for i, v := range x[:len(w)] {
 		if w[i] != 0 {
-			sum[i&mask] = fma(w[i], (v-hi)-lo, sum[i&mask])
+			s[i&mask] = fma(w[i], (v-hi)-lo, s[i&mask])
 		}
 	}
-	return sum.fold()
+	return s.fold()
 }
 
-// subtractGeneric does dst[i] −= w[i]·scale, where w may not be dst.
+// subtractGeneric does dst[i] −= w[i]·scale, rounded once, where w may not be dst.
 func subtractGeneric[F Float](dst, w []F, scale F) {
 	for i, v := range w {
 		dst[i] = fma(-v, scale, dst[i])
 	}
 }
 
-// gatherGeneric writes dst[i] = src[index[i]].
+// gatherGeneric writes dst[i] = src[index[i]], for indices that are in range.
 func gatherGeneric[F Float](dst, src []F, index []int32) {
 	for i, k := range index {
 		dst[i] = src[k]
 	}
 }
 
-// maxStridedGeneric sets m[j] to the largest x[c·stride+j] of classes c below
-// count, and at[j] to the first such c: the strided form has its lanes across
-// the positions j.
-func maxStridedGeneric[F Float](m []F, at []int32, x []F, stride, count int) {
-	for j := range m {
-		m[j], at[j] = negInf[F](), -1
+// maxIndexGeneric returns the largest index as an unsigned number, 0 for none: a
+// negative index is larger than any other.
+func maxIndexGeneric(index []int32) (most uint32) {
+	for _, k := range index {
+		most = max(most, uint32(k))
 	}
+	return most
+}
+
+// The strided kernels have their lanes across n neighbouring positions, for each of
+// which x has one element in every class: class first+c of position j is
+// x[c·stride+j]. They work on a copy, whose rows have a width of n rounded up to whole
+// vectors, like everything that there is once for a position (m, at, sum, factor).
+
+// maxStridedGeneric copies count classes and brings m[j], the largest element of
+// position j so far, and at[j], its first class, up to date with them. NaN are left
+// out. What dst has beyond n positions is −Inf.
+func maxStridedGeneric[F Float](m []F, at []int32, dst []F, width int, x []F, n, stride, first, count int) {
 	for c := range count {
-		for j, v := range x[c*stride:][:len(m)] {
-			if v > m[j] || v != v {
-				m[j], at[j] = v, int32(c)
+		d := dst[c*width:][:width]
+		for j := range d[n:] {
+			d[n+j] = negInf[F]()
+		}
+		for j, v := range x[c*stride:][:n] {
+			d[j] = v
+			if v > m[j] {
+				m[j], at[j] = v, int32(first+c)
 			}
 		}
 	}
 }
 
-// sumExpStridedGeneric sets sum[j] to Σ exp(x[c·stride+j]−m[j]) over count
-// classes c, at most stridedBlock of them added up in F. The class skip[j] adds
-// nothing. Where m[j] is not finite the sum is of no use.
-func sumExpStridedGeneric[F Float](sum []float64, m, x []F, stride, count int, skip []int32) {
-	clear(sum)
-	for first := 0; first < count; first += stridedBlock {
-		for j := range m {
-			var s F
-			for c := first; c < min(first+stridedBlock, count); c++ {
-				if int32(c) != skip[j] {
-					s += exp(x[c*stride+j] - m[j])
-				}
+// expStridedGeneric replaces x by exp(x−m[j]) in count classes, at most stridedBlock,
+// and adds their sum without the class at[j] to sum[j]. No element is above m[j]. If
+// one is NaN, and if m[j] is not finite, the sum is NaN and x of no use.
+func expStridedGeneric[F Float](sum []float64, m []F, at []int32, x []F, width, first, count int) {
+	for j := range width {
+		var s F
+		for c := range count {
+			e := exp(x[c*width+j] - m[j])
+			x[c*width+j] = e
+			if int32(first+c) != at[j] {
+				s += e
 			}
-			sum[j] += float64(s)
 		}
+		sum[j] += float64(s + (m[j] - m[j]))
 	}
 }
 
-// softmaxStridedGeneric writes exp((x[c·stride+j]−hi[j])−lo[j])·scale[j] to
-// dst[c·stride+j] for classes c below count.
-func softmaxStridedGeneric[F Float](dst, x []F, stride, count int, hi, lo, scale []F) {
+// scaleStridedGeneric writes x·factor[j], of count classes, to where they came from.
+func scaleStridedGeneric[F Float](dst []F, n, stride int, x []F, width, count int, factor []F) {
 	for c := range count {
-		d, row := dst[c*stride:][:len(hi)], x[c*stride:][:len(hi)]
+		d, row := dst[c*stride:][:n], x[c*width:][:n]
 		for j, v := range row {
-			d[j] = exp((v-hi[j])-lo[j]) * scale[j]
+			d[j] = v * factor[j]
 		}
 	}
 }

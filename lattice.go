@@ -14,9 +14,10 @@ type lattice[F Float] struct {
 	n      int // the sequence
 	frames int // how many of its frames count
 
-	classes []int32 // the target's labels, then the blank
-	skip    []int32 // see forwardGeneric
-	hi, lo  []F     // log-sum-exp of each frame in two parts, or zeros
+	classes []int32   // the target's labels, then the blank
+	skip    []int32   // see forwardGeneric
+	max     []F       // the largest score of each frame, or 0: the softmax is
+	sum     []float64 // exp(x−max)/(1+sum)
 
 	segment   int     // frames of a segment
 	alpha     rows[F] // of the frames in a segment and the one before: see at
@@ -97,12 +98,12 @@ func framesNeeded(labels []int) int {
 // long it is: without the lattice.
 func (w *lattice[F]) impossible(t *ctcTask[F], n int) float64 {
 	w.task, w.n, w.frames = t, n, t.frames(n)
-	w.hi, w.lo = resize(w.hi, w.frames), resize(w.lo, w.frames)
+	w.max, w.sum = resize(w.max, w.frames), resize(w.sum, w.frames)
 	loss := math.Inf(1)
 	for frame := range w.frames {
 		w.normalizer(frame)
 		x := t.frame(t.x, n, frame)
-		poisoned := w.hi[frame] != w.hi[frame] || !(x[t.Blank] < F(math.Inf(1)))
+		poisoned := w.sum[frame] != w.sum[frame] || !(x[t.Blank] < F(math.Inf(1)))
 		for _, label := range t.labels(n) {
 			poisoned = poisoned || !(x[label] < F(math.Inf(1)))
 		}
@@ -142,7 +143,7 @@ func (w *lattice[F]) prepare(t *ctcTask[F], n, kept int) {
 	}
 	w.alpha.resize(w.segment+1, 2*width)
 	w.emission.resize(w.segment+1, width)
-	w.hi, w.lo = resize(w.hi, w.frames), resize(w.lo, w.frames)
+	w.max, w.sum = resize(w.max, w.frames), resize(w.sum, w.frames)
 }
 
 // at returns the row of α and of the emissions that belongs to a frame, −1
@@ -169,10 +170,10 @@ func (w *lattice[F]) forward() (loss float64, exponent int32) {
 		}
 		w.normalizer(t)
 		ref := w.step(t)
-		if !(ref < F(math.Inf(1))) || w.hi[t] != w.hi[t] {
+		if !(ref < F(math.Inf(1))) || w.sum[t] != w.sum[t] {
 			return math.NaN(), 0
 		}
-		factors += (float64(ref) - float64(w.hi[t])) - float64(w.lo[t])
+		factors += (float64(ref) - float64(w.max[t])) - log1p64(w.sum[t])
 	}
 	return w.readLoss(w.alpha.states(w.at(w.frames-1)), factors)
 }
@@ -193,17 +194,14 @@ func (w *lattice[F]) readLoss(alpha states[F], factors float64) (loss float64, e
 	return 0 - (math.FMA(float64(exponent), ln2, log64(float64(m))) + factors), exponent
 }
 
-// normalizer sets hi and lo of a frame: its log-sum-exp, NaN if that is not
-// finite, or zeros if the scores are log-probabilities.
+// normalizer sets max and sum of a frame: a sum of NaN if there is no softmax, zeros
+// if the scores are log-probabilities.
 func (w *lattice[F]) normalizer(t int) {
-	w.hi[t], w.lo[t] = 0, 0
+	w.max[t], w.sum[t] = 0, 0
 	if !w.task.FromLogits {
 		return
 	}
-	w.hi[t], w.lo[t] = logSumExp(sumExpRow(w.task.frame(w.task.x, w.n, t)))
-	if !isFinite(w.hi[t]) {
-		w.hi[t] = nan[F]()
-	}
+	w.max[t], w.sum[t] = sumExpRow(w.task.frame(w.task.x, w.n, t))
 }
 
 // step makes the emissions and α of frame t from α of the one before, and
@@ -278,7 +276,8 @@ func (w *lattice[F]) writeFrame(t int, blanks, labels F) {
 	row := w.task.frame(w.task.out.grad, w.n, t)
 	g := w.task.out.factor(w.n, w.task.share(w.n))
 	if w.task.Gradient == LogitsGradient {
-		softmaxGeneric(row, w.task.frame(w.task.x, w.n, t), w.hi[t], w.lo[t], F(g))
+		x, scale := w.task.frame(w.task.x, w.n, t), F(g/(1+w.sum[t]))
+		writeRows(opSoftmax, row, x, len(x), w.max[t:t+1], []F{scale})
 	} else {
 		clear(row)
 	}

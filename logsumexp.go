@@ -12,7 +12,8 @@ func isFinite[F Float](x F) bool { return x-x == 0 }
 // empty x and for one of only −Inf, +Inf if there is a +Inf and no NaN, and NaN
 // if there is a NaN.
 func LogSumExp[F Float](x []F) F {
-	hi, _ := logSumExp(sumExpRow(x))
+	m, sum := sumExpRow(x)
+	hi, _ := addLog(m, log1p64(sum))
 	return hi
 }
 
@@ -26,7 +27,9 @@ func LogSoftmax[F Float](dst, x []F) {
 	if inexactOverlap(dst, x) {
 		panic("trellis: LogSoftmax: dst overlaps x without being x")
 	}
-	logSoftmaxRow(dst, x)
+	m, sum := sumExpRow(x)
+	hi, lo := addLog(m, log1p64(sum))
+	writeRows(opLogSoftmax, dst, x, len(x), []F{hi}, []F{lo})
 }
 
 // Softmax writes dst[i] = exp(x[i] − LogSumExp(x)). dst may be x, but must not
@@ -53,7 +56,7 @@ func Gather[F Float](dst, src []F, index []int32) {
 		panic("trellis: Gather: dst overlaps src")
 	}
 	checkIndex(index, len(src), "trellis: Gather: index out of range")
-	gatherGeneric(dst, src, index)
+	gatherEach(dst, src, index)
 }
 
 // LogSumExpRows writes the log-sum-exp over the last axis of x: dst has one
@@ -68,7 +71,7 @@ func LogSumExpRows[F Float](dst []F, x Tensor[F]) {
 	if overlap(dst, x.Data) {
 		panic("trellis: LogSumExpRows: dst overlaps x")
 	}
-	runRows(logSumExpRows, dst, x.Data, rows, n)
+	runRows(opLogSumExp, dst, x.Data, rows, n)
 }
 
 // LogSoftmaxRows writes the log-softmax over the last axis of x: dst has x's
@@ -83,7 +86,7 @@ func LogSoftmaxRows[F Float](dst []F, x Tensor[F]) {
 	if inexactOverlap(dst, x.Data) {
 		panic("trellis: LogSoftmaxRows: dst overlaps x without being x")
 	}
-	runRows(logSoftmaxRows, dst, x.Data, rows, n)
+	runRows(opLogSoftmax, dst, x.Data, rows, n)
 }
 
 // SoftmaxRows writes the softmax over the last axis of x: dst has x's length
@@ -98,7 +101,7 @@ func SoftmaxRows[F Float](dst []F, x Tensor[F]) {
 	if inexactOverlap(dst, x.Data) {
 		panic("trellis: SoftmaxRows: dst overlaps x without being x")
 	}
-	runRows(softmaxRows, dst, x.Data, rows, n)
+	runRows(opSoftmax, dst, x.Data, rows, n)
 }
 
 // GatherRows gathers along the last axis of src, as torch.gather does: index
@@ -127,16 +130,27 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 	}
 	k := len(index) / rows
 	for r := range rows {
-		gatherGeneric(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
+		gatherEach(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
 	}
 }
 
 // checkIndex panics if an index is not in [0, n).
 func checkIndex(index []int32, n int, message string) {
-	for _, k := range index {
-		if k < 0 || int(k) >= n {
+	for ; len(index) > 0; index = index[min(indexBlock, len(index)):] {
+		if int64(maxIndex(index[:min(indexBlock, len(index))])) >= min(int64(n), 1<<31) {
 			panic(message)
 		}
+	}
+}
+
+// indexBlock is the number of indices that one call works on.
+const indexBlock = 4096
+
+// gatherEach gathers by any number of indices.
+func gatherEach[F Float](dst, src []F, index []int32) {
+	for from := 0; from < len(index); from += indexBlock {
+		to := min(from+indexBlock, len(index))
+		gather(dst[from:to], src, index[from:to])
 	}
 }
 
@@ -154,69 +168,221 @@ func rowsOf[F Float](x Tensor[F], message string) (rows, n int) {
 	return rows, x.Shape[last]
 }
 
+// wholeRow is the length up to which a row's maximum is found before anything is
+// summed: 256 KiB of float32 are still in the second cache when they are read again.
+const wholeRow = 16 * block
+
 // sumExpRow returns the maximum m of x and Σ exp(x[i]−m) without the first
-// maximum, reading x once from memory: each block is summed while it is in the
-// cache, and a new maximum rescales the sum so far. If m is not finite the sum
-// is of no use.
+// maximum. If m is not finite the sum is NaN, and m is the log-sum-exp.
 func sumExpRow[F Float](x []F) (m F, sum float64) {
-	m = negInf[F]()
-	for first := 0; first < len(x); first += block {
-		b := x[first:min(first+block, len(x))]
-		top, at := maxGeneric(b)
-		switch {
-		case top != top:
-			return top, 0
-		case top > m:
-			if isFinite(m) {
-				sum = float64((1 + sum) * exp64(float64(m)-float64(top)))
-			}
-			m = top
-		default:
-			at = -1
-		}
-		if isFinite(m) {
-			sum += float64(sumExpGeneric(b, m, at))
-		}
+	if len(x) > wholeRow {
+		m, sum = sumExpLong(x)
+	} else {
+		m, sum = sumExpWhole(nil, x)
+	}
+	if sum != sum {
+		m = nanOr(x, m)
 	}
 	return m, sum
 }
 
-// logSumExp returns m + ln(1+sum) in two parts: hi is the result, and lo what
-// rounding it left out, so that x−hi−lo is accurate where x and hi nearly
-// cancel. If m is not finite, hi is m and lo is NaN.
-func logSumExp[F Float](m F, sum float64) (hi, lo F) {
-	if !isFinite(m) {
-		return m, nan[F]()
+// expRow does sumExpRow for a row that is no longer than wholeRow, and writes
+// dst[i] = exp(x[i]−m), which is of no use if m is not finite. dst may be x.
+func expRow[F Float](dst, x []F) (m F, sum float64) {
+	m, sum = sumExpWhole(dst, x)
+	if sum != sum {
+		m = nanOr(x, m)
 	}
-	return addLog(m, log1p64(sum))
+	return m, sum
 }
 
-// addLog returns m + ln in two parts.
+// sumExpWhole returns the maximum of x and the sum without it, NaN if there is a NaN or
+// the maximum is not finite, and writes the terms to dst if there is one.
+func sumExpWhole[F Float](dst, x []F) (m F, sum float64) {
+	m, first := negInf[F](), 0 // first is the block with the first maximum
+	if len(x) > block {
+		for at := 0; at < len(x); at += block {
+			if top := maxBlock(x[at:min(at+block, len(x))]); top > m {
+				m, first = top, at
+			}
+		}
+	}
+	for at := 0; at < len(x); at += block {
+		b := x[at:min(at+block, len(x))]
+		var s F
+		switch {
+		case at == first && dst == nil:
+			m, s = sumExpBlock(b, negInf[F]())
+		case at == first:
+			m, s = expBlock(dst[at:][:len(b)], b, negInf[F]())
+		case dst == nil:
+			s, _ = sumExpBelow(b, m)
+		default:
+			s = expBelow(dst[at:][:len(b)], b, m)
+		}
+		sum += float64(s)
+	}
+	if len(x) == 0 {
+		sum = math.NaN()
+	}
+	return m, sum
+}
+
+// settled is how far into a row a new maximum is rare, so that looking for it before
+// summing takes longer than summing twice where there is one.
+const settled = 8 * block
+
+// sumExpLong is sumExpWhole for long rows: it reads x once from memory, and a new
+// maximum rescales the sum so far.
+func sumExpLong[F Float](x []F) (m F, sum float64) {
+	m = negInf[F]()
+	for at := 0; at < len(x); at += block {
+		b := x[at:min(at+block, len(x))]
+		if at >= settled && isFinite(m) {
+			if s, reached := sumExpBelow(b, m); reached == 0 {
+				sum += float64(s)
+				continue
+			}
+		}
+		top, s := sumExpBlock(b, m)
+		if top > m && isFinite(m) {
+			sum = float64((1 + sum) * exp64(float64(m)-float64(top)))
+		}
+		m = top
+		if isFinite(m) {
+			sum += float64(s)
+		} else if m = nanOr(b, m); m != negInf[F]() {
+			break
+		}
+	}
+	if !isFinite(m) {
+		sum = math.NaN()
+	}
+	return m, sum
+}
+
+// nanOr returns a NaN of x if it has one, else m, the largest element.
+func nanOr[F Float](x []F, m F) F {
+	for _, v := range x {
+		if v != v {
+			return v
+		}
+	}
+	return m
+}
+
+// sumExpEach does sumExpRow for rows of n elements, as many as m has.
+func sumExpEach[F Float](m []F, sum []float64, x []F, n int) {
+	if n == 0 || n > shortRow {
+		for r := range m {
+			m[r], sum[r] = sumExpRow(x[r*n:][:n])
+		}
+		return
+	}
+	perCall := block / n
+	for r := 0; r < len(m); r += perCall {
+		end := min(r+perCall, len(m))
+		sumExpRows(m[r:end], sum[r:end], x[r*n:end*n], n)
+	}
+	for r := range m {
+		if sum[r] != sum[r] {
+			m[r] = nanOr(x[r*n:][:n], m[r])
+		}
+	}
+}
+
+// addLog returns m + ln, where ln is the logarithm of 1 plus a sum of sumExpRow, in
+// two parts: hi is the result, and lo what rounding it left out, so that x−hi−lo is
+// accurate where x and hi nearly cancel. If ln is NaN, hi is m and lo is NaN.
 func addLog[F Float](m F, ln float64) (hi, lo F) {
+	if ln != ln {
+		return m, F(ln)
+	}
 	s, err := difference(float64(m), -ln)
 	hi = F(s)
 	return hi, F((s - float64(hi)) + err)
 }
 
-// logSoftmaxRow writes the log-softmax of one row.
-func logSoftmaxRow[F Float](dst, x []F) {
-	hi, lo := logSumExp(sumExpRow(x))
-	logSoftmaxGeneric(dst, x, hi, lo)
-}
-
-// softmaxRow writes the softmax of one row.
-func softmaxRow[F Float](dst, x []F) {
-	hi, lo := logSumExp(sumExpRow(x))
-	softmaxGeneric(dst, x, hi, lo, 1)
-}
-
+// rowsOp is what is computed of every row.
 type rowsOp uint8
 
 const (
-	logSumExpRows rowsOp = iota
-	logSoftmaxRows
-	softmaxRows
+	opLogSumExp rowsOp = iota
+	opLogSoftmax
+	opSoftmax
 )
+
+// rowBatch is what is known of some rows at a time.
+type rowBatch[F Float] struct {
+	max    [positions]F
+	sum    [positions]float64 // see sumExpRow; then its log1p
+	hi, lo [positions]F       // see addLog
+	factor [positions]F       // of exp(x−max)
+}
+
+// do writes to dst the result for some rows of n elements, at most positions.
+func (s *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
+	m, sum := s.max[:rows], s.sum[:rows]
+	if op == opSoftmax && n > shortRow {
+		for r := range rows {
+			softmaxRow(dst[r*n:][:n], x[r*n:][:n])
+		}
+		return
+	}
+	sumExpEach(m, sum, x, n)
+	if op == opSoftmax {
+		for r := range m {
+			s.factor[r] = F(1 / (1 + sum[r]))
+		}
+		writeRows(op, dst, x, n, m, s.factor[:rows])
+		return
+	}
+	log1p(sum, sum)
+	for r := range m {
+		s.hi[r], s.lo[r] = addLog(m[r], sum[r])
+	}
+	if op == opLogSumExp {
+		copy(dst, s.hi[:rows])
+		return
+	}
+	writeRows(op, dst, x, n, s.hi[:rows], s.lo[:rows])
+}
+
+// softmaxRow writes the softmax of a row.
+func softmaxRow[F Float](dst, x []F) {
+	if len(x) > wholeRow {
+		m, sum := sumExpRow(x)
+		writeRows(opSoftmax, dst, x, len(x), []F{m}, []F{F(1 / (1 + sum))})
+		return
+	}
+	_, sum := expRow(dst, x)
+	scaleRow(dst, F(1/(1+sum)))
+}
+
+// scaleRow multiplies a row of any length by a factor.
+func scaleRow[F Float](dst []F, factor F) {
+	for ; len(dst) > 0; dst = dst[min(block, len(dst)):] {
+		scale(dst[:min(block, len(dst))], factor)
+	}
+}
+
+// writeRows writes the log-softmax or softmax of rows of n elements: a and b have
+// what logSoftmaxRows or softmaxRows needs of each row.
+func writeRows[F Float](op rowsOp, dst, x []F, n int, a, b []F) {
+	perCall := max(1, block/max(n, 1))
+	for r := 0; r < len(a); r += perCall {
+		end := min(r+perCall, len(a))
+		for from := r * n; from < end*n; from += block {
+			to := min(from+block, end*n)
+			width := min(n, to-from) // less than n where a row takes several calls
+			if op == opLogSoftmax {
+				logSoftmaxRows(dst[from:to], x[from:to], width, a[r:end], b[r:end])
+			} else {
+				softmaxRows(dst[from:to], x[from:to], width, a[r:end], b[r:end])
+			}
+		}
+	}
+}
 
 // itemElements is the least number of elements in an item of a task, so that
 // handing it out costs little beside the work.
@@ -245,15 +411,11 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 }
 
 func (t *rowsTask[F]) item(i int) {
-	for r := i * t.perItem; r < min((i+1)*t.perItem, t.rows); r++ {
-		x := t.x[r*t.n:][:t.n]
-		switch t.op {
-		case logSumExpRows:
-			t.dst[r] = LogSumExp(x)
-		case logSoftmaxRows:
-			logSoftmaxRow(t.dst[r*t.n:][:t.n], x)
-		case softmaxRows:
-			softmaxRow(t.dst[r*t.n:][:t.n], x)
-		}
+	var s rowBatch[F]
+	width := len(t.dst) / t.rows // of a row in dst
+	end := min((i+1)*t.perItem, t.rows)
+	for r := i * t.perItem; r < end; r += positions {
+		rows := min(positions, end-r)
+		s.do(t.op, t.dst[r*width:][:rows*width], t.x[r*t.n:][:rows*t.n], t.n, rows)
 	}
 }

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/asm"
+)
+
+// exponential has what exp needs, as vectors of one kernel.
+type exponential struct {
+	t                          asm.Type
+	log2e, shift, ln2Hi, ln2Lo asm.Vec
+	c                          []asm.Vec // coefficients from the constant term on
+	min, over, inf             asm.Vec
+}
+
+// newExponential loads the constants of exp32 or exp64: see exp.go.
+func newExponential(k *asm.Kernel, t asm.Type, all constants) exponential {
+	bits, degree, shift := 32, 6, 0x1.8p23
+	min, over := -0x1.5d589ep+6, 0x1.62e43p+6 // over is the least number above expMax
+	if t == asm.F64 {
+		bits, degree, shift = 64, 11, 0x1.8p52
+		min, over = -0x1.6232bdd7abcd2p+9, math.Nextafter(0x1.62e42fefa39efp+9, 1e9)
+	}
+	named := func(name string) asm.Vec { return k.Const(t, all.get("%sF%d", name, bits)) }
+	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, shift), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
+		min: k.Const(t, min), over: k.Const(t, over), inf: k.Const(t, math.Inf(1))}
+	e.c = []asm.Vec{k.Const(t, 1), k.Const(t, 1)}
+	for i := 2; i <= degree; i++ {
+		e.c = append(e.c, k.Const(t, all.get("expF%dC%d", bits, i)))
+	}
+	return e
+}
+
+// reduced returns e^d as p·2ⁿ with n in the last bits of z, and r, the argument of
+// the polynomial p: see exp32. Where d is NaN so are r and p.
+func (e *exponential) reduced(d asm.Vec) (p, z, r asm.Vec) {
+	z = d.MulAdd(e.log2e, e.shift)
+	n := z.Sub(e.shift)
+	r = n.NegMulAdd(e.ln2Lo, n.NegMulAdd(e.ln2Hi, d))
+	last := len(e.c) - 1
+	p = e.c[last].MulAdd(r, e.c[last-1])
+	for i := last - 2; i >= 0; i-- {
+		p = p.MulAdd(r, e.c[i])
+	}
+	return p, z, r
+}
+
+// scale returns p·2ⁿ for n in the last bits of z.
+func (e *exponential) scale(p, z asm.Vec) asm.Vec {
+	mantissa := 23
+	if e.t == asm.F64 {
+		mantissa = 52
+	}
+	i := e.t.Int()
+	return z.As(i).Shl(mantissa).Add(p.As(i)).As(e.t)
+}
+
+// of returns e^d for any d: the sum in the exponent would make a number of a NaN
+// with a payload, and more than the largest number of what is too large.
+func (e *exponential) of(d asm.Vec) asm.Vec {
+	p, z, _ := e.reduced(d)
+	v := d.NotLess(e.min).Keep(e.scale(p, z))
+	return d.NotLess(e.over).Select(d.Add(e.inf), v)
+}
+
+// expSum adds up e^d for d ≤ 0.
+type expSum struct {
+	e     *exponential
+	total asm.Vec
+	nan   asm.Vec // NaN in lanes that have seen one
+}
+
+func (e *exponential) newSum(k *asm.Kernel) expSum {
+	zero := k.Const(e.t, 0)
+	return expSum{e, k.Var(zero), k.Var(zero)}
+}
+
+// term returns e^d, which is to be added where normal is true: elsewhere it is below
+// the normal numbers, and counts as 0.
+func (s *expSum) term(d asm.Vec) (v asm.Vec, normal asm.Mask) {
+	normal = d.NotLess(s.e.min)
+	p, z, r := s.e.reduced(d)
+	s.nan.AddWhere(normal, r)
+	return s.e.scale(p, z), normal
+}
+
+// lanes returns the sums, NaN where a d was, and where m, the maximum that was
+// subtracted, is not finite.
+func (s *expSum) lanes(m asm.Vec) asm.Vec { return s.total.Add(s.nan.Sub(s.nan).Add(m.Sub(m))) }
