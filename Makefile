@@ -2,22 +2,32 @@
 # for -race, qemu for arm64) is left out with a line that says so, and is an error
 # in CI.
 
-NESTED  := gen cmd/trellis
+NESTED  := asm gen cmd/trellis
 QEMU    := qemu-aarch64-static
 FUZZ    ?= 3s
+KERNELS := TestKernel|TestPublicBetweenGuardPages
+# The tiers whose kernels must have been tested on this machine: CI names all that it has.
+TIERS   ?= generic
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick race purego arm64 nested vet fuzz bench generate exhaustive
+.PHONY: test quick lower race purego arm64 nested vet fuzz bench generate exhaustive
 
-test: quick race purego arm64 nested vet fuzz
+test: quick lower race purego arm64 nested vet fuzz
 
-# The root module on this machine.
+# The root module on this machine. Without a list of packages go test shows what a
+# test prints: which tiers there were.
 quick:
 	go vet ./...
-	go test ./...
+	TRELLIS_MUST_TEST="$(TIERS)" go test
+	go test ./internal/...
 
+# What is not tested on every tier anyway, on one below the best.
+lower:
+	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' .
+
+# Assembly is invisible to the race detector: it is of no use where that is compared.
 race:
-	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short ./...; else $(call MISSING,cgo); fi
+	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)' ./...; else $(call MISSING,cgo); fi
 
 # The second line lets the compiler fuse x·y + z, which must not change a bit.
 purego:
@@ -25,8 +35,11 @@ purego:
 	GOAMD64=v3 go test -run TestGoldenBits .
 
 # The same bits on another architecture.
+arm64: export GOARCH := arm64
 arm64:
-	@if command -v $(QEMU) >/dev/null; then GOARCH=arm64 go test -short -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
+	@if command -v $(QEMU) >/dev/null; then \
+		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -exec $(QEMU) ./internal/... && \
+		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
 nested:
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
@@ -46,7 +59,8 @@ bench:
 
 generate:
 	go generate ./...
+	@for m in $(NESTED); do (cd $$m && go generate ./...) || exit 1; done
 
-# exp for all 2^32 float32: minutes.
+# exp for all 2^32 float32, exp and log1p for many float64, on every tier: minutes.
 exhaustive:
-	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run TestExp32 .
+	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' .

@@ -15,8 +15,10 @@ import (
 
 // Every public function and method, in steady state, allocates nothing.
 func TestNoAllocations(t *testing.T) {
-	t.Run("float32", testNoAllocations[float32])
-	t.Run("float64", testNoAllocations[float64])
+	trellis.EachTier(t, func(t *testing.T) {
+		t.Run("float32", testNoAllocations[float32])
+		t.Run("float64", testNoAllocations[float64])
+	})
 }
 
 func testNoAllocations[F trellis.Float](t *testing.T) {

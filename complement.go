@@ -148,7 +148,7 @@ func (k *complement[F]) sumRest(x []F, m F) (sum float64) {
 	from := 0
 	for _, cut := range [...]int{cuts[0], cuts[1], cuts[2], len(x)} {
 		for ; from < cut; from += block {
-			_, s := sumExpBlock(x[from:min(from+block, cut)], m)
+			s, _ := sumExpBelow(x[from:min(from+block, cut)], m)
 			sum += float64(s)
 		}
 		from = cut + 1

@@ -118,11 +118,11 @@ func (l CrossEntropyLoss[F]) run(kind classKind, method string, out outputs[F], 
 type statistics[F Float] struct {
 	target  [positions]int32   // class, or −1 for none
 	hard    [positions]float64 // its weight, less what smoothing takes from it
+	ignored int                // how many positions are left out
 	logit   [positions]F       // its logit
 	below   [positions]float64 // how far that is below the largest
-	max     [positions]F       // largest logit
-	top     [positions]int32   // its class, where the classes are not contiguous
-	sum     [positions]float64 // Σ exp(x−max) over the other classes
+	rowSums[F]
+	ties    [positions]F       // how often the largest is there, where the classes are not contiguous
 	ln      [positions]float64 // ln(1+sum)
 	hi, lo  [positions]F       // log-sum-exp in two parts: see addLog
 	soft    [positions]float64 // −Σ u[c]·ln p[c]; u is the soft target, see softTarget
@@ -177,6 +177,7 @@ func (t *classTask[F]) isIgnored(s *statistics[F], j int) bool {
 
 // readTargets sets target and hard.
 func (t *classTask[F]) readTargets(s *statistics[F], first, n int) {
+	s.ignored = 0
 	if t.kind == crossEntropyProbs {
 		for j := range n {
 			s.target[j], s.hard[j] = -1, 0
@@ -189,6 +190,7 @@ func (t *classTask[F]) readTargets(s *statistics[F], first, n int) {
 		switch {
 		case y == t.ignore:
 			s.target[j], s.hard[j] = -1, 0
+			s.ignored++
 		case t.weight != nil:
 			s.hard[j] = float64(keep * float64(t.weight[y]))
 		}
@@ -204,7 +206,7 @@ func (t *classTask[F]) expContiguous(s *statistics[F], n, offset int) {
 		}
 	}
 	if t.c <= shortRow {
-		sumExpEach(s.max[:n], s.sum[:n], t.x[offset:][:n*t.c], t.c)
+		s.sumExpEach(t.x[offset:][:n*t.c], t.c, n)
 		return
 	}
 	if t.out.wantGrad() && !t.isSoft() && t.c <= wholeRow {
@@ -229,11 +231,11 @@ func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
 	s.copy = resize(s.copy, s.width*t.c)
 	s.terms = s.copy
 	for j := range s.width {
-		s.max[j], s.top[j], s.sum[j] = negInf[F](), -1, 0
+		s.max[j], s.ties[j], s.sum[j] = negInf[F](), 0, 0
 	}
 	for c := 0; c < t.c; c += stridedBlock {
 		count := min(stridedBlock, t.c-c)
-		maxStrided(s.max[:], s.top[:], s.terms[c*s.width:], s.width, t.x[offset+c*t.inner:], n, t.inner, c, count)
+		maxStrided(s.max[:], s.terms[c*s.width:], s.width, t.x[offset+c*t.inner:], n, t.inner, count)
 	}
 	for j, y := range s.target[:n] {
 		if y >= 0 {
@@ -242,7 +244,10 @@ func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
 	}
 	for c := 0; c < t.c; c += stridedBlock {
 		count := min(stridedBlock, t.c-c)
-		expStrided(s.sum[:], s.max[:], s.top[:], s.terms[c*s.width:], s.width, c, count)
+		expStrided(s.sum[:], s.ties[:], s.max[:], s.terms[c*s.width:], s.width, count)
+	}
+	for j := range n {
+		s.sum[j] += float64(s.ties[j] - 1)
 	}
 }
 
@@ -328,28 +333,29 @@ func (t *classTask[F]) softLossRow(s *statistics[F], j, at int, buffer *[softBlo
 // crossEntropyGrad writes g·((h+Σu)·p − u − h at the target) for every position,
 // where g is its factor, h its hard weight and u its soft target.
 func (t *classTask[F]) crossEntropyGrad(s *statistics[F], first, n, offset int) {
-	for j := range n {
-		weight := s.hard[j]
-		if t.isSoft() {
+	isSoft := t.isSoft()
+	for j, weight := range s.hard[:n] {
+		if isSoft {
 			weight += s.softSum[j]
 		}
 		s.factor[j] = F(t.out.factor(first+j, t.scale) * weight / (1 + s.sum[j]))
 	}
-	early := s.terms != nil && !t.isSoft()
+	early := s.terms != nil && !isSoft
 	if early {
 		t.subtractEarly(s, n)
 	}
 	t.scaleTerms(s, n, offset)
-	if t.isSoft() {
+	if isSoft {
 		t.subtractSoft(first, n, offset)
 	}
-	for j, y := range s.target[:n] {
-		at := t.at(offset, j)
-		switch {
-		case t.isIgnored(s, j):
-			t.clearClasses(at)
-		case y >= 0 && !early:
-			t.subtractHard(s, j, at+int(y)*t.inner, t.out.factor(first+j, t.scale))
+	if !early {
+		t.subtractHard(s, first, n, offset)
+	}
+	if s.ignored > 0 {
+		for j := range n {
+			if t.isIgnored(s, j) {
+				t.clearClasses(t.at(offset, j))
+			}
 		}
 	}
 }
@@ -424,14 +430,20 @@ func (t *classTask[F]) subtractSoft(first, n, offset int) {
 	}
 }
 
-// subtractHard subtracts the target from the gradient. Where the target is the
+// subtractHard subtracts the targets from the gradient. Where a target is the
 // largest logit and there is no soft part, the gradient is −g·h·(1−p), and 1−p is known
 // better than from p.
-func (t *classTask[F]) subtractHard(s *statistics[F], j, at int, g float64) {
-	gh := float64(g * s.hard[j])
-	if s.below[j] == 0 && !t.isSoft() {
-		t.out.grad[at] = F(-gh * (s.sum[j] / (1 + s.sum[j])))
-	} else {
-		t.out.grad[at] = F(float64(t.out.grad[at]) - gh)
+func (t *classTask[F]) subtractHard(s *statistics[F], first, n, offset int) {
+	for j, y := range s.target[:n] {
+		if y < 0 {
+			continue
+		}
+		at := t.at(offset, j) + int(y)*t.inner
+		gh := float64(t.out.factor(first+j, t.scale) * s.hard[j])
+		if s.below[j] == 0 && !t.isSoft() {
+			t.out.grad[at] = F(-gh * (s.sum[j] / (1 + s.sum[j])))
+		} else {
+			t.out.grad[at] = F(float64(t.out.grad[at]) - gh)
+		}
 	}
 }

@@ -11,19 +11,43 @@ TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-72
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	MOVQ $+0, SI
-	CMPQ SI, BX
-	JGE  end2
+	CMPQ BX, $+4
+	JLT  end2
 
 loop1:
-	MOVLQSX (DX)(SI*4), DI
-	MOVLQSX (CX)(DI*4), DI
-	MOVL    DI, (AX)(SI*4)
-	ADDQ    $+1, SI
-	CMPQ    SI, BX
-	JLT     loop1
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 4(AX)
+	MOVLQSX 8(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 8(AX)
+	MOVLQSX 12(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 12(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+16, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
 
 end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+4, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
 	VZEROUPPER
 	RET
 
@@ -34,19 +58,43 @@ TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-72
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	MOVQ $+0, SI
-	CMPQ SI, BX
-	JGE  end2
+	CMPQ BX, $+4
+	JLT  end2
 
 loop1:
-	MOVLQSX (DX)(SI*4), DI
-	MOVLQSX (CX)(DI*4), DI
-	MOVL    DI, (AX)(SI*4)
-	ADDQ    $+1, SI
-	CMPQ    SI, BX
-	JLT     loop1
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 4(AX)
+	MOVLQSX 8(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 8(AX)
+	MOVLQSX 12(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 12(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+16, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
 
 end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+4, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
 	VZEROUPPER
 	RET
 
@@ -57,19 +105,43 @@ TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-72
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	MOVQ $+0, SI
-	CMPQ SI, BX
-	JGE  end2
+	CMPQ BX, $+4
+	JLT  end2
 
 loop1:
-	MOVLQSX (DX)(SI*4), DI
-	MOVQ    (CX)(DI*8), DI
-	MOVQ    DI, (AX)(SI*8)
-	ADDQ    $+1, SI
-	CMPQ    SI, BX
-	JLT     loop1
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 8(AX)
+	MOVLQSX 8(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 16(AX)
+	MOVLQSX 12(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
 
 end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
 	VZEROUPPER
 	RET
 
@@ -80,19 +152,43 @@ TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-72
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	MOVQ $+0, SI
-	CMPQ SI, BX
-	JGE  end2
+	CMPQ BX, $+4
+	JLT  end2
 
 loop1:
-	MOVLQSX (DX)(SI*4), DI
-	MOVQ    (CX)(DI*8), DI
-	MOVQ    DI, (AX)(SI*8)
-	ADDQ    $+1, SI
-	CMPQ    SI, BX
-	JLT     loop1
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 8(AX)
+	MOVLQSX 8(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 16(AX)
+	MOVLQSX 12(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
 
 end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
 	VZEROUPPER
 	RET
 

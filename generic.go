@@ -22,8 +22,11 @@ const (
 	// 16 KiB of float32, so that the second reading finds them in the first
 	// cache.
 	block = 4096
-	// shortRow is the length up to which rows are summed many to a call.
-	shortRow = 128
+	// shortRow is the length up to which rows are summed many to a call, and
+	// shortRows how many at most.
+	shortRow, shortRows = 128, 64
+	// rowScratch is the number of elements that a row needs of scratch.
+	rowScratch = 32
 	// stridedBlock is the number of classes that are added up in F in one
 	// position of a strided axis, where a position has a single lane.
 	stridedBlock = 64
@@ -46,25 +49,31 @@ func (l *lanes[F]) fold() F {
 }
 
 // sumExpBlockGeneric returns the largest of m and the elements of a block, and
-// Σ exp(x[i]−top). If the maximum is new its first element adds nothing: without
-// its 1 a small sum keeps its digits. A NaN in x is not the largest; m is none. With a
-// NaN, and if top is not finite, the sum is NaN. A top of −0 is +0.
+// Σ exp(x[i]−top). If the maximum is new it is left out of the sum once: without its 1
+// a small sum keeps its digits. What is equal to top is counted, and added last. A NaN
+// in x is not the largest; m is none. With a NaN, and if top is not finite and x not
+// empty, the sum is NaN. A top of −0 is +0.
 func sumExpBlockGeneric[F Float](x []F, m F) (top, sum F) {
-	top, at := m, -1
-	for i, v := range x {
+	top = m
+	for _, v := range x {
 		if v > top {
-			top, at = v, i
+			top = v
 		}
 	}
-	top += 0
 	var s lanes[F]
+	var ties F
 	mask := laneCount[F]() - 1
 	for i, v := range x {
-		if i != at {
-			s[i&mask] += exp(v - top)
+		if d := v - top; d < 0 {
+			s[i&mask] += exp(d)
+		} else {
+			ties += exp(d) // 1, or NaN
 		}
 	}
-	return top, s.fold() + (top - top)
+	if top > m {
+		ties--
+	}
+	return top + 0, s.fold() + ties
 }
 
 // expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top). dst may be x. If
@@ -79,18 +88,17 @@ func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
 
 // sumExpBelowGeneric returns Σ exp(x[i]−m) over a block where no element is above m,
 // and whether one is: then, or if one is m itself, reached is not 0, and if one is above
-// it the sum is of no use. With a NaN, which may have either sign, and if m is not
-// finite, the sum is NaN.
+// it the sum is of no use. With a NaN, which may have either sign, the sum is NaN.
 func sumExpBelowGeneric[F Float](x []F, m F) (sum F, reached int) {
 	var s lanes[F]
 	mask := laneCount[F]() - 1
 	for i, v := range x {
 		if v >= m {
-			reached = -1
+			reached = 1
 		}
 		s[i&mask] += exp(v - m)
 	}
-	return s.fold() + (m - m), reached
+	return s.fold(), reached
 }
 
 // expBelowGeneric does sumExpBelow where no element is above m, and writes
@@ -115,10 +123,11 @@ func maxBlockGeneric[F Float](x []F) (top F) {
 	return top + 0
 }
 
-// sumExpRowsGeneric does sumExpBlock for rows of n elements, at most shortRow, with
-// m = −Inf: m[r] is the maximum of row r and sum[r] its sum.
-func sumExpRowsGeneric[F Float](m []F, sum []float64, x []F, n int) {
-	for r := range m {
+// sumExpRowsGeneric does sumExpBlock for rows of n elements with m = −Inf: m[r] is the
+// maximum of row r and sum[r] its sum. m and sum have a multiple of four elements, of
+// which those beyond the rows are of no use, and scratch has rowScratch for each.
+func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows int) {
+	for r := range rows {
 		top, s := sumExpBlockGeneric(x[r*n:][:n], negInf[F]())
 		m[r], sum[r] = top, float64(s)
 	}
@@ -197,12 +206,12 @@ func maxIndexGeneric(index []int32) (most uint32) {
 // The strided kernels have their lanes across n neighbouring positions, for each of
 // which x has one element in every class: class first+c of position j is
 // x[c·stride+j]. They work on a copy, whose rows have a width of n rounded up to whole
-// vectors, like everything that there is once for a position (m, at, sum, factor).
+// vectors, like everything that there is once for a position: m, sum, ties, factor.
 
 // maxStridedGeneric copies count classes and brings m[j], the largest element of
-// position j so far, and at[j], its first class, up to date with them. NaN are left
-// out. What dst has beyond n positions is −Inf.
-func maxStridedGeneric[F Float](m []F, at []int32, dst []F, width int, x []F, n, stride, first, count int) {
+// position j so far, up to date with them. NaN are left out, and −0 is +0. What dst has
+// beyond n positions is −Inf.
+func maxStridedGeneric[F Float](m, dst []F, width int, x []F, n, stride, count int) {
 	for c := range count {
 		d := dst[c*width:][:width]
 		for j := range d[n:] {
@@ -211,26 +220,31 @@ func maxStridedGeneric[F Float](m []F, at []int32, dst []F, width int, x []F, n,
 		for j, v := range x[c*stride:][:n] {
 			d[j] = v
 			if v > m[j] {
-				m[j], at[j] = v, int32(first+c)
+				m[j] = v
 			}
 		}
+	}
+	for j := range m[:width] {
+		m[j] += 0
 	}
 }
 
 // expStridedGeneric replaces x by exp(x−m[j]) in count classes, at most stridedBlock,
-// and adds their sum without the class at[j] to sum[j]. No element is above m[j]. If
-// one is NaN, and if m[j] is not finite, the sum is NaN and x of no use.
-func expStridedGeneric[F Float](sum []float64, m []F, at []int32, x []F, width, first, count int) {
+// and adds the sum of what was below m[j] to sum[j], and how often it was m[j] to
+// ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j].
+func expStridedGeneric[F Float](sum []float64, ties, m, x []F, width, count int) {
 	for j := range width {
-		var s F
+		var total F
 		for c := range count {
-			e := exp(x[c*width+j] - m[j])
-			x[c*width+j] = e
-			if int32(first+c) != at[j] {
-				s += e
+			d := x[c*width+j] - m[j]
+			x[c*width+j] = exp(d)
+			if d < 0 {
+				total += x[c*width+j]
+			} else {
+				ties[j] += x[c*width+j]
 			}
 		}
-		sum[j] += float64(s + (m[j] - m[j]))
+		sum[j] += float64(total)
 	}
 }
 

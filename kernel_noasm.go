@@ -16,7 +16,9 @@ func expBelow[F Float](dst []F, x []F, m F) (sum F) { return expBelowGeneric(dst
 
 func maxBlock[F Float](x []F) (top F) { return maxBlockGeneric(x) }
 
-func sumExpRows[F Float](m []F, sum []float64, x []F, n int) { sumExpRowsGeneric(m, sum, x, n) }
+func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows int) {
+	sumExpRowsGeneric(m, sum, scratch, x, n, rows)
+}
 
 func log1p(dst []float64, x []float64) { log1pGeneric(dst, x) }
 
@@ -36,12 +38,12 @@ func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (sum F) {
 
 func subtract[F Float](dst []F, w []F, scale F) { subtractGeneric(dst, w, scale) }
 
-func maxStrided[F Float](m []F, at []int32, dst []F, width int, x []F, n int, stride int, first int, count int) {
-	maxStridedGeneric(m, at, dst, width, x, n, stride, first, count)
+func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, count int) {
+	maxStridedGeneric(m, dst, width, x, n, stride, count)
 }
 
-func expStrided[F Float](sum []float64, m []F, at []int32, x []F, width int, first int, count int) {
-	expStridedGeneric(sum, m, at, x, width, first, count)
+func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int) {
+	expStridedGeneric(sum, ties, m, x, width, count)
 }
 
 func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {

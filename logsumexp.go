@@ -13,8 +13,7 @@ func isFinite[F Float](x F) bool { return x-x == 0 }
 // if there is a NaN.
 func LogSumExp[F Float](x []F) F {
 	m, sum := sumExpRow(x)
-	hi, _ := addLog(m, log1p64(sum))
-	return hi
+	return plusLog(m, log1p64(sum))
 }
 
 // LogSoftmax writes dst[i] = x[i] − LogSumExp(x). dst may be x, but must not
@@ -175,13 +174,17 @@ const wholeRow = 16 * block
 // sumExpRow returns the maximum m of x and Σ exp(x[i]−m) without the first
 // maximum. If m is not finite the sum is NaN, and m is the log-sum-exp.
 func sumExpRow[F Float](x []F) (m F, sum float64) {
-	if len(x) > wholeRow {
-		m, sum = sumExpLong(x)
-	} else {
+	switch {
+	case len(x) <= block:
+		top, s := sumExpBlock(x, negInf[F]())
+		m, sum = top, float64(s)
+	case len(x) <= wholeRow:
 		m, sum = sumExpWhole(nil, x)
+	default:
+		m, sum = sumExpLong(x)
 	}
-	if sum != sum {
-		m = nanOr(x, m)
+	if sum != sum || len(x) == 0 {
+		return nanOr(x, m), math.NaN()
 	}
 	return m, sum
 }
@@ -189,22 +192,25 @@ func sumExpRow[F Float](x []F) (m F, sum float64) {
 // expRow does sumExpRow for a row that is no longer than wholeRow, and writes
 // dst[i] = exp(x[i]−m), which is of no use if m is not finite. dst may be x.
 func expRow[F Float](dst, x []F) (m F, sum float64) {
-	m, sum = sumExpWhole(dst, x)
-	if sum != sum {
-		m = nanOr(x, m)
+	if len(x) <= block {
+		top, s := expBlock(dst, x, negInf[F]())
+		m, sum = top, float64(s)
+	} else {
+		m, sum = sumExpWhole(dst, x)
+	}
+	if sum != sum || len(x) == 0 {
+		return nanOr(x, m), math.NaN()
 	}
 	return m, sum
 }
 
-// sumExpWhole returns the maximum of x and the sum without it, NaN if there is a NaN or
-// the maximum is not finite, and writes the terms to dst if there is one.
+// sumExpWhole is sumExpRow for rows of several blocks, and writes the terms to dst if
+// there is one.
 func sumExpWhole[F Float](dst, x []F) (m F, sum float64) {
 	m, first := negInf[F](), 0 // first is the block with the first maximum
-	if len(x) > block {
-		for at := 0; at < len(x); at += block {
-			if top := maxBlock(x[at:min(at+block, len(x))]); top > m {
-				m, first = top, at
-			}
+	for at := 0; at < len(x); at += block {
+		if top := maxBlock(x[at:min(at+block, len(x))]); top > m {
+			m, first = top, at
 		}
 	}
 	for at := 0; at < len(x); at += block {
@@ -212,18 +218,15 @@ func sumExpWhole[F Float](dst, x []F) (m F, sum float64) {
 		var s F
 		switch {
 		case at == first && dst == nil:
-			m, s = sumExpBlock(b, negInf[F]())
+			_, s = sumExpBlock(b, negInf[F]())
 		case at == first:
-			m, s = expBlock(dst[at:][:len(b)], b, negInf[F]())
+			_, s = expBlock(dst[at:][:len(b)], b, negInf[F]())
 		case dst == nil:
 			s, _ = sumExpBelow(b, m)
 		default:
 			s = expBelow(dst[at:][:len(b)], b, m)
 		}
 		sum += float64(s)
-	}
-	if len(x) == 0 {
-		sum = math.NaN()
 	}
 	return m, sum
 }
@@ -271,18 +274,19 @@ func nanOr[F Float](x []F, m F) F {
 	return m
 }
 
-// sumExpEach does sumExpRow for rows of n elements, as many as m has.
-func sumExpEach[F Float](m []F, sum []float64, x []F, n int) {
+// sumExpEach does sumExpRow for rows of n elements, at most positions.
+func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
+	m, sum := s.max[:rows], s.sum[:rows]
 	if n == 0 || n > shortRow {
 		for r := range m {
 			m[r], sum[r] = sumExpRow(x[r*n:][:n])
 		}
 		return
 	}
-	perCall := block / n
-	for r := 0; r < len(m); r += perCall {
-		end := min(r+perCall, len(m))
-		sumExpRows(m[r:end], sum[r:end], x[r*n:end*n], n)
+	perCall := min(shortRows, block/n&^3)
+	for r := 0; r < rows; r += perCall {
+		count := min(perCall, rows-r)
+		sumExpRows(s.max[r:], s.sum[r:], s.scratch[:], x[r*n:][:count*n], n, count)
 	}
 	for r := range m {
 		if sum[r] != sum[r] {
@@ -291,9 +295,17 @@ func sumExpEach[F Float](m []F, sum []float64, x []F, n int) {
 	}
 }
 
-// addLog returns m + ln, where ln is the logarithm of 1 plus a sum of sumExpRow, in
-// two parts: hi is the result, and lo what rounding it left out, so that x−hi−lo is
-// accurate where x and hi nearly cancel. If ln is NaN, hi is m and lo is NaN.
+// plusLog returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
+// sumExpRow: m if that is NaN.
+func plusLog[F Float](m F, ln float64) F {
+	if ln != ln {
+		return m
+	}
+	return F(float64(m) + ln)
+}
+
+// addLog returns m + ln in two parts: hi is plusLog, and lo what rounding it left out,
+// so that x−hi−lo is accurate where x and hi nearly cancel. If ln is NaN so is lo.
 func addLog[F Float](m F, ln float64) (hi, lo F) {
 	if ln != ln {
 		return m, F(ln)
@@ -312,24 +324,32 @@ const (
 	opSoftmax
 )
 
+// rowSums is what sumExpRow finds out about some rows.
+type rowSums[F Float] struct {
+	max     [positions]F
+	sum     [positions]float64
+	scratch [shortRows * rowScratch]F
+}
+
 // rowBatch is what is known of some rows at a time.
 type rowBatch[F Float] struct {
-	max    [positions]F
-	sum    [positions]float64 // see sumExpRow; then its log1p
-	hi, lo [positions]F       // see addLog
-	factor [positions]F       // of exp(x−max)
+	rowSums[F]
+	hi, lo [positions]F // see addLog
+	factor [positions]F // of exp(x−max)
 }
+
+var rowBatches pools
 
 // do writes to dst the result for some rows of n elements, at most positions.
 func (s *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
-	m, sum := s.max[:rows], s.sum[:rows]
 	if op == opSoftmax && n > shortRow {
 		for r := range rows {
 			softmaxRow(dst[r*n:][:n], x[r*n:][:n])
 		}
 		return
 	}
-	sumExpEach(m, sum, x, n)
+	s.sumExpEach(x, n, rows)
+	m, sum := s.max[:rows], s.sum[:rows]
 	if op == opSoftmax {
 		for r := range m {
 			s.factor[r] = F(1 / (1 + sum[r]))
@@ -338,12 +358,14 @@ func (s *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 		return
 	}
 	log1p(sum, sum)
-	for r := range m {
-		s.hi[r], s.lo[r] = addLog(m[r], sum[r])
-	}
 	if op == opLogSumExp {
-		copy(dst, s.hi[:rows])
+		for r, ln := range sum {
+			dst[r] = plusLog(m[r], ln)
+		}
 		return
+	}
+	for r, ln := range sum {
+		s.hi[r], s.lo[r] = addLog(m[r], ln)
 	}
 	writeRows(op, dst, x, n, s.hi[:rows], s.lo[:rows])
 }
@@ -411,7 +433,8 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 }
 
 func (t *rowsTask[F]) item(i int) {
-	var s rowBatch[F]
+	s := take[rowBatch[F], F](&rowBatches)
+	defer poolOf[F](&rowBatches).Put(s)
 	width := len(t.dst) / t.rows // of a row in dst
 	end := min((i+1)*t.perItem, t.rows)
 	for r := i * t.perItem; r < end; r += positions {

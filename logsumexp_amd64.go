@@ -110,24 +110,24 @@ func maxBlock[F Float](x []F) (top F) {
 }
 
 // sumExpRows works like sumExpRowsGeneric.
-func sumExpRows[F Float](m []F, sum []float64, x []F, n int) {
+func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows int) {
 	switch tier {
 	case avx512:
 		if isFloat32[F]() {
-			sumExpRowsF32AVX512(asFloat32(m), sum, asFloat32(x), n)
+			sumExpRowsF32AVX512(asFloat32(m), sum, asFloat32(scratch), asFloat32(x), n, rows)
 			return
 		}
-		sumExpRowsF64AVX512(asFloat64(m), sum, asFloat64(x), n)
+		sumExpRowsF64AVX512(asFloat64(m), sum, asFloat64(scratch), asFloat64(x), n, rows)
 		return
 	case avx2:
 		if isFloat32[F]() {
-			sumExpRowsF32AVX2(asFloat32(m), sum, asFloat32(x), n)
+			sumExpRowsF32AVX2(asFloat32(m), sum, asFloat32(scratch), asFloat32(x), n, rows)
 			return
 		}
-		sumExpRowsF64AVX2(asFloat64(m), sum, asFloat64(x), n)
+		sumExpRowsF64AVX2(asFloat64(m), sum, asFloat64(scratch), asFloat64(x), n, rows)
 		return
 	}
-	sumExpRowsGeneric(m, sum, x, n)
+	sumExpRowsGeneric(m, sum, scratch, x, n, rows)
 }
 
 // log1p works like log1pGeneric.
@@ -204,16 +204,16 @@ func maxBlockF64AVX512(x []float64) (top float64)
 func maxBlockF64AVX2(x []float64) (top float64)
 
 //go:noescape
-func sumExpRowsF32AVX512(m []float32, sum []float64, x []float32, n int)
+func sumExpRowsF32AVX512(m []float32, sum []float64, scratch []float32, x []float32, n int, rows int)
 
 //go:noescape
-func sumExpRowsF32AVX2(m []float32, sum []float64, x []float32, n int)
+func sumExpRowsF32AVX2(m []float32, sum []float64, scratch []float32, x []float32, n int, rows int)
 
 //go:noescape
-func sumExpRowsF64AVX512(m []float64, sum []float64, x []float64, n int)
+func sumExpRowsF64AVX512(m []float64, sum []float64, scratch []float64, x []float64, n int, rows int)
 
 //go:noescape
-func sumExpRowsF64AVX2(m []float64, sum []float64, x []float64, n int)
+func sumExpRowsF64AVX2(m []float64, sum []float64, scratch []float64, x []float64, n int, rows int)
 
 //go:noescape
 func log1pAVX512(dst []float64, x []float64)

@@ -26,7 +26,6 @@ TEXT ·sumExpBlockF32AVX512(SB), NOSPLIT, $0-40
 	VMOVAPS      Z13, Z14
 	VMOVAPS      Z13, Z15
 	VMOVAPS      Z13, Z16
-	VMOVAPS      Z13, Z17
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+64
@@ -40,7 +39,7 @@ loop1:
 	VMOVUPS 128(DX), Z18
 	VMAXPS  Z16, Z18, Z16
 	VMOVUPS 192(DX), Z18
-	VMAXPS  Z17, Z18, Z17
+	VMAXPS  Z13, Z18, Z13
 	ADDQ    $+256, DX
 	SUBQ    $+64, BX
 	CMPQ    BX, $+64
@@ -71,179 +70,103 @@ end4:
 
 endif5:
 	VMAXPS        Z15, Z14, Z14
-	VMAXPS        Z17, Z16, Z15
-	VMAXPS        Z15, Z14, Z14
-	VEXTRACTF64X4 $0x01, Z14, Y15
-	VMAXPS        Y15, Y14, Y19
-	VEXTRACTF64X2 $0x01, Y19, X14
-	VMAXPS        X14, X19, X19
-	VPERMILPD     $0x01, X19, X14
-	VMAXPS        X14, X19, X19
-	VMOVSHDUP     X19, X14
-	VMAXPS        X14, X19, X19
-	VADDPS        Z1, Z19, Z14
-	VBROADCASTSS  X14, Z14
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
-	VCMPPS        $0x11, Z14, Z13, K1
-	KMOVW         K1, SI
-	ORL           $+65536, SI
-	BSFL          SI, SI
-	CMPQ          SI, $+0
-	JNE           endif6
-	MOVQ          AX, DX
-	MOVQ          CX, SI
-	CMPQ          SI, $+64
-	JLT           end10
+	VMAXPS        Z13, Z16, Z13
+	VMAXPS        Z13, Z14, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VMAXPS        Y14, Y13, Y17
+	VEXTRACTF64X2 $0x01, Y17, X13
+	VMAXPS        X13, X17, X17
+	VPERMILPD     $0x01, X17, X13
+	VMAXPS        X13, X17, X17
+	VMOVSHDUP     X17, X13
+	VMAXPS        X13, X17, X17
+	VADDPS        Z1, Z17, Z13
+	VBROADCASTSS  X13, Z13
+	VMOVAPS       Z1, Z14
+	VMOVAPS       Z1, Z15
+	VSUBPS        Z13, Z1, Z13
+	CMPQ          CX, $+16
+	JLT           end7
 
-loop9:
-	VMOVUPS (DX), Z13
-	VMOVUPS 64(DX), Z15
-	VMAXPS  Z15, Z13, Z13
-	VMOVUPS 128(DX), Z15
-	VMOVUPS 192(DX), Z16
-	VMAXPS  Z16, Z15, Z15
-	VMAXPS  Z15, Z13, Z13
-	VCMPPS  $0x00, Z14, Z13, K1
-	KMOVW   K1, DI
-	ORL     $+65536, DI
-	BSFL    DI, DI
-	CMPQ    DI, $+16
-	JLT     near7
-	ADDQ    $+256, DX
-	SUBQ    $+64, SI
-	CMPQ    SI, $+64
-	JGE     loop9
+loop6:
+	VMOVUPS      (AX), Z16
+	VADDPS       Z13, Z16, Z16
+	VPCMPD       $0x01, Z2, Z16, K1
+	VPCMPD       $0x01, Z16, Z0, K2
+	VMOVAPS      Z3, Z18
+	VFMADD213PS  Z4, Z16, Z18
+	VSUBPS       Z4, Z18, Z20
+	VFNMADD231PS Z20, Z5, Z16
+	VFNMADD231PS Z6, Z20, Z16
+	VMOVAPS      Z7, Z20
+	VFMADD213PS  Z8, Z16, Z20
+	VFMADD213PS  Z9, Z16, Z20
+	VFMADD213PS  Z10, Z16, Z20
+	VFMADD213PS  Z11, Z16, Z20
+	VFMADD213PS  Z12, Z16, Z20
+	VFMADD213PS  Z12, Z16, Z20
+	VADDPS       Z20, Z15, K2, Z15
+	VPSLLD       $0x17, Z18, Z16
+	VPADDD       Z20, Z16, Z16
+	VADDPS       Z16, Z14, K1, Z14
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
+	CMPQ         CX, $+16
+	JGE          loop6
 
-end10:
-near7:
-	CMPQ SI, $+16
-	JLT  end12
-
-loop11:
-	VMOVUPS (DX), Z13
-	VCMPPS  $0x00, Z14, Z13, K1
-	KMOVW   K1, BX
-	ORL     $+65536, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+16
-	JLT     found8
-	ADDQ    $+64, DX
-	SUBQ    $+16, SI
-	CMPQ    SI, $+16
-	JGE     loop11
-
-end12:
-	CMPQ    SI, $+0
-	JLE     endif13
-	LEAQ    bitMasks<>+0(SB), BX
-	KMOVW   (BX)(SI*2), K1
-	VMOVAPS Z0, Z13
-	VMOVUPS (DX), K1, Z13
-	VCMPPS  $0x00, Z14, Z13, K1
-	KMOVW   K1, BX
-	ORL     $+65536, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+16
-	JLT     found8
-	SHLQ    $0x02, SI
-	ADDQ    SI, DX
-
-endif13:
-found8:
-endif6:
-	VMOVAPS Z1, Z13
-	CMPQ    CX, $+16
-	JLT     end15
-
-loop14:
-	VMOVUPS      (AX), Z15
-	VSUBPS       Z14, Z15, Z15
-	VCMPPS       $0x15, Z2, Z15, K1
-	VMOVAPS      Z15, Z16
-	VFMADD213PS  Z4, Z3, Z16
-	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z5, Z17, Z15
-	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z15, Z17
-	VFMADD213PS  Z8, Z7, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VFMADD213PS  Z11, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VADDPS       Z15, Z1, K1, Z1
-	VPSLLD       $0x17, Z16, Z15
-	VPADDD       Z17, Z15, Z15
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota32<>+0(SB), Z16
-	VPBROADCASTD BX, Z17
-	VPCMPD       $0x04, Z17, Z16, K1, K1
-	VADDPS       Z15, Z13, K1, Z13
-	JMP          endif17
-
-else16:
-	VADDPS Z15, Z13, K1, Z13
-
-endif17:
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         bitMasks<>+0(SB), SI
-	KMOVW        (SI)(CX*2), K1
-	VMOVUPS      (AX), K1, Z0
-	VSUBPS       Z14, Z0, Z0
-	VCMPPS       $0x15, Z2, Z0, K1
-	VMOVAPS      Z0, Z2
-	VFMADD213PS  Z4, Z3, Z2
-	VSUBPS       Z4, Z2, Z3
-	VFNMADD231PS Z5, Z3, Z0
-	VFNMADD231PS Z6, Z3, Z0
-	VMOVAPS      Z0, Z3
-	VFMADD213PS  Z8, Z7, Z3
-	VFMADD213PS  Z9, Z0, Z3
-	VFMADD213PS  Z10, Z0, Z3
-	VFMADD213PS  Z11, Z0, Z3
-	VFMADD213PS  Z12, Z0, Z3
-	VFMADD213PS  Z12, Z0, Z3
-	VADDPS       Z0, Z1, K1, Z1
-	VPSLLD       $0x17, Z2, Z0
-	VPADDD       Z3, Z0, Z0
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota32<>+0(SB), Z2
-	VPBROADCASTD BX, Z3
-	VPCMPD       $0x04, Z3, Z2, K1, K1
-	VADDPS       Z0, Z13, K1, Z13
-	JMP          endif20
+	JLE          endif8
+	LEAQ         bitMasks<>+0(SB), DX
+	KMOVW        (DX)(CX*2), K1
+	VMOVAPS      Z0, Z16
+	VMOVUPS      (AX), K1, Z16
+	VADDPS       Z13, Z16, Z16
+	VPCMPD       $0x01, Z2, Z16, K1
+	VPCMPD       $0x01, Z16, Z0, K2
+	VMOVAPS      Z3, Z0
+	VFMADD213PS  Z4, Z16, Z0
+	VSUBPS       Z4, Z0, Z2
+	VFNMADD231PS Z2, Z5, Z16
+	VFNMADD231PS Z6, Z2, Z16
+	VMOVAPS      Z7, Z2
+	VFMADD213PS  Z8, Z16, Z2
+	VFMADD213PS  Z9, Z16, Z2
+	VFMADD213PS  Z10, Z16, Z2
+	VFMADD213PS  Z11, Z16, Z2
+	VFMADD213PS  Z12, Z16, Z2
+	VFMADD213PS  Z12, Z16, Z2
+	VADDPS       Z2, Z15, K2, Z15
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD       Z2, Z0, Z0
+	VADDPS       Z0, Z14, K1, Z14
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
 
-else19:
-	VADDPS Z0, Z13, K1, Z13
-
-endif20:
-	SHLQ $0x02, CX
-	ADDQ CX, AX
-
-endif18:
-	VMOVSS        X14, top+32(FP)
-	VSUBPS        Z1, Z1, Z0
-	VSUBPS        Z14, Z14, Z1
-	VADDPS        Z1, Z0, Z0
-	VADDPS        Z0, Z13, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VADDPS        X1, X0, X0
+endif8:
+	VSUBPS        Z13, Z1, Z0
+	VBROADCASTSS  m+24(FP), Z1
+	VCMPPS        $0x11, Z0, Z1, K1
+	VMOVAPS.Z     Z12, K1, Z1
+	VMOVSS        X0, top+32(FP)
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPS        Y0, Y14, Y17
+	VEXTRACTF64X2 $0x01, Y17, X0
+	VADDPS        X0, X17, X17
+	VPERMILPD     $0x01, X17, X0
+	VADDPS        X0, X17, X17
+	VMOVSHDUP     X17, X0
+	VADDPS        X0, X17, X17
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VADDPS        Y0, Y15, Y19
+	VEXTRACTF64X2 $0x01, Y19, X0
+	VADDPS        X0, X19, X19
+	VPERMILPD     $0x01, X19, X0
+	VADDPS        X0, X19, X19
+	VMOVSHDUP     X19, X0
+	VADDPS        X0, X19, X19
+	VSUBPS        Z1, Z19, Z0
+	VADDPS        Z0, Z17, Z0
 	VMOVSS        X0, sum+36(FP)
 	VZEROUPPER
 	RET
@@ -261,29 +184,28 @@ TEXT ·sumExpBlockF32AVX2(SB), NOSPLIT, $0-40
 	VMOVAPS      Y0, Y5
 	VMOVAPS      Y0, Y6
 	VMOVAPS      Y0, Y7
-	VMOVAPS      Y0, Y8
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+64
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPS  Y1, Y9, Y1
-	VMAXPS  Y2, Y10, Y2
-	VMOVUPS 64(DX), Y9
-	VMOVUPS 96(DX), Y10
-	VMAXPS  Y3, Y9, Y3
-	VMAXPS  Y4, Y10, Y4
-	VMOVUPS 128(DX), Y9
-	VMOVUPS 160(DX), Y10
-	VMAXPS  Y5, Y9, Y5
-	VMAXPS  Y6, Y10, Y6
-	VMOVUPS 192(DX), Y9
-	VMOVUPS 224(DX), Y10
-	VMAXPS  Y7, Y9, Y7
-	VMAXPS  Y8, Y10, Y8
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPS  Y1, Y8, Y1
+	VMAXPS  Y2, Y9, Y2
+	VMOVUPS 64(DX), Y8
+	VMOVUPS 96(DX), Y9
+	VMAXPS  Y3, Y8, Y3
+	VMAXPS  Y4, Y9, Y4
+	VMOVUPS 128(DX), Y8
+	VMOVUPS 160(DX), Y9
+	VMAXPS  Y5, Y8, Y5
+	VMAXPS  Y6, Y9, Y6
+	VMOVUPS 192(DX), Y8
+	VMOVUPS 224(DX), Y9
+	VMAXPS  Y7, Y8, Y7
+	VMAXPS  Y0, Y9, Y0
 	ADDQ    $+256, DX
 	SUBQ    $+64, BX
 	CMPQ    BX, $+64
@@ -294,10 +216,10 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPS  Y1, Y9, Y1
-	VMAXPS  Y2, Y10, Y2
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPS  Y1, Y8, Y1
+	VMAXPS  Y2, Y9, Y2
 	ADDQ    $+64, DX
 	SUBQ    $+16, BX
 	CMPQ    BX, $+16
@@ -309,16 +231,16 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*4), Y10
-	VMOVUPS    96(SI)(DI*4), Y11
-	VMASKMOVPS (DX), Y10, Y9
-	VMOVUPS    constants<>+0(SB), Y12
-	VBLENDVPS  Y10, Y9, Y12, Y9
-	VMASKMOVPS 32(DX), Y11, Y10
-	VMOVUPS    constants<>+0(SB), Y12
-	VBLENDVPS  Y11, Y10, Y12, Y10
-	VMAXPS     Y1, Y9, Y1
-	VMAXPS     Y2, Y10, Y2
+	VMOVUPS    64(SI)(DI*4), Y9
+	VMOVUPS    96(SI)(DI*4), Y10
+	VMASKMOVPS (DX), Y9, Y8
+	VMOVUPS    constants<>+0(SB), Y11
+	VBLENDVPS  Y9, Y8, Y11, Y8
+	VMASKMOVPS 32(DX), Y10, Y9
+	VMOVUPS    constants<>+0(SB), Y11
+	VBLENDVPS  Y10, Y9, Y11, Y9
+	VMAXPS     Y1, Y8, Y1
+	VMAXPS     Y2, Y9, Y2
 	SHLQ       $0x02, BX
 	ADDQ       BX, DX
 
@@ -326,327 +248,203 @@ endif5:
 	VMAXPS       Y3, Y1, Y1
 	VMAXPS       Y4, Y2, Y2
 	VMAXPS       Y7, Y5, Y3
-	VMAXPS       Y8, Y6, Y4
+	VMAXPS       Y0, Y6, Y0
 	VMAXPS       Y3, Y1, Y1
-	VMAXPS       Y4, Y2, Y2
-	VMAXPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VMAXPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VMAXPS       X2, X1, X1
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y0, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMAXPS       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y0
+	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VADDPS       Y2, Y1, Y3
-	VADDPS       Y2, Y1, Y1
-	VBROADCASTSS X3, Y1
-	MOVQ         $+0, DX
-	MOVQ         $+0, BX
-	VCMPPS       $0x11, Y1, Y0, Y2
-	VCMPPS       $0x11, Y1, Y0, Y0
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y0, DI
-	SHLL         $0x08, DI
-	ORL          DI, SI
-	ORL          $+65536, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif6
-	MOVQ         AX, DX
-	MOVQ         CX, SI
-	CMPQ         SI, $+64
-	JLT          end10
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y0, Y5, Y0
+	CMPQ         CX, $+16
+	JLT          end7
 
-loop9:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VMOVUPS   64(DX), Y3
-	VMOVUPS   96(DX), Y4
-	VMAXPS    Y3, Y0, Y0
-	VMAXPS    Y4, Y2, Y2
-	VMOVUPS   128(DX), Y3
-	VMOVUPS   160(DX), Y4
-	VMOVUPS   192(DX), Y5
-	VMOVUPS   224(DX), Y6
-	VMAXPS    Y5, Y3, Y3
-	VMAXPS    Y6, Y4, Y4
-	VMAXPS    Y3, Y0, Y0
-	VMAXPS    Y4, Y2, Y2
-	VCMPPS    $0x00, Y1, Y0, Y0
-	VCMPPS    $0x00, Y1, Y2, Y2
-	VMOVMSKPS Y0, DI
-	VMOVMSKPS Y2, R8
-	SHLL      $0x08, R8
-	ORL       R8, DI
-	ORL       $+65536, DI
-	BSFL      DI, DI
-	CMPQ      DI, $+16
-	JLT       near7
-	ADDQ      $+256, DX
-	SUBQ      $+64, SI
-	CMPQ      SI, $+64
-	JGE       loop9
-
-end10:
-near7:
-	CMPQ SI, $+16
-	JLT  end12
-
-loop11:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VCMPPS    $0x00, Y1, Y0, Y0
-	VCMPPS    $0x00, Y1, Y2, Y2
-	VMOVMSKPS Y0, BX
-	VMOVMSKPS Y2, DI
-	SHLL      $0x08, DI
-	ORL       DI, BX
-	ORL       $+65536, BX
-	BSFL      BX, BX
-	CMPQ      BX, $+16
-	JLT       found8
-	ADDQ      $+64, DX
-	SUBQ      $+16, SI
-	CMPQ      SI, $+16
-	JGE       loop11
-
-end12:
-	CMPQ       SI, $+0
-	JLE        endif13
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       SI, DI
-	NEGQ       DI
-	VMOVUPS    64(BX)(DI*4), Y2
-	VMOVUPS    96(BX)(DI*4), Y3
-	VMASKMOVPS (DX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y2, Y0, Y4, Y0
-	VMASKMOVPS 32(DX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPS     $0x00, Y1, Y0, Y0
-	VCMPPS     $0x00, Y1, Y2, Y2
-	VMOVMSKPS  Y0, BX
-	VMOVMSKPS  Y2, DI
-	SHLL       $0x08, DI
-	ORL        DI, BX
-	ORL        $+65536, BX
-	BSFL       BX, BX
-	CMPQ       BX, $+16
-	JLT        found8
-	SHLQ       $0x02, SI
-	ADDQ       SI, DX
-
-endif13:
-found8:
-endif6:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	CMPQ   CX, $+16
-	JLT    end15
-
-loop14:
+loop6:
 	VMOVUPS      (AX), Y5
 	VMOVUPS      32(AX), Y6
-	VSUBPS       Y1, Y5, Y5
-	VSUBPS       Y1, Y6, Y6
-	VCMPPS       $0x15, constants<>+32(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+32(SB), Y6, Y8
-	VMOVUPS      constants<>+64(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PS  constants<>+96(SB), Y9, Y10
-	VFMADD213PS  constants<>+96(SB), Y9, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y9
-	VSUBPS       constants<>+96(SB), Y11, Y12
-	VFNMADD231PS constants<>+128(SB), Y9, Y5
-	VFNMADD231PS constants<>+128(SB), Y12, Y6
-	VFNMADD231PS constants<>+160(SB), Y9, Y5
-	VFNMADD231PS constants<>+160(SB), Y12, Y6
-	VMOVUPS      constants<>+192(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PS  constants<>+224(SB), Y9, Y12
-	VFMADD213PS  constants<>+224(SB), Y9, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y6, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y6, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VANDPS       Y5, Y7, Y5
+	VADDPS       Y0, Y5, Y5
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTD     Y5, Y7, Y7
+	VMOVUPS      constants<>+32(SB), Y8
+	VPCMPGTD     Y6, Y8, Y8
+	VMOVUPS      constants<>+0(SB), Y9
+	VPCMPGTD     Y9, Y5, Y10
+	VPCMPGTD     Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
 	VADDPS       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
+	VANDPS       Y14, Y9, Y5
 	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y10, Y5
-	VPSLLD       $0x17, Y11, Y6
-	VPADDD       Y12, Y5, Y5
-	VPADDD       Y13, Y6, Y6
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota32<>+0(SB), Y9
-	VMOVUPS      iota32<>+32(SB), Y10
-	VMOVD        BX, X11
-	VBROADCASTSS X11, Y11
-	VPCMPEQD     Y11, Y9, Y9
-	VXORPS       constants<>+384(SB), Y9, Y9
-	VPCMPEQD     Y11, Y10, Y10
-	VXORPS       constants<>+384(SB), Y10, Y10
-	VANDPS       Y7, Y9, Y7
-	VANDPS       Y8, Y10, Y8
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
+	VADDPS       Y5, Y1, Y1
 	VANDPS       Y6, Y8, Y5
 	VADDPS       Y5, Y2, Y2
-	JMP          endif17
+	ADDQ         $+64, AX
+	SUBQ         $+16, CX
+	CMPQ         CX, $+16
+	JGE          loop6
 
-else16:
-	VANDPS Y5, Y7, Y5
-	VADDPS Y5, Y0, Y0
-	VANDPS Y6, Y8, Y5
-	VADDPS Y5, Y2, Y2
-
-endif17:
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         CX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y6
-	VMOVUPS      96(SI)(DI*4), Y7
+	JLE          endif8
+	LEAQ         byteMasks<>+0(SB), DX
+	MOVQ         CX, BX
+	NEGQ         BX
+	VMOVUPS      64(DX)(BX*4), Y6
+	VMOVUPS      96(DX)(BX*4), Y7
 	VMASKMOVPS   (AX), Y6, Y5
 	VMOVUPS      constants<>+0(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPS   32(AX), Y7, Y6
 	VMOVUPS      constants<>+0(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
-	VSUBPS       Y1, Y5, Y5
-	VSUBPS       Y1, Y6, Y6
-	VCMPPS       $0x15, constants<>+32(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+32(SB), Y6, Y8
-	VMOVUPS      constants<>+64(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PS  constants<>+96(SB), Y9, Y10
-	VFMADD213PS  constants<>+96(SB), Y9, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y9
-	VSUBPS       constants<>+96(SB), Y11, Y12
-	VFNMADD231PS constants<>+128(SB), Y9, Y5
-	VFNMADD231PS constants<>+128(SB), Y12, Y6
-	VFNMADD231PS constants<>+160(SB), Y9, Y5
-	VFNMADD231PS constants<>+160(SB), Y12, Y6
-	VMOVUPS      constants<>+192(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PS  constants<>+224(SB), Y9, Y12
-	VFMADD213PS  constants<>+224(SB), Y9, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y6, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y6, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VANDPS       Y5, Y7, Y5
+	VADDPS       Y0, Y5, Y5
+	VADDPS       Y0, Y6, Y6
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTD     Y5, Y7, Y7
+	VMOVUPS      constants<>+32(SB), Y8
+	VPCMPGTD     Y6, Y8, Y8
+	VMOVUPS      constants<>+0(SB), Y9
+	VPCMPGTD     Y9, Y5, Y10
+	VPCMPGTD     Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
 	VADDPS       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
+	VANDPS       Y14, Y9, Y5
 	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y10, Y5
-	VPSLLD       $0x17, Y11, Y6
-	VPADDD       Y12, Y5, Y5
-	VPADDD       Y13, Y6, Y6
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota32<>+0(SB), Y9
-	VMOVUPS      iota32<>+32(SB), Y10
-	VMOVD        BX, X11
-	VBROADCASTSS X11, Y11
-	VPCMPEQD     Y11, Y9, Y9
-	VXORPS       constants<>+384(SB), Y9, Y9
-	VPCMPEQD     Y11, Y10, Y10
-	VXORPS       constants<>+384(SB), Y10, Y10
-	VANDPS       Y7, Y9, Y7
-	VANDPS       Y8, Y10, Y8
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
+	VADDPS       Y5, Y1, Y1
 	VANDPS       Y6, Y8, Y5
 	VADDPS       Y5, Y2, Y2
-	JMP          endif20
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
 
-else19:
-	VANDPS Y5, Y7, Y5
-	VADDPS Y5, Y0, Y0
-	VANDPS Y6, Y8, Y5
-	VADDPS Y5, Y2, Y2
-
-endif20:
-	SHLQ $0x02, CX
-	ADDQ CX, AX
-
-endif18:
-	VMOVSS       X1, top+32(FP)
-	VSUBPS       Y3, Y3, Y3
-	VSUBPS       Y4, Y4, Y4
-	VSUBPS       Y1, Y1, Y5
-	VSUBPS       Y1, Y1, Y1
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y1, Y4, Y1
-	VADDPS       Y3, Y0, Y0
-	VADDPS       Y1, Y2, Y1
-	VADDPS       Y1, Y0, Y0
+endif8:
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y0, Y5, Y0
+	VBROADCASTSS m+24(FP), Y5
+	VCMPPS       $0x11, Y0, Y5, Y6
+	VCMPPS       $0x11, Y0, Y5, Y5
+	VANDPS       constants<>+352(SB), Y6, Y6
+	VANDPS       constants<>+352(SB), Y5, Y5
+	VMOVSS       X0, top+32(FP)
+	VADDPS       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
-	VMOVSS       X0, sum+36(FP)
+	VADDPS       Y4, Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPS       X2, X1, X1
+	VMOVSHDUP    X1, X2
+	VADDPS       X2, X1, X1
+	VSUBPS       Y6, Y1, Y2
+	VSUBPS       Y5, Y1, Y1
+	VADDPS       Y2, Y0, Y2
+	VADDPS       Y1, Y0, Y0
+	VMOVSS       X2, sum+36(FP)
 	VZEROUPPER
 	RET
 
 // func sumExpBlockF64AVX512(x []float64, m float64) (top float64, sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·sumExpBlockF64AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+416(SB), Z0
+	VBROADCASTSD constants<>+384(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+448(SB), Z2
-	VBROADCASTSD constants<>+480(SB), Z3
-	VBROADCASTSD constants<>+512(SB), Z4
-	VBROADCASTSD constants<>+544(SB), Z5
-	VBROADCASTSD constants<>+576(SB), Z6
-	VBROADCASTSD constants<>+608(SB), Z7
-	VBROADCASTSD constants<>+640(SB), Z8
-	VBROADCASTSD constants<>+672(SB), Z9
-	VBROADCASTSD constants<>+704(SB), Z10
-	VBROADCASTSD constants<>+736(SB), Z11
-	VBROADCASTSD constants<>+768(SB), Z12
-	VBROADCASTSD constants<>+800(SB), Z13
-	VBROADCASTSD constants<>+832(SB), Z14
-	VBROADCASTSD constants<>+864(SB), Z15
-	VBROADCASTSD constants<>+896(SB), Z16
-	VBROADCASTSD constants<>+928(SB), Z17
+	VBROADCASTSD constants<>+416(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSD m+24(FP), Z18
 	VMOVAPS      Z18, Z19
 	VMOVAPS      Z18, Z20
 	VMOVAPS      Z18, Z21
-	VMOVAPS      Z18, Z22
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+32
@@ -660,7 +458,7 @@ loop1:
 	VMOVUPS 128(DX), Z23
 	VMAXPD  Z21, Z23, Z21
 	VMOVUPS 192(DX), Z23
-	VMAXPD  Z22, Z23, Z22
+	VMAXPD  Z18, Z23, Z18
 	ADDQ    $+256, DX
 	SUBQ    $+32, BX
 	CMPQ    BX, $+32
@@ -691,185 +489,107 @@ end4:
 
 endif5:
 	VMAXPD        Z20, Z19, Z19
-	VMAXPD        Z22, Z21, Z20
-	VMAXPD        Z20, Z19, Z19
-	VEXTRACTF64X4 $0x01, Z19, Y20
-	VMAXPD        Y20, Y19, Y24
-	VEXTRACTF64X2 $0x01, Y24, X19
-	VMAXPD        X19, X24, X24
-	VPERMILPD     $0x01, X24, X19
-	VMAXPD        X19, X24, X24
-	VADDPD        Z1, Z24, Z19
-	VBROADCASTSD  X19, Z19
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
-	VCMPPD        $0x11, Z19, Z18, K1
-	KMOVW         K1, SI
-	ORL           $+256, SI
-	BSFL          SI, SI
-	CMPQ          SI, $+0
-	JNE           endif6
-	MOVQ          AX, DX
-	MOVQ          CX, SI
-	CMPQ          SI, $+32
-	JLT           end10
+	VMAXPD        Z18, Z21, Z18
+	VMAXPD        Z18, Z19, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y19
+	VMAXPD        Y19, Y18, Y22
+	VEXTRACTF64X2 $0x01, Y22, X18
+	VMAXPD        X18, X22, X22
+	VPERMILPD     $0x01, X22, X18
+	VMAXPD        X18, X22, X22
+	VADDPD        Z1, Z22, Z18
+	VBROADCASTSD  X18, Z18
+	VMOVAPS       Z1, Z19
+	VMOVAPS       Z1, Z20
+	VSUBPD        Z18, Z1, Z18
+	CMPQ          CX, $+8
+	JLT           end7
 
-loop9:
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z20
-	VMAXPD  Z20, Z18, Z18
-	VMOVUPS 128(DX), Z20
-	VMOVUPS 192(DX), Z21
-	VMAXPD  Z21, Z20, Z20
-	VMAXPD  Z20, Z18, Z18
-	VCMPPD  $0x00, Z19, Z18, K1
-	KMOVW   K1, DI
-	ORL     $+256, DI
-	BSFL    DI, DI
-	CMPQ    DI, $+8
-	JLT     near7
-	ADDQ    $+256, DX
-	SUBQ    $+32, SI
-	CMPQ    SI, $+32
-	JGE     loop9
+loop6:
+	VMOVUPS      (AX), Z21
+	VADDPD       Z18, Z21, Z21
+	VPCMPQ       $0x01, Z2, Z21, K1
+	VPCMPQ       $0x01, Z21, Z0, K2
+	VMOVAPS      Z3, Z23
+	VFMADD213PD  Z4, Z21, Z23
+	VSUBPD       Z4, Z23, Z25
+	VFNMADD231PD Z25, Z5, Z21
+	VFNMADD231PD Z6, Z25, Z21
+	VMOVAPS      Z7, Z25
+	VFMADD213PD  Z8, Z21, Z25
+	VFMADD213PD  Z9, Z21, Z25
+	VFMADD213PD  Z10, Z21, Z25
+	VFMADD213PD  Z11, Z21, Z25
+	VFMADD213PD  Z12, Z21, Z25
+	VFMADD213PD  Z13, Z21, Z25
+	VFMADD213PD  Z14, Z21, Z25
+	VFMADD213PD  Z15, Z21, Z25
+	VFMADD213PD  Z16, Z21, Z25
+	VFMADD213PD  Z17, Z21, Z25
+	VFMADD213PD  Z17, Z21, Z25
+	VADDPD       Z25, Z20, K2, Z20
+	VPSLLQ       $0x34, Z23, Z21
+	VPADDQ       Z25, Z21, Z21
+	VADDPD       Z21, Z19, K1, Z19
+	ADDQ         $+64, AX
+	SUBQ         $+8, CX
+	CMPQ         CX, $+8
+	JGE          loop6
 
-end10:
-near7:
-	CMPQ SI, $+8
-	JLT  end12
-
-loop11:
-	VMOVUPS (DX), Z18
-	VCMPPD  $0x00, Z19, Z18, K1
-	KMOVW   K1, BX
-	ORL     $+256, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+8
-	JLT     found8
-	ADDQ    $+64, DX
-	SUBQ    $+8, SI
-	CMPQ    SI, $+8
-	JGE     loop11
-
-end12:
-	CMPQ    SI, $+0
-	JLE     endif13
-	LEAQ    bitMasks<>+0(SB), BX
-	KMOVW   (BX)(SI*2), K1
-	VMOVAPS Z0, Z18
-	VMOVUPD (DX), K1, Z18
-	VCMPPD  $0x00, Z19, Z18, K1
-	KMOVW   K1, BX
-	ORL     $+256, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+8
-	JLT     found8
-	SHLQ    $0x03, SI
-	ADDQ    SI, DX
-
-endif13:
-found8:
-endif6:
-	VMOVAPS Z1, Z18
-	CMPQ    CX, $+8
-	JLT     end15
-
-loop14:
-	VMOVUPS      (AX), Z20
-	VSUBPD       Z19, Z20, Z20
-	VCMPPD       $0x15, Z2, Z20, K1
-	VMOVAPS      Z20, Z21
-	VFMADD213PD  Z4, Z3, Z21
-	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z5, Z22, Z20
-	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z20, Z22
-	VFMADD213PD  Z8, Z7, Z22
-	VFMADD213PD  Z9, Z20, Z22
-	VFMADD213PD  Z10, Z20, Z22
-	VFMADD213PD  Z11, Z20, Z22
-	VFMADD213PD  Z12, Z20, Z22
-	VFMADD213PD  Z13, Z20, Z22
-	VFMADD213PD  Z14, Z20, Z22
-	VFMADD213PD  Z15, Z20, Z22
-	VFMADD213PD  Z16, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VADDPD       Z20, Z1, K1, Z1
-	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ       Z22, Z20, Z20
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota64<>+0(SB), Z21
-	VPBROADCASTQ BX, Z22
-	VPCMPQ       $0x04, Z22, Z21, K1, K1
-	VADDPD       Z20, Z18, K1, Z18
-	JMP          endif17
-
-else16:
-	VADDPD Z20, Z18, K1, Z18
-
-endif17:
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         bitMasks<>+0(SB), SI
-	KMOVW        (SI)(CX*2), K1
-	VMOVUPD      (AX), K1, Z0
-	VSUBPD       Z19, Z0, Z0
-	VCMPPD       $0x15, Z2, Z0, K1
-	VMOVAPS      Z0, Z2
-	VFMADD213PD  Z4, Z3, Z2
-	VSUBPD       Z4, Z2, Z3
-	VFNMADD231PD Z5, Z3, Z0
-	VFNMADD231PD Z6, Z3, Z0
-	VMOVAPS      Z0, Z3
-	VFMADD213PD  Z8, Z7, Z3
-	VFMADD213PD  Z9, Z0, Z3
-	VFMADD213PD  Z10, Z0, Z3
-	VFMADD213PD  Z11, Z0, Z3
-	VFMADD213PD  Z12, Z0, Z3
-	VFMADD213PD  Z13, Z0, Z3
-	VFMADD213PD  Z14, Z0, Z3
-	VFMADD213PD  Z15, Z0, Z3
-	VFMADD213PD  Z16, Z0, Z3
-	VFMADD213PD  Z17, Z0, Z3
-	VFMADD213PD  Z17, Z0, Z3
-	VADDPD       Z0, Z1, K1, Z1
-	VPSLLQ       $0x34, Z2, Z0
-	VPADDQ       Z3, Z0, Z0
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota64<>+0(SB), Z2
-	VPBROADCASTQ BX, Z3
-	VPCMPQ       $0x04, Z3, Z2, K1, K1
-	VADDPD       Z0, Z18, K1, Z18
-	JMP          endif20
+	JLE          endif8
+	LEAQ         bitMasks<>+0(SB), DX
+	KMOVW        (DX)(CX*2), K1
+	VMOVAPS      Z0, Z21
+	VMOVUPD      (AX), K1, Z21
+	VADDPD       Z18, Z21, Z21
+	VPCMPQ       $0x01, Z2, Z21, K1
+	VPCMPQ       $0x01, Z21, Z0, K2
+	VMOVAPS      Z3, Z0
+	VFMADD213PD  Z4, Z21, Z0
+	VSUBPD       Z4, Z0, Z2
+	VFNMADD231PD Z2, Z5, Z21
+	VFNMADD231PD Z6, Z2, Z21
+	VMOVAPS      Z7, Z2
+	VFMADD213PD  Z8, Z21, Z2
+	VFMADD213PD  Z9, Z21, Z2
+	VFMADD213PD  Z10, Z21, Z2
+	VFMADD213PD  Z11, Z21, Z2
+	VFMADD213PD  Z12, Z21, Z2
+	VFMADD213PD  Z13, Z21, Z2
+	VFMADD213PD  Z14, Z21, Z2
+	VFMADD213PD  Z15, Z21, Z2
+	VFMADD213PD  Z16, Z21, Z2
+	VFMADD213PD  Z17, Z21, Z2
+	VFMADD213PD  Z17, Z21, Z2
+	VADDPD       Z2, Z20, K2, Z20
+	VPSLLQ       $0x34, Z0, Z0
+	VPADDQ       Z2, Z0, Z0
+	VADDPD       Z0, Z19, K1, Z19
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
 
-else19:
-	VADDPD Z0, Z18, K1, Z18
-
-endif20:
-	SHLQ $0x03, CX
-	ADDQ CX, AX
-
-endif18:
-	VMOVSD        X19, top+32(FP)
-	VSUBPD        Z1, Z1, Z0
-	VSUBPD        Z19, Z19, Z1
-	VADDPD        Z1, Z0, Z0
-	VADDPD        Z0, Z18, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPD        Y1, Y0, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPD        X1, X0, X0
+endif8:
+	VSUBPD        Z18, Z1, Z0
+	VBROADCASTSD  m+24(FP), Z1
+	VCMPPD        $0x11, Z0, Z1, K1
+	VMOVAPD.Z     Z17, K1, Z1
+	VMOVSD        X0, top+32(FP)
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VADDPD        Y0, Y19, Y22
+	VEXTRACTF64X2 $0x01, Y22, X0
+	VADDPD        X0, X22, X22
+	VPERMILPD     $0x01, X22, X0
+	VADDPD        X0, X22, X22
+	VEXTRACTF64X4 $0x01, Z20, Y0
+	VADDPD        Y0, Y20, Y24
+	VEXTRACTF64X2 $0x01, Y24, X0
+	VADDPD        X0, X24, X24
+	VPERMILPD     $0x01, X24, X0
+	VADDPD        X0, X24, X24
+	VSUBPD        Z1, Z24, Z0
+	VADDPD        Z0, Z22, Z0
 	VMOVSD        X0, sum+40(FP)
 	VZEROUPPER
 	RET
@@ -887,29 +607,28 @@ TEXT ·sumExpBlockF64AVX2(SB), NOSPLIT, $0-48
 	VMOVAPS      Y0, Y5
 	VMOVAPS      Y0, Y6
 	VMOVAPS      Y0, Y7
-	VMOVAPS      Y0, Y8
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+32
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPD  Y1, Y9, Y1
-	VMAXPD  Y2, Y10, Y2
-	VMOVUPS 64(DX), Y9
-	VMOVUPS 96(DX), Y10
-	VMAXPD  Y3, Y9, Y3
-	VMAXPD  Y4, Y10, Y4
-	VMOVUPS 128(DX), Y9
-	VMOVUPS 160(DX), Y10
-	VMAXPD  Y5, Y9, Y5
-	VMAXPD  Y6, Y10, Y6
-	VMOVUPS 192(DX), Y9
-	VMOVUPS 224(DX), Y10
-	VMAXPD  Y7, Y9, Y7
-	VMAXPD  Y8, Y10, Y8
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPD  Y1, Y8, Y1
+	VMAXPD  Y2, Y9, Y2
+	VMOVUPS 64(DX), Y8
+	VMOVUPS 96(DX), Y9
+	VMAXPD  Y3, Y8, Y3
+	VMAXPD  Y4, Y9, Y4
+	VMOVUPS 128(DX), Y8
+	VMOVUPS 160(DX), Y9
+	VMAXPD  Y5, Y8, Y5
+	VMAXPD  Y6, Y9, Y6
+	VMOVUPS 192(DX), Y8
+	VMOVUPS 224(DX), Y9
+	VMAXPD  Y7, Y8, Y7
+	VMAXPD  Y0, Y9, Y0
 	ADDQ    $+256, DX
 	SUBQ    $+32, BX
 	CMPQ    BX, $+32
@@ -920,10 +639,10 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPD  Y1, Y9, Y1
-	VMAXPD  Y2, Y10, Y2
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPD  Y1, Y8, Y1
+	VMAXPD  Y2, Y9, Y2
 	ADDQ    $+64, DX
 	SUBQ    $+8, BX
 	CMPQ    BX, $+8
@@ -935,16 +654,16 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y10
-	VMOVUPS    96(SI)(DI*8), Y11
-	VMASKMOVPD (DX), Y10, Y9
-	VMOVUPS    constants<>+416(SB), Y12
-	VBLENDVPS  Y10, Y9, Y12, Y9
-	VMASKMOVPD 32(DX), Y11, Y10
-	VMOVUPS    constants<>+416(SB), Y12
-	VBLENDVPS  Y11, Y10, Y12, Y10
-	VMAXPD     Y1, Y9, Y1
-	VMAXPD     Y2, Y10, Y2
+	VMOVUPS    64(SI)(DI*8), Y9
+	VMOVUPS    96(SI)(DI*8), Y10
+	VMASKMOVPD (DX), Y9, Y8
+	VMOVUPS    constants<>+384(SB), Y11
+	VBLENDVPS  Y9, Y8, Y11, Y8
+	VMASKMOVPD 32(DX), Y10, Y9
+	VMOVUPS    constants<>+384(SB), Y11
+	VBLENDVPS  Y10, Y9, Y11, Y9
+	VMAXPD     Y1, Y8, Y1
+	VMAXPD     Y2, Y9, Y2
 	SHLQ       $0x03, BX
 	ADDQ       BX, DX
 
@@ -952,312 +671,187 @@ endif5:
 	VMAXPD       Y3, Y1, Y1
 	VMAXPD       Y4, Y2, Y2
 	VMAXPD       Y7, Y5, Y3
-	VMAXPD       Y8, Y6, Y4
+	VMAXPD       Y0, Y6, Y0
 	VMAXPD       Y3, Y1, Y1
-	VMAXPD       Y4, Y2, Y2
-	VMAXPD       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VMAXPD       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VMAXPD       X2, X1, X1
+	VMAXPD       Y0, Y2, Y0
+	VMAXPD       Y0, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VBROADCASTSD X0, Y0
+	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VADDPD       Y2, Y1, Y3
-	VADDPD       Y2, Y1, Y1
-	VBROADCASTSD X3, Y1
-	MOVQ         $+0, DX
-	MOVQ         $+0, BX
-	VCMPPD       $0x11, Y1, Y0, Y2
-	VCMPPD       $0x11, Y1, Y0, Y0
-	VMOVMSKPD    Y2, SI
-	VMOVMSKPD    Y0, DI
-	SHLL         $0x04, DI
-	ORL          DI, SI
-	ORL          $+256, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif6
-	MOVQ         AX, DX
-	MOVQ         CX, SI
-	CMPQ         SI, $+32
-	JLT          end10
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y0, Y5, Y0
+	CMPQ         CX, $+8
+	JLT          end7
 
-loop9:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VMOVUPS   64(DX), Y3
-	VMOVUPS   96(DX), Y4
-	VMAXPD    Y3, Y0, Y0
-	VMAXPD    Y4, Y2, Y2
-	VMOVUPS   128(DX), Y3
-	VMOVUPS   160(DX), Y4
-	VMOVUPS   192(DX), Y5
-	VMOVUPS   224(DX), Y6
-	VMAXPD    Y5, Y3, Y3
-	VMAXPD    Y6, Y4, Y4
-	VMAXPD    Y3, Y0, Y0
-	VMAXPD    Y4, Y2, Y2
-	VCMPPD    $0x00, Y1, Y0, Y0
-	VCMPPD    $0x00, Y1, Y2, Y2
-	VMOVMSKPD Y0, DI
-	VMOVMSKPD Y2, R8
-	SHLL      $0x04, R8
-	ORL       R8, DI
-	ORL       $+256, DI
-	BSFL      DI, DI
-	CMPQ      DI, $+8
-	JLT       near7
-	ADDQ      $+256, DX
-	SUBQ      $+32, SI
-	CMPQ      SI, $+32
-	JGE       loop9
-
-end10:
-near7:
-	CMPQ SI, $+8
-	JLT  end12
-
-loop11:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VCMPPD    $0x00, Y1, Y0, Y0
-	VCMPPD    $0x00, Y1, Y2, Y2
-	VMOVMSKPD Y0, BX
-	VMOVMSKPD Y2, DI
-	SHLL      $0x04, DI
-	ORL       DI, BX
-	ORL       $+256, BX
-	BSFL      BX, BX
-	CMPQ      BX, $+8
-	JLT       found8
-	ADDQ      $+64, DX
-	SUBQ      $+8, SI
-	CMPQ      SI, $+8
-	JGE       loop11
-
-end12:
-	CMPQ       SI, $+0
-	JLE        endif13
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       SI, DI
-	NEGQ       DI
-	VMOVUPS    64(BX)(DI*8), Y2
-	VMOVUPS    96(BX)(DI*8), Y3
-	VMASKMOVPD (DX), Y2, Y0
-	VMOVUPS    constants<>+416(SB), Y4
-	VBLENDVPS  Y2, Y0, Y4, Y0
-	VMASKMOVPD 32(DX), Y3, Y2
-	VMOVUPS    constants<>+416(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPD     $0x00, Y1, Y0, Y0
-	VCMPPD     $0x00, Y1, Y2, Y2
-	VMOVMSKPD  Y0, BX
-	VMOVMSKPD  Y2, DI
-	SHLL       $0x04, DI
-	ORL        DI, BX
-	ORL        $+256, BX
-	BSFL       BX, BX
-	CMPQ       BX, $+8
-	JLT        found8
-	SHLQ       $0x03, SI
-	ADDQ       SI, DX
-
-endif13:
-found8:
-endif6:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	CMPQ   CX, $+8
-	JLT    end15
-
-loop14:
+loop6:
 	VMOVUPS      (AX), Y5
 	VMOVUPS      32(AX), Y6
-	VSUBPD       Y1, Y5, Y5
-	VSUBPD       Y1, Y6, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+448(SB), Y6, Y8
-	VMOVUPS      constants<>+480(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PD  constants<>+512(SB), Y9, Y10
-	VFMADD213PD  constants<>+512(SB), Y9, Y11
-	VSUBPD       constants<>+512(SB), Y10, Y9
-	VSUBPD       constants<>+512(SB), Y11, Y12
-	VFNMADD231PD constants<>+544(SB), Y9, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y6
-	VFNMADD231PD constants<>+576(SB), Y9, Y5
-	VFNMADD231PD constants<>+576(SB), Y12, Y6
-	VMOVUPS      constants<>+608(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PD  constants<>+640(SB), Y9, Y12
-	VFMADD213PD  constants<>+640(SB), Y9, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y6, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y6, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y6, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y6, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y6, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y6, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y6, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VANDPS       Y5, Y7, Y5
+	VADDPD       Y0, Y5, Y5
+	VADDPD       Y0, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y5, Y7, Y7
+	VMOVUPS      constants<>+416(SB), Y8
+	VPCMPGTQ     Y6, Y8, Y8
+	VMOVUPS      constants<>+384(SB), Y9
+	VPCMPGTQ     Y9, Y5, Y10
+	VPCMPGTQ     Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
 	VADDPD       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
+	VANDPS       Y14, Y9, Y5
 	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y10, Y5
-	VPSLLQ       $0x34, Y11, Y6
-	VPADDQ       Y12, Y5, Y5
-	VPADDQ       Y13, Y6, Y6
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota64<>+0(SB), Y9
-	VMOVUPS      iota64<>+32(SB), Y10
-	VMOVQ        BX, X11
-	VBROADCASTSD X11, Y11
-	VPCMPEQQ     Y11, Y9, Y9
-	VXORPS       constants<>+384(SB), Y9, Y9
-	VPCMPEQQ     Y11, Y10, Y10
-	VXORPS       constants<>+384(SB), Y10, Y10
-	VANDPS       Y7, Y9, Y7
-	VANDPS       Y8, Y10, Y8
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
+	VADDPD       Y5, Y1, Y1
 	VANDPS       Y6, Y8, Y5
 	VADDPD       Y5, Y2, Y2
-	JMP          endif17
+	ADDQ         $+64, AX
+	SUBQ         $+8, CX
+	CMPQ         CX, $+8
+	JGE          loop6
 
-else16:
-	VANDPS Y5, Y7, Y5
-	VADDPD Y5, Y0, Y0
-	VANDPS Y6, Y8, Y5
-	VADDPD Y5, Y2, Y2
-
-endif17:
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         CX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y6
-	VMOVUPS      96(SI)(DI*8), Y7
+	JLE          endif8
+	LEAQ         byteMasks<>+0(SB), DX
+	MOVQ         CX, BX
+	NEGQ         BX
+	VMOVUPS      64(DX)(BX*8), Y6
+	VMOVUPS      96(DX)(BX*8), Y7
 	VMASKMOVPD   (AX), Y6, Y5
-	VMOVUPS      constants<>+416(SB), Y8
+	VMOVUPS      constants<>+384(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPD   32(AX), Y7, Y6
-	VMOVUPS      constants<>+416(SB), Y8
+	VMOVUPS      constants<>+384(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
-	VSUBPD       Y1, Y5, Y5
-	VSUBPD       Y1, Y6, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+448(SB), Y6, Y8
-	VMOVUPS      constants<>+480(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PD  constants<>+512(SB), Y9, Y10
-	VFMADD213PD  constants<>+512(SB), Y9, Y11
-	VSUBPD       constants<>+512(SB), Y10, Y9
-	VSUBPD       constants<>+512(SB), Y11, Y12
-	VFNMADD231PD constants<>+544(SB), Y9, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y6
-	VFNMADD231PD constants<>+576(SB), Y9, Y5
-	VFNMADD231PD constants<>+576(SB), Y12, Y6
-	VMOVUPS      constants<>+608(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PD  constants<>+640(SB), Y9, Y12
-	VFMADD213PD  constants<>+640(SB), Y9, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y6, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y6, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y6, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y6, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y6, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y6, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y6, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VANDPS       Y5, Y7, Y5
+	VADDPD       Y0, Y5, Y5
+	VADDPD       Y0, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y5, Y7, Y7
+	VMOVUPS      constants<>+416(SB), Y8
+	VPCMPGTQ     Y6, Y8, Y8
+	VMOVUPS      constants<>+384(SB), Y9
+	VPCMPGTQ     Y9, Y5, Y10
+	VPCMPGTQ     Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
 	VADDPD       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
+	VANDPS       Y14, Y9, Y5
 	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y10, Y5
-	VPSLLQ       $0x34, Y11, Y6
-	VPADDQ       Y12, Y5, Y5
-	VPADDQ       Y13, Y6, Y6
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota64<>+0(SB), Y9
-	VMOVUPS      iota64<>+32(SB), Y10
-	VMOVQ        BX, X11
-	VBROADCASTSD X11, Y11
-	VPCMPEQQ     Y11, Y9, Y9
-	VXORPS       constants<>+384(SB), Y9, Y9
-	VPCMPEQQ     Y11, Y10, Y10
-	VXORPS       constants<>+384(SB), Y10, Y10
-	VANDPS       Y7, Y9, Y7
-	VANDPS       Y8, Y10, Y8
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
+	VADDPD       Y5, Y1, Y1
 	VANDPS       Y6, Y8, Y5
 	VADDPD       Y5, Y2, Y2
-	JMP          endif20
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
 
-else19:
-	VANDPS Y5, Y7, Y5
-	VADDPD Y5, Y0, Y0
-	VANDPS Y6, Y8, Y5
-	VADDPD Y5, Y2, Y2
-
-endif20:
-	SHLQ $0x03, CX
-	ADDQ CX, AX
-
-endif18:
-	VMOVSD       X1, top+32(FP)
-	VSUBPD       Y3, Y3, Y3
-	VSUBPD       Y4, Y4, Y4
-	VSUBPD       Y1, Y1, Y5
-	VSUBPD       Y1, Y1, Y1
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y1, Y4, Y1
-	VADDPD       Y3, Y0, Y0
-	VADDPD       Y1, Y2, Y1
-	VADDPD       Y1, Y0, Y0
+endif8:
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y0, Y5, Y0
+	VBROADCASTSD m+24(FP), Y5
+	VCMPPD       $0x11, Y0, Y5, Y6
+	VCMPPD       $0x11, Y0, Y5, Y5
+	VANDPS       constants<>+896(SB), Y6, Y6
+	VANDPS       constants<>+896(SB), Y5, Y5
+	VMOVSD       X0, top+32(FP)
+	VADDPD       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
-	VMOVSD       X0, sum+40(FP)
+	VADDPD       Y4, Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPD       X2, X1, X1
+	VSUBPD       Y6, Y1, Y2
+	VSUBPD       Y5, Y1, Y1
+	VADDPD       Y2, Y0, Y2
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X2, sum+40(FP)
 	VZEROUPPER
 	RET
 
@@ -1266,7 +860,7 @@ endif18:
 TEXT ·expBlockF32AVX512(SB), NOSPLIT, $0-64
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+32(SB), Z2
+	VBROADCASTSD constants<>+928(SB), Z2
 	VBROADCASTSD constants<>+64(SB), Z3
 	VBROADCASTSD constants<>+96(SB), Z4
 	VBROADCASTSD constants<>+128(SB), Z5
@@ -1283,7 +877,6 @@ TEXT ·expBlockF32AVX512(SB), NOSPLIT, $0-64
 	VMOVAPS      Z13, Z14
 	VMOVAPS      Z13, Z15
 	VMOVAPS      Z13, Z16
-	VMOVAPS      Z13, Z17
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+64
@@ -1297,7 +890,7 @@ loop1:
 	VMOVUPS 128(DX), Z18
 	VMAXPS  Z16, Z18, Z16
 	VMOVUPS 192(DX), Z18
-	VMAXPS  Z17, Z18, Z17
+	VMAXPS  Z13, Z18, Z13
 	ADDQ    $+256, DX
 	SUBQ    $+64, BX
 	CMPQ    BX, $+64
@@ -1328,184 +921,109 @@ end4:
 
 endif5:
 	VMAXPS        Z15, Z14, Z14
-	VMAXPS        Z17, Z16, Z15
-	VMAXPS        Z15, Z14, Z14
-	VEXTRACTF64X4 $0x01, Z14, Y15
-	VMAXPS        Y15, Y14, Y19
-	VEXTRACTF64X2 $0x01, Y19, X14
-	VMAXPS        X14, X19, X19
-	VPERMILPD     $0x01, X19, X14
-	VMAXPS        X14, X19, X19
-	VMOVSHDUP     X19, X14
-	VMAXPS        X14, X19, X19
-	VADDPS        Z1, Z19, Z14
-	VBROADCASTSS  X14, Z14
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
-	VCMPPS        $0x11, Z14, Z13, K1
-	KMOVW         K1, SI
-	ORL           $+65536, SI
-	BSFL          SI, SI
-	CMPQ          SI, $+0
-	JNE           endif6
-	MOVQ          AX, DX
-	MOVQ          CX, SI
-	CMPQ          SI, $+64
-	JLT           end10
+	VMAXPS        Z13, Z16, Z13
+	VMAXPS        Z13, Z14, Z13
+	VEXTRACTF64X4 $0x01, Z13, Y14
+	VMAXPS        Y14, Y13, Y17
+	VEXTRACTF64X2 $0x01, Y17, X13
+	VMAXPS        X13, X17, X17
+	VPERMILPD     $0x01, X17, X13
+	VMAXPS        X13, X17, X17
+	VMOVSHDUP     X17, X13
+	VMAXPS        X13, X17, X17
+	VADDPS        Z1, Z17, Z13
+	VBROADCASTSS  X13, Z13
+	MOVQ          dst_base+0(FP), DX
+	VMOVAPS       Z1, Z14
+	VMOVAPS       Z1, Z15
+	VSUBPS        Z13, Z1, Z13
+	CMPQ          CX, $+16
+	JLT           end7
 
-loop9:
-	VMOVUPS (DX), Z13
-	VMOVUPS 64(DX), Z15
-	VMAXPS  Z15, Z13, Z13
-	VMOVUPS 128(DX), Z15
-	VMOVUPS 192(DX), Z16
-	VMAXPS  Z16, Z15, Z15
-	VMAXPS  Z15, Z13, Z13
-	VCMPPS  $0x00, Z14, Z13, K1
-	KMOVW   K1, DI
-	ORL     $+65536, DI
-	BSFL    DI, DI
-	CMPQ    DI, $+16
-	JLT     near7
-	ADDQ    $+256, DX
-	SUBQ    $+64, SI
-	CMPQ    SI, $+64
-	JGE     loop9
+loop6:
+	VMOVUPS      (AX), Z16
+	VADDPS       Z13, Z16, Z16
+	VCMPPS       $0x15, Z2, Z16, K1
+	VCMPPS       $0x11, Z1, Z16, K2
+	VMOVAPS      Z3, Z18
+	VFMADD213PS  Z4, Z16, Z18
+	VSUBPS       Z4, Z18, Z20
+	VFNMADD231PS Z20, Z5, Z16
+	VFNMADD231PS Z6, Z20, Z16
+	VMOVAPS      Z7, Z20
+	VFMADD213PS  Z8, Z16, Z20
+	VFMADD213PS  Z9, Z16, Z20
+	VFMADD213PS  Z10, Z16, Z20
+	VFMADD213PS  Z11, Z16, Z20
+	VFMADD213PS  Z12, Z16, Z20
+	VFMADD213PS  Z12, Z16, Z20
+	KNOTW        K2, K3
+	VADDPS       Z20, Z15, K3, Z15
+	VPSLLD       $0x17, Z18, Z16
+	VPADDD.Z     Z20, Z16, K1, Z16
+	VADDPS       Z16, Z14, K2, Z14
+	VMOVUPS      Z16, (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	CMPQ         CX, $+16
+	JGE          loop6
 
-end10:
-near7:
-	CMPQ SI, $+16
-	JLT  end12
-
-loop11:
-	VMOVUPS (DX), Z13
-	VCMPPS  $0x00, Z14, Z13, K1
-	KMOVW   K1, BX
-	ORL     $+65536, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+16
-	JLT     found8
-	ADDQ    $+64, DX
-	SUBQ    $+16, SI
-	CMPQ    SI, $+16
-	JGE     loop11
-
-end12:
-	CMPQ    SI, $+0
-	JLE     endif13
-	LEAQ    bitMasks<>+0(SB), BX
-	KMOVW   (BX)(SI*2), K1
-	VMOVAPS Z0, Z13
-	VMOVUPS (DX), K1, Z13
-	VCMPPS  $0x00, Z14, Z13, K1
-	KMOVW   K1, BX
-	ORL     $+65536, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+16
-	JLT     found8
-	SHLQ    $0x02, SI
-	ADDQ    SI, DX
-
-endif13:
-found8:
-endif6:
-	VMOVAPS Z1, Z13
-	MOVQ    dst_base+0(FP), SI
-	CMPQ    CX, $+16
-	JLT     end15
-
-loop14:
-	VMOVUPS      (AX), Z15
-	VSUBPS       Z14, Z15, Z15
-	VCMPPS       $0x15, Z2, Z15, K1
-	VMOVAPS      Z15, Z16
-	VFMADD213PS  Z4, Z3, Z16
-	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z5, Z17, Z15
-	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z15, Z17
-	VFMADD213PS  Z8, Z7, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VFMADD213PS  Z11, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VADDPS       Z15, Z1, K1, Z1
-	VPSLLD       $0x17, Z16, Z15
-	VPADDD.Z     Z17, Z15, K1, Z15
-	VMOVUPS      Z15, (SI)
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota32<>+0(SB), Z16
-	VPBROADCASTD BX, Z17
-	VPCMPD       $0x04, Z17, Z16, K1, K1
-	VADDPS       Z15, Z13, K1, Z13
-	JMP          endif17
-
-else16:
-	VADDPS Z15, Z13, K1, Z13
-
-endif17:
-	ADDQ $+64, AX
-	ADDQ $+64, SI
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         bitMasks<>+0(SB), DI
-	KMOVW        (DI)(CX*2), K1
+	JLE          endif8
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(CX*2), K1
 	VMOVUPS      (AX), K1, Z0
-	VSUBPS       Z14, Z0, Z0
+	VADDPS       Z13, Z0, Z0
 	VCMPPS       $0x15, Z2, Z0, K2
-	VMOVAPS      Z0, Z2
-	VFMADD213PS  Z4, Z3, Z2
+	VCMPPS       $0x11, Z1, Z0, K3
+	VMOVAPS      Z3, Z2
+	VFMADD213PS  Z4, Z0, Z2
 	VSUBPS       Z4, Z2, Z3
-	VFNMADD231PS Z5, Z3, Z0
+	VFNMADD231PS Z3, Z5, Z0
 	VFNMADD231PS Z6, Z3, Z0
-	VMOVAPS      Z0, Z3
-	VFMADD213PS  Z8, Z7, Z3
+	VMOVAPS      Z7, Z3
+	VFMADD213PS  Z8, Z0, Z3
 	VFMADD213PS  Z9, Z0, Z3
 	VFMADD213PS  Z10, Z0, Z3
 	VFMADD213PS  Z11, Z0, Z3
 	VFMADD213PS  Z12, Z0, Z3
 	VFMADD213PS  Z12, Z0, Z3
-	VADDPS       Z0, Z1, K2, Z1
+	KNOTW        K3, K4
+	VADDPS       Z3, Z15, K4, Z15
 	VPSLLD       $0x17, Z2, Z0
 	VPADDD.Z     Z3, Z0, K2, Z0
-	VMOVUPS      Z0, K1, (SI)
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota32<>+0(SB), Z2
-	VPBROADCASTD BX, Z3
-	VPCMPD       $0x04, Z3, Z2, K2, K1
-	VADDPS       Z0, Z13, K1, Z13
-	JMP          endif20
+	VADDPS       Z0, Z14, K3, Z14
+	VMOVUPS      Z0, K1, (DX)
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
 
-else19:
-	VADDPS Z0, Z13, K2, Z13
-
-endif20:
-	SHLQ $0x02, CX
-	ADDQ CX, AX
-	ADDQ CX, SI
-
-endif18:
-	VMOVSS        X14, top+56(FP)
-	VSUBPS        Z1, Z1, Z0
-	VSUBPS        Z14, Z14, Z1
-	VADDPS        Z1, Z0, Z0
-	VADDPS        Z0, Z13, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y1, Y0, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VADDPS        X1, X0, X0
+endif8:
+	VSUBPS        Z13, Z1, Z0
+	VBROADCASTSS  m+48(FP), Z1
+	VCMPPS        $0x11, Z0, Z1, K1
+	VMOVAPS.Z     Z12, K1, Z1
+	VMOVSS        X0, top+56(FP)
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPS        Y0, Y14, Y17
+	VEXTRACTF64X2 $0x01, Y17, X0
+	VADDPS        X0, X17, X17
+	VPERMILPD     $0x01, X17, X0
+	VADDPS        X0, X17, X17
+	VMOVSHDUP     X17, X0
+	VADDPS        X0, X17, X17
+	VEXTRACTF64X4 $0x01, Z15, Y0
+	VADDPS        Y0, Y15, Y19
+	VEXTRACTF64X2 $0x01, Y19, X0
+	VADDPS        X0, X19, X19
+	VPERMILPD     $0x01, X19, X0
+	VADDPS        X0, X19, X19
+	VMOVSHDUP     X19, X0
+	VADDPS        X0, X19, X19
+	VSUBPS        Z1, Z19, Z0
+	VADDPS        Z0, Z17, Z0
 	VMOVSS        X0, sum+60(FP)
 	VZEROUPPER
 	RET
@@ -1523,29 +1041,28 @@ TEXT ·expBlockF32AVX2(SB), NOSPLIT, $0-64
 	VMOVAPS      Y0, Y5
 	VMOVAPS      Y0, Y6
 	VMOVAPS      Y0, Y7
-	VMOVAPS      Y0, Y8
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+64
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPS  Y1, Y9, Y1
-	VMAXPS  Y2, Y10, Y2
-	VMOVUPS 64(DX), Y9
-	VMOVUPS 96(DX), Y10
-	VMAXPS  Y3, Y9, Y3
-	VMAXPS  Y4, Y10, Y4
-	VMOVUPS 128(DX), Y9
-	VMOVUPS 160(DX), Y10
-	VMAXPS  Y5, Y9, Y5
-	VMAXPS  Y6, Y10, Y6
-	VMOVUPS 192(DX), Y9
-	VMOVUPS 224(DX), Y10
-	VMAXPS  Y7, Y9, Y7
-	VMAXPS  Y8, Y10, Y8
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPS  Y1, Y8, Y1
+	VMAXPS  Y2, Y9, Y2
+	VMOVUPS 64(DX), Y8
+	VMOVUPS 96(DX), Y9
+	VMAXPS  Y3, Y8, Y3
+	VMAXPS  Y4, Y9, Y4
+	VMOVUPS 128(DX), Y8
+	VMOVUPS 160(DX), Y9
+	VMAXPS  Y5, Y8, Y5
+	VMAXPS  Y6, Y9, Y6
+	VMOVUPS 192(DX), Y8
+	VMOVUPS 224(DX), Y9
+	VMAXPS  Y7, Y8, Y7
+	VMAXPS  Y0, Y9, Y0
 	ADDQ    $+256, DX
 	SUBQ    $+64, BX
 	CMPQ    BX, $+64
@@ -1556,10 +1073,10 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPS  Y1, Y9, Y1
-	VMAXPS  Y2, Y10, Y2
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPS  Y1, Y8, Y1
+	VMAXPS  Y2, Y9, Y2
 	ADDQ    $+64, DX
 	SUBQ    $+16, BX
 	CMPQ    BX, $+16
@@ -1571,16 +1088,16 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*4), Y10
-	VMOVUPS    96(SI)(DI*4), Y11
-	VMASKMOVPS (DX), Y10, Y9
-	VMOVUPS    constants<>+0(SB), Y12
-	VBLENDVPS  Y10, Y9, Y12, Y9
-	VMASKMOVPS 32(DX), Y11, Y10
-	VMOVUPS    constants<>+0(SB), Y12
-	VBLENDVPS  Y11, Y10, Y12, Y10
-	VMAXPS     Y1, Y9, Y1
-	VMAXPS     Y2, Y10, Y2
+	VMOVUPS    64(SI)(DI*4), Y9
+	VMOVUPS    96(SI)(DI*4), Y10
+	VMASKMOVPS (DX), Y9, Y8
+	VMOVUPS    constants<>+0(SB), Y11
+	VBLENDVPS  Y9, Y8, Y11, Y8
+	VMASKMOVPS 32(DX), Y10, Y9
+	VMOVUPS    constants<>+0(SB), Y11
+	VBLENDVPS  Y10, Y9, Y11, Y9
+	VMAXPS     Y1, Y8, Y1
+	VMAXPS     Y2, Y9, Y2
 	SHLQ       $0x02, BX
 	ADDQ       BX, DX
 
@@ -1588,338 +1105,215 @@ endif5:
 	VMAXPS       Y3, Y1, Y1
 	VMAXPS       Y4, Y2, Y2
 	VMAXPS       Y7, Y5, Y3
-	VMAXPS       Y8, Y6, Y4
+	VMAXPS       Y0, Y6, Y0
 	VMAXPS       Y3, Y1, Y1
-	VMAXPS       Y4, Y2, Y2
-	VMAXPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VMAXPS       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VMAXPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VMAXPS       X2, X1, X1
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y0, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMAXPS       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y0
+	MOVQ         dst_base+0(FP), DX
+	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VADDPS       Y2, Y1, Y3
-	VADDPS       Y2, Y1, Y1
-	VBROADCASTSS X3, Y1
-	MOVQ         $+0, DX
-	MOVQ         $+0, BX
-	VCMPPS       $0x11, Y1, Y0, Y2
-	VCMPPS       $0x11, Y1, Y0, Y0
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y0, DI
-	SHLL         $0x08, DI
-	ORL          DI, SI
-	ORL          $+65536, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif6
-	MOVQ         AX, DX
-	MOVQ         CX, SI
-	CMPQ         SI, $+64
-	JLT          end10
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y0, Y5, Y0
+	CMPQ         CX, $+16
+	JLT          end7
 
-loop9:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VMOVUPS   64(DX), Y3
-	VMOVUPS   96(DX), Y4
-	VMAXPS    Y3, Y0, Y0
-	VMAXPS    Y4, Y2, Y2
-	VMOVUPS   128(DX), Y3
-	VMOVUPS   160(DX), Y4
-	VMOVUPS   192(DX), Y5
-	VMOVUPS   224(DX), Y6
-	VMAXPS    Y5, Y3, Y3
-	VMAXPS    Y6, Y4, Y4
-	VMAXPS    Y3, Y0, Y0
-	VMAXPS    Y4, Y2, Y2
-	VCMPPS    $0x00, Y1, Y0, Y0
-	VCMPPS    $0x00, Y1, Y2, Y2
-	VMOVMSKPS Y0, DI
-	VMOVMSKPS Y2, R8
-	SHLL      $0x08, R8
-	ORL       R8, DI
-	ORL       $+65536, DI
-	BSFL      DI, DI
-	CMPQ      DI, $+16
-	JLT       near7
-	ADDQ      $+256, DX
-	SUBQ      $+64, SI
-	CMPQ      SI, $+64
-	JGE       loop9
-
-end10:
-near7:
-	CMPQ SI, $+16
-	JLT  end12
-
-loop11:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VCMPPS    $0x00, Y1, Y0, Y0
-	VCMPPS    $0x00, Y1, Y2, Y2
-	VMOVMSKPS Y0, BX
-	VMOVMSKPS Y2, DI
-	SHLL      $0x08, DI
-	ORL       DI, BX
-	ORL       $+65536, BX
-	BSFL      BX, BX
-	CMPQ      BX, $+16
-	JLT       found8
-	ADDQ      $+64, DX
-	SUBQ      $+16, SI
-	CMPQ      SI, $+16
-	JGE       loop11
-
-end12:
-	CMPQ       SI, $+0
-	JLE        endif13
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       SI, DI
-	NEGQ       DI
-	VMOVUPS    64(BX)(DI*4), Y2
-	VMOVUPS    96(BX)(DI*4), Y3
-	VMASKMOVPS (DX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y2, Y0, Y4, Y0
-	VMASKMOVPS 32(DX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPS     $0x00, Y1, Y0, Y0
-	VCMPPS     $0x00, Y1, Y2, Y2
-	VMOVMSKPS  Y0, BX
-	VMOVMSKPS  Y2, DI
-	SHLL       $0x08, DI
-	ORL        DI, BX
-	ORL        $+65536, BX
-	BSFL       BX, BX
-	CMPQ       BX, $+16
-	JLT        found8
-	SHLQ       $0x02, SI
-	ADDQ       SI, DX
-
-endif13:
-found8:
-endif6:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   dst_base+0(FP), SI
-	CMPQ   CX, $+16
-	JLT    end15
-
-loop14:
+loop6:
 	VMOVUPS      (AX), Y5
 	VMOVUPS      32(AX), Y6
-	VSUBPS       Y1, Y5, Y5
-	VSUBPS       Y1, Y6, Y6
-	VCMPPS       $0x15, constants<>+32(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+32(SB), Y6, Y8
-	VMOVUPS      constants<>+64(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PS  constants<>+96(SB), Y9, Y10
-	VFMADD213PS  constants<>+96(SB), Y9, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y9
-	VSUBPS       constants<>+96(SB), Y11, Y12
-	VFNMADD231PS constants<>+128(SB), Y9, Y5
-	VFNMADD231PS constants<>+128(SB), Y12, Y6
-	VFNMADD231PS constants<>+160(SB), Y9, Y5
-	VFNMADD231PS constants<>+160(SB), Y12, Y6
-	VMOVUPS      constants<>+192(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PS  constants<>+224(SB), Y9, Y12
-	VFMADD213PS  constants<>+224(SB), Y9, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y6, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y6, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VANDPS       Y5, Y7, Y5
+	VADDPS       Y0, Y5, Y5
+	VADDPS       Y0, Y6, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPS       $0x11, Y9, Y5, Y10
+	VCMPPS       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
 	VADDPS       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
+	VANDNPS      Y14, Y9, Y5
 	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y10, Y5
-	VPSLLD       $0x17, Y11, Y6
-	VPADDD       Y12, Y5, Y5
-	VPADDD       Y13, Y6, Y6
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
 	VANDPS       Y6, Y8, Y6
-	VMOVUPS      Y5, (SI)
-	VMOVUPS      Y6, 32(SI)
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota32<>+0(SB), Y9
-	VMOVUPS      iota32<>+32(SB), Y10
-	VMOVD        BX, X11
-	VBROADCASTSS X11, Y11
-	VPCMPEQD     Y11, Y9, Y9
-	VXORPS       constants<>+384(SB), Y9, Y9
-	VPCMPEQD     Y11, Y10, Y10
-	VXORPS       constants<>+384(SB), Y10, Y10
-	VANDPS       Y7, Y9, Y7
-	VANDPS       Y8, Y10, Y8
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y2, Y2
-	JMP          endif17
+	VANDPS       Y5, Y10, Y7
+	VADDPS       Y7, Y1, Y1
+	VANDPS       Y6, Y9, Y7
+	VADDPS       Y7, Y2, Y2
+	VMOVUPS      Y5, (DX)
+	VMOVUPS      Y6, 32(DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+16, CX
+	CMPQ         CX, $+16
+	JGE          loop6
 
-else16:
-	VANDPS Y5, Y7, Y5
-	VADDPS Y5, Y0, Y0
-	VANDPS Y6, Y8, Y5
-	VADDPS Y5, Y2, Y2
-
-endif17:
-	ADDQ $+64, AX
-	ADDQ $+64, SI
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         byteMasks<>+0(SB), DI
-	MOVQ         CX, R8
-	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y7
-	VMOVUPS      96(DI)(R8*4), Y8
-	VMASKMOVPS   (AX), Y7, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y7, Y5, Y6, Y5
-	VMASKMOVPS   32(AX), Y8, Y6
-	VMOVUPS      constants<>+0(SB), Y9
-	VBLENDVPS    Y8, Y6, Y9, Y6
-	VSUBPS       Y1, Y5, Y5
-	VSUBPS       Y1, Y6, Y6
-	VCMPPS       $0x15, constants<>+32(SB), Y5, Y9
-	VCMPPS       $0x15, constants<>+32(SB), Y6, Y10
+	JLE          endif8
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         CX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y6
+	VMOVUPS      96(BX)(SI*4), Y7
+	VMASKMOVPS   (AX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPS   32(AX), Y7, Y6
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPS       Y0, Y5, Y5
+	VADDPS       Y0, Y6, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPS       $0x11, Y9, Y5, Y10
+	VCMPPS       $0x11, Y9, Y6, Y9
 	VMOVUPS      constants<>+64(SB), Y11
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PS  constants<>+96(SB), Y11, Y12
-	VFMADD213PS  constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y11
-	VSUBPS       constants<>+96(SB), Y13, Y14
-	VFNMADD231PS constants<>+128(SB), Y11, Y5
-	VFNMADD231PS constants<>+128(SB), Y14, Y6
-	VFNMADD231PS constants<>+160(SB), Y11, Y5
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
 	VFNMADD231PS constants<>+160(SB), Y14, Y6
-	VMOVUPS      constants<>+192(SB), Y11
-	VMOVAPS      Y5, Y14
-	VMOVAPS      Y6, Y15
-	VFMADD213PS  constants<>+224(SB), Y11, Y14
-	VFMADD213PS  constants<>+224(SB), Y11, Y15
-	VFMADD213PS  constants<>+256(SB), Y5, Y14
-	VFMADD213PS  constants<>+256(SB), Y6, Y15
-	VFMADD213PS  constants<>+288(SB), Y5, Y14
-	VFMADD213PS  constants<>+288(SB), Y6, Y15
-	VFMADD213PS  constants<>+320(SB), Y5, Y14
-	VFMADD213PS  constants<>+320(SB), Y6, Y15
-	VFMADD213PS  constants<>+352(SB), Y5, Y14
-	VFMADD213PS  constants<>+352(SB), Y6, Y15
-	VFMADD213PS  constants<>+352(SB), Y5, Y14
-	VFMADD213PS  constants<>+352(SB), Y6, Y15
-	VANDPS       Y5, Y9, Y5
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
 	VADDPS       Y5, Y3, Y3
-	VANDPS       Y6, Y10, Y5
+	VANDNPS      Y14, Y9, Y5
 	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y12, Y5
-	VPSLLD       $0x17, Y13, Y6
-	VPADDD       Y14, Y5, Y5
-	VPADDD       Y15, Y6, Y6
-	VANDPS       Y5, Y9, Y5
-	VANDPS       Y6, Y10, Y6
-	VMASKMOVPS   Y5, Y7, (SI)
-	VMASKMOVPS   Y6, Y8, 32(SI)
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota32<>+0(SB), Y7
-	VMOVUPS      iota32<>+32(SB), Y8
-	VMOVD        BX, X11
-	VBROADCASTSS X11, Y11
-	VPCMPEQD     Y11, Y7, Y7
-	VXORPS       constants<>+384(SB), Y7, Y7
-	VPCMPEQD     Y11, Y8, Y8
-	VXORPS       constants<>+384(SB), Y8, Y8
-	VANDPS       Y9, Y7, Y7
-	VANDPS       Y10, Y8, Y8
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y2, Y2
-	JMP          endif20
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPS       Y7, Y1, Y1
+	VANDPS       Y6, Y9, Y7
+	VADDPS       Y7, Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         CX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y7
+	VMOVUPS      96(BX)(SI*4), Y8
+	VMASKMOVPS   Y5, Y7, (DX)
+	VMASKMOVPS   Y6, Y8, 32(DX)
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
 
-else19:
-	VANDPS Y5, Y9, Y5
-	VADDPS Y5, Y0, Y0
-	VANDPS Y6, Y10, Y5
-	VADDPS Y5, Y2, Y2
-
-endif20:
-	SHLQ $0x02, CX
-	ADDQ CX, AX
-	ADDQ CX, SI
-
-endif18:
-	VMOVSS       X1, top+56(FP)
-	VSUBPS       Y3, Y3, Y3
-	VSUBPS       Y4, Y4, Y4
-	VSUBPS       Y1, Y1, Y5
-	VSUBPS       Y1, Y1, Y1
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y1, Y4, Y1
-	VADDPS       Y3, Y0, Y0
-	VADDPS       Y1, Y2, Y1
-	VADDPS       Y1, Y0, Y0
+endif8:
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y0, Y5, Y0
+	VBROADCASTSS m+48(FP), Y5
+	VCMPPS       $0x11, Y0, Y5, Y6
+	VCMPPS       $0x11, Y0, Y5, Y5
+	VANDPS       constants<>+352(SB), Y6, Y6
+	VANDPS       constants<>+352(SB), Y5, Y5
+	VMOVSS       X0, top+56(FP)
+	VADDPS       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
-	VMOVSS       X0, sum+60(FP)
+	VADDPS       Y4, Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPS       X2, X1, X1
+	VMOVSHDUP    X1, X2
+	VADDPS       X2, X1, X1
+	VSUBPS       Y6, Y1, Y2
+	VSUBPS       Y5, Y1, Y1
+	VADDPS       Y2, Y0, Y2
+	VADDPS       Y1, Y0, Y0
+	VMOVSS       X2, sum+60(FP)
 	VZEROUPPER
 	RET
 
 // func expBlockF64AVX512(dst []float64, x []float64, m float64) (top float64, sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·expBlockF64AVX512(SB), NOSPLIT, $0-72
-	VBROADCASTSD constants<>+416(SB), Z0
+	VBROADCASTSD constants<>+384(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+448(SB), Z2
-	VBROADCASTSD constants<>+480(SB), Z3
-	VBROADCASTSD constants<>+512(SB), Z4
-	VBROADCASTSD constants<>+544(SB), Z5
-	VBROADCASTSD constants<>+576(SB), Z6
-	VBROADCASTSD constants<>+608(SB), Z7
-	VBROADCASTSD constants<>+640(SB), Z8
-	VBROADCASTSD constants<>+672(SB), Z9
-	VBROADCASTSD constants<>+704(SB), Z10
-	VBROADCASTSD constants<>+736(SB), Z11
-	VBROADCASTSD constants<>+768(SB), Z12
-	VBROADCASTSD constants<>+800(SB), Z13
-	VBROADCASTSD constants<>+832(SB), Z14
-	VBROADCASTSD constants<>+864(SB), Z15
-	VBROADCASTSD constants<>+896(SB), Z16
-	VBROADCASTSD constants<>+928(SB), Z17
+	VBROADCASTSD constants<>+960(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
 	MOVQ         x_base+24(FP), AX
 	MOVQ         x_len+32(FP), CX
 	VBROADCASTSD m+48(FP), Z18
 	VMOVAPS      Z18, Z19
 	VMOVAPS      Z18, Z20
 	VMOVAPS      Z18, Z21
-	VMOVAPS      Z18, Z22
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+32
@@ -1933,7 +1327,7 @@ loop1:
 	VMOVUPS 128(DX), Z23
 	VMAXPD  Z21, Z23, Z21
 	VMOVUPS 192(DX), Z23
-	VMAXPD  Z22, Z23, Z22
+	VMAXPD  Z18, Z23, Z18
 	ADDQ    $+256, DX
 	SUBQ    $+32, BX
 	CMPQ    BX, $+32
@@ -1964,148 +1358,73 @@ end4:
 
 endif5:
 	VMAXPD        Z20, Z19, Z19
-	VMAXPD        Z22, Z21, Z20
-	VMAXPD        Z20, Z19, Z19
-	VEXTRACTF64X4 $0x01, Z19, Y20
-	VMAXPD        Y20, Y19, Y24
-	VEXTRACTF64X2 $0x01, Y24, X19
-	VMAXPD        X19, X24, X24
-	VPERMILPD     $0x01, X24, X19
-	VMAXPD        X19, X24, X24
-	VADDPD        Z1, Z24, Z19
-	VBROADCASTSD  X19, Z19
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
-	VCMPPD        $0x11, Z19, Z18, K1
-	KMOVW         K1, SI
-	ORL           $+256, SI
-	BSFL          SI, SI
-	CMPQ          SI, $+0
-	JNE           endif6
-	MOVQ          AX, DX
-	MOVQ          CX, SI
-	CMPQ          SI, $+32
-	JLT           end10
+	VMAXPD        Z18, Z21, Z18
+	VMAXPD        Z18, Z19, Z18
+	VEXTRACTF64X4 $0x01, Z18, Y19
+	VMAXPD        Y19, Y18, Y22
+	VEXTRACTF64X2 $0x01, Y22, X18
+	VMAXPD        X18, X22, X22
+	VPERMILPD     $0x01, X22, X18
+	VMAXPD        X18, X22, X22
+	VADDPD        Z1, Z22, Z18
+	VBROADCASTSD  X18, Z18
+	MOVQ          dst_base+0(FP), DX
+	VMOVAPS       Z1, Z19
+	VMOVAPS       Z1, Z20
+	VSUBPD        Z18, Z1, Z18
+	CMPQ          CX, $+8
+	JLT           end7
 
-loop9:
-	VMOVUPS (DX), Z18
-	VMOVUPS 64(DX), Z20
-	VMAXPD  Z20, Z18, Z18
-	VMOVUPS 128(DX), Z20
-	VMOVUPS 192(DX), Z21
-	VMAXPD  Z21, Z20, Z20
-	VMAXPD  Z20, Z18, Z18
-	VCMPPD  $0x00, Z19, Z18, K1
-	KMOVW   K1, DI
-	ORL     $+256, DI
-	BSFL    DI, DI
-	CMPQ    DI, $+8
-	JLT     near7
-	ADDQ    $+256, DX
-	SUBQ    $+32, SI
-	CMPQ    SI, $+32
-	JGE     loop9
+loop6:
+	VMOVUPS      (AX), Z21
+	VADDPD       Z18, Z21, Z21
+	VCMPPD       $0x15, Z2, Z21, K1
+	VCMPPD       $0x11, Z1, Z21, K2
+	VMOVAPS      Z3, Z23
+	VFMADD213PD  Z4, Z21, Z23
+	VSUBPD       Z4, Z23, Z25
+	VFNMADD231PD Z25, Z5, Z21
+	VFNMADD231PD Z6, Z25, Z21
+	VMOVAPS      Z7, Z25
+	VFMADD213PD  Z8, Z21, Z25
+	VFMADD213PD  Z9, Z21, Z25
+	VFMADD213PD  Z10, Z21, Z25
+	VFMADD213PD  Z11, Z21, Z25
+	VFMADD213PD  Z12, Z21, Z25
+	VFMADD213PD  Z13, Z21, Z25
+	VFMADD213PD  Z14, Z21, Z25
+	VFMADD213PD  Z15, Z21, Z25
+	VFMADD213PD  Z16, Z21, Z25
+	VFMADD213PD  Z17, Z21, Z25
+	VFMADD213PD  Z17, Z21, Z25
+	KNOTW        K2, K3
+	VADDPD       Z25, Z20, K3, Z20
+	VPSLLQ       $0x34, Z23, Z21
+	VPADDQ.Z     Z25, Z21, K1, Z21
+	VADDPD       Z21, Z19, K2, Z19
+	VMOVUPS      Z21, (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+8, CX
+	CMPQ         CX, $+8
+	JGE          loop6
 
-end10:
-near7:
-	CMPQ SI, $+8
-	JLT  end12
-
-loop11:
-	VMOVUPS (DX), Z18
-	VCMPPD  $0x00, Z19, Z18, K1
-	KMOVW   K1, BX
-	ORL     $+256, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+8
-	JLT     found8
-	ADDQ    $+64, DX
-	SUBQ    $+8, SI
-	CMPQ    SI, $+8
-	JGE     loop11
-
-end12:
-	CMPQ    SI, $+0
-	JLE     endif13
-	LEAQ    bitMasks<>+0(SB), BX
-	KMOVW   (BX)(SI*2), K1
-	VMOVAPS Z0, Z18
-	VMOVUPD (DX), K1, Z18
-	VCMPPD  $0x00, Z19, Z18, K1
-	KMOVW   K1, BX
-	ORL     $+256, BX
-	BSFL    BX, BX
-	CMPQ    BX, $+8
-	JLT     found8
-	SHLQ    $0x03, SI
-	ADDQ    SI, DX
-
-endif13:
-found8:
-endif6:
-	VMOVAPS Z1, Z18
-	MOVQ    dst_base+0(FP), SI
-	CMPQ    CX, $+8
-	JLT     end15
-
-loop14:
-	VMOVUPS      (AX), Z20
-	VSUBPD       Z19, Z20, Z20
-	VCMPPD       $0x15, Z2, Z20, K1
-	VMOVAPS      Z20, Z21
-	VFMADD213PD  Z4, Z3, Z21
-	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z5, Z22, Z20
-	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z20, Z22
-	VFMADD213PD  Z8, Z7, Z22
-	VFMADD213PD  Z9, Z20, Z22
-	VFMADD213PD  Z10, Z20, Z22
-	VFMADD213PD  Z11, Z20, Z22
-	VFMADD213PD  Z12, Z20, Z22
-	VFMADD213PD  Z13, Z20, Z22
-	VFMADD213PD  Z14, Z20, Z22
-	VFMADD213PD  Z15, Z20, Z22
-	VFMADD213PD  Z16, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VADDPD       Z20, Z1, K1, Z1
-	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ.Z     Z22, Z20, K1, Z20
-	VMOVUPS      Z20, (SI)
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota64<>+0(SB), Z21
-	VPBROADCASTQ BX, Z22
-	VPCMPQ       $0x04, Z22, Z21, K1, K1
-	VADDPD       Z20, Z18, K1, Z18
-	JMP          endif17
-
-else16:
-	VADDPD Z20, Z18, K1, Z18
-
-endif17:
-	ADDQ $+64, AX
-	ADDQ $+64, SI
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         bitMasks<>+0(SB), DI
-	KMOVW        (DI)(CX*2), K1
+	JLE          endif8
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(CX*2), K1
 	VMOVUPD      (AX), K1, Z0
-	VSUBPD       Z19, Z0, Z0
+	VADDPD       Z18, Z0, Z0
 	VCMPPD       $0x15, Z2, Z0, K2
-	VMOVAPS      Z0, Z2
-	VFMADD213PD  Z4, Z3, Z2
+	VCMPPD       $0x11, Z1, Z0, K3
+	VMOVAPS      Z3, Z2
+	VFMADD213PD  Z4, Z0, Z2
 	VSUBPD       Z4, Z2, Z3
-	VFNMADD231PD Z5, Z3, Z0
+	VFNMADD231PD Z3, Z5, Z0
 	VFNMADD231PD Z6, Z3, Z0
-	VMOVAPS      Z0, Z3
-	VFMADD213PD  Z8, Z7, Z3
+	VMOVAPS      Z7, Z3
+	VFMADD213PD  Z8, Z0, Z3
 	VFMADD213PD  Z9, Z0, Z3
 	VFMADD213PD  Z10, Z0, Z3
 	VFMADD213PD  Z11, Z0, Z3
@@ -2116,38 +1435,36 @@ end15:
 	VFMADD213PD  Z16, Z0, Z3
 	VFMADD213PD  Z17, Z0, Z3
 	VFMADD213PD  Z17, Z0, Z3
-	VADDPD       Z0, Z1, K2, Z1
+	KNOTW        K3, K4
+	VADDPD       Z3, Z20, K4, Z20
 	VPSLLQ       $0x34, Z2, Z0
 	VPADDQ.Z     Z3, Z0, K2, Z0
-	VMOVUPD      Z0, K1, (SI)
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota64<>+0(SB), Z2
-	VPBROADCASTQ BX, Z3
-	VPCMPQ       $0x04, Z3, Z2, K2, K1
-	VADDPD       Z0, Z18, K1, Z18
-	JMP          endif20
+	VADDPD       Z0, Z19, K3, Z19
+	VMOVUPD      Z0, K1, (DX)
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
 
-else19:
-	VADDPD Z0, Z18, K2, Z18
-
-endif20:
-	SHLQ $0x03, CX
-	ADDQ CX, AX
-	ADDQ CX, SI
-
-endif18:
-	VMOVSD        X19, top+56(FP)
-	VSUBPD        Z1, Z1, Z0
-	VSUBPD        Z19, Z19, Z1
-	VADDPD        Z1, Z0, Z0
-	VADDPD        Z0, Z18, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPD        Y1, Y0, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPD        X1, X0, X0
+endif8:
+	VSUBPD        Z18, Z1, Z0
+	VBROADCASTSD  m+48(FP), Z1
+	VCMPPD        $0x11, Z0, Z1, K1
+	VMOVAPD.Z     Z17, K1, Z1
+	VMOVSD        X0, top+56(FP)
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VADDPD        Y0, Y19, Y22
+	VEXTRACTF64X2 $0x01, Y22, X0
+	VADDPD        X0, X22, X22
+	VPERMILPD     $0x01, X22, X0
+	VADDPD        X0, X22, X22
+	VEXTRACTF64X4 $0x01, Z20, Y0
+	VADDPD        Y0, Y20, Y24
+	VEXTRACTF64X2 $0x01, Y24, X0
+	VADDPD        X0, X24, X24
+	VPERMILPD     $0x01, X24, X0
+	VADDPD        X0, X24, X24
+	VSUBPD        Z1, Z24, Z0
+	VADDPD        Z0, Z22, Z0
 	VMOVSD        X0, sum+64(FP)
 	VZEROUPPER
 	RET
@@ -2165,29 +1482,28 @@ TEXT ·expBlockF64AVX2(SB), NOSPLIT, $0-72
 	VMOVAPS      Y0, Y5
 	VMOVAPS      Y0, Y6
 	VMOVAPS      Y0, Y7
-	VMOVAPS      Y0, Y8
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+32
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPD  Y1, Y9, Y1
-	VMAXPD  Y2, Y10, Y2
-	VMOVUPS 64(DX), Y9
-	VMOVUPS 96(DX), Y10
-	VMAXPD  Y3, Y9, Y3
-	VMAXPD  Y4, Y10, Y4
-	VMOVUPS 128(DX), Y9
-	VMOVUPS 160(DX), Y10
-	VMAXPD  Y5, Y9, Y5
-	VMAXPD  Y6, Y10, Y6
-	VMOVUPS 192(DX), Y9
-	VMOVUPS 224(DX), Y10
-	VMAXPD  Y7, Y9, Y7
-	VMAXPD  Y8, Y10, Y8
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPD  Y1, Y8, Y1
+	VMAXPD  Y2, Y9, Y2
+	VMOVUPS 64(DX), Y8
+	VMOVUPS 96(DX), Y9
+	VMAXPD  Y3, Y8, Y3
+	VMAXPD  Y4, Y9, Y4
+	VMOVUPS 128(DX), Y8
+	VMOVUPS 160(DX), Y9
+	VMAXPD  Y5, Y8, Y5
+	VMAXPD  Y6, Y9, Y6
+	VMOVUPS 192(DX), Y8
+	VMOVUPS 224(DX), Y9
+	VMAXPD  Y7, Y8, Y7
+	VMAXPD  Y0, Y9, Y0
 	ADDQ    $+256, DX
 	SUBQ    $+32, BX
 	CMPQ    BX, $+32
@@ -2198,10 +1514,10 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Y9
-	VMOVUPS 32(DX), Y10
-	VMAXPD  Y1, Y9, Y1
-	VMAXPD  Y2, Y10, Y2
+	VMOVUPS (DX), Y8
+	VMOVUPS 32(DX), Y9
+	VMAXPD  Y1, Y8, Y1
+	VMAXPD  Y2, Y9, Y2
 	ADDQ    $+64, DX
 	SUBQ    $+8, BX
 	CMPQ    BX, $+8
@@ -2213,16 +1529,16 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y10
-	VMOVUPS    96(SI)(DI*8), Y11
-	VMASKMOVPD (DX), Y10, Y9
-	VMOVUPS    constants<>+416(SB), Y12
-	VBLENDVPS  Y10, Y9, Y12, Y9
-	VMASKMOVPD 32(DX), Y11, Y10
-	VMOVUPS    constants<>+416(SB), Y12
-	VBLENDVPS  Y11, Y10, Y12, Y10
-	VMAXPD     Y1, Y9, Y1
-	VMAXPD     Y2, Y10, Y2
+	VMOVUPS    64(SI)(DI*8), Y9
+	VMOVUPS    96(SI)(DI*8), Y10
+	VMASKMOVPD (DX), Y9, Y8
+	VMOVUPS    constants<>+384(SB), Y11
+	VBLENDVPS  Y9, Y8, Y11, Y8
+	VMASKMOVPD 32(DX), Y10, Y9
+	VMOVUPS    constants<>+384(SB), Y11
+	VBLENDVPS  Y10, Y9, Y11, Y9
+	VMAXPD     Y1, Y8, Y1
+	VMAXPD     Y2, Y9, Y2
 	SHLQ       $0x03, BX
 	ADDQ       BX, DX
 
@@ -2230,333 +1546,209 @@ endif5:
 	VMAXPD       Y3, Y1, Y1
 	VMAXPD       Y4, Y2, Y2
 	VMAXPD       Y7, Y5, Y3
-	VMAXPD       Y8, Y6, Y4
+	VMAXPD       Y0, Y6, Y0
 	VMAXPD       Y3, Y1, Y1
-	VMAXPD       Y4, Y2, Y2
-	VMAXPD       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VMAXPD       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VMAXPD       X2, X1, X1
+	VMAXPD       Y0, Y2, Y0
+	VMAXPD       Y0, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VBROADCASTSD X0, Y0
+	MOVQ         dst_base+0(FP), DX
+	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VADDPD       Y2, Y1, Y3
-	VADDPD       Y2, Y1, Y1
-	VBROADCASTSD X3, Y1
-	MOVQ         $+0, DX
-	MOVQ         $+0, BX
-	VCMPPD       $0x11, Y1, Y0, Y2
-	VCMPPD       $0x11, Y1, Y0, Y0
-	VMOVMSKPD    Y2, SI
-	VMOVMSKPD    Y0, DI
-	SHLL         $0x04, DI
-	ORL          DI, SI
-	ORL          $+256, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif6
-	MOVQ         AX, DX
-	MOVQ         CX, SI
-	CMPQ         SI, $+32
-	JLT          end10
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y0, Y5, Y0
+	CMPQ         CX, $+8
+	JLT          end7
 
-loop9:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VMOVUPS   64(DX), Y3
-	VMOVUPS   96(DX), Y4
-	VMAXPD    Y3, Y0, Y0
-	VMAXPD    Y4, Y2, Y2
-	VMOVUPS   128(DX), Y3
-	VMOVUPS   160(DX), Y4
-	VMOVUPS   192(DX), Y5
-	VMOVUPS   224(DX), Y6
-	VMAXPD    Y5, Y3, Y3
-	VMAXPD    Y6, Y4, Y4
-	VMAXPD    Y3, Y0, Y0
-	VMAXPD    Y4, Y2, Y2
-	VCMPPD    $0x00, Y1, Y0, Y0
-	VCMPPD    $0x00, Y1, Y2, Y2
-	VMOVMSKPD Y0, DI
-	VMOVMSKPD Y2, R8
-	SHLL      $0x04, R8
-	ORL       R8, DI
-	ORL       $+256, DI
-	BSFL      DI, DI
-	CMPQ      DI, $+8
-	JLT       near7
-	ADDQ      $+256, DX
-	SUBQ      $+32, SI
-	CMPQ      SI, $+32
-	JGE       loop9
-
-end10:
-near7:
-	CMPQ SI, $+8
-	JLT  end12
-
-loop11:
-	VMOVUPS   (DX), Y0
-	VMOVUPS   32(DX), Y2
-	VCMPPD    $0x00, Y1, Y0, Y0
-	VCMPPD    $0x00, Y1, Y2, Y2
-	VMOVMSKPD Y0, BX
-	VMOVMSKPD Y2, DI
-	SHLL      $0x04, DI
-	ORL       DI, BX
-	ORL       $+256, BX
-	BSFL      BX, BX
-	CMPQ      BX, $+8
-	JLT       found8
-	ADDQ      $+64, DX
-	SUBQ      $+8, SI
-	CMPQ      SI, $+8
-	JGE       loop11
-
-end12:
-	CMPQ       SI, $+0
-	JLE        endif13
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       SI, DI
-	NEGQ       DI
-	VMOVUPS    64(BX)(DI*8), Y2
-	VMOVUPS    96(BX)(DI*8), Y3
-	VMASKMOVPD (DX), Y2, Y0
-	VMOVUPS    constants<>+416(SB), Y4
-	VBLENDVPS  Y2, Y0, Y4, Y0
-	VMASKMOVPD 32(DX), Y3, Y2
-	VMOVUPS    constants<>+416(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPD     $0x00, Y1, Y0, Y0
-	VCMPPD     $0x00, Y1, Y2, Y2
-	VMOVMSKPD  Y0, BX
-	VMOVMSKPD  Y2, DI
-	SHLL       $0x04, DI
-	ORL        DI, BX
-	ORL        $+256, BX
-	BSFL       BX, BX
-	CMPQ       BX, $+8
-	JLT        found8
-	SHLQ       $0x03, SI
-	ADDQ       SI, DX
-
-endif13:
-found8:
-endif6:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	MOVQ   dst_base+0(FP), SI
-	CMPQ   CX, $+8
-	JLT    end15
-
-loop14:
+loop6:
 	VMOVUPS      (AX), Y5
 	VMOVUPS      32(AX), Y6
-	VSUBPD       Y1, Y5, Y5
-	VSUBPD       Y1, Y6, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+448(SB), Y6, Y8
-	VMOVUPS      constants<>+480(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PD  constants<>+512(SB), Y9, Y10
-	VFMADD213PD  constants<>+512(SB), Y9, Y11
-	VSUBPD       constants<>+512(SB), Y10, Y9
-	VSUBPD       constants<>+512(SB), Y11, Y12
-	VFNMADD231PD constants<>+544(SB), Y9, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y6
-	VFNMADD231PD constants<>+576(SB), Y9, Y5
-	VFNMADD231PD constants<>+576(SB), Y12, Y6
-	VMOVUPS      constants<>+608(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PD  constants<>+640(SB), Y9, Y12
-	VFMADD213PD  constants<>+640(SB), Y9, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y6, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y6, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y6, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y6, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y6, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y6, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y6, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VANDPS       Y5, Y7, Y5
+	VADDPD       Y0, Y5, Y5
+	VADDPD       Y0, Y6, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPD       $0x11, Y9, Y5, Y10
+	VCMPPD       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
 	VADDPD       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
+	VANDNPS      Y14, Y9, Y5
 	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y10, Y5
-	VPSLLQ       $0x34, Y11, Y6
-	VPADDQ       Y12, Y5, Y5
-	VPADDQ       Y13, Y6, Y6
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
 	VANDPS       Y6, Y8, Y6
-	VMOVUPS      Y5, (SI)
-	VMOVUPS      Y6, 32(SI)
-	CMPQ         AX, DX
-	JNE          else16
-	VMOVUPS      iota64<>+0(SB), Y9
-	VMOVUPS      iota64<>+32(SB), Y10
-	VMOVQ        BX, X11
-	VBROADCASTSD X11, Y11
-	VPCMPEQQ     Y11, Y9, Y9
-	VXORPS       constants<>+384(SB), Y9, Y9
-	VPCMPEQQ     Y11, Y10, Y10
-	VXORPS       constants<>+384(SB), Y10, Y10
-	VANDPS       Y7, Y9, Y7
-	VANDPS       Y8, Y10, Y8
-	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y2, Y2
-	JMP          endif17
+	VANDPS       Y5, Y10, Y7
+	VADDPD       Y7, Y1, Y1
+	VANDPS       Y6, Y9, Y7
+	VADDPD       Y7, Y2, Y2
+	VMOVUPS      Y5, (DX)
+	VMOVUPS      Y6, 32(DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $+8, CX
+	CMPQ         CX, $+8
+	JGE          loop6
 
-else16:
-	VANDPS Y5, Y7, Y5
-	VADDPD Y5, Y0, Y0
-	VANDPS Y6, Y8, Y5
-	VADDPD Y5, Y2, Y2
-
-endif17:
-	ADDQ $+64, AX
-	ADDQ $+64, SI
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop14
-
-end15:
+end7:
 	CMPQ         CX, $+0
-	JLE          endif18
-	LEAQ         byteMasks<>+0(SB), DI
-	MOVQ         CX, R8
-	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y7
-	VMOVUPS      96(DI)(R8*8), Y8
-	VMASKMOVPD   (AX), Y7, Y5
-	VMOVUPS      constants<>+416(SB), Y6
-	VBLENDVPS    Y7, Y5, Y6, Y5
-	VMASKMOVPD   32(AX), Y8, Y6
-	VMOVUPS      constants<>+416(SB), Y9
-	VBLENDVPS    Y8, Y6, Y9, Y6
-	VSUBPD       Y1, Y5, Y5
-	VSUBPD       Y1, Y6, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y5, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y6, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PD  constants<>+512(SB), Y11, Y12
-	VFMADD213PD  constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y11
-	VSUBPD       constants<>+512(SB), Y13, Y14
-	VFNMADD231PD constants<>+544(SB), Y11, Y5
+	JLE          endif8
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         CX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y6
+	VMOVUPS      96(BX)(SI*8), Y7
+	VMASKMOVPD   (AX), Y6, Y5
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPD   32(AX), Y7, Y6
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPD       Y0, Y5, Y5
+	VADDPD       Y0, Y6, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPD       $0x11, Y9, Y5, Y10
+	VCMPPD       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
 	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VFNMADD231PD constants<>+576(SB), Y11, Y5
-	VFNMADD231PD constants<>+576(SB), Y14, Y6
-	VMOVUPS      constants<>+608(SB), Y11
-	VMOVAPS      Y5, Y14
-	VMOVAPS      Y6, Y15
-	VFMADD213PD  constants<>+640(SB), Y11, Y14
-	VFMADD213PD  constants<>+640(SB), Y11, Y15
-	VFMADD213PD  constants<>+672(SB), Y5, Y14
-	VFMADD213PD  constants<>+672(SB), Y6, Y15
-	VFMADD213PD  constants<>+704(SB), Y5, Y14
-	VFMADD213PD  constants<>+704(SB), Y6, Y15
-	VFMADD213PD  constants<>+736(SB), Y5, Y14
-	VFMADD213PD  constants<>+736(SB), Y6, Y15
-	VFMADD213PD  constants<>+768(SB), Y5, Y14
-	VFMADD213PD  constants<>+768(SB), Y6, Y15
-	VFMADD213PD  constants<>+800(SB), Y5, Y14
-	VFMADD213PD  constants<>+800(SB), Y6, Y15
-	VFMADD213PD  constants<>+832(SB), Y5, Y14
-	VFMADD213PD  constants<>+832(SB), Y6, Y15
-	VFMADD213PD  constants<>+864(SB), Y5, Y14
-	VFMADD213PD  constants<>+864(SB), Y6, Y15
-	VFMADD213PD  constants<>+896(SB), Y5, Y14
-	VFMADD213PD  constants<>+896(SB), Y6, Y15
-	VFMADD213PD  constants<>+928(SB), Y5, Y14
-	VFMADD213PD  constants<>+928(SB), Y6, Y15
-	VFMADD213PD  constants<>+928(SB), Y5, Y14
-	VFMADD213PD  constants<>+928(SB), Y6, Y15
-	VANDPS       Y5, Y9, Y5
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
 	VADDPD       Y5, Y3, Y3
-	VANDPS       Y6, Y10, Y5
+	VANDNPS      Y14, Y9, Y5
 	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y12, Y5
-	VPSLLQ       $0x34, Y13, Y6
-	VPADDQ       Y14, Y5, Y5
-	VPADDQ       Y15, Y6, Y6
-	VANDPS       Y5, Y9, Y5
-	VANDPS       Y6, Y10, Y6
-	VMASKMOVPD   Y5, Y7, (SI)
-	VMASKMOVPD   Y6, Y8, 32(SI)
-	CMPQ         AX, DX
-	JNE          else19
-	VMOVUPS      iota64<>+0(SB), Y7
-	VMOVUPS      iota64<>+32(SB), Y8
-	VMOVQ        BX, X11
-	VBROADCASTSD X11, Y11
-	VPCMPEQQ     Y11, Y7, Y7
-	VXORPS       constants<>+384(SB), Y7, Y7
-	VPCMPEQQ     Y11, Y8, Y8
-	VXORPS       constants<>+384(SB), Y8, Y8
-	VANDPS       Y9, Y7, Y7
-	VANDPS       Y10, Y8, Y8
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y2, Y2
-	JMP          endif20
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPD       Y7, Y1, Y1
+	VANDPS       Y6, Y9, Y7
+	VADDPD       Y7, Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         CX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y7
+	VMOVUPS      96(BX)(SI*8), Y8
+	VMASKMOVPD   Y5, Y7, (DX)
+	VMASKMOVPD   Y6, Y8, 32(DX)
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
 
-else19:
-	VANDPS Y5, Y9, Y5
-	VADDPD Y5, Y0, Y0
-	VANDPS Y6, Y10, Y5
-	VADDPD Y5, Y2, Y2
-
-endif20:
-	SHLQ $0x03, CX
-	ADDQ CX, AX
-	ADDQ CX, SI
-
-endif18:
-	VMOVSD       X1, top+56(FP)
-	VSUBPD       Y3, Y3, Y3
-	VSUBPD       Y4, Y4, Y4
-	VSUBPD       Y1, Y1, Y5
-	VSUBPD       Y1, Y1, Y1
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y1, Y4, Y1
-	VADDPD       Y3, Y0, Y0
-	VADDPD       Y1, Y2, Y1
-	VADDPD       Y1, Y0, Y0
+endif8:
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y0, Y5, Y0
+	VBROADCASTSD m+48(FP), Y5
+	VCMPPD       $0x11, Y0, Y5, Y6
+	VCMPPD       $0x11, Y0, Y5, Y5
+	VANDPS       constants<>+896(SB), Y6, Y6
+	VANDPS       constants<>+896(SB), Y5, Y5
+	VMOVSD       X0, top+56(FP)
+	VADDPD       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
-	VMOVSD       X0, sum+64(FP)
+	VADDPD       Y4, Y3, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPD       X2, X1, X1
+	VPERMILPD    $0x01, X1, X2
+	VADDPD       X2, X1, X1
+	VSUBPD       Y6, Y1, Y2
+	VSUBPD       Y5, Y1, Y1
+	VADDPD       Y2, Y0, Y2
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X2, sum+64(FP)
 	VZEROUPPER
 	RET
 
 // func sumExpBelowF32AVX512(x []float32, m float32) (sum float32, reached int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+384(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+0(SB), Z2
-	VBROADCASTSD constants<>+32(SB), Z3
+	VBROADCASTSD constants<>+928(SB), Z3
 	VBROADCASTSD constants<>+64(SB), Z4
 	VBROADCASTSD constants<>+96(SB), Z5
 	VBROADCASTSD constants<>+128(SB), Z6
@@ -2581,13 +1773,13 @@ loop1:
 	VSUBPS       Z14, Z17, Z17
 	VANDPS       Z15, Z17, Z15
 	VCMPPS       $0x15, Z3, Z17, K1
-	VMOVAPS      Z17, Z18
-	VFMADD213PS  Z5, Z4, Z18
+	VMOVAPS      Z4, Z18
+	VFMADD213PS  Z5, Z17, Z18
 	VSUBPS       Z5, Z18, Z19
-	VFNMADD231PS Z6, Z19, Z17
+	VFNMADD231PS Z19, Z6, Z17
 	VFNMADD231PS Z7, Z19, Z17
-	VMOVAPS      Z17, Z19
-	VFMADD213PS  Z9, Z8, Z19
+	VMOVAPS      Z8, Z19
+	VFMADD213PS  Z9, Z17, Z19
 	VFMADD213PS  Z10, Z17, Z19
 	VFMADD213PS  Z11, Z17, Z19
 	VFMADD213PS  Z12, Z17, Z19
@@ -2612,13 +1804,13 @@ end2:
 	VSUBPS       Z14, Z2, Z2
 	VANDPS       Z15, Z2, Z15
 	VCMPPS       $0x15, Z3, Z2, K1
-	VMOVAPS      Z2, Z3
-	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z4, Z3
+	VFMADD213PS  Z5, Z2, Z3
 	VSUBPS       Z5, Z3, Z4
-	VFNMADD231PS Z6, Z4, Z2
+	VFNMADD231PS Z4, Z6, Z2
 	VFNMADD231PS Z7, Z4, Z2
-	VMOVAPS      Z2, Z4
-	VFMADD213PS  Z9, Z8, Z4
+	VMOVAPS      Z8, Z4
+	VFMADD213PS  Z9, Z2, Z4
 	VFMADD213PS  Z10, Z2, Z4
 	VFMADD213PS  Z11, Z2, Z4
 	VFMADD213PS  Z12, Z2, Z4
@@ -2633,8 +1825,6 @@ end2:
 
 endif3:
 	VSUBPS        Z1, Z1, Z1
-	VSUBPS        Z14, Z14, Z2
-	VADDPS        Z2, Z1, Z1
 	VADDPS        Z1, Z16, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPS        Y2, Y1, Y1
@@ -2649,7 +1839,9 @@ endif3:
 	KMOVW         K1, AX
 	ORL           $+65536, AX
 	BSFL          AX, AX
-	SUBQ          $+16, AX
+	MOVQ          $+16, CX
+	SUBQ          AX, CX
+	MOVQ          CX, AX
 	MOVQ          AX, reached+40(FP)
 	VZEROUPPER
 	RET
@@ -2660,8 +1852,8 @@ TEXT ·sumExpBelowF32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS m+24(FP), Y0
-	VMOVUPS      constants<>+384(SB), Y1
-	VMOVUPS      constants<>+384(SB), Y2
+	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+992(SB), Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
@@ -2677,42 +1869,41 @@ loop1:
 	VSUBPS       Y0, Y8, Y8
 	VANDPS       Y1, Y7, Y1
 	VANDPS       Y2, Y8, Y2
-	VCMPPS       $0x15, constants<>+32(SB), Y7, Y9
-	VCMPPS       $0x15, constants<>+32(SB), Y8, Y10
+	VCMPPS       $0x15, constants<>+928(SB), Y7, Y9
+	VCMPPS       $0x15, constants<>+928(SB), Y8, Y10
 	VMOVUPS      constants<>+64(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PS  constants<>+96(SB), Y11, Y12
-	VFMADD213PS  constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y11
-	VSUBPS       constants<>+96(SB), Y13, Y14
-	VFNMADD231PS constants<>+128(SB), Y11, Y7
-	VFNMADD231PS constants<>+128(SB), Y14, Y8
-	VFNMADD231PS constants<>+160(SB), Y11, Y7
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y7, Y11
+	VFMADD213PS  constants<>+96(SB), Y8, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y7
+	VFNMADD231PS Y14, Y15, Y8
+	VFNMADD231PS constants<>+160(SB), Y13, Y7
 	VFNMADD231PS constants<>+160(SB), Y14, Y8
-	VMOVUPS      constants<>+192(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PS  constants<>+224(SB), Y11, Y14
-	VFMADD213PS  constants<>+224(SB), Y11, Y15
-	VFMADD213PS  constants<>+256(SB), Y7, Y14
-	VFMADD213PS  constants<>+256(SB), Y8, Y15
-	VFMADD213PS  constants<>+288(SB), Y7, Y14
-	VFMADD213PS  constants<>+288(SB), Y8, Y15
-	VFMADD213PS  constants<>+320(SB), Y7, Y14
-	VFMADD213PS  constants<>+320(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y7, Y13
+	VFMADD213PS  constants<>+224(SB), Y8, Y14
+	VFMADD213PS  constants<>+256(SB), Y7, Y13
+	VFMADD213PS  constants<>+256(SB), Y8, Y14
+	VFMADD213PS  constants<>+288(SB), Y7, Y13
+	VFMADD213PS  constants<>+288(SB), Y8, Y14
+	VFMADD213PS  constants<>+320(SB), Y7, Y13
+	VFMADD213PS  constants<>+320(SB), Y8, Y14
+	VFMADD213PS  constants<>+352(SB), Y7, Y13
+	VFMADD213PS  constants<>+352(SB), Y8, Y14
+	VFMADD213PS  constants<>+352(SB), Y7, Y13
+	VFMADD213PS  constants<>+352(SB), Y8, Y14
 	VANDPS       Y7, Y9, Y7
 	VADDPS       Y7, Y5, Y5
 	VANDPS       Y8, Y10, Y7
 	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x17, Y12, Y7
-	VPSLLD       $0x17, Y13, Y8
-	VPADDD       Y14, Y7, Y7
-	VPADDD       Y15, Y8, Y8
+	VPSLLD       $0x17, Y11, Y7
+	VPSLLD       $0x17, Y12, Y8
+	VPADDD       Y13, Y7, Y7
+	VPADDD       Y14, Y8, Y8
 	VANDPS       Y7, Y9, Y7
 	VADDPS       Y7, Y3, Y3
 	VANDPS       Y8, Y10, Y7
@@ -2738,62 +1929,57 @@ end2:
 	VMOVUPS      constants<>+0(SB), Y10
 	VBLENDVPS    Y9, Y8, Y10, Y8
 	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y0, Y8, Y8
+	VSUBPS       Y0, Y8, Y0
 	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y8, Y2
-	VCMPPS       $0x15, constants<>+32(SB), Y7, Y9
-	VCMPPS       $0x15, constants<>+32(SB), Y8, Y10
+	VANDPS       Y2, Y0, Y2
+	VCMPPS       $0x15, constants<>+928(SB), Y7, Y8
+	VCMPPS       $0x15, constants<>+928(SB), Y0, Y9
+	VMOVUPS      constants<>+64(SB), Y10
 	VMOVUPS      constants<>+64(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PS  constants<>+96(SB), Y11, Y12
-	VFMADD213PS  constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y11
-	VSUBPS       constants<>+96(SB), Y13, Y14
-	VFNMADD231PS constants<>+128(SB), Y11, Y7
-	VFNMADD231PS constants<>+128(SB), Y14, Y8
-	VFNMADD231PS constants<>+160(SB), Y11, Y7
-	VFNMADD231PS constants<>+160(SB), Y14, Y8
-	VMOVUPS      constants<>+192(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PS  constants<>+224(SB), Y11, Y14
-	VFMADD213PS  constants<>+224(SB), Y11, Y15
-	VFMADD213PS  constants<>+256(SB), Y7, Y14
-	VFMADD213PS  constants<>+256(SB), Y8, Y15
-	VFMADD213PS  constants<>+288(SB), Y7, Y14
-	VFMADD213PS  constants<>+288(SB), Y8, Y15
-	VFMADD213PS  constants<>+320(SB), Y7, Y14
-	VFMADD213PS  constants<>+320(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VANDPS       Y7, Y9, Y7
+	VFMADD213PS  constants<>+96(SB), Y7, Y10
+	VFMADD213PS  constants<>+96(SB), Y0, Y11
+	VSUBPS       constants<>+96(SB), Y10, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VMOVUPS      constants<>+128(SB), Y14
+	VFNMADD231PS Y12, Y14, Y7
+	VFNMADD231PS Y13, Y14, Y0
+	VFNMADD231PS constants<>+160(SB), Y12, Y7
+	VFNMADD231PS constants<>+160(SB), Y13, Y0
+	VMOVUPS      constants<>+192(SB), Y12
+	VMOVUPS      constants<>+192(SB), Y13
+	VFMADD213PS  constants<>+224(SB), Y7, Y12
+	VFMADD213PS  constants<>+224(SB), Y0, Y13
+	VFMADD213PS  constants<>+256(SB), Y7, Y12
+	VFMADD213PS  constants<>+256(SB), Y0, Y13
+	VFMADD213PS  constants<>+288(SB), Y7, Y12
+	VFMADD213PS  constants<>+288(SB), Y0, Y13
+	VFMADD213PS  constants<>+320(SB), Y7, Y12
+	VFMADD213PS  constants<>+320(SB), Y0, Y13
+	VFMADD213PS  constants<>+352(SB), Y7, Y12
+	VFMADD213PS  constants<>+352(SB), Y0, Y13
+	VFMADD213PS  constants<>+352(SB), Y7, Y12
+	VFMADD213PS  constants<>+352(SB), Y0, Y13
+	VANDPS       Y7, Y8, Y7
 	VADDPS       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x17, Y12, Y7
-	VPSLLD       $0x17, Y13, Y8
-	VPADDD       Y14, Y7, Y7
-	VPADDD       Y15, Y8, Y8
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y4, Y4
+	VANDPS       Y0, Y9, Y0
+	VADDPS       Y0, Y6, Y6
+	VPSLLD       $0x17, Y10, Y0
+	VPSLLD       $0x17, Y11, Y7
+	VPADDD       Y12, Y0, Y0
+	VPADDD       Y13, Y7, Y7
+	VANDPS       Y0, Y8, Y0
+	VADDPS       Y0, Y3, Y3
+	VANDPS       Y7, Y9, Y0
+	VADDPS       Y0, Y4, Y4
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
 
 endif3:
-	VSUBPS       Y5, Y5, Y5
-	VSUBPS       Y6, Y6, Y6
-	VSUBPS       Y0, Y0, Y7
-	VSUBPS       Y0, Y0, Y0
-	VADDPS       Y7, Y5, Y5
-	VADDPS       Y0, Y6, Y0
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y0, Y4, Y0
+	VSUBPS       Y5, Y5, Y0
+	VSUBPS       Y6, Y6, Y5
 	VADDPS       Y0, Y3, Y0
+	VADDPS       Y5, Y4, Y3
+	VADDPS       Y3, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X3
 	VADDPS       X3, X0, X0
 	VPERMILPD    $0x01, X0, X3
@@ -2801,7 +1987,7 @@ endif3:
 	VMOVSHDUP    X0, X3
 	VADDPS       X3, X0, X0
 	VMOVSS       X0, sum+32(FP)
-	VMOVUPS      constants<>+384(SB), Y0
+	VMOVUPS      constants<>+992(SB), Y0
 	VPCMPGTD     Y0, Y1, Y1
 	VPCMPGTD     Y0, Y2, Y0
 	VMOVMSKPS    Y1, AX
@@ -2810,7 +1996,9 @@ endif3:
 	ORL          CX, AX
 	ORL          $+65536, AX
 	BSFL         AX, AX
-	SUBQ         $+16, AX
+	MOVQ         $+16, CX
+	SUBQ         AX, CX
+	MOVQ         CX, AX
 	MOVQ         AX, reached+40(FP)
 	VZEROUPPER
 	RET
@@ -2818,25 +2006,25 @@ endif3:
 // func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+384(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
-	VBROADCASTSD constants<>+928(SB), Z18
+	VBROADCASTSD constants<>+384(SB), Z2
+	VBROADCASTSD constants<>+960(SB), Z3
+	VBROADCASTSD constants<>+448(SB), Z4
+	VBROADCASTSD constants<>+480(SB), Z5
+	VBROADCASTSD constants<>+512(SB), Z6
+	VBROADCASTSD constants<>+544(SB), Z7
+	VBROADCASTSD constants<>+576(SB), Z8
+	VBROADCASTSD constants<>+608(SB), Z9
+	VBROADCASTSD constants<>+640(SB), Z10
+	VBROADCASTSD constants<>+672(SB), Z11
+	VBROADCASTSD constants<>+704(SB), Z12
+	VBROADCASTSD constants<>+736(SB), Z13
+	VBROADCASTSD constants<>+768(SB), Z14
+	VBROADCASTSD constants<>+800(SB), Z15
+	VBROADCASTSD constants<>+832(SB), Z16
+	VBROADCASTSD constants<>+864(SB), Z17
+	VBROADCASTSD constants<>+896(SB), Z18
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSD m+24(FP), Z19
@@ -2851,13 +2039,13 @@ loop1:
 	VSUBPD       Z19, Z22, Z22
 	VANDPD       Z20, Z22, Z20
 	VCMPPD       $0x15, Z3, Z22, K1
-	VMOVAPS      Z22, Z23
-	VFMADD213PD  Z5, Z4, Z23
+	VMOVAPS      Z4, Z23
+	VFMADD213PD  Z5, Z22, Z23
 	VSUBPD       Z5, Z23, Z24
-	VFNMADD231PD Z6, Z24, Z22
+	VFNMADD231PD Z24, Z6, Z22
 	VFNMADD231PD Z7, Z24, Z22
-	VMOVAPS      Z22, Z24
-	VFMADD213PD  Z9, Z8, Z24
+	VMOVAPS      Z8, Z24
+	VFMADD213PD  Z9, Z22, Z24
 	VFMADD213PD  Z10, Z22, Z24
 	VFMADD213PD  Z11, Z22, Z24
 	VFMADD213PD  Z12, Z22, Z24
@@ -2887,13 +2075,13 @@ end2:
 	VSUBPD       Z19, Z2, Z2
 	VANDPD       Z20, Z2, Z20
 	VCMPPD       $0x15, Z3, Z2, K1
-	VMOVAPS      Z2, Z3
-	VFMADD213PD  Z5, Z4, Z3
+	VMOVAPS      Z4, Z3
+	VFMADD213PD  Z5, Z2, Z3
 	VSUBPD       Z5, Z3, Z4
-	VFNMADD231PD Z6, Z4, Z2
+	VFNMADD231PD Z4, Z6, Z2
 	VFNMADD231PD Z7, Z4, Z2
-	VMOVAPS      Z2, Z4
-	VFMADD213PD  Z9, Z8, Z4
+	VMOVAPS      Z8, Z4
+	VFMADD213PD  Z9, Z2, Z4
 	VFMADD213PD  Z10, Z2, Z4
 	VFMADD213PD  Z11, Z2, Z4
 	VFMADD213PD  Z12, Z2, Z4
@@ -2913,8 +2101,6 @@ end2:
 
 endif3:
 	VSUBPD        Z1, Z1, Z1
-	VSUBPD        Z19, Z19, Z2
-	VADDPD        Z2, Z1, Z1
 	VADDPD        Z1, Z21, Z1
 	VEXTRACTF64X4 $0x01, Z1, Y2
 	VADDPD        Y2, Y1, Y1
@@ -2927,7 +2113,9 @@ endif3:
 	KMOVW         K1, AX
 	ORL           $+256, AX
 	BSFL          AX, AX
-	SUBQ          $+8, AX
+	MOVQ          $+8, CX
+	SUBQ          AX, CX
+	MOVQ          CX, AX
 	MOVQ          AX, reached+40(FP)
 	VZEROUPPER
 	RET
@@ -2938,8 +2126,8 @@ TEXT ·sumExpBelowF64AVX2(SB), NOSPLIT, $0-48
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSD m+24(FP), Y0
-	VMOVUPS      constants<>+384(SB), Y1
-	VMOVUPS      constants<>+384(SB), Y2
+	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+992(SB), Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
@@ -2955,52 +2143,51 @@ loop1:
 	VSUBPD       Y0, Y8, Y8
 	VANDPD       Y1, Y7, Y1
 	VANDPD       Y2, Y8, Y2
-	VCMPPD       $0x15, constants<>+448(SB), Y7, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y8, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PD  constants<>+512(SB), Y11, Y12
-	VFMADD213PD  constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y11
-	VSUBPD       constants<>+512(SB), Y13, Y14
-	VFNMADD231PD constants<>+544(SB), Y11, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y7, Y9
+	VCMPPD       $0x15, constants<>+960(SB), Y8, Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y7, Y11
+	VFMADD213PD  constants<>+480(SB), Y8, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y7
+	VFNMADD231PD Y14, Y15, Y8
+	VFNMADD231PD constants<>+544(SB), Y13, Y7
 	VFNMADD231PD constants<>+544(SB), Y14, Y8
-	VFNMADD231PD constants<>+576(SB), Y11, Y7
-	VFNMADD231PD constants<>+576(SB), Y14, Y8
-	VMOVUPS      constants<>+608(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PD  constants<>+640(SB), Y11, Y14
-	VFMADD213PD  constants<>+640(SB), Y11, Y15
-	VFMADD213PD  constants<>+672(SB), Y7, Y14
-	VFMADD213PD  constants<>+672(SB), Y8, Y15
-	VFMADD213PD  constants<>+704(SB), Y7, Y14
-	VFMADD213PD  constants<>+704(SB), Y8, Y15
-	VFMADD213PD  constants<>+736(SB), Y7, Y14
-	VFMADD213PD  constants<>+736(SB), Y8, Y15
-	VFMADD213PD  constants<>+768(SB), Y7, Y14
-	VFMADD213PD  constants<>+768(SB), Y8, Y15
-	VFMADD213PD  constants<>+800(SB), Y7, Y14
-	VFMADD213PD  constants<>+800(SB), Y8, Y15
-	VFMADD213PD  constants<>+832(SB), Y7, Y14
-	VFMADD213PD  constants<>+832(SB), Y8, Y15
-	VFMADD213PD  constants<>+864(SB), Y7, Y14
-	VFMADD213PD  constants<>+864(SB), Y8, Y15
-	VFMADD213PD  constants<>+896(SB), Y7, Y14
-	VFMADD213PD  constants<>+896(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y7, Y13
+	VFMADD213PD  constants<>+608(SB), Y8, Y14
+	VFMADD213PD  constants<>+640(SB), Y7, Y13
+	VFMADD213PD  constants<>+640(SB), Y8, Y14
+	VFMADD213PD  constants<>+672(SB), Y7, Y13
+	VFMADD213PD  constants<>+672(SB), Y8, Y14
+	VFMADD213PD  constants<>+704(SB), Y7, Y13
+	VFMADD213PD  constants<>+704(SB), Y8, Y14
+	VFMADD213PD  constants<>+736(SB), Y7, Y13
+	VFMADD213PD  constants<>+736(SB), Y8, Y14
+	VFMADD213PD  constants<>+768(SB), Y7, Y13
+	VFMADD213PD  constants<>+768(SB), Y8, Y14
+	VFMADD213PD  constants<>+800(SB), Y7, Y13
+	VFMADD213PD  constants<>+800(SB), Y8, Y14
+	VFMADD213PD  constants<>+832(SB), Y7, Y13
+	VFMADD213PD  constants<>+832(SB), Y8, Y14
+	VFMADD213PD  constants<>+864(SB), Y7, Y13
+	VFMADD213PD  constants<>+864(SB), Y8, Y14
+	VFMADD213PD  constants<>+896(SB), Y7, Y13
+	VFMADD213PD  constants<>+896(SB), Y8, Y14
+	VFMADD213PD  constants<>+896(SB), Y7, Y13
+	VFMADD213PD  constants<>+896(SB), Y8, Y14
 	VANDPS       Y7, Y9, Y7
 	VADDPD       Y7, Y5, Y5
 	VANDPS       Y8, Y10, Y7
 	VADDPD       Y7, Y6, Y6
-	VPSLLQ       $0x34, Y12, Y7
-	VPSLLQ       $0x34, Y13, Y8
-	VPADDQ       Y14, Y7, Y7
-	VPADDQ       Y15, Y8, Y8
+	VPSLLQ       $0x34, Y11, Y7
+	VPSLLQ       $0x34, Y12, Y8
+	VPADDQ       Y13, Y7, Y7
+	VPADDQ       Y14, Y8, Y8
 	VANDPS       Y7, Y9, Y7
 	VADDPD       Y7, Y3, Y3
 	VANDPS       Y8, Y10, Y7
@@ -3020,84 +2207,79 @@ end2:
 	VMOVUPS      64(DX)(BX*8), Y8
 	VMOVUPS      96(DX)(BX*8), Y9
 	VMASKMOVPD   (AX), Y8, Y7
-	VMOVUPS      constants<>+416(SB), Y10
+	VMOVUPS      constants<>+384(SB), Y10
 	VBLENDVPS    Y8, Y7, Y10, Y7
 	VMASKMOVPD   32(AX), Y9, Y8
-	VMOVUPS      constants<>+416(SB), Y10
+	VMOVUPS      constants<>+384(SB), Y10
 	VBLENDVPS    Y9, Y8, Y10, Y8
 	VSUBPD       Y0, Y7, Y7
-	VSUBPD       Y0, Y8, Y8
+	VSUBPD       Y0, Y8, Y0
 	VANDPD       Y1, Y7, Y1
-	VANDPD       Y2, Y8, Y2
-	VCMPPD       $0x15, constants<>+448(SB), Y7, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y8, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PD  constants<>+512(SB), Y11, Y12
-	VFMADD213PD  constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y11
-	VSUBPD       constants<>+512(SB), Y13, Y14
-	VFNMADD231PD constants<>+544(SB), Y11, Y7
-	VFNMADD231PD constants<>+544(SB), Y14, Y8
-	VFNMADD231PD constants<>+576(SB), Y11, Y7
-	VFNMADD231PD constants<>+576(SB), Y14, Y8
-	VMOVUPS      constants<>+608(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PD  constants<>+640(SB), Y11, Y14
-	VFMADD213PD  constants<>+640(SB), Y11, Y15
-	VFMADD213PD  constants<>+672(SB), Y7, Y14
-	VFMADD213PD  constants<>+672(SB), Y8, Y15
-	VFMADD213PD  constants<>+704(SB), Y7, Y14
-	VFMADD213PD  constants<>+704(SB), Y8, Y15
-	VFMADD213PD  constants<>+736(SB), Y7, Y14
-	VFMADD213PD  constants<>+736(SB), Y8, Y15
-	VFMADD213PD  constants<>+768(SB), Y7, Y14
-	VFMADD213PD  constants<>+768(SB), Y8, Y15
-	VFMADD213PD  constants<>+800(SB), Y7, Y14
-	VFMADD213PD  constants<>+800(SB), Y8, Y15
-	VFMADD213PD  constants<>+832(SB), Y7, Y14
-	VFMADD213PD  constants<>+832(SB), Y8, Y15
-	VFMADD213PD  constants<>+864(SB), Y7, Y14
-	VFMADD213PD  constants<>+864(SB), Y8, Y15
-	VFMADD213PD  constants<>+896(SB), Y7, Y14
-	VFMADD213PD  constants<>+896(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VANDPS       Y7, Y9, Y7
+	VANDPD       Y2, Y0, Y2
+	VCMPPD       $0x15, constants<>+960(SB), Y7, Y8
+	VCMPPD       $0x15, constants<>+960(SB), Y0, Y9
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y7, Y10
+	VFMADD213PD  constants<>+480(SB), Y0, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y7
+	VFNMADD231PD Y13, Y14, Y0
+	VFNMADD231PD constants<>+544(SB), Y12, Y7
+	VFNMADD231PD constants<>+544(SB), Y13, Y0
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y7, Y12
+	VFMADD213PD  constants<>+608(SB), Y0, Y13
+	VFMADD213PD  constants<>+640(SB), Y7, Y12
+	VFMADD213PD  constants<>+640(SB), Y0, Y13
+	VFMADD213PD  constants<>+672(SB), Y7, Y12
+	VFMADD213PD  constants<>+672(SB), Y0, Y13
+	VFMADD213PD  constants<>+704(SB), Y7, Y12
+	VFMADD213PD  constants<>+704(SB), Y0, Y13
+	VFMADD213PD  constants<>+736(SB), Y7, Y12
+	VFMADD213PD  constants<>+736(SB), Y0, Y13
+	VFMADD213PD  constants<>+768(SB), Y7, Y12
+	VFMADD213PD  constants<>+768(SB), Y0, Y13
+	VFMADD213PD  constants<>+800(SB), Y7, Y12
+	VFMADD213PD  constants<>+800(SB), Y0, Y13
+	VFMADD213PD  constants<>+832(SB), Y7, Y12
+	VFMADD213PD  constants<>+832(SB), Y0, Y13
+	VFMADD213PD  constants<>+864(SB), Y7, Y12
+	VFMADD213PD  constants<>+864(SB), Y0, Y13
+	VFMADD213PD  constants<>+896(SB), Y7, Y12
+	VFMADD213PD  constants<>+896(SB), Y0, Y13
+	VFMADD213PD  constants<>+896(SB), Y7, Y12
+	VFMADD213PD  constants<>+896(SB), Y0, Y13
+	VANDPS       Y7, Y8, Y7
 	VADDPD       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y6, Y6
-	VPSLLQ       $0x34, Y12, Y7
-	VPSLLQ       $0x34, Y13, Y8
-	VPADDQ       Y14, Y7, Y7
-	VPADDQ       Y15, Y8, Y8
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y4, Y4
+	VANDPS       Y0, Y9, Y0
+	VADDPD       Y0, Y6, Y6
+	VPSLLQ       $0x34, Y10, Y0
+	VPSLLQ       $0x34, Y11, Y7
+	VPADDQ       Y12, Y0, Y0
+	VPADDQ       Y13, Y7, Y7
+	VANDPS       Y0, Y8, Y0
+	VADDPD       Y0, Y3, Y3
+	VANDPS       Y7, Y9, Y0
+	VADDPD       Y0, Y4, Y4
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
 
 endif3:
-	VSUBPD       Y5, Y5, Y5
-	VSUBPD       Y6, Y6, Y6
-	VSUBPD       Y0, Y0, Y7
-	VSUBPD       Y0, Y0, Y0
-	VADDPD       Y7, Y5, Y5
-	VADDPD       Y0, Y6, Y0
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y0, Y4, Y0
+	VSUBPD       Y5, Y5, Y0
+	VSUBPD       Y6, Y6, Y5
 	VADDPD       Y0, Y3, Y0
+	VADDPD       Y5, Y4, Y3
+	VADDPD       Y3, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X3
 	VADDPD       X3, X0, X0
 	VPERMILPD    $0x01, X0, X3
 	VADDPD       X3, X0, X0
 	VMOVSD       X0, sum+32(FP)
-	VMOVUPS      constants<>+384(SB), Y0
+	VMOVUPS      constants<>+992(SB), Y0
 	VPCMPGTQ     Y0, Y1, Y1
 	VPCMPGTQ     Y0, Y2, Y0
 	VMOVMSKPD    Y1, AX
@@ -3106,7 +2288,9 @@ endif3:
 	ORL          CX, AX
 	ORL          $+256, AX
 	BSFL         AX, AX
-	SUBQ         $+8, AX
+	MOVQ         $+8, CX
+	SUBQ         AX, CX
+	MOVQ         CX, AX
 	MOVQ         AX, reached+40(FP)
 	VZEROUPPER
 	RET
@@ -3116,7 +2300,7 @@ endif3:
 TEXT ·expBelowF32AVX512(SB), NOSPLIT, $0-60
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+32(SB), Z2
+	VBROADCASTSD constants<>+928(SB), Z2
 	VBROADCASTSD constants<>+64(SB), Z3
 	VBROADCASTSD constants<>+96(SB), Z4
 	VBROADCASTSD constants<>+128(SB), Z5
@@ -3139,13 +2323,13 @@ loop1:
 	VMOVUPS      (CX), Z15
 	VSUBPS       Z13, Z15, Z15
 	VCMPPS       $0x15, Z2, Z15, K1
-	VMOVAPS      Z15, Z16
-	VFMADD213PS  Z4, Z3, Z16
+	VMOVAPS      Z3, Z16
+	VFMADD213PS  Z4, Z15, Z16
 	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z5, Z17, Z15
+	VFNMADD231PS Z17, Z5, Z15
 	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z15, Z17
-	VFMADD213PS  Z8, Z7, Z17
+	VMOVAPS      Z7, Z17
+	VFMADD213PS  Z8, Z15, Z17
 	VFMADD213PS  Z9, Z15, Z17
 	VFMADD213PS  Z10, Z15, Z17
 	VFMADD213PS  Z11, Z15, Z17
@@ -3154,8 +2338,8 @@ loop1:
 	VADDPS       Z15, Z0, K1, Z0
 	VPSLLD       $0x17, Z16, Z15
 	VPADDD.Z     Z17, Z15, K1, Z15
+	VADDPS       Z15, Z14, K1, Z14
 	VMOVUPS      Z15, (AX)
-	VADDPS       Z14, Z15, Z14
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -3170,13 +2354,13 @@ end2:
 	VMOVUPS      (CX), K1, Z1
 	VSUBPS       Z13, Z1, Z1
 	VCMPPS       $0x15, Z2, Z1, K2
-	VMOVAPS      Z1, Z2
-	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z3, Z2
+	VFMADD213PS  Z4, Z1, Z2
 	VSUBPS       Z4, Z2, Z3
-	VFNMADD231PS Z5, Z3, Z1
+	VFNMADD231PS Z3, Z5, Z1
 	VFNMADD231PS Z6, Z3, Z1
-	VMOVAPS      Z1, Z3
-	VFMADD213PS  Z8, Z7, Z3
+	VMOVAPS      Z7, Z3
+	VFMADD213PS  Z8, Z1, Z3
 	VFMADD213PS  Z9, Z1, Z3
 	VFMADD213PS  Z10, Z1, Z3
 	VFMADD213PS  Z11, Z1, Z3
@@ -3185,16 +2369,14 @@ end2:
 	VADDPS       Z1, Z0, K2, Z0
 	VPSLLD       $0x17, Z2, Z1
 	VPADDD.Z     Z3, Z1, K2, Z1
+	VADDPS       Z1, Z14, K2, Z14
 	VMOVUPS      Z1, K1, (AX)
-	VADDPS       Z14, Z1, Z14
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
 	VSUBPS        Z0, Z0, Z0
-	VSUBPS        Z13, Z13, Z1
-	VADDPS        Z1, Z0, Z0
 	VADDPS        Z0, Z14, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPS        Y1, Y0, Y0
@@ -3227,48 +2409,49 @@ loop1:
 	VMOVUPS      32(CX), Y6
 	VSUBPS       Y0, Y5, Y5
 	VSUBPS       Y0, Y6, Y6
-	VCMPPS       $0x15, constants<>+32(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+32(SB), Y6, Y8
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
 	VMOVUPS      constants<>+64(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PS  constants<>+96(SB), Y9, Y10
-	VFMADD213PS  constants<>+96(SB), Y9, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y9
-	VSUBPS       constants<>+96(SB), Y11, Y12
-	VFNMADD231PS constants<>+128(SB), Y9, Y5
-	VFNMADD231PS constants<>+128(SB), Y12, Y6
-	VFNMADD231PS constants<>+160(SB), Y9, Y5
+	VMOVUPS      constants<>+64(SB), Y10
+	VFMADD213PS  constants<>+96(SB), Y5, Y9
+	VFMADD213PS  constants<>+96(SB), Y6, Y10
+	VSUBPS       constants<>+96(SB), Y9, Y11
+	VSUBPS       constants<>+96(SB), Y10, Y12
+	VMOVUPS      constants<>+128(SB), Y13
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+160(SB), Y11, Y5
 	VFNMADD231PS constants<>+160(SB), Y12, Y6
-	VMOVUPS      constants<>+192(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PS  constants<>+224(SB), Y9, Y12
-	VFMADD213PS  constants<>+224(SB), Y9, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y6, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y6, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
+	VMOVUPS      constants<>+192(SB), Y11
+	VMOVUPS      constants<>+192(SB), Y12
+	VFMADD213PS  constants<>+224(SB), Y5, Y11
+	VFMADD213PS  constants<>+224(SB), Y6, Y12
+	VFMADD213PS  constants<>+256(SB), Y5, Y11
+	VFMADD213PS  constants<>+256(SB), Y6, Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
 	VANDPS       Y5, Y7, Y5
 	VADDPS       Y5, Y3, Y3
 	VANDPS       Y6, Y8, Y5
 	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y10, Y5
-	VPSLLD       $0x17, Y11, Y6
-	VPADDD       Y12, Y5, Y5
-	VPADDD       Y13, Y6, Y6
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VPADDD       Y11, Y5, Y5
+	VPADDD       Y12, Y6, Y6
 	VANDPS       Y5, Y7, Y5
 	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y7, Y7
+	VADDPS       Y7, Y1, Y1
+	VANDPS       Y6, Y8, Y7
+	VADDPS       Y7, Y2, Y2
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	VADDPS       Y1, Y5, Y1
-	VADDPS       Y2, Y6, Y2
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -3281,72 +2464,74 @@ end2:
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
-	VMOVUPS      64(BX)(SI*4), Y7
-	VMOVUPS      96(BX)(SI*4), Y8
-	VMASKMOVPS   (CX), Y7, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y7, Y5, Y6, Y5
-	VMASKMOVPS   32(CX), Y8, Y6
-	VMOVUPS      constants<>+0(SB), Y9
-	VBLENDVPS    Y8, Y6, Y9, Y6
+	VMOVUPS      64(BX)(SI*4), Y6
+	VMOVUPS      96(BX)(SI*4), Y7
+	VMASKMOVPS   (CX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPS   32(CX), Y7, Y6
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
 	VSUBPS       Y0, Y5, Y5
-	VSUBPS       Y0, Y6, Y6
-	VCMPPS       $0x15, constants<>+32(SB), Y5, Y9
-	VCMPPS       $0x15, constants<>+32(SB), Y6, Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PS  constants<>+96(SB), Y11, Y12
-	VFMADD213PS  constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y11
-	VSUBPS       constants<>+96(SB), Y13, Y14
-	VFNMADD231PS constants<>+128(SB), Y11, Y5
-	VFNMADD231PS constants<>+128(SB), Y14, Y6
-	VFNMADD231PS constants<>+160(SB), Y11, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VSUBPS       Y0, Y6, Y0
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y0, Y7
+	VMOVUPS      constants<>+64(SB), Y8
+	VMOVUPS      constants<>+64(SB), Y9
+	VFMADD213PS  constants<>+96(SB), Y5, Y8
+	VFMADD213PS  constants<>+96(SB), Y0, Y9
+	VSUBPS       constants<>+96(SB), Y8, Y10
+	VSUBPS       constants<>+96(SB), Y9, Y11
+	VMOVUPS      constants<>+128(SB), Y12
+	VFNMADD231PS Y10, Y12, Y5
+	VFNMADD231PS Y11, Y12, Y0
+	VFNMADD231PS constants<>+160(SB), Y10, Y5
+	VFNMADD231PS constants<>+160(SB), Y11, Y0
+	VMOVUPS      constants<>+192(SB), Y10
 	VMOVUPS      constants<>+192(SB), Y11
-	VMOVAPS      Y5, Y14
-	VMOVAPS      Y6, Y15
-	VFMADD213PS  constants<>+224(SB), Y11, Y14
-	VFMADD213PS  constants<>+224(SB), Y11, Y15
-	VFMADD213PS  constants<>+256(SB), Y5, Y14
-	VFMADD213PS  constants<>+256(SB), Y6, Y15
-	VFMADD213PS  constants<>+288(SB), Y5, Y14
-	VFMADD213PS  constants<>+288(SB), Y6, Y15
-	VFMADD213PS  constants<>+320(SB), Y5, Y14
-	VFMADD213PS  constants<>+320(SB), Y6, Y15
-	VFMADD213PS  constants<>+352(SB), Y5, Y14
-	VFMADD213PS  constants<>+352(SB), Y6, Y15
-	VFMADD213PS  constants<>+352(SB), Y5, Y14
-	VFMADD213PS  constants<>+352(SB), Y6, Y15
-	VANDPS       Y5, Y9, Y5
+	VFMADD213PS  constants<>+224(SB), Y5, Y10
+	VFMADD213PS  constants<>+224(SB), Y0, Y11
+	VFMADD213PS  constants<>+256(SB), Y5, Y10
+	VFMADD213PS  constants<>+256(SB), Y0, Y11
+	VFMADD213PS  constants<>+288(SB), Y5, Y10
+	VFMADD213PS  constants<>+288(SB), Y0, Y11
+	VFMADD213PS  constants<>+320(SB), Y5, Y10
+	VFMADD213PS  constants<>+320(SB), Y0, Y11
+	VFMADD213PS  constants<>+352(SB), Y5, Y10
+	VFMADD213PS  constants<>+352(SB), Y0, Y11
+	VFMADD213PS  constants<>+352(SB), Y5, Y10
+	VFMADD213PS  constants<>+352(SB), Y0, Y11
+	VANDPS       Y5, Y6, Y5
 	VADDPS       Y5, Y3, Y3
-	VANDPS       Y6, Y10, Y5
-	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y12, Y5
-	VPSLLD       $0x17, Y13, Y6
-	VPADDD       Y14, Y5, Y5
-	VPADDD       Y15, Y6, Y6
-	VANDPS       Y5, Y9, Y5
-	VANDPS       Y6, Y10, Y6
-	VMASKMOVPS   Y5, Y7, (AX)
-	VMASKMOVPS   Y6, Y8, 32(AX)
-	VADDPS       Y1, Y5, Y1
-	VADDPS       Y2, Y6, Y2
+	VANDPS       Y0, Y7, Y0
+	VADDPS       Y0, Y4, Y4
+	VPSLLD       $0x17, Y8, Y0
+	VPSLLD       $0x17, Y9, Y5
+	VPADDD       Y10, Y0, Y0
+	VPADDD       Y11, Y5, Y5
+	VANDPS       Y0, Y6, Y0
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y0, Y6, Y6
+	VADDPS       Y6, Y1, Y1
+	VANDPS       Y5, Y7, Y6
+	VADDPS       Y6, Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y6
+	VMOVUPS      96(BX)(SI*4), Y7
+	VMASKMOVPS   Y0, Y6, (AX)
+	VMASKMOVPS   Y5, Y7, 32(AX)
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VSUBPS       Y3, Y3, Y3
-	VSUBPS       Y4, Y4, Y4
-	VSUBPS       Y0, Y0, Y5
-	VSUBPS       Y0, Y0, Y0
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y0, Y4, Y0
-	VADDPS       Y3, Y1, Y1
-	VADDPS       Y0, Y2, Y0
+	VSUBPS       Y3, Y3, Y0
+	VSUBPS       Y4, Y4, Y3
 	VADDPS       Y0, Y1, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -3361,23 +2546,23 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·expBelowF64AVX512(SB), NOSPLIT, $0-64
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+416(SB), Z1
-	VBROADCASTSD constants<>+448(SB), Z2
-	VBROADCASTSD constants<>+480(SB), Z3
-	VBROADCASTSD constants<>+512(SB), Z4
-	VBROADCASTSD constants<>+544(SB), Z5
-	VBROADCASTSD constants<>+576(SB), Z6
-	VBROADCASTSD constants<>+608(SB), Z7
-	VBROADCASTSD constants<>+640(SB), Z8
-	VBROADCASTSD constants<>+672(SB), Z9
-	VBROADCASTSD constants<>+704(SB), Z10
-	VBROADCASTSD constants<>+736(SB), Z11
-	VBROADCASTSD constants<>+768(SB), Z12
-	VBROADCASTSD constants<>+800(SB), Z13
-	VBROADCASTSD constants<>+832(SB), Z14
-	VBROADCASTSD constants<>+864(SB), Z15
-	VBROADCASTSD constants<>+896(SB), Z16
-	VBROADCASTSD constants<>+928(SB), Z17
+	VBROADCASTSD constants<>+384(SB), Z1
+	VBROADCASTSD constants<>+960(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         x_len+32(FP), DX
@@ -3390,13 +2575,13 @@ loop1:
 	VMOVUPS      (CX), Z20
 	VSUBPD       Z18, Z20, Z20
 	VCMPPD       $0x15, Z2, Z20, K1
-	VMOVAPS      Z20, Z21
-	VFMADD213PD  Z4, Z3, Z21
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
 	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z5, Z22, Z20
+	VFNMADD231PD Z22, Z5, Z20
 	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z20, Z22
-	VFMADD213PD  Z8, Z7, Z22
+	VMOVAPS      Z7, Z22
+	VFMADD213PD  Z8, Z20, Z22
 	VFMADD213PD  Z9, Z20, Z22
 	VFMADD213PD  Z10, Z20, Z22
 	VFMADD213PD  Z11, Z20, Z22
@@ -3410,8 +2595,8 @@ loop1:
 	VADDPD       Z20, Z0, K1, Z0
 	VPSLLQ       $0x34, Z21, Z20
 	VPADDQ.Z     Z22, Z20, K1, Z20
+	VADDPD       Z20, Z19, K1, Z19
 	VMOVUPS      Z20, (AX)
-	VADDPD       Z19, Z20, Z19
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -3426,13 +2611,13 @@ end2:
 	VMOVUPD      (CX), K1, Z1
 	VSUBPD       Z18, Z1, Z1
 	VCMPPD       $0x15, Z2, Z1, K2
-	VMOVAPS      Z1, Z2
-	VFMADD213PD  Z4, Z3, Z2
+	VMOVAPS      Z3, Z2
+	VFMADD213PD  Z4, Z1, Z2
 	VSUBPD       Z4, Z2, Z3
-	VFNMADD231PD Z5, Z3, Z1
+	VFNMADD231PD Z3, Z5, Z1
 	VFNMADD231PD Z6, Z3, Z1
-	VMOVAPS      Z1, Z3
-	VFMADD213PD  Z8, Z7, Z3
+	VMOVAPS      Z7, Z3
+	VFMADD213PD  Z8, Z1, Z3
 	VFMADD213PD  Z9, Z1, Z3
 	VFMADD213PD  Z10, Z1, Z3
 	VFMADD213PD  Z11, Z1, Z3
@@ -3446,16 +2631,14 @@ end2:
 	VADDPD       Z1, Z0, K2, Z0
 	VPSLLQ       $0x34, Z2, Z1
 	VPADDQ.Z     Z3, Z1, K2, Z1
+	VADDPD       Z1, Z19, K2, Z19
 	VMOVUPD      Z1, K1, (AX)
-	VADDPD       Z19, Z1, Z19
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
 	VSUBPD        Z0, Z0, Z0
-	VSUBPD        Z18, Z18, Z1
-	VADDPD        Z1, Z0, Z0
 	VADDPD        Z0, Z19, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPD        Y1, Y0, Y0
@@ -3486,58 +2669,59 @@ loop1:
 	VMOVUPS      32(CX), Y6
 	VSUBPD       Y0, Y5, Y5
 	VSUBPD       Y0, Y6, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+448(SB), Y6, Y8
-	VMOVUPS      constants<>+480(SB), Y9
-	VMOVAPS      Y5, Y10
-	VMOVAPS      Y6, Y11
-	VFMADD213PD  constants<>+512(SB), Y9, Y10
-	VFMADD213PD  constants<>+512(SB), Y9, Y11
-	VSUBPD       constants<>+512(SB), Y10, Y9
-	VSUBPD       constants<>+512(SB), Y11, Y12
-	VFNMADD231PD constants<>+544(SB), Y9, Y5
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
+	VMOVUPS      constants<>+448(SB), Y9
+	VMOVUPS      constants<>+448(SB), Y10
+	VFMADD213PD  constants<>+480(SB), Y5, Y9
+	VFMADD213PD  constants<>+480(SB), Y6, Y10
+	VSUBPD       constants<>+480(SB), Y9, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VMOVUPS      constants<>+512(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+544(SB), Y11, Y5
 	VFNMADD231PD constants<>+544(SB), Y12, Y6
-	VFNMADD231PD constants<>+576(SB), Y9, Y5
-	VFNMADD231PD constants<>+576(SB), Y12, Y6
-	VMOVUPS      constants<>+608(SB), Y9
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PD  constants<>+640(SB), Y9, Y12
-	VFMADD213PD  constants<>+640(SB), Y9, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y6, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y6, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y6, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y6, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y6, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y6, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y6, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y5, Y12
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
+	VMOVUPS      constants<>+576(SB), Y11
+	VMOVUPS      constants<>+576(SB), Y12
+	VFMADD213PD  constants<>+608(SB), Y5, Y11
+	VFMADD213PD  constants<>+608(SB), Y6, Y12
+	VFMADD213PD  constants<>+640(SB), Y5, Y11
+	VFMADD213PD  constants<>+640(SB), Y6, Y12
+	VFMADD213PD  constants<>+672(SB), Y5, Y11
+	VFMADD213PD  constants<>+672(SB), Y6, Y12
+	VFMADD213PD  constants<>+704(SB), Y5, Y11
+	VFMADD213PD  constants<>+704(SB), Y6, Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
 	VANDPS       Y5, Y7, Y5
 	VADDPD       Y5, Y3, Y3
 	VANDPS       Y6, Y8, Y5
 	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y10, Y5
-	VPSLLQ       $0x34, Y11, Y6
-	VPADDQ       Y12, Y5, Y5
-	VPADDQ       Y13, Y6, Y6
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VPADDQ       Y11, Y5, Y5
+	VPADDQ       Y12, Y6, Y6
 	VANDPS       Y5, Y7, Y5
 	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y7, Y7
+	VADDPD       Y7, Y1, Y1
+	VANDPS       Y6, Y8, Y7
+	VADDPD       Y7, Y2, Y2
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	VADDPD       Y1, Y5, Y1
-	VADDPD       Y2, Y6, Y2
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -3550,82 +2734,84 @@ end2:
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
-	VMOVUPS      64(BX)(SI*8), Y7
-	VMOVUPS      96(BX)(SI*8), Y8
-	VMASKMOVPD   (CX), Y7, Y5
-	VMOVUPS      constants<>+416(SB), Y6
-	VBLENDVPS    Y7, Y5, Y6, Y5
-	VMASKMOVPD   32(CX), Y8, Y6
-	VMOVUPS      constants<>+416(SB), Y9
-	VBLENDVPS    Y8, Y6, Y9, Y6
+	VMOVUPS      64(BX)(SI*8), Y6
+	VMOVUPS      96(BX)(SI*8), Y7
+	VMASKMOVPD   (CX), Y6, Y5
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPD   32(CX), Y7, Y6
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
 	VSUBPD       Y0, Y5, Y5
-	VSUBPD       Y0, Y6, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y5, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y6, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVAPS      Y5, Y12
-	VMOVAPS      Y6, Y13
-	VFMADD213PD  constants<>+512(SB), Y11, Y12
-	VFMADD213PD  constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y11
-	VSUBPD       constants<>+512(SB), Y13, Y14
-	VFNMADD231PD constants<>+544(SB), Y11, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VFNMADD231PD constants<>+576(SB), Y11, Y5
-	VFNMADD231PD constants<>+576(SB), Y14, Y6
-	VMOVUPS      constants<>+608(SB), Y11
-	VMOVAPS      Y5, Y14
-	VMOVAPS      Y6, Y15
-	VFMADD213PD  constants<>+640(SB), Y11, Y14
-	VFMADD213PD  constants<>+640(SB), Y11, Y15
-	VFMADD213PD  constants<>+672(SB), Y5, Y14
-	VFMADD213PD  constants<>+672(SB), Y6, Y15
-	VFMADD213PD  constants<>+704(SB), Y5, Y14
-	VFMADD213PD  constants<>+704(SB), Y6, Y15
-	VFMADD213PD  constants<>+736(SB), Y5, Y14
-	VFMADD213PD  constants<>+736(SB), Y6, Y15
-	VFMADD213PD  constants<>+768(SB), Y5, Y14
-	VFMADD213PD  constants<>+768(SB), Y6, Y15
-	VFMADD213PD  constants<>+800(SB), Y5, Y14
-	VFMADD213PD  constants<>+800(SB), Y6, Y15
-	VFMADD213PD  constants<>+832(SB), Y5, Y14
-	VFMADD213PD  constants<>+832(SB), Y6, Y15
-	VFMADD213PD  constants<>+864(SB), Y5, Y14
-	VFMADD213PD  constants<>+864(SB), Y6, Y15
-	VFMADD213PD  constants<>+896(SB), Y5, Y14
-	VFMADD213PD  constants<>+896(SB), Y6, Y15
-	VFMADD213PD  constants<>+928(SB), Y5, Y14
-	VFMADD213PD  constants<>+928(SB), Y6, Y15
-	VFMADD213PD  constants<>+928(SB), Y5, Y14
-	VFMADD213PD  constants<>+928(SB), Y6, Y15
-	VANDPS       Y5, Y9, Y5
+	VSUBPD       Y0, Y6, Y0
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y0, Y7
+	VMOVUPS      constants<>+448(SB), Y8
+	VMOVUPS      constants<>+448(SB), Y9
+	VFMADD213PD  constants<>+480(SB), Y5, Y8
+	VFMADD213PD  constants<>+480(SB), Y0, Y9
+	VSUBPD       constants<>+480(SB), Y8, Y10
+	VSUBPD       constants<>+480(SB), Y9, Y11
+	VMOVUPS      constants<>+512(SB), Y12
+	VFNMADD231PD Y10, Y12, Y5
+	VFNMADD231PD Y11, Y12, Y0
+	VFNMADD231PD constants<>+544(SB), Y10, Y5
+	VFNMADD231PD constants<>+544(SB), Y11, Y0
+	VMOVUPS      constants<>+576(SB), Y10
+	VMOVUPS      constants<>+576(SB), Y11
+	VFMADD213PD  constants<>+608(SB), Y5, Y10
+	VFMADD213PD  constants<>+608(SB), Y0, Y11
+	VFMADD213PD  constants<>+640(SB), Y5, Y10
+	VFMADD213PD  constants<>+640(SB), Y0, Y11
+	VFMADD213PD  constants<>+672(SB), Y5, Y10
+	VFMADD213PD  constants<>+672(SB), Y0, Y11
+	VFMADD213PD  constants<>+704(SB), Y5, Y10
+	VFMADD213PD  constants<>+704(SB), Y0, Y11
+	VFMADD213PD  constants<>+736(SB), Y5, Y10
+	VFMADD213PD  constants<>+736(SB), Y0, Y11
+	VFMADD213PD  constants<>+768(SB), Y5, Y10
+	VFMADD213PD  constants<>+768(SB), Y0, Y11
+	VFMADD213PD  constants<>+800(SB), Y5, Y10
+	VFMADD213PD  constants<>+800(SB), Y0, Y11
+	VFMADD213PD  constants<>+832(SB), Y5, Y10
+	VFMADD213PD  constants<>+832(SB), Y0, Y11
+	VFMADD213PD  constants<>+864(SB), Y5, Y10
+	VFMADD213PD  constants<>+864(SB), Y0, Y11
+	VFMADD213PD  constants<>+896(SB), Y5, Y10
+	VFMADD213PD  constants<>+896(SB), Y0, Y11
+	VFMADD213PD  constants<>+896(SB), Y5, Y10
+	VFMADD213PD  constants<>+896(SB), Y0, Y11
+	VANDPS       Y5, Y6, Y5
 	VADDPD       Y5, Y3, Y3
-	VANDPS       Y6, Y10, Y5
-	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y12, Y5
-	VPSLLQ       $0x34, Y13, Y6
-	VPADDQ       Y14, Y5, Y5
-	VPADDQ       Y15, Y6, Y6
-	VANDPS       Y5, Y9, Y5
-	VANDPS       Y6, Y10, Y6
-	VMASKMOVPD   Y5, Y7, (AX)
-	VMASKMOVPD   Y6, Y8, 32(AX)
-	VADDPD       Y1, Y5, Y1
-	VADDPD       Y2, Y6, Y2
+	VANDPS       Y0, Y7, Y0
+	VADDPD       Y0, Y4, Y4
+	VPSLLQ       $0x34, Y8, Y0
+	VPSLLQ       $0x34, Y9, Y5
+	VPADDQ       Y10, Y0, Y0
+	VPADDQ       Y11, Y5, Y5
+	VANDPS       Y0, Y6, Y0
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y0, Y6, Y6
+	VADDPD       Y6, Y1, Y1
+	VANDPS       Y5, Y7, Y6
+	VADDPD       Y6, Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y6
+	VMOVUPS      96(BX)(SI*8), Y7
+	VMASKMOVPD   Y0, Y6, (AX)
+	VMASKMOVPD   Y5, Y7, 32(AX)
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VSUBPD       Y3, Y3, Y3
-	VSUBPD       Y4, Y4, Y4
-	VSUBPD       Y0, Y0, Y5
-	VSUBPD       Y0, Y0, Y0
-	VADDPD       Y5, Y3, Y3
-	VADDPD       Y0, Y4, Y0
-	VADDPD       Y3, Y1, Y1
-	VADDPD       Y0, Y2, Y0
+	VSUBPD       Y3, Y3, Y0
+	VSUBPD       Y4, Y4, Y3
 	VADDPD       Y0, Y1, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -3788,9 +2974,8 @@ endif5:
 	VMOVSHDUP    X0, X1
 	VMAXPS       X1, X0, X0
 	VXORPS       Y1, Y1, Y1
-	VADDPS       Y1, Y0, Y2
 	VADDPS       Y1, Y0, Y0
-	VBROADCASTSS X2, Y0
+	VBROADCASTSS X0, Y0
 	VMOVSS       X0, top+24(FP)
 	VZEROUPPER
 	RET
@@ -3798,7 +2983,7 @@ endif5:
 // func maxBlockF64AVX512(x []float64) (top float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·maxBlockF64AVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSD constants<>+416(SB), Z0
+	VBROADCASTSD constants<>+384(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
@@ -3866,14 +3051,14 @@ endif5:
 TEXT ·maxBlockF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ    x_base+0(FP), AX
 	MOVQ    x_len+8(FP), CX
-	VMOVUPS constants<>+416(SB), Y0
-	VMOVUPS constants<>+416(SB), Y1
-	VMOVUPS constants<>+416(SB), Y2
-	VMOVUPS constants<>+416(SB), Y3
-	VMOVUPS constants<>+416(SB), Y4
-	VMOVUPS constants<>+416(SB), Y5
-	VMOVUPS constants<>+416(SB), Y6
-	VMOVUPS constants<>+416(SB), Y7
+	VMOVUPS constants<>+384(SB), Y0
+	VMOVUPS constants<>+384(SB), Y1
+	VMOVUPS constants<>+384(SB), Y2
+	VMOVUPS constants<>+384(SB), Y3
+	VMOVUPS constants<>+384(SB), Y4
+	VMOVUPS constants<>+384(SB), Y5
+	VMOVUPS constants<>+384(SB), Y6
+	VMOVUPS constants<>+384(SB), Y7
 	CMPQ    CX, $+32
 	JLT     end2
 
@@ -3922,10 +3107,10 @@ end4:
 	VMOVUPS    64(DX)(BX*8), Y9
 	VMOVUPS    96(DX)(BX*8), Y10
 	VMASKMOVPD (AX), Y9, Y8
-	VMOVUPS    constants<>+416(SB), Y11
+	VMOVUPS    constants<>+384(SB), Y11
 	VBLENDVPS  Y9, Y8, Y11, Y8
 	VMASKMOVPD 32(AX), Y10, Y9
-	VMOVUPS    constants<>+416(SB), Y11
+	VMOVUPS    constants<>+384(SB), Y11
 	VBLENDVPS  Y10, Y9, Y11, Y9
 	VMAXPD     Y0, Y8, Y0
 	VMAXPD     Y1, Y9, Y1
@@ -3945,232 +3130,265 @@ endif5:
 	VPERMILPD    $0x01, X0, X1
 	VMAXPD       X1, X0, X0
 	VXORPS       Y1, Y1, Y1
-	VADDPD       Y1, Y0, Y2
 	VADDPD       Y1, Y0, Y0
-	VBROADCASTSD X2, Y0
+	VBROADCASTSD X0, Y0
 	VMOVSD       X0, top+24(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpRowsF32AVX512(m []float32, sum []float64, x []float32, n int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·sumExpRowsF32AVX512(SB), NOSPLIT, $0-80
-	VBROADCASTSD constants<>+0(SB), Z0
-	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+960(SB), Z2
-	VBROADCASTSD constants<>+992(SB), Z3
-	VBROADCASTSD constants<>+32(SB), Z4
-	VBROADCASTSD constants<>+64(SB), Z5
-	VBROADCASTSD constants<>+96(SB), Z6
-	VBROADCASTSD constants<>+128(SB), Z7
-	VBROADCASTSD constants<>+160(SB), Z8
-	VBROADCASTSD constants<>+192(SB), Z9
-	VBROADCASTSD constants<>+224(SB), Z10
-	VBROADCASTSD constants<>+256(SB), Z11
-	VBROADCASTSD constants<>+288(SB), Z12
-	VBROADCASTSD constants<>+320(SB), Z13
-	VBROADCASTSD constants<>+352(SB), Z14
-	MOVQ         m_base+0(FP), AX
-	MOVQ         m_len+8(FP), CX
-	MOVQ         sum_base+24(FP), DX
-	MOVQ         x_base+48(FP), BX
-	MOVQ         n+72(FP), SI
-	CMPQ         CX, $+0
+// func sumExpRowsF32AVX512(m []float32, sum []float64, scratch []float32, x []float32, n int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumExpRowsF32AVX512(SB), NOSPLIT, $0-112
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSD constants<>+32(SB), Z3
+	VBROADCASTSD constants<>+64(SB), Z4
+	VBROADCASTSD constants<>+96(SB), Z5
+	VBROADCASTSD constants<>+128(SB), Z6
+	VBROADCASTSD constants<>+160(SB), Z7
+	VBROADCASTSD constants<>+192(SB), Z8
+	VBROADCASTSD constants<>+224(SB), Z9
+	VBROADCASTSD constants<>+256(SB), Z10
+	VBROADCASTSD constants<>+288(SB), Z11
+	VBROADCASTSD constants<>+320(SB), Z12
+	VBROADCASTSD constants<>+352(SB), Z13
+	MOVQ         x_base+72(FP), AX
+	MOVQ         n+96(FP), CX
+	MOVQ         rows+104(FP), DX
+	MOVQ         m_base+0(FP), BX
+	MOVQ         scratch_base+48(FP), SI
+	MOVQ         AX, DI
+	MOVQ         SI, R8
+	MOVQ         DX, R9
+	CMPQ         R9, $+0
 	JLE          end2
 
 loop1:
-	VMOVAPS Z0, Z15
-	MOVQ    BX, DI
-	MOVQ    SI, R8
-	CMPQ    R8, $+16
+	VMOVAPS Z1, Z14
+	MOVQ    CX, R10
+	CMPQ    R10, $+16
 	JLT     end4
 
 loop3:
-	VMOVUPS (DI), Z16
-	VMAXPS  Z15, Z16, Z15
+	VMOVUPS (DI), Z15
+	VMAXPS  Z14, Z15, Z14
 	ADDQ    $+64, DI
-	SUBQ    $+16, R8
-	CMPQ    R8, $+16
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
 	JGE     loop3
 
 end4:
-	CMPQ    R8, $+0
+	CMPQ    R10, $+0
 	JLE     endif5
-	LEAQ    bitMasks<>+0(SB), R9
-	KMOVW   (R9)(R8*2), K1
-	VMOVAPS Z0, Z16
-	VMOVUPS (DI), K1, Z16
-	VMAXPS  Z15, Z16, Z15
-	SHLQ    $0x02, R8
-	ADDQ    R8, DI
+	LEAQ    bitMasks<>+0(SB), R11
+	KMOVW   (R11)(R10*2), K1
+	VMOVAPS Z1, Z15
+	VMOVUPS (DI), K1, Z15
+	VMAXPS  Z14, Z15, Z14
+	SHLQ    $0x02, R10
+	ADDQ    R10, DI
 
 endif5:
-	VEXTRACTF64X4 $0x01, Z15, Y16
-	VMAXPS        Y16, Y15, Y17
-	VEXTRACTF64X2 $0x01, Y17, X15
-	VMAXPS        X15, X17, X17
-	VPERMILPD     $0x01, X17, X15
-	VMAXPS        X15, X17, X17
-	VMOVSHDUP     X17, X15
-	VMAXPS        X15, X17, X17
-	VADDPS        Z1, Z17, Z15
-	VBROADCASTSS  X15, Z15
-	VMOVUPS       iota32<>+0(SB), Z16
-	VORPS         Z2, Z16, Z16
-	VSUBPS        Z16, Z2, Z16
-	VMOVAPS       Z0, Z20
-	MOVQ          BX, DI
-	MOVQ          SI, R8
-	CMPQ          R8, $+16
-	JLT           end7
-
-loop6:
-	VMOVUPS   (DI), Z21
-	VCMPPS    $0x00, Z15, Z21, K1
-	VBLENDMPS Z16, Z0, K1, Z18
-	VMAXPS    Z20, Z18, Z20
-	VSUBPS    Z3, Z16, Z16
-	ADDQ      $+64, DI
-	SUBQ      $+16, R8
-	CMPQ      R8, $+16
-	JGE       loop6
-
-end7:
-	CMPQ      R8, $+0
-	JLE       endif8
-	LEAQ      bitMasks<>+0(SB), R9
-	KMOVW     (R9)(R8*2), K1
-	VMOVAPS   Z0, Z21
-	VMOVUPS   (DI), K1, Z21
-	VCMPPS    $0x00, Z15, Z21, K1
-	VBLENDMPS Z16, Z0, K1, Z19
-	VMAXPS    Z20, Z19, Z20
-	VSUBPS    Z3, Z16, Z16
-	SHLQ      $0x02, R8
-	ADDQ      R8, DI
-
-endif8:
-	VMOVUPS       iota32<>+0(SB), Z16
-	VORPS         Z2, Z16, Z16
-	VSUBPS        Z16, Z2, Z16
-	VEXTRACTF64X4 $0x01, Z20, Y17
-	VMAXPS        Y17, Y20, Y17
-	VEXTRACTF64X2 $0x01, Y17, X20
-	VMAXPS        X20, X17, X17
-	VPERMILPD     $0x01, X17, X20
-	VMAXPS        X20, X17, X17
-	VMOVSHDUP     X17, X20
-	VMAXPS        X20, X17, X17
-	VBROADCASTSS  X17, Z20
-	VSUBPS        Z20, Z16, Z16
-	VMOVAPS       Z1, Z20
-	VMOVAPS       Z1, Z21
-	MOVQ          SI, DI
-	CMPQ          DI, $+16
-	JLT           end10
-
-loop9:
-	VMOVUPS      (BX), Z22
-	VSUBPS       Z15, Z22, Z22
-	VCMPPS       $0x15, Z4, Z22, K1
-	VMOVAPS      Z22, Z23
-	VFMADD213PS  Z6, Z5, Z23
-	VSUBPS       Z6, Z23, Z24
-	VFNMADD231PS Z7, Z24, Z22
-	VFNMADD231PS Z8, Z24, Z22
-	VMOVAPS      Z22, Z24
-	VFMADD213PS  Z10, Z9, Z24
-	VFMADD213PS  Z11, Z22, Z24
-	VFMADD213PS  Z12, Z22, Z24
-	VFMADD213PS  Z13, Z22, Z24
-	VFMADD213PS  Z14, Z22, Z24
-	VFMADD213PS  Z14, Z22, Z24
-	VADDPS       Z22, Z21, K1, Z21
-	VPSLLD       $0x17, Z23, Z22
-	VPADDD       Z24, Z22, Z22
-	VCMPPS       $0x04, Z1, Z16, K1, K1
-	VADDPS       Z22, Z20, K1, Z20
-	VSUBPS       Z3, Z16, Z16
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+16
-	JGE          loop9
-
-end10:
-	CMPQ         DI, $+0
-	JLE          endif11
-	LEAQ         bitMasks<>+0(SB), R8
-	KMOVW        (R8)(DI*2), K1
-	VMOVAPS      Z0, Z22
-	VMOVUPS      (BX), K1, Z22
-	VSUBPS       Z15, Z22, Z22
-	VCMPPS       $0x15, Z4, Z22, K1
-	VMOVAPS      Z22, Z23
-	VFMADD213PS  Z6, Z5, Z23
-	VSUBPS       Z6, Z23, Z24
-	VFNMADD231PS Z7, Z24, Z22
-	VFNMADD231PS Z8, Z24, Z22
-	VMOVAPS      Z22, Z24
-	VFMADD213PS  Z10, Z9, Z24
-	VFMADD213PS  Z11, Z22, Z24
-	VFMADD213PS  Z12, Z22, Z24
-	VFMADD213PS  Z13, Z22, Z24
-	VFMADD213PS  Z14, Z22, Z24
-	VFMADD213PS  Z14, Z22, Z24
-	VADDPS       Z22, Z21, K1, Z21
-	VPSLLD       $0x17, Z23, Z22
-	VPADDD       Z24, Z22, Z22
-	VCMPPS       $0x04, Z1, Z16, K1, K1
-	VADDPS       Z22, Z20, K1, Z20
-	VSUBPS       Z3, Z16, Z16
-	SHLQ         $0x02, DI
-	ADDQ         DI, BX
-
-endif11:
-	VMOVSS        X15, (AX)
-	VSUBPS        Z21, Z21, Z16
-	VSUBPS        Z15, Z15, Z15
-	VADDPS        Z15, Z16, Z15
-	VADDPS        Z15, Z20, Z15
-	VEXTRACTF64X4 $0x01, Z15, Y16
-	VADDPS        Y16, Y15, Y17
-	VEXTRACTF64X2 $0x01, Y17, X15
-	VADDPS        X15, X17, X17
-	VPERMILPD     $0x01, X17, X15
-	VADDPS        X15, X17, X17
-	VMOVSHDUP     X17, X15
-	VADDPS        X15, X17, X17
-	VCVTPS2PD     Y17, Z15
-	VEXTRACTF64X4 $0x01, Z17, Y16
-	VCVTPS2PD     Y16, Z16
-	VMOVSD        X15, (DX)
-	ADDQ          $+4, AX
-	ADDQ          $+8, DX
-	SUBQ          $+1, CX
-	CMPQ          CX, $+0
-	JGT           loop1
+	VMOVUPS Z14, (R8)
+	ADDQ    $+128, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop1
 
 end2:
+	MOVQ SI, DI
+	MOVQ BX, R9
+	MOVQ DX, R8
+	CMPQ R8, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS    (DI), Z14
+	VMOVUPS    128(DI), Z15
+	VMOVUPS    256(DI), Z16
+	VMOVUPS    384(DI), Z17
+	VSHUFF64X2 $0x44, Z15, Z14, Z18
+	VSHUFF64X2 $0xee, Z15, Z14, Z14
+	VMAXPS     Z14, Z18, Z18
+	VSHUFF64X2 $0x44, Z17, Z16, Z14
+	VSHUFF64X2 $0xee, Z17, Z16, Z15
+	VMAXPS     Z15, Z14, Z14
+	VSHUFF64X2 $0x88, Z14, Z18, Z15
+	VSHUFF64X2 $0xdd, Z14, Z18, Z14
+	VMAXPS     Z14, Z15, Z15
+	VPERMILPD  $0x55, Z15, Z14
+	VMAXPS     Z14, Z15, Z15
+	VPERMILPS  $0xb1, Z15, Z14
+	VMAXPS     Z14, Z15, Z15
+	VADDPS     Z2, Z15, Z14
+	VPERMPS    Z14, Z0, Z14
+	VMOVUPS    X14, (R9)
+	ADDQ       $+512, DI
+	ADDQ       $+16, R9
+	SUBQ       $+4, R8
+	CMPQ       R8, $+0
+	JGT        loop6
+
+end7:
+	MOVQ AX, DI
+	MOVQ SI, R8
+	MOVQ BX, R9
+	MOVQ DX, AX
+	CMPQ AX, $+0
+	JLE  end9
+
+loop8:
+	VMOVAPS      Z2, Z14
+	VMOVAPS      Z2, Z15
+	VBROADCASTSS (R9), Z16
+	VSUBPS       Z16, Z2, Z16
+	MOVQ         CX, BX
+	CMPQ         BX, $+16
+	JLT          end11
+
+loop10:
+	VMOVUPS      (DI), Z17
+	VADDPS       Z16, Z17, Z17
+	VPCMPD       $0x01, Z3, Z17, K1
+	VPCMPD       $0x01, Z17, Z1, K2
+	VMOVAPS      Z4, Z18
+	VFMADD213PS  Z5, Z17, Z18
+	VSUBPS       Z5, Z18, Z19
+	VFNMADD231PS Z19, Z6, Z17
+	VFNMADD231PS Z7, Z19, Z17
+	VMOVAPS      Z8, Z19
+	VFMADD213PS  Z9, Z17, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VADDPS       Z19, Z15, K2, Z15
+	VPSLLD       $0x17, Z18, Z17
+	VPADDD       Z19, Z17, Z17
+	VADDPS       Z17, Z14, K1, Z14
+	ADDQ         $+64, DI
+	SUBQ         $+16, BX
+	CMPQ         BX, $+16
+	JGE          loop10
+
+end11:
+	CMPQ         BX, $+0
+	JLE          endif12
+	LEAQ         bitMasks<>+0(SB), R10
+	KMOVW        (R10)(BX*2), K1
+	VMOVAPS      Z1, Z17
+	VMOVUPS      (DI), K1, Z17
+	VADDPS       Z16, Z17, Z16
+	VPCMPD       $0x01, Z3, Z16, K1
+	VPCMPD       $0x01, Z16, Z1, K2
+	VMOVAPS      Z4, Z17
+	VFMADD213PS  Z5, Z16, Z17
+	VSUBPS       Z5, Z17, Z18
+	VFNMADD231PS Z18, Z6, Z16
+	VFNMADD231PS Z7, Z18, Z16
+	VMOVAPS      Z8, Z18
+	VFMADD213PS  Z9, Z16, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z13, Z16, Z18
+	VFMADD213PS  Z13, Z16, Z18
+	VADDPS       Z18, Z15, K2, Z15
+	VPSLLD       $0x17, Z17, Z16
+	VPADDD       Z18, Z16, Z16
+	VADDPS       Z16, Z14, K1, Z14
+	SHLQ         $0x02, BX
+	ADDQ         BX, DI
+
+endif12:
+	VMOVUPS Z14, (R8)
+	VMOVUPS Z15, 64(R8)
+	ADDQ    $+128, R8
+	ADDQ    $+4, R9
+	SUBQ    $+1, AX
+	CMPQ    AX, $+0
+	JGT     loop8
+
+end9:
+	MOVQ sum_base+24(FP), AX
+	MOVQ SI, DI
+	MOVQ DX, CX
+	CMPQ CX, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS       (DI), Z1
+	VMOVUPS       128(DI), Z2
+	VMOVUPS       256(DI), Z3
+	VMOVUPS       384(DI), Z4
+	VSHUFF64X2    $0x44, Z2, Z1, Z5
+	VSHUFF64X2    $0xee, Z2, Z1, Z1
+	VADDPS        Z1, Z5, Z5
+	VSHUFF64X2    $0x44, Z4, Z3, Z1
+	VSHUFF64X2    $0xee, Z4, Z3, Z2
+	VADDPS        Z2, Z1, Z1
+	VSHUFF64X2    $0x88, Z1, Z5, Z2
+	VSHUFF64X2    $0xdd, Z1, Z5, Z1
+	VADDPS        Z1, Z2, Z2
+	VPERMILPD     $0x55, Z2, Z1
+	VADDPS        Z1, Z2, Z2
+	VPERMILPS     $0xb1, Z2, Z1
+	VADDPS        Z1, Z2, Z2
+	VMOVUPS       64(DI), Z1
+	VMOVUPS       192(DI), Z3
+	VMOVUPS       320(DI), Z4
+	VMOVUPS       448(DI), Z5
+	VSHUFF64X2    $0x44, Z3, Z1, Z6
+	VSHUFF64X2    $0xee, Z3, Z1, Z1
+	VADDPS        Z1, Z6, Z6
+	VSHUFF64X2    $0x44, Z5, Z4, Z1
+	VSHUFF64X2    $0xee, Z5, Z4, Z3
+	VADDPS        Z3, Z1, Z1
+	VSHUFF64X2    $0x88, Z1, Z6, Z3
+	VSHUFF64X2    $0xdd, Z1, Z6, Z1
+	VADDPS        Z1, Z3, Z3
+	VPERMILPD     $0x55, Z3, Z1
+	VADDPS        Z1, Z3, Z3
+	VPERMILPS     $0xb1, Z3, Z1
+	VADDPS        Z1, Z3, Z3
+	VSUBPS        Z13, Z3, Z1
+	VADDPS        Z1, Z2, Z1
+	VPERMPS       Z1, Z0, Z1
+	VCVTPS2PD     Y1, Z2
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VMOVUPS       Y2, (AX)
+	ADDQ          $+512, DI
+	ADDQ          $+32, AX
+	SUBQ          $+4, CX
+	CMPQ          CX, $+0
+	JGT           loop13
+
+end14:
 	VZEROUPPER
 	RET
 
-// func sumExpRowsF32AVX2(m []float32, sum []float64, x []float32, n int)
+// func sumExpRowsF32AVX2(m []float32, sum []float64, scratch []float32, x []float32, n int, rows int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpRowsF32AVX2(SB), NOSPLIT, $0-80
-	MOVQ m_base+0(FP), AX
-	MOVQ m_len+8(FP), CX
-	MOVQ sum_base+24(FP), DX
-	MOVQ x_base+48(FP), BX
-	MOVQ n+72(FP), SI
-	CMPQ CX, $+0
+TEXT ·sumExpRowsF32AVX2(SB), NOSPLIT, $0-112
+	MOVQ x_base+72(FP), AX
+	MOVQ n+96(FP), CX
+	MOVQ rows+104(FP), DX
+	MOVQ m_base+0(FP), BX
+	MOVQ scratch_base+48(FP), SI
+	MOVQ AX, DI
+	MOVQ SI, R8
+	MOVQ DX, R9
+	CMPQ R9, $+0
 	JLE  end2
 
 loop1:
 	VMOVUPS constants<>+0(SB), Y0
 	VMOVUPS constants<>+0(SB), Y1
-	MOVQ    BX, DI
-	MOVQ    SI, R8
-	CMPQ    R8, $+16
+	MOVQ    CX, R10
+	CMPQ    R10, $+16
 	JLT     end4
 
 loop3:
@@ -4179,18 +3397,18 @@ loop3:
 	VMAXPS  Y0, Y2, Y0
 	VMAXPS  Y1, Y3, Y1
 	ADDQ    $+64, DI
-	SUBQ    $+16, R8
-	CMPQ    R8, $+16
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
 	JGE     loop3
 
 end4:
-	CMPQ       R8, $+0
+	CMPQ       R10, $+0
 	JLE        endif5
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*4), Y3
-	VMOVUPS    96(R9)(R10*4), Y4
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*4), Y3
+	VMOVUPS    96(R11)(R12*4), Y4
 	VMASKMOVPS (DI), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
@@ -4199,270 +3417,287 @@ end4:
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VMAXPS     Y0, Y2, Y0
 	VMAXPS     Y1, Y3, Y1
-	SHLQ       $0x02, R8
-	ADDQ       R8, DI
+	SHLQ       $0x02, R10
+	ADDQ       R10, DI
 
 endif5:
-	VMAXPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMAXPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VMAXPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VMAXPS       X1, X0, X0
-	VXORPS       Y1, Y1, Y1
-	VADDPS       Y1, Y0, Y2
-	VADDPS       Y1, Y0, Y0
-	VBROADCASTSS X2, Y0
-	VMOVUPS      iota32<>+0(SB), Y1
-	VMOVUPS      iota32<>+32(SB), Y2
-	VORPS        constants<>+960(SB), Y1, Y1
-	VORPS        constants<>+960(SB), Y2, Y2
-	VMOVUPS      constants<>+960(SB), Y3
-	VSUBPS       Y1, Y3, Y1
-	VSUBPS       Y2, Y3, Y2
-	VMOVUPS      constants<>+0(SB), Y3
-	VMOVUPS      constants<>+0(SB), Y4
-	MOVQ         BX, DI
-	MOVQ         SI, R8
-	CMPQ         R8, $+16
-	JLT          end7
-
-loop6:
-	VMOVUPS   (DI), Y5
-	VMOVUPS   32(DI), Y6
-	VCMPPS    $0x00, Y0, Y5, Y5
-	VCMPPS    $0x00, Y0, Y6, Y6
-	VMOVUPS   constants<>+0(SB), Y7
-	VBLENDVPS Y5, Y1, Y7, Y5
-	VMOVUPS   constants<>+0(SB), Y7
-	VBLENDVPS Y6, Y2, Y7, Y6
-	VMAXPS    Y3, Y5, Y3
-	VMAXPS    Y4, Y6, Y4
-	VSUBPS    constants<>+992(SB), Y1, Y1
-	VSUBPS    constants<>+992(SB), Y2, Y2
-	ADDQ      $+64, DI
-	SUBQ      $+16, R8
-	CMPQ      R8, $+16
-	JGE       loop6
-
-end7:
-	CMPQ       R8, $+0
-	JLE        endif8
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*4), Y6
-	VMOVUPS    96(R9)(R10*4), Y7
-	VMASKMOVPS (DI), Y6, Y5
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y6, Y5, Y8, Y5
-	VMASKMOVPS 32(DI), Y7, Y6
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y7, Y6, Y8, Y6
-	VCMPPS     $0x00, Y0, Y5, Y5
-	VCMPPS     $0x00, Y0, Y6, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y5, Y1, Y7, Y5
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y6, Y2, Y7, Y6
-	VMAXPS     Y3, Y5, Y3
-	VMAXPS     Y4, Y6, Y4
-	VSUBPS     constants<>+992(SB), Y1, Y1
-	VSUBPS     constants<>+992(SB), Y2, Y2
-	SHLQ       $0x02, R8
-	ADDQ       R8, DI
-
-endif8:
-	VMOVUPS      iota32<>+0(SB), Y1
-	VMOVUPS      iota32<>+32(SB), Y2
-	VORPS        constants<>+960(SB), Y1, Y1
-	VORPS        constants<>+960(SB), Y2, Y2
-	VMOVUPS      constants<>+960(SB), Y5
-	VSUBPS       Y1, Y5, Y1
-	VSUBPS       Y2, Y5, Y2
-	VMAXPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VMAXPS       X4, X3, X3
-	VPERMILPD    $0x01, X3, X4
-	VMAXPS       X4, X3, X3
-	VMOVSHDUP    X3, X4
-	VMAXPS       X4, X3, X3
-	VBROADCASTSS X3, Y3
-	VSUBPS       Y3, Y1, Y1
-	VSUBPS       Y3, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	MOVQ         SI, DI
-	CMPQ         DI, $+16
-	JLT          end10
-
-loop9:
-	VMOVUPS      (BX), Y7
-	VMOVUPS      32(BX), Y8
-	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y0, Y8, Y8
-	VCMPPS       $0x15, constants<>+32(SB), Y7, Y9
-	VCMPPS       $0x15, constants<>+32(SB), Y8, Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PS  constants<>+96(SB), Y11, Y12
-	VFMADD213PS  constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y11
-	VSUBPS       constants<>+96(SB), Y13, Y14
-	VFNMADD231PS constants<>+128(SB), Y11, Y7
-	VFNMADD231PS constants<>+128(SB), Y14, Y8
-	VFNMADD231PS constants<>+160(SB), Y11, Y7
-	VFNMADD231PS constants<>+160(SB), Y14, Y8
-	VMOVUPS      constants<>+192(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PS  constants<>+224(SB), Y11, Y14
-	VFMADD213PS  constants<>+224(SB), Y11, Y15
-	VFMADD213PS  constants<>+256(SB), Y7, Y14
-	VFMADD213PS  constants<>+256(SB), Y8, Y15
-	VFMADD213PS  constants<>+288(SB), Y7, Y14
-	VFMADD213PS  constants<>+288(SB), Y8, Y15
-	VFMADD213PS  constants<>+320(SB), Y7, Y14
-	VFMADD213PS  constants<>+320(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x17, Y12, Y7
-	VPSLLD       $0x17, Y13, Y8
-	VPADDD       Y14, Y7, Y7
-	VPADDD       Y15, Y8, Y8
-	VXORPS       Y11, Y11, Y11
-	VCMPPS       $0x04, Y11, Y1, Y12
-	VCMPPS       $0x04, Y11, Y2, Y11
-	VANDPS       Y9, Y12, Y9
-	VANDPS       Y10, Y11, Y10
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y4, Y4
-	VSUBPS       constants<>+992(SB), Y1, Y1
-	VSUBPS       constants<>+992(SB), Y2, Y2
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+16
-	JGE          loop9
-
-end10:
-	CMPQ         DI, $+0
-	JLE          endif11
-	LEAQ         byteMasks<>+0(SB), R8
-	MOVQ         DI, R9
-	NEGQ         R9
-	VMOVUPS      64(R8)(R9*4), Y8
-	VMOVUPS      96(R8)(R9*4), Y9
-	VMASKMOVPS   (BX), Y8, Y7
-	VMOVUPS      constants<>+0(SB), Y10
-	VBLENDVPS    Y8, Y7, Y10, Y7
-	VMASKMOVPS   32(BX), Y9, Y8
-	VMOVUPS      constants<>+0(SB), Y10
-	VBLENDVPS    Y9, Y8, Y10, Y8
-	VSUBPS       Y0, Y7, Y7
-	VSUBPS       Y0, Y8, Y8
-	VCMPPS       $0x15, constants<>+32(SB), Y7, Y9
-	VCMPPS       $0x15, constants<>+32(SB), Y8, Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PS  constants<>+96(SB), Y11, Y12
-	VFMADD213PS  constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y11
-	VSUBPS       constants<>+96(SB), Y13, Y14
-	VFNMADD231PS constants<>+128(SB), Y11, Y7
-	VFNMADD231PS constants<>+128(SB), Y14, Y8
-	VFNMADD231PS constants<>+160(SB), Y11, Y7
-	VFNMADD231PS constants<>+160(SB), Y14, Y8
-	VMOVUPS      constants<>+192(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PS  constants<>+224(SB), Y11, Y14
-	VFMADD213PS  constants<>+224(SB), Y11, Y15
-	VFMADD213PS  constants<>+256(SB), Y7, Y14
-	VFMADD213PS  constants<>+256(SB), Y8, Y15
-	VFMADD213PS  constants<>+288(SB), Y7, Y14
-	VFMADD213PS  constants<>+288(SB), Y8, Y15
-	VFMADD213PS  constants<>+320(SB), Y7, Y14
-	VFMADD213PS  constants<>+320(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+352(SB), Y8, Y15
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x17, Y12, Y7
-	VPSLLD       $0x17, Y13, Y8
-	VPADDD       Y14, Y7, Y7
-	VPADDD       Y15, Y8, Y8
-	VXORPS       Y11, Y11, Y11
-	VCMPPS       $0x04, Y11, Y1, Y12
-	VCMPPS       $0x04, Y11, Y2, Y11
-	VANDPS       Y9, Y12, Y9
-	VANDPS       Y10, Y11, Y10
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y4, Y4
-	VSUBPS       constants<>+992(SB), Y1, Y1
-	VSUBPS       constants<>+992(SB), Y2, Y2
-	SHLQ         $0x02, DI
-	ADDQ         DI, BX
-
-endif11:
-	VMOVSS       X0, (AX)
-	VSUBPS       Y5, Y5, Y1
-	VSUBPS       Y6, Y6, Y2
-	VSUBPS       Y0, Y0, Y5
-	VSUBPS       Y0, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y0, Y2, Y0
-	VADDPS       Y1, Y3, Y1
-	VADDPS       Y0, Y4, Y0
-	VADDPS       Y0, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDPS       X1, X0, X0
-	VEXTRACTF128 $0x01, Y0, X2
-	VCVTPS2PD    X0, Y1
-	VCVTPS2PD    X2, Y2
-	VEXTRACTF128 $0x01, Y0, X2
-	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X2, Y0
-	VMOVSD       X1, (DX)
-	ADDQ         $+4, AX
-	ADDQ         $+8, DX
-	SUBQ         $+1, CX
-	CMPQ         CX, $+0
-	JGT          loop1
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	ADDQ    $+128, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop1
 
 end2:
+	MOVQ SI, DI
+	MOVQ BX, R9
+	MOVQ DX, R8
+	CMPQ R8, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS    (DI), Y0
+	VMOVUPS    32(DI), Y1
+	VMOVUPS    128(DI), Y2
+	VMOVUPS    160(DI), Y3
+	VMOVUPS    256(DI), Y4
+	VMOVUPS    288(DI), Y5
+	VMOVUPS    384(DI), Y6
+	VMOVUPS    416(DI), Y7
+	VMAXPS     Y1, Y0, Y0
+	VMAXPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VMAXPS     Y4, Y0, Y0
+	VMAXPS     Y3, Y2, Y1
+	VMAXPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VMAXPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VMAXPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VMOVUPS    X1, (R9)
+	ADDQ       $+512, DI
+	ADDQ       $+16, R9
+	SUBQ       $+4, R8
+	CMPQ       R8, $+0
+	JGT        loop6
+
+end7:
+	MOVQ AX, DI
+	MOVQ SI, R8
+	MOVQ BX, R9
+	MOVQ DX, AX
+	CMPQ AX, $+0
+	JLE  end9
+
+loop8:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS (R9), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y4, Y5, Y4
+	MOVQ         CX, BX
+	CMPQ         BX, $+16
+	JLT          end11
+
+loop10:
+	VMOVUPS      (DI), Y5
+	VMOVUPS      32(DI), Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y6
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTD     Y5, Y7, Y7
+	VMOVUPS      constants<>+32(SB), Y8
+	VPCMPGTD     Y6, Y8, Y8
+	VMOVUPS      constants<>+0(SB), Y9
+	VPCMPGTD     Y9, Y5, Y10
+	VPCMPGTD     Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDPS       Y14, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VADDPS       Y5, Y0, Y0
+	VANDPS       Y6, Y8, Y5
+	VADDPS       Y5, Y1, Y1
+	ADDQ         $+64, DI
+	SUBQ         $+16, BX
+	CMPQ         BX, $+16
+	JGE          loop10
+
+end11:
+	CMPQ         BX, $+0
+	JLE          endif12
+	LEAQ         byteMasks<>+0(SB), R10
+	MOVQ         BX, R11
+	NEGQ         R11
+	VMOVUPS      64(R10)(R11*4), Y6
+	VMOVUPS      96(R10)(R11*4), Y7
+	VMASKMOVPS   (DI), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPS   32(DI), Y7, Y6
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y4
+	VMOVUPS      constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VMOVUPS      constants<>+0(SB), Y8
+	VPCMPGTD     Y8, Y5, Y9
+	VPCMPGTD     Y8, Y4, Y8
+	VMOVUPS      constants<>+64(SB), Y10
+	VMOVUPS      constants<>+64(SB), Y11
+	VFMADD213PS  constants<>+96(SB), Y5, Y10
+	VFMADD213PS  constants<>+96(SB), Y4, Y11
+	VSUBPS       constants<>+96(SB), Y10, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VMOVUPS      constants<>+128(SB), Y14
+	VFNMADD231PS Y12, Y14, Y5
+	VFNMADD231PS Y13, Y14, Y4
+	VFNMADD231PS constants<>+160(SB), Y12, Y5
+	VFNMADD231PS constants<>+160(SB), Y13, Y4
+	VMOVUPS      constants<>+192(SB), Y12
+	VMOVUPS      constants<>+192(SB), Y13
+	VFMADD213PS  constants<>+224(SB), Y5, Y12
+	VFMADD213PS  constants<>+224(SB), Y4, Y13
+	VFMADD213PS  constants<>+256(SB), Y5, Y12
+	VFMADD213PS  constants<>+256(SB), Y4, Y13
+	VFMADD213PS  constants<>+288(SB), Y5, Y12
+	VFMADD213PS  constants<>+288(SB), Y4, Y13
+	VFMADD213PS  constants<>+320(SB), Y5, Y12
+	VFMADD213PS  constants<>+320(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VANDPS       Y12, Y9, Y4
+	VADDPS       Y4, Y2, Y2
+	VANDPS       Y13, Y8, Y4
+	VADDPS       Y4, Y3, Y3
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VADDPS       Y4, Y0, Y0
+	VANDPS       Y5, Y7, Y4
+	VADDPS       Y4, Y1, Y1
+	SHLQ         $0x02, BX
+	ADDQ         BX, DI
+
+endif12:
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y3, 96(R8)
+	ADDQ    $+128, R8
+	ADDQ    $+4, R9
+	SUBQ    $+1, AX
+	CMPQ    AX, $+0
+	JGT     loop8
+
+end9:
+	MOVQ sum_base+24(FP), AX
+	MOVQ SI, DI
+	MOVQ DX, CX
+	CMPQ CX, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS      (DI), Y0
+	VMOVUPS      32(DI), Y1
+	VMOVUPS      128(DI), Y2
+	VMOVUPS      160(DI), Y3
+	VMOVUPS      256(DI), Y4
+	VMOVUPS      288(DI), Y5
+	VMOVUPS      384(DI), Y6
+	VMOVUPS      416(DI), Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      64(DI), Y1
+	VMOVUPS      96(DI), Y2
+	VMOVUPS      192(DI), Y3
+	VMOVUPS      224(DI), Y4
+	VMOVUPS      320(DI), Y5
+	VMOVUPS      352(DI), Y6
+	VMOVUPS      448(DI), Y7
+	VMOVUPS      480(DI), Y8
+	VADDPS       Y2, Y1, Y1
+	VADDPS       Y6, Y5, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y5
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y4, Y3, Y2
+	VADDPS       Y8, Y7, Y3
+	VPERM2F128   $0x21, Y3, Y2, Y4
+	VBLENDPD     $0x0c, Y3, Y2, Y2
+	VADDPS       Y4, Y2, Y2
+	VSHUFPD      $0x05, Y2, Y1, Y3
+	VBLENDPD     $0x0a, Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VPERMILPS    $0xb1, Y1, Y2
+	VADDPS       Y2, Y1, Y1
+	VSUBPS       constants<>+352(SB), Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VSHUFPS      $0x88, Y1, Y0, Y1
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X2
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X2, Y1
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+512, DI
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	CMPQ         CX, $+0
+	JGT          loop13
+
+end14:
 	VZEROUPPER
 	RET
 
-// func sumExpRowsF64AVX512(m []float64, sum []float64, x []float64, n int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·sumExpRowsF64AVX512(SB), NOSPLIT, $0-80
-	VBROADCASTSD constants<>+416(SB), Z0
-	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+1024(SB), Z2
-	VBROADCASTSD constants<>+1056(SB), Z3
+// func sumExpRowsF64AVX512(m []float64, sum []float64, scratch []float64, x []float64, n int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·sumExpRowsF64AVX512(SB), NOSPLIT, $0-112
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+384(SB), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSD constants<>+416(SB), Z3
 	VBROADCASTSD constants<>+448(SB), Z4
 	VBROADCASTSD constants<>+480(SB), Z5
 	VBROADCASTSD constants<>+512(SB), Z6
@@ -4478,209 +3713,243 @@ TEXT ·sumExpRowsF64AVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSD constants<>+832(SB), Z16
 	VBROADCASTSD constants<>+864(SB), Z17
 	VBROADCASTSD constants<>+896(SB), Z18
-	VBROADCASTSD constants<>+928(SB), Z19
-	MOVQ         m_base+0(FP), AX
-	MOVQ         m_len+8(FP), CX
-	MOVQ         sum_base+24(FP), DX
-	MOVQ         x_base+48(FP), BX
-	MOVQ         n+72(FP), SI
-	CMPQ         CX, $+0
+	MOVQ         x_base+72(FP), AX
+	MOVQ         n+96(FP), CX
+	MOVQ         rows+104(FP), DX
+	MOVQ         m_base+0(FP), BX
+	MOVQ         scratch_base+48(FP), SI
+	MOVQ         AX, DI
+	MOVQ         SI, R8
+	MOVQ         DX, R9
+	CMPQ         R9, $+0
 	JLE          end2
 
 loop1:
-	VMOVAPS Z0, Z20
-	MOVQ    BX, DI
-	MOVQ    SI, R8
-	CMPQ    R8, $+8
+	VMOVAPS Z1, Z19
+	MOVQ    CX, R10
+	CMPQ    R10, $+8
 	JLT     end4
 
 loop3:
-	VMOVUPS (DI), Z21
-	VMAXPD  Z20, Z21, Z20
+	VMOVUPS (DI), Z20
+	VMAXPD  Z19, Z20, Z19
 	ADDQ    $+64, DI
-	SUBQ    $+8, R8
-	CMPQ    R8, $+8
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
 	JGE     loop3
 
 end4:
-	CMPQ    R8, $+0
+	CMPQ    R10, $+0
 	JLE     endif5
-	LEAQ    bitMasks<>+0(SB), R9
-	KMOVW   (R9)(R8*2), K1
-	VMOVAPS Z0, Z21
-	VMOVUPD (DI), K1, Z21
-	VMAXPD  Z20, Z21, Z20
-	SHLQ    $0x03, R8
-	ADDQ    R8, DI
+	LEAQ    bitMasks<>+0(SB), R11
+	KMOVW   (R11)(R10*2), K1
+	VMOVAPS Z1, Z20
+	VMOVUPD (DI), K1, Z20
+	VMAXPD  Z19, Z20, Z19
+	SHLQ    $0x03, R10
+	ADDQ    R10, DI
 
 endif5:
-	VEXTRACTF64X4 $0x01, Z20, Y21
-	VMAXPD        Y21, Y20, Y22
-	VEXTRACTF64X2 $0x01, Y22, X20
-	VMAXPD        X20, X22, X22
-	VPERMILPD     $0x01, X22, X20
-	VMAXPD        X20, X22, X22
-	VADDPD        Z1, Z22, Z20
-	VBROADCASTSD  X20, Z20
-	VMOVUPS       iota64<>+0(SB), Z21
-	VORPD         Z2, Z21, Z21
-	VSUBPD        Z21, Z2, Z21
-	VMOVAPS       Z0, Z25
-	MOVQ          BX, DI
-	MOVQ          SI, R8
-	CMPQ          R8, $+8
-	JLT           end7
-
-loop6:
-	VMOVUPS   (DI), Z26
-	VCMPPD    $0x00, Z20, Z26, K1
-	VBLENDMPD Z21, Z0, K1, Z23
-	VMAXPD    Z25, Z23, Z25
-	VSUBPD    Z3, Z21, Z21
-	ADDQ      $+64, DI
-	SUBQ      $+8, R8
-	CMPQ      R8, $+8
-	JGE       loop6
-
-end7:
-	CMPQ      R8, $+0
-	JLE       endif8
-	LEAQ      bitMasks<>+0(SB), R9
-	KMOVW     (R9)(R8*2), K1
-	VMOVAPS   Z0, Z26
-	VMOVUPD   (DI), K1, Z26
-	VCMPPD    $0x00, Z20, Z26, K1
-	VBLENDMPD Z21, Z0, K1, Z24
-	VMAXPD    Z25, Z24, Z25
-	VSUBPD    Z3, Z21, Z21
-	SHLQ      $0x03, R8
-	ADDQ      R8, DI
-
-endif8:
-	VMOVUPS       iota64<>+0(SB), Z21
-	VORPD         Z2, Z21, Z21
-	VSUBPD        Z21, Z2, Z21
-	VEXTRACTF64X4 $0x01, Z25, Y22
-	VMAXPD        Y22, Y25, Y22
-	VEXTRACTF64X2 $0x01, Y22, X25
-	VMAXPD        X25, X22, X22
-	VPERMILPD     $0x01, X22, X25
-	VMAXPD        X25, X22, X22
-	VBROADCASTSD  X22, Z25
-	VSUBPD        Z25, Z21, Z21
-	VMOVAPS       Z1, Z25
-	VMOVAPS       Z1, Z26
-	MOVQ          SI, DI
-	CMPQ          DI, $+8
-	JLT           end10
-
-loop9:
-	VMOVUPS      (BX), Z27
-	VSUBPD       Z20, Z27, Z27
-	VCMPPD       $0x15, Z4, Z27, K1
-	VMOVAPS      Z27, Z28
-	VFMADD213PD  Z6, Z5, Z28
-	VSUBPD       Z6, Z28, Z29
-	VFNMADD231PD Z7, Z29, Z27
-	VFNMADD231PD Z8, Z29, Z27
-	VMOVAPS      Z27, Z29
-	VFMADD213PD  Z10, Z9, Z29
-	VFMADD213PD  Z11, Z27, Z29
-	VFMADD213PD  Z12, Z27, Z29
-	VFMADD213PD  Z13, Z27, Z29
-	VFMADD213PD  Z14, Z27, Z29
-	VFMADD213PD  Z15, Z27, Z29
-	VFMADD213PD  Z16, Z27, Z29
-	VFMADD213PD  Z17, Z27, Z29
-	VFMADD213PD  Z18, Z27, Z29
-	VFMADD213PD  Z19, Z27, Z29
-	VFMADD213PD  Z19, Z27, Z29
-	VADDPD       Z27, Z26, K1, Z26
-	VPSLLQ       $0x34, Z28, Z27
-	VPADDQ       Z29, Z27, Z27
-	VCMPPD       $0x04, Z1, Z21, K1, K1
-	VADDPD       Z27, Z25, K1, Z25
-	VSUBPD       Z3, Z21, Z21
-	ADDQ         $+64, BX
-	SUBQ         $+8, DI
-	CMPQ         DI, $+8
-	JGE          loop9
-
-end10:
-	CMPQ         DI, $+0
-	JLE          endif11
-	LEAQ         bitMasks<>+0(SB), R8
-	KMOVW        (R8)(DI*2), K1
-	VMOVAPS      Z0, Z27
-	VMOVUPD      (BX), K1, Z27
-	VSUBPD       Z20, Z27, Z27
-	VCMPPD       $0x15, Z4, Z27, K1
-	VMOVAPS      Z27, Z28
-	VFMADD213PD  Z6, Z5, Z28
-	VSUBPD       Z6, Z28, Z29
-	VFNMADD231PD Z7, Z29, Z27
-	VFNMADD231PD Z8, Z29, Z27
-	VMOVAPS      Z27, Z29
-	VFMADD213PD  Z10, Z9, Z29
-	VFMADD213PD  Z11, Z27, Z29
-	VFMADD213PD  Z12, Z27, Z29
-	VFMADD213PD  Z13, Z27, Z29
-	VFMADD213PD  Z14, Z27, Z29
-	VFMADD213PD  Z15, Z27, Z29
-	VFMADD213PD  Z16, Z27, Z29
-	VFMADD213PD  Z17, Z27, Z29
-	VFMADD213PD  Z18, Z27, Z29
-	VFMADD213PD  Z19, Z27, Z29
-	VFMADD213PD  Z19, Z27, Z29
-	VADDPD       Z27, Z26, K1, Z26
-	VPSLLQ       $0x34, Z28, Z27
-	VPADDQ       Z29, Z27, Z27
-	VCMPPD       $0x04, Z1, Z21, K1, K1
-	VADDPD       Z27, Z25, K1, Z25
-	VSUBPD       Z3, Z21, Z21
-	SHLQ         $0x03, DI
-	ADDQ         DI, BX
-
-endif11:
-	VMOVSD        X20, (AX)
-	VSUBPD        Z26, Z26, Z21
-	VSUBPD        Z20, Z20, Z20
-	VADDPD        Z20, Z21, Z20
-	VADDPD        Z20, Z25, Z20
-	VEXTRACTF64X4 $0x01, Z20, Y21
-	VADDPD        Y21, Y20, Y20
-	VEXTRACTF64X2 $0x01, Y20, X21
-	VADDPD        X21, X20, X20
-	VPERMILPD     $0x01, X20, X21
-	VADDPD        X21, X20, X20
-	VMOVSD        X20, (DX)
-	ADDQ          $+8, AX
-	ADDQ          $+8, DX
-	SUBQ          $+1, CX
-	CMPQ          CX, $+0
-	JGT           loop1
+	VMOVUPS Z19, (R8)
+	ADDQ    $+128, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop1
 
 end2:
+	MOVQ SI, DI
+	MOVQ BX, R9
+	MOVQ DX, R8
+	CMPQ R8, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS    (DI), Z19
+	VMOVUPS    128(DI), Z20
+	VMOVUPS    256(DI), Z21
+	VMOVUPS    384(DI), Z22
+	VSHUFF64X2 $0x44, Z20, Z19, Z23
+	VSHUFF64X2 $0xee, Z20, Z19, Z19
+	VMAXPD     Z19, Z23, Z23
+	VSHUFF64X2 $0x44, Z22, Z21, Z19
+	VSHUFF64X2 $0xee, Z22, Z21, Z20
+	VMAXPD     Z20, Z19, Z19
+	VSHUFF64X2 $0x88, Z19, Z23, Z20
+	VSHUFF64X2 $0xdd, Z19, Z23, Z19
+	VMAXPD     Z19, Z20, Z20
+	VPERMILPD  $0x55, Z20, Z19
+	VMAXPD     Z19, Z20, Z20
+	VADDPD     Z2, Z20, Z19
+	VPERMPD    Z19, Z0, Z19
+	VMOVUPS    Y19, (R9)
+	ADDQ       $+512, DI
+	ADDQ       $+32, R9
+	SUBQ       $+4, R8
+	CMPQ       R8, $+0
+	JGT        loop6
+
+end7:
+	MOVQ AX, DI
+	MOVQ SI, R8
+	MOVQ BX, R9
+	MOVQ DX, AX
+	CMPQ AX, $+0
+	JLE  end9
+
+loop8:
+	VMOVAPS      Z2, Z19
+	VMOVAPS      Z2, Z20
+	VBROADCASTSD (R9), Z21
+	VSUBPD       Z21, Z2, Z21
+	MOVQ         CX, BX
+	CMPQ         BX, $+8
+	JLT          end11
+
+loop10:
+	VMOVUPS      (DI), Z22
+	VADDPD       Z21, Z22, Z22
+	VPCMPQ       $0x01, Z3, Z22, K1
+	VPCMPQ       $0x01, Z22, Z1, K2
+	VMOVAPS      Z4, Z23
+	VFMADD213PD  Z5, Z22, Z23
+	VSUBPD       Z5, Z23, Z24
+	VFNMADD231PD Z24, Z6, Z22
+	VFNMADD231PD Z7, Z24, Z22
+	VMOVAPS      Z8, Z24
+	VFMADD213PD  Z9, Z22, Z24
+	VFMADD213PD  Z10, Z22, Z24
+	VFMADD213PD  Z11, Z22, Z24
+	VFMADD213PD  Z12, Z22, Z24
+	VFMADD213PD  Z13, Z22, Z24
+	VFMADD213PD  Z14, Z22, Z24
+	VFMADD213PD  Z15, Z22, Z24
+	VFMADD213PD  Z16, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VFMADD213PD  Z18, Z22, Z24
+	VFMADD213PD  Z18, Z22, Z24
+	VADDPD       Z24, Z20, K2, Z20
+	VPSLLQ       $0x34, Z23, Z22
+	VPADDQ       Z24, Z22, Z22
+	VADDPD       Z22, Z19, K1, Z19
+	ADDQ         $+64, DI
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop10
+
+end11:
+	CMPQ         BX, $+0
+	JLE          endif12
+	LEAQ         bitMasks<>+0(SB), R10
+	KMOVW        (R10)(BX*2), K1
+	VMOVAPS      Z1, Z22
+	VMOVUPD      (DI), K1, Z22
+	VADDPD       Z21, Z22, Z21
+	VPCMPQ       $0x01, Z3, Z21, K1
+	VPCMPQ       $0x01, Z21, Z1, K2
+	VMOVAPS      Z4, Z22
+	VFMADD213PD  Z5, Z21, Z22
+	VSUBPD       Z5, Z22, Z23
+	VFNMADD231PD Z23, Z6, Z21
+	VFNMADD231PD Z7, Z23, Z21
+	VMOVAPS      Z8, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z18, Z21, Z23
+	VFMADD213PD  Z18, Z21, Z23
+	VADDPD       Z23, Z20, K2, Z20
+	VPSLLQ       $0x34, Z22, Z21
+	VPADDQ       Z23, Z21, Z21
+	VADDPD       Z21, Z19, K1, Z19
+	SHLQ         $0x03, BX
+	ADDQ         BX, DI
+
+endif12:
+	VMOVUPS Z19, (R8)
+	VMOVUPS Z20, 64(R8)
+	ADDQ    $+128, R8
+	ADDQ    $+8, R9
+	SUBQ    $+1, AX
+	CMPQ    AX, $+0
+	JGT     loop8
+
+end9:
+	MOVQ sum_base+24(FP), AX
+	MOVQ SI, DI
+	MOVQ DX, CX
+	CMPQ CX, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS    (DI), Z1
+	VMOVUPS    128(DI), Z2
+	VMOVUPS    256(DI), Z3
+	VMOVUPS    384(DI), Z4
+	VSHUFF64X2 $0x44, Z2, Z1, Z5
+	VSHUFF64X2 $0xee, Z2, Z1, Z1
+	VADDPD     Z1, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z3, Z1
+	VSHUFF64X2 $0xee, Z4, Z3, Z2
+	VADDPD     Z2, Z1, Z1
+	VSHUFF64X2 $0x88, Z1, Z5, Z2
+	VSHUFF64X2 $0xdd, Z1, Z5, Z1
+	VADDPD     Z1, Z2, Z2
+	VPERMILPD  $0x55, Z2, Z1
+	VADDPD     Z1, Z2, Z2
+	VMOVUPS    64(DI), Z1
+	VMOVUPS    192(DI), Z3
+	VMOVUPS    320(DI), Z4
+	VMOVUPS    448(DI), Z5
+	VSHUFF64X2 $0x44, Z3, Z1, Z6
+	VSHUFF64X2 $0xee, Z3, Z1, Z1
+	VADDPD     Z1, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z1
+	VSHUFF64X2 $0xee, Z5, Z4, Z3
+	VADDPD     Z3, Z1, Z1
+	VSHUFF64X2 $0x88, Z1, Z6, Z3
+	VSHUFF64X2 $0xdd, Z1, Z6, Z1
+	VADDPD     Z1, Z3, Z3
+	VPERMILPD  $0x55, Z3, Z1
+	VADDPD     Z1, Z3, Z3
+	VSUBPD     Z18, Z3, Z1
+	VADDPD     Z1, Z2, Z1
+	VPERMPD    Z1, Z0, Z1
+	VMOVUPS    Y1, (AX)
+	ADDQ       $+512, DI
+	ADDQ       $+32, AX
+	SUBQ       $+4, CX
+	CMPQ       CX, $+0
+	JGT        loop13
+
+end14:
 	VZEROUPPER
 	RET
 
-// func sumExpRowsF64AVX2(m []float64, sum []float64, x []float64, n int)
+// func sumExpRowsF64AVX2(m []float64, sum []float64, scratch []float64, x []float64, n int, rows int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpRowsF64AVX2(SB), NOSPLIT, $0-80
-	MOVQ m_base+0(FP), AX
-	MOVQ m_len+8(FP), CX
-	MOVQ sum_base+24(FP), DX
-	MOVQ x_base+48(FP), BX
-	MOVQ n+72(FP), SI
-	CMPQ CX, $+0
+TEXT ·sumExpRowsF64AVX2(SB), NOSPLIT, $0-112
+	MOVQ x_base+72(FP), AX
+	MOVQ n+96(FP), CX
+	MOVQ rows+104(FP), DX
+	MOVQ m_base+0(FP), BX
+	MOVQ scratch_base+48(FP), SI
+	MOVQ AX, DI
+	MOVQ SI, R8
+	MOVQ DX, R9
+	CMPQ R9, $+0
 	JLE  end2
 
 loop1:
-	VMOVUPS constants<>+416(SB), Y0
-	VMOVUPS constants<>+416(SB), Y1
-	MOVQ    BX, DI
-	MOVQ    SI, R8
-	CMPQ    R8, $+8
+	VMOVUPS constants<>+384(SB), Y0
+	VMOVUPS constants<>+384(SB), Y1
+	MOVQ    CX, R10
+	CMPQ    R10, $+8
 	JLT     end4
 
 loop3:
@@ -4689,288 +3958,303 @@ loop3:
 	VMAXPD  Y0, Y2, Y0
 	VMAXPD  Y1, Y3, Y1
 	ADDQ    $+64, DI
-	SUBQ    $+8, R8
-	CMPQ    R8, $+8
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
 	JGE     loop3
 
 end4:
-	CMPQ       R8, $+0
+	CMPQ       R10, $+0
 	JLE        endif5
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*8), Y3
-	VMOVUPS    96(R9)(R10*8), Y4
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*8), Y3
+	VMOVUPS    96(R11)(R12*8), Y4
 	VMASKMOVPD (DI), Y3, Y2
-	VMOVUPS    constants<>+416(SB), Y5
+	VMOVUPS    constants<>+384(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DI), Y4, Y3
-	VMOVUPS    constants<>+416(SB), Y5
+	VMOVUPS    constants<>+384(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VMAXPD     Y0, Y2, Y0
 	VMAXPD     Y1, Y3, Y1
-	SHLQ       $0x03, R8
-	ADDQ       R8, DI
+	SHLQ       $0x03, R10
+	ADDQ       R10, DI
 
 endif5:
-	VMAXPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMAXPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VMAXPD       X1, X0, X0
-	VXORPS       Y1, Y1, Y1
-	VADDPD       Y1, Y0, Y2
-	VADDPD       Y1, Y0, Y0
-	VBROADCASTSD X2, Y0
-	VMOVUPS      iota64<>+0(SB), Y1
-	VMOVUPS      iota64<>+32(SB), Y2
-	VORPD        constants<>+1024(SB), Y1, Y1
-	VORPD        constants<>+1024(SB), Y2, Y2
-	VMOVUPS      constants<>+1024(SB), Y3
-	VSUBPD       Y1, Y3, Y1
-	VSUBPD       Y2, Y3, Y2
-	VMOVUPS      constants<>+416(SB), Y3
-	VMOVUPS      constants<>+416(SB), Y4
-	MOVQ         BX, DI
-	MOVQ         SI, R8
-	CMPQ         R8, $+8
-	JLT          end7
-
-loop6:
-	VMOVUPS   (DI), Y5
-	VMOVUPS   32(DI), Y6
-	VCMPPD    $0x00, Y0, Y5, Y5
-	VCMPPD    $0x00, Y0, Y6, Y6
-	VMOVUPS   constants<>+416(SB), Y7
-	VBLENDVPS Y5, Y1, Y7, Y5
-	VMOVUPS   constants<>+416(SB), Y7
-	VBLENDVPS Y6, Y2, Y7, Y6
-	VMAXPD    Y3, Y5, Y3
-	VMAXPD    Y4, Y6, Y4
-	VSUBPD    constants<>+1056(SB), Y1, Y1
-	VSUBPD    constants<>+1056(SB), Y2, Y2
-	ADDQ      $+64, DI
-	SUBQ      $+8, R8
-	CMPQ      R8, $+8
-	JGE       loop6
-
-end7:
-	CMPQ       R8, $+0
-	JLE        endif8
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*8), Y6
-	VMOVUPS    96(R9)(R10*8), Y7
-	VMASKMOVPD (DI), Y6, Y5
-	VMOVUPS    constants<>+416(SB), Y8
-	VBLENDVPS  Y6, Y5, Y8, Y5
-	VMASKMOVPD 32(DI), Y7, Y6
-	VMOVUPS    constants<>+416(SB), Y8
-	VBLENDVPS  Y7, Y6, Y8, Y6
-	VCMPPD     $0x00, Y0, Y5, Y5
-	VCMPPD     $0x00, Y0, Y6, Y6
-	VMOVUPS    constants<>+416(SB), Y7
-	VBLENDVPS  Y5, Y1, Y7, Y5
-	VMOVUPS    constants<>+416(SB), Y7
-	VBLENDVPS  Y6, Y2, Y7, Y6
-	VMAXPD     Y3, Y5, Y3
-	VMAXPD     Y4, Y6, Y4
-	VSUBPD     constants<>+1056(SB), Y1, Y1
-	VSUBPD     constants<>+1056(SB), Y2, Y2
-	SHLQ       $0x03, R8
-	ADDQ       R8, DI
-
-endif8:
-	VMOVUPS      iota64<>+0(SB), Y1
-	VMOVUPS      iota64<>+32(SB), Y2
-	VORPD        constants<>+1024(SB), Y1, Y1
-	VORPD        constants<>+1024(SB), Y2, Y2
-	VMOVUPS      constants<>+1024(SB), Y5
-	VSUBPD       Y1, Y5, Y1
-	VSUBPD       Y2, Y5, Y2
-	VMAXPD       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VMAXPD       X4, X3, X3
-	VPERMILPD    $0x01, X3, X4
-	VMAXPD       X4, X3, X3
-	VBROADCASTSD X3, Y3
-	VSUBPD       Y3, Y1, Y1
-	VSUBPD       Y3, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	MOVQ         SI, DI
-	CMPQ         DI, $+8
-	JLT          end10
-
-loop9:
-	VMOVUPS      (BX), Y7
-	VMOVUPS      32(BX), Y8
-	VSUBPD       Y0, Y7, Y7
-	VSUBPD       Y0, Y8, Y8
-	VCMPPD       $0x15, constants<>+448(SB), Y7, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y8, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PD  constants<>+512(SB), Y11, Y12
-	VFMADD213PD  constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y11
-	VSUBPD       constants<>+512(SB), Y13, Y14
-	VFNMADD231PD constants<>+544(SB), Y11, Y7
-	VFNMADD231PD constants<>+544(SB), Y14, Y8
-	VFNMADD231PD constants<>+576(SB), Y11, Y7
-	VFNMADD231PD constants<>+576(SB), Y14, Y8
-	VMOVUPS      constants<>+608(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PD  constants<>+640(SB), Y11, Y14
-	VFMADD213PD  constants<>+640(SB), Y11, Y15
-	VFMADD213PD  constants<>+672(SB), Y7, Y14
-	VFMADD213PD  constants<>+672(SB), Y8, Y15
-	VFMADD213PD  constants<>+704(SB), Y7, Y14
-	VFMADD213PD  constants<>+704(SB), Y8, Y15
-	VFMADD213PD  constants<>+736(SB), Y7, Y14
-	VFMADD213PD  constants<>+736(SB), Y8, Y15
-	VFMADD213PD  constants<>+768(SB), Y7, Y14
-	VFMADD213PD  constants<>+768(SB), Y8, Y15
-	VFMADD213PD  constants<>+800(SB), Y7, Y14
-	VFMADD213PD  constants<>+800(SB), Y8, Y15
-	VFMADD213PD  constants<>+832(SB), Y7, Y14
-	VFMADD213PD  constants<>+832(SB), Y8, Y15
-	VFMADD213PD  constants<>+864(SB), Y7, Y14
-	VFMADD213PD  constants<>+864(SB), Y8, Y15
-	VFMADD213PD  constants<>+896(SB), Y7, Y14
-	VFMADD213PD  constants<>+896(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y6, Y6
-	VPSLLQ       $0x34, Y12, Y7
-	VPSLLQ       $0x34, Y13, Y8
-	VPADDQ       Y14, Y7, Y7
-	VPADDQ       Y15, Y8, Y8
-	VXORPS       Y11, Y11, Y11
-	VCMPPD       $0x04, Y11, Y1, Y12
-	VCMPPD       $0x04, Y11, Y2, Y11
-	VANDPS       Y9, Y12, Y9
-	VANDPS       Y10, Y11, Y10
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y4, Y4
-	VSUBPD       constants<>+1056(SB), Y1, Y1
-	VSUBPD       constants<>+1056(SB), Y2, Y2
-	ADDQ         $+64, BX
-	SUBQ         $+8, DI
-	CMPQ         DI, $+8
-	JGE          loop9
-
-end10:
-	CMPQ         DI, $+0
-	JLE          endif11
-	LEAQ         byteMasks<>+0(SB), R8
-	MOVQ         DI, R9
-	NEGQ         R9
-	VMOVUPS      64(R8)(R9*8), Y8
-	VMOVUPS      96(R8)(R9*8), Y9
-	VMASKMOVPD   (BX), Y8, Y7
-	VMOVUPS      constants<>+416(SB), Y10
-	VBLENDVPS    Y8, Y7, Y10, Y7
-	VMASKMOVPD   32(BX), Y9, Y8
-	VMOVUPS      constants<>+416(SB), Y10
-	VBLENDVPS    Y9, Y8, Y10, Y8
-	VSUBPD       Y0, Y7, Y7
-	VSUBPD       Y0, Y8, Y8
-	VCMPPD       $0x15, constants<>+448(SB), Y7, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y8, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVAPS      Y7, Y12
-	VMOVAPS      Y8, Y13
-	VFMADD213PD  constants<>+512(SB), Y11, Y12
-	VFMADD213PD  constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y11
-	VSUBPD       constants<>+512(SB), Y13, Y14
-	VFNMADD231PD constants<>+544(SB), Y11, Y7
-	VFNMADD231PD constants<>+544(SB), Y14, Y8
-	VFNMADD231PD constants<>+576(SB), Y11, Y7
-	VFNMADD231PD constants<>+576(SB), Y14, Y8
-	VMOVUPS      constants<>+608(SB), Y11
-	VMOVAPS      Y7, Y14
-	VMOVAPS      Y8, Y15
-	VFMADD213PD  constants<>+640(SB), Y11, Y14
-	VFMADD213PD  constants<>+640(SB), Y11, Y15
-	VFMADD213PD  constants<>+672(SB), Y7, Y14
-	VFMADD213PD  constants<>+672(SB), Y8, Y15
-	VFMADD213PD  constants<>+704(SB), Y7, Y14
-	VFMADD213PD  constants<>+704(SB), Y8, Y15
-	VFMADD213PD  constants<>+736(SB), Y7, Y14
-	VFMADD213PD  constants<>+736(SB), Y8, Y15
-	VFMADD213PD  constants<>+768(SB), Y7, Y14
-	VFMADD213PD  constants<>+768(SB), Y8, Y15
-	VFMADD213PD  constants<>+800(SB), Y7, Y14
-	VFMADD213PD  constants<>+800(SB), Y8, Y15
-	VFMADD213PD  constants<>+832(SB), Y7, Y14
-	VFMADD213PD  constants<>+832(SB), Y8, Y15
-	VFMADD213PD  constants<>+864(SB), Y7, Y14
-	VFMADD213PD  constants<>+864(SB), Y8, Y15
-	VFMADD213PD  constants<>+896(SB), Y7, Y14
-	VFMADD213PD  constants<>+896(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y8, Y15
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y6, Y6
-	VPSLLQ       $0x34, Y12, Y7
-	VPSLLQ       $0x34, Y13, Y8
-	VPADDQ       Y14, Y7, Y7
-	VPADDQ       Y15, Y8, Y8
-	VXORPS       Y11, Y11, Y11
-	VCMPPD       $0x04, Y11, Y1, Y12
-	VCMPPD       $0x04, Y11, Y2, Y11
-	VANDPS       Y9, Y12, Y9
-	VANDPS       Y10, Y11, Y10
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y4, Y4
-	VSUBPD       constants<>+1056(SB), Y1, Y1
-	VSUBPD       constants<>+1056(SB), Y2, Y2
-	SHLQ         $0x03, DI
-	ADDQ         DI, BX
-
-endif11:
-	VMOVSD       X0, (AX)
-	VSUBPD       Y5, Y5, Y1
-	VSUBPD       Y6, Y6, Y2
-	VSUBPD       Y0, Y0, Y5
-	VSUBPD       Y0, Y0, Y0
-	VADDPD       Y5, Y1, Y1
-	VADDPD       Y0, Y2, Y0
-	VADDPD       Y1, Y3, Y1
-	VADDPD       Y0, Y4, Y0
-	VADDPD       Y0, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VMOVSD       X0, (DX)
-	ADDQ         $+8, AX
-	ADDQ         $+8, DX
-	SUBQ         $+1, CX
-	CMPQ         CX, $+0
-	JGT          loop1
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	ADDQ    $+128, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop1
 
 end2:
+	MOVQ SI, DI
+	MOVQ BX, R9
+	MOVQ DX, R8
+	CMPQ R8, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS    (DI), Y0
+	VMOVUPS    32(DI), Y1
+	VMOVUPS    128(DI), Y2
+	VMOVUPS    160(DI), Y3
+	VMOVUPS    256(DI), Y4
+	VMOVUPS    288(DI), Y5
+	VMOVUPS    384(DI), Y6
+	VMOVUPS    416(DI), Y7
+	VMAXPD     Y1, Y0, Y0
+	VMAXPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VMAXPD     Y4, Y0, Y0
+	VMAXPD     Y3, Y2, Y1
+	VMAXPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VMAXPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VMAXPD     Y2, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VADDPD     Y1, Y0, Y0
+	VMOVUPS    Y0, (R9)
+	ADDQ       $+512, DI
+	ADDQ       $+32, R9
+	SUBQ       $+4, R8
+	CMPQ       R8, $+0
+	JGT        loop6
+
+end7:
+	MOVQ AX, DI
+	MOVQ SI, R8
+	MOVQ BX, R9
+	MOVQ DX, AX
+	CMPQ AX, $+0
+	JLE  end9
+
+loop8:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSD (R9), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y4, Y5, Y4
+	MOVQ         CX, BX
+	CMPQ         BX, $+8
+	JLT          end11
+
+loop10:
+	VMOVUPS      (DI), Y5
+	VMOVUPS      32(DI), Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y5, Y7, Y7
+	VMOVUPS      constants<>+416(SB), Y8
+	VPCMPGTQ     Y6, Y8, Y8
+	VMOVUPS      constants<>+384(SB), Y9
+	VPCMPGTQ     Y9, Y5, Y10
+	VPCMPGTQ     Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
+	VADDPD       Y5, Y2, Y2
+	VANDPS       Y14, Y9, Y5
+	VADDPD       Y5, Y3, Y3
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VADDPD       Y5, Y0, Y0
+	VANDPS       Y6, Y8, Y5
+	VADDPD       Y5, Y1, Y1
+	ADDQ         $+64, DI
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop10
+
+end11:
+	CMPQ         BX, $+0
+	JLE          endif12
+	LEAQ         byteMasks<>+0(SB), R10
+	MOVQ         BX, R11
+	NEGQ         R11
+	VMOVUPS      64(R10)(R11*8), Y6
+	VMOVUPS      96(R10)(R11*8), Y7
+	VMASKMOVPD   (DI), Y6, Y5
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPD   32(DI), Y7, Y6
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y4
+	VMOVUPS      constants<>+416(SB), Y6
+	VPCMPGTQ     Y5, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y4, Y7, Y7
+	VMOVUPS      constants<>+384(SB), Y8
+	VPCMPGTQ     Y8, Y5, Y9
+	VPCMPGTQ     Y8, Y4, Y8
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y5, Y10
+	VFMADD213PD  constants<>+480(SB), Y4, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y5
+	VFNMADD231PD Y13, Y14, Y4
+	VFNMADD231PD constants<>+544(SB), Y12, Y5
+	VFNMADD231PD constants<>+544(SB), Y13, Y4
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y5, Y12
+	VFMADD213PD  constants<>+608(SB), Y4, Y13
+	VFMADD213PD  constants<>+640(SB), Y5, Y12
+	VFMADD213PD  constants<>+640(SB), Y4, Y13
+	VFMADD213PD  constants<>+672(SB), Y5, Y12
+	VFMADD213PD  constants<>+672(SB), Y4, Y13
+	VFMADD213PD  constants<>+704(SB), Y5, Y12
+	VFMADD213PD  constants<>+704(SB), Y4, Y13
+	VFMADD213PD  constants<>+736(SB), Y5, Y12
+	VFMADD213PD  constants<>+736(SB), Y4, Y13
+	VFMADD213PD  constants<>+768(SB), Y5, Y12
+	VFMADD213PD  constants<>+768(SB), Y4, Y13
+	VFMADD213PD  constants<>+800(SB), Y5, Y12
+	VFMADD213PD  constants<>+800(SB), Y4, Y13
+	VFMADD213PD  constants<>+832(SB), Y5, Y12
+	VFMADD213PD  constants<>+832(SB), Y4, Y13
+	VFMADD213PD  constants<>+864(SB), Y5, Y12
+	VFMADD213PD  constants<>+864(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VANDPS       Y12, Y9, Y4
+	VADDPD       Y4, Y2, Y2
+	VANDPS       Y13, Y8, Y4
+	VADDPD       Y4, Y3, Y3
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VADDPD       Y4, Y0, Y0
+	VANDPS       Y5, Y7, Y4
+	VADDPD       Y4, Y1, Y1
+	SHLQ         $0x03, BX
+	ADDQ         BX, DI
+
+endif12:
+	VMOVUPS Y0, (R8)
+	VMOVUPS Y1, 32(R8)
+	VMOVUPS Y2, 64(R8)
+	VMOVUPS Y3, 96(R8)
+	ADDQ    $+128, R8
+	ADDQ    $+8, R9
+	SUBQ    $+1, AX
+	CMPQ    AX, $+0
+	JGT     loop8
+
+end9:
+	MOVQ sum_base+24(FP), AX
+	MOVQ SI, DI
+	MOVQ DX, CX
+	CMPQ CX, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS    (DI), Y0
+	VMOVUPS    32(DI), Y1
+	VMOVUPS    128(DI), Y2
+	VMOVUPS    160(DI), Y3
+	VMOVUPS    256(DI), Y4
+	VMOVUPS    288(DI), Y5
+	VMOVUPS    384(DI), Y6
+	VMOVUPS    416(DI), Y7
+	VADDPD     Y1, Y0, Y0
+	VADDPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPD     Y4, Y0, Y0
+	VADDPD     Y3, Y2, Y1
+	VADDPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPD     Y2, Y0, Y0
+	VMOVUPS    64(DI), Y1
+	VMOVUPS    96(DI), Y2
+	VMOVUPS    192(DI), Y3
+	VMOVUPS    224(DI), Y4
+	VMOVUPS    320(DI), Y5
+	VMOVUPS    352(DI), Y6
+	VMOVUPS    448(DI), Y7
+	VMOVUPS    480(DI), Y8
+	VADDPD     Y2, Y1, Y1
+	VADDPD     Y6, Y5, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y5
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPD     Y5, Y1, Y1
+	VADDPD     Y4, Y3, Y2
+	VADDPD     Y8, Y7, Y3
+	VPERM2F128 $0x21, Y3, Y2, Y4
+	VBLENDPD   $0x0c, Y3, Y2, Y2
+	VADDPD     Y4, Y2, Y2
+	VSHUFPD    $0x05, Y2, Y1, Y3
+	VBLENDPD   $0x0a, Y2, Y1, Y1
+	VADDPD     Y3, Y1, Y1
+	VSUBPD     constants<>+896(SB), Y1, Y1
+	VADDPD     Y1, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+512, DI
+	ADDQ       $+32, AX
+	SUBQ       $+4, CX
+	CMPQ       CX, $+0
+	JGT        loop13
+
+end14:
 	VZEROUPPER
 	RET
 
@@ -4978,21 +4262,21 @@ end2:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+928(SB), Z0
-	VBROADCASTSD constants<>+1088(SB), Z3
-	VBROADCASTSD constants<>+1024(SB), Z4
-	VBROADCASTSD constants<>+1120(SB), Z5
-	VBROADCASTSD constants<>+1152(SB), Z6
-	VBROADCASTSD constants<>+1184(SB), Z7
-	VBROADCASTSD constants<>+1216(SB), Z8
-	VBROADCASTSD constants<>+1248(SB), Z9
-	VBROADCASTSD constants<>+1280(SB), Z10
-	VBROADCASTSD constants<>+1312(SB), Z11
-	VBROADCASTSD constants<>+1344(SB), Z12
-	VBROADCASTSD constants<>+1376(SB), Z13
-	VBROADCASTSD constants<>+1408(SB), Z14
-	VBROADCASTSD constants<>+576(SB), Z15
-	VBROADCASTSD constants<>+544(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z3
+	VBROADCASTSD constants<>+1056(SB), Z4
+	VBROADCASTSD constants<>+1088(SB), Z5
+	VBROADCASTSD constants<>+1120(SB), Z6
+	VBROADCASTSD constants<>+1152(SB), Z7
+	VBROADCASTSD constants<>+1184(SB), Z8
+	VBROADCASTSD constants<>+1216(SB), Z9
+	VBROADCASTSD constants<>+1248(SB), Z10
+	VBROADCASTSD constants<>+1280(SB), Z11
+	VBROADCASTSD constants<>+1312(SB), Z12
+	VBROADCASTSD constants<>+1344(SB), Z13
+	VBROADCASTSD constants<>+1376(SB), Z14
+	VBROADCASTSD constants<>+544(SB), Z15
+	VBROADCASTSD constants<>+512(SB), Z16
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -5019,8 +4303,8 @@ loop1:
 	VADDPD      Z6, Z18, Z20
 	VDIVPD      Z20, Z18, Z20
 	VMULPD      Z20, Z20, Z21
-	VMOVAPS     Z21, Z22
-	VFMADD213PD Z8, Z7, Z22
+	VMOVAPS     Z7, Z22
+	VFMADD213PD Z8, Z21, Z22
 	VFMADD213PD Z9, Z21, Z22
 	VFMADD213PD Z10, Z21, Z22
 	VFMADD213PD Z11, Z21, Z22
@@ -5030,7 +4314,7 @@ loop1:
 	VMULPD      Z18, Z23, Z23
 	VMULPD      Z21, Z22, Z21
 	VADDPD      Z21, Z23, Z21
-	VFMADD231PD Z15, Z19, Z17
+	VFMADD231PD Z19, Z15, Z17
 	VFMADD231PD Z21, Z20, Z17
 	VSUBPD      Z17, Z23, Z17
 	VSUBPD      Z17, Z18, Z17
@@ -5066,8 +4350,8 @@ end2:
 	VADDPD      Z6, Z0, Z2
 	VDIVPD      Z2, Z0, Z2
 	VMULPD      Z2, Z2, Z3
-	VMOVAPS     Z3, Z5
-	VFMADD213PD Z8, Z7, Z5
+	VMOVAPS     Z7, Z5
+	VFMADD213PD Z8, Z3, Z5
 	VFMADD213PD Z9, Z3, Z5
 	VFMADD213PD Z10, Z3, Z5
 	VFMADD213PD Z11, Z3, Z5
@@ -5077,7 +4361,7 @@ end2:
 	VMULPD      Z0, Z6, Z6
 	VMULPD      Z3, Z5, Z3
 	VADDPD      Z3, Z6, Z3
-	VFMADD231PD Z15, Z4, Z1
+	VFMADD231PD Z4, Z15, Z1
 	VFMADD231PD Z3, Z2, Z1
 	VSUBPD      Z1, Z6, Z1
 	VSUBPD      Z1, Z0, Z0
@@ -5103,77 +4387,77 @@ TEXT ·log1pAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     32(CX), Y1
-	VADDPD      constants<>+928(SB), Y0, Y2
-	VADDPD      constants<>+928(SB), Y1, Y3
-	VMOVUPS     constants<>+928(SB), Y4
+	VADDPD      constants<>+896(SB), Y0, Y2
+	VADDPD      constants<>+896(SB), Y1, Y3
+	VMOVUPS     constants<>+896(SB), Y4
 	VCMPPD      $0x11, Y0, Y4, Y5
 	VCMPPD      $0x11, Y1, Y4, Y4
 	VSUBPD      Y0, Y2, Y6
 	VSUBPD      Y1, Y3, Y7
-	VMOVUPS     constants<>+928(SB), Y8
+	VMOVUPS     constants<>+896(SB), Y8
 	VSUBPD      Y6, Y8, Y6
 	VSUBPD      Y7, Y8, Y7
-	VSUBPD      constants<>+928(SB), Y2, Y8
-	VSUBPD      constants<>+928(SB), Y3, Y9
+	VSUBPD      constants<>+896(SB), Y2, Y8
+	VSUBPD      constants<>+896(SB), Y3, Y9
 	VSUBPD      Y8, Y0, Y0
 	VSUBPD      Y9, Y1, Y1
 	VBLENDVPS   Y5, Y6, Y0, Y0
 	VBLENDVPS   Y4, Y7, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+1088(SB), Y2, Y2
-	VPSUBQ      constants<>+1088(SB), Y3, Y3
+	VPSUBQ      constants<>+1024(SB), Y2, Y2
+	VPSUBQ      constants<>+1024(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1024(SB), Y4, Y4
-	VORPD       constants<>+1024(SB), Y5, Y5
-	VSUBPD      constants<>+1024(SB), Y4, Y4
-	VSUBPD      constants<>+1024(SB), Y5, Y5
-	VANDPD      constants<>+1120(SB), Y2, Y2
-	VANDPD      constants<>+1120(SB), Y3, Y3
-	VPADDQ      constants<>+1088(SB), Y2, Y2
-	VPADDQ      constants<>+1088(SB), Y3, Y3
-	VSUBPD      constants<>+928(SB), Y2, Y2
-	VSUBPD      constants<>+928(SB), Y3, Y3
-	VADDPD      constants<>+1152(SB), Y2, Y6
-	VADDPD      constants<>+1152(SB), Y3, Y7
+	VORPD       constants<>+1056(SB), Y4, Y4
+	VORPD       constants<>+1056(SB), Y5, Y5
+	VSUBPD      constants<>+1056(SB), Y4, Y4
+	VSUBPD      constants<>+1056(SB), Y5, Y5
+	VANDPD      constants<>+1088(SB), Y2, Y2
+	VANDPD      constants<>+1088(SB), Y3, Y3
+	VPADDQ      constants<>+1024(SB), Y2, Y2
+	VPADDQ      constants<>+1024(SB), Y3, Y3
+	VSUBPD      constants<>+896(SB), Y2, Y2
+	VSUBPD      constants<>+896(SB), Y3, Y3
+	VADDPD      constants<>+1120(SB), Y2, Y6
+	VADDPD      constants<>+1120(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1184(SB), Y10
-	VMOVAPS     Y8, Y11
-	VMOVAPS     Y9, Y12
-	VFMADD213PD constants<>+1216(SB), Y10, Y11
-	VFMADD213PD constants<>+1216(SB), Y10, Y12
-	VFMADD213PD constants<>+1248(SB), Y8, Y11
-	VFMADD213PD constants<>+1248(SB), Y9, Y12
-	VFMADD213PD constants<>+1280(SB), Y8, Y11
-	VFMADD213PD constants<>+1280(SB), Y9, Y12
-	VFMADD213PD constants<>+1312(SB), Y8, Y11
-	VFMADD213PD constants<>+1312(SB), Y9, Y12
-	VFMADD213PD constants<>+1344(SB), Y8, Y11
-	VFMADD213PD constants<>+1344(SB), Y9, Y12
-	VFMADD213PD constants<>+1376(SB), Y8, Y11
-	VFMADD213PD constants<>+1376(SB), Y9, Y12
-	VMULPD      constants<>+1408(SB), Y2, Y10
-	VMULPD      constants<>+1408(SB), Y3, Y13
-	VMULPD      Y2, Y10, Y10
+	VMOVUPS     constants<>+1152(SB), Y10
+	VMOVUPS     constants<>+1152(SB), Y11
+	VFMADD213PD constants<>+1184(SB), Y8, Y10
+	VFMADD213PD constants<>+1184(SB), Y9, Y11
+	VFMADD213PD constants<>+1216(SB), Y8, Y10
+	VFMADD213PD constants<>+1216(SB), Y9, Y11
+	VFMADD213PD constants<>+1248(SB), Y8, Y10
+	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VFMADD213PD constants<>+1280(SB), Y8, Y10
+	VFMADD213PD constants<>+1280(SB), Y9, Y11
+	VFMADD213PD constants<>+1312(SB), Y8, Y10
+	VFMADD213PD constants<>+1312(SB), Y9, Y11
+	VFMADD213PD constants<>+1344(SB), Y8, Y10
+	VFMADD213PD constants<>+1344(SB), Y9, Y11
+	VMULPD      constants<>+1376(SB), Y2, Y12
+	VMULPD      constants<>+1376(SB), Y3, Y13
+	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
-	VMULPD      Y8, Y11, Y8
-	VMULPD      Y9, Y12, Y9
-	VADDPD      Y8, Y10, Y8
+	VMULPD      Y8, Y10, Y8
+	VMULPD      Y9, Y11, Y9
+	VADDPD      Y8, Y12, Y8
 	VADDPD      Y9, Y13, Y9
-	VFMADD231PD constants<>+576(SB), Y4, Y0
-	VFMADD231PD constants<>+576(SB), Y5, Y1
+	VMOVUPS     constants<>+544(SB), Y10
+	VFMADD231PD Y4, Y10, Y0
+	VFMADD231PD Y5, Y10, Y1
 	VFMADD231PD Y8, Y6, Y0
 	VFMADD231PD Y9, Y7, Y1
-	VSUBPD      Y0, Y10, Y0
+	VSUBPD      Y0, Y12, Y0
 	VSUBPD      Y1, Y13, Y1
 	VSUBPD      Y0, Y2, Y0
 	VSUBPD      Y1, Y3, Y1
-	VFMADD231PD constants<>+544(SB), Y4, Y0
-	VFMADD231PD constants<>+544(SB), Y5, Y1
+	VFMADD231PD constants<>+512(SB), Y4, Y0
+	VFMADD231PD constants<>+512(SB), Y5, Y1
 	VMOVUPS     Y0, (AX)
 	VMOVUPS     Y1, 32(AX)
 	ADDQ        $+64, AX
@@ -5188,81 +4472,86 @@ end2:
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y0
+	VMOVUPS     96(BX)(SI*8), Y1
+	VMASKMOVPD  (CX), Y0, Y0
+	VMASKMOVPD  32(CX), Y1, Y1
+	VADDPD      constants<>+896(SB), Y0, Y2
+	VADDPD      constants<>+896(SB), Y1, Y3
+	VMOVUPS     constants<>+896(SB), Y4
+	VCMPPD      $0x11, Y0, Y4, Y5
+	VCMPPD      $0x11, Y1, Y4, Y4
+	VSUBPD      Y0, Y2, Y6
+	VSUBPD      Y1, Y3, Y7
+	VMOVUPS     constants<>+896(SB), Y8
+	VSUBPD      Y6, Y8, Y6
+	VSUBPD      Y7, Y8, Y7
+	VSUBPD      constants<>+896(SB), Y2, Y8
+	VSUBPD      constants<>+896(SB), Y3, Y9
+	VSUBPD      Y8, Y0, Y0
+	VSUBPD      Y9, Y1, Y1
+	VBLENDVPS   Y5, Y6, Y0, Y0
+	VBLENDVPS   Y4, Y7, Y1, Y1
+	VDIVPD      Y2, Y0, Y0
+	VDIVPD      Y3, Y1, Y1
+	VPSUBQ      constants<>+1024(SB), Y2, Y2
+	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSRLQ      $0x34, Y2, Y4
+	VPSRLQ      $0x34, Y3, Y5
+	VORPD       constants<>+1056(SB), Y4, Y4
+	VORPD       constants<>+1056(SB), Y5, Y5
+	VSUBPD      constants<>+1056(SB), Y4, Y4
+	VSUBPD      constants<>+1056(SB), Y5, Y5
+	VANDPD      constants<>+1088(SB), Y2, Y2
+	VANDPD      constants<>+1088(SB), Y3, Y3
+	VPADDQ      constants<>+1024(SB), Y2, Y2
+	VPADDQ      constants<>+1024(SB), Y3, Y3
+	VSUBPD      constants<>+896(SB), Y2, Y2
+	VSUBPD      constants<>+896(SB), Y3, Y3
+	VADDPD      constants<>+1120(SB), Y2, Y6
+	VADDPD      constants<>+1120(SB), Y3, Y7
+	VDIVPD      Y6, Y2, Y6
+	VDIVPD      Y7, Y3, Y7
+	VMULPD      Y6, Y6, Y8
+	VMULPD      Y7, Y7, Y9
+	VMOVUPS     constants<>+1152(SB), Y10
+	VMOVUPS     constants<>+1152(SB), Y11
+	VFMADD213PD constants<>+1184(SB), Y8, Y10
+	VFMADD213PD constants<>+1184(SB), Y9, Y11
+	VFMADD213PD constants<>+1216(SB), Y8, Y10
+	VFMADD213PD constants<>+1216(SB), Y9, Y11
+	VFMADD213PD constants<>+1248(SB), Y8, Y10
+	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VFMADD213PD constants<>+1280(SB), Y8, Y10
+	VFMADD213PD constants<>+1280(SB), Y9, Y11
+	VFMADD213PD constants<>+1312(SB), Y8, Y10
+	VFMADD213PD constants<>+1312(SB), Y9, Y11
+	VFMADD213PD constants<>+1344(SB), Y8, Y10
+	VFMADD213PD constants<>+1344(SB), Y9, Y11
+	VMULPD      constants<>+1376(SB), Y2, Y12
+	VMULPD      constants<>+1376(SB), Y3, Y13
+	VMULPD      Y2, Y12, Y12
+	VMULPD      Y3, Y13, Y13
+	VMULPD      Y8, Y10, Y8
+	VMULPD      Y9, Y11, Y9
+	VADDPD      Y8, Y12, Y8
+	VADDPD      Y9, Y13, Y9
+	VMOVUPS     constants<>+544(SB), Y10
+	VFMADD231PD Y4, Y10, Y0
+	VFMADD231PD Y5, Y10, Y1
+	VFMADD231PD Y8, Y6, Y0
+	VFMADD231PD Y9, Y7, Y1
+	VSUBPD      Y0, Y12, Y0
+	VSUBPD      Y1, Y13, Y1
+	VSUBPD      Y0, Y2, Y0
+	VSUBPD      Y1, Y3, Y1
+	VFMADD231PD constants<>+512(SB), Y4, Y0
+	VFMADD231PD constants<>+512(SB), Y5, Y1
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
 	VMOVUPS     64(BX)(SI*8), Y2
 	VMOVUPS     96(BX)(SI*8), Y3
-	VMASKMOVPD  (CX), Y2, Y0
-	VMASKMOVPD  32(CX), Y3, Y1
-	VADDPD      constants<>+928(SB), Y0, Y4
-	VADDPD      constants<>+928(SB), Y1, Y5
-	VMOVUPS     constants<>+928(SB), Y6
-	VCMPPD      $0x11, Y0, Y6, Y7
-	VCMPPD      $0x11, Y1, Y6, Y6
-	VSUBPD      Y0, Y4, Y8
-	VSUBPD      Y1, Y5, Y9
-	VMOVUPS     constants<>+928(SB), Y10
-	VSUBPD      Y8, Y10, Y8
-	VSUBPD      Y9, Y10, Y9
-	VSUBPD      constants<>+928(SB), Y4, Y10
-	VSUBPD      constants<>+928(SB), Y5, Y11
-	VSUBPD      Y10, Y0, Y0
-	VSUBPD      Y11, Y1, Y1
-	VBLENDVPS   Y7, Y8, Y0, Y0
-	VBLENDVPS   Y6, Y9, Y1, Y1
-	VDIVPD      Y4, Y0, Y0
-	VDIVPD      Y5, Y1, Y1
-	VPSUBQ      constants<>+1088(SB), Y4, Y4
-	VPSUBQ      constants<>+1088(SB), Y5, Y5
-	VPSRLQ      $0x34, Y4, Y6
-	VPSRLQ      $0x34, Y5, Y7
-	VORPD       constants<>+1024(SB), Y6, Y6
-	VORPD       constants<>+1024(SB), Y7, Y7
-	VSUBPD      constants<>+1024(SB), Y6, Y6
-	VSUBPD      constants<>+1024(SB), Y7, Y7
-	VANDPD      constants<>+1120(SB), Y4, Y4
-	VANDPD      constants<>+1120(SB), Y5, Y5
-	VPADDQ      constants<>+1088(SB), Y4, Y4
-	VPADDQ      constants<>+1088(SB), Y5, Y5
-	VSUBPD      constants<>+928(SB), Y4, Y4
-	VSUBPD      constants<>+928(SB), Y5, Y5
-	VADDPD      constants<>+1152(SB), Y4, Y8
-	VADDPD      constants<>+1152(SB), Y5, Y9
-	VDIVPD      Y8, Y4, Y8
-	VDIVPD      Y9, Y5, Y9
-	VMULPD      Y8, Y8, Y10
-	VMULPD      Y9, Y9, Y11
-	VMOVUPS     constants<>+1184(SB), Y12
-	VMOVAPS     Y10, Y13
-	VMOVAPS     Y11, Y14
-	VFMADD213PD constants<>+1216(SB), Y12, Y13
-	VFMADD213PD constants<>+1216(SB), Y12, Y14
-	VFMADD213PD constants<>+1248(SB), Y10, Y13
-	VFMADD213PD constants<>+1248(SB), Y11, Y14
-	VFMADD213PD constants<>+1280(SB), Y10, Y13
-	VFMADD213PD constants<>+1280(SB), Y11, Y14
-	VFMADD213PD constants<>+1312(SB), Y10, Y13
-	VFMADD213PD constants<>+1312(SB), Y11, Y14
-	VFMADD213PD constants<>+1344(SB), Y10, Y13
-	VFMADD213PD constants<>+1344(SB), Y11, Y14
-	VFMADD213PD constants<>+1376(SB), Y10, Y13
-	VFMADD213PD constants<>+1376(SB), Y11, Y14
-	VMULPD      constants<>+1408(SB), Y4, Y12
-	VMULPD      constants<>+1408(SB), Y5, Y15
-	VMULPD      Y4, Y12, Y12
-	VMULPD      Y5, Y15, Y15
-	VMULPD      Y10, Y13, Y10
-	VMULPD      Y11, Y14, Y11
-	VADDPD      Y10, Y12, Y10
-	VADDPD      Y11, Y15, Y11
-	VFMADD231PD constants<>+576(SB), Y6, Y0
-	VFMADD231PD constants<>+576(SB), Y7, Y1
-	VFMADD231PD Y10, Y8, Y0
-	VFMADD231PD Y11, Y9, Y1
-	VSUBPD      Y0, Y12, Y0
-	VSUBPD      Y1, Y15, Y1
-	VSUBPD      Y0, Y4, Y0
-	VSUBPD      Y1, Y5, Y1
-	VFMADD231PD constants<>+544(SB), Y6, Y0
-	VFMADD231PD constants<>+544(SB), Y7, Y1
 	VMASKMOVPD  Y0, Y2, (AX)
 	VMASKMOVPD  Y1, Y3, 32(AX)
 	SHLQ        $0x03, DX
@@ -5277,10 +4566,10 @@ DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
 DATA constants<>+24(SB)/8, $0xff800000ff800000
-DATA constants<>+32(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+40(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+48(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+56(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+32(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+40(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+48(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+56(SB)/8, $0xc2aeac50c2aeac50
 DATA constants<>+64(SB)/8, $0x3fb8aa3b3fb8aa3b
 DATA constants<>+72(SB)/8, $0x3fb8aa3b3fb8aa3b
 DATA constants<>+80(SB)/8, $0x3fb8aa3b3fb8aa3b
@@ -5321,139 +4610,135 @@ DATA constants<>+352(SB)/8, $0x3f8000003f800000
 DATA constants<>+360(SB)/8, $0x3f8000003f800000
 DATA constants<>+368(SB)/8, $0x3f8000003f800000
 DATA constants<>+376(SB)/8, $0x3f8000003f800000
-DATA constants<>+384(SB)/8, $0xffffffffffffffff
-DATA constants<>+392(SB)/8, $0xffffffffffffffff
-DATA constants<>+400(SB)/8, $0xffffffffffffffff
-DATA constants<>+408(SB)/8, $0xffffffffffffffff
-DATA constants<>+416(SB)/8, $0xfff0000000000000
-DATA constants<>+424(SB)/8, $0xfff0000000000000
-DATA constants<>+432(SB)/8, $0xfff0000000000000
-DATA constants<>+440(SB)/8, $0xfff0000000000000
-DATA constants<>+448(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+456(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+464(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+472(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+480(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+488(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+496(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+504(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+512(SB)/8, $0x4338000000000000
-DATA constants<>+520(SB)/8, $0x4338000000000000
-DATA constants<>+528(SB)/8, $0x4338000000000000
-DATA constants<>+536(SB)/8, $0x4338000000000000
-DATA constants<>+544(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+552(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+560(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+568(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+576(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+584(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+592(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+600(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+608(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+616(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+624(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+632(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+640(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+648(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+656(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+664(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+672(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+680(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+688(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+696(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+704(SB)/8, $0x3efa01999b82986a
-DATA constants<>+712(SB)/8, $0x3efa01999b82986a
-DATA constants<>+720(SB)/8, $0x3efa01999b82986a
-DATA constants<>+728(SB)/8, $0x3efa01999b82986a
-DATA constants<>+736(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+744(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+752(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+760(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+768(SB)/8, $0x3f56c16c184532be
-DATA constants<>+776(SB)/8, $0x3f56c16c184532be
-DATA constants<>+784(SB)/8, $0x3f56c16c184532be
-DATA constants<>+792(SB)/8, $0x3f56c16c184532be
-DATA constants<>+800(SB)/8, $0x3f811111111253d9
-DATA constants<>+808(SB)/8, $0x3f811111111253d9
-DATA constants<>+816(SB)/8, $0x3f811111111253d9
-DATA constants<>+824(SB)/8, $0x3f811111111253d9
-DATA constants<>+832(SB)/8, $0x3fa555555555074e
-DATA constants<>+840(SB)/8, $0x3fa555555555074e
-DATA constants<>+848(SB)/8, $0x3fa555555555074e
-DATA constants<>+856(SB)/8, $0x3fa555555555074e
-DATA constants<>+864(SB)/8, $0x3fc5555555555508
-DATA constants<>+872(SB)/8, $0x3fc5555555555508
-DATA constants<>+880(SB)/8, $0x3fc5555555555508
-DATA constants<>+888(SB)/8, $0x3fc5555555555508
-DATA constants<>+896(SB)/8, $0x3fe000000000000a
-DATA constants<>+904(SB)/8, $0x3fe000000000000a
-DATA constants<>+912(SB)/8, $0x3fe000000000000a
-DATA constants<>+920(SB)/8, $0x3fe000000000000a
-DATA constants<>+928(SB)/8, $0x3ff0000000000000
-DATA constants<>+936(SB)/8, $0x3ff0000000000000
-DATA constants<>+944(SB)/8, $0x3ff0000000000000
-DATA constants<>+952(SB)/8, $0x3ff0000000000000
-DATA constants<>+960(SB)/8, $0x4b0000004b000000
-DATA constants<>+968(SB)/8, $0x4b0000004b000000
-DATA constants<>+976(SB)/8, $0x4b0000004b000000
-DATA constants<>+984(SB)/8, $0x4b0000004b000000
-DATA constants<>+992(SB)/8, $0x4180000041800000
-DATA constants<>+1000(SB)/8, $0x4180000041800000
-DATA constants<>+1008(SB)/8, $0x4180000041800000
-DATA constants<>+1016(SB)/8, $0x4180000041800000
-DATA constants<>+1024(SB)/8, $0x4330000000000000
-DATA constants<>+1032(SB)/8, $0x4330000000000000
-DATA constants<>+1040(SB)/8, $0x4330000000000000
-DATA constants<>+1048(SB)/8, $0x4330000000000000
-DATA constants<>+1056(SB)/8, $0x4020000000000000
-DATA constants<>+1064(SB)/8, $0x4020000000000000
-DATA constants<>+1072(SB)/8, $0x4020000000000000
-DATA constants<>+1080(SB)/8, $0x4020000000000000
-DATA constants<>+1088(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1096(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1104(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1112(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1120(SB)/8, $0x000fffffffffffff
-DATA constants<>+1128(SB)/8, $0x000fffffffffffff
-DATA constants<>+1136(SB)/8, $0x000fffffffffffff
-DATA constants<>+1144(SB)/8, $0x000fffffffffffff
-DATA constants<>+1152(SB)/8, $0x4000000000000000
-DATA constants<>+1160(SB)/8, $0x4000000000000000
-DATA constants<>+1168(SB)/8, $0x4000000000000000
-DATA constants<>+1176(SB)/8, $0x4000000000000000
-DATA constants<>+1184(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1192(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1200(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1208(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1216(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1224(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1232(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1240(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1248(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1256(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1264(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1272(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1280(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1288(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1296(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1304(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1312(SB)/8, $0x3fd249249422a452
-DATA constants<>+1320(SB)/8, $0x3fd249249422a452
-DATA constants<>+1328(SB)/8, $0x3fd249249422a452
-DATA constants<>+1336(SB)/8, $0x3fd249249422a452
-DATA constants<>+1344(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1352(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1360(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1368(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1376(SB)/8, $0x3fe5555555555593
-DATA constants<>+1384(SB)/8, $0x3fe5555555555593
-DATA constants<>+1392(SB)/8, $0x3fe5555555555593
-DATA constants<>+1400(SB)/8, $0x3fe5555555555593
-DATA constants<>+1408(SB)/8, $0x3fe0000000000000
-DATA constants<>+1416(SB)/8, $0x3fe0000000000000
-DATA constants<>+1424(SB)/8, $0x3fe0000000000000
-DATA constants<>+1432(SB)/8, $0x3fe0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1440
+DATA constants<>+384(SB)/8, $0xfff0000000000000
+DATA constants<>+392(SB)/8, $0xfff0000000000000
+DATA constants<>+400(SB)/8, $0xfff0000000000000
+DATA constants<>+408(SB)/8, $0xfff0000000000000
+DATA constants<>+416(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+424(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+432(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+440(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+448(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+456(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+464(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+472(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+480(SB)/8, $0x4338000000000000
+DATA constants<>+488(SB)/8, $0x4338000000000000
+DATA constants<>+496(SB)/8, $0x4338000000000000
+DATA constants<>+504(SB)/8, $0x4338000000000000
+DATA constants<>+512(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+520(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+528(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+536(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+576(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+584(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+592(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+600(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+608(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+616(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+624(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+632(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+640(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+648(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+656(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+664(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+672(SB)/8, $0x3efa01999b82986a
+DATA constants<>+680(SB)/8, $0x3efa01999b82986a
+DATA constants<>+688(SB)/8, $0x3efa01999b82986a
+DATA constants<>+696(SB)/8, $0x3efa01999b82986a
+DATA constants<>+704(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+712(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+720(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+728(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+736(SB)/8, $0x3f56c16c184532be
+DATA constants<>+744(SB)/8, $0x3f56c16c184532be
+DATA constants<>+752(SB)/8, $0x3f56c16c184532be
+DATA constants<>+760(SB)/8, $0x3f56c16c184532be
+DATA constants<>+768(SB)/8, $0x3f811111111253d9
+DATA constants<>+776(SB)/8, $0x3f811111111253d9
+DATA constants<>+784(SB)/8, $0x3f811111111253d9
+DATA constants<>+792(SB)/8, $0x3f811111111253d9
+DATA constants<>+800(SB)/8, $0x3fa555555555074e
+DATA constants<>+808(SB)/8, $0x3fa555555555074e
+DATA constants<>+816(SB)/8, $0x3fa555555555074e
+DATA constants<>+824(SB)/8, $0x3fa555555555074e
+DATA constants<>+832(SB)/8, $0x3fc5555555555508
+DATA constants<>+840(SB)/8, $0x3fc5555555555508
+DATA constants<>+848(SB)/8, $0x3fc5555555555508
+DATA constants<>+856(SB)/8, $0x3fc5555555555508
+DATA constants<>+864(SB)/8, $0x3fe000000000000a
+DATA constants<>+872(SB)/8, $0x3fe000000000000a
+DATA constants<>+880(SB)/8, $0x3fe000000000000a
+DATA constants<>+888(SB)/8, $0x3fe000000000000a
+DATA constants<>+896(SB)/8, $0x3ff0000000000000
+DATA constants<>+904(SB)/8, $0x3ff0000000000000
+DATA constants<>+912(SB)/8, $0x3ff0000000000000
+DATA constants<>+920(SB)/8, $0x3ff0000000000000
+DATA constants<>+928(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+936(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+944(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+952(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+960(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+968(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+976(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+984(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+992(SB)/8, $0xffffffffffffffff
+DATA constants<>+1000(SB)/8, $0xffffffffffffffff
+DATA constants<>+1008(SB)/8, $0xffffffffffffffff
+DATA constants<>+1016(SB)/8, $0xffffffffffffffff
+DATA constants<>+1024(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1032(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1040(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1048(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1056(SB)/8, $0x4330000000000000
+DATA constants<>+1064(SB)/8, $0x4330000000000000
+DATA constants<>+1072(SB)/8, $0x4330000000000000
+DATA constants<>+1080(SB)/8, $0x4330000000000000
+DATA constants<>+1088(SB)/8, $0x000fffffffffffff
+DATA constants<>+1096(SB)/8, $0x000fffffffffffff
+DATA constants<>+1104(SB)/8, $0x000fffffffffffff
+DATA constants<>+1112(SB)/8, $0x000fffffffffffff
+DATA constants<>+1120(SB)/8, $0x4000000000000000
+DATA constants<>+1128(SB)/8, $0x4000000000000000
+DATA constants<>+1136(SB)/8, $0x4000000000000000
+DATA constants<>+1144(SB)/8, $0x4000000000000000
+DATA constants<>+1152(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1160(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1168(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1176(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1184(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1192(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1200(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1208(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1216(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1224(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1232(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1240(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1248(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1256(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1264(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1272(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1280(SB)/8, $0x3fd249249422a452
+DATA constants<>+1288(SB)/8, $0x3fd249249422a452
+DATA constants<>+1296(SB)/8, $0x3fd249249422a452
+DATA constants<>+1304(SB)/8, $0x3fd249249422a452
+DATA constants<>+1312(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1320(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1328(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1336(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1344(SB)/8, $0x3fe5555555555593
+DATA constants<>+1352(SB)/8, $0x3fe5555555555593
+DATA constants<>+1360(SB)/8, $0x3fe5555555555593
+DATA constants<>+1368(SB)/8, $0x3fe5555555555593
+DATA constants<>+1376(SB)/8, $0x3fe0000000000000
+DATA constants<>+1384(SB)/8, $0x3fe0000000000000
+DATA constants<>+1392(SB)/8, $0x3fe0000000000000
+DATA constants<>+1400(SB)/8, $0x3fe0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1408
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f
@@ -5480,22 +4765,22 @@ DATA byteMasks<>+112(SB)/8, $0x0000000000000000
 DATA byteMasks<>+120(SB)/8, $0x0000000000000000
 GLOBL byteMasks<>(SB), RODATA|NOPTR, $128
 
-DATA iota32<>+0(SB)/8, $0x0000000100000000
-DATA iota32<>+8(SB)/8, $0x0000000300000002
-DATA iota32<>+16(SB)/8, $0x0000000500000004
-DATA iota32<>+24(SB)/8, $0x0000000700000006
-DATA iota32<>+32(SB)/8, $0x0000000900000008
-DATA iota32<>+40(SB)/8, $0x0000000b0000000a
-DATA iota32<>+48(SB)/8, $0x0000000d0000000c
-DATA iota32<>+56(SB)/8, $0x0000000f0000000e
-GLOBL iota32<>(SB), RODATA|NOPTR, $64
+DATA quarters32<>+0(SB)/8, $0x0000000400000000
+DATA quarters32<>+8(SB)/8, $0x0000000c00000008
+DATA quarters32<>+16(SB)/8, $0x0000000400000000
+DATA quarters32<>+24(SB)/8, $0x0000000c00000008
+DATA quarters32<>+32(SB)/8, $0x0000000400000000
+DATA quarters32<>+40(SB)/8, $0x0000000c00000008
+DATA quarters32<>+48(SB)/8, $0x0000000400000000
+DATA quarters32<>+56(SB)/8, $0x0000000c00000008
+GLOBL quarters32<>(SB), RODATA|NOPTR, $64
 
-DATA iota64<>+0(SB)/8, $0x0000000000000000
-DATA iota64<>+8(SB)/8, $0x0000000000000001
-DATA iota64<>+16(SB)/8, $0x0000000000000002
-DATA iota64<>+24(SB)/8, $0x0000000000000003
-DATA iota64<>+32(SB)/8, $0x0000000000000004
-DATA iota64<>+40(SB)/8, $0x0000000000000005
-DATA iota64<>+48(SB)/8, $0x0000000000000006
-DATA iota64<>+56(SB)/8, $0x0000000000000007
-GLOBL iota64<>(SB), RODATA|NOPTR, $64
+DATA quarters64<>+0(SB)/8, $0x0000000000000000
+DATA quarters64<>+8(SB)/8, $0x0000000000000002
+DATA quarters64<>+16(SB)/8, $0x0000000000000004
+DATA quarters64<>+24(SB)/8, $0x0000000000000006
+DATA quarters64<>+32(SB)/8, $0x0000000000000000
+DATA quarters64<>+40(SB)/8, $0x0000000000000002
+DATA quarters64<>+48(SB)/8, $0x0000000000000004
+DATA quarters64<>+56(SB)/8, $0x0000000000000006
+GLOBL quarters64<>(SB), RODATA|NOPTR, $64

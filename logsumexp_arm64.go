@@ -75,17 +75,17 @@ func maxBlock[F Float](x []F) (top F) {
 }
 
 // sumExpRows works like sumExpRowsGeneric.
-func sumExpRows[F Float](m []F, sum []float64, x []F, n int) {
+func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows int) {
 	switch tier {
 	case neon:
 		if isFloat32[F]() {
-			sumExpRowsF32NEON(asFloat32(m), sum, asFloat32(x), n)
+			sumExpRowsF32NEON(asFloat32(m), sum, asFloat32(scratch), asFloat32(x), n, rows)
 			return
 		}
-		sumExpRowsF64NEON(asFloat64(m), sum, asFloat64(x), n)
+		sumExpRowsF64NEON(asFloat64(m), sum, asFloat64(scratch), asFloat64(x), n, rows)
 		return
 	}
-	sumExpRowsGeneric(m, sum, x, n)
+	sumExpRowsGeneric(m, sum, scratch, x, n, rows)
 }
 
 // log1p works like log1pGeneric.
@@ -129,10 +129,10 @@ func maxBlockF32NEON(x []float32) (top float32)
 func maxBlockF64NEON(x []float64) (top float64)
 
 //go:noescape
-func sumExpRowsF32NEON(m []float32, sum []float64, x []float32, n int)
+func sumExpRowsF32NEON(m []float32, sum []float64, scratch []float32, x []float32, n int, rows int)
 
 //go:noescape
-func sumExpRowsF64NEON(m []float64, sum []float64, x []float64, n int)
+func sumExpRowsF64NEON(m []float64, sum []float64, scratch []float64, x []float64, n int, rows int)
 
 //go:noescape
 func log1pNEON(dst []float64, x []float64)

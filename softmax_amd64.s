@@ -40,14 +40,14 @@ loop1:
 loop3:
 	VMOVUPS      (CX), Z16
 	VSUBPS       Z14, Z16, Z16
-	VMOVAPS      Z16, Z19
-	VFMADD213PS  Z2, Z1, Z19
+	VMOVAPS      Z1, Z19
+	VFMADD213PS  Z2, Z16, Z19
 	VSUBPS       Z2, Z19, Z20
-	VMOVAPS      Z20, Z21
-	VFNMADD213PS Z16, Z3, Z21
+	VMOVAPS      Z3, Z21
+	VFNMADD213PS Z16, Z20, Z21
 	VFNMADD231PS Z4, Z20, Z21
-	VMOVAPS      Z21, Z20
-	VFMADD213PS  Z6, Z5, Z20
+	VMOVAPS      Z5, Z20
+	VFMADD213PS  Z6, Z21, Z20
 	VFMADD213PS  Z7, Z21, Z20
 	VFMADD213PS  Z8, Z21, Z20
 	VFMADD213PS  Z9, Z21, Z20
@@ -75,14 +75,14 @@ end4:
 	VMOVAPS      Z0, Z16
 	VMOVUPS      (CX), K1, Z16
 	VSUBPS       Z14, Z16, Z14
-	VMOVAPS      Z14, Z16
-	VFMADD213PS  Z2, Z1, Z16
+	VMOVAPS      Z1, Z16
+	VFMADD213PS  Z2, Z14, Z16
 	VSUBPS       Z2, Z16, Z19
-	VMOVAPS      Z19, Z20
-	VFNMADD213PS Z14, Z3, Z20
+	VMOVAPS      Z3, Z20
+	VFNMADD213PS Z14, Z19, Z20
 	VFNMADD231PS Z4, Z19, Z20
-	VMOVAPS      Z20, Z19
-	VFMADD213PS  Z6, Z5, Z19
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z20, Z19
 	VFMADD213PS  Z7, Z20, Z19
 	VFMADD213PS  Z8, Z20, Z19
 	VFMADD213PS  Z9, Z20, Z19
@@ -136,42 +136,39 @@ loop3:
 	VSUBPS       Y0, Y2, Y2
 	VSUBPS       Y0, Y3, Y3
 	VMOVUPS      constants<>+32(SB), Y4
-	VMOVAPS      Y2, Y5
-	VMOVAPS      Y3, Y6
-	VFMADD213PS  constants<>+64(SB), Y4, Y5
-	VFMADD213PS  constants<>+64(SB), Y4, Y6
-	VSUBPS       constants<>+64(SB), Y5, Y4
-	VSUBPS       constants<>+64(SB), Y6, Y7
+	VMOVUPS      constants<>+32(SB), Y5
+	VFMADD213PS  constants<>+64(SB), Y2, Y4
+	VFMADD213PS  constants<>+64(SB), Y3, Y5
+	VSUBPS       constants<>+64(SB), Y4, Y6
+	VSUBPS       constants<>+64(SB), Y5, Y7
 	VMOVUPS      constants<>+96(SB), Y8
-	VMOVAPS      Y4, Y9
-	VMOVAPS      Y7, Y10
-	VFNMADD213PS Y2, Y8, Y9
-	VFNMADD213PS Y3, Y8, Y10
-	VFNMADD231PS constants<>+128(SB), Y4, Y9
-	VFNMADD231PS constants<>+128(SB), Y7, Y10
-	VMOVUPS      constants<>+160(SB), Y4
-	VMOVAPS      Y9, Y7
-	VMOVAPS      Y10, Y8
-	VFMADD213PS  constants<>+192(SB), Y4, Y7
-	VFMADD213PS  constants<>+192(SB), Y4, Y8
+	VMOVUPS      constants<>+96(SB), Y9
+	VFNMADD213PS Y2, Y6, Y8
+	VFNMADD213PS Y3, Y7, Y9
+	VFNMADD231PS constants<>+128(SB), Y6, Y8
+	VFNMADD231PS constants<>+128(SB), Y7, Y9
+	VMOVUPS      constants<>+160(SB), Y6
+	VMOVUPS      constants<>+160(SB), Y7
+	VFMADD213PS  constants<>+192(SB), Y8, Y6
+	VFMADD213PS  constants<>+192(SB), Y9, Y7
+	VFMADD213PS  constants<>+224(SB), Y8, Y6
 	VFMADD213PS  constants<>+224(SB), Y9, Y7
-	VFMADD213PS  constants<>+224(SB), Y10, Y8
+	VFMADD213PS  constants<>+256(SB), Y8, Y6
 	VFMADD213PS  constants<>+256(SB), Y9, Y7
-	VFMADD213PS  constants<>+256(SB), Y10, Y8
+	VFMADD213PS  constants<>+288(SB), Y8, Y6
 	VFMADD213PS  constants<>+288(SB), Y9, Y7
-	VFMADD213PS  constants<>+288(SB), Y10, Y8
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
 	VFMADD213PS  constants<>+320(SB), Y9, Y7
-	VFMADD213PS  constants<>+320(SB), Y10, Y8
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
 	VFMADD213PS  constants<>+320(SB), Y9, Y7
-	VFMADD213PS  constants<>+320(SB), Y10, Y8
-	VCMPPS       $0x15, constants<>+352(SB), Y2, Y4
+	VCMPPS       $0x15, constants<>+352(SB), Y2, Y8
 	VCMPPS       $0x15, constants<>+352(SB), Y3, Y9
+	VPSLLD       $0x17, Y4, Y4
 	VPSLLD       $0x17, Y5, Y5
-	VPSLLD       $0x17, Y6, Y6
+	VPADDD       Y6, Y4, Y4
 	VPADDD       Y7, Y5, Y5
-	VPADDD       Y8, Y6, Y6
-	VANDPS       Y5, Y4, Y4
-	VANDPS       Y6, Y9, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
 	VCMPPS       $0x15, constants<>+384(SB), Y2, Y6
 	VCMPPS       $0x15, constants<>+384(SB), Y3, Y7
 	VADDPS       constants<>+416(SB), Y2, Y2
@@ -194,63 +191,65 @@ end4:
 	LEAQ         byteMasks<>+0(SB), R9
 	MOVQ         R8, R10
 	NEGQ         R10
-	VMOVUPS      64(R9)(R10*4), Y4
-	VMOVUPS      96(R9)(R10*4), Y5
-	VMASKMOVPS   (CX), Y4, Y2
-	VMOVUPS      constants<>+0(SB), Y3
-	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMASKMOVPS   32(CX), Y5, Y3
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y5, Y3, Y6, Y3
+	VMOVUPS      64(R9)(R10*4), Y3
+	VMOVUPS      96(R9)(R10*4), Y4
+	VMASKMOVPS   (CX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(CX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
 	VSUBPS       Y0, Y2, Y2
 	VSUBPS       Y0, Y3, Y0
 	VMOVUPS      constants<>+32(SB), Y3
-	VMOVAPS      Y2, Y6
-	VMOVAPS      Y0, Y7
-	VFMADD213PS  constants<>+64(SB), Y3, Y6
-	VFMADD213PS  constants<>+64(SB), Y3, Y7
-	VSUBPS       constants<>+64(SB), Y6, Y3
-	VSUBPS       constants<>+64(SB), Y7, Y8
-	VMOVUPS      constants<>+96(SB), Y9
-	VMOVAPS      Y3, Y10
-	VMOVAPS      Y8, Y11
-	VFNMADD213PS Y2, Y9, Y10
-	VFNMADD213PS Y0, Y9, Y11
-	VFNMADD231PS constants<>+128(SB), Y3, Y10
-	VFNMADD231PS constants<>+128(SB), Y8, Y11
-	VMOVUPS      constants<>+160(SB), Y3
-	VMOVAPS      Y10, Y8
-	VMOVAPS      Y11, Y9
-	VFMADD213PS  constants<>+192(SB), Y3, Y8
-	VFMADD213PS  constants<>+192(SB), Y3, Y9
-	VFMADD213PS  constants<>+224(SB), Y10, Y8
-	VFMADD213PS  constants<>+224(SB), Y11, Y9
-	VFMADD213PS  constants<>+256(SB), Y10, Y8
-	VFMADD213PS  constants<>+256(SB), Y11, Y9
-	VFMADD213PS  constants<>+288(SB), Y10, Y8
-	VFMADD213PS  constants<>+288(SB), Y11, Y9
-	VFMADD213PS  constants<>+320(SB), Y10, Y8
-	VFMADD213PS  constants<>+320(SB), Y11, Y9
-	VFMADD213PS  constants<>+320(SB), Y10, Y8
-	VFMADD213PS  constants<>+320(SB), Y11, Y9
-	VCMPPS       $0x15, constants<>+352(SB), Y2, Y3
-	VCMPPS       $0x15, constants<>+352(SB), Y0, Y10
-	VPSLLD       $0x17, Y6, Y6
-	VPSLLD       $0x17, Y7, Y7
-	VPADDD       Y8, Y6, Y6
-	VPADDD       Y9, Y7, Y7
-	VANDPS       Y6, Y3, Y3
-	VANDPS       Y7, Y10, Y6
-	VCMPPS       $0x15, constants<>+384(SB), Y2, Y7
-	VCMPPS       $0x15, constants<>+384(SB), Y0, Y8
+	VMOVUPS      constants<>+32(SB), Y4
+	VFMADD213PS  constants<>+64(SB), Y2, Y3
+	VFMADD213PS  constants<>+64(SB), Y0, Y4
+	VSUBPS       constants<>+64(SB), Y3, Y5
+	VSUBPS       constants<>+64(SB), Y4, Y6
+	VMOVUPS      constants<>+96(SB), Y7
+	VMOVUPS      constants<>+96(SB), Y8
+	VFNMADD213PS Y2, Y5, Y7
+	VFNMADD213PS Y0, Y6, Y8
+	VFNMADD231PS constants<>+128(SB), Y5, Y7
+	VFNMADD231PS constants<>+128(SB), Y6, Y8
+	VMOVUPS      constants<>+160(SB), Y5
+	VMOVUPS      constants<>+160(SB), Y6
+	VFMADD213PS  constants<>+192(SB), Y7, Y5
+	VFMADD213PS  constants<>+192(SB), Y8, Y6
+	VFMADD213PS  constants<>+224(SB), Y7, Y5
+	VFMADD213PS  constants<>+224(SB), Y8, Y6
+	VFMADD213PS  constants<>+256(SB), Y7, Y5
+	VFMADD213PS  constants<>+256(SB), Y8, Y6
+	VFMADD213PS  constants<>+288(SB), Y7, Y5
+	VFMADD213PS  constants<>+288(SB), Y8, Y6
+	VFMADD213PS  constants<>+320(SB), Y7, Y5
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
+	VFMADD213PS  constants<>+320(SB), Y7, Y5
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
+	VCMPPS       $0x15, constants<>+352(SB), Y2, Y7
+	VCMPPS       $0x15, constants<>+352(SB), Y0, Y8
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y5, Y3, Y3
+	VPADDD       Y6, Y4, Y4
+	VANDPS       Y3, Y7, Y3
+	VANDPS       Y4, Y8, Y4
+	VCMPPS       $0x15, constants<>+384(SB), Y2, Y5
+	VCMPPS       $0x15, constants<>+384(SB), Y0, Y6
 	VADDPS       constants<>+416(SB), Y2, Y2
 	VADDPS       constants<>+416(SB), Y0, Y0
-	VBLENDVPS    Y7, Y2, Y3, Y2
-	VBLENDVPS    Y8, Y0, Y6, Y0
+	VBLENDVPS    Y5, Y2, Y3, Y2
+	VBLENDVPS    Y6, Y0, Y4, Y0
 	VMULPS       Y1, Y2, Y2
 	VMULPS       Y1, Y0, Y0
-	VMASKMOVPS   Y2, Y4, (AX)
-	VMASKMOVPS   Y0, Y5, 32(AX)
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*4), Y1
+	VMOVUPS      96(R9)(R10*4), Y3
+	VMASKMOVPS   Y2, Y1, (AX)
+	VMASKMOVPS   Y0, Y3, 32(AX)
 	SHLQ         $0x02, R8
 	ADDQ         R8, AX
 	ADDQ         R8, CX
@@ -307,14 +306,14 @@ loop1:
 loop3:
 	VMOVUPS      (CX), Z21
 	VSUBPD       Z19, Z21, Z21
-	VMOVAPS      Z21, Z24
-	VFMADD213PD  Z2, Z1, Z24
+	VMOVAPS      Z1, Z24
+	VFMADD213PD  Z2, Z21, Z24
 	VSUBPD       Z2, Z24, Z25
-	VMOVAPS      Z25, Z26
-	VFNMADD213PD Z21, Z3, Z26
+	VMOVAPS      Z3, Z26
+	VFNMADD213PD Z21, Z25, Z26
 	VFNMADD231PD Z4, Z25, Z26
-	VMOVAPS      Z26, Z25
-	VFMADD213PD  Z6, Z5, Z25
+	VMOVAPS      Z5, Z25
+	VFMADD213PD  Z6, Z26, Z25
 	VFMADD213PD  Z7, Z26, Z25
 	VFMADD213PD  Z8, Z26, Z25
 	VFMADD213PD  Z9, Z26, Z25
@@ -347,14 +346,14 @@ end4:
 	VMOVAPS      Z0, Z21
 	VMOVUPD      (CX), K1, Z21
 	VSUBPD       Z19, Z21, Z19
-	VMOVAPS      Z19, Z21
-	VFMADD213PD  Z2, Z1, Z21
+	VMOVAPS      Z1, Z21
+	VFMADD213PD  Z2, Z19, Z21
 	VSUBPD       Z2, Z21, Z24
-	VMOVAPS      Z24, Z25
-	VFNMADD213PD Z19, Z3, Z25
+	VMOVAPS      Z3, Z25
+	VFNMADD213PD Z19, Z24, Z25
 	VFNMADD231PD Z4, Z24, Z25
-	VMOVAPS      Z25, Z24
-	VFMADD213PD  Z6, Z5, Z24
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z25, Z24
 	VFMADD213PD  Z7, Z25, Z24
 	VFMADD213PD  Z8, Z25, Z24
 	VFMADD213PD  Z9, Z25, Z24
@@ -413,52 +412,49 @@ loop3:
 	VSUBPD       Y0, Y2, Y2
 	VSUBPD       Y0, Y3, Y3
 	VMOVUPS      constants<>+480(SB), Y4
-	VMOVAPS      Y2, Y5
-	VMOVAPS      Y3, Y6
-	VFMADD213PD  constants<>+512(SB), Y4, Y5
-	VFMADD213PD  constants<>+512(SB), Y4, Y6
-	VSUBPD       constants<>+512(SB), Y5, Y4
-	VSUBPD       constants<>+512(SB), Y6, Y7
+	VMOVUPS      constants<>+480(SB), Y5
+	VFMADD213PD  constants<>+512(SB), Y2, Y4
+	VFMADD213PD  constants<>+512(SB), Y3, Y5
+	VSUBPD       constants<>+512(SB), Y4, Y6
+	VSUBPD       constants<>+512(SB), Y5, Y7
 	VMOVUPS      constants<>+544(SB), Y8
-	VMOVAPS      Y4, Y9
-	VMOVAPS      Y7, Y10
-	VFNMADD213PD Y2, Y8, Y9
-	VFNMADD213PD Y3, Y8, Y10
-	VFNMADD231PD constants<>+576(SB), Y4, Y9
-	VFNMADD231PD constants<>+576(SB), Y7, Y10
-	VMOVUPS      constants<>+608(SB), Y4
-	VMOVAPS      Y9, Y7
-	VMOVAPS      Y10, Y8
-	VFMADD213PD  constants<>+640(SB), Y4, Y7
-	VFMADD213PD  constants<>+640(SB), Y4, Y8
+	VMOVUPS      constants<>+544(SB), Y9
+	VFNMADD213PD Y2, Y6, Y8
+	VFNMADD213PD Y3, Y7, Y9
+	VFNMADD231PD constants<>+576(SB), Y6, Y8
+	VFNMADD231PD constants<>+576(SB), Y7, Y9
+	VMOVUPS      constants<>+608(SB), Y6
+	VMOVUPS      constants<>+608(SB), Y7
+	VFMADD213PD  constants<>+640(SB), Y8, Y6
+	VFMADD213PD  constants<>+640(SB), Y9, Y7
+	VFMADD213PD  constants<>+672(SB), Y8, Y6
 	VFMADD213PD  constants<>+672(SB), Y9, Y7
-	VFMADD213PD  constants<>+672(SB), Y10, Y8
+	VFMADD213PD  constants<>+704(SB), Y8, Y6
 	VFMADD213PD  constants<>+704(SB), Y9, Y7
-	VFMADD213PD  constants<>+704(SB), Y10, Y8
+	VFMADD213PD  constants<>+736(SB), Y8, Y6
 	VFMADD213PD  constants<>+736(SB), Y9, Y7
-	VFMADD213PD  constants<>+736(SB), Y10, Y8
+	VFMADD213PD  constants<>+768(SB), Y8, Y6
 	VFMADD213PD  constants<>+768(SB), Y9, Y7
-	VFMADD213PD  constants<>+768(SB), Y10, Y8
+	VFMADD213PD  constants<>+800(SB), Y8, Y6
 	VFMADD213PD  constants<>+800(SB), Y9, Y7
-	VFMADD213PD  constants<>+800(SB), Y10, Y8
+	VFMADD213PD  constants<>+832(SB), Y8, Y6
 	VFMADD213PD  constants<>+832(SB), Y9, Y7
-	VFMADD213PD  constants<>+832(SB), Y10, Y8
+	VFMADD213PD  constants<>+864(SB), Y8, Y6
 	VFMADD213PD  constants<>+864(SB), Y9, Y7
-	VFMADD213PD  constants<>+864(SB), Y10, Y8
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
 	VFMADD213PD  constants<>+896(SB), Y9, Y7
-	VFMADD213PD  constants<>+896(SB), Y10, Y8
+	VFMADD213PD  constants<>+928(SB), Y8, Y6
 	VFMADD213PD  constants<>+928(SB), Y9, Y7
-	VFMADD213PD  constants<>+928(SB), Y10, Y8
+	VFMADD213PD  constants<>+928(SB), Y8, Y6
 	VFMADD213PD  constants<>+928(SB), Y9, Y7
-	VFMADD213PD  constants<>+928(SB), Y10, Y8
-	VCMPPD       $0x15, constants<>+960(SB), Y2, Y4
+	VCMPPD       $0x15, constants<>+960(SB), Y2, Y8
 	VCMPPD       $0x15, constants<>+960(SB), Y3, Y9
+	VPSLLQ       $0x34, Y4, Y4
 	VPSLLQ       $0x34, Y5, Y5
-	VPSLLQ       $0x34, Y6, Y6
+	VPADDQ       Y6, Y4, Y4
 	VPADDQ       Y7, Y5, Y5
-	VPADDQ       Y8, Y6, Y6
-	VANDPS       Y5, Y4, Y4
-	VANDPS       Y6, Y9, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
 	VCMPPD       $0x15, constants<>+992(SB), Y2, Y6
 	VCMPPD       $0x15, constants<>+992(SB), Y3, Y7
 	VADDPD       constants<>+1024(SB), Y2, Y2
@@ -481,73 +477,75 @@ end4:
 	LEAQ         byteMasks<>+0(SB), R9
 	MOVQ         R8, R10
 	NEGQ         R10
-	VMOVUPS      64(R9)(R10*8), Y4
-	VMOVUPS      96(R9)(R10*8), Y5
-	VMASKMOVPD   (CX), Y4, Y2
-	VMOVUPS      constants<>+448(SB), Y3
-	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMASKMOVPD   32(CX), Y5, Y3
-	VMOVUPS      constants<>+448(SB), Y6
-	VBLENDVPS    Y5, Y3, Y6, Y3
+	VMOVUPS      64(R9)(R10*8), Y3
+	VMOVUPS      96(R9)(R10*8), Y4
+	VMASKMOVPD   (CX), Y3, Y2
+	VMOVUPS      constants<>+448(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(CX), Y4, Y3
+	VMOVUPS      constants<>+448(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
 	VSUBPD       Y0, Y2, Y2
 	VSUBPD       Y0, Y3, Y0
 	VMOVUPS      constants<>+480(SB), Y3
-	VMOVAPS      Y2, Y6
-	VMOVAPS      Y0, Y7
-	VFMADD213PD  constants<>+512(SB), Y3, Y6
-	VFMADD213PD  constants<>+512(SB), Y3, Y7
-	VSUBPD       constants<>+512(SB), Y6, Y3
-	VSUBPD       constants<>+512(SB), Y7, Y8
-	VMOVUPS      constants<>+544(SB), Y9
-	VMOVAPS      Y3, Y10
-	VMOVAPS      Y8, Y11
-	VFNMADD213PD Y2, Y9, Y10
-	VFNMADD213PD Y0, Y9, Y11
-	VFNMADD231PD constants<>+576(SB), Y3, Y10
-	VFNMADD231PD constants<>+576(SB), Y8, Y11
-	VMOVUPS      constants<>+608(SB), Y3
-	VMOVAPS      Y10, Y8
-	VMOVAPS      Y11, Y9
-	VFMADD213PD  constants<>+640(SB), Y3, Y8
-	VFMADD213PD  constants<>+640(SB), Y3, Y9
-	VFMADD213PD  constants<>+672(SB), Y10, Y8
-	VFMADD213PD  constants<>+672(SB), Y11, Y9
-	VFMADD213PD  constants<>+704(SB), Y10, Y8
-	VFMADD213PD  constants<>+704(SB), Y11, Y9
-	VFMADD213PD  constants<>+736(SB), Y10, Y8
-	VFMADD213PD  constants<>+736(SB), Y11, Y9
-	VFMADD213PD  constants<>+768(SB), Y10, Y8
-	VFMADD213PD  constants<>+768(SB), Y11, Y9
-	VFMADD213PD  constants<>+800(SB), Y10, Y8
-	VFMADD213PD  constants<>+800(SB), Y11, Y9
-	VFMADD213PD  constants<>+832(SB), Y10, Y8
-	VFMADD213PD  constants<>+832(SB), Y11, Y9
-	VFMADD213PD  constants<>+864(SB), Y10, Y8
-	VFMADD213PD  constants<>+864(SB), Y11, Y9
-	VFMADD213PD  constants<>+896(SB), Y10, Y8
-	VFMADD213PD  constants<>+896(SB), Y11, Y9
-	VFMADD213PD  constants<>+928(SB), Y10, Y8
-	VFMADD213PD  constants<>+928(SB), Y11, Y9
-	VFMADD213PD  constants<>+928(SB), Y10, Y8
-	VFMADD213PD  constants<>+928(SB), Y11, Y9
-	VCMPPD       $0x15, constants<>+960(SB), Y2, Y3
-	VCMPPD       $0x15, constants<>+960(SB), Y0, Y10
-	VPSLLQ       $0x34, Y6, Y6
-	VPSLLQ       $0x34, Y7, Y7
-	VPADDQ       Y8, Y6, Y6
-	VPADDQ       Y9, Y7, Y7
-	VANDPS       Y6, Y3, Y3
-	VANDPS       Y7, Y10, Y6
-	VCMPPD       $0x15, constants<>+992(SB), Y2, Y7
-	VCMPPD       $0x15, constants<>+992(SB), Y0, Y8
+	VMOVUPS      constants<>+480(SB), Y4
+	VFMADD213PD  constants<>+512(SB), Y2, Y3
+	VFMADD213PD  constants<>+512(SB), Y0, Y4
+	VSUBPD       constants<>+512(SB), Y3, Y5
+	VSUBPD       constants<>+512(SB), Y4, Y6
+	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y8
+	VFNMADD213PD Y2, Y5, Y7
+	VFNMADD213PD Y0, Y6, Y8
+	VFNMADD231PD constants<>+576(SB), Y5, Y7
+	VFNMADD231PD constants<>+576(SB), Y6, Y8
+	VMOVUPS      constants<>+608(SB), Y5
+	VMOVUPS      constants<>+608(SB), Y6
+	VFMADD213PD  constants<>+640(SB), Y7, Y5
+	VFMADD213PD  constants<>+640(SB), Y8, Y6
+	VFMADD213PD  constants<>+672(SB), Y7, Y5
+	VFMADD213PD  constants<>+672(SB), Y8, Y6
+	VFMADD213PD  constants<>+704(SB), Y7, Y5
+	VFMADD213PD  constants<>+704(SB), Y8, Y6
+	VFMADD213PD  constants<>+736(SB), Y7, Y5
+	VFMADD213PD  constants<>+736(SB), Y8, Y6
+	VFMADD213PD  constants<>+768(SB), Y7, Y5
+	VFMADD213PD  constants<>+768(SB), Y8, Y6
+	VFMADD213PD  constants<>+800(SB), Y7, Y5
+	VFMADD213PD  constants<>+800(SB), Y8, Y6
+	VFMADD213PD  constants<>+832(SB), Y7, Y5
+	VFMADD213PD  constants<>+832(SB), Y8, Y6
+	VFMADD213PD  constants<>+864(SB), Y7, Y5
+	VFMADD213PD  constants<>+864(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VFMADD213PD  constants<>+928(SB), Y7, Y5
+	VFMADD213PD  constants<>+928(SB), Y8, Y6
+	VFMADD213PD  constants<>+928(SB), Y7, Y5
+	VFMADD213PD  constants<>+928(SB), Y8, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y2, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y0, Y8
+	VPSLLQ       $0x34, Y3, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPADDQ       Y5, Y3, Y3
+	VPADDQ       Y6, Y4, Y4
+	VANDPS       Y3, Y7, Y3
+	VANDPS       Y4, Y8, Y4
+	VCMPPD       $0x15, constants<>+992(SB), Y2, Y5
+	VCMPPD       $0x15, constants<>+992(SB), Y0, Y6
 	VADDPD       constants<>+1024(SB), Y2, Y2
 	VADDPD       constants<>+1024(SB), Y0, Y0
-	VBLENDVPS    Y7, Y2, Y3, Y2
-	VBLENDVPS    Y8, Y0, Y6, Y0
+	VBLENDVPS    Y5, Y2, Y3, Y2
+	VBLENDVPS    Y6, Y0, Y4, Y0
 	VMULPD       Y1, Y2, Y2
 	VMULPD       Y1, Y0, Y0
-	VMASKMOVPD   Y2, Y4, (AX)
-	VMASKMOVPD   Y0, Y5, 32(AX)
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*8), Y1
+	VMOVUPS      96(R9)(R10*8), Y3
+	VMASKMOVPD   Y2, Y1, (AX)
+	VMASKMOVPD   Y0, Y3, 32(AX)
 	SHLQ         $0x03, R8
 	ADDQ         R8, AX
 	ADDQ         R8, CX
@@ -680,14 +678,19 @@ end4:
 	LEAQ       byteMasks<>+0(SB), DX
 	MOVQ       CX, BX
 	NEGQ       BX
-	VMOVUPS    64(DX)(BX*4), Y3
-	VMOVUPS    96(DX)(BX*4), Y4
-	VMASKMOVPS (AX), Y3, Y1
-	VMASKMOVPS 32(AX), Y4, Y2
+	VMOVUPS    64(DX)(BX*4), Y1
+	VMOVUPS    96(DX)(BX*4), Y2
+	VMASKMOVPS (AX), Y1, Y1
+	VMASKMOVPS 32(AX), Y2, Y2
 	VMULPS     Y0, Y1, Y1
 	VMULPS     Y0, Y2, Y0
-	VMASKMOVPS Y1, Y3, (AX)
-	VMASKMOVPS Y0, Y4, 32(AX)
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*4), Y2
+	VMOVUPS    96(DX)(BX*4), Y3
+	VMASKMOVPS Y1, Y2, (AX)
+	VMASKMOVPS Y0, Y3, 32(AX)
 	SHLQ       $0x02, CX
 	ADDQ       CX, AX
 
@@ -812,14 +815,19 @@ end4:
 	LEAQ       byteMasks<>+0(SB), DX
 	MOVQ       CX, BX
 	NEGQ       BX
-	VMOVUPS    64(DX)(BX*8), Y3
-	VMOVUPS    96(DX)(BX*8), Y4
-	VMASKMOVPD (AX), Y3, Y1
-	VMASKMOVPD 32(AX), Y4, Y2
+	VMOVUPS    64(DX)(BX*8), Y1
+	VMOVUPS    96(DX)(BX*8), Y2
+	VMASKMOVPD (AX), Y1, Y1
+	VMASKMOVPD 32(AX), Y2, Y2
 	VMULPD     Y0, Y1, Y1
 	VMULPD     Y0, Y2, Y0
-	VMASKMOVPD Y1, Y3, (AX)
-	VMASKMOVPD Y0, Y4, 32(AX)
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*8), Y2
+	VMOVUPS    96(DX)(BX*8), Y3
+	VMASKMOVPD Y1, Y2, (AX)
+	VMASKMOVPD Y0, Y3, 32(AX)
 	SHLQ       $0x03, CX
 	ADDQ       CX, AX
 
@@ -922,16 +930,21 @@ end4:
 	LEAQ       byteMasks<>+0(SB), R9
 	MOVQ       R8, R10
 	NEGQ       R10
-	VMOVUPS    64(R9)(R10*4), Y4
-	VMOVUPS    96(R9)(R10*4), Y5
-	VMASKMOVPS (CX), Y4, Y2
-	VMASKMOVPS 32(CX), Y5, Y3
+	VMOVUPS    64(R9)(R10*4), Y2
+	VMOVUPS    96(R9)(R10*4), Y3
+	VMASKMOVPS (CX), Y2, Y2
+	VMASKMOVPS 32(CX), Y3, Y3
 	VSUBPS     Y0, Y2, Y2
 	VSUBPS     Y0, Y3, Y0
 	VSUBPS     Y1, Y2, Y2
 	VSUBPS     Y1, Y0, Y0
-	VMASKMOVPS Y2, Y4, (AX)
-	VMASKMOVPS Y0, Y5, 32(AX)
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*4), Y1
+	VMOVUPS    96(R9)(R10*4), Y3
+	VMASKMOVPS Y2, Y1, (AX)
+	VMASKMOVPS Y0, Y3, 32(AX)
 	SHLQ       $0x02, R8
 	ADDQ       R8, AX
 	ADDQ       R8, CX
@@ -1042,16 +1055,21 @@ end4:
 	LEAQ       byteMasks<>+0(SB), R9
 	MOVQ       R8, R10
 	NEGQ       R10
-	VMOVUPS    64(R9)(R10*8), Y4
-	VMOVUPS    96(R9)(R10*8), Y5
-	VMASKMOVPD (CX), Y4, Y2
-	VMASKMOVPD 32(CX), Y5, Y3
+	VMOVUPS    64(R9)(R10*8), Y2
+	VMOVUPS    96(R9)(R10*8), Y3
+	VMASKMOVPD (CX), Y2, Y2
+	VMASKMOVPD 32(CX), Y3, Y3
 	VSUBPD     Y0, Y2, Y2
 	VSUBPD     Y0, Y3, Y0
 	VSUBPD     Y1, Y2, Y2
 	VSUBPD     Y1, Y0, Y0
-	VMASKMOVPD Y2, Y4, (AX)
-	VMASKMOVPD Y0, Y5, 32(AX)
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y1
+	VMOVUPS    96(R9)(R10*8), Y3
+	VMASKMOVPD Y2, Y1, (AX)
+	VMASKMOVPD Y0, Y3, 32(AX)
 	SHLQ       $0x03, R8
 	ADDQ       R8, AX
 	ADDQ       R8, CX
@@ -1164,10 +1182,15 @@ end2:
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y4
+	VMOVUPS     96(BX)(SI*4), Y5
+	VMASKMOVPS  (AX), Y4, Y4
+	VMASKMOVPS  32(AX), Y5, Y5
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
 	VMOVUPS     64(BX)(SI*4), Y6
 	VMOVUPS     96(BX)(SI*4), Y7
-	VMASKMOVPS  (AX), Y6, Y4
-	VMASKMOVPS  32(AX), Y7, Y5
 	VMASKMOVPS  (CX), Y6, Y6
 	VMASKMOVPS  32(CX), Y7, Y7
 	VSUBPS      Y0, Y6, Y6
@@ -1292,10 +1315,15 @@ end2:
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y4
+	VMOVUPS     96(BX)(SI*8), Y5
+	VMASKMOVPD  (AX), Y4, Y4
+	VMASKMOVPD  32(AX), Y5, Y5
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
 	VMOVUPS     64(BX)(SI*8), Y6
 	VMOVUPS     96(BX)(SI*8), Y7
-	VMASKMOVPD  (AX), Y6, Y4
-	VMASKMOVPD  32(AX), Y7, Y5
 	VMASKMOVPD  (CX), Y6, Y6
 	VMASKMOVPD  32(CX), Y7, Y7
 	VSUBPD      Y0, Y6, Y6
@@ -1393,16 +1421,26 @@ end2:
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y1
+	VMOVUPS      96(BX)(SI*4), Y2
+	VMASKMOVPS   (CX), Y1, Y1
+	VMASKMOVPS   32(CX), Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
 	VMOVUPS      64(BX)(SI*4), Y3
 	VMOVUPS      96(BX)(SI*4), Y4
-	VMASKMOVPS   (CX), Y3, Y1
-	VMASKMOVPS   32(CX), Y4, Y2
-	VMASKMOVPS   (AX), Y3, Y5
-	VMASKMOVPS   32(AX), Y4, Y6
-	VFNMADD231PS Y0, Y1, Y5
-	VFNMADD231PS Y0, Y2, Y6
-	VMASKMOVPS   Y5, Y3, (AX)
-	VMASKMOVPS   Y6, Y4, 32(AX)
+	VMASKMOVPS   (AX), Y3, Y3
+	VMASKMOVPS   32(AX), Y4, Y4
+	VFNMADD231PS Y0, Y1, Y3
+	VFNMADD231PS Y0, Y2, Y4
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y0
+	VMOVUPS      96(BX)(SI*4), Y1
+	VMASKMOVPS   Y3, Y0, (AX)
+	VMASKMOVPS   Y4, Y1, 32(AX)
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
@@ -1481,16 +1519,26 @@ end2:
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y1
+	VMOVUPS      96(BX)(SI*8), Y2
+	VMASKMOVPD   (CX), Y1, Y1
+	VMASKMOVPD   32(CX), Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
 	VMOVUPS      64(BX)(SI*8), Y3
 	VMOVUPS      96(BX)(SI*8), Y4
-	VMASKMOVPD   (CX), Y3, Y1
-	VMASKMOVPD   32(CX), Y4, Y2
-	VMASKMOVPD   (AX), Y3, Y5
-	VMASKMOVPD   32(AX), Y4, Y6
-	VFNMADD231PD Y0, Y1, Y5
-	VFNMADD231PD Y0, Y2, Y6
-	VMASKMOVPD   Y5, Y3, (AX)
-	VMASKMOVPD   Y6, Y4, 32(AX)
+	VMASKMOVPD   (AX), Y3, Y3
+	VMASKMOVPD   32(AX), Y4, Y4
+	VFNMADD231PD Y0, Y1, Y3
+	VFNMADD231PD Y0, Y2, Y4
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y0
+	VMOVUPS      96(BX)(SI*8), Y1
+	VMASKMOVPD   Y3, Y0, (AX)
+	VMASKMOVPD   Y4, Y1, 32(AX)
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX

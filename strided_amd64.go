@@ -5,45 +5,45 @@
 package trellis
 
 // maxStrided works like maxStridedGeneric.
-func maxStrided[F Float](m []F, at []int32, dst []F, width int, x []F, n int, stride int, first int, count int) {
+func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, count int) {
 	switch tier {
 	case avx512:
 		if isFloat32[F]() {
-			maxStridedF32AVX512(asFloat32(m), at, asFloat32(dst), width, asFloat32(x), n, stride, first, count)
+			maxStridedF32AVX512(asFloat32(m), asFloat32(dst), width, asFloat32(x), n, stride, count)
 			return
 		}
-		maxStridedF64AVX512(asFloat64(m), at, asFloat64(dst), width, asFloat64(x), n, stride, first, count)
+		maxStridedF64AVX512(asFloat64(m), asFloat64(dst), width, asFloat64(x), n, stride, count)
 		return
 	case avx2:
 		if isFloat32[F]() {
-			maxStridedF32AVX2(asFloat32(m), at, asFloat32(dst), width, asFloat32(x), n, stride, first, count)
+			maxStridedF32AVX2(asFloat32(m), asFloat32(dst), width, asFloat32(x), n, stride, count)
 			return
 		}
-		maxStridedF64AVX2(asFloat64(m), at, asFloat64(dst), width, asFloat64(x), n, stride, first, count)
+		maxStridedF64AVX2(asFloat64(m), asFloat64(dst), width, asFloat64(x), n, stride, count)
 		return
 	}
-	maxStridedGeneric(m, at, dst, width, x, n, stride, first, count)
+	maxStridedGeneric(m, dst, width, x, n, stride, count)
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F Float](sum []float64, m []F, at []int32, x []F, width int, first int, count int) {
+func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int) {
 	switch tier {
 	case avx512:
 		if isFloat32[F]() {
-			expStridedF32AVX512(sum, asFloat32(m), at, asFloat32(x), width, first, count)
+			expStridedF32AVX512(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count)
 			return
 		}
-		expStridedF64AVX512(sum, asFloat64(m), at, asFloat64(x), width, first, count)
+		expStridedF64AVX512(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count)
 		return
 	case avx2:
 		if isFloat32[F]() {
-			expStridedF32AVX2(sum, asFloat32(m), at, asFloat32(x), width, first, count)
+			expStridedF32AVX2(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count)
 			return
 		}
-		expStridedF64AVX2(sum, asFloat64(m), at, asFloat64(x), width, first, count)
+		expStridedF64AVX2(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count)
 		return
 	}
-	expStridedGeneric(sum, m, at, x, width, first, count)
+	expStridedGeneric(sum, ties, m, x, width, count)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -68,28 +68,28 @@ func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count i
 }
 
 //go:noescape
-func maxStridedF32AVX512(m []float32, at []int32, dst []float32, width int, x []float32, n int, stride int, first int, count int)
+func maxStridedF32AVX512(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
 
 //go:noescape
-func maxStridedF32AVX2(m []float32, at []int32, dst []float32, width int, x []float32, n int, stride int, first int, count int)
+func maxStridedF32AVX2(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
 
 //go:noescape
-func maxStridedF64AVX512(m []float64, at []int32, dst []float64, width int, x []float64, n int, stride int, first int, count int)
+func maxStridedF64AVX512(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
 
 //go:noescape
-func maxStridedF64AVX2(m []float64, at []int32, dst []float64, width int, x []float64, n int, stride int, first int, count int)
+func maxStridedF64AVX2(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
 
 //go:noescape
-func expStridedF32AVX512(sum []float64, m []float32, at []int32, x []float32, width int, first int, count int)
+func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
 
 //go:noescape
-func expStridedF32AVX2(sum []float64, m []float32, at []int32, x []float32, width int, first int, count int)
+func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
 
 //go:noescape
-func expStridedF64AVX512(sum []float64, m []float64, at []int32, x []float64, width int, first int, count int)
+func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
 
 //go:noescape
-func expStridedF64AVX2(sum []float64, m []float64, at []int32, x []float64, width int, first int, count int)
+func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
 
 //go:noescape
 func scaleStridedF32AVX512(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)

@@ -4,901 +4,776 @@
 
 #include "textflag.h"
 
-// func maxStridedF32AVX512(m []float32, at []int32, dst []float32, width int, x []float32, n int, stride int, first int, count int)
+// func maxStridedF32AVX512(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-136
+TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+32(SB), Z1
 	MOVQ         m_base+0(FP), AX
-	MOVQ         at_base+24(FP), CX
-	MOVQ         x_base+80(FP), DX
-	MOVQ         n+104(FP), BX
-	MOVQ         dst_base+48(FP), SI
-	MOVQ         width+72(FP), DI
+	MOVQ         x_base+56(FP), CX
+	MOVQ         n+80(FP), DX
+	MOVQ         dst_base+24(FP), BX
+	MOVQ         width+48(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         stride+88(FP), DI
 	SHLQ         $0x02, DI
-	MOVQ         stride+112(FP), R8
-	SHLQ         $0x02, R8
-	MOVQ         first+120(FP), R9
-	CMPQ         BX, $+16
+	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
-	VMOVUPS      (AX), Z2
-	VMOVUPS      (CX), Z3
-	VPBROADCASTD R9, Z4
-	MOVQ         DX, R10
-	MOVQ         SI, R11
-	MOVQ         count+128(FP), R12
-	CMPQ         R12, $+0
-	JLE          end4
+	VMOVUPS (AX), Z2
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
 
 loop3:
-	PREFETCHT0 512(R10)
-	VMOVUPS    (R10), Z5
-	VMOVUPS    Z5, (R11)
-	VCMPPS     $0x11, Z5, Z2, K1
-	VBLENDMPS  Z4, Z3, K1, Z3
-	VBLENDMPS  Z5, Z2, K1, Z2
-	VPADDD     Z1, Z4, Z4
-	ADDQ       R8, R10
-	ADDQ       DI, R11
-	SUBQ       $+1, R12
-	CMPQ       R12, $+0
+	PREFETCHT0 128(R8)
+	VMOVUPS    (R8), Z3
+	VMOVUPS    Z3, (R9)
+	VMAXPS     Z2, Z3, Z2
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop3
 
 end4:
+	VADDPS  Z1, Z2, Z2
 	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, (CX)
 	ADDQ    $+64, AX
+	ADDQ    $+64, BX
 	ADDQ    $+64, CX
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	SUBQ    $+16, BX
-	CMPQ    BX, $+16
+	SUBQ    $+16, DX
+	CMPQ    DX, $+16
 	JGE     loop1
 
 end2:
-	CMPQ         BX, $+0
-	JLE          endif5
-	VMOVUPS      (AX), Z2
-	VMOVUPS      (CX), Z3
-	VPBROADCASTD R9, Z4
-	MOVQ         DX, R9
-	MOVQ         SI, R10
-	MOVQ         count+128(FP), R11
-	CMPQ         R11, $+0
-	JLE          end7
+	CMPQ    DX, $+0
+	JLE     endif5
+	VMOVUPS (AX), Z2
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
 
 loop6:
-	PREFETCHT0 512(R9)
-	LEAQ       bitMasks<>+0(SB), R12
-	KMOVW      (R12)(BX*2), K1
-	VMOVAPS    Z0, Z5
-	VMOVUPS    (R9), K1, Z5
-	VMOVUPS    Z5, (R10)
-	VCMPPS     $0x11, Z5, Z2, K1
-	VBLENDMPS  Z4, Z3, K1, Z3
-	VBLENDMPS  Z5, Z2, K1, Z2
-	VPADDD     Z1, Z4, Z4
-	ADDQ       R8, R9
-	ADDQ       DI, R10
-	SUBQ       $+1, R11
-	CMPQ       R11, $+0
+	PREFETCHT0 128(R8)
+	LEAQ       bitMasks<>+0(SB), R11
+	KMOVW      (R11)(DX*2), K1
+	VMOVAPS    Z0, Z3
+	VMOVUPS    (R8), K1, Z3
+	VMOVUPS    Z3, (R9)
+	VMAXPS     Z2, Z3, Z2
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop6
 
 end7:
-	VMOVUPS Z2, (AX)
-	VMOVUPS Z3, (CX)
+	VADDPS  Z1, Z2, Z0
+	VMOVUPS Z0, (AX)
 	ADDQ    $+64, AX
-	ADDQ    $+64, CX
-	ADDQ    $+64, SI
-	MOVQ    BX, AX
+	ADDQ    $+64, BX
+	MOVQ    DX, AX
 	SHLQ    $0x02, AX
-	ADDQ    AX, DX
+	ADDQ    AX, CX
 
 endif5:
 	VZEROUPPER
 	RET
 
-// func maxStridedF32AVX2(m []float32, at []int32, dst []float32, width int, x []float32, n int, stride int, first int, count int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·maxStridedF32AVX2(SB), NOSPLIT, $0-136
+// func maxStridedF32AVX2(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
+// Requires: AVX, MMX+
+TEXT ·maxStridedF32AVX2(SB), NOSPLIT, $0-104
 	MOVQ m_base+0(FP), AX
-	MOVQ at_base+24(FP), CX
-	MOVQ x_base+80(FP), DX
-	MOVQ n+104(FP), BX
-	MOVQ dst_base+48(FP), SI
-	MOVQ width+72(FP), DI
+	MOVQ x_base+56(FP), CX
+	MOVQ n+80(FP), DX
+	MOVQ dst_base+24(FP), BX
+	MOVQ width+48(FP), SI
+	SHLQ $0x02, SI
+	MOVQ stride+88(FP), DI
 	SHLQ $0x02, DI
-	MOVQ stride+112(FP), R8
-	SHLQ $0x02, R8
-	MOVQ first+120(FP), R9
-	CMPQ BX, $+16
+	CMPQ DX, $+16
 	JLT  end2
 
 loop1:
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VMOVUPS      (CX), Y2
-	VMOVUPS      32(CX), Y3
-	VMOVD        R9, X4
-	VBROADCASTSS X4, Y4
-	VMOVAPS      Y4, Y5
-	MOVQ         DX, R10
-	MOVQ         SI, R11
-	MOVQ         count+128(FP), R12
-	CMPQ         R12, $+0
-	JLE          end4
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
 
 loop3:
-	PREFETCHT0 512(R10)
-	VMOVUPS    (R10), Y6
-	VMOVUPS    32(R10), Y7
-	VMOVUPS    Y6, (R11)
-	VMOVUPS    Y7, 32(R11)
-	VCMPPS     $0x11, Y6, Y0, Y8
-	VCMPPS     $0x11, Y7, Y1, Y9
-	VBLENDVPS  Y8, Y5, Y2, Y2
-	VBLENDVPS  Y9, Y4, Y3, Y3
-	VBLENDVPS  Y8, Y6, Y0, Y0
-	VBLENDVPS  Y9, Y7, Y1, Y1
-	VPADDD     constants<>+32(SB), Y5, Y5
-	VPADDD     constants<>+32(SB), Y4, Y4
-	ADDQ       R8, R10
-	ADDQ       DI, R11
-	SUBQ       $+1, R12
-	CMPQ       R12, $+0
+	PREFETCHT0 128(R8)
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y3, 32(R9)
+	VMAXPS     Y0, Y2, Y0
+	VMAXPS     Y1, Y3, Y1
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop3
 
 end4:
+	VXORPS  Y2, Y2, Y2
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y3, 32(CX)
 	ADDQ    $+64, AX
+	ADDQ    $+64, BX
 	ADDQ    $+64, CX
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	SUBQ    $+16, BX
-	CMPQ    BX, $+16
+	SUBQ    $+16, DX
+	CMPQ    DX, $+16
 	JGE     loop1
 
 end2:
-	CMPQ         BX, $+0
-	JLE          endif5
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VMOVUPS      (CX), Y2
-	VMOVUPS      32(CX), Y3
-	VMOVD        R9, X4
-	VBROADCASTSS X4, Y4
-	VMOVAPS      Y4, Y5
-	MOVQ         DX, R9
-	MOVQ         SI, R10
-	MOVQ         count+128(FP), R11
-	CMPQ         R11, $+0
-	JLE          end7
+	CMPQ    DX, $+0
+	JLE     endif5
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
 
 loop6:
-	PREFETCHT0 512(R9)
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       BX, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*4), Y7
-	VMOVUPS    96(R12)(R13*4), Y8
-	VMASKMOVPS (R9), Y7, Y6
-	VMOVUPS    constants<>+0(SB), Y9
-	VBLENDVPS  Y7, Y6, Y9, Y6
-	VMASKMOVPS 32(R9), Y8, Y7
-	VMOVUPS    constants<>+0(SB), Y9
-	VBLENDVPS  Y8, Y7, Y9, Y7
-	VMOVUPS    Y6, (R10)
-	VMOVUPS    Y7, 32(R10)
-	VCMPPS     $0x11, Y6, Y0, Y8
-	VCMPPS     $0x11, Y7, Y1, Y9
-	VBLENDVPS  Y8, Y5, Y2, Y2
-	VBLENDVPS  Y9, Y4, Y3, Y3
-	VBLENDVPS  Y8, Y6, Y0, Y0
-	VBLENDVPS  Y9, Y7, Y1, Y1
-	VPADDD     constants<>+32(SB), Y5, Y5
-	VPADDD     constants<>+32(SB), Y4, Y4
-	ADDQ       R8, R9
-	ADDQ       DI, R10
-	SUBQ       $+1, R11
-	CMPQ       R11, $+0
+	PREFETCHT0 128(R8)
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       DX, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*4), Y3
+	VMOVUPS    96(R11)(R12*4), Y4
+	VMASKMOVPS (R8), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(R8), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y3, 32(R9)
+	VMAXPS     Y0, Y2, Y0
+	VMAXPS     Y1, Y3, Y1
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop6
 
 end7:
+	VXORPS  Y2, Y2, Y2
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y3, 32(CX)
 	ADDQ    $+64, AX
-	ADDQ    $+64, CX
-	ADDQ    $+64, SI
-	MOVQ    BX, AX
+	ADDQ    $+64, BX
+	MOVQ    DX, AX
 	SHLQ    $0x02, AX
-	ADDQ    AX, DX
+	ADDQ    AX, CX
 
 endif5:
 	VZEROUPPER
 	RET
 
-// func maxStridedF64AVX512(m []float64, at []int32, dst []float64, width int, x []float64, n int, stride int, first int, count int)
+// func maxStridedF64AVX512(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·maxStridedF64AVX512(SB), NOSPLIT, $0-136
-	VBROADCASTSD constants<>+64(SB), Z0
-	VBROADCASTSD constants<>+96(SB), Z1
+TEXT ·maxStridedF64AVX512(SB), NOSPLIT, $0-104
+	VBROADCASTSD constants<>+32(SB), Z0
+	VPXORD       Z1, Z1, Z1
 	MOVQ         m_base+0(FP), AX
-	MOVQ         at_base+24(FP), CX
-	MOVQ         x_base+80(FP), DX
-	MOVQ         n+104(FP), BX
-	MOVQ         dst_base+48(FP), SI
-	MOVQ         width+72(FP), DI
+	MOVQ         x_base+56(FP), CX
+	MOVQ         n+80(FP), DX
+	MOVQ         dst_base+24(FP), BX
+	MOVQ         width+48(FP), SI
+	SHLQ         $0x03, SI
+	MOVQ         stride+88(FP), DI
 	SHLQ         $0x03, DI
-	MOVQ         stride+112(FP), R8
-	SHLQ         $0x03, R8
-	MOVQ         first+120(FP), R9
-	CMPQ         BX, $+8
+	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS      (AX), Z2
-	VPMOVSXDQ    (CX), Z3
-	VPBROADCASTQ R9, Z4
-	MOVQ         DX, R10
-	MOVQ         SI, R11
-	MOVQ         count+128(FP), R12
-	CMPQ         R12, $+0
-	JLE          end4
+	VMOVUPS (AX), Z2
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
 
 loop3:
-	PREFETCHT0 1024(R10)
-	VMOVUPS    (R10), Z5
-	VMOVUPS    Z5, (R11)
-	VCMPPD     $0x11, Z5, Z2, K1
-	VBLENDMPD  Z4, Z3, K1, Z3
-	VBLENDMPD  Z5, Z2, K1, Z2
-	VPADDQ     Z1, Z4, Z4
-	ADDQ       R8, R10
-	ADDQ       DI, R11
-	SUBQ       $+1, R12
-	CMPQ       R12, $+0
+	PREFETCHT0 128(R8)
+	VMOVUPS    (R8), Z3
+	VMOVUPS    Z3, (R9)
+	VMAXPD     Z2, Z3, Z2
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop3
 
 end4:
+	VADDPD  Z1, Z2, Z2
 	VMOVUPS Z2, (AX)
-	VPMOVQD Z3, (CX)
 	ADDQ    $+64, AX
-	ADDQ    $+32, CX
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	SUBQ    $+8, BX
-	CMPQ    BX, $+8
+	ADDQ    $+64, BX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
 	JGE     loop1
 
 end2:
-	CMPQ         BX, $+0
-	JLE          endif5
-	VMOVUPS      (AX), Z2
-	VPMOVSXDQ    (CX), Z3
-	VPBROADCASTQ R9, Z4
-	MOVQ         DX, R9
-	MOVQ         SI, R10
-	MOVQ         count+128(FP), R11
-	CMPQ         R11, $+0
-	JLE          end7
+	CMPQ    DX, $+0
+	JLE     endif5
+	VMOVUPS (AX), Z2
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
 
 loop6:
-	PREFETCHT0 1024(R9)
-	LEAQ       bitMasks<>+0(SB), R12
-	KMOVW      (R12)(BX*2), K1
-	VMOVAPS    Z0, Z5
-	VMOVUPD    (R9), K1, Z5
-	VMOVUPS    Z5, (R10)
-	VCMPPD     $0x11, Z5, Z2, K1
-	VBLENDMPD  Z4, Z3, K1, Z3
-	VBLENDMPD  Z5, Z2, K1, Z2
-	VPADDQ     Z1, Z4, Z4
-	ADDQ       R8, R9
-	ADDQ       DI, R10
-	SUBQ       $+1, R11
-	CMPQ       R11, $+0
+	PREFETCHT0 128(R8)
+	LEAQ       bitMasks<>+0(SB), R11
+	KMOVW      (R11)(DX*2), K1
+	VMOVAPS    Z0, Z3
+	VMOVUPD    (R8), K1, Z3
+	VMOVUPS    Z3, (R9)
+	VMAXPD     Z2, Z3, Z2
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop6
 
 end7:
-	VMOVUPS Z2, (AX)
-	VPMOVQD Z3, (CX)
+	VADDPD  Z1, Z2, Z0
+	VMOVUPS Z0, (AX)
 	ADDQ    $+64, AX
-	ADDQ    $+32, CX
-	ADDQ    $+64, SI
-	MOVQ    BX, AX
+	ADDQ    $+64, BX
+	MOVQ    DX, AX
 	SHLQ    $0x03, AX
-	ADDQ    AX, DX
+	ADDQ    AX, CX
 
 endif5:
 	VZEROUPPER
 	RET
 
-// func maxStridedF64AVX2(m []float64, at []int32, dst []float64, width int, x []float64, n int, stride int, first int, count int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·maxStridedF64AVX2(SB), NOSPLIT, $0-136
+// func maxStridedF64AVX2(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
+// Requires: AVX, MMX+
+TEXT ·maxStridedF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ m_base+0(FP), AX
-	MOVQ at_base+24(FP), CX
-	MOVQ x_base+80(FP), DX
-	MOVQ n+104(FP), BX
-	MOVQ dst_base+48(FP), SI
-	MOVQ width+72(FP), DI
+	MOVQ x_base+56(FP), CX
+	MOVQ n+80(FP), DX
+	MOVQ dst_base+24(FP), BX
+	MOVQ width+48(FP), SI
+	SHLQ $0x03, SI
+	MOVQ stride+88(FP), DI
 	SHLQ $0x03, DI
-	MOVQ stride+112(FP), R8
-	SHLQ $0x03, R8
-	MOVQ first+120(FP), R9
-	CMPQ BX, $+8
+	CMPQ DX, $+8
 	JLT  end2
 
 loop1:
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VPMOVSXDQ    (CX), Y2
-	VPMOVSXDQ    16(CX), Y3
-	VMOVQ        R9, X4
-	VBROADCASTSD X4, Y4
-	VMOVAPS      Y4, Y5
-	MOVQ         DX, R10
-	MOVQ         SI, R11
-	MOVQ         count+128(FP), R12
-	CMPQ         R12, $+0
-	JLE          end4
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
 
 loop3:
-	PREFETCHT0 1024(R10)
-	VMOVUPS    (R10), Y6
-	VMOVUPS    32(R10), Y7
-	VMOVUPS    Y6, (R11)
-	VMOVUPS    Y7, 32(R11)
-	VCMPPD     $0x11, Y6, Y0, Y8
-	VCMPPD     $0x11, Y7, Y1, Y9
-	VBLENDVPS  Y8, Y5, Y2, Y2
-	VBLENDVPS  Y9, Y4, Y3, Y3
-	VBLENDVPS  Y8, Y6, Y0, Y0
-	VBLENDVPS  Y9, Y7, Y1, Y1
-	VPADDQ     constants<>+96(SB), Y5, Y5
-	VPADDQ     constants<>+96(SB), Y4, Y4
-	ADDQ       R8, R10
-	ADDQ       DI, R11
-	SUBQ       $+1, R12
-	CMPQ       R12, $+0
+	PREFETCHT0 128(R8)
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y3, 32(R9)
+	VMAXPD     Y0, Y2, Y0
+	VMAXPD     Y1, Y3, Y1
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop3
 
 end4:
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VEXTRACTF128 $0x01, Y2, X0
-	VSHUFPS      $0x88, X0, X2, X0
-	VMOVUPS      X0, (CX)
-	VEXTRACTF128 $0x01, Y3, X0
-	VSHUFPS      $0x88, X0, X3, X0
-	VMOVUPS      X0, 16(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+32, CX
-	ADDQ         $+64, SI
-	ADDQ         $+64, DX
-	SUBQ         $+8, BX
-	CMPQ         BX, $+8
-	JGE          loop1
+	VXORPS  Y2, Y2, Y2
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, BX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
 
 end2:
-	CMPQ         BX, $+0
-	JLE          endif5
-	VMOVUPS      (AX), Y0
-	VMOVUPS      32(AX), Y1
-	VPMOVSXDQ    (CX), Y2
-	VPMOVSXDQ    16(CX), Y3
-	VMOVQ        R9, X4
-	VBROADCASTSD X4, Y4
-	VMOVAPS      Y4, Y5
-	MOVQ         DX, R9
-	MOVQ         SI, R10
-	MOVQ         count+128(FP), R11
-	CMPQ         R11, $+0
-	JLE          end7
+	CMPQ    DX, $+0
+	JLE     endif5
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    CX, R8
+	MOVQ    BX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
 
 loop6:
-	PREFETCHT0 1024(R9)
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       BX, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*8), Y7
-	VMOVUPS    96(R12)(R13*8), Y8
-	VMASKMOVPD (R9), Y7, Y6
-	VMOVUPS    constants<>+64(SB), Y9
-	VBLENDVPS  Y7, Y6, Y9, Y6
-	VMASKMOVPD 32(R9), Y8, Y7
-	VMOVUPS    constants<>+64(SB), Y9
-	VBLENDVPS  Y8, Y7, Y9, Y7
-	VMOVUPS    Y6, (R10)
-	VMOVUPS    Y7, 32(R10)
-	VCMPPD     $0x11, Y6, Y0, Y8
-	VCMPPD     $0x11, Y7, Y1, Y9
-	VBLENDVPS  Y8, Y5, Y2, Y2
-	VBLENDVPS  Y9, Y4, Y3, Y3
-	VBLENDVPS  Y8, Y6, Y0, Y0
-	VBLENDVPS  Y9, Y7, Y1, Y1
-	VPADDQ     constants<>+96(SB), Y5, Y5
-	VPADDQ     constants<>+96(SB), Y4, Y4
-	ADDQ       R8, R9
-	ADDQ       DI, R10
-	SUBQ       $+1, R11
-	CMPQ       R11, $+0
+	PREFETCHT0 128(R8)
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       DX, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*8), Y3
+	VMOVUPS    96(R11)(R12*8), Y4
+	VMASKMOVPD (R8), Y3, Y2
+	VMOVUPS    constants<>+32(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(R8), Y4, Y3
+	VMOVUPS    constants<>+32(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VMOVUPS    Y2, (R9)
+	VMOVUPS    Y3, 32(R9)
+	VMAXPD     Y0, Y2, Y0
+	VMAXPD     Y1, Y3, Y1
+	ADDQ       DI, R8
+	ADDQ       SI, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
 	JGT        loop6
 
 end7:
-	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y1, 32(AX)
-	VEXTRACTF128 $0x01, Y2, X0
-	VSHUFPS      $0x88, X0, X2, X0
-	VMOVUPS      X0, (CX)
-	VEXTRACTF128 $0x01, Y3, X0
-	VSHUFPS      $0x88, X0, X3, X0
-	VMOVUPS      X0, 16(CX)
-	ADDQ         $+64, AX
-	ADDQ         $+32, CX
-	ADDQ         $+64, SI
-	MOVQ         BX, AX
-	SHLQ         $0x03, AX
-	ADDQ         AX, DX
+	VXORPS  Y2, Y2, Y2
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, BX
+	MOVQ    DX, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
 
 endif5:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX512(sum []float64, m []float32, at []int32, x []float32, width int, first int, count int)
+// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
 // Requires: AVX, AVX512F
-TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-120
+TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-112
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+128(SB), Z1
-	VBROADCASTSD constants<>+160(SB), Z2
-	VBROADCASTSD constants<>+192(SB), Z3
-	VBROADCASTSD constants<>+224(SB), Z4
-	VBROADCASTSD constants<>+256(SB), Z5
-	VBROADCASTSD constants<>+288(SB), Z6
-	VBROADCASTSD constants<>+320(SB), Z7
-	VBROADCASTSD constants<>+352(SB), Z8
-	VBROADCASTSD constants<>+384(SB), Z9
-	VBROADCASTSD constants<>+416(SB), Z10
-	VBROADCASTSD constants<>+448(SB), Z11
-	VBROADCASTSD constants<>+32(SB), Z12
+	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z2
+	VBROADCASTSD constants<>+128(SB), Z3
+	VBROADCASTSD constants<>+160(SB), Z4
+	VBROADCASTSD constants<>+192(SB), Z5
+	VBROADCASTSD constants<>+224(SB), Z6
+	VBROADCASTSD constants<>+256(SB), Z7
+	VBROADCASTSD constants<>+288(SB), Z8
+	VBROADCASTSD constants<>+320(SB), Z9
+	VBROADCASTSD constants<>+352(SB), Z10
+	VBROADCASTSD constants<>+384(SB), Z11
 	MOVQ         sum_base+0(FP), AX
-	MOVQ         m_base+24(FP), CX
-	MOVQ         at_base+48(FP), DX
+	MOVQ         ties_base+24(FP), CX
+	MOVQ         m_base+48(FP), DX
 	MOVQ         x_base+72(FP), BX
 	MOVQ         width+96(FP), SI
 	SHLQ         $0x02, SI
-	MOVQ         first+104(FP), DI
-	MOVQ         BX, R8
-	ADDQ         SI, R8
-	CMPQ         BX, R8
+	MOVQ         BX, DI
+	ADDQ         SI, DI
+	CMPQ         BX, DI
 	JGE          end2
 
 loop1:
-	VMOVAPS      Z0, Z13
-	VMOVAPS      Z0, Z14
-	VPBROADCASTD DI, Z15
-	MOVQ         BX, R9
-	MOVQ         count+112(FP), R10
-	CMPQ         R10, $+0
-	JLE          end4
+	VMOVAPS Z0, Z12
+	VMOVAPS Z0, Z13
+	MOVQ    BX, R8
+	MOVQ    count+104(FP), R9
+	CMPQ    R9, $+0
+	JLE     end4
 
 loop3:
-	VMOVUPS      (R9), Z16
-	VMOVUPS      (CX), Z17
-	VSUBPS       Z17, Z16, Z16
-	VCMPPS       $0x15, Z1, Z16, K1
-	VMOVAPS      Z16, Z17
-	VFMADD213PS  Z3, Z2, Z17
-	VSUBPS       Z3, Z17, Z18
-	VFNMADD231PS Z4, Z18, Z16
-	VFNMADD231PS Z5, Z18, Z16
-	VMOVAPS      Z16, Z18
-	VFMADD213PS  Z7, Z6, Z18
-	VFMADD213PS  Z8, Z16, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VADDPS       Z16, Z14, K1, Z14
-	VPSLLD       $0x17, Z17, Z16
-	VPADDD.Z     Z18, Z16, K1, Z16
-	VMOVUPS      Z16, (R9)
-	VMOVUPS      (DX), Z17
-	VPCMPD       $0x04, Z17, Z15, K1
-	VADDPS       Z16, Z13, K1, Z13
-	VPADDD       Z12, Z15, Z15
-	ADDQ         SI, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
+	VMOVUPS      (R8), Z14
+	VMOVUPS      (DX), Z15
+	VSUBPS       Z15, Z14, Z14
+	VCMPPS       $0x15, Z1, Z14, K1
+	VCMPPS       $0x11, Z0, Z14, K2
+	VMOVAPS      Z2, Z15
+	VFMADD213PS  Z3, Z14, Z15
+	VSUBPS       Z3, Z15, Z16
+	VFNMADD231PS Z16, Z4, Z14
+	VFNMADD231PS Z5, Z16, Z14
+	VMOVAPS      Z6, Z16
+	VFMADD213PS  Z7, Z14, Z16
+	VFMADD213PS  Z8, Z14, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	KNOTW        K2, K3
+	VADDPS       Z16, Z13, K3, Z13
+	VPSLLD       $0x17, Z15, Z14
+	VPADDD.Z     Z16, Z14, K1, Z14
+	VADDPS       Z14, Z12, K2, Z12
+	VMOVUPS      Z14, (R8)
+	ADDQ         SI, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
 	JGT          loop3
 
 end4:
-	VMOVUPS       (CX), Z15
-	VSUBPS        Z14, Z14, Z14
-	VSUBPS        Z15, Z15, Z15
-	VADDPS        Z15, Z14, Z14
-	VADDPS        Z14, Z13, Z13
-	VCVTPS2PD     Y13, Z14
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
+	VCVTPS2PD     Y12, Z14
+	VEXTRACTF64X4 $0x01, Z12, Y12
+	VCVTPS2PD     Y12, Z12
 	VMOVUPS       (AX), Z15
 	VADDPD        Z14, Z15, Z14
 	VMOVUPS       Z14, (AX)
 	VMOVUPS       64(AX), Z14
-	VADDPD        Z13, Z14, Z13
-	VMOVUPS       Z13, 64(AX)
+	VADDPD        Z12, Z14, Z12
+	VMOVUPS       Z12, 64(AX)
+	VMOVUPS       (CX), Z12
+	VADDPS        Z13, Z12, Z12
+	VMOVUPS       Z12, (CX)
 	ADDQ          $+64, BX
-	ADDQ          $+64, CX
 	ADDQ          $+64, DX
+	ADDQ          $+64, CX
 	ADDQ          $+128, AX
-	CMPQ          BX, R8
+	CMPQ          BX, DI
 	JLT           loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX2(sum []float64, m []float32, at []int32, x []float32, width int, first int, count int)
+// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-120
+TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-112
 	MOVQ sum_base+0(FP), AX
-	MOVQ m_base+24(FP), CX
-	MOVQ at_base+48(FP), DX
+	MOVQ ties_base+24(FP), CX
+	MOVQ m_base+48(FP), DX
 	MOVQ x_base+72(FP), BX
 	MOVQ width+96(FP), SI
 	SHLQ $0x02, SI
-	MOVQ first+104(FP), DI
-	MOVQ BX, R8
-	ADDQ SI, R8
-	CMPQ BX, R8
+	MOVQ BX, DI
+	ADDQ SI, DI
+	CMPQ BX, DI
 	JGE  end2
 
 loop1:
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VMOVD        DI, X4
-	VBROADCASTSS X4, Y4
-	VMOVAPS      Y4, Y5
-	MOVQ         BX, R9
-	MOVQ         count+112(FP), R10
-	CMPQ         R10, $+0
-	JLE          end4
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   BX, R8
+	MOVQ   count+104(FP), R9
+	CMPQ   R9, $+0
+	JLE    end4
 
 loop3:
-	VMOVUPS      (R9), Y6
-	VMOVUPS      32(R9), Y7
-	VMOVUPS      (CX), Y8
-	VMOVUPS      32(CX), Y9
-	VSUBPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y7, Y7
-	VCMPPS       $0x15, constants<>+128(SB), Y6, Y8
-	VCMPPS       $0x15, constants<>+128(SB), Y7, Y9
-	VMOVUPS      constants<>+160(SB), Y10
-	VMOVAPS      Y6, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD213PS  constants<>+192(SB), Y10, Y11
-	VFMADD213PS  constants<>+192(SB), Y10, Y12
-	VSUBPS       constants<>+192(SB), Y11, Y10
-	VSUBPS       constants<>+192(SB), Y12, Y13
-	VFNMADD231PS constants<>+224(SB), Y10, Y6
-	VFNMADD231PS constants<>+224(SB), Y13, Y7
-	VFNMADD231PS constants<>+256(SB), Y10, Y6
-	VFNMADD231PS constants<>+256(SB), Y13, Y7
-	VMOVUPS      constants<>+288(SB), Y10
-	VMOVAPS      Y6, Y13
-	VMOVAPS      Y7, Y14
-	VFMADD213PS  constants<>+320(SB), Y10, Y13
-	VFMADD213PS  constants<>+320(SB), Y10, Y14
-	VFMADD213PS  constants<>+352(SB), Y6, Y13
-	VFMADD213PS  constants<>+352(SB), Y7, Y14
-	VFMADD213PS  constants<>+384(SB), Y6, Y13
-	VFMADD213PS  constants<>+384(SB), Y7, Y14
-	VFMADD213PS  constants<>+416(SB), Y6, Y13
-	VFMADD213PS  constants<>+416(SB), Y7, Y14
-	VFMADD213PS  constants<>+448(SB), Y6, Y13
-	VFMADD213PS  constants<>+448(SB), Y7, Y14
-	VFMADD213PS  constants<>+448(SB), Y6, Y13
-	VFMADD213PS  constants<>+448(SB), Y7, Y14
-	VANDPS       Y6, Y8, Y6
-	VADDPS       Y6, Y2, Y2
-	VANDPS       Y7, Y9, Y6
-	VADDPS       Y6, Y3, Y3
-	VPSLLD       $0x17, Y11, Y6
-	VPSLLD       $0x17, Y12, Y7
-	VPADDD       Y13, Y6, Y6
-	VPADDD       Y14, Y7, Y7
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y7, Y9, Y7
-	VMOVUPS      Y6, (R9)
-	VMOVUPS      Y7, 32(R9)
-	VMOVUPS      (DX), Y8
-	VMOVUPS      32(DX), Y9
-	VPCMPEQD     Y8, Y5, Y8
-	VXORPS       constants<>+480(SB), Y8, Y8
-	VPCMPEQD     Y9, Y4, Y9
-	VXORPS       constants<>+480(SB), Y9, Y9
-	VANDPS       Y6, Y8, Y6
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y5, Y5
+	VCMPPS       $0x15, constants<>+64(SB), Y4, Y6
+	VCMPPS       $0x15, constants<>+64(SB), Y5, Y7
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x11, Y8, Y4, Y9
+	VCMPPS       $0x11, Y8, Y5, Y8
+	VMOVUPS      constants<>+96(SB), Y10
+	VMOVUPS      constants<>+96(SB), Y11
+	VFMADD213PS  constants<>+128(SB), Y4, Y10
+	VFMADD213PS  constants<>+128(SB), Y5, Y11
+	VSUBPS       constants<>+128(SB), Y10, Y12
+	VSUBPS       constants<>+128(SB), Y11, Y13
+	VMOVUPS      constants<>+160(SB), Y14
+	VFNMADD231PS Y12, Y14, Y4
+	VFNMADD231PS Y13, Y14, Y5
+	VFNMADD231PS constants<>+192(SB), Y12, Y4
+	VFNMADD231PS constants<>+192(SB), Y13, Y5
+	VMOVUPS      constants<>+224(SB), Y12
+	VMOVUPS      constants<>+224(SB), Y13
+	VFMADD213PS  constants<>+256(SB), Y4, Y12
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y4, Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y4, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y4, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y4, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y4, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VANDNPS      Y12, Y9, Y4
+	VADDPS       Y4, Y2, Y2
+	VANDNPS      Y13, Y8, Y4
+	VADDPS       Y4, Y3, Y3
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y4, Y9, Y6
 	VADDPS       Y6, Y0, Y0
-	VANDPS       Y7, Y9, Y6
+	VANDPS       Y5, Y8, Y6
 	VADDPS       Y6, Y1, Y1
-	VPADDD       constants<>+32(SB), Y5, Y5
-	VPADDD       constants<>+32(SB), Y4, Y4
-	ADDQ         SI, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
 	JGT          loop3
 
 end4:
-	VMOVUPS      (CX), Y4
-	VMOVUPS      32(CX), Y5
-	VSUBPS       Y2, Y2, Y2
-	VSUBPS       Y3, Y3, Y3
-	VSUBPS       Y4, Y4, Y4
-	VSUBPS       Y5, Y5, Y5
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
-	VEXTRACTF128 $0x01, Y0, X2
+	VEXTRACTF128 $0x01, Y0, X4
 	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X2, Y2
-	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y1, X5
 	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y3
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VADDPD       Y0, Y4, Y0
-	VADDPD       Y2, Y5, Y2
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VADDPD       Y0, Y6, Y0
+	VADDPD       Y4, Y7, Y4
 	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      Y4, 32(AX)
 	VMOVUPS      64(AX), Y0
-	VMOVUPS      96(AX), Y2
+	VMOVUPS      96(AX), Y4
 	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y1
+	VADDPD       Y5, Y4, Y1
 	VMOVUPS      Y0, 64(AX)
 	VMOVUPS      Y1, 96(AX)
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
 	ADDQ         $+64, BX
-	ADDQ         $+64, CX
 	ADDQ         $+64, DX
+	ADDQ         $+64, CX
 	ADDQ         $+128, AX
-	CMPQ         BX, R8
+	CMPQ         BX, DI
 	JLT          loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX512(sum []float64, m []float64, at []int32, x []float64, width int, first int, count int)
+// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
 // Requires: AVX, AVX512F
-TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-120
+TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-112
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+512(SB), Z1
-	VBROADCASTSD constants<>+544(SB), Z2
-	VBROADCASTSD constants<>+576(SB), Z3
-	VBROADCASTSD constants<>+608(SB), Z4
-	VBROADCASTSD constants<>+640(SB), Z5
-	VBROADCASTSD constants<>+672(SB), Z6
-	VBROADCASTSD constants<>+704(SB), Z7
-	VBROADCASTSD constants<>+736(SB), Z8
-	VBROADCASTSD constants<>+768(SB), Z9
-	VBROADCASTSD constants<>+800(SB), Z10
-	VBROADCASTSD constants<>+832(SB), Z11
-	VBROADCASTSD constants<>+864(SB), Z12
-	VBROADCASTSD constants<>+896(SB), Z13
-	VBROADCASTSD constants<>+928(SB), Z14
-	VBROADCASTSD constants<>+960(SB), Z15
-	VBROADCASTSD constants<>+992(SB), Z16
-	VBROADCASTSD constants<>+96(SB), Z17
+	VBROADCASTSD constants<>+416(SB), Z1
+	VBROADCASTSD constants<>+448(SB), Z2
+	VBROADCASTSD constants<>+480(SB), Z3
+	VBROADCASTSD constants<>+512(SB), Z4
+	VBROADCASTSD constants<>+544(SB), Z5
+	VBROADCASTSD constants<>+576(SB), Z6
+	VBROADCASTSD constants<>+608(SB), Z7
+	VBROADCASTSD constants<>+640(SB), Z8
+	VBROADCASTSD constants<>+672(SB), Z9
+	VBROADCASTSD constants<>+704(SB), Z10
+	VBROADCASTSD constants<>+736(SB), Z11
+	VBROADCASTSD constants<>+768(SB), Z12
+	VBROADCASTSD constants<>+800(SB), Z13
+	VBROADCASTSD constants<>+832(SB), Z14
+	VBROADCASTSD constants<>+864(SB), Z15
+	VBROADCASTSD constants<>+896(SB), Z16
 	MOVQ         sum_base+0(FP), AX
-	MOVQ         m_base+24(FP), CX
-	MOVQ         at_base+48(FP), DX
+	MOVQ         ties_base+24(FP), CX
+	MOVQ         m_base+48(FP), DX
 	MOVQ         x_base+72(FP), BX
 	MOVQ         width+96(FP), SI
 	SHLQ         $0x03, SI
-	MOVQ         first+104(FP), DI
-	MOVQ         BX, R8
-	ADDQ         SI, R8
-	CMPQ         BX, R8
+	MOVQ         BX, DI
+	ADDQ         SI, DI
+	CMPQ         BX, DI
 	JGE          end2
 
 loop1:
-	VMOVAPS      Z0, Z18
-	VMOVAPS      Z0, Z19
-	VPBROADCASTQ DI, Z20
-	MOVQ         BX, R9
-	MOVQ         count+112(FP), R10
-	CMPQ         R10, $+0
-	JLE          end4
+	VMOVAPS Z0, Z17
+	VMOVAPS Z0, Z18
+	MOVQ    BX, R8
+	MOVQ    count+104(FP), R9
+	CMPQ    R9, $+0
+	JLE     end4
 
 loop3:
-	VMOVUPS      (R9), Z21
-	VMOVUPS      (CX), Z22
-	VSUBPD       Z22, Z21, Z21
-	VCMPPD       $0x15, Z1, Z21, K1
-	VMOVAPS      Z21, Z22
-	VFMADD213PD  Z3, Z2, Z22
-	VSUBPD       Z3, Z22, Z23
-	VFNMADD231PD Z4, Z23, Z21
-	VFNMADD231PD Z5, Z23, Z21
-	VMOVAPS      Z21, Z23
-	VFMADD213PD  Z7, Z6, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VADDPD       Z21, Z19, K1, Z19
-	VPSLLQ       $0x34, Z22, Z21
-	VPADDQ.Z     Z23, Z21, K1, Z21
-	VMOVUPS      Z21, (R9)
-	VPMOVSXDQ    (DX), Z22
-	VPCMPQ       $0x04, Z22, Z20, K1
-	VADDPD       Z21, Z18, K1, Z18
-	VPADDQ       Z17, Z20, Z20
-	ADDQ         SI, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
+	VMOVUPS      (R8), Z19
+	VMOVUPS      (DX), Z20
+	VSUBPD       Z20, Z19, Z19
+	VCMPPD       $0x15, Z1, Z19, K1
+	VCMPPD       $0x11, Z0, Z19, K2
+	VMOVAPS      Z2, Z20
+	VFMADD213PD  Z3, Z19, Z20
+	VSUBPD       Z3, Z20, Z21
+	VFNMADD231PD Z21, Z4, Z19
+	VFNMADD231PD Z5, Z21, Z19
+	VMOVAPS      Z6, Z21
+	VFMADD213PD  Z7, Z19, Z21
+	VFMADD213PD  Z8, Z19, Z21
+	VFMADD213PD  Z9, Z19, Z21
+	VFMADD213PD  Z10, Z19, Z21
+	VFMADD213PD  Z11, Z19, Z21
+	VFMADD213PD  Z12, Z19, Z21
+	VFMADD213PD  Z13, Z19, Z21
+	VFMADD213PD  Z14, Z19, Z21
+	VFMADD213PD  Z15, Z19, Z21
+	VFMADD213PD  Z16, Z19, Z21
+	VFMADD213PD  Z16, Z19, Z21
+	KNOTW        K2, K3
+	VADDPD       Z21, Z18, K3, Z18
+	VPSLLQ       $0x34, Z20, Z19
+	VPADDQ.Z     Z21, Z19, K1, Z19
+	VADDPD       Z19, Z17, K2, Z17
+	VMOVUPS      Z19, (R8)
+	ADDQ         SI, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
 	JGT          loop3
 
 end4:
-	VMOVUPS (CX), Z20
-	VSUBPD  Z19, Z19, Z19
-	VSUBPD  Z20, Z20, Z20
-	VADDPD  Z20, Z19, Z19
-	VADDPD  Z19, Z18, Z18
 	VMOVUPS (AX), Z19
-	VADDPD  Z18, Z19, Z18
-	VMOVUPS Z18, (AX)
+	VADDPD  Z17, Z19, Z17
+	VMOVUPS Z17, (AX)
+	VMOVUPS (CX), Z17
+	VADDPD  Z18, Z17, Z17
+	VMOVUPS Z17, (CX)
 	ADDQ    $+64, BX
+	ADDQ    $+64, DX
 	ADDQ    $+64, CX
-	ADDQ    $+32, DX
 	ADDQ    $+64, AX
-	CMPQ    BX, R8
+	CMPQ    BX, DI
 	JLT     loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX2(sum []float64, m []float64, at []int32, x []float64, width int, first int, count int)
+// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-120
+TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-112
 	MOVQ sum_base+0(FP), AX
-	MOVQ m_base+24(FP), CX
-	MOVQ at_base+48(FP), DX
+	MOVQ ties_base+24(FP), CX
+	MOVQ m_base+48(FP), DX
 	MOVQ x_base+72(FP), BX
 	MOVQ width+96(FP), SI
 	SHLQ $0x03, SI
-	MOVQ first+104(FP), DI
-	MOVQ BX, R8
-	ADDQ SI, R8
-	CMPQ BX, R8
+	MOVQ BX, DI
+	ADDQ SI, DI
+	CMPQ BX, DI
 	JGE  end2
 
 loop1:
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VXORPS       Y3, Y3, Y3
-	VMOVQ        DI, X4
-	VBROADCASTSD X4, Y4
-	VMOVAPS      Y4, Y5
-	MOVQ         BX, R9
-	MOVQ         count+112(FP), R10
-	CMPQ         R10, $+0
-	JLE          end4
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   BX, R8
+	MOVQ   count+104(FP), R9
+	CMPQ   R9, $+0
+	JLE    end4
 
 loop3:
-	VMOVUPS      (R9), Y6
-	VMOVUPS      32(R9), Y7
-	VMOVUPS      (CX), Y8
-	VMOVUPS      32(CX), Y9
-	VSUBPD       Y8, Y6, Y6
-	VSUBPD       Y9, Y7, Y7
-	VCMPPD       $0x15, constants<>+512(SB), Y6, Y8
-	VCMPPD       $0x15, constants<>+512(SB), Y7, Y9
-	VMOVUPS      constants<>+544(SB), Y10
-	VMOVAPS      Y6, Y11
-	VMOVAPS      Y7, Y12
-	VFMADD213PD  constants<>+576(SB), Y10, Y11
-	VFMADD213PD  constants<>+576(SB), Y10, Y12
-	VSUBPD       constants<>+576(SB), Y11, Y10
-	VSUBPD       constants<>+576(SB), Y12, Y13
-	VFNMADD231PD constants<>+608(SB), Y10, Y6
-	VFNMADD231PD constants<>+608(SB), Y13, Y7
-	VFNMADD231PD constants<>+640(SB), Y10, Y6
-	VFNMADD231PD constants<>+640(SB), Y13, Y7
-	VMOVUPS      constants<>+672(SB), Y10
-	VMOVAPS      Y6, Y13
-	VMOVAPS      Y7, Y14
-	VFMADD213PD  constants<>+704(SB), Y10, Y13
-	VFMADD213PD  constants<>+704(SB), Y10, Y14
-	VFMADD213PD  constants<>+736(SB), Y6, Y13
-	VFMADD213PD  constants<>+736(SB), Y7, Y14
-	VFMADD213PD  constants<>+768(SB), Y6, Y13
-	VFMADD213PD  constants<>+768(SB), Y7, Y14
-	VFMADD213PD  constants<>+800(SB), Y6, Y13
-	VFMADD213PD  constants<>+800(SB), Y7, Y14
-	VFMADD213PD  constants<>+832(SB), Y6, Y13
-	VFMADD213PD  constants<>+832(SB), Y7, Y14
-	VFMADD213PD  constants<>+864(SB), Y6, Y13
-	VFMADD213PD  constants<>+864(SB), Y7, Y14
-	VFMADD213PD  constants<>+896(SB), Y6, Y13
-	VFMADD213PD  constants<>+896(SB), Y7, Y14
-	VFMADD213PD  constants<>+928(SB), Y6, Y13
-	VFMADD213PD  constants<>+928(SB), Y7, Y14
-	VFMADD213PD  constants<>+960(SB), Y6, Y13
-	VFMADD213PD  constants<>+960(SB), Y7, Y14
-	VFMADD213PD  constants<>+992(SB), Y6, Y13
-	VFMADD213PD  constants<>+992(SB), Y7, Y14
-	VFMADD213PD  constants<>+992(SB), Y6, Y13
-	VFMADD213PD  constants<>+992(SB), Y7, Y14
-	VANDPS       Y6, Y8, Y6
-	VADDPD       Y6, Y2, Y2
-	VANDPS       Y7, Y9, Y6
-	VADDPD       Y6, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y6
-	VPSLLQ       $0x34, Y12, Y7
-	VPADDQ       Y13, Y6, Y6
-	VPADDQ       Y14, Y7, Y7
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y7, Y9, Y7
-	VMOVUPS      Y6, (R9)
-	VMOVUPS      Y7, 32(R9)
-	VPMOVSXDQ    (DX), Y8
-	VPMOVSXDQ    16(DX), Y9
-	VPCMPEQQ     Y8, Y5, Y8
-	VXORPS       constants<>+480(SB), Y8, Y8
-	VPCMPEQQ     Y9, Y4, Y9
-	VXORPS       constants<>+480(SB), Y9, Y9
-	VANDPS       Y6, Y8, Y6
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VSUBPD       Y6, Y4, Y4
+	VSUBPD       Y7, Y5, Y5
+	VCMPPD       $0x15, constants<>+416(SB), Y4, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y5, Y7
+	VXORPS       Y8, Y8, Y8
+	VCMPPD       $0x11, Y8, Y4, Y9
+	VCMPPD       $0x11, Y8, Y5, Y8
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y4, Y10
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y4
+	VFNMADD231PD Y13, Y14, Y5
+	VFNMADD231PD constants<>+544(SB), Y12, Y4
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y4, Y12
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y4, Y12
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y4, Y12
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y4, Y12
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y4, Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y4, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y4, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y4, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y4, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y4, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y4, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VANDNPS      Y12, Y9, Y4
+	VADDPD       Y4, Y2, Y2
+	VANDNPS      Y13, Y8, Y4
+	VADDPD       Y4, Y3, Y3
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y4, Y9, Y6
 	VADDPD       Y6, Y0, Y0
-	VANDPS       Y7, Y9, Y6
+	VANDPS       Y5, Y8, Y6
 	VADDPD       Y6, Y1, Y1
-	VPADDQ       constants<>+96(SB), Y5, Y5
-	VPADDQ       constants<>+96(SB), Y4, Y4
-	ADDQ         SI, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         SI, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
 	JGT          loop3
 
 end4:
-	VMOVUPS (CX), Y4
-	VMOVUPS 32(CX), Y5
-	VSUBPD  Y2, Y2, Y2
-	VSUBPD  Y3, Y3, Y3
-	VSUBPD  Y4, Y4, Y4
-	VSUBPD  Y5, Y5, Y5
-	VADDPD  Y4, Y2, Y2
-	VADDPD  Y5, Y3, Y3
-	VADDPD  Y2, Y0, Y0
-	VADDPD  Y3, Y1, Y1
-	VMOVUPS (AX), Y2
-	VMOVUPS 32(AX), Y3
-	VADDPD  Y0, Y2, Y0
-	VADDPD  Y1, Y3, Y1
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VADDPD  Y0, Y4, Y0
+	VADDPD  Y1, Y5, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y3, Y1, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
 	ADDQ    $+64, BX
+	ADDQ    $+64, DX
 	ADDQ    $+64, CX
-	ADDQ    $+32, DX
 	ADDQ    $+64, AX
-	CMPQ    BX, R8
+	CMPQ    BX, DI
 	JLT     loop1
 
 end2:
@@ -929,7 +804,7 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 512(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPS     Z0, Z1, Z1
 	VMOVUPS    Z1, (R9)
@@ -958,7 +833,7 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 512(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPS     Z0, Z1, Z1
 	LEAQ       bitMasks<>+0(SB), R11
@@ -1004,7 +879,7 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 512(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPS     Y0, Y2, Y2
@@ -1037,7 +912,7 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 512(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPS     Y0, Y2, Y2
@@ -1089,7 +964,7 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 1024(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPD     Z0, Z1, Z1
 	VMOVUPS    Z1, (R9)
@@ -1118,7 +993,7 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 1024(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPD     Z0, Z1, Z1
 	LEAQ       bitMasks<>+0(SB), R11
@@ -1164,7 +1039,7 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 1024(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPD     Y0, Y2, Y2
@@ -1197,7 +1072,7 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 1024(R9)
+	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPD     Y0, Y2, Y2
@@ -1229,131 +1104,119 @@ DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
 DATA constants<>+24(SB)/8, $0xff800000ff800000
-DATA constants<>+32(SB)/8, $0x0000000100000001
-DATA constants<>+40(SB)/8, $0x0000000100000001
-DATA constants<>+48(SB)/8, $0x0000000100000001
-DATA constants<>+56(SB)/8, $0x0000000100000001
-DATA constants<>+64(SB)/8, $0xfff0000000000000
-DATA constants<>+72(SB)/8, $0xfff0000000000000
-DATA constants<>+80(SB)/8, $0xfff0000000000000
-DATA constants<>+88(SB)/8, $0xfff0000000000000
-DATA constants<>+96(SB)/8, $0x0000000000000001
-DATA constants<>+104(SB)/8, $0x0000000000000001
-DATA constants<>+112(SB)/8, $0x0000000000000001
-DATA constants<>+120(SB)/8, $0x0000000000000001
-DATA constants<>+128(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+136(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+144(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+152(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+160(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+168(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+176(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+184(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+192(SB)/8, $0x4b4000004b400000
-DATA constants<>+200(SB)/8, $0x4b4000004b400000
-DATA constants<>+208(SB)/8, $0x4b4000004b400000
-DATA constants<>+216(SB)/8, $0x4b4000004b400000
-DATA constants<>+224(SB)/8, $0x3f3172003f317200
-DATA constants<>+232(SB)/8, $0x3f3172003f317200
-DATA constants<>+240(SB)/8, $0x3f3172003f317200
-DATA constants<>+248(SB)/8, $0x3f3172003f317200
-DATA constants<>+256(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+264(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+272(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+280(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+288(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+296(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+304(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+312(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+320(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+328(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+336(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+344(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+352(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+360(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+368(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+376(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+384(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+392(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+400(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+408(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+416(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+424(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+432(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+440(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+448(SB)/8, $0x3f8000003f800000
-DATA constants<>+456(SB)/8, $0x3f8000003f800000
-DATA constants<>+464(SB)/8, $0x3f8000003f800000
-DATA constants<>+472(SB)/8, $0x3f8000003f800000
-DATA constants<>+480(SB)/8, $0xffffffffffffffff
-DATA constants<>+488(SB)/8, $0xffffffffffffffff
-DATA constants<>+496(SB)/8, $0xffffffffffffffff
-DATA constants<>+504(SB)/8, $0xffffffffffffffff
-DATA constants<>+512(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+520(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+528(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+536(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+544(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+552(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+560(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+568(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+576(SB)/8, $0x4338000000000000
-DATA constants<>+584(SB)/8, $0x4338000000000000
-DATA constants<>+592(SB)/8, $0x4338000000000000
-DATA constants<>+600(SB)/8, $0x4338000000000000
-DATA constants<>+608(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+616(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+624(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+632(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+640(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+648(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+656(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+664(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+672(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+680(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+688(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+696(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+704(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+712(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+720(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+728(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+736(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+744(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+752(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+760(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+768(SB)/8, $0x3efa01999b82986a
-DATA constants<>+776(SB)/8, $0x3efa01999b82986a
-DATA constants<>+784(SB)/8, $0x3efa01999b82986a
-DATA constants<>+792(SB)/8, $0x3efa01999b82986a
-DATA constants<>+800(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+808(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+816(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+824(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+832(SB)/8, $0x3f56c16c184532be
-DATA constants<>+840(SB)/8, $0x3f56c16c184532be
-DATA constants<>+848(SB)/8, $0x3f56c16c184532be
-DATA constants<>+856(SB)/8, $0x3f56c16c184532be
-DATA constants<>+864(SB)/8, $0x3f811111111253d9
-DATA constants<>+872(SB)/8, $0x3f811111111253d9
-DATA constants<>+880(SB)/8, $0x3f811111111253d9
-DATA constants<>+888(SB)/8, $0x3f811111111253d9
-DATA constants<>+896(SB)/8, $0x3fa555555555074e
-DATA constants<>+904(SB)/8, $0x3fa555555555074e
-DATA constants<>+912(SB)/8, $0x3fa555555555074e
-DATA constants<>+920(SB)/8, $0x3fa555555555074e
-DATA constants<>+928(SB)/8, $0x3fc5555555555508
-DATA constants<>+936(SB)/8, $0x3fc5555555555508
-DATA constants<>+944(SB)/8, $0x3fc5555555555508
-DATA constants<>+952(SB)/8, $0x3fc5555555555508
-DATA constants<>+960(SB)/8, $0x3fe000000000000a
-DATA constants<>+968(SB)/8, $0x3fe000000000000a
-DATA constants<>+976(SB)/8, $0x3fe000000000000a
-DATA constants<>+984(SB)/8, $0x3fe000000000000a
-DATA constants<>+992(SB)/8, $0x3ff0000000000000
-DATA constants<>+1000(SB)/8, $0x3ff0000000000000
-DATA constants<>+1008(SB)/8, $0x3ff0000000000000
-DATA constants<>+1016(SB)/8, $0x3ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1024
+DATA constants<>+32(SB)/8, $0xfff0000000000000
+DATA constants<>+40(SB)/8, $0xfff0000000000000
+DATA constants<>+48(SB)/8, $0xfff0000000000000
+DATA constants<>+56(SB)/8, $0xfff0000000000000
+DATA constants<>+64(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+72(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+80(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+88(SB)/8, $0xc2aeac4fc2aeac4f
+DATA constants<>+96(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+104(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+112(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+120(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+128(SB)/8, $0x4b4000004b400000
+DATA constants<>+136(SB)/8, $0x4b4000004b400000
+DATA constants<>+144(SB)/8, $0x4b4000004b400000
+DATA constants<>+152(SB)/8, $0x4b4000004b400000
+DATA constants<>+160(SB)/8, $0x3f3172003f317200
+DATA constants<>+168(SB)/8, $0x3f3172003f317200
+DATA constants<>+176(SB)/8, $0x3f3172003f317200
+DATA constants<>+184(SB)/8, $0x3f3172003f317200
+DATA constants<>+192(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+200(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+208(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+216(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+224(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+232(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+240(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+248(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+256(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+264(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+272(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+280(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+288(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+296(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+304(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+312(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+320(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+328(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+336(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+344(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+352(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+360(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+368(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+376(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+384(SB)/8, $0x3f8000003f800000
+DATA constants<>+392(SB)/8, $0x3f8000003f800000
+DATA constants<>+400(SB)/8, $0x3f8000003f800000
+DATA constants<>+408(SB)/8, $0x3f8000003f800000
+DATA constants<>+416(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+424(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+432(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+440(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+448(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+456(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+464(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+472(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+480(SB)/8, $0x4338000000000000
+DATA constants<>+488(SB)/8, $0x4338000000000000
+DATA constants<>+496(SB)/8, $0x4338000000000000
+DATA constants<>+504(SB)/8, $0x4338000000000000
+DATA constants<>+512(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+520(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+528(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+536(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+576(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+584(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+592(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+600(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+608(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+616(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+624(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+632(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+640(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+648(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+656(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+664(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+672(SB)/8, $0x3efa01999b82986a
+DATA constants<>+680(SB)/8, $0x3efa01999b82986a
+DATA constants<>+688(SB)/8, $0x3efa01999b82986a
+DATA constants<>+696(SB)/8, $0x3efa01999b82986a
+DATA constants<>+704(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+712(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+720(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+728(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+736(SB)/8, $0x3f56c16c184532be
+DATA constants<>+744(SB)/8, $0x3f56c16c184532be
+DATA constants<>+752(SB)/8, $0x3f56c16c184532be
+DATA constants<>+760(SB)/8, $0x3f56c16c184532be
+DATA constants<>+768(SB)/8, $0x3f811111111253d9
+DATA constants<>+776(SB)/8, $0x3f811111111253d9
+DATA constants<>+784(SB)/8, $0x3f811111111253d9
+DATA constants<>+792(SB)/8, $0x3f811111111253d9
+DATA constants<>+800(SB)/8, $0x3fa555555555074e
+DATA constants<>+808(SB)/8, $0x3fa555555555074e
+DATA constants<>+816(SB)/8, $0x3fa555555555074e
+DATA constants<>+824(SB)/8, $0x3fa555555555074e
+DATA constants<>+832(SB)/8, $0x3fc5555555555508
+DATA constants<>+840(SB)/8, $0x3fc5555555555508
+DATA constants<>+848(SB)/8, $0x3fc5555555555508
+DATA constants<>+856(SB)/8, $0x3fc5555555555508
+DATA constants<>+864(SB)/8, $0x3fe000000000000a
+DATA constants<>+872(SB)/8, $0x3fe000000000000a
+DATA constants<>+880(SB)/8, $0x3fe000000000000a
+DATA constants<>+888(SB)/8, $0x3fe000000000000a
+DATA constants<>+896(SB)/8, $0x3ff0000000000000
+DATA constants<>+904(SB)/8, $0x3ff0000000000000
+DATA constants<>+912(SB)/8, $0x3ff0000000000000
+DATA constants<>+920(SB)/8, $0x3ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $928
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

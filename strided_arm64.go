@@ -5,31 +5,31 @@
 package trellis
 
 // maxStrided works like maxStridedGeneric.
-func maxStrided[F Float](m []F, at []int32, dst []F, width int, x []F, n int, stride int, first int, count int) {
+func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, count int) {
 	switch tier {
 	case neon:
 		if isFloat32[F]() {
-			maxStridedF32NEON(asFloat32(m), at, asFloat32(dst), width, asFloat32(x), n, stride, first, count)
+			maxStridedF32NEON(asFloat32(m), asFloat32(dst), width, asFloat32(x), n, stride, count)
 			return
 		}
-		maxStridedF64NEON(asFloat64(m), at, asFloat64(dst), width, asFloat64(x), n, stride, first, count)
+		maxStridedF64NEON(asFloat64(m), asFloat64(dst), width, asFloat64(x), n, stride, count)
 		return
 	}
-	maxStridedGeneric(m, at, dst, width, x, n, stride, first, count)
+	maxStridedGeneric(m, dst, width, x, n, stride, count)
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F Float](sum []float64, m []F, at []int32, x []F, width int, first int, count int) {
+func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int) {
 	switch tier {
 	case neon:
 		if isFloat32[F]() {
-			expStridedF32NEON(sum, asFloat32(m), at, asFloat32(x), width, first, count)
+			expStridedF32NEON(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count)
 			return
 		}
-		expStridedF64NEON(sum, asFloat64(m), at, asFloat64(x), width, first, count)
+		expStridedF64NEON(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count)
 		return
 	}
-	expStridedGeneric(sum, m, at, x, width, first, count)
+	expStridedGeneric(sum, ties, m, x, width, count)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -47,16 +47,16 @@ func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count i
 }
 
 //go:noescape
-func maxStridedF32NEON(m []float32, at []int32, dst []float32, width int, x []float32, n int, stride int, first int, count int)
+func maxStridedF32NEON(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
 
 //go:noescape
-func maxStridedF64NEON(m []float64, at []int32, dst []float64, width int, x []float64, n int, stride int, first int, count int)
+func maxStridedF64NEON(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
 
 //go:noescape
-func expStridedF32NEON(sum []float64, m []float32, at []int32, x []float32, width int, first int, count int)
+func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
 
 //go:noescape
-func expStridedF64NEON(sum []float64, m []float64, at []int32, x []float64, width int, first int, count int)
+func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
 
 //go:noescape
 func scaleStridedF32NEON(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)

@@ -24,10 +24,18 @@ type amd64 struct {
 	k      *Kernel
 	live   []map[int]bool
 	vecs   map[int][]reg.VecVirtual // parts of a vector; masks of AVX2 too
+	not    map[int]int              // masks of AVX2 that are held as their opposite
 	masks  map[int]reg.Register     // masks of AVX-512
 	ints   map[int]reg.GPVirtual
-	consts map[uint64]reg.VecVirtual // constants kept in registers
-	tails  map[tailKey]tail
+	consts map[uint64]reg.VecVirtual // constants that are kept in registers
+	tails  map[int]tail              // masks of AVX-512, by the value that counts the lanes
+
+	// Of vectors of which the first four lanes matter: see form.
+	forms    []form
+	sizes    []int                    // of the lanes of values
+	together map[int][]reg.VecVirtual // registers of spaced vectors brought together
+	picks    map[int]reg.VecVirtual   // of AVX-512, to bring lanes of a size together
+	spaced   bool                     // the instruction at hand takes operands as they are spaced
 }
 
 // vectorOp has the instruction of an operation for each type, or nil, in Intel's
@@ -122,20 +130,24 @@ func (w *amd64) bytes() int { return vecBytes / w.parts() }
 func (w *amd64) kernel(k *Kernel) {
 	w.k, w.live = k, k.liveAfter()
 	w.vecs, w.masks, w.ints = map[int][]reg.VecVirtual{}, map[int]reg.Register{}, map[int]reg.GPVirtual{}
-	w.consts, w.tails = map[uint64]reg.VecVirtual{}, map[tailKey]tail{}
+	w.not = map[int]int{}
+	w.consts, w.tails = map[uint64]reg.VecVirtual{}, map[int]tail{}
 	w.ctx.Function(k.name)
 	w.ctx.Attributes(attr.NOSPLIT)
 	w.ctx.Signature(k.signature)
 	w.ctx.Doc(k.doc...)
+	w.findForms()
 	if k.target == AVX512 {
 		w.keepConstants()
 	}
 	for i := 0; i < len(k.code); i++ {
+		w.spaced = w.isSpaced(&k.code[i])
 		if k.target == AVX512 && i+1 < len(k.code) && w.lowerMasked(i) {
 			i++
-			continue
+		} else {
+			w.lower(i)
 		}
-		w.lower(i)
+		w.bringTogether(&k.code[i])
 	}
 	w.ctx.VZEROUPPER()
 	w.ctx.RET()
@@ -190,6 +202,9 @@ func (w *amd64) regs(a arg) []reg.VecVirtual {
 		}
 		return w.same(r)
 	}
+	if r, ok := w.together[a.id]; ok && !w.spaced {
+		return r
+	}
 	return w.vecs[a.id]
 }
 
@@ -220,6 +235,12 @@ func (w *amd64) sources(a arg) []operand.Op {
 // dst returns the registers of a result, new ones unless it is a variable that
 // has some.
 func (w *amd64) dst(id int) []reg.VecVirtual {
+	if w.isOne(id) {
+		if _, ok := w.vecs[id]; !ok {
+			w.vecs[id] = w.same(w.newReg())
+		}
+		return w.vecs[id][:1]
+	}
 	if r, ok := w.vecs[id]; ok {
 		return r
 	}
@@ -297,6 +318,8 @@ func (w *amd64) lower(i int) {
 		return
 	}
 	switch in.op {
+	case opFoldAdd4, opFoldMax4:
+		w.fold4(in)
 	case opIota:
 		for p, r := range w.dst(in.dst) {
 			w.ctx.VMOVUPS(w.pool.iota(in.t, p*w.bytes()), r)
@@ -319,19 +342,30 @@ func (w *amd64) lower(i int) {
 			w.ctx.KANDW(w.mask(in.a.id), w.mask(in.b.id), w.mask(in.dst))
 			return
 		}
-		a, b := w.vecs[in.a.id], w.vecs[in.b.id]
+		a, b := in.a.id, in.b.id
+		if _, ok := w.not[b]; ok {
+			a, b = b, a
+		}
+		other := w.maskVecs(b)
 		for p, r := range w.dst(in.dst) {
-			w.ctx.VANDPS(a[p], b[p], r)
+			w.under(a, p, other[p], r)
+		}
+	case opMaskNot:
+		if w.k.target == AVX512 {
+			w.ctx.KNOTW(w.mask(in.a.id), w.mask(in.dst))
+			return
+		}
+		if of, ok := w.not[in.a.id]; ok {
+			w.vecs[in.dst] = w.vecs[of]
+		} else {
+			w.not[in.dst] = in.a.id
 		}
 	case opSelect, opKeep, opAddWhere:
 		w.where(in)
 	case opFirst:
 		w.first(in)
 	case opSpread:
-		x := w.regs(in.a)[0].AsX()
-		for _, r := range w.uniform(in.dst) {
-			w.broadcast(in.t, x, r)
-		}
+		w.spreadLane(in)
 	case opShiftUp:
 		w.shiftUp(in)
 	case opShiftDown:
@@ -354,6 +388,12 @@ func (w *amd64) lower(i int) {
 		}
 	case opStoreLane:
 		w.storeLane(in.t, w.regs(in.a)[0], w.mem(in.mem, 0))
+	case opStoreFour:
+		if r := w.regs(in.a)[0]; in.t.Size() == 4 {
+			w.ctx.VMOVUPS(r.AsX(), w.mem(in.mem, 0))
+		} else {
+			w.ctx.VMOVUPS(r.AsY(), w.mem(in.mem, 0))
+		}
 	case opParamVec:
 		for _, r := range w.uniform(in.dst) {
 			w.broadcast(in.t, w.resolve(w.k.signature.Params(), in.name), r)
@@ -393,7 +433,7 @@ func (w *amd64) scalar(in *instr) {
 	case opAddInt, opSubInt, opMulInt, opShlInt:
 		w.arithmetic(in)
 	case opLabel:
-		w.tails = map[tailKey]tail{}
+		w.tails = map[int]tail{}
 		w.ctx.Label(in.label)
 	case opJump:
 		w.ctx.JMP(operand.LabelRef(in.label))
@@ -402,13 +442,7 @@ func (w *amd64) scalar(in *instr) {
 	default:
 		w.k.fail("%v is not lowered", in.op)
 	}
-	if in.dst != none {
-		for key := range w.tails {
-			if key.count == in.dst {
-				delete(w.tails, key)
-			}
-		}
-	}
+	delete(w.tails, in.dst)
 }
 
 func (w *amd64) branch(in *instr) {
@@ -508,8 +542,9 @@ func (w *amd64) move(a arg, dst []reg.VecVirtual) {
 			return
 		}
 	}
-	for p, r := range w.regs(a) {
-		w.ctx.VMOVAPS(r, dst[p])
+	from := w.regs(a)
+	for p, r := range dst {
+		w.ctx.VMOVAPS(from[p], r)
 	}
 }
 
@@ -528,9 +563,20 @@ func (w *amd64) binary(in *instr, emit func(b, a, dst operand.Op)) {
 		emit = func(b, a, dst operand.Op) { f(b, a, dst) }
 	}
 	x, y := w.regs(a), w.sources(b)
-	for p, r := range w.dst(in.dst) {
+	dst := w.vecs[in.dst]
+	if dst == nil && w.isUniform(a) && w.isUniform(b) {
+		dst = w.uniform(in.dst)
+	} else {
+		dst = w.dst(in.dst)
+	}
+	for p, r := range dst {
 		emit(y[p], x[p], r)
 	}
+}
+
+// isUniform reports whether all parts of an operand are the same.
+func (w *amd64) isUniform(a arg) bool {
+	return a.kind == argConst || !w.isOwned(a.id) && !w.k.values[a.id].isVar
 }
 
 // fused writes a·b + c or c − a·b. These instructions destroy one of their
@@ -539,8 +585,8 @@ func (w *amd64) fused(i int) {
 	in := &w.k.code[i]
 	a, b, c := in.a, in.b, in.c
 	isDst := func(a arg) bool { return a.kind == argVec && a.id == in.dst }
-	if isDst(b) || a.kind == argConst || w.dies(i, b) && !w.dies(i, a) {
-		a, b = b, a
+	if isDst(b) || !isDst(a) && !w.dies(i, a) && (w.dies(i, b) || b.kind == argConst) {
+		a, b = b, a // a is what a copy, if there must be one, is made of: a constant comes from memory
 	}
 	switch {
 	case isDst(c) || w.dies(i, c) && !isDst(a):
@@ -572,7 +618,8 @@ func (w *amd64) factor(i int, a arg, in *instr) []reg.VecVirtual {
 // dies reports whether a vector is in registers of its own and not read after
 // instruction i.
 func (w *amd64) dies(i int, a arg) bool {
-	return a.kind == argVec && !w.k.values[a.id].isVar && !w.live[i][a.id] && w.isOwned(a.id)
+	return a.kind == argVec && !w.k.values[a.id].isVar && !w.live[i][a.id] &&
+		(w.isOwned(a.id) || w.isOne(a.id) && w.isOne(w.k.code[i].dst))
 }
 
 // isOwned reports whether no other part or value is in the registers of a vector.
@@ -591,8 +638,10 @@ func (w *amd64) take(a arg, dst int) []reg.VecVirtual {
 		w.move(a, to)
 		return to
 	}
-	w.vecs[dst] = w.vecs[a.id]
-	return w.vecs[dst]
+	if w.vecs[dst] = w.regs(a); w.isOne(dst) {
+		w.vecs[dst] = w.same(w.vecs[dst][0])
+	}
+	return w.dst(dst)
 }
 
 // predicates are the immediates of VCMPPS: LT_OQ, NLT_UQ, EQ_OQ, NEQ_UQ; those of
@@ -648,7 +697,7 @@ func (w *amd64) compareInts(in *instr, a, b operand.Op, bReg, dst reg.VecVirtual
 // and the And of it with another mask, or an operation and the Keep of its result.
 func (w *amd64) lowerMasked(i int) bool {
 	in, next := &w.k.code[i], &w.k.code[i+1]
-	if in.dst == none || w.live[i+1][in.dst] || w.k.values[in.dst].isVar {
+	if in.dst == none || w.live[i+1][in.dst] || w.k.values[in.dst].isVar || w.isSpaced(next) != w.spaced {
 		return false
 	}
 	switch in.op {
@@ -688,19 +737,44 @@ func (w *amd64) where(in *instr) {
 		w.where512(in)
 		return
 	}
-	m, dst := w.vecs[in.mask.id], w.dst(in.dst)
-	for p, r := range dst {
+	for p, r := range w.dst(in.dst) {
 		switch in.op {
 		case opSelect:
-			w.ctx.VBLENDVPS(m[p], w.sources(in.a)[p], w.regs(in.b)[p], r)
+			m, a, b := in.mask.id, in.a, in.b
+			if of, ok := w.not[m]; ok {
+				m, a, b = of, b, a
+			}
+			w.ctx.VBLENDVPS(w.vecs[m][p], w.sources(a)[p], w.regs(b)[p], r)
 		case opKeep:
-			w.ctx.VANDPS(w.sources(in.a)[p], m[p], r)
+			w.under(in.mask.id, p, w.sources(in.a)[p], r)
 		case opAddWhere:
 			t := w.newReg()
-			w.ctx.VANDPS(w.sources(in.b)[p], m[p], t)
+			w.under(in.mask.id, p, w.sources(in.b)[p], t)
 			w.instruction(opAdd, in.t)(t, r, r)
 		}
 	}
+}
+
+// under writes part p of what is left of v under a mask of AVX2.
+func (w *amd64) under(mask, p int, v, dst operand.Op) {
+	if of, ok := w.not[mask]; ok {
+		w.ctx.VANDNPS(v, w.vecs[of][p], dst)
+	} else {
+		w.ctx.VANDPS(v, w.vecs[mask][p], dst)
+	}
+}
+
+// maskVecs returns the registers of a mask of AVX2.
+func (w *amd64) maskVecs(mask int) []reg.VecVirtual {
+	of, ok := w.not[mask]
+	if !ok {
+		return w.vecs[mask]
+	}
+	delete(w.not, mask)
+	for p, r := range w.dst(mask) {
+		w.ctx.VXORPS(w.pool.constant(^uint64(0)), w.vecs[of][p], r)
+	}
+	return w.vecs[mask]
 }
 
 func (w *amd64) where512(in *instr) {
@@ -731,7 +805,7 @@ func (w *amd64) first(in *instr) {
 	if w.k.target == AVX512 {
 		w.ctx.KMOVW(w.mask(in.mask.id), dst.As32())
 	} else {
-		m, high := w.vecs[in.mask.id], w.ctx.GP32()
+		m, high := w.maskVecs(in.mask.id), w.ctx.GP32()
 		move := w.ctx.VMOVMSKPS
 		if in.t.Size() == 8 {
 			move = w.ctx.VMOVMSKPD
@@ -895,6 +969,10 @@ func (w *amd64) widen(in *instr) {
 	if upper {
 		from = a[1]
 	}
+	if len(dst) == 1 {
+		w.ctx.VCVTPS2PD(from.AsX(), dst[0])
+		return
+	}
 	high := w.ctx.XMM()
 	w.ctx.VEXTRACTF128(operand.U8(1), from, high)
 	w.ctx.VCVTPS2PD(from.AsX(), dst[0])
@@ -919,10 +997,6 @@ func (w *amd64) narrow(in *instr) {
 	}
 }
 
-// tailKey names the mask of a tail: the value that counts its lanes, and their
-// size in memory.
-type tailKey struct{ count, size int }
-
 // tail is the mask of a tail: a mask register, or a vector for each part.
 type tail struct {
 	k reg.Register
@@ -930,32 +1004,30 @@ type tail struct {
 }
 
 // tailOf returns the mask of the first lanes, so many as the integer says, of
-// elements that have this size in memory.
+// elements that have this size in memory. AVX-512 has registers to keep it in until
+// the next label.
 func (w *amd64) tailOf(a arg, size int) tail {
-	key := tailKey{a.id, size}
-	if w.k.target == AVX512 {
-		key.size = 0
-	}
-	if t, ok := w.tails[key]; ok {
+	if t, ok := w.tails[a.id]; ok {
 		return t
 	}
 	var t tail
-	table, at := w.ctx.GP64(), w.ctx.GP64()
+	table := w.ctx.GP64()
 	if w.k.target == AVX512 {
 		w.ctx.LEAQ(w.pool.bitMasks(), table)
 		t.k = w.ctx.K()
 		w.ctx.KMOVW(operand.Mem{Base: table, Index: w.gp(a.id), Scale: 2}, t.k)
-	} else {
-		w.ctx.LEAQ(w.pool.byteMasks(), table)
-		w.ctx.MOVQ(w.gp(a.id), at)
-		w.ctx.NEGQ(at)
-		for p := range w.parts() {
-			r := w.ctx.YMM()
-			w.ctx.VMOVUPS(operand.Mem{Base: table, Index: at, Scale: uint8(size), Disp: vecBytes + p*w.bytes()}, r)
-			t.v = append(t.v, r)
-		}
+		w.tails[a.id] = t
+		return t
 	}
-	w.tails[key] = t
+	at := w.ctx.GP64()
+	w.ctx.LEAQ(w.pool.byteMasks(), table)
+	w.ctx.MOVQ(w.gp(a.id), at)
+	w.ctx.NEGQ(at)
+	for p := range w.parts() {
+		r := w.ctx.YMM()
+		w.ctx.VMOVUPS(operand.Mem{Base: table, Index: at, Scale: uint8(size), Disp: vecBytes + p*w.bytes()}, r)
+		t.v = append(t.v, r)
+	}
 	return t
 }
 
@@ -1121,6 +1193,11 @@ func (p *amd64Pool) iota(t Type, offset int) operand.Mem {
 	return p.table(fmt.Sprintf("iota%d", t.Size()*8), offset)
 }
 
+// quarters has the numbers of the first lanes of quarters.
+func (p *amd64Pool) quarters(size int) operand.Mem {
+	return p.table(fmt.Sprintf("quarters%d", size*8), 0)
+}
+
 // write adds the data to the file.
 func (p *amd64Pool) write(c *build.Context) {
 	data := func(name string, n int, word func(i int) uint64) {
@@ -1154,5 +1231,11 @@ func (p *amd64Pool) write(c *build.Context) {
 	}
 	if p.tables["iota64"] {
 		data("iota64", vecBytes/8, func(i int) uint64 { return uint64(i) })
+	}
+	if p.tables["quarters32"] {
+		data("quarters32", vecBytes/8, func(i int) uint64 { return uint64(8*i%16) | uint64((8*i+4)%16)<<32 })
+	}
+	if p.tables["quarters64"] {
+		data("quarters64", vecBytes/8, func(i int) uint64 { return uint64(2 * i % 8) })
 	}
 }

@@ -35,6 +35,7 @@ const (
 	opEqual
 	opNotEqual
 	opMaskAnd
+	opMaskNot
 	opSelect   // mask ? a : b
 	opKeep     // mask ? a : 0
 	opAddWhere // dst += mask ? b : 0; a is dst
@@ -42,7 +43,9 @@ const (
 	opFoldAdd
 	opFoldMax
 	opFoldUMax
-	opSpread
+	opFoldAdd4 // of a, b, c and d
+	opFoldMax4
+	opSpread // lane b of a
 	opShiftUp
 	opShiftDown
 	opWidenLower
@@ -55,6 +58,7 @@ const (
 	opStoreHalf // the lower halves of the I64 in a
 	opBroadcast // one element in all lanes
 	opStoreLane // the first lane of a
+	opStoreFour // the first four lanes of a
 	opPrefetch  // the cache line at mem
 	opParamVec  // a float parameter in all lanes
 	opResultVec // the first lane of a, as a result
@@ -77,15 +81,15 @@ const (
 
 var opNames = [...]string{
 	"None", "Iota", "Move", "Add", "Sub", "Mul", "Div", "Max", "Min", "UMax", "And", "Or", "Shl", "Shr",
-	"MulAdd", "NegMulAdd", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Select", "Keep", "AddWhere", "First",
-	"FoldAdd", "FoldMax", "FoldUMax", "Spread", "ShiftIn", "ShiftOut", "Widen", "Widen", "Narrow",
-	"Load", "Store", "LoadHalf", "StoreHalf", "Broadcast", "StoreLane", "Prefetch", "Param", "Result", "Splat",
+	"MulAdd", "NegMulAdd", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Mask.Not", "Select", "Keep", "AddWhere", "First",
+	"FoldAdd", "FoldMax", "FoldUMax", "FoldAdd4", "FoldMax4", "Spread", "ShiftIn", "ShiftOut", "Widen", "Widen", "Narrow",
+	"Load", "Store", "LoadHalf", "StoreHalf", "Broadcast", "StoreLane", "StoreFour", "Prefetch", "Param", "Result", "Splat",
 	"LoadInt", "StoreInt", "ParamInt", "ResultInt", "MoveInt", "AddInt", "SubInt", "MulInt", "ShlInt", "Label", "Jump", "Branch",
 }
 
 func (o op) String() string { return opNames[o] }
 
-// isFold reports whether an operation folds the lanes, and with which operation.
+// fold reports whether an operation folds the lanes, and with which operation.
 func (o op) fold() (op, bool) {
 	switch o {
 	case opFoldAdd:
@@ -94,6 +98,17 @@ func (o op) fold() (op, bool) {
 		return opMax, true
 	case opFoldUMax:
 		return opUMax, true
+	}
+	return opNone, false
+}
+
+// fold4 is fold for the operations that fold four vectors.
+func (o op) fold4() (op, bool) {
+	switch o {
+	case opFoldAdd4:
+		return opAdd, true
+	case opFoldMax4:
+		return opMax, true
 	}
 	return opNone, false
 }
@@ -147,6 +162,7 @@ type instr struct {
 	t       Type
 	dst     int // value id, or none
 	a, b, c arg
+	d       arg // the fourth of four vectors
 	mask    arg
 	mem     address
 	tail    arg // an argInt: number of lanes; argNone for all
@@ -157,7 +173,7 @@ type instr struct {
 
 // operands calls f for every value that the instruction reads.
 func (in *instr) operands(f func(id int)) {
-	for _, a := range [...]arg{in.a, in.b, in.c, in.mask, in.tail} {
+	for _, a := range [...]arg{in.a, in.b, in.c, in.d, in.mask, in.tail} {
 		if a.isValue() {
 			f(a.id)
 		}
@@ -172,7 +188,7 @@ func (in *instr) operands(f func(id int)) {
 
 func (in *instr) hasMem() bool {
 	switch in.op {
-	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false
@@ -313,5 +329,5 @@ func (k *Kernel) check() {
 }
 
 func (in *instr) String() string {
-	return fmt.Sprintf("v%d = %v.%v %v %v %v mask %v tail %v mem %v %s", in.dst, in.op, in.t, in.a, in.b, in.c, in.mask, in.tail, in.mem, in.label)
+	return fmt.Sprintf("v%d = %v.%v %v %v %v %v mask %v tail %v mem %v %s", in.dst, in.op, in.t, in.a, in.b, in.c, in.d, in.mask, in.tail, in.mem, in.label)
 }

@@ -223,6 +223,11 @@ func (k *Kernel) StoreFirst(p Int, offset int, v Vec) {
 	k.emit(instr{op: opStoreLane, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
 }
 
+// StoreFour writes the first four lanes of v at p + offset bytes.
+func (k *Kernel) StoreFour(p Int, offset int, v Vec) {
+	k.emit(instr{op: opStoreFour, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
+}
+
 // Prefetch asks for the cache line at p + offset bytes, which may lie outside of
 // any array.
 func (k *Kernel) Prefetch(p Int, offset int) {

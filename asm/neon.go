@@ -14,7 +14,9 @@ import (
 
 // A vector of a kernel is four registers of NEON, its parts. A vector that is the
 // same in all parts, or of which only the first lane matters, is uniform and has
-// one register; what is computed from uniform vectors is computed once.
+// one register; what is computed from uniform vectors is computed once. Likewise a
+// vector of which only the first four lanes matter has one register, or two if it
+// is of 64-bit elements.
 
 const (
 	parts     = 4
@@ -37,9 +39,9 @@ type neon struct {
 	k        *Kernel
 	live     []map[int]bool // after each of the kernel's instructions
 	depth    []int          // how many loops are around it
-	uniform  []bool         // values
+	width    []int          // how many registers a vector or mask has
 	inverted []bool         // masks that are held as their opposite
-	regs     [][parts]vreg  // of values; of a uniform one and an integer the first
+	regs     [][parts]vreg  // of values, as many as it has; of an integer the first
 	plan     plan
 
 	code      []machine
@@ -54,7 +56,7 @@ type neon struct {
 // lowerNEON returns the machine code of a kernel with the physical registers of
 // its virtual ones. It keeps as many constants of loops in registers as it can.
 func lowerNEON(k *Kernel) (code []machine, physical []int, err error) {
-	base := neon{k: k, live: k.liveAfter(), depth: k.loopDepth(), uniform: k.uniform()}
+	base := neon{k: k, live: k.liveAfter(), depth: k.loopDepth(), width: k.widths()}
 	constants := base.loopConstants()
 	try := func(p plan) (ok bool) {
 		for _, p.conservative = range []bool{false, true} {
@@ -103,33 +105,47 @@ func (k *Kernel) loopDepth() []int {
 	return depth
 }
 
-// uniform tells which vectors and masks are the same in all parts, or may be
-// because only their first lane has a value: those that nothing else flows into.
-func (k *Kernel) uniform() []bool {
-	uniform := make([]bool, len(k.values))
-	for id := range uniform {
-		uniform[id] = k.values[id].kind != kindInt
+// widths returns how many registers the vectors and masks have: as many as what
+// flows into them.
+func (k *Kernel) widths() []int {
+	width := make([]int, len(k.values))
+	for id := range width {
+		width[id] = 1
 	}
 	for changed := true; changed; {
 		changed = false
 		for i := range k.code {
 			in := &k.code[i]
-			if in.dst == none || !uniform[in.dst] {
+			if in.dst == none || k.values[in.dst].kind == kindInt {
 				continue
 			}
-			switch in.op {
-			case opParamVec, opBroadcast, opSplat, opSpread, opFoldAdd, opFoldMax, opFoldUMax:
-				continue
-			}
-			same := in.elementwise()
-			in.operands(func(id int) { same = same && uniform[id] })
-			if !same {
-				uniform[in.dst] = false
+			if w := in.width(width); w > width[in.dst] {
+				width[in.dst] = w
 				changed = true
 			}
 		}
 	}
-	return uniform
+	return width
+}
+
+// width returns how many registers an instruction's result needs.
+func (in *instr) width(width []int) int {
+	switch in.op {
+	case opParamVec, opBroadcast, opSplat, opSpread, opFoldAdd, opFoldMax, opFoldUMax:
+		return 1
+	case opFoldAdd4, opFoldMax4:
+		return 4 * in.t.Size() / partBytes
+	case opWidenLower, opWidenUpper:
+		if in.a.kind == argConst || width[in.a.id] == 1 {
+			return 2
+		}
+	}
+	if !in.elementwise() {
+		return parts
+	}
+	most := 1
+	in.operands(func(id int) { most = max(most, width[id]) })
+	return most
 }
 
 // elementwise reports whether a lane of the result depends on the same lane of the
@@ -173,7 +189,7 @@ func (n *neon) lower() {
 			class = classR
 		}
 		for p := range parts {
-			if p == 0 || v.kind != kindInt && !n.uniform[id] {
+			if p < n.width[id] {
 				n.regs[id][p] = n.newReg(class)
 			}
 		}
@@ -204,14 +220,14 @@ func (n *neon) lower() {
 }
 
 // run returns how many instructions from i on can be computed for one group of
-// parts after the other: whole loads and elementwise ones, whose results are not
-// uniform. (A uniform variable may change only when all parts have used it.)
+// parts after the other: whole loads and elementwise ones, whose results have all
+// parts. (A uniform variable may change only when all parts have used it.)
 func (n *neon) run(i int) int {
 	start := i
 	for ; i < len(n.k.code); i++ {
 		in := &n.k.code[i]
 		load := in.op == opLoad && in.tail.kind == argNone
-		if !load && !in.elementwise() || n.uniform[in.dst] {
+		if !load && !in.elementwise() || n.width[in.dst] < parts {
 			break
 		}
 	}
@@ -282,10 +298,7 @@ func (n *neon) part(a arg, p int) vreg {
 		}
 		return n.temporary[a.imm]
 	}
-	if n.uniform[a.id] {
-		p = 0
-	}
-	return n.regs[a.id][p]
+	return n.regs[a.id][p%n.width[a.id]]
 }
 
 // own returns a register with part p of an operand, to be changed. Copies of what
@@ -304,7 +317,7 @@ func (n *neon) set(in *instr, p int, v vreg) {
 
 // setAll makes v the result. All operands may be read before.
 func (n *neon) setAll(in *instr, v [parts]vreg) {
-	for p, r := range v {
+	for p, r := range v[:n.width[in.dst]] {
 		n.set(in, p, r)
 	}
 }
@@ -315,7 +328,7 @@ func (n *neon) dies(in *instr, a arg) bool {
 	if a.kind == argConst {
 		return false
 	}
-	return a.id == in.dst || !n.live[n.at][a.id] && (!n.uniform[a.id] || n.uniform[in.dst])
+	return a.id == in.dst || !n.live[n.at][a.id] && n.width[a.id] >= n.width[in.dst]
 }
 
 // elementwise lowers an elementwise instruction or a whole load for some parts.
@@ -325,10 +338,7 @@ func (n *neon) elementwise(in *instr, from, to int) {
 		n.load(in, from, to)
 		return
 	}
-	if n.uniform[in.dst] {
-		from, to = 0, 1
-	}
-	for p := from; p < to; p++ {
+	for p := from; p < min(to, n.width[in.dst]); p++ {
 		n.set(in, p, n.lane(in, p))
 	}
 }
@@ -378,6 +388,9 @@ func (n *neon) lane(in *instr, p int) vreg {
 		return n.op(o, t, n.part(in.a, p), n.part(in.b, p))
 	case opMaskAnd:
 		return n.maskAnd(in, p)
+	case opMaskNot:
+		n.inverted[in.dst] = !n.inverted[in.a.id]
+		return n.own(in.a, p)
 	case opSelect:
 		return n.choose(in, p)
 	case opKeep:
@@ -466,7 +479,7 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -485,12 +498,15 @@ func (n *neon) whole(in *instr) {
 		n.first(in)
 	case opFoldAdd, opFoldMax, opFoldUMax:
 		n.set(in, 0, n.fold(in))
+	case opFoldAdd4, opFoldMax4:
+		n.fold4(in)
 	case opSpread:
-		o := nVDUPS0
+		i := int(in.b.imm)
+		o, from := [...]neonOp{nVDUPS0, nVDUPS1, nVDUPS2, nVDUPS3}[i], 0
 		if in.t.Size() == 8 {
-			o = nVDUPD0
+			o, from = [...]neonOp{nVDUPD0, nVDUPD1}[i%2], i/2
 		}
-		n.set(in, 0, n.op(o, in.t, n.part(in.a, 0), noReg))
+		n.set(in, 0, n.op(o, in.t, n.part(in.a, from), noReg))
 	case opSplat:
 		d := n.newV()
 		n.emit(machine{op: nVDUPR, wide: in.t.Size() == 8, d: d, n: n.int(in.a)})
@@ -542,14 +558,43 @@ func (n *neon) iota(in *instr) {
 // is left.
 func (n *neon) fold(in *instr) vreg {
 	o, _ := in.op.fold()
-	v := n.binary(o, in.t, n.part(in.a, 0), n.part(in.a, 2))
-	w := n.binary(o, in.t, n.part(in.a, 1), n.part(in.a, 3))
-	v = n.binary(o, in.t, v, w)
+	v := n.foldParts(o, in.t, in.a)
 	v = n.binary(o, in.t, v, n.op(nVDUPD1, in.t, v, noReg))
 	if in.t.Size() == 4 {
 		v = n.binary(o, in.t, v, n.op(nVDUPS1, in.t, v, noReg))
 	}
 	return v
+}
+
+// foldParts folds the parts of a vector until one is left.
+func (n *neon) foldParts(o op, t Type, a arg) vreg {
+	v := n.binary(o, t, n.part(a, 0), n.part(a, 2))
+	w := n.binary(o, t, n.part(a, 1), n.part(a, 3))
+	return n.binary(o, t, v, w)
+}
+
+// fold4 folds four vectors, two or four at once when their parts are folded. The
+// last step is of neighboring lanes, for which there is an instruction.
+func (n *neon) fold4(in *instr) {
+	o, _ := in.op.fold4()
+	pairs := nVFADDP
+	if o == opMax {
+		pairs = nVFMAXNMP
+	}
+	var v []vreg
+	for _, a := range [...]arg{in.a, in.b, in.c, in.d} {
+		v = append(v, n.foldParts(o, in.t, a))
+	}
+	if in.t.Size() == 4 {
+		for i := range 2 {
+			a, b := v[2*i], v[2*i+1]
+			v[i] = n.binary(o, in.t, n.op(nVZIP1D, I32, a, b), n.op(nVZIP2D, I32, a, b))
+		}
+		v = v[:2]
+	}
+	for p := range len(v) / 2 {
+		n.set(in, p, n.op(pairs, in.t, v[2*p], v[2*p+1]))
+	}
 }
 
 // first packs the mask into 64 bits, four or eight for each lane, and counts the
@@ -771,6 +816,12 @@ func (n *neon) memory(in *instr) {
 		n.set(in, 0, n.op(size(nVDUPS0, nVDUPD0), in.t, v, noReg))
 	case opStoreLane:
 		n.emit(machine{op: size(nStoreS, nStoreD), n: n.part(in.a, 0), a: base, imm: offset})
+	case opStoreFour:
+		if wide {
+			n.storePair(base, offset, n.part(in.a, 0), n.part(in.a, 1))
+		} else {
+			n.emit(machine{op: nStoreQ, n: n.part(in.a, 0), a: base, imm: offset})
+		}
 	case opPrefetch:
 		if offset < 0 || offset%8 != 0 || offset > 8*4095 {
 			base, offset = n.addImm(base, offset), 0

@@ -37,6 +37,8 @@ const (
 	nVFDIV
 	nVFMAXNM
 	nVFMINNM
+	nVFADDP
+	nVFMAXNMP
 	nVFMLA
 	nVFMLS
 	nVFCMGT
@@ -52,9 +54,12 @@ const (
 	nVUZP1H
 	nVUZP1S
 	nVZIP1D
+	nVZIP2D
 	nVEXT
 	nVDUPS0
 	nVDUPS1
+	nVDUPS2
+	nVDUPS3
 	nVDUPD0
 	nVDUPD1
 	nVDUPR
@@ -163,49 +168,54 @@ const (
 
 // neonTable has all instructions that a kernel is lowered to.
 var neonTable = [...]neonRow{
-	nVMOV:    {"VMOV", 0x4ea01c00, "V{n}.B16, V{d}.B16", 0, isMove},
-	nVMOVI:   {"VMOVI", 0x4f00e400, "$0, V{d}.B16", 0, 0},
-	nVAND:    {"VAND", 0x4e201c00, form3B, 0, 0},
-	nVORR:    {"VORR", 0x4ea01c00, form3B, 0, 0},
-	nVBIC:    {"VBIC", 0x4e601c00, form3B, 27, 0},
-	nVBSL:    {"VBSL", 0x6e601c00, form3B, 0, readsDst},
-	nVBIT:    {"VBIT", 0x6ea01c00, form3B, 0, readsDst},
-	nVBIF:    {"VBIF", 0x6ee01c00, form3B, 0, readsDst},
-	nVADD:    {"VADD", 0x4ea08400, form3, 0, 0},
-	nVSUB:    {"VSUB", 0x6ea08400, form3, 0, 0},
-	nVSMAX:   {"VSMAX", 0x4ea06400, form3S, 27, 0},
-	nVSMIN:   {"VSMIN", 0x4ea06c00, form3S, 27, 0},
-	nVUMAX:   {"VUMAX", 0x6ea06400, form3S, 0, 0},
-	nVCMGT:   {"VCMGT", 0x4ea03400, form3, 27, 0},
-	nVCMEQ:   {"VCMEQ", 0x6ea08c00, form3, 0, 0},
-	nVSHL:    {"VSHL", 0x4f005400, formI, 0, 0},
-	nVUSHR:   {"VUSHR", 0x6f000400, formI, 0, 0},
-	nVFADD:   {"VFADD", 0x4e20d400, form3, 27, 0},
-	nVFSUB:   {"VFSUB", 0x4ea0d400, form3, 27, 0},
-	nVFMUL:   {"VFMUL", 0x6e20dc00, form3, 27, 0},
-	nVFDIV:   {"VFDIV", 0x6e20fc00, form3, 27, 0},
-	nVFMAXNM: {"VFMAXNM", 0x4e20c400, form3, 27, 0},
-	nVFMINNM: {"VFMINNM", 0x4ea0c400, form3, 27, 0},
-	nVFMLA:   {"VFMLA", 0x4e20cc00, form3, 0, readsDst},
-	nVFMLS:   {"VFMLS", 0x4ea0cc00, form3, 0, readsDst},
-	nVFCMGT:  {"VFCMGT", 0x6ea0e400, form3, 27, 0},
-	nVFCMEQ:  {"VFCMEQ", 0x4e20e400, form3, 27, 0},
-	nVFCVTL:  {"VFCVTL", 0x0e617800, "V{n}.S2, V{d}.D2", 27, 0},
-	nVFCVTL2: {"VFCVTL2", 0x4e617800, "V{n}.S4, V{d}.D2", 27, 0},
-	nVFCVTN:  {"VFCVTN", 0x0e616800, "V{n}.D2, V{d}.S2", 27, 0},
-	nVFCVTN2: {"VFCVTN2", 0x4e616800, "V{n}.D2, V{d}.S4", 27, readsDst},
-	nVSXTL:   {"VSXTL", 0x0f20a400, "V{n}.S2, V{d}.D2", 27, 0},
-	nVSXTL2:  {"VSXTL2", 0x4f20a400, "V{n}.S4, V{d}.D2", 27, 0},
-	nVSHRN:   {"VSHRN", 0x0f0c8400, "$4, V{n}.H8, V{d}.B8", 27, 0},
-	nVUZP1B:  {"VUZP1", 0x4e001800, form3B, 0, 0},
-	nVUZP1H:  {"VUZP1", 0x4e401800, "V{m}.H8, V{n}.H8, V{d}.H8", 0, 0},
-	nVUZP1S:  {"VUZP1", 0x4e801800, form3S, 0, 0},
-	nVZIP1D:  {"VZIP1", 0x4ec03800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
-	nVEXT:    {"VEXT", 0x6e000000, "${i}, V{m}.B16, V{n}.B16, V{d}.B16", 0, 0},
-	nVDUPS0:  {"VDUP", 0x4e040400, "V{n}.S[0], V{d}.S4", 0, 0},
-	nVDUPS1:  {"VDUP", 0x4e0c0400, "V{n}.S[1], V{d}.S4", 0, 0},
-	nVDUPD0:  {"VDUP", 0x4e080400, "V{n}.D[0], V{d}.D2", 0, 0},
-	nVDUPD1:  {"VDUP", 0x4e180400, "V{n}.D[1], V{d}.D2", 0, 0},
+	nVMOV:     {"VMOV", 0x4ea01c00, "V{n}.B16, V{d}.B16", 0, isMove},
+	nVMOVI:    {"VMOVI", 0x4f00e400, "$0, V{d}.B16", 0, 0},
+	nVAND:     {"VAND", 0x4e201c00, form3B, 0, 0},
+	nVORR:     {"VORR", 0x4ea01c00, form3B, 0, 0},
+	nVBIC:     {"VBIC", 0x4e601c00, form3B, 27, 0},
+	nVBSL:     {"VBSL", 0x6e601c00, form3B, 0, readsDst},
+	nVBIT:     {"VBIT", 0x6ea01c00, form3B, 0, readsDst},
+	nVBIF:     {"VBIF", 0x6ee01c00, form3B, 0, readsDst},
+	nVADD:     {"VADD", 0x4ea08400, form3, 0, 0},
+	nVSUB:     {"VSUB", 0x6ea08400, form3, 0, 0},
+	nVSMAX:    {"VSMAX", 0x4ea06400, form3S, 27, 0},
+	nVSMIN:    {"VSMIN", 0x4ea06c00, form3S, 27, 0},
+	nVUMAX:    {"VUMAX", 0x6ea06400, form3S, 0, 0},
+	nVCMGT:    {"VCMGT", 0x4ea03400, form3, 27, 0},
+	nVCMEQ:    {"VCMEQ", 0x6ea08c00, form3, 0, 0},
+	nVSHL:     {"VSHL", 0x4f005400, formI, 0, 0},
+	nVUSHR:    {"VUSHR", 0x6f000400, formI, 0, 0},
+	nVFADD:    {"VFADD", 0x4e20d400, form3, 27, 0},
+	nVFSUB:    {"VFSUB", 0x4ea0d400, form3, 27, 0},
+	nVFMUL:    {"VFMUL", 0x6e20dc00, form3, 27, 0},
+	nVFDIV:    {"VFDIV", 0x6e20fc00, form3, 27, 0},
+	nVFMAXNM:  {"VFMAXNM", 0x4e20c400, form3, 27, 0},
+	nVFMINNM:  {"VFMINNM", 0x4ea0c400, form3, 27, 0},
+	nVFADDP:   {"VFADDP", 0x6e20d400, form3, 27, 0},
+	nVFMAXNMP: {"VFMAXNMP", 0x6e20c400, form3, 27, 0},
+	nVFMLA:    {"VFMLA", 0x4e20cc00, form3, 0, readsDst},
+	nVFMLS:    {"VFMLS", 0x4ea0cc00, form3, 0, readsDst},
+	nVFCMGT:   {"VFCMGT", 0x6ea0e400, form3, 27, 0},
+	nVFCMEQ:   {"VFCMEQ", 0x4e20e400, form3, 27, 0},
+	nVFCVTL:   {"VFCVTL", 0x0e617800, "V{n}.S2, V{d}.D2", 27, 0},
+	nVFCVTL2:  {"VFCVTL2", 0x4e617800, "V{n}.S4, V{d}.D2", 27, 0},
+	nVFCVTN:   {"VFCVTN", 0x0e616800, "V{n}.D2, V{d}.S2", 27, 0},
+	nVFCVTN2:  {"VFCVTN2", 0x4e616800, "V{n}.D2, V{d}.S4", 27, readsDst},
+	nVSXTL:    {"VSXTL", 0x0f20a400, "V{n}.S2, V{d}.D2", 27, 0},
+	nVSXTL2:   {"VSXTL2", 0x4f20a400, "V{n}.S4, V{d}.D2", 27, 0},
+	nVSHRN:    {"VSHRN", 0x0f0c8400, "$4, V{n}.H8, V{d}.B8", 27, 0},
+	nVUZP1B:   {"VUZP1", 0x4e001800, form3B, 0, 0},
+	nVUZP1H:   {"VUZP1", 0x4e401800, "V{m}.H8, V{n}.H8, V{d}.H8", 0, 0},
+	nVUZP1S:   {"VUZP1", 0x4e801800, form3S, 0, 0},
+	nVZIP1D:   {"VZIP1", 0x4ec03800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
+	nVZIP2D:   {"VZIP2", 0x4ec07800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
+	nVEXT:     {"VEXT", 0x6e000000, "${i}, V{m}.B16, V{n}.B16, V{d}.B16", 0, 0},
+	nVDUPS0:   {"VDUP", 0x4e040400, "V{n}.S[0], V{d}.S4", 0, 0},
+	nVDUPS1:   {"VDUP", 0x4e0c0400, "V{n}.S[1], V{d}.S4", 0, 0},
+	nVDUPS2:   {"VDUP", 0x4e140400, "V{n}.S[2], V{d}.S4", 0, 0},
+	nVDUPS3:   {"VDUP", 0x4e1c0400, "V{n}.S[3], V{d}.S4", 0, 0},
+	nVDUPD0:   {"VDUP", 0x4e080400, "V{n}.D[0], V{d}.D2", 0, 0},
+	nVDUPD1:   {"VDUP", 0x4e180400, "V{n}.D[1], V{d}.D2", 0, 0},
 
 	nVDUPR:  {"VDUP", 0, "R{n}, V{d}.{T}", 0, 0},
 	nFMOVDR: {"FMOVD", 0, "F{n}, R{d}", 0, 0},

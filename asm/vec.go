@@ -157,6 +157,13 @@ func (m Mask) And(n Mask) Mask {
 	return Mask{m.k, m.t, id}
 }
 
+// Not tells where m is false.
+func (m Mask) Not() Mask {
+	id := m.k.newValue(kindMask)
+	m.k.emit(instr{op: opMaskNot, t: m.t, dst: id, a: arg{argMask, m.id, 0}})
+	return Mask{m.k, m.t, id}
+}
+
 // Select returns v where m is true and w elsewhere.
 func (m Mask) Select(v, w Vec) Vec {
 	m.k.sameType("Select", v, w)
@@ -192,8 +199,24 @@ func (v Vec) FoldMax() Vec { return v.unary(opFoldMax) }
 // FoldUMax is FoldMax for unsigned integers of 32 bits.
 func (v Vec) FoldUMax() Vec { v.want("FoldUMax", v.t == I32); return v.unary(opFoldUMax) }
 
+// FoldAdd4 returns a.FoldAdd(), b.FoldAdd(), c.FoldAdd() and d.FoldAdd(), of floats,
+// in the first four lanes of a vector. The other lanes have any value. It takes
+// little more than one FoldAdd.
+func FoldAdd4(a, b, c, d Vec) Vec { return fold4(opFoldAdd4, a, b, c, d) }
+
+// FoldMax4 is FoldAdd4 with the larger number in place of the sum.
+func FoldMax4(a, b, c, d Vec) Vec { return fold4(opFoldMax4, a, b, c, d) }
+
 // Spread returns the first lane in all lanes.
-func (v Vec) Spread() Vec { return v.unary(opSpread) }
+func (v Vec) Spread() Vec { return v.SpreadLane(0) }
+
+// SpreadLane returns lane i, one of the first four, in all lanes.
+func (v Vec) SpreadLane(i int) Vec {
+	if i < 0 || i > 3 {
+		v.k.fail("SpreadLane of lane %d", i)
+	}
+	return v.k.vec(instr{op: opSpread, t: v.t, a: v.arg, b: arg{argImm, 0, uint64(i)}})
+}
 
 // ShiftIn returns v moved up by one lane: lane i is lane i−1 of v, and lane 0 the
 // last lane of before.
@@ -235,6 +258,12 @@ func (v Vec) Set(w Vec) {
 }
 
 func (v Vec) unary(o op) Vec { return v.k.vec(instr{op: o, t: v.t, a: v.arg}) }
+
+func fold4(o op, a, b, c, d Vec) Vec {
+	a.want(o.String(), a.t.IsFloat())
+	a.k.sameType(o.String(), a, b, c, d)
+	return a.k.vec(instr{op: o, t: a.t, a: a.arg, b: b.arg, c: c.arg, d: d.arg})
+}
 
 func (v Vec) binary(o op, w Vec) Vec {
 	v.k.sameType(o.String(), v, w)

@@ -12,6 +12,7 @@ type exponential struct {
 	log2e, shift, ln2Hi, ln2Lo asm.Vec
 	c                          []asm.Vec // coefficients from the constant term on
 	min, over, inf             asm.Vec
+	least                      float64 // min
 }
 
 // newExponential loads the constants of exp32 or exp64: see exp.go.
@@ -24,7 +25,7 @@ func newExponential(k *asm.Kernel, t asm.Type, all constants) exponential {
 	}
 	named := func(name string) asm.Vec { return k.Const(t, all.get("%sF%d", name, bits)) }
 	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, shift), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
-		min: k.Const(t, min), over: k.Const(t, over), inf: k.Const(t, math.Inf(1))}
+		least: min, min: k.Const(t, min), over: k.Const(t, over), inf: k.Const(t, math.Inf(1))}
 	e.c = []asm.Vec{k.Const(t, 1), k.Const(t, 1)}
 	for i := 2; i <= degree; i++ {
 		e.c = append(e.c, k.Const(t, all.get("expF%dC%d", bits, i)))
@@ -64,27 +65,71 @@ func (e *exponential) of(d asm.Vec) asm.Vec {
 	return d.NotLess(e.over).Select(d.Add(e.inf), v)
 }
 
-// expSum adds up e^d for d ≤ 0.
+// expSum adds up e^d for d = x−m ≤ 0.
 type expSum struct {
-	e     *exponential
-	total asm.Vec
-	nan   asm.Vec // NaN in lanes that have seen one
+	e               *exponential
+	zero            asm.Vec
+	total           asm.Vec // of what is below m
+	ties            asm.Vec // how often m was, or NaN
+	least, minusInf asm.Vec // see add
 }
 
 func (e *exponential) newSum(k *asm.Kernel) expSum {
-	zero := k.Const(e.t, 0)
-	return expSum{e, k.Var(zero), k.Var(zero)}
+	zero, i := k.Const(e.t, 0), e.t.Int()
+	least := math.Float64bits(e.least)
+	if e.t == asm.F32 {
+		least = uint64(math.Float32bits(float32(e.least)))
+	}
+	return expSum{e, zero, k.Var(zero), k.Var(zero), k.Bits(i, least+1), k.Const(e.t, math.Inf(-1)).As(i)}
 }
 
-// term returns e^d, which is to be added where normal is true: elsewhere it is below
-// the normal numbers, and counts as 0.
-func (s *expSum) term(d asm.Vec) (v asm.Vec, normal asm.Mask) {
-	normal = d.NotLess(s.e.min)
+// add adds e^d, where what is below the normal numbers is 0. As integers, negative
+// floats are in reverse order, NaN of either sign is above −Inf, and 0 above all of
+// them: two comparisons tell what is normal, and what is 0 or NaN. d must not be −0.
+func (s *expSum) add(d asm.Vec) {
+	i := d.As(s.e.t.Int())
+	normal, ties := i.Less(s.least), s.minusInf.Less(i)
+	p, z, _ := s.e.reduced(d)
+	s.ties.AddWhere(ties, p) // 1, or NaN
+	s.total.AddWhere(normal, s.e.scale(p, z))
+}
+
+// addKept adds e^d and returns it.
+func (s *expSum) addKept(d asm.Vec) asm.Vec {
+	normal, below := d.NotLess(s.e.min), d.Less(s.zero)
+	p, z, _ := s.e.reduced(d)
+	s.ties.AddWhere(below.Not(), p)
+	v := normal.Keep(s.e.scale(p, z))
+	s.total.AddWhere(below, v)
+	return v
+}
+
+// fold returns the sum of all lanes in the first one.
+func (s *expSum) fold() asm.Vec { return s.total.FoldAdd().Add(s.ties.FoldAdd()) }
+
+// expSumAll adds up e^d for d = x−m ≤ 0, where m is not counted apart.
+type expSumAll struct {
+	e          *exponential
+	total, nan asm.Vec // nan is NaN in lanes that have seen one
+}
+
+func (e *exponential) newSumAll(k *asm.Kernel) expSumAll {
+	zero := k.Const(e.t, 0)
+	return expSumAll{e, k.Var(zero), k.Var(zero)}
+}
+
+// add adds e^d. With keep it returns it, too.
+func (s *expSumAll) add(d asm.Vec, keep bool) (v asm.Vec) {
+	normal := d.NotLess(s.e.min)
 	p, z, r := s.e.reduced(d)
 	s.nan.AddWhere(normal, r)
-	return s.e.scale(p, z), normal
+	v = s.e.scale(p, z)
+	if keep {
+		v = normal.Keep(v)
+	}
+	s.total.AddWhere(normal, v)
+	return v
 }
 
-// lanes returns the sums, NaN where a d was, and where m, the maximum that was
-// subtracted, is not finite.
-func (s *expSum) lanes(m asm.Vec) asm.Vec { return s.total.Add(s.nan.Sub(s.nan).Add(m.Sub(m))) }
+// fold returns the sum of all lanes in the first one.
+func (s *expSumAll) fold() asm.Vec { return s.total.Add(s.nan.Sub(s.nan)).FoldAdd() }

@@ -33,7 +33,7 @@ func logSumExp(c constants) group {
 			},
 		},
 		{
-			name: "sumExpRows", types: floats, params: "m []F, sum []float64, x []F, n int",
+			name: "sumExpRows", types: floats, params: "m []F, sum []float64, scratch []F, x []F, n int, rows int",
 			describe: func(k *asm.Kernel, t asm.Type) { sumExpRows(k, t, c) },
 		},
 		{
@@ -43,88 +43,56 @@ func logSumExp(c constants) group {
 	}}
 }
 
-// sumExpBlock finds the maximum, then where it is first, then the sum, whose terms it
-// may store.
+// sumExpBlock finds the maximum and then the sum, whose terms it may store.
 func sumExpBlock(k *asm.Kernel, t asm.Type, c constants, store bool) {
-	x, n, m := k.Arg("x_base"), k.Arg("x_len"), k.Param(t, "m")
-	negInf, lanes := k.Const(t, math.Inf(-1)), k.Int(t.Lanes())
-	e := newExponential(k, t, c)
-
-	top := spreadMax(k, t, x, n, m, negInf)
-	// at is the vector with the first maximum and lane its place there, if the
-	// maximum is new.
-	at, lane := k.Copy(k.Int(0)), k.Copy(k.Int(0))
-	k.If(m.Less(top).First().Equal(k.Int(0)), func() {
-		at.Set(x)
-		left := k.Copy(n)
-		near, found := k.NewLabel("near"), k.NewLabel("found")
-		k.While(left.AtLeast(k.Int(4*t.Lanes())), func() {
-			all := k.All()
-			v := all.Load(at, 0, negInf).Max(all.Load(at, 64, negInf))
-			w := all.Load(at, 128, negInf).Max(all.Load(at, 192, negInf))
-			k.JumpIf(v.Max(w).Equal(top).First().Less(lanes), near)
-			at.Inc(k.Int(256))
-			left.Dec(k.Int(4 * t.Lanes()))
-		})
-		k.Place(near)
-		k.Each(t, left, []asm.Int{at}, func(l asm.Lanes) {
-			lane.Set(l.Load(at, 0, negInf).Equal(top).First())
-			k.JumpIf(lane.Less(lanes), found)
-		})
-		k.Place(found)
-	})
-	sum, p, i := e.newSum(k), k.Copy(x), t.Int()
-	arrays, dst := []asm.Int{p}, asm.Int{}
+	x, n := k.Copy(k.Arg("x_base")), k.Arg("x_len")
+	negInf, e := k.Const(t, math.Inf(-1)), newExponential(k, t, c)
+	top := spreadMax(k, t, x, n, k.Param(t, "m"), negInf)
+	arrays, dst := []asm.Int{x}, asm.Int{}
 	if store {
 		dst = k.Copy(k.Arg("dst_base"))
 		arrays = append(arrays, dst)
 	}
+	sum := e.newSum(k)
+	minus := k.Const(t, 0).Sub(top) // then ±0 less ±0 is +0
 	k.Each(t, n, arrays, func(l asm.Lanes) {
-		v, normal := sum.term(l.Load(p, 0, negInf).Sub(top))
-		if store {
-			v = normal.Keep(v)
-			l.Store(dst, 0, v)
+		if d := l.Load(x, 0, negInf).Add(minus); store {
+			l.Store(dst, 0, sum.addKept(d))
+		} else {
+			sum.add(d)
 		}
-		k.IfElse(p.Equal(at), func() {
-			sum.total.AddWhere(normal.And(k.Iota(i).NotEqual(lane.Splat(i))), v)
-		}, func() {
-			sum.total.AddWhere(normal, v)
-		})
 	})
+	top = k.Const(t, 0).Sub(minus)
+	first := k.Param(t, "m").Less(top).Keep(k.Const(t, 1)) // if the maximum is new, its 1 is left out
 	k.Return("top", top)
-	k.Return("sum", sum.lanes(top).FoldAdd())
+	k.Return("sum", sum.total.FoldAdd().Add(sum.ties.FoldAdd().Sub(first)))
 }
 
-// sumExpBelow tells by the signs of all x−m whether m is reached.
+// sumExpBelow tells by the signs of all x−m whether m is exceeded.
 func sumExpBelow(k *asm.Kernel, t asm.Type, c constants) {
 	x, n, m := k.Copy(k.Arg("x_base")), k.Arg("x_len"), k.Param(t, "m")
-	negInf, i := k.Const(t, math.Inf(-1)), t.Int()
-	e := newExponential(k, t, c)
+	negInf, e, i := k.Const(t, math.Inf(-1)), newExponential(k, t, c), t.Int()
 	ones := k.Bits(i, ^uint64(0)>>(64-8*t.Size()))
-	signs, sum := k.Var(ones), e.newSum(k)
+	signs, sum := k.Var(ones), e.newSumAll(k)
 	k.Each(t, n, []asm.Int{x}, func(l asm.Lanes) {
 		k.Prefetch(x, 4096)
 		d := l.Load(x, 0, negInf).Sub(m)
 		signs.Set(d.As(i).And(signs))
-		v, normal := sum.term(d)
-		sum.total.AddWhere(normal, v)
+		sum.add(d, false)
 	})
-	k.Return("sum", sum.lanes(m).FoldAdd())
-	k.ReturnInt("reached", ones.Less(signs).First().Minus(k.Int(t.Lanes())))
+	k.Return("sum", sum.fold())
+	k.ReturnInt("reached", k.Int(t.Lanes()).Minus(ones.Less(signs).First()))
 }
 
 // expBelow is sumExpBelow without a doubt, and stores its terms.
 func expBelow(k *asm.Kernel, t asm.Type, c constants) {
 	dst, x, n, m := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("x_base")), k.Arg("x_len"), k.Param(t, "m")
 	negInf, e := k.Const(t, math.Inf(-1)), newExponential(k, t, c)
-	sum := e.newSum(k)
+	sum := e.newSumAll(k)
 	k.Each(t, n, []asm.Int{dst, x}, func(l asm.Lanes) {
-		v, normal := sum.term(l.Load(x, 0, negInf).Sub(m))
-		kept := normal.Keep(v)
-		l.Store(dst, 0, kept)
-		sum.total.Set(kept.Add(sum.total))
+		l.Store(dst, 0, sum.add(l.Load(x, 0, negInf).Sub(m), true))
 	})
-	k.Return("sum", sum.lanes(m).FoldAdd())
+	k.Return("sum", sum.fold())
 }
 
 // spreadMax returns the largest of m and n elements, leaving out NaN, in all
@@ -141,55 +109,73 @@ func spreadMax(k *asm.Kernel, t asm.Type, x, n asm.Int, m, negInf asm.Vec) asm.V
 	return top[0].Max(top[1]).Max(top[2].Max(top[3])).FoldMax().Add(k.Const(t, 0)).Spread()
 }
 
-// sumExpRows is for rows so short that their branches would be foretold badly: the
-// first maximum is found in lanes, by the number of its element counted down.
+// sumExpRows is sumExpBlock for short rows, in four passes: what depends on what lies
+// then in different rows, and four rows are folded at a time. Between the passes there
+// are two vectors for each row in scratch.
 func sumExpRows(k *asm.Kernel, t asm.Type, c constants) {
-	m, rows, sum := k.Copy(k.Arg("m_base")), k.Copy(k.Arg("m_len")), k.Copy(k.Arg("sum_base"))
-	x, n := k.Copy(k.Arg("x_base")), k.Arg("n")
-	negInf, zero, lanes := k.Const(t, math.Inf(-1)), k.Const(t, 0), k.Const(t, float64(t.Lanes()))
+	const pair = 2 * 64 // bytes of scratch for a row
+	x, n, rows := k.Arg("x_base"), k.Arg("n"), k.Arg("rows")
+	m, scratch := k.Arg("m_base"), k.Arg("scratch_base")
+	negInf, zero, all := k.Const(t, math.Inf(-1)), k.Const(t, 0), k.All()
 	e := newExponential(k, t, c)
-	k.While(rows.Greater(k.Int(0)), func() {
-		most, p := k.Var(negInf), k.Copy(x)
+
+	p, to := k.Copy(x), k.Copy(scratch)
+	count(k, rows, 1, func() {
+		most := k.Var(negInf)
 		k.Each(t, n, []asm.Int{p}, func(l asm.Lanes) {
 			most.Set(l.Load(p, 0, negInf).Max(most))
 		})
-		top := most.FoldMax().Add(zero).Spread()
+		all.Store(to, 0, most)
+		to.Inc(k.Int(pair))
+	})
 
-		number, latest := k.Var(countDown(k, t)), k.Var(negInf)
-		p.Set(x)
+	// four loads the vectors of four rows at an offset.
+	four := func(p asm.Int, offset int) (a, b, c, d asm.Vec) {
+		load := func(r int) asm.Vec { return all.Load(p, r*pair+offset, zero) }
+		return load(0), load(1), load(2), load(3)
+	}
+	from, top := k.Copy(scratch), k.Copy(m)
+	count(k, rows, 4, func() {
+		k.StoreFour(top, 0, asm.FoldMax4(four(from, 0)).Add(zero))
+		from.Inc(k.Int(4 * pair))
+		top.Inc(k.Int(4 * t.Size()))
+	})
+
+	p.Set(x)
+	to.Set(scratch)
+	top.Set(m)
+	count(k, rows, 1, func() {
+		terms, minus := e.newSum(k), zero.Sub(k.Broadcast(t, top, 0)) // then ±0 less ±0 is +0
 		k.Each(t, n, []asm.Int{p}, func(l asm.Lanes) {
-			latest.Set(l.Load(p, 0, negInf).Equal(top).Select(number, negInf).Max(latest))
-			number.Set(number.Sub(lanes))
+			terms.add(l.Load(p, 0, negInf).Add(minus))
 		})
-		// Where offset is 0 is the first maximum.
-		offset := k.Var(countDown(k, t).Sub(latest.FoldMax().Spread()))
+		all.Store(to, 0, terms.total)
+		all.Store(to, 64, terms.ties)
+		to.Inc(k.Int(pair))
+		top.Inc(k.Int(t.Size()))
+	})
 
-		terms := e.newSum(k)
-		k.Each(t, n, []asm.Int{x}, func(l asm.Lanes) {
-			v, normal := terms.term(l.Load(x, 0, negInf).Sub(top))
-			terms.total.AddWhere(normal.And(offset.NotEqual(zero)), v)
-			offset.Set(offset.Sub(lanes))
-		})
-		k.StoreFirst(m, 0, top)
-		s := terms.lanes(top).FoldAdd()
+	sum := k.Copy(k.Arg("sum_base"))
+	from.Set(scratch)
+	count(k, rows, 4, func() {
+		total := asm.FoldAdd4(four(from, 0))
+		s := total.Add(asm.FoldAdd4(four(from, 64)).Sub(k.Const(t, 1)))
 		if t == asm.F32 {
 			s, _ = s.Widen()
 		}
-		k.StoreFirst(sum, 0, s)
-		m.Inc(k.Int(t.Size()))
-		sum.Inc(k.Int(8))
-		rows.Dec(k.Int(1))
+		k.StoreFour(sum, 0, s)
+		from.Inc(k.Int(4 * pair))
+		sum.Inc(k.Int(4 * 8))
 	})
 }
 
-// countDown returns 0, −1, −2, … as floats: an integer below 2^p in the last bits
-// of 2^p is their sum.
-func countDown(k *asm.Kernel, t asm.Type) asm.Vec {
-	power := k.Const(t, 0x1p23)
-	if t == asm.F64 {
-		power = k.Const(t, 0x1p52)
-	}
-	return power.Sub(k.Iota(t.Int()).Or(power.As(t.Int())).As(t))
+// count does body for every step of n.
+func count(k *asm.Kernel, n asm.Int, step int, body func()) {
+	left := k.Copy(n)
+	k.While(left.Greater(k.Int(0)), func() {
+		body()
+		left.Dec(k.Int(step))
+	})
 }
 
 // log1p is log1p64 for arguments of at least 0.

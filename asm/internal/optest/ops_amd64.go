@@ -60,6 +60,33 @@ func polynomialF32AVX2(dst, x, y, z *byte, n int)
 func pressureF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMax4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadMax4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4ConstF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadAdd4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func firstOfFourF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAsF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAloneF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourMixedF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func selectLessF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -70,6 +97,9 @@ func selectVarLessF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepLessF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notLessF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereLessF32AVX2(dst, x, y, z *byte, n int)
@@ -96,6 +126,9 @@ func selectVarEqualF32AVX2(dst, x, y, z *byte, n int)
 func keepEqualF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -112,6 +145,9 @@ func selectVarNotEqualF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualF32AVX2(dst, x, y, z *byte, n int)
@@ -138,6 +174,9 @@ func selectVarNotLessF32AVX2(dst, x, y, z *byte, n int)
 func keepNotLessF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notNotLessF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereNotLessF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -157,6 +196,15 @@ func spreadF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF32AVX2(dst, x, y, z *byte, n int)
@@ -219,6 +267,33 @@ func polynomialF64AVX2(dst, x, y, z *byte, n int)
 func pressureF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMax4F64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadMax4F64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4F64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4ConstF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadAdd4F64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func firstOfFourF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAsF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAloneF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourMixedF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func selectLessF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -229,6 +304,9 @@ func selectVarLessF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepLessF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notLessF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereLessF64AVX2(dst, x, y, z *byte, n int)
@@ -255,6 +333,9 @@ func selectVarEqualF64AVX2(dst, x, y, z *byte, n int)
 func keepEqualF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -271,6 +352,9 @@ func selectVarNotEqualF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualF64AVX2(dst, x, y, z *byte, n int)
@@ -297,6 +381,9 @@ func selectVarNotLessF64AVX2(dst, x, y, z *byte, n int)
 func keepNotLessF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notNotLessF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereNotLessF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -316,6 +403,15 @@ func spreadF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64AVX2(dst, x, y, z *byte, n int)
@@ -390,6 +486,9 @@ func selectVarLessI32AVX2(dst, x, y, z *byte, n int)
 func keepLessI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notLessI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereLessI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -414,6 +513,9 @@ func selectVarEqualI32AVX2(dst, x, y, z *byte, n int)
 func keepEqualI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -430,6 +532,9 @@ func selectVarNotEqualI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualI32AVX2(dst, x, y, z *byte, n int)
@@ -457,6 +562,15 @@ func spreadI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI32AVX2(dst, x, y, z *byte, n int)
@@ -516,6 +630,9 @@ func selectVarLessI64AVX2(dst, x, y, z *byte, n int)
 func keepLessI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notLessI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereLessI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -540,6 +657,9 @@ func selectVarEqualI64AVX2(dst, x, y, z *byte, n int)
 func keepEqualI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -556,6 +676,9 @@ func selectVarNotEqualI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualI64AVX2(dst, x, y, z *byte, n int)
@@ -585,6 +708,15 @@ func spreadI64AVX2(dst, x, y, z *byte, n int)
 func broadcastI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func spreadLaneI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func unrolledI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -601,6 +733,12 @@ func storeHalfAVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func widenFourF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func widenFirstF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func compareI64AVX2(dst, x, y, z *byte, n int)
@@ -630,10 +768,20 @@ var kernelsAVX2 = kernels{
 		"mulAddVarF32":           mulAddVarF32AVX2,
 		"polynomialF32":          polynomialF32AVX2,
 		"pressureF32":            pressureF32AVX2,
+		"foldMax4F32":            foldMax4F32AVX2,
+		"spreadMax4F32":          spreadMax4F32AVX2,
+		"foldAdd4F32":            foldAdd4F32AVX2,
+		"foldAdd4ConstF32":       foldAdd4ConstF32AVX2,
+		"spreadAdd4F32":          spreadAdd4F32AVX2,
+		"firstOfFourF32":         firstOfFourF32AVX2,
+		"fourAsF32":              fourAsF32AVX2,
+		"fourAloneF32":           fourAloneF32AVX2,
+		"fourMixedF32":           fourMixedF32AVX2,
 		"selectLessF32":          selectLessF32AVX2,
 		"selectKeptLessF32":      selectKeptLessF32AVX2,
 		"selectVarLessF32":       selectVarLessF32AVX2,
 		"keepLessF32":            keepLessF32AVX2,
+		"notLessF32":             notLessF32AVX2,
 		"addWhereLessF32":        addWhereLessF32AVX2,
 		"firstLessF32":           firstLessF32AVX2,
 		"andLessLessF32":         andLessLessF32AVX2,
@@ -642,12 +790,14 @@ var kernelsAVX2 = kernels{
 		"selectKeptEqualF32":     selectKeptEqualF32AVX2,
 		"selectVarEqualF32":      selectVarEqualF32AVX2,
 		"keepEqualF32":           keepEqualF32AVX2,
+		"notEqualF32":            notEqualF32AVX2,
 		"addWhereEqualF32":       addWhereEqualF32AVX2,
 		"firstEqualF32":          firstEqualF32AVX2,
 		"selectNotEqualF32":      selectNotEqualF32AVX2,
 		"selectKeptNotEqualF32":  selectKeptNotEqualF32AVX2,
 		"selectVarNotEqualF32":   selectVarNotEqualF32AVX2,
 		"keepNotEqualF32":        keepNotEqualF32AVX2,
+		"notNotEqualF32":         notNotEqualF32AVX2,
 		"addWhereNotEqualF32":    addWhereNotEqualF32AVX2,
 		"firstNotEqualF32":       firstNotEqualF32AVX2,
 		"andNotEqualLessF32":     andNotEqualLessF32AVX2,
@@ -656,6 +806,7 @@ var kernelsAVX2 = kernels{
 		"selectKeptNotLessF32":   selectKeptNotLessF32AVX2,
 		"selectVarNotLessF32":    selectVarNotLessF32AVX2,
 		"keepNotLessF32":         keepNotLessF32AVX2,
+		"notNotLessF32":          notNotLessF32AVX2,
 		"addWhereNotLessF32":     addWhereNotLessF32AVX2,
 		"firstNotLessF32":        firstNotLessF32AVX2,
 		"shiftInF32":             shiftInF32AVX2,
@@ -663,6 +814,9 @@ var kernelsAVX2 = kernels{
 		"shiftVarF32":            shiftVarF32AVX2,
 		"spreadF32":              spreadF32AVX2,
 		"broadcastF32":           broadcastF32AVX2,
+		"spreadLaneF32":          spreadLaneF32AVX2,
+		"storeFourF32":           storeFourF32AVX2,
+		"storeFourUniformF32":    storeFourUniformF32AVX2,
 		"unrolledF32":            unrolledF32AVX2,
 		"maxF64":                 maxF64AVX2,
 		"minF64":                 minF64AVX2,
@@ -683,10 +837,20 @@ var kernelsAVX2 = kernels{
 		"mulAddVarF64":           mulAddVarF64AVX2,
 		"polynomialF64":          polynomialF64AVX2,
 		"pressureF64":            pressureF64AVX2,
+		"foldMax4F64":            foldMax4F64AVX2,
+		"spreadMax4F64":          spreadMax4F64AVX2,
+		"foldAdd4F64":            foldAdd4F64AVX2,
+		"foldAdd4ConstF64":       foldAdd4ConstF64AVX2,
+		"spreadAdd4F64":          spreadAdd4F64AVX2,
+		"firstOfFourF64":         firstOfFourF64AVX2,
+		"fourAsF64":              fourAsF64AVX2,
+		"fourAloneF64":           fourAloneF64AVX2,
+		"fourMixedF64":           fourMixedF64AVX2,
 		"selectLessF64":          selectLessF64AVX2,
 		"selectKeptLessF64":      selectKeptLessF64AVX2,
 		"selectVarLessF64":       selectVarLessF64AVX2,
 		"keepLessF64":            keepLessF64AVX2,
+		"notLessF64":             notLessF64AVX2,
 		"addWhereLessF64":        addWhereLessF64AVX2,
 		"firstLessF64":           firstLessF64AVX2,
 		"andLessLessF64":         andLessLessF64AVX2,
@@ -695,12 +859,14 @@ var kernelsAVX2 = kernels{
 		"selectKeptEqualF64":     selectKeptEqualF64AVX2,
 		"selectVarEqualF64":      selectVarEqualF64AVX2,
 		"keepEqualF64":           keepEqualF64AVX2,
+		"notEqualF64":            notEqualF64AVX2,
 		"addWhereEqualF64":       addWhereEqualF64AVX2,
 		"firstEqualF64":          firstEqualF64AVX2,
 		"selectNotEqualF64":      selectNotEqualF64AVX2,
 		"selectKeptNotEqualF64":  selectKeptNotEqualF64AVX2,
 		"selectVarNotEqualF64":   selectVarNotEqualF64AVX2,
 		"keepNotEqualF64":        keepNotEqualF64AVX2,
+		"notNotEqualF64":         notNotEqualF64AVX2,
 		"addWhereNotEqualF64":    addWhereNotEqualF64AVX2,
 		"firstNotEqualF64":       firstNotEqualF64AVX2,
 		"andNotEqualLessF64":     andNotEqualLessF64AVX2,
@@ -709,6 +875,7 @@ var kernelsAVX2 = kernels{
 		"selectKeptNotLessF64":   selectKeptNotLessF64AVX2,
 		"selectVarNotLessF64":    selectVarNotLessF64AVX2,
 		"keepNotLessF64":         keepNotLessF64AVX2,
+		"notNotLessF64":          notNotLessF64AVX2,
 		"addWhereNotLessF64":     addWhereNotLessF64AVX2,
 		"firstNotLessF64":        firstNotLessF64AVX2,
 		"shiftInF64":             shiftInF64AVX2,
@@ -716,6 +883,9 @@ var kernelsAVX2 = kernels{
 		"shiftVarF64":            shiftVarF64AVX2,
 		"spreadF64":              spreadF64AVX2,
 		"broadcastF64":           broadcastF64AVX2,
+		"spreadLaneF64":          spreadLaneF64AVX2,
+		"storeFourF64":           storeFourF64AVX2,
+		"storeFourUniformF64":    storeFourUniformF64AVX2,
 		"unrolledF64":            unrolledF64AVX2,
 		"maxI32":                 maxI32AVX2,
 		"minI32":                 minI32AVX2,
@@ -740,6 +910,7 @@ var kernelsAVX2 = kernels{
 		"selectKeptLessI32":      selectKeptLessI32AVX2,
 		"selectVarLessI32":       selectVarLessI32AVX2,
 		"keepLessI32":            keepLessI32AVX2,
+		"notLessI32":             notLessI32AVX2,
 		"addWhereLessI32":        addWhereLessI32AVX2,
 		"firstLessI32":           firstLessI32AVX2,
 		"andLessLessI32":         andLessLessI32AVX2,
@@ -748,12 +919,14 @@ var kernelsAVX2 = kernels{
 		"selectKeptEqualI32":     selectKeptEqualI32AVX2,
 		"selectVarEqualI32":      selectVarEqualI32AVX2,
 		"keepEqualI32":           keepEqualI32AVX2,
+		"notEqualI32":            notEqualI32AVX2,
 		"addWhereEqualI32":       addWhereEqualI32AVX2,
 		"firstEqualI32":          firstEqualI32AVX2,
 		"selectNotEqualI32":      selectNotEqualI32AVX2,
 		"selectKeptNotEqualI32":  selectKeptNotEqualI32AVX2,
 		"selectVarNotEqualI32":   selectVarNotEqualI32AVX2,
 		"keepNotEqualI32":        keepNotEqualI32AVX2,
+		"notNotEqualI32":         notNotEqualI32AVX2,
 		"addWhereNotEqualI32":    addWhereNotEqualI32AVX2,
 		"firstNotEqualI32":       firstNotEqualI32AVX2,
 		"andNotEqualLessI32":     andNotEqualLessI32AVX2,
@@ -763,6 +936,9 @@ var kernelsAVX2 = kernels{
 		"shiftVarI32":            shiftVarI32AVX2,
 		"spreadI32":              spreadI32AVX2,
 		"broadcastI32":           broadcastI32AVX2,
+		"spreadLaneI32":          spreadLaneI32AVX2,
+		"storeFourI32":           storeFourI32AVX2,
+		"storeFourUniformI32":    storeFourUniformI32AVX2,
 		"unrolledI32":            unrolledI32AVX2,
 		"addI64":                 addI64AVX2,
 		"subI64":                 subI64AVX2,
@@ -782,6 +958,7 @@ var kernelsAVX2 = kernels{
 		"selectKeptLessI64":      selectKeptLessI64AVX2,
 		"selectVarLessI64":       selectVarLessI64AVX2,
 		"keepLessI64":            keepLessI64AVX2,
+		"notLessI64":             notLessI64AVX2,
 		"addWhereLessI64":        addWhereLessI64AVX2,
 		"firstLessI64":           firstLessI64AVX2,
 		"andLessLessI64":         andLessLessI64AVX2,
@@ -790,12 +967,14 @@ var kernelsAVX2 = kernels{
 		"selectKeptEqualI64":     selectKeptEqualI64AVX2,
 		"selectVarEqualI64":      selectVarEqualI64AVX2,
 		"keepEqualI64":           keepEqualI64AVX2,
+		"notEqualI64":            notEqualI64AVX2,
 		"addWhereEqualI64":       addWhereEqualI64AVX2,
 		"firstEqualI64":          firstEqualI64AVX2,
 		"selectNotEqualI64":      selectNotEqualI64AVX2,
 		"selectKeptNotEqualI64":  selectKeptNotEqualI64AVX2,
 		"selectVarNotEqualI64":   selectVarNotEqualI64AVX2,
 		"keepNotEqualI64":        keepNotEqualI64AVX2,
+		"notNotEqualI64":         notNotEqualI64AVX2,
 		"addWhereNotEqualI64":    addWhereNotEqualI64AVX2,
 		"firstNotEqualI64":       firstNotEqualI64AVX2,
 		"andNotEqualLessI64":     andNotEqualLessI64AVX2,
@@ -805,12 +984,17 @@ var kernelsAVX2 = kernels{
 		"shiftVarI64":            shiftVarI64AVX2,
 		"spreadI64":              spreadI64AVX2,
 		"broadcastI64":           broadcastI64AVX2,
+		"spreadLaneI64":          spreadLaneI64AVX2,
+		"storeFourI64":           storeFourI64AVX2,
+		"storeFourUniformI64":    storeFourUniformI64AVX2,
 		"unrolledI64":            unrolledI64AVX2,
 		"widenF32":               widenF32AVX2,
 		"narrowF32":              narrowF32AVX2,
 		"loadHalf":               loadHalfAVX2,
 		"storeHalf":              storeHalfAVX2,
 		"gatherI32":              gatherI32AVX2,
+		"widenFourF32":           widenFourF32AVX2,
+		"widenFirstF32":          widenFirstF32AVX2,
 		"compareI64":             compareI64AVX2,
 	},
 }
@@ -873,6 +1057,33 @@ func polynomialF32AVX512(dst, x, y, z *byte, n int)
 func pressureF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMax4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadMax4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4ConstF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadAdd4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func firstOfFourF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAsF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAloneF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourMixedF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func selectLessF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -883,6 +1094,9 @@ func selectVarLessF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepLessF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notLessF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereLessF32AVX512(dst, x, y, z *byte, n int)
@@ -909,6 +1123,9 @@ func selectVarEqualF32AVX512(dst, x, y, z *byte, n int)
 func keepEqualF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -925,6 +1142,9 @@ func selectVarNotEqualF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualF32AVX512(dst, x, y, z *byte, n int)
@@ -951,6 +1171,9 @@ func selectVarNotLessF32AVX512(dst, x, y, z *byte, n int)
 func keepNotLessF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notNotLessF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereNotLessF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -970,6 +1193,15 @@ func spreadF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF32AVX512(dst, x, y, z *byte, n int)
@@ -1032,6 +1264,33 @@ func polynomialF64AVX512(dst, x, y, z *byte, n int)
 func pressureF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMax4F64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadMax4F64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4F64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4ConstF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadAdd4F64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func firstOfFourF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAsF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAloneF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourMixedF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func selectLessF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1042,6 +1301,9 @@ func selectVarLessF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepLessF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notLessF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereLessF64AVX512(dst, x, y, z *byte, n int)
@@ -1068,6 +1330,9 @@ func selectVarEqualF64AVX512(dst, x, y, z *byte, n int)
 func keepEqualF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1084,6 +1349,9 @@ func selectVarNotEqualF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualF64AVX512(dst, x, y, z *byte, n int)
@@ -1110,6 +1378,9 @@ func selectVarNotLessF64AVX512(dst, x, y, z *byte, n int)
 func keepNotLessF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notNotLessF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereNotLessF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1129,6 +1400,15 @@ func spreadF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64AVX512(dst, x, y, z *byte, n int)
@@ -1203,6 +1483,9 @@ func selectVarLessI32AVX512(dst, x, y, z *byte, n int)
 func keepLessI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notLessI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereLessI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1227,6 +1510,9 @@ func selectVarEqualI32AVX512(dst, x, y, z *byte, n int)
 func keepEqualI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1243,6 +1529,9 @@ func selectVarNotEqualI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualI32AVX512(dst, x, y, z *byte, n int)
@@ -1270,6 +1559,15 @@ func spreadI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI32AVX512(dst, x, y, z *byte, n int)
@@ -1338,6 +1636,9 @@ func selectVarLessI64AVX512(dst, x, y, z *byte, n int)
 func keepLessI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notLessI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereLessI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1362,6 +1663,9 @@ func selectVarEqualI64AVX512(dst, x, y, z *byte, n int)
 func keepEqualI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1378,6 +1682,9 @@ func selectVarNotEqualI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualI64AVX512(dst, x, y, z *byte, n int)
@@ -1407,6 +1714,15 @@ func spreadI64AVX512(dst, x, y, z *byte, n int)
 func broadcastI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func spreadLaneI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func unrolledI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1423,6 +1739,12 @@ func storeHalfAVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func widenFourF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func widenFirstF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func compareI64AVX512(dst, x, y, z *byte, n int)
@@ -1452,10 +1774,20 @@ var kernelsAVX512 = kernels{
 		"mulAddVarF32":           mulAddVarF32AVX512,
 		"polynomialF32":          polynomialF32AVX512,
 		"pressureF32":            pressureF32AVX512,
+		"foldMax4F32":            foldMax4F32AVX512,
+		"spreadMax4F32":          spreadMax4F32AVX512,
+		"foldAdd4F32":            foldAdd4F32AVX512,
+		"foldAdd4ConstF32":       foldAdd4ConstF32AVX512,
+		"spreadAdd4F32":          spreadAdd4F32AVX512,
+		"firstOfFourF32":         firstOfFourF32AVX512,
+		"fourAsF32":              fourAsF32AVX512,
+		"fourAloneF32":           fourAloneF32AVX512,
+		"fourMixedF32":           fourMixedF32AVX512,
 		"selectLessF32":          selectLessF32AVX512,
 		"selectKeptLessF32":      selectKeptLessF32AVX512,
 		"selectVarLessF32":       selectVarLessF32AVX512,
 		"keepLessF32":            keepLessF32AVX512,
+		"notLessF32":             notLessF32AVX512,
 		"addWhereLessF32":        addWhereLessF32AVX512,
 		"firstLessF32":           firstLessF32AVX512,
 		"andLessLessF32":         andLessLessF32AVX512,
@@ -1464,12 +1796,14 @@ var kernelsAVX512 = kernels{
 		"selectKeptEqualF32":     selectKeptEqualF32AVX512,
 		"selectVarEqualF32":      selectVarEqualF32AVX512,
 		"keepEqualF32":           keepEqualF32AVX512,
+		"notEqualF32":            notEqualF32AVX512,
 		"addWhereEqualF32":       addWhereEqualF32AVX512,
 		"firstEqualF32":          firstEqualF32AVX512,
 		"selectNotEqualF32":      selectNotEqualF32AVX512,
 		"selectKeptNotEqualF32":  selectKeptNotEqualF32AVX512,
 		"selectVarNotEqualF32":   selectVarNotEqualF32AVX512,
 		"keepNotEqualF32":        keepNotEqualF32AVX512,
+		"notNotEqualF32":         notNotEqualF32AVX512,
 		"addWhereNotEqualF32":    addWhereNotEqualF32AVX512,
 		"firstNotEqualF32":       firstNotEqualF32AVX512,
 		"andNotEqualLessF32":     andNotEqualLessF32AVX512,
@@ -1478,6 +1812,7 @@ var kernelsAVX512 = kernels{
 		"selectKeptNotLessF32":   selectKeptNotLessF32AVX512,
 		"selectVarNotLessF32":    selectVarNotLessF32AVX512,
 		"keepNotLessF32":         keepNotLessF32AVX512,
+		"notNotLessF32":          notNotLessF32AVX512,
 		"addWhereNotLessF32":     addWhereNotLessF32AVX512,
 		"firstNotLessF32":        firstNotLessF32AVX512,
 		"shiftInF32":             shiftInF32AVX512,
@@ -1485,6 +1820,9 @@ var kernelsAVX512 = kernels{
 		"shiftVarF32":            shiftVarF32AVX512,
 		"spreadF32":              spreadF32AVX512,
 		"broadcastF32":           broadcastF32AVX512,
+		"spreadLaneF32":          spreadLaneF32AVX512,
+		"storeFourF32":           storeFourF32AVX512,
+		"storeFourUniformF32":    storeFourUniformF32AVX512,
 		"unrolledF32":            unrolledF32AVX512,
 		"maxF64":                 maxF64AVX512,
 		"minF64":                 minF64AVX512,
@@ -1505,10 +1843,20 @@ var kernelsAVX512 = kernels{
 		"mulAddVarF64":           mulAddVarF64AVX512,
 		"polynomialF64":          polynomialF64AVX512,
 		"pressureF64":            pressureF64AVX512,
+		"foldMax4F64":            foldMax4F64AVX512,
+		"spreadMax4F64":          spreadMax4F64AVX512,
+		"foldAdd4F64":            foldAdd4F64AVX512,
+		"foldAdd4ConstF64":       foldAdd4ConstF64AVX512,
+		"spreadAdd4F64":          spreadAdd4F64AVX512,
+		"firstOfFourF64":         firstOfFourF64AVX512,
+		"fourAsF64":              fourAsF64AVX512,
+		"fourAloneF64":           fourAloneF64AVX512,
+		"fourMixedF64":           fourMixedF64AVX512,
 		"selectLessF64":          selectLessF64AVX512,
 		"selectKeptLessF64":      selectKeptLessF64AVX512,
 		"selectVarLessF64":       selectVarLessF64AVX512,
 		"keepLessF64":            keepLessF64AVX512,
+		"notLessF64":             notLessF64AVX512,
 		"addWhereLessF64":        addWhereLessF64AVX512,
 		"firstLessF64":           firstLessF64AVX512,
 		"andLessLessF64":         andLessLessF64AVX512,
@@ -1517,12 +1865,14 @@ var kernelsAVX512 = kernels{
 		"selectKeptEqualF64":     selectKeptEqualF64AVX512,
 		"selectVarEqualF64":      selectVarEqualF64AVX512,
 		"keepEqualF64":           keepEqualF64AVX512,
+		"notEqualF64":            notEqualF64AVX512,
 		"addWhereEqualF64":       addWhereEqualF64AVX512,
 		"firstEqualF64":          firstEqualF64AVX512,
 		"selectNotEqualF64":      selectNotEqualF64AVX512,
 		"selectKeptNotEqualF64":  selectKeptNotEqualF64AVX512,
 		"selectVarNotEqualF64":   selectVarNotEqualF64AVX512,
 		"keepNotEqualF64":        keepNotEqualF64AVX512,
+		"notNotEqualF64":         notNotEqualF64AVX512,
 		"addWhereNotEqualF64":    addWhereNotEqualF64AVX512,
 		"firstNotEqualF64":       firstNotEqualF64AVX512,
 		"andNotEqualLessF64":     andNotEqualLessF64AVX512,
@@ -1531,6 +1881,7 @@ var kernelsAVX512 = kernels{
 		"selectKeptNotLessF64":   selectKeptNotLessF64AVX512,
 		"selectVarNotLessF64":    selectVarNotLessF64AVX512,
 		"keepNotLessF64":         keepNotLessF64AVX512,
+		"notNotLessF64":          notNotLessF64AVX512,
 		"addWhereNotLessF64":     addWhereNotLessF64AVX512,
 		"firstNotLessF64":        firstNotLessF64AVX512,
 		"shiftInF64":             shiftInF64AVX512,
@@ -1538,6 +1889,9 @@ var kernelsAVX512 = kernels{
 		"shiftVarF64":            shiftVarF64AVX512,
 		"spreadF64":              spreadF64AVX512,
 		"broadcastF64":           broadcastF64AVX512,
+		"spreadLaneF64":          spreadLaneF64AVX512,
+		"storeFourF64":           storeFourF64AVX512,
+		"storeFourUniformF64":    storeFourUniformF64AVX512,
 		"unrolledF64":            unrolledF64AVX512,
 		"maxI32":                 maxI32AVX512,
 		"minI32":                 minI32AVX512,
@@ -1562,6 +1916,7 @@ var kernelsAVX512 = kernels{
 		"selectKeptLessI32":      selectKeptLessI32AVX512,
 		"selectVarLessI32":       selectVarLessI32AVX512,
 		"keepLessI32":            keepLessI32AVX512,
+		"notLessI32":             notLessI32AVX512,
 		"addWhereLessI32":        addWhereLessI32AVX512,
 		"firstLessI32":           firstLessI32AVX512,
 		"andLessLessI32":         andLessLessI32AVX512,
@@ -1570,12 +1925,14 @@ var kernelsAVX512 = kernels{
 		"selectKeptEqualI32":     selectKeptEqualI32AVX512,
 		"selectVarEqualI32":      selectVarEqualI32AVX512,
 		"keepEqualI32":           keepEqualI32AVX512,
+		"notEqualI32":            notEqualI32AVX512,
 		"addWhereEqualI32":       addWhereEqualI32AVX512,
 		"firstEqualI32":          firstEqualI32AVX512,
 		"selectNotEqualI32":      selectNotEqualI32AVX512,
 		"selectKeptNotEqualI32":  selectKeptNotEqualI32AVX512,
 		"selectVarNotEqualI32":   selectVarNotEqualI32AVX512,
 		"keepNotEqualI32":        keepNotEqualI32AVX512,
+		"notNotEqualI32":         notNotEqualI32AVX512,
 		"addWhereNotEqualI32":    addWhereNotEqualI32AVX512,
 		"firstNotEqualI32":       firstNotEqualI32AVX512,
 		"andNotEqualLessI32":     andNotEqualLessI32AVX512,
@@ -1585,6 +1942,9 @@ var kernelsAVX512 = kernels{
 		"shiftVarI32":            shiftVarI32AVX512,
 		"spreadI32":              spreadI32AVX512,
 		"broadcastI32":           broadcastI32AVX512,
+		"spreadLaneI32":          spreadLaneI32AVX512,
+		"storeFourI32":           storeFourI32AVX512,
+		"storeFourUniformI32":    storeFourUniformI32AVX512,
 		"unrolledI32":            unrolledI32AVX512,
 		"maxI64":                 maxI64AVX512,
 		"minI64":                 minI64AVX512,
@@ -1607,6 +1967,7 @@ var kernelsAVX512 = kernels{
 		"selectKeptLessI64":      selectKeptLessI64AVX512,
 		"selectVarLessI64":       selectVarLessI64AVX512,
 		"keepLessI64":            keepLessI64AVX512,
+		"notLessI64":             notLessI64AVX512,
 		"addWhereLessI64":        addWhereLessI64AVX512,
 		"firstLessI64":           firstLessI64AVX512,
 		"andLessLessI64":         andLessLessI64AVX512,
@@ -1615,12 +1976,14 @@ var kernelsAVX512 = kernels{
 		"selectKeptEqualI64":     selectKeptEqualI64AVX512,
 		"selectVarEqualI64":      selectVarEqualI64AVX512,
 		"keepEqualI64":           keepEqualI64AVX512,
+		"notEqualI64":            notEqualI64AVX512,
 		"addWhereEqualI64":       addWhereEqualI64AVX512,
 		"firstEqualI64":          firstEqualI64AVX512,
 		"selectNotEqualI64":      selectNotEqualI64AVX512,
 		"selectKeptNotEqualI64":  selectKeptNotEqualI64AVX512,
 		"selectVarNotEqualI64":   selectVarNotEqualI64AVX512,
 		"keepNotEqualI64":        keepNotEqualI64AVX512,
+		"notNotEqualI64":         notNotEqualI64AVX512,
 		"addWhereNotEqualI64":    addWhereNotEqualI64AVX512,
 		"firstNotEqualI64":       firstNotEqualI64AVX512,
 		"andNotEqualLessI64":     andNotEqualLessI64AVX512,
@@ -1630,12 +1993,17 @@ var kernelsAVX512 = kernels{
 		"shiftVarI64":            shiftVarI64AVX512,
 		"spreadI64":              spreadI64AVX512,
 		"broadcastI64":           broadcastI64AVX512,
+		"spreadLaneI64":          spreadLaneI64AVX512,
+		"storeFourI64":           storeFourI64AVX512,
+		"storeFourUniformI64":    storeFourUniformI64AVX512,
 		"unrolledI64":            unrolledI64AVX512,
 		"widenF32":               widenF32AVX512,
 		"narrowF32":              narrowF32AVX512,
 		"loadHalf":               loadHalfAVX512,
 		"storeHalf":              storeHalfAVX512,
 		"gatherI32":              gatherI32AVX512,
+		"widenFourF32":           widenFourF32AVX512,
+		"widenFirstF32":          widenFirstF32AVX512,
 		"compareI64":             compareI64AVX512,
 	},
 }

@@ -38,28 +38,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMAXPS     Y2, Y0, Y0
+	VMAXPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMAXPS     Y4, Y0, Y0
-	VMAXPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -108,28 +123,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMINPS     Y2, Y0, Y0
+	VMINPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMINPS     Y4, Y0, Y0
-	VMINPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -182,26 +212,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y2
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VMAXPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
@@ -257,28 +297,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -327,28 +382,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VSUBPS     Y4, Y0, Y0
-	VSUBPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -397,28 +467,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VANDPS     Y2, Y0, Y0
+	VANDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VANDPS     Y4, Y0, Y0
-	VANDPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -467,28 +552,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -537,28 +637,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VADDPS     constants<>+32(SB), Y0, Y0
 	VADDPS     constants<>+32(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -611,34 +726,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VSUBPS     Y4, Y0, Y4
-	VSUBPS     Y5, Y1, Y5
-	VSUBPS     Y6, Y4, Y4
-	VSUBPS     Y7, Y5, Y5
-	VADDPS     Y4, Y4, Y4
-	VADDPS     Y5, Y5, Y5
-	VMASKMOVPS Y4, Y2, (AX)
-	VMASKMOVPS Y5, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VSUBPS     Y2, Y0, Y2
+	VSUBPS     Y3, Y1, Y3
+	VSUBPS     Y4, Y2, Y2
+	VSUBPS     Y5, Y3, Y3
+	VADDPS     Y2, Y2, Y2
+	VADDPS     Y3, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y2, Y0, (AX)
+	VMASKMOVPS Y3, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -689,26 +819,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y2
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -776,40 +916,55 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      constants<>+64(SB), Y2
+	VMOVUPS      constants<>+64(SB), Y3
+	MOVQ         x+8(FP), DI
+	VBROADCASTSS (DI), Y4
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y4, Y3, Y3
+	VSUBPS       constants<>+96(SB), Y2, Y2
+	VSUBPS       constants<>+96(SB), Y3, Y3
+	VCMPPS       $0x11, Y2, Y4, Y5
+	VCMPPS       $0x11, Y3, Y4, Y6
+	VBLENDVPS    Y5, Y2, Y4, Y2
+	VBLENDVPS    Y6, Y3, Y4, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMOVUPS      constants<>+64(SB), Y4
-	VMOVUPS      constants<>+64(SB), Y5
-	MOVQ         x+8(FP), DI
-	VBROADCASTSS (DI), Y6
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y6, Y5, Y5
-	VSUBPS       constants<>+96(SB), Y4, Y4
-	VSUBPS       constants<>+96(SB), Y5, Y5
-	VCMPPS       $0x11, Y4, Y6, Y7
-	VCMPPS       $0x11, Y5, Y6, Y8
-	VBLENDVPS    Y7, Y4, Y6, Y4
-	VBLENDVPS    Y8, Y5, Y6, Y5
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
 	VMASKMOVPS   Y0, Y2, (AX)
 	VMASKMOVPS   Y1, Y3, 32(AX)
 	SHLQ         $0x02, SI
@@ -858,28 +1013,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMULPS     Y4, Y0, Y0
-	VMULPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -928,28 +1098,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VDIVPS     Y2, Y0, Y0
+	VDIVPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VDIVPS     Y4, Y0, Y0
-	VDIVPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -998,30 +1183,45 @@ end2:
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
 	NEGQ        R8
-	VMOVUPS     64(DI)(R8*4), Y2
-	VMOVUPS     96(DI)(R8*4), Y3
-	VMASKMOVPS  (CX), Y2, Y0
-	VMOVUPS     constants<>+0(SB), Y1
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMASKMOVPS  32(CX), Y3, Y1
-	VMOVUPS     constants<>+0(SB), Y4
-	VBLENDVPS   Y3, Y1, Y4, Y1
-	VMASKMOVPS  (DX), Y2, Y4
+	VMOVUPS     64(DI)(R8*4), Y1
+	VMOVUPS     96(DI)(R8*4), Y2
+	VMASKMOVPS  (CX), Y1, Y0
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPS  32(CX), Y2, Y1
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y3
+	VMOVUPS     96(DI)(R8*4), Y4
+	VMASKMOVPS  (DX), Y3, Y2
 	VMOVUPS     constants<>+0(SB), Y5
-	VBLENDVPS   Y2, Y4, Y5, Y4
-	VMASKMOVPS  32(DX), Y3, Y5
-	VMOVUPS     constants<>+0(SB), Y6
-	VBLENDVPS   Y3, Y5, Y6, Y5
-	VMASKMOVPS  (BX), Y2, Y6
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPS  32(DX), Y4, Y3
+	VMOVUPS     constants<>+0(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y5
+	VMOVUPS     96(DI)(R8*4), Y6
+	VMASKMOVPS  (BX), Y5, Y4
 	VMOVUPS     constants<>+0(SB), Y7
-	VBLENDVPS   Y2, Y6, Y7, Y6
-	VMASKMOVPS  32(BX), Y3, Y7
-	VMOVUPS     constants<>+0(SB), Y8
-	VBLENDVPS   Y3, Y7, Y8, Y7
-	VFMADD231PS Y4, Y0, Y6
-	VFMADD231PS Y5, Y1, Y7
-	VMASKMOVPS  Y6, Y2, (AX)
-	VMASKMOVPS  Y7, Y3, 32(AX)
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPS  32(BX), Y6, Y5
+	VMOVUPS     constants<>+0(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VFMADD231PS Y2, Y0, Y4
+	VFMADD231PS Y3, Y1, Y5
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y0
+	VMOVUPS     96(DI)(R8*4), Y1
+	VMASKMOVPS  Y4, Y0, (AX)
+	VMASKMOVPS  Y5, Y1, 32(AX)
 	SHLQ        $0x02, SI
 	ADDQ        SI, AX
 	ADDQ        SI, CX
@@ -1068,30 +1268,45 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMASKMOVPS   (BX), Y2, Y6
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
 	VMOVUPS      constants<>+0(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y6
-	VMASKMOVPS   32(BX), Y3, Y7
-	VMOVUPS      constants<>+0(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VFNMADD231PS Y4, Y0, Y6
-	VFNMADD231PS Y5, Y1, Y7
-	VMASKMOVPS   Y6, Y2, (AX)
-	VMASKMOVPS   Y7, Y3, 32(AX)
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y0
+	VMOVUPS      96(DI)(R8*4), Y1
+	VMASKMOVPS   Y4, Y0, (AX)
+	VMASKMOVPS   Y5, Y1, 32(AX)
 	SHLQ         $0x02, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -1140,30 +1355,45 @@ end2:
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
 	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y1
+	VMOVUPS     96(DI)(R8*4), Y2
+	VMASKMOVPS  (CX), Y1, Y0
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPS  32(CX), Y2, Y1
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y3
+	VMOVUPS     96(DI)(R8*4), Y4
+	VMASKMOVPS  (DX), Y3, Y2
+	VMOVUPS     constants<>+0(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPS  32(DX), Y4, Y3
+	VMOVUPS     constants<>+0(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y5
+	VMOVUPS     96(DI)(R8*4), Y6
+	VMASKMOVPS  (BX), Y5, Y4
+	VMOVUPS     constants<>+0(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPS  32(BX), Y6, Y5
+	VMOVUPS     constants<>+0(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VFMADD213PS Y4, Y2, Y0
+	VFMADD213PS Y5, Y3, Y1
+	VADDPS      Y4, Y0, Y0
+	VADDPS      Y5, Y1, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
 	VMOVUPS     64(DI)(R8*4), Y2
 	VMOVUPS     96(DI)(R8*4), Y3
-	VMASKMOVPS  (CX), Y2, Y0
-	VMOVUPS     constants<>+0(SB), Y1
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMASKMOVPS  32(CX), Y3, Y1
-	VMOVUPS     constants<>+0(SB), Y4
-	VBLENDVPS   Y3, Y1, Y4, Y1
-	VMASKMOVPS  (DX), Y2, Y4
-	VMOVUPS     constants<>+0(SB), Y5
-	VBLENDVPS   Y2, Y4, Y5, Y4
-	VMASKMOVPS  32(DX), Y3, Y5
-	VMOVUPS     constants<>+0(SB), Y6
-	VBLENDVPS   Y3, Y5, Y6, Y5
-	VMASKMOVPS  (BX), Y2, Y6
-	VMOVUPS     constants<>+0(SB), Y7
-	VBLENDVPS   Y2, Y6, Y7, Y6
-	VMASKMOVPS  32(BX), Y3, Y7
-	VMOVUPS     constants<>+0(SB), Y8
-	VBLENDVPS   Y3, Y7, Y8, Y7
-	VFMADD213PS Y6, Y4, Y0
-	VFMADD213PS Y7, Y5, Y1
-	VADDPS      Y6, Y0, Y0
-	VADDPS      Y7, Y1, Y1
 	VMASKMOVPS  Y0, Y2, (AX)
 	VMASKMOVPS  Y1, Y3, 32(AX)
 	SHLQ        $0x02, SI
@@ -1228,46 +1458,61 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMASKMOVPS   (BX), Y2, Y6
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
 	VMOVUPS      constants<>+0(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y6
-	VMASKMOVPS   32(BX), Y3, Y7
-	VMOVUPS      constants<>+0(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VMOVAPS      Y0, Y8
-	VMOVAPS      Y1, Y9
-	VFMADD213PS  Y6, Y4, Y8
-	VFMADD213PS  Y7, Y5, Y9
-	VFMADD213PS  Y6, Y4, Y8
-	VFMADD213PS  Y7, Y5, Y9
-	VFNMADD231PS Y6, Y4, Y8
-	VFNMADD231PS Y7, Y5, Y9
-	VFNMADD231PS Y8, Y8, Y8
-	VFNMADD231PS Y9, Y9, Y9
-	VADDPS       Y6, Y4, Y4
-	VADDPS       Y7, Y5, Y5
-	VFMADD213PS  Y4, Y6, Y8
-	VFMADD213PS  Y5, Y7, Y9
-	VADDPS       Y6, Y0, Y0
-	VADDPS       Y7, Y1, Y1
-	VFMADD213PS  Y0, Y6, Y8
-	VFMADD213PS  Y1, Y7, Y9
-	VMASKMOVPS   Y8, Y2, (AX)
-	VMASKMOVPS   Y9, Y3, 32(AX)
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD213PS  Y4, Y2, Y6
+	VFMADD213PS  Y5, Y3, Y7
+	VFMADD213PS  Y4, Y2, Y6
+	VFMADD213PS  Y5, Y3, Y7
+	VFNMADD231PS Y4, Y2, Y6
+	VFNMADD231PS Y5, Y3, Y7
+	VFNMADD231PS Y6, Y6, Y6
+	VFNMADD231PS Y7, Y7, Y7
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VFMADD213PS  Y2, Y4, Y6
+	VFMADD213PS  Y3, Y5, Y7
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VFMADD213PS  Y0, Y4, Y6
+	VFMADD213PS  Y1, Y5, Y7
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y0
+	VMOVUPS      96(DI)(R8*4), Y1
+	VMASKMOVPS   Y6, Y0, (AX)
+	VMASKMOVPS   Y7, Y1, 32(AX)
 	SHLQ         $0x02, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -1296,20 +1541,19 @@ loop1:
 	VMOVUPS      32(DX), Y3
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y4
-	VMOVUPS      constants<>+128(SB), Y4
-	VMOVAPS      Y0, Y5
-	VMOVAPS      Y1, Y6
-	VFMADD213PS  constants<>+160(SB), Y4, Y5
-	VFMADD213PS  constants<>+160(SB), Y4, Y6
-	VFMADD213PS  constants<>+192(SB), Y0, Y5
-	VFMADD213PS  constants<>+192(SB), Y1, Y6
-	VFMADD213PS  constants<>+224(SB), Y0, Y5
-	VFMADD213PS  constants<>+224(SB), Y1, Y6
+	VMOVUPS      constants<>+160(SB), Y4
+	VMOVUPS      constants<>+160(SB), Y5
+	VFMADD213PS  constants<>+128(SB), Y0, Y4
+	VFMADD213PS  constants<>+128(SB), Y1, Y5
+	VFMADD213PS  constants<>+192(SB), Y0, Y4
+	VFMADD213PS  constants<>+192(SB), Y1, Y5
+	VFMADD213PS  constants<>+224(SB), Y0, Y4
+	VFMADD213PS  constants<>+224(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
-	VFNMADD213PS Y0, Y2, Y5
-	VFNMADD213PS Y0, Y3, Y6
-	VMOVUPS      Y5, (AX)
-	VMOVUPS      Y6, 32(AX)
+	VFNMADD213PS Y0, Y2, Y4
+	VFNMADD213PS Y0, Y3, Y5
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -1324,40 +1568,54 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMASKMOVPS   (BX), Y2, Y6
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
 	VMOVUPS      constants<>+0(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y6
-	VMASKMOVPS   32(BX), Y3, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VBLENDVPS    Y3, Y6, Y7, Y6
-	VMOVUPS      constants<>+128(SB), Y6
-	VMOVAPS      Y0, Y7
-	VMOVAPS      Y1, Y8
-	VFMADD213PS  constants<>+160(SB), Y6, Y7
-	VFMADD213PS  constants<>+160(SB), Y6, Y8
-	VFMADD213PS  constants<>+192(SB), Y0, Y7
-	VFMADD213PS  constants<>+192(SB), Y1, Y8
-	VFMADD213PS  constants<>+224(SB), Y0, Y7
-	VFMADD213PS  constants<>+224(SB), Y1, Y8
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y4
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y6, Y4, Y5, Y4
+	VMOVUPS      constants<>+160(SB), Y4
+	VMOVUPS      constants<>+160(SB), Y5
+	VFMADD213PS  constants<>+128(SB), Y0, Y4
+	VFMADD213PS  constants<>+128(SB), Y1, Y5
+	VFMADD213PS  constants<>+192(SB), Y0, Y4
+	VFMADD213PS  constants<>+192(SB), Y1, Y5
+	VFMADD213PS  constants<>+224(SB), Y0, Y4
+	VFMADD213PS  constants<>+224(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
-	VFNMADD213PS Y0, Y4, Y7
-	VFNMADD213PS Y0, Y5, Y8
-	VMASKMOVPS   Y7, Y2, (AX)
-	VMASKMOVPS   Y8, Y3, 32(AX)
+	VFNMADD213PS Y0, Y2, Y4
+	VFNMADD213PS Y0, Y3, Y5
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y0
+	VMOVUPS      96(DI)(R8*4), Y1
+	VMASKMOVPS   Y4, Y0, (AX)
+	VMASKMOVPS   Y5, Y1, 32(AX)
 	SHLQ         $0x02, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -1390,10 +1648,10 @@ loop1:
 	VXORPS      Y7, Y7, Y7
 	VADDPS      Y4, Y6, Y6
 	VADDPS      Y5, Y7, Y7
-	VMULPS      constants<>+128(SB), Y0, Y4
-	VMULPS      constants<>+128(SB), Y1, Y5
-	VSUBPS      constants<>+128(SB), Y2, Y8
-	VSUBPS      constants<>+128(SB), Y3, Y9
+	VMULPS      constants<>+160(SB), Y0, Y4
+	VMULPS      constants<>+160(SB), Y1, Y5
+	VSUBPS      constants<>+160(SB), Y2, Y8
+	VSUBPS      constants<>+160(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+0(SB), Y0, Y4
@@ -1472,103 +1730,1455 @@ end2:
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
 	NEGQ        R8
-	VMOVUPS     64(DI)(R8*4), Y2
-	VMOVUPS     96(DI)(R8*4), Y3
-	VMASKMOVPS  (CX), Y2, Y0
-	VMOVUPS     constants<>+0(SB), Y1
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMASKMOVPS  32(CX), Y3, Y1
-	VMOVUPS     constants<>+0(SB), Y4
-	VBLENDVPS   Y3, Y1, Y4, Y1
-	VMASKMOVPS  (DX), Y2, Y4
+	VMOVUPS     64(DI)(R8*4), Y1
+	VMOVUPS     96(DI)(R8*4), Y2
+	VMASKMOVPS  (CX), Y1, Y0
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPS  32(CX), Y2, Y1
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y3
+	VMOVUPS     96(DI)(R8*4), Y4
+	VMASKMOVPS  (DX), Y3, Y2
 	VMOVUPS     constants<>+0(SB), Y5
-	VBLENDVPS   Y2, Y4, Y5, Y4
-	VMASKMOVPS  32(DX), Y3, Y5
-	VMOVUPS     constants<>+0(SB), Y6
-	VBLENDVPS   Y3, Y5, Y6, Y5
-	VMASKMOVPS  (BX), Y2, Y6
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPS  32(DX), Y4, Y3
+	VMOVUPS     constants<>+0(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y5
+	VMOVUPS     96(DI)(R8*4), Y6
+	VMASKMOVPS  (BX), Y5, Y4
 	VMOVUPS     constants<>+0(SB), Y7
-	VBLENDVPS   Y2, Y6, Y7, Y6
-	VMASKMOVPS  32(BX), Y3, Y7
-	VMOVUPS     constants<>+0(SB), Y8
-	VBLENDVPS   Y3, Y7, Y8, Y7
-	VXORPS      Y8, Y8, Y8
-	VXORPS      Y9, Y9, Y9
-	VADDPS      Y6, Y8, Y8
-	VADDPS      Y7, Y9, Y9
-	VMULPS      constants<>+128(SB), Y0, Y6
-	VMULPS      constants<>+128(SB), Y1, Y7
-	VSUBPS      constants<>+128(SB), Y4, Y10
-	VSUBPS      constants<>+128(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+0(SB), Y0, Y6
-	VMULPS      constants<>+0(SB), Y1, Y7
-	VSUBPS      constants<>+0(SB), Y4, Y10
-	VSUBPS      constants<>+0(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+256(SB), Y0, Y6
-	VMULPS      constants<>+256(SB), Y1, Y7
-	VSUBPS      constants<>+256(SB), Y4, Y10
-	VSUBPS      constants<>+256(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+32(SB), Y0, Y6
-	VMULPS      constants<>+32(SB), Y1, Y7
-	VSUBPS      constants<>+32(SB), Y4, Y10
-	VSUBPS      constants<>+32(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+288(SB), Y0, Y6
-	VMULPS      constants<>+288(SB), Y1, Y7
-	VSUBPS      constants<>+288(SB), Y4, Y10
-	VSUBPS      constants<>+288(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+96(SB), Y0, Y6
-	VMULPS      constants<>+96(SB), Y1, Y7
-	VSUBPS      constants<>+96(SB), Y4, Y10
-	VSUBPS      constants<>+96(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+320(SB), Y0, Y6
-	VMULPS      constants<>+320(SB), Y1, Y7
-	VSUBPS      constants<>+320(SB), Y4, Y10
-	VSUBPS      constants<>+320(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+352(SB), Y0, Y6
-	VMULPS      constants<>+352(SB), Y1, Y7
-	VSUBPS      constants<>+352(SB), Y4, Y10
-	VSUBPS      constants<>+352(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+384(SB), Y0, Y6
-	VMULPS      constants<>+384(SB), Y1, Y7
-	VSUBPS      constants<>+384(SB), Y4, Y10
-	VSUBPS      constants<>+384(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
-	VMULPS      constants<>+416(SB), Y0, Y6
-	VMULPS      constants<>+416(SB), Y1, Y7
-	VSUBPS      constants<>+416(SB), Y4, Y10
-	VSUBPS      constants<>+416(SB), Y5, Y11
-	VFMADD231PS Y10, Y6, Y8
-	VFMADD231PS Y11, Y7, Y9
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPS  32(BX), Y6, Y5
+	VMOVUPS     constants<>+0(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VXORPS      Y6, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VADDPS      Y4, Y6, Y6
+	VADDPS      Y5, Y7, Y7
+	VMULPS      constants<>+160(SB), Y0, Y4
+	VMULPS      constants<>+160(SB), Y1, Y5
+	VSUBPS      constants<>+160(SB), Y2, Y8
+	VSUBPS      constants<>+160(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+0(SB), Y0, Y4
+	VMULPS      constants<>+0(SB), Y1, Y5
+	VSUBPS      constants<>+0(SB), Y2, Y8
+	VSUBPS      constants<>+0(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+256(SB), Y0, Y4
+	VMULPS      constants<>+256(SB), Y1, Y5
+	VSUBPS      constants<>+256(SB), Y2, Y8
+	VSUBPS      constants<>+256(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+32(SB), Y0, Y4
+	VMULPS      constants<>+32(SB), Y1, Y5
+	VSUBPS      constants<>+32(SB), Y2, Y8
+	VSUBPS      constants<>+32(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+288(SB), Y0, Y4
+	VMULPS      constants<>+288(SB), Y1, Y5
+	VSUBPS      constants<>+288(SB), Y2, Y8
+	VSUBPS      constants<>+288(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+96(SB), Y0, Y4
+	VMULPS      constants<>+96(SB), Y1, Y5
+	VSUBPS      constants<>+96(SB), Y2, Y8
+	VSUBPS      constants<>+96(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+320(SB), Y0, Y4
+	VMULPS      constants<>+320(SB), Y1, Y5
+	VSUBPS      constants<>+320(SB), Y2, Y8
+	VSUBPS      constants<>+320(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+352(SB), Y0, Y4
+	VMULPS      constants<>+352(SB), Y1, Y5
+	VSUBPS      constants<>+352(SB), Y2, Y8
+	VSUBPS      constants<>+352(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+384(SB), Y0, Y4
+	VMULPS      constants<>+384(SB), Y1, Y5
+	VSUBPS      constants<>+384(SB), Y2, Y8
+	VSUBPS      constants<>+384(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+416(SB), Y0, Y4
+	VMULPS      constants<>+416(SB), Y1, Y5
+	VSUBPS      constants<>+416(SB), Y2, Y8
+	VSUBPS      constants<>+416(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+448(SB), Y0, Y0
 	VMULPS      constants<>+448(SB), Y1, Y1
-	VSUBPS      constants<>+448(SB), Y4, Y4
-	VSUBPS      constants<>+448(SB), Y5, Y5
-	VFMADD231PS Y4, Y0, Y8
-	VFMADD231PS Y5, Y1, Y9
-	VMASKMOVPS  Y8, Y2, (AX)
-	VMASKMOVPS  Y9, Y3, 32(AX)
+	VSUBPS      constants<>+448(SB), Y2, Y2
+	VSUBPS      constants<>+448(SB), Y3, Y3
+	VFMADD231PS Y2, Y0, Y6
+	VFMADD231PS Y3, Y1, Y7
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y0
+	VMOVUPS     96(DI)(R8*4), Y1
+	VMASKMOVPS  Y6, Y0, (AX)
+	VMASKMOVPS  Y7, Y1, 32(AX)
 	SHLQ        $0x02, SI
 	ADDQ        SI, AX
 	ADDQ        SI, CX
 	ADDQ        SI, DX
 	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldMax4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·foldMax4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VMAXPS     Y1, Y0, Y0
+	VMAXPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VMAXPS     Y4, Y0, Y0
+	VMAXPS     Y3, Y2, Y1
+	VMAXPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VMAXPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VMAXPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VMOVUPS    X1, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VMAXPS     Y1, Y0, Y0
+	VMAXPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VMAXPS     Y4, Y0, Y0
+	VMAXPS     Y3, Y2, Y1
+	VMAXPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VMAXPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VMAXPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VMAXPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VMOVUPS    X1, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadMax4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadMax4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VMAXPS       Y1, Y0, Y0
+	VMAXPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VMAXPS       Y3, Y2, Y1
+	VMAXPS       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VMAXPS       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VMAXPS       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VMAXPS       Y1, Y0, Y0
+	VMAXPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VMAXPS       Y3, Y2, Y1
+	VMAXPS       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VMAXPS       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VMAXPS       Y4, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VMAXPS       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·foldAdd4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VADDPS     Y1, Y0, Y0
+	VADDPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPS     Y4, Y0, Y0
+	VADDPS     Y3, Y2, Y1
+	VADDPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VMOVUPS    X1, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VADDPS     Y1, Y0, Y0
+	VADDPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPS     Y4, Y0, Y0
+	VADDPS     Y3, Y2, Y1
+	VADDPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VMOVUPS    X1, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4ConstF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·foldAdd4ConstF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VMOVUPS      constants<>+64(SB), Y3
+	VADDPS       Y3, Y3, Y3
+	VADDPS       Y2, Y2, Y2
+	VPERM2F128   $0x21, Y2, Y3, Y4
+	VBLENDPD     $0x0c, Y2, Y3, Y3
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y1, Y1, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y2
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y3, Y1
+	VBLENDPD     $0x0a, Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VPERMILPS    $0xb1, Y3, Y0
+	VADDPS       Y0, Y3, Y3
+	VPERM2F128   $0x01, Y3, Y3, Y0
+	VSHUFPS      $0x88, Y0, Y3, Y0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VMOVUPS      constants<>+64(SB), Y3
+	VADDPS       Y3, Y3, Y3
+	VADDPS       Y2, Y2, Y2
+	VPERM2F128   $0x21, Y2, Y3, Y4
+	VBLENDPD     $0x0c, Y2, Y3, Y3
+	VADDPS       Y4, Y3, Y3
+	VADDPS       Y1, Y0, Y0
+	VMOVUPS      constants<>+64(SB), Y1
+	VADDPS       Y1, Y1, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y2
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y3, Y1
+	VBLENDPD     $0x0a, Y0, Y3, Y3
+	VADDPS       Y1, Y3, Y3
+	VPERMILPS    $0xb1, Y3, Y0
+	VADDPS       Y0, Y3, Y3
+	VPERM2F128   $0x01, Y3, Y3, Y0
+	VSHUFPS      $0x88, Y0, Y3, Y0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadAdd4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadAdd4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func firstOfFourF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·firstOfFourF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAsF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·fourAsF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VADDPS     Y1, Y0, Y0
+	VADDPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPS     Y4, Y0, Y0
+	VADDPS     Y3, Y2, Y1
+	VADDPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VORPD      constants<>+480(SB), Y1, Y0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VADDPS     Y1, Y0, Y0
+	VADDPS     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPS     Y4, Y0, Y0
+	VADDPS     Y3, Y2, Y1
+	VADDPS     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPS     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPS     Y2, Y0, Y0
+	VPERMILPS  $0xb1, Y0, Y1
+	VADDPS     Y1, Y0, Y0
+	VPERM2F128 $0x01, Y0, Y0, Y1
+	VSHUFPS    $0x88, Y1, Y0, Y1
+	VORPD      constants<>+480(SB), Y1, Y0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAloneF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fourAloneF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y8
+	VADDPS       Y5, Y4, Y9
+	VPERM2F128   $0x21, Y9, Y8, Y10
+	VBLENDPD     $0x0c, Y9, Y8, Y8
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y3, Y2, Y9
+	VADDPS       Y7, Y6, Y6
+	VPERM2F128   $0x21, Y6, Y9, Y7
+	VBLENDPD     $0x0c, Y6, Y9, Y9
+	VADDPS       Y7, Y9, Y9
+	VSHUFPD      $0x05, Y9, Y8, Y6
+	VBLENDPD     $0x0a, Y9, Y8, Y8
+	VADDPS       Y6, Y8, Y8
+	VPERMILPS    $0xb1, Y8, Y6
+	VADDPS       Y6, Y8, Y8
+	VADDPS       Y5, Y4, Y6
+	VADDPS       Y1, Y0, Y0
+	VPERM2F128   $0x21, Y0, Y6, Y1
+	VBLENDPD     $0x0c, Y0, Y6, Y6
+	VADDPS       Y1, Y6, Y6
+	VADDPS       Y3, Y2, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y6, Y1
+	VBLENDPD     $0x0a, Y0, Y6, Y6
+	VADDPS       Y1, Y6, Y6
+	VPERMILPS    $0xb1, Y6, Y0
+	VADDPS       Y0, Y6, Y6
+	VCMPPS       $0x11, Y6, Y8, Y0
+	VCMPPS       $0x04, constants<>+128(SB), Y6, Y1
+	VANDPS       Y1, Y0, Y0
+	VSUBPS       constants<>+128(SB), Y8, Y1
+	VMOVAPS      Y6, Y4
+	VFMADD213PS  constants<>+128(SB), Y8, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y0
+	VADDPS       constants<>+128(SB), Y6, Y1
+	VFMADD231PS  Y0, Y8, Y1
+	VBROADCASTSS X1, Y0
+	VADDPS       Y2, Y0, Y4
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y0, 32(AX)
+	VPERMPD      $0x55, Y1, Y0
+	VADDPS       Y2, Y0, Y4
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y0, 96(AX)
+	VPERMPD      $0xaa, Y1, Y0
+	VADDPS       Y2, Y0, Y4
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y0, 160(AX)
+	VPERMPD      $0xff, Y1, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y8
+	VADDPS       Y5, Y4, Y9
+	VPERM2F128   $0x21, Y9, Y8, Y10
+	VBLENDPD     $0x0c, Y9, Y8, Y8
+	VADDPS       Y10, Y8, Y8
+	VADDPS       Y3, Y2, Y9
+	VADDPS       Y7, Y6, Y6
+	VPERM2F128   $0x21, Y6, Y9, Y7
+	VBLENDPD     $0x0c, Y6, Y9, Y9
+	VADDPS       Y7, Y9, Y9
+	VSHUFPD      $0x05, Y9, Y8, Y6
+	VBLENDPD     $0x0a, Y9, Y8, Y8
+	VADDPS       Y6, Y8, Y8
+	VPERMILPS    $0xb1, Y8, Y6
+	VADDPS       Y6, Y8, Y8
+	VADDPS       Y5, Y4, Y6
+	VADDPS       Y1, Y0, Y0
+	VPERM2F128   $0x21, Y0, Y6, Y1
+	VBLENDPD     $0x0c, Y0, Y6, Y6
+	VADDPS       Y1, Y6, Y6
+	VADDPS       Y3, Y2, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y6, Y1
+	VBLENDPD     $0x0a, Y0, Y6, Y6
+	VADDPS       Y1, Y6, Y6
+	VPERMILPS    $0xb1, Y6, Y0
+	VADDPS       Y0, Y6, Y6
+	VCMPPS       $0x11, Y6, Y8, Y0
+	VCMPPS       $0x04, constants<>+128(SB), Y6, Y1
+	VANDPS       Y1, Y0, Y0
+	VSUBPS       constants<>+128(SB), Y8, Y1
+	VMOVAPS      Y6, Y4
+	VFMADD213PS  constants<>+128(SB), Y8, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y0
+	VADDPS       constants<>+128(SB), Y6, Y1
+	VFMADD231PS  Y0, Y8, Y1
+	VBROADCASTSS X1, Y0
+	VADDPS       Y2, Y0, Y4
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y0, 32(AX)
+	VPERMPD      $0x55, Y1, Y0
+	VADDPS       Y2, Y0, Y4
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y0, 96(AX)
+	VPERMPD      $0xaa, Y1, Y0
+	VADDPS       Y2, Y0, Y4
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y0, 160(AX)
+	VPERMPD      $0xff, Y1, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourMixedF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fourMixedF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     32(DX), Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     32(BX), Y5
+	VPERM2F128  $0x21, Y0, Y3, Y6
+	VPERM2F128  $0x21, Y1, Y0, Y7
+	VPALIGNR    $0x0c, Y6, Y0, Y6
+	VPALIGNR    $0x0c, Y7, Y1, Y7
+	VADDPS      Y1, Y0, Y8
+	VADDPS      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y8, Y10
+	VBLENDPD    $0x0c, Y9, Y8, Y8
+	VADDPS      Y10, Y8, Y8
+	VADDPS      Y3, Y2, Y9
+	VADDPS      Y7, Y6, Y6
+	VPERM2F128  $0x21, Y6, Y9, Y7
+	VBLENDPD    $0x0c, Y6, Y9, Y9
+	VADDPS      Y7, Y9, Y9
+	VSHUFPD     $0x05, Y9, Y8, Y6
+	VBLENDPD    $0x0a, Y9, Y8, Y8
+	VADDPS      Y6, Y8, Y8
+	VPERMILPS   $0xb1, Y8, Y6
+	VADDPS      Y6, Y8, Y8
+	VPERM2F128  $0x01, Y8, Y8, Y6
+	VSHUFPS     $0x88, Y6, Y8, Y6
+	VADDPS      Y5, Y4, Y7
+	VADDPS      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y7, Y10
+	VBLENDPD    $0x0c, Y9, Y7, Y7
+	VADDPS      Y10, Y7, Y7
+	VADDPS      Y5, Y4, Y9
+	VADDPS      Y5, Y4, Y10
+	VPERM2F128  $0x21, Y10, Y9, Y11
+	VBLENDPD    $0x0c, Y10, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VSHUFPD     $0x05, Y9, Y7, Y10
+	VBLENDPD    $0x0a, Y9, Y7, Y7
+	VADDPS      Y10, Y7, Y7
+	VPERMILPS   $0xb1, Y7, Y9
+	VADDPS      Y9, Y7, Y7
+	VPERM2F128  $0x01, Y7, Y7, Y9
+	VSHUFPS     $0x88, Y9, Y7, Y9
+	VCMPPS      $0x11, Y9, Y6, Y10
+	VBLENDVPS   Y10, Y0, Y2, Y11
+	VBLENDVPS   Y10, Y1, Y3, Y12
+	VFMADD231PS Y4, Y6, Y11
+	VFMADD231PS Y5, Y6, Y12
+	VANDNPS     Y9, Y10, Y13
+	VADDPS      Y13, Y11, Y11
+	VANDNPS     Y9, Y10, Y9
+	VADDPS      Y9, Y12, Y12
+	VCMPPS      $0x11, Y4, Y0, Y9
+	VCMPPS      $0x11, Y5, Y1, Y13
+	VMULPS      Y7, Y8, Y7
+	VPERM2F128  $0x01, Y7, Y7, Y14
+	VSHUFPS     $0x88, Y14, Y7, Y14
+	VANDPS      Y14, Y9, Y7
+	VANDPS      Y14, Y13, Y9
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y9, Y12, Y12
+	VMOVAPS     Y2, Y7
+	VMOVAPS     Y3, Y9
+	VADDPS      Y5, Y4, Y4
+	VADDPS      Y1, Y0, Y5
+	VPERM2F128  $0x21, Y5, Y4, Y7
+	VBLENDPD    $0x0c, Y5, Y4, Y4
+	VADDPS      Y7, Y4, Y4
+	VADDPS      Y3, Y2, Y2
+	VADDPS      Y1, Y0, Y0
+	VPERM2F128  $0x21, Y0, Y2, Y1
+	VBLENDPD    $0x0c, Y0, Y2, Y2
+	VADDPS      Y1, Y2, Y2
+	VSHUFPD     $0x05, Y2, Y4, Y0
+	VBLENDPD    $0x0a, Y2, Y4, Y4
+	VADDPS      Y0, Y4, Y4
+	VPERMILPS   $0xb1, Y4, Y0
+	VADDPS      Y0, Y4, Y4
+	VPERM2F128  $0x01, Y4, Y4, Y0
+	VSHUFPS     $0x88, Y0, Y4, Y0
+	VMOVAPS     Y0, Y7
+	VMOVAPS     Y0, Y9
+	VSUBPS      Y7, Y11, Y0
+	VSUBPS      Y9, Y12, Y1
+	VPERMPD     $0x55, Y8, Y2
+	VADDPS      Y2, Y0, Y0
+	VADDPS      Y2, Y1, Y1
+	VANDPS      Y6, Y10, Y2
+	VADDPS      Y2, Y0, Y0
+	VADDPS      Y2, Y1, Y1
+	VMOVUPS     X0, (AX)
+	ADDQ        $+16, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+16, SI
+	CMPQ        SI, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y1
+	VMOVUPS     96(DI)(R8*4), Y2
+	VMASKMOVPS  (CX), Y1, Y0
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPS  32(CX), Y2, Y1
+	VMOVUPS     constants<>+0(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y3
+	VMOVUPS     96(DI)(R8*4), Y4
+	VMASKMOVPS  (DX), Y3, Y2
+	VMOVUPS     constants<>+0(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPS  32(DX), Y4, Y3
+	VMOVUPS     constants<>+0(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*4), Y5
+	VMOVUPS     96(DI)(R8*4), Y6
+	VMASKMOVPS  (BX), Y5, Y4
+	VMOVUPS     constants<>+0(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPS  32(BX), Y6, Y5
+	VMOVUPS     constants<>+0(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VPERM2F128  $0x21, Y0, Y3, Y6
+	VPERM2F128  $0x21, Y1, Y0, Y7
+	VPALIGNR    $0x0c, Y6, Y0, Y6
+	VPALIGNR    $0x0c, Y7, Y1, Y7
+	VADDPS      Y1, Y0, Y8
+	VADDPS      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y8, Y10
+	VBLENDPD    $0x0c, Y9, Y8, Y8
+	VADDPS      Y10, Y8, Y8
+	VADDPS      Y3, Y2, Y9
+	VADDPS      Y7, Y6, Y6
+	VPERM2F128  $0x21, Y6, Y9, Y7
+	VBLENDPD    $0x0c, Y6, Y9, Y9
+	VADDPS      Y7, Y9, Y9
+	VSHUFPD     $0x05, Y9, Y8, Y6
+	VBLENDPD    $0x0a, Y9, Y8, Y8
+	VADDPS      Y6, Y8, Y8
+	VPERMILPS   $0xb1, Y8, Y6
+	VADDPS      Y6, Y8, Y8
+	VPERM2F128  $0x01, Y8, Y8, Y6
+	VSHUFPS     $0x88, Y6, Y8, Y6
+	VADDPS      Y5, Y4, Y7
+	VADDPS      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y7, Y10
+	VBLENDPD    $0x0c, Y9, Y7, Y7
+	VADDPS      Y10, Y7, Y7
+	VADDPS      Y5, Y4, Y9
+	VADDPS      Y5, Y4, Y10
+	VPERM2F128  $0x21, Y10, Y9, Y11
+	VBLENDPD    $0x0c, Y10, Y9, Y9
+	VADDPS      Y11, Y9, Y9
+	VSHUFPD     $0x05, Y9, Y7, Y10
+	VBLENDPD    $0x0a, Y9, Y7, Y7
+	VADDPS      Y10, Y7, Y7
+	VPERMILPS   $0xb1, Y7, Y9
+	VADDPS      Y9, Y7, Y7
+	VPERM2F128  $0x01, Y7, Y7, Y9
+	VSHUFPS     $0x88, Y9, Y7, Y9
+	VCMPPS      $0x11, Y9, Y6, Y10
+	VBLENDVPS   Y10, Y0, Y2, Y11
+	VBLENDVPS   Y10, Y1, Y3, Y12
+	VFMADD231PS Y4, Y6, Y11
+	VFMADD231PS Y5, Y6, Y12
+	VANDNPS     Y9, Y10, Y13
+	VADDPS      Y13, Y11, Y11
+	VANDNPS     Y9, Y10, Y9
+	VADDPS      Y9, Y12, Y12
+	VCMPPS      $0x11, Y4, Y0, Y9
+	VCMPPS      $0x11, Y5, Y1, Y13
+	VMULPS      Y7, Y8, Y7
+	VPERM2F128  $0x01, Y7, Y7, Y14
+	VSHUFPS     $0x88, Y14, Y7, Y14
+	VANDPS      Y14, Y9, Y7
+	VANDPS      Y14, Y13, Y9
+	VADDPS      Y7, Y11, Y11
+	VADDPS      Y9, Y12, Y12
+	VMOVAPS     Y2, Y7
+	VMOVAPS     Y3, Y9
+	VADDPS      Y5, Y4, Y4
+	VADDPS      Y1, Y0, Y5
+	VPERM2F128  $0x21, Y5, Y4, Y7
+	VBLENDPD    $0x0c, Y5, Y4, Y4
+	VADDPS      Y7, Y4, Y4
+	VADDPS      Y3, Y2, Y2
+	VADDPS      Y1, Y0, Y0
+	VPERM2F128  $0x21, Y0, Y2, Y1
+	VBLENDPD    $0x0c, Y0, Y2, Y2
+	VADDPS      Y1, Y2, Y2
+	VSHUFPD     $0x05, Y2, Y4, Y0
+	VBLENDPD    $0x0a, Y2, Y4, Y4
+	VADDPS      Y0, Y4, Y4
+	VPERMILPS   $0xb1, Y4, Y0
+	VADDPS      Y0, Y4, Y4
+	VPERM2F128  $0x01, Y4, Y4, Y0
+	VSHUFPS     $0x88, Y0, Y4, Y0
+	VMOVAPS     Y0, Y7
+	VMOVAPS     Y0, Y9
+	VSUBPS      Y7, Y11, Y0
+	VSUBPS      Y9, Y12, Y1
+	VPERMPD     $0x55, Y8, Y2
+	VADDPS      Y2, Y0, Y0
+	VADDPS      Y2, Y1, Y1
+	VANDPS      Y6, Y10, Y2
+	VADDPS      Y2, Y0, Y0
+	VADDPS      Y2, Y1, Y1
+	VMOVUPS     X0, (AX)
+	ADDQ        $+16, AX
+	MOVQ        SI, AX
+	SHLQ        $0x02, AX
+	ADDQ        AX, CX
+	ADDQ        AX, DX
+	ADDQ        AX, BX
 
 endif3:
 	VZEROUPPER
@@ -1612,30 +3222,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x11, Y2, Y0, Y0
+	VCMPPS     $0x11, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x11, Y4, Y0, Y0
-	VCMPPS     $0x11, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -1696,40 +3321,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x11, Y2, Y0, Y2
+	VCMPPS     $0x11, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+96(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+96(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x11, Y4, Y0, Y4
-	VCMPPS     $0x11, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+96(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+96(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -1784,36 +3424,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPS     $0x11, Y4, Y0, Y0
-	VCMPPS     $0x11, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPS     $0x11, Y2, Y0, Y0
+	VCMPPS     $0x11, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -1862,30 +3517,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x11, Y2, Y0, Y0
+	VCMPPS     $0x11, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notLessF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notLessF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPS    $0x11, Y2, Y0, Y2
+	VCMPPS    $0x11, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x11, Y4, Y0, Y0
-	VCMPPS     $0x11, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x11, Y2, Y0, Y2
+	VCMPPS     $0x11, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -1940,36 +3699,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+64(SB), Y8
-	VMOVUPS    constants<>+64(SB), Y9
-	VCMPPS     $0x11, Y4, Y0, Y0
-	VCMPPS     $0x11, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPS     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPS     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+64(SB), Y6
+	VMOVUPS    constants<>+64(SB), Y7
+	VCMPPS     $0x11, Y2, Y0, Y0
+	VCMPPS     $0x11, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPS     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPS     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -2021,28 +3795,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPS     $0x11, Y4, Y0, Y0
-	VCMPPS     $0x11, Y5, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPS     $0x11, Y2, Y0, Y0
+	VCMPPS     $0x11, Y3, Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -2083,8 +3867,8 @@ loop1:
 	VCMPPS    $0x11, Y3, Y1, Y7
 	VCMPPS    $0x11, Y4, Y2, Y2
 	VCMPPS    $0x11, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -2103,34 +3887,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x11, Y2, Y0, Y6
+	VCMPPS     $0x11, Y3, Y1, Y7
+	VCMPPS     $0x11, Y4, Y2, Y2
+	VCMPPS     $0x11, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x11, Y4, Y0, Y8
-	VCMPPS     $0x11, Y5, Y1, Y9
-	VCMPPS     $0x11, Y6, Y4, Y4
-	VCMPPS     $0x11, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2165,8 +3964,8 @@ loop1:
 	VCMPPS    $0x11, Y3, Y1, Y7
 	VCMPPS    $0x04, Y4, Y2, Y2
 	VCMPPS    $0x04, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -2185,34 +3984,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x11, Y2, Y0, Y6
+	VCMPPS     $0x11, Y3, Y1, Y7
+	VCMPPS     $0x04, Y4, Y2, Y2
+	VCMPPS     $0x04, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x11, Y4, Y0, Y8
-	VCMPPS     $0x11, Y5, Y1, Y9
-	VCMPPS     $0x04, Y6, Y4, Y4
-	VCMPPS     $0x04, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2263,30 +4077,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x00, Y2, Y0, Y0
+	VCMPPS     $0x00, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x00, Y4, Y0, Y0
-	VCMPPS     $0x00, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2347,40 +4176,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x00, Y2, Y0, Y2
+	VCMPPS     $0x00, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+96(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+96(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x00, Y4, Y0, Y4
-	VCMPPS     $0x00, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+96(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+96(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2435,36 +4279,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPS     $0x00, Y4, Y0, Y0
-	VCMPPS     $0x00, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPS     $0x00, Y2, Y0, Y0
+	VCMPPS     $0x00, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -2513,30 +4372,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x00, Y2, Y0, Y0
+	VCMPPS     $0x00, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notEqualF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notEqualF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPS    $0x00, Y2, Y0, Y2
+	VCMPPS    $0x00, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x00, Y4, Y0, Y0
-	VCMPPS     $0x00, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x00, Y2, Y0, Y2
+	VCMPPS     $0x00, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2591,36 +4554,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+64(SB), Y8
-	VMOVUPS    constants<>+64(SB), Y9
-	VCMPPS     $0x00, Y4, Y0, Y0
-	VCMPPS     $0x00, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPS     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPS     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+64(SB), Y6
+	VMOVUPS    constants<>+64(SB), Y7
+	VCMPPS     $0x00, Y2, Y0, Y0
+	VCMPPS     $0x00, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPS     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPS     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -2672,28 +4650,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPS     $0x00, Y4, Y0, Y0
-	VCMPPS     $0x00, Y5, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPS     $0x00, Y2, Y0, Y0
+	VCMPPS     $0x00, Y3, Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -2750,30 +4738,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x04, Y2, Y0, Y0
+	VCMPPS     $0x04, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x04, Y4, Y0, Y0
-	VCMPPS     $0x04, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2834,40 +4837,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x04, Y2, Y0, Y2
+	VCMPPS     $0x04, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+96(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+96(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x04, Y4, Y0, Y4
-	VCMPPS     $0x04, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+96(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+96(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -2922,36 +4940,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPS     $0x04, Y4, Y0, Y0
-	VCMPPS     $0x04, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPS     $0x04, Y2, Y0, Y0
+	VCMPPS     $0x04, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -3000,30 +5033,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x04, Y2, Y0, Y0
+	VCMPPS     $0x04, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotEqualF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notNotEqualF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPS    $0x04, Y2, Y0, Y2
+	VCMPPS    $0x04, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x04, Y4, Y0, Y0
-	VCMPPS     $0x04, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x04, Y2, Y0, Y2
+	VCMPPS     $0x04, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3078,36 +5215,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+64(SB), Y8
-	VMOVUPS    constants<>+64(SB), Y9
-	VCMPPS     $0x04, Y4, Y0, Y0
-	VCMPPS     $0x04, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPS     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPS     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+64(SB), Y6
+	VMOVUPS    constants<>+64(SB), Y7
+	VCMPPS     $0x04, Y2, Y0, Y0
+	VCMPPS     $0x04, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPS     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPS     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -3159,28 +5311,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPS     $0x04, Y4, Y0, Y0
-	VCMPPS     $0x04, Y5, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPS     $0x04, Y2, Y0, Y0
+	VCMPPS     $0x04, Y3, Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -3221,8 +5383,8 @@ loop1:
 	VCMPPS    $0x04, Y3, Y1, Y7
 	VCMPPS    $0x11, Y4, Y2, Y2
 	VCMPPS    $0x11, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -3241,34 +5403,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x04, Y2, Y0, Y6
+	VCMPPS     $0x04, Y3, Y1, Y7
+	VCMPPS     $0x11, Y4, Y2, Y2
+	VCMPPS     $0x11, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x04, Y4, Y0, Y8
-	VCMPPS     $0x04, Y5, Y1, Y9
-	VCMPPS     $0x11, Y6, Y4, Y4
-	VCMPPS     $0x11, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3303,8 +5480,8 @@ loop1:
 	VCMPPS    $0x04, Y3, Y1, Y7
 	VCMPPS    $0x04, Y4, Y2, Y2
 	VCMPPS    $0x04, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -3323,34 +5500,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x04, Y2, Y0, Y6
+	VCMPPS     $0x04, Y3, Y1, Y7
+	VCMPPS     $0x04, Y4, Y2, Y2
+	VCMPPS     $0x04, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x04, Y4, Y0, Y8
-	VCMPPS     $0x04, Y5, Y1, Y9
-	VCMPPS     $0x04, Y6, Y4, Y4
-	VCMPPS     $0x04, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3401,30 +5593,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x15, Y2, Y0, Y0
+	VCMPPS     $0x15, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x15, Y4, Y0, Y0
-	VCMPPS     $0x15, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3485,40 +5692,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x15, Y2, Y0, Y2
+	VCMPPS     $0x15, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+96(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+96(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x15, Y4, Y0, Y4
-	VCMPPS     $0x15, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+96(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+96(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3573,36 +5795,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPS     $0x15, Y4, Y0, Y0
-	VCMPPS     $0x15, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPS     $0x15, Y2, Y0, Y0
+	VCMPPS     $0x15, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -3651,30 +5888,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x15, Y2, Y0, Y0
+	VCMPPS     $0x15, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotLessF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notNotLessF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPS    $0x15, Y2, Y0, Y2
+	VCMPPS    $0x15, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPS     $0x15, Y4, Y0, Y0
-	VCMPPS     $0x15, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPS     $0x15, Y2, Y0, Y2
+	VCMPPS     $0x15, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3729,36 +6070,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+64(SB), Y8
-	VMOVUPS    constants<>+64(SB), Y9
-	VCMPPS     $0x15, Y4, Y0, Y0
-	VCMPPS     $0x15, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPS     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPS     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+64(SB), Y6
+	VMOVUPS    constants<>+64(SB), Y7
+	VCMPPS     $0x15, Y2, Y0, Y0
+	VCMPPS     $0x15, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPS     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPS     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -3810,28 +6166,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
 	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPS     $0x15, Y4, Y0, Y0
-	VCMPPS     $0x15, Y5, Y1, Y1
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPS     $0x15, Y2, Y0, Y0
+	VCMPPS     $0x15, Y3, Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -3888,30 +6254,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPS 32(BX), Y5, Y3
+	VMOVUPS    constants<>+0(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y0, Y2, Y2
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPALIGNR   $0x0c, Y2, Y0, Y0
+	VPALIGNR   $0x0c, Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 32(BX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y0, Y4, Y4
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPALIGNR   $0x0c, Y4, Y0, Y0
-	VPALIGNR   $0x0c, Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -3962,30 +6343,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPS 32(BX), Y5, Y3
+	VMOVUPS    constants<>+0(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPERM2F128 $0x21, Y2, Y1, Y2
+	VPALIGNR   $0x04, Y0, Y3, Y0
+	VPALIGNR   $0x04, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 32(BX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPERM2F128 $0x21, Y4, Y1, Y4
-	VPALIGNR   $0x04, Y0, Y5, Y0
-	VPALIGNR   $0x04, Y1, Y4, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -4050,46 +6446,61 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
 	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y3
 	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+0(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMOVAPS    Y0, Y7
-	VMOVAPS    Y1, Y8
-	VPERM2F128 $0x21, Y7, Y4, Y4
-	VPERM2F128 $0x21, Y8, Y7, Y9
-	VPALIGNR   $0x0c, Y4, Y7, Y7
-	VPALIGNR   $0x0c, Y9, Y8, Y8
-	VPERM2F128 $0x21, Y6, Y5, Y4
-	VPERM2F128 $0x21, Y7, Y6, Y8
-	VPALIGNR   $0x04, Y5, Y4, Y7
-	VPALIGNR   $0x04, Y6, Y8, Y8
-	VPERM2F128 $0x21, Y0, Y8, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y4
-	VPALIGNR   $0x0c, Y5, Y0, Y7
-	VPALIGNR   $0x0c, Y4, Y1, Y8
-	VPERM2F128 $0x21, Y8, Y7, Y0
-	VPERM2F128 $0x21, Y7, Y8, Y1
-	VPALIGNR   $0x04, Y7, Y0, Y7
-	VPALIGNR   $0x04, Y8, Y1, Y8
-	VMASKMOVPS Y7, Y2, (AX)
-	VMASKMOVPS Y8, Y3, 32(AX)
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPS 32(BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y6
+	VBLENDVPS  Y5, Y4, Y6, Y4
+	VMOVAPS    Y0, Y5
+	VMOVAPS    Y1, Y6
+	VPERM2F128 $0x21, Y5, Y2, Y2
+	VPERM2F128 $0x21, Y6, Y5, Y7
+	VPALIGNR   $0x0c, Y2, Y5, Y5
+	VPALIGNR   $0x0c, Y7, Y6, Y6
+	VPERM2F128 $0x21, Y4, Y3, Y2
+	VPERM2F128 $0x21, Y5, Y4, Y6
+	VPALIGNR   $0x04, Y3, Y2, Y5
+	VPALIGNR   $0x04, Y4, Y6, Y6
+	VPERM2F128 $0x21, Y0, Y6, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y2
+	VPALIGNR   $0x0c, Y3, Y0, Y5
+	VPALIGNR   $0x0c, Y2, Y1, Y6
+	VPERM2F128 $0x21, Y6, Y5, Y0
+	VPERM2F128 $0x21, Y5, Y6, Y1
+	VPALIGNR   $0x04, Y5, Y0, Y5
+	VPALIGNR   $0x04, Y6, Y1, Y6
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y5, Y0, (AX)
+	VMASKMOVPS Y6, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -4137,29 +6548,44 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
 	VMASKMOVPS   (DX), Y2, Y1
 	VMOVUPS      constants<>+0(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y5
+	VMASKMOVPS   32(DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y4
+	VMOVUPS      96(DI)(R8*4), Y5
+	VMASKMOVPS   (BX), Y4, Y3
 	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y5
-	VMASKMOVPS   32(BX), Y3, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPS   32(BX), Y5, Y3
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSS X0, Y0
 	VADDPS       Y1, Y0, Y1
-	VADDPS       Y4, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   Y1, Y2, (AX)
 	VMASKMOVPS   Y0, Y3, 32(AX)
 	SHLQ         $0x02, SI
@@ -4217,14 +6643,24 @@ end2:
 	VMOVUPS      constants<>+0(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (DX), Y1, Y0
 	VMOVUPS      constants<>+0(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(DX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (BX), Y1, Y0
 	VMOVUPS      constants<>+0(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
@@ -4239,6 +6675,285 @@ end2:
 	VBROADCASTSS (DI), Y0
 	VMOVSS       X0, (AX)
 	ADDQ         $+4, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadLaneF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadLaneF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS X0, Y3
+	VADDPS       Y1, Y3, Y4
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMILPS    $0x55, X0, X3
+	VBROADCASTSS X3, Y3
+	VADDPS       Y1, Y3, Y4
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMILPS    $0xaa, X0, X3
+	VBROADCASTSS X3, Y3
+	VADDPS       Y1, Y3, Y4
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VADDPS       Y1, Y0, Y1
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
+	VMASKMOVPS   (DX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y2, Y1, Y4, Y1
+	VMASKMOVPS   32(DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y4
+	VMOVUPS      96(DI)(R8*4), Y5
+	VMASKMOVPS   (BX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPS   32(BX), Y5, Y3
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS X0, Y3
+	VADDPS       Y1, Y3, Y4
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMILPS    $0x55, X0, X3
+	VBROADCASTSS X3, Y3
+	VADDPS       Y1, Y3, Y4
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMILPS    $0xaa, X0, X3
+	VBROADCASTSS X3, Y3
+	VADDPS       Y1, Y3, Y4
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VADDPS       Y1, Y0, Y1
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·storeFourF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y1
+	VMOVUPS X0, (AX)
+	ADDQ    $+16, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPS 32(DX), Y3, Y1
+	VMOVUPS    constants<>+0(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (BX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPS 32(BX), Y3, Y1
+	VMOVUPS    constants<>+0(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·storeFourUniformF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y0
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y0
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y0
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VADDPS       constants<>+32(SB), Y0, Y0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y0
+	VMOVUPS      constants<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (DX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(DX), Y2, Y0
+	VMOVUPS      constants<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (BX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(BX), Y2, Y0
+	VMOVUPS      constants<>+0(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y0
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VADDPS       constants<>+32(SB), Y0, Y0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
 	MOVQ         SI, AX
 	SHLQ         $0x02, AX
 	ADDQ         AX, CX
@@ -4310,22 +7025,32 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
+	VMOVUPS    64(SI)(DI*4), Y1
+	VMOVUPS    96(SI)(DI*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
+	VMOVUPS    64(SI)(DI*4), Y3
+	VMOVUPS    96(SI)(DI*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
 	VMOVUPS    64(SI)(DI*4), Y2
 	VMOVUPS    96(SI)(DI*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+0(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+0(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VADDPS     Y4, Y0, Y0
-	VADDPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, BX
@@ -4373,28 +7098,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMAXPD     Y2, Y0, Y0
+	VMAXPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMAXPD     Y4, Y0, Y0
-	VMAXPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4443,28 +7183,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMINPD     Y2, Y0, Y0
+	VMINPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMINPD     Y4, Y0, Y0
-	VMINPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4515,26 +7270,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(BX), Y3, Y2
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VMAXPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPD       X1, X0, X0
@@ -4588,28 +7353,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VADDPD     Y4, Y0, Y0
-	VADDPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4658,28 +7438,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VSUBPD     Y2, Y0, Y0
+	VSUBPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VSUBPD     Y4, Y0, Y0
-	VSUBPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4728,28 +7523,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VANDPD     Y2, Y0, Y0
+	VANDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VANDPD     Y4, Y0, Y0
-	VANDPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4798,28 +7608,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4850,8 +7675,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VADDPD  constants<>+512(SB), Y0, Y0
-	VADDPD  constants<>+512(SB), Y1, Y1
+	VADDPD  constants<>+544(SB), Y0, Y0
+	VADDPD  constants<>+544(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -4868,28 +7693,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VADDPD     constants<>+544(SB), Y0, Y0
+	VADDPD     constants<>+544(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VADDPD     constants<>+512(SB), Y0, Y0
-	VADDPD     constants<>+512(SB), Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -4942,34 +7782,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VSUBPD     Y4, Y0, Y4
-	VSUBPD     Y5, Y1, Y5
-	VSUBPD     Y6, Y4, Y4
-	VSUBPD     Y7, Y5, Y5
-	VADDPD     Y4, Y4, Y4
-	VADDPD     Y5, Y5, Y5
-	VMASKMOVPD Y4, Y2, (AX)
-	VMASKMOVPD Y5, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VSUBPD     Y2, Y0, Y2
+	VSUBPD     Y3, Y1, Y3
+	VSUBPD     Y4, Y2, Y2
+	VSUBPD     Y5, Y3, Y3
+	VADDPD     Y2, Y2, Y2
+	VADDPD     Y3, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y2, Y0, (AX)
+	VMASKMOVPD Y3, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -5018,26 +7873,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(BX), Y3, Y2
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -5073,14 +7938,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+544(SB), Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y2
+	VMOVUPS      constants<>+576(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y4, Y3, Y3
-	VSUBPD       constants<>+576(SB), Y2, Y2
-	VSUBPD       constants<>+576(SB), Y3, Y3
+	VSUBPD       constants<>+608(SB), Y2, Y2
+	VSUBPD       constants<>+608(SB), Y3, Y3
 	VCMPPD       $0x11, Y2, Y4, Y5
 	VCMPPD       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -5103,40 +7968,55 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	MOVQ         x+8(FP), DI
+	VBROADCASTSD (DI), Y4
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y4, Y3, Y3
+	VSUBPD       constants<>+608(SB), Y2, Y2
+	VSUBPD       constants<>+608(SB), Y3, Y3
+	VCMPPD       $0x11, Y2, Y4, Y5
+	VCMPPD       $0x11, Y3, Y4, Y6
+	VBLENDVPS    Y5, Y2, Y4, Y2
+	VBLENDVPS    Y6, Y3, Y4, Y3
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(BX), Y3, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y4
-	VMOVUPS      constants<>+544(SB), Y5
-	MOVQ         x+8(FP), DI
-	VBROADCASTSD (DI), Y6
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y6, Y5, Y5
-	VSUBPD       constants<>+576(SB), Y4, Y4
-	VSUBPD       constants<>+576(SB), Y5, Y5
-	VCMPPD       $0x11, Y4, Y6, Y7
-	VCMPPD       $0x11, Y5, Y6, Y8
-	VBLENDVPS    Y7, Y4, Y6, Y4
-	VBLENDVPS    Y8, Y5, Y6, Y5
-	VADDPD       Y4, Y0, Y0
-	VADDPD       Y5, Y1, Y1
 	VMASKMOVPD   Y0, Y2, (AX)
 	VMASKMOVPD   Y1, Y3, 32(AX)
 	SHLQ         $0x03, SI
@@ -5185,28 +8065,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMULPD     Y2, Y0, Y0
+	VMULPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMULPD     Y4, Y0, Y0
-	VMULPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -5255,28 +8150,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VDIVPD     Y2, Y0, Y0
+	VDIVPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VDIVPD     Y4, Y0, Y0
-	VDIVPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -5325,30 +8235,45 @@ end2:
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
 	NEGQ        R8
-	VMOVUPS     64(DI)(R8*8), Y2
-	VMOVUPS     96(DI)(R8*8), Y3
-	VMASKMOVPD  (CX), Y2, Y0
-	VMOVUPS     constants<>+480(SB), Y1
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMASKMOVPD  32(CX), Y3, Y1
-	VMOVUPS     constants<>+480(SB), Y4
-	VBLENDVPS   Y3, Y1, Y4, Y1
-	VMASKMOVPD  (DX), Y2, Y4
-	VMOVUPS     constants<>+480(SB), Y5
-	VBLENDVPS   Y2, Y4, Y5, Y4
-	VMASKMOVPD  32(DX), Y3, Y5
-	VMOVUPS     constants<>+480(SB), Y6
-	VBLENDVPS   Y3, Y5, Y6, Y5
-	VMASKMOVPD  (BX), Y2, Y6
-	VMOVUPS     constants<>+480(SB), Y7
-	VBLENDVPS   Y2, Y6, Y7, Y6
-	VMASKMOVPD  32(BX), Y3, Y7
-	VMOVUPS     constants<>+480(SB), Y8
-	VBLENDVPS   Y3, Y7, Y8, Y7
-	VFMADD231PD Y4, Y0, Y6
-	VFMADD231PD Y5, Y1, Y7
-	VMASKMOVPD  Y6, Y2, (AX)
-	VMASKMOVPD  Y7, Y3, 32(AX)
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y5
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VFMADD231PD Y2, Y0, Y4
+	VFMADD231PD Y3, Y1, Y5
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y0
+	VMOVUPS     96(DI)(R8*8), Y1
+	VMASKMOVPD  Y4, Y0, (AX)
+	VMASKMOVPD  Y5, Y1, 32(AX)
 	SHLQ        $0x03, SI
 	ADDQ        SI, AX
 	ADDQ        SI, CX
@@ -5395,30 +8320,45 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y5
-	VMOVUPS      constants<>+480(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMASKMOVPD   (BX), Y2, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y6
-	VMASKMOVPD   32(BX), Y3, Y7
-	VMOVUPS      constants<>+480(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VFNMADD231PD Y4, Y0, Y6
-	VFNMADD231PD Y5, Y1, Y7
-	VMASKMOVPD   Y6, Y2, (AX)
-	VMASKMOVPD   Y7, Y3, 32(AX)
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y0
+	VMOVUPS      96(DI)(R8*8), Y1
+	VMASKMOVPD   Y4, Y0, (AX)
+	VMASKMOVPD   Y5, Y1, 32(AX)
 	SHLQ         $0x03, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -5467,30 +8407,45 @@ end2:
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
 	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y5
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VFMADD213PD Y4, Y2, Y0
+	VFMADD213PD Y5, Y3, Y1
+	VADDPD      Y4, Y0, Y0
+	VADDPD      Y5, Y1, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
 	VMOVUPS     64(DI)(R8*8), Y2
 	VMOVUPS     96(DI)(R8*8), Y3
-	VMASKMOVPD  (CX), Y2, Y0
-	VMOVUPS     constants<>+480(SB), Y1
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMASKMOVPD  32(CX), Y3, Y1
-	VMOVUPS     constants<>+480(SB), Y4
-	VBLENDVPS   Y3, Y1, Y4, Y1
-	VMASKMOVPD  (DX), Y2, Y4
-	VMOVUPS     constants<>+480(SB), Y5
-	VBLENDVPS   Y2, Y4, Y5, Y4
-	VMASKMOVPD  32(DX), Y3, Y5
-	VMOVUPS     constants<>+480(SB), Y6
-	VBLENDVPS   Y3, Y5, Y6, Y5
-	VMASKMOVPD  (BX), Y2, Y6
-	VMOVUPS     constants<>+480(SB), Y7
-	VBLENDVPS   Y2, Y6, Y7, Y6
-	VMASKMOVPD  32(BX), Y3, Y7
-	VMOVUPS     constants<>+480(SB), Y8
-	VBLENDVPS   Y3, Y7, Y8, Y7
-	VFMADD213PD Y6, Y4, Y0
-	VFMADD213PD Y7, Y5, Y1
-	VADDPD      Y6, Y0, Y0
-	VADDPD      Y7, Y1, Y1
 	VMASKMOVPD  Y0, Y2, (AX)
 	VMASKMOVPD  Y1, Y3, 32(AX)
 	SHLQ        $0x03, SI
@@ -5555,46 +8510,61 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y5
-	VMOVUPS      constants<>+480(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMASKMOVPD   (BX), Y2, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y6
-	VMASKMOVPD   32(BX), Y3, Y7
-	VMOVUPS      constants<>+480(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VMOVAPS      Y0, Y8
-	VMOVAPS      Y1, Y9
-	VFMADD213PD  Y6, Y4, Y8
-	VFMADD213PD  Y7, Y5, Y9
-	VFMADD213PD  Y6, Y4, Y8
-	VFMADD213PD  Y7, Y5, Y9
-	VFNMADD231PD Y6, Y4, Y8
-	VFNMADD231PD Y7, Y5, Y9
-	VFNMADD231PD Y8, Y8, Y8
-	VFNMADD231PD Y9, Y9, Y9
-	VADDPD       Y6, Y4, Y4
-	VADDPD       Y7, Y5, Y5
-	VFMADD213PD  Y4, Y6, Y8
-	VFMADD213PD  Y5, Y7, Y9
-	VADDPD       Y6, Y0, Y0
-	VADDPD       Y7, Y1, Y1
-	VFMADD213PD  Y0, Y6, Y8
-	VFMADD213PD  Y1, Y7, Y9
-	VMASKMOVPD   Y8, Y2, (AX)
-	VMASKMOVPD   Y9, Y3, 32(AX)
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD213PD  Y4, Y2, Y6
+	VFMADD213PD  Y5, Y3, Y7
+	VFMADD213PD  Y4, Y2, Y6
+	VFMADD213PD  Y5, Y3, Y7
+	VFNMADD231PD Y4, Y2, Y6
+	VFNMADD231PD Y5, Y3, Y7
+	VFNMADD231PD Y6, Y6, Y6
+	VFNMADD231PD Y7, Y7, Y7
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VFMADD213PD  Y2, Y4, Y6
+	VFMADD213PD  Y3, Y5, Y7
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y5, Y1, Y1
+	VFMADD213PD  Y0, Y4, Y6
+	VFMADD213PD  Y1, Y5, Y7
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y0
+	VMOVUPS      96(DI)(R8*8), Y1
+	VMASKMOVPD   Y6, Y0, (AX)
+	VMASKMOVPD   Y7, Y1, 32(AX)
 	SHLQ         $0x03, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -5623,20 +8593,19 @@ loop1:
 	VMOVUPS      32(DX), Y3
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y4
-	VMOVUPS      constants<>+608(SB), Y4
-	VMOVAPS      Y0, Y5
-	VMOVAPS      Y1, Y6
-	VFMADD213PD  constants<>+640(SB), Y4, Y5
-	VFMADD213PD  constants<>+640(SB), Y4, Y6
-	VFMADD213PD  constants<>+672(SB), Y0, Y5
-	VFMADD213PD  constants<>+672(SB), Y1, Y6
-	VFMADD213PD  constants<>+704(SB), Y0, Y5
-	VFMADD213PD  constants<>+704(SB), Y1, Y6
+	VMOVUPS      constants<>+672(SB), Y4
+	VMOVUPS      constants<>+672(SB), Y5
+	VFMADD213PD  constants<>+640(SB), Y0, Y4
+	VFMADD213PD  constants<>+640(SB), Y1, Y5
+	VFMADD213PD  constants<>+704(SB), Y0, Y4
+	VFMADD213PD  constants<>+704(SB), Y1, Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y4
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
-	VFNMADD213PD Y0, Y2, Y5
-	VFNMADD213PD Y0, Y3, Y6
-	VMOVUPS      Y5, (AX)
-	VMOVUPS      Y6, 32(AX)
+	VFNMADD213PD Y0, Y2, Y4
+	VFNMADD213PD Y0, Y3, Y5
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -5651,40 +8620,54 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y5
-	VMOVUPS      constants<>+480(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
-	VMASKMOVPD   (BX), Y2, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VBLENDVPS    Y2, Y6, Y7, Y6
-	VMASKMOVPD   32(BX), Y3, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VBLENDVPS    Y3, Y6, Y7, Y6
-	VMOVUPS      constants<>+608(SB), Y6
-	VMOVAPS      Y0, Y7
-	VMOVAPS      Y1, Y8
-	VFMADD213PD  constants<>+640(SB), Y6, Y7
-	VFMADD213PD  constants<>+640(SB), Y6, Y8
-	VFMADD213PD  constants<>+672(SB), Y0, Y7
-	VFMADD213PD  constants<>+672(SB), Y1, Y8
-	VFMADD213PD  constants<>+704(SB), Y0, Y7
-	VFMADD213PD  constants<>+704(SB), Y1, Y8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y4
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y6, Y4, Y5, Y4
+	VMOVUPS      constants<>+672(SB), Y4
+	VMOVUPS      constants<>+672(SB), Y5
+	VFMADD213PD  constants<>+640(SB), Y0, Y4
+	VFMADD213PD  constants<>+640(SB), Y1, Y5
+	VFMADD213PD  constants<>+704(SB), Y0, Y4
+	VFMADD213PD  constants<>+704(SB), Y1, Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y4
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
-	VFNMADD213PD Y0, Y4, Y7
-	VFNMADD213PD Y0, Y5, Y8
-	VMASKMOVPD   Y7, Y2, (AX)
-	VMASKMOVPD   Y8, Y3, 32(AX)
+	VFNMADD213PD Y0, Y2, Y4
+	VFNMADD213PD Y0, Y3, Y5
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y0
+	VMOVUPS      96(DI)(R8*8), Y1
+	VMASKMOVPD   Y4, Y0, (AX)
+	VMASKMOVPD   Y5, Y1, 32(AX)
 	SHLQ         $0x03, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -5717,22 +8700,10 @@ loop1:
 	VXORPS      Y7, Y7, Y7
 	VADDPD      Y4, Y6, Y6
 	VADDPD      Y5, Y7, Y7
-	VMULPD      constants<>+608(SB), Y0, Y4
-	VMULPD      constants<>+608(SB), Y1, Y5
-	VSUBPD      constants<>+608(SB), Y2, Y8
-	VSUBPD      constants<>+608(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+480(SB), Y0, Y4
-	VMULPD      constants<>+480(SB), Y1, Y5
-	VSUBPD      constants<>+480(SB), Y2, Y8
-	VSUBPD      constants<>+480(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+736(SB), Y0, Y4
-	VMULPD      constants<>+736(SB), Y1, Y5
-	VSUBPD      constants<>+736(SB), Y2, Y8
-	VSUBPD      constants<>+736(SB), Y3, Y9
+	VMULPD      constants<>+672(SB), Y0, Y4
+	VMULPD      constants<>+672(SB), Y1, Y5
+	VSUBPD      constants<>+672(SB), Y2, Y8
+	VSUBPD      constants<>+672(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+512(SB), Y0, Y4
@@ -5747,16 +8718,22 @@ loop1:
 	VSUBPD      constants<>+768(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+576(SB), Y0, Y4
-	VMULPD      constants<>+576(SB), Y1, Y5
-	VSUBPD      constants<>+576(SB), Y2, Y8
-	VSUBPD      constants<>+576(SB), Y3, Y9
+	VMULPD      constants<>+544(SB), Y0, Y4
+	VMULPD      constants<>+544(SB), Y1, Y5
+	VSUBPD      constants<>+544(SB), Y2, Y8
+	VSUBPD      constants<>+544(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+800(SB), Y0, Y4
 	VMULPD      constants<>+800(SB), Y1, Y5
 	VSUBPD      constants<>+800(SB), Y2, Y8
 	VSUBPD      constants<>+800(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+608(SB), Y0, Y4
+	VMULPD      constants<>+608(SB), Y1, Y5
+	VSUBPD      constants<>+608(SB), Y2, Y8
+	VSUBPD      constants<>+608(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+832(SB), Y0, Y4
@@ -5777,10 +8754,16 @@ loop1:
 	VSUBPD      constants<>+896(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+928(SB), Y0, Y0
-	VMULPD      constants<>+928(SB), Y1, Y1
-	VSUBPD      constants<>+928(SB), Y2, Y2
-	VSUBPD      constants<>+928(SB), Y3, Y3
+	VMULPD      constants<>+928(SB), Y0, Y4
+	VMULPD      constants<>+928(SB), Y1, Y5
+	VSUBPD      constants<>+928(SB), Y2, Y8
+	VSUBPD      constants<>+928(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+960(SB), Y0, Y0
+	VMULPD      constants<>+960(SB), Y1, Y1
+	VSUBPD      constants<>+960(SB), Y2, Y2
+	VSUBPD      constants<>+960(SB), Y3, Y3
 	VFMADD231PD Y2, Y0, Y6
 	VFMADD231PD Y3, Y1, Y7
 	VMOVUPS     Y6, (AX)
@@ -5799,103 +8782,1375 @@ end2:
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
 	NEGQ        R8
-	VMOVUPS     64(DI)(R8*8), Y2
-	VMOVUPS     96(DI)(R8*8), Y3
-	VMASKMOVPD  (CX), Y2, Y0
-	VMOVUPS     constants<>+480(SB), Y1
-	VBLENDVPS   Y2, Y0, Y1, Y0
-	VMASKMOVPD  32(CX), Y3, Y1
-	VMOVUPS     constants<>+480(SB), Y4
-	VBLENDVPS   Y3, Y1, Y4, Y1
-	VMASKMOVPD  (DX), Y2, Y4
-	VMOVUPS     constants<>+480(SB), Y5
-	VBLENDVPS   Y2, Y4, Y5, Y4
-	VMASKMOVPD  32(DX), Y3, Y5
-	VMOVUPS     constants<>+480(SB), Y6
-	VBLENDVPS   Y3, Y5, Y6, Y5
-	VMASKMOVPD  (BX), Y2, Y6
-	VMOVUPS     constants<>+480(SB), Y7
-	VBLENDVPS   Y2, Y6, Y7, Y6
-	VMASKMOVPD  32(BX), Y3, Y7
-	VMOVUPS     constants<>+480(SB), Y8
-	VBLENDVPS   Y3, Y7, Y8, Y7
-	VXORPS      Y8, Y8, Y8
-	VXORPS      Y9, Y9, Y9
-	VADDPD      Y6, Y8, Y8
-	VADDPD      Y7, Y9, Y9
-	VMULPD      constants<>+608(SB), Y0, Y6
-	VMULPD      constants<>+608(SB), Y1, Y7
-	VSUBPD      constants<>+608(SB), Y4, Y10
-	VSUBPD      constants<>+608(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+480(SB), Y0, Y6
-	VMULPD      constants<>+480(SB), Y1, Y7
-	VSUBPD      constants<>+480(SB), Y4, Y10
-	VSUBPD      constants<>+480(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+736(SB), Y0, Y6
-	VMULPD      constants<>+736(SB), Y1, Y7
-	VSUBPD      constants<>+736(SB), Y4, Y10
-	VSUBPD      constants<>+736(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+512(SB), Y0, Y6
-	VMULPD      constants<>+512(SB), Y1, Y7
-	VSUBPD      constants<>+512(SB), Y4, Y10
-	VSUBPD      constants<>+512(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+768(SB), Y0, Y6
-	VMULPD      constants<>+768(SB), Y1, Y7
-	VSUBPD      constants<>+768(SB), Y4, Y10
-	VSUBPD      constants<>+768(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+576(SB), Y0, Y6
-	VMULPD      constants<>+576(SB), Y1, Y7
-	VSUBPD      constants<>+576(SB), Y4, Y10
-	VSUBPD      constants<>+576(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+800(SB), Y0, Y6
-	VMULPD      constants<>+800(SB), Y1, Y7
-	VSUBPD      constants<>+800(SB), Y4, Y10
-	VSUBPD      constants<>+800(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+832(SB), Y0, Y6
-	VMULPD      constants<>+832(SB), Y1, Y7
-	VSUBPD      constants<>+832(SB), Y4, Y10
-	VSUBPD      constants<>+832(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+864(SB), Y0, Y6
-	VMULPD      constants<>+864(SB), Y1, Y7
-	VSUBPD      constants<>+864(SB), Y4, Y10
-	VSUBPD      constants<>+864(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+896(SB), Y0, Y6
-	VMULPD      constants<>+896(SB), Y1, Y7
-	VSUBPD      constants<>+896(SB), Y4, Y10
-	VSUBPD      constants<>+896(SB), Y5, Y11
-	VFMADD231PD Y10, Y6, Y8
-	VFMADD231PD Y11, Y7, Y9
-	VMULPD      constants<>+928(SB), Y0, Y0
-	VMULPD      constants<>+928(SB), Y1, Y1
-	VSUBPD      constants<>+928(SB), Y4, Y4
-	VSUBPD      constants<>+928(SB), Y5, Y5
-	VFMADD231PD Y4, Y0, Y8
-	VFMADD231PD Y5, Y1, Y9
-	VMASKMOVPD  Y8, Y2, (AX)
-	VMASKMOVPD  Y9, Y3, 32(AX)
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y5
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VXORPS      Y6, Y6, Y6
+	VXORPS      Y7, Y7, Y7
+	VADDPD      Y4, Y6, Y6
+	VADDPD      Y5, Y7, Y7
+	VMULPD      constants<>+672(SB), Y0, Y4
+	VMULPD      constants<>+672(SB), Y1, Y5
+	VSUBPD      constants<>+672(SB), Y2, Y8
+	VSUBPD      constants<>+672(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+512(SB), Y0, Y4
+	VMULPD      constants<>+512(SB), Y1, Y5
+	VSUBPD      constants<>+512(SB), Y2, Y8
+	VSUBPD      constants<>+512(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+768(SB), Y0, Y4
+	VMULPD      constants<>+768(SB), Y1, Y5
+	VSUBPD      constants<>+768(SB), Y2, Y8
+	VSUBPD      constants<>+768(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+544(SB), Y0, Y4
+	VMULPD      constants<>+544(SB), Y1, Y5
+	VSUBPD      constants<>+544(SB), Y2, Y8
+	VSUBPD      constants<>+544(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+800(SB), Y0, Y4
+	VMULPD      constants<>+800(SB), Y1, Y5
+	VSUBPD      constants<>+800(SB), Y2, Y8
+	VSUBPD      constants<>+800(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+608(SB), Y0, Y4
+	VMULPD      constants<>+608(SB), Y1, Y5
+	VSUBPD      constants<>+608(SB), Y2, Y8
+	VSUBPD      constants<>+608(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+832(SB), Y0, Y4
+	VMULPD      constants<>+832(SB), Y1, Y5
+	VSUBPD      constants<>+832(SB), Y2, Y8
+	VSUBPD      constants<>+832(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+864(SB), Y0, Y4
+	VMULPD      constants<>+864(SB), Y1, Y5
+	VSUBPD      constants<>+864(SB), Y2, Y8
+	VSUBPD      constants<>+864(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+896(SB), Y0, Y4
+	VMULPD      constants<>+896(SB), Y1, Y5
+	VSUBPD      constants<>+896(SB), Y2, Y8
+	VSUBPD      constants<>+896(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+928(SB), Y0, Y4
+	VMULPD      constants<>+928(SB), Y1, Y5
+	VSUBPD      constants<>+928(SB), Y2, Y8
+	VSUBPD      constants<>+928(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+960(SB), Y0, Y0
+	VMULPD      constants<>+960(SB), Y1, Y1
+	VSUBPD      constants<>+960(SB), Y2, Y2
+	VSUBPD      constants<>+960(SB), Y3, Y3
+	VFMADD231PD Y2, Y0, Y6
+	VFMADD231PD Y3, Y1, Y7
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y0
+	VMOVUPS     96(DI)(R8*8), Y1
+	VMASKMOVPD  Y6, Y0, (AX)
+	VMASKMOVPD  Y7, Y1, 32(AX)
 	SHLQ        $0x03, SI
 	ADDQ        SI, AX
 	ADDQ        SI, CX
 	ADDQ        SI, DX
 	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldMax4F64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·foldMax4F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VMAXPD     Y1, Y0, Y0
+	VMAXPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VMAXPD     Y4, Y0, Y0
+	VMAXPD     Y3, Y2, Y1
+	VMAXPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VMAXPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VMAXPD     Y2, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VMAXPD     Y1, Y0, Y0
+	VMAXPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VMAXPD     Y4, Y0, Y0
+	VMAXPD     Y3, Y2, Y1
+	VMAXPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VMAXPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VMAXPD     Y2, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadMax4F64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadMax4F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VMAXPD       Y1, Y0, Y0
+	VMAXPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VMAXPD       Y4, Y0, Y0
+	VMAXPD       Y3, Y2, Y1
+	VMAXPD       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VMAXPD       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VMAXPD       Y4, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VMAXPD       Y1, Y0, Y0
+	VMAXPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VMAXPD       Y4, Y0, Y0
+	VMAXPD       Y3, Y2, Y1
+	VMAXPD       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VMAXPD       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VMAXPD       Y4, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4F64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·foldAdd4F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VADDPD     Y1, Y0, Y0
+	VADDPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPD     Y4, Y0, Y0
+	VADDPD     Y3, Y2, Y1
+	VADDPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPD     Y2, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VADDPD     Y1, Y0, Y0
+	VADDPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPD     Y4, Y0, Y0
+	VADDPD     Y3, Y2, Y1
+	VADDPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPD     Y2, Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4ConstF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·foldAdd4ConstF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VADDPD       Y3, Y3, Y3
+	VADDPD       Y2, Y2, Y2
+	VPERM2F128   $0x21, Y2, Y3, Y4
+	VBLENDPD     $0x0c, Y2, Y3, Y3
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y1, Y0, Y0
+	VMOVUPS      constants<>+576(SB), Y1
+	VADDPD       Y1, Y1, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y2
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y2, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y3, Y1
+	VBLENDPD     $0x0a, Y0, Y3, Y3
+	VADDPD       Y1, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VADDPD       Y3, Y3, Y3
+	VADDPD       Y2, Y2, Y2
+	VPERM2F128   $0x21, Y2, Y3, Y4
+	VBLENDPD     $0x0c, Y2, Y3, Y3
+	VADDPD       Y4, Y3, Y3
+	VADDPD       Y1, Y0, Y0
+	VMOVUPS      constants<>+576(SB), Y1
+	VADDPD       Y1, Y1, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y2
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y2, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y3, Y1
+	VBLENDPD     $0x0a, Y0, Y3, Y3
+	VADDPD       Y1, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	ADDQ         $+32, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadAdd4F64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadAdd4F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPD       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPD       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func firstOfFourF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·firstOfFourF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPD       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPD       Y2, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, (AX)
+	ADDQ         $+8, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPD       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPD       Y2, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, (AX)
+	ADDQ         $+8, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAsF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·fourAsF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VADDPD     Y1, Y0, Y0
+	VADDPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPD     Y4, Y0, Y0
+	VADDPD     Y3, Y2, Y1
+	VADDPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPD     Y2, Y0, Y0
+	VORPD      constants<>+480(SB), Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VADDPD     Y1, Y0, Y0
+	VADDPD     Y5, Y4, Y1
+	VPERM2F128 $0x21, Y1, Y0, Y4
+	VBLENDPD   $0x0c, Y1, Y0, Y0
+	VADDPD     Y4, Y0, Y0
+	VADDPD     Y3, Y2, Y1
+	VADDPD     Y7, Y6, Y2
+	VPERM2F128 $0x21, Y2, Y1, Y3
+	VBLENDPD   $0x0c, Y2, Y1, Y1
+	VADDPD     Y3, Y1, Y1
+	VSHUFPD    $0x05, Y1, Y0, Y2
+	VBLENDPD   $0x0a, Y1, Y0, Y0
+	VADDPD     Y2, Y0, Y0
+	VORPD      constants<>+480(SB), Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAloneF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fourAloneF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y8
+	VADDPD       Y5, Y4, Y9
+	VPERM2F128   $0x21, Y9, Y8, Y10
+	VBLENDPD     $0x0c, Y9, Y8, Y8
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y3, Y2, Y9
+	VADDPD       Y7, Y6, Y6
+	VPERM2F128   $0x21, Y6, Y9, Y7
+	VBLENDPD     $0x0c, Y6, Y9, Y9
+	VADDPD       Y7, Y9, Y9
+	VSHUFPD      $0x05, Y9, Y8, Y6
+	VBLENDPD     $0x0a, Y9, Y8, Y8
+	VADDPD       Y6, Y8, Y8
+	VADDPD       Y5, Y4, Y6
+	VADDPD       Y1, Y0, Y0
+	VPERM2F128   $0x21, Y0, Y6, Y1
+	VBLENDPD     $0x0c, Y0, Y6, Y6
+	VADDPD       Y1, Y6, Y6
+	VADDPD       Y3, Y2, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y6, Y1
+	VBLENDPD     $0x0a, Y0, Y6, Y6
+	VADDPD       Y1, Y6, Y6
+	VCMPPD       $0x11, Y6, Y8, Y0
+	VCMPPD       $0x04, constants<>+640(SB), Y6, Y1
+	VANDPS       Y1, Y0, Y0
+	VSUBPD       constants<>+640(SB), Y8, Y1
+	VMOVAPS      Y6, Y4
+	VFMADD213PD  constants<>+640(SB), Y8, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y0
+	VADDPD       constants<>+640(SB), Y6, Y1
+	VFMADD231PD  Y0, Y8, Y1
+	VBROADCASTSD X1, Y0
+	VADDPD       Y2, Y0, Y4
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y0, 32(AX)
+	VPERMPD      $0x55, Y1, Y0
+	VADDPD       Y2, Y0, Y4
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y0, 96(AX)
+	VPERMPD      $0xaa, Y1, Y0
+	VADDPD       Y2, Y0, Y4
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y0, 160(AX)
+	VPERMPD      $0xff, Y1, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+512(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y8
+	VADDPD       Y5, Y4, Y9
+	VPERM2F128   $0x21, Y9, Y8, Y10
+	VBLENDPD     $0x0c, Y9, Y8, Y8
+	VADDPD       Y10, Y8, Y8
+	VADDPD       Y3, Y2, Y9
+	VADDPD       Y7, Y6, Y6
+	VPERM2F128   $0x21, Y6, Y9, Y7
+	VBLENDPD     $0x0c, Y6, Y9, Y9
+	VADDPD       Y7, Y9, Y9
+	VSHUFPD      $0x05, Y9, Y8, Y6
+	VBLENDPD     $0x0a, Y9, Y8, Y8
+	VADDPD       Y6, Y8, Y8
+	VADDPD       Y5, Y4, Y6
+	VADDPD       Y1, Y0, Y0
+	VPERM2F128   $0x21, Y0, Y6, Y1
+	VBLENDPD     $0x0c, Y0, Y6, Y6
+	VADDPD       Y1, Y6, Y6
+	VADDPD       Y3, Y2, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VSHUFPD      $0x05, Y0, Y6, Y1
+	VBLENDPD     $0x0a, Y0, Y6, Y6
+	VADDPD       Y1, Y6, Y6
+	VCMPPD       $0x11, Y6, Y8, Y0
+	VCMPPD       $0x04, constants<>+640(SB), Y6, Y1
+	VANDPS       Y1, Y0, Y0
+	VSUBPD       constants<>+640(SB), Y8, Y1
+	VMOVAPS      Y6, Y4
+	VFMADD213PD  constants<>+640(SB), Y8, Y4
+	VBLENDVPS    Y0, Y1, Y4, Y0
+	VADDPD       constants<>+640(SB), Y6, Y1
+	VFMADD231PD  Y0, Y8, Y1
+	VBROADCASTSD X1, Y0
+	VADDPD       Y2, Y0, Y4
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y0, 32(AX)
+	VPERMPD      $0x55, Y1, Y0
+	VADDPD       Y2, Y0, Y4
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y0, 96(AX)
+	VPERMPD      $0xaa, Y1, Y0
+	VADDPD       Y2, Y0, Y4
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y0, 160(AX)
+	VPERMPD      $0xff, Y1, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourMixedF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·fourMixedF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     32(DX), Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     32(BX), Y5
+	VPERM2F128  $0x21, Y0, Y3, Y6
+	VPERM2F128  $0x21, Y1, Y0, Y7
+	VPALIGNR    $0x08, Y6, Y0, Y6
+	VPALIGNR    $0x08, Y7, Y1, Y7
+	VADDPD      Y1, Y0, Y8
+	VADDPD      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y8, Y10
+	VBLENDPD    $0x0c, Y9, Y8, Y8
+	VADDPD      Y10, Y8, Y8
+	VADDPD      Y3, Y2, Y9
+	VADDPD      Y7, Y6, Y6
+	VPERM2F128  $0x21, Y6, Y9, Y7
+	VBLENDPD    $0x0c, Y6, Y9, Y9
+	VADDPD      Y7, Y9, Y9
+	VSHUFPD     $0x05, Y9, Y8, Y6
+	VBLENDPD    $0x0a, Y9, Y8, Y8
+	VADDPD      Y6, Y8, Y8
+	VADDPD      Y5, Y4, Y6
+	VADDPD      Y5, Y4, Y7
+	VPERM2F128  $0x21, Y7, Y6, Y9
+	VBLENDPD    $0x0c, Y7, Y6, Y6
+	VADDPD      Y9, Y6, Y6
+	VADDPD      Y5, Y4, Y7
+	VADDPD      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y7, Y10
+	VBLENDPD    $0x0c, Y9, Y7, Y7
+	VADDPD      Y10, Y7, Y7
+	VSHUFPD     $0x05, Y7, Y6, Y9
+	VBLENDPD    $0x0a, Y7, Y6, Y6
+	VADDPD      Y9, Y6, Y6
+	VCMPPD      $0x11, Y6, Y8, Y7
+	VBLENDVPS   Y7, Y0, Y2, Y9
+	VBLENDVPS   Y7, Y1, Y3, Y10
+	VFMADD231PD Y4, Y8, Y9
+	VFMADD231PD Y5, Y8, Y10
+	VANDNPS     Y6, Y7, Y11
+	VADDPD      Y11, Y9, Y9
+	VANDNPS     Y6, Y7, Y11
+	VADDPD      Y11, Y10, Y10
+	VCMPPD      $0x11, Y4, Y0, Y11
+	VCMPPD      $0x11, Y5, Y1, Y12
+	VMULPD      Y6, Y8, Y6
+	VANDPS      Y6, Y11, Y11
+	VANDPS      Y6, Y12, Y6
+	VADDPD      Y11, Y9, Y9
+	VADDPD      Y6, Y10, Y10
+	VMOVAPS     Y2, Y6
+	VMOVAPS     Y3, Y11
+	VADDPD      Y5, Y4, Y4
+	VADDPD      Y1, Y0, Y5
+	VPERM2F128  $0x21, Y5, Y4, Y6
+	VBLENDPD    $0x0c, Y5, Y4, Y4
+	VADDPD      Y6, Y4, Y4
+	VADDPD      Y3, Y2, Y2
+	VADDPD      Y1, Y0, Y0
+	VPERM2F128  $0x21, Y0, Y2, Y1
+	VBLENDPD    $0x0c, Y0, Y2, Y2
+	VADDPD      Y1, Y2, Y2
+	VSHUFPD     $0x05, Y2, Y4, Y0
+	VBLENDPD    $0x0a, Y2, Y4, Y4
+	VADDPD      Y0, Y4, Y4
+	VMOVAPS     Y4, Y6
+	VMOVAPS     Y4, Y11
+	VSUBPD      Y6, Y9, Y0
+	VSUBPD      Y11, Y10, Y1
+	VPERMPD     $0x55, Y8, Y2
+	VADDPD      Y2, Y0, Y0
+	VADDPD      Y2, Y1, Y1
+	VANDPS      Y8, Y7, Y2
+	VADDPD      Y2, Y0, Y0
+	VADDPD      Y2, Y1, Y1
+	VMOVUPS     Y0, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+512(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+512(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y5
+	VMOVUPS     constants<>+512(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VPERM2F128  $0x21, Y0, Y3, Y6
+	VPERM2F128  $0x21, Y1, Y0, Y7
+	VPALIGNR    $0x08, Y6, Y0, Y6
+	VPALIGNR    $0x08, Y7, Y1, Y7
+	VADDPD      Y1, Y0, Y8
+	VADDPD      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y8, Y10
+	VBLENDPD    $0x0c, Y9, Y8, Y8
+	VADDPD      Y10, Y8, Y8
+	VADDPD      Y3, Y2, Y9
+	VADDPD      Y7, Y6, Y6
+	VPERM2F128  $0x21, Y6, Y9, Y7
+	VBLENDPD    $0x0c, Y6, Y9, Y9
+	VADDPD      Y7, Y9, Y9
+	VSHUFPD     $0x05, Y9, Y8, Y6
+	VBLENDPD    $0x0a, Y9, Y8, Y8
+	VADDPD      Y6, Y8, Y8
+	VADDPD      Y5, Y4, Y6
+	VADDPD      Y5, Y4, Y7
+	VPERM2F128  $0x21, Y7, Y6, Y9
+	VBLENDPD    $0x0c, Y7, Y6, Y6
+	VADDPD      Y9, Y6, Y6
+	VADDPD      Y5, Y4, Y7
+	VADDPD      Y5, Y4, Y9
+	VPERM2F128  $0x21, Y9, Y7, Y10
+	VBLENDPD    $0x0c, Y9, Y7, Y7
+	VADDPD      Y10, Y7, Y7
+	VSHUFPD     $0x05, Y7, Y6, Y9
+	VBLENDPD    $0x0a, Y7, Y6, Y6
+	VADDPD      Y9, Y6, Y6
+	VCMPPD      $0x11, Y6, Y8, Y7
+	VBLENDVPS   Y7, Y0, Y2, Y9
+	VBLENDVPS   Y7, Y1, Y3, Y10
+	VFMADD231PD Y4, Y8, Y9
+	VFMADD231PD Y5, Y8, Y10
+	VANDNPS     Y6, Y7, Y11
+	VADDPD      Y11, Y9, Y9
+	VANDNPS     Y6, Y7, Y11
+	VADDPD      Y11, Y10, Y10
+	VCMPPD      $0x11, Y4, Y0, Y11
+	VCMPPD      $0x11, Y5, Y1, Y12
+	VMULPD      Y6, Y8, Y6
+	VANDPS      Y6, Y11, Y11
+	VANDPS      Y6, Y12, Y6
+	VADDPD      Y11, Y9, Y9
+	VADDPD      Y6, Y10, Y10
+	VMOVAPS     Y2, Y6
+	VMOVAPS     Y3, Y11
+	VADDPD      Y5, Y4, Y4
+	VADDPD      Y1, Y0, Y5
+	VPERM2F128  $0x21, Y5, Y4, Y6
+	VBLENDPD    $0x0c, Y5, Y4, Y4
+	VADDPD      Y6, Y4, Y4
+	VADDPD      Y3, Y2, Y2
+	VADDPD      Y1, Y0, Y0
+	VPERM2F128  $0x21, Y0, Y2, Y1
+	VBLENDPD    $0x0c, Y0, Y2, Y2
+	VADDPD      Y1, Y2, Y2
+	VSHUFPD     $0x05, Y2, Y4, Y0
+	VBLENDPD    $0x0a, Y2, Y4, Y4
+	VADDPD      Y0, Y4, Y4
+	VMOVAPS     Y4, Y6
+	VMOVAPS     Y4, Y11
+	VSUBPD      Y6, Y9, Y0
+	VSUBPD      Y11, Y10, Y1
+	VPERMPD     $0x55, Y8, Y2
+	VADDPD      Y2, Y0, Y0
+	VADDPD      Y2, Y1, Y1
+	VANDPS      Y8, Y7, Y2
+	VADDPD      Y2, Y0, Y0
+	VADDPD      Y2, Y1, Y1
+	VMOVUPS     Y0, (AX)
+	ADDQ        $+32, AX
+	MOVQ        SI, AX
+	SHLQ        $0x03, AX
+	ADDQ        AX, CX
+	ADDQ        AX, DX
+	ADDQ        AX, BX
 
 endif3:
 	VZEROUPPER
@@ -5939,30 +10194,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x11, Y2, Y0, Y0
+	VCMPPD     $0x11, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x11, Y4, Y0, Y0
-	VCMPPD     $0x11, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6001,9 +10271,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+576(SB), Y6
+	VMOVUPS   constants<>+608(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+576(SB), Y4
+	VMOVUPS   constants<>+608(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -6023,40 +10293,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x11, Y2, Y0, Y2
+	VCMPPD     $0x11, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+608(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+608(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x11, Y4, Y0, Y4
-	VCMPPD     $0x11, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+576(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+576(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6111,36 +10396,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPD     $0x11, Y4, Y0, Y0
-	VCMPPD     $0x11, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPD     $0x11, Y2, Y0, Y0
+	VCMPPD     $0x11, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -6189,30 +10489,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x11, Y2, Y0, Y0
+	VCMPPD     $0x11, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x11, Y4, Y0, Y0
-	VCMPPD     $0x11, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notLessF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notLessF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPD    $0x11, Y2, Y0, Y2
+	VCMPPD    $0x11, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x11, Y2, Y0, Y2
+	VCMPPD     $0x11, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6243,8 +10647,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+544(SB), Y6
-	VMOVUPS constants<>+544(SB), Y7
+	VMOVUPS constants<>+576(SB), Y6
+	VMOVUPS constants<>+576(SB), Y7
 	VCMPPD  $0x11, Y2, Y0, Y0
 	VCMPPD  $0x11, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -6267,36 +10671,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+544(SB), Y8
-	VMOVUPS    constants<>+544(SB), Y9
-	VCMPPD     $0x11, Y4, Y0, Y0
-	VCMPPD     $0x11, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPD     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+576(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y7
+	VCMPPD     $0x11, Y2, Y0, Y0
+	VCMPPD     $0x11, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -6348,28 +10767,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPD     $0x11, Y4, Y0, Y0
-	VCMPPD     $0x11, Y5, Y1, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPD     $0x11, Y2, Y0, Y0
+	VCMPPD     $0x11, Y3, Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -6410,8 +10839,8 @@ loop1:
 	VCMPPD    $0x11, Y3, Y1, Y7
 	VCMPPD    $0x11, Y4, Y2, Y2
 	VCMPPD    $0x11, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -6430,34 +10859,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x11, Y2, Y0, Y6
+	VCMPPD     $0x11, Y3, Y1, Y7
+	VCMPPD     $0x11, Y4, Y2, Y2
+	VCMPPD     $0x11, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x11, Y4, Y0, Y8
-	VCMPPD     $0x11, Y5, Y1, Y9
-	VCMPPD     $0x11, Y6, Y4, Y4
-	VCMPPD     $0x11, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6492,8 +10936,8 @@ loop1:
 	VCMPPD    $0x11, Y3, Y1, Y7
 	VCMPPD    $0x04, Y4, Y2, Y2
 	VCMPPD    $0x04, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -6512,34 +10956,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x11, Y2, Y0, Y6
+	VCMPPD     $0x11, Y3, Y1, Y7
+	VCMPPD     $0x04, Y4, Y2, Y2
+	VCMPPD     $0x04, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x11, Y4, Y0, Y8
-	VCMPPD     $0x11, Y5, Y1, Y9
-	VCMPPD     $0x04, Y6, Y4, Y4
-	VCMPPD     $0x04, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6590,30 +11049,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x00, Y2, Y0, Y0
+	VCMPPD     $0x00, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x00, Y4, Y0, Y0
-	VCMPPD     $0x00, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6652,9 +11126,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+576(SB), Y6
+	VMOVUPS   constants<>+608(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+576(SB), Y4
+	VMOVUPS   constants<>+608(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -6674,40 +11148,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x00, Y2, Y0, Y2
+	VCMPPD     $0x00, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+608(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+608(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x00, Y4, Y0, Y4
-	VCMPPD     $0x00, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+576(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+576(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6762,36 +11251,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPD     $0x00, Y4, Y0, Y0
-	VCMPPD     $0x00, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPD     $0x00, Y2, Y0, Y0
+	VCMPPD     $0x00, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -6840,30 +11344,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x00, Y2, Y0, Y0
+	VCMPPD     $0x00, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x00, Y4, Y0, Y0
-	VCMPPD     $0x00, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notEqualF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notEqualF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPD    $0x00, Y2, Y0, Y2
+	VCMPPD    $0x00, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x00, Y2, Y0, Y2
+	VCMPPD     $0x00, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -6894,8 +11502,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+544(SB), Y6
-	VMOVUPS constants<>+544(SB), Y7
+	VMOVUPS constants<>+576(SB), Y6
+	VMOVUPS constants<>+576(SB), Y7
 	VCMPPD  $0x00, Y2, Y0, Y0
 	VCMPPD  $0x00, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -6918,36 +11526,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+544(SB), Y8
-	VMOVUPS    constants<>+544(SB), Y9
-	VCMPPD     $0x00, Y4, Y0, Y0
-	VCMPPD     $0x00, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPD     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+576(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y7
+	VCMPPD     $0x00, Y2, Y0, Y0
+	VCMPPD     $0x00, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -6999,28 +11622,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPD     $0x00, Y4, Y0, Y0
-	VCMPPD     $0x00, Y5, Y1, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPD     $0x00, Y2, Y0, Y0
+	VCMPPD     $0x00, Y3, Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -7077,30 +11710,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x04, Y2, Y0, Y0
+	VCMPPD     $0x04, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x04, Y4, Y0, Y0
-	VCMPPD     $0x04, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7139,9 +11787,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+576(SB), Y6
+	VMOVUPS   constants<>+608(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+576(SB), Y4
+	VMOVUPS   constants<>+608(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -7161,40 +11809,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x04, Y2, Y0, Y2
+	VCMPPD     $0x04, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+608(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+608(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x04, Y4, Y0, Y4
-	VCMPPD     $0x04, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+576(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+576(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7249,36 +11912,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPD     $0x04, Y4, Y0, Y0
-	VCMPPD     $0x04, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPD     $0x04, Y2, Y0, Y0
+	VCMPPD     $0x04, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -7327,30 +12005,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x04, Y2, Y0, Y0
+	VCMPPD     $0x04, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x04, Y4, Y0, Y0
-	VCMPPD     $0x04, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotEqualF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notNotEqualF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPD    $0x04, Y2, Y0, Y2
+	VCMPPD    $0x04, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x04, Y2, Y0, Y2
+	VCMPPD     $0x04, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7381,8 +12163,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+544(SB), Y6
-	VMOVUPS constants<>+544(SB), Y7
+	VMOVUPS constants<>+576(SB), Y6
+	VMOVUPS constants<>+576(SB), Y7
 	VCMPPD  $0x04, Y2, Y0, Y0
 	VCMPPD  $0x04, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -7405,36 +12187,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+544(SB), Y8
-	VMOVUPS    constants<>+544(SB), Y9
-	VCMPPD     $0x04, Y4, Y0, Y0
-	VCMPPD     $0x04, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPD     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+576(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y7
+	VCMPPD     $0x04, Y2, Y0, Y0
+	VCMPPD     $0x04, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -7486,28 +12283,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPD     $0x04, Y4, Y0, Y0
-	VCMPPD     $0x04, Y5, Y1, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPD     $0x04, Y2, Y0, Y0
+	VCMPPD     $0x04, Y3, Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -7548,8 +12355,8 @@ loop1:
 	VCMPPD    $0x04, Y3, Y1, Y7
 	VCMPPD    $0x11, Y4, Y2, Y2
 	VCMPPD    $0x11, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -7568,34 +12375,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x04, Y2, Y0, Y6
+	VCMPPD     $0x04, Y3, Y1, Y7
+	VCMPPD     $0x11, Y4, Y2, Y2
+	VCMPPD     $0x11, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x04, Y4, Y0, Y8
-	VCMPPD     $0x04, Y5, Y1, Y9
-	VCMPPD     $0x11, Y6, Y4, Y4
-	VCMPPD     $0x11, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7630,8 +12452,8 @@ loop1:
 	VCMPPD    $0x04, Y3, Y1, Y7
 	VCMPPD    $0x04, Y4, Y2, Y2
 	VCMPPD    $0x04, Y5, Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -7650,34 +12472,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x04, Y2, Y0, Y6
+	VCMPPD     $0x04, Y3, Y1, Y7
+	VCMPPD     $0x04, Y4, Y2, Y2
+	VCMPPD     $0x04, Y5, Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x04, Y4, Y0, Y8
-	VCMPPD     $0x04, Y5, Y1, Y9
-	VCMPPD     $0x04, Y6, Y4, Y4
-	VCMPPD     $0x04, Y7, Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7728,30 +12565,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x15, Y2, Y0, Y0
+	VCMPPD     $0x15, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x15, Y4, Y0, Y0
-	VCMPPD     $0x15, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7790,9 +12642,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+576(SB), Y6
+	VMOVUPS   constants<>+608(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+576(SB), Y4
+	VMOVUPS   constants<>+608(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -7812,40 +12664,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x15, Y2, Y0, Y2
+	VCMPPD     $0x15, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+608(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+608(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x15, Y4, Y0, Y4
-	VCMPPD     $0x15, Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+576(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+576(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -7900,36 +12767,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VCMPPD     $0x15, Y4, Y0, Y0
-	VCMPPD     $0x15, Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VCMPPD     $0x15, Y2, Y0, Y0
+	VCMPPD     $0x15, Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -7978,30 +12860,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x15, Y2, Y0, Y0
+	VCMPPD     $0x15, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VCMPPD     $0x15, Y4, Y0, Y0
-	VCMPPD     $0x15, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotLessF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·notNotLessF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VCMPPD    $0x15, Y2, Y0, Y2
+	VCMPPD    $0x15, Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VCMPPD     $0x15, Y2, Y0, Y2
+	VCMPPD     $0x15, Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -8032,8 +13018,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+544(SB), Y6
-	VMOVUPS constants<>+544(SB), Y7
+	VMOVUPS constants<>+576(SB), Y6
+	VMOVUPS constants<>+576(SB), Y7
 	VCMPPD  $0x15, Y2, Y0, Y0
 	VCMPPD  $0x15, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -8056,36 +13042,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+480(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+544(SB), Y8
-	VMOVUPS    constants<>+544(SB), Y9
-	VCMPPD     $0x15, Y4, Y0, Y0
-	VCMPPD     $0x15, Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VADDPD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VADDPD     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+576(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y7
+	VCMPPD     $0x15, Y2, Y0, Y0
+	VCMPPD     $0x15, Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VADDPD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VADDPD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -8137,28 +13138,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VCMPPD     $0x15, Y4, Y0, Y0
-	VCMPPD     $0x15, Y5, Y1, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VCMPPD     $0x15, Y2, Y0, Y0
+	VCMPPD     $0x15, Y3, Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -8215,30 +13226,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPD 32(BX), Y5, Y3
+	VMOVUPS    constants<>+512(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y0, Y2, Y2
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPALIGNR   $0x08, Y2, Y0, Y0
+	VPALIGNR   $0x08, Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPD 32(BX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y0, Y4, Y4
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPALIGNR   $0x08, Y4, Y0, Y0
-	VPALIGNR   $0x08, Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -8289,30 +13315,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPD 32(BX), Y5, Y3
+	VMOVUPS    constants<>+512(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPERM2F128 $0x21, Y2, Y1, Y2
+	VPALIGNR   $0x08, Y0, Y3, Y0
+	VPALIGNR   $0x08, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPD 32(BX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPERM2F128 $0x21, Y4, Y1, Y4
-	VPALIGNR   $0x08, Y0, Y5, Y0
-	VPALIGNR   $0x08, Y1, Y4, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -8377,46 +13418,61 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+480(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMOVAPS    Y0, Y7
-	VMOVAPS    Y1, Y8
-	VPERM2F128 $0x21, Y7, Y4, Y4
-	VPERM2F128 $0x21, Y8, Y7, Y9
-	VPALIGNR   $0x08, Y4, Y7, Y7
-	VPALIGNR   $0x08, Y9, Y8, Y8
-	VPERM2F128 $0x21, Y6, Y5, Y4
-	VPERM2F128 $0x21, Y7, Y6, Y8
-	VPALIGNR   $0x08, Y5, Y4, Y7
-	VPALIGNR   $0x08, Y6, Y8, Y8
-	VPERM2F128 $0x21, Y0, Y8, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y4
-	VPALIGNR   $0x08, Y5, Y0, Y7
-	VPALIGNR   $0x08, Y4, Y1, Y8
-	VPERM2F128 $0x21, Y8, Y7, Y0
-	VPERM2F128 $0x21, Y7, Y8, Y1
-	VPALIGNR   $0x08, Y7, Y0, Y7
-	VPALIGNR   $0x08, Y8, Y1, Y8
-	VMASKMOVPD Y7, Y2, (AX)
-	VMASKMOVPD Y8, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPD 32(BX), Y5, Y4
+	VMOVUPS    constants<>+512(SB), Y6
+	VBLENDVPS  Y5, Y4, Y6, Y4
+	VMOVAPS    Y0, Y5
+	VMOVAPS    Y1, Y6
+	VPERM2F128 $0x21, Y5, Y2, Y2
+	VPERM2F128 $0x21, Y6, Y5, Y7
+	VPALIGNR   $0x08, Y2, Y5, Y5
+	VPALIGNR   $0x08, Y7, Y6, Y6
+	VPERM2F128 $0x21, Y4, Y3, Y2
+	VPERM2F128 $0x21, Y5, Y4, Y6
+	VPALIGNR   $0x08, Y3, Y2, Y5
+	VPALIGNR   $0x08, Y4, Y6, Y6
+	VPERM2F128 $0x21, Y0, Y6, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y2
+	VPALIGNR   $0x08, Y3, Y0, Y5
+	VPALIGNR   $0x08, Y2, Y1, Y6
+	VPERM2F128 $0x21, Y6, Y5, Y0
+	VPERM2F128 $0x21, Y5, Y6, Y1
+	VPALIGNR   $0x08, Y5, Y0, Y5
+	VPALIGNR   $0x08, Y6, Y1, Y6
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y5, Y0, (AX)
+	VMASKMOVPD Y6, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -8464,29 +13520,44 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+480(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+480(SB), Y4
+	VMOVUPS      constants<>+512(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+480(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y5
-	VMOVUPS      constants<>+480(SB), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y5
-	VMASKMOVPD   32(BX), Y3, Y5
-	VMOVUPS      constants<>+480(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
+	VMASKMOVPD   32(DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y4
+	VMOVUPS      96(DI)(R8*8), Y5
+	VMASKMOVPD   (BX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPD   32(BX), Y5, Y3
+	VMOVUPS      constants<>+512(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y0
 	VADDPD       Y1, Y0, Y1
-	VADDPD       Y4, Y0, Y0
+	VADDPD       Y2, Y0, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   Y1, Y2, (AX)
 	VMASKMOVPD   Y0, Y3, 32(AX)
 	SHLQ         $0x03, SI
@@ -8541,22 +13612,32 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+480(SB), Y3
+	VMOVUPS      constants<>+512(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+512(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+480(SB), Y3
+	VMOVUPS      constants<>+512(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+512(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+480(SB), Y3
+	VMOVUPS      constants<>+512(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+480(SB), Y1
+	VMOVUPS      constants<>+512(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -8566,6 +13647,277 @@ end2:
 	VBROADCASTSD (DI), Y0
 	VMOVSD       X0, (AX)
 	ADDQ         $+8, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadLaneF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadLaneF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSD X0, Y3
+	VADDPD       Y1, Y3, Y4
+	VADDPD       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMPD      $0x55, Y0, Y3
+	VADDPD       Y1, Y3, Y4
+	VADDPD       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMPD      $0xaa, Y0, Y3
+	VADDPD       Y1, Y3, Y4
+	VADDPD       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y1, Y0, Y1
+	VADDPD       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
+	VMASKMOVPD   (DX), Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y4
+	VBLENDVPS    Y2, Y1, Y4, Y1
+	VMASKMOVPD   32(DX), Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y4
+	VMOVUPS      96(DI)(R8*8), Y5
+	VMASKMOVPD   (BX), Y4, Y3
+	VMOVUPS      constants<>+512(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPD   32(BX), Y5, Y3
+	VMOVUPS      constants<>+512(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSD X0, Y3
+	VADDPD       Y1, Y3, Y4
+	VADDPD       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMPD      $0x55, Y0, Y3
+	VADDPD       Y1, Y3, Y4
+	VADDPD       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMPD      $0xaa, Y0, Y3
+	VADDPD       Y1, Y3, Y4
+	VADDPD       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y1, Y0, Y1
+	VADDPD       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·storeFourF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y1
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPD 32(DX), Y3, Y1
+	VMOVUPS    constants<>+512(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (BX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPD 32(BX), Y3, Y1
+	VMOVUPS    constants<>+512(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·storeFourUniformF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y0
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y0
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y0
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       constants<>+544(SB), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y0
+	VMOVUPS      constants<>+512(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (DX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(DX), Y2, Y0
+	VMOVUPS      constants<>+512(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (BX), Y1, Y0
+	VMOVUPS      constants<>+512(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(BX), Y2, Y0
+	VMOVUPS      constants<>+512(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y0
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       constants<>+544(SB), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
 	MOVQ         SI, AX
 	SHLQ         $0x03, AX
 	ADDQ         AX, CX
@@ -8637,22 +13989,32 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
+	VMOVUPS    64(SI)(DI*8), Y1
+	VMOVUPS    96(SI)(DI*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+512(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
+	VMOVUPS    64(SI)(DI*8), Y3
+	VMOVUPS    96(SI)(DI*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+512(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
 	VMOVUPS    64(SI)(DI*8), Y2
 	VMOVUPS    96(SI)(DI*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+480(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+480(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+480(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+480(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VADDPD     Y4, Y0, Y0
-	VADDPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, BX
@@ -8700,28 +14062,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPMAXSD    Y2, Y0, Y0
+	VPMAXSD    Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPMAXSD    Y4, Y0, Y0
-	VPMAXSD    Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -8770,28 +14147,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPMINSD    Y2, Y0, Y0
+	VPMINSD    Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPMINSD    Y4, Y0, Y0
-	VPMINSD    Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -8844,26 +14236,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y2
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPMAXSD      Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VPMAXSD      X1, X0, X0
@@ -8919,28 +14321,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPADDD     Y4, Y0, Y0
-	VPADDD     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -8989,28 +14406,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPSUBD     Y2, Y0, Y0
+	VPSUBD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPSUBD     Y4, Y0, Y0
-	VPSUBD     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9059,28 +14491,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VANDPS     Y2, Y0, Y0
+	VANDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VANDPS     Y4, Y0, Y0
-	VANDPS     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9129,28 +14576,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9181,8 +14643,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VPADDD  constants<>+992(SB), Y0, Y0
-	VPADDD  constants<>+992(SB), Y1, Y1
+	VPADDD  constants<>+1024(SB), Y0, Y0
+	VPADDD  constants<>+1024(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -9199,28 +14661,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VPADDD     constants<>+1024(SB), Y0, Y0
+	VPADDD     constants<>+1024(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VPADDD     constants<>+992(SB), Y0, Y0
-	VPADDD     constants<>+992(SB), Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9273,34 +14750,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPSUBD     Y4, Y0, Y4
-	VPSUBD     Y5, Y1, Y5
-	VPSUBD     Y6, Y4, Y4
-	VPSUBD     Y7, Y5, Y5
-	VPADDD     Y4, Y4, Y4
-	VPADDD     Y5, Y5, Y5
-	VMASKMOVPS Y4, Y2, (AX)
-	VMASKMOVPS Y5, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPSUBD     Y2, Y0, Y2
+	VPSUBD     Y3, Y1, Y3
+	VPSUBD     Y4, Y2, Y2
+	VPSUBD     Y5, Y3, Y3
+	VPADDD     Y2, Y2, Y2
+	VPADDD     Y3, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y2, Y0, (AX)
+	VMASKMOVPS Y3, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -9351,26 +14843,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y2
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPADDD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VPADDD       X1, X0, X0
@@ -9408,14 +14910,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+1024(SB), Y2
-	VMOVUPS      constants<>+1024(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y2
+	VMOVUPS      constants<>+1056(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VPADDD       Y4, Y2, Y2
 	VPADDD       Y4, Y3, Y3
-	VPSUBD       constants<>+1056(SB), Y2, Y2
-	VPSUBD       constants<>+1056(SB), Y3, Y3
+	VPSUBD       constants<>+1088(SB), Y2, Y2
+	VPSUBD       constants<>+1088(SB), Y3, Y3
 	VPCMPGTD     Y4, Y2, Y5
 	VPCMPGTD     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -9438,40 +14940,55 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      constants<>+1056(SB), Y2
+	VMOVUPS      constants<>+1056(SB), Y3
+	MOVQ         x+8(FP), DI
+	VBROADCASTSS (DI), Y4
+	VPADDD       Y4, Y2, Y2
+	VPADDD       Y4, Y3, Y3
+	VPSUBD       constants<>+1088(SB), Y2, Y2
+	VPSUBD       constants<>+1088(SB), Y3, Y3
+	VPCMPGTD     Y4, Y2, Y5
+	VPCMPGTD     Y4, Y3, Y6
+	VBLENDVPS    Y5, Y2, Y4, Y2
+	VBLENDVPS    Y6, Y3, Y4, Y3
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y3, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMOVUPS      constants<>+1024(SB), Y4
-	VMOVUPS      constants<>+1024(SB), Y5
-	MOVQ         x+8(FP), DI
-	VBROADCASTSS (DI), Y6
-	VPADDD       Y6, Y4, Y4
-	VPADDD       Y6, Y5, Y5
-	VPSUBD       constants<>+1056(SB), Y4, Y4
-	VPSUBD       constants<>+1056(SB), Y5, Y5
-	VPCMPGTD     Y6, Y4, Y7
-	VPCMPGTD     Y6, Y5, Y8
-	VBLENDVPS    Y7, Y4, Y6, Y4
-	VBLENDVPS    Y8, Y5, Y6, Y5
-	VPADDD       Y4, Y0, Y0
-	VPADDD       Y5, Y1, Y1
 	VMASKMOVPS   Y0, Y2, (AX)
 	VMASKMOVPS   Y1, Y3, 32(AX)
 	SHLQ         $0x02, SI
@@ -9522,30 +15039,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VMOVUPS    iota32<>+0(SB), Y2
+	VMOVUPS    iota32<>+32(SB), Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMOVUPS    iota32<>+0(SB), Y4
-	VMOVUPS    iota32<>+32(SB), Y5
-	VPADDD     Y4, Y0, Y0
-	VPADDD     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9598,32 +15130,47 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	MOVLQSX      (DI), DI
-	VMOVD        DI, X4
-	VBROADCASTSS X4, Y4
-	VPADDD       Y4, Y0, Y0
-	VPADDD       Y4, Y1, Y1
+	VMOVD        DI, X2
+	VBROADCASTSS X2, Y2
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   Y0, Y2, (AX)
 	VMASKMOVPS   Y1, Y3, 32(AX)
 	SHLQ         $0x02, SI
@@ -9672,28 +15219,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLD     $0x01, Y0, Y0
 	VPSLLD     $0x01, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9742,28 +15304,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLD     $0x01, Y0, Y0
 	VPSRLD     $0x01, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9812,28 +15389,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLD     $0x1f, Y0, Y0
 	VPSLLD     $0x1f, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9882,28 +15474,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(BX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLD     $0x1f, Y0, Y0
 	VPSRLD     $0x1f, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -9952,28 +15559,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPMAXUD    Y2, Y0, Y0
+	VPMAXUD    Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPMAXUD    Y4, Y0, Y0
-	VPMAXUD    Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10026,26 +15648,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPS   32(BX), Y3, Y2
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPMAXUD      Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VPMAXUD      X1, X0, X0
@@ -10103,30 +15735,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTD   Y0, Y2, Y0
+	VPCMPGTD   Y1, Y3, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTD   Y0, Y4, Y0
-	VPCMPGTD   Y1, Y5, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10165,9 +15812,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1056(SB), Y6
+	VMOVUPS   constants<>+1088(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1056(SB), Y4
+	VMOVUPS   constants<>+1088(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -10187,40 +15834,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTD   Y0, Y2, Y2
+	VPCMPGTD   Y1, Y3, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+1088(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+1088(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTD   Y0, Y4, Y4
-	VPCMPGTD   Y1, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+1056(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+1056(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10275,36 +15937,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VPCMPGTD   Y0, Y4, Y0
-	VPCMPGTD   Y1, Y5, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPCMPGTD   Y0, Y2, Y0
+	VPCMPGTD   Y1, Y3, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -10353,30 +16030,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTD   Y0, Y2, Y0
+	VPCMPGTD   Y1, Y3, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTD   Y0, Y4, Y0
-	VPCMPGTD   Y1, Y5, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notLessI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·notLessI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VPCMPGTD  Y0, Y2, Y2
+	VPCMPGTD  Y1, Y3, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTD   Y0, Y2, Y2
+	VPCMPGTD   Y1, Y3, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10407,8 +16188,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1024(SB), Y6
-	VMOVUPS  constants<>+1024(SB), Y7
+	VMOVUPS  constants<>+1056(SB), Y6
+	VMOVUPS  constants<>+1056(SB), Y7
 	VPCMPGTD Y0, Y2, Y0
 	VPCMPGTD Y1, Y3, Y1
 	VANDPS   Y4, Y0, Y0
@@ -10431,36 +16212,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+1024(SB), Y8
-	VMOVUPS    constants<>+1024(SB), Y9
-	VPCMPGTD   Y0, Y4, Y0
-	VPCMPGTD   Y1, Y5, Y1
-	VANDPS     Y6, Y0, Y0
-	VPADDD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VPADDD     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y7
+	VPCMPGTD   Y0, Y2, Y0
+	VPCMPGTD   Y1, Y3, Y1
+	VANDPS     Y4, Y0, Y0
+	VPADDD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VPADDD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -10512,28 +16308,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VPCMPGTD   Y0, Y4, Y0
-	VPCMPGTD   Y1, Y5, Y1
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPCMPGTD   Y0, Y2, Y0
+	VPCMPGTD   Y1, Y3, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -10574,8 +16380,8 @@ loop1:
 	VPCMPGTD  Y1, Y3, Y7
 	VPCMPGTD  Y2, Y4, Y2
 	VPCMPGTD  Y3, Y5, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -10594,34 +16400,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTD   Y0, Y2, Y6
+	VPCMPGTD   Y1, Y3, Y7
+	VPCMPGTD   Y2, Y4, Y2
+	VPCMPGTD   Y3, Y5, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTD   Y0, Y4, Y8
-	VPCMPGTD   Y1, Y5, Y9
-	VPCMPGTD   Y4, Y6, Y4
-	VPCMPGTD   Y5, Y7, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10655,11 +16476,11 @@ loop1:
 	VPCMPGTD  Y0, Y2, Y6
 	VPCMPGTD  Y1, Y3, Y7
 	VPCMPEQD  Y4, Y2, Y2
-	VXORPS    constants<>+1088(SB), Y2, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
 	VPCMPEQD  Y5, Y3, Y3
-	VXORPS    constants<>+1088(SB), Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -10678,36 +16499,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTD   Y0, Y2, Y6
+	VPCMPGTD   Y1, Y3, Y7
+	VPCMPEQD   Y4, Y2, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQD   Y5, Y3, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTD   Y0, Y4, Y8
-	VPCMPGTD   Y1, Y5, Y9
-	VPCMPEQD   Y6, Y4, Y4
-	VXORPS     constants<>+1088(SB), Y4, Y4
-	VPCMPEQD   Y7, Y5, Y5
-	VXORPS     constants<>+1088(SB), Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10758,30 +16594,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10820,9 +16671,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1056(SB), Y6
+	VMOVUPS   constants<>+1088(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1056(SB), Y4
+	VMOVUPS   constants<>+1088(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -10842,40 +16693,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y2
+	VPCMPEQD   Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+1088(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+1088(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y4
-	VPCMPEQD   Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+1056(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+1056(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -10930,36 +16796,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VPCMPEQD   Y4, Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPCMPEQD   Y2, Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -11008,30 +16889,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notEqualI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·notEqualI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VPCMPEQD  Y2, Y0, Y2
+	VPCMPEQD  Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y2
+	VPCMPEQD   Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -11062,8 +17047,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1024(SB), Y6
-	VMOVUPS  constants<>+1024(SB), Y7
+	VMOVUPS  constants<>+1056(SB), Y6
+	VMOVUPS  constants<>+1056(SB), Y7
 	VPCMPEQD Y2, Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
 	VANDPS   Y4, Y0, Y0
@@ -11086,36 +17071,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+1024(SB), Y8
-	VMOVUPS    constants<>+1024(SB), Y9
-	VPCMPEQD   Y4, Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VPADDD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VPADDD     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y7
+	VPCMPEQD   Y2, Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VPADDD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VPADDD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -11167,28 +17167,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VPCMPEQD   Y4, Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPCMPEQD   Y2, Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -11226,9 +17236,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1088(SB), Y0, Y0
+	VXORPS    constants<>+1120(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1088(SB), Y1, Y1
+	VXORPS    constants<>+1120(SB), Y1, Y1
 	VBLENDVPS Y0, Y4, Y2, Y0
 	VBLENDVPS Y1, Y5, Y3, Y1
 	VMOVUPS   Y0, (AX)
@@ -11247,32 +17257,47 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -11304,18 +17329,18 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y2
-	VXORPS    constants<>+1088(SB), Y2, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
 	VPCMPEQD  Y3, Y1, Y3
-	VXORPS    constants<>+1088(SB), Y3, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
 	VBLENDVPS Y2, Y0, Y4, Y6
 	VBLENDVPS Y3, Y1, Y5, Y7
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1056(SB), Y6
+	VMOVUPS   constants<>+1088(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1056(SB), Y4
+	VMOVUPS   constants<>+1088(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -11335,42 +17360,57 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQD   Y3, Y1, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPS      Y0, Y6, Y0
+	VORPS      Y1, Y7, Y1
+	VMOVUPS    constants<>+1088(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+1088(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPS      Y2, Y0, Y0
+	VORPS      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y4
-	VXORPS     constants<>+1088(SB), Y4, Y4
-	VPCMPEQD   Y5, Y1, Y5
-	VXORPS     constants<>+1088(SB), Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPS      Y0, Y8, Y0
-	VORPS      Y1, Y9, Y1
-	VMOVUPS    constants<>+1056(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+1056(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPS      Y4, Y0, Y0
-	VORPS      Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -11404,9 +17444,9 @@ loop1:
 	VMOVAPS   Y0, Y6
 	VMOVAPS   Y1, Y7
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1088(SB), Y0, Y0
+	VXORPS    constants<>+1120(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1088(SB), Y1, Y1
+	VXORPS    constants<>+1120(SB), Y1, Y1
 	VBLENDVPS Y0, Y6, Y4, Y6
 	VBLENDVPS Y1, Y7, Y5, Y7
 	VBLENDVPS Y0, Y2, Y6, Y6
@@ -11427,38 +17467,53 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VPCMPEQD   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPCMPEQD   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -11488,9 +17543,9 @@ loop1:
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
 	VPCMPEQD Y2, Y0, Y0
-	VXORPS   constants<>+1088(SB), Y0, Y0
+	VXORPS   constants<>+1120(SB), Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
-	VXORPS   constants<>+1088(SB), Y1, Y1
+	VXORPS   constants<>+1120(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VANDPS   Y5, Y1, Y1
 	VMOVUPS  Y0, (AX)
@@ -11509,32 +17564,140 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotEqualI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·notNotEqualI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VPCMPEQD  Y2, Y0, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
+	VPCMPEQD  Y3, Y1, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQD   Y3, Y1, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -11565,12 +17728,12 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1024(SB), Y6
-	VMOVUPS  constants<>+1024(SB), Y7
+	VMOVUPS  constants<>+1056(SB), Y6
+	VMOVUPS  constants<>+1056(SB), Y7
 	VPCMPEQD Y2, Y0, Y0
-	VXORPS   constants<>+1088(SB), Y0, Y0
+	VXORPS   constants<>+1120(SB), Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
-	VXORPS   constants<>+1088(SB), Y1, Y1
+	VXORPS   constants<>+1120(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VPADDD   Y0, Y6, Y6
 	VANDPS   Y5, Y1, Y0
@@ -11591,38 +17754,53 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+1024(SB), Y8
-	VMOVUPS    constants<>+1024(SB), Y9
-	VPCMPEQD   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VPADDD     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VPADDD     Y0, Y9, Y9
-	VMASKMOVPS Y8, Y2, (AX)
-	VMASKMOVPS Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y7
+	VPCMPEQD   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VPADDD     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VPADDD     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y6, Y0, (AX)
+	VMASKMOVPS Y7, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -11652,9 +17830,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y4
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1088(SB), Y0, Y0
+	VXORPS    constants<>+1120(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1088(SB), Y1, Y1
+	VXORPS    constants<>+1120(SB), Y1, Y1
 	VMOVMSKPS Y0, DI
 	VMOVMSKPS Y1, R8
 	SHLL      $0x08, R8
@@ -11676,30 +17854,40 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y2
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VPCMPEQD   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQD   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPCMPEQD   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQD   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -11737,13 +17925,13 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y6
-	VXORPS    constants<>+1088(SB), Y6, Y6
+	VXORPS    constants<>+1120(SB), Y6, Y6
 	VPCMPEQD  Y3, Y1, Y7
-	VXORPS    constants<>+1088(SB), Y7, Y7
+	VXORPS    constants<>+1120(SB), Y7, Y7
 	VPCMPGTD  Y2, Y4, Y2
 	VPCMPGTD  Y3, Y5, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -11762,36 +17950,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y6
+	VXORPS     constants<>+1120(SB), Y6, Y6
+	VPCMPEQD   Y3, Y1, Y7
+	VXORPS     constants<>+1120(SB), Y7, Y7
+	VPCMPGTD   Y2, Y4, Y2
+	VPCMPGTD   Y3, Y5, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y8
-	VXORPS     constants<>+1088(SB), Y8, Y8
-	VPCMPEQD   Y5, Y1, Y9
-	VXORPS     constants<>+1088(SB), Y9, Y9
-	VPCMPGTD   Y4, Y6, Y4
-	VPCMPGTD   Y5, Y7, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -11823,15 +18026,15 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y6
-	VXORPS    constants<>+1088(SB), Y6, Y6
+	VXORPS    constants<>+1120(SB), Y6, Y6
 	VPCMPEQD  Y3, Y1, Y7
-	VXORPS    constants<>+1088(SB), Y7, Y7
+	VXORPS    constants<>+1120(SB), Y7, Y7
 	VPCMPEQD  Y4, Y2, Y2
-	VXORPS    constants<>+1088(SB), Y2, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
 	VPCMPEQD  Y5, Y3, Y3
-	VXORPS    constants<>+1088(SB), Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -11850,38 +18053,53 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+992(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQD   Y2, Y0, Y6
+	VXORPS     constants<>+1120(SB), Y6, Y6
+	VPCMPEQD   Y3, Y1, Y7
+	VXORPS     constants<>+1120(SB), Y7, Y7
+	VPCMPEQD   Y4, Y2, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQD   Y5, Y3, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPS 32(BX), Y3, Y7
-	VMOVUPS    constants<>+960(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQD   Y4, Y0, Y8
-	VXORPS     constants<>+1088(SB), Y8, Y8
-	VPCMPEQD   Y5, Y1, Y9
-	VXORPS     constants<>+1088(SB), Y9, Y9
-	VPCMPEQD   Y6, Y4, Y4
-	VXORPS     constants<>+1088(SB), Y4, Y4
-	VPCMPEQD   Y7, Y5, Y5
-	VXORPS     constants<>+1088(SB), Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -11932,30 +18150,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPS 32(BX), Y5, Y3
+	VMOVUPS    constants<>+992(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y0, Y2, Y2
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPALIGNR   $0x0c, Y2, Y0, Y0
+	VPALIGNR   $0x0c, Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 32(BX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y0, Y4, Y4
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPALIGNR   $0x0c, Y4, Y0, Y0
-	VPALIGNR   $0x0c, Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -12006,30 +18239,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPS 32(BX), Y5, Y3
+	VMOVUPS    constants<>+992(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPERM2F128 $0x21, Y2, Y1, Y2
+	VPALIGNR   $0x04, Y0, Y3, Y0
+	VPALIGNR   $0x04, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPS (BX), Y2, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 32(BX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPERM2F128 $0x21, Y4, Y1, Y4
-	VPALIGNR   $0x04, Y0, Y5, Y0
-	VPALIGNR   $0x04, Y1, Y4, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, SI
@@ -12094,46 +18342,61 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*4), Y2
-	VMOVUPS    96(DI)(R8*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPS (BX), Y2, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPS 32(BX), Y3, Y6
-	VMOVUPS    constants<>+960(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMOVAPS    Y0, Y7
-	VMOVAPS    Y1, Y8
-	VPERM2F128 $0x21, Y7, Y4, Y4
-	VPERM2F128 $0x21, Y8, Y7, Y9
-	VPALIGNR   $0x0c, Y4, Y7, Y7
-	VPALIGNR   $0x0c, Y9, Y8, Y8
-	VPERM2F128 $0x21, Y6, Y5, Y4
-	VPERM2F128 $0x21, Y7, Y6, Y8
-	VPALIGNR   $0x04, Y5, Y4, Y7
-	VPALIGNR   $0x04, Y6, Y8, Y8
-	VPERM2F128 $0x21, Y0, Y8, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y4
-	VPALIGNR   $0x0c, Y5, Y0, Y7
-	VPALIGNR   $0x0c, Y4, Y1, Y8
-	VPERM2F128 $0x21, Y8, Y7, Y0
-	VPERM2F128 $0x21, Y7, Y8, Y1
-	VPALIGNR   $0x04, Y7, Y0, Y7
-	VPALIGNR   $0x04, Y8, Y1, Y8
-	VMASKMOVPS Y7, Y2, (AX)
-	VMASKMOVPS Y8, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPS 32(BX), Y5, Y4
+	VMOVUPS    constants<>+992(SB), Y6
+	VBLENDVPS  Y5, Y4, Y6, Y4
+	VMOVAPS    Y0, Y5
+	VMOVAPS    Y1, Y6
+	VPERM2F128 $0x21, Y5, Y2, Y2
+	VPERM2F128 $0x21, Y6, Y5, Y7
+	VPALIGNR   $0x0c, Y2, Y5, Y5
+	VPALIGNR   $0x0c, Y7, Y6, Y6
+	VPERM2F128 $0x21, Y4, Y3, Y2
+	VPERM2F128 $0x21, Y5, Y4, Y6
+	VPALIGNR   $0x04, Y3, Y2, Y5
+	VPALIGNR   $0x04, Y4, Y6, Y6
+	VPERM2F128 $0x21, Y0, Y6, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y2
+	VPALIGNR   $0x0c, Y3, Y0, Y5
+	VPALIGNR   $0x0c, Y2, Y1, Y6
+	VPERM2F128 $0x21, Y6, Y5, Y0
+	VPERM2F128 $0x21, Y5, Y6, Y1
+	VPALIGNR   $0x04, Y5, Y0, Y5
+	VPALIGNR   $0x04, Y6, Y1, Y6
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y0
+	VMOVUPS    96(DI)(R8*4), Y1
+	VMASKMOVPS Y5, Y0, (AX)
+	VMASKMOVPS Y6, Y1, 32(AX)
 	SHLQ       $0x02, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -12181,29 +18444,44 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+960(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
 	VMASKMOVPS   (DX), Y2, Y1
-	VMOVUPS      constants<>+960(SB), Y4
+	VMOVUPS      constants<>+992(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
-	VMASKMOVPS   32(DX), Y3, Y4
-	VMOVUPS      constants<>+960(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPS   (BX), Y2, Y5
-	VMOVUPS      constants<>+960(SB), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y5
-	VMASKMOVPS   32(BX), Y3, Y5
-	VMOVUPS      constants<>+960(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
+	VMASKMOVPS   32(DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y4
+	VMOVUPS      96(DI)(R8*4), Y5
+	VMASKMOVPS   (BX), Y4, Y3
+	VMOVUPS      constants<>+992(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPS   32(BX), Y5, Y3
+	VMOVUPS      constants<>+992(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSS X0, Y0
 	VPADDD       Y1, Y0, Y1
-	VPADDD       Y4, Y0, Y0
+	VPADDD       Y2, Y0, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   Y1, Y2, (AX)
 	VMASKMOVPS   Y0, Y3, 32(AX)
 	SHLQ         $0x02, SI
@@ -12258,22 +18536,32 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+960(SB), Y3
+	VMOVUPS      constants<>+992(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+992(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (DX), Y1, Y0
-	VMOVUPS      constants<>+960(SB), Y3
+	VMOVUPS      constants<>+992(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(DX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+992(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (BX), Y1, Y0
-	VMOVUPS      constants<>+960(SB), Y3
+	VMOVUPS      constants<>+992(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(BX), Y2, Y0
-	VMOVUPS      constants<>+960(SB), Y1
+	VMOVUPS      constants<>+992(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -12283,6 +18571,285 @@ end2:
 	VBROADCASTSS (DI), Y0
 	VMOVSS       X0, (AX)
 	ADDQ         $+4, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadLaneI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadLaneI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSS X0, Y3
+	VPADDD       Y1, Y3, Y4
+	VPADDD       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMILPS    $0x55, X0, X3
+	VBROADCASTSS X3, Y3
+	VPADDD       Y1, Y3, Y4
+	VPADDD       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMILPS    $0xaa, X0, X3
+	VBROADCASTSS X3, Y3
+	VPADDD       Y1, Y3, Y4
+	VPADDD       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VPADDD       Y1, Y0, Y1
+	VPADDD       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
+	VMASKMOVPS   (DX), Y2, Y1
+	VMOVUPS      constants<>+992(SB), Y4
+	VBLENDVPS    Y2, Y1, Y4, Y1
+	VMASKMOVPS   32(DX), Y3, Y2
+	VMOVUPS      constants<>+992(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y4
+	VMOVUPS      96(DI)(R8*4), Y5
+	VMASKMOVPS   (BX), Y4, Y3
+	VMOVUPS      constants<>+992(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPS   32(BX), Y5, Y3
+	VMOVUPS      constants<>+992(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSS X0, Y3
+	VPADDD       Y1, Y3, Y4
+	VPADDD       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMILPS    $0x55, X0, X3
+	VBROADCASTSS X3, Y3
+	VPADDD       Y1, Y3, Y4
+	VPADDD       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMILPS    $0xaa, X0, X3
+	VBROADCASTSS X3, Y3
+	VPADDD       Y1, Y3, Y4
+	VPADDD       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VPADDD       Y1, Y0, Y1
+	VPADDD       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·storeFourI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y1
+	VMOVUPS X0, (AX)
+	ADDQ    $+16, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPS 32(DX), Y3, Y1
+	VMOVUPS    constants<>+992(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (BX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPS 32(BX), Y3, Y1
+	VMOVUPS    constants<>+992(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·storeFourUniformI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y0
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y0
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y0
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VPADDD       constants<>+1024(SB), Y0, Y0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y0
+	VMOVUPS      constants<>+992(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (DX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(DX), Y2, Y0
+	VMOVUPS      constants<>+992(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (BX), Y1, Y0
+	VMOVUPS      constants<>+992(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(BX), Y2, Y0
+	VMOVUPS      constants<>+992(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y0
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Y0
+	VPADDD       constants<>+1024(SB), Y0, Y0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
 	MOVQ         SI, AX
 	SHLQ         $0x02, AX
 	ADDQ         AX, CX
@@ -12354,22 +18921,32 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
+	VMOVUPS    64(SI)(DI*4), Y1
+	VMOVUPS    96(SI)(DI*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+992(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
+	VMOVUPS    64(SI)(DI*4), Y3
+	VMOVUPS    96(SI)(DI*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+992(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
 	VMOVUPS    64(SI)(DI*4), Y2
 	VMOVUPS    96(SI)(DI*4), Y3
-	VMASKMOVPS (CX), Y2, Y0
-	VMOVUPS    constants<>+960(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPS 32(CX), Y3, Y1
-	VMOVUPS    constants<>+960(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPS (DX), Y2, Y4
-	VMOVUPS    constants<>+960(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPS 32(DX), Y3, Y5
-	VMOVUPS    constants<>+960(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPADDD     Y4, Y0, Y0
-	VPADDD     Y5, Y1, Y1
 	VMASKMOVPS Y0, Y2, (AX)
 	VMASKMOVPS Y1, Y3, 32(AX)
 	SHLQ       $0x02, BX
@@ -12417,28 +18994,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPADDQ     Y2, Y0, Y0
+	VPADDQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPADDQ     Y4, Y0, Y0
-	VPADDQ     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -12487,28 +19079,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPSUBQ     Y2, Y0, Y0
+	VPSUBQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VPSUBQ     Y4, Y0, Y0
-	VPSUBQ     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -12557,28 +19164,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VANDPD     Y2, Y0, Y0
+	VANDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VANDPD     Y4, Y0, Y0
-	VANDPD     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -12627,28 +19249,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -12679,8 +19316,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VPADDQ  constants<>+1152(SB), Y0, Y0
-	VPADDQ  constants<>+1152(SB), Y1, Y1
+	VPADDQ  constants<>+1184(SB), Y0, Y0
+	VPADDQ  constants<>+1184(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -12697,28 +19334,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VPADDQ     constants<>+1184(SB), Y0, Y0
+	VPADDQ     constants<>+1184(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VPADDQ     constants<>+1152(SB), Y0, Y0
-	VPADDQ     constants<>+1152(SB), Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -12771,34 +19423,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPSUBQ     Y4, Y0, Y4
-	VPSUBQ     Y5, Y1, Y5
-	VPSUBQ     Y6, Y4, Y4
-	VPSUBQ     Y7, Y5, Y5
-	VPADDQ     Y4, Y4, Y4
-	VPADDQ     Y5, Y5, Y5
-	VMASKMOVPD Y4, Y2, (AX)
-	VMASKMOVPD Y5, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPSUBQ     Y2, Y0, Y2
+	VPSUBQ     Y3, Y1, Y3
+	VPSUBQ     Y4, Y2, Y2
+	VPSUBQ     Y5, Y3, Y3
+	VPADDQ     Y2, Y2, Y2
+	VPADDQ     Y3, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y2, Y0, (AX)
+	VMASKMOVPD Y3, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -12847,26 +19514,36 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+1120(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(BX), Y3, Y2
-	VMOVUPS      constants<>+1120(SB), Y4
-	VBLENDVPS    Y3, Y2, Y4, Y2
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPADDQ       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VPADDQ       X1, X0, X0
@@ -12902,14 +19579,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+1184(SB), Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1216(SB), Y2
+	VMOVUPS      constants<>+1216(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VPADDQ       Y4, Y2, Y2
 	VPADDQ       Y4, Y3, Y3
-	VPSUBQ       constants<>+1216(SB), Y2, Y2
-	VPSUBQ       constants<>+1216(SB), Y3, Y3
+	VPSUBQ       constants<>+1248(SB), Y2, Y2
+	VPSUBQ       constants<>+1248(SB), Y3, Y3
 	VPCMPGTQ     Y4, Y2, Y5
 	VPCMPGTQ     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -12932,40 +19609,55 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      constants<>+1216(SB), Y2
+	VMOVUPS      constants<>+1216(SB), Y3
+	MOVQ         x+8(FP), DI
+	VBROADCASTSD (DI), Y4
+	VPADDQ       Y4, Y2, Y2
+	VPADDQ       Y4, Y3, Y3
+	VPSUBQ       constants<>+1248(SB), Y2, Y2
+	VPSUBQ       constants<>+1248(SB), Y3, Y3
+	VPCMPGTQ     Y4, Y2, Y5
+	VPCMPGTQ     Y4, Y3, Y6
+	VBLENDVPS    Y5, Y2, Y4, Y2
+	VBLENDVPS    Y6, Y3, Y4, Y3
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y3, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+1120(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(BX), Y3, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMOVUPS      constants<>+1184(SB), Y4
-	VMOVUPS      constants<>+1184(SB), Y5
-	MOVQ         x+8(FP), DI
-	VBROADCASTSD (DI), Y6
-	VPADDQ       Y6, Y4, Y4
-	VPADDQ       Y6, Y5, Y5
-	VPSUBQ       constants<>+1216(SB), Y4, Y4
-	VPSUBQ       constants<>+1216(SB), Y5, Y5
-	VPCMPGTQ     Y6, Y4, Y7
-	VPCMPGTQ     Y6, Y5, Y8
-	VBLENDVPS    Y7, Y4, Y6, Y4
-	VBLENDVPS    Y8, Y5, Y6, Y5
-	VPADDQ       Y4, Y0, Y0
-	VPADDQ       Y5, Y1, Y1
 	VMASKMOVPD   Y0, Y2, (AX)
 	VMASKMOVPD   Y1, Y3, 32(AX)
 	SHLQ         $0x03, SI
@@ -13016,30 +19708,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VMOVUPS    iota64<>+0(SB), Y2
+	VMOVUPS    iota64<>+32(SB), Y3
+	VPADDQ     Y2, Y0, Y0
+	VPADDQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMOVUPS    iota64<>+0(SB), Y4
-	VMOVUPS    iota64<>+32(SB), Y5
-	VPADDQ     Y4, Y0, Y0
-	VPADDQ     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13092,32 +19799,47 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*8), Y2
-	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+1120(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPD   (DX), Y2, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y2, Y4, Y5, Y4
-	VMASKMOVPD   32(BX), Y3, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	MOVQ         (DI), DI
-	VMOVQ        DI, X4
-	VBROADCASTSD X4, Y4
-	VPADDQ       Y4, Y0, Y0
-	VPADDQ       Y4, Y1, Y1
+	VMOVQ        DI, X2
+	VBROADCASTSD X2, Y2
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   Y0, Y2, (AX)
 	VMASKMOVPD   Y1, Y3, 32(AX)
 	SHLQ         $0x03, SI
@@ -13166,28 +19888,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLQ     $0x01, Y0, Y0
 	VPSLLQ     $0x01, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13236,28 +19973,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLQ     $0x01, Y0, Y0
 	VPSRLQ     $0x01, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13306,28 +20058,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLQ     $0x3f, Y0, Y0
 	VPSLLQ     $0x3f, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13376,28 +20143,43 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(BX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLQ     $0x3f, Y0, Y0
 	VPSRLQ     $0x3f, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13448,30 +20230,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTQ   Y0, Y2, Y0
+	VPCMPGTQ   Y1, Y3, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTQ   Y0, Y4, Y0
-	VPCMPGTQ   Y1, Y5, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13510,9 +20307,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+1216(SB), Y6
+	VMOVUPS   constants<>+1248(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1216(SB), Y4
+	VMOVUPS   constants<>+1248(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -13532,40 +20329,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTQ   Y0, Y2, Y2
+	VPCMPGTQ   Y1, Y3, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+1248(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+1248(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTQ   Y0, Y4, Y4
-	VPCMPGTQ   Y1, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+1216(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+1216(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13620,36 +20432,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VPCMPGTQ   Y0, Y4, Y0
-	VPCMPGTQ   Y1, Y5, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPCMPGTQ   Y0, Y2, Y0
+	VPCMPGTQ   Y1, Y3, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -13698,30 +20525,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTQ   Y0, Y2, Y0
+	VPCMPGTQ   Y1, Y3, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTQ   Y0, Y4, Y0
-	VPCMPGTQ   Y1, Y5, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notLessI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·notLessI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VPCMPGTQ  Y0, Y2, Y2
+	VPCMPGTQ  Y1, Y3, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTQ   Y0, Y2, Y2
+	VPCMPGTQ   Y1, Y3, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -13752,8 +20683,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1184(SB), Y6
-	VMOVUPS  constants<>+1184(SB), Y7
+	VMOVUPS  constants<>+1216(SB), Y6
+	VMOVUPS  constants<>+1216(SB), Y7
 	VPCMPGTQ Y0, Y2, Y0
 	VPCMPGTQ Y1, Y3, Y1
 	VANDPS   Y4, Y0, Y0
@@ -13776,36 +20707,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+1184(SB), Y8
-	VMOVUPS    constants<>+1184(SB), Y9
-	VPCMPGTQ   Y0, Y4, Y0
-	VPCMPGTQ   Y1, Y5, Y1
-	VANDPS     Y6, Y0, Y0
-	VPADDQ     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VPADDQ     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+1216(SB), Y6
+	VMOVUPS    constants<>+1216(SB), Y7
+	VPCMPGTQ   Y0, Y2, Y0
+	VPCMPGTQ   Y1, Y3, Y1
+	VANDPS     Y4, Y0, Y0
+	VPADDQ     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VPADDQ     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -13857,28 +20803,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VPCMPGTQ   Y0, Y4, Y0
-	VPCMPGTQ   Y1, Y5, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPCMPGTQ   Y0, Y2, Y0
+	VPCMPGTQ   Y1, Y3, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -13919,8 +20875,8 @@ loop1:
 	VPCMPGTQ  Y1, Y3, Y7
 	VPCMPGTQ  Y2, Y4, Y2
 	VPCMPGTQ  Y3, Y5, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -13939,34 +20895,49 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTQ   Y0, Y2, Y6
+	VPCMPGTQ   Y1, Y3, Y7
+	VPCMPGTQ   Y2, Y4, Y2
+	VPCMPGTQ   Y3, Y5, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTQ   Y0, Y4, Y8
-	VPCMPGTQ   Y1, Y5, Y9
-	VPCMPGTQ   Y4, Y6, Y4
-	VPCMPGTQ   Y5, Y7, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14000,11 +20971,11 @@ loop1:
 	VPCMPGTQ  Y0, Y2, Y6
 	VPCMPGTQ  Y1, Y3, Y7
 	VPCMPEQQ  Y4, Y2, Y2
-	VXORPS    constants<>+1088(SB), Y2, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
 	VPCMPEQQ  Y5, Y3, Y3
-	VXORPS    constants<>+1088(SB), Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -14023,36 +20994,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPGTQ   Y0, Y2, Y6
+	VPCMPGTQ   Y1, Y3, Y7
+	VPCMPEQQ   Y4, Y2, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQQ   Y5, Y3, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPGTQ   Y0, Y4, Y8
-	VPCMPGTQ   Y1, Y5, Y9
-	VPCMPEQQ   Y6, Y4, Y4
-	VXORPS     constants<>+1088(SB), Y4, Y4
-	VPCMPEQQ   Y7, Y5, Y5
-	VXORPS     constants<>+1088(SB), Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14103,30 +21089,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14165,9 +21166,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+1216(SB), Y6
+	VMOVUPS   constants<>+1248(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1216(SB), Y4
+	VMOVUPS   constants<>+1248(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -14187,40 +21188,55 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y2
+	VPCMPEQQ   Y3, Y1, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+1248(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+1248(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y4
-	VPCMPEQQ   Y5, Y1, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+1216(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+1216(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14275,36 +21291,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VPCMPEQQ   Y4, Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPCMPEQQ   Y2, Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -14353,30 +21384,134 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notEqualI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·notEqualI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VPCMPEQQ  Y2, Y0, Y2
+	VPCMPEQQ  Y3, Y1, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y2
+	VPCMPEQQ   Y3, Y1, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14407,8 +21542,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1184(SB), Y6
-	VMOVUPS  constants<>+1184(SB), Y7
+	VMOVUPS  constants<>+1216(SB), Y6
+	VMOVUPS  constants<>+1216(SB), Y7
 	VPCMPEQQ Y2, Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
 	VANDPS   Y4, Y0, Y0
@@ -14431,36 +21566,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+1184(SB), Y8
-	VMOVUPS    constants<>+1184(SB), Y9
-	VPCMPEQQ   Y4, Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VPADDQ     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VPADDQ     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+1216(SB), Y6
+	VMOVUPS    constants<>+1216(SB), Y7
+	VPCMPEQQ   Y2, Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VPADDQ     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VPADDQ     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -14512,28 +21662,38 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VPCMPEQQ   Y4, Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPCMPEQQ   Y2, Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -14571,9 +21731,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1088(SB), Y0, Y0
+	VXORPS    constants<>+1120(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1088(SB), Y1, Y1
+	VXORPS    constants<>+1120(SB), Y1, Y1
 	VBLENDVPS Y0, Y4, Y2, Y0
 	VBLENDVPS Y1, Y5, Y3, Y1
 	VMOVUPS   Y0, (AX)
@@ -14592,32 +21752,47 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VBLENDVPS  Y0, Y4, Y2, Y0
+	VBLENDVPS  Y1, Y5, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VBLENDVPS  Y0, Y6, Y4, Y0
-	VBLENDVPS  Y1, Y7, Y5, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14649,18 +21824,18 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y2
-	VXORPS    constants<>+1088(SB), Y2, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
 	VPCMPEQQ  Y3, Y1, Y3
-	VXORPS    constants<>+1088(SB), Y3, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
 	VBLENDVPS Y2, Y0, Y4, Y6
 	VBLENDVPS Y3, Y1, Y5, Y7
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+1216(SB), Y6
+	VMOVUPS   constants<>+1248(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1216(SB), Y4
+	VMOVUPS   constants<>+1248(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -14680,42 +21855,57 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQQ   Y3, Y1, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y6
+	VBLENDVPS  Y3, Y1, Y5, Y7
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	VORPD      Y0, Y6, Y0
+	VORPD      Y1, Y7, Y1
+	VMOVUPS    constants<>+1248(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+1248(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VORPD      Y2, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y4
-	VXORPS     constants<>+1088(SB), Y4, Y4
-	VPCMPEQQ   Y5, Y1, Y5
-	VXORPS     constants<>+1088(SB), Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y8
-	VBLENDVPS  Y5, Y1, Y7, Y9
-	VBLENDVPS  Y4, Y6, Y0, Y0
-	VBLENDVPS  Y5, Y7, Y1, Y1
-	VORPD      Y0, Y8, Y0
-	VORPD      Y1, Y9, Y1
-	VMOVUPS    constants<>+1216(SB), Y8
-	VBLENDVPS  Y4, Y6, Y8, Y4
-	VMOVUPS    constants<>+1216(SB), Y6
-	VBLENDVPS  Y5, Y7, Y6, Y5
-	VORPD      Y4, Y0, Y0
-	VORPD      Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14749,9 +21939,9 @@ loop1:
 	VMOVAPS   Y0, Y6
 	VMOVAPS   Y1, Y7
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1088(SB), Y0, Y0
+	VXORPS    constants<>+1120(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1088(SB), Y1, Y1
+	VXORPS    constants<>+1120(SB), Y1, Y1
 	VBLENDVPS Y0, Y6, Y4, Y6
 	VBLENDVPS Y1, Y7, Y5, Y7
 	VBLENDVPS Y0, Y2, Y6, Y6
@@ -14772,38 +21962,53 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVAPS    Y0, Y8
-	VMOVAPS    Y1, Y9
-	VPCMPEQQ   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VBLENDVPS  Y0, Y8, Y6, Y8
-	VBLENDVPS  Y1, Y9, Y7, Y9
-	VBLENDVPS  Y0, Y4, Y8, Y8
-	VBLENDVPS  Y1, Y5, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPCMPEQQ   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VBLENDVPS  Y0, Y6, Y4, Y6
+	VBLENDVPS  Y1, Y7, Y5, Y7
+	VBLENDVPS  Y0, Y2, Y6, Y6
+	VBLENDVPS  Y1, Y3, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -14833,9 +22038,9 @@ loop1:
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
 	VPCMPEQQ Y2, Y0, Y0
-	VXORPS   constants<>+1088(SB), Y0, Y0
+	VXORPS   constants<>+1120(SB), Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
-	VXORPS   constants<>+1088(SB), Y1, Y1
+	VXORPS   constants<>+1120(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VANDPS   Y5, Y1, Y1
 	VMOVUPS  Y0, (AX)
@@ -14854,32 +22059,140 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VANDPS     Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VANDPS     Y7, Y1, Y1
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotEqualI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·notNotEqualI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VPCMPEQQ  Y2, Y0, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
+	VPCMPEQQ  Y3, Y1, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
+	VBLENDVPS Y2, Y4, Y0, Y0
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQQ   Y3, Y1, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VBLENDVPS  Y2, Y4, Y0, Y0
+	VBLENDVPS  Y3, Y5, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -14910,12 +22223,12 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1184(SB), Y6
-	VMOVUPS  constants<>+1184(SB), Y7
+	VMOVUPS  constants<>+1216(SB), Y6
+	VMOVUPS  constants<>+1216(SB), Y7
 	VPCMPEQQ Y2, Y0, Y0
-	VXORPS   constants<>+1088(SB), Y0, Y0
+	VXORPS   constants<>+1120(SB), Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
-	VXORPS   constants<>+1088(SB), Y1, Y1
+	VXORPS   constants<>+1120(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VPADDQ   Y0, Y6, Y6
 	VANDPS   Y5, Y1, Y0
@@ -14936,38 +22249,53 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VMOVUPS    constants<>+1184(SB), Y8
-	VMOVUPS    constants<>+1184(SB), Y9
-	VPCMPEQQ   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
-	VANDPS     Y6, Y0, Y0
-	VPADDQ     Y0, Y8, Y8
-	VANDPS     Y7, Y1, Y0
-	VPADDQ     Y0, Y9, Y9
-	VMASKMOVPD Y8, Y2, (AX)
-	VMASKMOVPD Y9, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+1216(SB), Y6
+	VMOVUPS    constants<>+1216(SB), Y7
+	VPCMPEQQ   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
+	VANDPS     Y4, Y0, Y0
+	VPADDQ     Y0, Y6, Y6
+	VANDPS     Y5, Y1, Y0
+	VPADDQ     Y0, Y7, Y7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y6, Y0, (AX)
+	VMASKMOVPD Y7, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -14997,9 +22325,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y4
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1088(SB), Y0, Y0
+	VXORPS    constants<>+1120(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1088(SB), Y1, Y1
+	VXORPS    constants<>+1120(SB), Y1, Y1
 	VMOVMSKPD Y0, DI
 	VMOVMSKPD Y1, R8
 	SHLL      $0x04, R8
@@ -15021,30 +22349,40 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y2
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y2, Y6, Y2
-	VPCMPEQQ   Y4, Y0, Y0
-	VXORPS     constants<>+1088(SB), Y0, Y0
-	VPCMPEQQ   Y5, Y1, Y1
-	VXORPS     constants<>+1088(SB), Y1, Y1
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPCMPEQQ   Y2, Y0, Y0
+	VXORPS     constants<>+1120(SB), Y0, Y0
+	VPCMPEQQ   Y3, Y1, Y1
+	VXORPS     constants<>+1120(SB), Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -15082,13 +22420,13 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y6
-	VXORPS    constants<>+1088(SB), Y6, Y6
+	VXORPS    constants<>+1120(SB), Y6, Y6
 	VPCMPEQQ  Y3, Y1, Y7
-	VXORPS    constants<>+1088(SB), Y7, Y7
+	VXORPS    constants<>+1120(SB), Y7, Y7
 	VPCMPGTQ  Y2, Y4, Y2
 	VPCMPGTQ  Y3, Y5, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -15107,36 +22445,51 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y6
+	VXORPS     constants<>+1120(SB), Y6, Y6
+	VPCMPEQQ   Y3, Y1, Y7
+	VXORPS     constants<>+1120(SB), Y7, Y7
+	VPCMPGTQ   Y2, Y4, Y2
+	VPCMPGTQ   Y3, Y5, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y8
-	VXORPS     constants<>+1088(SB), Y8, Y8
-	VPCMPEQQ   Y5, Y1, Y9
-	VXORPS     constants<>+1088(SB), Y9, Y9
-	VPCMPGTQ   Y4, Y6, Y4
-	VPCMPGTQ   Y5, Y7, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -15168,15 +22521,15 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y6
-	VXORPS    constants<>+1088(SB), Y6, Y6
+	VXORPS    constants<>+1120(SB), Y6, Y6
 	VPCMPEQQ  Y3, Y1, Y7
-	VXORPS    constants<>+1088(SB), Y7, Y7
+	VXORPS    constants<>+1120(SB), Y7, Y7
 	VPCMPEQQ  Y4, Y2, Y2
-	VXORPS    constants<>+1088(SB), Y2, Y2
+	VXORPS    constants<>+1120(SB), Y2, Y2
 	VPCMPEQQ  Y5, Y3, Y3
-	VXORPS    constants<>+1088(SB), Y3, Y3
-	VANDPS    Y6, Y2, Y2
-	VANDPS    Y7, Y3, Y3
+	VXORPS    constants<>+1120(SB), Y3, Y3
+	VANDPS    Y2, Y6, Y2
+	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
 	VBLENDVPS Y3, Y1, Y5, Y1
 	VMOVUPS   Y0, (AX)
@@ -15195,38 +22548,53 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPCMPEQQ   Y2, Y0, Y6
+	VXORPS     constants<>+1120(SB), Y6, Y6
+	VPCMPEQQ   Y3, Y1, Y7
+	VXORPS     constants<>+1120(SB), Y7, Y7
+	VPCMPEQQ   Y4, Y2, Y2
+	VXORPS     constants<>+1120(SB), Y2, Y2
+	VPCMPEQQ   Y5, Y3, Y3
+	VXORPS     constants<>+1120(SB), Y3, Y3
+	VANDPS     Y2, Y6, Y2
+	VANDPS     Y3, Y7, Y3
+	VBLENDVPS  Y2, Y0, Y4, Y0
+	VBLENDVPS  Y3, Y1, Y5, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y2, Y6, Y7, Y6
-	VMASKMOVPD 32(BX), Y3, Y7
-	VMOVUPS    constants<>+1120(SB), Y8
-	VBLENDVPS  Y3, Y7, Y8, Y7
-	VPCMPEQQ   Y4, Y0, Y8
-	VXORPS     constants<>+1088(SB), Y8, Y8
-	VPCMPEQQ   Y5, Y1, Y9
-	VXORPS     constants<>+1088(SB), Y9, Y9
-	VPCMPEQQ   Y6, Y4, Y4
-	VXORPS     constants<>+1088(SB), Y4, Y4
-	VPCMPEQQ   Y7, Y5, Y5
-	VXORPS     constants<>+1088(SB), Y5, Y5
-	VANDPS     Y8, Y4, Y4
-	VANDPS     Y9, Y5, Y5
-	VBLENDVPS  Y4, Y0, Y6, Y0
-	VBLENDVPS  Y5, Y1, Y7, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -15277,30 +22645,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPD 32(BX), Y5, Y3
+	VMOVUPS    constants<>+1152(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y0, Y2, Y2
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPALIGNR   $0x08, Y2, Y0, Y0
+	VPALIGNR   $0x08, Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPD 32(BX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y0, Y4, Y4
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPALIGNR   $0x08, Y4, Y0, Y0
-	VPALIGNR   $0x08, Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -15351,30 +22734,45 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPD 32(BX), Y5, Y3
+	VMOVUPS    constants<>+1152(SB), Y4
+	VBLENDVPS  Y5, Y3, Y4, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y3
+	VPERM2F128 $0x21, Y2, Y1, Y2
+	VPALIGNR   $0x08, Y0, Y3, Y0
+	VPALIGNR   $0x08, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VMASKMOVPD (BX), Y2, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPD 32(BX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y5
-	VPERM2F128 $0x21, Y4, Y1, Y4
-	VPALIGNR   $0x08, Y0, Y5, Y0
-	VPALIGNR   $0x08, Y1, Y4, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, SI
@@ -15439,46 +22837,61 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
-	VMOVUPS    64(DI)(R8*8), Y2
-	VMOVUPS    96(DI)(R8*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y3, Y4, Y5, Y4
-	VMASKMOVPD (BX), Y2, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y2, Y5, Y6, Y5
-	VMASKMOVPD 32(BX), Y3, Y6
-	VMOVUPS    constants<>+1120(SB), Y7
-	VBLENDVPS  Y3, Y6, Y7, Y6
-	VMOVAPS    Y0, Y7
-	VMOVAPS    Y1, Y8
-	VPERM2F128 $0x21, Y7, Y4, Y4
-	VPERM2F128 $0x21, Y8, Y7, Y9
-	VPALIGNR   $0x08, Y4, Y7, Y7
-	VPALIGNR   $0x08, Y9, Y8, Y8
-	VPERM2F128 $0x21, Y6, Y5, Y4
-	VPERM2F128 $0x21, Y7, Y6, Y8
-	VPALIGNR   $0x08, Y5, Y4, Y7
-	VPALIGNR   $0x08, Y6, Y8, Y8
-	VPERM2F128 $0x21, Y0, Y8, Y5
-	VPERM2F128 $0x21, Y1, Y0, Y4
-	VPALIGNR   $0x08, Y5, Y0, Y7
-	VPALIGNR   $0x08, Y4, Y1, Y8
-	VPERM2F128 $0x21, Y8, Y7, Y0
-	VPERM2F128 $0x21, Y7, Y8, Y1
-	VPALIGNR   $0x08, Y7, Y0, Y7
-	VPALIGNR   $0x08, Y8, Y1, Y8
-	VMASKMOVPD Y7, Y2, (AX)
-	VMASKMOVPD Y8, Y3, 32(AX)
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y6
+	VBLENDVPS  Y4, Y3, Y6, Y3
+	VMASKMOVPD 32(BX), Y5, Y4
+	VMOVUPS    constants<>+1152(SB), Y6
+	VBLENDVPS  Y5, Y4, Y6, Y4
+	VMOVAPS    Y0, Y5
+	VMOVAPS    Y1, Y6
+	VPERM2F128 $0x21, Y5, Y2, Y2
+	VPERM2F128 $0x21, Y6, Y5, Y7
+	VPALIGNR   $0x08, Y2, Y5, Y5
+	VPALIGNR   $0x08, Y7, Y6, Y6
+	VPERM2F128 $0x21, Y4, Y3, Y2
+	VPERM2F128 $0x21, Y5, Y4, Y6
+	VPALIGNR   $0x08, Y3, Y2, Y5
+	VPALIGNR   $0x08, Y4, Y6, Y6
+	VPERM2F128 $0x21, Y0, Y6, Y3
+	VPERM2F128 $0x21, Y1, Y0, Y2
+	VPALIGNR   $0x08, Y3, Y0, Y5
+	VPALIGNR   $0x08, Y2, Y1, Y6
+	VPERM2F128 $0x21, Y6, Y5, Y0
+	VPERM2F128 $0x21, Y5, Y6, Y1
+	VPALIGNR   $0x08, Y5, Y0, Y5
+	VPALIGNR   $0x08, Y6, Y1, Y6
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y0
+	VMOVUPS    96(DI)(R8*8), Y1
+	VMASKMOVPD Y5, Y0, (AX)
+	VMASKMOVPD Y6, Y1, 32(AX)
 	SHLQ       $0x03, SI
 	ADDQ       SI, AX
 	ADDQ       SI, CX
@@ -15526,29 +22939,44 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
-	VMASKMOVPD   (CX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPD   32(CX), Y3, Y1
-	VMOVUPS      constants<>+1120(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+1120(SB), Y4
+	VMOVUPS      constants<>+1152(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
-	VMASKMOVPD   32(DX), Y3, Y4
-	VMOVUPS      constants<>+1120(SB), Y5
-	VBLENDVPS    Y3, Y4, Y5, Y4
-	VMASKMOVPD   (BX), Y2, Y5
-	VMOVUPS      constants<>+1120(SB), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y5
-	VMASKMOVPD   32(BX), Y3, Y5
-	VMOVUPS      constants<>+1120(SB), Y6
-	VBLENDVPS    Y3, Y5, Y6, Y5
+	VMASKMOVPD   32(DX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y4
+	VMOVUPS      96(DI)(R8*8), Y5
+	VMASKMOVPD   (BX), Y4, Y3
+	VMOVUPS      constants<>+1152(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPD   32(BX), Y5, Y3
+	VMOVUPS      constants<>+1152(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y0
 	VPADDQ       Y1, Y0, Y1
-	VPADDQ       Y4, Y0, Y0
+	VPADDQ       Y2, Y0, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   Y1, Y2, (AX)
 	VMASKMOVPD   Y0, Y3, 32(AX)
 	SHLQ         $0x03, SI
@@ -15603,22 +23031,32 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1120(SB), Y3
+	VMOVUPS      constants<>+1152(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+1152(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+1120(SB), Y3
+	VMOVUPS      constants<>+1152(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y3
-	VBLENDVPS    Y2, Y0, Y3, Y0
+	VMOVUPS      constants<>+1152(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+1120(SB), Y3
+	VMOVUPS      constants<>+1152(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1120(SB), Y1
+	VMOVUPS      constants<>+1152(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -15628,6 +23066,277 @@ end2:
 	VBROADCASTSD (DI), Y0
 	VMOVSD       X0, (AX)
 	ADDQ         $+8, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadLaneI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadLaneI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y3
+	VBROADCASTSD X0, Y3
+	VPADDQ       Y1, Y3, Y4
+	VPADDQ       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMPD      $0x55, Y0, Y3
+	VPADDQ       Y1, Y3, Y4
+	VPADDQ       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMPD      $0xaa, Y0, Y3
+	VPADDQ       Y1, Y3, Y4
+	VPADDQ       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VPADDQ       Y1, Y0, Y1
+	VPADDQ       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
+	VMASKMOVPD   (DX), Y2, Y1
+	VMOVUPS      constants<>+1152(SB), Y4
+	VBLENDVPS    Y2, Y1, Y4, Y1
+	VMASKMOVPD   32(DX), Y3, Y2
+	VMOVUPS      constants<>+1152(SB), Y4
+	VBLENDVPS    Y3, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y4
+	VMOVUPS      96(DI)(R8*8), Y5
+	VMASKMOVPD   (BX), Y4, Y3
+	VMOVUPS      constants<>+1152(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	VMASKMOVPD   32(BX), Y5, Y3
+	VMOVUPS      constants<>+1152(SB), Y4
+	VBLENDVPS    Y5, Y3, Y4, Y3
+	VBROADCASTSD X0, Y3
+	VPADDQ       Y1, Y3, Y4
+	VPADDQ       Y2, Y3, Y3
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y3, 32(AX)
+	VPERMPD      $0x55, Y0, Y3
+	VPADDQ       Y1, Y3, Y4
+	VPADDQ       Y2, Y3, Y3
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VPERMPD      $0xaa, Y0, Y3
+	VPADDQ       Y1, Y3, Y4
+	VPADDQ       Y2, Y3, Y3
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y3, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VPADDQ       Y1, Y0, Y1
+	VPADDQ       Y2, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·storeFourI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y1
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (BX), Y1
+	VMOVUPS 32(BX), Y1
+	VMOVUPS Y0, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPD 32(DX), Y3, Y1
+	VMOVUPS    constants<>+1152(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (BX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y4
+	VBLENDVPS  Y2, Y1, Y4, Y1
+	VMASKMOVPD 32(BX), Y3, Y1
+	VMOVUPS    constants<>+1152(SB), Y2
+	VBLENDVPS  Y3, Y1, Y2, Y1
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·storeFourUniformI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y0
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y0
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y0
+	VPERMPD      $0xff, Y0, Y0
+	VPADDQ       constants<>+1184(SB), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y0
+	VMOVUPS      constants<>+1152(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (DX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(DX), Y2, Y0
+	VMOVUPS      constants<>+1152(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (BX), Y1, Y0
+	VMOVUPS      constants<>+1152(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(BX), Y2, Y0
+	VMOVUPS      constants<>+1152(SB), Y1
+	VBLENDVPS    Y2, Y0, Y1, Y0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y0
+	VPERMPD      $0xff, Y0, Y0
+	VPADDQ       constants<>+1184(SB), Y0, Y0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
 	MOVQ         SI, AX
 	SHLQ         $0x03, AX
 	ADDQ         AX, CX
@@ -15699,22 +23408,32 @@ end4:
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
 	NEGQ       DI
+	VMOVUPS    64(SI)(DI*8), Y1
+	VMOVUPS    96(SI)(DI*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1152(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
+	VMOVUPS    64(SI)(DI*8), Y3
+	VMOVUPS    96(SI)(DI*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1152(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDQ     Y2, Y0, Y0
+	VPADDQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       BX, DI
+	NEGQ       DI
 	VMOVUPS    64(SI)(DI*8), Y2
 	VMOVUPS    96(SI)(DI*8), Y3
-	VMASKMOVPD (CX), Y2, Y0
-	VMOVUPS    constants<>+1120(SB), Y1
-	VBLENDVPS  Y2, Y0, Y1, Y0
-	VMASKMOVPD 32(CX), Y3, Y1
-	VMOVUPS    constants<>+1120(SB), Y4
-	VBLENDVPS  Y3, Y1, Y4, Y1
-	VMASKMOVPD (DX), Y2, Y4
-	VMOVUPS    constants<>+1120(SB), Y5
-	VBLENDVPS  Y2, Y4, Y5, Y4
-	VMASKMOVPD 32(DX), Y3, Y5
-	VMOVUPS    constants<>+1120(SB), Y6
-	VBLENDVPS  Y3, Y5, Y6, Y5
-	VPADDQ     Y4, Y0, Y0
-	VPADDQ     Y5, Y1, Y1
 	VMASKMOVPD Y0, Y2, (AX)
 	VMASKMOVPD Y1, Y3, 32(AX)
 	SHLQ       $0x03, BX
@@ -15780,48 +23499,63 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y4
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y4, Y1
-	VMOVUPS      constants<>+0(SB), Y5
-	VBLENDVPS    Y4, Y1, Y5, Y1
-	VMASKMOVPS   (DX), Y2, Y5
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y1, Y0, Y4, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y2, Y1, Y4, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y4
+	VMOVUPS      96(DI)(R8*4), Y5
+	VMASKMOVPS   (DX), Y4, Y2
 	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y5
-	VMASKMOVPS   32(DX), Y4, Y5
+	VBLENDVPS    Y4, Y2, Y6, Y2
+	VMASKMOVPS   32(DX), Y5, Y2
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y5, Y2, Y4, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y4
+	VMOVUPS      96(DI)(R8*4), Y5
+	VMASKMOVPS   (BX), Y4, Y2
 	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y4, Y5, Y6, Y5
-	VMASKMOVPS   (BX), Y2, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y2, Y5, Y6, Y5
-	VMASKMOVPS   32(BX), Y4, Y5
-	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y4, Y5, Y6, Y5
-	VEXTRACTF128 $0x01, Y0, X3
+	VBLENDVPS    Y4, Y2, Y6, Y2
+	VMASKMOVPS   32(BX), Y5, Y2
+	VMOVUPS      constants<>+0(SB), Y4
+	VBLENDVPS    Y5, Y2, Y4, Y2
+	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X3, Y5
+	VCVTPS2PD    X2, Y2
 	VEXTRACTF128 $0x01, Y1, X3
 	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y6
-	VPERM2F128   $0x21, Y0, Y6, Y7
-	VPERM2F128   $0x21, Y5, Y0, Y8
-	VPALIGNR     $0x08, Y7, Y0, Y0
-	VPALIGNR     $0x08, Y8, Y5, Y7
-	VPERM2F128   $0x21, Y1, Y5, Y5
-	VPERM2F128   $0x21, Y6, Y1, Y8
-	VPALIGNR     $0x08, Y5, Y1, Y1
-	VPALIGNR     $0x08, Y8, Y6, Y5
+	VCVTPS2PD    X3, Y4
+	VPERM2F128   $0x21, Y0, Y4, Y5
+	VPERM2F128   $0x21, Y2, Y0, Y6
+	VPALIGNR     $0x08, Y5, Y0, Y0
+	VPALIGNR     $0x08, Y6, Y2, Y5
+	VPERM2F128   $0x21, Y1, Y2, Y2
+	VPERM2F128   $0x21, Y4, Y1, Y6
+	VPALIGNR     $0x08, Y2, Y1, Y1
+	VPALIGNR     $0x08, Y6, Y4, Y2
 	VCVTPD2PSY   Y0, X3
-	VCVTPD2PSY   Y7, X0
+	VCVTPD2PSY   Y5, X0
 	VINSERTF128  $0x01, X0, Y3, Y0
 	VCVTPD2PSY   Y1, X3
-	VCVTPD2PSY   Y5, X1
+	VCVTPD2PSY   Y2, X1
 	VINSERTF128  $0x01, X1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   Y0, Y2, (AX)
-	VMASKMOVPS   Y1, Y4, 32(AX)
+	VMASKMOVPS   Y1, Y3, 32(AX)
 	SHLQ         $0x02, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -15888,48 +23622,63 @@ end2:
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
 	NEGQ         R8
-	VMOVUPS      64(DI)(R8*4), Y2
-	VMOVUPS      96(DI)(R8*4), Y3
-	VMASKMOVPS   (CX), Y2, Y0
-	VMOVUPS      constants<>+0(SB), Y1
-	VBLENDVPS    Y2, Y0, Y1, Y0
-	VMASKMOVPS   32(CX), Y3, Y1
-	VMOVUPS      constants<>+0(SB), Y4
-	VBLENDVPS    Y3, Y1, Y4, Y1
-	VMASKMOVPS   (DX), Y2, Y4
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
 	VMOVUPS      constants<>+0(SB), Y6
-	VBLENDVPS    Y2, Y4, Y6, Y4
-	VMASKMOVPS   32(DX), Y3, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VBLENDVPS    Y3, Y6, Y7, Y6
-	VMASKMOVPS   (BX), Y2, Y7
+	VBLENDVPS    Y3, Y2, Y6, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y6
+	VBLENDVPS    Y4, Y3, Y6, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y6
+	VMOVUPS      96(DI)(R8*4), Y7
+	VMASKMOVPS   (BX), Y6, Y4
 	VMOVUPS      constants<>+0(SB), Y8
-	VBLENDVPS    Y2, Y7, Y8, Y7
-	VMASKMOVPS   32(BX), Y3, Y7
-	VMOVUPS      constants<>+0(SB), Y8
-	VBLENDVPS    Y3, Y7, Y8, Y7
-	VEXTRACTF128 $0x01, Y0, X5
+	VBLENDVPS    Y6, Y4, Y8, Y4
+	VMASKMOVPS   32(BX), Y7, Y4
+	VMOVUPS      constants<>+0(SB), Y6
+	VBLENDVPS    Y7, Y4, Y6, Y4
+	VEXTRACTF128 $0x01, Y0, X4
 	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X5, Y7
+	VCVTPS2PD    X4, Y4
 	VEXTRACTF128 $0x01, Y1, X5
 	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X5, Y6
+	VEXTRACTF128 $0x01, Y2, X5
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X5, Y7
+	VEXTRACTF128 $0x01, Y3, X5
+	VCVTPS2PD    X3, Y3
 	VCVTPS2PD    X5, Y8
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y9
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y10
-	VMULPD       Y4, Y0, Y0
-	VMULPD       Y9, Y7, Y4
-	VMULPD       Y6, Y1, Y1
-	VMULPD       Y10, Y8, Y6
+	VMULPD       Y2, Y0, Y0
+	VMULPD       Y7, Y4, Y2
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y8, Y6, Y3
 	VCVTPD2PSY   Y0, X5
-	VCVTPD2PSY   Y4, X0
+	VCVTPD2PSY   Y2, X0
 	VINSERTF128  $0x01, X0, Y5, Y0
 	VCVTPD2PSY   Y1, X5
-	VCVTPD2PSY   Y6, X1
+	VCVTPD2PSY   Y3, X1
 	VINSERTF128  $0x01, X1, Y5, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   Y0, Y2, (AX)
 	VMASKMOVPS   Y1, Y3, 32(AX)
 	SHLQ         $0x02, SI
@@ -16028,10 +23777,10 @@ end2:
 	VMOVUPS      64(BX)(SI*8), Y1
 	VMOVUPS      96(BX)(SI*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1120(SB), Y3
+	VMOVUPS      constants<>+1152(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1120(SB), Y3
+	VMOVUPS      constants<>+1152(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
@@ -16080,6 +23829,310 @@ loop1:
 	JLT     loop1
 
 end2:
+	VZEROUPPER
+	RET
+
+// func widenFourF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·widenFourF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VSHUFPS      $0x88, Y1, Y0, Y1
+	VCVTPS2PD    X1, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y1
+	VADDPS       Y0, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VSHUFPS      $0x88, Y1, Y0, Y1
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y1
+	VFMADD231PD  Y2, Y0, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y2
+	VPERM2F128   $0x21, Y2, Y1, Y3
+	VBLENDPD     $0x0c, Y2, Y1, Y1
+	VADDPS       Y3, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y2
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y2, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VSHUFPS      $0x88, Y1, Y0, Y1
+	VCVTPS2PD    X1, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y1
+	VADDPS       Y0, Y0, Y0
+	VPERM2F128   $0x01, Y0, Y0, Y1
+	VSHUFPS      $0x88, Y1, Y0, Y1
+	VCVTPS2PD    X1, Y0
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y1
+	VFMADD231PD  Y2, Y0, Y2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $+32, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func widenFirstF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·widenFirstF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y8
+	VADDPS       Y5, Y4, Y4
+	VPERM2F128   $0x21, Y4, Y8, Y5
+	VBLENDPD     $0x0c, Y4, Y8, Y8
+	VADDPS       Y5, Y8, Y8
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y7, Y6, Y3
+	VPERM2F128   $0x21, Y3, Y2, Y4
+	VBLENDPD     $0x0c, Y3, Y2, Y2
+	VADDPS       Y4, Y2, Y2
+	VSHUFPD      $0x05, Y2, Y8, Y3
+	VBLENDPD     $0x0a, Y2, Y8, Y8
+	VADDPS       Y3, Y8, Y8
+	VPERMILPS    $0xb1, Y8, Y2
+	VADDPS       Y2, Y8, Y8
+	VPERM2F128   $0x01, Y8, Y8, Y2
+	VSHUFPS      $0x88, Y2, Y8, Y2
+	VCVTPS2PD    X2, Y3
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y2
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X4
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X4, Y1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y1
+	VEXTRACTF128 $0x01, Y1, X5
+	VCVTPS2PD    X1, Y4
+	VCVTPS2PD    X5, Y5
+	VEXTRACTF128 $0x01, Y1, X6
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X6, Y1
+	VPERMPD      $0xaa, Y3, Y1
+	VADDPD       Y0, Y1, Y0
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y5, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y8
+	VADDPS       Y5, Y4, Y4
+	VPERM2F128   $0x21, Y4, Y8, Y5
+	VBLENDPD     $0x0c, Y4, Y8, Y8
+	VADDPS       Y5, Y8, Y8
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y7, Y6, Y3
+	VPERM2F128   $0x21, Y3, Y2, Y4
+	VBLENDPD     $0x0c, Y3, Y2, Y2
+	VADDPS       Y4, Y2, Y2
+	VSHUFPD      $0x05, Y2, Y8, Y3
+	VBLENDPD     $0x0a, Y2, Y8, Y8
+	VADDPS       Y3, Y8, Y8
+	VPERMILPS    $0xb1, Y8, Y2
+	VADDPS       Y2, Y8, Y8
+	VPERM2F128   $0x01, Y8, Y8, Y2
+	VSHUFPS      $0x88, Y2, Y8, Y2
+	VCVTPS2PD    X2, Y3
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y2
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X4
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X4, Y1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y1
+	VEXTRACTF128 $0x01, Y1, X5
+	VCVTPS2PD    X1, Y4
+	VCVTPS2PD    X5, Y5
+	VEXTRACTF128 $0x01, Y1, X6
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X6, Y1
+	VPERMPD      $0xaa, Y3, Y1
+	VADDPD       Y0, Y1, Y0
+	VADDPD       Y2, Y1, Y1
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y5, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -16162,13 +24215,11 @@ TEXT ·paramsAVX2(SB), NOSPLIT, $0-88
 	MOVQ         x_base+32(FP), AX
 	VBROADCASTSS a+0(FP), Y0
 	VBROADCASTSS (AX), Y1
-	VADDPS       Y1, Y0, Y2
 	VADDPS       Y1, Y0, Y0
-	VMOVSS       X2, s+56(FP)
+	VMOVSS       X0, s+56(FP)
 	VBROADCASTSD b+8(FP), Y0
-	VMULPD       Y0, Y0, Y1
 	VMULPD       Y0, Y0, Y0
-	VMOVSD       X1, d+64(FP)
+	VMOVSD       X0, d+64(FP)
 	MOVLQSX      i+16(FP), CX
 	MOVBQZX      u+20(FP), DX
 	ADDQ         DX, CX
@@ -17071,8 +25122,8 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·polynomialF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+128(SB), Z1
-	VBROADCASTSD constants<>+160(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z2
 	VBROADCASTSD constants<>+192(SB), Z3
 	VBROADCASTSD constants<>+224(SB), Z4
 	VPXORD       Z5, Z5, Z5
@@ -17088,8 +25139,8 @@ loop1:
 	VMOVUPS      (CX), Z6
 	VMOVUPS      (DX), Z7
 	VMOVUPS      (BX), Z8
-	VMOVAPS      Z6, Z8
-	VFMADD213PS  Z2, Z1, Z8
+	VMOVAPS      Z1, Z8
+	VFMADD213PS  Z2, Z6, Z8
 	VFMADD213PS  Z3, Z6, Z8
 	VFMADD213PS  Z4, Z6, Z8
 	VFNMADD213PS Z5, Z7, Z8
@@ -17112,8 +25163,8 @@ end2:
 	VMOVAPS      Z0, Z7
 	VMOVUPS      (DX), K1, Z7
 	VMOVUPS      (BX), K1, Z0
-	VMOVAPS      Z6, Z0
-	VFMADD213PS  Z2, Z1, Z0
+	VMOVAPS      Z1, Z0
+	VFMADD213PS  Z2, Z6, Z0
 	VFMADD213PS  Z3, Z6, Z0
 	VFMADD213PS  Z4, Z6, Z0
 	VFNMADD213PS Z5, Z7, Z0
@@ -17133,7 +25184,7 @@ endif3:
 TEXT ·pressureF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+128(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z2
 	VBROADCASTSD constants<>+256(SB), Z3
 	VBROADCASTSD constants<>+32(SB), Z4
 	VBROADCASTSD constants<>+288(SB), Z5
@@ -17250,6 +25301,910 @@ end2:
 	ADDQ        SI, CX
 	ADDQ        SI, DX
 	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldMax4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldMax4F32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z2
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VALIGND    $0x0f, Z3, Z2, Z5
+	VSHUFF64X2 $0x44, Z3, Z2, Z6
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VMAXPS     Z2, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z2
+	VSHUFF64X2 $0xee, Z5, Z4, Z3
+	VMAXPS     Z3, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z6, Z3
+	VSHUFF64X2 $0xdd, Z2, Z6, Z2
+	VMAXPS     Z2, Z3, Z3
+	VPERMILPD  $0x55, Z3, Z2
+	VMAXPS     Z2, Z3, Z3
+	VPERMILPS  $0xb1, Z3, Z2
+	VMAXPS     Z2, Z3, Z3
+	VPERMPS    Z3, Z0, Z2
+	VMOVUPS    X2, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z2
+	VMOVUPS    (CX), K1, Z2
+	VMOVAPS    Z1, Z3
+	VMOVUPS    (DX), K1, Z3
+	VMOVUPS    (BX), K1, Z1
+	VALIGND    $0x0f, Z3, Z2, Z4
+	VSHUFF64X2 $0x44, Z3, Z2, Z5
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VMAXPS     Z2, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z1, Z2
+	VSHUFF64X2 $0xee, Z4, Z1, Z1
+	VMAXPS     Z1, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z5, Z1
+	VSHUFF64X2 $0xdd, Z2, Z5, Z2
+	VMAXPS     Z2, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z2
+	VMAXPS     Z2, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z2
+	VMAXPS     Z2, Z1, Z1
+	VPERMPS    Z1, Z0, Z0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadMax4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadMax4F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z4
+	VALIGND      $0x0f, Z3, Z2, Z5
+	VSHUFF64X2   $0x44, Z3, Z2, Z6
+	VSHUFF64X2   $0xee, Z3, Z2, Z2
+	VMAXPS       Z2, Z6, Z6
+	VSHUFF64X2   $0x44, Z5, Z4, Z2
+	VSHUFF64X2   $0xee, Z5, Z4, Z4
+	VMAXPS       Z4, Z2, Z2
+	VSHUFF64X2   $0x88, Z2, Z6, Z4
+	VSHUFF64X2   $0xdd, Z2, Z6, Z2
+	VMAXPS       Z2, Z4, Z4
+	VPERMILPD    $0x55, Z4, Z2
+	VMAXPS       Z2, Z4, Z4
+	VPERMILPS    $0xb1, Z4, Z2
+	VMAXPS       Z2, Z4, Z4
+	VADDPS       Z1, Z4, Z2
+	VBROADCASTSS X2, Z4
+	VADDPS       Z3, Z4, Z4
+	VMOVUPS      Z4, (AX)
+	VSHUFF64X2   $0x55, Z2, Z2, Z4
+	VADDPS       Z3, Z4, Z4
+	VMOVUPS      Z4, 64(AX)
+	VSHUFF64X2   $0xaa, Z2, Z2, Z4
+	VADDPS       Z3, Z4, Z4
+	VMOVUPS      Z4, 128(AX)
+	VSHUFF64X2   $0xff, Z2, Z2, Z2
+	VADDPS       Z3, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPS      (DX), K1, Z3
+	VMOVUPS      (BX), K1, Z0
+	VALIGND      $0x0f, Z3, Z2, Z4
+	VSHUFF64X2   $0x44, Z3, Z2, Z5
+	VSHUFF64X2   $0xee, Z3, Z2, Z2
+	VMAXPS       Z2, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z0, Z2
+	VSHUFF64X2   $0xee, Z4, Z0, Z0
+	VMAXPS       Z0, Z2, Z2
+	VSHUFF64X2   $0x88, Z2, Z5, Z0
+	VSHUFF64X2   $0xdd, Z2, Z5, Z2
+	VMAXPS       Z2, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z2
+	VMAXPS       Z2, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z2
+	VMAXPS       Z2, Z0, Z0
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS X0, Z1
+	VADDPS       Z3, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPS       Z3, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPS       Z3, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldAdd4F32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z2
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VALIGND    $0x0f, Z3, Z2, Z5
+	VSHUFF64X2 $0x44, Z3, Z2, Z6
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VADDPS     Z2, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z2
+	VSHUFF64X2 $0xee, Z5, Z4, Z3
+	VADDPS     Z3, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z6, Z3
+	VSHUFF64X2 $0xdd, Z2, Z6, Z2
+	VADDPS     Z2, Z3, Z3
+	VPERMILPD  $0x55, Z3, Z2
+	VADDPS     Z2, Z3, Z3
+	VPERMILPS  $0xb1, Z3, Z2
+	VADDPS     Z2, Z3, Z3
+	VPERMPS    Z3, Z0, Z2
+	VMOVUPS    X2, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z2
+	VMOVUPS    (CX), K1, Z2
+	VMOVAPS    Z1, Z3
+	VMOVUPS    (DX), K1, Z3
+	VMOVUPS    (BX), K1, Z1
+	VALIGND    $0x0f, Z3, Z2, Z4
+	VSHUFF64X2 $0x44, Z3, Z2, Z5
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VADDPS     Z2, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z1, Z2
+	VSHUFF64X2 $0xee, Z4, Z1, Z1
+	VADDPS     Z1, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z5, Z1
+	VSHUFF64X2 $0xdd, Z2, Z5, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPERMPS    Z1, Z0, Z0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4ConstF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldAdd4ConstF32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z3
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (BX), Z4
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z4
+	VSHUFF64X2   $0x44, Z3, Z2, Z5
+	VSHUFF64X2   $0xee, Z3, Z2, Z3
+	VADDPS       Z3, Z5, Z5
+	VSHUFF64X2   $0x44, Z2, Z4, Z3
+	VSHUFF64X2   $0xee, Z2, Z4, Z4
+	VADDPS       Z4, Z3, Z3
+	VSHUFF64X2   $0x88, Z3, Z5, Z4
+	VSHUFF64X2   $0xdd, Z3, Z5, Z3
+	VADDPS       Z3, Z4, Z4
+	VPERMILPD    $0x55, Z4, Z3
+	VADDPS       Z3, Z4, Z4
+	VPERMILPS    $0xb1, Z4, Z3
+	VADDPS       Z3, Z4, Z4
+	VPERMPS      Z4, Z0, Z3
+	VMOVUPS      X3, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z1, Z3
+	VMOVUPS      (CX), K1, Z3
+	VMOVAPS      Z1, Z4
+	VMOVUPS      (DX), K1, Z4
+	VMOVUPS      (BX), K1, Z1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z1
+	VSHUFF64X2   $0x44, Z3, Z2, Z4
+	VSHUFF64X2   $0xee, Z3, Z2, Z3
+	VADDPS       Z3, Z4, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z3
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z3, Z3
+	VSHUFF64X2   $0x88, Z3, Z4, Z1
+	VSHUFF64X2   $0xdd, Z3, Z4, Z2
+	VADDPS       Z2, Z1, Z1
+	VPERMILPD    $0x55, Z1, Z2
+	VADDPS       Z2, Z1, Z1
+	VPERMILPS    $0xb1, Z1, Z2
+	VADDPS       Z2, Z1, Z1
+	VPERMPS      Z1, Z0, Z0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadAdd4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadAdd4F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VALIGND      $0x0f, Z2, Z1, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z3
+	VADDPS       Z3, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z3
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPS       Z1, Z3, Z3
+	VPERMILPD    $0x55, Z3, Z1
+	VADDPS       Z1, Z3, Z3
+	VPERMILPS    $0xb1, Z3, Z1
+	VADDPS       Z1, Z3, Z3
+	VBROADCASTSS X3, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z3, Z3, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z3, Z3, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z3, Z3, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	VALIGND      $0x0f, Z2, Z1, Z3
+	VSHUFF64X2   $0x44, Z2, Z1, Z4
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z1
+	VSHUFF64X2   $0xee, Z3, Z0, Z0
+	VADDPS       Z0, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z4, Z0
+	VSHUFF64X2   $0xdd, Z1, Z4, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS X0, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func firstOfFourF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·firstOfFourF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VALIGND      $0x0f, Z2, Z1, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z2
+	VADDPS       Z2, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z2
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPS       Z1, Z2, Z2
+	VPERMILPD    $0x55, Z2, Z1
+	VADDPS       Z1, Z2, Z2
+	VPERMILPS    $0xb1, Z2, Z1
+	VADDPS       Z1, Z2, Z2
+	VBROADCASTSS X2, Z1
+	VADDPS       Z1, Z2, Z1
+	VMOVSS       X1, (AX)
+	ADDQ         $+4, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	VALIGND      $0x0f, Z2, Z1, Z3
+	VSHUFF64X2   $0x44, Z2, Z1, Z4
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z1
+	VSHUFF64X2   $0xee, Z3, Z0, Z0
+	VADDPS       Z0, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z4, Z0
+	VSHUFF64X2   $0xdd, Z1, Z4, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS X0, Z1
+	VADDPS       Z1, Z0, Z0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAsF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fourAsF32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+480(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z3
+	VMOVUPS    (DX), Z4
+	VMOVUPS    (BX), Z5
+	VALIGND    $0x0f, Z4, Z3, Z6
+	VSHUFF64X2 $0x44, Z4, Z3, Z7
+	VSHUFF64X2 $0xee, Z4, Z3, Z3
+	VADDPS     Z3, Z7, Z7
+	VSHUFF64X2 $0x44, Z6, Z5, Z3
+	VSHUFF64X2 $0xee, Z6, Z5, Z4
+	VADDPS     Z4, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z7, Z4
+	VSHUFF64X2 $0xdd, Z3, Z7, Z3
+	VADDPS     Z3, Z4, Z4
+	VPERMILPD  $0x55, Z4, Z3
+	VADDPS     Z3, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z3
+	VADDPS     Z3, Z4, Z4
+	VPERMPS    Z4, Z0, Z3
+	VORPD      Z2, Z3, Z3
+	VMOVUPS    X3, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z3
+	VMOVUPS    (CX), K1, Z3
+	VMOVAPS    Z1, Z4
+	VMOVUPS    (DX), K1, Z4
+	VMOVUPS    (BX), K1, Z1
+	VALIGND    $0x0f, Z4, Z3, Z5
+	VSHUFF64X2 $0x44, Z4, Z3, Z6
+	VSHUFF64X2 $0xee, Z4, Z3, Z3
+	VADDPS     Z3, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z1, Z3
+	VSHUFF64X2 $0xee, Z5, Z1, Z1
+	VADDPS     Z1, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z6, Z1
+	VSHUFF64X2 $0xdd, Z3, Z6, Z3
+	VADDPS     Z3, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z3
+	VADDPS     Z3, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z3
+	VADDPS     Z3, Z1, Z1
+	VPERMPS    Z1, Z0, Z0
+	VORPD      Z2, Z0, Z0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAloneF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·fourAloneF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VBROADCASTSD constants<>+128(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z4
+	VALIGND      $0x0f, Z3, Z2, Z5
+	VSHUFF64X2   $0x44, Z3, Z2, Z6
+	VSHUFF64X2   $0xee, Z3, Z2, Z7
+	VADDPS       Z7, Z6, Z6
+	VSHUFF64X2   $0x44, Z5, Z4, Z7
+	VSHUFF64X2   $0xee, Z5, Z4, Z5
+	VADDPS       Z5, Z7, Z7
+	VSHUFF64X2   $0x88, Z7, Z6, Z5
+	VSHUFF64X2   $0xdd, Z7, Z6, Z6
+	VADDPS       Z6, Z5, Z5
+	VPERMILPD    $0x55, Z5, Z6
+	VADDPS       Z6, Z5, Z5
+	VPERMILPS    $0xb1, Z5, Z6
+	VADDPS       Z6, Z5, Z5
+	VSHUFF64X2   $0x44, Z3, Z4, Z6
+	VSHUFF64X2   $0xee, Z3, Z4, Z7
+	VADDPS       Z7, Z6, Z6
+	VSHUFF64X2   $0x44, Z4, Z2, Z7
+	VSHUFF64X2   $0xee, Z4, Z2, Z2
+	VADDPS       Z2, Z7, Z7
+	VSHUFF64X2   $0x88, Z7, Z6, Z2
+	VSHUFF64X2   $0xdd, Z7, Z6, Z4
+	VADDPS       Z4, Z2, Z2
+	VPERMILPD    $0x55, Z2, Z4
+	VADDPS       Z4, Z2, Z2
+	VPERMILPS    $0xb1, Z2, Z4
+	VADDPS       Z4, Z2, Z2
+	VCMPPS       $0x11, Z2, Z5, K1
+	VCMPPS       $0x04, Z1, Z2, K1, K1
+	VSUBPS       Z1, Z5, Z4
+	VMOVAPS      Z2, Z6
+	VFMADD213PS  Z1, Z5, Z6
+	VBLENDMPS    Z4, Z6, K1, Z8
+	VADDPS       Z1, Z2, Z2
+	VFMADD231PS  Z8, Z5, Z2
+	VBROADCASTSS X2, Z4
+	VADDPS       Z3, Z4, Z4
+	VMOVUPS      Z4, (AX)
+	VSHUFF64X2   $0x55, Z2, Z2, Z4
+	VADDPS       Z3, Z4, Z4
+	VMOVUPS      Z4, 64(AX)
+	VSHUFF64X2   $0xaa, Z2, Z2, Z4
+	VADDPS       Z3, Z4, Z4
+	VMOVUPS      Z4, 128(AX)
+	VSHUFF64X2   $0xff, Z2, Z2, Z2
+	VADDPS       Z3, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPS      (DX), K1, Z3
+	VMOVUPS      (BX), K1, Z0
+	VALIGND      $0x0f, Z3, Z2, Z4
+	VSHUFF64X2   $0x44, Z3, Z2, Z5
+	VSHUFF64X2   $0xee, Z3, Z2, Z6
+	VADDPS       Z6, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z0, Z6
+	VSHUFF64X2   $0xee, Z4, Z0, Z4
+	VADDPS       Z4, Z6, Z6
+	VSHUFF64X2   $0x88, Z6, Z5, Z4
+	VSHUFF64X2   $0xdd, Z6, Z5, Z5
+	VADDPS       Z5, Z4, Z4
+	VPERMILPD    $0x55, Z4, Z5
+	VADDPS       Z5, Z4, Z4
+	VPERMILPS    $0xb1, Z4, Z5
+	VADDPS       Z5, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z5
+	VSHUFF64X2   $0xee, Z3, Z0, Z6
+	VADDPS       Z6, Z5, Z5
+	VSHUFF64X2   $0x44, Z0, Z2, Z6
+	VSHUFF64X2   $0xee, Z0, Z2, Z0
+	VADDPS       Z0, Z6, Z6
+	VSHUFF64X2   $0x88, Z6, Z5, Z0
+	VSHUFF64X2   $0xdd, Z6, Z5, Z2
+	VADDPS       Z2, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z2
+	VADDPS       Z2, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z2
+	VADDPS       Z2, Z0, Z0
+	VCMPPS       $0x11, Z0, Z4, K1
+	VCMPPS       $0x04, Z1, Z0, K1, K1
+	VSUBPS       Z1, Z4, Z2
+	VMOVAPS      Z0, Z5
+	VFMADD213PS  Z1, Z4, Z5
+	VBLENDMPS    Z2, Z5, K1, Z9
+	VADDPS       Z1, Z0, Z0
+	VFMADD231PS  Z9, Z4, Z0
+	VBROADCASTSS X0, Z1
+	VADDPS       Z3, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPS       Z3, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPS       Z3, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourMixedF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·fourMixedF32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z2
+	VMOVUPS     (DX), Z3
+	VMOVUPS     (BX), Z4
+	VALIGND     $0x0f, Z3, Z2, Z5
+	VSHUFF64X2  $0x44, Z3, Z2, Z6
+	VSHUFF64X2  $0xee, Z3, Z2, Z7
+	VADDPS      Z7, Z6, Z6
+	VSHUFF64X2  $0x44, Z5, Z4, Z7
+	VSHUFF64X2  $0xee, Z5, Z4, Z5
+	VADDPS      Z5, Z7, Z7
+	VSHUFF64X2  $0x88, Z7, Z6, Z5
+	VSHUFF64X2  $0xdd, Z7, Z6, Z6
+	VADDPS      Z6, Z5, Z5
+	VPERMILPD   $0x55, Z5, Z6
+	VADDPS      Z6, Z5, Z5
+	VPERMILPS   $0xb1, Z5, Z6
+	VADDPS      Z6, Z5, Z5
+	VPERMPS     Z5, Z0, Z6
+	VSHUFF64X2  $0x44, Z4, Z4, Z7
+	VSHUFF64X2  $0xee, Z4, Z4, Z10
+	VADDPS      Z10, Z7, Z7
+	VSHUFF64X2  $0x44, Z4, Z4, Z10
+	VSHUFF64X2  $0xee, Z4, Z4, Z11
+	VADDPS      Z11, Z10, Z10
+	VSHUFF64X2  $0x88, Z10, Z7, Z11
+	VSHUFF64X2  $0xdd, Z10, Z7, Z7
+	VADDPS      Z7, Z11, Z11
+	VPERMILPD   $0x55, Z11, Z7
+	VADDPS      Z7, Z11, Z11
+	VPERMILPS   $0xb1, Z11, Z7
+	VADDPS      Z7, Z11, Z11
+	VPERMPS     Z11, Z0, Z7
+	VCMPPS      $0x11, Z7, Z6, K1
+	VBLENDMPS   Z2, Z3, K1, Z8
+	VMOVAPS     Z8, Z10
+	VFMADD231PS Z4, Z6, Z10
+	KNOTW       K1, K2
+	VADDPS      Z7, Z10, K2, Z10
+	VCMPPS      $0x11, Z4, Z2, K2
+	VMULPS      Z11, Z5, Z7
+	VPERMPS     Z7, Z0, Z7
+	VMOVAPS.Z   Z7, K2, Z7
+	VADDPS      Z7, Z10, Z10
+	VMOVAPS     Z3, Z7
+	VSHUFF64X2  $0x44, Z3, Z4, Z7
+	VSHUFF64X2  $0xee, Z3, Z4, Z3
+	VADDPS      Z3, Z7, Z7
+	VSHUFF64X2  $0x44, Z2, Z2, Z3
+	VSHUFF64X2  $0xee, Z2, Z2, Z2
+	VADDPS      Z2, Z3, Z3
+	VSHUFF64X2  $0x88, Z3, Z7, Z2
+	VSHUFF64X2  $0xdd, Z3, Z7, Z3
+	VADDPS      Z3, Z2, Z2
+	VPERMILPD   $0x55, Z2, Z3
+	VADDPS      Z3, Z2, Z2
+	VPERMILPS   $0xb1, Z2, Z3
+	VADDPS      Z3, Z2, Z2
+	VPERMPS     Z2, Z0, Z2
+	VMOVAPS     Z2, Z7
+	VSUBPS      Z7, Z10, Z2
+	VSHUFF64X2  $0x55, Z5, Z5, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVAPS.Z   Z6, K1, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     X2, (AX)
+	ADDQ        $+16, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+16, SI
+	CMPQ        SI, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z1, Z2
+	VMOVUPS     (CX), K1, Z2
+	VMOVAPS     Z1, Z3
+	VMOVUPS     (DX), K1, Z3
+	VMOVUPS     (BX), K1, Z1
+	VALIGND     $0x0f, Z3, Z2, Z4
+	VSHUFF64X2  $0x44, Z3, Z2, Z5
+	VSHUFF64X2  $0xee, Z3, Z2, Z6
+	VADDPS      Z6, Z5, Z5
+	VSHUFF64X2  $0x44, Z4, Z1, Z6
+	VSHUFF64X2  $0xee, Z4, Z1, Z4
+	VADDPS      Z4, Z6, Z6
+	VSHUFF64X2  $0x88, Z6, Z5, Z4
+	VSHUFF64X2  $0xdd, Z6, Z5, Z5
+	VADDPS      Z5, Z4, Z4
+	VPERMILPD   $0x55, Z4, Z5
+	VADDPS      Z5, Z4, Z4
+	VPERMILPS   $0xb1, Z4, Z5
+	VADDPS      Z5, Z4, Z4
+	VPERMPS     Z4, Z0, Z5
+	VSHUFF64X2  $0x44, Z1, Z1, Z6
+	VSHUFF64X2  $0xee, Z1, Z1, Z7
+	VADDPS      Z7, Z6, Z6
+	VSHUFF64X2  $0x44, Z1, Z1, Z7
+	VSHUFF64X2  $0xee, Z1, Z1, Z8
+	VADDPS      Z8, Z7, Z7
+	VSHUFF64X2  $0x88, Z7, Z6, Z8
+	VSHUFF64X2  $0xdd, Z7, Z6, Z6
+	VADDPS      Z6, Z8, Z8
+	VPERMILPD   $0x55, Z8, Z6
+	VADDPS      Z6, Z8, Z8
+	VPERMILPS   $0xb1, Z8, Z6
+	VADDPS      Z6, Z8, Z8
+	VPERMPS     Z8, Z0, Z6
+	VCMPPS      $0x11, Z6, Z5, K1
+	VBLENDMPS   Z2, Z3, K1, Z9
+	VMOVAPS     Z9, Z7
+	VFMADD231PS Z1, Z5, Z7
+	KNOTW       K1, K2
+	VADDPS      Z6, Z7, K2, Z7
+	VCMPPS      $0x11, Z1, Z2, K2
+	VMULPS      Z8, Z4, Z6
+	VPERMPS     Z6, Z0, Z6
+	VMOVAPS.Z   Z6, K2, Z6
+	VADDPS      Z6, Z7, Z7
+	VMOVAPS     Z3, Z6
+	VSHUFF64X2  $0x44, Z3, Z1, Z6
+	VSHUFF64X2  $0xee, Z3, Z1, Z1
+	VADDPS      Z1, Z6, Z6
+	VSHUFF64X2  $0x44, Z2, Z2, Z1
+	VSHUFF64X2  $0xee, Z2, Z2, Z2
+	VADDPS      Z2, Z1, Z1
+	VSHUFF64X2  $0x88, Z1, Z6, Z2
+	VSHUFF64X2  $0xdd, Z1, Z6, Z1
+	VADDPS      Z1, Z2, Z2
+	VPERMILPD   $0x55, Z2, Z1
+	VADDPS      Z1, Z2, Z2
+	VPERMILPS   $0xb1, Z2, Z1
+	VADDPS      Z1, Z2, Z2
+	VPERMPS     Z2, Z0, Z0
+	VMOVAPS     Z0, Z6
+	VSUBPS      Z6, Z7, Z0
+	VSHUFF64X2  $0x55, Z4, Z4, Z1
+	VADDPS      Z1, Z0, Z0
+	VMOVAPS.Z   Z5, K1, Z1
+	VADDPS      Z1, Z0, Z0
+	VMOVUPS     X0, (AX)
+	ADDQ        $+16, AX
+	MOVQ        SI, AX
+	SHLQ        $0x02, AX
+	ADDQ        AX, CX
+	ADDQ        AX, DX
+	ADDQ        AX, BX
 
 endif3:
 	VZEROUPPER
@@ -17458,6 +26413,58 @@ end2:
 	VCMPPS    $0x11, Z2, Z1, K2
 	VMOVAPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notLessF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notLessF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPS    $0x11, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VCMPPS    $0x11, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
 	SHLQ      $0x02, SI
 	ADDQ      SI, AX
 	ADDQ      SI, CX
@@ -17892,6 +26899,58 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notEqualF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notEqualF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPS    $0x00, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VCMPPS    $0x00, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereEqualF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualF32AVX512(SB), NOSPLIT, $0-40
@@ -18202,6 +27261,58 @@ end2:
 	VCMPPS    $0x04, Z2, Z1, K2
 	VMOVAPS.Z Z0, K2, Z0
 	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func notNotEqualF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notNotEqualF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPS    $0x04, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VCMPPS    $0x04, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
 	SHLQ      $0x02, SI
 	ADDQ      SI, AX
 	ADDQ      SI, CX
@@ -18636,6 +27747,58 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notNotLessF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notNotLessF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPS    $0x15, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VCMPPS    $0x15, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereNotLessF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotLessF32AVX512(SB), NOSPLIT, $0-40
@@ -19004,6 +28167,186 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func spreadLaneF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadLaneF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VBROADCASTSS X1, Z3
+	VADDPS       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VPERMILPS    $0x55, X1, X3
+	VBROADCASTSS X3, Z3
+	VADDPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VPERMILPS    $0xaa, X1, X3
+	VBROADCASTSS X3, Z3
+	VADDPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VPERMILPS    $0xff, X1, X1
+	VBROADCASTSS X1, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	VBROADCASTSS X1, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	VPERMILPS    $0x55, X1, X0
+	VBROADCASTSS X0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, 64(AX)
+	VPERMILPS    $0xaa, X1, X0
+	VBROADCASTSS X0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, 128(AX)
+	VPERMILPS    $0xff, X1, X0
+	VBROADCASTSS X0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·storeFourF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (BX), Z2
+	VMOVUPS X1, (AX)
+	ADDQ    $+16, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPS (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (DX), K1, Z2
+	VMOVUPS (BX), K1, Z0
+	VMOVUPS X1, (AX)
+	ADDQ    $+16, AX
+	MOVQ    SI, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·storeFourUniformF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z2
+	VPERMILPS    $0xff, X2, X2
+	VBROADCASTSS X2, Z2
+	VADDPS       Z1, Z2, Z2
+	VMOVUPS      X2, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (CX), K1, Z2
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z0
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func unrolledF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledF32AVX512(SB), NOSPLIT, $0-40
@@ -19070,7 +28413,7 @@ endif5:
 // func maxF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19118,7 +28461,7 @@ endif3:
 // func minF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19166,7 +28509,7 @@ endif3:
 // func foldMaxF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19225,7 +28568,7 @@ endif3:
 // func addF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19273,7 +28616,7 @@ endif3:
 // func subF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19321,7 +28664,7 @@ endif3:
 // func andF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19369,7 +28712,7 @@ endif3:
 // func orF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19417,8 +28760,8 @@ endif3:
 // func addConstF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19466,7 +28809,7 @@ endif3:
 // func subVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19518,7 +28861,7 @@ endif3:
 // func foldAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19577,9 +28920,9 @@ endif3:
 // func uniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
-	VBROADCASTSD constants<>+576(SB), Z2
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+608(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19641,7 +28984,7 @@ endif3:
 // func mulF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19689,7 +29032,7 @@ endif3:
 // func divF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·divF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19737,7 +29080,7 @@ endif3:
 // func mulAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19785,7 +29128,7 @@ endif3:
 // func negMulAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·negMulAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19833,7 +29176,7 @@ endif3:
 // func mulAddKeptF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddKeptF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19883,7 +29226,7 @@ endif3:
 // func mulAddVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -19947,11 +29290,11 @@ endif3:
 // func polynomialF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·polynomialF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
 	VBROADCASTSD constants<>+640(SB), Z2
-	VBROADCASTSD constants<>+672(SB), Z3
-	VBROADCASTSD constants<>+704(SB), Z4
+	VBROADCASTSD constants<>+704(SB), Z3
+	VBROADCASTSD constants<>+736(SB), Z4
 	VPXORD       Z5, Z5, Z5
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -19965,8 +29308,8 @@ loop1:
 	VMOVUPS      (CX), Z6
 	VMOVUPS      (DX), Z7
 	VMOVUPS      (BX), Z8
-	VMOVAPS      Z6, Z8
-	VFMADD213PD  Z2, Z1, Z8
+	VMOVAPS      Z1, Z8
+	VFMADD213PD  Z2, Z6, Z8
 	VFMADD213PD  Z3, Z6, Z8
 	VFMADD213PD  Z4, Z6, Z8
 	VFNMADD213PD Z5, Z7, Z8
@@ -19989,8 +29332,8 @@ end2:
 	VMOVAPS      Z0, Z7
 	VMOVUPD      (DX), K1, Z7
 	VMOVUPD      (BX), K1, Z0
-	VMOVAPS      Z6, Z0
-	VFMADD213PD  Z2, Z1, Z0
+	VMOVAPS      Z1, Z0
+	VFMADD213PD  Z2, Z6, Z0
 	VFMADD213PD  Z3, Z6, Z0
 	VFMADD213PD  Z4, Z6, Z0
 	VFNMADD213PD Z5, Z7, Z0
@@ -20008,18 +29351,18 @@ endif3:
 // func pressureF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·pressureF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+608(SB), Z2
-	VBROADCASTSD constants<>+736(SB), Z3
-	VBROADCASTSD constants<>+512(SB), Z4
-	VBROADCASTSD constants<>+768(SB), Z5
-	VBROADCASTSD constants<>+576(SB), Z6
-	VBROADCASTSD constants<>+800(SB), Z7
-	VBROADCASTSD constants<>+832(SB), Z8
-	VBROADCASTSD constants<>+864(SB), Z9
-	VBROADCASTSD constants<>+896(SB), Z10
-	VBROADCASTSD constants<>+928(SB), Z11
+	VBROADCASTSD constants<>+672(SB), Z2
+	VBROADCASTSD constants<>+768(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+800(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+832(SB), Z7
+	VBROADCASTSD constants<>+864(SB), Z8
+	VBROADCASTSD constants<>+896(SB), Z9
+	VBROADCASTSD constants<>+928(SB), Z10
+	VBROADCASTSD constants<>+960(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20132,10 +29475,866 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func foldMax4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldMax4F64AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z2
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VALIGNQ    $0x07, Z3, Z2, Z5
+	VSHUFF64X2 $0x44, Z3, Z2, Z6
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VMAXPD     Z2, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z2
+	VSHUFF64X2 $0xee, Z5, Z4, Z3
+	VMAXPD     Z3, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z6, Z3
+	VSHUFF64X2 $0xdd, Z2, Z6, Z2
+	VMAXPD     Z2, Z3, Z3
+	VPERMILPD  $0x55, Z3, Z2
+	VMAXPD     Z2, Z3, Z3
+	VPERMPD    Z3, Z0, Z2
+	VMOVUPS    Y2, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z2
+	VMOVUPD    (CX), K1, Z2
+	VMOVAPS    Z1, Z3
+	VMOVUPD    (DX), K1, Z3
+	VMOVUPD    (BX), K1, Z1
+	VALIGNQ    $0x07, Z3, Z2, Z4
+	VSHUFF64X2 $0x44, Z3, Z2, Z5
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VMAXPD     Z2, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z1, Z2
+	VSHUFF64X2 $0xee, Z4, Z1, Z1
+	VMAXPD     Z1, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z5, Z1
+	VSHUFF64X2 $0xdd, Z2, Z5, Z2
+	VMAXPD     Z2, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z2
+	VMAXPD     Z2, Z1, Z1
+	VPERMPD    Z1, Z0, Z0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadMax4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadMax4F64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z4
+	VALIGNQ      $0x07, Z3, Z2, Z5
+	VSHUFF64X2   $0x44, Z3, Z2, Z6
+	VSHUFF64X2   $0xee, Z3, Z2, Z2
+	VMAXPD       Z2, Z6, Z6
+	VSHUFF64X2   $0x44, Z5, Z4, Z2
+	VSHUFF64X2   $0xee, Z5, Z4, Z4
+	VMAXPD       Z4, Z2, Z2
+	VSHUFF64X2   $0x88, Z2, Z6, Z4
+	VSHUFF64X2   $0xdd, Z2, Z6, Z2
+	VMAXPD       Z2, Z4, Z4
+	VPERMILPD    $0x55, Z4, Z2
+	VMAXPD       Z2, Z4, Z4
+	VADDPD       Z1, Z4, Z2
+	VBROADCASTSD X2, Z4
+	VADDPD       Z3, Z4, Z4
+	VMOVUPS      Z4, (AX)
+	VSHUFF64X2   $0x55, Z2, Z2, Z4
+	VADDPD       Z3, Z4, Z4
+	VMOVUPS      Z4, 64(AX)
+	VSHUFF64X2   $0xaa, Z2, Z2, Z4
+	VADDPD       Z3, Z4, Z4
+	VMOVUPS      Z4, 128(AX)
+	VSHUFF64X2   $0xff, Z2, Z2, Z2
+	VADDPD       Z3, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPD      (DX), K1, Z3
+	VMOVUPD      (BX), K1, Z0
+	VALIGNQ      $0x07, Z3, Z2, Z4
+	VSHUFF64X2   $0x44, Z3, Z2, Z5
+	VSHUFF64X2   $0xee, Z3, Z2, Z2
+	VMAXPD       Z2, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z0, Z2
+	VSHUFF64X2   $0xee, Z4, Z0, Z0
+	VMAXPD       Z0, Z2, Z2
+	VSHUFF64X2   $0x88, Z2, Z5, Z0
+	VSHUFF64X2   $0xdd, Z2, Z5, Z2
+	VMAXPD       Z2, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z2
+	VMAXPD       Z2, Z0, Z0
+	VADDPD       Z1, Z0, Z0
+	VBROADCASTSD X0, Z1
+	VADDPD       Z3, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPD       Z3, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPD       Z3, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPD       Z3, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldAdd4F64AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z2
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VALIGNQ    $0x07, Z3, Z2, Z5
+	VSHUFF64X2 $0x44, Z3, Z2, Z6
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VADDPD     Z2, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z2
+	VSHUFF64X2 $0xee, Z5, Z4, Z3
+	VADDPD     Z3, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z6, Z3
+	VSHUFF64X2 $0xdd, Z2, Z6, Z2
+	VADDPD     Z2, Z3, Z3
+	VPERMILPD  $0x55, Z3, Z2
+	VADDPD     Z2, Z3, Z3
+	VPERMPD    Z3, Z0, Z2
+	VMOVUPS    Y2, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z2
+	VMOVUPD    (CX), K1, Z2
+	VMOVAPS    Z1, Z3
+	VMOVUPD    (DX), K1, Z3
+	VMOVUPD    (BX), K1, Z1
+	VALIGNQ    $0x07, Z3, Z2, Z4
+	VSHUFF64X2 $0x44, Z3, Z2, Z5
+	VSHUFF64X2 $0xee, Z3, Z2, Z2
+	VADDPD     Z2, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z1, Z2
+	VSHUFF64X2 $0xee, Z4, Z1, Z1
+	VADDPD     Z1, Z2, Z2
+	VSHUFF64X2 $0x88, Z2, Z5, Z1
+	VSHUFF64X2 $0xdd, Z2, Z5, Z2
+	VADDPD     Z2, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z2
+	VADDPD     Z2, Z1, Z1
+	VPERMPD    Z1, Z0, Z0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldAdd4ConstF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·foldAdd4ConstF64AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z3
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (BX), Z4
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z4
+	VSHUFF64X2   $0x44, Z3, Z2, Z5
+	VSHUFF64X2   $0xee, Z3, Z2, Z3
+	VADDPD       Z3, Z5, Z5
+	VSHUFF64X2   $0x44, Z2, Z4, Z3
+	VSHUFF64X2   $0xee, Z2, Z4, Z4
+	VADDPD       Z4, Z3, Z3
+	VSHUFF64X2   $0x88, Z3, Z5, Z4
+	VSHUFF64X2   $0xdd, Z3, Z5, Z3
+	VADDPD       Z3, Z4, Z4
+	VPERMILPD    $0x55, Z4, Z3
+	VADDPD       Z3, Z4, Z4
+	VPERMPD      Z4, Z0, Z3
+	VMOVUPS      Y3, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z1, Z3
+	VMOVUPD      (CX), K1, Z3
+	VMOVAPS      Z1, Z4
+	VMOVUPD      (DX), K1, Z4
+	VMOVUPD      (BX), K1, Z1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z1
+	VSHUFF64X2   $0x44, Z3, Z2, Z4
+	VSHUFF64X2   $0xee, Z3, Z2, Z3
+	VADDPD       Z3, Z4, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z3
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z3, Z3
+	VSHUFF64X2   $0x88, Z3, Z4, Z1
+	VSHUFF64X2   $0xdd, Z3, Z4, Z2
+	VADDPD       Z2, Z1, Z1
+	VPERMILPD    $0x55, Z1, Z2
+	VADDPD       Z2, Z1, Z1
+	VPERMPD      Z1, Z0, Z0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadAdd4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadAdd4F64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VALIGNQ      $0x07, Z2, Z1, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z3
+	VADDPD       Z3, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z3
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPD       Z1, Z3, Z3
+	VPERMILPD    $0x55, Z3, Z1
+	VADDPD       Z1, Z3, Z3
+	VBROADCASTSD X3, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z3, Z3, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z3, Z3, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z3, Z3, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPD      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	VALIGNQ      $0x07, Z2, Z1, Z3
+	VSHUFF64X2   $0x44, Z2, Z1, Z4
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z1
+	VSHUFF64X2   $0xee, Z3, Z0, Z0
+	VADDPD       Z0, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z4, Z0
+	VSHUFF64X2   $0xdd, Z1, Z4, Z1
+	VADDPD       Z1, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z1
+	VADDPD       Z1, Z0, Z0
+	VBROADCASTSD X0, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPD       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func firstOfFourF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·firstOfFourF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VALIGNQ      $0x07, Z2, Z1, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z2
+	VADDPD       Z2, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z2
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPD       Z1, Z2, Z2
+	VPERMILPD    $0x55, Z2, Z1
+	VADDPD       Z1, Z2, Z2
+	VBROADCASTSD X2, Z1
+	VADDPD       Z1, Z2, Z1
+	VMOVSD       X1, (AX)
+	ADDQ         $+8, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPD      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	VALIGNQ      $0x07, Z2, Z1, Z3
+	VSHUFF64X2   $0x44, Z2, Z1, Z4
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z1
+	VSHUFF64X2   $0xee, Z3, Z0, Z0
+	VADDPD       Z0, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z4, Z0
+	VSHUFF64X2   $0xdd, Z1, Z4, Z1
+	VADDPD       Z1, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z1
+	VADDPD       Z1, Z0, Z0
+	VBROADCASTSD X0, Z1
+	VADDPD       Z1, Z0, Z0
+	VMOVSD       X0, (AX)
+	ADDQ         $+8, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAsF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·fourAsF64AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+480(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z3
+	VMOVUPS    (DX), Z4
+	VMOVUPS    (BX), Z5
+	VALIGNQ    $0x07, Z4, Z3, Z6
+	VSHUFF64X2 $0x44, Z4, Z3, Z7
+	VSHUFF64X2 $0xee, Z4, Z3, Z3
+	VADDPD     Z3, Z7, Z7
+	VSHUFF64X2 $0x44, Z6, Z5, Z3
+	VSHUFF64X2 $0xee, Z6, Z5, Z4
+	VADDPD     Z4, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z7, Z4
+	VSHUFF64X2 $0xdd, Z3, Z7, Z3
+	VADDPD     Z3, Z4, Z4
+	VPERMILPD  $0x55, Z4, Z3
+	VADDPD     Z3, Z4, Z4
+	VORPD      Z2, Z4, Z3
+	VPERMPD    Z3, Z0, Z3
+	VMOVUPS    Y3, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z3
+	VMOVUPD    (CX), K1, Z3
+	VMOVAPS    Z1, Z4
+	VMOVUPD    (DX), K1, Z4
+	VMOVUPD    (BX), K1, Z1
+	VALIGNQ    $0x07, Z4, Z3, Z5
+	VSHUFF64X2 $0x44, Z4, Z3, Z6
+	VSHUFF64X2 $0xee, Z4, Z3, Z3
+	VADDPD     Z3, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z1, Z3
+	VSHUFF64X2 $0xee, Z5, Z1, Z1
+	VADDPD     Z1, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z6, Z1
+	VSHUFF64X2 $0xdd, Z3, Z6, Z3
+	VADDPD     Z3, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z3
+	VADDPD     Z3, Z1, Z1
+	VORPD      Z2, Z1, Z1
+	VPERMPD    Z1, Z0, Z0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourAloneF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·fourAloneF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z4
+	VALIGNQ      $0x07, Z3, Z2, Z5
+	VSHUFF64X2   $0x44, Z3, Z2, Z6
+	VSHUFF64X2   $0xee, Z3, Z2, Z7
+	VADDPD       Z7, Z6, Z6
+	VSHUFF64X2   $0x44, Z5, Z4, Z7
+	VSHUFF64X2   $0xee, Z5, Z4, Z5
+	VADDPD       Z5, Z7, Z7
+	VSHUFF64X2   $0x88, Z7, Z6, Z5
+	VSHUFF64X2   $0xdd, Z7, Z6, Z6
+	VADDPD       Z6, Z5, Z5
+	VPERMILPD    $0x55, Z5, Z6
+	VADDPD       Z6, Z5, Z5
+	VSHUFF64X2   $0x44, Z3, Z4, Z6
+	VSHUFF64X2   $0xee, Z3, Z4, Z7
+	VADDPD       Z7, Z6, Z6
+	VSHUFF64X2   $0x44, Z4, Z2, Z7
+	VSHUFF64X2   $0xee, Z4, Z2, Z2
+	VADDPD       Z2, Z7, Z7
+	VSHUFF64X2   $0x88, Z7, Z6, Z2
+	VSHUFF64X2   $0xdd, Z7, Z6, Z4
+	VADDPD       Z4, Z2, Z2
+	VPERMILPD    $0x55, Z2, Z4
+	VADDPD       Z4, Z2, Z2
+	VCMPPD       $0x11, Z2, Z5, K1
+	VCMPPD       $0x04, Z1, Z2, K1, K1
+	VSUBPD       Z1, Z5, Z4
+	VMOVAPS      Z2, Z6
+	VFMADD213PD  Z1, Z5, Z6
+	VBLENDMPD    Z4, Z6, K1, Z8
+	VADDPD       Z1, Z2, Z2
+	VFMADD231PD  Z8, Z5, Z2
+	VBROADCASTSD X2, Z4
+	VADDPD       Z3, Z4, Z4
+	VMOVUPS      Z4, (AX)
+	VSHUFF64X2   $0x55, Z2, Z2, Z4
+	VADDPD       Z3, Z4, Z4
+	VMOVUPS      Z4, 64(AX)
+	VSHUFF64X2   $0xaa, Z2, Z2, Z4
+	VADDPD       Z3, Z4, Z4
+	VMOVUPS      Z4, 128(AX)
+	VSHUFF64X2   $0xff, Z2, Z2, Z2
+	VADDPD       Z3, Z2, Z2
+	VMOVUPS      Z2, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPD      (DX), K1, Z3
+	VMOVUPD      (BX), K1, Z0
+	VALIGNQ      $0x07, Z3, Z2, Z4
+	VSHUFF64X2   $0x44, Z3, Z2, Z5
+	VSHUFF64X2   $0xee, Z3, Z2, Z6
+	VADDPD       Z6, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z0, Z6
+	VSHUFF64X2   $0xee, Z4, Z0, Z4
+	VADDPD       Z4, Z6, Z6
+	VSHUFF64X2   $0x88, Z6, Z5, Z4
+	VSHUFF64X2   $0xdd, Z6, Z5, Z5
+	VADDPD       Z5, Z4, Z4
+	VPERMILPD    $0x55, Z4, Z5
+	VADDPD       Z5, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z5
+	VSHUFF64X2   $0xee, Z3, Z0, Z6
+	VADDPD       Z6, Z5, Z5
+	VSHUFF64X2   $0x44, Z0, Z2, Z6
+	VSHUFF64X2   $0xee, Z0, Z2, Z0
+	VADDPD       Z0, Z6, Z6
+	VSHUFF64X2   $0x88, Z6, Z5, Z0
+	VSHUFF64X2   $0xdd, Z6, Z5, Z2
+	VADDPD       Z2, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z2
+	VADDPD       Z2, Z0, Z0
+	VCMPPD       $0x11, Z0, Z4, K1
+	VCMPPD       $0x04, Z1, Z0, K1, K1
+	VSUBPD       Z1, Z4, Z2
+	VMOVAPS      Z0, Z5
+	VFMADD213PD  Z1, Z4, Z5
+	VBLENDMPD    Z2, Z5, K1, Z9
+	VADDPD       Z1, Z0, Z0
+	VFMADD231PD  Z9, Z4, Z0
+	VBROADCASTSD X0, Z1
+	VADDPD       Z3, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPD       Z3, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPD       Z3, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPD       Z3, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourMixedF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·fourMixedF64AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z2
+	VMOVUPS     (DX), Z3
+	VMOVUPS     (BX), Z4
+	VALIGNQ     $0x07, Z3, Z2, Z5
+	VSHUFF64X2  $0x44, Z3, Z2, Z6
+	VSHUFF64X2  $0xee, Z3, Z2, Z7
+	VADDPD      Z7, Z6, Z6
+	VSHUFF64X2  $0x44, Z5, Z4, Z7
+	VSHUFF64X2  $0xee, Z5, Z4, Z5
+	VADDPD      Z5, Z7, Z7
+	VSHUFF64X2  $0x88, Z7, Z6, Z5
+	VSHUFF64X2  $0xdd, Z7, Z6, Z6
+	VADDPD      Z6, Z5, Z5
+	VPERMILPD   $0x55, Z5, Z6
+	VADDPD      Z6, Z5, Z5
+	VPERMPD     Z5, Z0, Z6
+	VSHUFF64X2  $0x44, Z4, Z4, Z7
+	VSHUFF64X2  $0xee, Z4, Z4, Z10
+	VADDPD      Z10, Z7, Z7
+	VSHUFF64X2  $0x44, Z4, Z4, Z10
+	VSHUFF64X2  $0xee, Z4, Z4, Z11
+	VADDPD      Z11, Z10, Z10
+	VSHUFF64X2  $0x88, Z10, Z7, Z11
+	VSHUFF64X2  $0xdd, Z10, Z7, Z7
+	VADDPD      Z7, Z11, Z11
+	VPERMILPD   $0x55, Z11, Z7
+	VADDPD      Z7, Z11, Z11
+	VPERMPD     Z11, Z0, Z7
+	VCMPPD      $0x11, Z7, Z6, K1
+	VBLENDMPD   Z2, Z3, K1, Z8
+	VMOVAPS     Z8, Z10
+	VFMADD231PD Z4, Z6, Z10
+	KNOTW       K1, K2
+	VADDPD      Z7, Z10, K2, Z10
+	VCMPPD      $0x11, Z4, Z2, K2
+	VMULPD      Z11, Z5, Z7
+	VPERMPD     Z7, Z0, Z7
+	VMOVAPD.Z   Z7, K2, Z7
+	VADDPD      Z7, Z10, Z10
+	VMOVAPS     Z3, Z7
+	VSHUFF64X2  $0x44, Z3, Z4, Z7
+	VSHUFF64X2  $0xee, Z3, Z4, Z3
+	VADDPD      Z3, Z7, Z7
+	VSHUFF64X2  $0x44, Z2, Z2, Z3
+	VSHUFF64X2  $0xee, Z2, Z2, Z2
+	VADDPD      Z2, Z3, Z3
+	VSHUFF64X2  $0x88, Z3, Z7, Z2
+	VSHUFF64X2  $0xdd, Z3, Z7, Z3
+	VADDPD      Z3, Z2, Z2
+	VPERMILPD   $0x55, Z2, Z3
+	VADDPD      Z3, Z2, Z2
+	VPERMPD     Z2, Z0, Z2
+	VMOVAPS     Z2, Z7
+	VSUBPD      Z7, Z10, Z2
+	VSHUFF64X2  $0x55, Z5, Z5, Z3
+	VADDPD      Z3, Z2, Z2
+	VMOVAPD.Z   Z6, K1, Z3
+	VADDPD      Z3, Z2, Z2
+	VMOVUPS     Y2, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z1, Z2
+	VMOVUPD     (CX), K1, Z2
+	VMOVAPS     Z1, Z3
+	VMOVUPD     (DX), K1, Z3
+	VMOVUPD     (BX), K1, Z1
+	VALIGNQ     $0x07, Z3, Z2, Z4
+	VSHUFF64X2  $0x44, Z3, Z2, Z5
+	VSHUFF64X2  $0xee, Z3, Z2, Z6
+	VADDPD      Z6, Z5, Z5
+	VSHUFF64X2  $0x44, Z4, Z1, Z6
+	VSHUFF64X2  $0xee, Z4, Z1, Z4
+	VADDPD      Z4, Z6, Z6
+	VSHUFF64X2  $0x88, Z6, Z5, Z4
+	VSHUFF64X2  $0xdd, Z6, Z5, Z5
+	VADDPD      Z5, Z4, Z4
+	VPERMILPD   $0x55, Z4, Z5
+	VADDPD      Z5, Z4, Z4
+	VPERMPD     Z4, Z0, Z5
+	VSHUFF64X2  $0x44, Z1, Z1, Z6
+	VSHUFF64X2  $0xee, Z1, Z1, Z7
+	VADDPD      Z7, Z6, Z6
+	VSHUFF64X2  $0x44, Z1, Z1, Z7
+	VSHUFF64X2  $0xee, Z1, Z1, Z8
+	VADDPD      Z8, Z7, Z7
+	VSHUFF64X2  $0x88, Z7, Z6, Z8
+	VSHUFF64X2  $0xdd, Z7, Z6, Z6
+	VADDPD      Z6, Z8, Z8
+	VPERMILPD   $0x55, Z8, Z6
+	VADDPD      Z6, Z8, Z8
+	VPERMPD     Z8, Z0, Z6
+	VCMPPD      $0x11, Z6, Z5, K1
+	VBLENDMPD   Z2, Z3, K1, Z9
+	VMOVAPS     Z9, Z7
+	VFMADD231PD Z1, Z5, Z7
+	KNOTW       K1, K2
+	VADDPD      Z6, Z7, K2, Z7
+	VCMPPD      $0x11, Z1, Z2, K2
+	VMULPD      Z8, Z4, Z6
+	VPERMPD     Z6, Z0, Z6
+	VMOVAPD.Z   Z6, K2, Z6
+	VADDPD      Z6, Z7, Z7
+	VMOVAPS     Z3, Z6
+	VSHUFF64X2  $0x44, Z3, Z1, Z6
+	VSHUFF64X2  $0xee, Z3, Z1, Z1
+	VADDPD      Z1, Z6, Z6
+	VSHUFF64X2  $0x44, Z2, Z2, Z1
+	VSHUFF64X2  $0xee, Z2, Z2, Z2
+	VADDPD      Z2, Z1, Z1
+	VSHUFF64X2  $0x88, Z1, Z6, Z2
+	VSHUFF64X2  $0xdd, Z1, Z6, Z1
+	VADDPD      Z1, Z2, Z2
+	VPERMILPD   $0x55, Z2, Z1
+	VADDPD      Z1, Z2, Z2
+	VPERMPD     Z2, Z0, Z0
+	VMOVAPS     Z0, Z6
+	VSUBPD      Z6, Z7, Z0
+	VSHUFF64X2  $0x55, Z4, Z4, Z1
+	VADDPD      Z1, Z0, Z0
+	VMOVAPD.Z   Z5, K1, Z1
+	VADDPD      Z1, Z0, Z0
+	VMOVUPS     Y0, (AX)
+	ADDQ        $+32, AX
+	MOVQ        SI, AX
+	SHLQ        $0x03, AX
+	ADDQ        AX, CX
+	ADDQ        AX, DX
+	ADDQ        AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func selectLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20185,8 +30384,8 @@ endif3:
 // func selectKeptLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20244,7 +30443,7 @@ endif3:
 // func selectVarLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20298,7 +30497,7 @@ endif3:
 // func keepLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20345,11 +30544,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notLessF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPD    $0x11, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VCMPPD    $0x11, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20400,7 +30651,7 @@ endif3:
 // func firstLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20455,7 +30706,7 @@ endif3:
 // func andLessLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20507,7 +30758,7 @@ endif3:
 // func andLessNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20559,7 +30810,7 @@ endif3:
 // func selectEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20609,8 +30860,8 @@ endif3:
 // func selectKeptEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20668,7 +30919,7 @@ endif3:
 // func selectVarEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20722,7 +30973,7 @@ endif3:
 // func keepEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20769,11 +31020,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notEqualF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPD    $0x00, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VCMPPD    $0x00, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20824,7 +31127,7 @@ endif3:
 // func firstEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20879,7 +31182,7 @@ endif3:
 // func selectNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20929,8 +31232,8 @@ endif3:
 // func selectKeptNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -20988,7 +31291,7 @@ endif3:
 // func selectVarNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21042,7 +31345,7 @@ endif3:
 // func keepNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21089,11 +31392,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notNotEqualF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPD    $0x04, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VCMPPD    $0x04, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21144,7 +31499,7 @@ endif3:
 // func firstNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21199,7 +31554,7 @@ endif3:
 // func andNotEqualLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21251,7 +31606,7 @@ endif3:
 // func andNotEqualNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21303,7 +31658,7 @@ endif3:
 // func selectNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21353,8 +31708,8 @@ endif3:
 // func selectKeptNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21412,7 +31767,7 @@ endif3:
 // func selectVarNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21466,7 +31821,7 @@ endif3:
 // func keepNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21513,11 +31868,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notNotLessF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VCMPPD    $0x15, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VCMPPD    $0x15, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21568,7 +31975,7 @@ endif3:
 // func firstNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21623,7 +32030,7 @@ endif3:
 // func shiftInF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21671,7 +32078,7 @@ endif3:
 // func shiftOutF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21719,7 +32126,7 @@ endif3:
 // func shiftVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21775,7 +32182,7 @@ endif3:
 // func spreadF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21825,7 +32232,7 @@ endif3:
 // func broadcastF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21881,10 +32288,190 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func spreadLaneF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·spreadLaneF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VBROADCASTSD X1, Z3
+	VADDPD       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VPERMPD      $0x55, Y1, Y3
+	VBROADCASTSD X3, Z3
+	VADDPD       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VPERMPD      $0xaa, Y1, Y3
+	VBROADCASTSD X3, Z3
+	VADDPD       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VPERMPD      $0xff, Y1, Y1
+	VBROADCASTSD X1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPD      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	VBROADCASTSD X1, Z0
+	VADDPD       Z2, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	VPERMPD      $0x55, Y1, Y0
+	VBROADCASTSD X0, Z0
+	VADDPD       Z2, Z0, Z0
+	VMOVUPS      Z0, 64(AX)
+	VPERMPD      $0xaa, Y1, Y0
+	VBROADCASTSD X0, Z0
+	VADDPD       Z2, Z0, Z0
+	VMOVUPS      Z0, 128(AX)
+	VPERMPD      $0xff, Y1, Y0
+	VBROADCASTSD X0, Z0
+	VADDPD       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·storeFourF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (BX), Z2
+	VMOVUPS Y1, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPD (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (DX), K1, Z2
+	VMOVUPD (BX), K1, Z0
+	VMOVUPS Y1, (AX)
+	ADDQ    $+32, AX
+	MOVQ    SI, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·storeFourUniformF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z2
+	VPERMPD      $0xff, Y2, Y2
+	VBROADCASTSD X2, Z2
+	VADDPD       Z1, Z2, Z2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (CX), K1, Z2
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z0
+	VPERMPD      $0xff, Y0, Y0
+	VBROADCASTSD X0, Z0
+	VADDPD       Z1, Z0, Z0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func unrolledF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21947,7 +32534,7 @@ endif5:
 // func maxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -21995,7 +32582,7 @@ endif3:
 // func minI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22043,7 +32630,7 @@ endif3:
 // func foldMaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22106,7 +32693,7 @@ endif3:
 // func addI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22154,7 +32741,7 @@ endif3:
 // func subI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22202,7 +32789,7 @@ endif3:
 // func andI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22250,7 +32837,7 @@ endif3:
 // func orI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22298,8 +32885,8 @@ endif3:
 // func addConstI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+992(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22347,7 +32934,7 @@ endif3:
 // func subVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22399,7 +32986,7 @@ endif3:
 // func foldAddI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22462,9 +33049,9 @@ endif3:
 // func uniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
-	VBROADCASTSD constants<>+1056(SB), Z2
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+1088(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22526,7 +33113,7 @@ endif3:
 // func iotaI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·iotaI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22576,7 +33163,7 @@ endif3:
 // func splatI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·splatI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22630,7 +33217,7 @@ endif3:
 // func shl1I32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shl1I32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22678,7 +33265,7 @@ endif3:
 // func shr1I32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shr1I32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22726,7 +33313,7 @@ endif3:
 // func shlAllI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shlAllI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22774,7 +33361,7 @@ endif3:
 // func shrAllI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shrAllI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22822,7 +33409,7 @@ endif3:
 // func umaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·umaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22870,7 +33457,7 @@ endif3:
 // func foldUMaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldUMaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22933,7 +33520,7 @@ endif3:
 // func selectLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -22983,8 +33570,8 @@ endif3:
 // func selectKeptLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23042,7 +33629,7 @@ endif3:
 // func selectVarLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23096,7 +33683,7 @@ endif3:
 // func keepLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23143,11 +33730,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notLessI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+992(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VPCMPD    $0x01, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VPCMPD    $0x01, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23198,7 +33837,7 @@ endif3:
 // func firstLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23253,7 +33892,7 @@ endif3:
 // func andLessLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23305,7 +33944,7 @@ endif3:
 // func andLessNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23357,7 +33996,7 @@ endif3:
 // func selectEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23407,8 +34046,8 @@ endif3:
 // func selectKeptEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23466,7 +34105,7 @@ endif3:
 // func selectVarEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23520,7 +34159,7 @@ endif3:
 // func keepEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23567,11 +34206,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notEqualI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+992(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VPCMPD    $0x00, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VPCMPD    $0x00, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23622,7 +34313,7 @@ endif3:
 // func firstEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23677,7 +34368,7 @@ endif3:
 // func selectNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23727,8 +34418,8 @@ endif3:
 // func selectKeptNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23786,7 +34477,7 @@ endif3:
 // func selectVarNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23840,7 +34531,7 @@ endif3:
 // func keepNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23887,11 +34578,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notNotEqualI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+992(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VPCMPD    $0x04, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPS Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VPCMPD    $0x04, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPS Z1, Z0, K2, Z5
+	VMOVUPS   Z5, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23942,7 +34685,7 @@ endif3:
 // func firstNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -23997,7 +34740,7 @@ endif3:
 // func andNotEqualLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24049,7 +34792,7 @@ endif3:
 // func andNotEqualNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24101,7 +34844,7 @@ endif3:
 // func shiftInI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24149,7 +34892,7 @@ endif3:
 // func shiftOutI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24197,7 +34940,7 @@ endif3:
 // func shiftVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24253,7 +34996,7 @@ endif3:
 // func spreadI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24303,7 +35046,7 @@ endif3:
 // func broadcastI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24359,10 +35102,190 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func spreadLaneI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadLaneI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+992(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VBROADCASTSS X1, Z3
+	VPADDD       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VPERMILPS    $0x55, X1, X3
+	VBROADCASTSS X3, Z3
+	VPADDD       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VPERMILPS    $0xaa, X1, X3
+	VBROADCASTSS X3, Z3
+	VPADDD       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VPERMILPS    $0xff, X1, X1
+	VBROADCASTSS X1, Z1
+	VPADDD       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	VBROADCASTSS X1, Z0
+	VPADDD       Z2, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	VPERMILPS    $0x55, X1, X0
+	VBROADCASTSS X0, Z0
+	VPADDD       Z2, Z0, Z0
+	VMOVUPS      Z0, 64(AX)
+	VPERMILPS    $0xaa, X1, X0
+	VBROADCASTSS X0, Z0
+	VPADDD       Z2, Z0, Z0
+	VMOVUPS      Z0, 128(AX)
+	VPERMILPS    $0xff, X1, X0
+	VBROADCASTSS X0, Z0
+	VPADDD       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·storeFourI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+992(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (BX), Z2
+	VMOVUPS X1, (AX)
+	ADDQ    $+16, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPS (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (DX), K1, Z2
+	VMOVUPS (BX), K1, Z0
+	VMOVUPS X1, (AX)
+	ADDQ    $+16, AX
+	MOVQ    SI, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·storeFourUniformI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z2
+	VPERMILPS    $0xff, X2, X2
+	VBROADCASTSS X2, Z2
+	VPADDD       Z1, Z2, Z2
+	VMOVUPS      X2, (AX)
+	ADDQ         $+16, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (CX), K1, Z2
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z0
+	VPERMILPS    $0xff, X0, X0
+	VBROADCASTSS X0, Z0
+	VPADDD       Z1, Z0, Z0
+	VMOVUPS      X0, (AX)
+	ADDQ         $+16, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func unrolledI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+960(SB), Z0
+	VBROADCASTSD constants<>+992(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24425,7 +35348,7 @@ endif5:
 // func maxI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24473,7 +35396,7 @@ endif3:
 // func minI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24521,7 +35444,7 @@ endif3:
 // func foldMaxI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24580,7 +35503,7 @@ endif3:
 // func addI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24628,7 +35551,7 @@ endif3:
 // func subI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24676,7 +35599,7 @@ endif3:
 // func andI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24724,7 +35647,7 @@ endif3:
 // func orI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24772,8 +35695,8 @@ endif3:
 // func addConstI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1152(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24821,7 +35744,7 @@ endif3:
 // func subVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24873,7 +35796,7 @@ endif3:
 // func foldAddI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24932,9 +35855,9 @@ endif3:
 // func uniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
-	VBROADCASTSD constants<>+1216(SB), Z2
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1248(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -24996,7 +35919,7 @@ endif3:
 // func iotaI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·iotaI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25046,7 +35969,7 @@ endif3:
 // func splatI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·splatI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25100,7 +36023,7 @@ endif3:
 // func shl1I64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shl1I64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25148,7 +36071,7 @@ endif3:
 // func shr1I64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shr1I64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25196,7 +36119,7 @@ endif3:
 // func shlAllI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shlAllI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25244,7 +36167,7 @@ endif3:
 // func shrAllI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shrAllI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25292,7 +36215,7 @@ endif3:
 // func selectLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25342,8 +36265,8 @@ endif3:
 // func selectKeptLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1248(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25401,7 +36324,7 @@ endif3:
 // func selectVarLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25455,7 +36378,7 @@ endif3:
 // func keepLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25502,11 +36425,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notLessI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1152(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VPCMPQ    $0x01, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VPCMPQ    $0x01, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25557,7 +36532,7 @@ endif3:
 // func firstLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25612,7 +36587,7 @@ endif3:
 // func andLessLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25664,7 +36639,7 @@ endif3:
 // func andLessNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25716,7 +36691,7 @@ endif3:
 // func selectEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25766,8 +36741,8 @@ endif3:
 // func selectKeptEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1248(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25825,7 +36800,7 @@ endif3:
 // func selectVarEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25879,7 +36854,7 @@ endif3:
 // func keepEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25926,11 +36901,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notEqualI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1152(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VPCMPQ    $0x00, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VPCMPQ    $0x00, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -25981,7 +37008,7 @@ endif3:
 // func firstEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26036,7 +37063,7 @@ endif3:
 // func selectNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26086,8 +37113,8 @@ endif3:
 // func selectKeptNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1248(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26145,7 +37172,7 @@ endif3:
 // func selectVarNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26199,7 +37226,7 @@ endif3:
 // func keepNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26246,11 +37273,63 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func notNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·notNotEqualI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1152(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VPCMPQ    $0x04, Z2, Z1, K1
+	KNOTW     K1, K1
+	VBLENDMPD Z1, Z3, K1, Z4
+	VMOVUPS   Z4, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VPCMPQ    $0x04, Z2, Z1, K2
+	KNOTW     K2, K2
+	VBLENDMPD Z1, Z0, K2, Z5
+	VMOVUPD   Z5, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addWhereNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26301,7 +37380,7 @@ endif3:
 // func firstNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26356,7 +37435,7 @@ endif3:
 // func andNotEqualLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26408,7 +37487,7 @@ endif3:
 // func andNotEqualNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26460,7 +37539,7 @@ endif3:
 // func shiftInI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26508,7 +37587,7 @@ endif3:
 // func shiftOutI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26556,7 +37635,7 @@ endif3:
 // func shiftVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26612,7 +37691,7 @@ endif3:
 // func spreadI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26662,7 +37741,7 @@ endif3:
 // func broadcastI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26718,10 +37797,190 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func spreadLaneI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·spreadLaneI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1152(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VBROADCASTSD X1, Z3
+	VPADDQ       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VPERMPD      $0x55, Y1, Y3
+	VBROADCASTSD X3, Z3
+	VPADDQ       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VPERMPD      $0xaa, Y1, Y3
+	VBROADCASTSD X3, Z3
+	VPADDQ       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VPERMPD      $0xff, Y1, Y1
+	VBROADCASTSD X1, Z1
+	VPADDQ       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPD      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	VBROADCASTSD X1, Z0
+	VPADDQ       Z2, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	VPERMPD      $0x55, Y1, Y0
+	VBROADCASTSD X0, Z0
+	VPADDQ       Z2, Z0, Z0
+	VMOVUPS      Z0, 64(AX)
+	VPERMPD      $0xaa, Y1, Y0
+	VBROADCASTSD X0, Z0
+	VPADDQ       Z2, Z0, Z0
+	VMOVUPS      Z0, 128(AX)
+	VPERMPD      $0xff, Y1, Y0
+	VBROADCASTSD X0, Z0
+	VPADDQ       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·storeFourI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1152(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (BX), Z2
+	VMOVUPS Y1, (AX)
+	ADDQ    $+32, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPD (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (DX), K1, Z2
+	VMOVUPD (BX), K1, Z0
+	VMOVUPS Y1, (AX)
+	ADDQ    $+32, AX
+	MOVQ    SI, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func storeFourUniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·storeFourUniformI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z2
+	VPERMPD      $0xff, Y2, Y2
+	VBROADCASTSD X2, Z2
+	VPADDQ       Z1, Z2, Z2
+	VMOVUPS      Y2, (AX)
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (CX), K1, Z2
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z0
+	VPERMPD      $0xff, Y0, Y0
+	VBROADCASTSD X0, Z0
+	VPADDQ       Z1, Z0, Z0
+	VMOVUPS      Y0, (AX)
+	ADDQ         $+32, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func unrolledI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -26950,7 +38209,7 @@ endif3:
 // func storeHalfAVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeHalfAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -27010,6 +38269,210 @@ loop1:
 	JLT     loop1
 
 end2:
+	VZEROUPPER
+	RET
+
+// func widenFourF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·widenFourF32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z2
+	VMOVUPS       (DX), Z3
+	VMOVUPS       (BX), Z4
+	VALIGND       $0x0f, Z3, Z2, Z5
+	VSHUFF64X2    $0x44, Z3, Z2, Z6
+	VSHUFF64X2    $0xee, Z3, Z2, Z2
+	VADDPS        Z2, Z6, Z6
+	VSHUFF64X2    $0x44, Z5, Z4, Z2
+	VSHUFF64X2    $0xee, Z5, Z4, Z3
+	VADDPS        Z3, Z2, Z2
+	VSHUFF64X2    $0x88, Z2, Z6, Z3
+	VSHUFF64X2    $0xdd, Z2, Z6, Z2
+	VADDPS        Z2, Z3, Z3
+	VPERMILPD     $0x55, Z3, Z2
+	VADDPS        Z2, Z3, Z3
+	VPERMILPS     $0xb1, Z3, Z2
+	VADDPS        Z2, Z3, Z3
+	VPERMPS       Z3, Z0, Z2
+	VCVTPS2PD     Y2, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPS        Z3, Z3, Z2
+	VPERMPS       Z2, Z0, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VFMADD231PD   Z4, Z3, Z4
+	VMOVUPS       Y4, (AX)
+	ADDQ          $+32, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z1, Z2
+	VMOVUPS       (CX), K1, Z2
+	VMOVAPS       Z1, Z3
+	VMOVUPS       (DX), K1, Z3
+	VMOVUPS       (BX), K1, Z1
+	VALIGND       $0x0f, Z3, Z2, Z4
+	VSHUFF64X2    $0x44, Z3, Z2, Z5
+	VSHUFF64X2    $0xee, Z3, Z2, Z2
+	VADDPS        Z2, Z5, Z5
+	VSHUFF64X2    $0x44, Z4, Z1, Z2
+	VSHUFF64X2    $0xee, Z4, Z1, Z1
+	VADDPS        Z1, Z2, Z2
+	VSHUFF64X2    $0x88, Z2, Z5, Z1
+	VSHUFF64X2    $0xdd, Z2, Z5, Z2
+	VADDPS        Z2, Z1, Z1
+	VPERMILPD     $0x55, Z1, Z2
+	VADDPS        Z2, Z1, Z1
+	VPERMILPS     $0xb1, Z1, Z2
+	VADDPS        Z2, Z1, Z1
+	VPERMPS       Z1, Z0, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VADDPS        Z1, Z1, Z1
+	VPERMPS       Z1, Z0, Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VFMADD231PD   Z3, Z1, Z3
+	VMOVUPS       Y3, (AX)
+	ADDQ          $+32, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func widenFirstF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·widenFirstF32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z2
+	VMOVUPS       (DX), Z3
+	VMOVUPS       (BX), Z4
+	VALIGND       $0x0f, Z3, Z2, Z5
+	VSHUFF64X2    $0x44, Z3, Z2, Z6
+	VSHUFF64X2    $0xee, Z3, Z2, Z3
+	VADDPS        Z3, Z6, Z6
+	VSHUFF64X2    $0x44, Z5, Z4, Z3
+	VSHUFF64X2    $0xee, Z5, Z4, Z4
+	VADDPS        Z4, Z3, Z3
+	VSHUFF64X2    $0x88, Z3, Z6, Z4
+	VSHUFF64X2    $0xdd, Z3, Z6, Z3
+	VADDPS        Z3, Z4, Z4
+	VPERMILPD     $0x55, Z4, Z3
+	VADDPS        Z3, Z4, Z4
+	VPERMILPS     $0xb1, Z4, Z3
+	VADDPS        Z3, Z4, Z4
+	VPERMPS       Z4, Z0, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	MOVQ          y+16(FP), DI
+	VBROADCASTSS  (DI), Z2
+	VCVTPS2PD     Y2, Z5
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VPERMPD       $0xaa, Y4, Y2
+	VBROADCASTSD  X2, Z2
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z5, Z2, Z2
+	VMOVUPS       Y2, (AX)
+	ADDQ          $+32, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z1, Z2
+	VMOVUPS       (CX), K1, Z2
+	VMOVAPS       Z1, Z3
+	VMOVUPS       (DX), K1, Z3
+	VMOVUPS       (BX), K1, Z1
+	VALIGND       $0x0f, Z3, Z2, Z4
+	VSHUFF64X2    $0x44, Z3, Z2, Z5
+	VSHUFF64X2    $0xee, Z3, Z2, Z3
+	VADDPS        Z3, Z5, Z5
+	VSHUFF64X2    $0x44, Z4, Z1, Z3
+	VSHUFF64X2    $0xee, Z4, Z1, Z1
+	VADDPS        Z1, Z3, Z3
+	VSHUFF64X2    $0x88, Z3, Z5, Z1
+	VSHUFF64X2    $0xdd, Z3, Z5, Z3
+	VADDPS        Z3, Z1, Z1
+	VPERMILPD     $0x55, Z1, Z3
+	VADDPS        Z3, Z1, Z1
+	VPERMILPS     $0xb1, Z1, Z3
+	VADDPS        Z3, Z1, Z1
+	VPERMPS       Z1, Z0, Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VCVTPS2PD     Y2, Z0
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	MOVQ          y+16(FP), DI
+	VBROADCASTSS  (DI), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VPERMPD       $0xaa, Y1, Y1
+	VBROADCASTSD  X1, Z1
+	VADDPD        Z0, Z1, Z0
+	VADDPD        Z3, Z0, Z0
+	VMOVUPS       Y0, (AX)
+	ADDQ          $+32, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -27126,14 +38589,14 @@ DATA constants<>+96(SB)/8, $0x40e0000040e00000
 DATA constants<>+104(SB)/8, $0x40e0000040e00000
 DATA constants<>+112(SB)/8, $0x40e0000040e00000
 DATA constants<>+120(SB)/8, $0x40e0000040e00000
-DATA constants<>+128(SB)/8, $0x4000000040000000
-DATA constants<>+136(SB)/8, $0x4000000040000000
-DATA constants<>+144(SB)/8, $0x4000000040000000
-DATA constants<>+152(SB)/8, $0x4000000040000000
-DATA constants<>+160(SB)/8, $0x3f0000003f000000
-DATA constants<>+168(SB)/8, $0x3f0000003f000000
-DATA constants<>+176(SB)/8, $0x3f0000003f000000
-DATA constants<>+184(SB)/8, $0x3f0000003f000000
+DATA constants<>+128(SB)/8, $0x3f0000003f000000
+DATA constants<>+136(SB)/8, $0x3f0000003f000000
+DATA constants<>+144(SB)/8, $0x3f0000003f000000
+DATA constants<>+152(SB)/8, $0x3f0000003f000000
+DATA constants<>+160(SB)/8, $0x4000000040000000
+DATA constants<>+168(SB)/8, $0x4000000040000000
+DATA constants<>+176(SB)/8, $0x4000000040000000
+DATA constants<>+184(SB)/8, $0x4000000040000000
 DATA constants<>+192(SB)/8, $0xc0400000c0400000
 DATA constants<>+200(SB)/8, $0xc0400000c0400000
 DATA constants<>+208(SB)/8, $0xc0400000c0400000
@@ -27170,103 +38633,107 @@ DATA constants<>+448(SB)/8, $0x4140000041400000
 DATA constants<>+456(SB)/8, $0x4140000041400000
 DATA constants<>+464(SB)/8, $0x4140000041400000
 DATA constants<>+472(SB)/8, $0x4140000041400000
-DATA constants<>+480(SB)/8, $0x4008000000000000
-DATA constants<>+488(SB)/8, $0x4008000000000000
-DATA constants<>+496(SB)/8, $0x4008000000000000
-DATA constants<>+504(SB)/8, $0x4008000000000000
-DATA constants<>+512(SB)/8, $0x4014000000000000
-DATA constants<>+520(SB)/8, $0x4014000000000000
-DATA constants<>+528(SB)/8, $0x4014000000000000
-DATA constants<>+536(SB)/8, $0x4014000000000000
-DATA constants<>+544(SB)/8, $0x3ff0000000000000
-DATA constants<>+552(SB)/8, $0x3ff0000000000000
-DATA constants<>+560(SB)/8, $0x3ff0000000000000
-DATA constants<>+568(SB)/8, $0x3ff0000000000000
-DATA constants<>+576(SB)/8, $0x401c000000000000
-DATA constants<>+584(SB)/8, $0x401c000000000000
-DATA constants<>+592(SB)/8, $0x401c000000000000
-DATA constants<>+600(SB)/8, $0x401c000000000000
-DATA constants<>+608(SB)/8, $0x4000000000000000
-DATA constants<>+616(SB)/8, $0x4000000000000000
-DATA constants<>+624(SB)/8, $0x4000000000000000
-DATA constants<>+632(SB)/8, $0x4000000000000000
+DATA constants<>+480(SB)/8, $0x0000000400000001
+DATA constants<>+488(SB)/8, $0x0000000400000001
+DATA constants<>+496(SB)/8, $0x0000000400000001
+DATA constants<>+504(SB)/8, $0x0000000400000001
+DATA constants<>+512(SB)/8, $0x4008000000000000
+DATA constants<>+520(SB)/8, $0x4008000000000000
+DATA constants<>+528(SB)/8, $0x4008000000000000
+DATA constants<>+536(SB)/8, $0x4008000000000000
+DATA constants<>+544(SB)/8, $0x4014000000000000
+DATA constants<>+552(SB)/8, $0x4014000000000000
+DATA constants<>+560(SB)/8, $0x4014000000000000
+DATA constants<>+568(SB)/8, $0x4014000000000000
+DATA constants<>+576(SB)/8, $0x3ff0000000000000
+DATA constants<>+584(SB)/8, $0x3ff0000000000000
+DATA constants<>+592(SB)/8, $0x3ff0000000000000
+DATA constants<>+600(SB)/8, $0x3ff0000000000000
+DATA constants<>+608(SB)/8, $0x401c000000000000
+DATA constants<>+616(SB)/8, $0x401c000000000000
+DATA constants<>+624(SB)/8, $0x401c000000000000
+DATA constants<>+632(SB)/8, $0x401c000000000000
 DATA constants<>+640(SB)/8, $0x3fe0000000000000
 DATA constants<>+648(SB)/8, $0x3fe0000000000000
 DATA constants<>+656(SB)/8, $0x3fe0000000000000
 DATA constants<>+664(SB)/8, $0x3fe0000000000000
-DATA constants<>+672(SB)/8, $0xc008000000000000
-DATA constants<>+680(SB)/8, $0xc008000000000000
-DATA constants<>+688(SB)/8, $0xc008000000000000
-DATA constants<>+696(SB)/8, $0xc008000000000000
-DATA constants<>+704(SB)/8, $0x3f50000000000000
-DATA constants<>+712(SB)/8, $0x3f50000000000000
-DATA constants<>+720(SB)/8, $0x3f50000000000000
-DATA constants<>+728(SB)/8, $0x3f50000000000000
-DATA constants<>+736(SB)/8, $0x4010000000000000
-DATA constants<>+744(SB)/8, $0x4010000000000000
-DATA constants<>+752(SB)/8, $0x4010000000000000
-DATA constants<>+760(SB)/8, $0x4010000000000000
-DATA constants<>+768(SB)/8, $0x4018000000000000
-DATA constants<>+776(SB)/8, $0x4018000000000000
-DATA constants<>+784(SB)/8, $0x4018000000000000
-DATA constants<>+792(SB)/8, $0x4018000000000000
-DATA constants<>+800(SB)/8, $0x4020000000000000
-DATA constants<>+808(SB)/8, $0x4020000000000000
-DATA constants<>+816(SB)/8, $0x4020000000000000
-DATA constants<>+824(SB)/8, $0x4020000000000000
-DATA constants<>+832(SB)/8, $0x4022000000000000
-DATA constants<>+840(SB)/8, $0x4022000000000000
-DATA constants<>+848(SB)/8, $0x4022000000000000
-DATA constants<>+856(SB)/8, $0x4022000000000000
-DATA constants<>+864(SB)/8, $0x4024000000000000
-DATA constants<>+872(SB)/8, $0x4024000000000000
-DATA constants<>+880(SB)/8, $0x4024000000000000
-DATA constants<>+888(SB)/8, $0x4024000000000000
-DATA constants<>+896(SB)/8, $0x4026000000000000
-DATA constants<>+904(SB)/8, $0x4026000000000000
-DATA constants<>+912(SB)/8, $0x4026000000000000
-DATA constants<>+920(SB)/8, $0x4026000000000000
-DATA constants<>+928(SB)/8, $0x4028000000000000
-DATA constants<>+936(SB)/8, $0x4028000000000000
-DATA constants<>+944(SB)/8, $0x4028000000000000
-DATA constants<>+952(SB)/8, $0x4028000000000000
-DATA constants<>+960(SB)/8, $0x0000000300000003
-DATA constants<>+968(SB)/8, $0x0000000300000003
-DATA constants<>+976(SB)/8, $0x0000000300000003
-DATA constants<>+984(SB)/8, $0x0000000300000003
-DATA constants<>+992(SB)/8, $0x0000000500000005
-DATA constants<>+1000(SB)/8, $0x0000000500000005
-DATA constants<>+1008(SB)/8, $0x0000000500000005
-DATA constants<>+1016(SB)/8, $0x0000000500000005
-DATA constants<>+1024(SB)/8, $0x0000000100000001
-DATA constants<>+1032(SB)/8, $0x0000000100000001
-DATA constants<>+1040(SB)/8, $0x0000000100000001
-DATA constants<>+1048(SB)/8, $0x0000000100000001
-DATA constants<>+1056(SB)/8, $0x0000000700000007
-DATA constants<>+1064(SB)/8, $0x0000000700000007
-DATA constants<>+1072(SB)/8, $0x0000000700000007
-DATA constants<>+1080(SB)/8, $0x0000000700000007
-DATA constants<>+1088(SB)/8, $0xffffffffffffffff
-DATA constants<>+1096(SB)/8, $0xffffffffffffffff
-DATA constants<>+1104(SB)/8, $0xffffffffffffffff
-DATA constants<>+1112(SB)/8, $0xffffffffffffffff
-DATA constants<>+1120(SB)/8, $0x0000000000000003
-DATA constants<>+1128(SB)/8, $0x0000000000000003
-DATA constants<>+1136(SB)/8, $0x0000000000000003
-DATA constants<>+1144(SB)/8, $0x0000000000000003
-DATA constants<>+1152(SB)/8, $0x0000000000000005
-DATA constants<>+1160(SB)/8, $0x0000000000000005
-DATA constants<>+1168(SB)/8, $0x0000000000000005
-DATA constants<>+1176(SB)/8, $0x0000000000000005
-DATA constants<>+1184(SB)/8, $0x0000000000000001
-DATA constants<>+1192(SB)/8, $0x0000000000000001
-DATA constants<>+1200(SB)/8, $0x0000000000000001
-DATA constants<>+1208(SB)/8, $0x0000000000000001
-DATA constants<>+1216(SB)/8, $0x0000000000000007
-DATA constants<>+1224(SB)/8, $0x0000000000000007
-DATA constants<>+1232(SB)/8, $0x0000000000000007
-DATA constants<>+1240(SB)/8, $0x0000000000000007
-GLOBL constants<>(SB), RODATA|NOPTR, $1248
+DATA constants<>+672(SB)/8, $0x4000000000000000
+DATA constants<>+680(SB)/8, $0x4000000000000000
+DATA constants<>+688(SB)/8, $0x4000000000000000
+DATA constants<>+696(SB)/8, $0x4000000000000000
+DATA constants<>+704(SB)/8, $0xc008000000000000
+DATA constants<>+712(SB)/8, $0xc008000000000000
+DATA constants<>+720(SB)/8, $0xc008000000000000
+DATA constants<>+728(SB)/8, $0xc008000000000000
+DATA constants<>+736(SB)/8, $0x3f50000000000000
+DATA constants<>+744(SB)/8, $0x3f50000000000000
+DATA constants<>+752(SB)/8, $0x3f50000000000000
+DATA constants<>+760(SB)/8, $0x3f50000000000000
+DATA constants<>+768(SB)/8, $0x4010000000000000
+DATA constants<>+776(SB)/8, $0x4010000000000000
+DATA constants<>+784(SB)/8, $0x4010000000000000
+DATA constants<>+792(SB)/8, $0x4010000000000000
+DATA constants<>+800(SB)/8, $0x4018000000000000
+DATA constants<>+808(SB)/8, $0x4018000000000000
+DATA constants<>+816(SB)/8, $0x4018000000000000
+DATA constants<>+824(SB)/8, $0x4018000000000000
+DATA constants<>+832(SB)/8, $0x4020000000000000
+DATA constants<>+840(SB)/8, $0x4020000000000000
+DATA constants<>+848(SB)/8, $0x4020000000000000
+DATA constants<>+856(SB)/8, $0x4020000000000000
+DATA constants<>+864(SB)/8, $0x4022000000000000
+DATA constants<>+872(SB)/8, $0x4022000000000000
+DATA constants<>+880(SB)/8, $0x4022000000000000
+DATA constants<>+888(SB)/8, $0x4022000000000000
+DATA constants<>+896(SB)/8, $0x4024000000000000
+DATA constants<>+904(SB)/8, $0x4024000000000000
+DATA constants<>+912(SB)/8, $0x4024000000000000
+DATA constants<>+920(SB)/8, $0x4024000000000000
+DATA constants<>+928(SB)/8, $0x4026000000000000
+DATA constants<>+936(SB)/8, $0x4026000000000000
+DATA constants<>+944(SB)/8, $0x4026000000000000
+DATA constants<>+952(SB)/8, $0x4026000000000000
+DATA constants<>+960(SB)/8, $0x4028000000000000
+DATA constants<>+968(SB)/8, $0x4028000000000000
+DATA constants<>+976(SB)/8, $0x4028000000000000
+DATA constants<>+984(SB)/8, $0x4028000000000000
+DATA constants<>+992(SB)/8, $0x0000000300000003
+DATA constants<>+1000(SB)/8, $0x0000000300000003
+DATA constants<>+1008(SB)/8, $0x0000000300000003
+DATA constants<>+1016(SB)/8, $0x0000000300000003
+DATA constants<>+1024(SB)/8, $0x0000000500000005
+DATA constants<>+1032(SB)/8, $0x0000000500000005
+DATA constants<>+1040(SB)/8, $0x0000000500000005
+DATA constants<>+1048(SB)/8, $0x0000000500000005
+DATA constants<>+1056(SB)/8, $0x0000000100000001
+DATA constants<>+1064(SB)/8, $0x0000000100000001
+DATA constants<>+1072(SB)/8, $0x0000000100000001
+DATA constants<>+1080(SB)/8, $0x0000000100000001
+DATA constants<>+1088(SB)/8, $0x0000000700000007
+DATA constants<>+1096(SB)/8, $0x0000000700000007
+DATA constants<>+1104(SB)/8, $0x0000000700000007
+DATA constants<>+1112(SB)/8, $0x0000000700000007
+DATA constants<>+1120(SB)/8, $0xffffffffffffffff
+DATA constants<>+1128(SB)/8, $0xffffffffffffffff
+DATA constants<>+1136(SB)/8, $0xffffffffffffffff
+DATA constants<>+1144(SB)/8, $0xffffffffffffffff
+DATA constants<>+1152(SB)/8, $0x0000000000000003
+DATA constants<>+1160(SB)/8, $0x0000000000000003
+DATA constants<>+1168(SB)/8, $0x0000000000000003
+DATA constants<>+1176(SB)/8, $0x0000000000000003
+DATA constants<>+1184(SB)/8, $0x0000000000000005
+DATA constants<>+1192(SB)/8, $0x0000000000000005
+DATA constants<>+1200(SB)/8, $0x0000000000000005
+DATA constants<>+1208(SB)/8, $0x0000000000000005
+DATA constants<>+1216(SB)/8, $0x0000000000000001
+DATA constants<>+1224(SB)/8, $0x0000000000000001
+DATA constants<>+1232(SB)/8, $0x0000000000000001
+DATA constants<>+1240(SB)/8, $0x0000000000000001
+DATA constants<>+1248(SB)/8, $0x0000000000000007
+DATA constants<>+1256(SB)/8, $0x0000000000000007
+DATA constants<>+1264(SB)/8, $0x0000000000000007
+DATA constants<>+1272(SB)/8, $0x0000000000000007
+GLOBL constants<>(SB), RODATA|NOPTR, $1280
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f
@@ -27312,3 +38779,23 @@ DATA iota64<>+40(SB)/8, $0x0000000000000005
 DATA iota64<>+48(SB)/8, $0x0000000000000006
 DATA iota64<>+56(SB)/8, $0x0000000000000007
 GLOBL iota64<>(SB), RODATA|NOPTR, $64
+
+DATA quarters32<>+0(SB)/8, $0x0000000400000000
+DATA quarters32<>+8(SB)/8, $0x0000000c00000008
+DATA quarters32<>+16(SB)/8, $0x0000000400000000
+DATA quarters32<>+24(SB)/8, $0x0000000c00000008
+DATA quarters32<>+32(SB)/8, $0x0000000400000000
+DATA quarters32<>+40(SB)/8, $0x0000000c00000008
+DATA quarters32<>+48(SB)/8, $0x0000000400000000
+DATA quarters32<>+56(SB)/8, $0x0000000c00000008
+GLOBL quarters32<>(SB), RODATA|NOPTR, $64
+
+DATA quarters64<>+0(SB)/8, $0x0000000000000000
+DATA quarters64<>+8(SB)/8, $0x0000000000000002
+DATA quarters64<>+16(SB)/8, $0x0000000000000004
+DATA quarters64<>+24(SB)/8, $0x0000000000000006
+DATA quarters64<>+32(SB)/8, $0x0000000000000000
+DATA quarters64<>+40(SB)/8, $0x0000000000000002
+DATA quarters64<>+48(SB)/8, $0x0000000000000004
+DATA quarters64<>+56(SB)/8, $0x0000000000000006
+GLOBL quarters64<>(SB), RODATA|NOPTR, $64

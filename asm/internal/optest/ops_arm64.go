@@ -60,6 +60,33 @@ func polynomialF32NEON(dst, x, y, z *byte, n int)
 func pressureF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMax4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadMax4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4ConstF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadAdd4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func firstOfFourF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAsF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAloneF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourMixedF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func selectLessF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -70,6 +97,9 @@ func selectVarLessF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepLessF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notLessF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereLessF32NEON(dst, x, y, z *byte, n int)
@@ -96,6 +126,9 @@ func selectVarEqualF32NEON(dst, x, y, z *byte, n int)
 func keepEqualF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -112,6 +145,9 @@ func selectVarNotEqualF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualF32NEON(dst, x, y, z *byte, n int)
@@ -138,6 +174,9 @@ func selectVarNotLessF32NEON(dst, x, y, z *byte, n int)
 func keepNotLessF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notNotLessF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereNotLessF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -157,6 +196,15 @@ func spreadF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF32NEON(dst, x, y, z *byte, n int)
@@ -219,6 +267,33 @@ func polynomialF64NEON(dst, x, y, z *byte, n int)
 func pressureF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMax4F64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadMax4F64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4F64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldAdd4ConstF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadAdd4F64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func firstOfFourF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAsF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourAloneF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourMixedF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func selectLessF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -229,6 +304,9 @@ func selectVarLessF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepLessF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notLessF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereLessF64NEON(dst, x, y, z *byte, n int)
@@ -255,6 +333,9 @@ func selectVarEqualF64NEON(dst, x, y, z *byte, n int)
 func keepEqualF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -271,6 +352,9 @@ func selectVarNotEqualF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualF64NEON(dst, x, y, z *byte, n int)
@@ -297,6 +381,9 @@ func selectVarNotLessF64NEON(dst, x, y, z *byte, n int)
 func keepNotLessF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notNotLessF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereNotLessF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -316,6 +403,15 @@ func spreadF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64NEON(dst, x, y, z *byte, n int)
@@ -390,6 +486,9 @@ func selectVarLessI32NEON(dst, x, y, z *byte, n int)
 func keepLessI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notLessI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereLessI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -414,6 +513,9 @@ func selectVarEqualI32NEON(dst, x, y, z *byte, n int)
 func keepEqualI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -430,6 +532,9 @@ func selectVarNotEqualI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualI32NEON(dst, x, y, z *byte, n int)
@@ -457,6 +562,15 @@ func spreadI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func broadcastI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadLaneI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI32NEON(dst, x, y, z *byte, n int)
@@ -525,6 +639,9 @@ func selectVarLessI64NEON(dst, x, y, z *byte, n int)
 func keepLessI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notLessI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereLessI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -549,6 +666,9 @@ func selectVarEqualI64NEON(dst, x, y, z *byte, n int)
 func keepEqualI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func notEqualI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addWhereEqualI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -565,6 +685,9 @@ func selectVarNotEqualI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func keepNotEqualI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func notNotEqualI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addWhereNotEqualI64NEON(dst, x, y, z *byte, n int)
@@ -594,6 +717,15 @@ func spreadI64NEON(dst, x, y, z *byte, n int)
 func broadcastI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func spreadLaneI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func storeFourUniformI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func unrolledI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -610,6 +742,12 @@ func storeHalfNEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func widenFourF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func widenFirstF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func compareI64NEON(dst, x, y, z *byte, n int)
@@ -639,10 +777,20 @@ var kernelsNEON = kernels{
 		"mulAddVarF32":           mulAddVarF32NEON,
 		"polynomialF32":          polynomialF32NEON,
 		"pressureF32":            pressureF32NEON,
+		"foldMax4F32":            foldMax4F32NEON,
+		"spreadMax4F32":          spreadMax4F32NEON,
+		"foldAdd4F32":            foldAdd4F32NEON,
+		"foldAdd4ConstF32":       foldAdd4ConstF32NEON,
+		"spreadAdd4F32":          spreadAdd4F32NEON,
+		"firstOfFourF32":         firstOfFourF32NEON,
+		"fourAsF32":              fourAsF32NEON,
+		"fourAloneF32":           fourAloneF32NEON,
+		"fourMixedF32":           fourMixedF32NEON,
 		"selectLessF32":          selectLessF32NEON,
 		"selectKeptLessF32":      selectKeptLessF32NEON,
 		"selectVarLessF32":       selectVarLessF32NEON,
 		"keepLessF32":            keepLessF32NEON,
+		"notLessF32":             notLessF32NEON,
 		"addWhereLessF32":        addWhereLessF32NEON,
 		"firstLessF32":           firstLessF32NEON,
 		"andLessLessF32":         andLessLessF32NEON,
@@ -651,12 +799,14 @@ var kernelsNEON = kernels{
 		"selectKeptEqualF32":     selectKeptEqualF32NEON,
 		"selectVarEqualF32":      selectVarEqualF32NEON,
 		"keepEqualF32":           keepEqualF32NEON,
+		"notEqualF32":            notEqualF32NEON,
 		"addWhereEqualF32":       addWhereEqualF32NEON,
 		"firstEqualF32":          firstEqualF32NEON,
 		"selectNotEqualF32":      selectNotEqualF32NEON,
 		"selectKeptNotEqualF32":  selectKeptNotEqualF32NEON,
 		"selectVarNotEqualF32":   selectVarNotEqualF32NEON,
 		"keepNotEqualF32":        keepNotEqualF32NEON,
+		"notNotEqualF32":         notNotEqualF32NEON,
 		"addWhereNotEqualF32":    addWhereNotEqualF32NEON,
 		"firstNotEqualF32":       firstNotEqualF32NEON,
 		"andNotEqualLessF32":     andNotEqualLessF32NEON,
@@ -665,6 +815,7 @@ var kernelsNEON = kernels{
 		"selectKeptNotLessF32":   selectKeptNotLessF32NEON,
 		"selectVarNotLessF32":    selectVarNotLessF32NEON,
 		"keepNotLessF32":         keepNotLessF32NEON,
+		"notNotLessF32":          notNotLessF32NEON,
 		"addWhereNotLessF32":     addWhereNotLessF32NEON,
 		"firstNotLessF32":        firstNotLessF32NEON,
 		"shiftInF32":             shiftInF32NEON,
@@ -672,6 +823,9 @@ var kernelsNEON = kernels{
 		"shiftVarF32":            shiftVarF32NEON,
 		"spreadF32":              spreadF32NEON,
 		"broadcastF32":           broadcastF32NEON,
+		"spreadLaneF32":          spreadLaneF32NEON,
+		"storeFourF32":           storeFourF32NEON,
+		"storeFourUniformF32":    storeFourUniformF32NEON,
 		"unrolledF32":            unrolledF32NEON,
 		"maxF64":                 maxF64NEON,
 		"minF64":                 minF64NEON,
@@ -692,10 +846,20 @@ var kernelsNEON = kernels{
 		"mulAddVarF64":           mulAddVarF64NEON,
 		"polynomialF64":          polynomialF64NEON,
 		"pressureF64":            pressureF64NEON,
+		"foldMax4F64":            foldMax4F64NEON,
+		"spreadMax4F64":          spreadMax4F64NEON,
+		"foldAdd4F64":            foldAdd4F64NEON,
+		"foldAdd4ConstF64":       foldAdd4ConstF64NEON,
+		"spreadAdd4F64":          spreadAdd4F64NEON,
+		"firstOfFourF64":         firstOfFourF64NEON,
+		"fourAsF64":              fourAsF64NEON,
+		"fourAloneF64":           fourAloneF64NEON,
+		"fourMixedF64":           fourMixedF64NEON,
 		"selectLessF64":          selectLessF64NEON,
 		"selectKeptLessF64":      selectKeptLessF64NEON,
 		"selectVarLessF64":       selectVarLessF64NEON,
 		"keepLessF64":            keepLessF64NEON,
+		"notLessF64":             notLessF64NEON,
 		"addWhereLessF64":        addWhereLessF64NEON,
 		"firstLessF64":           firstLessF64NEON,
 		"andLessLessF64":         andLessLessF64NEON,
@@ -704,12 +868,14 @@ var kernelsNEON = kernels{
 		"selectKeptEqualF64":     selectKeptEqualF64NEON,
 		"selectVarEqualF64":      selectVarEqualF64NEON,
 		"keepEqualF64":           keepEqualF64NEON,
+		"notEqualF64":            notEqualF64NEON,
 		"addWhereEqualF64":       addWhereEqualF64NEON,
 		"firstEqualF64":          firstEqualF64NEON,
 		"selectNotEqualF64":      selectNotEqualF64NEON,
 		"selectKeptNotEqualF64":  selectKeptNotEqualF64NEON,
 		"selectVarNotEqualF64":   selectVarNotEqualF64NEON,
 		"keepNotEqualF64":        keepNotEqualF64NEON,
+		"notNotEqualF64":         notNotEqualF64NEON,
 		"addWhereNotEqualF64":    addWhereNotEqualF64NEON,
 		"firstNotEqualF64":       firstNotEqualF64NEON,
 		"andNotEqualLessF64":     andNotEqualLessF64NEON,
@@ -718,6 +884,7 @@ var kernelsNEON = kernels{
 		"selectKeptNotLessF64":   selectKeptNotLessF64NEON,
 		"selectVarNotLessF64":    selectVarNotLessF64NEON,
 		"keepNotLessF64":         keepNotLessF64NEON,
+		"notNotLessF64":          notNotLessF64NEON,
 		"addWhereNotLessF64":     addWhereNotLessF64NEON,
 		"firstNotLessF64":        firstNotLessF64NEON,
 		"shiftInF64":             shiftInF64NEON,
@@ -725,6 +892,9 @@ var kernelsNEON = kernels{
 		"shiftVarF64":            shiftVarF64NEON,
 		"spreadF64":              spreadF64NEON,
 		"broadcastF64":           broadcastF64NEON,
+		"spreadLaneF64":          spreadLaneF64NEON,
+		"storeFourF64":           storeFourF64NEON,
+		"storeFourUniformF64":    storeFourUniformF64NEON,
 		"unrolledF64":            unrolledF64NEON,
 		"maxI32":                 maxI32NEON,
 		"minI32":                 minI32NEON,
@@ -749,6 +919,7 @@ var kernelsNEON = kernels{
 		"selectKeptLessI32":      selectKeptLessI32NEON,
 		"selectVarLessI32":       selectVarLessI32NEON,
 		"keepLessI32":            keepLessI32NEON,
+		"notLessI32":             notLessI32NEON,
 		"addWhereLessI32":        addWhereLessI32NEON,
 		"firstLessI32":           firstLessI32NEON,
 		"andLessLessI32":         andLessLessI32NEON,
@@ -757,12 +928,14 @@ var kernelsNEON = kernels{
 		"selectKeptEqualI32":     selectKeptEqualI32NEON,
 		"selectVarEqualI32":      selectVarEqualI32NEON,
 		"keepEqualI32":           keepEqualI32NEON,
+		"notEqualI32":            notEqualI32NEON,
 		"addWhereEqualI32":       addWhereEqualI32NEON,
 		"firstEqualI32":          firstEqualI32NEON,
 		"selectNotEqualI32":      selectNotEqualI32NEON,
 		"selectKeptNotEqualI32":  selectKeptNotEqualI32NEON,
 		"selectVarNotEqualI32":   selectVarNotEqualI32NEON,
 		"keepNotEqualI32":        keepNotEqualI32NEON,
+		"notNotEqualI32":         notNotEqualI32NEON,
 		"addWhereNotEqualI32":    addWhereNotEqualI32NEON,
 		"firstNotEqualI32":       firstNotEqualI32NEON,
 		"andNotEqualLessI32":     andNotEqualLessI32NEON,
@@ -772,6 +945,9 @@ var kernelsNEON = kernels{
 		"shiftVarI32":            shiftVarI32NEON,
 		"spreadI32":              spreadI32NEON,
 		"broadcastI32":           broadcastI32NEON,
+		"spreadLaneI32":          spreadLaneI32NEON,
+		"storeFourI32":           storeFourI32NEON,
+		"storeFourUniformI32":    storeFourUniformI32NEON,
 		"unrolledI32":            unrolledI32NEON,
 		"maxI64":                 maxI64NEON,
 		"minI64":                 minI64NEON,
@@ -794,6 +970,7 @@ var kernelsNEON = kernels{
 		"selectKeptLessI64":      selectKeptLessI64NEON,
 		"selectVarLessI64":       selectVarLessI64NEON,
 		"keepLessI64":            keepLessI64NEON,
+		"notLessI64":             notLessI64NEON,
 		"addWhereLessI64":        addWhereLessI64NEON,
 		"firstLessI64":           firstLessI64NEON,
 		"andLessLessI64":         andLessLessI64NEON,
@@ -802,12 +979,14 @@ var kernelsNEON = kernels{
 		"selectKeptEqualI64":     selectKeptEqualI64NEON,
 		"selectVarEqualI64":      selectVarEqualI64NEON,
 		"keepEqualI64":           keepEqualI64NEON,
+		"notEqualI64":            notEqualI64NEON,
 		"addWhereEqualI64":       addWhereEqualI64NEON,
 		"firstEqualI64":          firstEqualI64NEON,
 		"selectNotEqualI64":      selectNotEqualI64NEON,
 		"selectKeptNotEqualI64":  selectKeptNotEqualI64NEON,
 		"selectVarNotEqualI64":   selectVarNotEqualI64NEON,
 		"keepNotEqualI64":        keepNotEqualI64NEON,
+		"notNotEqualI64":         notNotEqualI64NEON,
 		"addWhereNotEqualI64":    addWhereNotEqualI64NEON,
 		"firstNotEqualI64":       firstNotEqualI64NEON,
 		"andNotEqualLessI64":     andNotEqualLessI64NEON,
@@ -817,12 +996,17 @@ var kernelsNEON = kernels{
 		"shiftVarI64":            shiftVarI64NEON,
 		"spreadI64":              spreadI64NEON,
 		"broadcastI64":           broadcastI64NEON,
+		"spreadLaneI64":          spreadLaneI64NEON,
+		"storeFourI64":           storeFourI64NEON,
+		"storeFourUniformI64":    storeFourUniformI64NEON,
 		"unrolledI64":            unrolledI64NEON,
 		"widenF32":               widenF32NEON,
 		"narrowF32":              narrowF32NEON,
 		"loadHalf":               loadHalfNEON,
 		"storeHalf":              storeHalfNEON,
 		"gatherI32":              gatherI32NEON,
+		"widenFourF32":           widenFourF32NEON,
+		"widenFirstF32":          widenFirstF32NEON,
 		"compareI64":             compareI64NEON,
 	},
 }

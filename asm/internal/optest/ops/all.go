@@ -82,7 +82,7 @@ func both(t asm.Type) []Op {
 
 func floats(t asm.Type) []Op {
 	var coefficients = []float64{0.5, -3, 1.0 / 1024}
-	return append(both(t),
+	return append(append(both(t),
 		lanewise("mul", t, func(v vectors) asm.Vec { return v.x.Mul(v.y) },
 			func(x, y, _ uint64) uint64 {
 				return arithmetic(t, func(x, y float64) float64 { return x * y }, nil)(x, y)
@@ -132,7 +132,7 @@ func floats(t asm.Type) []Op {
 			return mulAdd(t, negative(t, p), y, 0)
 		}),
 		pressure(t),
-	)
+	), folds(t)...)
 }
 
 // pressure has more values at a time than there are registers for values and
@@ -241,6 +241,8 @@ func masks(t asm.Type) []Op {
 			}, func(x, y, z uint64) uint64 { return pick(c.want(x, y), y, z) }),
 			lanewise("keep"+c.name, t, func(v vectors) asm.Vec { return c.mask(v.x, v.y).Keep(v.z) },
 				func(x, y, z uint64) uint64 { return pick(c.want(x, y), z, 0) }),
+			lanewise("not"+c.name, t, func(v vectors) asm.Vec { return c.mask(v.x, v.y).Not().Select(v.x, v.z) },
+				func(x, y, z uint64) uint64 { return pick(c.want(x, y), z, x) }),
 			lanewise("addWhere"+c.name, t, func(v vectors) asm.Vec {
 				a := v.k.Var(v.k.Const(t, 1))
 				a.AddWhere(c.mask(v.x, v.y), v.z)
@@ -303,6 +305,18 @@ func moves(t asm.Type) []Op {
 			}
 			return dst
 		}),
+		spreadFour("spreadLane", t, func(v vectors) asm.Vec { return v.x }, func(x, _, _ []uint64) []uint64 { return x }),
+		firstFour("storeFour", t, t, func(v vectors) asm.Vec { return v.x },
+			func(x, _, _ []uint64) []uint64 { return x[:4] }),
+		firstFour("storeFourUniform", t, t, func(v vectors) asm.Vec {
+			return v.k.Broadcast(t, v.k.Arg("y"), 0).SpreadLane(3).Add(v.k.Const(t, 5))
+		}, nil).with(func(x, y, _ []uint64) (dst []uint64) {
+			for i := 0; i < len(x); i += t.Lanes() {
+				sum := add(t)(y[0], Constant(t, 5))
+				dst = append(dst, sum, sum, sum, sum)
+			}
+			return dst
+		}),
 		unrolled(t),
 	}
 }
@@ -359,6 +373,34 @@ func conversions() []Op {
 		half("loadHalf", asm.I32, asm.I64),
 		half("storeHalf", asm.I64, asm.I32),
 		gather(),
+		// Of what is folded and of a sum of it.
+		firstFour("widenFour", asm.F32, asm.F64, func(v vectors) asm.Vec {
+			f := v.foldFour(asm.FoldAdd4)
+			lower, _ := f.Widen()
+			twice, _ := f.Add(f).Widen()
+			return twice.MulAdd(lower, lower)
+		}, func(x, y, z []uint64) []uint64 {
+			f := foldFour(asm.F32, x, y, z, add(asm.F32))
+			for i := range f {
+				once, twice := widen(f[i]), widen(add(asm.F32)(f[i], f[i]))
+				f[i] = mulAdd(asm.F64, twice, once, once)
+			}
+			return f
+		}),
+		firstFour("widenFirst", asm.F32, asm.F64, func(v vectors) asm.Vec {
+			f, _ := v.foldFour(asm.FoldAdd4).Widen()
+			x, _ := v.x.Widen()
+			y, _ := v.k.Broadcast(asm.F32, v.k.Arg("y"), 0).Widen()
+			return f.SpreadLane(2).Add(x).Add(y)
+		}, nil).with(func(x, y, z []uint64) (dst []uint64) {
+			eachVector(asm.F32, x, y, z, func(vx, vy, vz []uint64) {
+				f := widen(foldFour(asm.F32, vx, vy, vz, add(asm.F32))[2])
+				for i := range 4 {
+					dst = append(dst, add(asm.F64)(add(asm.F64)(f, widen(vx[i])), widen(y[0])))
+				}
+			})
+			return dst
+		}),
 		countdown(),
 	}
 }

@@ -92,6 +92,13 @@ func integer(name string, in asm.Type, f func(v vectors) asm.Int, want func(x, y
 }
 
 func perVector(name string, in, out asm.Type, body func(k *asm.Kernel, dst asm.Int, v vectors), want func(x, y, z []uint64) uint64) Op {
+	return manyPerVector(name, in, out, out.Size(), body, func(x, y, z []uint64) []uint64 {
+		return []uint64{want(x, y, z)}
+	})
+}
+
+// manyPerVector is an operation that writes so many bytes for each vector.
+func manyPerVector(name string, in, out asm.Type, size int, body func(k *asm.Kernel, dst asm.Int, v vectors), want func(x, y, z []uint64) []uint64) Op {
 	return Op{
 		Name: name + suffix(in), In: in, Out: out,
 		Build: func(k *asm.Kernel) {
@@ -99,11 +106,11 @@ func perVector(name string, in, out asm.Type, body func(k *asm.Kernel, dst asm.I
 			k.Each(in, n, []asm.Int{x, y, z}, func(l asm.Lanes) {
 				c := fill(k, in)
 				body(k, dst, vectors{k, l.Load(x, 0, c), l.Load(y, 0, c), l.Load(z, 0, c)})
-				dst.Inc(k.Int(out.Size()))
+				dst.Inc(k.Int(size))
 			})
 		},
 		Want: func(x, y, z []uint64) (dst []uint64) {
-			eachVector(in, x, y, z, func(x, y, z []uint64) { dst = append(dst, want(x, y, z)) })
+			eachVector(in, x, y, z, func(x, y, z []uint64) { dst = append(dst, want(x, y, z)...) })
 			return dst
 		},
 	}

@@ -1,0 +1,195 @@
+package trellis
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// double is the sum of two float64, of some 106 bits: what math/big takes a hundred
+// times as long for. (T. J. Dekker, A Floating-Point Technique for Extending the
+// Available Precision, 1971.)
+type double struct{ hi, lo float64 }
+
+// twoSum returns a + b exactly.
+func twoSum(a, b float64) double {
+	s := a + b
+	v := s - a
+	return double{s, (a - (s - v)) + (b - v)}
+}
+
+// twoProduct returns a·b exactly.
+func twoProduct(a, b float64) double {
+	p := float64(a * b)
+	return double{p, math.FMA(a, b, -p)}
+}
+
+// normal returns x with lo below half an ulp of hi.
+func (x double) normal() double { s := x.hi + x.lo; return double{s, x.lo - (s - x.hi)} }
+
+func (x double) plus(y double) double {
+	s, t := twoSum(x.hi, y.hi), twoSum(x.lo, y.lo)
+	s.lo += t.hi
+	s = s.normal()
+	s.lo += t.lo
+	return s.normal()
+}
+
+func (x double) times(y double) double {
+	p := twoProduct(x.hi, y.hi)
+	p.lo += x.hi*y.lo + x.lo*y.hi
+	return p.normal()
+}
+
+func (x double) scaled(exponent int) double {
+	return double{math.Ldexp(x.hi, exponent), math.Ldexp(x.lo, exponent)}
+}
+
+// inverseFactorials are 1/i!.
+var inverseFactorials = func() (c [11]double) {
+	factorial := int64(1)
+	for i := range c {
+		if i > 1 {
+			factorial *= int64(i)
+		}
+		f := float64(factorial)
+		hi := 1 / f
+		c[i] = double{hi, math.FMA(-hi, f, 1) / f}
+	}
+	return c
+}()
+
+// doubleExp returns e^x·2^−n, which is near 1, and n. Its error is below 2^−90.
+func doubleExp(x float64) (y double, n int) {
+	const ln2Hi = 0x1.62e42fefa39efp-1
+	const ln2Lo = float64(math.Ln2 - ln2Hi)
+	const halvings = 9
+	k := math.RoundToEven(x / math.Ln2)
+	reduced := twoProduct(-k, ln2Hi).plus(twoProduct(-k, ln2Lo)).plus(double{x, 0})
+	r := reduced.scaled(-halvings)
+	last := len(inverseFactorials) - 1
+	y = inverseFactorials[last]
+	for i := last - 1; i >= 1; i-- {
+		y = y.times(r).plus(inverseFactorials[i])
+	}
+	y = y.times(r) // e^r − 1, which squaring keeps exact: (1+y)² − 1 = 2y + y²
+	for range halvings {
+		y = y.scaled(1).plus(y.times(y))
+	}
+	return y.plus(double{1, 0}), int(k)
+}
+
+// inUlps returns the error d of a result near y in units of its last place.
+func inUlps(d, y float64) float64 {
+	_, e := math.Frexp(y)
+	return math.Abs(math.Ldexp(d, 53-e))
+}
+
+// expError returns the error of y for e^x in ulps.
+func expError(x, y float64) float64 {
+	want, n := doubleExp(x)
+	d := math.Ldexp(y, -n)
+	return inUlps((d-want.hi)-want.lo, want.hi)
+}
+
+// log1pError returns the error of y, an approximation, for ln(1+x) in ulps, for x > 0.
+func log1pError(x, y float64) float64 {
+	if x < 0x1p-30 { // x − x²/2 + x³/3 − x⁴/4
+		square := twoProduct(x, x)
+		cubes := x * x * x * (1.0/3 - x/4)
+		want := square.times(double{-0.5, 0}).plus(double{x, 0}).plus(double{cubes, 0})
+		return inUlps((y-want.hi)-want.lo, want.hi)
+	}
+	e, n := doubleExp(y) // ln(1+x) = y + ln((1+x)/e^y)
+	u := twoSum(1, x).scaled(-n)
+	d := u.plus(double{-e.hi, -e.lo})
+	q := (d.hi + d.lo) / e.hi
+	return inUlps(q-q*q/2, y)
+}
+
+// The errors by double float64 are those by math/big.
+func TestDouble(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for range 3000 {
+		x := expPoint(r)
+		y, n := doubleExp(x)
+		got := new(big.Float).SetPrec(referenceBits).SetFloat64(y.hi)
+		got.Add(got, big.NewFloat(y.lo))
+		got.SetMantExp(got, n)
+		ratio, _ := got.Quo(got, bigExp(x)).Sub(got, big.NewFloat(1)).Float64()
+		require.Less(t, math.Abs(ratio), 0x1p-90, "exp(%v)", x)
+		require.InDelta(t, ulps(exp64(x), bigExp(x), 53), expError(x, exp64(x)), 1e-6, "exp(%v)", x)
+
+		x = log1pPoint(r)
+		u := new(big.Float).SetPrec(2 * referenceBits).SetFloat64(x)
+		if x > 0x1p-100 {
+			z := log1p64(x)
+			want := ulps(z, bigLog(u.Add(u, big.NewFloat(1)), z), 53)
+			require.InDelta(t, want, log1pError(x, z), 1e-6, "log1p(%v)", x)
+		}
+	}
+}
+
+// expPoint returns an argument of exp for which it is a normal number.
+func expPoint(r *rand.Rand) float64 {
+	if r.IntN(2) == 0 {
+		return expMin64 + (expMax64-expMin64)*r.Float64()
+	}
+	return 2*r.Float64() - 1
+}
+
+// log1pPoint returns an argument above 0 of log1p.
+func log1pPoint(r *rand.Rand) float64 {
+	switch r.IntN(4) {
+	case 0:
+		return r.Float64() + 0x1p-60
+	case 1:
+		return 100 * r.Float64()
+	case 2:
+		return math.Ldexp(1+r.Float64(), -1-r.IntN(100))
+	}
+	return math.Ldexp(1+r.Float64(), r.IntN(990))
+}
+
+// The kernels' exp and log1p in float64: at 10⁵ points each on every tier, with
+// TRELLIS_EXHAUSTIVE=1 at 3·10⁷.
+func TestKernelAccuracy(t *testing.T) {
+	blocks := 25
+	if os.Getenv("TRELLIS_EXHAUSTIVE") != "" {
+		blocks = 1 << 13
+	}
+	EachTier(t, func(t *testing.T) {
+		for _, c := range []struct {
+			name     string
+			kernel   func(dst, x []float64)
+			point    func(r *rand.Rand) float64
+			ulps     func(x, y float64) float64
+			promised float64
+		}{
+			{"exp", func(dst, x []float64) { softmaxRows(dst, x, len(x), []float64{0}, []float64{1}) }, expPoint, expError, 0.9},
+			{"log1p", log1p, log1pPoint, log1pError, 1},
+		} {
+			r := rand.New(rand.NewPCG(15, 16))
+			x, y := make([]float64, block), make([]float64, block)
+			worst, at := 0.0, 0.0
+			for range blocks {
+				for i := range x {
+					x[i] = c.point(r)
+				}
+				c.kernel(y, x)
+				for i := range x {
+					if u := c.ulps(x[i], y[i]); !(u <= worst) {
+						worst, at = u, x[i]
+					}
+				}
+			}
+			t.Logf("%s: worst error %.4f ulp at %x = %v", c.name, worst, at, at)
+			assert.LessOrEqual(t, worst, c.promised, c.name)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package trellis
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// EachTier runs a test on every tier of this machine.
+func EachTier(t *testing.T, f func(t *testing.T)) {
+	defer func(before cpuTier) { tier = before }(tier)
+	for _, one := range tiers {
+		tier = one
+		t.Run(one.String(), f)
+	}
+}
+
+// testedTiers are those on which the kernels have been compared with their
+// specification.
+var testedTiers []string
+
+// TestMain says which tiers the kernels were tested on, and fails if one of those
+// that TRELLIS_MUST_TEST lists is not among them.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if len(testedTiers) > 0 {
+		fmt.Fprintf(os.Stderr, "trellis: kernels tested: %s; all else: %s\n", strings.Join(testedTiers, " "), ActiveTier())
+	}
+	for _, name := range strings.Fields(os.Getenv("TRELLIS_MUST_TEST")) {
+		switch {
+		case !slices.Contains(tierNames[:], name):
+			fmt.Fprintf(os.Stderr, "trellis: TRELLIS_MUST_TEST names %q, which is no tier\n", name)
+		case !slices.Contains(testedTiers, name):
+			fmt.Fprintf(os.Stderr, "trellis: the kernels for %s were not tested\n", name)
+		default:
+			continue
+		}
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func TestChooseTier(t *testing.T) {
+	defer func(before []cpuTier) { tiers = before }(tiers)
+	for _, c := range []struct {
+		tiers []cpuTier
+		name  string
+		want  cpuTier
+	}{
+		{[]cpuTier{generic}, "", generic},
+		{[]cpuTier{generic, avx2}, "", avx2},
+		{[]cpuTier{generic, avx2, avx512}, "", avx512},
+		{[]cpuTier{generic, avx2, avx512}, "avx512", avx512},
+		{[]cpuTier{generic, avx2, avx512}, "avx2", avx2},
+		{[]cpuTier{generic, avx2, avx512}, "generic", generic},
+		{[]cpuTier{generic, avx2, avx512}, "AVX2", generic}, // no tier has this name
+		{[]cpuTier{generic, avx2}, "avx512", avx2},
+		{[]cpuTier{generic, neon}, "", neon},
+		{[]cpuTier{generic, neon}, "neon", neon},
+		{[]cpuTier{generic, neon}, "generic", generic},
+	} {
+		tiers = c.tiers
+		assert.Equal(t, c.want, chooseTier(c.name), "%v, TRELLIS_CPU=%s", c.tiers, c.name)
+	}
+}
+
+func TestTiers(t *testing.T) {
+	names := Tiers()
+	assert.Equal(t, "generic", names[0])
+	for _, name := range names {
+		assert.Contains(t, tierNames, name)
+	}
+	EachTier(t, func(t *testing.T) {
+		assert.True(t, strings.HasSuffix(t.Name(), "/"+ActiveTier()))
+		assert.Contains(t, names, ActiveTier())
+	})
+	if os.Getenv("TRELLIS_CPU") == "" {
+		assert.Equal(t, names[len(names)-1], ActiveTier())
+	}
+}
