@@ -198,7 +198,7 @@ func (t *classTask[F]) readTargets(s *statistics[F], first, n int) {
 }
 
 // expContiguous sets logit, max and sum where the classes are contiguous, and terms,
-// in the gradient, if the logits are not needed after.
+// in the gradient, unless they would overwrite logits that are needed after.
 func (t *classTask[F]) expContiguous(s *statistics[F], n, offset int) {
 	for j, y := range s.target[:n] {
 		if y >= 0 {
@@ -209,7 +209,8 @@ func (t *classTask[F]) expContiguous(s *statistics[F], n, offset int) {
 		s.sumExpEach(t.x[offset:][:n*t.c], t.c, n)
 		return
 	}
-	if t.out.wantGrad() && !t.isSoft() && t.c <= wholeRow {
+	inPlace := t.out.wantGrad() && &t.out.grad[0] == &t.x[0]
+	if t.out.wantGrad() && t.c <= wholeRow && !(t.isSoft() && inPlace) { // softLoss reads the logits again
 		s.terms, s.width = t.out.grad[offset:][:n*t.c], t.c
 	}
 	for j := range n {
@@ -275,58 +276,58 @@ func (t *classTask[F]) addLosses(s *statistics[F], first, n int) (sum float64) {
 // softBlock is the number of classes whose soft targets are made at a time.
 const softBlock = 512
 
-// softTarget sets u[i] to Weight · ((1−ε)·probability + ε/C), the part of the
-// target that is spread over classes: where classes are contiguous, of the
-// classes from c on of one position, else of class c of neighbouring positions.
-// Probabilities begin at the element at. Class targets leave only ε/C here.
-func (t *classTask[F]) softTarget(u []F, c, at int) {
+// softTarget returns Weight · ((1−ε)·probability + ε/C), the part of the target that
+// is spread over classes, for neighbours in memory: where classes are contiguous, for
+// n classes of one position from class c on, else for class c of n positions.
+// Probabilities begin at the element at; class targets leave only ε/C here. It is made
+// in buffer, if it must be made.
+func (t *classTask[F]) softTarget(buffer []F, c, at, n int) []F {
 	keep, share := F(1-t.smoothing), F(t.smoothing/float64(t.c))
-	for i := range u {
-		u[i] = share
-		if t.probs != nil {
-			u[i] = fma(t.probs[at+i], keep, share)
+	u := buffer[:n]
+	switch {
+	case t.probs == nil:
+		for i := range u {
+			u[i] = share
 		}
-		if t.inner == 1 {
-			u[i] *= t.weightOf(c + i)
-		} else {
-			u[i] *= t.weightOf(c)
-		}
+	case t.smoothing == 0 && t.weight == nil && t.inner == 1:
+		return t.probs[at:][:n]
+	default:
+		mulAdd(u, t.probs[at:][:n], keep, share)
 	}
+	switch {
+	case t.weight == nil:
+	case t.inner == 1:
+		multiply(u, t.weight[c:][:n])
+	default:
+		scale(u, t.weight[c])
+	}
+	return u
 }
 
 // softLoss sets soft and softSum.
 func (t *classTask[F]) softLoss(s *statistics[F], n, offset int) {
 	var buffer [softBlock]F
-	if t.inner == 1 {
+	if t.inner > 1 {
+		for c := range t.c {
+			at := offset + c*t.inner
+			t.softTarget(buffer[:], c, at, n)
+			addLogSoftmax(s.soft[:], s.softSum[:], buffer[:], t.x[at:][:n], s.hi[:], s.lo[:])
+		}
+	}
+	for c := 0; c < t.c && t.inner == 1; c += softBlock {
+		count := min(softBlock, t.c-c)
 		for j := range n {
-			if !t.isIgnored(s, j) {
-				t.softLossRow(s, j, t.at(offset, j), &buffer)
+			if t.isIgnored(s, j) {
+				continue
 			}
-		}
-		return
-	}
-	u := buffer[:n]
-	for c := range t.c {
-		at := offset + c*t.inner
-		t.softTarget(u, c, at)
-		for j, w := range u {
-			s.softSum[j] += float64(w)
-			if w != 0 {
-				s.soft[j] -= float64(w * ((t.x[at+j] - s.hi[j]) - s.lo[j]))
-			}
+			at := offset + j*t.c + c
+			dot, sum := dotLogSoftmax(t.softTarget(buffer[:], c, at, count), t.x[at:][:count], s.hi[j], s.lo[j])
+			s.soft[j] += float64(dot)
+			s.softSum[j] += float64(sum)
 		}
 	}
-}
-
-// softLossRow sets soft and softSum of a position with contiguous classes.
-func (t *classTask[F]) softLossRow(s *statistics[F], j, at int, buffer *[softBlock]F) {
-	for c := 0; c < t.c; c += softBlock {
-		u := buffer[:min(softBlock, t.c-c)]
-		t.softTarget(u, c, at+c)
-		for _, w := range u {
-			s.softSum[j] += float64(w)
-		}
-		s.soft[j] -= float64(dotLogSoftmax(u, t.x[at+c:][:len(u)], s.hi[j], s.lo[j]))
+	for j := range n {
+		s.soft[j] = 0 - s.soft[j]
 	}
 }
 
@@ -346,7 +347,7 @@ func (t *classTask[F]) crossEntropyGrad(s *statistics[F], first, n, offset int) 
 	}
 	t.scaleTerms(s, n, offset)
 	if isSoft {
-		t.subtractSoft(first, n, offset)
+		t.subtractSoft(s, first, n, offset)
 	}
 	if !early {
 		t.subtractHard(s, first, n, offset)
@@ -407,25 +408,24 @@ func (t *classTask[F]) scaleTerms(s *statistics[F], n, offset int) {
 }
 
 // subtractSoft subtracts g·u from the gradient.
-func (t *classTask[F]) subtractSoft(first, n, offset int) {
+func (t *classTask[F]) subtractSoft(s *statistics[F], first, n, offset int) {
 	var buffer [softBlock]F
-	if t.inner == 1 {
-		for j := range n {
-			at, g := t.at(offset, j), F(t.out.factor(first+j, t.scale))
-			for c := 0; c < t.c; c += softBlock {
-				u := buffer[:min(softBlock, t.c-c)]
-				t.softTarget(u, c, at+c)
-				subtract(t.out.grad[at+c:][:len(u)], u, g)
-			}
+	if t.inner > 1 {
+		g := s.factor[:n] // has done its work
+		for j := range g {
+			g[j] = F(t.out.factor(first+j, t.scale))
+		}
+		for c := range t.c {
+			at := offset + c*t.inner
+			subtractProducts(t.out.grad[at:][:n], t.softTarget(buffer[:], c, at, n), g)
 		}
 		return
 	}
-	u := buffer[:n]
-	for c := range t.c {
-		at := offset + c*t.inner
-		t.softTarget(u, c, at)
-		for j, w := range u {
-			t.out.grad[at+j] -= F(w * F(t.out.factor(first+j, t.scale)))
+	for c := 0; c < t.c; c += softBlock {
+		count := min(softBlock, t.c-c)
+		for j := range n {
+			at := offset + j*t.c + c
+			subtract(t.out.grad[at:][:count], t.softTarget(buffer[:], c, at, count), F(t.out.factor(first+j, t.scale)))
 		}
 	}
 }

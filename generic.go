@@ -167,17 +167,32 @@ func logSoftmaxRowsGeneric[F Float](dst, x []F, n int, hi, lo []F) {
 	}
 }
 
-// dotLogSoftmaxGeneric returns Σ w[i]·((x[i]−hi)−lo) over a block. Where w[i]
-// is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
-func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (sum F) {
-	var s lanes[F]
+// dotLogSoftmaxGeneric returns Σ w[i]·((x[i]−hi)−lo) and Σ w[i] over a block. Where
+// w[i] is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
+func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
+	var d, s lanes[F]
 	mask := laneCount[F]() - 1
 	for i, v := range x[:len(w)] {
 		if w[i] != 0 {
-			s[i&mask] = fma(w[i], (v-hi)-lo, s[i&mask])
+			d[i&mask] = fma(w[i], (v-hi)-lo, d[i&mask])
 		}
+		s[i&mask] += w[i]
 	}
-	return s.fold()
+	return d.fold(), s.fold()
+}
+
+// mulAddGeneric writes dst[i] = x[i]·factor + summand, rounded once. dst may be x.
+func mulAddGeneric[F Float](dst, x []F, factor, summand F) {
+	for i, v := range x[:len(dst)] {
+		dst[i] = fma(v, factor, summand)
+	}
+}
+
+// multiplyGeneric does dst[i] *= w[i].
+func multiplyGeneric[F Float](dst, w []F) {
+	for i := range dst {
+		dst[i] *= w[i]
+	}
 }
 
 // subtractGeneric does dst[i] −= w[i]·scale, rounded once, where w may not be dst.
@@ -255,6 +270,25 @@ func scaleStridedGeneric[F Float](dst []F, n, stride int, x []F, width, count in
 		for j, v := range row {
 			d[j] = v * factor[j]
 		}
+	}
+}
+
+// addLogSoftmaxGeneric is dotLogSoftmax for one class of some positions: it adds
+// w[j]·((x[j]−hi[j])−lo[j]) to dot[j] and w[j] to sum[j]. All but x are read and
+// written in whole vectors.
+func addLogSoftmaxGeneric[F Float](dot, sum []float64, w, x, hi, lo []F) {
+	for j, v := range x {
+		if w[j] != 0 {
+			dot[j] += float64(w[j] * ((v - hi[j]) - lo[j]))
+		}
+		sum[j] += float64(w[j])
+	}
+}
+
+// subtractProductsGeneric does dst[j] −= w[j]·scale[j], rounded once.
+func subtractProductsGeneric[F Float](dst, w, scale []F) {
+	for j := range dst {
+		dst[j] = fma(-w[j], scale[j], dst[j])
 	}
 }
 

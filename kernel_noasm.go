@@ -32,9 +32,13 @@ func logSoftmaxRows[F Float](dst []F, x []F, n int, hi []F, lo []F) {
 	logSoftmaxRowsGeneric(dst, x, n, hi, lo)
 }
 
-func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (sum F) {
+func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (dot F, sum F) {
 	return dotLogSoftmaxGeneric(w, x, hi, lo)
 }
+
+func mulAdd[F Float](dst []F, x []F, factor F, summand F) { mulAddGeneric(dst, x, factor, summand) }
+
+func multiply[F Float](dst []F, w []F) { multiplyGeneric(dst, w) }
 
 func subtract[F Float](dst []F, w []F, scale F) { subtractGeneric(dst, w, scale) }
 
@@ -49,6 +53,12 @@ func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count
 func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
 	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
 }
+
+func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, lo []F) {
+	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
+}
+
+func subtractProducts[F Float](dst []F, w []F, scale []F) { subtractProductsGeneric(dst, w, scale) }
 
 func gather[F Float](dst []F, src []F, index []int32) { gatherGeneric(dst, src, index) }
 

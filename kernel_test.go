@@ -382,12 +382,17 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"softmaxRows":    testSoftmaxRows[F],
 		"logSoftmaxRows": testLogSoftmaxRows[F],
 		"dotLogSoftmax":  testDotLogSoftmax[F],
+		"mulAdd":         testMulAdd[F],
+		"multiply":       testMultiply[F],
 		"subtract":       testSubtract[F],
 		"scale":          testScale[F],
 		"maxStrided":     testMaxStrided[F],
 		"expStrided":     testExpStrided[F],
 		"scaleStrided":   testScaleStrided[F],
-		"gather":         testGather[F],
+		"addLogSoftmax":  testAddLogSoftmax[F],
+
+		"subtractProducts": testSubtractProducts[F],
+		"gather":           testGather[F],
 	}
 }
 
@@ -522,8 +527,8 @@ func testMaxBlock[F Float](t *testing.T) {
 
 func testSumExpRows[F Float](t *testing.T) {
 	eachTrial(t, []int{shortRow - 1, shortRow}, func(c *trial[F]) {
-		for _, rows := range []int{0, 1, 3, min(block/max(c.n, 1), shortRows)} {
-			if c.n == 0 || rows > 3 && c.place >= 0 { // a row has an element
+		for _, rows := range []int{0, 1, 2, 3, 4 + c.r.IntN(5), min(block/max(c.n, 1), shortRows)} {
+			if c.n == 0 || rows > 8 && c.place >= 0 { // a row has an element
 				continue
 			}
 			c.notes = []any{"rows", rows}
@@ -593,22 +598,56 @@ func testLogSoftmaxRows[F Float](t *testing.T) {
 	testRows(t, logSoftmaxRowsGeneric[F], logSoftmaxRows[F])
 }
 
+// targetsFor returns soft targets for scores.
+func (c *trial[F]) targetsFor(x []F) []F {
+	w := make([]F, len(x))
+	for i := range w {
+		w[i] = [...]F{0, minusZero[F](), 1, F(c.r.Float64()), F(c.r.NormFloat64())}[c.r.IntN(5)]
+		if !isFinite(x[i]) && c.r.IntN(4) > 0 { // a term that is left out, mostly, or every sum is NaN
+			w[i] = 0
+		}
+	}
+	return w
+}
+
 func testDotLogSoftmax[F Float](t *testing.T) {
 	eachTrial(t, blocks, func(c *trial[F]) {
-		x, w := c.scores(c.n), make([]F, c.n)
-		for i := range w {
-			w[i] = [...]F{0, minusZero[F](), 1, F(c.r.Float64()), F(c.r.NormFloat64())}[c.r.IntN(5)]
-			if !isFinite(x[i]) && c.r.IntN(4) > 0 { // a term that is left out, mostly, or every sum is NaN
-				w[i] = 0
-			}
-		}
+		x := c.scores(c.n)
+		w := c.targetsFor(x)
 		hi, lo := c.factors(1)[0], F(c.r.NormFloat64())*0x1p-20
 		c.notes = []any{"hi", hi, "lo", lo}
-		want := dotLogSoftmaxGeneric(w, x, hi, lo)
-		var sum F
+		wantDot, wantSum := dotLogSoftmaxGeneric(w, x, hi, lo)
+		var dot, sum F
 		w1, y := constant(c, w), constant(c, x)
-		c.call(func() { sum = dotLogSoftmax(w1, y, hi, lo) })
-		sameOne(c, "sum", want, sum)
+		c.call(func() { dot, sum = dotLogSoftmax(w1, y, hi, lo) })
+		sameOne(c, "dot", wantDot, dot)
+		sameOne(c, "sum", wantSum, sum)
+	})
+}
+
+func testMulAdd[F Float](t *testing.T) {
+	eachTrial(t, blocks, func(c *trial[F]) {
+		x, f := c.scores(c.n), c.factors(2)
+		c.notes = []any{"factor", f[0], "summand", f[1]}
+		want := make([]F, c.n)
+		mulAddGeneric(want, x, f[0], f[1])
+		dst, y := placed(c, make([]F, c.n)), constant(c, x)
+		c.call(func() { mulAdd(dst, y, f[0], f[1]) })
+		same(c, "dst", want, dst)
+		mulAdd(y, y, f[0], f[1])
+		same(c, "dst in place", want, y)
+		copy(y, x)
+	})
+}
+
+func testMultiply[F Float](t *testing.T) {
+	eachTrial(t, blocks, func(c *trial[F]) {
+		x, w := c.scores(c.n), c.factors(c.n)
+		want := slices.Clone(x)
+		multiplyGeneric(want, w)
+		dst, w1 := placed(c, x), constant(c, w)
+		c.call(func() { multiply(dst, w1) })
+		same(c, "dst", want, dst)
 	})
 }
 
@@ -746,6 +785,39 @@ func testScaleStrided[F Float](t *testing.T) {
 			c.call(func() { scaleStrided(dst, c.n, stride, y, width, count, factor1) })
 			same(c, "dst", want, dst)
 		}
+	})
+}
+
+func testAddLogSoftmax[F Float](t *testing.T) {
+	eachTrial(t, stridedLengths, func(c *trial[F]) {
+		x, width := c.scores(c.n), rounded[F](c.n)
+		w, hi, lo := c.padding(c.n), c.padding(c.n), c.padding(c.n)
+		copy(w, c.targetsFor(x))
+		copy(hi, c.factors(c.n))
+		for j := range c.n {
+			lo[j] = F(c.r.NormFloat64()) * 0x1p-20
+		}
+		wantDot, wantSum := make([]float64, width), make([]float64, width)
+		for j := range wantDot {
+			wantDot[j], wantSum[j] = c.r.NormFloat64(), c.r.Float64()
+		}
+		dot, sum := placed(c, wantDot), placed(c, wantSum)
+		w1, y, hi1, lo1 := constant(c, w), constant(c, x), constant(c, hi), constant(c, lo)
+		addLogSoftmaxGeneric(wantDot, wantSum, w, x, hi, lo)
+		c.call(func() { addLogSoftmax(dot, sum, w1, y, hi1, lo1) })
+		same(c, "dot", wantDot[:c.n], dot)
+		same(c, "sum", wantSum[:c.n], sum)
+	})
+}
+
+func testSubtractProducts[F Float](t *testing.T) {
+	eachTrial(t, blocks, func(c *trial[F]) {
+		x, w, scale := c.scores(c.n), c.factors(c.n), c.factors(c.n)
+		want := slices.Clone(x)
+		subtractProductsGeneric(want, w, scale)
+		dst, w1, scale1 := placed(c, x), constant(c, w), constant(c, scale)
+		c.call(func() { subtractProducts(dst, w1, scale1) })
+		same(c, "dst", want, dst)
 	})
 }
 

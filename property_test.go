@@ -1052,7 +1052,8 @@ func testBatchIsTheSumOfItsParts[F trellis.Float](t *testing.T) {
 			part := classCall(one, row, targets[i:i+1]).run(t, trellis.Sum, 1, []F{1})
 			sum += float64(part.loss)
 			size += math.Abs(float64(part.loss))
-			requireNear(t, c.String()+": gradient", widen(part.grad), pick(gradient, at), 4*epsilon[F]()*s.want.term)
+			// The two add up exp in different orders, up to 64 terms in one lane.
+			requireNear(t, c.String()+": gradient", widen(part.grad), pick(gradient, at), 16*epsilon[F]()*s.want.term)
 		}
 		requireNear(t, c.String(), []float64{sum}, widen([]F{whole.loss}), 4*epsilon[F]()*size)
 	}

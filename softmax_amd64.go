@@ -68,24 +68,66 @@ func logSoftmaxRows[F Float](dst []F, x []F, n int, hi []F, lo []F) {
 }
 
 // dotLogSoftmax works like dotLogSoftmaxGeneric.
-func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (sum F) {
+func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (dot F, sum F) {
 	switch tier {
 	case avx512:
 		if isFloat32[F]() {
-			sum_ := dotLogSoftmaxF32AVX512(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
-			return F(sum_)
+			dot_, sum_ := dotLogSoftmaxF32AVX512(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
+			return F(dot_), F(sum_)
 		}
-		sum_ := dotLogSoftmaxF64AVX512(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
-		return F(sum_)
+		dot_, sum_ := dotLogSoftmaxF64AVX512(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
+		return F(dot_), F(sum_)
 	case avx2:
 		if isFloat32[F]() {
-			sum_ := dotLogSoftmaxF32AVX2(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
-			return F(sum_)
+			dot_, sum_ := dotLogSoftmaxF32AVX2(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
+			return F(dot_), F(sum_)
 		}
-		sum_ := dotLogSoftmaxF64AVX2(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
-		return F(sum_)
+		dot_, sum_ := dotLogSoftmaxF64AVX2(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
+		return F(dot_), F(sum_)
 	}
 	return dotLogSoftmaxGeneric(w, x, hi, lo)
+}
+
+// mulAdd works like mulAddGeneric.
+func mulAdd[F Float](dst []F, x []F, factor F, summand F) {
+	switch tier {
+	case avx512:
+		if isFloat32[F]() {
+			mulAddF32AVX512(asFloat32(dst), asFloat32(x), float32(factor), float32(summand))
+			return
+		}
+		mulAddF64AVX512(asFloat64(dst), asFloat64(x), float64(factor), float64(summand))
+		return
+	case avx2:
+		if isFloat32[F]() {
+			mulAddF32AVX2(asFloat32(dst), asFloat32(x), float32(factor), float32(summand))
+			return
+		}
+		mulAddF64AVX2(asFloat64(dst), asFloat64(x), float64(factor), float64(summand))
+		return
+	}
+	mulAddGeneric(dst, x, factor, summand)
+}
+
+// multiply works like multiplyGeneric.
+func multiply[F Float](dst []F, w []F) {
+	switch tier {
+	case avx512:
+		if isFloat32[F]() {
+			multiplyF32AVX512(asFloat32(dst), asFloat32(w))
+			return
+		}
+		multiplyF64AVX512(asFloat64(dst), asFloat64(w))
+		return
+	case avx2:
+		if isFloat32[F]() {
+			multiplyF32AVX2(asFloat32(dst), asFloat32(w))
+			return
+		}
+		multiplyF64AVX2(asFloat64(dst), asFloat64(w))
+		return
+	}
+	multiplyGeneric(dst, w)
 }
 
 // subtract works like subtractGeneric.
@@ -146,16 +188,40 @@ func logSoftmaxRowsF64AVX512(dst []float64, x []float64, n int, hi []float64, lo
 func logSoftmaxRowsF64AVX2(dst []float64, x []float64, n int, hi []float64, lo []float64)
 
 //go:noescape
-func dotLogSoftmaxF32AVX512(w []float32, x []float32, hi float32, lo float32) (sum float32)
+func dotLogSoftmaxF32AVX512(w []float32, x []float32, hi float32, lo float32) (dot float32, sum float32)
 
 //go:noescape
-func dotLogSoftmaxF32AVX2(w []float32, x []float32, hi float32, lo float32) (sum float32)
+func dotLogSoftmaxF32AVX2(w []float32, x []float32, hi float32, lo float32) (dot float32, sum float32)
 
 //go:noescape
-func dotLogSoftmaxF64AVX512(w []float64, x []float64, hi float64, lo float64) (sum float64)
+func dotLogSoftmaxF64AVX512(w []float64, x []float64, hi float64, lo float64) (dot float64, sum float64)
 
 //go:noescape
-func dotLogSoftmaxF64AVX2(w []float64, x []float64, hi float64, lo float64) (sum float64)
+func dotLogSoftmaxF64AVX2(w []float64, x []float64, hi float64, lo float64) (dot float64, sum float64)
+
+//go:noescape
+func mulAddF32AVX512(dst []float32, x []float32, factor float32, summand float32)
+
+//go:noescape
+func mulAddF32AVX2(dst []float32, x []float32, factor float32, summand float32)
+
+//go:noescape
+func mulAddF64AVX512(dst []float64, x []float64, factor float64, summand float64)
+
+//go:noescape
+func mulAddF64AVX2(dst []float64, x []float64, factor float64, summand float64)
+
+//go:noescape
+func multiplyF32AVX512(dst []float32, w []float32)
+
+//go:noescape
+func multiplyF32AVX2(dst []float32, w []float32)
+
+//go:noescape
+func multiplyF64AVX512(dst []float64, w []float64)
+
+//go:noescape
+func multiplyF64AVX2(dst []float64, w []float64)
 
 //go:noescape
 func subtractF32AVX512(dst []float32, w []float32, scale float32)

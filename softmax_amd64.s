@@ -1085,9 +1085,9 @@ end2:
 	VZEROUPPER
 	RET
 
-// func dotLogSoftmaxF32AVX512(w []float32, x []float32, hi float32, lo float32) (sum float32)
+// func dotLogSoftmaxF32AVX512(w []float32, x []float32, hi float32, lo float32) (dot float32, sum float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·dotLogSoftmaxF32AVX512(SB), NOSPLIT, $0-60
+TEXT ·dotLogSoftmaxF32AVX512(SB), NOSPLIT, $0-64
 	VPXORD       Z0, Z0, Z0
 	MOVQ         w_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
@@ -1095,17 +1095,19 @@ TEXT ·dotLogSoftmaxF32AVX512(SB), NOSPLIT, $0-60
 	VBROADCASTSS hi+48(FP), Z1
 	VBROADCASTSS lo+52(FP), Z2
 	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z4
 	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
-	VMOVUPS     (AX), Z4
-	VMOVUPS     (CX), Z5
-	VSUBPS      Z1, Z5, Z5
-	VSUBPS      Z2, Z5, Z5
-	VCMPPS      $0x04, Z0, Z4, K1
-	VFMADD213PS Z3, Z5, Z4
-	VBLENDMPS   Z4, Z3, K1, Z3
+	VMOVUPS     (AX), Z5
+	VMOVUPS     (CX), Z6
+	VSUBPS      Z1, Z6, Z6
+	VSUBPS      Z2, Z6, Z6
+	VCMPPS      $0x04, Z0, Z5, K1
+	VFMADD213PS Z3, Z5, Z6
+	VBLENDMPS   Z6, Z3, K1, Z3
+	VADDPS      Z4, Z5, Z4
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+16, DX
@@ -1117,13 +1119,14 @@ end2:
 	JLE         endif3
 	LEAQ        bitMasks<>+0(SB), BX
 	KMOVW       (BX)(DX*2), K1
-	VMOVUPS.Z   (AX), K1, Z4
-	VMOVUPS.Z   (CX), K1, Z5
-	VSUBPS      Z1, Z5, Z1
+	VMOVUPS.Z   (AX), K1, Z5
+	VMOVUPS.Z   (CX), K1, Z6
+	VSUBPS      Z1, Z6, Z1
 	VSUBPS      Z2, Z1, Z1
-	VCMPPS      $0x04, Z0, Z4, K1
-	VFMADD213PS Z3, Z1, Z4
-	VBLENDMPS   Z4, Z3, K1, Z3
+	VCMPPS      $0x04, Z0, Z5, K1
+	VFMADD213PS Z3, Z5, Z1
+	VBLENDMPS   Z1, Z3, K1, Z3
+	VADDPS      Z4, Z5, Z4
 	SHLQ        $0x02, DX
 	ADDQ        DX, AX
 	ADDQ        DX, CX
@@ -1137,13 +1140,22 @@ endif3:
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VADDPS        X1, X0, X0
-	VMOVSS        X0, sum+56(FP)
+	VMOVSS        X0, dot+56(FP)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, sum+60(FP)
 	VZEROUPPER
 	RET
 
-// func dotLogSoftmaxF32AVX2(w []float32, x []float32, hi float32, lo float32) (sum float32)
+// func dotLogSoftmaxF32AVX2(w []float32, x []float32, hi float32, lo float32) (dot float32, sum float32)
 // Requires: AVX, FMA3
-TEXT ·dotLogSoftmaxF32AVX2(SB), NOSPLIT, $0-60
+TEXT ·dotLogSoftmaxF32AVX2(SB), NOSPLIT, $0-64
 	MOVQ         w_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         w_len+8(FP), DX
@@ -1151,25 +1163,29 @@ TEXT ·dotLogSoftmaxF32AVX2(SB), NOSPLIT, $0-60
 	VBROADCASTSS lo+52(FP), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
 	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
-	VMOVUPS     (AX), Y4
-	VMOVUPS     32(AX), Y5
-	VMOVUPS     (CX), Y6
-	VMOVUPS     32(CX), Y7
-	VSUBPS      Y0, Y6, Y6
-	VSUBPS      Y0, Y7, Y7
-	VSUBPS      Y1, Y6, Y6
-	VSUBPS      Y1, Y7, Y7
-	VXORPS      Y8, Y8, Y8
-	VCMPPS      $0x04, Y8, Y4, Y9
-	VCMPPS      $0x04, Y8, Y5, Y8
-	VFMADD213PS Y2, Y6, Y4
-	VFMADD213PS Y3, Y7, Y5
-	VBLENDVPS   Y9, Y4, Y2, Y2
-	VBLENDVPS   Y8, Y5, Y3, Y3
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VMOVUPS     (CX), Y8
+	VMOVUPS     32(CX), Y9
+	VSUBPS      Y0, Y8, Y8
+	VSUBPS      Y0, Y9, Y9
+	VSUBPS      Y1, Y8, Y8
+	VSUBPS      Y1, Y9, Y9
+	VXORPS      Y10, Y10, Y10
+	VCMPPS      $0x04, Y10, Y6, Y11
+	VCMPPS      $0x04, Y10, Y7, Y10
+	VFMADD213PS Y2, Y6, Y8
+	VFMADD213PS Y3, Y7, Y9
+	VBLENDVPS   Y11, Y8, Y2, Y2
+	VBLENDVPS   Y10, Y9, Y3, Y3
+	VADDPS      Y4, Y6, Y4
+	VADDPS      Y5, Y7, Y5
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+16, DX
@@ -1182,28 +1198,30 @@ end2:
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
-	VMOVUPS     64(BX)(SI*4), Y4
-	VMOVUPS     96(BX)(SI*4), Y5
-	VMASKMOVPS  (AX), Y4, Y4
-	VMASKMOVPS  32(AX), Y5, Y5
+	VMOVUPS     64(BX)(SI*4), Y6
+	VMOVUPS     96(BX)(SI*4), Y7
+	VMASKMOVPS  (AX), Y6, Y6
+	VMASKMOVPS  32(AX), Y7, Y7
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
-	VMOVUPS     64(BX)(SI*4), Y6
-	VMOVUPS     96(BX)(SI*4), Y7
-	VMASKMOVPS  (CX), Y6, Y6
-	VMASKMOVPS  32(CX), Y7, Y7
-	VSUBPS      Y0, Y6, Y6
-	VSUBPS      Y0, Y7, Y0
-	VSUBPS      Y1, Y6, Y6
+	VMOVUPS     64(BX)(SI*4), Y8
+	VMOVUPS     96(BX)(SI*4), Y9
+	VMASKMOVPS  (CX), Y8, Y8
+	VMASKMOVPS  32(CX), Y9, Y9
+	VSUBPS      Y0, Y8, Y8
+	VSUBPS      Y0, Y9, Y0
+	VSUBPS      Y1, Y8, Y8
 	VSUBPS      Y1, Y0, Y0
 	VXORPS      Y1, Y1, Y1
-	VCMPPS      $0x04, Y1, Y4, Y7
-	VCMPPS      $0x04, Y1, Y5, Y1
-	VFMADD213PS Y2, Y6, Y4
-	VFMADD213PS Y3, Y0, Y5
-	VBLENDVPS   Y7, Y4, Y2, Y2
-	VBLENDVPS   Y1, Y5, Y3, Y3
+	VCMPPS      $0x04, Y1, Y6, Y9
+	VCMPPS      $0x04, Y1, Y7, Y1
+	VFMADD213PS Y2, Y6, Y8
+	VFMADD213PS Y3, Y7, Y0
+	VBLENDVPS   Y9, Y8, Y2, Y2
+	VBLENDVPS   Y1, Y0, Y3, Y3
+	VADDPS      Y4, Y6, Y4
+	VADDPS      Y5, Y7, Y5
 	SHLQ        $0x02, DX
 	ADDQ        DX, AX
 	ADDQ        DX, CX
@@ -1216,13 +1234,21 @@ endif3:
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
-	VMOVSS       X0, sum+56(FP)
+	VMOVSS       X0, dot+56(FP)
+	VADDPS       Y5, Y4, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, sum+60(FP)
 	VZEROUPPER
 	RET
 
-// func dotLogSoftmaxF64AVX512(w []float64, x []float64, hi float64, lo float64) (sum float64)
+// func dotLogSoftmaxF64AVX512(w []float64, x []float64, hi float64, lo float64) (dot float64, sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·dotLogSoftmaxF64AVX512(SB), NOSPLIT, $0-72
+TEXT ·dotLogSoftmaxF64AVX512(SB), NOSPLIT, $0-80
 	VPXORD       Z0, Z0, Z0
 	MOVQ         w_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
@@ -1230,17 +1256,19 @@ TEXT ·dotLogSoftmaxF64AVX512(SB), NOSPLIT, $0-72
 	VBROADCASTSD hi+48(FP), Z1
 	VBROADCASTSD lo+56(FP), Z2
 	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z4
 	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS     (AX), Z4
-	VMOVUPS     (CX), Z5
-	VSUBPD      Z1, Z5, Z5
-	VSUBPD      Z2, Z5, Z5
-	VCMPPD      $0x04, Z0, Z4, K1
-	VFMADD213PD Z3, Z5, Z4
-	VBLENDMPD   Z4, Z3, K1, Z3
+	VMOVUPS     (AX), Z5
+	VMOVUPS     (CX), Z6
+	VSUBPD      Z1, Z6, Z6
+	VSUBPD      Z2, Z6, Z6
+	VCMPPD      $0x04, Z0, Z5, K1
+	VFMADD213PD Z3, Z5, Z6
+	VBLENDMPD   Z6, Z3, K1, Z3
+	VADDPD      Z4, Z5, Z4
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+8, DX
@@ -1252,13 +1280,14 @@ end2:
 	JLE         endif3
 	LEAQ        bitMasks<>+0(SB), BX
 	KMOVW       (BX)(DX*2), K1
-	VMOVUPD.Z   (AX), K1, Z4
-	VMOVUPD.Z   (CX), K1, Z5
-	VSUBPD      Z1, Z5, Z1
+	VMOVUPD.Z   (AX), K1, Z5
+	VMOVUPD.Z   (CX), K1, Z6
+	VSUBPD      Z1, Z6, Z1
 	VSUBPD      Z2, Z1, Z1
-	VCMPPD      $0x04, Z0, Z4, K1
-	VFMADD213PD Z3, Z1, Z4
-	VBLENDMPD   Z4, Z3, K1, Z3
+	VCMPPD      $0x04, Z0, Z5, K1
+	VFMADD213PD Z3, Z5, Z1
+	VBLENDMPD   Z1, Z3, K1, Z3
+	VADDPD      Z4, Z5, Z4
 	SHLQ        $0x03, DX
 	ADDQ        DX, AX
 	ADDQ        DX, CX
@@ -1270,13 +1299,20 @@ endif3:
 	VADDPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
-	VMOVSD        X0, sum+64(FP)
+	VMOVSD        X0, dot+64(FP)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPD        Y0, Y4, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, sum+72(FP)
 	VZEROUPPER
 	RET
 
-// func dotLogSoftmaxF64AVX2(w []float64, x []float64, hi float64, lo float64) (sum float64)
+// func dotLogSoftmaxF64AVX2(w []float64, x []float64, hi float64, lo float64) (dot float64, sum float64)
 // Requires: AVX, FMA3
-TEXT ·dotLogSoftmaxF64AVX2(SB), NOSPLIT, $0-72
+TEXT ·dotLogSoftmaxF64AVX2(SB), NOSPLIT, $0-80
 	MOVQ         w_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         w_len+8(FP), DX
@@ -1284,25 +1320,29 @@ TEXT ·dotLogSoftmaxF64AVX2(SB), NOSPLIT, $0-72
 	VBROADCASTSD lo+56(FP), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
 	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS     (AX), Y4
-	VMOVUPS     32(AX), Y5
-	VMOVUPS     (CX), Y6
-	VMOVUPS     32(CX), Y7
-	VSUBPD      Y0, Y6, Y6
-	VSUBPD      Y0, Y7, Y7
-	VSUBPD      Y1, Y6, Y6
-	VSUBPD      Y1, Y7, Y7
-	VXORPS      Y8, Y8, Y8
-	VCMPPD      $0x04, Y8, Y4, Y9
-	VCMPPD      $0x04, Y8, Y5, Y8
-	VFMADD213PD Y2, Y6, Y4
-	VFMADD213PD Y3, Y7, Y5
-	VBLENDVPS   Y9, Y4, Y2, Y2
-	VBLENDVPS   Y8, Y5, Y3, Y3
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VMOVUPS     (CX), Y8
+	VMOVUPS     32(CX), Y9
+	VSUBPD      Y0, Y8, Y8
+	VSUBPD      Y0, Y9, Y9
+	VSUBPD      Y1, Y8, Y8
+	VSUBPD      Y1, Y9, Y9
+	VXORPS      Y10, Y10, Y10
+	VCMPPD      $0x04, Y10, Y6, Y11
+	VCMPPD      $0x04, Y10, Y7, Y10
+	VFMADD213PD Y2, Y6, Y8
+	VFMADD213PD Y3, Y7, Y9
+	VBLENDVPS   Y11, Y8, Y2, Y2
+	VBLENDVPS   Y10, Y9, Y3, Y3
+	VADDPD      Y4, Y6, Y4
+	VADDPD      Y5, Y7, Y5
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+8, DX
@@ -1315,28 +1355,30 @@ end2:
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
-	VMOVUPS     64(BX)(SI*8), Y4
-	VMOVUPS     96(BX)(SI*8), Y5
-	VMASKMOVPD  (AX), Y4, Y4
-	VMASKMOVPD  32(AX), Y5, Y5
+	VMOVUPS     64(BX)(SI*8), Y6
+	VMOVUPS     96(BX)(SI*8), Y7
+	VMASKMOVPD  (AX), Y6, Y6
+	VMASKMOVPD  32(AX), Y7, Y7
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
-	VMOVUPS     64(BX)(SI*8), Y6
-	VMOVUPS     96(BX)(SI*8), Y7
-	VMASKMOVPD  (CX), Y6, Y6
-	VMASKMOVPD  32(CX), Y7, Y7
-	VSUBPD      Y0, Y6, Y6
-	VSUBPD      Y0, Y7, Y0
-	VSUBPD      Y1, Y6, Y6
+	VMOVUPS     64(BX)(SI*8), Y8
+	VMOVUPS     96(BX)(SI*8), Y9
+	VMASKMOVPD  (CX), Y8, Y8
+	VMASKMOVPD  32(CX), Y9, Y9
+	VSUBPD      Y0, Y8, Y8
+	VSUBPD      Y0, Y9, Y0
+	VSUBPD      Y1, Y8, Y8
 	VSUBPD      Y1, Y0, Y0
 	VXORPS      Y1, Y1, Y1
-	VCMPPD      $0x04, Y1, Y4, Y7
-	VCMPPD      $0x04, Y1, Y5, Y1
-	VFMADD213PD Y2, Y6, Y4
-	VFMADD213PD Y3, Y0, Y5
-	VBLENDVPS   Y7, Y4, Y2, Y2
-	VBLENDVPS   Y1, Y5, Y3, Y3
+	VCMPPD      $0x04, Y1, Y6, Y9
+	VCMPPD      $0x04, Y1, Y7, Y1
+	VFMADD213PD Y2, Y6, Y8
+	VFMADD213PD Y3, Y7, Y0
+	VBLENDVPS   Y9, Y8, Y2, Y2
+	VBLENDVPS   Y1, Y0, Y3, Y3
+	VADDPD      Y4, Y6, Y4
+	VADDPD      Y5, Y7, Y5
 	SHLQ        $0x03, DX
 	ADDQ        DX, AX
 	ADDQ        DX, CX
@@ -1347,7 +1389,383 @@ endif3:
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
-	VMOVSD       X0, sum+64(FP)
+	VMOVSD       X0, dot+64(FP)
+	VADDPD       Y5, Y4, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, sum+72(FP)
+	VZEROUPPER
+	RET
+
+// func mulAddF32AVX512(dst []float32, x []float32, factor float32, summand float32)
+// Requires: AVX, AVX512F
+TEXT ·mulAddF32AVX512(SB), NOSPLIT, $0-56
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS factor+48(FP), Z0
+	VBROADCASTSS summand+52(FP), Z1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	CMPQ        DX, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPS.Z   (CX), K1, Z2
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)
+	SHLQ        $0x02, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func mulAddF32AVX2(dst []float32, x []float32, factor float32, summand float32)
+// Requires: AVX, FMA3
+TEXT ·mulAddF32AVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS factor+48(FP), Y0
+	VBROADCASTSS summand+52(FP), Y1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     32(CX), Y3
+	VFMADD213PS Y1, Y0, Y2
+	VFMADD213PS Y1, Y0, Y3
+	VMOVUPS     Y2, (AX)
+	VMOVUPS     Y3, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	CMPQ        DX, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y2
+	VMOVUPS     96(BX)(SI*4), Y3
+	VMASKMOVPS  (CX), Y2, Y2
+	VMASKMOVPS  32(CX), Y3, Y3
+	VFMADD213PS Y1, Y0, Y2
+	VFMADD213PS Y1, Y0, Y3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y0
+	VMOVUPS     96(BX)(SI*4), Y1
+	VMASKMOVPS  Y2, Y0, (AX)
+	VMASKMOVPS  Y3, Y1, 32(AX)
+	SHLQ        $0x02, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func mulAddF64AVX512(dst []float64, x []float64, factor float64, summand float64)
+// Requires: AVX, AVX512F
+TEXT ·mulAddF64AVX512(SB), NOSPLIT, $0-64
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSD factor+48(FP), Z0
+	VBROADCASTSD summand+56(FP), Z1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z2
+	VFMADD213PD Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPD.Z   (CX), K1, Z2
+	VFMADD231PD Z0, Z2, Z1
+	VMOVUPD     Z1, K1, (AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func mulAddF64AVX2(dst []float64, x []float64, factor float64, summand float64)
+// Requires: AVX, FMA3
+TEXT ·mulAddF64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSD factor+48(FP), Y0
+	VBROADCASTSD summand+56(FP), Y1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     32(CX), Y3
+	VFMADD213PD Y1, Y0, Y2
+	VFMADD213PD Y1, Y0, Y3
+	VMOVUPS     Y2, (AX)
+	VMOVUPS     Y3, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y2
+	VMOVUPS     96(BX)(SI*8), Y3
+	VMASKMOVPD  (CX), Y2, Y2
+	VMASKMOVPD  32(CX), Y3, Y3
+	VFMADD213PD Y1, Y0, Y2
+	VFMADD213PD Y1, Y0, Y3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y0
+	VMOVUPS     96(BX)(SI*8), Y1
+	VMASKMOVPD  Y2, Y0, (AX)
+	VMASKMOVPD  Y3, Y1, 32(AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF32AVX512(dst []float32, w []float32)
+// Requires: AVX, AVX512F
+TEXT ·multiplyF32AVX512(SB), NOSPLIT, $0-48
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   w_base+24(FP), CX
+	MOVQ   dst_len+8(FP), DX
+	CMPQ   DX, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z0
+	VMOVUPS (CX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, DX
+	CMPQ    DX, $+16
+	JGE     loop1
+
+end2:
+	CMPQ      DX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), BX
+	KMOVW     (BX)(DX*2), K1
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS.Z (CX), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, DX
+	ADDQ      DX, AX
+	ADDQ      DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF32AVX2(dst []float32, w []float32)
+// Requires: AVX
+TEXT ·multiplyF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ w_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	CMPQ DX, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VMULPS  Y2, Y0, Y0
+	VMULPS  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, DX
+	CMPQ    DX, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       DX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*4), Y0
+	VMOVUPS    96(BX)(SI*4), Y1
+	VMASKMOVPS (AX), Y0, Y0
+	VMASKMOVPS 32(AX), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*4), Y2
+	VMOVUPS    96(BX)(SI*4), Y3
+	VMASKMOVPS (CX), Y2, Y2
+	VMASKMOVPS 32(CX), Y3, Y3
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*4), Y2
+	VMOVUPS    96(BX)(SI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, DX
+	ADDQ       DX, AX
+	ADDQ       DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF64AVX512(dst []float64, w []float64)
+// Requires: AVX, AVX512F
+TEXT ·multiplyF64AVX512(SB), NOSPLIT, $0-48
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   w_base+24(FP), CX
+	MOVQ   dst_len+8(FP), DX
+	CMPQ   DX, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z0
+	VMOVUPS (CX), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ      DX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), BX
+	KMOVW     (BX)(DX*2), K1
+	VMOVUPD.Z (AX), K1, Z0
+	VMOVUPD.Z (CX), K1, Z1
+	VMULPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, DX
+	ADDQ      DX, AX
+	ADDQ      DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF64AVX2(dst []float64, w []float64)
+// Requires: AVX
+TEXT ·multiplyF64AVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ w_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	CMPQ DX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VMULPD  Y2, Y0, Y0
+	VMULPD  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       DX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y0
+	VMOVUPS    96(BX)(SI*8), Y1
+	VMASKMOVPD (AX), Y0, Y0
+	VMASKMOVPD 32(AX), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y2
+	VMOVUPS    96(BX)(SI*8), Y3
+	VMASKMOVPD (CX), Y2, Y2
+	VMASKMOVPD 32(CX), Y3, Y3
+	VMULPD     Y2, Y0, Y0
+	VMULPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y2
+	VMOVUPS    96(BX)(SI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, DX
+	ADDQ       DX, AX
+	ADDQ       DX, CX
+
+endif3:
 	VZEROUPPER
 	RET
 

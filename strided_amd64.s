@@ -1100,6 +1100,660 @@ endif5:
 	VZEROUPPER
 	RET
 
+// func addLogSoftmaxF32AVX512(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-144
+	VPXORD Z0, Z0, Z0
+	MOVQ   dot_base+0(FP), AX
+	MOVQ   sum_base+24(FP), CX
+	MOVQ   w_base+48(FP), DX
+	MOVQ   x_base+72(FP), BX
+	MOVQ   hi_base+96(FP), SI
+	MOVQ   lo_base+120(FP), DI
+	MOVQ   x_len+80(FP), R8
+	CMPQ   R8, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS       (DX), Z1
+	VMOVUPS       (BX), Z2
+	VMOVUPS       (SI), Z3
+	VSUBPS        Z3, Z2, Z2
+	VMOVUPS       (DI), Z3
+	VSUBPS        Z3, Z2, Z2
+	VCMPPS        $0x04, Z0, Z1, K1
+	VMULPS.Z      Z2, Z1, K1, Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VMOVUPS       (AX), Z4
+	VADDPD        Z3, Z4, Z3
+	VMOVUPS       Z3, (AX)
+	VMOVUPS       64(AX), Z3
+	VADDPD        Z2, Z3, Z2
+	VMOVUPS       Z2, 64(AX)
+	VCVTPS2PD     Y1, Z2
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VMOVUPS       (CX), Z3
+	VADDPD        Z2, Z3, Z2
+	VMOVUPS       Z2, (CX)
+	VMOVUPS       64(CX), Z2
+	VADDPD        Z1, Z2, Z1
+	VMOVUPS       Z1, 64(CX)
+	ADDQ          $+128, AX
+	ADDQ          $+128, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	ADDQ          $+64, SI
+	ADDQ          $+64, DI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          R8, $+0
+	JLE           endif3
+	VMOVUPS       (DX), Z1
+	LEAQ          bitMasks<>+0(SB), R9
+	KMOVW         (R9)(R8*2), K1
+	VMOVUPS.Z     (BX), K1, Z2
+	VMOVUPS       (SI), Z3
+	VSUBPS        Z3, Z2, Z2
+	VMOVUPS       (DI), Z3
+	VSUBPS        Z3, Z2, Z2
+	VCMPPS        $0x04, Z0, Z1, K1
+	VMULPS.Z      Z2, Z1, K1, Z0
+	VCVTPS2PD     Y0, Z2
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS       (AX), Z3
+	VADDPD        Z2, Z3, Z2
+	VMOVUPS       Z2, (AX)
+	VMOVUPS       64(AX), Z2
+	VADDPD        Z0, Z2, Z0
+	VMOVUPS       Z0, 64(AX)
+	VCVTPS2PD     Y1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y1
+	VCVTPS2PD     Y1, Z1
+	VMOVUPS       (CX), Z2
+	VADDPD        Z0, Z2, Z0
+	VMOVUPS       Z0, (CX)
+	VMOVUPS       64(CX), Z0
+	VADDPD        Z1, Z0, Z0
+	VMOVUPS       Z0, 64(CX)
+	ADDQ          $+128, AX
+	ADDQ          $+128, CX
+	MOVQ          R8, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+	ADDQ          AX, SI
+	ADDQ          AX, DI
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF32AVX2(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
+// Requires: AVX
+TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-144
+	MOVQ dot_base+0(FP), AX
+	MOVQ sum_base+24(FP), CX
+	MOVQ w_base+48(FP), DX
+	MOVQ x_base+72(FP), BX
+	MOVQ hi_base+96(FP), SI
+	MOVQ lo_base+120(FP), DI
+	MOVQ x_len+80(FP), R8
+	CMPQ R8, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	VSUBPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	VSUBPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x04, Y4, Y0, Y5
+	VCMPPS       $0x04, Y4, Y1, Y4
+	VMULPS       Y2, Y0, Y2
+	VMULPS       Y3, Y1, Y3
+	VANDPS       Y2, Y5, Y2
+	VANDPS       Y3, Y4, Y3
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y3, X5
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VADDPD       Y2, Y6, Y2
+	VADDPD       Y4, Y7, Y4
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y4
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y5, Y4, Y3
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y2, Y5, Y2
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      64(CX), Y0
+	VMOVUPS      96(CX), Y2
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         R8, $+0
+	JLE          endif3
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*4), Y2
+	VMOVUPS      96(R9)(R10*4), Y3
+	VMASKMOVPS   (BX), Y2, Y2
+	VMASKMOVPS   32(BX), Y3, Y3
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	VSUBPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	VSUBPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x04, Y4, Y0, Y5
+	VCMPPS       $0x04, Y4, Y1, Y4
+	VMULPS       Y2, Y0, Y2
+	VMULPS       Y3, Y1, Y3
+	VANDPS       Y2, Y5, Y2
+	VANDPS       Y3, Y4, Y3
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y3, X5
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VADDPD       Y2, Y6, Y2
+	VADDPD       Y4, Y7, Y4
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y4, 32(AX)
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y4
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y5, Y4, Y3
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      Y3, 96(AX)
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y2, Y5, Y2
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      64(CX), Y0
+	VMOVUPS      96(CX), Y2
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VMOVUPS      Y0, 64(CX)
+	VMOVUPS      Y1, 96(CX)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	MOVQ         R8, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+	ADDQ         AX, SI
+	ADDQ         AX, DI
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF64AVX512(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-144
+	VPXORD Z0, Z0, Z0
+	MOVQ   dot_base+0(FP), AX
+	MOVQ   sum_base+24(FP), CX
+	MOVQ   w_base+48(FP), DX
+	MOVQ   x_base+72(FP), BX
+	MOVQ   hi_base+96(FP), SI
+	MOVQ   lo_base+120(FP), DI
+	MOVQ   x_len+80(FP), R8
+	CMPQ   R8, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS  (DX), Z1
+	VMOVUPS  (BX), Z2
+	VMOVUPS  (SI), Z3
+	VSUBPD   Z3, Z2, Z2
+	VMOVUPS  (DI), Z3
+	VSUBPD   Z3, Z2, Z2
+	VCMPPD   $0x04, Z0, Z1, K1
+	VMULPD.Z Z2, Z1, K1, Z2
+	VMOVUPS  (AX), Z3
+	VADDPD   Z2, Z3, Z2
+	VMOVUPS  Z2, (AX)
+	VMOVUPS  (CX), Z2
+	VADDPD   Z1, Z2, Z1
+	VMOVUPS  Z1, (CX)
+	ADDQ     $+64, AX
+	ADDQ     $+64, CX
+	ADDQ     $+64, DX
+	ADDQ     $+64, BX
+	ADDQ     $+64, SI
+	ADDQ     $+64, DI
+	SUBQ     $+8, R8
+	CMPQ     R8, $+8
+	JGE      loop1
+
+end2:
+	CMPQ      R8, $+0
+	JLE       endif3
+	VMOVUPS   (DX), Z1
+	LEAQ      bitMasks<>+0(SB), R9
+	KMOVW     (R9)(R8*2), K1
+	VMOVUPD.Z (BX), K1, Z2
+	VMOVUPS   (SI), Z3
+	VSUBPD    Z3, Z2, Z2
+	VMOVUPS   (DI), Z3
+	VSUBPD    Z3, Z2, Z2
+	VCMPPD    $0x04, Z0, Z1, K1
+	VMULPD.Z  Z2, Z1, K1, Z0
+	VMOVUPS   (AX), Z2
+	VADDPD    Z0, Z2, Z0
+	VMOVUPS   Z0, (AX)
+	VMOVUPS   (CX), Z0
+	VADDPD    Z1, Z0, Z0
+	VMOVUPS   Z0, (CX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	MOVQ      R8, AX
+	SHLQ      $0x03, AX
+	ADDQ      AX, DX
+	ADDQ      AX, BX
+	ADDQ      AX, SI
+	ADDQ      AX, DI
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF64AVX2(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
+// Requires: AVX
+TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-144
+	MOVQ dot_base+0(FP), AX
+	MOVQ sum_base+24(FP), CX
+	MOVQ w_base+48(FP), DX
+	MOVQ x_base+72(FP), BX
+	MOVQ hi_base+96(FP), SI
+	MOVQ lo_base+120(FP), DI
+	MOVQ x_len+80(FP), R8
+	CMPQ R8, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VMOVUPS (SI), Y4
+	VMOVUPS 32(SI), Y5
+	VSUBPD  Y4, Y2, Y2
+	VSUBPD  Y5, Y3, Y3
+	VMOVUPS (DI), Y4
+	VMOVUPS 32(DI), Y5
+	VSUBPD  Y4, Y2, Y2
+	VSUBPD  Y5, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VCMPPD  $0x04, Y4, Y0, Y5
+	VCMPPD  $0x04, Y4, Y1, Y4
+	VMULPD  Y2, Y0, Y2
+	VMULPD  Y3, Y1, Y3
+	VANDPS  Y2, Y5, Y2
+	VANDPS  Y3, Y4, Y3
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VADDPD  Y2, Y4, Y2
+	VADDPD  Y3, Y5, Y3
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VADDPD  Y0, Y2, Y0
+	VADDPD  Y1, Y3, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, SI
+	ADDQ    $+64, DI
+	SUBQ    $+8, R8
+	CMPQ    R8, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       R8, $+0
+	JLE        endif3
+	VMOVUPS    (DX), Y0
+	VMOVUPS    32(DX), Y1
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y2
+	VMOVUPS    96(R9)(R10*8), Y3
+	VMASKMOVPD (BX), Y2, Y2
+	VMASKMOVPD 32(BX), Y3, Y3
+	VMOVUPS    (SI), Y4
+	VMOVUPS    32(SI), Y5
+	VSUBPD     Y4, Y2, Y2
+	VSUBPD     Y5, Y3, Y3
+	VMOVUPS    (DI), Y4
+	VMOVUPS    32(DI), Y5
+	VSUBPD     Y4, Y2, Y2
+	VSUBPD     Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPD     $0x04, Y4, Y0, Y5
+	VCMPPD     $0x04, Y4, Y1, Y4
+	VMULPD     Y2, Y0, Y2
+	VMULPD     Y3, Y1, Y3
+	VANDPS     Y2, Y5, Y2
+	VANDPS     Y3, Y4, Y3
+	VMOVUPS    (AX), Y4
+	VMOVUPS    32(AX), Y5
+	VADDPD     Y2, Y4, Y2
+	VADDPD     Y3, Y5, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	VMOVUPS    (CX), Y2
+	VMOVUPS    32(CX), Y3
+	VADDPD     Y0, Y2, Y0
+	VADDPD     Y1, Y3, Y1
+	VMOVUPS    Y0, (CX)
+	VMOVUPS    Y1, 32(CX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	MOVQ       R8, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+	ADDQ       AX, SI
+	ADDQ       AX, DI
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractProductsF32AVX512(dst []float32, w []float32, scale []float32)
+// Requires: AVX, AVX512F
+TEXT ·subtractProductsF32AVX512(SB), NOSPLIT, $0-72
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   w_base+24(FP), CX
+	MOVQ   scale_base+48(FP), DX
+	MOVQ   dst_len+8(FP), BX
+	CMPQ   BX, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS      (CX), Z0
+	VMOVUPS      (DX), Z1
+	VMOVUPS      (AX), Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+16, BX
+	CMPQ         BX, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         BX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(BX*2), K1
+	VMOVUPS.Z    (CX), K1, Z0
+	VMOVUPS.Z    (DX), K1, Z1
+	VMOVUPS.Z    (AX), K1, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, K1, (AX)
+	SHLQ         $0x02, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractProductsF32AVX2(dst []float32, w []float32, scale []float32)
+// Requires: AVX, FMA3
+TEXT ·subtractProductsF32AVX2(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ w_base+24(FP), CX
+	MOVQ scale_base+48(FP), DX
+	MOVQ dst_len+8(FP), BX
+	CMPQ BX, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+16, BX
+	CMPQ         BX, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         BX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y0
+	VMOVUPS      96(SI)(DI*4), Y1
+	VMASKMOVPS   (CX), Y0, Y0
+	VMASKMOVPS   32(CX), Y1, Y1
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y2
+	VMOVUPS      96(SI)(DI*4), Y3
+	VMASKMOVPS   (DX), Y2, Y2
+	VMASKMOVPS   32(DX), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y4
+	VMOVUPS      96(SI)(DI*4), Y5
+	VMASKMOVPS   (AX), Y4, Y4
+	VMASKMOVPS   32(AX), Y5, Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y0
+	VMOVUPS      96(SI)(DI*4), Y1
+	VMASKMOVPS   Y4, Y0, (AX)
+	VMASKMOVPS   Y5, Y1, 32(AX)
+	SHLQ         $0x02, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractProductsF64AVX512(dst []float64, w []float64, scale []float64)
+// Requires: AVX, AVX512F
+TEXT ·subtractProductsF64AVX512(SB), NOSPLIT, $0-72
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   w_base+24(FP), CX
+	MOVQ   scale_base+48(FP), DX
+	MOVQ   dst_len+8(FP), BX
+	CMPQ   BX, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS      (CX), Z0
+	VMOVUPS      (DX), Z1
+	VMOVUPS      (AX), Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         BX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(BX*2), K1
+	VMOVUPD.Z    (CX), K1, Z0
+	VMOVUPD.Z    (DX), K1, Z1
+	VMOVUPD.Z    (AX), K1, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPD      Z2, K1, (AX)
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractProductsF64AVX2(dst []float64, w []float64, scale []float64)
+// Requires: AVX, FMA3
+TEXT ·subtractProductsF64AVX2(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ w_base+24(FP), CX
+	MOVQ scale_base+48(FP), DX
+	MOVQ dst_len+8(FP), BX
+	CMPQ BX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         BX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y0
+	VMOVUPS      96(SI)(DI*8), Y1
+	VMASKMOVPD   (CX), Y0, Y0
+	VMASKMOVPD   32(CX), Y1, Y1
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y2
+	VMOVUPS      96(SI)(DI*8), Y3
+	VMASKMOVPD   (DX), Y2, Y2
+	VMASKMOVPD   32(DX), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y4
+	VMOVUPS      96(SI)(DI*8), Y5
+	VMASKMOVPD   (AX), Y4, Y4
+	VMASKMOVPD   32(AX), Y5, Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y0
+	VMOVUPS      96(SI)(DI*8), Y1
+	VMASKMOVPD   Y4, Y0, (AX)
+	VMASKMOVPD   Y5, Y1, 32(AX)
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif3:
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000

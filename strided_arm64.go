@@ -46,6 +46,34 @@ func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count i
 	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
 }
 
+// addLogSoftmax works like addLogSoftmaxGeneric.
+func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, lo []F) {
+	switch tier {
+	case neon:
+		if isFloat32[F]() {
+			addLogSoftmaxF32NEON(dot, sum, asFloat32(w), asFloat32(x), asFloat32(hi), asFloat32(lo))
+			return
+		}
+		addLogSoftmaxF64NEON(dot, sum, asFloat64(w), asFloat64(x), asFloat64(hi), asFloat64(lo))
+		return
+	}
+	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
+}
+
+// subtractProducts works like subtractProductsGeneric.
+func subtractProducts[F Float](dst []F, w []F, scale []F) {
+	switch tier {
+	case neon:
+		if isFloat32[F]() {
+			subtractProductsF32NEON(asFloat32(dst), asFloat32(w), asFloat32(scale))
+			return
+		}
+		subtractProductsF64NEON(asFloat64(dst), asFloat64(w), asFloat64(scale))
+		return
+	}
+	subtractProductsGeneric(dst, w, scale)
+}
+
 //go:noescape
 func maxStridedF32NEON(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
 
@@ -63,3 +91,15 @@ func scaleStridedF32NEON(dst []float32, n int, stride int, x []float32, width in
 
 //go:noescape
 func scaleStridedF64NEON(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+
+//go:noescape
+func addLogSoftmaxF32NEON(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
+
+//go:noescape
+func addLogSoftmaxF64NEON(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
+
+//go:noescape
+func subtractProductsF32NEON(dst []float32, w []float32, scale []float32)
+
+//go:noescape
+func subtractProductsF64NEON(dst []float64, w []float64, scale []float64)

@@ -844,6 +844,611 @@ end7:
 endif5:
 	RET
 
+// addLogSoftmaxF32NEON is addLogSoftmaxGeneric for float32.
+// func addLogSoftmaxF32NEON(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
+TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-144
+	VMOVI $0, V1.B16
+	MOVD  dot_base+0(FP), R6
+	MOVD  sum_base+24(FP), R5
+	MOVD  w_base+48(FP), R4
+	MOVD  x_base+72(FP), R0
+	MOVD  hi_base+96(FP), R3
+	MOVD  lo_base+120(FP), R2
+	MOVD  x_len+80(FP), R1
+	CMP   $16, R1
+	BLT   end2
+
+loop1:
+	FLDPQ (R4), (F16, F15)
+	FLDPQ 32(R4), (F14, F13)
+	FLDPQ (R0), (F8, F7)
+	FLDPQ 32(R0), (F6, F5)
+	FLDPQ (R3), (F4, F3)
+	FLDPQ 32(R3), (F2, F0)
+	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	FLDPQ (R2), (F4, F3)
+	FLDPQ 32(R2), (F2, F0)
+	WORD  $0x4ea4d504 // FSUB V4.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a0 // FSUB V0.4S, V5.4S, V0.4S
+	WORD  $0x4e21e608 // FCMEQ V8.4S, V16.4S, V1.4S
+	WORD  $0x4e21e5e7 // FCMEQ V7.4S, V15.4S, V1.4S
+	WORD  $0x4e21e5c6 // FCMEQ V6.4S, V14.4S, V1.4S
+	WORD  $0x4e21e5a5 // FCMEQ V5.4S, V13.4S, V1.4S
+	WORD  $0x6e24de04 // FMUL V4.4S, V16.4S, V4.4S
+	WORD  $0x6e23dde3 // FMUL V3.4S, V15.4S, V3.4S
+	WORD  $0x6e22ddc2 // FMUL V2.4S, V14.4S, V2.4S
+	WORD  $0x6e20dda0 // FMUL V0.4S, V13.4S, V0.4S
+	WORD  $0x4e681c84 // BIC V4.16B, V4.16B, V8.16B
+	WORD  $0x4e671c63 // BIC V3.16B, V3.16B, V7.16B
+	WORD  $0x4e661c42 // BIC V2.16B, V2.16B, V6.16B
+	WORD  $0x4e651c00 // BIC V0.16B, V0.16B, V5.16B
+	WORD  $0x0e61788c // FCVTL V12.2D, V4.2S
+	WORD  $0x4e61788b // FCVTL2 V11.2D, V4.4S
+	WORD  $0x0e61786a // FCVTL V10.2D, V3.2S
+	WORD  $0x4e617869 // FCVTL2 V9.2D, V3.4S
+	WORD  $0x0e617848 // FCVTL V8.2D, V2.2S
+	WORD  $0x4e617847 // FCVTL2 V7.2D, V2.4S
+	WORD  $0x0e617806 // FCVTL V6.2D, V0.2S
+	WORD  $0x4e617805 // FCVTL2 V5.2D, V0.4S
+	FLDPQ (R6), (F4, F3)
+	FLDPQ 32(R6), (F2, F0)
+	WORD  $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
+	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
+	FSTPQ (F4, F3), (R6)
+	FSTPQ (F2, F0), 32(R6)
+	FLDPQ 64(R6), (F4, F3)
+	FLDPQ 96(R6), (F2, F0)
+	WORD  $0x4e68d484 // FADD V4.2D, V4.2D, V8.2D
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F4, F3), 64(R6)
+	FSTPQ (F2, F0), 96(R6)
+	WORD  $0x0e617a0c // FCVTL V12.2D, V16.2S
+	WORD  $0x4e617a0b // FCVTL2 V11.2D, V16.4S
+	WORD  $0x0e6179ea // FCVTL V10.2D, V15.2S
+	WORD  $0x4e6179e9 // FCVTL2 V9.2D, V15.4S
+	WORD  $0x0e6179c8 // FCVTL V8.2D, V14.2S
+	WORD  $0x4e6179c7 // FCVTL2 V7.2D, V14.4S
+	WORD  $0x0e6179a6 // FCVTL V6.2D, V13.2S
+	WORD  $0x4e6179a5 // FCVTL2 V5.2D, V13.4S
+	FLDPQ (R5), (F4, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
+	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
+	FLDPQ 64(R5), (F4, F3)
+	FLDPQ 96(R5), (F2, F0)
+	WORD  $0x4e68d484 // FADD V4.2D, V4.2D, V8.2D
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F4, F3), 64(R5)
+	FSTPQ (F2, F0), 96(R5)
+	ADD   $128, R6, R6
+	ADD   $128, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop1
+
+end2:
+	CMP   $0, R1
+	BLE   endif3
+	FLDPQ (R4), (F15, F14)
+	FLDPQ 32(R4), (F13, F12)
+	VMOVI $0, V8.B16
+	VMOVI $0, V7.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V5.B16
+	ADD   R1<<2, R0, R0
+	TBZ   $0, R1, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V8.S[0]
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip3x:
+	TBZ     $3, R1, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip4x:
+	FLDPQ (R3), (F4, F3)
+	FLDPQ 32(R3), (F2, F0)
+	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F4, F0)
+	WORD  $0x4ea3d503 // FSUB V3.4S, V8.4S, V3.4S
+	WORD  $0x4ea2d4e2 // FSUB V2.4S, V7.4S, V2.4S
+	WORD  $0x4ea4d4c8 // FSUB V8.4S, V6.4S, V4.4S
+	WORD  $0x4ea0d4a0 // FSUB V0.4S, V5.4S, V0.4S
+	WORD  $0x4e21e5e7 // FCMEQ V7.4S, V15.4S, V1.4S
+	WORD  $0x4e21e5c6 // FCMEQ V6.4S, V14.4S, V1.4S
+	WORD  $0x4e21e5a5 // FCMEQ V5.4S, V13.4S, V1.4S
+	WORD  $0x4e21e584 // FCMEQ V4.4S, V12.4S, V1.4S
+	WORD  $0x6e23dde3 // FMUL V3.4S, V15.4S, V3.4S
+	WORD  $0x6e22ddc2 // FMUL V2.4S, V14.4S, V2.4S
+	WORD  $0x6e28dda1 // FMUL V1.4S, V13.4S, V8.4S
+	WORD  $0x6e20dd80 // FMUL V0.4S, V12.4S, V0.4S
+	WORD  $0x4e671c63 // BIC V3.16B, V3.16B, V7.16B
+	WORD  $0x4e661c42 // BIC V2.16B, V2.16B, V6.16B
+	WORD  $0x4e651c21 // BIC V1.16B, V1.16B, V5.16B
+	WORD  $0x4e641c00 // BIC V0.16B, V0.16B, V4.16B
+	WORD  $0x0e61786b // FCVTL V11.2D, V3.2S
+	WORD  $0x4e61786a // FCVTL2 V10.2D, V3.4S
+	WORD  $0x0e617849 // FCVTL V9.2D, V2.2S
+	WORD  $0x4e617848 // FCVTL2 V8.2D, V2.4S
+	WORD  $0x0e617827 // FCVTL V7.2D, V1.2S
+	WORD  $0x4e617826 // FCVTL2 V6.2D, V1.4S
+	WORD  $0x0e617805 // FCVTL V5.2D, V0.2S
+	WORD  $0x4e617804 // FCVTL2 V4.2D, V0.4S
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
+	WORD  $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
+	WORD  $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
+	FSTPQ (F3, F2), (R6)
+	FSTPQ (F1, F0), 32(R6)
+	FLDPQ 64(R6), (F3, F2)
+	FLDPQ 96(R6), (F1, F0)
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	FSTPQ (F3, F2), 64(R6)
+	FSTPQ (F1, F0), 96(R6)
+	WORD  $0x0e6179eb // FCVTL V11.2D, V15.2S
+	WORD  $0x4e6179ea // FCVTL2 V10.2D, V15.4S
+	WORD  $0x0e6179c9 // FCVTL V9.2D, V14.2S
+	WORD  $0x4e6179c8 // FCVTL2 V8.2D, V14.4S
+	WORD  $0x0e6179a7 // FCVTL V7.2D, V13.2S
+	WORD  $0x4e6179a6 // FCVTL2 V6.2D, V13.4S
+	WORD  $0x0e617985 // FCVTL V5.2D, V12.2S
+	WORD  $0x4e617984 // FCVTL2 V4.2D, V12.4S
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
+	WORD  $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
+	WORD  $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+	FLDPQ 64(R5), (F3, F2)
+	FLDPQ 96(R5), (F1, F0)
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+
+endif3:
+	RET
+
+// addLogSoftmaxF64NEON is addLogSoftmaxGeneric for float64.
+// func addLogSoftmaxF64NEON(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
+TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-144
+	VMOVI $0, V1.B16
+	MOVD  dot_base+0(FP), R6
+	MOVD  sum_base+24(FP), R5
+	MOVD  w_base+48(FP), R4
+	MOVD  x_base+72(FP), R0
+	MOVD  hi_base+96(FP), R3
+	MOVD  lo_base+120(FP), R2
+	MOVD  x_len+80(FP), R1
+	CMP   $8, R1
+	BLT   end2
+
+loop1:
+	FLDPQ (R4), (F12, F11)
+	FLDPQ 32(R4), (F10, F9)
+	FLDPQ (R0), (F8, F7)
+	FLDPQ 32(R0), (F6, F5)
+	FLDPQ (R3), (F4, F3)
+	FLDPQ 32(R3), (F2, F0)
+	WORD  $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a5 // FSUB V5.2D, V5.2D, V0.2D
+	FLDPQ (R2), (F4, F3)
+	FLDPQ 32(R2), (F2, F0)
+	WORD  $0x4ee4d504 // FSUB V4.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a0 // FSUB V0.2D, V5.2D, V0.2D
+	WORD  $0x4e61e588 // FCMEQ V8.2D, V12.2D, V1.2D
+	WORD  $0x4e61e567 // FCMEQ V7.2D, V11.2D, V1.2D
+	WORD  $0x4e61e546 // FCMEQ V6.2D, V10.2D, V1.2D
+	WORD  $0x4e61e525 // FCMEQ V5.2D, V9.2D, V1.2D
+	WORD  $0x6e64dd84 // FMUL V4.2D, V12.2D, V4.2D
+	WORD  $0x6e63dd63 // FMUL V3.2D, V11.2D, V3.2D
+	WORD  $0x6e62dd42 // FMUL V2.2D, V10.2D, V2.2D
+	WORD  $0x6e60dd20 // FMUL V0.2D, V9.2D, V0.2D
+	WORD  $0x4e681c88 // BIC V8.16B, V4.16B, V8.16B
+	WORD  $0x4e671c67 // BIC V7.16B, V3.16B, V7.16B
+	WORD  $0x4e661c46 // BIC V6.16B, V2.16B, V6.16B
+	WORD  $0x4e651c05 // BIC V5.16B, V0.16B, V5.16B
+	FLDPQ (R6), (F4, F3)
+	FLDPQ 32(R6), (F2, F0)
+	WORD  $0x4e68d484 // FADD V4.2D, V4.2D, V8.2D
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F4, F3), (R6)
+	FSTPQ (F2, F0), 32(R6)
+	FLDPQ (R5), (F4, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
+	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop1
+
+end2:
+	CMP     $0, R1
+	BLE     endif3
+	FLDPQ   (R4), (F12, F11)
+	FLDPQ   32(R4), (F10, F9)
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V7.B16
+	VMOVI   $0, V6.B16
+	VMOVI   $0, V5.B16
+	ADD     R1<<3, R0, R0
+	TBZ     $0, R1, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip3x:
+	FLDPQ (R3), (F4, F3)
+	FLDPQ 32(R3), (F2, F0)
+	WORD  $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a5 // FSUB V5.2D, V5.2D, V0.2D
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F4, F0)
+	WORD  $0x4ee3d503 // FSUB V3.2D, V8.2D, V3.2D
+	WORD  $0x4ee2d4e2 // FSUB V2.2D, V7.2D, V2.2D
+	WORD  $0x4ee4d4c8 // FSUB V8.2D, V6.2D, V4.2D
+	WORD  $0x4ee0d4a0 // FSUB V0.2D, V5.2D, V0.2D
+	WORD  $0x4e61e587 // FCMEQ V7.2D, V12.2D, V1.2D
+	WORD  $0x4e61e566 // FCMEQ V6.2D, V11.2D, V1.2D
+	WORD  $0x4e61e545 // FCMEQ V5.2D, V10.2D, V1.2D
+	WORD  $0x4e61e524 // FCMEQ V4.2D, V9.2D, V1.2D
+	WORD  $0x6e63dd83 // FMUL V3.2D, V12.2D, V3.2D
+	WORD  $0x6e62dd62 // FMUL V2.2D, V11.2D, V2.2D
+	WORD  $0x6e68dd41 // FMUL V1.2D, V10.2D, V8.2D
+	WORD  $0x6e60dd20 // FMUL V0.2D, V9.2D, V0.2D
+	WORD  $0x4e671c67 // BIC V7.16B, V3.16B, V7.16B
+	WORD  $0x4e661c46 // BIC V6.16B, V2.16B, V6.16B
+	WORD  $0x4e651c25 // BIC V5.16B, V1.16B, V5.16B
+	WORD  $0x4e641c04 // BIC V4.16B, V0.16B, V4.16B
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	FSTPQ (F3, F2), (R6)
+	FSTPQ (F1, F0), 32(R6)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x4e6cd463 // FADD V3.2D, V3.2D, V12.2D
+	WORD  $0x4e6bd442 // FADD V2.2D, V2.2D, V11.2D
+	WORD  $0x4e6ad421 // FADD V1.2D, V1.2D, V10.2D
+	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+
+endif3:
+	RET
+
+// subtractProductsF32NEON is subtractProductsGeneric for float32.
+// func subtractProductsF32NEON(dst []float32, w []float32, scale []float32)
+TEXT ·subtractProductsF32NEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD w_base+24(FP), R1
+	MOVD scale_base+48(FP), R3
+	MOVD dst_len+8(FP), R2
+	CMP  $16, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R1), (F11, F10)
+	FLDPQ 32(R1), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	VFMLS V7.S4, V11.S4, V3.S4
+	VFMLS V6.S4, V10.S4, V2.S4
+	VFMLS V5.S4, V9.S4, V1.S4
+	VFMLS V4.S4, V8.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	ADD   R2<<2, R1, R1
+	TBZ   $0, R2, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V12.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip4x:
+	VMOVI $0, V8.B16
+	VMOVI $0, V7.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V5.B16
+	ADD   R2<<2, R3, R1
+	TBZ   $0, R2, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V8.S[0]
+
+skip5x:
+	TBZ     $1, R2, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip6x:
+	TBZ     $2, R2, skip7x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip7x:
+	TBZ     $3, R2, skip8x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip8x:
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V0.B16
+	ADD   R2<<2, R0, R1
+	TBZ   $0, R2, skip9x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip9x:
+	TBZ     $1, R2, skip10x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip10x:
+	TBZ     $2, R2, skip11x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip11x:
+	TBZ     $3, R2, skip12x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip12x:
+	VFMLS   V8.S4, V12.S4, V3.S4
+	VFMLS   V7.S4, V11.S4, V2.S4
+	VFMLS   V6.S4, V10.S4, V1.S4
+	VFMLS   V5.S4, V9.S4, V0.S4
+	TBZ     $3, R2, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R2, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R2, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R2, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// subtractProductsF64NEON is subtractProductsGeneric for float64.
+// func subtractProductsF64NEON(dst []float64, w []float64, scale []float64)
+TEXT ·subtractProductsF64NEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD w_base+24(FP), R1
+	MOVD scale_base+48(FP), R3
+	MOVD dst_len+8(FP), R2
+	CMP  $8, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R1), (F11, F10)
+	FLDPQ 32(R1), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	VFMLS V7.D2, V11.D2, V3.D2
+	VFMLS V6.D2, V10.D2, V2.D2
+	VFMLS V5.D2, V9.D2, V1.D2
+	VFMLS V4.D2, V8.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R2<<3, R1, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V7.B16
+	VMOVI   $0, V6.B16
+	VMOVI   $0, V5.B16
+	ADD     R2<<3, R3, R1
+	TBZ     $0, R2, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip6x:
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V0.B16
+	ADD     R2<<3, R0, R1
+	TBZ     $0, R2, skip7x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip7x:
+	TBZ     $1, R2, skip8x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip8x:
+	TBZ     $2, R2, skip9x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip9x:
+	VFMLS   V8.D2, V12.D2, V3.D2
+	VFMLS   V7.D2, V11.D2, V2.D2
+	VFMLS   V6.D2, V10.D2, V1.D2
+	VFMLS   V5.D2, V9.D2, V0.D2
+	TBZ     $2, R2, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R2, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R2, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
 DATA neonPool<>+0(SB)/8, $0xff800000ff800000
 DATA neonPool<>+8(SB)/8, $0xff800000ff800000
 DATA neonPool<>+16(SB)/8, $0xfff0000000000000

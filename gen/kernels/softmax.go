@@ -37,8 +37,27 @@ func softmax(c constants) group {
 			},
 		},
 		{
-			name: "dotLogSoftmax", types: floats, params: "w []F, x []F, hi F, lo F", results: "sum F",
+			name: "dotLogSoftmax", types: floats, params: "w []F, x []F, hi F, lo F", results: "dot F, sum F",
 			describe: dotLogSoftmax,
+		},
+		{
+			name: "mulAdd", types: floats, params: "dst []F, x []F, factor F, summand F",
+			describe: func(k *asm.Kernel, t asm.Type) {
+				dst, x, zero := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("x_base")), k.Const(t, 0)
+				factor, summand := k.Param(t, "factor"), k.Param(t, "summand")
+				k.Each(t, k.Arg("dst_len"), []asm.Int{dst, x}, func(l asm.Lanes) {
+					l.Store(dst, 0, l.Load(x, 0, zero).MulAdd(factor, summand))
+				})
+			},
+		},
+		{
+			name: "multiply", types: floats, params: "dst []F, w []F",
+			describe: func(k *asm.Kernel, t asm.Type) {
+				dst, w, zero := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("w_base")), k.Const(t, 0)
+				k.Each(t, k.Arg("dst_len"), []asm.Int{dst, w}, func(l asm.Lanes) {
+					l.Store(dst, 0, l.Load(dst, 0, zero).Mul(l.Load(w, 0, zero)))
+				})
+			},
 		},
 		{
 			name: "subtract", types: floats, params: "dst []F, w []F, scale F",
@@ -70,11 +89,13 @@ func eachRow(k *asm.Kernel, t asm.Type, first, second string, body func(l asm.La
 func dotLogSoftmax(k *asm.Kernel, t asm.Type) {
 	w, x, n := k.Copy(k.Arg("w_base")), k.Copy(k.Arg("x_base")), k.Arg("w_len")
 	hi, lo, zero := k.Param(t, "hi"), k.Param(t, "lo"), k.Const(t, 0)
-	sum := k.Var(zero)
+	dot, sum := k.Var(zero), k.Var(zero)
 	k.Each(t, n, []asm.Int{w, x}, func(l asm.Lanes) {
 		w, x := l.Load(w, 0, zero), l.Load(x, 0, zero)
 		logp := x.Sub(hi).Sub(lo)
-		sum.Set(w.NotEqual(zero).Select(w.MulAdd(logp, sum), sum))
+		dot.Set(w.NotEqual(zero).Select(w.MulAdd(logp, dot), dot))
+		sum.Set(w.Add(sum))
 	})
+	k.Return("dot", dot.FoldAdd())
 	k.Return("sum", sum.FoldAdd())
 }

@@ -25,6 +25,19 @@ func strided(c constants) group {
 			name: "scaleStrided", types: floats, params: "dst []F, n int, stride int, x []F, width int, count int, factor []F",
 			describe: scaleStrided,
 		},
+		{
+			name: "addLogSoftmax", types: floats, params: "dot []float64, sum []float64, w []F, x []F, hi []F, lo []F",
+			describe: addLogSoftmax,
+		},
+		{
+			name: "subtractProducts", types: floats, params: "dst []F, w []F, scale []F",
+			describe: func(k *asm.Kernel, t asm.Type) {
+				dst, w, scale, zero := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("w_base")), k.Copy(k.Arg("scale_base")), k.Const(t, 0)
+				k.Each(t, k.Arg("dst_len"), []asm.Int{dst, w, scale}, func(l asm.Lanes) {
+					l.Store(dst, 0, l.Load(w, 0, zero).NegMulAdd(l.Load(scale, 0, zero), l.Load(dst, 0, zero)))
+				})
+			},
+		},
 	}}
 }
 
@@ -106,5 +119,19 @@ func scaleStrided(k *asm.Kernel, t asm.Type) {
 		})
 		x.Inc(k.Int(64))
 		factor.Inc(k.Int(64))
+	})
+}
+
+func addLogSoftmax(k *asm.Kernel, t asm.Type) {
+	dot, sum := k.Copy(k.Arg("dot_base")), k.Copy(k.Arg("sum_base"))
+	w, x, hi, lo := k.Copy(k.Arg("w_base")), k.Copy(k.Arg("x_base")), k.Copy(k.Arg("hi_base")), k.Copy(k.Arg("lo_base"))
+	zero, all := k.Const(t, 0), k.All()
+	k.Each(t, k.Arg("x_len"), []asm.Int{w, x, hi, lo}, func(l asm.Lanes) {
+		u := all.Load(w, 0, zero)
+		logp := l.Load(x, 0, zero).Sub(all.Load(hi, 0, zero)).Sub(all.Load(lo, 0, zero))
+		addTo(k, dot, 0, u.NotEqual(zero).Keep(u.Mul(logp)))
+		addTo(k, sum, 0, u)
+		dot.Inc(k.Int(8 * t.Lanes()))
+		sum.Inc(k.Int(8 * t.Lanes()))
 	})
 }
