@@ -5,7 +5,8 @@ import "unsafe"
 // The kernels in plain Go. They are the specification of every assembly
 // kernel, operation by operation, and what runs where there is none. A kernel
 // called xGeneric here is described once more in gen/kernels, and x calls the one for
-// the tier in use; the bits are the same, but for those of a NaN.
+// the tier in use; the bits are the same, but for those of a NaN, and for a maximum
+// beside a signalling NaN, which no arithmetic makes: NEON may lose it.
 //
 //   - A sum over an axis runs in fixed virtual lanes, 16 for float32 and 8 for
 //     float64, which is one 512-bit register, two of 256 or four of 128:
@@ -123,7 +124,7 @@ func maxBlockGeneric[F Float](x []F) (top F) {
 	return top + 0
 }
 
-// sumExpRowsGeneric does sumExpBlock for rows of n elements with m = −Inf: m[r] is the
+// sumExpRowsGeneric does sumExpBlock for rows of n ≥ 1 elements with m = −Inf: m[r] is the
 // maximum of row r and sum[r] its sum. m and sum have a multiple of four elements, of
 // which those beyond the rows are of no use, and scratch has rowScratch for each.
 func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows int) {
@@ -246,8 +247,9 @@ func maxStridedGeneric[F Float](m, dst []F, width int, x []F, n, stride, count i
 
 // expStridedGeneric replaces x by exp(x−m[j]) in count classes, at most stridedBlock,
 // and adds the sum of what was below m[j] to sum[j], and how often it was m[j] to
-// ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j].
-func expStridedGeneric[F Float](sum []float64, ties, m, x []F, width, count int) {
+// ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j]. With the last
+// classes last is 1, else 0: then ties[j]−1 is added to sum[j], too.
+func expStridedGeneric[F Float](sum []float64, ties, m, x []F, width, count int, last F) {
 	for j := range width {
 		var total F
 		for c := range count {
@@ -259,7 +261,7 @@ func expStridedGeneric[F Float](sum []float64, ties, m, x []F, width, count int)
 				ties[j] += x[c*width+j]
 			}
 		}
-		sum[j] += float64(total)
+		sum[j] += float64(F((ties[j]-1)*last) + total)
 	}
 }
 
@@ -271,6 +273,12 @@ func scaleStridedGeneric[F Float](dst []F, n, stride int, x []F, width, count in
 			d[j] = v * factor[j]
 		}
 	}
+}
+
+// scaleStridedStreamGeneric is scaleStrided past the caches. The address of dst and the
+// bytes of a stride are multiples of 64.
+func scaleStridedStreamGeneric[F Float](dst []F, n, stride int, x []F, width, count int, factor []F) {
+	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
 }
 
 // addLogSoftmaxGeneric is dotLogSoftmax for one class of some positions: it adds

@@ -46,12 +46,16 @@ func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, co
 	maxStridedGeneric(m, dst, width, x, n, stride, count)
 }
 
-func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int) {
-	expStridedGeneric(sum, ties, m, x, width, count)
+func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int, last F) {
+	expStridedGeneric(sum, ties, m, x, width, count, last)
 }
 
 func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
 	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
+}
+
+func scaleStridedStream[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
+	scaleStridedStreamGeneric(dst, n, stride, x, width, count, factor)
 }
 
 func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, lo []F) {

@@ -391,6 +391,8 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"scaleStrided":   testScaleStrided[F],
 		"addLogSoftmax":  testAddLogSoftmax[F],
 
+		"scaleStridedStream": testScaleStridedStream[F],
+
 		"subtractProducts": testSubtractProducts[F],
 		"gather":           testGather[F],
 	}
@@ -755,8 +757,9 @@ func testExpStrided[F Float](t *testing.T) {
 				}
 			}
 			sum1, ties1, m1, x1 := placed(c, sum), placed(c, ties), constant(c, m), placed(c, x)
-			expStridedGeneric(sum, ties, m, x, width, count)
-			c.call(func() { expStrided(sum1, ties1, m1, x1, width, count) })
+			last := F(c.r.IntN(2))
+			expStridedGeneric(sum, ties, m, x, width, count, last)
+			c.call(func() { expStrided(sum1, ties1, m1, x1, width, count, last) })
 			same(c, "ties", ties, ties1)
 			for j := range m {
 				if ties[j] != ties[j] { // with which all else is of no use
@@ -784,6 +787,24 @@ func testScaleStrided[F Float](t *testing.T) {
 			scaleStridedGeneric(want, c.n, stride, x, width, count, factor)
 			c.call(func() { scaleStrided(dst, c.n, stride, y, width, count, factor1) })
 			same(c, "dst", want, dst)
+		}
+	})
+}
+
+func testScaleStridedStream[F Float](t *testing.T) {
+	eachTrial(t, stridedLengths, func(c *trial[F]) {
+		width, lanes := rounded[F](c.n), laneCount[F]()
+		for _, s := range c.strides() {
+			stride, count := rounded[F](s[0]), s[1]
+			c.notes = []any{"stride", stride, "count", count}
+			factor, x := c.padding(c.n), c.scores(count*width)
+			copy(factor, c.factors(c.n))
+			want := make([]F, (count+1)*stride+lanes)
+			room, y, factor1 := placed(c, want), constant(c, x), constant(c, factor)
+			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / int(unsafe.Sizeof(F(0)))
+			scaleStridedStreamGeneric(want[start:], c.n, stride, x, width, count, factor)
+			c.call(func() { scaleStridedStream(room[start:], c.n, stride, y, width, count, factor1) })
+			same(c, "dst", want, room)
 		}
 	})
 }
@@ -885,7 +906,7 @@ func exponentials() (of, ofNegative func(dst, x []float32)) {
 		clear(sum)
 		clear(ties)
 		copy(terms, x)
-		expStrided(sum, ties, zero, terms, len(x), 1)
+		expStrided(sum, ties, zero, terms, len(x), 1, 0)
 		for i := range dst {
 			dst[i] = float32(sum[i]) + ties[i]
 		}
@@ -939,4 +960,32 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, stridedBlock*positions*float, most)
 	assert.LessOrEqual(t, positions*float, most)
 	assert.Zero(t, positions%16, "arrays of one element for each position have whole vectors")
+}
+
+// A gradient that is written past the caches has the same bits.
+func TestStreamedGradient(t *testing.T) {
+	defer func(size int) { streamBytes = size }(streamBytes)
+	r := rand.New(rand.NewPCG(11, 12))
+	x := Tensor[float32]{Shape: []int{2, 70, 16, 21}, Data: make([]float32, 2*70*16*21)}
+	for i := range x.Data {
+		x.Data[i] = float32(3 * r.NormFloat64())
+	}
+	targets := make([]int, 2*16*21)
+	for i := range targets {
+		targets[i] = r.IntN(71) // 70 is left out
+	}
+	ignored := 70
+	room := make([]float32, len(x.Data)+16)
+	start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / 4
+	for _, at := range []int{start, start + 1} { // rows that begin where a vector does, or not
+		var grads [2][]float32
+		for i, size := range []int{1 << 60, 0} {
+			streamBytes = size
+			grad := room[at:][:len(x.Data)]
+			_, err := CrossEntropyLoss[float32]{IgnoreIndex: &ignored, Workers: 1}.Grad(grad, x, targets)
+			require.NoError(t, err)
+			grads[i] = slices.Clone(grad)
+		}
+		require.Equal(t, grads[0], grads[1])
+	}
 }

@@ -189,17 +189,14 @@ func sumExpRow[F Float](x []F) (m F, sum float64) {
 	return m, sum
 }
 
-// expRow does sumExpRow for a row that is no longer than wholeRow, and writes
-// dst[i] = exp(x[i]−m), which is of no use if m is not finite. dst may be x.
+// expRow does sumExpRow for a row that is not empty and no longer than wholeRow, and
+// writes dst[i] = exp(x[i]−m). If the sum is NaN, m and dst are of no use. dst may be x.
 func expRow[F Float](dst, x []F) (m F, sum float64) {
 	if len(x) <= block {
 		top, s := expBlock(dst, x, negInf[F]())
 		m, sum = top, float64(s)
 	} else {
 		m, sum = sumExpWhole(dst, x)
-	}
-	if sum != sum || len(x) == 0 {
-		return nanOr(x, m), math.NaN()
 	}
 	return m, sum
 }

@@ -26,24 +26,24 @@ func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, co
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int) {
+func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int, last F) {
 	switch tier {
 	case avx512:
 		if isFloat32[F]() {
-			expStridedF32AVX512(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count)
+			expStridedF32AVX512(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count, float32(last))
 			return
 		}
-		expStridedF64AVX512(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count)
+		expStridedF64AVX512(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count, float64(last))
 		return
 	case avx2:
 		if isFloat32[F]() {
-			expStridedF32AVX2(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count)
+			expStridedF32AVX2(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count, float32(last))
 			return
 		}
-		expStridedF64AVX2(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count)
+		expStridedF64AVX2(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count, float64(last))
 		return
 	}
-	expStridedGeneric(sum, ties, m, x, width, count)
+	expStridedGeneric(sum, ties, m, x, width, count, last)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -65,6 +65,27 @@ func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count i
 		return
 	}
 	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
+}
+
+// scaleStridedStream works like scaleStridedStreamGeneric.
+func scaleStridedStream[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
+	switch tier {
+	case avx512:
+		if isFloat32[F]() {
+			scaleStridedStreamF32AVX512(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
+			return
+		}
+		scaleStridedStreamF64AVX512(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
+		return
+	case avx2:
+		if isFloat32[F]() {
+			scaleStridedStreamF32AVX2(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
+			return
+		}
+		scaleStridedStreamF64AVX2(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
+		return
+	}
+	scaleStridedStreamGeneric(dst, n, stride, x, width, count, factor)
 }
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
@@ -122,16 +143,16 @@ func maxStridedF64AVX512(m []float64, dst []float64, width int, x []float64, n i
 func maxStridedF64AVX2(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
 
 //go:noescape
-func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
+func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
 
 //go:noescape
-func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
+func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
 
 //go:noescape
-func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
+func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
 
 //go:noescape
-func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
+func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
 
 //go:noescape
 func scaleStridedF32AVX512(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
@@ -144,6 +165,18 @@ func scaleStridedF64AVX512(dst []float64, n int, stride int, x []float64, width 
 
 //go:noescape
 func scaleStridedF64AVX2(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+
+//go:noescape
+func scaleStridedStreamF32AVX512(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+
+//go:noescape
+func scaleStridedStreamF32AVX2(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+
+//go:noescape
+func scaleStridedStreamF64AVX512(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+
+//go:noescape
+func scaleStridedStreamF64AVX2(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
 
 //go:noescape
 func addLogSoftmaxF32AVX512(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)

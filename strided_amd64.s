@@ -368,9 +368,9 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
+// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
 // Requires: AVX, AVX512F
-TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-112
+TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-116
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+64(SB), Z1
 	VBROADCASTSD constants<>+96(SB), Z2
@@ -432,18 +432,22 @@ loop3:
 	JGT          loop3
 
 end4:
-	VCVTPS2PD     Y12, Z14
+	VMOVUPS       (CX), Z14
+	VADDPS        Z13, Z14, Z13
+	VMOVUPS       Z13, (CX)
+	VSUBPS        Z11, Z13, Z13
+	VBROADCASTSS  last+112(FP), Z14
+	VMULPS        Z14, Z13, Z13
+	VADDPS        Z12, Z13, Z12
+	VCVTPS2PD     Y12, Z13
 	VEXTRACTF64X4 $0x01, Z12, Y12
 	VCVTPS2PD     Y12, Z12
-	VMOVUPS       (AX), Z15
-	VADDPD        Z14, Z15, Z14
-	VMOVUPS       Z14, (AX)
-	VMOVUPS       64(AX), Z14
-	VADDPD        Z12, Z14, Z12
+	VMOVUPS       (AX), Z14
+	VADDPD        Z13, Z14, Z13
+	VMOVUPS       Z13, (AX)
+	VMOVUPS       64(AX), Z13
+	VADDPD        Z12, Z13, Z12
 	VMOVUPS       Z12, 64(AX)
-	VMOVUPS       (CX), Z12
-	VADDPS        Z13, Z12, Z12
-	VMOVUPS       Z12, (CX)
 	ADDQ          $+64, BX
 	ADDQ          $+64, DX
 	ADDQ          $+64, CX
@@ -455,9 +459,9 @@ end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
+// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-112
+TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-116
 	MOVQ sum_base+0(FP), AX
 	MOVQ ties_base+24(FP), CX
 	MOVQ m_base+48(FP), DX
@@ -538,30 +542,37 @@ loop3:
 	JGT          loop3
 
 end4:
-	VEXTRACTF128 $0x01, Y0, X4
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VADDPS       Y2, Y4, Y2
+	VADDPS       Y3, Y5, Y3
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	VSUBPS       constants<>+384(SB), Y2, Y2
+	VSUBPS       constants<>+384(SB), Y3, Y3
+	VBROADCASTSS last+112(FP), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VADDPS       Y0, Y2, Y0
+	VADDPS       Y1, Y3, Y1
+	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X4, Y4
-	VEXTRACTF128 $0x01, Y1, X5
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
 	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X5, Y5
-	VMOVUPS      (AX), Y6
-	VMOVUPS      32(AX), Y7
-	VADDPD       Y0, Y6, Y0
-	VADDPD       Y4, Y7, Y4
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y2, Y5, Y2
 	VMOVUPS      Y0, (AX)
-	VMOVUPS      Y4, 32(AX)
+	VMOVUPS      Y2, 32(AX)
 	VMOVUPS      64(AX), Y0
-	VMOVUPS      96(AX), Y4
+	VMOVUPS      96(AX), Y2
 	VADDPD       Y1, Y0, Y0
-	VADDPD       Y5, Y4, Y1
+	VADDPD       Y3, Y2, Y1
 	VMOVUPS      Y0, 64(AX)
 	VMOVUPS      Y1, 96(AX)
-	VMOVUPS      (CX), Y0
-	VMOVUPS      32(CX), Y1
-	VADDPS       Y2, Y0, Y0
-	VADDPS       Y3, Y1, Y1
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y1, 32(CX)
 	ADDQ         $+64, BX
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
@@ -573,9 +584,9 @@ end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
+// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
 // Requires: AVX, AVX512F
-TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-112
+TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-120
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+416(SB), Z1
 	VBROADCASTSD constants<>+448(SB), Z2
@@ -647,26 +658,30 @@ loop3:
 	JGT          loop3
 
 end4:
-	VMOVUPS (AX), Z19
-	VADDPD  Z17, Z19, Z17
-	VMOVUPS Z17, (AX)
-	VMOVUPS (CX), Z17
-	VADDPD  Z18, Z17, Z17
-	VMOVUPS Z17, (CX)
-	ADDQ    $+64, BX
-	ADDQ    $+64, DX
-	ADDQ    $+64, CX
-	ADDQ    $+64, AX
-	CMPQ    BX, DI
-	JLT     loop1
+	VMOVUPS      (CX), Z19
+	VADDPD       Z18, Z19, Z18
+	VMOVUPS      Z18, (CX)
+	VSUBPD       Z16, Z18, Z18
+	VBROADCASTSD last+112(FP), Z19
+	VMULPD       Z19, Z18, Z18
+	VADDPD       Z17, Z18, Z17
+	VMOVUPS      (AX), Z18
+	VADDPD       Z17, Z18, Z17
+	VMOVUPS      Z17, (AX)
+	ADDQ         $+64, BX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	ADDQ         $+64, AX
+	CMPQ         BX, DI
+	JLT          loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
+// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-112
+TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-120
 	MOVQ sum_base+0(FP), AX
 	MOVQ ties_base+24(FP), CX
 	MOVQ m_base+48(FP), DX
@@ -757,24 +772,31 @@ loop3:
 	JGT          loop3
 
 end4:
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	VADDPD  Y0, Y4, Y0
-	VADDPD  Y1, Y5, Y1
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	VMOVUPS (CX), Y0
-	VMOVUPS 32(CX), Y1
-	VADDPD  Y2, Y0, Y0
-	VADDPD  Y3, Y1, Y1
-	VMOVUPS Y0, (CX)
-	VMOVUPS Y1, 32(CX)
-	ADDQ    $+64, BX
-	ADDQ    $+64, DX
-	ADDQ    $+64, CX
-	ADDQ    $+64, AX
-	CMPQ    BX, DI
-	JLT     loop1
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VADDPD       Y2, Y4, Y2
+	VADDPD       Y3, Y5, Y3
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	VSUBPD       constants<>+896(SB), Y2, Y2
+	VSUBPD       constants<>+896(SB), Y3, Y3
+	VBROADCASTSD last+112(FP), Y4
+	VMULPD       Y4, Y2, Y2
+	VMULPD       Y4, Y3, Y3
+	VADDPD       Y0, Y2, Y0
+	VADDPD       Y1, Y3, Y1
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VADDPD       Y0, Y2, Y0
+	VADDPD       Y1, Y3, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, BX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	ADDQ         $+64, AX
+	CMPQ         BX, DI
+	JLT          loop1
 
 end2:
 	VZEROUPPER
@@ -804,9 +826,9 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPS     Z0, Z1, Z1
+	PREFETCHT0 128(R9)
 	VMOVUPS    Z1, (R9)
 	ADDQ       SI, R8
 	ADDQ       DX, R9
@@ -833,9 +855,9 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPS     Z0, Z1, Z1
+	PREFETCHT0 128(R9)
 	LEAQ       bitMasks<>+0(SB), R11
 	KMOVW      (R11)(CX*2), K1
 	VMOVUPS    Z1, K1, (R9)
@@ -879,11 +901,11 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPS     Y0, Y2, Y2
 	VMULPS     Y1, Y3, Y3
+	PREFETCHT0 128(R9)
 	VMOVUPS    Y2, (R9)
 	VMOVUPS    Y3, 32(R9)
 	ADDQ       SI, R8
@@ -912,11 +934,11 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPS     Y0, Y2, Y2
 	VMULPS     Y1, Y3, Y3
+	PREFETCHT0 128(R9)
 	LEAQ       byteMasks<>+0(SB), R11
 	MOVQ       CX, R12
 	NEGQ       R12
@@ -964,9 +986,9 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPD     Z0, Z1, Z1
+	PREFETCHT0 128(R9)
 	VMOVUPS    Z1, (R9)
 	ADDQ       SI, R8
 	ADDQ       DX, R9
@@ -993,9 +1015,9 @@ end2:
 	JLE     end7
 
 loop6:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Z1
 	VMULPD     Z0, Z1, Z1
+	PREFETCHT0 128(R9)
 	LEAQ       bitMasks<>+0(SB), R11
 	KMOVW      (R11)(CX*2), K1
 	VMOVUPD    Z1, K1, (R9)
@@ -1039,11 +1061,11 @@ loop1:
 	JLE     end4
 
 loop3:
-	PREFETCHT0 128(R9)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPD     Y0, Y2, Y2
 	VMULPD     Y1, Y3, Y3
+	PREFETCHT0 128(R9)
 	VMOVUPS    Y2, (R9)
 	VMOVUPS    Y3, 32(R9)
 	ADDQ       SI, R8
@@ -1072,7 +1094,322 @@ end2:
 	JLE     end7
 
 loop6:
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VMULPD     Y0, Y2, Y2
+	VMULPD     Y1, Y3, Y3
 	PREFETCHT0 128(R9)
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       CX, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*8), Y4
+	VMOVUPS    96(R11)(R12*8), Y5
+	VMASKMOVPD Y2, Y4, (R9)
+	VMASKMOVPD Y3, Y5, 32(R9)
+	ADDQ       SI, R8
+	ADDQ       DX, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
+	JGT        loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	SHLQ $0x03, CX
+	ADDQ CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func scaleStridedStreamF32AVX512(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scaleStridedStreamF32AVX512(SB), NOSPLIT, $0-104
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   n+24(FP), CX
+	MOVQ   stride+32(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   x_base+40(FP), BX
+	MOVQ   width+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   factor_base+80(FP), DI
+	CMPQ   CX, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (DI), Z0
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS  (R8), Z1
+	VMULPS   Z0, Z1, Z1
+	VMOVNTPS Z1, (R9)
+	ADDQ     SI, R8
+	ADDQ     DX, R9
+	SUBQ     $+1, R10
+	CMPQ     R10, $+0
+	JGT      loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, AX
+	SUBQ $+16, CX
+	CMPQ CX, $+16
+	JGE  loop1
+
+end2:
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Z0
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS (R8), Z1
+	VMULPS  Z0, Z1, Z1
+	LEAQ    bitMasks<>+0(SB), R11
+	KMOVW   (R11)(CX*2), K1
+	VMOVUPS Z1, K1, (R9)
+	ADDQ    SI, R8
+	ADDQ    DX, R9
+	SUBQ    $+1, R10
+	CMPQ    R10, $+0
+	JGT     loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+
+endif5:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func scaleStridedStreamF32AVX2(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// Requires: AVX, MMX+
+TEXT ·scaleStridedStreamF32AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ stride+32(FP), DX
+	SHLQ $0x02, DX
+	MOVQ x_base+40(FP), BX
+	MOVQ width+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ factor_base+80(FP), DI
+	CMPQ CX, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS  (R8), Y2
+	VMOVUPS  32(R8), Y3
+	VMULPS   Y0, Y2, Y2
+	VMULPS   Y1, Y3, Y3
+	VMOVNTPS Y2, (R9)
+	VMOVNTPS Y3, 32(R9)
+	ADDQ     SI, R8
+	ADDQ     DX, R9
+	SUBQ     $+1, R10
+	CMPQ     R10, $+0
+	JGT      loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, AX
+	SUBQ $+16, CX
+	CMPQ CX, $+16
+	JGE  loop1
+
+end2:
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VMULPS     Y0, Y2, Y2
+	VMULPS     Y1, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       CX, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*4), Y4
+	VMOVUPS    96(R11)(R12*4), Y5
+	VMASKMOVPS Y2, Y4, (R9)
+	VMASKMOVPS Y3, Y5, 32(R9)
+	ADDQ       SI, R8
+	ADDQ       DX, R9
+	SUBQ       $+1, R10
+	CMPQ       R10, $+0
+	JGT        loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+
+endif5:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func scaleStridedStreamF64AVX512(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scaleStridedStreamF64AVX512(SB), NOSPLIT, $0-104
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   n+24(FP), CX
+	MOVQ   stride+32(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   x_base+40(FP), BX
+	MOVQ   width+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   factor_base+80(FP), DI
+	CMPQ   CX, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS (DI), Z0
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS  (R8), Z1
+	VMULPD   Z0, Z1, Z1
+	VMOVNTPS Z1, (R9)
+	ADDQ     SI, R8
+	ADDQ     DX, R9
+	SUBQ     $+1, R10
+	CMPQ     R10, $+0
+	JGT      loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, AX
+	SUBQ $+8, CX
+	CMPQ CX, $+8
+	JGE  loop1
+
+end2:
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Z0
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS (R8), Z1
+	VMULPD  Z0, Z1, Z1
+	LEAQ    bitMasks<>+0(SB), R11
+	KMOVW   (R11)(CX*2), K1
+	VMOVUPD Z1, K1, (R9)
+	ADDQ    SI, R8
+	ADDQ    DX, R9
+	SUBQ    $+1, R10
+	CMPQ    R10, $+0
+	JGT     loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	SHLQ $0x03, CX
+	ADDQ CX, AX
+
+endif5:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func scaleStridedStreamF64AVX2(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// Requires: AVX, MMX+
+TEXT ·scaleStridedStreamF64AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ stride+32(FP), DX
+	SHLQ $0x03, DX
+	MOVQ x_base+40(FP), BX
+	MOVQ width+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ factor_base+80(FP), DI
+	CMPQ CX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS  (R8), Y2
+	VMOVUPS  32(R8), Y3
+	VMULPD   Y0, Y2, Y2
+	VMULPD   Y1, Y3, Y3
+	VMOVNTPS Y2, (R9)
+	VMOVNTPS Y3, 32(R9)
+	ADDQ     SI, R8
+	ADDQ     DX, R9
+	SUBQ     $+1, R10
+	CMPQ     R10, $+0
+	JGT      loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, AX
+	SUBQ $+8, CX
+	CMPQ CX, $+8
+	JGE  loop1
+
+end2:
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	MOVQ    BX, R8
+	MOVQ    AX, R9
+	MOVQ    count+72(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
 	VMULPD     Y0, Y2, Y2
@@ -1097,6 +1434,7 @@ end7:
 	ADDQ CX, AX
 
 endif5:
+	SFENCE
 	VZEROUPPER
 	RET
 

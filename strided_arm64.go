@@ -19,17 +19,17 @@ func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, co
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int) {
+func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int, last F) {
 	switch tier {
 	case neon:
 		if isFloat32[F]() {
-			expStridedF32NEON(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count)
+			expStridedF32NEON(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count, float32(last))
 			return
 		}
-		expStridedF64NEON(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count)
+		expStridedF64NEON(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count, float64(last))
 		return
 	}
-	expStridedGeneric(sum, ties, m, x, width, count)
+	expStridedGeneric(sum, ties, m, x, width, count, last)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -44,6 +44,20 @@ func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count i
 		return
 	}
 	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
+}
+
+// scaleStridedStream works like scaleStridedStreamGeneric.
+func scaleStridedStream[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
+	switch tier {
+	case neon:
+		if isFloat32[F]() {
+			scaleStridedStreamF32NEON(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
+			return
+		}
+		scaleStridedStreamF64NEON(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
+		return
+	}
+	scaleStridedStreamGeneric(dst, n, stride, x, width, count, factor)
 }
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
@@ -81,16 +95,22 @@ func maxStridedF32NEON(m []float32, dst []float32, width int, x []float32, n int
 func maxStridedF64NEON(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
 
 //go:noescape
-func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
+func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
 
 //go:noescape
-func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
+func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
 
 //go:noescape
 func scaleStridedF32NEON(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
 
 //go:noescape
 func scaleStridedF64NEON(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+
+//go:noescape
+func scaleStridedStreamF32NEON(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+
+//go:noescape
+func scaleStridedStreamF64NEON(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
 
 //go:noescape
 func addLogSoftmaxF32NEON(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)

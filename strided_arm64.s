@@ -230,8 +230,8 @@ endif5:
 	RET
 
 // expStridedF32NEON is expStridedGeneric for float32.
-// func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, width int, count int)
-TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-112
+// func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
+TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-116
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 32(R0), F7
 	VMOVI $0, V6.B16
@@ -247,12 +247,12 @@ TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-112
 	BGE   end2
 
 loop1:
-	VMOVI $0, V23.B16
-	VMOVI $0, V22.B16
 	VMOVI $0, V21.B16
 	VMOVI $0, V20.B16
 	VMOVI $0, V19.B16
 	VMOVI $0, V18.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V22.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V16.B16
 	MOVD  R5, R2
@@ -354,9 +354,9 @@ loop3:
 	VMOV  V2.B16, V29.B16
 	VMOV  V1.B16, V28.B16
 	WORD  $0x4e601d60 // BIC V0.16B, V11.16B, V0.16B
-	WORD  $0x4e20d673 // FADD V19.4S, V19.4S, V0.4S
+	WORD  $0x4e20d6f7 // FADD V23.4S, V23.4S, V0.4S
 	WORD  $0x4e7e1d40 // BIC V0.16B, V10.16B, V30.16B
-	WORD  $0x4e20d652 // FADD V18.4S, V18.4S, V0.4S
+	WORD  $0x4e20d6d6 // FADD V22.4S, V22.4S, V0.4S
 	WORD  $0x4e7d1d20 // BIC V0.16B, V9.16B, V29.16B
 	WORD  $0x4e20d631 // FADD V17.4S, V17.4S, V0.4S
 	WORD  $0x4e7c1d00 // BIC V0.16B, V8.16B, V28.16B
@@ -374,13 +374,13 @@ loop3:
 	WORD  $0x4e791d29 // BIC V9.16B, V9.16B, V25.16B
 	WORD  $0x4e781c08 // BIC V8.16B, V0.16B, V24.16B
 	VAND  V4.B16, V11.B16, V0.B16
-	WORD  $0x4e20d6f7 // FADD V23.4S, V23.4S, V0.4S
-	VAND  V3.B16, V10.B16, V0.B16
-	WORD  $0x4e20d6d6 // FADD V22.4S, V22.4S, V0.4S
-	VAND  V2.B16, V9.B16, V0.B16
 	WORD  $0x4e20d6b5 // FADD V21.4S, V21.4S, V0.4S
-	VAND  V1.B16, V8.B16, V0.B16
+	VAND  V3.B16, V10.B16, V0.B16
 	WORD  $0x4e20d694 // FADD V20.4S, V20.4S, V0.4S
+	VAND  V2.B16, V9.B16, V0.B16
+	WORD  $0x4e20d673 // FADD V19.4S, V19.4S, V0.4S
+	VAND  V1.B16, V8.B16, V0.B16
+	WORD  $0x4e20d652 // FADD V18.4S, V18.4S, V0.4S
 	FSTPQ (F11, F10), (R2)
 	FSTPQ (F9, F8), 32(R2)
 	ADD   R4, R2, R2
@@ -389,14 +389,37 @@ loop3:
 	BGT   loop3
 
 end4:
-	WORD  $0x0e617aee // FCVTL V14.2D, V23.2S
-	WORD  $0x4e617aed // FCVTL2 V13.2D, V23.4S
-	WORD  $0x0e617acc // FCVTL V12.2D, V22.2S
-	WORD  $0x4e617acb // FCVTL2 V11.2D, V22.4S
-	WORD  $0x0e617aaa // FCVTL V10.2D, V21.2S
-	WORD  $0x4e617aa9 // FCVTL2 V9.2D, V21.4S
-	WORD  $0x0e617a88 // FCVTL V8.2D, V20.2S
-	WORD  $0x4e617a84 // FCVTL2 V4.2D, V20.4S
+	FLDPQ (R7), (F3, F2)
+	FLDPQ 32(R7), (F1, F0)
+	WORD  $0x4e37d463 // FADD V3.4S, V3.4S, V23.4S
+	WORD  $0x4e36d442 // FADD V2.4S, V2.4S, V22.4S
+	WORD  $0x4e31d421 // FADD V1.4S, V1.4S, V17.4S
+	WORD  $0x4e30d404 // FADD V4.4S, V0.4S, V16.4S
+	FSTPQ (F3, F2), (R7)
+	FSTPQ (F1, F4), 32(R7)
+	FMOVQ 192(R0), F0
+	WORD  $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
+	WORD  $0x4ea0d442 // FSUB V2.4S, V2.4S, V0.4S
+	WORD  $0x4ea0d421 // FSUB V1.4S, V1.4S, V0.4S
+	WORD  $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	FMOVS last+112(FP), F0
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
+	WORD  $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S
+	WORD  $0x6e20dc21 // FMUL V1.4S, V1.4S, V0.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	WORD  $0x4e35d463 // FADD V3.4S, V3.4S, V21.4S
+	WORD  $0x4e34d442 // FADD V2.4S, V2.4S, V20.4S
+	WORD  $0x4e33d421 // FADD V1.4S, V1.4S, V19.4S
+	WORD  $0x4e32d400 // FADD V0.4S, V0.4S, V18.4S
+	WORD  $0x0e61786e // FCVTL V14.2D, V3.2S
+	WORD  $0x4e61786d // FCVTL2 V13.2D, V3.4S
+	WORD  $0x0e61784c // FCVTL V12.2D, V2.2S
+	WORD  $0x4e61784b // FCVTL2 V11.2D, V2.4S
+	WORD  $0x0e61782a // FCVTL V10.2D, V1.2S
+	WORD  $0x4e617829 // FCVTL2 V9.2D, V1.4S
+	WORD  $0x0e617808 // FCVTL V8.2D, V0.2S
+	WORD  $0x4e617804 // FCVTL2 V4.2D, V0.4S
 	FLDPQ (R8), (F3, F2)
 	FLDPQ 32(R8), (F1, F0)
 	WORD  $0x4e6ed463 // FADD V3.2D, V3.2D, V14.2D
@@ -413,14 +436,6 @@ end4:
 	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
 	FSTPQ (F3, F2), 64(R8)
 	FSTPQ (F1, F0), 96(R8)
-	FLDPQ (R7), (F3, F2)
-	FLDPQ 32(R7), (F1, F0)
-	WORD  $0x4e33d463 // FADD V3.4S, V3.4S, V19.4S
-	WORD  $0x4e32d442 // FADD V2.4S, V2.4S, V18.4S
-	WORD  $0x4e31d421 // FADD V1.4S, V1.4S, V17.4S
-	WORD  $0x4e30d400 // FADD V0.4S, V0.4S, V16.4S
-	FSTPQ (F3, F2), (R7)
-	FSTPQ (F1, F0), 32(R7)
 	ADD   $64, R5, R5
 	ADD   $64, R6, R6
 	ADD   $64, R7, R7
@@ -432,8 +447,8 @@ end2:
 	RET
 
 // expStridedF64NEON is expStridedGeneric for float64.
-// func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, width int, count int)
-TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-112
+// func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
+TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-120
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 208(R0), F7
 	VMOVI $0, V6.B16
@@ -449,12 +464,12 @@ TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-112
 	BGE   end2
 
 loop1:
-	VMOVI $0, V23.B16
-	VMOVI $0, V22.B16
 	VMOVI $0, V21.B16
 	VMOVI $0, V20.B16
 	VMOVI $0, V19.B16
 	VMOVI $0, V18.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V22.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V16.B16
 	MOVD  R5, R2
@@ -596,9 +611,9 @@ loop3:
 	VMOV  V2.B16, V29.B16
 	VMOV  V1.B16, V28.B16
 	WORD  $0x4e601d60 // BIC V0.16B, V11.16B, V0.16B
-	WORD  $0x4e60d673 // FADD V19.2D, V19.2D, V0.2D
+	WORD  $0x4e60d6f7 // FADD V23.2D, V23.2D, V0.2D
 	WORD  $0x4e7e1d40 // BIC V0.16B, V10.16B, V30.16B
-	WORD  $0x4e60d652 // FADD V18.2D, V18.2D, V0.2D
+	WORD  $0x4e60d6d6 // FADD V22.2D, V22.2D, V0.2D
 	WORD  $0x4e7d1d20 // BIC V0.16B, V9.16B, V29.16B
 	WORD  $0x4e60d631 // FADD V17.2D, V17.2D, V0.2D
 	WORD  $0x4e7c1d00 // BIC V0.16B, V8.16B, V28.16B
@@ -616,13 +631,13 @@ loop3:
 	WORD  $0x4e791d29 // BIC V9.16B, V9.16B, V25.16B
 	WORD  $0x4e781c08 // BIC V8.16B, V0.16B, V24.16B
 	VAND  V4.B16, V11.B16, V0.B16
-	WORD  $0x4e60d6f7 // FADD V23.2D, V23.2D, V0.2D
-	VAND  V3.B16, V10.B16, V0.B16
-	WORD  $0x4e60d6d6 // FADD V22.2D, V22.2D, V0.2D
-	VAND  V2.B16, V9.B16, V0.B16
 	WORD  $0x4e60d6b5 // FADD V21.2D, V21.2D, V0.2D
-	VAND  V1.B16, V8.B16, V0.B16
+	VAND  V3.B16, V10.B16, V0.B16
 	WORD  $0x4e60d694 // FADD V20.2D, V20.2D, V0.2D
+	VAND  V2.B16, V9.B16, V0.B16
+	WORD  $0x4e60d673 // FADD V19.2D, V19.2D, V0.2D
+	VAND  V1.B16, V8.B16, V0.B16
+	WORD  $0x4e60d652 // FADD V18.2D, V18.2D, V0.2D
 	FSTPQ (F11, F10), (R2)
 	FSTPQ (F9, F8), 32(R2)
 	ADD   R4, R2, R2
@@ -631,22 +646,37 @@ loop3:
 	BGT   loop3
 
 end4:
-	FLDPQ (R8), (F3, F2)
-	FLDPQ 32(R8), (F1, F0)
-	WORD  $0x4e77d463 // FADD V3.2D, V3.2D, V23.2D
-	WORD  $0x4e76d442 // FADD V2.2D, V2.2D, V22.2D
-	WORD  $0x4e75d421 // FADD V1.2D, V1.2D, V21.2D
-	WORD  $0x4e74d400 // FADD V0.2D, V0.2D, V20.2D
-	FSTPQ (F3, F2), (R8)
-	FSTPQ (F1, F0), 32(R8)
 	FLDPQ (R7), (F3, F2)
 	FLDPQ 32(R7), (F1, F0)
-	WORD  $0x4e73d463 // FADD V3.2D, V3.2D, V19.2D
-	WORD  $0x4e72d442 // FADD V2.2D, V2.2D, V18.2D
+	WORD  $0x4e77d463 // FADD V3.2D, V3.2D, V23.2D
+	WORD  $0x4e76d442 // FADD V2.2D, V2.2D, V22.2D
 	WORD  $0x4e71d421 // FADD V1.2D, V1.2D, V17.2D
-	WORD  $0x4e70d400 // FADD V0.2D, V0.2D, V16.2D
+	WORD  $0x4e70d404 // FADD V4.2D, V0.2D, V16.2D
 	FSTPQ (F3, F2), (R7)
-	FSTPQ (F1, F0), 32(R7)
+	FSTPQ (F1, F4), 32(R7)
+	FMOVQ 448(R0), F0
+	WORD  $0x4ee0d463 // FSUB V3.2D, V3.2D, V0.2D
+	WORD  $0x4ee0d442 // FSUB V2.2D, V2.2D, V0.2D
+	WORD  $0x4ee0d421 // FSUB V1.2D, V1.2D, V0.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FMOVD last+112(FP), F0
+	VDUP  V0.D[0], V0.D2
+	WORD  $0x6e60dc63 // FMUL V3.2D, V3.2D, V0.2D
+	WORD  $0x6e60dc42 // FMUL V2.2D, V2.2D, V0.2D
+	WORD  $0x6e60dc21 // FMUL V1.2D, V1.2D, V0.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	WORD  $0x4e75d46a // FADD V10.2D, V3.2D, V21.2D
+	WORD  $0x4e74d449 // FADD V9.2D, V2.2D, V20.2D
+	WORD  $0x4e73d428 // FADD V8.2D, V1.2D, V19.2D
+	WORD  $0x4e72d404 // FADD V4.2D, V0.2D, V18.2D
+	FLDPQ (R8), (F3, F2)
+	FLDPQ 32(R8), (F1, F0)
+	WORD  $0x4e6ad463 // FADD V3.2D, V3.2D, V10.2D
+	WORD  $0x4e69d442 // FADD V2.2D, V2.2D, V9.2D
+	WORD  $0x4e68d421 // FADD V1.2D, V1.2D, V8.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	FSTPQ (F3, F2), (R8)
+	FSTPQ (F1, F0), 32(R8)
 	ADD   $64, R5, R5
 	ADD   $64, R6, R6
 	ADD   $64, R7, R7
@@ -681,13 +711,13 @@ loop1:
 	BLE   end4
 
 loop3:
-	PRFM  128(R1), PLDL1KEEP
 	FLDPQ (R4), (F3, F2)
 	FLDPQ 32(R4), (F1, F0)
 	WORD  $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
 	WORD  $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
 	WORD  $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
 	WORD  $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	PRFM  128(R1), PLDL1KEEP
 	FSTPQ (F3, F2), (R1)
 	FSTPQ (F1, F0), 32(R1)
 	ADD   R7, R4, R4
@@ -714,13 +744,13 @@ end2:
 	BLE   end7
 
 loop6:
-	PRFM    128(R2), PLDL1KEEP
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
 	WORD    $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
 	WORD    $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
 	WORD    $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
 	WORD    $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	PRFM    128(R2), PLDL1KEEP
 	MOVD    R2, R0
 	TBZ     $3, R5, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
@@ -777,7 +807,191 @@ loop1:
 	BLE   end4
 
 loop3:
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
+	WORD  $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
+	WORD  $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
+	WORD  $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
 	PRFM  128(R1), PLDL1KEEP
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R7, R4, R4
+	ADD   R8, R1, R1
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R3, R3
+	ADD $64, R6, R6
+	ADD $64, R2, R2
+	SUB $8, R5, R5
+	CMP $8, R5
+	BGE loop1
+
+end2:
+	CMP   $0, R5
+	BLE   endif5
+	FLDPQ (R6), (F7, F6)
+	FLDPQ 32(R6), (F5, F4)
+	MOVD  count+72(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
+	WORD    $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
+	WORD    $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
+	WORD    $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
+	PRFM    128(R2), PLDL1KEEP
+	MOVD    R2, R0
+	TBZ     $2, R5, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R5, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R5, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+	ADD R7, R3, R3
+	ADD R8, R2, R2
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
+
+end7:
+
+endif5:
+	RET
+
+// scaleStridedStreamF32NEON is scaleStridedStreamGeneric for float32.
+// func scaleStridedStreamF32NEON(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+TEXT ·scaleStridedStreamF32NEON(SB), NOSPLIT, $0-104
+	MOVD dst_base+0(FP), R2
+	MOVD n+24(FP), R5
+	MOVD stride+32(FP), R0
+	LSL  $2, R0, R8
+	MOVD x_base+40(FP), R3
+	MOVD width+64(FP), R0
+	LSL  $2, R0, R7
+	MOVD factor_base+80(FP), R6
+	CMP  $16, R5
+	BLT  end2
+
+loop1:
+	FLDPQ (R6), (F7, F6)
+	FLDPQ 32(R6), (F5, F4)
+	MOVD  R3, R4
+	MOVD  R2, R1
+	MOVD  count+72(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
+	WORD  $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
+	WORD  $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
+	WORD  $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R7, R4, R4
+	ADD   R8, R1, R1
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R3, R3
+	ADD $64, R6, R6
+	ADD $64, R2, R2
+	SUB $16, R5, R5
+	CMP $16, R5
+	BGE loop1
+
+end2:
+	CMP   $0, R5
+	BLE   endif5
+	FLDPQ (R6), (F7, F6)
+	FLDPQ 32(R6), (F5, F4)
+	MOVD  count+72(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
+	WORD    $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
+	WORD    $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
+	WORD    $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
+	MOVD    R2, R0
+	TBZ     $3, R5, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R5, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R5, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R5, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+	ADD R7, R3, R3
+	ADD R8, R2, R2
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
+
+end7:
+
+endif5:
+	RET
+
+// scaleStridedStreamF64NEON is scaleStridedStreamGeneric for float64.
+// func scaleStridedStreamF64NEON(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+TEXT ·scaleStridedStreamF64NEON(SB), NOSPLIT, $0-104
+	MOVD dst_base+0(FP), R2
+	MOVD n+24(FP), R5
+	MOVD stride+32(FP), R0
+	LSL  $3, R0, R8
+	MOVD x_base+40(FP), R3
+	MOVD width+64(FP), R0
+	LSL  $3, R0, R7
+	MOVD factor_base+80(FP), R6
+	CMP  $8, R5
+	BLT  end2
+
+loop1:
+	FLDPQ (R6), (F7, F6)
+	FLDPQ 32(R6), (F5, F4)
+	MOVD  R3, R4
+	MOVD  R2, R1
+	MOVD  count+72(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
 	FLDPQ (R4), (F3, F2)
 	FLDPQ 32(R4), (F1, F0)
 	WORD  $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
@@ -810,7 +1024,6 @@ end2:
 	BLE   end7
 
 loop6:
-	PRFM    128(R2), PLDL1KEEP
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
 	WORD    $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D

@@ -2,6 +2,7 @@ package asm
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -148,6 +149,9 @@ func (w *amd64) kernel(k *Kernel) {
 			w.lower(i)
 		}
 		w.bringTogether(&k.code[i])
+	}
+	if slices.ContainsFunc(k.code, func(in instr) bool { return in.op == opStream }) {
+		w.ctx.SFENCE() // other processors see stores past the caches in any order
 	}
 	w.ctx.VZEROUPPER()
 	w.ctx.RET()
@@ -376,7 +380,7 @@ func (w *amd64) lower(i int) {
 		w.narrow(in)
 	case opLoad:
 		w.load(in)
-	case opStore:
+	case opStore, opStream:
 		w.store(in)
 	case opLoadHalf:
 		w.loadHalf(in)
@@ -1073,8 +1077,12 @@ func (w *amd64) maskMove(wide bool) func(src, mask, dst operand.Op) {
 func (w *amd64) store(in *instr) {
 	a := w.regs(in.a)
 	if in.tail.kind == argNone {
+		move := w.ctx.VMOVNTPS
+		if in.op == opStore {
+			move = func(r, to operand.Op) { w.ctx.VMOVUPS(r, to) }
+		}
 		for p, r := range a {
-			w.ctx.VMOVUPS(r, w.mem(in.mem, p*w.bytes()))
+			move(r, w.mem(in.mem, p*w.bytes()))
 		}
 		return
 	}

@@ -55,6 +55,7 @@ const (
 	opLoad      // lanes beyond the tail are c, a constant
 	opStore     // a
 	opLoadHalf  // as many I32 as there are lanes of I64, sign-extended
+	opStream    // opStore past the caches; without a tail mem is a multiple of 64
 	opStoreHalf // the lower halves of the I64 in a
 	opBroadcast // one element in all lanes
 	opStoreLane // the first lane of a
@@ -83,7 +84,7 @@ var opNames = [...]string{
 	"None", "Iota", "Move", "Add", "Sub", "Mul", "Div", "Max", "Min", "UMax", "And", "Or", "Shl", "Shr",
 	"MulAdd", "NegMulAdd", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Mask.Not", "Select", "Keep", "AddWhere", "First",
 	"FoldAdd", "FoldMax", "FoldUMax", "FoldAdd4", "FoldMax4", "Spread", "ShiftIn", "ShiftOut", "Widen", "Widen", "Narrow",
-	"Load", "Store", "LoadHalf", "StoreHalf", "Broadcast", "StoreLane", "StoreFour", "Prefetch", "Param", "Result", "Splat",
+	"Load", "Store", "Stream", "LoadHalf", "StoreHalf", "Broadcast", "StoreLane", "StoreFour", "Prefetch", "Param", "Result", "Splat",
 	"LoadInt", "StoreInt", "ParamInt", "ResultInt", "MoveInt", "AddInt", "SubInt", "MulInt", "ShlInt", "Label", "Jump", "Branch",
 }
 
@@ -188,7 +189,7 @@ func (in *instr) operands(f func(id int)) {
 
 func (in *instr) hasMem() bool {
 	switch in.op {
-	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

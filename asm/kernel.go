@@ -203,6 +203,12 @@ func (l Lanes) Store(p Int, offset int, v Vec) {
 	l.k.emit(instr{op: opStore, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
 }
 
+// Stream is Store for what is too much to be read back from the caches: on AVX it
+// goes past them. The address of a whole vector must be a multiple of 64.
+func (l Lanes) Stream(p Int, offset int, v Vec) {
+	l.k.emit(instr{op: opStream, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
+}
+
 // LoadHalf reads an I32 for each lane of an I64, 0 beyond a tail.
 func (l Lanes) LoadHalf(p Int, offset int) Vec {
 	return l.k.vec(instr{op: opLoadHalf, t: I64, mem: address{p.id, none, 0, offset}, tail: l.tail})

@@ -479,7 +479,7 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -776,7 +776,7 @@ func (n *neon) memory(in *instr) {
 		}
 		n.loadTail(in, v[:], in.t.Size())
 		n.setAll(in, v)
-	case opStore:
+	case opStore, opStream:
 		var v [parts]vreg
 		for p := range v {
 			v[p] = n.part(in.a, p)

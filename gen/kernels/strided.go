@@ -18,12 +18,16 @@ func strided(c constants) group {
 			describe: maxStrided,
 		},
 		{
-			name: "expStrided", types: floats, params: "sum []float64, ties []F, m []F, x []F, width int, count int",
+			name: "expStrided", types: floats, params: "sum []float64, ties []F, m []F, x []F, width int, count int, last F",
 			describe: func(k *asm.Kernel, t asm.Type) { expStrided(k, t, c) },
 		},
 		{
 			name: "scaleStrided", types: floats, params: "dst []F, n int, stride int, x []F, width int, count int, factor []F",
-			describe: scaleStrided,
+			describe: func(k *asm.Kernel, t asm.Type) { scaleStrided(k, t, false) },
+		},
+		{
+			name: "scaleStridedStream", types: floats, params: "dst []F, n int, stride int, x []F, width int, count int, factor []F",
+			describe: func(k *asm.Kernel, t asm.Type) { scaleStrided(k, t, true) },
 		},
 		{
 			name: "addLogSoftmax", types: floats, params: "dot []float64, sum []float64, w []F, x []F, hi []F, lo []F",
@@ -76,7 +80,7 @@ func maxStrided(k *asm.Kernel, t asm.Type) {
 func expStrided(k *asm.Kernel, t asm.Type, c constants) {
 	sum, ties, m := k.Copy(k.Arg("sum_base")), k.Copy(k.Arg("ties_base")), k.Copy(k.Arg("m_base"))
 	x, width := k.Copy(k.Arg("x_base")), inBytes(k, t, "width")
-	zero, e, all := k.Const(t, 0), newExponential(k, t, c), k.All()
+	zero, one, e, all := k.Const(t, 0), k.Const(t, 1), newExponential(k, t, c), k.All()
 	end := x.Plus(width)
 	k.While(x.Less(end), func() {
 		terms, p := e.newSum(k), k.Copy(x)
@@ -84,8 +88,9 @@ func expStrided(k *asm.Kernel, t asm.Type, c constants) {
 			all.Store(p, 0, terms.addKept(all.Load(p, 0, zero).Sub(all.Load(m, 0, zero))))
 			p.Inc(width)
 		})
-		addTo(k, sum, 0, terms.total)
-		all.Store(ties, 0, all.Load(ties, 0, zero).Add(terms.ties))
+		counted := all.Load(ties, 0, zero).Add(terms.ties)
+		all.Store(ties, 0, counted)
+		addTo(k, sum, 0, counted.Sub(one).Mul(k.Param(t, "last")).Add(terms.total))
 		x.Inc(k.Int(64))
 		m.Inc(k.Int(64))
 		ties.Inc(k.Int(64))
@@ -105,15 +110,19 @@ func addTo(k *asm.Kernel, p asm.Int, offset int, v asm.Vec) {
 	all.Store(p, offset, all.Load(p, offset, k.Const(asm.F64, 0)).Add(v))
 }
 
-func scaleStrided(k *asm.Kernel, t asm.Type) {
+func scaleStrided(k *asm.Kernel, t asm.Type, stream bool) {
 	dst, n, stride := k.Copy(k.Arg("dst_base")), k.Arg("n"), inBytes(k, t, "stride")
 	x, width, factor := k.Copy(k.Arg("x_base")), inBytes(k, t, "width"), k.Copy(k.Arg("factor_base"))
 	zero, all := k.Const(t, 0), k.All()
 	k.Each(t, n, []asm.Int{dst}, func(l asm.Lanes) {
 		f, from, to := all.Load(factor, 0, zero), k.Copy(x), k.Copy(dst)
 		eachClass(k, func() {
-			k.Prefetch(to, ahead)
-			l.Store(to, 0, all.Load(from, 0, zero).Mul(f))
+			if v := all.Load(from, 0, zero).Mul(f); stream {
+				l.Stream(to, 0, v)
+			} else {
+				k.Prefetch(to, ahead)
+				l.Store(to, 0, v)
+			}
 			from.Inc(width)
 			to.Inc(stride)
 		})
