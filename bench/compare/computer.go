@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"gonum.org/v1/gonum/floats"
+
+	"github.com/gotrellis/trellis"
+)
+
+// computer is Go's side: it does jobs with the kernels that are active in this
+// process, and keeps what it made for them until it is told to forget.
+type computer struct{ jobs map[string]computation }
+
+// computation is a job with its inputs.
+type computation struct {
+	call   func() error
+	values func() []float64 // of the last call
+}
+
+func (c *computer) answer(r request) (a answer, err error) {
+	if r.Op == forget {
+		c.jobs = nil
+		runtime.GC() // not while something is measured
+		return a, nil
+	}
+	runtime.GOMAXPROCS(r.Workers) // LogSumExpRows has no option of its own
+	key := fmt.Sprint(r.job)
+	did, ok := c.jobs[key]
+	if !ok {
+		if did, err = prepare(r.job); err != nil {
+			return a, err
+		}
+		if c.jobs == nil {
+			c.jobs = map[string]computation{}
+		}
+		c.jobs[key] = did
+	}
+	if r.Seconds > 0 {
+		a.Samples, err = sample(did.call, time.Duration(r.Seconds*float64(time.Second)))
+		return a, err
+	}
+	if err := did.call(); err != nil {
+		return a, err
+	}
+	return answer{Values: did.values()}, nil
+}
+
+// batchTime is the least time that is measured: the clock is much finer.
+const batchTime = 20 * time.Microsecond
+
+// sample calls f again and again for about so long, at least until there is one
+// sample, and returns nanoseconds of one call. Calls that are too short for the clock
+// are measured in batches, which are doubled until they are long enough.
+func sample(f func() error, length time.Duration) (samples []float64, err error) {
+	calls := 1
+	for start := time.Now(); len(samples) == 0 || time.Since(start) < length; {
+		before := time.Now()
+		for range calls {
+			if err := f(); err != nil {
+				return nil, err
+			}
+		}
+		if took := time.Since(before); took < batchTime {
+			calls *= 2
+		} else {
+			samples = append(samples, float64(took.Nanoseconds())/float64(calls))
+		}
+	}
+	return samples, nil
+}
+
+// The operations.
+const (
+	opLogSumExp    = "logsumexp"
+	opSoftmax      = "softmax"
+	opNLLGrad      = "nll+grad"
+	opCrossEntropy = "cross-entropy"
+	opCrossGrad    = "cross-entropy+grad"
+	opGonum        = "gonum logsumexp"
+	opRead         = "read"
+)
+
+func prepare(j job) (computation, error) {
+	if j.Type == "float64" {
+		if j.Op == opGonum {
+			return prepareGonum(j), nil
+		}
+		return prepareOf[float64](j)
+	}
+	return prepareOf[float32](j)
+}
+
+func prepareOf[F trellis.Float](j job) (computation, error) {
+	x := trellis.Tensor[F]{Data: normal[F](j.elements()), Shape: j.Shape}
+	last := len(j.Shape) - 1
+	rows := make([]F, len(x.Data)/j.Shape[last])
+	switch j.Op {
+	case opLogSumExp:
+		call := func() error { trellis.LogSumExpRows(rows, x); return nil }
+		if last == 0 {
+			call = func() error { rows[0] = trellis.LogSumExp(x.Data); return nil }
+		}
+		return computation{call, func() []float64 { return []float64{mean(rows)} }}, nil
+	case opSoftmax:
+		dst := make([]F, len(x.Data))
+		call := func() error { trellis.SoftmaxRows(dst, x); return nil }
+		return computation{call, func() []float64 { return []float64{dot(dst, x.Data)} }}, nil
+	case opRead:
+		words := unsafe.Slice((*uint64)(unsafe.Pointer(&x.Data[0])), uintptr(len(x.Data))*unsafe.Sizeof(x.Data[0])/8)
+		var bits uint64
+		call := func() error { bits ^= read(words); return nil }
+		return computation{call, func() []float64 { return nil }}, nil
+	case opNLLGrad, opCrossEntropy, opCrossGrad:
+		return prepareLoss(j, x)
+	}
+	return computation{}, fmt.Errorf("unknown operation %q", j.Op)
+}
+
+func prepareLoss[F trellis.Float](j job, x trellis.Tensor[F]) (computation, error) {
+	y := classes(len(x.Data)/j.Shape[1], j.Shape[1])
+	var loss F
+	var grad []F
+	if j.Op != opCrossEntropy {
+		grad = make([]F, len(x.Data))
+	}
+	nll, ce := trellis.NLLLoss[F]{Workers: j.Workers}, trellis.CrossEntropyLoss[F]{Workers: j.Workers}
+	call := map[string]func() error{
+		opNLLGrad:      func() (err error) { loss, err = nll.Grad(grad, x, y); return err },
+		opCrossEntropy: func() (err error) { loss, err = ce.Loss(x, y); return err },
+		opCrossGrad:    func() (err error) { loss, err = ce.Grad(grad, x, y); return err },
+	}[j.Op]
+	return computation{call, func() []float64 {
+		if grad == nil {
+			return []float64{float64(loss)}
+		}
+		return []float64{float64(loss), dot(grad, x.Data)}
+	}}, nil
+}
+
+func prepareGonum(j job) computation {
+	x, n := normal[float64](j.elements()), j.Shape[len(j.Shape)-1]
+	rows := make([]float64, len(x)/n)
+	call := func() error {
+		for r := range rows {
+			rows[r] = floats.LogSumExp(x[r*n:][:n])
+		}
+		return nil
+	}
+	return computation{call, func() []float64 { return []float64{mean(rows)} }}
+}
+
+func mean[F trellis.Float](x []F) (sum float64) {
+	for _, v := range x {
+		sum += float64(v)
+	}
+	return sum / float64(len(x))
+}
+
+func dot[F trellis.Float](x, y []F) (sum float64) {
+	for i, v := range x {
+		sum += float64(v) * float64(y[i])
+	}
+	return sum
+}

@@ -1,0 +1,105 @@
+# PyTorch's side of the comparison: reads requests from stdin and writes answers to
+# stdout, one line of JSON each, as side.go describes.
+import json
+import re
+import signal
+import sys
+import time
+
+try:
+    import numpy as np
+    import torch
+except (ImportError, OSError) as error:  # missing, or installed for another machine
+    print(json.dumps({"error": str(error)}), flush=True)
+    sys.exit()
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt needs no stack trace
+torch.set_num_threads(1)
+
+
+def mix(i):
+    """splitmix64, as in inputs.go."""
+    z = (i + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def normal(n, dtype):
+    """n standard normal numbers, the same as in inputs.go."""
+    i = np.arange(1000003, dtype=np.uint64) * np.uint64(2)
+    u, v = (((mix(k) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53 for k in (i, i + np.uint64(1)))
+    x = (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(dtype)
+    return torch.from_numpy(np.resize(x, n))
+
+
+def prepare(op, dtype, shape):
+    """Returns what is to be measured, and what gives its results."""
+    n = int(np.prod(shape))
+    x = normal(n, dtype).view(shape)
+    if op == "logsumexp":
+        call = lambda: torch.logsumexp(x, -1)
+        return call, lambda: [call().double().mean().item()]
+    if op == "softmax":
+        call = lambda: torch.softmax(x, -1)
+        return call, lambda: [(call().double() * x.double()).sum().item()]
+
+    classes = shape[1]
+    y = mix(np.arange(n // classes, dtype=np.uint64)) % np.uint64(classes)
+    y = torch.from_numpy(y.astype(np.int64)).view(shape[:1] + shape[2:])
+    loss = torch.nn.NLLLoss() if op.startswith("nll") else torch.nn.CrossEntropyLoss()
+    if not op.endswith("+grad"):
+        call = lambda: loss(x, y)
+        return call, lambda: [call().item()]
+    x.requires_grad_()
+
+    def call():
+        x.grad = None
+        value = loss(x, y)
+        value.backward()
+        return value
+
+    return call, lambda: [call().item(), (x.grad.double() * x.detach().double()).sum().item()]
+
+
+def sample(call, seconds):
+    """As sample in computer.go."""
+    samples, calls, start = [], 1, time.perf_counter_ns()
+    while not samples or time.perf_counter_ns() - start < seconds * 1e9:
+        before = time.perf_counter_ns()
+        for _ in range(calls):
+            call()
+        took = time.perf_counter_ns() - before
+        if took < 20e3:
+            calls *= 2
+        else:
+            samples.append(took / calls)
+    return samples
+
+
+def main():
+    jobs = {}
+    kernels = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
+    about = "PyTorch " + torch.__version__ + (" with " + kernels[1] if kernels else "")
+    print(json.dumps({"about": about}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = {}
+        try:
+            if request["op"] == "forget":
+                jobs.clear()
+            else:
+                key = request["op"], request["type"], tuple(request["shape"])
+                if key not in jobs:
+                    jobs[key] = prepare(*key)
+                call, values = jobs[key]
+                if request["seconds"]:
+                    answer["samples"] = sample(call, request["seconds"])
+                else:
+                    answer["values"] = values()
+        except Exception as error:
+            answer = {"error": repr(error)}
+        print(json.dumps(answer), flush=True)
+
+
+main()
