@@ -10,7 +10,7 @@ KERNELS := TestKernel|TestPublicBetweenGuardPages
 TIERS   ?= generic
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick lower race purego arm64 nested vet fuzz bench generate exhaustive
+.PHONY: test quick lower race purego arm64 nested vet fuzz bench compare mca generate exhaustive
 
 test: quick lower race purego arm64 nested vet fuzz
 
@@ -43,7 +43,7 @@ arm64:
 
 nested:
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
-	cd bench && go vet ./...
+	cd bench && go vet ./... && go test ./compare ./mca
 
 # One operating system for every architecture that Go builds for.
 vet:
@@ -56,6 +56,14 @@ fuzz:
 # Beside gonum and Gorgonia, which wants to be told that this Go is one it knows.
 bench:
 	cd bench && ASSUME_NO_MOVING_GC_UNSAFE_RISK_IT_WITH=$$(go env GOVERSION | cut -d. -f1,2) go test -bench . -count 5 ./...
+
+# Beside PyTorch, if a Python has it, gonum and a bare read of memory: two minutes.
+compare:
+	@go -C bench run ./compare
+
+# Cycles per element of the inner loops, as llvm-mca's models have it.
+mca:
+	@go -C bench run ./mca
 
 generate:
 	go generate ./...

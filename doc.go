@@ -16,7 +16,8 @@
 //
 // # Exactness
 //
-// Results are the same bits on every machine and for every number of workers.
+// Results are the same bits on every machine, for every tier of kernels and every
+// number of workers.
 // exp and log are this package's own, fixed sequences of IEEE-754 operations
 // with an error below 1 ulp, sums run in a fixed order, and what is summed over
 // a row or a batch is summed in float64. CTC keeps probabilities as pairs of
@@ -24,6 +25,13 @@
 // digits as logarithms of small numbers do: float32 gradients stay within some
 // 10⁻⁶ of float64 over thousands of frames. A loss near 0 keeps its relative
 // accuracy and is never negative.
+//
+// # Kernels
+//
+// What takes time runs in assembly for AVX-512, AVX2 and NEON, and in plain Go on
+// other machines and with the build tag purego. The best tier of the machine is
+// chosen when the program starts: see ActiveTier. The environment variable
+// TRELLIS_CPU (generic, avx2, avx512 or neon) sets a limit.
 //
 // # Memory and goroutines
 //
@@ -34,3 +42,4 @@
 package trellis
 
 //go:generate go -C gen run ./fit -o ../polynomials.go
+//go:generate go -C gen run ./kernels -o ..

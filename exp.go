@@ -66,7 +66,7 @@ const (
 	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
 )
 
-// exp32 is within 0.892 ulp, the worst of all inputs being −5.848642. It writes
+// exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It writes
 // x = n·ln 2 + r with |r| ≤ ½ ln 2 and multiplies a polynomial in
 // r by 2ⁿ in the exponent field, which cannot overflow: n = 128 meets a
 // polynomial below 1, n = −126 one that is at least 1. This is
@@ -130,7 +130,8 @@ func expPoly32(r float32) float32 {
 	return fma32(p, r, 1)
 }
 
-// exp64 is exp32 with a polynomial of degree 11.
+// exp64 is exp32 with a polynomial of degree 11. Of 3.4·10⁷ arguments the worst is
+// 0x1.cf61f4691f38cp+08, with 0.874 ulp.
 func exp64(x float64) float64 {
 	switch {
 	case x != x:
@@ -225,15 +226,12 @@ func scale2[F Float](x F, n int32) F {
 // log64 returns ln x within 1 ulp for a normal, finite x > 0.
 func log64(x float64) float64 { return logCorrected(x, 0) }
 
-// log1p64 returns ln(1+x) within 1 ulp for a finite x ≥ 0, and for
-// −½ ≤ x < 0. What 1+x rounds away returns as a correction of the logarithm.
+// log1p64 returns ln(1+x) within 1 ulp for −½ ≤ x < 2⁵³, NaN for NaN; of 3.4·10⁷
+// arguments the worst is 0x1.9a98a1330bb34p-02, with 0.838 ulp. What 1+x rounds away,
+// which is x−(u−1) exactly, returns as a correction of the logarithm.
 func log1p64(x float64) float64 {
 	u := 1 + x
-	err := x - (u - 1)
-	if x > 1 {
-		err = 1 - (u - x)
-	}
-	return logCorrected(u, err/u)
+	return logCorrected(u, (x-(u-1))/u)
 }
 
 // logCorrected returns ln x + c for a normal x > 0 and a small c. With

@@ -134,7 +134,7 @@ func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows in
 	}
 }
 
-// log1pGeneric writes dst[i] = ln(1+x[i]) for x[i] ≥ 0. dst may be x.
+// log1pGeneric writes dst[i] = ln(1+x[i]) for 0 ≤ x[i] < 2⁵³. dst may be x.
 func log1pGeneric(dst, x []float64) {
 	for i, v := range x[:len(dst)] {
 		dst[i] = log1p64(v)

@@ -188,9 +188,7 @@ func log1p(k *asm.Kernel, c constants) {
 	k.Each(t, n, []asm.Int{dst, x}, func(l asm.Lanes) {
 		x := l.Load(x, 0, zero)
 		u := x.Add(one)
-		err := one.Less(x).Select(one.Sub(u.Sub(x)), x.Sub(u.Sub(one)))
-		correction := err.Div(u)
-
+		correction := x.Sub(u.Sub(one)).Div(u)
 		b := u.As(asm.I64).Sub(root)
 		exponent := b.Shr(52).Or(power.As(asm.I64)).As(t).Sub(power)
 		f := b.And(mantissa).Add(root).As(t).Sub(one)
