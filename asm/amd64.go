@@ -339,6 +339,8 @@ func (w *amd64) lower(i int) {
 		}
 	case opFMA, opFNMA:
 		w.fused(i)
+	case opRound:
+		w.round(in)
 	case opLess, opNotLess, opEqual, opNotEqual:
 		w.compare(in, in.dst, nil)
 	case opMaskAnd:
@@ -390,6 +392,8 @@ func (w *amd64) lower(i int) {
 		for _, r := range w.uniform(in.dst) {
 			w.broadcast(in.t, w.mem(in.mem, 0), r)
 		}
+	case opGather:
+		w.gather(in)
 	case opStoreLane:
 		w.storeLane(in.t, w.regs(in.a)[0], w.mem(in.mem, 0))
 	case opStoreFour:
@@ -648,6 +652,19 @@ func (w *amd64) take(a arg, dst int) []reg.VecVirtual {
 	return w.dst(dst)
 }
 
+// round writes the nearest integers, the even ones of two.
+func (w *amd64) round(in *instr) {
+	f := [2]func(imm, a, dst operand.Op){w.ctx.VROUNDPS, w.ctx.VROUNDPD}[in.t]
+	if w.k.target == AVX512 {
+		scale := [2]func(ops ...operand.Op){w.ctx.VRNDSCALEPS, w.ctx.VRNDSCALEPD}[in.t]
+		f = func(imm, a, dst operand.Op) { scale(imm, a, dst) }
+	}
+	a := w.regs(in.a)
+	for p, r := range w.dst(in.dst) {
+		f(operand.U8(8), a[p], r) // 8: without an exception for what is inexact
+	}
+}
+
 // predicates are the immediates of VCMPPS: LT_OQ, NLT_UQ, EQ_OQ, NEQ_UQ; those of
 // VPCMPD are the last three bits.
 var predicates = map[op]operand.U8{opLess: 0x11, opNotLess: 0x15, opEqual: 0, opNotEqual: 4}
@@ -873,6 +890,37 @@ func (w *amd64) broadcast(t Type, from operand.Op, r reg.VecVirtual) {
 		w.ctx.VBROADCASTSS(from, r)
 	} else {
 		w.ctx.VBROADCASTSD(from, r)
+	}
+}
+
+// gather reads the elements whose numbers are the lanes of a vector. The instruction
+// zeroes its mask, and it keeps lanes of its destination where the mask is not set: a
+// destination that is not zeroed before is waited for. The two and the index must be
+// in different registers.
+func (w *amd64) gather(in *instr) {
+	f := w.ctx.VGATHERDPS
+	if in.t.Size() == 8 {
+		f = w.ctx.VGATHERQPD
+	}
+	index := w.regs(in.a)
+	for p, r := range w.dst(in.dst) {
+		at := index[p]
+		if at == r { // a variable and its own index
+			at = w.newReg()
+			w.ctx.VMOVAPS(r, at)
+		}
+		from := w.mem(in.mem, 0)
+		from.Index, from.Scale = at, uint8(in.t.Size())
+		w.loadConst(0, r)
+		if w.k.target == AVX512 {
+			m := w.ctx.K()
+			w.ctx.KXNORW(reg.K0, reg.K0, m)
+			f(from, m, r)
+			continue
+		}
+		m := w.newReg()
+		w.ctx.VPCMPEQD(m, m, m)
+		f(m, from, r)
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	opShr
 	opFMA  // a·b + c
 	opFNMA // c − a·b
+	opRound
 	opLess
 	opNotLess
 	opEqual
@@ -58,6 +59,7 @@ const (
 	opStream    // opStore past the caches; without a tail mem is a multiple of 64
 	opStoreHalf // the lower halves of the I64 in a
 	opBroadcast // one element in all lanes
+	opGather    // the elements whose numbers are the lanes of a
 	opStoreLane // the first lane of a
 	opStoreFour // the first four lanes of a
 	opPrefetch  // the cache line at mem
@@ -82,9 +84,9 @@ const (
 
 var opNames = [...]string{
 	"None", "Iota", "Move", "Add", "Sub", "Mul", "Div", "Max", "Min", "UMax", "And", "Or", "Shl", "Shr",
-	"MulAdd", "NegMulAdd", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Mask.Not", "Select", "Keep", "AddWhere", "First",
+	"MulAdd", "NegMulAdd", "Round", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Mask.Not", "Select", "Keep", "AddWhere", "First",
 	"FoldAdd", "FoldMax", "FoldUMax", "FoldAdd4", "FoldMax4", "Spread", "ShiftIn", "ShiftOut", "Widen", "Widen", "Narrow",
-	"Load", "Store", "Stream", "LoadHalf", "StoreHalf", "Broadcast", "StoreLane", "StoreFour", "Prefetch", "Param", "Result", "Splat",
+	"Load", "Store", "Stream", "LoadHalf", "StoreHalf", "Broadcast", "Gather", "StoreLane", "StoreFour", "Prefetch", "Param", "Result", "Splat",
 	"LoadInt", "StoreInt", "ParamInt", "ResultInt", "MoveInt", "AddInt", "SubInt", "MulInt", "ShlInt", "Label", "Jump", "Branch",
 }
 
@@ -189,7 +191,7 @@ func (in *instr) operands(f func(id int)) {
 
 func (in *instr) hasMem() bool {
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opGather, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

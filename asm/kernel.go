@@ -224,6 +224,18 @@ func (k *Kernel) Broadcast(t Type, p Int, offset int) Vec {
 	return k.vec(instr{op: opBroadcast, t: t, mem: address{p.id, none, 0, offset}})
 }
 
+// Gather returns the elements of type t at p + index·size bytes, one for each lane of
+// index, which is of the integer type of the same width. Indices are not checked, and
+// all lanes are read: those beyond a tail need a valid index, too, such as 0. It saves
+// no time by itself: on Zen 4 a float32 in the first cache takes 0.37 ns, and moving
+// it on its own 0.33.
+func (k *Kernel) Gather(t Type, p Int, index Vec) Vec {
+	if index.t != t.Int() {
+		k.fail("Gather of %v by %v", t, index.t)
+	}
+	return k.vec(instr{op: opGather, t: t, a: index.arg, mem: address{p.id, none, 0, 0}})
+}
+
 // StoreFirst writes the first lane of v at p + offset bytes.
 func (k *Kernel) StoreFirst(p Int, offset int, v Vec) {
 	k.emit(instr{op: opStoreLane, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})

@@ -372,6 +372,8 @@ func (n *neon) lane(in *instr, p int) vreg {
 		}
 		v, w := n.part(in.a, p), n.part(in.b, p)
 		return n.update(o, t, n.own(in.c, p), v, w)
+	case opRound:
+		return n.op(nVFRINTN, t, n.part(in.a, p), noReg)
 	case opLess, opNotLess:
 		n.inverted[in.dst] = in.op == opNotLess
 		o := nVFCMGT
@@ -492,6 +494,8 @@ func (n *neon) whole(in *instr) {
 	case opBranch:
 		n.compareInts(in.a, in.b)
 		n.emit(machine{op: [...]neonOp{nBEQ, nBNE, nBLT, nBGE, nBLE, nBGT}[in.cond], symbol: in.label})
+	case opGather:
+		n.gather(in)
 	case opIota:
 		n.iota(in)
 	case opFirst:
@@ -841,6 +845,35 @@ func (n *neon) memory(in *instr) {
 			n.emit(machine{op: size(nStoreWIndex, nStoreXIndex), m: i, a: base, n: n.regs[in.mem.index][0]})
 		}
 	}
+}
+
+// gather loads one element after the other: there is no instruction for it. Two
+// indices of 32 bits go to an integer register at once.
+func (n *neon) gather(in *instr) {
+	base, wide := n.regs[in.mem.base][0], in.t.Size() == 8
+	element := func(o neonOp, i vreg) vreg {
+		d := n.newV()
+		n.emit(machine{op: o, d: d, a: base, n: i})
+		return d
+	}
+	half := func(i vreg) vreg {
+		if wide {
+			return element(nLoadDIndex, i)
+		}
+		upper := n.newR()
+		n.emit(machine{op: nASR, d: upper, n: i, imm: 32})
+		return n.op(nVZIP1S, I32, element(nLoadSIndexW, i), element(nLoadSIndex, upper))
+	}
+	var d [parts]vreg
+	for p := range d {
+		var i [2]vreg
+		for j, o := range [...]neonOp{nFMOVDR, nVMOVD1R} {
+			i[j] = n.newR()
+			n.emit(machine{op: o, d: i[j], n: n.part(in.a, p)})
+		}
+		d[p] = n.op(nVZIP1D, I32, half(i[0]), half(i[1]))
+	}
+	n.setAll(in, d)
 }
 
 // load lowers a whole load for some parts.

@@ -253,8 +253,10 @@ func TestUniformVectors(t *testing.T) {
 
 func TestBadParameters(t *testing.T) {
 	for want, body := range map[string]func(k *Kernel){
-		`asm: bad: no: unknown variable "no"`: func(k *Kernel) { k.ReturnInt("n", k.Arg("no")) },
-		`asm: bad: x is float32`:              func(k *Kernel) { k.Return("s", k.Param(F64, "x")) },
+		`asm: bad: no: unknown variable "no"`:  func(k *Kernel) { k.ReturnInt("n", k.Arg("no")) },
+		`asm: bad: x is float32`:               func(k *Kernel) { k.Return("s", k.Param(F64, "x")) },
+		`asm: bad: Gather of float64 by int32`: func(k *Kernel) { k.Gather(F64, k.Arg("p"), k.Const(I32, 0)) },
+		`asm: bad: Round of int32`:             func(k *Kernel) { k.Const(I32, 0).Round() },
 		`asm: bad: Shl by 32`: func(k *Kernel) {
 			k.StoreFirst(k.Arg("p"), 0, k.Arg("i").Splat(I32).Shl(32))
 		},

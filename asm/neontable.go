@@ -41,6 +41,7 @@ const (
 	nVFMAXNMP
 	nVFMLA
 	nVFMLS
+	nVFRINTN
 	nVFCMGT
 	nVFCMEQ
 	nVFCVTL
@@ -53,6 +54,7 @@ const (
 	nVUZP1B
 	nVUZP1H
 	nVUZP1S
+	nVZIP1S
 	nVZIP1D
 	nVZIP2D
 	nVEXT
@@ -64,6 +66,7 @@ const (
 	nVDUPD1
 	nVDUPR
 	nFMOVDR
+	nVMOVD1R
 	nLoadS
 	nLoadD
 	nLoadQ
@@ -72,6 +75,9 @@ const (
 	nLoadQBack
 	nLoadPQBack
 	nLoadLaneS
+	nLoadSIndex
+	nLoadSIndexW
+	nLoadDIndex
 	nStoreS
 	nStoreD
 	nStoreQ
@@ -114,6 +120,7 @@ const (
 	nMUL
 	nLSL
 	nLSR
+	nASR
 	nMVN
 	nRBIT
 	nCLZ
@@ -195,6 +202,7 @@ var neonTable = [...]neonRow{
 	nVFMAXNMP: {"VFMAXNMP", 0x6e20c400, form3, 27, 0},
 	nVFMLA:    {"VFMLA", 0x4e20cc00, form3, 0, readsDst},
 	nVFMLS:    {"VFMLS", 0x4ea0cc00, form3, 0, readsDst},
+	nVFRINTN:  {"VFRINTN", 0x4e218800, "V{n}.{T}, V{d}.{T}", 27, 0},
 	nVFCMGT:   {"VFCMGT", 0x6ea0e400, form3, 27, 0},
 	nVFCMEQ:   {"VFCMEQ", 0x4e20e400, form3, 27, 0},
 	nVFCVTL:   {"VFCVTL", 0x0e617800, "V{n}.S2, V{d}.D2", 27, 0},
@@ -207,6 +215,7 @@ var neonTable = [...]neonRow{
 	nVUZP1B:   {"VUZP1", 0x4e001800, form3B, 0, 0},
 	nVUZP1H:   {"VUZP1", 0x4e401800, "V{m}.H8, V{n}.H8, V{d}.H8", 0, 0},
 	nVUZP1S:   {"VUZP1", 0x4e801800, form3S, 0, 0},
+	nVZIP1S:   {"VZIP1", 0x4e803800, form3S, 0, 0},
 	nVZIP1D:   {"VZIP1", 0x4ec03800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
 	nVZIP2D:   {"VZIP2", 0x4ec07800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
 	nVEXT:     {"VEXT", 0x6e000000, "${i}, V{m}.B16, V{n}.B16, V{d}.B16", 0, 0},
@@ -217,25 +226,29 @@ var neonTable = [...]neonRow{
 	nVDUPD0:   {"VDUP", 0x4e080400, "V{n}.D[0], V{d}.D2", 0, 0},
 	nVDUPD1:   {"VDUP", 0x4e180400, "V{n}.D[1], V{d}.D2", 0, 0},
 
-	nVDUPR:  {"VDUP", 0, "R{n}, V{d}.{T}", 0, 0},
-	nFMOVDR: {"FMOVD", 0, "F{n}, R{d}", 0, 0},
+	nVDUPR:   {"VDUP", 0, "R{n}, V{d}.{T}", 0, 0},
+	nFMOVDR:  {"FMOVD", 0, "F{n}, R{d}", 0, 0},
+	nVMOVD1R: {"VMOV", 0, "V{n}.D[1], R{d}", 0, 0},
 
-	nLoadS:      {"FMOVS", 0, "{i}(R{a}), F{d}", 0, 0},
-	nLoadD:      {"FMOVD", 0, "{i}(R{a}), F{d}", 0, 0},
-	nLoadQ:      {"FMOVQ", 0, "{i}(R{a}), F{d}", 0, 0},
-	nLoadPQ:     {"FLDPQ", 0, "{i}(R{a}), (F{d}, F{e})", 0, 0},
-	nLoadDBack:  {"FMOVD.W", 0, "{i}(R{a}), F{d}", 0, movesBase},
-	nLoadQBack:  {"FMOVQ.W", 0, "{i}(R{a}), F{d}", 0, movesBase},
-	nLoadPQBack: {"FLDPQ.W", 0, "{i}(R{a}), (F{d}, F{e})", 0, movesBase},
-	nLoadLaneS:  {"VLD1", 0, "(R{a}), V{d}.S[0]", 0, readsDst},
-	nStoreS:     {"FMOVS", 0, "F{n}, {i}(R{a})", 0, hasEffect},
-	nStoreD:     {"FMOVD", 0, "F{n}, {i}(R{a})", 0, hasEffect},
-	nStoreQ:     {"FMOVQ", 0, "F{n}, {i}(R{a})", 0, hasEffect},
-	nStorePQ:    {"FSTPQ", 0, "(F{n}, F{m}), {i}(R{a})", 0, hasEffect},
-	nStoreDOn:   {"FMOVD.P", 0, "F{n}, {i}(R{a})", 0, hasEffect | movesBase},
-	nStoreQOn:   {"FMOVQ.P", 0, "F{n}, {i}(R{a})", 0, hasEffect | movesBase},
-	nStorePQOn:  {"FSTPQ.P", 0, "(F{n}, F{m}), {i}(R{a})", 0, hasEffect | movesBase},
-	nPRFM:       {"PRFM", 0, "{i}(R{a}), PLDL1KEEP", 0, hasEffect},
+	nLoadS:       {"FMOVS", 0, "{i}(R{a}), F{d}", 0, 0},
+	nLoadD:       {"FMOVD", 0, "{i}(R{a}), F{d}", 0, 0},
+	nLoadQ:       {"FMOVQ", 0, "{i}(R{a}), F{d}", 0, 0},
+	nLoadPQ:      {"FLDPQ", 0, "{i}(R{a}), (F{d}, F{e})", 0, 0},
+	nLoadDBack:   {"FMOVD.W", 0, "{i}(R{a}), F{d}", 0, movesBase},
+	nLoadQBack:   {"FMOVQ.W", 0, "{i}(R{a}), F{d}", 0, movesBase},
+	nLoadPQBack:  {"FLDPQ.W", 0, "{i}(R{a}), (F{d}, F{e})", 0, movesBase},
+	nLoadLaneS:   {"VLD1", 0, "(R{a}), V{d}.S[0]", 0, readsDst},
+	nLoadSIndex:  {"FMOVS", 0, "(R{a})(R{n}<<2), F{d}", 0, 0},
+	nLoadSIndexW: {"FMOVS", 0, "(R{a})(R{n}.SXTW<<2), F{d}", 0, 0},
+	nLoadDIndex:  {"FMOVD", 0, "(R{a})(R{n}<<3), F{d}", 0, 0},
+	nStoreS:      {"FMOVS", 0, "F{n}, {i}(R{a})", 0, hasEffect},
+	nStoreD:      {"FMOVD", 0, "F{n}, {i}(R{a})", 0, hasEffect},
+	nStoreQ:      {"FMOVQ", 0, "F{n}, {i}(R{a})", 0, hasEffect},
+	nStorePQ:     {"FSTPQ", 0, "(F{n}, F{m}), {i}(R{a})", 0, hasEffect},
+	nStoreDOn:    {"FMOVD.P", 0, "F{n}, {i}(R{a})", 0, hasEffect | movesBase},
+	nStoreQOn:    {"FMOVQ.P", 0, "F{n}, {i}(R{a})", 0, hasEffect | movesBase},
+	nStorePQOn:   {"FSTPQ.P", 0, "(F{n}, F{m}), {i}(R{a})", 0, hasEffect | movesBase},
+	nPRFM:        {"PRFM", 0, "{i}(R{a}), PLDL1KEEP", 0, hasEffect},
 
 	nLoadFS:   {"FMOVS", 0, "{s}, F{d}", 0, 0},
 	nLoadFD:   {"FMOVD", 0, "{s}, F{d}", 0, 0},
@@ -273,6 +286,7 @@ var neonTable = [...]neonRow{
 	nMUL:      {"MUL", 0, "R{m}, R{n}, R{d}", 0, 0},
 	nLSL:      {"LSL", 0, "${i}, R{n}, R{d}", 0, 0},
 	nLSR:      {"LSR", 0, "${i}, R{n}, R{d}", 0, 0},
+	nASR:      {"ASR", 0, "${i}, R{n}, R{d}", 0, 0},
 	nMVN:      {"MVN", 0, "R{n}, R{d}", 0, 0},
 	nRBIT:     {"RBIT", 0, "R{n}, R{d}", 0, 0},
 	nCLZ:      {"CLZ", 0, "R{n}, R{d}", 0, 0},

@@ -135,6 +135,10 @@ func (v Vec) MulAdd(w, x Vec) Vec { return v.fused(opFMA, w, x) }
 // NegMulAdd returns x − v·w, rounded once.
 func (v Vec) NegMulAdd(w, x Vec) Vec { return v.fused(opFNMA, w, x) }
 
+// Round returns floats rounded to the nearest integer, the even one of two that are
+// equally near. What becomes zero keeps its sign.
+func (v Vec) Round() Vec { v.want("Round", v.t.IsFloat()); return v.unary(opRound) }
+
 // Less tells where v < w. A NaN is not less.
 func (v Vec) Less(w Vec) Mask { return v.compare(opLess, w) }
 

@@ -57,6 +57,12 @@ func mulAddVarF32AVX2(dst, x, y, z *byte, n int)
 func polynomialF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func roundF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func roundVarF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func pressureF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -73,6 +79,9 @@ func foldAdd4ConstF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func spreadAdd4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadRound4F32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func firstOfFourF32AVX2(dst, x, y, z *byte, n int)
@@ -210,6 +219,27 @@ func storeFourUniformF32AVX2(dst, x, y, z *byte, n int)
 func unrolledF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func maxF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -264,6 +294,12 @@ func mulAddVarF64AVX2(dst, x, y, z *byte, n int)
 func polynomialF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func roundF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func roundVarF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func pressureF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -280,6 +316,9 @@ func foldAdd4ConstF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func spreadAdd4F64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadRound4F64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func firstOfFourF64AVX2(dst, x, y, z *byte, n int)
@@ -415,6 +454,30 @@ func storeFourUniformF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherHalfF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func maxI32AVX2(dst, x, y, z *byte, n int)
@@ -576,6 +639,27 @@ func storeFourUniformI32AVX2(dst, x, y, z *byte, n int)
 func unrolledI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -720,6 +804,30 @@ func storeFourUniformI64AVX2(dst, x, y, z *byte, n int)
 func unrolledI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherHalfI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func widenF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -732,7 +840,7 @@ func loadHalfAVX2(dst, x, y, z *byte, n int)
 func storeHalfAVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
-func gatherI32AVX2(dst, x, y, z *byte, n int)
+func backwardsI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func widenFourF32AVX2(dst, x, y, z *byte, n int)
@@ -767,12 +875,15 @@ var kernelsAVX2 = kernels{
 		"mulAddKeptF32":          mulAddKeptF32AVX2,
 		"mulAddVarF32":           mulAddVarF32AVX2,
 		"polynomialF32":          polynomialF32AVX2,
+		"roundF32":               roundF32AVX2,
+		"roundVarF32":            roundVarF32AVX2,
 		"pressureF32":            pressureF32AVX2,
 		"foldMax4F32":            foldMax4F32AVX2,
 		"spreadMax4F32":          spreadMax4F32AVX2,
 		"foldAdd4F32":            foldAdd4F32AVX2,
 		"foldAdd4ConstF32":       foldAdd4ConstF32AVX2,
 		"spreadAdd4F32":          spreadAdd4F32AVX2,
+		"spreadRound4F32":        spreadRound4F32AVX2,
 		"firstOfFourF32":         firstOfFourF32AVX2,
 		"fourAsF32":              fourAsF32AVX2,
 		"fourAloneF32":           fourAloneF32AVX2,
@@ -818,6 +929,13 @@ var kernelsAVX2 = kernels{
 		"storeFourF32":           storeFourF32AVX2,
 		"storeFourUniformF32":    storeFourUniformF32AVX2,
 		"unrolledF32":            unrolledF32AVX2,
+		"gatherF32":              gatherF32AVX2,
+		"gatherSameF32":          gatherSameF32AVX2,
+		"gatherIotaF32":          gatherIotaF32AVX2,
+		"gatherBackF32":          gatherBackF32AVX2,
+		"gatherVarF32":           gatherVarF32AVX2,
+		"gatherChainF32":         gatherChainF32AVX2,
+		"gatherLoopF32":          gatherLoopF32AVX2,
 		"maxF64":                 maxF64AVX2,
 		"minF64":                 minF64AVX2,
 		"foldMaxF64":             foldMaxF64AVX2,
@@ -836,12 +954,15 @@ var kernelsAVX2 = kernels{
 		"mulAddKeptF64":          mulAddKeptF64AVX2,
 		"mulAddVarF64":           mulAddVarF64AVX2,
 		"polynomialF64":          polynomialF64AVX2,
+		"roundF64":               roundF64AVX2,
+		"roundVarF64":            roundVarF64AVX2,
 		"pressureF64":            pressureF64AVX2,
 		"foldMax4F64":            foldMax4F64AVX2,
 		"spreadMax4F64":          spreadMax4F64AVX2,
 		"foldAdd4F64":            foldAdd4F64AVX2,
 		"foldAdd4ConstF64":       foldAdd4ConstF64AVX2,
 		"spreadAdd4F64":          spreadAdd4F64AVX2,
+		"spreadRound4F64":        spreadRound4F64AVX2,
 		"firstOfFourF64":         firstOfFourF64AVX2,
 		"fourAsF64":              fourAsF64AVX2,
 		"fourAloneF64":           fourAloneF64AVX2,
@@ -887,6 +1008,14 @@ var kernelsAVX2 = kernels{
 		"storeFourF64":           storeFourF64AVX2,
 		"storeFourUniformF64":    storeFourUniformF64AVX2,
 		"unrolledF64":            unrolledF64AVX2,
+		"gatherF64":              gatherF64AVX2,
+		"gatherSameF64":          gatherSameF64AVX2,
+		"gatherIotaF64":          gatherIotaF64AVX2,
+		"gatherBackF64":          gatherBackF64AVX2,
+		"gatherVarF64":           gatherVarF64AVX2,
+		"gatherChainF64":         gatherChainF64AVX2,
+		"gatherLoopF64":          gatherLoopF64AVX2,
+		"gatherHalfF64":          gatherHalfF64AVX2,
 		"maxI32":                 maxI32AVX2,
 		"minI32":                 minI32AVX2,
 		"foldMaxI32":             foldMaxI32AVX2,
@@ -940,6 +1069,13 @@ var kernelsAVX2 = kernels{
 		"storeFourI32":           storeFourI32AVX2,
 		"storeFourUniformI32":    storeFourUniformI32AVX2,
 		"unrolledI32":            unrolledI32AVX2,
+		"gatherI32":              gatherI32AVX2,
+		"gatherSameI32":          gatherSameI32AVX2,
+		"gatherIotaI32":          gatherIotaI32AVX2,
+		"gatherBackI32":          gatherBackI32AVX2,
+		"gatherVarI32":           gatherVarI32AVX2,
+		"gatherChainI32":         gatherChainI32AVX2,
+		"gatherLoopI32":          gatherLoopI32AVX2,
 		"addI64":                 addI64AVX2,
 		"subI64":                 subI64AVX2,
 		"andI64":                 andI64AVX2,
@@ -988,11 +1124,19 @@ var kernelsAVX2 = kernels{
 		"storeFourI64":           storeFourI64AVX2,
 		"storeFourUniformI64":    storeFourUniformI64AVX2,
 		"unrolledI64":            unrolledI64AVX2,
+		"gatherI64":              gatherI64AVX2,
+		"gatherSameI64":          gatherSameI64AVX2,
+		"gatherIotaI64":          gatherIotaI64AVX2,
+		"gatherBackI64":          gatherBackI64AVX2,
+		"gatherVarI64":           gatherVarI64AVX2,
+		"gatherChainI64":         gatherChainI64AVX2,
+		"gatherLoopI64":          gatherLoopI64AVX2,
+		"gatherHalfI64":          gatherHalfI64AVX2,
 		"widenF32":               widenF32AVX2,
 		"narrowF32":              narrowF32AVX2,
 		"loadHalf":               loadHalfAVX2,
 		"storeHalf":              storeHalfAVX2,
-		"gatherI32":              gatherI32AVX2,
+		"backwardsI32":           backwardsI32AVX2,
 		"widenFourF32":           widenFourF32AVX2,
 		"widenFirstF32":          widenFirstF32AVX2,
 		"compareI64":             compareI64AVX2,
@@ -1054,6 +1198,12 @@ func mulAddVarF32AVX512(dst, x, y, z *byte, n int)
 func polynomialF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func roundF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func roundVarF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func pressureF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1070,6 +1220,9 @@ func foldAdd4ConstF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func spreadAdd4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadRound4F32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func firstOfFourF32AVX512(dst, x, y, z *byte, n int)
@@ -1207,6 +1360,27 @@ func storeFourUniformF32AVX512(dst, x, y, z *byte, n int)
 func unrolledF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func maxF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1261,6 +1435,12 @@ func mulAddVarF64AVX512(dst, x, y, z *byte, n int)
 func polynomialF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func roundF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func roundVarF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func pressureF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1277,6 +1457,9 @@ func foldAdd4ConstF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func spreadAdd4F64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadRound4F64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func firstOfFourF64AVX512(dst, x, y, z *byte, n int)
@@ -1412,6 +1595,30 @@ func storeFourUniformF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherHalfF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func maxI32AVX512(dst, x, y, z *byte, n int)
@@ -1573,6 +1780,27 @@ func storeFourUniformI32AVX512(dst, x, y, z *byte, n int)
 func unrolledI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func maxI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1726,6 +1954,30 @@ func storeFourUniformI64AVX512(dst, x, y, z *byte, n int)
 func unrolledI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherHalfI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func widenF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1738,7 +1990,7 @@ func loadHalfAVX512(dst, x, y, z *byte, n int)
 func storeHalfAVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
-func gatherI32AVX512(dst, x, y, z *byte, n int)
+func backwardsI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func widenFourF32AVX512(dst, x, y, z *byte, n int)
@@ -1773,12 +2025,15 @@ var kernelsAVX512 = kernels{
 		"mulAddKeptF32":          mulAddKeptF32AVX512,
 		"mulAddVarF32":           mulAddVarF32AVX512,
 		"polynomialF32":          polynomialF32AVX512,
+		"roundF32":               roundF32AVX512,
+		"roundVarF32":            roundVarF32AVX512,
 		"pressureF32":            pressureF32AVX512,
 		"foldMax4F32":            foldMax4F32AVX512,
 		"spreadMax4F32":          spreadMax4F32AVX512,
 		"foldAdd4F32":            foldAdd4F32AVX512,
 		"foldAdd4ConstF32":       foldAdd4ConstF32AVX512,
 		"spreadAdd4F32":          spreadAdd4F32AVX512,
+		"spreadRound4F32":        spreadRound4F32AVX512,
 		"firstOfFourF32":         firstOfFourF32AVX512,
 		"fourAsF32":              fourAsF32AVX512,
 		"fourAloneF32":           fourAloneF32AVX512,
@@ -1824,6 +2079,13 @@ var kernelsAVX512 = kernels{
 		"storeFourF32":           storeFourF32AVX512,
 		"storeFourUniformF32":    storeFourUniformF32AVX512,
 		"unrolledF32":            unrolledF32AVX512,
+		"gatherF32":              gatherF32AVX512,
+		"gatherSameF32":          gatherSameF32AVX512,
+		"gatherIotaF32":          gatherIotaF32AVX512,
+		"gatherBackF32":          gatherBackF32AVX512,
+		"gatherVarF32":           gatherVarF32AVX512,
+		"gatherChainF32":         gatherChainF32AVX512,
+		"gatherLoopF32":          gatherLoopF32AVX512,
 		"maxF64":                 maxF64AVX512,
 		"minF64":                 minF64AVX512,
 		"foldMaxF64":             foldMaxF64AVX512,
@@ -1842,12 +2104,15 @@ var kernelsAVX512 = kernels{
 		"mulAddKeptF64":          mulAddKeptF64AVX512,
 		"mulAddVarF64":           mulAddVarF64AVX512,
 		"polynomialF64":          polynomialF64AVX512,
+		"roundF64":               roundF64AVX512,
+		"roundVarF64":            roundVarF64AVX512,
 		"pressureF64":            pressureF64AVX512,
 		"foldMax4F64":            foldMax4F64AVX512,
 		"spreadMax4F64":          spreadMax4F64AVX512,
 		"foldAdd4F64":            foldAdd4F64AVX512,
 		"foldAdd4ConstF64":       foldAdd4ConstF64AVX512,
 		"spreadAdd4F64":          spreadAdd4F64AVX512,
+		"spreadRound4F64":        spreadRound4F64AVX512,
 		"firstOfFourF64":         firstOfFourF64AVX512,
 		"fourAsF64":              fourAsF64AVX512,
 		"fourAloneF64":           fourAloneF64AVX512,
@@ -1893,6 +2158,14 @@ var kernelsAVX512 = kernels{
 		"storeFourF64":           storeFourF64AVX512,
 		"storeFourUniformF64":    storeFourUniformF64AVX512,
 		"unrolledF64":            unrolledF64AVX512,
+		"gatherF64":              gatherF64AVX512,
+		"gatherSameF64":          gatherSameF64AVX512,
+		"gatherIotaF64":          gatherIotaF64AVX512,
+		"gatherBackF64":          gatherBackF64AVX512,
+		"gatherVarF64":           gatherVarF64AVX512,
+		"gatherChainF64":         gatherChainF64AVX512,
+		"gatherLoopF64":          gatherLoopF64AVX512,
+		"gatherHalfF64":          gatherHalfF64AVX512,
 		"maxI32":                 maxI32AVX512,
 		"minI32":                 minI32AVX512,
 		"foldMaxI32":             foldMaxI32AVX512,
@@ -1946,6 +2219,13 @@ var kernelsAVX512 = kernels{
 		"storeFourI32":           storeFourI32AVX512,
 		"storeFourUniformI32":    storeFourUniformI32AVX512,
 		"unrolledI32":            unrolledI32AVX512,
+		"gatherI32":              gatherI32AVX512,
+		"gatherSameI32":          gatherSameI32AVX512,
+		"gatherIotaI32":          gatherIotaI32AVX512,
+		"gatherBackI32":          gatherBackI32AVX512,
+		"gatherVarI32":           gatherVarI32AVX512,
+		"gatherChainI32":         gatherChainI32AVX512,
+		"gatherLoopI32":          gatherLoopI32AVX512,
 		"maxI64":                 maxI64AVX512,
 		"minI64":                 minI64AVX512,
 		"foldMaxI64":             foldMaxI64AVX512,
@@ -1997,11 +2277,19 @@ var kernelsAVX512 = kernels{
 		"storeFourI64":           storeFourI64AVX512,
 		"storeFourUniformI64":    storeFourUniformI64AVX512,
 		"unrolledI64":            unrolledI64AVX512,
+		"gatherI64":              gatherI64AVX512,
+		"gatherSameI64":          gatherSameI64AVX512,
+		"gatherIotaI64":          gatherIotaI64AVX512,
+		"gatherBackI64":          gatherBackI64AVX512,
+		"gatherVarI64":           gatherVarI64AVX512,
+		"gatherChainI64":         gatherChainI64AVX512,
+		"gatherLoopI64":          gatherLoopI64AVX512,
+		"gatherHalfI64":          gatherHalfI64AVX512,
 		"widenF32":               widenF32AVX512,
 		"narrowF32":              narrowF32AVX512,
 		"loadHalf":               loadHalfAVX512,
 		"storeHalf":              storeHalfAVX512,
-		"gatherI32":              gatherI32AVX512,
+		"backwardsI32":           backwardsI32AVX512,
 		"widenFourF32":           widenFourF32AVX512,
 		"widenFirstF32":          widenFirstF32AVX512,
 		"compareI64":             compareI64AVX512,

@@ -1626,6 +1626,196 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func roundF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·roundF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS  (CX), Y0
+	VMOVUPS  32(CX), Y1
+	VMOVUPS  (DX), Y2
+	VMOVUPS  32(DX), Y2
+	VMOVUPS  (BX), Y2
+	VMOVUPS  32(BX), Y2
+	VROUNDPS $0x08, Y0, Y0
+	VROUNDPS $0x08, Y1, Y1
+	VMOVUPS  Y0, (AX)
+	VMOVUPS  Y1, 32(AX)
+	ADDQ     $+64, AX
+	ADDQ     $+64, CX
+	ADDQ     $+64, DX
+	ADDQ     $+64, BX
+	SUBQ     $+16, SI
+	CMPQ     SI, $+16
+	JGE      loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VROUNDPS   $0x08, Y0, Y0
+	VROUNDPS   $0x08, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func roundVarF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·roundVarF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VROUNDPS     $0x08, Y2, Y2
+	VROUNDPS     $0x08, Y3, Y3
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VROUNDPS     $0x08, Y2, Y3
+	VROUNDPS     $0x08, Y2, Y2
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VROUNDPS     $0x08, Y2, Y2
+	VROUNDPS     $0x08, Y3, Y3
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y3, Y1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VROUNDPS     $0x08, Y2, Y3
+	VROUNDPS     $0x08, Y2, Y2
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
+	VMASKMOVPS   Y0, Y2, (AX)
+	VMASKMOVPS   Y1, Y3, 32(AX)
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func pressureF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, FMA3
 TEXT ·pressureF32AVX2(SB), NOSPLIT, $0-40
@@ -2473,6 +2663,159 @@ end2:
 	VADDPS       Y4, Y0, Y0
 	VPERMILPS    $0xb1, Y0, Y1
 	VADDPS       Y1, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadRound4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadRound4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VROUNDPS     $0x08, Y0, Y0
+	VBROADCASTSS X0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPS       Y2, Y1, Y4
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPS       Y2, Y0, Y1
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y5
+	VMOVUPS      96(DI)(R8*4), Y6
+	VMASKMOVPS   (BX), Y5, Y4
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPS   32(BX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x0c, Y6, Y0, Y6
+	VPALIGNR     $0x0c, Y7, Y1, Y7
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y3, Y2, Y1
+	VADDPS       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPS       Y4, Y0, Y0
+	VPERMILPS    $0xb1, Y0, Y1
+	VADDPS       Y1, Y0, Y0
+	VROUNDPS     $0x08, Y0, Y0
 	VBROADCASTSS X0, Y1
 	VADDPS       Y2, Y1, Y4
 	VADDPS       Y3, Y1, Y1
@@ -7062,6 +7405,921 @@ endif5:
 	VZEROUPPER
 	RET
 
+// func gatherF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y3*4), Y2
+	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y0
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y2*4), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y2
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y0
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y1, Y0, (AX)
+	VMASKMOVPS Y2, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherSameF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y2
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y2*4), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y1*4), Y2
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (CX)(Y1*4), Y5
+	VADDPS     Y2, Y3, Y2
+	VADDPS     Y5, Y4, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y0
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y0, Y0
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y0*4), Y3
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y1*4), Y0
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y1*4), Y4
+	VADDPS     Y0, Y2, Y0
+	VADDPS     Y4, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y2
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherIotaF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y2
+	VMOVUPS    iota32<>+0(SB), Y2
+	VMOVUPS    iota32<>+32(SB), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (CX)(Y3*4), Y5
+	VPADDD     Y1, Y2, Y2
+	VPADDD     Y1, Y3, Y3
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y2*4), Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y3*4), Y2
+	VADDPS     Y6, Y4, Y3
+	VADDPS     Y2, Y5, Y2
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y2
+	VMOVUPS    iota32<>+0(SB), Y2
+	VMOVUPS    iota32<>+32(SB), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y0
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y2*4), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y0*4), Y4
+	VPADDD     Y1, Y2, Y2
+	VPADDD     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y0*4), Y2
+	VADDPS     Y1, Y3, Y0
+	VADDPS     Y2, Y4, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y2
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherBackF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	MOVQ         SI, DI
+	CMPQ         DI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VANDPS       Y0, Y2, Y6
+	VANDPS       Y0, Y3, Y7
+	VPCMPGTD     Y4, Y2, Y2
+	VPCMPGTD     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y3
+	VPADDD       Y2, Y6, Y2
+	VPADDD       Y3, Y7, Y3
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VMOVD        SI, X4
+	VBROADCASTSS X4, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERDPS   Y5, (R9)(Y2*4), Y4
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERDPS   Y5, (R9)(Y3*4), Y2
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*4), Y2
+	VMOVUPS      96(R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y2, Y2
+	VMASKMOVPS   32(DX), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*4), Y4
+	VMOVUPS      96(R8)(R9*4), Y5
+	VMASKMOVPS   (BX), Y4, Y4
+	VMASKMOVPS   32(BX), Y5, Y5
+	VANDPS       Y0, Y2, Y6
+	VANDPS       Y0, Y3, Y0
+	VPCMPGTD     Y4, Y2, Y2
+	VPCMPGTD     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y1
+	VPADDD       Y2, Y6, Y2
+	VPADDD       Y1, Y0, Y0
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	ADDQ         R8, CX
+	VMOVD        SI, X1
+	VBROADCASTSS X1, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPSUBD       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERDPS   Y3, (CX)(Y2*4), Y1
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERDPS   Y3, (CX)(Y0*4), Y2
+	LEAQ         byteMasks<>+0(SB), CX
+	MOVQ         DI, SI
+	NEGQ         SI
+	VMOVUPS      64(CX)(SI*4), Y0
+	VMOVUPS      96(CX)(SI*4), Y3
+	VMASKMOVPS   Y1, Y0, (AX)
+	VMASKMOVPS   Y2, Y3, 32(AX)
+	MOVQ         DI, CX
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherVarF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y4
+	VPCMPGTD   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y5
+	VPADDD     Y4, Y6, Y4
+	VPADDD     Y5, Y7, Y5
+	VADDPS     Y2, Y2, Y6
+	VADDPS     Y3, Y3, Y7
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y4*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERDPS Y8, (CX)(Y5*4), Y3
+	VADDPS     Y2, Y6, Y6
+	VADDPS     Y3, Y7, Y7
+	VANDPS     Y0, Y4, Y3
+	VANDPS     Y0, Y5, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y3*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VADDPS     Y6, Y2, Y2
+	VADDPS     Y7, Y3, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y4
+	VPCMPGTD   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDD     Y4, Y6, Y4
+	VPADDD     Y1, Y7, Y1
+	VADDPS     Y2, Y2, Y5
+	VADDPS     Y3, Y3, Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y4*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y1*4), Y3
+	VADDPS     Y2, Y5, Y5
+	VADDPS     Y3, Y6, Y6
+	VANDPS     Y0, Y4, Y3
+	VANDPS     Y0, Y1, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERDPS Y1, (CX)(Y3*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERDPS Y1, (CX)(Y0*4), Y3
+	VADDPS     Y5, Y2, Y0
+	VADDPS     Y6, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y2
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherChainF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y1, Y7, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y1
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y1, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y1
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y1, Y1
+	VMOVAPS    Y2, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y2
+	VMOVAPS    Y1, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y0
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y2, Y0, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherLoopF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS  (DX), Y2
+	VMOVUPS  32(DX), Y3
+	VMOVUPS  (BX), Y4
+	VMOVUPS  32(BX), Y5
+	VANDPS   Y0, Y2, Y6
+	VANDPS   Y0, Y3, Y7
+	VPCMPGTD Y4, Y2, Y4
+	VPCMPGTD Y5, Y3, Y5
+	VANDPS   Y1, Y4, Y4
+	VANDPS   Y1, Y5, Y5
+	VPADDD   Y4, Y6, Y4
+	VPADDD   Y5, Y7, Y5
+	MOVQ     $+3, DI
+	CMPQ     DI, $+0
+	JLE      end6
+
+loop5:
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y4*4), Y6
+	VXORPS     Y7, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERDPS Y8, (CX)(Y5*4), Y7
+	VADDPS     Y6, Y2, Y2
+	VADDPS     Y7, Y3, Y3
+	VPADDD     constants<>+512(SB), Y4, Y4
+	VPADDD     constants<>+512(SB), Y5, Y5
+	VANDPS     Y0, Y4, Y4
+	VANDPS     Y0, Y5, Y5
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y4
+	VPCMPGTD   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDD     Y4, Y6, Y4
+	VPADDD     Y1, Y7, Y1
+	MOVQ       $+3, DI
+	CMPQ       DI, $+0
+	JLE        end9
+
+loop8:
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (CX)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y1*4), Y6
+	VADDPS     Y5, Y2, Y2
+	VADDPS     Y6, Y3, Y3
+	VPADDD     constants<>+512(SB), Y4, Y4
+	VPADDD     constants<>+512(SB), Y1, Y1
+	VANDPS     Y0, Y4, Y4
+	VANDPS     Y0, Y1, Y1
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y0
+	VMOVUPS    96(CX)(DI*4), Y1
+	VMASKMOVPS Y2, Y0, (AX)
+	VMASKMOVPS Y3, Y1, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
 // func maxF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX
 TEXT ·maxF64AVX2(SB), NOSPLIT, $0-40
@@ -7101,10 +8359,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7112,10 +8370,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7123,10 +8381,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VMAXPD     Y2, Y0, Y0
 	VMAXPD     Y3, Y1, Y1
@@ -7186,10 +8444,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7197,10 +8455,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7208,10 +8466,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VMINPD     Y2, Y0, Y0
 	VMINPD     Y3, Y1, Y1
@@ -7273,10 +8531,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -7284,10 +8542,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -7295,10 +8553,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VMAXPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -7356,10 +8614,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7367,10 +8625,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7378,10 +8636,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VADDPD     Y2, Y0, Y0
 	VADDPD     Y3, Y1, Y1
@@ -7441,10 +8699,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7452,10 +8710,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7463,10 +8721,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VSUBPD     Y2, Y0, Y0
 	VSUBPD     Y3, Y1, Y1
@@ -7526,10 +8784,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7537,10 +8795,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7548,10 +8806,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VANDPD     Y2, Y0, Y0
 	VANDPD     Y3, Y1, Y1
@@ -7611,10 +8869,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7622,10 +8880,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7633,10 +8891,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -7675,8 +8933,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VADDPD  constants<>+544(SB), Y0, Y0
-	VADDPD  constants<>+544(SB), Y1, Y1
+	VADDPD  constants<>+576(SB), Y0, Y0
+	VADDPD  constants<>+576(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -7696,10 +8954,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7707,10 +8965,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7718,13 +8976,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VADDPD     constants<>+544(SB), Y0, Y0
-	VADDPD     constants<>+544(SB), Y1, Y1
+	VADDPD     constants<>+576(SB), Y0, Y0
+	VADDPD     constants<>+576(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -7785,10 +9043,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7796,10 +9054,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -7807,10 +9065,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VSUBPD     Y2, Y0, Y2
 	VSUBPD     Y3, Y1, Y3
@@ -7876,10 +9134,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -7887,10 +9145,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -7898,10 +9156,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -7938,14 +9196,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+576(SB), Y2
-	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+608(SB), Y2
+	VMOVUPS      constants<>+608(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y4, Y3, Y3
-	VSUBPD       constants<>+608(SB), Y2, Y2
-	VSUBPD       constants<>+608(SB), Y3, Y3
+	VSUBPD       constants<>+640(SB), Y2, Y2
+	VSUBPD       constants<>+640(SB), Y3, Y3
 	VCMPPD       $0x11, Y2, Y4, Y5
 	VCMPPD       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -7971,10 +9229,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -7982,10 +9240,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -7993,19 +9251,19 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+576(SB), Y2
-	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+608(SB), Y2
+	VMOVUPS      constants<>+608(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y4, Y3, Y3
-	VSUBPD       constants<>+608(SB), Y2, Y2
-	VSUBPD       constants<>+608(SB), Y3, Y3
+	VSUBPD       constants<>+640(SB), Y2, Y2
+	VSUBPD       constants<>+640(SB), Y3, Y3
 	VCMPPD       $0x11, Y2, Y4, Y5
 	VCMPPD       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -8068,10 +9326,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8079,10 +9337,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8090,10 +9348,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VMULPD     Y2, Y0, Y0
 	VMULPD     Y3, Y1, Y1
@@ -8153,10 +9411,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8164,10 +9422,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8175,10 +9433,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VDIVPD     Y2, Y0, Y0
 	VDIVPD     Y3, Y1, Y1
@@ -8238,10 +9496,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -8249,10 +9507,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -8260,10 +9518,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VFMADD231PD Y2, Y0, Y4
 	VFMADD231PD Y3, Y1, Y5
@@ -8323,10 +9581,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8334,10 +9592,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8345,10 +9603,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VFNMADD231PD Y2, Y0, Y4
 	VFNMADD231PD Y3, Y1, Y5
@@ -8410,10 +9668,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -8421,10 +9679,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -8432,10 +9690,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VFMADD213PD Y4, Y2, Y0
 	VFMADD213PD Y5, Y3, Y1
@@ -8513,10 +9771,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8524,10 +9782,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8535,10 +9793,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VMOVAPS      Y0, Y6
 	VMOVAPS      Y1, Y7
@@ -8593,14 +9851,14 @@ loop1:
 	VMOVUPS      32(DX), Y3
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y4
-	VMOVUPS      constants<>+672(SB), Y4
-	VMOVUPS      constants<>+672(SB), Y5
-	VFMADD213PD  constants<>+640(SB), Y0, Y4
-	VFMADD213PD  constants<>+640(SB), Y1, Y5
-	VFMADD213PD  constants<>+704(SB), Y0, Y4
-	VFMADD213PD  constants<>+704(SB), Y1, Y5
+	VMOVUPS      constants<>+704(SB), Y4
+	VMOVUPS      constants<>+704(SB), Y5
+	VFMADD213PD  constants<>+672(SB), Y0, Y4
+	VFMADD213PD  constants<>+672(SB), Y1, Y5
 	VFMADD213PD  constants<>+736(SB), Y0, Y4
 	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y4
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
 	VFNMADD213PD Y0, Y2, Y4
 	VFNMADD213PD Y0, Y3, Y5
@@ -8623,10 +9881,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8634,10 +9892,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8645,19 +9903,19 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y4
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y6, Y4, Y5, Y4
-	VMOVUPS      constants<>+672(SB), Y4
-	VMOVUPS      constants<>+672(SB), Y5
-	VFMADD213PD  constants<>+640(SB), Y0, Y4
-	VFMADD213PD  constants<>+640(SB), Y1, Y5
-	VFMADD213PD  constants<>+704(SB), Y0, Y4
-	VFMADD213PD  constants<>+704(SB), Y1, Y5
+	VMOVUPS      constants<>+704(SB), Y4
+	VMOVUPS      constants<>+704(SB), Y5
+	VFMADD213PD  constants<>+672(SB), Y0, Y4
+	VFMADD213PD  constants<>+672(SB), Y1, Y5
 	VFMADD213PD  constants<>+736(SB), Y0, Y4
 	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y4
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
 	VFNMADD213PD Y0, Y2, Y4
 	VFNMADD213PD Y0, Y3, Y5
@@ -8668,6 +9926,196 @@ end2:
 	VMOVUPS      96(DI)(R8*8), Y1
 	VMASKMOVPD   Y4, Y0, (AX)
 	VMASKMOVPD   Y5, Y1, 32(AX)
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func roundF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·roundF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS  (CX), Y0
+	VMOVUPS  32(CX), Y1
+	VMOVUPS  (DX), Y2
+	VMOVUPS  32(DX), Y2
+	VMOVUPS  (BX), Y2
+	VMOVUPS  32(BX), Y2
+	VROUNDPD $0x08, Y0, Y0
+	VROUNDPD $0x08, Y1, Y1
+	VMOVUPS  Y0, (AX)
+	VMOVUPS  Y1, 32(AX)
+	ADDQ     $+64, AX
+	ADDQ     $+64, CX
+	ADDQ     $+64, DX
+	ADDQ     $+64, BX
+	SUBQ     $+8, SI
+	CMPQ     SI, $+8
+	JGE      loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+544(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+544(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+544(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+544(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+544(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+544(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VROUNDPD   $0x08, Y0, Y0
+	VROUNDPD   $0x08, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func roundVarF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·roundVarF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VROUNDPD     $0x08, Y2, Y2
+	VROUNDPD     $0x08, Y3, Y3
+	VSUBPD       Y0, Y2, Y0
+	VSUBPD       Y1, Y3, Y1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VROUNDPD     $0x08, Y2, Y3
+	VROUNDPD     $0x08, Y2, Y2
+	VADDPD       Y3, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+544(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+544(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+544(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+544(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+544(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+544(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VROUNDPD     $0x08, Y2, Y2
+	VROUNDPD     $0x08, Y3, Y3
+	VSUBPD       Y0, Y2, Y0
+	VSUBPD       Y1, Y3, Y1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VROUNDPD     $0x08, Y2, Y3
+	VROUNDPD     $0x08, Y2, Y2
+	VADDPD       Y3, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
+	VMASKMOVPD   Y0, Y2, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
 	SHLQ         $0x03, SI
 	ADDQ         SI, AX
 	ADDQ         SI, CX
@@ -8700,22 +10148,10 @@ loop1:
 	VXORPS      Y7, Y7, Y7
 	VADDPD      Y4, Y6, Y6
 	VADDPD      Y5, Y7, Y7
-	VMULPD      constants<>+672(SB), Y0, Y4
-	VMULPD      constants<>+672(SB), Y1, Y5
-	VSUBPD      constants<>+672(SB), Y2, Y8
-	VSUBPD      constants<>+672(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+512(SB), Y0, Y4
-	VMULPD      constants<>+512(SB), Y1, Y5
-	VSUBPD      constants<>+512(SB), Y2, Y8
-	VSUBPD      constants<>+512(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+768(SB), Y0, Y4
-	VMULPD      constants<>+768(SB), Y1, Y5
-	VSUBPD      constants<>+768(SB), Y2, Y8
-	VSUBPD      constants<>+768(SB), Y3, Y9
+	VMULPD      constants<>+704(SB), Y0, Y4
+	VMULPD      constants<>+704(SB), Y1, Y5
+	VSUBPD      constants<>+704(SB), Y2, Y8
+	VSUBPD      constants<>+704(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+544(SB), Y0, Y4
@@ -8730,16 +10166,22 @@ loop1:
 	VSUBPD      constants<>+800(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+608(SB), Y0, Y4
-	VMULPD      constants<>+608(SB), Y1, Y5
-	VSUBPD      constants<>+608(SB), Y2, Y8
-	VSUBPD      constants<>+608(SB), Y3, Y9
+	VMULPD      constants<>+576(SB), Y0, Y4
+	VMULPD      constants<>+576(SB), Y1, Y5
+	VSUBPD      constants<>+576(SB), Y2, Y8
+	VSUBPD      constants<>+576(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+832(SB), Y0, Y4
 	VMULPD      constants<>+832(SB), Y1, Y5
 	VSUBPD      constants<>+832(SB), Y2, Y8
 	VSUBPD      constants<>+832(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+640(SB), Y0, Y4
+	VMULPD      constants<>+640(SB), Y1, Y5
+	VSUBPD      constants<>+640(SB), Y2, Y8
+	VSUBPD      constants<>+640(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+864(SB), Y0, Y4
@@ -8760,10 +10202,16 @@ loop1:
 	VSUBPD      constants<>+928(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+960(SB), Y0, Y0
-	VMULPD      constants<>+960(SB), Y1, Y1
-	VSUBPD      constants<>+960(SB), Y2, Y2
-	VSUBPD      constants<>+960(SB), Y3, Y3
+	VMULPD      constants<>+960(SB), Y0, Y4
+	VMULPD      constants<>+960(SB), Y1, Y5
+	VSUBPD      constants<>+960(SB), Y2, Y8
+	VSUBPD      constants<>+960(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+992(SB), Y0, Y0
+	VMULPD      constants<>+992(SB), Y1, Y1
+	VSUBPD      constants<>+992(SB), Y2, Y2
+	VSUBPD      constants<>+992(SB), Y3, Y3
 	VFMADD231PD Y2, Y0, Y6
 	VFMADD231PD Y3, Y1, Y7
 	VMOVUPS     Y6, (AX)
@@ -8785,10 +10233,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -8796,10 +10244,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -8807,31 +10255,19 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VXORPS      Y6, Y6, Y6
 	VXORPS      Y7, Y7, Y7
 	VADDPD      Y4, Y6, Y6
 	VADDPD      Y5, Y7, Y7
-	VMULPD      constants<>+672(SB), Y0, Y4
-	VMULPD      constants<>+672(SB), Y1, Y5
-	VSUBPD      constants<>+672(SB), Y2, Y8
-	VSUBPD      constants<>+672(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+512(SB), Y0, Y4
-	VMULPD      constants<>+512(SB), Y1, Y5
-	VSUBPD      constants<>+512(SB), Y2, Y8
-	VSUBPD      constants<>+512(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+768(SB), Y0, Y4
-	VMULPD      constants<>+768(SB), Y1, Y5
-	VSUBPD      constants<>+768(SB), Y2, Y8
-	VSUBPD      constants<>+768(SB), Y3, Y9
+	VMULPD      constants<>+704(SB), Y0, Y4
+	VMULPD      constants<>+704(SB), Y1, Y5
+	VSUBPD      constants<>+704(SB), Y2, Y8
+	VSUBPD      constants<>+704(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+544(SB), Y0, Y4
@@ -8846,16 +10282,22 @@ end2:
 	VSUBPD      constants<>+800(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+608(SB), Y0, Y4
-	VMULPD      constants<>+608(SB), Y1, Y5
-	VSUBPD      constants<>+608(SB), Y2, Y8
-	VSUBPD      constants<>+608(SB), Y3, Y9
+	VMULPD      constants<>+576(SB), Y0, Y4
+	VMULPD      constants<>+576(SB), Y1, Y5
+	VSUBPD      constants<>+576(SB), Y2, Y8
+	VSUBPD      constants<>+576(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+832(SB), Y0, Y4
 	VMULPD      constants<>+832(SB), Y1, Y5
 	VSUBPD      constants<>+832(SB), Y2, Y8
 	VSUBPD      constants<>+832(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+640(SB), Y0, Y4
+	VMULPD      constants<>+640(SB), Y1, Y5
+	VSUBPD      constants<>+640(SB), Y2, Y8
+	VSUBPD      constants<>+640(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+864(SB), Y0, Y4
@@ -8876,10 +10318,16 @@ end2:
 	VSUBPD      constants<>+928(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+960(SB), Y0, Y0
-	VMULPD      constants<>+960(SB), Y1, Y1
-	VSUBPD      constants<>+960(SB), Y2, Y2
-	VSUBPD      constants<>+960(SB), Y3, Y3
+	VMULPD      constants<>+960(SB), Y0, Y4
+	VMULPD      constants<>+960(SB), Y1, Y5
+	VSUBPD      constants<>+960(SB), Y2, Y8
+	VSUBPD      constants<>+960(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+992(SB), Y0, Y0
+	VMULPD      constants<>+992(SB), Y1, Y1
+	VSUBPD      constants<>+992(SB), Y2, Y2
+	VSUBPD      constants<>+992(SB), Y3, Y3
 	VFMADD231PD Y2, Y0, Y6
 	VFMADD231PD Y3, Y1, Y7
 	LEAQ        byteMasks<>+0(SB), DI
@@ -8952,10 +10400,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8963,10 +10411,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8974,10 +10422,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPERM2F128 $0x21, Y0, Y3, Y6
 	VPERM2F128 $0x21, Y1, Y0, Y7
@@ -9082,10 +10530,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9093,10 +10541,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9104,10 +10552,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -9212,10 +10660,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9223,10 +10671,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9234,10 +10682,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPERM2F128 $0x21, Y0, Y3, Y6
 	VPERM2F128 $0x21, Y1, Y0, Y7
@@ -9288,14 +10736,14 @@ loop1:
 	VMOVUPS      32(BX), Y2
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y2
-	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+608(SB), Y3
 	VADDPD       Y3, Y3, Y3
 	VADDPD       Y2, Y2, Y2
 	VPERM2F128   $0x21, Y2, Y3, Y4
 	VBLENDPD     $0x0c, Y2, Y3, Y3
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y1, Y0, Y0
-	VMOVUPS      constants<>+576(SB), Y1
+	VMOVUPS      constants<>+608(SB), Y1
 	VADDPD       Y1, Y1, Y1
 	VPERM2F128   $0x21, Y1, Y0, Y2
 	VBLENDPD     $0x0c, Y1, Y0, Y0
@@ -9321,10 +10769,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9332,10 +10780,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9343,21 +10791,21 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y2
-	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+608(SB), Y3
 	VADDPD       Y3, Y3, Y3
 	VADDPD       Y2, Y2, Y2
 	VPERM2F128   $0x21, Y2, Y3, Y4
 	VBLENDPD     $0x0c, Y2, Y3, Y3
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y1, Y0, Y0
-	VMOVUPS      constants<>+576(SB), Y1
+	VMOVUPS      constants<>+608(SB), Y1
 	VADDPD       Y1, Y1, Y1
 	VPERM2F128   $0x21, Y1, Y0, Y2
 	VBLENDPD     $0x0c, Y1, Y0, Y0
@@ -9449,10 +10897,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9460,10 +10908,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9471,10 +10919,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -9493,6 +10941,155 @@ end2:
 	VSHUFPD      $0x05, Y1, Y0, Y4
 	VBLENDPD     $0x0a, Y1, Y0, Y0
 	VADDPD       Y4, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadRound4F64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·spreadRound4F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPD       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VROUNDPD     $0x08, Y0, Y0
+	VBROADCASTSD X0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VPERMPD      $0x55, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 64(AX)
+	VMOVUPS      Y1, 96(AX)
+	VPERMPD      $0xaa, Y0, Y1
+	VADDPD       Y2, Y1, Y4
+	VADDPD       Y3, Y1, Y1
+	VMOVUPS      Y4, 128(AX)
+	VMOVUPS      Y1, 160(AX)
+	VPERMPD      $0xff, Y0, Y0
+	VADDPD       Y2, Y0, Y1
+	VADDPD       Y3, Y0, Y0
+	VMOVUPS      Y1, 192(AX)
+	VMOVUPS      Y0, 224(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+544(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+544(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+544(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y3
+	VMOVUPS      constants<>+544(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y5
+	VMOVUPS      96(DI)(R8*8), Y6
+	VMASKMOVPD   (BX), Y5, Y4
+	VMOVUPS      constants<>+544(SB), Y7
+	VBLENDVPS    Y5, Y4, Y7, Y4
+	VMASKMOVPD   32(BX), Y6, Y5
+	VMOVUPS      constants<>+544(SB), Y7
+	VBLENDVPS    Y6, Y5, Y7, Y5
+	VPERM2F128   $0x21, Y0, Y3, Y6
+	VPERM2F128   $0x21, Y1, Y0, Y7
+	VPALIGNR     $0x08, Y6, Y0, Y6
+	VPALIGNR     $0x08, Y7, Y1, Y7
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y5, Y4, Y1
+	VPERM2F128   $0x21, Y1, Y0, Y4
+	VBLENDPD     $0x0c, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VADDPD       Y3, Y2, Y1
+	VADDPD       Y7, Y6, Y4
+	VPERM2F128   $0x21, Y4, Y1, Y5
+	VBLENDPD     $0x0c, Y4, Y1, Y1
+	VADDPD       Y5, Y1, Y1
+	VSHUFPD      $0x05, Y1, Y0, Y4
+	VBLENDPD     $0x0a, Y1, Y0, Y0
+	VADDPD       Y4, Y0, Y0
+	VROUNDPD     $0x08, Y0, Y0
 	VBROADCASTSD X0, Y1
 	VADDPD       Y2, Y1, Y4
 	VADDPD       Y3, Y1, Y1
@@ -9579,10 +11176,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9590,10 +11187,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9601,10 +11198,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -9691,10 +11288,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9702,10 +11299,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9713,10 +11310,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPERM2F128 $0x21, Y0, Y3, Y6
 	VPERM2F128 $0x21, Y1, Y0, Y7
@@ -9797,13 +11394,13 @@ loop1:
 	VBLENDPD     $0x0a, Y0, Y6, Y6
 	VADDPD       Y1, Y6, Y6
 	VCMPPD       $0x11, Y6, Y8, Y0
-	VCMPPD       $0x04, constants<>+640(SB), Y6, Y1
+	VCMPPD       $0x04, constants<>+672(SB), Y6, Y1
 	VANDPS       Y1, Y0, Y0
-	VSUBPD       constants<>+640(SB), Y8, Y1
+	VSUBPD       constants<>+672(SB), Y8, Y1
 	VMOVAPS      Y6, Y4
-	VFMADD213PD  constants<>+640(SB), Y8, Y4
+	VFMADD213PD  constants<>+672(SB), Y8, Y4
 	VBLENDVPS    Y0, Y1, Y4, Y0
-	VADDPD       constants<>+640(SB), Y6, Y1
+	VADDPD       constants<>+672(SB), Y6, Y1
 	VFMADD231PD  Y0, Y8, Y1
 	VBROADCASTSD X1, Y0
 	VADDPD       Y2, Y0, Y4
@@ -9842,10 +11439,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9853,10 +11450,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y5
+	VMOVUPS      constants<>+544(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9864,10 +11461,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+544(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -9900,13 +11497,13 @@ end2:
 	VBLENDPD     $0x0a, Y0, Y6, Y6
 	VADDPD       Y1, Y6, Y6
 	VCMPPD       $0x11, Y6, Y8, Y0
-	VCMPPD       $0x04, constants<>+640(SB), Y6, Y1
+	VCMPPD       $0x04, constants<>+672(SB), Y6, Y1
 	VANDPS       Y1, Y0, Y0
-	VSUBPD       constants<>+640(SB), Y8, Y1
+	VSUBPD       constants<>+672(SB), Y8, Y1
 	VMOVAPS      Y6, Y4
-	VFMADD213PD  constants<>+640(SB), Y8, Y4
+	VFMADD213PD  constants<>+672(SB), Y8, Y4
 	VBLENDVPS    Y0, Y1, Y4, Y0
-	VADDPD       constants<>+640(SB), Y6, Y1
+	VADDPD       constants<>+672(SB), Y6, Y1
 	VFMADD231PD  Y0, Y8, Y1
 	VBROADCASTSD X1, Y0
 	VADDPD       Y2, Y0, Y4
@@ -10046,10 +11643,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+512(SB), Y3
+	VMOVUPS     constants<>+544(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -10057,10 +11654,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+512(SB), Y5
+	VMOVUPS     constants<>+544(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -10068,10 +11665,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+512(SB), Y7
+	VMOVUPS     constants<>+544(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VPERM2F128  $0x21, Y0, Y3, Y6
 	VPERM2F128  $0x21, Y1, Y0, Y7
@@ -10197,10 +11794,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10208,10 +11805,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10219,10 +11816,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
@@ -10271,9 +11868,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+608(SB), Y6
+	VMOVUPS   constants<>+640(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+608(SB), Y4
+	VMOVUPS   constants<>+640(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -10296,10 +11893,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10307,10 +11904,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10318,10 +11915,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y2
 	VCMPPD     $0x11, Y3, Y1, Y3
@@ -10331,9 +11928,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+640(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+608(SB), Y4
+	VMOVUPS    constants<>+640(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -10399,10 +11996,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10410,10 +12007,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10421,10 +12018,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -10492,10 +12089,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10503,10 +12100,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10514,10 +12111,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
@@ -10581,10 +12178,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10592,10 +12189,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10603,10 +12200,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y2
 	VCMPPD     $0x11, Y3, Y1, Y3
@@ -10647,8 +12244,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+576(SB), Y6
-	VMOVUPS constants<>+576(SB), Y7
+	VMOVUPS constants<>+608(SB), Y6
+	VMOVUPS constants<>+608(SB), Y7
 	VCMPPD  $0x11, Y2, Y0, Y0
 	VCMPPD  $0x11, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -10674,10 +12271,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10685,10 +12282,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10696,13 +12293,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+576(SB), Y6
-	VMOVUPS    constants<>+576(SB), Y7
+	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+608(SB), Y7
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -10770,10 +12367,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10781,10 +12378,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10792,10 +12389,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
@@ -10862,10 +12459,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10873,10 +12470,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10884,10 +12481,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y6
 	VCMPPD     $0x11, Y3, Y1, Y7
@@ -10959,10 +12556,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10970,10 +12567,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10981,10 +12578,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y6
 	VCMPPD     $0x11, Y3, Y1, Y7
@@ -11052,10 +12649,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11063,10 +12660,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11074,10 +12671,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
@@ -11126,9 +12723,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+608(SB), Y6
+	VMOVUPS   constants<>+640(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+608(SB), Y4
+	VMOVUPS   constants<>+640(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -11151,10 +12748,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11162,10 +12759,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11173,10 +12770,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y2
 	VCMPPD     $0x00, Y3, Y1, Y3
@@ -11186,9 +12783,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+640(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+608(SB), Y4
+	VMOVUPS    constants<>+640(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -11254,10 +12851,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11265,10 +12862,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11276,10 +12873,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -11347,10 +12944,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11358,10 +12955,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11369,10 +12966,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
@@ -11436,10 +13033,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11447,10 +13044,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11458,10 +13055,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y2
 	VCMPPD     $0x00, Y3, Y1, Y3
@@ -11502,8 +13099,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+576(SB), Y6
-	VMOVUPS constants<>+576(SB), Y7
+	VMOVUPS constants<>+608(SB), Y6
+	VMOVUPS constants<>+608(SB), Y7
 	VCMPPD  $0x00, Y2, Y0, Y0
 	VCMPPD  $0x00, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -11529,10 +13126,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11540,10 +13137,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11551,13 +13148,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+576(SB), Y6
-	VMOVUPS    constants<>+576(SB), Y7
+	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+608(SB), Y7
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -11625,10 +13222,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11636,10 +13233,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11647,10 +13244,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
@@ -11713,10 +13310,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11724,10 +13321,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11735,10 +13332,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
@@ -11787,9 +13384,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+608(SB), Y6
+	VMOVUPS   constants<>+640(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+608(SB), Y4
+	VMOVUPS   constants<>+640(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -11812,10 +13409,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11823,10 +13420,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11834,10 +13431,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y2
 	VCMPPD     $0x04, Y3, Y1, Y3
@@ -11847,9 +13444,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+640(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+608(SB), Y4
+	VMOVUPS    constants<>+640(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -11915,10 +13512,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11926,10 +13523,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11937,10 +13534,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -12008,10 +13605,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12019,10 +13616,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12030,10 +13627,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
@@ -12097,10 +13694,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12108,10 +13705,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12119,10 +13716,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y2
 	VCMPPD     $0x04, Y3, Y1, Y3
@@ -12163,8 +13760,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+576(SB), Y6
-	VMOVUPS constants<>+576(SB), Y7
+	VMOVUPS constants<>+608(SB), Y6
+	VMOVUPS constants<>+608(SB), Y7
 	VCMPPD  $0x04, Y2, Y0, Y0
 	VCMPPD  $0x04, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -12190,10 +13787,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12201,10 +13798,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12212,13 +13809,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+576(SB), Y6
-	VMOVUPS    constants<>+576(SB), Y7
+	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+608(SB), Y7
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -12286,10 +13883,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12297,10 +13894,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12308,10 +13905,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
@@ -12378,10 +13975,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12389,10 +13986,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12400,10 +13997,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y6
 	VCMPPD     $0x04, Y3, Y1, Y7
@@ -12475,10 +14072,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12486,10 +14083,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12497,10 +14094,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y6
 	VCMPPD     $0x04, Y3, Y1, Y7
@@ -12568,10 +14165,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12579,10 +14176,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12590,10 +14187,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
@@ -12642,9 +14239,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+608(SB), Y6
+	VMOVUPS   constants<>+640(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+608(SB), Y4
+	VMOVUPS   constants<>+640(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -12667,10 +14264,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12678,10 +14275,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12689,10 +14286,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y2
 	VCMPPD     $0x15, Y3, Y1, Y3
@@ -12702,9 +14299,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+640(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+608(SB), Y4
+	VMOVUPS    constants<>+640(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -12770,10 +14367,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12781,10 +14378,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12792,10 +14389,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -12863,10 +14460,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12874,10 +14471,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12885,10 +14482,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
@@ -12952,10 +14549,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12963,10 +14560,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12974,10 +14571,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y2
 	VCMPPD     $0x15, Y3, Y1, Y3
@@ -13018,8 +14615,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+576(SB), Y6
-	VMOVUPS constants<>+576(SB), Y7
+	VMOVUPS constants<>+608(SB), Y6
+	VMOVUPS constants<>+608(SB), Y7
 	VCMPPD  $0x15, Y2, Y0, Y0
 	VCMPPD  $0x15, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -13045,10 +14642,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13056,10 +14653,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13067,13 +14664,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+576(SB), Y6
-	VMOVUPS    constants<>+576(SB), Y7
+	VMOVUPS    constants<>+608(SB), Y6
+	VMOVUPS    constants<>+608(SB), Y7
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -13141,10 +14738,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13152,10 +14749,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13163,10 +14760,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
@@ -13229,10 +14826,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13240,10 +14837,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13251,10 +14848,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+512(SB), Y4
+	VMOVUPS    constants<>+544(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y0, Y2, Y2
 	VPERM2F128 $0x21, Y1, Y0, Y3
@@ -13318,10 +14915,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13329,10 +14926,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13340,10 +14937,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+512(SB), Y4
+	VMOVUPS    constants<>+544(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y1, Y0, Y3
 	VPERM2F128 $0x21, Y2, Y1, Y2
@@ -13421,10 +15018,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13432,10 +15029,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13443,10 +15040,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y4
-	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y6
 	VBLENDVPS  Y5, Y4, Y6, Y4
 	VMOVAPS    Y0, Y5
 	VMOVAPS    Y1, Y6
@@ -13523,10 +15120,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13534,10 +15131,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y4
+	VMOVUPS      constants<>+544(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y4
+	VMOVUPS      constants<>+544(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13545,10 +15142,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y6
+	VMOVUPS      constants<>+544(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+512(SB), Y4
+	VMOVUPS      constants<>+544(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y0
 	VADDPD       Y1, Y0, Y1
@@ -13612,10 +15209,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+544(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13623,10 +15220,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+544(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13634,10 +15231,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+544(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -13712,10 +15309,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13723,10 +15320,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+512(SB), Y4
+	VMOVUPS      constants<>+544(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y4
+	VMOVUPS      constants<>+544(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13734,10 +15331,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+512(SB), Y6
+	VMOVUPS      constants<>+544(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+512(SB), Y4
+	VMOVUPS      constants<>+544(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y3
 	VADDPD       Y1, Y3, Y4
@@ -13806,10 +15403,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13817,10 +15414,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (DX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y4
+	VMOVUPS    constants<>+544(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(DX), Y3, Y1
-	VMOVUPS    constants<>+512(SB), Y2
+	VMOVUPS    constants<>+544(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13828,10 +15425,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (BX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y4
+	VMOVUPS    constants<>+544(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(BX), Y3, Y1
-	VMOVUPS    constants<>+512(SB), Y2
+	VMOVUPS    constants<>+544(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+32, AX
@@ -13866,7 +15463,7 @@ loop1:
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VADDPD       constants<>+544(SB), Y0, Y0
+	VADDPD       constants<>+576(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	ADDQ         $+64, CX
@@ -13885,10 +15482,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+544(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13896,10 +15493,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+544(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -13907,15 +15504,15 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+544(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VADDPD       constants<>+544(SB), Y0, Y0
+	VADDPD       constants<>+576(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	MOVQ         SI, AX
@@ -13992,10 +15589,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y1
 	VMOVUPS    96(SI)(DI*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+512(SB), Y3
+	VMOVUPS    constants<>+544(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
@@ -14003,10 +15600,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y3
 	VMOVUPS    96(SI)(DI*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+512(SB), Y5
+	VMOVUPS    constants<>+544(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VADDPD     Y2, Y0, Y0
 	VADDPD     Y3, Y1, Y1
@@ -14021,6 +15618,1003 @@ end4:
 	ADDQ       BX, AX
 	ADDQ       BX, CX
 	ADDQ       BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y3*8), Y2
+	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y0
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y2*8), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y2
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y0
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y1, Y0, (AX)
+	VMASKMOVPD Y2, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherSameF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y2
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y2*8), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y1*8), Y2
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERQPD Y6, (CX)(Y1*8), Y5
+	VADDPD     Y2, Y3, Y2
+	VADDPD     Y5, Y4, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y0
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y0, Y0
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y0*8), Y3
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y1*8), Y0
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y1*8), Y4
+	VADDPD     Y0, Y2, Y0
+	VADDPD     Y4, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y2
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherIotaF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y2
+	VMOVUPS    iota64<>+0(SB), Y2
+	VMOVUPS    iota64<>+32(SB), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERQPD Y6, (CX)(Y3*8), Y5
+	VPADDQ     Y1, Y2, Y2
+	VPADDQ     Y1, Y3, Y3
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y2*8), Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y3*8), Y2
+	VADDPD     Y6, Y4, Y3
+	VADDPD     Y2, Y5, Y2
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y2
+	VMOVUPS    iota64<>+0(SB), Y2
+	VMOVUPS    iota64<>+32(SB), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y0
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y2*8), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y0*8), Y4
+	VPADDQ     Y1, Y2, Y2
+	VPADDQ     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y0*8), Y2
+	VADDPD     Y1, Y3, Y0
+	VADDPD     Y2, Y4, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y2
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherBackF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	MOVQ         SI, DI
+	CMPQ         DI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VANDPD       Y0, Y2, Y6
+	VANDPD       Y0, Y3, Y7
+	VPCMPGTQ     Y4, Y2, Y2
+	VPCMPGTQ     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y3
+	VPADDQ       Y2, Y6, Y2
+	VPADDQ       Y3, Y7, Y3
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VMOVQ        SI, X4
+	VBROADCASTSD X4, Y4
+	VPSUBQ       Y4, Y2, Y2
+	VPSUBQ       Y4, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERQPD   Y5, (R9)(Y2*8), Y4
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERQPD   Y5, (R9)(Y3*8), Y2
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*8), Y2
+	VMOVUPS      96(R8)(R9*8), Y3
+	VMASKMOVPD   (DX), Y2, Y2
+	VMASKMOVPD   32(DX), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*8), Y4
+	VMOVUPS      96(R8)(R9*8), Y5
+	VMASKMOVPD   (BX), Y4, Y4
+	VMASKMOVPD   32(BX), Y5, Y5
+	VANDPD       Y0, Y2, Y6
+	VANDPD       Y0, Y3, Y0
+	VPCMPGTQ     Y4, Y2, Y2
+	VPCMPGTQ     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y1
+	VPADDQ       Y2, Y6, Y2
+	VPADDQ       Y1, Y0, Y0
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, CX
+	VMOVQ        SI, X1
+	VBROADCASTSD X1, Y1
+	VPSUBQ       Y1, Y2, Y2
+	VPSUBQ       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y2*8), Y1
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y0*8), Y2
+	LEAQ         byteMasks<>+0(SB), CX
+	MOVQ         DI, SI
+	NEGQ         SI
+	VMOVUPS      64(CX)(SI*8), Y0
+	VMOVUPS      96(CX)(SI*8), Y3
+	VMASKMOVPD   Y1, Y0, (AX)
+	VMASKMOVPD   Y2, Y3, 32(AX)
+	MOVQ         DI, CX
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherVarF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y4
+	VPCMPGTQ   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y5
+	VPADDQ     Y4, Y6, Y4
+	VPADDQ     Y5, Y7, Y5
+	VADDPD     Y2, Y2, Y6
+	VADDPD     Y3, Y3, Y7
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y4*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERQPD Y8, (CX)(Y5*8), Y3
+	VADDPD     Y2, Y6, Y6
+	VADDPD     Y3, Y7, Y7
+	VANDPD     Y0, Y4, Y3
+	VANDPD     Y0, Y5, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y3*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VADDPD     Y6, Y2, Y2
+	VADDPD     Y7, Y3, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y4
+	VPCMPGTQ   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDQ     Y4, Y6, Y4
+	VPADDQ     Y1, Y7, Y1
+	VADDPD     Y2, Y2, Y5
+	VADDPD     Y3, Y3, Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y4*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y1*8), Y3
+	VADDPD     Y2, Y5, Y5
+	VADDPD     Y3, Y6, Y6
+	VANDPD     Y0, Y4, Y3
+	VANDPD     Y0, Y1, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERQPD Y1, (CX)(Y3*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERQPD Y1, (CX)(Y0*8), Y3
+	VADDPD     Y5, Y2, Y0
+	VADDPD     Y6, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y2
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherChainF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y1, Y7, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y1
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y1, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y1
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y1, Y1
+	VMOVAPS    Y2, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y2
+	VMOVAPS    Y1, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y0
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y2, Y0, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherLoopF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS  (DX), Y2
+	VMOVUPS  32(DX), Y3
+	VMOVUPS  (BX), Y4
+	VMOVUPS  32(BX), Y5
+	VANDPD   Y0, Y2, Y6
+	VANDPD   Y0, Y3, Y7
+	VPCMPGTQ Y4, Y2, Y4
+	VPCMPGTQ Y5, Y3, Y5
+	VANDPS   Y1, Y4, Y4
+	VANDPS   Y1, Y5, Y5
+	VPADDQ   Y4, Y6, Y4
+	VPADDQ   Y5, Y7, Y5
+	MOVQ     $+3, DI
+	CMPQ     DI, $+0
+	JLE      end6
+
+loop5:
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y4*8), Y6
+	VXORPS     Y7, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERQPD Y8, (CX)(Y5*8), Y7
+	VADDPD     Y6, Y2, Y2
+	VADDPD     Y7, Y3, Y3
+	VPADDQ     constants<>+1024(SB), Y4, Y4
+	VPADDQ     constants<>+1024(SB), Y5, Y5
+	VANDPD     Y0, Y4, Y4
+	VANDPD     Y0, Y5, Y5
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y4
+	VPCMPGTQ   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDQ     Y4, Y6, Y4
+	VPADDQ     Y1, Y7, Y1
+	MOVQ       $+3, DI
+	CMPQ       DI, $+0
+	JLE        end9
+
+loop8:
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERQPD Y6, (CX)(Y4*8), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y1*8), Y6
+	VADDPD     Y5, Y2, Y2
+	VADDPD     Y6, Y3, Y3
+	VPADDQ     constants<>+1024(SB), Y4, Y4
+	VPADDQ     constants<>+1024(SB), Y1, Y1
+	VANDPD     Y0, Y4, Y4
+	VANDPD     Y0, Y1, Y1
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y0
+	VMOVUPS    96(CX)(DI*8), Y1
+	VMASKMOVPD Y2, Y0, (AX)
+	VMASKMOVPD Y3, Y1, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
+// func gatherHalfF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherHalfF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), BX
+	MOVQ $+1, SI
+	MOVQ $+2, DI
+	CMPQ DI, BX
+	JGT  end2
+
+loop1:
+	MOVQ DI, SI
+	ADDQ DI, DI
+	CMPQ DI, BX
+	JLE  loop1
+
+end2:
+	SUBQ         $+1, SI
+	VMOVQ        SI, X0
+	VBROADCASTSD X0, Y0
+	CMPQ         BX, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ  (DX), Y1
+	VPMOVSXDQ  16(DX), Y2
+	VANDPD     Y0, Y1, Y1
+	VANDPD     Y0, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y1*8), Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y2*8), Y1
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+32, DX
+	ADDQ       $+64, AX
+	SUBQ       $+8, BX
+	CMPQ       BX, $+8
+	JGE        loop3
+
+end4:
+	CMPQ         BX, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y1
+	VMOVUPS      96(SI)(DI*4), Y2
+	VEXTRACTF128 $0x01, Y1, X2
+	VPMASKMOVD   (DX), X1, X1
+	VPMOVSXDQ    X1, Y1
+	VPMASKMOVD   16(DX), X2, X2
+	VPMOVSXDQ    X2, Y2
+	VANDPD       Y0, Y1, Y1
+	VANDPD       Y0, Y2, Y0
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y1*8), Y2
+	VXORPS       Y1, Y1, Y1
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y0*8), Y1
+	LEAQ         byteMasks<>+0(SB), CX
+	MOVQ         BX, SI
+	NEGQ         SI
+	VMOVUPS      64(CX)(SI*8), Y0
+	VMOVUPS      96(CX)(SI*8), Y3
+	VMASKMOVPD   Y2, Y0, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
+	ADDQ         $+32, DX
+	MOVQ         BX, CX
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
 
 endif5:
 	VZEROUPPER
@@ -14065,10 +16659,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14076,10 +16670,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14087,10 +16681,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPMAXSD    Y2, Y0, Y0
 	VPMAXSD    Y3, Y1, Y1
@@ -14150,10 +16744,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14161,10 +16755,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14172,10 +16766,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPMINSD    Y2, Y0, Y0
 	VPMINSD    Y3, Y1, Y1
@@ -14239,10 +16833,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -14250,10 +16844,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -14261,10 +16855,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPMAXSD      Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -14324,10 +16918,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14335,10 +16929,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14346,10 +16940,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPADDD     Y2, Y0, Y0
 	VPADDD     Y3, Y1, Y1
@@ -14409,10 +17003,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14420,10 +17014,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14431,10 +17025,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPSUBD     Y2, Y0, Y0
 	VPSUBD     Y3, Y1, Y1
@@ -14494,10 +17088,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14505,10 +17099,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14516,10 +17110,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VANDPS     Y2, Y0, Y0
 	VANDPS     Y3, Y1, Y1
@@ -14579,10 +17173,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14590,10 +17184,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14601,10 +17195,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -14643,8 +17237,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VPADDD  constants<>+1024(SB), Y0, Y0
-	VPADDD  constants<>+1024(SB), Y1, Y1
+	VPADDD  constants<>+1088(SB), Y0, Y0
+	VPADDD  constants<>+1088(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -14664,10 +17258,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14675,10 +17269,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14686,13 +17280,13 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VPADDD     constants<>+1024(SB), Y0, Y0
-	VPADDD     constants<>+1024(SB), Y1, Y1
+	VPADDD     constants<>+1088(SB), Y0, Y0
+	VPADDD     constants<>+1088(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -14753,10 +17347,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14764,10 +17358,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14775,10 +17369,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPSUBD     Y2, Y0, Y2
 	VPSUBD     Y3, Y1, Y3
@@ -14846,10 +17440,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -14857,10 +17451,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -14868,10 +17462,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPADDD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -14910,14 +17504,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+1056(SB), Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+512(SB), Y2
+	VMOVUPS      constants<>+512(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VPADDD       Y4, Y2, Y2
 	VPADDD       Y4, Y3, Y3
-	VPSUBD       constants<>+1088(SB), Y2, Y2
-	VPSUBD       constants<>+1088(SB), Y3, Y3
+	VPSUBD       constants<>+1120(SB), Y2, Y2
+	VPSUBD       constants<>+1120(SB), Y3, Y3
 	VPCMPGTD     Y4, Y2, Y5
 	VPCMPGTD     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -14943,10 +17537,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -14954,10 +17548,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -14965,19 +17559,19 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
-	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y2
 	VMOVUPS      constants<>+1056(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMOVUPS      constants<>+512(SB), Y2
+	VMOVUPS      constants<>+512(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VPADDD       Y4, Y2, Y2
 	VPADDD       Y4, Y3, Y3
-	VPSUBD       constants<>+1088(SB), Y2, Y2
-	VPSUBD       constants<>+1088(SB), Y3, Y3
+	VPSUBD       constants<>+1120(SB), Y2, Y2
+	VPSUBD       constants<>+1120(SB), Y3, Y3
 	VPCMPGTD     Y4, Y2, Y5
 	VPCMPGTD     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -15042,10 +17636,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15053,10 +17647,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15064,10 +17658,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VMOVUPS    iota32<>+0(SB), Y2
 	VMOVUPS    iota32<>+32(SB), Y3
@@ -15133,10 +17727,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15144,10 +17738,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15155,10 +17749,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	MOVLQSX      (DI), DI
@@ -15222,10 +17816,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15233,10 +17827,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15244,10 +17838,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLD     $0x01, Y0, Y0
 	VPSLLD     $0x01, Y1, Y1
@@ -15307,10 +17901,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15318,10 +17912,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15329,10 +17923,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLD     $0x01, Y0, Y0
 	VPSRLD     $0x01, Y1, Y1
@@ -15392,10 +17986,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15403,10 +17997,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15414,10 +18008,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLD     $0x1f, Y0, Y0
 	VPSLLD     $0x1f, Y1, Y1
@@ -15477,10 +18071,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15488,10 +18082,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15499,10 +18093,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLD     $0x1f, Y0, Y0
 	VPSRLD     $0x1f, Y1, Y1
@@ -15562,10 +18156,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15573,10 +18167,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15584,10 +18178,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPMAXUD    Y2, Y0, Y0
 	VPMAXUD    Y3, Y1, Y1
@@ -15651,10 +18245,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15662,10 +18256,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15673,10 +18267,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y5
+	VMOVUPS      constants<>+1056(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPMAXUD      Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -15738,10 +18332,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15749,10 +18343,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15760,10 +18354,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
@@ -15812,9 +18406,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1088(SB), Y6
+	VMOVUPS   constants<>+1120(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1088(SB), Y4
+	VMOVUPS   constants<>+1120(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -15837,10 +18431,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15848,10 +18442,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15859,10 +18453,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y2
 	VPCMPGTD   Y1, Y3, Y3
@@ -15872,9 +18466,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+1088(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1088(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -15940,10 +18534,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15951,10 +18545,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15962,10 +18556,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -16033,10 +18627,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16044,10 +18638,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16055,10 +18649,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
@@ -16122,10 +18716,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16133,10 +18727,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16144,10 +18738,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y2
 	VPCMPGTD   Y1, Y3, Y3
@@ -16188,8 +18782,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1056(SB), Y6
-	VMOVUPS  constants<>+1056(SB), Y7
+	VMOVUPS  constants<>+512(SB), Y6
+	VMOVUPS  constants<>+512(SB), Y7
 	VPCMPGTD Y0, Y2, Y0
 	VPCMPGTD Y1, Y3, Y1
 	VANDPS   Y4, Y0, Y0
@@ -16215,10 +18809,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16226,10 +18820,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16237,13 +18831,13 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
-	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1056(SB), Y6
 	VMOVUPS    constants<>+1056(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+512(SB), Y7
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
 	VANDPS     Y4, Y0, Y0
@@ -16311,10 +18905,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16322,10 +18916,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16333,10 +18927,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
@@ -16403,10 +18997,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16414,10 +19008,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16425,10 +19019,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y6
 	VPCMPGTD   Y1, Y3, Y7
@@ -16476,9 +19070,9 @@ loop1:
 	VPCMPGTD  Y0, Y2, Y6
 	VPCMPGTD  Y1, Y3, Y7
 	VPCMPEQD  Y4, Y2, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQD  Y5, Y3, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -16502,10 +19096,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16513,10 +19107,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16524,17 +19118,17 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y6
 	VPCMPGTD   Y1, Y3, Y7
 	VPCMPEQD   Y4, Y2, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQD   Y5, Y3, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -16597,10 +19191,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16608,10 +19202,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16619,10 +19213,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
@@ -16671,9 +19265,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1088(SB), Y6
+	VMOVUPS   constants<>+1120(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1088(SB), Y4
+	VMOVUPS   constants<>+1120(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -16696,10 +19290,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16707,10 +19301,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16718,10 +19312,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
 	VPCMPEQD   Y3, Y1, Y3
@@ -16731,9 +19325,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+1088(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1088(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -16799,10 +19393,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16810,10 +19404,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16821,10 +19415,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -16892,10 +19486,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16903,10 +19497,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16914,10 +19508,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
@@ -16981,10 +19575,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16992,10 +19586,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17003,10 +19597,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
 	VPCMPEQD   Y3, Y1, Y3
@@ -17047,8 +19641,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1056(SB), Y6
-	VMOVUPS  constants<>+1056(SB), Y7
+	VMOVUPS  constants<>+512(SB), Y6
+	VMOVUPS  constants<>+512(SB), Y7
 	VPCMPEQD Y2, Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
 	VANDPS   Y4, Y0, Y0
@@ -17074,10 +19668,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17085,10 +19679,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17096,13 +19690,13 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
-	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1056(SB), Y6
 	VMOVUPS    constants<>+1056(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+512(SB), Y7
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -17170,10 +19764,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17181,10 +19775,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17192,10 +19786,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
@@ -17236,9 +19830,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1120(SB), Y0, Y0
+	VXORPS    constants<>+1152(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1120(SB), Y1, Y1
+	VXORPS    constants<>+1152(SB), Y1, Y1
 	VBLENDVPS Y0, Y4, Y2, Y0
 	VBLENDVPS Y1, Y5, Y3, Y1
 	VMOVUPS   Y0, (AX)
@@ -17260,10 +19854,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17271,10 +19865,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17282,15 +19876,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VBLENDVPS  Y0, Y4, Y2, Y0
 	VBLENDVPS  Y1, Y5, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -17329,18 +19923,18 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQD  Y3, Y1, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VBLENDVPS Y2, Y0, Y4, Y6
 	VBLENDVPS Y3, Y1, Y5, Y7
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1088(SB), Y6
+	VMOVUPS   constants<>+1120(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1088(SB), Y4
+	VMOVUPS   constants<>+1120(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -17363,10 +19957,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17374,10 +19968,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17385,24 +19979,24 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQD   Y3, Y1, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y6
 	VBLENDVPS  Y3, Y1, Y5, Y7
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+1088(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1088(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -17444,9 +20038,9 @@ loop1:
 	VMOVAPS   Y0, Y6
 	VMOVAPS   Y1, Y7
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1120(SB), Y0, Y0
+	VXORPS    constants<>+1152(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1120(SB), Y1, Y1
+	VXORPS    constants<>+1152(SB), Y1, Y1
 	VBLENDVPS Y0, Y6, Y4, Y6
 	VBLENDVPS Y1, Y7, Y5, Y7
 	VBLENDVPS Y0, Y2, Y6, Y6
@@ -17470,10 +20064,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17481,10 +20075,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17492,17 +20086,17 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VBLENDVPS  Y0, Y6, Y4, Y6
 	VBLENDVPS  Y1, Y7, Y5, Y7
 	VBLENDVPS  Y0, Y2, Y6, Y6
@@ -17543,9 +20137,9 @@ loop1:
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
 	VPCMPEQD Y2, Y0, Y0
-	VXORPS   constants<>+1120(SB), Y0, Y0
+	VXORPS   constants<>+1152(SB), Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
-	VXORPS   constants<>+1120(SB), Y1, Y1
+	VXORPS   constants<>+1152(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VANDPS   Y5, Y1, Y1
 	VMOVUPS  Y0, (AX)
@@ -17567,10 +20161,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17578,10 +20172,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17589,15 +20183,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VANDPS     Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -17636,9 +20230,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQD  Y3, Y1, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VMOVUPS   Y0, (AX)
@@ -17660,10 +20254,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17671,10 +20265,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17682,15 +20276,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQD   Y3, Y1, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -17728,12 +20322,12 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1056(SB), Y6
-	VMOVUPS  constants<>+1056(SB), Y7
+	VMOVUPS  constants<>+512(SB), Y6
+	VMOVUPS  constants<>+512(SB), Y7
 	VPCMPEQD Y2, Y0, Y0
-	VXORPS   constants<>+1120(SB), Y0, Y0
+	VXORPS   constants<>+1152(SB), Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
-	VXORPS   constants<>+1120(SB), Y1, Y1
+	VXORPS   constants<>+1152(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VPADDD   Y0, Y6, Y6
 	VANDPS   Y5, Y1, Y0
@@ -17757,10 +20351,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17768,10 +20362,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17779,17 +20373,17 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
-	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1056(SB), Y6
 	VMOVUPS    constants<>+1056(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVUPS    constants<>+512(SB), Y6
+	VMOVUPS    constants<>+512(SB), Y7
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VPADDD     Y0, Y6, Y6
 	VANDPS     Y5, Y1, Y0
@@ -17830,9 +20424,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y4
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1120(SB), Y0, Y0
+	VXORPS    constants<>+1152(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1120(SB), Y1, Y1
+	VXORPS    constants<>+1152(SB), Y1, Y1
 	VMOVMSKPS Y0, DI
 	VMOVMSKPS Y1, R8
 	SHLL      $0x08, R8
@@ -17857,10 +20451,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17868,10 +20462,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17879,15 +20473,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -17925,9 +20519,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y6
-	VXORPS    constants<>+1120(SB), Y6, Y6
+	VXORPS    constants<>+1152(SB), Y6, Y6
 	VPCMPEQD  Y3, Y1, Y7
-	VXORPS    constants<>+1120(SB), Y7, Y7
+	VXORPS    constants<>+1152(SB), Y7, Y7
 	VPCMPGTD  Y2, Y4, Y2
 	VPCMPGTD  Y3, Y5, Y3
 	VANDPS    Y2, Y6, Y2
@@ -17953,10 +20547,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17964,10 +20558,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17975,15 +20569,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y6
-	VXORPS     constants<>+1120(SB), Y6, Y6
+	VXORPS     constants<>+1152(SB), Y6, Y6
 	VPCMPEQD   Y3, Y1, Y7
-	VXORPS     constants<>+1120(SB), Y7, Y7
+	VXORPS     constants<>+1152(SB), Y7, Y7
 	VPCMPGTD   Y2, Y4, Y2
 	VPCMPGTD   Y3, Y5, Y3
 	VANDPS     Y2, Y6, Y2
@@ -18026,13 +20620,13 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y6
-	VXORPS    constants<>+1120(SB), Y6, Y6
+	VXORPS    constants<>+1152(SB), Y6, Y6
 	VPCMPEQD  Y3, Y1, Y7
-	VXORPS    constants<>+1120(SB), Y7, Y7
+	VXORPS    constants<>+1152(SB), Y7, Y7
 	VPCMPEQD  Y4, Y2, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQD  Y5, Y3, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -18056,10 +20650,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18067,10 +20661,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18078,19 +20672,19 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+992(SB), Y7
+	VMOVUPS    constants<>+1056(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y6
-	VXORPS     constants<>+1120(SB), Y6, Y6
+	VXORPS     constants<>+1152(SB), Y6, Y6
 	VPCMPEQD   Y3, Y1, Y7
-	VXORPS     constants<>+1120(SB), Y7, Y7
+	VXORPS     constants<>+1152(SB), Y7, Y7
 	VPCMPEQD   Y4, Y2, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQD   Y5, Y3, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -18153,10 +20747,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18164,10 +20758,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18175,10 +20769,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y4
 	VMOVUPS    96(DI)(R8*4), Y5
 	VMASKMOVPS (BX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPS 32(BX), Y5, Y3
-	VMOVUPS    constants<>+992(SB), Y4
+	VMOVUPS    constants<>+1056(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y0, Y2, Y2
 	VPERM2F128 $0x21, Y1, Y0, Y3
@@ -18242,10 +20836,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18253,10 +20847,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18264,10 +20858,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y4
 	VMOVUPS    96(DI)(R8*4), Y5
 	VMASKMOVPS (BX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPS 32(BX), Y5, Y3
-	VMOVUPS    constants<>+992(SB), Y4
+	VMOVUPS    constants<>+1056(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y1, Y0, Y3
 	VPERM2F128 $0x21, Y2, Y1, Y2
@@ -18345,10 +20939,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18356,10 +20950,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18367,10 +20961,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y4
 	VMOVUPS    96(DI)(R8*4), Y5
 	VMASKMOVPS (BX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPS 32(BX), Y5, Y4
-	VMOVUPS    constants<>+992(SB), Y6
+	VMOVUPS    constants<>+1056(SB), Y6
 	VBLENDVPS  Y5, Y4, Y6, Y4
 	VMOVAPS    Y0, Y5
 	VMOVAPS    Y1, Y6
@@ -18447,10 +21041,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18458,10 +21052,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   (DX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y4
+	VMOVUPS      constants<>+1056(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPS   32(DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y4
+	VMOVUPS      constants<>+1056(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18469,10 +21063,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y4
 	VMOVUPS      96(DI)(R8*4), Y5
 	VMASKMOVPS   (BX), Y4, Y3
-	VMOVUPS      constants<>+992(SB), Y6
+	VMOVUPS      constants<>+1056(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPS   32(BX), Y5, Y3
-	VMOVUPS      constants<>+992(SB), Y4
+	VMOVUPS      constants<>+1056(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSS X0, Y0
 	VPADDD       Y1, Y0, Y1
@@ -18536,10 +21130,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y0
-	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+1056(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18547,10 +21141,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (DX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(DX), Y2, Y0
-	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+1056(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18558,10 +21152,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (BX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(BX), Y2, Y0
-	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+1056(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -18639,10 +21233,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18650,10 +21244,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   (DX), Y2, Y1
-	VMOVUPS      constants<>+992(SB), Y4
+	VMOVUPS      constants<>+1056(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPS   32(DX), Y3, Y2
-	VMOVUPS      constants<>+992(SB), Y4
+	VMOVUPS      constants<>+1056(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18661,10 +21255,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y4
 	VMOVUPS      96(DI)(R8*4), Y5
 	VMASKMOVPS   (BX), Y4, Y3
-	VMOVUPS      constants<>+992(SB), Y6
+	VMOVUPS      constants<>+1056(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPS   32(BX), Y5, Y3
-	VMOVUPS      constants<>+992(SB), Y4
+	VMOVUPS      constants<>+1056(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSS X0, Y3
 	VPADDD       Y1, Y3, Y4
@@ -18736,10 +21330,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18747,10 +21341,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS (DX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y4
+	VMOVUPS    constants<>+1056(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPS 32(DX), Y3, Y1
-	VMOVUPS    constants<>+992(SB), Y2
+	VMOVUPS    constants<>+1056(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18758,10 +21352,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS (BX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y4
+	VMOVUPS    constants<>+1056(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPS 32(BX), Y3, Y1
-	VMOVUPS    constants<>+992(SB), Y2
+	VMOVUPS    constants<>+1056(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	VMOVUPS    X0, (AX)
 	ADDQ       $+16, AX
@@ -18797,7 +21391,7 @@ loop1:
 	VBROADCASTSS (DI), Y0
 	VPERMILPS    $0xff, X0, X0
 	VBROADCASTSS X0, Y0
-	VPADDD       constants<>+1024(SB), Y0, Y0
+	VPADDD       constants<>+1088(SB), Y0, Y0
 	VMOVUPS      X0, (AX)
 	ADDQ         $+16, AX
 	ADDQ         $+64, CX
@@ -18816,10 +21410,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y0
-	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+1056(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18827,10 +21421,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (DX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(DX), Y2, Y0
-	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+1056(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18838,16 +21432,16 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (BX), Y1, Y0
-	VMOVUPS      constants<>+992(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(BX), Y2, Y0
-	VMOVUPS      constants<>+992(SB), Y1
+	VMOVUPS      constants<>+1056(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y0
 	VPERMILPS    $0xff, X0, X0
 	VBROADCASTSS X0, Y0
-	VPADDD       constants<>+1024(SB), Y0, Y0
+	VPADDD       constants<>+1088(SB), Y0, Y0
 	VMOVUPS      X0, (AX)
 	ADDQ         $+16, AX
 	MOVQ         SI, AX
@@ -18924,10 +21518,10 @@ end4:
 	VMOVUPS    64(SI)(DI*4), Y1
 	VMOVUPS    96(SI)(DI*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+992(SB), Y3
+	VMOVUPS    constants<>+1056(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
@@ -18935,10 +21529,10 @@ end4:
 	VMOVUPS    64(SI)(DI*4), Y3
 	VMOVUPS    96(SI)(DI*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+992(SB), Y5
+	VMOVUPS    constants<>+1056(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VPADDD     Y2, Y0, Y0
 	VPADDD     Y3, Y1, Y1
@@ -18955,6 +21549,921 @@ end4:
 	ADDQ       BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func gatherI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y3*4), Y2
+	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y0
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y2*4), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y2
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y0
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y1, Y0, (AX)
+	VMASKMOVPS Y2, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherSameI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y2
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y2*4), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y1*4), Y2
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (CX)(Y1*4), Y5
+	VPADDD     Y2, Y3, Y2
+	VPADDD     Y5, Y4, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y0
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y0, Y0
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y0*4), Y3
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y1*4), Y0
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y1*4), Y4
+	VPADDD     Y0, Y2, Y0
+	VPADDD     Y4, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y2
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherIotaI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y2
+	VMOVUPS    iota32<>+0(SB), Y2
+	VMOVUPS    iota32<>+32(SB), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (CX)(Y3*4), Y5
+	VPADDD     Y1, Y2, Y2
+	VPADDD     Y1, Y3, Y3
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y2*4), Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y3*4), Y2
+	VPADDD     Y6, Y4, Y3
+	VPADDD     Y2, Y5, Y2
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y2
+	VMOVUPS    iota32<>+0(SB), Y2
+	VMOVUPS    iota32<>+32(SB), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y0
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y2*4), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y0*4), Y4
+	VPADDD     Y1, Y2, Y2
+	VPADDD     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y2*4), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y0*4), Y2
+	VPADDD     Y1, Y3, Y0
+	VPADDD     Y2, Y4, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y2
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherBackI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	MOVQ         SI, DI
+	CMPQ         DI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VANDPS       Y0, Y2, Y6
+	VANDPS       Y0, Y3, Y7
+	VPCMPGTD     Y4, Y2, Y2
+	VPCMPGTD     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y3
+	VPADDD       Y2, Y6, Y2
+	VPADDD       Y3, Y7, Y3
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VMOVD        SI, X4
+	VBROADCASTSS X4, Y4
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y4, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERDPS   Y5, (R9)(Y2*4), Y4
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERDPS   Y5, (R9)(Y3*4), Y2
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*4), Y2
+	VMOVUPS      96(R8)(R9*4), Y3
+	VMASKMOVPS   (DX), Y2, Y2
+	VMASKMOVPS   32(DX), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*4), Y4
+	VMOVUPS      96(R8)(R9*4), Y5
+	VMASKMOVPS   (BX), Y4, Y4
+	VMASKMOVPS   32(BX), Y5, Y5
+	VANDPS       Y0, Y2, Y6
+	VANDPS       Y0, Y3, Y0
+	VPCMPGTD     Y4, Y2, Y2
+	VPCMPGTD     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y1
+	VPADDD       Y2, Y6, Y2
+	VPADDD       Y1, Y0, Y0
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	ADDQ         R8, CX
+	VMOVD        SI, X1
+	VBROADCASTSS X1, Y1
+	VPSUBD       Y1, Y2, Y2
+	VPSUBD       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERDPS   Y3, (CX)(Y2*4), Y1
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERDPS   Y3, (CX)(Y0*4), Y2
+	LEAQ         byteMasks<>+0(SB), CX
+	MOVQ         DI, SI
+	NEGQ         SI
+	VMOVUPS      64(CX)(SI*4), Y0
+	VMOVUPS      96(CX)(SI*4), Y3
+	VMASKMOVPS   Y1, Y0, (AX)
+	VMASKMOVPS   Y2, Y3, 32(AX)
+	MOVQ         DI, CX
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherVarI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y4
+	VPCMPGTD   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y5
+	VPADDD     Y4, Y6, Y4
+	VPADDD     Y5, Y7, Y5
+	VPADDD     Y2, Y2, Y6
+	VPADDD     Y3, Y3, Y7
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y4*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERDPS Y8, (CX)(Y5*4), Y3
+	VPADDD     Y2, Y6, Y6
+	VPADDD     Y3, Y7, Y7
+	VANDPS     Y0, Y4, Y3
+	VANDPS     Y0, Y5, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y3*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VPADDD     Y6, Y2, Y2
+	VPADDD     Y7, Y3, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y4
+	VPCMPGTD   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDD     Y4, Y6, Y4
+	VPADDD     Y1, Y7, Y1
+	VPADDD     Y2, Y2, Y5
+	VPADDD     Y3, Y3, Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y4*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y1*4), Y3
+	VPADDD     Y2, Y5, Y5
+	VPADDD     Y3, Y6, Y6
+	VANDPS     Y0, Y4, Y3
+	VANDPS     Y0, Y1, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERDPS Y1, (CX)(Y3*4), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERDPS Y1, (CX)(Y0*4), Y3
+	VPADDD     Y5, Y2, Y0
+	VPADDD     Y6, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y2
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherChainI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y3, Y7, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (CX)(Y4*4), Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDD     Y2, Y6, Y2
+	VPADDD     Y1, Y7, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y1
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y1, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERDPS Y4, (CX)(Y3*4), Y1
+	VANDPS     Y0, Y2, Y2
+	VANDPS     Y0, Y1, Y1
+	VMOVAPS    Y2, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y2
+	VMOVAPS    Y1, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (CX)(Y0*4), Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y0
+	VMOVUPS    96(CX)(DI*4), Y3
+	VMASKMOVPS Y2, Y0, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherLoopI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS  (DX), Y2
+	VMOVUPS  32(DX), Y3
+	VMOVUPS  (BX), Y4
+	VMOVUPS  32(BX), Y5
+	VANDPS   Y0, Y2, Y6
+	VANDPS   Y0, Y3, Y7
+	VPCMPGTD Y4, Y2, Y4
+	VPCMPGTD Y5, Y3, Y5
+	VANDPS   Y1, Y4, Y4
+	VANDPS   Y1, Y5, Y5
+	VPADDD   Y4, Y6, Y4
+	VPADDD   Y5, Y7, Y5
+	MOVQ     $+3, DI
+	CMPQ     DI, $+0
+	JLE      end6
+
+loop5:
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y4*4), Y6
+	VXORPS     Y7, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERDPS Y8, (CX)(Y5*4), Y7
+	VPADDD     Y6, Y2, Y2
+	VPADDD     Y7, Y3, Y3
+	VPADDD     constants<>+512(SB), Y4, Y4
+	VPADDD     constants<>+512(SB), Y5, Y5
+	VANDPS     Y0, Y4, Y4
+	VANDPS     Y0, Y5, Y5
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS (DX), Y2, Y2
+	VMASKMOVPS 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y4
+	VMOVUPS    96(DI)(R8*4), Y5
+	VMASKMOVPS (BX), Y4, Y4
+	VMASKMOVPS 32(BX), Y5, Y5
+	VANDPS     Y0, Y2, Y6
+	VANDPS     Y0, Y3, Y7
+	VPCMPGTD   Y4, Y2, Y4
+	VPCMPGTD   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDD     Y4, Y6, Y4
+	VPADDD     Y1, Y7, Y1
+	MOVQ       $+3, DI
+	CMPQ       DI, $+0
+	JLE        end9
+
+loop8:
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (CX)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (CX)(Y1*4), Y6
+	VPADDD     Y5, Y2, Y2
+	VPADDD     Y6, Y3, Y3
+	VPADDD     constants<>+512(SB), Y4, Y4
+	VPADDD     constants<>+512(SB), Y1, Y1
+	VANDPS     Y0, Y4, Y4
+	VANDPS     Y0, Y1, Y1
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*4), Y0
+	VMOVUPS    96(CX)(DI*4), Y1
+	VMASKMOVPS Y2, Y0, (AX)
+	VMASKMOVPS Y3, Y1, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif7:
 	VZEROUPPER
 	RET
 
@@ -18997,10 +22506,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19008,10 +22517,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19019,10 +22528,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPADDQ     Y2, Y0, Y0
 	VPADDQ     Y3, Y1, Y1
@@ -19082,10 +22591,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19093,10 +22602,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19104,10 +22613,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPSUBQ     Y2, Y0, Y0
 	VPSUBQ     Y3, Y1, Y1
@@ -19167,10 +22676,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19178,10 +22687,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19189,10 +22698,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VANDPD     Y2, Y0, Y0
 	VANDPD     Y3, Y1, Y1
@@ -19252,10 +22761,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19263,10 +22772,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19274,10 +22783,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -19316,8 +22825,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VPADDQ  constants<>+1184(SB), Y0, Y0
-	VPADDQ  constants<>+1184(SB), Y1, Y1
+	VPADDQ  constants<>+1216(SB), Y0, Y0
+	VPADDQ  constants<>+1216(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -19337,10 +22846,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19348,10 +22857,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19359,13 +22868,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VPADDQ     constants<>+1184(SB), Y0, Y0
-	VPADDQ     constants<>+1184(SB), Y1, Y1
+	VPADDQ     constants<>+1216(SB), Y0, Y0
+	VPADDQ     constants<>+1216(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -19426,10 +22935,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19437,10 +22946,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19448,10 +22957,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPSUBQ     Y2, Y0, Y2
 	VPSUBQ     Y3, Y1, Y3
@@ -19517,10 +23026,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -19528,10 +23037,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y5
+	VMOVUPS      constants<>+1184(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -19539,10 +23048,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y5
+	VMOVUPS      constants<>+1184(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPADDQ       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -19579,8 +23088,8 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+1216(SB), Y2
-	VMOVUPS      constants<>+1216(SB), Y3
+	VMOVUPS      constants<>+1024(SB), Y2
+	VMOVUPS      constants<>+1024(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VPADDQ       Y4, Y2, Y2
@@ -19612,10 +23121,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -19623,10 +23132,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y5
+	VMOVUPS      constants<>+1184(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -19634,13 +23143,13 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y5
+	VMOVUPS      constants<>+1184(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+1216(SB), Y2
-	VMOVUPS      constants<>+1216(SB), Y3
+	VMOVUPS      constants<>+1024(SB), Y2
+	VMOVUPS      constants<>+1024(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VPADDQ       Y4, Y2, Y2
@@ -19711,10 +23220,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19722,10 +23231,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19733,10 +23242,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VMOVUPS    iota64<>+0(SB), Y2
 	VMOVUPS    iota64<>+32(SB), Y3
@@ -19802,10 +23311,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -19813,10 +23322,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y5
+	VMOVUPS      constants<>+1184(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -19824,10 +23333,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y5
+	VMOVUPS      constants<>+1184(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	MOVQ         (DI), DI
@@ -19891,10 +23400,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19902,10 +23411,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19913,10 +23422,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLQ     $0x01, Y0, Y0
 	VPSLLQ     $0x01, Y1, Y1
@@ -19976,10 +23485,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19987,10 +23496,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19998,10 +23507,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLQ     $0x01, Y0, Y0
 	VPSRLQ     $0x01, Y1, Y1
@@ -20061,10 +23570,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20072,10 +23581,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20083,10 +23592,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLQ     $0x3f, Y0, Y0
 	VPSLLQ     $0x3f, Y1, Y1
@@ -20146,10 +23655,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20157,10 +23666,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20168,10 +23677,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLQ     $0x3f, Y0, Y0
 	VPSRLQ     $0x3f, Y1, Y1
@@ -20233,10 +23742,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20244,10 +23753,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20255,10 +23764,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
@@ -20332,10 +23841,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20343,10 +23852,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20354,10 +23863,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y2
 	VPCMPGTQ   Y1, Y3, Y3
@@ -20435,10 +23944,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20446,10 +23955,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20457,10 +23966,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -20528,10 +24037,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20539,10 +24048,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20550,10 +24059,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
@@ -20617,10 +24126,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20628,10 +24137,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20639,10 +24148,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y2
 	VPCMPGTQ   Y1, Y3, Y3
@@ -20683,8 +24192,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1216(SB), Y6
-	VMOVUPS  constants<>+1216(SB), Y7
+	VMOVUPS  constants<>+1024(SB), Y6
+	VMOVUPS  constants<>+1024(SB), Y7
 	VPCMPGTQ Y0, Y2, Y0
 	VPCMPGTQ Y1, Y3, Y1
 	VANDPS   Y4, Y0, Y0
@@ -20710,10 +24219,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20721,10 +24230,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20732,13 +24241,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1216(SB), Y6
-	VMOVUPS    constants<>+1216(SB), Y7
+	VMOVUPS    constants<>+1024(SB), Y6
+	VMOVUPS    constants<>+1024(SB), Y7
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
 	VANDPS     Y4, Y0, Y0
@@ -20806,10 +24315,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20817,10 +24326,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20828,10 +24337,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
@@ -20898,10 +24407,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20909,10 +24418,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20920,10 +24429,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y6
 	VPCMPGTQ   Y1, Y3, Y7
@@ -20971,9 +24480,9 @@ loop1:
 	VPCMPGTQ  Y0, Y2, Y6
 	VPCMPGTQ  Y1, Y3, Y7
 	VPCMPEQQ  Y4, Y2, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ  Y5, Y3, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -20997,10 +24506,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21008,10 +24517,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21019,17 +24528,17 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y6
 	VPCMPGTQ   Y1, Y3, Y7
 	VPCMPEQQ   Y4, Y2, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ   Y5, Y3, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -21092,10 +24601,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21103,10 +24612,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21114,10 +24623,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
@@ -21191,10 +24700,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21202,10 +24711,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21213,10 +24722,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
 	VPCMPEQQ   Y3, Y1, Y3
@@ -21294,10 +24803,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21305,10 +24814,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21316,10 +24825,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -21387,10 +24896,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21398,10 +24907,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21409,10 +24918,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
@@ -21476,10 +24985,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21487,10 +24996,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21498,10 +25007,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
 	VPCMPEQQ   Y3, Y1, Y3
@@ -21542,8 +25051,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1216(SB), Y6
-	VMOVUPS  constants<>+1216(SB), Y7
+	VMOVUPS  constants<>+1024(SB), Y6
+	VMOVUPS  constants<>+1024(SB), Y7
 	VPCMPEQQ Y2, Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
 	VANDPS   Y4, Y0, Y0
@@ -21569,10 +25078,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21580,10 +25089,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21591,13 +25100,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1216(SB), Y6
-	VMOVUPS    constants<>+1216(SB), Y7
+	VMOVUPS    constants<>+1024(SB), Y6
+	VMOVUPS    constants<>+1024(SB), Y7
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -21665,10 +25174,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21676,10 +25185,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21687,10 +25196,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
@@ -21731,9 +25240,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1120(SB), Y0, Y0
+	VXORPS    constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1120(SB), Y1, Y1
+	VXORPS    constants<>+1152(SB), Y1, Y1
 	VBLENDVPS Y0, Y4, Y2, Y0
 	VBLENDVPS Y1, Y5, Y3, Y1
 	VMOVUPS   Y0, (AX)
@@ -21755,10 +25264,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21766,10 +25275,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21777,15 +25286,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VBLENDVPS  Y0, Y4, Y2, Y0
 	VBLENDVPS  Y1, Y5, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -21824,9 +25333,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ  Y3, Y1, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VBLENDVPS Y2, Y0, Y4, Y6
 	VBLENDVPS Y3, Y1, Y5, Y7
 	VBLENDVPS Y2, Y4, Y0, Y0
@@ -21858,10 +25367,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21869,10 +25378,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21880,15 +25389,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ   Y3, Y1, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y6
 	VBLENDVPS  Y3, Y1, Y5, Y7
 	VBLENDVPS  Y2, Y4, Y0, Y0
@@ -21939,9 +25448,9 @@ loop1:
 	VMOVAPS   Y0, Y6
 	VMOVAPS   Y1, Y7
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1120(SB), Y0, Y0
+	VXORPS    constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1120(SB), Y1, Y1
+	VXORPS    constants<>+1152(SB), Y1, Y1
 	VBLENDVPS Y0, Y6, Y4, Y6
 	VBLENDVPS Y1, Y7, Y5, Y7
 	VBLENDVPS Y0, Y2, Y6, Y6
@@ -21965,10 +25474,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21976,10 +25485,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21987,17 +25496,17 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VBLENDVPS  Y0, Y6, Y4, Y6
 	VBLENDVPS  Y1, Y7, Y5, Y7
 	VBLENDVPS  Y0, Y2, Y6, Y6
@@ -22038,9 +25547,9 @@ loop1:
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
 	VPCMPEQQ Y2, Y0, Y0
-	VXORPS   constants<>+1120(SB), Y0, Y0
+	VXORPS   constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
-	VXORPS   constants<>+1120(SB), Y1, Y1
+	VXORPS   constants<>+1152(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VANDPS   Y5, Y1, Y1
 	VMOVUPS  Y0, (AX)
@@ -22062,10 +25571,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22073,10 +25582,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22084,15 +25593,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VANDPS     Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -22131,9 +25640,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ  Y3, Y1, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VMOVUPS   Y0, (AX)
@@ -22155,10 +25664,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22166,10 +25675,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22177,15 +25686,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ   Y3, Y1, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -22223,12 +25732,12 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1216(SB), Y6
-	VMOVUPS  constants<>+1216(SB), Y7
+	VMOVUPS  constants<>+1024(SB), Y6
+	VMOVUPS  constants<>+1024(SB), Y7
 	VPCMPEQQ Y2, Y0, Y0
-	VXORPS   constants<>+1120(SB), Y0, Y0
+	VXORPS   constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
-	VXORPS   constants<>+1120(SB), Y1, Y1
+	VXORPS   constants<>+1152(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VPADDQ   Y0, Y6, Y6
 	VANDPS   Y5, Y1, Y0
@@ -22252,10 +25761,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22263,10 +25772,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22274,17 +25783,17 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1216(SB), Y6
-	VMOVUPS    constants<>+1216(SB), Y7
+	VMOVUPS    constants<>+1024(SB), Y6
+	VMOVUPS    constants<>+1024(SB), Y7
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VPADDQ     Y0, Y6, Y6
 	VANDPS     Y5, Y1, Y0
@@ -22325,9 +25834,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y4
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1120(SB), Y0, Y0
+	VXORPS    constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1120(SB), Y1, Y1
+	VXORPS    constants<>+1152(SB), Y1, Y1
 	VMOVMSKPD Y0, DI
 	VMOVMSKPD Y1, R8
 	SHLL      $0x04, R8
@@ -22352,10 +25861,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22363,10 +25872,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22374,15 +25883,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1120(SB), Y0, Y0
+	VXORPS     constants<>+1152(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1120(SB), Y1, Y1
+	VXORPS     constants<>+1152(SB), Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -22420,9 +25929,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y6
-	VXORPS    constants<>+1120(SB), Y6, Y6
+	VXORPS    constants<>+1152(SB), Y6, Y6
 	VPCMPEQQ  Y3, Y1, Y7
-	VXORPS    constants<>+1120(SB), Y7, Y7
+	VXORPS    constants<>+1152(SB), Y7, Y7
 	VPCMPGTQ  Y2, Y4, Y2
 	VPCMPGTQ  Y3, Y5, Y3
 	VANDPS    Y2, Y6, Y2
@@ -22448,10 +25957,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22459,10 +25968,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22470,15 +25979,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y6
-	VXORPS     constants<>+1120(SB), Y6, Y6
+	VXORPS     constants<>+1152(SB), Y6, Y6
 	VPCMPEQQ   Y3, Y1, Y7
-	VXORPS     constants<>+1120(SB), Y7, Y7
+	VXORPS     constants<>+1152(SB), Y7, Y7
 	VPCMPGTQ   Y2, Y4, Y2
 	VPCMPGTQ   Y3, Y5, Y3
 	VANDPS     Y2, Y6, Y2
@@ -22521,13 +26030,13 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y6
-	VXORPS    constants<>+1120(SB), Y6, Y6
+	VXORPS    constants<>+1152(SB), Y6, Y6
 	VPCMPEQQ  Y3, Y1, Y7
-	VXORPS    constants<>+1120(SB), Y7, Y7
+	VXORPS    constants<>+1152(SB), Y7, Y7
 	VPCMPEQQ  Y4, Y2, Y2
-	VXORPS    constants<>+1120(SB), Y2, Y2
+	VXORPS    constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ  Y5, Y3, Y3
-	VXORPS    constants<>+1120(SB), Y3, Y3
+	VXORPS    constants<>+1152(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -22551,10 +26060,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22562,10 +26071,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22573,19 +26082,19 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1152(SB), Y7
+	VMOVUPS    constants<>+1184(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y6
-	VXORPS     constants<>+1120(SB), Y6, Y6
+	VXORPS     constants<>+1152(SB), Y6, Y6
 	VPCMPEQQ   Y3, Y1, Y7
-	VXORPS     constants<>+1120(SB), Y7, Y7
+	VXORPS     constants<>+1152(SB), Y7, Y7
 	VPCMPEQQ   Y4, Y2, Y2
-	VXORPS     constants<>+1120(SB), Y2, Y2
+	VXORPS     constants<>+1152(SB), Y2, Y2
 	VPCMPEQQ   Y5, Y3, Y3
-	VXORPS     constants<>+1120(SB), Y3, Y3
+	VXORPS     constants<>+1152(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -22648,10 +26157,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22659,10 +26168,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22670,10 +26179,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y6
+	VMOVUPS    constants<>+1184(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+1152(SB), Y4
+	VMOVUPS    constants<>+1184(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y0, Y2, Y2
 	VPERM2F128 $0x21, Y1, Y0, Y3
@@ -22737,10 +26246,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22748,10 +26257,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22759,10 +26268,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y6
+	VMOVUPS    constants<>+1184(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+1152(SB), Y4
+	VMOVUPS    constants<>+1184(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y1, Y0, Y3
 	VPERM2F128 $0x21, Y2, Y1, Y2
@@ -22840,10 +26349,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22851,10 +26360,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22862,10 +26371,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y6
+	VMOVUPS    constants<>+1184(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y4
-	VMOVUPS    constants<>+1152(SB), Y6
+	VMOVUPS    constants<>+1184(SB), Y6
 	VBLENDVPS  Y5, Y4, Y6, Y4
 	VMOVAPS    Y0, Y5
 	VMOVAPS    Y1, Y6
@@ -22942,10 +26451,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -22953,10 +26462,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y4
+	VMOVUPS      constants<>+1184(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y4
+	VMOVUPS      constants<>+1184(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -22964,10 +26473,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+1152(SB), Y6
+	VMOVUPS      constants<>+1184(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+1152(SB), Y4
+	VMOVUPS      constants<>+1184(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y0
 	VPADDQ       Y1, Y0, Y1
@@ -23031,10 +26540,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1152(SB), Y1
+	VMOVUPS      constants<>+1184(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23042,10 +26551,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1152(SB), Y1
+	VMOVUPS      constants<>+1184(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23053,10 +26562,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1152(SB), Y1
+	VMOVUPS      constants<>+1184(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -23131,10 +26640,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23142,10 +26651,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y4
+	VMOVUPS      constants<>+1184(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+1152(SB), Y4
+	VMOVUPS      constants<>+1184(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23153,10 +26662,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+1152(SB), Y6
+	VMOVUPS      constants<>+1184(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+1152(SB), Y4
+	VMOVUPS      constants<>+1184(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y3
 	VPADDQ       Y1, Y3, Y4
@@ -23225,10 +26734,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23236,10 +26745,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (DX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y4
+	VMOVUPS    constants<>+1184(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(DX), Y3, Y1
-	VMOVUPS    constants<>+1152(SB), Y2
+	VMOVUPS    constants<>+1184(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23247,10 +26756,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (BX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y4
+	VMOVUPS    constants<>+1184(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(BX), Y3, Y1
-	VMOVUPS    constants<>+1152(SB), Y2
+	VMOVUPS    constants<>+1184(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+32, AX
@@ -23285,7 +26794,7 @@ loop1:
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VPADDQ       constants<>+1184(SB), Y0, Y0
+	VPADDQ       constants<>+1216(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	ADDQ         $+64, CX
@@ -23304,10 +26813,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1152(SB), Y1
+	VMOVUPS      constants<>+1184(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23315,10 +26824,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1152(SB), Y1
+	VMOVUPS      constants<>+1184(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23326,15 +26835,15 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1152(SB), Y1
+	VMOVUPS      constants<>+1184(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VPADDQ       constants<>+1184(SB), Y0, Y0
+	VPADDQ       constants<>+1216(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	MOVQ         SI, AX
@@ -23411,10 +26920,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y1
 	VMOVUPS    96(SI)(DI*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1152(SB), Y3
+	VMOVUPS    constants<>+1184(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
@@ -23422,10 +26931,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y3
 	VMOVUPS    96(SI)(DI*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1152(SB), Y5
+	VMOVUPS    constants<>+1184(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VPADDQ     Y2, Y0, Y0
 	VPADDQ     Y3, Y1, Y1
@@ -23440,6 +26949,1003 @@ end4:
 	ADDQ       BX, AX
 	ADDQ       BX, CX
 	ADDQ       BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y3*8), Y2
+	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y0
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y2*8), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y2
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y0
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y1, Y0, (AX)
+	VMASKMOVPD Y2, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherSameI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y2
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y2*8), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y1*8), Y2
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERQPD Y6, (CX)(Y1*8), Y5
+	VPADDQ     Y2, Y3, Y2
+	VPADDQ     Y5, Y4, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y0
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y0, Y0
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y0*8), Y3
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y1*8), Y0
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y1*8), Y4
+	VPADDQ     Y0, Y2, Y0
+	VPADDQ     Y4, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y2
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherIotaI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y2
+	VMOVUPS    iota64<>+0(SB), Y2
+	VMOVUPS    iota64<>+32(SB), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERQPD Y6, (CX)(Y3*8), Y5
+	VPADDQ     Y1, Y2, Y2
+	VPADDQ     Y1, Y3, Y3
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y2*8), Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y3*8), Y2
+	VPADDQ     Y6, Y4, Y3
+	VPADDQ     Y2, Y5, Y2
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y2, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y2
+	VMOVUPS    iota64<>+0(SB), Y2
+	VMOVUPS    iota64<>+32(SB), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y0
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y2*8), Y3
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y0*8), Y4
+	VPADDQ     Y1, Y2, Y2
+	VPADDQ     Y1, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y2*8), Y1
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y0*8), Y2
+	VPADDQ     Y1, Y3, Y0
+	VPADDQ     Y2, Y4, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y2
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherBackI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	MOVQ         SI, DI
+	CMPQ         DI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMOVUPS      (BX), Y4
+	VMOVUPS      32(BX), Y5
+	VANDPD       Y0, Y2, Y6
+	VANDPD       Y0, Y3, Y7
+	VPCMPGTQ     Y4, Y2, Y2
+	VPCMPGTQ     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y3
+	VPADDQ       Y2, Y6, Y2
+	VPADDQ       Y3, Y7, Y3
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VMOVQ        SI, X4
+	VBROADCASTSD X4, Y4
+	VPSUBQ       Y4, Y2, Y2
+	VPSUBQ       Y4, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERQPD   Y5, (R9)(Y2*8), Y4
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y5, Y5, Y5
+	VGATHERQPD   Y5, (R9)(Y3*8), Y2
+	VMOVUPS      Y4, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*8), Y2
+	VMOVUPS      96(R8)(R9*8), Y3
+	VMASKMOVPD   (DX), Y2, Y2
+	VMASKMOVPD   32(DX), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*8), Y4
+	VMOVUPS      96(R8)(R9*8), Y5
+	VMASKMOVPD   (BX), Y4, Y4
+	VMASKMOVPD   32(BX), Y5, Y5
+	VANDPD       Y0, Y2, Y6
+	VANDPD       Y0, Y3, Y0
+	VPCMPGTQ     Y4, Y2, Y2
+	VPCMPGTQ     Y5, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       Y1, Y3, Y1
+	VPADDQ       Y2, Y6, Y2
+	VPADDQ       Y1, Y0, Y0
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, CX
+	VMOVQ        SI, X1
+	VBROADCASTSD X1, Y1
+	VPSUBQ       Y1, Y2, Y2
+	VPSUBQ       Y1, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y2*8), Y1
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y0*8), Y2
+	LEAQ         byteMasks<>+0(SB), CX
+	MOVQ         DI, SI
+	NEGQ         SI
+	VMOVUPS      64(CX)(SI*8), Y0
+	VMOVUPS      96(CX)(SI*8), Y3
+	VMASKMOVPD   Y1, Y0, (AX)
+	VMASKMOVPD   Y2, Y3, 32(AX)
+	MOVQ         DI, CX
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherVarI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y4
+	VPCMPGTQ   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y5
+	VPADDQ     Y4, Y6, Y4
+	VPADDQ     Y5, Y7, Y5
+	VPADDQ     Y2, Y2, Y6
+	VPADDQ     Y3, Y3, Y7
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y4*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERQPD Y8, (CX)(Y5*8), Y3
+	VPADDQ     Y2, Y6, Y6
+	VPADDQ     Y3, Y7, Y7
+	VANDPD     Y0, Y4, Y3
+	VANDPD     Y0, Y5, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y3*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VPADDQ     Y6, Y2, Y2
+	VPADDQ     Y7, Y3, Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y4
+	VPCMPGTQ   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDQ     Y4, Y6, Y4
+	VPADDQ     Y1, Y7, Y1
+	VPADDQ     Y2, Y2, Y5
+	VPADDQ     Y3, Y3, Y6
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y4*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y1*8), Y3
+	VPADDQ     Y2, Y5, Y5
+	VPADDQ     Y3, Y6, Y6
+	VANDPD     Y0, Y4, Y3
+	VANDPD     Y0, Y1, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERQPD Y1, (CX)(Y3*8), Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y1, Y1, Y1
+	VGATHERQPD Y1, (CX)(Y0*8), Y3
+	VPADDQ     Y5, Y2, Y0
+	VPADDQ     Y6, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y2
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherChainI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y3
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y3, Y7, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERQPD Y5, (CX)(Y4*8), Y3
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y3, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y2
+	VPCMPGTQ   Y5, Y3, Y3
+	VANDPS     Y1, Y2, Y2
+	VANDPS     Y1, Y3, Y1
+	VPADDQ     Y2, Y6, Y2
+	VPADDQ     Y1, Y7, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y1
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y1, Y1
+	VMOVAPS    Y2, Y3
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y2
+	VMOVAPS    Y1, Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y3*8), Y1
+	VANDPD     Y0, Y2, Y2
+	VANDPD     Y0, Y1, Y1
+	VMOVAPS    Y2, Y0
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y2
+	VMOVAPS    Y1, Y0
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERQPD Y3, (CX)(Y0*8), Y1
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y0
+	VMOVUPS    96(CX)(DI*8), Y3
+	VMASKMOVPD Y2, Y0, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherLoopI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ $+1, DI
+	MOVQ $+2, R8
+	CMPQ R8, SI
+	JGT  end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VMOVQ        R8, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VMOVQ        R8, X1
+	VBROADCASTSD X1, Y1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS  (DX), Y2
+	VMOVUPS  32(DX), Y3
+	VMOVUPS  (BX), Y4
+	VMOVUPS  32(BX), Y5
+	VANDPD   Y0, Y2, Y6
+	VANDPD   Y0, Y3, Y7
+	VPCMPGTQ Y4, Y2, Y4
+	VPCMPGTQ Y5, Y3, Y5
+	VANDPS   Y1, Y4, Y4
+	VANDPS   Y1, Y5, Y5
+	VPADDQ   Y4, Y6, Y4
+	VPADDQ   Y5, Y7, Y5
+	MOVQ     $+3, DI
+	CMPQ     DI, $+0
+	JLE      end6
+
+loop5:
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y4*8), Y6
+	VXORPS     Y7, Y7, Y7
+	VPCMPEQD   Y8, Y8, Y8
+	VGATHERQPD Y8, (CX)(Y5*8), Y7
+	VPADDQ     Y6, Y2, Y2
+	VPADDQ     Y7, Y3, Y3
+	VPADDQ     constants<>+1024(SB), Y4, Y4
+	VPADDQ     constants<>+1024(SB), Y5, Y5
+	VANDPD     Y0, Y4, Y4
+	VANDPD     Y0, Y5, Y5
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif7
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD (DX), Y2, Y2
+	VMASKMOVPD 32(DX), Y3, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y4
+	VMOVUPS    96(DI)(R8*8), Y5
+	VMASKMOVPD (BX), Y4, Y4
+	VMASKMOVPD 32(BX), Y5, Y5
+	VANDPD     Y0, Y2, Y6
+	VANDPD     Y0, Y3, Y7
+	VPCMPGTQ   Y4, Y2, Y4
+	VPCMPGTQ   Y5, Y3, Y5
+	VANDPS     Y1, Y4, Y4
+	VANDPS     Y1, Y5, Y1
+	VPADDQ     Y4, Y6, Y4
+	VPADDQ     Y1, Y7, Y1
+	MOVQ       $+3, DI
+	CMPQ       DI, $+0
+	JLE        end9
+
+loop8:
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERQPD Y6, (CX)(Y4*8), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERQPD Y7, (CX)(Y1*8), Y6
+	VPADDQ     Y5, Y2, Y2
+	VPADDQ     Y6, Y3, Y3
+	VPADDQ     constants<>+1024(SB), Y4, Y4
+	VPADDQ     constants<>+1024(SB), Y1, Y1
+	VANDPD     Y0, Y4, Y4
+	VANDPD     Y0, Y1, Y1
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ       byteMasks<>+0(SB), CX
+	MOVQ       SI, DI
+	NEGQ       DI
+	VMOVUPS    64(CX)(DI*8), Y0
+	VMOVUPS    96(CX)(DI*8), Y1
+	VMASKMOVPD Y2, Y0, (AX)
+	VMASKMOVPD Y3, Y1, 32(AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
+// func gatherHalfI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·gatherHalfI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), BX
+	MOVQ $+1, SI
+	MOVQ $+2, DI
+	CMPQ DI, BX
+	JGT  end2
+
+loop1:
+	MOVQ DI, SI
+	ADDQ DI, DI
+	CMPQ DI, BX
+	JLE  loop1
+
+end2:
+	SUBQ         $+1, SI
+	VMOVQ        SI, X0
+	VBROADCASTSD X0, Y0
+	CMPQ         BX, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ  (DX), Y1
+	VPMOVSXDQ  16(DX), Y2
+	VANDPD     Y0, Y1, Y1
+	VANDPD     Y0, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y1*8), Y3
+	VXORPS     Y1, Y1, Y1
+	VPCMPEQD   Y4, Y4, Y4
+	VGATHERQPD Y4, (CX)(Y2*8), Y1
+	VMOVUPS    Y3, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+32, DX
+	ADDQ       $+64, AX
+	SUBQ       $+8, BX
+	CMPQ       BX, $+8
+	JGE        loop3
+
+end4:
+	CMPQ         BX, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y1
+	VMOVUPS      96(SI)(DI*4), Y2
+	VEXTRACTF128 $0x01, Y1, X2
+	VPMASKMOVD   (DX), X1, X1
+	VPMOVSXDQ    X1, Y1
+	VPMASKMOVD   16(DX), X2, X2
+	VPMOVSXDQ    X2, Y2
+	VANDPD       Y0, Y1, Y1
+	VANDPD       Y0, Y2, Y0
+	VXORPS       Y2, Y2, Y2
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y1*8), Y2
+	VXORPS       Y1, Y1, Y1
+	VPCMPEQD     Y3, Y3, Y3
+	VGATHERQPD   Y3, (CX)(Y0*8), Y1
+	LEAQ         byteMasks<>+0(SB), CX
+	MOVQ         BX, SI
+	NEGQ         SI
+	VMOVUPS      64(CX)(SI*8), Y0
+	VMOVUPS      96(CX)(SI*8), Y3
+	VMASKMOVPD   Y2, Y0, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
+	ADDQ         $+32, DX
+	MOVQ         BX, CX
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
 
 endif5:
 	VZEROUPPER
@@ -23777,10 +28283,10 @@ end2:
 	VMOVUPS      64(BX)(SI*8), Y1
 	VMOVUPS      96(BX)(SI*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1184(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
@@ -23803,9 +28309,9 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func gatherI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// func backwardsI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX
-TEXT ·gatherI32AVX2(SB), NOSPLIT, $0-40
+TEXT ·backwardsI32AVX2(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ y+16(FP), DX
@@ -25179,6 +29685,114 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func roundF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z2
+	VRNDSCALEPS $0x08, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+16, SI
+	CMPQ        SI, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z0, Z1
+	VMOVUPS     (CX), K1, Z1
+	VMOVAPS     Z0, Z2
+	VMOVUPS     (DX), K1, Z2
+	VMOVUPS     (BX), K1, Z0
+	VRNDSCALEPS $0x08, Z1, Z0
+	VMOVUPS     Z0, K1, (AX)
+	SHLQ        $0x02, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func roundVarF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundVarF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z2
+	VMOVAPS      Z1, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VSUBPS       Z1, Z2, Z1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	VMOVAPS      Z1, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
+	VSUBPS       Z1, Z0, Z0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z1
+	VRNDSCALEPS  $0x08, Z1, Z1
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func pressureF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·pressureF32AVX512(SB), NOSPLIT, $0-40
@@ -25717,6 +30331,105 @@ end2:
 	VADDPS       Z1, Z0, Z0
 	VPERMILPS    $0xb1, Z0, Z1
 	VADDPS       Z1, Z0, Z0
+	VBROADCASTSS X0, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPS       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func spreadRound4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadRound4F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VALIGND      $0x0f, Z2, Z1, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z3
+	VADDPS       Z3, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z3
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPS       Z1, Z3, Z3
+	VPERMILPD    $0x55, Z3, Z1
+	VADDPS       Z1, Z3, Z3
+	VPERMILPS    $0xb1, Z3, Z1
+	VADDPS       Z1, Z3, Z3
+	VRNDSCALEPS  $0x08, Z3, Z1
+	VBROADCASTSS X1, Z3
+	VADDPS       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VSHUFF64X2   $0x55, Z1, Z1, Z3
+	VADDPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VSHUFF64X2   $0xaa, Z1, Z1, Z3
+	VADDPS       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VSHUFF64X2   $0xff, Z1, Z1, Z1
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPS      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (DX), K1, Z2
+	VMOVUPS      (BX), K1, Z0
+	VALIGND      $0x0f, Z2, Z1, Z3
+	VSHUFF64X2   $0x44, Z2, Z1, Z4
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPS       Z1, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z1
+	VSHUFF64X2   $0xee, Z3, Z0, Z0
+	VADDPS       Z0, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z4, Z0
+	VSHUFF64X2   $0xdd, Z1, Z4, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VPERMILPS    $0xb1, Z0, Z1
+	VADDPS       Z1, Z0, Z0
+	VRNDSCALEPS  $0x08, Z0, Z0
 	VBROADCASTSS X0, Z1
 	VADDPS       Z2, Z1, Z1
 	VMOVUPS      Z1, (AX)
@@ -28410,10 +33123,620 @@ endif5:
 	VZEROUPPER
 	RET
 
+// func gatherF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z3
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z4
+	VMOVUPS    (BX), Z5
+	VANDPS     Z0, Z4, Z6
+	VPCMPD     $0x01, Z4, Z5, K1
+	VMOVAPS.Z  Z3, K1, Z4
+	VPADDD     Z4, Z6, Z4
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z4*4), K1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z1
+	VMOVUPS.Z  (BX), K1, Z4
+	VANDPS     Z0, Z1, Z0
+	VPCMPD     $0x01, Z1, Z4, K2
+	VMOVAPS.Z  Z3, K2, Z1
+	VPADDD     Z1, Z0, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z2
+	VMOVUPS    Z2, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherSameF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z1
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z2
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VANDPS     Z1, Z3, Z5
+	VPCMPD     $0x01, Z3, Z4, K1
+	VMOVAPS.Z  Z2, K1, Z3
+	VPADDD     Z3, Z5, Z3
+	VPXORD     Z6, Z6, Z6
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z0*4), K1, Z6
+	VPXORD     Z7, Z7, Z7
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z2*4), K1, Z7
+	VADDPS     Z7, Z6, Z3
+	VMOVUPS    Z3, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z3
+	VMOVUPS.Z  (BX), K1, Z4
+	VANDPS     Z1, Z3, Z1
+	VPCMPD     $0x01, Z3, Z4, K2
+	VMOVAPS.Z  Z2, K2, Z3
+	VPADDD     Z3, Z1, Z1
+	VPXORD     Z8, Z8, Z8
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z8
+	VPXORD     Z9, Z9, Z9
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z2*4), K2, Z9
+	VADDPS     Z9, Z8, Z0
+	VMOVUPS    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherIotaF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z5
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z6
+	VMOVUPS    (BX), Z7
+	VANDPS     Z0, Z6, Z8
+	VPCMPD     $0x01, Z6, Z7, K1
+	VMOVAPS.Z  Z5, K1, Z6
+	VPADDD     Z6, Z8, Z6
+	VMOVUPS    iota32<>+0(SB), Z6
+	VANDPS     Z0, Z6, Z6
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z6*4), K1, Z1
+	VPADDD     Z5, Z6, Z6
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z6*4), K1, Z2
+	VADDPS     Z2, Z1, Z6
+	VMOVUPS    Z6, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z1
+	VMOVUPS.Z  (BX), K1, Z2
+	VANDPS     Z0, Z1, Z6
+	VPCMPD     $0x01, Z1, Z2, K2
+	VMOVAPS.Z  Z5, K2, Z1
+	VPADDD     Z1, Z6, Z1
+	VMOVUPS    iota32<>+0(SB), Z1
+	VANDPS     Z0, Z1, Z0
+	VPXORD     Z3, Z3, Z3
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z3
+	VPADDD     Z5, Z0, Z0
+	VPXORD     Z4, Z4, Z4
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z4
+	VADDPS     Z4, Z3, Z0
+	VMOVUPS    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherBackF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z3
+	MOVQ         SI, DI
+	CMPQ         DI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (BX), Z5
+	VANDPS       Z0, Z4, Z6
+	VPCMPD       $0x01, Z4, Z5, K1
+	VMOVAPS.Z    Z3, K1, Z4
+	VPADDD       Z4, Z6, Z4
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VPBROADCASTD SI, Z5
+	VPSUBD       Z5, Z4, Z4
+	VPXORD       Z1, Z1, Z1
+	KXNORW       K0, K0, K1
+	VGATHERDPS   (R9)(Z4*4), K1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R8
+	KMOVW        (R8)(DI*2), K1
+	VMOVUPS.Z    (DX), K1, Z1
+	VMOVUPS.Z    (BX), K1, Z4
+	VANDPS       Z0, Z1, Z0
+	VPCMPD       $0x01, Z1, Z4, K2
+	VMOVAPS.Z    Z3, K2, Z1
+	VPADDD       Z1, Z0, Z0
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	ADDQ         R8, CX
+	VPBROADCASTD SI, Z1
+	VPSUBD       Z1, Z0, Z0
+	VPXORD       Z2, Z2, Z2
+	KXNORW       K0, K0, K2
+	VGATHERDPS   (CX)(Z0*4), K2, Z2
+	VMOVUPS      Z2, K1, (AX)
+	MOVQ         DI, CX
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherVarF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K1
+	VMOVAPS.Z  Z1, K1, Z3
+	VPADDD     Z3, Z4, Z3
+	VADDPS     Z2, Z2, Z4
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VADDPS     Z2, Z4, Z4
+	VANDPS     Z0, Z3, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VADDPS     Z4, Z2, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z2
+	VMOVUPS.Z  (BX), K1, Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K2
+	VMOVAPS.Z  Z1, K2, Z1
+	VPADDD     Z1, Z4, Z1
+	VADDPS     Z2, Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z1*4), K2, Z2
+	VADDPS     Z2, Z3, Z3
+	VANDPS     Z0, Z1, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z2
+	VADDPS     Z3, Z2, Z0
+	VMOVUPS    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherChainF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K1
+	VMOVAPS.Z  Z1, K1, Z2
+	VPADDD     Z2, Z4, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VANDPS     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VANDPS     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z2
+	VMOVUPS.Z  (BX), K1, Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K2
+	VMOVAPS.Z  Z1, K2, Z1
+	VPADDD     Z1, Z4, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z2*4), K2, Z1
+	VANDPS     Z0, Z1, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z2*4), K2, Z1
+	VANDPS     Z0, Z1, Z1
+	VMOVAPS    Z1, Z0
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z1
+	VMOVUPS    Z1, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherLoopF32AVX512(SB), NOSPLIT, $0-40
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         $+1, DI
+	MOVQ         $+2, R8
+	CMPQ         R8, SI
+	JGT          end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z3
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z4
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS   (DX), Z5
+	VMOVUPS   (BX), Z6
+	VANDPS    Z3, Z5, Z7
+	VPCMPD    $0x01, Z5, Z6, K1
+	VMOVAPS.Z Z4, K1, Z6
+	VPADDD    Z6, Z7, Z6
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end6
+
+loop5:
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z6*4), K1, Z1
+	VADDPS     Z1, Z5, Z5
+	VPADDD     Z0, Z6, Z6
+	VANDPS     Z3, Z6, Z6
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Z5, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop3
+
+end4:
+	CMPQ      SI, $+0
+	JLE       endif7
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVUPS.Z (DX), K1, Z1
+	VMOVUPS.Z (BX), K1, Z5
+	VANDPS    Z3, Z1, Z6
+	VPCMPD    $0x01, Z1, Z5, K1
+	VMOVAPS.Z Z4, K1, Z4
+	VPADDD    Z4, Z6, Z4
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end9
+
+loop8:
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z4*4), K1, Z2
+	VADDPS     Z2, Z1, Z1
+	VPADDD     Z0, Z4, Z4
+	VANDPS     Z3, Z4, Z4
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ    bitMasks<>+0(SB), CX
+	KMOVW   (CX)(SI*2), K1
+	VMOVUPS Z1, K1, (AX)
+	MOVQ    SI, CX
+	SHLQ    $0x02, CX
+	ADDQ    CX, AX
+	ADDQ    CX, DX
+	ADDQ    CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
 // func maxF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28461,7 +33784,7 @@ endif3:
 // func minF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28509,7 +33832,7 @@ endif3:
 // func foldMaxF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28568,7 +33891,7 @@ endif3:
 // func addF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28616,7 +33939,7 @@ endif3:
 // func subF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28664,7 +33987,7 @@ endif3:
 // func andF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28712,7 +34035,7 @@ endif3:
 // func orF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28760,8 +34083,8 @@ endif3:
 // func addConstF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28809,7 +34132,7 @@ endif3:
 // func subVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28861,7 +34184,7 @@ endif3:
 // func foldAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28920,9 +34243,9 @@ endif3:
 // func uniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
-	VBROADCASTSD constants<>+608(SB), Z2
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+640(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -28984,7 +34307,7 @@ endif3:
 // func mulF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29032,7 +34355,7 @@ endif3:
 // func divF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·divF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29080,7 +34403,7 @@ endif3:
 // func mulAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29128,7 +34451,7 @@ endif3:
 // func negMulAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·negMulAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29176,7 +34499,7 @@ endif3:
 // func mulAddKeptF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddKeptF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29226,7 +34549,7 @@ endif3:
 // func mulAddVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29290,11 +34613,11 @@ endif3:
 // func polynomialF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·polynomialF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+672(SB), Z1
-	VBROADCASTSD constants<>+640(SB), Z2
-	VBROADCASTSD constants<>+704(SB), Z3
-	VBROADCASTSD constants<>+736(SB), Z4
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+704(SB), Z1
+	VBROADCASTSD constants<>+672(SB), Z2
+	VBROADCASTSD constants<>+736(SB), Z3
+	VBROADCASTSD constants<>+768(SB), Z4
 	VPXORD       Z5, Z5, Z5
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -29348,21 +34671,129 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func roundF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+544(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z2
+	VRNDSCALEPD $0x08, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z0, Z1
+	VMOVUPD     (CX), K1, Z1
+	VMOVAPS     Z0, Z2
+	VMOVUPD     (DX), K1, Z2
+	VMOVUPD     (BX), K1, Z0
+	VRNDSCALEPD $0x08, Z1, Z0
+	VMOVUPD     Z0, K1, (AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func roundVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·roundVarF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+544(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z2
+	VMOVAPS      Z1, Z2
+	VRNDSCALEPD  $0x08, Z2, Z2
+	VSUBPD       Z1, Z2, Z1
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z2
+	VRNDSCALEPD  $0x08, Z2, Z2
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPD      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	VMOVAPS      Z1, Z0
+	VRNDSCALEPD  $0x08, Z0, Z0
+	VSUBPD       Z1, Z0, Z0
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z1
+	VRNDSCALEPD  $0x08, Z1, Z1
+	VADDPD       Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (AX)
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func pressureF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·pressureF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+672(SB), Z2
-	VBROADCASTSD constants<>+768(SB), Z3
-	VBROADCASTSD constants<>+544(SB), Z4
-	VBROADCASTSD constants<>+800(SB), Z5
-	VBROADCASTSD constants<>+608(SB), Z6
-	VBROADCASTSD constants<>+832(SB), Z7
-	VBROADCASTSD constants<>+864(SB), Z8
-	VBROADCASTSD constants<>+896(SB), Z9
-	VBROADCASTSD constants<>+928(SB), Z10
-	VBROADCASTSD constants<>+960(SB), Z11
+	VBROADCASTSD constants<>+704(SB), Z2
+	VBROADCASTSD constants<>+800(SB), Z3
+	VBROADCASTSD constants<>+576(SB), Z4
+	VBROADCASTSD constants<>+832(SB), Z5
+	VBROADCASTSD constants<>+640(SB), Z6
+	VBROADCASTSD constants<>+864(SB), Z7
+	VBROADCASTSD constants<>+896(SB), Z8
+	VBROADCASTSD constants<>+928(SB), Z9
+	VBROADCASTSD constants<>+960(SB), Z10
+	VBROADCASTSD constants<>+992(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29479,7 +34910,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·foldMax4F64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29552,7 +34983,7 @@ endif3:
 // func spreadMax4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadMax4F64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -29649,7 +35080,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·foldAdd4F64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29723,8 +35154,8 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·foldAdd4ConstF64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
-	VBROADCASTSD constants<>+576(SB), Z2
+	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+608(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29799,7 +35230,7 @@ endif3:
 // func spreadAdd4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadAdd4F64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29889,10 +35320,105 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func spreadRound4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·spreadRound4F64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+544(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (DX), Z2
+	VMOVUPS      (BX), Z3
+	VALIGNQ      $0x07, Z2, Z1, Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z3
+	VADDPD       Z3, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z3
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPD       Z1, Z3, Z3
+	VPERMILPD    $0x55, Z3, Z1
+	VADDPD       Z1, Z3, Z3
+	VRNDSCALEPD  $0x08, Z3, Z1
+	VBROADCASTSD X1, Z3
+	VADDPD       Z2, Z3, Z3
+	VMOVUPS      Z3, (AX)
+	VSHUFF64X2   $0x55, Z1, Z1, Z3
+	VADDPD       Z2, Z3, Z3
+	VMOVUPS      Z3, 64(AX)
+	VSHUFF64X2   $0xaa, Z1, Z1, Z3
+	VADDPD       Z2, Z3, Z3
+	VMOVUPS      Z3, 128(AX)
+	VSHUFF64X2   $0xff, Z1, Z1, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 192(AX)
+	ADDQ         $+256, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z1
+	VMOVUPD      (CX), K1, Z1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (DX), K1, Z2
+	VMOVUPD      (BX), K1, Z0
+	VALIGNQ      $0x07, Z2, Z1, Z3
+	VSHUFF64X2   $0x44, Z2, Z1, Z4
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z4, Z4
+	VSHUFF64X2   $0x44, Z3, Z0, Z1
+	VSHUFF64X2   $0xee, Z3, Z0, Z0
+	VADDPD       Z0, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z4, Z0
+	VSHUFF64X2   $0xdd, Z1, Z4, Z1
+	VADDPD       Z1, Z0, Z0
+	VPERMILPD    $0x55, Z0, Z1
+	VADDPD       Z1, Z0, Z0
+	VRNDSCALEPD  $0x08, Z0, Z0
+	VBROADCASTSD X0, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, (AX)
+	VSHUFF64X2   $0x55, Z0, Z0, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 64(AX)
+	VSHUFF64X2   $0xaa, Z0, Z0, Z1
+	VADDPD       Z2, Z1, Z1
+	VMOVUPS      Z1, 128(AX)
+	VSHUFF64X2   $0xff, Z0, Z0, Z0
+	VADDPD       Z2, Z0, Z0
+	VMOVUPS      Z0, 192(AX)
+	ADDQ         $+256, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func firstOfFourF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstOfFourF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29968,7 +35494,7 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fourAsF64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z1
 	VBROADCASTSD constants<>+480(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -30044,8 +35570,8 @@ endif3:
 // func fourAloneF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·fourAloneF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+640(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30177,7 +35703,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·fourMixedF64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30334,7 +35860,7 @@ endif3:
 // func selectLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30384,8 +35910,8 @@ endif3:
 // func selectKeptLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30443,7 +35969,7 @@ endif3:
 // func selectVarLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30497,7 +36023,7 @@ endif3:
 // func keepLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30547,7 +36073,7 @@ endif3:
 // func notLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30599,8 +36125,8 @@ endif3:
 // func addWhereLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30651,7 +36177,7 @@ endif3:
 // func firstLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30706,7 +36232,7 @@ endif3:
 // func andLessLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30758,7 +36284,7 @@ endif3:
 // func andLessNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30810,7 +36336,7 @@ endif3:
 // func selectEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30860,8 +36386,8 @@ endif3:
 // func selectKeptEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30919,7 +36445,7 @@ endif3:
 // func selectVarEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30973,7 +36499,7 @@ endif3:
 // func keepEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31023,7 +36549,7 @@ endif3:
 // func notEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31075,8 +36601,8 @@ endif3:
 // func addWhereEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31127,7 +36653,7 @@ endif3:
 // func firstEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31182,7 +36708,7 @@ endif3:
 // func selectNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31232,8 +36758,8 @@ endif3:
 // func selectKeptNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31291,7 +36817,7 @@ endif3:
 // func selectVarNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31345,7 +36871,7 @@ endif3:
 // func keepNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31395,7 +36921,7 @@ endif3:
 // func notNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31447,8 +36973,8 @@ endif3:
 // func addWhereNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31499,7 +37025,7 @@ endif3:
 // func firstNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31554,7 +37080,7 @@ endif3:
 // func andNotEqualLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31606,7 +37132,7 @@ endif3:
 // func andNotEqualNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31658,7 +37184,7 @@ endif3:
 // func selectNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31708,8 +37234,8 @@ endif3:
 // func selectKeptNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31767,7 +37293,7 @@ endif3:
 // func selectVarNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31821,7 +37347,7 @@ endif3:
 // func keepNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31871,7 +37397,7 @@ endif3:
 // func notNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31923,8 +37449,8 @@ endif3:
 // func addWhereNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31975,7 +37501,7 @@ endif3:
 // func firstNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32030,7 +37556,7 @@ endif3:
 // func shiftInF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32078,7 +37604,7 @@ endif3:
 // func shiftOutF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32126,7 +37652,7 @@ endif3:
 // func shiftVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32182,7 +37708,7 @@ endif3:
 // func spreadF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32232,7 +37758,7 @@ endif3:
 // func broadcastF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32291,7 +37817,7 @@ endif3:
 // func spreadLaneF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·spreadLaneF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32366,7 +37892,7 @@ endif3:
 // func storeFourF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32413,8 +37939,8 @@ endif3:
 // func storeFourUniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·storeFourUniformF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32471,7 +37997,7 @@ endif3:
 // func unrolledF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32531,10 +38057,678 @@ endif5:
 	VZEROUPPER
 	RET
 
+// func gatherF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z3
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z4
+	VMOVUPS    (BX), Z5
+	VANDPD     Z0, Z4, Z6
+	VPCMPQ     $0x01, Z4, Z5, K1
+	VMOVAPD.Z  Z3, K1, Z4
+	VPADDQ     Z4, Z6, Z4
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z4*8), K1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z1
+	VMOVUPD.Z  (BX), K1, Z4
+	VANDPD     Z0, Z1, Z0
+	VPCMPQ     $0x01, Z1, Z4, K2
+	VMOVAPD.Z  Z3, K2, Z1
+	VPADDQ     Z1, Z0, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z2
+	VMOVUPD    Z2, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherSameF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z1
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z2
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VANDPD     Z1, Z3, Z5
+	VPCMPQ     $0x01, Z3, Z4, K1
+	VMOVAPD.Z  Z2, K1, Z3
+	VPADDQ     Z3, Z5, Z3
+	VPXORD     Z6, Z6, Z6
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z0*8), K1, Z6
+	VPXORD     Z7, Z7, Z7
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z2*8), K1, Z7
+	VADDPD     Z7, Z6, Z3
+	VMOVUPS    Z3, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z3
+	VMOVUPD.Z  (BX), K1, Z4
+	VANDPD     Z1, Z3, Z1
+	VPCMPQ     $0x01, Z3, Z4, K2
+	VMOVAPD.Z  Z2, K2, Z3
+	VPADDQ     Z3, Z1, Z1
+	VPXORD     Z8, Z8, Z8
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z8
+	VPXORD     Z9, Z9, Z9
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z2*8), K2, Z9
+	VADDPD     Z9, Z8, Z0
+	VMOVUPD    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherIotaF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z5
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z6
+	VMOVUPS    (BX), Z7
+	VANDPD     Z0, Z6, Z8
+	VPCMPQ     $0x01, Z6, Z7, K1
+	VMOVAPD.Z  Z5, K1, Z6
+	VPADDQ     Z6, Z8, Z6
+	VMOVUPS    iota64<>+0(SB), Z6
+	VANDPD     Z0, Z6, Z6
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z6*8), K1, Z1
+	VPADDQ     Z5, Z6, Z6
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z6*8), K1, Z2
+	VADDPD     Z2, Z1, Z6
+	VMOVUPS    Z6, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z1
+	VMOVUPD.Z  (BX), K1, Z2
+	VANDPD     Z0, Z1, Z6
+	VPCMPQ     $0x01, Z1, Z2, K2
+	VMOVAPD.Z  Z5, K2, Z1
+	VPADDQ     Z1, Z6, Z1
+	VMOVUPS    iota64<>+0(SB), Z1
+	VANDPD     Z0, Z1, Z0
+	VPXORD     Z3, Z3, Z3
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z3
+	VPADDQ     Z5, Z0, Z0
+	VPXORD     Z4, Z4, Z4
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z4
+	VADDPD     Z4, Z3, Z0
+	VMOVUPD    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherBackF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z3
+	MOVQ         SI, DI
+	CMPQ         DI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (BX), Z5
+	VANDPD       Z0, Z4, Z6
+	VPCMPQ       $0x01, Z4, Z5, K1
+	VMOVAPD.Z    Z3, K1, Z4
+	VPADDQ       Z4, Z6, Z4
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VPBROADCASTQ SI, Z5
+	VPSUBQ       Z5, Z4, Z4
+	VPXORD       Z1, Z1, Z1
+	KXNORW       K0, K0, K1
+	VGATHERQPD   (R9)(Z4*8), K1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R8
+	KMOVW        (R8)(DI*2), K1
+	VMOVUPD.Z    (DX), K1, Z1
+	VMOVUPD.Z    (BX), K1, Z4
+	VANDPD       Z0, Z1, Z0
+	VPCMPQ       $0x01, Z1, Z4, K2
+	VMOVAPD.Z    Z3, K2, Z1
+	VPADDQ       Z1, Z0, Z0
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, CX
+	VPBROADCASTQ SI, Z1
+	VPSUBQ       Z1, Z0, Z0
+	VPXORD       Z2, Z2, Z2
+	KXNORW       K0, K0, K2
+	VGATHERQPD   (CX)(Z0*8), K2, Z2
+	VMOVUPD      Z2, K1, (AX)
+	MOVQ         DI, CX
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherVarF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K1
+	VMOVAPD.Z  Z1, K1, Z3
+	VPADDQ     Z3, Z4, Z3
+	VADDPD     Z2, Z2, Z4
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VADDPD     Z2, Z4, Z4
+	VANDPD     Z0, Z3, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VADDPD     Z4, Z2, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z2
+	VMOVUPD.Z  (BX), K1, Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K2
+	VMOVAPD.Z  Z1, K2, Z1
+	VPADDQ     Z1, Z4, Z1
+	VADDPD     Z2, Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z1*8), K2, Z2
+	VADDPD     Z2, Z3, Z3
+	VANDPD     Z0, Z1, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z2
+	VADDPD     Z3, Z2, Z0
+	VMOVUPD    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherChainF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K1
+	VMOVAPD.Z  Z1, K1, Z2
+	VPADDQ     Z2, Z4, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VANDPD     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VANDPD     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z2
+	VMOVUPD.Z  (BX), K1, Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K2
+	VMOVAPD.Z  Z1, K2, Z1
+	VPADDQ     Z1, Z4, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z2*8), K2, Z1
+	VANDPD     Z0, Z1, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z2*8), K2, Z1
+	VANDPD     Z0, Z1, Z1
+	VMOVAPS    Z1, Z0
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z1
+	VMOVUPD    Z1, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherLoopF64AVX512(SB), NOSPLIT, $0-40
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1024(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         $+1, DI
+	MOVQ         $+2, R8
+	CMPQ         R8, SI
+	JGT          end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z3
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z4
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS   (DX), Z5
+	VMOVUPS   (BX), Z6
+	VANDPD    Z3, Z5, Z7
+	VPCMPQ    $0x01, Z5, Z6, K1
+	VMOVAPD.Z Z4, K1, Z6
+	VPADDQ    Z6, Z7, Z6
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end6
+
+loop5:
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z6*8), K1, Z1
+	VADDPD     Z1, Z5, Z5
+	VPADDQ     Z0, Z6, Z6
+	VANDPD     Z3, Z6, Z6
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Z5, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop3
+
+end4:
+	CMPQ      SI, $+0
+	JLE       endif7
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVUPD.Z (DX), K1, Z1
+	VMOVUPD.Z (BX), K1, Z5
+	VANDPD    Z3, Z1, Z6
+	VPCMPQ    $0x01, Z1, Z5, K1
+	VMOVAPD.Z Z4, K1, Z4
+	VPADDQ    Z4, Z6, Z4
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end9
+
+loop8:
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z4*8), K1, Z2
+	VADDPD     Z2, Z1, Z1
+	VPADDQ     Z0, Z4, Z4
+	VANDPD     Z3, Z4, Z4
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ    bitMasks<>+0(SB), CX
+	KMOVW   (CX)(SI*2), K1
+	VMOVUPD Z1, K1, (AX)
+	MOVQ    SI, CX
+	SHLQ    $0x03, CX
+	ADDQ    CX, AX
+	ADDQ    CX, DX
+	ADDQ    CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
+// func gatherHalfF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherHalfF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), BX
+	MOVQ $+1, SI
+	MOVQ $+2, DI
+	CMPQ DI, BX
+	JGT  end2
+
+loop1:
+	MOVQ DI, SI
+	ADDQ DI, DI
+	CMPQ DI, BX
+	JLE  loop1
+
+end2:
+	SUBQ         $+1, SI
+	VPBROADCASTQ SI, Z0
+	CMPQ         BX, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ  (DX), Z1
+	VANDPD     Z0, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z1*8), K1, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+32, DX
+	ADDQ       $+64, AX
+	SUBQ       $+8, BX
+	CMPQ       BX, $+8
+	JGE        loop3
+
+end4:
+	CMPQ        BX, $+0
+	JLE         endif5
+	LEAQ        bitMasks<>+0(SB), SI
+	KMOVW       (SI)(BX*2), K1
+	VPMOVSXDQ.Z (DX), K1, Z1
+	VANDPD      Z0, Z1, Z0
+	VPXORD      Z3, Z3, Z3
+	KXNORW      K0, K0, K2
+	VGATHERQPD  (CX)(Z0*8), K2, Z3
+	VMOVUPD     Z3, K1, (AX)
+	ADDQ        $+32, DX
+	MOVQ        BX, CX
+	SHLQ        $0x03, CX
+	ADDQ        CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
 // func maxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32582,7 +38776,7 @@ endif3:
 // func minI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32630,7 +38824,7 @@ endif3:
 // func foldMaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32693,7 +38887,7 @@ endif3:
 // func addI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32741,7 +38935,7 @@ endif3:
 // func subI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32789,7 +38983,7 @@ endif3:
 // func andI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32837,7 +39031,7 @@ endif3:
 // func orI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32885,8 +39079,8 @@ endif3:
 // func addConstI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32934,7 +39128,7 @@ endif3:
 // func subVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32986,7 +39180,7 @@ endif3:
 // func foldAddI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33049,9 +39243,9 @@ endif3:
 // func uniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
-	VBROADCASTSD constants<>+1088(SB), Z2
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33113,7 +39307,7 @@ endif3:
 // func iotaI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·iotaI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33163,7 +39357,7 @@ endif3:
 // func splatI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·splatI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33217,7 +39411,7 @@ endif3:
 // func shl1I32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shl1I32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33265,7 +39459,7 @@ endif3:
 // func shr1I32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shr1I32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33313,7 +39507,7 @@ endif3:
 // func shlAllI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shlAllI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33361,7 +39555,7 @@ endif3:
 // func shrAllI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shrAllI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33409,7 +39603,7 @@ endif3:
 // func umaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·umaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33457,7 +39651,7 @@ endif3:
 // func foldUMaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldUMaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33520,7 +39714,7 @@ endif3:
 // func selectLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33570,8 +39764,8 @@ endif3:
 // func selectKeptLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33629,7 +39823,7 @@ endif3:
 // func selectVarLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33683,7 +39877,7 @@ endif3:
 // func keepLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33733,7 +39927,7 @@ endif3:
 // func notLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33785,8 +39979,8 @@ endif3:
 // func addWhereLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33837,7 +40031,7 @@ endif3:
 // func firstLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33892,7 +40086,7 @@ endif3:
 // func andLessLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33944,7 +40138,7 @@ endif3:
 // func andLessNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33996,7 +40190,7 @@ endif3:
 // func selectEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34046,8 +40240,8 @@ endif3:
 // func selectKeptEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34105,7 +40299,7 @@ endif3:
 // func selectVarEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34159,7 +40353,7 @@ endif3:
 // func keepEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34209,7 +40403,7 @@ endif3:
 // func notEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34261,8 +40455,8 @@ endif3:
 // func addWhereEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34313,7 +40507,7 @@ endif3:
 // func firstEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34368,7 +40562,7 @@ endif3:
 // func selectNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34418,8 +40612,8 @@ endif3:
 // func selectKeptNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34477,7 +40671,7 @@ endif3:
 // func selectVarNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34531,7 +40725,7 @@ endif3:
 // func keepNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34581,7 +40775,7 @@ endif3:
 // func notNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34633,8 +40827,8 @@ endif3:
 // func addWhereNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34685,7 +40879,7 @@ endif3:
 // func firstNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34740,7 +40934,7 @@ endif3:
 // func andNotEqualLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34792,7 +40986,7 @@ endif3:
 // func andNotEqualNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34844,7 +41038,7 @@ endif3:
 // func shiftInI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34892,7 +41086,7 @@ endif3:
 // func shiftOutI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34940,7 +41134,7 @@ endif3:
 // func shiftVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34996,7 +41190,7 @@ endif3:
 // func spreadI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35046,7 +41240,7 @@ endif3:
 // func broadcastI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35105,7 +41299,7 @@ endif3:
 // func spreadLaneI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadLaneI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35180,7 +41374,7 @@ endif3:
 // func storeFourI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35227,8 +41421,8 @@ endif3:
 // func storeFourUniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourUniformI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35285,7 +41479,7 @@ endif3:
 // func unrolledI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35345,10 +41539,620 @@ endif5:
 	VZEROUPPER
 	RET
 
+// func gatherI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z3
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z4
+	VMOVUPS    (BX), Z5
+	VANDPS     Z0, Z4, Z6
+	VPCMPD     $0x01, Z4, Z5, K1
+	VMOVAPS.Z  Z3, K1, Z4
+	VPADDD     Z4, Z6, Z4
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z4*4), K1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z1
+	VMOVUPS.Z  (BX), K1, Z4
+	VANDPS     Z0, Z1, Z0
+	VPCMPD     $0x01, Z1, Z4, K2
+	VMOVAPS.Z  Z3, K2, Z1
+	VPADDD     Z1, Z0, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z2
+	VMOVUPS    Z2, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherSameI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z1
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z2
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VANDPS     Z1, Z3, Z5
+	VPCMPD     $0x01, Z3, Z4, K1
+	VMOVAPS.Z  Z2, K1, Z3
+	VPADDD     Z3, Z5, Z3
+	VPXORD     Z6, Z6, Z6
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z0*4), K1, Z6
+	VPXORD     Z7, Z7, Z7
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z2*4), K1, Z7
+	VPADDD     Z7, Z6, Z3
+	VMOVUPS    Z3, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z3
+	VMOVUPS.Z  (BX), K1, Z4
+	VANDPS     Z1, Z3, Z1
+	VPCMPD     $0x01, Z3, Z4, K2
+	VMOVAPS.Z  Z2, K2, Z3
+	VPADDD     Z3, Z1, Z1
+	VPXORD     Z8, Z8, Z8
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z8
+	VPXORD     Z9, Z9, Z9
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z2*4), K2, Z9
+	VPADDD     Z9, Z8, Z0
+	VMOVUPS    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherIotaI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z5
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z6
+	VMOVUPS    (BX), Z7
+	VANDPS     Z0, Z6, Z8
+	VPCMPD     $0x01, Z6, Z7, K1
+	VMOVAPS.Z  Z5, K1, Z6
+	VPADDD     Z6, Z8, Z6
+	VMOVUPS    iota32<>+0(SB), Z6
+	VANDPS     Z0, Z6, Z6
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z6*4), K1, Z1
+	VPADDD     Z5, Z6, Z6
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z6*4), K1, Z2
+	VPADDD     Z2, Z1, Z6
+	VMOVUPS    Z6, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z1
+	VMOVUPS.Z  (BX), K1, Z2
+	VANDPS     Z0, Z1, Z6
+	VPCMPD     $0x01, Z1, Z2, K2
+	VMOVAPS.Z  Z5, K2, Z1
+	VPADDD     Z1, Z6, Z1
+	VMOVUPS    iota32<>+0(SB), Z1
+	VANDPS     Z0, Z1, Z0
+	VPXORD     Z3, Z3, Z3
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z3
+	VPADDD     Z5, Z0, Z0
+	VPXORD     Z4, Z4, Z4
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z4
+	VPADDD     Z4, Z3, Z0
+	VMOVUPS    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherBackI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z3
+	MOVQ         SI, DI
+	CMPQ         DI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (BX), Z5
+	VANDPS       Z0, Z4, Z6
+	VPCMPD       $0x01, Z4, Z5, K1
+	VMOVAPS.Z    Z3, K1, Z4
+	VPADDD       Z4, Z6, Z4
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VPBROADCASTD SI, Z5
+	VPSUBD       Z5, Z4, Z4
+	VPXORD       Z1, Z1, Z1
+	KXNORW       K0, K0, K1
+	VGATHERDPS   (R9)(Z4*4), K1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R8
+	KMOVW        (R8)(DI*2), K1
+	VMOVUPS.Z    (DX), K1, Z1
+	VMOVUPS.Z    (BX), K1, Z4
+	VANDPS       Z0, Z1, Z0
+	VPCMPD       $0x01, Z1, Z4, K2
+	VMOVAPS.Z    Z3, K2, Z1
+	VPADDD       Z1, Z0, Z0
+	MOVQ         SI, R8
+	SHLQ         $0x02, R8
+	ADDQ         R8, CX
+	VPBROADCASTD SI, Z1
+	VPSUBD       Z1, Z0, Z0
+	VPXORD       Z2, Z2, Z2
+	KXNORW       K0, K0, K2
+	VGATHERDPS   (CX)(Z0*4), K2, Z2
+	VMOVUPS      Z2, K1, (AX)
+	MOVQ         DI, CX
+	SHLQ         $0x02, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherVarI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K1
+	VMOVAPS.Z  Z1, K1, Z3
+	VPADDD     Z3, Z4, Z3
+	VPADDD     Z2, Z2, Z4
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VPADDD     Z2, Z4, Z4
+	VANDPS     Z0, Z3, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VPADDD     Z4, Z2, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z2
+	VMOVUPS.Z  (BX), K1, Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K2
+	VMOVAPS.Z  Z1, K2, Z1
+	VPADDD     Z1, Z4, Z1
+	VPADDD     Z2, Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z1*4), K2, Z2
+	VPADDD     Z2, Z3, Z3
+	VANDPS     Z0, Z1, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z2
+	VPADDD     Z3, Z2, Z0
+	VMOVUPS    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherChainI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z1
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K1
+	VMOVAPS.Z  Z1, K1, Z2
+	VPADDD     Z2, Z4, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VANDPS     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VANDPS     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z3*4), K1, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPS.Z  (DX), K1, Z2
+	VMOVUPS.Z  (BX), K1, Z3
+	VANDPS     Z0, Z2, Z4
+	VPCMPD     $0x01, Z2, Z3, K2
+	VMOVAPS.Z  Z1, K2, Z1
+	VPADDD     Z1, Z4, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z2*4), K2, Z1
+	VANDPS     Z0, Z1, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z2*4), K2, Z1
+	VANDPS     Z0, Z1, Z1
+	VMOVAPS    Z1, Z0
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERDPS (CX)(Z0*4), K2, Z1
+	VMOVUPS    Z1, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherLoopI32AVX512(SB), NOSPLIT, $0-40
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+512(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         $+1, DI
+	MOVQ         $+2, R8
+	CMPQ         R8, SI
+	JGT          end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTD R8, Z3
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTD R8, Z4
+	CMPQ         SI, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS   (DX), Z5
+	VMOVUPS   (BX), Z6
+	VANDPS    Z3, Z5, Z7
+	VPCMPD    $0x01, Z5, Z6, K1
+	VMOVAPS.Z Z4, K1, Z6
+	VPADDD    Z6, Z7, Z6
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end6
+
+loop5:
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z6*4), K1, Z1
+	VPADDD     Z1, Z5, Z5
+	VPADDD     Z0, Z6, Z6
+	VANDPS     Z3, Z6, Z6
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Z5, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop3
+
+end4:
+	CMPQ      SI, $+0
+	JLE       endif7
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVUPS.Z (DX), K1, Z1
+	VMOVUPS.Z (BX), K1, Z5
+	VANDPS    Z3, Z1, Z6
+	VPCMPD    $0x01, Z1, Z5, K1
+	VMOVAPS.Z Z4, K1, Z4
+	VPADDD    Z4, Z6, Z4
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end9
+
+loop8:
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERDPS (CX)(Z4*4), K1, Z2
+	VPADDD     Z2, Z1, Z1
+	VPADDD     Z0, Z4, Z4
+	VANDPS     Z3, Z4, Z4
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ    bitMasks<>+0(SB), CX
+	KMOVW   (CX)(SI*2), K1
+	VMOVUPS Z1, K1, (AX)
+	MOVQ    SI, CX
+	SHLQ    $0x02, CX
+	ADDQ    CX, AX
+	ADDQ    CX, DX
+	ADDQ    CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
 // func maxI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35396,7 +42200,7 @@ endif3:
 // func minI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35444,7 +42248,7 @@ endif3:
 // func foldMaxI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35503,7 +42307,7 @@ endif3:
 // func addI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35551,7 +42355,7 @@ endif3:
 // func subI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35599,7 +42403,7 @@ endif3:
 // func andI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35647,7 +42451,7 @@ endif3:
 // func orI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35695,8 +42499,8 @@ endif3:
 // func addConstI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35744,7 +42548,7 @@ endif3:
 // func subVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35796,7 +42600,7 @@ endif3:
 // func foldAddI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35855,8 +42659,8 @@ endif3:
 // func uniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
 	VBROADCASTSD constants<>+1248(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -35919,7 +42723,7 @@ endif3:
 // func iotaI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·iotaI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35969,7 +42773,7 @@ endif3:
 // func splatI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·splatI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36023,7 +42827,7 @@ endif3:
 // func shl1I64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shl1I64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36071,7 +42875,7 @@ endif3:
 // func shr1I64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shr1I64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36119,7 +42923,7 @@ endif3:
 // func shlAllI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shlAllI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36167,7 +42971,7 @@ endif3:
 // func shrAllI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shrAllI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36215,7 +43019,7 @@ endif3:
 // func selectLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36265,7 +43069,7 @@ endif3:
 // func selectKeptLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	VBROADCASTSD constants<>+1248(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -36324,7 +43128,7 @@ endif3:
 // func selectVarLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36378,7 +43182,7 @@ endif3:
 // func keepLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36428,7 +43232,7 @@ endif3:
 // func notLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36480,8 +43284,8 @@ endif3:
 // func addWhereLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36532,7 +43336,7 @@ endif3:
 // func firstLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36587,7 +43391,7 @@ endif3:
 // func andLessLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36639,7 +43443,7 @@ endif3:
 // func andLessNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36691,7 +43495,7 @@ endif3:
 // func selectEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36741,7 +43545,7 @@ endif3:
 // func selectKeptEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	VBROADCASTSD constants<>+1248(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -36800,7 +43604,7 @@ endif3:
 // func selectVarEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36854,7 +43658,7 @@ endif3:
 // func keepEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36904,7 +43708,7 @@ endif3:
 // func notEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36956,8 +43760,8 @@ endif3:
 // func addWhereEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37008,7 +43812,7 @@ endif3:
 // func firstEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37063,7 +43867,7 @@ endif3:
 // func selectNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37113,7 +43917,7 @@ endif3:
 // func selectKeptNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	VBROADCASTSD constants<>+1248(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -37172,7 +43976,7 @@ endif3:
 // func selectVarNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37226,7 +44030,7 @@ endif3:
 // func keepNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37276,7 +44080,7 @@ endif3:
 // func notNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37328,8 +44132,8 @@ endif3:
 // func addWhereNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37380,7 +44184,7 @@ endif3:
 // func firstNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37435,7 +44239,7 @@ endif3:
 // func andNotEqualLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37487,7 +44291,7 @@ endif3:
 // func andNotEqualNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37539,7 +44343,7 @@ endif3:
 // func shiftInI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37587,7 +44391,7 @@ endif3:
 // func shiftOutI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37635,7 +44439,7 @@ endif3:
 // func shiftVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37691,7 +44495,7 @@ endif3:
 // func spreadI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37741,7 +44545,7 @@ endif3:
 // func broadcastI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37800,7 +44604,7 @@ endif3:
 // func spreadLaneI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·spreadLaneI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37875,7 +44679,7 @@ endif3:
 // func storeFourI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37922,8 +44726,8 @@ endif3:
 // func storeFourUniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·storeFourUniformI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37980,7 +44784,7 @@ endif3:
 // func unrolledI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38035,6 +44839,674 @@ end4:
 	ADDQ    BX, AX
 	ADDQ    BX, CX
 	ADDQ    BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z3
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z4
+	VMOVUPS    (BX), Z5
+	VANDPD     Z0, Z4, Z6
+	VPCMPQ     $0x01, Z4, Z5, K1
+	VMOVAPD.Z  Z3, K1, Z4
+	VPADDQ     Z4, Z6, Z4
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z4*8), K1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z1
+	VMOVUPD.Z  (BX), K1, Z4
+	VANDPD     Z0, Z1, Z0
+	VPCMPQ     $0x01, Z1, Z4, K2
+	VMOVAPD.Z  Z3, K2, Z1
+	VPADDQ     Z1, Z0, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z2
+	VMOVUPD    Z2, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherSameI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherSameI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z1
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z2
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VANDPD     Z1, Z3, Z5
+	VPCMPQ     $0x01, Z3, Z4, K1
+	VMOVAPD.Z  Z2, K1, Z3
+	VPADDQ     Z3, Z5, Z3
+	VPXORD     Z6, Z6, Z6
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z0*8), K1, Z6
+	VPXORD     Z7, Z7, Z7
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z2*8), K1, Z7
+	VPADDQ     Z7, Z6, Z3
+	VMOVUPS    Z3, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z3
+	VMOVUPD.Z  (BX), K1, Z4
+	VANDPD     Z1, Z3, Z1
+	VPCMPQ     $0x01, Z3, Z4, K2
+	VMOVAPD.Z  Z2, K2, Z3
+	VPADDQ     Z3, Z1, Z1
+	VPXORD     Z8, Z8, Z8
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z8
+	VPXORD     Z9, Z9, Z9
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z2*8), K2, Z9
+	VPADDQ     Z9, Z8, Z0
+	VMOVUPD    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherIotaI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherIotaI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z5
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z6
+	VMOVUPS    (BX), Z7
+	VANDPD     Z0, Z6, Z8
+	VPCMPQ     $0x01, Z6, Z7, K1
+	VMOVAPD.Z  Z5, K1, Z6
+	VPADDQ     Z6, Z8, Z6
+	VMOVUPS    iota64<>+0(SB), Z6
+	VANDPD     Z0, Z6, Z6
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z6*8), K1, Z1
+	VPADDQ     Z5, Z6, Z6
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z6*8), K1, Z2
+	VPADDQ     Z2, Z1, Z6
+	VMOVUPS    Z6, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z1
+	VMOVUPD.Z  (BX), K1, Z2
+	VANDPD     Z0, Z1, Z6
+	VPCMPQ     $0x01, Z1, Z2, K2
+	VMOVAPD.Z  Z5, K2, Z1
+	VPADDQ     Z1, Z6, Z1
+	VMOVUPS    iota64<>+0(SB), Z1
+	VANDPD     Z0, Z1, Z0
+	VPXORD     Z3, Z3, Z3
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z3
+	VPADDQ     Z5, Z0, Z0
+	VPXORD     Z4, Z4, Z4
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z4
+	VPADDQ     Z4, Z3, Z0
+	VMOVUPD    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherBackI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherBackI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z3
+	MOVQ         SI, DI
+	CMPQ         DI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Z4
+	VMOVUPS      (BX), Z5
+	VANDPD       Z0, Z4, Z6
+	VPCMPQ       $0x01, Z4, Z5, K1
+	VMOVAPD.Z    Z3, K1, Z4
+	VPADDQ       Z4, Z6, Z4
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	MOVQ         CX, R9
+	ADDQ         R8, R9
+	VPBROADCASTQ SI, Z5
+	VPSUBQ       Z5, Z4, Z4
+	VPXORD       Z1, Z1, Z1
+	KXNORW       K0, K0, K1
+	VGATHERQPD   (R9)(Z4*8), K1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R8
+	KMOVW        (R8)(DI*2), K1
+	VMOVUPD.Z    (DX), K1, Z1
+	VMOVUPD.Z    (BX), K1, Z4
+	VANDPD       Z0, Z1, Z0
+	VPCMPQ       $0x01, Z1, Z4, K2
+	VMOVAPD.Z    Z3, K2, Z1
+	VPADDQ       Z1, Z0, Z0
+	MOVQ         SI, R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, CX
+	VPBROADCASTQ SI, Z1
+	VPSUBQ       Z1, Z0, Z0
+	VPXORD       Z2, Z2, Z2
+	KXNORW       K0, K0, K2
+	VGATHERQPD   (CX)(Z0*8), K2, Z2
+	VMOVUPD      Z2, K1, (AX)
+	MOVQ         DI, CX
+	SHLQ         $0x03, CX
+	ADDQ         CX, AX
+	ADDQ         CX, DX
+	ADDQ         CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherVarI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K1
+	VMOVAPD.Z  Z1, K1, Z3
+	VPADDQ     Z3, Z4, Z3
+	VPADDQ     Z2, Z2, Z4
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VPADDQ     Z2, Z4, Z4
+	VANDPD     Z0, Z3, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VPADDQ     Z4, Z2, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z2
+	VMOVUPD.Z  (BX), K1, Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K2
+	VMOVAPD.Z  Z1, K2, Z1
+	VPADDQ     Z1, Z4, Z1
+	VPADDQ     Z2, Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z1*8), K2, Z2
+	VPADDQ     Z2, Z3, Z3
+	VANDPD     Z0, Z1, Z0
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z2
+	VPADDQ     Z3, Z2, Z0
+	VMOVUPD    Z0, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherChainI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherChainI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst+0(FP), AX
+	MOVQ   x+8(FP), CX
+	MOVQ   y+16(FP), DX
+	MOVQ   z+24(FP), BX
+	MOVQ   n+32(FP), SI
+	MOVQ   $+1, DI
+	MOVQ   $+2, R8
+	CMPQ   R8, SI
+	JGT    end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z1
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K1
+	VMOVAPD.Z  Z1, K1, Z2
+	VPADDQ     Z2, Z4, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VANDPD     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VANDPD     Z0, Z2, Z2
+	VMOVAPS    Z2, Z3
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z3*8), K1, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVUPD.Z  (DX), K1, Z2
+	VMOVUPD.Z  (BX), K1, Z3
+	VANDPD     Z0, Z2, Z4
+	VPCMPQ     $0x01, Z2, Z3, K2
+	VMOVAPD.Z  Z1, K2, Z1
+	VPADDQ     Z1, Z4, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z2*8), K2, Z1
+	VANDPD     Z0, Z1, Z1
+	VMOVAPS    Z1, Z2
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z2*8), K2, Z1
+	VANDPD     Z0, Z1, Z1
+	VMOVAPS    Z1, Z0
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K2
+	VGATHERQPD (CX)(Z0*8), K2, Z1
+	VMOVUPD    Z1, K1, (AX)
+	MOVQ       SI, CX
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+	ADDQ       CX, DX
+	ADDQ       CX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func gatherLoopI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherLoopI64AVX512(SB), NOSPLIT, $0-40
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1024(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         $+1, DI
+	MOVQ         $+2, R8
+	CMPQ         R8, SI
+	JGT          end2
+
+loop1:
+	MOVQ R8, DI
+	ADDQ R8, R8
+	CMPQ R8, SI
+	JLE  loop1
+
+end2:
+	MOVQ         DI, R8
+	SUBQ         $+1, R8
+	VPBROADCASTQ R8, Z3
+	MOVQ         SI, R8
+	SUBQ         DI, R8
+	VPBROADCASTQ R8, Z4
+	CMPQ         SI, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS   (DX), Z5
+	VMOVUPS   (BX), Z6
+	VANDPD    Z3, Z5, Z7
+	VPCMPQ    $0x01, Z5, Z6, K1
+	VMOVAPD.Z Z4, K1, Z6
+	VPADDQ    Z6, Z7, Z6
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end6
+
+loop5:
+	VPXORD     Z1, Z1, Z1
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z6*8), K1, Z1
+	VPADDQ     Z1, Z5, Z5
+	VPADDQ     Z0, Z6, Z6
+	VANDPD     Z3, Z6, Z6
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop5
+
+end6:
+	VMOVUPS Z5, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop3
+
+end4:
+	CMPQ      SI, $+0
+	JLE       endif7
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVUPD.Z (DX), K1, Z1
+	VMOVUPD.Z (BX), K1, Z5
+	VANDPD    Z3, Z1, Z6
+	VPCMPQ    $0x01, Z1, Z5, K1
+	VMOVAPD.Z Z4, K1, Z4
+	VPADDQ    Z4, Z6, Z4
+	MOVQ      $+3, DI
+	CMPQ      DI, $+0
+	JLE       end9
+
+loop8:
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z4*8), K1, Z2
+	VPADDQ     Z2, Z1, Z1
+	VPADDQ     Z0, Z4, Z4
+	VANDPD     Z3, Z4, Z4
+	SUBQ       $+1, DI
+	CMPQ       DI, $+0
+	JGT        loop8
+
+end9:
+	LEAQ    bitMasks<>+0(SB), CX
+	KMOVW   (CX)(SI*2), K1
+	VMOVUPD Z1, K1, (AX)
+	MOVQ    SI, CX
+	SHLQ    $0x03, CX
+	ADDQ    CX, AX
+	ADDQ    CX, DX
+	ADDQ    CX, BX
+
+endif7:
+	VZEROUPPER
+	RET
+
+// func gatherHalfI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·gatherHalfI64AVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), BX
+	MOVQ $+1, SI
+	MOVQ $+2, DI
+	CMPQ DI, BX
+	JGT  end2
+
+loop1:
+	MOVQ DI, SI
+	ADDQ DI, DI
+	CMPQ DI, BX
+	JLE  loop1
+
+end2:
+	SUBQ         $+1, SI
+	VPBROADCASTQ SI, Z0
+	CMPQ         BX, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ  (DX), Z1
+	VANDPD     Z0, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	KXNORW     K0, K0, K1
+	VGATHERQPD (CX)(Z1*8), K1, Z2
+	VMOVUPS    Z2, (AX)
+	ADDQ       $+32, DX
+	ADDQ       $+64, AX
+	SUBQ       $+8, BX
+	CMPQ       BX, $+8
+	JGE        loop3
+
+end4:
+	CMPQ        BX, $+0
+	JLE         endif5
+	LEAQ        bitMasks<>+0(SB), SI
+	KMOVW       (SI)(BX*2), K1
+	VPMOVSXDQ.Z (DX), K1, Z1
+	VANDPD      Z0, Z1, Z0
+	VPXORD      Z3, Z3, Z3
+	KXNORW      K0, K0, K2
+	VGATHERQPD  (CX)(Z0*8), K2, Z3
+	VMOVUPD     Z3, K1, (AX)
+	ADDQ        $+32, DX
+	MOVQ        BX, CX
+	SHLQ        $0x03, CX
+	ADDQ        CX, AX
 
 endif5:
 	VZEROUPPER
@@ -38209,7 +45681,7 @@ endif3:
 // func storeHalfAVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeHalfAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1152(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38243,9 +45715,9 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func gatherI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// func backwardsI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX
-TEXT ·gatherI32AVX512(SB), NOSPLIT, $0-40
+TEXT ·backwardsI32AVX512(SB), NOSPLIT, $0-40
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ y+16(FP), DX
@@ -38637,98 +46109,98 @@ DATA constants<>+480(SB)/8, $0x0000000400000001
 DATA constants<>+488(SB)/8, $0x0000000400000001
 DATA constants<>+496(SB)/8, $0x0000000400000001
 DATA constants<>+504(SB)/8, $0x0000000400000001
-DATA constants<>+512(SB)/8, $0x4008000000000000
-DATA constants<>+520(SB)/8, $0x4008000000000000
-DATA constants<>+528(SB)/8, $0x4008000000000000
-DATA constants<>+536(SB)/8, $0x4008000000000000
-DATA constants<>+544(SB)/8, $0x4014000000000000
-DATA constants<>+552(SB)/8, $0x4014000000000000
-DATA constants<>+560(SB)/8, $0x4014000000000000
-DATA constants<>+568(SB)/8, $0x4014000000000000
-DATA constants<>+576(SB)/8, $0x3ff0000000000000
-DATA constants<>+584(SB)/8, $0x3ff0000000000000
-DATA constants<>+592(SB)/8, $0x3ff0000000000000
-DATA constants<>+600(SB)/8, $0x3ff0000000000000
-DATA constants<>+608(SB)/8, $0x401c000000000000
-DATA constants<>+616(SB)/8, $0x401c000000000000
-DATA constants<>+624(SB)/8, $0x401c000000000000
-DATA constants<>+632(SB)/8, $0x401c000000000000
-DATA constants<>+640(SB)/8, $0x3fe0000000000000
-DATA constants<>+648(SB)/8, $0x3fe0000000000000
-DATA constants<>+656(SB)/8, $0x3fe0000000000000
-DATA constants<>+664(SB)/8, $0x3fe0000000000000
-DATA constants<>+672(SB)/8, $0x4000000000000000
-DATA constants<>+680(SB)/8, $0x4000000000000000
-DATA constants<>+688(SB)/8, $0x4000000000000000
-DATA constants<>+696(SB)/8, $0x4000000000000000
-DATA constants<>+704(SB)/8, $0xc008000000000000
-DATA constants<>+712(SB)/8, $0xc008000000000000
-DATA constants<>+720(SB)/8, $0xc008000000000000
-DATA constants<>+728(SB)/8, $0xc008000000000000
-DATA constants<>+736(SB)/8, $0x3f50000000000000
-DATA constants<>+744(SB)/8, $0x3f50000000000000
-DATA constants<>+752(SB)/8, $0x3f50000000000000
-DATA constants<>+760(SB)/8, $0x3f50000000000000
-DATA constants<>+768(SB)/8, $0x4010000000000000
-DATA constants<>+776(SB)/8, $0x4010000000000000
-DATA constants<>+784(SB)/8, $0x4010000000000000
-DATA constants<>+792(SB)/8, $0x4010000000000000
-DATA constants<>+800(SB)/8, $0x4018000000000000
-DATA constants<>+808(SB)/8, $0x4018000000000000
-DATA constants<>+816(SB)/8, $0x4018000000000000
-DATA constants<>+824(SB)/8, $0x4018000000000000
-DATA constants<>+832(SB)/8, $0x4020000000000000
-DATA constants<>+840(SB)/8, $0x4020000000000000
-DATA constants<>+848(SB)/8, $0x4020000000000000
-DATA constants<>+856(SB)/8, $0x4020000000000000
-DATA constants<>+864(SB)/8, $0x4022000000000000
-DATA constants<>+872(SB)/8, $0x4022000000000000
-DATA constants<>+880(SB)/8, $0x4022000000000000
-DATA constants<>+888(SB)/8, $0x4022000000000000
-DATA constants<>+896(SB)/8, $0x4024000000000000
-DATA constants<>+904(SB)/8, $0x4024000000000000
-DATA constants<>+912(SB)/8, $0x4024000000000000
-DATA constants<>+920(SB)/8, $0x4024000000000000
-DATA constants<>+928(SB)/8, $0x4026000000000000
-DATA constants<>+936(SB)/8, $0x4026000000000000
-DATA constants<>+944(SB)/8, $0x4026000000000000
-DATA constants<>+952(SB)/8, $0x4026000000000000
-DATA constants<>+960(SB)/8, $0x4028000000000000
-DATA constants<>+968(SB)/8, $0x4028000000000000
-DATA constants<>+976(SB)/8, $0x4028000000000000
-DATA constants<>+984(SB)/8, $0x4028000000000000
-DATA constants<>+992(SB)/8, $0x0000000300000003
-DATA constants<>+1000(SB)/8, $0x0000000300000003
-DATA constants<>+1008(SB)/8, $0x0000000300000003
-DATA constants<>+1016(SB)/8, $0x0000000300000003
-DATA constants<>+1024(SB)/8, $0x0000000500000005
-DATA constants<>+1032(SB)/8, $0x0000000500000005
-DATA constants<>+1040(SB)/8, $0x0000000500000005
-DATA constants<>+1048(SB)/8, $0x0000000500000005
-DATA constants<>+1056(SB)/8, $0x0000000100000001
-DATA constants<>+1064(SB)/8, $0x0000000100000001
-DATA constants<>+1072(SB)/8, $0x0000000100000001
-DATA constants<>+1080(SB)/8, $0x0000000100000001
-DATA constants<>+1088(SB)/8, $0x0000000700000007
-DATA constants<>+1096(SB)/8, $0x0000000700000007
-DATA constants<>+1104(SB)/8, $0x0000000700000007
-DATA constants<>+1112(SB)/8, $0x0000000700000007
-DATA constants<>+1120(SB)/8, $0xffffffffffffffff
-DATA constants<>+1128(SB)/8, $0xffffffffffffffff
-DATA constants<>+1136(SB)/8, $0xffffffffffffffff
-DATA constants<>+1144(SB)/8, $0xffffffffffffffff
-DATA constants<>+1152(SB)/8, $0x0000000000000003
-DATA constants<>+1160(SB)/8, $0x0000000000000003
-DATA constants<>+1168(SB)/8, $0x0000000000000003
-DATA constants<>+1176(SB)/8, $0x0000000000000003
-DATA constants<>+1184(SB)/8, $0x0000000000000005
-DATA constants<>+1192(SB)/8, $0x0000000000000005
-DATA constants<>+1200(SB)/8, $0x0000000000000005
-DATA constants<>+1208(SB)/8, $0x0000000000000005
-DATA constants<>+1216(SB)/8, $0x0000000000000001
-DATA constants<>+1224(SB)/8, $0x0000000000000001
-DATA constants<>+1232(SB)/8, $0x0000000000000001
-DATA constants<>+1240(SB)/8, $0x0000000000000001
+DATA constants<>+512(SB)/8, $0x0000000100000001
+DATA constants<>+520(SB)/8, $0x0000000100000001
+DATA constants<>+528(SB)/8, $0x0000000100000001
+DATA constants<>+536(SB)/8, $0x0000000100000001
+DATA constants<>+544(SB)/8, $0x4008000000000000
+DATA constants<>+552(SB)/8, $0x4008000000000000
+DATA constants<>+560(SB)/8, $0x4008000000000000
+DATA constants<>+568(SB)/8, $0x4008000000000000
+DATA constants<>+576(SB)/8, $0x4014000000000000
+DATA constants<>+584(SB)/8, $0x4014000000000000
+DATA constants<>+592(SB)/8, $0x4014000000000000
+DATA constants<>+600(SB)/8, $0x4014000000000000
+DATA constants<>+608(SB)/8, $0x3ff0000000000000
+DATA constants<>+616(SB)/8, $0x3ff0000000000000
+DATA constants<>+624(SB)/8, $0x3ff0000000000000
+DATA constants<>+632(SB)/8, $0x3ff0000000000000
+DATA constants<>+640(SB)/8, $0x401c000000000000
+DATA constants<>+648(SB)/8, $0x401c000000000000
+DATA constants<>+656(SB)/8, $0x401c000000000000
+DATA constants<>+664(SB)/8, $0x401c000000000000
+DATA constants<>+672(SB)/8, $0x3fe0000000000000
+DATA constants<>+680(SB)/8, $0x3fe0000000000000
+DATA constants<>+688(SB)/8, $0x3fe0000000000000
+DATA constants<>+696(SB)/8, $0x3fe0000000000000
+DATA constants<>+704(SB)/8, $0x4000000000000000
+DATA constants<>+712(SB)/8, $0x4000000000000000
+DATA constants<>+720(SB)/8, $0x4000000000000000
+DATA constants<>+728(SB)/8, $0x4000000000000000
+DATA constants<>+736(SB)/8, $0xc008000000000000
+DATA constants<>+744(SB)/8, $0xc008000000000000
+DATA constants<>+752(SB)/8, $0xc008000000000000
+DATA constants<>+760(SB)/8, $0xc008000000000000
+DATA constants<>+768(SB)/8, $0x3f50000000000000
+DATA constants<>+776(SB)/8, $0x3f50000000000000
+DATA constants<>+784(SB)/8, $0x3f50000000000000
+DATA constants<>+792(SB)/8, $0x3f50000000000000
+DATA constants<>+800(SB)/8, $0x4010000000000000
+DATA constants<>+808(SB)/8, $0x4010000000000000
+DATA constants<>+816(SB)/8, $0x4010000000000000
+DATA constants<>+824(SB)/8, $0x4010000000000000
+DATA constants<>+832(SB)/8, $0x4018000000000000
+DATA constants<>+840(SB)/8, $0x4018000000000000
+DATA constants<>+848(SB)/8, $0x4018000000000000
+DATA constants<>+856(SB)/8, $0x4018000000000000
+DATA constants<>+864(SB)/8, $0x4020000000000000
+DATA constants<>+872(SB)/8, $0x4020000000000000
+DATA constants<>+880(SB)/8, $0x4020000000000000
+DATA constants<>+888(SB)/8, $0x4020000000000000
+DATA constants<>+896(SB)/8, $0x4022000000000000
+DATA constants<>+904(SB)/8, $0x4022000000000000
+DATA constants<>+912(SB)/8, $0x4022000000000000
+DATA constants<>+920(SB)/8, $0x4022000000000000
+DATA constants<>+928(SB)/8, $0x4024000000000000
+DATA constants<>+936(SB)/8, $0x4024000000000000
+DATA constants<>+944(SB)/8, $0x4024000000000000
+DATA constants<>+952(SB)/8, $0x4024000000000000
+DATA constants<>+960(SB)/8, $0x4026000000000000
+DATA constants<>+968(SB)/8, $0x4026000000000000
+DATA constants<>+976(SB)/8, $0x4026000000000000
+DATA constants<>+984(SB)/8, $0x4026000000000000
+DATA constants<>+992(SB)/8, $0x4028000000000000
+DATA constants<>+1000(SB)/8, $0x4028000000000000
+DATA constants<>+1008(SB)/8, $0x4028000000000000
+DATA constants<>+1016(SB)/8, $0x4028000000000000
+DATA constants<>+1024(SB)/8, $0x0000000000000001
+DATA constants<>+1032(SB)/8, $0x0000000000000001
+DATA constants<>+1040(SB)/8, $0x0000000000000001
+DATA constants<>+1048(SB)/8, $0x0000000000000001
+DATA constants<>+1056(SB)/8, $0x0000000300000003
+DATA constants<>+1064(SB)/8, $0x0000000300000003
+DATA constants<>+1072(SB)/8, $0x0000000300000003
+DATA constants<>+1080(SB)/8, $0x0000000300000003
+DATA constants<>+1088(SB)/8, $0x0000000500000005
+DATA constants<>+1096(SB)/8, $0x0000000500000005
+DATA constants<>+1104(SB)/8, $0x0000000500000005
+DATA constants<>+1112(SB)/8, $0x0000000500000005
+DATA constants<>+1120(SB)/8, $0x0000000700000007
+DATA constants<>+1128(SB)/8, $0x0000000700000007
+DATA constants<>+1136(SB)/8, $0x0000000700000007
+DATA constants<>+1144(SB)/8, $0x0000000700000007
+DATA constants<>+1152(SB)/8, $0xffffffffffffffff
+DATA constants<>+1160(SB)/8, $0xffffffffffffffff
+DATA constants<>+1168(SB)/8, $0xffffffffffffffff
+DATA constants<>+1176(SB)/8, $0xffffffffffffffff
+DATA constants<>+1184(SB)/8, $0x0000000000000003
+DATA constants<>+1192(SB)/8, $0x0000000000000003
+DATA constants<>+1200(SB)/8, $0x0000000000000003
+DATA constants<>+1208(SB)/8, $0x0000000000000003
+DATA constants<>+1216(SB)/8, $0x0000000000000005
+DATA constants<>+1224(SB)/8, $0x0000000000000005
+DATA constants<>+1232(SB)/8, $0x0000000000000005
+DATA constants<>+1240(SB)/8, $0x0000000000000005
 DATA constants<>+1248(SB)/8, $0x0000000000000007
 DATA constants<>+1256(SB)/8, $0x0000000000000007
 DATA constants<>+1264(SB)/8, $0x0000000000000007

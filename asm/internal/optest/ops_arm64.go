@@ -57,6 +57,12 @@ func mulAddVarF32NEON(dst, x, y, z *byte, n int)
 func polynomialF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func roundF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func roundVarF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func pressureF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -73,6 +79,9 @@ func foldAdd4ConstF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func spreadAdd4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadRound4F32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func firstOfFourF32NEON(dst, x, y, z *byte, n int)
@@ -210,6 +219,27 @@ func storeFourUniformF32NEON(dst, x, y, z *byte, n int)
 func unrolledF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func maxF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -264,6 +294,12 @@ func mulAddVarF64NEON(dst, x, y, z *byte, n int)
 func polynomialF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func roundF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func roundVarF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func pressureF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -280,6 +316,9 @@ func foldAdd4ConstF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func spreadAdd4F64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func spreadRound4F64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func firstOfFourF64NEON(dst, x, y, z *byte, n int)
@@ -415,6 +454,30 @@ func storeFourUniformF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherHalfF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func maxI32NEON(dst, x, y, z *byte, n int)
@@ -576,6 +639,27 @@ func storeFourUniformI32NEON(dst, x, y, z *byte, n int)
 func unrolledI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func maxI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -729,6 +813,30 @@ func storeFourUniformI64NEON(dst, x, y, z *byte, n int)
 func unrolledI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func gatherI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherSameI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherIotaI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherBackI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherVarI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherChainI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherLoopI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func gatherHalfI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func widenF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -741,7 +849,7 @@ func loadHalfNEON(dst, x, y, z *byte, n int)
 func storeHalfNEON(dst, x, y, z *byte, n int)
 
 //go:noescape
-func gatherI32NEON(dst, x, y, z *byte, n int)
+func backwardsI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func widenFourF32NEON(dst, x, y, z *byte, n int)
@@ -776,12 +884,15 @@ var kernelsNEON = kernels{
 		"mulAddKeptF32":          mulAddKeptF32NEON,
 		"mulAddVarF32":           mulAddVarF32NEON,
 		"polynomialF32":          polynomialF32NEON,
+		"roundF32":               roundF32NEON,
+		"roundVarF32":            roundVarF32NEON,
 		"pressureF32":            pressureF32NEON,
 		"foldMax4F32":            foldMax4F32NEON,
 		"spreadMax4F32":          spreadMax4F32NEON,
 		"foldAdd4F32":            foldAdd4F32NEON,
 		"foldAdd4ConstF32":       foldAdd4ConstF32NEON,
 		"spreadAdd4F32":          spreadAdd4F32NEON,
+		"spreadRound4F32":        spreadRound4F32NEON,
 		"firstOfFourF32":         firstOfFourF32NEON,
 		"fourAsF32":              fourAsF32NEON,
 		"fourAloneF32":           fourAloneF32NEON,
@@ -827,6 +938,13 @@ var kernelsNEON = kernels{
 		"storeFourF32":           storeFourF32NEON,
 		"storeFourUniformF32":    storeFourUniformF32NEON,
 		"unrolledF32":            unrolledF32NEON,
+		"gatherF32":              gatherF32NEON,
+		"gatherSameF32":          gatherSameF32NEON,
+		"gatherIotaF32":          gatherIotaF32NEON,
+		"gatherBackF32":          gatherBackF32NEON,
+		"gatherVarF32":           gatherVarF32NEON,
+		"gatherChainF32":         gatherChainF32NEON,
+		"gatherLoopF32":          gatherLoopF32NEON,
 		"maxF64":                 maxF64NEON,
 		"minF64":                 minF64NEON,
 		"foldMaxF64":             foldMaxF64NEON,
@@ -845,12 +963,15 @@ var kernelsNEON = kernels{
 		"mulAddKeptF64":          mulAddKeptF64NEON,
 		"mulAddVarF64":           mulAddVarF64NEON,
 		"polynomialF64":          polynomialF64NEON,
+		"roundF64":               roundF64NEON,
+		"roundVarF64":            roundVarF64NEON,
 		"pressureF64":            pressureF64NEON,
 		"foldMax4F64":            foldMax4F64NEON,
 		"spreadMax4F64":          spreadMax4F64NEON,
 		"foldAdd4F64":            foldAdd4F64NEON,
 		"foldAdd4ConstF64":       foldAdd4ConstF64NEON,
 		"spreadAdd4F64":          spreadAdd4F64NEON,
+		"spreadRound4F64":        spreadRound4F64NEON,
 		"firstOfFourF64":         firstOfFourF64NEON,
 		"fourAsF64":              fourAsF64NEON,
 		"fourAloneF64":           fourAloneF64NEON,
@@ -896,6 +1017,14 @@ var kernelsNEON = kernels{
 		"storeFourF64":           storeFourF64NEON,
 		"storeFourUniformF64":    storeFourUniformF64NEON,
 		"unrolledF64":            unrolledF64NEON,
+		"gatherF64":              gatherF64NEON,
+		"gatherSameF64":          gatherSameF64NEON,
+		"gatherIotaF64":          gatherIotaF64NEON,
+		"gatherBackF64":          gatherBackF64NEON,
+		"gatherVarF64":           gatherVarF64NEON,
+		"gatherChainF64":         gatherChainF64NEON,
+		"gatherLoopF64":          gatherLoopF64NEON,
+		"gatherHalfF64":          gatherHalfF64NEON,
 		"maxI32":                 maxI32NEON,
 		"minI32":                 minI32NEON,
 		"foldMaxI32":             foldMaxI32NEON,
@@ -949,6 +1078,13 @@ var kernelsNEON = kernels{
 		"storeFourI32":           storeFourI32NEON,
 		"storeFourUniformI32":    storeFourUniformI32NEON,
 		"unrolledI32":            unrolledI32NEON,
+		"gatherI32":              gatherI32NEON,
+		"gatherSameI32":          gatherSameI32NEON,
+		"gatherIotaI32":          gatherIotaI32NEON,
+		"gatherBackI32":          gatherBackI32NEON,
+		"gatherVarI32":           gatherVarI32NEON,
+		"gatherChainI32":         gatherChainI32NEON,
+		"gatherLoopI32":          gatherLoopI32NEON,
 		"maxI64":                 maxI64NEON,
 		"minI64":                 minI64NEON,
 		"foldMaxI64":             foldMaxI64NEON,
@@ -1000,11 +1136,19 @@ var kernelsNEON = kernels{
 		"storeFourI64":           storeFourI64NEON,
 		"storeFourUniformI64":    storeFourUniformI64NEON,
 		"unrolledI64":            unrolledI64NEON,
+		"gatherI64":              gatherI64NEON,
+		"gatherSameI64":          gatherSameI64NEON,
+		"gatherIotaI64":          gatherIotaI64NEON,
+		"gatherBackI64":          gatherBackI64NEON,
+		"gatherVarI64":           gatherVarI64NEON,
+		"gatherChainI64":         gatherChainI64NEON,
+		"gatherLoopI64":          gatherLoopI64NEON,
+		"gatherHalfI64":          gatherHalfI64NEON,
 		"widenF32":               widenF32NEON,
 		"narrowF32":              narrowF32NEON,
 		"loadHalf":               loadHalfNEON,
 		"storeHalf":              storeHalfNEON,
-		"gatherI32":              gatherI32NEON,
+		"backwardsI32":           backwardsI32NEON,
 		"widenFourF32":           widenFourF32NEON,
 		"widenFirstF32":          widenFirstF32NEON,
 		"compareI64":             compareI64NEON,

@@ -2459,6 +2459,256 @@ skip16x:
 endif3:
 	RET
 
+// func roundF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·roundF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $16, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x4e218863 // FRINTN V3.4S, V3.4S
+	WORD  $0x4e218842 // FRINTN V2.4S, V2.4S
+	WORD  $0x4e218821 // FRINTN V1.4S, V1.4S
+	WORD  $0x4e218800 // FRINTN V0.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	FMOVQ (R1), F3
+	FMOVQ (R1), F2
+	FMOVQ (R1), F1
+	FMOVQ (R1), F4
+	ADD   R2<<2, R5, R1
+	TBZ   $0, R2, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	TBZ $0, R2, skip5x
+
+skip5x:
+	TBZ $1, R2, skip6x
+
+skip6x:
+	TBZ $2, R2, skip7x
+
+skip7x:
+	TBZ $3, R2, skip8x
+
+skip8x:
+	TBZ $0, R2, skip9x
+
+skip9x:
+	TBZ $1, R2, skip10x
+
+skip10x:
+	TBZ $2, R2, skip11x
+
+skip11x:
+	TBZ $3, R2, skip12x
+
+skip12x:
+	WORD    $0x4e218863 // FRINTN V3.4S, V3.4S
+	WORD    $0x4e218842 // FRINTN V2.4S, V2.4S
+	WORD    $0x4e218821 // FRINTN V1.4S, V1.4S
+	WORD    $0x4e218880 // FRINTN V0.4S, V4.4S
+	TBZ     $3, R2, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R2, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R2, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R2, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func roundVarF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·roundVarF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R6
+	MOVD y+16(FP), R5
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	VMOV  V3.B16, V7.B16
+	VMOV  V2.B16, V6.B16
+	VMOV  V1.B16, V5.B16
+	VMOV  V0.B16, V4.B16
+	WORD  $0x4e2188e7 // FRINTN V7.4S, V7.4S
+	WORD  $0x4e2188c6 // FRINTN V6.4S, V6.4S
+	WORD  $0x4e2188a5 // FRINTN V5.4S, V5.4S
+	WORD  $0x4e218884 // FRINTN V4.4S, V4.4S
+	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a1 // FSUB V1.4S, V5.4S, V1.4S
+	WORD  $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	MOVD  y+16(FP), R2
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x4e218800 // FRINTN V0.4S, V0.4S
+	WORD  $0x4e20d463 // FADD V3.4S, V3.4S, V0.4S
+	WORD  $0x4e20d442 // FADD V2.4S, V2.4S, V0.4S
+	WORD  $0x4e20d421 // FADD V1.4S, V1.4S, V0.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ (R1), F3
+	FMOVQ (R1), F2
+	FMOVQ (R1), F1
+	FMOVQ (R1), F0
+	ADD   R3<<2, R6, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	TBZ $0, R3, skip5x
+
+skip5x:
+	TBZ $1, R3, skip6x
+
+skip6x:
+	TBZ $2, R3, skip7x
+
+skip7x:
+	TBZ $3, R3, skip8x
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	VMOV    V3.B16, V7.B16
+	VMOV    V2.B16, V6.B16
+	VMOV    V1.B16, V5.B16
+	VMOV    V0.B16, V4.B16
+	WORD    $0x4e2188e7 // FRINTN V7.4S, V7.4S
+	WORD    $0x4e2188c6 // FRINTN V6.4S, V6.4S
+	WORD    $0x4e2188a5 // FRINTN V5.4S, V5.4S
+	WORD    $0x4e218884 // FRINTN V4.4S, V4.4S
+	WORD    $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD    $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD    $0x4ea1d4a1 // FSUB V1.4S, V5.4S, V1.4S
+	WORD    $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	MOVD    y+16(FP), R1
+	FMOVS   (R1), F0
+	VDUP    V0.S[0], V0.S4
+	WORD    $0x4e218800 // FRINTN V0.4S, V0.4S
+	WORD    $0x4e20d463 // FADD V3.4S, V3.4S, V0.4S
+	WORD    $0x4e20d442 // FADD V2.4S, V2.4S, V0.4S
+	WORD    $0x4e20d421 // FADD V1.4S, V1.4S, V0.4S
+	WORD    $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
 // func pressureF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·pressureF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
@@ -3724,6 +3974,221 @@ skip12x:
 	VZIP2 V3.D2, V4.D2, V0.D2
 	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
 	WORD  $0x6e20d444 // FADDP V4.4S, V2.4S, V0.4S
+	VDUP  V4.S[0], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+	VDUP  V4.S[1], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+	VDUP  V4.S[2], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), 128(R5)
+	FSTPQ (F1, F0), 160(R5)
+	VDUP  V4.S[3], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), 192(R5)
+	FSTPQ (F1, F0), 224(R5)
+
+endif3:
+	RET
+
+// func spreadRound4F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·spreadRound4F32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R0
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $16, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R0), (F5, F2)
+	FLDPQ 32(R0), (F1, F0)
+	FLDPQ (R4), (F9, F8)
+	FLDPQ 32(R4), (F7, F6)
+	FLDPQ (R3), (F15, F14)
+	FLDPQ 32(R3), (F13, F4)
+	VEXT  $12, V0.B16, V1.B16, V3.B16
+	VEXT  $12, V1.B16, V2.B16, V10.B16
+	VEXT  $12, V2.B16, V5.B16, V11.B16
+	VEXT  $12, V5.B16, V6.B16, V12.B16
+	WORD  $0x4e21d4a1 // FADD V1.4S, V5.4S, V1.4S
+	WORD  $0x4e20d440 // FADD V0.4S, V2.4S, V0.4S
+	WORD  $0x4e20d425 // FADD V5.4S, V1.4S, V0.4S
+	WORD  $0x4e27d521 // FADD V1.4S, V9.4S, V7.4S
+	WORD  $0x4e26d500 // FADD V0.4S, V8.4S, V6.4S
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	WORD  $0x4e2dd5e1 // FADD V1.4S, V15.4S, V13.4S
+	WORD  $0x4e24d5c0 // FADD V0.4S, V14.4S, V4.4S
+	WORD  $0x4e20d424 // FADD V4.4S, V1.4S, V0.4S
+	WORD  $0x4e2ad581 // FADD V1.4S, V12.4S, V10.4S
+	WORD  $0x4e23d560 // FADD V0.4S, V11.4S, V3.4S
+	WORD  $0x4e20d423 // FADD V3.4S, V1.4S, V0.4S
+	VZIP1 V2.D2, V5.D2, V1.D2
+	VZIP2 V2.D2, V5.D2, V0.D2
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	VZIP1 V3.D2, V4.D2, V1.D2
+	VZIP2 V3.D2, V4.D2, V0.D2
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	WORD  $0x6e20d440 // FADDP V0.4S, V2.4S, V0.4S
+	WORD  $0x4e218804 // FRINTN V4.4S, V0.4S
+	VDUP  V4.S[0], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+	VDUP  V4.S[1], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+	VDUP  V4.S[2], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), 128(R5)
+	FSTPQ (F1, F0), 160(R5)
+	VDUP  V4.S[3], V0.S4
+	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
+	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
+	WORD  $0x4e27d401 // FADD V1.4S, V0.4S, V7.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F3, F2), 192(R5)
+	FSTPQ (F1, F0), 224(R5)
+	ADD   $256, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	FMOVQ (R1), F16
+	FMOVQ (R1), F5
+	FMOVQ (R1), F1
+	FMOVQ (R1), F2
+	ADD   R2<<2, R0, R0
+	TBZ   $0, R2, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V16.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V16.B16, V5.B16
+	FMOVQ.W -16(R0), F16
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V16.B16, V1.B16
+	VMOV    V5.B16, V2.B16
+	FLDPQ.W -32(R0), (F16, F5)
+
+skip4x:
+	FMOVQ (R1), F9
+	FMOVQ (R1), F8
+	FMOVQ (R1), F7
+	FMOVQ (R1), F6
+	ADD   R2<<2, R4, R0
+	TBZ   $0, R2, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V9.S[0]
+
+skip5x:
+	TBZ     $1, R2, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V9.D2, V0.D2, V9.D2
+
+skip6x:
+	TBZ     $2, R2, skip7x
+	VMOV    V9.B16, V8.B16
+	FMOVQ.W -16(R0), F9
+
+skip7x:
+	TBZ     $3, R2, skip8x
+	VMOV    V9.B16, V7.B16
+	VMOV    V8.B16, V6.B16
+	FLDPQ.W -32(R0), (F9, F8)
+
+skip8x:
+	FMOVQ (R1), F15
+	FMOVQ (R1), F14
+	FMOVQ (R1), F13
+	FMOVQ (R1), F4
+	ADD   R2<<2, R3, R0
+	TBZ   $0, R2, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V15.S[0]
+
+skip9x:
+	TBZ     $1, R2, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip10x:
+	TBZ     $2, R2, skip11x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R0), F15
+
+skip11x:
+	TBZ     $3, R2, skip12x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V4.B16
+	FLDPQ.W -32(R0), (F15, F14)
+
+skip12x:
+	VEXT  $12, V2.B16, V1.B16, V3.B16
+	VEXT  $12, V1.B16, V5.B16, V10.B16
+	VEXT  $12, V5.B16, V16.B16, V11.B16
+	VEXT  $12, V16.B16, V6.B16, V12.B16
+	WORD  $0x4e21d601 // FADD V1.4S, V16.4S, V1.4S
+	WORD  $0x4e22d4a0 // FADD V0.4S, V5.4S, V2.4S
+	WORD  $0x4e20d425 // FADD V5.4S, V1.4S, V0.4S
+	WORD  $0x4e27d521 // FADD V1.4S, V9.4S, V7.4S
+	WORD  $0x4e26d500 // FADD V0.4S, V8.4S, V6.4S
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	WORD  $0x4e2dd5e1 // FADD V1.4S, V15.4S, V13.4S
+	WORD  $0x4e24d5c0 // FADD V0.4S, V14.4S, V4.4S
+	WORD  $0x4e20d424 // FADD V4.4S, V1.4S, V0.4S
+	WORD  $0x4e2ad581 // FADD V1.4S, V12.4S, V10.4S
+	WORD  $0x4e23d560 // FADD V0.4S, V11.4S, V3.4S
+	WORD  $0x4e20d423 // FADD V3.4S, V1.4S, V0.4S
+	VZIP1 V2.D2, V5.D2, V1.D2
+	VZIP2 V2.D2, V5.D2, V0.D2
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	VZIP1 V3.D2, V4.D2, V1.D2
+	VZIP2 V3.D2, V4.D2, V0.D2
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	WORD  $0x6e20d440 // FADDP V0.4S, V2.4S, V0.4S
+	WORD  $0x4e218804 // FRINTN V4.4S, V0.4S
 	VDUP  V4.S[0], V0.S4
 	WORD  $0x4e29d403 // FADD V3.4S, V0.4S, V9.4S
 	WORD  $0x4e28d402 // FADD V2.4S, V0.4S, V8.4S
@@ -10708,6 +11173,2140 @@ skip12x:
 endif5:
 	RET
 
+// func gatherF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherF32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V3.S4
+	SUB  R2, R4, R1
+	VDUP R1, V4.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F13, F12)
+	FLDPQ 32(R7), (F11, F10)
+	FLDPQ (R6), (F0, F5)
+	FLDPQ 32(R6), (F2, F1)
+	VAND  V3.B16, V13.B16, V9.B16
+	VAND  V3.B16, V12.B16, V6.B16
+	VAND  V3.B16, V11.B16, V8.B16
+	VAND  V3.B16, V10.B16, V7.B16
+	WORD  $0x4ea035a0 // CMGT V0.4S, V13.4S, V0.4S
+	WORD  $0x4ea53585 // CMGT V5.4S, V12.4S, V5.4S
+	WORD  $0x4ea23562 // CMGT V2.4S, V11.4S, V2.4S
+	WORD  $0x4ea13541 // CMGT V1.4S, V10.4S, V1.4S
+	VAND  V0.B16, V4.B16, V0.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V0.S4, V9.S4, V0.S4
+	VADD  V5.S4, V6.S4, V6.S4
+	VADD  V2.S4, V8.S4, V5.S4
+	VADD  V1.S4, V7.S4, V8.S4
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F7, F6), (R0)
+	FSTPQ (F5, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V14.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip4x:
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	ADD   R4<<2, R6, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V10.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V10.D2, V0.D2, V10.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V10.B16, V9.B16
+	FMOVQ.W -16(R1), F10
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V10.B16, V2.B16
+	VMOV    V9.B16, V1.B16
+	FLDPQ.W -32(R1), (F10, F9)
+
+skip8x:
+	VAND    V3.B16, V14.B16, V8.B16
+	VAND    V3.B16, V13.B16, V6.B16
+	VAND    V3.B16, V12.B16, V7.B16
+	VAND    V3.B16, V11.B16, V5.B16
+	WORD    $0x4eaa35c0 // CMGT V0.4S, V14.4S, V10.4S
+	WORD    $0x4ea935a3 // CMGT V3.4S, V13.4S, V9.4S
+	WORD    $0x4ea23582 // CMGT V2.4S, V12.4S, V2.4S
+	WORD    $0x4ea13561 // CMGT V1.4S, V11.4S, V1.4S
+	VAND    V0.B16, V4.B16, V0.B16
+	VAND    V3.B16, V4.B16, V3.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VADD    V0.S4, V8.S4, V0.S4
+	VADD    V3.S4, V6.S4, V6.S4
+	VADD    V2.S4, V7.S4, V4.S4
+	VADD    V1.S4, V5.S4, V5.S4
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V2.D2
+	FMOVD   F4, R3
+	VMOV    V4.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V4.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V4.D2, V1.D2
+	FMOVD   F5, R3
+	VMOV    V5.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherSameF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherSameF32NEON(SB), NOSPLIT, $0-40
+	VMOVI $0, V7.B16
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R7
+	MOVD  z+24(FP), R6
+	MOVD  n+32(FP), R4
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R4, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  R2, R4, R1
+	VDUP R1, V6.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	WORD  $0x4e2bd4a5 // FADD V5.4S, V5.4S, V11.4S
+	WORD  $0x4e2ad482 // FADD V2.4S, V4.4S, V10.4S
+	WORD  $0x4e29d461 // FADD V1.4S, V3.4S, V9.4S
+	WORD  $0x4e20d500 // FADD V0.4S, V8.4S, V0.4S
+	FSTPQ (F5, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP $0, R4
+	BLE endif5
+	TBZ $0, R4, skip1x
+
+skip1x:
+	TBZ $1, R4, skip2x
+
+skip2x:
+	TBZ $2, R4, skip3x
+
+skip3x:
+	TBZ $3, R4, skip4x
+
+skip4x:
+	TBZ $0, R4, skip5x
+
+skip5x:
+	TBZ $1, R4, skip6x
+
+skip6x:
+	TBZ $2, R4, skip7x
+
+skip7x:
+	TBZ $3, R4, skip8x
+
+skip8x:
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V5.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V4.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V7.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V10.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V9.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V0.D2
+	WORD    $0x4e2ad463 // FADD V3.4S, V3.4S, V10.4S
+	WORD    $0x4e29d4a2 // FADD V2.4S, V5.4S, V9.4S
+	WORD    $0x4e28d481 // FADD V1.4S, V4.4S, V8.4S
+	WORD    $0x4e20d4e0 // FADD V0.4S, V7.4S, V0.4S
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherIotaF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherIotaF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R6
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R8
+	MOVD z+24(FP), R7
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V3.S4
+	SUB  R2, R4, R1
+	VDUP R1, V11.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FMOVQ 256(R6), F4
+	FMOVQ 272(R6), F2
+	FMOVQ 288(R6), F1
+	FMOVQ 304(R6), F0
+	VAND  V3.B16, V4.B16, V12.B16
+	VAND  V3.B16, V2.B16, V10.B16
+	VAND  V3.B16, V1.B16, V9.B16
+	VAND  V3.B16, V0.B16, V8.B16
+	FMOVD F12, R3
+	VMOV  V12.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F9, R3
+	VMOV  V9.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	VADD  V11.S4, V12.S4, V0.S4
+	VADD  V11.S4, V10.S4, V14.S4
+	VADD  V11.S4, V9.S4, V13.S4
+	VADD  V11.S4, V8.S4, V12.S4
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R3
+	VMOV  V14.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F13, R3
+	VMOV  V13.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F12, R3
+	VMOV  V12.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	WORD  $0x4e2ad4c6 // FADD V6.4S, V6.4S, V10.4S
+	WORD  $0x4e29d4a2 // FADD V2.4S, V5.4S, V9.4S
+	WORD  $0x4e28d481 // FADD V1.4S, V4.4S, V8.4S
+	WORD  $0x4e20d4e0 // FADD V0.4S, V7.4S, V0.4S
+	FSTPQ (F6, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP $0, R4
+	BLE endif5
+	TBZ $0, R4, skip1x
+
+skip1x:
+	TBZ $1, R4, skip2x
+
+skip2x:
+	TBZ $2, R4, skip3x
+
+skip3x:
+	TBZ $3, R4, skip4x
+
+skip4x:
+	TBZ $0, R4, skip5x
+
+skip5x:
+	TBZ $1, R4, skip6x
+
+skip6x:
+	TBZ $2, R4, skip7x
+
+skip7x:
+	TBZ $3, R4, skip8x
+
+skip8x:
+	FMOVQ   256(R6), F4
+	FMOVQ   272(R6), F2
+	FMOVQ   288(R6), F1
+	FMOVQ   304(R6), F0
+	VAND    V3.B16, V4.B16, V10.B16
+	VAND    V3.B16, V2.B16, V9.B16
+	VAND    V3.B16, V1.B16, V8.B16
+	VAND    V3.B16, V0.B16, V7.B16
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F9, R3
+	VMOV    V9.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V5.D2
+	FMOVD   F8, R3
+	VMOV    V8.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V4.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V6.D2
+	VADD    V11.S4, V10.S4, V0.S4
+	VADD    V11.S4, V9.S4, V13.S4
+	VADD    V11.S4, V8.S4, V12.S4
+	VADD    V11.S4, V7.S4, V10.S4
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V9.D2
+	FMOVD   F13, R3
+	VMOV    V13.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F12, R3
+	VMOV    V12.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V7.D2
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V0.D2
+	WORD    $0x4e29d463 // FADD V3.4S, V3.4S, V9.4S
+	WORD    $0x4e28d4a2 // FADD V2.4S, V5.4S, V8.4S
+	WORD    $0x4e27d481 // FADD V1.4S, V4.4S, V7.4S
+	WORD    $0x4e20d4c0 // FADD V0.4S, V6.4S, V0.4S
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherBackF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherBackF32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R7
+	MOVD y+16(FP), R9
+	MOVD z+24(FP), R8
+	MOVD n+32(FP), R6
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R6, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R6, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V3.S4
+	SUB  R2, R6, R1
+	VDUP R1, V4.S4
+	MOVD R6, R4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R9), (F13, F12)
+	FLDPQ 32(R9), (F11, F10)
+	FLDPQ (R8), (F0, F5)
+	FLDPQ 32(R8), (F2, F1)
+	VAND  V3.B16, V13.B16, V9.B16
+	VAND  V3.B16, V12.B16, V6.B16
+	VAND  V3.B16, V11.B16, V8.B16
+	VAND  V3.B16, V10.B16, V7.B16
+	WORD  $0x4ea035a0 // CMGT V0.4S, V13.4S, V0.4S
+	WORD  $0x4ea53585 // CMGT V5.4S, V12.4S, V5.4S
+	WORD  $0x4ea23562 // CMGT V2.4S, V11.4S, V2.4S
+	WORD  $0x4ea13541 // CMGT V1.4S, V10.4S, V1.4S
+	VAND  V0.B16, V4.B16, V0.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V0.S4, V9.S4, V0.S4
+	VADD  V5.S4, V6.S4, V6.S4
+	VADD  V2.S4, V8.S4, V5.S4
+	VADD  V1.S4, V7.S4, V2.S4
+	LSL   $2, R6, R1
+	ADD   R1, R7, R5
+	VDUP  R6, V1.S4
+	VSUB  V1.S4, V0.S4, V0.S4
+	VSUB  V1.S4, V6.S4, V6.S4
+	VSUB  V1.S4, V5.S4, V5.S4
+	VSUB  V1.S4, V2.S4, V8.S4
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F7, F6), (R0)
+	FSTPQ (F5, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R9, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V14.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip4x:
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	ADD   R4<<2, R8, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V10.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V10.D2, V0.D2, V10.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V10.B16, V9.B16
+	FMOVQ.W -16(R1), F10
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V10.B16, V2.B16
+	VMOV    V9.B16, V1.B16
+	FLDPQ.W -32(R1), (F10, F9)
+
+skip8x:
+	VAND    V3.B16, V14.B16, V8.B16
+	VAND    V3.B16, V13.B16, V7.B16
+	VAND    V3.B16, V12.B16, V6.B16
+	VAND    V3.B16, V11.B16, V5.B16
+	WORD    $0x4eaa35c0 // CMGT V0.4S, V14.4S, V10.4S
+	WORD    $0x4ea935a3 // CMGT V3.4S, V13.4S, V9.4S
+	WORD    $0x4ea23582 // CMGT V2.4S, V12.4S, V2.4S
+	WORD    $0x4ea13561 // CMGT V1.4S, V11.4S, V1.4S
+	VAND    V0.B16, V4.B16, V0.B16
+	VAND    V3.B16, V4.B16, V3.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VADD    V0.S4, V8.S4, V0.S4
+	VADD    V3.S4, V7.S4, V4.S4
+	VADD    V2.S4, V6.S4, V3.S4
+	VADD    V1.S4, V5.S4, V2.S4
+	LSL     $2, R6, R1
+	ADD     R1, R7, R5
+	VDUP    R6, V1.S4
+	VSUB    V1.S4, V0.S4, V0.S4
+	VSUB    V1.S4, V4.S4, V6.S4
+	VSUB    V1.S4, V3.S4, V4.S4
+	VSUB    V1.S4, V2.S4, V5.S4
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V2.D2
+	FMOVD   F4, R3
+	VMOV    V4.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V4.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V4.D2, V1.D2
+	FMOVD   F5, R3
+	VMOV    V5.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherVarF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherVarF32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V13.S4
+	SUB  R2, R4, R1
+	VDUP R1, V4.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F3, F9)
+	FLDPQ 32(R7), (F15, F0)
+	FLDPQ (R6), (F6, F5)
+	FLDPQ 32(R6), (F2, F1)
+	VAND  V13.B16, V3.B16, V11.B16
+	VAND  V13.B16, V9.B16, V10.B16
+	VAND  V13.B16, V15.B16, V8.B16
+	VAND  V13.B16, V0.B16, V7.B16
+	WORD  $0x4ea63466 // CMGT V6.4S, V3.4S, V6.4S
+	WORD  $0x4ea53525 // CMGT V5.4S, V9.4S, V5.4S
+	WORD  $0x4ea235e2 // CMGT V2.4S, V15.4S, V2.4S
+	WORD  $0x4ea13401 // CMGT V1.4S, V0.4S, V1.4S
+	VAND  V6.B16, V4.B16, V6.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V6.S4, V11.S4, V14.S4
+	VADD  V5.S4, V10.S4, V12.S4
+	VADD  V2.S4, V8.S4, V11.S4
+	VADD  V1.S4, V7.S4, V10.S4
+	WORD  $0x4e23d468 // FADD V8.4S, V3.4S, V3.4S
+	WORD  $0x4e29d527 // FADD V7.4S, V9.4S, V9.4S
+	WORD  $0x4e2fd5e6 // FADD V6.4S, V15.4S, V15.4S
+	WORD  $0x4e20d405 // FADD V5.4S, V0.4S, V0.4S
+	FMOVD F14, R3
+	VMOV  V14.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F12, R3
+	VMOV  V12.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F11, R3
+	VMOV  V11.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	WORD  $0x4e23d508 // FADD V8.4S, V8.4S, V3.4S
+	WORD  $0x4e29d4e7 // FADD V7.4S, V7.4S, V9.4S
+	WORD  $0x4e2fd4c6 // FADD V6.4S, V6.4S, V15.4S
+	WORD  $0x4e20d4a5 // FADD V5.4S, V5.4S, V0.4S
+	VAND  V13.B16, V14.B16, V0.B16
+	VAND  V13.B16, V12.B16, V9.B16
+	VAND  V13.B16, V11.B16, V11.B16
+	VAND  V13.B16, V10.B16, V10.B16
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F9, R3
+	VMOV  V9.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F11, R3
+	VMOV  V11.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	WORD  $0x4e28d463 // FADD V3.4S, V3.4S, V8.4S
+	WORD  $0x4e27d522 // FADD V2.4S, V9.4S, V7.4S
+	WORD  $0x4e26d5e1 // FADD V1.4S, V15.4S, V6.4S
+	WORD  $0x4e25d400 // FADD V0.4S, V0.4S, V5.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V3.B16
+	VMOVI $0, V8.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V3.B16, V8.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V3.B16, V14.B16
+	VMOV    V8.B16, V15.B16
+	FLDPQ.W -32(R1), (F3, F8)
+
+skip4x:
+	VMOVI $0, V5.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R6, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V5.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V5.D2, V0.D2, V5.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V5.B16, V2.B16
+	FMOVQ.W -16(R1), F5
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V5.B16, V1.B16
+	VMOV    V2.B16, V11.B16
+	FLDPQ.W -32(R1), (F5, F2)
+
+skip8x:
+	VAND    V13.B16, V3.B16, V10.B16
+	VAND    V13.B16, V8.B16, V9.B16
+	VAND    V13.B16, V14.B16, V7.B16
+	VAND    V13.B16, V15.B16, V6.B16
+	WORD    $0x4ea53465 // CMGT V5.4S, V3.4S, V5.4S
+	WORD    $0x4ea23502 // CMGT V2.4S, V8.4S, V2.4S
+	WORD    $0x4ea135c1 // CMGT V1.4S, V14.4S, V1.4S
+	WORD    $0x4eab35e0 // CMGT V0.4S, V15.4S, V11.4S
+	VAND    V5.B16, V4.B16, V5.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VAND    V0.B16, V4.B16, V0.B16
+	VADD    V5.S4, V10.S4, V12.S4
+	VADD    V2.S4, V9.S4, V11.S4
+	VADD    V1.S4, V7.S4, V10.S4
+	VADD    V0.S4, V6.S4, V9.S4
+	WORD    $0x4e23d467 // FADD V7.4S, V3.4S, V3.4S
+	WORD    $0x4e28d506 // FADD V6.4S, V8.4S, V8.4S
+	WORD    $0x4e2ed5c5 // FADD V5.4S, V14.4S, V14.4S
+	WORD    $0x4e2fd5e4 // FADD V4.4S, V15.4S, V15.4S
+	FMOVD   F12, R3
+	VMOV    V12.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F11, R3
+	VMOV    V11.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V14.D2
+	FMOVD   F9, R3
+	VMOV    V9.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V15.D2
+	WORD    $0x4e23d4e7 // FADD V7.4S, V7.4S, V3.4S
+	WORD    $0x4e28d4c6 // FADD V6.4S, V6.4S, V8.4S
+	WORD    $0x4e2ed4a5 // FADD V5.4S, V5.4S, V14.4S
+	WORD    $0x4e2fd484 // FADD V4.4S, V4.4S, V15.4S
+	VAND    V13.B16, V12.B16, V0.B16
+	VAND    V13.B16, V11.B16, V8.B16
+	VAND    V13.B16, V10.B16, V10.B16
+	VAND    V13.B16, V9.B16, V9.B16
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F8, R3
+	VMOV    V8.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V14.D2
+	FMOVD   F9, R3
+	VMOV    V9.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V15.D2
+	WORD    $0x4e27d463 // FADD V3.4S, V3.4S, V7.4S
+	WORD    $0x4e26d502 // FADD V2.4S, V8.4S, V6.4S
+	WORD    $0x4e25d5c1 // FADD V1.4S, V14.4S, V5.4S
+	WORD    $0x4e24d5e0 // FADD V0.4S, V15.4S, V4.4S
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherChainF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherChainF32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V6.S4
+	SUB  R2, R4, R1
+	VDUP R1, V3.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F13, F12)
+	FLDPQ 32(R7), (F11, F10)
+	FLDPQ (R6), (F4, F2)
+	FLDPQ 32(R6), (F1, F0)
+	VAND  V6.B16, V13.B16, V5.B16
+	VAND  V6.B16, V12.B16, V9.B16
+	VAND  V6.B16, V11.B16, V8.B16
+	VAND  V6.B16, V10.B16, V7.B16
+	WORD  $0x4ea435a4 // CMGT V4.4S, V13.4S, V4.4S
+	WORD  $0x4ea23582 // CMGT V2.4S, V12.4S, V2.4S
+	WORD  $0x4ea13561 // CMGT V1.4S, V11.4S, V1.4S
+	WORD  $0x4ea03540 // CMGT V0.4S, V10.4S, V0.4S
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VAND  V0.B16, V3.B16, V0.B16
+	VADD  V4.S4, V5.S4, V5.S4
+	VADD  V2.S4, V9.S4, V4.S4
+	VADD  V1.S4, V8.S4, V8.S4
+	VADD  V0.S4, V7.S4, V7.S4
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	VAND  V6.B16, V5.B16, V5.B16
+	VAND  V6.B16, V4.B16, V4.B16
+	VAND  V6.B16, V8.B16, V8.B16
+	VAND  V6.B16, V7.B16, V7.B16
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	VAND  V6.B16, V5.B16, V5.B16
+	VAND  V6.B16, V4.B16, V4.B16
+	VAND  V6.B16, V8.B16, V8.B16
+	VAND  V6.B16, V7.B16, V7.B16
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F8, F7), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V14.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip4x:
+	VMOVI $0, V4.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V10.B16
+	ADD   R4<<2, R6, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V4.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V4.B16, V2.B16
+	FMOVQ.W -16(R1), F4
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V4.B16, V1.B16
+	VMOV    V2.B16, V10.B16
+	FLDPQ.W -32(R1), (F4, F2)
+
+skip8x:
+	VAND    V6.B16, V14.B16, V9.B16
+	VAND    V6.B16, V13.B16, V8.B16
+	VAND    V6.B16, V12.B16, V7.B16
+	VAND    V6.B16, V11.B16, V5.B16
+	WORD    $0x4ea435c4 // CMGT V4.4S, V14.4S, V4.4S
+	WORD    $0x4ea235a2 // CMGT V2.4S, V13.4S, V2.4S
+	WORD    $0x4ea13581 // CMGT V1.4S, V12.4S, V1.4S
+	WORD    $0x4eaa3560 // CMGT V0.4S, V11.4S, V10.4S
+	VAND    V4.B16, V3.B16, V4.B16
+	VAND    V2.B16, V3.B16, V2.B16
+	VAND    V1.B16, V3.B16, V1.B16
+	VAND    V0.B16, V3.B16, V0.B16
+	VADD    V4.S4, V9.S4, V3.S4
+	VADD    V2.S4, V8.S4, V2.S4
+	VADD    V1.S4, V7.S4, V1.S4
+	VADD    V0.S4, V5.S4, V0.S4
+	FMOVD   F3, R3
+	VMOV    V3.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V3.S4
+	VZIP1   V3.D2, V5.D2, V3.D2
+	FMOVD   F2, R3
+	VMOV    V2.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V2.S4
+	VZIP1   V2.D2, V5.D2, V2.D2
+	FMOVD   F1, R3
+	VMOV    V1.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V1.S4
+	VZIP1   V1.D2, V5.D2, V1.D2
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	VAND    V6.B16, V3.B16, V3.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V1.B16, V1.B16
+	VAND    V6.B16, V0.B16, V0.B16
+	FMOVD   F3, R3
+	VMOV    V3.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V3.S4
+	VZIP1   V3.D2, V5.D2, V3.D2
+	FMOVD   F2, R3
+	VMOV    V2.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V2.S4
+	VZIP1   V2.D2, V5.D2, V2.D2
+	FMOVD   F1, R3
+	VMOV    V1.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V1.S4
+	VZIP1   V1.D2, V5.D2, V1.D2
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	VAND    V6.B16, V3.B16, V3.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V1.B16, V1.B16
+	VAND    V6.B16, V0.B16, V0.B16
+	FMOVD   F3, R3
+	VMOV    V3.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V3.S4
+	VZIP1   V3.D2, V5.D2, V3.D2
+	FMOVD   F2, R3
+	VMOV    V2.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V2.S4
+	VZIP1   V2.D2, V5.D2, V2.D2
+	FMOVD   F1, R3
+	VMOV    V1.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V1.S4
+	VZIP1   V1.D2, V5.D2, V1.D2
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherLoopF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherLoopF32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 320(R0), F7
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R4
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R4, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V12.S4
+	SUB  R2, R4, R1
+	VDUP R1, V5.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R8), (F13, F11)
+	FLDPQ 32(R8), (F10, F9)
+	FLDPQ (R7), (F3, F2)
+	FLDPQ 32(R7), (F1, F0)
+	VAND  V12.B16, V13.B16, V8.B16
+	VAND  V12.B16, V11.B16, V6.B16
+	VAND  V12.B16, V10.B16, V4.B16
+	VAND  V12.B16, V9.B16, V14.B16
+	WORD  $0x4ea335a3 // CMGT V3.4S, V13.4S, V3.4S
+	WORD  $0x4ea23562 // CMGT V2.4S, V11.4S, V2.4S
+	WORD  $0x4ea13541 // CMGT V1.4S, V10.4S, V1.4S
+	WORD  $0x4ea03520 // CMGT V0.4S, V9.4S, V0.4S
+	VAND  V3.B16, V5.B16, V3.B16
+	VAND  V2.B16, V5.B16, V2.B16
+	VAND  V1.B16, V5.B16, V1.B16
+	VAND  V0.B16, V5.B16, V0.B16
+	VADD  V3.S4, V8.S4, V8.S4
+	VADD  V2.S4, V6.S4, V6.S4
+	VADD  V1.S4, V4.S4, V4.S4
+	VADD  V0.S4, V14.S4, V3.S4
+	MOVD  $3, R6
+	CMP   $0, R6
+	BLE   end6
+
+loop5:
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F3, R3
+	VMOV  V3.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	WORD  $0x4e2fd5ad // FADD V13.4S, V13.4S, V15.4S
+	WORD  $0x4e30d56b // FADD V11.4S, V11.4S, V16.4S
+	WORD  $0x4e2ed54a // FADD V10.4S, V10.4S, V14.4S
+	WORD  $0x4e20d529 // FADD V9.4S, V9.4S, V0.4S
+	VADD  V7.S4, V8.S4, V8.S4
+	VADD  V7.S4, V6.S4, V2.S4
+	VADD  V7.S4, V4.S4, V1.S4
+	VADD  V7.S4, V3.S4, V0.S4
+	VAND  V12.B16, V8.B16, V8.B16
+	VAND  V12.B16, V2.B16, V6.B16
+	VAND  V12.B16, V1.B16, V4.B16
+	VAND  V12.B16, V0.B16, V3.B16
+	SUB   $1, R6, R6
+	CMP   $0, R6
+	BGT   loop5
+
+end6:
+	FSTPQ (F13, F11), (R0)
+	FSTPQ (F10, F9), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif7
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V0.B16
+	ADD   R4<<2, R8, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	VMOVI $0, V9.B16
+	VMOVI $0, V8.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V15.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V9.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F4
+	VZIP1   V9.D2, V4.D2, V9.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V9.B16, V8.B16
+	FMOVQ.W -16(R1), F9
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V9.B16, V6.B16
+	VMOV    V8.B16, V15.B16
+	FLDPQ.W -32(R1), (F9, F8)
+
+skip8x:
+	VAND V12.B16, V3.B16, V11.B16
+	VAND V12.B16, V2.B16, V10.B16
+	VAND V12.B16, V1.B16, V14.B16
+	VAND V12.B16, V0.B16, V13.B16
+	WORD $0x4ea93469 // CMGT V9.4S, V3.4S, V9.4S
+	WORD $0x4ea83448 // CMGT V8.4S, V2.4S, V8.4S
+	WORD $0x4ea63426 // CMGT V6.4S, V1.4S, V6.4S
+	WORD $0x4eaf3404 // CMGT V4.4S, V0.4S, V15.4S
+	VAND V9.B16, V5.B16, V9.B16
+	VAND V8.B16, V5.B16, V8.B16
+	VAND V6.B16, V5.B16, V6.B16
+	VAND V4.B16, V5.B16, V4.B16
+	VADD V9.S4, V11.S4, V11.S4
+	VADD V8.S4, V10.S4, V10.S4
+	VADD V6.S4, V14.S4, V9.S4
+	VADD V4.S4, V13.S4, V8.S4
+	MOVD $3, R6
+	CMP  $0, R6
+	BLE  end9
+
+loop8:
+	FMOVD F11, R3
+	VMOV  V11.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V15.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V14.D2
+	FMOVD F9, R3
+	VMOV  V9.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V13.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V4.D2
+	WORD  $0x4e2fd463 // FADD V3.4S, V3.4S, V15.4S
+	WORD  $0x4e2ed442 // FADD V2.4S, V2.4S, V14.4S
+	WORD  $0x4e2dd421 // FADD V1.4S, V1.4S, V13.4S
+	WORD  $0x4e24d400 // FADD V0.4S, V0.4S, V4.4S
+	VADD  V7.S4, V11.S4, V11.S4
+	VADD  V7.S4, V10.S4, V6.S4
+	VADD  V7.S4, V9.S4, V5.S4
+	VADD  V7.S4, V8.S4, V4.S4
+	VAND  V12.B16, V11.B16, V11.B16
+	VAND  V12.B16, V6.B16, V10.B16
+	VAND  V12.B16, V5.B16, V9.B16
+	VAND  V12.B16, V4.B16, V8.B16
+	SUB   $1, R6, R6
+	CMP   $0, R6
+	BGT   loop8
+
+end9:
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif7:
+	RET
+
 // func maxF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·maxF64NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -10741,10 +13340,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -10762,10 +13361,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -10848,10 +13447,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -10869,10 +13468,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -10953,10 +13552,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   256(R0), F4
-	FMOVQ   256(R0), F3
-	FMOVQ   256(R0), F1
-	FMOVQ   256(R0), F2
+	FMOVQ   336(R0), F4
+	FMOVQ   336(R0), F3
+	FMOVQ   336(R0), F1
+	FMOVQ   336(R0), F2
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -11035,10 +13634,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11056,10 +13655,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -11142,10 +13741,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11163,10 +13762,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -11249,10 +13848,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11270,10 +13869,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -11356,10 +13955,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11377,10 +13976,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -11433,7 +14032,7 @@ endif3:
 // func addConstF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 272(R1), F4
+	FMOVQ 352(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -11462,10 +14061,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F3
-	FMOVQ   256(R1), F2
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F5
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F5
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -11567,10 +14166,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11588,10 +14187,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F0
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F0
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F4
@@ -11609,10 +14208,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -11692,10 +14291,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   256(R0), F4
-	FMOVQ   256(R0), F3
-	FMOVQ   256(R0), F1
-	FMOVQ   256(R0), F2
+	FMOVQ   336(R0), F4
+	FMOVQ   336(R0), F3
+	FMOVQ   336(R0), F1
+	FMOVQ   336(R0), F2
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -11744,7 +14343,7 @@ endif3:
 // func uniformF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 288(R2), F1
+	FMOVQ 368(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -11756,7 +14355,7 @@ TEXT ·uniformF64NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 304(R2), F3
+	FMOVQ 384(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVD (R1), F0
 	VDUP  V0.D[0], V2.D2
@@ -11781,10 +14380,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11820,7 +14419,7 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   304(R2), F3
+	FMOVQ   384(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVD   (R1), F0
 	VDUP    V0.D[0], V2.D2
@@ -11884,10 +14483,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -11905,10 +14504,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -11991,10 +14590,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -12012,10 +14611,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -12100,10 +14699,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -12121,10 +14720,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -12142,10 +14741,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip6x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F0
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F0
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -12221,10 +14820,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -12242,10 +14841,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -12263,10 +14862,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip6x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F0
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F0
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -12350,10 +14949,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -12371,10 +14970,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F13, F12)
 
 skip3x:
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -12392,10 +14991,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F2, F1)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -12535,10 +15134,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -12556,10 +15155,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip3x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F16
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F16
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -12577,10 +15176,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip6x:
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -12680,7 +15279,7 @@ endif3:
 // func polynomialF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·polynomialF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 320(R2), F1
+	FMOVQ 400(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -12694,29 +15293,29 @@ loop1:
 	FLDPQ 32(R5), (F11, F10)
 	FLDPQ (R4), (F9, F8)
 	FLDPQ 32(R4), (F7, F6)
-	FMOVQ 336(R2), F0
+	FMOVQ 416(R2), F0
 	VFMLA V13.D2, V1.D2, V0.D2
-	FMOVQ 336(R2), F5
+	FMOVQ 416(R2), F5
 	VFMLA V12.D2, V1.D2, V5.D2
-	FMOVQ 336(R2), F4
+	FMOVQ 416(R2), F4
 	VFMLA V11.D2, V1.D2, V4.D2
-	FMOVQ 336(R2), F3
+	FMOVQ 416(R2), F3
 	VFMLA V10.D2, V1.D2, V3.D2
-	FMOVQ 352(R2), F2
+	FMOVQ 432(R2), F2
 	VFMLA V13.D2, V0.D2, V2.D2
-	FMOVQ 352(R2), F0
+	FMOVQ 432(R2), F0
 	VFMLA V12.D2, V5.D2, V0.D2
-	FMOVQ 352(R2), F5
+	FMOVQ 432(R2), F5
 	VFMLA V11.D2, V4.D2, V5.D2
-	FMOVQ 352(R2), F4
+	FMOVQ 432(R2), F4
 	VFMLA V10.D2, V3.D2, V4.D2
-	FMOVQ 368(R2), F3
+	FMOVQ 448(R2), F3
 	VFMLA V13.D2, V2.D2, V3.D2
-	FMOVQ 368(R2), F2
+	FMOVQ 448(R2), F2
 	VFMLA V12.D2, V0.D2, V2.D2
-	FMOVQ 368(R2), F0
+	FMOVQ 448(R2), F0
 	VFMLA V11.D2, V5.D2, V0.D2
-	FMOVQ 368(R2), F5
+	FMOVQ 448(R2), F5
 	VFMLA V10.D2, V4.D2, V5.D2
 	VMOVI $0, V4.B16
 	VFMLS V9.D2, V3.D2, V4.D2
@@ -12739,10 +15338,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -12760,10 +15359,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -12790,29 +15389,29 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   336(R2), F0
+	FMOVQ   416(R2), F0
 	VFMLA   V12.D2, V1.D2, V0.D2
-	FMOVQ   336(R2), F4
+	FMOVQ   416(R2), F4
 	VFMLA   V11.D2, V1.D2, V4.D2
-	FMOVQ   336(R2), F3
+	FMOVQ   416(R2), F3
 	VFMLA   V10.D2, V1.D2, V3.D2
-	FMOVQ   336(R2), F2
+	FMOVQ   416(R2), F2
 	VFMLA   V9.D2, V1.D2, V2.D2
-	FMOVQ   352(R2), F1
+	FMOVQ   432(R2), F1
 	VFMLA   V12.D2, V0.D2, V1.D2
-	FMOVQ   352(R2), F0
+	FMOVQ   432(R2), F0
 	VFMLA   V11.D2, V4.D2, V0.D2
-	FMOVQ   352(R2), F4
+	FMOVQ   432(R2), F4
 	VFMLA   V10.D2, V3.D2, V4.D2
-	FMOVQ   352(R2), F3
+	FMOVQ   432(R2), F3
 	VFMLA   V9.D2, V2.D2, V3.D2
-	FMOVQ   368(R2), F2
+	FMOVQ   448(R2), F2
 	VFMLA   V12.D2, V1.D2, V2.D2
-	FMOVQ   368(R2), F1
+	FMOVQ   448(R2), F1
 	VFMLA   V11.D2, V0.D2, V1.D2
-	FMOVQ   368(R2), F0
+	FMOVQ   448(R2), F0
 	VFMLA   V10.D2, V4.D2, V0.D2
-	FMOVQ   368(R2), F4
+	FMOVQ   448(R2), F4
 	VFMLA   V9.D2, V3.D2, V4.D2
 	VMOVI   $0, V3.B16
 	VFMLS   V8.D2, V2.D2, V3.D2
@@ -12841,20 +15440,238 @@ skip12x:
 endif3:
 	RET
 
+// func roundF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·roundF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $8, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x4e618863 // FRINTN V3.2D, V3.2D
+	WORD  $0x4e618842 // FRINTN V2.2D, V2.2D
+	WORD  $0x4e618821 // FRINTN V1.2D, V1.2D
+	WORD  $0x4e618800 // FRINTN V0.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F4
+	ADD     R2<<3, R5, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	TBZ $0, R2, skip4x
+
+skip4x:
+	TBZ $1, R2, skip5x
+
+skip5x:
+	TBZ $2, R2, skip6x
+
+skip6x:
+	TBZ $0, R2, skip7x
+
+skip7x:
+	TBZ $1, R2, skip8x
+
+skip8x:
+	TBZ $2, R2, skip9x
+
+skip9x:
+	WORD    $0x4e618863 // FRINTN V3.2D, V3.2D
+	WORD    $0x4e618842 // FRINTN V2.2D, V2.2D
+	WORD    $0x4e618821 // FRINTN V1.2D, V1.2D
+	WORD    $0x4e618880 // FRINTN V0.2D, V4.2D
+	TBZ     $2, R2, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R2, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R2, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func roundVarF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·roundVarF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R6
+	MOVD y+16(FP), R5
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	VMOV  V3.B16, V7.B16
+	VMOV  V2.B16, V6.B16
+	VMOV  V1.B16, V5.B16
+	VMOV  V0.B16, V4.B16
+	WORD  $0x4e6188e7 // FRINTN V7.2D, V7.2D
+	WORD  $0x4e6188c6 // FRINTN V6.2D, V6.2D
+	WORD  $0x4e6188a5 // FRINTN V5.2D, V5.2D
+	WORD  $0x4e618884 // FRINTN V4.2D, V4.2D
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a1 // FSUB V1.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	MOVD  y+16(FP), R2
+	FMOVD (R2), F0
+	VDUP  V0.D[0], V0.D2
+	WORD  $0x4e618800 // FRINTN V0.2D, V0.2D
+	WORD  $0x4e60d463 // FADD V3.2D, V3.2D, V0.2D
+	WORD  $0x4e60d442 // FADD V2.2D, V2.2D, V0.2D
+	WORD  $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F0
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	VMOV    V3.B16, V7.B16
+	VMOV    V2.B16, V6.B16
+	VMOV    V1.B16, V5.B16
+	VMOV    V0.B16, V4.B16
+	WORD    $0x4e6188e7 // FRINTN V7.2D, V7.2D
+	WORD    $0x4e6188c6 // FRINTN V6.2D, V6.2D
+	WORD    $0x4e6188a5 // FRINTN V5.2D, V5.2D
+	WORD    $0x4e618884 // FRINTN V4.2D, V4.2D
+	WORD    $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD    $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD    $0x4ee1d4a1 // FSUB V1.2D, V5.2D, V1.2D
+	WORD    $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	MOVD    y+16(FP), R1
+	FMOVD   (R1), F0
+	VDUP    V0.D[0], V0.D2
+	WORD    $0x4e618800 // FRINTN V0.2D, V0.2D
+	WORD    $0x4e60d463 // FADD V3.2D, V3.2D, V0.2D
+	WORD    $0x4e60d442 // FADD V2.2D, V2.2D, V0.2D
+	WORD    $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
+	WORD    $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
 // func pressureF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·pressureF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 320(R2), F14
-	FMOVQ 256(R2), F13
-	FMOVQ 384(R2), F12
-	FMOVQ 272(R2), F11
-	FMOVQ 400(R2), F10
-	FMOVQ 288(R2), F9
-	FMOVQ 416(R2), F8
-	FMOVQ 432(R2), F7
-	FMOVQ 448(R2), F6
-	FMOVQ 464(R2), F5
-	FMOVQ 480(R2), F4
+	FMOVQ 400(R2), F14
+	FMOVQ 336(R2), F13
+	FMOVQ 464(R2), F12
+	FMOVQ 352(R2), F11
+	FMOVQ 480(R2), F10
+	FMOVQ 368(R2), F9
+	FMOVQ 496(R2), F8
+	FMOVQ 512(R2), F7
+	FMOVQ 528(R2), F6
+	FMOVQ 544(R2), F5
+	FMOVQ 560(R2), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -13023,10 +15840,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F22
-	FMOVQ   256(R2), F21
-	FMOVQ   256(R2), F20
-	FMOVQ   256(R2), F19
+	FMOVQ   336(R2), F22
+	FMOVQ   336(R2), F21
+	FMOVQ   336(R2), F20
+	FMOVQ   336(R2), F19
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13044,10 +15861,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F22, F21)
 
 skip3x:
-	FMOVQ   256(R2), F18
-	FMOVQ   256(R2), F17
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
+	FMOVQ   336(R2), F18
+	FMOVQ   336(R2), F17
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -13065,10 +15882,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F18, F17)
 
 skip6x:
-	FMOVQ   256(R2), F26
-	FMOVQ   256(R2), F25
-	FMOVQ   256(R2), F24
-	FMOVQ   256(R2), F23
+	FMOVQ   336(R2), F26
+	FMOVQ   336(R2), F25
+	FMOVQ   336(R2), F24
+	FMOVQ   336(R2), F23
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -13293,10 +16110,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F16
-	FMOVQ   256(R1), F15
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -13314,10 +16131,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F15)
 
 skip3x:
-	FMOVQ   256(R1), F14
-	FMOVQ   256(R1), F13
-	FMOVQ   256(R1), F12
-	FMOVQ   256(R1), F3
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F12
+	FMOVQ   336(R1), F3
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -13335,10 +16152,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F14, F13)
 
 skip6x:
-	FMOVQ   256(R1), F11
-	FMOVQ   256(R1), F10
-	FMOVQ   256(R1), F9
-	FMOVQ   256(R1), F2
+	FMOVQ   336(R1), F11
+	FMOVQ   336(R1), F10
+	FMOVQ   336(R1), F9
+	FMOVQ   336(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -13457,10 +16274,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F17
-	FMOVQ   256(R1), F4
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F3
+	FMOVQ   336(R1), F17
+	FMOVQ   336(R1), F4
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F3
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -13478,10 +16295,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F17, F4)
 
 skip3x:
-	FMOVQ   256(R1), F9
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
+	FMOVQ   336(R1), F9
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -13499,10 +16316,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F9, F8)
 
 skip6x:
-	FMOVQ   256(R1), F16
-	FMOVQ   256(R1), F15
-	FMOVQ   256(R1), F14
-	FMOVQ   256(R1), F2
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -13620,10 +16437,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F16
-	FMOVQ   256(R1), F15
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -13641,10 +16458,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F15)
 
 skip3x:
-	FMOVQ   256(R1), F14
-	FMOVQ   256(R1), F13
-	FMOVQ   256(R1), F12
-	FMOVQ   256(R1), F3
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F12
+	FMOVQ   336(R1), F3
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -13662,10 +16479,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F14, F13)
 
 skip6x:
-	FMOVQ   256(R1), F11
-	FMOVQ   256(R1), F10
-	FMOVQ   256(R1), F9
-	FMOVQ   256(R1), F2
+	FMOVQ   336(R1), F11
+	FMOVQ   336(R1), F10
+	FMOVQ   336(R1), F9
+	FMOVQ   336(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -13709,7 +16526,7 @@ endif3:
 // func foldAdd4ConstF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·foldAdd4ConstF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 304(R0), F5
+	FMOVQ 384(R0), F5
 	MOVD  dst+0(FP), R6
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -13750,10 +16567,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R0), F8
-	FMOVQ   256(R0), F7
-	FMOVQ   256(R0), F6
-	FMOVQ   256(R0), F3
+	FMOVQ   336(R0), F8
+	FMOVQ   336(R0), F7
+	FMOVQ   336(R0), F6
+	FMOVQ   336(R0), F3
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -13886,10 +16703,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F16
-	FMOVQ   256(R1), F4
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F3
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F4
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F3
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -13907,10 +16724,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F4)
 
 skip3x:
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -13928,10 +16745,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip6x:
-	FMOVQ   256(R1), F15
-	FMOVQ   256(R1), F14
-	FMOVQ   256(R1), F13
-	FMOVQ   256(R1), F2
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -13967,6 +16784,198 @@ skip9x:
 	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
 	WORD  $0x6e63d489 // FADDP V9.2D, V4.2D, V3.2D
 	WORD  $0x6e60d444 // FADDP V4.2D, V2.2D, V0.2D
+	VDUP  V9.D[0], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+	VDUP  V9.D[1], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+	VDUP  V4.D[0], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), 128(R5)
+	FSTPQ (F1, F0), 160(R5)
+	VDUP  V4.D[1], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), 192(R5)
+	FSTPQ (F1, F0), 224(R5)
+
+endif3:
+	RET
+
+// func spreadRound4F64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·spreadRound4F64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R0
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $8, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R0), (F4, F3)
+	FLDPQ 32(R0), (F1, F0)
+	FLDPQ (R4), (F8, F7)
+	FLDPQ 32(R4), (F6, F5)
+	FLDPQ (R3), (F15, F14)
+	FLDPQ 32(R3), (F13, F2)
+	VEXT  $8, V0.B16, V1.B16, V9.B16
+	VEXT  $8, V1.B16, V3.B16, V10.B16
+	VEXT  $8, V3.B16, V4.B16, V11.B16
+	VEXT  $8, V4.B16, V5.B16, V12.B16
+	WORD  $0x4e61d481 // FADD V1.2D, V4.2D, V1.2D
+	WORD  $0x4e60d460 // FADD V0.2D, V3.2D, V0.2D
+	WORD  $0x4e60d424 // FADD V4.2D, V1.2D, V0.2D
+	WORD  $0x4e66d501 // FADD V1.2D, V8.2D, V6.2D
+	WORD  $0x4e65d4e0 // FADD V0.2D, V7.2D, V5.2D
+	WORD  $0x4e60d423 // FADD V3.2D, V1.2D, V0.2D
+	WORD  $0x4e6dd5e1 // FADD V1.2D, V15.2D, V13.2D
+	WORD  $0x4e62d5c0 // FADD V0.2D, V14.2D, V2.2D
+	WORD  $0x4e60d422 // FADD V2.2D, V1.2D, V0.2D
+	WORD  $0x4e6ad581 // FADD V1.2D, V12.2D, V10.2D
+	WORD  $0x4e69d560 // FADD V0.2D, V11.2D, V9.2D
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	WORD  $0x6e63d481 // FADDP V1.2D, V4.2D, V3.2D
+	WORD  $0x6e60d440 // FADDP V0.2D, V2.2D, V0.2D
+	WORD  $0x4e618829 // FRINTN V9.2D, V1.2D
+	WORD  $0x4e618804 // FRINTN V4.2D, V0.2D
+	VDUP  V9.D[0], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+	VDUP  V9.D[1], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+	VDUP  V4.D[0], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), 128(R5)
+	FSTPQ (F1, F0), 160(R5)
+	VDUP  V4.D[1], V0.D2
+	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
+	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
+	WORD  $0x4e66d401 // FADD V1.2D, V0.2D, V6.2D
+	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
+	FSTPQ (F3, F2), 192(R5)
+	FSTPQ (F1, F0), 224(R5)
+	ADD   $256, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F4
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F3
+	ADD     R2<<3, R0, R0
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V16.B16, V4.B16
+	FMOVQ.W -16(R0), F16
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V16.B16, V1.B16
+	VMOV    V4.B16, V3.B16
+	FLDPQ.W -32(R0), (F16, F4)
+
+skip3x:
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
+	ADD     R2<<3, R4, R0
+	TBZ     $0, R2, skip4x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip6x:
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F2
+	ADD     R2<<3, R3, R0
+	TBZ     $0, R2, skip7x
+	FMOVD.W -8(R0), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip7x:
+	TBZ     $1, R2, skip8x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R0), F15
+
+skip8x:
+	TBZ     $2, R2, skip9x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V2.B16
+	FLDPQ.W -32(R0), (F15, F14)
+
+skip9x:
+	VEXT  $8, V3.B16, V1.B16, V9.B16
+	VEXT  $8, V1.B16, V4.B16, V10.B16
+	VEXT  $8, V4.B16, V16.B16, V11.B16
+	VEXT  $8, V16.B16, V5.B16, V12.B16
+	WORD  $0x4e61d601 // FADD V1.2D, V16.2D, V1.2D
+	WORD  $0x4e63d480 // FADD V0.2D, V4.2D, V3.2D
+	WORD  $0x4e60d424 // FADD V4.2D, V1.2D, V0.2D
+	WORD  $0x4e66d501 // FADD V1.2D, V8.2D, V6.2D
+	WORD  $0x4e65d4e0 // FADD V0.2D, V7.2D, V5.2D
+	WORD  $0x4e60d423 // FADD V3.2D, V1.2D, V0.2D
+	WORD  $0x4e6dd5e1 // FADD V1.2D, V15.2D, V13.2D
+	WORD  $0x4e62d5c0 // FADD V0.2D, V14.2D, V2.2D
+	WORD  $0x4e60d422 // FADD V2.2D, V1.2D, V0.2D
+	WORD  $0x4e6ad581 // FADD V1.2D, V12.2D, V10.2D
+	WORD  $0x4e69d560 // FADD V0.2D, V11.2D, V9.2D
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	WORD  $0x6e63d481 // FADDP V1.2D, V4.2D, V3.2D
+	WORD  $0x6e60d440 // FADDP V0.2D, V2.2D, V0.2D
+	WORD  $0x4e618829 // FRINTN V9.2D, V1.2D
+	WORD  $0x4e618804 // FRINTN V4.2D, V0.2D
 	VDUP  V9.D[0], V0.D2
 	WORD  $0x4e68d403 // FADD V3.2D, V0.2D, V8.2D
 	WORD  $0x4e67d402 // FADD V2.2D, V0.2D, V7.2D
@@ -14036,10 +17045,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F2
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F2
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -14057,10 +17066,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
-	FMOVQ   256(R1), F4
-	FMOVQ   256(R1), F3
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
+	FMOVQ   336(R1), F4
+	FMOVQ   336(R1), F3
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -14152,10 +17161,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F17
-	FMOVQ   256(R1), F16
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F17
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -14173,10 +17182,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F17, F16)
 
 skip3x:
-	FMOVQ   256(R1), F15
-	FMOVQ   256(R1), F14
-	FMOVQ   256(R1), F13
-	FMOVQ   256(R1), F3
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F3
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -14194,10 +17203,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F15, F14)
 
 skip6x:
-	FMOVQ   256(R1), F12
-	FMOVQ   256(R1), F11
-	FMOVQ   256(R1), F10
-	FMOVQ   256(R1), F2
+	FMOVQ   336(R1), F12
+	FMOVQ   336(R1), F11
+	FMOVQ   336(R1), F10
+	FMOVQ   336(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -14243,7 +17252,7 @@ endif3:
 // func fourAloneF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·fourAloneF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 336(R1), F5
+	FMOVQ 416(R1), F5
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R0
 	MOVD  y+16(FP), R4
@@ -14299,9 +17308,9 @@ loop1:
 	WORD  $0x4e601c40 // BIC V0.16B, V2.16B, V0.16B
 	WORD  $0x4ee5d56a // FSUB V10.2D, V11.2D, V5.2D
 	WORD  $0x4ee5d664 // FSUB V4.2D, V19.2D, V5.2D
-	FMOVQ 336(R1), F3
+	FMOVQ 416(R1), F3
 	VFMLA V11.D2, V13.D2, V3.D2
-	FMOVQ 336(R1), F2
+	FMOVQ 416(R1), F2
 	VFMLA V19.D2, V12.D2, V2.D2
 	VBSL  V3.B16, V10.B16, V1.B16
 	VBSL  V2.B16, V4.B16, V0.B16
@@ -14348,10 +17357,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F17
-	FMOVQ   256(R1), F16
-	FMOVQ   256(R1), F15
-	FMOVQ   256(R1), F14
+	FMOVQ   336(R1), F17
+	FMOVQ   336(R1), F16
+	FMOVQ   336(R1), F15
+	FMOVQ   336(R1), F14
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -14369,10 +17378,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F17, F16)
 
 skip3x:
-	FMOVQ   256(R1), F11
-	FMOVQ   256(R1), F10
-	FMOVQ   256(R1), F9
-	FMOVQ   256(R1), F8
+	FMOVQ   336(R1), F11
+	FMOVQ   336(R1), F10
+	FMOVQ   336(R1), F9
+	FMOVQ   336(R1), F8
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -14390,10 +17399,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F11, F10)
 
 skip6x:
-	FMOVQ   256(R1), F13
-	FMOVQ   256(R1), F12
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F12
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -14451,9 +17460,9 @@ skip9x:
 	WORD  $0x4e601c40 // BIC V0.16B, V2.16B, V0.16B
 	WORD  $0x4ee5d646 // FSUB V6.2D, V18.2D, V5.2D
 	WORD  $0x4ee5d664 // FSUB V4.2D, V19.2D, V5.2D
-	FMOVQ 336(R1), F3
+	FMOVQ 416(R1), F3
 	VFMLA V18.D2, V12.D2, V3.D2
-	FMOVQ 336(R1), F2
+	FMOVQ 416(R1), F2
 	VFMLA V19.D2, V7.D2, V2.D2
 	VBSL  V3.B16, V6.B16, V1.B16
 	VBSL  V2.B16, V4.B16, V0.B16
@@ -14600,10 +17609,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F14
-	FMOVQ   256(R1), F13
-	FMOVQ   256(R1), F12
-	FMOVQ   256(R1), F11
+	FMOVQ   336(R1), F14
+	FMOVQ   336(R1), F13
+	FMOVQ   336(R1), F12
+	FMOVQ   336(R1), F11
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -14621,10 +17630,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F14, F13)
 
 skip3x:
-	FMOVQ   256(R1), F19
-	FMOVQ   256(R1), F18
-	FMOVQ   256(R1), F17
-	FMOVQ   256(R1), F16
+	FMOVQ   336(R1), F19
+	FMOVQ   336(R1), F18
+	FMOVQ   336(R1), F17
+	FMOVQ   336(R1), F16
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -14642,10 +17651,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F19, F18)
 
 skip6x:
-	FMOVQ   256(R1), F22
-	FMOVQ   256(R1), F21
-	FMOVQ   256(R1), F20
-	FMOVQ   256(R1), F15
+	FMOVQ   336(R1), F22
+	FMOVQ   336(R1), F21
+	FMOVQ   336(R1), F20
+	FMOVQ   336(R1), F15
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -14784,10 +17793,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14805,10 +17814,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14826,10 +17835,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -14877,7 +17886,7 @@ endif3:
 // func selectKeptLessF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 288(R2), F1
+	FMOVQ 368(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -14934,10 +17943,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14955,10 +17964,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14976,10 +17985,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15095,10 +18104,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15116,10 +18125,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15137,10 +18146,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15236,10 +18245,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15257,10 +18266,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15278,10 +18287,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15365,10 +18374,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15386,10 +18395,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15407,10 +18416,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15473,10 +18482,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 304(R2), F7
-	FMOVQ 304(R2), F6
-	FMOVQ 304(R2), F5
-	FMOVQ 304(R2), F4
+	FMOVQ 384(R2), F7
+	FMOVQ 384(R2), F6
+	FMOVQ 384(R2), F5
+	FMOVQ 384(R2), F4
 	WORD  $0x6eefe400 // FCMGT V0.2D, V0.2D, V15.2D
 	WORD  $0x6eeee463 // FCMGT V3.2D, V3.2D, V14.2D
 	WORD  $0x6eede442 // FCMGT V2.2D, V2.2D, V13.2D
@@ -15502,10 +18511,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15523,10 +18532,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15544,10 +18553,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15565,10 +18574,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   304(R2), F3
-	FMOVQ   304(R2), F2
-	FMOVQ   304(R2), F1
-	FMOVQ   304(R2), F0
+	FMOVQ   384(R2), F3
+	FMOVQ   384(R2), F2
+	FMOVQ   384(R2), F1
+	FMOVQ   384(R2), F0
 	WORD    $0x6eefe484 // FCMGT V4.2D, V4.2D, V15.2D
 	WORD    $0x6eeee4e7 // FCMGT V7.2D, V7.2D, V14.2D
 	WORD    $0x6eede4c6 // FCMGT V6.2D, V6.2D, V13.2D
@@ -15640,10 +18649,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -15661,10 +18670,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R1), F3
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F2
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -15755,10 +18764,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15776,10 +18785,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15797,10 +18806,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15900,10 +18909,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15921,10 +18930,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15942,10 +18951,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16037,10 +19046,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -16058,10 +19067,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -16079,10 +19088,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16130,7 +19139,7 @@ endif3:
 // func selectKeptEqualF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 288(R2), F1
+	FMOVQ 368(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -16187,10 +19196,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -16208,10 +19217,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -16229,10 +19238,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16348,10 +19357,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -16369,10 +19378,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -16390,10 +19399,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16489,10 +19498,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -16510,10 +19519,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -16531,10 +19540,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16618,10 +19627,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -16639,10 +19648,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -16660,10 +19669,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16726,10 +19735,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 304(R2), F7
-	FMOVQ 304(R2), F6
-	FMOVQ 304(R2), F5
-	FMOVQ 304(R2), F4
+	FMOVQ 384(R2), F7
+	FMOVQ 384(R2), F6
+	FMOVQ 384(R2), F5
+	FMOVQ 384(R2), F4
 	WORD  $0x4e60e5e0 // FCMEQ V0.2D, V15.2D, V0.2D
 	WORD  $0x4e63e5c3 // FCMEQ V3.2D, V14.2D, V3.2D
 	WORD  $0x4e62e5a2 // FCMEQ V2.2D, V13.2D, V2.2D
@@ -16755,10 +19764,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -16776,10 +19785,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -16797,10 +19806,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16818,10 +19827,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   304(R2), F3
-	FMOVQ   304(R2), F2
-	FMOVQ   304(R2), F1
-	FMOVQ   304(R2), F0
+	FMOVQ   384(R2), F3
+	FMOVQ   384(R2), F2
+	FMOVQ   384(R2), F1
+	FMOVQ   384(R2), F0
 	WORD    $0x4e64e5e4 // FCMEQ V4.2D, V15.2D, V4.2D
 	WORD    $0x4e67e5c7 // FCMEQ V7.2D, V14.2D, V7.2D
 	WORD    $0x4e66e5a6 // FCMEQ V6.2D, V13.2D, V6.2D
@@ -16893,10 +19902,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16914,10 +19923,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R1), F3
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F2
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -17000,10 +20009,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17021,10 +20030,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17042,10 +20051,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17093,7 +20102,7 @@ endif3:
 // func selectKeptNotEqualF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 288(R2), F1
+	FMOVQ 368(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -17150,10 +20159,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17171,10 +20180,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17192,10 +20201,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17315,10 +20324,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17336,10 +20345,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17357,10 +20366,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17460,10 +20469,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17481,10 +20490,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17502,10 +20511,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17589,10 +20598,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17610,10 +20619,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17631,10 +20640,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17697,10 +20706,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 304(R2), F7
-	FMOVQ 304(R2), F6
-	FMOVQ 304(R2), F5
-	FMOVQ 304(R2), F4
+	FMOVQ 384(R2), F7
+	FMOVQ 384(R2), F6
+	FMOVQ 384(R2), F5
+	FMOVQ 384(R2), F4
 	WORD  $0x4e60e5e0 // FCMEQ V0.2D, V15.2D, V0.2D
 	WORD  $0x4e63e5c3 // FCMEQ V3.2D, V14.2D, V3.2D
 	WORD  $0x4e62e5a2 // FCMEQ V2.2D, V13.2D, V2.2D
@@ -17726,10 +20735,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17747,10 +20756,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17768,10 +20777,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17789,10 +20798,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   304(R2), F3
-	FMOVQ   304(R2), F2
-	FMOVQ   304(R2), F1
-	FMOVQ   304(R2), F0
+	FMOVQ   384(R2), F3
+	FMOVQ   384(R2), F2
+	FMOVQ   384(R2), F1
+	FMOVQ   384(R2), F0
 	WORD    $0x4e64e5e4 // FCMEQ V4.2D, V15.2D, V4.2D
 	WORD    $0x4e67e5c7 // FCMEQ V7.2D, V14.2D, V7.2D
 	WORD    $0x4e66e5a6 // FCMEQ V6.2D, V13.2D, V6.2D
@@ -17865,10 +20874,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -17886,10 +20895,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R1), F3
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F2
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -17981,10 +20990,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18002,10 +21011,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18023,10 +21032,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18126,10 +21135,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18147,10 +21156,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18168,10 +21177,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18263,10 +21272,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18284,10 +21293,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18305,10 +21314,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18356,7 +21365,7 @@ endif3:
 // func selectKeptNotLessF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotLessF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 288(R2), F1
+	FMOVQ 368(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -18413,10 +21422,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18434,10 +21443,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18455,10 +21464,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F16
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
+	FMOVQ   336(R2), F16
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18578,10 +21587,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18599,10 +21608,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18620,10 +21629,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18723,10 +21732,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18744,10 +21753,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18765,10 +21774,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18852,10 +21861,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F12
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
+	FMOVQ   336(R2), F12
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18873,10 +21882,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18894,10 +21903,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18960,10 +21969,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 304(R2), F7
-	FMOVQ 304(R2), F6
-	FMOVQ 304(R2), F5
-	FMOVQ 304(R2), F4
+	FMOVQ 384(R2), F7
+	FMOVQ 384(R2), F6
+	FMOVQ 384(R2), F5
+	FMOVQ 384(R2), F4
 	WORD  $0x6eefe400 // FCMGT V0.2D, V0.2D, V15.2D
 	WORD  $0x6eeee463 // FCMGT V3.2D, V3.2D, V14.2D
 	WORD  $0x6eede442 // FCMGT V2.2D, V2.2D, V13.2D
@@ -18989,10 +21998,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F15
-	FMOVQ   256(R2), F14
-	FMOVQ   256(R2), F13
-	FMOVQ   256(R2), F12
+	FMOVQ   336(R2), F15
+	FMOVQ   336(R2), F14
+	FMOVQ   336(R2), F13
+	FMOVQ   336(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19010,10 +22019,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   256(R2), F4
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19031,10 +22040,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   256(R2), F11
-	FMOVQ   256(R2), F10
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
+	FMOVQ   336(R2), F11
+	FMOVQ   336(R2), F10
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19052,10 +22061,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   304(R2), F3
-	FMOVQ   304(R2), F2
-	FMOVQ   304(R2), F1
-	FMOVQ   304(R2), F0
+	FMOVQ   384(R2), F3
+	FMOVQ   384(R2), F2
+	FMOVQ   384(R2), F1
+	FMOVQ   384(R2), F0
 	WORD    $0x6eefe484 // FCMGT V4.2D, V4.2D, V15.2D
 	WORD    $0x6eeee4e7 // FCMGT V7.2D, V7.2D, V14.2D
 	WORD    $0x6eede4c6 // FCMGT V6.2D, V6.2D, V13.2D
@@ -19128,10 +22137,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F8
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
+	FMOVQ   336(R1), F8
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -19149,10 +22158,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R1), F3
-	FMOVQ   256(R1), F1
-	FMOVQ   256(R1), F2
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F3
+	FMOVQ   336(R1), F1
+	FMOVQ   336(R1), F2
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -19229,10 +22238,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19250,9 +22259,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F3
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19331,10 +22340,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19352,7 +22361,7 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19441,10 +22450,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F5
-	FMOVQ   256(R2), F9
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
+	FMOVQ   336(R2), F5
+	FMOVQ   336(R2), F9
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19462,9 +22471,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F9)
 
 skip3x:
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F6
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19479,9 +22488,9 @@ skip5x:
 	VMOV V1.B16, V6.B16
 
 skip6x:
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19561,7 +22570,7 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19576,10 +22585,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F0)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19757,8 +22766,8 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   256(R1), F9
-	FMOVQ   256(R1), F8
+	FMOVQ   336(R1), F9
+	FMOVQ   336(R1), F8
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -19774,10 +22783,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F9, F8)
 
 skip3x:
-	FMOVQ   256(R1), F7
-	FMOVQ   256(R1), F6
-	FMOVQ   256(R1), F5
-	FMOVQ   256(R1), F4
+	FMOVQ   336(R1), F7
+	FMOVQ   336(R1), F6
+	FMOVQ   336(R1), F5
+	FMOVQ   336(R1), F4
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -19861,8 +22870,8 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   256(R0), F2
-	FMOVQ   256(R0), F1
+	FMOVQ   336(R0), F2
+	FMOVQ   336(R0), F1
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -19904,7 +22913,7 @@ endif3:
 // func storeFourUniformF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 272(R0), F1
+	FMOVQ 352(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -20031,10 +23040,10 @@ loop3:
 end4:
 	CMP     $0, R3
 	BLE     endif5
-	FMOVQ   256(R2), F8
-	FMOVQ   256(R2), F7
-	FMOVQ   256(R2), F6
-	FMOVQ   256(R2), F5
+	FMOVQ   336(R2), F8
+	FMOVQ   336(R2), F7
+	FMOVQ   336(R2), F6
+	FMOVQ   336(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20052,10 +23061,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   256(R2), F3
-	FMOVQ   256(R2), F2
-	FMOVQ   256(R2), F1
-	FMOVQ   256(R2), F4
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20096,6 +23105,1596 @@ skip9x:
 endif5:
 	RET
 
+// func gatherF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherF64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R6
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V14.D2
+	SUB  R2, R3, R1
+	VDUP R1, V13.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R6), (F11, F10)
+	FLDPQ 32(R6), (F9, F8)
+	FLDPQ (R4), (F0, F3)
+	FLDPQ 32(R4), (F2, F1)
+	VAND  V14.B16, V11.B16, V7.B16
+	VAND  V14.B16, V10.B16, V6.B16
+	VAND  V14.B16, V9.B16, V5.B16
+	VAND  V14.B16, V8.B16, V4.B16
+	WORD  $0x4ee03560 // CMGT V0.2D, V11.2D, V0.2D
+	WORD  $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD  $0x4ee23522 // CMGT V2.2D, V9.2D, V2.2D
+	WORD  $0x4ee13501 // CMGT V1.2D, V8.2D, V1.2D
+	VAND  V0.B16, V13.B16, V0.B16
+	VAND  V3.B16, V13.B16, V3.B16
+	VAND  V2.B16, V13.B16, V2.B16
+	VAND  V1.B16, V13.B16, V1.B16
+	VADD  V0.D2, V7.D2, V0.D2
+	VADD  V3.D2, V6.D2, V3.D2
+	VADD  V2.D2, V5.D2, V2.D2
+	VADD  V1.D2, V4.D2, V5.D2
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP     $0, R3
+	BLE     endif5
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V1.B16
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V8.B16, V2.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V8.B16, V3.B16
+	VMOV    V2.B16, V1.B16
+	FLDPQ.W -32(R1), (F8, F2)
+
+skip6x:
+	VAND    V14.B16, V12.B16, V7.B16
+	VAND    V14.B16, V11.B16, V6.B16
+	VAND    V14.B16, V10.B16, V5.B16
+	VAND    V14.B16, V9.B16, V4.B16
+	WORD    $0x4ee83580 // CMGT V0.2D, V12.2D, V8.2D
+	WORD    $0x4ee23562 // CMGT V2.2D, V11.2D, V2.2D
+	WORD    $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD    $0x4ee13521 // CMGT V1.2D, V9.2D, V1.2D
+	VAND    V0.B16, V13.B16, V0.B16
+	VAND    V2.B16, V13.B16, V2.B16
+	VAND    V3.B16, V13.B16, V3.B16
+	VAND    V1.B16, V13.B16, V1.B16
+	VADD    V0.D2, V7.D2, V0.D2
+	VADD    V2.D2, V6.D2, V2.D2
+	VADD    V3.D2, V5.D2, V5.D2
+	VADD    V1.D2, V4.D2, V4.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V1.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R5)(R2<<3), F4
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherSameF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherSameF64NEON(SB), NOSPLIT, $0-40
+	VMOVI $0, V2.B16
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R4
+	MOVD  y+16(FP), R6
+	MOVD  z+24(FP), R5
+	MOVD  n+32(FP), R3
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R3, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  R2, R3, R1
+	VDUP R1, V3.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V10.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V9.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V8.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V5.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	WORD  $0x4e65d545 // FADD V5.2D, V10.2D, V5.2D
+	WORD  $0x4e64d524 // FADD V4.2D, V9.2D, V4.2D
+	WORD  $0x4e66d501 // FADD V1.2D, V8.2D, V6.2D
+	WORD  $0x4e60d4e0 // FADD V0.2D, V7.2D, V0.2D
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP $0, R3
+	BLE endif5
+	TBZ $0, R3, skip1x
+
+skip1x:
+	TBZ $1, R3, skip2x
+
+skip2x:
+	TBZ $2, R3, skip3x
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V8.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V7.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V6.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V5.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V4.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V0.D2
+	WORD    $0x4e65d523 // FADD V3.2D, V9.2D, V5.2D
+	WORD    $0x4e62d502 // FADD V2.2D, V8.2D, V2.2D
+	WORD    $0x4e64d4e1 // FADD V1.2D, V7.2D, V4.2D
+	WORD    $0x4e60d4c0 // FADD V0.2D, V6.2D, V0.2D
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherIotaF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherIotaF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R5
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V6.D2
+	SUB  R2, R3, R1
+	VDUP R1, V3.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FMOVQ 576(R5), F4
+	FMOVQ 592(R5), F2
+	FMOVQ 608(R5), F1
+	FMOVQ 624(R5), F0
+	VAND  V6.B16, V4.B16, V7.B16
+	VAND  V6.B16, V2.B16, V2.B16
+	VAND  V6.B16, V1.B16, V5.B16
+	VAND  V6.B16, V0.B16, V4.B16
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V11.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V10.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V9.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V8.D2
+	VADD  V3.D2, V7.D2, V0.D2
+	VADD  V3.D2, V2.D2, V2.D2
+	VADD  V3.D2, V5.D2, V5.D2
+	VADD  V3.D2, V4.D2, V7.D2
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V5.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	WORD  $0x4e64d564 // FADD V4.2D, V11.2D, V4.2D
+	WORD  $0x4e62d542 // FADD V2.2D, V10.2D, V2.2D
+	WORD  $0x4e65d521 // FADD V1.2D, V9.2D, V5.2D
+	WORD  $0x4e60d500 // FADD V0.2D, V8.2D, V0.2D
+	FSTPQ (F4, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP $0, R3
+	BLE endif5
+	TBZ $0, R3, skip1x
+
+skip1x:
+	TBZ $1, R3, skip2x
+
+skip2x:
+	TBZ $2, R3, skip3x
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	FMOVQ   576(R5), F4
+	FMOVQ   592(R5), F2
+	FMOVQ   608(R5), F1
+	FMOVQ   624(R5), F0
+	VAND    V6.B16, V4.B16, V10.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V1.B16, V4.B16
+	VAND    V6.B16, V0.B16, V5.B16
+	FMOVD   F10, R2
+	VMOV    V10.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V8.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V7.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V6.D2
+	VADD    V3.D2, V10.D2, V0.D2
+	VADD    V3.D2, V2.D2, V2.D2
+	VADD    V3.D2, V4.D2, V4.D2
+	VADD    V3.D2, V5.D2, V5.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V4.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V0.D2
+	WORD    $0x4e63d523 // FADD V3.2D, V9.2D, V3.2D
+	WORD    $0x4e62d502 // FADD V2.2D, V8.2D, V2.2D
+	WORD    $0x4e64d4e1 // FADD V1.2D, V7.2D, V4.2D
+	WORD    $0x4e60d4c0 // FADD V0.2D, V6.2D, V0.2D
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherBackF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherBackF64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R8
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R5
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R5, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R5, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V14.D2
+	SUB  R2, R5, R1
+	VDUP R1, V13.D2
+	MOVD R5, R4
+	CMP  $8, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F11, F10)
+	FLDPQ 32(R7), (F9, F8)
+	FLDPQ (R6), (F0, F3)
+	FLDPQ 32(R6), (F2, F1)
+	VAND  V14.B16, V11.B16, V7.B16
+	VAND  V14.B16, V10.B16, V6.B16
+	VAND  V14.B16, V9.B16, V5.B16
+	VAND  V14.B16, V8.B16, V4.B16
+	WORD  $0x4ee03560 // CMGT V0.2D, V11.2D, V0.2D
+	WORD  $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD  $0x4ee23522 // CMGT V2.2D, V9.2D, V2.2D
+	WORD  $0x4ee13501 // CMGT V1.2D, V8.2D, V1.2D
+	VAND  V0.B16, V13.B16, V0.B16
+	VAND  V3.B16, V13.B16, V3.B16
+	VAND  V2.B16, V13.B16, V2.B16
+	VAND  V1.B16, V13.B16, V1.B16
+	VADD  V0.D2, V7.D2, V0.D2
+	VADD  V3.D2, V6.D2, V3.D2
+	VADD  V2.D2, V5.D2, V2.D2
+	VADD  V1.D2, V4.D2, V4.D2
+	LSL   $3, R5, R1
+	ADD   R1, R8, R3
+	VDUP  R5, V1.D2
+	VSUB  V1.D2, V0.D2, V0.D2
+	VSUB  V1.D2, V3.D2, V3.D2
+	VSUB  V1.D2, V2.D2, V2.D2
+	VSUB  V1.D2, V4.D2, V5.D2
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop3
+
+end4:
+	CMP     $0, R4
+	BLE     endif5
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R4<<3, R7, R1
+	TBZ     $0, R4, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V1.B16
+	ADD     R4<<3, R6, R1
+	TBZ     $0, R4, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R4, skip5x
+	VMOV    V8.B16, V2.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R4, skip6x
+	VMOV    V8.B16, V3.B16
+	VMOV    V2.B16, V1.B16
+	FLDPQ.W -32(R1), (F8, F2)
+
+skip6x:
+	VAND    V14.B16, V12.B16, V7.B16
+	VAND    V14.B16, V11.B16, V6.B16
+	VAND    V14.B16, V10.B16, V4.B16
+	VAND    V14.B16, V9.B16, V5.B16
+	WORD    $0x4ee83580 // CMGT V0.2D, V12.2D, V8.2D
+	WORD    $0x4ee23562 // CMGT V2.2D, V11.2D, V2.2D
+	WORD    $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD    $0x4ee13521 // CMGT V1.2D, V9.2D, V1.2D
+	VAND    V0.B16, V13.B16, V0.B16
+	VAND    V2.B16, V13.B16, V2.B16
+	VAND    V3.B16, V13.B16, V3.B16
+	VAND    V1.B16, V13.B16, V1.B16
+	VADD    V0.D2, V7.D2, V0.D2
+	VADD    V2.D2, V6.D2, V2.D2
+	VADD    V3.D2, V4.D2, V4.D2
+	VADD    V1.D2, V5.D2, V3.D2
+	LSL     $3, R5, R1
+	ADD     R1, R8, R3
+	VDUP    R5, V1.D2
+	VSUB    V1.D2, V0.D2, V0.D2
+	VSUB    V1.D2, V2.D2, V2.D2
+	VSUB    V1.D2, V4.D2, V5.D2
+	VSUB    V1.D2, V3.D2, V4.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R3)(R2<<3), F1
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R3)(R2<<3), F1
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R3)(R2<<3), F1
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V1.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R3)(R2<<3), F4
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R4, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R4, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R4, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherVarF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherVarF64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R6
+	MOVD z+24(FP), R5
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V2.D2
+	SUB  R2, R3, R1
+	VDUP R1, V6.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R6), (F13, F12)
+	FLDPQ 32(R6), (F11, F0)
+	FLDPQ (R5), (F5, F4)
+	FLDPQ 32(R5), (F3, F1)
+	VAND  V2.B16, V13.B16, V10.B16
+	VAND  V2.B16, V12.B16, V9.B16
+	VAND  V2.B16, V11.B16, V8.B16
+	VAND  V2.B16, V0.B16, V7.B16
+	WORD  $0x4ee535a5 // CMGT V5.2D, V13.2D, V5.2D
+	WORD  $0x4ee43584 // CMGT V4.2D, V12.2D, V4.2D
+	WORD  $0x4ee33563 // CMGT V3.2D, V11.2D, V3.2D
+	WORD  $0x4ee13401 // CMGT V1.2D, V0.2D, V1.2D
+	VAND  V5.B16, V6.B16, V5.B16
+	VAND  V4.B16, V6.B16, V4.B16
+	VAND  V3.B16, V6.B16, V3.B16
+	VAND  V1.B16, V6.B16, V1.B16
+	VADD  V5.D2, V10.D2, V17.D2
+	VADD  V4.D2, V9.D2, V16.D2
+	VADD  V3.D2, V8.D2, V15.D2
+	VADD  V1.D2, V7.D2, V14.D2
+	WORD  $0x4e6dd5a7 // FADD V7.2D, V13.2D, V13.2D
+	WORD  $0x4e6cd585 // FADD V5.2D, V12.2D, V12.2D
+	WORD  $0x4e6bd564 // FADD V4.2D, V11.2D, V11.2D
+	WORD  $0x4e60d403 // FADD V3.2D, V0.2D, V0.2D
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V13.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V12.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V11.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	WORD  $0x4e6dd4ea // FADD V10.2D, V7.2D, V13.2D
+	WORD  $0x4e6cd4a9 // FADD V9.2D, V5.2D, V12.2D
+	WORD  $0x4e6bd488 // FADD V8.2D, V4.2D, V11.2D
+	WORD  $0x4e60d467 // FADD V7.2D, V3.2D, V0.2D
+	VAND  V2.B16, V17.B16, V0.B16
+	VAND  V2.B16, V16.B16, V5.B16
+	VAND  V2.B16, V15.B16, V4.B16
+	VAND  V2.B16, V14.B16, V3.B16
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V13.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V12.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V11.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	WORD  $0x4e6ad5a4 // FADD V4.2D, V13.2D, V10.2D
+	WORD  $0x4e69d583 // FADD V3.2D, V12.2D, V9.2D
+	WORD  $0x4e68d561 // FADD V1.2D, V11.2D, V8.2D
+	WORD  $0x4e67d400 // FADD V0.2D, V0.2D, V7.2D
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP     $0, R3
+	BLE     endif5
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V4.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V14.B16
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R1), F4
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V4.B16, V1.B16
+	VMOV    V3.B16, V14.B16
+	FLDPQ.W -32(R1), (F4, F3)
+
+skip6x:
+	VAND    V2.B16, V12.B16, V13.B16
+	VAND    V2.B16, V11.B16, V8.B16
+	VAND    V2.B16, V10.B16, V7.B16
+	VAND    V2.B16, V9.B16, V5.B16
+	WORD    $0x4ee43584 // CMGT V4.2D, V12.2D, V4.2D
+	WORD    $0x4ee33563 // CMGT V3.2D, V11.2D, V3.2D
+	WORD    $0x4ee13541 // CMGT V1.2D, V10.2D, V1.2D
+	WORD    $0x4eee3520 // CMGT V0.2D, V9.2D, V14.2D
+	VAND    V4.B16, V6.B16, V4.B16
+	VAND    V3.B16, V6.B16, V3.B16
+	VAND    V1.B16, V6.B16, V1.B16
+	VAND    V0.B16, V6.B16, V0.B16
+	VADD    V4.D2, V13.D2, V16.D2
+	VADD    V3.D2, V8.D2, V15.D2
+	VADD    V1.D2, V7.D2, V14.D2
+	VADD    V0.D2, V5.D2, V13.D2
+	WORD    $0x4e6cd586 // FADD V6.2D, V12.2D, V12.2D
+	WORD    $0x4e6bd565 // FADD V5.2D, V11.2D, V11.2D
+	WORD    $0x4e6ad544 // FADD V4.2D, V10.2D, V10.2D
+	WORD    $0x4e69d523 // FADD V3.2D, V9.2D, V9.2D
+	FMOVD   F16, R2
+	VMOV    V16.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V12.D2
+	FMOVD   F15, R2
+	VMOV    V15.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V11.D2
+	FMOVD   F14, R2
+	VMOV    V14.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V10.D2
+	FMOVD   F13, R2
+	VMOV    V13.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	WORD    $0x4e6cd4c8 // FADD V8.2D, V6.2D, V12.2D
+	WORD    $0x4e6bd4a7 // FADD V7.2D, V5.2D, V11.2D
+	WORD    $0x4e6ad486 // FADD V6.2D, V4.2D, V10.2D
+	WORD    $0x4e69d465 // FADD V5.2D, V3.2D, V9.2D
+	VAND    V2.B16, V16.B16, V0.B16
+	VAND    V2.B16, V15.B16, V4.B16
+	VAND    V2.B16, V14.B16, V3.B16
+	VAND    V2.B16, V13.B16, V2.B16
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V12.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V11.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V10.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	WORD    $0x4e68d583 // FADD V3.2D, V12.2D, V8.2D
+	WORD    $0x4e67d562 // FADD V2.2D, V11.2D, V7.2D
+	WORD    $0x4e66d541 // FADD V1.2D, V10.2D, V6.2D
+	WORD    $0x4e65d520 // FADD V0.2D, V9.2D, V5.2D
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherChainF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherChainF64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R6
+	MOVD z+24(FP), R5
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V5.D2
+	SUB  R2, R3, R1
+	VDUP R1, V4.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R6), (F13, F12)
+	FLDPQ 32(R6), (F11, F10)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	VAND  V5.B16, V13.B16, V7.B16
+	VAND  V5.B16, V12.B16, V6.B16
+	VAND  V5.B16, V11.B16, V9.B16
+	VAND  V5.B16, V10.B16, V8.B16
+	WORD  $0x4ee335a3 // CMGT V3.2D, V13.2D, V3.2D
+	WORD  $0x4ee23582 // CMGT V2.2D, V12.2D, V2.2D
+	WORD  $0x4ee13561 // CMGT V1.2D, V11.2D, V1.2D
+	WORD  $0x4ee03540 // CMGT V0.2D, V10.2D, V0.2D
+	VAND  V3.B16, V4.B16, V3.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V3.D2, V7.D2, V7.D2
+	VADD  V2.D2, V6.D2, V6.D2
+	VADD  V1.D2, V9.D2, V3.D2
+	VADD  V0.D2, V8.D2, V2.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	VAND  V5.B16, V7.B16, V7.B16
+	VAND  V5.B16, V6.B16, V6.B16
+	VAND  V5.B16, V3.B16, V3.B16
+	VAND  V5.B16, V2.B16, V2.B16
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	VAND  V5.B16, V7.B16, V7.B16
+	VAND  V5.B16, V6.B16, V6.B16
+	VAND  V5.B16, V3.B16, V3.B16
+	VAND  V5.B16, V2.B16, V2.B16
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FSTPQ (F7, F6), (R0)
+	FSTPQ (F3, F2), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP     $0, R3
+	BLE     endif5
+	VMOVI   $0, V14.B16
+	VMOVI   $0, V13.B16
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip3x:
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V10.B16
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V10.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	VAND    V5.B16, V14.B16, V9.B16
+	VAND    V5.B16, V13.B16, V8.B16
+	VAND    V5.B16, V12.B16, V7.B16
+	VAND    V5.B16, V11.B16, V6.B16
+	WORD    $0x4ee335c3 // CMGT V3.2D, V14.2D, V3.2D
+	WORD    $0x4ee235a2 // CMGT V2.2D, V13.2D, V2.2D
+	WORD    $0x4ee13581 // CMGT V1.2D, V12.2D, V1.2D
+	WORD    $0x4eea3560 // CMGT V0.2D, V11.2D, V10.2D
+	VAND    V3.B16, V4.B16, V3.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VAND    V0.B16, V4.B16, V0.B16
+	VADD    V3.D2, V9.D2, V3.D2
+	VADD    V2.D2, V8.D2, V2.D2
+	VADD    V1.D2, V7.D2, V1.D2
+	VADD    V0.D2, V6.D2, V0.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F3
+	VZIP1   V3.D2, V4.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F2
+	VZIP1   V2.D2, V4.D2, V2.D2
+	FMOVD   F1, R2
+	VMOV    V1.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F1
+	VZIP1   V1.D2, V4.D2, V1.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	VAND    V5.B16, V3.B16, V3.B16
+	VAND    V5.B16, V2.B16, V2.B16
+	VAND    V5.B16, V1.B16, V1.B16
+	VAND    V5.B16, V0.B16, V0.B16
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F3
+	VZIP1   V3.D2, V4.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F2
+	VZIP1   V2.D2, V4.D2, V2.D2
+	FMOVD   F1, R2
+	VMOV    V1.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F1
+	VZIP1   V1.D2, V4.D2, V1.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	VAND    V5.B16, V3.B16, V3.B16
+	VAND    V5.B16, V2.B16, V2.B16
+	VAND    V5.B16, V1.B16, V1.B16
+	VAND    V5.B16, V0.B16, V0.B16
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F3
+	VZIP1   V3.D2, V4.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F2
+	VZIP1   V2.D2, V4.D2, V2.D2
+	FMOVD   F1, R2
+	VMOV    V1.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F1
+	VZIP1   V1.D2, V4.D2, V1.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherLoopF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherLoopF64NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 640(R0), F6
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R7
+	MOVD  z+24(FP), R6
+	MOVD  n+32(FP), R4
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R4, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V10.D2
+	SUB  R2, R4, R1
+	VDUP R1, V15.D2
+	CMP  $8, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F14, F13)
+	FLDPQ 32(R7), (F12, F11)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	VAND  V10.B16, V14.B16, V8.B16
+	VAND  V10.B16, V13.B16, V7.B16
+	VAND  V10.B16, V12.B16, V5.B16
+	VAND  V10.B16, V11.B16, V4.B16
+	WORD  $0x4ee335c3 // CMGT V3.2D, V14.2D, V3.2D
+	WORD  $0x4ee235a2 // CMGT V2.2D, V13.2D, V2.2D
+	WORD  $0x4ee13581 // CMGT V1.2D, V12.2D, V1.2D
+	WORD  $0x4ee03560 // CMGT V0.2D, V11.2D, V0.2D
+	VAND  V3.B16, V15.B16, V3.B16
+	VAND  V2.B16, V15.B16, V2.B16
+	VAND  V1.B16, V15.B16, V1.B16
+	VAND  V0.B16, V15.B16, V0.B16
+	VADD  V3.D2, V8.D2, V9.D2
+	VADD  V2.D2, V7.D2, V8.D2
+	VADD  V1.D2, V5.D2, V7.D2
+	VADD  V0.D2, V4.D2, V5.D2
+	MOVD  $3, R3
+	CMP   $0, R3
+	BLE   end6
+
+loop5:
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	WORD  $0x4e64d5ce // FADD V14.2D, V14.2D, V4.2D
+	WORD  $0x4e63d5ad // FADD V13.2D, V13.2D, V3.2D
+	WORD  $0x4e62d58c // FADD V12.2D, V12.2D, V2.2D
+	WORD  $0x4e60d56b // FADD V11.2D, V11.2D, V0.2D
+	VADD  V6.D2, V9.D2, V3.D2
+	VADD  V6.D2, V8.D2, V2.D2
+	VADD  V6.D2, V7.D2, V1.D2
+	VADD  V6.D2, V5.D2, V0.D2
+	VAND  V10.B16, V3.B16, V9.B16
+	VAND  V10.B16, V2.B16, V8.B16
+	VAND  V10.B16, V1.B16, V7.B16
+	VAND  V10.B16, V0.B16, V5.B16
+	SUB   $1, R3, R3
+	CMP   $0, R3
+	BGT   loop5
+
+end6:
+	FSTPQ (F14, F13), (R0)
+	FSTPQ (F12, F11), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop3
+
+end4:
+	CMP     $0, R4
+	BLE     endif7
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V0.B16
+	ADD     R4<<3, R7, R1
+	TBZ     $0, R4, skip1x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V7.B16
+	VMOVI   $0, V5.B16
+	VMOVI   $0, V14.B16
+	ADD     R4<<3, R6, R1
+	TBZ     $0, R4, skip4x
+	FMOVD.W -8(R1), F4
+	VZIP1   V8.D2, V4.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R4, skip5x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R4, skip6x
+	VMOV    V8.B16, V5.B16
+	VMOV    V7.B16, V14.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip6x:
+	VAND V10.B16, V3.B16, V13.B16
+	VAND V10.B16, V2.B16, V12.B16
+	VAND V10.B16, V1.B16, V11.B16
+	VAND V10.B16, V0.B16, V9.B16
+	WORD $0x4ee83468 // CMGT V8.2D, V3.2D, V8.2D
+	WORD $0x4ee73447 // CMGT V7.2D, V2.2D, V7.2D
+	WORD $0x4ee53425 // CMGT V5.2D, V1.2D, V5.2D
+	WORD $0x4eee3404 // CMGT V4.2D, V0.2D, V14.2D
+	VAND V8.B16, V15.B16, V8.B16
+	VAND V7.B16, V15.B16, V7.B16
+	VAND V5.B16, V15.B16, V5.B16
+	VAND V4.B16, V15.B16, V4.B16
+	VADD V8.D2, V13.D2, V14.D2
+	VADD V7.D2, V12.D2, V13.D2
+	VADD V5.D2, V11.D2, V12.D2
+	VADD V4.D2, V9.D2, V11.D2
+	MOVD $3, R3
+	CMP  $0, R3
+	BLE  end9
+
+loop8:
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V9.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V8.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V7.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V4.D2
+	WORD  $0x4e69d463 // FADD V3.2D, V3.2D, V9.2D
+	WORD  $0x4e68d442 // FADD V2.2D, V2.2D, V8.2D
+	WORD  $0x4e67d421 // FADD V1.2D, V1.2D, V7.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	VADD  V6.D2, V14.D2, V8.D2
+	VADD  V6.D2, V13.D2, V7.D2
+	VADD  V6.D2, V12.D2, V5.D2
+	VADD  V6.D2, V11.D2, V4.D2
+	VAND  V10.B16, V8.B16, V14.B16
+	VAND  V10.B16, V7.B16, V13.B16
+	VAND  V10.B16, V5.B16, V12.B16
+	VAND  V10.B16, V4.B16, V11.B16
+	SUB   $1, R3, R3
+	CMP   $0, R3
+	BGT   loop8
+
+end9:
+	TBZ     $2, R4, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R4, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R4, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif7:
+	RET
+
+// func gatherHalfF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherHalfF64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V6.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R4), (F1, F0)
+	WORD  $0x0f20a424 // SXTL V4.2D, V1.2S
+	WORD  $0x4f20a423 // SXTL2 V3.2D, V1.4S
+	WORD  $0x0f20a402 // SXTL V2.2D, V0.2S
+	WORD  $0x4f20a401 // SXTL2 V1.2D, V0.4S
+	VAND  V6.B16, V4.B16, V0.B16
+	VAND  V6.B16, V3.B16, V3.B16
+	VAND  V6.B16, V2.B16, V2.B16
+	VAND  V6.B16, V1.B16, V5.B16
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $32, R4, R4
+	ADD   $64, R0, R0
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP   $0, R3
+	BLE   endif5
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V2.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V2.D2, V0.D2, V2.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V2.B16, V1.B16
+	FMOVQ.W -16(R1), F2
+
+skip3x:
+	WORD    $0x0f20a440 // SXTL V0.2D, V2.2S
+	WORD    $0x4f20a442 // SXTL2 V2.2D, V2.4S
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a421 // SXTL2 V1.2D, V1.4S
+	VAND    V6.B16, V0.B16, V0.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V3.B16, V5.B16
+	VAND    V6.B16, V1.B16, V4.B16
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V1.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R5)(R2<<3), F4
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip4x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip5x:
+	TBZ     $0, R3, skip6x
+	FMOVD.P F3, 8(R0)
+
+skip6x:
+
+endif5:
+	RET
+
 // func maxI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·maxI32NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -20129,10 +24728,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -20155,10 +24754,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -20254,10 +24853,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -20280,10 +24879,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -20379,10 +24978,10 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 496(R0), F4
-	FMOVQ 496(R0), F3
-	FMOVQ 496(R0), F1
-	FMOVQ 496(R0), F2
+	FMOVQ 656(R0), F4
+	FMOVQ 656(R0), F3
+	FMOVQ 656(R0), F1
+	FMOVQ 656(R0), F2
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -20474,10 +25073,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -20500,10 +25099,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -20599,10 +25198,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -20625,10 +25224,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -20724,10 +25323,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -20750,10 +25349,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -20849,10 +25448,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -20875,10 +25474,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -20944,7 +25543,7 @@ endif3:
 // func addConstI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 512(R1), F4
+	FMOVQ 672(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -20973,10 +25572,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F5
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F5
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -21094,10 +25693,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -21120,10 +25719,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F0
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F0
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -21146,10 +25745,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -21241,10 +25840,10 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 496(R0), F4
-	FMOVQ 496(R0), F3
-	FMOVQ 496(R0), F1
-	FMOVQ 496(R0), F2
+	FMOVQ 656(R0), F4
+	FMOVQ 656(R0), F3
+	FMOVQ 656(R0), F1
+	FMOVQ 656(R0), F2
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -21306,7 +25905,7 @@ endif3:
 // func uniformI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 528(R2), F1
+	FMOVQ 688(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -21318,7 +25917,7 @@ TEXT ·uniformI32NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 544(R2), F3
+	FMOVQ 320(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVS (R1), F0
 	VDUP  V0.S[0], V2.S4
@@ -21343,10 +25942,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R6, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -21393,7 +25992,7 @@ skip11x:
 	TBZ $3, R3, skip12x
 
 skip12x:
-	FMOVQ   544(R2), F3
+	FMOVQ   320(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVS   (R1), F0
 	VDUP    V0.S[0], V2.S4
@@ -21443,10 +26042,10 @@ TEXT ·iotaI32NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R5), (F7, F6)
 	FLDPQ 32(R5), (F5, F4)
-	FMOVQ 560(R2), F3
-	FMOVQ 576(R2), F2
-	FMOVQ 592(R2), F1
-	FMOVQ 608(R2), F0
+	FMOVQ 256(R2), F3
+	FMOVQ 272(R2), F2
+	FMOVQ 288(R2), F1
+	FMOVQ 304(R2), F0
 	VADD  V3.S4, V7.S4, V3.S4
 	VADD  V2.S4, V6.S4, V2.S4
 	VADD  V1.S4, V5.S4, V1.S4
@@ -21464,10 +26063,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -21514,10 +26113,10 @@ skip11x:
 	TBZ $3, R3, skip12x
 
 skip12x:
-	FMOVQ   560(R2), F3
-	FMOVQ   576(R2), F2
-	FMOVQ   592(R2), F1
-	FMOVQ   608(R2), F0
+	FMOVQ   256(R2), F3
+	FMOVQ   272(R2), F2
+	FMOVQ   288(R2), F1
+	FMOVQ   304(R2), F0
 	VADD    V3.S4, V7.S4, V3.S4
 	VADD    V2.S4, V6.S4, V2.S4
 	VADD    V1.S4, V5.S4, V1.S4
@@ -21580,10 +26179,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F4
 	ADD   R3<<2, R6, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -21692,10 +26291,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -21801,10 +26400,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -21910,10 +26509,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -22019,10 +26618,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -22130,10 +26729,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -22156,10 +26755,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -22255,10 +26854,10 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 496(R0), F4
-	FMOVQ 496(R0), F3
-	FMOVQ 496(R0), F1
-	FMOVQ 496(R0), F2
+	FMOVQ 656(R0), F4
+	FMOVQ 656(R0), F3
+	FMOVQ 656(R0), F1
+	FMOVQ 656(R0), F2
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -22356,10 +26955,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -22382,10 +26981,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -22408,10 +27007,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -22469,7 +27068,7 @@ endif3:
 // func selectKeptLessI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 528(R2), F1
+	FMOVQ 688(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -22526,10 +27125,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -22552,10 +27151,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F4
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F4
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -22578,10 +27177,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -22707,10 +27306,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -22733,10 +27332,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -22759,10 +27358,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -22868,10 +27467,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -22894,10 +27493,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -22920,10 +27519,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -23017,10 +27616,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -23043,10 +27642,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -23069,10 +27668,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -23145,10 +27744,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 544(R2), F7
-	FMOVQ 544(R2), F6
-	FMOVQ 544(R2), F5
-	FMOVQ 544(R2), F4
+	FMOVQ 320(R2), F7
+	FMOVQ 320(R2), F6
+	FMOVQ 320(R2), F5
+	FMOVQ 320(R2), F4
 	WORD  $0x4eaf3400 // CMGT V0.4S, V0.4S, V15.4S
 	WORD  $0x4eae3463 // CMGT V3.4S, V3.4S, V14.4S
 	WORD  $0x4ead3442 // CMGT V2.4S, V2.4S, V13.4S
@@ -23174,10 +27773,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -23200,10 +27799,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip4x:
-	FMOVQ 496(R2), F4
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -23226,10 +27825,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -23252,10 +27851,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   544(R2), F3
-	FMOVQ   544(R2), F2
-	FMOVQ   544(R2), F1
-	FMOVQ   544(R2), F0
+	FMOVQ   320(R2), F3
+	FMOVQ   320(R2), F2
+	FMOVQ   320(R2), F1
+	FMOVQ   320(R2), F0
 	WORD    $0x4eaf3484 // CMGT V4.4S, V4.4S, V15.4S
 	WORD    $0x4eae34e7 // CMGT V7.4S, V7.4S, V14.4S
 	WORD    $0x4ead34c6 // CMGT V6.4S, V6.4S, V13.4S
@@ -23332,10 +27931,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F8
-	FMOVQ 496(R1), F7
-	FMOVQ 496(R1), F6
-	FMOVQ 496(R1), F5
+	FMOVQ 656(R1), F8
+	FMOVQ 656(R1), F7
+	FMOVQ 656(R1), F6
+	FMOVQ 656(R1), F5
 	ADD   R2<<2, R5, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -23358,10 +27957,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -23460,10 +28059,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -23486,10 +28085,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -23512,10 +28111,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -23625,10 +28224,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -23651,10 +28250,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -23677,10 +28276,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -23782,10 +28381,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -23808,10 +28407,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -23834,10 +28433,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -23895,7 +28494,7 @@ endif3:
 // func selectKeptEqualI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 528(R2), F1
+	FMOVQ 688(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -23952,10 +28551,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -23978,10 +28577,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F4
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F4
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24004,10 +28603,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -24133,10 +28732,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24159,10 +28758,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24185,10 +28784,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -24294,10 +28893,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24320,10 +28919,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24346,10 +28945,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -24443,10 +29042,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24469,10 +29068,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24495,10 +29094,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -24571,10 +29170,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 544(R2), F7
-	FMOVQ 544(R2), F6
-	FMOVQ 544(R2), F5
-	FMOVQ 544(R2), F4
+	FMOVQ 320(R2), F7
+	FMOVQ 320(R2), F6
+	FMOVQ 320(R2), F5
+	FMOVQ 320(R2), F4
 	VCMEQ V0.S4, V15.S4, V0.S4
 	VCMEQ V3.S4, V14.S4, V3.S4
 	VCMEQ V2.S4, V13.S4, V2.S4
@@ -24600,10 +29199,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24626,10 +29225,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip4x:
-	FMOVQ 496(R2), F4
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24652,10 +29251,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -24678,10 +29277,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   544(R2), F3
-	FMOVQ   544(R2), F2
-	FMOVQ   544(R2), F1
-	FMOVQ   544(R2), F0
+	FMOVQ   320(R2), F3
+	FMOVQ   320(R2), F2
+	FMOVQ   320(R2), F1
+	FMOVQ   320(R2), F0
 	VCMEQ   V4.S4, V15.S4, V4.S4
 	VCMEQ   V7.S4, V14.S4, V7.S4
 	VCMEQ   V6.S4, V13.S4, V6.S4
@@ -24758,10 +29357,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F8
-	FMOVQ 496(R1), F7
-	FMOVQ 496(R1), F6
-	FMOVQ 496(R1), F5
+	FMOVQ 656(R1), F8
+	FMOVQ 656(R1), F7
+	FMOVQ 656(R1), F6
+	FMOVQ 656(R1), F5
 	ADD   R2<<2, R5, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -24784,10 +29383,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -24878,10 +29477,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24904,10 +29503,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24930,10 +29529,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -24991,7 +29590,7 @@ endif3:
 // func selectKeptNotEqualI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 528(R2), F1
+	FMOVQ 688(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -25048,10 +29647,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25074,10 +29673,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F4
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F4
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25100,10 +29699,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -25233,10 +29832,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25259,10 +29858,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25285,10 +29884,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -25398,10 +29997,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25424,10 +30023,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25450,10 +30049,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -25547,10 +30146,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F12
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
+	FMOVQ 656(R2), F12
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25573,10 +30172,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25599,10 +30198,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -25675,10 +30274,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 544(R2), F7
-	FMOVQ 544(R2), F6
-	FMOVQ 544(R2), F5
-	FMOVQ 544(R2), F4
+	FMOVQ 320(R2), F7
+	FMOVQ 320(R2), F6
+	FMOVQ 320(R2), F5
+	FMOVQ 320(R2), F4
 	VCMEQ V0.S4, V15.S4, V0.S4
 	VCMEQ V3.S4, V14.S4, V3.S4
 	VCMEQ V2.S4, V13.S4, V2.S4
@@ -25704,10 +30303,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25730,10 +30329,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip4x:
-	FMOVQ 496(R2), F4
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25756,10 +30355,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -25782,10 +30381,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   544(R2), F3
-	FMOVQ   544(R2), F2
-	FMOVQ   544(R2), F1
-	FMOVQ   544(R2), F0
+	FMOVQ   320(R2), F3
+	FMOVQ   320(R2), F2
+	FMOVQ   320(R2), F1
+	FMOVQ   320(R2), F0
 	VCMEQ   V4.S4, V15.S4, V4.S4
 	VCMEQ   V7.S4, V14.S4, V7.S4
 	VCMEQ   V6.S4, V13.S4, V6.S4
@@ -25863,10 +30462,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F8
-	FMOVQ 496(R1), F7
-	FMOVQ 496(R1), F6
-	FMOVQ 496(R1), F5
+	FMOVQ 656(R1), F8
+	FMOVQ 656(R1), F7
+	FMOVQ 656(R1), F6
+	FMOVQ 656(R1), F5
 	ADD   R2<<2, R5, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -25889,10 +30488,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R1), F3
-	FMOVQ 496(R1), F1
-	FMOVQ 496(R1), F2
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F3
+	FMOVQ 656(R1), F1
+	FMOVQ 656(R1), F2
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -25992,10 +30591,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26018,10 +30617,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26044,10 +30643,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -26157,10 +30756,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F16
-	FMOVQ 496(R2), F15
-	FMOVQ 496(R2), F14
-	FMOVQ 496(R2), F13
+	FMOVQ 656(R2), F16
+	FMOVQ 656(R2), F15
+	FMOVQ 656(R2), F14
+	FMOVQ 656(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26183,10 +30782,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F12
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26209,10 +30808,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 496(R2), F11
-	FMOVQ 496(R2), F10
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
+	FMOVQ 656(R2), F11
+	FMOVQ 656(R2), F10
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -26307,10 +30906,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26333,9 +30932,9 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F3
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26427,10 +31026,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26453,7 +31052,7 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26555,10 +31154,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F5
-	FMOVQ 496(R2), F9
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
+	FMOVQ 656(R2), F5
+	FMOVQ 656(R2), F9
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26581,9 +31180,9 @@ skip3x:
 	FLDPQ.W -32(R1), (F5, F9)
 
 skip4x:
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F6
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F6
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26603,9 +31202,9 @@ skip7x:
 	VMOV V1.B16, V6.B16
 
 skip8x:
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -26695,7 +31294,7 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26715,10 +31314,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F5, F0)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26918,7 +31517,7 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 496(R1), F8
+	FMOVQ 656(R1), F8
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -26938,10 +31537,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F0)
 
 skip4x:
-	FMOVQ 496(R1), F7
-	FMOVQ 496(R1), F6
-	FMOVQ 496(R1), F5
-	FMOVQ 496(R1), F4
+	FMOVQ 656(R1), F7
+	FMOVQ 656(R1), F6
+	FMOVQ 656(R1), F5
+	FMOVQ 656(R1), F4
 	ADD   R2<<2, R3, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -27033,7 +31632,7 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 496(R0), F1
+	FMOVQ 656(R0), F1
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -27085,7 +31684,7 @@ endif3:
 // func storeFourUniformI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 512(R0), F1
+	FMOVQ 672(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -27221,10 +31820,10 @@ loop3:
 end4:
 	CMP   $0, R3
 	BLE   endif5
-	FMOVQ 496(R2), F8
-	FMOVQ 496(R2), F7
-	FMOVQ 496(R2), F6
-	FMOVQ 496(R2), F5
+	FMOVQ 656(R2), F8
+	FMOVQ 656(R2), F7
+	FMOVQ 656(R2), F6
+	FMOVQ 656(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -27247,10 +31846,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 496(R2), F3
-	FMOVQ 496(R2), F2
-	FMOVQ 496(R2), F1
-	FMOVQ 496(R2), F4
+	FMOVQ 656(R2), F3
+	FMOVQ 656(R2), F2
+	FMOVQ 656(R2), F1
+	FMOVQ 656(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27301,6 +31900,2140 @@ skip12x:
 endif5:
 	RET
 
+// func gatherI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherI32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V3.S4
+	SUB  R2, R4, R1
+	VDUP R1, V4.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F13, F12)
+	FLDPQ 32(R7), (F11, F10)
+	FLDPQ (R6), (F0, F5)
+	FLDPQ 32(R6), (F2, F1)
+	VAND  V3.B16, V13.B16, V9.B16
+	VAND  V3.B16, V12.B16, V6.B16
+	VAND  V3.B16, V11.B16, V8.B16
+	VAND  V3.B16, V10.B16, V7.B16
+	WORD  $0x4ea035a0 // CMGT V0.4S, V13.4S, V0.4S
+	WORD  $0x4ea53585 // CMGT V5.4S, V12.4S, V5.4S
+	WORD  $0x4ea23562 // CMGT V2.4S, V11.4S, V2.4S
+	WORD  $0x4ea13541 // CMGT V1.4S, V10.4S, V1.4S
+	VAND  V0.B16, V4.B16, V0.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V0.S4, V9.S4, V0.S4
+	VADD  V5.S4, V6.S4, V6.S4
+	VADD  V2.S4, V8.S4, V5.S4
+	VADD  V1.S4, V7.S4, V8.S4
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F7, F6), (R0)
+	FSTPQ (F5, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V14.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip4x:
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	ADD   R4<<2, R6, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V10.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V10.D2, V0.D2, V10.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V10.B16, V9.B16
+	FMOVQ.W -16(R1), F10
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V10.B16, V2.B16
+	VMOV    V9.B16, V1.B16
+	FLDPQ.W -32(R1), (F10, F9)
+
+skip8x:
+	VAND    V3.B16, V14.B16, V8.B16
+	VAND    V3.B16, V13.B16, V6.B16
+	VAND    V3.B16, V12.B16, V7.B16
+	VAND    V3.B16, V11.B16, V5.B16
+	WORD    $0x4eaa35c0 // CMGT V0.4S, V14.4S, V10.4S
+	WORD    $0x4ea935a3 // CMGT V3.4S, V13.4S, V9.4S
+	WORD    $0x4ea23582 // CMGT V2.4S, V12.4S, V2.4S
+	WORD    $0x4ea13561 // CMGT V1.4S, V11.4S, V1.4S
+	VAND    V0.B16, V4.B16, V0.B16
+	VAND    V3.B16, V4.B16, V3.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VADD    V0.S4, V8.S4, V0.S4
+	VADD    V3.S4, V6.S4, V6.S4
+	VADD    V2.S4, V7.S4, V4.S4
+	VADD    V1.S4, V5.S4, V5.S4
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V2.D2
+	FMOVD   F4, R3
+	VMOV    V4.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V4.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V4.D2, V1.D2
+	FMOVD   F5, R3
+	VMOV    V5.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherSameI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherSameI32NEON(SB), NOSPLIT, $0-40
+	VMOVI $0, V7.B16
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R7
+	MOVD  z+24(FP), R6
+	MOVD  n+32(FP), R4
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R4, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  R2, R4, R1
+	VDUP R1, V6.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V11.S4, V5.S4, V5.S4
+	VADD  V10.S4, V4.S4, V2.S4
+	VADD  V9.S4, V3.S4, V1.S4
+	VADD  V0.S4, V8.S4, V0.S4
+	FSTPQ (F5, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP $0, R4
+	BLE endif5
+	TBZ $0, R4, skip1x
+
+skip1x:
+	TBZ $1, R4, skip2x
+
+skip2x:
+	TBZ $2, R4, skip3x
+
+skip3x:
+	TBZ $3, R4, skip4x
+
+skip4x:
+	TBZ $0, R4, skip5x
+
+skip5x:
+	TBZ $1, R4, skip6x
+
+skip6x:
+	TBZ $2, R4, skip7x
+
+skip7x:
+	TBZ $3, R4, skip8x
+
+skip8x:
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V5.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V4.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V7.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V10.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V9.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V0.D2
+	VADD    V10.S4, V3.S4, V3.S4
+	VADD    V9.S4, V5.S4, V2.S4
+	VADD    V8.S4, V4.S4, V1.S4
+	VADD    V0.S4, V7.S4, V0.S4
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherIotaI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherIotaI32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R6
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R8
+	MOVD z+24(FP), R7
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V3.S4
+	SUB  R2, R4, R1
+	VDUP R1, V11.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FMOVQ 256(R6), F4
+	FMOVQ 272(R6), F2
+	FMOVQ 288(R6), F1
+	FMOVQ 304(R6), F0
+	VAND  V3.B16, V4.B16, V12.B16
+	VAND  V3.B16, V2.B16, V10.B16
+	VAND  V3.B16, V1.B16, V9.B16
+	VAND  V3.B16, V0.B16, V8.B16
+	FMOVD F12, R3
+	VMOV  V12.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F9, R3
+	VMOV  V9.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	VADD  V11.S4, V12.S4, V0.S4
+	VADD  V11.S4, V10.S4, V14.S4
+	VADD  V11.S4, V9.S4, V13.S4
+	VADD  V11.S4, V8.S4, V12.S4
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R3
+	VMOV  V14.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F13, R3
+	VMOV  V13.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F12, R3
+	VMOV  V12.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V10.S4, V6.S4, V6.S4
+	VADD  V9.S4, V5.S4, V2.S4
+	VADD  V8.S4, V4.S4, V1.S4
+	VADD  V0.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP $0, R4
+	BLE endif5
+	TBZ $0, R4, skip1x
+
+skip1x:
+	TBZ $1, R4, skip2x
+
+skip2x:
+	TBZ $2, R4, skip3x
+
+skip3x:
+	TBZ $3, R4, skip4x
+
+skip4x:
+	TBZ $0, R4, skip5x
+
+skip5x:
+	TBZ $1, R4, skip6x
+
+skip6x:
+	TBZ $2, R4, skip7x
+
+skip7x:
+	TBZ $3, R4, skip8x
+
+skip8x:
+	FMOVQ   256(R6), F4
+	FMOVQ   272(R6), F2
+	FMOVQ   288(R6), F1
+	FMOVQ   304(R6), F0
+	VAND    V3.B16, V4.B16, V10.B16
+	VAND    V3.B16, V2.B16, V9.B16
+	VAND    V3.B16, V1.B16, V8.B16
+	VAND    V3.B16, V0.B16, V7.B16
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F9, R3
+	VMOV    V9.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V5.D2
+	FMOVD   F8, R3
+	VMOV    V8.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V4.D2
+	FMOVD   F7, R3
+	VMOV    V7.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V6.D2
+	VADD    V11.S4, V10.S4, V0.S4
+	VADD    V11.S4, V9.S4, V13.S4
+	VADD    V11.S4, V8.S4, V12.S4
+	VADD    V11.S4, V7.S4, V10.S4
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V9.D2
+	FMOVD   F13, R3
+	VMOV    V13.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F12, R3
+	VMOV    V12.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V7.D2
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V0.D2
+	VADD    V9.S4, V3.S4, V3.S4
+	VADD    V8.S4, V5.S4, V2.S4
+	VADD    V7.S4, V4.S4, V1.S4
+	VADD    V0.S4, V6.S4, V0.S4
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherBackI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherBackI32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R7
+	MOVD y+16(FP), R9
+	MOVD z+24(FP), R8
+	MOVD n+32(FP), R6
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R6, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R6, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V3.S4
+	SUB  R2, R6, R1
+	VDUP R1, V4.S4
+	MOVD R6, R4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R9), (F13, F12)
+	FLDPQ 32(R9), (F11, F10)
+	FLDPQ (R8), (F0, F5)
+	FLDPQ 32(R8), (F2, F1)
+	VAND  V3.B16, V13.B16, V9.B16
+	VAND  V3.B16, V12.B16, V6.B16
+	VAND  V3.B16, V11.B16, V8.B16
+	VAND  V3.B16, V10.B16, V7.B16
+	WORD  $0x4ea035a0 // CMGT V0.4S, V13.4S, V0.4S
+	WORD  $0x4ea53585 // CMGT V5.4S, V12.4S, V5.4S
+	WORD  $0x4ea23562 // CMGT V2.4S, V11.4S, V2.4S
+	WORD  $0x4ea13541 // CMGT V1.4S, V10.4S, V1.4S
+	VAND  V0.B16, V4.B16, V0.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V0.S4, V9.S4, V0.S4
+	VADD  V5.S4, V6.S4, V6.S4
+	VADD  V2.S4, V8.S4, V5.S4
+	VADD  V1.S4, V7.S4, V2.S4
+	LSL   $2, R6, R1
+	ADD   R1, R7, R5
+	VDUP  R6, V1.S4
+	VSUB  V1.S4, V0.S4, V0.S4
+	VSUB  V1.S4, V6.S4, V6.S4
+	VSUB  V1.S4, V5.S4, V5.S4
+	VSUB  V1.S4, V2.S4, V8.S4
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F7, F6), (R0)
+	FSTPQ (F5, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R9, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V14.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip4x:
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	ADD   R4<<2, R8, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V10.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V10.D2, V0.D2, V10.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V10.B16, V9.B16
+	FMOVQ.W -16(R1), F10
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V10.B16, V2.B16
+	VMOV    V9.B16, V1.B16
+	FLDPQ.W -32(R1), (F10, F9)
+
+skip8x:
+	VAND    V3.B16, V14.B16, V8.B16
+	VAND    V3.B16, V13.B16, V7.B16
+	VAND    V3.B16, V12.B16, V6.B16
+	VAND    V3.B16, V11.B16, V5.B16
+	WORD    $0x4eaa35c0 // CMGT V0.4S, V14.4S, V10.4S
+	WORD    $0x4ea935a3 // CMGT V3.4S, V13.4S, V9.4S
+	WORD    $0x4ea23582 // CMGT V2.4S, V12.4S, V2.4S
+	WORD    $0x4ea13561 // CMGT V1.4S, V11.4S, V1.4S
+	VAND    V0.B16, V4.B16, V0.B16
+	VAND    V3.B16, V4.B16, V3.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VADD    V0.S4, V8.S4, V0.S4
+	VADD    V3.S4, V7.S4, V4.S4
+	VADD    V2.S4, V6.S4, V3.S4
+	VADD    V1.S4, V5.S4, V2.S4
+	LSL     $2, R6, R1
+	ADD     R1, R7, R5
+	VDUP    R6, V1.S4
+	VSUB    V1.S4, V0.S4, V0.S4
+	VSUB    V1.S4, V4.S4, V6.S4
+	VSUB    V1.S4, V3.S4, V4.S4
+	VSUB    V1.S4, V2.S4, V5.S4
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F6, R3
+	VMOV    V6.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V2.D2
+	FMOVD   F4, R3
+	VMOV    V4.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V4.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V4.D2, V1.D2
+	FMOVD   F5, R3
+	VMOV    V5.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherVarI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherVarI32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V13.S4
+	SUB  R2, R4, R1
+	VDUP R1, V4.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F3, F9)
+	FLDPQ 32(R7), (F15, F0)
+	FLDPQ (R6), (F6, F5)
+	FLDPQ 32(R6), (F2, F1)
+	VAND  V13.B16, V3.B16, V11.B16
+	VAND  V13.B16, V9.B16, V10.B16
+	VAND  V13.B16, V15.B16, V8.B16
+	VAND  V13.B16, V0.B16, V7.B16
+	WORD  $0x4ea63466 // CMGT V6.4S, V3.4S, V6.4S
+	WORD  $0x4ea53525 // CMGT V5.4S, V9.4S, V5.4S
+	WORD  $0x4ea235e2 // CMGT V2.4S, V15.4S, V2.4S
+	WORD  $0x4ea13401 // CMGT V1.4S, V0.4S, V1.4S
+	VAND  V6.B16, V4.B16, V6.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V6.S4, V11.S4, V14.S4
+	VADD  V5.S4, V10.S4, V12.S4
+	VADD  V2.S4, V8.S4, V11.S4
+	VADD  V1.S4, V7.S4, V10.S4
+	VADD  V3.S4, V3.S4, V8.S4
+	VADD  V9.S4, V9.S4, V7.S4
+	VADD  V15.S4, V15.S4, V6.S4
+	VADD  V0.S4, V0.S4, V5.S4
+	FMOVD F14, R3
+	VMOV  V14.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F12, R3
+	VMOV  V12.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F11, R3
+	VMOV  V11.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V3.S4, V8.S4, V8.S4
+	VADD  V9.S4, V7.S4, V7.S4
+	VADD  V15.S4, V6.S4, V6.S4
+	VADD  V0.S4, V5.S4, V5.S4
+	VAND  V13.B16, V14.B16, V0.B16
+	VAND  V13.B16, V12.B16, V9.B16
+	VAND  V13.B16, V11.B16, V11.B16
+	VAND  V13.B16, V10.B16, V10.B16
+	FMOVD F0, R3
+	VMOV  V0.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F9, R3
+	VMOV  V9.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F11, R3
+	VMOV  V11.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V8.S4, V3.S4, V3.S4
+	VADD  V7.S4, V9.S4, V2.S4
+	VADD  V6.S4, V15.S4, V1.S4
+	VADD  V5.S4, V0.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V3.B16
+	VMOVI $0, V8.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V3.B16, V8.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V3.B16, V14.B16
+	VMOV    V8.B16, V15.B16
+	FLDPQ.W -32(R1), (F3, F8)
+
+skip4x:
+	VMOVI $0, V5.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R6, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V5.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V5.D2, V0.D2, V5.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V5.B16, V2.B16
+	FMOVQ.W -16(R1), F5
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V5.B16, V1.B16
+	VMOV    V2.B16, V11.B16
+	FLDPQ.W -32(R1), (F5, F2)
+
+skip8x:
+	VAND    V13.B16, V3.B16, V10.B16
+	VAND    V13.B16, V8.B16, V9.B16
+	VAND    V13.B16, V14.B16, V7.B16
+	VAND    V13.B16, V15.B16, V6.B16
+	WORD    $0x4ea53465 // CMGT V5.4S, V3.4S, V5.4S
+	WORD    $0x4ea23502 // CMGT V2.4S, V8.4S, V2.4S
+	WORD    $0x4ea135c1 // CMGT V1.4S, V14.4S, V1.4S
+	WORD    $0x4eab35e0 // CMGT V0.4S, V15.4S, V11.4S
+	VAND    V5.B16, V4.B16, V5.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VAND    V0.B16, V4.B16, V0.B16
+	VADD    V5.S4, V10.S4, V12.S4
+	VADD    V2.S4, V9.S4, V11.S4
+	VADD    V1.S4, V7.S4, V10.S4
+	VADD    V0.S4, V6.S4, V9.S4
+	VADD    V3.S4, V3.S4, V7.S4
+	VADD    V8.S4, V8.S4, V6.S4
+	VADD    V14.S4, V14.S4, V5.S4
+	VADD    V15.S4, V15.S4, V4.S4
+	FMOVD   F12, R3
+	VMOV    V12.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F11, R3
+	VMOV    V11.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V14.D2
+	FMOVD   F9, R3
+	VMOV    V9.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V15.D2
+	VADD    V3.S4, V7.S4, V7.S4
+	VADD    V8.S4, V6.S4, V6.S4
+	VADD    V14.S4, V5.S4, V5.S4
+	VADD    V15.S4, V4.S4, V4.S4
+	VAND    V13.B16, V12.B16, V0.B16
+	VAND    V13.B16, V11.B16, V8.B16
+	VAND    V13.B16, V10.B16, V10.B16
+	VAND    V13.B16, V9.B16, V9.B16
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V3.D2
+	FMOVD   F8, R3
+	VMOV    V8.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V8.D2
+	FMOVD   F10, R3
+	VMOV    V10.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V14.D2
+	FMOVD   F9, R3
+	VMOV    V9.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V2.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F1
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V1.S4, V0.S4
+	VZIP1   V0.D2, V2.D2, V15.D2
+	VADD    V7.S4, V3.S4, V3.S4
+	VADD    V6.S4, V8.S4, V2.S4
+	VADD    V5.S4, V14.S4, V1.S4
+	VADD    V4.S4, V15.S4, V0.S4
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherChainI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherChainI32NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R4
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R4, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V6.S4
+	SUB  R2, R4, R1
+	VDUP R1, V3.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F13, F12)
+	FLDPQ 32(R7), (F11, F10)
+	FLDPQ (R6), (F4, F2)
+	FLDPQ 32(R6), (F1, F0)
+	VAND  V6.B16, V13.B16, V5.B16
+	VAND  V6.B16, V12.B16, V9.B16
+	VAND  V6.B16, V11.B16, V8.B16
+	VAND  V6.B16, V10.B16, V7.B16
+	WORD  $0x4ea435a4 // CMGT V4.4S, V13.4S, V4.4S
+	WORD  $0x4ea23582 // CMGT V2.4S, V12.4S, V2.4S
+	WORD  $0x4ea13561 // CMGT V1.4S, V11.4S, V1.4S
+	WORD  $0x4ea03540 // CMGT V0.4S, V10.4S, V0.4S
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VAND  V0.B16, V3.B16, V0.B16
+	VADD  V4.S4, V5.S4, V5.S4
+	VADD  V2.S4, V9.S4, V4.S4
+	VADD  V1.S4, V8.S4, V8.S4
+	VADD  V0.S4, V7.S4, V7.S4
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	VAND  V6.B16, V5.B16, V5.B16
+	VAND  V6.B16, V4.B16, V4.B16
+	VAND  V6.B16, V8.B16, V8.B16
+	VAND  V6.B16, V7.B16, V7.B16
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	VAND  V6.B16, V5.B16, V5.B16
+	VAND  V6.B16, V4.B16, V4.B16
+	VAND  V6.B16, V8.B16, V8.B16
+	VAND  V6.B16, V7.B16, V7.B16
+	FMOVD F5, R3
+	VMOV  V5.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R3
+	VMOV  V7.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F8, F7), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif5
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V14.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip4x:
+	VMOVI $0, V4.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V10.B16
+	ADD   R4<<2, R6, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V4.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V4.B16, V2.B16
+	FMOVQ.W -16(R1), F4
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V4.B16, V1.B16
+	VMOV    V2.B16, V10.B16
+	FLDPQ.W -32(R1), (F4, F2)
+
+skip8x:
+	VAND    V6.B16, V14.B16, V9.B16
+	VAND    V6.B16, V13.B16, V8.B16
+	VAND    V6.B16, V12.B16, V7.B16
+	VAND    V6.B16, V11.B16, V5.B16
+	WORD    $0x4ea435c4 // CMGT V4.4S, V14.4S, V4.4S
+	WORD    $0x4ea235a2 // CMGT V2.4S, V13.4S, V2.4S
+	WORD    $0x4ea13581 // CMGT V1.4S, V12.4S, V1.4S
+	WORD    $0x4eaa3560 // CMGT V0.4S, V11.4S, V10.4S
+	VAND    V4.B16, V3.B16, V4.B16
+	VAND    V2.B16, V3.B16, V2.B16
+	VAND    V1.B16, V3.B16, V1.B16
+	VAND    V0.B16, V3.B16, V0.B16
+	VADD    V4.S4, V9.S4, V3.S4
+	VADD    V2.S4, V8.S4, V2.S4
+	VADD    V1.S4, V7.S4, V1.S4
+	VADD    V0.S4, V5.S4, V0.S4
+	FMOVD   F3, R3
+	VMOV    V3.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V3.S4
+	VZIP1   V3.D2, V5.D2, V3.D2
+	FMOVD   F2, R3
+	VMOV    V2.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V2.S4
+	VZIP1   V2.D2, V5.D2, V2.D2
+	FMOVD   F1, R3
+	VMOV    V1.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V1.S4
+	VZIP1   V1.D2, V5.D2, V1.D2
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	VAND    V6.B16, V3.B16, V3.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V1.B16, V1.B16
+	VAND    V6.B16, V0.B16, V0.B16
+	FMOVD   F3, R3
+	VMOV    V3.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V3.S4
+	VZIP1   V3.D2, V5.D2, V3.D2
+	FMOVD   F2, R3
+	VMOV    V2.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V2.S4
+	VZIP1   V2.D2, V5.D2, V2.D2
+	FMOVD   F1, R3
+	VMOV    V1.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V1.S4
+	VZIP1   V1.D2, V5.D2, V1.D2
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	VAND    V6.B16, V3.B16, V3.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V1.B16, V1.B16
+	VAND    V6.B16, V0.B16, V0.B16
+	FMOVD   F3, R3
+	VMOV    V3.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F3
+	VZIP1   V3.S4, V4.S4, V3.S4
+	VZIP1   V3.D2, V5.D2, V3.D2
+	FMOVD   F2, R3
+	VMOV    V2.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F2
+	VZIP1   V2.S4, V4.S4, V2.S4
+	VZIP1   V2.D2, V5.D2, V2.D2
+	FMOVD   F1, R3
+	VMOV    V1.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F1
+	VZIP1   V1.S4, V4.S4, V1.S4
+	VZIP1   V1.D2, V5.D2, V1.D2
+	FMOVD   F0, R3
+	VMOV    V0.D[1], R2
+	ASR     $32, R3, R1
+	FMOVS   (R5)(R3.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V5.S4
+	ASR     $32, R2, R1
+	FMOVS   (R5)(R2.SXTW<<2), F4
+	FMOVS   (R5)(R1<<2), F0
+	VZIP1   V0.S4, V4.S4, V0.S4
+	VZIP1   V0.D2, V5.D2, V0.D2
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif5:
+	RET
+
+// func gatherLoopI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherLoopI32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 320(R0), F7
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R4
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R4, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V12.S4
+	SUB  R2, R4, R1
+	VDUP R1, V5.S4
+	CMP  $16, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R8), (F13, F11)
+	FLDPQ 32(R8), (F10, F9)
+	FLDPQ (R7), (F3, F2)
+	FLDPQ 32(R7), (F1, F0)
+	VAND  V12.B16, V13.B16, V8.B16
+	VAND  V12.B16, V11.B16, V6.B16
+	VAND  V12.B16, V10.B16, V4.B16
+	VAND  V12.B16, V9.B16, V14.B16
+	WORD  $0x4ea335a3 // CMGT V3.4S, V13.4S, V3.4S
+	WORD  $0x4ea23562 // CMGT V2.4S, V11.4S, V2.4S
+	WORD  $0x4ea13541 // CMGT V1.4S, V10.4S, V1.4S
+	WORD  $0x4ea03520 // CMGT V0.4S, V9.4S, V0.4S
+	VAND  V3.B16, V5.B16, V3.B16
+	VAND  V2.B16, V5.B16, V2.B16
+	VAND  V1.B16, V5.B16, V1.B16
+	VAND  V0.B16, V5.B16, V0.B16
+	VADD  V3.S4, V8.S4, V8.S4
+	VADD  V2.S4, V6.S4, V6.S4
+	VADD  V1.S4, V4.S4, V4.S4
+	VADD  V0.S4, V14.S4, V3.S4
+	MOVD  $3, R6
+	CMP   $0, R6
+	BLE   end6
+
+loop5:
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F6, R3
+	VMOV  V6.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F4, R3
+	VMOV  V4.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F3, R3
+	VMOV  V3.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R1<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V15.S4, V13.S4, V13.S4
+	VADD  V16.S4, V11.S4, V11.S4
+	VADD  V14.S4, V10.S4, V10.S4
+	VADD  V0.S4, V9.S4, V9.S4
+	VADD  V7.S4, V8.S4, V8.S4
+	VADD  V7.S4, V6.S4, V2.S4
+	VADD  V7.S4, V4.S4, V1.S4
+	VADD  V7.S4, V3.S4, V0.S4
+	VAND  V12.B16, V8.B16, V8.B16
+	VAND  V12.B16, V2.B16, V6.B16
+	VAND  V12.B16, V1.B16, V4.B16
+	VAND  V12.B16, V0.B16, V3.B16
+	SUB   $1, R6, R6
+	CMP   $0, R6
+	BGT   loop5
+
+end6:
+	FSTPQ (F13, F11), (R0)
+	FSTPQ (F10, F9), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop3
+
+end4:
+	CMP   $0, R4
+	BLE   endif7
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V0.B16
+	ADD   R4<<2, R8, R1
+	TBZ   $0, R4, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	VMOVI $0, V9.B16
+	VMOVI $0, V8.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V15.B16
+	ADD   R4<<2, R7, R1
+	TBZ   $0, R4, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V9.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R1), F4
+	VZIP1   V9.D2, V4.D2, V9.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V9.B16, V8.B16
+	FMOVQ.W -16(R1), F9
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V9.B16, V6.B16
+	VMOV    V8.B16, V15.B16
+	FLDPQ.W -32(R1), (F9, F8)
+
+skip8x:
+	VAND V12.B16, V3.B16, V11.B16
+	VAND V12.B16, V2.B16, V10.B16
+	VAND V12.B16, V1.B16, V14.B16
+	VAND V12.B16, V0.B16, V13.B16
+	WORD $0x4ea93469 // CMGT V9.4S, V3.4S, V9.4S
+	WORD $0x4ea83448 // CMGT V8.4S, V2.4S, V8.4S
+	WORD $0x4ea63426 // CMGT V6.4S, V1.4S, V6.4S
+	WORD $0x4eaf3404 // CMGT V4.4S, V0.4S, V15.4S
+	VAND V9.B16, V5.B16, V9.B16
+	VAND V8.B16, V5.B16, V8.B16
+	VAND V6.B16, V5.B16, V6.B16
+	VAND V4.B16, V5.B16, V4.B16
+	VADD V9.S4, V11.S4, V11.S4
+	VADD V8.S4, V10.S4, V10.S4
+	VADD V6.S4, V14.S4, V9.S4
+	VADD V4.S4, V13.S4, V8.S4
+	MOVD $3, R6
+	CMP  $0, R6
+	BLE  end9
+
+loop8:
+	FMOVD F11, R3
+	VMOV  V11.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V15.D2
+	FMOVD F10, R3
+	VMOV  V10.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V14.D2
+	FMOVD F9, R3
+	VMOV  V9.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V13.D2
+	FMOVD F8, R3
+	VMOV  V8.D[1], R2
+	ASR   $32, R3, R1
+	FMOVS (R5)(R3.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V6.S4
+	ASR   $32, R2, R1
+	FMOVS (R5)(R2.SXTW<<2), F5
+	FMOVS (R5)(R1<<2), F4
+	VZIP1 V4.S4, V5.S4, V4.S4
+	VZIP1 V4.D2, V6.D2, V4.D2
+	VADD  V15.S4, V3.S4, V3.S4
+	VADD  V14.S4, V2.S4, V2.S4
+	VADD  V13.S4, V1.S4, V1.S4
+	VADD  V4.S4, V0.S4, V0.S4
+	VADD  V7.S4, V11.S4, V11.S4
+	VADD  V7.S4, V10.S4, V6.S4
+	VADD  V7.S4, V9.S4, V5.S4
+	VADD  V7.S4, V8.S4, V4.S4
+	VAND  V12.B16, V11.B16, V11.B16
+	VAND  V12.B16, V6.B16, V10.B16
+	VAND  V12.B16, V5.B16, V9.B16
+	VAND  V12.B16, V4.B16, V8.B16
+	SUB   $1, R6, R6
+	CMP   $0, R6
+	BGT   loop8
+
+end9:
+	TBZ     $3, R4, skip9x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip9x:
+	TBZ     $2, R4, skip10x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip11x:
+	TBZ   $0, R4, skip12x
+	FMOVS F3, (R0)
+
+skip12x:
+
+endif7:
+	RET
+
 // func maxI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·maxI64NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -27338,10 +34071,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -27359,10 +34092,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F9, F8)
 
 skip3x:
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -27453,10 +34186,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -27474,10 +34207,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F9, F8)
 
 skip3x:
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -27566,10 +34299,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   624(R0), F5
-	FMOVQ   624(R0), F4
-	FMOVQ   624(R0), F3
-	FMOVQ   624(R0), F1
+	FMOVQ   704(R0), F5
+	FMOVQ   704(R0), F4
+	FMOVQ   704(R0), F3
+	FMOVQ   704(R0), F1
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -27652,10 +34385,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -27673,10 +34406,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -27759,10 +34492,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -27780,10 +34513,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -27866,10 +34599,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -27887,10 +34620,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -27973,10 +34706,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -27994,10 +34727,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -28050,7 +34783,7 @@ endif3:
 // func addConstI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 640(R1), F4
+	FMOVQ 720(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -28079,10 +34812,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F5
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F5
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -28184,10 +34917,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -28205,10 +34938,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F0
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F0
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F4
@@ -28226,10 +34959,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -28309,10 +35042,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   624(R0), F4
-	FMOVQ   624(R0), F3
-	FMOVQ   624(R0), F1
-	FMOVQ   624(R0), F2
+	FMOVQ   704(R0), F4
+	FMOVQ   704(R0), F3
+	FMOVQ   704(R0), F1
+	FMOVQ   704(R0), F2
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -28361,7 +35094,7 @@ endif3:
 // func uniformI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 656(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -28373,7 +35106,7 @@ TEXT ·uniformI64NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 672(R2), F3
+	FMOVQ 640(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVD (R1), F0
 	VDUP  V0.D[0], V2.D2
@@ -28398,10 +35131,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -28437,7 +35170,7 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   672(R2), F3
+	FMOVQ   640(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVD   (R1), F0
 	VDUP    V0.D[0], V2.D2
@@ -28482,10 +35215,10 @@ TEXT ·iotaI64NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R5), (F7, F6)
 	FLDPQ 32(R5), (F5, F4)
-	FMOVQ 688(R2), F3
-	FMOVQ 704(R2), F2
-	FMOVQ 720(R2), F1
-	FMOVQ 736(R2), F0
+	FMOVQ 576(R2), F3
+	FMOVQ 592(R2), F2
+	FMOVQ 608(R2), F1
+	FMOVQ 624(R2), F0
 	VADD  V3.D2, V7.D2, V3.D2
 	VADD  V2.D2, V6.D2, V2.D2
 	VADD  V1.D2, V5.D2, V1.D2
@@ -28503,10 +35236,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -28542,10 +35275,10 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   688(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   720(R2), F1
-	FMOVQ   736(R2), F0
+	FMOVQ   576(R2), F3
+	FMOVQ   592(R2), F2
+	FMOVQ   608(R2), F1
+	FMOVQ   624(R2), F0
 	VADD    V3.D2, V7.D2, V3.D2
 	VADD    V2.D2, V6.D2, V2.D2
 	VADD    V1.D2, V5.D2, V1.D2
@@ -28603,10 +35336,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F4
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -28699,10 +35432,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -28792,10 +35525,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -28885,10 +35618,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -28978,10 +35711,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -29079,10 +35812,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -29100,10 +35833,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -29121,10 +35854,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -29172,7 +35905,7 @@ endif3:
 // func selectKeptLessI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 656(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -29229,10 +35962,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -29250,10 +35983,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F4
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F4
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -29271,10 +36004,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -29390,10 +36123,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -29411,10 +36144,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -29432,10 +36165,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -29531,10 +36264,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -29552,10 +36285,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -29573,10 +36306,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -29660,10 +36393,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -29681,10 +36414,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -29702,10 +36435,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -29768,10 +36501,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 672(R2), F7
-	FMOVQ 672(R2), F6
-	FMOVQ 672(R2), F5
-	FMOVQ 672(R2), F4
+	FMOVQ 640(R2), F7
+	FMOVQ 640(R2), F6
+	FMOVQ 640(R2), F5
+	FMOVQ 640(R2), F4
 	WORD  $0x4eef3400 // CMGT V0.2D, V0.2D, V15.2D
 	WORD  $0x4eee3463 // CMGT V3.2D, V3.2D, V14.2D
 	WORD  $0x4eed3442 // CMGT V2.2D, V2.2D, V13.2D
@@ -29797,10 +36530,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -29818,10 +36551,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   624(R2), F4
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -29839,10 +36572,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -29860,10 +36593,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   672(R2), F3
-	FMOVQ   672(R2), F2
-	FMOVQ   672(R2), F1
-	FMOVQ   672(R2), F0
+	FMOVQ   640(R2), F3
+	FMOVQ   640(R2), F2
+	FMOVQ   640(R2), F1
+	FMOVQ   640(R2), F0
 	WORD    $0x4eef3484 // CMGT V4.2D, V4.2D, V15.2D
 	WORD    $0x4eee34e7 // CMGT V7.2D, V7.2D, V14.2D
 	WORD    $0x4eed34c6 // CMGT V6.2D, V6.2D, V13.2D
@@ -29935,10 +36668,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F8
-	FMOVQ   624(R1), F7
-	FMOVQ   624(R1), F6
-	FMOVQ   624(R1), F5
+	FMOVQ   704(R1), F8
+	FMOVQ   704(R1), F7
+	FMOVQ   704(R1), F6
+	FMOVQ   704(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -29956,10 +36689,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -30050,10 +36783,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30071,10 +36804,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30092,10 +36825,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -30195,10 +36928,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30216,10 +36949,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30237,10 +36970,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -30332,10 +37065,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30353,10 +37086,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30374,10 +37107,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -30425,7 +37158,7 @@ endif3:
 // func selectKeptEqualI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 656(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -30482,10 +37215,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30503,10 +37236,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F4
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F4
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30524,10 +37257,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -30643,10 +37376,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30664,10 +37397,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30685,10 +37418,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -30784,10 +37517,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30805,10 +37538,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30826,10 +37559,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -30913,10 +37646,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -30934,10 +37667,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -30955,10 +37688,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31021,10 +37754,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 672(R2), F7
-	FMOVQ 672(R2), F6
-	FMOVQ 672(R2), F5
-	FMOVQ 672(R2), F4
+	FMOVQ 640(R2), F7
+	FMOVQ 640(R2), F6
+	FMOVQ 640(R2), F5
+	FMOVQ 640(R2), F4
 	VCMEQ V0.D2, V15.D2, V0.D2
 	VCMEQ V3.D2, V14.D2, V3.D2
 	VCMEQ V2.D2, V13.D2, V2.D2
@@ -31050,10 +37783,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -31071,10 +37804,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   624(R2), F4
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -31092,10 +37825,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31113,10 +37846,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   672(R2), F3
-	FMOVQ   672(R2), F2
-	FMOVQ   672(R2), F1
-	FMOVQ   672(R2), F0
+	FMOVQ   640(R2), F3
+	FMOVQ   640(R2), F2
+	FMOVQ   640(R2), F1
+	FMOVQ   640(R2), F0
 	VCMEQ   V4.D2, V15.D2, V4.D2
 	VCMEQ   V7.D2, V14.D2, V7.D2
 	VCMEQ   V6.D2, V13.D2, V6.D2
@@ -31188,10 +37921,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F8
-	FMOVQ   624(R1), F7
-	FMOVQ   624(R1), F6
-	FMOVQ   624(R1), F5
+	FMOVQ   704(R1), F8
+	FMOVQ   704(R1), F7
+	FMOVQ   704(R1), F6
+	FMOVQ   704(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -31209,10 +37942,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -31295,10 +38028,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -31316,10 +38049,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -31337,10 +38070,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31388,7 +38121,7 @@ endif3:
 // func selectKeptNotEqualI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 656(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -31445,10 +38178,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -31466,10 +38199,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F4
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F4
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -31487,10 +38220,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31610,10 +38343,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -31631,10 +38364,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -31652,10 +38385,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31755,10 +38488,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -31776,10 +38509,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -31797,10 +38530,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31884,10 +38617,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F12
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
+	FMOVQ   704(R2), F12
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -31905,10 +38638,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -31926,10 +38659,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -31992,10 +38725,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 672(R2), F7
-	FMOVQ 672(R2), F6
-	FMOVQ 672(R2), F5
-	FMOVQ 672(R2), F4
+	FMOVQ 640(R2), F7
+	FMOVQ 640(R2), F6
+	FMOVQ 640(R2), F5
+	FMOVQ 640(R2), F4
 	VCMEQ V0.D2, V15.D2, V0.D2
 	VCMEQ V3.D2, V14.D2, V3.D2
 	VCMEQ V2.D2, V13.D2, V2.D2
@@ -32021,10 +38754,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32042,10 +38775,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   624(R2), F4
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -32063,10 +38796,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -32084,10 +38817,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   672(R2), F3
-	FMOVQ   672(R2), F2
-	FMOVQ   672(R2), F1
-	FMOVQ   672(R2), F0
+	FMOVQ   640(R2), F3
+	FMOVQ   640(R2), F2
+	FMOVQ   640(R2), F1
+	FMOVQ   640(R2), F0
 	VCMEQ   V4.D2, V15.D2, V4.D2
 	VCMEQ   V7.D2, V14.D2, V7.D2
 	VCMEQ   V6.D2, V13.D2, V6.D2
@@ -32160,10 +38893,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F8
-	FMOVQ   624(R1), F7
-	FMOVQ   624(R1), F6
-	FMOVQ   624(R1), F5
+	FMOVQ   704(R1), F8
+	FMOVQ   704(R1), F7
+	FMOVQ   704(R1), F6
+	FMOVQ   704(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -32181,10 +38914,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F2
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F2
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -32276,10 +39009,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32297,10 +39030,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -32318,10 +39051,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -32421,10 +39154,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F16
-	FMOVQ   624(R2), F15
-	FMOVQ   624(R2), F14
-	FMOVQ   624(R2), F13
+	FMOVQ   704(R2), F16
+	FMOVQ   704(R2), F15
+	FMOVQ   704(R2), F14
+	FMOVQ   704(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32442,10 +39175,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F12
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -32463,10 +39196,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   624(R2), F11
-	FMOVQ   624(R2), F10
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
+	FMOVQ   704(R2), F11
+	FMOVQ   704(R2), F10
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -32551,10 +39284,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32572,9 +39305,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F3
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -32653,10 +39386,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32674,7 +39407,7 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -32763,10 +39496,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F5
-	FMOVQ   624(R2), F9
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
+	FMOVQ   704(R2), F5
+	FMOVQ   704(R2), F9
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32784,9 +39517,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F9)
 
 skip3x:
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F6
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -32801,9 +39534,9 @@ skip5x:
 	VMOV V1.B16, V6.B16
 
 skip6x:
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -32883,7 +39616,7 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -32898,10 +39631,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F0)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -33079,8 +39812,8 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F9
-	FMOVQ   624(R1), F8
+	FMOVQ   704(R1), F9
+	FMOVQ   704(R1), F8
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -33096,10 +39829,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F9, F8)
 
 skip3x:
-	FMOVQ   624(R1), F7
-	FMOVQ   624(R1), F6
-	FMOVQ   624(R1), F5
-	FMOVQ   624(R1), F4
+	FMOVQ   704(R1), F7
+	FMOVQ   704(R1), F6
+	FMOVQ   704(R1), F5
+	FMOVQ   704(R1), F4
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -33183,8 +39916,8 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   624(R0), F2
-	FMOVQ   624(R0), F1
+	FMOVQ   704(R0), F2
+	FMOVQ   704(R0), F1
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -33226,7 +39959,7 @@ endif3:
 // func storeFourUniformI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 640(R0), F1
+	FMOVQ 720(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -33353,10 +40086,10 @@ loop3:
 end4:
 	CMP     $0, R3
 	BLE     endif5
-	FMOVQ   624(R2), F8
-	FMOVQ   624(R2), F7
-	FMOVQ   624(R2), F6
-	FMOVQ   624(R2), F5
+	FMOVQ   704(R2), F8
+	FMOVQ   704(R2), F7
+	FMOVQ   704(R2), F6
+	FMOVQ   704(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -33374,10 +40107,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   624(R2), F3
-	FMOVQ   624(R2), F2
-	FMOVQ   624(R2), F1
-	FMOVQ   624(R2), F4
+	FMOVQ   704(R2), F3
+	FMOVQ   704(R2), F2
+	FMOVQ   704(R2), F1
+	FMOVQ   704(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -33414,6 +40147,1596 @@ skip8x:
 	FMOVD.P F3, 8(R0)
 
 skip9x:
+
+endif5:
+	RET
+
+// func gatherI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherI64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R6
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V14.D2
+	SUB  R2, R3, R1
+	VDUP R1, V13.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R6), (F11, F10)
+	FLDPQ 32(R6), (F9, F8)
+	FLDPQ (R4), (F0, F3)
+	FLDPQ 32(R4), (F2, F1)
+	VAND  V14.B16, V11.B16, V7.B16
+	VAND  V14.B16, V10.B16, V6.B16
+	VAND  V14.B16, V9.B16, V5.B16
+	VAND  V14.B16, V8.B16, V4.B16
+	WORD  $0x4ee03560 // CMGT V0.2D, V11.2D, V0.2D
+	WORD  $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD  $0x4ee23522 // CMGT V2.2D, V9.2D, V2.2D
+	WORD  $0x4ee13501 // CMGT V1.2D, V8.2D, V1.2D
+	VAND  V0.B16, V13.B16, V0.B16
+	VAND  V3.B16, V13.B16, V3.B16
+	VAND  V2.B16, V13.B16, V2.B16
+	VAND  V1.B16, V13.B16, V1.B16
+	VADD  V0.D2, V7.D2, V0.D2
+	VADD  V3.D2, V6.D2, V3.D2
+	VADD  V2.D2, V5.D2, V2.D2
+	VADD  V1.D2, V4.D2, V5.D2
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP     $0, R3
+	BLE     endif5
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V1.B16
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V8.B16, V2.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V8.B16, V3.B16
+	VMOV    V2.B16, V1.B16
+	FLDPQ.W -32(R1), (F8, F2)
+
+skip6x:
+	VAND    V14.B16, V12.B16, V7.B16
+	VAND    V14.B16, V11.B16, V6.B16
+	VAND    V14.B16, V10.B16, V5.B16
+	VAND    V14.B16, V9.B16, V4.B16
+	WORD    $0x4ee83580 // CMGT V0.2D, V12.2D, V8.2D
+	WORD    $0x4ee23562 // CMGT V2.2D, V11.2D, V2.2D
+	WORD    $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD    $0x4ee13521 // CMGT V1.2D, V9.2D, V1.2D
+	VAND    V0.B16, V13.B16, V0.B16
+	VAND    V2.B16, V13.B16, V2.B16
+	VAND    V3.B16, V13.B16, V3.B16
+	VAND    V1.B16, V13.B16, V1.B16
+	VADD    V0.D2, V7.D2, V0.D2
+	VADD    V2.D2, V6.D2, V2.D2
+	VADD    V3.D2, V5.D2, V5.D2
+	VADD    V1.D2, V4.D2, V4.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V1.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R5)(R2<<3), F4
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherSameI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherSameI64NEON(SB), NOSPLIT, $0-40
+	VMOVI $0, V2.B16
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R4
+	MOVD  y+16(FP), R6
+	MOVD  z+24(FP), R5
+	MOVD  n+32(FP), R3
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R3, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  R2, R3, R1
+	VDUP R1, V3.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V10.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V9.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V8.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V5.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	VADD  V5.D2, V10.D2, V5.D2
+	VADD  V4.D2, V9.D2, V4.D2
+	VADD  V6.D2, V8.D2, V1.D2
+	VADD  V0.D2, V7.D2, V0.D2
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP $0, R3
+	BLE endif5
+	TBZ $0, R3, skip1x
+
+skip1x:
+	TBZ $1, R3, skip2x
+
+skip2x:
+	TBZ $2, R3, skip3x
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V8.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V7.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V6.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V5.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V4.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V0.D2
+	VADD    V5.D2, V9.D2, V3.D2
+	VADD    V2.D2, V8.D2, V2.D2
+	VADD    V4.D2, V7.D2, V1.D2
+	VADD    V0.D2, V6.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherIotaI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherIotaI64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R5
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V6.D2
+	SUB  R2, R3, R1
+	VDUP R1, V3.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FMOVQ 576(R5), F4
+	FMOVQ 592(R5), F2
+	FMOVQ 608(R5), F1
+	FMOVQ 624(R5), F0
+	VAND  V6.B16, V4.B16, V7.B16
+	VAND  V6.B16, V2.B16, V2.B16
+	VAND  V6.B16, V1.B16, V5.B16
+	VAND  V6.B16, V0.B16, V4.B16
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V11.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V10.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V9.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V8.D2
+	VADD  V3.D2, V7.D2, V0.D2
+	VADD  V3.D2, V2.D2, V2.D2
+	VADD  V3.D2, V5.D2, V5.D2
+	VADD  V3.D2, V4.D2, V7.D2
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V5.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	VADD  V4.D2, V11.D2, V4.D2
+	VADD  V2.D2, V10.D2, V2.D2
+	VADD  V5.D2, V9.D2, V1.D2
+	VADD  V0.D2, V8.D2, V0.D2
+	FSTPQ (F4, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP $0, R3
+	BLE endif5
+	TBZ $0, R3, skip1x
+
+skip1x:
+	TBZ $1, R3, skip2x
+
+skip2x:
+	TBZ $2, R3, skip3x
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	FMOVQ   576(R5), F4
+	FMOVQ   592(R5), F2
+	FMOVQ   608(R5), F1
+	FMOVQ   624(R5), F0
+	VAND    V6.B16, V4.B16, V10.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V1.B16, V4.B16
+	VAND    V6.B16, V0.B16, V5.B16
+	FMOVD   F10, R2
+	VMOV    V10.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V8.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V7.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V6.D2
+	VADD    V3.D2, V10.D2, V0.D2
+	VADD    V3.D2, V2.D2, V2.D2
+	VADD    V3.D2, V4.D2, V4.D2
+	VADD    V3.D2, V5.D2, V5.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V4.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V0.D2
+	VADD    V3.D2, V9.D2, V3.D2
+	VADD    V2.D2, V8.D2, V2.D2
+	VADD    V4.D2, V7.D2, V1.D2
+	VADD    V0.D2, V6.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherBackI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherBackI64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R8
+	MOVD y+16(FP), R7
+	MOVD z+24(FP), R6
+	MOVD n+32(FP), R5
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R5, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R5, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V14.D2
+	SUB  R2, R5, R1
+	VDUP R1, V13.D2
+	MOVD R5, R4
+	CMP  $8, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F11, F10)
+	FLDPQ 32(R7), (F9, F8)
+	FLDPQ (R6), (F0, F3)
+	FLDPQ 32(R6), (F2, F1)
+	VAND  V14.B16, V11.B16, V7.B16
+	VAND  V14.B16, V10.B16, V6.B16
+	VAND  V14.B16, V9.B16, V5.B16
+	VAND  V14.B16, V8.B16, V4.B16
+	WORD  $0x4ee03560 // CMGT V0.2D, V11.2D, V0.2D
+	WORD  $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD  $0x4ee23522 // CMGT V2.2D, V9.2D, V2.2D
+	WORD  $0x4ee13501 // CMGT V1.2D, V8.2D, V1.2D
+	VAND  V0.B16, V13.B16, V0.B16
+	VAND  V3.B16, V13.B16, V3.B16
+	VAND  V2.B16, V13.B16, V2.B16
+	VAND  V1.B16, V13.B16, V1.B16
+	VADD  V0.D2, V7.D2, V0.D2
+	VADD  V3.D2, V6.D2, V3.D2
+	VADD  V2.D2, V5.D2, V2.D2
+	VADD  V1.D2, V4.D2, V4.D2
+	LSL   $3, R5, R1
+	ADD   R1, R8, R3
+	VDUP  R5, V1.D2
+	VSUB  V1.D2, V0.D2, V0.D2
+	VSUB  V1.D2, V3.D2, V3.D2
+	VSUB  V1.D2, V2.D2, V2.D2
+	VSUB  V1.D2, V4.D2, V5.D2
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R3)(R2<<3), F1
+	FMOVD (R3)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop3
+
+end4:
+	CMP     $0, R4
+	BLE     endif5
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R4<<3, R7, R1
+	TBZ     $0, R4, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V1.B16
+	ADD     R4<<3, R6, R1
+	TBZ     $0, R4, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R4, skip5x
+	VMOV    V8.B16, V2.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R4, skip6x
+	VMOV    V8.B16, V3.B16
+	VMOV    V2.B16, V1.B16
+	FLDPQ.W -32(R1), (F8, F2)
+
+skip6x:
+	VAND    V14.B16, V12.B16, V7.B16
+	VAND    V14.B16, V11.B16, V6.B16
+	VAND    V14.B16, V10.B16, V4.B16
+	VAND    V14.B16, V9.B16, V5.B16
+	WORD    $0x4ee83580 // CMGT V0.2D, V12.2D, V8.2D
+	WORD    $0x4ee23562 // CMGT V2.2D, V11.2D, V2.2D
+	WORD    $0x4ee33543 // CMGT V3.2D, V10.2D, V3.2D
+	WORD    $0x4ee13521 // CMGT V1.2D, V9.2D, V1.2D
+	VAND    V0.B16, V13.B16, V0.B16
+	VAND    V2.B16, V13.B16, V2.B16
+	VAND    V3.B16, V13.B16, V3.B16
+	VAND    V1.B16, V13.B16, V1.B16
+	VADD    V0.D2, V7.D2, V0.D2
+	VADD    V2.D2, V6.D2, V2.D2
+	VADD    V3.D2, V4.D2, V4.D2
+	VADD    V1.D2, V5.D2, V3.D2
+	LSL     $3, R5, R1
+	ADD     R1, R8, R3
+	VDUP    R5, V1.D2
+	VSUB    V1.D2, V0.D2, V0.D2
+	VSUB    V1.D2, V2.D2, V2.D2
+	VSUB    V1.D2, V4.D2, V5.D2
+	VSUB    V1.D2, V3.D2, V4.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R3)(R2<<3), F1
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R3)(R2<<3), F1
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R3)(R2<<3), F1
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V1.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R3)(R2<<3), F4
+	FMOVD   (R3)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R4, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R4, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R4, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherVarI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherVarI64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R6
+	MOVD z+24(FP), R5
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V2.D2
+	SUB  R2, R3, R1
+	VDUP R1, V6.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R6), (F13, F12)
+	FLDPQ 32(R6), (F11, F0)
+	FLDPQ (R5), (F5, F4)
+	FLDPQ 32(R5), (F3, F1)
+	VAND  V2.B16, V13.B16, V10.B16
+	VAND  V2.B16, V12.B16, V9.B16
+	VAND  V2.B16, V11.B16, V8.B16
+	VAND  V2.B16, V0.B16, V7.B16
+	WORD  $0x4ee535a5 // CMGT V5.2D, V13.2D, V5.2D
+	WORD  $0x4ee43584 // CMGT V4.2D, V12.2D, V4.2D
+	WORD  $0x4ee33563 // CMGT V3.2D, V11.2D, V3.2D
+	WORD  $0x4ee13401 // CMGT V1.2D, V0.2D, V1.2D
+	VAND  V5.B16, V6.B16, V5.B16
+	VAND  V4.B16, V6.B16, V4.B16
+	VAND  V3.B16, V6.B16, V3.B16
+	VAND  V1.B16, V6.B16, V1.B16
+	VADD  V5.D2, V10.D2, V17.D2
+	VADD  V4.D2, V9.D2, V16.D2
+	VADD  V3.D2, V8.D2, V15.D2
+	VADD  V1.D2, V7.D2, V14.D2
+	VADD  V13.D2, V13.D2, V7.D2
+	VADD  V12.D2, V12.D2, V5.D2
+	VADD  V11.D2, V11.D2, V4.D2
+	VADD  V0.D2, V0.D2, V3.D2
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V13.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V12.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V11.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	VADD  V13.D2, V7.D2, V10.D2
+	VADD  V12.D2, V5.D2, V9.D2
+	VADD  V11.D2, V4.D2, V8.D2
+	VADD  V0.D2, V3.D2, V7.D2
+	VAND  V2.B16, V17.B16, V0.B16
+	VAND  V2.B16, V16.B16, V5.B16
+	VAND  V2.B16, V15.B16, V4.B16
+	VAND  V2.B16, V14.B16, V3.B16
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V13.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V12.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V11.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	VADD  V10.D2, V13.D2, V4.D2
+	VADD  V9.D2, V12.D2, V3.D2
+	VADD  V8.D2, V11.D2, V1.D2
+	VADD  V7.D2, V0.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP     $0, R3
+	BLE     endif5
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	VMOVI   $0, V10.B16
+	VMOVI   $0, V9.B16
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R1), F12
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R1), (F12, F11)
+
+skip3x:
+	VMOVI   $0, V4.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V14.B16
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R1), F4
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V4.B16, V1.B16
+	VMOV    V3.B16, V14.B16
+	FLDPQ.W -32(R1), (F4, F3)
+
+skip6x:
+	VAND    V2.B16, V12.B16, V13.B16
+	VAND    V2.B16, V11.B16, V8.B16
+	VAND    V2.B16, V10.B16, V7.B16
+	VAND    V2.B16, V9.B16, V5.B16
+	WORD    $0x4ee43584 // CMGT V4.2D, V12.2D, V4.2D
+	WORD    $0x4ee33563 // CMGT V3.2D, V11.2D, V3.2D
+	WORD    $0x4ee13541 // CMGT V1.2D, V10.2D, V1.2D
+	WORD    $0x4eee3520 // CMGT V0.2D, V9.2D, V14.2D
+	VAND    V4.B16, V6.B16, V4.B16
+	VAND    V3.B16, V6.B16, V3.B16
+	VAND    V1.B16, V6.B16, V1.B16
+	VAND    V0.B16, V6.B16, V0.B16
+	VADD    V4.D2, V13.D2, V16.D2
+	VADD    V3.D2, V8.D2, V15.D2
+	VADD    V1.D2, V7.D2, V14.D2
+	VADD    V0.D2, V5.D2, V13.D2
+	VADD    V12.D2, V12.D2, V6.D2
+	VADD    V11.D2, V11.D2, V5.D2
+	VADD    V10.D2, V10.D2, V4.D2
+	VADD    V9.D2, V9.D2, V3.D2
+	FMOVD   F16, R2
+	VMOV    V16.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V12.D2
+	FMOVD   F15, R2
+	VMOV    V15.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V11.D2
+	FMOVD   F14, R2
+	VMOV    V14.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V10.D2
+	FMOVD   F13, R2
+	VMOV    V13.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	VADD    V12.D2, V6.D2, V8.D2
+	VADD    V11.D2, V5.D2, V7.D2
+	VADD    V10.D2, V4.D2, V6.D2
+	VADD    V9.D2, V3.D2, V5.D2
+	VAND    V2.B16, V16.B16, V0.B16
+	VAND    V2.B16, V15.B16, V4.B16
+	VAND    V2.B16, V14.B16, V3.B16
+	VAND    V2.B16, V13.B16, V2.B16
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V12.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V11.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V10.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F1
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V9.D2
+	VADD    V8.D2, V12.D2, V3.D2
+	VADD    V7.D2, V11.D2, V2.D2
+	VADD    V6.D2, V10.D2, V1.D2
+	VADD    V5.D2, V9.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherChainI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherChainI64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R6
+	MOVD z+24(FP), R5
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V5.D2
+	SUB  R2, R3, R1
+	VDUP R1, V4.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R6), (F13, F12)
+	FLDPQ 32(R6), (F11, F10)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	VAND  V5.B16, V13.B16, V7.B16
+	VAND  V5.B16, V12.B16, V6.B16
+	VAND  V5.B16, V11.B16, V9.B16
+	VAND  V5.B16, V10.B16, V8.B16
+	WORD  $0x4ee335a3 // CMGT V3.2D, V13.2D, V3.2D
+	WORD  $0x4ee23582 // CMGT V2.2D, V12.2D, V2.2D
+	WORD  $0x4ee13561 // CMGT V1.2D, V11.2D, V1.2D
+	WORD  $0x4ee03540 // CMGT V0.2D, V10.2D, V0.2D
+	VAND  V3.B16, V4.B16, V3.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V3.D2, V7.D2, V7.D2
+	VADD  V2.D2, V6.D2, V6.D2
+	VADD  V1.D2, V9.D2, V3.D2
+	VADD  V0.D2, V8.D2, V2.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	VAND  V5.B16, V7.B16, V7.B16
+	VAND  V5.B16, V6.B16, V6.B16
+	VAND  V5.B16, V3.B16, V3.B16
+	VAND  V5.B16, V2.B16, V2.B16
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	VAND  V5.B16, V7.B16, V7.B16
+	VAND  V5.B16, V6.B16, V6.B16
+	VAND  V5.B16, V3.B16, V3.B16
+	VAND  V5.B16, V2.B16, V2.B16
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V6.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R4)(R2<<3), F1
+	FMOVD (R4)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FSTPQ (F7, F6), (R0)
+	FSTPQ (F3, F2), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP     $0, R3
+	BLE     endif5
+	VMOVI   $0, V14.B16
+	VMOVI   $0, V13.B16
+	VMOVI   $0, V12.B16
+	VMOVI   $0, V11.B16
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R1), F14
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R1), (F14, F13)
+
+skip3x:
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V10.B16
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V10.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	VAND    V5.B16, V14.B16, V9.B16
+	VAND    V5.B16, V13.B16, V8.B16
+	VAND    V5.B16, V12.B16, V7.B16
+	VAND    V5.B16, V11.B16, V6.B16
+	WORD    $0x4ee335c3 // CMGT V3.2D, V14.2D, V3.2D
+	WORD    $0x4ee235a2 // CMGT V2.2D, V13.2D, V2.2D
+	WORD    $0x4ee13581 // CMGT V1.2D, V12.2D, V1.2D
+	WORD    $0x4eea3560 // CMGT V0.2D, V11.2D, V10.2D
+	VAND    V3.B16, V4.B16, V3.B16
+	VAND    V2.B16, V4.B16, V2.B16
+	VAND    V1.B16, V4.B16, V1.B16
+	VAND    V0.B16, V4.B16, V0.B16
+	VADD    V3.D2, V9.D2, V3.D2
+	VADD    V2.D2, V8.D2, V2.D2
+	VADD    V1.D2, V7.D2, V1.D2
+	VADD    V0.D2, V6.D2, V0.D2
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F3
+	VZIP1   V3.D2, V4.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F2
+	VZIP1   V2.D2, V4.D2, V2.D2
+	FMOVD   F1, R2
+	VMOV    V1.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F1
+	VZIP1   V1.D2, V4.D2, V1.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	VAND    V5.B16, V3.B16, V3.B16
+	VAND    V5.B16, V2.B16, V2.B16
+	VAND    V5.B16, V1.B16, V1.B16
+	VAND    V5.B16, V0.B16, V0.B16
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F3
+	VZIP1   V3.D2, V4.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F2
+	VZIP1   V2.D2, V4.D2, V2.D2
+	FMOVD   F1, R2
+	VMOV    V1.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F1
+	VZIP1   V1.D2, V4.D2, V1.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	VAND    V5.B16, V3.B16, V3.B16
+	VAND    V5.B16, V2.B16, V2.B16
+	VAND    V5.B16, V1.B16, V1.B16
+	VAND    V5.B16, V0.B16, V0.B16
+	FMOVD   F3, R2
+	VMOV    V3.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F3
+	VZIP1   V3.D2, V4.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F2
+	VZIP1   V2.D2, V4.D2, V2.D2
+	FMOVD   F1, R2
+	VMOV    V1.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F1
+	VZIP1   V1.D2, V4.D2, V1.D2
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R4)(R2<<3), F4
+	FMOVD   (R4)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R3, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif5:
+	RET
+
+// func gatherLoopI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherLoopI64NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 640(R0), F6
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R7
+	MOVD  z+24(FP), R6
+	MOVD  n+32(FP), R4
+	MOVD  $1, R2
+	MOVD  $2, R1
+	CMP   R4, R1
+	BGT   end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R4, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V10.D2
+	SUB  R2, R4, R1
+	VDUP R1, V15.D2
+	CMP  $8, R4
+	BLT  end4
+
+loop3:
+	FLDPQ (R7), (F14, F13)
+	FLDPQ 32(R7), (F12, F11)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	VAND  V10.B16, V14.B16, V8.B16
+	VAND  V10.B16, V13.B16, V7.B16
+	VAND  V10.B16, V12.B16, V5.B16
+	VAND  V10.B16, V11.B16, V4.B16
+	WORD  $0x4ee335c3 // CMGT V3.2D, V14.2D, V3.2D
+	WORD  $0x4ee235a2 // CMGT V2.2D, V13.2D, V2.2D
+	WORD  $0x4ee13581 // CMGT V1.2D, V12.2D, V1.2D
+	WORD  $0x4ee03560 // CMGT V0.2D, V11.2D, V0.2D
+	VAND  V3.B16, V15.B16, V3.B16
+	VAND  V2.B16, V15.B16, V2.B16
+	VAND  V1.B16, V15.B16, V1.B16
+	VAND  V0.B16, V15.B16, V0.B16
+	VADD  V3.D2, V8.D2, V9.D2
+	VADD  V2.D2, V7.D2, V8.D2
+	VADD  V1.D2, V5.D2, V7.D2
+	VADD  V0.D2, V4.D2, V5.D2
+	MOVD  $3, R3
+	CMP   $0, R3
+	BLE   end6
+
+loop5:
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	VADD  V4.D2, V14.D2, V14.D2
+	VADD  V3.D2, V13.D2, V13.D2
+	VADD  V2.D2, V12.D2, V12.D2
+	VADD  V0.D2, V11.D2, V11.D2
+	VADD  V6.D2, V9.D2, V3.D2
+	VADD  V6.D2, V8.D2, V2.D2
+	VADD  V6.D2, V7.D2, V1.D2
+	VADD  V6.D2, V5.D2, V0.D2
+	VAND  V10.B16, V3.B16, V9.B16
+	VAND  V10.B16, V2.B16, V8.B16
+	VAND  V10.B16, V1.B16, V7.B16
+	VAND  V10.B16, V0.B16, V5.B16
+	SUB   $1, R3, R3
+	CMP   $0, R3
+	BGT   loop5
+
+end6:
+	FSTPQ (F14, F13), (R0)
+	FSTPQ (F12, F11), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop3
+
+end4:
+	CMP     $0, R4
+	BLE     endif7
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V0.B16
+	ADD     R4<<3, R7, R1
+	TBZ     $0, R4, skip1x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V7.B16
+	VMOVI   $0, V5.B16
+	VMOVI   $0, V14.B16
+	ADD     R4<<3, R6, R1
+	TBZ     $0, R4, skip4x
+	FMOVD.W -8(R1), F4
+	VZIP1   V8.D2, V4.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R4, skip5x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip5x:
+	TBZ     $2, R4, skip6x
+	VMOV    V8.B16, V5.B16
+	VMOV    V7.B16, V14.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip6x:
+	VAND V10.B16, V3.B16, V13.B16
+	VAND V10.B16, V2.B16, V12.B16
+	VAND V10.B16, V1.B16, V11.B16
+	VAND V10.B16, V0.B16, V9.B16
+	WORD $0x4ee83468 // CMGT V8.2D, V3.2D, V8.2D
+	WORD $0x4ee73447 // CMGT V7.2D, V2.2D, V7.2D
+	WORD $0x4ee53425 // CMGT V5.2D, V1.2D, V5.2D
+	WORD $0x4eee3404 // CMGT V4.2D, V0.2D, V14.2D
+	VAND V8.B16, V15.B16, V8.B16
+	VAND V7.B16, V15.B16, V7.B16
+	VAND V5.B16, V15.B16, V5.B16
+	VAND V4.B16, V15.B16, V4.B16
+	VADD V8.D2, V13.D2, V14.D2
+	VADD V7.D2, V12.D2, V13.D2
+	VADD V5.D2, V11.D2, V12.D2
+	VADD V4.D2, V9.D2, V11.D2
+	MOVD $3, R3
+	CMP  $0, R3
+	BLE  end9
+
+loop8:
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V9.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V8.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V7.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	FMOVD (R5)(R2<<3), F5
+	FMOVD (R5)(R1<<3), F4
+	VZIP1 V4.D2, V5.D2, V4.D2
+	VADD  V9.D2, V3.D2, V3.D2
+	VADD  V8.D2, V2.D2, V2.D2
+	VADD  V7.D2, V1.D2, V1.D2
+	VADD  V4.D2, V0.D2, V0.D2
+	VADD  V6.D2, V14.D2, V8.D2
+	VADD  V6.D2, V13.D2, V7.D2
+	VADD  V6.D2, V12.D2, V5.D2
+	VADD  V6.D2, V11.D2, V4.D2
+	VAND  V10.B16, V8.B16, V14.B16
+	VAND  V10.B16, V7.B16, V13.B16
+	VAND  V10.B16, V5.B16, V12.B16
+	VAND  V10.B16, V4.B16, V11.B16
+	SUB   $1, R3, R3
+	CMP   $0, R3
+	BGT   loop8
+
+end9:
+	TBZ     $2, R4, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R4, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R4, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
+
+endif7:
+	RET
+
+// func gatherHalfI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·gatherHalfI64NEON(SB), NOSPLIT, $0-40
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD n+32(FP), R3
+	MOVD $1, R2
+	MOVD $2, R1
+	CMP  R3, R1
+	BGT  end2
+
+loop1:
+	MOVD R1, R2
+	ADD  R1, R1, R1
+	CMP  R3, R1
+	BLE  loop1
+
+end2:
+	SUB  $1, R2, R1
+	VDUP R1, V6.D2
+	CMP  $8, R3
+	BLT  end4
+
+loop3:
+	FLDPQ (R4), (F1, F0)
+	WORD  $0x0f20a424 // SXTL V4.2D, V1.2S
+	WORD  $0x4f20a423 // SXTL2 V3.2D, V1.4S
+	WORD  $0x0f20a402 // SXTL V2.2D, V0.2S
+	WORD  $0x4f20a401 // SXTL2 V1.2D, V0.4S
+	VAND  V6.B16, V4.B16, V0.B16
+	VAND  V6.B16, V3.B16, V3.B16
+	VAND  V6.B16, V2.B16, V2.B16
+	VAND  V6.B16, V1.B16, V5.B16
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V3.D2
+	FMOVD F2, R2
+	VMOV  V2.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V2.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	FMOVD (R5)(R2<<3), F1
+	FMOVD (R5)(R1<<3), F0
+	VZIP1 V0.D2, V1.D2, V0.D2
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $32, R4, R4
+	ADD   $64, R0, R0
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop3
+
+end4:
+	CMP   $0, R3
+	BLE   endif5
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V2.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V2.D2, V0.D2, V2.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V2.B16, V1.B16
+	FMOVQ.W -16(R1), F2
+
+skip3x:
+	WORD    $0x0f20a440 // SXTL V0.2D, V2.2S
+	WORD    $0x4f20a442 // SXTL2 V2.2D, V2.4S
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a421 // SXTL2 V1.2D, V1.4S
+	VAND    V6.B16, V0.B16, V0.B16
+	VAND    V6.B16, V2.B16, V2.B16
+	VAND    V6.B16, V3.B16, V5.B16
+	VAND    V6.B16, V1.B16, V4.B16
+	FMOVD   F0, R2
+	VMOV    V0.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V3.D2
+	FMOVD   F2, R2
+	VMOV    V2.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V2.D2
+	FMOVD   F5, R2
+	VMOV    V5.D[1], R1
+	FMOVD   (R5)(R2<<3), F1
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V1.D2, V1.D2
+	FMOVD   F4, R2
+	VMOV    V4.D[1], R1
+	FMOVD   (R5)(R2<<3), F4
+	FMOVD   (R5)(R1<<3), F0
+	VZIP1   V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip4x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip5x:
+	TBZ     $0, R3, skip6x
+	FMOVD.P F3, 8(R0)
+
+skip6x:
 
 endif5:
 	RET
@@ -33838,10 +42161,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   624(R1), F4
-	FMOVQ   624(R1), F1
-	FMOVQ   624(R1), F3
-	FMOVQ   624(R1), F2
+	FMOVQ   704(R1), F4
+	FMOVQ   704(R1), F1
+	FMOVQ   704(R1), F3
+	FMOVQ   704(R1), F2
 	ADD     R2<<3, R3, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -33879,8 +42202,8 @@ skip6x:
 endif3:
 	RET
 
-// func gatherI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
-TEXT ·gatherI32NEON(SB), NOSPLIT, $0-40
+// func backwardsI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·backwardsI32NEON(SB), NOSPLIT, $0-40
 	MOVD dst+0(FP), R5
 	MOVD x+8(FP), R4
 	MOVD n+32(FP), R3
@@ -34391,66 +42714,66 @@ DATA neonPool<>+224(SB)/8, $0x4140000041400000
 DATA neonPool<>+232(SB)/8, $0x4140000041400000
 DATA neonPool<>+240(SB)/8, $0x0000000400000001
 DATA neonPool<>+248(SB)/8, $0x0000000400000001
-DATA neonPool<>+256(SB)/8, $0x4008000000000000
-DATA neonPool<>+264(SB)/8, $0x4008000000000000
-DATA neonPool<>+272(SB)/8, $0x4014000000000000
-DATA neonPool<>+280(SB)/8, $0x4014000000000000
-DATA neonPool<>+288(SB)/8, $0x401c000000000000
-DATA neonPool<>+296(SB)/8, $0x401c000000000000
-DATA neonPool<>+304(SB)/8, $0x3ff0000000000000
-DATA neonPool<>+312(SB)/8, $0x3ff0000000000000
-DATA neonPool<>+320(SB)/8, $0x4000000000000000
-DATA neonPool<>+328(SB)/8, $0x4000000000000000
-DATA neonPool<>+336(SB)/8, $0x3fe0000000000000
-DATA neonPool<>+344(SB)/8, $0x3fe0000000000000
-DATA neonPool<>+352(SB)/8, $0xc008000000000000
-DATA neonPool<>+360(SB)/8, $0xc008000000000000
-DATA neonPool<>+368(SB)/8, $0x3f50000000000000
-DATA neonPool<>+376(SB)/8, $0x3f50000000000000
-DATA neonPool<>+384(SB)/8, $0x4010000000000000
-DATA neonPool<>+392(SB)/8, $0x4010000000000000
-DATA neonPool<>+400(SB)/8, $0x4018000000000000
-DATA neonPool<>+408(SB)/8, $0x4018000000000000
-DATA neonPool<>+416(SB)/8, $0x4020000000000000
-DATA neonPool<>+424(SB)/8, $0x4020000000000000
-DATA neonPool<>+432(SB)/8, $0x4022000000000000
-DATA neonPool<>+440(SB)/8, $0x4022000000000000
-DATA neonPool<>+448(SB)/8, $0x4024000000000000
-DATA neonPool<>+456(SB)/8, $0x4024000000000000
-DATA neonPool<>+464(SB)/8, $0x4026000000000000
-DATA neonPool<>+472(SB)/8, $0x4026000000000000
-DATA neonPool<>+480(SB)/8, $0x4028000000000000
-DATA neonPool<>+488(SB)/8, $0x4028000000000000
-DATA neonPool<>+496(SB)/8, $0x0000000300000003
-DATA neonPool<>+504(SB)/8, $0x0000000300000003
-DATA neonPool<>+512(SB)/8, $0x0000000500000005
-DATA neonPool<>+520(SB)/8, $0x0000000500000005
-DATA neonPool<>+528(SB)/8, $0x0000000700000007
-DATA neonPool<>+536(SB)/8, $0x0000000700000007
-DATA neonPool<>+544(SB)/8, $0x0000000100000001
-DATA neonPool<>+552(SB)/8, $0x0000000100000001
-DATA neonPool<>+560(SB)/8, $0x0000000100000000
-DATA neonPool<>+568(SB)/8, $0x0000000300000002
-DATA neonPool<>+576(SB)/8, $0x0000000500000004
-DATA neonPool<>+584(SB)/8, $0x0000000700000006
-DATA neonPool<>+592(SB)/8, $0x0000000900000008
-DATA neonPool<>+600(SB)/8, $0x0000000b0000000a
-DATA neonPool<>+608(SB)/8, $0x0000000d0000000c
-DATA neonPool<>+616(SB)/8, $0x0000000f0000000e
-DATA neonPool<>+624(SB)/8, $0x0000000000000003
-DATA neonPool<>+632(SB)/8, $0x0000000000000003
-DATA neonPool<>+640(SB)/8, $0x0000000000000005
-DATA neonPool<>+648(SB)/8, $0x0000000000000005
-DATA neonPool<>+656(SB)/8, $0x0000000000000007
-DATA neonPool<>+664(SB)/8, $0x0000000000000007
-DATA neonPool<>+672(SB)/8, $0x0000000000000001
-DATA neonPool<>+680(SB)/8, $0x0000000000000001
-DATA neonPool<>+688(SB)/8, $0x0000000000000000
-DATA neonPool<>+696(SB)/8, $0x0000000000000001
-DATA neonPool<>+704(SB)/8, $0x0000000000000002
+DATA neonPool<>+256(SB)/8, $0x0000000100000000
+DATA neonPool<>+264(SB)/8, $0x0000000300000002
+DATA neonPool<>+272(SB)/8, $0x0000000500000004
+DATA neonPool<>+280(SB)/8, $0x0000000700000006
+DATA neonPool<>+288(SB)/8, $0x0000000900000008
+DATA neonPool<>+296(SB)/8, $0x0000000b0000000a
+DATA neonPool<>+304(SB)/8, $0x0000000d0000000c
+DATA neonPool<>+312(SB)/8, $0x0000000f0000000e
+DATA neonPool<>+320(SB)/8, $0x0000000100000001
+DATA neonPool<>+328(SB)/8, $0x0000000100000001
+DATA neonPool<>+336(SB)/8, $0x4008000000000000
+DATA neonPool<>+344(SB)/8, $0x4008000000000000
+DATA neonPool<>+352(SB)/8, $0x4014000000000000
+DATA neonPool<>+360(SB)/8, $0x4014000000000000
+DATA neonPool<>+368(SB)/8, $0x401c000000000000
+DATA neonPool<>+376(SB)/8, $0x401c000000000000
+DATA neonPool<>+384(SB)/8, $0x3ff0000000000000
+DATA neonPool<>+392(SB)/8, $0x3ff0000000000000
+DATA neonPool<>+400(SB)/8, $0x4000000000000000
+DATA neonPool<>+408(SB)/8, $0x4000000000000000
+DATA neonPool<>+416(SB)/8, $0x3fe0000000000000
+DATA neonPool<>+424(SB)/8, $0x3fe0000000000000
+DATA neonPool<>+432(SB)/8, $0xc008000000000000
+DATA neonPool<>+440(SB)/8, $0xc008000000000000
+DATA neonPool<>+448(SB)/8, $0x3f50000000000000
+DATA neonPool<>+456(SB)/8, $0x3f50000000000000
+DATA neonPool<>+464(SB)/8, $0x4010000000000000
+DATA neonPool<>+472(SB)/8, $0x4010000000000000
+DATA neonPool<>+480(SB)/8, $0x4018000000000000
+DATA neonPool<>+488(SB)/8, $0x4018000000000000
+DATA neonPool<>+496(SB)/8, $0x4020000000000000
+DATA neonPool<>+504(SB)/8, $0x4020000000000000
+DATA neonPool<>+512(SB)/8, $0x4022000000000000
+DATA neonPool<>+520(SB)/8, $0x4022000000000000
+DATA neonPool<>+528(SB)/8, $0x4024000000000000
+DATA neonPool<>+536(SB)/8, $0x4024000000000000
+DATA neonPool<>+544(SB)/8, $0x4026000000000000
+DATA neonPool<>+552(SB)/8, $0x4026000000000000
+DATA neonPool<>+560(SB)/8, $0x4028000000000000
+DATA neonPool<>+568(SB)/8, $0x4028000000000000
+DATA neonPool<>+576(SB)/8, $0x0000000000000000
+DATA neonPool<>+584(SB)/8, $0x0000000000000001
+DATA neonPool<>+592(SB)/8, $0x0000000000000002
+DATA neonPool<>+600(SB)/8, $0x0000000000000003
+DATA neonPool<>+608(SB)/8, $0x0000000000000004
+DATA neonPool<>+616(SB)/8, $0x0000000000000005
+DATA neonPool<>+624(SB)/8, $0x0000000000000006
+DATA neonPool<>+632(SB)/8, $0x0000000000000007
+DATA neonPool<>+640(SB)/8, $0x0000000000000001
+DATA neonPool<>+648(SB)/8, $0x0000000000000001
+DATA neonPool<>+656(SB)/8, $0x0000000300000003
+DATA neonPool<>+664(SB)/8, $0x0000000300000003
+DATA neonPool<>+672(SB)/8, $0x0000000500000005
+DATA neonPool<>+680(SB)/8, $0x0000000500000005
+DATA neonPool<>+688(SB)/8, $0x0000000700000007
+DATA neonPool<>+696(SB)/8, $0x0000000700000007
+DATA neonPool<>+704(SB)/8, $0x0000000000000003
 DATA neonPool<>+712(SB)/8, $0x0000000000000003
-DATA neonPool<>+720(SB)/8, $0x0000000000000004
+DATA neonPool<>+720(SB)/8, $0x0000000000000005
 DATA neonPool<>+728(SB)/8, $0x0000000000000005
-DATA neonPool<>+736(SB)/8, $0x0000000000000006
+DATA neonPool<>+736(SB)/8, $0x0000000000000007
 DATA neonPool<>+744(SB)/8, $0x0000000000000007
 GLOBL neonPool<>(SB), RODATA|NOPTR, $752

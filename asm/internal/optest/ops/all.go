@@ -17,6 +17,7 @@ func All() []Op {
 		}
 		all = append(all, masks(t)...)
 		all = append(all, moves(t)...)
+		all = append(all, gathers(t)...)
 	}
 	return append(all, conversions()...)
 }
@@ -130,6 +131,20 @@ func floats(t asm.Type) []Op {
 				p = mulAdd(t, p, x, Constant(t, c))
 			}
 			return mulAdd(t, negative(t, p), y, 0)
+		}),
+		lanewise("round", t, func(v vectors) asm.Vec { return v.x.Round() },
+			func(x, _, _ uint64) uint64 { return round(t, x) }),
+		// A variable, and what is the same in all lanes.
+		lanes("roundVar", t, func(v vectors) asm.Vec {
+			a := v.k.Var(v.x)
+			a.Set(a.Round())
+			return a.Sub(v.x).Add(v.k.Broadcast(t, v.k.Arg("y"), 0).Round())
+		}, nil).with(func(x, y, _ []uint64) []uint64 {
+			dst := make([]uint64, len(x))
+			for i := range x {
+				dst[i] = add(t)(sub(t)(round(t, x[i]), x[i]), round(t, y[0]))
+			}
+			return dst
 		}),
 		pressure(t),
 	), folds(t)...)
@@ -372,7 +387,7 @@ func conversions() []Op {
 		}),
 		half("loadHalf", asm.I32, asm.I64),
 		half("storeHalf", asm.I64, asm.I32),
-		gather(),
+		backwards(),
 		// Of what is folded and of a sum of it.
 		firstFour("widenFour", asm.F32, asm.F64, func(v vectors) asm.Vec {
 			f := v.foldFour(asm.FoldAdd4)
@@ -434,10 +449,10 @@ func half(name string, in, out asm.Type) Op {
 	}
 }
 
-// gather copies elements one by one, dst[i] = x[n−1−i] − 7·i, with integers alone.
-func gather() Op {
+// backwards copies elements one by one, dst[i] = x[n−1−i] − 7·i, with integers alone.
+func backwards() Op {
 	return Op{
-		Name: "gatherI32", In: asm.I32, Out: asm.I32,
+		Name: "backwardsI32", In: asm.I32, Out: asm.I32,
 		Build: func(k *asm.Kernel) {
 			dst, x, _, _, n := pointers(k)
 			i := k.Copy(k.Int(0))
@@ -527,6 +542,15 @@ func Specials(t asm.Type) []uint64 {
 		mantissa := 23
 		if t == asm.F64 {
 			mantissa = 52
+		}
+		// From where on all numbers are integers, or multiples of a half: what is
+		// halfway between integers, and its neighbors.
+		border := math.Ldexp(1, mantissa)
+		for _, x := range []float64{0.5, 1.5, border/2 - 0.25, border/2 - 0.5, border/2 + 0.5, border - 0.5, border, border + 1} {
+			bits := Constant(t, x)
+			for _, b := range []uint64{bits - 1, bits, bits + 1} {
+				s = append(s, b, negative(t, b))
+			}
 		}
 		infinity := Constant(t, math.Inf(1))
 		smallest := uint64(1) << mantissa

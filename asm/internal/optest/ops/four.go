@@ -84,6 +84,14 @@ func folds(t asm.Type) []Op {
 			return dst
 		}),
 		spreadFour("spreadAdd4", t, func(v vectors) asm.Vec { return v.foldFour(asm.FoldAdd4) }, total),
+		spreadFour("spreadRound4", t, func(v vectors) asm.Vec { return v.foldFour(asm.FoldAdd4).Round() },
+			func(x, y, z []uint64) []uint64 {
+				four := total(x, y, z)
+				for i := range four {
+					four[i] = round(t, four[i])
+				}
+				return four
+			}),
 		single("firstOfFour", t, t, func(v vectors) asm.Vec {
 			f := v.foldFour(asm.FoldAdd4)
 			return f.Add(f.Spread())

@@ -118,6 +118,11 @@ func mulAddOdd(x, y, z float64) float64 {
 // negative returns −x.
 func negative(t asm.Type, x uint64) uint64 { return x ^ 1<<(8*t.Size()-1) }
 
+// round returns the nearest integer, the even one of two.
+func round(t asm.Type, x uint64) uint64 {
+	return encode(t, number{f: math.RoundToEven(decode(t, x).f)})
+}
+
 // fold folds the upper half of the lanes onto the lower half until one is left.
 func fold(v []uint64, f func(x, y uint64) uint64) uint64 {
 	for h := len(v) / 2; h > 0; h /= 2 {
