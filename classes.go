@@ -158,8 +158,7 @@ func checkOptions(method string, r Reduction, workers int) error {
 	return nil
 }
 
-// positions is the most positions of one item: their statistics live on the
-// stack.
+// positions is the most positions of one item.
 const positions = 128
 
 // divide sets the items: some rows where the classes are contiguous, else
@@ -256,12 +255,4 @@ func (t *classTask[F]) item(i int) {
 	} else {
 		t.partial[i] = t.crossEntropyItem(i)
 	}
-}
-
-// weightOf returns the weight of a class.
-func (t *classTask[F]) weightOf(class int) F {
-	if t.weight == nil {
-		return 1
-	}
-	return t.weight[class]
 }

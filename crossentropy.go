@@ -129,13 +129,15 @@ type statistics[F Float] struct {
 	hi, lo  [positions]F       // log-sum-exp in two parts: see addLog
 	soft    [positions]float64 // −Σ u[c]·ln p[c]; u is the soft target, see softTarget
 	softSum [positions]float64 // Σ u[c]
+	u       [softBlock]F       // some of u
 	factor  [positions]F       // of exp(x−max) in the gradient
 
-	// terms is exp(x−max), where it is kept for the gradient: there if the classes
-	// are contiguous, else in the copy, whose rows are a class of width positions.
-	terms []F
-	width int
-	copy  []F
+	// terms is exp(x−max), where it is kept for the gradient. If the classes are
+	// contiguous that is in out.grad itself, else in copy. The terms of a position are
+	// column apart, those of a class row.
+	terms       []F
+	row, column int
+	copy        []F
 }
 
 var statisticsPool pools
@@ -148,10 +150,13 @@ func (t *classTask[F]) crossEntropyItem(item int) (sum float64) {
 	defer poolOf[F](&statisticsPool).Put(s)
 	first, n, offset := t.span(item)
 	t.readTargets(s, first, n)
-	if t.inner > 1 {
-		t.expStrided(s, n, offset)
-	} else {
+	switch {
+	case t.inner == 1:
 		t.expContiguous(s, n, offset)
+	case t.inner < fewPositions:
+		t.expColumns(s, n, offset)
+	default:
+		t.expStrided(s, n, offset)
 	}
 	log1p(s.ln[:n], s.sum[:n])
 	if t.isSoft() {
@@ -212,7 +217,7 @@ func (t *classTask[F]) expContiguous(s *statistics[F], n, offset int) {
 		return
 	}
 	if t.out.wantGrad() && t.c <= wholeRow && !(t.isSoft() && &t.out.grad[0] == &t.x[0]) { // softLoss reads the logits again
-		s.terms, s.width = t.out.grad[offset:][:n*t.c], t.c
+		s.terms, s.column, s.row = t.out.grad[offset:][:n*t.c], 1, t.c
 	}
 	for j := range n {
 		x := t.x[offset+j*t.c:][:t.c]
@@ -243,21 +248,21 @@ func (t *classTask[F]) streams() bool {
 // expStrided sets logit, max, sum and terms where the classes are not contiguous.
 func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
 	lanes := laneCount[F]()
-	s.width = (n + lanes - 1) / lanes * lanes
-	s.copy = resize(s.copy, s.width*t.c)
-	s.terms = s.copy
-	clear(s.sum[:s.width])
-	clear(s.ties[:s.width])
-	for j := range s.max[:s.width] {
+	width := (n + lanes - 1) / lanes * lanes
+	s.copy = resize(s.copy, width*t.c)
+	s.terms, s.column, s.row = s.copy, width, 1
+	clear(s.sum[:width])
+	clear(s.ties[:width])
+	for j := range s.max[:width] {
 		s.max[j] = negInf[F]()
 	}
 	for c := 0; c < t.c; c += stridedBlock {
 		count := min(stridedBlock, t.c-c)
-		maxStrided(s.max[:], s.terms[c*s.width:], s.width, t.x[offset+c*t.inner:], n, t.inner, count)
+		maxStrided(s.max[:], s.terms[c*width:], width, t.x[offset+c*t.inner:], n, t.inner, count)
 	}
 	for j, y := range s.target[:n] {
 		if y >= 0 {
-			s.logit[j] = s.terms[int(y)*s.width+j]
+			s.logit[j] = s.terms[int(y)*width+j]
 		}
 	}
 	for c := 0; c < t.c; c += stridedBlock {
@@ -265,7 +270,30 @@ func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
 		if c+count == t.c {
 			last = 1
 		}
-		expStrided(s.sum[:], s.ties[:], s.max[:], s.terms[c*s.width:], s.width, count, last)
+		expStrided(s.sum[:], s.ties[:], s.max[:], s.terms[c*width:], width, count, last)
+	}
+}
+
+// fewPositions is the number of neighbouring positions from which on lanes go across
+// them: fewer would leave most lanes empty.
+const fewPositions = 8
+
+// expColumns sets logit, max, sum and terms of few positions whose classes are not
+// contiguous: in the copy they are.
+func (t *classTask[F]) expColumns(s *statistics[F], n, offset int) {
+	s.copy = resize(s.copy, n*t.c)
+	s.terms, s.column, s.row = s.copy, 1, t.c
+	for c := range t.c {
+		for j, v := range t.x[offset+c*t.inner:][:n] {
+			s.terms[j*t.c+c] = v
+		}
+	}
+	for j, y := range s.target[:n] {
+		row := s.terms[j*t.c:][:t.c]
+		if y >= 0 {
+			s.logit[j] = row[y]
+		}
+		s.max[j], s.sum[j] = expRow(row, row)
 	}
 }
 
@@ -296,8 +324,8 @@ const softBlock = 512
 // softTarget returns Weight · ((1−ε)·probability + ε/C), the part of the target that
 // is spread over classes, for neighbours in memory: where classes are contiguous, for
 // n classes of one position from class c on, else for class c of n positions.
-// Probabilities begin at the element at; class targets leave only ε/C here. It is made
-// in buffer, if it must be made.
+// Probabilities begin at the element at; class targets leave only ε/C here, and it is
+// the same for all positions. It is made in buffer, if it must be made.
 func (t *classTask[F]) softTarget(buffer []F, c, at, n int) []F {
 	keep, share := F(1-t.smoothing), F(t.smoothing/float64(t.c))
 	u := buffer[:n]
@@ -321,26 +349,37 @@ func (t *classTask[F]) softTarget(buffer []F, c, at, n int) []F {
 	return u
 }
 
-// softLoss sets soft and softSum.
-func (t *classTask[F]) softLoss(s *statistics[F], n, offset int) {
-	var buffer [softBlock]F
-	if t.inner > 1 {
-		for c := range t.c {
-			at := offset + c*t.inner
-			t.softTarget(buffer[:], c, at, n)
-			addLogSoftmax(s.soft[:], s.softSum[:], buffer[:], t.x[at:][:n], s.hi[:], s.lo[:])
+// eachSoftTarget calls f with the soft targets of some contiguous classes of each
+// position that is not left out: at is where these are.
+func (t *classTask[F]) eachSoftTarget(s *statistics[F], n, offset int, f func(j, at int, u []F)) {
+	for c := 0; c < t.c; c += softBlock {
+		count := min(softBlock, t.c-c)
+		var u []F
+		for j := range n {
+			at := offset + j*t.c + c
+			if u == nil || t.probs != nil {
+				u = t.softTarget(s.u[:], c, at, count)
+			}
+			if !t.isIgnored(s, j) {
+				f(j, at, u)
+			}
 		}
 	}
-	for c := 0; c < t.c && t.inner == 1; c += softBlock {
-		count := min(softBlock, t.c-c)
-		for j := range n {
-			if t.isIgnored(s, j) {
-				continue
-			}
-			at := offset + j*t.c + c
-			dot, sum := dotLogSoftmax(t.softTarget(buffer[:], c, at, count), t.x[at:][:count], s.hi[j], s.lo[j])
+}
+
+// softLoss sets soft and softSum.
+func (t *classTask[F]) softLoss(s *statistics[F], n, offset int) {
+	if t.inner == 1 {
+		t.eachSoftTarget(s, n, offset, func(j, at int, u []F) {
+			dot, sum := dotLogSoftmax(u, t.x[at:][:len(u)], s.hi[j], s.lo[j])
 			s.soft[j] += float64(dot)
 			s.softSum[j] += float64(sum)
+		})
+	} else {
+		for c := range t.c {
+			at := offset + c*t.inner
+			t.softTarget(s.u[:], c, at, n)
+			addLogSoftmax(s.soft[:], s.softSum[:], s.u[:], t.x[at:][:n], s.hi[:], s.lo[:])
 		}
 	}
 	for j := range n {
@@ -382,15 +421,11 @@ func (t *classTask[F]) crossEntropyGrad(s *statistics[F], first, n, offset int) 
 // cache: p−1 is (exp(x−max)−(1+sum))/(1+sum). Where the target is the largest logit
 // that is −sum, to its last digit.
 func (t *classTask[F]) subtractEarly(s *statistics[F], n int) {
-	row, column := s.width, 1 // from class to class and from position to position
-	if t.inner == 1 {
-		row, column = 1, s.width
-	}
 	for j, y := range s.target[:n] {
 		if y < 0 {
 			continue
 		}
-		e := &s.terms[int(y)*row+j*column]
+		e := &s.terms[int(y)*s.column+j*s.row]
 		if s.below[j] == 0 {
 			*e = F(-s.sum[j])
 		} else {
@@ -402,14 +437,20 @@ func (t *classTask[F]) subtractEarly(s *statistics[F], n int) {
 // scaleTerms writes exp(x−max)·factor, from the terms if they were kept.
 func (t *classTask[F]) scaleTerms(s *statistics[F], n, offset int) {
 	switch {
+	case t.inner > 1 && t.inner < fewPositions:
+		for c := range t.c {
+			for j := range n {
+				t.out.grad[offset+c*t.inner+j] = s.terms[j*t.c+c] * s.factor[j]
+			}
+		}
 	case t.inner > 1:
 		stream := t.streams()
 		for c := 0; c < t.c; c += stridedBlock {
 			count, grad := min(stridedBlock, t.c-c), t.out.grad[offset+c*t.inner:]
 			if stream {
-				scaleStridedStream(grad, n, t.inner, s.terms[c*s.width:], s.width, count, s.factor[:])
+				scaleStridedStream(grad, n, t.inner, s.terms[c*s.column:], s.column, count, s.factor[:])
 			} else {
-				scaleStrided(grad, n, t.inner, s.terms[c*s.width:], s.width, count, s.factor[:])
+				scaleStrided(grad, n, t.inner, s.terms[c*s.column:], s.column, count, s.factor[:])
 			}
 		}
 	case s.terms != nil:
@@ -431,24 +472,19 @@ func (t *classTask[F]) scaleTerms(s *statistics[F], n, offset int) {
 
 // subtractSoft subtracts g·u from the gradient.
 func (t *classTask[F]) subtractSoft(s *statistics[F], first, n, offset int) {
-	var buffer [softBlock]F
-	if t.inner > 1 {
-		g := s.factor[:n] // has done its work
-		for j := range g {
-			g[j] = F(t.out.factor(first+j, t.scale))
-		}
-		for c := range t.c {
-			at := offset + c*t.inner
-			subtractProducts(t.out.grad[at:][:n], t.softTarget(buffer[:], c, at, n), g)
-		}
+	if t.inner == 1 {
+		t.eachSoftTarget(s, n, offset, func(j, at int, u []F) {
+			subtract(t.out.grad[at:][:len(u)], u, F(t.out.factor(first+j, t.scale)))
+		})
 		return
 	}
-	for c := 0; c < t.c; c += softBlock {
-		count := min(softBlock, t.c-c)
-		for j := range n {
-			at := offset + j*t.c + c
-			subtract(t.out.grad[at:][:count], t.softTarget(buffer[:], c, at, count), F(t.out.factor(first+j, t.scale)))
-		}
+	g := s.factor[:n] // has done its work
+	for j := range g {
+		g[j] = F(t.out.factor(first+j, t.scale))
+	}
+	for c := range t.c {
+		at := offset + c*t.inner
+		subtractProducts(t.out.grad[at:][:n], t.softTarget(s.u[:], c, at, n), g)
 	}
 }
 

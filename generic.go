@@ -13,8 +13,8 @@ import "unsafe"
 //     element i belongs to lane i mod lanes, and at the end the upper half of
 //     the lanes is added to the lower half until one is left.
 //   - A kernel sees at most one block of an axis; sums of blocks are added in
-//     float64, in order. No call has more than 64 KiB to work on, because the Go
-//     runtime cannot interrupt assembly.
+//     float64, in order. No call has more than 64 KiB to read or to write, because the
+//     Go runtime cannot interrupt assembly.
 //   - Products that feed a sum are either fused by name or rounded by a
 //     conversion.
 

@@ -321,7 +321,7 @@ const (
 	opSoftmax
 )
 
-// rowSums is what sumExpRow finds out about some rows.
+// rowSums is what sumExpRow finds out about some rows, and the room for it.
 type rowSums[F Float] struct {
 	max     [positions]F
 	sum     [positions]float64

@@ -74,7 +74,10 @@ func (t *classTask[F]) likelihoodItem(item int) (sum float64) {
 		var loss, weight F
 		at := t.at(offset, j)
 		if y != t.ignore {
-			weight = t.weightOf(y)
+			weight = 1
+			if t.weight != nil {
+				weight = t.weight[y]
+			}
 			loss = -weight * t.x[at+y*t.inner]
 		}
 		sum += float64(loss)

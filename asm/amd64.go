@@ -43,12 +43,7 @@ type amd64 struct {
 // order reversed, as Go writes it: the last source first, the destination last.
 type vectorOp [4]func(ops ...operand.Op)
 
-// fixed adapts an instruction that has no form with a mask.
-func fixed(f func(a, b, c operand.Op)) func(ops ...operand.Op) {
-	return func(ops ...operand.Op) { f(ops[0], ops[1], ops[2]) }
-}
-
-func newAMD64(f *File) *amd64 {
+func newAMD64() *amd64 {
 	c := build.NewContext()
 	w := &amd64{ctx: c, pool: newAMD64Pool()}
 	w.ops = map[op]vectorOp{
@@ -78,7 +73,7 @@ func (w *amd64) accumulate(o op) vectorOp {
 }
 
 func assembleAMD64(f *File) ([]byte, error) {
-	w := newAMD64(f)
+	w := newAMD64()
 	if f.Constraint != "" {
 		e, err := buildtags.ParseConstraint(f.Constraint)
 		if err != nil {
@@ -103,11 +98,7 @@ func assembleAMD64(f *File) ([]byte, error) {
 		}
 	}
 	cfg := printer.Config{Name: f.Generator, Pkg: f.Package}
-	text, err := printer.NewGoAsm(cfg).Print(file)
-	if err != nil {
-		return nil, err
-	}
-	return text, nil
+	return printer.NewGoAsm(cfg).Print(file)
 }
 
 // parts is the number of registers of a vector.
@@ -372,10 +363,10 @@ func (w *amd64) lower(i int) {
 		w.first(in)
 	case opSpread:
 		w.spreadLane(in)
-	case opShiftUp:
-		w.shiftUp(in)
-	case opShiftDown:
-		w.shiftDown(in)
+	case opShiftIn:
+		w.shiftIn(in)
+	case opShiftOut:
+		w.shiftOut(in)
 	case opWidenLower, opWidenUpper:
 		w.widen(in)
 	case opNarrow:
@@ -785,17 +776,18 @@ func (w *amd64) under(mask, p int, v, dst operand.Op) {
 	}
 }
 
-// maskVecs returns the registers of a mask of AVX2.
+// maskVecs returns registers with a mask of AVX2.
 func (w *amd64) maskVecs(mask int) []reg.VecVirtual {
 	of, ok := w.not[mask]
 	if !ok {
 		return w.vecs[mask]
 	}
-	delete(w.not, mask)
-	for p, r := range w.dst(mask) {
-		w.ctx.VXORPS(w.pool.constant(^uint64(0)), w.vecs[of][p], r)
+	r := make([]reg.VecVirtual, w.parts())
+	for p := range r {
+		r[p] = w.newReg()
+		w.ctx.VXORPS(w.pool.constant(^uint64(0)), w.vecs[of][p], r[p])
 	}
-	return w.vecs[mask]
+	return r
 }
 
 func (w *amd64) where512(in *instr) {
@@ -960,8 +952,8 @@ func (w *amd64) splat(in *instr) {
 	}
 }
 
-// shiftUp writes lane i−1 of a as lane i, and the last of b as lane 0.
-func (w *amd64) shiftUp(in *instr) {
+// shiftIn writes lane i−1 of a as lane i, and the last of b as lane 0.
+func (w *amd64) shiftIn(in *instr) {
 	a, b, dst := w.regs(in.a), w.regs(in.b), w.dst(in.dst)
 	if w.k.target == AVX512 {
 		if in.t.Size() == 4 {
@@ -982,8 +974,8 @@ func (w *amd64) shiftUp(in *instr) {
 	}
 }
 
-// shiftDown writes lane i+1 of a as lane i, and the first of b as the last lane.
-func (w *amd64) shiftDown(in *instr) {
+// shiftOut writes lane i+1 of a as lane i, and the first of b as the last lane.
+func (w *amd64) shiftOut(in *instr) {
 	a, b, dst := w.regs(in.a), w.regs(in.b), w.dst(in.dst)
 	if w.k.target == AVX512 {
 		if in.t.Size() == 4 {

@@ -8,9 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// foldRows folds four vectors, computes with the results, and stores them or
-// spreads the first and
-// the last.
+// foldRows folds four vectors, computes with the results, and stores them or spreads
+// the first and the last.
 func foldRows(target Target, t Type, spread bool) ([]string, error) {
 	f := &File{Package: "p", Generator: "a test"}
 	f.Kernel(target, "rows", "func(dst, x *byte)", nil, func(k *Kernel) {

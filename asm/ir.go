@@ -47,8 +47,8 @@ const (
 	opFoldAdd4 // of a, b, c and d
 	opFoldMax4
 	opSpread // lane b of a
-	opShiftUp
-	opShiftDown
+	opShiftIn
+	opShiftOut
 	opWidenLower
 	opWidenUpper
 	opNarrow
@@ -310,24 +310,23 @@ func (k *Kernel) liveAfter() []map[int]bool {
 	return after
 }
 
-// check stops the generator if a value is read that was not written on some way,
-// which happens when a result of one branch is used after it, or a value after Set
-// has taken it.
+// check stops the generator if a value is read that was not written on every way
+// there: after Set has taken it, or because only one branch has a result.
 func (k *Kernel) check() {
 	if len(k.code) == 0 {
 		k.fail("empty")
 	}
-	written := map[int]bool{}
+	first := &k.code[0]
+	unwritten := k.liveAfter()[0]
+	delete(unwritten, first.dst)
+	first.operands(func(id int) { unwritten[id] = true })
 	for i := range k.code {
 		in := &k.code[i]
 		in.operands(func(id int) {
-			if !written[id] {
-				k.fail("instruction %d, %v, reads a value that nothing has written: taken by Set?", i, in.op)
+			if unwritten[id] {
+				k.fail("instruction %d, %v, reads a value that nothing may have written", i, in.op)
 			}
 		})
-		if in.dst != none {
-			written[in.dst] = true
-		}
 	}
 }
 

@@ -515,7 +515,7 @@ func (n *neon) whole(in *instr) {
 		d := n.newV()
 		n.emit(machine{op: nVDUPR, wide: in.t.Size() == 8, d: d, n: n.int(in.a)})
 		n.set(in, 0, d)
-	case opShiftUp, opShiftDown:
+	case opShiftIn, opShiftOut:
 		n.shift(in)
 	case opWidenLower, opWidenUpper:
 		var d [parts]vreg
@@ -631,7 +631,7 @@ func (n *neon) shift(in *instr) {
 		n.emit(machine{op: nVEXT, d: d, n: lower, m: upper, imm: int64(bytes)})
 		return d
 	}
-	if in.op == opShiftUp {
+	if in.op == opShiftIn {
 		for p := parts - 1; p > 0; p-- {
 			d[p] = extract(n.part(in.a, p-1), n.part(in.a, p), partBytes-in.t.Size())
 		}

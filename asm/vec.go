@@ -224,11 +224,11 @@ func (v Vec) SpreadLane(i int) Vec {
 
 // ShiftIn returns v moved up by one lane: lane i is lane i−1 of v, and lane 0 the
 // last lane of before.
-func (v Vec) ShiftIn(before Vec) Vec { return v.binary(opShiftUp, before) }
+func (v Vec) ShiftIn(before Vec) Vec { return v.binary(opShiftIn, before) }
 
 // ShiftOut returns v moved down by one lane: lane i is lane i+1 of v, and the last
 // lane the first of after.
-func (v Vec) ShiftOut(after Vec) Vec { return v.binary(opShiftDown, after) }
+func (v Vec) ShiftOut(after Vec) Vec { return v.binary(opShiftOut, after) }
 
 // Widen returns the lower and the upper half of v, a vector of F32, as F64.
 func (v Vec) Widen() (lower, upper Vec) {

@@ -104,9 +104,6 @@ func (s *expSum) addKept(d asm.Vec) asm.Vec {
 	return v
 }
 
-// fold returns the sum of all lanes in the first one.
-func (s *expSum) fold() asm.Vec { return s.total.FoldAdd().Add(s.ties.FoldAdd()) }
-
 // expSumAll adds up e^d for d = x−m ≤ 0, where m is not counted apart.
 type expSumAll struct {
 	e          *exponential

@@ -74,9 +74,10 @@ func sumExpBelow(k *asm.Kernel, t asm.Type, c constants) {
 	negInf, e, i := k.Const(t, math.Inf(-1)), newExponential(k, t, c), t.Int()
 	ones := k.Bits(i, ^uint64(0)>>(64-8*t.Size()))
 	signs, sum := k.Var(ones), e.newSumAll(k)
+	minus := k.Const(t, 0).Sub(m) // then ±0 less ±0 is +0
 	k.Each(t, n, []asm.Int{x}, func(l asm.Lanes) {
 		k.Prefetch(x, 4096)
-		d := l.Load(x, 0, negInf).Sub(m)
+		d := l.Load(x, 0, negInf).Add(minus)
 		signs.Set(d.As(i).And(signs))
 		sum.add(d, false)
 	})

@@ -69,7 +69,6 @@ type group struct {
 type kernel struct {
 	name  string
 	types []asm.Type
-	doc   string // after the name
 	// The parameters and results, where F is the element type: "x []F, m F".
 	params, results string
 	// describe writes the kernel for one element type.
