@@ -13,7 +13,10 @@ func isFinite[F Float](x F) bool { return x-x == 0 }
 // if there is a NaN.
 func LogSumExp[F Float](x []F) F {
 	m, sum := sumExpRow(x)
-	return plusLog(m, log1p64(sum))
+	if sum != sum {
+		return m
+	}
+	return F(float64(m) + log1p64(sum))
 }
 
 // LogSoftmax writes dst[i] = x[i] − LogSumExp(x). dst may be x, but must not
@@ -271,7 +274,8 @@ func nanOr[F Float](x []F, m F) F {
 	return m
 }
 
-// sumExpEach does sumExpRow for rows of n elements, at most positions.
+// sumExpEach does sumExpRow for rows of n elements, at most positions. But where the
+// sum is NaN the maximum may be that of what is no NaN.
 func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 	m, sum := s.max[:rows], s.sum[:rows]
 	if n == 0 || n > shortRow {
@@ -285,28 +289,12 @@ func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 		count := min(perCall, rows-r)
 		sumExpRows(s.max[r:], s.sum[r:], s.scratch[:], x[r*n:][:count*n], n, count)
 	}
-	for r := range m {
-		if sum[r] != sum[r] {
-			m[r] = nanOr(x[r*n:][:n], m[r])
-		}
-	}
 }
 
-// plusLog returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
-// sumExpRow: m if that is NaN.
-func plusLog[F Float](m F, ln float64) F {
-	if ln != ln {
-		return m
-	}
-	return F(float64(m) + ln)
-}
-
-// addLog returns m + ln in two parts: hi is plusLog, and lo what rounding it left out,
-// so that x−hi−lo is accurate where x and hi nearly cancel. If ln is NaN so is lo.
+// addLog returns m + ln, where ln is the logarithm of 1 plus a sum of sumExpRow, in
+// two parts: hi is the result, and lo what rounding it left out, so that x−hi−lo is
+// accurate where x and hi nearly cancel. NaN gives NaN.
 func addLog[F Float](m F, ln float64) (hi, lo F) {
-	if ln != ln {
-		return m, F(ln)
-	}
 	s, err := difference(float64(m), -ln)
 	hi = F(s)
 	return hi, F((s - float64(hi)) + err)
@@ -357,7 +345,9 @@ func (s *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 	log1p(sum, sum)
 	if op == opLogSumExp {
 		for r, ln := range sum {
-			dst[r] = plusLog(m[r], ln)
+			if dst[r] = F(float64(m[r]) + ln); ln != ln {
+				dst[r] = nanOr(x[r*n:][:n], m[r])
+			}
 		}
 		return
 	}
