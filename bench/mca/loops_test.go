@@ -8,7 +8,7 @@ import (
 )
 
 const listing = `
-/tmp/amd64:	file format elf64-x86-64
+x.test:	file format elf64-x86-64
 
 Disassembly of section .text:
 
