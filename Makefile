@@ -4,7 +4,8 @@
 
 NESTED  := asm gen cmd/trellis
 QEMU    := qemu-aarch64-static
-FUZZ    ?= 3s
+# A number of inputs: a time can end in the error that it is over.
+FUZZ    ?= 20000x
 KERNELS := TestKernel|TestPublicBetweenGuardPages
 # The tiers whose kernels must have been tested on this machine: CI names all that it has.
 TIERS   ?= generic
