@@ -192,8 +192,8 @@ func sumExpRow[F Float](x []F) (m F, sum float64) {
 	return m, sum
 }
 
-// expRow does sumExpRow for a row that is not empty and no longer than wholeRow, and
-// writes dst[i] = exp(x[i]−m). If the sum is NaN, m and dst are of no use. dst may be x.
+// expRow does for a row that is not empty what sumExpRow does up to wholeRow, and writes
+// dst[i] = exp(x[i]−m). If the sum is NaN, m and dst are of no use. dst may be x.
 func expRow[F Float](dst, x []F) (m F, sum float64) {
 	if len(x) <= block {
 		top, s := expBlock(dst, x, negInf[F]())

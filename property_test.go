@@ -1526,7 +1526,6 @@ func TestTorchGradcheck(t *testing.T) {
 		grad := s.run(t, trellis.Mean, 0, make([]float64, 64)).grad
 		for range 5 {
 			direction := normals[float64](rng, len(x.Data), 1)
-			const h = 1e-5
 			along := differences([]float64{0}, func(step []float64) float64 {
 				moved := trellis.Tensor[float64]{Data: slices.Clone(x.Data), Shape: x.Shape}
 				for i, d := range direction {

@@ -32,7 +32,7 @@ func BenchmarkLogSumExp(b *testing.B) {
 	for _, size := range []struct {
 		name string
 		n    int
-	}{{"n=32", 32}, {"n=1000", 1000}, {"n=50257", 50257}} {
+	}{{"n=32", 32}, {"n=1000", 1000}, {"n=4096", 4096}, {"n=50257", 50257}} {
 		x, y := normal[float64](size.n), normal[float32](size.n)
 		b.Run(size.name+"/type=float64/impl=trellis", func(b *testing.B) {
 			for b.Loop() {

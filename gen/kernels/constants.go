@@ -4,25 +4,32 @@ import (
 	"fmt"
 	"go/ast"
 	"go/constant"
-	"go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
+	"slices"
 )
 
-// constants are those that gen/fit has written, by name.
+// constants are those of exp and log, by name.
 type constants map[string]float64
 
-// readConstants reads them from their Go source, so that plain Go and assembly
-// have the same.
-func readConstants(path string) (constants, error) {
+// readConstants reads the constants of Go files, so that plain Go and assembly have
+// the same.
+func readConstants(paths ...string) (constants, error) {
 	set := token.NewFileSet()
-	file, err := parser.ParseFile(set, path, nil, 0)
-	if err != nil {
-		return nil, err
+	var files []*ast.File
+	for _, path := range paths {
+		file, err := parser.ParseFile(set, path, nil, 0)
+		if err != nil {
+			return nil, err
+		}
+		file.Decls = slices.DeleteFunc(file.Decls, func(d ast.Decl) bool {
+			g, ok := d.(*ast.GenDecl)
+			return !ok || g.Tok != token.CONST
+		})
+		files = append(files, file)
 	}
-	config := types.Config{Importer: importer.Default()}
-	pkg, err := config.Check("trellis", set, []*ast.File{file}, nil)
+	pkg, err := new(types.Config).Check("trellis", set, files, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +47,7 @@ func (c constants) get(format string, a ...any) float64 {
 	name := fmt.Sprintf(format, a...)
 	x, ok := c[name]
 	if !ok {
-		panic("kernels: polynomials.go has no " + name)
+		panic("kernels: there is no constant " + name)
 	}
 	return x
 }

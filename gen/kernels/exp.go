@@ -17,11 +17,15 @@ type exponential struct {
 
 // newExponential loads the constants of exp32 or exp64: see exp.go.
 func newExponential(k *asm.Kernel, t asm.Type, all constants) exponential {
-	bits, degree, shift := 32, 6, 0x1.8p23
-	min, over := -0x1.5d589ep+6, 0x1.62e43p+6 // over is the least number above expMax
+	bits, degree, shift := 32, 6, all.get("shift32")
 	if t == asm.F64 {
 		bits, degree, shift = 64, 11, 0x1.8p52
-		min, over = -0x1.6232bdd7abcd2p+9, math.Nextafter(0x1.62e42fefa39efp+9, 1e9)
+	}
+	min, over := all.get("expMin%d", bits), all.get("expMax%d", bits)
+	if t == asm.F32 { // over is the least number above expMax
+		over = float64(math.Nextafter32(float32(over), math.MaxFloat32))
+	} else {
+		over = math.Nextafter(over, math.MaxFloat64)
 	}
 	named := func(name string) asm.Vec { return k.Const(t, all.get("%sF%d", name, bits)) }
 	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, shift), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),

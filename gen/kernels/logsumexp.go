@@ -68,7 +68,7 @@ func sumExpBlock(k *asm.Kernel, t asm.Type, c constants, store bool) {
 	k.Return("sum", sum.total.FoldAdd().Add(sum.ties.FoldAdd().Sub(first)))
 }
 
-// sumExpBelow tells by the signs of all x−m whether m is exceeded.
+// sumExpBelow tells by the signs of all x−m whether m is reached.
 func sumExpBelow(k *asm.Kernel, t asm.Type, c constants) {
 	x, n, m := k.Copy(k.Arg("x_base")), k.Arg("x_len"), k.Param(t, "m")
 	negInf, e, i := k.Const(t, math.Inf(-1)), newExponential(k, t, c), t.Int()
@@ -85,7 +85,7 @@ func sumExpBelow(k *asm.Kernel, t asm.Type, c constants) {
 	k.ReturnInt("reached", k.Int(t.Lanes()).Minus(ones.Less(signs).First()))
 }
 
-// expBelow is sumExpBelow without a doubt, and stores its terms.
+// expBelow is sumExpBelow where m is known not to be exceeded, and stores the terms.
 func expBelow(k *asm.Kernel, t asm.Type, c constants) {
 	dst, x, n, m := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("x_base")), k.Arg("x_len"), k.Param(t, "m")
 	negInf, e := k.Const(t, math.Inf(-1)), newExponential(k, t, c)

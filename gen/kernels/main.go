@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	root := flag.String("o", ".", "write the generated files to `folder`, which has polynomials.go")
+	root := flag.String("o", ".", "write the generated files to `folder`, which has polynomials.go and exp.go")
 	flag.Parse()
 	if err := generate(*root); err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
@@ -23,7 +23,7 @@ func main() {
 
 // generate writes all files.
 func generate(root string) error {
-	c, err := readConstants(filepath.Join(root, "polynomials.go"))
+	c, err := readConstants(filepath.Join(root, "polynomials.go"), filepath.Join(root, "exp.go"))
 	if err != nil {
 		return err
 	}

@@ -72,17 +72,16 @@ func softmax(c constants) group {
 	}}
 }
 
-// eachRow writes a kernel that goes through rows of n elements, with two factors
-// for each row.
+// eachRow writes a kernel that goes through rows of n elements, with two numbers for
+// each row.
 func eachRow(k *asm.Kernel, t asm.Type, first, second string, body func(l asm.Lanes, dst, x asm.Int, a, b asm.Vec)) {
 	dst, x, n := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("x_base")), k.Arg("n")
-	a, b, rows := k.Copy(k.Arg(first+"_base")), k.Copy(k.Arg(second+"_base")), k.Copy(k.Arg(first+"_len"))
-	k.While(rows.Greater(k.Int(0)), func() {
+	a, b := k.Copy(k.Arg(first+"_base")), k.Copy(k.Arg(second+"_base"))
+	count(k, k.Arg(first+"_len"), 1, func() {
 		u, v := k.Broadcast(t, a, 0), k.Broadcast(t, b, 0)
 		k.Each(t, n, []asm.Int{dst, x}, func(l asm.Lanes) { body(l, dst, x, u, v) })
 		a.Inc(k.Int(t.Size()))
 		b.Inc(k.Int(t.Size()))
-		rows.Dec(k.Int(1))
 	})
 }
 
