@@ -1,22 +1,27 @@
 package trellis
 
 // A small loss is the logarithm of a probability near 1, which says little about
-// how far from 1 it is: α in float32 loses a loss of 10⁻⁸ altogether, and over
-// thousands of frames it drifts by some 10⁻⁶, which is nothing to a loss of
-// hundreds, but not to a loss of 1. The probability of everything but the target
-// is small then, and as a sum of products of positive numbers it keeps its
-// relative accuracy. It is what a path through the lattice loses when a frame
-// emits a class that does not go on with the target, and what has not arrived at
-// the end:
+// how far from 1 it is: in float64 a loss of 10⁻¹⁶ is lost altogether. The
+// probability of everything but the target is small then, and as a sum of products of
+// positive numbers it keeps its relative accuracy. It is what a path through the
+// lattice loses when a frame emits a class that does not go on with the target, and
+// what has not arrived at the end:
 //
 //	missed = Σ_t Σ_s α_t−1(s) · p_t(classes that lead out of s) + Σ α_T(s not final).
 //
 // Here α is a plain float64: what underflows cannot matter.
 
-// isSmall reports whether a loss is to be refined: where the drift of α could be
-// 10⁻⁶ of it.
-func isSmall(loss float64, frames int) bool {
-	return loss < min(1+float64(frames)/250, 100)
+// isSmall reports whether a loss is to be refined. The lattice loses some 10⁻¹⁶ in a
+// frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. There,
+// the errors of exp cancel where the classes are normalised with the same: a probability
+// is off by as much of what it lacks to 1. But given log-probabilities it is off by 10⁻⁷
+// however near to 1 it is.
+func (w *lattice[F]) isSmall(loss float64) bool {
+	frames := float64(w.frames)
+	if isFloat32[F]() && (w.task.FromLogits || !w.emission.byClass) {
+		return loss < 1e-8*frames
+	}
+	return loss < min(1+frames/250, 100)
 }
 
 // complement is the workspace of refine.
@@ -50,9 +55,9 @@ func (w *lattice[F]) refine(loss float64) float64 {
 // logarithms of what normalised them.
 func (w *lattice[F]) spell() (missed, spelled, factors float64) {
 	k := &w.complement
-	k.reset(len(w.classes))
+	k.reset(w.last + 1)
 	for t := range w.frames {
-		norm := k.read(w.task.frame(w.task.x, w.n, t), w.classes)
+		norm := k.read(w.task.frame(w.task.x, w.n, t), w.classes[:w.last+1])
 		if !w.task.FromLogits {
 			factors += norm
 		}
@@ -164,7 +169,7 @@ func sort3(a *[3]int) {
 
 // step takes α through the frame. A blank goes on with the blank or its label; a
 // label with itself, the blank, or the label after it if that is another one.
-func (k *complement[F]) step(skip []int32) {
+func (k *complement[F]) step(skip []float64) {
 	last := len(k.b) - 1
 	end := min(k.to, last)
 	if k.to <= last {

@@ -275,11 +275,17 @@ func (t *ctcTask[F]) frames(n int) int {
 
 // frame returns the part of x or of a gradient that is one frame.
 func (t *ctcTask[F]) frame(data []F, n, frame int) []F {
-	row := frame*t.batch + n
+	rows, _ := t.rows(data, n, frame)
+	return rows[:t.classes]
+}
+
+// rows returns the part of x or of a gradient from a frame of sequence n on, and the
+// distance of its frames.
+func (t *ctcTask[F]) rows(data []F, n, frame int) (rows []F, stride int) {
 	if t.BatchFirst {
-		row = n*t.length + frame
+		return data[(n*t.length+frame)*t.classes:], t.classes
 	}
-	return data[row*t.classes:][:t.classes]
+	return data[(frame*t.batch+n)*t.classes:], t.batch * t.classes
 }
 
 // schedule sorts the sequences by cost, so that a long one does not come last.
@@ -297,7 +303,7 @@ func (t *ctcTask[F]) schedule() {
 func (t *ctcTask[F]) item(i int) {
 	n := t.order[i]
 	w := take[lattice[F], F](&lattices)
-	t.losses[n] = w.run(t, n, keptStates)
+	t.losses[n] = w.run(t, n, keptBytes)
 	w.release()
 	if t.ZeroInfinity && math.IsInf(t.losses[n], 1) {
 		t.losses[n] = 0

@@ -66,17 +66,9 @@ const (
 	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
 )
 
-// exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It writes
-// x = n·ln 2 + r with |r| ≤ ½ ln 2 and multiplies a polynomial in
-// r by 2ⁿ in the exponent field, which cannot overflow: n = 128 meets a
-// polynomial below 1, n = −126 one that is at least 1. This is
-//
-//	k, n := nearest32(x)
-//	r := fma32(-k, ln2LoF32, reduce32(x, k))
-//	p := expPoly32(r)
-//
-// in float64, three times as fast as by calls of fma32. Only where a sum is on a
-// tie, and rounding it again may go wrong, is it done by them.
+// exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
+// the polynomial of expParts32 by 2ⁿ in the exponent field, which cannot overflow: n = 128
+// meets a polynomial below 1, n = −126 one that is at least 1.
 func exp32(x float32) float32 {
 	switch {
 	case x != x:
@@ -86,33 +78,41 @@ func exp32(x float32) float32 {
 	case x > expMax32:
 		return float32(math.Inf(1))
 	}
-	z := float64(x)*log2eF32 + shift32
-	k := float64(float32(z)) - shift32
-	y := (float64(x) - float64(k*ln2HiF32)) - k*ln2LoF32
-	r := float64(float32(y))
+	p, z := expParts32(x)
+	return math.Float32frombits(math.Float32bits(p) + math.Float32bits(z)<<23)
+}
+
+// expParts32 returns e^x as p·2ⁿ with z = n + shift32: it writes x = n·ln 2 + r with
+// |r| ≤ ½ ln 2, and p is a polynomial in r. This is
+//
+//	z := fma32(x, log2eF32, shift32)
+//	p := expPoly32(fma32(-k, ln2LoF32, reduce32(x, k))), with k := z - shift32
+//
+// in float64, three times as fast as by calls of fma32. Only where a sum is on a
+// tie, and rounding it again may go wrong, is it done by them.
+func expParts32(x float32) (p, z float32) {
+	y := float64(x)*log2eF32 + shift32
+	z = float32(y)
+	k := float64(z) - shift32
+	q := (float64(x) - float64(k*ln2HiF32)) - k*ln2LoF32
+	r := float64(float32(q))
 	a := expF32C6*r + expF32C5
 	b := float64(float32(a))*r + expF32C4
 	c := float64(float32(b))*r + expF32C3
 	d := float64(float32(c))*r + expF32C2
 	e := float64(float32(d))*r + 1
 	f := float64(float32(e))*r + 1
-	p, n := float32(f), int32(k)
-	if min(tie(z), tie(y), tie(a), tie(b), tie(c), tie(d), tie(e), tie(f)) == 0 {
-		var k float32
-		k, n = nearest32(x)
-		p = expPoly32(fma32(-k, ln2LoF32, reduce32(x, k)))
+	if min(tie(y), tie(q), tie(a), tie(b), tie(c), tie(d), tie(e), tie(f)) == 0 {
+		z = fma32(x, log2eF32, shift32)
+		k := z - shift32
+		return expPoly32(fma32(-k, ln2LoF32, reduce32(x, k))), z
 	}
-	return math.Float32frombits(math.Float32bits(p) + uint32(n)<<23)
+	return float32(f), z
 }
 
-// shift32 is 1.5·2²³: added to a float32 it leaves no bits for a fraction.
-const shift32 = 0x1.8p23
-
-// nearest32 returns n = round(x/ln 2), as a float too, for |x| ≤ 2²¹.
-func nearest32(x float32) (k float32, n int32) {
-	k = fma32(x, log2eF32, shift32) - shift32
-	return k, int32(k)
-}
+// shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
+// for a fraction.
+const shift32, shift64 = 0x1.8p23, 0x1.8p52
 
 // reduce32 returns x − k·ln2Hi. The difference needs no rounding, so neither
 // does the product.
@@ -148,8 +148,7 @@ func exp64(x float64) float64 {
 
 // nearest64 returns n = round(x/ln 2), as a float too, for |x| ≤ 2²¹.
 func nearest64(x float64) (k float64, n int32) {
-	const shift = 0x1.8p52 // see shift32
-	k = math.FMA(x, log2eF64, shift) - shift
+	k = math.FMA(x, log2eF64, shift64) - shift64
 	return k, int32(k)
 }
 
@@ -168,59 +167,67 @@ func expPoly64(r float64) float64 {
 	return math.FMA(p, r, 1)
 }
 
-// scaled is the number m·2^e with m in [1, 2). Zero has the exponent
-// zeroExponent, and everything below tinyExponent is as good as zero: see the
-// lattice in generic.go.
-type scaled[F Float] struct {
-	m F
-	e int32
-}
+// Scores of a frame go through exp without their largest taken off, which would round:
+// exp(x)/2^k loses nothing, for any k near where the scores are.
 
 const (
-	zeroExponent = -1 << 28
-	tinyExponent = zeroExponent / 2
+	// expReach32 and expReach64 are how far below the largest score exp(x)/2^k is still a
+	// normal number where 2^k is within a factor of √2 of the largest.
+	expReach32, expReach64 = 86, 700
 
-	// minEmission is the least difference to the best score of a frame, in
-	// nats, that is told from −Inf. It bounds an exponent to 22 bits.
-	minEmission = -1 << 21
+	// maxScore is the largest |x| for which x − n·ln 2 is exact enough in float32.
+	maxScore = 1 << 16
 )
 
-// expScaled returns e^(x+err) for x ≤ 0, where err is a correction below an
-// ulp of x. Anything not above minEmission, NaN too, gives zero.
-func expScaled[F Float](x, err F) scaled[F] {
-	if !(x > minEmission) {
-		return scaled[F]{1, zeroExponent}
+// expReach is expReach32 or expReach64.
+func expReach[F Float]() F {
+	if isFloat32[F]() {
+		return expReach32
 	}
-	if unsafe.Sizeof(x) == 4 {
-		k, n := nearest32(float32(x))
-		r := reduce32(float32(x), k) + fma32(-k, ln2LoF32, float32(err))
-		return normalize(F(expPoly32(r)), n)
-	}
-	k, n := nearest64(float64(x))
-	r := math.FMA(-k, ln2HiF64, float64(x)) + math.FMA(-k, ln2LoF64, float64(err))
-	return normalize(F(expPoly64(r)), n)
+	return expReach64
 }
 
-// normalize returns x·2^e for a normal x > 0. What would be below zero's
-// exponent is zero's exponent, so that it never wraps.
-func normalize[F Float](x F, e int32) scaled[F] {
-	if unsafe.Sizeof(x) == 4 {
-		b := math.Float32bits(float32(x))
-		m := math.Float32frombits(b&(1<<23-1) | 127<<23)
-		return scaled[F]{F(m), max(e+int32(b>>23)-127, zeroExponent)}
+// shifted returns round(x/ln 2) + shift32 or shift64: the integer is in the last bits.
+func shifted[F Float](x F) F {
+	if isFloat32[F]() {
+		return F(fma32(float32(x), log2eF32, shift32))
 	}
-	b := math.Float64bits(float64(x))
-	m := math.Float64frombits(b&(1<<52-1) | 1023<<52)
-	return scaled[F]{F(m), max(e+int32(b>>52)-1023, zeroExponent)}
+	return F(math.FMA(float64(x), log2eF64, shift64))
 }
 
-// scale2 returns x·2^n by adding to the exponent field. The result must be
-// normal.
-func scale2[F Float](x F, n int32) F {
-	if unsafe.Sizeof(x) == 4 {
-		return F(math.Float32frombits(math.Float32bits(float32(x)) + uint32(n)<<23))
+// expOver returns eˣ/2^k for ref = k + shift32 or shift64, where that is a normal number.
+func expOver[F Float](x, ref F) F {
+	if isFloat32[F]() {
+		p, z := expParts32(float32(x))
+		return F(p * math.Float32frombits((math.Float32bits(z)-math.Float32bits(float32(ref))+127)<<23))
 	}
-	return F(math.Float64frombits(math.Float64bits(float64(x)) + uint64(n)<<52))
+	z := math.FMA(float64(x), log2eF64, shift64)
+	n := z - shift64
+	p := expPoly64(math.FMA(-n, ln2LoF64, math.FMA(-n, ln2HiF64, float64(x))))
+	return F(p * math.Float64frombits((math.Float64bits(z)-math.Float64bits(float64(ref))+1023)<<52))
+}
+
+// minScore is the least difference to the best of a frame's scores, in nats, that is told
+// from −Inf.
+const minScore = -1 << 21
+
+// expScaled returns e^(x+err) as v·2^e with v near 1, for x ≤ 0, where err is a correction below an
+// ulp of x. Anything not above minScore, NaN too, gives zero.
+func expScaled(x, err float64) (v, e float64) {
+	if !(x > minScore) {
+		return 0, 0
+	}
+	n := math.FMA(x, log2eF64, shift64) - shift64
+	return expPoly64(math.FMA(-n, ln2HiF64, x) + math.FMA(-n, ln2LoF64, err)), n
+}
+
+// difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
+// A very unlikely label's score has few bits after the point; the emission
+// needs them.
+func difference[F Float](a, b F) (d, err F) {
+	d = a - b
+	v := d - a
+	return d, (a - (d - v)) - (b + v)
 }
 
 // log64 returns ln x within 1 ulp for a normal, finite x > 0.

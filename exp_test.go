@@ -98,8 +98,10 @@ func TestExp32Edges(t *testing.T) {
 
 // exp32 in fused steps, without the detour through float64.
 func exp32Steps(x float32) float32 {
-	k, n := nearest32(x)
-	return scale2(expPoly32(fma32(-k, ln2LoF32, reduce32(x, k))), n)
+	z := fma32(x, log2eF32, shift32)
+	k := z - shift32
+	p := expPoly32(fma32(-k, ln2LoF32, reduce32(x, k)))
+	return math.Float32frombits(math.Float32bits(p) + uint32(int32(k))<<23)
 }
 
 func TestExp32IsFused(t *testing.T) {
@@ -211,39 +213,49 @@ func TestFMA32(t *testing.T) {
 }
 
 func TestExpScaled(t *testing.T) {
-	check := func(t *testing.T, m float64, e int32, x, tolerance float64) {
-		require.True(t, m >= 1 && m < 2, "%v", m)
-		want := bigExp(x)
-		got := new(big.Float).SetMantExp(big.NewFloat(m), int(e))
-		ratio, _ := new(big.Float).Quo(got, want).Float64()
-		require.InDelta(t, 1, ratio, tolerance, "exp(%v) = %v·2^%v", x, m, e)
+	check := func(v, e, x, tolerance float64) {
+		got := new(big.Float).SetMantExp(big.NewFloat(v), int(e))
+		ratio, _ := got.Quo(got, bigExp(x)).Float64()
+		require.InDelta(t, 1, ratio, tolerance, "exp(%v) = %v·2^%v", x, v, e)
 	}
 	r := rand.New(rand.NewPCG(9, 10))
 	for i := range 3000 {
 		x := -math.Ldexp(r.Float64(), i%12)
-		p := expScaled(x, 0)
-		check(t, p.m, p.e, x, 2.3e-16)
-		hi := float32(x)
-		q := expScaled(hi, float32(x-float64(hi)))
-		check(t, float64(q.m), q.e, float64(hi)+float64(float32(x-float64(hi))), 1.3e-7)
+		v, e := expScaled(x, 0)
+		require.True(t, v > 0.7 && v < 1.5, "%v", v)
+		check(v, e, x, 2.3e-16)
 	}
-	for _, x := range []float64{minEmission, -1e9, math.Inf(-1), math.NaN()} {
-		assert.Equal(t, scaled[float64]{1, zeroExponent}, expScaled(x, 0), fmt.Sprint(x))
-		assert.Equal(t, scaled[float32]{1, zeroExponent}, expScaled(float32(x), 0), fmt.Sprint(x))
+	v, e := expScaled(-1000, 0x1p-45) // a correction that −1000 has no room for
+	w, f := expScaled(-1000, 0)
+	assert.Equal(t, e, f)
+	assert.InDelta(t, 0x1p-45, v/w-1, 0x1p-51)
+	for _, x := range []float64{minScore, -1e9, math.Inf(-1), math.NaN()} {
+		v, e := expScaled(x, 0)
+		assert.Equal(t, 0.0, v, fmt.Sprint(x))
+		assert.Equal(t, 0.0, e, fmt.Sprint(x))
 	}
-	far := expScaled(math.Nextafter32(minEmission, 0), 0)
-	assert.InDelta(t, minEmission/math.Ln2, float64(far.e), 1)
+	_, far := expScaled(math.Nextafter(minScore, 0), 0)
+	assert.InDelta(t, minScore/math.Ln2, far, 1)
 }
 
-func TestNormalize(t *testing.T) {
-	for _, x := range []float64{1, 1.5, 1.9999, 2, 3, 11.99, 0.75, 0x1p-100} {
-		p := normalize(x, 7)
-		assert.Equal(t, x, math.Ldexp(p.m, int(p.e)-7))
-		assert.True(t, p.m >= 1 && p.m < 2)
-		q := normalize(float32(x), -7)
-		assert.Equal(t, float64(float32(x)), math.Ldexp(float64(q.m), int(q.e)+7))
-		assert.True(t, q.m >= 1 && q.m < 2)
+// exp of scores with the power of two taken off that is near the largest.
+func TestExpOver(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 20))
+	for i := range 3000 {
+		top := math.Ldexp(2*r.Float64()-1, i%17)
+		testExpOver(t, float32(top), float32(top-80*r.Float64()), 0.93, 24)
+		testExpOver(t, top, top-690*r.Float64(), 0.93, 53)
 	}
-	assert.Equal(t, int32(zeroExponent), normalize(1.0, 2*zeroExponent).e)
-	assert.Equal(t, int32(zeroExponent), normalize(float32(1), 2*zeroExponent).e)
+}
+
+func testExpOver[F Float](t *testing.T, top, x F, promised float64, bits int) {
+	ref := shifted(top)
+	k := float64(ref) - shift64
+	if isFloat32[F]() {
+		k = float64(ref) - shift32
+	}
+	require.InDelta(t, float64(top)/math.Ln2, k, 0.6)
+	y := float64(expOver(x, ref))
+	want := new(big.Float).SetMantExp(bigExp(float64(x)), -int(k))
+	require.Less(t, ulps(y, want, bits), promised, "exp(%v)/2^%v = %v", x, k, y)
 }

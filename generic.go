@@ -1,6 +1,9 @@
 package trellis
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // The kernels in plain Go. They are the specification of every assembly
 // kernel, operation by operation, and what runs where there is none. A kernel
@@ -110,6 +113,27 @@ func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
 		dst[i] = exp(v - m)
 	}
 	return sum
+}
+
+// expCopyGeneric writes dst[i] = exp(x[i]−m) over a block where no element is above m, and
+// returns the sum of what is below 1, and how often it is 1: NaN if x has one. On the way
+// it copies in to out, past the caches: out has whole vectors, no more than x, and an
+// address that is a multiple of 64. ahead is how many bytes behind x lies what is read
+// next.
+func expCopyGeneric[F Float](dst, x []F, m F, out, in []F, ahead int) (sum, ties F) {
+	copy(out, in)
+	var s lanes[F]
+	mask := laneCount[F]() - 1
+	for i, v := range x {
+		d := v - m
+		dst[i] = exp(d)
+		if d < 0 {
+			s[i&mask] += dst[i]
+		} else {
+			ties += dst[i]
+		}
+	}
+	return s.fold(), ties
 }
 
 // maxBlockGeneric returns the largest element of a block, leaving out NaN: −Inf for
@@ -302,149 +326,231 @@ func subtractProductsGeneric[F Float](dst, w, scale []F) {
 
 // The lattice of CTC (A. Graves et al., Connectionist Temporal Classification,
 // ICML 2006, §4.1) has a state for every label of the target and one for the
-// blank before each and after the last. Labels and blanks are kept apart:
-// b[i] is the blank before label i, l[i] is label i, and a frame goes
+// blank before each and after the last. At position i, b[i] is the blank before
+// label i, l[i] is label i, and a frame goes
 //
 //	b'[i] = (b[i] + l[i−1]) · y(blank)
 //	l'[i] = (l[i] + b[i] + skip[i]·l[i−1]) · y(label i)
 //
 // where y is the emission and skip[i] is 0 if label i equals label i−1, else 1.
 //
-// A state is a probability m·2^e in a pair of arrays, so it never underflows,
-// and a sum needs no logarithm: the summands are shifted to the largest
-// exponent among them. A shift by more than 126 makes it exactly 126, which
-// changes nothing: 2^−126 beside a number of at least 1 is lost in rounding.
-// In float64 a shift by less than 126 is all there is too, for the same reason.
+// A state is v·2^e in float64, with an integer e of its own, so it never underflows.
+// The exponents change only now and then, when normalizeRow puts into them what v has
+// become. Between that and the next time, in a run of frames, a summand from another
+// state is multiplied by 2 to the difference of the exponents, which costs nothing
+// where it is part of a fused operation.
+//
+// A row of states has eight blanks, their eight labels, the next eight blanks and so
+// on: see stateAt. Its width is a multiple of 16 positions, of which those up to S,
+// rounded up to eights, are in use. l[S] and what is beyond S are no states: they are
+// zero, and the exponents of these pads let nothing in or out. Kernels work on positions
+// from to to, multiples of eight, so that a call is short.
 
-// states is one row of the lattice: S+1 blanks and S labels. l[S] is there
-// only to make both halves one length, and is always zero.
-type states[F Float] struct {
-	bm, lm []F
-	be, le []int32
+const (
+	// never is beyond the difference of any two exponents.
+	never = 1 << 50
+	// minFactor is the exponent from which on a factor is 0, and maxFactor the largest.
+	minFactor, maxFactor = -1023, 1000
+)
+
+// stateAt returns where a row has the blank of a position; the label is eight further.
+func stateAt(position int) int { return position + position&^7 }
+
+// expFramesGeneric writes p[i] = exp(x[i])/2^k for rows of n scores, 2^k being near the
+// exp of the largest, and their sum. Rows of x are stride apart, and those of p, whose
+// length is n rounded up to whole vectors of F, and which end in zeros, pitch. top is the largest score, leaving out
+// NaN, and ref−expShift is k. What is expReach below the largest is 0. If x has a
+// NaN so have p and sum; if |top| is above maxScore they are of no use. top, ref and sum have a multiple
+// of four elements, of which those beyond the rows are of no use, and scratch has
+// rowScratch for each.
+func expFramesGeneric[F Float](p, top, ref []F, sum []float64, scratch, x []F, n, stride, pitch, rows int) {
+	for r := range rows {
+		row := x[r*stride:][:n]
+		top[r] = maxBlockGeneric(row)
+		ref[r] = shifted(top[r])
+		low := top[r] - expReach[F]()
+		var s lanes[float64]
+		for i := range wholeVectors[F](n) {
+			var v F
+			if i < n && !(row[i] < low) {
+				v = expOver(row[i], ref[r])
+			}
+			p[r*pitch+i] = v
+			s[i&7] += float64(v)
+		}
+		sum[r] = s.fold()
+	}
 }
 
-// emissions is what a frame gives to every label of the target, and in its
-// last element to the blank.
-type emissions[F Float] struct {
-	m []F
-	e []int32
-}
-
-// emitGeneric sets y[i] = exp(x[classes[i]] − ref), where ref, the largest of
-// these scores, is returned: factors common to a frame are left to the caller.
-// If ref is NaN or +Inf, y is of no use.
-func emitGeneric[F Float](y emissions[F], x []F, classes []int32) (ref F) {
-	ref = negInf[F]()
-	for _, c := range classes {
-		if v := x[c]; v > ref || v != v {
-			ref = v
+// emitGeneric writes y[i] = p[index[i]] for some frames, and returns the least of them,
+// or NaN if one is not finite. index has a multiple of 16 elements, and rows of y and p
+// are width and pitch apart.
+func emitGeneric[F Float](y []float64, p []F, index []int32, width, pitch, rows int) (least F) {
+	least = F(math.Inf(1))
+	var poison F
+	for r := range rows {
+		for i, k := range index {
+			v := p[r*pitch+int(k)]
+			y[r*width+i] = float64(v)
+			least = min(least, v)
+			poison += v - v
 		}
 	}
-	for i, c := range classes {
-		p := expScaled(difference(x[c], ref)) // −Inf less −Inf is NaN, which is taken for zero
-		y.m[i], y.e[i] = p.m, p.e
+	return least + poison
+}
+
+// normalizeRowGeneric writes src to dst, which may be src, with v in [1, 2), and adds
+// what that takes to the exponents e. Zero stays as it is; returned is how many there
+// are. There are a multiple of 16 states.
+func normalizeRowGeneric(dst, src, e []float64) (zeros float64) {
+	for i, v := range src {
+		if v == 0 {
+			dst[i] = 0
+			zeros++
+			continue
+		}
+		bits := math.Float64bits(v)
+		dst[i] = math.Float64frombits(bits&(1<<52-1) | 1023<<52)
+		e[i] += float64(int(bits>>52) - 1023)
 	}
-	return ref
+	return zeros
 }
 
-// difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
-// A very unlikely label's score has few bits after the point; the emission
-// needs them.
-func difference[F Float](a, b F) (d, err F) {
-	d = a - b
-	v := d - a
-	return d, (a - (d - v)) - (b + v)
+// power returns 2ⁿ for an integer n: at most 2^maxFactor, and 0 from minFactor down.
+func power(n float64) float64 {
+	n = min(max(n, minFactor), maxFactor)
+	return math.Float64frombits(uint64(int64(n)+1023) << 52)
 }
 
-// forwardGeneric is one frame of α: dst = src·y by the recursion above.
-// skip[i] is 0 where label i may follow label i−1 directly, else zeroExponent.
-func forwardGeneric[F Float](dst, src states[F], y emissions[F], skip []int32) {
-	n := len(src.bm)
-	last := n - 1
-	blank := scaled[F]{y.m[last], y.e[last]}
-	prev := scaled[F]{1, zeroExponent}
-	for i := range n {
-		b := scaled[F]{src.bm[i], src.be[i]}
-		l := scaled[F]{src.lm[i], src.le[i]}
-		m, e := add2(b, prev)
-		sb := normalize(m*blank.m, e+blank.e)
-		m, e = add3(l, b, scaled[F]{prev.m, prev.e + skip[i]})
-		sl := normalize(m*y.m[i], e+y.e[i])
-		dst.bm[i], dst.be[i] = sb.m, sb.e
-		dst.lm[i], dst.le[i] = sl.m, sl.e
-		prev = l
+// forwardFactorsGeneric makes the factors of the forward sweep from the exponents of the
+// states, eight of each kind by turns. skip[i] is 0 where label i may follow label i−1
+// directly, else −never. Returned is the largest factor.
+func forwardFactorsGeneric(factors, e, skip []float64, from, to int) (largest float64) {
+	for i := from; i < to; i++ {
+		before := -float64(never)
+		if i > 0 {
+			before = e[stateAt(i-1)+8]
+		}
+		b, l := e[stateAt(i)], e[stateAt(i)+8]
+		f := factors[i&^7*3+i&7:][:17]
+		f[0], f[8], f[16] = power(before-b), power(b-l), power((before-l)+skip[i])
+		largest = max(largest, f[0], f[8], f[16])
 	}
-	dst.lm[last], dst.le[last] = 1, zeroExponent
+	return largest
 }
 
-// backwardGeneric is one frame of β and of the occupancies. On entry beta holds
-// β·y of the next frame, on return that of this one:
+// forwardGeneric is some frames of α by the recursion above. Rows of dst follow on one
+// another, the first comes from src, and y[last] is the emission of the blank.
+func forwardGeneric(dst, src, y, factors []float64, width, last, from, to, frames int) {
+	for k := range frames {
+		row, emission := dst[k*2*width:], y[k*width:]
+		for i := from; i < to; i++ {
+			var before float64
+			if i > 0 {
+				before = src[stateAt(i-1)+8]
+			}
+			at, f := stateAt(i), factors[i&^7*3+i&7:][:17]
+			b, l := src[at], src[at+8]
+			row[at] = math.FMA(before, f[0], b) * emission[last]
+			row[at+8] = math.FMA(before, f[16], math.FMA(b, f[8], l)) * emission[i]
+		}
+		src = row
+	}
+}
+
+// rescaleGeneric turns β of a frame from the exponents of one run to those of another:
+// where α is not 0 and β at least leastOccupancy, β[i] = β[i]·2^(to[i]−from[i]), and else 0.
+// There are a multiple of 16 states.
+func rescaleGeneric(beta, alpha, from, to []float64) {
+	for i, v := range alpha {
+		if v == 0 || beta[i] < leastOccupancy {
+			beta[i] = 0
+		} else {
+			beta[i] *= power(to[i] - from[i])
+		}
+	}
+}
+
+// leastOccupancy is what is as good as 0: it keeps β of a run in the range of normal
+// numbers.
+const leastOccupancy = 0x1p-200
+
+// backwardGeneric is some frames of β and of the occupancies, from the last to the
+// first. β of a state has the exponent of the target's probability less that of α, so
+// that α·β is the occupancy, but for the mantissa of that probability. On entry beta is
+// that of the last frame, on return of the one before the first, by
 //
-//	β(b[i]) = b[i] + l[i]
-//	β(l[i]) = l[i] + b[i+1] + skip[i+1]·l[i+1]
+//	b(t−1)[i] = b'[i] + l'[i]
+//	l(t−1)[i] = l'[i] + b'[i+1] + skip[i+1]·l'[i+1]
 //
-// The occupancy of a state is α·β/2^zExponent, not yet divided by the sum over
-// the frame, which is 1 in exact arithmetic if 2^zExponent is the probability
-// of the target. occupancy[i] is that of label i; returned are the sums over
-// the blanks and over the labels.
-func backwardGeneric[F Float](beta, alpha states[F], y emissions[F], skip []int32, zExponent int32, occupancy []F) (blanks, labels F) {
-	var blankSum, labelSum lanes[F]
-	mask := laneCount[F]() - 1
-	n := len(beta.bm)
-	last := n - 1
-	blank := scaled[F]{y.m[last], y.e[last]}
-	nextB, nextL := scaled[F]{1, zeroExponent}, scaled[F]{1, zeroExponent}
-	for i := last; i >= 0; i-- {
-		b := scaled[F]{beta.bm[i], beta.be[i]}
-		l := scaled[F]{beta.lm[i], beta.le[i]}
-		m, e := add2(b, l)
-		blankSum[i&mask] += product(alpha.bm[i], alpha.be[i]-zExponent, m, e)
-		sb := normalize(m*blank.m, e+blank.e)
-		m, e = add3(l, nextB, nextL)
-		occupancy[i] = product(alpha.lm[i], alpha.le[i]-zExponent, m, e)
-		labelSum[i&mask] += occupancy[i]
-		sl := normalize(m*y.m[i], e+y.e[i])
-		nextB, nextL = b, scaled[F]{l.m, l.e + skip[i]}
-		beta.bm[i], beta.be[i] = sb.m, sb.e
-		beta.lm[i], beta.le[i] = sl.m, sl.e
+// where b' and l' are b and l of frame t times their emissions, with the factors of
+// the forward sweep. A row of occupancy has those of the labels, and blanks their sum
+// over the blanks of a frame. carry[:8] has what comes down from position to, and
+// carry[8:] gets what goes down from position from; with several frames it is 0.
+func backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors []float64, width, last, from, to, frames int) {
+	for k := frames - 1; k >= 0; k-- {
+		row, emission := alpha[k*2*width:], y[k*width:]
+		var sum lanes[float64]
+		down := [8]float64(carry[:8])
+		for at := to - 8; at >= from; at -= 8 {
+			var here [8]float64
+			for j := range here {
+				i, f := at+j, factors[at*3+j:][:17]
+				state := beta[stateAt(i):][:9]
+				sum[j] = math.FMA(row[stateAt(i)], state[0], sum[j])
+				occupancy[k*width+i] = row[stateAt(i)+8] * state[8]
+				b, l := state[0]*emission[last], state[8]*emission[i]
+				state[0], state[8] = math.FMA(l, f[8], b), l
+				here[j] = math.FMA(l, f[16], float64(b*f[0]))
+			}
+			for j := range here[:7] {
+				beta[stateAt(at+j)+8] += here[j+1]
+			}
+			beta[stateAt(at+7)+8] += down[0]
+			down = here
+		}
+		copy(carry[8:], down[:])
+		blanks[k] = sum.fold()
 	}
-	beta.lm[last], beta.le[last] = 1, zeroExponent
-	return blankSum.fold(), labelSum.fold()
 }
 
-// maxShift is the largest shift to the right that keeps a number of at least 1
-// normal in float32.
-const maxShift = 126
-
-// add2 returns a + b as m·2^e with m in [1, 4).
-func add2[F Float](a, b scaled[F]) (m F, e int32) {
-	e = max(a.e, b.e)
-	return shift(a, e) + shift(b, e), e
-}
-
-// add3 returns a + b + c as m·2^e with m in [1, 6).
-func add3[F Float](a, b, c scaled[F]) (m F, e int32) {
-	e = max(a.e, b.e, c.e)
-	return (shift(a, e) + shift(b, e)) + shift(c, e), e
-}
-
-// shift returns a as a multiple of 2^e, which is not below it.
-func shift[F Float](a scaled[F], e int32) F {
-	return scale2(a.m, max(a.e-e, -maxShift))
-}
-
-// product returns (am·2^ae)·(bm·2^be), which is below 2^100, and 0 if the sum of
-// the exponents is below −126.
-func product[F Float](am F, ae int32, bm F, be int32) F {
-	if ae+be < -maxShift {
-		return 0
+// addOccupanciesGeneric writes some rows of the gradient,
+//
+//	dst[c] = p[c]·softmax[r] − scale·Σ occupancy[i] over all i of class c
+//
+// for n classes. Rows of dst, p and occupancy are stride, pitch and width apart. place has
+// placeOf the class of each label, and up to a multiple of 16 that of n rounded up to
+// whole vectors, where nothing counts. The sums run upwards and need scratch, see
+// occupancyScratch. Occupancies are read as if there were a multiple of four rows.
+func addOccupanciesGeneric[F Float](dst, p, softmax []F, scale F, occupancy []float64, place []int32, scratch []F, labels, n, stride, pitch, width, rows int) {
+	sums := scratch[:wholeVectors[F](n)+1]
+	for r := range rows {
+		clear(sums)
+		for i, at := range place[:labels] {
+			sums[at/16] += F(occupancy[r*width+i])
+		}
+		for c, v := range p[r*pitch:][:n] {
+			dst[r*stride+c] = fma(-sums[placeOf[F](c)/16], scale, v*softmax[r])
+		}
 	}
-	return scale2(am*bm, ae+be)
 }
 
-// scatterGeneric does row[classes[i]] −= occupancy[i]·scale, in order.
-func scatterGeneric[F Float](row []F, classes []int32, occupancy []F, scale F) {
-	for i, c := range classes {
-		row[c] -= F(occupancy[i] * scale)
-	}
+// wholeVectors returns n rounded up to whole vectors of F.
+func wholeVectors[F Float](n int) int { return (n + laneCount[F]() - 1) &^ (laneCount[F]() - 1) }
+
+// placeOf returns where addOccupancies has the sum of a class, in bytes. It does as many
+// rows at a time as fit into 16 bytes, where they lie side by side, so that an addition is
+// for all of them. Vectors of every so many classes are then transposed into rows.
+func placeOf[F Float](class int) int {
+	lanes := laneCount[F]()
+	rows := lanes / 4
+	return class/lanes*(16*lanes) + class%rows*64 + class%lanes/rows*16
+}
+
+// occupancyScratch returns the number of elements that addOccupancies needs for rows of n
+// classes.
+func occupancyScratch[F Float](n, rows int) int {
+	group := laneCount[F]() / 4
+	rows = (rows + group - 1) / group * group
+	return group*(laneCount[F]()+wholeVectors[F](n)) + rows*(wholeVectors[F](n)+1)
 }

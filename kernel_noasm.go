@@ -14,6 +14,10 @@ func sumExpBelow[F Float](x []F, m F) (sum F, reached int) { return sumExpBelowG
 
 func expBelow[F Float](dst []F, x []F, m F) (sum F) { return expBelowGeneric(dst, x, m) }
 
+func expCopy[F Float](dst []F, x []F, m F, out []F, in []F, ahead int) (sum F, ties F) {
+	return expCopyGeneric(dst, x, m, out, in, ahead)
+}
+
 func maxBlock[F Float](x []F) (top F) { return maxBlockGeneric(x) }
 
 func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows int) {
@@ -67,3 +71,35 @@ func subtractProducts[F Float](dst []F, w []F, scale []F) { subtractProductsGene
 func gather[F Float](dst []F, src []F, index []int32) { gatherGeneric(dst, src, index) }
 
 func maxIndex(index []int32) (most uint32) { return maxIndexGeneric(index) }
+
+func expFrames[F Float](p []F, top []F, ref []F, sum []float64, scratch []F, x []F, n int, stride int, pitch int, rows int) {
+	expFramesGeneric(p, top, ref, sum, scratch, x, n, stride, pitch, rows)
+}
+
+func emit[F Float](y []float64, p []F, index []int32, width int, pitch int, rows int) (least F) {
+	return emitGeneric(y, p, index, width, pitch, rows)
+}
+
+func normalizeRow(dst []float64, src []float64, e []float64) (zeros float64) {
+	return normalizeRowGeneric(dst, src, e)
+}
+
+func forwardFactors(factors []float64, e []float64, skip []float64, from int, to int) (largest float64) {
+	return forwardFactorsGeneric(factors, e, skip, from, to)
+}
+
+func forward(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
+	forwardGeneric(dst, src, y, factors, width, last, from, to, frames)
+}
+
+func rescale(beta []float64, alpha []float64, from []float64, to []float64) {
+	rescaleGeneric(beta, alpha, from, to)
+}
+
+func backward(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
+	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
+}
+
+func addOccupancies[F Float](dst []F, p []F, softmax []F, scale F, occupancy []float64, place []int32, scratch []F, labels int, n int, stride int, pitch int, width int, rows int) {
+	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, place, scratch, labels, n, stride, pitch, width, rows)
+}

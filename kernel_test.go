@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -331,17 +332,18 @@ func sameTop[F Float](c *trial[F], x []F, want, got F) {
 // ones, with all inputs, and for some of these in all places. Of the specification
 // beside itself there are few.
 func eachTrial[F Float](t *testing.T, long []int, do func(c *trial[F])) {
+	eachOf(t, append(slices.Clone(long), upTo(0, 4*laneCount[F]()+1)...), inputs[F](), do)
+}
+
+// eachOf is eachTrial for other lengths and inputs.
+func eachOf[F Float](t *testing.T, lengths []int, kinds []input[F], do func(c *trial[F])) {
 	c := newTrial[F](t)
-	lengths := slices.Clone(long)
-	for n := range 4*laneCount[F]() + 2 {
-		lengths = append(lengths, n)
-	}
 	for i, n := range lengths {
 		if tier == generic && i%7 > 0 {
 			continue
 		}
 		c.n = n
-		for _, c.input = range inputs[F]() {
+		for _, c.input = range kinds {
 			for _, c.place = range c.places() {
 				c.notes = c.notes[:0]
 				do(c)
@@ -359,6 +361,9 @@ func TestKernels(t *testing.T) {
 		t.Run("float64", testKernels[float64])
 		t.Run("log1p", testLog1p)
 		t.Run("maxIndex", testMaxIndex)
+		for name, test := range latticeTests {
+			t.Run(name, test)
+		}
 		if !t.Failed() {
 			testedTiers = append(testedTiers, tier.String())
 		}
@@ -378,6 +383,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"expBlock":       testExpBlock[F],
 		"sumExpBelow":    testSumExpBelow[F],
 		"expBelow":       testExpBelow[F],
+		"expCopy":        testExpCopy[F],
 		"maxBlock":       testMaxBlock[F],
 		"sumExpRows":     testSumExpRows[F],
 		"softmaxRows":    testSoftmaxRows[F],
@@ -396,6 +402,10 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 
 		"subtractProducts": testSubtractProducts[F],
 		"gather":           testGather[F],
+
+		"expFrames":      testExpFrames[F],
+		"emit":           testEmit[F],
+		"addOccupancies": testAddOccupancies[F],
 	}
 }
 
@@ -403,6 +413,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 func TestAllKernelsAreTested(t *testing.T) {
 	tested := kernelTests[float32]()
 	tested["log1p"], tested["maxIndex"] = testLog1p, testMaxIndex
+	maps.Copy(tested, latticeTests)
 	file, err := parser.ParseFile(token.NewFileSet(), "kernel_noasm.go", nil, 0)
 	require.NoError(t, err)
 	for _, d := range file.Decls {
@@ -513,6 +524,33 @@ func testExpBelow[F Float](t *testing.T) {
 				if wantSum == wantSum {
 					same(c, "dst", want, dst)
 				}
+			}
+		}
+	})
+}
+
+func testExpCopy[F Float](t *testing.T) {
+	eachTrial(t, blocks, func(c *trial[F]) {
+		x, want := c.scores(c.n), make([]F, c.n)
+		lanes := laneCount[F]()
+		for _, m := range c.bounds(x) {
+			vectors := c.r.IntN(c.n/lanes+1) * lanes
+			c.notes = []any{"m", m, "out", vectors}
+			in := c.factors(vectors + c.r.IntN(lanes))
+			wantOut := make([]F, lanes+vectors)
+			room := placed(c, wantOut)
+			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / int(unsafe.Sizeof(F(0)))
+			wantSum, wantTies := expCopyGeneric(want, x, m, wantOut[start:][:vectors], in, 0)
+			dst, y, from := placed(c, make([]F, c.n)), constant(c, x), constant(c, in)
+			var sum, ties F
+			ahead := []int{0, 64, 1 << 20, -1 << 20}[c.r.IntN(4)]
+			c.call(func() { sum, ties = expCopy(dst, y, m, room[start:][:vectors], from, ahead) })
+			sameOne(c, "sum and ties", wantSum+wantTies, sum+ties)
+			same(c, "out", wantOut, room)
+			if total := wantSum + wantTies; total == total {
+				sameOne(c, "sum", wantSum, sum)
+				sameOne(c, "ties", wantTies, ties)
+				same(c, "dst", want, dst)
 			}
 		}
 	})

@@ -1,85 +1,124 @@
 package trellis
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // lattice computes the loss of one sequence, and its gradient, by the forward
 // and backward sweeps of generic.go.
 //
 // The gradient needs α of every frame while β comes back through them. Where
 // that is too much memory, the frames are cut into segments: α is kept at the
-// start of each, and made again from there when β arrives. A loss alone has
-// segments of one frame.
+// start of each, and made again from there when β arrives. Emissions are made for
+// a group of frames at a time, and within a group a run of frames has the same
+// exponents: as many as surely stay within the range of a float64.
 type lattice[F Float] struct {
 	task   *ctcTask[F]
 	n      int // the sequence
 	frames int // how many of its frames count
 
-	classes []int32   // the target's labels, then the blank
-	skip    []int32   // see forwardGeneric
-	max     []F       // the largest score of each frame, or 0: the softmax is
-	sum     []float64 // exp(x−max)/(1+sum)
+	last    int       // the position of the last blank, which is the number of labels
+	span    int       // positions in use, rounded up to eights
+	width   int       // of a row
+	classes []int32   // the target's labels, then the blank, over and over
+	skip    []float64 // see forwardFactorsGeneric
+	segment int       // frames of a segment
 
-	segment   int     // frames of a segment
-	alpha     rows[F] // of the frames in a segment and the one before: see at
-	emission  rows[F] // likewise
-	starts    rows[F] // α before each segment, if there are several
-	beta      rows[F] // one row: β·y of the frame that was done last
-	occupancy []F     // of the labels in a frame
+	emission emission[F]
+	stream   rowStream[F]
+	alpha    []float64 // rows of the segment
+	runs     []run     // of the segment
+	e        []float64 // exponents of the runs
+	starts   []float64 // source and exponents before each segment, if there are several
+	source   []float64 // a row: what comes before the next run, normalised
+	factors  []float64
+
+	beta      []float64 // a row
+	carry     [16]float64
+	occupancy []float64 // rows of a run
+	blanks    []float64
+	scratch   []F
 
 	complement complement[F]
 }
 
-// rows are rows of scaled numbers, all of one width.
-type rows[F Float] struct {
-	width int
-	m     []F
-	e     []int32
+// run is some frames of α with the same exponents.
+type run struct {
+	start, end int
+	e          int  // the row of exponents before it, which are those of α in it
+	wide       bool // but if it is wide; then they are the next row
 }
 
-// resize makes room for so many rows of any content.
-func (r *rows[F]) resize(count, width int) {
-	r.width = width
-	r.m, r.e = resize(r.m, count*width), resize(r.e, count*width)
-}
+const (
+	// groupFrames is the largest number of frames in a group.
+	groupFrames = 32
+	// chunk is the number of positions that one call works on.
+	chunk = 512
+	// callPositions is the number of positions in all frames of a call: 60 KiB.
+	callPositions = 1280
+	// room is by how many powers of two a state may move away from 1 in a run, in either
+	// direction: then the product of α and β is still normal.
+	room = 400
+)
 
-// states returns row i as a row of the lattice: half blanks, half labels.
-func (r *rows[F]) states(i int) states[F] {
-	m, e, half := r.m[i*r.width:][:r.width], r.e[i*r.width:][:r.width], r.width/2
-	return states[F]{m[:half], m[half:], e[:half], e[half:]}
-}
+// keptBytes is the memory that a gradient takes before its frames are cut into
+// segments.
+const keptBytes = 24 << 20
 
-// emissions returns row i as the emissions of a frame.
-func (r *rows[F]) emissions(i int) emissions[F] {
-	return emissions[F]{r.m[i*r.width:][:r.width], r.e[i*r.width:][:r.width]}
-}
-
-// keptStates is the number of states that a gradient keeps before its frames
-// are cut into segments: 24 MiB of α in float32, 36 in float64.
-const keptStates = 3 << 20
+// hugeBytes is the size from which on a workspace is not kept for the next sequence.
+const hugeBytes = 64 << 20
 
 var lattices pools
 
 // release gives the workspace back without what it borrowed.
 func (w *lattice[F]) release() {
 	w.task = nil
-	poolOf[F](&lattices).Put(w)
+	if 8*(cap(w.alpha)+cap(w.starts)+cap(w.emission.y)+cap(w.e)) < hugeBytes {
+		poolOf[F](&lattices).Put(w)
+	}
 }
 
 // run returns the loss of sequence n and writes its gradient if it is asked for,
-// keeping about so many states.
+// keeping about so many bytes.
 func (w *lattice[F]) run(t *ctcTask[F], n, kept int) float64 {
-	if t.frames(n) < framesNeeded(t.labels(n)) {
-		return w.impossible(t, n)
+	w.task, w.n, w.frames = t, n, t.frames(n)
+	if w.frames < framesNeeded(t.labels(n)) {
+		return w.impossible()
 	}
-	w.prepare(t, n, kept)
-	loss, exponent := w.forward()
-	if isSmall(loss, w.frames) {
+	w.prepare(kept)
+	target, ok := w.forward()
+	late := w.emission.late && ok
+	if late {
+		ok = w.lateGradient(target)
+	}
+	loss := w.loss(target, ok)
+	if w.isSmall(loss) {
 		loss = w.refine(loss)
 	}
-	if t.out.wantGrad() {
-		w.gradient(loss, exponent)
+	if t.out.wantGrad() && !(late && ok) {
+		w.gradient(loss, target)
 	}
 	return loss
+}
+
+// lateGradient does backward where it finds out what the loss needs, too. It reports
+// whether all frames have a softmax.
+func (w *lattice[F]) lateGradient(target number) bool {
+	if target.v != 0 {
+		w.backward(target)
+		w.stream.flush()
+		w.fill(w.frames, w.task.length, 0)
+		log := w.emission.log(w)
+		return log == log
+	}
+	for t := range w.frames {
+		if !w.emission.sumFrame(w, t) {
+			return false
+		}
+	}
+	w.fill(0, w.task.length, 0)
+	return true
 }
 
 // framesNeeded returns the least number of frames that can spell a target: a blank
@@ -96,14 +135,16 @@ func framesNeeded(labels []int) int {
 
 // impossible is run for a target that needs more frames than there are, however
 // long it is: without the lattice.
-func (w *lattice[F]) impossible(t *ctcTask[F], n int) float64 {
-	w.task, w.n, w.frames = t, n, t.frames(n)
-	w.max, w.sum = resize(w.max, w.frames), resize(w.sum, w.frames)
+func (w *lattice[F]) impossible() float64 {
+	t, n := w.task, w.n
 	loss := math.Inf(1)
 	for frame := range w.frames {
-		w.normalizer(frame)
 		x := t.frame(t.x, n, frame)
-		poisoned := w.sum[frame] != w.sum[frame] || !(x[t.Blank] < F(math.Inf(1)))
+		poisoned := !(x[t.Blank] < F(math.Inf(1)))
+		if t.FromLogits && !poisoned {
+			_, sum := sumExpRow(x)
+			poisoned = sum != sum
+		}
 		for _, label := range t.labels(n) {
 			poisoned = poisoned || !(x[label] < F(math.Inf(1)))
 		}
@@ -112,117 +153,218 @@ func (w *lattice[F]) impossible(t *ctcTask[F], n int) float64 {
 		}
 	}
 	if t.out.wantGrad() {
-		w.gradient(loss, 0)
+		w.gradient(loss, number{})
 	}
 	return loss
 }
 
 // prepare copies the target and makes room.
-func (w *lattice[F]) prepare(t *ctcTask[F], n, kept int) {
-	w.task, w.n, w.frames = t, n, t.frames(n)
-	labels := t.labels(n)
-	width := len(labels) + 1
-	w.classes, w.skip = resize(w.classes, width), resize(w.skip, width)
+func (w *lattice[F]) prepare(kept int) {
+	labels := w.task.labels(w.n)
+	w.last = len(labels)
+	w.span = (w.last + 8) &^ 7
+	w.width = (w.last + 16) &^ 15
+	w.classes, w.skip = resize(w.classes, w.width), resize(w.skip, w.width)
+	for i := range w.classes {
+		w.classes[i] = int32(w.task.Blank)
+	}
+	for i := range w.skip {
+		w.skip[i] = -never
+	}
 	for i, label := range labels {
-		w.classes[i], w.skip[i] = int32(label), 0
-		if i == 0 || label == labels[i-1] {
-			w.skip[i] = zeroExponent
+		w.classes[i] = int32(label)
+		if i > 0 && label != labels[i-1] {
+			w.skip[i] = 0
 		}
 	}
-	w.classes[width-1], w.skip[width-1] = int32(t.Blank), zeroExponent
 
-	w.segment = 1
-	if t.out.wantGrad() {
-		w.segment = max(kept/(2*width), int(math.Sqrt(float64(w.frames))))
-		w.segment = max(min(w.segment, w.frames), 1)
-		w.occupancy = resize(w.occupancy, width)
-		w.beta.resize(1, 2*width)
+	gradient := w.task.out.wantGrad()
+	w.emission.choose(w)
+	w.segment = min(groupFrames, w.frames)
+	if gradient {
+		perFrame := 8*3*w.width + w.emission.bytes(w)
+		w.segment = min(max(kept/perFrame, int(math.Sqrt(float64(w.frames)))), w.frames)
 		if w.segment < w.frames {
-			w.starts.resize((w.frames+w.segment-1)/w.segment, 2*width)
+			w.starts = resize(w.starts, (w.frames+w.segment-1)/w.segment*4*w.width)
 		}
+		w.beta = resize(w.beta, 2*w.width)
+		w.occupancy = resize(w.occupancy, (groupFrames+3)*w.width)
+		w.blanks = resize(w.blanks, groupFrames)
 	}
-	w.alpha.resize(w.segment+1, 2*width)
-	w.emission.resize(w.segment+1, width)
-	w.max, w.sum = resize(w.max, w.frames), resize(w.sum, w.frames)
+	w.segment = max(w.segment, 1)
+	w.emission.prepare(w)
+	w.alpha = resize(w.alpha, w.segment*2*w.width)
+	w.source = resize(w.source, 2*w.width)
+	w.factors = resize(w.factors, 3*w.width)
+	w.e = resize(w.e, 2*w.width)
 }
 
-// at returns the row of α and of the emissions that belongs to a frame, −1
-// being the one before the first: a ring of a segment's frames and one more.
-func (w *lattice[F]) at(frame int) int { return (frame + 1) % (w.segment + 1) }
+// alphaRow returns α of a frame in the segment.
+func (w *lattice[F]) alphaRow(frame int) []float64 {
+	return w.alpha[frame%w.segment*2*w.width:][:2*w.width]
+}
 
-// zero makes all states impossible.
-func zero[F Float](s states[F]) {
-	for i := range s.bm {
-		s.bm[i], s.be[i], s.lm[i], s.le[i] = 1, zeroExponent, 1, zeroExponent
+// exponents returns a row of exponents.
+func (w *lattice[F]) exponents(i int) []float64 { return w.e[i*2*w.width:][:2*w.width] }
+
+// moreExponents makes another row, a copy of the last one.
+func (w *lattice[F]) moreExponents() []float64 {
+	n := len(w.e)
+	if w.e = w.e[:min(n+2*w.width, cap(w.e))]; len(w.e) < n+2*w.width {
+		w.e = append(w.e[:n], w.source...) // any values
+	}
+	copy(w.e[n:], w.e[n-2*w.width:n])
+	return w.e[n:]
+}
+
+// forward returns the target's probability without the common factors of the frames. It
+// reports whether the scores it has seen are numbers.
+func (w *lattice[F]) forward() (target number, ok bool) {
+	w.e = w.e[:2*w.width]
+	clear(w.source)
+	for i := range w.e {
+		w.e[i] = never // that of pads
+	}
+	for i := range w.last {
+		w.e[stateAt(i)], w.e[stateAt(i)+8] = 0, 0
+	}
+	w.e[stateAt(w.last)] = 0
+	w.source[0] = 1 // before the first frame nothing is spelled yet
+	for t := 0; t < w.frames; t += w.segment {
+		if w.task.out.wantGrad() && w.segment < w.frames {
+			start := w.starts[t/w.segment*4*w.width:]
+			copy(start, w.source)
+			copy(start[2*w.width:], w.e[len(w.e)-2*w.width:])
+		}
+		if !w.sweep(t) {
+			return number{}, false
+		}
+	}
+	return w.target(), true
+}
+
+// sweep takes α from source through the segment from a frame on. It reports whether
+// the scores are numbers.
+func (w *lattice[F]) sweep(from int) bool {
+	first := w.exponents(len(w.e)/(2*w.width) - 1)
+	copy(w.e, first)
+	w.e, w.runs = w.e[:2*w.width], w.runs[:0]
+	w.emission.exponents = w.emission.exponents[:0]
+	to := min(from+w.segment, w.frames)
+	for t := from; t < to; {
+		end := min(t+w.emission.group, to)
+		if !w.emission.make(w, t, end) {
+			return false
+		}
+		for t < end {
+			t += w.advance(t, end)
+		}
+	}
+	return true
+}
+
+// advance does a run of frames from t on, and returns how many.
+func (w *lattice[F]) advance(t, end int) int {
+	e := len(w.e)/(2*w.width) - 1
+	frames := 0
+	if w.emission.kind(w, t) <= 0 {
+		frames = w.emission.reach(w, t, end, w.makeFactors(e))
+	}
+	if frames == 0 {
+		next := w.moreExponents()
+		w.forwardWide(t, next)
+		copy(w.source, w.alphaRow(t))
+		w.runs = append(w.runs, run{t, t + 1, e, true})
+		inherit(w.source, next, w.skip, w.last)
+		return 1
+	}
+	src := w.source
+	perCall := w.perCall()
+	for k := 0; k < frames; k += perCall {
+		count := min(perCall, frames-k)
+		row, y := w.alpha[(t+k)%w.segment*2*w.width:], w.emission.row(w, t+k)
+		for from := 0; from < w.span; from += chunk {
+			forward(row, src, y, w.factors, w.width, w.last, from, min(from+chunk, w.span), count)
+		}
+		src = w.alphaRow(t + k + count - 1)
+	}
+	w.runs = append(w.runs, run{t, t + frames, e, false})
+	if w.normalize(w.source, src, w.moreExponents()) {
+		inherit(w.source, w.exponents(e+1), w.skip, w.last)
+	}
+	return frames
+}
+
+// makeFactors makes the factors of a run from a row of exponents, and returns the largest.
+func (w *lattice[F]) makeFactors(e int) (largest float64) {
+	for from := 0; from < w.span; from += chunk {
+		largest = max(largest, forwardFactors(w.factors, w.exponents(e), w.skip, from, min(from+chunk, w.span)))
+	}
+	return largest
+}
+
+// perCall returns the number of frames that one call works on: one if it takes several.
+func (w *lattice[F]) perCall() int {
+	if w.span > chunk {
+		return 1
+	}
+	return callPositions / w.span
+}
+
+// normalize writes src to dst with its values in [1,2), and reports whether there are zeros
+// beside the pads.
+func (w *lattice[F]) normalize(dst, src, e []float64) bool {
+	var zeros float64
+	for from := 0; from < 2*w.span; from += 2 * chunk {
+		to := min(from+2*chunk, 2*w.span)
+		zeros += normalizeRow(dst[from:to], src[from:to], e[from:to])
+	}
+	return zeros > float64(2*w.span-2*w.last-1)
+}
+
+// inherit gives impossible states the exponents of what can flow into them.
+func inherit(v, e, skip []float64, last int) {
+	before := float64(-never)
+	for i := range last + 1 {
+		at := stateAt(i)
+		if v[at] == 0 {
+			e[at] = before
+		}
+		if i == last {
+			return
+		}
+		if v[at+8] == 0 {
+			e[at+8] = max(e[at], before+skip[i])
+		}
+		before = e[at+8]
 	}
 }
 
-// forward returns the loss, and the exponent of the target's probability with
-// the common factors of the frames left out: they come as a sum of logarithms.
-func (w *lattice[F]) forward() (loss float64, exponent int32) {
-	alpha := w.alpha.states(w.at(-1))
-	zero(alpha)
-	alpha.be[0] = 0 // before the first frame nothing is spelled yet
-	var factors float64
-	for t := range w.frames {
-		if t%w.segment == 0 && w.segment < w.frames && w.task.out.wantGrad() {
-			copyStates(w.starts.states(t/w.segment), w.alpha.states(w.at(t-1)))
-		}
-		w.normalizer(t)
-		ref := w.step(t)
-		if !(ref < F(math.Inf(1))) || w.sum[t] != w.sum[t] {
-			return math.NaN(), 0
-		}
-		factors += (float64(ref) - float64(w.max[t])) - log1p64(w.sum[t])
+// target returns the target's probability that the last row of α tells. The target ends in
+// its last label or a blank.
+func (w *lattice[F]) target() number {
+	e := w.exponents(len(w.e)/(2*w.width) - 1)
+	blank := state(w.source, e, stateAt(w.last))
+	if w.last == 0 {
+		return blank
 	}
-	return w.readLoss(w.alpha.states(w.at(w.frames-1)), factors)
+	return blank.plus(state(w.source, e, stateAt(w.last-1)+8)).normal()
 }
 
-// readLoss returns the loss that the last row of α tells, and the exponent of
-// the target's probability. The target ends in its last label or a blank.
-func (w *lattice[F]) readLoss(alpha states[F], factors float64) (loss float64, exponent int32) {
-	last := len(alpha.bm) - 1
-	end := scaled[F]{1, zeroExponent}
-	if last > 0 {
-		end = scaled[F]{alpha.lm[last-1], alpha.le[last-1]}
-	}
-	m, exponent := add2(scaled[F]{alpha.bm[last], alpha.be[last]}, end)
-	if exponent < tinyExponent {
-		return math.Inf(1), exponent
+// loss returns the loss of a target's probability, if the scores are numbers.
+func (w *lattice[F]) loss(target number, ok bool) float64 {
+	switch {
+	case !ok:
+		return math.NaN()
+	case target.v == 0:
+		return math.Inf(1)
 	}
 	const ln2 = math.Ln2
-	return 0 - (math.FMA(float64(exponent), ln2, log64(float64(m))) + factors), exponent
+	return 0 - math.FMA(target.e+w.emission.common.shift, ln2, log64(target.v)+w.emission.log(w))
 }
 
-// normalizer sets max and sum of a frame: a sum of NaN if there is no softmax, zeros
-// if the scores are log-probabilities.
-func (w *lattice[F]) normalizer(t int) {
-	w.max[t], w.sum[t] = 0, 0
-	if !w.task.FromLogits {
-		return
-	}
-	w.max[t], w.sum[t] = sumExpRow(w.task.frame(w.task.x, w.n, t))
-}
-
-// step makes the emissions and α of frame t from α of the one before, and
-// returns the reference score of the emissions.
-func (w *lattice[F]) step(t int) (ref F) {
-	y := w.emission.emissions(w.at(t))
-	ref = emitGeneric(y, w.task.frame(w.task.x, w.n, t), w.classes)
-	forwardGeneric(w.alpha.states(w.at(t)), w.alpha.states(w.at(t-1)), y, w.skip)
-	return ref
-}
-
-func copyStates[F Float](dst, src states[F]) {
-	copy(dst.bm, src.bm)
-	copy(dst.be, src.be)
-	copy(dst.lm, src.lm)
-	copy(dst.le, src.le)
-}
-
-// gradient writes the gradient of the sequence, whose loss and exponent forward
-// found.
-func (w *lattice[F]) gradient(loss float64, exponent int32) {
+// gradient writes the gradient of the sequence, given its loss and the target's probability.
+func (w *lattice[F]) gradient(loss float64, target number) {
 	switch {
 	case math.IsInf(loss, 1):
 		w.fill(0, w.task.length, 0)
@@ -230,7 +372,7 @@ func (w *lattice[F]) gradient(loss float64, exponent int32) {
 	case loss != loss:
 		w.fill(0, w.frames, nan[F]())
 	default:
-		w.backward(exponent)
+		w.backward(target)
 	}
 	w.fill(w.frames, w.task.length, 0)
 }
@@ -247,42 +389,126 @@ func (w *lattice[F]) fill(from, to int, value F) {
 
 // backward takes β through the frames and writes their gradients. The scores of
 // a segment are read again before its gradients, which may overwrite them.
-func (w *lattice[F]) backward(exponent int32) {
-	beta := w.beta.states(0)
-	zero(beta)
-	beta.be[len(beta.be)-1] = 0 // after the last frame only the last blank's state is left
-	for t := w.frames - 1; t >= 0; t-- {
-		if end := t + 1; end%w.segment == 0 && end < w.frames {
-			w.remake(end - w.segment)
+func (w *lattice[F]) backward(target number) {
+	clear(w.beta)
+	e := w.exponents(len(w.e)/(2*w.width) - 1)
+	blank := stateAt(w.last)
+	w.beta[blank] = power(e[blank] - target.e)
+	if w.last > 0 {
+		label := stateAt(w.last-1) + 8
+		w.beta[label] = power(e[label] - target.e)
+	}
+	for start := (w.frames - 1) / w.segment * w.segment; start >= 0; start -= w.segment {
+		if start+w.segment < w.frames {
+			w.remake(start)
 		}
-		k := w.at(t)
-		blanks, labels := backwardGeneric(beta, w.alpha.states(k), w.emission.emissions(k), w.skip, exponent, w.occupancy)
-		w.writeFrame(t, blanks, labels)
+		for i := len(w.runs) - 1; i >= 0; i-- {
+			w.retreat(w.runs[i])
+			w.writeFrames(w.runs[i], target)
+		}
 	}
 }
 
 // remake makes α of a segment again.
-func (w *lattice[F]) remake(start int) {
-	copyStates(w.alpha.states(w.at(start-1)), w.starts.states(start/w.segment))
-	for t := start; t < start+w.segment; t++ {
-		w.step(t)
+func (w *lattice[F]) remake(from int) {
+	start := w.starts[from/w.segment*4*w.width:]
+	copy(w.source, start)
+	w.e = w.e[:2*w.width]
+	copy(w.e, start[2*w.width:])
+	common := w.emission.common
+	w.sweep(from)
+	w.emission.common = common
+}
+
+// retreat takes β, which is that of the last frame of a run with the exponents behind it, to the
+// frame before the run, and makes the occupancies in the run.
+func (w *lattice[F]) retreat(r run) {
+	alpha, after, e := w.alphaRow(r.end-1), w.exponents(r.e+1), w.exponents(r.e)
+	if r.wide {
+		e = after
+	}
+	for from := 0; from < 2*w.span; from += 2 * chunk {
+		to := min(from+2*chunk, 2*w.span)
+		rescale(w.beta[from:to], alpha[from:to], after[from:to], e[from:to])
+	}
+	if r.wide {
+		w.backwardWide(r.start, w.exponents(r.e), after)
+		return
+	}
+	w.makeFactors(r.e)
+	perCall := w.perCall()
+	for end := r.end; end > r.start; end -= perCall {
+		start := max(end-perCall, r.start)
+		row, y := w.alpha[start%w.segment*2*w.width:], w.emission.row(w, start)
+		occupancy, blanks := w.occupancy[(start-r.start)*w.width:], w.blanks[:end-start]
+		var sum float64 // of a frame that takes several calls
+		clear(w.carry[:])
+		for from := (w.span - 1) / chunk * chunk; from >= 0; from -= chunk {
+			copy(w.carry[:], w.carry[8:])
+			backward(occupancy, blanks, w.beta, w.carry[:], row, y, w.factors, w.width, w.last, from, min(from+chunk, w.span), len(blanks))
+			sum += blanks[0]
+		}
+		if w.span > chunk {
+			blanks[0] = sum
+		}
+		for j, blank := range blanks {
+			occupancy[j*w.width+w.last] = blank
+		}
 	}
 }
 
-// writeFrame writes the gradient of frame t, whose occupancies are in proportion
-// to occupancy for the labels and to blanks for the blank. Dividing them by their
-// sum, not by the target's probability, takes out what α and β have drifted by.
-func (w *lattice[F]) writeFrame(t int, blanks, labels F) {
-	row := w.task.frame(w.task.out.grad, w.n, t)
-	g := w.task.out.factor(w.n, w.task.share(w.n))
-	if w.task.Gradient == LogitsGradient {
-		x, scale := w.task.frame(w.task.x, w.n, t), F(g/(1+w.sum[t]))
-		writeRows(opSoftmax, row, x, len(x), w.max[t:t+1], []F{scale})
-	} else {
+// writeFrames writes the gradient of a run, whose occupancies are in the first rows of
+// occupancy.
+func (w *lattice[F]) writeFrames(r run, target number) {
+	t, m := w.task, &w.emission
+	if !m.byClass || m.kind(w, r.start) > 0 {
+		for frame := r.end - 1; frame >= r.start; frame-- {
+			w.writeFrame(frame, w.occupancy[(frame-r.start)*w.width:], target)
+		}
+		return
+	}
+	scale := F(t.out.factor(w.n, t.share(w.n)) / target.v)
+	perCall := min(max(4, block/t.classes&^3), groupFrames)
+	w.scratch = resize(w.scratch, occupancyScratch[F](t.classes, perCall))
+	for frame := r.start; frame < r.end; frame += perCall {
+		dst, stride := t.rows(t.out.grad, w.n, frame)
+		at, rows := frame%w.segment, min(perCall, r.end-frame)
+		addOccupancies(dst, m.classes.p[at*m.classes.pitch:], m.softmax[at:][:rows], scale, w.occupancy[(frame-r.start)*w.width:],
+			m.place, w.scratch, w.last+1, t.classes, stride, m.classes.pitch, w.width, rows)
+	}
+}
+
+// writeFrame writes the gradient of a frame, whose occupancies, of the blank behind those
+// of the labels, are given.
+func (w *lattice[F]) writeFrame(frame int, occupancy []float64, target number) {
+	t, m := w.task, &w.emission
+	row, x := t.frame(t.out.grad, w.n, frame), t.frame(t.x, w.n, frame)
+	g := t.out.factor(w.n, t.share(w.n))
+	made := row
+	switch {
+	case m.late:
+		dst, streams := row, 8*len(t.x) >= streamBytes
+		if streams {
+			dst = nil
+		}
+		made, m.max[frame], m.sum[frame] = w.stream.exp(dst, x, -w.distance())
+		scaleRow(made, F(g/(1+m.sum[frame])))
+		if streams {
+			defer w.stream.finish(row, made)
+		}
+	case t.Gradient == LogitsGradient:
+		writeRows(opSoftmax, row, x, len(x), m.max[frame:frame+1], []F{F(g / (1 + m.sum[frame]))})
+	default:
 		clear(row)
 	}
-	scale := F(g / (float64(blanks) + float64(labels)))
-	last := len(w.classes) - 1
-	scatterGeneric(row, w.classes[:last], w.occupancy[:last], scale)
-	row[w.task.Blank] -= F(blanks * scale)
+	scale := g / target.v
+	for i, c := range w.classes[:w.last+1] {
+		made[c] -= F(occupancy[i] * scale)
+	}
+}
+
+// distance returns how many bytes lie between two frames of the scores.
+func (w *lattice[F]) distance() int {
+	_, stride := w.task.rows(w.task.x, w.n, 0)
+	return stride * int(unsafe.Sizeof(F(0)))
 }

@@ -88,6 +88,27 @@ func expBelow[F Float](dst []F, x []F, m F) (sum F) {
 	return expBelowGeneric(dst, x, m)
 }
 
+// expCopy works like expCopyGeneric.
+func expCopy[F Float](dst []F, x []F, m F, out []F, in []F, ahead int) (sum F, ties F) {
+	switch tier {
+	case avx512:
+		if isFloat32[F]() {
+			sum_, ties_ := expCopyF32AVX512(asFloat32(dst), asFloat32(x), float32(m), asFloat32(out), asFloat32(in), ahead)
+			return F(sum_), F(ties_)
+		}
+		sum_, ties_ := expCopyF64AVX512(asFloat64(dst), asFloat64(x), float64(m), asFloat64(out), asFloat64(in), ahead)
+		return F(sum_), F(ties_)
+	case avx2:
+		if isFloat32[F]() {
+			sum_, ties_ := expCopyF32AVX2(asFloat32(dst), asFloat32(x), float32(m), asFloat32(out), asFloat32(in), ahead)
+			return F(sum_), F(ties_)
+		}
+		sum_, ties_ := expCopyF64AVX2(asFloat64(dst), asFloat64(x), float64(m), asFloat64(out), asFloat64(in), ahead)
+		return F(sum_), F(ties_)
+	}
+	return expCopyGeneric(dst, x, m, out, in, ahead)
+}
+
 // maxBlock works like maxBlockGeneric.
 func maxBlock[F Float](x []F) (top F) {
 	switch tier {
@@ -190,6 +211,18 @@ func expBelowF64AVX512(dst []float64, x []float64, m float64) (sum float64)
 
 //go:noescape
 func expBelowF64AVX2(dst []float64, x []float64, m float64) (sum float64)
+
+//go:noescape
+func expCopyF32AVX512(dst []float32, x []float32, m float32, out []float32, in []float32, ahead int) (sum float32, ties float32)
+
+//go:noescape
+func expCopyF32AVX2(dst []float32, x []float32, m float32, out []float32, in []float32, ahead int) (sum float32, ties float32)
+
+//go:noescape
+func expCopyF64AVX512(dst []float64, x []float64, m float64, out []float64, in []float64, ahead int) (sum float64, ties float64)
+
+//go:noescape
+func expCopyF64AVX2(dst []float64, x []float64, m float64, out []float64, in []float64, ahead int) (sum float64, ties float64)
 
 //go:noescape
 func maxBlockF32AVX512(x []float32) (top float32)

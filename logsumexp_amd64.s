@@ -2828,6 +2828,1075 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func expCopyF32AVX512(dst []float32, x []float32, m float32, out []float32, in []float32, ahead int) (sum float32, ties float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·expCopyF32AVX512(SB), NOSPLIT, $0-120
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+928(SB), Z2
+	VBROADCASTSD constants<>+64(SB), Z3
+	VBROADCASTSD constants<>+96(SB), Z4
+	VBROADCASTSD constants<>+128(SB), Z5
+	VBROADCASTSD constants<>+160(SB), Z6
+	VBROADCASTSD constants<>+192(SB), Z7
+	VBROADCASTSD constants<>+224(SB), Z8
+	VBROADCASTSD constants<>+256(SB), Z9
+	VBROADCASTSD constants<>+288(SB), Z10
+	VBROADCASTSD constants<>+320(SB), Z11
+	VBROADCASTSD constants<>+352(SB), Z12
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         ahead+104(FP), BX
+	ADDQ         BX, DX
+	MOVQ         out_base+56(FP), BX
+	MOVQ         in_base+80(FP), SI
+	VMOVAPS      Z0, Z13
+	VMOVAPS      Z0, Z14
+	VBROADCASTSS m+48(FP), Z15
+	VSUBPS       Z15, Z0, Z15
+	MOVQ         out_len+64(FP), DI
+	CMPQ         DI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (SI), Z16
+	VMOVNTPS     Z16, (BX)
+	VMOVUPS      (CX), Z16
+	VADDPS       Z15, Z16, Z16
+	VCMPPS       $0x15, Z2, Z16, K1
+	VCMPPS       $0x11, Z0, Z16, K2
+	VMOVAPS      Z3, Z17
+	VFMADD213PS  Z4, Z16, Z17
+	VSUBPS       Z4, Z17, Z18
+	VFNMADD231PS Z18, Z5, Z16
+	VFNMADD231PS Z6, Z18, Z16
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z16, Z18
+	VFMADD213PS  Z9, Z16, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	KNOTW        K2, K3
+	VADDPS       Z18, Z14, K3, Z14
+	VPSLLD       $0x17, Z17, Z16
+	VPADDD.Z     Z18, Z16, K1, Z16
+	VADDPS       Z16, Z13, K2, Z13
+	VMOVUPS      Z16, (AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         DI, $+0
+	JLE          endif3
+	VMOVUPS      (SI), Z16
+	VMOVNTPS     Z16, (BX)
+	VMOVUPS      (CX), Z16
+	VADDPS       Z15, Z16, Z16
+	VCMPPS       $0x15, Z2, Z16, K1
+	VCMPPS       $0x11, Z0, Z16, K2
+	VMOVAPS      Z3, Z17
+	VFMADD213PS  Z4, Z16, Z17
+	VSUBPS       Z4, Z17, Z18
+	VFNMADD231PS Z18, Z5, Z16
+	VFNMADD231PS Z6, Z18, Z16
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z16, Z18
+	VFMADD213PS  Z9, Z16, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	KNOTW        K2, K3
+	VADDPS       Z18, Z14, K3, Z14
+	VPSLLD       $0x17, Z17, Z16
+	VPADDD.Z     Z18, Z16, K1, Z16
+	VADDPS       Z16, Z13, K2, Z13
+	VMOVUPS      Z16, (AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x02, DI
+	ADDQ         DI, AX
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+
+endif3:
+	MOVQ x_len+32(FP), BX
+	MOVQ out_len+64(FP), SI
+	SUBQ SI, BX
+	CMPQ BX, $+16
+	JLT  end5
+
+loop4:
+	VMOVUPS      (CX), Z16
+	VADDPS       Z15, Z16, Z16
+	VCMPPS       $0x15, Z2, Z16, K1
+	VCMPPS       $0x11, Z0, Z16, K2
+	VMOVAPS      Z3, Z17
+	VFMADD213PS  Z4, Z16, Z17
+	VSUBPS       Z4, Z17, Z18
+	VFNMADD231PS Z18, Z5, Z16
+	VFNMADD231PS Z6, Z18, Z16
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z16, Z18
+	VFMADD213PS  Z9, Z16, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	KNOTW        K2, K3
+	VADDPS       Z18, Z14, K3, Z14
+	VPSLLD       $0x17, Z17, Z16
+	VPADDD.Z     Z18, Z16, K1, Z16
+	VADDPS       Z16, Z13, K2, Z13
+	VMOVUPS      Z16, (AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+16, BX
+	CMPQ         BX, $+16
+	JGE          loop4
+
+end5:
+	CMPQ         BX, $+0
+	JLE          endif6
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(BX*2), K1
+	VMOVUPS      (CX), K1, Z1
+	VADDPS       Z15, Z1, Z1
+	VCMPPS       $0x15, Z2, Z1, K2
+	VCMPPS       $0x11, Z0, Z1, K3
+	VMOVAPS      Z3, Z0
+	VFMADD213PS  Z4, Z1, Z0
+	VSUBPS       Z4, Z0, Z2
+	VFNMADD231PS Z2, Z5, Z1
+	VFNMADD231PS Z6, Z2, Z1
+	VMOVAPS      Z7, Z2
+	VFMADD213PS  Z8, Z1, Z2
+	VFMADD213PS  Z9, Z1, Z2
+	VFMADD213PS  Z10, Z1, Z2
+	VFMADD213PS  Z11, Z1, Z2
+	VFMADD213PS  Z12, Z1, Z2
+	VFMADD213PS  Z12, Z1, Z2
+	KNOTW        K3, K4
+	VADDPS       Z2, Z14, K4, Z14
+	VPSLLD       $0x17, Z0, Z0
+	VPADDD.Z     Z2, Z0, K2, Z0
+	VADDPS       Z0, Z13, K3, Z13
+	VMOVUPS      Z0, K1, (AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x02, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif6:
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VADDPS        Y0, Y13, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, sum+112(FP)
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPS        Y0, Y14, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, ties+116(FP)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func expCopyF32AVX2(dst []float32, x []float32, m float32, out []float32, in []float32, ahead int) (sum float32, ties float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expCopyF32AVX2(SB), NOSPLIT, $0-120
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         ahead+104(FP), BX
+	ADDQ         BX, DX
+	MOVQ         out_base+56(FP), BX
+	MOVQ         in_base+80(FP), SI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS m+48(FP), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y4, Y5, Y4
+	MOVQ         out_len+64(FP), DI
+	CMPQ         DI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (SI), Y5
+	VMOVUPS      32(SI), Y6
+	VMOVNTPS     Y5, (BX)
+	VMOVNTPS     Y6, 32(BX)
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPS       $0x11, Y9, Y5, Y10
+	VCMPPS       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDNPS      Y14, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPS       Y7, Y0, Y0
+	VANDPS       Y6, Y9, Y7
+	VADDPS       Y7, Y1, Y1
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y6, 32(AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         DI, $+0
+	JLE          endif3
+	VMOVUPS      (SI), Y5
+	VMOVUPS      32(SI), Y6
+	VMOVNTPS     Y5, (BX)
+	VMOVNTPS     Y6, 32(BX)
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPS       $0x11, Y9, Y5, Y10
+	VCMPPS       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDNPS      Y14, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPS       Y7, Y0, Y0
+	VANDPS       Y6, Y9, Y7
+	VADDPS       Y7, Y1, Y1
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y6, 32(AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x02, DI
+	ADDQ         DI, AX
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+
+endif3:
+	MOVQ x_len+32(FP), BX
+	MOVQ out_len+64(FP), SI
+	SUBQ SI, BX
+	CMPQ BX, $+16
+	JLT  end5
+
+loop4:
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPS       $0x11, Y9, Y5, Y10
+	VCMPPS       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDNPS      Y14, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPS       Y7, Y0, Y0
+	VANDPS       Y6, Y9, Y7
+	VADDPS       Y7, Y1, Y1
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y6, 32(AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+16, BX
+	CMPQ         BX, $+16
+	JGE          loop4
+
+end5:
+	CMPQ         BX, $+0
+	JLE          endif6
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y6
+	VMOVUPS      96(SI)(DI*4), Y7
+	VMASKMOVPS   (CX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPS   32(CX), Y7, Y6
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y4
+	VCMPPS       $0x15, constants<>+928(SB), Y5, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y4, Y7
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x11, Y8, Y5, Y9
+	VCMPPS       $0x11, Y8, Y4, Y8
+	VMOVUPS      constants<>+64(SB), Y10
+	VMOVUPS      constants<>+64(SB), Y11
+	VFMADD213PS  constants<>+96(SB), Y5, Y10
+	VFMADD213PS  constants<>+96(SB), Y4, Y11
+	VSUBPS       constants<>+96(SB), Y10, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VMOVUPS      constants<>+128(SB), Y14
+	VFNMADD231PS Y12, Y14, Y5
+	VFNMADD231PS Y13, Y14, Y4
+	VFNMADD231PS constants<>+160(SB), Y12, Y5
+	VFNMADD231PS constants<>+160(SB), Y13, Y4
+	VMOVUPS      constants<>+192(SB), Y12
+	VMOVUPS      constants<>+192(SB), Y13
+	VFMADD213PS  constants<>+224(SB), Y5, Y12
+	VFMADD213PS  constants<>+224(SB), Y4, Y13
+	VFMADD213PS  constants<>+256(SB), Y5, Y12
+	VFMADD213PS  constants<>+256(SB), Y4, Y13
+	VFMADD213PS  constants<>+288(SB), Y5, Y12
+	VFMADD213PS  constants<>+288(SB), Y4, Y13
+	VFMADD213PS  constants<>+320(SB), Y5, Y12
+	VFMADD213PS  constants<>+320(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VANDNPS      Y12, Y9, Y4
+	VADDPS       Y4, Y2, Y2
+	VANDNPS      Y13, Y8, Y4
+	VADDPS       Y4, Y3, Y3
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y4, Y9, Y6
+	VADDPS       Y6, Y0, Y0
+	VANDPS       Y5, Y8, Y6
+	VADDPS       Y6, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y6
+	VMOVUPS      96(SI)(DI*4), Y7
+	VMASKMOVPS   Y4, Y6, (AX)
+	VMASKMOVPS   Y5, Y7, 32(AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x02, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif6:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, sum+112(FP)
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, ties+116(FP)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func expCopyF64AVX512(dst []float64, x []float64, m float64, out []float64, in []float64, ahead int) (sum float64, ties float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·expCopyF64AVX512(SB), NOSPLIT, $0-128
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+384(SB), Z1
+	VBROADCASTSD constants<>+960(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         ahead+104(FP), BX
+	ADDQ         BX, DX
+	MOVQ         out_base+56(FP), BX
+	MOVQ         in_base+80(FP), SI
+	VMOVAPS      Z0, Z18
+	VMOVAPS      Z0, Z19
+	VBROADCASTSD m+48(FP), Z20
+	VSUBPD       Z20, Z0, Z20
+	MOVQ         out_len+64(FP), DI
+	CMPQ         DI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (SI), Z21
+	VMOVNTPS     Z21, (BX)
+	VMOVUPS      (CX), Z21
+	VADDPD       Z20, Z21, Z21
+	VCMPPD       $0x15, Z2, Z21, K1
+	VCMPPD       $0x11, Z0, Z21, K2
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	KNOTW        K2, K3
+	VADDPD       Z23, Z19, K3, Z19
+	VPSLLQ       $0x34, Z22, Z21
+	VPADDQ.Z     Z23, Z21, K1, Z21
+	VADDPD       Z21, Z18, K2, Z18
+	VMOVUPS      Z21, (AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $+8, DI
+	CMPQ         DI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DI, $+0
+	JLE          endif3
+	VMOVUPS      (SI), Z21
+	VMOVNTPS     Z21, (BX)
+	VMOVUPS      (CX), Z21
+	VADDPD       Z20, Z21, Z21
+	VCMPPD       $0x15, Z2, Z21, K1
+	VCMPPD       $0x11, Z0, Z21, K2
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	KNOTW        K2, K3
+	VADDPD       Z23, Z19, K3, Z19
+	VPSLLQ       $0x34, Z22, Z21
+	VPADDQ.Z     Z23, Z21, K1, Z21
+	VADDPD       Z21, Z18, K2, Z18
+	VMOVUPS      Z21, (AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x03, DI
+	ADDQ         DI, AX
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+
+endif3:
+	MOVQ x_len+32(FP), BX
+	MOVQ out_len+64(FP), SI
+	SUBQ SI, BX
+	CMPQ BX, $+8
+	JLT  end5
+
+loop4:
+	VMOVUPS      (CX), Z21
+	VADDPD       Z20, Z21, Z21
+	VCMPPD       $0x15, Z2, Z21, K1
+	VCMPPD       $0x11, Z0, Z21, K2
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	KNOTW        K2, K3
+	VADDPD       Z23, Z19, K3, Z19
+	VPSLLQ       $0x34, Z22, Z21
+	VPADDQ.Z     Z23, Z21, K1, Z21
+	VADDPD       Z21, Z18, K2, Z18
+	VMOVUPS      Z21, (AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop4
+
+end5:
+	CMPQ         BX, $+0
+	JLE          endif6
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(BX*2), K1
+	VMOVUPD      (CX), K1, Z1
+	VADDPD       Z20, Z1, Z1
+	VCMPPD       $0x15, Z2, Z1, K2
+	VCMPPD       $0x11, Z0, Z1, K3
+	VMOVAPS      Z3, Z0
+	VFMADD213PD  Z4, Z1, Z0
+	VSUBPD       Z4, Z0, Z2
+	VFNMADD231PD Z2, Z5, Z1
+	VFNMADD231PD Z6, Z2, Z1
+	VMOVAPS      Z7, Z2
+	VFMADD213PD  Z8, Z1, Z2
+	VFMADD213PD  Z9, Z1, Z2
+	VFMADD213PD  Z10, Z1, Z2
+	VFMADD213PD  Z11, Z1, Z2
+	VFMADD213PD  Z12, Z1, Z2
+	VFMADD213PD  Z13, Z1, Z2
+	VFMADD213PD  Z14, Z1, Z2
+	VFMADD213PD  Z15, Z1, Z2
+	VFMADD213PD  Z16, Z1, Z2
+	VFMADD213PD  Z17, Z1, Z2
+	VFMADD213PD  Z17, Z1, Z2
+	KNOTW        K3, K4
+	VADDPD       Z2, Z19, K4, Z19
+	VPSLLQ       $0x34, Z0, Z0
+	VPADDQ.Z     Z2, Z0, K2, Z0
+	VADDPD       Z0, Z18, K3, Z18
+	VMOVUPD      Z0, K1, (AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif6:
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VADDPD        Y0, Y18, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, sum+112(FP)
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VADDPD        Y0, Y19, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, ties+120(FP)
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func expCopyF64AVX2(dst []float64, x []float64, m float64, out []float64, in []float64, ahead int) (sum float64, ties float64)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expCopyF64AVX2(SB), NOSPLIT, $0-128
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         ahead+104(FP), BX
+	ADDQ         BX, DX
+	MOVQ         out_base+56(FP), BX
+	MOVQ         in_base+80(FP), SI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSD m+48(FP), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y4, Y5, Y4
+	MOVQ         out_len+64(FP), DI
+	CMPQ         DI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (SI), Y5
+	VMOVUPS      32(SI), Y6
+	VMOVNTPS     Y5, (BX)
+	VMOVNTPS     Y6, 32(BX)
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPD       $0x11, Y9, Y5, Y10
+	VCMPPD       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
+	VADDPD       Y5, Y2, Y2
+	VANDNPS      Y14, Y9, Y5
+	VADDPD       Y5, Y3, Y3
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPD       Y7, Y0, Y0
+	VANDPS       Y6, Y9, Y7
+	VADDPD       Y7, Y1, Y1
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y6, 32(AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $+8, DI
+	CMPQ         DI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DI, $+0
+	JLE          endif3
+	VMOVUPS      (SI), Y5
+	VMOVUPS      32(SI), Y6
+	VMOVNTPS     Y5, (BX)
+	VMOVNTPS     Y6, 32(BX)
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPD       $0x11, Y9, Y5, Y10
+	VCMPPD       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
+	VADDPD       Y5, Y2, Y2
+	VANDNPS      Y14, Y9, Y5
+	VADDPD       Y5, Y3, Y3
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPD       Y7, Y0, Y0
+	VANDPS       Y6, Y9, Y7
+	VADDPD       Y7, Y1, Y1
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y6, 32(AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x03, DI
+	ADDQ         DI, AX
+	ADDQ         DI, CX
+	ADDQ         DI, DX
+	ADDQ         DI, BX
+	ADDQ         DI, SI
+
+endif3:
+	MOVQ x_len+32(FP), BX
+	MOVQ out_len+64(FP), SI
+	SUBQ SI, BX
+	CMPQ BX, $+8
+	JLT  end5
+
+loop4:
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
+	VXORPS       Y9, Y9, Y9
+	VCMPPD       $0x11, Y9, Y5, Y10
+	VCMPPD       $0x11, Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDNPS      Y13, Y10, Y5
+	VADDPD       Y5, Y2, Y2
+	VANDNPS      Y14, Y9, Y5
+	VADDPD       Y5, Y3, Y3
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y6, Y8, Y6
+	VANDPS       Y5, Y10, Y7
+	VADDPD       Y7, Y0, Y0
+	VANDPS       Y6, Y9, Y7
+	VADDPD       Y7, Y1, Y1
+	VMOVUPS      Y5, (AX)
+	VMOVUPS      Y6, 32(AX)
+	PREFETCHT0   (DX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop4
+
+end5:
+	CMPQ         BX, $+0
+	JLE          endif6
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y6
+	VMOVUPS      96(SI)(DI*8), Y7
+	VMASKMOVPD   (CX), Y6, Y5
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPD   32(CX), Y7, Y6
+	VMOVUPS      constants<>+384(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y4
+	VCMPPD       $0x15, constants<>+960(SB), Y5, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y4, Y7
+	VXORPS       Y8, Y8, Y8
+	VCMPPD       $0x11, Y8, Y5, Y9
+	VCMPPD       $0x11, Y8, Y4, Y8
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y5, Y10
+	VFMADD213PD  constants<>+480(SB), Y4, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y5
+	VFNMADD231PD Y13, Y14, Y4
+	VFNMADD231PD constants<>+544(SB), Y12, Y5
+	VFNMADD231PD constants<>+544(SB), Y13, Y4
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y5, Y12
+	VFMADD213PD  constants<>+608(SB), Y4, Y13
+	VFMADD213PD  constants<>+640(SB), Y5, Y12
+	VFMADD213PD  constants<>+640(SB), Y4, Y13
+	VFMADD213PD  constants<>+672(SB), Y5, Y12
+	VFMADD213PD  constants<>+672(SB), Y4, Y13
+	VFMADD213PD  constants<>+704(SB), Y5, Y12
+	VFMADD213PD  constants<>+704(SB), Y4, Y13
+	VFMADD213PD  constants<>+736(SB), Y5, Y12
+	VFMADD213PD  constants<>+736(SB), Y4, Y13
+	VFMADD213PD  constants<>+768(SB), Y5, Y12
+	VFMADD213PD  constants<>+768(SB), Y4, Y13
+	VFMADD213PD  constants<>+800(SB), Y5, Y12
+	VFMADD213PD  constants<>+800(SB), Y4, Y13
+	VFMADD213PD  constants<>+832(SB), Y5, Y12
+	VFMADD213PD  constants<>+832(SB), Y4, Y13
+	VFMADD213PD  constants<>+864(SB), Y5, Y12
+	VFMADD213PD  constants<>+864(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VANDNPS      Y12, Y9, Y4
+	VADDPD       Y4, Y2, Y2
+	VANDNPS      Y13, Y8, Y4
+	VADDPD       Y4, Y3, Y3
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VANDPS       Y5, Y7, Y5
+	VANDPS       Y4, Y9, Y6
+	VADDPD       Y6, Y0, Y0
+	VANDPS       Y5, Y8, Y6
+	VADDPD       Y6, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y6
+	VMOVUPS      96(SI)(DI*8), Y7
+	VMASKMOVPD   Y4, Y6, (AX)
+	VMASKMOVPD   Y5, Y7, 32(AX)
+	PREFETCHT0   (DX)
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif6:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, sum+112(FP)
+	VADDPD       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, ties+120(FP)
+	SFENCE
+	VZEROUPPER
+	RET
+
 // func maxBlockF32AVX512(x []float32) (top float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·maxBlockF32AVX512(SB), NOSPLIT, $0-28

@@ -60,6 +60,9 @@ func newAMD64() *amd64 {
 		opShr:  {2: c.VPSRLD, 3: c.VPSRLQ},
 		opFMA:  {c.VFMADD213PS, c.VFMADD213PD},
 		opFNMA: {c.VFNMADD213PS, c.VFNMADD213PD},
+
+		opZipLower: {c.VUNPCKLPS, c.VUNPCKLPD, c.VPUNPCKLDQ, c.VPUNPCKLQDQ},
+		opZipUpper: {c.VUNPCKHPS, c.VUNPCKHPD, c.VPUNPCKHDQ, c.VPUNPCKHQDQ},
 	}
 	return w
 }
@@ -321,7 +324,7 @@ func (w *amd64) lower(i int) {
 		}
 	case opMove:
 		w.move(in.a, w.dst(in.dst))
-	case opAdd, opSub, opMul, opDiv, opMax, opMin, opUMax, opAnd, opOr:
+	case opAdd, opSub, opMul, opDiv, opMax, opMin, opUMax, opAnd, opOr, opZipLower, opZipUpper:
 		w.binary(in, nil)
 	case opShl, opShr:
 		a := w.regs(in.a)
@@ -385,6 +388,8 @@ func (w *amd64) lower(i int) {
 		}
 	case opGather:
 		w.gather(in)
+	case opGatherTable:
+		w.gatherTable(in)
 	case opStoreLane:
 		w.storeLane(in.t, w.regs(in.a)[0], w.mem(in.mem, 0))
 	case opStoreFour:
@@ -393,6 +398,11 @@ func (w *amd64) lower(i int) {
 		} else {
 			w.ctx.VMOVUPS(r.AsY(), w.mem(in.mem, 0))
 		}
+	case opAddTo:
+		x, from := w.ctx.XMM(), address{in.a.id, none, 0, int(in.b.imm)}
+		w.ctx.VMOVUPS(w.mem(in.mem, 0), x)
+		w.instruction(opAdd, in.t)(w.mem(from, 0), x, x)
+		w.ctx.VMOVUPS(x, w.mem(in.mem, 0))
 	case opParamVec:
 		for _, r := range w.uniform(in.dst) {
 			w.broadcast(in.t, w.resolve(w.k.signature.Params(), in.name), r)
@@ -896,11 +906,7 @@ func (w *amd64) gather(in *instr) {
 	}
 	index := w.regs(in.a)
 	for p, r := range w.dst(in.dst) {
-		at := index[p]
-		if at == r { // a variable and its own index
-			at = w.newReg()
-			w.ctx.VMOVAPS(r, at)
-		}
+		at := w.apart(index[p], r)
 		from := w.mem(in.mem, 0)
 		from.Index, from.Scale = at, uint8(in.t.Size())
 		w.loadConst(0, r)
@@ -913,6 +919,90 @@ func (w *amd64) gather(in *instr) {
 		m := w.newReg()
 		w.ctx.VPCMPEQD(m, m, m)
 		f(m, from, r)
+	}
+}
+
+// apart returns the register v, or a copy if it is dst: a variable may be gathered by
+// itself.
+func (w *amd64) apart(v, dst reg.VecVirtual) reg.VecVirtual {
+	if v != dst {
+		return v
+	}
+	c := w.newReg()
+	w.ctx.VMOVAPS(v, c)
+	return c
+}
+
+// gatherTable picks the elements in registers, unless AVX2 would have more than four
+// of eight elements each to pick from.
+func (w *amd64) gatherTable(in *instr) {
+	n, index := int(in.b.imm), w.regs(in.a)
+	if w.k.target == AVX512 {
+		dst, upper := w.dst(in.dst)[0], map[int]reg.Register{}
+		at := w.apart(index[0], dst)
+		for half := 2; half < n; half *= 2 {
+			upper[half] = w.ctx.K()
+			bit := uint64(half * F32.Lanes())
+			w.ctx.VPTESTMD_BCST(w.pool.constant(bit|bit<<32), at, upper[half])
+		}
+		w.pick512(in.mem, 0, n, at, upper, dst)
+		return
+	}
+	if n > 2 {
+		w.gather(in)
+		return
+	}
+	for p, r := range w.dst(in.dst) {
+		w.pick256(in.mem, n, w.apart(index[p], r), r)
+	}
+}
+
+// pick512 picks from n vectors of a table, from one of them on. An instruction picks
+// from one or two. Of more than that the masks tell, by the size of a half, where an
+// index is in the upper half.
+func (w *amd64) pick512(table address, from, n int, index reg.VecVirtual, upper map[int]reg.Register, dst reg.VecVirtual) {
+	at := func(i int) operand.Mem { return w.mem(table, i*vecBytes) }
+	switch n {
+	case 1:
+		w.ctx.VPERMPS(at(from), index, dst)
+		return
+	case 2:
+		w.ctx.VMOVUPS(at(from), dst)
+		w.ctx.VPERMT2PS(at(from+1), index, dst)
+		return
+	}
+	half := 2
+	if n > 4 {
+		half = 4
+	}
+	w.pick512(table, from, half, index, upper, dst)
+	if n-half == 1 {
+		w.ctx.VPERMPS(at(from+half), index, upper[half], dst)
+		return
+	}
+	t := w.newReg()
+	w.pick512(table, from+half, n-half, index, upper, t)
+	w.ctx.VMOVAPS(t, upper[half], dst)
+}
+
+// pick256 picks from one vector of a table or two, that is two registers or four. Of
+// the bits of an index that tell them apart the first becomes the sign of the lane, and
+// then the second.
+func (w *amd64) pick256(table address, n int, index, dst reg.VecVirtual) {
+	m := w.newReg()
+	w.ctx.VPSLLD(operand.U8(28), index, m)
+	pair := func(from int, d reg.VecVirtual) {
+		t := w.newReg()
+		w.ctx.VPERMPS(w.mem(table, from), index, d)
+		w.ctx.VPERMPS(w.mem(table, from+w.bytes()), index, t)
+		w.ctx.VBLENDVPS(m, t, d, d)
+	}
+	pair(0, dst)
+	if n == 2 {
+		t := w.newReg()
+		pair(vecBytes, t)
+		w.ctx.VPSLLD(operand.U8(27), index, m)
+		w.ctx.VBLENDVPS(m, t, dst, dst)
 	}
 }
 

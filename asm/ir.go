@@ -43,31 +43,36 @@ const (
 	opFirst
 	opFoldAdd
 	opFoldMax
+	opFoldMin
 	opFoldUMax
 	opFoldAdd4 // of a, b, c and d
 	opFoldMax4
 	opSpread // lane b of a
 	opShiftIn
 	opShiftOut
+	opZipLower
+	opZipUpper
 	opWidenLower
 	opWidenUpper
 	opNarrow
 	// Memory. The address is mem; with a tail only the first tail lanes are there.
-	opLoad      // lanes beyond the tail are c, a constant
-	opStore     // a
-	opLoadHalf  // as many I32 as there are lanes of I64, sign-extended
-	opStream    // opStore past the caches; without a tail mem is a multiple of 64
-	opStoreHalf // the lower halves of the I64 in a
-	opBroadcast // one element in all lanes
-	opGather    // the elements whose numbers are the lanes of a
-	opStoreLane // the first lane of a
-	opStoreFour // the first four lanes of a
-	opPrefetch  // the cache line at mem
-	opParamVec  // a float parameter in all lanes
-	opResultVec // the first lane of a, as a result
-	opSplat     // an integer a in all lanes
-	opLoadInt   // an element of type t, sign-extended
-	opStoreInt  // the low bytes of a, as an element of type t
+	opLoad        // lanes beyond the tail are c, a constant
+	opStore       // a
+	opLoadHalf    // as many I32 as there are lanes of I64, sign-extended
+	opStream      // opStore past the caches; without a tail mem is a multiple of 64
+	opStoreHalf   // the lower halves of the I64 in a
+	opBroadcast   // one element in all lanes
+	opGather      // the elements whose numbers are the lanes of a
+	opGatherTable // opGather from so many vectors as b says
+	opStoreLane   // the first lane of a
+	opStoreFour   // the first four lanes of a
+	opAddTo       // 16 bytes are those plus what is at the integer a + b
+	opPrefetch    // the cache line at mem
+	opParamVec    // a float parameter in all lanes
+	opResultVec   // the first lane of a, as a result
+	opSplat       // an integer a in all lanes
+	opLoadInt     // an element of type t, sign-extended
+	opStoreInt    // the low bytes of a, as an element of type t
 	// Integers.
 	opParamInt
 	opResultInt
@@ -85,8 +90,8 @@ const (
 var opNames = [...]string{
 	"None", "Iota", "Move", "Add", "Sub", "Mul", "Div", "Max", "Min", "UMax", "And", "Or", "Shl", "Shr",
 	"MulAdd", "NegMulAdd", "Round", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Mask.Not", "Select", "Keep", "AddWhere", "First",
-	"FoldAdd", "FoldMax", "FoldUMax", "FoldAdd4", "FoldMax4", "Spread", "ShiftIn", "ShiftOut", "Widen", "Widen", "Narrow",
-	"Load", "Store", "Stream", "LoadHalf", "StoreHalf", "Broadcast", "Gather", "StoreLane", "StoreFour", "Prefetch", "Param", "Result", "Splat",
+	"FoldAdd", "FoldMax", "FoldMin", "FoldUMax", "FoldAdd4", "FoldMax4", "Spread", "ShiftIn", "ShiftOut", "ZipLower", "ZipUpper", "Widen", "Widen", "Narrow",
+	"Load", "Store", "Stream", "LoadHalf", "StoreHalf", "Broadcast", "Gather", "GatherTable", "StoreLane", "StoreFour", "AddTo", "Prefetch", "Param", "Result", "Splat",
 	"LoadInt", "StoreInt", "ParamInt", "ResultInt", "MoveInt", "AddInt", "SubInt", "MulInt", "ShlInt", "Label", "Jump", "Branch",
 }
 
@@ -99,6 +104,8 @@ func (o op) fold() (op, bool) {
 		return opAdd, true
 	case opFoldMax:
 		return opMax, true
+	case opFoldMin:
+		return opMin, true
 	case opFoldUMax:
 		return opUMax, true
 	}
@@ -191,7 +198,8 @@ func (in *instr) operands(f func(id int)) {
 
 func (in *instr) hasMem() bool {
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opGather, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opGather, opGatherTable,
+		opStoreLane, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

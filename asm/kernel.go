@@ -236,6 +236,16 @@ func (k *Kernel) Gather(t Type, p Int, index Vec) Vec {
 	return k.vec(instr{op: opGather, t: t, a: index.arg, mem: address{p.id, none, 0, 0}})
 }
 
+// GatherTable is Gather of 32-bit elements from a table of n vectors at p, 1 to 8: the
+// indices are from 0 to 16·n−1, and all of the table can be read. AVX-512 looks them
+// up in registers, as AVX2 does for one vector or two.
+func (k *Kernel) GatherTable(t Type, p Int, n int, index Vec) Vec {
+	if t.Size() != 4 || index.t != I32 || n < 1 || n > 8 {
+		k.fail("GatherTable of %d·%v by %v", n, t, index.t)
+	}
+	return k.vec(instr{op: opGatherTable, t: t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: address{p.id, none, 0, 0}})
+}
+
 // StoreFirst writes the first lane of v at p + offset bytes.
 func (k *Kernel) StoreFirst(p Int, offset int, v Vec) {
 	k.emit(instr{op: opStoreLane, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
@@ -244,6 +254,15 @@ func (k *Kernel) StoreFirst(p Int, offset int, v Vec) {
 // StoreFour writes the first four lanes of v at p + offset bytes.
 func (k *Kernel) StoreFour(p Int, offset int, v Vec) {
 	k.emit(instr{op: opStoreFour, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
+}
+
+// AddTo adds the 16 bytes at src + srcOffset, four F32 or two F64, to those at
+// dst + offset.
+func (k *Kernel) AddTo(t Type, dst Int, offset int, src Int, srcOffset int) {
+	if !t.IsFloat() {
+		k.fail("AddTo of %v", t)
+	}
+	k.emit(instr{op: opAddTo, t: t, dst: none, a: src.arg, b: arg{argImm, 0, uint64(srcOffset)}, mem: address{dst.id, none, 0, offset}})
 }
 
 // Prefetch asks for the cache line at p + offset bytes, which may lie outside of

@@ -131,7 +131,7 @@ func (k *Kernel) widths() []int {
 // width returns how many registers an instruction's result needs.
 func (in *instr) width(width []int) int {
 	switch in.op {
-	case opParamVec, opBroadcast, opSplat, opSpread, opFoldAdd, opFoldMax, opFoldUMax:
+	case opParamVec, opBroadcast, opSplat, opSpread, opFoldAdd, opFoldMax, opFoldMin, opFoldUMax:
 		return 1
 	case opFoldAdd4, opFoldMax4:
 		return 4 * in.t.Size() / partBytes
@@ -140,7 +140,7 @@ func (in *instr) width(width []int) int {
 			return 2
 		}
 	}
-	if !in.elementwise() {
+	if !in.partwise() {
 		return parts
 	}
 	most := 1
@@ -152,6 +152,12 @@ func (in *instr) width(width []int) int {
 // operands alone.
 func (in *instr) elementwise() bool {
 	return opMove <= in.op && in.op <= opAddWhere
+}
+
+// partwise reports whether a part of the result depends on the same part of the
+// operands alone.
+func (in *instr) partwise() bool {
+	return in.elementwise() || in.op == opZipLower || in.op == opZipUpper
 }
 
 // loopConstants returns the constants that instructions in loops need in a
@@ -205,7 +211,7 @@ func (n *neon) lower() {
 		for p := 0; p < parts; p += n.plan.group {
 			for j := i; j < i+run; j++ {
 				n.at = j
-				n.elementwise(&n.k.code[j], p, p+n.plan.group)
+				n.partwise(&n.k.code[j], p, p+n.plan.group)
 			}
 		}
 		if run == 0 {
@@ -220,14 +226,14 @@ func (n *neon) lower() {
 }
 
 // run returns how many instructions from i on can be computed for one group of
-// parts after the other: whole loads and elementwise ones, whose results have all
+// parts after the other: whole loads and partwise ones, whose results have all
 // parts. (A uniform variable may change only when all parts have used it.)
 func (n *neon) run(i int) int {
 	start := i
 	for ; i < len(n.k.code); i++ {
 		in := &n.k.code[i]
 		load := in.op == opLoad && in.tail.kind == argNone
-		if !load && !in.elementwise() || n.width[in.dst] < parts {
+		if !load && !in.partwise() || n.width[in.dst] < parts {
 			break
 		}
 	}
@@ -331,20 +337,20 @@ func (n *neon) dies(in *instr, a arg) bool {
 	return a.id == in.dst || !n.live[n.at][a.id] && n.width[a.id] >= n.width[in.dst]
 }
 
-// elementwise lowers an elementwise instruction or a whole load for some parts.
-func (n *neon) elementwise(in *instr, from, to int) {
+// partwise lowers a partwise instruction or a whole load for some parts.
+func (n *neon) partwise(in *instr, from, to int) {
 	n.temporary = map[uint64]vreg{}
 	if in.op == opLoad {
 		n.load(in, from, to)
 		return
 	}
 	for p := from; p < min(to, n.width[in.dst]); p++ {
-		n.set(in, p, n.lane(in, p))
+		n.set(in, p, n.onePart(in, p))
 	}
 }
 
-// lane returns part p of the result of an elementwise instruction.
-func (n *neon) lane(in *instr, p int) vreg {
+// onePart returns part p of the result of a partwise instruction.
+func (n *neon) onePart(in *instr, p int) vreg {
 	t := in.t
 	switch in.op {
 	case opMove:
@@ -399,8 +405,14 @@ func (n *neon) lane(in *instr, p int) vreg {
 		return n.keep(in, in.a, p)
 	case opAddWhere:
 		return n.binary(opAdd, t, n.part(in.a, p), n.keep(in, in.b, p))
+	case opZipLower, opZipUpper:
+		o := [2]neonOp{nVZIP1S, nVZIP1D}
+		if in.op == opZipUpper {
+			o = [2]neonOp{nVZIP2S, nVZIP2D}
+		}
+		return n.op(o[t.Size()/8], I32, n.part(in.a, p), n.part(in.b, p))
 	}
-	panic("asm: not elementwise: " + in.String())
+	panic("asm: not partwise: " + in.String())
 }
 
 // binary returns v op w.
@@ -481,7 +493,7 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -494,13 +506,13 @@ func (n *neon) whole(in *instr) {
 	case opBranch:
 		n.compareInts(in.a, in.b)
 		n.emit(machine{op: [...]neonOp{nBEQ, nBNE, nBLT, nBGE, nBLE, nBGT}[in.cond], symbol: in.label})
-	case opGather:
+	case opGather, opGatherTable:
 		n.gather(in)
 	case opIota:
 		n.iota(in)
 	case opFirst:
 		n.first(in)
-	case opFoldAdd, opFoldMax, opFoldUMax:
+	case opFoldAdd, opFoldMax, opFoldMin, opFoldUMax:
 		n.set(in, 0, n.fold(in))
 	case opFoldAdd4, opFoldMax4:
 		n.fold4(in)
@@ -536,10 +548,10 @@ func (n *neon) whole(in *instr) {
 		}
 		n.setAll(in, d)
 	default:
-		if !in.elementwise() {
+		if !in.partwise() {
 			n.k.fail("%v on NEON", in.op)
 		}
-		n.elementwise(in, 0, parts)
+		n.partwise(in, 0, parts)
 	}
 }
 
@@ -826,6 +838,11 @@ func (n *neon) memory(in *instr) {
 		} else {
 			n.emit(machine{op: nStoreQ, n: n.part(in.a, 0), a: base, imm: offset})
 		}
+	case opAddTo:
+		v, w := n.newV(), n.newV()
+		n.emit(machine{op: nLoadQ, d: v, a: base, imm: offset})
+		n.emit(machine{op: nLoadQ, d: w, a: n.regs[in.a.id][0], imm: int64(in.b.imm)})
+		n.emit(machine{op: nStoreQ, n: n.binary(opAdd, in.t, v, w), a: base, imm: offset})
 	case opPrefetch:
 		if offset < 0 || offset%8 != 0 || offset > 8*4095 {
 			base, offset = n.addImm(base, offset), 0

@@ -256,7 +256,14 @@ func TestBadParameters(t *testing.T) {
 		`asm: bad: no: unknown variable "no"`:  func(k *Kernel) { k.ReturnInt("n", k.Arg("no")) },
 		`asm: bad: x is float32`:               func(k *Kernel) { k.Return("s", k.Param(F64, "x")) },
 		`asm: bad: Gather of float64 by int32`: func(k *Kernel) { k.Gather(F64, k.Arg("p"), k.Const(I32, 0)) },
-		`asm: bad: Round of int32`:             func(k *Kernel) { k.Const(I32, 0).Round() },
+		`asm: bad: GatherTable of 9·float32 by int32`: func(k *Kernel) {
+			k.GatherTable(F32, k.Arg("p"), 9, k.Const(I32, 0))
+		},
+		`asm: bad: GatherTable of 1·float64 by int32`: func(k *Kernel) {
+			k.GatherTable(F64, k.Arg("p"), 1, k.Const(I32, 0))
+		},
+		`asm: bad: AddTo of int32`: func(k *Kernel) { k.AddTo(I32, k.Arg("p"), 0, k.Arg("p"), 16) },
+		`asm: bad: Round of int32`: func(k *Kernel) { k.Const(I32, 0).Round() },
 		`asm: bad: Shl by 32`: func(k *Kernel) {
 			k.StoreFirst(k.Arg("p"), 0, k.Arg("i").Splat(I32).Shl(32))
 		},

@@ -55,6 +55,7 @@ const (
 	nVUZP1H
 	nVUZP1S
 	nVZIP1S
+	nVZIP2S
 	nVZIP1D
 	nVZIP2D
 	nVEXT
@@ -216,6 +217,7 @@ var neonTable = [...]neonRow{
 	nVUZP1H:   {"VUZP1", 0x4e401800, "V{m}.H8, V{n}.H8, V{d}.H8", 0, 0},
 	nVUZP1S:   {"VUZP1", 0x4e801800, form3S, 0, 0},
 	nVZIP1S:   {"VZIP1", 0x4e803800, form3S, 0, 0},
+	nVZIP2S:   {"VZIP2", 0x4e807800, form3S, 0, 0},
 	nVZIP1D:   {"VZIP1", 0x4ec03800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
 	nVZIP2D:   {"VZIP2", 0x4ec07800, "V{m}.D2, V{n}.D2, V{d}.D2", 0, 0},
 	nVEXT:     {"VEXT", 0x6e000000, "${i}, V{m}.B16, V{n}.B16, V{d}.B16", 0, 0},

@@ -200,6 +200,9 @@ func (v Vec) FoldAdd() Vec { return v.unary(opFoldAdd) }
 // FoldMax is FoldAdd with the larger number in place of the sum.
 func (v Vec) FoldMax() Vec { return v.unary(opFoldMax) }
 
+// FoldMin is FoldAdd with the smaller number in place of the sum.
+func (v Vec) FoldMin() Vec { return v.unary(opFoldMin) }
+
 // FoldUMax is FoldMax for unsigned integers of 32 bits.
 func (v Vec) FoldUMax() Vec { v.want("FoldUMax", v.t == I32); return v.unary(opFoldUMax) }
 
@@ -229,6 +232,13 @@ func (v Vec) ShiftIn(before Vec) Vec { return v.binary(opShiftIn, before) }
 // ShiftOut returns v moved down by one lane: lane i is lane i+1 of v, and the last
 // lane the first of after.
 func (v Vec) ShiftOut(after Vec) Vec { return v.binary(opShiftOut, after) }
+
+// ZipLower returns, in each 16 bytes, the lower lanes of v and w in turn: v₀, w₀, v₁
+// and w₁ where there are four, v₀ and w₀ where there are two.
+func (v Vec) ZipLower(w Vec) Vec { return v.binary(opZipLower, w) }
+
+// ZipUpper is ZipLower of the upper lanes: v₂, w₂, v₃ and w₃, or v₁ and w₁.
+func (v Vec) ZipUpper(w Vec) Vec { return v.binary(opZipUpper, w) }
 
 // Widen returns the lower and the upper half of v, a vector of F32, as F64.
 func (v Vec) Widen() (lower, upper Vec) {

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 	"unsafe"
 
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/bench/internal/side"
 )
 
 // computer is Go's side: it does jobs with the kernels that are active in this
@@ -21,17 +23,17 @@ type computation struct {
 	values func() []float64 // of the last call
 }
 
-func (c *computer) answer(r request) (a answer, err error) {
-	if r.Op == forget {
+func (c *computer) answer(r side.Request) (a side.Answer, err error) {
+	if r.Op == side.Forget {
 		c.jobs = nil
 		runtime.GC() // not while something is measured
 		return a, nil
 	}
 	runtime.GOMAXPROCS(r.Workers) // LogSumExpRows has no option of its own
-	key := fmt.Sprint(r.job)
+	key := fmt.Sprint(r.Job)
 	did, ok := c.jobs[key]
 	if !ok {
-		if did, err = prepare(r.job); err != nil {
+		if did, err = prepare(r.Job); err != nil {
 			return a, err
 		}
 		if c.jobs == nil {
@@ -46,7 +48,7 @@ func (c *computer) answer(r request) (a answer, err error) {
 	if err := did.call(); err != nil {
 		return a, err
 	}
-	return answer{Values: did.values()}, nil
+	return side.Answer{Values: did.values()}, nil
 }
 
 // batchTime is the least time that is measured: the clock is much finer.
@@ -80,11 +82,13 @@ const (
 	opNLLGrad      = "nll+grad"
 	opCrossEntropy = "cross-entropy"
 	opCrossGrad    = "cross-entropy+grad"
+	opCTC          = "ctc"
+	opCTCGrad      = "ctc+grad"
 	opGonum        = "gonum logsumexp"
 	opRead         = "read"
 )
 
-func prepare(j job) (computation, error) {
+func prepare(j side.Job) (computation, error) {
 	if j.Type == "float64" {
 		if j.Op == opGonum {
 			return prepareGonum(j), nil
@@ -94,8 +98,8 @@ func prepare(j job) (computation, error) {
 	return prepareOf[float32](j)
 }
 
-func prepareOf[F trellis.Float](j job) (computation, error) {
-	x := trellis.Tensor[F]{Data: normal[F](j.elements()), Shape: j.Shape}
+func prepareOf[F trellis.Float](j side.Job) (computation, error) {
+	x := trellis.Tensor[F]{Data: side.Normal[F](j), Shape: j.Shape}
 	last := len(j.Shape) - 1
 	rows := make([]F, len(x.Data)/j.Shape[last])
 	switch j.Op {
@@ -114,35 +118,43 @@ func prepareOf[F trellis.Float](j job) (computation, error) {
 		var bits uint64
 		call := func() error { bits ^= read(words); return nil }
 		return computation{call, func() []float64 { return nil }}, nil
-	case opNLLGrad, opCrossEntropy, opCrossGrad:
-		return prepareLoss(j, x)
+	case opNLLGrad, opCrossEntropy, opCrossGrad, opCTC, opCTCGrad:
+		return prepareLoss(j, x), nil
 	}
 	return computation{}, fmt.Errorf("unknown operation %q", j.Op)
 }
 
-func prepareLoss[F trellis.Float](j job, x trellis.Tensor[F]) (computation, error) {
-	y := classes(len(x.Data)/j.Shape[1], j.Shape[1])
+func prepareLoss[F trellis.Float](j side.Job, x trellis.Tensor[F]) computation {
+	var y, lengths []int
+	if j.Targets != nil {
+		y, lengths = side.Targets(j)
+	} else {
+		y = side.Classes(len(x.Data)/j.Shape[1], j.Shape[1])
+	}
 	var loss F
 	var grad []F
-	if j.Op != opCrossEntropy {
+	if strings.HasSuffix(j.Op, "+grad") {
 		grad = make([]F, len(x.Data))
 	}
 	nll, ce := trellis.NLLLoss[F]{Workers: j.Workers}, trellis.CrossEntropyLoss[F]{Workers: j.Workers}
+	ctc := trellis.CTCLoss[F]{FromLogits: true, Workers: j.Workers}
 	call := map[string]func() error{
 		opNLLGrad:      func() (err error) { loss, err = nll.Grad(grad, x, y); return err },
 		opCrossEntropy: func() (err error) { loss, err = ce.Loss(x, y); return err },
 		opCrossGrad:    func() (err error) { loss, err = ce.Grad(grad, x, y); return err },
+		opCTC:          func() (err error) { loss, err = ctc.Loss(x, y, nil, lengths); return err },
+		opCTCGrad:      func() (err error) { loss, err = ctc.Grad(grad, x, y, nil, lengths); return err },
 	}[j.Op]
 	return computation{call, func() []float64 {
 		if grad == nil {
 			return []float64{float64(loss)}
 		}
 		return []float64{float64(loss), dot(grad, x.Data)}
-	}}, nil
+	}}
 }
 
-func prepareGonum(j job) computation {
-	x, n := normal[float64](j.elements()), j.Shape[len(j.Shape)-1]
+func prepareGonum(j side.Job) computation {
+	x, n := side.Normal[float64](j), j.Shape[len(j.Shape)-1]
 	rows := make([]float64, len(x)/n)
 	call := func() error {
 		for r := range rows {

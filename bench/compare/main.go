@@ -4,6 +4,7 @@
 //
 //	go -C bench run ./compare
 //	go -C bench run ./compare -only 'cross-entropy.*4096' -rounds 21
+//	go -C bench run ./compare -only T100000 -long -rounds 1
 //
 // Every side is a process of its own that stays alive: this program itself, once for
 // each instruction set, and Python with peer.py. The sides take turns, a tenth of a
@@ -16,7 +17,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -26,10 +26,12 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/bench/internal/side"
 )
 
 func main() {
 	only := flag.String("only", "", "measure only the works whose `name` matches this regular expression")
+	long := flag.Bool("long", false, "measure also what takes minutes")
 	rounds := flag.Int("rounds", 9, "`number` of times that the sides take turns")
 	serving := flag.Bool("serve", false, "be a side: answer requests on stdin")
 	flag.Parse()
@@ -39,9 +41,9 @@ func main() {
 	}
 	var err error
 	if *serving {
-		err = serve(os.Stdin, os.Stdout, trellis.ActiveTier(), new(computer).answer)
+		err = side.Serve(os.Stdin, os.Stdout, trellis.ActiveTier(), new(computer).answer)
 	} else {
-		err = compare(*only, *rounds)
+		err = compare(*only, *long, *rounds)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -50,14 +52,14 @@ func main() {
 }
 
 // compare measures what matches and prints the table.
-func compare(only string, rounds int) error {
+func compare(only string, long bool, rounds int) error {
 	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
 	var chosen []work
 	for _, w := range works() {
-		if pattern.MatchString(w.name) {
+		if pattern.MatchString(w.name) && (long || !w.long) {
 			chosen = append(chosen, w)
 		}
 	}
@@ -93,18 +95,18 @@ func compare(only string, rounds int) error {
 
 // sides are the processes that are compared.
 type sides struct {
-	tiers []*side // the fastest last
-	peer  *side   // PyTorch, or nil
+	tiers []*side.Side // the fastest last
+	peer  *side.Side   // PyTorch, or nil
 }
 
-func (s sides) best() *side { return s.tiers[len(s.tiers)-1] }
+func (s sides) best() *side.Side { return s.tiers[len(s.tiers)-1] }
 
 func (s sides) close() {
 	for _, t := range s.tiers {
-		t.close()
+		t.Close()
 	}
 	if s.peer != nil {
-		s.peer.close()
+		s.peer.Close()
 	}
 }
 
@@ -121,29 +123,15 @@ func startAll() (sides, error) {
 		// What a call shares its thread with must not depend on the machine; works
 		// for two workers raise this themselves.
 		cmd.Env = append(os.Environ(), "TRELLIS_CPU="+tier, "GOMAXPROCS=1")
-		t, err := start(cmd)
+		t, err := side.Start(cmd)
 		if err != nil {
 			return s, err
 		}
 		s.tiers = append(s.tiers, t)
-		if t.about != tier {
-			return s, fmt.Errorf("asked for %s, and %s is active", tier, t.about)
+		if t.About != tier {
+			return s, fmt.Errorf("asked for %s, and %s is active", tier, t.About)
 		}
 	}
-	s.peer, err = startPeer("/usr/bin/python3", "python3")
+	s.peer, err = side.StartPyTorch()
 	return s, err
-}
-
-// startPeer starts the first of the Pythons that has PyTorch; nil means none has.
-func startPeer(pythons ...string) (*side, error) {
-	for _, python := range pythons {
-		peer, err := start(exec.Command(python, "-c", peerScript))
-		switch {
-		case err == nil:
-			return peer, nil
-		case !errors.Is(err, exec.ErrNotFound) && !errors.Is(err, os.ErrNotExist) && !errors.As(err, new(sideError)):
-			return nil, err
-		}
-	}
-	return nil, nil
 }

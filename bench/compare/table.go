@@ -8,6 +8,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/gotrellis/trellis/bench/internal/side"
 )
 
 // writeTable writes what was measured, and what the columns mean.
@@ -22,7 +24,7 @@ func writeTable(out io.Writer, results []result, s sides) {
 	header := table.Row{"work", "beside", "its time"}
 	columns := []table.ColumnConfig{{Number: 3, Align: text.AlignRight, AlignHeader: text.AlignRight}}
 	for _, tier := range s.tiers {
-		header = append(header, tier.about, "×")
+		header = append(header, tier.About, "×")
 	}
 	header = append(header, "ns/element", "× in rounds")
 	for i := range header[3:] {
@@ -39,14 +41,15 @@ func writeTable(out io.Writer, results []result, s sides) {
 
 	peer := "no PyTorch"
 	if s.peer != nil {
-		peer = s.peer.about
+		peer = s.peer.About
 	}
 	fmt.Fprintf(out, "\n%s. Medians of all calls. ×: how many times as fast as what it is beside.\n", peer)
-	fmt.Fprintf(out, "ns/element and × in rounds, least and most: of %s.\n", s.best().about)
+	fmt.Fprintf(out, "ns/element and × in rounds, least and most: of %s. An element is an input;\n", s.best().About)
+	fmt.Fprintln(out, "of CTC, it is a state of the lattice in a frame: T·Σ(2S+1) over the sequences.")
 }
 
 // cells returns the line of the i-th reference of a work.
-func cells(r result, i int, tiers []*side) table.Row {
+func cells(r result, i int, tiers []*side.Side) table.Row {
 	ref, other := r.work.beside[i], r.beside[i]
 	otherTime, measured := other.median()
 	row := table.Row{r.name, ref.name, duration(otherTime, measured)}
@@ -54,11 +57,11 @@ func cells(r result, i int, tiers []*side) table.Row {
 		row[1] = fmt.Sprintf("%s, %.1f GB/s", ref.name, r.bytes()/otherTime)
 	}
 	for _, tier := range tiers {
-		time, ok := r.tiers[tier.about].median()
+		time, ok := r.tiers[tier.About].median()
 		row = append(row, duration(time, ok), times(otherTime/time, ok && measured))
 	}
 	best, _ := r.best.median()
-	row = append(row, fmt.Sprintf("%.3f", best/float64(r.job.elements())), r.spread(other))
+	row = append(row, fmt.Sprintf("%.3f", best/float64(r.job.Elements())), r.spread(other))
 
 	var verdicts []string
 	for _, f := range ref.floors {
@@ -77,7 +80,7 @@ func (r result) bytes() float64 {
 	if r.job.Type == "float64" {
 		size = 8
 	}
-	return size * float64(r.job.elements())
+	return size * float64(r.job.Inputs())
 }
 
 // spread returns the least and the most times that the best tier was as fast as the

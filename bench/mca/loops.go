@@ -102,9 +102,16 @@ type access struct {
 // byRegister is the step of a register that another one is added to.
 const byRegister = 0
 
+// sweep matches the kernels whose elements are states: eight blanks and eight labels in
+// a turn, beside factors that are more.
+var sweep = regexp.MustCompile(`^(forward|backward)(NEON|AVX2|AVX512)$`)
+
 // elements returns how many elements one turn of a loop works on, by how far it moves
 // what it addresses memory with.
 func (a *architecture) elements(l loop) int {
+	if sweep.MatchString(l.kernel) {
+		return 16
+	}
 	size := elementSize(l.kernel)
 	steps := map[string]int{}
 	var accesses []access

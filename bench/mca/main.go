@@ -113,7 +113,7 @@ func run(out io.Writer, arch, only, llvm string) error {
 		}
 	}
 	fmt.Fprintln(out, t.Render())
-	fmt.Fprintln(out, "\nCycles per element. elements: of one turn of the loop, where its memory tells.")
+	fmt.Fprintln(out, "\nCycles per element, which is a state in forward and backward. elements: of one turn of the loop, where its memory tells.")
 	return nil
 }
 

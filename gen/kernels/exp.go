@@ -17,9 +17,9 @@ type exponential struct {
 
 // newExponential loads the constants of exp32 or exp64: see exp.go.
 func newExponential(k *asm.Kernel, t asm.Type, all constants) exponential {
-	bits, degree, shift := 32, 6, all.get("shift32")
+	bits, degree := 32, 6
 	if t == asm.F64 {
-		bits, degree, shift = 64, 11, 0x1.8p52
+		bits, degree = 64, 11
 	}
 	min, over := all.get("expMin%d", bits), all.get("expMax%d", bits)
 	if t == asm.F32 { // over is the least number above expMax
@@ -28,7 +28,7 @@ func newExponential(k *asm.Kernel, t asm.Type, all constants) exponential {
 		over = math.Nextafter(over, math.MaxFloat64)
 	}
 	named := func(name string) asm.Vec { return k.Const(t, all.get("%sF%d", name, bits)) }
-	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, shift), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
+	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, all.get("shift%d", bits)), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
 		least: min, min: k.Const(t, min), over: k.Const(t, over), inf: k.Const(t, math.Inf(1))}
 	e.c = []asm.Vec{k.Const(t, 1), k.Const(t, 1)}
 	for i := 2; i <= degree; i++ {

@@ -26,6 +26,10 @@ func logSumExp(c constants) group {
 			describe: func(k *asm.Kernel, t asm.Type) { expBelow(k, t, c) },
 		},
 		{
+			name: "expCopy", types: floats, params: "dst []F, x []F, m F, out []F, in []F, ahead int", results: "sum F, ties F",
+			describe: func(k *asm.Kernel, t asm.Type) { expCopy(k, t, c) },
+		},
+		{
 			name: "maxBlock", types: floats, params: "x []F", results: "top F",
 			describe: func(k *asm.Kernel, t asm.Type) {
 				negInf := k.Const(t, math.Inf(-1))
@@ -94,6 +98,28 @@ func expBelow(k *asm.Kernel, t asm.Type, c constants) {
 		l.Store(dst, 0, sum.add(l.Load(x, 0, negInf).Sub(m), true))
 	})
 	k.Return("sum", sum.fold())
+}
+
+// expCopy does not let the memory wait: a row goes out and another comes in while exp is
+// made.
+func expCopy(k *asm.Kernel, t asm.Type, c constants) {
+	dst, x, next := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("x_base")), k.Copy(k.Arg("x_base"))
+	next.Inc(k.Arg("ahead"))
+	out, in := k.Copy(k.Arg("out_base")), k.Copy(k.Arg("in_base"))
+	zero, negInf, e := k.Const(t, 0), k.Const(t, math.Inf(-1)), newExponential(k, t, c)
+	sum, minus := e.newSum(k), zero.Sub(k.Param(t, "m")) // then ±0 less ±0 is +0
+	term := func(l asm.Lanes) {
+		l.Store(dst, 0, sum.addKept(l.Load(x, 0, negInf).Add(minus)))
+		k.Prefetch(next, 0)
+	}
+	all := k.All()
+	k.Each(t, k.Arg("out_len"), []asm.Int{dst, x, next, out, in}, func(l asm.Lanes) {
+		all.Stream(out, 0, all.Load(in, 0, zero))
+		term(all)
+	})
+	k.Each(t, k.Arg("x_len").Minus(k.Arg("out_len")), []asm.Int{dst, x, next}, term)
+	k.Return("sum", sum.total.FoldAdd())
+	k.Return("ties", sum.ties.FoldAdd())
 }
 
 // spreadMax returns the largest of m and n elements, leaving out NaN, in all

@@ -23,11 +23,11 @@ func main() {
 
 // generate writes all files.
 func generate(root string) error {
-	c, err := readConstants(filepath.Join(root, "polynomials.go"), filepath.Join(root, "exp.go"))
+	c, err := readConstants(filepath.Join(root, "polynomials.go"), filepath.Join(root, "exp.go"), filepath.Join(root, "generic.go"))
 	if err != nil {
 		return err
 	}
-	groups := []group{logSumExp(c), softmax(c), strided(c), gather()}
+	groups := []group{logSumExp(c), softmax(c), strided(c), gather(), ctc(c)}
 	files := map[string][]byte{}
 	for _, g := range groups {
 		for arch, targets := range architectures {

@@ -12,6 +12,12 @@ func minF32AVX2(dst, x, y, z *byte, n int)
 func foldMaxF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMinF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -66,6 +72,9 @@ func roundVarF32AVX2(dst, x, y, z *byte, n int)
 func pressureF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func addToF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func foldMax4F32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -88,6 +97,9 @@ func firstOfFourF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAsF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourZipF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAloneF32AVX2(dst, x, y, z *byte, n int)
@@ -201,6 +213,18 @@ func shiftOutF32AVX2(dst, x, y, z *byte, n int)
 func shiftVarF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -217,6 +241,9 @@ func storeFourUniformF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsF32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherF32AVX2(dst, x, y, z *byte, n int)
@@ -247,6 +274,12 @@ func minF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addF64AVX2(dst, x, y, z *byte, n int)
@@ -303,6 +336,9 @@ func roundVarF64AVX2(dst, x, y, z *byte, n int)
 func pressureF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func addToF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func foldMax4F64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -325,6 +361,9 @@ func firstOfFourF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAsF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourZipF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAloneF64AVX2(dst, x, y, z *byte, n int)
@@ -438,6 +477,18 @@ func shiftOutF64AVX2(dst, x, y, z *byte, n int)
 func shiftVarF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -454,6 +505,9 @@ func storeFourUniformF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsF64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherF64AVX2(dst, x, y, z *byte, n int)
@@ -487,6 +541,12 @@ func minI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addI32AVX2(dst, x, y, z *byte, n int)
@@ -621,6 +681,18 @@ func shiftOutI32AVX2(dst, x, y, z *byte, n int)
 func shiftVarI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -637,6 +709,9 @@ func storeFourUniformI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsI32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI32AVX2(dst, x, y, z *byte, n int)
@@ -786,6 +861,18 @@ func shiftOutI64AVX2(dst, x, y, z *byte, n int)
 func shiftVarI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -802,6 +889,9 @@ func storeFourUniformI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI64AVX2(dst, x, y, z *byte, n int)
@@ -826,6 +916,54 @@ func gatherLoopI64AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherHalfI64AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table1F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain1F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table2F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain2F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table3F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain3F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain4F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table5F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain5F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table6F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain6F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table7F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain7F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table8F32AVX2(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain8F32AVX2(dst, x, y, z *byte, n int)
 
 //go:noescape
 func widenF32AVX2(dst, x, y, z *byte, n int)
@@ -860,6 +998,8 @@ var kernelsAVX2 = kernels{
 		"maxF32":                 maxF32AVX2,
 		"minF32":                 minF32AVX2,
 		"foldMaxF32":             foldMaxF32AVX2,
+		"foldMinF32":             foldMinF32AVX2,
+		"clampF32":               clampF32AVX2,
 		"addF32":                 addF32AVX2,
 		"subF32":                 subF32AVX2,
 		"andF32":                 andF32AVX2,
@@ -878,6 +1018,7 @@ var kernelsAVX2 = kernels{
 		"roundF32":               roundF32AVX2,
 		"roundVarF32":            roundVarF32AVX2,
 		"pressureF32":            pressureF32AVX2,
+		"addToF32":               addToF32AVX2,
 		"foldMax4F32":            foldMax4F32AVX2,
 		"spreadMax4F32":          spreadMax4F32AVX2,
 		"foldAdd4F32":            foldAdd4F32AVX2,
@@ -886,6 +1027,7 @@ var kernelsAVX2 = kernels{
 		"spreadRound4F32":        spreadRound4F32AVX2,
 		"firstOfFourF32":         firstOfFourF32AVX2,
 		"fourAsF32":              fourAsF32AVX2,
+		"fourZipF32":             fourZipF32AVX2,
 		"fourAloneF32":           fourAloneF32AVX2,
 		"fourMixedF32":           fourMixedF32AVX2,
 		"selectLessF32":          selectLessF32AVX2,
@@ -923,12 +1065,17 @@ var kernelsAVX2 = kernels{
 		"shiftInF32":             shiftInF32AVX2,
 		"shiftOutF32":            shiftOutF32AVX2,
 		"shiftVarF32":            shiftVarF32AVX2,
+		"zipLowerF32":            zipLowerF32AVX2,
+		"zipUpperF32":            zipUpperF32AVX2,
+		"zipVarF32":              zipVarF32AVX2,
+		"zipUniformF32":          zipUniformF32AVX2,
 		"spreadF32":              spreadF32AVX2,
 		"broadcastF32":           broadcastF32AVX2,
 		"spreadLaneF32":          spreadLaneF32AVX2,
 		"storeFourF32":           storeFourF32AVX2,
 		"storeFourUniformF32":    storeFourUniformF32AVX2,
 		"unrolledF32":            unrolledF32AVX2,
+		"offsetsF32":             offsetsF32AVX2,
 		"gatherF32":              gatherF32AVX2,
 		"gatherSameF32":          gatherSameF32AVX2,
 		"gatherIotaF32":          gatherIotaF32AVX2,
@@ -939,6 +1086,8 @@ var kernelsAVX2 = kernels{
 		"maxF64":                 maxF64AVX2,
 		"minF64":                 minF64AVX2,
 		"foldMaxF64":             foldMaxF64AVX2,
+		"foldMinF64":             foldMinF64AVX2,
+		"clampF64":               clampF64AVX2,
 		"addF64":                 addF64AVX2,
 		"subF64":                 subF64AVX2,
 		"andF64":                 andF64AVX2,
@@ -957,6 +1106,7 @@ var kernelsAVX2 = kernels{
 		"roundF64":               roundF64AVX2,
 		"roundVarF64":            roundVarF64AVX2,
 		"pressureF64":            pressureF64AVX2,
+		"addToF64":               addToF64AVX2,
 		"foldMax4F64":            foldMax4F64AVX2,
 		"spreadMax4F64":          spreadMax4F64AVX2,
 		"foldAdd4F64":            foldAdd4F64AVX2,
@@ -965,6 +1115,7 @@ var kernelsAVX2 = kernels{
 		"spreadRound4F64":        spreadRound4F64AVX2,
 		"firstOfFourF64":         firstOfFourF64AVX2,
 		"fourAsF64":              fourAsF64AVX2,
+		"fourZipF64":             fourZipF64AVX2,
 		"fourAloneF64":           fourAloneF64AVX2,
 		"fourMixedF64":           fourMixedF64AVX2,
 		"selectLessF64":          selectLessF64AVX2,
@@ -1002,12 +1153,17 @@ var kernelsAVX2 = kernels{
 		"shiftInF64":             shiftInF64AVX2,
 		"shiftOutF64":            shiftOutF64AVX2,
 		"shiftVarF64":            shiftVarF64AVX2,
+		"zipLowerF64":            zipLowerF64AVX2,
+		"zipUpperF64":            zipUpperF64AVX2,
+		"zipVarF64":              zipVarF64AVX2,
+		"zipUniformF64":          zipUniformF64AVX2,
 		"spreadF64":              spreadF64AVX2,
 		"broadcastF64":           broadcastF64AVX2,
 		"spreadLaneF64":          spreadLaneF64AVX2,
 		"storeFourF64":           storeFourF64AVX2,
 		"storeFourUniformF64":    storeFourUniformF64AVX2,
 		"unrolledF64":            unrolledF64AVX2,
+		"offsetsF64":             offsetsF64AVX2,
 		"gatherF64":              gatherF64AVX2,
 		"gatherSameF64":          gatherSameF64AVX2,
 		"gatherIotaF64":          gatherIotaF64AVX2,
@@ -1019,6 +1175,8 @@ var kernelsAVX2 = kernels{
 		"maxI32":                 maxI32AVX2,
 		"minI32":                 minI32AVX2,
 		"foldMaxI32":             foldMaxI32AVX2,
+		"foldMinI32":             foldMinI32AVX2,
+		"clampI32":               clampI32AVX2,
 		"addI32":                 addI32AVX2,
 		"subI32":                 subI32AVX2,
 		"andI32":                 andI32AVX2,
@@ -1063,12 +1221,17 @@ var kernelsAVX2 = kernels{
 		"shiftInI32":             shiftInI32AVX2,
 		"shiftOutI32":            shiftOutI32AVX2,
 		"shiftVarI32":            shiftVarI32AVX2,
+		"zipLowerI32":            zipLowerI32AVX2,
+		"zipUpperI32":            zipUpperI32AVX2,
+		"zipVarI32":              zipVarI32AVX2,
+		"zipUniformI32":          zipUniformI32AVX2,
 		"spreadI32":              spreadI32AVX2,
 		"broadcastI32":           broadcastI32AVX2,
 		"spreadLaneI32":          spreadLaneI32AVX2,
 		"storeFourI32":           storeFourI32AVX2,
 		"storeFourUniformI32":    storeFourUniformI32AVX2,
 		"unrolledI32":            unrolledI32AVX2,
+		"offsetsI32":             offsetsI32AVX2,
 		"gatherI32":              gatherI32AVX2,
 		"gatherSameI32":          gatherSameI32AVX2,
 		"gatherIotaI32":          gatherIotaI32AVX2,
@@ -1118,12 +1281,17 @@ var kernelsAVX2 = kernels{
 		"shiftInI64":             shiftInI64AVX2,
 		"shiftOutI64":            shiftOutI64AVX2,
 		"shiftVarI64":            shiftVarI64AVX2,
+		"zipLowerI64":            zipLowerI64AVX2,
+		"zipUpperI64":            zipUpperI64AVX2,
+		"zipVarI64":              zipVarI64AVX2,
+		"zipUniformI64":          zipUniformI64AVX2,
 		"spreadI64":              spreadI64AVX2,
 		"broadcastI64":           broadcastI64AVX2,
 		"spreadLaneI64":          spreadLaneI64AVX2,
 		"storeFourI64":           storeFourI64AVX2,
 		"storeFourUniformI64":    storeFourUniformI64AVX2,
 		"unrolledI64":            unrolledI64AVX2,
+		"offsetsI64":             offsetsI64AVX2,
 		"gatherI64":              gatherI64AVX2,
 		"gatherSameI64":          gatherSameI64AVX2,
 		"gatherIotaI64":          gatherIotaI64AVX2,
@@ -1132,6 +1300,22 @@ var kernelsAVX2 = kernels{
 		"gatherChainI64":         gatherChainI64AVX2,
 		"gatherLoopI64":          gatherLoopI64AVX2,
 		"gatherHalfI64":          gatherHalfI64AVX2,
+		"table1F32":              table1F32AVX2,
+		"tableChain1F32":         tableChain1F32AVX2,
+		"table2F32":              table2F32AVX2,
+		"tableChain2F32":         tableChain2F32AVX2,
+		"table3F32":              table3F32AVX2,
+		"tableChain3F32":         tableChain3F32AVX2,
+		"table4F32":              table4F32AVX2,
+		"tableChain4F32":         tableChain4F32AVX2,
+		"table5F32":              table5F32AVX2,
+		"tableChain5F32":         tableChain5F32AVX2,
+		"table6F32":              table6F32AVX2,
+		"tableChain6F32":         tableChain6F32AVX2,
+		"table7F32":              table7F32AVX2,
+		"tableChain7F32":         tableChain7F32AVX2,
+		"table8F32":              table8F32AVX2,
+		"tableChain8F32":         tableChain8F32AVX2,
 		"widenF32":               widenF32AVX2,
 		"narrowF32":              narrowF32AVX2,
 		"loadHalf":               loadHalfAVX2,
@@ -1151,6 +1335,12 @@ func minF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addF32AVX512(dst, x, y, z *byte, n int)
@@ -1207,6 +1397,9 @@ func roundVarF32AVX512(dst, x, y, z *byte, n int)
 func pressureF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func addToF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func foldMax4F32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1229,6 +1422,9 @@ func firstOfFourF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAsF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourZipF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAloneF32AVX512(dst, x, y, z *byte, n int)
@@ -1342,6 +1538,18 @@ func shiftOutF32AVX512(dst, x, y, z *byte, n int)
 func shiftVarF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1358,6 +1566,9 @@ func storeFourUniformF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsF32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherF32AVX512(dst, x, y, z *byte, n int)
@@ -1388,6 +1599,12 @@ func minF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addF64AVX512(dst, x, y, z *byte, n int)
@@ -1444,6 +1661,9 @@ func roundVarF64AVX512(dst, x, y, z *byte, n int)
 func pressureF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func addToF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func foldMax4F64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1466,6 +1686,9 @@ func firstOfFourF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAsF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourZipF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAloneF64AVX512(dst, x, y, z *byte, n int)
@@ -1579,6 +1802,18 @@ func shiftOutF64AVX512(dst, x, y, z *byte, n int)
 func shiftVarF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1595,6 +1830,9 @@ func storeFourUniformF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsF64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherF64AVX512(dst, x, y, z *byte, n int)
@@ -1628,6 +1866,12 @@ func minI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addI32AVX512(dst, x, y, z *byte, n int)
@@ -1762,6 +2006,18 @@ func shiftOutI32AVX512(dst, x, y, z *byte, n int)
 func shiftVarI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1778,6 +2034,9 @@ func storeFourUniformI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsI32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI32AVX512(dst, x, y, z *byte, n int)
@@ -1808,6 +2067,12 @@ func minI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addI64AVX512(dst, x, y, z *byte, n int)
@@ -1936,6 +2201,18 @@ func shiftOutI64AVX512(dst, x, y, z *byte, n int)
 func shiftVarI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -1952,6 +2229,9 @@ func storeFourUniformI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI64AVX512(dst, x, y, z *byte, n int)
@@ -1976,6 +2256,54 @@ func gatherLoopI64AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherHalfI64AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table1F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain1F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table2F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain2F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table3F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain3F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain4F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table5F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain5F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table6F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain6F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table7F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain7F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table8F32AVX512(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain8F32AVX512(dst, x, y, z *byte, n int)
 
 //go:noescape
 func widenF32AVX512(dst, x, y, z *byte, n int)
@@ -2010,6 +2338,8 @@ var kernelsAVX512 = kernels{
 		"maxF32":                 maxF32AVX512,
 		"minF32":                 minF32AVX512,
 		"foldMaxF32":             foldMaxF32AVX512,
+		"foldMinF32":             foldMinF32AVX512,
+		"clampF32":               clampF32AVX512,
 		"addF32":                 addF32AVX512,
 		"subF32":                 subF32AVX512,
 		"andF32":                 andF32AVX512,
@@ -2028,6 +2358,7 @@ var kernelsAVX512 = kernels{
 		"roundF32":               roundF32AVX512,
 		"roundVarF32":            roundVarF32AVX512,
 		"pressureF32":            pressureF32AVX512,
+		"addToF32":               addToF32AVX512,
 		"foldMax4F32":            foldMax4F32AVX512,
 		"spreadMax4F32":          spreadMax4F32AVX512,
 		"foldAdd4F32":            foldAdd4F32AVX512,
@@ -2036,6 +2367,7 @@ var kernelsAVX512 = kernels{
 		"spreadRound4F32":        spreadRound4F32AVX512,
 		"firstOfFourF32":         firstOfFourF32AVX512,
 		"fourAsF32":              fourAsF32AVX512,
+		"fourZipF32":             fourZipF32AVX512,
 		"fourAloneF32":           fourAloneF32AVX512,
 		"fourMixedF32":           fourMixedF32AVX512,
 		"selectLessF32":          selectLessF32AVX512,
@@ -2073,12 +2405,17 @@ var kernelsAVX512 = kernels{
 		"shiftInF32":             shiftInF32AVX512,
 		"shiftOutF32":            shiftOutF32AVX512,
 		"shiftVarF32":            shiftVarF32AVX512,
+		"zipLowerF32":            zipLowerF32AVX512,
+		"zipUpperF32":            zipUpperF32AVX512,
+		"zipVarF32":              zipVarF32AVX512,
+		"zipUniformF32":          zipUniformF32AVX512,
 		"spreadF32":              spreadF32AVX512,
 		"broadcastF32":           broadcastF32AVX512,
 		"spreadLaneF32":          spreadLaneF32AVX512,
 		"storeFourF32":           storeFourF32AVX512,
 		"storeFourUniformF32":    storeFourUniformF32AVX512,
 		"unrolledF32":            unrolledF32AVX512,
+		"offsetsF32":             offsetsF32AVX512,
 		"gatherF32":              gatherF32AVX512,
 		"gatherSameF32":          gatherSameF32AVX512,
 		"gatherIotaF32":          gatherIotaF32AVX512,
@@ -2089,6 +2426,8 @@ var kernelsAVX512 = kernels{
 		"maxF64":                 maxF64AVX512,
 		"minF64":                 minF64AVX512,
 		"foldMaxF64":             foldMaxF64AVX512,
+		"foldMinF64":             foldMinF64AVX512,
+		"clampF64":               clampF64AVX512,
 		"addF64":                 addF64AVX512,
 		"subF64":                 subF64AVX512,
 		"andF64":                 andF64AVX512,
@@ -2107,6 +2446,7 @@ var kernelsAVX512 = kernels{
 		"roundF64":               roundF64AVX512,
 		"roundVarF64":            roundVarF64AVX512,
 		"pressureF64":            pressureF64AVX512,
+		"addToF64":               addToF64AVX512,
 		"foldMax4F64":            foldMax4F64AVX512,
 		"spreadMax4F64":          spreadMax4F64AVX512,
 		"foldAdd4F64":            foldAdd4F64AVX512,
@@ -2115,6 +2455,7 @@ var kernelsAVX512 = kernels{
 		"spreadRound4F64":        spreadRound4F64AVX512,
 		"firstOfFourF64":         firstOfFourF64AVX512,
 		"fourAsF64":              fourAsF64AVX512,
+		"fourZipF64":             fourZipF64AVX512,
 		"fourAloneF64":           fourAloneF64AVX512,
 		"fourMixedF64":           fourMixedF64AVX512,
 		"selectLessF64":          selectLessF64AVX512,
@@ -2152,12 +2493,17 @@ var kernelsAVX512 = kernels{
 		"shiftInF64":             shiftInF64AVX512,
 		"shiftOutF64":            shiftOutF64AVX512,
 		"shiftVarF64":            shiftVarF64AVX512,
+		"zipLowerF64":            zipLowerF64AVX512,
+		"zipUpperF64":            zipUpperF64AVX512,
+		"zipVarF64":              zipVarF64AVX512,
+		"zipUniformF64":          zipUniformF64AVX512,
 		"spreadF64":              spreadF64AVX512,
 		"broadcastF64":           broadcastF64AVX512,
 		"spreadLaneF64":          spreadLaneF64AVX512,
 		"storeFourF64":           storeFourF64AVX512,
 		"storeFourUniformF64":    storeFourUniformF64AVX512,
 		"unrolledF64":            unrolledF64AVX512,
+		"offsetsF64":             offsetsF64AVX512,
 		"gatherF64":              gatherF64AVX512,
 		"gatherSameF64":          gatherSameF64AVX512,
 		"gatherIotaF64":          gatherIotaF64AVX512,
@@ -2169,6 +2515,8 @@ var kernelsAVX512 = kernels{
 		"maxI32":                 maxI32AVX512,
 		"minI32":                 minI32AVX512,
 		"foldMaxI32":             foldMaxI32AVX512,
+		"foldMinI32":             foldMinI32AVX512,
+		"clampI32":               clampI32AVX512,
 		"addI32":                 addI32AVX512,
 		"subI32":                 subI32AVX512,
 		"andI32":                 andI32AVX512,
@@ -2213,12 +2561,17 @@ var kernelsAVX512 = kernels{
 		"shiftInI32":             shiftInI32AVX512,
 		"shiftOutI32":            shiftOutI32AVX512,
 		"shiftVarI32":            shiftVarI32AVX512,
+		"zipLowerI32":            zipLowerI32AVX512,
+		"zipUpperI32":            zipUpperI32AVX512,
+		"zipVarI32":              zipVarI32AVX512,
+		"zipUniformI32":          zipUniformI32AVX512,
 		"spreadI32":              spreadI32AVX512,
 		"broadcastI32":           broadcastI32AVX512,
 		"spreadLaneI32":          spreadLaneI32AVX512,
 		"storeFourI32":           storeFourI32AVX512,
 		"storeFourUniformI32":    storeFourUniformI32AVX512,
 		"unrolledI32":            unrolledI32AVX512,
+		"offsetsI32":             offsetsI32AVX512,
 		"gatherI32":              gatherI32AVX512,
 		"gatherSameI32":          gatherSameI32AVX512,
 		"gatherIotaI32":          gatherIotaI32AVX512,
@@ -2229,6 +2582,8 @@ var kernelsAVX512 = kernels{
 		"maxI64":                 maxI64AVX512,
 		"minI64":                 minI64AVX512,
 		"foldMaxI64":             foldMaxI64AVX512,
+		"foldMinI64":             foldMinI64AVX512,
+		"clampI64":               clampI64AVX512,
 		"addI64":                 addI64AVX512,
 		"subI64":                 subI64AVX512,
 		"andI64":                 andI64AVX512,
@@ -2271,12 +2626,17 @@ var kernelsAVX512 = kernels{
 		"shiftInI64":             shiftInI64AVX512,
 		"shiftOutI64":            shiftOutI64AVX512,
 		"shiftVarI64":            shiftVarI64AVX512,
+		"zipLowerI64":            zipLowerI64AVX512,
+		"zipUpperI64":            zipUpperI64AVX512,
+		"zipVarI64":              zipVarI64AVX512,
+		"zipUniformI64":          zipUniformI64AVX512,
 		"spreadI64":              spreadI64AVX512,
 		"broadcastI64":           broadcastI64AVX512,
 		"spreadLaneI64":          spreadLaneI64AVX512,
 		"storeFourI64":           storeFourI64AVX512,
 		"storeFourUniformI64":    storeFourUniformI64AVX512,
 		"unrolledI64":            unrolledI64AVX512,
+		"offsetsI64":             offsetsI64AVX512,
 		"gatherI64":              gatherI64AVX512,
 		"gatherSameI64":          gatherSameI64AVX512,
 		"gatherIotaI64":          gatherIotaI64AVX512,
@@ -2285,6 +2645,22 @@ var kernelsAVX512 = kernels{
 		"gatherChainI64":         gatherChainI64AVX512,
 		"gatherLoopI64":          gatherLoopI64AVX512,
 		"gatherHalfI64":          gatherHalfI64AVX512,
+		"table1F32":              table1F32AVX512,
+		"tableChain1F32":         tableChain1F32AVX512,
+		"table2F32":              table2F32AVX512,
+		"tableChain2F32":         tableChain2F32AVX512,
+		"table3F32":              table3F32AVX512,
+		"tableChain3F32":         tableChain3F32AVX512,
+		"table4F32":              table4F32AVX512,
+		"tableChain4F32":         tableChain4F32AVX512,
+		"table5F32":              table5F32AVX512,
+		"tableChain5F32":         tableChain5F32AVX512,
+		"table6F32":              table6F32AVX512,
+		"tableChain6F32":         tableChain6F32AVX512,
+		"table7F32":              table7F32AVX512,
+		"tableChain7F32":         tableChain7F32AVX512,
+		"table8F32":              table8F32AVX512,
+		"tableChain8F32":         tableChain8F32AVX512,
 		"widenF32":               widenF32AVX512,
 		"narrowF32":              narrowF32AVX512,
 		"loadHalf":               loadHalfAVX512,

@@ -261,6 +261,184 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func foldMinF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·foldMinF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	VMINPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMINPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMINPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMINPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·clampF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y2
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y2
+	VMAXPS  constants<>+32(SB), Y0, Y0
+	VMAXPS  constants<>+32(SB), Y1, Y1
+	VMINPS  constants<>+0(SB), Y0, Y0
+	VMINPS  constants<>+0(SB), Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VMAXPS     constants<>+32(SB), Y0, Y0
+	VMAXPS     constants<>+32(SB), Y1, Y1
+	VMINPS     constants<>+0(SB), Y0, Y0
+	VMINPS     constants<>+0(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX
 TEXT ·addF32AVX2(SB), NOSPLIT, $0-40
@@ -619,8 +797,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VADDPS  constants<>+32(SB), Y0, Y0
-	VADDPS  constants<>+32(SB), Y1, Y1
+	VADDPS  constants<>+64(SB), Y0, Y0
+	VADDPS  constants<>+64(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -667,8 +845,8 @@ end2:
 	VMASKMOVPS 32(BX), Y4, Y2
 	VMOVUPS    constants<>+0(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VADDPS     constants<>+32(SB), Y0, Y0
-	VADDPS     constants<>+32(SB), Y1, Y1
+	VADDPS     constants<>+64(SB), Y0, Y0
+	VADDPS     constants<>+64(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -886,14 +1064,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+64(SB), Y2
-	VMOVUPS      constants<>+64(SB), Y3
+	VMOVUPS      constants<>+96(SB), Y2
+	VMOVUPS      constants<>+96(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y4, Y3, Y3
-	VSUBPS       constants<>+96(SB), Y2, Y2
-	VSUBPS       constants<>+96(SB), Y3, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
 	VCMPPS       $0x11, Y2, Y4, Y5
 	VCMPPS       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -946,14 +1124,14 @@ end2:
 	VMASKMOVPS   32(BX), Y4, Y2
 	VMOVUPS      constants<>+0(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+64(SB), Y2
-	VMOVUPS      constants<>+64(SB), Y3
+	VMOVUPS      constants<>+96(SB), Y2
+	VMOVUPS      constants<>+96(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VADDPS       Y4, Y2, Y2
 	VADDPS       Y4, Y3, Y3
-	VSUBPS       constants<>+96(SB), Y2, Y2
-	VSUBPS       constants<>+96(SB), Y3, Y3
+	VSUBPS       constants<>+128(SB), Y2, Y2
+	VSUBPS       constants<>+128(SB), Y3, Y3
 	VCMPPS       $0x11, Y2, Y4, Y5
 	VCMPPS       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -1541,14 +1719,14 @@ loop1:
 	VMOVUPS      32(DX), Y3
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y4
-	VMOVUPS      constants<>+160(SB), Y4
-	VMOVUPS      constants<>+160(SB), Y5
-	VFMADD213PS  constants<>+128(SB), Y0, Y4
-	VFMADD213PS  constants<>+128(SB), Y1, Y5
-	VFMADD213PS  constants<>+192(SB), Y0, Y4
-	VFMADD213PS  constants<>+192(SB), Y1, Y5
+	VMOVUPS      constants<>+192(SB), Y4
+	VMOVUPS      constants<>+192(SB), Y5
+	VFMADD213PS  constants<>+160(SB), Y0, Y4
+	VFMADD213PS  constants<>+160(SB), Y1, Y5
 	VFMADD213PS  constants<>+224(SB), Y0, Y4
 	VFMADD213PS  constants<>+224(SB), Y1, Y5
+	VFMADD213PS  constants<>+256(SB), Y0, Y4
+	VFMADD213PS  constants<>+256(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
 	VFNMADD213PS Y0, Y2, Y4
 	VFNMADD213PS Y0, Y3, Y5
@@ -1598,14 +1776,14 @@ end2:
 	VMASKMOVPS   32(BX), Y6, Y4
 	VMOVUPS      constants<>+0(SB), Y5
 	VBLENDVPS    Y6, Y4, Y5, Y4
-	VMOVUPS      constants<>+160(SB), Y4
-	VMOVUPS      constants<>+160(SB), Y5
-	VFMADD213PS  constants<>+128(SB), Y0, Y4
-	VFMADD213PS  constants<>+128(SB), Y1, Y5
-	VFMADD213PS  constants<>+192(SB), Y0, Y4
-	VFMADD213PS  constants<>+192(SB), Y1, Y5
+	VMOVUPS      constants<>+192(SB), Y4
+	VMOVUPS      constants<>+192(SB), Y5
+	VFMADD213PS  constants<>+160(SB), Y0, Y4
+	VFMADD213PS  constants<>+160(SB), Y1, Y5
 	VFMADD213PS  constants<>+224(SB), Y0, Y4
 	VFMADD213PS  constants<>+224(SB), Y1, Y5
+	VFMADD213PS  constants<>+256(SB), Y0, Y4
+	VFMADD213PS  constants<>+256(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
 	VFNMADD213PS Y0, Y2, Y4
 	VFNMADD213PS Y0, Y3, Y5
@@ -1838,10 +2016,10 @@ loop1:
 	VXORPS      Y7, Y7, Y7
 	VADDPS      Y4, Y6, Y6
 	VADDPS      Y5, Y7, Y7
-	VMULPS      constants<>+160(SB), Y0, Y4
-	VMULPS      constants<>+160(SB), Y1, Y5
-	VSUBPS      constants<>+160(SB), Y2, Y8
-	VSUBPS      constants<>+160(SB), Y3, Y9
+	VMULPS      constants<>+192(SB), Y0, Y4
+	VMULPS      constants<>+192(SB), Y1, Y5
+	VSUBPS      constants<>+192(SB), Y2, Y8
+	VSUBPS      constants<>+192(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+0(SB), Y0, Y4
@@ -1850,34 +2028,28 @@ loop1:
 	VSUBPS      constants<>+0(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+256(SB), Y0, Y4
-	VMULPS      constants<>+256(SB), Y1, Y5
-	VSUBPS      constants<>+256(SB), Y2, Y8
-	VSUBPS      constants<>+256(SB), Y3, Y9
-	VFMADD231PS Y8, Y4, Y6
-	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+32(SB), Y0, Y4
-	VMULPS      constants<>+32(SB), Y1, Y5
-	VSUBPS      constants<>+32(SB), Y2, Y8
-	VSUBPS      constants<>+32(SB), Y3, Y9
-	VFMADD231PS Y8, Y4, Y6
-	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+288(SB), Y0, Y4
 	VMULPS      constants<>+288(SB), Y1, Y5
 	VSUBPS      constants<>+288(SB), Y2, Y8
 	VSUBPS      constants<>+288(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+96(SB), Y0, Y4
-	VMULPS      constants<>+96(SB), Y1, Y5
-	VSUBPS      constants<>+96(SB), Y2, Y8
-	VSUBPS      constants<>+96(SB), Y3, Y9
+	VMULPS      constants<>+64(SB), Y0, Y4
+	VMULPS      constants<>+64(SB), Y1, Y5
+	VSUBPS      constants<>+64(SB), Y2, Y8
+	VSUBPS      constants<>+64(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+320(SB), Y0, Y4
 	VMULPS      constants<>+320(SB), Y1, Y5
 	VSUBPS      constants<>+320(SB), Y2, Y8
 	VSUBPS      constants<>+320(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+128(SB), Y0, Y4
+	VMULPS      constants<>+128(SB), Y1, Y5
+	VSUBPS      constants<>+128(SB), Y2, Y8
+	VSUBPS      constants<>+128(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+352(SB), Y0, Y4
@@ -1898,10 +2070,16 @@ loop1:
 	VSUBPS      constants<>+416(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+448(SB), Y0, Y0
-	VMULPS      constants<>+448(SB), Y1, Y1
-	VSUBPS      constants<>+448(SB), Y2, Y2
-	VSUBPS      constants<>+448(SB), Y3, Y3
+	VMULPS      constants<>+448(SB), Y0, Y4
+	VMULPS      constants<>+448(SB), Y1, Y5
+	VSUBPS      constants<>+448(SB), Y2, Y8
+	VSUBPS      constants<>+448(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+480(SB), Y0, Y0
+	VMULPS      constants<>+480(SB), Y1, Y1
+	VSUBPS      constants<>+480(SB), Y2, Y2
+	VSUBPS      constants<>+480(SB), Y3, Y3
 	VFMADD231PS Y2, Y0, Y6
 	VFMADD231PS Y3, Y1, Y7
 	VMOVUPS     Y6, (AX)
@@ -1954,10 +2132,10 @@ end2:
 	VXORPS      Y7, Y7, Y7
 	VADDPS      Y4, Y6, Y6
 	VADDPS      Y5, Y7, Y7
-	VMULPS      constants<>+160(SB), Y0, Y4
-	VMULPS      constants<>+160(SB), Y1, Y5
-	VSUBPS      constants<>+160(SB), Y2, Y8
-	VSUBPS      constants<>+160(SB), Y3, Y9
+	VMULPS      constants<>+192(SB), Y0, Y4
+	VMULPS      constants<>+192(SB), Y1, Y5
+	VSUBPS      constants<>+192(SB), Y2, Y8
+	VSUBPS      constants<>+192(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+0(SB), Y0, Y4
@@ -1966,34 +2144,28 @@ end2:
 	VSUBPS      constants<>+0(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+256(SB), Y0, Y4
-	VMULPS      constants<>+256(SB), Y1, Y5
-	VSUBPS      constants<>+256(SB), Y2, Y8
-	VSUBPS      constants<>+256(SB), Y3, Y9
-	VFMADD231PS Y8, Y4, Y6
-	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+32(SB), Y0, Y4
-	VMULPS      constants<>+32(SB), Y1, Y5
-	VSUBPS      constants<>+32(SB), Y2, Y8
-	VSUBPS      constants<>+32(SB), Y3, Y9
-	VFMADD231PS Y8, Y4, Y6
-	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+288(SB), Y0, Y4
 	VMULPS      constants<>+288(SB), Y1, Y5
 	VSUBPS      constants<>+288(SB), Y2, Y8
 	VSUBPS      constants<>+288(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+96(SB), Y0, Y4
-	VMULPS      constants<>+96(SB), Y1, Y5
-	VSUBPS      constants<>+96(SB), Y2, Y8
-	VSUBPS      constants<>+96(SB), Y3, Y9
+	VMULPS      constants<>+64(SB), Y0, Y4
+	VMULPS      constants<>+64(SB), Y1, Y5
+	VSUBPS      constants<>+64(SB), Y2, Y8
+	VSUBPS      constants<>+64(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+320(SB), Y0, Y4
 	VMULPS      constants<>+320(SB), Y1, Y5
 	VSUBPS      constants<>+320(SB), Y2, Y8
 	VSUBPS      constants<>+320(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+128(SB), Y0, Y4
+	VMULPS      constants<>+128(SB), Y1, Y5
+	VSUBPS      constants<>+128(SB), Y2, Y8
+	VSUBPS      constants<>+128(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
 	VMULPS      constants<>+352(SB), Y0, Y4
@@ -2014,10 +2186,16 @@ end2:
 	VSUBPS      constants<>+416(SB), Y3, Y9
 	VFMADD231PS Y8, Y4, Y6
 	VFMADD231PS Y9, Y5, Y7
-	VMULPS      constants<>+448(SB), Y0, Y0
-	VMULPS      constants<>+448(SB), Y1, Y1
-	VSUBPS      constants<>+448(SB), Y2, Y2
-	VSUBPS      constants<>+448(SB), Y3, Y3
+	VMULPS      constants<>+448(SB), Y0, Y4
+	VMULPS      constants<>+448(SB), Y1, Y5
+	VSUBPS      constants<>+448(SB), Y2, Y8
+	VSUBPS      constants<>+448(SB), Y3, Y9
+	VFMADD231PS Y8, Y4, Y6
+	VFMADD231PS Y9, Y5, Y7
+	VMULPS      constants<>+480(SB), Y0, Y0
+	VMULPS      constants<>+480(SB), Y1, Y1
+	VSUBPS      constants<>+480(SB), Y2, Y2
+	VSUBPS      constants<>+480(SB), Y3, Y3
 	VFMADD231PS Y2, Y0, Y6
 	VFMADD231PS Y3, Y1, Y7
 	LEAQ        byteMasks<>+0(SB), DI
@@ -2032,6 +2210,109 @@ end2:
 	ADDQ        SI, CX
 	ADDQ        SI, DX
 	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func addToF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·addToF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VMOVUPS (BX), Y4
+	VMOVUPS 32(BX), Y4
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	MOVQ    AX, DI
+	ADDQ    $+128, DI
+	VMOVUPS (AX), X0
+	VADDPS  -16(DI), X0, X0
+	VMOVUPS X0, (AX)
+	VMOVUPS -112(DI), X0
+	VADDPS  12(AX), X0, X0
+	VMOVUPS X0, -112(DI)
+	VMOVUPS 48(AX), X0
+	VADDPS  48(AX), X0, X0
+	VMOVUPS X0, 48(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    Y2, 64(AX)
+	VMOVUPS    Y3, 96(AX)
+	MOVQ       AX, DI
+	ADDQ       $+128, DI
+	VMOVUPS    (AX), X0
+	VADDPS     -16(DI), X0, X0
+	VMOVUPS    X0, (AX)
+	VMOVUPS    -112(DI), X0
+	VADDPS     12(AX), X0, X0
+	VMOVUPS    X0, -112(DI)
+	VMOVUPS    48(AX), X0
+	VADDPS     48(AX), X0, X0
+	VMOVUPS    X0, 48(AX)
+	ADDQ       $+128, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
 
 endif3:
 	VZEROUPPER
@@ -2446,14 +2727,14 @@ loop1:
 	VMOVUPS      32(BX), Y2
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y2
-	VMOVUPS      constants<>+64(SB), Y3
+	VMOVUPS      constants<>+96(SB), Y3
 	VADDPS       Y3, Y3, Y3
 	VADDPS       Y2, Y2, Y2
 	VPERM2F128   $0x21, Y2, Y3, Y4
 	VBLENDPD     $0x0c, Y2, Y3, Y3
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      constants<>+64(SB), Y1
+	VMOVUPS      constants<>+96(SB), Y1
 	VADDPS       Y1, Y1, Y1
 	VPERM2F128   $0x21, Y1, Y0, Y2
 	VBLENDPD     $0x0c, Y1, Y0, Y0
@@ -2512,14 +2793,14 @@ end2:
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y2
-	VMOVUPS      constants<>+64(SB), Y3
+	VMOVUPS      constants<>+96(SB), Y3
 	VADDPS       Y3, Y3, Y3
 	VADDPS       Y2, Y2, Y2
 	VPERM2F128   $0x21, Y2, Y3, Y4
 	VBLENDPD     $0x0c, Y2, Y3, Y3
 	VADDPS       Y4, Y3, Y3
 	VADDPS       Y1, Y0, Y0
-	VMOVUPS      constants<>+64(SB), Y1
+	VMOVUPS      constants<>+96(SB), Y1
 	VADDPS       Y1, Y1, Y1
 	VPERM2F128   $0x21, Y1, Y0, Y2
 	VBLENDPD     $0x0c, Y1, Y0, Y0
@@ -3003,7 +3284,7 @@ loop1:
 	VADDPS     Y1, Y0, Y0
 	VPERM2F128 $0x01, Y0, Y0, Y1
 	VSHUFPS    $0x88, Y1, Y0, Y1
-	VORPD      constants<>+480(SB), Y1, Y0
+	VORPD      constants<>+512(SB), Y1, Y0
 	VMOVUPS    X0, (AX)
 	ADDQ       $+16, AX
 	ADDQ       $+64, CX
@@ -3070,7 +3351,168 @@ end2:
 	VADDPS     Y1, Y0, Y0
 	VPERM2F128 $0x01, Y0, Y0, Y1
 	VSHUFPS    $0x88, Y1, Y0, Y1
-	VORPD      constants<>+480(SB), Y1, Y0
+	VORPD      constants<>+512(SB), Y1, Y0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourZipF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·fourZipF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VADDPS     Y1, Y0, Y8
+	VADDPS     Y5, Y4, Y9
+	VPERM2F128 $0x21, Y9, Y8, Y10
+	VBLENDPD   $0x0c, Y9, Y8, Y8
+	VADDPS     Y10, Y8, Y8
+	VADDPS     Y3, Y2, Y9
+	VADDPS     Y7, Y6, Y6
+	VPERM2F128 $0x21, Y6, Y9, Y7
+	VBLENDPD   $0x0c, Y6, Y9, Y9
+	VADDPS     Y7, Y9, Y9
+	VSHUFPD    $0x05, Y9, Y8, Y6
+	VBLENDPD   $0x0a, Y9, Y8, Y8
+	VADDPS     Y6, Y8, Y8
+	VPERMILPS  $0xb1, Y8, Y6
+	VADDPS     Y6, Y8, Y8
+	VPERM2F128 $0x01, Y8, Y8, Y6
+	VSHUFPS    $0x88, Y6, Y8, Y6
+	VADDPS     Y5, Y4, Y7
+	VADDPS     Y1, Y0, Y8
+	VPERM2F128 $0x21, Y8, Y7, Y9
+	VBLENDPD   $0x0c, Y8, Y7, Y7
+	VADDPS     Y9, Y7, Y7
+	VADDPS     Y3, Y2, Y2
+	VADDPS     Y5, Y4, Y3
+	VPERM2F128 $0x21, Y3, Y2, Y4
+	VBLENDPD   $0x0c, Y3, Y2, Y2
+	VADDPS     Y4, Y2, Y2
+	VSHUFPD    $0x05, Y2, Y7, Y3
+	VBLENDPD   $0x0a, Y2, Y7, Y7
+	VADDPS     Y3, Y7, Y7
+	VPERMILPS  $0xb1, Y7, Y2
+	VADDPS     Y2, Y7, Y7
+	VPERM2F128 $0x01, Y7, Y7, Y2
+	VSHUFPS    $0x88, Y2, Y7, Y2
+	VUNPCKLPS  Y2, Y6, Y2
+	VUNPCKHPS  Y0, Y6, Y0
+	VUNPCKHPS  Y1, Y6, Y1
+	VSUBPS     Y0, Y2, Y0
+	VSUBPS     Y1, Y2, Y1
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x0c, Y6, Y0, Y6
+	VPALIGNR   $0x0c, Y7, Y1, Y7
+	VADDPS     Y1, Y0, Y8
+	VADDPS     Y5, Y4, Y9
+	VPERM2F128 $0x21, Y9, Y8, Y10
+	VBLENDPD   $0x0c, Y9, Y8, Y8
+	VADDPS     Y10, Y8, Y8
+	VADDPS     Y3, Y2, Y9
+	VADDPS     Y7, Y6, Y6
+	VPERM2F128 $0x21, Y6, Y9, Y7
+	VBLENDPD   $0x0c, Y6, Y9, Y9
+	VADDPS     Y7, Y9, Y9
+	VSHUFPD    $0x05, Y9, Y8, Y6
+	VBLENDPD   $0x0a, Y9, Y8, Y8
+	VADDPS     Y6, Y8, Y8
+	VPERMILPS  $0xb1, Y8, Y6
+	VADDPS     Y6, Y8, Y8
+	VPERM2F128 $0x01, Y8, Y8, Y6
+	VSHUFPS    $0x88, Y6, Y8, Y6
+	VADDPS     Y5, Y4, Y7
+	VADDPS     Y1, Y0, Y8
+	VPERM2F128 $0x21, Y8, Y7, Y9
+	VBLENDPD   $0x0c, Y8, Y7, Y7
+	VADDPS     Y9, Y7, Y7
+	VADDPS     Y3, Y2, Y2
+	VADDPS     Y5, Y4, Y3
+	VPERM2F128 $0x21, Y3, Y2, Y4
+	VBLENDPD   $0x0c, Y3, Y2, Y2
+	VADDPS     Y4, Y2, Y2
+	VSHUFPD    $0x05, Y2, Y7, Y3
+	VBLENDPD   $0x0a, Y2, Y7, Y7
+	VADDPS     Y3, Y7, Y7
+	VPERMILPS  $0xb1, Y7, Y2
+	VADDPS     Y2, Y7, Y7
+	VPERM2F128 $0x01, Y7, Y7, Y2
+	VSHUFPS    $0x88, Y2, Y7, Y2
+	VUNPCKLPS  Y2, Y6, Y2
+	VUNPCKHPS  Y0, Y6, Y0
+	VUNPCKHPS  Y1, Y6, Y1
+	VSUBPS     Y0, Y2, Y0
+	VSUBPS     Y1, Y2, Y1
 	VMOVUPS    X0, (AX)
 	ADDQ       $+16, AX
 	MOVQ       SI, AX
@@ -3136,13 +3578,13 @@ loop1:
 	VPERMILPS    $0xb1, Y6, Y0
 	VADDPS       Y0, Y6, Y6
 	VCMPPS       $0x11, Y6, Y8, Y0
-	VCMPPS       $0x04, constants<>+128(SB), Y6, Y1
+	VCMPPS       $0x04, constants<>+160(SB), Y6, Y1
 	VANDPS       Y1, Y0, Y0
-	VSUBPS       constants<>+128(SB), Y8, Y1
+	VSUBPS       constants<>+160(SB), Y8, Y1
 	VMOVAPS      Y6, Y4
-	VFMADD213PS  constants<>+128(SB), Y8, Y4
+	VFMADD213PS  constants<>+160(SB), Y8, Y4
 	VBLENDVPS    Y0, Y1, Y4, Y0
-	VADDPS       constants<>+128(SB), Y6, Y1
+	VADDPS       constants<>+160(SB), Y6, Y1
 	VFMADD231PS  Y0, Y8, Y1
 	VBROADCASTSS X1, Y0
 	VADDPS       Y2, Y0, Y4
@@ -3243,13 +3685,13 @@ end2:
 	VPERMILPS    $0xb1, Y6, Y0
 	VADDPS       Y0, Y6, Y6
 	VCMPPS       $0x11, Y6, Y8, Y0
-	VCMPPS       $0x04, constants<>+128(SB), Y6, Y1
+	VCMPPS       $0x04, constants<>+160(SB), Y6, Y1
 	VANDPS       Y1, Y0, Y0
-	VSUBPS       constants<>+128(SB), Y8, Y1
+	VSUBPS       constants<>+160(SB), Y8, Y1
 	VMOVAPS      Y6, Y4
-	VFMADD213PS  constants<>+128(SB), Y8, Y4
+	VFMADD213PS  constants<>+160(SB), Y8, Y4
 	VBLENDVPS    Y0, Y1, Y4, Y0
-	VADDPS       constants<>+128(SB), Y6, Y1
+	VADDPS       constants<>+160(SB), Y6, Y1
 	VFMADD231PS  Y0, Y8, Y1
 	VBROADCASTSS X1, Y0
 	VADDPS       Y2, Y0, Y4
@@ -3642,9 +4084,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+96(SB), Y6
+	VMOVUPS   constants<>+128(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+96(SB), Y4
+	VMOVUPS   constants<>+128(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -3702,9 +4144,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+128(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+96(SB), Y4
+	VMOVUPS    constants<>+128(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -4018,8 +4460,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+64(SB), Y6
-	VMOVUPS constants<>+64(SB), Y7
+	VMOVUPS constants<>+96(SB), Y6
+	VMOVUPS constants<>+96(SB), Y7
 	VCMPPS  $0x11, Y2, Y0, Y0
 	VCMPPS  $0x11, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -4072,8 +4514,8 @@ end2:
 	VMASKMOVPS 32(BX), Y6, Y5
 	VMOVUPS    constants<>+0(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+64(SB), Y6
-	VMOVUPS    constants<>+64(SB), Y7
+	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+96(SB), Y7
 	VCMPPS     $0x11, Y2, Y0, Y0
 	VCMPPS     $0x11, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -4497,9 +4939,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+96(SB), Y6
+	VMOVUPS   constants<>+128(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+96(SB), Y4
+	VMOVUPS   constants<>+128(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -4557,9 +4999,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+128(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+96(SB), Y4
+	VMOVUPS    constants<>+128(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -4873,8 +5315,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+64(SB), Y6
-	VMOVUPS constants<>+64(SB), Y7
+	VMOVUPS constants<>+96(SB), Y6
+	VMOVUPS constants<>+96(SB), Y7
 	VCMPPS  $0x00, Y2, Y0, Y0
 	VCMPPS  $0x00, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -4927,8 +5369,8 @@ end2:
 	VMASKMOVPS 32(BX), Y6, Y5
 	VMOVUPS    constants<>+0(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+64(SB), Y6
-	VMOVUPS    constants<>+64(SB), Y7
+	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+96(SB), Y7
 	VCMPPS     $0x00, Y2, Y0, Y0
 	VCMPPS     $0x00, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -5158,9 +5600,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+96(SB), Y6
+	VMOVUPS   constants<>+128(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+96(SB), Y4
+	VMOVUPS   constants<>+128(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -5218,9 +5660,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+128(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+96(SB), Y4
+	VMOVUPS    constants<>+128(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -5534,8 +5976,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+64(SB), Y6
-	VMOVUPS constants<>+64(SB), Y7
+	VMOVUPS constants<>+96(SB), Y6
+	VMOVUPS constants<>+96(SB), Y7
 	VCMPPS  $0x04, Y2, Y0, Y0
 	VCMPPS  $0x04, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -5588,8 +6030,8 @@ end2:
 	VMASKMOVPS 32(BX), Y6, Y5
 	VMOVUPS    constants<>+0(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+64(SB), Y6
-	VMOVUPS    constants<>+64(SB), Y7
+	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+96(SB), Y7
 	VCMPPS     $0x04, Y2, Y0, Y0
 	VCMPPS     $0x04, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -6013,9 +6455,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+96(SB), Y6
+	VMOVUPS   constants<>+128(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+96(SB), Y4
+	VMOVUPS   constants<>+128(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -6073,9 +6515,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+128(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+96(SB), Y4
+	VMOVUPS    constants<>+128(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -6389,8 +6831,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+64(SB), Y6
-	VMOVUPS constants<>+64(SB), Y7
+	VMOVUPS constants<>+96(SB), Y6
+	VMOVUPS constants<>+96(SB), Y7
 	VCMPPS  $0x15, Y2, Y0, Y0
 	VCMPPS  $0x15, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -6443,8 +6885,8 @@ end2:
 	VMASKMOVPS 32(BX), Y6, Y5
 	VMOVUPS    constants<>+0(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+64(SB), Y6
-	VMOVUPS    constants<>+64(SB), Y7
+	VMOVUPS    constants<>+96(SB), Y6
+	VMOVUPS    constants<>+96(SB), Y7
 	VCMPPS     $0x15, Y2, Y0, Y0
 	VCMPPS     $0x15, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -6854,6 +7296,376 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func zipLowerF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipLowerF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y4
+	VUNPCKLPS Y2, Y0, Y0
+	VUNPCKLPS Y3, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VUNPCKLPS  Y2, Y0, Y0
+	VUNPCKLPS  Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipUpperF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y4
+	VUNPCKHPS Y2, Y0, Y0
+	VUNPCKHPS Y3, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VUNPCKHPS  Y2, Y0, Y0
+	VUNPCKHPS  Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipVarF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y1, Y7
+	VUNPCKLPS Y2, Y6, Y6
+	VUNPCKLPS Y3, Y7, Y7
+	VUNPCKHPS Y6, Y4, Y6
+	VUNPCKHPS Y7, Y5, Y7
+	VUNPCKHPS Y6, Y6, Y6
+	VUNPCKHPS Y7, Y7, Y7
+	VADDPS    Y0, Y6, Y0
+	VADDPS    Y1, Y7, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VUNPCKLPS  Y2, Y6, Y6
+	VUNPCKLPS  Y3, Y7, Y7
+	VUNPCKHPS  Y6, Y4, Y6
+	VUNPCKHPS  Y7, Y5, Y7
+	VUNPCKHPS  Y6, Y6, Y6
+	VUNPCKHPS  Y7, Y7, Y7
+	VADDPS     Y0, Y6, Y0
+	VADDPS     Y1, Y7, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipUniformF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VUNPCKLPS    constants<>+192(SB), Y2, Y2
+	VUNPCKHPS    Y0, Y2, Y0
+	VUNPCKHPS    Y1, Y2, Y1
+	VUNPCKLPS    constants<>+0(SB), Y0, Y0
+	VUNPCKLPS    constants<>+0(SB), Y1, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+0(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VUNPCKLPS    constants<>+192(SB), Y2, Y2
+	VUNPCKHPS    Y0, Y2, Y0
+	VUNPCKHPS    Y1, Y2, Y1
+	VUNPCKLPS    constants<>+0(SB), Y0, Y0
+	VUNPCKLPS    constants<>+0(SB), Y1, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
+	VMASKMOVPS   Y0, Y2, (AX)
+	VMASKMOVPS   Y1, Y3, 32(AX)
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func spreadF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·spreadF32AVX2(SB), NOSPLIT, $0-40
@@ -7244,7 +8056,7 @@ loop1:
 	VBROADCASTSS (DI), Y0
 	VPERMILPS    $0xff, X0, X0
 	VBROADCASTSS X0, Y0
-	VADDPS       constants<>+32(SB), Y0, Y0
+	VADDPS       constants<>+64(SB), Y0, Y0
 	VMOVUPS      X0, (AX)
 	ADDQ         $+16, AX
 	ADDQ         $+64, CX
@@ -7294,7 +8106,7 @@ end2:
 	VBROADCASTSS (DI), Y0
 	VPERMILPS    $0xff, X0, X0
 	VBROADCASTSS X0, Y0
-	VADDPS       constants<>+32(SB), Y0, Y0
+	VADDPS       constants<>+64(SB), Y0, Y0
 	VMOVUPS      X0, (AX)
 	ADDQ         $+16, AX
 	MOVQ         SI, AX
@@ -7402,6 +8214,186 @@ end4:
 	ADDQ       BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsF32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·offsetsF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ AX, DI
+	ADDQ $+192, DI
+	MOVQ CX, R8
+	ADDQ $+192, R8
+	MOVQ DX, R9
+	ADDQ $+192, R9
+	MOVQ BX, R10
+	ADDQ $+192, R10
+	MOVQ $+1, R11
+	MOVQ $+1, R12
+	MOVQ $+1, R13
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y3, Y1, Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS -192(DI), Y0
+	VMOVUPS -160(DI), Y1
+	VMOVUPS -192(R9), Y2
+	VMOVUPS -160(R9), Y3
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS -192(R10), Y2
+	VMOVUPS -160(R10), Y3
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y3, Y1, Y1
+	VMOVUPS Y0, -192(DI)
+	VMOVUPS Y1, -160(DI)
+	MOVLQSX -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVL    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y1
+	VMOVUPS    96(R14)(R15*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y2
+	VMOVUPS    96(R14)(R15*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y1
+	VMOVUPS    96(R14)(R15*4), Y2
+	VMASKMOVPS -192(DI), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS -160(DI), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS -192(R9), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS -160(R9), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS -192(R10), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS -160(R10), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y2
+	VMOVUPS    96(R14)(R15*4), Y3
+	VMASKMOVPS Y0, Y2, -192(DI)
+	VMASKMOVPS Y1, Y3, -160(DI)
+	MOVLQSX    -192(DI), R14
+	ADDQ       R11, R14
+	ADDQ       R12, R14
+	ADDQ       R13, R14
+	MOVL       R14, -192(DI)
+	ADDQ       R12, R11
+	ADDQ       R13, R12
+	ADDQ       R11, R13
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+	ADDQ       SI, DI
+	ADDQ       SI, R8
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -8238,8 +9230,8 @@ loop5:
 	VGATHERDPS Y8, (CX)(Y5*4), Y7
 	VADDPS     Y6, Y2, Y2
 	VADDPS     Y7, Y3, Y3
-	VPADDD     constants<>+512(SB), Y4, Y4
-	VPADDD     constants<>+512(SB), Y5, Y5
+	VPADDD     constants<>+544(SB), Y4, Y4
+	VPADDD     constants<>+544(SB), Y5, Y5
 	VANDPS     Y0, Y4, Y4
 	VANDPS     Y0, Y5, Y5
 	SUBQ       $+1, DI
@@ -8294,8 +9286,8 @@ loop8:
 	VGATHERDPS Y7, (CX)(Y1*4), Y6
 	VADDPS     Y5, Y2, Y2
 	VADDPS     Y6, Y3, Y3
-	VPADDD     constants<>+512(SB), Y4, Y4
-	VPADDD     constants<>+512(SB), Y1, Y1
+	VPADDD     constants<>+544(SB), Y4, Y4
+	VPADDD     constants<>+544(SB), Y1, Y1
 	VANDPS     Y0, Y4, Y4
 	VANDPS     Y0, Y1, Y1
 	SUBQ       $+1, DI
@@ -8359,10 +9351,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8370,10 +9362,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8381,10 +9373,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VMAXPD     Y2, Y0, Y0
 	VMAXPD     Y3, Y1, Y1
@@ -8444,10 +9436,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8455,10 +9447,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8466,10 +9458,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VMINPD     Y2, Y0, Y0
 	VMINPD     Y3, Y1, Y1
@@ -8531,10 +9523,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8542,10 +9534,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -8553,10 +9545,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VMAXPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -8570,6 +9562,180 @@ end2:
 	ADDQ         AX, CX
 	ADDQ         AX, DX
 	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldMinF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·foldMinF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	VMINPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VMOVSD       X0, (AX)
+	ADDQ         $+8, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VMINPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VMOVSD       X0, (AX)
+	ADDQ         $+8, AX
+	MOVQ         SI, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·clampF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y2
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y2
+	VMAXPD  constants<>+608(SB), Y0, Y0
+	VMAXPD  constants<>+608(SB), Y1, Y1
+	VMINPD  constants<>+576(SB), Y0, Y0
+	VMINPD  constants<>+576(SB), Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y2
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y2
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VMAXPD     constants<>+608(SB), Y0, Y0
+	VMAXPD     constants<>+608(SB), Y1, Y1
+	VMINPD     constants<>+576(SB), Y0, Y0
+	VMINPD     constants<>+576(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
 
 endif3:
 	VZEROUPPER
@@ -8614,10 +9780,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8625,10 +9791,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8636,10 +9802,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VADDPD     Y2, Y0, Y0
 	VADDPD     Y3, Y1, Y1
@@ -8699,10 +9865,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8710,10 +9876,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8721,10 +9887,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VSUBPD     Y2, Y0, Y0
 	VSUBPD     Y3, Y1, Y1
@@ -8784,10 +9950,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8795,10 +9961,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8806,10 +9972,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VANDPD     Y2, Y0, Y0
 	VANDPD     Y3, Y1, Y1
@@ -8869,10 +10035,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8880,10 +10046,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8891,10 +10057,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -8933,8 +10099,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VADDPD  constants<>+576(SB), Y0, Y0
-	VADDPD  constants<>+576(SB), Y1, Y1
+	VADDPD  constants<>+640(SB), Y0, Y0
+	VADDPD  constants<>+640(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -8954,10 +10120,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8965,10 +10131,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -8976,13 +10142,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VADDPD     constants<>+576(SB), Y0, Y0
-	VADDPD     constants<>+576(SB), Y1, Y1
+	VADDPD     constants<>+640(SB), Y0, Y0
+	VADDPD     constants<>+640(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -9043,10 +10209,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9054,10 +10220,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9065,10 +10231,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VSUBPD     Y2, Y0, Y2
 	VSUBPD     Y3, Y1, Y3
@@ -9134,10 +10300,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9145,10 +10311,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9156,10 +10322,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -9196,14 +10362,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+608(SB), Y2
-	VMOVUPS      constants<>+608(SB), Y3
+	VMOVUPS      constants<>+672(SB), Y2
+	VMOVUPS      constants<>+672(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y4, Y3, Y3
-	VSUBPD       constants<>+640(SB), Y2, Y2
-	VSUBPD       constants<>+640(SB), Y3, Y3
+	VSUBPD       constants<>+704(SB), Y2, Y2
+	VSUBPD       constants<>+704(SB), Y3, Y3
 	VCMPPD       $0x11, Y2, Y4, Y5
 	VCMPPD       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -9229,10 +10395,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9240,10 +10406,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9251,19 +10417,19 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+608(SB), Y2
-	VMOVUPS      constants<>+608(SB), Y3
+	VMOVUPS      constants<>+672(SB), Y2
+	VMOVUPS      constants<>+672(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VADDPD       Y4, Y2, Y2
 	VADDPD       Y4, Y3, Y3
-	VSUBPD       constants<>+640(SB), Y2, Y2
-	VSUBPD       constants<>+640(SB), Y3, Y3
+	VSUBPD       constants<>+704(SB), Y2, Y2
+	VSUBPD       constants<>+704(SB), Y3, Y3
 	VCMPPD       $0x11, Y2, Y4, Y5
 	VCMPPD       $0x11, Y3, Y4, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -9326,10 +10492,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9337,10 +10503,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9348,10 +10514,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VMULPD     Y2, Y0, Y0
 	VMULPD     Y3, Y1, Y1
@@ -9411,10 +10577,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9422,10 +10588,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9433,10 +10599,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VDIVPD     Y2, Y0, Y0
 	VDIVPD     Y3, Y1, Y1
@@ -9496,10 +10662,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -9507,10 +10673,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -9518,10 +10684,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VFMADD231PD Y2, Y0, Y4
 	VFMADD231PD Y3, Y1, Y5
@@ -9581,10 +10747,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9592,10 +10758,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9603,10 +10769,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VFNMADD231PD Y2, Y0, Y4
 	VFNMADD231PD Y3, Y1, Y5
@@ -9668,10 +10834,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -9679,10 +10845,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -9690,10 +10856,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VFMADD213PD Y4, Y2, Y0
 	VFMADD213PD Y5, Y3, Y1
@@ -9771,10 +10937,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9782,10 +10948,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9793,10 +10959,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VMOVAPS      Y0, Y6
 	VMOVAPS      Y1, Y7
@@ -9851,14 +11017,14 @@ loop1:
 	VMOVUPS      32(DX), Y3
 	VMOVUPS      (BX), Y4
 	VMOVUPS      32(BX), Y4
-	VMOVUPS      constants<>+704(SB), Y4
-	VMOVUPS      constants<>+704(SB), Y5
-	VFMADD213PD  constants<>+672(SB), Y0, Y4
-	VFMADD213PD  constants<>+672(SB), Y1, Y5
+	VMOVUPS      constants<>+768(SB), Y4
+	VMOVUPS      constants<>+768(SB), Y5
 	VFMADD213PD  constants<>+736(SB), Y0, Y4
 	VFMADD213PD  constants<>+736(SB), Y1, Y5
-	VFMADD213PD  constants<>+768(SB), Y0, Y4
-	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y4
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y4
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
 	VFNMADD213PD Y0, Y2, Y4
 	VFNMADD213PD Y0, Y3, Y5
@@ -9881,10 +11047,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9892,10 +11058,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -9903,19 +11069,19 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y4
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y6, Y4, Y5, Y4
-	VMOVUPS      constants<>+704(SB), Y4
-	VMOVUPS      constants<>+704(SB), Y5
-	VFMADD213PD  constants<>+672(SB), Y0, Y4
-	VFMADD213PD  constants<>+672(SB), Y1, Y5
+	VMOVUPS      constants<>+768(SB), Y4
+	VMOVUPS      constants<>+768(SB), Y5
 	VFMADD213PD  constants<>+736(SB), Y0, Y4
 	VFMADD213PD  constants<>+736(SB), Y1, Y5
-	VFMADD213PD  constants<>+768(SB), Y0, Y4
-	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y4
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y4
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
 	VXORPS       Y0, Y0, Y0
 	VFNMADD213PD Y0, Y2, Y4
 	VFNMADD213PD Y0, Y3, Y5
@@ -9975,10 +11141,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9986,10 +11152,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -9997,10 +11163,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VROUNDPD   $0x08, Y0, Y0
 	VROUNDPD   $0x08, Y1, Y1
@@ -10070,10 +11236,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10081,10 +11247,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10092,10 +11258,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y1, Y3
@@ -10148,22 +11314,10 @@ loop1:
 	VXORPS      Y7, Y7, Y7
 	VADDPD      Y4, Y6, Y6
 	VADDPD      Y5, Y7, Y7
-	VMULPD      constants<>+704(SB), Y0, Y4
-	VMULPD      constants<>+704(SB), Y1, Y5
-	VSUBPD      constants<>+704(SB), Y2, Y8
-	VSUBPD      constants<>+704(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+544(SB), Y0, Y4
-	VMULPD      constants<>+544(SB), Y1, Y5
-	VSUBPD      constants<>+544(SB), Y2, Y8
-	VSUBPD      constants<>+544(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+800(SB), Y0, Y4
-	VMULPD      constants<>+800(SB), Y1, Y5
-	VSUBPD      constants<>+800(SB), Y2, Y8
-	VSUBPD      constants<>+800(SB), Y3, Y9
+	VMULPD      constants<>+768(SB), Y0, Y4
+	VMULPD      constants<>+768(SB), Y1, Y5
+	VSUBPD      constants<>+768(SB), Y2, Y8
+	VSUBPD      constants<>+768(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+576(SB), Y0, Y4
@@ -10172,10 +11326,10 @@ loop1:
 	VSUBPD      constants<>+576(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+832(SB), Y0, Y4
-	VMULPD      constants<>+832(SB), Y1, Y5
-	VSUBPD      constants<>+832(SB), Y2, Y8
-	VSUBPD      constants<>+832(SB), Y3, Y9
+	VMULPD      constants<>+864(SB), Y0, Y4
+	VMULPD      constants<>+864(SB), Y1, Y5
+	VSUBPD      constants<>+864(SB), Y2, Y8
+	VSUBPD      constants<>+864(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+640(SB), Y0, Y4
@@ -10184,16 +11338,16 @@ loop1:
 	VSUBPD      constants<>+640(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+864(SB), Y0, Y4
-	VMULPD      constants<>+864(SB), Y1, Y5
-	VSUBPD      constants<>+864(SB), Y2, Y8
-	VSUBPD      constants<>+864(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+896(SB), Y0, Y4
 	VMULPD      constants<>+896(SB), Y1, Y5
 	VSUBPD      constants<>+896(SB), Y2, Y8
 	VSUBPD      constants<>+896(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+704(SB), Y0, Y4
+	VMULPD      constants<>+704(SB), Y1, Y5
+	VSUBPD      constants<>+704(SB), Y2, Y8
+	VSUBPD      constants<>+704(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+928(SB), Y0, Y4
@@ -10208,10 +11362,22 @@ loop1:
 	VSUBPD      constants<>+960(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+992(SB), Y0, Y0
-	VMULPD      constants<>+992(SB), Y1, Y1
-	VSUBPD      constants<>+992(SB), Y2, Y2
-	VSUBPD      constants<>+992(SB), Y3, Y3
+	VMULPD      constants<>+992(SB), Y0, Y4
+	VMULPD      constants<>+992(SB), Y1, Y5
+	VSUBPD      constants<>+992(SB), Y2, Y8
+	VSUBPD      constants<>+992(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+1024(SB), Y0, Y4
+	VMULPD      constants<>+1024(SB), Y1, Y5
+	VSUBPD      constants<>+1024(SB), Y2, Y8
+	VSUBPD      constants<>+1024(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+1056(SB), Y0, Y0
+	VMULPD      constants<>+1056(SB), Y1, Y1
+	VSUBPD      constants<>+1056(SB), Y2, Y2
+	VSUBPD      constants<>+1056(SB), Y3, Y3
 	VFMADD231PD Y2, Y0, Y6
 	VFMADD231PD Y3, Y1, Y7
 	VMOVUPS     Y6, (AX)
@@ -10233,10 +11399,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -10244,10 +11410,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -10255,31 +11421,19 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VXORPS      Y6, Y6, Y6
 	VXORPS      Y7, Y7, Y7
 	VADDPD      Y4, Y6, Y6
 	VADDPD      Y5, Y7, Y7
-	VMULPD      constants<>+704(SB), Y0, Y4
-	VMULPD      constants<>+704(SB), Y1, Y5
-	VSUBPD      constants<>+704(SB), Y2, Y8
-	VSUBPD      constants<>+704(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+544(SB), Y0, Y4
-	VMULPD      constants<>+544(SB), Y1, Y5
-	VSUBPD      constants<>+544(SB), Y2, Y8
-	VSUBPD      constants<>+544(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+800(SB), Y0, Y4
-	VMULPD      constants<>+800(SB), Y1, Y5
-	VSUBPD      constants<>+800(SB), Y2, Y8
-	VSUBPD      constants<>+800(SB), Y3, Y9
+	VMULPD      constants<>+768(SB), Y0, Y4
+	VMULPD      constants<>+768(SB), Y1, Y5
+	VSUBPD      constants<>+768(SB), Y2, Y8
+	VSUBPD      constants<>+768(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+576(SB), Y0, Y4
@@ -10288,10 +11442,10 @@ end2:
 	VSUBPD      constants<>+576(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+832(SB), Y0, Y4
-	VMULPD      constants<>+832(SB), Y1, Y5
-	VSUBPD      constants<>+832(SB), Y2, Y8
-	VSUBPD      constants<>+832(SB), Y3, Y9
+	VMULPD      constants<>+864(SB), Y0, Y4
+	VMULPD      constants<>+864(SB), Y1, Y5
+	VSUBPD      constants<>+864(SB), Y2, Y8
+	VSUBPD      constants<>+864(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+640(SB), Y0, Y4
@@ -10300,16 +11454,16 @@ end2:
 	VSUBPD      constants<>+640(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+864(SB), Y0, Y4
-	VMULPD      constants<>+864(SB), Y1, Y5
-	VSUBPD      constants<>+864(SB), Y2, Y8
-	VSUBPD      constants<>+864(SB), Y3, Y9
-	VFMADD231PD Y8, Y4, Y6
-	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+896(SB), Y0, Y4
 	VMULPD      constants<>+896(SB), Y1, Y5
 	VSUBPD      constants<>+896(SB), Y2, Y8
 	VSUBPD      constants<>+896(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+704(SB), Y0, Y4
+	VMULPD      constants<>+704(SB), Y1, Y5
+	VSUBPD      constants<>+704(SB), Y2, Y8
+	VSUBPD      constants<>+704(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
 	VMULPD      constants<>+928(SB), Y0, Y4
@@ -10324,10 +11478,22 @@ end2:
 	VSUBPD      constants<>+960(SB), Y3, Y9
 	VFMADD231PD Y8, Y4, Y6
 	VFMADD231PD Y9, Y5, Y7
-	VMULPD      constants<>+992(SB), Y0, Y0
-	VMULPD      constants<>+992(SB), Y1, Y1
-	VSUBPD      constants<>+992(SB), Y2, Y2
-	VSUBPD      constants<>+992(SB), Y3, Y3
+	VMULPD      constants<>+992(SB), Y0, Y4
+	VMULPD      constants<>+992(SB), Y1, Y5
+	VSUBPD      constants<>+992(SB), Y2, Y8
+	VSUBPD      constants<>+992(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+1024(SB), Y0, Y4
+	VMULPD      constants<>+1024(SB), Y1, Y5
+	VSUBPD      constants<>+1024(SB), Y2, Y8
+	VSUBPD      constants<>+1024(SB), Y3, Y9
+	VFMADD231PD Y8, Y4, Y6
+	VFMADD231PD Y9, Y5, Y7
+	VMULPD      constants<>+1056(SB), Y0, Y0
+	VMULPD      constants<>+1056(SB), Y1, Y1
+	VSUBPD      constants<>+1056(SB), Y2, Y2
+	VSUBPD      constants<>+1056(SB), Y3, Y3
 	VFMADD231PD Y2, Y0, Y6
 	VFMADD231PD Y3, Y1, Y7
 	LEAQ        byteMasks<>+0(SB), DI
@@ -10342,6 +11508,109 @@ end2:
 	ADDQ        SI, CX
 	ADDQ        SI, DX
 	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func addToF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·addToF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VMOVUPS (BX), Y4
+	VMOVUPS 32(BX), Y4
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	MOVQ    AX, DI
+	ADDQ    $+128, DI
+	VMOVUPS (AX), X0
+	VADDPD  -16(DI), X0, X0
+	VMOVUPS X0, (AX)
+	VMOVUPS -112(DI), X0
+	VADDPD  8(AX), X0, X0
+	VMOVUPS X0, -112(DI)
+	VMOVUPS 48(AX), X0
+	VADDPD  48(AX), X0, X0
+	VMOVUPS X0, 48(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    Y2, 64(AX)
+	VMOVUPS    Y3, 96(AX)
+	MOVQ       AX, DI
+	ADDQ       $+128, DI
+	VMOVUPS    (AX), X0
+	VADDPD     -16(DI), X0, X0
+	VMOVUPS    X0, (AX)
+	VMOVUPS    -112(DI), X0
+	VADDPD     8(AX), X0, X0
+	VMOVUPS    X0, -112(DI)
+	VMOVUPS    48(AX), X0
+	VADDPD     48(AX), X0, X0
+	VMOVUPS    X0, 48(AX)
+	ADDQ       $+128, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
 
 endif3:
 	VZEROUPPER
@@ -10400,10 +11669,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10411,10 +11680,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10422,10 +11691,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPERM2F128 $0x21, Y0, Y3, Y6
 	VPERM2F128 $0x21, Y1, Y0, Y7
@@ -10530,10 +11799,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10541,10 +11810,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10552,10 +11821,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -10660,10 +11929,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10671,10 +11940,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -10682,10 +11951,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPERM2F128 $0x21, Y0, Y3, Y6
 	VPERM2F128 $0x21, Y1, Y0, Y7
@@ -10736,14 +12005,14 @@ loop1:
 	VMOVUPS      32(BX), Y2
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y2
-	VMOVUPS      constants<>+608(SB), Y3
+	VMOVUPS      constants<>+672(SB), Y3
 	VADDPD       Y3, Y3, Y3
 	VADDPD       Y2, Y2, Y2
 	VPERM2F128   $0x21, Y2, Y3, Y4
 	VBLENDPD     $0x0c, Y2, Y3, Y3
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y1, Y0, Y0
-	VMOVUPS      constants<>+608(SB), Y1
+	VMOVUPS      constants<>+672(SB), Y1
 	VADDPD       Y1, Y1, Y1
 	VPERM2F128   $0x21, Y1, Y0, Y2
 	VBLENDPD     $0x0c, Y1, Y0, Y0
@@ -10769,10 +12038,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10780,10 +12049,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10791,21 +12060,21 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y2
-	VMOVUPS      constants<>+608(SB), Y3
+	VMOVUPS      constants<>+672(SB), Y3
 	VADDPD       Y3, Y3, Y3
 	VADDPD       Y2, Y2, Y2
 	VPERM2F128   $0x21, Y2, Y3, Y4
 	VBLENDPD     $0x0c, Y2, Y3, Y3
 	VADDPD       Y4, Y3, Y3
 	VADDPD       Y1, Y0, Y0
-	VMOVUPS      constants<>+608(SB), Y1
+	VMOVUPS      constants<>+672(SB), Y1
 	VADDPD       Y1, Y1, Y1
 	VPERM2F128   $0x21, Y1, Y0, Y2
 	VBLENDPD     $0x0c, Y1, Y0, Y0
@@ -10897,10 +12166,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10908,10 +12177,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -10919,10 +12188,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -11045,10 +12314,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -11056,10 +12325,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -11067,10 +12336,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -11176,10 +12445,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -11187,10 +12456,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -11198,10 +12467,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -11269,7 +12538,7 @@ loop1:
 	VSHUFPD    $0x05, Y1, Y0, Y2
 	VBLENDPD   $0x0a, Y1, Y0, Y0
 	VADDPD     Y2, Y0, Y0
-	VORPD      constants<>+480(SB), Y0, Y0
+	VORPD      constants<>+512(SB), Y0, Y0
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+32, AX
 	ADDQ       $+64, CX
@@ -11288,10 +12557,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11299,10 +12568,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11310,10 +12579,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPERM2F128 $0x21, Y0, Y3, Y6
 	VPERM2F128 $0x21, Y1, Y0, Y7
@@ -11332,7 +12601,152 @@ end2:
 	VSHUFPD    $0x05, Y1, Y0, Y2
 	VBLENDPD   $0x0a, Y1, Y0, Y0
 	VADDPD     Y2, Y0, Y0
-	VORPD      constants<>+480(SB), Y0, Y0
+	VORPD      constants<>+512(SB), Y0, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func fourZipF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·fourZipF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VADDPD     Y1, Y0, Y8
+	VADDPD     Y5, Y4, Y9
+	VPERM2F128 $0x21, Y9, Y8, Y10
+	VBLENDPD   $0x0c, Y9, Y8, Y8
+	VADDPD     Y10, Y8, Y8
+	VADDPD     Y3, Y2, Y9
+	VADDPD     Y7, Y6, Y6
+	VPERM2F128 $0x21, Y6, Y9, Y7
+	VBLENDPD   $0x0c, Y6, Y9, Y9
+	VADDPD     Y7, Y9, Y9
+	VSHUFPD    $0x05, Y9, Y8, Y6
+	VBLENDPD   $0x0a, Y9, Y8, Y8
+	VADDPD     Y6, Y8, Y8
+	VADDPD     Y5, Y4, Y6
+	VADDPD     Y1, Y0, Y7
+	VPERM2F128 $0x21, Y7, Y6, Y9
+	VBLENDPD   $0x0c, Y7, Y6, Y6
+	VADDPD     Y9, Y6, Y6
+	VADDPD     Y3, Y2, Y2
+	VADDPD     Y5, Y4, Y3
+	VPERM2F128 $0x21, Y3, Y2, Y4
+	VBLENDPD   $0x0c, Y3, Y2, Y2
+	VADDPD     Y4, Y2, Y2
+	VSHUFPD    $0x05, Y2, Y6, Y3
+	VBLENDPD   $0x0a, Y2, Y6, Y6
+	VADDPD     Y3, Y6, Y6
+	VUNPCKLPD  Y6, Y8, Y2
+	VUNPCKHPD  Y0, Y8, Y0
+	VUNPCKHPD  Y1, Y8, Y1
+	VSUBPD     Y0, Y2, Y0
+	VSUBPD     Y1, Y2, Y1
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VPERM2F128 $0x21, Y0, Y3, Y6
+	VPERM2F128 $0x21, Y1, Y0, Y7
+	VPALIGNR   $0x08, Y6, Y0, Y6
+	VPALIGNR   $0x08, Y7, Y1, Y7
+	VADDPD     Y1, Y0, Y8
+	VADDPD     Y5, Y4, Y9
+	VPERM2F128 $0x21, Y9, Y8, Y10
+	VBLENDPD   $0x0c, Y9, Y8, Y8
+	VADDPD     Y10, Y8, Y8
+	VADDPD     Y3, Y2, Y9
+	VADDPD     Y7, Y6, Y6
+	VPERM2F128 $0x21, Y6, Y9, Y7
+	VBLENDPD   $0x0c, Y6, Y9, Y9
+	VADDPD     Y7, Y9, Y9
+	VSHUFPD    $0x05, Y9, Y8, Y6
+	VBLENDPD   $0x0a, Y9, Y8, Y8
+	VADDPD     Y6, Y8, Y8
+	VADDPD     Y5, Y4, Y6
+	VADDPD     Y1, Y0, Y7
+	VPERM2F128 $0x21, Y7, Y6, Y9
+	VBLENDPD   $0x0c, Y7, Y6, Y6
+	VADDPD     Y9, Y6, Y6
+	VADDPD     Y3, Y2, Y2
+	VADDPD     Y5, Y4, Y3
+	VPERM2F128 $0x21, Y3, Y2, Y4
+	VBLENDPD   $0x0c, Y3, Y2, Y2
+	VADDPD     Y4, Y2, Y2
+	VSHUFPD    $0x05, Y2, Y6, Y3
+	VBLENDPD   $0x0a, Y2, Y6, Y6
+	VADDPD     Y3, Y6, Y6
+	VUNPCKLPD  Y6, Y8, Y2
+	VUNPCKHPD  Y0, Y8, Y0
+	VUNPCKHPD  Y1, Y8, Y1
+	VSUBPD     Y0, Y2, Y0
+	VSUBPD     Y1, Y2, Y1
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+32, AX
 	MOVQ       SI, AX
@@ -11394,13 +12808,13 @@ loop1:
 	VBLENDPD     $0x0a, Y0, Y6, Y6
 	VADDPD       Y1, Y6, Y6
 	VCMPPD       $0x11, Y6, Y8, Y0
-	VCMPPD       $0x04, constants<>+672(SB), Y6, Y1
+	VCMPPD       $0x04, constants<>+736(SB), Y6, Y1
 	VANDPS       Y1, Y0, Y0
-	VSUBPD       constants<>+672(SB), Y8, Y1
+	VSUBPD       constants<>+736(SB), Y8, Y1
 	VMOVAPS      Y6, Y4
-	VFMADD213PD  constants<>+672(SB), Y8, Y4
+	VFMADD213PD  constants<>+736(SB), Y8, Y4
 	VBLENDVPS    Y0, Y1, Y4, Y0
-	VADDPD       constants<>+672(SB), Y6, Y1
+	VADDPD       constants<>+736(SB), Y6, Y1
 	VFMADD231PD  Y0, Y8, Y1
 	VBROADCASTSD X1, Y0
 	VADDPD       Y2, Y0, Y4
@@ -11439,10 +12853,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -11450,10 +12864,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -11461,10 +12875,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y5
 	VMOVUPS      96(DI)(R8*8), Y6
 	VMASKMOVPD   (BX), Y5, Y4
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y5, Y4, Y7, Y4
 	VMASKMOVPD   32(BX), Y6, Y5
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y7
 	VBLENDVPS    Y6, Y5, Y7, Y5
 	VPERM2F128   $0x21, Y0, Y3, Y6
 	VPERM2F128   $0x21, Y1, Y0, Y7
@@ -11497,13 +12911,13 @@ end2:
 	VBLENDPD     $0x0a, Y0, Y6, Y6
 	VADDPD       Y1, Y6, Y6
 	VCMPPD       $0x11, Y6, Y8, Y0
-	VCMPPD       $0x04, constants<>+672(SB), Y6, Y1
+	VCMPPD       $0x04, constants<>+736(SB), Y6, Y1
 	VANDPS       Y1, Y0, Y0
-	VSUBPD       constants<>+672(SB), Y8, Y1
+	VSUBPD       constants<>+736(SB), Y8, Y1
 	VMOVAPS      Y6, Y4
-	VFMADD213PD  constants<>+672(SB), Y8, Y4
+	VFMADD213PD  constants<>+736(SB), Y8, Y4
 	VBLENDVPS    Y0, Y1, Y4, Y0
-	VADDPD       constants<>+672(SB), Y6, Y1
+	VADDPD       constants<>+736(SB), Y6, Y1
 	VFMADD231PD  Y0, Y8, Y1
 	VBROADCASTSD X1, Y0
 	VADDPD       Y2, Y0, Y4
@@ -11643,10 +13057,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y1
 	VMOVUPS     96(DI)(R8*8), Y2
 	VMASKMOVPD  (CX), Y1, Y0
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y1, Y0, Y3, Y0
 	VMASKMOVPD  32(CX), Y2, Y1
-	VMOVUPS     constants<>+544(SB), Y3
+	VMOVUPS     constants<>+576(SB), Y3
 	VBLENDVPS   Y2, Y1, Y3, Y1
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -11654,10 +13068,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y3
 	VMOVUPS     96(DI)(R8*8), Y4
 	VMASKMOVPD  (DX), Y3, Y2
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y3, Y2, Y5, Y2
 	VMASKMOVPD  32(DX), Y4, Y3
-	VMOVUPS     constants<>+544(SB), Y5
+	VMOVUPS     constants<>+576(SB), Y5
 	VBLENDVPS   Y4, Y3, Y5, Y3
 	LEAQ        byteMasks<>+0(SB), DI
 	MOVQ        SI, R8
@@ -11665,10 +13079,10 @@ end2:
 	VMOVUPS     64(DI)(R8*8), Y5
 	VMOVUPS     96(DI)(R8*8), Y6
 	VMASKMOVPD  (BX), Y5, Y4
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y5, Y4, Y7, Y4
 	VMASKMOVPD  32(BX), Y6, Y5
-	VMOVUPS     constants<>+544(SB), Y7
+	VMOVUPS     constants<>+576(SB), Y7
 	VBLENDVPS   Y6, Y5, Y7, Y5
 	VPERM2F128  $0x21, Y0, Y3, Y6
 	VPERM2F128  $0x21, Y1, Y0, Y7
@@ -11794,10 +13208,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11805,10 +13219,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11816,10 +13230,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
@@ -11868,9 +13282,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+640(SB), Y6
+	VMOVUPS   constants<>+704(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+640(SB), Y4
+	VMOVUPS   constants<>+704(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -11893,10 +13307,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11904,10 +13318,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -11915,10 +13329,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y2
 	VCMPPD     $0x11, Y3, Y1, Y3
@@ -11928,9 +13342,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+640(SB), Y6
+	VMOVUPS    constants<>+704(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+640(SB), Y4
+	VMOVUPS    constants<>+704(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -11996,10 +13410,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12007,10 +13421,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12018,10 +13432,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -12089,10 +13503,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12100,10 +13514,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12111,10 +13525,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
@@ -12178,10 +13592,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12189,10 +13603,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12200,10 +13614,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y2
 	VCMPPD     $0x11, Y3, Y1, Y3
@@ -12244,8 +13658,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+608(SB), Y6
-	VMOVUPS constants<>+608(SB), Y7
+	VMOVUPS constants<>+672(SB), Y6
+	VMOVUPS constants<>+672(SB), Y7
 	VCMPPD  $0x11, Y2, Y0, Y0
 	VCMPPD  $0x11, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -12271,10 +13685,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12282,10 +13696,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12293,13 +13707,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+608(SB), Y6
-	VMOVUPS    constants<>+608(SB), Y7
+	VMOVUPS    constants<>+672(SB), Y6
+	VMOVUPS    constants<>+672(SB), Y7
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -12367,10 +13781,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12378,10 +13792,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12389,10 +13803,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x11, Y2, Y0, Y0
 	VCMPPD     $0x11, Y3, Y1, Y1
@@ -12459,10 +13873,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12470,10 +13884,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12481,10 +13895,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y6
 	VCMPPD     $0x11, Y3, Y1, Y7
@@ -12556,10 +13970,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12567,10 +13981,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12578,10 +13992,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x11, Y2, Y0, Y6
 	VCMPPD     $0x11, Y3, Y1, Y7
@@ -12649,10 +14063,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12660,10 +14074,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12671,10 +14085,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
@@ -12723,9 +14137,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+640(SB), Y6
+	VMOVUPS   constants<>+704(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+640(SB), Y4
+	VMOVUPS   constants<>+704(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -12748,10 +14162,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12759,10 +14173,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12770,10 +14184,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y2
 	VCMPPD     $0x00, Y3, Y1, Y3
@@ -12783,9 +14197,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+640(SB), Y6
+	VMOVUPS    constants<>+704(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+640(SB), Y4
+	VMOVUPS    constants<>+704(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -12851,10 +14265,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12862,10 +14276,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12873,10 +14287,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -12944,10 +14358,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12955,10 +14369,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -12966,10 +14380,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
@@ -13033,10 +14447,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13044,10 +14458,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13055,10 +14469,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x00, Y2, Y0, Y2
 	VCMPPD     $0x00, Y3, Y1, Y3
@@ -13099,8 +14513,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+608(SB), Y6
-	VMOVUPS constants<>+608(SB), Y7
+	VMOVUPS constants<>+672(SB), Y6
+	VMOVUPS constants<>+672(SB), Y7
 	VCMPPD  $0x00, Y2, Y0, Y0
 	VCMPPD  $0x00, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -13126,10 +14540,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13137,10 +14551,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13148,13 +14562,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+608(SB), Y6
-	VMOVUPS    constants<>+608(SB), Y7
+	VMOVUPS    constants<>+672(SB), Y6
+	VMOVUPS    constants<>+672(SB), Y7
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -13222,10 +14636,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13233,10 +14647,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13244,10 +14658,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x00, Y2, Y0, Y0
 	VCMPPD     $0x00, Y3, Y1, Y1
@@ -13310,10 +14724,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13321,10 +14735,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13332,10 +14746,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
@@ -13384,9 +14798,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+640(SB), Y6
+	VMOVUPS   constants<>+704(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+640(SB), Y4
+	VMOVUPS   constants<>+704(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -13409,10 +14823,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13420,10 +14834,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13431,10 +14845,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y2
 	VCMPPD     $0x04, Y3, Y1, Y3
@@ -13444,9 +14858,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+640(SB), Y6
+	VMOVUPS    constants<>+704(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+640(SB), Y4
+	VMOVUPS    constants<>+704(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -13512,10 +14926,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13523,10 +14937,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13534,10 +14948,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -13605,10 +15019,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13616,10 +15030,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13627,10 +15041,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
@@ -13694,10 +15108,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13705,10 +15119,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13716,10 +15130,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y2
 	VCMPPD     $0x04, Y3, Y1, Y3
@@ -13760,8 +15174,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+608(SB), Y6
-	VMOVUPS constants<>+608(SB), Y7
+	VMOVUPS constants<>+672(SB), Y6
+	VMOVUPS constants<>+672(SB), Y7
 	VCMPPD  $0x04, Y2, Y0, Y0
 	VCMPPD  $0x04, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -13787,10 +15201,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13798,10 +15212,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13809,13 +15223,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+608(SB), Y6
-	VMOVUPS    constants<>+608(SB), Y7
+	VMOVUPS    constants<>+672(SB), Y6
+	VMOVUPS    constants<>+672(SB), Y7
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -13883,10 +15297,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13894,10 +15308,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13905,10 +15319,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x04, Y2, Y0, Y0
 	VCMPPD     $0x04, Y3, Y1, Y1
@@ -13975,10 +15389,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13986,10 +15400,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -13997,10 +15411,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y6
 	VCMPPD     $0x04, Y3, Y1, Y7
@@ -14072,10 +15486,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14083,10 +15497,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14094,10 +15508,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x04, Y2, Y0, Y6
 	VCMPPD     $0x04, Y3, Y1, Y7
@@ -14165,10 +15579,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14176,10 +15590,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14187,10 +15601,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
@@ -14239,9 +15653,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+640(SB), Y6
+	VMOVUPS   constants<>+704(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+640(SB), Y4
+	VMOVUPS   constants<>+704(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -14264,10 +15678,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14275,10 +15689,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14286,10 +15700,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y2
 	VCMPPD     $0x15, Y3, Y1, Y3
@@ -14299,9 +15713,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+640(SB), Y6
+	VMOVUPS    constants<>+704(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+640(SB), Y4
+	VMOVUPS    constants<>+704(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -14367,10 +15781,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14378,10 +15792,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14389,10 +15803,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -14460,10 +15874,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14471,10 +15885,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14482,10 +15896,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
@@ -14549,10 +15963,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14560,10 +15974,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14571,10 +15985,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VCMPPD     $0x15, Y2, Y0, Y2
 	VCMPPD     $0x15, Y3, Y1, Y3
@@ -14615,8 +16029,8 @@ loop1:
 	VMOVUPS 32(DX), Y3
 	VMOVUPS (BX), Y4
 	VMOVUPS 32(BX), Y5
-	VMOVUPS constants<>+608(SB), Y6
-	VMOVUPS constants<>+608(SB), Y7
+	VMOVUPS constants<>+672(SB), Y6
+	VMOVUPS constants<>+672(SB), Y7
 	VCMPPD  $0x15, Y2, Y0, Y0
 	VCMPPD  $0x15, Y3, Y1, Y1
 	VANDPS  Y4, Y0, Y0
@@ -14642,10 +16056,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14653,10 +16067,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14664,13 +16078,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+608(SB), Y6
-	VMOVUPS    constants<>+608(SB), Y7
+	VMOVUPS    constants<>+672(SB), Y6
+	VMOVUPS    constants<>+672(SB), Y7
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -14738,10 +16152,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14749,10 +16163,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14760,10 +16174,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y7
+	VMOVUPS    constants<>+576(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VCMPPD     $0x15, Y2, Y0, Y0
 	VCMPPD     $0x15, Y3, Y1, Y1
@@ -14826,10 +16240,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14837,10 +16251,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14848,10 +16262,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+544(SB), Y4
+	VMOVUPS    constants<>+576(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y0, Y2, Y2
 	VPERM2F128 $0x21, Y1, Y0, Y3
@@ -14915,10 +16329,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14926,10 +16340,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -14937,10 +16351,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+544(SB), Y4
+	VMOVUPS    constants<>+576(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y1, Y0, Y3
 	VPERM2F128 $0x21, Y2, Y1, Y2
@@ -15018,10 +16432,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15029,10 +16443,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15040,10 +16454,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y4
-	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+576(SB), Y6
 	VBLENDVPS  Y5, Y4, Y6, Y4
 	VMOVAPS    Y0, Y5
 	VMOVAPS    Y1, Y6
@@ -15075,6 +16489,376 @@ end2:
 	ADDQ       SI, CX
 	ADDQ       SI, DX
 	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipLowerF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipLowerF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y4
+	VUNPCKLPD Y2, Y0, Y0
+	VUNPCKLPD Y3, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VUNPCKLPD  Y2, Y0, Y0
+	VUNPCKLPD  Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipUpperF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y4
+	VUNPCKHPD Y2, Y0, Y0
+	VUNPCKHPD Y3, Y1, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y4
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VUNPCKHPD  Y2, Y0, Y0
+	VUNPCKHPD  Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipVarF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VMOVAPS   Y0, Y6
+	VMOVAPS   Y1, Y7
+	VUNPCKLPD Y2, Y6, Y6
+	VUNPCKLPD Y3, Y7, Y7
+	VUNPCKHPD Y6, Y4, Y6
+	VUNPCKHPD Y7, Y5, Y7
+	VUNPCKHPD Y6, Y6, Y6
+	VUNPCKHPD Y7, Y7, Y7
+	VADDPD    Y0, Y6, Y0
+	VADDPD    Y1, Y7, Y1
+	VMOVUPS   Y0, (AX)
+	VMOVUPS   Y1, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y1
+	VMOVUPS    96(DI)(R8*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y3
+	VMOVUPS    96(DI)(R8*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y5
+	VMOVUPS    96(DI)(R8*8), Y6
+	VMASKMOVPD (BX), Y5, Y4
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPD 32(BX), Y6, Y5
+	VMOVUPS    constants<>+576(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VUNPCKLPD  Y2, Y6, Y6
+	VUNPCKLPD  Y3, Y7, Y7
+	VUNPCKHPD  Y6, Y4, Y6
+	VUNPCKHPD  Y7, Y5, Y7
+	VUNPCKHPD  Y6, Y6, Y6
+	VUNPCKHPD  Y7, Y7, Y7
+	VADDPD     Y0, Y6, Y0
+	VADDPD     Y1, Y7, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y2
+	VMOVUPS    96(DI)(R8*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·zipUniformF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VUNPCKLPD    constants<>+768(SB), Y2, Y2
+	VUNPCKHPD    Y0, Y2, Y0
+	VUNPCKHPD    Y1, Y2, Y1
+	VUNPCKLPD    constants<>+576(SB), Y0, Y0
+	VUNPCKLPD    constants<>+576(SB), Y1, Y1
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VUNPCKLPD    constants<>+768(SB), Y2, Y2
+	VUNPCKHPD    Y0, Y2, Y0
+	VUNPCKHPD    Y1, Y2, Y1
+	VUNPCKLPD    constants<>+576(SB), Y0, Y0
+	VUNPCKLPD    constants<>+576(SB), Y1, Y1
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
+	VMASKMOVPD   Y0, Y2, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
 
 endif3:
 	VZEROUPPER
@@ -15120,10 +16904,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15131,10 +16915,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15142,10 +16926,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+544(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y0
 	VADDPD       Y1, Y0, Y1
@@ -15209,10 +16993,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+544(SB), Y1
+	VMOVUPS      constants<>+576(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15220,10 +17004,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+544(SB), Y1
+	VMOVUPS      constants<>+576(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15231,10 +17015,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+544(SB), Y1
+	VMOVUPS      constants<>+576(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -15309,10 +17093,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15320,10 +17104,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+544(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+544(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15331,10 +17115,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+544(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+544(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y3
 	VADDPD       Y1, Y3, Y4
@@ -15403,10 +17187,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15414,10 +17198,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (DX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y4
+	VMOVUPS    constants<>+576(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(DX), Y3, Y1
-	VMOVUPS    constants<>+544(SB), Y2
+	VMOVUPS    constants<>+576(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -15425,10 +17209,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (BX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y4
+	VMOVUPS    constants<>+576(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(BX), Y3, Y1
-	VMOVUPS    constants<>+544(SB), Y2
+	VMOVUPS    constants<>+576(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+32, AX
@@ -15463,7 +17247,7 @@ loop1:
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VADDPD       constants<>+576(SB), Y0, Y0
+	VADDPD       constants<>+640(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	ADDQ         $+64, CX
@@ -15482,10 +17266,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+544(SB), Y1
+	VMOVUPS      constants<>+576(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15493,10 +17277,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+544(SB), Y1
+	VMOVUPS      constants<>+576(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -15504,15 +17288,15 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+544(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+544(SB), Y1
+	VMOVUPS      constants<>+576(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VADDPD       constants<>+576(SB), Y0, Y0
+	VADDPD       constants<>+640(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	MOVQ         SI, AX
@@ -15589,10 +17373,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y1
 	VMOVUPS    96(SI)(DI*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+544(SB), Y3
+	VMOVUPS    constants<>+576(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
@@ -15600,10 +17384,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y3
 	VMOVUPS    96(SI)(DI*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+544(SB), Y5
+	VMOVUPS    constants<>+576(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VADDPD     Y2, Y0, Y0
 	VADDPD     Y3, Y1, Y1
@@ -15620,6 +17404,186 @@ end4:
 	ADDQ       BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsF64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX
+TEXT ·offsetsF64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ AX, DI
+	ADDQ $+192, DI
+	MOVQ CX, R8
+	ADDQ $+192, R8
+	MOVQ DX, R9
+	ADDQ $+192, R9
+	MOVQ BX, R10
+	ADDQ $+192, R10
+	MOVQ $+1, R11
+	MOVQ $+1, R12
+	MOVQ $+1, R13
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y3, Y1, Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS -192(DI), Y0
+	VMOVUPS -160(DI), Y1
+	VMOVUPS -192(R9), Y2
+	VMOVUPS -160(R9), Y3
+	VSUBPD  Y2, Y0, Y0
+	VSUBPD  Y3, Y1, Y1
+	VMOVUPS -192(R10), Y2
+	VMOVUPS -160(R10), Y3
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y3, Y1, Y1
+	VMOVUPS Y0, -192(DI)
+	VMOVUPS Y1, -160(DI)
+	MOVQ    -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVQ    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y1
+	VMOVUPS    96(R14)(R15*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y2
+	VMOVUPS    96(R14)(R15*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y1
+	VMOVUPS    96(R14)(R15*8), Y2
+	VMASKMOVPD -192(DI), Y1, Y0
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD -160(DI), Y2, Y1
+	VMOVUPS    constants<>+576(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD -192(R9), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD -160(R9), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VSUBPD     Y2, Y0, Y0
+	VSUBPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD -192(R10), Y3, Y2
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD -160(R10), Y4, Y3
+	VMOVUPS    constants<>+576(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y2
+	VMOVUPS    96(R14)(R15*8), Y3
+	VMASKMOVPD Y0, Y2, -192(DI)
+	VMASKMOVPD Y1, Y3, -160(DI)
+	MOVQ       -192(DI), R14
+	ADDQ       R11, R14
+	ADDQ       R12, R14
+	ADDQ       R13, R14
+	MOVQ       R14, -192(DI)
+	ADDQ       R12, R11
+	ADDQ       R13, R12
+	ADDQ       R11, R13
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+	ADDQ       SI, DI
+	ADDQ       SI, R8
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -16456,8 +18420,8 @@ loop5:
 	VGATHERQPD Y8, (CX)(Y5*8), Y7
 	VADDPD     Y6, Y2, Y2
 	VADDPD     Y7, Y3, Y3
-	VPADDQ     constants<>+1024(SB), Y4, Y4
-	VPADDQ     constants<>+1024(SB), Y5, Y5
+	VPADDQ     constants<>+1088(SB), Y4, Y4
+	VPADDQ     constants<>+1088(SB), Y5, Y5
 	VANDPD     Y0, Y4, Y4
 	VANDPD     Y0, Y5, Y5
 	SUBQ       $+1, DI
@@ -16512,8 +18476,8 @@ loop8:
 	VGATHERQPD Y7, (CX)(Y1*8), Y6
 	VADDPD     Y5, Y2, Y2
 	VADDPD     Y6, Y3, Y3
-	VPADDQ     constants<>+1024(SB), Y4, Y4
-	VPADDQ     constants<>+1024(SB), Y1, Y1
+	VPADDQ     constants<>+1088(SB), Y4, Y4
+	VPADDQ     constants<>+1088(SB), Y1, Y1
 	VANDPD     Y0, Y4, Y4
 	VANDPD     Y0, Y1, Y1
 	SUBQ       $+1, DI
@@ -16659,10 +18623,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16670,10 +18634,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16681,10 +18645,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPMAXSD    Y2, Y0, Y0
 	VPMAXSD    Y3, Y1, Y1
@@ -16744,10 +18708,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16755,10 +18719,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16766,10 +18730,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPMINSD    Y2, Y0, Y0
 	VPMINSD    Y3, Y1, Y1
@@ -16833,10 +18797,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -16844,10 +18808,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -16855,10 +18819,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPMAXSD      Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -16874,6 +18838,184 @@ end2:
 	ADDQ         AX, CX
 	ADDQ         AX, DX
 	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func foldMinI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·foldMinI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	VPMINSD      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VPMINSD      X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VPMINSD      X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VPMINSD      X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+1120(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+1120(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	VPMINSD      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VPMINSD      X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VPMINSD      X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VPMINSD      X1, X0, X0
+	VMOVSS       X0, (AX)
+	ADDQ         $+4, AX
+	MOVQ         SI, AX
+	SHLQ         $0x02, AX
+	ADDQ         AX, CX
+	ADDQ         AX, DX
+	ADDQ         AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·clampI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y2
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y2
+	VPMAXSD constants<>+1152(SB), Y0, Y0
+	VPMAXSD constants<>+1152(SB), Y1, Y1
+	VPMINSD constants<>+1120(SB), Y0, Y0
+	VPMINSD constants<>+1120(SB), Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y2
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y2
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y4, Y2, Y3, Y2
+	VPMAXSD    constants<>+1152(SB), Y0, Y0
+	VPMAXSD    constants<>+1152(SB), Y1, Y1
+	VPMINSD    constants<>+1120(SB), Y0, Y0
+	VPMINSD    constants<>+1120(SB), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
 
 endif3:
 	VZEROUPPER
@@ -16918,10 +19060,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16929,10 +19071,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -16940,10 +19082,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPADDD     Y2, Y0, Y0
 	VPADDD     Y3, Y1, Y1
@@ -17003,10 +19145,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17014,10 +19156,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17025,10 +19167,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPSUBD     Y2, Y0, Y0
 	VPSUBD     Y3, Y1, Y1
@@ -17088,10 +19230,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17099,10 +19241,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17110,10 +19252,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VANDPS     Y2, Y0, Y0
 	VANDPS     Y3, Y1, Y1
@@ -17173,10 +19315,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17184,10 +19326,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17195,10 +19337,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -17237,8 +19379,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VPADDD  constants<>+1088(SB), Y0, Y0
-	VPADDD  constants<>+1088(SB), Y1, Y1
+	VPADDD  constants<>+1184(SB), Y0, Y0
+	VPADDD  constants<>+1184(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -17258,10 +19400,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17269,10 +19411,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17280,13 +19422,13 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VPADDD     constants<>+1088(SB), Y0, Y0
-	VPADDD     constants<>+1088(SB), Y1, Y1
+	VPADDD     constants<>+1184(SB), Y0, Y0
+	VPADDD     constants<>+1184(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -17347,10 +19489,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17358,10 +19500,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17369,10 +19511,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPSUBD     Y2, Y0, Y2
 	VPSUBD     Y3, Y1, Y3
@@ -17440,10 +19582,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -17451,10 +19593,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -17462,10 +19604,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPADDD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -17504,14 +19646,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+512(SB), Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y2
+	VMOVUPS      constants<>+544(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VPADDD       Y4, Y2, Y2
 	VPADDD       Y4, Y3, Y3
-	VPSUBD       constants<>+1120(SB), Y2, Y2
-	VPSUBD       constants<>+1120(SB), Y3, Y3
+	VPSUBD       constants<>+1216(SB), Y2, Y2
+	VPSUBD       constants<>+1216(SB), Y3, Y3
 	VPCMPGTD     Y4, Y2, Y5
 	VPCMPGTD     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -17537,10 +19679,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -17548,10 +19690,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -17559,19 +19701,19 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+512(SB), Y2
-	VMOVUPS      constants<>+512(SB), Y3
+	VMOVUPS      constants<>+544(SB), Y2
+	VMOVUPS      constants<>+544(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSS (DI), Y4
 	VPADDD       Y4, Y2, Y2
 	VPADDD       Y4, Y3, Y3
-	VPSUBD       constants<>+1120(SB), Y2, Y2
-	VPSUBD       constants<>+1120(SB), Y3, Y3
+	VPSUBD       constants<>+1216(SB), Y2, Y2
+	VPSUBD       constants<>+1216(SB), Y3, Y3
 	VPCMPGTD     Y4, Y2, Y5
 	VPCMPGTD     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -17636,10 +19778,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17647,10 +19789,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17658,10 +19800,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VMOVUPS    iota32<>+0(SB), Y2
 	VMOVUPS    iota32<>+32(SB), Y3
@@ -17727,10 +19869,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -17738,10 +19880,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -17749,10 +19891,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	MOVLQSX      (DI), DI
@@ -17816,10 +19958,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17827,10 +19969,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17838,10 +19980,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLD     $0x01, Y0, Y0
 	VPSLLD     $0x01, Y1, Y1
@@ -17901,10 +20043,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17912,10 +20054,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17923,10 +20065,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLD     $0x01, Y0, Y0
 	VPSRLD     $0x01, Y1, Y1
@@ -17986,10 +20128,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -17997,10 +20139,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18008,10 +20150,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLD     $0x1f, Y0, Y0
 	VPSLLD     $0x1f, Y1, Y1
@@ -18071,10 +20213,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18082,10 +20224,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18093,10 +20235,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (BX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLD     $0x1f, Y0, Y0
 	VPSRLD     $0x1f, Y1, Y1
@@ -18156,10 +20298,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18167,10 +20309,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18178,10 +20320,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPMAXUD    Y2, Y0, Y0
 	VPMAXUD    Y3, Y1, Y1
@@ -18245,10 +20387,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18256,10 +20398,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -18267,10 +20409,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y3
 	VMOVUPS      96(DI)(R8*4), Y4
 	VMASKMOVPS   (BX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y5
+	VMOVUPS      constants<>+1120(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPS   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPMAXUD      Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -18332,10 +20474,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18343,10 +20485,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18354,10 +20496,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
@@ -18406,9 +20548,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1120(SB), Y6
+	VMOVUPS   constants<>+1216(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1120(SB), Y4
+	VMOVUPS   constants<>+1216(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -18431,10 +20573,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18442,10 +20584,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18453,10 +20595,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y2
 	VPCMPGTD   Y1, Y3, Y3
@@ -18466,9 +20608,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+1120(SB), Y6
+	VMOVUPS    constants<>+1216(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1120(SB), Y4
+	VMOVUPS    constants<>+1216(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -18534,10 +20676,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18545,10 +20687,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18556,10 +20698,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -18627,10 +20769,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18638,10 +20780,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18649,10 +20791,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
@@ -18716,10 +20858,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18727,10 +20869,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18738,10 +20880,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y2
 	VPCMPGTD   Y1, Y3, Y3
@@ -18782,8 +20924,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+512(SB), Y6
-	VMOVUPS  constants<>+512(SB), Y7
+	VMOVUPS  constants<>+544(SB), Y6
+	VMOVUPS  constants<>+544(SB), Y7
 	VPCMPGTD Y0, Y2, Y0
 	VPCMPGTD Y1, Y3, Y1
 	VANDPS   Y4, Y0, Y0
@@ -18809,10 +20951,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18820,10 +20962,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18831,13 +20973,13 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+512(SB), Y6
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y7
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
 	VANDPS     Y4, Y0, Y0
@@ -18905,10 +21047,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18916,10 +21058,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -18927,10 +21069,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPGTD   Y0, Y2, Y0
 	VPCMPGTD   Y1, Y3, Y1
@@ -18997,10 +21139,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19008,10 +21150,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19019,10 +21161,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y6
 	VPCMPGTD   Y1, Y3, Y7
@@ -19070,9 +21212,9 @@ loop1:
 	VPCMPGTD  Y0, Y2, Y6
 	VPCMPGTD  Y1, Y3, Y7
 	VPCMPEQD  Y4, Y2, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQD  Y5, Y3, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -19096,10 +21238,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19107,10 +21249,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19118,17 +21260,17 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTD   Y0, Y2, Y6
 	VPCMPGTD   Y1, Y3, Y7
 	VPCMPEQD   Y4, Y2, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQD   Y5, Y3, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -19191,10 +21333,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19202,10 +21344,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19213,10 +21355,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
@@ -19265,9 +21407,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1120(SB), Y6
+	VMOVUPS   constants<>+1216(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1120(SB), Y4
+	VMOVUPS   constants<>+1216(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -19290,10 +21432,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19301,10 +21443,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19312,10 +21454,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
 	VPCMPEQD   Y3, Y1, Y3
@@ -19325,9 +21467,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+1120(SB), Y6
+	VMOVUPS    constants<>+1216(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1120(SB), Y4
+	VMOVUPS    constants<>+1216(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -19393,10 +21535,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19404,10 +21546,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19415,10 +21557,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -19486,10 +21628,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19497,10 +21639,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19508,10 +21650,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
@@ -19575,10 +21717,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19586,10 +21728,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19597,10 +21739,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
 	VPCMPEQD   Y3, Y1, Y3
@@ -19641,8 +21783,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+512(SB), Y6
-	VMOVUPS  constants<>+512(SB), Y7
+	VMOVUPS  constants<>+544(SB), Y6
+	VMOVUPS  constants<>+544(SB), Y7
 	VPCMPEQD Y2, Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
 	VANDPS   Y4, Y0, Y0
@@ -19668,10 +21810,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19679,10 +21821,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19690,13 +21832,13 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+512(SB), Y6
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y7
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -19764,10 +21906,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19775,10 +21917,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19786,10 +21928,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQD   Y2, Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
@@ -19830,9 +21972,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1152(SB), Y0, Y0
+	VXORPS    constants<>+1248(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1152(SB), Y1, Y1
+	VXORPS    constants<>+1248(SB), Y1, Y1
 	VBLENDVPS Y0, Y4, Y2, Y0
 	VBLENDVPS Y1, Y5, Y3, Y1
 	VMOVUPS   Y0, (AX)
@@ -19854,10 +21996,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19865,10 +22007,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19876,15 +22018,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VBLENDVPS  Y0, Y4, Y2, Y0
 	VBLENDVPS  Y1, Y5, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -19923,18 +22065,18 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQD  Y3, Y1, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VBLENDVPS Y2, Y0, Y4, Y6
 	VBLENDVPS Y3, Y1, Y5, Y7
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPS     Y0, Y6, Y0
 	VORPS     Y1, Y7, Y1
-	VMOVUPS   constants<>+1120(SB), Y6
+	VMOVUPS   constants<>+1216(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1120(SB), Y4
+	VMOVUPS   constants<>+1216(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPS     Y2, Y0, Y0
 	VORPS     Y3, Y1, Y1
@@ -19957,10 +22099,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19968,10 +22110,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -19979,24 +22121,24 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQD   Y3, Y1, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y6
 	VBLENDVPS  Y3, Y1, Y5, Y7
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPS      Y0, Y6, Y0
 	VORPS      Y1, Y7, Y1
-	VMOVUPS    constants<>+1120(SB), Y6
+	VMOVUPS    constants<>+1216(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1120(SB), Y4
+	VMOVUPS    constants<>+1216(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPS      Y2, Y0, Y0
 	VORPS      Y3, Y1, Y1
@@ -20038,9 +22180,9 @@ loop1:
 	VMOVAPS   Y0, Y6
 	VMOVAPS   Y1, Y7
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1152(SB), Y0, Y0
+	VXORPS    constants<>+1248(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1152(SB), Y1, Y1
+	VXORPS    constants<>+1248(SB), Y1, Y1
 	VBLENDVPS Y0, Y6, Y4, Y6
 	VBLENDVPS Y1, Y7, Y5, Y7
 	VBLENDVPS Y0, Y2, Y6, Y6
@@ -20064,10 +22206,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20075,10 +22217,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20086,17 +22228,17 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VBLENDVPS  Y0, Y6, Y4, Y6
 	VBLENDVPS  Y1, Y7, Y5, Y7
 	VBLENDVPS  Y0, Y2, Y6, Y6
@@ -20137,9 +22279,9 @@ loop1:
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
 	VPCMPEQD Y2, Y0, Y0
-	VXORPS   constants<>+1152(SB), Y0, Y0
+	VXORPS   constants<>+1248(SB), Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
-	VXORPS   constants<>+1152(SB), Y1, Y1
+	VXORPS   constants<>+1248(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VANDPS   Y5, Y1, Y1
 	VMOVUPS  Y0, (AX)
@@ -20161,10 +22303,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20172,10 +22314,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20183,15 +22325,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VANDPS     Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -20230,9 +22372,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQD  Y3, Y1, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VMOVUPS   Y0, (AX)
@@ -20254,10 +22396,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20265,10 +22407,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20276,15 +22418,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQD   Y3, Y1, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -20322,12 +22464,12 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+512(SB), Y6
-	VMOVUPS  constants<>+512(SB), Y7
+	VMOVUPS  constants<>+544(SB), Y6
+	VMOVUPS  constants<>+544(SB), Y7
 	VPCMPEQD Y2, Y0, Y0
-	VXORPS   constants<>+1152(SB), Y0, Y0
+	VXORPS   constants<>+1248(SB), Y0, Y0
 	VPCMPEQD Y3, Y1, Y1
-	VXORPS   constants<>+1152(SB), Y1, Y1
+	VXORPS   constants<>+1248(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VPADDD   Y0, Y6, Y6
 	VANDPS   Y5, Y1, Y0
@@ -20351,10 +22493,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20362,10 +22504,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20373,17 +22515,17 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+512(SB), Y6
-	VMOVUPS    constants<>+512(SB), Y7
+	VMOVUPS    constants<>+544(SB), Y6
+	VMOVUPS    constants<>+544(SB), Y7
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VPADDD     Y0, Y6, Y6
 	VANDPS     Y5, Y1, Y0
@@ -20424,9 +22566,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y4
 	VPCMPEQD  Y2, Y0, Y0
-	VXORPS    constants<>+1152(SB), Y0, Y0
+	VXORPS    constants<>+1248(SB), Y0, Y0
 	VPCMPEQD  Y3, Y1, Y1
-	VXORPS    constants<>+1152(SB), Y1, Y1
+	VXORPS    constants<>+1248(SB), Y1, Y1
 	VMOVMSKPS Y0, DI
 	VMOVMSKPS Y1, R8
 	SHLL      $0x08, R8
@@ -20451,10 +22593,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20462,10 +22604,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20473,15 +22615,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQD   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQD   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VMOVMSKPS  Y0, DI
 	VMOVMSKPS  Y1, R8
 	SHLL       $0x08, R8
@@ -20519,9 +22661,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y6
-	VXORPS    constants<>+1152(SB), Y6, Y6
+	VXORPS    constants<>+1248(SB), Y6, Y6
 	VPCMPEQD  Y3, Y1, Y7
-	VXORPS    constants<>+1152(SB), Y7, Y7
+	VXORPS    constants<>+1248(SB), Y7, Y7
 	VPCMPGTD  Y2, Y4, Y2
 	VPCMPGTD  Y3, Y5, Y3
 	VANDPS    Y2, Y6, Y2
@@ -20547,10 +22689,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20558,10 +22700,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20569,15 +22711,15 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y6
-	VXORPS     constants<>+1152(SB), Y6, Y6
+	VXORPS     constants<>+1248(SB), Y6, Y6
 	VPCMPEQD   Y3, Y1, Y7
-	VXORPS     constants<>+1152(SB), Y7, Y7
+	VXORPS     constants<>+1248(SB), Y7, Y7
 	VPCMPGTD   Y2, Y4, Y2
 	VPCMPGTD   Y3, Y5, Y3
 	VANDPS     Y2, Y6, Y2
@@ -20620,13 +22762,13 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQD  Y2, Y0, Y6
-	VXORPS    constants<>+1152(SB), Y6, Y6
+	VXORPS    constants<>+1248(SB), Y6, Y6
 	VPCMPEQD  Y3, Y1, Y7
-	VXORPS    constants<>+1152(SB), Y7, Y7
+	VXORPS    constants<>+1248(SB), Y7, Y7
 	VPCMPEQD  Y4, Y2, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQD  Y5, Y3, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -20650,10 +22792,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20661,10 +22803,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20672,19 +22814,19 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y5
 	VMOVUPS    96(DI)(R8*4), Y6
 	VMASKMOVPS (BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPS 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1056(SB), Y7
+	VMOVUPS    constants<>+1120(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQD   Y2, Y0, Y6
-	VXORPS     constants<>+1152(SB), Y6, Y6
+	VXORPS     constants<>+1248(SB), Y6, Y6
 	VPCMPEQD   Y3, Y1, Y7
-	VXORPS     constants<>+1152(SB), Y7, Y7
+	VXORPS     constants<>+1248(SB), Y7, Y7
 	VPCMPEQD   Y4, Y2, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQD   Y5, Y3, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -20747,10 +22889,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20758,10 +22900,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20769,10 +22911,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y4
 	VMOVUPS    96(DI)(R8*4), Y5
 	VMASKMOVPS (BX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPS 32(BX), Y5, Y3
-	VMOVUPS    constants<>+1056(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y0, Y2, Y2
 	VPERM2F128 $0x21, Y1, Y0, Y3
@@ -20836,10 +22978,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20847,10 +22989,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20858,10 +23000,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y4
 	VMOVUPS    96(DI)(R8*4), Y5
 	VMASKMOVPS (BX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPS 32(BX), Y5, Y3
-	VMOVUPS    constants<>+1056(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y1, Y0, Y3
 	VPERM2F128 $0x21, Y2, Y1, Y2
@@ -20939,10 +23081,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20950,10 +23092,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y3
 	VMOVUPS    96(DI)(R8*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -20961,10 +23103,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y4
 	VMOVUPS    96(DI)(R8*4), Y5
 	VMASKMOVPS (BX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPS 32(BX), Y5, Y4
-	VMOVUPS    constants<>+1056(SB), Y6
+	VMOVUPS    constants<>+1120(SB), Y6
 	VBLENDVPS  Y5, Y4, Y6, Y4
 	VMOVAPS    Y0, Y5
 	VMOVAPS    Y1, Y6
@@ -20996,6 +23138,376 @@ end2:
 	ADDQ       SI, CX
 	ADDQ       SI, DX
 	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipLowerI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipLowerI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y4
+	VPUNPCKLDQ Y2, Y0, Y0
+	VPUNPCKLDQ Y3, Y1, Y1
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+1120(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPUNPCKLDQ Y2, Y0, Y0
+	VPUNPCKLDQ Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipUpperI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y4
+	VPUNPCKHDQ Y2, Y0, Y0
+	VPUNPCKHDQ Y3, Y1, Y1
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+1120(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y4
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y6, Y4, Y5, Y4
+	VPUNPCKHDQ Y2, Y0, Y0
+	VPUNPCKHDQ Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipVarI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPUNPCKLDQ Y2, Y6, Y6
+	VPUNPCKLDQ Y3, Y7, Y7
+	VPUNPCKHDQ Y6, Y4, Y6
+	VPUNPCKHDQ Y7, Y5, Y7
+	VPUNPCKHDQ Y6, Y6, Y6
+	VPUNPCKHDQ Y7, Y7, Y7
+	VPADDD     Y0, Y6, Y0
+	VPADDD     Y1, Y7, Y1
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+1120(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+1120(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y1, Y7
+	VPUNPCKLDQ Y2, Y6, Y6
+	VPUNPCKLDQ Y3, Y7, Y7
+	VPUNPCKHDQ Y6, Y4, Y6
+	VPUNPCKHDQ Y7, Y5, Y7
+	VPUNPCKHDQ Y6, Y6, Y6
+	VPUNPCKHDQ Y7, Y7, Y7
+	VPADDD     Y0, Y6, Y0
+	VPADDD     Y1, Y7, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y2
+	VMOVUPS    96(DI)(R8*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipUniformI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VPUNPCKLDQ   constants<>+1280(SB), Y2, Y2
+	VPUNPCKHDQ   Y0, Y2, Y0
+	VPUNPCKHDQ   Y1, Y2, Y1
+	VPUNPCKLDQ   constants<>+1120(SB), Y0, Y0
+	VPUNPCKLDQ   constants<>+1120(SB), Y1, Y1
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y1
+	VMOVUPS      96(DI)(R8*4), Y2
+	VMASKMOVPS   (CX), Y1, Y0
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPS   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (DX), Y3, Y2
+	VMOVUPS      constants<>+1120(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(DX), Y4, Y2
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y3
+	VMOVUPS      96(DI)(R8*4), Y4
+	VMASKMOVPS   (BX), Y3, Y2
+	VMOVUPS      constants<>+1120(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(BX), Y4, Y2
+	VMOVUPS      constants<>+1120(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Y2
+	VPUNPCKLDQ   constants<>+1280(SB), Y2, Y2
+	VPUNPCKHDQ   Y0, Y2, Y0
+	VPUNPCKHDQ   Y1, Y2, Y1
+	VPUNPCKLDQ   constants<>+1120(SB), Y0, Y0
+	VPUNPCKLDQ   constants<>+1120(SB), Y1, Y1
+	VPADDD       Y2, Y0, Y0
+	VPADDD       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*4), Y2
+	VMOVUPS      96(DI)(R8*4), Y3
+	VMASKMOVPS   Y0, Y2, (AX)
+	VMASKMOVPS   Y1, Y3, 32(AX)
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
 
 endif3:
 	VZEROUPPER
@@ -21041,10 +23553,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21052,10 +23564,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   (DX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y4
+	VMOVUPS      constants<>+1120(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPS   32(DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y4
+	VMOVUPS      constants<>+1120(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21063,10 +23575,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y4
 	VMOVUPS      96(DI)(R8*4), Y5
 	VMASKMOVPS   (BX), Y4, Y3
-	VMOVUPS      constants<>+1056(SB), Y6
+	VMOVUPS      constants<>+1120(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPS   32(BX), Y5, Y3
-	VMOVUPS      constants<>+1056(SB), Y4
+	VMOVUPS      constants<>+1120(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSS X0, Y0
 	VPADDD       Y1, Y0, Y1
@@ -21130,10 +23642,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1056(SB), Y1
+	VMOVUPS      constants<>+1120(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21141,10 +23653,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (DX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1056(SB), Y1
+	VMOVUPS      constants<>+1120(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21152,10 +23664,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (BX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1056(SB), Y1
+	VMOVUPS      constants<>+1120(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -21233,10 +23745,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21244,10 +23756,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y2
 	VMOVUPS      96(DI)(R8*4), Y3
 	VMASKMOVPS   (DX), Y2, Y1
-	VMOVUPS      constants<>+1056(SB), Y4
+	VMOVUPS      constants<>+1120(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPS   32(DX), Y3, Y2
-	VMOVUPS      constants<>+1056(SB), Y4
+	VMOVUPS      constants<>+1120(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21255,10 +23767,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y4
 	VMOVUPS      96(DI)(R8*4), Y5
 	VMASKMOVPS   (BX), Y4, Y3
-	VMOVUPS      constants<>+1056(SB), Y6
+	VMOVUPS      constants<>+1120(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPS   32(BX), Y5, Y3
-	VMOVUPS      constants<>+1056(SB), Y4
+	VMOVUPS      constants<>+1120(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSS X0, Y3
 	VPADDD       Y1, Y3, Y4
@@ -21330,10 +23842,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y1
 	VMOVUPS    96(DI)(R8*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21341,10 +23853,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS (DX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPS 32(DX), Y3, Y1
-	VMOVUPS    constants<>+1056(SB), Y2
+	VMOVUPS    constants<>+1120(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -21352,10 +23864,10 @@ end2:
 	VMOVUPS    64(DI)(R8*4), Y2
 	VMOVUPS    96(DI)(R8*4), Y3
 	VMASKMOVPS (BX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y4
+	VMOVUPS    constants<>+1120(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPS 32(BX), Y3, Y1
-	VMOVUPS    constants<>+1056(SB), Y2
+	VMOVUPS    constants<>+1120(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	VMOVUPS    X0, (AX)
 	ADDQ       $+16, AX
@@ -21391,7 +23903,7 @@ loop1:
 	VBROADCASTSS (DI), Y0
 	VPERMILPS    $0xff, X0, X0
 	VBROADCASTSS X0, Y0
-	VPADDD       constants<>+1088(SB), Y0, Y0
+	VPADDD       constants<>+1184(SB), Y0, Y0
 	VMOVUPS      X0, (AX)
 	ADDQ         $+16, AX
 	ADDQ         $+64, CX
@@ -21410,10 +23922,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (CX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1056(SB), Y1
+	VMOVUPS      constants<>+1120(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21421,10 +23933,10 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (DX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1056(SB), Y1
+	VMOVUPS      constants<>+1120(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -21432,16 +23944,16 @@ end2:
 	VMOVUPS      64(DI)(R8*4), Y1
 	VMOVUPS      96(DI)(R8*4), Y2
 	VMASKMOVPS   (BX), Y1, Y0
-	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1120(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPS   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1056(SB), Y1
+	VMOVUPS      constants<>+1120(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y0
 	VPERMILPS    $0xff, X0, X0
 	VBROADCASTSS X0, Y0
-	VPADDD       constants<>+1088(SB), Y0, Y0
+	VPADDD       constants<>+1184(SB), Y0, Y0
 	VMOVUPS      X0, (AX)
 	ADDQ         $+16, AX
 	MOVQ         SI, AX
@@ -21518,10 +24030,10 @@ end4:
 	VMOVUPS    64(SI)(DI*4), Y1
 	VMOVUPS    96(SI)(DI*4), Y2
 	VMASKMOVPS (CX), Y1, Y0
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPS 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1056(SB), Y3
+	VMOVUPS    constants<>+1120(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
@@ -21529,10 +24041,10 @@ end4:
 	VMOVUPS    64(SI)(DI*4), Y3
 	VMOVUPS    96(SI)(DI*4), Y4
 	VMASKMOVPS (DX), Y3, Y2
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPS 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1056(SB), Y5
+	VMOVUPS    constants<>+1120(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VPADDD     Y2, Y0, Y0
 	VPADDD     Y3, Y1, Y1
@@ -21549,6 +24061,186 @@ end4:
 	ADDQ       BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsI32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·offsetsI32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ AX, DI
+	ADDQ $+192, DI
+	MOVQ CX, R8
+	ADDQ $+192, R8
+	MOVQ DX, R9
+	ADDQ $+192, R9
+	MOVQ BX, R10
+	ADDQ $+192, R10
+	MOVQ $+1, R11
+	MOVQ $+1, R12
+	MOVQ $+1, R13
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VPADDD  Y2, Y0, Y0
+	VPADDD  Y3, Y1, Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VPADDD  Y2, Y0, Y0
+	VPADDD  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS -192(DI), Y0
+	VMOVUPS -160(DI), Y1
+	VMOVUPS -192(R9), Y2
+	VMOVUPS -160(R9), Y3
+	VPSUBD  Y2, Y0, Y0
+	VPSUBD  Y3, Y1, Y1
+	VMOVUPS -192(R10), Y2
+	VMOVUPS -160(R10), Y3
+	VPADDD  Y2, Y0, Y0
+	VPADDD  Y3, Y1, Y1
+	VMOVUPS Y0, -192(DI)
+	VMOVUPS Y1, -160(DI)
+	MOVLQSX -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVL    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y1
+	VMOVUPS    96(R14)(R15*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS (BX), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(BX), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y2
+	VMOVUPS    96(R14)(R15*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y1
+	VMOVUPS    96(R14)(R15*4), Y2
+	VMASKMOVPS -192(DI), Y1, Y0
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS -160(DI), Y2, Y1
+	VMOVUPS    constants<>+1120(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS -192(R9), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS -160(R9), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPSUBD     Y2, Y0, Y0
+	VPSUBD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y3
+	VMOVUPS    96(R14)(R15*4), Y4
+	VMASKMOVPS -192(R10), Y3, Y2
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS -160(R10), Y4, Y3
+	VMOVUPS    constants<>+1120(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y2
+	VMOVUPS    96(R14)(R15*4), Y3
+	VMASKMOVPS Y0, Y2, -192(DI)
+	VMASKMOVPS Y1, Y3, -160(DI)
+	MOVLQSX    -192(DI), R14
+	ADDQ       R11, R14
+	ADDQ       R12, R14
+	ADDQ       R13, R14
+	MOVL       R14, -192(DI)
+	ADDQ       R12, R11
+	ADDQ       R13, R12
+	ADDQ       R11, R13
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+	ADDQ       SI, DI
+	ADDQ       SI, R8
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -22385,8 +25077,8 @@ loop5:
 	VGATHERDPS Y8, (CX)(Y5*4), Y7
 	VPADDD     Y6, Y2, Y2
 	VPADDD     Y7, Y3, Y3
-	VPADDD     constants<>+512(SB), Y4, Y4
-	VPADDD     constants<>+512(SB), Y5, Y5
+	VPADDD     constants<>+544(SB), Y4, Y4
+	VPADDD     constants<>+544(SB), Y5, Y5
 	VANDPS     Y0, Y4, Y4
 	VANDPS     Y0, Y5, Y5
 	SUBQ       $+1, DI
@@ -22441,8 +25133,8 @@ loop8:
 	VGATHERDPS Y7, (CX)(Y1*4), Y6
 	VPADDD     Y5, Y2, Y2
 	VPADDD     Y6, Y3, Y3
-	VPADDD     constants<>+512(SB), Y4, Y4
-	VPADDD     constants<>+512(SB), Y1, Y1
+	VPADDD     constants<>+544(SB), Y4, Y4
+	VPADDD     constants<>+544(SB), Y1, Y1
 	VANDPS     Y0, Y4, Y4
 	VANDPS     Y0, Y1, Y1
 	SUBQ       $+1, DI
@@ -22506,10 +25198,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22517,10 +25209,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22528,10 +25220,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPADDQ     Y2, Y0, Y0
 	VPADDQ     Y3, Y1, Y1
@@ -22591,10 +25283,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22602,10 +25294,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22613,10 +25305,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPSUBQ     Y2, Y0, Y0
 	VPSUBQ     Y3, Y1, Y1
@@ -22676,10 +25368,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22687,10 +25379,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22698,10 +25390,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VANDPD     Y2, Y0, Y0
 	VANDPD     Y3, Y1, Y1
@@ -22761,10 +25453,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22772,10 +25464,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22783,10 +25475,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -22825,8 +25517,8 @@ loop1:
 	VMOVUPS 32(DX), Y2
 	VMOVUPS (BX), Y2
 	VMOVUPS 32(BX), Y2
-	VPADDQ  constants<>+1216(SB), Y0, Y0
-	VPADDQ  constants<>+1216(SB), Y1, Y1
+	VPADDQ  constants<>+1344(SB), Y0, Y0
+	VPADDQ  constants<>+1344(SB), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -22846,10 +25538,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22857,10 +25549,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22868,13 +25560,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
-	VPADDQ     constants<>+1216(SB), Y0, Y0
-	VPADDQ     constants<>+1216(SB), Y1, Y1
+	VPADDQ     constants<>+1344(SB), Y0, Y0
+	VPADDQ     constants<>+1344(SB), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
 	NEGQ       R8
@@ -22935,10 +25627,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22946,10 +25638,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -22957,10 +25649,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPSUBQ     Y2, Y0, Y2
 	VPSUBQ     Y3, Y1, Y3
@@ -23026,10 +25718,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23037,10 +25729,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y5
+	VMOVUPS      constants<>+1312(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23048,10 +25740,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y5
+	VMOVUPS      constants<>+1312(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	VPADDQ       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -23088,14 +25780,14 @@ loop1:
 	VMOVUPS      32(DX), Y2
 	VMOVUPS      (BX), Y2
 	VMOVUPS      32(BX), Y2
-	VMOVUPS      constants<>+1024(SB), Y2
-	VMOVUPS      constants<>+1024(SB), Y3
+	VMOVUPS      constants<>+1088(SB), Y2
+	VMOVUPS      constants<>+1088(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VPADDQ       Y4, Y2, Y2
 	VPADDQ       Y4, Y3, Y3
-	VPSUBQ       constants<>+1248(SB), Y2, Y2
-	VPSUBQ       constants<>+1248(SB), Y3, Y3
+	VPSUBQ       constants<>+1376(SB), Y2, Y2
+	VPSUBQ       constants<>+1376(SB), Y3, Y3
 	VPCMPGTQ     Y4, Y2, Y5
 	VPCMPGTQ     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -23121,10 +25813,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23132,10 +25824,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y5
+	VMOVUPS      constants<>+1312(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23143,19 +25835,19 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y5
+	VMOVUPS      constants<>+1312(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
-	VMOVUPS      constants<>+1024(SB), Y2
-	VMOVUPS      constants<>+1024(SB), Y3
+	VMOVUPS      constants<>+1088(SB), Y2
+	VMOVUPS      constants<>+1088(SB), Y3
 	MOVQ         x+8(FP), DI
 	VBROADCASTSD (DI), Y4
 	VPADDQ       Y4, Y2, Y2
 	VPADDQ       Y4, Y3, Y3
-	VPSUBQ       constants<>+1248(SB), Y2, Y2
-	VPSUBQ       constants<>+1248(SB), Y3, Y3
+	VPSUBQ       constants<>+1376(SB), Y2, Y2
+	VPSUBQ       constants<>+1376(SB), Y3, Y3
 	VPCMPGTQ     Y4, Y2, Y5
 	VPCMPGTQ     Y4, Y3, Y6
 	VBLENDVPS    Y5, Y2, Y4, Y2
@@ -23220,10 +25912,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23231,10 +25923,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23242,10 +25934,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VMOVUPS    iota64<>+0(SB), Y2
 	VMOVUPS    iota64<>+32(SB), Y3
@@ -23311,10 +26003,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23322,10 +26014,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (DX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y5
+	VMOVUPS      constants<>+1312(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(DX), Y4, Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -23333,10 +26025,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y3
 	VMOVUPS      96(DI)(R8*8), Y4
 	VMASKMOVPD   (BX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y5
+	VMOVUPS      constants<>+1312(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(BX), Y4, Y2
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y4, Y2, Y3, Y2
 	MOVQ         y+16(FP), DI
 	MOVQ         (DI), DI
@@ -23400,10 +26092,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23411,10 +26103,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23422,10 +26114,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLQ     $0x01, Y0, Y0
 	VPSLLQ     $0x01, Y1, Y1
@@ -23485,10 +26177,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23496,10 +26188,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23507,10 +26199,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLQ     $0x01, Y0, Y0
 	VPSRLQ     $0x01, Y1, Y1
@@ -23570,10 +26262,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23581,10 +26273,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23592,10 +26284,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSLLQ     $0x3f, Y0, Y0
 	VPSLLQ     $0x3f, Y1, Y1
@@ -23655,10 +26347,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23666,10 +26358,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23677,10 +26369,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (BX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(BX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	VPSRLQ     $0x3f, Y0, Y0
 	VPSRLQ     $0x3f, Y1, Y1
@@ -23742,10 +26434,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23753,10 +26445,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23764,10 +26456,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
@@ -23816,9 +26508,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+1248(SB), Y6
+	VMOVUPS   constants<>+1376(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1248(SB), Y4
+	VMOVUPS   constants<>+1376(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -23841,10 +26533,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23852,10 +26544,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23863,10 +26555,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y2
 	VPCMPGTQ   Y1, Y3, Y3
@@ -23876,9 +26568,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+1248(SB), Y6
+	VMOVUPS    constants<>+1376(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1248(SB), Y4
+	VMOVUPS    constants<>+1376(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -23944,10 +26636,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23955,10 +26647,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -23966,10 +26658,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -24037,10 +26729,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24048,10 +26740,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24059,10 +26751,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
@@ -24126,10 +26818,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24137,10 +26829,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24148,10 +26840,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y2
 	VPCMPGTQ   Y1, Y3, Y3
@@ -24192,8 +26884,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1024(SB), Y6
-	VMOVUPS  constants<>+1024(SB), Y7
+	VMOVUPS  constants<>+1088(SB), Y6
+	VMOVUPS  constants<>+1088(SB), Y7
 	VPCMPGTQ Y0, Y2, Y0
 	VPCMPGTQ Y1, Y3, Y1
 	VANDPS   Y4, Y0, Y0
@@ -24219,10 +26911,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24230,10 +26922,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24241,13 +26933,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1024(SB), Y6
-	VMOVUPS    constants<>+1024(SB), Y7
+	VMOVUPS    constants<>+1088(SB), Y6
+	VMOVUPS    constants<>+1088(SB), Y7
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
 	VANDPS     Y4, Y0, Y0
@@ -24315,10 +27007,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24326,10 +27018,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24337,10 +27029,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPGTQ   Y0, Y2, Y0
 	VPCMPGTQ   Y1, Y3, Y1
@@ -24407,10 +27099,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24418,10 +27110,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24429,10 +27121,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y6
 	VPCMPGTQ   Y1, Y3, Y7
@@ -24480,9 +27172,9 @@ loop1:
 	VPCMPGTQ  Y0, Y2, Y6
 	VPCMPGTQ  Y1, Y3, Y7
 	VPCMPEQQ  Y4, Y2, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ  Y5, Y3, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -24506,10 +27198,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24517,10 +27209,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24528,17 +27220,17 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPGTQ   Y0, Y2, Y6
 	VPCMPGTQ   Y1, Y3, Y7
 	VPCMPEQQ   Y4, Y2, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ   Y5, Y3, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -24601,10 +27293,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24612,10 +27304,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24623,10 +27315,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
@@ -24675,9 +27367,9 @@ loop1:
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+1248(SB), Y6
+	VMOVUPS   constants<>+1376(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1248(SB), Y4
+	VMOVUPS   constants<>+1376(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -24700,10 +27392,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24711,10 +27403,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24722,10 +27414,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
 	VPCMPEQQ   Y3, Y1, Y3
@@ -24735,9 +27427,9 @@ end2:
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+1248(SB), Y6
+	VMOVUPS    constants<>+1376(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1248(SB), Y4
+	VMOVUPS    constants<>+1376(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -24803,10 +27495,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24814,10 +27506,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24825,10 +27517,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
@@ -24896,10 +27588,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24907,10 +27599,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24918,10 +27610,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
@@ -24985,10 +27677,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -24996,10 +27688,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25007,10 +27699,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
 	VPCMPEQQ   Y3, Y1, Y3
@@ -25051,8 +27743,8 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1024(SB), Y6
-	VMOVUPS  constants<>+1024(SB), Y7
+	VMOVUPS  constants<>+1088(SB), Y6
+	VMOVUPS  constants<>+1088(SB), Y7
 	VPCMPEQQ Y2, Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
 	VANDPS   Y4, Y0, Y0
@@ -25078,10 +27770,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25089,10 +27781,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25100,13 +27792,13 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1024(SB), Y6
-	VMOVUPS    constants<>+1024(SB), Y7
+	VMOVUPS    constants<>+1088(SB), Y6
+	VMOVUPS    constants<>+1088(SB), Y7
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
 	VANDPS     Y4, Y0, Y0
@@ -25174,10 +27866,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25185,10 +27877,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25196,10 +27888,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQQ   Y2, Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
@@ -25240,9 +27932,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1152(SB), Y0, Y0
+	VXORPS    constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1152(SB), Y1, Y1
+	VXORPS    constants<>+1248(SB), Y1, Y1
 	VBLENDVPS Y0, Y4, Y2, Y0
 	VBLENDVPS Y1, Y5, Y3, Y1
 	VMOVUPS   Y0, (AX)
@@ -25264,10 +27956,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25275,10 +27967,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25286,15 +27978,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VBLENDVPS  Y0, Y4, Y2, Y0
 	VBLENDVPS  Y1, Y5, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -25333,18 +28025,18 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ  Y3, Y1, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VBLENDVPS Y2, Y0, Y4, Y6
 	VBLENDVPS Y3, Y1, Y5, Y7
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VORPD     Y0, Y6, Y0
 	VORPD     Y1, Y7, Y1
-	VMOVUPS   constants<>+1248(SB), Y6
+	VMOVUPS   constants<>+1376(SB), Y6
 	VBLENDVPS Y2, Y4, Y6, Y2
-	VMOVUPS   constants<>+1248(SB), Y4
+	VMOVUPS   constants<>+1376(SB), Y4
 	VBLENDVPS Y3, Y5, Y4, Y3
 	VORPD     Y2, Y0, Y0
 	VORPD     Y3, Y1, Y1
@@ -25367,10 +28059,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25378,10 +28070,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25389,24 +28081,24 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ   Y3, Y1, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y6
 	VBLENDVPS  Y3, Y1, Y5, Y7
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	VORPD      Y0, Y6, Y0
 	VORPD      Y1, Y7, Y1
-	VMOVUPS    constants<>+1248(SB), Y6
+	VMOVUPS    constants<>+1376(SB), Y6
 	VBLENDVPS  Y2, Y4, Y6, Y2
-	VMOVUPS    constants<>+1248(SB), Y4
+	VMOVUPS    constants<>+1376(SB), Y4
 	VBLENDVPS  Y3, Y5, Y4, Y3
 	VORPD      Y2, Y0, Y0
 	VORPD      Y3, Y1, Y1
@@ -25448,9 +28140,9 @@ loop1:
 	VMOVAPS   Y0, Y6
 	VMOVAPS   Y1, Y7
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1152(SB), Y0, Y0
+	VXORPS    constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1152(SB), Y1, Y1
+	VXORPS    constants<>+1248(SB), Y1, Y1
 	VBLENDVPS Y0, Y6, Y4, Y6
 	VBLENDVPS Y1, Y7, Y5, Y7
 	VBLENDVPS Y0, Y2, Y6, Y6
@@ -25474,10 +28166,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25485,10 +28177,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25496,17 +28188,17 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VMOVAPS    Y0, Y6
 	VMOVAPS    Y1, Y7
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VBLENDVPS  Y0, Y6, Y4, Y6
 	VBLENDVPS  Y1, Y7, Y5, Y7
 	VBLENDVPS  Y0, Y2, Y6, Y6
@@ -25547,9 +28239,9 @@ loop1:
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
 	VPCMPEQQ Y2, Y0, Y0
-	VXORPS   constants<>+1152(SB), Y0, Y0
+	VXORPS   constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
-	VXORPS   constants<>+1152(SB), Y1, Y1
+	VXORPS   constants<>+1248(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VANDPS   Y5, Y1, Y1
 	VMOVUPS  Y0, (AX)
@@ -25571,10 +28263,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25582,10 +28274,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25593,15 +28285,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VANDPS     Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -25640,9 +28332,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ  Y3, Y1, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VBLENDVPS Y2, Y4, Y0, Y0
 	VBLENDVPS Y3, Y5, Y1, Y1
 	VMOVUPS   Y0, (AX)
@@ -25664,10 +28356,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25675,10 +28367,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25686,15 +28378,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ   Y3, Y1, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VBLENDVPS  Y2, Y4, Y0, Y0
 	VBLENDVPS  Y3, Y5, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), DI
@@ -25732,12 +28424,12 @@ loop1:
 	VMOVUPS  32(DX), Y3
 	VMOVUPS  (BX), Y4
 	VMOVUPS  32(BX), Y5
-	VMOVUPS  constants<>+1024(SB), Y6
-	VMOVUPS  constants<>+1024(SB), Y7
+	VMOVUPS  constants<>+1088(SB), Y6
+	VMOVUPS  constants<>+1088(SB), Y7
 	VPCMPEQQ Y2, Y0, Y0
-	VXORPS   constants<>+1152(SB), Y0, Y0
+	VXORPS   constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ Y3, Y1, Y1
-	VXORPS   constants<>+1152(SB), Y1, Y1
+	VXORPS   constants<>+1248(SB), Y1, Y1
 	VANDPS   Y4, Y0, Y0
 	VPADDQ   Y0, Y6, Y6
 	VANDPS   Y5, Y1, Y0
@@ -25761,10 +28453,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25772,10 +28464,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25783,17 +28475,17 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
-	VMOVUPS    constants<>+1024(SB), Y6
-	VMOVUPS    constants<>+1024(SB), Y7
+	VMOVUPS    constants<>+1088(SB), Y6
+	VMOVUPS    constants<>+1088(SB), Y7
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VANDPS     Y4, Y0, Y0
 	VPADDQ     Y0, Y6, Y6
 	VANDPS     Y5, Y1, Y0
@@ -25834,9 +28526,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y4
 	VPCMPEQQ  Y2, Y0, Y0
-	VXORPS    constants<>+1152(SB), Y0, Y0
+	VXORPS    constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ  Y3, Y1, Y1
-	VXORPS    constants<>+1152(SB), Y1, Y1
+	VXORPS    constants<>+1248(SB), Y1, Y1
 	VMOVMSKPD Y0, DI
 	VMOVMSKPD Y1, R8
 	SHLL      $0x04, R8
@@ -25861,10 +28553,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25872,10 +28564,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25883,15 +28575,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y4
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y6, Y4, Y5, Y4
 	VPCMPEQQ   Y2, Y0, Y0
-	VXORPS     constants<>+1152(SB), Y0, Y0
+	VXORPS     constants<>+1248(SB), Y0, Y0
 	VPCMPEQQ   Y3, Y1, Y1
-	VXORPS     constants<>+1152(SB), Y1, Y1
+	VXORPS     constants<>+1248(SB), Y1, Y1
 	VMOVMSKPD  Y0, DI
 	VMOVMSKPD  Y1, R8
 	SHLL       $0x04, R8
@@ -25929,9 +28621,9 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y6
-	VXORPS    constants<>+1152(SB), Y6, Y6
+	VXORPS    constants<>+1248(SB), Y6, Y6
 	VPCMPEQQ  Y3, Y1, Y7
-	VXORPS    constants<>+1152(SB), Y7, Y7
+	VXORPS    constants<>+1248(SB), Y7, Y7
 	VPCMPGTQ  Y2, Y4, Y2
 	VPCMPGTQ  Y3, Y5, Y3
 	VANDPS    Y2, Y6, Y2
@@ -25957,10 +28649,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25968,10 +28660,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -25979,15 +28671,15 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y6
-	VXORPS     constants<>+1152(SB), Y6, Y6
+	VXORPS     constants<>+1248(SB), Y6, Y6
 	VPCMPEQQ   Y3, Y1, Y7
-	VXORPS     constants<>+1152(SB), Y7, Y7
+	VXORPS     constants<>+1248(SB), Y7, Y7
 	VPCMPGTQ   Y2, Y4, Y2
 	VPCMPGTQ   Y3, Y5, Y3
 	VANDPS     Y2, Y6, Y2
@@ -26030,13 +28722,13 @@ loop1:
 	VMOVUPS   (BX), Y4
 	VMOVUPS   32(BX), Y5
 	VPCMPEQQ  Y2, Y0, Y6
-	VXORPS    constants<>+1152(SB), Y6, Y6
+	VXORPS    constants<>+1248(SB), Y6, Y6
 	VPCMPEQQ  Y3, Y1, Y7
-	VXORPS    constants<>+1152(SB), Y7, Y7
+	VXORPS    constants<>+1248(SB), Y7, Y7
 	VPCMPEQQ  Y4, Y2, Y2
-	VXORPS    constants<>+1152(SB), Y2, Y2
+	VXORPS    constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ  Y5, Y3, Y3
-	VXORPS    constants<>+1152(SB), Y3, Y3
+	VXORPS    constants<>+1248(SB), Y3, Y3
 	VANDPS    Y2, Y6, Y2
 	VANDPS    Y3, Y7, Y3
 	VBLENDVPS Y2, Y0, Y4, Y0
@@ -26060,10 +28752,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26071,10 +28763,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26082,19 +28774,19 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y5
 	VMOVUPS    96(DI)(R8*8), Y6
 	VMASKMOVPD (BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y5, Y4, Y7, Y4
 	VMASKMOVPD 32(BX), Y6, Y5
-	VMOVUPS    constants<>+1184(SB), Y7
+	VMOVUPS    constants<>+1312(SB), Y7
 	VBLENDVPS  Y6, Y5, Y7, Y5
 	VPCMPEQQ   Y2, Y0, Y6
-	VXORPS     constants<>+1152(SB), Y6, Y6
+	VXORPS     constants<>+1248(SB), Y6, Y6
 	VPCMPEQQ   Y3, Y1, Y7
-	VXORPS     constants<>+1152(SB), Y7, Y7
+	VXORPS     constants<>+1248(SB), Y7, Y7
 	VPCMPEQQ   Y4, Y2, Y2
-	VXORPS     constants<>+1152(SB), Y2, Y2
+	VXORPS     constants<>+1248(SB), Y2, Y2
 	VPCMPEQQ   Y5, Y3, Y3
-	VXORPS     constants<>+1152(SB), Y3, Y3
+	VXORPS     constants<>+1248(SB), Y3, Y3
 	VANDPS     Y2, Y6, Y2
 	VANDPS     Y3, Y7, Y3
 	VBLENDVPS  Y2, Y0, Y4, Y0
@@ -26157,10 +28849,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26168,10 +28860,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26179,10 +28871,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y6
+	VMOVUPS    constants<>+1312(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+1184(SB), Y4
+	VMOVUPS    constants<>+1312(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y0, Y2, Y2
 	VPERM2F128 $0x21, Y1, Y0, Y3
@@ -26246,10 +28938,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26257,10 +28949,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26268,10 +28960,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y6
+	VMOVUPS    constants<>+1312(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y3
-	VMOVUPS    constants<>+1184(SB), Y4
+	VMOVUPS    constants<>+1312(SB), Y4
 	VBLENDVPS  Y5, Y3, Y4, Y3
 	VPERM2F128 $0x21, Y1, Y0, Y3
 	VPERM2F128 $0x21, Y2, Y1, Y2
@@ -26349,10 +29041,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26360,10 +29052,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y3
 	VMOVUPS    96(DI)(R8*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y2
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y4, Y2, Y3, Y2
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26371,10 +29063,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y4
 	VMOVUPS    96(DI)(R8*8), Y5
 	VMASKMOVPD (BX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y6
+	VMOVUPS    constants<>+1312(SB), Y6
 	VBLENDVPS  Y4, Y3, Y6, Y3
 	VMASKMOVPD 32(BX), Y5, Y4
-	VMOVUPS    constants<>+1184(SB), Y6
+	VMOVUPS    constants<>+1312(SB), Y6
 	VBLENDVPS  Y5, Y4, Y6, Y4
 	VMOVAPS    Y0, Y5
 	VMOVAPS    Y1, Y6
@@ -26406,6 +29098,376 @@ end2:
 	ADDQ       SI, CX
 	ADDQ       SI, DX
 	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipLowerI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipLowerI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     32(DX), Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     32(BX), Y4
+	VPUNPCKLQDQ Y2, Y0, Y0
+	VPUNPCKLQDQ Y3, Y1, Y1
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+1312(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+1312(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+1312(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y4
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y6, Y4, Y5, Y4
+	VPUNPCKLQDQ Y2, Y0, Y0
+	VPUNPCKLQDQ Y3, Y1, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y2
+	VMOVUPS     96(DI)(R8*8), Y3
+	VMASKMOVPD  Y0, Y2, (AX)
+	VMASKMOVPD  Y1, Y3, 32(AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipUpperI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     32(DX), Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     32(BX), Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VPUNPCKHQDQ Y3, Y1, Y1
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+1312(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+1312(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+1312(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y4
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y6, Y4, Y5, Y4
+	VPUNPCKHQDQ Y2, Y0, Y0
+	VPUNPCKHQDQ Y3, Y1, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y2
+	VMOVUPS     96(DI)(R8*8), Y3
+	VMASKMOVPD  Y0, Y2, (AX)
+	VMASKMOVPD  Y1, Y3, 32(AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipVarI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     32(DX), Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     32(BX), Y5
+	VMOVAPS     Y0, Y6
+	VMOVAPS     Y1, Y7
+	VPUNPCKLQDQ Y2, Y6, Y6
+	VPUNPCKLQDQ Y3, Y7, Y7
+	VPUNPCKHQDQ Y6, Y4, Y6
+	VPUNPCKHQDQ Y7, Y5, Y7
+	VPUNPCKHQDQ Y6, Y6, Y6
+	VPUNPCKHQDQ Y7, Y7, Y7
+	VPADDQ      Y0, Y6, Y0
+	VPADDQ      Y1, Y7, Y1
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y1
+	VMOVUPS     96(DI)(R8*8), Y2
+	VMASKMOVPD  (CX), Y1, Y0
+	VMOVUPS     constants<>+1312(SB), Y3
+	VBLENDVPS   Y1, Y0, Y3, Y0
+	VMASKMOVPD  32(CX), Y2, Y1
+	VMOVUPS     constants<>+1312(SB), Y3
+	VBLENDVPS   Y2, Y1, Y3, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y3
+	VMOVUPS     96(DI)(R8*8), Y4
+	VMASKMOVPD  (DX), Y3, Y2
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y3, Y2, Y5, Y2
+	VMASKMOVPD  32(DX), Y4, Y3
+	VMOVUPS     constants<>+1312(SB), Y5
+	VBLENDVPS   Y4, Y3, Y5, Y3
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y5
+	VMOVUPS     96(DI)(R8*8), Y6
+	VMASKMOVPD  (BX), Y5, Y4
+	VMOVUPS     constants<>+1312(SB), Y7
+	VBLENDVPS   Y5, Y4, Y7, Y4
+	VMASKMOVPD  32(BX), Y6, Y5
+	VMOVUPS     constants<>+1312(SB), Y7
+	VBLENDVPS   Y6, Y5, Y7, Y5
+	VMOVAPS     Y0, Y6
+	VMOVAPS     Y1, Y7
+	VPUNPCKLQDQ Y2, Y6, Y6
+	VPUNPCKLQDQ Y3, Y7, Y7
+	VPUNPCKHQDQ Y6, Y4, Y6
+	VPUNPCKHQDQ Y7, Y5, Y7
+	VPUNPCKHQDQ Y6, Y6, Y6
+	VPUNPCKHQDQ Y7, Y7, Y7
+	VPADDQ      Y0, Y6, Y0
+	VPADDQ      Y1, Y7, Y1
+	LEAQ        byteMasks<>+0(SB), DI
+	MOVQ        SI, R8
+	NEGQ        R8
+	VMOVUPS     64(DI)(R8*8), Y2
+	VMOVUPS     96(DI)(R8*8), Y3
+	VMASKMOVPD  Y0, Y2, (AX)
+	VMASKMOVPD  Y1, Y3, 32(AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·zipUniformI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VPUNPCKLQDQ  constants<>+1408(SB), Y2, Y2
+	VPUNPCKHQDQ  Y0, Y2, Y0
+	VPUNPCKHQDQ  Y1, Y2, Y1
+	VPUNPCKLQDQ  constants<>+1312(SB), Y0, Y0
+	VPUNPCKLQDQ  constants<>+1312(SB), Y1, Y1
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y1
+	VMOVUPS      96(DI)(R8*8), Y2
+	VMASKMOVPD   (CX), Y1, Y0
+	VMOVUPS      constants<>+1312(SB), Y3
+	VBLENDVPS    Y1, Y0, Y3, Y0
+	VMASKMOVPD   32(CX), Y2, Y1
+	VMOVUPS      constants<>+1312(SB), Y3
+	VBLENDVPS    Y2, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (DX), Y3, Y2
+	VMOVUPS      constants<>+1312(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(DX), Y4, Y2
+	VMOVUPS      constants<>+1312(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y3
+	VMOVUPS      96(DI)(R8*8), Y4
+	VMASKMOVPD   (BX), Y3, Y2
+	VMOVUPS      constants<>+1312(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(BX), Y4, Y2
+	VMOVUPS      constants<>+1312(SB), Y3
+	VBLENDVPS    Y4, Y2, Y3, Y2
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Y2
+	VPUNPCKLQDQ  constants<>+1408(SB), Y2, Y2
+	VPUNPCKHQDQ  Y0, Y2, Y0
+	VPUNPCKHQDQ  Y1, Y2, Y1
+	VPUNPCKLQDQ  constants<>+1312(SB), Y0, Y0
+	VPUNPCKLQDQ  constants<>+1312(SB), Y1, Y1
+	VPADDQ       Y2, Y0, Y0
+	VPADDQ       Y2, Y1, Y1
+	LEAQ         byteMasks<>+0(SB), DI
+	MOVQ         SI, R8
+	NEGQ         R8
+	VMOVUPS      64(DI)(R8*8), Y2
+	VMOVUPS      96(DI)(R8*8), Y3
+	VMASKMOVPD   Y0, Y2, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
 
 endif3:
 	VZEROUPPER
@@ -26451,10 +29513,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26462,10 +29524,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y4
+	VMOVUPS      constants<>+1312(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y4
+	VMOVUPS      constants<>+1312(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26473,10 +29535,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+1184(SB), Y6
+	VMOVUPS      constants<>+1312(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+1184(SB), Y4
+	VMOVUPS      constants<>+1312(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y0
 	VPADDQ       Y1, Y0, Y1
@@ -26540,10 +29602,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1184(SB), Y1
+	VMOVUPS      constants<>+1312(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26551,10 +29613,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1184(SB), Y1
+	VMOVUPS      constants<>+1312(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26562,10 +29624,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1184(SB), Y1
+	VMOVUPS      constants<>+1312(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
@@ -26640,10 +29702,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26651,10 +29713,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y2
 	VMOVUPS      96(DI)(R8*8), Y3
 	VMASKMOVPD   (DX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y4
+	VMOVUPS      constants<>+1312(SB), Y4
 	VBLENDVPS    Y2, Y1, Y4, Y1
 	VMASKMOVPD   32(DX), Y3, Y2
-	VMOVUPS      constants<>+1184(SB), Y4
+	VMOVUPS      constants<>+1312(SB), Y4
 	VBLENDVPS    Y3, Y2, Y4, Y2
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26662,10 +29724,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y4
 	VMOVUPS      96(DI)(R8*8), Y5
 	VMASKMOVPD   (BX), Y4, Y3
-	VMOVUPS      constants<>+1184(SB), Y6
+	VMOVUPS      constants<>+1312(SB), Y6
 	VBLENDVPS    Y4, Y3, Y6, Y3
 	VMASKMOVPD   32(BX), Y5, Y3
-	VMOVUPS      constants<>+1184(SB), Y4
+	VMOVUPS      constants<>+1312(SB), Y4
 	VBLENDVPS    Y5, Y3, Y4, Y3
 	VBROADCASTSD X0, Y3
 	VPADDQ       Y1, Y3, Y4
@@ -26734,10 +29796,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y1
 	VMOVUPS    96(DI)(R8*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26745,10 +29807,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (DX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y4
+	VMOVUPS    constants<>+1312(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(DX), Y3, Y1
-	VMOVUPS    constants<>+1184(SB), Y2
+	VMOVUPS    constants<>+1312(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	LEAQ       byteMasks<>+0(SB), DI
 	MOVQ       SI, R8
@@ -26756,10 +29818,10 @@ end2:
 	VMOVUPS    64(DI)(R8*8), Y2
 	VMOVUPS    96(DI)(R8*8), Y3
 	VMASKMOVPD (BX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y4
+	VMOVUPS    constants<>+1312(SB), Y4
 	VBLENDVPS  Y2, Y1, Y4, Y1
 	VMASKMOVPD 32(BX), Y3, Y1
-	VMOVUPS    constants<>+1184(SB), Y2
+	VMOVUPS    constants<>+1312(SB), Y2
 	VBLENDVPS  Y3, Y1, Y2, Y1
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+32, AX
@@ -26794,7 +29856,7 @@ loop1:
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VPADDQ       constants<>+1216(SB), Y0, Y0
+	VPADDQ       constants<>+1344(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	ADDQ         $+64, CX
@@ -26813,10 +29875,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y0
-	VMOVUPS      constants<>+1184(SB), Y1
+	VMOVUPS      constants<>+1312(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26824,10 +29886,10 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (DX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(DX), Y2, Y0
-	VMOVUPS      constants<>+1184(SB), Y1
+	VMOVUPS      constants<>+1312(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	LEAQ         byteMasks<>+0(SB), DI
 	MOVQ         SI, R8
@@ -26835,15 +29897,15 @@ end2:
 	VMOVUPS      64(DI)(R8*8), Y1
 	VMOVUPS      96(DI)(R8*8), Y2
 	VMASKMOVPD   (BX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(BX), Y2, Y0
-	VMOVUPS      constants<>+1184(SB), Y1
+	VMOVUPS      constants<>+1312(SB), Y1
 	VBLENDVPS    Y2, Y0, Y1, Y0
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VPERMPD      $0xff, Y0, Y0
-	VPADDQ       constants<>+1216(SB), Y0, Y0
+	VPADDQ       constants<>+1344(SB), Y0, Y0
 	VMOVUPS      Y0, (AX)
 	ADDQ         $+32, AX
 	MOVQ         SI, AX
@@ -26920,10 +29982,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y1
 	VMOVUPS    96(SI)(DI*8), Y2
 	VMASKMOVPD (CX), Y1, Y0
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y1, Y0, Y3, Y0
 	VMASKMOVPD 32(CX), Y2, Y1
-	VMOVUPS    constants<>+1184(SB), Y3
+	VMOVUPS    constants<>+1312(SB), Y3
 	VBLENDVPS  Y2, Y1, Y3, Y1
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       BX, DI
@@ -26931,10 +29993,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y3
 	VMOVUPS    96(SI)(DI*8), Y4
 	VMASKMOVPD (DX), Y3, Y2
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DX), Y4, Y3
-	VMOVUPS    constants<>+1184(SB), Y5
+	VMOVUPS    constants<>+1312(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VPADDQ     Y2, Y0, Y0
 	VPADDQ     Y3, Y1, Y1
@@ -26951,6 +30013,186 @@ end4:
 	ADDQ       BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsI64AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·offsetsI64AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ AX, DI
+	ADDQ $+192, DI
+	MOVQ CX, R8
+	ADDQ $+192, R8
+	MOVQ DX, R9
+	ADDQ $+192, R9
+	MOVQ BX, R10
+	ADDQ $+192, R10
+	MOVQ $+1, R11
+	MOVQ $+1, R12
+	MOVQ $+1, R13
+	CMPQ SI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VMOVUPS (DX), Y2
+	VMOVUPS 32(DX), Y3
+	VPADDQ  Y2, Y0, Y0
+	VPADDQ  Y3, Y1, Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VPADDQ  Y2, Y0, Y0
+	VPADDQ  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS -192(DI), Y0
+	VMOVUPS -160(DI), Y1
+	VMOVUPS -192(R9), Y2
+	VMOVUPS -160(R9), Y3
+	VPSUBQ  Y2, Y0, Y0
+	VPSUBQ  Y3, Y1, Y1
+	VMOVUPS -192(R10), Y2
+	VMOVUPS -160(R10), Y3
+	VPADDQ  Y2, Y0, Y0
+	VPADDQ  Y3, Y1, Y1
+	VMOVUPS Y0, -192(DI)
+	VMOVUPS Y1, -160(DI)
+	MOVQ    -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVQ    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y1
+	VMOVUPS    96(R14)(R15*8), Y2
+	VMASKMOVPD (CX), Y1, Y0
+	VMOVUPS    constants<>+1312(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(CX), Y2, Y1
+	VMOVUPS    constants<>+1312(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD (DX), Y3, Y2
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DX), Y4, Y3
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDQ     Y2, Y0, Y0
+	VPADDQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD (BX), Y3, Y2
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(BX), Y4, Y3
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDQ     Y2, Y0, Y0
+	VPADDQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y2
+	VMOVUPS    96(R14)(R15*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y1
+	VMOVUPS    96(R14)(R15*8), Y2
+	VMASKMOVPD -192(DI), Y1, Y0
+	VMOVUPS    constants<>+1312(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD -160(DI), Y2, Y1
+	VMOVUPS    constants<>+1312(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD -192(R9), Y3, Y2
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD -160(R9), Y4, Y3
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPSUBQ     Y2, Y0, Y0
+	VPSUBQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y3
+	VMOVUPS    96(R14)(R15*8), Y4
+	VMASKMOVPD -192(R10), Y3, Y2
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD -160(R10), Y4, Y3
+	VMOVUPS    constants<>+1312(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VPADDQ     Y2, Y0, Y0
+	VPADDQ     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       SI, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y2
+	VMOVUPS    96(R14)(R15*8), Y3
+	VMASKMOVPD Y0, Y2, -192(DI)
+	VMASKMOVPD Y1, Y3, -160(DI)
+	MOVQ       -192(DI), R14
+	ADDQ       R11, R14
+	ADDQ       R12, R14
+	ADDQ       R13, R14
+	MOVQ       R14, -192(DI)
+	ADDQ       R12, R11
+	ADDQ       R13, R12
+	ADDQ       R11, R13
+	SHLQ       $0x03, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+	ADDQ       SI, DI
+	ADDQ       SI, R8
+	ADDQ       SI, R9
+	ADDQ       SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -27787,8 +31029,8 @@ loop5:
 	VGATHERQPD Y8, (CX)(Y5*8), Y7
 	VPADDQ     Y6, Y2, Y2
 	VPADDQ     Y7, Y3, Y3
-	VPADDQ     constants<>+1024(SB), Y4, Y4
-	VPADDQ     constants<>+1024(SB), Y5, Y5
+	VPADDQ     constants<>+1088(SB), Y4, Y4
+	VPADDQ     constants<>+1088(SB), Y5, Y5
 	VANDPD     Y0, Y4, Y4
 	VANDPD     Y0, Y5, Y5
 	SUBQ       $+1, DI
@@ -27843,8 +31085,8 @@ loop8:
 	VGATHERQPD Y7, (CX)(Y1*8), Y6
 	VPADDQ     Y5, Y2, Y2
 	VPADDQ     Y6, Y3, Y3
-	VPADDQ     constants<>+1024(SB), Y4, Y4
-	VPADDQ     constants<>+1024(SB), Y1, Y1
+	VPADDQ     constants<>+1088(SB), Y4, Y4
+	VPADDQ     constants<>+1088(SB), Y1, Y1
 	VANDPD     Y0, Y4, Y4
 	VANDPD     Y0, Y1, Y1
 	SUBQ       $+1, DI
@@ -27948,6 +31190,3038 @@ end4:
 	ADDQ         CX, AX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func table1F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table1F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VXORPS    Y6, Y6, Y6
+	VPADDD    Y6, Y0, Y0
+	VPADDD    Y6, Y1, Y1
+	VMOVUPS   Y0, 64(AX)
+	VMOVUPS   Y1, 96(AX)
+	VANDPS    constants<>+1440(SB), Y2, Y0
+	VANDPS    constants<>+1440(SB), Y3, Y1
+	VPCMPGTD  Y4, Y2, Y2
+	VPCMPGTD  Y5, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y2, Y2
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y3, Y3
+	VPADDD    Y2, Y0, Y0
+	VPADDD    Y3, Y1, Y1
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VPSLLD    $0x1c, Y0, Y3
+	VPERMPS   (DI), Y0, Y2
+	VPERMPS   32(DI), Y0, Y0
+	VBLENDVPS Y3, Y0, Y2, Y2
+	VPSLLD    $0x1c, Y1, Y3
+	VPERMPS   (DI), Y1, Y0
+	VPERMPS   32(DI), Y1, Y1
+	VBLENDVPS Y3, Y1, Y0, Y0
+	VMOVUPS   Y2, (AX)
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+128, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y0
+	VPADDD     Y6, Y1, Y1
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    Y1, 96(AX)
+	VANDPS     constants<>+1440(SB), Y2, Y0
+	VANDPS     constants<>+1440(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VPSLLD     $0x1c, Y0, Y3
+	VPERMPS    (DI), Y0, Y2
+	VPERMPS    32(DI), Y0, Y0
+	VBLENDVPS  Y3, Y0, Y2, Y2
+	VPSLLD     $0x1c, Y1, Y3
+	VPERMPS    (DI), Y1, Y0
+	VPERMPS    32(DI), Y1, Y1
+	VBLENDVPS  Y3, Y1, Y0, Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+128, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain1F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain1F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VXORPS    Y6, Y6, Y6
+	VPADDD    Y6, Y0, Y0
+	VPADDD    Y6, Y1, Y1
+	VMOVUPS   Y0, 64(AX)
+	VMOVUPS   Y1, 96(AX)
+	VANDPS    constants<>+1440(SB), Y2, Y0
+	VANDPS    constants<>+1440(SB), Y3, Y1
+	VPCMPGTD  Y4, Y2, Y2
+	VPCMPGTD  Y5, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y2, Y2
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y3, Y3
+	VPADDD    Y2, Y0, Y0
+	VPADDD    Y3, Y1, Y1
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Y2, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y2
+	VPERMPS   32(DI), Y4, Y4
+	VBLENDVPS Y5, Y4, Y2, Y2
+	VMOVAPS   Y3, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y3
+	VPERMPS   32(DI), Y4, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VANDPS    constants<>+1440(SB), Y2, Y2
+	VANDPS    constants<>+1440(SB), Y3, Y3
+	VMOVAPS   Y2, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y2
+	VPERMPS   32(DI), Y4, Y4
+	VBLENDVPS Y5, Y4, Y2, Y2
+	VMOVAPS   Y3, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y3
+	VPERMPS   32(DI), Y4, Y4
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VMOVUPS   constants<>+1440(SB), Y4
+	VPSLLD    $0x1c, Y4, Y6
+	VPERMPS   (DI), Y4, Y5
+	VPERMPS   32(DI), Y4, Y7
+	VBLENDVPS Y6, Y7, Y5, Y5
+	VPSLLD    $0x1c, Y4, Y7
+	VPERMPS   (DI), Y4, Y6
+	VPERMPS   32(DI), Y4, Y4
+	VBLENDVPS Y7, Y4, Y6, Y6
+	VPSLLD    $0x1c, Y0, Y7
+	VPERMPS   (DI), Y0, Y4
+	VPERMPS   32(DI), Y0, Y0
+	VBLENDVPS Y7, Y0, Y4, Y4
+	VPSLLD    $0x1c, Y1, Y7
+	VPERMPS   (DI), Y1, Y0
+	VPERMPS   32(DI), Y1, Y1
+	VBLENDVPS Y7, Y1, Y0, Y0
+	VPADDD    Y4, Y2, Y1
+	VPADDD    Y0, Y3, Y0
+	VPADDD    Y5, Y1, Y1
+	VPADDD    Y6, Y0, Y0
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+128, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y0
+	VPADDD     Y6, Y1, Y1
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    Y1, 96(AX)
+	VANDPS     constants<>+1440(SB), Y2, Y0
+	VANDPS     constants<>+1440(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y2
+	VPERMPS    32(DI), Y4, Y4
+	VBLENDVPS  Y5, Y4, Y2, Y2
+	VMOVAPS    Y3, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y3
+	VPERMPS    32(DI), Y4, Y4
+	VBLENDVPS  Y5, Y4, Y3, Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y2
+	VPERMPS    32(DI), Y4, Y4
+	VBLENDVPS  Y5, Y4, Y2, Y2
+	VMOVAPS    Y3, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y3
+	VPERMPS    32(DI), Y4, Y4
+	VBLENDVPS  Y5, Y4, Y3, Y3
+	VMOVUPS    constants<>+1440(SB), Y4
+	VPSLLD     $0x1c, Y4, Y6
+	VPERMPS    (DI), Y4, Y5
+	VPERMPS    32(DI), Y4, Y7
+	VBLENDVPS  Y6, Y7, Y5, Y5
+	VPSLLD     $0x1c, Y4, Y7
+	VPERMPS    (DI), Y4, Y6
+	VPERMPS    32(DI), Y4, Y4
+	VBLENDVPS  Y7, Y4, Y6, Y6
+	VPSLLD     $0x1c, Y0, Y7
+	VPERMPS    (DI), Y0, Y4
+	VPERMPS    32(DI), Y0, Y0
+	VBLENDVPS  Y7, Y0, Y4, Y4
+	VPSLLD     $0x1c, Y1, Y7
+	VPERMPS    (DI), Y1, Y0
+	VPERMPS    32(DI), Y1, Y1
+	VBLENDVPS  Y7, Y1, Y0, Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+128, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table2F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table2F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VXORPS    Y6, Y6, Y6
+	VPADDD    Y6, Y0, Y7
+	VPADDD    Y6, Y1, Y6
+	VMOVUPS   Y7, 64(AX)
+	VMOVUPS   Y6, 96(AX)
+	VPADDD    constants<>+544(SB), Y0, Y0
+	VPADDD    constants<>+544(SB), Y1, Y1
+	VMOVUPS   Y0, 128(AX)
+	VMOVUPS   Y1, 160(AX)
+	VANDPS    constants<>+1472(SB), Y2, Y0
+	VANDPS    constants<>+1472(SB), Y3, Y1
+	VPCMPGTD  Y4, Y2, Y2
+	VPCMPGTD  Y5, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y2, Y2
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y3, Y3
+	VPADDD    Y2, Y0, Y0
+	VPADDD    Y3, Y1, Y1
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VPSLLD    $0x1c, Y0, Y3
+	VPERMPS   (DI), Y0, Y2
+	VPERMPS   32(DI), Y0, Y4
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPERMPS   64(DI), Y0, Y4
+	VPERMPS   96(DI), Y0, Y5
+	VBLENDVPS Y3, Y5, Y4, Y4
+	VPSLLD    $0x1b, Y0, Y3
+	VBLENDVPS Y3, Y4, Y2, Y2
+	VPSLLD    $0x1c, Y1, Y3
+	VPERMPS   (DI), Y1, Y0
+	VPERMPS   32(DI), Y1, Y4
+	VBLENDVPS Y3, Y4, Y0, Y0
+	VPERMPS   64(DI), Y1, Y4
+	VPERMPS   96(DI), Y1, Y5
+	VBLENDVPS Y3, Y5, Y4, Y4
+	VPSLLD    $0x1b, Y1, Y3
+	VBLENDVPS Y3, Y4, Y0, Y0
+	VMOVUPS   Y2, (AX)
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+192, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y0
+	VPADDD     constants<>+544(SB), Y1, Y1
+	VMOVUPS    Y0, 128(AX)
+	VMOVUPS    Y1, 160(AX)
+	VANDPS     constants<>+1472(SB), Y2, Y0
+	VANDPS     constants<>+1472(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VPSLLD     $0x1c, Y0, Y3
+	VPERMPS    (DI), Y0, Y2
+	VPERMPS    32(DI), Y0, Y4
+	VBLENDVPS  Y3, Y4, Y2, Y2
+	VPERMPS    64(DI), Y0, Y4
+	VPERMPS    96(DI), Y0, Y5
+	VBLENDVPS  Y3, Y5, Y4, Y4
+	VPSLLD     $0x1b, Y0, Y3
+	VBLENDVPS  Y3, Y4, Y2, Y2
+	VPSLLD     $0x1c, Y1, Y3
+	VPERMPS    (DI), Y1, Y0
+	VPERMPS    32(DI), Y1, Y4
+	VBLENDVPS  Y3, Y4, Y0, Y0
+	VPERMPS    64(DI), Y1, Y4
+	VPERMPS    96(DI), Y1, Y5
+	VBLENDVPS  Y3, Y5, Y4, Y4
+	VPSLLD     $0x1b, Y1, Y3
+	VBLENDVPS  Y3, Y4, Y0, Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+192, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain2F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain2F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS   (CX), Y0
+	VMOVUPS   32(CX), Y1
+	VMOVUPS   (DX), Y2
+	VMOVUPS   32(DX), Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VXORPS    Y6, Y6, Y6
+	VPADDD    Y6, Y0, Y7
+	VPADDD    Y6, Y1, Y6
+	VMOVUPS   Y7, 64(AX)
+	VMOVUPS   Y6, 96(AX)
+	VPADDD    constants<>+544(SB), Y0, Y0
+	VPADDD    constants<>+544(SB), Y1, Y1
+	VMOVUPS   Y0, 128(AX)
+	VMOVUPS   Y1, 160(AX)
+	VANDPS    constants<>+1472(SB), Y2, Y0
+	VANDPS    constants<>+1472(SB), Y3, Y1
+	VPCMPGTD  Y4, Y2, Y2
+	VPCMPGTD  Y5, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y2, Y2
+	VXORPS    Y4, Y4, Y4
+	VANDPS    Y4, Y3, Y3
+	VPADDD    Y2, Y0, Y0
+	VPADDD    Y3, Y1, Y1
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVAPS   Y0, Y2
+	VMOVAPS   Y1, Y3
+	VMOVAPS   Y2, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y2
+	VPERMPS   32(DI), Y4, Y6
+	VBLENDVPS Y5, Y6, Y2, Y2
+	VPERMPS   64(DI), Y4, Y6
+	VPERMPS   96(DI), Y4, Y7
+	VBLENDVPS Y5, Y7, Y6, Y6
+	VPSLLD    $0x1b, Y4, Y5
+	VBLENDVPS Y5, Y6, Y2, Y2
+	VMOVAPS   Y3, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y3
+	VPERMPS   32(DI), Y4, Y6
+	VBLENDVPS Y5, Y6, Y3, Y3
+	VPERMPS   64(DI), Y4, Y6
+	VPERMPS   96(DI), Y4, Y7
+	VBLENDVPS Y5, Y7, Y6, Y6
+	VPSLLD    $0x1b, Y4, Y5
+	VBLENDVPS Y5, Y6, Y3, Y3
+	VANDPS    constants<>+1440(SB), Y2, Y2
+	VANDPS    constants<>+1440(SB), Y3, Y3
+	VMOVAPS   Y2, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y2
+	VPERMPS   32(DI), Y4, Y6
+	VBLENDVPS Y5, Y6, Y2, Y2
+	VPERMPS   64(DI), Y4, Y6
+	VPERMPS   96(DI), Y4, Y7
+	VBLENDVPS Y5, Y7, Y6, Y6
+	VPSLLD    $0x1b, Y4, Y5
+	VBLENDVPS Y5, Y6, Y2, Y2
+	VMOVAPS   Y3, Y4
+	VPSLLD    $0x1c, Y4, Y5
+	VPERMPS   (DI), Y4, Y3
+	VPERMPS   32(DI), Y4, Y6
+	VBLENDVPS Y5, Y6, Y3, Y3
+	VPERMPS   64(DI), Y4, Y6
+	VPERMPS   96(DI), Y4, Y7
+	VBLENDVPS Y5, Y7, Y6, Y6
+	VPSLLD    $0x1b, Y4, Y5
+	VBLENDVPS Y5, Y6, Y3, Y3
+	VMOVUPS   constants<>+1472(SB), Y4
+	VPSLLD    $0x1c, Y4, Y6
+	VPERMPS   (DI), Y4, Y5
+	VPERMPS   32(DI), Y4, Y7
+	VBLENDVPS Y6, Y7, Y5, Y5
+	VPERMPS   64(DI), Y4, Y7
+	VPERMPS   96(DI), Y4, Y8
+	VBLENDVPS Y6, Y8, Y7, Y7
+	VPSLLD    $0x1b, Y4, Y6
+	VBLENDVPS Y6, Y7, Y5, Y5
+	VPSLLD    $0x1c, Y4, Y7
+	VPERMPS   (DI), Y4, Y6
+	VPERMPS   32(DI), Y4, Y8
+	VBLENDVPS Y7, Y8, Y6, Y6
+	VPERMPS   64(DI), Y4, Y8
+	VPERMPS   96(DI), Y4, Y9
+	VBLENDVPS Y7, Y9, Y8, Y8
+	VPSLLD    $0x1b, Y4, Y7
+	VBLENDVPS Y7, Y8, Y6, Y6
+	VPSLLD    $0x1c, Y0, Y7
+	VPERMPS   (DI), Y0, Y4
+	VPERMPS   32(DI), Y0, Y8
+	VBLENDVPS Y7, Y8, Y4, Y4
+	VPERMPS   64(DI), Y0, Y8
+	VPERMPS   96(DI), Y0, Y9
+	VBLENDVPS Y7, Y9, Y8, Y8
+	VPSLLD    $0x1b, Y0, Y7
+	VBLENDVPS Y7, Y8, Y4, Y4
+	VPSLLD    $0x1c, Y1, Y7
+	VPERMPS   (DI), Y1, Y0
+	VPERMPS   32(DI), Y1, Y8
+	VBLENDVPS Y7, Y8, Y0, Y0
+	VPERMPS   64(DI), Y1, Y8
+	VPERMPS   96(DI), Y1, Y9
+	VBLENDVPS Y7, Y9, Y8, Y8
+	VPSLLD    $0x1b, Y1, Y7
+	VBLENDVPS Y7, Y8, Y0, Y0
+	VPADDD    Y4, Y2, Y1
+	VPADDD    Y0, Y3, Y0
+	VPADDD    Y5, Y1, Y1
+	VPADDD    Y6, Y0, Y0
+	VMOVUPS   Y1, (AX)
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+192, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y0
+	VPADDD     constants<>+544(SB), Y1, Y1
+	VMOVUPS    Y0, 128(AX)
+	VMOVUPS    Y1, 160(AX)
+	VANDPS     constants<>+1472(SB), Y2, Y0
+	VANDPS     constants<>+1472(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y2
+	VPERMPS    32(DI), Y4, Y6
+	VBLENDVPS  Y5, Y6, Y2, Y2
+	VPERMPS    64(DI), Y4, Y6
+	VPERMPS    96(DI), Y4, Y7
+	VBLENDVPS  Y5, Y7, Y6, Y6
+	VPSLLD     $0x1b, Y4, Y5
+	VBLENDVPS  Y5, Y6, Y2, Y2
+	VMOVAPS    Y3, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y3
+	VPERMPS    32(DI), Y4, Y6
+	VBLENDVPS  Y5, Y6, Y3, Y3
+	VPERMPS    64(DI), Y4, Y6
+	VPERMPS    96(DI), Y4, Y7
+	VBLENDVPS  Y5, Y7, Y6, Y6
+	VPSLLD     $0x1b, Y4, Y5
+	VBLENDVPS  Y5, Y6, Y3, Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y2
+	VPERMPS    32(DI), Y4, Y6
+	VBLENDVPS  Y5, Y6, Y2, Y2
+	VPERMPS    64(DI), Y4, Y6
+	VPERMPS    96(DI), Y4, Y7
+	VBLENDVPS  Y5, Y7, Y6, Y6
+	VPSLLD     $0x1b, Y4, Y5
+	VBLENDVPS  Y5, Y6, Y2, Y2
+	VMOVAPS    Y3, Y4
+	VPSLLD     $0x1c, Y4, Y5
+	VPERMPS    (DI), Y4, Y3
+	VPERMPS    32(DI), Y4, Y6
+	VBLENDVPS  Y5, Y6, Y3, Y3
+	VPERMPS    64(DI), Y4, Y6
+	VPERMPS    96(DI), Y4, Y7
+	VBLENDVPS  Y5, Y7, Y6, Y6
+	VPSLLD     $0x1b, Y4, Y5
+	VBLENDVPS  Y5, Y6, Y3, Y3
+	VMOVUPS    constants<>+1472(SB), Y4
+	VPSLLD     $0x1c, Y4, Y6
+	VPERMPS    (DI), Y4, Y5
+	VPERMPS    32(DI), Y4, Y7
+	VBLENDVPS  Y6, Y7, Y5, Y5
+	VPERMPS    64(DI), Y4, Y7
+	VPERMPS    96(DI), Y4, Y8
+	VBLENDVPS  Y6, Y8, Y7, Y7
+	VPSLLD     $0x1b, Y4, Y6
+	VBLENDVPS  Y6, Y7, Y5, Y5
+	VPSLLD     $0x1c, Y4, Y7
+	VPERMPS    (DI), Y4, Y6
+	VPERMPS    32(DI), Y4, Y8
+	VBLENDVPS  Y7, Y8, Y6, Y6
+	VPERMPS    64(DI), Y4, Y8
+	VPERMPS    96(DI), Y4, Y9
+	VBLENDVPS  Y7, Y9, Y8, Y8
+	VPSLLD     $0x1b, Y4, Y7
+	VBLENDVPS  Y7, Y8, Y6, Y6
+	VPSLLD     $0x1c, Y0, Y7
+	VPERMPS    (DI), Y0, Y4
+	VPERMPS    32(DI), Y0, Y8
+	VBLENDVPS  Y7, Y8, Y4, Y4
+	VPERMPS    64(DI), Y0, Y8
+	VPERMPS    96(DI), Y0, Y9
+	VBLENDVPS  Y7, Y9, Y8, Y8
+	VPSLLD     $0x1b, Y0, Y7
+	VBLENDVPS  Y7, Y8, Y4, Y4
+	VPSLLD     $0x1c, Y1, Y7
+	VPERMPS    (DI), Y1, Y0
+	VPERMPS    32(DI), Y1, Y8
+	VBLENDVPS  Y7, Y8, Y0, Y0
+	VPERMPS    64(DI), Y1, Y8
+	VPERMPS    96(DI), Y1, Y9
+	VBLENDVPS  Y7, Y9, Y8, Y8
+	VPSLLD     $0x1b, Y1, Y7
+	VBLENDVPS  Y7, Y8, Y0, Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+192, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table3F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table3F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y0
+	VPADDD     constants<>+1280(SB), Y1, Y1
+	VMOVUPS    Y0, 192(AX)
+	VMOVUPS    Y1, 224(AX)
+	VANDPS     constants<>+1472(SB), Y2, Y0
+	VANDPS     constants<>+1472(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+256, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y0
+	VPADDD     constants<>+1280(SB), Y1, Y1
+	VMOVUPS    Y0, 192(AX)
+	VMOVUPS    Y1, 224(AX)
+	VANDPS     constants<>+1472(SB), Y2, Y0
+	VANDPS     constants<>+1472(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+256, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain3F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain3F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y0
+	VPADDD     constants<>+1280(SB), Y1, Y1
+	VMOVUPS    Y0, 192(AX)
+	VMOVUPS    Y1, 224(AX)
+	VANDPS     constants<>+1472(SB), Y2, Y0
+	VANDPS     constants<>+1472(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1536(SB), Y4
+	VMOVUPS    constants<>+1536(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+256, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y0
+	VPADDD     constants<>+1280(SB), Y1, Y1
+	VMOVUPS    Y0, 192(AX)
+	VMOVUPS    Y1, 224(AX)
+	VANDPS     constants<>+1472(SB), Y2, Y0
+	VANDPS     constants<>+1472(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1536(SB), Y4
+	VMOVUPS    constants<>+1536(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+256, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y0
+	VPADDD     constants<>+1120(SB), Y1, Y1
+	VMOVUPS    Y0, 256(AX)
+	VMOVUPS    Y1, 288(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+320, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y0
+	VPADDD     constants<>+1120(SB), Y1, Y1
+	VMOVUPS    Y0, 256(AX)
+	VMOVUPS    Y1, 288(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+320, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain4F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y0
+	VPADDD     constants<>+1120(SB), Y1, Y1
+	VMOVUPS    Y0, 256(AX)
+	VMOVUPS    Y1, 288(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1568(SB), Y4
+	VMOVUPS    constants<>+1568(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+320, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y0
+	VPADDD     constants<>+1120(SB), Y1, Y1
+	VMOVUPS    Y0, 256(AX)
+	VMOVUPS    Y1, 288(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1568(SB), Y4
+	VMOVUPS    constants<>+1568(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+320, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table5F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table5F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y0
+	VPADDD     constants<>+1600(SB), Y1, Y1
+	VMOVUPS    Y0, 320(AX)
+	VMOVUPS    Y1, 352(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+384, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y0
+	VPADDD     constants<>+1600(SB), Y1, Y1
+	VMOVUPS    Y0, 320(AX)
+	VMOVUPS    Y1, 352(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+384, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain5F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain5F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y0
+	VPADDD     constants<>+1600(SB), Y1, Y1
+	VMOVUPS    Y0, 320(AX)
+	VMOVUPS    Y1, 352(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1632(SB), Y4
+	VMOVUPS    constants<>+1632(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+384, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y0
+	VPADDD     constants<>+1600(SB), Y1, Y1
+	VMOVUPS    Y0, 320(AX)
+	VMOVUPS    Y1, 352(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1504(SB), Y2, Y2
+	VANDPS     constants<>+1504(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1632(SB), Y4
+	VMOVUPS    constants<>+1632(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+384, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table6F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table6F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y0
+	VPADDD     constants<>+1184(SB), Y1, Y1
+	VMOVUPS    Y0, 384(AX)
+	VMOVUPS    Y1, 416(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1664(SB), Y2, Y2
+	VANDPS     constants<>+1664(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+448, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y0
+	VPADDD     constants<>+1184(SB), Y1, Y1
+	VMOVUPS    Y0, 384(AX)
+	VMOVUPS    Y1, 416(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1664(SB), Y2, Y2
+	VANDPS     constants<>+1664(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+448, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain6F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain6F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y0
+	VPADDD     constants<>+1184(SB), Y1, Y1
+	VMOVUPS    Y0, 384(AX)
+	VMOVUPS    Y1, 416(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1664(SB), Y2, Y2
+	VANDPS     constants<>+1664(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1696(SB), Y4
+	VMOVUPS    constants<>+1696(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+448, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y0
+	VPADDD     constants<>+1184(SB), Y1, Y1
+	VMOVUPS    Y0, 384(AX)
+	VMOVUPS    Y1, 416(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1664(SB), Y2, Y2
+	VANDPS     constants<>+1664(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1696(SB), Y4
+	VMOVUPS    constants<>+1696(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+448, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table7F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table7F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y0
+	VPADDD     constants<>+1728(SB), Y1, Y1
+	VMOVUPS    Y0, 448(AX)
+	VMOVUPS    Y1, 480(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1760(SB), Y2, Y2
+	VANDPS     constants<>+1760(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+512, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y0
+	VPADDD     constants<>+1728(SB), Y1, Y1
+	VMOVUPS    Y0, 448(AX)
+	VMOVUPS    Y1, 480(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1760(SB), Y2, Y2
+	VANDPS     constants<>+1760(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+512, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain7F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain7F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y0
+	VPADDD     constants<>+1728(SB), Y1, Y1
+	VMOVUPS    Y0, 448(AX)
+	VMOVUPS    Y1, 480(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1760(SB), Y2, Y2
+	VANDPS     constants<>+1760(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1792(SB), Y4
+	VMOVUPS    constants<>+1792(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+512, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y0
+	VPADDD     constants<>+1728(SB), Y1, Y1
+	VMOVUPS    Y0, 448(AX)
+	VMOVUPS    Y1, 480(AX)
+	VANDPS     constants<>+1568(SB), Y2, Y0
+	VANDPS     constants<>+1568(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VANDPS     constants<>+1760(SB), Y2, Y2
+	VANDPS     constants<>+1760(SB), Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1792(SB), Y4
+	VMOVUPS    constants<>+1792(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+512, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table8F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·table8F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y6
+	VPADDD     constants<>+1728(SB), Y1, Y7
+	VMOVUPS    Y6, 448(AX)
+	VMOVUPS    Y7, 480(AX)
+	VPADDD     constants<>+1216(SB), Y0, Y0
+	VPADDD     constants<>+1216(SB), Y1, Y1
+	VMOVUPS    Y0, 512(AX)
+	VMOVUPS    Y1, 544(AX)
+	VANDPS     constants<>+1824(SB), Y2, Y0
+	VANDPS     constants<>+1824(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+576, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y6
+	VPADDD     constants<>+1728(SB), Y1, Y7
+	VMOVUPS    Y6, 448(AX)
+	VMOVUPS    Y7, 480(AX)
+	VPADDD     constants<>+1216(SB), Y0, Y0
+	VPADDD     constants<>+1216(SB), Y1, Y1
+	VMOVUPS    Y0, 512(AX)
+	VMOVUPS    Y1, 544(AX)
+	VANDPS     constants<>+1824(SB), Y2, Y0
+	VANDPS     constants<>+1824(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y0*4), Y2
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y3, Y3, Y3
+	VGATHERDPS Y3, (DI)(Y1*4), Y0
+	VMOVUPS    Y2, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+576, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain8F32AVX2(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·tableChain8F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ x+8(FP), CX
+	MOVQ y+16(FP), DX
+	MOVQ z+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    32(CX), Y1
+	VMOVUPS    (DX), Y2
+	VMOVUPS    32(DX), Y3
+	VMOVUPS    (BX), Y4
+	VMOVUPS    32(BX), Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y6
+	VPADDD     constants<>+1728(SB), Y1, Y7
+	VMOVUPS    Y6, 448(AX)
+	VMOVUPS    Y7, 480(AX)
+	VPADDD     constants<>+1216(SB), Y0, Y0
+	VPADDD     constants<>+1216(SB), Y1, Y1
+	VMOVUPS    Y0, 512(AX)
+	VMOVUPS    Y1, 544(AX)
+	VANDPS     constants<>+1824(SB), Y2, Y0
+	VANDPS     constants<>+1824(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1824(SB), Y4
+	VMOVUPS    constants<>+1824(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+576, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y1
+	VMOVUPS    96(DI)(R8*4), Y2
+	VMASKMOVPS (CX), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(CX), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y3
+	VMOVUPS    96(DI)(R8*4), Y4
+	VMASKMOVPS (DX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y5
+	VMOVUPS    96(DI)(R8*4), Y6
+	VMASKMOVPS (BX), Y5, Y4
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y5, Y4, Y7, Y4
+	VMASKMOVPS 32(BX), Y6, Y5
+	VMOVUPS    constants<>+0(SB), Y7
+	VBLENDVPS  Y6, Y5, Y7, Y5
+	VXORPS     Y6, Y6, Y6
+	VPADDD     Y6, Y0, Y7
+	VPADDD     Y6, Y1, Y6
+	VMOVUPS    Y7, 64(AX)
+	VMOVUPS    Y6, 96(AX)
+	VPADDD     constants<>+544(SB), Y0, Y6
+	VPADDD     constants<>+544(SB), Y1, Y7
+	VMOVUPS    Y6, 128(AX)
+	VMOVUPS    Y7, 160(AX)
+	VPADDD     constants<>+1280(SB), Y0, Y6
+	VPADDD     constants<>+1280(SB), Y1, Y7
+	VMOVUPS    Y6, 192(AX)
+	VMOVUPS    Y7, 224(AX)
+	VPADDD     constants<>+1120(SB), Y0, Y6
+	VPADDD     constants<>+1120(SB), Y1, Y7
+	VMOVUPS    Y6, 256(AX)
+	VMOVUPS    Y7, 288(AX)
+	VPADDD     constants<>+1600(SB), Y0, Y6
+	VPADDD     constants<>+1600(SB), Y1, Y7
+	VMOVUPS    Y6, 320(AX)
+	VMOVUPS    Y7, 352(AX)
+	VPADDD     constants<>+1184(SB), Y0, Y6
+	VPADDD     constants<>+1184(SB), Y1, Y7
+	VMOVUPS    Y6, 384(AX)
+	VMOVUPS    Y7, 416(AX)
+	VPADDD     constants<>+1728(SB), Y0, Y6
+	VPADDD     constants<>+1728(SB), Y1, Y7
+	VMOVUPS    Y6, 448(AX)
+	VMOVUPS    Y7, 480(AX)
+	VPADDD     constants<>+1216(SB), Y0, Y0
+	VPADDD     constants<>+1216(SB), Y1, Y1
+	VMOVUPS    Y0, 512(AX)
+	VMOVUPS    Y1, 544(AX)
+	VANDPS     constants<>+1824(SB), Y2, Y0
+	VANDPS     constants<>+1824(SB), Y3, Y1
+	VPCMPGTD   Y4, Y2, Y2
+	VPCMPGTD   Y5, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y2, Y2
+	VXORPS     Y4, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VPADDD     Y2, Y0, Y0
+	VPADDD     Y3, Y1, Y1
+	MOVQ       AX, DI
+	ADDQ       $+64, DI
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y1, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VANDPS     constants<>+1440(SB), Y2, Y2
+	VANDPS     constants<>+1440(SB), Y3, Y3
+	VMOVAPS    Y2, Y4
+	VXORPS     Y2, Y2, Y2
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y2
+	VMOVAPS    Y3, Y4
+	VXORPS     Y3, Y3, Y3
+	VPCMPEQD   Y5, Y5, Y5
+	VGATHERDPS Y5, (DI)(Y4*4), Y3
+	VMOVUPS    constants<>+1824(SB), Y4
+	VMOVUPS    constants<>+1824(SB), Y4
+	VXORPS     Y5, Y5, Y5
+	VPCMPEQD   Y6, Y6, Y6
+	VGATHERDPS Y6, (DI)(Y4*4), Y5
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y4*4), Y6
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y0*4), Y4
+	VXORPS     Y0, Y0, Y0
+	VPCMPEQD   Y7, Y7, Y7
+	VGATHERDPS Y7, (DI)(Y1*4), Y0
+	VPADDD     Y4, Y2, Y1
+	VPADDD     Y0, Y3, Y0
+	VPADDD     Y5, Y1, Y1
+	VPADDD     Y6, Y0, Y0
+	VMOVUPS    Y1, (AX)
+	VMOVUPS    Y0, 32(AX)
+	ADDQ       $+576, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -28283,10 +34557,10 @@ end2:
 	VMOVUPS      64(BX)(SI*8), Y1
 	VMOVUPS      96(BX)(SI*8), Y2
 	VMASKMOVPD   (CX), Y1, Y0
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y1, Y0, Y3, Y0
 	VMASKMOVPD   32(CX), Y2, Y1
-	VMOVUPS      constants<>+1184(SB), Y3
+	VMOVUPS      constants<>+1312(SB), Y3
 	VBLENDVPS    Y2, Y1, Y3, Y1
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
@@ -28898,6 +35172,121 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func foldMinF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·foldMinF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z1
+	VMOVUPS       (DX), Z2
+	VMOVUPS       (BX), Z2
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMINPS        Y2, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VMINPS        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VMINPS        X2, X1, X1
+	VMOVSHDUP     X1, X2
+	VMINPS        X2, X1, X1
+	VMOVSS        X1, (AX)
+	ADDQ          $+4, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z1
+	VMOVUPS       (CX), K1, Z1
+	VMOVAPS       Z0, Z2
+	VMOVUPS       (DX), K1, Z2
+	VMOVUPS       (BX), K1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VMINPS        Y0, Y1, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VMINPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VMINPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VMINPS        X1, X0, X0
+	VMOVSS        X0, (AX)
+	ADDQ          $+4, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·clampF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z2
+	VMOVUPS (DX), Z3
+	VMOVUPS (BX), Z3
+	VMAXPS  Z1, Z2, Z2
+	VMINPS  Z0, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z2
+	VMOVUPS (CX), K1, Z2
+	VMOVAPS Z0, Z3
+	VMOVUPS (DX), K1, Z3
+	VMOVAPS Z0, Z3
+	VMOVUPS (BX), K1, Z3
+	VMAXPS  Z1, Z2, Z1
+	VMINPS  Z0, Z1, Z0
+	VMOVUPS Z0, K1, (AX)
+	SHLQ    $0x02, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
@@ -29094,7 +35483,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·addConstF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29258,8 +35647,8 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·uniformF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+64(SB), Z1
-	VBROADCASTSD constants<>+96(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29628,10 +36017,10 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·polynomialF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+160(SB), Z1
-	VBROADCASTSD constants<>+128(SB), Z2
-	VBROADCASTSD constants<>+192(SB), Z3
-	VBROADCASTSD constants<>+224(SB), Z4
+	VBROADCASTSD constants<>+192(SB), Z1
+	VBROADCASTSD constants<>+160(SB), Z2
+	VBROADCASTSD constants<>+224(SB), Z3
+	VBROADCASTSD constants<>+256(SB), Z4
 	VPXORD       Z5, Z5, Z5
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -29798,16 +36187,16 @@ endif3:
 TEXT ·pressureF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+160(SB), Z2
-	VBROADCASTSD constants<>+256(SB), Z3
-	VBROADCASTSD constants<>+32(SB), Z4
-	VBROADCASTSD constants<>+288(SB), Z5
-	VBROADCASTSD constants<>+96(SB), Z6
-	VBROADCASTSD constants<>+320(SB), Z7
-	VBROADCASTSD constants<>+352(SB), Z8
-	VBROADCASTSD constants<>+384(SB), Z9
-	VBROADCASTSD constants<>+416(SB), Z10
-	VBROADCASTSD constants<>+448(SB), Z11
+	VBROADCASTSD constants<>+192(SB), Z2
+	VBROADCASTSD constants<>+288(SB), Z3
+	VBROADCASTSD constants<>+64(SB), Z4
+	VBROADCASTSD constants<>+320(SB), Z5
+	VBROADCASTSD constants<>+128(SB), Z6
+	VBROADCASTSD constants<>+352(SB), Z7
+	VBROADCASTSD constants<>+384(SB), Z8
+	VBROADCASTSD constants<>+416(SB), Z9
+	VBROADCASTSD constants<>+448(SB), Z10
+	VBROADCASTSD constants<>+480(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -29915,6 +36304,77 @@ end2:
 	ADDQ        SI, CX
 	ADDQ        SI, DX
 	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func addToF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·addToF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (BX), Z3
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	MOVQ    AX, DI
+	ADDQ    $+128, DI
+	VMOVUPS (AX), X1
+	VADDPS  -16(DI), X1, X1
+	VMOVUPS X1, (AX)
+	VMOVUPS -112(DI), X1
+	VADDPS  12(AX), X1, X1
+	VMOVUPS X1, -112(DI)
+	VMOVUPS 48(AX), X1
+	VADDPS  48(AX), X1, X1
+	VMOVUPS X1, 48(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPS (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (DX), K1, Z2
+	VMOVUPS (BX), K1, Z0
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	MOVQ    AX, DI
+	ADDQ    $+128, DI
+	VMOVUPS (AX), X0
+	VADDPS  -16(DI), X0, X0
+	VMOVUPS X0, (AX)
+	VMOVUPS -112(DI), X0
+	VADDPS  12(AX), X0, X0
+	VMOVUPS X0, -112(DI)
+	VMOVUPS 48(AX), X0
+	VADDPS  48(AX), X0, X0
+	VMOVUPS X0, 48(AX)
+	ADDQ    $+128, AX
+	MOVQ    SI, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
 
 endif3:
 	VZEROUPPER
@@ -30181,7 +36641,7 @@ endif3:
 TEXT ·foldAdd4ConstF32AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters32<>+0(SB), Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+64(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30537,7 +36997,7 @@ endif3:
 TEXT ·fourAsF32AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters32<>+0(SB), Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+480(SB), Z2
+	VBROADCASTSD constants<>+512(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30613,11 +37073,123 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func fourZipF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·fourZipF32AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters32<>+0(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z2
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VALIGND    $0x0f, Z3, Z2, Z5
+	VSHUFF64X2 $0x44, Z3, Z2, Z6
+	VSHUFF64X2 $0xee, Z3, Z2, Z7
+	VADDPS     Z7, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z7
+	VSHUFF64X2 $0xee, Z5, Z4, Z5
+	VADDPS     Z5, Z7, Z7
+	VSHUFF64X2 $0x88, Z7, Z6, Z5
+	VSHUFF64X2 $0xdd, Z7, Z6, Z6
+	VADDPS     Z6, Z5, Z5
+	VPERMILPD  $0x55, Z5, Z6
+	VADDPS     Z6, Z5, Z5
+	VPERMILPS  $0xb1, Z5, Z6
+	VADDPS     Z6, Z5, Z5
+	VPERMPS    Z5, Z0, Z5
+	VSHUFF64X2 $0x44, Z3, Z4, Z6
+	VSHUFF64X2 $0xee, Z3, Z4, Z3
+	VADDPS     Z3, Z6, Z6
+	VSHUFF64X2 $0x44, Z4, Z2, Z3
+	VSHUFF64X2 $0xee, Z4, Z2, Z4
+	VADDPS     Z4, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z6, Z4
+	VSHUFF64X2 $0xdd, Z3, Z6, Z3
+	VADDPS     Z3, Z4, Z4
+	VPERMILPD  $0x55, Z4, Z3
+	VADDPS     Z3, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z3
+	VADDPS     Z3, Z4, Z4
+	VPERMPS    Z4, Z0, Z3
+	VUNPCKLPS  Z3, Z5, Z3
+	VUNPCKHPS  Z2, Z5, Z2
+	VSUBPS     Z2, Z3, Z2
+	VMOVUPS    X2, (AX)
+	ADDQ       $+16, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z2
+	VMOVUPS    (CX), K1, Z2
+	VMOVAPS    Z1, Z3
+	VMOVUPS    (DX), K1, Z3
+	VMOVUPS    (BX), K1, Z1
+	VALIGND    $0x0f, Z3, Z2, Z4
+	VSHUFF64X2 $0x44, Z3, Z2, Z5
+	VSHUFF64X2 $0xee, Z3, Z2, Z6
+	VADDPS     Z6, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z1, Z6
+	VSHUFF64X2 $0xee, Z4, Z1, Z4
+	VADDPS     Z4, Z6, Z6
+	VSHUFF64X2 $0x88, Z6, Z5, Z4
+	VSHUFF64X2 $0xdd, Z6, Z5, Z5
+	VADDPS     Z5, Z4, Z4
+	VPERMILPD  $0x55, Z4, Z5
+	VADDPS     Z5, Z4, Z4
+	VPERMILPS  $0xb1, Z4, Z5
+	VADDPS     Z5, Z4, Z4
+	VPERMPS    Z4, Z0, Z4
+	VSHUFF64X2 $0x44, Z3, Z1, Z5
+	VSHUFF64X2 $0xee, Z3, Z1, Z3
+	VADDPS     Z3, Z5, Z5
+	VSHUFF64X2 $0x44, Z1, Z2, Z3
+	VSHUFF64X2 $0xee, Z1, Z2, Z1
+	VADDPS     Z1, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z5, Z1
+	VSHUFF64X2 $0xdd, Z3, Z5, Z3
+	VADDPS     Z3, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z3
+	VADDPS     Z3, Z1, Z1
+	VPERMILPS  $0xb1, Z1, Z3
+	VADDPS     Z3, Z1, Z1
+	VPERMPS    Z1, Z0, Z0
+	VUNPCKLPS  Z0, Z4, Z0
+	VUNPCKHPS  Z2, Z4, Z1
+	VSUBPS     Z1, Z0, Z0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+16, AX
+	MOVQ       SI, AX
+	SHLQ       $0x02, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func fourAloneF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·fourAloneF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+128(SB), Z1
+	VBROADCASTSD constants<>+160(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -30977,7 +37549,7 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+96(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31192,7 +37764,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31453,7 +38025,7 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+96(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31668,7 +38240,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -31825,7 +38397,7 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+96(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32040,7 +38612,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32301,7 +38873,7 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotLessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+96(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32516,7 +39088,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotLessF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -32771,6 +39343,218 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func zipLowerF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipLowerF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VUNPCKLPS Z2, Z1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VUNPCKLPS Z2, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUpperF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VUNPCKHPS Z2, Z1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VUNPCKHPS Z2, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipVarF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VMOVAPS   Z1, Z4
+	VUNPCKLPS Z2, Z4, Z4
+	VUNPCKHPS Z4, Z3, Z4
+	VUNPCKHPS Z4, Z4, Z4
+	VADDPS    Z1, Z4, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPS   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPS   (DX), K1, Z2
+	VMOVUPS   (BX), K1, Z0
+	VMOVAPS   Z1, Z3
+	VUNPCKLPS Z2, Z3, Z3
+	VUNPCKHPS Z3, Z0, Z3
+	VUNPCKHPS Z3, Z3, Z3
+	VADDPS    Z1, Z3, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUniformF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VBROADCASTSD constants<>+192(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z3
+	VUNPCKLPS    Z1, Z3, Z3
+	VUNPCKHPS    Z2, Z3, Z2
+	VUNPCKLPS    Z0, Z2, Z2
+	VADDPS       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPS      (DX), K1, Z3
+	VMOVAPS      Z0, Z3
+	VMOVUPS      (BX), K1, Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z3
+	VUNPCKLPS    Z1, Z3, Z1
+	VUNPCKHPS    Z2, Z1, Z2
+	VUNPCKLPS    Z0, Z2, Z0
+	VADDPS       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func spreadF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadF32AVX512(SB), NOSPLIT, $0-40
@@ -33006,7 +39790,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·storeFourUniformF32AVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33120,6 +39904,106 @@ end4:
 	ADDQ    BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsF32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·offsetsF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         AX, DI
+	ADDQ         $+192, DI
+	MOVQ         CX, R8
+	ADDQ         $+192, R8
+	MOVQ         DX, R9
+	ADDQ         $+192, R9
+	MOVQ         BX, R10
+	ADDQ         $+192, R10
+	MOVQ         $+1, R11
+	MOVQ         $+1, R12
+	MOVQ         $+1, R13
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VADDPS  Z2, Z1, Z1
+	VMOVUPS (BX), Z2
+	VADDPS  Z2, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS -192(DI), Z1
+	VMOVUPS -192(R9), Z2
+	VSUBPS  Z2, Z1, Z1
+	VMOVUPS -192(R10), Z2
+	VADDPS  Z2, Z1, Z1
+	VMOVUPS Z1, -192(DI)
+	MOVLQSX -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVL    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), R14
+	KMOVW   (R14)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPS (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (DX), K1, Z2
+	VADDPS  Z2, Z1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (BX), K1, Z2
+	VADDPS  Z2, Z1, Z1
+	VMOVUPS Z1, K1, (AX)
+	VMOVAPS Z0, Z1
+	VMOVUPS -192(DI), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS -192(R9), K1, Z2
+	VSUBPS  Z2, Z1, Z1
+	VMOVUPS -192(R10), K1, Z0
+	VADDPS  Z0, Z1, Z0
+	VMOVUPS Z0, K1, -192(DI)
+	MOVLQSX -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVL    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	SHLQ    $0x02, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+	ADDQ    SI, DI
+	ADDQ    SI, R8
+	ADDQ    SI, R9
+	ADDQ    SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -33635,7 +40519,7 @@ endif5:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·gatherLoopF32AVX512(SB), NOSPLIT, $0-40
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33736,7 +40620,7 @@ endif7:
 // func maxF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33784,7 +40668,7 @@ endif3:
 // func minF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33832,7 +40716,7 @@ endif3:
 // func foldMaxF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33888,10 +40772,121 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func foldMinF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·foldMinF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z1
+	VMOVUPS       (DX), Z2
+	VMOVUPS       (BX), Z2
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMINPD        Y2, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VMINPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VMINPD        X2, X1, X1
+	VMOVSD        X1, (AX)
+	ADDQ          $+8, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+8, SI
+	CMPQ          SI, $+8
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z1
+	VMOVUPD       (CX), K1, Z1
+	VMOVAPS       Z0, Z2
+	VMOVUPD       (DX), K1, Z2
+	VMOVUPD       (BX), K1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VMINPD        Y0, Y1, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VMINPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VMINPD        X1, X0, X0
+	VMOVSD        X0, (AX)
+	ADDQ          $+8, AX
+	MOVQ          SI, AX
+	SHLQ          $0x03, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·clampF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+608(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z2
+	VMOVUPS (DX), Z3
+	VMOVUPS (BX), Z3
+	VMAXPD  Z1, Z2, Z2
+	VMINPD  Z0, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z2
+	VMOVUPD (CX), K1, Z2
+	VMOVAPS Z0, Z3
+	VMOVUPD (DX), K1, Z3
+	VMOVAPS Z0, Z3
+	VMOVUPD (BX), K1, Z3
+	VMAXPD  Z1, Z2, Z1
+	VMINPD  Z0, Z1, Z0
+	VMOVUPD Z0, K1, (AX)
+	SHLQ    $0x03, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33939,7 +40934,7 @@ endif3:
 // func subF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -33987,7 +40982,7 @@ endif3:
 // func andF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34035,7 +41030,7 @@ endif3:
 // func orF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34083,8 +41078,8 @@ endif3:
 // func addConstF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34132,7 +41127,7 @@ endif3:
 // func subVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34184,7 +41179,7 @@ endif3:
 // func foldAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34243,9 +41238,9 @@ endif3:
 // func uniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
-	VBROADCASTSD constants<>+640(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
+	VBROADCASTSD constants<>+704(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34307,7 +41302,7 @@ endif3:
 // func mulF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34355,7 +41350,7 @@ endif3:
 // func divF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·divF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34403,7 +41398,7 @@ endif3:
 // func mulAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34451,7 +41446,7 @@ endif3:
 // func negMulAddF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·negMulAddF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34499,7 +41494,7 @@ endif3:
 // func mulAddKeptF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddKeptF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34549,7 +41544,7 @@ endif3:
 // func mulAddVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·mulAddVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34613,11 +41608,11 @@ endif3:
 // func polynomialF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·polynomialF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+704(SB), Z1
-	VBROADCASTSD constants<>+672(SB), Z2
-	VBROADCASTSD constants<>+736(SB), Z3
-	VBROADCASTSD constants<>+768(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+768(SB), Z1
+	VBROADCASTSD constants<>+736(SB), Z2
+	VBROADCASTSD constants<>+800(SB), Z3
+	VBROADCASTSD constants<>+832(SB), Z4
 	VPXORD       Z5, Z5, Z5
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -34674,7 +41669,7 @@ endif3:
 // func roundF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·roundF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34722,7 +41717,7 @@ endif3:
 // func roundVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·roundVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34782,18 +41777,18 @@ endif3:
 // func pressureF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·pressureF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+704(SB), Z2
-	VBROADCASTSD constants<>+800(SB), Z3
-	VBROADCASTSD constants<>+576(SB), Z4
-	VBROADCASTSD constants<>+832(SB), Z5
-	VBROADCASTSD constants<>+640(SB), Z6
-	VBROADCASTSD constants<>+864(SB), Z7
-	VBROADCASTSD constants<>+896(SB), Z8
-	VBROADCASTSD constants<>+928(SB), Z9
-	VBROADCASTSD constants<>+960(SB), Z10
-	VBROADCASTSD constants<>+992(SB), Z11
+	VBROADCASTSD constants<>+768(SB), Z2
+	VBROADCASTSD constants<>+864(SB), Z3
+	VBROADCASTSD constants<>+640(SB), Z4
+	VBROADCASTSD constants<>+896(SB), Z5
+	VBROADCASTSD constants<>+704(SB), Z6
+	VBROADCASTSD constants<>+928(SB), Z7
+	VBROADCASTSD constants<>+960(SB), Z8
+	VBROADCASTSD constants<>+992(SB), Z9
+	VBROADCASTSD constants<>+1024(SB), Z10
+	VBROADCASTSD constants<>+1056(SB), Z11
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34906,11 +41901,82 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func addToF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·addToF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMOVUPS (BX), Z3
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	MOVQ    AX, DI
+	ADDQ    $+128, DI
+	VMOVUPS (AX), X1
+	VADDPD  -16(DI), X1, X1
+	VMOVUPS X1, (AX)
+	VMOVUPS -112(DI), X1
+	VADDPD  8(AX), X1, X1
+	VMOVUPS X1, -112(DI)
+	VMOVUPS 48(AX), X1
+	VADDPD  48(AX), X1, X1
+	VMOVUPS X1, 48(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPD (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (DX), K1, Z2
+	VMOVUPD (BX), K1, Z0
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	MOVQ    AX, DI
+	ADDQ    $+128, DI
+	VMOVUPS (AX), X0
+	VADDPD  -16(DI), X0, X0
+	VMOVUPS X0, (AX)
+	VMOVUPS -112(DI), X0
+	VADDPD  8(AX), X0, X0
+	VMOVUPS X0, -112(DI)
+	VMOVUPS 48(AX), X0
+	VADDPD  48(AX), X0, X0
+	VMOVUPS X0, 48(AX)
+	ADDQ    $+128, AX
+	MOVQ    SI, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func foldMax4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·foldMax4F64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -34983,7 +42049,7 @@ endif3:
 // func spreadMax4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadMax4F64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
@@ -35080,7 +42146,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·foldAdd4F64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35154,8 +42220,8 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·foldAdd4ConstF64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
-	VBROADCASTSD constants<>+608(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+672(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35230,7 +42296,7 @@ endif3:
 // func spreadAdd4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadAdd4F64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35323,7 +42389,7 @@ endif3:
 // func spreadRound4F64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadRound4F64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35418,7 +42484,7 @@ endif3:
 // func firstOfFourF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstOfFourF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35494,8 +42560,8 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·fourAsF64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
-	VBROADCASTSD constants<>+480(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35567,11 +42633,115 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func fourZipF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·fourZipF64AVX512(SB), NOSPLIT, $0-40
+	VMOVUPS      quarters64<>+0(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z2
+	VMOVUPS    (DX), Z3
+	VMOVUPS    (BX), Z4
+	VALIGNQ    $0x07, Z3, Z2, Z5
+	VSHUFF64X2 $0x44, Z3, Z2, Z6
+	VSHUFF64X2 $0xee, Z3, Z2, Z7
+	VADDPD     Z7, Z6, Z6
+	VSHUFF64X2 $0x44, Z5, Z4, Z7
+	VSHUFF64X2 $0xee, Z5, Z4, Z5
+	VADDPD     Z5, Z7, Z7
+	VSHUFF64X2 $0x88, Z7, Z6, Z5
+	VSHUFF64X2 $0xdd, Z7, Z6, Z6
+	VADDPD     Z6, Z5, Z5
+	VPERMILPD  $0x55, Z5, Z6
+	VADDPD     Z6, Z5, Z5
+	VPERMPD    Z5, Z0, Z5
+	VSHUFF64X2 $0x44, Z3, Z4, Z6
+	VSHUFF64X2 $0xee, Z3, Z4, Z3
+	VADDPD     Z3, Z6, Z6
+	VSHUFF64X2 $0x44, Z4, Z2, Z3
+	VSHUFF64X2 $0xee, Z4, Z2, Z4
+	VADDPD     Z4, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z6, Z4
+	VSHUFF64X2 $0xdd, Z3, Z6, Z3
+	VADDPD     Z3, Z4, Z4
+	VPERMILPD  $0x55, Z4, Z3
+	VADDPD     Z3, Z4, Z4
+	VPERMPD    Z4, Z0, Z3
+	VUNPCKLPD  Z3, Z5, Z3
+	VUNPCKHPD  Z2, Z5, Z2
+	VSUBPD     Z2, Z3, Z2
+	VMOVUPS    Y2, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+8, SI
+	CMPQ       SI, $+8
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z1, Z2
+	VMOVUPD    (CX), K1, Z2
+	VMOVAPS    Z1, Z3
+	VMOVUPD    (DX), K1, Z3
+	VMOVUPD    (BX), K1, Z1
+	VALIGNQ    $0x07, Z3, Z2, Z4
+	VSHUFF64X2 $0x44, Z3, Z2, Z5
+	VSHUFF64X2 $0xee, Z3, Z2, Z6
+	VADDPD     Z6, Z5, Z5
+	VSHUFF64X2 $0x44, Z4, Z1, Z6
+	VSHUFF64X2 $0xee, Z4, Z1, Z4
+	VADDPD     Z4, Z6, Z6
+	VSHUFF64X2 $0x88, Z6, Z5, Z4
+	VSHUFF64X2 $0xdd, Z6, Z5, Z5
+	VADDPD     Z5, Z4, Z4
+	VPERMILPD  $0x55, Z4, Z5
+	VADDPD     Z5, Z4, Z4
+	VPERMPD    Z4, Z0, Z4
+	VSHUFF64X2 $0x44, Z3, Z1, Z5
+	VSHUFF64X2 $0xee, Z3, Z1, Z3
+	VADDPD     Z3, Z5, Z5
+	VSHUFF64X2 $0x44, Z1, Z2, Z3
+	VSHUFF64X2 $0xee, Z1, Z2, Z1
+	VADDPD     Z1, Z3, Z3
+	VSHUFF64X2 $0x88, Z3, Z5, Z1
+	VSHUFF64X2 $0xdd, Z3, Z5, Z3
+	VADDPD     Z3, Z1, Z1
+	VPERMILPD  $0x55, Z1, Z3
+	VADDPD     Z3, Z1, Z1
+	VPERMPD    Z1, Z0, Z0
+	VUNPCKLPD  Z0, Z4, Z0
+	VUNPCKHPD  Z2, Z4, Z1
+	VSUBPD     Z1, Z0, Z0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+32, AX
+	MOVQ       SI, AX
+	SHLQ       $0x03, AX
+	ADDQ       AX, CX
+	ADDQ       AX, DX
+	ADDQ       AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func fourAloneF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·fourAloneF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+672(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+736(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35703,7 +42873,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·fourMixedF64AVX512(SB), NOSPLIT, $0-40
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35860,7 +43030,7 @@ endif3:
 // func selectLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35910,8 +43080,8 @@ endif3:
 // func selectKeptLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+640(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+704(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -35969,7 +43139,7 @@ endif3:
 // func selectVarLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36023,7 +43193,7 @@ endif3:
 // func keepLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36073,7 +43243,7 @@ endif3:
 // func notLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36125,8 +43295,8 @@ endif3:
 // func addWhereLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36177,7 +43347,7 @@ endif3:
 // func firstLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36232,7 +43402,7 @@ endif3:
 // func andLessLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36284,7 +43454,7 @@ endif3:
 // func andLessNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36336,7 +43506,7 @@ endif3:
 // func selectEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36386,8 +43556,8 @@ endif3:
 // func selectKeptEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+640(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+704(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36445,7 +43615,7 @@ endif3:
 // func selectVarEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36499,7 +43669,7 @@ endif3:
 // func keepEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36549,7 +43719,7 @@ endif3:
 // func notEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36601,8 +43771,8 @@ endif3:
 // func addWhereEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36653,7 +43823,7 @@ endif3:
 // func firstEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36708,7 +43878,7 @@ endif3:
 // func selectNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36758,8 +43928,8 @@ endif3:
 // func selectKeptNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+640(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+704(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36817,7 +43987,7 @@ endif3:
 // func selectVarNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36871,7 +44041,7 @@ endif3:
 // func keepNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36921,7 +44091,7 @@ endif3:
 // func notNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -36973,8 +44143,8 @@ endif3:
 // func addWhereNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37025,7 +44195,7 @@ endif3:
 // func firstNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37080,7 +44250,7 @@ endif3:
 // func andNotEqualLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37132,7 +44302,7 @@ endif3:
 // func andNotEqualNotEqualF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37184,7 +44354,7 @@ endif3:
 // func selectNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37234,8 +44404,8 @@ endif3:
 // func selectKeptNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+640(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+704(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37293,7 +44463,7 @@ endif3:
 // func selectVarNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37347,7 +44517,7 @@ endif3:
 // func keepNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37397,7 +44567,7 @@ endif3:
 // func notNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37449,8 +44619,8 @@ endif3:
 // func addWhereNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37501,7 +44671,7 @@ endif3:
 // func firstNotLessF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotLessF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37556,7 +44726,7 @@ endif3:
 // func shiftInF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37604,7 +44774,7 @@ endif3:
 // func shiftOutF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37652,7 +44822,7 @@ endif3:
 // func shiftVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37705,10 +44875,222 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func zipLowerF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipLowerF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VUNPCKLPD Z2, Z1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VUNPCKLPD Z2, Z1, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUpperF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VUNPCKHPD Z2, Z1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VUNPCKHPD Z2, Z1, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipVarF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VMOVUPS   (DX), Z2
+	VMOVUPS   (BX), Z3
+	VMOVAPS   Z1, Z4
+	VUNPCKLPD Z2, Z4, Z4
+	VUNPCKHPD Z4, Z3, Z4
+	VUNPCKHPD Z4, Z4, Z4
+	VADDPD    Z1, Z4, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z1
+	VMOVUPD   (CX), K1, Z1
+	VMOVAPS   Z0, Z2
+	VMOVUPD   (DX), K1, Z2
+	VMOVUPD   (BX), K1, Z0
+	VMOVAPS   Z1, Z3
+	VUNPCKLPD Z2, Z3, Z3
+	VUNPCKHPD Z3, Z0, Z3
+	VUNPCKHPD Z3, Z3, Z3
+	VADDPD    Z1, Z3, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, SI
+	ADDQ      SI, AX
+	ADDQ      SI, CX
+	ADDQ      SI, DX
+	ADDQ      SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUniformF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+768(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z3
+	VUNPCKLPD    Z1, Z3, Z3
+	VUNPCKHPD    Z2, Z3, Z2
+	VUNPCKLPD    Z0, Z2, Z2
+	VADDPD       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPD      (DX), K1, Z3
+	VMOVAPS      Z0, Z3
+	VMOVUPD      (BX), K1, Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z3
+	VUNPCKLPD    Z1, Z3, Z1
+	VUNPCKHPD    Z2, Z1, Z2
+	VUNPCKLPD    Z0, Z2, Z0
+	VADDPD       Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (AX)
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func spreadF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37758,7 +45140,7 @@ endif3:
 // func broadcastF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37817,7 +45199,7 @@ endif3:
 // func spreadLaneF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·spreadLaneF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37892,7 +45274,7 @@ endif3:
 // func storeFourF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37939,8 +45321,8 @@ endif3:
 // func storeFourUniformF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·storeFourUniformF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
-	VBROADCASTSD constants<>+576(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z0
+	VBROADCASTSD constants<>+640(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -37997,7 +45379,7 @@ endif3:
 // func unrolledF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledF64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+544(SB), Z0
+	VBROADCASTSD constants<>+576(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38054,6 +45436,106 @@ end4:
 	ADDQ    BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsF64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·offsetsF64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+576(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         AX, DI
+	ADDQ         $+192, DI
+	MOVQ         CX, R8
+	ADDQ         $+192, R8
+	MOVQ         DX, R9
+	ADDQ         $+192, R9
+	MOVQ         BX, R10
+	ADDQ         $+192, R10
+	MOVQ         $+1, R11
+	MOVQ         $+1, R12
+	MOVQ         $+1, R13
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VADDPD  Z2, Z1, Z1
+	VMOVUPS (BX), Z2
+	VADDPD  Z2, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS -192(DI), Z1
+	VMOVUPS -192(R9), Z2
+	VSUBPD  Z2, Z1, Z1
+	VMOVUPS -192(R10), Z2
+	VADDPD  Z2, Z1, Z1
+	VMOVUPS Z1, -192(DI)
+	MOVQ    -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVQ    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), R14
+	KMOVW   (R14)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPD (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (DX), K1, Z2
+	VADDPD  Z2, Z1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (BX), K1, Z2
+	VADDPD  Z2, Z1, Z1
+	VMOVUPD Z1, K1, (AX)
+	VMOVAPS Z0, Z1
+	VMOVUPD -192(DI), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD -192(R9), K1, Z2
+	VSUBPD  Z2, Z1, Z1
+	VMOVUPD -192(R10), K1, Z0
+	VADDPD  Z0, Z1, Z0
+	VMOVUPD Z0, K1, -192(DI)
+	MOVQ    -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVQ    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	SHLQ    $0x03, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+	ADDQ    SI, DI
+	ADDQ    SI, R8
+	ADDQ    SI, R9
+	ADDQ    SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -38569,7 +46051,7 @@ endif5:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·gatherLoopF64AVX512(SB), NOSPLIT, $0-40
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1024(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38728,7 +46210,7 @@ endif5:
 // func maxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38776,7 +46258,7 @@ endif3:
 // func minI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38824,7 +46306,7 @@ endif3:
 // func foldMaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38884,10 +46366,125 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func foldMinI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
+TEXT ·foldMinI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z1
+	VMOVUPS       (DX), Z2
+	VMOVUPS       (BX), Z2
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VPMINSD       Y2, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VPMINSD       X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VPMINSD       X2, X1, X1
+	VMOVSHDUP     X1, X2
+	VPMINSD       X2, X1, X1
+	VMOVSS        X1, (AX)
+	ADDQ          $+4, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z1
+	VMOVUPS       (CX), K1, Z1
+	VMOVAPS       Z0, Z2
+	VMOVUPS       (DX), K1, Z2
+	VMOVUPS       (BX), K1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VPMINSD       Y0, Y1, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VPMINSD       X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VPMINSD       X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VPMINSD       X1, X0, X0
+	VMOVSS        X0, (AX)
+	ADDQ          $+4, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·clampI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z2
+	VMOVUPS (DX), Z3
+	VMOVUPS (BX), Z3
+	VPMAXSD Z1, Z2, Z2
+	VPMINSD Z0, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z2
+	VMOVUPS (CX), K1, Z2
+	VMOVAPS Z0, Z3
+	VMOVUPS (DX), K1, Z3
+	VMOVAPS Z0, Z3
+	VMOVUPS (BX), K1, Z3
+	VPMAXSD Z1, Z2, Z1
+	VPMINSD Z0, Z1, Z0
+	VMOVUPS Z0, K1, (AX)
+	SHLQ    $0x02, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38935,7 +46532,7 @@ endif3:
 // func subI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -38983,7 +46580,7 @@ endif3:
 // func andI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39031,7 +46628,7 @@ endif3:
 // func orI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39079,8 +46676,8 @@ endif3:
 // func addConstI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39128,7 +46725,7 @@ endif3:
 // func subVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39180,7 +46777,7 @@ endif3:
 // func foldAddI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39243,9 +46840,9 @@ endif3:
 // func uniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
-	VBROADCASTSD constants<>+1120(SB), Z2
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+1216(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39307,7 +46904,7 @@ endif3:
 // func iotaI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·iotaI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39357,7 +46954,7 @@ endif3:
 // func splatI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·splatI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39411,7 +47008,7 @@ endif3:
 // func shl1I32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shl1I32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39459,7 +47056,7 @@ endif3:
 // func shr1I32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shr1I32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39507,7 +47104,7 @@ endif3:
 // func shlAllI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shlAllI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39555,7 +47152,7 @@ endif3:
 // func shrAllI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shrAllI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39603,7 +47200,7 @@ endif3:
 // func umaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·umaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39651,7 +47248,7 @@ endif3:
 // func foldUMaxI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldUMaxI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39714,7 +47311,7 @@ endif3:
 // func selectLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39764,8 +47361,8 @@ endif3:
 // func selectKeptLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+1120(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39823,7 +47420,7 @@ endif3:
 // func selectVarLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39877,7 +47474,7 @@ endif3:
 // func keepLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39927,7 +47524,7 @@ endif3:
 // func notLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -39979,8 +47576,8 @@ endif3:
 // func addWhereLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40031,7 +47628,7 @@ endif3:
 // func firstLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40086,7 +47683,7 @@ endif3:
 // func andLessLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40138,7 +47735,7 @@ endif3:
 // func andLessNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40190,7 +47787,7 @@ endif3:
 // func selectEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40240,8 +47837,8 @@ endif3:
 // func selectKeptEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+1120(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40299,7 +47896,7 @@ endif3:
 // func selectVarEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40353,7 +47950,7 @@ endif3:
 // func keepEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40403,7 +48000,7 @@ endif3:
 // func notEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40455,8 +48052,8 @@ endif3:
 // func addWhereEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40507,7 +48104,7 @@ endif3:
 // func firstEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40562,7 +48159,7 @@ endif3:
 // func selectNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40612,8 +48209,8 @@ endif3:
 // func selectKeptNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+1120(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40671,7 +48268,7 @@ endif3:
 // func selectVarNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40725,7 +48322,7 @@ endif3:
 // func keepNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40775,7 +48372,7 @@ endif3:
 // func notNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40827,8 +48424,8 @@ endif3:
 // func addWhereNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40879,7 +48476,7 @@ endif3:
 // func firstNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40934,7 +48531,7 @@ endif3:
 // func andNotEqualLessI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -40986,7 +48583,7 @@ endif3:
 // func andNotEqualNotEqualI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41038,7 +48635,7 @@ endif3:
 // func shiftInI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41086,7 +48683,7 @@ endif3:
 // func shiftOutI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41134,7 +48731,7 @@ endif3:
 // func shiftVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41187,10 +48784,222 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func zipLowerI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipLowerI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z1
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VPUNPCKLDQ Z2, Z1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z0, Z1
+	VMOVUPS    (CX), K1, Z1
+	VMOVAPS    Z0, Z2
+	VMOVUPS    (DX), K1, Z2
+	VMOVUPS    (BX), K1, Z0
+	VPUNPCKLDQ Z2, Z1, Z0
+	VMOVUPS    Z0, K1, (AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUpperI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z1
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VPUNPCKHDQ Z2, Z1, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z0, Z1
+	VMOVUPS    (CX), K1, Z1
+	VMOVAPS    Z0, Z2
+	VMOVUPS    (DX), K1, Z2
+	VMOVUPS    (BX), K1, Z0
+	VPUNPCKHDQ Z2, Z1, Z0
+	VMOVUPS    Z0, K1, (AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipVarI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS    (CX), Z1
+	VMOVUPS    (DX), Z2
+	VMOVUPS    (BX), Z3
+	VMOVAPS    Z1, Z4
+	VPUNPCKLDQ Z2, Z4, Z4
+	VPUNPCKHDQ Z4, Z3, Z4
+	VPUNPCKHDQ Z4, Z4, Z4
+	VPADDD     Z1, Z4, Z1
+	VMOVUPS    Z1, (AX)
+	ADDQ       $+64, AX
+	ADDQ       $+64, CX
+	ADDQ       $+64, DX
+	ADDQ       $+64, BX
+	SUBQ       $+16, SI
+	CMPQ       SI, $+16
+	JGE        loop1
+
+end2:
+	CMPQ       SI, $+0
+	JLE        endif3
+	LEAQ       bitMasks<>+0(SB), DI
+	KMOVW      (DI)(SI*2), K1
+	VMOVAPS    Z0, Z1
+	VMOVUPS    (CX), K1, Z1
+	VMOVAPS    Z0, Z2
+	VMOVUPS    (DX), K1, Z2
+	VMOVUPS    (BX), K1, Z0
+	VMOVAPS    Z1, Z3
+	VPUNPCKLDQ Z2, Z3, Z3
+	VPUNPCKHDQ Z3, Z0, Z3
+	VPUNPCKHDQ Z3, Z3, Z3
+	VPADDD     Z1, Z3, Z0
+	VMOVUPS    Z0, K1, (AX)
+	SHLQ       $0x02, SI
+	ADDQ       SI, AX
+	ADDQ       SI, CX
+	ADDQ       SI, DX
+	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUniformI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1280(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z3
+	VPUNPCKLDQ   Z1, Z3, Z3
+	VPUNPCKHDQ   Z2, Z3, Z2
+	VPUNPCKLDQ   Z0, Z2, Z2
+	VPADDD       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPS      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPS      (DX), K1, Z3
+	VMOVAPS      Z0, Z3
+	VMOVUPS      (BX), K1, Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSS (DI), Z3
+	VPUNPCKLDQ   Z1, Z3, Z1
+	VPUNPCKHDQ   Z2, Z1, Z2
+	VPUNPCKLDQ   Z0, Z2, Z0
+	VPADDD       Z1, Z0, Z0
+	VMOVUPS      Z0, K1, (AX)
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func spreadI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41240,7 +49049,7 @@ endif3:
 // func broadcastI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41299,7 +49108,7 @@ endif3:
 // func spreadLaneI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadLaneI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41374,7 +49183,7 @@ endif3:
 // func storeFourI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41421,8 +49230,8 @@ endif3:
 // func storeFourUniformI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourUniformI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
-	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1184(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41479,7 +49288,7 @@ endif3:
 // func unrolledI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledI32AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -41536,6 +49345,106 @@ end4:
 	ADDQ    BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsI32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·offsetsI32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1120(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         AX, DI
+	ADDQ         $+192, DI
+	MOVQ         CX, R8
+	ADDQ         $+192, R8
+	MOVQ         DX, R9
+	ADDQ         $+192, R9
+	MOVQ         BX, R10
+	ADDQ         $+192, R10
+	MOVQ         $+1, R11
+	MOVQ         $+1, R12
+	MOVQ         $+1, R13
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VPADDD  Z2, Z1, Z1
+	VMOVUPS (BX), Z2
+	VPADDD  Z2, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS -192(DI), Z1
+	VMOVUPS -192(R9), Z2
+	VPSUBD  Z2, Z1, Z1
+	VMOVUPS -192(R10), Z2
+	VPADDD  Z2, Z1, Z1
+	VMOVUPS Z1, -192(DI)
+	MOVLQSX -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVL    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+16, SI
+	CMPQ    SI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), R14
+	KMOVW   (R14)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPS (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (DX), K1, Z2
+	VPADDD  Z2, Z1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS (BX), K1, Z2
+	VPADDD  Z2, Z1, Z1
+	VMOVUPS Z1, K1, (AX)
+	VMOVAPS Z0, Z1
+	VMOVUPS -192(DI), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPS -192(R9), K1, Z2
+	VPSUBD  Z2, Z1, Z1
+	VMOVUPS -192(R10), K1, Z0
+	VPADDD  Z0, Z1, Z0
+	VMOVUPS Z0, K1, -192(DI)
+	MOVLQSX -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVL    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	SHLQ    $0x02, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+	ADDQ    SI, DI
+	ADDQ    SI, R8
+	ADDQ    SI, R9
+	ADDQ    SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -42051,7 +49960,7 @@ endif5:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·gatherLoopI32AVX512(SB), NOSPLIT, $0-40
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+512(SB), Z0
+	VBROADCASTSD constants<>+544(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42152,7 +50061,7 @@ endif7:
 // func maxI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·maxI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42200,7 +50109,7 @@ endif3:
 // func minI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·minI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42248,7 +50157,7 @@ endif3:
 // func foldMaxI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldMaxI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42304,10 +50213,121 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func foldMinI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·foldMinI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z1
+	VMOVUPS       (DX), Z2
+	VMOVUPS       (BX), Z2
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VPMINSQ       Y2, Y1, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VPMINSQ       X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VPMINSQ       X2, X1, X1
+	VMOVSD        X1, (AX)
+	ADDQ          $+8, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+8, SI
+	CMPQ          SI, $+8
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z1
+	VMOVUPD       (CX), K1, Z1
+	VMOVAPS       Z0, Z2
+	VMOVUPD       (DX), K1, Z2
+	VMOVUPD       (BX), K1, Z0
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VPMINSQ       Y0, Y1, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VPMINSQ       X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VPMINSQ       X1, X0, X0
+	VMOVSD        X0, (AX)
+	ADDQ          $+8, AX
+	MOVQ          SI, AX
+	SHLQ          $0x03, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func clampI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·clampI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1856(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z2
+	VMOVUPS (DX), Z3
+	VMOVUPS (BX), Z3
+	VPMAXSQ Z1, Z2, Z2
+	VPMINSQ Z0, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), DI
+	KMOVW   (DI)(SI*2), K1
+	VMOVAPS Z0, Z2
+	VMOVUPD (CX), K1, Z2
+	VMOVAPS Z0, Z3
+	VMOVUPD (DX), K1, Z3
+	VMOVAPS Z0, Z3
+	VMOVUPD (BX), K1, Z3
+	VPMAXSQ Z1, Z2, Z1
+	VPMINSQ Z0, Z1, Z0
+	VMOVUPD Z0, K1, (AX)
+	SHLQ    $0x03, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func addI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42355,7 +50375,7 @@ endif3:
 // func subI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42403,7 +50423,7 @@ endif3:
 // func andI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·andI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42451,7 +50471,7 @@ endif3:
 // func orI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·orI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42499,8 +50519,8 @@ endif3:
 // func addConstI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addConstI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1344(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42548,7 +50568,7 @@ endif3:
 // func subVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·subVarI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42600,7 +50620,7 @@ endif3:
 // func foldAddI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·foldAddI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42659,9 +50679,9 @@ endif3:
 // func uniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·uniformI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
-	VBROADCASTSD constants<>+1248(SB), Z2
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1376(SB), Z2
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42723,7 +50743,7 @@ endif3:
 // func iotaI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·iotaI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42773,7 +50793,7 @@ endif3:
 // func splatI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·splatI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42827,7 +50847,7 @@ endif3:
 // func shl1I64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shl1I64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42875,7 +50895,7 @@ endif3:
 // func shr1I64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shr1I64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42923,7 +50943,7 @@ endif3:
 // func shlAllI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shlAllI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -42971,7 +50991,7 @@ endif3:
 // func shrAllI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shrAllI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43019,7 +51039,7 @@ endif3:
 // func selectLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43069,8 +51089,8 @@ endif3:
 // func selectKeptLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1248(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1376(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43128,7 +51148,7 @@ endif3:
 // func selectVarLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43182,7 +51202,7 @@ endif3:
 // func keepLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43232,7 +51252,7 @@ endif3:
 // func notLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43284,8 +51304,8 @@ endif3:
 // func addWhereLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43336,7 +51356,7 @@ endif3:
 // func firstLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43391,7 +51411,7 @@ endif3:
 // func andLessLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43443,7 +51463,7 @@ endif3:
 // func andLessNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andLessNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43495,7 +51515,7 @@ endif3:
 // func selectEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43545,8 +51565,8 @@ endif3:
 // func selectKeptEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1248(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1376(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43604,7 +51624,7 @@ endif3:
 // func selectVarEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43658,7 +51678,7 @@ endif3:
 // func keepEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43708,7 +51728,7 @@ endif3:
 // func notEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43760,8 +51780,8 @@ endif3:
 // func addWhereEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43812,7 +51832,7 @@ endif3:
 // func firstEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43867,7 +51887,7 @@ endif3:
 // func selectNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43917,8 +51937,8 @@ endif3:
 // func selectKeptNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·selectKeptNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1248(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1376(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -43976,7 +51996,7 @@ endif3:
 // func selectVarNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·selectVarNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44030,7 +52050,7 @@ endif3:
 // func keepNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·keepNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44080,7 +52100,7 @@ endif3:
 // func notNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·notNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44132,8 +52152,8 @@ endif3:
 // func addWhereNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·addWhereNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44184,7 +52204,7 @@ endif3:
 // func firstNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·firstNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44239,7 +52259,7 @@ endif3:
 // func andNotEqualLessI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualLessI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44291,7 +52311,7 @@ endif3:
 // func andNotEqualNotEqualI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·andNotEqualNotEqualI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44343,7 +52363,7 @@ endif3:
 // func shiftInI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftInI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44391,7 +52411,7 @@ endif3:
 // func shiftOutI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftOutI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44439,7 +52459,7 @@ endif3:
 // func shiftVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·shiftVarI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44492,10 +52512,222 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func zipLowerI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipLowerI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z3
+	VPUNPCKLQDQ Z2, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z0, Z1
+	VMOVUPD     (CX), K1, Z1
+	VMOVAPS     Z0, Z2
+	VMOVUPD     (DX), K1, Z2
+	VMOVUPD     (BX), K1, Z0
+	VPUNPCKLQDQ Z2, Z1, Z0
+	VMOVUPD     Z0, K1, (AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUpperI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUpperI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z3
+	VPUNPCKHQDQ Z2, Z1, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z0, Z1
+	VMOVUPD     (CX), K1, Z1
+	VMOVAPS     Z0, Z2
+	VMOVUPD     (DX), K1, Z2
+	VMOVUPD     (BX), K1, Z0
+	VPUNPCKHQDQ Z2, Z1, Z0
+	VMOVUPD     Z0, K1, (AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipVarI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipVarI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z3
+	VMOVAPS     Z1, Z4
+	VPUNPCKLQDQ Z2, Z4, Z4
+	VPUNPCKHQDQ Z4, Z3, Z4
+	VPUNPCKHQDQ Z4, Z4, Z4
+	VPADDQ      Z1, Z4, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        SI, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), DI
+	KMOVW       (DI)(SI*2), K1
+	VMOVAPS     Z0, Z1
+	VMOVUPD     (CX), K1, Z1
+	VMOVAPS     Z0, Z2
+	VMOVUPD     (DX), K1, Z2
+	VMOVUPD     (BX), K1, Z0
+	VMOVAPS     Z1, Z3
+	VPUNPCKLQDQ Z2, Z3, Z3
+	VPUNPCKHQDQ Z3, Z0, Z3
+	VPUNPCKHQDQ Z3, Z3, Z3
+	VPADDQ      Z1, Z3, Z0
+	VMOVUPD     Z0, K1, (AX)
+	SHLQ        $0x03, SI
+	ADDQ        SI, AX
+	ADDQ        SI, CX
+	ADDQ        SI, DX
+	ADDQ        SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func zipUniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·zipUniformI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1408(SB), Z1
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z2
+	VMOVUPS      (DX), Z3
+	VMOVUPS      (BX), Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z3
+	VPUNPCKLQDQ  Z1, Z3, Z3
+	VPUNPCKHQDQ  Z2, Z3, Z2
+	VPUNPCKLQDQ  Z0, Z2, Z2
+	VPADDQ       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $+8, SI
+	CMPQ         SI, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         SI, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), DI
+	KMOVW        (DI)(SI*2), K1
+	VMOVAPS      Z0, Z2
+	VMOVUPD      (CX), K1, Z2
+	VMOVAPS      Z0, Z3
+	VMOVUPD      (DX), K1, Z3
+	VMOVAPS      Z0, Z3
+	VMOVUPD      (BX), K1, Z3
+	MOVQ         y+16(FP), DI
+	VBROADCASTSD (DI), Z3
+	VPUNPCKLQDQ  Z1, Z3, Z1
+	VPUNPCKHQDQ  Z2, Z1, Z2
+	VPUNPCKLQDQ  Z0, Z2, Z0
+	VPADDQ       Z1, Z0, Z0
+	VMOVUPD      Z0, K1, (AX)
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	ADDQ         SI, CX
+	ADDQ         SI, DX
+	ADDQ         SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func spreadI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·spreadI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44545,7 +52777,7 @@ endif3:
 // func broadcastI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·broadcastI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44604,7 +52836,7 @@ endif3:
 // func spreadLaneI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·spreadLaneI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44679,7 +52911,7 @@ endif3:
 // func storeFourI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeFourI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44726,8 +52958,8 @@ endif3:
 // func storeFourUniformI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX2, AVX512F
 TEXT ·storeFourUniformI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z0
+	VBROADCASTSD constants<>+1344(SB), Z1
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44784,7 +53016,7 @@ endif3:
 // func unrolledI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·unrolledI64AVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -44841,6 +53073,106 @@ end4:
 	ADDQ    BX, DX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func offsetsI64AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·offsetsI64AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1312(SB), Z0
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	MOVQ         AX, DI
+	ADDQ         $+192, DI
+	MOVQ         CX, R8
+	ADDQ         $+192, R8
+	MOVQ         DX, R9
+	ADDQ         $+192, R9
+	MOVQ         BX, R10
+	ADDQ         $+192, R10
+	MOVQ         $+1, R11
+	MOVQ         $+1, R12
+	MOVQ         $+1, R13
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VPADDQ  Z2, Z1, Z1
+	VMOVUPS (BX), Z2
+	VPADDQ  Z2, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS -192(DI), Z1
+	VMOVUPS -192(R9), Z2
+	VPSUBQ  Z2, Z1, Z1
+	VMOVUPS -192(R10), Z2
+	VPADDQ  Z2, Z1, Z1
+	VMOVUPS Z1, -192(DI)
+	MOVQ    -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVQ    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	ADDQ    $+64, R9
+	ADDQ    $+64, R10
+	SUBQ    $+8, SI
+	CMPQ    SI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    SI, $+0
+	JLE     endif3
+	LEAQ    bitMasks<>+0(SB), R14
+	KMOVW   (R14)(SI*2), K1
+	VMOVAPS Z0, Z1
+	VMOVUPD (CX), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (DX), K1, Z2
+	VPADDQ  Z2, Z1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD (BX), K1, Z2
+	VPADDQ  Z2, Z1, Z1
+	VMOVUPD Z1, K1, (AX)
+	VMOVAPS Z0, Z1
+	VMOVUPD -192(DI), K1, Z1
+	VMOVAPS Z0, Z2
+	VMOVUPD -192(R9), K1, Z2
+	VPSUBQ  Z2, Z1, Z1
+	VMOVUPD -192(R10), K1, Z0
+	VPADDQ  Z0, Z1, Z0
+	VMOVUPD Z0, K1, -192(DI)
+	MOVQ    -192(DI), R14
+	ADDQ    R11, R14
+	ADDQ    R12, R14
+	ADDQ    R13, R14
+	MOVQ    R14, -192(DI)
+	ADDQ    R12, R11
+	ADDQ    R13, R12
+	ADDQ    R11, R13
+	SHLQ    $0x03, SI
+	ADDQ    SI, AX
+	ADDQ    SI, CX
+	ADDQ    SI, DX
+	ADDQ    SI, BX
+	ADDQ    SI, DI
+	ADDQ    SI, R8
+	ADDQ    SI, R9
+	ADDQ    SI, R10
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -45356,7 +53688,7 @@ endif5:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·gatherLoopI64AVX512(SB), NOSPLIT, $0-40
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1024(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -45509,6 +53841,1987 @@ end4:
 	ADDQ        CX, AX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func table1F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table1F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+1440(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z3
+	VMOVUPS   (DX), Z4
+	VMOVUPS   (BX), Z5
+	VPADDD    Z1, Z3, Z3
+	VMOVUPS   Z3, 64(AX)
+	VANDPS    Z2, Z4, Z3
+	VPCMPD    $0x01, Z4, Z5, K1
+	VMOVAPS.Z Z1, K1, Z4
+	VPADDD    Z4, Z3, Z3
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VPERMPS   (DI), Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $+128, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z3
+	VMOVUPS   (CX), K1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVUPS   (DX), K1, Z4
+	VMOVUPS   (BX), K1, Z0
+	VPADDD    Z1, Z3, Z3
+	VMOVUPS   Z3, 64(AX)
+	VANDPS    Z2, Z4, Z2
+	VPCMPD    $0x01, Z4, Z0, K1
+	VMOVAPS.Z Z1, K1, Z0
+	VPADDD    Z0, Z2, Z0
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VPERMPS   (DI), Z0, Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $+128, AX
+	MOVQ      SI, AX
+	SHLQ      $0x02, AX
+	ADDQ      AX, CX
+	ADDQ      AX, DX
+	ADDQ      AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain1F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain1F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+1440(SB), Z2
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z3
+	VMOVUPS   (DX), Z4
+	VMOVUPS   (BX), Z5
+	VPADDD    Z1, Z3, Z3
+	VMOVUPS   Z3, 64(AX)
+	VANDPS    Z2, Z4, Z3
+	VPCMPD    $0x01, Z4, Z5, K1
+	VMOVAPS.Z Z1, K1, Z4
+	VPADDD    Z4, Z3, Z3
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVAPS   Z3, Z4
+	VPERMPS   (DI), Z4, Z4
+	VANDPS    Z2, Z4, Z4
+	VPERMPS   (DI), Z4, Z4
+	VPERMPS   (DI), Z2, Z5
+	VPERMPS   (DI), Z3, Z3
+	VPADDD    Z3, Z4, Z3
+	VPADDD    Z5, Z3, Z3
+	VMOVUPS   Z3, (AX)
+	ADDQ      $+128, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z3
+	VMOVUPS   (CX), K1, Z3
+	VMOVAPS   Z0, Z4
+	VMOVUPS   (DX), K1, Z4
+	VMOVUPS   (BX), K1, Z0
+	VPADDD    Z1, Z3, Z3
+	VMOVUPS   Z3, 64(AX)
+	VANDPS    Z2, Z4, Z3
+	VPCMPD    $0x01, Z4, Z0, K1
+	VMOVAPS.Z Z1, K1, Z0
+	VPADDD    Z0, Z3, Z0
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVAPS   Z0, Z1
+	VPERMPS   (DI), Z1, Z1
+	VANDPS    Z2, Z1, Z1
+	VPERMPS   (DI), Z1, Z1
+	VPERMPS   (DI), Z2, Z2
+	VPERMPS   (DI), Z0, Z0
+	VPADDD    Z0, Z1, Z0
+	VPADDD    Z2, Z0, Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $+128, AX
+	MOVQ      SI, AX
+	SHLQ      $0x02, AX
+	ADDQ      AX, CX
+	ADDQ      AX, DX
+	ADDQ      AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table2F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table2F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1472(SB), Z3
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z4
+	VMOVUPS   (DX), Z5
+	VMOVUPS   (BX), Z6
+	VPADDD    Z1, Z4, Z7
+	VMOVUPS   Z7, 64(AX)
+	VPADDD    Z2, Z4, Z4
+	VMOVUPS   Z4, 128(AX)
+	VANDPS    Z3, Z5, Z4
+	VPCMPD    $0x01, Z5, Z6, K1
+	VMOVAPS.Z Z1, K1, Z5
+	VPADDD    Z5, Z4, Z4
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVUPS   (DI), Z5
+	VPERMT2PS 64(DI), Z4, Z5
+	VMOVUPS   Z5, (AX)
+	ADDQ      $+192, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z4
+	VMOVUPS   (CX), K1, Z4
+	VMOVAPS   Z0, Z5
+	VMOVUPS   (DX), K1, Z5
+	VMOVUPS   (BX), K1, Z0
+	VPADDD    Z1, Z4, Z6
+	VMOVUPS   Z6, 64(AX)
+	VPADDD    Z2, Z4, Z2
+	VMOVUPS   Z2, 128(AX)
+	VANDPS    Z3, Z5, Z2
+	VPCMPD    $0x01, Z5, Z0, K1
+	VMOVAPS.Z Z1, K1, Z0
+	VPADDD    Z0, Z2, Z0
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVUPS   (DI), Z1
+	VPERMT2PS 64(DI), Z0, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+192, AX
+	MOVQ      SI, AX
+	SHLQ      $0x02, AX
+	ADDQ      AX, CX
+	ADDQ      AX, DX
+	ADDQ      AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain2F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain2F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1472(SB), Z3
+	VBROADCASTSD constants<>+1440(SB), Z4
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (CX), Z5
+	VMOVUPS   (DX), Z6
+	VMOVUPS   (BX), Z7
+	VPADDD    Z1, Z5, Z8
+	VMOVUPS   Z8, 64(AX)
+	VPADDD    Z2, Z5, Z5
+	VMOVUPS   Z5, 128(AX)
+	VANDPS    Z3, Z6, Z5
+	VPCMPD    $0x01, Z6, Z7, K1
+	VMOVAPS.Z Z1, K1, Z6
+	VPADDD    Z6, Z5, Z5
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVAPS   Z5, Z6
+	VMOVAPS   Z6, Z7
+	VMOVUPS   (DI), Z6
+	VPERMT2PS 64(DI), Z7, Z6
+	VANDPS    Z4, Z6, Z6
+	VMOVAPS   Z6, Z7
+	VMOVUPS   (DI), Z6
+	VPERMT2PS 64(DI), Z7, Z6
+	VMOVUPS   (DI), Z7
+	VPERMT2PS 64(DI), Z3, Z7
+	VMOVUPS   (DI), Z8
+	VPERMT2PS 64(DI), Z5, Z8
+	VPADDD    Z8, Z6, Z5
+	VPADDD    Z7, Z5, Z5
+	VMOVUPS   Z5, (AX)
+	ADDQ      $+192, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      SI, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z0, Z5
+	VMOVUPS   (CX), K1, Z5
+	VMOVAPS   Z0, Z6
+	VMOVUPS   (DX), K1, Z6
+	VMOVUPS   (BX), K1, Z0
+	VPADDD    Z1, Z5, Z7
+	VMOVUPS   Z7, 64(AX)
+	VPADDD    Z2, Z5, Z2
+	VMOVUPS   Z2, 128(AX)
+	VANDPS    Z3, Z6, Z2
+	VPCMPD    $0x01, Z6, Z0, K1
+	VMOVAPS.Z Z1, K1, Z0
+	VPADDD    Z0, Z2, Z0
+	MOVQ      AX, DI
+	ADDQ      $+64, DI
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z1, Z2
+	VMOVUPS   (DI), Z1
+	VPERMT2PS 64(DI), Z2, Z1
+	VANDPS    Z4, Z1, Z1
+	VMOVAPS   Z1, Z2
+	VMOVUPS   (DI), Z1
+	VPERMT2PS 64(DI), Z2, Z1
+	VMOVUPS   (DI), Z2
+	VPERMT2PS 64(DI), Z3, Z2
+	VMOVUPS   (DI), Z3
+	VPERMT2PS 64(DI), Z0, Z3
+	VPADDD    Z3, Z1, Z0
+	VPADDD    Z2, Z0, Z0
+	VMOVUPS   Z0, (AX)
+	ADDQ      $+192, AX
+	MOVQ      SI, AX
+	SHLQ      $0x02, AX
+	ADDQ      AX, CX
+	ADDQ      AX, DX
+	ADDQ      AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table3F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table3F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1472(SB), Z4
+	VBROADCASTSD constants<>+1504(SB), Z5
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z6
+	VMOVUPS       (DX), Z7
+	VMOVUPS       (BX), Z8
+	VPADDD        Z1, Z6, Z9
+	VMOVUPS       Z9, 64(AX)
+	VPADDD        Z2, Z6, Z9
+	VMOVUPS       Z9, 128(AX)
+	VPADDD        Z3, Z6, Z6
+	VMOVUPS       Z6, 192(AX)
+	VANDPS        Z4, Z7, Z6
+	VPCMPD        $0x01, Z7, Z8, K1
+	VMOVAPS.Z     Z5, K1, Z7
+	VPADDD        Z7, Z6, Z6
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z6, K1
+	VMOVUPS       (DI), Z7
+	VPERMT2PS     64(DI), Z6, Z7
+	VPERMPS       128(DI), Z6, K1, Z7
+	VMOVUPS       Z7, (AX)
+	ADDQ          $+256, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z6
+	VMOVUPS       (CX), K1, Z6
+	VMOVAPS       Z0, Z7
+	VMOVUPS       (DX), K1, Z7
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z6, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z6, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z6, Z1
+	VMOVUPS       Z1, 192(AX)
+	VANDPS        Z4, Z7, Z1
+	VPCMPD        $0x01, Z7, Z0, K1
+	VMOVAPS.Z     Z5, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z0, Z1
+	VPERMPS       128(DI), Z0, K1, Z1
+	VMOVUPS       Z1, (AX)
+	ADDQ          $+256, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain3F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain3F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1472(SB), Z4
+	VBROADCASTSD constants<>+1504(SB), Z5
+	VBROADCASTSD constants<>+1440(SB), Z6
+	VBROADCASTSD constants<>+1536(SB), Z7
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z8
+	VMOVUPS       (DX), Z9
+	VMOVUPS       (BX), Z10
+	VPADDD        Z1, Z8, Z11
+	VMOVUPS       Z11, 64(AX)
+	VPADDD        Z2, Z8, Z11
+	VMOVUPS       Z11, 128(AX)
+	VPADDD        Z3, Z8, Z8
+	VMOVUPS       Z8, 192(AX)
+	VANDPS        Z4, Z9, Z8
+	VPCMPD        $0x01, Z9, Z10, K1
+	VMOVAPS.Z     Z5, K1, Z9
+	VPADDD        Z9, Z8, Z8
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z8, Z9
+	VMOVAPS       Z9, Z10
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VMOVUPS       (DI), Z9
+	VPERMT2PS     64(DI), Z10, Z9
+	VPERMPS       128(DI), Z10, K1, Z9
+	VANDPS        Z6, Z9, Z9
+	VMOVAPS       Z9, Z10
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VMOVUPS       (DI), Z9
+	VPERMT2PS     64(DI), Z10, Z9
+	VPERMPS       128(DI), Z10, K1, Z9
+	VPTESTMD.BCST constants<>+1664(SB), Z7, K1
+	VMOVUPS       (DI), Z10
+	VPERMT2PS     64(DI), Z7, Z10
+	VPERMPS       128(DI), Z7, K1, Z10
+	VPTESTMD.BCST constants<>+1664(SB), Z8, K1
+	VMOVUPS       (DI), Z11
+	VPERMT2PS     64(DI), Z8, Z11
+	VPERMPS       128(DI), Z8, K1, Z11
+	VPADDD        Z11, Z9, Z8
+	VPADDD        Z10, Z8, Z8
+	VMOVUPS       Z8, (AX)
+	ADDQ          $+256, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z8
+	VMOVUPS       (CX), K1, Z8
+	VMOVAPS       Z0, Z9
+	VMOVUPS       (DX), K1, Z9
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z8, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z8, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z8, Z1
+	VMOVUPS       Z1, 192(AX)
+	VANDPS        Z4, Z9, Z1
+	VPCMPD        $0x01, Z9, Z0, K1
+	VMOVAPS.Z     Z5, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z0, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VPERMPS       128(DI), Z2, K1, Z1
+	VANDPS        Z6, Z1, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VPERMPS       128(DI), Z2, K1, Z1
+	VPTESTMD.BCST constants<>+1664(SB), Z7, K1
+	VMOVUPS       (DI), Z2
+	VPERMT2PS     64(DI), Z7, Z2
+	VPERMPS       128(DI), Z7, K1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VMOVUPS       (DI), Z3
+	VPERMT2PS     64(DI), Z0, Z3
+	VPERMPS       128(DI), Z0, K1, Z3
+	VPADDD        Z3, Z1, Z0
+	VPADDD        Z2, Z0, Z0
+	VMOVUPS       Z0, (AX)
+	ADDQ          $+256, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table4F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z5
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z6
+	VMOVUPS       (DX), Z7
+	VMOVUPS       (BX), Z8
+	VPADDD        Z1, Z6, Z9
+	VMOVUPS       Z9, 64(AX)
+	VPADDD        Z2, Z6, Z9
+	VMOVUPS       Z9, 128(AX)
+	VPADDD        Z3, Z6, Z9
+	VMOVUPS       Z9, 192(AX)
+	VPADDD        Z4, Z6, Z6
+	VMOVUPS       Z6, 256(AX)
+	VANDPS        Z5, Z7, Z6
+	VPCMPD        $0x01, Z7, Z8, K1
+	VMOVAPS.Z     Z1, K1, Z7
+	VPADDD        Z7, Z6, Z6
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z6, K1
+	VMOVUPS       (DI), Z7
+	VPERMT2PS     64(DI), Z6, Z7
+	VMOVUPS       128(DI), Z8
+	VPERMT2PS     192(DI), Z6, Z8
+	VMOVAPS       Z8, K1, Z7
+	VMOVUPS       Z7, (AX)
+	ADDQ          $+320, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z6
+	VMOVUPS       (CX), K1, Z6
+	VMOVAPS       Z0, Z7
+	VMOVUPS       (DX), K1, Z7
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z6, Z8
+	VMOVUPS       Z8, 64(AX)
+	VPADDD        Z2, Z6, Z2
+	VMOVUPS       Z2, 128(AX)
+	VPADDD        Z3, Z6, Z2
+	VMOVUPS       Z2, 192(AX)
+	VPADDD        Z4, Z6, Z2
+	VMOVUPS       Z2, 256(AX)
+	VANDPS        Z5, Z7, Z2
+	VPCMPD        $0x01, Z7, Z0, K1
+	VMOVAPS.Z     Z1, K1, Z0
+	VPADDD        Z0, Z2, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z0, Z1
+	VMOVUPS       128(DI), Z2
+	VPERMT2PS     192(DI), Z0, Z2
+	VMOVAPS       Z2, K1, Z1
+	VMOVUPS       Z1, (AX)
+	ADDQ          $+320, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain4F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain4F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1568(SB), Z5
+	VBROADCASTSD constants<>+1440(SB), Z6
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z7
+	VMOVUPS       (DX), Z8
+	VMOVUPS       (BX), Z9
+	VPADDD        Z1, Z7, Z10
+	VMOVUPS       Z10, 64(AX)
+	VPADDD        Z2, Z7, Z10
+	VMOVUPS       Z10, 128(AX)
+	VPADDD        Z3, Z7, Z10
+	VMOVUPS       Z10, 192(AX)
+	VPADDD        Z4, Z7, Z7
+	VMOVUPS       Z7, 256(AX)
+	VANDPS        Z5, Z8, Z7
+	VPCMPD        $0x01, Z8, Z9, K1
+	VMOVAPS.Z     Z1, K1, Z8
+	VPADDD        Z8, Z7, Z7
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z7, Z8
+	VMOVAPS       Z8, Z9
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VMOVUPS       (DI), Z8
+	VPERMT2PS     64(DI), Z9, Z8
+	VMOVUPS       128(DI), Z10
+	VPERMT2PS     192(DI), Z9, Z10
+	VMOVAPS       Z10, K1, Z8
+	VANDPS        Z6, Z8, Z8
+	VMOVAPS       Z8, Z9
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VMOVUPS       (DI), Z8
+	VPERMT2PS     64(DI), Z9, Z8
+	VMOVUPS       128(DI), Z10
+	VPERMT2PS     192(DI), Z9, Z10
+	VMOVAPS       Z10, K1, Z8
+	VPTESTMD.BCST constants<>+1664(SB), Z5, K1
+	VMOVUPS       (DI), Z9
+	VPERMT2PS     64(DI), Z5, Z9
+	VMOVUPS       128(DI), Z10
+	VPERMT2PS     192(DI), Z5, Z10
+	VMOVAPS       Z10, K1, Z9
+	VPTESTMD.BCST constants<>+1664(SB), Z7, K1
+	VMOVUPS       (DI), Z10
+	VPERMT2PS     64(DI), Z7, Z10
+	VMOVUPS       128(DI), Z11
+	VPERMT2PS     192(DI), Z7, Z11
+	VMOVAPS       Z11, K1, Z10
+	VPADDD        Z10, Z8, Z7
+	VPADDD        Z9, Z7, Z7
+	VMOVUPS       Z7, (AX)
+	ADDQ          $+320, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z7
+	VMOVUPS       (CX), K1, Z7
+	VMOVAPS       Z0, Z8
+	VMOVUPS       (DX), K1, Z8
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z7, Z9
+	VMOVUPS       Z9, 64(AX)
+	VPADDD        Z2, Z7, Z2
+	VMOVUPS       Z2, 128(AX)
+	VPADDD        Z3, Z7, Z2
+	VMOVUPS       Z2, 192(AX)
+	VPADDD        Z4, Z7, Z2
+	VMOVUPS       Z2, 256(AX)
+	VANDPS        Z5, Z8, Z2
+	VPCMPD        $0x01, Z8, Z0, K1
+	VMOVAPS.Z     Z1, K1, Z0
+	VPADDD        Z0, Z2, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z0, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VANDPS        Z6, Z1, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VPTESTMD.BCST constants<>+1664(SB), Z5, K1
+	VMOVUPS       (DI), Z2
+	VPERMT2PS     64(DI), Z5, Z2
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z5, Z3
+	VMOVAPS       Z3, K1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VMOVUPS       (DI), Z3
+	VPERMT2PS     64(DI), Z0, Z3
+	VMOVUPS       128(DI), Z4
+	VPERMT2PS     192(DI), Z0, Z4
+	VMOVAPS       Z4, K1, Z3
+	VPADDD        Z3, Z1, Z0
+	VPADDD        Z2, Z0, Z0
+	VMOVUPS       Z0, (AX)
+	ADDQ          $+320, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table5F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table5F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1568(SB), Z6
+	VBROADCASTSD constants<>+1504(SB), Z7
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z8
+	VMOVUPS       (DX), Z9
+	VMOVUPS       (BX), Z10
+	VPADDD        Z1, Z8, Z11
+	VMOVUPS       Z11, 64(AX)
+	VPADDD        Z2, Z8, Z11
+	VMOVUPS       Z11, 128(AX)
+	VPADDD        Z3, Z8, Z11
+	VMOVUPS       Z11, 192(AX)
+	VPADDD        Z4, Z8, Z11
+	VMOVUPS       Z11, 256(AX)
+	VPADDD        Z5, Z8, Z8
+	VMOVUPS       Z8, 320(AX)
+	VANDPS        Z6, Z9, Z8
+	VPCMPD        $0x01, Z9, Z10, K1
+	VMOVAPS.Z     Z7, K1, Z9
+	VPADDD        Z9, Z8, Z8
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z8, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z8, K2
+	VMOVUPS       (DI), Z9
+	VPERMT2PS     64(DI), Z8, Z9
+	VMOVUPS       128(DI), Z10
+	VPERMT2PS     192(DI), Z8, Z10
+	VMOVAPS       Z10, K1, Z9
+	VPERMPS       256(DI), Z8, K2, Z9
+	VMOVUPS       Z9, (AX)
+	ADDQ          $+384, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z8
+	VMOVUPS       (CX), K1, Z8
+	VMOVAPS       Z0, Z9
+	VMOVUPS       (DX), K1, Z9
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z8, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z8, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z8, Z1
+	VMOVUPS       Z1, 192(AX)
+	VPADDD        Z4, Z8, Z1
+	VMOVUPS       Z1, 256(AX)
+	VPADDD        Z5, Z8, Z1
+	VMOVUPS       Z1, 320(AX)
+	VANDPS        Z6, Z9, Z1
+	VPCMPD        $0x01, Z9, Z0, K1
+	VMOVAPS.Z     Z7, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z0, Z1
+	VMOVUPS       128(DI), Z2
+	VPERMT2PS     192(DI), Z0, Z2
+	VMOVAPS       Z2, K1, Z1
+	VPERMPS       256(DI), Z0, K2, Z1
+	VMOVUPS       Z1, (AX)
+	ADDQ          $+384, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain5F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain5F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1568(SB), Z6
+	VBROADCASTSD constants<>+1504(SB), Z7
+	VBROADCASTSD constants<>+1440(SB), Z8
+	VBROADCASTSD constants<>+1632(SB), Z9
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z10
+	VMOVUPS       (DX), Z11
+	VMOVUPS       (BX), Z12
+	VPADDD        Z1, Z10, Z13
+	VMOVUPS       Z13, 64(AX)
+	VPADDD        Z2, Z10, Z13
+	VMOVUPS       Z13, 128(AX)
+	VPADDD        Z3, Z10, Z13
+	VMOVUPS       Z13, 192(AX)
+	VPADDD        Z4, Z10, Z13
+	VMOVUPS       Z13, 256(AX)
+	VPADDD        Z5, Z10, Z10
+	VMOVUPS       Z10, 320(AX)
+	VANDPS        Z6, Z11, Z10
+	VPCMPD        $0x01, Z11, Z12, K1
+	VMOVAPS.Z     Z7, K1, Z11
+	VPADDD        Z11, Z10, Z10
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z10, Z11
+	VMOVAPS       Z11, Z12
+	VPTESTMD.BCST constants<>+1664(SB), Z12, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z12, K2
+	VMOVUPS       (DI), Z11
+	VPERMT2PS     64(DI), Z12, Z11
+	VMOVUPS       128(DI), Z13
+	VPERMT2PS     192(DI), Z12, Z13
+	VMOVAPS       Z13, K1, Z11
+	VPERMPS       256(DI), Z12, K2, Z11
+	VANDPS        Z8, Z11, Z11
+	VMOVAPS       Z11, Z12
+	VPTESTMD.BCST constants<>+1664(SB), Z12, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z12, K2
+	VMOVUPS       (DI), Z11
+	VPERMT2PS     64(DI), Z12, Z11
+	VMOVUPS       128(DI), Z13
+	VPERMT2PS     192(DI), Z12, Z13
+	VMOVAPS       Z13, K1, Z11
+	VPERMPS       256(DI), Z12, K2, Z11
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z9, K2
+	VMOVUPS       (DI), Z12
+	VPERMT2PS     64(DI), Z9, Z12
+	VMOVUPS       128(DI), Z13
+	VPERMT2PS     192(DI), Z9, Z13
+	VMOVAPS       Z13, K1, Z12
+	VPERMPS       256(DI), Z9, K2, Z12
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z10, K2
+	VMOVUPS       (DI), Z13
+	VPERMT2PS     64(DI), Z10, Z13
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z10, Z14
+	VMOVAPS       Z14, K1, Z13
+	VPERMPS       256(DI), Z10, K2, Z13
+	VPADDD        Z13, Z11, Z10
+	VPADDD        Z12, Z10, Z10
+	VMOVUPS       Z10, (AX)
+	ADDQ          $+384, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z10
+	VMOVUPS       (CX), K1, Z10
+	VMOVAPS       Z0, Z11
+	VMOVUPS       (DX), K1, Z11
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z10, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z10, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z10, Z1
+	VMOVUPS       Z1, 192(AX)
+	VPADDD        Z4, Z10, Z1
+	VMOVUPS       Z1, 256(AX)
+	VPADDD        Z5, Z10, Z1
+	VMOVUPS       Z1, 320(AX)
+	VANDPS        Z6, Z11, Z1
+	VPCMPD        $0x01, Z11, Z0, K1
+	VMOVAPS.Z     Z7, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z0, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VPERMPS       256(DI), Z2, K2, Z1
+	VANDPS        Z8, Z1, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VPERMPS       256(DI), Z2, K2, Z1
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z9, K2
+	VMOVUPS       (DI), Z2
+	VPERMT2PS     64(DI), Z9, Z2
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z9, Z3
+	VMOVAPS       Z3, K1, Z2
+	VPERMPS       256(DI), Z9, K2, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z3
+	VPERMT2PS     64(DI), Z0, Z3
+	VMOVUPS       128(DI), Z4
+	VPERMT2PS     192(DI), Z0, Z4
+	VMOVAPS       Z4, K1, Z3
+	VPERMPS       256(DI), Z0, K2, Z3
+	VPADDD        Z3, Z1, Z0
+	VPADDD        Z2, Z0, Z0
+	VMOVUPS       Z0, (AX)
+	ADDQ          $+384, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table6F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table6F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1568(SB), Z7
+	VBROADCASTSD constants<>+1664(SB), Z8
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z9
+	VMOVUPS       (DX), Z10
+	VMOVUPS       (BX), Z11
+	VPADDD        Z1, Z9, Z12
+	VMOVUPS       Z12, 64(AX)
+	VPADDD        Z2, Z9, Z12
+	VMOVUPS       Z12, 128(AX)
+	VPADDD        Z3, Z9, Z12
+	VMOVUPS       Z12, 192(AX)
+	VPADDD        Z4, Z9, Z12
+	VMOVUPS       Z12, 256(AX)
+	VPADDD        Z5, Z9, Z12
+	VMOVUPS       Z12, 320(AX)
+	VPADDD        Z6, Z9, Z9
+	VMOVUPS       Z9, 384(AX)
+	VANDPS        Z7, Z10, Z9
+	VPCMPD        $0x01, Z10, Z11, K1
+	VMOVAPS.Z     Z8, K1, Z10
+	VPADDD        Z10, Z9, Z9
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z9, K2
+	VMOVUPS       (DI), Z10
+	VPERMT2PS     64(DI), Z9, Z10
+	VMOVUPS       128(DI), Z11
+	VPERMT2PS     192(DI), Z9, Z11
+	VMOVAPS       Z11, K1, Z10
+	VMOVUPS       256(DI), Z11
+	VPERMT2PS     320(DI), Z9, Z11
+	VMOVAPS       Z11, K2, Z10
+	VMOVUPS       Z10, (AX)
+	ADDQ          $+448, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z9
+	VMOVUPS       (CX), K1, Z9
+	VMOVAPS       Z0, Z10
+	VMOVUPS       (DX), K1, Z10
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z9, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z9, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z9, Z1
+	VMOVUPS       Z1, 192(AX)
+	VPADDD        Z4, Z9, Z1
+	VMOVUPS       Z1, 256(AX)
+	VPADDD        Z5, Z9, Z1
+	VMOVUPS       Z1, 320(AX)
+	VPADDD        Z6, Z9, Z1
+	VMOVUPS       Z1, 384(AX)
+	VANDPS        Z7, Z10, Z1
+	VPCMPD        $0x01, Z10, Z0, K1
+	VMOVAPS.Z     Z8, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z0, Z1
+	VMOVUPS       128(DI), Z2
+	VPERMT2PS     192(DI), Z0, Z2
+	VMOVAPS       Z2, K1, Z1
+	VMOVUPS       256(DI), Z2
+	VPERMT2PS     320(DI), Z0, Z2
+	VMOVAPS       Z2, K2, Z1
+	VMOVUPS       Z1, (AX)
+	ADDQ          $+448, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain6F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain6F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1568(SB), Z7
+	VBROADCASTSD constants<>+1664(SB), Z8
+	VBROADCASTSD constants<>+1440(SB), Z9
+	VBROADCASTSD constants<>+1696(SB), Z10
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z11
+	VMOVUPS       (DX), Z12
+	VMOVUPS       (BX), Z13
+	VPADDD        Z1, Z11, Z14
+	VMOVUPS       Z14, 64(AX)
+	VPADDD        Z2, Z11, Z14
+	VMOVUPS       Z14, 128(AX)
+	VPADDD        Z3, Z11, Z14
+	VMOVUPS       Z14, 192(AX)
+	VPADDD        Z4, Z11, Z14
+	VMOVUPS       Z14, 256(AX)
+	VPADDD        Z5, Z11, Z14
+	VMOVUPS       Z14, 320(AX)
+	VPADDD        Z6, Z11, Z11
+	VMOVUPS       Z11, 384(AX)
+	VANDPS        Z7, Z12, Z11
+	VPCMPD        $0x01, Z12, Z13, K1
+	VMOVAPS.Z     Z8, K1, Z12
+	VPADDD        Z12, Z11, Z11
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z11, Z12
+	VMOVAPS       Z12, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z13, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z13, K2
+	VMOVUPS       (DI), Z12
+	VPERMT2PS     64(DI), Z13, Z12
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z13, Z14
+	VMOVAPS       Z14, K1, Z12
+	VMOVUPS       256(DI), Z14
+	VPERMT2PS     320(DI), Z13, Z14
+	VMOVAPS       Z14, K2, Z12
+	VANDPS        Z9, Z12, Z12
+	VMOVAPS       Z12, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z13, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z13, K2
+	VMOVUPS       (DI), Z12
+	VPERMT2PS     64(DI), Z13, Z12
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z13, Z14
+	VMOVAPS       Z14, K1, Z12
+	VMOVUPS       256(DI), Z14
+	VPERMT2PS     320(DI), Z13, Z14
+	VMOVAPS       Z14, K2, Z12
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z10, K2
+	VMOVUPS       (DI), Z13
+	VPERMT2PS     64(DI), Z10, Z13
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z10, Z14
+	VMOVAPS       Z14, K1, Z13
+	VMOVUPS       256(DI), Z14
+	VPERMT2PS     320(DI), Z10, Z14
+	VMOVAPS       Z14, K2, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z11, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z11, K2
+	VMOVUPS       (DI), Z14
+	VPERMT2PS     64(DI), Z11, Z14
+	VMOVUPS       128(DI), Z15
+	VPERMT2PS     192(DI), Z11, Z15
+	VMOVAPS       Z15, K1, Z14
+	VMOVUPS       256(DI), Z15
+	VPERMT2PS     320(DI), Z11, Z15
+	VMOVAPS       Z15, K2, Z14
+	VPADDD        Z14, Z12, Z11
+	VPADDD        Z13, Z11, Z11
+	VMOVUPS       Z11, (AX)
+	ADDQ          $+448, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z11
+	VMOVUPS       (CX), K1, Z11
+	VMOVAPS       Z0, Z12
+	VMOVUPS       (DX), K1, Z12
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z11, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z11, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z11, Z1
+	VMOVUPS       Z1, 192(AX)
+	VPADDD        Z4, Z11, Z1
+	VMOVUPS       Z1, 256(AX)
+	VPADDD        Z5, Z11, Z1
+	VMOVUPS       Z1, 320(AX)
+	VPADDD        Z6, Z11, Z1
+	VMOVUPS       Z1, 384(AX)
+	VANDPS        Z7, Z12, Z1
+	VPCMPD        $0x01, Z12, Z0, K1
+	VMOVAPS.Z     Z8, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z0, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z2, Z3
+	VMOVAPS       Z3, K2, Z1
+	VANDPS        Z9, Z1, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z2, Z3
+	VMOVAPS       Z3, K2, Z1
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z10, K2
+	VMOVUPS       (DI), Z2
+	VPERMT2PS     64(DI), Z10, Z2
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z10, Z3
+	VMOVAPS       Z3, K1, Z2
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z10, Z3
+	VMOVAPS       Z3, K2, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z3
+	VPERMT2PS     64(DI), Z0, Z3
+	VMOVUPS       128(DI), Z4
+	VPERMT2PS     192(DI), Z0, Z4
+	VMOVAPS       Z4, K1, Z3
+	VMOVUPS       256(DI), Z4
+	VPERMT2PS     320(DI), Z0, Z4
+	VMOVAPS       Z4, K2, Z3
+	VPADDD        Z3, Z1, Z0
+	VPADDD        Z2, Z0, Z0
+	VMOVUPS       Z0, (AX)
+	ADDQ          $+448, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table7F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table7F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1728(SB), Z7
+	VBROADCASTSD constants<>+1568(SB), Z8
+	VBROADCASTSD constants<>+1760(SB), Z9
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z10
+	VMOVUPS       (DX), Z11
+	VMOVUPS       (BX), Z12
+	VPADDD        Z1, Z10, Z13
+	VMOVUPS       Z13, 64(AX)
+	VPADDD        Z2, Z10, Z13
+	VMOVUPS       Z13, 128(AX)
+	VPADDD        Z3, Z10, Z13
+	VMOVUPS       Z13, 192(AX)
+	VPADDD        Z4, Z10, Z13
+	VMOVUPS       Z13, 256(AX)
+	VPADDD        Z5, Z10, Z13
+	VMOVUPS       Z13, 320(AX)
+	VPADDD        Z6, Z10, Z13
+	VMOVUPS       Z13, 384(AX)
+	VPADDD        Z7, Z10, Z10
+	VMOVUPS       Z10, 448(AX)
+	VANDPS        Z8, Z11, Z10
+	VPCMPD        $0x01, Z11, Z12, K1
+	VMOVAPS.Z     Z9, K1, Z11
+	VPADDD        Z11, Z10, Z10
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z10, K2
+	VMOVUPS       (DI), Z11
+	VPERMT2PS     64(DI), Z10, Z11
+	VMOVUPS       128(DI), Z12
+	VPERMT2PS     192(DI), Z10, Z12
+	VMOVAPS       Z12, K1, Z11
+	VMOVUPS       256(DI), Z12
+	VPERMT2PS     320(DI), Z10, Z12
+	VPERMPS       384(DI), Z10, K1, Z12
+	VMOVAPS       Z12, K2, Z11
+	VMOVUPS       Z11, (AX)
+	ADDQ          $+512, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z10
+	VMOVUPS       (CX), K1, Z10
+	VMOVAPS       Z0, Z11
+	VMOVUPS       (DX), K1, Z11
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z10, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z10, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z10, Z1
+	VMOVUPS       Z1, 192(AX)
+	VPADDD        Z4, Z10, Z1
+	VMOVUPS       Z1, 256(AX)
+	VPADDD        Z5, Z10, Z1
+	VMOVUPS       Z1, 320(AX)
+	VPADDD        Z6, Z10, Z1
+	VMOVUPS       Z1, 384(AX)
+	VPADDD        Z7, Z10, Z1
+	VMOVUPS       Z1, 448(AX)
+	VANDPS        Z8, Z11, Z1
+	VPCMPD        $0x01, Z11, Z0, K1
+	VMOVAPS.Z     Z9, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z0, Z1
+	VMOVUPS       128(DI), Z2
+	VPERMT2PS     192(DI), Z0, Z2
+	VMOVAPS       Z2, K1, Z1
+	VMOVUPS       256(DI), Z2
+	VPERMT2PS     320(DI), Z0, Z2
+	VPERMPS       384(DI), Z0, K1, Z2
+	VMOVAPS       Z2, K2, Z1
+	VMOVUPS       Z1, (AX)
+	ADDQ          $+512, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain7F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain7F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1728(SB), Z7
+	VBROADCASTSD constants<>+1568(SB), Z8
+	VBROADCASTSD constants<>+1760(SB), Z9
+	VBROADCASTSD constants<>+1440(SB), Z10
+	VBROADCASTSD constants<>+1792(SB), Z11
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z12
+	VMOVUPS       (DX), Z13
+	VMOVUPS       (BX), Z14
+	VPADDD        Z1, Z12, Z15
+	VMOVUPS       Z15, 64(AX)
+	VPADDD        Z2, Z12, Z15
+	VMOVUPS       Z15, 128(AX)
+	VPADDD        Z3, Z12, Z15
+	VMOVUPS       Z15, 192(AX)
+	VPADDD        Z4, Z12, Z15
+	VMOVUPS       Z15, 256(AX)
+	VPADDD        Z5, Z12, Z15
+	VMOVUPS       Z15, 320(AX)
+	VPADDD        Z6, Z12, Z15
+	VMOVUPS       Z15, 384(AX)
+	VPADDD        Z7, Z12, Z12
+	VMOVUPS       Z12, 448(AX)
+	VANDPS        Z8, Z13, Z12
+	VPCMPD        $0x01, Z13, Z14, K1
+	VMOVAPS.Z     Z9, K1, Z13
+	VPADDD        Z13, Z12, Z12
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z12, Z13
+	VMOVAPS       Z13, Z14
+	VPTESTMD.BCST constants<>+1664(SB), Z14, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z14, K2
+	VMOVUPS       (DI), Z13
+	VPERMT2PS     64(DI), Z14, Z13
+	VMOVUPS       128(DI), Z15
+	VPERMT2PS     192(DI), Z14, Z15
+	VMOVAPS       Z15, K1, Z13
+	VMOVUPS       256(DI), Z15
+	VPERMT2PS     320(DI), Z14, Z15
+	VPERMPS       384(DI), Z14, K1, Z15
+	VMOVAPS       Z15, K2, Z13
+	VANDPS        Z10, Z13, Z13
+	VMOVAPS       Z13, Z14
+	VPTESTMD.BCST constants<>+1664(SB), Z14, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z14, K2
+	VMOVUPS       (DI), Z13
+	VPERMT2PS     64(DI), Z14, Z13
+	VMOVUPS       128(DI), Z15
+	VPERMT2PS     192(DI), Z14, Z15
+	VMOVAPS       Z15, K1, Z13
+	VMOVUPS       256(DI), Z15
+	VPERMT2PS     320(DI), Z14, Z15
+	VPERMPS       384(DI), Z14, K1, Z15
+	VMOVAPS       Z15, K2, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z11, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z11, K2
+	VMOVUPS       (DI), Z14
+	VPERMT2PS     64(DI), Z11, Z14
+	VMOVUPS       128(DI), Z15
+	VPERMT2PS     192(DI), Z11, Z15
+	VMOVAPS       Z15, K1, Z14
+	VMOVUPS       256(DI), Z15
+	VPERMT2PS     320(DI), Z11, Z15
+	VPERMPS       384(DI), Z11, K1, Z15
+	VMOVAPS       Z15, K2, Z14
+	VPTESTMD.BCST constants<>+1664(SB), Z12, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z12, K2
+	VMOVUPS       (DI), Z15
+	VPERMT2PS     64(DI), Z12, Z15
+	VMOVUPS       128(DI), Z16
+	VPERMT2PS     192(DI), Z12, Z16
+	VMOVAPS       Z16, K1, Z15
+	VMOVUPS       256(DI), Z16
+	VPERMT2PS     320(DI), Z12, Z16
+	VPERMPS       384(DI), Z12, K1, Z16
+	VMOVAPS       Z16, K2, Z15
+	VPADDD        Z15, Z13, Z12
+	VPADDD        Z14, Z12, Z12
+	VMOVUPS       Z12, (AX)
+	ADDQ          $+512, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z12
+	VMOVUPS       (CX), K1, Z12
+	VMOVAPS       Z0, Z13
+	VMOVUPS       (DX), K1, Z13
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z12, Z1
+	VMOVUPS       Z1, 64(AX)
+	VPADDD        Z2, Z12, Z1
+	VMOVUPS       Z1, 128(AX)
+	VPADDD        Z3, Z12, Z1
+	VMOVUPS       Z1, 192(AX)
+	VPADDD        Z4, Z12, Z1
+	VMOVUPS       Z1, 256(AX)
+	VPADDD        Z5, Z12, Z1
+	VMOVUPS       Z1, 320(AX)
+	VPADDD        Z6, Z12, Z1
+	VMOVUPS       Z1, 384(AX)
+	VPADDD        Z7, Z12, Z1
+	VMOVUPS       Z1, 448(AX)
+	VANDPS        Z8, Z13, Z1
+	VPCMPD        $0x01, Z13, Z0, K1
+	VMOVAPS.Z     Z9, K1, Z0
+	VPADDD        Z0, Z1, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z0, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z2, Z3
+	VPERMPS       384(DI), Z2, K1, Z3
+	VMOVAPS       Z3, K2, Z1
+	VANDPS        Z10, Z1, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z2, Z3
+	VPERMPS       384(DI), Z2, K1, Z3
+	VMOVAPS       Z3, K2, Z1
+	VPTESTMD.BCST constants<>+1664(SB), Z11, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z11, K2
+	VMOVUPS       (DI), Z2
+	VPERMT2PS     64(DI), Z11, Z2
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z11, Z3
+	VMOVAPS       Z3, K1, Z2
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z11, Z3
+	VPERMPS       384(DI), Z11, K1, Z3
+	VMOVAPS       Z3, K2, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z3
+	VPERMT2PS     64(DI), Z0, Z3
+	VMOVUPS       128(DI), Z4
+	VPERMT2PS     192(DI), Z0, Z4
+	VMOVAPS       Z4, K1, Z3
+	VMOVUPS       256(DI), Z4
+	VPERMT2PS     320(DI), Z0, Z4
+	VPERMPS       384(DI), Z0, K1, Z4
+	VMOVAPS       Z4, K2, Z3
+	VPADDD        Z3, Z1, Z0
+	VPADDD        Z2, Z0, Z0
+	VMOVUPS       Z0, (AX)
+	ADDQ          $+512, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func table8F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·table8F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1728(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
+	VBROADCASTSD constants<>+1824(SB), Z9
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z10
+	VMOVUPS       (DX), Z11
+	VMOVUPS       (BX), Z12
+	VPADDD        Z1, Z10, Z13
+	VMOVUPS       Z13, 64(AX)
+	VPADDD        Z2, Z10, Z13
+	VMOVUPS       Z13, 128(AX)
+	VPADDD        Z3, Z10, Z13
+	VMOVUPS       Z13, 192(AX)
+	VPADDD        Z4, Z10, Z13
+	VMOVUPS       Z13, 256(AX)
+	VPADDD        Z5, Z10, Z13
+	VMOVUPS       Z13, 320(AX)
+	VPADDD        Z6, Z10, Z13
+	VMOVUPS       Z13, 384(AX)
+	VPADDD        Z7, Z10, Z13
+	VMOVUPS       Z13, 448(AX)
+	VPADDD        Z8, Z10, Z10
+	VMOVUPS       Z10, 512(AX)
+	VANDPS        Z9, Z11, Z10
+	VPCMPD        $0x01, Z11, Z12, K1
+	VMOVAPS.Z     Z1, K1, Z11
+	VPADDD        Z11, Z10, Z10
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z10, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z10, K2
+	VMOVUPS       (DI), Z11
+	VPERMT2PS     64(DI), Z10, Z11
+	VMOVUPS       128(DI), Z12
+	VPERMT2PS     192(DI), Z10, Z12
+	VMOVAPS       Z12, K1, Z11
+	VMOVUPS       256(DI), Z12
+	VPERMT2PS     320(DI), Z10, Z12
+	VMOVUPS       384(DI), Z13
+	VPERMT2PS     448(DI), Z10, Z13
+	VMOVAPS       Z13, K1, Z12
+	VMOVAPS       Z12, K2, Z11
+	VMOVUPS       Z11, (AX)
+	ADDQ          $+576, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z10
+	VMOVUPS       (CX), K1, Z10
+	VMOVAPS       Z0, Z11
+	VMOVUPS       (DX), K1, Z11
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z10, Z12
+	VMOVUPS       Z12, 64(AX)
+	VPADDD        Z2, Z10, Z2
+	VMOVUPS       Z2, 128(AX)
+	VPADDD        Z3, Z10, Z2
+	VMOVUPS       Z2, 192(AX)
+	VPADDD        Z4, Z10, Z2
+	VMOVUPS       Z2, 256(AX)
+	VPADDD        Z5, Z10, Z2
+	VMOVUPS       Z2, 320(AX)
+	VPADDD        Z6, Z10, Z2
+	VMOVUPS       Z2, 384(AX)
+	VPADDD        Z7, Z10, Z2
+	VMOVUPS       Z2, 448(AX)
+	VPADDD        Z8, Z10, Z2
+	VMOVUPS       Z2, 512(AX)
+	VANDPS        Z9, Z11, Z2
+	VPCMPD        $0x01, Z11, Z0, K1
+	VMOVAPS.Z     Z1, K1, Z0
+	VPADDD        Z0, Z2, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z0, Z1
+	VMOVUPS       128(DI), Z2
+	VPERMT2PS     192(DI), Z0, Z2
+	VMOVAPS       Z2, K1, Z1
+	VMOVUPS       256(DI), Z2
+	VPERMT2PS     320(DI), Z0, Z2
+	VMOVUPS       384(DI), Z3
+	VPERMT2PS     448(DI), Z0, Z3
+	VMOVAPS       Z3, K1, Z2
+	VMOVAPS       Z2, K2, Z1
+	VMOVUPS       Z1, (AX)
+	ADDQ          $+576, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func tableChain8F32AVX512(dst *byte, x *byte, y *byte, z *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·tableChain8F32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1600(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1728(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
+	VBROADCASTSD constants<>+1824(SB), Z9
+	VBROADCASTSD constants<>+1440(SB), Z10
+	MOVQ         dst+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         y+16(FP), DX
+	MOVQ         z+24(FP), BX
+	MOVQ         n+32(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS       (CX), Z11
+	VMOVUPS       (DX), Z12
+	VMOVUPS       (BX), Z13
+	VPADDD        Z1, Z11, Z14
+	VMOVUPS       Z14, 64(AX)
+	VPADDD        Z2, Z11, Z14
+	VMOVUPS       Z14, 128(AX)
+	VPADDD        Z3, Z11, Z14
+	VMOVUPS       Z14, 192(AX)
+	VPADDD        Z4, Z11, Z14
+	VMOVUPS       Z14, 256(AX)
+	VPADDD        Z5, Z11, Z14
+	VMOVUPS       Z14, 320(AX)
+	VPADDD        Z6, Z11, Z14
+	VMOVUPS       Z14, 384(AX)
+	VPADDD        Z7, Z11, Z14
+	VMOVUPS       Z14, 448(AX)
+	VPADDD        Z8, Z11, Z11
+	VMOVUPS       Z11, 512(AX)
+	VANDPS        Z9, Z12, Z11
+	VPCMPD        $0x01, Z12, Z13, K1
+	VMOVAPS.Z     Z1, K1, Z12
+	VPADDD        Z12, Z11, Z11
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z11, Z12
+	VMOVAPS       Z12, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z13, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z13, K2
+	VMOVUPS       (DI), Z12
+	VPERMT2PS     64(DI), Z13, Z12
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z13, Z14
+	VMOVAPS       Z14, K1, Z12
+	VMOVUPS       256(DI), Z14
+	VPERMT2PS     320(DI), Z13, Z14
+	VMOVUPS       384(DI), Z15
+	VPERMT2PS     448(DI), Z13, Z15
+	VMOVAPS       Z15, K1, Z14
+	VMOVAPS       Z14, K2, Z12
+	VANDPS        Z10, Z12, Z12
+	VMOVAPS       Z12, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z13, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z13, K2
+	VMOVUPS       (DI), Z12
+	VPERMT2PS     64(DI), Z13, Z12
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z13, Z14
+	VMOVAPS       Z14, K1, Z12
+	VMOVUPS       256(DI), Z14
+	VPERMT2PS     320(DI), Z13, Z14
+	VMOVUPS       384(DI), Z15
+	VPERMT2PS     448(DI), Z13, Z15
+	VMOVAPS       Z15, K1, Z14
+	VMOVAPS       Z14, K2, Z12
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z9, K2
+	VMOVUPS       (DI), Z13
+	VPERMT2PS     64(DI), Z9, Z13
+	VMOVUPS       128(DI), Z14
+	VPERMT2PS     192(DI), Z9, Z14
+	VMOVAPS       Z14, K1, Z13
+	VMOVUPS       256(DI), Z14
+	VPERMT2PS     320(DI), Z9, Z14
+	VMOVUPS       384(DI), Z15
+	VPERMT2PS     448(DI), Z9, Z15
+	VMOVAPS       Z15, K1, Z14
+	VMOVAPS       Z14, K2, Z13
+	VPTESTMD.BCST constants<>+1664(SB), Z11, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z11, K2
+	VMOVUPS       (DI), Z14
+	VPERMT2PS     64(DI), Z11, Z14
+	VMOVUPS       128(DI), Z15
+	VPERMT2PS     192(DI), Z11, Z15
+	VMOVAPS       Z15, K1, Z14
+	VMOVUPS       256(DI), Z15
+	VPERMT2PS     320(DI), Z11, Z15
+	VMOVUPS       384(DI), Z16
+	VPERMT2PS     448(DI), Z11, Z16
+	VMOVAPS       Z16, K1, Z15
+	VMOVAPS       Z15, K2, Z14
+	VPADDD        Z14, Z12, Z11
+	VPADDD        Z13, Z11, Z11
+	VMOVUPS       Z11, (AX)
+	ADDQ          $+576, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+16
+	JGE           loop1
+
+end2:
+	CMPQ          SI, $+0
+	JLE           endif3
+	LEAQ          bitMasks<>+0(SB), DI
+	KMOVW         (DI)(SI*2), K1
+	VMOVAPS       Z0, Z11
+	VMOVUPS       (CX), K1, Z11
+	VMOVAPS       Z0, Z12
+	VMOVUPS       (DX), K1, Z12
+	VMOVUPS       (BX), K1, Z0
+	VPADDD        Z1, Z11, Z13
+	VMOVUPS       Z13, 64(AX)
+	VPADDD        Z2, Z11, Z2
+	VMOVUPS       Z2, 128(AX)
+	VPADDD        Z3, Z11, Z2
+	VMOVUPS       Z2, 192(AX)
+	VPADDD        Z4, Z11, Z2
+	VMOVUPS       Z2, 256(AX)
+	VPADDD        Z5, Z11, Z2
+	VMOVUPS       Z2, 320(AX)
+	VPADDD        Z6, Z11, Z2
+	VMOVUPS       Z2, 384(AX)
+	VPADDD        Z7, Z11, Z2
+	VMOVUPS       Z2, 448(AX)
+	VPADDD        Z8, Z11, Z2
+	VMOVUPS       Z2, 512(AX)
+	VANDPS        Z9, Z12, Z2
+	VPCMPD        $0x01, Z12, Z0, K1
+	VMOVAPS.Z     Z1, K1, Z0
+	VPADDD        Z0, Z2, Z0
+	MOVQ          AX, DI
+	ADDQ          $+64, DI
+	VMOVAPS       Z0, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z2, Z3
+	VMOVUPS       384(DI), Z4
+	VPERMT2PS     448(DI), Z2, Z4
+	VMOVAPS       Z4, K1, Z3
+	VMOVAPS       Z3, K2, Z1
+	VANDPS        Z10, Z1, Z1
+	VMOVAPS       Z1, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z2, K2
+	VMOVUPS       (DI), Z1
+	VPERMT2PS     64(DI), Z2, Z1
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z2, Z3
+	VMOVAPS       Z3, K1, Z1
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z2, Z3
+	VMOVUPS       384(DI), Z4
+	VPERMT2PS     448(DI), Z2, Z4
+	VMOVAPS       Z4, K1, Z3
+	VMOVAPS       Z3, K2, Z1
+	VPTESTMD.BCST constants<>+1664(SB), Z9, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z9, K2
+	VMOVUPS       (DI), Z2
+	VPERMT2PS     64(DI), Z9, Z2
+	VMOVUPS       128(DI), Z3
+	VPERMT2PS     192(DI), Z9, Z3
+	VMOVAPS       Z3, K1, Z2
+	VMOVUPS       256(DI), Z3
+	VPERMT2PS     320(DI), Z9, Z3
+	VMOVUPS       384(DI), Z4
+	VPERMT2PS     448(DI), Z9, Z4
+	VMOVAPS       Z4, K1, Z3
+	VMOVAPS       Z3, K2, Z2
+	VPTESTMD.BCST constants<>+1664(SB), Z0, K1
+	VPTESTMD.BCST constants<>+1888(SB), Z0, K2
+	VMOVUPS       (DI), Z3
+	VPERMT2PS     64(DI), Z0, Z3
+	VMOVUPS       128(DI), Z4
+	VPERMT2PS     192(DI), Z0, Z4
+	VMOVAPS       Z4, K1, Z3
+	VMOVUPS       256(DI), Z4
+	VPERMT2PS     320(DI), Z0, Z4
+	VMOVUPS       384(DI), Z5
+	VPERMT2PS     448(DI), Z0, Z5
+	VMOVAPS       Z5, K1, Z4
+	VMOVAPS       Z4, K2, Z3
+	VPADDD        Z3, Z1, Z0
+	VPADDD        Z2, Z0, Z0
+	VMOVUPS       Z0, (AX)
+	ADDQ          $+576, AX
+	MOVQ          SI, AX
+	SHLQ          $0x02, AX
+	ADDQ          AX, CX
+	ADDQ          AX, DX
+	ADDQ          AX, BX
+
+endif3:
 	VZEROUPPER
 	RET
 
@@ -45681,7 +55994,7 @@ endif3:
 // func storeHalfAVX512(dst *byte, x *byte, y *byte, z *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·storeHalfAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1184(SB), Z0
+	VBROADCASTSD constants<>+1312(SB), Z0
 	MOVQ         dst+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         y+16(FP), DX
@@ -46049,163 +56362,243 @@ DATA constants<>+0(SB)/8, $0x4040000040400000
 DATA constants<>+8(SB)/8, $0x4040000040400000
 DATA constants<>+16(SB)/8, $0x4040000040400000
 DATA constants<>+24(SB)/8, $0x4040000040400000
-DATA constants<>+32(SB)/8, $0x40a0000040a00000
-DATA constants<>+40(SB)/8, $0x40a0000040a00000
-DATA constants<>+48(SB)/8, $0x40a0000040a00000
-DATA constants<>+56(SB)/8, $0x40a0000040a00000
-DATA constants<>+64(SB)/8, $0x3f8000003f800000
-DATA constants<>+72(SB)/8, $0x3f8000003f800000
-DATA constants<>+80(SB)/8, $0x3f8000003f800000
-DATA constants<>+88(SB)/8, $0x3f8000003f800000
-DATA constants<>+96(SB)/8, $0x40e0000040e00000
-DATA constants<>+104(SB)/8, $0x40e0000040e00000
-DATA constants<>+112(SB)/8, $0x40e0000040e00000
-DATA constants<>+120(SB)/8, $0x40e0000040e00000
-DATA constants<>+128(SB)/8, $0x3f0000003f000000
-DATA constants<>+136(SB)/8, $0x3f0000003f000000
-DATA constants<>+144(SB)/8, $0x3f0000003f000000
-DATA constants<>+152(SB)/8, $0x3f0000003f000000
-DATA constants<>+160(SB)/8, $0x4000000040000000
-DATA constants<>+168(SB)/8, $0x4000000040000000
-DATA constants<>+176(SB)/8, $0x4000000040000000
-DATA constants<>+184(SB)/8, $0x4000000040000000
-DATA constants<>+192(SB)/8, $0xc0400000c0400000
-DATA constants<>+200(SB)/8, $0xc0400000c0400000
-DATA constants<>+208(SB)/8, $0xc0400000c0400000
-DATA constants<>+216(SB)/8, $0xc0400000c0400000
-DATA constants<>+224(SB)/8, $0x3a8000003a800000
-DATA constants<>+232(SB)/8, $0x3a8000003a800000
-DATA constants<>+240(SB)/8, $0x3a8000003a800000
-DATA constants<>+248(SB)/8, $0x3a8000003a800000
-DATA constants<>+256(SB)/8, $0x4080000040800000
-DATA constants<>+264(SB)/8, $0x4080000040800000
-DATA constants<>+272(SB)/8, $0x4080000040800000
-DATA constants<>+280(SB)/8, $0x4080000040800000
-DATA constants<>+288(SB)/8, $0x40c0000040c00000
-DATA constants<>+296(SB)/8, $0x40c0000040c00000
-DATA constants<>+304(SB)/8, $0x40c0000040c00000
-DATA constants<>+312(SB)/8, $0x40c0000040c00000
-DATA constants<>+320(SB)/8, $0x4100000041000000
-DATA constants<>+328(SB)/8, $0x4100000041000000
-DATA constants<>+336(SB)/8, $0x4100000041000000
-DATA constants<>+344(SB)/8, $0x4100000041000000
-DATA constants<>+352(SB)/8, $0x4110000041100000
-DATA constants<>+360(SB)/8, $0x4110000041100000
-DATA constants<>+368(SB)/8, $0x4110000041100000
-DATA constants<>+376(SB)/8, $0x4110000041100000
-DATA constants<>+384(SB)/8, $0x4120000041200000
-DATA constants<>+392(SB)/8, $0x4120000041200000
-DATA constants<>+400(SB)/8, $0x4120000041200000
-DATA constants<>+408(SB)/8, $0x4120000041200000
-DATA constants<>+416(SB)/8, $0x4130000041300000
-DATA constants<>+424(SB)/8, $0x4130000041300000
-DATA constants<>+432(SB)/8, $0x4130000041300000
-DATA constants<>+440(SB)/8, $0x4130000041300000
-DATA constants<>+448(SB)/8, $0x4140000041400000
-DATA constants<>+456(SB)/8, $0x4140000041400000
-DATA constants<>+464(SB)/8, $0x4140000041400000
-DATA constants<>+472(SB)/8, $0x4140000041400000
-DATA constants<>+480(SB)/8, $0x0000000400000001
-DATA constants<>+488(SB)/8, $0x0000000400000001
-DATA constants<>+496(SB)/8, $0x0000000400000001
-DATA constants<>+504(SB)/8, $0x0000000400000001
-DATA constants<>+512(SB)/8, $0x0000000100000001
-DATA constants<>+520(SB)/8, $0x0000000100000001
-DATA constants<>+528(SB)/8, $0x0000000100000001
-DATA constants<>+536(SB)/8, $0x0000000100000001
-DATA constants<>+544(SB)/8, $0x4008000000000000
-DATA constants<>+552(SB)/8, $0x4008000000000000
-DATA constants<>+560(SB)/8, $0x4008000000000000
-DATA constants<>+568(SB)/8, $0x4008000000000000
-DATA constants<>+576(SB)/8, $0x4014000000000000
-DATA constants<>+584(SB)/8, $0x4014000000000000
-DATA constants<>+592(SB)/8, $0x4014000000000000
-DATA constants<>+600(SB)/8, $0x4014000000000000
-DATA constants<>+608(SB)/8, $0x3ff0000000000000
-DATA constants<>+616(SB)/8, $0x3ff0000000000000
-DATA constants<>+624(SB)/8, $0x3ff0000000000000
-DATA constants<>+632(SB)/8, $0x3ff0000000000000
-DATA constants<>+640(SB)/8, $0x401c000000000000
-DATA constants<>+648(SB)/8, $0x401c000000000000
-DATA constants<>+656(SB)/8, $0x401c000000000000
-DATA constants<>+664(SB)/8, $0x401c000000000000
-DATA constants<>+672(SB)/8, $0x3fe0000000000000
-DATA constants<>+680(SB)/8, $0x3fe0000000000000
-DATA constants<>+688(SB)/8, $0x3fe0000000000000
-DATA constants<>+696(SB)/8, $0x3fe0000000000000
-DATA constants<>+704(SB)/8, $0x4000000000000000
-DATA constants<>+712(SB)/8, $0x4000000000000000
-DATA constants<>+720(SB)/8, $0x4000000000000000
-DATA constants<>+728(SB)/8, $0x4000000000000000
-DATA constants<>+736(SB)/8, $0xc008000000000000
-DATA constants<>+744(SB)/8, $0xc008000000000000
-DATA constants<>+752(SB)/8, $0xc008000000000000
-DATA constants<>+760(SB)/8, $0xc008000000000000
-DATA constants<>+768(SB)/8, $0x3f50000000000000
-DATA constants<>+776(SB)/8, $0x3f50000000000000
-DATA constants<>+784(SB)/8, $0x3f50000000000000
-DATA constants<>+792(SB)/8, $0x3f50000000000000
-DATA constants<>+800(SB)/8, $0x4010000000000000
-DATA constants<>+808(SB)/8, $0x4010000000000000
-DATA constants<>+816(SB)/8, $0x4010000000000000
-DATA constants<>+824(SB)/8, $0x4010000000000000
-DATA constants<>+832(SB)/8, $0x4018000000000000
-DATA constants<>+840(SB)/8, $0x4018000000000000
-DATA constants<>+848(SB)/8, $0x4018000000000000
-DATA constants<>+856(SB)/8, $0x4018000000000000
-DATA constants<>+864(SB)/8, $0x4020000000000000
-DATA constants<>+872(SB)/8, $0x4020000000000000
-DATA constants<>+880(SB)/8, $0x4020000000000000
-DATA constants<>+888(SB)/8, $0x4020000000000000
-DATA constants<>+896(SB)/8, $0x4022000000000000
-DATA constants<>+904(SB)/8, $0x4022000000000000
-DATA constants<>+912(SB)/8, $0x4022000000000000
-DATA constants<>+920(SB)/8, $0x4022000000000000
-DATA constants<>+928(SB)/8, $0x4024000000000000
-DATA constants<>+936(SB)/8, $0x4024000000000000
-DATA constants<>+944(SB)/8, $0x4024000000000000
-DATA constants<>+952(SB)/8, $0x4024000000000000
-DATA constants<>+960(SB)/8, $0x4026000000000000
-DATA constants<>+968(SB)/8, $0x4026000000000000
-DATA constants<>+976(SB)/8, $0x4026000000000000
-DATA constants<>+984(SB)/8, $0x4026000000000000
-DATA constants<>+992(SB)/8, $0x4028000000000000
-DATA constants<>+1000(SB)/8, $0x4028000000000000
-DATA constants<>+1008(SB)/8, $0x4028000000000000
-DATA constants<>+1016(SB)/8, $0x4028000000000000
-DATA constants<>+1024(SB)/8, $0x0000000000000001
-DATA constants<>+1032(SB)/8, $0x0000000000000001
-DATA constants<>+1040(SB)/8, $0x0000000000000001
-DATA constants<>+1048(SB)/8, $0x0000000000000001
-DATA constants<>+1056(SB)/8, $0x0000000300000003
-DATA constants<>+1064(SB)/8, $0x0000000300000003
-DATA constants<>+1072(SB)/8, $0x0000000300000003
-DATA constants<>+1080(SB)/8, $0x0000000300000003
-DATA constants<>+1088(SB)/8, $0x0000000500000005
-DATA constants<>+1096(SB)/8, $0x0000000500000005
-DATA constants<>+1104(SB)/8, $0x0000000500000005
-DATA constants<>+1112(SB)/8, $0x0000000500000005
-DATA constants<>+1120(SB)/8, $0x0000000700000007
-DATA constants<>+1128(SB)/8, $0x0000000700000007
-DATA constants<>+1136(SB)/8, $0x0000000700000007
-DATA constants<>+1144(SB)/8, $0x0000000700000007
-DATA constants<>+1152(SB)/8, $0xffffffffffffffff
-DATA constants<>+1160(SB)/8, $0xffffffffffffffff
-DATA constants<>+1168(SB)/8, $0xffffffffffffffff
-DATA constants<>+1176(SB)/8, $0xffffffffffffffff
-DATA constants<>+1184(SB)/8, $0x0000000000000003
-DATA constants<>+1192(SB)/8, $0x0000000000000003
-DATA constants<>+1200(SB)/8, $0x0000000000000003
-DATA constants<>+1208(SB)/8, $0x0000000000000003
-DATA constants<>+1216(SB)/8, $0x0000000000000005
-DATA constants<>+1224(SB)/8, $0x0000000000000005
-DATA constants<>+1232(SB)/8, $0x0000000000000005
-DATA constants<>+1240(SB)/8, $0x0000000000000005
-DATA constants<>+1248(SB)/8, $0x0000000000000007
-DATA constants<>+1256(SB)/8, $0x0000000000000007
-DATA constants<>+1264(SB)/8, $0x0000000000000007
-DATA constants<>+1272(SB)/8, $0x0000000000000007
-GLOBL constants<>(SB), RODATA|NOPTR, $1280
+DATA constants<>+32(SB)/8, $0xc0000000c0000000
+DATA constants<>+40(SB)/8, $0xc0000000c0000000
+DATA constants<>+48(SB)/8, $0xc0000000c0000000
+DATA constants<>+56(SB)/8, $0xc0000000c0000000
+DATA constants<>+64(SB)/8, $0x40a0000040a00000
+DATA constants<>+72(SB)/8, $0x40a0000040a00000
+DATA constants<>+80(SB)/8, $0x40a0000040a00000
+DATA constants<>+88(SB)/8, $0x40a0000040a00000
+DATA constants<>+96(SB)/8, $0x3f8000003f800000
+DATA constants<>+104(SB)/8, $0x3f8000003f800000
+DATA constants<>+112(SB)/8, $0x3f8000003f800000
+DATA constants<>+120(SB)/8, $0x3f8000003f800000
+DATA constants<>+128(SB)/8, $0x40e0000040e00000
+DATA constants<>+136(SB)/8, $0x40e0000040e00000
+DATA constants<>+144(SB)/8, $0x40e0000040e00000
+DATA constants<>+152(SB)/8, $0x40e0000040e00000
+DATA constants<>+160(SB)/8, $0x3f0000003f000000
+DATA constants<>+168(SB)/8, $0x3f0000003f000000
+DATA constants<>+176(SB)/8, $0x3f0000003f000000
+DATA constants<>+184(SB)/8, $0x3f0000003f000000
+DATA constants<>+192(SB)/8, $0x4000000040000000
+DATA constants<>+200(SB)/8, $0x4000000040000000
+DATA constants<>+208(SB)/8, $0x4000000040000000
+DATA constants<>+216(SB)/8, $0x4000000040000000
+DATA constants<>+224(SB)/8, $0xc0400000c0400000
+DATA constants<>+232(SB)/8, $0xc0400000c0400000
+DATA constants<>+240(SB)/8, $0xc0400000c0400000
+DATA constants<>+248(SB)/8, $0xc0400000c0400000
+DATA constants<>+256(SB)/8, $0x3a8000003a800000
+DATA constants<>+264(SB)/8, $0x3a8000003a800000
+DATA constants<>+272(SB)/8, $0x3a8000003a800000
+DATA constants<>+280(SB)/8, $0x3a8000003a800000
+DATA constants<>+288(SB)/8, $0x4080000040800000
+DATA constants<>+296(SB)/8, $0x4080000040800000
+DATA constants<>+304(SB)/8, $0x4080000040800000
+DATA constants<>+312(SB)/8, $0x4080000040800000
+DATA constants<>+320(SB)/8, $0x40c0000040c00000
+DATA constants<>+328(SB)/8, $0x40c0000040c00000
+DATA constants<>+336(SB)/8, $0x40c0000040c00000
+DATA constants<>+344(SB)/8, $0x40c0000040c00000
+DATA constants<>+352(SB)/8, $0x4100000041000000
+DATA constants<>+360(SB)/8, $0x4100000041000000
+DATA constants<>+368(SB)/8, $0x4100000041000000
+DATA constants<>+376(SB)/8, $0x4100000041000000
+DATA constants<>+384(SB)/8, $0x4110000041100000
+DATA constants<>+392(SB)/8, $0x4110000041100000
+DATA constants<>+400(SB)/8, $0x4110000041100000
+DATA constants<>+408(SB)/8, $0x4110000041100000
+DATA constants<>+416(SB)/8, $0x4120000041200000
+DATA constants<>+424(SB)/8, $0x4120000041200000
+DATA constants<>+432(SB)/8, $0x4120000041200000
+DATA constants<>+440(SB)/8, $0x4120000041200000
+DATA constants<>+448(SB)/8, $0x4130000041300000
+DATA constants<>+456(SB)/8, $0x4130000041300000
+DATA constants<>+464(SB)/8, $0x4130000041300000
+DATA constants<>+472(SB)/8, $0x4130000041300000
+DATA constants<>+480(SB)/8, $0x4140000041400000
+DATA constants<>+488(SB)/8, $0x4140000041400000
+DATA constants<>+496(SB)/8, $0x4140000041400000
+DATA constants<>+504(SB)/8, $0x4140000041400000
+DATA constants<>+512(SB)/8, $0x0000000400000001
+DATA constants<>+520(SB)/8, $0x0000000400000001
+DATA constants<>+528(SB)/8, $0x0000000400000001
+DATA constants<>+536(SB)/8, $0x0000000400000001
+DATA constants<>+544(SB)/8, $0x0000000100000001
+DATA constants<>+552(SB)/8, $0x0000000100000001
+DATA constants<>+560(SB)/8, $0x0000000100000001
+DATA constants<>+568(SB)/8, $0x0000000100000001
+DATA constants<>+576(SB)/8, $0x4008000000000000
+DATA constants<>+584(SB)/8, $0x4008000000000000
+DATA constants<>+592(SB)/8, $0x4008000000000000
+DATA constants<>+600(SB)/8, $0x4008000000000000
+DATA constants<>+608(SB)/8, $0xc000000000000000
+DATA constants<>+616(SB)/8, $0xc000000000000000
+DATA constants<>+624(SB)/8, $0xc000000000000000
+DATA constants<>+632(SB)/8, $0xc000000000000000
+DATA constants<>+640(SB)/8, $0x4014000000000000
+DATA constants<>+648(SB)/8, $0x4014000000000000
+DATA constants<>+656(SB)/8, $0x4014000000000000
+DATA constants<>+664(SB)/8, $0x4014000000000000
+DATA constants<>+672(SB)/8, $0x3ff0000000000000
+DATA constants<>+680(SB)/8, $0x3ff0000000000000
+DATA constants<>+688(SB)/8, $0x3ff0000000000000
+DATA constants<>+696(SB)/8, $0x3ff0000000000000
+DATA constants<>+704(SB)/8, $0x401c000000000000
+DATA constants<>+712(SB)/8, $0x401c000000000000
+DATA constants<>+720(SB)/8, $0x401c000000000000
+DATA constants<>+728(SB)/8, $0x401c000000000000
+DATA constants<>+736(SB)/8, $0x3fe0000000000000
+DATA constants<>+744(SB)/8, $0x3fe0000000000000
+DATA constants<>+752(SB)/8, $0x3fe0000000000000
+DATA constants<>+760(SB)/8, $0x3fe0000000000000
+DATA constants<>+768(SB)/8, $0x4000000000000000
+DATA constants<>+776(SB)/8, $0x4000000000000000
+DATA constants<>+784(SB)/8, $0x4000000000000000
+DATA constants<>+792(SB)/8, $0x4000000000000000
+DATA constants<>+800(SB)/8, $0xc008000000000000
+DATA constants<>+808(SB)/8, $0xc008000000000000
+DATA constants<>+816(SB)/8, $0xc008000000000000
+DATA constants<>+824(SB)/8, $0xc008000000000000
+DATA constants<>+832(SB)/8, $0x3f50000000000000
+DATA constants<>+840(SB)/8, $0x3f50000000000000
+DATA constants<>+848(SB)/8, $0x3f50000000000000
+DATA constants<>+856(SB)/8, $0x3f50000000000000
+DATA constants<>+864(SB)/8, $0x4010000000000000
+DATA constants<>+872(SB)/8, $0x4010000000000000
+DATA constants<>+880(SB)/8, $0x4010000000000000
+DATA constants<>+888(SB)/8, $0x4010000000000000
+DATA constants<>+896(SB)/8, $0x4018000000000000
+DATA constants<>+904(SB)/8, $0x4018000000000000
+DATA constants<>+912(SB)/8, $0x4018000000000000
+DATA constants<>+920(SB)/8, $0x4018000000000000
+DATA constants<>+928(SB)/8, $0x4020000000000000
+DATA constants<>+936(SB)/8, $0x4020000000000000
+DATA constants<>+944(SB)/8, $0x4020000000000000
+DATA constants<>+952(SB)/8, $0x4020000000000000
+DATA constants<>+960(SB)/8, $0x4022000000000000
+DATA constants<>+968(SB)/8, $0x4022000000000000
+DATA constants<>+976(SB)/8, $0x4022000000000000
+DATA constants<>+984(SB)/8, $0x4022000000000000
+DATA constants<>+992(SB)/8, $0x4024000000000000
+DATA constants<>+1000(SB)/8, $0x4024000000000000
+DATA constants<>+1008(SB)/8, $0x4024000000000000
+DATA constants<>+1016(SB)/8, $0x4024000000000000
+DATA constants<>+1024(SB)/8, $0x4026000000000000
+DATA constants<>+1032(SB)/8, $0x4026000000000000
+DATA constants<>+1040(SB)/8, $0x4026000000000000
+DATA constants<>+1048(SB)/8, $0x4026000000000000
+DATA constants<>+1056(SB)/8, $0x4028000000000000
+DATA constants<>+1064(SB)/8, $0x4028000000000000
+DATA constants<>+1072(SB)/8, $0x4028000000000000
+DATA constants<>+1080(SB)/8, $0x4028000000000000
+DATA constants<>+1088(SB)/8, $0x0000000000000001
+DATA constants<>+1096(SB)/8, $0x0000000000000001
+DATA constants<>+1104(SB)/8, $0x0000000000000001
+DATA constants<>+1112(SB)/8, $0x0000000000000001
+DATA constants<>+1120(SB)/8, $0x0000000300000003
+DATA constants<>+1128(SB)/8, $0x0000000300000003
+DATA constants<>+1136(SB)/8, $0x0000000300000003
+DATA constants<>+1144(SB)/8, $0x0000000300000003
+DATA constants<>+1152(SB)/8, $0xfffffffefffffffe
+DATA constants<>+1160(SB)/8, $0xfffffffefffffffe
+DATA constants<>+1168(SB)/8, $0xfffffffefffffffe
+DATA constants<>+1176(SB)/8, $0xfffffffefffffffe
+DATA constants<>+1184(SB)/8, $0x0000000500000005
+DATA constants<>+1192(SB)/8, $0x0000000500000005
+DATA constants<>+1200(SB)/8, $0x0000000500000005
+DATA constants<>+1208(SB)/8, $0x0000000500000005
+DATA constants<>+1216(SB)/8, $0x0000000700000007
+DATA constants<>+1224(SB)/8, $0x0000000700000007
+DATA constants<>+1232(SB)/8, $0x0000000700000007
+DATA constants<>+1240(SB)/8, $0x0000000700000007
+DATA constants<>+1248(SB)/8, $0xffffffffffffffff
+DATA constants<>+1256(SB)/8, $0xffffffffffffffff
+DATA constants<>+1264(SB)/8, $0xffffffffffffffff
+DATA constants<>+1272(SB)/8, $0xffffffffffffffff
+DATA constants<>+1280(SB)/8, $0x0000000200000002
+DATA constants<>+1288(SB)/8, $0x0000000200000002
+DATA constants<>+1296(SB)/8, $0x0000000200000002
+DATA constants<>+1304(SB)/8, $0x0000000200000002
+DATA constants<>+1312(SB)/8, $0x0000000000000003
+DATA constants<>+1320(SB)/8, $0x0000000000000003
+DATA constants<>+1328(SB)/8, $0x0000000000000003
+DATA constants<>+1336(SB)/8, $0x0000000000000003
+DATA constants<>+1344(SB)/8, $0x0000000000000005
+DATA constants<>+1352(SB)/8, $0x0000000000000005
+DATA constants<>+1360(SB)/8, $0x0000000000000005
+DATA constants<>+1368(SB)/8, $0x0000000000000005
+DATA constants<>+1376(SB)/8, $0x0000000000000007
+DATA constants<>+1384(SB)/8, $0x0000000000000007
+DATA constants<>+1392(SB)/8, $0x0000000000000007
+DATA constants<>+1400(SB)/8, $0x0000000000000007
+DATA constants<>+1408(SB)/8, $0x0000000000000002
+DATA constants<>+1416(SB)/8, $0x0000000000000002
+DATA constants<>+1424(SB)/8, $0x0000000000000002
+DATA constants<>+1432(SB)/8, $0x0000000000000002
+DATA constants<>+1440(SB)/8, $0x0000000f0000000f
+DATA constants<>+1448(SB)/8, $0x0000000f0000000f
+DATA constants<>+1456(SB)/8, $0x0000000f0000000f
+DATA constants<>+1464(SB)/8, $0x0000000f0000000f
+DATA constants<>+1472(SB)/8, $0x0000001f0000001f
+DATA constants<>+1480(SB)/8, $0x0000001f0000001f
+DATA constants<>+1488(SB)/8, $0x0000001f0000001f
+DATA constants<>+1496(SB)/8, $0x0000001f0000001f
+DATA constants<>+1504(SB)/8, $0x0000001000000010
+DATA constants<>+1512(SB)/8, $0x0000001000000010
+DATA constants<>+1520(SB)/8, $0x0000001000000010
+DATA constants<>+1528(SB)/8, $0x0000001000000010
+DATA constants<>+1536(SB)/8, $0x0000002f0000002f
+DATA constants<>+1544(SB)/8, $0x0000002f0000002f
+DATA constants<>+1552(SB)/8, $0x0000002f0000002f
+DATA constants<>+1560(SB)/8, $0x0000002f0000002f
+DATA constants<>+1568(SB)/8, $0x0000003f0000003f
+DATA constants<>+1576(SB)/8, $0x0000003f0000003f
+DATA constants<>+1584(SB)/8, $0x0000003f0000003f
+DATA constants<>+1592(SB)/8, $0x0000003f0000003f
+DATA constants<>+1600(SB)/8, $0x0000000400000004
+DATA constants<>+1608(SB)/8, $0x0000000400000004
+DATA constants<>+1616(SB)/8, $0x0000000400000004
+DATA constants<>+1624(SB)/8, $0x0000000400000004
+DATA constants<>+1632(SB)/8, $0x0000004f0000004f
+DATA constants<>+1640(SB)/8, $0x0000004f0000004f
+DATA constants<>+1648(SB)/8, $0x0000004f0000004f
+DATA constants<>+1656(SB)/8, $0x0000004f0000004f
+DATA constants<>+1664(SB)/8, $0x0000002000000020
+DATA constants<>+1672(SB)/8, $0x0000002000000020
+DATA constants<>+1680(SB)/8, $0x0000002000000020
+DATA constants<>+1688(SB)/8, $0x0000002000000020
+DATA constants<>+1696(SB)/8, $0x0000005f0000005f
+DATA constants<>+1704(SB)/8, $0x0000005f0000005f
+DATA constants<>+1712(SB)/8, $0x0000005f0000005f
+DATA constants<>+1720(SB)/8, $0x0000005f0000005f
+DATA constants<>+1728(SB)/8, $0x0000000600000006
+DATA constants<>+1736(SB)/8, $0x0000000600000006
+DATA constants<>+1744(SB)/8, $0x0000000600000006
+DATA constants<>+1752(SB)/8, $0x0000000600000006
+DATA constants<>+1760(SB)/8, $0x0000003000000030
+DATA constants<>+1768(SB)/8, $0x0000003000000030
+DATA constants<>+1776(SB)/8, $0x0000003000000030
+DATA constants<>+1784(SB)/8, $0x0000003000000030
+DATA constants<>+1792(SB)/8, $0x0000006f0000006f
+DATA constants<>+1800(SB)/8, $0x0000006f0000006f
+DATA constants<>+1808(SB)/8, $0x0000006f0000006f
+DATA constants<>+1816(SB)/8, $0x0000006f0000006f
+DATA constants<>+1824(SB)/8, $0x0000007f0000007f
+DATA constants<>+1832(SB)/8, $0x0000007f0000007f
+DATA constants<>+1840(SB)/8, $0x0000007f0000007f
+DATA constants<>+1848(SB)/8, $0x0000007f0000007f
+DATA constants<>+1856(SB)/8, $0xfffffffffffffffe
+DATA constants<>+1864(SB)/8, $0xfffffffffffffffe
+DATA constants<>+1872(SB)/8, $0xfffffffffffffffe
+DATA constants<>+1880(SB)/8, $0xfffffffffffffffe
+DATA constants<>+1888(SB)/8, $0x0000004000000040
+DATA constants<>+1896(SB)/8, $0x0000004000000040
+DATA constants<>+1904(SB)/8, $0x0000004000000040
+DATA constants<>+1912(SB)/8, $0x0000004000000040
+GLOBL constants<>(SB), RODATA|NOPTR, $1920
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -12,6 +12,12 @@ func minF32NEON(dst, x, y, z *byte, n int)
 func foldMaxF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func foldMinF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func addF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -66,6 +72,9 @@ func roundVarF32NEON(dst, x, y, z *byte, n int)
 func pressureF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func addToF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func foldMax4F32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -88,6 +97,9 @@ func firstOfFourF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAsF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourZipF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAloneF32NEON(dst, x, y, z *byte, n int)
@@ -201,6 +213,18 @@ func shiftOutF32NEON(dst, x, y, z *byte, n int)
 func shiftVarF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -217,6 +241,9 @@ func storeFourUniformF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsF32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherF32NEON(dst, x, y, z *byte, n int)
@@ -247,6 +274,12 @@ func minF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addF64NEON(dst, x, y, z *byte, n int)
@@ -303,6 +336,9 @@ func roundVarF64NEON(dst, x, y, z *byte, n int)
 func pressureF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func addToF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func foldMax4F64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -325,6 +361,9 @@ func firstOfFourF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAsF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func fourZipF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func fourAloneF64NEON(dst, x, y, z *byte, n int)
@@ -438,6 +477,18 @@ func shiftOutF64NEON(dst, x, y, z *byte, n int)
 func shiftVarF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -454,6 +505,9 @@ func storeFourUniformF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledF64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsF64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherF64NEON(dst, x, y, z *byte, n int)
@@ -487,6 +541,12 @@ func minI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addI32NEON(dst, x, y, z *byte, n int)
@@ -621,6 +681,18 @@ func shiftOutI32NEON(dst, x, y, z *byte, n int)
 func shiftVarI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -637,6 +709,9 @@ func storeFourUniformI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsI32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI32NEON(dst, x, y, z *byte, n int)
@@ -667,6 +742,12 @@ func minI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func foldMaxI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func foldMinI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func clampI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func addI64NEON(dst, x, y, z *byte, n int)
@@ -795,6 +876,18 @@ func shiftOutI64NEON(dst, x, y, z *byte, n int)
 func shiftVarI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
+func zipLowerI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUpperI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipVarI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func zipUniformI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
 func spreadI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
@@ -811,6 +904,9 @@ func storeFourUniformI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func unrolledI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func offsetsI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherI64NEON(dst, x, y, z *byte, n int)
@@ -835,6 +931,54 @@ func gatherLoopI64NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func gatherHalfI64NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table1F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain1F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table2F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain2F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table3F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain3F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain4F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table5F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain5F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table6F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain6F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table7F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain7F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func table8F32NEON(dst, x, y, z *byte, n int)
+
+//go:noescape
+func tableChain8F32NEON(dst, x, y, z *byte, n int)
 
 //go:noescape
 func widenF32NEON(dst, x, y, z *byte, n int)
@@ -869,6 +1013,8 @@ var kernelsNEON = kernels{
 		"maxF32":                 maxF32NEON,
 		"minF32":                 minF32NEON,
 		"foldMaxF32":             foldMaxF32NEON,
+		"foldMinF32":             foldMinF32NEON,
+		"clampF32":               clampF32NEON,
 		"addF32":                 addF32NEON,
 		"subF32":                 subF32NEON,
 		"andF32":                 andF32NEON,
@@ -887,6 +1033,7 @@ var kernelsNEON = kernels{
 		"roundF32":               roundF32NEON,
 		"roundVarF32":            roundVarF32NEON,
 		"pressureF32":            pressureF32NEON,
+		"addToF32":               addToF32NEON,
 		"foldMax4F32":            foldMax4F32NEON,
 		"spreadMax4F32":          spreadMax4F32NEON,
 		"foldAdd4F32":            foldAdd4F32NEON,
@@ -895,6 +1042,7 @@ var kernelsNEON = kernels{
 		"spreadRound4F32":        spreadRound4F32NEON,
 		"firstOfFourF32":         firstOfFourF32NEON,
 		"fourAsF32":              fourAsF32NEON,
+		"fourZipF32":             fourZipF32NEON,
 		"fourAloneF32":           fourAloneF32NEON,
 		"fourMixedF32":           fourMixedF32NEON,
 		"selectLessF32":          selectLessF32NEON,
@@ -932,12 +1080,17 @@ var kernelsNEON = kernels{
 		"shiftInF32":             shiftInF32NEON,
 		"shiftOutF32":            shiftOutF32NEON,
 		"shiftVarF32":            shiftVarF32NEON,
+		"zipLowerF32":            zipLowerF32NEON,
+		"zipUpperF32":            zipUpperF32NEON,
+		"zipVarF32":              zipVarF32NEON,
+		"zipUniformF32":          zipUniformF32NEON,
 		"spreadF32":              spreadF32NEON,
 		"broadcastF32":           broadcastF32NEON,
 		"spreadLaneF32":          spreadLaneF32NEON,
 		"storeFourF32":           storeFourF32NEON,
 		"storeFourUniformF32":    storeFourUniformF32NEON,
 		"unrolledF32":            unrolledF32NEON,
+		"offsetsF32":             offsetsF32NEON,
 		"gatherF32":              gatherF32NEON,
 		"gatherSameF32":          gatherSameF32NEON,
 		"gatherIotaF32":          gatherIotaF32NEON,
@@ -948,6 +1101,8 @@ var kernelsNEON = kernels{
 		"maxF64":                 maxF64NEON,
 		"minF64":                 minF64NEON,
 		"foldMaxF64":             foldMaxF64NEON,
+		"foldMinF64":             foldMinF64NEON,
+		"clampF64":               clampF64NEON,
 		"addF64":                 addF64NEON,
 		"subF64":                 subF64NEON,
 		"andF64":                 andF64NEON,
@@ -966,6 +1121,7 @@ var kernelsNEON = kernels{
 		"roundF64":               roundF64NEON,
 		"roundVarF64":            roundVarF64NEON,
 		"pressureF64":            pressureF64NEON,
+		"addToF64":               addToF64NEON,
 		"foldMax4F64":            foldMax4F64NEON,
 		"spreadMax4F64":          spreadMax4F64NEON,
 		"foldAdd4F64":            foldAdd4F64NEON,
@@ -974,6 +1130,7 @@ var kernelsNEON = kernels{
 		"spreadRound4F64":        spreadRound4F64NEON,
 		"firstOfFourF64":         firstOfFourF64NEON,
 		"fourAsF64":              fourAsF64NEON,
+		"fourZipF64":             fourZipF64NEON,
 		"fourAloneF64":           fourAloneF64NEON,
 		"fourMixedF64":           fourMixedF64NEON,
 		"selectLessF64":          selectLessF64NEON,
@@ -1011,12 +1168,17 @@ var kernelsNEON = kernels{
 		"shiftInF64":             shiftInF64NEON,
 		"shiftOutF64":            shiftOutF64NEON,
 		"shiftVarF64":            shiftVarF64NEON,
+		"zipLowerF64":            zipLowerF64NEON,
+		"zipUpperF64":            zipUpperF64NEON,
+		"zipVarF64":              zipVarF64NEON,
+		"zipUniformF64":          zipUniformF64NEON,
 		"spreadF64":              spreadF64NEON,
 		"broadcastF64":           broadcastF64NEON,
 		"spreadLaneF64":          spreadLaneF64NEON,
 		"storeFourF64":           storeFourF64NEON,
 		"storeFourUniformF64":    storeFourUniformF64NEON,
 		"unrolledF64":            unrolledF64NEON,
+		"offsetsF64":             offsetsF64NEON,
 		"gatherF64":              gatherF64NEON,
 		"gatherSameF64":          gatherSameF64NEON,
 		"gatherIotaF64":          gatherIotaF64NEON,
@@ -1028,6 +1190,8 @@ var kernelsNEON = kernels{
 		"maxI32":                 maxI32NEON,
 		"minI32":                 minI32NEON,
 		"foldMaxI32":             foldMaxI32NEON,
+		"foldMinI32":             foldMinI32NEON,
+		"clampI32":               clampI32NEON,
 		"addI32":                 addI32NEON,
 		"subI32":                 subI32NEON,
 		"andI32":                 andI32NEON,
@@ -1072,12 +1236,17 @@ var kernelsNEON = kernels{
 		"shiftInI32":             shiftInI32NEON,
 		"shiftOutI32":            shiftOutI32NEON,
 		"shiftVarI32":            shiftVarI32NEON,
+		"zipLowerI32":            zipLowerI32NEON,
+		"zipUpperI32":            zipUpperI32NEON,
+		"zipVarI32":              zipVarI32NEON,
+		"zipUniformI32":          zipUniformI32NEON,
 		"spreadI32":              spreadI32NEON,
 		"broadcastI32":           broadcastI32NEON,
 		"spreadLaneI32":          spreadLaneI32NEON,
 		"storeFourI32":           storeFourI32NEON,
 		"storeFourUniformI32":    storeFourUniformI32NEON,
 		"unrolledI32":            unrolledI32NEON,
+		"offsetsI32":             offsetsI32NEON,
 		"gatherI32":              gatherI32NEON,
 		"gatherSameI32":          gatherSameI32NEON,
 		"gatherIotaI32":          gatherIotaI32NEON,
@@ -1088,6 +1257,8 @@ var kernelsNEON = kernels{
 		"maxI64":                 maxI64NEON,
 		"minI64":                 minI64NEON,
 		"foldMaxI64":             foldMaxI64NEON,
+		"foldMinI64":             foldMinI64NEON,
+		"clampI64":               clampI64NEON,
 		"addI64":                 addI64NEON,
 		"subI64":                 subI64NEON,
 		"andI64":                 andI64NEON,
@@ -1130,12 +1301,17 @@ var kernelsNEON = kernels{
 		"shiftInI64":             shiftInI64NEON,
 		"shiftOutI64":            shiftOutI64NEON,
 		"shiftVarI64":            shiftVarI64NEON,
+		"zipLowerI64":            zipLowerI64NEON,
+		"zipUpperI64":            zipUpperI64NEON,
+		"zipVarI64":              zipVarI64NEON,
+		"zipUniformI64":          zipUniformI64NEON,
 		"spreadI64":              spreadI64NEON,
 		"broadcastI64":           broadcastI64NEON,
 		"spreadLaneI64":          spreadLaneI64NEON,
 		"storeFourI64":           storeFourI64NEON,
 		"storeFourUniformI64":    storeFourUniformI64NEON,
 		"unrolledI64":            unrolledI64NEON,
+		"offsetsI64":             offsetsI64NEON,
 		"gatherI64":              gatherI64NEON,
 		"gatherSameI64":          gatherSameI64NEON,
 		"gatherIotaI64":          gatherIotaI64NEON,
@@ -1144,6 +1320,22 @@ var kernelsNEON = kernels{
 		"gatherChainI64":         gatherChainI64NEON,
 		"gatherLoopI64":          gatherLoopI64NEON,
 		"gatherHalfI64":          gatherHalfI64NEON,
+		"table1F32":              table1F32NEON,
+		"tableChain1F32":         tableChain1F32NEON,
+		"table2F32":              table2F32NEON,
+		"tableChain2F32":         tableChain2F32NEON,
+		"table3F32":              table3F32NEON,
+		"tableChain3F32":         tableChain3F32NEON,
+		"table4F32":              table4F32NEON,
+		"tableChain4F32":         tableChain4F32NEON,
+		"table5F32":              table5F32NEON,
+		"tableChain5F32":         tableChain5F32NEON,
+		"table6F32":              table6F32NEON,
+		"tableChain6F32":         tableChain6F32NEON,
+		"table7F32":              table7F32NEON,
+		"tableChain7F32":         tableChain7F32NEON,
+		"table8F32":              table8F32NEON,
+		"tableChain8F32":         tableChain8F32NEON,
 		"widenF32":               widenF32NEON,
 		"narrowF32":              narrowF32NEON,
 		"loadHalf":               loadHalfNEON,

@@ -347,6 +347,220 @@ skip12x:
 endif3:
 	RET
 
+// func foldMinF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·foldMinF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R0
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R3
+	MOVD z+24(FP), R2
+	MOVD n+32(FP), R1
+	CMP  $16, R1
+	BLT  end2
+
+loop1:
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ea1c461 // FMINNM V1.4S, V3.4S, V1.4S
+	WORD  $0x4ea0c440 // FMINNM V0.4S, V2.4S, V0.4S
+	WORD  $0x4ea0c421 // FMINNM V1.4S, V1.4S, V0.4S
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ea0c421 // FMINNM V1.4S, V1.4S, V0.4S
+	VDUP  V1.S[1], V0.S4
+	WORD  $0x4ea0c420 // FMINNM V0.4S, V1.4S, V0.4S
+	FMOVS F0, (R5)
+	ADD   $4, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop1
+
+end2:
+	CMP   $0, R1
+	BLE   endif3
+	FMOVQ (R0), F4
+	FMOVQ (R0), F3
+	FMOVQ (R0), F1
+	FMOVQ (R0), F2
+	ADD   R1<<2, R4, R0
+	TBZ   $0, R1, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V4.S[0]
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip3x:
+	TBZ     $3, R1, skip4x
+	VMOV    V4.B16, V1.B16
+	VMOV    V3.B16, V2.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip4x:
+	TBZ $0, R1, skip5x
+
+skip5x:
+	TBZ $1, R1, skip6x
+
+skip6x:
+	TBZ $2, R1, skip7x
+
+skip7x:
+	TBZ $3, R1, skip8x
+
+skip8x:
+	TBZ $0, R1, skip9x
+
+skip9x:
+	TBZ $1, R1, skip10x
+
+skip10x:
+	TBZ $2, R1, skip11x
+
+skip11x:
+	TBZ $3, R1, skip12x
+
+skip12x:
+	WORD  $0x4ea1c481 // FMINNM V1.4S, V4.4S, V1.4S
+	WORD  $0x4ea2c460 // FMINNM V0.4S, V3.4S, V2.4S
+	WORD  $0x4ea0c421 // FMINNM V1.4S, V1.4S, V0.4S
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ea0c421 // FMINNM V1.4S, V1.4S, V0.4S
+	VDUP  V1.S[1], V0.S4
+	WORD  $0x4ea0c420 // FMINNM V0.4S, V1.4S, V0.4S
+	FMOVS F0, (R5)
+
+endif3:
+	RET
+
+// func clampF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·clampF32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 16(R1), F1
+	FMOVQ (R1), F4
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R4
+	MOVD  z+24(FP), R3
+	MOVD  n+32(FP), R2
+	CMP   $16, R2
+	BLT   end2
+
+loop1:
+	FLDPQ (R5), (F5, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e21c4a5 // FMAXNM V5.4S, V5.4S, V1.4S
+	WORD  $0x4e21c463 // FMAXNM V3.4S, V3.4S, V1.4S
+	WORD  $0x4e21c442 // FMAXNM V2.4S, V2.4S, V1.4S
+	WORD  $0x4e21c400 // FMAXNM V0.4S, V0.4S, V1.4S
+	WORD  $0x4ea4c4a5 // FMINNM V5.4S, V5.4S, V4.4S
+	WORD  $0x4ea4c463 // FMINNM V3.4S, V3.4S, V4.4S
+	WORD  $0x4ea4c442 // FMINNM V2.4S, V2.4S, V4.4S
+	WORD  $0x4ea4c400 // FMINNM V0.4S, V0.4S, V4.4S
+	FSTPQ (F5, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	FMOVQ (R1), F3
+	FMOVQ (R1), F2
+	FMOVQ (R1), F5
+	FMOVQ (R1), F6
+	ADD   R2<<2, R5, R1
+	TBZ   $0, R2, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V3.B16, V5.B16
+	VMOV    V2.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	TBZ $0, R2, skip5x
+
+skip5x:
+	TBZ $1, R2, skip6x
+
+skip6x:
+	TBZ $2, R2, skip7x
+
+skip7x:
+	TBZ $3, R2, skip8x
+
+skip8x:
+	TBZ $0, R2, skip9x
+
+skip9x:
+	TBZ $1, R2, skip10x
+
+skip10x:
+	TBZ $2, R2, skip11x
+
+skip11x:
+	TBZ $3, R2, skip12x
+
+skip12x:
+	WORD    $0x4e21c463 // FMAXNM V3.4S, V3.4S, V1.4S
+	WORD    $0x4e21c442 // FMAXNM V2.4S, V2.4S, V1.4S
+	WORD    $0x4e21c4a5 // FMAXNM V5.4S, V5.4S, V1.4S
+	WORD    $0x4e21c4c0 // FMAXNM V0.4S, V6.4S, V1.4S
+	WORD    $0x4ea4c463 // FMINNM V3.4S, V3.4S, V4.4S
+	WORD    $0x4ea4c442 // FMINNM V2.4S, V2.4S, V4.4S
+	WORD    $0x4ea4c4a1 // FMINNM V1.4S, V5.4S, V4.4S
+	WORD    $0x4ea4c400 // FMINNM V0.4S, V0.4S, V4.4S
+	TBZ     $3, R2, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R2, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R2, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R2, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
 // func addF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addF32NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -850,7 +1064,7 @@ endif3:
 // func addConstF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 16(R1), F4
+	FMOVQ 32(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -1212,7 +1426,7 @@ endif3:
 // func uniformF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 32(R2), F1
+	FMOVQ 48(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -1224,7 +1438,7 @@ TEXT ·uniformF32NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 48(R2), F3
+	FMOVQ 64(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVS (R1), F0
 	VDUP  V0.S[0], V2.S4
@@ -1299,7 +1513,7 @@ skip11x:
 	TBZ $3, R3, skip12x
 
 skip12x:
-	FMOVQ   48(R2), F3
+	FMOVQ   64(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVS   (R1), F0
 	VDUP    V0.S[0], V2.S4
@@ -2280,7 +2494,7 @@ endif3:
 // func polynomialF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·polynomialF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 64(R2), F1
+	FMOVQ 80(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -2294,29 +2508,29 @@ loop1:
 	FLDPQ 32(R5), (F11, F10)
 	FLDPQ (R4), (F9, F8)
 	FLDPQ 32(R4), (F7, F6)
-	FMOVQ 80(R2), F0
-	VFMLA V13.S4, V1.S4, V0.S4
-	FMOVQ 80(R2), F5
-	VFMLA V12.S4, V1.S4, V5.S4
-	FMOVQ 80(R2), F4
-	VFMLA V11.S4, V1.S4, V4.S4
-	FMOVQ 80(R2), F3
-	VFMLA V10.S4, V1.S4, V3.S4
-	FMOVQ 96(R2), F2
-	VFMLA V13.S4, V0.S4, V2.S4
 	FMOVQ 96(R2), F0
-	VFMLA V12.S4, V5.S4, V0.S4
+	VFMLA V13.S4, V1.S4, V0.S4
 	FMOVQ 96(R2), F5
-	VFMLA V11.S4, V4.S4, V5.S4
+	VFMLA V12.S4, V1.S4, V5.S4
 	FMOVQ 96(R2), F4
-	VFMLA V10.S4, V3.S4, V4.S4
-	FMOVQ 112(R2), F3
-	VFMLA V13.S4, V2.S4, V3.S4
+	VFMLA V11.S4, V1.S4, V4.S4
+	FMOVQ 96(R2), F3
+	VFMLA V10.S4, V1.S4, V3.S4
 	FMOVQ 112(R2), F2
-	VFMLA V12.S4, V0.S4, V2.S4
+	VFMLA V13.S4, V0.S4, V2.S4
 	FMOVQ 112(R2), F0
-	VFMLA V11.S4, V5.S4, V0.S4
+	VFMLA V12.S4, V5.S4, V0.S4
 	FMOVQ 112(R2), F5
+	VFMLA V11.S4, V4.S4, V5.S4
+	FMOVQ 112(R2), F4
+	VFMLA V10.S4, V3.S4, V4.S4
+	FMOVQ 128(R2), F3
+	VFMLA V13.S4, V2.S4, V3.S4
+	FMOVQ 128(R2), F2
+	VFMLA V12.S4, V0.S4, V2.S4
+	FMOVQ 128(R2), F0
+	VFMLA V11.S4, V5.S4, V0.S4
+	FMOVQ 128(R2), F5
 	VFMLA V10.S4, V4.S4, V5.S4
 	VMOVI $0, V4.B16
 	VFMLS V9.S4, V3.S4, V4.S4
@@ -2403,29 +2617,29 @@ skip11x:
 	TBZ $3, R3, skip12x
 
 skip12x:
-	FMOVQ   80(R2), F0
-	VFMLA   V12.S4, V1.S4, V0.S4
-	FMOVQ   80(R2), F4
-	VFMLA   V11.S4, V1.S4, V4.S4
-	FMOVQ   80(R2), F3
-	VFMLA   V10.S4, V1.S4, V3.S4
-	FMOVQ   80(R2), F2
-	VFMLA   V9.S4, V1.S4, V2.S4
-	FMOVQ   96(R2), F1
-	VFMLA   V12.S4, V0.S4, V1.S4
 	FMOVQ   96(R2), F0
-	VFMLA   V11.S4, V4.S4, V0.S4
+	VFMLA   V12.S4, V1.S4, V0.S4
 	FMOVQ   96(R2), F4
-	VFMLA   V10.S4, V3.S4, V4.S4
+	VFMLA   V11.S4, V1.S4, V4.S4
 	FMOVQ   96(R2), F3
-	VFMLA   V9.S4, V2.S4, V3.S4
-	FMOVQ   112(R2), F2
-	VFMLA   V12.S4, V1.S4, V2.S4
+	VFMLA   V10.S4, V1.S4, V3.S4
+	FMOVQ   96(R2), F2
+	VFMLA   V9.S4, V1.S4, V2.S4
 	FMOVQ   112(R2), F1
-	VFMLA   V11.S4, V0.S4, V1.S4
+	VFMLA   V12.S4, V0.S4, V1.S4
 	FMOVQ   112(R2), F0
-	VFMLA   V10.S4, V4.S4, V0.S4
+	VFMLA   V11.S4, V4.S4, V0.S4
 	FMOVQ   112(R2), F4
+	VFMLA   V10.S4, V3.S4, V4.S4
+	FMOVQ   112(R2), F3
+	VFMLA   V9.S4, V2.S4, V3.S4
+	FMOVQ   128(R2), F2
+	VFMLA   V12.S4, V1.S4, V2.S4
+	FMOVQ   128(R2), F1
+	VFMLA   V11.S4, V0.S4, V1.S4
+	FMOVQ   128(R2), F0
+	VFMLA   V10.S4, V4.S4, V0.S4
+	FMOVQ   128(R2), F4
 	VFMLA   V9.S4, V3.S4, V4.S4
 	VMOVI   $0, V3.B16
 	VFMLS   V8.S4, V2.S4, V3.S4
@@ -2712,17 +2926,17 @@ endif3:
 // func pressureF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·pressureF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 64(R2), F14
+	FMOVQ 80(R2), F14
 	FMOVQ (R2), F13
-	FMOVQ 128(R2), F12
-	FMOVQ 16(R2), F11
-	FMOVQ 144(R2), F10
-	FMOVQ 32(R2), F9
-	FMOVQ 160(R2), F8
-	FMOVQ 176(R2), F7
-	FMOVQ 192(R2), F6
-	FMOVQ 208(R2), F5
-	FMOVQ 224(R2), F4
+	FMOVQ 144(R2), F12
+	FMOVQ 32(R2), F11
+	FMOVQ 160(R2), F10
+	FMOVQ 48(R2), F9
+	FMOVQ 176(R2), F8
+	FMOVQ 192(R2), F7
+	FMOVQ 208(R2), F6
+	FMOVQ 224(R2), F5
+	FMOVQ 240(R2), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -3129,6 +3343,135 @@ skip15x:
 	FMOVS F3, (R0)
 
 skip16x:
+
+endif3:
+	RET
+
+// func addToF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·addToF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R6
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $16, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	FSTPQ (F7, F6), (R6)
+	FSTPQ (F5, F4), 32(R6)
+	FSTPQ (F3, F2), 64(R6)
+	FSTPQ (F1, F0), 96(R6)
+	ADD   $128, R6, R0
+	FMOVQ (R6), F1
+	FMOVQ -16(R0), F0
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	FMOVQ F0, (R6)
+	FMOVQ -112(R0), F1
+	FMOVQ 12(R6), F0
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	FMOVQ F0, -112(R0)
+	FMOVQ 48(R6), F1
+	FMOVQ 48(R6), F0
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	FMOVQ F0, 48(R6)
+	ADD   $128, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	FMOVQ (R1), F8
+	FMOVQ (R1), F7
+	FMOVQ (R1), F6
+	FMOVQ (R1), F5
+	ADD   R2<<2, R5, R0
+	TBZ   $0, R2, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V8.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip4x:
+	FMOVQ (R1), F4
+	FMOVQ (R1), F3
+	FMOVQ (R1), F2
+	FMOVQ (R1), F1
+	ADD   R2<<2, R4, R0
+	TBZ   $0, R2, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V4.S[0]
+
+skip5x:
+	TBZ     $1, R2, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip6x:
+	TBZ     $2, R2, skip7x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip7x:
+	TBZ     $3, R2, skip8x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip8x:
+	TBZ $0, R2, skip9x
+
+skip9x:
+	TBZ $1, R2, skip10x
+
+skip10x:
+	TBZ $2, R2, skip11x
+
+skip11x:
+	TBZ $3, R2, skip12x
+
+skip12x:
+	FSTPQ (F8, F7), (R6)
+	FSTPQ (F6, F5), 32(R6)
+	FSTPQ (F4, F3), 64(R6)
+	FSTPQ (F2, F1), 96(R6)
+	ADD   $128, R6, R0
+	FMOVQ (R6), F1
+	FMOVQ -16(R0), F0
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	FMOVQ F0, (R6)
+	FMOVQ -112(R0), F1
+	FMOVQ 12(R6), F0
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	FMOVQ F0, -112(R0)
+	FMOVQ 48(R6), F1
+	FMOVQ 48(R6), F0
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	FMOVQ F0, 48(R6)
 
 endif3:
 	RET
@@ -3670,7 +4013,7 @@ endif3:
 // func foldAdd4ConstF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·foldAdd4ConstF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 48(R0), F6
+	FMOVQ 64(R0), F6
 	MOVD  dst+0(FP), R6
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -4387,7 +4730,7 @@ endif3:
 // func fourAsF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·fourAsF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 240(R1), F6
+	FMOVQ 256(R1), F6
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R0
 	MOVD  y+16(FP), R4
@@ -4546,10 +4889,213 @@ skip12x:
 endif3:
 	RET
 
+// func fourZipF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·fourZipF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R0
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $16, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R0), (F6, F13)
+	FLDPQ 32(R0), (F14, F12)
+	FLDPQ (R4), (F17, F16)
+	FLDPQ 32(R4), (F15, F11)
+	FLDPQ (R3), (F10, F9)
+	FLDPQ 32(R3), (F8, F7)
+	VEXT  $12, V12.B16, V14.B16, V3.B16
+	VEXT  $12, V14.B16, V13.B16, V18.B16
+	VEXT  $12, V13.B16, V6.B16, V19.B16
+	VEXT  $12, V6.B16, V11.B16, V20.B16
+	WORD  $0x4e2ed4c1 // FADD V1.4S, V6.4S, V14.4S
+	WORD  $0x4e2cd5a0 // FADD V0.4S, V13.4S, V12.4S
+	WORD  $0x4e20d425 // FADD V5.4S, V1.4S, V0.4S
+	WORD  $0x4e2fd621 // FADD V1.4S, V17.4S, V15.4S
+	WORD  $0x4e2bd600 // FADD V0.4S, V16.4S, V11.4S
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	WORD  $0x4e28d541 // FADD V1.4S, V10.4S, V8.4S
+	WORD  $0x4e27d520 // FADD V0.4S, V9.4S, V7.4S
+	WORD  $0x4e20d424 // FADD V4.4S, V1.4S, V0.4S
+	WORD  $0x4e32d681 // FADD V1.4S, V20.4S, V18.4S
+	WORD  $0x4e23d660 // FADD V0.4S, V19.4S, V3.4S
+	WORD  $0x4e20d423 // FADD V3.4S, V1.4S, V0.4S
+	VZIP1 V2.D2, V5.D2, V1.D2
+	VZIP2 V2.D2, V5.D2, V0.D2
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	VZIP1 V3.D2, V4.D2, V1.D2
+	VZIP2 V3.D2, V4.D2, V0.D2
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	WORD  $0x6e20d452 // FADDP V18.4S, V2.4S, V0.4S
+	WORD  $0x4e28d541 // FADD V1.4S, V10.4S, V8.4S
+	WORD  $0x4e27d520 // FADD V0.4S, V9.4S, V7.4S
+	WORD  $0x4e20d425 // FADD V5.4S, V1.4S, V0.4S
+	WORD  $0x4e2fd621 // FADD V1.4S, V17.4S, V15.4S
+	WORD  $0x4e2bd600 // FADD V0.4S, V16.4S, V11.4S
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	WORD  $0x4e2ed4c1 // FADD V1.4S, V6.4S, V14.4S
+	WORD  $0x4e2cd5a0 // FADD V0.4S, V13.4S, V12.4S
+	WORD  $0x4e20d424 // FADD V4.4S, V1.4S, V0.4S
+	WORD  $0x4e28d541 // FADD V1.4S, V10.4S, V8.4S
+	WORD  $0x4e27d520 // FADD V0.4S, V9.4S, V7.4S
+	WORD  $0x4e20d423 // FADD V3.4S, V1.4S, V0.4S
+	VZIP1 V2.D2, V5.D2, V1.D2
+	VZIP2 V2.D2, V5.D2, V0.D2
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	VZIP1 V3.D2, V4.D2, V1.D2
+	VZIP2 V3.D2, V4.D2, V0.D2
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	WORD  $0x6e20d440 // FADDP V0.4S, V2.4S, V0.4S
+	VZIP1 V0.S4, V18.S4, V1.S4
+	VZIP2 V6.S4, V18.S4, V0.S4
+	WORD  $0x4ea0d420 // FSUB V0.4S, V1.4S, V0.4S
+	FMOVQ F0, (R5)
+	ADD   $16, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	FMOVQ (R1), F6
+	FMOVQ (R1), F13
+	FMOVQ (R1), F14
+	FMOVQ (R1), F12
+	ADD   R2<<2, R0, R0
+	TBZ   $0, R2, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V6.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V6.D2, V0.D2, V6.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V6.B16, V13.B16
+	FMOVQ.W -16(R0), F6
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V6.B16, V14.B16
+	VMOV    V13.B16, V12.B16
+	FLDPQ.W -32(R0), (F6, F13)
+
+skip4x:
+	FMOVQ (R1), F17
+	FMOVQ (R1), F16
+	FMOVQ (R1), F15
+	FMOVQ (R1), F11
+	ADD   R2<<2, R4, R0
+	TBZ   $0, R2, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V17.S[0]
+
+skip5x:
+	TBZ     $1, R2, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V17.D2, V0.D2, V17.D2
+
+skip6x:
+	TBZ     $2, R2, skip7x
+	VMOV    V17.B16, V16.B16
+	FMOVQ.W -16(R0), F17
+
+skip7x:
+	TBZ     $3, R2, skip8x
+	VMOV    V17.B16, V15.B16
+	VMOV    V16.B16, V11.B16
+	FLDPQ.W -32(R0), (F17, F16)
+
+skip8x:
+	FMOVQ (R1), F10
+	FMOVQ (R1), F9
+	FMOVQ (R1), F8
+	FMOVQ (R1), F7
+	ADD   R2<<2, R3, R0
+	TBZ   $0, R2, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V10.S[0]
+
+skip9x:
+	TBZ     $1, R2, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V10.D2, V0.D2, V10.D2
+
+skip10x:
+	TBZ     $2, R2, skip11x
+	VMOV    V10.B16, V9.B16
+	FMOVQ.W -16(R0), F10
+
+skip11x:
+	TBZ     $3, R2, skip12x
+	VMOV    V10.B16, V8.B16
+	VMOV    V9.B16, V7.B16
+	FLDPQ.W -32(R0), (F10, F9)
+
+skip12x:
+	VEXT  $12, V12.B16, V14.B16, V3.B16
+	VEXT  $12, V14.B16, V13.B16, V18.B16
+	VEXT  $12, V13.B16, V6.B16, V19.B16
+	VEXT  $12, V6.B16, V11.B16, V20.B16
+	WORD  $0x4e2ed4c1 // FADD V1.4S, V6.4S, V14.4S
+	WORD  $0x4e2cd5a0 // FADD V0.4S, V13.4S, V12.4S
+	WORD  $0x4e20d425 // FADD V5.4S, V1.4S, V0.4S
+	WORD  $0x4e2fd621 // FADD V1.4S, V17.4S, V15.4S
+	WORD  $0x4e2bd600 // FADD V0.4S, V16.4S, V11.4S
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	WORD  $0x4e28d541 // FADD V1.4S, V10.4S, V8.4S
+	WORD  $0x4e27d520 // FADD V0.4S, V9.4S, V7.4S
+	WORD  $0x4e20d424 // FADD V4.4S, V1.4S, V0.4S
+	WORD  $0x4e32d681 // FADD V1.4S, V20.4S, V18.4S
+	WORD  $0x4e23d660 // FADD V0.4S, V19.4S, V3.4S
+	WORD  $0x4e20d423 // FADD V3.4S, V1.4S, V0.4S
+	VZIP1 V2.D2, V5.D2, V1.D2
+	VZIP2 V2.D2, V5.D2, V0.D2
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	VZIP1 V3.D2, V4.D2, V1.D2
+	VZIP2 V3.D2, V4.D2, V0.D2
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	WORD  $0x6e20d452 // FADDP V18.4S, V2.4S, V0.4S
+	WORD  $0x4e28d541 // FADD V1.4S, V10.4S, V8.4S
+	WORD  $0x4e27d520 // FADD V0.4S, V9.4S, V7.4S
+	WORD  $0x4e20d425 // FADD V5.4S, V1.4S, V0.4S
+	WORD  $0x4e2fd621 // FADD V1.4S, V17.4S, V15.4S
+	WORD  $0x4e2bd600 // FADD V0.4S, V16.4S, V11.4S
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	WORD  $0x4e2ed4c1 // FADD V1.4S, V6.4S, V14.4S
+	WORD  $0x4e2cd5a0 // FADD V0.4S, V13.4S, V12.4S
+	WORD  $0x4e20d424 // FADD V4.4S, V1.4S, V0.4S
+	WORD  $0x4e28d541 // FADD V1.4S, V10.4S, V8.4S
+	WORD  $0x4e27d520 // FADD V0.4S, V9.4S, V7.4S
+	WORD  $0x4e20d423 // FADD V3.4S, V1.4S, V0.4S
+	VZIP1 V2.D2, V5.D2, V1.D2
+	VZIP2 V2.D2, V5.D2, V0.D2
+	WORD  $0x4e20d422 // FADD V2.4S, V1.4S, V0.4S
+	VZIP1 V3.D2, V4.D2, V1.D2
+	VZIP2 V3.D2, V4.D2, V0.D2
+	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
+	WORD  $0x6e20d440 // FADDP V0.4S, V2.4S, V0.4S
+	VZIP1 V0.S4, V18.S4, V1.S4
+	VZIP2 V6.S4, V18.S4, V0.S4
+	WORD  $0x4ea0d420 // FSUB V0.4S, V1.4S, V0.4S
+	FMOVQ F0, (R5)
+
+endif3:
+	RET
+
 // func fourAloneF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·fourAloneF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 80(R1), F6
+	FMOVQ 96(R1), F6
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R0
 	MOVD  y+16(FP), R4
@@ -4611,7 +5157,7 @@ loop1:
 	WORD  $0x4e26e460 // FCMEQ V0.4S, V3.4S, V6.4S
 	WORD  $0x4e601c20 // BIC V0.16B, V1.16B, V0.16B
 	WORD  $0x4ea6d662 // FSUB V2.4S, V19.4S, V6.4S
-	FMOVQ 80(R1), F1
+	FMOVQ 96(R1), F1
 	VFMLA V19.S4, V3.S4, V1.S4
 	VBSL  V1.B16, V2.B16, V0.B16
 	WORD  $0x4e26d464 // FADD V4.4S, V3.4S, V6.4S
@@ -4779,7 +5325,7 @@ skip12x:
 	WORD  $0x4e26e460 // FCMEQ V0.4S, V3.4S, V6.4S
 	WORD  $0x4e601c20 // BIC V0.16B, V1.16B, V0.16B
 	WORD  $0x4ea6d662 // FSUB V2.4S, V19.4S, V6.4S
-	FMOVQ 80(R1), F1
+	FMOVQ 96(R1), F1
 	VFMLA V19.S4, V3.S4, V1.S4
 	VBSL  V1.B16, V2.B16, V0.B16
 	WORD  $0x4e26d464 // FADD V4.4S, V3.4S, V6.4S
@@ -5235,7 +5781,7 @@ endif3:
 // func selectKeptLessF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 32(R2), F1
+	FMOVQ 48(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -5911,10 +6457,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 48(R2), F7
-	FMOVQ 48(R2), F6
-	FMOVQ 48(R2), F5
-	FMOVQ 48(R2), F4
+	FMOVQ 64(R2), F7
+	FMOVQ 64(R2), F6
+	FMOVQ 64(R2), F5
+	FMOVQ 64(R2), F4
 	WORD  $0x6eafe400 // FCMGT V0.4S, V0.4S, V15.4S
 	WORD  $0x6eaee463 // FCMGT V3.4S, V3.4S, V14.4S
 	WORD  $0x6eade442 // FCMGT V2.4S, V2.4S, V13.4S
@@ -6018,10 +6564,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   48(R2), F3
-	FMOVQ   48(R2), F2
-	FMOVQ   48(R2), F1
-	FMOVQ   48(R2), F0
+	FMOVQ   64(R2), F3
+	FMOVQ   64(R2), F2
+	FMOVQ   64(R2), F1
+	FMOVQ   64(R2), F0
 	WORD    $0x6eafe484 // FCMGT V4.4S, V4.4S, V15.4S
 	WORD    $0x6eaee4e7 // FCMGT V7.4S, V7.4S, V14.4S
 	WORD    $0x6eade4c6 // FCMGT V6.4S, V6.4S, V13.4S
@@ -6661,7 +7207,7 @@ endif3:
 // func selectKeptEqualF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 32(R2), F1
+	FMOVQ 48(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -7337,10 +7883,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 48(R2), F7
-	FMOVQ 48(R2), F6
-	FMOVQ 48(R2), F5
-	FMOVQ 48(R2), F4
+	FMOVQ 64(R2), F7
+	FMOVQ 64(R2), F6
+	FMOVQ 64(R2), F5
+	FMOVQ 64(R2), F4
 	WORD  $0x4e20e5e0 // FCMEQ V0.4S, V15.4S, V0.4S
 	WORD  $0x4e23e5c3 // FCMEQ V3.4S, V14.4S, V3.4S
 	WORD  $0x4e22e5a2 // FCMEQ V2.4S, V13.4S, V2.4S
@@ -7444,10 +7990,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   48(R2), F3
-	FMOVQ   48(R2), F2
-	FMOVQ   48(R2), F1
-	FMOVQ   48(R2), F0
+	FMOVQ   64(R2), F3
+	FMOVQ   64(R2), F2
+	FMOVQ   64(R2), F1
+	FMOVQ   64(R2), F0
 	WORD    $0x4e24e5e4 // FCMEQ V4.4S, V15.4S, V4.4S
 	WORD    $0x4e27e5c7 // FCMEQ V7.4S, V14.4S, V7.4S
 	WORD    $0x4e26e5a6 // FCMEQ V6.4S, V13.4S, V6.4S
@@ -7757,7 +8303,7 @@ endif3:
 // func selectKeptNotEqualF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 32(R2), F1
+	FMOVQ 48(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -8441,10 +8987,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 48(R2), F7
-	FMOVQ 48(R2), F6
-	FMOVQ 48(R2), F5
-	FMOVQ 48(R2), F4
+	FMOVQ 64(R2), F7
+	FMOVQ 64(R2), F6
+	FMOVQ 64(R2), F5
+	FMOVQ 64(R2), F4
 	WORD  $0x4e20e5e0 // FCMEQ V0.4S, V15.4S, V0.4S
 	WORD  $0x4e23e5c3 // FCMEQ V3.4S, V14.4S, V3.4S
 	WORD  $0x4e22e5a2 // FCMEQ V2.4S, V13.4S, V2.4S
@@ -8548,10 +9094,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   48(R2), F3
-	FMOVQ   48(R2), F2
-	FMOVQ   48(R2), F1
-	FMOVQ   48(R2), F0
+	FMOVQ   64(R2), F3
+	FMOVQ   64(R2), F2
+	FMOVQ   64(R2), F1
+	FMOVQ   64(R2), F0
 	WORD    $0x4e24e5e4 // FCMEQ V4.4S, V15.4S, V4.4S
 	WORD    $0x4e27e5c7 // FCMEQ V7.4S, V14.4S, V7.4S
 	WORD    $0x4e26e5a6 // FCMEQ V6.4S, V13.4S, V6.4S
@@ -9193,7 +9739,7 @@ endif3:
 // func selectKeptNotLessF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotLessF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 32(R2), F1
+	FMOVQ 48(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -9877,10 +10423,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 48(R2), F7
-	FMOVQ 48(R2), F6
-	FMOVQ 48(R2), F5
-	FMOVQ 48(R2), F4
+	FMOVQ 64(R2), F7
+	FMOVQ 64(R2), F6
+	FMOVQ 64(R2), F5
+	FMOVQ 64(R2), F4
 	WORD  $0x6eafe400 // FCMGT V0.4S, V0.4S, V15.4S
 	WORD  $0x6eaee463 // FCMGT V3.4S, V3.4S, V14.4S
 	WORD  $0x6eade442 // FCMGT V2.4S, V2.4S, V13.4S
@@ -9984,10 +10530,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   48(R2), F3
-	FMOVQ   48(R2), F2
-	FMOVQ   48(R2), F1
-	FMOVQ   48(R2), F0
+	FMOVQ   64(R2), F3
+	FMOVQ   64(R2), F2
+	FMOVQ   64(R2), F1
+	FMOVQ   64(R2), F0
 	WORD    $0x6eafe484 // FCMGT V4.4S, V4.4S, V15.4S
 	WORD    $0x6eaee4e7 // FCMGT V7.4S, V7.4S, V14.4S
 	WORD    $0x6eade4c6 // FCMGT V6.4S, V6.4S, V13.4S
@@ -10534,6 +11080,564 @@ skip16x:
 endif3:
 	RET
 
+// func zipLowerF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipLowerF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP1 V3.S4, V7.S4, V3.S4
+	VZIP1 V2.S4, V6.S4, V2.S4
+	VZIP1 V1.S4, V5.S4, V1.S4
+	VZIP1 V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ (R2), F8
+	FMOVQ (R2), F7
+	FMOVQ (R2), F6
+	FMOVQ (R2), F5
+	ADD   R3<<2, R5, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V8.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip4x:
+	FMOVQ (R2), F3
+	FMOVQ (R2), F2
+	FMOVQ (R2), F1
+	FMOVQ (R2), F4
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip5x:
+	TBZ     $1, R3, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip6x:
+	TBZ     $2, R3, skip7x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip7x:
+	TBZ     $3, R3, skip8x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	VZIP1   V3.S4, V8.S4, V3.S4
+	VZIP1   V2.S4, V7.S4, V2.S4
+	VZIP1   V1.S4, V6.S4, V1.S4
+	VZIP1   V4.S4, V5.S4, V0.S4
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipUpperF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUpperF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP2 V3.S4, V7.S4, V3.S4
+	VZIP2 V2.S4, V6.S4, V2.S4
+	VZIP2 V1.S4, V5.S4, V1.S4
+	VZIP2 V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ (R2), F8
+	FMOVQ (R2), F7
+	FMOVQ (R2), F6
+	FMOVQ (R2), F5
+	ADD   R3<<2, R5, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V8.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip4x:
+	FMOVQ (R2), F3
+	FMOVQ (R2), F2
+	FMOVQ (R2), F1
+	FMOVQ (R2), F4
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip5x:
+	TBZ     $1, R3, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip6x:
+	TBZ     $2, R3, skip7x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip7x:
+	TBZ     $3, R3, skip8x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	VZIP2   V3.S4, V8.S4, V3.S4
+	VZIP2   V2.S4, V7.S4, V2.S4
+	VZIP2   V1.S4, V6.S4, V1.S4
+	VZIP2   V4.S4, V5.S4, V0.S4
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipVarF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipVarF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD y+16(FP), R5
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	FLDPQ (R5), (F15, F14)
+	FLDPQ 32(R5), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	VMOV  V3.B16, V7.B16
+	VMOV  V2.B16, V6.B16
+	VMOV  V1.B16, V5.B16
+	VMOV  V0.B16, V4.B16
+	VZIP1 V15.S4, V7.S4, V7.S4
+	VZIP1 V14.S4, V6.S4, V6.S4
+	VZIP1 V13.S4, V5.S4, V5.S4
+	VZIP1 V12.S4, V4.S4, V4.S4
+	VZIP2 V7.S4, V11.S4, V7.S4
+	VZIP2 V6.S4, V10.S4, V6.S4
+	VZIP2 V5.S4, V9.S4, V5.S4
+	VZIP2 V4.S4, V8.S4, V4.S4
+	VZIP2 V7.S4, V7.S4, V7.S4
+	VZIP2 V6.S4, V6.S4, V6.S4
+	VZIP2 V5.S4, V5.S4, V5.S4
+	VZIP2 V4.S4, V4.S4, V4.S4
+	WORD  $0x4e23d4e3 // FADD V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22d4c2 // FADD V2.4S, V6.4S, V2.4S
+	WORD  $0x4e21d4a1 // FADD V1.4S, V5.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ (R2), F3
+	FMOVQ (R2), F2
+	FMOVQ (R2), F1
+	FMOVQ (R2), F0
+	ADD   R3<<2, R1, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	FMOVQ (R2), F15
+	FMOVQ (R2), F14
+	FMOVQ (R2), F13
+	FMOVQ (R2), F12
+	ADD   R3<<2, R5, R1
+	TBZ   $0, R3, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V15.S[0]
+
+skip5x:
+	TBZ     $1, R3, skip6x
+	FMOVD.W -8(R1), F4
+	VZIP1   V15.D2, V4.D2, V15.D2
+
+skip6x:
+	TBZ     $2, R3, skip7x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip7x:
+	TBZ     $3, R3, skip8x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip8x:
+	FMOVQ (R2), F11
+	FMOVQ (R2), F10
+	FMOVQ (R2), F9
+	FMOVQ (R2), F8
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip9x
+	SUB   $4, R1, R1
+	VLD1  (R1), V11.S[0]
+
+skip9x:
+	TBZ     $1, R3, skip10x
+	FMOVD.W -8(R1), F4
+	VZIP1   V11.D2, V4.D2, V11.D2
+
+skip10x:
+	TBZ     $2, R3, skip11x
+	VMOV    V11.B16, V10.B16
+	FMOVQ.W -16(R1), F11
+
+skip11x:
+	TBZ     $3, R3, skip12x
+	VMOV    V11.B16, V9.B16
+	VMOV    V10.B16, V8.B16
+	FLDPQ.W -32(R1), (F11, F10)
+
+skip12x:
+	VMOV    V3.B16, V7.B16
+	VMOV    V2.B16, V6.B16
+	VMOV    V1.B16, V5.B16
+	VMOV    V0.B16, V4.B16
+	VZIP1   V15.S4, V7.S4, V7.S4
+	VZIP1   V14.S4, V6.S4, V6.S4
+	VZIP1   V13.S4, V5.S4, V5.S4
+	VZIP1   V12.S4, V4.S4, V4.S4
+	VZIP2   V7.S4, V11.S4, V7.S4
+	VZIP2   V6.S4, V10.S4, V6.S4
+	VZIP2   V5.S4, V9.S4, V5.S4
+	VZIP2   V4.S4, V8.S4, V4.S4
+	VZIP2   V7.S4, V7.S4, V7.S4
+	VZIP2   V6.S4, V6.S4, V6.S4
+	VZIP2   V5.S4, V5.S4, V5.S4
+	VZIP2   V4.S4, V4.S4, V4.S4
+	WORD    $0x4e23d4e3 // FADD V3.4S, V7.4S, V3.4S
+	WORD    $0x4e22d4c2 // FADD V2.4S, V6.4S, V2.4S
+	WORD    $0x4e21d4a1 // FADD V1.4S, V5.4S, V1.4S
+	WORD    $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipUniformF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUniformF32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 80(R1), F2
+	FMOVQ (R1), F1
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R6
+	MOVD  y+16(FP), R5
+	MOVD  z+24(FP), R4
+	MOVD  n+32(FP), R3
+	CMP   $16, R3
+	BLT   end2
+
+loop1:
+	FLDPQ (R6), (F5, F4)
+	FLDPQ 32(R6), (F3, F7)
+	MOVD  y+16(FP), R2
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V0.S4
+	VZIP1 V2.S4, V0.S4, V6.S4
+	VZIP2 V5.S4, V6.S4, V5.S4
+	VZIP2 V4.S4, V6.S4, V4.S4
+	VZIP2 V3.S4, V6.S4, V3.S4
+	VZIP2 V7.S4, V6.S4, V0.S4
+	VZIP1 V1.S4, V5.S4, V5.S4
+	VZIP1 V1.S4, V4.S4, V4.S4
+	VZIP1 V1.S4, V3.S4, V3.S4
+	VZIP1 V1.S4, V0.S4, V0.S4
+	WORD  $0x4e26d4a5 // FADD V5.4S, V5.4S, V6.4S
+	WORD  $0x4e26d484 // FADD V4.4S, V4.4S, V6.4S
+	WORD  $0x4e26d463 // FADD V3.4S, V3.4S, V6.4S
+	WORD  $0x4e26d400 // FADD V0.4S, V0.4S, V6.4S
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F3, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ (R1), F3
+	FMOVQ (R1), F7
+	FMOVQ (R1), F4
+	FMOVQ (R1), F6
+	ADD   R3<<2, R6, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V7.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V3.B16, V4.B16
+	VMOV    V7.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F7)
+
+skip4x:
+	TBZ $0, R3, skip5x
+
+skip5x:
+	TBZ $1, R3, skip6x
+
+skip6x:
+	TBZ $2, R3, skip7x
+
+skip7x:
+	TBZ $3, R3, skip8x
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	MOVD    y+16(FP), R1
+	FMOVS   (R1), F0
+	VDUP    V0.S[0], V0.S4
+	VZIP1   V2.S4, V0.S4, V5.S4
+	VZIP2   V3.S4, V5.S4, V3.S4
+	VZIP2   V7.S4, V5.S4, V2.S4
+	VZIP2   V4.S4, V5.S4, V4.S4
+	VZIP2   V6.S4, V5.S4, V0.S4
+	VZIP1   V1.S4, V3.S4, V3.S4
+	VZIP1   V1.S4, V2.S4, V2.S4
+	VZIP1   V1.S4, V4.S4, V4.S4
+	VZIP1   V1.S4, V0.S4, V0.S4
+	WORD    $0x4e25d463 // FADD V3.4S, V3.4S, V5.4S
+	WORD    $0x4e25d442 // FADD V2.4S, V2.4S, V5.4S
+	WORD    $0x4e25d481 // FADD V1.4S, V4.4S, V5.4S
+	WORD    $0x4e25d400 // FADD V0.4S, V0.4S, V5.4S
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
 // func spreadF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·spreadF32NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -10957,7 +12061,7 @@ endif3:
 // func storeFourUniformF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 16(R0), F1
+	FMOVQ 32(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -11171,6 +12275,305 @@ skip11x:
 skip12x:
 
 endif5:
+	RET
+
+// func offsetsF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·offsetsF32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R13
+	MOVD y+16(FP), R12
+	MOVD z+24(FP), R11
+	MOVD n+32(FP), R4
+	ADD  $192, R0, R1
+	ADD  $192, R13, R10
+	ADD  $192, R12, R9
+	ADD  $192, R11, R8
+	MOVD $1, R7
+	MOVD $1, R6
+	MOVD $1, R5
+	CMP  $16, R4
+	BLT  end2
+
+loop1:
+	FLDPQ (R13), (F7, F6)
+	FLDPQ 32(R13), (F5, F4)
+	FLDPQ (R12), (F3, F2)
+	FLDPQ 32(R12), (F1, F0)
+	WORD  $0x4e23d4e7 // FADD V7.4S, V7.4S, V3.4S
+	WORD  $0x4e22d4c6 // FADD V6.4S, V6.4S, V2.4S
+	WORD  $0x4e21d4a5 // FADD V5.4S, V5.4S, V1.4S
+	WORD  $0x4e20d484 // FADD V4.4S, V4.4S, V0.4S
+	FLDPQ (R11), (F3, F2)
+	FLDPQ 32(R11), (F1, F0)
+	WORD  $0x4e23d4e3 // FADD V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22d4c2 // FADD V2.4S, V6.4S, V2.4S
+	WORD  $0x4e21d4a1 // FADD V1.4S, V5.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	FLDPQ -192(R1), (F7, F6)
+	FLDPQ -160(R1), (F5, F4)
+	FLDPQ -192(R9), (F3, F2)
+	FLDPQ -160(R9), (F1, F0)
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD  $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	FLDPQ -192(R8), (F3, F2)
+	FLDPQ -160(R8), (F1, F0)
+	WORD  $0x4e23d4e3 // FADD V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22d4c2 // FADD V2.4S, V6.4S, V2.4S
+	WORD  $0x4e21d4a1 // FADD V1.4S, V5.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), -192(R1)
+	FSTPQ (F1, F0), -160(R1)
+	MOVW  -192(R1), R2
+	ADD   R7, R2, R2
+	ADD   R6, R2, R2
+	ADD   R5, R2, R2
+	MOVW  R2, -192(R1)
+	ADD   R6, R7, R7
+	ADD   R5, R6, R6
+	ADD   R7, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R13, R13
+	ADD   $64, R12, R12
+	ADD   $64, R11, R11
+	ADD   $64, R1, R1
+	ADD   $64, R10, R10
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop1
+
+end2:
+	CMP   $0, R4
+	BLE   endif3
+	FMOVQ (R3), F8
+	FMOVQ (R3), F7
+	FMOVQ (R3), F6
+	FMOVQ (R3), F5
+	ADD   R4<<2, R13, R2
+	TBZ   $0, R4, skip1x
+	SUB   $4, R2, R2
+	VLD1  (R2), V8.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R2), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R2), F8
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R2), (F8, F7)
+
+skip4x:
+	FMOVQ (R3), F4
+	FMOVQ (R3), F3
+	FMOVQ (R3), F2
+	FMOVQ (R3), F1
+	ADD   R4<<2, R12, R2
+	TBZ   $0, R4, skip5x
+	SUB   $4, R2, R2
+	VLD1  (R2), V4.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R2), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R2), F4
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R2), (F4, F3)
+
+skip8x:
+	WORD  $0x4e24d508 // FADD V8.4S, V8.4S, V4.4S
+	WORD  $0x4e23d4e7 // FADD V7.4S, V7.4S, V3.4S
+	WORD  $0x4e22d4c6 // FADD V6.4S, V6.4S, V2.4S
+	WORD  $0x4e21d4a5 // FADD V5.4S, V5.4S, V1.4S
+	FMOVQ (R3), F3
+	FMOVQ (R3), F2
+	FMOVQ (R3), F1
+	FMOVQ (R3), F4
+	ADD   R4<<2, R11, R2
+	TBZ   $0, R4, skip9x
+	SUB   $4, R2, R2
+	VLD1  (R2), V3.S[0]
+
+skip9x:
+	TBZ     $1, R4, skip10x
+	FMOVD.W -8(R2), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip10x:
+	TBZ     $2, R4, skip11x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R2), F3
+
+skip11x:
+	TBZ     $3, R4, skip12x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R2), (F3, F2)
+
+skip12x:
+	WORD    $0x4e23d503 // FADD V3.4S, V8.4S, V3.4S
+	WORD    $0x4e22d4e2 // FADD V2.4S, V7.4S, V2.4S
+	WORD    $0x4e21d4c1 // FADD V1.4S, V6.4S, V1.4S
+	WORD    $0x4e24d4a0 // FADD V0.4S, V5.4S, V4.4S
+	TBZ     $3, R4, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R4, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R4, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R4, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+	FMOVQ (R3), F8
+	FMOVQ (R3), F7
+	FMOVQ (R3), F6
+	FMOVQ (R3), F5
+	ADD   R4<<2, R1, R0
+	SUB   $192, R0, R0
+	TBZ   $0, R4, skip17x
+	SUB   $4, R0, R0
+	VLD1  (R0), V8.S[0]
+
+skip17x:
+	TBZ     $1, R4, skip18x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip18x:
+	TBZ     $2, R4, skip19x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip19x:
+	TBZ     $3, R4, skip20x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip20x:
+	FMOVQ (R3), F4
+	FMOVQ (R3), F3
+	FMOVQ (R3), F2
+	FMOVQ (R3), F1
+	ADD   R4<<2, R9, R0
+	SUB   $192, R0, R0
+	TBZ   $0, R4, skip21x
+	SUB   $4, R0, R0
+	VLD1  (R0), V4.S[0]
+
+skip21x:
+	TBZ     $1, R4, skip22x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip22x:
+	TBZ     $2, R4, skip23x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip23x:
+	TBZ     $3, R4, skip24x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip24x:
+	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	FMOVQ (R3), F3
+	FMOVQ (R3), F2
+	FMOVQ (R3), F1
+	FMOVQ (R3), F4
+	ADD   R4<<2, R8, R0
+	SUB   $192, R0, R0
+	TBZ   $0, R4, skip25x
+	SUB   $4, R0, R0
+	VLD1  (R0), V3.S[0]
+
+skip25x:
+	TBZ     $1, R4, skip26x
+	FMOVD.W -8(R0), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip26x:
+	TBZ     $2, R4, skip27x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R0), F3
+
+skip27x:
+	TBZ     $3, R4, skip28x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R0), (F3, F2)
+
+skip28x:
+	WORD    $0x4e23d503 // FADD V3.4S, V8.4S, V3.4S
+	WORD    $0x4e22d4e2 // FADD V2.4S, V7.4S, V2.4S
+	WORD    $0x4e21d4c1 // FADD V1.4S, V6.4S, V1.4S
+	WORD    $0x4e24d4a0 // FADD V0.4S, V5.4S, V4.4S
+	SUB     $192, R1, R0
+	TBZ     $3, R4, skip29x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip29x:
+	TBZ     $2, R4, skip30x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip30x:
+	TBZ     $1, R4, skip31x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip31x:
+	TBZ   $0, R4, skip32x
+	FMOVS F3, (R0)
+
+skip32x:
+	MOVW -192(R1), R0
+	ADD  R7, R0, R0
+	ADD  R6, R0, R0
+	ADD  R5, R0, R0
+	MOVW R0, -192(R1)
+
+endif3:
 	RET
 
 // func gatherF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
@@ -11710,10 +13113,10 @@ end2:
 	BLT  end4
 
 loop3:
-	FMOVQ 256(R6), F4
-	FMOVQ 272(R6), F2
-	FMOVQ 288(R6), F1
-	FMOVQ 304(R6), F0
+	FMOVQ 272(R6), F4
+	FMOVQ 288(R6), F2
+	FMOVQ 304(R6), F1
+	FMOVQ 320(R6), F0
 	VAND  V3.B16, V4.B16, V12.B16
 	VAND  V3.B16, V2.B16, V10.B16
 	VAND  V3.B16, V1.B16, V9.B16
@@ -11850,10 +13253,10 @@ skip7x:
 	TBZ $3, R4, skip8x
 
 skip8x:
-	FMOVQ   256(R6), F4
-	FMOVQ   272(R6), F2
-	FMOVQ   288(R6), F1
-	FMOVQ   304(R6), F0
+	FMOVQ   272(R6), F4
+	FMOVQ   288(R6), F2
+	FMOVQ   304(R6), F1
+	FMOVQ   320(R6), F0
 	VAND    V3.B16, V4.B16, V10.B16
 	VAND    V3.B16, V2.B16, V9.B16
 	VAND    V3.B16, V1.B16, V8.B16
@@ -13025,7 +14428,7 @@ endif5:
 // func gatherLoopF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·gatherLoopF32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 320(R0), F7
+	FMOVQ 336(R0), F7
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R8
@@ -13340,10 +14743,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13361,10 +14764,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -13447,10 +14850,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13468,10 +14871,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -13552,10 +14955,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   336(R0), F4
-	FMOVQ   336(R0), F3
-	FMOVQ   336(R0), F1
-	FMOVQ   336(R0), F2
+	FMOVQ   352(R0), F4
+	FMOVQ   352(R0), F3
+	FMOVQ   352(R0), F1
+	FMOVQ   352(R0), F2
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -13601,6 +15004,189 @@ skip9x:
 endif3:
 	RET
 
+// func foldMinF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·foldMinF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R0
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R3
+	MOVD z+24(FP), R2
+	MOVD n+32(FP), R1
+	CMP  $8, R1
+	BLT  end2
+
+loop1:
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ee1c461 // FMINNM V1.2D, V3.2D, V1.2D
+	WORD  $0x4ee0c440 // FMINNM V0.2D, V2.2D, V0.2D
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee0c420 // FMINNM V0.2D, V1.2D, V0.2D
+	FMOVD F0, (R5)
+	ADD   $8, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop1
+
+end2:
+	CMP     $0, R1
+	BLE     endif3
+	FMOVQ   352(R0), F4
+	FMOVQ   352(R0), F3
+	FMOVQ   352(R0), F1
+	FMOVQ   352(R0), F2
+	ADD     R1<<3, R4, R0
+	TBZ     $0, R1, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V4.B16, V1.B16
+	VMOV    V3.B16, V2.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip3x:
+	TBZ $0, R1, skip4x
+
+skip4x:
+	TBZ $1, R1, skip5x
+
+skip5x:
+	TBZ $2, R1, skip6x
+
+skip6x:
+	TBZ $0, R1, skip7x
+
+skip7x:
+	TBZ $1, R1, skip8x
+
+skip8x:
+	TBZ $2, R1, skip9x
+
+skip9x:
+	WORD  $0x4ee1c481 // FMINNM V1.2D, V4.2D, V1.2D
+	WORD  $0x4ee2c460 // FMINNM V0.2D, V3.2D, V2.2D
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee0c420 // FMINNM V0.2D, V1.2D, V0.2D
+	FMOVD F0, (R5)
+
+endif3:
+	RET
+
+// func clampF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·clampF64NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 368(R1), F1
+	FMOVQ 352(R1), F4
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R4
+	MOVD  z+24(FP), R3
+	MOVD  n+32(FP), R2
+	CMP   $8, R2
+	BLT   end2
+
+loop1:
+	FLDPQ (R5), (F5, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e61c4a5 // FMAXNM V5.2D, V5.2D, V1.2D
+	WORD  $0x4e61c463 // FMAXNM V3.2D, V3.2D, V1.2D
+	WORD  $0x4e61c442 // FMAXNM V2.2D, V2.2D, V1.2D
+	WORD  $0x4e61c400 // FMAXNM V0.2D, V0.2D, V1.2D
+	WORD  $0x4ee4c4a5 // FMINNM V5.2D, V5.2D, V4.2D
+	WORD  $0x4ee4c463 // FMINNM V3.2D, V3.2D, V4.2D
+	WORD  $0x4ee4c442 // FMINNM V2.2D, V2.2D, V4.2D
+	WORD  $0x4ee4c400 // FMINNM V0.2D, V0.2D, V4.2D
+	FSTPQ (F5, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F5
+	FMOVQ   352(R1), F6
+	ADD     R2<<3, R5, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V3.B16, V5.B16
+	VMOV    V2.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	TBZ $0, R2, skip4x
+
+skip4x:
+	TBZ $1, R2, skip5x
+
+skip5x:
+	TBZ $2, R2, skip6x
+
+skip6x:
+	TBZ $0, R2, skip7x
+
+skip7x:
+	TBZ $1, R2, skip8x
+
+skip8x:
+	TBZ $2, R2, skip9x
+
+skip9x:
+	WORD    $0x4e61c463 // FMAXNM V3.2D, V3.2D, V1.2D
+	WORD    $0x4e61c442 // FMAXNM V2.2D, V2.2D, V1.2D
+	WORD    $0x4e61c4a5 // FMAXNM V5.2D, V5.2D, V1.2D
+	WORD    $0x4e61c4c0 // FMAXNM V0.2D, V6.2D, V1.2D
+	WORD    $0x4ee4c463 // FMINNM V3.2D, V3.2D, V4.2D
+	WORD    $0x4ee4c442 // FMINNM V2.2D, V2.2D, V4.2D
+	WORD    $0x4ee4c4a1 // FMINNM V1.2D, V5.2D, V4.2D
+	WORD    $0x4ee4c400 // FMINNM V0.2D, V0.2D, V4.2D
+	TBZ     $2, R2, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R2, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R2, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
 // func addF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addF64NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -13634,10 +15220,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13655,10 +15241,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -13741,10 +15327,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13762,10 +15348,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -13848,10 +15434,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13869,10 +15455,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -13955,10 +15541,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -13976,10 +15562,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14032,7 +15618,7 @@ endif3:
 // func addConstF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 352(R1), F4
+	FMOVQ 384(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -14061,10 +15647,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -14166,10 +15752,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14187,10 +15773,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F0
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F0
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F4
@@ -14208,10 +15794,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -14291,10 +15877,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   336(R0), F4
-	FMOVQ   336(R0), F3
-	FMOVQ   336(R0), F1
-	FMOVQ   336(R0), F2
+	FMOVQ   352(R0), F4
+	FMOVQ   352(R0), F3
+	FMOVQ   352(R0), F1
+	FMOVQ   352(R0), F2
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -14343,7 +15929,7 @@ endif3:
 // func uniformF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 368(R2), F1
+	FMOVQ 400(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -14355,7 +15941,7 @@ TEXT ·uniformF64NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 384(R2), F3
+	FMOVQ 416(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVD (R1), F0
 	VDUP  V0.D[0], V2.D2
@@ -14380,10 +15966,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14419,7 +16005,7 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   384(R2), F3
+	FMOVQ   416(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVD   (R1), F0
 	VDUP    V0.D[0], V2.D2
@@ -14483,10 +16069,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14504,10 +16090,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14590,10 +16176,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14611,10 +16197,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14699,10 +16285,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14720,10 +16306,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14741,10 +16327,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip6x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F0
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F0
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -14820,10 +16406,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14841,10 +16427,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14862,10 +16448,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip6x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F0
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F0
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -14949,10 +16535,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -14970,10 +16556,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F13, F12)
 
 skip3x:
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -14991,10 +16577,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F2, F1)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15134,10 +16720,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15155,10 +16741,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip3x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F16
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F16
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15176,10 +16762,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip6x:
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -15279,7 +16865,7 @@ endif3:
 // func polynomialF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·polynomialF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 400(R2), F1
+	FMOVQ 432(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -15293,29 +16879,29 @@ loop1:
 	FLDPQ 32(R5), (F11, F10)
 	FLDPQ (R4), (F9, F8)
 	FLDPQ 32(R4), (F7, F6)
-	FMOVQ 416(R2), F0
-	VFMLA V13.D2, V1.D2, V0.D2
-	FMOVQ 416(R2), F5
-	VFMLA V12.D2, V1.D2, V5.D2
-	FMOVQ 416(R2), F4
-	VFMLA V11.D2, V1.D2, V4.D2
-	FMOVQ 416(R2), F3
-	VFMLA V10.D2, V1.D2, V3.D2
-	FMOVQ 432(R2), F2
-	VFMLA V13.D2, V0.D2, V2.D2
-	FMOVQ 432(R2), F0
-	VFMLA V12.D2, V5.D2, V0.D2
-	FMOVQ 432(R2), F5
-	VFMLA V11.D2, V4.D2, V5.D2
-	FMOVQ 432(R2), F4
-	VFMLA V10.D2, V3.D2, V4.D2
-	FMOVQ 448(R2), F3
-	VFMLA V13.D2, V2.D2, V3.D2
-	FMOVQ 448(R2), F2
-	VFMLA V12.D2, V0.D2, V2.D2
 	FMOVQ 448(R2), F0
-	VFMLA V11.D2, V5.D2, V0.D2
+	VFMLA V13.D2, V1.D2, V0.D2
 	FMOVQ 448(R2), F5
+	VFMLA V12.D2, V1.D2, V5.D2
+	FMOVQ 448(R2), F4
+	VFMLA V11.D2, V1.D2, V4.D2
+	FMOVQ 448(R2), F3
+	VFMLA V10.D2, V1.D2, V3.D2
+	FMOVQ 464(R2), F2
+	VFMLA V13.D2, V0.D2, V2.D2
+	FMOVQ 464(R2), F0
+	VFMLA V12.D2, V5.D2, V0.D2
+	FMOVQ 464(R2), F5
+	VFMLA V11.D2, V4.D2, V5.D2
+	FMOVQ 464(R2), F4
+	VFMLA V10.D2, V3.D2, V4.D2
+	FMOVQ 480(R2), F3
+	VFMLA V13.D2, V2.D2, V3.D2
+	FMOVQ 480(R2), F2
+	VFMLA V12.D2, V0.D2, V2.D2
+	FMOVQ 480(R2), F0
+	VFMLA V11.D2, V5.D2, V0.D2
+	FMOVQ 480(R2), F5
 	VFMLA V10.D2, V4.D2, V5.D2
 	VMOVI $0, V4.B16
 	VFMLS V9.D2, V3.D2, V4.D2
@@ -15338,10 +16924,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15359,10 +16945,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15389,29 +16975,29 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   416(R2), F0
-	VFMLA   V12.D2, V1.D2, V0.D2
-	FMOVQ   416(R2), F4
-	VFMLA   V11.D2, V1.D2, V4.D2
-	FMOVQ   416(R2), F3
-	VFMLA   V10.D2, V1.D2, V3.D2
-	FMOVQ   416(R2), F2
-	VFMLA   V9.D2, V1.D2, V2.D2
-	FMOVQ   432(R2), F1
-	VFMLA   V12.D2, V0.D2, V1.D2
-	FMOVQ   432(R2), F0
-	VFMLA   V11.D2, V4.D2, V0.D2
-	FMOVQ   432(R2), F4
-	VFMLA   V10.D2, V3.D2, V4.D2
-	FMOVQ   432(R2), F3
-	VFMLA   V9.D2, V2.D2, V3.D2
-	FMOVQ   448(R2), F2
-	VFMLA   V12.D2, V1.D2, V2.D2
-	FMOVQ   448(R2), F1
-	VFMLA   V11.D2, V0.D2, V1.D2
 	FMOVQ   448(R2), F0
-	VFMLA   V10.D2, V4.D2, V0.D2
+	VFMLA   V12.D2, V1.D2, V0.D2
 	FMOVQ   448(R2), F4
+	VFMLA   V11.D2, V1.D2, V4.D2
+	FMOVQ   448(R2), F3
+	VFMLA   V10.D2, V1.D2, V3.D2
+	FMOVQ   448(R2), F2
+	VFMLA   V9.D2, V1.D2, V2.D2
+	FMOVQ   464(R2), F1
+	VFMLA   V12.D2, V0.D2, V1.D2
+	FMOVQ   464(R2), F0
+	VFMLA   V11.D2, V4.D2, V0.D2
+	FMOVQ   464(R2), F4
+	VFMLA   V10.D2, V3.D2, V4.D2
+	FMOVQ   464(R2), F3
+	VFMLA   V9.D2, V2.D2, V3.D2
+	FMOVQ   480(R2), F2
+	VFMLA   V12.D2, V1.D2, V2.D2
+	FMOVQ   480(R2), F1
+	VFMLA   V11.D2, V0.D2, V1.D2
+	FMOVQ   480(R2), F0
+	VFMLA   V10.D2, V4.D2, V0.D2
+	FMOVQ   480(R2), F4
 	VFMLA   V9.D2, V3.D2, V4.D2
 	VMOVI   $0, V3.B16
 	VFMLS   V8.D2, V2.D2, V3.D2
@@ -15471,10 +17057,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -15580,10 +17166,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F0
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F0
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F4
@@ -15661,17 +17247,17 @@ endif3:
 // func pressureF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·pressureF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 400(R2), F14
-	FMOVQ 336(R2), F13
-	FMOVQ 464(R2), F12
-	FMOVQ 352(R2), F11
-	FMOVQ 480(R2), F10
-	FMOVQ 368(R2), F9
-	FMOVQ 496(R2), F8
-	FMOVQ 512(R2), F7
-	FMOVQ 528(R2), F6
-	FMOVQ 544(R2), F5
-	FMOVQ 560(R2), F4
+	FMOVQ 432(R2), F14
+	FMOVQ 352(R2), F13
+	FMOVQ 496(R2), F12
+	FMOVQ 384(R2), F11
+	FMOVQ 512(R2), F10
+	FMOVQ 400(R2), F9
+	FMOVQ 528(R2), F8
+	FMOVQ 544(R2), F7
+	FMOVQ 560(R2), F6
+	FMOVQ 576(R2), F5
+	FMOVQ 592(R2), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -15840,10 +17426,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F22
-	FMOVQ   336(R2), F21
-	FMOVQ   336(R2), F20
-	FMOVQ   336(R2), F19
+	FMOVQ   352(R2), F22
+	FMOVQ   352(R2), F21
+	FMOVQ   352(R2), F20
+	FMOVQ   352(R2), F19
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -15861,10 +17447,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F22, F21)
 
 skip3x:
-	FMOVQ   336(R2), F18
-	FMOVQ   336(R2), F17
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
+	FMOVQ   352(R2), F18
+	FMOVQ   352(R2), F17
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -15882,10 +17468,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F18, F17)
 
 skip6x:
-	FMOVQ   336(R2), F26
-	FMOVQ   336(R2), F25
-	FMOVQ   336(R2), F24
-	FMOVQ   336(R2), F23
+	FMOVQ   352(R2), F26
+	FMOVQ   352(R2), F25
+	FMOVQ   352(R2), F24
+	FMOVQ   352(R2), F23
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -16062,6 +17648,122 @@ skip12x:
 endif3:
 	RET
 
+// func addToF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·addToF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R6
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $8, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	FSTPQ (F7, F6), (R6)
+	FSTPQ (F5, F4), 32(R6)
+	FSTPQ (F3, F2), 64(R6)
+	FSTPQ (F1, F0), 96(R6)
+	ADD   $128, R6, R0
+	FMOVQ (R6), F1
+	FMOVQ -16(R0), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R6)
+	FMOVQ -112(R0), F1
+	FMOVQ 8(R6), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, -112(R0)
+	FMOVQ 48(R6), F1
+	FMOVQ 48(R6), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, 48(R6)
+	ADD   $128, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
+	ADD     R2<<3, R5, R0
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip3x:
+	FMOVQ   352(R1), F4
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F1
+	ADD     R2<<3, R4, R0
+	TBZ     $0, R2, skip4x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip6x:
+	TBZ $0, R2, skip7x
+
+skip7x:
+	TBZ $1, R2, skip8x
+
+skip8x:
+	TBZ $2, R2, skip9x
+
+skip9x:
+	FSTPQ (F8, F7), (R6)
+	FSTPQ (F6, F5), 32(R6)
+	FSTPQ (F4, F3), 64(R6)
+	FSTPQ (F2, F1), 96(R6)
+	ADD   $128, R6, R0
+	FMOVQ (R6), F1
+	FMOVQ -16(R0), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R6)
+	FMOVQ -112(R0), F1
+	FMOVQ 8(R6), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, -112(R0)
+	FMOVQ 48(R6), F1
+	FMOVQ 48(R6), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, 48(R6)
+
+endif3:
+	RET
+
 // func foldMax4F64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·foldMax4F64NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R1
@@ -16110,10 +17812,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16131,10 +17833,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F15)
 
 skip3x:
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F12
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F12
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -16152,10 +17854,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F14, F13)
 
 skip6x:
-	FMOVQ   336(R1), F11
-	FMOVQ   336(R1), F10
-	FMOVQ   336(R1), F9
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F11
+	FMOVQ   352(R1), F10
+	FMOVQ   352(R1), F9
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -16274,10 +17976,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F17
-	FMOVQ   336(R1), F4
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F17
+	FMOVQ   352(R1), F4
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16295,10 +17997,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F17, F4)
 
 skip3x:
-	FMOVQ   336(R1), F9
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
+	FMOVQ   352(R1), F9
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -16316,10 +18018,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F9, F8)
 
 skip6x:
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -16437,10 +18139,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16458,10 +18160,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F15)
 
 skip3x:
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F12
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F12
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -16479,10 +18181,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F14, F13)
 
 skip6x:
-	FMOVQ   336(R1), F11
-	FMOVQ   336(R1), F10
-	FMOVQ   336(R1), F9
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F11
+	FMOVQ   352(R1), F10
+	FMOVQ   352(R1), F9
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -16526,7 +18228,7 @@ endif3:
 // func foldAdd4ConstF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·foldAdd4ConstF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 384(R0), F5
+	FMOVQ 416(R0), F5
 	MOVD  dst+0(FP), R6
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -16567,10 +18269,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R0), F8
-	FMOVQ   336(R0), F7
-	FMOVQ   336(R0), F6
-	FMOVQ   336(R0), F3
+	FMOVQ   352(R0), F8
+	FMOVQ   352(R0), F7
+	FMOVQ   352(R0), F6
+	FMOVQ   352(R0), F3
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16703,10 +18405,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F4
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F4
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16724,10 +18426,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F4)
 
 skip3x:
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -16745,10 +18447,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip6x:
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -16893,10 +18595,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F4
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F4
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -16914,10 +18616,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F16, F4)
 
 skip3x:
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -16935,10 +18637,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip6x:
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -17045,10 +18747,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -17066,10 +18768,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
-	FMOVQ   336(R1), F4
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
+	FMOVQ   352(R1), F4
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -17113,7 +18815,7 @@ endif3:
 // func fourAsF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·fourAsF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 240(R1), F5
+	FMOVQ 256(R1), F5
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R0
 	MOVD  y+16(FP), R4
@@ -17161,10 +18863,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F17
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F17
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -17182,10 +18884,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F17, F16)
 
 skip3x:
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F3
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F3
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -17203,10 +18905,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F15, F14)
 
 skip6x:
-	FMOVQ   336(R1), F12
-	FMOVQ   336(R1), F11
-	FMOVQ   336(R1), F10
-	FMOVQ   336(R1), F2
+	FMOVQ   352(R1), F12
+	FMOVQ   352(R1), F11
+	FMOVQ   352(R1), F10
+	FMOVQ   352(R1), F2
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -17249,10 +18951,184 @@ skip9x:
 endif3:
 	RET
 
+// func fourZipF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·fourZipF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R1
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R0
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R3
+	MOVD n+32(FP), R2
+	CMP  $8, R2
+	BLT  end2
+
+loop1:
+	FLDPQ (R0), (F8, F7)
+	FLDPQ 32(R0), (F16, F15)
+	FLDPQ (R4), (F19, F18)
+	FLDPQ 32(R4), (F17, F14)
+	FLDPQ (R3), (F13, F12)
+	FLDPQ 32(R3), (F11, F10)
+	VEXT  $8, V15.B16, V16.B16, V5.B16
+	VEXT  $8, V16.B16, V7.B16, V6.B16
+	VEXT  $8, V7.B16, V8.B16, V9.B16
+	VEXT  $8, V8.B16, V14.B16, V20.B16
+	WORD  $0x4e70d501 // FADD V1.2D, V8.2D, V16.2D
+	WORD  $0x4e6fd4e0 // FADD V0.2D, V7.2D, V15.2D
+	WORD  $0x4e60d424 // FADD V4.2D, V1.2D, V0.2D
+	WORD  $0x4e71d661 // FADD V1.2D, V19.2D, V17.2D
+	WORD  $0x4e6ed640 // FADD V0.2D, V18.2D, V14.2D
+	WORD  $0x4e60d423 // FADD V3.2D, V1.2D, V0.2D
+	WORD  $0x4e6bd5a1 // FADD V1.2D, V13.2D, V11.2D
+	WORD  $0x4e6ad580 // FADD V0.2D, V12.2D, V10.2D
+	WORD  $0x4e60d422 // FADD V2.2D, V1.2D, V0.2D
+	WORD  $0x4e66d681 // FADD V1.2D, V20.2D, V6.2D
+	WORD  $0x4e65d520 // FADD V0.2D, V9.2D, V5.2D
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	WORD  $0x6e63d486 // FADDP V6.2D, V4.2D, V3.2D
+	WORD  $0x6e60d445 // FADDP V5.2D, V2.2D, V0.2D
+	WORD  $0x4e6bd5a1 // FADD V1.2D, V13.2D, V11.2D
+	WORD  $0x4e6ad580 // FADD V0.2D, V12.2D, V10.2D
+	WORD  $0x4e60d424 // FADD V4.2D, V1.2D, V0.2D
+	WORD  $0x4e71d661 // FADD V1.2D, V19.2D, V17.2D
+	WORD  $0x4e6ed640 // FADD V0.2D, V18.2D, V14.2D
+	WORD  $0x4e60d423 // FADD V3.2D, V1.2D, V0.2D
+	WORD  $0x4e70d501 // FADD V1.2D, V8.2D, V16.2D
+	WORD  $0x4e6fd4e0 // FADD V0.2D, V7.2D, V15.2D
+	WORD  $0x4e60d422 // FADD V2.2D, V1.2D, V0.2D
+	WORD  $0x4e6bd5a1 // FADD V1.2D, V13.2D, V11.2D
+	WORD  $0x4e6ad580 // FADD V0.2D, V12.2D, V10.2D
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	WORD  $0x6e63d481 // FADDP V1.2D, V4.2D, V3.2D
+	WORD  $0x6e60d440 // FADDP V0.2D, V2.2D, V0.2D
+	VZIP1 V1.D2, V6.D2, V3.D2
+	VZIP1 V0.D2, V5.D2, V2.D2
+	VZIP2 V8.D2, V6.D2, V1.D2
+	VZIP2 V7.D2, V5.D2, V0.D2
+	WORD  $0x4ee1d461 // FSUB V1.2D, V3.2D, V1.2D
+	WORD  $0x4ee0d440 // FSUB V0.2D, V2.2D, V0.2D
+	FSTPQ (F1, F0), (R5)
+	ADD   $32, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	ADD     R2<<3, R0, R0
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V6.D2, V0.D2, V6.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V6.B16, V5.B16
+	FMOVQ.W -16(R0), F6
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V6.B16, V14.B16
+	VMOV    V5.B16, V13.B16
+	FLDPQ.W -32(R0), (F6, F5)
+
+skip3x:
+	FMOVQ   352(R1), F18
+	FMOVQ   352(R1), F17
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F15
+	ADD     R2<<3, R4, R0
+	TBZ     $0, R2, skip4x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	VMOV    V18.B16, V17.B16
+	FMOVQ.W -16(R0), F18
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	VMOV    V18.B16, V16.B16
+	VMOV    V17.B16, V15.B16
+	FLDPQ.W -32(R0), (F18, F17)
+
+skip6x:
+	FMOVQ   352(R1), F12
+	FMOVQ   352(R1), F11
+	FMOVQ   352(R1), F10
+	FMOVQ   352(R1), F9
+	ADD     R2<<3, R3, R0
+	TBZ     $0, R2, skip7x
+	FMOVD.W -8(R0), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip7x:
+	TBZ     $1, R2, skip8x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R0), F12
+
+skip8x:
+	TBZ     $2, R2, skip9x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R0), (F12, F11)
+
+skip9x:
+	VEXT  $8, V13.B16, V14.B16, V7.B16
+	VEXT  $8, V14.B16, V5.B16, V8.B16
+	VEXT  $8, V5.B16, V6.B16, V19.B16
+	VEXT  $8, V6.B16, V15.B16, V20.B16
+	WORD  $0x4e6ed4c1 // FADD V1.2D, V6.2D, V14.2D
+	WORD  $0x4e6dd4a0 // FADD V0.2D, V5.2D, V13.2D
+	WORD  $0x4e60d424 // FADD V4.2D, V1.2D, V0.2D
+	WORD  $0x4e70d641 // FADD V1.2D, V18.2D, V16.2D
+	WORD  $0x4e6fd620 // FADD V0.2D, V17.2D, V15.2D
+	WORD  $0x4e60d423 // FADD V3.2D, V1.2D, V0.2D
+	WORD  $0x4e6ad581 // FADD V1.2D, V12.2D, V10.2D
+	WORD  $0x4e69d560 // FADD V0.2D, V11.2D, V9.2D
+	WORD  $0x4e60d422 // FADD V2.2D, V1.2D, V0.2D
+	WORD  $0x4e68d681 // FADD V1.2D, V20.2D, V8.2D
+	WORD  $0x4e67d660 // FADD V0.2D, V19.2D, V7.2D
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	WORD  $0x6e63d488 // FADDP V8.2D, V4.2D, V3.2D
+	WORD  $0x6e60d447 // FADDP V7.2D, V2.2D, V0.2D
+	WORD  $0x4e6ad581 // FADD V1.2D, V12.2D, V10.2D
+	WORD  $0x4e69d560 // FADD V0.2D, V11.2D, V9.2D
+	WORD  $0x4e60d424 // FADD V4.2D, V1.2D, V0.2D
+	WORD  $0x4e70d641 // FADD V1.2D, V18.2D, V16.2D
+	WORD  $0x4e6fd620 // FADD V0.2D, V17.2D, V15.2D
+	WORD  $0x4e60d423 // FADD V3.2D, V1.2D, V0.2D
+	WORD  $0x4e6ed4c1 // FADD V1.2D, V6.2D, V14.2D
+	WORD  $0x4e6dd4a0 // FADD V0.2D, V5.2D, V13.2D
+	WORD  $0x4e60d422 // FADD V2.2D, V1.2D, V0.2D
+	WORD  $0x4e6ad581 // FADD V1.2D, V12.2D, V10.2D
+	WORD  $0x4e69d560 // FADD V0.2D, V11.2D, V9.2D
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	WORD  $0x6e63d481 // FADDP V1.2D, V4.2D, V3.2D
+	WORD  $0x6e60d440 // FADDP V0.2D, V2.2D, V0.2D
+	VZIP1 V1.D2, V8.D2, V3.D2
+	VZIP1 V0.D2, V7.D2, V2.D2
+	VZIP2 V6.D2, V8.D2, V1.D2
+	VZIP2 V5.D2, V7.D2, V0.D2
+	WORD  $0x4ee1d461 // FSUB V1.2D, V3.2D, V1.2D
+	WORD  $0x4ee0d440 // FSUB V0.2D, V2.2D, V0.2D
+	FSTPQ (F1, F0), (R5)
+
+endif3:
+	RET
+
 // func fourAloneF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·fourAloneF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 416(R1), F5
+	FMOVQ 448(R1), F5
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R0
 	MOVD  y+16(FP), R4
@@ -17308,9 +19184,9 @@ loop1:
 	WORD  $0x4e601c40 // BIC V0.16B, V2.16B, V0.16B
 	WORD  $0x4ee5d56a // FSUB V10.2D, V11.2D, V5.2D
 	WORD  $0x4ee5d664 // FSUB V4.2D, V19.2D, V5.2D
-	FMOVQ 416(R1), F3
+	FMOVQ 448(R1), F3
 	VFMLA V11.D2, V13.D2, V3.D2
-	FMOVQ 416(R1), F2
+	FMOVQ 448(R1), F2
 	VFMLA V19.D2, V12.D2, V2.D2
 	VBSL  V3.B16, V10.B16, V1.B16
 	VBSL  V2.B16, V4.B16, V0.B16
@@ -17357,10 +19233,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F17
-	FMOVQ   336(R1), F16
-	FMOVQ   336(R1), F15
-	FMOVQ   336(R1), F14
+	FMOVQ   352(R1), F17
+	FMOVQ   352(R1), F16
+	FMOVQ   352(R1), F15
+	FMOVQ   352(R1), F14
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -17378,10 +19254,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F17, F16)
 
 skip3x:
-	FMOVQ   336(R1), F11
-	FMOVQ   336(R1), F10
-	FMOVQ   336(R1), F9
-	FMOVQ   336(R1), F8
+	FMOVQ   352(R1), F11
+	FMOVQ   352(R1), F10
+	FMOVQ   352(R1), F9
+	FMOVQ   352(R1), F8
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -17399,10 +19275,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F11, F10)
 
 skip6x:
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F12
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F12
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -17460,9 +19336,9 @@ skip9x:
 	WORD  $0x4e601c40 // BIC V0.16B, V2.16B, V0.16B
 	WORD  $0x4ee5d646 // FSUB V6.2D, V18.2D, V5.2D
 	WORD  $0x4ee5d664 // FSUB V4.2D, V19.2D, V5.2D
-	FMOVQ 416(R1), F3
+	FMOVQ 448(R1), F3
 	VFMLA V18.D2, V12.D2, V3.D2
-	FMOVQ 416(R1), F2
+	FMOVQ 448(R1), F2
 	VFMLA V19.D2, V7.D2, V2.D2
 	VBSL  V3.B16, V6.B16, V1.B16
 	VBSL  V2.B16, V4.B16, V0.B16
@@ -17609,10 +19485,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F14
-	FMOVQ   336(R1), F13
-	FMOVQ   336(R1), F12
-	FMOVQ   336(R1), F11
+	FMOVQ   352(R1), F14
+	FMOVQ   352(R1), F13
+	FMOVQ   352(R1), F12
+	FMOVQ   352(R1), F11
 	ADD     R2<<3, R0, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -17630,10 +19506,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F14, F13)
 
 skip3x:
-	FMOVQ   336(R1), F19
-	FMOVQ   336(R1), F18
-	FMOVQ   336(R1), F17
-	FMOVQ   336(R1), F16
+	FMOVQ   352(R1), F19
+	FMOVQ   352(R1), F18
+	FMOVQ   352(R1), F17
+	FMOVQ   352(R1), F16
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -17651,10 +19527,10 @@ skip5x:
 	FLDPQ.W -32(R0), (F19, F18)
 
 skip6x:
-	FMOVQ   336(R1), F22
-	FMOVQ   336(R1), F21
-	FMOVQ   336(R1), F20
-	FMOVQ   336(R1), F15
+	FMOVQ   352(R1), F22
+	FMOVQ   352(R1), F21
+	FMOVQ   352(R1), F20
+	FMOVQ   352(R1), F15
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip7x
 	FMOVD.W -8(R0), F0
@@ -17793,10 +19669,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17814,10 +19690,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17835,10 +19711,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -17886,7 +19762,7 @@ endif3:
 // func selectKeptLessF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 368(R2), F1
+	FMOVQ 400(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -17943,10 +19819,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -17964,10 +19840,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -17985,10 +19861,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18104,10 +19980,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18125,10 +20001,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18146,10 +20022,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18245,10 +20121,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18266,10 +20142,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18287,10 +20163,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18374,10 +20250,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18395,10 +20271,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18416,10 +20292,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18482,10 +20358,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 384(R2), F7
-	FMOVQ 384(R2), F6
-	FMOVQ 384(R2), F5
-	FMOVQ 384(R2), F4
+	FMOVQ 416(R2), F7
+	FMOVQ 416(R2), F6
+	FMOVQ 416(R2), F5
+	FMOVQ 416(R2), F4
 	WORD  $0x6eefe400 // FCMGT V0.2D, V0.2D, V15.2D
 	WORD  $0x6eeee463 // FCMGT V3.2D, V3.2D, V14.2D
 	WORD  $0x6eede442 // FCMGT V2.2D, V2.2D, V13.2D
@@ -18511,10 +20387,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18532,10 +20408,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18553,10 +20429,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18574,10 +20450,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   384(R2), F3
-	FMOVQ   384(R2), F2
-	FMOVQ   384(R2), F1
-	FMOVQ   384(R2), F0
+	FMOVQ   416(R2), F3
+	FMOVQ   416(R2), F2
+	FMOVQ   416(R2), F1
+	FMOVQ   416(R2), F0
 	WORD    $0x6eefe484 // FCMGT V4.2D, V4.2D, V15.2D
 	WORD    $0x6eeee4e7 // FCMGT V7.2D, V7.2D, V14.2D
 	WORD    $0x6eede4c6 // FCMGT V6.2D, V6.2D, V13.2D
@@ -18649,10 +20525,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -18670,10 +20546,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -18764,10 +20640,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18785,10 +20661,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18806,10 +20682,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -18909,10 +20785,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -18930,10 +20806,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -18951,10 +20827,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19046,10 +20922,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19067,10 +20943,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19088,10 +20964,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19139,7 +21015,7 @@ endif3:
 // func selectKeptEqualF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 368(R2), F1
+	FMOVQ 400(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -19196,10 +21072,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19217,10 +21093,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19238,10 +21114,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19357,10 +21233,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19378,10 +21254,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19399,10 +21275,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19498,10 +21374,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19519,10 +21395,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19540,10 +21416,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19627,10 +21503,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19648,10 +21524,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19669,10 +21545,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19735,10 +21611,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 384(R2), F7
-	FMOVQ 384(R2), F6
-	FMOVQ 384(R2), F5
-	FMOVQ 384(R2), F4
+	FMOVQ 416(R2), F7
+	FMOVQ 416(R2), F6
+	FMOVQ 416(R2), F5
+	FMOVQ 416(R2), F4
 	WORD  $0x4e60e5e0 // FCMEQ V0.2D, V15.2D, V0.2D
 	WORD  $0x4e63e5c3 // FCMEQ V3.2D, V14.2D, V3.2D
 	WORD  $0x4e62e5a2 // FCMEQ V2.2D, V13.2D, V2.2D
@@ -19764,10 +21640,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -19785,10 +21661,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -19806,10 +21682,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -19827,10 +21703,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   384(R2), F3
-	FMOVQ   384(R2), F2
-	FMOVQ   384(R2), F1
-	FMOVQ   384(R2), F0
+	FMOVQ   416(R2), F3
+	FMOVQ   416(R2), F2
+	FMOVQ   416(R2), F1
+	FMOVQ   416(R2), F0
 	WORD    $0x4e64e5e4 // FCMEQ V4.2D, V15.2D, V4.2D
 	WORD    $0x4e67e5c7 // FCMEQ V7.2D, V14.2D, V7.2D
 	WORD    $0x4e66e5a6 // FCMEQ V6.2D, V13.2D, V6.2D
@@ -19902,10 +21778,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -19923,10 +21799,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -20009,10 +21885,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20030,10 +21906,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20051,10 +21927,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -20102,7 +21978,7 @@ endif3:
 // func selectKeptNotEqualF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 368(R2), F1
+	FMOVQ 400(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -20159,10 +22035,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20180,10 +22056,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20201,10 +22077,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -20324,10 +22200,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20345,10 +22221,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20366,10 +22242,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -20469,10 +22345,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20490,10 +22366,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20511,10 +22387,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -20598,10 +22474,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20619,10 +22495,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20640,10 +22516,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -20706,10 +22582,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 384(R2), F7
-	FMOVQ 384(R2), F6
-	FMOVQ 384(R2), F5
-	FMOVQ 384(R2), F4
+	FMOVQ 416(R2), F7
+	FMOVQ 416(R2), F6
+	FMOVQ 416(R2), F5
+	FMOVQ 416(R2), F4
 	WORD  $0x4e60e5e0 // FCMEQ V0.2D, V15.2D, V0.2D
 	WORD  $0x4e63e5c3 // FCMEQ V3.2D, V14.2D, V3.2D
 	WORD  $0x4e62e5a2 // FCMEQ V2.2D, V13.2D, V2.2D
@@ -20735,10 +22611,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -20756,10 +22632,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -20777,10 +22653,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -20798,10 +22674,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   384(R2), F3
-	FMOVQ   384(R2), F2
-	FMOVQ   384(R2), F1
-	FMOVQ   384(R2), F0
+	FMOVQ   416(R2), F3
+	FMOVQ   416(R2), F2
+	FMOVQ   416(R2), F1
+	FMOVQ   416(R2), F0
 	WORD    $0x4e64e5e4 // FCMEQ V4.2D, V15.2D, V4.2D
 	WORD    $0x4e67e5c7 // FCMEQ V7.2D, V14.2D, V7.2D
 	WORD    $0x4e66e5a6 // FCMEQ V6.2D, V13.2D, V6.2D
@@ -20874,10 +22750,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -20895,10 +22771,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -20990,10 +22866,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21011,10 +22887,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21032,10 +22908,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21135,10 +23011,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21156,10 +23032,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21177,10 +23053,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21272,10 +23148,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21293,10 +23169,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21314,10 +23190,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21365,7 +23241,7 @@ endif3:
 // func selectKeptNotLessF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotLessF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 368(R2), F1
+	FMOVQ 400(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -21422,10 +23298,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21443,10 +23319,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21464,10 +23340,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F16
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
+	FMOVQ   352(R2), F16
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21587,10 +23463,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21608,10 +23484,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21629,10 +23505,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21732,10 +23608,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21753,10 +23629,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21774,10 +23650,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21861,10 +23737,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F12
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
+	FMOVQ   352(R2), F12
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -21882,10 +23758,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -21903,10 +23779,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -21969,10 +23845,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 384(R2), F7
-	FMOVQ 384(R2), F6
-	FMOVQ 384(R2), F5
-	FMOVQ 384(R2), F4
+	FMOVQ 416(R2), F7
+	FMOVQ 416(R2), F6
+	FMOVQ 416(R2), F5
+	FMOVQ 416(R2), F4
 	WORD  $0x6eefe400 // FCMGT V0.2D, V0.2D, V15.2D
 	WORD  $0x6eeee463 // FCMGT V3.2D, V3.2D, V14.2D
 	WORD  $0x6eede442 // FCMGT V2.2D, V2.2D, V13.2D
@@ -21998,10 +23874,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F15
-	FMOVQ   336(R2), F14
-	FMOVQ   336(R2), F13
-	FMOVQ   336(R2), F12
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -22019,10 +23895,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   336(R2), F4
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -22040,10 +23916,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   336(R2), F11
-	FMOVQ   336(R2), F10
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -22061,10 +23937,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   384(R2), F3
-	FMOVQ   384(R2), F2
-	FMOVQ   384(R2), F1
-	FMOVQ   384(R2), F0
+	FMOVQ   416(R2), F3
+	FMOVQ   416(R2), F2
+	FMOVQ   416(R2), F1
+	FMOVQ   416(R2), F0
 	WORD    $0x6eefe484 // FCMGT V4.2D, V4.2D, V15.2D
 	WORD    $0x6eeee4e7 // FCMGT V7.2D, V7.2D, V14.2D
 	WORD    $0x6eede4c6 // FCMGT V6.2D, V6.2D, V13.2D
@@ -22137,10 +24013,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F8
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
+	FMOVQ   352(R1), F8
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -22158,10 +24034,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R1), F3
-	FMOVQ   336(R1), F1
-	FMOVQ   336(R1), F2
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F1
+	FMOVQ   352(R1), F2
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -22238,10 +24114,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -22259,9 +24135,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F3
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -22340,10 +24216,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -22361,7 +24237,7 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -22450,10 +24326,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F5
-	FMOVQ   336(R2), F9
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
+	FMOVQ   352(R2), F5
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -22471,9 +24347,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F9)
 
 skip3x:
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F6
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -22488,9 +24364,9 @@ skip5x:
 	VMOV V1.B16, V6.B16
 
 skip6x:
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -22518,6 +24394,492 @@ skip9x:
 	VEXT    $8, V0.B16, V1.B16, V1.B16
 	VEXT    $8, V3.B16, V0.B16, V0.B16
 	VMOV    V4.B16, V3.B16
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipLowerF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipLowerF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP1 V3.D2, V7.D2, V3.D2
+	VZIP1 V2.D2, V6.D2, V2.D2
+	VZIP1 V1.D2, V5.D2, V1.D2
+	VZIP1 V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip3x:
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	VZIP1   V3.D2, V8.D2, V3.D2
+	VZIP1   V2.D2, V7.D2, V2.D2
+	VZIP1   V1.D2, V6.D2, V1.D2
+	VZIP1   V4.D2, V5.D2, V0.D2
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipUpperF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUpperF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP2 V3.D2, V7.D2, V3.D2
+	VZIP2 V2.D2, V6.D2, V2.D2
+	VZIP2 V1.D2, V5.D2, V1.D2
+	VZIP2 V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip3x:
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	VZIP2   V3.D2, V8.D2, V3.D2
+	VZIP2   V2.D2, V7.D2, V2.D2
+	VZIP2   V1.D2, V6.D2, V1.D2
+	VZIP2   V4.D2, V5.D2, V0.D2
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipVarF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipVarF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD y+16(FP), R5
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	FLDPQ (R5), (F15, F14)
+	FLDPQ 32(R5), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	VMOV  V3.B16, V7.B16
+	VMOV  V2.B16, V6.B16
+	VMOV  V1.B16, V5.B16
+	VMOV  V0.B16, V4.B16
+	VZIP1 V15.D2, V7.D2, V7.D2
+	VZIP1 V14.D2, V6.D2, V6.D2
+	VZIP1 V13.D2, V5.D2, V5.D2
+	VZIP1 V12.D2, V4.D2, V4.D2
+	VZIP2 V7.D2, V11.D2, V7.D2
+	VZIP2 V6.D2, V10.D2, V6.D2
+	VZIP2 V5.D2, V9.D2, V5.D2
+	VZIP2 V4.D2, V8.D2, V4.D2
+	VZIP2 V7.D2, V7.D2, V7.D2
+	VZIP2 V6.D2, V6.D2, V6.D2
+	VZIP2 V5.D2, V5.D2, V5.D2
+	VZIP2 V4.D2, V4.D2, V4.D2
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F0
+	ADD     R3<<3, R1, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	FMOVQ   352(R2), F15
+	FMOVQ   352(R2), F14
+	FMOVQ   352(R2), F13
+	FMOVQ   352(R2), F12
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F4
+	VZIP1   V15.D2, V4.D2, V15.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip6x:
+	FMOVQ   352(R2), F11
+	FMOVQ   352(R2), F10
+	FMOVQ   352(R2), F9
+	FMOVQ   352(R2), F8
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip7x
+	FMOVD.W -8(R1), F4
+	VZIP1   V11.D2, V4.D2, V11.D2
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	VMOV    V11.B16, V10.B16
+	FMOVQ.W -16(R1), F11
+
+skip8x:
+	TBZ     $2, R3, skip9x
+	VMOV    V11.B16, V9.B16
+	VMOV    V10.B16, V8.B16
+	FLDPQ.W -32(R1), (F11, F10)
+
+skip9x:
+	VMOV    V3.B16, V7.B16
+	VMOV    V2.B16, V6.B16
+	VMOV    V1.B16, V5.B16
+	VMOV    V0.B16, V4.B16
+	VZIP1   V15.D2, V7.D2, V7.D2
+	VZIP1   V14.D2, V6.D2, V6.D2
+	VZIP1   V13.D2, V5.D2, V5.D2
+	VZIP1   V12.D2, V4.D2, V4.D2
+	VZIP2   V7.D2, V11.D2, V7.D2
+	VZIP2   V6.D2, V10.D2, V6.D2
+	VZIP2   V5.D2, V9.D2, V5.D2
+	VZIP2   V4.D2, V8.D2, V4.D2
+	VZIP2   V7.D2, V7.D2, V7.D2
+	VZIP2   V6.D2, V6.D2, V6.D2
+	VZIP2   V5.D2, V5.D2, V5.D2
+	VZIP2   V4.D2, V4.D2, V4.D2
+	WORD    $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD    $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD    $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD    $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipUniformF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUniformF64NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 432(R1), F2
+	FMOVQ 352(R1), F1
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R6
+	MOVD  y+16(FP), R5
+	MOVD  z+24(FP), R4
+	MOVD  n+32(FP), R3
+	CMP   $8, R3
+	BLT   end2
+
+loop1:
+	FLDPQ (R6), (F5, F4)
+	FLDPQ 32(R6), (F3, F7)
+	MOVD  y+16(FP), R2
+	FMOVD (R2), F0
+	VDUP  V0.D[0], V0.D2
+	VZIP1 V2.D2, V0.D2, V6.D2
+	VZIP2 V5.D2, V6.D2, V5.D2
+	VZIP2 V4.D2, V6.D2, V4.D2
+	VZIP2 V3.D2, V6.D2, V3.D2
+	VZIP2 V7.D2, V6.D2, V0.D2
+	VZIP1 V1.D2, V5.D2, V5.D2
+	VZIP1 V1.D2, V4.D2, V4.D2
+	VZIP1 V1.D2, V3.D2, V3.D2
+	VZIP1 V1.D2, V0.D2, V0.D2
+	WORD  $0x4e66d4a5 // FADD V5.2D, V5.2D, V6.2D
+	WORD  $0x4e66d484 // FADD V4.2D, V4.2D, V6.2D
+	WORD  $0x4e66d463 // FADD V3.2D, V3.2D, V6.2D
+	WORD  $0x4e66d400 // FADD V0.2D, V0.2D, V6.2D
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F3, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   352(R1), F3
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F4
+	FMOVQ   352(R1), F6
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V3.B16, V7.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V4.B16
+	VMOV    V7.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F7)
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	MOVD    y+16(FP), R1
+	FMOVD   (R1), F0
+	VDUP    V0.D[0], V0.D2
+	VZIP1   V2.D2, V0.D2, V5.D2
+	VZIP2   V3.D2, V5.D2, V3.D2
+	VZIP2   V7.D2, V5.D2, V2.D2
+	VZIP2   V4.D2, V5.D2, V4.D2
+	VZIP2   V6.D2, V5.D2, V0.D2
+	VZIP1   V1.D2, V3.D2, V3.D2
+	VZIP1   V1.D2, V2.D2, V2.D2
+	VZIP1   V1.D2, V4.D2, V4.D2
+	VZIP1   V1.D2, V0.D2, V0.D2
+	WORD    $0x4e65d463 // FADD V3.2D, V3.2D, V5.2D
+	WORD    $0x4e65d442 // FADD V2.2D, V2.2D, V5.2D
+	WORD    $0x4e65d481 // FADD V1.2D, V4.2D, V5.2D
+	WORD    $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
 	TBZ     $2, R3, skip10x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -22570,7 +24932,7 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -22585,10 +24947,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F0)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -22766,8 +25128,8 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   336(R1), F9
-	FMOVQ   336(R1), F8
+	FMOVQ   352(R1), F9
+	FMOVQ   352(R1), F8
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -22783,10 +25145,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F9, F8)
 
 skip3x:
-	FMOVQ   336(R1), F7
-	FMOVQ   336(R1), F6
-	FMOVQ   336(R1), F5
-	FMOVQ   336(R1), F4
+	FMOVQ   352(R1), F7
+	FMOVQ   352(R1), F6
+	FMOVQ   352(R1), F5
+	FMOVQ   352(R1), F4
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -22870,8 +25232,8 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   336(R0), F2
-	FMOVQ   336(R0), F1
+	FMOVQ   352(R0), F2
+	FMOVQ   352(R0), F1
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -22913,7 +25275,7 @@ endif3:
 // func storeFourUniformF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 352(R0), F1
+	FMOVQ 384(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -23040,10 +25402,10 @@ loop3:
 end4:
 	CMP     $0, R3
 	BLE     endif5
-	FMOVQ   336(R2), F8
-	FMOVQ   336(R2), F7
-	FMOVQ   336(R2), F6
-	FMOVQ   336(R2), F5
+	FMOVQ   352(R2), F8
+	FMOVQ   352(R2), F7
+	FMOVQ   352(R2), F6
+	FMOVQ   352(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -23061,10 +25423,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   336(R2), F3
-	FMOVQ   336(R2), F2
-	FMOVQ   336(R2), F1
-	FMOVQ   336(R2), F4
+	FMOVQ   352(R2), F3
+	FMOVQ   352(R2), F2
+	FMOVQ   352(R2), F1
+	FMOVQ   352(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -23103,6 +25465,265 @@ skip8x:
 skip9x:
 
 endif5:
+	RET
+
+// func offsetsF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·offsetsF64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R13
+	MOVD y+16(FP), R12
+	MOVD z+24(FP), R11
+	MOVD n+32(FP), R4
+	ADD  $192, R0, R1
+	ADD  $192, R13, R10
+	ADD  $192, R12, R9
+	ADD  $192, R11, R8
+	MOVD $1, R7
+	MOVD $1, R6
+	MOVD $1, R5
+	CMP  $8, R4
+	BLT  end2
+
+loop1:
+	FLDPQ (R13), (F7, F6)
+	FLDPQ 32(R13), (F5, F4)
+	FLDPQ (R12), (F3, F2)
+	FLDPQ 32(R12), (F1, F0)
+	WORD  $0x4e63d4e7 // FADD V7.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c6 // FADD V6.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	WORD  $0x4e60d484 // FADD V4.2D, V4.2D, V0.2D
+	FLDPQ (R11), (F3, F2)
+	FLDPQ 32(R11), (F1, F0)
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	FLDPQ -192(R1), (F7, F6)
+	FLDPQ -160(R1), (F5, F4)
+	FLDPQ -192(R9), (F3, F2)
+	FLDPQ -160(R9), (F1, F0)
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ -192(R8), (F3, F2)
+	FLDPQ -160(R8), (F1, F0)
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), -192(R1)
+	FSTPQ (F1, F0), -160(R1)
+	MOVD  -192(R1), R2
+	ADD   R7, R2, R2
+	ADD   R6, R2, R2
+	ADD   R5, R2, R2
+	MOVD  R2, -192(R1)
+	ADD   R6, R7, R7
+	ADD   R5, R6, R6
+	ADD   R7, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R13, R13
+	ADD   $64, R12, R12
+	ADD   $64, R11, R11
+	ADD   $64, R1, R1
+	ADD   $64, R10, R10
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop1
+
+end2:
+	CMP     $0, R4
+	BLE     endif3
+	FMOVQ   352(R3), F8
+	FMOVQ   352(R3), F7
+	FMOVQ   352(R3), F6
+	FMOVQ   352(R3), F5
+	ADD     R4<<3, R13, R2
+	TBZ     $0, R4, skip1x
+	FMOVD.W -8(R2), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R2), F8
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R2), (F8, F7)
+
+skip3x:
+	FMOVQ   352(R3), F4
+	FMOVQ   352(R3), F3
+	FMOVQ   352(R3), F2
+	FMOVQ   352(R3), F1
+	ADD     R4<<3, R12, R2
+	TBZ     $0, R4, skip4x
+	FMOVD.W -8(R2), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip4x:
+	TBZ     $1, R4, skip5x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R2), F4
+
+skip5x:
+	TBZ     $2, R4, skip6x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R2), (F4, F3)
+
+skip6x:
+	WORD    $0x4e64d508 // FADD V8.2D, V8.2D, V4.2D
+	WORD    $0x4e63d4e7 // FADD V7.2D, V7.2D, V3.2D
+	WORD    $0x4e62d4c6 // FADD V6.2D, V6.2D, V2.2D
+	WORD    $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	FMOVQ   352(R3), F3
+	FMOVQ   352(R3), F2
+	FMOVQ   352(R3), F1
+	FMOVQ   352(R3), F4
+	ADD     R4<<3, R11, R2
+	TBZ     $0, R4, skip7x
+	FMOVD.W -8(R2), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip7x:
+	TBZ     $1, R4, skip8x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R2), F3
+
+skip8x:
+	TBZ     $2, R4, skip9x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R2), (F3, F2)
+
+skip9x:
+	WORD    $0x4e63d503 // FADD V3.2D, V8.2D, V3.2D
+	WORD    $0x4e62d4e2 // FADD V2.2D, V7.2D, V2.2D
+	WORD    $0x4e61d4c1 // FADD V1.2D, V6.2D, V1.2D
+	WORD    $0x4e64d4a0 // FADD V0.2D, V5.2D, V4.2D
+	TBZ     $2, R4, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R4, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+	FMOVQ   352(R3), F8
+	FMOVQ   352(R3), F7
+	FMOVQ   352(R3), F6
+	FMOVQ   352(R3), F5
+	ADD     R4<<3, R1, R0
+	SUB     $192, R0, R0
+	TBZ     $0, R4, skip13x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip13x:
+	TBZ     $1, R4, skip14x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip14x:
+	TBZ     $2, R4, skip15x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip15x:
+	FMOVQ   352(R3), F4
+	FMOVQ   352(R3), F3
+	FMOVQ   352(R3), F2
+	FMOVQ   352(R3), F1
+	ADD     R4<<3, R9, R0
+	SUB     $192, R0, R0
+	TBZ     $0, R4, skip16x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip16x:
+	TBZ     $1, R4, skip17x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip17x:
+	TBZ     $2, R4, skip18x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip18x:
+	WORD    $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
+	WORD    $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD    $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD    $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	FMOVQ   352(R3), F3
+	FMOVQ   352(R3), F2
+	FMOVQ   352(R3), F1
+	FMOVQ   352(R3), F4
+	ADD     R4<<3, R8, R0
+	SUB     $192, R0, R0
+	TBZ     $0, R4, skip19x
+	FMOVD.W -8(R0), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip19x:
+	TBZ     $1, R4, skip20x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R0), F3
+
+skip20x:
+	TBZ     $2, R4, skip21x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R0), (F3, F2)
+
+skip21x:
+	WORD    $0x4e63d503 // FADD V3.2D, V8.2D, V3.2D
+	WORD    $0x4e62d4e2 // FADD V2.2D, V7.2D, V2.2D
+	WORD    $0x4e61d4c1 // FADD V1.2D, V6.2D, V1.2D
+	WORD    $0x4e64d4a0 // FADD V0.2D, V5.2D, V4.2D
+	SUB     $192, R1, R0
+	TBZ     $2, R4, skip22x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip22x:
+	TBZ     $1, R4, skip23x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip23x:
+	TBZ     $0, R4, skip24x
+	FMOVD.P F3, 8(R0)
+
+skip24x:
+	MOVD -192(R1), R0
+	ADD  R7, R0, R0
+	ADD  R6, R0, R0
+	ADD  R5, R0, R0
+	MOVD R0, -192(R1)
+
+endif3:
 	RET
 
 // func gatherF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
@@ -23472,10 +26093,10 @@ end2:
 	BLT  end4
 
 loop3:
-	FMOVQ 576(R5), F4
-	FMOVQ 592(R5), F2
-	FMOVQ 608(R5), F1
-	FMOVQ 624(R5), F0
+	FMOVQ 608(R5), F4
+	FMOVQ 624(R5), F2
+	FMOVQ 640(R5), F1
+	FMOVQ 656(R5), F0
 	VAND  V6.B16, V4.B16, V7.B16
 	VAND  V6.B16, V2.B16, V2.B16
 	VAND  V6.B16, V1.B16, V5.B16
@@ -23558,10 +26179,10 @@ skip5x:
 	TBZ $2, R3, skip6x
 
 skip6x:
-	FMOVQ   576(R5), F4
-	FMOVQ   592(R5), F2
-	FMOVQ   608(R5), F1
-	FMOVQ   624(R5), F0
+	FMOVQ   608(R5), F4
+	FMOVQ   624(R5), F2
+	FMOVQ   640(R5), F1
+	FMOVQ   656(R5), F0
 	VAND    V6.B16, V4.B16, V10.B16
 	VAND    V6.B16, V2.B16, V2.B16
 	VAND    V6.B16, V1.B16, V4.B16
@@ -24347,7 +26968,7 @@ endif5:
 // func gatherLoopF64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·gatherLoopF64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 640(R0), F6
+	FMOVQ 672(R0), F6
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R7
@@ -24728,10 +27349,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24754,10 +27375,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24853,10 +27474,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -24879,10 +27500,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -24978,10 +27599,10 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 656(R0), F4
-	FMOVQ 656(R0), F3
-	FMOVQ 656(R0), F1
-	FMOVQ 656(R0), F2
+	FMOVQ 688(R0), F4
+	FMOVQ 688(R0), F3
+	FMOVQ 688(R0), F1
+	FMOVQ 688(R0), F2
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -25040,6 +27661,220 @@ skip12x:
 endif3:
 	RET
 
+// func foldMinI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·foldMinI32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R0
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R3
+	MOVD z+24(FP), R2
+	MOVD n+32(FP), R1
+	CMP  $16, R1
+	BLT  end2
+
+loop1:
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ea16c61 // SMIN V1.4S, V3.4S, V1.4S
+	WORD  $0x4ea06c40 // SMIN V0.4S, V2.4S, V0.4S
+	WORD  $0x4ea06c21 // SMIN V1.4S, V1.4S, V0.4S
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ea06c21 // SMIN V1.4S, V1.4S, V0.4S
+	VDUP  V1.S[1], V0.S4
+	WORD  $0x4ea06c20 // SMIN V0.4S, V1.4S, V0.4S
+	FMOVS F0, (R5)
+	ADD   $4, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop1
+
+end2:
+	CMP   $0, R1
+	BLE   endif3
+	FMOVQ 688(R0), F4
+	FMOVQ 688(R0), F3
+	FMOVQ 688(R0), F1
+	FMOVQ 688(R0), F2
+	ADD   R1<<2, R4, R0
+	TBZ   $0, R1, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V4.S[0]
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip3x:
+	TBZ     $3, R1, skip4x
+	VMOV    V4.B16, V1.B16
+	VMOV    V3.B16, V2.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip4x:
+	TBZ $0, R1, skip5x
+
+skip5x:
+	TBZ $1, R1, skip6x
+
+skip6x:
+	TBZ $2, R1, skip7x
+
+skip7x:
+	TBZ $3, R1, skip8x
+
+skip8x:
+	TBZ $0, R1, skip9x
+
+skip9x:
+	TBZ $1, R1, skip10x
+
+skip10x:
+	TBZ $2, R1, skip11x
+
+skip11x:
+	TBZ $3, R1, skip12x
+
+skip12x:
+	WORD  $0x4ea16c81 // SMIN V1.4S, V4.4S, V1.4S
+	WORD  $0x4ea26c60 // SMIN V0.4S, V3.4S, V2.4S
+	WORD  $0x4ea06c21 // SMIN V1.4S, V1.4S, V0.4S
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ea06c21 // SMIN V1.4S, V1.4S, V0.4S
+	VDUP  V1.S[1], V0.S4
+	WORD  $0x4ea06c20 // SMIN V0.4S, V1.4S, V0.4S
+	FMOVS F0, (R5)
+
+endif3:
+	RET
+
+// func clampI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·clampI32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 704(R1), F1
+	FMOVQ 688(R1), F4
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R4
+	MOVD  z+24(FP), R3
+	MOVD  n+32(FP), R2
+	CMP   $16, R2
+	BLT   end2
+
+loop1:
+	FLDPQ (R5), (F5, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4ea164a5 // SMAX V5.4S, V5.4S, V1.4S
+	WORD  $0x4ea16463 // SMAX V3.4S, V3.4S, V1.4S
+	WORD  $0x4ea16442 // SMAX V2.4S, V2.4S, V1.4S
+	WORD  $0x4ea16400 // SMAX V0.4S, V0.4S, V1.4S
+	WORD  $0x4ea46ca5 // SMIN V5.4S, V5.4S, V4.4S
+	WORD  $0x4ea46c63 // SMIN V3.4S, V3.4S, V4.4S
+	WORD  $0x4ea46c42 // SMIN V2.4S, V2.4S, V4.4S
+	WORD  $0x4ea46c00 // SMIN V0.4S, V0.4S, V4.4S
+	FSTPQ (F5, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop1
+
+end2:
+	CMP   $0, R2
+	BLE   endif3
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F5
+	FMOVQ 688(R1), F6
+	ADD   R2<<2, R5, R1
+	TBZ   $0, R2, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V3.B16, V5.B16
+	VMOV    V2.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	TBZ $0, R2, skip5x
+
+skip5x:
+	TBZ $1, R2, skip6x
+
+skip6x:
+	TBZ $2, R2, skip7x
+
+skip7x:
+	TBZ $3, R2, skip8x
+
+skip8x:
+	TBZ $0, R2, skip9x
+
+skip9x:
+	TBZ $1, R2, skip10x
+
+skip10x:
+	TBZ $2, R2, skip11x
+
+skip11x:
+	TBZ $3, R2, skip12x
+
+skip12x:
+	WORD    $0x4ea16463 // SMAX V3.4S, V3.4S, V1.4S
+	WORD    $0x4ea16442 // SMAX V2.4S, V2.4S, V1.4S
+	WORD    $0x4ea164a5 // SMAX V5.4S, V5.4S, V1.4S
+	WORD    $0x4ea164c0 // SMAX V0.4S, V6.4S, V1.4S
+	WORD    $0x4ea46c63 // SMIN V3.4S, V3.4S, V4.4S
+	WORD    $0x4ea46c42 // SMIN V2.4S, V2.4S, V4.4S
+	WORD    $0x4ea46ca1 // SMIN V1.4S, V5.4S, V4.4S
+	WORD    $0x4ea46c00 // SMIN V0.4S, V0.4S, V4.4S
+	TBZ     $3, R2, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R2, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R2, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R2, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
 // func addI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addI32NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -25073,10 +27908,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25099,10 +27934,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25198,10 +28033,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25224,10 +28059,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25323,10 +28158,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25349,10 +28184,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25448,10 +28283,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25474,10 +28309,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25543,7 +28378,7 @@ endif3:
 // func addConstI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 672(R1), F4
+	FMOVQ 720(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -25572,10 +28407,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F5
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F5
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -25693,10 +28528,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25719,10 +28554,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F0
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F0
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -25745,10 +28580,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -25840,10 +28675,10 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 656(R0), F4
-	FMOVQ 656(R0), F3
-	FMOVQ 656(R0), F1
-	FMOVQ 656(R0), F2
+	FMOVQ 688(R0), F4
+	FMOVQ 688(R0), F3
+	FMOVQ 688(R0), F1
+	FMOVQ 688(R0), F2
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -25905,7 +28740,7 @@ endif3:
 // func uniformI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 688(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -25917,7 +28752,7 @@ TEXT ·uniformI32NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 320(R2), F3
+	FMOVQ 336(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVS (R1), F0
 	VDUP  V0.S[0], V2.S4
@@ -25942,10 +28777,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R6, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -25992,7 +28827,7 @@ skip11x:
 	TBZ $3, R3, skip12x
 
 skip12x:
-	FMOVQ   320(R2), F3
+	FMOVQ   336(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVS   (R1), F0
 	VDUP    V0.S[0], V2.S4
@@ -26042,10 +28877,10 @@ TEXT ·iotaI32NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R5), (F7, F6)
 	FLDPQ 32(R5), (F5, F4)
-	FMOVQ 256(R2), F3
-	FMOVQ 272(R2), F2
-	FMOVQ 288(R2), F1
-	FMOVQ 304(R2), F0
+	FMOVQ 272(R2), F3
+	FMOVQ 288(R2), F2
+	FMOVQ 304(R2), F1
+	FMOVQ 320(R2), F0
 	VADD  V3.S4, V7.S4, V3.S4
 	VADD  V2.S4, V6.S4, V2.S4
 	VADD  V1.S4, V5.S4, V1.S4
@@ -26063,10 +28898,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26113,10 +28948,10 @@ skip11x:
 	TBZ $3, R3, skip12x
 
 skip12x:
-	FMOVQ   256(R2), F3
-	FMOVQ   272(R2), F2
-	FMOVQ   288(R2), F1
-	FMOVQ   304(R2), F0
+	FMOVQ   272(R2), F3
+	FMOVQ   288(R2), F2
+	FMOVQ   304(R2), F1
+	FMOVQ   320(R2), F0
 	VADD    V3.S4, V7.S4, V3.S4
 	VADD    V2.S4, V6.S4, V2.S4
 	VADD    V1.S4, V5.S4, V1.S4
@@ -26179,10 +29014,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F4
 	ADD   R3<<2, R6, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26291,10 +29126,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -26400,10 +29235,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -26509,10 +29344,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -26618,10 +29453,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R5, R1
 	TBZ   $0, R2, skip1x
 	SUB   $4, R1, R1
@@ -26729,10 +29564,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26755,10 +29590,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -26854,10 +29689,10 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 656(R0), F4
-	FMOVQ 656(R0), F3
-	FMOVQ 656(R0), F1
-	FMOVQ 656(R0), F2
+	FMOVQ 688(R0), F4
+	FMOVQ 688(R0), F3
+	FMOVQ 688(R0), F1
+	FMOVQ 688(R0), F2
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -26955,10 +29790,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -26981,10 +29816,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27007,10 +29842,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -27068,7 +29903,7 @@ endif3:
 // func selectKeptLessI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 688(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -27125,10 +29960,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -27151,10 +29986,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F4
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F4
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27177,10 +30012,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -27306,10 +30141,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -27332,10 +30167,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27358,10 +30193,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -27467,10 +30302,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -27493,10 +30328,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27519,10 +30354,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -27616,10 +30451,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -27642,10 +30477,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27668,10 +30503,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -27744,10 +30579,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 320(R2), F7
-	FMOVQ 320(R2), F6
-	FMOVQ 320(R2), F5
-	FMOVQ 320(R2), F4
+	FMOVQ 336(R2), F7
+	FMOVQ 336(R2), F6
+	FMOVQ 336(R2), F5
+	FMOVQ 336(R2), F4
 	WORD  $0x4eaf3400 // CMGT V0.4S, V0.4S, V15.4S
 	WORD  $0x4eae3463 // CMGT V3.4S, V3.4S, V14.4S
 	WORD  $0x4ead3442 // CMGT V2.4S, V2.4S, V13.4S
@@ -27773,10 +30608,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -27799,10 +30634,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip4x:
-	FMOVQ 656(R2), F4
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -27825,10 +30660,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -27851,10 +30686,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   320(R2), F3
-	FMOVQ   320(R2), F2
-	FMOVQ   320(R2), F1
-	FMOVQ   320(R2), F0
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F0
 	WORD    $0x4eaf3484 // CMGT V4.4S, V4.4S, V15.4S
 	WORD    $0x4eae34e7 // CMGT V7.4S, V7.4S, V14.4S
 	WORD    $0x4ead34c6 // CMGT V6.4S, V6.4S, V13.4S
@@ -27931,10 +30766,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F8
-	FMOVQ 656(R1), F7
-	FMOVQ 656(R1), F6
-	FMOVQ 656(R1), F5
+	FMOVQ 688(R1), F8
+	FMOVQ 688(R1), F7
+	FMOVQ 688(R1), F6
+	FMOVQ 688(R1), F5
 	ADD   R2<<2, R5, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -27957,10 +30792,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -28059,10 +30894,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -28085,10 +30920,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -28111,10 +30946,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -28224,10 +31059,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -28250,10 +31085,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -28276,10 +31111,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -28381,10 +31216,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -28407,10 +31242,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -28433,10 +31268,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -28494,7 +31329,7 @@ endif3:
 // func selectKeptEqualI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 688(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -28551,10 +31386,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -28577,10 +31412,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F4
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F4
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -28603,10 +31438,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -28732,10 +31567,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -28758,10 +31593,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -28784,10 +31619,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -28893,10 +31728,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -28919,10 +31754,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -28945,10 +31780,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -29042,10 +31877,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -29068,10 +31903,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -29094,10 +31929,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -29170,10 +32005,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 320(R2), F7
-	FMOVQ 320(R2), F6
-	FMOVQ 320(R2), F5
-	FMOVQ 320(R2), F4
+	FMOVQ 336(R2), F7
+	FMOVQ 336(R2), F6
+	FMOVQ 336(R2), F5
+	FMOVQ 336(R2), F4
 	VCMEQ V0.S4, V15.S4, V0.S4
 	VCMEQ V3.S4, V14.S4, V3.S4
 	VCMEQ V2.S4, V13.S4, V2.S4
@@ -29199,10 +32034,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -29225,10 +32060,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip4x:
-	FMOVQ 656(R2), F4
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -29251,10 +32086,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -29277,10 +32112,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   320(R2), F3
-	FMOVQ   320(R2), F2
-	FMOVQ   320(R2), F1
-	FMOVQ   320(R2), F0
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F0
 	VCMEQ   V4.S4, V15.S4, V4.S4
 	VCMEQ   V7.S4, V14.S4, V7.S4
 	VCMEQ   V6.S4, V13.S4, V6.S4
@@ -29357,10 +32192,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F8
-	FMOVQ 656(R1), F7
-	FMOVQ 656(R1), F6
-	FMOVQ 656(R1), F5
+	FMOVQ 688(R1), F8
+	FMOVQ 688(R1), F7
+	FMOVQ 688(R1), F6
+	FMOVQ 688(R1), F5
 	ADD   R2<<2, R5, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -29383,10 +32218,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -29477,10 +32312,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -29503,10 +32338,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -29529,10 +32364,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -29590,7 +32425,7 @@ endif3:
 // func selectKeptNotEqualI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 688(R2), F1
+	FMOVQ 736(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -29647,10 +32482,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -29673,10 +32508,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F4
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F4
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -29699,10 +32534,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -29832,10 +32667,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -29858,10 +32693,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -29884,10 +32719,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -29997,10 +32832,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -30023,10 +32858,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -30049,10 +32884,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -30146,10 +32981,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F12
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
+	FMOVQ 688(R2), F12
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -30172,10 +33007,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -30198,10 +33033,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -30274,10 +33109,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 320(R2), F7
-	FMOVQ 320(R2), F6
-	FMOVQ 320(R2), F5
-	FMOVQ 320(R2), F4
+	FMOVQ 336(R2), F7
+	FMOVQ 336(R2), F6
+	FMOVQ 336(R2), F5
+	FMOVQ 336(R2), F4
 	VCMEQ V0.S4, V15.S4, V0.S4
 	VCMEQ V3.S4, V14.S4, V3.S4
 	VCMEQ V2.S4, V13.S4, V2.S4
@@ -30303,10 +33138,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -30329,10 +33164,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip4x:
-	FMOVQ 656(R2), F4
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -30355,10 +33190,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -30381,10 +33216,10 @@ skip11x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip12x:
-	FMOVQ   320(R2), F3
-	FMOVQ   320(R2), F2
-	FMOVQ   320(R2), F1
-	FMOVQ   320(R2), F0
+	FMOVQ   336(R2), F3
+	FMOVQ   336(R2), F2
+	FMOVQ   336(R2), F1
+	FMOVQ   336(R2), F0
 	VCMEQ   V4.S4, V15.S4, V4.S4
 	VCMEQ   V7.S4, V14.S4, V7.S4
 	VCMEQ   V6.S4, V13.S4, V6.S4
@@ -30462,10 +33297,10 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F8
-	FMOVQ 656(R1), F7
-	FMOVQ 656(R1), F6
-	FMOVQ 656(R1), F5
+	FMOVQ 688(R1), F8
+	FMOVQ 688(R1), F7
+	FMOVQ 688(R1), F6
+	FMOVQ 688(R1), F5
 	ADD   R2<<2, R5, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -30488,10 +33323,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R1), F3
-	FMOVQ 656(R1), F1
-	FMOVQ 656(R1), F2
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F1
+	FMOVQ 688(R1), F2
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -30591,10 +33426,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -30617,10 +33452,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -30643,10 +33478,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -30756,10 +33591,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F16
-	FMOVQ 656(R2), F15
-	FMOVQ 656(R2), F14
-	FMOVQ 656(R2), F13
+	FMOVQ 688(R2), F16
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -30782,10 +33617,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F12
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F12
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -30808,10 +33643,10 @@ skip7x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip8x:
-	FMOVQ 656(R2), F11
-	FMOVQ 656(R2), F10
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -30906,10 +33741,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -30932,9 +33767,9 @@ skip3x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip4x:
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F3
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -31026,10 +33861,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -31052,7 +33887,7 @@ skip3x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip4x:
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -31154,10 +33989,10 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F5
-	FMOVQ 656(R2), F9
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
+	FMOVQ 688(R2), F5
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -31180,9 +34015,9 @@ skip3x:
 	FLDPQ.W -32(R1), (F5, F9)
 
 skip4x:
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F6
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F6
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -31202,9 +34037,9 @@ skip7x:
 	VMOV V1.B16, V6.B16
 
 skip8x:
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip9x
 	SUB   $4, R1, R1
@@ -31237,6 +34072,564 @@ skip12x:
 	VEXT    $4, V0.B16, V1.B16, V1.B16
 	VEXT    $4, V3.B16, V0.B16, V0.B16
 	VMOV    V4.B16, V3.B16
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipLowerI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipLowerI32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP1 V3.S4, V7.S4, V3.S4
+	VZIP1 V2.S4, V6.S4, V2.S4
+	VZIP1 V1.S4, V5.S4, V1.S4
+	VZIP1 V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	ADD   R3<<2, R5, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V8.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip4x:
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip5x:
+	TBZ     $1, R3, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip6x:
+	TBZ     $2, R3, skip7x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip7x:
+	TBZ     $3, R3, skip8x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	VZIP1   V3.S4, V8.S4, V3.S4
+	VZIP1   V2.S4, V7.S4, V2.S4
+	VZIP1   V1.S4, V6.S4, V1.S4
+	VZIP1   V4.S4, V5.S4, V0.S4
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipUpperI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUpperI32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP2 V3.S4, V7.S4, V3.S4
+	VZIP2 V2.S4, V6.S4, V2.S4
+	VZIP2 V1.S4, V5.S4, V1.S4
+	VZIP2 V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
+	ADD   R3<<2, R5, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V8.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip4x:
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip5x:
+	TBZ     $1, R3, skip6x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip6x:
+	TBZ     $2, R3, skip7x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip7x:
+	TBZ     $3, R3, skip8x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	VZIP2   V3.S4, V8.S4, V3.S4
+	VZIP2   V2.S4, V7.S4, V2.S4
+	VZIP2   V1.S4, V6.S4, V1.S4
+	VZIP2   V4.S4, V5.S4, V0.S4
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipVarI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipVarI32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD y+16(FP), R5
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	CMP  $16, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	FLDPQ (R5), (F15, F14)
+	FLDPQ 32(R5), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	VMOV  V3.B16, V7.B16
+	VMOV  V2.B16, V6.B16
+	VMOV  V1.B16, V5.B16
+	VMOV  V0.B16, V4.B16
+	VZIP1 V15.S4, V7.S4, V7.S4
+	VZIP1 V14.S4, V6.S4, V6.S4
+	VZIP1 V13.S4, V5.S4, V5.S4
+	VZIP1 V12.S4, V4.S4, V4.S4
+	VZIP2 V7.S4, V11.S4, V7.S4
+	VZIP2 V6.S4, V10.S4, V6.S4
+	VZIP2 V5.S4, V9.S4, V5.S4
+	VZIP2 V4.S4, V8.S4, V4.S4
+	VZIP2 V7.S4, V7.S4, V7.S4
+	VZIP2 V6.S4, V6.S4, V6.S4
+	VZIP2 V5.S4, V5.S4, V5.S4
+	VZIP2 V4.S4, V4.S4, V4.S4
+	VADD  V3.S4, V7.S4, V3.S4
+	VADD  V2.S4, V6.S4, V2.S4
+	VADD  V1.S4, V5.S4, V1.S4
+	VADD  V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F0
+	ADD   R3<<2, R1, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip4x:
+	FMOVQ 688(R2), F15
+	FMOVQ 688(R2), F14
+	FMOVQ 688(R2), F13
+	FMOVQ 688(R2), F12
+	ADD   R3<<2, R5, R1
+	TBZ   $0, R3, skip5x
+	SUB   $4, R1, R1
+	VLD1  (R1), V15.S[0]
+
+skip5x:
+	TBZ     $1, R3, skip6x
+	FMOVD.W -8(R1), F4
+	VZIP1   V15.D2, V4.D2, V15.D2
+
+skip6x:
+	TBZ     $2, R3, skip7x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip7x:
+	TBZ     $3, R3, skip8x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip8x:
+	FMOVQ 688(R2), F11
+	FMOVQ 688(R2), F10
+	FMOVQ 688(R2), F9
+	FMOVQ 688(R2), F8
+	ADD   R3<<2, R4, R1
+	TBZ   $0, R3, skip9x
+	SUB   $4, R1, R1
+	VLD1  (R1), V11.S[0]
+
+skip9x:
+	TBZ     $1, R3, skip10x
+	FMOVD.W -8(R1), F4
+	VZIP1   V11.D2, V4.D2, V11.D2
+
+skip10x:
+	TBZ     $2, R3, skip11x
+	VMOV    V11.B16, V10.B16
+	FMOVQ.W -16(R1), F11
+
+skip11x:
+	TBZ     $3, R3, skip12x
+	VMOV    V11.B16, V9.B16
+	VMOV    V10.B16, V8.B16
+	FLDPQ.W -32(R1), (F11, F10)
+
+skip12x:
+	VMOV    V3.B16, V7.B16
+	VMOV    V2.B16, V6.B16
+	VMOV    V1.B16, V5.B16
+	VMOV    V0.B16, V4.B16
+	VZIP1   V15.S4, V7.S4, V7.S4
+	VZIP1   V14.S4, V6.S4, V6.S4
+	VZIP1   V13.S4, V5.S4, V5.S4
+	VZIP1   V12.S4, V4.S4, V4.S4
+	VZIP2   V7.S4, V11.S4, V7.S4
+	VZIP2   V6.S4, V10.S4, V6.S4
+	VZIP2   V5.S4, V9.S4, V5.S4
+	VZIP2   V4.S4, V8.S4, V4.S4
+	VZIP2   V7.S4, V7.S4, V7.S4
+	VZIP2   V6.S4, V6.S4, V6.S4
+	VZIP2   V5.S4, V5.S4, V5.S4
+	VZIP2   V4.S4, V4.S4, V4.S4
+	VADD    V3.S4, V7.S4, V3.S4
+	VADD    V2.S4, V6.S4, V2.S4
+	VADD    V1.S4, V5.S4, V1.S4
+	VADD    V0.S4, V4.S4, V0.S4
+	TBZ     $3, R3, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R3, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R3, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R3, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+
+endif3:
+	RET
+
+// func zipUniformI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUniformI32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 752(R1), F2
+	FMOVQ 688(R1), F1
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R6
+	MOVD  y+16(FP), R5
+	MOVD  z+24(FP), R4
+	MOVD  n+32(FP), R3
+	CMP   $16, R3
+	BLT   end2
+
+loop1:
+	FLDPQ (R6), (F5, F4)
+	FLDPQ 32(R6), (F3, F7)
+	MOVD  y+16(FP), R2
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V0.S4
+	VZIP1 V2.S4, V0.S4, V6.S4
+	VZIP2 V5.S4, V6.S4, V5.S4
+	VZIP2 V4.S4, V6.S4, V4.S4
+	VZIP2 V3.S4, V6.S4, V3.S4
+	VZIP2 V7.S4, V6.S4, V0.S4
+	VZIP1 V1.S4, V5.S4, V5.S4
+	VZIP1 V1.S4, V4.S4, V4.S4
+	VZIP1 V1.S4, V3.S4, V3.S4
+	VZIP1 V1.S4, V0.S4, V0.S4
+	VADD  V6.S4, V5.S4, V5.S4
+	VADD  V6.S4, V4.S4, V4.S4
+	VADD  V6.S4, V3.S4, V3.S4
+	VADD  V6.S4, V0.S4, V0.S4
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F3, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R3, R3
+	CMP   $16, R3
+	BGE   loop1
+
+end2:
+	CMP   $0, R3
+	BLE   endif3
+	FMOVQ 688(R1), F3
+	FMOVQ 688(R1), F7
+	FMOVQ 688(R1), F4
+	FMOVQ 688(R1), F6
+	ADD   R3<<2, R6, R1
+	TBZ   $0, R3, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V3.S[0]
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V7.B16
+	FMOVQ.W -16(R1), F3
+
+skip3x:
+	TBZ     $3, R3, skip4x
+	VMOV    V3.B16, V4.B16
+	VMOV    V7.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F7)
+
+skip4x:
+	TBZ $0, R3, skip5x
+
+skip5x:
+	TBZ $1, R3, skip6x
+
+skip6x:
+	TBZ $2, R3, skip7x
+
+skip7x:
+	TBZ $3, R3, skip8x
+
+skip8x:
+	TBZ $0, R3, skip9x
+
+skip9x:
+	TBZ $1, R3, skip10x
+
+skip10x:
+	TBZ $2, R3, skip11x
+
+skip11x:
+	TBZ $3, R3, skip12x
+
+skip12x:
+	MOVD    y+16(FP), R1
+	FMOVS   (R1), F0
+	VDUP    V0.S[0], V0.S4
+	VZIP1   V2.S4, V0.S4, V5.S4
+	VZIP2   V3.S4, V5.S4, V3.S4
+	VZIP2   V7.S4, V5.S4, V2.S4
+	VZIP2   V4.S4, V5.S4, V4.S4
+	VZIP2   V6.S4, V5.S4, V0.S4
+	VZIP1   V1.S4, V3.S4, V3.S4
+	VZIP1   V1.S4, V2.S4, V2.S4
+	VZIP1   V1.S4, V4.S4, V4.S4
+	VZIP1   V1.S4, V0.S4, V0.S4
+	VADD    V5.S4, V3.S4, V3.S4
+	VADD    V5.S4, V2.S4, V2.S4
+	VADD    V5.S4, V4.S4, V1.S4
+	VADD    V5.S4, V0.S4, V0.S4
 	TBZ     $3, R3, skip13x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -31294,7 +34687,7 @@ loop1:
 end2:
 	CMP   $0, R3
 	BLE   endif3
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R5, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -31314,10 +34707,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F5, F0)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -31517,7 +34910,7 @@ loop1:
 end2:
 	CMP   $0, R2
 	BLE   endif3
-	FMOVQ 656(R1), F8
+	FMOVQ 688(R1), F8
 	ADD   R2<<2, R4, R0
 	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
@@ -31537,10 +34930,10 @@ skip3x:
 	FLDPQ.W -32(R0), (F8, F0)
 
 skip4x:
-	FMOVQ 656(R1), F7
-	FMOVQ 656(R1), F6
-	FMOVQ 656(R1), F5
-	FMOVQ 656(R1), F4
+	FMOVQ 688(R1), F7
+	FMOVQ 688(R1), F6
+	FMOVQ 688(R1), F5
+	FMOVQ 688(R1), F4
 	ADD   R2<<2, R3, R0
 	TBZ   $0, R2, skip5x
 	SUB   $4, R0, R0
@@ -31632,7 +35025,7 @@ loop1:
 end2:
 	CMP   $0, R1
 	BLE   endif3
-	FMOVQ 656(R0), F1
+	FMOVQ 688(R0), F1
 	ADD   R1<<2, R4, R0
 	TBZ   $0, R1, skip1x
 	SUB   $4, R0, R0
@@ -31684,7 +35077,7 @@ endif3:
 // func storeFourUniformI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 672(R0), F1
+	FMOVQ 720(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -31820,10 +35213,10 @@ loop3:
 end4:
 	CMP   $0, R3
 	BLE   endif5
-	FMOVQ 656(R2), F8
-	FMOVQ 656(R2), F7
-	FMOVQ 656(R2), F6
-	FMOVQ 656(R2), F5
+	FMOVQ 688(R2), F8
+	FMOVQ 688(R2), F7
+	FMOVQ 688(R2), F6
+	FMOVQ 688(R2), F5
 	ADD   R3<<2, R1, R1
 	TBZ   $0, R3, skip1x
 	SUB   $4, R1, R1
@@ -31846,10 +35239,10 @@ skip3x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip4x:
-	FMOVQ 656(R2), F3
-	FMOVQ 656(R2), F2
-	FMOVQ 656(R2), F1
-	FMOVQ 656(R2), F4
+	FMOVQ 688(R2), F3
+	FMOVQ 688(R2), F2
+	FMOVQ 688(R2), F1
+	FMOVQ 688(R2), F4
 	ADD   R3<<2, R4, R1
 	TBZ   $0, R3, skip5x
 	SUB   $4, R1, R1
@@ -31898,6 +35291,305 @@ skip11x:
 skip12x:
 
 endif5:
+	RET
+
+// func offsetsI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·offsetsI32NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R13
+	MOVD y+16(FP), R12
+	MOVD z+24(FP), R11
+	MOVD n+32(FP), R4
+	ADD  $192, R0, R1
+	ADD  $192, R13, R10
+	ADD  $192, R12, R9
+	ADD  $192, R11, R8
+	MOVD $1, R7
+	MOVD $1, R6
+	MOVD $1, R5
+	CMP  $16, R4
+	BLT  end2
+
+loop1:
+	FLDPQ (R13), (F7, F6)
+	FLDPQ 32(R13), (F5, F4)
+	FLDPQ (R12), (F3, F2)
+	FLDPQ 32(R12), (F1, F0)
+	VADD  V3.S4, V7.S4, V7.S4
+	VADD  V2.S4, V6.S4, V6.S4
+	VADD  V1.S4, V5.S4, V5.S4
+	VADD  V0.S4, V4.S4, V4.S4
+	FLDPQ (R11), (F3, F2)
+	FLDPQ 32(R11), (F1, F0)
+	VADD  V3.S4, V7.S4, V3.S4
+	VADD  V2.S4, V6.S4, V2.S4
+	VADD  V1.S4, V5.S4, V1.S4
+	VADD  V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	FLDPQ -192(R1), (F7, F6)
+	FLDPQ -160(R1), (F5, F4)
+	FLDPQ -192(R9), (F3, F2)
+	FLDPQ -160(R9), (F1, F0)
+	VSUB  V3.S4, V7.S4, V7.S4
+	VSUB  V2.S4, V6.S4, V6.S4
+	VSUB  V1.S4, V5.S4, V5.S4
+	VSUB  V0.S4, V4.S4, V4.S4
+	FLDPQ -192(R8), (F3, F2)
+	FLDPQ -160(R8), (F1, F0)
+	VADD  V3.S4, V7.S4, V3.S4
+	VADD  V2.S4, V6.S4, V2.S4
+	VADD  V1.S4, V5.S4, V1.S4
+	VADD  V0.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), -192(R1)
+	FSTPQ (F1, F0), -160(R1)
+	MOVW  -192(R1), R2
+	ADD   R7, R2, R2
+	ADD   R6, R2, R2
+	ADD   R5, R2, R2
+	MOVW  R2, -192(R1)
+	ADD   R6, R7, R7
+	ADD   R5, R6, R6
+	ADD   R7, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R13, R13
+	ADD   $64, R12, R12
+	ADD   $64, R11, R11
+	ADD   $64, R1, R1
+	ADD   $64, R10, R10
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop1
+
+end2:
+	CMP   $0, R4
+	BLE   endif3
+	FMOVQ 688(R3), F8
+	FMOVQ 688(R3), F7
+	FMOVQ 688(R3), F6
+	FMOVQ 688(R3), F5
+	ADD   R4<<2, R13, R2
+	TBZ   $0, R4, skip1x
+	SUB   $4, R2, R2
+	VLD1  (R2), V8.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R2), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R2), F8
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R2), (F8, F7)
+
+skip4x:
+	FMOVQ 688(R3), F4
+	FMOVQ 688(R3), F3
+	FMOVQ 688(R3), F2
+	FMOVQ 688(R3), F1
+	ADD   R4<<2, R12, R2
+	TBZ   $0, R4, skip5x
+	SUB   $4, R2, R2
+	VLD1  (R2), V4.S[0]
+
+skip5x:
+	TBZ     $1, R4, skip6x
+	FMOVD.W -8(R2), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip6x:
+	TBZ     $2, R4, skip7x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R2), F4
+
+skip7x:
+	TBZ     $3, R4, skip8x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R2), (F4, F3)
+
+skip8x:
+	VADD  V4.S4, V8.S4, V8.S4
+	VADD  V3.S4, V7.S4, V7.S4
+	VADD  V2.S4, V6.S4, V6.S4
+	VADD  V1.S4, V5.S4, V5.S4
+	FMOVQ 688(R3), F3
+	FMOVQ 688(R3), F2
+	FMOVQ 688(R3), F1
+	FMOVQ 688(R3), F4
+	ADD   R4<<2, R11, R2
+	TBZ   $0, R4, skip9x
+	SUB   $4, R2, R2
+	VLD1  (R2), V3.S[0]
+
+skip9x:
+	TBZ     $1, R4, skip10x
+	FMOVD.W -8(R2), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip10x:
+	TBZ     $2, R4, skip11x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R2), F3
+
+skip11x:
+	TBZ     $3, R4, skip12x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R2), (F3, F2)
+
+skip12x:
+	VADD    V3.S4, V8.S4, V3.S4
+	VADD    V2.S4, V7.S4, V2.S4
+	VADD    V1.S4, V6.S4, V1.S4
+	VADD    V4.S4, V5.S4, V0.S4
+	TBZ     $3, R4, skip13x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip13x:
+	TBZ     $2, R4, skip14x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip14x:
+	TBZ     $1, R4, skip15x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip15x:
+	TBZ   $0, R4, skip16x
+	FMOVS F3, (R0)
+
+skip16x:
+	FMOVQ 688(R3), F8
+	FMOVQ 688(R3), F7
+	FMOVQ 688(R3), F6
+	FMOVQ 688(R3), F5
+	ADD   R4<<2, R1, R0
+	SUB   $192, R0, R0
+	TBZ   $0, R4, skip17x
+	SUB   $4, R0, R0
+	VLD1  (R0), V8.S[0]
+
+skip17x:
+	TBZ     $1, R4, skip18x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip18x:
+	TBZ     $2, R4, skip19x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip19x:
+	TBZ     $3, R4, skip20x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip20x:
+	FMOVQ 688(R3), F4
+	FMOVQ 688(R3), F3
+	FMOVQ 688(R3), F2
+	FMOVQ 688(R3), F1
+	ADD   R4<<2, R9, R0
+	SUB   $192, R0, R0
+	TBZ   $0, R4, skip21x
+	SUB   $4, R0, R0
+	VLD1  (R0), V4.S[0]
+
+skip21x:
+	TBZ     $1, R4, skip22x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip22x:
+	TBZ     $2, R4, skip23x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip23x:
+	TBZ     $3, R4, skip24x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip24x:
+	VSUB  V4.S4, V8.S4, V8.S4
+	VSUB  V3.S4, V7.S4, V7.S4
+	VSUB  V2.S4, V6.S4, V6.S4
+	VSUB  V1.S4, V5.S4, V5.S4
+	FMOVQ 688(R3), F3
+	FMOVQ 688(R3), F2
+	FMOVQ 688(R3), F1
+	FMOVQ 688(R3), F4
+	ADD   R4<<2, R8, R0
+	SUB   $192, R0, R0
+	TBZ   $0, R4, skip25x
+	SUB   $4, R0, R0
+	VLD1  (R0), V3.S[0]
+
+skip25x:
+	TBZ     $1, R4, skip26x
+	FMOVD.W -8(R0), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip26x:
+	TBZ     $2, R4, skip27x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R0), F3
+
+skip27x:
+	TBZ     $3, R4, skip28x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R0), (F3, F2)
+
+skip28x:
+	VADD    V3.S4, V8.S4, V3.S4
+	VADD    V2.S4, V7.S4, V2.S4
+	VADD    V1.S4, V6.S4, V1.S4
+	VADD    V4.S4, V5.S4, V0.S4
+	SUB     $192, R1, R0
+	TBZ     $3, R4, skip29x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip29x:
+	TBZ     $2, R4, skip30x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip30x:
+	TBZ     $1, R4, skip31x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip31x:
+	TBZ   $0, R4, skip32x
+	FMOVS F3, (R0)
+
+skip32x:
+	MOVW -192(R1), R0
+	ADD  R7, R0, R0
+	ADD  R6, R0, R0
+	ADD  R5, R0, R0
+	MOVW R0, -192(R1)
+
+endif3:
 	RET
 
 // func gatherI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
@@ -32437,10 +36129,10 @@ end2:
 	BLT  end4
 
 loop3:
-	FMOVQ 256(R6), F4
-	FMOVQ 272(R6), F2
-	FMOVQ 288(R6), F1
-	FMOVQ 304(R6), F0
+	FMOVQ 272(R6), F4
+	FMOVQ 288(R6), F2
+	FMOVQ 304(R6), F1
+	FMOVQ 320(R6), F0
 	VAND  V3.B16, V4.B16, V12.B16
 	VAND  V3.B16, V2.B16, V10.B16
 	VAND  V3.B16, V1.B16, V9.B16
@@ -32577,10 +36269,10 @@ skip7x:
 	TBZ $3, R4, skip8x
 
 skip8x:
-	FMOVQ   256(R6), F4
-	FMOVQ   272(R6), F2
-	FMOVQ   288(R6), F1
-	FMOVQ   304(R6), F0
+	FMOVQ   272(R6), F4
+	FMOVQ   288(R6), F2
+	FMOVQ   304(R6), F1
+	FMOVQ   320(R6), F0
 	VAND    V3.B16, V4.B16, V10.B16
 	VAND    V3.B16, V2.B16, V9.B16
 	VAND    V3.B16, V1.B16, V8.B16
@@ -33752,7 +37444,7 @@ endif5:
 // func gatherLoopI32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·gatherLoopI32NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 320(R0), F7
+	FMOVQ 336(R0), F7
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R8
@@ -34071,10 +37763,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34092,10 +37784,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F9, F8)
 
 skip3x:
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -34186,10 +37878,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34207,10 +37899,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F9, F8)
 
 skip3x:
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -34299,10 +37991,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   704(R0), F5
-	FMOVQ   704(R0), F4
-	FMOVQ   704(R0), F3
-	FMOVQ   704(R0), F1
+	FMOVQ   768(R0), F5
+	FMOVQ   768(R0), F4
+	FMOVQ   768(R0), F3
+	FMOVQ   768(R0), F1
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -34352,6 +38044,213 @@ skip9x:
 endif3:
 	RET
 
+// func foldMinI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·foldMinI64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R0
+	MOVD dst+0(FP), R5
+	MOVD x+8(FP), R4
+	MOVD y+16(FP), R3
+	MOVD z+24(FP), R2
+	MOVD n+32(FP), R1
+	CMP  $8, R1
+	BLT  end2
+
+loop1:
+	FLDPQ (R4), (F4, F3)
+	FLDPQ 32(R4), (F0, F1)
+	WORD  $0x4ee03482 // CMGT V2.2D, V4.2D, V0.2D
+	VBSL  V4.B16, V0.B16, V2.B16
+	WORD  $0x4ee13460 // CMGT V0.2D, V3.2D, V1.2D
+	VBSL  V3.B16, V1.B16, V0.B16
+	WORD  $0x4ee03441 // CMGT V1.2D, V2.2D, V0.2D
+	VBSL  V2.B16, V0.B16, V1.B16
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee03422 // CMGT V2.2D, V1.2D, V0.2D
+	VBSL  V1.B16, V0.B16, V2.B16
+	FMOVD F2, (R5)
+	ADD   $8, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop1
+
+end2:
+	CMP     $0, R1
+	BLE     endif3
+	FMOVQ   768(R0), F5
+	FMOVQ   768(R0), F4
+	FMOVQ   768(R0), F3
+	FMOVQ   768(R0), F1
+	ADD     R1<<3, R4, R0
+	TBZ     $0, R1, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V5.D2, V0.D2, V5.D2
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	VMOV    V5.B16, V4.B16
+	FMOVQ.W -16(R0), F5
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V5.B16, V3.B16
+	VMOV    V4.B16, V1.B16
+	FLDPQ.W -32(R0), (F5, F4)
+
+skip3x:
+	TBZ $0, R1, skip4x
+
+skip4x:
+	TBZ $1, R1, skip5x
+
+skip5x:
+	TBZ $2, R1, skip6x
+
+skip6x:
+	TBZ $0, R1, skip7x
+
+skip7x:
+	TBZ $1, R1, skip8x
+
+skip8x:
+	TBZ $2, R1, skip9x
+
+skip9x:
+	WORD  $0x4ee334a2 // CMGT V2.2D, V5.2D, V3.2D
+	VBSL  V5.B16, V3.B16, V2.B16
+	WORD  $0x4ee13480 // CMGT V0.2D, V4.2D, V1.2D
+	VBSL  V4.B16, V1.B16, V0.B16
+	WORD  $0x4ee03441 // CMGT V1.2D, V2.2D, V0.2D
+	VBSL  V2.B16, V0.B16, V1.B16
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee03422 // CMGT V2.2D, V1.2D, V0.2D
+	VBSL  V1.B16, V0.B16, V2.B16
+	FMOVD F2, (R5)
+
+endif3:
+	RET
+
+// func clampI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·clampI64NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 784(R1), F1
+	FMOVQ 768(R1), F4
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R5
+	MOVD  y+16(FP), R4
+	MOVD  z+24(FP), R3
+	MOVD  n+32(FP), R2
+	CMP   $8, R2
+	BLT   end2
+
+loop1:
+	FLDPQ (R5), (F2, F0)
+	FLDPQ 32(R5), (F6, F5)
+	WORD  $0x4ee13443 // CMGT V3.2D, V2.2D, V1.2D
+	VBSL  V1.B16, V2.B16, V3.B16
+	WORD  $0x4ee13402 // CMGT V2.2D, V0.2D, V1.2D
+	VBSL  V1.B16, V0.B16, V2.B16
+	WORD  $0x4ee134c0 // CMGT V0.2D, V6.2D, V1.2D
+	VBSL  V1.B16, V6.B16, V0.B16
+	WORD  $0x4ee134a6 // CMGT V6.2D, V5.2D, V1.2D
+	VBSL  V1.B16, V5.B16, V6.B16
+	WORD  $0x4ee43465 // CMGT V5.2D, V3.2D, V4.2D
+	VBSL  V3.B16, V4.B16, V5.B16
+	WORD  $0x4ee43443 // CMGT V3.2D, V2.2D, V4.2D
+	VBSL  V2.B16, V4.B16, V3.B16
+	WORD  $0x4ee43402 // CMGT V2.2D, V0.2D, V4.2D
+	VBSL  V0.B16, V4.B16, V2.B16
+	WORD  $0x4ee434c0 // CMGT V0.2D, V6.2D, V4.2D
+	VBSL  V6.B16, V4.B16, V0.B16
+	FSTPQ (F5, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	FMOVQ   768(R1), F6
+	FMOVQ   768(R1), F7
+	FMOVQ   768(R1), F5
+	FMOVQ   768(R1), F3
+	ADD     R2<<3, R5, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V6.D2, V0.D2, V6.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V6.B16, V7.B16
+	FMOVQ.W -16(R1), F6
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V6.B16, V5.B16
+	VMOV    V7.B16, V3.B16
+	FLDPQ.W -32(R1), (F6, F7)
+
+skip3x:
+	TBZ $0, R2, skip4x
+
+skip4x:
+	TBZ $1, R2, skip5x
+
+skip5x:
+	TBZ $2, R2, skip6x
+
+skip6x:
+	TBZ $0, R2, skip7x
+
+skip7x:
+	TBZ $1, R2, skip8x
+
+skip8x:
+	TBZ $2, R2, skip9x
+
+skip9x:
+	WORD    $0x4ee134c2 // CMGT V2.2D, V6.2D, V1.2D
+	VBSL    V1.B16, V6.B16, V2.B16
+	WORD    $0x4ee134e6 // CMGT V6.2D, V7.2D, V1.2D
+	VBSL    V1.B16, V7.B16, V6.B16
+	WORD    $0x4ee134a0 // CMGT V0.2D, V5.2D, V1.2D
+	VBSL    V1.B16, V5.B16, V0.B16
+	WORD    $0x4ee13465 // CMGT V5.2D, V3.2D, V1.2D
+	VBSL    V1.B16, V3.B16, V5.B16
+	WORD    $0x4ee43443 // CMGT V3.2D, V2.2D, V4.2D
+	VBSL    V2.B16, V4.B16, V3.B16
+	WORD    $0x4ee434c2 // CMGT V2.2D, V6.2D, V4.2D
+	VBSL    V6.B16, V4.B16, V2.B16
+	WORD    $0x4ee43401 // CMGT V1.2D, V0.2D, V4.2D
+	VBSL    V0.B16, V4.B16, V1.B16
+	WORD    $0x4ee434a0 // CMGT V0.2D, V5.2D, V4.2D
+	VBSL    V5.B16, V4.B16, V0.B16
+	TBZ     $2, R2, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R2, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R2, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
 // func addI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addI64NEON(SB), NOSPLIT, $0-40
 	MOVD $neonPool<>(SB), R2
@@ -34385,10 +38284,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34406,10 +38305,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -34492,10 +38391,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34513,10 +38412,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -34599,10 +38498,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34620,10 +38519,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -34706,10 +38605,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34727,10 +38626,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -34783,7 +38682,7 @@ endif3:
 // func addConstI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·addConstI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R1
-	FMOVQ 720(R1), F4
+	FMOVQ 800(R1), F4
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R4
@@ -34812,10 +38711,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F5
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F5
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -34917,10 +38816,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -34938,10 +38837,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F0
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F0
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F4
@@ -34959,10 +38858,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F4
@@ -35042,10 +38941,10 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   704(R0), F4
-	FMOVQ   704(R0), F3
-	FMOVQ   704(R0), F1
-	FMOVQ   704(R0), F2
+	FMOVQ   768(R0), F4
+	FMOVQ   768(R0), F3
+	FMOVQ   768(R0), F1
+	FMOVQ   768(R0), F2
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -35094,7 +38993,7 @@ endif3:
 // func uniformI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·uniformI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 736(R2), F1
+	FMOVQ 816(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R6
 	MOVD  y+16(FP), R5
@@ -35106,7 +39005,7 @@ TEXT ·uniformI64NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R6), (F4, F7)
 	FLDPQ 32(R6), (F6, F5)
-	FMOVQ 640(R2), F3
+	FMOVQ 672(R2), F3
 	MOVD  x+8(FP), R1
 	FMOVD (R1), F0
 	VDUP  V0.D[0], V2.D2
@@ -35131,10 +39030,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -35170,7 +39069,7 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   640(R2), F3
+	FMOVQ   672(R2), F3
 	MOVD    x+8(FP), R1
 	FMOVD   (R1), F0
 	VDUP    V0.D[0], V2.D2
@@ -35215,10 +39114,10 @@ TEXT ·iotaI64NEON(SB), NOSPLIT, $0-40
 loop1:
 	FLDPQ (R5), (F7, F6)
 	FLDPQ 32(R5), (F5, F4)
-	FMOVQ 576(R2), F3
-	FMOVQ 592(R2), F2
-	FMOVQ 608(R2), F1
-	FMOVQ 624(R2), F0
+	FMOVQ 608(R2), F3
+	FMOVQ 624(R2), F2
+	FMOVQ 640(R2), F1
+	FMOVQ 656(R2), F0
 	VADD  V3.D2, V7.D2, V3.D2
 	VADD  V2.D2, V6.D2, V2.D2
 	VADD  V1.D2, V5.D2, V1.D2
@@ -35236,10 +39135,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -35275,10 +39174,10 @@ skip8x:
 	TBZ $2, R3, skip9x
 
 skip9x:
-	FMOVQ   576(R2), F3
-	FMOVQ   592(R2), F2
-	FMOVQ   608(R2), F1
-	FMOVQ   624(R2), F0
+	FMOVQ   608(R2), F3
+	FMOVQ   624(R2), F2
+	FMOVQ   640(R2), F1
+	FMOVQ   656(R2), F0
 	VADD    V3.D2, V7.D2, V3.D2
 	VADD    V2.D2, V6.D2, V2.D2
 	VADD    V1.D2, V5.D2, V1.D2
@@ -35336,10 +39235,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F4
 	ADD     R3<<3, R6, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -35432,10 +39331,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -35525,10 +39424,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -35618,10 +39517,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -35711,10 +39610,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R5, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -35812,10 +39711,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -35833,10 +39732,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -35854,10 +39753,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -35905,7 +39804,7 @@ endif3:
 // func selectKeptLessI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptLessI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 736(R2), F1
+	FMOVQ 816(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -35962,10 +39861,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -35983,10 +39882,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F4
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F4
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36004,10 +39903,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -36123,10 +40022,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -36144,10 +40043,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36165,10 +40064,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -36264,10 +40163,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -36285,10 +40184,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36306,10 +40205,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -36393,10 +40292,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -36414,10 +40313,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36435,10 +40334,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -36501,10 +40400,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 640(R2), F7
-	FMOVQ 640(R2), F6
-	FMOVQ 640(R2), F5
-	FMOVQ 640(R2), F4
+	FMOVQ 672(R2), F7
+	FMOVQ 672(R2), F6
+	FMOVQ 672(R2), F5
+	FMOVQ 672(R2), F4
 	WORD  $0x4eef3400 // CMGT V0.2D, V0.2D, V15.2D
 	WORD  $0x4eee3463 // CMGT V3.2D, V3.2D, V14.2D
 	WORD  $0x4eed3442 // CMGT V2.2D, V2.2D, V13.2D
@@ -36530,10 +40429,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -36551,10 +40450,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   704(R2), F4
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36572,10 +40471,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -36593,10 +40492,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   640(R2), F3
-	FMOVQ   640(R2), F2
-	FMOVQ   640(R2), F1
-	FMOVQ   640(R2), F0
+	FMOVQ   672(R2), F3
+	FMOVQ   672(R2), F2
+	FMOVQ   672(R2), F1
+	FMOVQ   672(R2), F0
 	WORD    $0x4eef3484 // CMGT V4.2D, V4.2D, V15.2D
 	WORD    $0x4eee34e7 // CMGT V7.2D, V7.2D, V14.2D
 	WORD    $0x4eed34c6 // CMGT V6.2D, V6.2D, V13.2D
@@ -36668,10 +40567,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F8
-	FMOVQ   704(R1), F7
-	FMOVQ   704(R1), F6
-	FMOVQ   704(R1), F5
+	FMOVQ   768(R1), F8
+	FMOVQ   768(R1), F7
+	FMOVQ   768(R1), F6
+	FMOVQ   768(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -36689,10 +40588,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -36783,10 +40682,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -36804,10 +40703,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36825,10 +40724,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -36928,10 +40827,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -36949,10 +40848,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -36970,10 +40869,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37065,10 +40964,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -37086,10 +40985,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -37107,10 +41006,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37158,7 +41057,7 @@ endif3:
 // func selectKeptEqualI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptEqualI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 736(R2), F1
+	FMOVQ 816(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -37215,10 +41114,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -37236,10 +41135,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F4
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F4
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -37257,10 +41156,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37376,10 +41275,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -37397,10 +41296,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -37418,10 +41317,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37517,10 +41416,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -37538,10 +41437,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -37559,10 +41458,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37646,10 +41545,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -37667,10 +41566,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -37688,10 +41587,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37754,10 +41653,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 640(R2), F7
-	FMOVQ 640(R2), F6
-	FMOVQ 640(R2), F5
-	FMOVQ 640(R2), F4
+	FMOVQ 672(R2), F7
+	FMOVQ 672(R2), F6
+	FMOVQ 672(R2), F5
+	FMOVQ 672(R2), F4
 	VCMEQ V0.D2, V15.D2, V0.D2
 	VCMEQ V3.D2, V14.D2, V3.D2
 	VCMEQ V2.D2, V13.D2, V2.D2
@@ -37783,10 +41682,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -37804,10 +41703,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   704(R2), F4
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -37825,10 +41724,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -37846,10 +41745,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   640(R2), F3
-	FMOVQ   640(R2), F2
-	FMOVQ   640(R2), F1
-	FMOVQ   640(R2), F0
+	FMOVQ   672(R2), F3
+	FMOVQ   672(R2), F2
+	FMOVQ   672(R2), F1
+	FMOVQ   672(R2), F0
 	VCMEQ   V4.D2, V15.D2, V4.D2
 	VCMEQ   V7.D2, V14.D2, V7.D2
 	VCMEQ   V6.D2, V13.D2, V6.D2
@@ -37921,10 +41820,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F8
-	FMOVQ   704(R1), F7
-	FMOVQ   704(R1), F6
-	FMOVQ   704(R1), F5
+	FMOVQ   768(R1), F8
+	FMOVQ   768(R1), F7
+	FMOVQ   768(R1), F6
+	FMOVQ   768(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -37942,10 +41841,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -38028,10 +41927,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -38049,10 +41948,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -38070,10 +41969,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -38121,7 +42020,7 @@ endif3:
 // func selectKeptNotEqualI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·selectKeptNotEqualI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R2
-	FMOVQ 736(R2), F1
+	FMOVQ 816(R2), F1
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R1
 	MOVD  y+16(FP), R5
@@ -38178,10 +42077,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -38199,10 +42098,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F4
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F4
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -38220,10 +42119,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -38343,10 +42242,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -38364,10 +42263,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -38385,10 +42284,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -38488,10 +42387,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -38509,10 +42408,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -38530,10 +42429,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -38617,10 +42516,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F12
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
+	FMOVQ   768(R2), F12
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -38638,10 +42537,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F12, F11)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -38659,10 +42558,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -38725,10 +42624,10 @@ loop1:
 	FLDPQ 32(R5), (F2, F1)
 	FLDPQ (R4), (F11, F10)
 	FLDPQ 32(R4), (F9, F8)
-	FMOVQ 640(R2), F7
-	FMOVQ 640(R2), F6
-	FMOVQ 640(R2), F5
-	FMOVQ 640(R2), F4
+	FMOVQ 672(R2), F7
+	FMOVQ 672(R2), F6
+	FMOVQ 672(R2), F5
+	FMOVQ 672(R2), F4
 	VCMEQ V0.D2, V15.D2, V0.D2
 	VCMEQ V3.D2, V14.D2, V3.D2
 	VCMEQ V2.D2, V13.D2, V2.D2
@@ -38754,10 +42653,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -38775,10 +42674,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F15, F14)
 
 skip3x:
-	FMOVQ   704(R2), F4
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -38796,10 +42695,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F4, F7)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -38817,10 +42716,10 @@ skip8x:
 	FLDPQ.W -32(R1), (F11, F10)
 
 skip9x:
-	FMOVQ   640(R2), F3
-	FMOVQ   640(R2), F2
-	FMOVQ   640(R2), F1
-	FMOVQ   640(R2), F0
+	FMOVQ   672(R2), F3
+	FMOVQ   672(R2), F2
+	FMOVQ   672(R2), F1
+	FMOVQ   672(R2), F0
 	VCMEQ   V4.D2, V15.D2, V4.D2
 	VCMEQ   V7.D2, V14.D2, V7.D2
 	VCMEQ   V6.D2, V13.D2, V6.D2
@@ -38893,10 +42792,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F8
-	FMOVQ   704(R1), F7
-	FMOVQ   704(R1), F6
-	FMOVQ   704(R1), F5
+	FMOVQ   768(R1), F8
+	FMOVQ   768(R1), F7
+	FMOVQ   768(R1), F6
+	FMOVQ   768(R1), F5
 	ADD     R2<<3, R5, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -38914,10 +42813,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F2
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F2
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -39009,10 +42908,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -39030,10 +42929,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -39051,10 +42950,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -39154,10 +43053,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F16
-	FMOVQ   704(R2), F15
-	FMOVQ   704(R2), F14
-	FMOVQ   704(R2), F13
+	FMOVQ   768(R2), F16
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -39175,10 +43074,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F16, F15)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F12
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F12
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -39196,10 +43095,10 @@ skip5x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip6x:
-	FMOVQ   704(R2), F11
-	FMOVQ   704(R2), F10
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -39284,10 +43183,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -39305,9 +43204,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F7, F6)
 
 skip3x:
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F3
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -39386,10 +43285,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -39407,7 +43306,7 @@ skip2x:
 	FLDPQ.W -32(R1), (F3, F2)
 
 skip3x:
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -39496,10 +43395,10 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F5
-	FMOVQ   704(R2), F9
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
+	FMOVQ   768(R2), F5
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -39517,9 +43416,9 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F9)
 
 skip3x:
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F6
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F6
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -39534,9 +43433,9 @@ skip5x:
 	VMOV V1.B16, V6.B16
 
 skip6x:
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip7x
 	FMOVD.W -8(R1), F0
@@ -39564,6 +43463,492 @@ skip9x:
 	VEXT    $8, V0.B16, V1.B16, V1.B16
 	VEXT    $8, V3.B16, V0.B16, V0.B16
 	VMOV    V4.B16, V3.B16
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipLowerI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipLowerI64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP1 V3.D2, V7.D2, V3.D2
+	VZIP1 V2.D2, V6.D2, V2.D2
+	VZIP1 V1.D2, V5.D2, V1.D2
+	VZIP1 V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip3x:
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	VZIP1   V3.D2, V8.D2, V3.D2
+	VZIP1   V2.D2, V7.D2, V2.D2
+	VZIP1   V1.D2, V6.D2, V1.D2
+	VZIP1   V4.D2, V5.D2, V0.D2
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipUpperI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUpperI64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R5
+	MOVD y+16(FP), R4
+	MOVD z+24(FP), R1
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VZIP2 V3.D2, V7.D2, V3.D2
+	VZIP2 V2.D2, V6.D2, V2.D2
+	VZIP2 V1.D2, V5.D2, V1.D2
+	VZIP2 V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R1, R1
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R1), F8
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R1), (F8, F7)
+
+skip3x:
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	VZIP2   V3.D2, V8.D2, V3.D2
+	VZIP2   V2.D2, V7.D2, V2.D2
+	VZIP2   V1.D2, V6.D2, V1.D2
+	VZIP2   V4.D2, V5.D2, V0.D2
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipVarI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipVarI64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R2
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD y+16(FP), R5
+	MOVD z+24(FP), R4
+	MOVD n+32(FP), R3
+	CMP  $8, R3
+	BLT  end2
+
+loop1:
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	FLDPQ (R5), (F15, F14)
+	FLDPQ 32(R5), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	VMOV  V3.B16, V7.B16
+	VMOV  V2.B16, V6.B16
+	VMOV  V1.B16, V5.B16
+	VMOV  V0.B16, V4.B16
+	VZIP1 V15.D2, V7.D2, V7.D2
+	VZIP1 V14.D2, V6.D2, V6.D2
+	VZIP1 V13.D2, V5.D2, V5.D2
+	VZIP1 V12.D2, V4.D2, V4.D2
+	VZIP2 V7.D2, V11.D2, V7.D2
+	VZIP2 V6.D2, V10.D2, V6.D2
+	VZIP2 V5.D2, V9.D2, V5.D2
+	VZIP2 V4.D2, V8.D2, V4.D2
+	VZIP2 V7.D2, V7.D2, V7.D2
+	VZIP2 V6.D2, V6.D2, V6.D2
+	VZIP2 V5.D2, V5.D2, V5.D2
+	VZIP2 V4.D2, V4.D2, V4.D2
+	VADD  V3.D2, V7.D2, V3.D2
+	VADD  V2.D2, V6.D2, V2.D2
+	VADD  V1.D2, V5.D2, V1.D2
+	VADD  V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F0
+	ADD     R3<<3, R1, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F4
+	VZIP1   V3.D2, V4.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V0.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	FMOVQ   768(R2), F15
+	FMOVQ   768(R2), F14
+	FMOVQ   768(R2), F13
+	FMOVQ   768(R2), F12
+	ADD     R3<<3, R5, R1
+	TBZ     $0, R3, skip4x
+	FMOVD.W -8(R1), F4
+	VZIP1   V15.D2, V4.D2, V15.D2
+
+skip4x:
+	TBZ     $1, R3, skip5x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip5x:
+	TBZ     $2, R3, skip6x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip6x:
+	FMOVQ   768(R2), F11
+	FMOVQ   768(R2), F10
+	FMOVQ   768(R2), F9
+	FMOVQ   768(R2), F8
+	ADD     R3<<3, R4, R1
+	TBZ     $0, R3, skip7x
+	FMOVD.W -8(R1), F4
+	VZIP1   V11.D2, V4.D2, V11.D2
+
+skip7x:
+	TBZ     $1, R3, skip8x
+	VMOV    V11.B16, V10.B16
+	FMOVQ.W -16(R1), F11
+
+skip8x:
+	TBZ     $2, R3, skip9x
+	VMOV    V11.B16, V9.B16
+	VMOV    V10.B16, V8.B16
+	FLDPQ.W -32(R1), (F11, F10)
+
+skip9x:
+	VMOV    V3.B16, V7.B16
+	VMOV    V2.B16, V6.B16
+	VMOV    V1.B16, V5.B16
+	VMOV    V0.B16, V4.B16
+	VZIP1   V15.D2, V7.D2, V7.D2
+	VZIP1   V14.D2, V6.D2, V6.D2
+	VZIP1   V13.D2, V5.D2, V5.D2
+	VZIP1   V12.D2, V4.D2, V4.D2
+	VZIP2   V7.D2, V11.D2, V7.D2
+	VZIP2   V6.D2, V10.D2, V6.D2
+	VZIP2   V5.D2, V9.D2, V5.D2
+	VZIP2   V4.D2, V8.D2, V4.D2
+	VZIP2   V7.D2, V7.D2, V7.D2
+	VZIP2   V6.D2, V6.D2, V6.D2
+	VZIP2   V5.D2, V5.D2, V5.D2
+	VZIP2   V4.D2, V4.D2, V4.D2
+	VADD    V3.D2, V7.D2, V3.D2
+	VADD    V2.D2, V6.D2, V2.D2
+	VADD    V1.D2, V5.D2, V1.D2
+	VADD    V0.D2, V4.D2, V0.D2
+	TBZ     $2, R3, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R3, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R3, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+
+endif3:
+	RET
+
+// func zipUniformI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·zipUniformI64NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R1
+	FMOVQ 832(R1), F2
+	FMOVQ 768(R1), F1
+	MOVD  dst+0(FP), R0
+	MOVD  x+8(FP), R6
+	MOVD  y+16(FP), R5
+	MOVD  z+24(FP), R4
+	MOVD  n+32(FP), R3
+	CMP   $8, R3
+	BLT   end2
+
+loop1:
+	FLDPQ (R6), (F5, F4)
+	FLDPQ 32(R6), (F3, F7)
+	MOVD  y+16(FP), R2
+	FMOVD (R2), F0
+	VDUP  V0.D[0], V0.D2
+	VZIP1 V2.D2, V0.D2, V6.D2
+	VZIP2 V5.D2, V6.D2, V5.D2
+	VZIP2 V4.D2, V6.D2, V4.D2
+	VZIP2 V3.D2, V6.D2, V3.D2
+	VZIP2 V7.D2, V6.D2, V0.D2
+	VZIP1 V1.D2, V5.D2, V5.D2
+	VZIP1 V1.D2, V4.D2, V4.D2
+	VZIP1 V1.D2, V3.D2, V3.D2
+	VZIP1 V1.D2, V0.D2, V0.D2
+	VADD  V6.D2, V5.D2, V5.D2
+	VADD  V6.D2, V4.D2, V4.D2
+	VADD  V6.D2, V3.D2, V3.D2
+	VADD  V6.D2, V0.D2, V0.D2
+	FSTPQ (F5, F4), (R0)
+	FSTPQ (F3, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R3, R3
+	CMP   $8, R3
+	BGE   loop1
+
+end2:
+	CMP     $0, R3
+	BLE     endif3
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F7
+	FMOVQ   768(R1), F4
+	FMOVQ   768(R1), F6
+	ADD     R3<<3, R6, R1
+	TBZ     $0, R3, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R3, skip2x
+	VMOV    V3.B16, V7.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R3, skip3x
+	VMOV    V3.B16, V4.B16
+	VMOV    V7.B16, V6.B16
+	FLDPQ.W -32(R1), (F3, F7)
+
+skip3x:
+	TBZ $0, R3, skip4x
+
+skip4x:
+	TBZ $1, R3, skip5x
+
+skip5x:
+	TBZ $2, R3, skip6x
+
+skip6x:
+	TBZ $0, R3, skip7x
+
+skip7x:
+	TBZ $1, R3, skip8x
+
+skip8x:
+	TBZ $2, R3, skip9x
+
+skip9x:
+	MOVD    y+16(FP), R1
+	FMOVD   (R1), F0
+	VDUP    V0.D[0], V0.D2
+	VZIP1   V2.D2, V0.D2, V5.D2
+	VZIP2   V3.D2, V5.D2, V3.D2
+	VZIP2   V7.D2, V5.D2, V2.D2
+	VZIP2   V4.D2, V5.D2, V4.D2
+	VZIP2   V6.D2, V5.D2, V0.D2
+	VZIP1   V1.D2, V3.D2, V3.D2
+	VZIP1   V1.D2, V2.D2, V2.D2
+	VZIP1   V1.D2, V4.D2, V4.D2
+	VZIP1   V1.D2, V0.D2, V0.D2
+	VADD    V5.D2, V3.D2, V3.D2
+	VADD    V5.D2, V2.D2, V2.D2
+	VADD    V5.D2, V4.D2, V1.D2
+	VADD    V5.D2, V0.D2, V0.D2
 	TBZ     $2, R3, skip10x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -39616,7 +44001,7 @@ loop1:
 end2:
 	CMP     $0, R3
 	BLE     endif3
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R5, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -39631,10 +44016,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F5, F0)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -39812,8 +44197,8 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F9
-	FMOVQ   704(R1), F8
+	FMOVQ   768(R1), F9
+	FMOVQ   768(R1), F8
 	ADD     R2<<3, R4, R0
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
@@ -39829,10 +44214,10 @@ skip2x:
 	FLDPQ.W -32(R0), (F9, F8)
 
 skip3x:
-	FMOVQ   704(R1), F7
-	FMOVQ   704(R1), F6
-	FMOVQ   704(R1), F5
-	FMOVQ   704(R1), F4
+	FMOVQ   768(R1), F7
+	FMOVQ   768(R1), F6
+	FMOVQ   768(R1), F5
+	FMOVQ   768(R1), F4
 	ADD     R2<<3, R3, R0
 	TBZ     $0, R2, skip4x
 	FMOVD.W -8(R0), F0
@@ -39916,8 +44301,8 @@ loop1:
 end2:
 	CMP     $0, R1
 	BLE     endif3
-	FMOVQ   704(R0), F2
-	FMOVQ   704(R0), F1
+	FMOVQ   768(R0), F2
+	FMOVQ   768(R0), F1
 	ADD     R1<<3, R4, R0
 	TBZ     $0, R1, skip1x
 	FMOVD.W -8(R0), F0
@@ -39959,7 +44344,7 @@ endif3:
 // func storeFourUniformI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·storeFourUniformI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 720(R0), F1
+	FMOVQ 800(R0), F1
 	MOVD  dst+0(FP), R5
 	MOVD  x+8(FP), R4
 	MOVD  y+16(FP), R3
@@ -40086,10 +44471,10 @@ loop3:
 end4:
 	CMP     $0, R3
 	BLE     endif5
-	FMOVQ   704(R2), F8
-	FMOVQ   704(R2), F7
-	FMOVQ   704(R2), F6
-	FMOVQ   704(R2), F5
+	FMOVQ   768(R2), F8
+	FMOVQ   768(R2), F7
+	FMOVQ   768(R2), F6
+	FMOVQ   768(R2), F5
 	ADD     R3<<3, R1, R1
 	TBZ     $0, R3, skip1x
 	FMOVD.W -8(R1), F0
@@ -40107,10 +44492,10 @@ skip2x:
 	FLDPQ.W -32(R1), (F8, F7)
 
 skip3x:
-	FMOVQ   704(R2), F3
-	FMOVQ   704(R2), F2
-	FMOVQ   704(R2), F1
-	FMOVQ   704(R2), F4
+	FMOVQ   768(R2), F3
+	FMOVQ   768(R2), F2
+	FMOVQ   768(R2), F1
+	FMOVQ   768(R2), F4
 	ADD     R3<<3, R4, R1
 	TBZ     $0, R3, skip4x
 	FMOVD.W -8(R1), F0
@@ -40149,6 +44534,265 @@ skip8x:
 skip9x:
 
 endif5:
+	RET
+
+// func offsetsI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·offsetsI64NEON(SB), NOSPLIT, $0-40
+	MOVD $neonPool<>(SB), R3
+	MOVD dst+0(FP), R0
+	MOVD x+8(FP), R13
+	MOVD y+16(FP), R12
+	MOVD z+24(FP), R11
+	MOVD n+32(FP), R4
+	ADD  $192, R0, R1
+	ADD  $192, R13, R10
+	ADD  $192, R12, R9
+	ADD  $192, R11, R8
+	MOVD $1, R7
+	MOVD $1, R6
+	MOVD $1, R5
+	CMP  $8, R4
+	BLT  end2
+
+loop1:
+	FLDPQ (R13), (F7, F6)
+	FLDPQ 32(R13), (F5, F4)
+	FLDPQ (R12), (F3, F2)
+	FLDPQ 32(R12), (F1, F0)
+	VADD  V3.D2, V7.D2, V7.D2
+	VADD  V2.D2, V6.D2, V6.D2
+	VADD  V1.D2, V5.D2, V5.D2
+	VADD  V0.D2, V4.D2, V4.D2
+	FLDPQ (R11), (F3, F2)
+	FLDPQ 32(R11), (F1, F0)
+	VADD  V3.D2, V7.D2, V3.D2
+	VADD  V2.D2, V6.D2, V2.D2
+	VADD  V1.D2, V5.D2, V1.D2
+	VADD  V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	FLDPQ -192(R1), (F7, F6)
+	FLDPQ -160(R1), (F5, F4)
+	FLDPQ -192(R9), (F3, F2)
+	FLDPQ -160(R9), (F1, F0)
+	VSUB  V3.D2, V7.D2, V7.D2
+	VSUB  V2.D2, V6.D2, V6.D2
+	VSUB  V1.D2, V5.D2, V5.D2
+	VSUB  V0.D2, V4.D2, V4.D2
+	FLDPQ -192(R8), (F3, F2)
+	FLDPQ -160(R8), (F1, F0)
+	VADD  V3.D2, V7.D2, V3.D2
+	VADD  V2.D2, V6.D2, V2.D2
+	VADD  V1.D2, V5.D2, V1.D2
+	VADD  V0.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), -192(R1)
+	FSTPQ (F1, F0), -160(R1)
+	MOVD  -192(R1), R2
+	ADD   R7, R2, R2
+	ADD   R6, R2, R2
+	ADD   R5, R2, R2
+	MOVD  R2, -192(R1)
+	ADD   R6, R7, R7
+	ADD   R5, R6, R6
+	ADD   R7, R5, R5
+	ADD   $64, R0, R0
+	ADD   $64, R13, R13
+	ADD   $64, R12, R12
+	ADD   $64, R11, R11
+	ADD   $64, R1, R1
+	ADD   $64, R10, R10
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop1
+
+end2:
+	CMP     $0, R4
+	BLE     endif3
+	FMOVQ   768(R3), F8
+	FMOVQ   768(R3), F7
+	FMOVQ   768(R3), F6
+	FMOVQ   768(R3), F5
+	ADD     R4<<3, R13, R2
+	TBZ     $0, R4, skip1x
+	FMOVD.W -8(R2), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R2), F8
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R2), (F8, F7)
+
+skip3x:
+	FMOVQ   768(R3), F4
+	FMOVQ   768(R3), F3
+	FMOVQ   768(R3), F2
+	FMOVQ   768(R3), F1
+	ADD     R4<<3, R12, R2
+	TBZ     $0, R4, skip4x
+	FMOVD.W -8(R2), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip4x:
+	TBZ     $1, R4, skip5x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R2), F4
+
+skip5x:
+	TBZ     $2, R4, skip6x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R2), (F4, F3)
+
+skip6x:
+	VADD    V4.D2, V8.D2, V8.D2
+	VADD    V3.D2, V7.D2, V7.D2
+	VADD    V2.D2, V6.D2, V6.D2
+	VADD    V1.D2, V5.D2, V5.D2
+	FMOVQ   768(R3), F3
+	FMOVQ   768(R3), F2
+	FMOVQ   768(R3), F1
+	FMOVQ   768(R3), F4
+	ADD     R4<<3, R11, R2
+	TBZ     $0, R4, skip7x
+	FMOVD.W -8(R2), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip7x:
+	TBZ     $1, R4, skip8x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R2), F3
+
+skip8x:
+	TBZ     $2, R4, skip9x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R2), (F3, F2)
+
+skip9x:
+	VADD    V3.D2, V8.D2, V3.D2
+	VADD    V2.D2, V7.D2, V2.D2
+	VADD    V1.D2, V6.D2, V1.D2
+	VADD    V4.D2, V5.D2, V0.D2
+	TBZ     $2, R4, skip10x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip10x:
+	TBZ     $1, R4, skip11x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip11x:
+	TBZ     $0, R4, skip12x
+	FMOVD.P F3, 8(R0)
+
+skip12x:
+	FMOVQ   768(R3), F8
+	FMOVQ   768(R3), F7
+	FMOVQ   768(R3), F6
+	FMOVQ   768(R3), F5
+	ADD     R4<<3, R1, R0
+	SUB     $192, R0, R0
+	TBZ     $0, R4, skip13x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip13x:
+	TBZ     $1, R4, skip14x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip14x:
+	TBZ     $2, R4, skip15x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip15x:
+	FMOVQ   768(R3), F4
+	FMOVQ   768(R3), F3
+	FMOVQ   768(R3), F2
+	FMOVQ   768(R3), F1
+	ADD     R4<<3, R9, R0
+	SUB     $192, R0, R0
+	TBZ     $0, R4, skip16x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip16x:
+	TBZ     $1, R4, skip17x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip17x:
+	TBZ     $2, R4, skip18x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip18x:
+	VSUB    V4.D2, V8.D2, V8.D2
+	VSUB    V3.D2, V7.D2, V7.D2
+	VSUB    V2.D2, V6.D2, V6.D2
+	VSUB    V1.D2, V5.D2, V5.D2
+	FMOVQ   768(R3), F3
+	FMOVQ   768(R3), F2
+	FMOVQ   768(R3), F1
+	FMOVQ   768(R3), F4
+	ADD     R4<<3, R8, R0
+	SUB     $192, R0, R0
+	TBZ     $0, R4, skip19x
+	FMOVD.W -8(R0), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip19x:
+	TBZ     $1, R4, skip20x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R0), F3
+
+skip20x:
+	TBZ     $2, R4, skip21x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R0), (F3, F2)
+
+skip21x:
+	VADD    V3.D2, V8.D2, V3.D2
+	VADD    V2.D2, V7.D2, V2.D2
+	VADD    V1.D2, V6.D2, V1.D2
+	VADD    V4.D2, V5.D2, V0.D2
+	SUB     $192, R1, R0
+	TBZ     $2, R4, skip22x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip22x:
+	TBZ     $1, R4, skip23x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip23x:
+	TBZ     $0, R4, skip24x
+	FMOVD.P F3, 8(R0)
+
+skip24x:
+	MOVD -192(R1), R0
+	ADD  R7, R0, R0
+	ADD  R6, R0, R0
+	ADD  R5, R0, R0
+	MOVD R0, -192(R1)
+
+endif3:
 	RET
 
 // func gatherI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
@@ -40518,10 +45162,10 @@ end2:
 	BLT  end4
 
 loop3:
-	FMOVQ 576(R5), F4
-	FMOVQ 592(R5), F2
-	FMOVQ 608(R5), F1
-	FMOVQ 624(R5), F0
+	FMOVQ 608(R5), F4
+	FMOVQ 624(R5), F2
+	FMOVQ 640(R5), F1
+	FMOVQ 656(R5), F0
 	VAND  V6.B16, V4.B16, V7.B16
 	VAND  V6.B16, V2.B16, V2.B16
 	VAND  V6.B16, V1.B16, V5.B16
@@ -40604,10 +45248,10 @@ skip5x:
 	TBZ $2, R3, skip6x
 
 skip6x:
-	FMOVQ   576(R5), F4
-	FMOVQ   592(R5), F2
-	FMOVQ   608(R5), F1
-	FMOVQ   624(R5), F0
+	FMOVQ   608(R5), F4
+	FMOVQ   624(R5), F2
+	FMOVQ   640(R5), F1
+	FMOVQ   656(R5), F0
 	VAND    V6.B16, V4.B16, V10.B16
 	VAND    V6.B16, V2.B16, V2.B16
 	VAND    V6.B16, V1.B16, V4.B16
@@ -41393,7 +46037,7 @@ endif5:
 // func gatherLoopI64NEON(dst *byte, x *byte, y *byte, z *byte, n int)
 TEXT ·gatherLoopI64NEON(SB), NOSPLIT, $0-40
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 640(R0), F6
+	FMOVQ 672(R0), F6
 	MOVD  dst+0(FP), R0
 	MOVD  x+8(FP), R5
 	MOVD  y+16(FP), R7
@@ -41739,6 +46383,7137 @@ skip5x:
 skip6x:
 
 endif5:
+	RET
+
+// func table1F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table1F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V4.B16
+	FMOVQ 848(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F5, F2)
+	FLDPQ 32(R9), (F1, F0)
+	FLDPQ (R8), (F17, F16)
+	FLDPQ 32(R8), (F15, F14)
+	FLDPQ (R7), (F13, F12)
+	FLDPQ 32(R7), (F11, F10)
+	VADD  V4.S4, V5.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V4.S4, V1.S4, V1.S4
+	VADD  V4.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VAND  V3.B16, V17.B16, V9.B16
+	VAND  V3.B16, V16.B16, V6.B16
+	VAND  V3.B16, V15.B16, V8.B16
+	VAND  V3.B16, V14.B16, V7.B16
+	WORD  $0x4ead3620 // CMGT V0.4S, V17.4S, V13.4S
+	WORD  $0x4eac3605 // CMGT V5.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e2 // CMGT V2.4S, V15.4S, V11.4S
+	WORD  $0x4eaa35c1 // CMGT V1.4S, V14.4S, V10.4S
+	VAND  V0.B16, V4.B16, V0.B16
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V0.S4, V9.S4, V0.S4
+	VADD  V5.S4, V6.S4, V6.S4
+	VADD  V2.S4, V8.S4, V5.S4
+	VADD  V1.S4, V7.S4, V8.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F5, R2
+	VMOV  V5.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F7, F6), (R3)
+	FSTPQ (F5, F0), 32(R3)
+	ADD   $128, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F5
+	FMOVQ (R4), F2
+	FMOVQ (R4), F1
+	FMOVQ (R4), F6
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V5.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V5.D2, V0.D2, V5.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V5.B16, V2.B16
+	FMOVQ.W -16(R0), F5
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V5.B16, V1.B16
+	VMOV    V2.B16, V6.B16
+	FLDPQ.W -32(R0), (F5, F2)
+
+skip4x:
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V16.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V16.B16, V15.B16
+	FMOVQ.W -16(R0), F16
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V16.B16, V14.B16
+	VMOV    V15.B16, V13.B16
+	FLDPQ.W -32(R0), (F16, F15)
+
+skip8x:
+	FMOVQ (R4), F12
+	FMOVQ (R4), F11
+	FMOVQ (R4), F10
+	FMOVQ (R4), F9
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V12.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R0), F12
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R0), (F12, F11)
+
+skip12x:
+	VADD  V4.S4, V5.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V4.S4, V1.S4, V1.S4
+	VADD  V4.S4, V6.S4, V0.S4
+	FSTPQ (F5, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VAND  V3.B16, V16.B16, V8.B16
+	VAND  V3.B16, V15.B16, V7.B16
+	VAND  V3.B16, V14.B16, V6.B16
+	VAND  V3.B16, V13.B16, V5.B16
+	WORD  $0x4eac3600 // CMGT V0.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e3 // CMGT V3.4S, V15.4S, V11.4S
+	WORD  $0x4eaa35c2 // CMGT V2.4S, V14.4S, V10.4S
+	WORD  $0x4ea935a1 // CMGT V1.4S, V13.4S, V9.4S
+	VAND  V0.B16, V4.B16, V0.B16
+	VAND  V3.B16, V4.B16, V3.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V3.S4, V7.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain1F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain1F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	FMOVQ 848(R3), F10
+	VMOVI $0, V3.B16
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F4, F2)
+	FLDPQ 32(R9), (F1, F0)
+	FLDPQ (R8), (F17, F16)
+	FLDPQ 32(R8), (F15, F14)
+	FLDPQ (R7), (F13, F12)
+	FLDPQ 32(R7), (F11, F9)
+	VADD  V3.S4, V4.S4, V4.S4
+	VADD  V3.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V3.S4, V0.S4, V0.S4
+	FSTPQ (F4, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VAND  V10.B16, V17.B16, V8.B16
+	VAND  V10.B16, V16.B16, V7.B16
+	VAND  V10.B16, V15.B16, V6.B16
+	VAND  V10.B16, V14.B16, V5.B16
+	WORD  $0x4ead3624 // CMGT V4.4S, V17.4S, V13.4S
+	WORD  $0x4eac3602 // CMGT V2.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e1 // CMGT V1.4S, V15.4S, V11.4S
+	WORD  $0x4ea935c0 // CMGT V0.4S, V14.4S, V9.4S
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VAND  V0.B16, V3.B16, V0.B16
+	VADD  V4.S4, V8.S4, V16.S4
+	VADD  V2.S4, V7.S4, V15.S4
+	VADD  V1.S4, V6.S4, V14.S4
+	VADD  V0.S4, V5.S4, V13.S4
+	ADD   $64, R4, R5
+	VMOV  V16.B16, V12.B16
+	VMOV  V15.B16, V11.B16
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	VAND  V10.B16, V12.B16, V12.B16
+	VAND  V10.B16, V11.B16, V11.B16
+	VAND  V10.B16, V9.B16, V9.B16
+	VAND  V10.B16, V8.B16, V8.B16
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V16.S4, V12.S4, V12.S4
+	VADD  V15.S4, V11.S4, V2.S4
+	VADD  V14.S4, V9.S4, V1.S4
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V7.S4, V12.S4, V7.S4
+	VADD  V6.S4, V2.S4, V2.S4
+	VADD  V5.S4, V1.S4, V1.S4
+	VADD  V4.S4, V0.S4, V0.S4
+	FSTPQ (F7, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $128, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F4
+	FMOVQ (R3), F2
+	FMOVQ (R3), F1
+	FMOVQ (R3), F5
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V4.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V4.B16, V2.B16
+	FMOVQ.W -16(R0), F4
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V4.B16, V1.B16
+	VMOV    V2.B16, V5.B16
+	FLDPQ.W -32(R0), (F4, F2)
+
+skip4x:
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	FMOVQ (R3), F15
+	FMOVQ (R3), F14
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V17.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V17.D2, V0.D2, V17.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V17.B16, V16.B16
+	FMOVQ.W -16(R0), F17
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V17.B16, V15.B16
+	VMOV    V16.B16, V14.B16
+	FLDPQ.W -32(R0), (F17, F16)
+
+skip8x:
+	FMOVQ (R3), F13
+	FMOVQ (R3), F12
+	FMOVQ (R3), F11
+	FMOVQ (R3), F9
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V13.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V13.D2, V0.D2, V13.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V13.B16, V12.B16
+	FMOVQ.W -16(R0), F13
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V13.B16, V11.B16
+	VMOV    V12.B16, V9.B16
+	FLDPQ.W -32(R0), (F13, F12)
+
+skip12x:
+	VADD  V3.S4, V4.S4, V4.S4
+	VADD  V3.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V3.S4, V5.S4, V0.S4
+	FSTPQ (F4, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VAND  V10.B16, V17.B16, V8.B16
+	VAND  V10.B16, V16.B16, V7.B16
+	VAND  V10.B16, V15.B16, V6.B16
+	VAND  V10.B16, V14.B16, V5.B16
+	WORD  $0x4ead3624 // CMGT V4.4S, V17.4S, V13.4S
+	WORD  $0x4eac3602 // CMGT V2.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e1 // CMGT V1.4S, V15.4S, V11.4S
+	WORD  $0x4ea935c0 // CMGT V0.4S, V14.4S, V9.4S
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VAND  V0.B16, V3.B16, V0.B16
+	VADD  V4.S4, V8.S4, V14.S4
+	VADD  V2.S4, V7.S4, V13.S4
+	VADD  V1.S4, V6.S4, V12.S4
+	VADD  V0.S4, V5.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V10.B16, V9.B16, V9.B16
+	VAND  V10.B16, V8.B16, V8.B16
+	VAND  V10.B16, V7.B16, V7.B16
+	VAND  V10.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table2F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table2F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V5.B16
+	FMOVQ 336(R4), F4
+	FMOVQ 864(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F10, F9)
+	FLDPQ 32(R9), (F8, F7)
+	FLDPQ (R8), (F18, F17)
+	FLDPQ 32(R8), (F16, F15)
+	FLDPQ (R7), (F14, F13)
+	FLDPQ 32(R7), (F12, F11)
+	VADD  V5.S4, V10.S4, V6.S4
+	VADD  V5.S4, V9.S4, V2.S4
+	VADD  V5.S4, V8.S4, V1.S4
+	VADD  V5.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V4.S4, V10.S4, V6.S4
+	VADD  V4.S4, V9.S4, V2.S4
+	VADD  V4.S4, V8.S4, V1.S4
+	VADD  V4.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VAND  V3.B16, V18.B16, V10.B16
+	VAND  V3.B16, V17.B16, V7.B16
+	VAND  V3.B16, V16.B16, V9.B16
+	VAND  V3.B16, V15.B16, V8.B16
+	WORD  $0x4eae3640 // CMGT V0.4S, V18.4S, V14.4S
+	WORD  $0x4ead3626 // CMGT V6.4S, V17.4S, V13.4S
+	WORD  $0x4eac3602 // CMGT V2.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e1 // CMGT V1.4S, V15.4S, V11.4S
+	VAND  V0.B16, V5.B16, V0.B16
+	VAND  V6.B16, V5.B16, V6.B16
+	VAND  V2.B16, V5.B16, V2.B16
+	VAND  V1.B16, V5.B16, V1.B16
+	VADD  V0.S4, V10.S4, V0.S4
+	VADD  V6.S4, V7.S4, V7.S4
+	VADD  V2.S4, V9.S4, V6.S4
+	VADD  V1.S4, V8.S4, V9.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F0), 32(R3)
+	ADD   $192, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F18
+	FMOVQ (R4), F17
+	FMOVQ (R4), F8
+	FMOVQ (R4), F7
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V18.B16, V17.B16
+	FMOVQ.W -16(R0), F18
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V18.B16, V8.B16
+	VMOV    V17.B16, V7.B16
+	FLDPQ.W -32(R0), (F18, F17)
+
+skip4x:
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V16.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V16.B16, V15.B16
+	FMOVQ.W -16(R0), F16
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V16.B16, V14.B16
+	VMOV    V15.B16, V13.B16
+	FLDPQ.W -32(R0), (F16, F15)
+
+skip8x:
+	FMOVQ (R4), F12
+	FMOVQ (R4), F11
+	FMOVQ (R4), F10
+	FMOVQ (R4), F9
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V12.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R0), F12
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R0), (F12, F11)
+
+skip12x:
+	VADD  V5.S4, V18.S4, V6.S4
+	VADD  V5.S4, V17.S4, V2.S4
+	VADD  V5.S4, V8.S4, V1.S4
+	VADD  V5.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V4.S4, V18.S4, V6.S4
+	VADD  V4.S4, V17.S4, V2.S4
+	VADD  V4.S4, V8.S4, V1.S4
+	VADD  V4.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VAND  V3.B16, V16.B16, V8.B16
+	VAND  V3.B16, V15.B16, V4.B16
+	VAND  V3.B16, V14.B16, V7.B16
+	VAND  V3.B16, V13.B16, V6.B16
+	WORD  $0x4eac3600 // CMGT V0.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e3 // CMGT V3.4S, V15.4S, V11.4S
+	WORD  $0x4eaa35c2 // CMGT V2.4S, V14.4S, V10.4S
+	WORD  $0x4ea935a1 // CMGT V1.4S, V13.4S, V9.4S
+	VAND  V0.B16, V5.B16, V0.B16
+	VAND  V3.B16, V5.B16, V3.B16
+	VAND  V2.B16, V5.B16, V2.B16
+	VAND  V1.B16, V5.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V3.S4, V4.S4, V4.S4
+	VADD  V2.S4, V7.S4, V3.S4
+	VADD  V1.S4, V6.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain2F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain2F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V5.B16
+	FMOVQ 864(R3), F10
+	FMOVQ 336(R3), F4
+	FMOVQ 848(R3), F3
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F11, F9)
+	FLDPQ 32(R9), (F8, F7)
+	FLDPQ (R8), (F19, F18)
+	FLDPQ 32(R8), (F17, F16)
+	FLDPQ (R7), (F15, F14)
+	FLDPQ 32(R7), (F13, F12)
+	VADD  V5.S4, V11.S4, V6.S4
+	VADD  V5.S4, V9.S4, V2.S4
+	VADD  V5.S4, V8.S4, V1.S4
+	VADD  V5.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V4.S4, V11.S4, V6.S4
+	VADD  V4.S4, V9.S4, V2.S4
+	VADD  V4.S4, V8.S4, V1.S4
+	VADD  V4.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VAND  V10.B16, V19.B16, V11.B16
+	VAND  V10.B16, V18.B16, V9.B16
+	VAND  V10.B16, V17.B16, V8.B16
+	VAND  V10.B16, V16.B16, V7.B16
+	WORD  $0x4eaf3666 // CMGT V6.4S, V19.4S, V15.4S
+	WORD  $0x4eae3642 // CMGT V2.4S, V18.4S, V14.4S
+	WORD  $0x4ead3621 // CMGT V1.4S, V17.4S, V13.4S
+	WORD  $0x4eac3600 // CMGT V0.4S, V16.4S, V12.4S
+	VAND  V6.B16, V5.B16, V6.B16
+	VAND  V2.B16, V5.B16, V2.B16
+	VAND  V1.B16, V5.B16, V1.B16
+	VAND  V0.B16, V5.B16, V0.B16
+	VADD  V6.S4, V11.S4, V16.S4
+	VADD  V2.S4, V9.S4, V18.S4
+	VADD  V1.S4, V8.S4, V17.S4
+	VADD  V0.S4, V7.S4, V15.S4
+	ADD   $64, R4, R5
+	VMOV  V16.B16, V14.B16
+	VMOV  V18.B16, V13.B16
+	VMOV  V17.B16, V12.B16
+	VMOV  V15.B16, V11.B16
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	VAND  V3.B16, V14.B16, V14.B16
+	VAND  V3.B16, V13.B16, V13.B16
+	VAND  V3.B16, V12.B16, V12.B16
+	VAND  V3.B16, V11.B16, V11.B16
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V16.S4, V14.S4, V14.S4
+	VADD  V18.S4, V13.S4, V2.S4
+	VADD  V17.S4, V12.S4, V1.S4
+	VADD  V0.S4, V11.S4, V0.S4
+	VADD  V9.S4, V14.S4, V9.S4
+	VADD  V8.S4, V2.S4, V2.S4
+	VADD  V7.S4, V1.S4, V1.S4
+	VADD  V6.S4, V0.S4, V0.S4
+	FSTPQ (F9, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $192, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F19
+	FMOVQ (R3), F9
+	FMOVQ (R3), F8
+	FMOVQ (R3), F7
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V19.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V19.D2, V0.D2, V19.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V19.B16, V9.B16
+	FMOVQ.W -16(R0), F19
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V19.B16, V8.B16
+	VMOV    V9.B16, V7.B16
+	FLDPQ.W -32(R0), (F19, F9)
+
+skip4x:
+	FMOVQ (R3), F18
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	FMOVQ (R3), F15
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V18.B16, V17.B16
+	FMOVQ.W -16(R0), F18
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V18.B16, V16.B16
+	VMOV    V17.B16, V15.B16
+	FLDPQ.W -32(R0), (F18, F17)
+
+skip8x:
+	FMOVQ (R3), F14
+	FMOVQ (R3), F13
+	FMOVQ (R3), F12
+	FMOVQ (R3), F11
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V14.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V14.D2, V0.D2, V14.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V14.B16, V13.B16
+	FMOVQ.W -16(R0), F14
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V14.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R0), (F14, F13)
+
+skip12x:
+	VADD  V5.S4, V19.S4, V6.S4
+	VADD  V5.S4, V9.S4, V2.S4
+	VADD  V5.S4, V8.S4, V1.S4
+	VADD  V5.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V4.S4, V19.S4, V6.S4
+	VADD  V4.S4, V9.S4, V2.S4
+	VADD  V4.S4, V8.S4, V1.S4
+	VADD  V4.S4, V7.S4, V0.S4
+	FSTPQ (F6, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VAND  V10.B16, V18.B16, V9.B16
+	VAND  V10.B16, V17.B16, V8.B16
+	VAND  V10.B16, V16.B16, V7.B16
+	VAND  V10.B16, V15.B16, V6.B16
+	WORD  $0x4eae3644 // CMGT V4.4S, V18.4S, V14.4S
+	WORD  $0x4ead3622 // CMGT V2.4S, V17.4S, V13.4S
+	WORD  $0x4eac3601 // CMGT V1.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e0 // CMGT V0.4S, V15.4S, V11.4S
+	VAND  V4.B16, V5.B16, V4.B16
+	VAND  V2.B16, V5.B16, V2.B16
+	VAND  V1.B16, V5.B16, V1.B16
+	VAND  V0.B16, V5.B16, V0.B16
+	VADD  V4.S4, V9.S4, V14.S4
+	VADD  V2.S4, V8.S4, V13.S4
+	VADD  V1.S4, V7.S4, V12.S4
+	VADD  V0.S4, V6.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table3F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table3F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V7.B16
+	FMOVQ 336(R4), F6
+	FMOVQ 752(R4), F5
+	FMOVQ 864(R4), F4
+	FMOVQ 880(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F12, F11)
+	FLDPQ 32(R9), (F10, F9)
+	FLDPQ (R8), (F20, F19)
+	FLDPQ 32(R8), (F18, F17)
+	FLDPQ (R7), (F16, F15)
+	FLDPQ 32(R7), (F14, F13)
+	VADD  V7.S4, V12.S4, V8.S4
+	VADD  V7.S4, V11.S4, V2.S4
+	VADD  V7.S4, V10.S4, V1.S4
+	VADD  V7.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V6.S4, V12.S4, V8.S4
+	VADD  V6.S4, V11.S4, V2.S4
+	VADD  V6.S4, V10.S4, V1.S4
+	VADD  V6.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V5.S4, V12.S4, V8.S4
+	VADD  V5.S4, V11.S4, V2.S4
+	VADD  V5.S4, V10.S4, V1.S4
+	VADD  V5.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VAND  V4.B16, V20.B16, V12.B16
+	VAND  V4.B16, V19.B16, V9.B16
+	VAND  V4.B16, V18.B16, V11.B16
+	VAND  V4.B16, V17.B16, V10.B16
+	WORD  $0x4eb03680 // CMGT V0.4S, V20.4S, V16.4S
+	WORD  $0x4eaf3668 // CMGT V8.4S, V19.4S, V15.4S
+	WORD  $0x4eae3642 // CMGT V2.4S, V18.4S, V14.4S
+	WORD  $0x4ead3621 // CMGT V1.4S, V17.4S, V13.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V8.B16, V3.B16, V8.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V12.S4, V0.S4
+	VADD  V8.S4, V9.S4, V9.S4
+	VADD  V2.S4, V11.S4, V8.S4
+	VADD  V1.S4, V10.S4, V11.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F10, F9), (R3)
+	FSTPQ (F8, F0), 32(R3)
+	ADD   $256, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F20
+	FMOVQ (R4), F19
+	FMOVQ (R4), F18
+	FMOVQ (R4), F17
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V20.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V20.D2, V0.D2, V20.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V20.B16, V19.B16
+	FMOVQ.W -16(R0), F20
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V20.B16, V18.B16
+	VMOV    V19.B16, V17.B16
+	FLDPQ.W -32(R0), (F20, F19)
+
+skip4x:
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V16.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V16.B16, V15.B16
+	FMOVQ.W -16(R0), F16
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V16.B16, V14.B16
+	VMOV    V15.B16, V13.B16
+	FLDPQ.W -32(R0), (F16, F15)
+
+skip8x:
+	FMOVQ (R4), F12
+	FMOVQ (R4), F11
+	FMOVQ (R4), F10
+	FMOVQ (R4), F9
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V12.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V12.D2, V0.D2, V12.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V12.B16, V11.B16
+	FMOVQ.W -16(R0), F12
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V12.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R0), (F12, F11)
+
+skip12x:
+	VADD  V7.S4, V20.S4, V8.S4
+	VADD  V7.S4, V19.S4, V2.S4
+	VADD  V7.S4, V18.S4, V1.S4
+	VADD  V7.S4, V17.S4, V0.S4
+	FSTPQ (F8, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V6.S4, V20.S4, V7.S4
+	VADD  V6.S4, V19.S4, V2.S4
+	VADD  V6.S4, V18.S4, V1.S4
+	VADD  V6.S4, V17.S4, V0.S4
+	FSTPQ (F7, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V5.S4, V20.S4, V6.S4
+	VADD  V5.S4, V19.S4, V2.S4
+	VADD  V5.S4, V18.S4, V1.S4
+	VADD  V5.S4, V17.S4, V0.S4
+	FSTPQ (F6, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VAND  V4.B16, V16.B16, V8.B16
+	VAND  V4.B16, V15.B16, V7.B16
+	VAND  V4.B16, V14.B16, V6.B16
+	VAND  V4.B16, V13.B16, V5.B16
+	WORD  $0x4eac3600 // CMGT V0.4S, V16.4S, V12.4S
+	WORD  $0x4eab35e4 // CMGT V4.4S, V15.4S, V11.4S
+	WORD  $0x4eaa35c2 // CMGT V2.4S, V14.4S, V10.4S
+	WORD  $0x4ea935a1 // CMGT V1.4S, V13.4S, V9.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V4.S4, V7.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain3F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain3F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V8.B16
+	FMOVQ 336(R3), F7
+	FMOVQ 752(R3), F6
+	FMOVQ 864(R3), F5
+	FMOVQ 880(R3), F4
+	FMOVQ 848(R3), F3
+	FMOVQ 896(R3), F10
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F14, F13)
+	FLDPQ 32(R9), (F12, F11)
+	FLDPQ (R8), (F22, F21)
+	FLDPQ 32(R8), (F20, F19)
+	FLDPQ (R7), (F18, F17)
+	FLDPQ 32(R7), (F16, F15)
+	VADD  V8.S4, V14.S4, V9.S4
+	VADD  V8.S4, V13.S4, V2.S4
+	VADD  V8.S4, V12.S4, V1.S4
+	VADD  V8.S4, V11.S4, V0.S4
+	FSTPQ (F9, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V7.S4, V14.S4, V9.S4
+	VADD  V7.S4, V13.S4, V2.S4
+	VADD  V7.S4, V12.S4, V1.S4
+	VADD  V7.S4, V11.S4, V0.S4
+	FSTPQ (F9, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V6.S4, V14.S4, V9.S4
+	VADD  V6.S4, V13.S4, V2.S4
+	VADD  V6.S4, V12.S4, V1.S4
+	VADD  V6.S4, V11.S4, V0.S4
+	FSTPQ (F9, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VAND  V5.B16, V22.B16, V14.B16
+	VAND  V5.B16, V21.B16, V13.B16
+	VAND  V5.B16, V20.B16, V12.B16
+	VAND  V5.B16, V19.B16, V11.B16
+	WORD  $0x4eb236c9 // CMGT V9.4S, V22.4S, V18.4S
+	WORD  $0x4eb136a2 // CMGT V2.4S, V21.4S, V17.4S
+	WORD  $0x4eb03681 // CMGT V1.4S, V20.4S, V16.4S
+	WORD  $0x4eaf3660 // CMGT V0.4S, V19.4S, V15.4S
+	VAND  V9.B16, V4.B16, V9.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V9.S4, V14.S4, V9.S4
+	VADD  V2.S4, V13.S4, V21.S4
+	VADD  V1.S4, V12.S4, V20.S4
+	VADD  V0.S4, V11.S4, V19.S4
+	ADD   $64, R4, R5
+	VMOV  V9.B16, V18.B16
+	VMOV  V21.B16, V17.B16
+	VMOV  V20.B16, V16.B16
+	VMOV  V19.B16, V15.B16
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	VAND  V3.B16, V18.B16, V18.B16
+	VAND  V3.B16, V17.B16, V17.B16
+	VAND  V3.B16, V16.B16, V16.B16
+	VAND  V3.B16, V15.B16, V15.B16
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V9.S4, V18.S4, V9.S4
+	VADD  V21.S4, V17.S4, V2.S4
+	VADD  V20.S4, V16.S4, V1.S4
+	VADD  V0.S4, V15.S4, V0.S4
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V2.S4, V2.S4
+	VADD  V12.S4, V1.S4, V1.S4
+	VADD  V11.S4, V0.S4, V0.S4
+	FSTPQ (F9, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $256, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F22
+	FMOVQ (R3), F21
+	FMOVQ (R3), F20
+	FMOVQ (R3), F19
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V22.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V22.D2, V0.D2, V22.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V22.B16, V21.B16
+	FMOVQ.W -16(R0), F22
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V22.B16, V20.B16
+	VMOV    V21.B16, V19.B16
+	FLDPQ.W -32(R0), (F22, F21)
+
+skip4x:
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	FMOVQ (R3), F15
+	FMOVQ (R3), F14
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V17.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V17.D2, V0.D2, V17.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V17.B16, V16.B16
+	FMOVQ.W -16(R0), F17
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V17.B16, V15.B16
+	VMOV    V16.B16, V14.B16
+	FLDPQ.W -32(R0), (F17, F16)
+
+skip8x:
+	FMOVQ (R3), F18
+	FMOVQ (R3), F13
+	FMOVQ (R3), F12
+	FMOVQ (R3), F11
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V18.B16, V13.B16
+	FMOVQ.W -16(R0), F18
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V18.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R0), (F18, F13)
+
+skip12x:
+	VADD  V8.S4, V22.S4, V9.S4
+	VADD  V8.S4, V21.S4, V2.S4
+	VADD  V8.S4, V20.S4, V1.S4
+	VADD  V8.S4, V19.S4, V0.S4
+	FSTPQ (F9, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V7.S4, V22.S4, V8.S4
+	VADD  V7.S4, V21.S4, V2.S4
+	VADD  V7.S4, V20.S4, V1.S4
+	VADD  V7.S4, V19.S4, V0.S4
+	FSTPQ (F8, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V6.S4, V22.S4, V7.S4
+	VADD  V6.S4, V21.S4, V2.S4
+	VADD  V6.S4, V20.S4, V1.S4
+	VADD  V6.S4, V19.S4, V0.S4
+	FSTPQ (F7, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VAND  V5.B16, V17.B16, V9.B16
+	VAND  V5.B16, V16.B16, V8.B16
+	VAND  V5.B16, V15.B16, V7.B16
+	VAND  V5.B16, V14.B16, V6.B16
+	WORD  $0x4eb23625 // CMGT V5.4S, V17.4S, V18.4S
+	WORD  $0x4ead3602 // CMGT V2.4S, V16.4S, V13.4S
+	WORD  $0x4eac35e1 // CMGT V1.4S, V15.4S, V12.4S
+	WORD  $0x4eab35c0 // CMGT V0.4S, V14.4S, V11.4S
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V5.S4, V9.S4, V14.S4
+	VADD  V2.S4, V8.S4, V13.S4
+	VADD  V1.S4, V7.S4, V12.S4
+	VADD  V0.S4, V6.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table4F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table4F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V7.B16
+	FMOVQ 336(R4), F6
+	FMOVQ 752(R4), F5
+	FMOVQ 688(R4), F4
+	FMOVQ 912(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F12, F11)
+	FLDPQ 32(R9), (F10, F9)
+	FLDPQ (R8), (F20, F19)
+	FLDPQ 32(R8), (F18, F17)
+	FLDPQ (R7), (F16, F15)
+	FLDPQ 32(R7), (F14, F13)
+	VADD  V7.S4, V12.S4, V8.S4
+	VADD  V7.S4, V11.S4, V2.S4
+	VADD  V7.S4, V10.S4, V1.S4
+	VADD  V7.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V6.S4, V12.S4, V8.S4
+	VADD  V6.S4, V11.S4, V2.S4
+	VADD  V6.S4, V10.S4, V1.S4
+	VADD  V6.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V5.S4, V12.S4, V8.S4
+	VADD  V5.S4, V11.S4, V2.S4
+	VADD  V5.S4, V10.S4, V1.S4
+	VADD  V5.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V4.S4, V12.S4, V8.S4
+	VADD  V4.S4, V11.S4, V2.S4
+	VADD  V4.S4, V10.S4, V1.S4
+	VADD  V4.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VAND  V3.B16, V20.B16, V12.B16
+	VAND  V3.B16, V19.B16, V9.B16
+	VAND  V3.B16, V18.B16, V11.B16
+	VAND  V3.B16, V17.B16, V10.B16
+	WORD  $0x4eb03680 // CMGT V0.4S, V20.4S, V16.4S
+	WORD  $0x4eaf3668 // CMGT V8.4S, V19.4S, V15.4S
+	WORD  $0x4eae3642 // CMGT V2.4S, V18.4S, V14.4S
+	WORD  $0x4ead3621 // CMGT V1.4S, V17.4S, V13.4S
+	VAND  V0.B16, V7.B16, V0.B16
+	VAND  V8.B16, V7.B16, V8.B16
+	VAND  V2.B16, V7.B16, V2.B16
+	VAND  V1.B16, V7.B16, V1.B16
+	VADD  V0.S4, V12.S4, V0.S4
+	VADD  V8.S4, V9.S4, V9.S4
+	VADD  V2.S4, V11.S4, V8.S4
+	VADD  V1.S4, V10.S4, V11.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F10, F9), (R3)
+	FSTPQ (F8, F0), 32(R3)
+	ADD   $320, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F20
+	FMOVQ (R4), F19
+	FMOVQ (R4), F18
+	FMOVQ (R4), F17
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V20.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V20.D2, V0.D2, V20.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V20.B16, V19.B16
+	FMOVQ.W -16(R0), F20
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V20.B16, V18.B16
+	VMOV    V19.B16, V17.B16
+	FLDPQ.W -32(R0), (F20, F19)
+
+skip4x:
+	FMOVQ (R4), F15
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	FMOVQ (R4), F12
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V15.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R0), F15
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R0), (F15, F14)
+
+skip8x:
+	FMOVQ (R4), F16
+	FMOVQ (R4), F11
+	FMOVQ (R4), F10
+	FMOVQ (R4), F9
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V16.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V16.B16, V11.B16
+	FMOVQ.W -16(R0), F16
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V16.B16, V10.B16
+	VMOV    V11.B16, V9.B16
+	FLDPQ.W -32(R0), (F16, F11)
+
+skip12x:
+	VADD  V7.S4, V20.S4, V8.S4
+	VADD  V7.S4, V19.S4, V2.S4
+	VADD  V7.S4, V18.S4, V1.S4
+	VADD  V7.S4, V17.S4, V0.S4
+	FSTPQ (F8, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V6.S4, V20.S4, V8.S4
+	VADD  V6.S4, V19.S4, V2.S4
+	VADD  V6.S4, V18.S4, V1.S4
+	VADD  V6.S4, V17.S4, V0.S4
+	FSTPQ (F8, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V5.S4, V20.S4, V6.S4
+	VADD  V5.S4, V19.S4, V2.S4
+	VADD  V5.S4, V18.S4, V1.S4
+	VADD  V5.S4, V17.S4, V0.S4
+	FSTPQ (F6, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V4.S4, V20.S4, V5.S4
+	VADD  V4.S4, V19.S4, V2.S4
+	VADD  V4.S4, V18.S4, V1.S4
+	VADD  V4.S4, V17.S4, V0.S4
+	FSTPQ (F5, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VAND  V3.B16, V15.B16, V8.B16
+	VAND  V3.B16, V14.B16, V4.B16
+	VAND  V3.B16, V13.B16, V6.B16
+	VAND  V3.B16, V12.B16, V5.B16
+	WORD  $0x4eb035e0 // CMGT V0.4S, V15.4S, V16.4S
+	WORD  $0x4eab35c3 // CMGT V3.4S, V14.4S, V11.4S
+	WORD  $0x4eaa35a2 // CMGT V2.4S, V13.4S, V10.4S
+	WORD  $0x4ea93581 // CMGT V1.4S, V12.4S, V9.4S
+	VAND  V0.B16, V7.B16, V0.B16
+	VAND  V3.B16, V7.B16, V3.B16
+	VAND  V2.B16, V7.B16, V2.B16
+	VAND  V1.B16, V7.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V3.S4, V4.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain4F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain4F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V7.B16
+	FMOVQ 912(R3), F10
+	FMOVQ 336(R3), F6
+	FMOVQ 752(R3), F5
+	FMOVQ 688(R3), F4
+	FMOVQ 848(R3), F3
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F13, F12)
+	FLDPQ 32(R9), (F11, F9)
+	FLDPQ (R8), (F21, F20)
+	FLDPQ 32(R8), (F19, F18)
+	FLDPQ (R7), (F17, F16)
+	FLDPQ 32(R7), (F15, F14)
+	VADD  V7.S4, V13.S4, V8.S4
+	VADD  V7.S4, V12.S4, V2.S4
+	VADD  V7.S4, V11.S4, V1.S4
+	VADD  V7.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V6.S4, V13.S4, V8.S4
+	VADD  V6.S4, V12.S4, V2.S4
+	VADD  V6.S4, V11.S4, V1.S4
+	VADD  V6.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V5.S4, V13.S4, V8.S4
+	VADD  V5.S4, V12.S4, V2.S4
+	VADD  V5.S4, V11.S4, V1.S4
+	VADD  V5.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V4.S4, V13.S4, V8.S4
+	VADD  V4.S4, V12.S4, V2.S4
+	VADD  V4.S4, V11.S4, V1.S4
+	VADD  V4.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VAND  V10.B16, V21.B16, V13.B16
+	VAND  V10.B16, V20.B16, V12.B16
+	VAND  V10.B16, V19.B16, V11.B16
+	VAND  V10.B16, V18.B16, V9.B16
+	WORD  $0x4eb136a8 // CMGT V8.4S, V21.4S, V17.4S
+	WORD  $0x4eb03682 // CMGT V2.4S, V20.4S, V16.4S
+	WORD  $0x4eaf3661 // CMGT V1.4S, V19.4S, V15.4S
+	WORD  $0x4eae3640 // CMGT V0.4S, V18.4S, V14.4S
+	VAND  V8.B16, V7.B16, V8.B16
+	VAND  V2.B16, V7.B16, V2.B16
+	VAND  V1.B16, V7.B16, V1.B16
+	VAND  V0.B16, V7.B16, V0.B16
+	VADD  V8.S4, V13.S4, V8.S4
+	VADD  V2.S4, V12.S4, V20.S4
+	VADD  V1.S4, V11.S4, V19.S4
+	VADD  V0.S4, V9.S4, V18.S4
+	ADD   $64, R4, R5
+	VMOV  V8.B16, V17.B16
+	VMOV  V20.B16, V16.B16
+	VMOV  V19.B16, V15.B16
+	VMOV  V18.B16, V14.B16
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	VAND  V3.B16, V17.B16, V17.B16
+	VAND  V3.B16, V16.B16, V16.B16
+	VAND  V3.B16, V15.B16, V15.B16
+	VAND  V3.B16, V14.B16, V14.B16
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F16, R2
+	VMOV  V16.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V8.S4, V17.S4, V8.S4
+	VADD  V20.S4, V16.S4, V2.S4
+	VADD  V19.S4, V15.S4, V1.S4
+	VADD  V0.S4, V14.S4, V0.S4
+	VADD  V13.S4, V8.S4, V8.S4
+	VADD  V12.S4, V2.S4, V2.S4
+	VADD  V11.S4, V1.S4, V1.S4
+	VADD  V9.S4, V0.S4, V0.S4
+	FSTPQ (F8, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $320, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F21
+	FMOVQ (R3), F20
+	FMOVQ (R3), F19
+	FMOVQ (R3), F9
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V21.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V21.D2, V0.D2, V21.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V21.B16, V20.B16
+	FMOVQ.W -16(R0), F21
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V21.B16, V19.B16
+	VMOV    V20.B16, V9.B16
+	FLDPQ.W -32(R0), (F21, F20)
+
+skip4x:
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	FMOVQ (R3), F15
+	FMOVQ (R3), F14
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V17.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V17.D2, V0.D2, V17.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V17.B16, V16.B16
+	FMOVQ.W -16(R0), F17
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V17.B16, V15.B16
+	VMOV    V16.B16, V14.B16
+	FLDPQ.W -32(R0), (F17, F16)
+
+skip8x:
+	FMOVQ (R3), F18
+	FMOVQ (R3), F13
+	FMOVQ (R3), F12
+	FMOVQ (R3), F11
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V18.B16, V13.B16
+	FMOVQ.W -16(R0), F18
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V18.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R0), (F18, F13)
+
+skip12x:
+	VADD  V7.S4, V21.S4, V8.S4
+	VADD  V7.S4, V20.S4, V2.S4
+	VADD  V7.S4, V19.S4, V1.S4
+	VADD  V7.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V6.S4, V21.S4, V8.S4
+	VADD  V6.S4, V20.S4, V2.S4
+	VADD  V6.S4, V19.S4, V1.S4
+	VADD  V6.S4, V9.S4, V0.S4
+	FSTPQ (F8, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V5.S4, V21.S4, V6.S4
+	VADD  V5.S4, V20.S4, V2.S4
+	VADD  V5.S4, V19.S4, V1.S4
+	VADD  V5.S4, V9.S4, V0.S4
+	FSTPQ (F6, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V4.S4, V21.S4, V5.S4
+	VADD  V4.S4, V20.S4, V2.S4
+	VADD  V4.S4, V19.S4, V1.S4
+	VADD  V4.S4, V9.S4, V0.S4
+	FSTPQ (F5, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VAND  V10.B16, V17.B16, V9.B16
+	VAND  V10.B16, V16.B16, V8.B16
+	VAND  V10.B16, V15.B16, V6.B16
+	VAND  V10.B16, V14.B16, V5.B16
+	WORD  $0x4eb23624 // CMGT V4.4S, V17.4S, V18.4S
+	WORD  $0x4ead3602 // CMGT V2.4S, V16.4S, V13.4S
+	WORD  $0x4eac35e1 // CMGT V1.4S, V15.4S, V12.4S
+	WORD  $0x4eab35c0 // CMGT V0.4S, V14.4S, V11.4S
+	VAND  V4.B16, V7.B16, V4.B16
+	VAND  V2.B16, V7.B16, V2.B16
+	VAND  V1.B16, V7.B16, V1.B16
+	VAND  V0.B16, V7.B16, V0.B16
+	VADD  V4.S4, V9.S4, V14.S4
+	VADD  V2.S4, V8.S4, V13.S4
+	VADD  V1.S4, V6.S4, V12.S4
+	VADD  V0.S4, V5.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table5F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table5F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V9.B16
+	FMOVQ 336(R4), F8
+	FMOVQ 752(R4), F7
+	FMOVQ 688(R4), F6
+	FMOVQ 928(R4), F5
+	FMOVQ 912(R4), F4
+	FMOVQ 880(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F14, F13)
+	FLDPQ 32(R9), (F12, F11)
+	FLDPQ (R8), (F22, F21)
+	FLDPQ 32(R8), (F20, F19)
+	FLDPQ (R7), (F18, F17)
+	FLDPQ 32(R7), (F16, F15)
+	VADD  V9.S4, V14.S4, V10.S4
+	VADD  V9.S4, V13.S4, V2.S4
+	VADD  V9.S4, V12.S4, V1.S4
+	VADD  V9.S4, V11.S4, V0.S4
+	FSTPQ (F10, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V8.S4, V14.S4, V10.S4
+	VADD  V8.S4, V13.S4, V2.S4
+	VADD  V8.S4, V12.S4, V1.S4
+	VADD  V8.S4, V11.S4, V0.S4
+	FSTPQ (F10, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V7.S4, V14.S4, V10.S4
+	VADD  V7.S4, V13.S4, V2.S4
+	VADD  V7.S4, V12.S4, V1.S4
+	VADD  V7.S4, V11.S4, V0.S4
+	FSTPQ (F10, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V6.S4, V14.S4, V10.S4
+	VADD  V6.S4, V13.S4, V2.S4
+	VADD  V6.S4, V12.S4, V1.S4
+	VADD  V6.S4, V11.S4, V0.S4
+	FSTPQ (F10, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V5.S4, V14.S4, V10.S4
+	VADD  V5.S4, V13.S4, V2.S4
+	VADD  V5.S4, V12.S4, V1.S4
+	VADD  V5.S4, V11.S4, V0.S4
+	FSTPQ (F10, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VAND  V4.B16, V22.B16, V14.B16
+	VAND  V4.B16, V21.B16, V11.B16
+	VAND  V4.B16, V20.B16, V13.B16
+	VAND  V4.B16, V19.B16, V12.B16
+	WORD  $0x4eb236c0 // CMGT V0.4S, V22.4S, V18.4S
+	WORD  $0x4eb136aa // CMGT V10.4S, V21.4S, V17.4S
+	WORD  $0x4eb03682 // CMGT V2.4S, V20.4S, V16.4S
+	WORD  $0x4eaf3661 // CMGT V1.4S, V19.4S, V15.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V10.B16, V3.B16, V10.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V14.S4, V0.S4
+	VADD  V10.S4, V11.S4, V11.S4
+	VADD  V2.S4, V13.S4, V10.S4
+	VADD  V1.S4, V12.S4, V13.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F12, F11), (R3)
+	FSTPQ (F10, F0), 32(R3)
+	ADD   $384, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F21
+	FMOVQ (R4), F20
+	FMOVQ (R4), F19
+	FMOVQ (R4), F18
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V21.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V21.D2, V0.D2, V21.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V21.B16, V20.B16
+	FMOVQ.W -16(R0), F21
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V21.B16, V19.B16
+	VMOV    V20.B16, V18.B16
+	FLDPQ.W -32(R0), (F21, F20)
+
+skip4x:
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V16.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V16.D2, V0.D2, V16.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V16.B16, V15.B16
+	FMOVQ.W -16(R0), F16
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V16.B16, V14.B16
+	VMOV    V15.B16, V13.B16
+	FLDPQ.W -32(R0), (F16, F15)
+
+skip8x:
+	FMOVQ (R4), F17
+	FMOVQ (R4), F12
+	FMOVQ (R4), F11
+	FMOVQ (R4), F10
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V17.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V17.D2, V0.D2, V17.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V17.B16, V12.B16
+	FMOVQ.W -16(R0), F17
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V17.B16, V11.B16
+	VMOV    V12.B16, V10.B16
+	FLDPQ.W -32(R0), (F17, F12)
+
+skip12x:
+	VADD  V9.S4, V21.S4, V22.S4
+	VADD  V9.S4, V20.S4, V2.S4
+	VADD  V9.S4, V19.S4, V1.S4
+	VADD  V9.S4, V18.S4, V0.S4
+	FSTPQ (F22, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V8.S4, V21.S4, V9.S4
+	VADD  V8.S4, V20.S4, V2.S4
+	VADD  V8.S4, V19.S4, V1.S4
+	VADD  V8.S4, V18.S4, V0.S4
+	FSTPQ (F9, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V7.S4, V21.S4, V8.S4
+	VADD  V7.S4, V20.S4, V2.S4
+	VADD  V7.S4, V19.S4, V1.S4
+	VADD  V7.S4, V18.S4, V0.S4
+	FSTPQ (F8, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V6.S4, V21.S4, V7.S4
+	VADD  V6.S4, V20.S4, V2.S4
+	VADD  V6.S4, V19.S4, V1.S4
+	VADD  V6.S4, V18.S4, V0.S4
+	FSTPQ (F7, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V5.S4, V21.S4, V6.S4
+	VADD  V5.S4, V20.S4, V2.S4
+	VADD  V5.S4, V19.S4, V1.S4
+	VADD  V5.S4, V18.S4, V0.S4
+	FSTPQ (F6, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VAND  V4.B16, V16.B16, V8.B16
+	VAND  V4.B16, V15.B16, V7.B16
+	VAND  V4.B16, V14.B16, V6.B16
+	VAND  V4.B16, V13.B16, V5.B16
+	WORD  $0x4eb13600 // CMGT V0.4S, V16.4S, V17.4S
+	WORD  $0x4eac35e4 // CMGT V4.4S, V15.4S, V12.4S
+	WORD  $0x4eab35c2 // CMGT V2.4S, V14.4S, V11.4S
+	WORD  $0x4eaa35a1 // CMGT V1.4S, V13.4S, V10.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V4.S4, V7.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain5F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain5F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V11.B16
+	FMOVQ 336(R3), F9
+	FMOVQ 752(R3), F8
+	FMOVQ 688(R3), F7
+	FMOVQ 928(R3), F6
+	FMOVQ 912(R3), F5
+	FMOVQ 880(R3), F4
+	FMOVQ 848(R3), F3
+	FMOVQ 944(R3), F10
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F16, F15)
+	FLDPQ 32(R9), (F14, F13)
+	FLDPQ (R8), (F24, F23)
+	FLDPQ 32(R8), (F22, F21)
+	FLDPQ (R7), (F20, F19)
+	FLDPQ 32(R7), (F18, F17)
+	VADD  V11.S4, V16.S4, V12.S4
+	VADD  V11.S4, V15.S4, V2.S4
+	VADD  V11.S4, V14.S4, V1.S4
+	VADD  V11.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V9.S4, V16.S4, V12.S4
+	VADD  V9.S4, V15.S4, V2.S4
+	VADD  V9.S4, V14.S4, V1.S4
+	VADD  V9.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V8.S4, V16.S4, V12.S4
+	VADD  V8.S4, V15.S4, V2.S4
+	VADD  V8.S4, V14.S4, V1.S4
+	VADD  V8.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V7.S4, V16.S4, V12.S4
+	VADD  V7.S4, V15.S4, V2.S4
+	VADD  V7.S4, V14.S4, V1.S4
+	VADD  V7.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V6.S4, V16.S4, V12.S4
+	VADD  V6.S4, V15.S4, V2.S4
+	VADD  V6.S4, V14.S4, V1.S4
+	VADD  V6.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VAND  V5.B16, V24.B16, V16.B16
+	VAND  V5.B16, V23.B16, V15.B16
+	VAND  V5.B16, V22.B16, V14.B16
+	VAND  V5.B16, V21.B16, V13.B16
+	WORD  $0x4eb4370c // CMGT V12.4S, V24.4S, V20.4S
+	WORD  $0x4eb336e2 // CMGT V2.4S, V23.4S, V19.4S
+	WORD  $0x4eb236c1 // CMGT V1.4S, V22.4S, V18.4S
+	WORD  $0x4eb136a0 // CMGT V0.4S, V21.4S, V17.4S
+	VAND  V12.B16, V4.B16, V12.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V12.S4, V16.S4, V12.S4
+	VADD  V2.S4, V15.S4, V22.S4
+	VADD  V1.S4, V14.S4, V23.S4
+	VADD  V0.S4, V13.S4, V21.S4
+	ADD   $64, R4, R5
+	VMOV  V12.B16, V20.B16
+	VMOV  V22.B16, V19.B16
+	VMOV  V23.B16, V18.B16
+	VMOV  V21.B16, V17.B16
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	VAND  V3.B16, V20.B16, V20.B16
+	VAND  V3.B16, V19.B16, V19.B16
+	VAND  V3.B16, V18.B16, V18.B16
+	VAND  V3.B16, V17.B16, V17.B16
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F17, R2
+	VMOV  V17.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F22, R2
+	VMOV  V22.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V22.D2
+	FMOVD F23, R2
+	VMOV  V23.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V23.D2
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V12.S4, V20.S4, V12.S4
+	VADD  V22.S4, V19.S4, V2.S4
+	VADD  V23.S4, V18.S4, V1.S4
+	VADD  V0.S4, V17.S4, V0.S4
+	VADD  V16.S4, V12.S4, V12.S4
+	VADD  V15.S4, V2.S4, V2.S4
+	VADD  V14.S4, V1.S4, V1.S4
+	VADD  V13.S4, V0.S4, V0.S4
+	FSTPQ (F12, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $384, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F23
+	FMOVQ (R3), F22
+	FMOVQ (R3), F21
+	FMOVQ (R3), F20
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V23.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V23.D2, V0.D2, V23.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V23.B16, V22.B16
+	FMOVQ.W -16(R0), F23
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V23.B16, V21.B16
+	VMOV    V22.B16, V20.B16
+	FLDPQ.W -32(R0), (F23, F22)
+
+skip4x:
+	FMOVQ (R3), F18
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	FMOVQ (R3), F15
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V18.B16, V17.B16
+	FMOVQ.W -16(R0), F18
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V18.B16, V16.B16
+	VMOV    V17.B16, V15.B16
+	FLDPQ.W -32(R0), (F18, F17)
+
+skip8x:
+	FMOVQ (R3), F19
+	FMOVQ (R3), F14
+	FMOVQ (R3), F13
+	FMOVQ (R3), F12
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V19.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V19.D2, V0.D2, V19.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V19.B16, V14.B16
+	FMOVQ.W -16(R0), F19
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V19.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R0), (F19, F14)
+
+skip12x:
+	VADD  V11.S4, V23.S4, V24.S4
+	VADD  V11.S4, V22.S4, V2.S4
+	VADD  V11.S4, V21.S4, V1.S4
+	VADD  V11.S4, V20.S4, V0.S4
+	FSTPQ (F24, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V9.S4, V23.S4, V11.S4
+	VADD  V9.S4, V22.S4, V2.S4
+	VADD  V9.S4, V21.S4, V1.S4
+	VADD  V9.S4, V20.S4, V0.S4
+	FSTPQ (F11, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V8.S4, V23.S4, V9.S4
+	VADD  V8.S4, V22.S4, V2.S4
+	VADD  V8.S4, V21.S4, V1.S4
+	VADD  V8.S4, V20.S4, V0.S4
+	FSTPQ (F9, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V7.S4, V23.S4, V8.S4
+	VADD  V7.S4, V22.S4, V2.S4
+	VADD  V7.S4, V21.S4, V1.S4
+	VADD  V7.S4, V20.S4, V0.S4
+	FSTPQ (F8, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V6.S4, V23.S4, V7.S4
+	VADD  V6.S4, V22.S4, V2.S4
+	VADD  V6.S4, V21.S4, V1.S4
+	VADD  V6.S4, V20.S4, V0.S4
+	FSTPQ (F7, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VAND  V5.B16, V18.B16, V9.B16
+	VAND  V5.B16, V17.B16, V8.B16
+	VAND  V5.B16, V16.B16, V7.B16
+	VAND  V5.B16, V15.B16, V6.B16
+	WORD  $0x4eb33645 // CMGT V5.4S, V18.4S, V19.4S
+	WORD  $0x4eae3622 // CMGT V2.4S, V17.4S, V14.4S
+	WORD  $0x4ead3601 // CMGT V1.4S, V16.4S, V13.4S
+	WORD  $0x4eac35e0 // CMGT V0.4S, V15.4S, V12.4S
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V5.S4, V9.S4, V14.S4
+	VADD  V2.S4, V8.S4, V13.S4
+	VADD  V1.S4, V7.S4, V12.S4
+	VADD  V0.S4, V6.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table6F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table6F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V10.B16
+	FMOVQ 336(R4), F9
+	FMOVQ 752(R4), F8
+	FMOVQ 688(R4), F7
+	FMOVQ 928(R4), F6
+	FMOVQ 720(R4), F5
+	FMOVQ 912(R4), F4
+	FMOVQ 960(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F15, F14)
+	FLDPQ 32(R9), (F13, F12)
+	FLDPQ (R8), (F23, F22)
+	FLDPQ 32(R8), (F21, F20)
+	FLDPQ (R7), (F19, F18)
+	FLDPQ 32(R7), (F17, F16)
+	VADD  V10.S4, V15.S4, V11.S4
+	VADD  V10.S4, V14.S4, V2.S4
+	VADD  V10.S4, V13.S4, V1.S4
+	VADD  V10.S4, V12.S4, V0.S4
+	FSTPQ (F11, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V9.S4, V15.S4, V11.S4
+	VADD  V9.S4, V14.S4, V2.S4
+	VADD  V9.S4, V13.S4, V1.S4
+	VADD  V9.S4, V12.S4, V0.S4
+	FSTPQ (F11, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V8.S4, V15.S4, V11.S4
+	VADD  V8.S4, V14.S4, V2.S4
+	VADD  V8.S4, V13.S4, V1.S4
+	VADD  V8.S4, V12.S4, V0.S4
+	FSTPQ (F11, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V7.S4, V15.S4, V11.S4
+	VADD  V7.S4, V14.S4, V2.S4
+	VADD  V7.S4, V13.S4, V1.S4
+	VADD  V7.S4, V12.S4, V0.S4
+	FSTPQ (F11, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V6.S4, V15.S4, V11.S4
+	VADD  V6.S4, V14.S4, V2.S4
+	VADD  V6.S4, V13.S4, V1.S4
+	VADD  V6.S4, V12.S4, V0.S4
+	FSTPQ (F11, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VADD  V5.S4, V15.S4, V11.S4
+	VADD  V5.S4, V14.S4, V2.S4
+	VADD  V5.S4, V13.S4, V1.S4
+	VADD  V5.S4, V12.S4, V0.S4
+	FSTPQ (F11, F2), 384(R3)
+	FSTPQ (F1, F0), 416(R3)
+	VAND  V4.B16, V23.B16, V15.B16
+	VAND  V4.B16, V22.B16, V12.B16
+	VAND  V4.B16, V21.B16, V14.B16
+	VAND  V4.B16, V20.B16, V13.B16
+	WORD  $0x4eb336e0 // CMGT V0.4S, V23.4S, V19.4S
+	WORD  $0x4eb236cb // CMGT V11.4S, V22.4S, V18.4S
+	WORD  $0x4eb136a2 // CMGT V2.4S, V21.4S, V17.4S
+	WORD  $0x4eb03681 // CMGT V1.4S, V20.4S, V16.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V11.B16, V3.B16, V11.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V15.S4, V0.S4
+	VADD  V11.S4, V12.S4, V12.S4
+	VADD  V2.S4, V14.S4, V11.S4
+	VADD  V1.S4, V13.S4, V14.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V11.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F13, F12), (R3)
+	FSTPQ (F11, F0), 32(R3)
+	ADD   $448, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F22
+	FMOVQ (R4), F21
+	FMOVQ (R4), F20
+	FMOVQ (R4), F19
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V22.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V22.D2, V0.D2, V22.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V22.B16, V21.B16
+	FMOVQ.W -16(R0), F22
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V22.B16, V20.B16
+	VMOV    V21.B16, V19.B16
+	FLDPQ.W -32(R0), (F22, F21)
+
+skip4x:
+	FMOVQ (R4), F17
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	FMOVQ (R4), F14
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V17.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V17.D2, V0.D2, V17.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V17.B16, V16.B16
+	FMOVQ.W -16(R0), F17
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V17.B16, V15.B16
+	VMOV    V16.B16, V14.B16
+	FLDPQ.W -32(R0), (F17, F16)
+
+skip8x:
+	FMOVQ (R4), F18
+	FMOVQ (R4), F13
+	FMOVQ (R4), F12
+	FMOVQ (R4), F11
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V18.B16, V13.B16
+	FMOVQ.W -16(R0), F18
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V18.B16, V12.B16
+	VMOV    V13.B16, V11.B16
+	FLDPQ.W -32(R0), (F18, F13)
+
+skip12x:
+	VADD  V10.S4, V22.S4, V23.S4
+	VADD  V10.S4, V21.S4, V2.S4
+	VADD  V10.S4, V20.S4, V1.S4
+	VADD  V10.S4, V19.S4, V0.S4
+	FSTPQ (F23, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V9.S4, V22.S4, V10.S4
+	VADD  V9.S4, V21.S4, V2.S4
+	VADD  V9.S4, V20.S4, V1.S4
+	VADD  V9.S4, V19.S4, V0.S4
+	FSTPQ (F10, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V8.S4, V22.S4, V9.S4
+	VADD  V8.S4, V21.S4, V2.S4
+	VADD  V8.S4, V20.S4, V1.S4
+	VADD  V8.S4, V19.S4, V0.S4
+	FSTPQ (F9, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V7.S4, V22.S4, V8.S4
+	VADD  V7.S4, V21.S4, V2.S4
+	VADD  V7.S4, V20.S4, V1.S4
+	VADD  V7.S4, V19.S4, V0.S4
+	FSTPQ (F8, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V6.S4, V22.S4, V7.S4
+	VADD  V6.S4, V21.S4, V2.S4
+	VADD  V6.S4, V20.S4, V1.S4
+	VADD  V6.S4, V19.S4, V0.S4
+	FSTPQ (F7, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VADD  V5.S4, V22.S4, V6.S4
+	VADD  V5.S4, V21.S4, V2.S4
+	VADD  V5.S4, V20.S4, V1.S4
+	VADD  V5.S4, V19.S4, V0.S4
+	FSTPQ (F6, F2), 384(R3)
+	FSTPQ (F1, F0), 416(R3)
+	VAND  V4.B16, V17.B16, V8.B16
+	VAND  V4.B16, V16.B16, V7.B16
+	VAND  V4.B16, V15.B16, V6.B16
+	VAND  V4.B16, V14.B16, V5.B16
+	WORD  $0x4eb23620 // CMGT V0.4S, V17.4S, V18.4S
+	WORD  $0x4ead3604 // CMGT V4.4S, V16.4S, V13.4S
+	WORD  $0x4eac35e2 // CMGT V2.4S, V15.4S, V12.4S
+	WORD  $0x4eab35c1 // CMGT V1.4S, V14.4S, V11.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V4.S4, V7.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain6F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain6F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V12.B16
+	FMOVQ 336(R3), F11
+	FMOVQ 752(R3), F9
+	FMOVQ 688(R3), F8
+	FMOVQ 928(R3), F7
+	FMOVQ 720(R3), F6
+	FMOVQ 912(R3), F5
+	FMOVQ 960(R3), F4
+	FMOVQ 848(R3), F3
+	FMOVQ 976(R3), F10
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F17, F16)
+	FLDPQ 32(R9), (F15, F14)
+	FLDPQ (R8), (F25, F24)
+	FLDPQ 32(R8), (F23, F22)
+	FLDPQ (R7), (F21, F20)
+	FLDPQ 32(R7), (F19, F18)
+	VADD  V12.S4, V17.S4, V13.S4
+	VADD  V12.S4, V16.S4, V2.S4
+	VADD  V12.S4, V15.S4, V1.S4
+	VADD  V12.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V11.S4, V17.S4, V13.S4
+	VADD  V11.S4, V16.S4, V2.S4
+	VADD  V11.S4, V15.S4, V1.S4
+	VADD  V11.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V9.S4, V17.S4, V13.S4
+	VADD  V9.S4, V16.S4, V2.S4
+	VADD  V9.S4, V15.S4, V1.S4
+	VADD  V9.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V8.S4, V17.S4, V13.S4
+	VADD  V8.S4, V16.S4, V2.S4
+	VADD  V8.S4, V15.S4, V1.S4
+	VADD  V8.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V7.S4, V17.S4, V13.S4
+	VADD  V7.S4, V16.S4, V2.S4
+	VADD  V7.S4, V15.S4, V1.S4
+	VADD  V7.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VADD  V6.S4, V17.S4, V13.S4
+	VADD  V6.S4, V16.S4, V2.S4
+	VADD  V6.S4, V15.S4, V1.S4
+	VADD  V6.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 384(R4)
+	FSTPQ (F1, F0), 416(R4)
+	VAND  V5.B16, V25.B16, V17.B16
+	VAND  V5.B16, V24.B16, V16.B16
+	VAND  V5.B16, V23.B16, V15.B16
+	VAND  V5.B16, V22.B16, V14.B16
+	WORD  $0x4eb5372d // CMGT V13.4S, V25.4S, V21.4S
+	WORD  $0x4eb43702 // CMGT V2.4S, V24.4S, V20.4S
+	WORD  $0x4eb336e1 // CMGT V1.4S, V23.4S, V19.4S
+	WORD  $0x4eb236c0 // CMGT V0.4S, V22.4S, V18.4S
+	VAND  V13.B16, V4.B16, V13.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V13.S4, V17.S4, V13.S4
+	VADD  V2.S4, V16.S4, V22.S4
+	VADD  V1.S4, V15.S4, V24.S4
+	VADD  V0.S4, V14.S4, V23.S4
+	ADD   $64, R4, R5
+	VMOV  V13.B16, V21.B16
+	VMOV  V22.B16, V20.B16
+	VMOV  V24.B16, V19.B16
+	VMOV  V23.B16, V18.B16
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	VAND  V3.B16, V21.B16, V21.B16
+	VAND  V3.B16, V20.B16, V20.B16
+	VAND  V3.B16, V19.B16, V19.B16
+	VAND  V3.B16, V18.B16, V18.B16
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F22, R2
+	VMOV  V22.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V22.D2
+	FMOVD F24, R2
+	VMOV  V24.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V24.D2
+	FMOVD F23, R2
+	VMOV  V23.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V13.S4, V21.S4, V13.S4
+	VADD  V22.S4, V20.S4, V2.S4
+	VADD  V24.S4, V19.S4, V1.S4
+	VADD  V0.S4, V18.S4, V0.S4
+	VADD  V17.S4, V13.S4, V13.S4
+	VADD  V16.S4, V2.S4, V2.S4
+	VADD  V15.S4, V1.S4, V1.S4
+	VADD  V14.S4, V0.S4, V0.S4
+	FSTPQ (F13, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $448, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F24
+	FMOVQ (R3), F23
+	FMOVQ (R3), F22
+	FMOVQ (R3), F21
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V24.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V24.D2, V0.D2, V24.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V24.B16, V23.B16
+	FMOVQ.W -16(R0), F24
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V24.B16, V22.B16
+	VMOV    V23.B16, V21.B16
+	FLDPQ.W -32(R0), (F24, F23)
+
+skip4x:
+	FMOVQ (R3), F19
+	FMOVQ (R3), F18
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V19.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V19.D2, V0.D2, V19.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V19.B16, V18.B16
+	FMOVQ.W -16(R0), F19
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V19.B16, V17.B16
+	VMOV    V18.B16, V16.B16
+	FLDPQ.W -32(R0), (F19, F18)
+
+skip8x:
+	FMOVQ (R3), F20
+	FMOVQ (R3), F15
+	FMOVQ (R3), F14
+	FMOVQ (R3), F13
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V20.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V20.D2, V0.D2, V20.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V20.B16, V15.B16
+	FMOVQ.W -16(R0), F20
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V20.B16, V14.B16
+	VMOV    V15.B16, V13.B16
+	FLDPQ.W -32(R0), (F20, F15)
+
+skip12x:
+	VADD  V12.S4, V24.S4, V25.S4
+	VADD  V12.S4, V23.S4, V2.S4
+	VADD  V12.S4, V22.S4, V1.S4
+	VADD  V12.S4, V21.S4, V0.S4
+	FSTPQ (F25, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V11.S4, V24.S4, V12.S4
+	VADD  V11.S4, V23.S4, V2.S4
+	VADD  V11.S4, V22.S4, V1.S4
+	VADD  V11.S4, V21.S4, V0.S4
+	FSTPQ (F12, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V9.S4, V24.S4, V11.S4
+	VADD  V9.S4, V23.S4, V2.S4
+	VADD  V9.S4, V22.S4, V1.S4
+	VADD  V9.S4, V21.S4, V0.S4
+	FSTPQ (F11, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V8.S4, V24.S4, V9.S4
+	VADD  V8.S4, V23.S4, V2.S4
+	VADD  V8.S4, V22.S4, V1.S4
+	VADD  V8.S4, V21.S4, V0.S4
+	FSTPQ (F9, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V7.S4, V24.S4, V8.S4
+	VADD  V7.S4, V23.S4, V2.S4
+	VADD  V7.S4, V22.S4, V1.S4
+	VADD  V7.S4, V21.S4, V0.S4
+	FSTPQ (F8, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VADD  V6.S4, V24.S4, V7.S4
+	VADD  V6.S4, V23.S4, V2.S4
+	VADD  V6.S4, V22.S4, V1.S4
+	VADD  V6.S4, V21.S4, V0.S4
+	FSTPQ (F7, F2), 384(R4)
+	FSTPQ (F1, F0), 416(R4)
+	VAND  V5.B16, V19.B16, V9.B16
+	VAND  V5.B16, V18.B16, V8.B16
+	VAND  V5.B16, V17.B16, V7.B16
+	VAND  V5.B16, V16.B16, V6.B16
+	WORD  $0x4eb43665 // CMGT V5.4S, V19.4S, V20.4S
+	WORD  $0x4eaf3642 // CMGT V2.4S, V18.4S, V15.4S
+	WORD  $0x4eae3621 // CMGT V1.4S, V17.4S, V14.4S
+	WORD  $0x4ead3600 // CMGT V0.4S, V16.4S, V13.4S
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V5.S4, V9.S4, V14.S4
+	VADD  V2.S4, V8.S4, V13.S4
+	VADD  V1.S4, V7.S4, V12.S4
+	VADD  V0.S4, V6.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table7F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table7F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V11.B16
+	FMOVQ 336(R4), F10
+	FMOVQ 752(R4), F9
+	FMOVQ 688(R4), F8
+	FMOVQ 928(R4), F7
+	FMOVQ 720(R4), F6
+	FMOVQ 992(R4), F5
+	FMOVQ 912(R4), F4
+	FMOVQ 1008(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F16, F15)
+	FLDPQ 32(R9), (F14, F13)
+	FLDPQ (R8), (F24, F23)
+	FLDPQ 32(R8), (F22, F21)
+	FLDPQ (R7), (F20, F19)
+	FLDPQ 32(R7), (F18, F17)
+	VADD  V11.S4, V16.S4, V12.S4
+	VADD  V11.S4, V15.S4, V2.S4
+	VADD  V11.S4, V14.S4, V1.S4
+	VADD  V11.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V10.S4, V16.S4, V12.S4
+	VADD  V10.S4, V15.S4, V2.S4
+	VADD  V10.S4, V14.S4, V1.S4
+	VADD  V10.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V9.S4, V16.S4, V12.S4
+	VADD  V9.S4, V15.S4, V2.S4
+	VADD  V9.S4, V14.S4, V1.S4
+	VADD  V9.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V8.S4, V16.S4, V12.S4
+	VADD  V8.S4, V15.S4, V2.S4
+	VADD  V8.S4, V14.S4, V1.S4
+	VADD  V8.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V7.S4, V16.S4, V12.S4
+	VADD  V7.S4, V15.S4, V2.S4
+	VADD  V7.S4, V14.S4, V1.S4
+	VADD  V7.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VADD  V6.S4, V16.S4, V12.S4
+	VADD  V6.S4, V15.S4, V2.S4
+	VADD  V6.S4, V14.S4, V1.S4
+	VADD  V6.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 384(R3)
+	FSTPQ (F1, F0), 416(R3)
+	VADD  V5.S4, V16.S4, V12.S4
+	VADD  V5.S4, V15.S4, V2.S4
+	VADD  V5.S4, V14.S4, V1.S4
+	VADD  V5.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 448(R3)
+	FSTPQ (F1, F0), 480(R3)
+	VAND  V4.B16, V24.B16, V16.B16
+	VAND  V4.B16, V23.B16, V13.B16
+	VAND  V4.B16, V22.B16, V15.B16
+	VAND  V4.B16, V21.B16, V14.B16
+	WORD  $0x4eb43700 // CMGT V0.4S, V24.4S, V20.4S
+	WORD  $0x4eb336ec // CMGT V12.4S, V23.4S, V19.4S
+	WORD  $0x4eb236c2 // CMGT V2.4S, V22.4S, V18.4S
+	WORD  $0x4eb136a1 // CMGT V1.4S, V21.4S, V17.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V12.B16, V3.B16, V12.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V16.S4, V0.S4
+	VADD  V12.S4, V13.S4, V13.S4
+	VADD  V2.S4, V15.S4, V12.S4
+	VADD  V1.S4, V14.S4, V15.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F14, F13), (R3)
+	FSTPQ (F12, F0), 32(R3)
+	ADD   $512, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F23
+	FMOVQ (R4), F22
+	FMOVQ (R4), F21
+	FMOVQ (R4), F20
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V23.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V23.D2, V0.D2, V23.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V23.B16, V22.B16
+	FMOVQ.W -16(R0), F23
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V23.B16, V21.B16
+	VMOV    V22.B16, V20.B16
+	FLDPQ.W -32(R0), (F23, F22)
+
+skip4x:
+	FMOVQ (R4), F18
+	FMOVQ (R4), F17
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V18.B16, V17.B16
+	FMOVQ.W -16(R0), F18
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V18.B16, V16.B16
+	VMOV    V17.B16, V15.B16
+	FLDPQ.W -32(R0), (F18, F17)
+
+skip8x:
+	FMOVQ (R4), F19
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	FMOVQ (R4), F12
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V19.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V19.D2, V0.D2, V19.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V19.B16, V14.B16
+	FMOVQ.W -16(R0), F19
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V19.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R0), (F19, F14)
+
+skip12x:
+	VADD  V11.S4, V23.S4, V24.S4
+	VADD  V11.S4, V22.S4, V2.S4
+	VADD  V11.S4, V21.S4, V1.S4
+	VADD  V11.S4, V20.S4, V0.S4
+	FSTPQ (F24, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V10.S4, V23.S4, V11.S4
+	VADD  V10.S4, V22.S4, V2.S4
+	VADD  V10.S4, V21.S4, V1.S4
+	VADD  V10.S4, V20.S4, V0.S4
+	FSTPQ (F11, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V9.S4, V23.S4, V10.S4
+	VADD  V9.S4, V22.S4, V2.S4
+	VADD  V9.S4, V21.S4, V1.S4
+	VADD  V9.S4, V20.S4, V0.S4
+	FSTPQ (F10, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V8.S4, V23.S4, V9.S4
+	VADD  V8.S4, V22.S4, V2.S4
+	VADD  V8.S4, V21.S4, V1.S4
+	VADD  V8.S4, V20.S4, V0.S4
+	FSTPQ (F9, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V7.S4, V23.S4, V8.S4
+	VADD  V7.S4, V22.S4, V2.S4
+	VADD  V7.S4, V21.S4, V1.S4
+	VADD  V7.S4, V20.S4, V0.S4
+	FSTPQ (F8, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VADD  V6.S4, V23.S4, V7.S4
+	VADD  V6.S4, V22.S4, V2.S4
+	VADD  V6.S4, V21.S4, V1.S4
+	VADD  V6.S4, V20.S4, V0.S4
+	FSTPQ (F7, F2), 384(R3)
+	FSTPQ (F1, F0), 416(R3)
+	VADD  V5.S4, V23.S4, V6.S4
+	VADD  V5.S4, V22.S4, V2.S4
+	VADD  V5.S4, V21.S4, V1.S4
+	VADD  V5.S4, V20.S4, V0.S4
+	FSTPQ (F6, F2), 448(R3)
+	FSTPQ (F1, F0), 480(R3)
+	VAND  V4.B16, V18.B16, V8.B16
+	VAND  V4.B16, V17.B16, V7.B16
+	VAND  V4.B16, V16.B16, V6.B16
+	VAND  V4.B16, V15.B16, V5.B16
+	WORD  $0x4eb33640 // CMGT V0.4S, V18.4S, V19.4S
+	WORD  $0x4eae3624 // CMGT V4.4S, V17.4S, V14.4S
+	WORD  $0x4ead3602 // CMGT V2.4S, V16.4S, V13.4S
+	WORD  $0x4eac35e1 // CMGT V1.4S, V15.4S, V12.4S
+	VAND  V0.B16, V3.B16, V0.B16
+	VAND  V4.B16, V3.B16, V4.B16
+	VAND  V2.B16, V3.B16, V2.B16
+	VAND  V1.B16, V3.B16, V1.B16
+	VADD  V0.S4, V8.S4, V0.S4
+	VADD  V4.S4, V7.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain7F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain7F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V13.B16
+	FMOVQ 336(R3), F12
+	FMOVQ 752(R3), F11
+	FMOVQ 688(R3), F9
+	FMOVQ 928(R3), F8
+	FMOVQ 720(R3), F7
+	FMOVQ 992(R3), F6
+	FMOVQ 912(R3), F5
+	FMOVQ 1008(R3), F4
+	FMOVQ 848(R3), F3
+	FMOVQ 1024(R3), F10
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F18, F17)
+	FLDPQ 32(R9), (F16, F15)
+	FLDPQ (R8), (F26, F25)
+	FLDPQ 32(R8), (F24, F23)
+	FLDPQ (R7), (F22, F21)
+	FLDPQ 32(R7), (F20, F19)
+	VADD  V13.S4, V18.S4, V14.S4
+	VADD  V13.S4, V17.S4, V2.S4
+	VADD  V13.S4, V16.S4, V1.S4
+	VADD  V13.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V12.S4, V18.S4, V14.S4
+	VADD  V12.S4, V17.S4, V2.S4
+	VADD  V12.S4, V16.S4, V1.S4
+	VADD  V12.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V11.S4, V18.S4, V14.S4
+	VADD  V11.S4, V17.S4, V2.S4
+	VADD  V11.S4, V16.S4, V1.S4
+	VADD  V11.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V9.S4, V18.S4, V14.S4
+	VADD  V9.S4, V17.S4, V2.S4
+	VADD  V9.S4, V16.S4, V1.S4
+	VADD  V9.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V8.S4, V18.S4, V14.S4
+	VADD  V8.S4, V17.S4, V2.S4
+	VADD  V8.S4, V16.S4, V1.S4
+	VADD  V8.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VADD  V7.S4, V18.S4, V14.S4
+	VADD  V7.S4, V17.S4, V2.S4
+	VADD  V7.S4, V16.S4, V1.S4
+	VADD  V7.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 384(R4)
+	FSTPQ (F1, F0), 416(R4)
+	VADD  V6.S4, V18.S4, V14.S4
+	VADD  V6.S4, V17.S4, V2.S4
+	VADD  V6.S4, V16.S4, V1.S4
+	VADD  V6.S4, V15.S4, V0.S4
+	FSTPQ (F14, F2), 448(R4)
+	FSTPQ (F1, F0), 480(R4)
+	VAND  V5.B16, V26.B16, V15.B16
+	VAND  V5.B16, V25.B16, V18.B16
+	VAND  V5.B16, V24.B16, V17.B16
+	VAND  V5.B16, V23.B16, V16.B16
+	WORD  $0x4eb6374e // CMGT V14.4S, V26.4S, V22.4S
+	WORD  $0x4eb53722 // CMGT V2.4S, V25.4S, V21.4S
+	WORD  $0x4eb43701 // CMGT V1.4S, V24.4S, V20.4S
+	WORD  $0x4eb336e0 // CMGT V0.4S, V23.4S, V19.4S
+	VAND  V14.B16, V4.B16, V14.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V14.S4, V15.S4, V15.S4
+	VADD  V2.S4, V18.S4, V14.S4
+	VADD  V1.S4, V17.S4, V25.S4
+	VADD  V0.S4, V16.S4, V24.S4
+	ADD   $64, R4, R5
+	VMOV  V15.B16, V23.B16
+	VMOV  V14.B16, V22.B16
+	VMOV  V25.B16, V21.B16
+	VMOV  V24.B16, V20.B16
+	FMOVD F23, R2
+	VMOV  V23.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V23.D2
+	FMOVD F22, R2
+	VMOV  V22.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V22.D2
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	VAND  V3.B16, V23.B16, V23.B16
+	VAND  V3.B16, V22.B16, V22.B16
+	VAND  V3.B16, V21.B16, V21.B16
+	VAND  V3.B16, V20.B16, V20.B16
+	FMOVD F23, R2
+	VMOV  V23.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V23.D2
+	FMOVD F22, R2
+	VMOV  V22.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V22.D2
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F25, R2
+	VMOV  V25.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V25.D2
+	FMOVD F24, R2
+	VMOV  V24.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V15.S4, V23.S4, V15.S4
+	VADD  V14.S4, V22.S4, V2.S4
+	VADD  V25.S4, V21.S4, V1.S4
+	VADD  V0.S4, V20.S4, V0.S4
+	VADD  V19.S4, V15.S4, V14.S4
+	VADD  V18.S4, V2.S4, V2.S4
+	VADD  V17.S4, V1.S4, V1.S4
+	VADD  V16.S4, V0.S4, V0.S4
+	FSTPQ (F14, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $512, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F25
+	FMOVQ (R3), F24
+	FMOVQ (R3), F23
+	FMOVQ (R3), F22
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V25.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V25.D2, V0.D2, V25.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V25.B16, V24.B16
+	FMOVQ.W -16(R0), F25
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V25.B16, V23.B16
+	VMOV    V24.B16, V22.B16
+	FLDPQ.W -32(R0), (F25, F24)
+
+skip4x:
+	FMOVQ (R3), F20
+	FMOVQ (R3), F19
+	FMOVQ (R3), F18
+	FMOVQ (R3), F17
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V20.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V20.D2, V0.D2, V20.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V20.B16, V19.B16
+	FMOVQ.W -16(R0), F20
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V20.B16, V18.B16
+	VMOV    V19.B16, V17.B16
+	FLDPQ.W -32(R0), (F20, F19)
+
+skip8x:
+	FMOVQ (R3), F21
+	FMOVQ (R3), F16
+	FMOVQ (R3), F15
+	FMOVQ (R3), F14
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V21.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V21.D2, V0.D2, V21.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V21.B16, V16.B16
+	FMOVQ.W -16(R0), F21
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V21.B16, V15.B16
+	VMOV    V16.B16, V14.B16
+	FLDPQ.W -32(R0), (F21, F16)
+
+skip12x:
+	VADD  V13.S4, V25.S4, V26.S4
+	VADD  V13.S4, V24.S4, V2.S4
+	VADD  V13.S4, V23.S4, V1.S4
+	VADD  V13.S4, V22.S4, V0.S4
+	FSTPQ (F26, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V12.S4, V25.S4, V13.S4
+	VADD  V12.S4, V24.S4, V2.S4
+	VADD  V12.S4, V23.S4, V1.S4
+	VADD  V12.S4, V22.S4, V0.S4
+	FSTPQ (F13, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V11.S4, V25.S4, V12.S4
+	VADD  V11.S4, V24.S4, V2.S4
+	VADD  V11.S4, V23.S4, V1.S4
+	VADD  V11.S4, V22.S4, V0.S4
+	FSTPQ (F12, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V9.S4, V25.S4, V11.S4
+	VADD  V9.S4, V24.S4, V2.S4
+	VADD  V9.S4, V23.S4, V1.S4
+	VADD  V9.S4, V22.S4, V0.S4
+	FSTPQ (F11, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V8.S4, V25.S4, V9.S4
+	VADD  V8.S4, V24.S4, V2.S4
+	VADD  V8.S4, V23.S4, V1.S4
+	VADD  V8.S4, V22.S4, V0.S4
+	FSTPQ (F9, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VADD  V7.S4, V25.S4, V8.S4
+	VADD  V7.S4, V24.S4, V2.S4
+	VADD  V7.S4, V23.S4, V1.S4
+	VADD  V7.S4, V22.S4, V0.S4
+	FSTPQ (F8, F2), 384(R4)
+	FSTPQ (F1, F0), 416(R4)
+	VADD  V6.S4, V25.S4, V7.S4
+	VADD  V6.S4, V24.S4, V2.S4
+	VADD  V6.S4, V23.S4, V1.S4
+	VADD  V6.S4, V22.S4, V0.S4
+	FSTPQ (F7, F2), 448(R4)
+	FSTPQ (F1, F0), 480(R4)
+	VAND  V5.B16, V20.B16, V9.B16
+	VAND  V5.B16, V19.B16, V8.B16
+	VAND  V5.B16, V18.B16, V7.B16
+	VAND  V5.B16, V17.B16, V6.B16
+	WORD  $0x4eb53685 // CMGT V5.4S, V20.4S, V21.4S
+	WORD  $0x4eb03662 // CMGT V2.4S, V19.4S, V16.4S
+	WORD  $0x4eaf3641 // CMGT V1.4S, V18.4S, V15.4S
+	WORD  $0x4eae3620 // CMGT V0.4S, V17.4S, V14.4S
+	VAND  V5.B16, V4.B16, V5.B16
+	VAND  V2.B16, V4.B16, V2.B16
+	VAND  V1.B16, V4.B16, V1.B16
+	VAND  V0.B16, V4.B16, V0.B16
+	VADD  V5.S4, V9.S4, V14.S4
+	VADD  V2.S4, V8.S4, V13.S4
+	VADD  V1.S4, V7.S4, V12.S4
+	VADD  V0.S4, V6.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
+	RET
+
+// func table8F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·table8F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R4
+	VMOVI $0, V11.B16
+	FMOVQ 336(R4), F10
+	FMOVQ 752(R4), F9
+	FMOVQ 688(R4), F8
+	FMOVQ 928(R4), F7
+	FMOVQ 720(R4), F6
+	FMOVQ 992(R4), F5
+	FMOVQ 736(R4), F4
+	FMOVQ 1040(R4), F3
+	MOVD  dst+0(FP), R3
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F16, F15)
+	FLDPQ 32(R9), (F14, F13)
+	FLDPQ (R8), (F24, F23)
+	FLDPQ 32(R8), (F22, F21)
+	FLDPQ (R7), (F20, F19)
+	FLDPQ 32(R7), (F18, F17)
+	VADD  V11.S4, V16.S4, V12.S4
+	VADD  V11.S4, V15.S4, V2.S4
+	VADD  V11.S4, V14.S4, V1.S4
+	VADD  V11.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V10.S4, V16.S4, V12.S4
+	VADD  V10.S4, V15.S4, V2.S4
+	VADD  V10.S4, V14.S4, V1.S4
+	VADD  V10.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V9.S4, V16.S4, V12.S4
+	VADD  V9.S4, V15.S4, V2.S4
+	VADD  V9.S4, V14.S4, V1.S4
+	VADD  V9.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V8.S4, V16.S4, V12.S4
+	VADD  V8.S4, V15.S4, V2.S4
+	VADD  V8.S4, V14.S4, V1.S4
+	VADD  V8.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V7.S4, V16.S4, V12.S4
+	VADD  V7.S4, V15.S4, V2.S4
+	VADD  V7.S4, V14.S4, V1.S4
+	VADD  V7.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VADD  V6.S4, V16.S4, V12.S4
+	VADD  V6.S4, V15.S4, V2.S4
+	VADD  V6.S4, V14.S4, V1.S4
+	VADD  V6.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 384(R3)
+	FSTPQ (F1, F0), 416(R3)
+	VADD  V5.S4, V16.S4, V12.S4
+	VADD  V5.S4, V15.S4, V2.S4
+	VADD  V5.S4, V14.S4, V1.S4
+	VADD  V5.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 448(R3)
+	FSTPQ (F1, F0), 480(R3)
+	VADD  V4.S4, V16.S4, V12.S4
+	VADD  V4.S4, V15.S4, V2.S4
+	VADD  V4.S4, V14.S4, V1.S4
+	VADD  V4.S4, V13.S4, V0.S4
+	FSTPQ (F12, F2), 512(R3)
+	FSTPQ (F1, F0), 544(R3)
+	VAND  V3.B16, V24.B16, V16.B16
+	VAND  V3.B16, V23.B16, V13.B16
+	VAND  V3.B16, V22.B16, V15.B16
+	VAND  V3.B16, V21.B16, V14.B16
+	WORD  $0x4eb43700 // CMGT V0.4S, V24.4S, V20.4S
+	WORD  $0x4eb336ec // CMGT V12.4S, V23.4S, V19.4S
+	WORD  $0x4eb236c2 // CMGT V2.4S, V22.4S, V18.4S
+	WORD  $0x4eb136a1 // CMGT V1.4S, V21.4S, V17.4S
+	VAND  V0.B16, V11.B16, V0.B16
+	VAND  V12.B16, V11.B16, V12.B16
+	VAND  V2.B16, V11.B16, V2.B16
+	VAND  V1.B16, V11.B16, V1.B16
+	VADD  V0.S4, V16.S4, V0.S4
+	VADD  V12.S4, V13.S4, V13.S4
+	VADD  V2.S4, V15.S4, V12.S4
+	VADD  V1.S4, V14.S4, V15.S4
+	ADD   $64, R3, R5
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F15, R2
+	VMOV  V15.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F14, F13), (R3)
+	FSTPQ (F12, F0), 32(R3)
+	ADD   $576, R3, R3
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R4), F23
+	FMOVQ (R4), F22
+	FMOVQ (R4), F21
+	FMOVQ (R4), F20
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V23.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V23.D2, V0.D2, V23.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V23.B16, V22.B16
+	FMOVQ.W -16(R0), F23
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V23.B16, V21.B16
+	VMOV    V22.B16, V20.B16
+	FLDPQ.W -32(R0), (F23, F22)
+
+skip4x:
+	FMOVQ (R4), F18
+	FMOVQ (R4), F17
+	FMOVQ (R4), F16
+	FMOVQ (R4), F15
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V18.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V18.D2, V0.D2, V18.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V18.B16, V17.B16
+	FMOVQ.W -16(R0), F18
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V18.B16, V16.B16
+	VMOV    V17.B16, V15.B16
+	FLDPQ.W -32(R0), (F18, F17)
+
+skip8x:
+	FMOVQ (R4), F19
+	FMOVQ (R4), F14
+	FMOVQ (R4), F13
+	FMOVQ (R4), F12
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V19.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V19.D2, V0.D2, V19.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V19.B16, V14.B16
+	FMOVQ.W -16(R0), F19
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V19.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R0), (F19, F14)
+
+skip12x:
+	VADD  V11.S4, V23.S4, V24.S4
+	VADD  V11.S4, V22.S4, V2.S4
+	VADD  V11.S4, V21.S4, V1.S4
+	VADD  V11.S4, V20.S4, V0.S4
+	FSTPQ (F24, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	VADD  V10.S4, V23.S4, V24.S4
+	VADD  V10.S4, V22.S4, V2.S4
+	VADD  V10.S4, V21.S4, V1.S4
+	VADD  V10.S4, V20.S4, V0.S4
+	FSTPQ (F24, F2), 128(R3)
+	FSTPQ (F1, F0), 160(R3)
+	VADD  V9.S4, V23.S4, V10.S4
+	VADD  V9.S4, V22.S4, V2.S4
+	VADD  V9.S4, V21.S4, V1.S4
+	VADD  V9.S4, V20.S4, V0.S4
+	FSTPQ (F10, F2), 192(R3)
+	FSTPQ (F1, F0), 224(R3)
+	VADD  V8.S4, V23.S4, V9.S4
+	VADD  V8.S4, V22.S4, V2.S4
+	VADD  V8.S4, V21.S4, V1.S4
+	VADD  V8.S4, V20.S4, V0.S4
+	FSTPQ (F9, F2), 256(R3)
+	FSTPQ (F1, F0), 288(R3)
+	VADD  V7.S4, V23.S4, V8.S4
+	VADD  V7.S4, V22.S4, V2.S4
+	VADD  V7.S4, V21.S4, V1.S4
+	VADD  V7.S4, V20.S4, V0.S4
+	FSTPQ (F8, F2), 320(R3)
+	FSTPQ (F1, F0), 352(R3)
+	VADD  V6.S4, V23.S4, V7.S4
+	VADD  V6.S4, V22.S4, V2.S4
+	VADD  V6.S4, V21.S4, V1.S4
+	VADD  V6.S4, V20.S4, V0.S4
+	FSTPQ (F7, F2), 384(R3)
+	FSTPQ (F1, F0), 416(R3)
+	VADD  V5.S4, V23.S4, V6.S4
+	VADD  V5.S4, V22.S4, V2.S4
+	VADD  V5.S4, V21.S4, V1.S4
+	VADD  V5.S4, V20.S4, V0.S4
+	FSTPQ (F6, F2), 448(R3)
+	FSTPQ (F1, F0), 480(R3)
+	VADD  V4.S4, V23.S4, V5.S4
+	VADD  V4.S4, V22.S4, V2.S4
+	VADD  V4.S4, V21.S4, V1.S4
+	VADD  V4.S4, V20.S4, V0.S4
+	FSTPQ (F5, F2), 512(R3)
+	FSTPQ (F1, F0), 544(R3)
+	VAND  V3.B16, V18.B16, V7.B16
+	VAND  V3.B16, V17.B16, V4.B16
+	VAND  V3.B16, V16.B16, V6.B16
+	VAND  V3.B16, V15.B16, V5.B16
+	WORD  $0x4eb33640 // CMGT V0.4S, V18.4S, V19.4S
+	WORD  $0x4eae3623 // CMGT V3.4S, V17.4S, V14.4S
+	WORD  $0x4ead3602 // CMGT V2.4S, V16.4S, V13.4S
+	WORD  $0x4eac35e1 // CMGT V1.4S, V15.4S, V12.4S
+	VAND  V0.B16, V11.B16, V0.B16
+	VAND  V3.B16, V11.B16, V3.B16
+	VAND  V2.B16, V11.B16, V2.B16
+	VAND  V1.B16, V11.B16, V1.B16
+	VADD  V0.S4, V7.S4, V0.S4
+	VADD  V3.S4, V4.S4, V4.S4
+	VADD  V2.S4, V6.S4, V3.S4
+	VADD  V1.S4, V5.S4, V6.S4
+	ADD   $64, R3, R4
+	FMOVD F0, R2
+	VMOV  V0.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F4, R2
+	VMOV  V4.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F3, R2
+	VMOV  V3.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R4)(R2.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R4)(R1.SXTW<<2), F1
+	FMOVS (R4)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	FSTPQ (F5, F4), (R3)
+	FSTPQ (F3, F0), 32(R3)
+
+endif3:
+	RET
+
+// func tableChain8F32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
+TEXT ·tableChain8F32NEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R3
+	VMOVI $0, V12.B16
+	FMOVQ 1040(R3), F10
+	FMOVQ 336(R3), F11
+	FMOVQ 752(R3), F9
+	FMOVQ 688(R3), F8
+	FMOVQ 928(R3), F7
+	FMOVQ 720(R3), F6
+	FMOVQ 992(R3), F5
+	FMOVQ 736(R3), F4
+	FMOVQ 848(R3), F3
+	MOVD  dst+0(FP), R4
+	MOVD  x+8(FP), R9
+	MOVD  y+16(FP), R8
+	MOVD  z+24(FP), R7
+	MOVD  n+32(FP), R6
+	CMP   $16, R6
+	BLT   end2
+
+loop1:
+	FLDPQ (R9), (F17, F16)
+	FLDPQ 32(R9), (F15, F14)
+	FLDPQ (R8), (F25, F24)
+	FLDPQ 32(R8), (F23, F22)
+	FLDPQ (R7), (F21, F20)
+	FLDPQ 32(R7), (F19, F18)
+	VADD  V12.S4, V17.S4, V13.S4
+	VADD  V12.S4, V16.S4, V2.S4
+	VADD  V12.S4, V15.S4, V1.S4
+	VADD  V12.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V11.S4, V17.S4, V13.S4
+	VADD  V11.S4, V16.S4, V2.S4
+	VADD  V11.S4, V15.S4, V1.S4
+	VADD  V11.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V9.S4, V17.S4, V13.S4
+	VADD  V9.S4, V16.S4, V2.S4
+	VADD  V9.S4, V15.S4, V1.S4
+	VADD  V9.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V8.S4, V17.S4, V13.S4
+	VADD  V8.S4, V16.S4, V2.S4
+	VADD  V8.S4, V15.S4, V1.S4
+	VADD  V8.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V7.S4, V17.S4, V13.S4
+	VADD  V7.S4, V16.S4, V2.S4
+	VADD  V7.S4, V15.S4, V1.S4
+	VADD  V7.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VADD  V6.S4, V17.S4, V13.S4
+	VADD  V6.S4, V16.S4, V2.S4
+	VADD  V6.S4, V15.S4, V1.S4
+	VADD  V6.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 384(R4)
+	FSTPQ (F1, F0), 416(R4)
+	VADD  V5.S4, V17.S4, V13.S4
+	VADD  V5.S4, V16.S4, V2.S4
+	VADD  V5.S4, V15.S4, V1.S4
+	VADD  V5.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 448(R4)
+	FSTPQ (F1, F0), 480(R4)
+	VADD  V4.S4, V17.S4, V13.S4
+	VADD  V4.S4, V16.S4, V2.S4
+	VADD  V4.S4, V15.S4, V1.S4
+	VADD  V4.S4, V14.S4, V0.S4
+	FSTPQ (F13, F2), 512(R4)
+	FSTPQ (F1, F0), 544(R4)
+	VAND  V10.B16, V25.B16, V17.B16
+	VAND  V10.B16, V24.B16, V16.B16
+	VAND  V10.B16, V23.B16, V15.B16
+	VAND  V10.B16, V22.B16, V14.B16
+	WORD  $0x4eb5372d // CMGT V13.4S, V25.4S, V21.4S
+	WORD  $0x4eb43702 // CMGT V2.4S, V24.4S, V20.4S
+	WORD  $0x4eb336e1 // CMGT V1.4S, V23.4S, V19.4S
+	WORD  $0x4eb236c0 // CMGT V0.4S, V22.4S, V18.4S
+	VAND  V13.B16, V12.B16, V13.B16
+	VAND  V2.B16, V12.B16, V2.B16
+	VAND  V1.B16, V12.B16, V1.B16
+	VAND  V0.B16, V12.B16, V0.B16
+	VADD  V13.S4, V17.S4, V13.S4
+	VADD  V2.S4, V16.S4, V22.S4
+	VADD  V1.S4, V15.S4, V24.S4
+	VADD  V0.S4, V14.S4, V23.S4
+	ADD   $64, R4, R5
+	VMOV  V13.B16, V21.B16
+	VMOV  V22.B16, V20.B16
+	VMOV  V24.B16, V19.B16
+	VMOV  V23.B16, V18.B16
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	VAND  V3.B16, V21.B16, V21.B16
+	VAND  V3.B16, V20.B16, V20.B16
+	VAND  V3.B16, V19.B16, V19.B16
+	VAND  V3.B16, V18.B16, V18.B16
+	FMOVD F21, R2
+	VMOV  V21.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V21.D2
+	FMOVD F20, R2
+	VMOV  V20.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V20.D2
+	FMOVD F19, R2
+	VMOV  V19.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V19.D2
+	FMOVD F18, R2
+	VMOV  V18.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V18.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V17.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V16.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V15.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F22, R2
+	VMOV  V22.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V22.D2
+	FMOVD F24, R2
+	VMOV  V24.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V24.D2
+	FMOVD F23, R2
+	VMOV  V23.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R5)(R2.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R5)(R1.SXTW<<2), F1
+	FMOVS (R5)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V13.S4, V21.S4, V13.S4
+	VADD  V22.S4, V20.S4, V2.S4
+	VADD  V24.S4, V19.S4, V1.S4
+	VADD  V0.S4, V18.S4, V0.S4
+	VADD  V17.S4, V13.S4, V13.S4
+	VADD  V16.S4, V2.S4, V2.S4
+	VADD  V15.S4, V1.S4, V1.S4
+	VADD  V14.S4, V0.S4, V0.S4
+	FSTPQ (F13, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $576, R4, R4
+	ADD   $64, R9, R9
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R6, R6
+	CMP   $16, R6
+	BGE   loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif3
+	FMOVQ (R3), F24
+	FMOVQ (R3), F23
+	FMOVQ (R3), F22
+	FMOVQ (R3), F21
+	ADD   R6<<2, R9, R0
+	TBZ   $0, R6, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V24.S[0]
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V24.D2, V0.D2, V24.D2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V24.B16, V23.B16
+	FMOVQ.W -16(R0), F24
+
+skip3x:
+	TBZ     $3, R6, skip4x
+	VMOV    V24.B16, V22.B16
+	VMOV    V23.B16, V21.B16
+	FLDPQ.W -32(R0), (F24, F23)
+
+skip4x:
+	FMOVQ (R3), F19
+	FMOVQ (R3), F18
+	FMOVQ (R3), F17
+	FMOVQ (R3), F16
+	ADD   R6<<2, R8, R0
+	TBZ   $0, R6, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V19.S[0]
+
+skip5x:
+	TBZ     $1, R6, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V19.D2, V0.D2, V19.D2
+
+skip6x:
+	TBZ     $2, R6, skip7x
+	VMOV    V19.B16, V18.B16
+	FMOVQ.W -16(R0), F19
+
+skip7x:
+	TBZ     $3, R6, skip8x
+	VMOV    V19.B16, V17.B16
+	VMOV    V18.B16, V16.B16
+	FLDPQ.W -32(R0), (F19, F18)
+
+skip8x:
+	FMOVQ (R3), F20
+	FMOVQ (R3), F15
+	FMOVQ (R3), F14
+	FMOVQ (R3), F13
+	ADD   R6<<2, R7, R0
+	TBZ   $0, R6, skip9x
+	SUB   $4, R0, R0
+	VLD1  (R0), V20.S[0]
+
+skip9x:
+	TBZ     $1, R6, skip10x
+	FMOVD.W -8(R0), F0
+	VZIP1   V20.D2, V0.D2, V20.D2
+
+skip10x:
+	TBZ     $2, R6, skip11x
+	VMOV    V20.B16, V15.B16
+	FMOVQ.W -16(R0), F20
+
+skip11x:
+	TBZ     $3, R6, skip12x
+	VMOV    V20.B16, V14.B16
+	VMOV    V15.B16, V13.B16
+	FLDPQ.W -32(R0), (F20, F15)
+
+skip12x:
+	VADD  V12.S4, V24.S4, V25.S4
+	VADD  V12.S4, V23.S4, V2.S4
+	VADD  V12.S4, V22.S4, V1.S4
+	VADD  V12.S4, V21.S4, V0.S4
+	FSTPQ (F25, F2), 64(R4)
+	FSTPQ (F1, F0), 96(R4)
+	VADD  V11.S4, V24.S4, V25.S4
+	VADD  V11.S4, V23.S4, V2.S4
+	VADD  V11.S4, V22.S4, V1.S4
+	VADD  V11.S4, V21.S4, V0.S4
+	FSTPQ (F25, F2), 128(R4)
+	FSTPQ (F1, F0), 160(R4)
+	VADD  V9.S4, V24.S4, V11.S4
+	VADD  V9.S4, V23.S4, V2.S4
+	VADD  V9.S4, V22.S4, V1.S4
+	VADD  V9.S4, V21.S4, V0.S4
+	FSTPQ (F11, F2), 192(R4)
+	FSTPQ (F1, F0), 224(R4)
+	VADD  V8.S4, V24.S4, V9.S4
+	VADD  V8.S4, V23.S4, V2.S4
+	VADD  V8.S4, V22.S4, V1.S4
+	VADD  V8.S4, V21.S4, V0.S4
+	FSTPQ (F9, F2), 256(R4)
+	FSTPQ (F1, F0), 288(R4)
+	VADD  V7.S4, V24.S4, V8.S4
+	VADD  V7.S4, V23.S4, V2.S4
+	VADD  V7.S4, V22.S4, V1.S4
+	VADD  V7.S4, V21.S4, V0.S4
+	FSTPQ (F8, F2), 320(R4)
+	FSTPQ (F1, F0), 352(R4)
+	VADD  V6.S4, V24.S4, V7.S4
+	VADD  V6.S4, V23.S4, V2.S4
+	VADD  V6.S4, V22.S4, V1.S4
+	VADD  V6.S4, V21.S4, V0.S4
+	FSTPQ (F7, F2), 384(R4)
+	FSTPQ (F1, F0), 416(R4)
+	VADD  V5.S4, V24.S4, V6.S4
+	VADD  V5.S4, V23.S4, V2.S4
+	VADD  V5.S4, V22.S4, V1.S4
+	VADD  V5.S4, V21.S4, V0.S4
+	FSTPQ (F6, F2), 448(R4)
+	FSTPQ (F1, F0), 480(R4)
+	VADD  V4.S4, V24.S4, V5.S4
+	VADD  V4.S4, V23.S4, V2.S4
+	VADD  V4.S4, V22.S4, V1.S4
+	VADD  V4.S4, V21.S4, V0.S4
+	FSTPQ (F5, F2), 512(R4)
+	FSTPQ (F1, F0), 544(R4)
+	VAND  V10.B16, V19.B16, V8.B16
+	VAND  V10.B16, V18.B16, V7.B16
+	VAND  V10.B16, V17.B16, V6.B16
+	VAND  V10.B16, V16.B16, V5.B16
+	WORD  $0x4eb43664 // CMGT V4.4S, V19.4S, V20.4S
+	WORD  $0x4eaf3642 // CMGT V2.4S, V18.4S, V15.4S
+	WORD  $0x4eae3621 // CMGT V1.4S, V17.4S, V14.4S
+	WORD  $0x4ead3600 // CMGT V0.4S, V16.4S, V13.4S
+	VAND  V4.B16, V12.B16, V4.B16
+	VAND  V2.B16, V12.B16, V2.B16
+	VAND  V1.B16, V12.B16, V1.B16
+	VAND  V0.B16, V12.B16, V0.B16
+	VADD  V4.S4, V8.S4, V14.S4
+	VADD  V2.S4, V7.S4, V13.S4
+	VADD  V1.S4, V6.S4, V12.S4
+	VADD  V0.S4, V5.S4, V11.S4
+	ADD   $64, R4, R3
+	VMOV  V14.B16, V9.B16
+	VMOV  V13.B16, V8.B16
+	VMOV  V12.B16, V7.B16
+	VMOV  V11.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	VAND  V3.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V3.B16, V7.B16, V7.B16
+	VAND  V3.B16, V6.B16, V6.B16
+	FMOVD F9, R2
+	VMOV  V9.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V9.D2
+	FMOVD F8, R2
+	VMOV  V8.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V8.D2
+	FMOVD F7, R2
+	VMOV  V7.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V7.D2
+	FMOVD F6, R2
+	VMOV  V6.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V6.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V5.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V4.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V3.D2
+	FMOVD F10, R2
+	VMOV  V10.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V10.D2
+	FMOVD F14, R2
+	VMOV  V14.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V14.D2
+	FMOVD F13, R2
+	VMOV  V13.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V13.D2
+	FMOVD F12, R2
+	VMOV  V12.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V12.D2
+	FMOVD F11, R2
+	VMOV  V11.D[1], R1
+	ASR   $32, R2, R0
+	FMOVS (R3)(R2.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V2.S4
+	ASR   $32, R1, R0
+	FMOVS (R3)(R1.SXTW<<2), F1
+	FMOVS (R3)(R0<<2), F0
+	VZIP1 V0.S4, V1.S4, V0.S4
+	VZIP1 V0.D2, V2.D2, V0.D2
+	VADD  V14.S4, V9.S4, V9.S4
+	VADD  V13.S4, V8.S4, V2.S4
+	VADD  V12.S4, V7.S4, V1.S4
+	VADD  V0.S4, V6.S4, V0.S4
+	VADD  V5.S4, V9.S4, V5.S4
+	VADD  V4.S4, V2.S4, V2.S4
+	VADD  V3.S4, V1.S4, V1.S4
+	VADD  V10.S4, V0.S4, V0.S4
+	FSTPQ (F5, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+
+endif3:
 	RET
 
 // func widenF32NEON(dst *byte, x *byte, y *byte, z *byte, n int)
@@ -42161,10 +53936,10 @@ loop1:
 end2:
 	CMP     $0, R2
 	BLE     endif3
-	FMOVQ   704(R1), F4
-	FMOVQ   704(R1), F1
-	FMOVQ   704(R1), F3
-	FMOVQ   704(R1), F2
+	FMOVQ   768(R1), F4
+	FMOVQ   768(R1), F1
+	FMOVQ   768(R1), F3
+	FMOVQ   768(R1), F2
 	ADD     R2<<3, R3, R1
 	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R1), F0
@@ -42684,96 +54459,134 @@ TEXT ·paramsNEON(SB), NOSPLIT, $0-88
 
 DATA neonPool<>+0(SB)/8, $0x4040000040400000
 DATA neonPool<>+8(SB)/8, $0x4040000040400000
-DATA neonPool<>+16(SB)/8, $0x40a0000040a00000
-DATA neonPool<>+24(SB)/8, $0x40a0000040a00000
-DATA neonPool<>+32(SB)/8, $0x40e0000040e00000
-DATA neonPool<>+40(SB)/8, $0x40e0000040e00000
-DATA neonPool<>+48(SB)/8, $0x3f8000003f800000
-DATA neonPool<>+56(SB)/8, $0x3f8000003f800000
-DATA neonPool<>+64(SB)/8, $0x4000000040000000
-DATA neonPool<>+72(SB)/8, $0x4000000040000000
-DATA neonPool<>+80(SB)/8, $0x3f0000003f000000
-DATA neonPool<>+88(SB)/8, $0x3f0000003f000000
-DATA neonPool<>+96(SB)/8, $0xc0400000c0400000
-DATA neonPool<>+104(SB)/8, $0xc0400000c0400000
-DATA neonPool<>+112(SB)/8, $0x3a8000003a800000
-DATA neonPool<>+120(SB)/8, $0x3a8000003a800000
-DATA neonPool<>+128(SB)/8, $0x4080000040800000
-DATA neonPool<>+136(SB)/8, $0x4080000040800000
-DATA neonPool<>+144(SB)/8, $0x40c0000040c00000
-DATA neonPool<>+152(SB)/8, $0x40c0000040c00000
-DATA neonPool<>+160(SB)/8, $0x4100000041000000
-DATA neonPool<>+168(SB)/8, $0x4100000041000000
-DATA neonPool<>+176(SB)/8, $0x4110000041100000
-DATA neonPool<>+184(SB)/8, $0x4110000041100000
-DATA neonPool<>+192(SB)/8, $0x4120000041200000
-DATA neonPool<>+200(SB)/8, $0x4120000041200000
-DATA neonPool<>+208(SB)/8, $0x4130000041300000
-DATA neonPool<>+216(SB)/8, $0x4130000041300000
-DATA neonPool<>+224(SB)/8, $0x4140000041400000
-DATA neonPool<>+232(SB)/8, $0x4140000041400000
-DATA neonPool<>+240(SB)/8, $0x0000000400000001
-DATA neonPool<>+248(SB)/8, $0x0000000400000001
-DATA neonPool<>+256(SB)/8, $0x0000000100000000
-DATA neonPool<>+264(SB)/8, $0x0000000300000002
-DATA neonPool<>+272(SB)/8, $0x0000000500000004
-DATA neonPool<>+280(SB)/8, $0x0000000700000006
-DATA neonPool<>+288(SB)/8, $0x0000000900000008
-DATA neonPool<>+296(SB)/8, $0x0000000b0000000a
-DATA neonPool<>+304(SB)/8, $0x0000000d0000000c
-DATA neonPool<>+312(SB)/8, $0x0000000f0000000e
-DATA neonPool<>+320(SB)/8, $0x0000000100000001
-DATA neonPool<>+328(SB)/8, $0x0000000100000001
-DATA neonPool<>+336(SB)/8, $0x4008000000000000
-DATA neonPool<>+344(SB)/8, $0x4008000000000000
-DATA neonPool<>+352(SB)/8, $0x4014000000000000
-DATA neonPool<>+360(SB)/8, $0x4014000000000000
-DATA neonPool<>+368(SB)/8, $0x401c000000000000
-DATA neonPool<>+376(SB)/8, $0x401c000000000000
-DATA neonPool<>+384(SB)/8, $0x3ff0000000000000
-DATA neonPool<>+392(SB)/8, $0x3ff0000000000000
-DATA neonPool<>+400(SB)/8, $0x4000000000000000
-DATA neonPool<>+408(SB)/8, $0x4000000000000000
-DATA neonPool<>+416(SB)/8, $0x3fe0000000000000
-DATA neonPool<>+424(SB)/8, $0x3fe0000000000000
-DATA neonPool<>+432(SB)/8, $0xc008000000000000
-DATA neonPool<>+440(SB)/8, $0xc008000000000000
-DATA neonPool<>+448(SB)/8, $0x3f50000000000000
-DATA neonPool<>+456(SB)/8, $0x3f50000000000000
-DATA neonPool<>+464(SB)/8, $0x4010000000000000
-DATA neonPool<>+472(SB)/8, $0x4010000000000000
-DATA neonPool<>+480(SB)/8, $0x4018000000000000
-DATA neonPool<>+488(SB)/8, $0x4018000000000000
-DATA neonPool<>+496(SB)/8, $0x4020000000000000
-DATA neonPool<>+504(SB)/8, $0x4020000000000000
-DATA neonPool<>+512(SB)/8, $0x4022000000000000
-DATA neonPool<>+520(SB)/8, $0x4022000000000000
-DATA neonPool<>+528(SB)/8, $0x4024000000000000
-DATA neonPool<>+536(SB)/8, $0x4024000000000000
-DATA neonPool<>+544(SB)/8, $0x4026000000000000
-DATA neonPool<>+552(SB)/8, $0x4026000000000000
-DATA neonPool<>+560(SB)/8, $0x4028000000000000
-DATA neonPool<>+568(SB)/8, $0x4028000000000000
-DATA neonPool<>+576(SB)/8, $0x0000000000000000
-DATA neonPool<>+584(SB)/8, $0x0000000000000001
-DATA neonPool<>+592(SB)/8, $0x0000000000000002
-DATA neonPool<>+600(SB)/8, $0x0000000000000003
-DATA neonPool<>+608(SB)/8, $0x0000000000000004
-DATA neonPool<>+616(SB)/8, $0x0000000000000005
-DATA neonPool<>+624(SB)/8, $0x0000000000000006
-DATA neonPool<>+632(SB)/8, $0x0000000000000007
-DATA neonPool<>+640(SB)/8, $0x0000000000000001
-DATA neonPool<>+648(SB)/8, $0x0000000000000001
-DATA neonPool<>+656(SB)/8, $0x0000000300000003
-DATA neonPool<>+664(SB)/8, $0x0000000300000003
-DATA neonPool<>+672(SB)/8, $0x0000000500000005
-DATA neonPool<>+680(SB)/8, $0x0000000500000005
-DATA neonPool<>+688(SB)/8, $0x0000000700000007
-DATA neonPool<>+696(SB)/8, $0x0000000700000007
-DATA neonPool<>+704(SB)/8, $0x0000000000000003
-DATA neonPool<>+712(SB)/8, $0x0000000000000003
-DATA neonPool<>+720(SB)/8, $0x0000000000000005
-DATA neonPool<>+728(SB)/8, $0x0000000000000005
-DATA neonPool<>+736(SB)/8, $0x0000000000000007
-DATA neonPool<>+744(SB)/8, $0x0000000000000007
-GLOBL neonPool<>(SB), RODATA|NOPTR, $752
+DATA neonPool<>+16(SB)/8, $0xc0000000c0000000
+DATA neonPool<>+24(SB)/8, $0xc0000000c0000000
+DATA neonPool<>+32(SB)/8, $0x40a0000040a00000
+DATA neonPool<>+40(SB)/8, $0x40a0000040a00000
+DATA neonPool<>+48(SB)/8, $0x40e0000040e00000
+DATA neonPool<>+56(SB)/8, $0x40e0000040e00000
+DATA neonPool<>+64(SB)/8, $0x3f8000003f800000
+DATA neonPool<>+72(SB)/8, $0x3f8000003f800000
+DATA neonPool<>+80(SB)/8, $0x4000000040000000
+DATA neonPool<>+88(SB)/8, $0x4000000040000000
+DATA neonPool<>+96(SB)/8, $0x3f0000003f000000
+DATA neonPool<>+104(SB)/8, $0x3f0000003f000000
+DATA neonPool<>+112(SB)/8, $0xc0400000c0400000
+DATA neonPool<>+120(SB)/8, $0xc0400000c0400000
+DATA neonPool<>+128(SB)/8, $0x3a8000003a800000
+DATA neonPool<>+136(SB)/8, $0x3a8000003a800000
+DATA neonPool<>+144(SB)/8, $0x4080000040800000
+DATA neonPool<>+152(SB)/8, $0x4080000040800000
+DATA neonPool<>+160(SB)/8, $0x40c0000040c00000
+DATA neonPool<>+168(SB)/8, $0x40c0000040c00000
+DATA neonPool<>+176(SB)/8, $0x4100000041000000
+DATA neonPool<>+184(SB)/8, $0x4100000041000000
+DATA neonPool<>+192(SB)/8, $0x4110000041100000
+DATA neonPool<>+200(SB)/8, $0x4110000041100000
+DATA neonPool<>+208(SB)/8, $0x4120000041200000
+DATA neonPool<>+216(SB)/8, $0x4120000041200000
+DATA neonPool<>+224(SB)/8, $0x4130000041300000
+DATA neonPool<>+232(SB)/8, $0x4130000041300000
+DATA neonPool<>+240(SB)/8, $0x4140000041400000
+DATA neonPool<>+248(SB)/8, $0x4140000041400000
+DATA neonPool<>+256(SB)/8, $0x0000000400000001
+DATA neonPool<>+264(SB)/8, $0x0000000400000001
+DATA neonPool<>+272(SB)/8, $0x0000000100000000
+DATA neonPool<>+280(SB)/8, $0x0000000300000002
+DATA neonPool<>+288(SB)/8, $0x0000000500000004
+DATA neonPool<>+296(SB)/8, $0x0000000700000006
+DATA neonPool<>+304(SB)/8, $0x0000000900000008
+DATA neonPool<>+312(SB)/8, $0x0000000b0000000a
+DATA neonPool<>+320(SB)/8, $0x0000000d0000000c
+DATA neonPool<>+328(SB)/8, $0x0000000f0000000e
+DATA neonPool<>+336(SB)/8, $0x0000000100000001
+DATA neonPool<>+344(SB)/8, $0x0000000100000001
+DATA neonPool<>+352(SB)/8, $0x4008000000000000
+DATA neonPool<>+360(SB)/8, $0x4008000000000000
+DATA neonPool<>+368(SB)/8, $0xc000000000000000
+DATA neonPool<>+376(SB)/8, $0xc000000000000000
+DATA neonPool<>+384(SB)/8, $0x4014000000000000
+DATA neonPool<>+392(SB)/8, $0x4014000000000000
+DATA neonPool<>+400(SB)/8, $0x401c000000000000
+DATA neonPool<>+408(SB)/8, $0x401c000000000000
+DATA neonPool<>+416(SB)/8, $0x3ff0000000000000
+DATA neonPool<>+424(SB)/8, $0x3ff0000000000000
+DATA neonPool<>+432(SB)/8, $0x4000000000000000
+DATA neonPool<>+440(SB)/8, $0x4000000000000000
+DATA neonPool<>+448(SB)/8, $0x3fe0000000000000
+DATA neonPool<>+456(SB)/8, $0x3fe0000000000000
+DATA neonPool<>+464(SB)/8, $0xc008000000000000
+DATA neonPool<>+472(SB)/8, $0xc008000000000000
+DATA neonPool<>+480(SB)/8, $0x3f50000000000000
+DATA neonPool<>+488(SB)/8, $0x3f50000000000000
+DATA neonPool<>+496(SB)/8, $0x4010000000000000
+DATA neonPool<>+504(SB)/8, $0x4010000000000000
+DATA neonPool<>+512(SB)/8, $0x4018000000000000
+DATA neonPool<>+520(SB)/8, $0x4018000000000000
+DATA neonPool<>+528(SB)/8, $0x4020000000000000
+DATA neonPool<>+536(SB)/8, $0x4020000000000000
+DATA neonPool<>+544(SB)/8, $0x4022000000000000
+DATA neonPool<>+552(SB)/8, $0x4022000000000000
+DATA neonPool<>+560(SB)/8, $0x4024000000000000
+DATA neonPool<>+568(SB)/8, $0x4024000000000000
+DATA neonPool<>+576(SB)/8, $0x4026000000000000
+DATA neonPool<>+584(SB)/8, $0x4026000000000000
+DATA neonPool<>+592(SB)/8, $0x4028000000000000
+DATA neonPool<>+600(SB)/8, $0x4028000000000000
+DATA neonPool<>+608(SB)/8, $0x0000000000000000
+DATA neonPool<>+616(SB)/8, $0x0000000000000001
+DATA neonPool<>+624(SB)/8, $0x0000000000000002
+DATA neonPool<>+632(SB)/8, $0x0000000000000003
+DATA neonPool<>+640(SB)/8, $0x0000000000000004
+DATA neonPool<>+648(SB)/8, $0x0000000000000005
+DATA neonPool<>+656(SB)/8, $0x0000000000000006
+DATA neonPool<>+664(SB)/8, $0x0000000000000007
+DATA neonPool<>+672(SB)/8, $0x0000000000000001
+DATA neonPool<>+680(SB)/8, $0x0000000000000001
+DATA neonPool<>+688(SB)/8, $0x0000000300000003
+DATA neonPool<>+696(SB)/8, $0x0000000300000003
+DATA neonPool<>+704(SB)/8, $0xfffffffefffffffe
+DATA neonPool<>+712(SB)/8, $0xfffffffefffffffe
+DATA neonPool<>+720(SB)/8, $0x0000000500000005
+DATA neonPool<>+728(SB)/8, $0x0000000500000005
+DATA neonPool<>+736(SB)/8, $0x0000000700000007
+DATA neonPool<>+744(SB)/8, $0x0000000700000007
+DATA neonPool<>+752(SB)/8, $0x0000000200000002
+DATA neonPool<>+760(SB)/8, $0x0000000200000002
+DATA neonPool<>+768(SB)/8, $0x0000000000000003
+DATA neonPool<>+776(SB)/8, $0x0000000000000003
+DATA neonPool<>+784(SB)/8, $0xfffffffffffffffe
+DATA neonPool<>+792(SB)/8, $0xfffffffffffffffe
+DATA neonPool<>+800(SB)/8, $0x0000000000000005
+DATA neonPool<>+808(SB)/8, $0x0000000000000005
+DATA neonPool<>+816(SB)/8, $0x0000000000000007
+DATA neonPool<>+824(SB)/8, $0x0000000000000007
+DATA neonPool<>+832(SB)/8, $0x0000000000000002
+DATA neonPool<>+840(SB)/8, $0x0000000000000002
+DATA neonPool<>+848(SB)/8, $0x0000000f0000000f
+DATA neonPool<>+856(SB)/8, $0x0000000f0000000f
+DATA neonPool<>+864(SB)/8, $0x0000001f0000001f
+DATA neonPool<>+872(SB)/8, $0x0000001f0000001f
+DATA neonPool<>+880(SB)/8, $0x0000001000000010
+DATA neonPool<>+888(SB)/8, $0x0000001000000010
+DATA neonPool<>+896(SB)/8, $0x0000002f0000002f
+DATA neonPool<>+904(SB)/8, $0x0000002f0000002f
+DATA neonPool<>+912(SB)/8, $0x0000003f0000003f
+DATA neonPool<>+920(SB)/8, $0x0000003f0000003f
+DATA neonPool<>+928(SB)/8, $0x0000000400000004
+DATA neonPool<>+936(SB)/8, $0x0000000400000004
+DATA neonPool<>+944(SB)/8, $0x0000004f0000004f
+DATA neonPool<>+952(SB)/8, $0x0000004f0000004f
+DATA neonPool<>+960(SB)/8, $0x0000002000000020
+DATA neonPool<>+968(SB)/8, $0x0000002000000020
+DATA neonPool<>+976(SB)/8, $0x0000005f0000005f
+DATA neonPool<>+984(SB)/8, $0x0000005f0000005f
+DATA neonPool<>+992(SB)/8, $0x0000000600000006
+DATA neonPool<>+1000(SB)/8, $0x0000000600000006
+DATA neonPool<>+1008(SB)/8, $0x0000003000000030
+DATA neonPool<>+1016(SB)/8, $0x0000003000000030
+DATA neonPool<>+1024(SB)/8, $0x0000006f0000006f
+DATA neonPool<>+1032(SB)/8, $0x0000006f0000006f
+DATA neonPool<>+1040(SB)/8, $0x0000007f0000007f
+DATA neonPool<>+1048(SB)/8, $0x0000007f0000007f
+GLOBL neonPool<>(SB), RODATA|NOPTR, $1056

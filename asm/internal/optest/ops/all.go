@@ -2,6 +2,7 @@ package ops
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gotrellis/trellis/asm"
 )
@@ -19,7 +20,7 @@ func All() []Op {
 		all = append(all, moves(t)...)
 		all = append(all, gathers(t)...)
 	}
-	return append(all, conversions()...)
+	return append(append(all, tables()...), conversions()...)
 }
 
 // both are the operations on floats and integers.
@@ -30,15 +31,23 @@ func both(t asm.Type) []Op {
 		func(x, y, _ uint64) uint64 { return minimum(t)(x, y) })
 	foldMax := single("foldMax", t, t, func(v vectors) asm.Vec { return v.x.FoldMax() },
 		func(x, _, _ []uint64) uint64 { return fold(x, maximum(t)) })
-	for _, o := range []*Op{&larger, &smaller, &foldMax} {
+	foldMin := single("foldMin", t, t, func(v vectors) asm.Vec { return v.x.FoldMin() },
+		func(x, _, _ []uint64) uint64 { return fold(x, minimum(t)) })
+	// With constants, which are no NaN.
+	clamp := lanewise("clamp", t, func(v vectors) asm.Vec {
+		return v.x.Max(v.k.Const(t, -2)).Min(v.k.Const(t, 3))
+	}, func(x, _, _ uint64) uint64 {
+		return minimum(t)(maximum(t)(x, Constant(t, -2)), Constant(t, 3))
+	})
+	for _, o := range []*Op{&larger, &smaller, &foldMax, &foldMin, &clamp} {
 		o.NumberY = t.IsFloat()
 		if t == asm.I64 {
 			o.Without = []asm.Target{asm.AVX2}
 		}
 	}
-	foldMax.NumberX = t.IsFloat()
+	foldMax.NumberX, foldMin.NumberX = t.IsFloat(), t.IsFloat()
 	return []Op{
-		larger, smaller, foldMax,
+		larger, smaller, foldMax, foldMin, clamp,
 		lanewise("add", t, func(v vectors) asm.Vec { return v.x.Add(v.y) },
 			func(x, y, _ uint64) uint64 { return add(t)(x, y) }),
 		lanewise("sub", t, func(v vectors) asm.Vec { return v.x.Sub(v.y) },
@@ -147,6 +156,7 @@ func floats(t asm.Type) []Op {
 			return dst
 		}),
 		pressure(t),
+		addTo(t),
 	), folds(t)...)
 }
 
@@ -303,6 +313,39 @@ func moves(t asm.Type) []Op {
 			a := append(append([]uint64{}, z[1:]...), y[len(y)-1])
 			return append(append([]uint64{}, x[:len(x)-1]...), a[len(a)-1])
 		}),
+		lanes("zipLower", t, func(v vectors) asm.Vec { return v.x.ZipLower(v.y) },
+			func(x, y, _ []uint64) []uint64 { return zip(t, x, y, 0) }),
+		lanes("zipUpper", t, func(v vectors) asm.Vec { return v.x.ZipUpper(v.y) },
+			func(x, y, _ []uint64) []uint64 { return zip(t, x, y, 1) }),
+		// A variable as either operand and as both.
+		lanes("zipVar", t, func(v vectors) asm.Vec {
+			a := v.k.Var(v.x)
+			a.Set(a.ZipLower(v.y))
+			a.Set(v.z.ZipUpper(a))
+			a.Set(a.ZipUpper(a))
+			return a.Add(v.x)
+		}, func(x, y, z []uint64) []uint64 {
+			a := zip(t, z, zip(t, x, y, 0), 1)
+			a = zip(t, a, a, 1)
+			for i := range a {
+				a[i] = add(t)(a[i], x[i])
+			}
+			return a
+		}),
+		lanes("zipUniform", t, func(v vectors) asm.Vec {
+			b := v.k.Broadcast(t, v.k.Arg("y"), 0).ZipLower(v.k.Const(t, 2))
+			return b.ZipUpper(v.x).ZipLower(v.k.Const(t, 3)).Add(b)
+		}, nil).with(func(x, y, z []uint64) (dst []uint64) {
+			eachVector(t, x, y, z, func(x, _, _ []uint64) {
+				same := func(bits uint64) []uint64 { return slices.Repeat([]uint64{bits}, t.Lanes()) }
+				b := zip(t, same(y[0]), same(Constant(t, 2)), 0)
+				a := zip(t, zip(t, b, x, 1), same(Constant(t, 3)), 0)
+				for i := range a {
+					dst = append(dst, add(t)(a[i], b[i]))
+				}
+			})
+			return dst[:len(x)]
+		}),
 		lanes("spread", t, func(v vectors) asm.Vec { return v.x.Spread().Add(v.y) },
 			func(x, y, _ []uint64) []uint64 {
 				for i := range y {
@@ -333,6 +376,7 @@ func moves(t asm.Type) []Op {
 			return dst
 		}),
 		unrolled(t),
+		offsets(t),
 	}
 }
 
@@ -361,6 +405,86 @@ func unrolled(t asm.Type) Op {
 			return dst
 		},
 	}
+}
+
+// offsets computes x + y + z − y + z from the start of each vector and then from
+// behind it, at negative offsets, and adds integers to the bits of the first lane. It
+// has 12 integers at a time.
+func offsets(t asm.Type) Op {
+	const behind = 3 * 64
+	return Op{
+		Name: "offsets" + suffix(t), In: t, Out: t,
+		Build: func(k *asm.Kernel) {
+			dst, x, y, z, n := pointers(k)
+			arrays := []asm.Int{dst, x, y, z}
+			for _, p := range arrays {
+				arrays = append(arrays, k.Copy(p.Plus(k.Int(behind))))
+			}
+			a, b, c := k.Copy(k.Int(1)), k.Copy(k.Int(1)), k.Copy(k.Int(1))
+			k.Each(t, n, arrays, func(l asm.Lanes) {
+				near := func(i int) asm.Vec { return l.Load(arrays[i], 0, fill(k, t)) }
+				far := func(i int) asm.Vec { return l.Load(arrays[4+i], -behind, fill(k, t)) }
+				l.Store(dst, 0, near(1).Add(near(2)).Add(near(3)))
+				l.Store(arrays[4], -behind, far(0).Sub(far(2)).Add(far(3)))
+				first := k.Int(-behind / t.Size())
+				k.StoreInt(t, arrays[4], first, k.LoadInt(t, arrays[4], first).Plus(a).Plus(b).Plus(c))
+				a.Inc(b)
+				b.Inc(c)
+				c.Inc(a)
+			})
+		},
+		Want: func(x, y, z []uint64) []uint64 {
+			dst := make([]uint64, len(x))
+			var a, b, c uint64 = 1, 1, 1
+			for i := range x {
+				dst[i] = add(t)(sub(t)(add(t)(add(t)(x[i], y[i]), z[i]), y[i]), z[i])
+				if i%t.Lanes() == 0 {
+					dst[i] = encode(t.Int(), number{i: int64(dst[i] + a + b + c)})
+					a += b
+					b += c
+					c += a
+				}
+			}
+			return dst
+		},
+	}
+}
+
+// zip returns lanes of x and y in turn, half of each in 16 bytes: the lower or the
+// upper half.
+func zip(t asm.Type, x, y []uint64, half int) []uint64 {
+	var z []uint64
+	block := 16 / t.Size()
+	for i := half * block / 2; i < len(x); i += block {
+		for j := i; j < i+block/2; j++ {
+			z = append(z, x[j], y[j])
+		}
+	}
+	return z
+}
+
+// addTo stores x and y, and adds to 16 bytes of x from y, then from those next to them
+// in x, not aligned, and from themselves.
+func addTo(t asm.Type) Op {
+	lanes := t.Lanes()
+	block := 16 / t.Size()
+	return manyPerVector("addTo", t, t, 2*64, func(k *asm.Kernel, dst asm.Int, v vectors) {
+		k.All().Store(dst, 0, v.x)
+		k.All().Store(dst, 64, v.y)
+		behind := dst.Plus(k.Int(128))
+		k.AddTo(t, dst, 0, behind, -16)
+		k.AddTo(t, behind, -112, dst, 16-t.Size())
+		k.AddTo(t, dst, 48, dst, 48)
+	}, func(x, y, _ []uint64) []uint64 {
+		dst := append(x, y...)
+		for _, a := range [][2]int{{0, 2*lanes - block}, {block, block - 1}, {lanes - block, lanes - block}} {
+			from := slices.Clone(dst[a[1] : a[1]+block])
+			for i := range from {
+				dst[a[0]+i] = add(t)(dst[a[0]+i], from[i])
+			}
+		}
+		return dst
+	})
 }
 
 // conversions change the type or the width, and go between vectors and integers.

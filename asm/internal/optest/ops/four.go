@@ -117,6 +117,19 @@ func folds(t asm.Type) []Op {
 			}
 			return f
 		}),
+		// Brought together to be moved in 16 bytes.
+		firstFour("fourZip", t, t, func(v vectors) asm.Vec {
+			f, g := v.foldFour(asm.FoldAdd4), asm.FoldAdd4(v.z, v.y, v.x, v.z)
+			return f.ZipLower(g).Sub(f.ZipUpper(v.x))
+		}, func(x, y, z []uint64) []uint64 {
+			f, g := total(x, y, z), total(z, y, x)
+			g[3] = g[0]
+			lower, upper := zip(t, f, g, 0), zip(t, f, x[:4], 1)
+			for i := range f {
+				f[i] = sub(t)(lower[i], upper[i])
+			}
+			return f
+		}),
 		// Computed with, as it is and with ordinary vectors and variables.
 		spreadFour("fourAlone", t, func(v vectors) asm.Vec {
 			f, g := v.foldFour(asm.FoldAdd4), asm.FoldAdd4(v.z, v.y, v.x, v.z)

@@ -1,6 +1,7 @@
-package main
+package side
 
 import (
+	"cmp"
 	"math"
 	"sync"
 
@@ -30,24 +31,40 @@ var normals = sync.OnceValue(func() []float64 {
 	return x
 })
 
-// normal returns n standard normal numbers.
-func normal[F trellis.Float](n int) []F {
-	dst, src := make([]F, n), normals()
-	done := min(n, len(src))
+// Normal returns the job's inputs: standard normal numbers, scaled, and rounded to
+// float32 so that both types have the same.
+func Normal[F trellis.Float](j Job) []F {
+	dst, src, scale := make([]F, j.Inputs()), normals(), cmp.Or(j.Scale, 1)
+	done := min(len(dst), len(src))
 	for i := range done {
-		dst[i] = F(src[i])
+		dst[i] = F(float32(scale * src[i]))
 	}
-	for done > 0 && done < n {
+	for done > 0 && done < len(dst) {
 		done += copy(dst[done:], dst[:done])
 	}
 	return dst
 }
 
-// classes returns n random classes.
-func classes(n, of int) []int {
+// Classes returns n random classes.
+func Classes(n, of int) []int {
 	y := make([]int, n)
 	for i := range y {
 		y[i] = int(mix(uint64(i)) % uint64(of))
 	}
 	return y
+}
+
+// Targets returns random targets for CTC, padded to rows, and their lengths. The blank
+// is class 0.
+func Targets(j Job) (targets, lengths []int) {
+	least, most := j.Targets[0], j.Targets[1]
+	targets = Classes(j.Shape[1]*most, j.Shape[2]-1)
+	for i := range targets {
+		targets[i]++
+	}
+	lengths = Classes(j.Shape[1], most-least+1)
+	for i := range lengths {
+		lengths[i] += least
+	}
+	return targets, lengths
 }

@@ -1,4 +1,4 @@
-# PyTorch's side of the comparison: reads requests from stdin and writes answers to
+# PyTorch's side: reads requests from stdin and writes answers to
 # stdout, one line of JSON each, as side.go describes.
 import json
 import re
@@ -9,6 +9,7 @@ import time
 try:
     import numpy as np
     import torch
+    import torch.nn.functional as F
 except (ImportError, OSError) as error:  # missing, or installed for another machine
     print(json.dumps({"error": str(error)}), flush=True)
     sys.exit()
@@ -25,18 +26,34 @@ def mix(i):
     return z ^ (z >> np.uint64(31))
 
 
-def normal(n, dtype):
-    """n standard normal numbers, the same as in inputs.go."""
+def normal(shape, dtype, scale):
+    """Standard normal numbers, the same as in inputs.go."""
     i = np.arange(1000003, dtype=np.uint64) * np.uint64(2)
     u, v = (((mix(k) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53 for k in (i, i + np.uint64(1)))
-    x = (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(dtype)
-    return torch.from_numpy(np.resize(x, n))
+    x = np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
+    return torch.from_numpy(np.resize((scale * x).astype(np.float32).astype(dtype), shape))
 
 
-def prepare(op, dtype, shape):
+def classes(shape, of):
+    """Random classes, the same as in inputs.go."""
+    y = mix(np.arange(np.prod(shape), dtype=np.uint64)) % np.uint64(of)
+    return torch.from_numpy(y.astype(np.int64)).view(shape)
+
+
+def ctc(shape, least, most, reduction):
+    """CTC's loss of logits and padded targets, the targets, and their lengths."""
+    frames = torch.full(shape[1:2], shape[0])
+    lengths = least + classes(shape[1:2], most - least + 1)
+
+    def loss(x, y):
+        return F.ctc_loss(F.log_softmax(x, -1), y, frames, lengths, reduction=reduction)
+
+    return loss, 1 + classes((shape[1], most), shape[2] - 1)
+
+
+def prepare(op, dtype, shape, targets, scale):
     """Returns what is to be measured, and what gives its results."""
-    n = int(np.prod(shape))
-    x = normal(n, dtype).view(shape)
+    x = normal(shape, dtype, scale)
     if op == "logsumexp":
         call = lambda: torch.logsumexp(x, -1)
         return call, lambda: [call().double().mean().item()]
@@ -44,11 +61,12 @@ def prepare(op, dtype, shape):
         call = lambda: torch.softmax(x, -1)
         return call, lambda: [(call().double() * x.double()).sum().item()]
 
-    classes = shape[1]
-    y = mix(np.arange(n // classes, dtype=np.uint64)) % np.uint64(classes)
-    y = torch.from_numpy(y.astype(np.int64)).view(shape[:1] + shape[2:])
-    loss = torch.nn.NLLLoss() if op.startswith("nll") else torch.nn.CrossEntropyLoss()
-    if not op.endswith("+grad"):
+    if op.startswith("ctc"):
+        loss, y = ctc(shape, *targets, "sum" if op == "ctc gradient" else "mean")
+    else:
+        loss = F.nll_loss if op.startswith("nll") else F.cross_entropy
+        y = classes(shape[:1] + shape[2:], shape[1])
+    if op in ("ctc", "nll", "cross-entropy"):
         call = lambda: loss(x, y)
         return call, lambda: [call().item()]
     x.requires_grad_()
@@ -59,11 +77,17 @@ def prepare(op, dtype, shape):
         value.backward()
         return value
 
+    def gradient():
+        call()
+        return x.grad.flatten().tolist()
+
+    if op == "ctc gradient":
+        return call, gradient
     return call, lambda: [call().item(), (x.grad.double() * x.detach().double()).sum().item()]
 
 
 def sample(call, seconds):
-    """As sample in computer.go."""
+    """As sample in compare's computer.go."""
     samples, calls, start = [], 1, time.perf_counter_ns()
     while not samples or time.perf_counter_ns() - start < seconds * 1e9:
         before = time.perf_counter_ns()
@@ -89,7 +113,13 @@ def main():
             if request["op"] == "forget":
                 jobs.clear()
             else:
-                key = request["op"], request["type"], tuple(request["shape"])
+                key = (
+                    request["op"],
+                    request["type"],
+                    tuple(request["shape"]),
+                    tuple(request.get("targets", ())),
+                    request.get("scale", 1),
+                )
                 if key not in jobs:
                     jobs[key] = prepare(*key)
                 call, values = jobs[key]

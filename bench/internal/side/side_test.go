@@ -1,0 +1,100 @@
+package side_test
+
+import (
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/bench/internal/side"
+	"github.com/gotrellis/trellis/bench/internal/side/sidetest"
+)
+
+func TestProtocol(t *testing.T) {
+	var asked []side.Request
+	s := sidetest.Serve(t, "echo", func(r side.Request) (side.Answer, error) {
+		asked = append(asked, r)
+		if r.Op == "fail" {
+			return side.Answer{}, errors.New("cannot")
+		}
+		return side.Answer{Values: []float64{r.Seconds, float64(r.Workers)}}, nil
+	})
+	assert.Equal(t, "echo", s.About)
+
+	first := side.Request{
+		Job:     side.Job{Op: "add", Type: "float64", Shape: []int{2, 3}, Targets: []int{5, 6}, Scale: 1.5, Workers: 4},
+		Seconds: 0.5,
+	}
+	a, err := s.Ask(first)
+	require.NoError(t, err)
+	assert.Equal(t, []float64{0.5, 4}, a.Values)
+
+	_, err = s.Ask(side.Request{Job: side.Job{Op: "fail"}})
+	assert.EqualError(t, err, "echo: cannot")
+
+	a, err = s.Ask(side.Request{Job: side.Job{Op: "add", Workers: 1}})
+	require.NoError(t, err, "after an error")
+	assert.Equal(t, []float64{0, 1}, a.Values)
+	assert.Equal(t, first, asked[0])
+}
+
+func TestMeetingAnError(t *testing.T) {
+	_, err := side.Meet(io.Discard, strings.NewReader(`{"error": "no module"}`+"\n"), nil)
+	assert.ErrorAs(t, err, new(side.Error))
+	_, err = side.Meet(io.Discard, strings.NewReader(""), nil)
+	assert.ErrorIs(t, err, io.EOF)
+}
+
+func TestNoPyTorch(t *testing.T) {
+	peer, err := side.StartPyTorch("no-such-python", "/no/such/python")
+	assert.NoError(t, err)
+	assert.Nil(t, peer)
+	if mute, err := exec.LookPath("true"); err == nil {
+		_, err = side.StartPyTorch(mute)
+		assert.ErrorIs(t, err, io.EOF)
+	}
+}
+
+func TestNormal(t *testing.T) {
+	x := side.Normal[float64](side.Job{Shape: []int{256, 256}})
+	var sum, square float64
+	for _, v := range x {
+		sum += v
+		square += v * v
+	}
+	n := float64(len(x))
+	assert.InDelta(t, 0, sum/n, 0.02)
+	assert.InDelta(t, 1, square/n, 0.02)
+
+	long := side.Normal[float32](side.Job{Shape: []int{2500000}, Scale: 1})
+	assert.Equal(t, long[:400000], long[2000006:2400006])
+	scaled := side.Normal[float64](side.Job{Shape: []int{256}, Scale: 4})
+	for i, v := range scaled {
+		assert.Equal(t, float64(long[i]), x[i], "the same in both types")
+		assert.Equal(t, 4*x[i], v)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	j := side.Job{Shape: []int{50, 400, 20}, Targets: []int{3, 5}}
+	targets, lengths := side.Targets(j)
+	assert.Len(t, targets, 400*5)
+	labels, spelled := map[int]bool{}, map[int]bool{}
+	states := 0
+	for _, y := range targets {
+		labels[y] = true
+	}
+	for _, s := range lengths {
+		spelled[s] = true
+		states += 2*s + 1
+	}
+	assert.Len(t, labels, 19)
+	assert.False(t, labels[0], "the blank")
+	assert.Equal(t, map[int]bool{3: true, 4: true, 5: true}, spelled)
+	assert.Equal(t, 50*states, j.Elements())
+	assert.Equal(t, 50*400*20, side.Job{Shape: j.Shape}.Elements())
+}
