@@ -11,7 +11,7 @@ KERNELS := TestKernel|TestPublicBetweenGuardPages
 TIERS   ?= generic
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick lower race purego arm64 nested vet fuzz bench compare mca generate exhaustive
+.PHONY: test quick lower race purego arm64 nested vet fuzz bench compare figures mca generate exhaustive
 
 test: quick lower race purego arm64 nested vet fuzz
 
@@ -44,7 +44,7 @@ arm64:
 
 nested:
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
-	cd bench && go vet ./... && go test ./compare ./mca
+	cd bench && go vet ./... && go test ./compare ./figures ./mca ./internal/...
 
 # One operating system for every architecture that Go builds for.
 vet:
@@ -58,9 +58,13 @@ fuzz:
 bench:
 	cd bench && ASSUME_NO_MOVING_GC_UNSAFE_RISK_IT_WITH=$$(go env GOVERSION | cut -d. -f1,2) go test -bench . -count 5 ./...
 
-# Beside PyTorch, if a Python has it, gonum and a bare read of memory: two minutes.
+# Beside PyTorch, if a Python has it, gonum and a bare read of memory: three minutes.
 compare:
 	@go -C bench run ./compare
+
+# The figures of docs/ctc.md; that of errors takes PyTorch.
+figures:
+	@go -C bench run ./figures
 
 # Cycles per element of the inner loops, as llvm-mca's models have it.
 mca:

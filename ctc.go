@@ -32,10 +32,9 @@ import (
 // its target is empty and +Inf if not. NaN or +Inf at the blank or at a label of
 // the target, in a frame that counts, makes the loss NaN, and the gradient NaN in
 // all frames that count; with FromLogits a NaN or +Inf anywhere in the frame
-// does, and so does a frame of only −Inf. Two limits are far out: a score 2²¹
+// does, and so does a frame of only −Inf. One limit is far out: a score 2²¹
 // nats below the best one of the blank and the target's labels in its frame is
-// taken for −Inf, and so is a path whose
-// probability is below 2^(−2²⁷).
+// taken for −Inf. docs/ctc.md explains the method, its errors and its cost.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
 // describe its data, if Blank is no class, if a length or the number of lengths
@@ -79,7 +78,8 @@ const (
 	ScoresGradient
 )
 
-// maxFrames bounds T so that the exponents of the lattice cannot wrap.
+// maxFrames bounds T so that exponents stay apart from never: each frame adds at most
+// 2²¹ nats.
 const maxFrames = 1 << 26
 
 // Loss returns the reduced loss.

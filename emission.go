@@ -279,7 +279,7 @@ func (m *emission[F]) normalize(w *lattice[F], at, rows int) bool {
 		switch {
 		case kinds[r] > 0:
 		case w.task.FromLogits:
-			product *= sum // at most 2^14 each
+			product *= sum // between 2⁻¹ and 2¹³
 			softmax[r] = F(m.scale / sum)
 		default:
 			shift := m.classes.factor(r)
@@ -287,7 +287,7 @@ func (m *emission[F]) normalize(w *lattice[F], at, rows int) bool {
 			softmax[r] = F(m.scale * power(shift))
 		}
 	}
-	if product > 0x1p500 {
+	if product > 0x1p500 || product < 0x1p-500 {
 		m.common.logs -= log64(product)
 		product = 1
 	}
@@ -308,7 +308,8 @@ func (m *emission[F]) sumFrame(w *lattice[F], t int) bool {
 		m.max[t], m.sum[t] = sumExpRow(x)
 		m.common.logs -= float64(m.max[t]) + log1p64(m.sum[t])
 	default:
-		_, m.max[t], m.sum[t] = w.stream.exp(nil, x, w.distance())
+		w.scratch = resize(w.scratch, len(x))
+		_, m.max[t], m.sum[t] = w.stream.exp(w.scratch, x, w.distance())
 	}
 	return m.sum[t] == m.sum[t]
 }

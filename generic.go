@@ -337,8 +337,8 @@ func subtractProductsGeneric[F Float](dst, w, scale []F) {
 // A state is v·2^e in float64, with an integer e of its own, so it never underflows.
 // The exponents change only now and then, when normalizeRow puts into them what v has
 // become. Between that and the next time, in a run of frames, a summand from another
-// state is multiplied by 2 to the difference of the exponents, which costs nothing
-// where it is part of a fused operation.
+// state is multiplied by 2 to the difference of the exponents, which is part of a
+// fused operation.
 //
 // A row of states has eight blanks, their eight labels, the next eight blanks and so
 // on: see stateAt. Its width is a multiple of 16 positions, of which those up to S,
@@ -357,12 +357,12 @@ const (
 func stateAt(position int) int { return position + position&^7 }
 
 // expFramesGeneric writes p[i] = exp(x[i])/2^k for rows of n scores, 2^k being near the
-// exp of the largest, and their sum. Rows of x are stride apart, and those of p, whose
-// length is n rounded up to whole vectors of F, and which end in zeros, pitch. top is the largest score, leaving out
-// NaN, and ref−expShift is k. What is expReach below the largest is 0. If x has a
-// NaN so have p and sum; if |top| is above maxScore they are of no use. top, ref and sum have a multiple
-// of four elements, of which those beyond the rows are of no use, and scratch has
-// rowScratch for each.
+// exp of the largest, and their sum. Rows of x are stride apart; those of p are pitch
+// apart, and zeros make up whole vectors. top is the largest score, leaving out NaN, and
+// ref is shifted(top), which has k in its last bits. What is more than expReach below
+// the largest is 0. If x has a NaN so have p and sum; if |top| is above maxScore they are
+// of no use. top, ref and sum have a multiple of four elements, of which those beyond the
+// rows are of no use, and scratch has rowScratch for each.
 func expFramesGeneric[F Float](p, top, ref []F, sum []float64, scratch, x []F, n, stride, pitch, rows int) {
 	for r := range rows {
 		row := x[r*stride:][:n]
@@ -471,8 +471,8 @@ func rescaleGeneric(beta, alpha, from, to []float64) {
 	}
 }
 
-// leastOccupancy is what is as good as 0: it keeps β of a run in the range of normal
-// numbers.
+// leastOccupancy is what is as good as 0. It keeps β of a run in the range of normal
+// numbers, but where it comes from a state that was 0 at the end of the run.
 const leastOccupancy = 0x1p-200
 
 // backwardGeneric is some frames of β and of the occupancies, from the last to the

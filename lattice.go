@@ -34,9 +34,9 @@ type lattice[F Float] struct {
 	source   []float64 // a row: what comes before the next run, normalised
 	factors  []float64
 
-	beta      []float64 // a row
+	beta      []float64 // a row of states
 	carry     [16]float64
-	occupancy []float64 // rows of a run
+	occupancy []float64 // rows of a run, of the labels
 	blanks    []float64
 	scratch   []F
 
@@ -55,16 +55,17 @@ const (
 	groupFrames = 32
 	// chunk is the number of positions that one call works on.
 	chunk = 512
-	// callPositions is the number of positions in all frames of a call: 60 KiB.
+	// callPositions is the number of positions in all frames of a call: 40 KiB.
 	callPositions = 1280
 	// room is by how many powers of two a state may move away from 1 in a run, in either
-	// direction: then the product of α and β is still normal.
+	// direction.
 	room = 400
 )
 
-// keptBytes is the memory that a gradient takes before its frames are cut into
-// segments.
-const keptBytes = 24 << 20
+// keptBytes is the memory that a gradient takes before its frames are cut into segments,
+// which then have an eighth of it: making α again in the second cache is faster than
+// getting it from memory.
+const keptBytes = 8 << 20
 
 // hugeBytes is the size from which on a workspace is not kept for the next sequence.
 const hugeBytes = 64 << 20
@@ -182,9 +183,9 @@ func (w *lattice[F]) prepare(kept int) {
 	w.emission.choose(w)
 	w.segment = min(groupFrames, w.frames)
 	if gradient {
-		perFrame := 8*3*w.width + w.emission.bytes(w)
-		w.segment = min(max(kept/perFrame, int(math.Sqrt(float64(w.frames)))), w.frames)
-		if w.segment < w.frames {
+		perFrame := 8*2*w.width + w.emission.bytes(w)
+		if w.segment = w.frames; w.frames*perFrame > kept {
+			w.segment = min(max(kept/8/perFrame, int(math.Sqrt(float64(w.frames))), 1), w.frames)
 			w.starts = resize(w.starts, (w.frames+w.segment-1)/w.segment*4*w.width)
 		}
 		w.beta = resize(w.beta, 2*w.width)

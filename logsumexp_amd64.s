@@ -2884,7 +2884,7 @@ loop1:
 	VPADDD.Z     Z18, Z16, K1, Z16
 	VADDPS       Z16, Z13, K2, Z13
 	VMOVUPS      Z16, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -2921,7 +2921,7 @@ end2:
 	VPADDD.Z     Z18, Z16, K1, Z16
 	VADDPS       Z16, Z13, K2, Z13
 	VMOVUPS      Z16, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x02, DI
 	ADDQ         DI, AX
 	ADDQ         DI, CX
@@ -2959,7 +2959,7 @@ loop4:
 	VPADDD.Z     Z18, Z16, K1, Z16
 	VADDPS       Z16, Z13, K2, Z13
 	VMOVUPS      Z16, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -2994,7 +2994,7 @@ end5:
 	VPADDD.Z     Z2, Z0, K2, Z0
 	VADDPS       Z0, Z13, K3, Z13
 	VMOVUPS      Z0, K1, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x02, BX
 	ADDQ         BX, AX
 	ADDQ         BX, CX
@@ -3099,7 +3099,7 @@ loop1:
 	VADDPS       Y7, Y1, Y1
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -3166,7 +3166,7 @@ end2:
 	VADDPS       Y7, Y1, Y1
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x02, DI
 	ADDQ         DI, AX
 	ADDQ         DI, CX
@@ -3232,7 +3232,7 @@ loop4:
 	VADDPS       Y7, Y1, Y1
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -3307,7 +3307,7 @@ end5:
 	VMOVUPS      96(SI)(DI*4), Y7
 	VMASKMOVPS   Y4, Y6, (AX)
 	VMASKMOVPS   Y5, Y7, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x02, BX
 	ADDQ         BX, AX
 	ADDQ         BX, CX
@@ -3400,7 +3400,7 @@ loop1:
 	VPADDQ.Z     Z23, Z21, K1, Z21
 	VADDPD       Z21, Z18, K2, Z18
 	VMOVUPS      Z21, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -3442,7 +3442,7 @@ end2:
 	VPADDQ.Z     Z23, Z21, K1, Z21
 	VADDPD       Z21, Z18, K2, Z18
 	VMOVUPS      Z21, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x03, DI
 	ADDQ         DI, AX
 	ADDQ         DI, CX
@@ -3485,7 +3485,7 @@ loop4:
 	VPADDQ.Z     Z23, Z21, K1, Z21
 	VADDPD       Z21, Z18, K2, Z18
 	VMOVUPS      Z21, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -3525,7 +3525,7 @@ end5:
 	VPADDQ.Z     Z2, Z0, K2, Z0
 	VADDPD       Z0, Z18, K3, Z18
 	VMOVUPD      Z0, K1, (AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x03, BX
 	ADDQ         BX, AX
 	ADDQ         BX, CX
@@ -3636,7 +3636,7 @@ loop1:
 	VADDPD       Y7, Y1, Y1
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -3713,7 +3713,7 @@ end2:
 	VADDPD       Y7, Y1, Y1
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x03, DI
 	ADDQ         DI, AX
 	ADDQ         DI, CX
@@ -3789,7 +3789,7 @@ loop4:
 	VADDPD       Y7, Y1, Y1
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -3874,7 +3874,7 @@ end5:
 	VMOVUPS      96(SI)(DI*8), Y7
 	VMASKMOVPD   Y4, Y6, (AX)
 	VMASKMOVPD   Y5, Y7, 32(AX)
-	PREFETCHT0   (DX)
+	PREFETCHT1   (DX)
 	SHLQ         $0x03, BX
 	ADDQ         BX, AX
 	ADDQ         BX, CX

@@ -5,7 +5,7 @@ import "math"
 // A frame whose emissions are too far apart for float64, or where a state is that much
 // smaller than what flows into it, is done here, with exponents at every step.
 
-// number is v·2^e, v being 0 or within some powers of two of 1.
+// number is v·2^e. A sum needs v that are 0 or near 1.
 type number struct{ v, e float64 }
 
 // normal returns the same number with v in [1, 2), or 0.

@@ -420,7 +420,11 @@ func (w *amd64) lower(i int) {
 func (w *amd64) scalar(in *instr) {
 	switch in.op {
 	case opPrefetch:
-		w.ctx.PREFETCHT0(w.mem(in.mem, 0))
+		if in.a.imm == 1 {
+			w.ctx.PREFETCHT0(w.mem(in.mem, 0))
+		} else {
+			w.ctx.PREFETCHT1(w.mem(in.mem, 0))
+		}
 	case opLoadInt:
 		if in.t.Size() == 4 {
 			w.ctx.MOVLQSX(w.mem(in.mem, 0), w.gp(in.dst))

@@ -67,7 +67,7 @@ const (
 	opStoreLane   // the first lane of a
 	opStoreFour   // the first four lanes of a
 	opAddTo       // 16 bytes are those plus what is at the integer a + b
-	opPrefetch    // the cache line at mem
+	opPrefetch    // the cache line at mem, into cache a
 	opParamVec    // a float parameter in all lanes
 	opResultVec   // the first lane of a, as a result
 	opSplat       // an integer a in all lanes

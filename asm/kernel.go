@@ -265,10 +265,10 @@ func (k *Kernel) AddTo(t Type, dst Int, offset int, src Int, srcOffset int) {
 	k.emit(instr{op: opAddTo, t: t, dst: none, a: src.arg, b: arg{argImm, 0, uint64(srcOffset)}, mem: address{dst.id, none, 0, offset}})
 }
 
-// Prefetch asks for the cache line at p + offset bytes, which may lie outside of
-// any array.
-func (k *Kernel) Prefetch(p Int, offset int) {
-	k.emit(instr{op: opPrefetch, dst: none, mem: address{p.id, none, 0, offset}})
+// Prefetch asks for the cache line at p + offset bytes, which may lie outside of any
+// array, in the first or the second cache.
+func (k *Kernel) Prefetch(cache int, p Int, offset int) {
+	k.emit(instr{op: opPrefetch, dst: none, a: arg{argImm, 0, uint64(cache)}, mem: address{p.id, none, 0, offset}})
 }
 
 // LoadInt reads one element of type t, sign-extended, from p + index·size.

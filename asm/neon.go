@@ -847,7 +847,11 @@ func (n *neon) memory(in *instr) {
 		if offset < 0 || offset%8 != 0 || offset > 8*4095 {
 			base, offset = n.addImm(base, offset), 0
 		}
-		n.emit(machine{op: nPRFM, a: base, imm: offset})
+		o := nPRFM
+		if in.a.imm == 2 {
+			o = nPRFM2
+		}
+		n.emit(machine{op: o, a: base, imm: offset})
 	case opLoadInt:
 		if in.mem.index == none {
 			n.emit(machine{op: size(nLoadW, nLoadX), d: n.regs[in.dst][0], a: base, imm: offset})

@@ -87,6 +87,7 @@ const (
 	nStoreQOn
 	nStorePQOn
 	nPRFM
+	nPRFM2
 	nLoadFS
 	nLoadFD
 	nStoreFS
@@ -251,6 +252,7 @@ var neonTable = [...]neonRow{
 	nStoreQOn:    {"FMOVQ.P", 0, "F{n}, {i}(R{a})", 0, hasEffect | movesBase},
 	nStorePQOn:   {"FSTPQ.P", 0, "(F{n}, F{m}), {i}(R{a})", 0, hasEffect | movesBase},
 	nPRFM:        {"PRFM", 0, "{i}(R{a}), PLDL1KEEP", 0, hasEffect},
+	nPRFM2:       {"PRFM", 0, "{i}(R{a}), PLDL2KEEP", 0, hasEffect},
 
 	nLoadFS:   {"FMOVS", 0, "{s}, F{d}", 0, 0},
 	nLoadFD:   {"FMOVD", 0, "{s}, F{d}", 0, 0},

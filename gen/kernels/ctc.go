@@ -123,12 +123,6 @@ func expFrames(k *asm.Kernel, t asm.Type, c constants) {
 	})
 }
 
-// four loads the vectors of four rows at an offset.
-func four(k *asm.Kernel, t asm.Type, p asm.Int, row, offset int) (a, b, c, d asm.Vec) {
-	load := func(r int) asm.Vec { return k.All().Load(p, r*row+offset, k.Const(t, 0)) }
-	return load(0), load(1), load(2), load(3)
-}
-
 // emit looks few classes up in registers, where a target has instructions for that.
 func emit(k *asm.Kernel, t asm.Type) {
 	y, p, zero, all := k.Copy(k.Arg("y_base")), k.Copy(k.Arg("p_base")), k.Const(t, 0), k.All()

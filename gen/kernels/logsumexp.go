@@ -80,7 +80,7 @@ func sumExpBelow(k *asm.Kernel, t asm.Type, c constants) {
 	signs, sum := k.Var(ones), e.newSumAll(k)
 	minus := k.Const(t, 0).Sub(m) // then ±0 less ±0 is +0
 	k.Each(t, n, []asm.Int{x}, func(l asm.Lanes) {
-		k.Prefetch(x, 4096)
+		k.Prefetch(1, x, 4096)
 		d := l.Load(x, 0, negInf).Add(minus)
 		signs.Set(d.As(i).And(signs))
 		sum.add(d, false)
@@ -110,7 +110,7 @@ func expCopy(k *asm.Kernel, t asm.Type, c constants) {
 	sum, minus := e.newSum(k), zero.Sub(k.Param(t, "m")) // then ±0 less ±0 is +0
 	term := func(l asm.Lanes) {
 		l.Store(dst, 0, sum.addKept(l.Load(x, 0, negInf).Add(minus)))
-		k.Prefetch(next, 0)
+		k.Prefetch(2, next, 0)
 	}
 	all := k.All()
 	k.Each(t, k.Arg("out_len"), []asm.Int{dst, x, next, out, in}, func(l asm.Lanes) {
@@ -156,14 +156,9 @@ func sumExpRows(k *asm.Kernel, t asm.Type, c constants) {
 		to.Inc(k.Int(pair))
 	})
 
-	// four loads the vectors of four rows at an offset.
-	four := func(p asm.Int, offset int) (a, b, c, d asm.Vec) {
-		load := func(r int) asm.Vec { return all.Load(p, r*pair+offset, zero) }
-		return load(0), load(1), load(2), load(3)
-	}
 	from, top := k.Copy(scratch), k.Copy(m)
 	count(k, rows, 4, func() {
-		k.StoreFour(top, 0, asm.FoldMax4(four(from, 0)).Add(zero))
+		k.StoreFour(top, 0, asm.FoldMax4(four(k, t, from, pair, 0)).Add(zero))
 		from.Inc(k.Int(4 * pair))
 		top.Inc(k.Int(4 * t.Size()))
 	})
@@ -185,8 +180,8 @@ func sumExpRows(k *asm.Kernel, t asm.Type, c constants) {
 	sum := k.Copy(k.Arg("sum_base"))
 	from.Set(scratch)
 	count(k, rows, 4, func() {
-		total := asm.FoldAdd4(four(from, 0))
-		s := total.Add(asm.FoldAdd4(four(from, 64)).Sub(k.Const(t, 1)))
+		total := asm.FoldAdd4(four(k, t, from, pair, 0))
+		s := total.Add(asm.FoldAdd4(four(k, t, from, pair, 64)).Sub(k.Const(t, 1)))
 		if t == asm.F32 {
 			s, _ = s.Widen()
 		}
@@ -194,6 +189,12 @@ func sumExpRows(k *asm.Kernel, t asm.Type, c constants) {
 		from.Inc(k.Int(4 * pair))
 		sum.Inc(k.Int(4 * 8))
 	})
+}
+
+// four loads the vectors of four rows at an offset, rows being so many bytes apart.
+func four(k *asm.Kernel, t asm.Type, p asm.Int, row, offset int) (a, b, c, d asm.Vec) {
+	load := func(r int) asm.Vec { return k.All().Load(p, r*row+offset, k.Const(t, 0)) }
+	return load(0), load(1), load(2), load(3)
 }
 
 // count does body for every step of n.

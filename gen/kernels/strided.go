@@ -64,7 +64,7 @@ func maxStrided(k *asm.Kernel, t asm.Type) {
 	k.Each(t, n, []asm.Int{x}, func(l asm.Lanes) {
 		most, from, to := k.Var(all.Load(m, 0, negInf)), k.Copy(x), k.Copy(dst)
 		eachClass(k, func() {
-			k.Prefetch(from, ahead)
+			k.Prefetch(1, from, ahead)
 			v := l.Load(from, 0, negInf)
 			all.Store(to, 0, v)
 			most.Set(v.Max(most))
@@ -120,7 +120,7 @@ func scaleStrided(k *asm.Kernel, t asm.Type, stream bool) {
 			if v := all.Load(from, 0, zero).Mul(f); stream {
 				l.Stream(to, 0, v)
 			} else {
-				k.Prefetch(to, ahead)
+				k.Prefetch(1, to, ahead)
 				l.Store(to, 0, v)
 			}
 			from.Inc(width)

@@ -7774,7 +7774,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y0
 	VMOVSS       X0, (AX)
@@ -7825,7 +7825,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y0
 	VMOVSS       X0, (AX)
@@ -16972,7 +16972,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VMOVSD       X0, (AX)
@@ -17023,7 +17023,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VMOVSD       X0, (AX)
@@ -23621,7 +23621,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y0
 	VMOVSS       X0, (AX)
@@ -23672,7 +23672,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Y0
 	VMOVSS       X0, (AX)
@@ -29581,7 +29581,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VMOVSD       X0, (AX)
@@ -29632,7 +29632,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Y0
 	VMOVSD       X0, (AX)
@@ -39624,7 +39624,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Z1
 	VMOVSS       X1, (AX)
@@ -39649,7 +39649,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Z0
 	VMOVSS       X0, (AX)
@@ -45156,7 +45156,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Z1
 	VMOVSD       X1, (AX)
@@ -45181,7 +45181,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Z0
 	VMOVSD       X0, (AX)
@@ -49065,7 +49065,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Z1
 	VMOVSS       X1, (AX)
@@ -49090,7 +49090,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSS (DI), Z0
 	VMOVSS       X0, (AX)
@@ -52793,7 +52793,7 @@ loop1:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Z1
 	VMOVSD       X1, (AX)
@@ -52818,7 +52818,7 @@ end2:
 	MOVQ         x+8(FP), DI
 	PREFETCHT0   1048576(DI)
 	MOVQ         x+8(FP), DI
-	PREFETCHT0   -64(DI)
+	PREFETCHT1   -64(DI)
 	MOVQ         y+16(FP), DI
 	VBROADCASTSD (DI), Z0
 	VMOVSD       X0, (AX)

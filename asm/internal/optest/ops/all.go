@@ -354,8 +354,8 @@ func moves(t asm.Type) []Op {
 				return y
 			}),
 		single("broadcast", t, t, func(v vectors) asm.Vec {
-			v.k.Prefetch(v.k.Arg("x"), 1<<20)
-			v.k.Prefetch(v.k.Arg("x"), -64)
+			v.k.Prefetch(1, v.k.Arg("x"), 1<<20)
+			v.k.Prefetch(2, v.k.Arg("x"), -64)
 			return v.k.Broadcast(t, v.k.Arg("y"), 0)
 		}, nil).with(func(x, y, _ []uint64) (dst []uint64) {
 			for i := 0; i < len(x); i += t.Lanes() {
