@@ -107,7 +107,7 @@ func (s *scores[F]) emit(y []float64, at int, index []int32, width, rows int) (l
 
 // choose decides how exp is done for a sequence.
 func (m *emission[F]) choose(w *lattice[F]) {
-	m.byClass = w.task.classes <= min(max(128, 4*w.width), block)
+	m.byClass = w.task.classes <= min(max(128, 4*w.width), block/4)
 	m.group = groupFrames
 	o := &w.task.out
 	m.late = !m.byClass && o.wantGrad() && w.task.FromLogits && w.task.Gradient == LogitsGradient && !overlap(o.grad, w.task.x)
@@ -237,8 +237,8 @@ func (m *emission[F]) inRange(w *lattice[F], from, to int) bool {
 	}
 	if !w.task.FromLogits {
 		for r, sum := range m.classes.sum[from:to] {
-			if sum != sum || m.classes.top[from+r] > expReach[F]() {
-				return false // NaN and overflow stay where they are
+			if sum != sum || m.classes.top[from+r] > expReach[F]()-10 {
+				return false // NaN and overflow stay where they are; 2^1000 is power's largest
 			}
 		}
 	}
@@ -306,7 +306,6 @@ func (m *emission[F]) sumFrame(w *lattice[F], t int) bool {
 	case !w.task.FromLogits:
 	case m.byClass:
 		m.max[t], m.sum[t] = sumExpRow(x)
-		m.common.logs -= float64(m.max[t]) + log1p64(m.sum[t])
 	default:
 		w.scratch = resize(w.scratch, len(x))
 		_, m.max[t], m.sum[t] = w.stream.exp(w.scratch, x, w.distance())
@@ -328,7 +327,11 @@ func (m *emission[F]) makeWide(w *lattice[F], t int) bool {
 		return false
 	}
 	if ref != negInf[F]() {
-		m.common.logs += float64(ref)
+		log := float64(ref)
+		if m.byClass { // otherwise see log
+			log = (log - float64(m.max[t])) - log1p64(m.sum[t])
+		}
+		m.common.logs += log
 	}
 	n := len(m.exponents)
 	m.exponents = append(m.exponents, y[:w.width]...) // any values

@@ -17,7 +17,8 @@ import (
 //     the lanes is added to the lower half until one is left.
 //   - A kernel sees at most one block of an axis; sums of blocks are added in
 //     float64, in order. No call has more than 64 KiB to read or to write, because the
-//     Go runtime cannot interrupt assembly.
+//     Go runtime cannot interrupt assembly. (Targets of some thousand labels have rows
+//     that are longer.)
 //   - Products that feed a sum are either fused by name or rounded by a
 //     conversion.
 
@@ -360,8 +361,8 @@ func stateAt(position int) int { return position + position&^7 }
 // exp of the largest, and their sum. Rows of x are stride apart; those of p are pitch
 // apart, and zeros make up whole vectors. top is the largest score, leaving out NaN, and
 // ref is shifted(top), which has k in its last bits. What is more than expReach below
-// the largest is 0. If x has a NaN so have p and sum; if |top| is above maxScore they are
-// of no use. top, ref and sum have a multiple of four elements, of which those beyond the
+// the largest is 0. If x has a NaN so have p and sum; if |top| is above maxScore they, and
+// the zeros, are of no use. top, ref and sum have a multiple of four elements, of which those beyond the
 // rows are of no use, and scratch has rowScratch for each.
 func expFramesGeneric[F Float](p, top, ref []F, sum []float64, scratch, x []F, n, stride, pitch, rows int) {
 	for r := range rows {
@@ -383,8 +384,8 @@ func expFramesGeneric[F Float](p, top, ref []F, sum []float64, scratch, x []F, n
 }
 
 // emitGeneric writes y[i] = p[index[i]] for some frames, and returns the least of them,
-// or NaN if one is not finite. index has a multiple of 16 elements, and rows of y and p
-// are width and pitch apart.
+// or NaN if one is not finite. index has a multiple of 16 elements, rows of y are width
+// apart, and those of p, which are whole vectors, pitch.
 func emitGeneric[F Float](y []float64, p []F, index []int32, width, pitch, rows int) (least F) {
 	least = F(math.Inf(1))
 	var poison F
@@ -400,8 +401,8 @@ func emitGeneric[F Float](y []float64, p []F, index []int32, width, pitch, rows 
 }
 
 // normalizeRowGeneric writes src to dst, which may be src, with v in [1, 2), and adds
-// what that takes to the exponents e. Zero stays as it is; returned is how many there
-// are. There are a multiple of 16 states.
+// what that takes to the exponents e, of which none is −0. Zero stays as it is; returned is
+// how many there are. There are a multiple of 16 states.
 func normalizeRowGeneric(dst, src, e []float64) (zeros float64) {
 	for i, v := range src {
 		if v == 0 {
@@ -518,7 +519,8 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors []float64
 //
 //	dst[c] = p[c]·softmax[r] − scale·Σ occupancy[i] over all i of class c
 //
-// for n classes. Rows of dst, p and occupancy are stride, pitch and width apart. place has
+// for n classes. Rows of dst, p and occupancy are stride, pitch and width apart; those of p
+// are whole vectors. place has
 // placeOf the class of each label, and up to a multiple of 16 that of n rounded up to
 // whole vectors, where nothing counts. The sums run upwards and need scratch, see
 // occupancyScratch. Occupancies are read as if there were a multiple of four rows.

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Cutting the frames into segments changes memory and time, and no bit.
+// Cutting the frames into segments changes memory and time, and no bit of what is above
+// leastOccupancy.
 func TestSegments(t *testing.T) {
 	t.Run("float32", testSegments[float32])
 	t.Run("float64", testSegments[float64])
