@@ -12,16 +12,14 @@ package trellis
 // Here α is a plain float64: what underflows cannot matter.
 
 // isSmall reports whether a loss is to be refined. The lattice loses some 10⁻¹⁶ in a
-// frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. There,
-// the errors of exp cancel where the classes are normalised with the same: a probability
-// is off by as much of what it lacks to 1. But given log-probabilities it is off by 10⁻⁷
-// however near to 1 it is.
+// frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. Errors of
+// exp in float32 cancel, for the classes are normalised with the same: a probability is off
+// by as much of what it lacks to 1.
 func (w *lattice[F]) isSmall(loss float64) bool {
-	frames := float64(w.frames)
-	if isFloat32[F]() && (w.task.FromLogits || !w.emission.byClass) {
-		return loss < 1e-8*frames
+	if isFloat32[F]() {
+		return loss < 1e-8*float64(w.frames)
 	}
-	return loss < min(1+frames/250, 100)
+	return loss < 1e-3*float64(w.frames)
 }
 
 // complement is the workspace of refine.

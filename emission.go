@@ -6,25 +6,30 @@ import (
 )
 
 // emission makes the emissions of a sequence: what each frame gives to the labels of
-// the target and to the blank, relative to a factor that is common to the frame. Where
-// there are few classes, exp is done once for each of them and serves their sum, the
-// emissions and the gradient. Where there are many it is done for what the target names.
+// the target and to the blank, relative to a factor that is common to the frame.
+//
+// Where there are few classes, exp of logits is done once for each of them, and serves their
+// sum, the emissions and the gradient. Else the emissions are made by name: exp is done, in
+// float64, for what the target names. So are those of log-probabilities, whose sum does
+// not matter.
 type emission[F Float] struct {
-	byClass bool
+	byClass bool // the first term of the gradient, and the sum if there is one
 	classes scores[F]
 	place   []int32 // see addOccupanciesGeneric
 	softmax []F     // what makes exp of a score a term of the gradient: of the segment
-	scale   float64 // the same of a probability
 
-	late   bool // max and sum are left to the gradient, which reads all scores
-	names  scores[float64]
-	named  []float64 // the scores, rows of a group
-	max    []F       // of all frames that are not done by classes: the softmax is
-	sum    []float64 // exp(x−max)/(1+sum)
-	summed int       // the number of frames for which they are known
+	// The softmax of frames that are not done by class is exp(x−max)/(1+sum). So many
+	// frames have been summed; if it is late this is left to the gradient, which reads all
+	// scores, and base is the logarithm of the frame's common factor until then.
+	late      bool
+	summed    int
+	max       []F
+	sum, base []float64
 
-	index     []int32   // where the exp is of every label, and behind them of the blank
-	group     int       // frames of a group
+	names    scores[float64]
+	named    []float64 // the scores, rows of a group
+	identity []int32   // where names has the exp of every label, and behind them of the blank
+
 	y         []float64 // rows of the segment
 	kinds     []int32   // of its frames: see kind
 	groups    []emissionGroup
@@ -33,9 +38,8 @@ type emission[F Float] struct {
 	common commonFactor // of the frames so far
 }
 
-// commonFactor is 2^shift·e^logs/product. What comes from max and sum is not in it where
-// exp is done by name.
-type commonFactor struct{ shift, logs, product float64 }
+// commonFactor is 2^shift·e^(logs+more)/product; more is what product had before.
+type commonFactor struct{ shift, logs, product, more float64 }
 
 // emissionGroup is what is known of a group's frames that are not wide.
 type emissionGroup struct {
@@ -60,11 +64,11 @@ type scores[F Float] struct {
 	sum               []float64
 }
 
-// resize makes room for rows of n scores, and groups of so many of them.
-func (s *scores[F]) resize(n, rows, group int) {
+// resize makes room for rows of n scores.
+func (s *scores[F]) resize(n, rows int) {
 	s.pitch = wholeVectors[F](n)
 	s.p = resize(s.p, rows*s.pitch)
-	group = (group + 3) &^ 3
+	group := groupFrames + 3 // four are written at a time
 	s.top, s.ref, s.sum = resize(s.top, group), resize(s.ref, group), resize(s.sum, group)
 	s.scratch = resize(s.scratch, group*rowScratch)
 }
@@ -77,8 +81,8 @@ func (s *scores[F]) exp(at int, x []F, n, stride, rows int) {
 	}
 }
 
-// factor returns the exponent of what exp has left out of row r.
-func (s *scores[F]) factor(r int) float64 {
+// exponent returns that of what exp has left out of row r.
+func (s *scores[F]) exponent(r int) float64 {
 	if isFloat32[F]() {
 		return float64(s.ref[r]) - shift32
 	}
@@ -107,10 +111,10 @@ func (s *scores[F]) emit(y []float64, at int, index []int32, width, rows int) (l
 
 // choose decides how exp is done for a sequence.
 func (m *emission[F]) choose(w *lattice[F]) {
-	m.byClass = w.task.classes <= min(max(128, 4*w.width), block/4)
-	m.group = groupFrames
-	o := &w.task.out
-	m.late = !m.byClass && o.wantGrad() && w.task.FromLogits && w.task.Gradient == LogitsGradient && !overlap(o.grad, w.task.x)
+	t, o := w.task, &w.task.out
+	softmax := o.wantGrad() && t.Gradient == LogitsGradient
+	m.byClass = t.classes <= min(max(512, 4*w.width), block/4) && (t.FromLogits || softmax)
+	m.late = !m.byClass && t.FromLogits && softmax && !overlap(o.grad, t.x)
 }
 
 // bytes returns the memory for a frame of a segment.
@@ -125,30 +129,23 @@ func (m *emission[F]) bytes(w *lattice[F]) int {
 // prepare makes room for a sequence and its segments.
 func (m *emission[F]) prepare(w *lattice[F]) {
 	m.common, m.summed = commonFactor{product: 1}, 0
-	m.max, m.sum = resize(m.max, w.frames), resize(m.sum, w.frames)
+	m.max, m.sum, m.base = resize(m.max, w.frames), resize(m.sum, w.frames), resize(m.base, w.frames)
 	m.y, m.kinds = resize(m.y, w.segment*w.width), resize(m.kinds, w.segment)
-	m.groups = resize(m.groups, w.segment/m.group+1)
+	m.groups = resize(m.groups, w.segment/groupFrames+1)
+	m.names.resize(w.width, groupFrames)
+	m.named, m.identity = resize(m.named, groupFrames*w.width), resize(m.identity, w.width)
+	for i := range m.identity {
+		m.identity[i] = int32(i)
+	}
 	if m.byClass {
-		m.scale = 0
-		if w.task.out.wantGrad() && w.task.Gradient == LogitsGradient {
-			m.scale = w.task.out.factor(w.n, w.task.share(w.n))
-		}
-		m.classes.resize(w.task.classes, w.segment, m.group)
-		m.index = append(m.index[:0], w.classes...)
-		m.softmax, m.place = resize(m.softmax, w.segment), resize(m.place, len(m.index))
-		for i, c := range m.index {
+		m.classes.resize(w.task.classes, w.segment)
+		m.softmax, m.place = resize(m.softmax, w.segment), resize(m.place, w.width)
+		for i, c := range w.classes {
 			m.place[i] = int32(placeOf[F](int(c)))
 			if i > w.last {
 				m.place[i] = int32(placeOf[F](m.classes.pitch))
 			}
 		}
-		return
-	}
-	m.names.resize(len(w.classes), m.group, m.group)
-	m.named = resize(m.named, m.group*len(w.classes))
-	m.index = resize(m.index, len(w.classes))
-	for i := range m.index {
-		m.index[i] = int32(i)
 	}
 }
 
@@ -169,10 +166,10 @@ func (m *emission[F]) of(w *lattice[F], t, i int) number {
 
 // log returns the logarithm of the common factors of all frames, but for 2^shift.
 func (m *emission[F]) log(w *lattice[F]) float64 {
-	log := m.common.logs - log64(m.common.product)
-	if !m.byClass && w.task.FromLogits {
+	log := m.common.logs + (m.common.more - log64(m.common.product))
+	if w.task.FromLogits && !m.byClass {
 		for t, sum := range m.sum {
-			log -= float64(m.max[t]) + log1p64(sum)
+			log += (m.base[t] - float64(m.max[t])) - log1p64(sum)
 		}
 	}
 	return log
@@ -182,34 +179,34 @@ func (m *emission[F]) log(w *lattice[F]) float64 {
 // numbers.
 func (m *emission[F]) make(w *lattice[F], from, to int) bool {
 	at, rows := from%w.segment, to-from
-	y := m.y[at*w.width:]
 	var least float64
 	if m.byClass {
 		x, stride := w.task.rows(w.task.x, w.n, from)
 		m.classes.exp(at, x, w.task.classes, stride, rows)
-		least = m.classes.emit(y, at, m.index, w.width, rows)
+	}
+	if m.byClass && w.task.FromLogits {
+		least = m.classes.emit(m.row(w, from), at, w.classes, w.width, rows)
 	} else {
-		n := len(w.classes)
 		for r := range rows {
-			if !m.late && !m.sumFrame(w, from+r) { // first: it brings the scores into the cache
+			if w.task.FromLogits && !m.late && !m.sumFrame(w, from+r) { // first: it brings the scores into the cache
 				return false
 			}
-			x, named := w.task.frame(w.task.x, w.n, from+r), m.named[r*n:][:n]
+			x, named := w.task.frame(w.task.x, w.n, from+r), m.named[r*w.width:][:w.width]
 			for i, c := range w.classes {
 				named[i] = float64(x[c])
 			}
 		}
-		m.names.exp(0, m.named, n, n, rows)
-		least = m.names.emit(y, 0, m.index, w.width, rows)
+		m.names.exp(0, m.named, w.width, w.width, rows)
+		least = m.names.emit(m.row(w, from), 0, m.identity, w.width, rows)
 	}
-	group, kinds := &m.groups[at/m.group], m.kinds[at:][:rows]
+	group, kinds := &m.groups[at/groupFrames], m.kinds[at:][:rows]
 	*group = emissionGroup{least, least >= leastEmission && m.inRange(w, 0, rows)}
 	if group.plain {
 		clear(kinds)
 	} else if group.least = 1; !m.makeSpecial(w, from, kinds, &group.least) {
 		return false
 	}
-	return m.normalize(w, at, rows)
+	return m.normalize(w, from, kinds)
 }
 
 // makeSpecial finds out the kinds of a group's frames, and makes the emissions of those that
@@ -232,17 +229,24 @@ func (m *emission[F]) makeSpecial(w *lattice[F], from int, kinds []int32, least 
 
 // inRange reports whether exp of the scores is of use in some frames of a group.
 func (m *emission[F]) inRange(w *lattice[F], from, to int) bool {
-	if !m.byClass {
+	switch {
+	case !m.byClass:
 		return m.names.inRange(from, to)
-	}
-	if !w.task.FromLogits {
-		for r, sum := range m.classes.sum[from:to] {
-			if sum != sum || m.classes.top[from+r] > expReach[F]()-10 {
-				return false // NaN and overflow stay where they are; 2^1000 is power's largest
+	case !m.classes.inRange(from, to):
+		return false
+	case !w.task.FromLogits:
+		if !m.names.inRange(from, to) {
+			return false
+		}
+		for r := from; r < to; r++ {
+			// NaN and overflow stay where they are; 2^1000 is power's largest.
+			term := F(w.scale*power(m.classes.exponent(r))) * F(m.classes.sum[r])
+			if term-term != 0 || m.classes.top[r] > expReach[F]()-10 {
+				return false
 			}
 		}
 	}
-	return m.classes.inRange(from, to)
+	return true
 }
 
 // examine returns the kind of a frame that has an emission below leastEmission, and sets
@@ -264,53 +268,59 @@ func (m *emission[F]) examine(w *lattice[F], t int, least *float64) (kind int32)
 
 // normalize brings the common factor up to date with the frames of a group that are not
 // wide. It reports whether all have a softmax, if that is known yet.
-func (m *emission[F]) normalize(w *lattice[F], at, rows int) bool {
-	kinds := m.kinds[at:][:rows]
-	if !m.byClass {
-		for r, kind := range kinds {
-			if kind <= 0 {
-				m.common.shift += m.names.factor(r)
+func (m *emission[F]) normalize(w *lattice[F], from int, kinds []int32) bool {
+	c, scale, softmax := &m.common, w.scale, m.softmax
+	if w.task.Gradient == ScoresGradient {
+		scale = 0
+	}
+	if m.byClass {
+		softmax = softmax[from%w.segment:]
+	}
+	for r, kind := range kinds {
+		switch {
+		case kind > 0:
+		case !w.task.FromLogits:
+			c.shift += m.names.exponent(r)
+			if m.byClass {
+				softmax[r] = F(scale * power(m.classes.exponent(r)))
+			}
+		case !m.byClass:
+			m.base[from+r] = m.names.exponent(r) * math.Ln2
+		default:
+			sum := m.classes.sum[r]
+			softmax[r] = F(scale / sum)
+			if c.product *= sum; !(c.product < 0x1p500 && c.product > 0x1p-500) {
+				if sum != sum {
+					return false
+				}
+				c.more -= log64(c.product)
+				c.product = 1
 			}
 		}
-		return true
 	}
-	product, softmax := m.common.product, m.softmax[at:][:rows]
-	for r, sum := range m.classes.sum[:rows] {
-		switch {
-		case kinds[r] > 0:
-		case w.task.FromLogits:
-			product *= sum // between 2⁻¹ and 2¹³
-			softmax[r] = F(m.scale / sum)
-		default:
-			shift := m.classes.factor(r)
-			m.common.shift += shift
-			softmax[r] = F(m.scale * power(shift))
-		}
-	}
-	if product > 0x1p500 || product < 0x1p-500 {
-		m.common.logs -= log64(product)
-		product = 1
-	}
-	m.common.product = product
-	return product == product
+	return true
 }
 
-// sumFrame finds max and sum of a frame, once. It reports whether there is a softmax.
+// sumFrame finds max and sum of a frame, if that was not done. It reports whether there is a
+// softmax.
 func (m *emission[F]) sumFrame(w *lattice[F], t int) bool {
-	if t < m.summed {
-		return true
-	}
-	m.summed = t + 1
-	m.max[t], m.sum[t] = 0, 0
-	switch x := w.task.frame(w.task.x, w.n, t); {
-	case !w.task.FromLogits:
-	case m.byClass:
-		m.max[t], m.sum[t] = sumExpRow(x)
-	default:
+	if t >= m.summed {
+		m.summed = t + 1
+		x := w.task.frame(w.task.x, w.n, t)
 		w.scratch = resize(w.scratch, len(x))
 		_, m.max[t], m.sum[t] = w.stream.exp(w.scratch, x, w.distance())
 	}
 	return m.sum[t] == m.sum[t]
+}
+
+// sumFrames does sumFrame for all frames.
+func (m *emission[F]) sumFrames(w *lattice[F]) bool {
+	for t := range w.frames {
+		if !m.sumFrame(w, t) {
+			return false
+		}
+	}
+	return true
 }
 
 // makeWide makes the emissions of a frame with exponents, relative to the best score of
@@ -323,14 +333,21 @@ func (m *emission[F]) makeWide(w *lattice[F], t int) bool {
 			ref = v
 		}
 	}
-	if !(ref < F(math.Inf(1))) || !m.sumFrame(w, t) {
+	if !(ref < F(math.Inf(1))) {
 		return false
 	}
-	if ref != negInf[F]() {
-		log := float64(ref)
-		if m.byClass { // otherwise see log
-			log = (log - float64(m.max[t])) - log1p64(m.sum[t])
+	log := float64(ref)
+	switch {
+	case !w.task.FromLogits:
+	case m.byClass:
+		if m.max[t], m.sum[t] = sumExpRow(x); m.sum[t] != m.sum[t] {
+			return false
 		}
+		log = (log - float64(m.max[t])) - log1p64(m.sum[t])
+	default:
+		m.base[t], log = log, 0
+	}
+	if ref != negInf[F]() { // or the loss is +Inf
 		m.common.logs += log
 	}
 	n := len(m.exponents)
@@ -345,7 +362,7 @@ func (m *emission[F]) makeWide(w *lattice[F], t int) bool {
 // next run, given its largest factor: until a state may leave the range, behind an emission
 // of 0, or before a wide frame.
 func (m *emission[F]) reach(w *lattice[F], from, to int, largest float64) int {
-	group := &m.groups[from%w.segment/m.group]
+	group := &m.groups[from%w.segment/groupFrames]
 	n := min(to-from, room/(2+max(exponent(largest), -exponent(group.least))))
 	if group.plain {
 		return n

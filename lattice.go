@@ -24,6 +24,7 @@ type lattice[F Float] struct {
 	classes []int32   // the target's labels, then the blank, over and over
 	skip    []float64 // see forwardFactorsGeneric
 	segment int       // frames of a segment
+	scale   float64   // the loss's factor in what is differentiated
 
 	emission emission[F]
 	stream   rowStream[F]
@@ -91,35 +92,19 @@ func (w *lattice[F]) run(t *ctcTask[F], n, kept int) float64 {
 	target, ok := w.forward()
 	late := w.emission.late && ok
 	if late {
-		ok = w.lateGradient(target)
+		if target.v != 0 {
+			w.backward(target)
+		}
+		ok = w.emission.sumFrames(w)
 	}
 	loss := w.loss(target, ok)
 	if w.isSmall(loss) {
 		loss = w.refine(loss)
 	}
-	if t.out.wantGrad() && !(late && ok) {
-		w.gradient(loss, target)
+	if t.out.wantGrad() {
+		w.gradient(loss, target, late)
 	}
 	return loss
-}
-
-// lateGradient does backward where it finds out what the loss needs, too. It reports
-// whether all frames have a softmax.
-func (w *lattice[F]) lateGradient(target number) bool {
-	if target.v != 0 {
-		w.backward(target)
-		w.stream.flush()
-		w.fill(w.frames, w.task.length, 0)
-		log := w.emission.log(w)
-		return log == log
-	}
-	for t := range w.frames {
-		if !w.emission.sumFrame(w, t) {
-			return false
-		}
-	}
-	w.fill(0, w.task.length, 0)
-	return true
 }
 
 // framesNeeded returns the least number of frames that can spell a target: a blank
@@ -154,7 +139,7 @@ func (w *lattice[F]) impossible() float64 {
 		}
 	}
 	if t.out.wantGrad() {
-		w.gradient(loss, number{})
+		w.gradient(loss, number{}, false)
 	}
 	return loss
 }
@@ -180,11 +165,12 @@ func (w *lattice[F]) prepare(kept int) {
 	}
 
 	gradient := w.task.out.wantGrad()
+	w.scale = w.task.out.factor(w.n, w.task.share(w.n))
 	w.emission.choose(w)
 	w.segment = min(groupFrames, w.frames)
 	if gradient {
 		perFrame := 8*2*w.width + w.emission.bytes(w)
-		if w.segment = w.frames; w.frames*perFrame > kept {
+		if w.segment = w.frames; w.frames > kept/perFrame {
 			w.segment = min(max(kept/8/perFrame, int(math.Sqrt(float64(w.frames))), 1), w.frames)
 			w.starts = resize(w.starts, (w.frames+w.segment-1)/w.segment*4*w.width)
 		}
@@ -253,7 +239,7 @@ func (w *lattice[F]) sweep(from int) bool {
 	w.emission.exponents = w.emission.exponents[:0]
 	to := min(from+w.segment, w.frames)
 	for t := from; t < to; {
-		end := min(t+w.emission.group, to)
+		end := min(t+groupFrames, to)
 		if !w.emission.make(w, t, end) {
 			return false
 		}
@@ -364,15 +350,15 @@ func (w *lattice[F]) loss(target number, ok bool) float64 {
 	return 0 - math.FMA(target.e+w.emission.common.shift, ln2, log64(target.v)+w.emission.log(w))
 }
 
-// gradient writes the gradient of the sequence, given its loss and the target's probability.
-func (w *lattice[F]) gradient(loss float64, target number) {
+// gradient writes the gradient of the sequence, given its loss and the target's probability,
+// if backward has not done that already.
+func (w *lattice[F]) gradient(loss float64, target number, written bool) {
 	switch {
 	case math.IsInf(loss, 1):
-		w.fill(0, w.task.length, 0)
-		return
+		w.fill(0, w.frames, 0)
 	case loss != loss:
 		w.fill(0, w.frames, nan[F]())
-	default:
+	case !written:
 		w.backward(target)
 	}
 	w.fill(w.frames, w.task.length, 0)
@@ -391,6 +377,9 @@ func (w *lattice[F]) fill(from, to int, value F) {
 // backward takes β through the frames and writes their gradients. The scores of
 // a segment are read again before its gradients, which may overwrite them.
 func (w *lattice[F]) backward(target number) {
+	if w.frames == 0 {
+		return
+	}
 	clear(w.beta)
 	e := w.exponents(len(w.e)/(2*w.width) - 1)
 	blank := stateAt(w.last)
@@ -408,6 +397,8 @@ func (w *lattice[F]) backward(target number) {
 			w.writeFrames(w.runs[i], target)
 		}
 	}
+	w.stream.flush()
+	w.emission.summed = w.frames
 }
 
 // remake makes α of a segment again.
@@ -468,7 +459,7 @@ func (w *lattice[F]) writeFrames(r run, target number) {
 		}
 		return
 	}
-	scale := F(t.out.factor(w.n, t.share(w.n)) / target.v)
+	scale := F(w.scale / target.v)
 	perCall := min(max(4, block/t.classes&^3), groupFrames)
 	w.scratch = resize(w.scratch, occupancyScratch[F](t.classes, perCall))
 	for frame := r.start; frame < r.end; frame += perCall {
@@ -484,25 +475,27 @@ func (w *lattice[F]) writeFrames(r run, target number) {
 func (w *lattice[F]) writeFrame(frame int, occupancy []float64, target number) {
 	t, m := w.task, &w.emission
 	row, x := t.frame(t.out.grad, w.n, frame), t.frame(t.x, w.n, frame)
-	g := t.out.factor(w.n, t.share(w.n))
-	made := row
+	made, scale := row, w.scale/target.v
 	switch {
 	case m.late:
-		dst, streams := row, 8*len(t.x) >= streamBytes
+		streams := len(t.x) >= streamBytes/int(unsafe.Sizeof(F(0)))
 		if streams {
-			dst = nil
+			made = nil
 		}
-		made, m.max[frame], m.sum[frame] = w.stream.exp(dst, x, -w.distance())
-		scaleRow(made, F(g/(1+m.sum[frame])))
+		made, m.max[frame], m.sum[frame] = w.stream.exp(made, x, -w.distance())
+		scaleRow(made, F(w.scale/(1+m.sum[frame])))
 		if streams {
 			defer w.stream.finish(row, made)
 		}
-	case t.Gradient == LogitsGradient:
-		writeRows(opSoftmax, row, x, len(x), m.max[frame:frame+1], []F{F(g / (1 + m.sum[frame]))})
+	case t.Gradient == ScoresGradient || w.scale == 0:
+		for c := range row {
+			row[c] = F(0 * scale) // NaN stays NaN
+		}
+	case t.FromLogits:
+		writeRows(opSoftmax, row, x, len(x), m.max[frame:frame+1], []F{F(w.scale / (1 + m.sum[frame]))})
 	default:
-		clear(row)
+		writeRows(opSoftmax, row, x, len(x), []F{0}, []F{F(w.scale)})
 	}
-	scale := g / target.v
 	for i, c := range w.classes[:w.last+1] {
 		made[c] -= F(occupancy[i] * scale)
 	}

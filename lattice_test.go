@@ -1,7 +1,9 @@
 package trellis
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -52,6 +54,131 @@ func testSegments[F Float](t *testing.T) {
 					task.x = x
 				}
 			}
+		}
+	}
+}
+
+// ctcOf returns the loss and the gradient of one sequence, and checks that all methods
+// agree on the loss.
+func ctcOf[F Float](t *testing.T, l CTCLoss[F], x []F, classes int, targets []int) (F, []F) {
+	l.Reduction = Sum
+	tensor, grad := Tensor[F]{x, []int{len(x) / classes, classes}}, make([]F, len(x))
+	lengths := []int{len(targets)}
+	loss, err := l.Grad(grad, tensor, targets, nil, lengths)
+	require.NoError(t, err)
+	alone, err := l.Loss(tensor, targets, nil, lengths)
+	require.NoError(t, err)
+	require.Equal(t, bitsOf(loss), bitsOf(alone), "Grad says %v, Loss %v", loss, alone)
+	inPlace := slices.Clone(x)
+	tensor.Data = inPlace
+	again, err := l.Grad(inPlace, tensor, targets, nil, lengths)
+	require.NoError(t, err)
+	require.Equal(t, bitsOf(loss), bitsOf(again), "Grad says %v, in place %v", loss, again)
+	for i := range grad {
+		require.Equal(t, bitsOf(grad[i]), bitsOf(inPlace[i]), "element %d: %v, in place %v", i, grad[i], inPlace[i])
+	}
+	return loss, grad
+}
+
+// Targets and alphabets that take a call for every frame, on all tiers.
+func TestLongTargetsOfManyClasses(t *testing.T) {
+	t.Run("float32", testLongTargets[float32])
+	t.Run("float64", testLongTargets[float64])
+}
+
+func testLongTargets[F Float](t *testing.T) {
+	const frames, classes = 1200, 1100
+	r := rand.New(rand.NewPCG(21, 22))
+	x, targets := make([]F, frames*classes), make([]int, 1060)
+	for i := range x {
+		x[i] = F(r.NormFloat64())
+	}
+	for i := range targets {
+		targets[i] = 1 + i%2
+	}
+	for _, fromLogits := range []bool{false, true} {
+		var want F
+		EachTier(t, func(t *testing.T) {
+			loss, _ := ctcOf(t, CTCLoss[F]{FromLogits: fromLogits}, x, classes, targets)
+			if tier == generic {
+				want = loss
+			}
+			require.Equal(t, want, loss)
+		})
+	}
+}
+
+// Where frames are cut into segments, and where the common factor is a product of
+// thousands of numbers below or above 1.
+func TestLossesOfManyFrames(t *testing.T) {
+	r := rand.New(rand.NewPCG(23, 24))
+	const classes = 30
+	x, targets := make([]float64, 2500*classes), make([]int, 500)
+	for i := range x {
+		x[i] = r.NormFloat64()
+	}
+	for i := range targets {
+		targets[i] = 1 + r.IntN(classes-1)
+	}
+	ctcOf(t, CTCLoss[float64]{FromLogits: true}, x, classes, targets)
+
+	for _, score := range []float64{-0.34, 0.34, 0} {
+		confident := make([]float64, 4000*2)
+		for i := range confident {
+			confident[i] = score - float64(i%2)*100
+		}
+		loss, _ := ctcOf(t, CTCLoss[float64]{FromLogits: true}, confident, 2, nil)
+		require.InEpsilon(t, 4000*3.720075976020836e-44, loss, 1e-9) // ln(1+e⁻¹⁰⁰)
+	}
+}
+
+// NaN in a frame makes the loss NaN, even if the target is impossible, by what frames
+// behind it have, and the alphabet large.
+func TestNaNBesideImpossibleTarget(t *testing.T) {
+	for _, classes := range []int{5, 2000} {
+		x := make([]float64, 4*classes)
+		x[classes-1] = math.NaN()
+		x[2*classes+1] = -1e4
+		for frame := range 4 {
+			x[frame*classes+2] = math.Inf(-1)
+		}
+		loss, grad := ctcOf(t, CTCLoss[float64]{FromLogits: true}, x, classes, []int{1, 2})
+		require.True(t, loss != loss && grad[0] != grad[0], "%v", loss)
+	}
+}
+
+// A number added to all logits of a frame, however large, does not change the loss.
+func TestLargeCommonOffset(t *testing.T) {
+	for _, classes := range []int{5, 2000} {
+		for _, offset := range []float32{1e5, 1e15, 1e30, -1e30} {
+			x := make([]float32, 50*classes)
+			for c := range classes {
+				x[7*classes+c] = offset
+			}
+			want, _ := ctcOf(t, CTCLoss[float32]{FromLogits: true}, make([]float32, len(x)), classes, []int{1, 2, 3})
+			got, _ := ctcOf(t, CTCLoss[float32]{FromLogits: true}, x, classes, []int{1, 2, 3})
+			require.InEpsilon(t, want, got, 1e-6, "%d classes, offset %v", classes, offset)
+		}
+	}
+}
+
+// Factors of the loss that are too large for a term of the gradient, or none.
+func TestExtremeUpstream(t *testing.T) {
+	for _, classes := range []int{3, 2000} {
+		x := make([]float32, classes)
+		copy(x, []float32{60, -40, 0})
+		grad := make([]float32, classes)
+		product := func(gradient CTCGradient, upstream float32) []float32 {
+			l := CTCLoss[float32]{Gradient: gradient}
+			require.NoError(t, l.VJP(grad, []float32{upstream}, Tensor[float32]{x, []int{1, classes}}, []int{2}, nil, []int{1}))
+			return grad
+		}
+		require.InEpsilon(t, 1e21*4.248354255291589e-18, product(LogitsGradient, 1e21)[1], 1e-5)
+		for _, v := range product(LogitsGradient, 0) {
+			require.Equal(t, float32(0), v)
+		}
+		for _, v := range product(ScoresGradient, float32(math.NaN())) {
+			require.True(t, v != v)
 		}
 	}
 }

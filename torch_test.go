@@ -316,16 +316,18 @@ func TestSplitMix64(t *testing.T) {
 }
 
 // TestCTCPrecision takes long inputs, where logarithms of probabilities in
-// float32 would be off by 1e-3.
+// float32 would be off by 1e-3. The gradient is off by three roundings or so, and by
+// what errors of exp in other frames do to an alignment: see docs/ctc.md.
 func TestCTCPrecision(t *testing.T) {
 	for _, test := range []struct {
 		frames, classes, labels int
-		scale, allowed          float64
+		scale                   float64
 	}{
-		{2000, 28, 200, 1, 5e-6},
-		{2000, 28, 200, 5, 5e-6},
-		{1000, 80, 200, 1, 2e-6},
-		{1000, 80, 200, 5, 2e-6},
+		{2000, 28, 200, 1},
+		{2000, 28, 200, 5},
+		{1000, 80, 200, 1},
+		{1000, 80, 200, 5},
+		{4000, 80, 700, 10},
 	} {
 		t.Run(fmt.Sprintf("frames=%d/classes=%d/labels=%d/scale=%g", test.frames, test.classes, test.labels, test.scale), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(test.frames), uint64(test.scale)))
@@ -336,7 +338,7 @@ func TestCTCPrecision(t *testing.T) {
 			targets := labelsOf(rng, test.labels, test.classes, 0)
 			want, wantGrad := ctcFromLogits(t, cast[float64](logits), test.classes, targets)
 			got, grad := ctcFromLogits(t, logits, test.classes, targets)
-			a := &accuracy{loss: 1e-6, grad: test.allowed, cases: 1}
+			a := &accuracy{loss: 2e-7, grad: 3e-7, cases: 1}
 			a.checkLosses(t, want, got, 0)
 			a.checkGrad(t, wantGrad, grad)
 			a.report(t, 1)
