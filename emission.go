@@ -2,6 +2,7 @@ package trellis
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -351,7 +352,7 @@ func (m *emission[F]) makeWide(w *lattice[F], t int) bool {
 		m.common.logs += log
 	}
 	n := len(m.exponents)
-	m.exponents = append(m.exponents, y[:w.width]...) // any values
+	m.exponents = slices.Grow(m.exponents, w.width)[:n+w.width]
 	for i, c := range w.classes[:w.last+1] {
 		y[i], m.exponents[n+i] = expScaled(difference(float64(x[c]), float64(ref))) // −Inf less −Inf is NaN, which is taken for zero
 	}

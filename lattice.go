@@ -2,6 +2,7 @@ package trellis
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -76,7 +77,11 @@ var lattices pools
 // release gives the workspace back without what it borrowed.
 func (w *lattice[F]) release() {
 	w.task = nil
-	if 8*(cap(w.alpha)+cap(w.starts)+cap(w.emission.y)+cap(w.e)) < hugeBytes {
+	m := &w.emission
+	doubles := cap(w.alpha) + cap(w.starts) + cap(w.e) + cap(w.occupancy) +
+		cap(m.y) + cap(m.exponents) + cap(m.named) + cap(m.names.p)
+	elements := cap(m.classes.p) + cap(w.scratch) + cap(w.stream.rows[0]) + cap(w.stream.rows[1])
+	if 8*(doubles+elements) < hugeBytes {
 		poolOf[F](&lattices).Put(w)
 	}
 }
@@ -197,10 +202,8 @@ func (w *lattice[F]) exponents(i int) []float64 { return w.e[i*2*w.width:][:2*w.
 // moreExponents makes another row, a copy of the last one.
 func (w *lattice[F]) moreExponents() []float64 {
 	n := len(w.e)
-	if w.e = w.e[:min(n+2*w.width, cap(w.e))]; len(w.e) < n+2*w.width {
-		w.e = append(w.e[:n], w.source...) // any values
-	}
-	copy(w.e[n:], w.e[n-2*w.width:n])
+	w.e = slices.Grow(w.e, 2*w.width)[:n+2*w.width]
+	copy(w.e[n:], w.e[n-2*w.width:])
 	return w.e[n:]
 }
 
