@@ -92,11 +92,12 @@ func (s *scores[F]) exponent(r int) float64 {
 
 // inRange reports whether exp is of use in some rows.
 func (s *scores[F]) inRange(from, to int) bool {
-	var most F
 	for _, top := range s.top[from:to] {
-		most = max(most, top, -top)
+		if !(top <= maxScore && top >= -maxScore) {
+			return false
+		}
 	}
-	return most <= maxScore
+	return true
 }
 
 // emit makes emissions of a group, from row at of p on, and returns the least.
@@ -133,14 +134,19 @@ func (m *emission[F]) prepare(w *lattice[F]) {
 	m.max, m.sum, m.base = resize(m.max, w.frames), resize(m.sum, w.frames), resize(m.base, w.frames)
 	m.y, m.kinds = resize(m.y, w.segment*w.width), resize(m.kinds, w.segment)
 	m.groups = resize(m.groups, w.segment/groupFrames+1)
-	m.names.resize(w.width, groupFrames)
-	m.named, m.identity = resize(m.named, groupFrames*w.width), resize(m.identity, w.width)
-	for i := range m.identity {
-		m.identity[i] = int32(i)
+	if !m.byClass || !w.task.FromLogits {
+		m.names.resize(w.width, groupFrames)
+		m.named, m.identity = resize(m.named, groupFrames*w.width), resize(m.identity, w.width)
+		for i := range m.identity {
+			m.identity[i] = int32(i)
+		}
 	}
 	if m.byClass {
 		m.classes.resize(w.task.classes, w.segment)
-		m.softmax, m.place = resize(m.softmax, w.segment), resize(m.place, w.width)
+		m.softmax = resize(m.softmax, w.segment)
+	}
+	if m.byClass && w.task.out.wantGrad() {
+		m.place = resize(m.place, w.width)
 		for i, c := range w.classes {
 			m.place[i] = int32(placeOf[F](int(c)))
 			if i > w.last {
@@ -289,7 +295,9 @@ func (m *emission[F]) normalize(w *lattice[F], from int, kinds []int32) bool {
 			m.base[from+r] = m.names.exponent(r) * math.Ln2
 		default:
 			sum := m.classes.sum[r]
-			softmax[r] = F(scale / sum)
+			if softmax[r] = 0; scale != 0 { // a division
+				softmax[r] = F(scale / sum)
+			}
 			if c.product *= sum; !(c.product < 0x1p500 && c.product > 0x1p-500) {
 				if sum != sum {
 					return false

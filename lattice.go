@@ -170,7 +170,9 @@ func (w *lattice[F]) prepare(kept int) {
 	}
 
 	gradient := w.task.out.wantGrad()
-	w.scale = w.task.out.factor(w.n, w.task.share(w.n))
+	if w.scale = 0; gradient {
+		w.scale = w.task.out.factor(w.n, w.task.share(w.n))
+	}
 	w.emission.choose(w)
 	w.segment = min(groupFrames, w.frames)
 	if gradient {
