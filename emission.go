@@ -247,8 +247,8 @@ func (m *emission[F]) inRange(w *lattice[F], from, to int) bool {
 		}
 		for r := from; r < to; r++ {
 			// NaN and overflow stay where they are; 2^1000 is power's largest.
-			term := F(w.scale*power(m.classes.exponent(r))) * F(m.classes.sum[r])
-			if term-term != 0 || m.classes.top[r] > expReach[F]()-10 {
+			term := F(F(w.scale*power(m.classes.exponent(r))) * F(m.classes.sum[r]))
+			if !isFinite(term) || m.classes.top[r] > expReach[F]()-10 {
 				return false
 			}
 		}

@@ -500,7 +500,7 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors []float64
 				state := beta[stateAt(i):][:9]
 				sum[j] = math.FMA(row[stateAt(i)], state[0], sum[j])
 				occupancy[k*width+i] = row[stateAt(i)+8] * state[8]
-				b, l := state[0]*emission[last], state[8]*emission[i]
+				b, l := float64(state[0]*emission[last]), float64(state[8]*emission[i])
 				state[0], state[8] = math.FMA(l, f[8], b), l
 				here[j] = math.FMA(l, f[16], float64(b*f[0]))
 			}

@@ -332,7 +332,7 @@ func inherit(v, e, skip []float64, last int) {
 	}
 }
 
-// target returns the target's probability that the last row of α tells. The target ends in
+// target returns the target's probability, which the last row of α tells: the target ends in
 // its last label or a blank.
 func (w *lattice[F]) target() number {
 	e := w.exponents(len(w.e)/(2*w.width) - 1)
@@ -417,8 +417,8 @@ func (w *lattice[F]) remake(from int) {
 	w.emission.common = common
 }
 
-// retreat takes β, which is that of the last frame of a run with the exponents behind it, to the
-// frame before the run, and makes the occupancies in the run.
+// retreat takes β from the last frame of a run, where it has the exponents behind the run,
+// to the frame before it, and makes the occupancies in the run.
 func (w *lattice[F]) retreat(r run) {
 	alpha, after, e := w.alphaRow(r.end-1), w.exponents(r.e+1), w.exponents(r.e)
 	if r.wide {

@@ -8,7 +8,7 @@ import "unsafe"
 type rowStream[F Float] struct {
 	rows    [2][]F
 	turn    int
-	out, in []F // what is left to be written of the last row, and to where
+	out, in []F // where the rest of the last row is to be written, and that rest
 }
 
 // exp returns the largest score m of a row, exp(x−m), and their sum without the first

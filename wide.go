@@ -27,7 +27,7 @@ func (a number) plus(b number) number {
 	case a.e < b.e:
 		a, b = b, a
 	}
-	return number{a.v + b.v*power(b.e-a.e), a.e}
+	return number{a.v + float64(b.v*power(b.e-a.e)), a.e}
 }
 
 // times returns a·b, normalised.
@@ -70,7 +70,7 @@ func (w *lattice[F]) backwardWide(t int, before, after []float64) {
 	var nextB, nextL number
 	for i := w.last; i >= 0; i-- {
 		at := stateAt(i)
-		w.occupancy[w.last] += row[at] * w.beta[at]
+		w.occupancy[w.last] += float64(row[at] * w.beta[at])
 		b := number{w.beta[at], -after[at]}.times(blank)
 		var l number
 		if i < w.last {
