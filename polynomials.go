@@ -6,18 +6,16 @@ package trellis
 // rounded one at a time. An error given is that of the rounded polynomial
 // evaluated exactly; a kernel adds its own roundings to it.
 
-// log2 e, and ln2 in two parts: n·ln2HiF32 is exact for |n| < 2^8 (what it
-// differs from a number near it is further), and the sum of the parts is within
-// 2^-44.0 of ln2.
+// log2 e, and ln2 in two parts: n·ln2HiF32 is exact for |n| < 2^8, and the
+// sum of the parts is within 2^-44.0 of ln2.
 const (
 	log2eF32 = 0x1.715476p0   // 1.4426950216293335
 	ln2HiF32 = 0x1.62e4p-1    // 0.693145751953125
 	ln2LoF32 = 0x1.7f7d1cp-20 // 1.428606765330187e-06
 )
 
-// log2 e, and ln2 in two parts: n·ln2HiF64 is exact for |n| < 2^21 (what it
-// differs from a number near it is further), and the sum of the parts is within
-// 2^-89.2 of ln2.
+// log2 e, and ln2 in two parts: n·ln2HiF64 is exact for |n| < 2^21, and the
+// sum of the parts is within 2^-89.2 of ln2.
 const (
 	log2eF64 = 0x1.71547652b82fep0    // 1.4426950408889634
 	ln2HiF64 = 0x1.62e42ffp-1         // 0.6931471806019545

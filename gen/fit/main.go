@@ -152,9 +152,8 @@ func reduction(suffix string, bits, hiBits uint) group {
 	lo := rounded(sub(ln2, hi), bits)
 	rest, _ := sub(sub(ln2, hi), lo).Float64()
 	return group{
-		Doc: fmt.Sprintf("log2 e, and ln2 in two parts: n·ln2Hi%s is exact for |n| < 2^%d (what it\n"+
-			"differs from a number near it is further), and the sum of the parts is within\n"+
-			"%s of ln2.", suffix, bits-hiBits, bound(math.Abs(rest))),
+		Doc: fmt.Sprintf("log2 e, and ln2 in two parts: n·ln2Hi%s is exact for |n| < 2^%d, and the\n"+
+			"sum of the parts is within %s of ln2.", suffix, bits-hiBits, bound(math.Abs(rest))),
 		Consts: []constant{
 			newConstant("log2e"+suffix, rounded(quo(number(1), ln2), bits)),
 			newConstant("ln2Hi"+suffix, hi),
