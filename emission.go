@@ -234,26 +234,24 @@ func (m *emission[F]) makeSpecial(w *lattice[F], from int, kinds []int32, least 
 	return true
 }
 
-// inRange reports whether exp of the scores is of use in some frames of a group.
+// inRange reports whether emissions of some frames of a group can be made from exp of the
+// scores.
 func (m *emission[F]) inRange(w *lattice[F], from, to int) bool {
-	switch {
-	case !m.byClass:
-		return m.names.inRange(from, to)
-	case !m.classes.inRange(from, to):
-		return false
-	case !w.task.FromLogits:
-		if !m.names.inRange(from, to) {
-			return false
-		}
-		for r := from; r < to; r++ {
-			// NaN and overflow stay where they are; 2^1000 is power's largest.
-			term := F(F(w.scale*power(m.classes.exponent(r))) * F(m.classes.sum[r]))
-			if !isFinite(term) || m.classes.top[r] > expReach[F]()-10 {
-				return false
-			}
-		}
+	if m.byClass && w.task.FromLogits {
+		return m.classes.inRange(from, to)
 	}
-	return true
+	return m.names.inRange(from, to)
+}
+
+// term returns what makes exp of log-probabilities a term of the gradient, or NaN if it does
+// not: NaN and overflow are to stay where they are, and 2^1000 is power's largest.
+func (m *emission[F]) term(scale float64, r int) F {
+	c := &m.classes
+	factor := F(scale * power(c.exponent(r)))
+	if !c.inRange(r, r+1) || c.top[r] > expReach[F]()-10 || !isFinite(F(factor*F(c.sum[r]))) {
+		return nan[F]()
+	}
+	return factor
 }
 
 // examine returns the kind of a frame that has an emission below leastEmission, and sets
@@ -289,7 +287,7 @@ func (m *emission[F]) normalize(w *lattice[F], from int, kinds []int32) bool {
 		case !w.task.FromLogits:
 			c.shift += m.names.exponent(r)
 			if m.byClass {
-				softmax[r] = F(scale * power(m.classes.exponent(r)))
+				softmax[r] = m.term(scale, r)
 			}
 		case !m.byClass:
 			m.base[from+r] = m.names.exponent(r) * math.Ln2

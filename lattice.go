@@ -458,7 +458,13 @@ func (w *lattice[F]) retreat(r run) {
 // occupancy.
 func (w *lattice[F]) writeFrames(r run, target number) {
 	t, m := w.task, &w.emission
-	if !m.byClass || m.kind(w, r.start) > 0 {
+	byClass := m.byClass && m.kind(w, r.start) <= 0
+	if byClass && !t.FromLogits {
+		for _, s := range m.softmax[r.start%w.segment:][:r.end-r.start] {
+			byClass = byClass && isFinite(s)
+		}
+	}
+	if !byClass {
 		for frame := r.end - 1; frame >= r.start; frame-- {
 			w.writeFrame(frame, w.occupancy[(frame-r.start)*w.width:], target)
 		}
