@@ -12,9 +12,9 @@ package trellis
 // Here α is a plain float64: what underflows cannot matter.
 
 // isSmall reports whether a loss is to be refined. The lattice loses some 10⁻¹⁶ in a
-// frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. Errors of
-// exp in float32 cancel, for the classes are normalised with the same: a probability is off
-// by as much of what it lacks to 1.
+// frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. Of logits,
+// errors of exp in float32 cancel, for the classes are normalised with the same: a
+// probability is off by as much of what it lacks to 1.
 func (w *lattice[F]) isSmall(loss float64) bool {
 	if isFloat32[F]() {
 		return loss < 1e-8*float64(w.frames)

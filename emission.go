@@ -39,20 +39,19 @@ type emission[F Float] struct {
 	common commonFactor // of the frames so far
 }
 
-// commonFactor is 2^shift·e^(logs+more)/product; more is what product had before.
+// commonFactor is 2^shift·e^(logs+more)/product, where more has the logarithm of what was
+// taken out of product before it could overflow.
 type commonFactor struct{ shift, logs, product, more float64 }
 
 // emissionGroup is what is known of a group's frames that are not wide.
 type emissionGroup struct {
 	least float64 // emission that is not 0
-	plain bool    // all are narrow
+	plain bool    // all are of kind 0
 }
 
-// The kinds of frames, and above them wide frames: 1 is the first row of exponents.
-const (
-	narrow      = 0
-	withNothing = -1 // an emission is 0
-)
+// withNothing is the kind of a frame that has an emission of 0. Other frames have the kind 0,
+// or if they are wide the number of their row of exponents, counted from 1.
+const withNothing = -1
 
 // leastEmission is the least number that may be an emission of a frame that is not wide.
 const leastEmission = 0x1p-250

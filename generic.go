@@ -362,8 +362,8 @@ func stateAt(position int) int { return position + position&^7 }
 // apart, and zeros make up whole vectors. top is the largest score, leaving out NaN, and
 // ref is shifted(top), which has k in its last bits. What is more than expReach below
 // the largest is 0. If x has a NaN so have p and sum; if |top| is above maxScore they, and
-// the zeros, are of no use. top, ref and sum have a multiple of four elements, of which those beyond the
-// rows are of no use, and scratch has rowScratch for each.
+// the zeros, are of no use. top, ref and sum have a multiple of four elements, of which
+// those beyond the rows are of no use, and scratch has rowScratch for each.
 func expFramesGeneric[F Float](p, top, ref []F, sum []float64, scratch, x []F, n, stride, pitch, rows int) {
 	for r := range rows {
 		row := x[r*stride:][:n]

@@ -182,7 +182,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 func (s sequence[F]) tolerances(w *lattice[F], loss float64) (ofLoss, ofGrad float64) {
 	double, single := 0x1p-53, float64(1-moved[F](1, -1))
 	emission, norm := 8*double, 0.0
-	if w.emission.byClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(kind int32) bool { return kind <= narrow }) {
+	if w.emission.byClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(kind int32) bool { return kind <= 0 }) {
 		emission += 2 * single
 	}
 	if s.FromLogits {
