@@ -650,6 +650,9 @@ func FuzzRows(f *testing.F) {
 
 func fuzzRows[F trellis.Float](t *testing.T, s *stream) {
 	rows, n := 1+s.below(3), s.below(40)
+	if s.rarely() {
+		n *= 1 + s.below(10)
+	}
 	x := trellis.Tensor[F]{Data: scores[F](s, rows*n), Shape: []int{rows, n}}
 	sums, logp, p := filled[F](rows), filled[F](rows*n), filled[F](rows*n)
 	trellis.LogSumExpRows(sums, x)
@@ -657,7 +660,8 @@ func fuzzRows[F trellis.Float](t *testing.T, s *stream) {
 	trellis.SoftmaxRows(p, x)
 	tolerance := 16 * epsilon[F]()
 	for r := range rows {
-		row := widen(x.Data[r*n:][:n])
+		own := slices.Clone(x.Data[r*n:][:n])
+		row := widen(own)
 		want := refLogSumExp(row...)
 		requireRounded(t, fmt.Sprint("log-sum-exp of ", row), want, sums[r], tolerance*(1+math.Abs(want)))
 		for i, want := range refLogSoftmax(row) {
@@ -666,6 +670,13 @@ func fuzzRows[F trellis.Float](t *testing.T, s *stream) {
 		for i, want := range refSoftmax(row) {
 			requireRounded(t, fmt.Sprint("softmax of ", row), want, p[r*n+i], tolerance)
 		}
+		// A row alone, and in place.
+		requireSameBits(t, fmt.Sprint("log-sum-exp of ", row), sums[r:r+1], []F{trellis.LogSumExp(own)})
+		trellis.LogSoftmax(own, own)
+		requireSameBits(t, fmt.Sprint("log-softmax of ", row), logp[r*n:][:n], own)
+		copy(own, x.Data[r*n:])
+		trellis.Softmax(own, own)
+		requireSameBits(t, fmt.Sprint("softmax of ", row), p[r*n:][:n], own)
 	}
 	requireGather(t, s, x)
 }
@@ -692,4 +703,6 @@ func requireGather[F trellis.Float](t *testing.T, s *stream, x trellis.Tensor[F]
 	}
 	trellis.GatherRows(dst, x, index)
 	requireSameBits(t, "gathered", want, dst)
+	trellis.Gather(dst[:k], x.Data[:n], index[:k])
+	requireSameBits(t, "gathered from a row", want[:k], dst[:k])
 }

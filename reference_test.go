@@ -89,13 +89,17 @@ func refLogSumExp(x ...float64) float64 {
 
 // refRest returns the largest element m, or NaN if there is one, and Σ exp(x−m)
 // without m itself: where one element outweighs the others, their sum keeps the
-// digits that a sum with 1 would lose.
+// digits that a sum with 1 would lose. What an addition rounds off is carried into the
+// next one (Kahan's summation).
 func refRest(x []float64) (m, rest float64) {
 	m = slices.Max(x)
-	top := slices.Index(x, m)
+	top, lost := slices.Index(x, m), 0.0
 	for i, v := range x {
 		if i != top {
-			rest += math.Exp(v - m)
+			term := math.Exp(v-m) - lost
+			sum := rest + term
+			lost = (sum - rest) - term
+			rest = sum
 		}
 	}
 	return m, rest
