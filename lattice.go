@@ -498,12 +498,16 @@ func (w *lattice[F]) writeFrame(frame int, occupancy []float64, target number) {
 		if streams {
 			defer w.stream.finish(row, made)
 		}
-	case t.Gradient == ScoresGradient || w.scale == 0:
+	case t.Gradient == ScoresGradient:
 		for c := range row {
 			row[c] = F(0 * scale) // NaN stays NaN
 		}
 	case t.FromLogits:
 		writeRows(opSoftmax, row, x, len(x), m.max[frame:frame+1], []F{F(w.scale / (1 + m.sum[frame]))})
+	case w.scale == 0:
+		for c, v := range x {
+			row[c] = 0 * max(v, 0) // NaN where exp is no number, 0 where it is one beyond F
+		}
 	default:
 		writeRows(opSoftmax, row, x, len(x), []F{0}, []F{F(w.scale)})
 	}

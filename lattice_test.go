@@ -184,5 +184,12 @@ func TestExtremeUpstream(t *testing.T) {
 		for _, v := range product(ScoresGradient, float32(math.NaN())) {
 			require.True(t, v != v)
 		}
+		// What exp makes of these is no number, also times 0.
+		for _, v := range []float64{math.NaN(), math.Inf(1)} {
+			x[1] = float32(v)
+			for c, v := range product(LogitsGradient, 0) {
+				require.Equal(t, c == 1, v != v, "class %d", c)
+			}
+		}
 	}
 }
