@@ -9,18 +9,25 @@ FUZZ    ?= 20000x
 KERNELS := TestKernel|TestPublicBetweenGuardPages
 # The tiers whose kernels must have been tested on this machine: CI names all that it has.
 TIERS   ?= generic
+# Benchmarks: which, as go test's -bench has it (CTCGrad///workers=1), how long and how often.
+ONLY      ?= .
+BENCHTIME ?= 50ms
+COUNT     ?= 6
+BENCH     ?= bench.txt
+BASE      ?= HEAD
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick lower race purego arm64 nested vet fuzz bench compare figures mca generate exhaustive
+.PHONY: test quick lower race purego arm64 nested vet fuzz bench benchcmp compare figures mca generate exhaustive
 
 test: quick lower race purego arm64 nested vet fuzz
 
 # The root module on this machine. Without a list of packages go test shows what a
-# test prints: which tiers there were.
+# test prints: which tiers there were. The last line does every benchmark once.
 quick:
 	go vet ./...
 	TRELLIS_MUST_TEST="$(TIERS)" go test
 	go test ./internal/...
+	@out=$$(go test -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
 
 # What is not tested on every tier anyway, on one below the best.
 lower:
@@ -54,9 +61,15 @@ vet:
 fuzz:
 	@for f in $$(go test -list '^Fuzz' . | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) . || exit 1; done
 
-# Beside gonum and Gorgonia, which wants to be told that this Go is one it knows.
+# All tiers side by side: five minutes. What was measured is in BENCH for benchstat.
 bench:
-	cd bench && ASSUME_NO_MOVING_GC_UNSAFE_RISK_IT_WITH=$$(go env GOVERSION | cut -d. -f1,2) go test -bench . -count 5 ./...
+	go test -run '^$$' -bench '$(value ONLY)' -benchtime $(BENCHTIME) -count $(COUNT) . | tee $(BENCH)
+	@grep -q '^ok' $(BENCH)
+	@go -C bench tool benchstat -col /impl $(abspath $(BENCH))
+
+# The working tree beside the revision BASE, in turns: twice as long.
+benchcmp:
+	@bench/cmp.sh '$(BASE)' '$(value ONLY)' $(BENCHTIME) $(COUNT)
 
 # Beside PyTorch, if a Python has it, gonum and a bare read of memory: three minutes.
 compare:

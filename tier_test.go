@@ -19,6 +19,16 @@ func EachTier(t *testing.T, f func(t *testing.T)) {
 	}
 }
 
+// EachImpl runs a benchmark on every tier of this machine, under names that benchstat
+// -col /impl puts side by side.
+func EachImpl(b *testing.B, f func(b *testing.B)) {
+	defer func(before cpuTier) { tier = before }(tier)
+	for _, one := range tiers {
+		tier = one
+		b.Run("impl="+one.String(), f)
+	}
+}
+
 // testedTiers are those on which the kernels have been compared with their
 // specification.
 var testedTiers []string
