@@ -61,7 +61,7 @@ vet:
 fuzz:
 	@for f in $$(go test -list '^Fuzz' . | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) . || exit 1; done
 
-# All tiers side by side: five minutes. What was measured is in BENCH for benchstat.
+# All tiers side by side: four minutes. What was measured is in BENCH for benchstat.
 bench:
 	go test -run '^$$' -bench '$(value ONLY)' -benchtime $(BENCHTIME) -count $(COUNT) . | tee $(BENCH)
 	@grep -q '^ok' $(BENCH)
