@@ -276,16 +276,17 @@ func maxStridedGeneric[F Float](m, dst []F, width int, x []F, n, stride, count i
 // classes last is 1, else 0: then ties[j]−1 is added to sum[j], too.
 func expStridedGeneric[F Float](sum []float64, ties, m, x []F, width, count int, last F) {
 	for j := range width {
-		var total F
+		var total, tied F
 		for c := range count {
 			d := x[c*width+j] - m[j]
 			x[c*width+j] = exp(d)
 			if d < 0 {
 				total += x[c*width+j]
 			} else {
-				ties[j] += x[c*width+j]
+				tied += x[c*width+j]
 			}
 		}
+		ties[j] += tied // by ones it would not get past 2²⁴ in float32
 		sum[j] += float64(F((ties[j]-1)*last) + total)
 	}
 }
