@@ -174,18 +174,19 @@ func (t *ctcTask[F]) checkScores(x Tensor[F]) error {
 	if t.Gradient > ScoresGradient {
 		return &ArgumentError{t.method, "Gradient", nil, uint8(t.Gradient), "neither LogitsGradient nor ScoresGradient"}
 	}
+	if len(x.Shape) != 2 && len(x.Shape) != 3 {
+		return &ArgumentError{t.method, "x.Shape", nil, clone(x.Shape), "want (T,C), (T,N,C), or (N,T,C) with BatchFirst"}
+	}
 	if err := x.check(t.method, "x"); err != nil {
 		return err
 	}
 	switch {
 	case len(x.Shape) == 2:
 		t.length, t.batch, t.classes = x.Shape[0], 1, x.Shape[1]
-	case len(x.Shape) == 3 && t.BatchFirst:
+	case t.BatchFirst:
 		t.batch, t.length, t.classes = x.Shape[0], x.Shape[1], x.Shape[2]
-	case len(x.Shape) == 3:
-		t.length, t.batch, t.classes = x.Shape[0], x.Shape[1], x.Shape[2]
 	default:
-		return &ArgumentError{t.method, "x.Shape", nil, clone(x.Shape), "want (T,C), (T,N,C), or (N,T,C) with BatchFirst"}
+		t.length, t.batch, t.classes = x.Shape[0], x.Shape[1], x.Shape[2]
 	}
 	switch {
 	case t.Blank < 0 || t.Blank >= t.classes:
@@ -224,7 +225,7 @@ func (t *ctcTask[F]) checkTargetLengths() error {
 	longest, total := 0, 0
 	for n, s := range t.spelled {
 		if s < 0 || s > len(t.targets) {
-			return &ArgumentError{t.method, "targetLengths", []int{n}, s, fmt.Sprintf("outside [0,%d]", len(t.targets))}
+			return &ArgumentError{t.method, "targetLengths", []int{n}, s, fmt.Sprintf("outside [0,%d], as there are %[1]d targets", len(t.targets))}
 		}
 		longest = max(longest, s)
 		total = min(total+s, len(t.targets)+1) // more than that cannot fit, and could overflow

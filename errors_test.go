@@ -323,6 +323,12 @@ func TestArgumentErrorText(t *testing.T) {
 	a = classArguments()
 	a.grad = nil
 	require.EqualError(t, classMethodsOf(a)[2].call(), "trellis: NLLLoss.Grad: len(grad) = 0: want 24")
+	a = ctcArguments()
+	a.x = trellis.Tensor[float32]{}
+	require.EqualError(t, ctcMethodsOf(a)[0].call(), "trellis: CTCLoss.Loss: x.Shape = []: want (T,C), (T,N,C), or (N,T,C) with BatchFirst")
+	a = ctcArguments()
+	a.targets = nil
+	require.EqualError(t, ctcMethodsOf(a)[1].call(), "trellis: CTCLoss.Losses: targetLengths[0] = 2: outside [0,0], as there are 0 targets")
 }
 
 // requirePanic fails unless f panics with a text that begins with prefix.
@@ -384,6 +390,13 @@ func TestGatherPanics(t *testing.T) {
 	requirePanic(t, "trellis: GatherRows: ", func() {
 		trellis.GatherRows(dst, trellis.Tensor[float32]{Shape: []int{0, 3}}, []int32{0, 0, 0, 0})
 	})
+	requirePanic(t, "trellis: GatherRows: index out of range: index[2] = 3, outside [0,3)", func() { trellis.GatherRows(dst, src, []int32{0, 2, 3, -1}) })
+	many := make([]int32, 10000) // several blocks of them
+	many[9999] = math.MinInt32
+	requirePanic(t, "trellis: Gather: index out of range: index[9999] = -2147483648, outside [0,6)", func() {
+		trellis.Gather(make([]float32, len(many)), src.Data, many)
+	})
+	requirePanic(t, "trellis: Gather: index out of range: index[0] = 0, outside [0,0)", func() { trellis.Gather(dst[:1], nil, many[:1]) })
 	requirePanic(t, "trellis: Gather: ", func() { trellis.Gather(src.Data[:2], src.Data, []int32{0, 1}) })
 	requirePanic(t, "trellis: GatherRows: ", func() { trellis.GatherRows(src.Data[4:], src, []int32{0, 1}) })
 	require.Equal(t, filled[float32](4), dst)

@@ -1,6 +1,10 @@
 package trellis
 
-import "math"
+import (
+	"fmt"
+	"math"
+	"slices"
+)
 
 func negInf[F Float]() F { return F(math.Inf(-1)) }
 func nan[F Float]() F    { return F(math.NaN()) }
@@ -21,7 +25,8 @@ func LogSumExp[F Float](x []F) F {
 
 // LogSoftmax writes dst[i] = x[i] − LogSumExp(x). dst may be x, but must not
 // overlap it otherwise. A row that holds +Inf or NaN or only −Inf gives NaN
-// everywhere. It panics if the lengths differ.
+// everywhere. It panics, before it writes anything, if the lengths differ or
+// dst overlaps x as it must not.
 func LogSoftmax[F Float](dst, x []F) {
 	if len(dst) != len(x) {
 		panic("trellis: LogSoftmax: lengths of dst and x differ")
@@ -36,7 +41,8 @@ func LogSoftmax[F Float](dst, x []F) {
 
 // Softmax writes dst[i] = exp(x[i] − LogSumExp(x)). dst may be x, but must not
 // overlap it otherwise. A row that holds +Inf or NaN or only −Inf gives NaN
-// everywhere. It panics if the lengths differ.
+// everywhere. It panics, before it writes anything, if the lengths differ or
+// dst overlaps x as it must not.
 func Softmax[F Float](dst, x []F) {
 	if len(dst) != len(x) {
 		panic("trellis: Softmax: lengths of dst and x differ")
@@ -47,9 +53,9 @@ func Softmax[F Float](dst, x []F) {
 	softmaxRow(dst, x)
 }
 
-// Gather writes dst[i] = src[index[i]]. dst must not overlap src. It panics if
-// the lengths of dst and index differ and, before anything is written, if an
-// index is out of range.
+// Gather writes dst[i] = src[index[i]]. dst must not overlap src. It panics,
+// before it writes anything, if the lengths of dst and index differ, if dst
+// overlaps src, or if an index is out of range.
 func Gather[F Float](dst, src []F, index []int32) {
 	if len(dst) != len(index) {
 		panic("trellis: Gather: lengths of dst and index differ")
@@ -57,16 +63,17 @@ func Gather[F Float](dst, src []F, index []int32) {
 	if overlap(dst, src) {
 		panic("trellis: Gather: dst overlaps src")
 	}
-	checkIndex(index, len(src), "trellis: Gather: index out of range")
+	checkIndex(index, len(src), "trellis: Gather: index out of range: ")
 	gatherEach(dst, src, index)
 }
 
 // LogSumExpRows writes the log-sum-exp over the last axis of x: dst has one
-// element for each row, in order, and must not overlap x. It panics if x's
-// Shape is empty or does not describe its Data, or if dst has another length.
-// Large inputs are spread over GOMAXPROCS goroutines.
+// element for each row, in order, and must not overlap x. It panics, before it
+// writes anything, if x's Shape is empty or does not describe its Data, or if
+// dst has another length or overlaps x. Large inputs are spread over GOMAXPROCS
+// goroutines.
 func LogSumExpRows[F Float](dst []F, x Tensor[F]) {
-	rows, n := rowsOf(x, "trellis: LogSumExpRows: the shape of x does not describe its data")
+	rows, n := rowsOf(x, "trellis: LogSumExpRows: x.Shape is empty or does not describe x.Data")
 	if len(dst) != rows {
 		panic("trellis: LogSumExpRows: the length of dst is not the number of rows")
 	}
@@ -78,10 +85,11 @@ func LogSumExpRows[F Float](dst []F, x Tensor[F]) {
 
 // LogSoftmaxRows writes the log-softmax over the last axis of x: dst has x's
 // length and layout and may be x.Data, but must not overlap it otherwise. It
-// panics if x's Shape is empty or does not describe its Data, or if dst has
-// another length. Large inputs are spread over GOMAXPROCS goroutines.
+// panics, before it writes anything, if x's Shape is empty or does not describe
+// its Data, or if dst has another length or overlaps x as it must not. Large
+// inputs are spread over GOMAXPROCS goroutines.
 func LogSoftmaxRows[F Float](dst []F, x Tensor[F]) {
-	rows, n := rowsOf(x, "trellis: LogSoftmaxRows: the shape of x does not describe its data")
+	rows, n := rowsOf(x, "trellis: LogSoftmaxRows: x.Shape is empty or does not describe x.Data")
 	if len(dst) != len(x.Data) {
 		panic("trellis: LogSoftmaxRows: lengths of dst and x differ")
 	}
@@ -92,11 +100,12 @@ func LogSoftmaxRows[F Float](dst []F, x Tensor[F]) {
 }
 
 // SoftmaxRows writes the softmax over the last axis of x: dst has x's length
-// and layout and may be x.Data, but must not overlap it otherwise. It panics if
-// x's Shape is empty or does not describe its Data, or if dst has another
-// length. Large inputs are spread over GOMAXPROCS goroutines.
+// and layout and may be x.Data, but must not overlap it otherwise. It panics,
+// before it writes anything, if x's Shape is empty or does not describe its
+// Data, or if dst has another length or overlaps x as it must not. Large inputs
+// are spread over GOMAXPROCS goroutines.
 func SoftmaxRows[F Float](dst []F, x Tensor[F]) {
-	rows, n := rowsOf(x, "trellis: SoftmaxRows: the shape of x does not describe its data")
+	rows, n := rowsOf(x, "trellis: SoftmaxRows: x.Shape is empty or does not describe x.Data")
 	if len(dst) != len(x.Data) {
 		panic("trellis: SoftmaxRows: lengths of dst and x differ")
 	}
@@ -111,12 +120,12 @@ func SoftmaxRows[F Float](dst []F, x Tensor[F]) {
 //
 //	dst[r·k+i] = src[r, index[r·k+i]]
 //
-// dst must not overlap src. It panics if src's Shape is empty or does not
-// describe its Data, if the lengths of dst and index differ or are not a
-// multiple of the number of rows, and, before anything is written, if an index
-// is out of range.
+// dst must not overlap src. It panics, before it writes anything, if src's Shape
+// is empty or does not describe its Data, if the lengths of dst and index differ
+// or are not a multiple of the number of rows, if dst overlaps src, or if an
+// index is out of range.
 func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
-	rows, n := rowsOf(src, "trellis: GatherRows: the shape of src does not describe its data")
+	rows, n := rowsOf(src, "trellis: GatherRows: src.Shape is empty or does not describe src.Data")
 	if len(dst) != len(index) {
 		panic("trellis: GatherRows: lengths of dst and index differ")
 	}
@@ -126,7 +135,7 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 	if overlap(dst, src.Data) {
 		panic("trellis: GatherRows: dst overlaps src")
 	}
-	checkIndex(index, n, "trellis: GatherRows: index out of range")
+	checkIndex(index, n, "trellis: GatherRows: index out of range: ")
 	if len(index) == 0 {
 		return
 	}
@@ -136,11 +145,13 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 	}
 }
 
-// checkIndex panics if an index is not in [0, n).
+// checkIndex panics if an index is not in [0, n), and says which.
 func checkIndex(index []int32, n int, message string) {
-	for ; len(index) > 0; index = index[min(indexBlock, len(index)):] {
-		if int64(maxIndex(index[:min(indexBlock, len(index))])) >= min(int64(n), 1<<31) {
-			panic(message)
+	for from := 0; from < len(index); from += indexBlock {
+		b := index[from:min(from+indexBlock, len(index))]
+		if int64(maxIndex(b)) >= min(int64(n), 1<<31) {
+			i := slices.IndexFunc(b, func(k int32) bool { return k < 0 || int(k) >= n })
+			panic(fmt.Sprintf("%sindex[%d] = %d, outside [0,%d)", message, from+i, b[i], n))
 		}
 	}
 }
