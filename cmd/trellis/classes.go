@@ -53,7 +53,7 @@ func parseClasses(out io.Writer, command string, args []string) (*classOptions, 
 	if !o.set("targets") {
 		return nil, misuse("%s: want -targets", command)
 	}
-	return &o, nil
+	return &o, checkReplaceable(o.grad, o.file, o.targets, o.weight)
 }
 
 // classes is the commands nll and ce.
@@ -74,10 +74,11 @@ func (t *tool) classes(ctx context.Context, out io.Writer, command string, args 
 	if probs != nil {
 		defer probs.Close()
 	}
+	run := classes[float32]
 	if o.dtype == "float64" {
-		return classes[float64](ctx, t, out, o, x, probs)
+		run = classes[float64]
 	}
-	return classes[float32](ctx, t, out, o, x, probs)
+	return explainShape(run(ctx, t, out, o, x, probs), x)
 }
 
 // classes takes the targets from probs, or if that is nil from the options.
@@ -95,7 +96,7 @@ func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *cl
 		losses: positions, cost: shape[1] * positions,
 	}
 	c := &classCriterion[F]{reduction: o.reduction, shape: shape, ignore: o.ignoreIndex}
-	if err := c.readArguments(o, x, probs); err != nil {
+	if err := interruptible(ctx, func() error { return c.readArguments(o, x, probs) }); err != nil {
 		return err
 	}
 	losses, err := compute(ctx, t, &o.options, r, c)
@@ -197,7 +198,7 @@ func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *array) erro
 
 // readWeight reads the weights of the classes, if there are any.
 func (c *classCriterion[F]) readWeight(o *classOptions, x *array) error {
-	if o.weight == "" {
+	if !o.set("weight") {
 		return nil
 	}
 	l, err := readNumbers("-weight", o.weight)

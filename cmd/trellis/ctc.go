@@ -78,7 +78,7 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 	if _, ok := gradients[o.gradient]; !ok {
 		return nil, misuse("-gradient %q: want logits or scores", o.gradient)
 	}
-	return &o, nil
+	return &o, checkReplaceable(o.grad, o.file, o.targets, o.tokens, o.inputLengths, o.targetLengths)
 }
 
 // ctc is the command.
@@ -92,10 +92,11 @@ func (t *tool) ctc(ctx context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	defer x.Close()
+	run := ctc[float32]
 	if o.dtype == "float64" {
-		return ctc[float64](ctx, t, out, o, x)
+		run = ctc[float64]
 	}
-	return ctc[float32](ctx, t, out, o, x)
+	return explainShape(run(ctx, t, out, o, x), x)
 }
 
 func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOptions, x *array) error {
@@ -112,7 +113,7 @@ func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOpt
 		frames:    frames,
 		classes:   x.shape[len(x.shape)-1],
 	}
-	if err := c.readArguments(o, r); err != nil {
+	if err := interruptible(ctx, func() error { return c.readArguments(o, r) }); err != nil {
 		return err
 	}
 	// A state of the lattice is about as much work as two elements.

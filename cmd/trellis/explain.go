@@ -32,3 +32,13 @@ func explain(err error, source map[string]string, index func([]int) string) erro
 	}
 	return fmt.Errorf("%s: %s", where, what)
 }
+
+// explainShape says an error of the library about the shape of the scores in the
+// words of the command line.
+func explainShape(err error, x *array) error {
+	var a *trellis.ArgumentError
+	if !errors.As(err, &a) || a.Argument != "x.Shape" {
+		return err
+	}
+	return fmt.Errorf("%s: shape %s: %s", x.name, tuple(x.shape), a.Reason)
+}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/gotrellis/trellis"
@@ -22,10 +25,12 @@ func createGradient(name string, r rows) (*gradient, error) {
 	if name == "" {
 		return nil, nil
 	}
-	if err := checkReplaceable(name, r.inputs()); err != nil {
-		return nil, err
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target // a link stays one
 	}
-	temporary := fmt.Sprintf("%s.%d.tmp", name, os.Getpid())
+	// Not the process's number: the next process in a container may have the same,
+	// and a file that a killed one left would be in its way.
+	temporary := fmt.Sprintf("%s.%08x.tmp", name, rand.Uint32())
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
 		return nil, err
@@ -38,8 +43,12 @@ func createGradient(name string, r rows) (*gradient, error) {
 	return g, nil
 }
 
-// checkReplaceable reports a place that must not be overwritten.
-func checkReplaceable(name string, inputs []*array) error {
+// checkReplaceable reports a place for a gradient that must not be overwritten.
+// Inputs that name no file do not count.
+func checkReplaceable(name string, inputs ...string) error {
+	if name == "" {
+		return nil
+	}
 	info, err := os.Stat(name)
 	if os.IsNotExist(err) {
 		return nil
@@ -49,12 +58,8 @@ func checkReplaceable(name string, inputs []*array) error {
 	if !info.Mode().IsRegular() {
 		return misuse("-grad %s: not a regular file", name)
 	}
-	for _, a := range inputs {
-		input, err := a.file.Stat()
-		if err != nil {
-			return err
-		}
-		if os.SameFile(info, input) {
+	for _, input := range inputs {
+		if other, err := os.Stat(input); err == nil && os.SameFile(info, other) {
 			return misuse("-grad %s: is an input", name)
 		}
 	}
@@ -62,11 +67,14 @@ func checkReplaceable(name string, inputs []*array) error {
 }
 
 // writeFloats writes elements from the index first on.
-func writeFloats[F trellis.Float](g *gradient, src []F, first int) error {
+func writeFloats[F trellis.Float](ctx context.Context, g *gradient, src []F, first int) error {
 	d := g.x.dtype
 	raw := make([]byte, min(chunk, len(src))*d.size)
 	at := int64(len(g.x.header)) + int64(first)*int64(d.size)
 	for part := range slices.Chunk(src, chunk) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		encodeFloats(raw, part, d)
 		n, err := g.file.WriteAt(raw[:len(part)*d.size], at)
 		if err != nil {

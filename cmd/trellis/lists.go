@@ -77,9 +77,13 @@ func readText(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxText+1))
+	tooLong := fmt.Errorf("%s: more than %d MiB of text", name, maxText>>20)
+	if info, err := file.Stat(); err == nil && info.Size() > maxText {
+		return nil, tooLong
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxText+1)) // a pipe has no size
 	if err == nil && len(text) > maxText {
-		err = fmt.Errorf("%s: more than %d MiB of text", name, maxText>>20)
+		err = tooLong
 	}
 	return text, err
 }
@@ -102,6 +106,7 @@ func isArray(name string) bool {
 
 // textLines splits a text; a newline at its end begins no further line.
 func textLines(text string) []string {
+	text = strings.TrimPrefix(text, "\ufeff") // what some editors of Windows begin UTF-8 with
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	if text == "" {
 		return nil
@@ -128,6 +133,9 @@ func parseLines[T any](source, unit string, lines []string, base int, parse func
 
 func isSeparator(r rune) bool { return strings.ContainsRune(", ;\t", r) }
 
+// maxList is the most numbers of a list in a .npy file, which are held in memory.
+const maxList = 1 << 28
+
 // readArrayList takes the first axis of a matrix as rows, and any other array
 // as a single row.
 func readArrayList[T any](name string, data func(*array) ([]T, error)) (*list[T], error) {
@@ -136,6 +144,9 @@ func readArrayList[T any](name string, data func(*array) ([]T, error)) (*list[T]
 		return nil, err
 	}
 	defer a.Close()
+	if product(a.shape) > maxList {
+		return nil, fmt.Errorf("%s: shape %s: more than %d numbers", name, tuple(a.shape), maxList)
+	}
 	values, err := data(a)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ type tool struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), signals()...)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	t := tool{
 		stdout:   os.Stdout,
@@ -70,14 +70,24 @@ func main() {
 	os.Exit(t.run(ctx, os.Args[1:]))
 }
 
+// signals returns those that interrupt. Who starts the process may have it ignore
+// some, as nohup does and the & of a script; asking for them would undo that.
+func signals() []os.Signal {
+	s := slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGHUP}, signal.Ignored)
+	return append(s, syscall.SIGTERM)
+}
+
 // run does what the arguments say and returns the exit code.
 func (t *tool) run(ctx context.Context, args []string) int {
-	out := bufio.NewWriter(t.stdout)
+	out := bufio.NewWriter(interruptibleWriter{ctx, t.stdout})
 	err := t.command(ctx, out, args)
+	if errors.Is(err, flag.ErrHelp) {
+		err = nil
+	}
 	err = cmp.Or(err, out.Flush())
 	var usage usageError
 	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
+	case err == nil:
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(t.stderr, "trellis: interrupted")

@@ -96,7 +96,7 @@ func TestCTCTargetsOfEveryForm(t *testing.T) {
 	rowMajor := writeFloat64s(t, batchFirst(sines(), 5, 3, 4), 3, 5, 4)
 	padded := write(t, "y.npy", npyHeader(1, "|u1", "False", "(3, 3)"), []byte{1, 2, 0, 1, 9, 9, 3, 2, 1})
 	flat := write(t, "y.npy", npyHeader(2, "<i4", "False", "(6,)"), data(t, binary.LittleEndian, []int32{1, 2, 1, 3, 2, 1}))
-	lines := write(t, "y.txt", []byte("1 2\r\n1\n3,2\t1\n"))
+	lines := write(t, "y.txt", []byte("\ufeff1 2\r\n1\n3,2\t1\n"))
 	lengths := write(t, "lengths.npy", npyHeader(1, ">i8", "False", "(3,)"), data(t, binary.BigEndian, []int64{2, 1, 3}))
 	tokens := write(t, "tokens.txt", []byte("<blank>\na\nb\nc\n"))
 	for name, args := range map[string][]string{
@@ -403,6 +403,7 @@ func TestBadUsage(t *testing.T) {
 		"-workers: -1: negative":                {"ctc", x, "-targets", "1;1;1", "-workers", "-1"},
 		"-label_smoothing: 1.5: ":               {"ce", writeFloat64s(t, []float64{1, 2}, 1, 2), "-targets", "1", "-label_smoothing", "1.5"},
 		"-grad " + x + ": is an input":          {"ctc", x, "-targets", "1;1;1", "-grad", x},
+		"-grad: want the name of a file":        {"ctc", x, "-targets", "1;1;1", "-grad", ""},
 		"-grad .: not a regular file":           {"ctc", x, "-targets", "1;1;1", "-grad", "."},
 		"flag provided but not defined: -logit": {"nll", x, "-targets", "1", "-logits"},
 	} {
@@ -426,6 +427,7 @@ func TestBadData(t *testing.T) {
 	}
 	floats := writeFloat64s(t, []float64{1, 2, 3}, 3)
 	missing := filepath.Join(t.TempDir(), "missing", "grad.npy")
+	empty := writeFloat64s(t, nil, 2, 0)
 	for want, args := range map[string][]string{
 		"no such file":                                    {"ctc", "missing.npy", "-targets", "1"},
 		"list.txt: not a .npy file":                       {"ctc", text("some text, no array"), "-targets", "1"},
@@ -453,6 +455,8 @@ func TestBadData(t *testing.T) {
 		"row 1, position (0,1): class 3 outside [0,3)":    {"ce", picture, "-targets", ints("(2, 1, 2)", 0, 1, 2, 3)},
 		"y.npy: shape (4), want (2,1,2) for ":             {"ce", picture, "-targets", ints("(4,)", 0, 1, 2, 2)},
 		"-targets: 3 targets, want 4 for ":                {"ce", picture, "-targets", "0,1,2"},
+		"x.npy: shape (2,0): no classes":                  {"ce", empty, "-targets", empty},
+		"-weight: 0 weights, ":                            {"ce", picture, "-targets", "0,1,2,0", "-weight", ""},
 		"-weight: 2 weights, ":                            {"ce", picture, "-targets", "0,1,2,0", "-weight", "1,2"},
 		`-weight: sequence 0: "1e" is not a number`:       {"ce", picture, "-targets", "0,1,2,0", "-weight", "1e"},
 		missing[:len(missing)-len("grad.npy")]:            {"nll", picture, "-targets", "0,1,2,0", "-grad", missing},
@@ -475,6 +479,63 @@ func TestErrorLeavesTheOldGradient(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "old", string(raw))
 	assertAlone(t, grad)
+}
+
+func TestGradientInPlaceOfAnInput(t *testing.T) {
+	x := writeFloat64s(t, sines(), 5, 3, 4)
+	labels := write(t, "y.txt", []byte("1\n2\n3\n"))
+	array := write(t, "y.npy", npyHeader(1, "|u1", "False", "(3, 1)"), []byte{1, 2, 3})
+	tokens := write(t, "tokens.txt", []byte("_\na\nb\nc\n"))
+	lengths := write(t, "lengths.txt", []byte("1 1 1"))
+	logits := writeFloat64s(t, []float64{1, 2, 3}, 3)
+	class := write(t, "y.npy", npyHeader(1, "|u1", "False", "()"), []byte{1})
+	for name, c := range map[string]struct {
+		input string
+		args  []string
+	}{
+		"text":           {labels, []string{"ctc", x, "-targets", labels}},
+		"array":          {array, []string{"ctc", x, "-targets", array}},
+		"tokens":         {tokens, []string{"ctc", x, "-text", "a\nb\nc", "-tokens", tokens}},
+		"input lengths":  {lengths, []string{"ctc", x, "-targets", "1;2;3", "-input_lengths", lengths}},
+		"target lengths": {lengths, []string{"ctc", x, "-targets", "1;2;3", "-target_lengths", lengths}},
+		"classes":        {class, []string{"nll", logits, "-targets", class}},
+		"weights":        {lengths, []string{"ce", logits, "-targets", "1", "-weight", lengths}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, exitOK, run(c.args...).code)
+			before, err := os.ReadFile(c.input)
+			require.NoError(t, err)
+			link := filepath.Join(filepath.Dir(c.input), "link")
+			require.NoError(t, os.Link(c.input, link))
+			defer os.Remove(link)
+			for _, grad := range []string{c.input, link} {
+				r := run(append(c.args, "-grad", grad)...)
+				assert.Equal(t, exitUsage, r.code)
+				assert.Contains(t, r.stderr, "-grad "+grad+": is an input\n")
+			}
+			after, err := os.ReadFile(c.input)
+			require.NoError(t, err)
+			assert.Equal(t, before, after)
+		})
+	}
+}
+
+// TestGradientBesideWhatWasLeft is for a process that has the number of one that
+// was killed, as the first of a container does.
+func TestGradientBesideWhatWasLeft(t *testing.T) {
+	x := writeFloat64s(t, []float64{-1, -2}, 2)
+	grad := filepath.Join(t.TempDir(), "grad.npy")
+	require.NoError(t, os.WriteFile(fmt.Sprintf("%s.%d.tmp", grad, os.Getpid()), nil, 0o600))
+	runJSON(t, "nll", x, "-targets", "1", "-grad", grad)
+	assert.Equal(t, []float64{0, -1}, readArray(t, grad))
+}
+
+func TestListThatIsTooLong(t *testing.T) {
+	header := npyHeader(1, "|u1", "False", fmt.Sprintf("(%d,)", maxList+1))
+	name := write(t, "y.npy", header)
+	require.NoError(t, os.Truncate(name, int64(len(header)+maxList+1)))
+	_, err := readInts("-targets", name)
+	assert.ErrorContains(t, err, "y.npy: shape (268435457): more than 268435456 numbers")
 }
 
 // criterionFunc is a criterion that only has losses.
@@ -507,14 +568,40 @@ func TestInterrupt(t *testing.T) {
 	raw, err := os.ReadFile(grad)
 	require.NoError(t, err)
 	assert.Equal(t, "old", string(raw))
+
+	// Before a row is read, and before it is written.
+	x.Close()
+	work = func() { t.Error("read from a closed file") }
+	assert.ErrorIs(t, computeGroup(cancelled, r2, work, nil, part[float64]{n: 15, x: make([]float64, 60)}, nil), context.Canceled)
+	assert.ErrorIs(t, writeFloats(cancelled, &gradient{x: x}, make([]float64, 4), 0), context.Canceled)
+}
+
+// TestInterruptWhileNobodyReads stops in the middle of a table.
+func TestInterruptWhileNobodyReads(t *testing.T) {
+	const n = 1 << 12
+	x := writeFloat64s(t, make([]float64, n), n, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	release := make(chan struct{})
+	defer close(release)
+	var stderr bytes.Buffer
+	tool := tool{memory: 1 << 30, stderr: &stderr, stdout: writerFunc(func(p []byte) (int, error) {
+		cancel()
+		<-release
+		return len(p), nil
+	})}
+	assert.Equal(t, exitInterrupted, tool.run(ctx, []string{"nll", x, "-targets", strings.Repeat("0 ", n)}))
+	assert.Equal(t, "trellis: interrupted\n", stderr.String())
 }
 
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	failure := errors.New("disk full")
 	var stderr bytes.Buffer
 	tool := tool{stdout: writerFunc(func([]byte) (int, error) { return 0, failure }), stderr: &stderr}
-	assert.Equal(t, exitData, tool.run(context.Background(), []string{"help"}))
-	assert.Equal(t, "trellis: disk full\n", stderr.String())
+	for _, args := range [][]string{{"help"}, {"help", "ctc"}} {
+		stderr.Reset()
+		assert.Equal(t, exitData, tool.run(context.Background(), args))
+		assert.Equal(t, "trellis: disk full\n", stderr.String())
+	}
 }
 
 type writerFunc func([]byte) (int, error)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -91,15 +92,22 @@ func rawHeader(r io.ReaderAt, size int64) ([]byte, error) {
 	return header, err
 }
 
-// parseHeader leaves the description to npyio, which panics on some malformed
-// ones, and does not know version 3. That differs from 2 only in what it allows
-// in the field names of structured types, which are refused anyway.
+// numpysForm is the description as NumPy writes it, with some freedom in the shape.
+var numpysForm = regexp.MustCompile(
+	`^\{'descr': ('[^'{}:]*'|\[\([^{}:]*\)\]), 'fortran_order': (True|False), 'shape': \((-?\d+, ?)*(-?\d+)?\), \} *\n$`)
+
+// parseHeader leaves the description to npyio, which takes NumPy's form for granted:
+// it panics on some others, and finds another shape in some. It does not know
+// version 3 either. That differs from 2 only in what it allows in the field names of
+// structured types, which are refused anyway.
 func parseHeader(raw []byte) (h npy.Header, err error) {
-	defer func() {
-		if recover() != nil {
-			err = errors.New("corrupt header")
-		}
-	}()
+	description := raw[10:]
+	if raw[6] > 1 {
+		description = raw[12:]
+	}
+	if !numpysForm.Match(description) {
+		return h, errors.New("corrupt header, or not in the form that NumPy writes")
+	}
 	if raw[6] == 3 {
 		raw = bytes.Clone(raw)
 		raw[6] = 2
@@ -151,7 +159,7 @@ type dtype struct {
 var kinds = map[byte]string{'f': "float", 'i': "int", 'u': "uint"}
 
 func parseDtype(s string) (dtype, error) {
-	if len(s) == 3 && kinds[s[1]] != "" && strings.IndexByte("1248", s[2]) >= 0 {
+	if len(s) == 3 && strings.IndexByte("<>|=", s[0]) >= 0 && kinds[s[1]] != "" && strings.IndexByte("1248", s[2]) >= 0 {
 		d := dtype{kind: s[1], size: int(s[2] - '0'), order: binary.LittleEndian}
 		if s[0] == '>' {
 			d.order = binary.BigEndian

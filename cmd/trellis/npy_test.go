@@ -159,6 +159,11 @@ func TestArraysThatCannotBeRead(t *testing.T) {
 		"shape of strings": {[][]byte{npyHeader(1, "<f4", "False", "('a', 3)"), body}, "corrupt header"},
 		"no newline":       {[][]byte{[]byte("\x93NUMPY\x01\x00\x04\x00{  }"), body}, "corrupt header"},
 		"no header":        {[][]byte{[]byte("\x93NUMPY\x01\x00\x00\x00"), body}, "corrupt header"},
+		"no last comma":    {[][]byte{bytes.Replace(npyHeader(1, "<f4", "False", "(6,1)"), []byte("), }"), []byte(")}  "), 1), body}, "not in the form that NumPy writes"},
+		"two dictionaries": {[][]byte{npyHeader(1, "<f4", "False", "(2, 3), } {'shape': (3, 2)"), body}, "not in the form that NumPy writes"},
+		"two shapes":       {[][]byte{npyHeader(1, "<f4', 'shape': (3, 2), 'descr': '<f4", "False", "(2, 3)"), body}, "not in the form that NumPy writes"},
+		"list as shape":    {[][]byte{npyHeader(1, "<f4", "False", "[2, 3]"), body}, "not in the form that NumPy writes"},
+		"no byte order":    {[][]byte{npyHeader(1, "!f4", "False", "(2, 3)"), body}, `dtype "!f4": neither floats nor integers`},
 		"newline only":     {[][]byte{[]byte("\x93NUMPY\x01\x00\x01\x00\n"), body}, "corrupt header"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -48,6 +48,9 @@ func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []st
 		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
 	}
 	o.file = files[0]
+	if o.grad == "" && isSet(fs, "grad") {
+		return misuse("-grad: want the name of a file")
+	}
 	return o.check()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"runtime"
 
 	"github.com/gotrellis/trellis"
@@ -86,12 +87,11 @@ func compute[F trellis.Float](ctx context.Context, t *tool, o *options, r rows, 
 
 // computeGroup does some rows; the data of p are room for them, or for more.
 func computeGroup[F trellis.Float](ctx context.Context, r rows, c criterion[F], dst []F, p part[F], grad *gradient) error {
-	p, err := readPart(p, r)
-	if err != nil {
-		return err
-	}
-	err = interruptible(ctx, func() error {
-		err := c.Losses(dst, p)
+	err := interruptible(ctx, func() (err error) {
+		if p, err = readPart(p, r); err != nil {
+			return err
+		}
+		err = c.Losses(dst, p)
 		if err == nil && grad != nil {
 			err = c.Grad(p)
 		}
@@ -100,11 +100,11 @@ func computeGroup[F trellis.Float](ctx context.Context, r rows, c criterion[F], 
 	if err != nil || grad == nil {
 		return err
 	}
-	return writeRows(grad, p.x, r, p.first, p.n)
+	return writeRows(ctx, grad, p.x, r, p.first, p.n)
 }
 
 // interruptible runs work until it ends or ctx does. What ctx cuts off goes on
-// unseen, so it must not touch files.
+// unseen, so it must not write files.
 func interruptible(ctx context.Context, work func() error) error {
 	if ctx.Err() != nil {
 		return context.Canceled
@@ -117,6 +117,23 @@ func interruptible(ctx context.Context, work func() error) error {
 	case <-ctx.Done():
 		return context.Canceled
 	}
+}
+
+// interruptibleWriter lets go of a reader that does not read.
+type interruptibleWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w interruptibleWriter) Write(p []byte) (int, error) {
+	err := interruptible(w.ctx, func() error {
+		_, err := w.w.Write(p)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // readPart cuts the data of p to its rows and reads them.
@@ -140,9 +157,9 @@ func readRows[F trellis.Float](dst []F, a *array, r rows, first, n int) error {
 }
 
 // writeRows writes what readRows would read.
-func writeRows[F trellis.Float](g *gradient, src []F, r rows, first, n int) error {
+func writeRows[F trellis.Float](ctx context.Context, g *gradient, src []F, r rows, first, n int) error {
 	for o := range r.blocks {
-		if err := writeFloats(g, src[o*n*r.inner:][:n*r.inner], (o*r.count+first)*r.inner); err != nil {
+		if err := writeFloats(ctx, g, src[o*n*r.inner:][:n*r.inner], (o*r.count+first)*r.inner); err != nil {
 			return err
 		}
 	}

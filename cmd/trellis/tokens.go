@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"unicode/utf8"
 )
 
@@ -23,7 +22,7 @@ var spaceTokens = []string{" ", "<space>", "|"}
 // readTokens reads one token a line; the first line is class 0. An empty line is
 // a class that no text contains.
 func readTokens(name string) (*tokens, error) {
-	text, err := os.ReadFile(name)
+	text, err := readText(name)
 	if err != nil {
 		return nil, err
 	}

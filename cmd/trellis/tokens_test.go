@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,7 @@ func TestEncode(t *testing.T) {
 	}{
 		"characters":            {"_\na\nb\n", "abba", 0, [][]int{{1, 2, 2, 1}}},
 		"no newline at the end": {"_\na\nb", "b", 0, [][]int{{2}}},
+		"byte order mark":       {"\ufeffa\nb\n_\n", "ba", 2, [][]int{{1, 0}}},
 		"CR LF":                 {"_\r\na\r\nb\r\n", "b\r\na", 0, [][]int{{2}, {1}}},
 		"beyond ASCII":          {"_\né\n語\n", "語é", 0, [][]int{{2, 1}}},
 		"longest match":         {"_\ns\nc\nh\nsch\nsc\n", "schscs", 0, [][]int{{4, 5, 1}}},
@@ -59,6 +61,13 @@ func TestTokensThatDoNotFit(t *testing.T) {
 			assert.Contains(t, r.stderr, want)
 		})
 	}
+}
+
+func TestTokensWithoutEnd(t *testing.T) {
+	name := write(t, "tokens.txt")
+	require.NoError(t, os.Truncate(name, maxText+1))
+	_, err := readTokens(name)
+	assert.ErrorContains(t, err, "tokens.txt: more than 256 MiB of text")
 }
 
 func TestBlankToken(t *testing.T) {
