@@ -51,7 +51,7 @@ arm64:
 
 nested:
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
-	cd bench && go vet ./... && go test ./compare ./figures ./mca ./internal/...
+	cd bench && go vet ./... && go test . ./figures ./mca ./internal/...
 
 # One operating system for every architecture that Go builds for.
 vet:
@@ -73,7 +73,7 @@ benchcmp:
 
 # Beside PyTorch, if a Python has it, gonum and a bare read of memory: three minutes.
 compare:
-	@go -C bench run ./compare
+	@go -C bench run -buildvcs=true .
 
 # The figures of docs/ctc.md; that of errors takes PyTorch.
 figures:

@@ -62,7 +62,7 @@ func measure(peer *side.Side, out io.Writer) (points []point, err error) {
 
 func measureOne(peer *side.Side, scale float64, frames int) (p point, err error) {
 	p = point{scale: scale, frames: frames, labels: frames / 5}
-	j := side.Job{Op: "ctc gradient", Shape: []int{frames, 1, classes}, Targets: []int{p.labels, p.labels}, Scale: scale}
+	j := side.Job{Op: "CTC gradient", Workers: 1, Shape: []int{frames, 1, classes}, Targets: []int{p.labels, p.labels}, Scale: scale}
 	truth, err := gradient[float64](j)
 	if err != nil {
 		return p, err

@@ -134,7 +134,7 @@ func TestFarthest(t *testing.T) {
 
 // PyTorch's gradient is of the same targets, and of the sum.
 func TestPyTorch(t *testing.T) {
-	peer, err := side.StartPyTorch()
+	peer, err := side.StartPyTorch("cpu")
 	require.NoError(t, err)
 	if peer == nil {
 		t.Skip("no PyTorch")

@@ -38,7 +38,7 @@ func run(folder string) error {
 		return err
 	}
 
-	peer, err := side.StartPyTorch()
+	peer, err := side.StartPyTorch("cpu")
 	if err != nil {
 		return err
 	}

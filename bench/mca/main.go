@@ -4,6 +4,7 @@
 //
 //	go -C bench run ./mca
 //	go -C bench run ./mca -arch arm64 -only sumExp
+//	go -C bench run ./mca -json results/mca.json
 //
 // It builds the test binary of trellis for each architecture, takes every loop that
 // contains no other from the disassembly of every kernel, and gives it to llvm-mca as
@@ -25,6 +26,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/gotrellis/trellis/bench/internal/results"
 )
 
 const module = "github.com/gotrellis/trellis"
@@ -33,88 +36,113 @@ func main() {
 	arch := flag.String("arch", "", "only this `architecture`: amd64 or arm64")
 	only := flag.String("only", "", "only the kernels whose `name` matches this regular expression")
 	llvm := flag.String("llvm", "-19", "`suffix` of the names of LLVM's tools")
+	file := flag.String("json", "", "write the loops to this `file`, too")
 	flag.Parse()
-	if err := run(os.Stdout, *arch, *only, *llvm); err != nil {
+	if err := run(os.Stdout, *arch, *only, *llvm, *file); err != nil {
 		fmt.Fprintln(os.Stderr, "mca:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out io.Writer, arch, only, llvm string) error {
+func run(out io.Writer, arch, only, llvm, file string) error {
 	pattern, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp("", "mca")
+	models, err := model(arch, pattern, llvm)
 	if err != nil {
 		return err
 	}
+	writeTable(out, models)
+	if file == "" {
+		return nil
+	}
+	return models.Write(file)
+}
+
+// model asks the models of the chosen architectures, of all if arch is empty, about the
+// loops of the kernels that match.
+func model(arch string, only *regexp.Regexp, llvm string) (m results.Models, err error) {
+	version, err := output(exec.Command("llvm-mca"+llvm, "--version"))
+	if err != nil {
+		return m, err
+	}
+	m.Tool = "llvm-mca " + versionNumber.FindString(version)
+	folder, err := os.MkdirTemp("", "mca")
+	if err != nil {
+		return m, err
+	}
 	defer os.RemoveAll(folder)
-
-	var chosen []*architecture
+	chosen := false
 	for _, a := range architectures {
-		if arch == "" || arch == a.name {
-			chosen = append(chosen, a)
+		if arch != "" && arch != a.name {
+			continue
 		}
-	}
-	if len(chosen) == 0 {
-		return fmt.Errorf("no architecture %q", arch)
-	}
-
-	header := table.Row{"kernel", "loop", "elements"}
-	for _, a := range chosen {
+		chosen = true
+		loops, err := loopsOf(a, folder, only, llvm)
+		if err != nil {
+			return m, fmt.Errorf("%s: %w", a.name, err)
+		}
+		if len(loops) == 0 {
+			fmt.Fprintf(os.Stderr, "mca: no kernels for %s\n", a.name)
+		}
+		first := len(m.Loops)
+		for _, l := range loops {
+			m.Loops = append(m.Loops, results.Loop{
+				Kernel: l.kernel, Offset: l.offset, Elements: l.elements, Instructions: len(l.body), Cycles: map[string]float64{},
+			})
+		}
 		for _, cpu := range a.cpus {
-			header = append(header, cpu)
+			cycles, err := simulate("llvm-mca"+llvm, a.triple, cpu, loops)
+			if err != nil {
+				return m, fmt.Errorf("%s: %w", cpu, err)
+			}
+			for i, c := range cycles {
+				m.Loops[first+i].Cycles[cpu] = c
+			}
 		}
+		m.CPUs = append(m.CPUs, a.cpus...)
 	}
+	if !chosen {
+		return m, fmt.Errorf("no architecture %q", arch)
+	}
+	return m, nil
+}
+
+var versionNumber = regexp.MustCompile(`\d+\.[\d.]+`)
+
+func writeTable(out io.Writer, m results.Models) {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.DrawBorder = false
 	t.Style().Options.SeparateColumns = false
 	t.Style().Format.Header = text.FormatDefault
+	header := table.Row{"kernel", "loop", "elements"}
+	for _, cpu := range m.CPUs {
+		header = append(header, cpu)
+	}
 	t.AppendHeader(header)
 	var columns []table.ColumnConfig
 	for i := 2; i <= len(header); i++ {
 		columns = append(columns, table.ColumnConfig{Number: i, Align: text.AlignRight, AlignHeader: text.AlignRight})
 	}
 	t.SetColumnConfigs(columns)
-
-	first := 3 // column of the first processor of an architecture
-	for _, a := range chosen {
-		loops, err := loopsOf(a, folder, pattern, llvm)
-		if err != nil {
-			return fmt.Errorf("%s: %w", a.name, err)
+	for _, l := range m.Loops {
+		row := table.Row{l.Kernel, fmt.Sprintf("+%#x", l.Offset), ""}
+		if l.Elements > 0 {
+			row[2] = l.Elements
 		}
-		rows := make([]table.Row, len(loops))
-		for i, l := range loops {
-			rows[i] = table.Row{l.kernel, fmt.Sprintf("+%#x", l.offset)}
-			for len(rows[i]) < len(header) {
-				rows[i] = append(rows[i], "")
+		for _, cpu := range m.CPUs {
+			cell := ""
+			if cycles, ok := l.Cycles[cpu]; ok && l.Elements > 0 {
+				cell = fmt.Sprintf("%.3f", cycles/float64(l.Elements))
 			}
-			if l.elements > 0 {
-				rows[i][2] = l.elements
-			}
+			row = append(row, cell)
 		}
-		for c, cpu := range a.cpus {
-			cycles, err := simulate("llvm-mca"+llvm, a.triple, cpu, loops)
-			if err != nil {
-				return fmt.Errorf("%s: %w", cpu, err)
-			}
-			for i, l := range loops {
-				if l.elements > 0 {
-					rows[i][first+c] = fmt.Sprintf("%.3f", cycles[i]/float64(l.elements))
-				}
-			}
-		}
-		first += len(a.cpus)
-		t.AppendRows(rows)
-		if len(rows) == 0 {
-			fmt.Fprintf(os.Stderr, "mca: no kernels for %s\n", a.name)
-		}
+		t.AppendRow(row)
 	}
 	fmt.Fprintln(out, t.Render())
 	fmt.Fprintln(out, "\nCycles per element, which is a state in forward and backward. elements: of one turn of the loop, where its memory tells.")
-	return nil
 }
 
 // kernelName matches the symbols of the assembly kernels.

@@ -20,7 +20,7 @@ type File struct {
 // Machine is where a run was, and with what.
 type Machine struct {
 	Processor string   `json:"processor"`
-	Cores     int      `json:"cores"` // as many as Go uses
+	Cores     int      `json:"cores"`            // as many as Go uses
 	Caches    []int    `json:"caches,omitempty"` // bytes of data in level 1, 2, …, of one core's; none if not known
 	OS        string   `json:"os"`
 	Arch      string   `json:"arch"`

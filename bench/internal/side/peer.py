@@ -15,7 +15,10 @@ except (ImportError, OSError) as error:  # missing, or installed for another mac
     sys.exit()
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt needs no stack trace
-torch.set_num_threads(1)
+DEVICE = torch.device(sys.argv[1])
+if DEVICE.type == "cuda" and not torch.cuda.is_available():
+    print(json.dumps({"error": "no CUDA"}), flush=True)
+    sys.exit()
 
 
 def mix(i):
@@ -31,18 +34,18 @@ def normal(shape, dtype, scale):
     i = np.arange(1000003, dtype=np.uint64) * np.uint64(2)
     u, v = (((mix(k) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53 for k in (i, i + np.uint64(1)))
     x = np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
-    return torch.from_numpy(np.resize((scale * x).astype(np.float32).astype(dtype), shape))
+    return torch.from_numpy(np.resize((scale * x).astype(np.float32).astype(dtype), shape)).to(DEVICE)
 
 
 def classes(shape, of):
     """Random classes, the same as in inputs.go."""
     y = mix(np.arange(np.prod(shape), dtype=np.uint64)) % np.uint64(of)
-    return torch.from_numpy(y.astype(np.int64)).view(shape)
+    return torch.from_numpy(y.astype(np.int64)).view(shape).to(DEVICE)
 
 
 def ctc(shape, least, most, reduction):
     """CTC's loss of logits and padded targets, the targets, and their lengths."""
-    frames = torch.full(shape[1:2], shape[0])
+    frames = torch.full(shape[1:2], shape[0], device=DEVICE)
     lengths = least + classes(shape[1:2], most - least + 1)
 
     def loss(x, y):
@@ -54,19 +57,19 @@ def ctc(shape, least, most, reduction):
 def prepare(op, dtype, shape, targets, scale):
     """Returns what is to be measured, and what gives its results."""
     x = normal(shape, dtype, scale)
-    if op == "logsumexp":
+    if op == "log-sum-exp":
         call = lambda: torch.logsumexp(x, -1)
         return call, lambda: [call().double().mean().item()]
     if op == "softmax":
         call = lambda: torch.softmax(x, -1)
         return call, lambda: [(call().double() * x.double()).sum().item()]
 
-    if op.startswith("ctc"):
-        loss, y = ctc(shape, *targets, "sum" if op == "ctc gradient" else "mean")
+    if op.startswith("CTC"):
+        loss, y = ctc(shape, *targets, "sum" if op == "CTC gradient" else "mean")
     else:
-        loss = F.nll_loss if op.startswith("nll") else F.cross_entropy
+        loss = F.nll_loss if op.startswith("NLL") else F.cross_entropy
         y = classes(shape[:1] + shape[2:], shape[1])
-    if op in ("ctc", "nll", "cross-entropy"):
+    if op in ("CTC", "cross-entropy"):
         call = lambda: loss(x, y)
         return call, lambda: [call().item()]
     x.requires_grad_()
@@ -81,18 +84,20 @@ def prepare(op, dtype, shape, targets, scale):
         call()
         return x.grad.flatten().tolist()
 
-    if op == "ctc gradient":
+    if op == "CTC gradient":
         return call, gradient
     return call, lambda: [call().item(), (x.grad.double() * x.detach().double()).sum().item()]
 
 
 def sample(call, seconds):
-    """As sample in compare's computer.go."""
+    """As sample in computer.go."""
     samples, calls, start = [], 1, time.perf_counter_ns()
     while not samples or time.perf_counter_ns() - start < seconds * 1e9:
         before = time.perf_counter_ns()
         for _ in range(calls):
             call()
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
         took = time.perf_counter_ns() - before
         if took < 20e3:
             calls *= 2
@@ -104,7 +109,9 @@ def sample(call, seconds):
 def main():
     jobs = {}
     kernels = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
-    about = "PyTorch " + torch.__version__ + (" with " + kernels[1] if kernels else "")
+    about = torch.__version__ + (" with " + kernels[1] if kernels else "")
+    if DEVICE.type == "cuda":
+        about = torch.__version__ + " on " + torch.cuda.get_device_name()
     print(json.dumps({"about": about}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -113,6 +120,7 @@ def main():
             if request["op"] == "forget":
                 jobs.clear()
             else:
+                torch.set_num_threads(request["workers"])
                 key = (
                     request["op"],
                     request["type"],

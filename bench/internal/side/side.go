@@ -38,12 +38,8 @@ func (j Job) Inputs() int {
 	return n
 }
 
-// Elements returns what the job's time is divided by: its inputs, or the states of
-// CTC's lattices, in every frame.
-func (j Job) Elements() int {
-	if j.Targets == nil {
-		return j.Inputs()
-	}
+// States returns how many states the lattices of CTC have, in all frames: T·Σ(2S+1).
+func (j Job) States() int {
 	n := 0
 	_, lengths := Targets(j)
 	for _, labels := range lengths {
@@ -107,14 +103,14 @@ func Start(cmd *exec.Cmd) (*Side, error) {
 	return s, nil
 }
 
-// StartPyTorch starts the first of the Pythons that has PyTorch, of /usr/bin/python3
-// and python3 if none are named; nil means none has.
-func StartPyTorch(pythons ...string) (*Side, error) {
+// StartPyTorch starts the first of the Pythons that has PyTorch and the device, "cpu" or
+// "cuda", of /usr/bin/python3 and python3 if none are named; nil means none has.
+func StartPyTorch(device string, pythons ...string) (*Side, error) {
 	if len(pythons) == 0 {
 		pythons = []string{"/usr/bin/python3", "python3"}
 	}
 	for _, python := range pythons {
-		peer, err := Start(exec.Command(python, "-c", peerScript))
+		peer, err := Start(exec.Command(python, "-c", peerScript, device))
 		switch {
 		case err == nil:
 			return peer, nil

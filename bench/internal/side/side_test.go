@@ -50,11 +50,11 @@ func TestMeetingAnError(t *testing.T) {
 }
 
 func TestNoPyTorch(t *testing.T) {
-	peer, err := side.StartPyTorch("no-such-python", "/no/such/python")
+	peer, err := side.StartPyTorch("cpu", "no-such-python", "/no/such/python")
 	assert.NoError(t, err)
 	assert.Nil(t, peer)
 	if mute, err := exec.LookPath("true"); err == nil {
-		_, err = side.StartPyTorch(mute)
+		_, err = side.StartPyTorch("cpu", mute)
 		assert.ErrorIs(t, err, io.EOF)
 	}
 }
@@ -95,6 +95,5 @@ func TestTargets(t *testing.T) {
 	assert.Len(t, labels, 19)
 	assert.False(t, labels[0], "the blank")
 	assert.Equal(t, map[int]bool{3: true, 4: true, 5: true}, spelled)
-	assert.Equal(t, 50*states, j.Elements())
-	assert.Equal(t, 50*400*20, side.Job{Shape: j.Shape}.Elements())
+	assert.Equal(t, 50*states, j.States())
 }

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strings"
 	"time"
-	"unsafe"
 
 	"gonum.org/v1/gonum/floats"
 
@@ -19,36 +18,45 @@ type computer struct{ jobs map[string]computation }
 
 // computation is a job with its inputs.
 type computation struct {
-	call   func() error
+	call   func(workers int) error
 	values func() []float64 // of the last call
 }
 
-func (c *computer) answer(r side.Request) (a side.Answer, err error) {
+func (c *computer) answer(r side.Request) (side.Answer, error) {
 	if r.Op == side.Forget {
 		c.jobs = nil
 		runtime.GC() // not while something is measured
-		return a, nil
+		return side.Answer{}, nil
 	}
+	return answer(r, &c.jobs, prepare)
+}
+
+// answer does a job that is in the map, or else prepared and put there.
+func answer(r side.Request, jobs *map[string]computation, prepare func(side.Job) (computation, error)) (a side.Answer, err error) {
 	runtime.GOMAXPROCS(r.Workers) // LogSumExpRows has no option of its own
-	key := fmt.Sprint(r.Job)
-	did, ok := c.jobs[key]
+	inputs := r.Job
+	inputs.Workers = 0
+	key := fmt.Sprint(inputs)
+	did, ok := (*jobs)[key]
 	if !ok {
-		if did, err = prepare(r.Job); err != nil {
+		if did, err = prepare(inputs); err != nil {
 			return a, err
 		}
-		if c.jobs == nil {
-			c.jobs = map[string]computation{}
+		if *jobs == nil {
+			*jobs = map[string]computation{}
 		}
-		c.jobs[key] = did
+		(*jobs)[key] = did
 	}
+	call := func() error { return did.call(r.Workers) }
 	if r.Seconds > 0 {
-		a.Samples, err = sample(did.call, time.Duration(r.Seconds*float64(time.Second)))
+		a.Samples, err = sample(call, time.Duration(r.Seconds*float64(time.Second)))
 		return a, err
 	}
-	if err := did.call(); err != nil {
+	if err := call(); err != nil {
 		return a, err
 	}
-	return side.Answer{Values: did.values()}, nil
+	a.Values = did.values()
+	return a, nil
 }
 
 // batchTime is the least time that is measured: the clock is much finer.
@@ -77,15 +85,18 @@ func sample(f func() error, length time.Duration) (samples []float64, err error)
 
 // The operations.
 const (
-	opLogSumExp    = "logsumexp"
+	opLogSumExp    = "log-sum-exp"
 	opSoftmax      = "softmax"
-	opNLLGrad      = "nll+grad"
+	opNLLGrad      = "NLL+grad"
 	opCrossEntropy = "cross-entropy"
 	opCrossGrad    = "cross-entropy+grad"
-	opCTC          = "ctc"
-	opCTCGrad      = "ctc+grad"
-	opGonum        = "gonum logsumexp"
+	opCTC          = "CTC"
+	opCTCGrad      = "CTC+grad"
+	opCTCGradient  = "CTC gradient" // all of it, of PyTorch only
+	opGonum        = "gonum's log-sum-exp"
 	opRead         = "read"
+	opWrite        = "write"
+	opCopy         = "copy"
 )
 
 func prepare(j side.Job) (computation, error) {
@@ -101,25 +112,22 @@ func prepare(j side.Job) (computation, error) {
 func prepareOf[F trellis.Float](j side.Job) (computation, error) {
 	x := trellis.Tensor[F]{Data: side.Normal[F](j), Shape: j.Shape}
 	last := len(j.Shape) - 1
-	rows := make([]F, len(x.Data)/j.Shape[last])
 	switch j.Op {
 	case opLogSumExp:
-		call := func() error { trellis.LogSumExpRows(rows, x); return nil }
+		rows := make([]F, len(x.Data)/j.Shape[last])
+		call := func(int) error { trellis.LogSumExpRows(rows, x); return nil }
 		if last == 0 {
-			call = func() error { rows[0] = trellis.LogSumExp(x.Data); return nil }
+			call = func(int) error { rows[0] = trellis.LogSumExp(x.Data); return nil }
 		}
-		return computation{call, func() []float64 { return []float64{mean(rows)} }}, nil
+		return computation{call, func() []float64 { return []float64{sum(rows) / float64(len(rows))} }}, nil
 	case opSoftmax:
 		dst := make([]F, len(x.Data))
-		call := func() error { trellis.SoftmaxRows(dst, x); return nil }
+		call := func(int) error { trellis.SoftmaxRows(dst, x); return nil }
 		return computation{call, func() []float64 { return []float64{dot(dst, x.Data)} }}, nil
-	case opRead:
-		words := unsafe.Slice((*uint64)(unsafe.Pointer(&x.Data[0])), uintptr(len(x.Data))*unsafe.Sizeof(x.Data[0])/8)
-		var bits uint64
-		call := func() error { bits ^= read(words); return nil }
-		return computation{call, func() []float64 { return nil }}, nil
 	case opNLLGrad, opCrossEntropy, opCrossGrad, opCTC, opCTCGrad:
 		return prepareLoss(j, x), nil
+	case opRead, opWrite, opCopy:
+		return prepareMemory(j.Op, x.Data), nil
 	}
 	return computation{}, fmt.Errorf("unknown operation %q", j.Op)
 }
@@ -136,15 +144,23 @@ func prepareLoss[F trellis.Float](j side.Job, x trellis.Tensor[F]) computation {
 	if strings.HasSuffix(j.Op, "+grad") {
 		grad = make([]F, len(x.Data))
 	}
-	nll, ce := trellis.NLLLoss[F]{Workers: j.Workers}, trellis.CrossEntropyLoss[F]{Workers: j.Workers}
-	ctc := trellis.CTCLoss[F]{FromLogits: true, Workers: j.Workers}
-	call := map[string]func() error{
-		opNLLGrad:      func() (err error) { loss, err = nll.Grad(grad, x, y); return err },
-		opCrossEntropy: func() (err error) { loss, err = ce.Loss(x, y); return err },
-		opCrossGrad:    func() (err error) { loss, err = ce.Grad(grad, x, y); return err },
-		opCTC:          func() (err error) { loss, err = ctc.Loss(x, y, nil, lengths); return err },
-		opCTCGrad:      func() (err error) { loss, err = ctc.Grad(grad, x, y, nil, lengths); return err },
-	}[j.Op]
+	call := func(workers int) (err error) {
+		nll, ce := trellis.NLLLoss[F]{Workers: workers}, trellis.CrossEntropyLoss[F]{Workers: workers}
+		ctc := trellis.CTCLoss[F]{FromLogits: true, Workers: workers}
+		switch j.Op {
+		case opNLLGrad:
+			loss, err = nll.Grad(grad, x, y)
+		case opCrossEntropy:
+			loss, err = ce.Loss(x, y)
+		case opCrossGrad:
+			loss, err = ce.Grad(grad, x, y)
+		case opCTC:
+			loss, err = ctc.Loss(x, y, nil, lengths)
+		case opCTCGrad:
+			loss, err = ctc.Grad(grad, x, y, nil, lengths)
+		}
+		return err
+	}
 	return computation{call, func() []float64 {
 		if grad == nil {
 			return []float64{float64(loss)}
@@ -156,20 +172,20 @@ func prepareLoss[F trellis.Float](j side.Job, x trellis.Tensor[F]) computation {
 func prepareGonum(j side.Job) computation {
 	x, n := side.Normal[float64](j), j.Shape[len(j.Shape)-1]
 	rows := make([]float64, len(x)/n)
-	call := func() error {
+	call := func(int) error {
 		for r := range rows {
 			rows[r] = floats.LogSumExp(x[r*n:][:n])
 		}
 		return nil
 	}
-	return computation{call, func() []float64 { return []float64{mean(rows)} }}
+	return computation{call, func() []float64 { return []float64{sum(rows) / float64(len(rows))} }}
 }
 
-func mean[F trellis.Float](x []F) (sum float64) {
+func sum[F trellis.Float](x []F) (sum float64) {
 	for _, v := range x {
 		sum += float64(v)
 	}
-	return sum / float64(len(x))
+	return sum
 }
 
 func dot[F trellis.Float](x, y []F) (sum float64) {

@@ -1,0 +1,194 @@
+// Command bench measures trellis on every tier of the machine, beside PyTorch, gonum,
+// Gorgonia and bare memory, each if it is there, and prints a table.
+//
+//	go -C bench run .
+//	go -C bench run . -only 'cross-entropy.*4096' -rounds 21
+//	go -C bench run . -o results -readme ../README.md
+//	go -C bench run . -o results -draw
+//
+// With -o the results are kept in a folder as JSON, one file for each run, and all that
+// the folder has, of this machine or others, becomes a report: its README.md, and
+// charts. Nothing but the built program is needed to measure, neither the repository
+// nor a network.
+//
+// Every side is a process of its own that stays alive: this program itself, once for
+// each tier and for Gorgonia, and Python with peer.py. The sides take turns, a few
+// hundredths of a second each, in several rounds, so that a machine whose speed drifts
+// drifts for all of them; a time is the median of all calls of all rounds. Before a
+// work is measured, all sides compute it once, from the same numbers, and must agree:
+// tiers and numbers of workers to the last bit.
+//
+// The Python is the first of /usr/bin/python3 and python3 that has PyTorch.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/bench/internal/report"
+	"github.com/gotrellis/trellis/bench/internal/results"
+	"github.com/gotrellis/trellis/bench/internal/side"
+)
+
+func main() {
+	var o options
+	flag.StringVar(&o.only, "only", "", "measure only the works whose `name` matches this regular expression")
+	flag.IntVar(&o.rounds, "rounds", 7, "`number` of times that the sides take turns")
+	flag.StringVar(&o.name, "name", "", "`name` of the processor, if the system's is not good enough")
+	flag.StringVar(&o.folder, "o", "", "`folder` to keep results in, and to make a report of all that it has")
+	flag.StringVar(&o.readme, "readme", "", "`file` whose section about speed is made new from what -o has")
+	flag.BoolVar(&o.draw, "draw", false, "measure nothing, only make the report")
+	serve := flag.String("serve", "", "be a `side`, "+trellisSide+" or "+results.Gorgonia+": answer requests on stdin")
+	flag.Parse()
+	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.readme != "") && o.folder == "" {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(o, *serve); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	only, name, folder, readme string
+	rounds                     int
+	draw                       bool
+}
+
+func run(o options, serve string) error {
+	switch serve {
+	case "":
+	case trellisSide:
+		return side.Serve(os.Stdin, os.Stdout, trellis.ActiveTier(), new(computer).answer)
+	case results.Gorgonia:
+		return side.Serve(os.Stdin, os.Stdout, gorgoniaVersion(), new(gorgoniaComputer).answer)
+	default:
+		return fmt.Errorf("no side %q", serve)
+	}
+	if !o.draw {
+		if err := compare(o); err != nil {
+			return err
+		}
+	}
+	if o.folder == "" {
+		return nil
+	}
+	return draw(o.folder, o.readme)
+}
+
+// compare measures what matches, prints the table, and keeps the results.
+func compare(o options) error {
+	pattern, err := regexp.Compile(o.only)
+	if err != nil {
+		return err
+	}
+	machine := thisMachine(o.name)
+	var chosen []work
+	for _, w := range works(machine.Cores) {
+		if pattern.MatchString(w.name) {
+			chosen = append(chosen, w)
+		}
+	}
+	exactness := pattern.MatchString(exactnessName)
+	if len(chosen) == 0 && !exactness {
+		return fmt.Errorf("no work matches %q", o.only)
+	}
+	file := results.File{Date: time.Now().Format(time.DateOnly), Machine: machine}
+
+	s, err := startAll()
+	defer s.close()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{results.PyTorch, results.CUDA, results.Gorgonia} {
+		if peer := s.peers[name]; peer != nil {
+			file.Machine.Peers = append(file.Machine.Peers, results.Peer{Name: name, Version: peer.About})
+		}
+	}
+	file.Machine.Peers = append(file.Machine.Peers, results.Peer{Name: results.Gonum, Version: version("gonum.org/v1/gonum")})
+	if s.peers[results.PyTorch] == nil {
+		fmt.Fprintln(os.Stderr, "No PyTorch: neither /usr/bin/python3 nor python3 can import torch.")
+	}
+
+	turns := 0
+	for _, w := range chosen {
+		turns += o.rounds * len(contenders(w, s))
+	}
+	bar := progressbar.NewOptions(turns,
+		progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionSetWidth(20),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish())
+	for _, w := range chosen {
+		bar.Describe(w.name)
+		r, err := measure(w, s, o.rounds, func(turns int) { _ = bar.Add(turns) })
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.name, err)
+		}
+		file.Works = append(file.Works, r)
+	}
+	if peer := s.peers[results.PyTorch]; exactness && peer != nil {
+		fmt.Fprintln(os.Stderr, exactnessName)
+		if file.Errors, err = errorsOf(peer); err != nil {
+			return err
+		}
+	}
+	fmt.Print(report.Table(file))
+	if o.folder == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.folder, 0o777); err != nil {
+		return err
+	}
+	return file.Write(filepath.Join(o.folder, file.Date+"-"+slug(machine.Processor)+".json"))
+}
+
+// draw makes the report of all results in a folder.
+func draw(folder, readme string) error {
+	names, err := filepath.Glob(filepath.Join(folder, "????-??-??-*.json"))
+	if err != nil {
+		return err
+	}
+	files, err := results.Read(names...)
+	if err != nil {
+		return err
+	}
+	var models *results.Models
+	if m, err := results.ReadModels(filepath.Join(folder, "mca.json")); err == nil {
+		models = &m
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := report.Write(folder, files, models); err != nil || readme == "" {
+		return err
+	}
+	section, err := report.Section(files)
+	if err != nil {
+		return err
+	}
+	old, err := os.ReadFile(readme)
+	if err != nil {
+		return err
+	}
+	text, err := report.Replace(old, section)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(readme, text, 0o666)
+}
+
+// slug makes a name that is good for files.
+func slug(name string) string {
+	return strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(name), "-"), "-")
+}

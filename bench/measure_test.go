@@ -1,0 +1,213 @@
+package main
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/bench/internal/results"
+	"github.com/gotrellis/trellis/bench/internal/side"
+	"github.com/gotrellis/trellis/bench/internal/side/sidetest"
+)
+
+func TestTime(t *testing.T) {
+	c := contender{name: "avx2", job: side.Job{Workers: 3}, rounds: [][]float64{{9, 2, 1}, {5, 4}, {3, 7}}}
+	assert.Equal(t, results.Time{
+		Side: "avx2", Workers: 3, Median: 4, Quartiles: [2]float64{2, 7}, Calls: 7, Rounds: []float64{2, 4, 3},
+	}, c.time())
+}
+
+func TestSample(t *testing.T) {
+	calls := 0
+	samples, err := sample(func() error { calls++; time.Sleep(2 * time.Millisecond); return nil }, 0)
+	require.NoError(t, err)
+	assert.Equal(t, 1, calls, "a call that is longer than the time")
+	assert.GreaterOrEqual(t, samples[0], 2e6)
+
+	samples, err = sample(func() error { calls++; return nil }, 5*time.Millisecond)
+	require.NoError(t, err)
+	assert.Less(t, quantile(samples, 0.5), 1e3, "one of a batch of calls")
+
+	_, err = sample(func() error { return errors.New("cannot") }, time.Hour)
+	assert.EqualError(t, err, "cannot")
+}
+
+func TestAgree(t *testing.T) {
+	assert.True(t, agree([]float64{1000.009, 0.000009}, []float64{1000, 0}, 1e-5))
+	assert.False(t, agree([]float64{1000.011}, []float64{1000}, 1e-5))
+	assert.False(t, agree([]float64{math.NaN()}, []float64{1}, 1e-5))
+	assert.False(t, agree([]float64{1}, []float64{1, 1}, 1e-5))
+}
+
+// constant is a side that always has the same results, and takes longer for other
+// operations and for more workers.
+func constant(t *testing.T, about string, value, ns float64) *side.Side {
+	return sidetest.Serve(t, about, func(r side.Request) (side.Answer, error) {
+		switch {
+		case r.Seconds == 0:
+			return side.Answer{Values: []float64{value}}, nil
+		case r.Op == opRead:
+			ns++
+		case r.Op == opGonum:
+			ns += 2
+		}
+		return side.Answer{Samples: []float64{ns * float64(r.Workers)}}, nil
+	})
+}
+
+func TestMeasure(t *testing.T) {
+	w := row(3, "8×8", f32(opLogSumExp, 8, 8), results.Gonum, results.Gorgonia)
+	slow, fast := constant(t, "slow", 1, 20), constant(t, "fast", 1, 10)
+	s := sides{[]*side.Side{slow, fast}, map[string]*side.Side{results.PyTorch: constant(t, "peer", 1.000001, 40)}}
+
+	turns := 0
+	got, err := measure(w, s, 1, func(n int) { turns += n })
+	require.NoError(t, err)
+	type time struct {
+		side    string
+		workers int
+		median  float64
+	}
+	var times []time
+	for _, one := range got.Times {
+		times = append(times, time{one.Side, one.Workers, one.Median})
+		assert.Len(t, one.Rounds, 1)
+	}
+	assert.Equal(t, []time{
+		{"slow", 1, 20}, {"fast", 1, 10}, {results.PyTorch, 1, 40}, {results.Memory, 1, 11},
+		{"slow", 3, 60}, {"fast", 3, 33}, {results.PyTorch, 3, 120}, {results.Memory, 3, 36},
+		{results.Gonum, 1, 14},
+	}, times)
+	assert.Equal(t, len(times), turns)
+	assert.Equal(t, "log-sum-exp 8×8", got.Name)
+	assert.Equal(t, 64*4, got.Bytes)
+
+	w.bestOnly, w.workers, w.peers = true, []int{1}, nil
+	got, err = measure(w, sides{tiers: s.tiers}, 3, func(int) {})
+	require.NoError(t, err)
+	require.Len(t, got.Times, 2)
+	assert.Equal(t, "fast", got.Times[0].Side)
+	assert.Len(t, got.Times[0].Rounds, 3)
+	w.bestOnly = false
+
+	s.peers[results.PyTorch] = constant(t, "off", 1.0001, 40)
+	_, err = measure(w, s, 1, func(int) {})
+	assert.EqualError(t, err, "off computes [1.0001] where slow computes [1]")
+	s = sides{tiers: []*side.Side{slow, constant(t, "other bits", 1+0x1p-52, 10)}}
+	_, err = measure(w, s, 1, func(int) {})
+	assert.ErrorContains(t, err, "other bits computes")
+}
+
+// The choice of works goes by their names, so each has its own, but for those of more or
+// fewer workers, and what a work needs is there.
+func TestWorks(t *testing.T) {
+	for cores, want := range map[int][]float64{1: {1}, 2: {1, 2}, 6: {1, 2, 4, 6}, 16: {1, 2, 4, 8, 16}} {
+		names, workers := map[string]bool{}, map[string][]float64{}
+		for _, w := range works(cores) {
+			if w.group == results.Workers {
+				workers[w.name] = append(workers[w.name], w.x)
+				assert.Equal(t, []int{int(w.x)}, w.workers)
+			} else {
+				assert.False(t, names[w.name], w.name)
+				names[w.name] = true
+				assert.Equal(t, 1, w.workers[0])
+				assert.LessOrEqual(t, len(w.workers), min(cores, 2), w.name)
+			}
+			assert.Equal(t, w.group == results.Table, w.x == 0, w.name)
+			assert.NotEmpty(t, w.memory, w.name)
+			assert.Positive(t, w.elements, w.name)
+		}
+		assert.Len(t, workers, 3)
+		for name, got := range workers {
+			assert.Equal(t, want, got, name)
+		}
+	}
+}
+
+// Every operation is one that Go's side can do, with any number of workers to the same
+// bits.
+func TestComputer(t *testing.T) {
+	here := sidetest.Serve(t, "here", new(computer).answer)
+	for _, j := range small {
+		var want []float64
+		for workers := 1; workers <= 3; workers++ {
+			j.Workers = workers
+			a, err := here.Ask(side.Request{Job: j})
+			require.NoError(t, err, j)
+			if workers == 1 {
+				want = a.Values
+			}
+			require.NotEmpty(t, a.Values, j)
+			assert.Equal(t, want, a.Values, j)
+		}
+	}
+	_, err := here.Ask(side.Request{Job: side.Job{Op: "no such", Type: "float32", Shape: []int{2}, Workers: 1}})
+	assert.EqualError(t, err, `here: unknown operation "no such"`)
+}
+
+var small = []side.Job{
+	f32(opLogSumExp, 7, 300),
+	f64(opLogSumExp, 7, 300),
+	f32(opLogSumExp, 1000100), // more than there are different numbers
+	f32(opSoftmax, 7, 300),
+	f32(opNLLGrad, 40, 30),
+	f32(opCrossEntropy, 40, 30),
+	f32(opCrossGrad, 40, 30),
+	f32(opCrossGrad, 2, 21, 5, 6),
+	ctc(opCTC, "float32", 3, 7, 20, 5, 12),
+	ctc(opCTC, "float64", 6, 6, 20, 5, 12),
+	ctc(opCTCGrad, "float32", 3, 7, 20, 5, 12),
+	ctc(opCTCGrad, "float64", 3, 7, 20, 5, 12),
+}
+
+// Both languages make the same numbers, and compute the same from them.
+func TestPyTorchAgrees(t *testing.T) {
+	peer := pyTorch(t)
+	scaled := f64(opSoftmax, 7, 300)
+	scaled.Scale = 5
+	here := sidetest.Serve(t, "here", new(computer).answer)
+	for _, j := range append(small, scaled) {
+		j.Workers = 1
+		assert.NoError(t, check([]*contender{{side: here, job: j}, {side: peer, job: j}}), j)
+	}
+	a, err := peer.Ask(side.Request{Job: side.Job{Op: opLogSumExp, Type: "float32", Shape: []int{7, 300}, Workers: 2}, Seconds: 1e-3})
+	require.NoError(t, err)
+	assert.NotEmpty(t, a.Samples)
+	_, err = peer.Ask(side.Request{Job: side.Job{Op: "no such", Type: "float32", Shape: []int{2}, Workers: 1}})
+	assert.ErrorAs(t, err, new(side.Error))
+}
+
+func pyTorch(t *testing.T) *side.Side {
+	t.Helper()
+	peer, err := side.StartPyTorch("cpu")
+	require.NoError(t, err)
+	if peer == nil {
+		t.Skip("no PyTorch")
+	}
+	t.Cleanup(peer.Close)
+	return peer
+}
+
+func TestGorgoniaAgrees(t *testing.T) {
+	here := sidetest.Serve(t, "here", new(computer).answer)
+	gorgonia := sidetest.Serve(t, results.Gorgonia, new(gorgoniaComputer).answer)
+	j := ctc(opCTCGrad, "float32", 4, 4, 20, 5, 12)
+	j.Workers = 1
+	assert.NoError(t, check([]*contender{{side: here, job: j}, {side: gorgonia, job: j}, {side: gorgonia, job: j}}))
+	j.Op = opCTC
+	_, err := gorgonia.Ask(side.Request{Job: j})
+	assert.ErrorContains(t, err, "not a job for Gorgonia")
+}
+
+func TestGonumAgrees(t *testing.T) {
+	here := sidetest.Serve(t, "here", new(computer).answer)
+	j := f64(opLogSumExp, 7, 300)
+	j.Workers = 1
+	other := j
+	other.Op = opGonum
+	assert.NoError(t, check([]*contender{{side: here, job: j}, {side: here, job: other}}))
+}
