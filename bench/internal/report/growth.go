@@ -230,6 +230,9 @@ func (m machine) besidePyTorch(works []results.Work, symbol string) string {
 	}
 	compare := func(a, b point) int { return cmp.Compare(a.y, b.y) }
 	least, most := slices.MinFunc(ratios, compare), slices.MaxFunc(ratios, compare)
+	if results.Digits(least.y) == results.Digits(most.y) {
+		return fmt.Sprintf("PyTorch takes %s times as long at all sizes.", results.Digits(least.y))
+	}
 	return fmt.Sprintf("PyTorch takes from %s (%s) to %s times as long (%s).",
 		results.Digits(least.y), at(symbol, least.x), results.Digits(most.y), at(symbol, most.x))
 }

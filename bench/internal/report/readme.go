@@ -123,11 +123,17 @@ func (m machine) allWorkers() string {
 	if len(gains) == 0 {
 		return ""
 	}
-	says := fmt.Sprintf("With %s, %s is %s to %s as fast as with one", plural(n, "worker"), nameOf(best),
-		results.Times(slices.Min(gains)), results.Times(slices.Max(gains)))
+	says := fmt.Sprintf("With %s, %s is %s times as fast as with one", plural(n, "worker"), nameOf(best), fromTo(gains))
 	if len(beside) > 0 {
-		says += fmt.Sprintf(", and %s to %s as fast as PyTorch with as many threads",
-			results.Times(slices.Min(beside)), results.Times(slices.Max(beside)))
+		says += fmt.Sprintf(", and %s times as fast as PyTorch with as many threads", fromTo(beside))
 	}
 	return says + "."
+}
+
+func fromTo(x []float64) string {
+	least, most := results.Digits(slices.Min(x)), results.Digits(slices.Max(x))
+	if least == most {
+		return least
+	}
+	return least + " to " + most
 }

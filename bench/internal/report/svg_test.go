@@ -78,7 +78,7 @@ func TestInks(t *testing.T) {
 					for _, b := range chart[:i] {
 						x, y := lab(of(a), seen), lab(of(b), seen)
 						distance := math.Hypot(math.Hypot(x[0]-y[0], x[1]-y[1]), x[2]-y[2])
-						assert.GreaterOrEqual(t, distance, 18.0, "%s, %s: %06X and %06X", name, vision, of(a), of(b))
+						assert.GreaterOrEqual(t, distance, 20.0, "%s, %s: %06X and %06X", name, vision, of(a), of(b))
 					}
 				}
 			}
@@ -88,7 +88,7 @@ func TestInks(t *testing.T) {
 
 func TestBothPalettes(t *testing.T) {
 	image, err := bothPalettes([]byte(`<?xml version="1.0"?>
-<svg width="80pt" height="40pt"><g><path d="M0,0" style="fill:#FFFFFF"/><path style="fill:none;stroke:#0060B0"/>
+<svg width="80pt" height="40pt"><g><path d="M0,0" style="fill:#FFFFFF"/><path style="fill:none;stroke:#004A9F"/>
 <text style="font-family:Liberation Sans;fill:#1F2328">pt"</text></g></svg>`), `a & "b"`)
 	require.NoError(t, err)
 	assert.Equal(t, `<svg width="80" height="40">
@@ -97,9 +97,9 @@ func TestBothPalettes(t *testing.T) {
 @media (prefers-color-scheme: dark) {
 [style*="fill:#FFFFFF"] { fill:#0D1117 !important }
 [style*="fill:#1F2328"] { fill:#E6EDF3 !important }
-[style*="stroke:#0060B0"] { stroke:#58A6FF !important }
+[style*="stroke:#004A9F"] { stroke:#4C94FF !important }
 }
-</style><g><path d="M0,0" style="fill:#FFFFFF"/><path style="fill:none;stroke:#0060B0"/>
+</style><g><path d="M0,0" style="fill:#FFFFFF"/><path style="fill:none;stroke:#004A9F"/>
 <text style="font-family:Liberation Sans,Arial,Helvetica,sans-serif;fill:#1F2328">pt"</text></g></svg>`, string(image))
 
 	_, err = bothPalettes([]byte("<html>"), "")

@@ -12,8 +12,11 @@ import (
 )
 
 // markdown renders a table whose first column is text and whose others are numbers,
-// without columns that are empty.
+// without columns that are empty; nothing if there are no rows.
 func markdown(header []string, rows [][]string) string {
+	if len(rows) == 0 {
+		return ""
+	}
 	t := table.NewWriter()
 	var columns []table.ColumnConfig
 	var head table.Row
@@ -88,9 +91,6 @@ func (m machine) table() string {
 			rows = append(rows, row)
 		}
 	}
-	if len(rows) == 0 {
-		return ""
-	}
 	return markdown(header, rows)
 }
 
@@ -116,9 +116,6 @@ func mergedTable(all []machine) string {
 			row = append(row, cell)
 		}
 		rows = append(rows, row)
-	}
-	if len(rows) == 0 {
-		return ""
 	}
 	return markdown(header, rows)
 }

@@ -1,0 +1,342 @@
+package report
+
+import (
+	"encoding/xml"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/bench/internal/results"
+)
+
+// A and B are machines that nobody has: one with all peers, one without any.
+func machineA() results.File {
+	f := file{Date: "2001-02-03", Machine: results.Machine{
+		Processor: "machine A", Cores: 4, Caches: []int{32 << 10, 1 << 20}, OS: "plan9", Arch: "amd64", Go: "go9.9", Trellis: "abc123",
+		Tiers: []string{"generic", "avx2", "avx512"},
+		Peers: []results.Peer{{Name: results.PyTorch, Version: "7.7"}, {Name: results.Gonum, Version: "v5"}, {Name: results.Gorgonia, Version: "v6"}},
+	}}
+	f.fill(map[string]float64{"generic": 8, "avx2": 2, "avx512": 1, results.PyTorch: 10, results.Memory: 0.5}, 1, 4)
+	with := func(name, side string, ns float64) {
+		i := slices.IndexFunc(f.Works, func(w results.Work) bool { return w.Name == name })
+		f.Works[i].Times = append(f.Works[i].Times, results.Time{Side: side, Workers: 1, Median: ns})
+	}
+	with("log-sum-exp 10×100", results.Gonum, 33000)
+	with("CTC+grad T50 N16 C20 S10", results.Gorgonia, 4321)
+	for _, scale := range []float64{1, 5} {
+		for _, frames := range []int{50, 500, 4000} {
+			e := 1e-6 * scale * float64(frames)
+			f.Errors = append(f.Errors, results.Error{
+				Scale: scale, Frames: frames, Labels: frames / 5, Classes: 80, Trellis: 1e-7, PyTorch: e, Double: 1e-13,
+			})
+		}
+	}
+	return results.File(f)
+}
+
+func machineB() results.File {
+	f := file{Date: "2001-02-04", Machine: results.Machine{
+		Processor: "machine B", Cores: 1, OS: "linux", Arch: "arm64", Go: "go9.9", Tiers: []string{"generic", "neon"},
+	}}
+	f.fill(map[string]float64{"generic": 8, "neon": 3}, 1)
+	return results.File(f)
+}
+
+type file results.File
+
+// fill adds works of all groups, whose elements take as many nanoseconds as is said of a
+// side; of small ones, a call takes 100 of an element's.
+func (f *file) fill(costs map[string]float64, workers ...int) {
+	add := func(group, name string, x float64, elements int, unit string, workers ...int) {
+		w := results.Work{Group: group, Name: name, X: x, Type: "float32", Bytes: 4 * elements, Elements: elements, Unit: unit}
+		for _, n := range workers {
+			for _, side := range []string{results.PyTorch, "generic", "avx2", "avx512", "neon", results.Memory} {
+				cost, ok := costs[side]
+				if !ok {
+					continue
+				}
+				ns := cost * max(100, float64(elements)) / float64(n)
+				w.Times = append(w.Times, results.Time{
+					Side: side, Workers: n, Median: ns, Quartiles: [2]float64{ns, ns}, Calls: 3, Rounds: []float64{ns, ns * 1.25, ns},
+				})
+			}
+		}
+		f.Works = append(f.Works, w)
+	}
+	add(results.Table, "log-sum-exp 10×100", 0, 1000, "element", workers...)
+	add(results.Table, "CTC+grad T50 N16 C20 S10", 0, 16800, "state", workers...)
+	for _, group := range []string{results.Rows, results.Classes, results.CTCSize, results.CTCClasses, results.Batch} {
+		for _, n := range []int{1, 10, 100, 1000, 10000, 100000} {
+			of := []int{1}
+			if group == results.Batch {
+				of = workers
+			}
+			add(group, group, float64(n), n, "element", of...)
+		}
+	}
+	for _, n := range workers {
+		add(results.Workers, "CTC+grad T50 for workers", float64(n), 1000, "state", n)
+	}
+}
+
+var shownModels = results.Models{Tool: "llvm-mca 1.2", CPUs: []string{"znver4", "apple-m1"}, Loops: []results.Loop{
+	{Kernel: "sumExpF32NEON", Elements: 64, Instructions: 9, Cycles: map[string]float64{"apple-m1": 6.4}},
+	{Kernel: "sumExpF32NEON", Elements: 16, Instructions: 5, Cycles: map[string]float64{"apple-m1": 32}},
+	{Kernel: "sumExpF32NEON", Elements: 4, Instructions: 50, Cycles: map[string]float64{"apple-m1": 99}},
+	{Kernel: "sumExpF32AVX512", Elements: 16, Instructions: 5, Cycles: map[string]float64{"znver4": 12}},
+	{Kernel: "gatherAVX512", Elements: 4, Instructions: 5, Cycles: map[string]float64{"znver4": 5}},
+	{Kernel: "gatherAVX512", Elements: 1, Instructions: 5, Cycles: map[string]float64{"znver4": 8}},
+	{Kernel: "resetAVX512", Instructions: 5, Cycles: map[string]float64{"znver4": 1}},
+}}
+
+// report writes a report and returns its files.
+func report(t *testing.T, models *results.Models, files ...results.File) map[string]string {
+	t.Helper()
+	folder := t.TempDir()
+	require.NoError(t, Write(folder, files, models))
+	names, err := filepath.Glob(filepath.Join(folder, "*"))
+	require.NoError(t, err)
+	written := map[string]string{}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		require.NoError(t, err)
+		written[filepath.Base(name)] = string(data)
+	}
+	return written
+}
+
+func charts(written map[string]string) (names []string) {
+	for name := range written {
+		if strings.HasSuffix(name, ".svg") {
+			names = append(names, strings.TrimSuffix(name, ".svg"))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+var ofA = []string{
+	"machine-a-batch", "machine-a-classes", "machine-a-ctc-classes", "machine-a-ctc-size", "machine-a-float32-error",
+	"machine-a-limit", "machine-a-peers", "machine-a-rows", "machine-a-workers",
+}
+
+func TestWrite(t *testing.T) {
+	written := report(t, &shownModels, machineA())
+	assert.Equal(t, ofA, charts(written))
+	readme := written["README.md"]
+	assert.True(t, strings.HasPrefix(readme, "<!-- Generated by `"+Command+"`"))
+	for _, part := range []string{
+		"- date: 2001-02-03\n- processor: machine A, 4 cores\n- caches: L1 32 KiB, L2 1 MiB\n",
+		"- trellis: abc123 with generic, AVX2 and AVX-512\n- beside: PyTorch 7.7, gonum v5, Gorgonia v6\n",
+		"| work | workers | generic | AVX2 | AVX-512 | PyTorch | × | in rounds | others | memory | its time |\n",
+		"| log-sum-exp 10×100 | 1 | 8.00 µs | 2.00 µs | 1.00 µs | 10.0 µs | 10.0× | 10.0–10.0 | gonum 33.0 µs, 33.0× | 500 ns | 2.00× |\n",
+		"| log-sum-exp 10×100 | 4 | 2.00 µs | 500 ns | 250 ns | 2.50 µs | 10.0× | 10.0–10.0 |  | 125 ns | 2.00× |\n",
+		"![Beside PyTorch](machine-a-peers.svg)\n",
+		"| × 5 | 4000 | 800 | 2.0·10⁻² | 1.0·10⁻⁷ | 1.0·10⁻¹³ |\n",
+		"AVX-512 takes 1.00 ns per element from n = 100 to 10⁵. From n = 1 to 10 it is above the line: 100 times its cost at n = 1. " +
+			"A call takes 100 ns for 1 and 100 ns for 10: ",
+		" The row fills the L1 (32 KiB) at n = 8192. At n = 10⁵ bare memory takes 0.50 ns, and AVX-512 2.00 times that. " +
+			"PyTorch takes 10.0 times as long at all sizes.\n",
+		"4 workers are 4.00 times as fast as one at N = 10⁵.",
+		"CTC+grad T50: 4 workers are 4.00 times as fast as one.",
+		"These are figures of a model, not measurements: cycles per element, by llvm-mca 1.2,",
+		"| kernel | apple-m1, NEON | znver4, AVX-512 |\n",
+		"| `sumExpF32` | 2.00 | 0.75 |\n| `gather` |  | 1.25 |\n| `reset` |  |  |\n",
+	} {
+		assert.Contains(t, readme, part)
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(readme, -1) {
+		assert.Contains(t, written, link[1])
+	}
+}
+
+// Without peers, caches, errors and other cores, what shows them is left out.
+func TestWriteAlone(t *testing.T) {
+	written := report(t, nil, machineB())
+	assert.Equal(t, []string{
+		"machine-b-batch", "machine-b-classes", "machine-b-ctc-classes", "machine-b-ctc-size", "machine-b-rows",
+	}, charts(written))
+	readme := written["README.md"]
+	assert.Contains(t, readme, "| work | workers | generic | NEON |\n")
+	assert.Contains(t, readme, "NEON takes 3.00 ns per element from n = 100 to 10⁵.")
+	for _, part := range []string{"PyTorch takes", "memory takes", " fills", "workers are", "Models", "beside:", "caches:", "### Errors", "All machines"} {
+		assert.NotContains(t, readme, part)
+	}
+	for _, chart := range charts(written) {
+		assert.NotContains(t, written[chart+".svg"], "PyTorch")
+	}
+}
+
+// Any work may be missing, and anything of a work.
+func TestWriteParts(t *testing.T) {
+	whole := machineA()
+	for i, w := range whole.Works {
+		f := whole
+		f.Works, f.Errors = []results.Work{w}, nil
+		readme := report(t, nil, f, machineB())["README.md"]
+		assert.NotRegexp(t, `NaN|Inf|%!`, readme, i)
+		_, err := Section([]results.File{f})
+		assert.NoError(t, err)
+
+		w.Times = w.Times[:1]
+		w.Times[0].Rounds = nil
+		f.Works = []results.Work{w}
+		report(t, nil, f)
+	}
+	none := whole
+	none.Works, none.Errors = []results.Work{{Group: results.Table, Name: "none"}}, []results.Error{{Scale: 1}}
+	assert.Empty(t, charts(report(t, nil, none)))
+
+	zero := machineA()
+	for i := range zero.Works {
+		for j := range zero.Works[i].Times {
+			zero.Works[i].Times[j].Median = []float64{0, math.Inf(1), math.NaN()}[j%3]
+		}
+	}
+	zero.Errors = nil
+	written := report(t, nil, zero)
+	assert.Empty(t, charts(written))
+	assert.NotRegexp(t, `NaN|Inf`, written["README.md"])
+}
+
+func TestWriteMachines(t *testing.T) {
+	again := machineA()
+	again.Machine.Cores = 8
+	written := report(t, nil, machineA(), machineB(), again)
+	for _, name := range []string{"rows", "classes", "ctc-size", "ctc-classes", "batch", "workers", "peers", "limit"} {
+		image := written["machines-"+name+".svg"]
+		assert.Contains(t, image, ">machine A, 4 cores", name)
+		assert.Contains(t, image, ">machine A, 8 cores", name)
+	}
+	assert.Contains(t, written["machines-rows.svg"], ">machine B<")
+	assert.NotContains(t, written["machines-peers.svg"], ">machine B", "it has no PyTorch")
+	assert.Contains(t, written, "machine-a-8-cores-rows.svg")
+	assert.Contains(t, written, "machine-b-rows.svg")
+	assert.Contains(t, written["README.md"], "| work | machine A, 4 cores, AVX-512 | machine B, NEON | machine A, 8 cores, AVX-512 |\n")
+	assert.Contains(t, written["README.md"], "| log-sum-exp 10×100 | 1.00 µs, 10.0× | 3.00 µs | 1.00 µs, 10.0× |\n")
+}
+
+func TestMachines(t *testing.T) {
+	var files []results.File
+	for _, m := range []struct {
+		processor string
+		cores     int
+		date      string
+	}{{"A(R) 1", 2, "d1"}, {"A(R) 1", 4, "d1"}, {"A(R) 1", 4, "d2"}, {"B", 1, "d1"}, {"a r  1", 9, ""}, {"", 1, ""}} {
+		files = append(files, results.File{Date: m.date, Machine: results.Machine{Processor: m.processor, Cores: m.cores}})
+	}
+	var names, slugs []string
+	for _, m := range machines(append(files, files[3])) {
+		names, slugs = append(names, m.name), append(slugs, m.slug)
+	}
+	assert.Equal(t, []string{"A(R) 1, 2 cores", "A(R) 1, 4 cores, d1", "A(R) 1, 4 cores, d2", "B, 1 core, d1", "a r  1", "unknown processor", "B, 1 core, d1"}, names)
+	assert.Equal(t, []string{"a-r-1-2-cores", "a-r-1-4-cores-d1", "a-r-1-4-cores-d2", "b-1-core-d1", "a-r-1", "unknown-processor", "b-1-core-d1-2"}, slugs)
+}
+
+func TestCharts(t *testing.T) {
+	written := report(t, nil, machineA(), machineB())
+	assert.Equal(t, written, report(t, nil, machineA(), machineB()), "a second time")
+	colours := regexp.MustCompile(`(fill|stroke):#([0-9A-F]{6})`)
+	for _, name := range charts(written) {
+		image := written[name+".svg"]
+		wellFormed(t, name, image)
+		assert.NotRegexp(t, "NaN|Inf", image, name)
+		_, body, ok := strings.Cut(image, "</style>")
+		require.True(t, ok, name)
+		for _, c := range colours.FindAllStringSubmatch(body, -1) {
+			assert.Contains(t, image, `[style*="`+c[1]+":#"+c[2]+`"] { `+c[1]+":#", "%s: %s has no dark colour", name, c[0])
+		}
+		// Black is what a style leaves out.
+		for _, element := range regexp.MustCompile(`<(path|text)[^>]*>`).FindAllString(body, -1) {
+			assert.Contains(t, element, "fill:", name)
+		}
+	}
+	for name, labels := range map[string][]string{
+		"rows":          {"Log-sum-exp of one row", "ns per element, float32, one worker, machine A", "elements of the row, n", "PyTorch", "generic", "AVX2", "AVX-512", "memory", "L1", "10⁴"},
+		"batch":         {"µs per element, float32, machine A", "AVX-512, 1 worker", "AVX-512, 4 workers", "PyTorch, 1 worker", "PyTorch, 4 workers", "0.01"},
+		"workers":       {"CTC+grad T50", "ideal", "AVX-512", "PyTorch", "2"},
+		"peers":         {"log-sum-exp", "10×100", "CTC+grad", "T50 N16 C20 S10", "10.0×", "5.00×", "1.25×", "gonum 0.30×", "Gorgonia 38.9×"},
+		"limit":         {"AVX-512", "2.00×", "memory"},
+		"float32-error": {"PyTorch 7.7, logits × 1", "PyTorch 7.7, logits × 5", "trellis, logits × 1", "frames (80 classes)", "10⁻⁶"},
+	} {
+		for _, label := range labels {
+			assert.True(t, strings.Contains(written["machine-a-"+name+".svg"], ">"+label+"<"), "%s has no %q", name, label)
+		}
+	}
+	assert.NotContains(t, written["machine-a-rows.svg"], ">L2<", "no row fills it")
+}
+
+func wellFormed(t *testing.T, name, image string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(image))
+	for {
+		token, err := d.Token()
+		if err == io.EOF {
+			return
+		}
+		require.NoError(t, err, name)
+		if e, ok := token.(xml.StartElement); ok {
+			names := map[xml.Name]bool{}
+			for _, a := range e.Attr {
+				require.False(t, names[a.Name], "%s: %s has two of %s", name, e.Name.Local, a.Name.Local)
+				names[a.Name] = true
+			}
+		}
+	}
+}
+
+func TestSection(t *testing.T) {
+	section, err := Section([]results.File{machineA()})
+	require.NoError(t, err)
+	assert.Equal(t, `One thread beside PyTorch 7.7, float32 unless a line says otherwise: medians of one run on 4 cores of machine A (2001-02-03) with go9.9, revision abc123.
+
+|  | PyTorch | AVX2 | AVX-512 |
+| --- | ---:| ---:| ---:|
+| log-sum-exp 10×100 | 10.0 µs | 2.00 µs, 5.00× | 1.00 µs, 10.0× |
+| CTC+grad T50 N16 C20 S10 | 168 µs | 33.6 µs, 5.00× | 16.8 µs, 10.0× |
+
+With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fast as PyTorch with as many threads.
+
+![Beside PyTorch](bench/results/machine-a-peers.svg)
+
+![CTC with its gradient from logits, by size](bench/results/machine-a-ctc-size.svg)
+
+[bench/results](bench/results/README.md) has all that was measured, and how cost grows.
+`, section)
+
+	section, err = Section([]results.File{machineA(), machineB()})
+	require.NoError(t, err)
+	assert.Contains(t, section, "on 4 cores of machine A (", "PyTorch is there")
+	assert.Contains(t, section, "| work | machine A, AVX-512 | machine B, NEON |\n")
+
+	section, err = Section([]results.File{machineB()})
+	require.NoError(t, err)
+	assert.Contains(t, section, "|  | NEON |\n| --- | ---:|\n| log-sum-exp 10×100 | 3.00 µs |\n")
+	assert.NotContains(t, section, "PyTorch")
+
+	_, err = Section(nil)
+	assert.Error(t, err)
+}
+
+func TestReplace(t *testing.T) {
+	readme := "# x\n\n" + begin + "\nold\n" + begin + end + "\nrest\n"
+	replaced, err := Replace([]byte(readme), "new\n\n")
+	require.NoError(t, err)
+	assert.Equal(t, "# x\n\n"+begin+"\nnew\n"+end+"\nrest\n", string(replaced))
+	again, err := Replace(replaced, "new")
+	require.NoError(t, err)
+	assert.Equal(t, replaced, again)
+
+	for _, wrong := range []string{"", "x\n" + end, begin + "\nx", end + begin + "\n"} {
+		_, err := Replace([]byte(wrong), "new")
+		assert.ErrorContains(t, err, "no line", wrong)
+	}
+}
