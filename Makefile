@@ -71,7 +71,7 @@ bench:
 benchcmp:
 	@bench/cmp.sh '$(BASE)' '$(value ONLY)' $(BENCHTIME) $(COUNT)
 
-# Beside PyTorch, if a Python has it, gonum and a bare read of memory: three minutes.
+# Beside PyTorch, if a Python has it, gonum, Gorgonia and bare memory: some eight minutes.
 compare:
 	@go -C bench run -buildvcs=true .
 
