@@ -340,6 +340,9 @@ func (m machine) errors() (l lineChart, ok bool) {
 	}
 	l.title = "Errors of CTC's gradient in float32"
 	l.subtitle = "largest absolute error of a derivative by a logit, beside float64"
-	l.across = fmt.Sprintf("frames (%d classes)", m.Errors[0].Classes)
+	l.across = "frames"
+	if e := m.Errors[0]; e.Labels > 0 {
+		l.across = fmt.Sprintf("frames (%d classes, a label for %d frames)", e.Classes, e.Frames/e.Labels)
+	}
 	return l, true
 }

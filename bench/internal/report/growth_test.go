@@ -29,6 +29,8 @@ func TestFindStraight(t *testing.T) {
 		{"a fixed cost, then memory", []float64{32, 17, 9, 3, 1, 1.1, 0.9, 1, 2, 3}, 4, 7, 1},
 		{"the longest", []float64{5, 5, 5, 1, 1, 1, 1, 9, 9, 9}, 3, 6, 1},
 		{"of equal ones, the cheapest", []float64{5, 5, 5, 1, 1, 1, 9, 9, 9}, 3, 5, 1},
+		{"25 % above", []float64{1.3, 1, 1, 1, 0.9}, 1, 4, 1},
+		{"25 % below", []float64{0.7, 1, 1, 1, 1.1}, 1, 4, 1},
 		{"near 25 %", []float64{1.24, 1, 0.76, 9}, 0, 2, 1},
 		{"noise", []float64{1, 1, 1, 4, 1, 1, 1, 1}, 4, 7, 1},
 	} {

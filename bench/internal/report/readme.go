@@ -44,7 +44,7 @@ func Section(files []results.File) (string, error) {
 		}
 	}
 	if len(all) > 1 {
-		out.WriteString("\nBest tier of each machine, one worker, and how many times as fast as PyTorch there:\n\n" + mergedTable(all))
+		out.WriteString("\n" + bestOfEach + "\n\n" + mergedTable(all))
 	}
 	fmt.Fprintf(&out, "\n[%s](%s) has all that was measured, and how cost grows.\n", inProject, path.Join(inProject, "README.md"))
 	return out.String(), nil

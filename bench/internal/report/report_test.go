@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gonum.org/v1/plot/plotter"
 
 	"github.com/gotrellis/trellis/bench/internal/results"
 )
@@ -72,6 +73,7 @@ func (f *file) fill(costs map[string]float64, workers ...int) {
 		f.Works = append(f.Works, w)
 	}
 	add(results.Table, "log-sum-exp 10×100", 0, 1000, "element", workers...)
+	add(results.Table, "log-sum-exp 20×100", 0, 2000, "element", workers...)
 	add(results.Table, "CTC+grad T50 N16 C20 S10", 0, 16800, "state", workers...)
 	for _, group := range []string{results.Rows, results.Classes, results.CTCSize, results.CTCClasses, results.Batch} {
 		for _, n := range []int{1, 10, 100, 1000, 10000, 100000} {
@@ -90,6 +92,7 @@ func (f *file) fill(costs map[string]float64, workers ...int) {
 var shownModels = results.Models{Tool: "llvm-mca 1.2", CPUs: []string{"znver4", "apple-m1"}, Loops: []results.Loop{
 	{Kernel: "sumExpF32NEON", Elements: 64, Instructions: 9, Cycles: map[string]float64{"apple-m1": 6.4}},
 	{Kernel: "sumExpF32NEON", Elements: 16, Instructions: 5, Cycles: map[string]float64{"apple-m1": 32}},
+	{Kernel: "sumExpF32NEON", Elements: 8, Instructions: 50, Cycles: map[string]float64{"apple-m1": 99}},
 	{Kernel: "sumExpF32NEON", Elements: 4, Instructions: 50, Cycles: map[string]float64{"apple-m1": 99}},
 	{Kernel: "sumExpF32AVX512", Elements: 16, Instructions: 5, Cycles: map[string]float64{"znver4": 12}},
 	{Kernel: "gatherAVX512", Elements: 4, Instructions: 5, Cycles: map[string]float64{"znver4": 5}},
@@ -167,7 +170,7 @@ func TestWriteAlone(t *testing.T) {
 	readme := written["README.md"]
 	assert.Contains(t, readme, "| work | workers | generic | NEON |\n")
 	assert.Contains(t, readme, "NEON takes 3.00 ns per element from n = 100 to 10⁵.")
-	for _, part := range []string{"PyTorch takes", "memory takes", " fills", "workers are", "Models", "beside:", "caches:", "### Errors", "All machines"} {
+	for _, part := range []string{"PyTorch", "memory", " fills", "workers are", "Models", "beside:", "caches:", "### Errors", "All machines"} {
 		assert.NotContains(t, readme, part)
 	}
 	for _, chart := range charts(written) {
@@ -191,9 +194,15 @@ func TestWriteParts(t *testing.T) {
 		f.Works = []results.Work{w}
 		report(t, nil, f)
 	}
+	uneven := machineA()
+	uneven.Works[0].Times[0].Rounds = uneven.Works[0].Times[0].Rounds[1:]
+	assert.Contains(t, report(t, nil, uneven)["README.md"], "| 10.0 µs | 10.0× |  | gonum")
+
 	none := whole
 	none.Works, none.Errors = []results.Work{{Group: results.Table, Name: "none"}}, []results.Error{{Scale: 1}}
-	assert.Empty(t, charts(report(t, nil, none)))
+	written := report(t, nil, none)
+	assert.Empty(t, charts(written))
+	assert.NotContains(t, written["README.md"], "How cost grows")
 
 	zero := machineA()
 	for i := range zero.Works {
@@ -201,8 +210,10 @@ func TestWriteParts(t *testing.T) {
 			zero.Works[i].Times[j].Median = []float64{0, math.Inf(1), math.NaN()}[j%3]
 		}
 	}
-	zero.Errors = nil
-	written := report(t, nil, zero)
+	for i := range zero.Errors {
+		zero.Errors[i].Trellis, zero.Errors[i].PyTorch = 0, 0
+	}
+	written = report(t, nil, zero)
 	assert.Empty(t, charts(written))
 	assert.NotRegexp(t, `NaN|Inf`, written["README.md"])
 }
@@ -218,6 +229,9 @@ func TestWriteMachines(t *testing.T) {
 	}
 	assert.Contains(t, written["machines-rows.svg"], ">machine B<")
 	assert.NotContains(t, written["machines-peers.svg"], ">machine B", "it has no PyTorch")
+	for _, chart := range charts(report(t, nil, machineB(), machineB())) {
+		assert.NotRegexp(t, "peers|limit|workers", chart)
+	}
 	assert.Contains(t, written, "machine-a-8-cores-rows.svg")
 	assert.Contains(t, written, "machine-b-rows.svg")
 	assert.Contains(t, written["README.md"], "| work | machine A, 4 cores, AVX-512 | machine B, NEON | machine A, 8 cores, AVX-512 |\n")
@@ -265,13 +279,61 @@ func TestCharts(t *testing.T) {
 		"workers":       {"CTC+grad T50", "ideal", "AVX-512", "PyTorch", "2"},
 		"peers":         {"log-sum-exp", "10×100", "CTC+grad", "T50 N16 C20 S10", "10.0×", "5.00×", "1.25×", "gonum 0.30×", "Gorgonia 38.9×"},
 		"limit":         {"AVX-512", "2.00×", "memory"},
-		"float32-error": {"PyTorch 7.7, logits × 1", "PyTorch 7.7, logits × 5", "trellis, logits × 1", "frames (80 classes)", "10⁻⁶"},
+		"float32-error": {"PyTorch 7.7, logits × 1", "PyTorch 7.7, logits × 5", "trellis, logits × 1", "frames (80 classes, a label for 5 frames)", "10⁻⁶"},
 	} {
 		for _, label := range labels {
 			assert.True(t, strings.Contains(written["machine-a-"+name+".svg"], ">"+label+"<"), "%s has no %q", name, label)
 		}
 	}
 	assert.NotContains(t, written["machine-a-rows.svg"], ">L2<", "no row fills it")
+	assert.Equal(t, 1, strings.Count(written["machine-a-rows.svg"], "#7A828B;stroke-width:1.25"), "memory's line is thin")
+	assert.Equal(t, 1, strings.Count(written["machine-a-peers.svg"], ">log-sum-exp<"))
+	assert.NotContains(t, written["machine-a-peers.svg"], ">1.00×<", "PyTorch beside itself")
+	assert.Equal(t, 1, strings.Count(written["machine-b-batch.svg"], "NEON, 1 worker<"))
+}
+
+// Bars of less than 1 go to the left.
+func TestBars(t *testing.T) {
+	image, err := barChart{
+		series: []series{{name: "s", ink: blue}},
+		rows:   []row{{name: "slow", lengths: map[int]float64{0: 0.1}}, {name: "fast", lengths: map[int]float64{0: 10}}},
+	}.render()
+	require.NoError(t, err)
+	edges := regexp.MustCompile(`d="M([0-9.]+),[0-9.]+L([0-9.]+),[^"]*Z" style="fill:#004A9F"`).FindAllStringSubmatch(string(image), -1)
+	require.Len(t, edges, 3, "a square in the head, and two bars")
+	assert.Equal(t, edges[1][2], edges[2][1], "the slow one ends where the fast one begins")
+	assert.NotEqual(t, edges[1][1], edges[1][2])
+	assert.NotEqual(t, edges[2][1], edges[2][2])
+}
+
+// Names that are too long for panels are over them, once; names that are not end lines.
+func TestPanels(t *testing.T) {
+	of := func(name string) string {
+		l := lineChart{lines: []line{{name: name, ink: blue, points: []plotter.XY{{}, {X: 1, Y: 1}}}, {name: "x", ink: green, points: []plotter.XY{{}, {X: 1, Y: 1}}}}}
+		image, err := panelChart{panels: []lineChart{l, l}}.render()
+		require.NoError(t, err)
+		return string(image)
+	}
+	const leaders = "stroke-width:0.75"
+	assert.Equal(t, 2, strings.Count(of("short"), ">short<"))
+	assert.Contains(t, of("short"), leaders)
+	const long = "a machine of a long name"
+	assert.Equal(t, 1, strings.Count(of(long), ">"+long+"<"))
+	assert.NotContains(t, of(long), leaders)
+}
+
+func TestSpeedups(t *testing.T) {
+	s := scaling{}
+	for _, n := range []int{4, 2, 1} {
+		s.works = append(s.works, results.Work{X: float64(n), Times: []results.Time{{Side: "neon", Workers: n, Median: 12 / float64(n)}}})
+	}
+	var got []float64
+	for _, p := range s.speedups("neon") {
+		got = append(got, p.x, p.y)
+	}
+	assert.Equal(t, []float64{1, 1, 2, 2, 4, 4}, got)
+	s.works = s.works[:2]
+	assert.Empty(t, s.speedups("neon"), "beside what?")
 }
 
 func wellFormed(t *testing.T, name, image string) {
@@ -301,6 +363,7 @@ func TestSection(t *testing.T) {
 |  | PyTorch | AVX2 | AVX-512 |
 | --- | ---:| ---:| ---:|
 | log-sum-exp 10×100 | 10.0 µs | 2.00 µs, 5.00× | 1.00 µs, 10.0× |
+| log-sum-exp 20×100 | 20.0 µs | 4.00 µs, 5.00× | 2.00 µs, 10.0× |
 | CTC+grad T50 N16 C20 S10 | 168 µs | 33.6 µs, 5.00× | 16.8 µs, 10.0× |
 
 With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fast as PyTorch with as many threads.

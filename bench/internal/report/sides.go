@@ -90,6 +90,13 @@ func machines(files []results.File) (all []machine) {
 
 var notInSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
+// has reports whether a side was measured.
+func (m machine) has(side string) bool {
+	return slices.ContainsFunc(m.Works, func(w results.Work) bool {
+		return slices.ContainsFunc(w.Times, func(t results.Time) bool { return t.Side == side })
+	})
+}
+
 // version returns the name and the version of a peer that was measured.
 func (m machine) version(peer string) (string, bool) {
 	for _, p := range m.Machine.Peers {
