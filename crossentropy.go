@@ -22,14 +22,16 @@ import "unsafe"
 // Class targets go with Loss, Losses, Grad and VJP, class probabilities with the
 // methods whose names end in Probs. Near 0 the loss of a class target keeps its
 // relative accuracy, in float32 to 2⁻²⁵ for each nat by which the target's logit
-// leads. A class at −Inf has probability 0, and gradient 0 unless the target puts
+// leads and the rounding of a sum over the classes, which is some 2⁻²³, and 2⁻¹⁸
+// where thousands of them have the same logit. A class at −Inf has probability 0, and gradient 0 unless the target puts
 // something on it; in the sums over classes a factor of 0 adds nothing even there.
 // Logits with NaN or +Inf, or only −Inf, give NaN.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
-// describe its data, if a length or shape does not fit it, if a target is out of
-// range, if LabelSmoothing is outside [0,1], or if a destination overlaps an
-// argument (grad may be x.Data itself).
+// describe its data or has positions without classes or 2³¹ classes or more, if a
+// length or shape does not fit it, if a target is out of range, if LabelSmoothing
+// is outside [0,1], if Reduction or Workers has no meaning, or if a destination
+// overlaps an argument (grad may be x.Data itself).
 type CrossEntropyLoss[F Float] struct {
 	// Weight has one factor for each class; nil means 1 for all.
 	Weight []F

@@ -37,9 +37,10 @@ import (
 // taken for −Inf. docs/ctc.md explains the method, its errors and its cost.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
-// describe its data, if Blank is no class, if a length or the number of lengths
-// or targets does not fit, if a label is out of range or the blank, or if a
-// destination overlaps an argument (grad may be x.Data itself).
+// describe its data or has more than 2²⁶ frames or 2³¹−1 classes, if Blank is no
+// class, if a length or the number of lengths or targets does not fit, if a label
+// is out of range or the blank, if Reduction, Gradient or Workers has no meaning,
+// or if a destination overlaps an argument (grad may be x.Data itself).
 type CTCLoss[F Float] struct {
 	// Blank is the class that stands for no label, in [0,C).
 	Blank int

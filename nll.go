@@ -14,8 +14,9 @@ package trellis
 // in row-major order. A target is a class in [0,C) or IgnoreIndex.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
-// describe its data, if a length does not fit it, if a target is out of range, or
-// if a destination overlaps an argument (grad may be x.Data itself).
+// describe its data or has positions without classes or 2³¹ classes or more, if a
+// length does not fit it, if a target is out of range, if Reduction or Workers has
+// no meaning, or if a destination overlaps an argument (grad may be x.Data itself).
 type NLLLoss[F Float] struct {
 	// Weight has one factor for each class; nil means 1 for all.
 	Weight []F

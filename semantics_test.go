@@ -173,6 +173,23 @@ func testCrossEntropyNearZero[F trellis.Float](t *testing.T) {
 }
 
 // A class at −Inf has no gradient, and a loss that needs it is +Inf.
+// A sum over many classes of one logit is where float32 rounds most.
+func TestCrossEntropyOfEqualLogits(t *testing.T) {
+	for _, inner := range []int{1, 20} {
+		for _, c := range []int{100, 1000, 4096, 50000} {
+			for _, lead := range []float32{0, 1.7, 8.53, 17.7, 23.5, 40.3, 59.7} {
+				x := tensorOf(1, c, inner)
+				clear(x.Data)
+				x.Data[0] = lead
+				losses := make([]float32, inner)
+				require.NoError(t, trellis.CrossEntropyLoss[float32]{}.Losses(losses, x, make([]int, inner)))
+				want := math.Log1p(float64(c-1) * math.Exp(-float64(lead)))
+				require.InEpsilon(t, want, losses[0], float64(lead)*0x1p-25+0x1p-18, "%d classes, %g", c, lead)
+			}
+		}
+	}
+}
+
 func TestMaskedClasses(t *testing.T) { both(t, testMaskedClasses[float32], testMaskedClasses[float64]) }
 
 func testMaskedClasses[F trellis.Float](t *testing.T) {
