@@ -40,7 +40,7 @@ func (b barChart) listed() bool {
 	for _, s := range b.series {
 		wide += bold(style(tickSize, s.ink, text.XLeft, text.YCenter)).Width(s.name)
 	}
-	return wide > 0.4*chartWidth
+	return wide > 0.3*chartWidth
 }
 
 // list has the names of the series, if they are too long for heads.
@@ -145,7 +145,7 @@ func (b barChart) draw(c draw.Canvas) {
 		middle := y + rowHeight/2
 		c.FillText(name, vg.Point{X: c.Min.X + left, Y: middle}, r.name)
 
-		longest := x(1)
+		shortest, longest := x(1), x(1)
 		edge, thick := middle+barHeight/2, vg.Length(barHeight)/vg.Length(max(1, len(bars)))
 		for _, j := range bars {
 			if v, ok := r.lengths[j]; ok {
@@ -155,7 +155,7 @@ func (b barChart) draw(c draw.Canvas) {
 					Max: vg.Point{X: max(x(1), x(v)), Y: edge - 0.5},
 				}.Path())
 				c.FillText(number, vg.Point{X: columns[j], Y: middle}, results.Times(v))
-				longest = max(longest, x(v))
+				shortest, longest = min(shortest, x(v)), max(longest, x(v))
 			}
 			edge -= thick
 		}
@@ -169,6 +169,11 @@ func (b barChart) draw(c draw.Canvas) {
 			c.DrawGlyph(draw.GlyphStyle{Color: s.ink, Radius: 5, Shape: s.shape}, at)
 			says := s.name + " " + results.Times(v)
 			named := style(tickSize, s.ink, text.XLeft, text.YCenter)
+			// Beside the mark if no bar is there, else behind all bars.
+			if end := at.X + 10 + named.Width(says); end < shortest-4 {
+				c.FillText(named, vg.Point{X: at.X + 10, Y: middle}, says)
+				continue
+			}
 			longest = max(longest, at.X) + 10
 			c.FillText(named, vg.Point{X: longest, Y: middle}, says)
 			longest += named.Width(says)

@@ -289,7 +289,7 @@ func (m machine) limits() (b barChart, ok bool) {
 	return b, len(b.rows) > 0
 }
 
-// add adds the row of a work, if any of the series has a length.
+// add adds the row of a work behind those of its group, if any of the series has a length.
 func (b *barChart) add(w results.Work, length func(series int) (float64, bool)) {
 	r := row{lengths: map[int]float64{}}
 	r.group, r.name = parts(w)
@@ -298,9 +298,16 @@ func (b *barChart) add(w results.Work, length func(series int) (float64, bool)) 
 			r.lengths[i] = v
 		}
 	}
-	if len(r.lengths) > 0 {
-		b.rows = append(b.rows, r)
+	if len(r.lengths) == 0 {
+		return
 	}
+	at := len(b.rows)
+	for i, other := range b.rows {
+		if other.group == r.group {
+			at = i + 1
+		}
+	}
+	b.rows = slices.Insert(b.rows, at, r)
 }
 
 // errors is the float32 errors over the frames, a line for each scale.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/gotrellis/trellis/bench/internal/results"
@@ -99,6 +100,15 @@ func sizes(symbol string, all []point) string {
 
 func at(symbol string, x float64) string { return fmt.Sprintf("at %s = %s", symbol, count(x)) }
 
+// cost writes what an element costs, with three digits however little it is.
+func cost(ns float64) string {
+	if ns >= 1 || ns <= 0 {
+		return results.Duration(ns)
+	}
+	decimals := 2 - int(math.Floor(math.Log10(ns)))
+	return strconv.FormatFloat(ns, 'f', decimals, 64) + " ns"
+}
+
 // call is what a point's whole work takes.
 func (p point) call() string { return results.Duration(p.y * float64(p.work.Elements)) }
 
@@ -130,9 +140,9 @@ func (s straight) says(ok bool, all []point, who, unit, symbol string) string {
 	case !ok:
 		return fmt.Sprintf("%s has no line: nowhere are three sizes in a row within 25 %% of their median.", who)
 	case s.first == 0 && s.last == len(all)-1:
-		return fmt.Sprintf("%s takes %s per %s at all sizes, %s.", who, results.Duration(s.per), unit, sizes(symbol, all))
+		return fmt.Sprintf("%s takes %s per %s at all sizes, %s.", who, cost(s.per), unit, sizes(symbol, all))
 	}
-	return fmt.Sprintf("%s takes %s per %s %s.", who, results.Duration(s.per), unit, sizes(symbol, all[s.first:s.last+1]))
+	return fmt.Sprintf("%s takes %s per %s %s.", who, cost(s.per), unit, sizes(symbol, all[s.first:s.last+1]))
 }
 
 // describe says where a departure is and how far it goes.
@@ -214,7 +224,7 @@ func besideMemory(all []point, who, symbol string) string {
 	}
 	memory /= float64(last.work.Elements)
 	return fmt.Sprintf("%s bare memory takes %s, and %s %s times that.",
-		capital(at(symbol, last.x)), results.Duration(memory), who, results.Digits(last.y/memory))
+		capital(at(symbol, last.x)), cost(memory), who, results.Digits(last.y/memory))
 }
 
 // besidePyTorch says how many times as long PyTorch takes.
@@ -250,9 +260,7 @@ func (m machine) batchGrowth() string {
 	if ok {
 		for _, d := range s.departures(one) {
 			says = append(says, s.describe(d, symbol))
-			if !d.right && d.side > 0 {
-				says = append(says, "A call has a fixed cost, which few sequences share.")
-			}
+			says = append(says, m.whyBatch(d))
 		}
 	}
 	if all > 1 {
@@ -261,12 +269,30 @@ func (m machine) batchGrowth() string {
 	return paragraph(append(says, m.besidePyTorch(works, symbol)))
 }
 
+// whyBatch returns the reason of a departure of a batch's curve.
+func (m machine) whyBatch(d departure) string {
+	caches := m.Machine.Caches
+	switch {
+	case d.side < 0:
+		return ""
+	case !d.right:
+		return "A call has a fixed cost, which few sequences share."
+	case len(caches) > 0:
+		return fmt.Sprintf("Logits and gradient are %s then, and the last cache has %s.",
+			results.Size(d.points[0].work.Bytes), results.Size(caches[len(caches)-1]))
+	}
+	return ""
+}
+
+// waking is about how long it takes until another thread runs, in nanoseconds.
+const waking = 50e3
+
 // together says what all workers gain over one.
 func together(works []results.Work, best string, all int) string {
 	var gains []point
 	for _, p := range points(works, best, all) {
 		if r, ok := ratio(p.work, best, 1, best, all); ok {
-			gains = append(gains, point{x: p.x, y: r})
+			gains = append(gains, point{p.x, r, p.work})
 		}
 	}
 	if len(gains) == 0 {
@@ -279,8 +305,11 @@ func together(works []results.Work, best string, all int) string {
 	last := gains[len(gains)-1]
 	says := fmt.Sprintf("%d workers are %s times as fast as one at N = %s", all, results.Digits(last.y), count(last.x))
 	if from > 0 && from < len(gains) {
-		says += fmt.Sprintf(", and gain more than 25 %% from N = %s on: to wake a thread takes some 50 µs, which smaller batches do not "+
-			"make good", count(gains[from].x))
+		says += fmt.Sprintf(", and gain more than 25 %% from N = %s on", count(gains[from].x))
+		if smaller, _ := median(gains[from-1].work, best, 1); smaller < 10*waking {
+			says += fmt.Sprintf(": one worker takes %s at N = %s, and to wake another one takes some 50 µs",
+				results.Duration(smaller), count(gains[from-1].x))
+		}
 	}
 	return says + "."
 }

@@ -114,9 +114,29 @@ func TestTogether(t *testing.T) {
 		}
 		return works
 	}
-	assert.Equal(t, "4 workers are 2.00 times as fast as one at N = 4.", together(of(8, 5, 5), "neon", 4)[:len("4 workers are 2.00 times as fast as one at N = 4")]+".")
-	assert.Contains(t, together(of(20, 5, 9, 5, 5), "neon", 4), ", and gain more than 25 % from N = 8 on:")
+	assert.Equal(t, "4 workers are 2.00 times as fast as one at N = 16, and gain more than 25 % from N = 8 on: "+
+		"one worker takes 10.0 ns at N = 4, and to wake another one takes some 50 µs.", together(of(20, 5, 9, 5, 5), "neon", 4))
+	long := of(9, 5)
+	long[0].Times[0].Median, long[0].Times[1].Median = 1e6, 1e6
+	assert.Equal(t, "4 workers are 2.00 times as fast as one at N = 2, and gain more than 25 % from N = 2 on.", together(long, "neon", 4),
+		"that is not for waking")
 	assert.Equal(t, "4 workers are 2.00 times as fast as one at N = 2.", together(of(5, 5), "neon", 4))
 	assert.Equal(t, "4 workers are 0.50 times as fast as one at N = 2.", together(of(5, 20), "neon", 4))
 	assert.Empty(t, together(worksOf(results.Batch, 1, 1), "neon", 4))
+}
+
+func TestBatchGrowth(t *testing.T) {
+	m := machine{File: results.File{Machine: results.Machine{Tiers: []string{"neon"}}}}
+	m.Works = worksOf(results.Batch, 4, 1, 1, 1, 2)
+	line := "NEON with one worker takes 1.00 ns per element from N = 2 to 8. At N = 1 it is above the line: 4.00 times its cost. " +
+		"A call has a fixed cost, which few sequences share. At N = 16 it is above the line: 2.00 times its cost."
+	assert.Equal(t, line, m.batchGrowth())
+	m.Machine.Caches = []int{16, 48}
+	assert.Equal(t, line+" Logits and gradient are 64 B then, and the last cache has 48 B.", m.batchGrowth())
+}
+
+func TestCost(t *testing.T) {
+	for want, ns := range map[string]float64{"0.000928 ns": 0.0009284, "0.221 ns": 0.2211, "0.0500 ns": 0.05, "1.50 ns": 1.5, "2.00 µs": 2000} {
+		assert.Equal(t, want, cost(ns))
+	}
 }

@@ -33,11 +33,10 @@ func hot(loops []results.Loop) results.Loop {
 	return slices.MaxFunc(loops, func(a, b results.Loop) int { return cmp.Compare(cost(a), cost(b)) })
 }
 
-const modelsLegend = `These are figures of a model, not measurements: cycles per element, by %s, of the loop of
-each kernel that does its work, if all data are in the first-level cache and no jump is mispredicted. An element of %s and %s is a
-state in a frame. The loop is the one whose turn takes the most cycles, of those that do a whole vector's elements (16 of float32,
-8 of float64) in a turn.
-`
+const modelsLegend = "These are figures of a model, not measurements: cycles per element, by %s, of the loop of each kernel that does " +
+	"its work, if all data are in the first-level cache and no jump is mispredicted. An element of `forward` and `backward` is a state " +
+	"in a frame. The loop is the one whose turn takes the most cycles, of those that do a whole vector's elements (16 of float32, 8 of " +
+	"float64) in a turn.\n"
 
 // modelTable is the cycles per element of each kernel's hot loop.
 func modelTable(m results.Models) string {
