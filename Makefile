@@ -17,7 +17,7 @@ BENCH     ?= bench.txt
 BASE      ?= HEAD
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick lower race purego arm64 nested vet fuzz bench benchcmp compare figures mca generate exhaustive
+.PHONY: test quick lower race purego arm64 nested vet fuzz bench benchcmp compare results report figures mca generate exhaustive
 
 test: quick lower race purego arm64 nested vet fuzz
 
@@ -75,7 +75,15 @@ benchcmp:
 compare:
 	@go -C bench run -buildvcs=true .
 
-# The figures of docs/ctc.md; that of errors takes PyTorch.
+# The same, kept in bench/results; then the report and the README's table of all that is there.
+results:
+	@go -C bench run -buildvcs=true . -o results -readme ../README.md
+
+# Only the report and the README's table.
+report:
+	@go -C bench run . -o results -readme ../README.md -draw
+
+# The lattice of docs/ctc.md.
 figures:
 	@go -C bench run ./figures
 

@@ -23,8 +23,9 @@ import "unsafe"
 // methods whose names end in Probs. Near 0 the loss of a class target keeps its
 // relative accuracy, in float32 to 2⁻²⁵ for each nat by which the target's logit
 // leads and the rounding of a sum over the classes, which is some 2⁻²³, and 2⁻¹⁸
-// where thousands of them have the same logit. A class at −Inf has probability 0, and gradient 0 unless the target puts
-// something on it; in the sums over classes a factor of 0 adds nothing even there.
+// where thousands of them have the same logit. A class at −Inf has probability 0,
+// and gradient 0 unless the target puts something on it; in the sums over classes a
+// factor of 0 adds nothing even there.
 // Logits with NaN or +Inf, or only −Inf, give NaN.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not

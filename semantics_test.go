@@ -172,7 +172,6 @@ func testCrossEntropyNearZero[F trellis.Float](t *testing.T) {
 	}
 }
 
-// A class at −Inf has no gradient, and a loss that needs it is +Inf.
 // A sum over many classes of one logit is where float32 rounds most.
 func TestCrossEntropyOfEqualLogits(t *testing.T) {
 	for _, inner := range []int{1, 20} {
@@ -190,6 +189,7 @@ func TestCrossEntropyOfEqualLogits(t *testing.T) {
 	}
 }
 
+// A class at −Inf has no gradient, and a loss that needs it is +Inf.
 func TestMaskedClasses(t *testing.T) { both(t, testMaskedClasses[float32], testMaskedClasses[float64]) }
 
 func testMaskedClasses[F trellis.Float](t *testing.T) {

@@ -12,9 +12,12 @@ import (
 	"github.com/gotrellis/trellis/bench/internal/side"
 )
 
-// computer is Go's side: it does jobs with the kernels that are active in this
-// process, and keeps what it made for them until it is told to forget.
-type computer struct{ jobs map[string]computation }
+// computer is a side in Go: it prepares jobs and does them, and keeps what it made for
+// them until it is told to forget.
+type computer struct {
+	prepare func(side.Job) (computation, error)
+	jobs    map[string]computation
+}
 
 // computation is a job with its inputs.
 type computation struct {
@@ -22,30 +25,25 @@ type computation struct {
 	values func() []float64 // of the last call
 }
 
-func (c *computer) answer(r side.Request) (side.Answer, error) {
+func (c *computer) answer(r side.Request) (a side.Answer, err error) {
 	if r.Op == side.Forget {
 		c.jobs = nil
 		runtime.GC() // not while something is measured
-		return side.Answer{}, nil
+		return a, nil
 	}
-	return answer(r, &c.jobs, prepare)
-}
-
-// answer does a job that is in the map, or else prepared and put there.
-func answer(r side.Request, jobs *map[string]computation, prepare func(side.Job) (computation, error)) (a side.Answer, err error) {
 	runtime.GOMAXPROCS(r.Workers) // LogSumExpRows has no option of its own
 	inputs := r.Job
 	inputs.Workers = 0
 	key := fmt.Sprint(inputs)
-	did, ok := (*jobs)[key]
+	did, ok := c.jobs[key]
 	if !ok {
-		if did, err = prepare(inputs); err != nil {
+		if did, err = c.prepare(inputs); err != nil {
 			return a, err
 		}
-		if *jobs == nil {
-			*jobs = map[string]computation{}
+		if c.jobs == nil {
+			c.jobs = map[string]computation{}
 		}
-		(*jobs)[key] = did
+		c.jobs[key] = did
 	}
 	call := func() error { return did.call(r.Workers) }
 	if r.Seconds > 0 {
@@ -99,6 +97,7 @@ const (
 	opCopy         = "copy"
 )
 
+// prepare makes a job's inputs, for the kernels that are active in this process.
 func prepare(j side.Job) (computation, error) {
 	if j.Type == "float64" {
 		if j.Op == opGonum {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"runtime"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -11,22 +10,8 @@ import (
 	"github.com/gotrellis/trellis/bench/internal/side"
 )
 
-// gorgoniaComputer is Gorgonia's side. It knows CTC with its gradient, in float32, of
-// targets that are all as long.
-type gorgoniaComputer struct{ jobs map[string]computation }
-
-func (c *gorgoniaComputer) answer(r side.Request) (side.Answer, error) {
-	if r.Op == side.Forget {
-		c.jobs = nil
-		runtime.GC()
-		return side.Answer{}, nil
-	}
-	return answer(r, &c.jobs, prepareGorgonia)
-}
-
-func gorgoniaVersion() string { return version("gorgonia.org/gorgonia") }
-
-// prepareGorgonia makes the graph. Gorgonia starts from log-probabilities, which are made
+// prepareGorgonia makes a graph for CTC with its gradient, in float32, of targets that are
+// all as long: the only job that Gorgonia's side knows. It starts from log-probabilities, which are made
 // here, outside of what is measured.
 func prepareGorgonia(j side.Job) (computation, error) {
 	if j.Op != opCTCGrad || j.Type != "float32" || j.Targets[0] != j.Targets[1] {

@@ -29,7 +29,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -70,9 +69,9 @@ func run(o options, serve string) error {
 	switch serve {
 	case "":
 	case trellisSide:
-		return side.Serve(os.Stdin, os.Stdout, trellis.ActiveTier(), new(computer).answer)
+		return side.Serve(os.Stdin, os.Stdout, trellis.ActiveTier(), (&computer{prepare: prepare}).answer)
 	case results.Gorgonia:
-		return side.Serve(os.Stdin, os.Stdout, gorgoniaVersion(), new(gorgoniaComputer).answer)
+		return side.Serve(os.Stdin, os.Stdout, version("gorgonia.org/gorgonia"), (&computer{prepare: prepareGorgonia}).answer)
 	default:
 		return fmt.Errorf("no side %q", serve)
 	}
@@ -151,7 +150,7 @@ func compare(o options) error {
 	if err := os.MkdirAll(o.folder, 0o777); err != nil {
 		return err
 	}
-	return file.Write(filepath.Join(o.folder, file.Date+"-"+slug(machine.Processor)+".json"))
+	return file.Write(filepath.Join(o.folder, file.Date+"-"+results.Slug(machine.Processor)+".json"))
 }
 
 // draw makes the report of all results in a folder.
@@ -186,9 +185,4 @@ func draw(folder, readme string) error {
 		return err
 	}
 	return os.WriteFile(readme, text, 0o666)
-}
-
-// slug makes a name that is good for files.
-func slug(name string) string {
-	return strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(name), "-"), "-")
 }

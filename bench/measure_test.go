@@ -131,7 +131,7 @@ func TestWorks(t *testing.T) {
 // Every operation is one that Go's side can do, with any number of workers to the same
 // bits.
 func TestComputer(t *testing.T) {
-	here := sidetest.Serve(t, "here", new(computer).answer)
+	here := sidetest.Serve(t, "here", (&computer{prepare: prepare}).answer)
 	for _, j := range small {
 		var want []float64
 		for workers := 1; workers <= 3; workers++ {
@@ -169,7 +169,7 @@ func TestPyTorchAgrees(t *testing.T) {
 	peer := pyTorch(t)
 	scaled := f64(opSoftmax, 7, 300)
 	scaled.Scale = 5
-	here := sidetest.Serve(t, "here", new(computer).answer)
+	here := sidetest.Serve(t, "here", (&computer{prepare: prepare}).answer)
 	for _, j := range append(small, scaled) {
 		j.Workers = 1
 		assert.NoError(t, check([]*contender{{side: here, job: j}, {side: peer, job: j}}), j)
@@ -193,8 +193,8 @@ func pyTorch(t *testing.T) *side.Side {
 }
 
 func TestGorgoniaAgrees(t *testing.T) {
-	here := sidetest.Serve(t, "here", new(computer).answer)
-	gorgonia := sidetest.Serve(t, results.Gorgonia, new(gorgoniaComputer).answer)
+	here := sidetest.Serve(t, "here", (&computer{prepare: prepare}).answer)
+	gorgonia := sidetest.Serve(t, results.Gorgonia, (&computer{prepare: prepareGorgonia}).answer)
 	j := ctc(opCTCGrad, "float32", 4, 4, 20, 5, 12)
 	j.Workers = 1
 	assert.NoError(t, check([]*contender{{side: here, job: j}, {side: gorgonia, job: j}, {side: gorgonia, job: j}}))
@@ -204,7 +204,7 @@ func TestGorgoniaAgrees(t *testing.T) {
 }
 
 func TestGonumAgrees(t *testing.T) {
-	here := sidetest.Serve(t, "here", new(computer).answer)
+	here := sidetest.Serve(t, "here", (&computer{prepare: prepare}).answer)
 	j := f64(opLogSumExp, 7, 300)
 	j.Workers = 1
 	other := j

@@ -15,31 +15,34 @@ func prepareMemory[F trellis.Float](op string, x []F) computation {
 	if op != opRead {
 		dst = make([]F, len(x))
 	}
-	call := func(workers int) error {
-		var all sync.WaitGroup
-		part := (len(x) + workers - 1) / workers
-		for i := range workers {
-			from, to := min(i*part, len(x)), min((i+1)*part, len(x))
-			move := func() {
-				switch op {
-				case opRead:
-					kept[i%len(kept)].bits = read(words(x[from:to]))
-				case opWrite:
-					clear(dst[from:to])
-				default:
-					copy(dst[from:to], x[from:to])
-				}
-			}
-			if i == workers-1 {
-				move()
-			} else {
-				all.Go(move)
-			}
+	move := func(worker, from, to int) {
+		switch op {
+		case opRead:
+			kept[worker%len(kept)].bits = read(words(x[from:to]))
+		case opWrite:
+			clear(dst[from:to])
+		default:
+			copy(dst[from:to], x[from:to])
 		}
-		all.Wait()
+	}
+	call := func(workers int) error {
+		if workers == 1 {
+			move(0, 0, len(x))
+		} else {
+			spread(len(x), workers, move)
+		}
 		return nil
 	}
 	return computation{call, func() []float64 { return []float64{sum(dst)} }}
+}
+
+// spread does n in equal parts, each on a goroutine of its own.
+func spread(n, workers int, part func(worker, from, to int)) {
+	var all sync.WaitGroup
+	for i := range workers {
+		all.Go(func() { part(i, i*n/workers, (i+1)*n/workers) })
+	}
+	all.Wait()
 }
 
 // words are the whole words that x consists of.

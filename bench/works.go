@@ -118,7 +118,9 @@ func curves(cores int) (all []work) {
 	}
 	for _, c := range []int{2, 4, 8, 16, 32, 64, 128, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1e6} {
 		n := max(1, 1<<20/c)
-		all = append(all, point(results.Classes, c, fmt.Sprintf("%d×%d for C", n, c), f32(opCrossGrad, n, c), 1))
+		w := point(results.Classes, c, fmt.Sprintf("%d×%d for C", n, c), f32(opCrossGrad, n, c), 1)
+		w.unit = "logit"
+		all = append(all, w)
 	}
 	for _, s := range []int{4, 8, 14, 25, 45, 79, 141, 250, 447, 790, 1414} {
 		t := 5 * s // T·S from 80 to 10⁷

@@ -1,18 +1,13 @@
 package main
 
 import (
-	"encoding/csv"
 	"encoding/xml"
 	"io"
-	"math"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gotrellis/trellis/bench/internal/side"
-	"github.com/gotrellis/trellis/bench/internal/side/sidetest"
 )
 
 // A state is live in a frame if one of all paths that spell the target is there.
@@ -75,38 +70,7 @@ func spelled(l lattice, path []int) string {
 	return s.String()
 }
 
-func TestPoints(t *testing.T) {
-	const off = 1e-3
-	peer := sidetest.Serve(t, "peer", func(r side.Request) (side.Answer, error) {
-		grad, err := gradient[float64](r.Job)
-		if r.Type == "float32" {
-			grad[7] += off
-		}
-		return side.Answer{Values: grad}, err
-	})
-	p, err := measureOne(peer, 5, 50)
-	require.NoError(t, err)
-	assert.InDelta(t, off, p.pytorch32, 1e-12)
-	assert.Zero(t, p.pytorch64)
-	assert.Less(t, p.trellis32, 1e-6)
-
-	points := []point{p, {scale: 1, frames: 100, labels: 20, pytorch32: 1e-4, trellis32: 1e-7}}
-	lines, err := csv.NewReader(strings.NewReader(string(table(points)))).ReadAll()
-	require.NoError(t, err)
-	assert.Equal(t, []string{"1", "100", "20", "80", "1.000e-04", "1.000e-07", "0.000e+00"}, lines[2])
-	figure, err := drawErrors(points, "peer")
-	require.NoError(t, err)
-	wellFormed(t, figure)
-	wellFormed(t, drawLattice("cat", 8))
-
-	wrong := sidetest.Serve(t, "wrong", func(r side.Request) (side.Answer, error) {
-		grad, err := gradient[float64](r.Job)
-		grad[0] += 2 * agreement
-		return side.Answer{Values: grad}, err
-	})
-	_, err = measure(wrong, io.Discard)
-	assert.ErrorContains(t, err, "neither is the truth")
-}
+func TestDrawing(t *testing.T) { wellFormed(t, drawLattice("cat", 8)) }
 
 func wellFormed(t *testing.T, figure []byte) {
 	t.Helper()
@@ -125,23 +89,4 @@ func wellFormed(t *testing.T, figure []byte) {
 			}
 		}
 	}
-}
-
-func TestFarthest(t *testing.T) {
-	assert.Equal(t, 2.0, farthest([]float32{1, -1, 5}, []float64{0, 1, 5}))
-	assert.True(t, math.IsNaN(farthest([]float64{1, math.NaN(), 9}, []float64{1, 1, 1})))
-}
-
-// PyTorch's gradient is of the same targets, and of the sum.
-func TestPyTorch(t *testing.T) {
-	peer, err := side.StartPyTorch("cpu")
-	require.NoError(t, err)
-	if peer == nil {
-		t.Skip("no PyTorch")
-	}
-	defer peer.Close()
-	p, err := measureOne(peer, 5, 50)
-	require.NoError(t, err)
-	assert.LessOrEqual(t, p.pytorch64, agreement)
-	assert.Less(t, p.pytorch32, 1e-2)
 }

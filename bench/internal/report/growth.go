@@ -318,16 +318,21 @@ func together(works []results.Work, best string, all int) string {
 func (m machine) workersGrowth() string {
 	best := m.Machine.Best()
 	var says []string
+	short := false // of the ideal
 	for _, s := range m.scalings() {
 		gains := s.speedups(best)
 		if len(gains) < 2 {
 			continue
 		}
 		last := gains[len(gains)-1]
+		short = short || last.y < 0.9*last.x
 		says = append(says, fmt.Sprintf("%s: %s workers are %s times as fast as one.", s.name, count(last.x), results.Digits(last.y)))
 	}
 	if len(says) == 0 {
 		return ""
 	}
-	return paragraph(append(says, "Workers share the bandwidth of memory, and to wake each takes some 50 µs."))
+	if !short {
+		return paragraph(says)
+	}
+	return paragraph(append(says, "What keeps them from more is bandwidth of memory, which all share, and some 50 µs for waking each."))
 }

@@ -78,7 +78,7 @@ func machines(files []results.File) (all []machine) {
 				break
 			}
 		}
-		slug := strings.Trim(notInSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
+		slug := results.Slug(name)
 		slugs[slug]++
 		if n := slugs[slug]; n > 1 {
 			slug = fmt.Sprintf("%s-%d", slug, n)
@@ -87,8 +87,6 @@ func machines(files []results.File) (all []machine) {
 	}
 	return all
 }
-
-var notInSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
 // has reports whether a side was measured.
 func (m machine) has(side string) bool {

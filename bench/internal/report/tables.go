@@ -11,12 +11,17 @@ import (
 	"github.com/gotrellis/trellis/bench/internal/results"
 )
 
-// markdown renders a table whose first column is text and whose others are numbers,
-// without columns that are empty; nothing if there are no rows.
+// markdown renders a table for a page; nothing if there are no rows.
 func markdown(header []string, rows [][]string) string {
 	if len(rows) == 0 {
 		return ""
 	}
+	return tableOf(header, rows).RenderMarkdown() + "\n"
+}
+
+// tableOf makes a table whose first column is text and whose others are numbers, without
+// columns that are empty.
+func tableOf(header []string, rows [][]string) table.Writer {
 	t := table.NewWriter()
 	var columns []table.ColumnConfig
 	var head table.Row
@@ -39,7 +44,7 @@ func markdown(header []string, rows [][]string) string {
 		}
 		t.AppendRow(cells)
 	}
-	return t.RenderMarkdown() + "\n"
+	return t
 }
 
 func durationOf(w results.Work, side string, workers int) string {
@@ -56,19 +61,25 @@ func timesOf(w results.Work, side string, workers int, beside string, besideWork
 	return ""
 }
 
-// Table is what was measured of the works of group Table, for a terminal or a page.
-func Table(f results.File) string { return machines([]results.File{f})[0].table() }
+// Table is all that was measured, for a terminal.
+func Table(f results.File) string {
+	t := tableOf(machines([]results.File{f})[0].times(f.Works))
+	t.SetStyle(table.StyleLight)
+	t.Style().Options.DrawBorder = false
+	t.Style().Options.SeparateColumns = false
+	t.Style().Format.Header = text.FormatDefault
+	return t.Render() + "\n"
+}
 
-// table is all that was measured of the works of group Table.
-func (m machine) table() string {
-	header := []string{"work", "workers"}
+// times are those of works, line by line under a header.
+func (m machine) times(works []results.Work) (header []string, rows [][]string) {
+	header = []string{"work", "workers"}
 	for _, tier := range m.Machine.Tiers {
 		header = append(header, nameOf(tier))
 	}
 	header = append(header, "PyTorch", "×", "in rounds", "others", "memory", "its time")
 	best := m.Machine.Best()
-	var rows [][]string
-	for _, w := range m.of(results.Table) {
+	for _, w := range works {
 		for _, n := range workers(w) {
 			row := []string{fullName(w), fmt.Sprint(n)}
 			for _, tier := range m.Machine.Tiers {
@@ -91,7 +102,7 @@ func (m machine) table() string {
 			rows = append(rows, row)
 		}
 	}
-	return markdown(header, rows)
+	return header, rows
 }
 
 // mergedTable is the best tier's time of each machine, and how many times as fast as

@@ -1,6 +1,10 @@
 package results
 
-import "fmt"
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
 
 // Digits writes a number with three digits, with more if it has more before the
 // point, and with fewer if it is small.
@@ -31,6 +35,13 @@ func Duration(ns float64) string {
 
 // Times writes a ratio.
 func Times(x float64) string { return Digits(x) + "×" }
+
+// Slug writes a name so that it can be a file's.
+func Slug(name string) string {
+	return strings.Trim(notInSlug.ReplaceAllString(strings.ToLower(name), "-"), "-")
+}
+
+var notInSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
 // Size writes a number of bytes.
 func Size(bytes int) string {

@@ -1,10 +1,6 @@
 package results
 
-import (
-	"encoding/json"
-	"fmt"
-	"os"
-)
+import "fmt"
 
 // Models is what models of processors say of the kernels' inner loops: no measurement.
 type Models struct {
@@ -24,12 +20,8 @@ type Loop struct {
 
 // ReadModels reads a file.
 func ReadModels(name string) (m Models, err error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
+	if err := read(name, &m); err != nil {
 		return m, err
-	}
-	if err := json.Unmarshal(data, &m); err != nil {
-		return m, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(m.Loops) == 0 {
 		return m, fmt.Errorf("%s: no loops of bench/mca", name)
@@ -38,10 +30,4 @@ func ReadModels(name string) (m Models, err error) {
 }
 
 // Write writes a file.
-func (m Models) Write(name string) error {
-	data, err := json.MarshalIndent(m, "", "\t")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, append(data, '\n'), 0o666)
-}
+func (m Models) Write(name string) error { return write(name, m) }

@@ -105,13 +105,9 @@ type Error struct {
 // Read reads files, and returns them by date.
 func Read(names ...string) (files []File, err error) {
 	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
 		var f File
-		if err := json.Unmarshal(data, &f); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if err := read(name, &f); err != nil {
+			return nil, err
 		}
 		if len(f.Machine.Tiers) == 0 || len(f.Works) == 0 {
 			return nil, fmt.Errorf("%s: no results of bench", name)
@@ -122,9 +118,22 @@ func Read(names ...string) (files []File, err error) {
 	return files, nil
 }
 
+func read(name string, to any) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, to); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
 // Write writes a file.
-func (f File) Write(name string) error {
-	data, err := json.MarshalIndent(f, "", "\t")
+func (f File) Write(name string) error { return write(name, f) }
+
+func write(name string, of any) error {
+	data, err := json.MarshalIndent(of, "", "\t")
 	if err != nil {
 		return err
 	}
