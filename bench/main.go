@@ -143,7 +143,9 @@ func compare(o options) error {
 			return err
 		}
 	}
-	fmt.Print(report.Table(file))
+	if len(file.Works) > 0 {
+		fmt.Print(report.Table(file))
+	}
 	if o.folder == "" {
 		return nil
 	}

@@ -97,17 +97,19 @@ func works(cores int) (all []work) {
 		line("8×21×256×256", f32(op, 8, 21, 256, 256))
 	}
 	for _, op := range []string{opCTC, opCTCGrad} {
+		var peers []string
+		if op == opCTCGrad {
+			peers = []string{results.Gorgonia}
+		}
 		line("T50 N16 C20 S10–30", ctc(op, "float32", 10, 30, 50, 16, 20))
 		line("T150 N1 C28 S40", ctc(op, "float32", 40, 40, 150, 1, 28))
+		line("T150 N16 C28 S40", ctc(op, "float32", 40, 40, 150, 16, 28), peers...)
 		line("T150 N64 C28 S40", ctc(op, "float32", 40, 40, 150, 64, 28))
 		line("T150 N16 C5000 S20", ctc(op, "float32", 20, 20, 150, 16, 5000))
+		line("T500 N16 C32 S100", ctc(op, "float32", 100, 100, 500, 16, 32), peers...)
 		line("T1000 N16 C80 S200", ctc(op, "float32", 200, 200, 1000, 16, 80))
 		line("T150 N16 C28 S40 float64", ctc(op, "float64", 40, 40, 150, 16, 28))
 	}
-	line("T150 N16 C28 S40", ctc(opCTC, "float32", 40, 40, 150, 16, 28))
-	line("T150 N16 C28 S40", ctc(opCTCGrad, "float32", 40, 40, 150, 16, 28), results.Gorgonia)
-	line("T500 N16 C32 S100", ctc(opCTC, "float32", 100, 100, 500, 16, 32))
-	line("T500 N16 C32 S100", ctc(opCTCGrad, "float32", 100, 100, 500, 16, 32), results.Gorgonia)
 	return append(all, curves(cores)...)
 }
 

@@ -109,7 +109,7 @@ func Read(names ...string) (files []File, err error) {
 		if err := read(name, &f); err != nil {
 			return nil, err
 		}
-		if len(f.Machine.Tiers) == 0 || len(f.Works) == 0 {
+		if len(f.Machine.Tiers) == 0 || len(f.Works)+len(f.Errors) == 0 {
 			return nil, fmt.Errorf("%s: no results of bench", name)
 		}
 		files = append(files, f)
