@@ -1,5 +1,10 @@
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
 // A small loss is the logarithm of a probability near 1, which says little about
 // how far from 1 it is: in float64 a loss of 10⁻¹⁶ is lost altogether. The
 // probability of everything but the target is small then, and as a sum of products of
@@ -16,7 +21,7 @@ package trellis
 // errors of exp in float32 cancel, for the classes are normalised with the same: a
 // probability is off by as much of what it lacks to 1.
 func (w *lattice[F]) isSmall(loss float64) bool {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return loss < 1e-8*float64(w.frames)
 	}
 	return loss < 1e-3*float64(w.frames)
@@ -43,9 +48,9 @@ func (w *lattice[F]) refine(loss float64) float64 {
 	case !(spelled > 0x1p-150): // far from normalised scores, or NaN at a class that the target does not name
 		return loss
 	case spelled < 0.5:
-		return 0 - (log64(spelled) + factors)
+		return 0 - (fp.Log(spelled) + factors)
 	}
-	return 0 - (log1p64(-missed) + factors) // never −0
+	return 0 - (fp.Log1p(-missed) + factors) // never −0
 }
 
 // spell returns the probabilities that a sequence of frames, each normalised to
@@ -80,9 +85,9 @@ func (w *lattice[F]) spell() (missed, spelled, factors float64) {
 // reset puts all of α before the first frame.
 func (k *complement[F]) reset(width int) {
 	for _, row := range [...]*[]float64{&k.b, &k.l, &k.nextB, &k.nextL, &k.p} {
-		*row = resize(*row, width)
+		*row = workspace.Resize(*row, width)
 	}
-	k.top = resize(k.top, width)
+	k.top = workspace.Resize(k.top, width)
 	k.b[0], k.l[0] = 1, 0
 	k.from, k.to, k.missed = 0, 1, 0
 }
@@ -96,7 +101,7 @@ func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
 	for i, c := range k.class {
 		k.mass[i] = 0
 		if c >= 0 {
-			k.mass[i] = exp64(float64(x[c]) - float64(top))
+			k.mass[i] = fp.Exp64(float64(x[c]) - float64(top))
 		}
 	}
 	others := (k.rest + k.mass[2]) + k.mass[1]
@@ -110,7 +115,7 @@ func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
 		k.mass[i] /= total
 	}
 	k.rest /= total
-	return float64(top) + log1p64(others)
+	return float64(top) + fp.Log1p(others)
 }
 
 // readClass sets p and top of one label, or of the blank.
@@ -121,7 +126,7 @@ func (k *complement[F]) readClass(x []F, class int32, i int, top F, total float6
 			k.top[i] = int8(j)
 		}
 	}
-	k.p[i] = exp64(float64(x[class])-float64(top)) / total
+	k.p[i] = fp.Exp64(float64(x[class])-float64(top)) / total
 }
 
 // findTop finds the three largest scores, the first of equal ones.

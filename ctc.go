@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/workspace"
 )
 
 // CTCLoss is the connectionist temporal classification loss of A. Graves,
@@ -126,10 +129,10 @@ type ctcTask[F Float] struct {
 	losses  []float64
 }
 
-var ctcTasks pools
+var ctcTasks workspace.Pools
 
 func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inputLengths, targetLengths []int) (F, error) {
-	t := take[ctcTask[F], F](&ctcTasks)
+	t := workspace.Take[ctcTask[F], F](&ctcTasks)
 	defer t.release()
 	t.CTCLoss, t.method, t.out = l, method, out
 	t.x, t.targets, t.lengths, t.spelled = x.Data, targets, inputLengths, targetLengths
@@ -137,15 +140,15 @@ func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inp
 		return 0, err
 	}
 	t.schedule()
-	t.losses = resize(t.losses, t.batch)
-	runTask(t, t.batch, t.Workers)
+	t.losses = workspace.Resize(t.losses, t.batch)
+	parallel.Run(t, t.batch, t.Workers)
 	return F(t.reduce()), nil
 }
 
 // release gives the task back without what it borrowed.
 func (t *ctcTask[F]) release() {
 	*t = ctcTask[F]{starts: t.starts[:0], order: t.order[:0], losses: t.losses[:0]}
-	poolOf[F](&ctcTasks).Put(t)
+	workspace.Give[F](&ctcTasks, t)
 }
 
 // check reports everything that is wrong with the arguments.
@@ -238,7 +241,7 @@ func (t *ctcTask[F]) checkTargetLengths() error {
 		return &ArgumentError{t.method, "len(targets)", nil, len(t.targets),
 			fmt.Sprintf("neither the sum of targetLengths nor %d rows of at least %d", t.batch, longest)}
 	}
-	t.starts = resize(t.starts, t.batch)
+	t.starts = workspace.Resize(t.starts, t.batch)
 	start := 0
 	for n, s := range t.spelled {
 		t.starts[n] = start
@@ -292,7 +295,7 @@ func (t *ctcTask[F]) rows(data []F, n, frame int) (rows []F, stride int) {
 
 // schedule sorts the sequences by cost, so that a long one does not come last.
 func (t *ctcTask[F]) schedule() {
-	t.order = resize(t.order, t.batch)
+	t.order = workspace.Resize(t.order, t.batch)
 	for n := range t.order {
 		t.order[n] = n
 	}
@@ -302,9 +305,9 @@ func (t *ctcTask[F]) schedule() {
 }
 
 // item does one sequence.
-func (t *ctcTask[F]) item(i int) {
+func (t *ctcTask[F]) Item(i int) {
 	n := t.order[i]
-	w := take[lattice[F], F](&lattices)
+	w := workspace.Take[lattice[F], F](&lattices)
 	t.losses[n] = w.run(t, n, keptBytes)
 	w.release()
 	if t.ZeroInfinity && math.IsInf(t.losses[n], 1) {

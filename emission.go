@@ -3,7 +3,10 @@ package trellis
 import (
 	"math"
 	"slices"
-	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
 )
 
 // emission makes the emissions of a sequence: what each frame gives to the labels of
@@ -66,33 +69,33 @@ type scores[F Float] struct {
 
 // resize makes room for rows of n scores.
 func (s *scores[F]) resize(n, rows int) {
-	s.pitch = wholeVectors[F](n)
-	s.p = resize(s.p, rows*s.pitch)
+	s.pitch = fp.WholeVectors[F](n)
+	s.p = workspace.Resize(s.p, rows*s.pitch)
 	group := groupFrames + 3 // four are written at a time
-	s.top, s.ref, s.sum = resize(s.top, group), resize(s.ref, group), resize(s.sum, group)
-	s.scratch = resize(s.scratch, group*rowScratch)
+	s.top, s.ref, s.sum = workspace.Resize(s.top, group), workspace.Resize(s.ref, group), workspace.Resize(s.sum, group)
+	s.scratch = workspace.Resize(s.scratch, group*rowScratch)
 }
 
 // exp does a group of frames into p, from row at on.
 func (s *scores[F]) exp(at int, x []F, n, stride, rows int) {
 	perCall := max(1, block/n&^3)
 	for r := 0; r < rows; r += perCall {
-		expFrames(s.p[(at+r)*s.pitch:], s.top[r:], s.ref[r:], s.sum[r:], s.scratch, x[r*stride:], n, stride, s.pitch, min(perCall, rows-r))
+		expFrames(view.Rows[F]{Data: s.p[(at+r)*s.pitch:], Columns: s.pitch, Stride: s.pitch}, s.top[r:], s.ref[r:], s.sum[r:], s.scratch, view.Rows[F]{Data: x[r*stride:], Columns: n, Stride: stride}, min(perCall, rows-r))
 	}
 }
 
 // exponent returns that of what exp has left out of row r.
 func (s *scores[F]) exponent(r int) float64 {
-	if isFloat32[F]() {
-		return float64(s.ref[r]) - shift32
+	if fp.IsFloat32[F]() {
+		return float64(s.ref[r]) - 0x1.8p23
 	}
-	return float64(s.ref[r]) - shift64
+	return float64(s.ref[r]) - 0x1.8p52
 }
 
 // inRange reports whether exp is of use in some rows.
 func (s *scores[F]) inRange(from, to int) bool {
 	for _, top := range s.top[from:to] {
-		if !(top <= maxScore && top >= -maxScore) {
+		if !(top <= fp.MaxScore && top >= -fp.MaxScore) {
 			return false
 		}
 	}
@@ -104,7 +107,7 @@ func (s *scores[F]) emit(y []float64, at int, index []int32, width, rows int) (l
 	least = math.Inf(1)
 	perCall := max(1, block/len(index))
 	for r := 0; r < rows; r += perCall {
-		l := emit(y[r*width:], s.p[(at+r)*s.pitch:], index, width, s.pitch, min(perCall, rows-r))
+		l := emit(view.Rows[float64]{Data: y[r*width:], Columns: width, Stride: width}, view.Rows[F]{Data: s.p[(at+r)*s.pitch:], Columns: s.pitch, Stride: s.pitch}, index, min(perCall, rows-r))
 		least = min(least, float64(l))
 	}
 	return least
@@ -122,7 +125,7 @@ func (m *emission[F]) choose(w *lattice[F]) {
 func (m *emission[F]) bytes(w *lattice[F]) int {
 	n := 8 * w.width
 	if m.byClass {
-		n += wholeVectors[F](w.task.classes) * int(unsafe.Sizeof(F(0)))
+		n += fp.WholeVectors[F](w.task.classes) * fp.Size[F]()
 	}
 	return n
 }
@@ -130,26 +133,26 @@ func (m *emission[F]) bytes(w *lattice[F]) int {
 // prepare makes room for a sequence and its segments.
 func (m *emission[F]) prepare(w *lattice[F]) {
 	m.common, m.summed = commonFactor{product: 1}, 0
-	m.max, m.sum, m.base = resize(m.max, w.frames), resize(m.sum, w.frames), resize(m.base, w.frames)
-	m.y, m.kinds = resize(m.y, w.segment*w.width), resize(m.kinds, w.segment)
-	m.groups = resize(m.groups, w.segment/groupFrames+1)
+	m.max, m.sum, m.base = workspace.Resize(m.max, w.frames), workspace.Resize(m.sum, w.frames), workspace.Resize(m.base, w.frames)
+	m.y, m.kinds = workspace.Resize(m.y, w.segment*w.width), workspace.Resize(m.kinds, w.segment)
+	m.groups = workspace.Resize(m.groups, w.segment/groupFrames+1)
 	if !m.byClass || !w.task.FromLogits {
 		m.names.resize(w.width, groupFrames)
-		m.named, m.identity = resize(m.named, groupFrames*w.width), resize(m.identity, w.width)
+		m.named, m.identity = workspace.Resize(m.named, groupFrames*w.width), workspace.Resize(m.identity, w.width)
 		for i := range m.identity {
 			m.identity[i] = int32(i)
 		}
 	}
 	if m.byClass {
 		m.classes.resize(w.task.classes, w.segment)
-		m.softmax = resize(m.softmax, w.segment)
+		m.softmax = workspace.Resize(m.softmax, w.segment)
 	}
 	if m.byClass && w.task.out.wantGrad() {
-		m.place = resize(m.place, w.width)
+		m.place = workspace.Resize(m.place, w.width)
 		for i, c := range w.classes {
-			m.place[i] = int32(placeOf[F](int(c)))
+			m.place[i] = int32(sumOffset[F](int(c)))
 			if i > w.last {
-				m.place[i] = int32(placeOf[F](m.classes.pitch))
+				m.place[i] = int32(sumOffset[F](m.classes.pitch))
 			}
 		}
 	}
@@ -172,10 +175,10 @@ func (m *emission[F]) of(w *lattice[F], t, i int) number {
 
 // log returns the logarithm of the common factors of all frames, but for 2^shift.
 func (m *emission[F]) log(w *lattice[F]) float64 {
-	log := m.common.logs + (m.common.more - log64(m.common.product))
+	log := m.common.logs + (m.common.more - fp.Log(m.common.product))
 	if w.task.FromLogits && !m.byClass {
 		for t, sum := range m.sum {
-			log += (m.base[t] - float64(m.max[t])) - log1p64(sum)
+			log += (m.base[t] - float64(m.max[t])) - fp.Log1p(sum)
 		}
 	}
 	return log
@@ -247,8 +250,8 @@ func (m *emission[F]) inRange(w *lattice[F], from, to int) bool {
 func (m *emission[F]) term(scale float64, r int) F {
 	c := &m.classes
 	factor := F(scale * power(c.exponent(r)))
-	if !c.inRange(r, r+1) || c.top[r] > expReach[F]()-10 || !isFinite(F(factor*F(c.sum[r]))) {
-		return nan[F]()
+	if !c.inRange(r, r+1) || c.top[r] > fp.ExpReach[F]()-10 || !fp.IsFinite(F(factor*F(c.sum[r]))) {
+		return fp.NaN[F]()
 	}
 	return factor
 }
@@ -261,7 +264,7 @@ func (m *emission[F]) examine(w *lattice[F], t int, least *float64) (kind int32)
 		switch {
 		case y[i] >= leastEmission:
 			*least = min(*least, y[i])
-		case x[c] == negInf[F]():
+		case x[c] == fp.NegInf[F]():
 			kind = withNothing
 		default:
 			return 1
@@ -299,7 +302,7 @@ func (m *emission[F]) normalize(w *lattice[F], from int, kinds []int32) bool {
 				if sum != sum {
 					return false
 				}
-				c.more -= log64(c.product)
+				c.more -= fp.Log(c.product)
 				c.product = 1
 			}
 		}
@@ -313,7 +316,7 @@ func (m *emission[F]) sumFrame(w *lattice[F], t int) bool {
 	if t >= m.summed {
 		m.summed = t + 1
 		x := w.task.frame(w.task.x, w.n, t)
-		w.scratch = resize(w.scratch, len(x))
+		w.scratch = workspace.Resize(w.scratch, len(x))
 		_, m.max[t], m.sum[t] = w.stream.exp(w.scratch, x, w.distance())
 	}
 	return m.sum[t] == m.sum[t]
@@ -333,7 +336,7 @@ func (m *emission[F]) sumFrames(w *lattice[F]) bool {
 // what the target names.
 func (m *emission[F]) makeWide(w *lattice[F], t int) bool {
 	x, y := w.task.frame(w.task.x, w.n, t), m.row(w, t)
-	ref := negInf[F]()
+	ref := fp.NegInf[F]()
 	for _, c := range w.classes[:w.last+1] {
 		if v := x[c]; v > ref || v != v {
 			ref = v
@@ -349,17 +352,17 @@ func (m *emission[F]) makeWide(w *lattice[F], t int) bool {
 		if m.max[t], m.sum[t] = sumExpRow(x); m.sum[t] != m.sum[t] {
 			return false
 		}
-		log = (log - float64(m.max[t])) - log1p64(m.sum[t])
+		log = (log - float64(m.max[t])) - fp.Log1p(m.sum[t])
 	default:
 		m.base[t], log = log, 0
 	}
-	if ref != negInf[F]() { // or the loss is +Inf
+	if ref != fp.NegInf[F]() { // or the loss is +Inf
 		m.common.logs += log
 	}
 	n := len(m.exponents)
 	m.exponents = slices.Grow(m.exponents, w.width)[:n+w.width]
 	for i, c := range w.classes[:w.last+1] {
-		y[i], m.exponents[n+i] = expScaled(difference(float64(x[c]), float64(ref))) // −Inf less −Inf is NaN, which is taken for zero
+		y[i], m.exponents[n+i] = fp.ExpScaled(fp.Difference(float64(x[c]), float64(ref))) // −Inf less −Inf is NaN, which is taken for zero
 	}
 	return true
 }

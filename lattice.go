@@ -3,7 +3,10 @@ package trellis
 import (
 	"math"
 	"slices"
-	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
 )
 
 // lattice computes the loss of one sequence, and its gradient, by the forward
@@ -72,7 +75,7 @@ const keptBytes = 8 << 20
 // hugeBytes is the size from which on a workspace is not kept for the next sequence.
 const hugeBytes = 64 << 20
 
-var lattices pools
+var lattices workspace.Pools
 
 // release gives the workspace back without what it borrowed.
 func (w *lattice[F]) release() {
@@ -82,7 +85,7 @@ func (w *lattice[F]) release() {
 		cap(m.y) + cap(m.exponents) + cap(m.named) + cap(m.names.p)
 	elements := cap(m.classes.p) + cap(w.scratch) + cap(w.stream.rows[0]) + cap(w.stream.rows[1])
 	if 8*(doubles+elements) < hugeBytes {
-		poolOf[F](&lattices).Put(w)
+		workspace.Give[F](&lattices, w)
 	}
 }
 
@@ -155,7 +158,7 @@ func (w *lattice[F]) prepare(kept int) {
 	w.last = len(labels)
 	w.span = (w.last + 8) &^ 7
 	w.width = (w.last + 16) &^ 15
-	w.classes, w.skip = resize(w.classes, w.width), resize(w.skip, w.width)
+	w.classes, w.skip = workspace.Resize(w.classes, w.width), workspace.Resize(w.skip, w.width)
 	for i := range w.classes {
 		w.classes[i] = int32(w.task.Blank)
 	}
@@ -179,18 +182,18 @@ func (w *lattice[F]) prepare(kept int) {
 		perFrame := 8*2*w.width + w.emission.bytes(w)
 		if w.segment = w.frames; w.frames > kept/perFrame {
 			w.segment = min(max(kept/8/perFrame, int(math.Sqrt(float64(w.frames))), 1), w.frames)
-			w.starts = resize(w.starts, (w.frames+w.segment-1)/w.segment*4*w.width)
+			w.starts = workspace.Resize(w.starts, (w.frames+w.segment-1)/w.segment*4*w.width)
 		}
-		w.beta = resize(w.beta, 2*w.width)
-		w.occupancy = resize(w.occupancy, (groupFrames+3)*w.width)
-		w.blanks = resize(w.blanks, groupFrames)
+		w.beta = workspace.Resize(w.beta, 2*w.width)
+		w.occupancy = workspace.Resize(w.occupancy, (groupFrames+3)*w.width)
+		w.blanks = workspace.Resize(w.blanks, groupFrames)
 	}
 	w.segment = max(w.segment, 1)
 	w.emission.prepare(w)
-	w.alpha = resize(w.alpha, w.segment*2*w.width)
-	w.source = resize(w.source, 2*w.width)
-	w.factors = resize(w.factors, 3*w.width)
-	w.e = resize(w.e, 2*w.width)
+	w.alpha = workspace.Resize(w.alpha, w.segment*2*w.width)
+	w.source = workspace.Resize(w.source, 2*w.width)
+	w.factors = workspace.Resize(w.factors, 3*w.width)
+	w.e = workspace.Resize(w.e, 2*w.width)
 }
 
 // alphaRow returns α of a frame in the segment.
@@ -218,9 +221,9 @@ func (w *lattice[F]) forward() (target number, ok bool) {
 		w.e[i] = never // that of pads
 	}
 	for i := range w.last {
-		w.e[stateAt(i)], w.e[stateAt(i)+8] = 0, 0
+		w.e[blankAt(i)], w.e[blankAt(i)+8] = 0, 0
 	}
-	w.e[stateAt(w.last)] = 0
+	w.e[blankAt(w.last)] = 0
 	w.source[0] = 1 // before the first frame nothing is spelled yet
 	for t := 0; t < w.frames; t += w.segment {
 		if w.task.out.wantGrad() && w.segment < w.frames {
@@ -276,7 +279,7 @@ func (w *lattice[F]) advance(t, end int) int {
 		count := min(perCall, frames-k)
 		row, y := w.alpha[(t+k)%w.segment*2*w.width:], w.emission.row(w, t+k)
 		for from := 0; from < w.span; from += chunk {
-			forward(row, src, y, w.factors, w.width, w.last, from, min(from+chunk, w.span), count)
+			forward(row, src, view.Rows[float64]{Data: y, Columns: w.last + 1, Stride: w.width}, w.factors, view.Span{From: from, To: min(from+chunk, w.span)}, count)
 		}
 		src = w.alphaRow(t + k + count - 1)
 	}
@@ -290,7 +293,7 @@ func (w *lattice[F]) advance(t, end int) int {
 // makeFactors makes the factors of a run from a row of exponents, and returns the largest.
 func (w *lattice[F]) makeFactors(e int) (largest float64) {
 	for from := 0; from < w.span; from += chunk {
-		largest = max(largest, forwardFactors(w.factors, w.exponents(e), w.skip, from, min(from+chunk, w.span)))
+		largest = max(largest, forwardFactors(w.factors, w.exponents(e), w.skip, view.Span{From: from, To: min(from+chunk, w.span)}))
 	}
 	return largest
 }
@@ -318,7 +321,7 @@ func (w *lattice[F]) normalize(dst, src, e []float64) bool {
 func inherit(v, e, skip []float64, last int) {
 	before := float64(-never)
 	for i := range last + 1 {
-		at := stateAt(i)
+		at := blankAt(i)
 		if v[at] == 0 {
 			e[at] = before
 		}
@@ -336,11 +339,11 @@ func inherit(v, e, skip []float64, last int) {
 // its last label or a blank.
 func (w *lattice[F]) target() number {
 	e := w.exponents(len(w.e)/(2*w.width) - 1)
-	blank := state(w.source, e, stateAt(w.last))
+	blank := state(w.source, e, blankAt(w.last))
 	if w.last == 0 {
 		return blank
 	}
-	return blank.plus(state(w.source, e, stateAt(w.last-1)+8)).normal()
+	return blank.plus(state(w.source, e, blankAt(w.last-1)+8)).normal()
 }
 
 // loss returns the loss of a target's probability, if the scores are numbers.
@@ -352,7 +355,7 @@ func (w *lattice[F]) loss(target number, ok bool) float64 {
 		return math.Inf(1)
 	}
 	const ln2 = math.Ln2
-	return 0 - math.FMA(target.e+w.emission.common.shift, ln2, log64(target.v)+w.emission.log(w))
+	return 0 - math.FMA(target.e+w.emission.common.shift, ln2, fp.Log(target.v)+w.emission.log(w))
 }
 
 // gradient writes the gradient of the sequence, given its loss and the target's probability,
@@ -362,7 +365,7 @@ func (w *lattice[F]) gradient(loss float64, target number, written bool) {
 	case math.IsInf(loss, 1):
 		w.fill(0, w.frames, 0)
 	case loss != loss:
-		w.fill(0, w.frames, nan[F]())
+		w.fill(0, w.frames, fp.NaN[F]())
 	case !written:
 		w.backward(target)
 	}
@@ -387,10 +390,10 @@ func (w *lattice[F]) backward(target number) {
 	}
 	clear(w.beta)
 	e := w.exponents(len(w.e)/(2*w.width) - 1)
-	blank := stateAt(w.last)
+	blank := blankAt(w.last)
 	w.beta[blank] = power(e[blank] - target.e)
 	if w.last > 0 {
-		label := stateAt(w.last-1) + 8
+		label := blankAt(w.last-1) + 8
 		w.beta[label] = power(e[label] - target.e)
 	}
 	for start := (w.frames - 1) / w.segment * w.segment; start >= 0; start -= w.segment {
@@ -442,7 +445,7 @@ func (w *lattice[F]) retreat(r run) {
 		clear(w.carry[:])
 		for from := (w.span - 1) / chunk * chunk; from >= 0; from -= chunk {
 			copy(w.carry[:], w.carry[8:])
-			backward(occupancy, blanks, w.beta, w.carry[:], row, y, w.factors, w.width, w.last, from, min(from+chunk, w.span), len(blanks))
+			backward(occupancy, blanks, w.beta, w.carry[:], row, view.Rows[float64]{Data: y, Columns: w.last + 1, Stride: w.width}, w.factors, view.Span{From: from, To: min(from+chunk, w.span)})
 			sum += blanks[0]
 		}
 		if w.span > chunk {
@@ -461,7 +464,7 @@ func (w *lattice[F]) writeFrames(r run, target number) {
 	byClass := m.byClass && m.kind(w, r.start) <= 0
 	if byClass && !t.FromLogits {
 		for _, s := range m.softmax[r.start%w.segment:][:r.end-r.start] {
-			byClass = byClass && isFinite(s)
+			byClass = byClass && fp.IsFinite(s)
 		}
 	}
 	if !byClass {
@@ -472,12 +475,12 @@ func (w *lattice[F]) writeFrames(r run, target number) {
 	}
 	scale := F(w.scale / target.v)
 	perCall := min(max(4, block/t.classes&^3), groupFrames)
-	w.scratch = resize(w.scratch, occupancyScratch[F](t.classes, perCall))
+	w.scratch = workspace.Resize(w.scratch, occupancyScratch[F](t.classes, perCall))
 	for frame := r.start; frame < r.end; frame += perCall {
 		dst, stride := t.rows(t.out.grad, w.n, frame)
 		at, rows := frame%w.segment, min(perCall, r.end-frame)
-		addOccupancies(dst, m.classes.p[at*m.classes.pitch:], m.softmax[at:][:rows], scale, w.occupancy[(frame-r.start)*w.width:],
-			m.place, w.scratch, w.last+1, t.classes, stride, m.classes.pitch, w.width, rows)
+		addOccupancies(view.Rows[F]{Data: dst, Columns: t.classes, Stride: stride}, view.Rows[F]{Data: m.classes.p[at*m.classes.pitch:], Columns: m.classes.pitch, Stride: m.classes.pitch}, m.softmax[at:][:rows], scale,
+			view.Rows[float64]{Data: w.occupancy[(frame-r.start)*w.width:], Columns: w.last + 1, Stride: w.width}, m.place, w.scratch)
 	}
 }
 
@@ -489,7 +492,7 @@ func (w *lattice[F]) writeFrame(frame int, occupancy []float64, target number) {
 	made, scale := row, w.scale/target.v
 	switch {
 	case m.late:
-		streams := len(t.x) >= streamBytes/int(unsafe.Sizeof(F(0)))
+		streams := len(t.x) >= streamBytes/fp.Size[F]()
 		if streams {
 			made = nil
 		}
@@ -519,5 +522,7 @@ func (w *lattice[F]) writeFrame(frame int, occupancy []float64, target number) {
 // distance returns how many bytes lie between two frames of the scores.
 func (w *lattice[F]) distance() int {
 	_, stride := w.task.rows(w.task.x, w.n, 0)
-	return stride * int(unsafe.Sizeof(F(0)))
+	return stride * fp.Size[F]()
 }
+
+func blankAt(i int) int { return i + i&^7 }

@@ -44,7 +44,7 @@ func (w *lattice[F]) forwardWide(t int, e []float64) {
 	blank := m.of(w, t, w.last)
 	var before number
 	for i := range w.last + 1 {
-		at := stateAt(i)
+		at := blankAt(i)
 		b, l := state(w.source, e, at), state(w.source, e, at+8)
 		onBlank := b.plus(before).times(blank)
 		row[at], e[at] = onBlank.v, onBlank.e
@@ -69,7 +69,7 @@ func (w *lattice[F]) backwardWide(t int, before, after []float64) {
 	// β times the emission of b[i+1] and l[i+1], with the exponents taken off that all have
 	var nextB, nextL number
 	for i := w.last; i >= 0; i-- {
-		at := stateAt(i)
+		at := blankAt(i)
 		w.occupancy[w.last] += float64(row[at] * w.beta[at])
 		b := number{w.beta[at], -after[at]}.times(blank)
 		var l number

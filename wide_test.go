@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/ref"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +31,7 @@ func (s sequence[F]) String() string {
 func (s sequence[F]) run(t *testing.T, kept int, inPlace bool) (loss float64, grad []F, w *lattice[F]) {
 	x := slices.Clone(s.x)
 	if grad = x; !inPlace {
-		grad = slices.Repeat([]F{nan[F]()}, len(x))
+		grad = slices.Repeat([]F{fp.NaN[F]()}, len(x))
 	}
 	task := ctcTask[F]{
 		CTCLoss: s.CTCLoss, method: "test", out: outputs[F]{want: lossAndGrad, grad: grad},
@@ -52,7 +54,7 @@ func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
 	for t := range y {
 		y[t] = s.bigEmissions(t, states, exps)
 	}
-	zero := func() *big.Float { return new(big.Float).SetPrec(referenceBits) }
+	zero := func() *big.Float { return new(big.Float).SetPrec(ref.Bits) }
 	row := func() []*big.Float {
 		row := make([]*big.Float, len(states))
 		for i := range row {
@@ -126,7 +128,7 @@ func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
 		return -(math.Log(f) + float64(e)*math.Ln2), grad
 	}
 	f, _ := total.Float64()
-	loss, _ = bigLog(total, math.Log(f)).Float64()
+	loss, _ = ref.Log(total, math.Log(f)).Float64()
 	return -loss, grad
 }
 
@@ -134,8 +136,8 @@ func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
 // whatever it is.
 func addBig(sum, x *big.Float) {
 	switch d := sum.MantExp(nil) - x.MantExp(nil); {
-	case x.Sign() == 0 || sum.Sign() != 0 && d > 2*referenceBits:
-	case sum.Sign() == 0 || d < -2*referenceBits:
+	case x.Sign() == 0 || sum.Sign() != 0 && d > 2*ref.Bits:
+	case sum.Sign() == 0 || d < -2*ref.Bits:
 		sum.Set(x)
 	default:
 		sum.Add(sum, x)
@@ -149,16 +151,16 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 	for _, class := range states {
 		best = max(best, float64(x[class]))
 	}
-	y, sum := make([]*big.Float, s.classes), new(big.Float).SetPrec(referenceBits)
+	y, sum := make([]*big.Float, s.classes), new(big.Float).SetPrec(ref.Bits)
 	for c, v := range x {
-		y[c] = new(big.Float).SetPrec(referenceBits)
-		if v != negInf[F]() {
+		y[c] = new(big.Float).SetPrec(ref.Bits)
+		if v != fp.NegInf[F]() {
 			if exps[v] == nil {
-				e := bigExp(float64(v) / 8)
+				e := ref.Exp(float64(v) / 8)
 				for range 3 {
 					e.Mul(e, e)
 				}
-				exps[v] = e.SetPrec(referenceBits)
+				exps[v] = e.SetPrec(ref.Bits)
 			}
 			addBig(sum, y[c].Set(exps[v]))
 		}
@@ -167,7 +169,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 		if s.FromLogits {
 			y[c].Quo(y[c], sum)
 		}
-		if slices.Contains(states, c) && !(float64(v)-best > minScore) {
+		if slices.Contains(states, c) && !(float64(v)-best > fp.MinScore) {
 			y[c].SetInt64(0)
 		}
 	}
@@ -186,7 +188,7 @@ func (s sequence[F]) tolerances(w *lattice[F], loss float64) (ofLoss, ofGrad flo
 		emission += 2 * single
 	}
 	if s.FromLogits {
-		norm = (4 + float64(s.classes/laneCount[F]())) * single
+		norm = (4 + float64(s.classes/fp.Lanes[F]())) * single
 	}
 	var common, largest, term float64
 	for t := range s.frames {
@@ -279,8 +281,8 @@ func someWideScores[F Float]() []wideScores[F] {
 		{"at −1e3", true, some(always(-1e3))},
 		{"at −1e4", true, some(always(-1e4))},
 		{"at −1e5", true, some(always(-1e5))},
-		{"masked", false, some(func(r *rand.Rand) F { return [...]F{negInf[F](), 0, 1, 2}[r.IntN(4)] })},
-		{"far below and masked", true, some(func(r *rand.Rand) F { return [...]F{negInf[F](), far(r), far(r)}[r.IntN(3)] })},
+		{"masked", false, some(func(r *rand.Rand) F { return [...]F{fp.NegInf[F](), 0, 1, 2}[r.IntN(4)] })},
+		{"far below and masked", true, some(func(r *rand.Rand) F { return [...]F{fp.NegInf[F](), far(r), far(r)}[r.IntN(3)] })},
 		{"taken for −Inf", true, some(func(r *rand.Rand) F { return [...]F{-1 << 22, -1<<21 + 100}[r.IntN(2)] })},
 		{"some frames", true, func(r *rand.Rand, s sequence[F], t int, row []F) {
 			if t%5 == 2 {
@@ -289,7 +291,7 @@ func someWideScores[F Float]() []wideScores[F] {
 		}},
 		{"a label at −1e4", true, func(_ *rand.Rand, s sequence[F], _ int, row []F) { row[append(s.labels, 0)[len(s.labels)/2]] = -1e4 }},
 		{"the blank at −1e5", true, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = -1e5 }},
-		{"the blank masked", false, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = negInf[F]() }},
+		{"the blank masked", false, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = fp.NegInf[F]() }},
 		{"the target far below", true, func(r *rand.Rand, s sequence[F], _ int, row []F) {
 			for _, c := range append([]int{0}, s.labels...) {
 				row[c] = far(r)
@@ -303,7 +305,7 @@ func someWideScores[F Float]() []wideScores[F] {
 		// Emissions in range, for so long that states are not.
 		{"few labels at a time", true, func(_ *rand.Rand, s sequence[F], t int, row []F) {
 			low := F(-80)
-			if !isFloat32[F]() || s.classes > 128 {
+			if !fp.IsFloat32[F]() || s.classes > 128 {
 				low = -160
 			}
 			for c := range row {
@@ -350,7 +352,7 @@ func testWideScores[F Float](t *testing.T) {
 				}
 				row = row[:named]
 				scores.row(r, s, t, row)
-				if slices.Max(row) == negInf[F]() {
+				if slices.Max(row) == fp.NegInf[F]() {
 					row[r.IntN(named)] = 0
 				}
 			}
@@ -409,7 +411,7 @@ func testWideIsNarrow[F Float](t *testing.T) {
 		for t := range s.frames { // all, or some
 			for j := range s.x[t*s.classes:][:s.classes] {
 				if i%4 < 2 || t%3 == i%3 {
-					s.x[t*s.classes+j] += F(2*maxScore) * F(1-2*(t%2)) // exactly
+					s.x[t*s.classes+j] += F(2*fp.MaxScore) * F(1-2*(t%2)) // exactly
 				}
 			}
 		}
