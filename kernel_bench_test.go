@@ -183,11 +183,11 @@ func latticeWorks() []kernelWork {
 	ones, e := make([]float64, 2*benchSpan), slices.Repeat([]float64{never}, 2*benchSpan)
 	skip := slices.Repeat([]float64{-never}, benchSpan)
 	for i := range benchLabels {
-		ones[blankAt(i)], ones[blankAt(i)+8] = 1, 1
-		e[blankAt(i)], e[blankAt(i)+8] = 0, 0
+		statesAt(ones, i)[onBlank], statesAt(ones, i)[onLabel] = 1, 1
+		statesAt(e, i)[onBlank], statesAt(e, i)[onLabel] = 0, 0
 		skip[i] = 0
 	}
-	ones[blankAt(benchLabels)], e[blankAt(benchLabels)] = 1, 0
+	statesAt(ones, benchLabels)[onBlank], statesAt(e, benchLabels)[onBlank] = 1, 0
 	factors, alpha := make([]float64, 3*benchSpan), make([]float64, benchFrames*2*benchSpan)
 	forwardFactorsGeneric(factors, e, skip, view.Span{From: 0, To: benchSpan})
 	forwardGeneric(alpha, ones, view.Of(y, benchLabels+1, benchSpan), factors, view.Span{From: 0, To: benchSpan}, benchFrames)

@@ -52,7 +52,7 @@ func anyNumber(r *rand.Rand) float64 {
 
 var latticeValues = []values{
 	{"normal", near, near, near},
-	{"range", power2(-room, room), oneOf(zero, power2(-250, 0), power2(-20, 0)), oneOf(zero, power2(-1022, room), power2(-20, 20))},
+	{"range", power2(-runExponents, runExponents), oneOf(zero, power2(-250, 0), power2(-20, 0)), oneOf(zero, power2(-1022, runExponents), power2(-20, 20))},
 	{"impossible", oneOf(zero, zero, zero, near), oneOf(zero, near), oneOf(zero, near)},
 	{"zero", zero, near, near},
 	{"mixed", anyNumber, anyNumber, anyNumber},
@@ -158,7 +158,7 @@ func (c *trial[F]) parts() []part {
 }
 
 func testNormalizeRow(t *testing.T) {
-	eachLattice(t, append(upTo(0, 10), 2*chunk/16), func(c *trial[float64], v values) {
+	eachLattice(t, append(upTo(0, 10), 2*callWidth/16), func(c *trial[float64], v values) {
 		x, e := c.some(16*c.n, v.state), c.exponents(16*c.n, c.base())
 		for i := range x {
 			if v.name == "mixed" && c.r.IntN(2) == 0 {
@@ -218,7 +218,7 @@ func testForward(t *testing.T) {
 }
 
 func testRescale(t *testing.T) {
-	eachLattice(t, append(upTo(0, 10), 2*chunk/16), func(c *trial[float64], v values) {
+	eachLattice(t, append(upTo(0, 10), 2*callWidth/16), func(c *trial[float64], v values) {
 		n, base := 16*c.n, c.base()
 		want, alpha, from, to := c.some(n, v.state), c.some(n, v.state), c.exponents(n, base), c.exponents(n, base)
 		for i := range want {

@@ -1006,10 +1006,10 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, positions*float, most)
 	assert.Zero(t, positions%16, "arrays of one element for each position have whole vectors")
 	// backward reads α, emissions and occupancies of all frames, and factors and β once.
-	assert.LessOrEqual(t, (callPositions*(2+1+1)+chunk*(3+2))*float, most)
-	assert.LessOrEqual(t, 3*2*chunk*float, most) // normalizeRow, rescale
-	assert.LessOrEqual(t, chunk, callPositions)
-	assert.Zero(t, chunk%16)
+	assert.LessOrEqual(t, (callPositions*(2+1+1)+callWidth*(3+2))*float, most)
+	assert.LessOrEqual(t, 3*2*callWidth*float, most) // normalizeRow, rescale
+	assert.LessOrEqual(t, callWidth, callPositions)
+	assert.Zero(t, callWidth%16)
 }
 
 // A gradient that is written past the caches has the same bits.

@@ -26,26 +26,21 @@ func (s sequence[F]) String() string {
 		s.x, s.frames, s.classes, s.labels, s.FromLogits, s.Gradient, s.x)
 }
 
-// run returns the loss, its gradient, and the lattice, which has all frames in one segment
+// run returns the loss, its gradient, and the trellis, which has all frames in one segment
 // if kept is large.
-func (s sequence[F]) run(t *testing.T, kept int, inPlace bool) (loss float64, grad []F, w *lattice[F]) {
+func (s sequence[F]) run(t *testing.T, kept int, inPlace bool) (loss float64, grad []F, w *trellis[F]) {
 	x := slices.Clone(s.x)
 	if grad = x; !inPlace {
 		grad = slices.Repeat([]F{fp.NaN[F]()}, len(x))
 	}
-	task := ctcTask[F]{
-		CTCLoss: s.CTCLoss, method: "test", out: outputs[F]{want: lossAndGrad, grad: grad},
-		x: x, targets: s.labels, spelled: []int{len(s.labels)},
-	}
-	task.Reduction = Sum
-	require.NoError(t, task.check(Tensor[F]{x, []int{s.frames, s.classes}}))
-	w = new(lattice[F])
-	return w.run(&task, 0, kept), grad, w
+	q := sequenceOf(x, grad, s.classes)
+	q.fromLogits, q.wantSoftmax = s.FromLogits, s.Gradient == LogitsGradient
+	return q.compute(s.labels, 0, kept), grad, &q.trellis
 }
 
-// bigLattice is the loss and the gradient by the recursions of Graves et al. over labels
+// bigTrellis is the loss and the gradient by the recursions of Graves et al. over labels
 // and blanks, in long numbers that have any exponent.
-func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
+func (s sequence[F]) bigTrellis() (loss float64, grad []float64) {
 	states := make([]int, 2*len(s.labels)+1) // their classes
 	for i, label := range s.labels {
 		states[2*i+1] = label
@@ -181,10 +176,10 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 // in α·β over the probability of the target there are two for every frame. The sum of
 // a softmax has one in F for every element of a lane. What is common to all emissions of a
 // frame is added up in float64, where the error is in proportion to the sum so far.
-func (s sequence[F]) tolerances(w *lattice[F], loss float64) (ofLoss, ofGrad float64) {
+func (s sequence[F]) tolerances(w *trellis[F], loss float64) (ofLoss, ofGrad float64) {
 	double, single := 0x1p-53, float64(1-moved[F](1, -1))
 	emission, norm := 8*double, 0.0
-	if w.emission.byClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(kind int32) bool { return kind <= 0 }) {
+	if w.emission.expByClass && slices.ContainsFunc(w.emission.states[:s.frames], func(f frameState) bool { return !f.isScaled() }) {
 		emission += 2 * single
 	}
 	if s.FromLogits {
@@ -213,10 +208,10 @@ func (s sequence[F]) tolerances(w *lattice[F], loss float64) (ofLoss, ofGrad flo
 	return ofLoss, 2*n*emission + 8*single*max(1, term)
 }
 
-// requireBig compares with bigLattice, and returns the lattice.
-func (s sequence[F]) requireBig(t *testing.T, what string) *lattice[F] {
+// requireBig compares with bigTrellis, and returns the lattice.
+func (s sequence[F]) requireBig(t *testing.T, what string) *trellis[F] {
 	loss, grad, w := s.run(t, math.MaxInt, false)
-	wantLoss, wantGrad := s.bigLattice()
+	wantLoss, wantGrad := s.bigTrellis()
 	lossTolerance, gradTolerance := s.tolerances(w, wantLoss)
 	if math.IsInf(wantLoss, 1) {
 		require.Equal(t, wantLoss, loss, "%s: %v", what, s)
@@ -227,7 +222,7 @@ func (s sequence[F]) requireBig(t *testing.T, what string) *lattice[F] {
 		require.InDelta(t, want, float64(grad[i]), gradTolerance, "%s: frame %d, class %d: %v", what, i/s.classes, i%s.classes, s)
 	}
 	for _, inPlace := range []bool{true, false} {
-		for _, kept := range []int{math.MaxInt, 0} { // in segments
+		for _, kept := range []int{math.MaxInt, 1} { // in segments
 			again, gradAgain, _ := s.run(t, kept, inPlace)
 			require.Equal(t, loss, again, "%s: %v", what, s)
 			for i, want := range grad { // but for what is as good as 0: see leastOccupancy
@@ -333,7 +328,7 @@ func testWideScores[F Float](t *testing.T) {
 		for i := range count {
 			s := sequence[F]{classes: 2 + r.IntN(8)}
 			s.labels = randomLabels(r, r.IntN(1+[...]int{5, 10, 30}[i%3]), s.classes)
-			s.frames = framesNeeded(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
+			s.frames = leastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
 			named := s.classes
 			if i%4 == 3 {
 				s.classes = 200 // exp of what the target names
@@ -357,10 +352,10 @@ func testWideScores[F Float](t *testing.T) {
 				}
 			}
 			w := s.requireBig(t, scores.name)
-			if slices.ContainsFunc(w.runs, func(r run) bool { return r.wide }) {
+			if slices.ContainsFunc(w.runs, func(r run) bool { return r.scaled }) {
 				wide++
 			}
-			if w.target().v == 0 {
+			if w.probability().v == 0 {
 				infinite++
 			}
 		}
@@ -381,7 +376,7 @@ func TestWideIsNarrow(t *testing.T) {
 
 func testWideIsNarrow[F Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(33, 34))
-	isWide := func(r run) bool { return r.wide }
+	isScaled := func(r run) bool { return r.scaled }
 	count := 200
 	if testing.Short() {
 		count = 52
@@ -390,22 +385,22 @@ func testWideIsNarrow[F Float](t *testing.T) {
 		s := sequence[F]{classes: 2 + r.IntN(30), CTCLoss: CTCLoss[F]{FromLogits: true, Gradient: CTCGradient(i % 2)}}
 		s.labels = randomLabels(r, r.IntN(30), s.classes)
 		if i%100 == 1 || i%100 == 50 { // a row takes several calls
-			s.labels = randomLabels(r, chunk+r.IntN(2*chunk), s.classes)
+			s.labels = randomLabels(r, callWidth+r.IntN(2*callWidth), s.classes)
 		}
-		s.frames = framesNeeded(s.labels) + r.IntN(30)
+		s.frames = leastFrames(s.labels) + r.IntN(30)
 		if i%5 == 4 {
 			s.classes = 200
 		}
 		s.x = make([]F, s.frames*s.classes)
 		spread := 1 << 9
-		if len(s.labels) >= chunk { // with which states do not get far apart either
+		if len(s.labels) >= callWidth { // with which states do not get far apart either
 			spread = 1 << 6
 		}
 		for j := range s.x {
 			s.x[j] = F(r.IntN(spread)-spread/2) / 32
 		}
 		want, wantGrad, w := s.run(t, math.MaxInt, false)
-		require.False(t, slices.ContainsFunc(w.runs, isWide))
+		require.False(t, slices.ContainsFunc(w.runs, isScaled))
 		narrowLoss, narrowGrad := s.tolerances(w, want)
 
 		for t := range s.frames { // all, or some
@@ -417,7 +412,7 @@ func testWideIsNarrow[F Float](t *testing.T) {
 		}
 		loss, grad, w := s.run(t, math.MaxInt, false)
 		for _, run := range w.runs {
-			require.Equal(t, i%4 < 2 || run.start%3 == i%3, run.wide)
+			require.Equal(t, i%4 < 2 || run.start%3 == i%3, run.scaled)
 		}
 		lossTolerance, gradTolerance := s.tolerances(w, loss)
 		require.InDelta(t, want, loss, lossTolerance+narrowLoss, "%v", s)
@@ -442,7 +437,7 @@ func testGradientOfLargeScores[F Float](t *testing.T) {
 				s.x[i] = expMax - below - F(i%classes)/8
 			}
 			_, grad, _ := s.run(t, math.MaxInt, false)
-			_, want := s.bigLattice()
+			_, want := s.bigTrellis()
 			for i := range grad {
 				require.InEpsilon(t, 1, float64(grad[i])/want[i], 1e-6, "class %d: %v, want %v: %v", i%classes, grad[i], want[i], s)
 			}
