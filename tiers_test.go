@@ -5,15 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/gotrellis/trellis/internal/tier"
 	"github.com/gotrellis/trellis/internal/tiertest"
-	"github.com/stretchr/testify/assert"
-)
-
-// The tests of this package know these by shorter names.
-var (
-	EachTier = tiertest.Each
-	EachImpl = tiertest.EachBench
 )
 
 func TestMain(m *testing.M) { tiertest.Main(m) }
@@ -24,7 +19,7 @@ func TestTiers(t *testing.T) {
 	for _, name := range names {
 		assert.True(t, tier.Exists(name))
 	}
-	EachTier(t, func(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
 		assert.True(t, strings.HasSuffix(t.Name(), "/"+ActiveTier()))
 		assert.Contains(t, names, ActiveTier())
 	})
