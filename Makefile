@@ -75,15 +75,15 @@ benchcmp:
 compare:
 	@go -C bench run -buildvcs=true .
 
-# The same, kept in bench/results; then the report and the README's table of all that is there.
+# The same, kept in bench/results; then the report and the tables of README.md and docs/performance.md.
 results:
-	@go -C bench run -buildvcs=true . -o results -readme ../README.md
+	@go -C bench run -buildvcs=true . -o results -project ..
 
-# Only the report and the README's table.
+# Only the report and these tables.
 report:
-	@go -C bench run . -o results -readme ../README.md -draw
+	@go -C bench run . -o results -project .. -draw
 
-# The lattice of docs/ctc.md.
+# The trellis of docs/ctc.md.
 figures:
 	@go -C bench run ./figures
 
