@@ -209,14 +209,14 @@ func (l Lanes) Stream(p Int, offset int, v Vec) {
 	l.k.emit(instr{op: opStream, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
 }
 
-// LoadHalf reads an I32 for each lane of an I64, 0 beyond a tail.
-func (l Lanes) LoadHalf(p Int, offset int) Vec {
-	return l.k.vec(instr{op: opLoadHalf, t: I64, mem: address{p.id, none, 0, offset}, tail: l.tail})
+// LoadWiden reads an I32 for each lane of an I64, 0 beyond a tail.
+func (l Lanes) LoadWiden(p Int, offset int) Vec {
+	return l.k.vec(instr{op: opLoadWiden, t: I64, mem: address{p.id, none, 0, offset}, tail: l.tail})
 }
 
-// StoreHalf writes the I64 lanes of v as I32.
-func (l Lanes) StoreHalf(p Int, offset int, v Vec) {
-	l.k.emit(instr{op: opStoreHalf, t: I64, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
+// StoreNarrow writes the I64 lanes of v as I32.
+func (l Lanes) StoreNarrow(p Int, offset int, v Vec) {
+	l.k.emit(instr{op: opStoreNarrow, t: I64, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
 }
 
 // Broadcast returns the element at p + offset bytes in all lanes.
@@ -248,7 +248,7 @@ func (k *Kernel) GatherTable(t Type, p Int, n int, index Vec) Vec {
 
 // StoreFirst writes the first lane of v at p + offset bytes.
 func (k *Kernel) StoreFirst(p Int, offset int, v Vec) {
-	k.emit(instr{op: opStoreLane, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
+	k.emit(instr{op: opStoreFirst, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
 }
 
 // StoreFour writes the first four lanes of v at p + offset bytes.

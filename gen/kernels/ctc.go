@@ -144,7 +144,7 @@ func emit(k *asm.Kernel, t asm.Type) {
 		})
 	}
 	if t == asm.F64 {
-		rows(func(index asm.Int) asm.Vec { return k.Gather(t, p, all.LoadHalf(index, 0)) })
+		rows(func(index asm.Int) asm.Vec { return k.Gather(t, p, all.LoadWiden(index, 0)) })
 	} else {
 		done, load := k.NewLabel("done"), func(index asm.Int) asm.Vec { return all.Load(index, 0, k.Const(asm.I32, 0)) }
 		for vectors := 1; vectors <= 8; vectors++ {

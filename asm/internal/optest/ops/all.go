@@ -509,8 +509,8 @@ func conversions() []Op {
 			}
 			return x
 		}),
-		half("loadHalf", asm.I32, asm.I64),
-		half("storeHalf", asm.I64, asm.I32),
+		copyWidth("loadWiden", asm.I32, asm.I64),
+		copyWidth("storeNarrow", asm.I64, asm.I32),
 		backwards(),
 		// Of what is folded and of a sum of it.
 		firstFour("widenFour", asm.F32, asm.F64, func(v vectors) asm.Vec {
@@ -544,8 +544,8 @@ func conversions() []Op {
 	}
 }
 
-// half copies integers of one width to another.
-func half(name string, in, out asm.Type) Op {
+// copyWidth copies integers of one width to another.
+func copyWidth(name string, in, out asm.Type) Op {
 	return Op{
 		Name: name, In: in, Out: out,
 		Build: func(k *asm.Kernel) {
@@ -556,9 +556,9 @@ func half(name string, in, out asm.Type) Op {
 			}
 			k.Each(asm.I64, n, []asm.Int{wide}, func(l asm.Lanes) {
 				if in == asm.I64 {
-					l.StoreHalf(narrow, 0, l.Load(wide, 0, k.Const(asm.I64, 3)))
+					l.StoreNarrow(narrow, 0, l.Load(wide, 0, k.Const(asm.I64, 3)))
 				} else {
-					l.Store(wide, 0, l.LoadHalf(narrow, 0))
+					l.Store(wide, 0, l.LoadWiden(narrow, 0))
 				}
 				narrow.Inc(k.Int(32))
 			})

@@ -127,21 +127,21 @@ func gathers(t asm.Type) []Op {
 		}),
 	}
 	if t.Size() == 8 {
-		all = append(all, gatherHalf(t))
+		all = append(all, gatherByI32(t))
 	}
 	return all
 }
 
-// gatherHalf takes the indices from integers of half the width, which fill half of
+// gatherByI32 takes the indices from integers of half the width, which fill half of
 // y. Beyond a tail they are 0.
-func gatherHalf(t asm.Type) Op {
+func gatherByI32(t asm.Type) Op {
 	return Op{
-		Name: "gatherHalf" + suffix(t), In: t, Out: t,
+		Name: "gatherByI32" + suffix(t), In: t, Out: t,
 		Build: func(k *asm.Kernel) {
 			dst, x, y, _, n := pointers(k)
 			mask := powerBelow(k, n).Minus(k.Int(1)).Splat(asm.I64)
 			k.Each(t, n, []asm.Int{dst}, func(l asm.Lanes) {
-				l.Store(dst, 0, k.Gather(t, x, l.LoadHalf(y, 0).And(mask)))
+				l.Store(dst, 0, k.Gather(t, x, l.LoadWiden(y, 0).And(mask)))
 				y.Inc(k.Int(32))
 			})
 		},
