@@ -4,128 +4,30 @@
 
 package trellis
 
-// expFrames works like expFramesGeneric.
-func expFrames[F Float](p []F, top []F, ref []F, sum []float64, scratch []F, x []F, n int, stride int, pitch int, rows int) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			expFramesF32AVX512(asFloat32(p), asFloat32(top), asFloat32(ref), sum, asFloat32(scratch), asFloat32(x), n, stride, pitch, rows)
-			return
-		}
-		expFramesF64AVX512(asFloat64(p), asFloat64(top), asFloat64(ref), sum, asFloat64(scratch), asFloat64(x), n, stride, pitch, rows)
-		return
-	case avx2:
-		if isFloat32[F]() {
-			expFramesF32AVX2(asFloat32(p), asFloat32(top), asFloat32(ref), sum, asFloat32(scratch), asFloat32(x), n, stride, pitch, rows)
-			return
-		}
-		expFramesF64AVX2(asFloat64(p), asFloat64(top), asFloat64(ref), sum, asFloat64(scratch), asFloat64(x), n, stride, pitch, rows)
-		return
-	}
-	expFramesGeneric(p, top, ref, sum, scratch, x, n, stride, pitch, rows)
-}
-
-// emit works like emitGeneric.
-func emit[F Float](y []float64, p []F, index []int32, width int, pitch int, rows int) (least F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			least_ := emitF32AVX512(y, asFloat32(p), index, width, pitch, rows)
-			return F(least_)
-		}
-		least_ := emitF64AVX512(y, asFloat64(p), index, width, pitch, rows)
-		return F(least_)
-	case avx2:
-		if isFloat32[F]() {
-			least_ := emitF32AVX2(y, asFloat32(p), index, width, pitch, rows)
-			return F(least_)
-		}
-		least_ := emitF64AVX2(y, asFloat64(p), index, width, pitch, rows)
-		return F(least_)
-	}
-	return emitGeneric(y, p, index, width, pitch, rows)
-}
+import "github.com/gotrellis/trellis/internal/tier"
 
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst []float64, src []float64, e []float64) (zeros float64) {
-	switch tier {
-	case avx512:
+	switch tier.Active {
+	case tier.AVX512:
 		return normalizeRowAVX512(dst, src, e)
-	case avx2:
+	case tier.AVX2:
 		return normalizeRowAVX2(dst, src, e)
 	}
 	return normalizeRowGeneric(dst, src, e)
 }
 
-// forwardFactors works like forwardFactorsGeneric.
-func forwardFactors(factors []float64, e []float64, skip []float64, from int, to int) (largest float64) {
-	switch tier {
-	case avx512:
-		return forwardFactorsAVX512(factors, e, skip, from, to)
-	case avx2:
-		return forwardFactorsAVX2(factors, e, skip, from, to)
-	}
-	return forwardFactorsGeneric(factors, e, skip, from, to)
-}
-
-// forward works like forwardGeneric.
-func forward(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
-	switch tier {
-	case avx512:
-		forwardAVX512(dst, src, y, factors, width, last, from, to, frames)
-		return
-	case avx2:
-		forwardAVX2(dst, src, y, factors, width, last, from, to, frames)
-		return
-	}
-	forwardGeneric(dst, src, y, factors, width, last, from, to, frames)
-}
-
 // rescale works like rescaleGeneric.
 func rescale(beta []float64, alpha []float64, from []float64, to []float64) {
-	switch tier {
-	case avx512:
+	switch tier.Active {
+	case tier.AVX512:
 		rescaleAVX512(beta, alpha, from, to)
 		return
-	case avx2:
+	case tier.AVX2:
 		rescaleAVX2(beta, alpha, from, to)
 		return
 	}
 	rescaleGeneric(beta, alpha, from, to)
-}
-
-// backward works like backwardGeneric.
-func backward(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
-	switch tier {
-	case avx512:
-		backwardAVX512(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
-		return
-	case avx2:
-		backwardAVX2(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
-		return
-	}
-	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
-}
-
-// addOccupancies works like addOccupanciesGeneric.
-func addOccupancies[F Float](dst []F, p []F, softmax []F, scale F, occupancy []float64, place []int32, scratch []F, labels int, n int, stride int, pitch int, width int, rows int) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			addOccupanciesF32AVX512(asFloat32(dst), asFloat32(p), asFloat32(softmax), float32(scale), occupancy, place, asFloat32(scratch), labels, n, stride, pitch, width, rows)
-			return
-		}
-		addOccupanciesF64AVX512(asFloat64(dst), asFloat64(p), asFloat64(softmax), float64(scale), occupancy, place, asFloat64(scratch), labels, n, stride, pitch, width, rows)
-		return
-	case avx2:
-		if isFloat32[F]() {
-			addOccupanciesF32AVX2(asFloat32(dst), asFloat32(p), asFloat32(softmax), float32(scale), occupancy, place, asFloat32(scratch), labels, n, stride, pitch, width, rows)
-			return
-		}
-		addOccupanciesF64AVX2(asFloat64(dst), asFloat64(p), asFloat64(softmax), float64(scale), occupancy, place, asFloat64(scratch), labels, n, stride, pitch, width, rows)
-		return
-	}
-	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, place, scratch, labels, n, stride, pitch, width, rows)
 }
 
 //go:noescape

@@ -4,94 +4,25 @@
 
 package trellis
 
-// expFrames works like expFramesGeneric.
-func expFrames[F Float](p []F, top []F, ref []F, sum []float64, scratch []F, x []F, n int, stride int, pitch int, rows int) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			expFramesF32NEON(asFloat32(p), asFloat32(top), asFloat32(ref), sum, asFloat32(scratch), asFloat32(x), n, stride, pitch, rows)
-			return
-		}
-		expFramesF64NEON(asFloat64(p), asFloat64(top), asFloat64(ref), sum, asFloat64(scratch), asFloat64(x), n, stride, pitch, rows)
-		return
-	}
-	expFramesGeneric(p, top, ref, sum, scratch, x, n, stride, pitch, rows)
-}
-
-// emit works like emitGeneric.
-func emit[F Float](y []float64, p []F, index []int32, width int, pitch int, rows int) (least F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			least_ := emitF32NEON(y, asFloat32(p), index, width, pitch, rows)
-			return F(least_)
-		}
-		least_ := emitF64NEON(y, asFloat64(p), index, width, pitch, rows)
-		return F(least_)
-	}
-	return emitGeneric(y, p, index, width, pitch, rows)
-}
+import "github.com/gotrellis/trellis/internal/tier"
 
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst []float64, src []float64, e []float64) (zeros float64) {
-	switch tier {
-	case neon:
+	switch tier.Active {
+	case tier.NEON:
 		return normalizeRowNEON(dst, src, e)
 	}
 	return normalizeRowGeneric(dst, src, e)
 }
 
-// forwardFactors works like forwardFactorsGeneric.
-func forwardFactors(factors []float64, e []float64, skip []float64, from int, to int) (largest float64) {
-	switch tier {
-	case neon:
-		return forwardFactorsNEON(factors, e, skip, from, to)
-	}
-	return forwardFactorsGeneric(factors, e, skip, from, to)
-}
-
-// forward works like forwardGeneric.
-func forward(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
-	switch tier {
-	case neon:
-		forwardNEON(dst, src, y, factors, width, last, from, to, frames)
-		return
-	}
-	forwardGeneric(dst, src, y, factors, width, last, from, to, frames)
-}
-
 // rescale works like rescaleGeneric.
 func rescale(beta []float64, alpha []float64, from []float64, to []float64) {
-	switch tier {
-	case neon:
+	switch tier.Active {
+	case tier.NEON:
 		rescaleNEON(beta, alpha, from, to)
 		return
 	}
 	rescaleGeneric(beta, alpha, from, to)
-}
-
-// backward works like backwardGeneric.
-func backward(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
-	switch tier {
-	case neon:
-		backwardNEON(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
-		return
-	}
-	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
-}
-
-// addOccupancies works like addOccupanciesGeneric.
-func addOccupancies[F Float](dst []F, p []F, softmax []F, scale F, occupancy []float64, place []int32, scratch []F, labels int, n int, stride int, pitch int, width int, rows int) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			addOccupanciesF32NEON(asFloat32(dst), asFloat32(p), asFloat32(softmax), float32(scale), occupancy, place, asFloat32(scratch), labels, n, stride, pitch, width, rows)
-			return
-		}
-		addOccupanciesF64NEON(asFloat64(dst), asFloat64(p), asFloat64(softmax), float64(scale), occupancy, place, asFloat64(scratch), labels, n, stride, pitch, width, rows)
-		return
-	}
-	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, place, scratch, labels, n, stride, pitch, width, rows)
 }
 
 //go:noescape

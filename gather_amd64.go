@@ -4,22 +4,27 @@
 
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // gather works like gatherGeneric.
 func gather[F Float](dst []F, src []F, index []int32) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			gatherF32AVX512(asFloat32(dst), asFloat32(src), index)
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gatherF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(src), index)
 			return
 		}
-		gatherF64AVX512(asFloat64(dst), asFloat64(src), index)
+		gatherF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(src), index)
 		return
-	case avx2:
-		if isFloat32[F]() {
-			gatherF32AVX2(asFloat32(dst), asFloat32(src), index)
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gatherF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(src), index)
 			return
 		}
-		gatherF64AVX2(asFloat64(dst), asFloat64(src), index)
+		gatherF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(src), index)
 		return
 	}
 	gatherGeneric(dst, src, index)
@@ -27,10 +32,10 @@ func gather[F Float](dst []F, src []F, index []int32) {
 
 // maxIndex works like maxIndexGeneric.
 func maxIndex(index []int32) (most uint32) {
-	switch tier {
-	case avx512:
+	switch tier.Active {
+	case tier.AVX512:
 		return maxIndexAVX512(index)
-	case avx2:
+	case tier.AVX2:
 		return maxIndexAVX2(index)
 	}
 	return maxIndexGeneric(index)

@@ -4,15 +4,20 @@
 
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // gather works like gatherGeneric.
 func gather[F Float](dst []F, src []F, index []int32) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			gatherF32NEON(asFloat32(dst), asFloat32(src), index)
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			gatherF32NEON(fp.AsFloat32(dst), fp.AsFloat32(src), index)
 			return
 		}
-		gatherF64NEON(asFloat64(dst), asFloat64(src), index)
+		gatherF64NEON(fp.AsFloat64(dst), fp.AsFloat64(src), index)
 		return
 	}
 	gatherGeneric(dst, src, index)
@@ -20,8 +25,8 @@ func gather[F Float](dst []F, src []F, index []int32) {
 
 // maxIndex works like maxIndexGeneric.
 func maxIndex(index []int32) (most uint32) {
-	switch tier {
-	case neon:
+	switch tier.Active {
+	case tier.NEON:
 		return maxIndexNEON(index)
 	}
 	return maxIndexGeneric(index)

@@ -4,8 +4,6 @@
 
 package trellis
 
-func assemblyTiers() []cpuTier { return nil }
-
 func sumExpBlock[F Float](x []F, m F) (top F, sum F) { return sumExpBlockGeneric(x, m) }
 
 func expBlock[F Float](dst []F, x []F, m F) (top F, sum F) { return expBlockGeneric(dst, x, m) }
@@ -46,22 +44,6 @@ func multiply[F Float](dst []F, w []F) { multiplyGeneric(dst, w) }
 
 func subtract[F Float](dst []F, w []F, scale F) { subtractGeneric(dst, w, scale) }
 
-func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, count int) {
-	maxStridedGeneric(m, dst, width, x, n, stride, count)
-}
-
-func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int, last F) {
-	expStridedGeneric(sum, ties, m, x, width, count, last)
-}
-
-func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
-	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
-}
-
-func scaleStridedStream[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
-	scaleStridedStreamGeneric(dst, n, stride, x, width, count, factor)
-}
-
 func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, lo []F) {
 	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
 }
@@ -72,34 +54,10 @@ func gather[F Float](dst []F, src []F, index []int32) { gatherGeneric(dst, src, 
 
 func maxIndex(index []int32) (most uint32) { return maxIndexGeneric(index) }
 
-func expFrames[F Float](p []F, top []F, ref []F, sum []float64, scratch []F, x []F, n int, stride int, pitch int, rows int) {
-	expFramesGeneric(p, top, ref, sum, scratch, x, n, stride, pitch, rows)
-}
-
-func emit[F Float](y []float64, p []F, index []int32, width int, pitch int, rows int) (least F) {
-	return emitGeneric(y, p, index, width, pitch, rows)
-}
-
 func normalizeRow(dst []float64, src []float64, e []float64) (zeros float64) {
 	return normalizeRowGeneric(dst, src, e)
 }
 
-func forwardFactors(factors []float64, e []float64, skip []float64, from int, to int) (largest float64) {
-	return forwardFactorsGeneric(factors, e, skip, from, to)
-}
-
-func forward(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
-	forwardGeneric(dst, src, y, factors, width, last, from, to, frames)
-}
-
 func rescale(beta []float64, alpha []float64, from []float64, to []float64) {
 	rescaleGeneric(beta, alpha, from, to)
-}
-
-func backward(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int) {
-	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, width, last, from, to, frames)
-}
-
-func addOccupancies[F Float](dst []F, p []F, softmax []F, scale F, occupancy []float64, place []int32, scratch []F, labels int, n int, stride int, pitch int, width int, rows int) {
-	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, place, scratch, labels, n, stride, pitch, width, rows)
 }

@@ -4,22 +4,27 @@
 
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // sumExpBlock works like sumExpBlockGeneric.
 func sumExpBlock[F Float](x []F, m F) (top F, sum F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			top_, sum_ := sumExpBlockF32AVX512(asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			top_, sum_ := sumExpBlockF32AVX512(fp.AsFloat32(x), float32(m))
 			return F(top_), F(sum_)
 		}
-		top_, sum_ := sumExpBlockF64AVX512(asFloat64(x), float64(m))
+		top_, sum_ := sumExpBlockF64AVX512(fp.AsFloat64(x), float64(m))
 		return F(top_), F(sum_)
-	case avx2:
-		if isFloat32[F]() {
-			top_, sum_ := sumExpBlockF32AVX2(asFloat32(x), float32(m))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			top_, sum_ := sumExpBlockF32AVX2(fp.AsFloat32(x), float32(m))
 			return F(top_), F(sum_)
 		}
-		top_, sum_ := sumExpBlockF64AVX2(asFloat64(x), float64(m))
+		top_, sum_ := sumExpBlockF64AVX2(fp.AsFloat64(x), float64(m))
 		return F(top_), F(sum_)
 	}
 	return sumExpBlockGeneric(x, m)
@@ -27,20 +32,20 @@ func sumExpBlock[F Float](x []F, m F) (top F, sum F) {
 
 // expBlock works like expBlockGeneric.
 func expBlock[F Float](dst []F, x []F, m F) (top F, sum F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			top_, sum_ := expBlockF32AVX512(asFloat32(dst), asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			top_, sum_ := expBlockF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
 			return F(top_), F(sum_)
 		}
-		top_, sum_ := expBlockF64AVX512(asFloat64(dst), asFloat64(x), float64(m))
+		top_, sum_ := expBlockF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
 		return F(top_), F(sum_)
-	case avx2:
-		if isFloat32[F]() {
-			top_, sum_ := expBlockF32AVX2(asFloat32(dst), asFloat32(x), float32(m))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			top_, sum_ := expBlockF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
 			return F(top_), F(sum_)
 		}
-		top_, sum_ := expBlockF64AVX2(asFloat64(dst), asFloat64(x), float64(m))
+		top_, sum_ := expBlockF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
 		return F(top_), F(sum_)
 	}
 	return expBlockGeneric(dst, x, m)
@@ -48,20 +53,20 @@ func expBlock[F Float](dst []F, x []F, m F) (top F, sum F) {
 
 // sumExpBelow works like sumExpBelowGeneric.
 func sumExpBelow[F Float](x []F, m F) (sum F, reached int) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			sum_, reached_ := sumExpBelowF32AVX512(asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			sum_, reached_ := sumExpBelowF32AVX512(fp.AsFloat32(x), float32(m))
 			return F(sum_), reached_
 		}
-		sum_, reached_ := sumExpBelowF64AVX512(asFloat64(x), float64(m))
+		sum_, reached_ := sumExpBelowF64AVX512(fp.AsFloat64(x), float64(m))
 		return F(sum_), reached_
-	case avx2:
-		if isFloat32[F]() {
-			sum_, reached_ := sumExpBelowF32AVX2(asFloat32(x), float32(m))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			sum_, reached_ := sumExpBelowF32AVX2(fp.AsFloat32(x), float32(m))
 			return F(sum_), reached_
 		}
-		sum_, reached_ := sumExpBelowF64AVX2(asFloat64(x), float64(m))
+		sum_, reached_ := sumExpBelowF64AVX2(fp.AsFloat64(x), float64(m))
 		return F(sum_), reached_
 	}
 	return sumExpBelowGeneric(x, m)
@@ -69,20 +74,20 @@ func sumExpBelow[F Float](x []F, m F) (sum F, reached int) {
 
 // expBelow works like expBelowGeneric.
 func expBelow[F Float](dst []F, x []F, m F) (sum F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			sum_ := expBelowF32AVX512(asFloat32(dst), asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			sum_ := expBelowF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
 			return F(sum_)
 		}
-		sum_ := expBelowF64AVX512(asFloat64(dst), asFloat64(x), float64(m))
+		sum_ := expBelowF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
 		return F(sum_)
-	case avx2:
-		if isFloat32[F]() {
-			sum_ := expBelowF32AVX2(asFloat32(dst), asFloat32(x), float32(m))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			sum_ := expBelowF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
 			return F(sum_)
 		}
-		sum_ := expBelowF64AVX2(asFloat64(dst), asFloat64(x), float64(m))
+		sum_ := expBelowF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
 		return F(sum_)
 	}
 	return expBelowGeneric(dst, x, m)
@@ -90,20 +95,20 @@ func expBelow[F Float](dst []F, x []F, m F) (sum F) {
 
 // expCopy works like expCopyGeneric.
 func expCopy[F Float](dst []F, x []F, m F, out []F, in []F, ahead int) (sum F, ties F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			sum_, ties_ := expCopyF32AVX512(asFloat32(dst), asFloat32(x), float32(m), asFloat32(out), asFloat32(in), ahead)
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			sum_, ties_ := expCopyF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), fp.AsFloat32(out), fp.AsFloat32(in), ahead)
 			return F(sum_), F(ties_)
 		}
-		sum_, ties_ := expCopyF64AVX512(asFloat64(dst), asFloat64(x), float64(m), asFloat64(out), asFloat64(in), ahead)
+		sum_, ties_ := expCopyF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), fp.AsFloat64(out), fp.AsFloat64(in), ahead)
 		return F(sum_), F(ties_)
-	case avx2:
-		if isFloat32[F]() {
-			sum_, ties_ := expCopyF32AVX2(asFloat32(dst), asFloat32(x), float32(m), asFloat32(out), asFloat32(in), ahead)
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			sum_, ties_ := expCopyF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), fp.AsFloat32(out), fp.AsFloat32(in), ahead)
 			return F(sum_), F(ties_)
 		}
-		sum_, ties_ := expCopyF64AVX2(asFloat64(dst), asFloat64(x), float64(m), asFloat64(out), asFloat64(in), ahead)
+		sum_, ties_ := expCopyF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), fp.AsFloat64(out), fp.AsFloat64(in), ahead)
 		return F(sum_), F(ties_)
 	}
 	return expCopyGeneric(dst, x, m, out, in, ahead)
@@ -111,20 +116,20 @@ func expCopy[F Float](dst []F, x []F, m F, out []F, in []F, ahead int) (sum F, t
 
 // maxBlock works like maxBlockGeneric.
 func maxBlock[F Float](x []F) (top F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			top_ := maxBlockF32AVX512(asFloat32(x))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			top_ := maxBlockF32AVX512(fp.AsFloat32(x))
 			return F(top_)
 		}
-		top_ := maxBlockF64AVX512(asFloat64(x))
+		top_ := maxBlockF64AVX512(fp.AsFloat64(x))
 		return F(top_)
-	case avx2:
-		if isFloat32[F]() {
-			top_ := maxBlockF32AVX2(asFloat32(x))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			top_ := maxBlockF32AVX2(fp.AsFloat32(x))
 			return F(top_)
 		}
-		top_ := maxBlockF64AVX2(asFloat64(x))
+		top_ := maxBlockF64AVX2(fp.AsFloat64(x))
 		return F(top_)
 	}
 	return maxBlockGeneric(x)
@@ -132,20 +137,20 @@ func maxBlock[F Float](x []F) (top F) {
 
 // sumExpRows works like sumExpRowsGeneric.
 func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows int) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			sumExpRowsF32AVX512(asFloat32(m), sum, asFloat32(scratch), asFloat32(x), n, rows)
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			sumExpRowsF32AVX512(fp.AsFloat32(m), sum, fp.AsFloat32(scratch), fp.AsFloat32(x), n, rows)
 			return
 		}
-		sumExpRowsF64AVX512(asFloat64(m), sum, asFloat64(scratch), asFloat64(x), n, rows)
+		sumExpRowsF64AVX512(fp.AsFloat64(m), sum, fp.AsFloat64(scratch), fp.AsFloat64(x), n, rows)
 		return
-	case avx2:
-		if isFloat32[F]() {
-			sumExpRowsF32AVX2(asFloat32(m), sum, asFloat32(scratch), asFloat32(x), n, rows)
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			sumExpRowsF32AVX2(fp.AsFloat32(m), sum, fp.AsFloat32(scratch), fp.AsFloat32(x), n, rows)
 			return
 		}
-		sumExpRowsF64AVX2(asFloat64(m), sum, asFloat64(scratch), asFloat64(x), n, rows)
+		sumExpRowsF64AVX2(fp.AsFloat64(m), sum, fp.AsFloat64(scratch), fp.AsFloat64(x), n, rows)
 		return
 	}
 	sumExpRowsGeneric(m, sum, scratch, x, n, rows)
@@ -153,11 +158,11 @@ func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows i
 
 // log1p works like log1pGeneric.
 func log1p(dst []float64, x []float64) {
-	switch tier {
-	case avx512:
+	switch tier.Active {
+	case tier.AVX512:
 		log1pAVX512(dst, x)
 		return
-	case avx2:
+	case tier.AVX2:
 		log1pAVX2(dst, x)
 		return
 	}

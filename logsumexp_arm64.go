@@ -4,15 +4,20 @@
 
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // sumExpBlock works like sumExpBlockGeneric.
 func sumExpBlock[F Float](x []F, m F) (top F, sum F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			top_, sum_ := sumExpBlockF32NEON(asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			top_, sum_ := sumExpBlockF32NEON(fp.AsFloat32(x), float32(m))
 			return F(top_), F(sum_)
 		}
-		top_, sum_ := sumExpBlockF64NEON(asFloat64(x), float64(m))
+		top_, sum_ := sumExpBlockF64NEON(fp.AsFloat64(x), float64(m))
 		return F(top_), F(sum_)
 	}
 	return sumExpBlockGeneric(x, m)
@@ -20,13 +25,13 @@ func sumExpBlock[F Float](x []F, m F) (top F, sum F) {
 
 // expBlock works like expBlockGeneric.
 func expBlock[F Float](dst []F, x []F, m F) (top F, sum F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			top_, sum_ := expBlockF32NEON(asFloat32(dst), asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			top_, sum_ := expBlockF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
 			return F(top_), F(sum_)
 		}
-		top_, sum_ := expBlockF64NEON(asFloat64(dst), asFloat64(x), float64(m))
+		top_, sum_ := expBlockF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
 		return F(top_), F(sum_)
 	}
 	return expBlockGeneric(dst, x, m)
@@ -34,13 +39,13 @@ func expBlock[F Float](dst []F, x []F, m F) (top F, sum F) {
 
 // sumExpBelow works like sumExpBelowGeneric.
 func sumExpBelow[F Float](x []F, m F) (sum F, reached int) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			sum_, reached_ := sumExpBelowF32NEON(asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			sum_, reached_ := sumExpBelowF32NEON(fp.AsFloat32(x), float32(m))
 			return F(sum_), reached_
 		}
-		sum_, reached_ := sumExpBelowF64NEON(asFloat64(x), float64(m))
+		sum_, reached_ := sumExpBelowF64NEON(fp.AsFloat64(x), float64(m))
 		return F(sum_), reached_
 	}
 	return sumExpBelowGeneric(x, m)
@@ -48,13 +53,13 @@ func sumExpBelow[F Float](x []F, m F) (sum F, reached int) {
 
 // expBelow works like expBelowGeneric.
 func expBelow[F Float](dst []F, x []F, m F) (sum F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			sum_ := expBelowF32NEON(asFloat32(dst), asFloat32(x), float32(m))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			sum_ := expBelowF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
 			return F(sum_)
 		}
-		sum_ := expBelowF64NEON(asFloat64(dst), asFloat64(x), float64(m))
+		sum_ := expBelowF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
 		return F(sum_)
 	}
 	return expBelowGeneric(dst, x, m)
@@ -62,13 +67,13 @@ func expBelow[F Float](dst []F, x []F, m F) (sum F) {
 
 // expCopy works like expCopyGeneric.
 func expCopy[F Float](dst []F, x []F, m F, out []F, in []F, ahead int) (sum F, ties F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			sum_, ties_ := expCopyF32NEON(asFloat32(dst), asFloat32(x), float32(m), asFloat32(out), asFloat32(in), ahead)
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			sum_, ties_ := expCopyF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), fp.AsFloat32(out), fp.AsFloat32(in), ahead)
 			return F(sum_), F(ties_)
 		}
-		sum_, ties_ := expCopyF64NEON(asFloat64(dst), asFloat64(x), float64(m), asFloat64(out), asFloat64(in), ahead)
+		sum_, ties_ := expCopyF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), fp.AsFloat64(out), fp.AsFloat64(in), ahead)
 		return F(sum_), F(ties_)
 	}
 	return expCopyGeneric(dst, x, m, out, in, ahead)
@@ -76,13 +81,13 @@ func expCopy[F Float](dst []F, x []F, m F, out []F, in []F, ahead int) (sum F, t
 
 // maxBlock works like maxBlockGeneric.
 func maxBlock[F Float](x []F) (top F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			top_ := maxBlockF32NEON(asFloat32(x))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			top_ := maxBlockF32NEON(fp.AsFloat32(x))
 			return F(top_)
 		}
-		top_ := maxBlockF64NEON(asFloat64(x))
+		top_ := maxBlockF64NEON(fp.AsFloat64(x))
 		return F(top_)
 	}
 	return maxBlockGeneric(x)
@@ -90,13 +95,13 @@ func maxBlock[F Float](x []F) (top F) {
 
 // sumExpRows works like sumExpRowsGeneric.
 func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows int) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			sumExpRowsF32NEON(asFloat32(m), sum, asFloat32(scratch), asFloat32(x), n, rows)
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			sumExpRowsF32NEON(fp.AsFloat32(m), sum, fp.AsFloat32(scratch), fp.AsFloat32(x), n, rows)
 			return
 		}
-		sumExpRowsF64NEON(asFloat64(m), sum, asFloat64(scratch), asFloat64(x), n, rows)
+		sumExpRowsF64NEON(fp.AsFloat64(m), sum, fp.AsFloat64(scratch), fp.AsFloat64(x), n, rows)
 		return
 	}
 	sumExpRowsGeneric(m, sum, scratch, x, n, rows)
@@ -104,8 +109,8 @@ func sumExpRows[F Float](m []F, sum []float64, scratch []F, x []F, n int, rows i
 
 // log1p works like log1pGeneric.
 func log1p(dst []float64, x []float64) {
-	switch tier {
-	case neon:
+	switch tier.Active {
+	case tier.NEON:
 		log1pNEON(dst, x)
 		return
 	}

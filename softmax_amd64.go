@@ -4,22 +4,27 @@
 
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // softmaxRows works like softmaxRowsGeneric.
 func softmaxRows[F Float](dst []F, x []F, n int, m []F, scale []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			softmaxRowsF32AVX512(asFloat32(dst), asFloat32(x), n, asFloat32(m), asFloat32(scale))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			softmaxRowsF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), n, fp.AsFloat32(m), fp.AsFloat32(scale))
 			return
 		}
-		softmaxRowsF64AVX512(asFloat64(dst), asFloat64(x), n, asFloat64(m), asFloat64(scale))
+		softmaxRowsF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), n, fp.AsFloat64(m), fp.AsFloat64(scale))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			softmaxRowsF32AVX2(asFloat32(dst), asFloat32(x), n, asFloat32(m), asFloat32(scale))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			softmaxRowsF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), n, fp.AsFloat32(m), fp.AsFloat32(scale))
 			return
 		}
-		softmaxRowsF64AVX2(asFloat64(dst), asFloat64(x), n, asFloat64(m), asFloat64(scale))
+		softmaxRowsF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), n, fp.AsFloat64(m), fp.AsFloat64(scale))
 		return
 	}
 	softmaxRowsGeneric(dst, x, n, m, scale)
@@ -27,20 +32,20 @@ func softmaxRows[F Float](dst []F, x []F, n int, m []F, scale []F) {
 
 // scale works like scaleGeneric.
 func scale[F Float](dst []F, factor F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			scaleF32AVX512(asFloat32(dst), float32(factor))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			scaleF32AVX512(fp.AsFloat32(dst), float32(factor))
 			return
 		}
-		scaleF64AVX512(asFloat64(dst), float64(factor))
+		scaleF64AVX512(fp.AsFloat64(dst), float64(factor))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			scaleF32AVX2(asFloat32(dst), float32(factor))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			scaleF32AVX2(fp.AsFloat32(dst), float32(factor))
 			return
 		}
-		scaleF64AVX2(asFloat64(dst), float64(factor))
+		scaleF64AVX2(fp.AsFloat64(dst), float64(factor))
 		return
 	}
 	scaleGeneric(dst, factor)
@@ -48,20 +53,20 @@ func scale[F Float](dst []F, factor F) {
 
 // logSoftmaxRows works like logSoftmaxRowsGeneric.
 func logSoftmaxRows[F Float](dst []F, x []F, n int, hi []F, lo []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			logSoftmaxRowsF32AVX512(asFloat32(dst), asFloat32(x), n, asFloat32(hi), asFloat32(lo))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			logSoftmaxRowsF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), n, fp.AsFloat32(hi), fp.AsFloat32(lo))
 			return
 		}
-		logSoftmaxRowsF64AVX512(asFloat64(dst), asFloat64(x), n, asFloat64(hi), asFloat64(lo))
+		logSoftmaxRowsF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), n, fp.AsFloat64(hi), fp.AsFloat64(lo))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			logSoftmaxRowsF32AVX2(asFloat32(dst), asFloat32(x), n, asFloat32(hi), asFloat32(lo))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			logSoftmaxRowsF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), n, fp.AsFloat32(hi), fp.AsFloat32(lo))
 			return
 		}
-		logSoftmaxRowsF64AVX2(asFloat64(dst), asFloat64(x), n, asFloat64(hi), asFloat64(lo))
+		logSoftmaxRowsF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), n, fp.AsFloat64(hi), fp.AsFloat64(lo))
 		return
 	}
 	logSoftmaxRowsGeneric(dst, x, n, hi, lo)
@@ -69,20 +74,20 @@ func logSoftmaxRows[F Float](dst []F, x []F, n int, hi []F, lo []F) {
 
 // dotLogSoftmax works like dotLogSoftmaxGeneric.
 func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (dot F, sum F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			dot_, sum_ := dotLogSoftmaxF32AVX512(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			dot_, sum_ := dotLogSoftmaxF32AVX512(fp.AsFloat32(w), fp.AsFloat32(x), float32(hi), float32(lo))
 			return F(dot_), F(sum_)
 		}
-		dot_, sum_ := dotLogSoftmaxF64AVX512(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
+		dot_, sum_ := dotLogSoftmaxF64AVX512(fp.AsFloat64(w), fp.AsFloat64(x), float64(hi), float64(lo))
 		return F(dot_), F(sum_)
-	case avx2:
-		if isFloat32[F]() {
-			dot_, sum_ := dotLogSoftmaxF32AVX2(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			dot_, sum_ := dotLogSoftmaxF32AVX2(fp.AsFloat32(w), fp.AsFloat32(x), float32(hi), float32(lo))
 			return F(dot_), F(sum_)
 		}
-		dot_, sum_ := dotLogSoftmaxF64AVX2(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
+		dot_, sum_ := dotLogSoftmaxF64AVX2(fp.AsFloat64(w), fp.AsFloat64(x), float64(hi), float64(lo))
 		return F(dot_), F(sum_)
 	}
 	return dotLogSoftmaxGeneric(w, x, hi, lo)
@@ -90,20 +95,20 @@ func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (dot F, sum F) {
 
 // mulAdd works like mulAddGeneric.
 func mulAdd[F Float](dst []F, x []F, factor F, summand F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			mulAddF32AVX512(asFloat32(dst), asFloat32(x), float32(factor), float32(summand))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			mulAddF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(factor), float32(summand))
 			return
 		}
-		mulAddF64AVX512(asFloat64(dst), asFloat64(x), float64(factor), float64(summand))
+		mulAddF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(factor), float64(summand))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			mulAddF32AVX2(asFloat32(dst), asFloat32(x), float32(factor), float32(summand))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			mulAddF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(factor), float32(summand))
 			return
 		}
-		mulAddF64AVX2(asFloat64(dst), asFloat64(x), float64(factor), float64(summand))
+		mulAddF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(factor), float64(summand))
 		return
 	}
 	mulAddGeneric(dst, x, factor, summand)
@@ -111,20 +116,20 @@ func mulAdd[F Float](dst []F, x []F, factor F, summand F) {
 
 // multiply works like multiplyGeneric.
 func multiply[F Float](dst []F, w []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			multiplyF32AVX512(asFloat32(dst), asFloat32(w))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			multiplyF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(w))
 			return
 		}
-		multiplyF64AVX512(asFloat64(dst), asFloat64(w))
+		multiplyF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(w))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			multiplyF32AVX2(asFloat32(dst), asFloat32(w))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			multiplyF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(w))
 			return
 		}
-		multiplyF64AVX2(asFloat64(dst), asFloat64(w))
+		multiplyF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(w))
 		return
 	}
 	multiplyGeneric(dst, w)
@@ -132,20 +137,20 @@ func multiply[F Float](dst []F, w []F) {
 
 // subtract works like subtractGeneric.
 func subtract[F Float](dst []F, w []F, scale F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			subtractF32AVX512(asFloat32(dst), asFloat32(w), float32(scale))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			subtractF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(w), float32(scale))
 			return
 		}
-		subtractF64AVX512(asFloat64(dst), asFloat64(w), float64(scale))
+		subtractF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(w), float64(scale))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			subtractF32AVX2(asFloat32(dst), asFloat32(w), float32(scale))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			subtractF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(w), float32(scale))
 			return
 		}
-		subtractF64AVX2(asFloat64(dst), asFloat64(w), float64(scale))
+		subtractF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(w), float64(scale))
 		return
 	}
 	subtractGeneric(dst, w, scale)

@@ -4,15 +4,20 @@
 
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // softmaxRows works like softmaxRowsGeneric.
 func softmaxRows[F Float](dst []F, x []F, n int, m []F, scale []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			softmaxRowsF32NEON(asFloat32(dst), asFloat32(x), n, asFloat32(m), asFloat32(scale))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			softmaxRowsF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), n, fp.AsFloat32(m), fp.AsFloat32(scale))
 			return
 		}
-		softmaxRowsF64NEON(asFloat64(dst), asFloat64(x), n, asFloat64(m), asFloat64(scale))
+		softmaxRowsF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), n, fp.AsFloat64(m), fp.AsFloat64(scale))
 		return
 	}
 	softmaxRowsGeneric(dst, x, n, m, scale)
@@ -20,13 +25,13 @@ func softmaxRows[F Float](dst []F, x []F, n int, m []F, scale []F) {
 
 // scale works like scaleGeneric.
 func scale[F Float](dst []F, factor F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			scaleF32NEON(asFloat32(dst), float32(factor))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			scaleF32NEON(fp.AsFloat32(dst), float32(factor))
 			return
 		}
-		scaleF64NEON(asFloat64(dst), float64(factor))
+		scaleF64NEON(fp.AsFloat64(dst), float64(factor))
 		return
 	}
 	scaleGeneric(dst, factor)
@@ -34,13 +39,13 @@ func scale[F Float](dst []F, factor F) {
 
 // logSoftmaxRows works like logSoftmaxRowsGeneric.
 func logSoftmaxRows[F Float](dst []F, x []F, n int, hi []F, lo []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			logSoftmaxRowsF32NEON(asFloat32(dst), asFloat32(x), n, asFloat32(hi), asFloat32(lo))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			logSoftmaxRowsF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), n, fp.AsFloat32(hi), fp.AsFloat32(lo))
 			return
 		}
-		logSoftmaxRowsF64NEON(asFloat64(dst), asFloat64(x), n, asFloat64(hi), asFloat64(lo))
+		logSoftmaxRowsF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), n, fp.AsFloat64(hi), fp.AsFloat64(lo))
 		return
 	}
 	logSoftmaxRowsGeneric(dst, x, n, hi, lo)
@@ -48,13 +53,13 @@ func logSoftmaxRows[F Float](dst []F, x []F, n int, hi []F, lo []F) {
 
 // dotLogSoftmax works like dotLogSoftmaxGeneric.
 func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (dot F, sum F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			dot_, sum_ := dotLogSoftmaxF32NEON(asFloat32(w), asFloat32(x), float32(hi), float32(lo))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			dot_, sum_ := dotLogSoftmaxF32NEON(fp.AsFloat32(w), fp.AsFloat32(x), float32(hi), float32(lo))
 			return F(dot_), F(sum_)
 		}
-		dot_, sum_ := dotLogSoftmaxF64NEON(asFloat64(w), asFloat64(x), float64(hi), float64(lo))
+		dot_, sum_ := dotLogSoftmaxF64NEON(fp.AsFloat64(w), fp.AsFloat64(x), float64(hi), float64(lo))
 		return F(dot_), F(sum_)
 	}
 	return dotLogSoftmaxGeneric(w, x, hi, lo)
@@ -62,13 +67,13 @@ func dotLogSoftmax[F Float](w []F, x []F, hi F, lo F) (dot F, sum F) {
 
 // mulAdd works like mulAddGeneric.
 func mulAdd[F Float](dst []F, x []F, factor F, summand F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			mulAddF32NEON(asFloat32(dst), asFloat32(x), float32(factor), float32(summand))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			mulAddF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(factor), float32(summand))
 			return
 		}
-		mulAddF64NEON(asFloat64(dst), asFloat64(x), float64(factor), float64(summand))
+		mulAddF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(factor), float64(summand))
 		return
 	}
 	mulAddGeneric(dst, x, factor, summand)
@@ -76,13 +81,13 @@ func mulAdd[F Float](dst []F, x []F, factor F, summand F) {
 
 // multiply works like multiplyGeneric.
 func multiply[F Float](dst []F, w []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			multiplyF32NEON(asFloat32(dst), asFloat32(w))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			multiplyF32NEON(fp.AsFloat32(dst), fp.AsFloat32(w))
 			return
 		}
-		multiplyF64NEON(asFloat64(dst), asFloat64(w))
+		multiplyF64NEON(fp.AsFloat64(dst), fp.AsFloat64(w))
 		return
 	}
 	multiplyGeneric(dst, w)
@@ -90,13 +95,13 @@ func multiply[F Float](dst []F, w []F) {
 
 // subtract works like subtractGeneric.
 func subtract[F Float](dst []F, w []F, scale F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			subtractF32NEON(asFloat32(dst), asFloat32(w), float32(scale))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			subtractF32NEON(fp.AsFloat32(dst), fp.AsFloat32(w), float32(scale))
 			return
 		}
-		subtractF64NEON(asFloat64(dst), asFloat64(w), float64(scale))
+		subtractF64NEON(fp.AsFloat64(dst), fp.AsFloat64(w), float64(scale))
 		return
 	}
 	subtractGeneric(dst, w, scale)

@@ -4,106 +4,27 @@
 
 package trellis
 
-// maxStrided works like maxStridedGeneric.
-func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, count int) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			maxStridedF32AVX512(asFloat32(m), asFloat32(dst), width, asFloat32(x), n, stride, count)
-			return
-		}
-		maxStridedF64AVX512(asFloat64(m), asFloat64(dst), width, asFloat64(x), n, stride, count)
-		return
-	case avx2:
-		if isFloat32[F]() {
-			maxStridedF32AVX2(asFloat32(m), asFloat32(dst), width, asFloat32(x), n, stride, count)
-			return
-		}
-		maxStridedF64AVX2(asFloat64(m), asFloat64(dst), width, asFloat64(x), n, stride, count)
-		return
-	}
-	maxStridedGeneric(m, dst, width, x, n, stride, count)
-}
-
-// expStrided works like expStridedGeneric.
-func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int, last F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			expStridedF32AVX512(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count, float32(last))
-			return
-		}
-		expStridedF64AVX512(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count, float64(last))
-		return
-	case avx2:
-		if isFloat32[F]() {
-			expStridedF32AVX2(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count, float32(last))
-			return
-		}
-		expStridedF64AVX2(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count, float64(last))
-		return
-	}
-	expStridedGeneric(sum, ties, m, x, width, count, last)
-}
-
-// scaleStrided works like scaleStridedGeneric.
-func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			scaleStridedF32AVX512(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
-			return
-		}
-		scaleStridedF64AVX512(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
-		return
-	case avx2:
-		if isFloat32[F]() {
-			scaleStridedF32AVX2(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
-			return
-		}
-		scaleStridedF64AVX2(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
-		return
-	}
-	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
-}
-
-// scaleStridedStream works like scaleStridedStreamGeneric.
-func scaleStridedStream[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			scaleStridedStreamF32AVX512(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
-			return
-		}
-		scaleStridedStreamF64AVX512(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
-		return
-	case avx2:
-		if isFloat32[F]() {
-			scaleStridedStreamF32AVX2(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
-			return
-		}
-		scaleStridedStreamF64AVX2(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
-		return
-	}
-	scaleStridedStreamGeneric(dst, n, stride, x, width, count, factor)
-}
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
 func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, lo []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			addLogSoftmaxF32AVX512(dot, sum, asFloat32(w), asFloat32(x), asFloat32(hi), asFloat32(lo))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32AVX512(dot, sum, fp.AsFloat32(w), fp.AsFloat32(x), fp.AsFloat32(hi), fp.AsFloat32(lo))
 			return
 		}
-		addLogSoftmaxF64AVX512(dot, sum, asFloat64(w), asFloat64(x), asFloat64(hi), asFloat64(lo))
+		addLogSoftmaxF64AVX512(dot, sum, fp.AsFloat64(w), fp.AsFloat64(x), fp.AsFloat64(hi), fp.AsFloat64(lo))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			addLogSoftmaxF32AVX2(dot, sum, asFloat32(w), asFloat32(x), asFloat32(hi), asFloat32(lo))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32AVX2(dot, sum, fp.AsFloat32(w), fp.AsFloat32(x), fp.AsFloat32(hi), fp.AsFloat32(lo))
 			return
 		}
-		addLogSoftmaxF64AVX2(dot, sum, asFloat64(w), asFloat64(x), asFloat64(hi), asFloat64(lo))
+		addLogSoftmaxF64AVX2(dot, sum, fp.AsFloat64(w), fp.AsFloat64(x), fp.AsFloat64(hi), fp.AsFloat64(lo))
 		return
 	}
 	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
@@ -111,20 +32,20 @@ func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, 
 
 // subtractProducts works like subtractProductsGeneric.
 func subtractProducts[F Float](dst []F, w []F, scale []F) {
-	switch tier {
-	case avx512:
-		if isFloat32[F]() {
-			subtractProductsF32AVX512(asFloat32(dst), asFloat32(w), asFloat32(scale))
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			subtractProductsF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(w), fp.AsFloat32(scale))
 			return
 		}
-		subtractProductsF64AVX512(asFloat64(dst), asFloat64(w), asFloat64(scale))
+		subtractProductsF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(w), fp.AsFloat64(scale))
 		return
-	case avx2:
-		if isFloat32[F]() {
-			subtractProductsF32AVX2(asFloat32(dst), asFloat32(w), asFloat32(scale))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			subtractProductsF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(w), fp.AsFloat32(scale))
 			return
 		}
-		subtractProductsF64AVX2(asFloat64(dst), asFloat64(w), asFloat64(scale))
+		subtractProductsF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(w), fp.AsFloat64(scale))
 		return
 	}
 	subtractProductsGeneric(dst, w, scale)

@@ -4,71 +4,20 @@
 
 package trellis
 
-// maxStrided works like maxStridedGeneric.
-func maxStrided[F Float](m []F, dst []F, width int, x []F, n int, stride int, count int) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			maxStridedF32NEON(asFloat32(m), asFloat32(dst), width, asFloat32(x), n, stride, count)
-			return
-		}
-		maxStridedF64NEON(asFloat64(m), asFloat64(dst), width, asFloat64(x), n, stride, count)
-		return
-	}
-	maxStridedGeneric(m, dst, width, x, n, stride, count)
-}
-
-// expStrided works like expStridedGeneric.
-func expStrided[F Float](sum []float64, ties []F, m []F, x []F, width int, count int, last F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			expStridedF32NEON(sum, asFloat32(ties), asFloat32(m), asFloat32(x), width, count, float32(last))
-			return
-		}
-		expStridedF64NEON(sum, asFloat64(ties), asFloat64(m), asFloat64(x), width, count, float64(last))
-		return
-	}
-	expStridedGeneric(sum, ties, m, x, width, count, last)
-}
-
-// scaleStrided works like scaleStridedGeneric.
-func scaleStrided[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			scaleStridedF32NEON(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
-			return
-		}
-		scaleStridedF64NEON(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
-		return
-	}
-	scaleStridedGeneric(dst, n, stride, x, width, count, factor)
-}
-
-// scaleStridedStream works like scaleStridedStreamGeneric.
-func scaleStridedStream[F Float](dst []F, n int, stride int, x []F, width int, count int, factor []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			scaleStridedStreamF32NEON(asFloat32(dst), n, stride, asFloat32(x), width, count, asFloat32(factor))
-			return
-		}
-		scaleStridedStreamF64NEON(asFloat64(dst), n, stride, asFloat64(x), width, count, asFloat64(factor))
-		return
-	}
-	scaleStridedStreamGeneric(dst, n, stride, x, width, count, factor)
-}
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+)
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
 func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, lo []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			addLogSoftmaxF32NEON(dot, sum, asFloat32(w), asFloat32(x), asFloat32(hi), asFloat32(lo))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32NEON(dot, sum, fp.AsFloat32(w), fp.AsFloat32(x), fp.AsFloat32(hi), fp.AsFloat32(lo))
 			return
 		}
-		addLogSoftmaxF64NEON(dot, sum, asFloat64(w), asFloat64(x), asFloat64(hi), asFloat64(lo))
+		addLogSoftmaxF64NEON(dot, sum, fp.AsFloat64(w), fp.AsFloat64(x), fp.AsFloat64(hi), fp.AsFloat64(lo))
 		return
 	}
 	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
@@ -76,13 +25,13 @@ func addLogSoftmax[F Float](dot []float64, sum []float64, w []F, x []F, hi []F, 
 
 // subtractProducts works like subtractProductsGeneric.
 func subtractProducts[F Float](dst []F, w []F, scale []F) {
-	switch tier {
-	case neon:
-		if isFloat32[F]() {
-			subtractProductsF32NEON(asFloat32(dst), asFloat32(w), asFloat32(scale))
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			subtractProductsF32NEON(fp.AsFloat32(dst), fp.AsFloat32(w), fp.AsFloat32(scale))
 			return
 		}
-		subtractProductsF64NEON(asFloat64(dst), asFloat64(w), asFloat64(scale))
+		subtractProductsF64NEON(fp.AsFloat64(dst), fp.AsFloat64(w), fp.AsFloat64(scale))
 		return
 	}
 	subtractProductsGeneric(dst, w, scale)

@@ -1,4 +1,4 @@
-package trellis
+package fp
 
 import (
 	"fmt"
@@ -8,50 +8,10 @@ import (
 	"os"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/ref"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-const referenceBits = 160
-
-// bigExp returns eˣ to about referenceBits bits: halve x until it is below
-// 2⁻¹⁰, take Taylor's series, square back.
-func bigExp(x float64) *big.Float {
-	const halvings = 20
-	r := new(big.Float).SetPrec(2 * referenceBits).SetFloat64(x)
-	r.SetMantExp(r, -halvings)
-	sum, term := big.NewFloat(1).SetPrec(2*referenceBits), big.NewFloat(1).SetPrec(2*referenceBits)
-	for i := 1; i < 30; i++ {
-		term.Mul(term, r)
-		term.Quo(term, new(big.Float).SetInt64(int64(i)))
-		sum.Add(sum, term)
-	}
-	for range halvings {
-		sum.Mul(sum, sum)
-	}
-	return sum
-}
-
-// ulps returns |got−want| in units of the last place of want, where numbers have
-// so many bits.
-func ulps(got float64, want *big.Float, bits int) float64 {
-	if want.Sign() == 0 {
-		return math.Abs(got)
-	}
-	d := new(big.Float).Sub(new(big.Float).SetPrec(2*referenceBits).SetFloat64(got), want)
-	d.SetMantExp(d, bits-want.MantExp(nil))
-	f, _ := d.Float64()
-	return math.Abs(f)
-}
-
-// bigLog1p returns ln(1+x) for 1+x = u exactly, by one Newton step from guess.
-func bigLog(u *big.Float, guess float64) *big.Float {
-	q := new(big.Float).SetPrec(2*referenceBits).Quo(u, bigExp(guess))
-	d := q.Sub(q, big.NewFloat(1)) // ln q = d − d²/2 + …
-	half := new(big.Float).Mul(d, d)
-	half.Quo(half, big.NewFloat(2))
-	return d.Add(d.Sub(d, half), new(big.Float).SetFloat64(guess))
-}
 
 func TestExp32(t *testing.T) {
 	// 11 million of the 2³² inputs; TRELLIS_EXHAUSTIVE=1 takes all.
@@ -62,14 +22,14 @@ func TestExp32(t *testing.T) {
 	worst, at := 0.0, float32(0)
 	for b := uint32(0); ; b += step {
 		x := math.Float32frombits(b)
-		if got := exp32(x); expMin32 <= x && x <= expMax32 {
+		if got := Exp32(x); expMin32 <= x && x <= expMax32 {
 			want := math.Exp(float64(x)) // its own error is 2⁻²⁹ of what is measured
 			_, e := math.Frexp(want)
 			if u := math.Abs(float64(got)-want) * math.Ldexp(1, 24-e); u > worst {
 				worst, at = u, x
 			}
 		} else if !(got == 0 && x < 0 || math.IsInf(float64(got), 1) && x > 0 || got != got && x != x) {
-			require.Fail(t, "beyond the range", "exp(%v) = %v", x, got)
+			require.Fail(t, "beyond the range", "Exp(%v) = %v", x, got)
 		}
 		if b > math.MaxUint32-step {
 			break
@@ -81,26 +41,26 @@ func TestExp32(t *testing.T) {
 
 func TestExp32Edges(t *testing.T) {
 	inf := float32(math.Inf(1))
-	assert.Equal(t, float32(1), exp32(0))
-	assert.Equal(t, float32(1), exp32(float32(math.Copysign(0, -1))))
-	assert.Equal(t, float32(1), exp32(math.SmallestNonzeroFloat32))
-	assert.Equal(t, float32(0), exp32(-inf))
-	assert.Equal(t, inf, exp32(inf))
-	assert.GreaterOrEqual(t, exp32(expMin32), float32(0x1p-126))
-	assert.Equal(t, float32(0), exp32(math.Nextafter32(expMin32, -inf)))
-	assert.Less(t, exp32(expMax32), inf)
-	assert.Equal(t, inf, exp32(math.Nextafter32(expMax32, inf)))
+	assert.Equal(t, float32(1), Exp32(0))
+	assert.Equal(t, float32(1), Exp32(float32(math.Copysign(0, -1))))
+	assert.Equal(t, float32(1), Exp32(math.SmallestNonzeroFloat32))
+	assert.Equal(t, float32(0), Exp32(-inf))
+	assert.Equal(t, inf, Exp32(inf))
+	assert.GreaterOrEqual(t, Exp32(expMin32), float32(0x1p-126))
+	assert.Equal(t, float32(0), Exp32(math.Nextafter32(expMin32, -inf)))
+	assert.Less(t, Exp32(expMax32), inf)
+	assert.Equal(t, inf, Exp32(math.Nextafter32(expMax32, inf)))
 	for b := uint32(0); b < 1<<12; b++ { // NaN keeps being NaN, whatever its payload
 		x := math.Float32frombits(0x7f800001 + b<<11)
-		assert.True(t, exp32(x) != exp32(x))
+		assert.True(t, Exp32(x) != Exp32(x))
 	}
 }
 
-// exp32 in fused steps, without the detour through float64.
+// Exp32 in fused steps, without the detour through float64.
 func exp32Steps(x float32) float32 {
-	z := fma32(x, log2eF32, shift32)
+	z := FMA32(x, log2eF32, shift32)
 	k := z - shift32
-	p := expPoly32(fma32(-k, ln2LoF32, reduce32(x, k)))
+	p := expPoly32(FMA32(-k, ln2LoF32, reduce32(x, k)))
 	return math.Float32frombits(math.Float32bits(p) + uint32(int32(k))<<23)
 }
 
@@ -111,8 +71,8 @@ func TestExp32IsFused(t *testing.T) {
 	}
 	for b := uint32(0); b < math.MaxUint32-step; b += step {
 		x := math.Float32frombits(b)
-		if expMin32 <= x && x <= expMax32 && exp32Steps(x) != exp32(x) {
-			require.Fail(t, "not fused", "exp(%v)", x)
+		if expMin32 <= x && x <= expMax32 && exp32Steps(x) != Exp32(x) {
+			require.Fail(t, "not fused", "Exp(%v)", x)
 		}
 	}
 }
@@ -125,19 +85,19 @@ func TestExp64(t *testing.T) {
 		if i%2 == 0 {
 			x = expMin64 + (expMax64-expMin64)*r.Float64()
 		}
-		if u := ulps(exp64(x), bigExp(x), 53); u > worst {
+		if u := ref.ULPs(Exp64(x), ref.Exp(x), 53); u > worst {
 			worst, at = u, x
 		}
 	}
 	t.Logf("worst error %.4f ulp at %v", worst, at)
 	assert.LessOrEqual(t, worst, 0.9)
-	assert.Equal(t, 1.0, exp64(0))
-	assert.Equal(t, 0.0, exp64(math.Inf(-1)))
-	assert.Equal(t, 0.0, exp64(math.Nextafter(expMin64, -1000)))
-	assert.GreaterOrEqual(t, exp64(expMin64), 0x1p-1022)
-	assert.Equal(t, math.Inf(1), exp64(math.Nextafter(expMax64, 1000)))
-	assert.False(t, math.IsInf(exp64(expMax64), 1))
-	assert.True(t, math.IsNaN(exp64(math.NaN())))
+	assert.Equal(t, 1.0, Exp64(0))
+	assert.Equal(t, 0.0, Exp64(math.Inf(-1)))
+	assert.Equal(t, 0.0, Exp64(math.Nextafter(expMin64, -1000)))
+	assert.GreaterOrEqual(t, Exp64(expMin64), 0x1p-1022)
+	assert.Equal(t, math.Inf(1), Exp64(math.Nextafter(expMax64, 1000)))
+	assert.False(t, math.IsInf(Exp64(expMax64), 1))
+	assert.True(t, math.IsNaN(Exp64(math.NaN())))
 }
 
 func TestLog64(t *testing.T) {
@@ -145,14 +105,14 @@ func TestLog64(t *testing.T) {
 	worst, at := 0.0, 0.0
 	for i := range 40000 {
 		x := [...]float64{0.5 + 1.5*r.Float64(), 1 + 1e-3*r.NormFloat64(), 1 + r.Float64()*50000, math.Ldexp(1+r.Float64(), r.IntN(2000)-1000)}[i%4]
-		got := log64(x)
-		if u := ulps(got, bigLog(new(big.Float).SetFloat64(x), got), 53); u > worst {
+		got := Log(x)
+		if u := ref.ULPs(got, ref.Log(new(big.Float).SetFloat64(x), got), 53); u > worst {
 			worst, at = u, x
 		}
 	}
 	t.Logf("worst error %.4f ulp at %v", worst, at)
 	assert.LessOrEqual(t, worst, 1.0)
-	assert.Equal(t, 0.0, log64(1))
+	assert.Equal(t, 0.0, Log(1))
 }
 
 func TestLog1p64(t *testing.T) {
@@ -160,14 +120,14 @@ func TestLog1p64(t *testing.T) {
 	worst, at := 0.0, 0.0
 	for i := range 40000 {
 		x := [...]float64{r.Float64(), 100 * r.Float64(), math.Ldexp(r.Float64(), -r.IntN(900)), -0.75 * r.Float64(), -math.Ldexp(r.Float64(), -r.IntN(200))}[i%5]
-		got := log1p64(x)
-		u := new(big.Float).SetPrec(2 * referenceBits).SetFloat64(x)
+		got := Log1p(x)
+		u := new(big.Float).SetPrec(2 * ref.Bits).SetFloat64(x)
 		if math.Abs(x) < 0x1p-100 { // ln(1+x) is x − x²/2, and 1+x needs too many bits
 			require.Equal(t, x, got)
 			continue
 		}
 		u.Add(u, big.NewFloat(1))
-		if e := ulps(got, bigLog(u, got), 53); e > worst {
+		if e := ref.ULPs(got, ref.Log(u, got), 53); e > worst {
 			worst, at = e, x
 		}
 	}
@@ -188,7 +148,7 @@ func TestFMA32(t *testing.T) {
 	ties := 0
 	for range 200000 {
 		x, y, z := number(), number(), -number()
-		require.Equal(t, bigFMA32(x, y, z), fma32(x, y, z), "%v %v %v", x, y, z)
+		require.Equal(t, bigFMA32(x, y, z), FMA32(x, y, z), "%v %v %v", x, y, z)
 	}
 	// Sums so close to a tie that float64 takes them for one.
 	for range 200000 {
@@ -198,44 +158,44 @@ func TestFMA32(t *testing.T) {
 		if tie(float64(half)*float64(y)+float64(z)) == 0 {
 			ties++
 		}
-		require.Equal(t, bigFMA32(half, y, z), fma32(half, y, z), "%v %v %v", half, y, z)
-		require.Equal(t, bigFMA32(-half, y, z), fma32(-half, y, z), "%v %v %v", -half, y, z)
-		require.Equal(t, bigFMA32(half, y, -z), fma32(half, y, -z), "%v %v %v", half, y, -z)
+		require.Equal(t, bigFMA32(half, y, z), FMA32(half, y, z), "%v %v %v", half, y, z)
+		require.Equal(t, bigFMA32(-half, y, z), FMA32(-half, y, z), "%v %v %v", -half, y, z)
+		require.Equal(t, bigFMA32(half, y, -z), FMA32(half, y, -z), "%v %v %v", half, y, -z)
 	}
 	assert.Greater(t, ties, 10000)
 	// Results that are subnormal, where half way is elsewhere.
 	for range 100000 {
 		x, y := 0x1p-75*(1+float32(r.IntN(4))*0x1p-23), 0x1p-76*(2-float32(1+r.IntN(4))*0x1p-23)
 		z := float32(r.IntN(1<<10)) * math.SmallestNonzeroFloat32
-		require.Equal(t, bigFMA32(x, y, z), fma32(x, y, z), "%v %v %v", x, y, z)
+		require.Equal(t, bigFMA32(x, y, z), FMA32(x, y, z), "%v %v %v", x, y, z)
 	}
-	require.Equal(t, float32(0x1.000004p-127), fma32(0x1.000002p-75, 0x1.fffffcp-76, 0x1.000004p-127))
+	require.Equal(t, float32(0x1.000004p-127), FMA32(0x1.000002p-75, 0x1.fffffcp-76, 0x1.000004p-127))
 }
 
 func TestExpScaled(t *testing.T) {
 	check := func(v, e, x, tolerance float64) {
 		got := new(big.Float).SetMantExp(big.NewFloat(v), int(e))
-		ratio, _ := got.Quo(got, bigExp(x)).Float64()
-		require.InDelta(t, 1, ratio, tolerance, "exp(%v) = %v·2^%v", x, v, e)
+		ratio, _ := got.Quo(got, ref.Exp(x)).Float64()
+		require.InDelta(t, 1, ratio, tolerance, "Exp(%v) = %v·2^%v", x, v, e)
 	}
 	r := rand.New(rand.NewPCG(9, 10))
 	for i := range 3000 {
 		x := -math.Ldexp(r.Float64(), i%12)
-		v, e := expScaled(x, 0)
+		v, e := ExpScaled(x, 0)
 		require.True(t, v > 0.7 && v < 1.5, "%v", v)
 		check(v, e, x, 2.3e-16)
 	}
-	v, e := expScaled(-1000, 0x1p-45) // a correction that −1000 has no room for
-	w, f := expScaled(-1000, 0)
+	v, e := ExpScaled(-1000, 0x1p-45) // a correction that −1000 has no room for
+	w, f := ExpScaled(-1000, 0)
 	assert.Equal(t, e, f)
 	assert.InDelta(t, 0x1p-45, v/w-1, 0x1p-51)
-	for _, x := range []float64{minScore, -1e9, math.Inf(-1), math.NaN()} {
-		v, e := expScaled(x, 0)
+	for _, x := range []float64{MinScore, -1e9, math.Inf(-1), math.NaN()} {
+		v, e := ExpScaled(x, 0)
 		assert.Equal(t, 0.0, v, fmt.Sprint(x))
 		assert.Equal(t, 0.0, e, fmt.Sprint(x))
 	}
-	_, far := expScaled(math.Nextafter(minScore, 0), 0)
-	assert.InDelta(t, minScore/math.Ln2, far, 1)
+	_, far := ExpScaled(math.Nextafter(MinScore, 0), 0)
+	assert.InDelta(t, MinScore/math.Ln2, far, 1)
 }
 
 // exp of scores with the power of two taken off that is near the largest.
@@ -251,15 +211,15 @@ func testExpOver[F Float](t *testing.T, below float64, bits int) {
 	for i := range points {
 		top := F(math.Ldexp(2*r.Float64()-1, i%17))
 		x := top - F(below*r.Float64())
-		ref := shifted(top)
-		k := float64(ref) - shift64
-		if isFloat32[F]() {
-			k = float64(ref) - shift32
+		shift := Shifted(top)
+		k := float64(shift) - shift64
+		if IsFloat32[F]() {
+			k = float64(shift) - shift32
 		}
 		require.InDelta(t, float64(top)/math.Ln2, k, 0.6)
-		y := float64(expOver(x, ref))
-		want := new(big.Float).SetMantExp(bigExp(float64(x)), -int(k))
-		require.Less(t, ulps(y, want, bits), promised, "exp(%v)/2^%v = %v", x, k, y)
+		y := float64(ExpOver(x, shift))
+		want := new(big.Float).SetMantExp(ref.Exp(float64(x)), -int(k))
+		require.Less(t, ref.ULPs(y, want, bits), promised, "Exp(%v)/2^%v = %v", x, k, y)
 		ratio, _ := new(big.Float).Quo(big.NewFloat(y), want).Float64()
 		squares += (ratio - 1) * (ratio - 1)
 	}

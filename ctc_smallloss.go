@@ -1,5 +1,11 @@
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
 // A small loss is the logarithm of a probability near 1, which says little about
 // how far from 1 it is: in float64 a loss of 10⁻¹⁶ is lost altogether. The
 // probability of everything but the target is small then, and as a sum of products of
@@ -11,19 +17,20 @@ package trellis
 //
 // Here α is a plain float64: what underflows cannot matter.
 
-// isSmall reports whether a loss is to be refined. The lattice loses some 10⁻¹⁶ in a
+// isSmall reports whether the loss of so many frames is to be refined. The trellis loses
+// some 10⁻¹⁶ in a
 // frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. Of logits,
 // errors of exp in float32 cancel, for the classes are normalised with the same: a
 // probability is off by as much of what it lacks to 1.
-func (w *lattice[F]) isSmall(loss float64) bool {
-	if isFloat32[F]() {
-		return loss < 1e-8*float64(w.frames)
+func isSmall[F Float](loss float64, frames int) bool {
+	if fp.IsFloat32[F]() {
+		return loss < 1e-8*float64(frames)
 	}
-	return loss < 1e-3*float64(w.frames)
+	return loss < 1e-3*float64(frames)
 }
 
-// complement is the workspace of refine.
-type complement[F Float] struct {
+// smallLoss computes small losses. It is a workspace of refine.
+type smallLoss[F Float] struct {
 	b, l, nextB, nextL []float64 // α of the blanks and of the labels
 	from, to           int       // the places in them that are not negligible
 	missed             float64   // so far
@@ -36,67 +43,67 @@ type complement[F Float] struct {
 	rest  float64    // probability of all other classes
 }
 
-// refine returns a better value for a small loss.
-func (w *lattice[F]) refine(loss float64) float64 {
-	missed, spelled, factors := w.spell()
+// refine returns a better value for a small loss: that of a target in so many frames of x.
+func (k *smallLoss[F]) refine(loss float64, target *ctcTarget, x view.Rows[F], frames int, fromLogits bool) float64 {
+	var factors float64 // the sum of the logarithms of what normalised the frames
+	k.reset(target.labels + 1)
+	for t := range frames {
+		factor := k.read(x.Row(t), target.named())
+		if !fromLogits {
+			factors += factor
+		}
+		k.step(target)
+	}
+	missed, spelled := k.end()
 	switch {
 	case !(spelled > 0x1p-150): // far from normalised scores, or NaN at a class that the target does not name
 		return loss
 	case spelled < 0.5:
-		return 0 - (log64(spelled) + factors)
+		return 0 - (fp.Log(spelled) + factors)
 	}
-	return 0 - (log1p64(-missed) + factors) // never −0
+	return 0 - (fp.Log1p(-missed) + factors) // never −0
 }
 
-// spell returns the probabilities that a sequence of frames, each normalised to
-// add up to 1, does not spell the target and that it does, and the sum of the
-// logarithms of what normalised them.
-func (w *lattice[F]) spell() (missed, spelled, factors float64) {
-	k := &w.complement
-	k.reset(w.last + 1)
-	for t := range w.frames {
-		norm := k.read(w.task.frame(w.task.x, w.n, t), w.classes[:w.last+1])
-		if !w.task.FromLogits {
-			factors += norm
-		}
-		k.step(w.skip)
-	}
+// end returns the probabilities that the frames, each normalised to add up to 1, do not
+// spell the target and that they do.
+func (k *smallLoss[F]) end() (missed, spelled float64) {
 	last := len(k.b) - 1
+	missed = k.missed
 	for i := k.from; i < k.to; i++ {
 		if i < last {
-			k.missed += k.b[i]
+			missed += k.b[i]
 		} else {
 			spelled += k.b[i]
 		}
 		if i < last-1 {
-			k.missed += k.l[i]
+			missed += k.l[i]
 		} else if i < last {
 			spelled += k.l[i]
 		}
 	}
-	return k.missed, spelled, factors
+	return missed, spelled
 }
 
 // reset puts all of α before the first frame.
-func (k *complement[F]) reset(width int) {
+func (k *smallLoss[F]) reset(width int) {
 	for _, row := range [...]*[]float64{&k.b, &k.l, &k.nextB, &k.nextL, &k.p} {
-		*row = resize(*row, width)
+		*row = workspace.Resize(*row, width)
 	}
-	k.top = resize(k.top, width)
+	k.top = workspace.Resize(k.top, width)
 	k.b[0], k.l[0] = 1, 0
 	k.from, k.to, k.missed = 0, 1, 0
 }
 
 // read takes in a frame and returns its log-sum-exp. Everything is relative to
 // the largest score first.
-func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
+func (k *smallLoss[F]) read(x []F, classes []int32) (norm float64) {
 	k.findTop(x)
 	top := x[k.class[0]]
 	k.rest = k.sumRest(x, top)
 	for i, c := range k.class {
 		k.mass[i] = 0
 		if c >= 0 {
-			k.mass[i] = exp64(float64(x[c]) - float64(top))
+			k.mass[i] = fp.Exp64(float64(x[c]) - float64(top))
 		}
 	}
 	others := (k.rest + k.mass[2]) + k.mass[1]
@@ -110,22 +117,22 @@ func (k *complement[F]) read(x []F, classes []int32) (norm float64) {
 		k.mass[i] /= total
 	}
 	k.rest /= total
-	return float64(top) + log1p64(others)
+	return float64(top) + fp.Log1p(others)
 }
 
 // readClass sets p and top of one label, or of the blank.
-func (k *complement[F]) readClass(x []F, class int32, i int, top F, total float64) {
+func (k *smallLoss[F]) readClass(x []F, class int32, i int, top F, total float64) {
 	k.top[i] = -1
 	for j, t := range k.class {
 		if t == int(class) {
 			k.top[i] = int8(j)
 		}
 	}
-	k.p[i] = exp64(float64(x[class])-float64(top)) / total
+	k.p[i] = fp.Exp64(float64(x[class])-float64(top)) / total
 }
 
 // findTop finds the three largest scores, the first of equal ones.
-func (k *complement[F]) findTop(x []F) {
+func (k *smallLoss[F]) findTop(x []F) {
 	k.class = [3]int{-1, -1, -1}
 	for c, v := range x {
 		for i, t := range k.class {
@@ -140,7 +147,7 @@ func (k *complement[F]) findTop(x []F) {
 
 // sumRest returns Σ exp(x−m) over all classes but the top three, of which m is the
 // largest: between them there are up to four stretches.
-func (k *complement[F]) sumRest(x []F, m F) (sum float64) {
+func (k *smallLoss[F]) sumRest(x []F, m F) (sum float64) {
 	cuts := k.class
 	for i := range cuts {
 		if cuts[i] < 0 {
@@ -167,7 +174,7 @@ func sort3(a *[3]int) {
 
 // step takes α through the frame. A blank goes on with the blank or its label; a
 // label with itself, the blank, or the label after it if that is another one.
-func (k *complement[F]) step(skip []float64) {
+func (k *smallLoss[F]) step(target *ctcTarget) {
 	last := len(k.b) - 1
 	end := min(k.to, last)
 	if k.to <= last {
@@ -182,10 +189,10 @@ func (k *complement[F]) step(skip []float64) {
 			break
 		}
 		jump, next := prev, -1
-		if skip[i] != 0 {
+		if !target.maySkip(i) {
 			jump = 0
 		}
-		if i+1 < last && skip[i+1] == 0 {
+		if i+1 < last && target.maySkip(i+1) {
 			next = i + 1
 		}
 		k.nextL[i] = float64(((k.l[i] + k.b[i]) + jump) * k.p[i])
@@ -202,7 +209,7 @@ func (k *complement[F]) step(skip []float64) {
 
 // trim leaves out the ends of α that are too small to matter to missed, and to a
 // probability of the target that refine accepts.
-func (k *complement[F]) trim() {
+func (k *smallLoss[F]) trim() {
 	negligible := max(k.missed*0x1p-240, 0x1p-900)
 	for k.from < k.to && max(k.b[k.from], k.l[k.from]) < negligible {
 		k.from++
@@ -216,7 +223,7 @@ func (k *complement[F]) trim() {
 // classes, given by their places in p; −1 is none. It subtracts only from what is
 // at least as large: a class is taken out of the rest only when one that is above
 // it stays.
-func (k *complement[F]) leaving(a, b, c int) float64 {
+func (k *smallLoss[F]) leaving(a, b, c int) float64 {
 	out := k.mass
 	rest := k.rest
 	for _, i := range [...]int{a, b, c} {

@@ -1,4 +1,4 @@
-package trellis
+package fp
 
 import (
 	"math"
@@ -12,13 +12,13 @@ import (
 // fused by name or rounded by a conversion, which keeps the compiler from
 // fusing it where an architecture could.
 
-// fma32 returns x·y + z rounded once, as an FMA instruction does.
+// FMA32 returns x·y + z rounded once, as an FMA instruction does.
 //
 // The product of two float32 is exact in float64, so s is the exact result
 // rounded to 53 bits, and rounding it again to 24 is wrong only if s lies
 // half way between two float32: its low 29 bits say so, and where the result is
 // subnormal more bits than these.
-func fma32(x, y, z float32) float32 {
+func FMA32(x, y, z float32) float32 {
 	s := float64(x)*float64(y) + float64(z)
 	if tie(s) == 0 || math.Abs(s) < 0x1p-126 {
 		s = breakTie(s, float64(x)*float64(y), float64(z))
@@ -42,21 +42,21 @@ func breakTie(s, p, z float64) float64 {
 	return math.Nextafter(s, math.Copysign(math.Inf(1), err))
 }
 
-// fma returns x·y + z rounded once.
-func fma[F Float](x, y, z F) F {
+// FMA returns x·y + z rounded once.
+func FMA[F Float](x, y, z F) F {
 	if unsafe.Sizeof(x) == 4 {
-		return F(fma32(float32(x), float32(y), float32(z)))
+		return F(FMA32(float32(x), float32(y), float32(z)))
 	}
 	return F(math.FMA(float64(x), float64(y), float64(z)))
 }
 
-// exp returns eˣ within 1 ulp: 0 where the result would not be normal, +Inf
+// Exp returns eˣ within 1 ulp: 0 where the result would not be normal, +Inf
 // where it overflows, NaN for NaN.
-func exp[F Float](x F) F {
+func Exp[F Float](x F) F {
 	if unsafe.Sizeof(x) == 4 {
-		return F(exp32(float32(x)))
+		return F(Exp32(float32(x)))
 	}
-	return F(exp64(float64(x)))
+	return F(Exp64(float64(x)))
 }
 
 // The arguments beyond which exp is not a normal number: the largest x with
@@ -66,10 +66,20 @@ const (
 	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
 )
 
-// exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
+// ExpRange returns the least and the largest argument of which exp is a normal number.
+func ExpRange[F Float]() (least, largest F) {
+	if IsFloat32[F]() {
+		least, largest := float32(expMin32), float32(expMax32)
+		return F(least), F(largest)
+	}
+	least64, largest64 := expMin64, expMax64
+	return F(least64), F(largest64)
+}
+
+// Exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
 // the polynomial of expParts32 by 2ⁿ in the exponent field, which cannot overflow: n = 128
 // meets a polynomial below 1, n = −126 one that is at least 1.
-func exp32(x float32) float32 {
+func Exp32(x float32) float32 {
 	switch {
 	case x != x:
 		return x
@@ -85,10 +95,10 @@ func exp32(x float32) float32 {
 // expParts32 returns e^x as p·2ⁿ with z = n + shift32: it writes x = n·ln 2 + r with
 // |r| ≤ ½ ln 2, and p is a polynomial in r. This is
 //
-//	z := fma32(x, log2eF32, shift32)
-//	p := expPoly32(fma32(-k, ln2LoF32, reduce32(x, k))), with k := z - shift32
+//	z := FMA32(x, log2eF32, shift32)
+//	p := expPoly32(FMA32(-k, ln2LoF32, reduce32(x, k))), with k := z - shift32
 //
-// in float64, three times as fast as by calls of fma32. Only where a sum is on a
+// in float64, three times as fast as by calls of FMA32. Only where a sum is on a
 // tie, and rounding it again may go wrong, is it done by them.
 func expParts32(x float32) (p, z float32) {
 	y := float64(x)*log2eF32 + shift32
@@ -103,9 +113,9 @@ func expParts32(x float32) (p, z float32) {
 	e := float64(float32(d))*r + 1
 	f := float64(float32(e))*r + 1
 	if min(tie(y), tie(q), tie(a), tie(b), tie(c), tie(d), tie(e), tie(f)) == 0 {
-		z = fma32(x, log2eF32, shift32)
+		z = FMA32(x, log2eF32, shift32)
 		k := z - shift32
-		return expPoly32(fma32(-k, ln2LoF32, reduce32(x, k))), z
+		return expPoly32(FMA32(-k, ln2LoF32, reduce32(x, k))), z
 	}
 	return float32(f), z
 }
@@ -120,19 +130,19 @@ func reduce32(x, k float32) float32 {
 	return float32(float64(x) - float64(float64(k)*ln2HiF32))
 }
 
-// expPoly32 is the polynomial of exp32 by Horner's rule.
+// expPoly32 is the polynomial of Exp32 by Horner's rule.
 func expPoly32(r float32) float32 {
-	p := fma32(expF32C6, r, expF32C5)
-	p = fma32(p, r, expF32C4)
-	p = fma32(p, r, expF32C3)
-	p = fma32(p, r, expF32C2)
-	p = fma32(p, r, 1)
-	return fma32(p, r, 1)
+	p := FMA32(expF32C6, r, expF32C5)
+	p = FMA32(p, r, expF32C4)
+	p = FMA32(p, r, expF32C3)
+	p = FMA32(p, r, expF32C2)
+	p = FMA32(p, r, 1)
+	return FMA32(p, r, 1)
 }
 
-// exp64 is exp32 with a polynomial of degree 11. Of 3.4·10⁷ arguments the worst is
+// Exp64 is Exp32 with a polynomial of degree 11. Of 3.4·10⁷ arguments the worst is
 // 0x1.cf61f4691f38cp+08, with 0.874 ulp.
-func exp64(x float64) float64 {
+func Exp64(x float64) float64 {
 	switch {
 	case x != x:
 		return x
@@ -152,7 +162,7 @@ func nearest64(x float64) (k float64, n int32) {
 	return k, int32(k)
 }
 
-// expPoly64 is the polynomial of exp64.
+// expPoly64 is the polynomial of Exp64.
 func expPoly64(r float64) float64 {
 	p := math.FMA(expF64C11, r, expF64C10)
 	p = math.FMA(p, r, expF64C9)
@@ -175,29 +185,37 @@ const (
 	// normal number where 2^k is within a factor of √2 of the largest.
 	expReach32, expReach64 = 86, 700
 
-	// maxScore is the largest |x| for which x − n·ln 2 is exact enough in float32.
-	maxScore = 1 << 16
+	// MaxScore is the largest |x| for which x − n·ln 2 is exact enough in float32.
+	MaxScore = 1 << 16
 )
 
-// expReach is expReach32 or expReach64.
-func expReach[F Float]() F {
-	if isFloat32[F]() {
+// ExpReach is expReach32 or expReach64.
+func ExpReach[F Float]() F {
+	if IsFloat32[F]() {
 		return expReach32
 	}
 	return expReach64
 }
 
-// shifted returns round(x/ln 2) + shift32 or shift64: the integer is in the last bits.
-func shifted[F Float](x F) F {
-	if isFloat32[F]() {
-		return F(fma32(float32(x), log2eF32, shift32))
+// Shifted returns round(x/ln 2) + shift32 or shift64: the integer is in the last bits.
+func Shifted[F Float](x F) F {
+	if IsFloat32[F]() {
+		return F(FMA32(float32(x), log2eF32, shift32))
 	}
 	return F(math.FMA(float64(x), log2eF64, shift64))
 }
 
-// expOver returns eˣ/2^k for ref = k + shift32 or shift64, where that is a normal number.
-func expOver[F Float](x, ref F) F {
-	if isFloat32[F]() {
+// Unshifted returns the integer in the last bits of ref, which Shifted made.
+func Unshifted[F Float](ref F) float64 {
+	if IsFloat32[F]() {
+		return float64(ref) - shift32
+	}
+	return float64(ref) - shift64
+}
+
+// ExpOver returns eˣ/2^k for ref = k + shift32 or shift64, where that is a normal number.
+func ExpOver[F Float](x, ref F) F {
+	if IsFloat32[F]() {
 		p, z := expParts32(float32(x))
 		return F(p * math.Float32frombits((math.Float32bits(z)-math.Float32bits(float32(ref))+127)<<23))
 	}
@@ -207,36 +225,36 @@ func expOver[F Float](x, ref F) F {
 	return F(p * math.Float64frombits((math.Float64bits(z)-math.Float64bits(float64(ref))+1023)<<52))
 }
 
-// minScore is the least difference to the best of a frame's scores, in nats, that is told
+// MinScore is the least difference to the best of a frame's scores, in nats, that is told
 // from −Inf.
-const minScore = -1 << 21
+const MinScore = -1 << 21
 
-// expScaled returns e^(x+err) as v·2^e with v near 1, for x ≤ 0, where err is a correction below an
-// ulp of x. Anything not above minScore, NaN too, gives zero.
-func expScaled(x, err float64) (v, e float64) {
-	if !(x > minScore) {
+// ExpScaled returns e^(x+err) as v·2^e with v near 1, for x ≤ 0, where err is a correction below an
+// ulp of x. Anything not above MinScore, NaN too, gives zero.
+func ExpScaled(x, err float64) (v, e float64) {
+	if !(x > MinScore) {
 		return 0, 0
 	}
 	n := math.FMA(x, log2eF64, shift64) - shift64
 	return expPoly64(math.FMA(-n, ln2HiF64, x) + math.FMA(-n, ln2LoF64, err)), n
 }
 
-// difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
+// Difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
 // A very unlikely label's score has few bits after the point; the emission
 // needs them.
-func difference[F Float](a, b F) (d, err F) {
+func Difference[F Float](a, b F) (d, err F) {
 	d = a - b
 	v := d - a
 	return d, (a - (d - v)) - (b + v)
 }
 
-// log64 returns ln x within 1 ulp for a normal, finite x > 0.
-func log64(x float64) float64 { return logCorrected(x, 0) }
+// Log returns ln x within 1 ulp for a normal, finite x > 0.
+func Log(x float64) float64 { return logCorrected(x, 0) }
 
-// log1p64 returns ln(1+x) within 1 ulp for −½ ≤ x < 2⁵³, NaN for NaN; of 3.4·10⁷
+// Log1p returns ln(1+x) within 1 ulp for −½ ≤ x < 2⁵³, NaN for NaN; of 3.4·10⁷
 // arguments the worst is 0x1.9a98a1330bb34p-02, with 0.838 ulp. What 1+x rounds away,
 // which is x−(u−1) exactly, returns as a correction of the logarithm.
-func log1p64(x float64) float64 {
+func Log1p(x float64) float64 {
 	u := 1 + x
 	return logCorrected(u, (x-(u-1))/u)
 }
