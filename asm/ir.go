@@ -2,6 +2,7 @@ package asm
 
 import (
 	"fmt"
+	"go/types"
 
 	"github.com/mmcloughlin/avo/gotypes"
 )
@@ -211,13 +212,14 @@ type value struct {
 
 // Kernel is one function while it is written.
 type Kernel struct {
-	name      string
-	doc       []string
-	signature *gotypes.Signature
-	target    Target
-	values    []value
-	code      []instr
-	labels    int
+	name       string
+	doc        []string
+	parameters *types.Tuple
+	signature  *gotypes.Signature // where parameters and results are
+	target     Target
+	values     []value
+	code       []instr
+	labels     int
 }
 
 func (k *Kernel) newValue(kind kind) int {
