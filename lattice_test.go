@@ -199,3 +199,25 @@ func TestExtremeUpstream(t *testing.T) {
 		}
 	}
 }
+
+// The sum over 4096 classes of a frame, nearly all of which have the same logit, rounds in
+// float32: docs/ctc.md has these numbers.
+func TestSmallLossOfEqualLogits(t *testing.T) {
+	const classes = 4096
+	t.Run("float32", func(t *testing.T) {
+		loss, _ := ctcOf(t, CTCLoss[float32]{FromLogits: true}, equalLogits[float32](classes), classes, []int{classes - 1, classes - 2})
+		assert.Equal(t, float32(2.5316976e-05), loss)
+	})
+	t.Run("float64", func(t *testing.T) {
+		loss, _ := ctcOf(t, CTCLoss[float64]{FromLogits: true}, equalLogits[float64](classes), classes, []int{classes - 1, classes - 2})
+		assert.InEpsilon(t, 2.5317043e-05, loss, 2e-8)
+	})
+}
+
+// equalLogits returns three frames of logits 0, but for a 20 at the last class, at class 0 and
+// at the class before the last.
+func equalLogits[F Float](classes int) []F {
+	x := make([]F, 3*classes)
+	x[classes-1], x[classes], x[3*classes-2] = 20, 20, 20
+	return x
+}
