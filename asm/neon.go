@@ -684,6 +684,15 @@ func (n *neon) addImm(i vreg, c int64) vreg {
 	return d
 }
 
+// address returns the register base + offset of an address, for instructions that have no
+// room for an offset.
+func (n *neon) address(a address) vreg {
+	if a.offset == 0 {
+		return n.regs[a.base][0]
+	}
+	return n.addImm(n.regs[a.base][0], int64(a.offset))
+}
+
 func (n *neon) compareInts(a, b arg) {
 	v := n.int(a)
 	if b.kind == argImm && int64(b.imm) >= 0 {
@@ -856,14 +865,14 @@ func (n *neon) memory(in *instr) {
 		if in.mem.index == none {
 			n.emit(machine{op: size(nLoadW, nLoadX), d: n.regs[in.dst][0], a: base, imm: offset})
 		} else {
-			n.emit(machine{op: size(nLoadWIndex, nLoadXIndex), d: n.regs[in.dst][0], a: base, n: n.regs[in.mem.index][0]})
+			n.emit(machine{op: size(nLoadWIndex, nLoadXIndex), d: n.regs[in.dst][0], a: n.address(in.mem), n: n.regs[in.mem.index][0]})
 		}
 	case opStoreInt:
 		i := n.int(in.a)
 		if in.mem.index == none {
 			n.emit(machine{op: size(nStoreW, nStoreX), n: i, a: base, imm: offset})
 		} else {
-			n.emit(machine{op: size(nStoreWIndex, nStoreXIndex), m: i, a: base, n: n.regs[in.mem.index][0]})
+			n.emit(machine{op: size(nStoreWIndex, nStoreXIndex), m: i, a: n.address(in.mem), n: n.regs[in.mem.index][0]})
 		}
 	}
 }
@@ -871,7 +880,7 @@ func (n *neon) memory(in *instr) {
 // gather loads one element after the other: there is no instruction for it. Two
 // indices of 32 bits go to an integer register at once.
 func (n *neon) gather(in *instr) {
-	base, wide := n.regs[in.mem.base][0], in.t.Size() == 8
+	base, wide := n.address(in.mem), in.t.Size() == 8
 	element := func(o neonOp, i vreg) vreg {
 		d := n.newV()
 		n.emit(machine{op: o, d: d, a: base, n: i})

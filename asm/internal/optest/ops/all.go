@@ -581,8 +581,8 @@ func backwards() Op {
 			dst, x, _, _, n := pointers(k, asm.I32)
 			i := k.Copy(k.Int(0))
 			k.While(i.Less(n), func() {
-				e := x.LoadInt(n.Minus(i).Minus(k.Int(1)))
-				dst.StoreInt(i, e.Minus(i.Times(k.Int(7))))
+				e := x.From(-1).LoadInt(n.Minus(i))
+				dst.From(3).StoreInt(i.Minus(k.Int(3)), e.Minus(i.Times(k.Int(7))))
 				i.Inc(k.Int(1))
 			})
 		},

@@ -80,6 +80,10 @@ func gathers(t asm.Type) []Op {
 			first := g.i % uint64(t.Lanes()) & g.mask
 			return add(t)(g.x[first], g.x[first+g.rest])
 		}),
+		// From another element on than the first.
+		gatherOp("gatherFrom", t, func(g gathering) asm.Vec {
+			return g.x.From(1).Gather(g.index.Sub(g.k.Const(integers, 1)))
+		}, func(g gathered) uint64 { return g.x[g.index()] }),
 		// Negative indices, from the end.
 		gatherOp("gatherBack", t, func(g gathering) asm.Vec {
 			return g.x.Plus(g.x.Elements(g.n)).Gather(g.index.Sub(g.n.Splat(integers)))
