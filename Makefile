@@ -17,6 +17,9 @@ BENCH     ?= bench.txt
 BASE      ?= HEAD
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
+# The kernels that test the vector assembler, which git does not keep.
+OPS := asm/internal/optest/ops_amd64.s
+
 .PHONY: test quick lower race purego arm64 nested vet fuzz bench benchcmp compare results report figures mca generate exhaustive
 
 test: quick lower race purego arm64 nested vet fuzz
@@ -44,14 +47,17 @@ purego:
 
 # The same bits on another architecture.
 arm64: export GOARCH := arm64
-arm64:
+arm64: $(OPS)
 	@if command -v $(QEMU) >/dev/null; then \
 		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -exec $(QEMU) ./internal/... && \
 		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
-nested:
+nested: $(OPS)
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
 	cd bench && go vet ./... && go test . ./figures ./mca ./internal/...
+
+$(OPS): $(filter-out %_test.go,$(wildcard asm/*.go asm/internal/optest/gen/*.go asm/internal/optest/ops/*.go))
+	GOARCH= go -C asm generate ./internal/optest
 
 # One operating system for every architecture that Go builds for.
 vet:
