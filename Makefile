@@ -17,6 +17,9 @@ BENCH     ?= bench.txt
 BASE      ?= HEAD
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
+# The kernels that test the vector assembler, which git does not keep.
+OPS := asm/internal/optest/ops_amd64.s
+
 .PHONY: help test quick lower race purego arm64 nested released vet fuzz bench benchcmp compare results report figures mca generate tidy exhaustive
 
 help: ## these lines
@@ -47,17 +50,20 @@ purego: ## the root module's tests without assembly
 	GOAMD64=v3 go test -run TestGoldenBits .
 
 arm64: export GOARCH := arm64
-arm64: ## the same bits on another architecture, under qemu
+arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
 		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -exec $(QEMU) ./internal/... && \
 		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
-nested: ## the tests of the other modules
+nested: $(OPS) ## the tests of the other modules
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
 
 # go test does not see that files of other modules change.
 released: ## what those get who install or clone the next version
 	cd release && go vet . && go test -count=1 .
+
+$(OPS): $(filter-out %_test.go,$(wildcard asm/*.go asm/internal/optest/gen/*.go asm/internal/optest/ops/*.go))
+	GOARCH= go -C asm generate ./internal/optest
 
 # One operating system for every architecture that Go builds for.
 vet: ## go vet for every architecture
@@ -81,12 +87,12 @@ compare: ## speed beside PyTorch, gonum, Gorgonia and memory: some eight minutes
 	@go -C bench run -buildvcs=true .
 
 results: ## the same, kept in bench/results, then the report
-	@go -C bench run -buildvcs=true . -o results -readme ../README.md
+	@go -C bench run -buildvcs=true . -o results -project ..
 
-report: ## the report and the README's table of all that is in bench/results
-	@go -C bench run . -o results -readme ../README.md -draw
+report: ## the report and the tables of README.md and docs/performance.md from bench/results
+	@go -C bench run . -o results -project .. -draw
 
-figures: ## the lattice of docs/ctc.md
+figures: ## the trellis of docs/ctc.md
 	@go -C bench run ./figures
 
 mca: ## cycles per element of the inner loops, as llvm-mca's models have it

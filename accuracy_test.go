@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/ref"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -90,14 +92,14 @@ func inUlps(d, y float64) float64 {
 	return math.Abs(math.Ldexp(d, 53-e))
 }
 
-// expError returns the error of y for e^x in ulps.
+// expError returns the error of y for e^x in ref.ULPs.
 func expError(x, y float64) float64 {
 	want, n := doubleExp(x)
 	d := math.Ldexp(y, -n)
 	return inUlps((d-want.hi)-want.lo, want.hi)
 }
 
-// log1pError returns the error of y, an approximation, for ln(1+x) in ulps, for x > 0.
+// log1pError returns the error of y, an approximation, for ln(1+x) in ref.ULPs, for x > 0.
 func log1pError(x, y float64) float64 {
 	if x < 0x1p-30 { // x − x²/2 + x³/3 − x⁴/4
 		square := twoProduct(x, x)
@@ -118,18 +120,18 @@ func TestDouble(t *testing.T) {
 	for range 3000 {
 		x := expPoint(r)
 		y, n := doubleExp(x)
-		got := new(big.Float).SetPrec(referenceBits).SetFloat64(y.hi)
+		got := new(big.Float).SetPrec(ref.Bits).SetFloat64(y.hi)
 		got.Add(got, big.NewFloat(y.lo))
 		got.SetMantExp(got, n)
-		ratio, _ := got.Quo(got, bigExp(x)).Sub(got, big.NewFloat(1)).Float64()
-		require.Less(t, math.Abs(ratio), 0x1p-90, "exp(%v)", x)
-		require.InDelta(t, ulps(exp64(x), bigExp(x), 53), expError(x, exp64(x)), 1e-6, "exp(%v)", x)
+		ratio, _ := got.Quo(got, ref.Exp(x)).Sub(got, big.NewFloat(1)).Float64()
+		require.Less(t, math.Abs(ratio), 0x1p-90, "fp.Exp(%v)", x)
+		require.InDelta(t, ref.ULPs(fp.Exp64(x), ref.Exp(x), 53), expError(x, fp.Exp64(x)), 1e-6, "fp.Exp(%v)", x)
 
 		x = log1pPoint(r)
-		u := new(big.Float).SetPrec(2 * referenceBits).SetFloat64(x)
+		u := new(big.Float).SetPrec(2 * ref.Bits).SetFloat64(x)
 		if x > 0x1p-100 {
-			z := log1p64(x)
-			want := ulps(z, bigLog(u.Add(u, big.NewFloat(1)), z), 53)
+			z := fp.Log1p(x)
+			want := ref.ULPs(z, ref.Log(u.Add(u, big.NewFloat(1)), z), 53)
 			require.InDelta(t, want, log1pError(x, z), 1e-6, "log1p(%v)", x)
 		}
 	}
@@ -138,7 +140,8 @@ func TestDouble(t *testing.T) {
 // expPoint returns an argument of exp for which it is a normal number.
 func expPoint(r *rand.Rand) float64 {
 	if r.IntN(2) == 0 {
-		return expMin64 + (expMax64-expMin64)*r.Float64()
+		least, largest := fp.ExpRange[float64]()
+		return least + (largest-least)*r.Float64()
 	}
 	return 2*r.Float64() - 1
 }

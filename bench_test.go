@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
 )
 
 // amount is what one call of a benchmark works on.
@@ -20,7 +21,7 @@ type amount struct {
 // elementsOf returns an amount of n elements of so many arrays, one that is read and written
 // being two.
 func elementsOf[F Float](n, arrays int) amount {
-	return amount{n, "element", arrays * n * int(unsafe.Sizeof(F(0)))}
+	return amount{n, "element", arrays * n * fp.Size[F]()}
 }
 
 // measure measures a call on every tier, with at most so many workers.
@@ -46,7 +47,7 @@ func measureWorkers(b *testing.B, most int, a amount, call func(b *testing.B)) {
 // measureLoss is measureWorkers of a loss, which must be a number.
 func measureLoss[F Float](b *testing.B, most int, a amount, loss func() (F, error)) {
 	measureWorkers(b, most, a, func(b *testing.B) {
-		if v, err := loss(); err != nil || !isFinite(v) {
+		if v, err := loss(); err != nil || !fp.IsFinite(v) {
 			b.Fatalf("loss %v, error %v", v, err)
 		}
 	})

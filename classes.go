@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/workspace"
 )
 
 // What NLLLoss and CrossEntropyLoss have in common: scores of shape (C), (N,C)
@@ -45,11 +49,11 @@ const (
 	crossEntropyProbs
 )
 
-var classTasks pools
+var classTasks workspace.Pools
 
 // newClassTask takes a task from the pool and sets what all methods have.
 func newClassTask[F Float](kind classKind, method string, weight []F, ignore *int, r Reduction, workers int) *classTask[F] {
-	t := take[classTask[F], F](&classTasks)
+	t := workspace.Take[classTask[F], F](&classTasks)
 	t.kind, t.method, t.reduction, t.workers = kind, method, r, workers
 	t.weight, t.ignore = weight, defaultIgnoreIndex
 	if ignore != nil {
@@ -61,7 +65,7 @@ func newClassTask[F Float](kind classKind, method string, weight []F, ignore *in
 // release gives the task back without what it borrowed.
 func (t *classTask[F]) release() {
 	*t = classTask[F]{partial: t.partial[:0]}
-	poolOf[F](&classTasks).Put(t)
+	workspace.Give[F](&classTasks, t)
 }
 
 // run checks all arguments and then computes what out asks for. Either targets
@@ -86,10 +90,10 @@ func (t *classTask[F]) run(out outputs[F], x Tensor[F], targets []int, probs Ten
 	}
 	if total == 0 && t.reduction == Mean && out.want == lossAndGrad { // nothing counts
 		clear(out.grad)
-		return nan[F](), nil
+		return fp.NaN[F](), nil
 	}
-	t.partial = resize(t.partial, t.items())
-	runTask(t, t.items(), t.workers)
+	t.partial = workspace.Resize(t.partial, t.items())
+	parallel.Run(t, t.items(), t.workers)
 	return F(t.reduce(total)), nil
 }
 
@@ -249,7 +253,7 @@ func (t *classTask[F]) checkShared(out outputs[F]) error {
 }
 
 // item does some neighbouring positions.
-func (t *classTask[F]) item(i int) {
+func (t *classTask[F]) Item(i int) {
 	if t.kind == negativeLogLikelihood {
 		t.partial[i] = t.likelihoodItem(i)
 	} else {

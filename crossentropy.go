@@ -1,6 +1,12 @@
 package trellis
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
 
 // CrossEntropyLoss is the cross-entropy between a target and the softmax of the
 // logits x, with the semantics of torch.nn.CrossEntropyLoss. The zero value is
@@ -143,14 +149,14 @@ type statistics[F Float] struct {
 	copy        []F
 }
 
-var statisticsPool pools
+var statisticsPool workspace.Pools
 
 // crossEntropyItem computes the losses and gradients of an item and returns the
 // sum of its losses. A loss has a hard part, at the target, and a soft part, over
 // all classes: probabilities, or what smoothing takes from the target.
 func (t *classTask[F]) crossEntropyItem(item int) (sum float64) {
-	s := take[statistics[F], F](&statisticsPool)
-	defer poolOf[F](&statisticsPool).Put(s)
+	s := workspace.Take[statistics[F], F](&statisticsPool)
+	defer workspace.Give[F](&statisticsPool, s)
 	first, n, offset := t.span(item)
 	t.readTargets(s, first, n)
 	switch {
@@ -243,25 +249,25 @@ var streamBytes = 32 << 20
 // streams reports whether the gradient is written past the caches, which takes rows
 // that begin where a vector does.
 func (t *classTask[F]) streams() bool {
-	size := int(unsafe.Sizeof(F(0)))
+	size := fp.Size[F]()
 	aligned := uintptr(unsafe.Pointer(&t.out.grad[0]))%64 == 0 && t.inner*size%64 == 0
 	return aligned && len(t.out.grad)*size >= streamBytes
 }
 
 // expStrided sets logit, max, sum and terms where the classes are not contiguous.
 func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
-	lanes := laneCount[F]()
+	lanes := fp.Lanes[F]()
 	width := (n + lanes - 1) / lanes * lanes
-	s.copy = resize(s.copy, width*t.c)
+	s.copy = workspace.Resize(s.copy, width*t.c)
 	s.terms, s.column, s.row = s.copy, width, 1
 	clear(s.sum[:width])
 	clear(s.ties[:width])
 	for j := range s.max[:width] {
-		s.max[j] = negInf[F]()
+		s.max[j] = fp.NegInf[F]()
 	}
 	for c := 0; c < t.c; c += stridedBlock {
 		count := min(stridedBlock, t.c-c)
-		maxStrided(s.max[:], s.terms[c*width:], width, t.x[offset+c*t.inner:], n, t.inner, count)
+		maxStrided(s.max[:], view.Rows[F]{Data: s.terms[c*width:], Columns: width, Stride: width}, view.Rows[F]{Data: t.x[offset+c*t.inner:], Columns: n, Stride: t.inner}, count)
 	}
 	for j, y := range s.target[:n] {
 		if y >= 0 {
@@ -273,7 +279,7 @@ func (t *classTask[F]) expStrided(s *statistics[F], n, offset int) {
 		if c+count == t.c {
 			last = 1
 		}
-		expStrided(s.sum[:], s.ties[:], s.max[:], s.terms[c*width:], width, count, last)
+		expStrided(s.sum[:], s.ties[:], s.max[:], view.Rows[F]{Data: s.terms[c*width:], Columns: width, Stride: width}, count, last)
 	}
 }
 
@@ -284,7 +290,7 @@ const fewPositions = 8
 // expColumns sets logit, max, sum and terms of few positions whose classes are not
 // contiguous: in the copy they are.
 func (t *classTask[F]) expColumns(s *statistics[F], n, offset int) {
-	s.copy = resize(s.copy, n*t.c)
+	s.copy = workspace.Resize(s.copy, n*t.c)
 	s.terms, s.column, s.row = s.copy, 1, t.c
 	for c := range t.c {
 		for j, v := range t.x[offset+c*t.inner:][:n] {
@@ -451,9 +457,9 @@ func (t *classTask[F]) scaleTerms(s *statistics[F], n, offset int) {
 		for c := 0; c < t.c; c += stridedBlock {
 			count, grad := min(stridedBlock, t.c-c), t.out.grad[offset+c*t.inner:]
 			if stream {
-				scaleStridedStream(grad, n, t.inner, s.terms[c*s.column:], s.column, count, s.factor[:])
+				scaleStridedStream(view.Rows[F]{Data: grad, Columns: n, Stride: t.inner}, view.Rows[F]{Data: s.terms[c*s.column:], Columns: s.column, Stride: s.column}, count, s.factor[:])
 			} else {
-				scaleStrided(grad, n, t.inner, s.terms[c*s.column:], s.column, count, s.factor[:])
+				scaleStrided(view.Rows[F]{Data: grad, Columns: n, Stride: t.inner}, view.Rows[F]{Data: s.terms[c*s.column:], Columns: s.column, Stride: s.column}, count, s.factor[:])
 			}
 		}
 	case s.terms != nil:

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -53,7 +54,7 @@ func score[F trellis.Float](s *stream) F {
 		return F(int(b)-168)/3 + F(int8(s.byte()))/1e3
 	case b < 248:
 		return F(special[int(b-208)%len(special)])
-	case isFloat32[F]():
+	case fp.IsFloat32[F]():
 		return F(math.Float32frombits(uint32(s.bits(4))))
 	default:
 		return F(math.Float64frombits(s.bits(8)))

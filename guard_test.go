@@ -7,7 +7,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/guard"
+	"github.com/gotrellis/trellis/internal/tier"
 )
 
 // arguments makes the arguments of a call out of what they are to hold.
@@ -39,12 +41,12 @@ type call[F Float] func(a arguments[F]) (dst []F, result F, err error)
 // check makes the call with arguments in all places and requires the bits of plain Go.
 func check[F Float](c *trial[F], f call[F], notes ...any) {
 	c.notes = notes
-	before := tier
-	tier = generic
+	before := tier.Active
+	tier.Active = tier.Generic
 	wantDst, want, err := f(freshArguments[F]())
-	tier = before
+	tier.Active = before
 	require.NoError(c.t, err, "%v", c)
-	for _, c.place = range []int{atStart, atEnd, c.r.IntN(laneCount[F]())} {
+	for _, c.place = range []int{atStart, atEnd, c.r.IntN(fp.Lanes[F]())} {
 		var dst []F
 		var got F
 		c.call(func() { dst, got, err = f(guardedArguments(c)) })
@@ -70,7 +72,7 @@ func testPublicBetweenGuardPages[F Float](t *testing.T) {
 	c := newTrial[F](t)
 	inputs := inputs[F]()
 	next := func() { c.input = inputs[c.r.IntN(len(inputs))] }
-	for n := range 4*laneCount[F]() + 2 {
+	for n := range 4*fp.Lanes[F]() + 2 {
 		if isBrief() && n%5 > 1 {
 			continue
 		}

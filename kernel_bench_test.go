@@ -7,6 +7,8 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
 	"github.com/stretchr/testify/assert"
 )
 
@@ -51,7 +53,7 @@ func TestAllKernelsAreBenchmarked(t *testing.T) {
 // aligned returns n elements that begin at a multiple of 64 bytes.
 func aligned[F Float](n int) []F {
 	room := make([]F, n+16)
-	return room[int(-uintptr(unsafe.Pointer(&room[0]))%64)/int(unsafe.Sizeof(F(0))):][:n]
+	return room[int(-uintptr(unsafe.Pointer(&room[0]))%64)/fp.Size[F]():][:n]
 }
 
 func kernelWorks[F Float]() []kernelWork {
@@ -69,8 +71,8 @@ func rowWorks[F Float]() []kernelWork {
 	gathered.bytes += len(bytesOf(index))
 	one, two, four := elementsOf[F](block, 1), elementsOf[F](block, 2), elementsOf[F](block, 4)
 	return []kernelWork{
-		{"sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, negInf[F]()) }},
-		{"expBlock", two, func() { top[0], top[1] = expBlock(dst, x, negInf[F]()) }},
+		{"sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, fp.NegInf[F]()) }},
+		{"expBlock", two, func() { top[0], top[1] = expBlock(dst, x, fp.NegInf[F]()) }},
 		{"sumExpBelow", one, func() { top[0], _ = sumExpBelow(x, largest) }},
 		{"expBelow", two, func() { top[0] = expBelow(dst, x, largest) }},
 		{"expCopy", four, func() { top[0], top[1] = expCopy(dst, x, largest, out, in, 0) }},
@@ -109,10 +111,16 @@ func stridedWorks[F Float]() []kernelWork {
 	sums := four
 	sums.bytes += 2*len(bytesOf(sum)) + 2*len(bytesOf(dot))
 	return []kernelWork{
-		{"maxStrided", two, func() { maxStrided(largest, grad, positions, image, positions, pixels, classes) }},
-		{"expStrided", two, func() { expStrided(sum, ties, largest, terms, positions, classes, 1) }},
-		{"scaleStrided", two, func() { scaleStrided(grad, positions, pixels, terms, positions, classes, ones) }},
-		{"scaleStridedStream", two, func() { scaleStridedStream(grad, positions, pixels, terms, positions, classes, ones) }},
+		{"maxStrided", two, func() {
+			maxStrided(largest, view.Of(grad, positions, positions), view.Of(image, positions, pixels), classes)
+		}},
+		{"expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, positions, positions), classes, 1) }},
+		{"scaleStrided", two, func() {
+			scaleStrided(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+		}},
+		{"scaleStridedStream", two, func() {
+			scaleStridedStream(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+		}},
 		{"addLogSoftmax", sums, func() { addLogSoftmax(dot, sum, ones, x, zeros, zeros) }},
 		{"subtractProducts", four, func() { subtractProducts(x, ones, zeros) }},
 	}
@@ -129,7 +137,7 @@ const (
 // frameWorks are calls with the scores or the gradient of some frames.
 func frameWorks[F Float]() []kernelWork {
 	const n = groupFrames * benchClasses
-	pitch := wholeVectors[F](benchClasses)
+	pitch := fp.WholeVectors[F](benchClasses)
 	x, p, dst := normalScores[F](n), make([]F, groupFrames*pitch), make([]F, n)
 	top, ref, sum := make([]F, groupFrames), make([]F, groupFrames), make([]float64, groupFrames)
 	least, softmax := make([]F, 1), slices.Repeat([]F{1}, groupFrames)
@@ -138,23 +146,23 @@ func frameWorks[F Float]() []kernelWork {
 		index[i] = 1 + class
 	}
 	for i, class := range index {
-		place[i] = int32(placeOf[F](int(class)))
+		place[i] = int32(sumOffset[F](int(class)))
 		if i > benchLabels {
-			place[i] = int32(placeOf[F](pitch))
+			place[i] = int32(sumOffset[F](pitch))
 		}
 	}
 	scratch := make([]F, max(groupFrames*rowScratch, occupancyScratch[F](benchClasses, groupFrames)))
-	expFramesGeneric(p, top, ref, sum, nil, x, benchClasses, benchClasses, pitch, groupFrames)
-	emitGeneric(y, p, index, benchSpan, pitch, groupFrames)
+	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
+	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 	return []kernelWork{
 		{"expFrames", elementsOf[F](n, 2), func() {
-			expFrames(p, top, ref, sum, scratch, x, benchClasses, benchClasses, pitch, groupFrames)
+			expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(x, benchClasses, benchClasses), groupFrames)
 		}},
 		{"emit", amount{len(y), "element", len(bytesOf(p)) + len(bytesOf(y))}, func() {
-			least[0] = emit(y, p, index, benchSpan, pitch, groupFrames)
+			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 		}},
 		{"addOccupancies", amount{n, "element", len(bytesOf(y)) + len(bytesOf(p)) + len(bytesOf(dst))}, func() {
-			addOccupancies(dst, p, softmax, 1, y, place, scratch, benchLabels+1, benchClasses, benchClasses, pitch, benchSpan, groupFrames)
+			addOccupancies(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, view.Of(y, benchLabels+1, benchSpan), place, scratch)
 		}},
 	}
 }
@@ -175,14 +183,14 @@ func latticeWorks() []kernelWork {
 	ones, e := make([]float64, 2*benchSpan), slices.Repeat([]float64{never}, 2*benchSpan)
 	skip := slices.Repeat([]float64{-never}, benchSpan)
 	for i := range benchLabels {
-		ones[stateAt(i)], ones[stateAt(i)+8] = 1, 1
-		e[stateAt(i)], e[stateAt(i)+8] = 0, 0
+		statesAt(ones, i)[onBlank], statesAt(ones, i)[onLabel] = 1, 1
+		statesAt(e, i)[onBlank], statesAt(e, i)[onLabel] = 0, 0
 		skip[i] = 0
 	}
-	ones[stateAt(benchLabels)], e[stateAt(benchLabels)] = 1, 0
+	statesAt(ones, benchLabels)[onBlank], statesAt(e, benchLabels)[onBlank] = 1, 0
 	factors, alpha := make([]float64, 3*benchSpan), make([]float64, benchFrames*2*benchSpan)
-	forwardFactorsGeneric(factors, e, skip, 0, benchSpan)
-	forwardGeneric(alpha, ones, y, factors, benchSpan, benchLabels, 0, benchSpan, benchFrames)
+	forwardFactorsGeneric(factors, e, skip, view.Span{From: 0, To: benchSpan})
+	forwardGeneric(alpha, ones, view.Of(y, benchLabels+1, benchSpan), factors, view.Span{From: 0, To: benchSpan}, benchFrames)
 
 	row, rowE, scaled := make([]float64, 2*benchSpan), slices.Clone(e), slices.Clone(ones)
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
@@ -193,15 +201,15 @@ func latticeWorks() []kernelWork {
 			result[0] = normalizeRow(row, alpha[:len(row)], rowE)
 		}},
 		{"forwardFactors", amount{states, "state", (len(factors) + len(e) + len(skip)) * double}, func() {
-			result[0] = forwardFactors(factors, e, skip, 0, benchSpan)
+			result[0] = forwardFactors(factors, e, skip, view.Span{From: 0, To: benchSpan})
 		}},
 		{"forward", amount{benchFrames * states, "state", (2*len(alpha) + len(y)) * double}, func() {
-			forward(alpha, ones, y, factors, benchSpan, benchLabels, 0, benchSpan, benchFrames)
+			forward(alpha, ones, view.Of(y, benchLabels+1, benchSpan), factors, view.Span{From: 0, To: benchSpan}, benchFrames)
 		}},
 		{"rescale", amount{states, "state", 5 * len(scaled) * double}, func() { rescale(scaled, ones, e, e) }},
 		{"backward", amount{benchFrames * states, "state", (len(alpha) + len(y) + len(occupancy)) * double}, func() {
 			copy(beta, ones) // or it would leave the range of a float64
-			backward(occupancy, blanks, beta, carry, alpha, y, factors, benchSpan, benchLabels, 0, benchSpan, benchFrames)
+			backward(occupancy, blanks, beta, carry, alpha, view.Of(y, benchLabels+1, benchSpan), factors, view.Span{From: 0, To: benchSpan})
 		}},
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tier"
+	"github.com/gotrellis/trellis/internal/view"
 	"github.com/stretchr/testify/require"
 )
 
@@ -49,7 +52,7 @@ func anyNumber(r *rand.Rand) float64 {
 
 var latticeValues = []values{
 	{"normal", near, near, near},
-	{"range", power2(-room, room), oneOf(zero, power2(-250, 0), power2(-20, 0)), oneOf(zero, power2(-1022, room), power2(-20, 20))},
+	{"range", power2(-runExponents, runExponents), oneOf(zero, power2(-250, 0), power2(-20, 0)), oneOf(zero, power2(-1022, runExponents), power2(-20, 20))},
 	{"impossible", oneOf(zero, zero, zero, near), oneOf(zero, near), oneOf(zero, near)},
 	{"zero", zero, near, near},
 	{"mixed", anyNumber, anyNumber, anyNumber},
@@ -155,7 +158,7 @@ func (c *trial[F]) parts() []part {
 }
 
 func testNormalizeRow(t *testing.T) {
-	eachLattice(t, append(upTo(0, 10), 2*chunk/16), func(c *trial[float64], v values) {
+	eachLattice(t, append(upTo(0, 10), 2*callWidth/16), func(c *trial[float64], v values) {
 		x, e := c.some(16*c.n, v.state), c.exponents(16*c.n, c.base())
 		for i := range x {
 			if v.name == "mixed" && c.r.IntN(2) == 0 {
@@ -187,9 +190,9 @@ func testForwardFactors(t *testing.T) {
 			e := onlyIn(c.exponents(2*p.to, c.base()), 2*p.to, [2]int{2*p.from - 1, 2 * p.to})
 			skip, want := onlyIn(c.skips(p.to), p.to, [2]int{p.from, p.to}), c.some(3*p.to, near)
 			factors, e1, skip1 := placed(c, want), constant(c, e), constant(c, skip)
-			wantLargest := forwardFactorsGeneric(want, e, skip, p.from, p.to)
+			wantLargest := forwardFactorsGeneric(want, e, skip, view.Span{From: p.from, To: p.to})
 			var largest float64
-			c.call(func() { largest = forwardFactors(factors, e1, skip1, p.from, p.to) })
+			c.call(func() { largest = forwardFactors(factors, e1, skip1, view.Span{From: p.from, To: p.to}) })
 			same(c, "factors", want, factors)
 			sameOne(c, "largest", wantLargest, largest)
 		}
@@ -205,15 +208,17 @@ func testForward(t *testing.T) {
 			factors := onlyIn(c.some(3*p.to, v.factor), 3*p.to, [2]int{3 * p.from, 3 * p.to})
 			want := c.some((p.frames-1)*2*p.width+2*p.to, near)
 			dst, src1, y1, factors1 := placed(c, want), constant(c, src), constant(c, y), constant(c, factors)
-			forwardGeneric(want, src, y, factors, p.width, p.last, p.from, p.to, p.frames)
-			c.call(func() { forward(dst, src1, y1, factors1, p.width, p.last, p.from, p.to, p.frames) })
+			forwardGeneric(want, src, view.Of(y, p.last+1, p.width), factors, view.Span{From: p.from, To: p.to}, p.frames)
+			c.call(func() {
+				forward(dst, src1, view.Of(y1, p.last+1, p.width), factors1, view.Span{From: p.from, To: p.to}, p.frames)
+			})
 			same(c, "dst", want, dst)
 		}
 	})
 }
 
 func testRescale(t *testing.T) {
-	eachLattice(t, append(upTo(0, 10), 2*chunk/16), func(c *trial[float64], v values) {
+	eachLattice(t, append(upTo(0, 10), 2*callWidth/16), func(c *trial[float64], v values) {
 		n, base := 16*c.n, c.base()
 		want, alpha, from, to := c.some(n, v.state), c.some(n, v.state), c.exponents(n, base), c.exponents(n, base)
 		for i := range want {
@@ -243,9 +248,9 @@ func testBackward(t *testing.T) {
 			want, wantBlanks := c.some((p.frames-1)*p.width+p.to, near), c.some(p.frames, near)
 			occupancy, blanks, beta, carry := placed(c, want), placed(c, wantBlanks), placed(c, wantBeta), placed(c, wantCarry)
 			alpha1, y1, factors1 := constant(c, alpha), constant(c, y), constant(c, factors)
-			backwardGeneric(want, wantBlanks, wantBeta, wantCarry, alpha, y, factors, p.width, p.last, p.from, p.to, p.frames)
+			backwardGeneric(want, wantBlanks, wantBeta, wantCarry, alpha, view.Of(y, p.last+1, p.width), factors, view.Span{From: p.from, To: p.to})
 			c.call(func() {
-				backward(occupancy, blanks, beta, carry, alpha1, y1, factors1, p.width, p.last, p.from, p.to, p.frames)
+				backward(occupancy, blanks, beta, carry, alpha1, view.Of(y1, p.last+1, p.width), factors1, view.Span{From: p.from, To: p.to})
 			})
 			same(c, "occupancy", want, occupancy)
 			same(c, "blanks", wantBlanks, blanks)
@@ -257,17 +262,17 @@ func testBackward(t *testing.T) {
 
 // frameInputs are rows of scores at the limits of expFrames.
 func frameInputs[F Float]() []input[F] {
-	top := func(salt int) F { return F(salt%(2*maxScore)-maxScore) / 1.1 }
+	top := func(salt int) F { return F(salt%(2*fp.MaxScore)-fp.MaxScore) / 1.1 }
 	return []input[F]{
 		{"far from 0", func(r *rand.Rand, _, _, salt int) F { return top(salt) + F(3*r.NormFloat64()) }},
 		{"at the largest score", func(r *rand.Rand, i, n, salt int) F {
-			return F(salt%2*2-1)*moved[F](maxScore, r.IntN(7)-3) - F(r.IntN(2))*F(r.ExpFloat64())
+			return F(salt%2*2-1)*moved[F](fp.MaxScore, r.IntN(7)-3) - F(r.IntN(2))*F(r.ExpFloat64())
 		}},
 		{"at the reach", func(r *rand.Rand, i, n, salt int) F {
 			if i == salt%n {
 				return top(salt)
 			}
-			return moved(top(salt)-expReach[F](), r.IntN(9)-4)
+			return moved(top(salt)-fp.ExpReach[F](), r.IntN(9)-4)
 		}},
 	}
 }
@@ -286,11 +291,11 @@ func inRows[T Float](rows, n, stride int, row func() []T) []T {
 
 // gap returns by how much rows are further apart than they are long.
 func (c *trial[F]) gap() int {
-	return [...]int{0, 1, 3, laneCount[F](), 2*laneCount[F]() + 5}[c.r.IntN(5)]
+	return [...]int{0, 1, 3, fp.Lanes[F](), 2*fp.Lanes[F]() + 5}[c.r.IntN(5)]
 }
 
 func testExpFrames[F Float](t *testing.T) {
-	lengths := append(upTo(1, 4*laneCount[F]()+1), 1000, block-1, block)
+	lengths := append(upTo(1, 4*fp.Lanes[F]()+1), 1000, block-1, block)
 	eachOf(t, lengths, append(inputs[F](), frameInputs[F]()...), func(c *trial[F]) {
 		whole := rounded[F](c.n)
 		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.r.IntN(5)} {
@@ -305,19 +310,19 @@ func testExpFrames[F Float](t *testing.T) {
 			}
 			fours := (rows + 3) &^ 3
 			wantTop, wantRef, wantSum := make([]F, rows), make([]F, rows), make([]float64, rows)
-			p, y, scratch := placed(c, want), constant(c, x), placed(c, slices.Repeat([]F{nan[F]()}, fours*rowScratch))
+			p, y, scratch := placed(c, want), constant(c, x), placed(c, slices.Repeat([]F{fp.NaN[F]()}, fours*rowScratch))
 			top, ref, sum := placed(c, make([]F, fours)), placed(c, make([]F, fours)), placed(c, make([]float64, fours))
-			expFramesGeneric(want, wantTop, wantRef, wantSum, nil, x, c.n, stride, pitch, rows)
-			c.call(func() { expFrames(p, top, ref, sum, scratch, y, c.n, stride, pitch, rows) })
+			expFramesGeneric(view.Of(want, pitch, pitch), wantTop, wantRef, wantSum, nil, view.Of(x, c.n, stride), rows)
+			c.call(func() { expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(y, c.n, stride), rows) })
 			for r := range rows {
 				c.notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "row", r}
-				lost := tier == neon && slices.ContainsFunc(x[r*stride:][:c.n], isSignalling[F]) // see sameTop
+				lost := tier.Active == tier.NEON && slices.ContainsFunc(x[r*stride:][:c.n], isSignalling[F]) // see sameTop
 				if !lost {
 					sameOne(c, "top", wantTop[r], top[r])
 					sameOne(c, "ref", wantRef[r], ref[r])
 				}
 				switch row := p[r*pitch:][:whole]; {
-				case wantTop[r] < -maxScore || wantTop[r] > maxScore:
+				case wantTop[r] < -fp.MaxScore || wantTop[r] > fp.MaxScore:
 					copy(row, want[r*pitch:]) // of no use
 				case lost:
 					require.True(t, isNaN(sum[r]) && slices.ContainsFunc(row, isNaN[F]), "%v", c)
@@ -335,7 +340,7 @@ func testExpFrames[F Float](t *testing.T) {
 func isNaN[F Float](x F) bool { return x != x }
 
 func testEmit[F Float](t *testing.T) {
-	lanes := laneCount[F]()
+	lanes := fp.Lanes[F]()
 	eachLattice(t, append(upTo(1, 4*lanes+1), 6*lanes, 7*lanes-1, 8*lanes, 8*lanes+1, 1000), func(c *trial[F], v values) {
 		for _, rows := range []int{0, 1, 2 + c.r.IntN(8)} {
 			index := make([]int32, 16*c.r.IntN(6))
@@ -345,13 +350,13 @@ func testEmit[F Float](t *testing.T) {
 			width, pitch := len(index)+[...]int{0, 3, 16}[c.r.IntN(3)], rounded[F](c.n)+[...]int{0, 0, lanes, 3}[c.r.IntN(4)]
 			c.notes = []any{"rows", rows, "index", index, "width", width, "pitch", pitch}
 			p := inRows(rows, pitch, pitch, func() []F {
-				return append(narrowed[F](c.some(c.n, v.emission)), slices.Repeat([]F{nan[F]()}, pitch-c.n)...)
+				return append(narrowed[F](c.some(c.n, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, pitch-c.n)...)
 			})
 			want := c.some(max(0, rows-1)*width+min(rows, 1)*len(index), near)
 			y, p1, index1 := placed(c, want), constant(c, p), constant(c, index)
-			wantLeast := emitGeneric(want, p, index, width, pitch, rows)
+			wantLeast := emitGeneric(view.Of(want, width, width), view.Of(p, pitch, pitch), index, rows)
 			var least F
-			c.call(func() { least = emit(y, p1, index1, width, pitch, rows) })
+			c.call(func() { least = emit(view.Of(y, width, width), view.Of(p1, pitch, pitch), index1, rows) })
 			same(c, "y", want, y)
 			sameOne(c, "least", wantLeast, least)
 		}
@@ -368,14 +373,14 @@ func narrowed[F Float](x []float64) []F {
 }
 
 func testAddOccupancies[F Float](t *testing.T) {
-	eachLattice(t, append(upTo(1, 4*laneCount[F]()+1), 1000), func(c *trial[F], v values) {
+	eachLattice(t, append(upTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *trial[F], v values) {
 		whole := rounded[F](c.n)
 		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.r.IntN(5)} {
 			labels := c.r.IntN(70)
-			place := slices.Repeat([]int32{int32(placeOf[F](whole))}, (labels+15)&^15)
+			place := slices.Repeat([]int32{int32(sumOffset[F](whole))}, (labels+15)&^15)
 			few := 1 + c.r.IntN(c.n) // which occur often
 			for i := range labels {
-				place[i] = int32(placeOf[F]([...]int{c.n - 1, c.r.IntN(few), c.r.IntN(c.n)}[c.r.IntN(3)]))
+				place[i] = int32(sumOffset[F]([...]int{c.n - 1, c.r.IntN(few), c.r.IntN(c.n)}[c.r.IntN(3)]))
 			}
 			stride, pitch, width := c.n+c.gap(), whole+c.gap(), len(place)+[...]int{0, 3, 16}[c.r.IntN(3)]
 			scale := F(near(c.r))
@@ -388,17 +393,17 @@ func testAddOccupancies[F Float](t *testing.T) {
 			occupancy := slices.Repeat([]float64{math.NaN()}, max(0, fours-1)*width+min(fours, 1)*len(place))
 			copy(occupancy, read)
 			p := inRows(rows, whole, pitch, func() []F {
-				return append(narrowed[F](c.some(c.n, v.emission)), slices.Repeat([]F{nan[F]()}, whole-c.n)...)
+				return append(narrowed[F](c.some(c.n, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, whole-c.n)...)
 			})
 			softmax := narrowed[F](c.some(rows, near))
 			want := narrowed[F](c.some(max(0, rows-1)*stride+min(rows, 1)*c.n, near))
-			scratch := slices.Repeat([]F{nan[F]()}, occupancyScratch[F](c.n, rows))
+			scratch := slices.Repeat([]F{fp.NaN[F]()}, occupancyScratch[F](c.n, rows))
 
 			dst, scratch1 := placed(c, want), placed(c, scratch)
 			p1, softmax1, occupancy1, place1 := constant(c, p), constant(c, softmax), constant(c, occupancy), constant(c, place)
-			addOccupanciesGeneric(want, p, softmax, scale, occupancy, place, scratch, labels, c.n, stride, pitch, width, rows)
+			addOccupanciesGeneric(view.Of(want, c.n, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(occupancy, labels, width), place, scratch)
 			c.call(func() {
-				addOccupancies(dst, p1, softmax1, scale, occupancy1, place1, scratch1, labels, c.n, stride, pitch, width, rows)
+				addOccupancies(view.Of(dst, c.n, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(occupancy1, labels, width), place1, scratch1)
 			})
 			same(c, "dst", want, dst)
 		}

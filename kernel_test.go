@@ -18,7 +18,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/guard"
+	"github.com/gotrellis/trellis/internal/tier"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // The kernels of every tier against their specification in generic.go, bit for bit,
@@ -29,7 +32,7 @@ func bitsOf[F Float](x F) uint64 {
 	switch {
 	case x != x:
 		return 1<<63 - 1
-	case isFloat32[F]():
+	case fp.IsFloat32[F]():
 		return uint64(math.Float32bits(float32(x)))
 	}
 	return math.Float64bits(float64(x))
@@ -38,7 +41,7 @@ func bitsOf[F Float](x F) uint64 {
 // fromBits returns the number that has these bits, the lower half for float32. It is
 // made in memory: a conversion would change a signalling NaN.
 func fromBits[F Float](b uint64) (x F) {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		*(*uint32)(unsafe.Pointer(&x)) = uint32(b)
 	} else {
 		*(*uint64)(unsafe.Pointer(&x)) = b
@@ -54,15 +57,16 @@ func minusZero[F Float]() F { return F(math.Copysign(0, -1)) }
 // limits returns the largest number, the least normal one, and the arguments between
 // which exp is a normal number.
 func limits[F Float]() (largest, normal, expMin, expMax F) {
-	if isFloat32[F]() {
-		return F(math.Float32frombits(0x7f7fffff)), F(math.Float32frombits(1 << 23)), F(float32(expMin32)), F(float32(expMax32))
+	expMin, expMax = fp.ExpRange[F]()
+	if fp.IsFloat32[F]() {
+		return F(math.Float32frombits(0x7f7fffff)), F(math.Float32frombits(1 << 23)), expMin, expMax
 	}
-	return F(math.Float64frombits(1<<63 - 1 - 1<<52)), F(math.Float64frombits(1 << 52)), fromBits[F](math.Float64bits(expMin64)), fromBits[F](math.Float64bits(expMax64))
+	return F(math.Float64frombits(1<<63 - 1 - 1<<52)), F(math.Float64frombits(1 << 52)), expMin, expMax
 }
 
-// moved returns the number so many ulps above x.
+// moved returns the number so many ref.ULPs above x.
 func moved[F Float](x F, ulps int) F {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return fromBits[F](uint64(int(math.Float32bits(float32(x))) + ulps))
 	}
 	return fromBits[F](math.Float64bits(float64(x)) + uint64(ulps))
@@ -72,7 +76,7 @@ func moved[F Float](x F, ulps int) F {
 func someNaN[F Float](r *rand.Rand) F {
 	payloads := [...]uint64{0, 1, 0x12345, 1 << 21, 1<<22 - 1}
 	b := payloads[r.IntN(len(payloads))]
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return fromBits[F](b | 0x1ff<<22 | r.Uint64N(2)<<31)
 	}
 	if r.IntN(2) == 0 {
@@ -83,7 +87,7 @@ func someNaN[F Float](r *rand.Rand) F {
 
 // signallingNaN returns a NaN that is not quiet.
 func signallingNaN[F Float](r *rand.Rand) F {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return fromBits[F](1 + r.Uint64N(1<<22-1) | 0xff<<23 | r.Uint64N(2)<<31)
 	}
 	return fromBits[F](1 + r.Uint64N(1<<51-1) | 0x7ff<<52 | r.Uint64N(2)<<63)
@@ -91,7 +95,7 @@ func signallingNaN[F Float](r *rand.Rand) F {
 
 // isSignalling reports whether x is a NaN that is not quiet.
 func isSignalling[F Float](x F) bool {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return x != x && *(*uint32)(unsafe.Pointer(&x))>>22&1 == 0
 	}
 	return x != x && *(*uint64)(unsafe.Pointer(&x))>>51&1 == 0
@@ -114,15 +118,15 @@ func inputs[F Float]() []input[F] {
 		{"wide", func(r *rand.Rand, _, _, _ int) F { return gauss(r, expMax/3) }},
 		{"huge", func(r *rand.Rand, _, _, _ int) F { return F(2*r.Float64()-1) * largest }},
 		{"tiny", func(r *rand.Rand, _, _, _ int) F { return F(4*r.Float64()-2) * normal }},
-		{"some −Inf", func(r *rand.Rand, _, _, _ int) F { return pick(r, gauss(r, 3), negInf[F]()) }},
+		{"some −Inf", func(r *rand.Rand, _, _, _ int) F { return pick(r, gauss(r, 3), fp.NegInf[F]()) }},
 		{"few above −Inf", func(r *rand.Rand, i, n, salt int) F {
 			if i%max(n/2, 1) == salt%max(n/2, 1) {
 				return gauss(r, 3)
 			}
-			return negInf[F]()
+			return fp.NegInf[F]()
 		}},
-		{"all −Inf", func(*rand.Rand, int, int, int) F { return negInf[F]() }},
-		{"some +Inf", func(r *rand.Rand, _, _, _ int) F { return pick(r, gauss(r, 3), gauss(r, 3), inf[F](), negInf[F]()) }},
+		{"all −Inf", func(*rand.Rand, int, int, int) F { return fp.NegInf[F]() }},
+		{"some +Inf", func(r *rand.Rand, _, _, _ int) F { return pick(r, gauss(r, 3), gauss(r, 3), inf[F](), fp.NegInf[F]()) }},
 		{"all +Inf", func(*rand.Rand, int, int, int) F { return inf[F]() }},
 		{"one NaN", func(r *rand.Rand, i, n, salt int) F {
 			if i == salt%n {
@@ -132,7 +136,7 @@ func inputs[F Float]() []input[F] {
 		}},
 		{"some NaN", func(r *rand.Rand, _, _, _ int) F { return pick(r, gauss(r, 3), someNaN[F](r)) }},
 		{"all NaN", func(r *rand.Rand, _, _, _ int) F { return someNaN[F](r) }},
-		{"NaN and Inf", func(r *rand.Rand, _, _, _ int) F { return pick(r, inf[F](), negInf[F](), someNaN[F](r)) }},
+		{"NaN and Inf", func(r *rand.Rand, _, _, _ int) F { return pick(r, inf[F](), fp.NegInf[F](), someNaN[F](r)) }},
 		{"equal maxima", func(r *rand.Rand, _, _, _ int) F { return F(r.IntN(3)) }},
 		{"all equal", func(_ *rand.Rand, _, _, salt int) F { return F(salt%7) - 3 }},
 		{"zeros", func(r *rand.Rand, _, _, _ int) F { return pick(r, 0, minusZero[F]()) }},
@@ -234,7 +238,7 @@ func placed[F Float, T any](c *trial[F], x []T) []T {
 	case atEnd:
 		y = guard.Last[T](p, len(x))
 	default:
-		y = guard.Inside[T](p, len(x), (c.place+5*c.used)%laneCount[F]())
+		y = guard.Inside[T](p, len(x), (c.place+5*c.used)%fp.Lanes[F]())
 	}
 	copy(y, x)
 	name := fmt.Sprintf("the argument %d", c.used)
@@ -303,17 +307,17 @@ func (c *trial[F]) isPlain() bool {
 }
 
 // isBrief reports whether a few trials are enough.
-func isBrief() bool { return testing.Short() || tier == generic }
+func isBrief() bool { return testing.Short() || tier.Active == tier.Generic }
 
 // places are those to try the length and the input of the trial in.
 func (c *trial[F]) places() (all []int) {
-	all = []int{atStart, atEnd, c.r.IntN(laneCount[F]())}
+	all = []int{atStart, atEnd, c.r.IntN(fp.Lanes[F]())}
 	switch {
 	case isBrief():
 		i := c.r.IntN(len(all))
 		return all[i : i+1]
 	case c.isPlain():
-		for offset := range laneCount[F]() {
+		for offset := range fp.Lanes[F]() {
 			all = append(all, offset)
 		}
 	}
@@ -323,7 +327,7 @@ func (c *trial[F]) places() (all []int) {
 // sameTop is sameOne for the largest element of x. FMAXNM of NEON takes a signalling
 // NaN for the largest, after which it is forgotten: there it is of no use.
 func sameTop[F Float](c *trial[F], x []F, want, got F) {
-	if tier != neon || !slices.ContainsFunc(x, isSignalling[F]) {
+	if tier.Active != tier.NEON || !slices.ContainsFunc(x, isSignalling[F]) {
 		sameOne(c, "top", want, got)
 	}
 }
@@ -332,14 +336,14 @@ func sameTop[F Float](c *trial[F], x []F, want, got F) {
 // ones, with all inputs, and for some of these in all places. Of the specification
 // beside itself there are few.
 func eachTrial[F Float](t *testing.T, long []int, do func(c *trial[F])) {
-	eachOf(t, append(slices.Clone(long), upTo(0, 4*laneCount[F]()+1)...), inputs[F](), do)
+	eachOf(t, append(slices.Clone(long), upTo(0, 4*fp.Lanes[F]()+1)...), inputs[F](), do)
 }
 
 // eachOf is eachTrial for other lengths and inputs.
 func eachOf[F Float](t *testing.T, lengths []int, kinds []input[F], do func(c *trial[F])) {
 	c := newTrial[F](t)
 	for i, n := range lengths {
-		if tier == generic && i%7 > 0 {
+		if tier.Active == tier.Generic && i%7 > 0 {
 			continue
 		}
 		c.n = n
@@ -353,7 +357,7 @@ func eachOf[F Float](t *testing.T, lengths []int, kinds []input[F], do func(c *t
 }
 
 // rounded returns n rounded up to whole vectors.
-func rounded[F Float](n int) int { return (n + laneCount[F]() - 1) / laneCount[F]() * laneCount[F]() }
+func rounded[F Float](n int) int { return (n + fp.Lanes[F]() - 1) / fp.Lanes[F]() * fp.Lanes[F]() }
 
 func TestKernels(t *testing.T) {
 	EachTier(t, func(t *testing.T) {
@@ -365,7 +369,7 @@ func TestKernels(t *testing.T) {
 			t.Run(name, test)
 		}
 		if !t.Failed() {
-			testedTiers = append(testedTiers, tier.String())
+			testedTiers = append(testedTiers, tier.Active.String())
 		}
 	})
 }
@@ -414,10 +418,10 @@ func TestAllKernelsAreTested(t *testing.T) {
 	tested := kernelTests[float32]()
 	tested["log1p"], tested["maxIndex"] = testLog1p, testMaxIndex
 	maps.Copy(tested, latticeTests)
-	file, err := parser.ParseFile(token.NewFileSet(), "kernel_noasm.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "kernels_noasm.go", nil, 0)
 	require.NoError(t, err)
 	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok && f.Name.Name != "assemblyTiers" {
+		if f, ok := d.(*ast.FuncDecl); ok {
 			assert.Contains(t, tested, f.Name.Name)
 			delete(tested, f.Name.Name)
 		}
@@ -432,7 +436,7 @@ var blocks = []int{1000, block - 1, block}
 // below it, and x's own.
 func (c *trial[F]) maxima(x []F) []F {
 	top := maxBlockGeneric(x)
-	all := []F{negInf[F](), top, top - 1, top + 1, 0, minusZero[F](), inf[F](), c.input.element(c.r, 0, 1, 0)}
+	all := []F{fp.NegInf[F](), top, top - 1, top + 1, 0, minusZero[F](), inf[F](), c.input.element(c.r, 0, 1, 0)}
 	return slices.DeleteFunc(all, func(m F) bool { return m != m })
 }
 
@@ -532,14 +536,14 @@ func testExpBelow[F Float](t *testing.T) {
 func testExpCopy[F Float](t *testing.T) {
 	eachTrial(t, blocks, func(c *trial[F]) {
 		x, want := c.scores(c.n), make([]F, c.n)
-		lanes := laneCount[F]()
+		lanes := fp.Lanes[F]()
 		for _, m := range c.bounds(x) {
 			vectors := c.r.IntN(c.n/lanes+1) * lanes
 			c.notes = []any{"m", m, "out", vectors}
 			in := c.factors(vectors + c.r.IntN(lanes))
 			wantOut := make([]F, lanes+vectors)
 			room := placed(c, wantOut)
-			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / int(unsafe.Sizeof(F(0)))
+			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
 			wantSum, wantTies := expCopyGeneric(want, x, m, wantOut[start:][:vectors], in, 0)
 			dst, y, from := placed(c, make([]F, c.n)), constant(c, x), constant(c, in)
 			var sum, ties F
@@ -592,7 +596,7 @@ func testSumExpRows[F Float](t *testing.T) {
 	})
 }
 
-// factors returns numbers that a row can be shifted or scaled by.
+// factors returns numbers that a row can be Shifted or scaled by.
 func (c *trial[F]) factors(n int) []F {
 	x := c.scores(n)
 	for i := range x {
@@ -644,7 +648,7 @@ func (c *trial[F]) targetsFor(x []F) []F {
 	w := make([]F, len(x))
 	for i := range w {
 		w[i] = [...]F{0, minusZero[F](), 1, F(c.r.Float64()), F(c.r.NormFloat64())}[c.r.IntN(5)]
-		if !isFinite(x[i]) && c.r.IntN(4) > 0 { // a term that is left out, mostly, or every sum is NaN
+		if !fp.IsFinite(x[i]) && c.r.IntN(4) > 0 { // a term that is left out, mostly, or every sum is NaN
 			w[i] = 0
 		}
 	}
@@ -719,7 +723,7 @@ func testScale[F Float](t *testing.T) {
 // strides are the strides, as what they exceed n by, and the class counts of trials.
 func (c *trial[F]) strides() (all [][2]int) {
 	for _, count := range []int{0, 1, 2, 5, stridedBlock} {
-		for _, gap := range []int{0, 1, 2*laneCount[F]() + 3} {
+		for _, gap := range []int{0, 1, 2*fp.Lanes[F]() + 3} {
 			if count < stridedBlock || c.place < 0 {
 				all = append(all, [2]int{c.n + gap, count})
 			}
@@ -761,12 +765,12 @@ func testMaxStrided[F Float](t *testing.T) {
 			m, x, dst := c.scores(width), c.classScores(stride, count), c.padding(count*width)
 			for j := range m {
 				if m[j] != m[j] || j%3 > 0 { // it is never NaN
-					m[j] = negInf[F]()
+					m[j] = fp.NegInf[F]()
 				}
 			}
 			m1, dst1, y := placed(c, m), placed(c, dst), constant(c, x)
-			maxStridedGeneric(m, dst, width, x, c.n, stride, count)
-			c.call(func() { maxStrided(m1, dst1, width, y, c.n, stride, count) })
+			maxStridedGeneric(m, view.Of(dst, width, width), view.Of(x, c.n, stride), count)
+			c.call(func() { maxStrided(m1, view.Of(dst1, width, width), view.Of(y, c.n, stride), count) })
 			for j := range m {
 				var column []F
 				for i := j; i < len(dst); i += width {
@@ -787,9 +791,9 @@ func testExpStrided[F Float](t *testing.T) {
 			c.notes = []any{"count", count}
 			sum, ties, m, x := make([]float64, width), make([]F, width), make([]F, width), make([]F, count*width)
 			for j := range m {
-				sum[j], ties[j], m[j] = c.r.ExpFloat64(), F([...]int{0, 1, 2, 1 << 24, 1<<30 - 64}[c.r.IntN(5)]), negInf[F]()
+				sum[j], ties[j], m[j] = c.r.ExpFloat64(), F([...]int{0, 1, 2, 1 << 24, 1<<30 - 64}[c.r.IntN(5)]), fp.NegInf[F]()
 			}
-			maxStridedGeneric(m, x, width, c.classScores(stride, count), c.n, stride, count)
+			maxStridedGeneric(m, view.Of(x, width, width), view.Of(c.classScores(stride, count), c.n, stride), count)
 			for j := range m {
 				if c.r.IntN(3) == 0 { // a maximum in other classes
 					m[j] = max(m[j], F(c.r.NormFloat64()))
@@ -797,8 +801,8 @@ func testExpStrided[F Float](t *testing.T) {
 			}
 			sum1, ties1, m1, x1 := placed(c, sum), placed(c, ties), constant(c, m), placed(c, x)
 			last := F(c.r.IntN(2))
-			expStridedGeneric(sum, ties, m, x, width, count, last)
-			c.call(func() { expStrided(sum1, ties1, m1, x1, width, count, last) })
+			expStridedGeneric(sum, ties, m, view.Of(x, width, width), count, last)
+			c.call(func() { expStrided(sum1, ties1, m1, view.Of(x1, width, width), count, last) })
 			same(c, "ties", ties, ties1)
 			for j := range m {
 				if ties[j] != ties[j] { // with which all else is of no use
@@ -823,8 +827,8 @@ func testScaleStrided[F Float](t *testing.T) {
 			copy(factor, c.factors(c.n))
 			want := c.classScores(stride, count) // what lies between the classes stays as it is
 			dst, y, factor1 := placed(c, want), constant(c, x), constant(c, factor)
-			scaleStridedGeneric(want, c.n, stride, x, width, count, factor)
-			c.call(func() { scaleStrided(dst, c.n, stride, y, width, count, factor1) })
+			scaleStridedGeneric(view.Of(want, c.n, stride), view.Of(x, width, width), count, factor)
+			c.call(func() { scaleStrided(view.Of(dst, c.n, stride), view.Of(y, width, width), count, factor1) })
 			same(c, "dst", want, dst)
 		}
 	})
@@ -832,7 +836,7 @@ func testScaleStrided[F Float](t *testing.T) {
 
 func testScaleStridedStream[F Float](t *testing.T) {
 	eachTrial(t, stridedLengths, func(c *trial[F]) {
-		width, lanes := rounded[F](c.n), laneCount[F]()
+		width, lanes := rounded[F](c.n), fp.Lanes[F]()
 		for _, s := range c.strides() {
 			stride, count := rounded[F](s[0]), s[1]
 			c.notes = []any{"stride", stride, "count", count}
@@ -840,9 +844,11 @@ func testScaleStridedStream[F Float](t *testing.T) {
 			copy(factor, c.factors(c.n))
 			want := make([]F, (count+1)*stride+lanes)
 			room, y, factor1 := placed(c, want), constant(c, x), constant(c, factor)
-			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / int(unsafe.Sizeof(F(0)))
-			scaleStridedStreamGeneric(want[start:], c.n, stride, x, width, count, factor)
-			c.call(func() { scaleStridedStream(room[start:], c.n, stride, y, width, count, factor1) })
+			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
+			scaleStridedStreamGeneric(view.Of(want[start:], c.n, stride), view.Of(x, width, width), count, factor)
+			c.call(func() {
+				scaleStridedStream(view.Of(room[start:], c.n, stride), view.Of(y, width, width), count, factor1)
+			})
 			same(c, "dst", want, room)
 		}
 	})
@@ -945,7 +951,7 @@ func exponentials() (of, ofNegative func(dst, x []float32)) {
 		clear(sum)
 		clear(ties)
 		copy(terms, x)
-		expStrided(sum, ties, zero, terms, len(x), 1, 0)
+		expStrided(sum, ties, zero, view.Of(terms, len(x), len(x)), 1, 0)
 		for i := range dst {
 			dst[i] = float32(sum[i]) + ties[i]
 		}
@@ -953,7 +959,7 @@ func exponentials() (of, ofNegative func(dst, x []float32)) {
 	return of, ofNegative
 }
 
-// The kernels' exp is exp32: of a sample of all inputs, or with
+// The kernels' exp is Exp32: of a sample of all inputs, or with
 // TRELLIS_EXHAUSTIVE=1 of every one.
 func TestKernelExp32(t *testing.T) {
 	step := uint64(389)
@@ -964,7 +970,7 @@ func TestKernelExp32(t *testing.T) {
 		step = 1
 	}
 	EachTier(t, func(t *testing.T) {
-		if tier == generic && step == 1 {
+		if tier.Active == tier.Generic && step == 1 {
 			t.Skip("generic is exp32")
 		}
 		of, ofNegative := exponentials()
@@ -976,12 +982,12 @@ func TestKernelExp32(t *testing.T) {
 			of(got, x)
 			ofNegative(gotNegative, x)
 			for i, v := range x {
-				want := exp32(v)
+				want := fp.Exp32(v)
 				if got[i] != want && (got[i] == got[i] || want == want) {
-					require.Fail(t, "softmaxRows", "exp(%v) = %v, want %v", v, got[i], want)
+					require.Fail(t, "softmaxRows", "fp.Exp(%v) = %v, want %v", v, got[i], want)
 				}
 				if !(v > 0) && gotNegative[i] != want && (gotNegative[i] == gotNegative[i] || want == want) {
-					require.Fail(t, "expStrided", "exp(%v) = %v, want %v", v, gotNegative[i], want)
+					require.Fail(t, "expStrided", "fp.Exp(%v) = %v, want %v", v, gotNegative[i], want)
 				}
 			}
 		}
@@ -1000,10 +1006,10 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, positions*float, most)
 	assert.Zero(t, positions%16, "arrays of one element for each position have whole vectors")
 	// backward reads α, emissions and occupancies of all frames, and factors and β once.
-	assert.LessOrEqual(t, (callPositions*(2+1+1)+chunk*(3+2))*float, most)
-	assert.LessOrEqual(t, 3*2*chunk*float, most) // normalizeRow, rescale
-	assert.LessOrEqual(t, chunk, callPositions)
-	assert.Zero(t, chunk%16)
+	assert.LessOrEqual(t, (callPositions*(2+1+1)+callWidth*(3+2))*float, most)
+	assert.LessOrEqual(t, 3*2*callWidth*float, most) // normalizeRow, rescale
+	assert.LessOrEqual(t, callWidth, callPositions)
+	assert.Zero(t, callWidth%16)
 }
 
 // A gradient that is written past the caches has the same bits.
@@ -1027,7 +1033,7 @@ func testStreamedGradient[F Float](t *testing.T) {
 	}
 	ignored := 70
 	room := make([]F, len(x.Data)+16)
-	start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / int(unsafe.Sizeof(F(0)))
+	start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
 	for _, at := range []int{start, start + 1} { // rows that begin where a vector does, or not
 		for _, smoothing := range []F{0, 0.125} {
 			var grads [2][]F
@@ -1072,15 +1078,15 @@ func testLongRows[F Float](t *testing.T) {
 		"equal":      row(func(int) F { return 7 }),
 		"−Inf, then some": row(func(i int) F {
 			if i < n/2 {
-				return negInf[F]()
+				return fp.NegInf[F]()
 			}
 			return F(r.NormFloat64())
 		}),
-		"all −Inf":             row(func(int) F { return negInf[F]() }),
+		"all −Inf":             row(func(int) F { return fp.NegInf[F]() }),
 		"+Inf in the end":      with(n-1, inf[F]()),
-		"NaN at first":         with(0, nan[F]()),
-		"NaN in the end":       with(n-1, nan[F]()),
-		"−Inf in the midst":    with(n/2, negInf[F]()),
+		"NaN at first":         with(0, fp.NaN[F]()),
+		"NaN in the end":       with(n-1, fp.NaN[F]()),
+		"−Inf in the midst":    with(n/2, fp.NegInf[F]()),
 		"one large in the end": with(n-1, 30),
 		// The maximum 0 is met again as −0, which must count as equal.
 		"−0": row(func(i int) F {
@@ -1094,7 +1100,7 @@ func testLongRows[F Float](t *testing.T) {
 		}),
 	}
 	rows["NaN beside −Inf"] = slices.Clone(rows["all −Inf"])
-	rows["NaN beside −Inf"][3] = nan[F]()
+	rows["NaN beside −Inf"][3] = fp.NaN[F]()
 	for name, x := range rows {
 		var want []F
 		EachTier(t, func(t *testing.T) {

@@ -4,13 +4,11 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/workspace"
 )
-
-func negInf[F Float]() F { return F(math.Inf(-1)) }
-func nan[F Float]() F    { return F(math.NaN()) }
-
-// isFinite reports whether x is neither infinite nor NaN.
-func isFinite[F Float](x F) bool { return x-x == 0 }
 
 // LogSumExp returns ln Σ exp(x[i]), in nats, without overflow: −Inf for an
 // empty x and for one of only −Inf, +Inf if there is a +Inf and no NaN, and NaN
@@ -20,7 +18,7 @@ func LogSumExp[F Float](x []F) F {
 	if sum != sum {
 		return m
 	}
-	return F(float64(m) + log1p64(sum))
+	return F(float64(m) + fp.Log1p(sum))
 }
 
 // LogSoftmax writes dst[i] = x[i] − LogSumExp(x). dst may be x, but must not
@@ -35,7 +33,7 @@ func LogSoftmax[F Float](dst, x []F) {
 		panic("trellis: LogSoftmax: dst overlaps x without being x")
 	}
 	m, sum := sumExpRow(x)
-	hi, lo := addLog(m, log1p64(sum))
+	hi, lo := addLog(m, fp.Log1p(sum))
 	writeRows(opLogSoftmax, dst, x, len(x), []F{hi}, []F{lo})
 }
 
@@ -190,7 +188,7 @@ const wholeRow = 16 * block
 func sumExpRow[F Float](x []F) (m F, sum float64) {
 	switch {
 	case len(x) <= block:
-		top, s := sumExpBlock(x, negInf[F]())
+		top, s := sumExpBlock(x, fp.NegInf[F]())
 		m, sum = top, float64(s)
 	case len(x) <= wholeRow:
 		m, sum = sumExpWhole(nil, x)
@@ -207,7 +205,7 @@ func sumExpRow[F Float](x []F) (m F, sum float64) {
 // dst[i] = exp(x[i]−m). If the sum is NaN, m and dst are of no use. dst may be x.
 func expRow[F Float](dst, x []F) (m F, sum float64) {
 	if len(x) <= block {
-		top, s := expBlock(dst, x, negInf[F]())
+		top, s := expBlock(dst, x, fp.NegInf[F]())
 		m, sum = top, float64(s)
 	} else {
 		m, sum = sumExpWhole(dst, x)
@@ -218,7 +216,7 @@ func expRow[F Float](dst, x []F) (m F, sum float64) {
 // sumExpWhole is sumExpRow for rows of several blocks, and writes the terms to dst if
 // there is one.
 func sumExpWhole[F Float](dst, x []F) (m F, sum float64) {
-	m, first := negInf[F](), 0 // first is the block with the first maximum
+	m, first := fp.NegInf[F](), 0 // first is the block with the first maximum
 	for at := 0; at < len(x); at += block {
 		if top := maxBlock(x[at:min(at+block, len(x))]); top > m {
 			m, first = top, at
@@ -229,9 +227,9 @@ func sumExpWhole[F Float](dst, x []F) (m F, sum float64) {
 		var s F
 		switch {
 		case at == first && dst == nil:
-			_, s = sumExpBlock(b, negInf[F]())
+			_, s = sumExpBlock(b, fp.NegInf[F]())
 		case at == first:
-			_, s = expBlock(dst[at:][:len(b)], b, negInf[F]())
+			_, s = expBlock(dst[at:][:len(b)], b, fp.NegInf[F]())
 		case dst == nil:
 			s, _ = sumExpBelow(b, m)
 		default:
@@ -249,27 +247,27 @@ const settled = 8 * block
 // sumExpLong is sumExpWhole for long rows: it reads x once from memory, and a new
 // maximum rescales the sum so far.
 func sumExpLong[F Float](x []F) (m F, sum float64) {
-	m = negInf[F]()
+	m = fp.NegInf[F]()
 	for at := 0; at < len(x); at += block {
 		b := x[at:min(at+block, len(x))]
-		if at >= settled && isFinite(m) {
+		if at >= settled && fp.IsFinite(m) {
 			if s, reached := sumExpBelow(b, m); reached == 0 {
 				sum += float64(s)
 				continue
 			}
 		}
 		top, s := sumExpBlock(b, m)
-		if top > m && isFinite(m) {
-			sum = float64((1 + sum) * exp64(float64(m)-float64(top)))
+		if top > m && fp.IsFinite(m) {
+			sum = float64((1 + sum) * fp.Exp64(float64(m)-float64(top)))
 		}
 		m = top
-		if isFinite(m) {
+		if fp.IsFinite(m) {
 			sum += float64(s)
-		} else if m = nanOr(b, m); m != negInf[F]() {
+		} else if m = nanOr(b, m); m != fp.NegInf[F]() {
 			break
 		}
 	}
-	if !isFinite(m) {
+	if !fp.IsFinite(m) {
 		sum = math.NaN()
 	}
 	return m, sum
@@ -306,7 +304,7 @@ func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 // two parts: hi is the result, and lo what rounding it left out, so that x−hi−lo is
 // accurate where x and hi nearly cancel. NaN gives NaN.
 func addLog[F Float](m F, ln float64) (hi, lo F) {
-	s, err := difference(float64(m), -ln)
+	s, err := fp.Difference(float64(m), -ln)
 	hi = F(s)
 	return hi, F((s - float64(hi)) + err)
 }
@@ -334,7 +332,7 @@ type rowBatch[F Float] struct {
 	factor [positions]F // of exp(x−max)
 }
 
-var rowBatches pools
+var rowBatches workspace.Pools
 
 // do writes to dst the result for some rows of n elements, at most positions.
 func (s *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
@@ -416,23 +414,23 @@ type rowsTask[F Float] struct {
 	perItem int // rows of one item
 }
 
-var rowsTasks pools
+var rowsTasks workspace.Pools
 
 // runRows does op for all rows.
 func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
-	t := take[rowsTask[F], F](&rowsTasks)
+	t := workspace.Take[rowsTask[F], F](&rowsTasks)
 	*t = rowsTask[F]{op, dst, x, rows, n, max(1, itemElements/max(n, 1))}
-	runTask(t, (rows+t.perItem-1)/t.perItem, 0)
+	parallel.Run(t, (rows+t.perItem-1)/t.perItem, 0)
 	*t = rowsTask[F]{}
-	poolOf[F](&rowsTasks).Put(t)
+	workspace.Give[F](&rowsTasks, t)
 }
 
-func (t *rowsTask[F]) item(i int) {
-	s := take[rowBatch[F], F](&rowBatches)
-	defer poolOf[F](&rowBatches).Put(s)
+func (t *rowsTask[F]) Item(i int) {
+	s := workspace.Take[rowBatch[F], F](&rowBatches)
+	defer workspace.Give[F](&rowBatches, s)
 	width := len(t.dst) / t.rows // of a row in dst
 	end := min((i+1)*t.perItem, t.rows)
 	for r := i * t.perItem; r < end; r += positions {

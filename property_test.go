@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/stretchr/testify/require"
 )
 
@@ -160,8 +161,6 @@ func product(shape []int) int {
 	return n
 }
 
-func isFloat32[F trellis.Float]() bool { return F(1)+F(1e-10) == 1 }
-
 // bothTypes runs a test for both element types.
 func bothTypes(t *testing.T, f32, f64 func(t *testing.T)) {
 	t.Run("float32", f32)
@@ -174,7 +173,7 @@ func bothTypes(t *testing.T, f32, f64 func(t *testing.T)) {
 // float64 too, and in the log domain: a logarithm of 10³ has an ulp of 1e-13
 // and carries one such error for every frame.
 func promisedRelative[F trellis.Float]() float64 {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return 1e-6
 	}
 	return 1e-12
@@ -183,7 +182,7 @@ func promisedRelative[F trellis.Float]() float64 {
 // promisedAbsolute is the promised error of a gradient whose factors are about 1. That
 // of float64 is the reference's: see promisedRelative.
 func promisedAbsolute[F trellis.Float]() float64 {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return 2e-6
 	}
 	return 1e-12
@@ -710,7 +709,7 @@ func testVJPOfReductionIsGrad[F trellis.Float](t *testing.T) {
 
 // epsilon returns the distance from 1 to the next number.
 func epsilon[F trellis.Float]() float64 {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return 0x1p-23
 	}
 	return 0x1p-52
@@ -764,7 +763,7 @@ func TestCTCGradientRowsSumToZero(t *testing.T) {
 func testCTCGradientRowsSumToZero[F trellis.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(10, 1))
 	tolerance := 1e-6
-	if !isFloat32[F]() {
+	if !fp.IsFloat32[F]() {
 		tolerance = 2e-14 // 2 halves of at most 1 in 90 roundings
 	}
 	for _, size := range []struct{ frames, classes, labels int }{{1, 2, 1}, {50, 20, 20}, {300, 80, 90}, {700, 30, 200}, {9, 5000, 4}} {
@@ -1199,7 +1198,7 @@ func requireRows[F trellis.Float](t *testing.T, x trellis.Tensor[F], sums, logp,
 	trellis.SoftmaxRows(gotP, x)
 	what := fmt.Sprintf("n=%d ", n)
 	tolerance := 4 * epsilon[F]()
-	if !isFloat32[F]() { // the reference adds n numbers one by one
+	if !fp.IsFloat32[F]() { // the reference adds n numbers one by one
 		tolerance *= math.Sqrt(float64(n + 1))
 	}
 	for r := range 3 {
@@ -1235,7 +1234,7 @@ func requireRows[F trellis.Float](t *testing.T, x trellis.Tensor[F], sums, logp,
 
 // tiny returns the smallest normal number: what is below is 0.
 func tiny[F trellis.Float]() float64 {
-	if isFloat32[F]() {
+	if fp.IsFloat32[F]() {
 		return 0x1p-126
 	}
 	return 0x1p-1022

@@ -1,6 +1,11 @@
 package trellis
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
 
 // rowStream makes exp of rows of scores that are too long for the first cache and lie
 // apart in memory. While it makes one, it fetches the next, and writes the last one
@@ -18,17 +23,17 @@ type rowStream[F Float] struct {
 func (r *rowStream[F]) exp(dst, x []F, ahead int) (made []F, m F, sum float64) {
 	if made = dst; dst == nil {
 		r.turn ^= 1
-		r.rows[r.turn] = resize(r.rows[r.turn], len(x))
+		r.rows[r.turn] = workspace.Resize(r.rows[r.turn], len(x))
 		made = r.rows[r.turn]
 	}
-	m = negInf[F]()
+	m = fp.NegInf[F]()
 	for at := 0; at < len(x); at += block {
 		m = max(m, maxBlock(x[at:min(at+block, len(x))]))
 	}
 	var ties float64
 	for at := 0; at < len(x); at += block {
 		b := x[at:min(at+block, len(x))]
-		n := min(len(r.out), len(b)) &^ (laneCount[F]() - 1)
+		n := min(len(r.out), len(b)) &^ (fp.Lanes[F]() - 1)
 		s, t := expCopy(made[at:][:len(b)], b, m, r.out[:n], r.in[:n], ahead)
 		sum += float64(s)
 		ties += float64(t)
@@ -40,7 +45,7 @@ func (r *rowStream[F]) exp(dst, x []F, ahead int) (made []F, m F, sum float64) {
 
 // finish has a row of r written to dst.
 func (r *rowStream[F]) finish(dst, row []F) {
-	size := int(unsafe.Sizeof(F(0)))
+	size := fp.Size[F]()
 	head := min(int(-uintptr(unsafe.Pointer(&dst[0]))%64)/size, len(dst))
 	copy(dst[:head], row)
 	r.out, r.in = dst[head:], row[head:]

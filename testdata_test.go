@@ -73,7 +73,7 @@ func (n *numbers) UnmarshalJSON(text []byte) error {
 }
 
 // cast converts numbers to another type.
-func cast[To, From trellis.Float | int32 | int64 | int](x []From) []To {
+func cast[To, From trellis.Float](x []From) []To {
 	y := make([]To, len(x))
 	for i, v := range x {
 		y[i] = To(v)
@@ -262,8 +262,8 @@ func checkONNXLoss[F trellis.Float](t *testing.T, name string, c onnxCase, a *ac
 	t.Helper()
 	a.cases++
 	data, shape := readArray[float32](t, testdata(t, "onnx", name, "input_0.npy"))
-	labels, _ := readArray[int64](t, testdata(t, "onnx", name, "input_1.npy"))
-	x, targets := cast[F](data), cast[int](labels)
+	targets, _ := readArray[int](t, testdata(t, "onnx", name, "input_1.npy"))
+	x := cast[F](data)
 	options := classOptions{weight: ones[float64](shape[1]), ignore: -100}
 	var weight []F
 	if c.Weight != nil {
@@ -560,8 +560,8 @@ func checkBatch[F trellis.Float](t *testing.T, folder, layout, reduction string,
 	t.Helper()
 	data, shape := readArray[float32](t, filepath.Join(folder, "emissions_"+layout+".npy"))
 	x := trellis.Tensor[F]{Data: cast[F](data), Shape: shape}
-	tokens, _ := readArray[int32](t, filepath.Join(folder, "targets_NS.npy"))
-	padded, concatenated := cast[int](tokens), []int{}
+	padded, _ := readArray[int](t, filepath.Join(folder, "targets_NS.npy"))
+	concatenated := []int{}
 	for n, length := range want.TargetLengths {
 		width := len(padded) / len(want.TargetLengths)
 		concatenated = append(concatenated, padded[n*width:][:length]...)

@@ -7,14 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/tier"
 	"github.com/stretchr/testify/assert"
 )
 
 // EachTier runs a test on every tier of this machine.
 func EachTier(t *testing.T, f func(t *testing.T)) {
-	defer func(before cpuTier) { tier = before }(tier)
-	for _, one := range tiers {
-		tier = one
+	defer func(before tier.Tier) { tier.Active = before }(tier.Active)
+	for _, one := range tier.Available {
+		tier.Active = one
 		t.Run(one.String(), f)
 	}
 }
@@ -22,9 +23,9 @@ func EachTier(t *testing.T, f func(t *testing.T)) {
 // EachImpl runs a benchmark on every tier of this machine, under names that benchstat
 // -col /impl puts side by side.
 func EachImpl(b *testing.B, f func(b *testing.B)) {
-	defer func(before cpuTier) { tier = before }(tier)
-	for _, one := range tiers {
-		tier = one
+	defer func(before tier.Tier) { tier.Active = before }(tier.Active)
+	for _, one := range tier.Available {
+		tier.Active = one
 		b.Run("impl="+one.String(), f)
 	}
 }
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 	}
 	for _, name := range strings.Fields(os.Getenv("TRELLIS_MUST_TEST")) {
 		switch {
-		case !slices.Contains(tierNames[:], name):
+		case !tier.Exists(name):
 			fmt.Fprintf(os.Stderr, "trellis: TRELLIS_MUST_TEST names %q, which is no tier\n", name)
 		case !slices.Contains(testedTiers, name):
 			fmt.Fprintf(os.Stderr, "trellis: the kernels for %s were not tested\n", name)
@@ -54,35 +55,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestChooseTier(t *testing.T) {
-	defer func(before []cpuTier) { tiers = before }(tiers)
-	for _, c := range []struct {
-		tiers []cpuTier
-		name  string
-		want  cpuTier
-	}{
-		{[]cpuTier{generic}, "", generic},
-		{[]cpuTier{generic, avx2}, "", avx2},
-		{[]cpuTier{generic, avx2, avx512}, "", avx512},
-		{[]cpuTier{generic, avx2, avx512}, "avx512", avx512},
-		{[]cpuTier{generic, avx2, avx512}, "avx2", avx2},
-		{[]cpuTier{generic, avx2, avx512}, "generic", generic},
-		{[]cpuTier{generic, avx2, avx512}, "AVX2", generic}, // no tier has this name
-		{[]cpuTier{generic, avx2}, "avx512", avx2},
-		{[]cpuTier{generic, neon}, "", neon},
-		{[]cpuTier{generic, neon}, "neon", neon},
-		{[]cpuTier{generic, neon}, "generic", generic},
-	} {
-		tiers = c.tiers
-		assert.Equal(t, c.want, chooseTier(c.name), "%v, TRELLIS_CPU=%s", c.tiers, c.name)
-	}
-}
-
 func TestTiers(t *testing.T) {
 	names := Tiers()
 	assert.Equal(t, "generic", names[0])
 	for _, name := range names {
-		assert.Contains(t, tierNames, name)
+		assert.True(t, tier.Exists(name))
 	}
 	EachTier(t, func(t *testing.T) {
 		assert.True(t, strings.HasSuffix(t.Name(), "/"+ActiveTier()))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/ref"
 	"github.com/stretchr/testify/require"
 )
 
@@ -24,26 +26,21 @@ func (s sequence[F]) String() string {
 		s.x, s.frames, s.classes, s.labels, s.FromLogits, s.Gradient, s.x)
 }
 
-// run returns the loss, its gradient, and the lattice, which has all frames in one segment
+// run returns the loss, its gradient, and the trellis, which has all frames in one segment
 // if kept is large.
-func (s sequence[F]) run(t *testing.T, kept int, inPlace bool) (loss float64, grad []F, w *lattice[F]) {
+func (s sequence[F]) run(t *testing.T, kept int, inPlace bool) (loss float64, grad []F, w *trellis[F]) {
 	x := slices.Clone(s.x)
 	if grad = x; !inPlace {
-		grad = slices.Repeat([]F{nan[F]()}, len(x))
+		grad = slices.Repeat([]F{fp.NaN[F]()}, len(x))
 	}
-	task := ctcTask[F]{
-		CTCLoss: s.CTCLoss, method: "test", out: outputs[F]{want: lossAndGrad, grad: grad},
-		x: x, targets: s.labels, spelled: []int{len(s.labels)},
-	}
-	task.Reduction = Sum
-	require.NoError(t, task.check(Tensor[F]{x, []int{s.frames, s.classes}}))
-	w = new(lattice[F])
-	return w.run(&task, 0, kept), grad, w
+	q := sequenceOf(x, grad, s.classes)
+	q.fromLogits, q.wantSoftmax = s.FromLogits, s.Gradient == LogitsGradient
+	return q.compute(s.labels, 0, kept), grad, &q.trellis
 }
 
-// bigLattice is the loss and the gradient by the recursions of Graves et al. over labels
+// bigTrellis is the loss and the gradient by the recursions of Graves et al. over labels
 // and blanks, in long numbers that have any exponent.
-func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
+func (s sequence[F]) bigTrellis() (loss float64, grad []float64) {
 	states := make([]int, 2*len(s.labels)+1) // their classes
 	for i, label := range s.labels {
 		states[2*i+1] = label
@@ -52,7 +49,7 @@ func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
 	for t := range y {
 		y[t] = s.bigEmissions(t, states, exps)
 	}
-	zero := func() *big.Float { return new(big.Float).SetPrec(referenceBits) }
+	zero := func() *big.Float { return new(big.Float).SetPrec(ref.Bits) }
 	row := func() []*big.Float {
 		row := make([]*big.Float, len(states))
 		for i := range row {
@@ -126,7 +123,7 @@ func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
 		return -(math.Log(f) + float64(e)*math.Ln2), grad
 	}
 	f, _ := total.Float64()
-	loss, _ = bigLog(total, math.Log(f)).Float64()
+	loss, _ = ref.Log(total, math.Log(f)).Float64()
 	return -loss, grad
 }
 
@@ -134,8 +131,8 @@ func (s sequence[F]) bigLattice() (loss float64, grad []float64) {
 // whatever it is.
 func addBig(sum, x *big.Float) {
 	switch d := sum.MantExp(nil) - x.MantExp(nil); {
-	case x.Sign() == 0 || sum.Sign() != 0 && d > 2*referenceBits:
-	case sum.Sign() == 0 || d < -2*referenceBits:
+	case x.Sign() == 0 || sum.Sign() != 0 && d > 2*ref.Bits:
+	case sum.Sign() == 0 || d < -2*ref.Bits:
 		sum.Set(x)
 	default:
 		sum.Add(sum, x)
@@ -149,16 +146,16 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 	for _, class := range states {
 		best = max(best, float64(x[class]))
 	}
-	y, sum := make([]*big.Float, s.classes), new(big.Float).SetPrec(referenceBits)
+	y, sum := make([]*big.Float, s.classes), new(big.Float).SetPrec(ref.Bits)
 	for c, v := range x {
-		y[c] = new(big.Float).SetPrec(referenceBits)
-		if v != negInf[F]() {
+		y[c] = new(big.Float).SetPrec(ref.Bits)
+		if v != fp.NegInf[F]() {
 			if exps[v] == nil {
-				e := bigExp(float64(v) / 8)
+				e := ref.Exp(float64(v) / 8)
 				for range 3 {
 					e.Mul(e, e)
 				}
-				exps[v] = e.SetPrec(referenceBits)
+				exps[v] = e.SetPrec(ref.Bits)
 			}
 			addBig(sum, y[c].Set(exps[v]))
 		}
@@ -167,7 +164,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 		if s.FromLogits {
 			y[c].Quo(y[c], sum)
 		}
-		if slices.Contains(states, c) && !(float64(v)-best > minScore) {
+		if slices.Contains(states, c) && !(float64(v)-best > fp.MinScore) {
 			y[c].SetInt64(0)
 		}
 	}
@@ -179,14 +176,14 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 // in α·β over the probability of the target there are two for every frame. The sum of
 // a softmax has one in F for every element of a lane. What is common to all emissions of a
 // frame is added up in float64, where the error is in proportion to the sum so far.
-func (s sequence[F]) tolerances(w *lattice[F], loss float64) (ofLoss, ofGrad float64) {
+func (s sequence[F]) tolerances(w *trellis[F], loss float64) (ofLoss, ofGrad float64) {
 	double, single := 0x1p-53, float64(1-moved[F](1, -1))
 	emission, norm := 8*double, 0.0
-	if w.emission.byClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(kind int32) bool { return kind <= 0 }) {
+	if w.emission.expByClass && slices.ContainsFunc(w.emission.states[:s.frames], func(f frameState) bool { return !f.isScaled() }) {
 		emission += 2 * single
 	}
 	if s.FromLogits {
-		norm = (4 + float64(s.classes/laneCount[F]())) * single
+		norm = (4 + float64(s.classes/fp.Lanes[F]())) * single
 	}
 	var common, largest, term float64
 	for t := range s.frames {
@@ -211,10 +208,10 @@ func (s sequence[F]) tolerances(w *lattice[F], loss float64) (ofLoss, ofGrad flo
 	return ofLoss, 2*n*emission + 8*single*max(1, term)
 }
 
-// requireBig compares with bigLattice, and returns the lattice.
-func (s sequence[F]) requireBig(t *testing.T, what string) *lattice[F] {
+// requireBig compares with bigTrellis, and returns the lattice.
+func (s sequence[F]) requireBig(t *testing.T, what string) *trellis[F] {
 	loss, grad, w := s.run(t, math.MaxInt, false)
-	wantLoss, wantGrad := s.bigLattice()
+	wantLoss, wantGrad := s.bigTrellis()
 	lossTolerance, gradTolerance := s.tolerances(w, wantLoss)
 	if math.IsInf(wantLoss, 1) {
 		require.Equal(t, wantLoss, loss, "%s: %v", what, s)
@@ -225,7 +222,7 @@ func (s sequence[F]) requireBig(t *testing.T, what string) *lattice[F] {
 		require.InDelta(t, want, float64(grad[i]), gradTolerance, "%s: frame %d, class %d: %v", what, i/s.classes, i%s.classes, s)
 	}
 	for _, inPlace := range []bool{true, false} {
-		for _, kept := range []int{math.MaxInt, 0} { // in segments
+		for _, kept := range []int{math.MaxInt, 1} { // in segments
 			again, gradAgain, _ := s.run(t, kept, inPlace)
 			require.Equal(t, loss, again, "%s: %v", what, s)
 			for i, want := range grad { // but for what is as good as 0: see leastOccupancy
@@ -279,8 +276,8 @@ func someWideScores[F Float]() []wideScores[F] {
 		{"at −1e3", true, some(always(-1e3))},
 		{"at −1e4", true, some(always(-1e4))},
 		{"at −1e5", true, some(always(-1e5))},
-		{"masked", false, some(func(r *rand.Rand) F { return [...]F{negInf[F](), 0, 1, 2}[r.IntN(4)] })},
-		{"far below and masked", true, some(func(r *rand.Rand) F { return [...]F{negInf[F](), far(r), far(r)}[r.IntN(3)] })},
+		{"masked", false, some(func(r *rand.Rand) F { return [...]F{fp.NegInf[F](), 0, 1, 2}[r.IntN(4)] })},
+		{"far below and masked", true, some(func(r *rand.Rand) F { return [...]F{fp.NegInf[F](), far(r), far(r)}[r.IntN(3)] })},
 		{"taken for −Inf", true, some(func(r *rand.Rand) F { return [...]F{-1 << 22, -1<<21 + 100}[r.IntN(2)] })},
 		{"some frames", true, func(r *rand.Rand, s sequence[F], t int, row []F) {
 			if t%5 == 2 {
@@ -289,7 +286,7 @@ func someWideScores[F Float]() []wideScores[F] {
 		}},
 		{"a label at −1e4", true, func(_ *rand.Rand, s sequence[F], _ int, row []F) { row[append(s.labels, 0)[len(s.labels)/2]] = -1e4 }},
 		{"the blank at −1e5", true, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = -1e5 }},
-		{"the blank masked", false, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = negInf[F]() }},
+		{"the blank masked", false, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = fp.NegInf[F]() }},
 		{"the target far below", true, func(r *rand.Rand, s sequence[F], _ int, row []F) {
 			for _, c := range append([]int{0}, s.labels...) {
 				row[c] = far(r)
@@ -303,7 +300,7 @@ func someWideScores[F Float]() []wideScores[F] {
 		// Emissions in range, for so long that states are not.
 		{"few labels at a time", true, func(_ *rand.Rand, s sequence[F], t int, row []F) {
 			low := F(-80)
-			if !isFloat32[F]() || s.classes > 128 {
+			if !fp.IsFloat32[F]() || s.classes > 128 {
 				low = -160
 			}
 			for c := range row {
@@ -331,7 +328,7 @@ func testWideScores[F Float](t *testing.T) {
 		for i := range count {
 			s := sequence[F]{classes: 2 + r.IntN(8)}
 			s.labels = randomLabels(r, r.IntN(1+[...]int{5, 10, 30}[i%3]), s.classes)
-			s.frames = framesNeeded(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
+			s.frames = leastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
 			named := s.classes
 			if i%4 == 3 {
 				s.classes = 200 // exp of what the target names
@@ -350,15 +347,15 @@ func testWideScores[F Float](t *testing.T) {
 				}
 				row = row[:named]
 				scores.row(r, s, t, row)
-				if slices.Max(row) == negInf[F]() {
+				if slices.Max(row) == fp.NegInf[F]() {
 					row[r.IntN(named)] = 0
 				}
 			}
 			w := s.requireBig(t, scores.name)
-			if slices.ContainsFunc(w.runs, func(r run) bool { return r.wide }) {
+			if slices.ContainsFunc(w.runs, func(r run) bool { return r.scaled }) {
 				wide++
 			}
-			if w.target().v == 0 {
+			if w.probability().v == 0 {
 				infinite++
 			}
 		}
@@ -379,7 +376,7 @@ func TestWideIsNarrow(t *testing.T) {
 
 func testWideIsNarrow[F Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(33, 34))
-	isWide := func(r run) bool { return r.wide }
+	isScaled := func(r run) bool { return r.scaled }
 	count := 200
 	if testing.Short() {
 		count = 52
@@ -388,34 +385,34 @@ func testWideIsNarrow[F Float](t *testing.T) {
 		s := sequence[F]{classes: 2 + r.IntN(30), CTCLoss: CTCLoss[F]{FromLogits: true, Gradient: CTCGradient(i % 2)}}
 		s.labels = randomLabels(r, r.IntN(30), s.classes)
 		if i%100 == 1 || i%100 == 50 { // a row takes several calls
-			s.labels = randomLabels(r, chunk+r.IntN(2*chunk), s.classes)
+			s.labels = randomLabels(r, callWidth+r.IntN(2*callWidth), s.classes)
 		}
-		s.frames = framesNeeded(s.labels) + r.IntN(30)
+		s.frames = leastFrames(s.labels) + r.IntN(30)
 		if i%5 == 4 {
 			s.classes = 200
 		}
 		s.x = make([]F, s.frames*s.classes)
 		spread := 1 << 9
-		if len(s.labels) >= chunk { // with which states do not get far apart either
+		if len(s.labels) >= callWidth { // with which states do not get far apart either
 			spread = 1 << 6
 		}
 		for j := range s.x {
 			s.x[j] = F(r.IntN(spread)-spread/2) / 32
 		}
 		want, wantGrad, w := s.run(t, math.MaxInt, false)
-		require.False(t, slices.ContainsFunc(w.runs, isWide))
+		require.False(t, slices.ContainsFunc(w.runs, isScaled))
 		narrowLoss, narrowGrad := s.tolerances(w, want)
 
 		for t := range s.frames { // all, or some
 			for j := range s.x[t*s.classes:][:s.classes] {
 				if i%4 < 2 || t%3 == i%3 {
-					s.x[t*s.classes+j] += F(2*maxScore) * F(1-2*(t%2)) // exactly
+					s.x[t*s.classes+j] += F(2*fp.MaxScore) * F(1-2*(t%2)) // exactly
 				}
 			}
 		}
 		loss, grad, w := s.run(t, math.MaxInt, false)
 		for _, run := range w.runs {
-			require.Equal(t, i%4 < 2 || run.start%3 == i%3, run.wide)
+			require.Equal(t, i%4 < 2 || run.start%3 == i%3, run.scaled)
 		}
 		lossTolerance, gradTolerance := s.tolerances(w, loss)
 		require.InDelta(t, want, loss, lossTolerance+narrowLoss, "%v", s)
@@ -440,7 +437,7 @@ func testGradientOfLargeScores[F Float](t *testing.T) {
 				s.x[i] = expMax - below - F(i%classes)/8
 			}
 			_, grad, _ := s.run(t, math.MaxInt, false)
-			_, want := s.bigLattice()
+			_, want := s.bigTrellis()
 			for i := range grad {
 				require.InEpsilon(t, 1, float64(grad[i])/want[i], 1e-6, "class %d: %v, want %v: %v", i%classes, grad[i], want[i], s)
 			}

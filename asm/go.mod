@@ -16,3 +16,5 @@ require (
 )
 
 require golang.org/x/tools v0.52.0 // indirect; avo's own does not build with Go 1.25 and later
+
+tool golang.org/x/tools/cmd/stringer

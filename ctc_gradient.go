@@ -1,0 +1,185 @@
+package trellis
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// ctcSequence computes the loss of one sequence, and its gradient. The fields before the
+// trellis are what it is given.
+type ctcSequence[F Float] struct {
+	x          view.Rows[F] // the scores
+	frames     int          // how many frames of them count
+	fromLogits bool
+
+	grad        view.Rows[F] // the gradient, or nothing
+	gradFrames  int          // how many frames it has, all that count and those behind
+	inPlace     bool         // it overwrites scores, be they of this sequence or of others
+	streams     bool         // it is too large for the caches
+	wantSoftmax bool         // it is a softmax less the occupancies, else only these
+	scale       float64      // the loss's factor in what is differentiated
+
+	trellis   trellis[F]
+	smallLoss smallLoss[F]
+
+	rowScale   float64 // of occupancies in the gradient
+	sumOffsets []int32 // see addOccupanciesGeneric
+	scratch    []F
+}
+
+// hugeBytes is the size from which on a workspace is not kept for the next sequence.
+const hugeBytes = 64 << 20
+
+var ctcSequences workspace.Pools
+
+// release gives the workspace back without what it borrowed.
+func (s *ctcSequence[F]) release() {
+	s.x, s.grad = view.Rows[F]{}, view.Rows[F]{}
+	s.trellis.emission.release()
+	if s.trellis.kept()+8*cap(s.scratch) < hugeBytes {
+		workspace.Give[F](&ctcSequences, s)
+	}
+}
+
+// wantGrad reports whether there is a gradient to write.
+func (s *ctcSequence[F]) wantGrad() bool { return s.grad.Data != nil }
+
+// compute returns the loss of a target and writes its gradient if that is asked for, for
+// which it keeps about so many bytes.
+func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
+	if s.frames < leastFrames(labels) { // without the trellis, however long the target is
+		loss := math.Inf(1)
+		if poisoned(s.x, s.frames, labels, blank, s.fromLogits) {
+			loss = math.NaN()
+		}
+		s.fillGradient(loss)
+		return loss
+	}
+	w := &s.trellis
+	o := emissionOptions{fromLogits: s.fromLogits}
+	if s.wantGrad() && s.wantSoftmax {
+		o.wantSoftmax, o.softmaxScale, o.inPlace = true, s.scale, s.inPlace
+	}
+	if !s.wantGrad() {
+		kept = 0
+	}
+	w.target.set(labels, blank)
+	w.begin(s.x, s.frames, o, kept)
+	probability, ok := w.forward()
+	deferred := w.emission.deferSoftmax && ok
+	if deferred {
+		if probability.v != 0 {
+			s.writeGradient(probability)
+		}
+		ok = w.emission.sumFrames()
+	}
+	loss := math.NaN()
+	if ok {
+		loss = w.loss(probability)
+	}
+	if isSmall[F](loss, s.frames) {
+		loss = s.smallLoss.refine(loss, &w.target, s.x, s.frames, s.fromLogits)
+	}
+	if s.wantGrad() && !deferred && !math.IsInf(loss, 1) && loss == loss {
+		s.writeGradient(probability)
+	}
+	s.fillGradient(loss)
+	return loss
+}
+
+// fillGradient fills in the frames that do not count, and all others where the loss has no
+// gradient: 0 where it is +Inf, and NaN where it is NaN.
+func (s *ctcSequence[F]) fillGradient(loss float64) {
+	if !s.wantGrad() {
+		return
+	}
+	switch {
+	case math.IsInf(loss, 1):
+		s.fill(0, s.frames, 0)
+	case loss != loss:
+		s.fill(0, s.frames, fp.NaN[F]())
+	}
+	s.fill(s.frames, s.gradFrames, 0)
+}
+
+// fill sets the gradient of some frames to a value.
+func (s *ctcSequence[F]) fill(from, to int, value F) {
+	for t := from; t < to; t++ {
+		row := s.grad.Row(t)
+		for c := range row {
+			row[c] = value
+		}
+	}
+}
+
+// writeGradient writes the gradient of the frames that count, given the target's
+// probability.
+func (s *ctcSequence[F]) writeGradient(probability number) {
+	m := &s.trellis.emission
+	s.rowScale = s.scale / probability.v
+	if m.expByClass {
+		s.sumOffsets = workspace.Resize(s.sumOffsets, m.target.width)
+		for i, c := range m.target.symbols {
+			if i > m.target.labels {
+				c = int32(m.byClass.rows.Columns) // counts nowhere
+			}
+			s.sumOffsets[i] = int32(sumOffset[F](int(c)))
+		}
+	}
+	s.trellis.backward(probability, s)
+	m.stream.flush()
+	m.summed = s.frames
+}
+
+// visit writes the gradient of the frames of a run.
+func (s *ctcSequence[F]) visit(frames view.Span, occupancy view.Rows[float64]) {
+	m := &s.trellis.emission
+	if !m.hasSoftmax(frames.From, frames.Len()) {
+		for t := frames.To - 1; t >= frames.From; t-- {
+			s.writeFrame(t, occupancy.Row(t-frames.From))
+		}
+		return
+	}
+	perCall := min(max(4, block/s.x.Columns&^3), groupFrames)
+	s.scratch = workspace.Resize(s.scratch, occupancyScratch[F](s.x.Columns, perCall))
+	for t := frames.From; t < frames.To; t += perCall {
+		softmax := m.softmax[t%m.segment:][:min(perCall, frames.To-t)]
+		addOccupancies(s.grad.From(t), m.byClass.rows.From(t%m.segment), softmax, F(s.rowScale), occupancy.From(t-frames.From), s.sumOffsets, s.scratch)
+	}
+}
+
+// writeFrame writes the gradient of a frame whose exp by class is of no use.
+func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
+	m := &s.trellis.emission
+	row, x := s.grad.Row(t), s.x.Row(t)
+	terms := row
+	switch {
+	case m.deferSoftmax:
+		if s.streams {
+			terms = nil // in the stream's own memory
+		}
+		terms, m.max[t], m.sum[t] = m.stream.exp(terms, x, -m.distance())
+		scaleRow(terms, F(s.scale/(1+m.sum[t])))
+		if s.streams {
+			defer m.stream.finish(row, terms)
+		}
+	case !s.wantSoftmax:
+		for c := range row {
+			row[c] = F(0 * s.rowScale) // NaN stays NaN
+		}
+	case s.fromLogits:
+		writeRows(opSoftmax, row, x, len(x), m.max[t:t+1], []F{F(s.scale / (1 + m.sum[t]))})
+	case s.scale == 0:
+		for c, v := range x {
+			row[c] = 0 * max(v, 0) // NaN where exp is no number, 0 where it is one beyond F
+		}
+	default:
+		writeRows(opSoftmax, row, x, len(x), []F{0}, []F{F(s.scale)})
+	}
+	for i, c := range m.target.named() {
+		terms[c] -= F(occupancy[i] * s.rowScale)
+	}
+}

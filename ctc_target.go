@@ -1,0 +1,55 @@
+package trellis
+
+import "github.com/gotrellis/trellis/internal/workspace"
+
+// ctcTarget is the target of a sequence, as rows of the trellis have it: position i is
+// label i with the blank before it, and the last position, S, is the blank behind the S
+// labels. Rows are wider than that, by whole vectors.
+type ctcTarget struct {
+	labels int // S
+	// inUse is the number of positions that kernels go through, S+1 rounded up to
+	// eights; width is that of a row in memory, rounded up to 16s.
+	inUse, width int
+	// symbols has the class of each label, and from position S on the blank.
+	symbols []int32
+	// skipExponents is 0 at a label that may follow the one before without a blank
+	// between them, because it is another one, and else −never: see forwardFactorsGeneric.
+	skipExponents []float64
+}
+
+// set describes a target.
+func (g *ctcTarget) set(labels []int, blank int) {
+	g.labels = len(labels)
+	g.inUse = (g.labels + 8) &^ 7
+	g.width = (g.labels + 16) &^ 15
+	g.symbols, g.skipExponents = workspace.Resize(g.symbols, g.width), workspace.Resize(g.skipExponents, g.width)
+	for i := range g.symbols {
+		g.symbols[i] = int32(blank)
+		g.skipExponents[i] = -never
+	}
+	for i, label := range labels {
+		g.symbols[i] = int32(label)
+		if i > 0 && label != labels[i-1] {
+			g.skipExponents[i] = 0
+		}
+	}
+}
+
+// named returns the classes that a path through the trellis emits: those of the labels,
+// and the blank.
+func (g *ctcTarget) named() []int32 { return g.symbols[:g.labels+1] }
+
+// maySkip reports whether label i may follow label i−1 without a blank between them.
+func (g *ctcTarget) maySkip(i int) bool { return g.skipExponents[i] == 0 }
+
+// leastFrames returns the least number of frames that can spell a target: a blank must
+// stand between equal labels.
+func leastFrames(labels []int) int {
+	least := len(labels)
+	for i := 1; i < len(labels); i++ {
+		if labels[i] == labels[i-1] {
+			least++
+		}
+	}
+	return least
+}

@@ -1,0 +1,263 @@
+package trellis
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+)
+
+// The trellis of CTC (A. Graves et al., Connectionist Temporal Classification,
+// ICML 2006, §4.1) has a state for every label of the target and one for the
+// blank before each and after the last. At position i, b[i] is the blank before
+// label i, l[i] is label i, and a frame goes
+//
+//	b'[i] = (b[i] + l[i−1]) · y(blank)
+//	l'[i] = (l[i] + b[i] + skip[i]·l[i−1]) · y(label i)
+//
+// where y is the emission and skip[i] is 0 if label i equals label i−1, else 1.
+//
+// A state is v·2^e in float64, with an integer exponent e of its own, so it never
+// underflows. The exponents change only now and then, when normalizeRow puts into them
+// what v has become. Between that and the next time, in a run of frames, a summand from
+// another state is multiplied by 2 to the difference of the exponents, which is part of a
+// fused operation. skip, too, is kept as an exponent: skip[i] = 2^skipExponents[i].
+//
+// A row of states has eight blanks, their eight labels, the next eight blanks and so on:
+// see statesAt. A row of factors has eight of each of three kinds by turns: see factorsAt.
+// The positions of a row are a multiple of 16, of which those up to S, the number of
+// labels, rounded up to eights, are in use. l[S] and what is beyond S are no states: they
+// are zero, and the exponents of these pads let nothing in or out. Kernels work on a span
+// of positions, multiples of eight, so that a call is short.
+
+const (
+	// never is beyond the difference of any two exponents.
+	never = 1 << 50
+	// minFactor is the exponent from which on a factor is 0, and maxFactor the largest.
+	minFactor, maxFactor = -1023, 1000
+)
+
+// Where the states of a position are, from statesAt on.
+const onBlank, onLabel = 0, 8
+
+// statesAt returns what a row of states has from position i on.
+func statesAt(row []float64, i int) *[9]float64 { return (*[9]float64)(row[i+i&^7:]) }
+
+// Where the factors of a position are, from factorsAt on: of what comes from the label
+// before to the blank, from the blank to the label, and from the label before to the label.
+const blankFromLabel, labelFromBlank, labelFromLabel = 0, 8, 16
+
+// factorsAt returns what a row of factors has from position i on.
+func factorsAt(row []float64, i int) *[17]float64 { return (*[17]float64)(row[i&^7*3+i&7:]) }
+
+// expFramesGeneric writes p[r][c] = exp(x[r][c])/2^k for some rows of scores, 2^k being
+// near the exp of the largest of the row, and their sum. Rows of p are whole vectors: zeros
+// fill them up. top[r] is the largest score, leaving out NaN, and ref[r] = fp.Shifted(top[r]),
+// which has k in its last bits. What is more than fp.ExpReach below the largest is 0. If a
+// row has a NaN so have its p and sum; if |top| is above fp.MaxScore they, and the zeros,
+// are of no use. top, ref and sum have a multiple of four elements, of which those beyond
+// the rows are of no use, and scratch has rowScratch for each.
+func expFramesGeneric[F Float](p view.Rows[F], top, ref []F, sum []float64, scratch []F, x view.Rows[F], rows int) {
+	for r := range rows {
+		row, made := x.Row(r), p.Data[r*p.Stride:][:fp.WholeVectors[F](x.Columns)]
+		top[r] = maxBlockGeneric(row)
+		ref[r] = fp.Shifted(top[r])
+		low := top[r] - fp.ExpReach[F]()
+		var s lanes[float64]
+		for c := range made {
+			var v F
+			if c < len(row) && !(row[c] < low) {
+				v = fp.ExpOver(row[c], ref[r])
+			}
+			made[c] = v
+			s[c&7] += float64(v)
+		}
+		sum[r] = s.fold()
+	}
+}
+
+// emitGeneric writes y[r][i] = p[r][index[i]] for some rows, and returns the least of
+// them, or NaN if one is not finite. index has a multiple of 16 elements, which may be more
+// than y has columns, and rows of p are whole vectors.
+func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
+	least = F(math.Inf(1))
+	var poison F
+	for r := range rows {
+		from, to := p.Data[r*p.Stride:], y.Data[r*y.Stride:][:len(index)]
+		for i, k := range index {
+			v := from[k]
+			to[i] = float64(v)
+			least = min(least, v)
+			poison += v - v
+		}
+	}
+	return least + poison
+}
+
+// normalizeRowGeneric writes src to dst, which may be src, with v in [1, 2), and adds
+// what that takes to the exponents, of which none is −0. Zero stays as it is; returned is
+// how many there are. There are a multiple of 16 states.
+func normalizeRowGeneric(dst, src, exponents []float64) (zeros float64) {
+	for i, v := range src {
+		if v == 0 {
+			dst[i] = 0
+			zeros++
+			continue
+		}
+		bits := math.Float64bits(v)
+		dst[i] = math.Float64frombits(bits&(1<<52-1) | 1023<<52)
+		exponents[i] += float64(int(bits>>52) - 1023)
+	}
+	return zeros
+}
+
+// power returns 2ⁿ for an integer n: at most 2^maxFactor, and 0 from minFactor down.
+func power(n float64) float64 {
+	n = min(max(n, minFactor), maxFactor)
+	return math.Float64frombits(uint64(int64(n)+1023) << 52)
+}
+
+// forwardFactorsGeneric makes the factors of the forward sweep from the exponents of the
+// states:
+//
+//	blankFromLabel[i] = 2^(e(l[i−1]) − e(b[i]))
+//	labelFromBlank[i] = 2^(e(b[i]) − e(l[i]))
+//	labelFromLabel[i] = 2^(e(l[i−1]) − e(l[i])) · skip[i]
+//
+// Returned is the largest factor.
+func forwardFactorsGeneric(factors, exponents, skipExponents []float64, positions view.Span) (largest float64) {
+	for i := positions.From; i < positions.To; i++ {
+		before := -float64(never)
+		if i > 0 {
+			before = statesAt(exponents, i-1)[onLabel]
+		}
+		e, f := statesAt(exponents, i), factorsAt(factors, i)
+		b, l := e[onBlank], e[onLabel]
+		f[blankFromLabel], f[labelFromBlank], f[labelFromLabel] = power(before-b), power(b-l), power((before-l)+skipExponents[i])
+		largest = max(largest, f[blankFromLabel], f[labelFromBlank], f[labelFromLabel])
+	}
+	return largest
+}
+
+// forwardGeneric is some frames of α by the recursion above. Rows of alpha follow on one
+// another, 2·y.Stride apart, and the first comes from boundary, the row before it. y has
+// the emissions of the labels, and in its last column that of the blank.
+func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []float64, positions view.Span, frames int) {
+	src := boundary
+	for k := range frames {
+		row, emission := alpha[k*2*y.Stride:], y.Data[k*y.Stride:]
+		blank := emission[y.Columns-1]
+		for i := positions.From; i < positions.To; i++ {
+			var before float64
+			if i > 0 {
+				before = statesAt(src, i-1)[onLabel]
+			}
+			s, d, f := statesAt(src, i), statesAt(row, i), factorsAt(factors, i)
+			b, l := s[onBlank], s[onLabel]
+			d[onBlank] = math.FMA(before, f[blankFromLabel], b) * blank
+			d[onLabel] = math.FMA(before, f[labelFromLabel], math.FMA(b, f[labelFromBlank], l)) * emission[i]
+		}
+		src = row
+	}
+}
+
+// rescaleGeneric turns β of a frame from the exponents of one run to those of another:
+// where α is not 0 and β at least leastOccupancy, beta[i] = beta[i]·2^(to[i]−from[i]), and
+// else 0. There are a multiple of 16 states.
+func rescaleGeneric(beta, alpha, from, to []float64) {
+	for i, v := range alpha {
+		if v == 0 || beta[i] < leastOccupancy {
+			beta[i] = 0
+		} else {
+			beta[i] *= power(to[i] - from[i])
+		}
+	}
+}
+
+// leastOccupancy is what is as good as 0. It keeps β of a run in the range of normal
+// numbers, but where it comes from a state that was 0 at the end of the run.
+const leastOccupancy = 0x1p-200
+
+// backwardGeneric is some frames of β and of the occupancies, from the last to the
+// first; there are as many as blanks has elements. β of a state has the exponent of the
+// target's probability less that of α, so that α·β is the occupancy, but for the mantissa
+// of that probability. On entry beta is that of the last frame, on return of the one
+// before the first, by
+//
+//	b(t−1)[i] = b'[i] + l'[i]
+//	l(t−1)[i] = l'[i] + b'[i+1] + skip[i+1]·l'[i+1]
+//
+// where b' and l' are b and l of frame t times their emissions, with the factors of
+// the forward sweep. Rows of alpha, y and occupancy are as in forward and y.Stride apart.
+// A row of occupancy has those of the labels, and blanks their sum over the blanks of a
+// frame. carry[:8] has what comes down from the position behind the span, and carry[8:]
+// gets what goes down from its first; with several frames it is 0.
+func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Rows[float64], factors []float64, positions view.Span) {
+	for k := len(blanks) - 1; k >= 0; k-- {
+		row, emission, o := alpha[k*2*y.Stride:], y.Data[k*y.Stride:], occupancy[k*y.Stride:]
+		blank := emission[y.Columns-1]
+		var sum lanes[float64]
+		down := [8]float64(carry[:8])
+		for at := positions.To - 8; at >= positions.From; at -= 8 {
+			var here [8]float64
+			for j := range here {
+				i := at + j
+				a, s, f := statesAt(row, i), statesAt(beta, i), factorsAt(factors, i)
+				sum[j] = math.FMA(a[onBlank], s[onBlank], sum[j])
+				o[i] = a[onLabel] * s[onLabel]
+				b, l := float64(s[onBlank]*blank), float64(s[onLabel]*emission[i])
+				s[onBlank], s[onLabel] = math.FMA(l, f[labelFromBlank], b), l
+				here[j] = math.FMA(l, f[labelFromLabel], float64(b*f[blankFromLabel]))
+			}
+			for j := range here[:7] {
+				statesAt(beta, at+j)[onLabel] += here[j+1]
+			}
+			statesAt(beta, at+7)[onLabel] += down[0]
+			down = here
+		}
+		copy(carry[8:], down[:])
+		blanks[k] = sum.fold()
+	}
+}
+
+// addOccupanciesGeneric writes some rows of the gradient, as many as softmax has
+// elements,
+//
+//	dst[r][c] = p[r][c]·softmax[r] − scale·Σ occupancy[r][i] over all i of class c
+//
+// where occupancy has a column for each label and one for the blank. Rows of p are whole
+// vectors. offsets[i] is sumOffset of the class of column i, and up to a multiple of 16
+// that of the number of classes rounded up to whole vectors, where nothing counts. The
+// sums run upwards and need scratch, see occupancyScratch. Occupancies are read as if
+// there were a multiple of four rows.
+func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
+	sums := scratch[:fp.WholeVectors[F](dst.Columns)+1]
+	for r, factor := range softmax {
+		clear(sums)
+		for i, o := range occupancy.Row(r) {
+			sums[offsets[i]/16] += F(o)
+		}
+		d := dst.Row(r)
+		for c, v := range p.Data[r*p.Stride:][:len(d)] {
+			d[c] = fp.FMA(-sums[sumOffset[F](c)/16], scale, v*factor)
+		}
+	}
+}
+
+// sumOffset returns where addOccupancies has the sum of a class, in bytes. It does as many
+// rows at a time as fit into 16 bytes, where they lie side by side, so that an addition is
+// for all of them. Vectors of every so many classes are then transposed into rows.
+func sumOffset[F Float](class int) int {
+	lanes := fp.Lanes[F]()
+	rows := lanes / 4
+	return class/lanes*(16*lanes) + class%rows*64 + class%lanes/rows*16
+}
+
+// occupancyScratch returns the number of elements that addOccupancies needs for rows of so
+// many classes.
+func occupancyScratch[F Float](classes, rows int) int {
+	group := fp.Lanes[F]() / 4
+	rows = (rows + group - 1) / group * group
+	whole := fp.WholeVectors[F](classes)
+	return group*(fp.Lanes[F]()+whole) + rows*(whole+1)
+}

@@ -1,0 +1,115 @@
+package trellis_test
+
+import (
+	"go/ast"
+	"go/build"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// layers has the files of the package, from the ground up, and which files each of them
+// uses. All may use those in ground. So a file uses only what is above it here, and no two
+// hold each other; docs/architecture.md has the same as a picture.
+var layers = []struct{ file, uses string }{
+	{"generic.go", ""},
+	{"generic_ctc.go", "generic.go"},
+	{"kernels_*.go", "generic.go generic_ctc.go"},
+	{"rows_sum.go", "kernels_*.go"},
+	{"rows_stream.go", "kernels_*.go"},
+	{"rows.go", "rows_sum.go kernels_*.go"},
+
+	{"ctc_target.go", "generic_ctc.go"},
+	{"ctc_scaled.go", "generic_ctc.go ctc_target.go"},
+	{"ctc_emission.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_scaled.go"},
+	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_scaled.go ctc_emission.go"},
+	{"ctc_smallloss.go", "kernels_*.go ctc_target.go"},
+	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_scaled.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
+	{"ctc_task.go", "ctc_trellis.go ctc_gradient.go"},
+	{"ctc.go", "ctc_task.go"},
+}
+
+// ground has the files that use only each other.
+var ground = []string{"doc.go", "tensor.go", "errors.go", "outputs.go", "blocks.go", "tiers.go"}
+
+func TestLayers(t *testing.T) {
+	allowed := map[string][]string{}
+	for _, g := range ground {
+		allowed[g] = ground
+	}
+	for _, l := range layers {
+		for _, use := range strings.Fields(l.uses) {
+			require.True(t, allowed[use] != nil, "%s may use %s, which is below it", l.file, use)
+		}
+		allowed[l.file] = append(strings.Fields(l.uses), ground...)
+	}
+	used := map[string]map[string]bool{}
+	set := token.NewFileSet()
+	imports := importer.ForCompiler(set, "source", nil)
+	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
+		for file, uses := range usesBetweenFiles(t, arch, set, imports) {
+			assert.True(t, allowed[file] != nil, "%s is in no layer", file)
+			for use, where := range uses {
+				assert.True(t, slices.Contains(allowed[file], use), "%s uses %s of %s", file, where, use)
+				if used[file] == nil {
+					used[file] = map[string]bool{}
+				}
+				used[file][use] = true
+			}
+		}
+	}
+	for _, l := range layers {
+		for _, use := range strings.Fields(l.uses) {
+			assert.True(t, used[l.file][use], "%s does not use %s", l.file, use)
+		}
+	}
+}
+
+// usesBetweenFiles returns which files of the package use which others, and where, as they are
+// built for an architecture. Those of kernels for one architecture have one name.
+func usesBetweenFiles(t *testing.T, arch string, set *token.FileSet, imports types.Importer) map[string]map[string]string {
+	context := build.Default
+	context.GOOS, context.GOARCH, context.CgoEnabled = "linux", arch, false
+	pkg, err := context.ImportDir(".", 0)
+	require.NoError(t, err)
+	var files []*ast.File
+	for _, name := range pkg.GoFiles {
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		files = append(files, file)
+	}
+	info := types.Info{Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{Importer: imports}
+	this, err := config.Check(pkg.Name, set, files, &info)
+	require.NoError(t, err)
+	fileOf := func(pos token.Pos) string {
+		name := filepath.Base(set.Position(pos).Filename)
+		if strings.HasPrefix(name, "kernels_") {
+			return "kernels_*.go"
+		}
+		return name
+	}
+	uses := map[string]map[string]string{}
+	for _, name := range pkg.GoFiles {
+		uses[fileOf(files[slices.Index(pkg.GoFiles, name)].Pos())] = map[string]string{}
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(info.Uses), func(a, b *ast.Ident) int { return int(a.Pos() - b.Pos()) }) {
+		object := info.Uses[id]
+		if object.Pkg() != this || !object.Pos().IsValid() {
+			continue
+		}
+		if from, to := fileOf(id.Pos()), fileOf(object.Pos()); from != to {
+			uses[from][to] = object.Name() + " (" + set.Position(id.Pos()).String() + ")"
+		}
+	}
+	return uses
+}
