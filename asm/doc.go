@@ -34,5 +34,3 @@
 // Instructions of NEON that the assembler of Go 1.26 does not know are written as
 // words, which say in a comment what they are.
 package asm
-
-//go:generate go run ./internal/optest/gen

@@ -11,15 +11,15 @@ import (
 // blank is the state that emits no label.
 const blank = '–'
 
-// lattice is CTC's, of a target: its states are the labels with a blank around each,
+// trellis is CTC's, of a target: its states are the labels with a blank around each,
 // and it has all of them in every frame.
-type lattice struct {
+type trellis struct {
 	states []rune
 	live   [][]bool // of a frame and a state: whether a whole path passes
 }
 
-func newLattice(target string, frames int) lattice {
-	l := lattice{states: []rune{blank}}
+func newTrellis(target string, frames int) trellis {
+	l := trellis{states: []rune{blank}}
 	for _, label := range target {
 		l.states = append(l.states, label, blank)
 	}
@@ -53,7 +53,7 @@ func newLattice(target string, frames int) lattice {
 
 // next returns the states that may follow s in the next frame: itself, the next one,
 // and the label after a blank if the blank does not stand between equal labels.
-func (l lattice) next(s int) []int {
+func (l trellis) next(s int) []int {
 	next := []int{s}
 	if s+1 < len(l.states) {
 		next = append(next, s+1)
@@ -76,9 +76,9 @@ var transitions = []struct{ name, color string }{
 	{"stay in the state", "#555"}, {"to the next state", "#1f77b4"}, {"over a blank", "#d9480f"},
 }
 
-// drawLattice draws the lattice of a target, states that are on no whole path faint.
-func drawLattice(target string, frames int) []byte {
-	l := newLattice(target, frames)
+// drawTrellis draws the trellis of a target, states that are on no whole path faint.
+func drawTrellis(target string, frames int) []byte {
+	l := newTrellis(target, frames)
 	width := left + column*float64(frames-1) + 50
 	bottom := top + row*float64(len(l.states)-1)
 	height := bottom + 90
@@ -87,7 +87,7 @@ func drawLattice(target string, frames int) []byte {
 	d := svg.New(&out)
 	d.Start(width, height, fmt.Sprintf(`viewBox="0 0 %g %g"`, width, height),
 		`font-family="Helvetica,Arial,sans-serif"`, `font-size="15"`)
-	d.Title(fmt.Sprintf("CTC's lattice of %q in %d frames", target, frames))
+	d.Title(fmt.Sprintf("CTC's trellis of %q in %d frames", target, frames))
 	d.Def()
 	for i, t := range transitions {
 		d.Marker(fmt.Sprintf("head%d", i), 7, 3.5, 8, 8, `orient="auto"`, `markerUnits="userSpaceOnUse"`)
