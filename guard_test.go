@@ -48,7 +48,12 @@ func check[F Float](c *kerneltest.Trial[F], f call[F], notes ...any) {
 	wantDst, want, err := f(freshArguments[F]())
 	tier.Active = before
 	require.NoError(c.T, err, "%v", c)
-	for _, c.Place = range []kerneltest.Place{kerneltest.AtStart, kerneltest.AtEnd, kerneltest.Place(c.R.IntN(fp.Lanes[F]()))} {
+	places := []kerneltest.Place{kerneltest.AtStart, kerneltest.AtEnd, kerneltest.Place(c.R.IntN(fp.Lanes[F]()))}
+	if kerneltest.Brief() {
+		i := c.R.IntN(len(places))
+		places = places[i : i+1]
+	}
+	for _, c.Place = range places {
 		var dst []F
 		var got F
 		c.Call(func() { dst, got, err = f(guardedArguments(c)) })

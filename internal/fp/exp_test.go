@@ -13,9 +13,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// points returns the number of points at which a function is compared with slow arithmetic:
+// in short mode a twentieth.
+func points(n int) int {
+	if testing.Short() {
+		return n / 20
+	}
+	return n
+}
+
 func TestExp32(t *testing.T) {
 	// 11 million of the 2³² inputs; TRELLIS_EXHAUSTIVE=1 takes all.
 	step := uint32(389)
+	if testing.Short() {
+		step = 4099
+	}
 	if os.Getenv("TRELLIS_EXHAUSTIVE") != "" {
 		step = 1
 	}
@@ -80,7 +92,7 @@ func TestExp32IsFused(t *testing.T) {
 func TestExp64(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	worst, at := 0.0, 0.0
-	for i := range 60000 {
+	for i := range points(60000) {
 		x := -1 + 2*r.Float64()
 		if i%2 == 0 {
 			x = expMin64 + (expMax64-expMin64)*r.Float64()
@@ -103,7 +115,7 @@ func TestExp64(t *testing.T) {
 func TestLog64(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	worst, at := 0.0, 0.0
-	for i := range 40000 {
+	for i := range points(40000) {
 		x := [...]float64{0.5 + 1.5*r.Float64(), 1 + 1e-3*r.NormFloat64(), 1 + r.Float64()*50000, math.Ldexp(1+r.Float64(), r.IntN(2000)-1000)}[i%4]
 		got := Log(x)
 		if u := ref.ULPs(got, ref.Log(new(big.Float).SetFloat64(x), got), 53); u > worst {
@@ -118,7 +130,7 @@ func TestLog64(t *testing.T) {
 func TestLog1p64(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	worst, at := 0.0, 0.0
-	for i := range 40000 {
+	for i := range points(40000) {
 		x := [...]float64{r.Float64(), 100 * r.Float64(), math.Ldexp(r.Float64(), -r.IntN(900)), -0.75 * r.Float64(), -math.Ldexp(r.Float64(), -r.IntN(200))}[i%5]
 		got := Log1p(x)
 		u := new(big.Float).SetPrec(2 * ref.Bits).SetFloat64(x)
@@ -146,12 +158,12 @@ func TestFMA32(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	number := func() float32 { return float32(math.Ldexp(1+float64(r.IntN(1<<23))/(1<<23), r.IntN(60)-30)) }
 	ties := 0
-	for range 200000 {
+	for range points(200000) {
 		x, y, z := number(), number(), -number()
 		require.Equal(t, bigFMA32(x, y, z), FMA32(x, y, z), "%v %v %v", x, y, z)
 	}
 	// Sums so close to a tie that float64 takes them for one.
-	for range 200000 {
+	for range points(200000) {
 		z := 1 + float32(r.IntN(1<<23))/(1<<23)
 		half := float32(0x1p-24) * (1 + float32(r.IntN(3)-1)*0x1p-23)
 		y := float32(1 + float64(r.IntN(3)-1)*0x1p-23)
@@ -162,9 +174,9 @@ func TestFMA32(t *testing.T) {
 		require.Equal(t, bigFMA32(-half, y, z), FMA32(-half, y, z), "%v %v %v", -half, y, z)
 		require.Equal(t, bigFMA32(half, y, -z), FMA32(half, y, -z), "%v %v %v", half, y, -z)
 	}
-	assert.Greater(t, ties, 10000)
+	assert.Greater(t, ties, points(10000))
 	// Results that are subnormal, where half way is elsewhere.
-	for range 100000 {
+	for range points(100000) {
 		x, y := 0x1p-75*(1+float32(r.IntN(4))*0x1p-23), 0x1p-76*(2-float32(1+r.IntN(4))*0x1p-23)
 		z := float32(r.IntN(1<<10)) * math.SmallestNonzeroFloat32
 		require.Equal(t, bigFMA32(x, y, z), FMA32(x, y, z), "%v %v %v", x, y, z)
@@ -205,10 +217,10 @@ func TestExpOver(t *testing.T) {
 }
 
 func testExpOver[F Float](t *testing.T, below float64, bits int) {
-	const points, promised = 3000, 0.93
+	const count, promised = 3000, 0.93
 	r := rand.New(rand.NewPCG(19, 20))
 	var squares float64
-	for i := range points {
+	for i := range count {
 		top := F(math.Ldexp(2*r.Float64()-1, i%17))
 		x := top - F(below*r.Float64())
 		shift := Shifted(top)
@@ -223,5 +235,5 @@ func testExpOver[F Float](t *testing.T, below float64, bits int) {
 		ratio, _ := new(big.Float).Quo(big.NewFloat(y), want).Float64()
 		squares += (ratio - 1) * (ratio - 1)
 	}
-	t.Logf("relative error, root mean square: %.1e", math.Sqrt(squares/points))
+	t.Logf("relative error, root mean square: %.1e", math.Sqrt(squares/count))
 }

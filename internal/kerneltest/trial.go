@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"runtime/debug"
 	"slices"
 	"testing"
@@ -177,23 +178,28 @@ func (c *Trial[F]) Thorough() bool {
 	return (c.Input.Name == Plain || c.Input.Name == Mixed) && !Brief()
 }
 
-// places are those to try the length and the input of the trial in.
-func (c *Trial[F]) places() (all []Place) {
-	all = []Place{AtStart, AtEnd, Place(c.R.IntN(fp.Lanes[F]()))}
-	switch {
-	case Brief():
-		i := c.R.IntN(len(all))
-		return all[i : i+1]
-	case c.Thorough():
+// exhaustive asks for all trials: what else comes by turns is combined.
+var exhaustive = os.Getenv("TRELLIS_EXHAUSTIVE") != ""
+
+// places are those to try the length and the input of the trial in: all, or one.
+func (c *Trial[F]) places() []Place {
+	all := []Place{AtStart, AtEnd, Place(c.R.IntN(fp.Lanes[F]()))}
+	if c.Thorough() {
 		for offset := range fp.Lanes[F]() {
 			all = append(all, Place(offset))
 		}
+		return all
 	}
-	return all
+	if exhaustive && !Brief() {
+		return all
+	}
+	i := c.R.IntN(len(all))
+	return all[i : i+1]
 }
 
 // Each does trials of a kernel for all lengths up to four vectors and the long ones, with
-// all Inputs, and for some of these in all places.
+// all Inputs: two of these in every place, and the others in one that changes. (With
+// TRELLIS_EXHAUSTIVE=1 those, too, lie at both guard pages and elsewhere.)
 func Each[F fp.Float](t *testing.T, long []int, do func(c *Trial[F])) {
 	EachOf(t, append(slices.Clone(long), UpTo(0, 4*fp.Lanes[F]()+1)...), Inputs[F](), do)
 }

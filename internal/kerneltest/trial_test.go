@@ -110,7 +110,7 @@ func TestTrialFindsReadsBeside(t *testing.T) {
 	}
 }
 
-// What Each promises: every length, every place, every alignment.
+// Each does what it promises: every length and input, every place, every alignment.
 func TestEachIsThorough(t *testing.T) {
 	if tier.Available[len(tier.Available)-1] == tier.Generic || testing.Short() {
 		t.Skip("few trials are done")
