@@ -31,7 +31,7 @@ quick:
 
 # What is not tested on every tier anyway, on one below the best.
 lower:
-	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' .
+	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' . ./internal/conformance
 
 # Assembly is invisible to the race detector: it is of no use where that is compared.
 race:
@@ -46,7 +46,7 @@ purego:
 arm64: export GOARCH := arm64
 arm64:
 	@if command -v $(QEMU) >/dev/null; then \
-		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -exec $(QEMU) ./internal/... && \
+		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -short -exec $(QEMU) ./internal/... && \
 		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
 nested:
@@ -95,6 +95,8 @@ generate:
 	go generate ./...
 	@for m in $(NESTED); do (cd $$m && go generate ./...) || exit 1; done
 
-# exp for all 2^32 float32, exp and log1p for many float64, on every tier: minutes.
+# exp for all 2^32 float32, exp and log1p for many float64, on every tier; then the errors
+# of 600 long CTC gradients: minutes.
 exhaustive:
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' .
+	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run TestCTCPrecision ./internal/conformance

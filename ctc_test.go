@@ -5,59 +5,10 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/gotrellis/trellis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gotrellis/trellis"
 )
-
-// The losses corner by corner, with values from a 60-digit computation.
-
-// relative is the accuracy of losses by element type.
-func relative[F trellis.Float]() float64 {
-	if F(1)+F(1e-10) == 1 {
-		return 1e-6
-	}
-	return 1e-12
-}
-
-// assertLoss compares a loss with its exact value.
-func assertLoss[F trellis.Float](t *testing.T, want float64, got F) {
-	t.Helper()
-	if want == 0 || math.IsInf(want, 0) {
-		assert.Equal(t, F(want), got)
-		assert.False(t, math.Signbit(float64(got)), "−0")
-		return
-	}
-	assert.InEpsilon(t, want, got, relative[F]())
-}
-
-func tensor[F trellis.Float](shape []int, values ...float64) trellis.Tensor[F] {
-	x := trellis.Tensor[F]{Data: make([]F, len(values)), Shape: shape}
-	for i, v := range values {
-		x.Data[i] = F(v)
-	}
-	return x
-}
-
-// both runs a test in both element types.
-func both(t *testing.T, f32 func(*testing.T), f64 func(*testing.T)) {
-	t.Run("float32", f32)
-	t.Run("float64", f64)
-}
-
-// sines is a deterministic input: sin(0.1(7t+13n+3c)).
-func sines[F trellis.Float](frames, n, c int) trellis.Tensor[F] {
-	x := trellis.Tensor[F]{Shape: []int{frames, n, c}}
-	for t := range frames {
-		for i := range n {
-			for k := range c {
-				x.Data = append(x.Data, F(math.Sin(0.1*float64(7*t+13*i+3*k))))
-			}
-		}
-	}
-	return x
-}
 
 func TestCTCValues(t *testing.T) { both(t, testCTCValues[float32], testCTCValues[float64]) }
 
@@ -132,67 +83,12 @@ func testCTCBatches[F trellis.Float](t *testing.T) {
 	}
 }
 
-func TestCrossEntropyValues(t *testing.T) {
-	both(t, testCrossEntropyValues[float32], testCrossEntropyValues[float64])
-}
-
-func testCrossEntropyValues[F trellis.Float](t *testing.T) {
-	x := tensor[F]([]int{2, 3}, 1.2, -.8, -.5, .9, -1.2, 1.1)
-	dst := make([]F, 2)
-	require.NoError(t, trellis.CrossEntropyLoss[F]{}.Losses(dst, x, []int{0, 1}))
-	assertLoss(t, .27612970554553755, dst[0])
-	assertLoss(t, 2.9517987958544252, dst[1])
-
-	x = tensor[F]([]int{2, 3}, .2, .3, .5, .5, .2, .3)
-	weighted := trellis.CrossEntropyLoss[F]{Weight: []F{2, 4, 6}}
-	require.NoError(t, weighted.Losses(dst, x, []int{2, 1}))
-	assertLoss(t, 5.6389863650667604, dst[0])
-	assertLoss(t, 4.9593242433778402, dst[1])
-	mean, err := weighted.Loss(x, []int{2, 1})
-	require.NoError(t, err)
-	assertLoss(t, 1.0598310608444601, mean)
-}
-
-func TestCrossEntropyNearZero(t *testing.T) {
-	both(t, testCrossEntropyNearZero[float32], testCrossEntropyNearZero[float64])
-}
-
-func testCrossEntropyNearZero[F trellis.Float](t *testing.T) {
-	for _, x := range []trellis.Tensor[F]{tensor[F]([]int{2}, 30, 0), tensor[F]([]int{1, 2, 1}, 30, 0), tensor[F]([]int{1, 2, 2}, 30, 5, 0, 9)} {
-		grad, targets := make([]F, len(x.Data)), []int{0, 1}[:len(x.Data)/2]
-		loss, err := trellis.CrossEntropyLoss[F]{}.Grad(grad, x, targets[:1:1])
-		if len(targets) == 2 {
-			dst := make([]F, 2)
-			require.NoError(t, trellis.CrossEntropyLoss[F]{}.Losses(dst, x, targets))
-			loss, err = dst[0], trellis.CrossEntropyLoss[F]{}.VJP(grad, []F{1, 1}, x, targets)
-		}
-		require.NoError(t, err)
-		assertLoss(t, 9.357622968839861e-14, loss)
-		assertLoss(t, -9.357622968839423e-14, grad[0]) // p − 1, as exact as the loss
-	}
-}
-
-// A sum over many classes of one logit is where float32 rounds most.
-func TestCrossEntropyOfEqualLogits(t *testing.T) {
-	for _, inner := range []int{1, 20} {
-		for _, c := range []int{100, 1000, 4096, 50000} {
-			for _, lead := range []float32{0, 1.7, 8.53, 17.7, 23.5, 40.3, 59.7} {
-				x := tensorOf(1, c, inner)
-				clear(x.Data)
-				x.Data[0] = lead
-				losses := make([]float32, inner)
-				require.NoError(t, trellis.CrossEntropyLoss[float32]{}.Losses(losses, x, make([]int, inner)))
-				want := math.Log1p(float64(c-1) * math.Exp(-float64(lead)))
-				require.InEpsilon(t, want, losses[0], float64(lead)*0x1p-25+0x1p-18, "%d classes, %g", c, lead)
-			}
-		}
-	}
-}
-
 // A class at −Inf has no gradient, and a loss that needs it is +Inf.
-func TestMaskedClasses(t *testing.T) { both(t, testMaskedClasses[float32], testMaskedClasses[float64]) }
+func TestCTCMaskedClasses(t *testing.T) {
+	both(t, testCTCMaskedClasses[float32], testCTCMaskedClasses[float64])
+}
 
-func testMaskedClasses[F trellis.Float](t *testing.T) {
+func testCTCMaskedClasses[F trellis.Float](t *testing.T) {
 	inf := math.Inf(1)
 	x := tensor[F]([]int{4, 3}, 0, 1, -inf, 1, 0, -inf, 2, 1, -inf, 0, 0, -inf)
 	grad := make([]F, 12)
@@ -216,19 +112,6 @@ func testMaskedClasses[F trellis.Float](t *testing.T) {
 	require.NoError(t, err)
 	assertLoss(t, inf, loss)
 	assert.Equal(t, make([]F, 120), long.Data)
-
-	ce := trellis.CrossEntropyLoss[F]{}
-	row := tensor[F]([]int{3}, 0, 1, -inf)
-	loss, err = ce.Grad(grad[:3], row, []int{0})
-	require.NoError(t, err)
-	assertLoss(t, 1.3132616875182228, loss)
-	assert.Zero(t, grad[2])
-	loss, err = ce.Loss(row, []int{2})
-	require.NoError(t, err)
-	assertLoss(t, inf, loss)
-	loss, err = ce.LossProbs(row, tensor[F]([]int{3}, 1, 0, 0)) // 0·ln 0 = 0
-	require.NoError(t, err)
-	assertLoss(t, 1.3132616875182228, loss)
 }
 
 func TestInfeasibleTargets(t *testing.T) {
@@ -353,54 +236,31 @@ func testHugeScores[F trellis.Float](t *testing.T) {
 	}
 }
 
-func TestLogSumExpCorners(t *testing.T) {
-	both(t, testLogSumExpCorners[float32], testLogSumExpCorners[float64])
-}
-
-func testLogSumExpCorners[F trellis.Float](t *testing.T) {
-	inf, nan := F(math.Inf(1)), F(math.NaN())
-	assert.Equal(t, -inf, trellis.LogSumExp([]F{}))
-	assert.Equal(t, -inf, trellis.LogSumExp([]F(nil)))
-	assert.Equal(t, -inf, trellis.LogSumExp([]F{-inf, -inf}))
-	assert.Equal(t, inf, trellis.LogSumExp([]F{1, inf, -inf}))
-	assert.Equal(t, F(1), trellis.LogSumExp([]F{1, -inf}))
-	for _, x := range [][]F{{nan}, {inf, nan}, {nan, inf}, {-inf, nan}, {0, nan, 1}} {
-		got := trellis.LogSumExp(x)
-		assert.True(t, got != got, "%v", x)
+// A target that cannot be spelled costs little, however long it is, and NaN wins.
+func TestImpossiblyLongTarget(t *testing.T) {
+	x := sines[float32](40, 1, 3)
+	targets := make([]int, 1<<20)
+	for i := range targets {
+		targets[i] = 1
 	}
-	long := make([]F, 10000)
-	long[7], long[9999] = nan, inf
-	got := trellis.LogSumExp(long)
-	assert.True(t, got != got)
-	for _, x := range [][]F{{1, inf}, {-inf, -inf}, {0, nan}} {
-		for _, f := range []func(dst, x []F){trellis.LogSoftmax[F], trellis.Softmax[F]} {
-			dst := make([]F, len(x))
-			f(dst, x)
-			for i := range dst {
-				assert.True(t, dst[i] != dst[i], "%v", x)
+	ctc := trellis.CTCLoss[float32]{FromLogits: true, Reduction: trellis.Sum}
+	grad := make([]float32, len(x.Data))
+	loss, err := ctc.Grad(grad, x, targets, nil, []int{len(targets)})
+	require.NoError(t, err)
+	assertLoss(t, math.Inf(1), loss)
+	assert.Equal(t, make([]float32, len(grad)), grad)
+	for _, poison := range []float64{math.NaN(), math.Inf(1)} {
+		for _, class := range []int{0, 1} {
+			x := sines[float32](40, 1, 3)
+			x.Data[3*20+class] = float32(poison)
+			for _, ctc.FromLogits = range []bool{true, false} {
+				loss, err = ctc.Grad(grad, x, targets[:30], nil, []int{30})
+				require.NoError(t, err)
+				assert.True(t, loss != loss)
+				assert.True(t, grad[0] != grad[0])
 			}
 		}
 	}
-	big := make([]F, 5000) // the maximum moves from block to block
-	for i := range big {
-		big[i] = F(i) / 16
-	}
-	assertLoss(t, float64(big[4999])-math.Log(-math.Expm1(-1./16)), trellis.LogSumExp(big))
-}
-
-// The log-probability of a class that is nearly certain keeps its digits.
-func TestLogSoftmaxNearZero(t *testing.T) {
-	both(t, testLogSoftmaxNearZero[float32], testLogSoftmaxNearZero[float64])
-}
-
-func testLogSoftmaxNearZero[F trellis.Float](t *testing.T) {
-	x := []F{0, 30, 0}
-	trellis.LogSoftmax(x, x)
-	assertLoss(t, -1.8715245937680347e-13, x[1])
-	long := make([]F, 9000) // the maximum is in the last block
-	long[8999] = 40
-	trellis.LogSoftmax(long, long)
-	assertLoss(t, -8999*4.248354255291589e-18, long[8999])
 }
 
 // Long sequences that spell their target plainly have losses of a few nats, which
@@ -435,32 +295,5 @@ func TestSmallLossesOfLongSequences(t *testing.T) {
 		t.Logf("%d frames, peak %v: loss %.5g, relative error %.1e", c.frames, c.peak, want, math.Abs(float64(got)/want-1))
 		assert.Less(t, want, 50.0)
 		assert.InEpsilon(t, want, got, 1e-6)
-	}
-}
-
-// A target that cannot be spelled costs little, however long it is, and NaN wins.
-func TestImpossiblyLongTarget(t *testing.T) {
-	x := sines[float32](40, 1, 3)
-	targets := make([]int, 1<<20)
-	for i := range targets {
-		targets[i] = 1
-	}
-	ctc := trellis.CTCLoss[float32]{FromLogits: true, Reduction: trellis.Sum}
-	grad := make([]float32, len(x.Data))
-	loss, err := ctc.Grad(grad, x, targets, nil, []int{len(targets)})
-	require.NoError(t, err)
-	assertLoss(t, math.Inf(1), loss)
-	assert.Equal(t, make([]float32, len(grad)), grad)
-	for _, poison := range []float64{math.NaN(), math.Inf(1)} {
-		for _, class := range []int{0, 1} {
-			x := sines[float32](40, 1, 3)
-			x.Data[3*20+class] = float32(poison)
-			for _, ctc.FromLogits = range []bool{true, false} {
-				loss, err = ctc.Grad(grad, x, targets[:30], nil, []int{30})
-				require.NoError(t, err)
-				assert.True(t, loss != loss)
-				assert.True(t, grad[0] != grad[0])
-			}
-		}
 	}
 }
