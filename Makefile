@@ -2,7 +2,7 @@
 # for -race, qemu for arm64) is left out with a line that says so, and is an error
 # in CI.
 
-NESTED  := asm gen cmd/trellis
+NESTED  := asm gen cmd/trellis bench
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 20000x
@@ -17,86 +17,98 @@ BENCH     ?= bench.txt
 BASE      ?= HEAD
 MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
-.PHONY: test quick lower race purego arm64 nested vet fuzz bench benchcmp compare results report figures mca generate exhaustive
+# The kernels that test the vector assembler, which git does not keep.
+OPS := asm/internal/optest/ops_amd64.s
 
-test: quick lower race purego arm64 nested vet fuzz
+.PHONY: help test quick lower race purego arm64 nested released vet fuzz bench benchcmp compare results report figures mca generate tidy exhaustive
 
-# The root module on this machine. Without a list of packages go test shows what a
-# test prints: which tiers there were. The last line does every benchmark once.
-quick:
+help: ## these lines
+	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
+
+test: quick lower race purego arm64 nested released vet fuzz ## all tests; what the machine lacks for some is named
+
+# Without a list of packages go test shows what a test prints: which tiers there were.
+# The last line does every benchmark once. Without the workspace the versions are those
+# that the root's own go.mod asks for; the targets below have the workspace.
+quick: export GOWORK := off
+quick: ## the root module's tests on this machine
 	go vet ./...
 	TRELLIS_MUST_TEST="$(TIERS)" go test
 	go test ./internal/...
 	@out=$$(go test -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
 
-# What is not tested on every tier anyway, on one below the best.
-lower:
+lower: ## what is not tested on every tier anyway, on one below the best
 	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' . ./internal/conformance
 
 # Assembly is invisible to the race detector: it is of no use where that is compared.
-race:
+race: ## the root module's tests with the race detector
 	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)' ./...; else $(call MISSING,cgo); fi
 
 # The second line lets the compiler fuse x·y + z, which must not change a bit.
-purego:
+purego: ## the root module's tests without assembly
 	go test -tags purego ./...
 	GOAMD64=v3 go test -run TestGoldenBits .
 
-# The same bits on another architecture.
 arm64: export GOARCH := arm64
-arm64:
+arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
 		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -short -exec $(QEMU) ./internal/... && \
 		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
-nested:
+nested: $(OPS) ## the tests of the other modules
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
-	cd bench && go vet ./... && go test . ./figures ./mca ./internal/...
+
+# go test does not see that files of other modules change.
+released: ## what those get who install or clone the next version
+	cd release && go vet . && go test -count=1 .
+
+$(OPS): $(filter-out %_test.go,$(wildcard asm/*.go asm/internal/optest/gen/*.go asm/internal/optest/ops/*.go))
+	GOARCH= go -C asm generate ./internal/optest
 
 # One operating system for every architecture that Go builds for.
-vet:
+vet: ## go vet for every architecture
 	@for p in $$({ go tool dist list | grep ^linux/; go tool dist list; } | awk -F/ '!seen[$$2]++'); do \
 		echo "vet $$p" && GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet ./... || exit 1; done
 
-fuzz:
+fuzz: ## every fuzz test, FUZZ inputs each
 	@for f in $$(go test -list '^Fuzz' . | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) . || exit 1; done
 
-# All tiers side by side: four minutes. What was measured is in BENCH for benchstat.
-bench:
+# What was measured is in BENCH for benchstat.
+bench: ## Go benchmarks of all tiers side by side: four minutes
 	go test -run '^$$' -bench '$(value ONLY)' -benchtime $(BENCHTIME) -count $(COUNT) . | tee $(BENCH)
 	@grep -q '^ok' $(BENCH)
 	@go -C bench tool benchstat -col /impl $(abspath $(BENCH))
 
-# The working tree beside the revision BASE, in turns: twice as long.
-benchcmp:
+benchcmp: ## the working tree beside the revision BASE, in turns: twice as long
 	@bench/cmp.sh '$(BASE)' '$(value ONLY)' $(BENCHTIME) $(COUNT)
 
-# Beside PyTorch, if a Python has it, gonum, Gorgonia and bare memory: some eight minutes.
-compare:
+# PyTorch only if a Python has it.
+compare: ## speed beside PyTorch, gonum, Gorgonia and memory: some eight minutes
 	@go -C bench run -buildvcs=true .
 
-# The same, kept in bench/results; then the report and the README's table of all that is there.
-results:
-	@go -C bench run -buildvcs=true . -o results -readme ../README.md
+results: ## the same, kept in bench/results, then the report
+	@go -C bench run -buildvcs=true . -o results -project ..
 
-# Only the report and the README's table.
-report:
-	@go -C bench run . -o results -readme ../README.md -draw
+report: ## the report and the tables of README.md and docs/performance.md from bench/results
+	@go -C bench run . -o results -project .. -draw
 
-# The lattice of docs/ctc.md.
-figures:
+figures: ## the trellis of docs/ctc.md
 	@go -C bench run ./figures
 
-# Cycles per element of the inner loops, as llvm-mca's models have it.
-mca:
+mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca
 
-generate:
+generate: ## everything that is generated
 	go generate ./...
 	@for m in $(NESTED); do (cd $$m && go generate ./...) || exit 1; done
 
-# exp for all 2^32 float32, exp and log1p for many float64, on every tier; then the errors
-# of 600 long CTC gradients: minutes.
-exhaustive:
+# Neither the workspace nor a proxy out there has what the modules require of each other
+# (see CONTRIBUTING.md). The second half writes go.work.sum anew.
+tidy: ## go.mod and go.sum of every module; with VERSION=v0.2.0, requiring that of each other
+	go -C release run . -tidy $(if $(VERSION),-version $(VERSION))
+	@rm -f go.work.sum && go list -m all >/dev/null
+	@for m in . $(NESTED) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
+
+exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier; long CTC gradients: minutes
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' .
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run TestCTCPrecision ./internal/conformance

@@ -11,11 +11,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
 // Every public function and method, in steady state, allocates nothing.
 func TestNoAllocations(t *testing.T) {
-	trellis.EachTier(t, func(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
 		t.Run("float32", testNoAllocations[float32])
 		t.Run("float64", testNoAllocations[float64])
 	})

@@ -7,45 +7,30 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/kerneltest"
+	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
-// amount is what one call of a benchmark works on.
-type amount struct {
-	count int
-	unit  string // of count: "element" is an input, "state" one of CTC's lattice in one frame
-	bytes int    // that are read and that are written, once each
-}
-
-// elementsOf returns an amount of n elements of so many arrays, one that is read and written
-// being two.
-func elementsOf[F Float](n, arrays int) amount {
-	return amount{n, "element", arrays * n * fp.Size[F]()}
-}
-
 // measure measures a call on every tier, with at most so many workers.
-func measure(b *testing.B, workers int, a amount, call func(b *testing.B)) {
-	EachImpl(b, func(b *testing.B) {
+func measure(b *testing.B, workers int, a kerneltest.Amount, call func(b *testing.B)) {
+	tiertest.EachBench(b, func(b *testing.B) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(workers))
-		b.SetBytes(int64(a.bytes))
-		call(b) // the first one makes workspaces
-		for b.Loop() {
-			call(b)
-		}
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(a.count), "ns/"+a.unit)
+		a.Measure(b, func() { call(b) })
 	})
 }
 
 // measureWorkers is measure with one worker, and with all if there is work for them.
-func measureWorkers(b *testing.B, most int, a amount, call func(b *testing.B)) {
+func measureWorkers(b *testing.B, most int, a kerneltest.Amount, call func(b *testing.B)) {
 	for _, workers := range slices.Compact([]int{1, min(runtime.GOMAXPROCS(0), most)}) {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) { measure(b, workers, a, call) })
 	}
 }
 
 // measureLoss is measureWorkers of a loss, which must be a number.
-func measureLoss[F Float](b *testing.B, most int, a amount, loss func() (F, error)) {
+func measureLoss[F Float](b *testing.B, most int, a kerneltest.Amount, loss func() (F, error)) {
 	measureWorkers(b, most, a, func(b *testing.B) {
 		if v, err := loss(); err != nil || !fp.IsFinite(v) {
 			b.Fatalf("loss %v, error %v", v, err)
@@ -71,6 +56,9 @@ func randomBelow[T int | int32](n, limit int) []T {
 	return x
 }
 
+// sizeOf returns the number of bytes of x.
+func sizeOf[T any](x []T) int { return len(x) * int(unsafe.Sizeof(*new(T))) }
+
 func BenchmarkLogSumExp(b *testing.B) {
 	b.Run("type=float32", benchmarkLogSumExp[float32])
 	b.Run("type=float64", benchmarkLogSumExp[float64])
@@ -80,7 +68,7 @@ func benchmarkLogSumExp[F Float](b *testing.B) {
 	for _, n := range []int{32, 1000, 4096, 50257, 1 << 24} {
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
 			x, dst := normalScores[F](n), make([]F, 1)
-			measure(b, 1, elementsOf[F](n, 1), func(*testing.B) { dst[0] = LogSumExp(x) })
+			measure(b, 1, kerneltest.Elements[F](n, 1), func(*testing.B) { dst[0] = LogSumExp(x) })
 		})
 	}
 }
@@ -95,8 +83,8 @@ func benchmarkGather[F Float](b *testing.B) {
 	for _, n := range []int{32, 4096, size} {
 		b.Run(fmt.Sprintf("n=%d", n), func(b *testing.B) {
 			src, dst, index := normalScores[F](size), make([]F, n), randomBelow[int32](n, size)
-			a := elementsOf[F](n, 2)
-			a.bytes += len(bytesOf(index))
+			a := kerneltest.Elements[F](n, 2)
+			a.Bytes += sizeOf(index)
 			measure(b, 1, a, func(*testing.B) { Gather(dst, src, index) })
 		})
 	}
@@ -123,9 +111,9 @@ func benchmarkRows[F Float](b *testing.B, reduces bool, f func(dst []F, x Tensor
 	for _, shape := range [][]int{{128, 1000}, {1024, 32}} {
 		b.Run(shapeName(shape), func(b *testing.B) {
 			n, _ := size(shape)
-			x, dst, a := Tensor[F]{normalScores[F](n), shape}, make([]F, n), elementsOf[F](n, 2)
+			x, dst, a := Tensor[F]{normalScores[F](n), shape}, make([]F, n), kerneltest.Elements[F](n, 2)
 			if reduces {
-				dst, a = dst[:shape[0]], elementsOf[F](n, 1)
+				dst, a = dst[:shape[0]], kerneltest.Elements[F](n, 1)
 			}
 			measureWorkers(b, n/itemElements, a, func(*testing.B) { f(dst, x) })
 		})
@@ -163,7 +151,7 @@ func benchmarkClasses[F Float](b *testing.B, shapes [][]int, arrays int, loss fu
 	for _, shape := range shapes {
 		b.Run(shapeName(shape), func(b *testing.B) {
 			c := newClassInputs[F](shape)
-			measureLoss(b, len(c.targets), elementsOf[F](len(c.grad), arrays), func() (F, error) { return loss(c) })
+			measureLoss(b, len(c.targets), kerneltest.Elements[F](len(c.grad), arrays), func() (F, error) { return loss(c) })
 		})
 	}
 }
@@ -266,7 +254,7 @@ func benchmarkCTC[F Float](b *testing.B, sizes []ctcSize, arrays int, loss func(
 			for _, labels := range c.lengths {
 				states += s.frames * (2*labels + 1)
 			}
-			measureLoss(b, s.batch, amount{states, "state", arrays * len(bytesOf(c.grad))}, func() (F, error) { return loss(c) })
+			measureLoss(b, s.batch, kerneltest.Amount{Count: states, Unit: "state", Bytes: arrays * sizeOf(c.grad)}, func() (F, error) { return loss(c) })
 		})
 	}
 }

@@ -1,27 +1,32 @@
-package trellis_test
+package trellis
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
+	"unsafe"
 
-	"github.com/gotrellis/trellis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
 func TestCrossEntropyValues(t *testing.T) {
 	both(t, testCrossEntropyValues[float32], testCrossEntropyValues[float64])
 }
 
-func testCrossEntropyValues[F trellis.Float](t *testing.T) {
+func testCrossEntropyValues[F Float](t *testing.T) {
 	x := tensor[F]([]int{2, 3}, 1.2, -.8, -.5, .9, -1.2, 1.1)
 	dst := make([]F, 2)
-	require.NoError(t, trellis.CrossEntropyLoss[F]{}.Losses(dst, x, []int{0, 1}))
+	require.NoError(t, CrossEntropyLoss[F]{}.Losses(dst, x, []int{0, 1}))
 	assertLoss(t, .27612970554553755, dst[0])
 	assertLoss(t, 2.9517987958544252, dst[1])
 
 	x = tensor[F]([]int{2, 3}, .2, .3, .5, .5, .2, .3)
-	weighted := trellis.CrossEntropyLoss[F]{Weight: []F{2, 4, 6}}
+	weighted := CrossEntropyLoss[F]{Weight: []F{2, 4, 6}}
 	require.NoError(t, weighted.Losses(dst, x, []int{2, 1}))
 	assertLoss(t, 5.6389863650667604, dst[0])
 	assertLoss(t, 4.9593242433778402, dst[1])
@@ -34,14 +39,14 @@ func TestCrossEntropyNearZero(t *testing.T) {
 	both(t, testCrossEntropyNearZero[float32], testCrossEntropyNearZero[float64])
 }
 
-func testCrossEntropyNearZero[F trellis.Float](t *testing.T) {
-	for _, x := range []trellis.Tensor[F]{tensor[F]([]int{2}, 30, 0), tensor[F]([]int{1, 2, 1}, 30, 0), tensor[F]([]int{1, 2, 2}, 30, 5, 0, 9)} {
+func testCrossEntropyNearZero[F Float](t *testing.T) {
+	for _, x := range []Tensor[F]{tensor[F]([]int{2}, 30, 0), tensor[F]([]int{1, 2, 1}, 30, 0), tensor[F]([]int{1, 2, 2}, 30, 5, 0, 9)} {
 		grad, targets := make([]F, len(x.Data)), []int{0, 1}[:len(x.Data)/2]
-		loss, err := trellis.CrossEntropyLoss[F]{}.Grad(grad, x, targets[:1:1])
+		loss, err := CrossEntropyLoss[F]{}.Grad(grad, x, targets[:1:1])
 		if len(targets) == 2 {
 			dst := make([]F, 2)
-			require.NoError(t, trellis.CrossEntropyLoss[F]{}.Losses(dst, x, targets))
-			loss, err = dst[0], trellis.CrossEntropyLoss[F]{}.VJP(grad, []F{1, 1}, x, targets)
+			require.NoError(t, CrossEntropyLoss[F]{}.Losses(dst, x, targets))
+			loss, err = dst[0], CrossEntropyLoss[F]{}.VJP(grad, []F{1, 1}, x, targets)
 		}
 		require.NoError(t, err)
 		assertLoss(t, 9.357622968839861e-14, loss)
@@ -54,11 +59,10 @@ func TestCrossEntropyOfEqualLogits(t *testing.T) {
 	for _, inner := range []int{1, 20} {
 		for _, c := range []int{100, 1000, 4096, 50000} {
 			for _, lead := range []float32{0, 1.7, 8.53, 17.7, 23.5, 40.3, 59.7} {
-				x := tensorOf(1, c, inner)
-				clear(x.Data)
+				x := Tensor[float32]{Data: make([]float32, c*inner), Shape: []int{1, c, inner}}
 				x.Data[0] = lead
 				losses := make([]float32, inner)
-				require.NoError(t, trellis.CrossEntropyLoss[float32]{}.Losses(losses, x, make([]int, inner)))
+				require.NoError(t, CrossEntropyLoss[float32]{}.Losses(losses, x, make([]int, inner)))
 				want := math.Log1p(float64(c-1) * math.Exp(-float64(lead)))
 				require.InEpsilon(t, want, losses[0], float64(lead)*0x1p-25+0x1p-18, "%d classes, %g", c, lead)
 			}
@@ -71,8 +75,8 @@ func TestCrossEntropyMaskedClasses(t *testing.T) {
 	both(t, testCrossEntropyMaskedClasses[float32], testCrossEntropyMaskedClasses[float64])
 }
 
-func testCrossEntropyMaskedClasses[F trellis.Float](t *testing.T) {
-	ce := trellis.CrossEntropyLoss[F]{}
+func testCrossEntropyMaskedClasses[F Float](t *testing.T) {
+	ce := CrossEntropyLoss[F]{}
 	row, grad := tensor[F]([]int{3}, 0, 1, math.Inf(-1)), make([]F, 3)
 	loss, err := ce.Grad(grad, row, []int{0})
 	require.NoError(t, err)
@@ -84,4 +88,42 @@ func testCrossEntropyMaskedClasses[F trellis.Float](t *testing.T) {
 	loss, err = ce.LossProbs(row, tensor[F]([]int{3}, 1, 0, 0)) // 0·ln 0 = 0
 	require.NoError(t, err)
 	assertLoss(t, 1.3132616875182228, loss)
+}
+
+// A gradient that is written past the caches has the same bits.
+func TestStreamedGradient(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testStreamedGradient[float32])
+		t.Run("float64", testStreamedGradient[float64])
+	})
+}
+
+func testStreamedGradient[F Float](t *testing.T) {
+	defer func(size int) { streamBytes = size }(streamBytes)
+	r := rand.New(rand.NewPCG(11, 12))
+	x := Tensor[F]{Shape: []int{2, 70, 16, 21}, Data: make([]F, 2*70*16*21)}
+	for i := range x.Data {
+		x.Data[i] = F(3 * r.NormFloat64())
+	}
+	targets := make([]int, 2*16*21)
+	for i := range targets {
+		targets[i] = r.IntN(71) // 70 is left out
+	}
+	ignored := 70
+	room := make([]F, len(x.Data)+16)
+	start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
+	for _, at := range []int{start, start + 1} { // rows that begin where a vector does, or not
+		for _, smoothing := range []F{0, 0.125} {
+			var grads [2][]F
+			for i, size := range []int{math.MaxInt, 0} {
+				streamBytes = size
+				grad := room[at:][:len(x.Data)]
+				l := CrossEntropyLoss[F]{IgnoreIndex: &ignored, Workers: 1, LabelSmoothing: smoothing}
+				_, err := l.Grad(grad, x, targets)
+				require.NoError(t, err)
+				grads[i] = slices.Clone(grad)
+			}
+			require.Equal(t, grads[0], grads[1])
+		}
+	}
 }

@@ -30,7 +30,9 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // all frames that count; with FromLogits a NaN or +Inf anywhere in the frame
 // does, and so does a frame of only −Inf. One limit is far out: a score 2²¹
 // nats below the best one of the blank and the target's labels in its frame is
-// taken for −Inf. docs/ctc.md explains the method, its errors and its cost.
+// taken for −Inf. Near 0 the loss keeps its relative accuracy; from float32 logits it has
+// the rounding of a sum over the classes, which is some 2⁻²³, and 2⁻¹⁸ where thousands
+// of them have the same logit. docs/ctc.md explains the method, its errors and its cost.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
 // describe its data or has more than 2²⁶ frames or 2³¹−1 classes, if Blank is no

@@ -4,7 +4,7 @@
 
 #include "textflag.h"
 
-// func expFramesF32AVX512(p []float32, top []float32, ref []float32, sum []float64, scratch []float32, x []float32, n int, stride int, pitch int, rows int)
+// func expFramesF32AVX512(p []float32, top []float32, ref []float32, sum []float64, scratch []float32, x []float32, xColumns int, xStride int, pStride int, rows int)
 // Requires: AVX, AVX512F
 TEXT ·expFramesF32AVX512(SB), NOSPLIT, $0-176
 	VMOVUPS      quarters32<>+0(SB), Z0
@@ -32,7 +32,7 @@ TEXT ·expFramesF32AVX512(SB), NOSPLIT, $0-176
 loop1:
 	VMOVAPS Z2, Z16
 	MOVQ    AX, BX
-	MOVQ    n+144(FP), SI
+	MOVQ    xColumns+144(FP), SI
 	CMPQ    SI, $+16
 	JGE     else3
 	CMPQ    SI, $+16
@@ -82,7 +82,7 @@ end9:
 endif4:
 	VMOVUPS Z16, (CX)
 	ADDQ    $+128, CX
-	MOVQ    stride+152(FP), BX
+	MOVQ    xStride+152(FP), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, AX
 	SUBQ    $+1, DX
@@ -149,7 +149,7 @@ loop12:
 	VMOVAPS      Z3, Z17
 	MOVQ         AX, R8
 	MOVQ         SI, R9
-	MOVQ         n+144(FP), R10
+	MOVQ         xColumns+144(FP), R10
 	CMPQ         R10, $+16
 	JLT          end15
 
@@ -221,10 +221,10 @@ end15:
 
 endif16:
 	VMOVUPS Z17, 64(CX)
-	MOVQ    stride+152(FP), R8
+	MOVQ    xStride+152(FP), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, AX
-	MOVQ    pitch+160(FP), R8
+	MOVQ    pStride+160(FP), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, SI
 	ADDQ    $+128, CX
@@ -270,7 +270,7 @@ end18:
 	VZEROUPPER
 	RET
 
-// func expFramesF32AVX2(p []float32, top []float32, ref []float32, sum []float64, scratch []float32, x []float32, n int, stride int, pitch int, rows int)
+// func expFramesF32AVX2(p []float32, top []float32, ref []float32, sum []float64, scratch []float32, x []float32, xColumns int, xStride int, pStride int, rows int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expFramesF32AVX2(SB), NOSPLIT, $0-176
 	MOVQ x_base+120(FP), AX
@@ -283,7 +283,7 @@ loop1:
 	VMOVUPS constants<>+0(SB), Y0
 	VMOVUPS constants<>+0(SB), Y1
 	MOVQ    AX, BX
-	MOVQ    n+144(FP), SI
+	MOVQ    xColumns+144(FP), SI
 	CMPQ    SI, $+16
 	JGE     else3
 	CMPQ    SI, $+16
@@ -348,7 +348,7 @@ endif4:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    $+128, CX
-	MOVQ    stride+152(FP), BX
+	MOVQ    xStride+152(FP), BX
 	SHLQ    $0x02, BX
 	ADDQ    BX, AX
 	SUBQ    $+1, DX
@@ -426,7 +426,7 @@ loop12:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         AX, R8
 	MOVQ         SI, R9
-	MOVQ         n+144(FP), R10
+	MOVQ         xColumns+144(FP), R10
 	CMPQ         R10, $+16
 	JLT          end15
 
@@ -557,10 +557,10 @@ end15:
 endif16:
 	VMOVUPS Y2, 64(CX)
 	VMOVUPS Y3, 96(CX)
-	MOVQ    stride+152(FP), R8
+	MOVQ    xStride+152(FP), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, AX
-	MOVQ    pitch+160(FP), R8
+	MOVQ    pStride+160(FP), R8
 	SHLQ    $0x02, R8
 	ADDQ    R8, SI
 	ADDQ    $+128, CX
@@ -611,7 +611,7 @@ end18:
 	VZEROUPPER
 	RET
 
-// func expFramesF64AVX512(p []float64, top []float64, ref []float64, sum []float64, scratch []float64, x []float64, n int, stride int, pitch int, rows int)
+// func expFramesF64AVX512(p []float64, top []float64, ref []float64, sum []float64, scratch []float64, x []float64, xColumns int, xStride int, pStride int, rows int)
 // Requires: AVX, AVX512F
 TEXT ·expFramesF64AVX512(SB), NOSPLIT, $0-176
 	VMOVUPS      quarters64<>+0(SB), Z0
@@ -643,7 +643,7 @@ TEXT ·expFramesF64AVX512(SB), NOSPLIT, $0-176
 loop1:
 	VMOVAPS Z1, Z20
 	MOVQ    AX, BX
-	MOVQ    n+144(FP), SI
+	MOVQ    xColumns+144(FP), SI
 	CMPQ    SI, $+8
 	JGE     else3
 	CMPQ    SI, $+8
@@ -693,7 +693,7 @@ end9:
 endif4:
 	VMOVUPS Z20, (CX)
 	ADDQ    $+128, CX
-	MOVQ    stride+152(FP), BX
+	MOVQ    xStride+152(FP), BX
 	SHLQ    $0x03, BX
 	ADDQ    BX, AX
 	SUBQ    $+1, DX
@@ -758,7 +758,7 @@ loop12:
 	VMOVAPS      Z2, Z22
 	MOVQ         AX, R8
 	MOVQ         SI, R9
-	MOVQ         n+144(FP), R10
+	MOVQ         xColumns+144(FP), R10
 	CMPQ         R10, $+8
 	JLT          end15
 
@@ -832,10 +832,10 @@ end15:
 
 endif16:
 	VMOVUPS Z22, 64(CX)
-	MOVQ    stride+152(FP), R8
+	MOVQ    xStride+152(FP), R8
 	SHLQ    $0x03, R8
 	ADDQ    R8, AX
-	MOVQ    pitch+160(FP), R8
+	MOVQ    pStride+160(FP), R8
 	SHLQ    $0x03, R8
 	ADDQ    R8, SI
 	ADDQ    $+128, CX
@@ -881,7 +881,7 @@ end18:
 	VZEROUPPER
 	RET
 
-// func expFramesF64AVX2(p []float64, top []float64, ref []float64, sum []float64, scratch []float64, x []float64, n int, stride int, pitch int, rows int)
+// func expFramesF64AVX2(p []float64, top []float64, ref []float64, sum []float64, scratch []float64, x []float64, xColumns int, xStride int, pStride int, rows int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expFramesF64AVX2(SB), NOSPLIT, $0-176
 	MOVQ x_base+120(FP), AX
@@ -894,7 +894,7 @@ loop1:
 	VMOVUPS constants<>+416(SB), Y0
 	VMOVUPS constants<>+416(SB), Y1
 	MOVQ    AX, BX
-	MOVQ    n+144(FP), SI
+	MOVQ    xColumns+144(FP), SI
 	CMPQ    SI, $+8
 	JGE     else3
 	CMPQ    SI, $+8
@@ -959,7 +959,7 @@ endif4:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    $+128, CX
-	MOVQ    stride+152(FP), BX
+	MOVQ    xStride+152(FP), BX
 	SHLQ    $0x03, BX
 	ADDQ    BX, AX
 	SUBQ    $+1, DX
@@ -1031,7 +1031,7 @@ loop12:
 	VXORPS       Y3, Y3, Y3
 	MOVQ         AX, R8
 	MOVQ         SI, R9
-	MOVQ         n+144(FP), R10
+	MOVQ         xColumns+144(FP), R10
 	CMPQ         R10, $+8
 	JLT          end15
 
@@ -1166,10 +1166,10 @@ end15:
 endif16:
 	VMOVUPS Y2, 64(CX)
 	VMOVUPS Y3, 96(CX)
-	MOVQ    stride+152(FP), R8
+	MOVQ    xStride+152(FP), R8
 	SHLQ    $0x03, R8
 	ADDQ    R8, AX
-	MOVQ    pitch+160(FP), R8
+	MOVQ    pStride+160(FP), R8
 	SHLQ    $0x03, R8
 	ADDQ    R8, SI
 	ADDQ    $+128, CX
@@ -1220,14 +1220,14 @@ end18:
 	VZEROUPPER
 	RET
 
-// func emitF32AVX512(y []float64, p []float32, index []int32, width int, pitch int, rows int) (least float32)
+// func emitF32AVX512(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·emitF32AVX512(SB), NOSPLIT, $0-100
 	VBROADCASTSD constants<>+992(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
-	MOVQ         pitch+80(FP), DX
+	MOVQ         pStride+80(FP), DX
 	CMPQ         DX, $+16
 	JNE          endif2
 	MOVQ         rows+88(FP), DX
@@ -1259,10 +1259,10 @@ loop5:
 	JGT           loop5
 
 end6:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1273,7 +1273,7 @@ end4:
 	JMP done1
 
 endif2:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+32
 	JNE  endif7
 	MOVQ rows+88(FP), DX
@@ -1306,10 +1306,10 @@ loop10:
 	JGT           loop10
 
 end11:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1320,7 +1320,7 @@ end9:
 	JMP done1
 
 endif7:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+48
 	JNE  endif12
 	MOVQ rows+88(FP), DX
@@ -1355,10 +1355,10 @@ loop15:
 	JGT           loop15
 
 end16:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1369,7 +1369,7 @@ end14:
 	JMP done1
 
 endif12:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+64
 	JNE  endif17
 	MOVQ rows+88(FP), DX
@@ -1406,10 +1406,10 @@ loop20:
 	JGT           loop20
 
 end21:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1420,7 +1420,7 @@ end19:
 	JMP done1
 
 endif17:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+80
 	JNE  endif22
 	MOVQ rows+88(FP), DX
@@ -1459,10 +1459,10 @@ loop25:
 	JGT           loop25
 
 end26:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1473,7 +1473,7 @@ end24:
 	JMP done1
 
 endif22:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+96
 	JNE  endif27
 	MOVQ rows+88(FP), DX
@@ -1514,10 +1514,10 @@ loop30:
 	JGT           loop30
 
 end31:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1528,7 +1528,7 @@ end29:
 	JMP done1
 
 endif27:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+112
 	JNE  endif32
 	MOVQ rows+88(FP), DX
@@ -1570,10 +1570,10 @@ loop35:
 	JGT           loop35
 
 end36:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1584,7 +1584,7 @@ end34:
 	JMP done1
 
 endif32:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+128
 	JNE  endif37
 	MOVQ rows+88(FP), DX
@@ -1628,10 +1628,10 @@ loop40:
 	JGT           loop40
 
 end41:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1673,10 +1673,10 @@ loop44:
 	JGT           loop44
 
 end45:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1706,7 +1706,7 @@ done1:
 	VZEROUPPER
 	RET
 
-// func emitF32AVX2(y []float64, p []float32, index []int32, width int, pitch int, rows int) (least float32)
+// func emitF32AVX2(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
 // Requires: AVX, AVX2
 TEXT ·emitF32AVX2(SB), NOSPLIT, $0-100
 	MOVQ    y_base+0(FP), AX
@@ -1715,7 +1715,7 @@ TEXT ·emitF32AVX2(SB), NOSPLIT, $0-100
 	VMOVUPS constants<>+992(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVQ    pitch+80(FP), DX
+	MOVQ    pStride+80(FP), DX
 	CMPQ    DX, $+16
 	JNE     endif2
 	MOVQ    rows+88(FP), DX
@@ -1763,10 +1763,10 @@ loop5:
 	JGT          loop5
 
 end6:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1777,7 +1777,7 @@ end4:
 	JMP done1
 
 endif2:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+32
 	JNE  endif7
 	MOVQ rows+88(FP), DX
@@ -1835,10 +1835,10 @@ loop10:
 	JGT          loop10
 
 end11:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1849,7 +1849,7 @@ end9:
 	JMP done1
 
 endif7:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+48
 	JNE  endif12
 	MOVQ rows+88(FP), DX
@@ -1895,10 +1895,10 @@ loop15:
 	JGT          loop15
 
 end16:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1909,7 +1909,7 @@ end14:
 	JMP done1
 
 endif12:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+64
 	JNE  endif17
 	MOVQ rows+88(FP), DX
@@ -1955,10 +1955,10 @@ loop20:
 	JGT          loop20
 
 end21:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -1969,7 +1969,7 @@ end19:
 	JMP done1
 
 endif17:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+80
 	JNE  endif22
 	MOVQ rows+88(FP), DX
@@ -2015,10 +2015,10 @@ loop25:
 	JGT          loop25
 
 end26:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2029,7 +2029,7 @@ end24:
 	JMP done1
 
 endif22:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+96
 	JNE  endif27
 	MOVQ rows+88(FP), DX
@@ -2075,10 +2075,10 @@ loop30:
 	JGT          loop30
 
 end31:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2089,7 +2089,7 @@ end29:
 	JMP done1
 
 endif27:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+112
 	JNE  endif32
 	MOVQ rows+88(FP), DX
@@ -2135,10 +2135,10 @@ loop35:
 	JGT          loop35
 
 end36:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2149,7 +2149,7 @@ end34:
 	JMP done1
 
 endif32:
-	MOVQ pitch+80(FP), DX
+	MOVQ pStride+80(FP), DX
 	CMPQ DX, $+128
 	JNE  endif37
 	MOVQ rows+88(FP), DX
@@ -2195,10 +2195,10 @@ loop40:
 	JGT          loop40
 
 end41:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2252,10 +2252,10 @@ loop44:
 	JGT          loop44
 
 end45:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x02, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2283,7 +2283,7 @@ done1:
 	VZEROUPPER
 	RET
 
-// func emitF64AVX512(y []float64, p []float64, index []int32, width int, pitch int, rows int) (least float64)
+// func emitF64AVX512(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·emitF64AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+1088(SB), Z0
@@ -2317,10 +2317,10 @@ loop3:
 	JGT        loop3
 
 end4:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2345,7 +2345,7 @@ end2:
 	VZEROUPPER
 	RET
 
-// func emitF64AVX2(y []float64, p []float64, index []int32, width int, pitch int, rows int) (least float64)
+// func emitF64AVX2(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
 // Requires: AVX, AVX2
 TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ    y_base+0(FP), AX
@@ -2389,10 +2389,10 @@ loop3:
 	JGT        loop3
 
 end4:
-	MOVQ width+72(FP), BX
+	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
-	MOVQ pitch+80(FP), BX
+	MOVQ pStride+80(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, CX
 	SUBQ $+1, DX
@@ -2415,7 +2415,7 @@ end2:
 	VZEROUPPER
 	RET
 
-// func normalizeRowAVX512(dst []float64, src []float64, e []float64) (zeros float64)
+// func normalizeRowAVX512(dst []float64, src []float64, exponents []float64) (zeros float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·normalizeRowAVX512(SB), NOSPLIT, $0-80
 	VPXORD       Z0, Z0, Z0
@@ -2426,7 +2426,7 @@ TEXT ·normalizeRowAVX512(SB), NOSPLIT, $0-80
 	VMOVAPS      Z0, Z5
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         src_base+24(FP), CX
-	MOVQ         e_base+48(FP), DX
+	MOVQ         exponents_base+48(FP), DX
 	MOVQ         src_len+32(FP), BX
 	CMPQ         BX, $+8
 	JLT          end2
@@ -2490,14 +2490,14 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func normalizeRowAVX2(dst []float64, src []float64, e []float64) (zeros float64)
+// func normalizeRowAVX2(dst []float64, src []float64, exponents []float64) (zeros float64)
 // Requires: AVX, AVX2
 TEXT ·normalizeRowAVX2(SB), NOSPLIT, $0-80
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   src_base+24(FP), CX
-	MOVQ   e_base+48(FP), DX
+	MOVQ   exponents_base+48(FP), DX
 	MOVQ   src_len+32(FP), BX
 	CMPQ   BX, $+8
 	JLT    end2
@@ -2610,7 +2610,7 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func forwardFactorsAVX512(factors []float64, e []float64, skip []float64, from int, to int) (largest float64)
+// func forwardFactorsAVX512(factors []float64, exponents []float64, skipExponents []float64, positionsFrom int, positionsTo int) (largest float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·forwardFactorsAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
@@ -2619,19 +2619,19 @@ TEXT ·forwardFactorsAVX512(SB), NOSPLIT, $0-96
 	VBROADCASTSD constants<>+1280(SB), Z3
 	VBROADCASTSD constants<>+1152(SB), Z4
 	MOVQ         factors_base+0(FP), AX
-	MOVQ         e_base+24(FP), CX
-	MOVQ         skip_base+48(FP), DX
-	MOVQ         from+72(FP), BX
+	MOVQ         exponents_base+24(FP), CX
+	MOVQ         skipExponents_base+48(FP), DX
+	MOVQ         positionsFrom+72(FP), BX
 	CMPQ         BX, $+0
 	JLE          endif1
-	MOVQ         from+72(FP), BX
+	MOVQ         positionsFrom+72(FP), BX
 	SHLQ         $0x04, BX
 	MOVQ         CX, SI
 	ADDQ         BX, SI
 	VMOVUPS      -64(SI), Z1
 
 endif1:
-	MOVQ   from+72(FP), BX
+	MOVQ   positionsFrom+72(FP), BX
 	MOVQ   BX, SI
 	IMUL3Q $+16, SI, SI
 	ADDQ   SI, CX
@@ -2641,7 +2641,7 @@ endif1:
 	MOVQ   BX, SI
 	IMUL3Q $+24, SI, SI
 	ADDQ   SI, AX
-	MOVQ   to+80(FP), SI
+	MOVQ   positionsTo+80(FP), SI
 	SUBQ   BX, SI
 	MOVQ   SI, BX
 	CMPQ   BX, $+0
@@ -2693,20 +2693,20 @@ end3:
 	VZEROUPPER
 	RET
 
-// func forwardFactorsAVX2(factors []float64, e []float64, skip []float64, from int, to int) (largest float64)
+// func forwardFactorsAVX2(factors []float64, exponents []float64, skipExponents []float64, positionsFrom int, positionsTo int) (largest float64)
 // Requires: AVX, AVX2
 TEXT ·forwardFactorsAVX2(SB), NOSPLIT, $0-96
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	MOVQ    factors_base+0(FP), AX
-	MOVQ    e_base+24(FP), CX
-	MOVQ    skip_base+48(FP), DX
+	MOVQ    exponents_base+24(FP), CX
+	MOVQ    skipExponents_base+48(FP), DX
 	VMOVUPS constants<>+1216(SB), Y2
 	VMOVUPS constants<>+1216(SB), Y3
-	MOVQ    from+72(FP), BX
+	MOVQ    positionsFrom+72(FP), BX
 	CMPQ    BX, $+0
 	JLE     endif1
-	MOVQ    from+72(FP), BX
+	MOVQ    positionsFrom+72(FP), BX
 	SHLQ    $0x04, BX
 	MOVQ    CX, SI
 	ADDQ    BX, SI
@@ -2714,7 +2714,7 @@ TEXT ·forwardFactorsAVX2(SB), NOSPLIT, $0-96
 	VMOVUPS -32(SI), Y3
 
 endif1:
-	MOVQ   from+72(FP), BX
+	MOVQ   positionsFrom+72(FP), BX
 	MOVQ   BX, SI
 	IMUL3Q $+16, SI, SI
 	ADDQ   SI, CX
@@ -2724,7 +2724,7 @@ endif1:
 	MOVQ   BX, SI
 	IMUL3Q $+24, SI, SI
 	ADDQ   SI, AX
-	MOVQ   to+80(FP), SI
+	MOVQ   positionsTo+80(FP), SI
 	SUBQ   BX, SI
 	MOVQ   SI, BX
 	CMPQ   BX, $+0
@@ -2803,19 +2803,19 @@ end3:
 	VZEROUPPER
 	RET
 
-// func forwardAVX512(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int)
+// func forwardAVX512(alpha []float64, boundary []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, frames int)
 // Requires: AVX, AVX512F
 TEXT ·forwardAVX512(SB), NOSPLIT, $0-136
 	VPXORD Z0, Z0, Z0
-	MOVQ   src_base+24(FP), AX
-	MOVQ   dst_base+0(FP), CX
+	MOVQ   boundary_base+24(FP), AX
+	MOVQ   alpha_base+0(FP), CX
 	MOVQ   y_base+48(FP), DX
 	MOVQ   frames+128(FP), BX
 	CMPQ   BX, $+0
 	JLE    end2
 
 loop1:
-	MOVQ         last+104(FP), SI
+	MOVQ         yLastColumn+104(FP), SI
 	SHLQ         $0x03, SI
 	MOVQ         DX, DI
 	ADDQ         SI, DI
@@ -2824,17 +2824,17 @@ loop1:
 	MOVQ         DX, DI
 	MOVQ         factors_base+72(FP), R8
 	VMOVAPS      Z0, Z2
-	MOVQ         from+112(FP), R9
+	MOVQ         positionsFrom+112(FP), R9
 	CMPQ         R9, $+0
 	JLE          endif3
-	MOVQ         from+112(FP), R9
+	MOVQ         positionsFrom+112(FP), R9
 	SHLQ         $0x04, R9
 	MOVQ         AX, R10
 	ADDQ         R9, R10
 	VMOVUPS      -64(R10), Z2
 
 endif3:
-	MOVQ   from+112(FP), R9
+	MOVQ   positionsFrom+112(FP), R9
 	MOVQ   R9, R10
 	IMUL3Q $+16, R10, R10
 	ADDQ   R10, AX
@@ -2847,7 +2847,7 @@ endif3:
 	MOVQ   R9, R10
 	IMUL3Q $+24, R10, R10
 	ADDQ   R10, R8
-	MOVQ   to+120(FP), R10
+	MOVQ   positionsTo+120(FP), R10
 	SUBQ   R9, R10
 	MOVQ   R10, R9
 	CMPQ   R9, $+0
@@ -2879,7 +2879,7 @@ loop4:
 
 end5:
 	MOVQ CX, AX
-	MOVQ width+96(FP), SI
+	MOVQ yStride+96(FP), SI
 	SHLQ $0x03, SI
 	ADDQ SI, DX
 	SHLQ $0x01, SI
@@ -2892,18 +2892,18 @@ end2:
 	VZEROUPPER
 	RET
 
-// func forwardAVX2(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int)
+// func forwardAVX2(alpha []float64, boundary []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, frames int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·forwardAVX2(SB), NOSPLIT, $0-136
-	MOVQ src_base+24(FP), AX
-	MOVQ dst_base+0(FP), CX
+	MOVQ boundary_base+24(FP), AX
+	MOVQ alpha_base+0(FP), CX
 	MOVQ y_base+48(FP), DX
 	MOVQ frames+128(FP), BX
 	CMPQ BX, $+0
 	JLE  end2
 
 loop1:
-	MOVQ         last+104(FP), SI
+	MOVQ         yLastColumn+104(FP), SI
 	SHLQ         $0x03, SI
 	MOVQ         DX, DI
 	ADDQ         SI, DI
@@ -2913,10 +2913,10 @@ loop1:
 	MOVQ         factors_base+72(FP), R8
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	MOVQ         from+112(FP), R9
+	MOVQ         positionsFrom+112(FP), R9
 	CMPQ         R9, $+0
 	JLE          endif3
-	MOVQ         from+112(FP), R9
+	MOVQ         positionsFrom+112(FP), R9
 	SHLQ         $0x04, R9
 	MOVQ         AX, R10
 	ADDQ         R9, R10
@@ -2924,7 +2924,7 @@ loop1:
 	VMOVUPS      -32(R10), Y2
 
 endif3:
-	MOVQ   from+112(FP), R9
+	MOVQ   positionsFrom+112(FP), R9
 	MOVQ   R9, R10
 	IMUL3Q $+16, R10, R10
 	ADDQ   R10, AX
@@ -2937,7 +2937,7 @@ endif3:
 	MOVQ   R9, R10
 	IMUL3Q $+24, R10, R10
 	ADDQ   R10, R8
-	MOVQ   to+120(FP), R10
+	MOVQ   positionsTo+120(FP), R10
 	SUBQ   R9, R10
 	MOVQ   R10, R9
 	CMPQ   R9, $+0
@@ -2985,7 +2985,7 @@ loop4:
 
 end5:
 	MOVQ CX, AX
-	MOVQ width+96(FP), SI
+	MOVQ yStride+96(FP), SI
 	SHLQ $0x03, SI
 	ADDQ SI, DX
 	SHLQ $0x01, SI
@@ -3187,7 +3187,7 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int)
+// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, blanksLength int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·backwardAVX512(SB), NOSPLIT, $0-208
 	VPXORD Z0, Z0, Z0
@@ -3195,8 +3195,8 @@ TEXT ·backwardAVX512(SB), NOSPLIT, $0-208
 	MOVQ   y_base+120(FP), CX
 	MOVQ   occupancy_base+0(FP), DX
 	MOVQ   blanks_base+24(FP), BX
-	MOVQ   frames+200(FP), SI
-	MOVQ   width+168(FP), DI
+	MOVQ   blanksLength+200(FP), SI
+	MOVQ   yStride+168(FP), DI
 	SHLQ   $0x03, DI
 	MOVQ   SI, R8
 	IMULQ  DI, R8
@@ -3212,14 +3212,14 @@ TEXT ·backwardAVX512(SB), NOSPLIT, $0-208
 	JLE    end2
 
 loop1:
-	MOVQ         width+168(FP), DI
+	MOVQ         yStride+168(FP), DI
 	SHLQ         $0x03, DI
 	SUBQ         DI, CX
 	SUBQ         DI, DX
 	SHLQ         $0x01, DI
 	SUBQ         DI, AX
 	SUBQ         $+8, BX
-	MOVQ         last+176(FP), DI
+	MOVQ         yLastColumn+176(FP), DI
 	SHLQ         $0x03, DI
 	MOVQ         CX, R8
 	ADDQ         DI, R8
@@ -3232,7 +3232,7 @@ loop1:
 	VMOVAPS      Z0, Z2
 	MOVQ         carry_base+72(FP), R12
 	VMOVUPS      (R12), Z3
-	MOVQ         to+192(FP), R12
+	MOVQ         positionsTo+192(FP), R12
 	MOVQ         R12, R13
 	IMUL3Q       $+16, R13, R13
 	ADDQ         R13, DI
@@ -3248,7 +3248,7 @@ loop1:
 	MOVQ         R12, R13
 	IMUL3Q       $+24, R13, R13
 	ADDQ         R13, R11
-	MOVQ         from+184(FP), R13
+	MOVQ         positionsFrom+184(FP), R13
 	SUBQ         R13, R12
 	CMPQ         R12, $+0
 	JLE          end4
@@ -3302,15 +3302,15 @@ end2:
 	VZEROUPPER
 	RET
 
-// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int)
+// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, blanksLength int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·backwardAVX2(SB), NOSPLIT, $0-208
 	MOVQ  alpha_base+96(FP), AX
 	MOVQ  y_base+120(FP), CX
 	MOVQ  occupancy_base+0(FP), DX
 	MOVQ  blanks_base+24(FP), BX
-	MOVQ  frames+200(FP), SI
-	MOVQ  width+168(FP), DI
+	MOVQ  blanksLength+200(FP), SI
+	MOVQ  yStride+168(FP), DI
 	SHLQ  $0x03, DI
 	MOVQ  SI, R8
 	IMULQ DI, R8
@@ -3326,14 +3326,14 @@ TEXT ·backwardAVX2(SB), NOSPLIT, $0-208
 	JLE   end2
 
 loop1:
-	MOVQ         width+168(FP), DI
+	MOVQ         yStride+168(FP), DI
 	SHLQ         $0x03, DI
 	SUBQ         DI, CX
 	SUBQ         DI, DX
 	SHLQ         $0x01, DI
 	SUBQ         DI, AX
 	SUBQ         $+8, BX
-	MOVQ         last+176(FP), DI
+	MOVQ         yLastColumn+176(FP), DI
 	SHLQ         $0x03, DI
 	MOVQ         CX, R8
 	ADDQ         DI, R8
@@ -3348,7 +3348,7 @@ loop1:
 	MOVQ         carry_base+72(FP), R12
 	VMOVUPS      (R12), Y3
 	VMOVUPS      32(R12), Y4
-	MOVQ         to+192(FP), R12
+	MOVQ         positionsTo+192(FP), R12
 	MOVQ         R12, R13
 	IMUL3Q       $+16, R13, R13
 	ADDQ         R13, DI
@@ -3364,7 +3364,7 @@ loop1:
 	MOVQ         R12, R13
 	IMUL3Q       $+24, R13, R13
 	ADDQ         R13, R11
-	MOVQ         from+184(FP), R13
+	MOVQ         positionsFrom+184(FP), R13
 	SUBQ         R13, R12
 	CMPQ         R12, $+0
 	JLE          end4
@@ -3441,12 +3441,12 @@ end2:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, place []int32, scratch []float32, labels int, n int, stride int, pitch int, width int, rows int)
+// func addOccupanciesF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
 // Requires: AVX, AVX512F
 TEXT ·addOccupanciesF32AVX512(SB), NOSPLIT, $0-200
 	VPXORD Z0, Z0, Z0
 	MOVQ   $+0, AX
-	MOVQ   n+160(FP), CX
+	MOVQ   dstColumns+160(FP), CX
 	IMUL3Q $+4, CX, CX
 	CMPQ   AX, CX
 	JGE    end2
@@ -3465,7 +3465,7 @@ end2:
 	ADDQ   DX, BX
 	MOVQ   BX, DX
 	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   rows+192(FP), SI
+	MOVQ   softmaxLength+192(FP), SI
 	CMPQ   SI, $+0
 	JLE    end4
 
@@ -3490,8 +3490,8 @@ loop5:
 end6:
 	MOVQ scratch_base+128(FP), DI
 	MOVQ BX, R8
-	MOVQ place_base+104(FP), R10
-	MOVQ labels+152(FP), R11
+	MOVQ offsets_base+104(FP), R10
+	MOVQ occupancyColumns+152(FP), R11
 	CMPQ R11, $+0
 	JLE  end8
 
@@ -3502,7 +3502,7 @@ loop7:
 	VCVTPD2PS    Z1, Y3
 	VCVTPD2PS    Z2, Y1
 	VINSERTF64X4 $0x01, Y1, Z3, Z1
-	MOVQ         width+184(FP), R13
+	MOVQ         occupancyStride+184(FP), R13
 	SHLQ         $0x03, R13
 	ADDQ         R13, R12
 	VMOVUPS      (R12), Z2
@@ -3510,7 +3510,7 @@ loop7:
 	VCVTPD2PS    Z2, Y3
 	VCVTPD2PS    Z4, Y2
 	VINSERTF64X4 $0x01, Y2, Z3, Z2
-	MOVQ         width+184(FP), R13
+	MOVQ         occupancyStride+184(FP), R13
 	SHLQ         $0x03, R13
 	ADDQ         R13, R12
 	VMOVUPS      (R12), Z4
@@ -3518,7 +3518,7 @@ loop7:
 	VCVTPD2PS    Z4, Y3
 	VCVTPD2PS    Z5, Y4
 	VINSERTF64X4 $0x01, Y4, Z3, Z4
-	MOVQ         width+184(FP), R13
+	MOVQ         occupancyStride+184(FP), R13
 	SHLQ         $0x03, R13
 	ADDQ         R13, R12
 	VMOVUPS      (R12), Z5
@@ -3526,7 +3526,7 @@ loop7:
 	VCVTPD2PS    Z5, Y3
 	VCVTPD2PS    Z6, Y5
 	VINSERTF64X4 $0x01, Y5, Z3, Z5
-	MOVQ         width+184(FP), R13
+	MOVQ         occupancyStride+184(FP), R13
 	SHLQ         $0x03, R13
 	ADDQ         R13, R12
 	VUNPCKLPS    Z4, Z1, Z6
@@ -3591,7 +3591,7 @@ end10:
 end8:
 	MOVQ   R9, DX
 	ADDQ   $+16, DX
-	MOVQ   width+184(FP), DI
+	MOVQ   occupancyStride+184(FP), DI
 	SHLQ   $0x03, DI
 	IMUL3Q $+4, DI, DI
 	ADDQ   DI, BX
@@ -3609,7 +3609,7 @@ end4:
 	IMUL3Q       $+4, SI, SI
 	MOVQ         CX, R8
 	ADDQ         SI, R8
-	MOVQ         rows+192(FP), SI
+	MOVQ         softmaxLength+192(FP), SI
 	CMPQ         SI, $+0
 	JLE          end13
 
@@ -3661,7 +3661,7 @@ loop16:
 	MOVQ         DX, R11
 	MOVQ         BX, R12
 	MOVQ         R9, R13
-	MOVQ         n+160(FP), R14
+	MOVQ         dstColumns+160(FP), R14
 	CMPQ         R14, $+16
 	JGE          else19
 	CMPQ         R14, $+16
@@ -3729,10 +3729,10 @@ end25:
 
 endif20:
 	ADDQ AX, R9
-	MOVQ stride+168(FP), R11
+	MOVQ dstStride+168(FP), R11
 	SHLQ $0x02, R11
 	ADDQ R11, DX
-	MOVQ pitch+176(FP), R11
+	MOVQ pStride+176(FP), R11
 	SHLQ $0x02, R11
 	ADDQ R11, BX
 	ADDQ $+4, DI
@@ -3751,11 +3751,11 @@ end13:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, place []int32, scratch []float32, labels int, n int, stride int, pitch int, width int, rows int)
+// func addOccupanciesF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
 // Requires: AVX, FMA3
 TEXT ·addOccupanciesF32AVX2(SB), NOSPLIT, $8-200
 	MOVQ   $+0, AX
-	MOVQ   n+160(FP), CX
+	MOVQ   dstColumns+160(FP), CX
 	IMUL3Q $+4, CX, CX
 	CMPQ   AX, CX
 	JGE    end2
@@ -3774,7 +3774,7 @@ end2:
 	ADDQ   DX, BX
 	MOVQ   BX, DX
 	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   rows+192(FP), SI
+	MOVQ   softmaxLength+192(FP), SI
 	CMPQ   SI, $+0
 	JLE    end4
 
@@ -3807,8 +3807,8 @@ loop5:
 end6:
 	MOVQ scratch_base+128(FP), DI
 	MOVQ BX, R8
-	MOVQ place_base+104(FP), R10
-	MOVQ labels+152(FP), R11
+	MOVQ offsets_base+104(FP), R10
+	MOVQ occupancyColumns+152(FP), R11
 	CMPQ R11, $+0
 	JLE  end8
 
@@ -3824,7 +3824,7 @@ loop7:
 	VCVTPD2PSY  Y3, X1
 	VCVTPD2PSY  Y4, X2
 	VINSERTF128 $0x01, X2, Y1, Y2
-	MOVQ        width+184(FP), R13
+	MOVQ        occupancyStride+184(FP), R13
 	SHLQ        $0x03, R13
 	ADDQ        R13, R12
 	VMOVUPS     (R12), Y3
@@ -3837,7 +3837,7 @@ loop7:
 	VCVTPD2PSY  Y5, X1
 	VCVTPD2PSY  Y6, X4
 	VINSERTF128 $0x01, X4, Y1, Y4
-	MOVQ        width+184(FP), R13
+	MOVQ        occupancyStride+184(FP), R13
 	SHLQ        $0x03, R13
 	ADDQ        R13, R12
 	VMOVUPS     (R12), Y5
@@ -3850,7 +3850,7 @@ loop7:
 	VCVTPD2PSY  Y7, X1
 	VCVTPD2PSY  Y8, X6
 	VINSERTF128 $0x01, X6, Y1, Y6
-	MOVQ        width+184(FP), R13
+	MOVQ        occupancyStride+184(FP), R13
 	SHLQ        $0x03, R13
 	ADDQ        R13, R12
 	VMOVUPS     (R12), Y7
@@ -3863,7 +3863,7 @@ loop7:
 	VCVTPD2PSY  Y9, X1
 	VCVTPD2PSY  Y10, X8
 	VINSERTF128 $0x01, X8, Y1, Y8
-	MOVQ        width+184(FP), R13
+	MOVQ        occupancyStride+184(FP), R13
 	SHLQ        $0x03, R13
 	ADDQ        R13, R12
 	VUNPCKLPS   Y5, Y0, Y9
@@ -3940,7 +3940,7 @@ end10:
 end8:
 	MOVQ   R9, DX
 	ADDQ   $+16, DX
-	MOVQ   width+184(FP), DI
+	MOVQ   occupancyStride+184(FP), DI
 	SHLQ   $0x03, DI
 	IMUL3Q $+4, DI, DI
 	ADDQ   DI, BX
@@ -3958,7 +3958,7 @@ end4:
 	IMUL3Q       $+4, SI, SI
 	MOVQ         CX, R8
 	ADDQ         SI, R8
-	MOVQ         rows+192(FP), SI
+	MOVQ         softmaxLength+192(FP), SI
 	CMPQ         SI, $+0
 	JLE          end13
 
@@ -4026,7 +4026,7 @@ loop16:
 	MOVQ         DX, R11
 	MOVQ         BX, R12
 	MOVQ         R9, R13
-	MOVQ         n+160(FP), R14
+	MOVQ         dstColumns+160(FP), R14
 	CMPQ         R14, $+16
 	JGE          else19
 	CMPQ         R14, $+16
@@ -4117,10 +4117,10 @@ end25:
 
 endif20:
 	ADDQ AX, R9
-	MOVQ stride+168(FP), R11
+	MOVQ dstStride+168(FP), R11
 	SHLQ $0x02, R11
 	ADDQ R11, DX
-	MOVQ pitch+176(FP), R11
+	MOVQ pStride+176(FP), R11
 	SHLQ $0x02, R11
 	ADDQ R11, BX
 	ADDQ $+4, DI
@@ -4139,12 +4139,12 @@ end13:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, place []int32, scratch []float64, labels int, n int, stride int, pitch int, width int, rows int)
+// func addOccupanciesF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
 // Requires: AVX, AVX512F
 TEXT ·addOccupanciesF64AVX512(SB), NOSPLIT, $0-200
 	VPXORD Z0, Z0, Z0
 	MOVQ   $+0, AX
-	MOVQ   n+160(FP), CX
+	MOVQ   dstColumns+160(FP), CX
 	IMUL3Q $+8, CX, CX
 	CMPQ   AX, CX
 	JGE    end2
@@ -4163,7 +4163,7 @@ end2:
 	ADDQ   DX, BX
 	MOVQ   BX, DX
 	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   rows+192(FP), SI
+	MOVQ   softmaxLength+192(FP), SI
 	CMPQ   SI, $+0
 	JLE    end4
 
@@ -4186,19 +4186,19 @@ loop5:
 end6:
 	MOVQ scratch_base+128(FP), DI
 	MOVQ BX, R8
-	MOVQ place_base+104(FP), R10
-	MOVQ labels+152(FP), R11
+	MOVQ offsets_base+104(FP), R10
+	MOVQ occupancyColumns+152(FP), R11
 	CMPQ R11, $+0
 	JLE  end8
 
 loop7:
 	MOVQ      R8, R12
 	VMOVUPS   (R12), Z1
-	MOVQ      width+184(FP), R13
+	MOVQ      occupancyStride+184(FP), R13
 	SHLQ      $0x03, R13
 	ADDQ      R13, R12
 	VMOVUPS   (R12), Z2
-	MOVQ      width+184(FP), R13
+	MOVQ      occupancyStride+184(FP), R13
 	SHLQ      $0x03, R13
 	ADDQ      R13, R12
 	VUNPCKLPD Z2, Z1, Z3
@@ -4243,7 +4243,7 @@ end10:
 end8:
 	MOVQ   R9, DX
 	ADDQ   $+16, DX
-	MOVQ   width+184(FP), DI
+	MOVQ   occupancyStride+184(FP), DI
 	SHLQ   $0x03, DI
 	IMUL3Q $+2, DI, DI
 	ADDQ   DI, BX
@@ -4261,7 +4261,7 @@ end4:
 	IMUL3Q       $+2, SI, SI
 	MOVQ         CX, R8
 	ADDQ         SI, R8
-	MOVQ         rows+192(FP), SI
+	MOVQ         softmaxLength+192(FP), SI
 	CMPQ         SI, $+0
 	JLE          end13
 
@@ -4301,7 +4301,7 @@ loop16:
 	MOVQ         DX, R11
 	MOVQ         BX, R12
 	MOVQ         R9, R13
-	MOVQ         n+160(FP), R14
+	MOVQ         dstColumns+160(FP), R14
 	CMPQ         R14, $+8
 	JGE          else19
 	CMPQ         R14, $+8
@@ -4369,10 +4369,10 @@ end25:
 
 endif20:
 	ADDQ AX, R9
-	MOVQ stride+168(FP), R11
+	MOVQ dstStride+168(FP), R11
 	SHLQ $0x03, R11
 	ADDQ R11, DX
-	MOVQ pitch+176(FP), R11
+	MOVQ pStride+176(FP), R11
 	SHLQ $0x03, R11
 	ADDQ R11, BX
 	ADDQ $+8, DI
@@ -4391,11 +4391,11 @@ end13:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, place []int32, scratch []float64, labels int, n int, stride int, pitch int, width int, rows int)
+// func addOccupanciesF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
 // Requires: AVX, FMA3
 TEXT ·addOccupanciesF64AVX2(SB), NOSPLIT, $8-200
 	MOVQ   $+0, AX
-	MOVQ   n+160(FP), CX
+	MOVQ   dstColumns+160(FP), CX
 	IMUL3Q $+8, CX, CX
 	CMPQ   AX, CX
 	JGE    end2
@@ -4414,7 +4414,7 @@ end2:
 	ADDQ   DX, BX
 	MOVQ   BX, DX
 	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   rows+192(FP), SI
+	MOVQ   softmaxLength+192(FP), SI
 	CMPQ   SI, $+0
 	JLE    end4
 
@@ -4441,8 +4441,8 @@ loop5:
 end6:
 	MOVQ scratch_base+128(FP), DI
 	MOVQ BX, R8
-	MOVQ place_base+104(FP), R10
-	MOVQ labels+152(FP), R11
+	MOVQ offsets_base+104(FP), R10
+	MOVQ occupancyColumns+152(FP), R11
 	CMPQ R11, $+0
 	JLE  end8
 
@@ -4450,12 +4450,12 @@ loop7:
 	MOVQ      R8, R12
 	VMOVUPS   (R12), Y0
 	VMOVUPS   32(R12), Y1
-	MOVQ      width+184(FP), R13
+	MOVQ      occupancyStride+184(FP), R13
 	SHLQ      $0x03, R13
 	ADDQ      R13, R12
 	VMOVUPS   (R12), Y2
 	VMOVUPS   32(R12), Y3
-	MOVQ      width+184(FP), R13
+	MOVQ      occupancyStride+184(FP), R13
 	SHLQ      $0x03, R13
 	ADDQ      R13, R12
 	VUNPCKLPD Y2, Y0, Y4
@@ -4504,7 +4504,7 @@ end10:
 end8:
 	MOVQ   R9, DX
 	ADDQ   $+16, DX
-	MOVQ   width+184(FP), DI
+	MOVQ   occupancyStride+184(FP), DI
 	SHLQ   $0x03, DI
 	IMUL3Q $+2, DI, DI
 	ADDQ   DI, BX
@@ -4522,7 +4522,7 @@ end4:
 	IMUL3Q       $+2, SI, SI
 	MOVQ         CX, R8
 	ADDQ         SI, R8
-	MOVQ         rows+192(FP), SI
+	MOVQ         softmaxLength+192(FP), SI
 	CMPQ         SI, $+0
 	JLE          end13
 
@@ -4568,7 +4568,7 @@ loop16:
 	MOVQ         DX, R11
 	MOVQ         BX, R12
 	MOVQ         R9, R13
-	MOVQ         n+160(FP), R14
+	MOVQ         dstColumns+160(FP), R14
 	CMPQ         R14, $+8
 	JGE          else19
 	CMPQ         R14, $+8
@@ -4659,10 +4659,10 @@ end25:
 
 endif20:
 	ADDQ AX, R9
-	MOVQ stride+168(FP), R11
+	MOVQ dstStride+168(FP), R11
 	SHLQ $0x03, R11
 	ADDQ R11, DX
-	MOVQ pitch+176(FP), R11
+	MOVQ pStride+176(FP), R11
 	SHLQ $0x03, R11
 	ADDQ R11, BX
 	ADDQ $+8, DI

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // expFramesF32NEON is expFramesGeneric for float32.
-// func expFramesF32NEON(p []float32, top []float32, ref []float32, sum []float64, scratch []float32, x []float32, n int, stride int, pitch int, rows int)
+// func expFramesF32NEON(p []float32, top []float32, ref []float32, sum []float64, scratch []float32, x []float32, xColumns int, xStride int, pStride int, rows int)
 TEXT ·expFramesF32NEON(SB), NOSPLIT, $0-176
 	MOVD  $neonPool<>(SB), R1
 	FMOVQ (R1), F13
@@ -28,7 +28,7 @@ loop1:
 	FMOVQ 112(R1), F14
 	FMOVQ 112(R1), F5
 	MOVD  R9, R3
-	MOVD  n+144(FP), R2
+	MOVD  xColumns+144(FP), R2
 	CMP   $16, R2
 	BGE   else3
 	CMP   $16, R2
@@ -114,7 +114,7 @@ endif4:
 	FSTPQ (F16, F15), (R8)
 	FSTPQ (F14, F5), 32(R8)
 	ADD   $128, R8, R8
-	MOVD  stride+152(FP), R0
+	MOVD  xStride+152(FP), R0
 	LSL   $2, R0, R0
 	ADD   R0, R9, R9
 	SUB   $1, R4, R4
@@ -192,7 +192,7 @@ loop12:
 	VMOVI $0, V15.B16
 	MOVD  R9, R0
 	MOVD  R5, R3
-	MOVD  n+144(FP), R2
+	MOVD  xColumns+144(FP), R2
 	CMP   $16, R2
 	BLT   end15
 
@@ -458,10 +458,10 @@ skip8x:
 endif16:
 	FSTPQ (F18, F17), 64(R8)
 	FSTPQ (F16, F15), 96(R8)
-	MOVD  stride+152(FP), R0
+	MOVD  xStride+152(FP), R0
 	LSL   $2, R0, R0
 	ADD   R0, R9, R9
-	MOVD  pitch+160(FP), R0
+	MOVD  pStride+160(FP), R0
 	LSL   $2, R0, R0
 	ADD   R0, R5, R5
 	ADD   $128, R8, R8
@@ -512,7 +512,7 @@ end18:
 	RET
 
 // expFramesF64NEON is expFramesGeneric for float64.
-// func expFramesF64NEON(p []float64, top []float64, ref []float64, sum []float64, scratch []float64, x []float64, n int, stride int, pitch int, rows int)
+// func expFramesF64NEON(p []float64, top []float64, ref []float64, sum []float64, scratch []float64, x []float64, xColumns int, xStride int, pStride int, rows int)
 TEXT ·expFramesF64NEON(SB), NOSPLIT, $0-176
 	MOVD  $neonPool<>(SB), R1
 	FMOVQ 208(R1), F12
@@ -535,7 +535,7 @@ loop1:
 	FMOVQ 320(R1), F14
 	FMOVQ 320(R1), F13
 	MOVD  R9, R3
-	MOVD  n+144(FP), R2
+	MOVD  xColumns+144(FP), R2
 	CMP   $8, R2
 	BGE   else3
 	CMP   $8, R2
@@ -616,7 +616,7 @@ endif4:
 	FSTPQ (F16, F15), (R8)
 	FSTPQ (F14, F13), 32(R8)
 	ADD   $128, R8, R8
-	MOVD  stride+152(FP), R0
+	MOVD  xStride+152(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R9, R9
 	SUB   $1, R4, R4
@@ -692,7 +692,7 @@ loop12:
 	VMOVI $0, V15.B16
 	MOVD  R9, R0
 	MOVD  R5, R3
-	MOVD  n+144(FP), R2
+	MOVD  xColumns+144(FP), R2
 	CMP   $8, R2
 	BLT   end15
 
@@ -1009,10 +1009,10 @@ skip6x:
 endif16:
 	FSTPQ (F18, F17), 64(R8)
 	FSTPQ (F16, F15), 96(R8)
-	MOVD  stride+152(FP), R0
+	MOVD  xStride+152(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R9, R9
-	MOVD  pitch+160(FP), R0
+	MOVD  pStride+160(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R5, R5
 	ADD   $128, R8, R8
@@ -1063,7 +1063,7 @@ end18:
 	RET
 
 // emitF32NEON is emitGeneric for float32.
-// func emitF32NEON(y []float64, p []float32, index []int32, width int, pitch int, rows int) (least float32)
+// func emitF32NEON(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
 TEXT ·emitF32NEON(SB), NOSPLIT, $0-100
 	MOVD  $neonPool<>(SB), R0
 	MOVD  y_base+0(FP), R4
@@ -1076,7 +1076,7 @@ TEXT ·emitF32NEON(SB), NOSPLIT, $0-100
 	VMOVI $0, V5.B16
 	VMOVI $0, V4.B16
 	VMOVI $0, V3.B16
-	MOVD  pitch+80(FP), R0
+	MOVD  pStride+80(FP), R0
 	CMP   $16, R0
 	BNE   endif2
 	MOVD  rows+88(FP), R8
@@ -1168,10 +1168,10 @@ loop5:
 	BGT   loop5
 
 end6:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1182,7 +1182,7 @@ end4:
 	B done1
 
 endif2:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $32, R0
 	BNE  endif7
 	MOVD rows+88(FP), R8
@@ -1274,10 +1274,10 @@ loop10:
 	BGT   loop10
 
 end11:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1288,7 +1288,7 @@ end9:
 	B done1
 
 endif7:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $48, R0
 	BNE  endif12
 	MOVD rows+88(FP), R8
@@ -1380,10 +1380,10 @@ loop15:
 	BGT   loop15
 
 end16:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1394,7 +1394,7 @@ end14:
 	B done1
 
 endif12:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $64, R0
 	BNE  endif17
 	MOVD rows+88(FP), R8
@@ -1486,10 +1486,10 @@ loop20:
 	BGT   loop20
 
 end21:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1500,7 +1500,7 @@ end19:
 	B done1
 
 endif17:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $80, R0
 	BNE  endif22
 	MOVD rows+88(FP), R8
@@ -1592,10 +1592,10 @@ loop25:
 	BGT   loop25
 
 end26:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1606,7 +1606,7 @@ end24:
 	B done1
 
 endif22:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $96, R0
 	BNE  endif27
 	MOVD rows+88(FP), R8
@@ -1698,10 +1698,10 @@ loop30:
 	BGT   loop30
 
 end31:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1712,7 +1712,7 @@ end29:
 	B done1
 
 endif27:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $112, R0
 	BNE  endif32
 	MOVD rows+88(FP), R8
@@ -1804,10 +1804,10 @@ loop35:
 	BGT   loop35
 
 end36:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -1818,7 +1818,7 @@ end34:
 	B done1
 
 endif32:
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	CMP  $128, R0
 	BNE  endif37
 	MOVD rows+88(FP), R8
@@ -1910,10 +1910,10 @@ loop40:
 	BGT   loop40
 
 end41:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -2013,10 +2013,10 @@ loop44:
 	BGT   loop44
 
 end45:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R4, R4
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R3, R3
 	SUB  $1, R8, R8
@@ -2045,7 +2045,7 @@ done1:
 	RET
 
 // emitF64NEON is emitGeneric for float64.
-// func emitF64NEON(y []float64, p []float64, index []int32, width int, pitch int, rows int) (least float64)
+// func emitF64NEON(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
 TEXT ·emitF64NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R0
 	MOVD  y_base+0(FP), R7
@@ -2116,10 +2116,10 @@ loop3:
 	BGT   loop3
 
 end4:
-	MOVD width+72(FP), R0
+	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
-	MOVD pitch+80(FP), R0
+	MOVD pStride+80(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R6, R6
 	SUB  $1, R5, R5
@@ -2141,8 +2141,8 @@ end2:
 	FMOVD F0, least+96(FP)
 	RET
 
-// normalizeRowNEON is normalizeRowGeneric for float64.
-// func normalizeRowNEON(dst []float64, src []float64, e []float64) (zeros float64)
+// normalizeRowNEON is normalizeRowGeneric.
+// func normalizeRowNEON(dst []float64, src []float64, exponents []float64) (zeros float64)
 TEXT ·normalizeRowNEON(SB), NOSPLIT, $0-80
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 480(R0), F5
@@ -2156,7 +2156,7 @@ TEXT ·normalizeRowNEON(SB), NOSPLIT, $0-80
 	VMOVI $0, V10.B16
 	MOVD  dst_base+0(FP), R0
 	MOVD  src_base+24(FP), R2
-	MOVD  e_base+48(FP), R1
+	MOVD  exponents_base+48(FP), R1
 	MOVD  src_len+32(FP), R3
 	CMP   $8, R3
 	BLT   end2
@@ -2350,8 +2350,8 @@ endif3:
 	FMOVD F0, zeros+72(FP)
 	RET
 
-// forwardFactorsNEON is forwardFactorsGeneric for float64.
-// func forwardFactorsNEON(factors []float64, e []float64, skip []float64, from int, to int) (largest float64)
+// forwardFactorsNEON is forwardFactorsGeneric.
+// func forwardFactorsNEON(factors []float64, exponents []float64, skipExponents []float64, positionsFrom int, positionsTo int) (largest float64)
 TEXT ·forwardFactorsNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 576(R0), F3
@@ -2362,19 +2362,19 @@ TEXT ·forwardFactorsNEON(SB), NOSPLIT, $0-96
 	VMOVI $0, V9.B16
 	VMOVI $0, V8.B16
 	MOVD  factors_base+0(FP), R4
-	MOVD  e_base+24(FP), R3
-	MOVD  skip_base+48(FP), R2
+	MOVD  exponents_base+24(FP), R3
+	MOVD  skipExponents_base+48(FP), R2
 	FMOVQ 608(R0), F7
-	MOVD  from+72(FP), R0
+	MOVD  positionsFrom+72(FP), R0
 	CMP   $0, R0
 	BLE   endif1
-	MOVD  from+72(FP), R0
+	MOVD  positionsFrom+72(FP), R0
 	LSL   $4, R0, R0
 	ADD   R0, R3, R0
 	FLDPQ -32(R0), (F0, F7)
 
 endif1:
-	MOVD from+72(FP), R1
+	MOVD positionsFrom+72(FP), R1
 	MOVD $16, R0
 	MUL  R0, R1, R0
 	ADD  R0, R3, R3
@@ -2384,7 +2384,7 @@ endif1:
 	MOVD $24, R0
 	MUL  R0, R1, R0
 	ADD  R0, R4, R4
-	MOVD to+80(FP), R0
+	MOVD positionsTo+80(FP), R0
 	SUB  R1, R0, R0
 	CMP  $0, R0
 	BLE  end3
@@ -2499,18 +2499,18 @@ end3:
 	FMOVD F0, largest+88(FP)
 	RET
 
-// forwardNEON is forwardGeneric for float64.
-// func forwardNEON(dst []float64, src []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int)
+// forwardNEON is forwardGeneric.
+// func forwardNEON(alpha []float64, boundary []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, frames int)
 TEXT ·forwardNEON(SB), NOSPLIT, $0-136
-	MOVD src_base+24(FP), R5
-	MOVD dst_base+0(FP), R8
+	MOVD boundary_base+24(FP), R5
+	MOVD alpha_base+0(FP), R8
 	MOVD y_base+48(FP), R7
 	MOVD frames+128(FP), R6
 	CMP  $0, R6
 	BLE  end2
 
 loop1:
-	MOVD  last+104(FP), R0
+	MOVD  yLastColumn+104(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R7, R0
 	FMOVD (R0), F0
@@ -2519,16 +2519,16 @@ loop1:
 	MOVD  R7, R3
 	MOVD  factors_base+72(FP), R2
 	VMOVI $0, V8.B16
-	MOVD  from+112(FP), R0
+	MOVD  positionsFrom+112(FP), R0
 	CMP   $0, R0
 	BLE   endif3
-	MOVD  from+112(FP), R0
+	MOVD  positionsFrom+112(FP), R0
 	LSL   $4, R0, R0
 	ADD   R0, R5, R0
 	FLDPQ -32(R0), (F0, F8)
 
 endif3:
-	MOVD from+112(FP), R1
+	MOVD positionsFrom+112(FP), R1
 	MOVD $16, R0
 	MUL  R0, R1, R0
 	ADD  R0, R5, R5
@@ -2541,7 +2541,7 @@ endif3:
 	MOVD $24, R0
 	MUL  R0, R1, R0
 	ADD  R0, R2, R2
-	MOVD to+120(FP), R0
+	MOVD positionsTo+120(FP), R0
 	SUB  R1, R0, R0
 	CMP  $0, R0
 	BLE  end5
@@ -2603,7 +2603,7 @@ loop4:
 
 end5:
 	MOVD R8, R5
-	MOVD width+96(FP), R0
+	MOVD yStride+96(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
 	LSL  $1, R0, R0
@@ -2615,7 +2615,7 @@ end5:
 end2:
 	RET
 
-// rescaleNEON is rescaleGeneric for float64.
+// rescaleNEON is rescaleGeneric.
 // func rescaleNEON(beta []float64, alpha []float64, from []float64, to []float64)
 TEXT ·rescaleNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
@@ -2837,15 +2837,15 @@ skip15x:
 endif3:
 	RET
 
-// backwardNEON is backwardGeneric for float64.
-// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, width int, last int, from int, to int, frames int)
+// backwardNEON is backwardGeneric.
+// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, blanksLength int)
 TEXT ·backwardNEON(SB), NOSPLIT, $0-208
 	MOVD alpha_base+96(FP), R11
 	MOVD y_base+120(FP), R10
 	MOVD occupancy_base+0(FP), R9
 	MOVD blanks_base+24(FP), R8
-	MOVD frames+200(FP), R7
-	MOVD width+168(FP), R0
+	MOVD blanksLength+200(FP), R7
+	MOVD yStride+168(FP), R0
 	LSL  $3, R0, R0
 	MUL  R0, R7, R0
 	ADD  R0, R10, R10
@@ -2858,14 +2858,14 @@ TEXT ·backwardNEON(SB), NOSPLIT, $0-208
 	BLE  end2
 
 loop1:
-	MOVD  width+168(FP), R0
+	MOVD  yStride+168(FP), R0
 	LSL   $3, R0, R0
 	SUB   R0, R10, R10
 	SUB   R0, R9, R9
 	LSL   $1, R0, R0
 	SUB   R0, R11, R11
 	SUB   $8, R8, R8
-	MOVD  last+176(FP), R0
+	MOVD  yLastColumn+176(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R10, R0
 	FMOVD (R0), F0
@@ -2882,7 +2882,7 @@ loop1:
 	MOVD  carry_base+72(FP), R0
 	FLDPQ (R0), (F17, F20)
 	FLDPQ 32(R0), (F19, F18)
-	MOVD  to+192(FP), R1
+	MOVD  positionsTo+192(FP), R1
 	MOVD  $16, R0
 	MUL   R0, R1, R0
 	ADD   R0, R6, R6
@@ -2898,7 +2898,7 @@ loop1:
 	MOVD  $24, R0
 	MUL   R0, R1, R0
 	ADD   R0, R2, R2
-	MOVD  from+184(FP), R0
+	MOVD  positionsFrom+184(FP), R0
 	SUB   R0, R1, R0
 	CMP   $0, R0
 	BLE   end4
@@ -2994,11 +2994,11 @@ end2:
 	RET
 
 // addOccupanciesF32NEON is addOccupanciesGeneric for float32.
-// func addOccupanciesF32NEON(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, place []int32, scratch []float32, labels int, n int, stride int, pitch int, width int, rows int)
+// func addOccupanciesF32NEON(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
 TEXT ·addOccupanciesF32NEON(SB), NOSPLIT, $0-200
 	VMOVI $0, V2.B16
 	MOVD  $0, R10
-	MOVD  n+160(FP), R1
+	MOVD  dstColumns+160(FP), R1
 	MOVD  $4, R0
 	MUL   R0, R1, R0
 	CMP   R0, R10
@@ -3016,7 +3016,7 @@ end2:
 	MUL  R0, R10, R0
 	ADD  R0, R11, R4
 	MOVD occupancy_base+80(FP), R3
-	MOVD rows+192(FP), R12
+	MOVD softmaxLength+192(FP), R12
 	CMP  $0, R12
 	BLE  end4
 
@@ -3044,8 +3044,8 @@ loop5:
 end6:
 	MOVD scratch_base+128(FP), R8
 	MOVD R3, R7
-	MOVD place_base+104(FP), R6
-	MOVD labels+152(FP), R5
+	MOVD offsets_base+104(FP), R6
+	MOVD occupancyColumns+152(FP), R5
 	CMP  $0, R5
 	BLE  end8
 
@@ -3063,7 +3063,7 @@ loop7:
 	WORD  $0x4e616872 // FCVTN2 V18.4S, V3.2D
 	WORD  $0x0e616831 // FCVTN V17.2S, V1.2D
 	WORD  $0x4e616811 // FCVTN2 V17.4S, V0.2D
-	MOVD  width+184(FP), R0
+	MOVD  occupancyStride+184(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R1, R1
 	FLDPQ (R1), (F8, F7)
@@ -3078,7 +3078,7 @@ loop7:
 	WORD  $0x4e616876 // FCVTN2 V22.4S, V3.2D
 	WORD  $0x0e616835 // FCVTN V21.2S, V1.2D
 	WORD  $0x4e616815 // FCVTN2 V21.4S, V0.2D
-	MOVD  width+184(FP), R0
+	MOVD  occupancyStride+184(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R1, R1
 	FLDPQ (R1), (F8, F7)
@@ -3093,7 +3093,7 @@ loop7:
 	WORD  $0x4e61686e // FCVTN2 V14.4S, V3.2D
 	WORD  $0x0e61682d // FCVTN V13.2S, V1.2D
 	WORD  $0x4e61680d // FCVTN2 V13.4S, V0.2D
-	MOVD  width+184(FP), R0
+	MOVD  occupancyStride+184(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R1, R1
 	FLDPQ (R1), (F4, F8)
@@ -3197,7 +3197,7 @@ end10:
 
 end8:
 	ADD  $16, R9, R4
-	MOVD width+184(FP), R0
+	MOVD occupancyStride+184(FP), R0
 	LSL  $3, R0, R1
 	MOVD $4, R0
 	MUL  R0, R1, R0
@@ -3215,7 +3215,7 @@ end4:
 	MOVD  $4, R0
 	MUL   R0, R10, R0
 	ADD   R0, R11, R6
-	MOVD  rows+192(FP), R12
+	MOVD  softmaxLength+192(FP), R12
 	CMP   $0, R12
 	BLE   end13
 
@@ -3298,7 +3298,7 @@ loop16:
 	MOVD  R9, R0
 	MOVD  R8, R3
 	MOVD  R5, R2
-	MOVD  n+160(FP), R1
+	MOVD  dstColumns+160(FP), R1
 	CMP   $16, R1
 	BGE   else19
 	CMP   $16, R1
@@ -3414,10 +3414,10 @@ end25:
 
 endif20:
 	ADD  R10, R5, R5
-	MOVD stride+168(FP), R0
+	MOVD dstStride+168(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R9, R9
-	MOVD pitch+176(FP), R0
+	MOVD pStride+176(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R8, R8
 	ADD  $4, R7, R7
@@ -3436,11 +3436,11 @@ end13:
 	RET
 
 // addOccupanciesF64NEON is addOccupanciesGeneric for float64.
-// func addOccupanciesF64NEON(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, place []int32, scratch []float64, labels int, n int, stride int, pitch int, width int, rows int)
+// func addOccupanciesF64NEON(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
 TEXT ·addOccupanciesF64NEON(SB), NOSPLIT, $0-200
 	VMOVI $0, V2.B16
 	MOVD  $0, R10
-	MOVD  n+160(FP), R1
+	MOVD  dstColumns+160(FP), R1
 	MOVD  $8, R0
 	MUL   R0, R1, R0
 	CMP   R0, R10
@@ -3458,7 +3458,7 @@ end2:
 	MUL  R0, R10, R0
 	ADD  R0, R11, R9
 	MOVD occupancy_base+80(FP), R8
-	MOVD rows+192(FP), R12
+	MOVD softmaxLength+192(FP), R12
 	CMP  $0, R12
 	BLE  end4
 
@@ -3482,8 +3482,8 @@ loop5:
 end6:
 	MOVD scratch_base+128(FP), R6
 	MOVD R8, R5
-	MOVD place_base+104(FP), R4
-	MOVD labels+152(FP), R3
+	MOVD offsets_base+104(FP), R4
+	MOVD occupancyColumns+152(FP), R3
 	CMP  $0, R3
 	BLE  end8
 
@@ -3491,7 +3491,7 @@ loop7:
 	MOVD  R5, R1
 	FLDPQ (R1), (F12, F11)
 	FLDPQ 32(R1), (F10, F9)
-	MOVD  width+184(FP), R0
+	MOVD  occupancyStride+184(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R1, R1
 	FLDPQ (R1), (F4, F3)
@@ -3545,7 +3545,7 @@ end10:
 
 end8:
 	ADD  $16, R7, R9
-	MOVD width+184(FP), R0
+	MOVD occupancyStride+184(FP), R0
 	LSL  $3, R0, R1
 	MOVD $2, R0
 	MUL  R0, R1, R0
@@ -3563,7 +3563,7 @@ end4:
 	MOVD  $2, R0
 	MUL   R0, R10, R0
 	ADD   R0, R11, R6
-	MOVD  rows+192(FP), R12
+	MOVD  softmaxLength+192(FP), R12
 	CMP   $0, R12
 	BLE   end13
 
@@ -3612,7 +3612,7 @@ loop16:
 	MOVD  R9, R0
 	MOVD  R8, R3
 	MOVD  R5, R2
-	MOVD  n+160(FP), R1
+	MOVD  dstColumns+160(FP), R1
 	CMP   $8, R1
 	BGE   else19
 	CMP   $8, R1
@@ -3723,10 +3723,10 @@ end25:
 
 endif20:
 	ADD  R10, R5, R5
-	MOVD stride+168(FP), R0
+	MOVD dstStride+168(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R9, R9
-	MOVD pitch+176(FP), R0
+	MOVD pStride+176(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R8, R8
 	ADD  $8, R7, R7

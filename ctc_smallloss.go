@@ -10,7 +10,7 @@ import (
 // how far from 1 it is: in float64 a loss of 10⁻¹⁶ is lost altogether. The
 // probability of everything but the target is small then, and as a sum of products of
 // positive numbers it keeps its relative accuracy. It is what a path through the
-// lattice loses when a frame emits a class that does not go on with the target, and
+// trellis loses when a frame emits a class that does not go on with the target, and
 // what has not arrived at the end:
 //
 //	missed = Σ_t Σ_s α_t−1(s) · p_t(classes that lead out of s) + Σ α_T(s not final).

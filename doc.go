@@ -42,5 +42,5 @@
 // as a loss's Workers.
 package trellis
 
-//go:generate go -C gen run ./fit -o ../polynomials.go
-//go:generate go -C gen run ./kernels -o ..
+//go:generate go -C gen run ./fit -o ../internal/fp/polynomials.go
+//go:generate go -C gen run ./kernels -root ..

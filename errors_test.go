@@ -83,6 +83,19 @@ func ctcMethodsOf(a *arguments) []method {
 	}
 }
 
+// tensorOf returns a tensor of some ordinary numbers.
+func tensorOf(shape ...int) trellis.Tensor[float32] {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	x := trellis.Tensor[float32]{Data: make([]float32, n), Shape: shape}
+	for i := range x.Data {
+		x.Data[i] = float32(math.Sin(float64(i)))
+	}
+	return x
+}
+
 // classArguments are right for two images of 3 positions and 4 classes.
 func classArguments() *arguments {
 	return &arguments{

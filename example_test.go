@@ -3,26 +3,48 @@ package trellis_test
 import (
 	"errors"
 	"fmt"
+	"log"
 
 	"github.com/gotrellis/trellis"
 )
 
-// The quickest tour: a batch of logits, the loss of its classes, the gradient.
+// A network's scores of two pictures, for cat, dog and bird: it has the first right, and
+// takes the second, a dog, for a bird or a cat.
 func Example() {
 	logits := trellis.Tensor[float32]{
 		Data:  []float32{1.2, -0.8, -0.5, 0.9, -1.2, 1.1},
-		Shape: []int{2, 3},
+		Shape: []int{2, 3}, // N pictures, C classes
 	}
 	grad := make([]float32, len(logits.Data))
-	loss, err := trellis.CrossEntropyLoss[float32]{}.Grad(grad, logits, []int{0, 1})
+	loss, err := trellis.CrossEntropyLoss[float32]{}.Grad(grad, logits, []int{0, 1}) // a cat, a dog
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err) // "trellis: CrossEntropyLoss.Grad: targets[1] = 3: class outside [0,3)"
 	}
-	fmt.Printf("%.4f\n%.4f\n", loss, grad)
-	// Output:
-	// 1.6140
-	// [-0.1206 0.0513 0.0693 0.2133 -0.4739 0.2606]
+	fmt.Printf("mean loss %.4f nats, gradient %.4f\n", loss, grad)
+	// Output: mean loss 1.6140 nats, gradient [-0.1206 0.0513 0.0693 0.2133 -0.4739 0.2606]
+}
+
+// What a recogniser makes of five frames: scores of the blank, a, c and t in each.
+func Example_ctc() {
+	x := trellis.Tensor[float32]{
+		Data: []float32{
+			1, 0, 5, 0, // c
+			0, 6, 1, 0, // a
+			2, 5, 0, 0, // still a
+			6, 0, 0, 1, // nothing
+			0, 1, 0, 5, // t
+		},
+		Shape: []int{5, 4}, // T frames, C classes
+	}
+	ctc := trellis.CTCLoss[float32]{FromLogits: true, Reduction: trellis.Sum} // class 0 is the blank
+	act, _ := ctc.Loss(x, []int{1, 2, 3}, nil, nil)
+	grad := make([]float32, len(x.Data))
+	cat, err := ctc.Grad(grad, x, []int{2, 1, 3}, nil, nil) // the labels c, a, t
+	if err != nil {
+		log.Fatal(err) // "trellis: CTCLoss.Grad: targets[0,2] = 4: label outside [0,4)"
+	}
+	fmt.Printf("cat %.3f nats, act %.3f, gradient of the last frame %.3f\n", cat, act, grad[16:])
+	// Output: cat 0.081 nats, act 8.489, gradient of the last frame [0.006 0.018 0.007 -0.031]
 }
 
 func ExampleLogSumExp() {

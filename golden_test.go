@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
 // golden pins the bits of every public function on a fixed set of inputs: they
@@ -84,7 +85,7 @@ func (d *digest) sum() string {
 }
 
 func TestGoldenBits(t *testing.T) {
-	trellis.EachTier(t, func(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
 		seen := map[string]string{}
 		goldenRows[float32](seen, "float32/")
 		goldenRows[float64](seen, "float64/")

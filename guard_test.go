@@ -9,7 +9,9 @@ import (
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/guard"
+	"github.com/gotrellis/trellis/internal/kerneltest"
 	"github.com/gotrellis/trellis/internal/tier"
+	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
 // arguments makes the arguments of a call out of what they are to hold.
@@ -26,12 +28,12 @@ func freshArguments[F Float]() arguments[F] {
 }
 
 // guardedArguments lie between guard pages.
-func guardedArguments[F Float](c *trial[F]) arguments[F] {
+func guardedArguments[F Float](c *kerneltest.Trial[F]) arguments[F] {
 	return arguments[F]{
-		func(x []F) []F { return constant(c, x) },
-		func(x []int) []int { return constant(c, x) },
-		func(x []int32) []int32 { return constant(c, x) },
-		func(x []F) []F { return placed(c, x) },
+		func(x []F) []F { return kerneltest.Constant(c, x) },
+		func(x []int) []int { return kerneltest.Constant(c, x) },
+		func(x []int32) []int32 { return kerneltest.Constant(c, x) },
+		func(x []F) []F { return kerneltest.Placed(c, x) },
 	}
 }
 
@@ -39,20 +41,20 @@ func guardedArguments[F Float](c *trial[F]) arguments[F] {
 type call[F Float] func(a arguments[F]) (dst []F, result F, err error)
 
 // check makes the call with arguments in all places and requires the bits of plain Go.
-func check[F Float](c *trial[F], f call[F], notes ...any) {
-	c.notes = notes
+func check[F Float](c *kerneltest.Trial[F], f call[F], notes ...any) {
+	c.Notes = notes
 	before := tier.Active
 	tier.Active = tier.Generic
 	wantDst, want, err := f(freshArguments[F]())
 	tier.Active = before
-	require.NoError(c.t, err, "%v", c)
-	for _, c.place = range []int{atStart, atEnd, c.r.IntN(fp.Lanes[F]())} {
+	require.NoError(c.T, err, "%v", c)
+	for _, c.Place = range []kerneltest.Place{kerneltest.AtStart, kerneltest.AtEnd, kerneltest.Place(c.R.IntN(fp.Lanes[F]()))} {
 		var dst []F
 		var got F
-		c.call(func() { dst, got, err = f(guardedArguments(c)) })
-		require.NoError(c.t, err, "%v", c)
-		sameOne(c, "result", want, got)
-		same(c, "dst", wantDst, dst)
+		c.Call(func() { dst, got, err = f(guardedArguments(c)) })
+		require.NoError(c.T, err, "%v", c)
+		kerneltest.SameOne(c, "result", want, got)
+		kerneltest.Same(c, "dst", wantDst, dst)
 	}
 }
 
@@ -62,22 +64,22 @@ func TestPublicBetweenGuardPages(t *testing.T) {
 	if !guard.Enforced {
 		t.Log("no guard pages on this system: nothing notices what is only read")
 	}
-	EachTier(t, func(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
 		t.Run("float32", testPublicBetweenGuardPages[float32])
 		t.Run("float64", testPublicBetweenGuardPages[float64])
 	})
 }
 
 func testPublicBetweenGuardPages[F Float](t *testing.T) {
-	c := newTrial[F](t)
-	inputs := inputs[F]()
-	next := func() { c.input = inputs[c.r.IntN(len(inputs))] }
+	c := kerneltest.NewTrial[F](t)
+	inputs := kerneltest.Inputs[F]()
+	next := func() { c.Input = inputs[c.R.IntN(len(inputs))] }
 	for n := range 4*fp.Lanes[F]() + 2 {
-		if isBrief() && n%5 > 1 {
+		if kerneltest.Brief() && n%5 > 1 {
 			continue
 		}
 		next()
-		c.n = n
+		c.N = n
 		guardRows(c, 3)
 		guardRows(c, 1)
 		if n == 0 {
@@ -93,7 +95,7 @@ func testPublicBetweenGuardPages[F Float](t *testing.T) {
 	for _, n := range []int{shortRow, shortRow + 1, 1000, block - 1, block, block + 1, 2*block + 3} {
 		for range 5 {
 			next()
-			c.n = n
+			c.N = n
 			guardRows(c, 1)
 			guardClasses(c, []int{1, n})
 		}
@@ -103,18 +105,18 @@ func testPublicBetweenGuardPages[F Float](t *testing.T) {
 		guardClasses(c, shape)
 	}
 	for _, in := range inputs { // new maxima in every block, among others
-		c.input, c.n = in, 2*block+1
+		c.Input, c.N = in, 2*block+1
 		guardRows(c, 1)
-		x := c.scores(settled + 2*block + 7)
+		x := c.Scores(settled + 2*block + 7)
 		check(c, func(a arguments[F]) ([]F, F, error) { return nil, LogSumExp(a.scores(x)), nil }, "LogSumExp of a long row")
 	}
 }
 
 // guardRows tests the functions of rows of n elements.
-func guardRows[F Float](c *trial[F], rows int) {
-	x := c.scores(rows * c.n)
+func guardRows[F Float](c *kerneltest.Trial[F], rows int) {
+	x := c.Scores(rows * c.N)
 	blank := make([]F, len(x))
-	shape := []int{rows, c.n}
+	shape := []int{rows, c.N}
 	check(c, func(a arguments[F]) ([]F, F, error) { return nil, LogSumExp(a.scores(x)), nil }, "LogSumExp")
 	for name, f := range map[string]func(dst, x []F){
 		"LogSoftmax":     LogSoftmax[F],
@@ -138,9 +140,9 @@ func guardRows[F Float](c *trial[F], rows int) {
 		LogSumExpRows(dst, Tensor[F]{a.scores(x), shape})
 		return dst, 0, nil
 	}, "LogSumExpRows", rows)
-	index := make([]int32, rows*c.n)
+	index := make([]int32, rows*c.N)
 	for i := range index {
-		index[i] = int32(c.r.IntN(c.n))
+		index[i] = int32(c.R.IntN(c.N))
 	}
 	check(c, func(a arguments[F]) ([]F, F, error) {
 		dst := a.dst(blank)
@@ -163,14 +165,14 @@ type lossMethods[F Float] struct {
 }
 
 // guardLoss tests the methods of a loss that bind makes, with so many samples.
-func guardLoss[F Float](c *trial[F], shape []int, samples int, bind func(a arguments[F]) lossMethods[F], notes ...any) {
+func guardLoss[F Float](c *kerneltest.Trial[F], shape []int, samples int, bind func(a arguments[F]) lossMethods[F], notes ...any) {
 	size := 1
 	for _, d := range shape {
 		size *= d
 	}
-	x, blank, upstream := c.scores(size), make([]F, size), make([]F, samples)
+	x, blank, upstream := c.Scores(size), make([]F, size), make([]F, samples)
 	for i := range upstream {
-		upstream[i] = F(c.r.NormFloat64())
+		upstream[i] = F(c.R.NormFloat64())
 	}
 	notes = append(notes, shape)
 	check(c, func(a arguments[F]) ([]F, F, error) {
@@ -198,7 +200,7 @@ func guardLoss[F Float](c *trial[F], shape []int, samples int, bind func(a argum
 }
 
 // guardClasses tests the losses of classes.
-func guardClasses[F Float](c *trial[F], shape []int) {
+func guardClasses[F Float](c *kerneltest.Trial[F], shape []int) {
 	classes, count := shape[min(1, len(shape)-1)], 1
 	for i, d := range shape {
 		if i != min(1, len(shape)-1) {
@@ -207,15 +209,15 @@ func guardClasses[F Float](c *trial[F], shape []int) {
 	}
 	targets, weight, probs := make([]int, count), make([]F, classes), make([]F, classes*count)
 	for i := range targets {
-		targets[i] = c.r.IntN(classes)
+		targets[i] = c.R.IntN(classes)
 	}
 	for i := range weight {
-		weight[i] = F(c.r.Float64())
+		weight[i] = F(c.R.Float64())
 	}
 	for i := range probs {
-		probs[i] = F(max(0, c.r.Float64()-0.3))
+		probs[i] = F(max(0, c.R.Float64()-0.3))
 	}
-	ignored := targets[c.r.IntN(count)]
+	ignored := targets[c.R.IntN(count)]
 	guardLoss(c, shape, count, func(a arguments[F]) lossMethods[F] {
 		l, y := NLLLoss[F]{Weight: a.scores(weight), IgnoreIndex: &ignored, Workers: 1}, a.ints(targets)
 		return lossMethods[F]{
@@ -248,13 +250,13 @@ func guardClasses[F Float](c *trial[F], shape []int) {
 }
 
 // guardCTC tests CTCLoss with targets of so many labels.
-func guardCTC[F Float](c *trial[F], batch, frames, classes, labels int) {
+func guardCTC[F Float](c *kerneltest.Trial[F], batch, frames, classes, labels int) {
 	targets, inputs, lengths := make([]int, batch*labels), make([]int, batch), make([]int, batch)
 	for i := range targets {
-		targets[i] = 1 + c.r.IntN(classes-1)
+		targets[i] = 1 + c.R.IntN(classes-1)
 	}
 	for n := range batch {
-		inputs[n], lengths[n] = frames-c.r.IntN(2), labels-c.r.IntN(2)
+		inputs[n], lengths[n] = frames-c.R.IntN(2), labels-c.R.IntN(2)
 	}
 	for _, fromLogits := range []bool{true, false} {
 		guardLoss(c, []int{frames, batch, classes}, batch, func(a arguments[F]) lossMethods[F] {

@@ -5611,6 +5611,2242 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func softmaxRowsF32AVX512(dst []float32, x []float32, n int, m []float32, scale []float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxRowsF32AVX512(SB), NOSPLIT, $0-104
+	VBROADCASTSD constants<>+0(SB), Z0
+	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z2
+	VBROADCASTSD constants<>+128(SB), Z3
+	VBROADCASTSD constants<>+160(SB), Z4
+	VBROADCASTSD constants<>+192(SB), Z5
+	VBROADCASTSD constants<>+224(SB), Z6
+	VBROADCASTSD constants<>+256(SB), Z7
+	VBROADCASTSD constants<>+288(SB), Z8
+	VBROADCASTSD constants<>+320(SB), Z9
+	VBROADCASTSD constants<>+352(SB), Z10
+	VBROADCASTSD constants<>+928(SB), Z11
+	VBROADCASTSD constants<>+1408(SB), Z12
+	VBROADCASTSD constants<>+1440(SB), Z13
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         n+48(FP), DX
+	MOVQ         m_base+56(FP), BX
+	MOVQ         scale_base+80(FP), SI
+	MOVQ         m_len+64(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	VBROADCASTSS (BX), Z14
+	VBROADCASTSS (SI), Z15
+	MOVQ         DX, R8
+	CMPQ         R8, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (CX), Z16
+	VSUBPS       Z14, Z16, Z16
+	VMOVAPS      Z1, Z19
+	VFMADD213PS  Z2, Z16, Z19
+	VSUBPS       Z2, Z19, Z20
+	VMOVAPS      Z3, Z21
+	VFNMADD213PS Z16, Z20, Z21
+	VFNMADD231PS Z4, Z20, Z21
+	VMOVAPS      Z5, Z20
+	VFMADD213PS  Z6, Z21, Z20
+	VFMADD213PS  Z7, Z21, Z20
+	VFMADD213PS  Z8, Z21, Z20
+	VFMADD213PS  Z9, Z21, Z20
+	VFMADD213PS  Z10, Z21, Z20
+	VFMADD213PS  Z10, Z21, Z20
+	VCMPPS       $0x15, Z11, Z16, K1
+	VPSLLD       $0x17, Z19, Z19
+	VPADDD.Z     Z20, Z19, K1, Z19
+	VCMPPS       $0x15, Z12, Z16, K1
+	VADDPS       Z13, Z16, Z16
+	VBLENDMPS    Z16, Z19, K1, Z17
+	VMULPS       Z15, Z17, Z16
+	VMOVUPS      Z16, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+16, R8
+	CMPQ         R8, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R9
+	KMOVW        (R9)(R8*2), K1
+	VMOVAPS      Z0, Z16
+	VMOVUPS      (CX), K1, Z16
+	VSUBPS       Z14, Z16, Z14
+	VMOVAPS      Z1, Z16
+	VFMADD213PS  Z2, Z14, Z16
+	VSUBPS       Z2, Z16, Z19
+	VMOVAPS      Z3, Z20
+	VFNMADD213PS Z14, Z19, Z20
+	VFNMADD231PS Z4, Z19, Z20
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z20, Z19
+	VFMADD213PS  Z7, Z20, Z19
+	VFMADD213PS  Z8, Z20, Z19
+	VFMADD213PS  Z9, Z20, Z19
+	VFMADD213PS  Z10, Z20, Z19
+	VFMADD213PS  Z10, Z20, Z19
+	VCMPPS       $0x15, Z11, Z14, K2
+	VPSLLD       $0x17, Z16, Z16
+	VPADDD.Z     Z19, Z16, K2, Z16
+	VCMPPS       $0x15, Z12, Z14, K2
+	VADDPS       Z13, Z14, Z14
+	VBLENDMPS    Z14, Z16, K2, Z18
+	VMULPS       Z15, Z18, Z14
+	VMOVUPS      Z14, K1, (AX)
+	SHLQ         $0x02, R8
+	ADDQ         R8, AX
+	ADDQ         R8, CX
+
+endif5:
+	ADDQ $+4, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func softmaxRowsF32AVX2(dst []float32, x []float32, n int, m []float32, scale []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxRowsF32AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ n+48(FP), DX
+	MOVQ m_base+56(FP), BX
+	MOVQ scale_base+80(FP), SI
+	MOVQ m_len+64(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	VBROADCASTSS (BX), Y0
+	VBROADCASTSS (SI), Y1
+	MOVQ         DX, R8
+	CMPQ         R8, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VSUBPS       Y0, Y2, Y2
+	VSUBPS       Y0, Y3, Y3
+	VMOVUPS      constants<>+64(SB), Y4
+	VMOVUPS      constants<>+64(SB), Y5
+	VFMADD213PS  constants<>+96(SB), Y2, Y4
+	VFMADD213PS  constants<>+96(SB), Y3, Y5
+	VSUBPS       constants<>+96(SB), Y4, Y6
+	VSUBPS       constants<>+96(SB), Y5, Y7
+	VMOVUPS      constants<>+128(SB), Y8
+	VMOVUPS      constants<>+128(SB), Y9
+	VFNMADD213PS Y2, Y6, Y8
+	VFNMADD213PS Y3, Y7, Y9
+	VFNMADD231PS constants<>+160(SB), Y6, Y8
+	VFNMADD231PS constants<>+160(SB), Y7, Y9
+	VMOVUPS      constants<>+192(SB), Y6
+	VMOVUPS      constants<>+192(SB), Y7
+	VFMADD213PS  constants<>+224(SB), Y8, Y6
+	VFMADD213PS  constants<>+224(SB), Y9, Y7
+	VFMADD213PS  constants<>+256(SB), Y8, Y6
+	VFMADD213PS  constants<>+256(SB), Y9, Y7
+	VFMADD213PS  constants<>+288(SB), Y8, Y6
+	VFMADD213PS  constants<>+288(SB), Y9, Y7
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
+	VFMADD213PS  constants<>+320(SB), Y9, Y7
+	VFMADD213PS  constants<>+352(SB), Y8, Y6
+	VFMADD213PS  constants<>+352(SB), Y9, Y7
+	VFMADD213PS  constants<>+352(SB), Y8, Y6
+	VFMADD213PS  constants<>+352(SB), Y9, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y2, Y8
+	VCMPPS       $0x15, constants<>+928(SB), Y3, Y9
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y6, Y4, Y4
+	VPADDD       Y7, Y5, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
+	VCMPPS       $0x15, constants<>+1408(SB), Y2, Y6
+	VCMPPS       $0x15, constants<>+1408(SB), Y3, Y7
+	VADDPS       constants<>+1440(SB), Y2, Y2
+	VADDPS       constants<>+1440(SB), Y3, Y3
+	VBLENDVPS    Y6, Y2, Y4, Y2
+	VBLENDVPS    Y7, Y3, Y5, Y3
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+16, R8
+	CMPQ         R8, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*4), Y3
+	VMOVUPS      96(R9)(R10*4), Y4
+	VMASKMOVPS   (CX), Y3, Y2
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPS   32(CX), Y4, Y3
+	VMOVUPS      constants<>+0(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	VSUBPS       Y0, Y2, Y2
+	VSUBPS       Y0, Y3, Y0
+	VMOVUPS      constants<>+64(SB), Y3
+	VMOVUPS      constants<>+64(SB), Y4
+	VFMADD213PS  constants<>+96(SB), Y2, Y3
+	VFMADD213PS  constants<>+96(SB), Y0, Y4
+	VSUBPS       constants<>+96(SB), Y3, Y5
+	VSUBPS       constants<>+96(SB), Y4, Y6
+	VMOVUPS      constants<>+128(SB), Y7
+	VMOVUPS      constants<>+128(SB), Y8
+	VFNMADD213PS Y2, Y5, Y7
+	VFNMADD213PS Y0, Y6, Y8
+	VFNMADD231PS constants<>+160(SB), Y5, Y7
+	VFNMADD231PS constants<>+160(SB), Y6, Y8
+	VMOVUPS      constants<>+192(SB), Y5
+	VMOVUPS      constants<>+192(SB), Y6
+	VFMADD213PS  constants<>+224(SB), Y7, Y5
+	VFMADD213PS  constants<>+224(SB), Y8, Y6
+	VFMADD213PS  constants<>+256(SB), Y7, Y5
+	VFMADD213PS  constants<>+256(SB), Y8, Y6
+	VFMADD213PS  constants<>+288(SB), Y7, Y5
+	VFMADD213PS  constants<>+288(SB), Y8, Y6
+	VFMADD213PS  constants<>+320(SB), Y7, Y5
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
+	VFMADD213PS  constants<>+352(SB), Y7, Y5
+	VFMADD213PS  constants<>+352(SB), Y8, Y6
+	VFMADD213PS  constants<>+352(SB), Y7, Y5
+	VFMADD213PS  constants<>+352(SB), Y8, Y6
+	VCMPPS       $0x15, constants<>+928(SB), Y2, Y7
+	VCMPPS       $0x15, constants<>+928(SB), Y0, Y8
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y5, Y3, Y3
+	VPADDD       Y6, Y4, Y4
+	VANDPS       Y3, Y7, Y3
+	VANDPS       Y4, Y8, Y4
+	VCMPPS       $0x15, constants<>+1408(SB), Y2, Y5
+	VCMPPS       $0x15, constants<>+1408(SB), Y0, Y6
+	VADDPS       constants<>+1440(SB), Y2, Y2
+	VADDPS       constants<>+1440(SB), Y0, Y0
+	VBLENDVPS    Y5, Y2, Y3, Y2
+	VBLENDVPS    Y6, Y0, Y4, Y0
+	VMULPS       Y1, Y2, Y2
+	VMULPS       Y1, Y0, Y0
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*4), Y1
+	VMOVUPS      96(R9)(R10*4), Y3
+	VMASKMOVPS   Y2, Y1, (AX)
+	VMASKMOVPS   Y0, Y3, 32(AX)
+	SHLQ         $0x02, R8
+	ADDQ         R8, AX
+	ADDQ         R8, CX
+
+endif5:
+	ADDQ $+4, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func softmaxRowsF64AVX512(dst []float64, x []float64, n int, m []float64, scale []float64)
+// Requires: AVX, AVX512F
+TEXT ·softmaxRowsF64AVX512(SB), NOSPLIT, $0-104
+	VBROADCASTSD constants<>+384(SB), Z0
+	VBROADCASTSD constants<>+448(SB), Z1
+	VBROADCASTSD constants<>+480(SB), Z2
+	VBROADCASTSD constants<>+512(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+960(SB), Z16
+	VBROADCASTSD constants<>+1472(SB), Z17
+	VBROADCASTSD constants<>+1504(SB), Z18
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         n+48(FP), DX
+	MOVQ         m_base+56(FP), BX
+	MOVQ         scale_base+80(FP), SI
+	MOVQ         m_len+64(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	VBROADCASTSD (BX), Z19
+	VBROADCASTSD (SI), Z20
+	MOVQ         DX, R8
+	CMPQ         R8, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (CX), Z21
+	VSUBPD       Z19, Z21, Z21
+	VMOVAPS      Z1, Z24
+	VFMADD213PD  Z2, Z21, Z24
+	VSUBPD       Z2, Z24, Z25
+	VMOVAPS      Z3, Z26
+	VFNMADD213PD Z21, Z25, Z26
+	VFNMADD231PD Z4, Z25, Z26
+	VMOVAPS      Z5, Z25
+	VFMADD213PD  Z6, Z26, Z25
+	VFMADD213PD  Z7, Z26, Z25
+	VFMADD213PD  Z8, Z26, Z25
+	VFMADD213PD  Z9, Z26, Z25
+	VFMADD213PD  Z10, Z26, Z25
+	VFMADD213PD  Z11, Z26, Z25
+	VFMADD213PD  Z12, Z26, Z25
+	VFMADD213PD  Z13, Z26, Z25
+	VFMADD213PD  Z14, Z26, Z25
+	VFMADD213PD  Z15, Z26, Z25
+	VFMADD213PD  Z15, Z26, Z25
+	VCMPPD       $0x15, Z16, Z21, K1
+	VPSLLQ       $0x34, Z24, Z24
+	VPADDQ.Z     Z25, Z24, K1, Z24
+	VCMPPD       $0x15, Z17, Z21, K1
+	VADDPD       Z18, Z21, Z21
+	VBLENDMPD    Z21, Z24, K1, Z22
+	VMULPD       Z20, Z22, Z21
+	VMOVUPS      Z21, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, R8
+	CMPQ         R8, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R9
+	KMOVW        (R9)(R8*2), K1
+	VMOVAPS      Z0, Z21
+	VMOVUPD      (CX), K1, Z21
+	VSUBPD       Z19, Z21, Z19
+	VMOVAPS      Z1, Z21
+	VFMADD213PD  Z2, Z19, Z21
+	VSUBPD       Z2, Z21, Z24
+	VMOVAPS      Z3, Z25
+	VFNMADD213PD Z19, Z24, Z25
+	VFNMADD231PD Z4, Z24, Z25
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z25, Z24
+	VFMADD213PD  Z7, Z25, Z24
+	VFMADD213PD  Z8, Z25, Z24
+	VFMADD213PD  Z9, Z25, Z24
+	VFMADD213PD  Z10, Z25, Z24
+	VFMADD213PD  Z11, Z25, Z24
+	VFMADD213PD  Z12, Z25, Z24
+	VFMADD213PD  Z13, Z25, Z24
+	VFMADD213PD  Z14, Z25, Z24
+	VFMADD213PD  Z15, Z25, Z24
+	VFMADD213PD  Z15, Z25, Z24
+	VCMPPD       $0x15, Z16, Z19, K2
+	VPSLLQ       $0x34, Z21, Z21
+	VPADDQ.Z     Z24, Z21, K2, Z21
+	VCMPPD       $0x15, Z17, Z19, K2
+	VADDPD       Z18, Z19, Z19
+	VBLENDMPD    Z19, Z21, K2, Z23
+	VMULPD       Z20, Z23, Z19
+	VMOVUPD      Z19, K1, (AX)
+	SHLQ         $0x03, R8
+	ADDQ         R8, AX
+	ADDQ         R8, CX
+
+endif5:
+	ADDQ $+8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func softmaxRowsF64AVX2(dst []float64, x []float64, n int, m []float64, scale []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxRowsF64AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ n+48(FP), DX
+	MOVQ m_base+56(FP), BX
+	MOVQ scale_base+80(FP), SI
+	MOVQ m_len+64(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	VBROADCASTSD (BX), Y0
+	VBROADCASTSD (SI), Y1
+	MOVQ         DX, R8
+	CMPQ         R8, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VSUBPD       Y0, Y2, Y2
+	VSUBPD       Y0, Y3, Y3
+	VMOVUPS      constants<>+448(SB), Y4
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD213PD  constants<>+480(SB), Y2, Y4
+	VFMADD213PD  constants<>+480(SB), Y3, Y5
+	VSUBPD       constants<>+480(SB), Y4, Y6
+	VSUBPD       constants<>+480(SB), Y5, Y7
+	VMOVUPS      constants<>+512(SB), Y8
+	VMOVUPS      constants<>+512(SB), Y9
+	VFNMADD213PD Y2, Y6, Y8
+	VFNMADD213PD Y3, Y7, Y9
+	VFNMADD231PD constants<>+544(SB), Y6, Y8
+	VFNMADD231PD constants<>+544(SB), Y7, Y9
+	VMOVUPS      constants<>+576(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VFMADD213PD  constants<>+608(SB), Y8, Y6
+	VFMADD213PD  constants<>+608(SB), Y9, Y7
+	VFMADD213PD  constants<>+640(SB), Y8, Y6
+	VFMADD213PD  constants<>+640(SB), Y9, Y7
+	VFMADD213PD  constants<>+672(SB), Y8, Y6
+	VFMADD213PD  constants<>+672(SB), Y9, Y7
+	VFMADD213PD  constants<>+704(SB), Y8, Y6
+	VFMADD213PD  constants<>+704(SB), Y9, Y7
+	VFMADD213PD  constants<>+736(SB), Y8, Y6
+	VFMADD213PD  constants<>+736(SB), Y9, Y7
+	VFMADD213PD  constants<>+768(SB), Y8, Y6
+	VFMADD213PD  constants<>+768(SB), Y9, Y7
+	VFMADD213PD  constants<>+800(SB), Y8, Y6
+	VFMADD213PD  constants<>+800(SB), Y9, Y7
+	VFMADD213PD  constants<>+832(SB), Y8, Y6
+	VFMADD213PD  constants<>+832(SB), Y9, Y7
+	VFMADD213PD  constants<>+864(SB), Y8, Y6
+	VFMADD213PD  constants<>+864(SB), Y9, Y7
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y9, Y7
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y9, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y2, Y8
+	VCMPPD       $0x15, constants<>+960(SB), Y3, Y9
+	VPSLLQ       $0x34, Y4, Y4
+	VPSLLQ       $0x34, Y5, Y5
+	VPADDQ       Y6, Y4, Y4
+	VPADDQ       Y7, Y5, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
+	VCMPPD       $0x15, constants<>+1472(SB), Y2, Y6
+	VCMPPD       $0x15, constants<>+1472(SB), Y3, Y7
+	VADDPD       constants<>+1504(SB), Y2, Y2
+	VADDPD       constants<>+1504(SB), Y3, Y3
+	VBLENDVPS    Y6, Y2, Y4, Y2
+	VBLENDVPS    Y7, Y3, Y5, Y3
+	VMULPD       Y1, Y2, Y2
+	VMULPD       Y1, Y3, Y3
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, R8
+	CMPQ         R8, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*8), Y3
+	VMOVUPS      96(R9)(R10*8), Y4
+	VMASKMOVPD   (CX), Y3, Y2
+	VMOVUPS      constants<>+384(SB), Y5
+	VBLENDVPS    Y3, Y2, Y5, Y2
+	VMASKMOVPD   32(CX), Y4, Y3
+	VMOVUPS      constants<>+384(SB), Y5
+	VBLENDVPS    Y4, Y3, Y5, Y3
+	VSUBPD       Y0, Y2, Y2
+	VSUBPD       Y0, Y3, Y0
+	VMOVUPS      constants<>+448(SB), Y3
+	VMOVUPS      constants<>+448(SB), Y4
+	VFMADD213PD  constants<>+480(SB), Y2, Y3
+	VFMADD213PD  constants<>+480(SB), Y0, Y4
+	VSUBPD       constants<>+480(SB), Y3, Y5
+	VSUBPD       constants<>+480(SB), Y4, Y6
+	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+512(SB), Y8
+	VFNMADD213PD Y2, Y5, Y7
+	VFNMADD213PD Y0, Y6, Y8
+	VFNMADD231PD constants<>+544(SB), Y5, Y7
+	VFNMADD231PD constants<>+544(SB), Y6, Y8
+	VMOVUPS      constants<>+576(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y6
+	VFMADD213PD  constants<>+608(SB), Y7, Y5
+	VFMADD213PD  constants<>+608(SB), Y8, Y6
+	VFMADD213PD  constants<>+640(SB), Y7, Y5
+	VFMADD213PD  constants<>+640(SB), Y8, Y6
+	VFMADD213PD  constants<>+672(SB), Y7, Y5
+	VFMADD213PD  constants<>+672(SB), Y8, Y6
+	VFMADD213PD  constants<>+704(SB), Y7, Y5
+	VFMADD213PD  constants<>+704(SB), Y8, Y6
+	VFMADD213PD  constants<>+736(SB), Y7, Y5
+	VFMADD213PD  constants<>+736(SB), Y8, Y6
+	VFMADD213PD  constants<>+768(SB), Y7, Y5
+	VFMADD213PD  constants<>+768(SB), Y8, Y6
+	VFMADD213PD  constants<>+800(SB), Y7, Y5
+	VFMADD213PD  constants<>+800(SB), Y8, Y6
+	VFMADD213PD  constants<>+832(SB), Y7, Y5
+	VFMADD213PD  constants<>+832(SB), Y8, Y6
+	VFMADD213PD  constants<>+864(SB), Y7, Y5
+	VFMADD213PD  constants<>+864(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VCMPPD       $0x15, constants<>+960(SB), Y2, Y7
+	VCMPPD       $0x15, constants<>+960(SB), Y0, Y8
+	VPSLLQ       $0x34, Y3, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPADDQ       Y5, Y3, Y3
+	VPADDQ       Y6, Y4, Y4
+	VANDPS       Y3, Y7, Y3
+	VANDPS       Y4, Y8, Y4
+	VCMPPD       $0x15, constants<>+1472(SB), Y2, Y5
+	VCMPPD       $0x15, constants<>+1472(SB), Y0, Y6
+	VADDPD       constants<>+1504(SB), Y2, Y2
+	VADDPD       constants<>+1504(SB), Y0, Y0
+	VBLENDVPS    Y5, Y2, Y3, Y2
+	VBLENDVPS    Y6, Y0, Y4, Y0
+	VMULPD       Y1, Y2, Y2
+	VMULPD       Y1, Y0, Y0
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*8), Y1
+	VMOVUPS      96(R9)(R10*8), Y3
+	VMASKMOVPD   Y2, Y1, (AX)
+	VMASKMOVPD   Y0, Y3, 32(AX)
+	SHLQ         $0x03, R8
+	ADDQ         R8, AX
+	ADDQ         R8, CX
+
+endif5:
+	ADDQ $+8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func scaleF32AVX512(dst []float32, factor float32)
+// Requires: AVX, AVX512F
+TEXT ·scaleF32AVX512(SB), NOSPLIT, $0-28
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	VBROADCASTSS factor+24(FP), Z0
+	MOVQ         dst_len+8(FP), CX
+	CMPQ         CX, $+64
+	JLT          end2
+
+loop1:
+	VMOVUPS (AX), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS 64(AX), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS 128(AX), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, 128(AX)
+	VMOVUPS 192(AX), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, 192(AX)
+	ADDQ    $+256, AX
+	SUBQ    $+64, CX
+	CMPQ    CX, $+64
+	JGE     loop1
+
+end2:
+	CMPQ CX, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS (AX), Z1
+	VMULPS  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $+64, AX
+	SUBQ    $+16, CX
+	CMPQ    CX, $+16
+	JGE     loop3
+
+end4:
+	CMPQ      CX, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVUPS.Z (AX), K1, Z1
+	VMULPS    Z0, Z1, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, CX
+	ADDQ      CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func scaleF32AVX2(dst []float32, factor float32)
+// Requires: AVX
+TEXT ·scaleF32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst_base+0(FP), AX
+	VBROADCASTSS factor+24(FP), Y0
+	MOVQ         dst_len+8(FP), CX
+	CMPQ         CX, $+64
+	JLT          end2
+
+loop1:
+	VMOVUPS (AX), Y1
+	VMOVUPS 32(AX), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 96(AX), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS Y2, 96(AX)
+	VMOVUPS 128(AX), Y1
+	VMOVUPS 160(AX), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y1, 128(AX)
+	VMOVUPS Y2, 160(AX)
+	VMOVUPS 192(AX), Y1
+	VMOVUPS 224(AX), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y1, 192(AX)
+	VMOVUPS Y2, 224(AX)
+	ADDQ    $+256, AX
+	SUBQ    $+64, CX
+	CMPQ    CX, $+64
+	JGE     loop1
+
+end2:
+	CMPQ CX, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS (AX), Y1
+	VMOVUPS 32(AX), Y2
+	VMULPS  Y0, Y1, Y1
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	ADDQ    $+64, AX
+	SUBQ    $+16, CX
+	CMPQ    CX, $+16
+	JGE     loop3
+
+end4:
+	CMPQ       CX, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*4), Y1
+	VMOVUPS    96(DX)(BX*4), Y2
+	VMASKMOVPS (AX), Y1, Y1
+	VMASKMOVPS 32(AX), Y2, Y2
+	VMULPS     Y0, Y1, Y1
+	VMULPS     Y0, Y2, Y0
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*4), Y2
+	VMOVUPS    96(DX)(BX*4), Y3
+	VMASKMOVPS Y1, Y2, (AX)
+	VMASKMOVPS Y0, Y3, 32(AX)
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func scaleF64AVX512(dst []float64, factor float64)
+// Requires: AVX, AVX512F
+TEXT ·scaleF64AVX512(SB), NOSPLIT, $0-32
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	VBROADCASTSD factor+24(FP), Z0
+	MOVQ         dst_len+8(FP), CX
+	CMPQ         CX, $+32
+	JLT          end2
+
+loop1:
+	VMOVUPS (AX), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS 64(AX), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS 128(AX), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPS Z1, 128(AX)
+	VMOVUPS 192(AX), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPS Z1, 192(AX)
+	ADDQ    $+256, AX
+	SUBQ    $+32, CX
+	CMPQ    CX, $+32
+	JGE     loop1
+
+end2:
+	CMPQ CX, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (AX), Z1
+	VMULPD  Z0, Z1, Z1
+	VMOVUPS Z1, (AX)
+	ADDQ    $+64, AX
+	SUBQ    $+8, CX
+	CMPQ    CX, $+8
+	JGE     loop3
+
+end4:
+	CMPQ      CX, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVUPD.Z (AX), K1, Z1
+	VMULPD    Z0, Z1, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, CX
+	ADDQ      CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func scaleF64AVX2(dst []float64, factor float64)
+// Requires: AVX
+TEXT ·scaleF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst_base+0(FP), AX
+	VBROADCASTSD factor+24(FP), Y0
+	MOVQ         dst_len+8(FP), CX
+	CMPQ         CX, $+32
+	JLT          end2
+
+loop1:
+	VMOVUPS (AX), Y1
+	VMOVUPS 32(AX), Y2
+	VMULPD  Y0, Y1, Y1
+	VMULPD  Y0, Y2, Y2
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS 64(AX), Y1
+	VMOVUPS 96(AX), Y2
+	VMULPD  Y0, Y1, Y1
+	VMULPD  Y0, Y2, Y2
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS Y2, 96(AX)
+	VMOVUPS 128(AX), Y1
+	VMOVUPS 160(AX), Y2
+	VMULPD  Y0, Y1, Y1
+	VMULPD  Y0, Y2, Y2
+	VMOVUPS Y1, 128(AX)
+	VMOVUPS Y2, 160(AX)
+	VMOVUPS 192(AX), Y1
+	VMOVUPS 224(AX), Y2
+	VMULPD  Y0, Y1, Y1
+	VMULPD  Y0, Y2, Y2
+	VMOVUPS Y1, 192(AX)
+	VMOVUPS Y2, 224(AX)
+	ADDQ    $+256, AX
+	SUBQ    $+32, CX
+	CMPQ    CX, $+32
+	JGE     loop1
+
+end2:
+	CMPQ CX, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (AX), Y1
+	VMOVUPS 32(AX), Y2
+	VMULPD  Y0, Y1, Y1
+	VMULPD  Y0, Y2, Y2
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	ADDQ    $+64, AX
+	SUBQ    $+8, CX
+	CMPQ    CX, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       CX, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*8), Y1
+	VMOVUPS    96(DX)(BX*8), Y2
+	VMASKMOVPD (AX), Y1, Y1
+	VMASKMOVPD 32(AX), Y2, Y2
+	VMULPD     Y0, Y1, Y1
+	VMULPD     Y0, Y2, Y0
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*8), Y2
+	VMOVUPS    96(DX)(BX*8), Y3
+	VMASKMOVPD Y1, Y2, (AX)
+	VMASKMOVPD Y0, Y3, 32(AX)
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsF32AVX512(dst []float32, x []float32, n int, hi []float32, lo []float32)
+// Requires: AVX, AVX512F
+TEXT ·logSoftmaxRowsF32AVX512(SB), NOSPLIT, $0-104
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+24(FP), CX
+	MOVQ   n+48(FP), DX
+	MOVQ   hi_base+56(FP), BX
+	MOVQ   lo_base+80(FP), SI
+	MOVQ   hi_len+64(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	VBROADCASTSS (BX), Z0
+	VBROADCASTSS (SI), Z1
+	MOVQ         DX, R8
+	CMPQ         R8, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS (CX), Z2
+	VSUBPS  Z0, Z2, Z2
+	VSUBPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, R8
+	CMPQ    R8, $+16
+	JGE     loop3
+
+end4:
+	CMPQ      R8, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), R9
+	KMOVW     (R9)(R8*2), K1
+	VMOVUPS.Z (CX), K1, Z2
+	VSUBPS    Z0, Z2, Z0
+	VSUBPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, R8
+	ADDQ      R8, AX
+	ADDQ      R8, CX
+
+endif5:
+	ADDQ $+4, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsF32AVX2(dst []float32, x []float32, n int, hi []float32, lo []float32)
+// Requires: AVX
+TEXT ·logSoftmaxRowsF32AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ n+48(FP), DX
+	MOVQ hi_base+56(FP), BX
+	MOVQ lo_base+80(FP), SI
+	MOVQ hi_len+64(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	VBROADCASTSS (BX), Y0
+	VBROADCASTSS (SI), Y1
+	MOVQ         DX, R8
+	CMPQ         R8, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VSUBPS  Y0, Y2, Y2
+	VSUBPS  Y0, Y3, Y3
+	VSUBPS  Y1, Y2, Y2
+	VSUBPS  Y1, Y3, Y3
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, R8
+	CMPQ    R8, $+16
+	JGE     loop3
+
+end4:
+	CMPQ       R8, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*4), Y2
+	VMOVUPS    96(R9)(R10*4), Y3
+	VMASKMOVPS (CX), Y2, Y2
+	VMASKMOVPS 32(CX), Y3, Y3
+	VSUBPS     Y0, Y2, Y2
+	VSUBPS     Y0, Y3, Y0
+	VSUBPS     Y1, Y2, Y2
+	VSUBPS     Y1, Y0, Y0
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*4), Y1
+	VMOVUPS    96(R9)(R10*4), Y3
+	VMASKMOVPS Y2, Y1, (AX)
+	VMASKMOVPS Y0, Y3, 32(AX)
+	SHLQ       $0x02, R8
+	ADDQ       R8, AX
+	ADDQ       R8, CX
+
+endif5:
+	ADDQ $+4, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsF64AVX512(dst []float64, x []float64, n int, hi []float64, lo []float64)
+// Requires: AVX, AVX512F
+TEXT ·logSoftmaxRowsF64AVX512(SB), NOSPLIT, $0-104
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+24(FP), CX
+	MOVQ   n+48(FP), DX
+	MOVQ   hi_base+56(FP), BX
+	MOVQ   lo_base+80(FP), SI
+	MOVQ   hi_len+64(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	VBROADCASTSD (BX), Z0
+	VBROADCASTSD (SI), Z1
+	MOVQ         DX, R8
+	CMPQ         R8, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS (CX), Z2
+	VSUBPD  Z0, Z2, Z2
+	VSUBPD  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, R8
+	CMPQ    R8, $+8
+	JGE     loop3
+
+end4:
+	CMPQ      R8, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), R9
+	KMOVW     (R9)(R8*2), K1
+	VMOVUPD.Z (CX), K1, Z2
+	VSUBPD    Z0, Z2, Z0
+	VSUBPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, R8
+	ADDQ      R8, AX
+	ADDQ      R8, CX
+
+endif5:
+	ADDQ $+8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxRowsF64AVX2(dst []float64, x []float64, n int, hi []float64, lo []float64)
+// Requires: AVX
+TEXT ·logSoftmaxRowsF64AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ n+48(FP), DX
+	MOVQ hi_base+56(FP), BX
+	MOVQ lo_base+80(FP), SI
+	MOVQ hi_len+64(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	VBROADCASTSD (BX), Y0
+	VBROADCASTSD (SI), Y1
+	MOVQ         DX, R8
+	CMPQ         R8, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VSUBPD  Y0, Y2, Y2
+	VSUBPD  Y0, Y3, Y3
+	VSUBPD  Y1, Y2, Y2
+	VSUBPD  Y1, Y3, Y3
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, R8
+	CMPQ    R8, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       R8, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y2
+	VMOVUPS    96(R9)(R10*8), Y3
+	VMASKMOVPD (CX), Y2, Y2
+	VMASKMOVPD 32(CX), Y3, Y3
+	VSUBPD     Y0, Y2, Y2
+	VSUBPD     Y0, Y3, Y0
+	VSUBPD     Y1, Y2, Y2
+	VSUBPD     Y1, Y0, Y0
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y1
+	VMOVUPS    96(R9)(R10*8), Y3
+	VMASKMOVPD Y2, Y1, (AX)
+	VMASKMOVPD Y0, Y3, 32(AX)
+	SHLQ       $0x03, R8
+	ADDQ       R8, AX
+	ADDQ       R8, CX
+
+endif5:
+	ADDQ $+8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func dotLogSoftmaxF32AVX512(w []float32, x []float32, hi float32, lo float32) (dot float32, sum float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·dotLogSoftmaxF32AVX512(SB), NOSPLIT, $0-64
+	VPXORD       Z0, Z0, Z0
+	MOVQ         w_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         w_len+8(FP), DX
+	VBROADCASTSS hi+48(FP), Z1
+	VBROADCASTSS lo+52(FP), Z2
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z4
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (AX), Z5
+	VMOVUPS     (CX), Z6
+	VSUBPS      Z1, Z6, Z6
+	VSUBPS      Z2, Z6, Z6
+	VCMPPS      $0x04, Z0, Z5, K1
+	VFMADD213PS Z3, Z5, Z6
+	VBLENDMPS   Z6, Z3, K1, Z3
+	VADDPS      Z4, Z5, Z4
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	CMPQ        DX, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPS.Z   (AX), K1, Z5
+	VMOVUPS.Z   (CX), K1, Z6
+	VSUBPS      Z1, Z6, Z1
+	VSUBPS      Z2, Z1, Z1
+	VCMPPS      $0x04, Z0, Z5, K1
+	VFMADD213PS Z3, Z5, Z1
+	VBLENDMPS   Z1, Z3, K1, Z3
+	VADDPS      Z4, Z5, Z4
+	SHLQ        $0x02, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPS        Y0, Y3, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, dot+56(FP)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPS        Y0, Y4, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, sum+60(FP)
+	VZEROUPPER
+	RET
+
+// func dotLogSoftmaxF32AVX2(w []float32, x []float32, hi float32, lo float32) (dot float32, sum float32)
+// Requires: AVX, FMA3
+TEXT ·dotLogSoftmaxF32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         w_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         w_len+8(FP), DX
+	VBROADCASTSS hi+48(FP), Y0
+	VBROADCASTSS lo+52(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VMOVUPS     (CX), Y8
+	VMOVUPS     32(CX), Y9
+	VSUBPS      Y0, Y8, Y8
+	VSUBPS      Y0, Y9, Y9
+	VSUBPS      Y1, Y8, Y8
+	VSUBPS      Y1, Y9, Y9
+	VXORPS      Y10, Y10, Y10
+	VCMPPS      $0x04, Y10, Y6, Y11
+	VCMPPS      $0x04, Y10, Y7, Y10
+	VFMADD213PS Y2, Y6, Y8
+	VFMADD213PS Y3, Y7, Y9
+	VBLENDVPS   Y11, Y8, Y2, Y2
+	VBLENDVPS   Y10, Y9, Y3, Y3
+	VADDPS      Y4, Y6, Y4
+	VADDPS      Y5, Y7, Y5
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	CMPQ        DX, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y6
+	VMOVUPS     96(BX)(SI*4), Y7
+	VMASKMOVPS  (AX), Y6, Y6
+	VMASKMOVPS  32(AX), Y7, Y7
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y8
+	VMOVUPS     96(BX)(SI*4), Y9
+	VMASKMOVPS  (CX), Y8, Y8
+	VMASKMOVPS  32(CX), Y9, Y9
+	VSUBPS      Y0, Y8, Y8
+	VSUBPS      Y0, Y9, Y0
+	VSUBPS      Y1, Y8, Y8
+	VSUBPS      Y1, Y0, Y0
+	VXORPS      Y1, Y1, Y1
+	VCMPPS      $0x04, Y1, Y6, Y9
+	VCMPPS      $0x04, Y1, Y7, Y1
+	VFMADD213PS Y2, Y6, Y8
+	VFMADD213PS Y3, Y7, Y0
+	VBLENDVPS   Y9, Y8, Y2, Y2
+	VBLENDVPS   Y1, Y0, Y3, Y3
+	VADDPS      Y4, Y6, Y4
+	VADDPS      Y5, Y7, Y5
+	SHLQ        $0x02, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, dot+56(FP)
+	VADDPS       Y5, Y4, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, sum+60(FP)
+	VZEROUPPER
+	RET
+
+// func dotLogSoftmaxF64AVX512(w []float64, x []float64, hi float64, lo float64) (dot float64, sum float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·dotLogSoftmaxF64AVX512(SB), NOSPLIT, $0-80
+	VPXORD       Z0, Z0, Z0
+	MOVQ         w_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         w_len+8(FP), DX
+	VBROADCASTSD hi+48(FP), Z1
+	VBROADCASTSD lo+56(FP), Z2
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z4
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (AX), Z5
+	VMOVUPS     (CX), Z6
+	VSUBPD      Z1, Z6, Z6
+	VSUBPD      Z2, Z6, Z6
+	VCMPPD      $0x04, Z0, Z5, K1
+	VFMADD213PD Z3, Z5, Z6
+	VBLENDMPD   Z6, Z3, K1, Z3
+	VADDPD      Z4, Z5, Z4
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPD.Z   (AX), K1, Z5
+	VMOVUPD.Z   (CX), K1, Z6
+	VSUBPD      Z1, Z6, Z1
+	VSUBPD      Z2, Z1, Z1
+	VCMPPD      $0x04, Z0, Z5, K1
+	VFMADD213PD Z3, Z5, Z1
+	VBLENDMPD   Z1, Z3, K1, Z3
+	VADDPD      Z4, Z5, Z4
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VADDPD        Y0, Y3, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, dot+64(FP)
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VADDPD        Y0, Y4, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, sum+72(FP)
+	VZEROUPPER
+	RET
+
+// func dotLogSoftmaxF64AVX2(w []float64, x []float64, hi float64, lo float64) (dot float64, sum float64)
+// Requires: AVX, FMA3
+TEXT ·dotLogSoftmaxF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ         w_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         w_len+8(FP), DX
+	VBROADCASTSD hi+48(FP), Y0
+	VBROADCASTSD lo+56(FP), Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (AX), Y6
+	VMOVUPS     32(AX), Y7
+	VMOVUPS     (CX), Y8
+	VMOVUPS     32(CX), Y9
+	VSUBPD      Y0, Y8, Y8
+	VSUBPD      Y0, Y9, Y9
+	VSUBPD      Y1, Y8, Y8
+	VSUBPD      Y1, Y9, Y9
+	VXORPS      Y10, Y10, Y10
+	VCMPPD      $0x04, Y10, Y6, Y11
+	VCMPPD      $0x04, Y10, Y7, Y10
+	VFMADD213PD Y2, Y6, Y8
+	VFMADD213PD Y3, Y7, Y9
+	VBLENDVPS   Y11, Y8, Y2, Y2
+	VBLENDVPS   Y10, Y9, Y3, Y3
+	VADDPD      Y4, Y6, Y4
+	VADDPD      Y5, Y7, Y5
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y6
+	VMOVUPS     96(BX)(SI*8), Y7
+	VMASKMOVPD  (AX), Y6, Y6
+	VMASKMOVPD  32(AX), Y7, Y7
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y8
+	VMOVUPS     96(BX)(SI*8), Y9
+	VMASKMOVPD  (CX), Y8, Y8
+	VMASKMOVPD  32(CX), Y9, Y9
+	VSUBPD      Y0, Y8, Y8
+	VSUBPD      Y0, Y9, Y0
+	VSUBPD      Y1, Y8, Y8
+	VSUBPD      Y1, Y0, Y0
+	VXORPS      Y1, Y1, Y1
+	VCMPPD      $0x04, Y1, Y6, Y9
+	VCMPPD      $0x04, Y1, Y7, Y1
+	VFMADD213PD Y2, Y6, Y8
+	VFMADD213PD Y3, Y7, Y0
+	VBLENDVPS   Y9, Y8, Y2, Y2
+	VBLENDVPS   Y1, Y0, Y3, Y3
+	VADDPD      Y4, Y6, Y4
+	VADDPD      Y5, Y7, Y5
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VADDPD       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, dot+64(FP)
+	VADDPD       Y5, Y4, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, sum+72(FP)
+	VZEROUPPER
+	RET
+
+// func mulAddF32AVX512(dst []float32, x []float32, factor float32, summand float32)
+// Requires: AVX, AVX512F
+TEXT ·mulAddF32AVX512(SB), NOSPLIT, $0-56
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS factor+48(FP), Z0
+	VBROADCASTSS summand+52(FP), Z1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z2
+	VFMADD213PS Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	CMPQ        DX, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPS.Z   (CX), K1, Z2
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)
+	SHLQ        $0x02, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func mulAddF32AVX2(dst []float32, x []float32, factor float32, summand float32)
+// Requires: AVX, FMA3
+TEXT ·mulAddF32AVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS factor+48(FP), Y0
+	VBROADCASTSS summand+52(FP), Y1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     32(CX), Y3
+	VFMADD213PS Y1, Y0, Y2
+	VFMADD213PS Y1, Y0, Y3
+	VMOVUPS     Y2, (AX)
+	VMOVUPS     Y3, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+16, DX
+	CMPQ        DX, $+16
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y2
+	VMOVUPS     96(BX)(SI*4), Y3
+	VMASKMOVPS  (CX), Y2, Y2
+	VMASKMOVPS  32(CX), Y3, Y3
+	VFMADD213PS Y1, Y0, Y2
+	VFMADD213PS Y1, Y0, Y3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*4), Y0
+	VMOVUPS     96(BX)(SI*4), Y1
+	VMASKMOVPS  Y2, Y0, (AX)
+	VMASKMOVPS  Y3, Y1, 32(AX)
+	SHLQ        $0x02, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func mulAddF64AVX512(dst []float64, x []float64, factor float64, summand float64)
+// Requires: AVX, AVX512F
+TEXT ·mulAddF64AVX512(SB), NOSPLIT, $0-64
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSD factor+48(FP), Z0
+	VBROADCASTSD summand+56(FP), Z1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z2
+	VFMADD213PD Z1, Z0, Z2
+	VMOVUPS     Z2, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPD.Z   (CX), K1, Z2
+	VFMADD231PD Z0, Z2, Z1
+	VMOVUPD     Z1, K1, (AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func mulAddF64AVX2(dst []float64, x []float64, factor float64, summand float64)
+// Requires: AVX, FMA3
+TEXT ·mulAddF64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSD factor+48(FP), Y0
+	VBROADCASTSD summand+56(FP), Y1
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     32(CX), Y3
+	VFMADD213PD Y1, Y0, Y2
+	VFMADD213PD Y1, Y0, Y3
+	VMOVUPS     Y2, (AX)
+	VMOVUPS     Y3, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y2
+	VMOVUPS     96(BX)(SI*8), Y3
+	VMASKMOVPD  (CX), Y2, Y2
+	VMASKMOVPD  32(CX), Y3, Y3
+	VFMADD213PD Y1, Y0, Y2
+	VFMADD213PD Y1, Y0, Y3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y0
+	VMOVUPS     96(BX)(SI*8), Y1
+	VMASKMOVPD  Y2, Y0, (AX)
+	VMASKMOVPD  Y3, Y1, 32(AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF32AVX512(dst []float32, w []float32)
+// Requires: AVX, AVX512F
+TEXT ·multiplyF32AVX512(SB), NOSPLIT, $0-48
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   w_base+24(FP), CX
+	MOVQ   dst_len+8(FP), DX
+	CMPQ   DX, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z0
+	VMOVUPS (CX), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, DX
+	CMPQ    DX, $+16
+	JGE     loop1
+
+end2:
+	CMPQ      DX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), BX
+	KMOVW     (BX)(DX*2), K1
+	VMOVUPS.Z (AX), K1, Z0
+	VMOVUPS.Z (CX), K1, Z1
+	VMULPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K1, (AX)
+	SHLQ      $0x02, DX
+	ADDQ      DX, AX
+	ADDQ      DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF32AVX2(dst []float32, w []float32)
+// Requires: AVX
+TEXT ·multiplyF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ w_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	CMPQ DX, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VMULPS  Y2, Y0, Y0
+	VMULPS  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, DX
+	CMPQ    DX, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       DX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*4), Y0
+	VMOVUPS    96(BX)(SI*4), Y1
+	VMASKMOVPS (AX), Y0, Y0
+	VMASKMOVPS 32(AX), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*4), Y2
+	VMOVUPS    96(BX)(SI*4), Y3
+	VMASKMOVPS (CX), Y2, Y2
+	VMASKMOVPS 32(CX), Y3, Y3
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*4), Y2
+	VMOVUPS    96(BX)(SI*4), Y3
+	VMASKMOVPS Y0, Y2, (AX)
+	VMASKMOVPS Y1, Y3, 32(AX)
+	SHLQ       $0x02, DX
+	ADDQ       DX, AX
+	ADDQ       DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF64AVX512(dst []float64, w []float64)
+// Requires: AVX, AVX512F
+TEXT ·multiplyF64AVX512(SB), NOSPLIT, $0-48
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   w_base+24(FP), CX
+	MOVQ   dst_len+8(FP), DX
+	CMPQ   DX, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z0
+	VMOVUPS (CX), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ      DX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), BX
+	KMOVW     (BX)(DX*2), K1
+	VMOVUPD.Z (AX), K1, Z0
+	VMOVUPD.Z (CX), K1, Z1
+	VMULPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, DX
+	ADDQ      DX, AX
+	ADDQ      DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func multiplyF64AVX2(dst []float64, w []float64)
+// Requires: AVX
+TEXT ·multiplyF64AVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ w_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	CMPQ DX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	VMULPD  Y2, Y0, Y0
+	VMULPD  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       DX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y0
+	VMOVUPS    96(BX)(SI*8), Y1
+	VMASKMOVPD (AX), Y0, Y0
+	VMASKMOVPD 32(AX), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y2
+	VMOVUPS    96(BX)(SI*8), Y3
+	VMASKMOVPD (CX), Y2, Y2
+	VMASKMOVPD 32(CX), Y3, Y3
+	VMULPD     Y2, Y0, Y0
+	VMULPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y2
+	VMOVUPS    96(BX)(SI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, DX
+	ADDQ       DX, AX
+	ADDQ       DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractF32AVX512(dst []float32, w []float32, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·subtractF32AVX512(SB), NOSPLIT, $0-52
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	VBROADCASTSS scale+48(FP), Z0
+	MOVQ         w_len+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (AX), Z2
+	VFNMADD231PS Z0, Z1, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+16, DX
+	CMPQ         DX, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(DX*2), K1
+	VMOVUPS.Z    (CX), K1, Z1
+	VMOVUPS.Z    (AX), K1, Z2
+	VFNMADD231PS Z0, Z1, Z2
+	VMOVUPS      Z2, K1, (AX)
+	SHLQ         $0x02, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractF32AVX2(dst []float32, w []float32, scale float32)
+// Requires: AVX, FMA3
+TEXT ·subtractF32AVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	VBROADCASTSS scale+48(FP), Y0
+	MOVQ         w_len+32(FP), DX
+	CMPQ         DX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      (AX), Y3
+	VMOVUPS      32(AX), Y4
+	VFNMADD231PS Y0, Y1, Y3
+	VFNMADD231PS Y0, Y2, Y4
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+16, DX
+	CMPQ         DX, $+16
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y1
+	VMOVUPS      96(BX)(SI*4), Y2
+	VMASKMOVPS   (CX), Y1, Y1
+	VMASKMOVPS   32(CX), Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y3
+	VMOVUPS      96(BX)(SI*4), Y4
+	VMASKMOVPS   (AX), Y3, Y3
+	VMASKMOVPS   32(AX), Y4, Y4
+	VFNMADD231PS Y0, Y1, Y3
+	VFNMADD231PS Y0, Y2, Y4
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y0
+	VMOVUPS      96(BX)(SI*4), Y1
+	VMASKMOVPS   Y3, Y0, (AX)
+	VMASKMOVPS   Y4, Y1, 32(AX)
+	SHLQ         $0x02, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractF64AVX512(dst []float64, w []float64, scale float64)
+// Requires: AVX, AVX512F
+TEXT ·subtractF64AVX512(SB), NOSPLIT, $0-56
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	VBROADCASTSD scale+48(FP), Z0
+	MOVQ         w_len+32(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z1
+	VMOVUPS      (AX), Z2
+	VFNMADD231PD Z0, Z1, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(DX*2), K1
+	VMOVUPD.Z    (CX), K1, Z1
+	VMOVUPD.Z    (AX), K1, Z2
+	VFNMADD231PD Z0, Z1, Z2
+	VMOVUPD      Z2, K1, (AX)
+	SHLQ         $0x03, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func subtractF64AVX2(dst []float64, w []float64, scale float64)
+// Requires: AVX, FMA3
+TEXT ·subtractF64AVX2(SB), NOSPLIT, $0-56
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         w_base+24(FP), CX
+	VBROADCASTSD scale+48(FP), Y0
+	MOVQ         w_len+32(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      (AX), Y3
+	VMOVUPS      32(AX), Y4
+	VFNMADD231PD Y0, Y1, Y3
+	VFNMADD231PD Y0, Y2, Y4
+	VMOVUPS      Y3, (AX)
+	VMOVUPS      Y4, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y1
+	VMOVUPS      96(BX)(SI*8), Y2
+	VMASKMOVPD   (CX), Y1, Y1
+	VMASKMOVPD   32(CX), Y2, Y2
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y3
+	VMOVUPS      96(BX)(SI*8), Y4
+	VMASKMOVPD   (AX), Y3, Y3
+	VMASKMOVPD   32(AX), Y4, Y4
+	VFNMADD231PD Y0, Y1, Y3
+	VFNMADD231PD Y0, Y2, Y4
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y0
+	VMOVUPS      96(BX)(SI*8), Y1
+	VMASKMOVPD   Y3, Y0, (AX)
+	VMASKMOVPD   Y4, Y1, 32(AX)
+	SHLQ         $0x03, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func gatherF32AVX512(dst []float32, src []float32, index []int32)
+// Requires: AVX
+TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ index_base+48(FP), DX
+	MOVQ index_len+56(FP), BX
+	CMPQ BX, $+4
+	JLT  end2
+
+loop1:
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 4(AX)
+	MOVLQSX 8(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 8(AX)
+	MOVLQSX 12(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 12(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+16, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
+
+end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+4, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
+	VZEROUPPER
+	RET
+
+// func gatherF32AVX2(dst []float32, src []float32, index []int32)
+// Requires: AVX
+TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ index_base+48(FP), DX
+	MOVQ index_len+56(FP), BX
+	CMPQ BX, $+4
+	JLT  end2
+
+loop1:
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 4(AX)
+	MOVLQSX 8(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 8(AX)
+	MOVLQSX 12(DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, 12(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+16, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
+
+end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVLQSX (CX)(SI*4), SI
+	MOVL    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+4, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
+	VZEROUPPER
+	RET
+
+// func gatherF64AVX512(dst []float64, src []float64, index []int32)
+// Requires: AVX
+TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ index_base+48(FP), DX
+	MOVQ index_len+56(FP), BX
+	CMPQ BX, $+4
+	JLT  end2
+
+loop1:
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 8(AX)
+	MOVLQSX 8(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 16(AX)
+	MOVLQSX 12(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
+
+end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
+	VZEROUPPER
+	RET
+
+// func gatherF64AVX2(dst []float64, src []float64, index []int32)
+// Requires: AVX
+TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), AX
+	MOVQ src_base+24(FP), CX
+	MOVQ index_base+48(FP), DX
+	MOVQ index_len+56(FP), BX
+	CMPQ BX, $+4
+	JLT  end2
+
+loop1:
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	MOVLQSX 4(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 8(AX)
+	MOVLQSX 8(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 16(AX)
+	MOVLQSX 12(DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, BX
+	CMPQ    BX, $+4
+	JGE     loop1
+
+end2:
+	CMPQ BX, $+1
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), SI
+	MOVQ    (CX)(SI*8), SI
+	MOVQ    SI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, BX
+	CMPQ    BX, $+1
+	JGE     loop3
+
+end4:
+	VZEROUPPER
+	RET
+
+// func maxIndexAVX512(index []int32) (most uint32)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
+TEXT ·maxIndexAVX512(SB), NOSPLIT, $0-28
+	VPXORD Z0, Z0, Z0
+	MOVQ   index_base+0(FP), AX
+	MOVQ   index_len+8(FP), CX
+	CMPQ   CX, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z1
+	VPMAXUD Z0, Z1, Z0
+	ADDQ    $+64, AX
+	SUBQ    $+16, CX
+	CMPQ    CX, $+16
+	JGE     loop1
+
+end2:
+	CMPQ      CX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVUPS.Z (AX), K1, Z1
+	VPMAXUD   Z0, Z1, Z0
+	SHLQ      $0x02, CX
+	ADDQ      CX, AX
+
+endif3:
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VPMAXUD       Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VPMAXUD       X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VPMAXUD       X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VPMAXUD       X1, X0, X0
+	VMOVSS        X0, most+24(FP)
+	VZEROUPPER
+	RET
+
+// func maxIndexAVX2(index []int32) (most uint32)
+// Requires: AVX, AVX2
+TEXT ·maxIndexAVX2(SB), NOSPLIT, $0-28
+	MOVQ   index_base+0(FP), AX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   index_len+8(FP), CX
+	CMPQ   CX, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VPMAXUD Y0, Y2, Y0
+	VPMAXUD Y1, Y3, Y1
+	ADDQ    $+64, AX
+	SUBQ    $+16, CX
+	CMPQ    CX, $+16
+	JGE     loop1
+
+end2:
+	CMPQ       CX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*4), Y2
+	VMOVUPS    96(DX)(BX*4), Y3
+	VMASKMOVPS (AX), Y2, Y2
+	VMASKMOVPS 32(AX), Y3, Y3
+	VPMAXUD    Y0, Y2, Y0
+	VPMAXUD    Y1, Y3, Y1
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+
+endif3:
+	VPMAXUD      Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VPMAXUD      X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VPMAXUD      X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VPMAXUD      X1, X0, X0
+	VMOVSS       X0, most+24(FP)
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
@@ -5787,7 +8023,23 @@ DATA constants<>+1376(SB)/8, $0x3fe0000000000000
 DATA constants<>+1384(SB)/8, $0x3fe0000000000000
 DATA constants<>+1392(SB)/8, $0x3fe0000000000000
 DATA constants<>+1400(SB)/8, $0x3fe0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1408
+DATA constants<>+1408(SB)/8, $0x42b1721842b17218
+DATA constants<>+1416(SB)/8, $0x42b1721842b17218
+DATA constants<>+1424(SB)/8, $0x42b1721842b17218
+DATA constants<>+1432(SB)/8, $0x42b1721842b17218
+DATA constants<>+1440(SB)/8, $0x7f8000007f800000
+DATA constants<>+1448(SB)/8, $0x7f8000007f800000
+DATA constants<>+1456(SB)/8, $0x7f8000007f800000
+DATA constants<>+1464(SB)/8, $0x7f8000007f800000
+DATA constants<>+1472(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1480(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1488(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1496(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1504(SB)/8, $0x7ff0000000000000
+DATA constants<>+1512(SB)/8, $0x7ff0000000000000
+DATA constants<>+1520(SB)/8, $0x7ff0000000000000
+DATA constants<>+1528(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1536
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -4,18 +4,18 @@
 
 #include "textflag.h"
 
-// func maxStridedF32AVX512(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
+// func maxStridedF32AVX512(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         m_base+0(FP), AX
 	MOVQ         x_base+56(FP), CX
-	MOVQ         n+80(FP), DX
+	MOVQ         xColumns+80(FP), DX
 	MOVQ         dst_base+24(FP), BX
-	MOVQ         width+48(FP), SI
+	MOVQ         dstStride+48(FP), SI
 	SHLQ         $0x02, SI
-	MOVQ         stride+88(FP), DI
+	MOVQ         xStride+88(FP), DI
 	SHLQ         $0x02, DI
 	CMPQ         DX, $+16
 	JLT          end2
@@ -86,16 +86,16 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func maxStridedF32AVX2(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
+// func maxStridedF32AVX2(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 // Requires: AVX, MMX+
 TEXT ·maxStridedF32AVX2(SB), NOSPLIT, $0-104
 	MOVQ m_base+0(FP), AX
 	MOVQ x_base+56(FP), CX
-	MOVQ n+80(FP), DX
+	MOVQ xColumns+80(FP), DX
 	MOVQ dst_base+24(FP), BX
-	MOVQ width+48(FP), SI
+	MOVQ dstStride+48(FP), SI
 	SHLQ $0x02, SI
-	MOVQ stride+88(FP), DI
+	MOVQ xStride+88(FP), DI
 	SHLQ $0x02, DI
 	CMPQ DX, $+16
 	JLT  end2
@@ -186,18 +186,18 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func maxStridedF64AVX512(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
+// func maxStridedF64AVX512(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·maxStridedF64AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+32(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         m_base+0(FP), AX
 	MOVQ         x_base+56(FP), CX
-	MOVQ         n+80(FP), DX
+	MOVQ         xColumns+80(FP), DX
 	MOVQ         dst_base+24(FP), BX
-	MOVQ         width+48(FP), SI
+	MOVQ         dstStride+48(FP), SI
 	SHLQ         $0x03, SI
-	MOVQ         stride+88(FP), DI
+	MOVQ         xStride+88(FP), DI
 	SHLQ         $0x03, DI
 	CMPQ         DX, $+8
 	JLT          end2
@@ -268,16 +268,16 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func maxStridedF64AVX2(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
+// func maxStridedF64AVX2(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
 // Requires: AVX, MMX+
 TEXT ·maxStridedF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ m_base+0(FP), AX
 	MOVQ x_base+56(FP), CX
-	MOVQ n+80(FP), DX
+	MOVQ xColumns+80(FP), DX
 	MOVQ dst_base+24(FP), BX
-	MOVQ width+48(FP), SI
+	MOVQ dstStride+48(FP), SI
 	SHLQ $0x03, SI
-	MOVQ stride+88(FP), DI
+	MOVQ xStride+88(FP), DI
 	SHLQ $0x03, DI
 	CMPQ DX, $+8
 	JLT  end2
@@ -368,7 +368,7 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
+// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32)
 // Requires: AVX, AVX512F
 TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-116
 	VPXORD       Z0, Z0, Z0
@@ -387,7 +387,7 @@ TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-116
 	MOVQ         ties_base+24(FP), CX
 	MOVQ         m_base+48(FP), DX
 	MOVQ         x_base+72(FP), BX
-	MOVQ         width+96(FP), SI
+	MOVQ         xStride+96(FP), SI
 	SHLQ         $0x02, SI
 	MOVQ         BX, DI
 	ADDQ         SI, DI
@@ -459,14 +459,14 @@ end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
+// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-116
 	MOVQ sum_base+0(FP), AX
 	MOVQ ties_base+24(FP), CX
 	MOVQ m_base+48(FP), DX
 	MOVQ x_base+72(FP), BX
-	MOVQ width+96(FP), SI
+	MOVQ xStride+96(FP), SI
 	SHLQ $0x02, SI
 	MOVQ BX, DI
 	ADDQ SI, DI
@@ -584,7 +584,7 @@ end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
+// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64)
 // Requires: AVX, AVX512F
 TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-120
 	VPXORD       Z0, Z0, Z0
@@ -608,7 +608,7 @@ TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-120
 	MOVQ         ties_base+24(FP), CX
 	MOVQ         m_base+48(FP), DX
 	MOVQ         x_base+72(FP), BX
-	MOVQ         width+96(FP), SI
+	MOVQ         xStride+96(FP), SI
 	SHLQ         $0x03, SI
 	MOVQ         BX, DI
 	ADDQ         SI, DI
@@ -679,14 +679,14 @@ end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
+// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-120
 	MOVQ sum_base+0(FP), AX
 	MOVQ ties_base+24(FP), CX
 	MOVQ m_base+48(FP), DX
 	MOVQ x_base+72(FP), BX
-	MOVQ width+96(FP), SI
+	MOVQ xStride+96(FP), SI
 	SHLQ $0x03, SI
 	MOVQ BX, DI
 	ADDQ SI, DI
@@ -802,16 +802,16 @@ end2:
 	VZEROUPPER
 	RET
 
-// func scaleStridedF32AVX512(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// func scaleStridedF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·scaleStridedF32AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   n+24(FP), CX
-	MOVQ   stride+32(FP), DX
+	MOVQ   dstColumns+24(FP), CX
+	MOVQ   dstStride+32(FP), DX
 	SHLQ   $0x02, DX
 	MOVQ   x_base+40(FP), BX
-	MOVQ   width+64(FP), SI
+	MOVQ   xStride+64(FP), SI
 	SHLQ   $0x02, SI
 	MOVQ   factor_base+80(FP), DI
 	CMPQ   CX, $+16
@@ -877,15 +877,15 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedF32AVX2(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// func scaleStridedF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 // Requires: AVX, MMX+
 TEXT ·scaleStridedF32AVX2(SB), NOSPLIT, $0-104
 	MOVQ dst_base+0(FP), AX
-	MOVQ n+24(FP), CX
-	MOVQ stride+32(FP), DX
+	MOVQ dstColumns+24(FP), CX
+	MOVQ dstStride+32(FP), DX
 	SHLQ $0x02, DX
 	MOVQ x_base+40(FP), BX
-	MOVQ width+64(FP), SI
+	MOVQ xStride+64(FP), SI
 	SHLQ $0x02, SI
 	MOVQ factor_base+80(FP), DI
 	CMPQ CX, $+16
@@ -962,16 +962,16 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedF64AVX512(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// func scaleStridedF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·scaleStridedF64AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   n+24(FP), CX
-	MOVQ   stride+32(FP), DX
+	MOVQ   dstColumns+24(FP), CX
+	MOVQ   dstStride+32(FP), DX
 	SHLQ   $0x03, DX
 	MOVQ   x_base+40(FP), BX
-	MOVQ   width+64(FP), SI
+	MOVQ   xStride+64(FP), SI
 	SHLQ   $0x03, SI
 	MOVQ   factor_base+80(FP), DI
 	CMPQ   CX, $+8
@@ -1037,15 +1037,15 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedF64AVX2(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// func scaleStridedF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 // Requires: AVX, MMX+
 TEXT ·scaleStridedF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ dst_base+0(FP), AX
-	MOVQ n+24(FP), CX
-	MOVQ stride+32(FP), DX
+	MOVQ dstColumns+24(FP), CX
+	MOVQ dstStride+32(FP), DX
 	SHLQ $0x03, DX
 	MOVQ x_base+40(FP), BX
-	MOVQ width+64(FP), SI
+	MOVQ xStride+64(FP), SI
 	SHLQ $0x03, SI
 	MOVQ factor_base+80(FP), DI
 	CMPQ CX, $+8
@@ -1122,16 +1122,16 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedStreamF32AVX512(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// func scaleStridedStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·scaleStridedStreamF32AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   n+24(FP), CX
-	MOVQ   stride+32(FP), DX
+	MOVQ   dstColumns+24(FP), CX
+	MOVQ   dstStride+32(FP), DX
 	SHLQ   $0x02, DX
 	MOVQ   x_base+40(FP), BX
-	MOVQ   width+64(FP), SI
+	MOVQ   xStride+64(FP), SI
 	SHLQ   $0x02, SI
 	MOVQ   factor_base+80(FP), DI
 	CMPQ   CX, $+16
@@ -1196,15 +1196,15 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedStreamF32AVX2(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// func scaleStridedStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 // Requires: AVX, MMX+
 TEXT ·scaleStridedStreamF32AVX2(SB), NOSPLIT, $0-104
 	MOVQ dst_base+0(FP), AX
-	MOVQ n+24(FP), CX
-	MOVQ stride+32(FP), DX
+	MOVQ dstColumns+24(FP), CX
+	MOVQ dstStride+32(FP), DX
 	SHLQ $0x02, DX
 	MOVQ x_base+40(FP), BX
-	MOVQ width+64(FP), SI
+	MOVQ xStride+64(FP), SI
 	SHLQ $0x02, SI
 	MOVQ factor_base+80(FP), DI
 	CMPQ CX, $+16
@@ -1280,16 +1280,16 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedStreamF64AVX512(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// func scaleStridedStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·scaleStridedStreamF64AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   n+24(FP), CX
-	MOVQ   stride+32(FP), DX
+	MOVQ   dstColumns+24(FP), CX
+	MOVQ   dstStride+32(FP), DX
 	SHLQ   $0x03, DX
 	MOVQ   x_base+40(FP), BX
-	MOVQ   width+64(FP), SI
+	MOVQ   xStride+64(FP), SI
 	SHLQ   $0x03, SI
 	MOVQ   factor_base+80(FP), DI
 	CMPQ   CX, $+8
@@ -1354,15 +1354,15 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func scaleStridedStreamF64AVX2(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// func scaleStridedStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 // Requires: AVX, MMX+
 TEXT ·scaleStridedStreamF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ dst_base+0(FP), AX
-	MOVQ n+24(FP), CX
-	MOVQ stride+32(FP), DX
+	MOVQ dstColumns+24(FP), CX
+	MOVQ dstStride+32(FP), DX
 	SHLQ $0x03, DX
 	MOVQ x_base+40(FP), BX
-	MOVQ width+64(FP), SI
+	MOVQ xStride+64(FP), SI
 	SHLQ $0x03, SI
 	MOVQ factor_base+80(FP), DI
 	CMPQ CX, $+8

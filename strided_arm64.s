@@ -5,17 +5,17 @@
 #include "textflag.h"
 
 // maxStridedF32NEON is maxStridedGeneric for float32.
-// func maxStridedF32NEON(m []float32, dst []float32, width int, x []float32, n int, stride int, count int)
+// func maxStridedF32NEON(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 TEXT ·maxStridedF32NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R1
 	VMOVI $0, V1.B16
 	MOVD  m_base+0(FP), R9
 	MOVD  x_base+56(FP), R4
-	MOVD  n+80(FP), R6
+	MOVD  xColumns+80(FP), R6
 	MOVD  dst_base+24(FP), R3
-	MOVD  width+48(FP), R0
+	MOVD  dstStride+48(FP), R0
 	LSL   $2, R0, R8
-	MOVD  stride+88(FP), R0
+	MOVD  xStride+88(FP), R0
 	LSL   $2, R0, R7
 	CMP   $16, R6
 	BLT   end2
@@ -120,17 +120,17 @@ endif5:
 	RET
 
 // maxStridedF64NEON is maxStridedGeneric for float64.
-// func maxStridedF64NEON(m []float64, dst []float64, width int, x []float64, n int, stride int, count int)
+// func maxStridedF64NEON(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
 TEXT ·maxStridedF64NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R1
 	VMOVI $0, V1.B16
 	MOVD  m_base+0(FP), R9
 	MOVD  x_base+56(FP), R4
-	MOVD  n+80(FP), R6
+	MOVD  xColumns+80(FP), R6
 	MOVD  dst_base+24(FP), R3
-	MOVD  width+48(FP), R0
+	MOVD  dstStride+48(FP), R0
 	LSL   $3, R0, R8
-	MOVD  stride+88(FP), R0
+	MOVD  xStride+88(FP), R0
 	LSL   $3, R0, R7
 	CMP   $8, R6
 	BLT   end2
@@ -230,7 +230,7 @@ endif5:
 	RET
 
 // expStridedF32NEON is expStridedGeneric for float32.
-// func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, width int, count int, last float32)
+// func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32)
 TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-116
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 32(R0), F7
@@ -240,7 +240,7 @@ TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-116
 	MOVD  ties_base+24(FP), R7
 	MOVD  m_base+48(FP), R6
 	MOVD  x_base+72(FP), R5
-	MOVD  width+96(FP), R1
+	MOVD  xStride+96(FP), R1
 	LSL   $2, R1, R4
 	ADD   R4, R5, R3
 	CMP   R3, R5
@@ -447,7 +447,7 @@ end2:
 	RET
 
 // expStridedF64NEON is expStridedGeneric for float64.
-// func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, width int, count int, last float64)
+// func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64)
 TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-120
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 208(R0), F7
@@ -457,7 +457,7 @@ TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-120
 	MOVD  ties_base+24(FP), R7
 	MOVD  m_base+48(FP), R6
 	MOVD  x_base+72(FP), R5
-	MOVD  width+96(FP), R1
+	MOVD  xStride+96(FP), R1
 	LSL   $3, R1, R4
 	ADD   R4, R5, R3
 	CMP   R3, R5
@@ -688,14 +688,14 @@ end2:
 	RET
 
 // scaleStridedF32NEON is scaleStridedGeneric for float32.
-// func scaleStridedF32NEON(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// func scaleStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 TEXT ·scaleStridedF32NEON(SB), NOSPLIT, $0-104
 	MOVD dst_base+0(FP), R2
-	MOVD n+24(FP), R5
-	MOVD stride+32(FP), R0
+	MOVD dstColumns+24(FP), R5
+	MOVD dstStride+32(FP), R0
 	LSL  $2, R0, R8
 	MOVD x_base+40(FP), R3
-	MOVD width+64(FP), R0
+	MOVD xStride+64(FP), R0
 	LSL  $2, R0, R7
 	MOVD factor_base+80(FP), R6
 	CMP  $16, R5
@@ -784,14 +784,14 @@ endif5:
 	RET
 
 // scaleStridedF64NEON is scaleStridedGeneric for float64.
-// func scaleStridedF64NEON(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// func scaleStridedF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 TEXT ·scaleStridedF64NEON(SB), NOSPLIT, $0-104
 	MOVD dst_base+0(FP), R2
-	MOVD n+24(FP), R5
-	MOVD stride+32(FP), R0
+	MOVD dstColumns+24(FP), R5
+	MOVD dstStride+32(FP), R0
 	LSL  $3, R0, R8
 	MOVD x_base+40(FP), R3
-	MOVD width+64(FP), R0
+	MOVD xStride+64(FP), R0
 	LSL  $3, R0, R7
 	MOVD factor_base+80(FP), R6
 	CMP  $8, R5
@@ -875,14 +875,14 @@ endif5:
 	RET
 
 // scaleStridedStreamF32NEON is scaleStridedStreamGeneric for float32.
-// func scaleStridedStreamF32NEON(dst []float32, n int, stride int, x []float32, width int, count int, factor []float32)
+// func scaleStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 TEXT ·scaleStridedStreamF32NEON(SB), NOSPLIT, $0-104
 	MOVD dst_base+0(FP), R2
-	MOVD n+24(FP), R5
-	MOVD stride+32(FP), R0
+	MOVD dstColumns+24(FP), R5
+	MOVD dstStride+32(FP), R0
 	LSL  $2, R0, R8
 	MOVD x_base+40(FP), R3
-	MOVD width+64(FP), R0
+	MOVD xStride+64(FP), R0
 	LSL  $2, R0, R7
 	MOVD factor_base+80(FP), R6
 	CMP  $16, R5
@@ -969,14 +969,14 @@ endif5:
 	RET
 
 // scaleStridedStreamF64NEON is scaleStridedStreamGeneric for float64.
-// func scaleStridedStreamF64NEON(dst []float64, n int, stride int, x []float64, width int, count int, factor []float64)
+// func scaleStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 TEXT ·scaleStridedStreamF64NEON(SB), NOSPLIT, $0-104
 	MOVD dst_base+0(FP), R2
-	MOVD n+24(FP), R5
-	MOVD stride+32(FP), R0
+	MOVD dstColumns+24(FP), R5
+	MOVD dstStride+32(FP), R0
 	LSL  $3, R0, R8
 	MOVD x_base+40(FP), R3
-	MOVD width+64(FP), R0
+	MOVD xStride+64(FP), R0
 	LSL  $3, R0, R7
 	MOVD factor_base+80(FP), R6
 	CMP  $8, R5

@@ -1,30 +1,16 @@
-package trellis_test
+package trellis
 
 import (
 	"math"
 	"testing"
 
-	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/stretchr/testify/assert"
 )
 
-// tensorOf returns a tensor of some ordinary numbers.
-func tensorOf(shape ...int) trellis.Tensor[float32] {
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	x := trellis.Tensor[float32]{Data: make([]float32, n), Shape: shape}
-	for i := range x.Data {
-		x.Data[i] = float32(math.Sin(float64(i)))
-	}
-	return x
-}
-
 // tensor returns a tensor of the given numbers.
-func tensor[F trellis.Float](shape []int, values ...float64) trellis.Tensor[F] {
-	x := trellis.Tensor[F]{Data: make([]F, len(values)), Shape: shape}
+func tensor[F Float](shape []int, values ...float64) Tensor[F] {
+	x := Tensor[F]{Data: make([]F, len(values)), Shape: shape}
 	for i, v := range values {
 		x.Data[i] = F(v)
 	}
@@ -32,8 +18,8 @@ func tensor[F trellis.Float](shape []int, values ...float64) trellis.Tensor[F] {
 }
 
 // sines is a deterministic input: sin(0.1(7t+13n+3c)).
-func sines[F trellis.Float](frames, n, c int) trellis.Tensor[F] {
-	x := trellis.Tensor[F]{Shape: []int{frames, n, c}}
+func sines[F Float](frames, n, c int) Tensor[F] {
+	x := Tensor[F]{Shape: []int{frames, n, c}}
 	for t := range frames {
 		for i := range n {
 			for k := range c {
@@ -51,7 +37,7 @@ func both(t *testing.T, f32 func(*testing.T), f64 func(*testing.T)) {
 }
 
 // relative is the accuracy of losses by element type.
-func relative[F trellis.Float]() float64 {
+func relative[F Float]() float64 {
 	if fp.IsFloat32[F]() {
 		return 1e-6
 	}
@@ -60,7 +46,7 @@ func relative[F trellis.Float]() float64 {
 
 // assertLoss compares a loss with its exact value. Those in the tests come from a computation
 // with 60 digits.
-func assertLoss[F trellis.Float](t *testing.T, want float64, got F) {
+func assertLoss[F Float](t *testing.T, want float64, got F) {
 	t.Helper()
 	if want == 0 || math.IsInf(want, 0) {
 		assert.Equal(t, F(want), got)

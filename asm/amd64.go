@@ -47,19 +47,19 @@ func newAMD64() *amd64 {
 	c := build.NewContext()
 	w := &amd64{ctx: c, pool: newAMD64Pool()}
 	w.ops = map[op]vectorOp{
-		opAdd:  {c.VADDPS, c.VADDPD, c.VPADDD, c.VPADDQ},
-		opSub:  {c.VSUBPS, c.VSUBPD, c.VPSUBD, c.VPSUBQ},
-		opMul:  {c.VMULPS, c.VMULPD},
-		opDiv:  {c.VDIVPS, c.VDIVPD},
-		opMax:  {c.VMAXPS, c.VMAXPD, c.VPMAXSD, c.VPMAXSQ},
-		opMin:  {c.VMINPS, c.VMINPD, c.VPMINSD, c.VPMINSQ},
-		opUMax: {2: c.VPMAXUD},
-		opAnd:  {c.VANDPS, c.VANDPD, c.VANDPS, c.VANDPD},
-		opOr:   {c.VORPS, c.VORPD, c.VORPS, c.VORPD},
-		opShl:  {2: c.VPSLLD, 3: c.VPSLLQ},
-		opShr:  {2: c.VPSRLD, 3: c.VPSRLQ},
-		opFMA:  {c.VFMADD213PS, c.VFMADD213PD},
-		opFNMA: {c.VFNMADD213PS, c.VFNMADD213PD},
+		opAdd:       {c.VADDPS, c.VADDPD, c.VPADDD, c.VPADDQ},
+		opSub:       {c.VSUBPS, c.VSUBPD, c.VPSUBD, c.VPSUBQ},
+		opMul:       {c.VMULPS, c.VMULPD},
+		opDiv:       {c.VDIVPS, c.VDIVPD},
+		opMax:       {c.VMAXPS, c.VMAXPD, c.VPMAXSD, c.VPMAXSQ},
+		opMin:       {c.VMINPS, c.VMINPD, c.VPMINSD, c.VPMINSQ},
+		opUMax:      {2: c.VPMAXUD},
+		opAnd:       {c.VANDPS, c.VANDPD, c.VANDPS, c.VANDPD},
+		opOr:        {c.VORPS, c.VORPD, c.VORPS, c.VORPD},
+		opShl:       {2: c.VPSLLD, 3: c.VPSLLQ},
+		opShr:       {2: c.VPSRLD, 3: c.VPSRLQ},
+		opMulAdd:    {c.VFMADD213PS, c.VFMADD213PD},
+		opNegMulAdd: {c.VFNMADD213PS, c.VFNMADD213PD},
 
 		opZipLower: {c.VUNPCKLPS, c.VUNPCKLPD, c.VPUNPCKLDQ, c.VPUNPCKLQDQ},
 		opZipUpper: {c.VUNPCKHPS, c.VUNPCKHPD, c.VPUNPCKHDQ, c.VPUNPCKHQDQ},
@@ -67,9 +67,9 @@ func newAMD64() *amd64 {
 	return w
 }
 
-// accumulate has the forms of opFMA and opFNMA that add to their destination.
+// accumulate has the forms of opMulAdd and opNegMulAdd that add to their destination.
 func (w *amd64) accumulate(o op) vectorOp {
-	if o == opFMA {
+	if o == opMulAdd {
 		return vectorOp{w.ctx.VFMADD231PS, w.ctx.VFMADD231PD}
 	}
 	return vectorOp{w.ctx.VFNMADD231PS, w.ctx.VFNMADD231PD}
@@ -331,7 +331,7 @@ func (w *amd64) lower(i int) {
 		for p, r := range w.dst(in.dst) {
 			w.instruction(in.op, in.t)(operand.U8(in.b.imm), a[p], r)
 		}
-	case opFMA, opFNMA:
+	case opMulAdd, opNegMulAdd:
 		w.fused(i)
 	case opRound:
 		w.round(in)
@@ -378,10 +378,10 @@ func (w *amd64) lower(i int) {
 		w.load(in)
 	case opStore, opStream:
 		w.store(in)
-	case opLoadHalf:
-		w.loadHalf(in)
-	case opStoreHalf:
-		w.storeHalf(in)
+	case opLoadWiden:
+		w.loadWiden(in)
+	case opStoreNarrow:
+		w.storeNarrow(in)
 	case opBroadcast:
 		for _, r := range w.uniform(in.dst) {
 			w.broadcast(in.t, w.mem(in.mem, 0), r)
@@ -390,7 +390,7 @@ func (w *amd64) lower(i int) {
 		w.gather(in)
 	case opGatherTable:
 		w.gatherTable(in)
-	case opStoreLane:
+	case opStoreFirst:
 		w.storeLane(in.t, w.regs(in.a)[0], w.mem(in.mem, 0))
 	case opStoreFour:
 		if r := w.regs(in.a)[0]; in.t.Size() == 4 {
@@ -1234,8 +1234,8 @@ func (w *amd64) store(in *instr) {
 	}
 }
 
-// loadHalf reads I32 into the lanes of I64.
-func (w *amd64) loadHalf(in *instr) {
+// loadWiden reads I32 into the lanes of I64.
+func (w *amd64) loadWiden(in *instr) {
 	dst := w.dst(in.dst)
 	if in.tail.kind == argNone {
 		for p, r := range dst {
@@ -1262,8 +1262,8 @@ func (w *amd64) halfMasks(m tail) [2]reg.Register {
 	return [2]reg.Register{m.v[0].AsX(), high}
 }
 
-// storeHalf writes the lower halves of I64.
-func (w *amd64) storeHalf(in *instr) {
+// storeNarrow writes the lower halves of I64.
+func (w *amd64) storeNarrow(in *instr) {
 	a := w.regs(in.a)
 	if w.k.target == AVX512 {
 		if in.tail.kind == argNone {

@@ -107,7 +107,7 @@ func (w *amd64) formAs(in *instr, id int) form {
 // isSpaced reports whether an instruction takes its operands as they are spaced.
 func (w *amd64) isSpaced(in *instr) bool {
 	switch in.op {
-	case opSpread, opStoreLane, opResultVec:
+	case opSpread, opStoreFirst, opResultVec:
 		return in.a.kind == argVec && w.formAs(in, in.a.id) == formSpaced
 	}
 	return in.dst != none && in.elementwise() && w.forms[in.dst] == formSpaced

@@ -10,14 +10,12 @@ import (
 // 16 elements of both.
 func Example() {
 	axpy := func(k *asm.Kernel) {
-		x, y := k.Arg("x"), k.Arg("y")
-		a := k.Param(asm.F32, "a")
-		l, zero := k.All(), k.Const(asm.F32, 0)
-		l.Store(y, 0, a.MulAdd(l.Load(x, 0, zero), l.Load(y, 0, zero)))
+		y, x, a := k.Base("y"), k.Base("x"), k.Param("a")
+		y.Store(a.MulAdd(x.Load(), y.Load()))
 	}
 	for _, target := range []asm.Target{asm.AVX2, asm.AVX512, asm.NEON} {
 		f := asm.File{Package: "example", Generator: "an example"}
-		f.Kernel(target, "axpy"+target.String(), "func(y, x *float32, a float32)", nil, axpy)
+		f.Kernel(target, "axpy"+target.String(), "func(y, x []float32, a float32)", nil, axpy)
 		text, err := f.Assemble()
 		if err != nil {
 			panic(err)
@@ -29,20 +27,20 @@ func Example() {
 	//
 	// #include "textflag.h"
 	//
-	// // func axpyAVX2(y *float32, x *float32, a float32)
+	// // func axpyAVX2(y []float32, x []float32, a float32)
 	// // Requires: AVX, FMA3
-	// TEXT ·axpyAVX2(SB), NOSPLIT, $0-20
-	// 	MOVQ         x+8(FP), AX
-	// 	MOVQ         y+0(FP), CX
-	// 	VBROADCASTSS a+16(FP), Y0
-	// 	VMOVUPS      (AX), Y1
-	// 	VMOVUPS      32(AX), Y2
-	// 	VMOVUPS      (CX), Y3
-	// 	VMOVUPS      32(CX), Y4
+	// TEXT ·axpyAVX2(SB), NOSPLIT, $0-52
+	// 	MOVQ         y_base+0(FP), AX
+	// 	MOVQ         x_base+24(FP), CX
+	// 	VBROADCASTSS a+48(FP), Y0
+	// 	VMOVUPS      (CX), Y1
+	// 	VMOVUPS      32(CX), Y2
+	// 	VMOVUPS      (AX), Y3
+	// 	VMOVUPS      32(AX), Y4
 	// 	VFMADD231PS  Y0, Y1, Y3
 	// 	VFMADD231PS  Y0, Y2, Y4
-	// 	VMOVUPS      Y3, (CX)
-	// 	VMOVUPS      Y4, 32(CX)
+	// 	VMOVUPS      Y3, (AX)
+	// 	VMOVUPS      Y4, 32(AX)
 	// 	VZEROUPPER
 	// 	RET
 	//
@@ -50,17 +48,17 @@ func Example() {
 	//
 	// #include "textflag.h"
 	//
-	// // func axpyAVX512(y *float32, x *float32, a float32)
+	// // func axpyAVX512(y []float32, x []float32, a float32)
 	// // Requires: AVX, AVX512F
-	// TEXT ·axpyAVX512(SB), NOSPLIT, $0-20
+	// TEXT ·axpyAVX512(SB), NOSPLIT, $0-52
 	// 	VPXORD       Z0, Z0, Z0
-	// 	MOVQ         x+8(FP), AX
-	// 	MOVQ         y+0(FP), CX
-	// 	VBROADCASTSS a+16(FP), Z0
-	// 	VMOVUPS      (AX), Z1
-	// 	VMOVUPS      (CX), Z2
+	// 	MOVQ         y_base+0(FP), AX
+	// 	MOVQ         x_base+24(FP), CX
+	// 	VBROADCASTSS a+48(FP), Z0
+	// 	VMOVUPS      (CX), Z1
+	// 	VMOVUPS      (AX), Z2
 	// 	VFMADD231PS  Z1, Z0, Z2
-	// 	VMOVUPS      Z2, (CX)
+	// 	VMOVUPS      Z2, (AX)
 	// 	VZEROUPPER
 	// 	RET
 	//
@@ -68,21 +66,21 @@ func Example() {
 	//
 	// #include "textflag.h"
 	//
-	// // func axpyNEON(y *float32, x *float32, a float32)
-	// TEXT ·axpyNEON(SB), NOSPLIT, $0-20
-	// 	MOVD  x+8(FP), R1
-	// 	MOVD  y+0(FP), R0
-	// 	FMOVS a+16(FP), F0
+	// // func axpyNEON(y []float32, x []float32, a float32)
+	// TEXT ·axpyNEON(SB), NOSPLIT, $0-52
+	// 	MOVD  y_base+0(FP), R1
+	// 	MOVD  x_base+24(FP), R0
+	// 	FMOVS a+48(FP), F0
 	// 	VDUP  V0.S[0], V8.S4
-	// 	FLDPQ (R1), (F7, F6)
-	// 	FLDPQ 32(R1), (F5, F4)
-	// 	FLDPQ (R0), (F3, F2)
-	// 	FLDPQ 32(R0), (F1, F0)
+	// 	FLDPQ (R0), (F7, F6)
+	// 	FLDPQ 32(R0), (F5, F4)
+	// 	FLDPQ (R1), (F3, F2)
+	// 	FLDPQ 32(R1), (F1, F0)
 	// 	VFMLA V7.S4, V8.S4, V3.S4
 	// 	VFMLA V6.S4, V8.S4, V2.S4
 	// 	VFMLA V5.S4, V8.S4, V1.S4
 	// 	VFMLA V4.S4, V8.S4, V0.S4
-	// 	FSTPQ (F3, F2), (R0)
-	// 	FSTPQ (F1, F0), 32(R0)
+	// 	FSTPQ (F3, F2), (R1)
+	// 	FSTPQ (F1, F0), 32(R1)
 	// 	RET
 }

@@ -2,6 +2,8 @@ package asm
 
 import (
 	"fmt"
+	"go/token"
+	"go/types"
 
 	"github.com/mmcloughlin/avo/gotypes"
 )
@@ -37,11 +39,12 @@ type File struct {
 // float32)", has parameters of basic types and slices of them. Body describes what
 // it does; the function returns where body ends.
 func (f *File) Kernel(target Target, name, signature string, doc []string, body func(k *Kernel)) {
-	s, err := gotypes.ParseSignature(signature)
+	value, err := types.Eval(token.NewFileSet(), nil, token.NoPos, signature)
 	if err != nil {
 		panic(fmt.Sprintf("asm: %s: %v", name, err))
 	}
-	k := &Kernel{name: name, doc: doc, signature: s, target: target}
+	s := value.Type.(*types.Signature)
+	k := &Kernel{name: name, doc: doc, parameters: s.Params(), signature: gotypes.NewSignature(nil, s), target: target}
 	body(k)
 	k.check()
 	if len(f.kernels) > 0 && f.kernels[0].target.Arch() != target.Arch() {

@@ -13,18 +13,18 @@ import (
 func foldRows(target Target, t Type, spread bool) ([]string, error) {
 	f := &File{Package: "p", Generator: "a test"}
 	f.Kernel(target, "rows", "func(dst, x *byte)", nil, func(k *Kernel) {
-		dst, x := k.Arg("dst"), k.Arg("x")
+		dst, x := k.Pointer(t, "dst"), k.Pointer(t, "x")
 		var v [4]Vec
 		for i := range v {
-			v[i] = k.All().Load(x, 64*i, k.Const(t, 0))
+			v[i] = x.Vector(i).Load()
 		}
 		s := FoldAdd4(v[0], v[1], v[2], v[3])
 		s = s.Mul(s)
 		if spread {
-			k.All().Store(dst, 0, s.Spread())
-			k.All().Store(dst, 64, s.SpreadLane(3))
+			dst.Store(s.Spread())
+			dst.Vector(1).Store(s.SpreadLane(3))
 		} else {
-			k.StoreFour(dst, 0, s)
+			dst.StoreFour(s)
 		}
 	})
 	text, err := f.Assemble()

@@ -2,6 +2,7 @@ package asm
 
 import (
 	"fmt"
+	"go/types"
 
 	"github.com/mmcloughlin/avo/gotypes"
 )
@@ -10,6 +11,7 @@ import (
 // lower to registers. Values are vectors, masks and integers; each is written once,
 // unless it is a variable.
 
+//go:generate go tool stringer -type=op -trimprefix=op -output=op_string.go
 type op uint8
 
 const (
@@ -28,8 +30,8 @@ const (
 	opOr
 	opShl
 	opShr
-	opFMA  // a·b + c
-	opFNMA // c − a·b
+	opMulAdd    // a·b + c
+	opNegMulAdd // c − a·b
 	opRound
 	opLess
 	opNotLess
@@ -58,13 +60,13 @@ const (
 	// Memory. The address is mem; with a tail only the first tail lanes are there.
 	opLoad        // lanes beyond the tail are c, a constant
 	opStore       // a
-	opLoadHalf    // as many I32 as there are lanes of I64, sign-extended
+	opLoadWiden   // as many I32 as there are lanes of I64, sign-extended
 	opStream      // opStore past the caches; without a tail mem is a multiple of 64
-	opStoreHalf   // the lower halves of the I64 in a
+	opStoreNarrow // the lower halves of the I64 in a
 	opBroadcast   // one element in all lanes
 	opGather      // the elements whose numbers are the lanes of a
 	opGatherTable // opGather from so many vectors as b says
-	opStoreLane   // the first lane of a
+	opStoreFirst  // the first lane of a
 	opStoreFour   // the first four lanes of a
 	opAddTo       // 16 bytes are those plus what is at the integer a + b
 	opPrefetch    // the cache line at mem, into cache a
@@ -86,16 +88,6 @@ const (
 	opJump
 	opBranch // to the label if a cond b
 )
-
-var opNames = [...]string{
-	"None", "Iota", "Move", "Add", "Sub", "Mul", "Div", "Max", "Min", "UMax", "And", "Or", "Shl", "Shr",
-	"MulAdd", "NegMulAdd", "Round", "Less", "NotLess", "Equal", "NotEqual", "Mask.And", "Mask.Not", "Select", "Keep", "AddWhere", "First",
-	"FoldAdd", "FoldMax", "FoldMin", "FoldUMax", "FoldAdd4", "FoldMax4", "Spread", "ShiftIn", "ShiftOut", "ZipLower", "ZipUpper", "Widen", "Widen", "Narrow",
-	"Load", "Store", "Stream", "LoadHalf", "StoreHalf", "Broadcast", "Gather", "GatherTable", "StoreLane", "StoreFour", "AddTo", "Prefetch", "Param", "Result", "Splat",
-	"LoadInt", "StoreInt", "ParamInt", "ResultInt", "MoveInt", "AddInt", "SubInt", "MulInt", "ShlInt", "Label", "Jump", "Branch",
-}
-
-func (o op) String() string { return opNames[o] }
 
 // fold reports whether an operation folds the lanes, and with which operation.
 func (o op) fold() (op, bool) {
@@ -198,8 +190,8 @@ func (in *instr) operands(f func(id int)) {
 
 func (in *instr) hasMem() bool {
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opGather, opGatherTable,
-		opStoreLane, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable,
+		opStoreFirst, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false
@@ -220,13 +212,14 @@ type value struct {
 
 // Kernel is one function while it is written.
 type Kernel struct {
-	name      string
-	doc       []string
-	signature *gotypes.Signature
-	target    Target
-	values    []value
-	code      []instr
-	labels    int
+	name       string
+	doc        []string
+	parameters *types.Tuple
+	signature  *gotypes.Signature // where parameters and results are
+	target     Target
+	values     []value
+	code       []instr
+	labels     int
 }
 
 func (k *Kernel) newValue(kind kind) int {

@@ -1,19 +1,52 @@
 package asm
 
 import (
-	"math/bits"
+	"go/types"
 	"strconv"
 )
 
 // Param returns the float parameter of the kernel that has this name, in all
 // lanes.
-func (k *Kernel) Param(t Type, name string) Vec {
-	return k.vec(instr{op: opParamVec, t: t, name: name})
+func (k *Kernel) Param(name string) Vec {
+	return k.vec(instr{op: opParamVec, t: k.typeOf(name, k.parameter(name)), name: name})
 }
 
-// Arg returns an integer or pointer parameter, or with the suffix "_base" or
-// "_len" the address or length of a slice.
+// Arg returns an integer parameter.
 func (k *Kernel) Arg(name string) Int { return k.int(instr{op: opParamInt, name: name}) }
+
+// Len returns the length of a slice parameter.
+func (k *Kernel) Len(name string) Int { return k.Arg(name + "_len") }
+
+// parameter returns the Go type of a parameter.
+func (k *Kernel) parameter(name string) types.Type {
+	for p := range k.parameters.Variables() {
+		if p.Name() == name {
+			return p.Type()
+		}
+	}
+	k.fail("there is no parameter %s", name)
+	return nil
+}
+
+// sliceType returns the element type of a slice parameter.
+func (k *Kernel) sliceType(name string) Type {
+	s, ok := k.parameter(name).(*types.Slice)
+	if !ok {
+		k.fail("%s is no slice", name)
+	}
+	return k.typeOf(name, s.Elem())
+}
+
+// typeOf returns the Type that a Go type of a parameter is.
+func (k *Kernel) typeOf(name string, goType types.Type) Type {
+	for t := F32; t <= I64; t++ {
+		if t.String() == goType.String() {
+			return t
+		}
+	}
+	k.fail("%s is of %v, which is no element of a vector", name, goType)
+	return 0
+}
 
 // Return sets a float result to the first lane of v.
 func (k *Kernel) Return(name string, v Vec) {
@@ -147,22 +180,28 @@ type Lanes struct {
 // All is a whole vector.
 func (k *Kernel) All() Lanes { return Lanes{k: k} }
 
-// Each goes through n elements of type t, a vector at a time. The address
-// variables, which are those of arrays of elements of this size, move on with it, and
-// in the end are behind the last element: body finds the lanes at hand at offset 0.
-// It is written twice, for whole vectors and for a tail.
-func (k *Kernel) Each(t Type, n Int, arrays []Int, body func(l Lanes)) {
-	k.EachUnrolled(t, n, arrays, 1, func(l Lanes, _ int) { body(l) })
+// Each goes through n elements of some arrays, a vector at a time. The arrays are
+// variables, of elements of one size; they move on with it, and in the end are behind the
+// last element: body finds the lanes at hand at their first. It is written twice, for
+// whole vectors and for a tail.
+func (k *Kernel) Each(n Int, arrays []Array, body func(l Lanes)) {
+	k.EachUnrolled(n, arrays, 1, func(l Lanes, _ int) { body(l) })
 }
 
-// EachUnrolled is Each with several vectors in one turn, numbered by u from 0:
-// they find their lanes at the offset 64·u bytes. What is left over is number 0.
-func (k *Kernel) EachUnrolled(t Type, n Int, arrays []Int, unroll int, body func(l Lanes, u int)) {
+// EachUnrolled is Each with several vectors in one turn, numbered by u from 0: they find
+// their lanes at vector u of the arrays. What is left over is number 0.
+func (k *Kernel) EachUnrolled(n Int, arrays []Array, unroll int, body func(l Lanes, u int)) {
+	for _, a := range arrays {
+		if a.t.Size() != arrays[0].t.Size() {
+			k.fail("Each of arrays of %v and %v", arrays[0].t, a.t)
+		}
+	}
+	t := arrays[0].t
 	left := k.Copy(n)
 	lanes := k.Int(t.Lanes())
 	advance := func(vectors int) {
-		for _, p := range arrays {
-			p.Inc(k.Int(vecBytes * vectors))
+		for _, a := range arrays {
+			a.Advance(vectors * t.Lanes())
 		}
 	}
 	if unroll > 1 {
@@ -181,110 +220,44 @@ func (k *Kernel) EachUnrolled(t Type, n Int, arrays []Int, unroll int, body func
 	})
 	k.If(left.Greater(k.Int(0)), func() {
 		body(Lanes{k, left.arg}, 0)
-		bytes := left.Shl(bits.TrailingZeros(uint(t.Size())))
-		for _, p := range arrays {
-			p.Inc(bytes)
+		rest := arrays[0].Elements(left)
+		for _, a := range arrays {
+			a.Move(rest)
 		}
 	})
 }
 
-// Load reads the lanes at the address p + offset bytes. Lanes beyond a tail are
-// not read but set to fill, a constant.
-func (l Lanes) Load(p Int, offset int, fill Vec) Vec {
+// Load reads the lanes. Those beyond a tail are not read but 0.
+func (l Lanes) Load(a Array) Vec { return l.LoadOr(a, l.k.Bits(a.t, 0)) }
+
+// LoadOr is Load with fill, a constant, beyond a tail.
+func (l Lanes) LoadOr(a Array, fill Vec) Vec {
+	l.k.sameType("LoadOr", fill, Vec{t: a.t})
 	if fill.kind != argConst {
 		l.k.fail("the fill of a load is no constant")
 	}
-	return l.k.vec(instr{op: opLoad, t: fill.t, c: fill.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
+	return l.k.vec(instr{op: opLoad, t: a.t, c: fill.arg, mem: a.mem(), tail: l.tail})
 }
 
-// Store writes the lanes of v at the address p + offset bytes, and nothing
-// beyond a tail.
-func (l Lanes) Store(p Int, offset int, v Vec) {
-	l.k.emit(instr{op: opStore, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
-}
+// Store writes the lanes of v, and nothing beyond a tail.
+func (l Lanes) Store(a Array, v Vec) { a.store(opStore, v, l.tail) }
 
 // Stream is Store for what is too much to be read back from the caches: on AVX it
 // goes past them. The address of a whole vector must be a multiple of 64.
-func (l Lanes) Stream(p Int, offset int, v Vec) {
-	l.k.emit(instr{op: opStream, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
-}
+func (l Lanes) Stream(a Array, v Vec) { a.store(opStream, v, l.tail) }
 
-// LoadHalf reads an I32 for each lane of an I64, 0 beyond a tail.
-func (l Lanes) LoadHalf(p Int, offset int) Vec {
-	return l.k.vec(instr{op: opLoadHalf, t: I64, mem: address{p.id, none, 0, offset}, tail: l.tail})
-}
-
-// StoreHalf writes the I64 lanes of v as I32.
-func (l Lanes) StoreHalf(p Int, offset int, v Vec) {
-	l.k.emit(instr{op: opStoreHalf, t: I64, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}, tail: l.tail})
-}
-
-// Broadcast returns the element at p + offset bytes in all lanes.
-func (k *Kernel) Broadcast(t Type, p Int, offset int) Vec {
-	return k.vec(instr{op: opBroadcast, t: t, mem: address{p.id, none, 0, offset}})
-}
-
-// Gather returns the elements of type t at p + index·size bytes, one for each lane of
-// index, which is of the integer type of the same width. Indices are not checked, and
-// all lanes are read: those beyond a tail need a valid index, too, such as 0. It saves
-// no time by itself: on Zen 4 a float32 in the first cache takes 0.37 ns, and moving
-// it on its own 0.33.
-func (k *Kernel) Gather(t Type, p Int, index Vec) Vec {
-	if index.t != t.Int() {
-		k.fail("Gather of %v by %v", t, index.t)
+// LoadWiden reads an I32 for each lane of an I64, 0 beyond a tail.
+func (l Lanes) LoadWiden(a Array) Vec {
+	if a.t != I32 {
+		l.k.fail("LoadWiden of %v", a.t)
 	}
-	return k.vec(instr{op: opGather, t: t, a: index.arg, mem: address{p.id, none, 0, 0}})
+	return l.k.vec(instr{op: opLoadWiden, t: I64, mem: a.mem(), tail: l.tail})
 }
 
-// GatherTable is Gather of 32-bit elements from a table of n vectors at p, 1 to 8: the
-// indices are from 0 to 16·n−1, and all of the table can be read. AVX-512 looks them
-// up in registers, as AVX2 does for one vector or two.
-func (k *Kernel) GatherTable(t Type, p Int, n int, index Vec) Vec {
-	if t.Size() != 4 || index.t != I32 || n < 1 || n > 8 {
-		k.fail("GatherTable of %d·%v by %v", n, t, index.t)
+// StoreNarrow writes the I64 lanes of v as I32.
+func (l Lanes) StoreNarrow(a Array, v Vec) {
+	if a.t != I32 || v.t != I64 {
+		l.k.fail("StoreNarrow of %v to an array of %v", v.t, a.t)
 	}
-	return k.vec(instr{op: opGatherTable, t: t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: address{p.id, none, 0, 0}})
-}
-
-// StoreFirst writes the first lane of v at p + offset bytes.
-func (k *Kernel) StoreFirst(p Int, offset int, v Vec) {
-	k.emit(instr{op: opStoreLane, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
-}
-
-// StoreFour writes the first four lanes of v at p + offset bytes.
-func (k *Kernel) StoreFour(p Int, offset int, v Vec) {
-	k.emit(instr{op: opStoreFour, t: v.t, dst: none, a: v.arg, mem: address{p.id, none, 0, offset}})
-}
-
-// AddTo adds the 16 bytes at src + srcOffset, four F32 or two F64, to those at
-// dst + offset.
-func (k *Kernel) AddTo(t Type, dst Int, offset int, src Int, srcOffset int) {
-	if !t.IsFloat() {
-		k.fail("AddTo of %v", t)
-	}
-	k.emit(instr{op: opAddTo, t: t, dst: none, a: src.arg, b: arg{argImm, 0, uint64(srcOffset)}, mem: address{dst.id, none, 0, offset}})
-}
-
-// Prefetch asks for the cache line at p + offset bytes, which may lie outside of any
-// array, in the first or the second cache.
-func (k *Kernel) Prefetch(cache int, p Int, offset int) {
-	k.emit(instr{op: opPrefetch, dst: none, a: arg{argImm, 0, uint64(cache)}, mem: address{p.id, none, 0, offset}})
-}
-
-// LoadInt reads one element of type t, sign-extended, from p + index·size.
-func (k *Kernel) LoadInt(t Type, p, index Int) Int {
-	return k.int(instr{op: opLoadInt, t: t, mem: element(t, p, index)})
-}
-
-// StoreInt writes i as one element of type t to p + index·size.
-func (k *Kernel) StoreInt(t Type, p, index, i Int) {
-	k.emit(instr{op: opStoreInt, t: t, dst: none, a: i.arg, mem: element(t, p, index)})
-}
-
-// element is the address of an element of an array.
-func element(t Type, p, index Int) address {
-	if index.kind == argImm {
-		return address{p.id, none, 0, int(index.imm) * t.Size()}
-	}
-	return address{p.id, index.id, t.Size(), 0}
+	l.k.emit(instr{op: opStoreNarrow, t: I64, dst: none, a: v.arg, mem: a.mem(), tail: l.tail})
 }

@@ -171,7 +171,7 @@ func (n *neon) loopConstants() []uint64 {
 			continue
 		}
 		for j, a := range [...]arg{in.a, in.b, in.c} {
-			if a.kind != argConst || j == 2 && (in.op == opFMA || in.op == opFNMA || in.op == opLoad) {
+			if a.kind != argConst || j == 2 && (in.op == opMulAdd || in.op == opNegMulAdd || in.op == opLoad) {
 				continue
 			}
 			if uses[a.imm] == 0 {
@@ -371,9 +371,9 @@ func (n *neon) onePart(in *instr, p int) vreg {
 		}
 		n.emit(machine{op: o, wide: t.Size() == 8, d: d, n: n.part(in.a, p), imm: int64(in.b.imm)})
 		return d
-	case opFMA, opFNMA:
+	case opMulAdd, opNegMulAdd:
 		o := nVFMLA
-		if in.op == opFNMA {
+		if in.op == opNegMulAdd {
 			o = nVFMLS
 		}
 		v, w := n.part(in.a, p), n.part(in.b, p)
@@ -493,7 +493,7 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadHalf, opStoreHalf, opBroadcast, opStoreLane, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opStoreFirst, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -684,6 +684,15 @@ func (n *neon) addImm(i vreg, c int64) vreg {
 	return d
 }
 
+// address returns the register base + offset of an address, for instructions that have no
+// room for an offset.
+func (n *neon) address(a address) vreg {
+	if a.offset == 0 {
+		return n.regs[a.base][0]
+	}
+	return n.addImm(n.regs[a.base][0], int64(a.offset))
+}
+
 func (n *neon) compareInts(a, b arg) {
 	v := n.int(a)
 	if b.kind == argImm && int64(b.imm) >= 0 {
@@ -803,7 +812,7 @@ func (n *neon) memory(in *instr) {
 			return
 		}
 		n.storeTail(in, v[:], in.t.Size())
-	case opLoadHalf:
+	case opLoadWiden:
 		var v [parts / 2]vreg
 		if in.tail.kind == argNone {
 			v[0], v[1] = n.loadPair(base, offset)
@@ -816,7 +825,7 @@ func (n *neon) memory(in *instr) {
 		for p := range parts {
 			n.set(in, p, n.op([...]neonOp{nVSXTL, nVSXTL2}[p%2], I32, v[p/2], noReg))
 		}
-	case opStoreHalf:
+	case opStoreNarrow:
 		var v [parts / 2]vreg
 		for p := range v {
 			v[p] = n.op(nVUZP1S, I32, n.part(in.a, 2*p), n.part(in.a, 2*p+1))
@@ -830,7 +839,7 @@ func (n *neon) memory(in *instr) {
 		v := n.newV()
 		n.emit(machine{op: size(nLoadS, nLoadD), d: v, a: base, imm: offset})
 		n.set(in, 0, n.op(size(nVDUPS0, nVDUPD0), in.t, v, noReg))
-	case opStoreLane:
+	case opStoreFirst:
 		n.emit(machine{op: size(nStoreS, nStoreD), n: n.part(in.a, 0), a: base, imm: offset})
 	case opStoreFour:
 		if wide {
@@ -856,14 +865,14 @@ func (n *neon) memory(in *instr) {
 		if in.mem.index == none {
 			n.emit(machine{op: size(nLoadW, nLoadX), d: n.regs[in.dst][0], a: base, imm: offset})
 		} else {
-			n.emit(machine{op: size(nLoadWIndex, nLoadXIndex), d: n.regs[in.dst][0], a: base, n: n.regs[in.mem.index][0]})
+			n.emit(machine{op: size(nLoadWIndex, nLoadXIndex), d: n.regs[in.dst][0], a: n.address(in.mem), n: n.regs[in.mem.index][0]})
 		}
 	case opStoreInt:
 		i := n.int(in.a)
 		if in.mem.index == none {
 			n.emit(machine{op: size(nStoreW, nStoreX), n: i, a: base, imm: offset})
 		} else {
-			n.emit(machine{op: size(nStoreWIndex, nStoreXIndex), m: i, a: base, n: n.regs[in.mem.index][0]})
+			n.emit(machine{op: size(nStoreWIndex, nStoreXIndex), m: i, a: n.address(in.mem), n: n.regs[in.mem.index][0]})
 		}
 	}
 }
@@ -871,7 +880,7 @@ func (n *neon) memory(in *instr) {
 // gather loads one element after the other: there is no instruction for it. Two
 // indices of 32 bits go to an integer register at once.
 func (n *neon) gather(in *instr) {
-	base, wide := n.regs[in.mem.base][0], in.t.Size() == 8
+	base, wide := n.address(in.mem), in.t.Size() == 8
 	element := func(o neonOp, i vreg) vreg {
 		d := n.newV()
 		n.emit(machine{op: o, d: d, a: base, n: i})

@@ -22,14 +22,14 @@ func assembleOne(name, signature string, body func(k *Kernel)) (string, error) {
 
 // sumExp is Σ exp(x−m), the kernel by which the speed of the back end is judged.
 func sumExp(k *Kernel) {
-	x, n := k.Copy(k.Arg("x_base")), k.Arg("x_len")
-	m := k.Param(F32, "m")
+	x, n := k.Array("x"), k.Len("x")
+	m := k.Param("m")
 	acc := k.Var(k.Const(F32, 0))
 	log2e, shift := k.Bits(F32, 0x3fb8aa3b), k.Bits(F32, 0x4b40007f)
 	ln2Hi, ln2Lo := k.Bits(F32, 0x3f317200), k.Bits(F32, 0x35bfbe8e)
 	expMin := k.Const(F32, -87)
-	k.Each(F32, n, []Int{x}, func(l Lanes) {
-		d := l.Load(x, 0, k.Bits(F32, 0xff800000)).Sub(m)
+	k.Each(n, []Array{x}, func(l Lanes) {
+		d := l.LoadOr(x, k.Bits(F32, 0xff800000)).Sub(m)
 		z := d.MulAdd(log2e, shift)
 		n := z.Sub(shift)
 		r := n.NegMulAdd(ln2Lo, n.NegMulAdd(ln2Hi, d))
@@ -171,13 +171,13 @@ func TestOutputIsDeterministic(t *testing.T) {
 // variables adds to so many variables in a loop, and sums them up.
 func variables(vectors int) func(k *Kernel) {
 	return func(k *Kernel) {
-		x, n := k.Copy(k.Arg("x_base")), k.Arg("x_len")
+		x, n := k.Array("x"), k.Len("x")
 		var sums []Vec
 		for range vectors {
 			sums = append(sums, k.Var(k.Const(F32, 0)))
 		}
-		k.Each(F32, n, []Int{x}, func(l Lanes) {
-			v := l.Load(x, 0, k.Const(F32, 0))
+		k.Each(n, []Array{x}, func(l Lanes) {
+			v := l.Load(x)
 			for i := range sums {
 				v = v.Mul(k.Const(F32, float64(i+2)))
 				sums[i].Set(sums[i].Add(v))
@@ -210,13 +210,13 @@ func TestVectorRegistersRunOut(t *testing.T) {
 func TestIntegerRegisters(t *testing.T) {
 	integers := func(count int) func(k *Kernel) {
 		return func(k *Kernel) {
-			x := k.Arg("x")
+			x := k.Pointer(I64, "x")
 			var loaded []Int
 			for i := range count {
-				loaded = append(loaded, k.LoadInt(I64, x, k.Int(i)))
+				loaded = append(loaded, x.LoadInt(k.Int(i)))
 			}
 			for i, l := range loaded {
-				k.StoreInt(I64, x, k.Int(count-i), l)
+				x.StoreInt(k.Int(count-i), l)
 			}
 		}
 	}
@@ -237,12 +237,11 @@ func TestIntegerRegisters(t *testing.T) {
 // What is computed from uniform vectors is computed once.
 func TestUniformVectors(t *testing.T) {
 	text, err := assembleOne("uniform", "func(x []float64, a float64)", func(k *Kernel) {
-		x := k.Arg("x_base")
-		a := k.Var(k.Param(F64, "a"))
-		b := k.Broadcast(F64, x, 8)
+		x := k.Base("x")
+		a := k.Var(k.Param("a"))
+		b := x.From(1).Broadcast()
 		a.Set(a.MulAdd(b, b).Max(k.Const(F64, 1)))
-		l := k.All()
-		l.Store(x, 0, l.Load(x, 0, k.Const(F64, 0)).Mul(a))
+		x.Store(x.Load().Mul(a))
 	})
 	require.NoError(t, err)
 	lines := strings.Split(text, "\n")
@@ -254,18 +253,21 @@ func TestUniformVectors(t *testing.T) {
 func TestBadParameters(t *testing.T) {
 	for want, body := range map[string]func(k *Kernel){
 		`asm: bad: no: unknown variable "no"`:  func(k *Kernel) { k.ReturnInt("n", k.Arg("no")) },
-		`asm: bad: x is float32`:               func(k *Kernel) { k.Return("s", k.Param(F64, "x")) },
-		`asm: bad: Gather of float64 by int32`: func(k *Kernel) { k.Gather(F64, k.Arg("p"), k.Const(I32, 0)) },
+		`asm: bad: s is float64`:               func(k *Kernel) { k.Return("s", k.Param("x")) },
+		`asm: bad: Gather of float64 by int32`: func(k *Kernel) { k.Pointer(F64, "p").Gather(k.Const(I32, 0)) },
 		`asm: bad: GatherTable of 9·float32 by int32`: func(k *Kernel) {
-			k.GatherTable(F32, k.Arg("p"), 9, k.Const(I32, 0))
+			k.Pointer(F32, "p").GatherTable(9, k.Const(I32, 0))
 		},
 		`asm: bad: GatherTable of 1·float64 by int32`: func(k *Kernel) {
-			k.GatherTable(F64, k.Arg("p"), 1, k.Const(I32, 0))
+			k.Pointer(F64, "p").GatherTable(1, k.Const(I32, 0))
 		},
-		`asm: bad: AddTo of int32`: func(k *Kernel) { k.AddTo(I32, k.Arg("p"), 0, k.Arg("p"), 16) },
+		`asm: bad: AddFrom of int32 and int32`: func(k *Kernel) {
+			p := k.Pointer(I32, "p")
+			p.AddFrom(p.From(4))
+		},
 		`asm: bad: Round of int32`: func(k *Kernel) { k.Const(I32, 0).Round() },
 		`asm: bad: Shl by 32`: func(k *Kernel) {
-			k.StoreFirst(k.Arg("p"), 0, k.Arg("i").Splat(I32).Shl(32))
+			k.Pointer(I32, "p").StoreFirst(k.Arg("i").Splat(I32).Shl(32))
 		},
 	} {
 		assert.PanicsWithValue(t, want, func() {

@@ -30,8 +30,8 @@ func TestGatherTableInstructions(t *testing.T) {
 	} {
 		f := &File{Package: "p", Generator: "a test"}
 		f.Kernel(c.target, "table", "func(dst, table, index *byte)", nil, func(k *Kernel) {
-			index := k.All().Load(k.Arg("index"), 0, k.Const(I32, 0))
-			k.All().Store(k.Arg("dst"), 0, k.GatherTable(F32, k.Arg("table"), c.vectors, index))
+			index := k.Pointer(I32, "index").Load()
+			k.Pointer(F32, "dst").Store(k.Pointer(F32, "table").GatherTable(c.vectors, index))
 		})
 		text, err := f.Assemble()
 		require.NoError(t, err)

@@ -130,10 +130,10 @@ func (v Vec) Shl(n int) Vec { return v.shift(opShl, n) }
 func (v Vec) Shr(n int) Vec { return v.shift(opShr, n) }
 
 // MulAdd returns v·w + x, rounded once.
-func (v Vec) MulAdd(w, x Vec) Vec { return v.fused(opFMA, w, x) }
+func (v Vec) MulAdd(w, x Vec) Vec { return v.fused(opMulAdd, w, x) }
 
 // NegMulAdd returns x − v·w, rounded once.
-func (v Vec) NegMulAdd(w, x Vec) Vec { return v.fused(opFNMA, w, x) }
+func (v Vec) NegMulAdd(w, x Vec) Vec { return v.fused(opNegMulAdd, w, x) }
 
 // Round returns floats rounded to the nearest integer, the even one of two that are
 // equally near. What becomes zero keeps its sign.

@@ -3,13 +3,14 @@
 //
 //	go -C bench run .
 //	go -C bench run . -only 'cross-entropy.*4096' -rounds 21
-//	go -C bench run . -o results -readme ../README.md
+//	go -C bench run . -o results -project ..
 //	go -C bench run . -o results -draw
 //
 // With -o the results are kept in a folder as JSON, one file for each run, and all that
 // the folder has, of this machine or others, becomes a report: its README.md, and
-// charts. Nothing but the built program is needed to measure, neither the repository
-// nor a network.
+// charts. With -project the sections about speed in the project's README.md and
+// docs/performance.md are made from it, too. Nothing but the built program is needed to
+// measure, neither the repository nor a network.
 //
 // Every side is a process of its own that stays alive: this program itself, once for
 // each tier and for Gorgonia, and Python with peer.py. The sides take turns, a few
@@ -45,11 +46,11 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 7, "`number` of times that the sides take turns")
 	flag.StringVar(&o.name, "name", "", "`name` of the processor, if the system's is not good enough")
 	flag.StringVar(&o.folder, "o", "", "`folder` to keep results in, and to make a report of all that it has")
-	flag.StringVar(&o.readme, "readme", "", "`file` whose section about speed is made new from what -o has")
+	flag.StringVar(&o.project, "project", "", "`folder` of the project whose pages get new sections about speed from what -o has")
 	flag.BoolVar(&o.draw, "draw", false, "measure nothing, only make the report")
 	serve := flag.String("serve", "", "be a `side`, "+trellisSide+" or "+results.Gorgonia+": answer requests on stdin")
 	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.readme != "") && o.folder == "" {
+	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.project != "") && o.folder == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -60,9 +61,9 @@ func main() {
 }
 
 type options struct {
-	only, name, folder, readme string
-	rounds                     int
-	draw                       bool
+	only, name, folder, project string
+	rounds                      int
+	draw                        bool
 }
 
 func run(o options, serve string) error {
@@ -83,7 +84,7 @@ func run(o options, serve string) error {
 	if o.folder == "" {
 		return nil
 	}
-	return draw(o.folder, o.readme)
+	return draw(o.folder, o.project)
 }
 
 // compare measures what matches, prints the table, and keeps the results.
@@ -155,8 +156,9 @@ func compare(o options) error {
 	return file.Write(filepath.Join(o.folder, file.Date+"-"+results.Slug(machine.Processor)+".json"))
 }
 
-// draw makes the report of all results in a folder.
-func draw(folder, readme string) error {
+// draw makes the report of all results in a folder and, unless project is empty, the
+// sections about speed of the project's pages.
+func draw(folder, project string) error {
 	names, err := filepath.Glob(filepath.Join(folder, "????-??-??-*.json"))
 	if err != nil {
 		return err
@@ -171,20 +173,31 @@ func draw(folder, readme string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := report.Write(folder, files, models); err != nil || readme == "" {
+	if err := report.Write(folder, files, models); err != nil || project == "" {
 		return err
 	}
-	section, err := report.Section(files)
+	section, err := report.ReadmeSection(files, inReadme)
 	if err != nil {
 		return err
 	}
-	old, err := os.ReadFile(readme)
+	if err := replaceSection(filepath.Join(project, "README.md"), section); err != nil {
+		return err
+	}
+	if section, err = report.PerformanceSection(files); err != nil {
+		return err
+	}
+	return replaceSection(filepath.Join(project, "docs", "performance.md"), section)
+}
+
+// replaceSection puts a new section about speed into a page.
+func replaceSection(name, section string) error {
+	old, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	text, err := report.Replace(old, section)
+	page, err := report.Replace(old, section)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return os.WriteFile(readme, text, 0o666)
+	return os.WriteFile(name, page, 0o666)
 }

@@ -9,9 +9,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/bench/internal/results"
 )
 
-// The report and the README's section are what the committed results give.
+// The report and the sections of the project's pages are what the committed results give.
 func TestReportOfResults(t *testing.T) {
 	committed, err := os.ReadDir("results")
 	require.NoError(t, err)
@@ -26,9 +28,13 @@ func TestReportOfResults(t *testing.T) {
 			copied(filepath.Join("results", f.Name()), filepath.Join(folder, f.Name()))
 		}
 	}
-	readme := filepath.Join(t.TempDir(), "README.md")
-	copied("../README.md", readme)
-	require.NoError(t, draw(folder, readme))
+	project := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(project, "docs"), 0o777))
+	pages := []string{"README.md", "docs/performance.md"}
+	for _, page := range pages {
+		copied(filepath.Join("..", page), filepath.Join(project, page))
+	}
+	require.NoError(t, draw(folder, project))
 
 	same := func(want, got string) {
 		a, err := os.ReadFile(want)
@@ -37,7 +43,9 @@ func TestReportOfResults(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, bytes.Equal(a, b), "%s is not what `make report` makes of the results", want)
 	}
-	same("../README.md", readme)
+	for _, page := range pages {
+		same(filepath.Join("..", page), filepath.Join(project, page))
+	}
 	drawn, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	assert.Len(t, committed, len(drawn), "charts of earlier results")
@@ -48,4 +56,15 @@ func TestReportOfResults(t *testing.T) {
 		}
 		same(filepath.Join("results", f.Name()), filepath.Join(folder, f.Name()))
 	}
+}
+
+// What the README shows is measured.
+func TestInReadme(t *testing.T) {
+	var table []string
+	for _, w := range works(1) {
+		if w.group == results.Table {
+			table = append(table, w.name)
+		}
+	}
+	assert.Subset(t, table, inReadme)
 }

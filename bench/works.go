@@ -113,6 +113,18 @@ func works(cores int) (all []work) {
 	return append(all, curves(cores)...)
 }
 
+// inReadme names the works that the project's README shows: what most users have to do.
+var inReadme = []string{
+	"log-sum-exp 128×1000",
+	"softmax 128×1000",
+	"cross-entropy+grad 128×1000",
+	"cross-entropy+grad 4096×5000",
+	"cross-entropy+grad 8×21×256×256",
+	"CTC+grad T150 N16 C28 S40",
+	"CTC+grad T150 N16 C5000 S20",
+	"CTC+grad T500 N16 C32 S100",
+}
+
 // curves show how cost grows.
 func curves(cores int) (all []work) {
 	for _, n := range []int{2, 4, 8, 16, 32, 64, 128, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26} {

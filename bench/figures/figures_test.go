@@ -11,7 +11,7 @@ import (
 )
 
 // A state is live in a frame if one of all paths that spell the target is there.
-func TestLattice(t *testing.T) {
+func TestTrellis(t *testing.T) {
 	for _, c := range []struct {
 		target string
 		frames int
@@ -24,7 +24,7 @@ func TestLattice(t *testing.T) {
 		{"aab", 5, 7},
 		{"", 4, 1},
 	} {
-		l := newLattice(c.target, c.frames)
+		l := newTrellis(c.target, c.frames)
 		want := make([][]bool, c.frames)
 		for frame := range want {
 			want[frame] = make([]bool, len(l.states))
@@ -56,7 +56,7 @@ func TestLattice(t *testing.T) {
 }
 
 // spelled merges what is repeated in a path, and drops blanks.
-func spelled(l lattice, path []int) string {
+func spelled(l trellis, path []int) string {
 	var s strings.Builder
 	previous := blank
 	for _, state := range path {
@@ -70,7 +70,7 @@ func spelled(l lattice, path []int) string {
 	return s.String()
 }
 
-func TestDrawing(t *testing.T) { wellFormed(t, drawLattice("cat", 8)) }
+func TestDrawing(t *testing.T) { wellFormed(t, drawTrellis("cat", 8)) }
 
 func wellFormed(t *testing.T, figure []byte) {
 	t.Helper()

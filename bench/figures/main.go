@@ -1,5 +1,5 @@
 // Command figures makes the figure of CTC's documentation that shows no measurement:
-// ctc-lattice.svg, the lattice of a short target.
+// ctc-trellis.svg, the trellis of a short target.
 //
 //	go -C bench run ./figures -o ../docs
 package main
@@ -18,7 +18,7 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := os.WriteFile(filepath.Join(*folder, "ctc-lattice.svg"), drawLattice("cat", 8), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(*folder, "ctc-trellis.svg"), drawTrellis("cat", 8), 0o666); err != nil {
 		fmt.Fprintln(os.Stderr, "figures:", err)
 		os.Exit(1)
 	}

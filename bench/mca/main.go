@@ -145,8 +145,8 @@ func writeTable(out io.Writer, m results.Models) {
 	fmt.Fprintln(out, "\nCycles per element, which is a state in forward and backward. elements: of one turn of the loop, where its memory tells.")
 }
 
-// kernelName matches the symbols of the assembly kernels.
-var kernelName = regexp.MustCompile(`^` + regexp.QuoteMeta(module) + `\.(\w+(?:NEON|AVX2|AVX512))(?:\.abi0)?$`)
+// kernelName matches the symbols of the assembly kernels, in whatever package they are.
+var kernelName = regexp.MustCompile(`^` + regexp.QuoteMeta(module) + `[\w/]*\.(\w+(?:NEON|AVX2|AVX512))(?:\.abi0)?$`)
 
 // loopsOf returns the innermost loops of the kernels that match.
 func loopsOf(a *architecture, folder string, only *regexp.Regexp, llvm string) ([]loop, error) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 const classesUsage = `trellis %[1]s FILE.npy -targets TARGETS [options]
@@ -82,17 +83,17 @@ func (t *tool) classes(ctx context.Context, out io.Writer, command string, args 
 }
 
 // classes takes the targets from probs, or if that is nil from the options.
-func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *classOptions, x, probs *array) error {
-	shape := x.shape
+func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *classOptions, x, probs *npy.Array) error {
+	shape := x.Shape
 	if len(shape) == 1 {
 		shape = []int{1, shape[0]}
 	}
 	if len(shape) == 0 {
-		return fmt.Errorf("%s: shape (): want (C), (N,C) or (N,C,d1,...,dk)", x.name)
+		return fmt.Errorf("%s: shape (): want (C), (N,C) or (N,C,d1,...,dk)", x.Name)
 	}
 	positions := product(shape[2:])
 	r := rows{
-		array: x, target: probs, blocks: 1, count: shape[0], inner: shape[1] * positions,
+		Array: x, target: probs, blocks: 1, count: shape[0], inner: shape[1] * positions,
 		losses: positions, cost: shape[1] * positions,
 	}
 	c := &classCriterion[F]{reduction: o.reduction, shape: shape, ignore: o.ignoreIndex}
@@ -171,7 +172,7 @@ func (c *classCriterion[F]) reduce(losses []F) (F, bool) {
 }
 
 // readArguments reads the weights and class targets, and checks them.
-func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *array) error {
+func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *npy.Array) error {
 	if err := c.readWeight(o, x); err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *array) erro
 }
 
 // readWeight reads the weights of the classes, if there are any.
-func (c *classCriterion[F]) readWeight(o *classOptions, x *array) error {
+func (c *classCriterion[F]) readWeight(o *classOptions, x *npy.Array) error {
 	if !o.set("weight") {
 		return nil
 	}
@@ -210,27 +211,27 @@ func (c *classCriterion[F]) readWeight(o *classOptions, x *array) error {
 		c.weight = append(c.weight, F(w))
 	}
 	if len(c.weight) != c.shape[1] {
-		return fmt.Errorf("%s: %d weights, %s has %d classes", l.source, len(c.weight), x.name, c.shape[1])
+		return fmt.Errorf("%s: %d weights, %s has %d classes", l.source, len(c.weight), x.Name, c.shape[1])
 	}
 	return nil
 }
 
 // readTargets reads the class targets, checks them and adds up their weights.
-func (c *classCriterion[F]) readTargets(o *classOptions, x *array) error {
+func (c *classCriterion[F]) readTargets(o *classOptions, x *npy.Array) error {
 	l, err := readInts("-targets", o.targets)
 	if err != nil {
 		return err
 	}
 	c.targets = l.flat()
 	want := slices.Concat(c.shape[:1], c.shape[2:])
-	if len(x.shape) == 1 {
+	if len(x.Shape) == 1 {
 		want = nil
 	}
 	if l.shape != nil && !slices.Equal(l.shape, want) {
-		return fmt.Errorf("%s: shape %s, want %s for %s of shape %s", l.source, tuple(l.shape), tuple(want), x.name, tuple(x.shape))
+		return fmt.Errorf("%s: shape %s, want %s for %s of shape %s", l.source, npy.Tuple(l.shape), npy.Tuple(want), x.Name, npy.Tuple(x.Shape))
 	}
 	if len(c.targets) != product(want) {
-		return fmt.Errorf("%s: %d targets, want %d for %s of shape %s", l.source, len(c.targets), product(want), x.name, tuple(x.shape))
+		return fmt.Errorf("%s: %d targets, want %d for %s of shape %s", l.source, len(c.targets), product(want), x.Name, npy.Tuple(x.Shape))
 	}
 	for i, y := range c.targets {
 		switch {
@@ -257,10 +258,10 @@ func (c *classCriterion[F]) position(i int) string {
 		return fmt.Sprintf("row %d", i)
 	}
 	slices.Reverse(at)
-	return fmt.Sprintf("row %d, position %s", i, tuple(at))
+	return fmt.Sprintf("row %d, position %s", i, npy.Tuple(at))
 }
 
-func (c *classCriterion[F]) report(o *classOptions, x *array, losses []F) report {
+func (c *classCriterion[F]) report(o *classOptions, x *npy.Array, losses []F) report {
 	p := o.options.report(x)
 	p.Losses = numbersOf(losses)
 	if loss, ok := c.reduce(losses); ok {
@@ -296,4 +297,13 @@ func (c *classCriterion[F]) imageCells(losses []F, n int) []any {
 		}
 	}
 	return []any{n, counted, numberOf(F(sum))}
+}
+
+// product returns the number of elements of a shape, or of some of its axes.
+func product(axes []int) int {
+	n := 1
+	for _, d := range axes {
+		n *= d
+	}
+	return n
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 const ctcUsage = `trellis ctc EMISSIONS.npy -targets TARGETS [options]
@@ -99,7 +100,7 @@ func (t *tool) ctc(ctx context.Context, out io.Writer, args []string) error {
 	return explainShape(run(ctx, t, out, o, x), x)
 }
 
-func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOptions, x *array) error {
+func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOptions, x *npy.Array) error {
 	r, frames, err := o.layout(x)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOpt
 		},
 		reduction: o.reduction,
 		frames:    frames,
-		classes:   x.shape[len(x.shape)-1],
+		classes:   x.Shape[len(x.Shape)-1],
 	}
 	if err := interruptible(ctx, func() error { return c.readArguments(o, r) }); err != nil {
 		return err
@@ -128,7 +129,7 @@ func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOpt
 
 // readArguments reads the targets and lengths, and checks them.
 func (c *ctcCriterion[F]) readArguments(o *ctcOptions, r rows) error {
-	targets, blank, err := o.readTargets(r.array, c.classes)
+	targets, blank, err := o.readTargets(r.Array, c.classes)
 	if err != nil {
 		return err
 	}
@@ -149,17 +150,17 @@ func (c *ctcCriterion[F]) readArguments(o *ctcOptions, r rows) error {
 }
 
 // layout takes the shape of the emissions apart.
-func (o *ctcOptions) layout(x *array) (r rows, frames int, err error) {
-	s := x.shape
+func (o *ctcOptions) layout(x *npy.Array) (r rows, frames int, err error) {
+	s := x.Shape
 	switch {
 	case len(s) == 2:
-		return rows{array: x, blocks: 1, count: 1, inner: s[0] * s[1], losses: 1}, s[0], nil
+		return rows{Array: x, blocks: 1, count: 1, inner: s[0] * s[1], losses: 1}, s[0], nil
 	case len(s) == 3 && o.batchFirst:
-		return rows{array: x, blocks: 1, count: s[0], inner: s[1] * s[2], losses: 1}, s[1], nil
+		return rows{Array: x, blocks: 1, count: s[0], inner: s[1] * s[2], losses: 1}, s[1], nil
 	case len(s) == 3:
-		return rows{array: x, blocks: s[0], count: s[1], inner: s[2], losses: 1}, s[0], nil
+		return rows{Array: x, blocks: s[0], count: s[1], inner: s[2], losses: 1}, s[0], nil
 	}
-	return r, 0, fmt.Errorf("%s: shape %s: want (T,N,C), (T,C), or (N,T,C) with -batch_first", x.name, tuple(s))
+	return r, 0, fmt.Errorf("%s: shape %s: want (T,N,C), (T,C), or (N,T,C) with -batch_first", x.Name, npy.Tuple(s))
 }
 
 // ctcCriterion is CTCLoss over the sequences of a file.
@@ -237,7 +238,7 @@ func lengths(sequences [][]int) []int {
 	return out
 }
 
-func (c *ctcCriterion[F]) report(o *ctcOptions, x *array, losses []F) report {
+func (c *ctcCriterion[F]) report(o *ctcOptions, x *npy.Array, losses []F) report {
 	p := o.options.report(x)
 	p.Losses, p.InputLengths, p.TargetLengths = numbersOf(losses), c.inputLengths, lengths(c.targets)
 	if loss, ok := c.reduce(losses); ok {

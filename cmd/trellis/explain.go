@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // explain says an error of the library in the words of the command line.
@@ -35,10 +36,10 @@ func explain(err error, source map[string]string, index func([]int) string) erro
 
 // explainShape says an error of the library about the shape of the scores in the
 // words of the command line.
-func explainShape(err error, x *array) error {
+func explainShape(err error, x *npy.Array) error {
 	var a *trellis.ArgumentError
 	if !errors.As(err, &a) || a.Argument != "x.Shape" {
 		return err
 	}
-	return fmt.Errorf("%s: shape %s: %s", x.name, tuple(x.shape), a.Reason)
+	return fmt.Errorf("%s: shape %s: %s", x.Name, npy.Tuple(x.Shape), a.Reason)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // gradient is a .npy file in the making, with the header of the array whose
@@ -16,7 +17,7 @@ import (
 // complete, so that there is never half a file.
 type gradient struct {
 	name string
-	x    *array
+	x    *npy.Array
 	file *os.File
 }
 
@@ -35,8 +36,8 @@ func createGradient(name string, r rows) (*gradient, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gradient{name: name, x: r.array, file: file}
-	if _, err := file.Write(r.header); err != nil {
+	g := &gradient{name: name, x: r.Array, file: file}
+	if _, err := file.Write(r.Header); err != nil {
 		g.discard()
 		return nil, err
 	}
@@ -66,21 +67,22 @@ func checkReplaceable(name string, inputs ...string) error {
 	return nil
 }
 
+// chunk is how many elements go from memory to the file at a time.
+const chunk = 1 << 17
+
 // writeFloats writes elements from the index first on.
 func writeFloats[F trellis.Float](ctx context.Context, g *gradient, src []F, first int) error {
-	d := g.x.dtype
-	raw := make([]byte, min(chunk, len(src))*d.size)
-	at := int64(len(g.x.header)) + int64(first)*int64(d.size)
+	d := g.x.Dtype
+	raw := make([]byte, min(chunk, len(src))*d.Size)
 	for part := range slices.Chunk(src, chunk) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		encodeFloats(raw, part, d)
-		n, err := g.file.WriteAt(raw[:len(part)*d.size], at)
-		if err != nil {
+		npy.Encode(raw, part, d)
+		if _, err := g.file.WriteAt(raw[:len(part)*d.Size], g.x.Offset(first)); err != nil {
 			return err
 		}
-		at += int64(n)
+		first += len(part)
 	}
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/sbinet/npyio/npy"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // list is numbers given inline, by a text file or by a .npy file.
-type list[T any] struct {
+type list[T npy.Element] struct {
 	source string // the file, or the option
 	rows   [][]T  // lines of text, or rows of an array
 	shape  []int  // of an array, else nil
@@ -37,13 +37,13 @@ const (
 
 // readInts reads the list that an option names.
 func readInts(option, value string) (*list[int], error) {
-	return readList(option, value, intDigits, strconv.Atoi, (*array).ints)
+	return readList(option, value, intDigits, strconv.Atoi)
 }
 
 // readNumbers reads the list that an option names.
 func readNumbers(option, value string) (*list[float64], error) {
 	parse := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
-	return readList(option, value, floatDigits, parse, (*array).floats)
+	return readList(option, value, floatDigits, parse)
 }
 
 // isInline reports whether a value is nothing but numbers and separators: the
@@ -51,12 +51,12 @@ func readNumbers(option, value string) (*list[float64], error) {
 func isInline(value, digits string) bool { return strings.Trim(value, digits+",; ") == "" }
 
 // readList reads a list that is inline or in a file.
-func readList[T any](option, value, digits string, parse func(string) (T, error), data func(*array) ([]T, error)) (*list[T], error) {
+func readList[T npy.Element](option, value, digits string, parse func(string) (T, error)) (*list[T], error) {
 	if isInline(value, digits) {
 		return parseLines(option, "sequence", strings.Split(value, ";"), 0, parse)
 	}
 	if isArray(value) {
-		return readArrayList(value, data)
+		return readArrayList[T](value)
 	}
 	text, err := readText(value)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
@@ -101,7 +101,7 @@ func isArray(name string) bool {
 	defer file.Close()
 	var magic [len(npy.Magic)]byte
 	_, err = io.ReadFull(file, magic[:])
-	return err == nil && magic == npy.Magic
+	return err == nil && string(magic[:]) == npy.Magic
 }
 
 // textLines splits a text; a newline at its end begins no further line.
@@ -115,7 +115,7 @@ func textLines(text string) []string {
 }
 
 // parseLines parses one row from each line. base is the number of the first.
-func parseLines[T any](source, unit string, lines []string, base int, parse func(string) (T, error)) (*list[T], error) {
+func parseLines[T npy.Element](source, unit string, lines []string, base int, parse func(string) (T, error)) (*list[T], error) {
 	l := &list[T]{source: source}
 	for n, line := range lines {
 		row := []T{}
@@ -138,26 +138,26 @@ const maxList = 1 << 28
 
 // readArrayList takes the first axis of a matrix as rows, and any other array
 // as a single row.
-func readArrayList[T any](name string, data func(*array) ([]T, error)) (*list[T], error) {
-	a, err := openArray(name)
+func readArrayList[T npy.Element](name string) (*list[T], error) {
+	a, err := npy.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer a.Close()
-	if product(a.shape) > maxList {
-		return nil, fmt.Errorf("%s: shape %s: more than %d numbers", name, tuple(a.shape), maxList)
+	if a.Len() > maxList {
+		return nil, fmt.Errorf("%s: shape %s: more than %d numbers", name, npy.Tuple(a.Shape), maxList)
 	}
-	values, err := data(a)
+	values, err := npy.ReadAll[T](a)
 	if err != nil {
 		return nil, err
 	}
-	l := &list[T]{source: name, shape: a.shape}
-	if len(a.shape) != 2 {
+	l := &list[T]{source: name, shape: a.Shape}
+	if len(a.Shape) != 2 {
 		l.rows = [][]T{values}
 		return l, nil
 	}
-	for n := range a.shape[0] {
-		l.rows = append(l.rows, values[n*a.shape[1]:][:a.shape[1]])
+	for n := range a.Shape[0] {
+		l.rows = append(l.rows, values[n*a.Shape[1]:][:a.Shape[1]])
 	}
 	return l, nil
 }

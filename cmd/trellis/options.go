@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // options are what all commands take.
@@ -93,17 +95,17 @@ func isSet(fs *flag.FlagSet, name string) (set bool) {
 }
 
 // report begins what a command prints about a file.
-func (o *options) report(x *array) report {
-	return report{File: x.name, Dtype: x.dtype.String(), Shape: x.shape, Reduction: o.reduction, Gradient: o.grad}
+func (o *options) report(x *npy.Array) report {
+	return report{File: x.Name, Dtype: x.Dtype.String(), Shape: x.Shape, Reduction: o.reduction, Gradient: o.grad}
 }
 
 // openScores opens the input file.
-func (o *options) openScores() (*array, error) {
-	x, err := openArray(o.file)
+func (o *options) openScores() (*npy.Array, error) {
+	x, err := npy.Open(o.file)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.wantFloats(); err != nil {
+	if err := npy.CheckType[float64](x); err != nil {
 		x.Close()
 		return nil, err
 	}

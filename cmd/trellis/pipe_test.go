@@ -35,8 +35,12 @@ func TestTextFromAPipe(t *testing.T) {
 	l, err := readInts("-targets", name)
 	require.NoError(t, err)
 	assert.Equal(t, [][]int{{3, 2, 1, 1, 2}}, l.rows)
-	_, err = openArray(name)
-	assert.ErrorContains(t, err, "not a regular file")
+}
+
+func TestScoresFromAPipe(t *testing.T) {
+	name := pipe(t)
+	r := run("nll", name, "-targets", "1")
+	assert.Equal(t, result{code: exitData, stderr: "trellis: " + name + ": not a regular file\n"}, r)
 }
 
 // TestInterruptAtAPipe waits for a writer that does not come.

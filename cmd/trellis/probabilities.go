@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"slices"
+
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 const probabilitiesUsage = `
@@ -15,15 +17,15 @@ and -ignore_index does not apply:
 
 // openProbabilities opens the targets of ce if they are class probabilities, an
 // array of floats; it returns nil if they are not.
-func (o *classOptions) openProbabilities(x *array) (*array, error) {
+func (o *classOptions) openProbabilities(x *npy.Array) (*npy.Array, error) {
 	if o.command != "ce" || isInline(o.targets, intDigits) || !isArray(o.targets) {
 		return nil, nil
 	}
-	probs, err := openArray(o.targets)
+	probs, err := npy.Open(o.targets)
 	if err != nil {
 		return nil, err
 	}
-	isClasses := probs.dtype.kind != 'f'
+	isClasses := probs.Dtype.Kind != 'f'
 	if !isClasses {
 		err = o.checkProbabilities(probs, x)
 	}
@@ -36,13 +38,13 @@ func (o *classOptions) openProbabilities(x *array) (*array, error) {
 
 // checkProbabilities reports class probabilities that do not go with the options
 // or with x.
-func (o *classOptions) checkProbabilities(probs, x *array) error {
+func (o *classOptions) checkProbabilities(probs, x *npy.Array) error {
 	switch {
 	case o.set("ignore_index"):
-		return misuse("ce: -ignore_index goes with classes, %s holds class probabilities (%s)", probs.name, probs.dtype)
-	case !slices.Equal(probs.shape, x.shape):
+		return misuse("ce: -ignore_index goes with classes, %s holds class probabilities (%s)", probs.Name, probs.Dtype)
+	case !slices.Equal(probs.Shape, x.Shape):
 		return fmt.Errorf("%s: class probabilities (%s) of shape %s, want %s as in %s",
-			probs.name, probs.dtype, tuple(probs.shape), tuple(x.shape), x.name)
+			probs.Name, probs.Dtype, npy.Tuple(probs.Shape), npy.Tuple(x.Shape), x.Name)
 	}
-	return probs.wantFloats()
+	return npy.CheckType[float64](probs)
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gotrellis/trellis/internal/npy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -22,13 +23,10 @@ func probabilities(t *testing.T, shape ...int) (x, targets string) {
 	return writeFloat64s(t, logits, shape...), writeFloat64s(t, probs, shape...)
 }
 
-// readArray returns the elements of a file.
+// readArray returns the elements of a file of float64.
 func readArray(t *testing.T, name string) []float64 {
 	t.Helper()
-	a, err := openArray(name)
-	require.NoError(t, err)
-	defer a.Close()
-	values, err := a.floats()
+	values, _, err := npy.ReadFile[float64](name)
 	require.NoError(t, err)
 	return values
 }
@@ -53,7 +51,7 @@ func TestClassProbabilities(t *testing.T) {
 
 func TestClassProbabilitiesThatAreClasses(t *testing.T) {
 	x := writeFloat64s(t, []float64{1, 2, 4}, 3)
-	oneHot := write(t, "y.npy", npyHeader(1, ">f4", "False", "(3,)"), data(t, binary.BigEndian, []float32{0, 1, 0}))
+	oneHot := write(t, "y.npy", npyHeader(1, ">f4", "(3,)"), data(t, binary.BigEndian, []float32{0, 1, 0}))
 	for _, dtype := range []string{"float32", "float64"} {
 		want := runJSON(t, "ce", x, "-targets", "1", "-dtype", dtype)
 		assert.Equal(t, want, runJSON(t, "ce", x, "-targets", oneHot, "-dtype", dtype))
@@ -86,7 +84,7 @@ func TestClassProbabilitiesTables(t *testing.T) {
 func TestClassProbabilitiesThatDoNotFit(t *testing.T) {
 	x, targets := probabilities(t, 2, 3, 1, 2)
 	labels := writeFloat64s(t, []float64{0, 1, 2, 2}, 2, 1, 2)
-	half := write(t, "y.npy", npyHeader(1, "<f2", "False", "(2, 3, 1, 2)"), make([]byte, 24))
+	half := write(t, "y.npy", npyHeader(1, "<f2", "(2, 3, 1, 2)"), make([]byte, 24))
 	for want, c := range map[string]struct {
 		code int
 		args []string

@@ -6,6 +6,7 @@ import (
 	"runtime"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // rows is an array seen as rows whose losses do not depend on each other: the
@@ -13,8 +14,8 @@ import (
 // block o, at (o·count+row)·inner+i. Only the (T,N,C) of ctc has more than one
 // block.
 type rows struct {
-	*array
-	target               *array // of the same layout, read along with it; or nil
+	*npy.Array
+	target               *npy.Array // of the same layout, read along with it; or nil
 	blocks, count, inner int
 	losses               int // of one row
 	cost                 int // of one row, in elements
@@ -51,11 +52,11 @@ func (r rows) group(memory, workers int) int {
 }
 
 // inputs returns the files that are read row by row.
-func (r rows) inputs() []*array {
+func (r rows) inputs() []*npy.Array {
 	if r.target == nil {
-		return []*array{r.array}
+		return []*npy.Array{r.Array}
 	}
-	return []*array{r.array, r.target}
+	return []*npy.Array{r.Array, r.target}
 }
 
 // compute returns the losses of all rows and writes the gradient of the reduced
@@ -139,7 +140,7 @@ func (w interruptibleWriter) Write(p []byte) (int, error) {
 // readPart cuts the data of p to its rows and reads them.
 func readPart[F trellis.Float](p part[F], r rows) (part[F], error) {
 	p.x = p.x[:r.blocks*p.n*r.inner]
-	if err := readRows(p.x, r.array, r, p.first, p.n); err != nil || r.target == nil {
+	if err := readRows(p.x, r.Array, r, p.first, p.n); err != nil || r.target == nil {
 		return p, err
 	}
 	p.target = p.target[:len(p.x)]
@@ -147,9 +148,9 @@ func readPart[F trellis.Float](p part[F], r rows) (part[F], error) {
 }
 
 // readRows reads n rows of a, which is laid out as r, from first on.
-func readRows[F trellis.Float](dst []F, a *array, r rows, first, n int) error {
+func readRows[F trellis.Float](dst []F, a *npy.Array, r rows, first, n int) error {
 	for o := range r.blocks {
-		if err := readFloats(dst[o*n*r.inner:][:n*r.inner], a, (o*r.count+first)*r.inner); err != nil {
+		if err := npy.Read(dst[o*n*r.inner:][:n*r.inner], a, (o*r.count+first)*r.inner); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // number is a float that is written with the digits its width has.
@@ -85,7 +86,7 @@ func (r report) print(out io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(r)
 	}
-	fmt.Fprintf(out, "%s: %s %s, %s\n\n", r.File, r.Dtype, tuple(r.Shape), r.kind)
+	fmt.Fprintf(out, "%s: %s %s, %s\n\n", r.File, r.Dtype, npy.Tuple(r.Shape), r.kind)
 	lines := r.rows + 1
 	if r.Loss != nil {
 		lines++

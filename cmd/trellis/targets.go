@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // readTargets reads the labels of ctc, whichever way they are given, and
 // settles which class is the blank.
-func (o *ctcOptions) readTargets(x *array, classes int) (*list[int], int, error) {
+func (o *ctcOptions) readTargets(x *npy.Array, classes int) (*list[int], int, error) {
 	if !o.set("text") {
 		l, err := readInts("-targets", o.targets)
 		return l, o.blank, err
@@ -33,7 +35,7 @@ func readLengths(option, value string, r rows) (*list[int], error) {
 		return nil, err
 	}
 	if got := len(l.flat()); got != r.count {
-		return nil, fmt.Errorf("%s: %d lengths, %s holds %d sequences", l.source, got, r.name, r.count)
+		return nil, fmt.Errorf("%s: %d lengths, %s holds %d sequences", l.source, got, r.Name, r.count)
 	}
 	return l, nil
 }
@@ -44,7 +46,7 @@ func readLengths(option, value string, r rows) (*list[int], error) {
 func (o *ctcOptions) divide(l *list[int], r rows) ([][]int, error) {
 	if !o.set("target_lengths") {
 		if len(l.rows) != r.count {
-			return nil, fmt.Errorf("%s: targets for %d sequences, %s holds %d", l.source, len(l.rows), r.name, r.count)
+			return nil, fmt.Errorf("%s: targets for %d sequences, %s holds %d", l.source, len(l.rows), r.Name, r.count)
 		}
 		return l.rows, nil
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // tokens maps text to classes.
@@ -104,9 +106,9 @@ func (k *tokens) match(text string, blank int) (size, class int) {
 }
 
 // checkCount reports tokens that are not as many as the classes of x.
-func (k *tokens) checkCount(x *array, classes int) error {
+func (k *tokens) checkCount(x *npy.Array, classes int) error {
 	if len(k.lines) == classes {
 		return nil
 	}
-	return fmt.Errorf("%s: %d tokens, %s has %d classes", k.name, len(k.lines), x.name, classes)
+	return fmt.Errorf("%s: %d tokens, %s has %d classes", k.name, len(k.lines), x.Name, classes)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const generated = "../../polynomials.go"
+const generated = "../../internal/fp/polynomials.go"
 
 // arguments lie on both sides of the range reductions of exp and log.
 var arguments = []float64{1e-9, 0.125, 0.3, 0.5, 0.75, 1, 1.5, 2, math.E, 10, 88.7, 700}

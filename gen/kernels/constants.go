@@ -7,29 +7,41 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"path/filepath"
 	"slices"
+	"strings"
 )
 
-// constants are those of exp and log, by name.
+// constants are those of the plain Go, by name.
 type constants map[string]float64
 
-// readConstants reads the constants of Go files, so that plain Go and assembly have
-// the same.
-func readConstants(paths ...string) (constants, error) {
+// readConstants reads the constants of Go files, tests left out, as if all files were of
+// one package, so that plain Go and assembly have the same.
+func readConstants(patterns ...string) (constants, error) {
 	set := token.NewFileSet()
 	var files []*ast.File
-	for _, path := range paths {
-		file, err := parser.ParseFile(set, path, nil, 0)
+	for _, pattern := range patterns {
+		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			return nil, err
 		}
-		file.Decls = slices.DeleteFunc(file.Decls, func(d ast.Decl) bool {
-			g, ok := d.(*ast.GenDecl)
-			return !ok || g.Tok != token.CONST
-		})
-		files = append(files, file)
+		for _, path := range paths {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(set, path, nil, 0)
+			if err != nil {
+				return nil, err
+			}
+			file.Decls = slices.DeleteFunc(file.Decls, func(d ast.Decl) bool {
+				g, ok := d.(*ast.GenDecl)
+				return !ok || g.Tok != token.CONST
+			})
+			file.Name.Name = "constants"
+			files = append(files, file)
+		}
 	}
-	pkg, err := new(types.Config).Check("trellis", set, files, nil)
+	pkg, err := new(types.Config).Check("constants", set, files, nil)
 	if err != nil {
 		return nil, err
 	}

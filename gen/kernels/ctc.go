@@ -6,233 +6,194 @@ import (
 	"github.com/gotrellis/trellis/asm"
 )
 
-// ctc has the kernels of the lattice. All but those that see scores or the gradient are
+// ctc has the kernels of the trellis. All but those that see scores or the gradient are
 // float64 for both element types.
-func ctc(c constants) group {
-	double := []asm.Type{asm.F64}
-	return group{"ctc", []kernel{
-		{
-			name: "expFrames", types: floats,
-			params:   "p []F, top []F, ref []F, sum []float64, scratch []F, x []F, n int, stride int, pitch int, rows int",
-			describe: func(k *asm.Kernel, t asm.Type) { expFrames(k, t, c) },
-		},
-		{
-			name: "emit", types: floats, params: "y []float64, p []F, index []int32, width int, pitch int, rows int", results: "least F",
-			describe: emit,
-		},
-		{
-			name: "normalizeRow", types: double, params: "dst []F, src []F, e []F", results: "zeros F",
-			describe: normalizeRow,
-		},
-		{
-			name: "forwardFactors", types: double, params: "factors []F, e []F, skip []F, from int, to int", results: "largest F",
-			describe: func(k *asm.Kernel, t asm.Type) { forwardFactors(k, c) },
-		},
-		{
-			name: "forward", types: double,
-			params:   "dst []F, src []F, y []F, factors []F, width int, last int, from int, to int, frames int",
-			describe: forward,
-		},
-		{
-			name: "rescale", types: double, params: "beta []F, alpha []F, from []F, to []F",
-			describe: func(k *asm.Kernel, t asm.Type) { rescale(k, c) },
-		},
-		{
-			name: "backward", types: double,
-			params:   "occupancy []F, blanks []F, beta []F, carry []F, alpha []F, y []F, factors []F, width int, last int, from int, to int, frames int",
-			describe: backward,
-		},
-		{
-			name: "addOccupancies", types: floats,
-			params:   "dst []F, p []F, softmax []F, scale F, occupancy []float64, place []int32, scratch []F, labels int, n int, stride int, pitch int, width int, rows int",
-			describe: addOccupancies,
-		},
-	}}
+func ctc() []kernel {
+	return []kernel{
+		expFrames(), emit(), normalizeRow(), forwardFactors(), forward(), rescale(), backward(), addOccupancies(),
+	}
 }
 
-// expFrames goes through rows as sumExpRows does, in four passes.
-func expFrames(k *asm.Kernel, t asm.Type, c constants) {
-	const pair = 2 * 64 // bytes of scratch for a row
-	all, negInf, zero := k.All(), k.Const(t, math.Inf(-1)), k.Const(t, 0)
-	bits, mantissa, bias := 32, 23, 127.0
-	if t == asm.F64 {
-		bits, mantissa, bias = 64, 52, 1023
+// expFrames writes, for rows r of scores,
+//
+//	top[r]  = max(x[r][0], x[r][1], …)
+//	ref[r]  = shift + log₂e·top[r], which has k = round(log₂e·top[r]) in its last bits
+//	p[r][c] = exp(x[r][c])/2^k, or 0 where x[r][c] < top[r] − expReach
+//	sum[r]  = Σ p[r][c]
+//
+// in four passes, as sumExpRows does.
+func expFrames() kernel {
+	p, top, ref, sum := view("p", F), slice("top", F), slice("ref", F), slice("sum", f64)
+	scratch, x, rows := slice("scratch", F), view("x", F), integer("rows")
+	return kernel{
+		name:   "expFrames",
+		params: []parameter{p, top, ref, sum, scratch, x, rows},
+		stub:   []parameter{p.data(), top, ref, sum, scratch, x.data(), x.columns(), x.stride(), p.stride(), rows},
+		body: func(k *builder) {
+			negInf, zero := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
+			float := layoutOf(k.F)
+			rowsBy := func(step int, body func()) { repeat(k, k.Arg("rows"), step, body) }
+			nextRow := func(a asm.Array, stride string) { a.Move(a.Elements(k.Arg(stride))) }
+
+			// The largest score of a row in lanes,
+			x, scratch := k.Array("x"), k.Array("scratch")
+			rowsBy(1, func() {
+				most, at := k.Var(negInf), x.Copy()
+				eachOverlapping(k, k.Arg("xColumns"), arrays{at}, func(l asm.Lanes) {
+					most.Set(l.LoadOr(at, negInf).Max(most))
+				})
+				scratch.Store(most)
+				advancePairs(scratch, 1)
+				nextRow(x, "xStride")
+			})
+
+			// and in one;
+			e := newExponential(k)
+			scratch.Set(k.Base("scratch"))
+			top, ref := k.Array("top"), k.Array("ref")
+			rowsBy(4, func() {
+				m := asm.FoldMax4(fourRows(scratch)).Add(zero)
+				top.StoreFour(m)
+				ref.StoreFour(m.MulAdd(e.log2e, e.shift))
+				advancePairs(scratch, 4)
+				top.Advance(4)
+				ref.Advance(4)
+			})
+
+			// exp of a row, and its sum in lanes,
+			x.Set(k.Base("x"))
+			scratch.Set(k.Base("scratch"))
+			top.Set(k.Base("top"))
+			ref.Set(k.Base("ref"))
+			p, reach := k.Array("p"), k.Const(k.F, k.get("expReach%d", float.bits))
+			sums := func() asm.Array { return scratch.As(asm.F64).Vector(1) }
+			rowsBy(1, func() {
+				low := top.Broadcast().Sub(reach)
+				shift := ref.Broadcast().As(k.F.Int()).Sub(k.Const(k.F.Int(), float.bias))
+				sum, at, made := k.Var(k.Const(asm.F64, 0)), x.Copy(), p.Copy()
+				k.Each(k.Arg("xColumns"), arrays{at}, func(l asm.Lanes) {
+					x := l.LoadOr(at, negInf)
+					q, z, _ := e.reduced(x)
+					power := z.As(k.F.Int()).Sub(shift).Shl(float.mantissa).As(k.F)
+					v := x.NotLess(low).Keep(q.Mul(power))
+					made.Store(v)
+					made.Advance(k.F.Lanes())
+					if k.F == asm.F32 {
+						lower, upper := v.Widen()
+						sum.Set(lower.Add(sum))
+						v = upper
+					}
+					sum.Set(v.Add(sum))
+				})
+				sums().Store(sum)
+				nextRow(x, "xStride")
+				nextRow(p, "pStride")
+				advancePairs(scratch, 1)
+				top.Advance(1)
+				ref.Advance(1)
+			})
+
+			// and in one.
+			scratch.Set(k.Base("scratch"))
+			sum := k.Array("sum")
+			rowsBy(4, func() {
+				sum.StoreFour(asm.FoldAdd4(fourRows(sums())))
+				advancePairs(scratch, 4)
+				sum.Advance(4)
+			})
+		},
 	}
-	rows := func(step int, body func()) { count(k, k.Arg("rows"), step, body) }
+}
 
-	x, scratch := k.Copy(k.Arg("x_base")), k.Copy(k.Arg("scratch_base"))
-	rows(1, func() {
-		most, at := k.Var(negInf), k.Copy(x)
-		eachOverlapping(k, t, k.Arg("n"), []asm.Int{at}, func(l asm.Lanes) {
-			most.Set(l.Load(at, 0, negInf).Max(most))
-		})
-		all.Store(scratch, 0, most)
-		scratch.Inc(k.Int(pair))
-		x.Inc(inBytes(k, t, "stride"))
-	})
-
-	e := newExponential(k, t, c)
-	scratch.Set(k.Arg("scratch_base"))
-	top, ref := k.Copy(k.Arg("top_base")), k.Copy(k.Arg("ref_base"))
-	rows(4, func() {
-		m := asm.FoldMax4(four(k, t, scratch, pair, 0)).Add(zero)
-		k.StoreFour(top, 0, m)
-		k.StoreFour(ref, 0, m.MulAdd(e.log2e, e.shift))
-		scratch.Inc(k.Int(4 * pair))
-		top.Inc(k.Int(4 * t.Size()))
-		ref.Inc(k.Int(4 * t.Size()))
-	})
-
-	x.Set(k.Arg("x_base"))
-	scratch.Set(k.Arg("scratch_base"))
-	top.Set(k.Arg("top_base"))
-	ref.Set(k.Arg("ref_base"))
-	p, reach := k.Copy(k.Arg("p_base")), k.Const(t, c.get("expReach%d", bits))
-	rows(1, func() {
-		low := k.Broadcast(t, top, 0).Sub(reach)
-		shift := k.Broadcast(t, ref, 0).As(t.Int()).Sub(k.Const(t.Int(), bias))
-		sum, at, made := k.Var(k.Const(asm.F64, 0)), k.Copy(x), k.Copy(p)
-		k.Each(t, k.Arg("n"), []asm.Int{at}, func(l asm.Lanes) {
-			x := l.Load(at, 0, negInf)
-			q, z, _ := e.reduced(x)
-			power := z.As(t.Int()).Sub(shift).Shl(mantissa).As(t)
-			v := x.NotLess(low).Keep(q.Mul(power))
-			all.Store(made, 0, v)
-			made.Inc(k.Int(64))
-			if t == asm.F32 {
-				lower, upper := v.Widen()
-				sum.Set(lower.Add(sum))
-				v = upper
+// emit writes, for rows r,
+//
+//	y[r][i] = p[r][index[i]]
+//
+// and returns the least of them, or NaN if one is not finite. It looks few classes up in
+// registers, where a target has instructions for that.
+func emit() kernel {
+	y, p, index, rows := view("y", f64), view("p", F), slice("index", i32), integer("rows")
+	return kernel{
+		name:    "emit",
+		params:  []parameter{y, p, index, rows},
+		stub:    []parameter{y.data(), p.data(), index, y.stride(), p.stride(), rows},
+		results: []parameter{number("least", F)},
+		body: func(k *builder) {
+			y, p, zero := k.Array("y"), k.Array("p"), k.Const(k.F, 0)
+			least, poison := k.Var(k.Const(k.F, math.Inf(1))), k.Var(zero)
+			lookUp := func(gather func(index asm.Array) asm.Vec) {
+				repeat(k, k.Arg("rows"), 1, func() {
+					index, to, left := k.Array("index"), y.Copy(), k.Copy(k.Len("index"))
+					k.While(left.Greater(k.Int(0)), func() {
+						v := gather(index)
+						least.Set(v.Min(least))
+						poison.Set(v.Sub(v).Add(poison))
+						storeF64(to, v)
+						to.Advance(k.F.Lanes())
+						index.Advance(k.F.Lanes())
+						left.Dec(k.Int(k.F.Lanes()))
+					})
+					y.Move(y.Elements(k.Arg("yStride")))
+					p.Move(p.Elements(k.Arg("pStride")))
+				})
 			}
-			sum.Set(v.Add(sum))
-		})
-		all.Store(scratch, 64, sum)
-		x.Inc(inBytes(k, t, "stride"))
-		p.Inc(inBytes(k, t, "pitch"))
-		scratch.Inc(k.Int(pair))
-		top.Inc(k.Int(t.Size()))
-		ref.Inc(k.Int(t.Size()))
-	})
-
-	scratch.Set(k.Arg("scratch_base"))
-	sums := k.Copy(k.Arg("sum_base"))
-	rows(4, func() {
-		k.StoreFour(sums, 0, asm.FoldAdd4(four(k, asm.F64, scratch, pair, 64)))
-		scratch.Inc(k.Int(4 * pair))
-		sums.Inc(k.Int(4 * 8))
-	})
+			if k.F == asm.F64 {
+				lookUp(func(index asm.Array) asm.Vec { return p.Gather(k.All().LoadWiden(index)) })
+			} else {
+				done := k.NewLabel("done")
+				for vectors := 1; vectors <= 8; vectors++ {
+					k.If(k.Arg("pStride").Equal(k.Int(vectors*k.F.Lanes())), func() {
+						lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index.Load()) })
+						k.Jump(done)
+					})
+				}
+				lookUp(func(index asm.Array) asm.Vec { return p.Gather(index.Load()) })
+				k.Place(done)
+			}
+			k.Return("least", least.FoldMin().Add(poison.FoldAdd()))
+		},
+	}
 }
 
-// emit looks few classes up in registers, where a target has instructions for that.
-func emit(k *asm.Kernel, t asm.Type) {
-	y, p, zero, all := k.Copy(k.Arg("y_base")), k.Copy(k.Arg("p_base")), k.Const(t, 0), k.All()
-	least, poison := k.Var(k.Const(t, math.Inf(1))), k.Var(zero)
-	rows := func(gather func(index asm.Int) asm.Vec) {
-		count(k, k.Arg("rows"), 1, func() {
-			index, to, left := k.Copy(k.Arg("index_base")), k.Copy(y), k.Copy(k.Arg("index_len"))
-			k.While(left.Greater(k.Int(0)), func() {
-				v := gather(index)
-				least.Set(v.Min(least))
-				poison.Set(v.Sub(v).Add(poison))
-				store64(k, to, v)
-				to.Inc(k.Int(8 * t.Lanes()))
-				index.Inc(k.Int(4 * t.Lanes()))
-				left.Dec(k.Int(t.Lanes()))
-			})
-			y.Inc(inBytes(k, asm.F64, "width"))
-			p.Inc(inBytes(k, t, "pitch"))
-		})
-	}
-	if t == asm.F64 {
-		rows(func(index asm.Int) asm.Vec { return k.Gather(t, p, all.LoadHalf(index, 0)) })
-	} else {
-		done, load := k.NewLabel("done"), func(index asm.Int) asm.Vec { return all.Load(index, 0, k.Const(asm.I32, 0)) }
-		for vectors := 1; vectors <= 8; vectors++ {
-			k.If(k.Arg("pitch").Equal(k.Int(vectors*t.Lanes())), func() {
-				rows(func(index asm.Int) asm.Vec { return k.GatherTable(t, p, vectors, load(index)) })
-				k.Jump(done)
-			})
-		}
-		rows(func(index asm.Int) asm.Vec { return k.Gather(t, p, load(index)) })
-		k.Place(done)
-	}
-	k.Return("least", least.FoldMin().Add(poison.FoldAdd()))
-}
-
-// store64 writes the lanes of v as F64.
-func store64(k *asm.Kernel, to asm.Int, v asm.Vec) {
-	all := k.All()
+// storeF64 writes the lanes of v as F64.
+func storeF64(to asm.Array, v asm.Vec) {
 	if v.Type() == asm.F64 {
-		all.Store(to, 0, v)
+		to.Store(v)
 		return
 	}
 	lower, upper := v.Widen()
-	all.Store(to, 0, lower)
-	all.Store(to, 64, upper)
+	to.Store(lower)
+	to.Vector(1).Store(upper)
 }
 
-// array is the address of what a kernel goes through, and the bytes for eight positions.
-type array struct {
-	asm.Int
-	bytes int
-}
-
-// positions writes a loop through the positions of a row, eight at a time.
-func positions(k *asm.Kernel, arrays []array, body func()) {
-	from := k.Arg("from")
-	for _, a := range arrays {
-		a.Inc(from.Times(k.Int(a.bytes / 8)))
+// normalizeRow takes powers of two out of a row of states. Where src[i] = m·2ⁿ with m in
+// [1, 2),
+//
+//	dst[i]        = m
+//	exponents[i] += n
+//
+// and where src[i] = 0 so is dst[i], and it counts in zeros.
+func normalizeRow() kernel {
+	return kernel{
+		name:    "normalizeRow",
+		params:  []parameter{slice("dst", f64), slice("src", f64), slice("exponents", f64)},
+		results: []parameter{number("zeros", f64)},
+		body: func(k *builder) {
+			zero, one := k.Const(asm.F64, 0), k.Const(asm.F64, 1)
+			mantissa, power := k.Bits(asm.I64, 1<<52-1), k.Const(asm.F64, 0x1p52).As(asm.I64)
+			zeros, bias := k.Var(zero), k.Const(asm.F64, 0x1p52+1023)
+			dst, src, exponents := k.Array("dst"), k.Array("src"), k.Array("exponents")
+			k.Each(k.Len("src"), arrays{dst, src, exponents}, func(l asm.Lanes) {
+				v := l.Load(src)
+				some, bits := v.NotEqual(zero), v.As(asm.I64)
+				n := bits.Shr(52).Or(power).As(asm.F64).Sub(bias) // the last bits of 2⁵² count by ones
+				l.Store(exponents, some.Keep(n).Add(l.Load(exponents)))
+				l.Store(dst, some.Keep(bits.And(mantissa).Or(one.As(asm.I64)).As(asm.F64)))
+				zeros.AddWhere(some.Not(), one)
+			})
+			k.Return("zeros", zeros.FoldAdd())
+		},
 	}
-	left := k.Copy(k.Arg("to").Minus(from))
-	k.While(left.Greater(k.Int(0)), func() {
-		body()
-		for _, a := range arrays {
-			a.Inc(k.Int(a.bytes))
-		}
-		left.Dec(k.Int(8))
-	})
-}
-
-// positionsDown is positions from the last to the first.
-func positionsDown(k *asm.Kernel, arrays []array, body func()) {
-	to := k.Arg("to")
-	for _, a := range arrays {
-		a.Inc(to.Times(k.Int(a.bytes / 8)))
-	}
-	left := k.Copy(to.Minus(k.Arg("from")))
-	k.While(left.Greater(k.Int(0)), func() {
-		for _, a := range arrays {
-			a.Dec(k.Int(a.bytes))
-		}
-		body()
-		left.Dec(k.Int(8))
-	})
-}
-
-// before returns a variable with the vector in front of the first position of a row, or
-// what is there in front of position 0.
-func before(k *asm.Kernel, row asm.Int, nothing asm.Vec) asm.Vec {
-	v := k.Var(nothing)
-	k.If(k.Arg("from").Greater(k.Int(0)), func() {
-		at := row.Plus(k.Arg("from").Shl(4))
-		v.Set(k.All().Load(at, -64, k.Const(asm.F64, 0)))
-	})
-	return v
-}
-
-func normalizeRow(k *asm.Kernel, t asm.Type) {
-	zero, one := k.Const(t, 0), k.Const(t, 1)
-	mantissa, magic := k.Bits(asm.I64, 1<<52-1), k.Const(t, 0x1p52).As(asm.I64)
-	zeros, bias := k.Var(zero), k.Const(t, 0x1p52+1023)
-	dst, src, e := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("src_base")), k.Copy(k.Arg("e_base"))
-	k.Each(t, k.Arg("src_len"), []asm.Int{dst, src, e}, func(l asm.Lanes) {
-		v := l.Load(src, 0, zero)
-		some, bits := v.NotEqual(zero), v.As(asm.I64)
-		l.Store(e, 0, some.Keep(bits.Shr(52).Or(magic).As(t).Sub(bias)).Add(l.Load(e, 0, zero)))
-		l.Store(dst, 0, some.Keep(bits.And(mantissa).Or(one.As(asm.I64)).As(t)))
-		zeros.AddWhere(some.Not(), one)
-	})
-	k.Return("zeros", zeros.FoldAdd())
 }
 
 // powers makes factors of differences of exponents.
@@ -240,11 +201,12 @@ type powers struct {
 	min, max, bias, largest asm.Vec
 }
 
-func newPowers(k *asm.Kernel, c constants) powers {
+func newPowers(k *builder) powers {
 	const t = asm.F64
-	return powers{k.Const(t, c.get("minFactor")), k.Const(t, c.get("maxFactor")), k.Const(t, 0x1p52+1023), k.Var(k.Const(t, 0))}
+	return powers{k.Const(t, k.get("minFactor")), k.Const(t, k.get("maxFactor")), k.Const(t, 0x1p52+1023), k.Var(k.Const(t, 0))}
 }
 
+// of returns 2ⁿ for integers n: at most 2^maxFactor, and 0 from minFactor down.
 func (p *powers) of(n asm.Vec) asm.Vec {
 	return n.Max(p.min).Min(p.max).Add(p.bias).As(asm.I64).Shl(52).As(asm.F64)
 }
@@ -256,204 +218,284 @@ func (p *powers) noted(n asm.Vec) asm.Vec {
 	return f
 }
 
-func forwardFactors(k *asm.Kernel, c constants) {
-	const t = asm.F64
-	zero, all, p := k.Const(t, 0), k.All(), newPowers(k, c)
-	f, e, skip := k.Copy(k.Arg("factors_base")), k.Copy(k.Arg("e_base")), k.Copy(k.Arg("skip_base"))
-	last := before(k, e, k.Const(t, -c.get("never")))
-	positions(k, []array{{e, 128}, {skip, 64}, {f, 192}}, func() {
-		b, l := all.Load(e, 0, zero), all.Load(e, 64, zero)
-		shifted := l.ShiftIn(last)
-		last.Set(l)
-		all.Store(f, 0, p.noted(shifted.Sub(b)))
-		all.Store(f, 64, p.noted(b.Sub(last)))
-		all.Store(f, 128, p.noted(shifted.Sub(last).Add(all.Load(skip, 0, zero))))
-	})
-	k.Return("largest", p.largest.FoldMax())
-}
-
-func forward(k *asm.Kernel, t asm.Type) {
-	zero, all := k.Const(t, 0), k.All()
-	src, dst, y := k.Copy(k.Arg("src_base")), k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("y_base"))
-	count(k, k.Arg("frames"), 1, func() {
-		blank := k.Broadcast(t, y.Plus(inBytes(k, t, "last")), 0)
-		from, to, emission, f := k.Copy(src), k.Copy(dst), k.Copy(y), k.Copy(k.Arg("factors_base"))
-		last := before(k, from, zero)
-		positions(k, []array{{from, 128}, {to, 128}, {emission, 64}, {f, 192}}, func() {
-			b, l := all.Load(from, 0, zero), all.Load(from, 64, zero)
-			shifted := l.ShiftIn(last)
-			last.Set(l)
-			all.Store(to, 0, shifted.MulAdd(all.Load(f, 0, zero), b).Mul(blank))
-			stay := b.MulAdd(all.Load(f, 64, zero), last)
-			all.Store(to, 64, shifted.MulAdd(all.Load(f, 128, zero), stay).Mul(all.Load(emission, 0, zero)))
-		})
-		src.Set(dst)
-		width := inBytes(k, t, "width")
-		y.Inc(width)
-		dst.Inc(width.Shl(1))
-	})
-}
-
-func rescale(k *asm.Kernel, c constants) {
-	const t = asm.F64
-	zero, least, p := k.Const(t, 0), k.Const(t, c.get("leastOccupancy")), newPowers(k, c)
-	beta, alpha, from, to := k.Copy(k.Arg("beta_base")), k.Copy(k.Arg("alpha_base")), k.Copy(k.Arg("from_base")), k.Copy(k.Arg("to_base"))
-	k.Each(t, k.Arg("alpha_len"), []asm.Int{beta, alpha, from, to}, func(l asm.Lanes) {
-		v := l.Load(beta, 0, zero)
-		some := l.Load(alpha, 0, zero).NotEqual(zero).And(v.NotLess(least))
-		l.Store(beta, 0, some.Keep(v.Mul(p.of(l.Load(to, 0, zero).Sub(l.Load(from, 0, zero))))))
-	})
-}
-
-func backward(k *asm.Kernel, t asm.Type) {
-	zero, all := k.Const(t, 0), k.All()
-	load := func(p asm.Int, offset int) asm.Vec { return all.Load(p, offset, zero) }
-	alpha, y := k.Copy(k.Arg("alpha_base")), k.Copy(k.Arg("y_base"))
-	occupancy, blanks := k.Copy(k.Arg("occupancy_base")), k.Copy(k.Arg("blanks_base"))
-	left := k.Copy(k.Arg("frames"))
-	behind := left.Times(inBytes(k, t, "width"))
-	y.Inc(behind)
-	occupancy.Inc(behind)
-	alpha.Inc(behind.Shl(1))
-	blanks.Inc(left.Shl(3))
-	k.While(left.Greater(k.Int(0)), func() {
-		width := inBytes(k, t, "width")
-		y.Dec(width)
-		occupancy.Dec(width)
-		alpha.Dec(width.Shl(1))
-		blanks.Dec(k.Int(8))
-		blank := k.Broadcast(t, y.Plus(inBytes(k, t, "last")), 0)
-		beta, row, emission, to := k.Copy(k.Arg("beta_base")), k.Copy(alpha), k.Copy(y), k.Copy(occupancy)
-		f, sum, down := k.Copy(k.Arg("factors_base")), k.Var(zero), k.Var(load(k.Arg("carry_base"), 0))
-		positionsDown(k, []array{{beta, 128}, {row, 128}, {emission, 64}, {to, 64}, {f, 192}}, func() {
-			b, l := load(beta, 0), load(beta, 64)
-			sum.Set(load(row, 0).MulAdd(b, sum))
-			all.Store(to, 0, load(row, 64).Mul(l))
-			b, l = b.Mul(blank), l.Mul(load(emission, 0))
-			all.Store(beta, 0, l.MulAdd(load(f, 64), b))
-			here := l.MulAdd(load(f, 128), b.Mul(load(f, 0)))
-			all.Store(beta, 64, l.Add(here.ShiftOut(down)))
-			down.Set(here)
-		})
-		all.Store(k.Arg("carry_base"), 64, down)
-		k.StoreFirst(blanks, 0, sum.FoldAdd())
-		left.Dec(k.Int(1))
-	})
-}
-
-// addOccupancies does as many rows at a time as there are elements in 16 bytes: see
-// placeOf. First the sums of all rows are made, then the rows: a vector that is read
-// right after its parts were written waits for them to reach the cache.
-func addOccupancies(k *asm.Kernel, t asm.Type) {
-	group := 16 / t.Size()
-	block := k.Int(64 * group)
-	zero, zero64, all := k.Const(t, 0), k.Const(asm.F64, 0), k.All()
-	// In scratch there are the transposed occupancies of some positions, then a row that is
-	// made, one for each of a group, and then the sums of each group.
-	size := k.Copy(k.Int(0)) // of a row in whole vectors
-	k.While(size.Less(k.Arg("n").Times(k.Int(t.Size()))), func() { size.Inc(k.Int(64)) })
-	made := k.Arg("scratch_base").Plus(block)
-	sums := k.Copy(made.Plus(size.Times(k.Int(group))))
-
-	occupancy, left := k.Copy(k.Arg("occupancy_base")), k.Copy(k.Arg("rows"))
-	k.While(left.Greater(k.Int(0)), func() {
-		clear, end := k.Copy(sums), sums.Plus(size.Times(k.Int(group)))
-		k.While(clear.Less(end), func() {
-			for r := range group {
-				all.Store(clear, 64*r, zero)
-			}
-			clear.Inc(block)
-		})
-		transposed := k.Arg("scratch_base")
-		from, place, labels := k.Copy(occupancy), k.Copy(k.Arg("place_base")), k.Copy(k.Arg("labels"))
-		k.While(labels.Greater(k.Int(0)), func() {
-			var v []asm.Vec
-			row := k.Copy(from)
-			for range group {
-				o := all.Load(row, 0, zero64)
-				if t == asm.F32 {
-					o = o.Narrow(all.Load(row, 64, zero64))
-				}
-				v = append(v, o)
-				row.Inc(inBytes(k, asm.F64, "width"))
-			}
-			for r, w := range transpose(v) {
-				all.Store(transposed, 64*r, w)
-			}
-			// As many labels as there are rows.
-			at, blocks := k.Copy(transposed), k.Copy(k.Int(4))
-			k.While(blocks.Greater(k.Int(0)), func() {
-				for i := range group {
-					sum := sums.Plus(k.LoadInt(asm.I32, place, k.Int(i)))
-					k.AddTo(t, sum, 0, at, 64*i)
-				}
-				at.Inc(k.Int(16))
-				place.Inc(k.Int(4 * group))
-				labels.Dec(k.Int(group))
-				blocks.Dec(k.Int(1))
-				k.If(labels.LessEqual(k.Int(0)), func() { blocks.Set(k.Int(0)) })
+// forwardFactors writes, with the exponents b[i] and l[i] of the states of position i,
+//
+//	blankFromLabel[i] = 2^(l[i−1] − b[i])
+//	labelFromBlank[i] = 2^(b[i] − l[i])
+//	labelFromLabel[i] = 2^(l[i−1] − l[i] + skipExponents[i])
+//
+// and returns the largest of them.
+func forwardFactors() kernel {
+	factors, exponents, skip, positions := slice("factors", f64), slice("exponents", f64), slice("skipExponents", f64), span("positions")
+	return kernel{
+		name:    "forwardFactors",
+		params:  []parameter{factors, exponents, skip, positions},
+		stub:    []parameter{factors, exponents, skip, positions.from(), positions.to()},
+		results: []parameter{number("largest", f64)},
+		body: func(k *builder) {
+			p := newPowers(k)
+			factors, exponents, skip := factorRow{k.Array("factors")}, stateRow{k.Array("exponents")}, labelRow{k.Array("skipExponents")}
+			last := labelsBefore(k, exponents, k.Const(asm.F64, -k.get("never")))
+			upwards(k, []trellisRow{exponents, skip, factors}, func() {
+				b, l := exponents.blanks().Load(), exponents.labels().Load()
+				before := l.ShiftIn(last) // l[i−1]
+				last.Set(l)
+				factors.blankFromLabel().Store(p.noted(before.Sub(b)))
+				factors.labelFromBlank().Store(p.noted(b.Sub(last)))
+				factors.labelFromLabel().Store(p.noted(before.Sub(last).Add(skip.Load())))
 			})
-			from.Inc(k.Int(8 * t.Lanes()))
-		})
-		sums.Set(end.Plus(k.Int(16)))
-		occupancy.Inc(inBytes(k, asm.F64, "width").Times(k.Int(group)))
-		left.Dec(k.Int(group))
-	})
+			k.Return("largest", p.largest.FoldMax())
+		},
+	}
+}
 
-	dst, p, softmax, scale := k.Copy(k.Arg("dst_base")), k.Copy(k.Arg("p_base")), k.Copy(k.Arg("softmax_base")), k.Param(t, "scale")
-	from := k.Copy(made.Plus(size.Times(k.Int(group))))
-	left.Set(k.Arg("rows"))
-	k.While(left.Greater(k.Int(0)), func() {
-		at, end := k.Copy(made), made.Plus(size)
-		k.While(at.Less(end), func() {
-			var v []asm.Vec
-			for r := range group {
-				v = append(v, all.Load(from, 64*r, zero))
-			}
-			to := k.Copy(at)
-			for _, w := range transpose(v) {
-				all.Store(to, 0, w)
-				to.Inc(size)
-			}
-			at.Inc(k.Int(64))
-			from.Inc(block)
-		})
-		from.Inc(k.Int(16))
-		at.Set(made)
-		rows := k.Copy(k.Int(group))
-		k.While(rows.Greater(k.Int(0)), func() {
-			k.If(left.Greater(k.Int(0)), func() {
-				factor, to, from, o := k.Broadcast(t, softmax, 0), k.Copy(dst), k.Copy(p), k.Copy(at)
-				eachOverlapping(k, t, k.Arg("n"), []asm.Int{to, from, o}, func(l asm.Lanes) {
-					l.Store(to, 0, all.Load(o, 0, zero).NegMulAdd(scale, all.Load(from, 0, zero).Mul(factor)))
+// forward does some frames of α. With b and l of the row before, the first of which is
+// boundary, the emissions y[i] of the labels and y(blank), which is the last column of y,
+//
+//	b'[i] = (l[i−1]·blankFromLabel[i] + b[i])·y(blank)
+//	l'[i] = (l[i−1]·labelFromLabel[i] + (b[i]·labelFromBlank[i] + l[i]))·y[i]
+//
+// where every sum is rounded once. Rows of alpha are 2·y.Stride apart.
+func forward() kernel {
+	alpha, boundary, y, factors := slice("alpha", f64), slice("boundary", f64), view("y", f64), slice("factors", f64)
+	positions, frames := span("positions"), integer("frames")
+	return kernel{
+		name:   "forward",
+		params: []parameter{alpha, boundary, y, factors, positions, frames},
+		stub:   []parameter{alpha, boundary, y.data(), factors, y.stride(), y.lastColumn(), positions.from(), positions.to(), frames},
+		body: func(k *builder) {
+			src, dst, y := k.Array("boundary"), k.Array("alpha"), k.Array("y")
+			repeat(k, k.Arg("frames"), 1, func() {
+				blank := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast()
+				from, to, emission, factors := stateRow{src.Copy()}, stateRow{dst.Copy()}, labelRow{y.Copy()}, factorRow{k.Array("factors")}
+				last := labelsBefore(k, from, k.Const(asm.F64, 0))
+				upwards(k, []trellisRow{from, to, emission, factors}, func() {
+					b, l := from.blanks().Load(), from.labels().Load()
+					before := l.ShiftIn(last) // l[i−1]
+					last.Set(l)
+					to.blanks().Store(before.MulAdd(factors.blankFromLabel().Load(), b).Mul(blank))
+					stay := b.MulAdd(factors.labelFromBlank().Load(), last)
+					to.labels().Store(before.MulAdd(factors.labelFromLabel().Load(), stay).Mul(emission.Load()))
 				})
-				at.Inc(size)
-				dst.Inc(inBytes(k, t, "stride"))
-				p.Inc(inBytes(k, t, "pitch"))
-				softmax.Inc(k.Int(t.Size()))
+				src.Set(dst)
+				stride := y.Elements(k.Arg("yStride"))
+				y.Move(stride)
+				dst.Move(stride.Twice())
 			})
-			left.Dec(k.Int(1))
-			rows.Dec(k.Int(1))
-		})
-	})
+		},
+	}
+}
+
+// rescale does, for the states of a row,
+//
+//	beta[i] = beta[i]·2^(to[i] − from[i])
+//
+// or 0 where alpha[i] is 0 or beta[i] below leastOccupancy.
+func rescale() kernel {
+	return kernel{
+		name:   "rescale",
+		params: []parameter{slice("beta", f64), slice("alpha", f64), slice("from", f64), slice("to", f64)},
+		body: func(k *builder) {
+			zero, least, p := k.Const(asm.F64, 0), k.Const(asm.F64, k.get("leastOccupancy")), newPowers(k)
+			beta, alpha, from, to := k.Array("beta"), k.Array("alpha"), k.Array("from"), k.Array("to")
+			k.Each(k.Len("alpha"), arrays{beta, alpha, from, to}, func(l asm.Lanes) {
+				v := l.Load(beta)
+				some := l.Load(alpha).NotEqual(zero).And(v.NotLess(least))
+				l.Store(beta, some.Keep(v.Mul(p.of(l.Load(to).Sub(l.Load(from))))))
+			})
+		},
+	}
+}
+
+// backward does some frames of β, from the last to the first, and of the occupancies. With
+// b and l of β in frame t, and their products with the emissions b' = b·y(blank) and
+// l' = l·y[i],
+//
+//	blanks[t]       = Σ α(b[i])·b[i]
+//	occupancy[t][i] = α(l[i])·l[i]
+//	here[i]         = l'[i]·labelFromLabel[i] + b'[i]·blankFromLabel[i]
+//
+//	b(t−1)[i] = l'[i]·labelFromBlank[i] + b'[i]
+//	l(t−1)[i] = l'[i] + here[i+1]
+//
+// where here[i], what position i gives to the label before it, goes through carry from one
+// span of positions to the next: its first eight come from above, and eight more go down.
+func backward() kernel {
+	occupancy, blanks, beta, carry := slice("occupancy", f64), slice("blanks", f64), slice("beta", f64), slice("carry", f64)
+	alpha, y, factors, positions := slice("alpha", f64), view("y", f64), slice("factors", f64), span("positions")
+	return kernel{
+		name:   "backward",
+		params: []parameter{occupancy, blanks, beta, carry, alpha, y, factors, positions},
+		stub: []parameter{occupancy, blanks, beta, carry, alpha, y.data(), factors,
+			y.stride(), y.lastColumn(), positions.from(), positions.to(), blanks.length()},
+		body: func(k *builder) {
+			alpha, y := k.Array("alpha"), k.Array("y")
+			occupancy, blanks := k.Array("occupancy"), k.Array("blanks")
+			left := k.Copy(k.Arg("blanksLength"))
+			behind := y.Elements(k.Arg("yStride")).Times(left)
+			y.Move(behind)
+			occupancy.Move(behind)
+			alpha.Move(behind.Twice())
+			blanks.Move(blanks.Elements(left))
+			k.While(left.Greater(k.Int(0)), func() {
+				stride := y.Elements(k.Arg("yStride"))
+				y.MoveBack(stride)
+				occupancy.MoveBack(stride)
+				alpha.MoveBack(stride.Twice())
+				blanks.Advance(-1)
+				blank := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast()
+				beta, alphaRow, emission, to := stateRow{k.Array("beta")}, stateRow{alpha.Copy()}, labelRow{y.Copy()}, labelRow{occupancy.Copy()}
+				factors, sum, down := factorRow{k.Array("factors")}, k.Var(k.Const(asm.F64, 0)), k.Var(k.Base("carry").Load())
+				downwards(k, []trellisRow{beta, alphaRow, emission, to, factors}, func() {
+					b, l := beta.blanks().Load(), beta.labels().Load()
+					sum.Set(alphaRow.blanks().Load().MulAdd(b, sum))
+					to.Store(alphaRow.labels().Load().Mul(l))
+					b, l = b.Mul(blank), l.Mul(emission.Load())
+					beta.blanks().Store(l.MulAdd(factors.labelFromBlank().Load(), b))
+					here := l.MulAdd(factors.labelFromLabel().Load(), b.Mul(factors.blankFromLabel().Load()))
+					beta.labels().Store(l.Add(here.ShiftOut(down)))
+					down.Set(here)
+				})
+				k.Base("carry").Vector(1).Store(down)
+				blanks.StoreFirst(sum.FoldAdd())
+				left.Dec(k.Int(1))
+			})
+		},
+	}
+}
+
+// addOccupancies writes rows of the gradient,
+//
+//	dst[r][c] = p[r][c]·softmax[r] − scale·Σ occupancy[r][i] over all i of class c
+//
+// as many rows at a time as there are elements in 16 bytes: see sumOffset. First the sums
+// of all rows are made, then the rows: a vector that is read right after its parts were
+// written waits for them to reach the cache.
+func addOccupancies() kernel {
+	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
+	occupancy, offsets, scratch := view("occupancy", f64), slice("offsets", i32), slice("scratch", F)
+	return kernel{
+		name:   "addOccupancies",
+		params: []parameter{dst, p, softmax, scale, occupancy, offsets, scratch},
+		stub: []parameter{dst.data(), p.data(), softmax, scale, occupancy.data(), offsets, scratch,
+			occupancy.columns(), dst.columns(), dst.stride(), p.stride(), occupancy.stride(), softmax.length()},
+		body: func(k *builder) {
+			group, lanes := 16/k.F.Size(), k.F.Lanes()
+			// In scratch there are the transposed occupancies of some positions, then a row that is
+			// made, one for each of a group, and then the sums of each group.
+			size := wholeVectors(k, "dstColumns")
+			made := k.Base("scratch").Plus(asm.Vectors(group))
+			sums := made.Plus(size.Times(k.Int(group))).Copy()
+
+			occupancy, left := k.Array("occupancy"), k.Copy(k.Arg("softmaxLength"))
+			k.While(left.Greater(k.Int(0)), func() {
+				clear, end := sums.Copy(), sums.Plus(size.Times(k.Int(group)))
+				k.While(clear.Before(end), func() {
+					for r := range group {
+						clear.Vector(r).Store(k.Const(k.F, 0))
+					}
+					clear.Advance(group * lanes)
+				})
+				transposed := k.Base("scratch")
+				from, offsets, columns := occupancy.Copy(), k.Array("offsets"), k.Copy(k.Arg("occupancyColumns"))
+				k.While(columns.Greater(k.Int(0)), func() {
+					var v []asm.Vec
+					row := from.Copy()
+					for range group {
+						o := row.Load()
+						if k.F == asm.F32 {
+							o = o.Narrow(row.Vector(1).Load())
+						}
+						v = append(v, o)
+						row.Move(row.Elements(k.Arg("occupancyStride")))
+					}
+					for r, w := range transpose(v) {
+						transposed.Vector(r).Store(w)
+					}
+					// As many columns as there are rows, as often as a vector has them.
+					at, blocks := transposed.Copy(), k.Copy(k.Int(lanes/group))
+					k.While(blocks.Greater(k.Int(0)), func() {
+						for i := range group {
+							sums.Plus(asm.Bytes(offsets.LoadInt(k.Int(i)))).AddFrom(at.Vector(i))
+						}
+						at.Advance(group)
+						offsets.Advance(group)
+						columns.Dec(k.Int(group))
+						blocks.Dec(k.Int(1))
+						k.If(columns.LessEqual(k.Int(0)), func() { blocks.Set(k.Int(0)) })
+					})
+					from.Advance(lanes)
+				})
+				sums.Set(end.From(group)) // behind the sum where nothing counts
+				occupancy.Move(occupancy.Elements(k.Arg("occupancyStride")).Times(k.Int(group)))
+				left.Dec(k.Int(group))
+			})
+
+			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
+			from := made.Plus(size.Times(k.Int(group))).Copy()
+			left.Set(k.Arg("softmaxLength"))
+			k.While(left.Greater(k.Int(0)), func() {
+				at, end := made.Copy(), made.Plus(size)
+				k.While(at.Before(end), func() {
+					var v []asm.Vec
+					for r := range group {
+						v = append(v, from.Vector(r).Load())
+					}
+					to := at.Copy()
+					for _, w := range transpose(v) {
+						to.Store(w)
+						to.Move(size)
+					}
+					at.Advance(lanes)
+					from.Advance(group * lanes)
+				})
+				from.Advance(group)
+				at.Set(made)
+				rows := k.Copy(k.Int(group))
+				k.While(rows.Greater(k.Int(0)), func() {
+					k.If(left.Greater(k.Int(0)), func() {
+						factor, to, from, o := softmax.Broadcast(), dst.Copy(), p.Copy(), at.Copy()
+						eachOverlapping(k, k.Arg("dstColumns"), arrays{to, from, o}, func(l asm.Lanes) {
+							l.Store(to, o.Load().NegMulAdd(scale, from.Load().Mul(factor)))
+						})
+						at.Move(size)
+						dst.Move(dst.Elements(k.Arg("dstStride")))
+						p.Move(p.Elements(k.Arg("pStride")))
+						softmax.Advance(1)
+					})
+					left.Dec(k.Int(1))
+					rows.Dec(k.Int(1))
+				})
+			})
+		},
+	}
+}
+
+// wholeVectors returns how far a parameter's number of elements reaches, rounded up to
+// whole vectors.
+func wholeVectors(k *builder, elements string) asm.Distance {
+	bytes := k.Copy(k.Int(0))
+	k.While(bytes.Less(k.Arg(elements).Times(k.Int(k.F.Size()))), func() { bytes.Inc(k.Int(k.F.Lanes() * k.F.Size())) })
+	return asm.Bytes(bytes)
 }
 
 // eachOverlapping is Each for what may be done twice: where there is at least one vector,
 // the last one goes back instead of being cut, which is slow on AVX2.
-func eachOverlapping(k *asm.Kernel, t asm.Type, n asm.Int, arrays []asm.Int, body func(l asm.Lanes)) {
-	move := func(bytes asm.Int) {
-		for _, a := range arrays {
-			a.Inc(bytes)
-		}
-	}
-	k.IfElse(n.Less(k.Int(t.Lanes())), func() { k.Each(t, n, arrays, body) }, func() {
-		left := k.Copy(n.Minus(k.Int(t.Lanes())))
+func eachOverlapping(k *builder, n asm.Int, through arrays, body func(l asm.Lanes)) {
+	lanes := through[0].Type().Lanes()
+	k.IfElse(n.Less(k.Int(lanes)), func() { k.Each(n, through, body) }, func() {
+		left := k.Copy(n.Minus(k.Int(lanes)))
 		k.While(left.Greater(k.Int(0)), func() {
 			body(k.All())
-			move(k.Int(64))
-			left.Dec(k.Int(t.Lanes()))
+			for _, a := range through {
+				a.Advance(lanes)
+			}
+			left.Dec(k.Int(lanes))
 		})
-		move(left.Shl(map[int]int{4: 2, 8: 3}[t.Size()]))
+		back := through[0].Elements(left) // left is negative or 0
+		for _, a := range through {
+			a.Move(back)
+		}
 		body(k.All())
 	})
 }

@@ -6,6 +6,20 @@ import (
 	"github.com/gotrellis/trellis/asm"
 )
 
+// layout is where an IEEE-754 number has its exponent.
+type layout struct {
+	bits, mantissa int
+	bias           float64
+}
+
+// layoutOf returns that of the numbers of a type.
+func layoutOf(t asm.Type) layout {
+	if t == asm.F32 {
+		return layout{32, 23, 127}
+	}
+	return layout{64, 52, 1023}
+}
+
 // exponential has what exp needs, as vectors of one kernel.
 type exponential struct {
 	t                          asm.Type
@@ -15,30 +29,34 @@ type exponential struct {
 	least                      float64 // min
 }
 
-// newExponential loads the constants of exp32 or exp64: see exp.go.
-func newExponential(k *asm.Kernel, t asm.Type, all constants) exponential {
-	bits, degree := 32, 6
-	if t == asm.F64 {
-		bits, degree = 64, 11
-	}
-	min, over := all.get("expMin%d", bits), all.get("expMax%d", bits)
+// newExponential loads the constants of Exp32 or Exp64: see internal/fp/exp.go.
+func newExponential(k *builder) exponential {
+	t, bits := k.F, layoutOf(k.F).bits
+	min, over := k.get("expMin%d", bits), k.get("expMax%d", bits)
+	degree := 11
 	if t == asm.F32 { // over is the least number above expMax
-		over = float64(math.Nextafter32(float32(over), math.MaxFloat32))
+		degree, over = 6, float64(math.Nextafter32(float32(over), math.MaxFloat32))
 	} else {
 		over = math.Nextafter(over, math.MaxFloat64)
 	}
-	named := func(name string) asm.Vec { return k.Const(t, all.get("%sF%d", name, bits)) }
-	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, all.get("shift%d", bits)), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
+	named := func(name string) asm.Vec { return k.Const(t, k.get("%sF%d", name, bits)) }
+	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, k.get("shift%d", bits)), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
 		least: min, min: k.Const(t, min), over: k.Const(t, over), inf: k.Const(t, math.Inf(1))}
 	e.c = []asm.Vec{k.Const(t, 1), k.Const(t, 1)}
 	for i := 2; i <= degree; i++ {
-		e.c = append(e.c, k.Const(t, all.get("expF%dC%d", bits, i)))
+		e.c = append(e.c, k.Const(t, k.get("expF%dC%d", bits, i)))
 	}
 	return e
 }
 
 // reduced returns e^d as p·2ⁿ with n in the last bits of z, and r, the argument of
-// the polynomial p: see exp32. Where d is NaN so are r and p.
+// the polynomial p:
+//
+//	n = round(d·log₂e)
+//	r = (d − n·ln2Hi) − n·ln2Lo
+//	p = 1 + r + c₂·r² + c₃·r³ + …
+//
+// Where d is NaN so are r and p.
 func (e *exponential) reduced(d asm.Vec) (p, z, r asm.Vec) {
 	z = d.MulAdd(e.log2e, e.shift)
 	n := z.Sub(e.shift)
@@ -53,12 +71,8 @@ func (e *exponential) reduced(d asm.Vec) (p, z, r asm.Vec) {
 
 // scale returns p·2ⁿ for n in the last bits of z.
 func (e *exponential) scale(p, z asm.Vec) asm.Vec {
-	mantissa := 23
-	if e.t == asm.F64 {
-		mantissa = 52
-	}
 	i := e.t.Int()
-	return z.As(i).Shl(mantissa).Add(p.As(i)).As(e.t)
+	return z.As(i).Shl(layoutOf(e.t).mantissa).Add(p.As(i)).As(e.t)
 }
 
 // of returns e^d for any d: the sum in the exponent would make a number of a NaN
@@ -78,7 +92,7 @@ type expSum struct {
 	least, minusInf asm.Vec // see add
 }
 
-func (e *exponential) newSum(k *asm.Kernel) expSum {
+func (e *exponential) newSum(k *builder) expSum {
 	zero, i := k.Const(e.t, 0), e.t.Int()
 	least := math.Float64bits(e.least)
 	if e.t == asm.F32 {
@@ -114,7 +128,7 @@ type expSumAll struct {
 	total, nan asm.Vec // nan is NaN in lanes that have seen one
 }
 
-func (e *exponential) newSumAll(k *asm.Kernel) expSumAll {
+func (e *exponential) newSumAll(k *builder) expSumAll {
 	zero := k.Const(e.t, 0)
 	return expSumAll{e, k.Var(zero), k.Var(zero)}
 }

@@ -12,46 +12,47 @@ import (
 	"github.com/gotrellis/trellis/asm"
 )
 
+// packages lists the packages that kernels are written into. The plain Go of a kernel
+// x is xGeneric, in a file generic*.go of its package.
+var packages = []pkg{
+	{".", "trellis", []group{
+		{"logsumexp", append(append(logSumExp(), softmax()...), gathers()...)},
+		{"strided", strided()},
+		{"ctc", ctc()},
+	}},
+}
+
 func main() {
-	root := flag.String("o", ".", "write the generated files to `folder`, which has polynomials.go and exp.go")
+	root := flag.String("root", ".", "the `folder` of the root module, which is read and written")
 	flag.Parse()
-	if err := generate(*root); err != nil {
+	if err := write(*root); err != nil {
 		fmt.Fprintln(os.Stderr, "kernels:", err)
 		os.Exit(1)
 	}
 }
 
-// generate writes all files.
-func generate(root string) error {
-	c, err := readConstants(filepath.Join(root, "polynomials.go"), filepath.Join(root, "exp.go"), filepath.Join(root, "generic.go"))
-	if err != nil {
-		return err
-	}
-	groups := []group{logSumExp(c), softmax(c), strided(c), gather(), ctc(c)}
-	files := map[string][]byte{}
-	for _, g := range groups {
-		for arch, targets := range architectures {
-			base := g.name + "_" + arch
-			if files[base+".s"], err = g.assemble(targets); err != nil {
-				return err
-			}
-			if files[base+".go"], err = g.dispatch(arch, targets); err != nil {
-				return err
-			}
-		}
-	}
-	if files["kernel_noasm.go"], err = dispatchGeneric(groups); err != nil {
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(root, name), text, 0o644); err != nil {
+// write writes the files of all packages.
+func write(root string) error {
+	for _, p := range packages {
+		files, err := p.files(root)
+		if err != nil {
 			return err
+		}
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(root, p.folder, name), text, 0o644); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-const generator = "gen/kernels"
+const (
+	module    = "github.com/gotrellis/trellis"
+	generator = "gen/kernels"
+	// withAssembly is the build constraint of what needs it, beside the architecture.
+	withAssembly = "!purego"
+)
 
 // architectures lists the targets of each, the best one first.
 var architectures = map[string][]asm.Target{
@@ -59,33 +60,62 @@ var architectures = map[string][]asm.Target{
 	"arm64": {asm.NEON},
 }
 
-// group is the kernels of one file.
+// pkg is a package of the root module that kernels are written into: its folder, its name,
+// and groups of kernels, each of which becomes an assembly file for every architecture.
+type pkg struct {
+	folder, name string
+	groups       []group
+}
+
+// group is the kernels of one assembly file.
 type group struct {
 	name    string
 	kernels []kernel
 }
 
-// kernel describes one kernel for all element types and targets.
-type kernel struct {
-	name  string
-	types []asm.Type
-	// The parameters and results, where F is the element type: "x []F, m F".
-	params, results string
-	// describe writes the kernel for one element type.
-	describe func(k *asm.Kernel, t asm.Type)
+// kernels returns those of all groups.
+func (p pkg) kernels() (all []kernel) {
+	for _, g := range p.groups {
+		all = append(all, g.kernels...)
+	}
+	return all
 }
 
-var floats = []asm.Type{asm.F32, asm.F64}
+// files returns what the package gets, by the files' names.
+func (p pkg) files(root string) (map[string][]byte, error) {
+	c, err := readConstants(filepath.Join(root, "internal/fp/*.go"), filepath.Join(root, p.folder, "generic*.go"))
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for arch, targets := range architectures {
+		for _, g := range p.groups {
+			if files[g.name+"_"+arch+".s"], err = p.assembly(g, targets, c); err != nil {
+				return nil, err
+			}
+		}
+		if files["kernels_"+arch+".go"], err = p.dispatchers(targets); err != nil {
+			return nil, err
+		}
+	}
+	files["kernels_noasm.go"], err = p.dispatchers(nil)
+	return files, err
+}
 
-// assemble returns the group's assembly file.
-func (g group) assemble(targets []asm.Target) ([]byte, error) {
-	f := &asm.File{Package: "trellis", Constraint: "!purego", Generator: generator}
+// assembly returns the assembly file of a group.
+func (p pkg) assembly(g group, targets []asm.Target, c constants) ([]byte, error) {
+	f := &asm.File{Package: p.name, Constraint: withAssembly, Generator: generator}
 	for _, k := range g.kernels {
-		for _, t := range k.types {
+		for _, t := range k.types() {
 			for _, target := range targets {
-				doc := []string{k.function(t, target) + " is " + k.name + "Generic for " + t.String() + "."}
-				f.Kernel(target, k.function(t, target), "func("+k.typed(k.params, t)+") ("+k.typed(k.results, t)+")", doc,
-					func(b *asm.Kernel) { k.describe(b, t) })
+				name := k.symbol(t, target)
+				doc := name + " is " + k.name + "Generic"
+				if k.isGeneric() {
+					doc += " for " + t.String()
+				}
+				f.Kernel(target, name, "func"+k.stubSignature(t), []string{doc + "."}, func(b *asm.Kernel) {
+					k.body(&builder{b, t, c})
+				})
 			}
 		}
 	}

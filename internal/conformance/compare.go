@@ -18,7 +18,7 @@ const sentinel = -12345.5
 func Filled[F trellis.Float](n int) []F { return slices.Repeat([]F{sentinel}, n) }
 
 // Cast converts numbers to another type.
-func Cast[To, From trellis.Float | int32 | int64 | int](x []From) []To {
+func Cast[To, From trellis.Float](x []From) []To {
 	y := make([]To, len(x))
 	for i, v := range x {
 		y[i] = To(v)

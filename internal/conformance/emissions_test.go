@@ -137,8 +137,8 @@ func checkBatch[F trellis.Float](t *testing.T, folder, layout, reduction string,
 	t.Helper()
 	data, shape := readArray[float32](t, filepath.Join(folder, "emissions_"+layout+".npy"))
 	x := trellis.Tensor[F]{Data: Cast[F](data), Shape: shape}
-	tokens, _ := readArray[int32](t, filepath.Join(folder, "targets_NS.npy"))
-	padded, concatenated := Cast[int](tokens), []int{}
+	padded, _ := readArray[int](t, filepath.Join(folder, "targets_NS.npy"))
+	concatenated := []int{}
 	for n, length := range want.TargetLengths {
 		width := len(padded) / len(want.TargetLengths)
 		concatenated = append(concatenated, padded[n*width:][:length]...)

@@ -47,8 +47,8 @@ func checkONNXLoss[F trellis.Float](t *testing.T, name string, c onnxCase, a *ac
 	t.Helper()
 	a.cases++
 	data, shape := readArray[float32](t, testdata(t, "onnx", name, "input_0.npy"))
-	labels, _ := readArray[int64](t, testdata(t, "onnx", name, "input_1.npy"))
-	x, targets := Cast[F](data), Cast[int](labels)
+	targets, _ := readArray[int](t, testdata(t, "onnx", name, "input_1.npy"))
+	x := Cast[F](data)
 	options := classOptions{weight: ones[float64](shape[1]), ignore: -100}
 	var weight []F
 	if c.Weight != nil {

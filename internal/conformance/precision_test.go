@@ -2,12 +2,14 @@ package conformance
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
 
 	"github.com/gotrellis/trellis"
+	"github.com/stretchr/testify/require"
 )
 
 // TestCTCPrecision takes long inputs, where logarithms of probabilities in
@@ -68,4 +70,40 @@ func ctcFromLogits[F trellis.Float](t *testing.T, x []F, classes int, targets []
 	loss := trellis.CTCLoss[F]{FromLogits: true, Reduction: trellis.Sum}
 	tensor := trellis.Tensor[F]{Data: x, Shape: []int{len(x) / classes, classes}}
 	return BindCTC(loss, tensor, targets, nil, []int{len(targets)}).byReduction(t, "sum", len(x), nil)
+}
+
+// Long sequences that spell their target plainly have losses of a few nats, which
+// float32 must get right although α has come through thousands of frames.
+func TestSmallLossesOfLongSequences(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		frames int
+		peak   float64
+	}{{1000, 8}, {1000, 9}, {1000, 10}, {1000, 11}, {1000, 12}, {3000, 9}, {3000, 10}, {3000, 11}, {3000, 12}, {3000, 13}} {
+		const classes = 28
+		rng := rand.New(rand.NewPCG(uint64(test.frames), uint64(test.peak)))
+		logits := make([]float32, test.frames*classes)
+		for i := range logits {
+			logits[i] = 4*rng.Float32() - 2
+			if rng.IntN(61) == 0 {
+				logits[i] = float32(math.Inf(-1))
+			}
+		}
+		targets := make([]int, test.frames/6)
+		for i := range targets {
+			targets[i] = 1 + (i*i+i/7)%(classes-1)
+		}
+		for frame := range test.frames {
+			class := 0
+			if i := frame / 6; i < len(targets) && frame%6 < 2 {
+				class = targets[i]
+			}
+			logits[frame*classes+class] = float32(test.peak) + float32(frame%5)/4
+		}
+		want, _ := ctcFromLogits(t, Cast[float64](logits), classes, targets)
+		got, _ := ctcFromLogits(t, logits, classes, targets)
+		t.Logf("%d frames, peak %v: loss %.5g, relative error %.1e", test.frames, test.peak, want[0], math.Abs(got[0]/want[0]-1))
+		require.Less(t, want[0], 50.0)
+		require.InEpsilon(t, want[0], got[0], 1e-6)
+	}
 }

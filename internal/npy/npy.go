@@ -1,5 +1,5 @@
-// Package npy reads arrays that NumPy saved: as much of the format as the tests
-// of trellis need.
+// Package npy reads arrays of floats and integers that NumPy saved in .npy files,
+// all of an array or a part of it.
 package npy
 
 import (
@@ -10,134 +10,310 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Element is the set of element types.
-type Element interface {
-	float32 | float64 | int32 | int64
+// Magic is how every .npy file begins.
+const Magic = "\x93NUMPY"
+
+// Array is a .npy file whose header has been read and checked. The elements stay in
+// the file until they are asked for.
+type Array struct {
+	Name   string // of the file: errors begin with it
+	Header []byte // all that comes before the elements, as it stands in the file
+	Dtype  Dtype
+	Shape  []int // nil for a scalar
+	file   *os.File
 }
 
-const magic = "\x93NUMPY"
-
-// maxHeader bounds what a damaged length makes Read allocate. NumPy warns about
-// headers above 10000 bytes.
-const maxHeader = 1 << 16
-
-// ReadFile reads the array in a file.
-func ReadFile[T Element](name string) (data []T, shape []int, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, nil, err
+// Open opens a .npy file and checks that it holds what its header says: an array in
+// C order, neither cut off nor followed by anything. The header must have the form
+// that NumPy gives it, in version 1, 2 or 3. Errors begin with the name of the file.
+func Open(name string) (*Array, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name) // opening a pipe would wait for its other end
 	}
-	defer f.Close()
-	data, shape, err = Read[T](f)
+	file, err := os.Open(name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
-	return data, shape, nil
+	a := &Array{Name: name, file: file}
+	if err := a.readHeader(); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return a, nil
 }
 
-// Read reads one array in C order whose elements are of type T, in any byte
-// order. The shape of a scalar is empty, not nil.
-func Read[T Element](r io.Reader) (data []T, shape []int, err error) {
-	header, err := readHeader(r)
-	if err != nil {
-		return nil, nil, err
+// Close closes the file. No elements can be read after it.
+func (a *Array) Close() error { return a.file.Close() }
+
+// Len returns the number of elements.
+func (a *Array) Len() int {
+	n := 1
+	for _, d := range a.Shape {
+		n *= d
 	}
-	order, err := parseType[T](header)
-	if err != nil {
-		return nil, nil, err
-	}
-	shape, count, err := parseShape(header)
-	if err != nil {
-		return nil, nil, err
-	}
-	data = make([]T, count)
-	if err := binary.Read(r, order, data); err != nil {
-		return nil, nil, fmt.Errorf("npy: %d elements: %w", count, err)
-	}
-	return data, shape, nil
+	return n
 }
 
-// readHeader returns the Python dictionary that describes the array. Its length
-// has 2 bytes in version 1 of the format, and 4 in versions 2 and 3, which differ
-// in the encoding of names that only structured types have.
-func readHeader(r io.Reader) (string, error) {
-	var prefix [len(magic) + 2]byte
-	if _, err := io.ReadFull(r, prefix[:]); err != nil {
-		return "", fmt.Errorf("npy: magic string: %w", err)
+// Offset returns where in the file element i begins, in bytes.
+func (a *Array) Offset(i int) int64 {
+	return int64(len(a.Header)) + int64(i)*int64(a.Dtype.Size)
+}
+
+// readHeader reads all that comes before the elements, and checks it.
+func (a *Array) readHeader() error {
+	info, err := a.file.Stat()
+	if err != nil {
+		return err
 	}
-	if string(prefix[:len(magic)]) != magic {
-		return "", errors.New("npy: no magic string")
+	description, err := a.readDescription(info.Size())
+	if err != nil {
+		return err
 	}
-	var length [4]byte
-	size := length[:]
-	switch version := prefix[len(magic)]; version {
+	if err := a.parseDescription(description); err != nil {
+		return err
+	}
+	return a.checkSize(info.Size())
+}
+
+// maxHeader is more than the header of any array of numbers takes.
+const maxHeader = 1 << 20
+
+// readDescription reads the header: the magic string, two bytes of the version, the
+// length of the description and the description, which it returns. The length takes
+// 2 bytes in version 1 and 4 since. Versions 2 and 3 differ in the encoding of names
+// that only structured types have, which are refused anyway.
+func (a *Array) readDescription(size int64) ([]byte, error) {
+	var start [12]byte
+	if n, _ := a.file.ReadAt(start[:], 0); n < len(start) || string(start[:len(Magic)]) != Magic {
+		return nil, errors.New("not a .npy file")
+	}
+	at, length := int64(12), int64(binary.LittleEndian.Uint32(start[8:]))
+	switch version := start[6]; version {
 	case 1:
-		size = length[:2]
+		at, length = 10, int64(binary.LittleEndian.Uint16(start[8:]))
 	case 2, 3:
 	default:
-		return "", fmt.Errorf("npy: version %d", version)
+		return nil, fmt.Errorf("version %d of the .npy format: want 1, 2 or 3", version)
 	}
-	if _, err := io.ReadFull(r, size); err != nil {
-		return "", fmt.Errorf("npy: header length: %w", err)
+	length += at
+	if length > maxHeader {
+		return nil, fmt.Errorf("corrupt header: a description of %d bytes", length)
 	}
-	n := binary.LittleEndian.Uint32(length[:])
-	if n > maxHeader {
-		return "", fmt.Errorf("npy: header of %d bytes", n)
+	if length > size {
+		return nil, fmt.Errorf("truncated: the header takes %d bytes, the file has %d", length, size)
 	}
-	header := make([]byte, n)
-	if _, err := io.ReadFull(r, header); err != nil {
-		return "", fmt.Errorf("npy: header: %w", err)
-	}
-	return string(header), nil
+	a.Header = make([]byte, length)
+	_, err := a.file.ReadAt(a.Header, 0)
+	return a.Header[at:], err
 }
 
-var (
-	typeField  = regexp.MustCompile(`'descr':\s*'([<>])([a-z]\d+)'`)
-	orderField = regexp.MustCompile(`'fortran_order':\s*False`)
-	shapeField = regexp.MustCompile(`'shape':\s*\(([\d, ]*)\)`)
-)
+// numpysForm is the description, a dictionary of Python, as NumPy writes it, with
+// some freedom in the shape. It finds the type, the order and the axes.
+var numpysForm = regexp.MustCompile(
+	`^\{'descr': ('[^'{}:]*'|\[\([^{}:]*\)\]), 'fortran_order': (True|False), 'shape': \(((?:-?\d+, ?)*(?:-?\d+)?)\), \} *\n$`)
 
-// parseType returns the byte order, after a check of everything else that
-// matters to how elements are stored.
-func parseType[T Element](header string) (binary.ByteOrder, error) {
-	match := typeField.FindStringSubmatch(header)
+// parseDescription finds the shape and the type.
+func (a *Array) parseDescription(description []byte) error {
+	match := numpysForm.FindSubmatch(description)
 	if match == nil {
-		return nil, fmt.Errorf("npy: no simple type in header %q", header)
+		return errors.New("corrupt header, or not in the form that NumPy writes")
 	}
-	var zero T
-	want := map[any]string{float32(0): "f4", float64(0): "f8", int32(0): "i4", int64(0): "i8"}[zero]
-	if match[2] != want {
-		return nil, fmt.Errorf("npy: elements are %s, not %s", match[2], want)
+	descr, fortran, shape := string(match[1]), string(match[2]), string(match[3])
+	if fortran == "True" {
+		return errors.New("in Fortran order; save it with numpy.ascontiguousarray")
 	}
-	if !orderField.MatchString(header) {
-		return nil, fmt.Errorf("npy: not in C order: header %q", header)
-	}
-	if match[1] == ">" {
-		return binary.BigEndian, nil
-	}
-	return binary.LittleEndian, nil
-}
-
-// parseShape returns the shape and its product.
-func parseShape(header string) (shape []int, count int, err error) {
-	match := shapeField.FindStringSubmatch(header)
-	if match == nil {
-		return nil, 0, fmt.Errorf("npy: no shape in header %q", header)
-	}
-	shape, count = []int{}, 1
-	for axis := range strings.FieldsFuncSeq(match[1], func(r rune) bool { return r == ',' || r == ' ' }) {
+	for axis := range strings.FieldsFuncSeq(shape, func(r rune) bool { return r == ',' || r == ' ' }) {
 		d, err := strconv.Atoi(axis)
 		if err != nil {
-			return nil, 0, fmt.Errorf("npy: shape (%s): %w", match[1], err)
+			return fmt.Errorf("shape (%s) is impossible", shape)
 		}
-		if d > 0 && count > math.MaxInt/8/d {
-			return nil, 0, fmt.Errorf("npy: shape (%s) is too large", match[1])
-		}
-		shape, count = append(shape, d), count*d
+		a.Shape = append(a.Shape, d)
 	}
-	return shape, count, nil
+	var err error
+	a.Dtype, err = parseDtype(strings.Trim(descr, "'"))
+	return err
+}
+
+// maxEmpty is the most rows of an array without elements, be they its first axis or
+// its second: they cost time and memory even if nothing is in them.
+const maxEmpty = 1 << 20
+
+// checkSize reports a shape that is impossible or does not fit the file.
+func (a *Array) checkSize(size int64) error {
+	bytes := int64(a.Dtype.Size)
+	for _, d := range a.Shape {
+		if d < 0 || d > 0 && bytes > math.MaxInt/int64(d) {
+			return fmt.Errorf("shape %s is impossible", Tuple(a.Shape))
+		}
+		bytes *= int64(d)
+	}
+	if rows := a.Shape[:min(2, len(a.Shape))]; bytes == 0 && len(rows) > 0 && slices.Max(rows) > maxEmpty {
+		return fmt.Errorf("shape %s has no elements, and more rows of them than can be meant", Tuple(a.Shape))
+	}
+	switch have := size - int64(len(a.Header)); {
+	case have < bytes:
+		return fmt.Errorf("truncated: %s of %s takes %d bytes, the file has %d", Tuple(a.Shape), a.Dtype, bytes, have)
+	case have > bytes:
+		return fmt.Errorf("%d bytes follow the data of shape %s", have-bytes, Tuple(a.Shape))
+	}
+	return nil
+}
+
+// Tuple writes a shape as in "(3,4)".
+func Tuple(shape []int) string {
+	return "(" + strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", ","), "[]") + ")"
+}
+
+// Dtype is an element type of NumPy.
+type Dtype struct {
+	Kind  byte // 'f' for floats, 'i' for signed integers, 'u' for unsigned ones
+	Size  int  // of an element, in bytes
+	Order binary.ByteOrder
+}
+
+var kinds = map[byte]string{'f': "float", 'i': "int", 'u': "uint"}
+
+// parseDtype reads a type as in "<f4".
+func parseDtype(s string) (Dtype, error) {
+	if len(s) == 3 && strings.IndexByte("<>|=", s[0]) >= 0 && kinds[s[1]] != "" && strings.IndexByte("1248", s[2]) >= 0 {
+		d := Dtype{Kind: s[1], Size: int(s[2] - '0'), Order: binary.LittleEndian}
+		if s[0] == '>' {
+			d.Order = binary.BigEndian
+		}
+		return d, nil
+	}
+	return Dtype{}, fmt.Errorf("dtype %q: neither floats nor integers", s)
+}
+
+// String returns NumPy's name of the type, as in "float32".
+func (d Dtype) String() string { return fmt.Sprint(kinds[d.Kind], 8*d.Size) }
+
+// Element is what the elements of an array are read as: floats of NumPy's float32 and
+// float64 as either, integers of any width as int.
+type Element interface{ float32 | float64 | int }
+
+// CheckType reports an array whose elements cannot be read as T.
+func CheckType[T Element](a *Array) error {
+	want, ok := "float32 or float64", a.Dtype.Kind == 'f' && a.Dtype.Size >= 4
+	if _, isInt := any(T(0)).(int); isInt {
+		want, ok = "integers", a.Dtype.Kind != 'f'
+	}
+	if !ok {
+		return fmt.Errorf("%s: dtype %s: want %s", a.Name, a.Dtype, want)
+	}
+	return nil
+}
+
+// ReadFile reads the whole array in a file. Its floats must be of type T, so that
+// none is rounded.
+func ReadFile[T Element](name string) (data []T, shape []int, err error) {
+	a, err := Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer a.Close()
+	if want := fmt.Sprintf("%T", T(0)); a.Dtype.Kind == 'f' && a.Dtype.String() != want {
+		return nil, nil, fmt.Errorf("%s: dtype %s: want %s", name, a.Dtype, want)
+	}
+	data, err = ReadAll[T](a)
+	return data, a.Shape, err
+}
+
+// ReadAll reads all elements.
+func ReadAll[T Element](a *Array) ([]T, error) {
+	if err := CheckType[T](a); err != nil {
+		return nil, err
+	}
+	data := make([]T, a.Len())
+	return data, Read(data, a, 0)
+}
+
+// chunk is how many elements go from file to memory at a time.
+const chunk = 1 << 17
+
+// Read reads len(dst) elements in C order, from the index first on. It rounds float64
+// where T is float32. An integer that does not fit an int is an error.
+func Read[T Element](dst []T, a *Array, first int) error {
+	if err := CheckType[T](a); err != nil {
+		return err
+	}
+	raw := make([]byte, min(chunk, len(dst))*a.Dtype.Size)
+	for part := range slices.Chunk(dst, chunk) {
+		raw := raw[:len(part)*a.Dtype.Size]
+		if n, err := a.file.ReadAt(raw, a.Offset(first)); n < len(raw) {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF // the file has been cut since it was opened
+			}
+			return fmt.Errorf("%s: %w", a.Name, err)
+		}
+		if n := decode(part, raw, a.Dtype); n < len(part) {
+			return fmt.Errorf("%s: element %d is too large", a.Name, first+n)
+		}
+		first += len(part)
+	}
+	return nil
+}
+
+// decode returns how many elements it decoded: all, or those before an integer that
+// does not fit an int.
+func decode[T Element](dst []T, raw []byte, d Dtype) int {
+	switch {
+	case d.Kind != 'f':
+		for i := range dst {
+			v, ok := d.decodeInt(raw[i*d.Size:])
+			if !ok {
+				return i
+			}
+			dst[i] = T(v)
+		}
+	case d.Size == 4:
+		for i := range dst {
+			dst[i] = T(math.Float32frombits(d.Order.Uint32(raw[4*i:])))
+		}
+	default:
+		for i := range dst {
+			dst[i] = T(math.Float64frombits(d.Order.Uint64(raw[8*i:])))
+		}
+	}
+	return len(dst)
+}
+
+// decodeInt decodes one integer; false if it does not fit an int.
+func (d Dtype) decodeInt(raw []byte) (int, bool) {
+	var v uint64
+	switch d.Size {
+	case 1:
+		v = uint64(raw[0])
+	case 2:
+		v = uint64(d.Order.Uint16(raw))
+	case 4:
+		v = uint64(d.Order.Uint32(raw))
+	case 8:
+		v = d.Order.Uint64(raw)
+	}
+	if d.Kind == 'u' {
+		return int(v), v <= math.MaxInt
+	}
+	unused := 64 - 8*d.Size
+	signed := int64(v<<unused) >> unused
+	return int(signed), int64(int(signed)) == signed
+}
+
+// Encode writes floats to raw as a file of type d has them, which is float32 or
+// float64. It rounds float64 where d is float32.
+func Encode[F float32 | float64](raw []byte, src []F, d Dtype) {
+	if d.Size == 4 {
+		for i, v := range src {
+			d.Order.PutUint32(raw[4*i:], math.Float32bits(float32(v)))
+		}
+		return
+	}
+	for i, v := range src {
+		d.Order.PutUint64(raw[8*i:], math.Float64bits(float64(v)))
+	}
 }

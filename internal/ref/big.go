@@ -39,7 +39,7 @@ func ULPs(got float64, want *big.Float, bits int) float64 {
 	return math.Abs(f)
 }
 
-// bigLog1p returns ln(1+x) for 1+x = u exactly, by one Newton step from guess.
+// Log returns ln u to about Bits bits, by one Newton step from guess.
 func Log(u *big.Float, guess float64) *big.Float {
 	q := new(big.Float).SetPrec(2*Bits).Quo(u, Exp(guess))
 	d := q.Sub(q, big.NewFloat(1)) // ln q = d − d²/2 + …

@@ -8,6 +8,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -19,11 +21,18 @@ import (
 	"github.com/gotrellis/trellis/asm/internal/optest/ops"
 )
 
-// tier is a target with what the machine knows of it.
+// tier is a target and whether the machine has it.
 type tier struct {
-	target  asm.Target
-	has     bool
-	kernels *kernels
+	target asm.Target
+	has    bool
+}
+
+// kernels returns the kernels of a target.
+func (tier tier) kernels(t *testing.T) kernels {
+	t.Helper()
+	k, ok := generated[tier.target]
+	require.True(t, ok, "there are no kernels for %v: write them with go generate ./internal/optest", tier.target)
+	return k
 }
 
 // TestMain tells which tiers ran. In CI one that the machine has may not be left
@@ -41,6 +50,25 @@ func TestMain(m *testing.M) {
 	}
 	fmt.Printf("optest: ran on [%s]\n", strings.Join(names, " "))
 	os.Exit(code)
+}
+
+// Kernels that were written before the last change of the assembler test nothing.
+func TestKernelsAreCurrent(t *testing.T) {
+	written, err := os.Stat("ops_" + runtime.GOARCH + ".s")
+	require.NoError(t, err, "write the kernels with go generate ./internal/optest")
+	for _, pattern := range []string{"../../*.go", "gen/*.go", "ops/*.go"} {
+		sources, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, source := range sources {
+			if strings.HasSuffix(source, "_test.go") {
+				continue
+			}
+			changed, err := os.Stat(source)
+			require.NoError(t, err)
+			require.False(t, changed.ModTime().After(written.ModTime()),
+				"%s has changed: write the kernels again with go generate ./internal/optest", source)
+		}
+	}
 }
 
 // ran has the targets whose every operation was compared.
@@ -87,11 +115,12 @@ func TestOperations(t *testing.T) {
 			if !tier.has {
 				t.Skip("the machine lacks it")
 			}
+			kernels := tier.kernels(t)
 			for _, o := range ops.All() {
 				if !o.Runs(tier.target) {
 					continue
 				}
-				f := tier.kernels.ops[o.Name]
+				f := kernels.ops[o.Name]
 				require.NotNil(t, f, o.Name)
 				rng := rand.New(rand.NewPCG(1, 2))
 				for n := range 4*o.In.Lanes() + 2 {
@@ -183,7 +212,7 @@ func TestParams(t *testing.T) {
 		if !tier.has {
 			continue
 		}
-		s, d, n, m, w := tier.kernels.params(1.25, -3, -7, 250, 1<<40, x)
+		s, d, n, m, w := tier.kernels(t).params(1.25, -3, -7, 250, 1<<40, x)
 		assert.Equal(t, float32(1.75), s, tier.target)
 		assert.Equal(t, 9.0, d, tier.target)
 		assert.Equal(t, -7+250+1<<40, n, tier.target)

@@ -6,4 +6,4 @@ import (
 	"github.com/gotrellis/trellis/asm"
 )
 
-var tiers = []tier{{asm.NEON, cpu.ARM64.HasASIMD, &kernelsNEON}}
+var tiers = []tier{{asm.NEON, cpu.ARM64.HasASIMD}}

@@ -186,7 +186,9 @@ func TestWriteParts(t *testing.T) {
 		f.Works, f.Errors = []results.Work{w}, nil
 		readme := report(t, nil, f, machineB())["README.md"]
 		assert.NotRegexp(t, `NaN|Inf|%!`, readme, i)
-		_, err := Section([]results.File{f})
+		_, err := ReadmeSection([]results.File{f}, []string{w.Name})
+		assert.NoError(t, err)
+		_, err = PerformanceSection([]results.File{f})
 		assert.NoError(t, err)
 
 		w.Times = w.Times[:1]
@@ -355,37 +357,63 @@ func wellFormed(t *testing.T, name, image string) {
 	}
 }
 
-func TestSection(t *testing.T) {
-	section, err := Section([]results.File{machineA()})
+func TestReadmeSection(t *testing.T) {
+	shown := []string{"CTC+grad T50 N16 C20 S10", "log-sum-exp 10×100", "not measured"}
+	section, err := ReadmeSection([]results.File{machineA()}, shown)
 	require.NoError(t, err)
-	assert.Equal(t, `One thread beside PyTorch 7.7, float32 unless a line says otherwise: medians of one run on 4 cores of machine A (2001-02-03) with go9.9, revision abc123.
+	assert.Equal(t, `Each cell is the median time of a call in one thread, and how many times as fast as PyTorch 7.7 that is. Numbers are float32 unless the row says otherwise. They were measured on machine A (2001-02-03, go9.9, revision abc123).
 
 |  | PyTorch | AVX2 | AVX-512 |
 | --- | ---:| ---:| ---:|
 | log-sum-exp 10×100 | 10.0 µs | 2.00 µs, 5.00× | 1.00 µs, 10.0× |
 | CTC+grad T50 N16 C20 S10 | 168 µs | 33.6 µs, 5.00× | 16.8 µs, 10.0× |
-| log-sum-exp 20×100 | 20.0 µs | 4.00 µs, 5.00× | 2.00 µs, 10.0× |
 
-With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fast as PyTorch with as many threads.
+`+rowsLegend+`
 
 ![Beside PyTorch](bench/results/machine-a-peers.svg)
 
-![CTC with its gradient from logits, by size](bench/results/machine-a-ctc-size.svg)
-
-[bench/results](bench/results/README.md) has all that was measured, and how cost grows.
+[docs/performance.md](docs/performance.md) has all works, what limits them, and how to measure on your machine.
 `, section)
 
-	section, err = Section([]results.File{machineA(), machineB()})
+	section, err = ReadmeSection([]results.File{machineB()}, shown)
 	require.NoError(t, err)
-	assert.Contains(t, section, "on 4 cores of machine A (", "PyTorch is there")
+	assert.NotContains(t, section, "PyTorch")
+
+	_, err = ReadmeSection(nil, shown)
+	assert.Error(t, err)
+}
+
+func TestPerformanceSection(t *testing.T) {
+	section, err := PerformanceSection([]results.File{machineA()})
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(section, "revision abc123).\n\n")
+	require.True(t, ok)
+	assert.Equal(t, `|  | PyTorch | AVX2 | AVX-512 |
+| --- | ---:| ---:| ---:|
+| log-sum-exp 10×100 | 10.0 µs | 2.00 µs, 5.00× | 1.00 µs, 10.0× |
+| CTC+grad T50 N16 C20 S10 | 168 µs | 33.6 µs, 5.00× | 16.8 µs, 10.0× |
+| log-sum-exp 20×100 | 20.0 µs | 4.00 µs, 5.00× | 2.00 µs, 10.0× |
+
+`+rowsLegend+`
+
+With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fast as PyTorch with as many threads.
+
+![CTC with its gradient from logits, by size](../bench/results/machine-a-ctc-size.svg)
+
+[bench/results](../bench/results/README.md) has all that was measured, and how cost grows.
+`, table)
+
+	section, err = PerformanceSection([]results.File{machineA(), machineB()})
+	require.NoError(t, err)
+	assert.Contains(t, section, "measured on machine A (", "PyTorch is there")
 	assert.Contains(t, section, "| work | machine A, AVX-512 | machine B, NEON |\n")
 
-	section, err = Section([]results.File{machineB()})
+	section, err = PerformanceSection([]results.File{machineB()})
 	require.NoError(t, err)
 	assert.Contains(t, section, "|  | NEON |\n| --- | ---:|\n| log-sum-exp 10×100 | 3.00 µs |\n")
 	assert.NotContains(t, section, "PyTorch")
 
-	_, err = Section(nil)
+	_, err = PerformanceSection(nil)
 	assert.Error(t, err)
 }
 

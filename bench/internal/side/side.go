@@ -38,7 +38,7 @@ func (j Job) Inputs() int {
 	return n
 }
 
-// States returns how many states the lattices of CTC have, in all frames: T·Σ(2S+1).
+// States returns how many states the trellises of CTC have, in all frames: T·Σ(2S+1).
 func (j Job) States() int {
 	n := 0
 	_, lengths := Targets(j)

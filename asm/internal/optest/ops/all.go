@@ -74,7 +74,7 @@ func both(t asm.Type) []Op {
 		// What is the same in all lanes may take another way.
 		lanes("uniform", t, func(v vectors) asm.Vec {
 			a := v.k.Var(v.k.Const(t, 1))
-			b := v.k.Broadcast(t, v.k.Arg("x"), 0)
+			b := v.k.Pointer(t, "x").Broadcast()
 			a.Set(a.Add(b))
 			a.Set(a.Sub(v.k.Const(t, 7)))
 			return v.x.Add(b.Less(a).Select(a, b))
@@ -147,7 +147,7 @@ func floats(t asm.Type) []Op {
 		lanes("roundVar", t, func(v vectors) asm.Vec {
 			a := v.k.Var(v.x)
 			a.Set(a.Round())
-			return a.Sub(v.x).Add(v.k.Broadcast(t, v.k.Arg("y"), 0).Round())
+			return a.Sub(v.x).Add(v.firstOfY().Round())
 		}, nil).with(func(x, y, _ []uint64) []uint64 {
 			dst := make([]uint64, len(x))
 			for i := range x {
@@ -156,7 +156,7 @@ func floats(t asm.Type) []Op {
 			return dst
 		}),
 		pressure(t),
-		addTo(t),
+		addFrom(t),
 	), folds(t)...)
 }
 
@@ -193,7 +193,7 @@ func integers(t asm.Type) []Op {
 				return x
 			}),
 		lanes("splat", t, func(v vectors) asm.Vec {
-			return v.x.Add(v.k.LoadInt(t, v.k.Arg("y"), v.k.Int(0)).Splat(t))
+			return v.x.Add(v.k.Pointer(t, "y").LoadInt(v.k.Int(0)).Splat(t))
 		}, nil).with(func(x, y, _ []uint64) []uint64 {
 			dst := make([]uint64, len(x))
 			for i := range x {
@@ -333,7 +333,7 @@ func moves(t asm.Type) []Op {
 			return a
 		}),
 		lanes("zipUniform", t, func(v vectors) asm.Vec {
-			b := v.k.Broadcast(t, v.k.Arg("y"), 0).ZipLower(v.k.Const(t, 2))
+			b := v.firstOfY().ZipLower(v.k.Const(t, 2))
 			return b.ZipUpper(v.x).ZipLower(v.k.Const(t, 3)).Add(b)
 		}, nil).with(func(x, y, z []uint64) (dst []uint64) {
 			eachVector(t, x, y, z, func(x, _, _ []uint64) {
@@ -354,9 +354,9 @@ func moves(t asm.Type) []Op {
 				return y
 			}),
 		single("broadcast", t, t, func(v vectors) asm.Vec {
-			v.k.Prefetch(1, v.k.Arg("x"), 1<<20)
-			v.k.Prefetch(2, v.k.Arg("x"), -64)
-			return v.k.Broadcast(t, v.k.Arg("y"), 0)
+			v.k.Pointer(t, "x").Vector(1 << 14).Prefetch(1)
+			v.k.Pointer(t, "x").Vector(-1).Prefetch(2)
+			return v.firstOfY()
 		}, nil).with(func(x, y, _ []uint64) (dst []uint64) {
 			for i := 0; i < len(x); i += t.Lanes() {
 				dst = append(dst, y[0])
@@ -367,7 +367,7 @@ func moves(t asm.Type) []Op {
 		firstFour("storeFour", t, t, func(v vectors) asm.Vec { return v.x },
 			func(x, _, _ []uint64) []uint64 { return x[:4] }),
 		firstFour("storeFourUniform", t, t, func(v vectors) asm.Vec {
-			return v.k.Broadcast(t, v.k.Arg("y"), 0).SpreadLane(3).Add(v.k.Const(t, 5))
+			return v.firstOfY().SpreadLane(3).Add(v.k.Const(t, 5))
 		}, nil).with(func(x, y, _ []uint64) (dst []uint64) {
 			for i := 0; i < len(x); i += t.Lanes() {
 				sum := add(t)(y[0], Constant(t, 5))
@@ -391,10 +391,10 @@ func unrolled(t asm.Type) Op {
 	return Op{
 		Name: "unrolled" + suffix(t), In: t, Out: t,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, _, n := pointers(k)
-			k.EachUnrolled(t, n, []asm.Int{dst, x, y}, 2, func(l asm.Lanes, u int) {
+			dst, x, y, _, n := pointers(k, t)
+			k.EachUnrolled(n, []asm.Array{dst, x, y}, 2, func(l asm.Lanes, u int) {
 				c := fill(k, t)
-				l.Store(dst, 64*u, l.Load(x, 64*u, c).Add(l.Load(y, 64*u, c)))
+				l.Store(dst.Vector(u), l.LoadOr(x.Vector(u), c).Add(l.LoadOr(y.Vector(u), c)))
 			})
 		},
 		Want: func(x, y, _ []uint64) []uint64 {
@@ -411,23 +411,23 @@ func unrolled(t asm.Type) Op {
 // behind it, at negative offsets, and adds integers to the bits of the first lane. It
 // has 12 integers at a time.
 func offsets(t asm.Type) Op {
-	const behind = 3 * 64
+	const behind = 3 // vectors
 	return Op{
 		Name: "offsets" + suffix(t), In: t, Out: t,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, z, n := pointers(k)
-			arrays := []asm.Int{dst, x, y, z}
-			for _, p := range arrays {
-				arrays = append(arrays, k.Copy(p.Plus(k.Int(behind))))
+			dst, x, y, z, n := pointers(k, t)
+			arrays := []asm.Array{dst, x, y, z}
+			for _, a := range arrays {
+				arrays = append(arrays, a.Vector(behind).Copy())
 			}
 			a, b, c := k.Copy(k.Int(1)), k.Copy(k.Int(1)), k.Copy(k.Int(1))
-			k.Each(t, n, arrays, func(l asm.Lanes) {
-				near := func(i int) asm.Vec { return l.Load(arrays[i], 0, fill(k, t)) }
-				far := func(i int) asm.Vec { return l.Load(arrays[4+i], -behind, fill(k, t)) }
-				l.Store(dst, 0, near(1).Add(near(2)).Add(near(3)))
-				l.Store(arrays[4], -behind, far(0).Sub(far(2)).Add(far(3)))
-				first := k.Int(-behind / t.Size())
-				k.StoreInt(t, arrays[4], first, k.LoadInt(t, arrays[4], first).Plus(a).Plus(b).Plus(c))
+			k.Each(n, arrays, func(l asm.Lanes) {
+				near := func(i int) asm.Vec { return l.LoadOr(arrays[i], fill(k, t)) }
+				far := func(i int) asm.Array { return arrays[4+i].Vector(-behind) }
+				loadFar := func(i int) asm.Vec { return l.LoadOr(far(i), fill(k, t)) }
+				l.Store(dst, near(1).Add(near(2)).Add(near(3)))
+				l.Store(far(0), loadFar(0).Sub(loadFar(2)).Add(loadFar(3)))
+				far(0).StoreInt(k.Int(0), far(0).LoadInt(k.Int(0)).Plus(a).Plus(b).Plus(c))
 				a.Inc(b)
 				b.Inc(c)
 				c.Inc(a)
@@ -463,18 +463,18 @@ func zip(t asm.Type, x, y []uint64, half int) []uint64 {
 	return z
 }
 
-// addTo stores x and y, and adds to 16 bytes of x from y, then from those next to them
+// addFrom stores x and y, and adds to 16 bytes of x from y, then from those next to them
 // in x, not aligned, and from themselves.
-func addTo(t asm.Type) Op {
+func addFrom(t asm.Type) Op {
 	lanes := t.Lanes()
 	block := 16 / t.Size()
-	return manyPerVector("addTo", t, t, 2*64, func(k *asm.Kernel, dst asm.Int, v vectors) {
-		k.All().Store(dst, 0, v.x)
-		k.All().Store(dst, 64, v.y)
-		behind := dst.Plus(k.Int(128))
-		k.AddTo(t, dst, 0, behind, -16)
-		k.AddTo(t, behind, -112, dst, 16-t.Size())
-		k.AddTo(t, dst, 48, dst, 48)
+	return manyPerVector("addFrom", t, t, 2*lanes, func(dst asm.Array, v vectors) {
+		dst.Store(v.x)
+		dst.Vector(1).Store(v.y)
+		behind := dst.Plus(dst.Rows(v.k.Int(2), lanes))
+		dst.AddFrom(behind.From(-block))
+		behind.From(block - 2*lanes).AddFrom(dst.From(block - 1))
+		dst.From(lanes - block).AddFrom(dst.From(lanes - block))
 	}, func(x, y, _ []uint64) []uint64 {
 		dst := append(x, y...)
 		for _, a := range [][2]int{{0, 2*lanes - block}, {block, block - 1}, {lanes - block, lanes - block}} {
@@ -509,8 +509,8 @@ func conversions() []Op {
 			}
 			return x
 		}),
-		half("loadHalf", asm.I32, asm.I64),
-		half("storeHalf", asm.I64, asm.I32),
+		copyWidth("loadWiden", asm.I32, asm.I64),
+		copyWidth("storeNarrow", asm.I64, asm.I32),
 		backwards(),
 		// Of what is folded and of a sum of it.
 		firstFour("widenFour", asm.F32, asm.F64, func(v vectors) asm.Vec {
@@ -529,7 +529,7 @@ func conversions() []Op {
 		firstFour("widenFirst", asm.F32, asm.F64, func(v vectors) asm.Vec {
 			f, _ := v.foldFour(asm.FoldAdd4).Widen()
 			x, _ := v.x.Widen()
-			y, _ := v.k.Broadcast(asm.F32, v.k.Arg("y"), 0).Widen()
+			y, _ := v.firstOfY().Widen()
 			return f.SpreadLane(2).Add(x).Add(y)
 		}, nil).with(func(x, y, z []uint64) (dst []uint64) {
 			eachVector(asm.F32, x, y, z, func(vx, vy, vz []uint64) {
@@ -544,23 +544,23 @@ func conversions() []Op {
 	}
 }
 
-// half copies integers of one width to another.
-func half(name string, in, out asm.Type) Op {
+// copyWidth copies integers of one width to another.
+func copyWidth(name string, in, out asm.Type) Op {
 	return Op{
 		Name: name, In: in, Out: out,
 		Build: func(k *asm.Kernel) {
-			dst, x, _, _, n := pointers(k)
-			wide, narrow := dst, x
+			dst, x, _, _, n := pointers(k, in)
+			dst = dst.As(out)
 			if in == asm.I64 {
-				wide, narrow = x, dst
+				k.Each(n, []asm.Array{x}, func(l asm.Lanes) {
+					l.StoreNarrow(dst, l.LoadOr(x, fill(k, in)))
+					dst.Advance(in.Lanes())
+				})
+				return
 			}
-			k.Each(asm.I64, n, []asm.Int{wide}, func(l asm.Lanes) {
-				if in == asm.I64 {
-					l.StoreHalf(narrow, 0, l.Load(wide, 0, k.Const(asm.I64, 3)))
-				} else {
-					l.Store(wide, 0, l.LoadHalf(narrow, 0))
-				}
-				narrow.Inc(k.Int(32))
+			k.Each(n, []asm.Array{dst}, func(l asm.Lanes) {
+				l.Store(dst, l.LoadWiden(x))
+				x.Advance(out.Lanes())
 			})
 		},
 		Want: func(x, _, _ []uint64) []uint64 {
@@ -578,11 +578,11 @@ func backwards() Op {
 	return Op{
 		Name: "backwardsI32", In: asm.I32, Out: asm.I32,
 		Build: func(k *asm.Kernel) {
-			dst, x, _, _, n := pointers(k)
+			dst, x, _, _, n := pointers(k, asm.I32)
 			i := k.Copy(k.Int(0))
 			k.While(i.Less(n), func() {
-				e := k.LoadInt(asm.I32, x, n.Minus(i).Minus(k.Int(1)))
-				k.StoreInt(asm.I32, dst, i, e.Minus(i.Times(k.Int(7))))
+				e := x.From(-1).LoadInt(n.Minus(i))
+				dst.From(3).StoreInt(i.Minus(k.Int(3)), e.Minus(i.Times(k.Int(7))))
 				i.Inc(k.Int(1))
 			})
 		},
@@ -602,12 +602,12 @@ func countdown() Op {
 	return Op{
 		Name: "compareI64", In: asm.I64, Out: asm.I64,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, z, n := pointers(k)
+			dst, x, y, z, n := pointers(k, asm.I64)
 			left := k.Copy(n)
 			start, end := k.NewLabel("start"), k.NewLabel("end")
 			k.Place(start)
 			k.JumpIf(left.LessEqual(k.Int(0)), end)
-			a, b, c := k.LoadInt(asm.I64, x, k.Int(0)), k.LoadInt(asm.I64, y, k.Int(0)), k.LoadInt(asm.I64, z, k.Int(0))
+			a, b, c := x.LoadInt(k.Int(0)), y.LoadInt(k.Int(0)), z.LoadInt(k.Int(0))
 			bits := k.Copy(k.Int(0))
 			for i, cond := range []asm.Cond{
 				a.Equal(b), a.NotEqual(b), a.Less(b), a.LessEqual(b), a.AtLeast(b), a.Greater(b),
@@ -616,9 +616,9 @@ func countdown() Op {
 				k.If(cond, func() { bits.Inc(k.Int(1 << i)) })
 			}
 			bits.Inc(a.Shl(3).Plus(b).Minus(c).Shl(8))
-			k.StoreInt(asm.I64, dst, k.Int(0), bits)
-			for _, p := range []asm.Int{dst, x, y, z} {
-				p.Inc(k.Int(8))
+			dst.StoreInt(k.Int(0), bits)
+			for _, a := range []asm.Array{dst, x, y, z} {
+				a.Advance(1)
 			}
 			left.Dec(k.Int(1))
 			k.Jump(start)
@@ -646,13 +646,13 @@ const ParamsSignature = "func(a float32, b float64, i int32, u uint8, j int, x [
 // Params is a kernel with parameters and results of every sort: s = a + x[0],
 // d = b·b, n = i + u + j, m = len(x), and w the bits of x[1].
 func Params(k *asm.Kernel) {
-	x := k.Arg("x_base")
-	k.Return("s", k.Param(asm.F32, "a").Add(k.Broadcast(asm.F32, x, 0)))
-	b := k.Param(asm.F64, "b")
+	x := k.Base("x")
+	k.Return("s", k.Param("a").Add(x.Broadcast()))
+	b := k.Param("b")
 	k.Return("d", b.Mul(b))
 	k.ReturnInt("n", k.Arg("i").Plus(k.Arg("u")).Plus(k.Arg("j")))
-	k.ReturnInt("m", k.Arg("x_len"))
-	k.Return("w", k.Broadcast(asm.I32, x, 4))
+	k.ReturnInt("m", k.Len("x"))
+	k.Return("w", x.As(asm.I32).From(1).Broadcast())
 }
 
 // Specials are the bits of elements on which operations tend to differ.

@@ -9,18 +9,16 @@ import (
 // firstFour is an operation of which the first four lanes are stored, for each
 // vector.
 func firstFour(name string, in, out asm.Type, f func(v vectors) asm.Vec, want func(x, y, z []uint64) []uint64) Op {
-	return manyPerVector(name, in, out, 4*out.Size(), func(k *asm.Kernel, dst asm.Int, v vectors) {
-		k.StoreFour(dst, 0, f(v))
-	}, want)
+	return manyPerVector(name, in, out, 4, func(dst asm.Array, v vectors) { dst.StoreFour(f(v)) }, want)
 }
 
 // spreadFour is an operation of which each of the first four lanes is spread and
 // added to y, for each vector.
 func spreadFour(name string, t asm.Type, f func(v vectors) asm.Vec, want func(x, y, z []uint64) []uint64) Op {
-	return manyPerVector(name, t, t, 4*64, func(k *asm.Kernel, dst asm.Int, v vectors) {
+	return manyPerVector(name, t, t, 4*t.Lanes(), func(dst asm.Array, v vectors) {
 		four := f(v)
 		for i := range 4 {
-			k.All().Store(dst, 64*i, four.SpreadLane(i).Add(v.y))
+			dst.Vector(i).Store(four.SpreadLane(i).Add(v.y))
 		}
 	}, func(x, y, z []uint64) (dst []uint64) {
 		for _, lane := range want(x, slices.Clone(y), z)[:4] {
@@ -71,7 +69,7 @@ func folds(t asm.Type) []Op {
 		firstFour("foldAdd4", t, t, func(v vectors) asm.Vec { return v.foldFour(asm.FoldAdd4) }, total),
 		firstFour("foldAdd4Const", t, t, func(v vectors) asm.Vec {
 			c := v.k.Const(t, 1)
-			return asm.FoldAdd4(c, v.x, v.k.Broadcast(t, v.k.Arg("y"), 0), c)
+			return asm.FoldAdd4(c, v.x, v.firstOfY(), c)
 		}, nil).with(func(x, y, z []uint64) (dst []uint64) {
 			lanes := Constant(t, float64(t.Lanes()))
 			eachVector(t, x, y, z, func(x, _, _ []uint64) {

@@ -10,8 +10,8 @@ import (
 // its elements, with indices into it.
 type gathering struct {
 	k       *asm.Kernel
-	t       asm.Type
-	x, n    asm.Int
+	x       asm.Array
+	n       asm.Int
 	mask    asm.Vec // a power of two less 1: what is left under it is an index
 	rest    asm.Vec // an index, and still one when what is left under mask is added
 	index   asm.Vec
@@ -19,7 +19,7 @@ type gathering struct {
 }
 
 // at gathers elements of x.
-func (g gathering) at(index asm.Vec) asm.Vec { return g.k.Gather(g.t, g.x, index) }
+func (g gathering) at(index asm.Vec) asm.Vec { return g.x.Gather(index) }
 
 // gathered is a lane of a gathering.
 type gathered struct {
@@ -40,15 +40,15 @@ func gatherOp(name string, t asm.Type, f func(g gathering) asm.Vec, want func(g 
 	return Op{
 		Name: name + suffix(t), In: t, Out: t,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, z, n := pointers(k)
+			dst, x, y, z, n := pointers(k, t)
 			power := powerBelow(k, n)
 			mask, rest := power.Minus(k.Int(1)).Splat(integers), n.Minus(power).Splat(integers)
-			k.Each(t, n, []asm.Int{dst, y, z}, func(l asm.Lanes) {
-				element := l.Load(y, 0, k.Const(t, 0))
+			k.Each(n, []asm.Array{dst, y, z}, func(l asm.Lanes) {
+				element := l.Load(y)
 				i := element.As(integers)
-				j := l.Load(z, 0, k.Const(integers, 0))
+				j := l.Load(z.As(integers))
 				index := i.And(mask).Add(j.Less(i).Keep(rest))
-				l.Store(dst, 0, f(gathering{k, t, x, n, mask, rest, index, element}))
+				l.Store(dst, f(gathering{k, x, n, mask, rest, index, element}))
 			})
 		},
 		Want: func(x, y, z []uint64) []uint64 {
@@ -65,7 +65,6 @@ func gatherOp(name string, t asm.Type, f func(g gathering) asm.Vec, want func(g 
 // gathers are gathers of elements that touch a guard, whatever their number is.
 func gathers(t asm.Type) []Op {
 	integers := t.Int()
-	log2 := bits.TrailingZeros(uint(t.Size()))
 	all := []Op{
 		gatherOp("gather", t, func(g gathering) asm.Vec { return g.at(g.index) },
 			func(g gathered) uint64 { return g.x[g.index()] }),
@@ -81,9 +80,13 @@ func gathers(t asm.Type) []Op {
 			first := g.i % uint64(t.Lanes()) & g.mask
 			return add(t)(g.x[first], g.x[first+g.rest])
 		}),
+		// From another element on than the first.
+		gatherOp("gatherFrom", t, func(g gathering) asm.Vec {
+			return g.x.From(1).Gather(g.index.Sub(g.k.Const(integers, 1)))
+		}, func(g gathered) uint64 { return g.x[g.index()] }),
 		// Negative indices, from the end.
 		gatherOp("gatherBack", t, func(g gathering) asm.Vec {
-			return g.k.Gather(t, g.x.Plus(g.n.Shl(log2)), g.index.Sub(g.n.Splat(integers)))
+			return g.x.Plus(g.x.Elements(g.n)).Gather(g.index.Sub(g.n.Splat(integers)))
 		}, func(g gathered) uint64 { return g.x[g.index()] }),
 		// Into a variable that is needed before, by an index that is needed after.
 		gatherOp("gatherVar", t, func(g gathering) asm.Vec {
@@ -101,10 +104,10 @@ func gathers(t asm.Type) []Op {
 		gatherOp("gatherChain", t, func(g gathering) asm.Vec {
 			a := g.k.Var(g.index)
 			for range 2 {
-				a.Set(g.k.Gather(integers, g.x, a))
+				a.Set(g.x.As(integers).Gather(a))
 				a.Set(a.And(g.mask))
 			}
-			a.Set(g.k.Gather(integers, g.x, a))
+			a.Set(g.x.As(integers).Gather(a))
 			return a.As(t)
 		}, func(g gathered) uint64 { return g.x[g.x[g.x[g.index()]&g.mask]&g.mask] }),
 		gatherOp("gatherLoop", t, func(g gathering) asm.Vec {
@@ -127,22 +130,23 @@ func gathers(t asm.Type) []Op {
 		}),
 	}
 	if t.Size() == 8 {
-		all = append(all, gatherHalf(t))
+		all = append(all, gatherByI32(t))
 	}
 	return all
 }
 
-// gatherHalf takes the indices from integers of half the width, which fill half of
+// gatherByI32 takes the indices from integers of half the width, which fill half of
 // y. Beyond a tail they are 0.
-func gatherHalf(t asm.Type) Op {
+func gatherByI32(t asm.Type) Op {
 	return Op{
-		Name: "gatherHalf" + suffix(t), In: t, Out: t,
+		Name: "gatherByI32" + suffix(t), In: t, Out: t,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, _, n := pointers(k)
+			dst, x, y, _, n := pointers(k, t)
 			mask := powerBelow(k, n).Minus(k.Int(1)).Splat(asm.I64)
-			k.Each(t, n, []asm.Int{dst}, func(l asm.Lanes) {
-				l.Store(dst, 0, k.Gather(t, x, l.LoadHalf(y, 0).And(mask)))
-				y.Inc(k.Int(32))
+			index := y.As(asm.I32)
+			k.Each(n, []asm.Array{dst}, func(l asm.Lanes) {
+				l.Store(dst, x.Gather(l.LoadWiden(index).And(mask)))
+				index.Advance(t.Lanes())
 			})
 		},
 		Want: func(x, y, _ []uint64) []uint64 {

@@ -39,13 +39,16 @@ type vectors struct {
 	x, y, z asm.Vec
 }
 
+// firstOfY returns the first element of y, all of it, in all lanes.
+func (v vectors) firstOfY() asm.Vec { return v.k.Pointer(v.y.Type(), "y").Broadcast() }
+
 // fill is what the lanes beyond a tail are loaded as, which operations on several
 // lanes see: 3.
 func fill(k *asm.Kernel, t asm.Type) asm.Vec { return k.Const(t, 3) }
 
-// pointers returns the kernel's arguments.
-func pointers(k *asm.Kernel) (dst, x, y, z, n asm.Int) {
-	return k.Copy(k.Arg("dst")), k.Copy(k.Arg("x")), k.Copy(k.Arg("y")), k.Copy(k.Arg("z")), k.Arg("n")
+// pointers returns the kernel's arguments, all arrays being of type t.
+func pointers(k *asm.Kernel, t asm.Type) (dst, x, y, z asm.Array, n asm.Int) {
+	return k.Pointer(t, "dst"), k.Pointer(t, "x"), k.Pointer(t, "y"), k.Pointer(t, "z"), k.Arg("n")
 }
 
 // lanewise is an operation of which each lane of the result is stored.
@@ -64,10 +67,10 @@ func lanes(name string, t asm.Type, f func(v vectors) asm.Vec, want func(x, y, z
 	return Op{
 		Name: name + suffix(t), In: t, Out: t,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, z, n := pointers(k)
-			k.Each(t, n, []asm.Int{dst, x, y, z}, func(l asm.Lanes) {
+			dst, x, y, z, n := pointers(k, t)
+			k.Each(n, []asm.Array{dst, x, y, z}, func(l asm.Lanes) {
 				c := fill(k, t)
-				l.Store(dst, 0, f(vectors{k, l.Load(x, 0, c), l.Load(y, 0, c), l.Load(z, 0, c)}))
+				l.Store(dst, f(vectors{k, l.LoadOr(x, c), l.LoadOr(y, c), l.LoadOr(z, c)}))
 			})
 		},
 		Want: func(x, y, z []uint64) (dst []uint64) {
@@ -79,34 +82,31 @@ func lanes(name string, t asm.Type, f func(v vectors) asm.Vec, want func(x, y, z
 
 // single is an operation of which the first lane is stored, for each vector.
 func single(name string, in, out asm.Type, f func(v vectors) asm.Vec, want func(x, y, z []uint64) uint64) Op {
-	return perVector(name, in, out, func(k *asm.Kernel, dst asm.Int, v vectors) {
-		k.StoreFirst(dst, 0, f(v))
-	}, want)
+	return perVector(name, in, out, func(dst asm.Array, v vectors) { dst.StoreFirst(f(v)) }, want)
 }
 
 // integer is an operation with an integer result for each vector.
 func integer(name string, in asm.Type, f func(v vectors) asm.Int, want func(x, y, z []uint64) uint64) Op {
-	return perVector(name, in, asm.I64, func(k *asm.Kernel, dst asm.Int, v vectors) {
-		k.StoreInt(asm.I64, dst, k.Int(0), f(v))
-	}, want)
+	return perVector(name, in, asm.I64, func(dst asm.Array, v vectors) { dst.StoreInt(v.k.Int(0), f(v)) }, want)
 }
 
-func perVector(name string, in, out asm.Type, body func(k *asm.Kernel, dst asm.Int, v vectors), want func(x, y, z []uint64) uint64) Op {
-	return manyPerVector(name, in, out, out.Size(), body, func(x, y, z []uint64) []uint64 {
+func perVector(name string, in, out asm.Type, body func(dst asm.Array, v vectors), want func(x, y, z []uint64) uint64) Op {
+	return manyPerVector(name, in, out, 1, body, func(x, y, z []uint64) []uint64 {
 		return []uint64{want(x, y, z)}
 	})
 }
 
-// manyPerVector is an operation that writes so many bytes for each vector.
-func manyPerVector(name string, in, out asm.Type, size int, body func(k *asm.Kernel, dst asm.Int, v vectors), want func(x, y, z []uint64) []uint64) Op {
+// manyPerVector is an operation that writes so many elements for each vector.
+func manyPerVector(name string, in, out asm.Type, elements int, body func(dst asm.Array, v vectors), want func(x, y, z []uint64) []uint64) Op {
 	return Op{
 		Name: name + suffix(in), In: in, Out: out,
 		Build: func(k *asm.Kernel) {
-			dst, x, y, z, n := pointers(k)
-			k.Each(in, n, []asm.Int{x, y, z}, func(l asm.Lanes) {
+			dst, x, y, z, n := pointers(k, in)
+			dst = dst.As(out)
+			k.Each(n, []asm.Array{x, y, z}, func(l asm.Lanes) {
 				c := fill(k, in)
-				body(k, dst, vectors{k, l.Load(x, 0, c), l.Load(y, 0, c), l.Load(z, 0, c)})
-				dst.Inc(k.Int(size))
+				body(dst, vectors{k, l.LoadOr(x, c), l.LoadOr(y, c), l.LoadOr(z, c)})
+				dst.Advance(elements)
 			})
 		},
 		Want: func(x, y, z []uint64) (dst []uint64) {

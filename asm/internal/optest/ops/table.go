@@ -12,17 +12,17 @@ import (
 func tables() []Op {
 	var all []Op
 	for n := 1; n <= 8; n++ {
-		all = append(all, tableOp("table", n, func(k *asm.Kernel, p asm.Int, index asm.Vec) asm.Vec {
-			return k.GatherTable(asm.F32, p, n, index)
+		all = append(all, tableOp("table", n, func(k *asm.Kernel, table asm.Array, index asm.Vec) asm.Vec {
+			return table.As(asm.F32).GatherTable(n, index)
 		}, func(table []uint64, index uint64) uint64 { return table[index] }))
 		// The index is needed after, is the variable that is written, and a constant.
-		all = append(all, tableOp("tableChain", n, func(k *asm.Kernel, p asm.Int, index asm.Vec) asm.Vec {
+		all = append(all, tableOp("tableChain", n, func(k *asm.Kernel, table asm.Array, index asm.Vec) asm.Vec {
 			a := k.Var(index)
-			a.Set(k.GatherTable(asm.I32, p, n, a))
+			a.Set(table.GatherTable(n, a))
 			a.Set(a.And(k.Const(asm.I32, 15)))
-			a.Set(k.GatherTable(asm.I32, p, n, a))
-			last := k.GatherTable(asm.I32, p, n, k.Const(asm.I32, float64(16*n-1)))
-			return a.Add(k.GatherTable(asm.I32, p, n, index)).Add(last).As(asm.F32)
+			a.Set(table.GatherTable(n, a))
+			last := table.GatherTable(n, k.Const(asm.I32, float64(16*n-1)))
+			return a.Add(table.GatherTable(n, index)).Add(last).As(asm.F32)
 		}, func(table []uint64, index uint64) uint64 {
 			plus := add(asm.I32)
 			return plus(plus(table[table[index]&15], table[index]), table[16*n-1])
@@ -33,16 +33,17 @@ func tables() []Op {
 
 // tableOp makes a table of x with small numbers added, and indices of all of it from y
 // and z.
-func tableOp(name string, n int, f func(k *asm.Kernel, p asm.Int, index asm.Vec) asm.Vec, want func(table []uint64, index uint64) uint64) Op {
+func tableOp(name string, n int, f func(k *asm.Kernel, table asm.Array, index asm.Vec) asm.Vec, want func(table []uint64, index uint64) uint64) Op {
 	power := 16 << (bits.Len(uint(n)) - 1) // the largest that is not above 16·n
-	return manyPerVector(name+strconv.Itoa(n), asm.F32, asm.F32, 64*(n+1), func(k *asm.Kernel, dst asm.Int, v vectors) {
+	return manyPerVector(name+strconv.Itoa(n), asm.F32, asm.F32, 16*(n+1), func(dst asm.Array, v vectors) {
+		k, table := v.k, dst.As(asm.I32)
 		for i := range n {
-			k.All().Store(dst, 64*(i+1), v.x.As(asm.I32).Add(k.Const(asm.I32, float64(i))))
+			table.Vector(i + 1).Store(v.x.As(asm.I32).Add(k.Const(asm.I32, float64(i))))
 		}
 		y, z := v.y.As(asm.I32), v.z.As(asm.I32)
 		index := y.And(k.Const(asm.I32, float64(power-1)))
 		index = index.Add(z.Less(y).Keep(k.Const(asm.I32, float64(16*n-power))))
-		k.All().Store(dst, 0, f(k, dst.Plus(k.Int(64)), index))
+		dst.Store(f(k, table.Vector(1), index))
 	}, func(x, y, z []uint64) []uint64 {
 		var table, dst []uint64
 		for i := range n {

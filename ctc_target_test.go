@@ -1,0 +1,62 @@
+package trellis
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestLeastFrames(t *testing.T) {
+	for _, c := range []struct {
+		labels []int
+		least  int
+	}{
+		{nil, 0},
+		{[]int{7}, 1},
+		{[]int{1, 2, 1}, 3},
+		{[]int{1, 1}, 3},
+		{[]int{1, 2, 2, 2, 1}, 7},
+		{[]int{-1, 9, 9}, 4}, // labels of any number
+	} {
+		assert.Equal(t, c.least, leastFrames(c.labels), "%v", c.labels)
+	}
+}
+
+func TestTarget(t *testing.T) {
+	const blank = 4
+	var g ctcTarget
+	g.set([]int{1, 3, 3, 1, 0, 0, 0}, blank)
+	assert.Equal(t, 7, g.labels)
+	assert.Equal(t, []int32{1, 3, 3, 1, 0, 0, 0, blank}, g.named())
+	var skips []int
+	for i := range g.labels + 1 {
+		if g.maySkip(i) {
+			skips = append(skips, i)
+		}
+	}
+	assert.Equal(t, []int{1, 3, 4}, skips, "the first label has none before it, and the last position is a blank")
+}
+
+// Rows of any target have a position for each label and one for the last blank, are in whole
+// vectors, and say the same of each position if the memory was used before.
+func TestTargetWidths(t *testing.T) {
+	var used ctcTarget
+	used.set(make([]int, 200), 1)
+	for n := range 70 {
+		labels := make([]int, n)
+		for i := range labels {
+			labels[i] = 2 + i/2%3
+		}
+		var g ctcTarget
+		g.set(labels, 0)
+		assert.Equal(t, n, g.labels)
+		assert.True(t, g.inUse%8 == 0 && g.inUse > n && g.inUse <= n+8, "%d labels: %d in use", n, g.inUse)
+		assert.True(t, g.width%16 == 0 && g.width >= g.inUse && g.width <= n+16, "%d labels: width %d", n, g.width)
+		for i := n; i < g.width; i++ {
+			assert.Equal(t, int32(0), g.symbols[i])
+			assert.False(t, g.maySkip(i))
+		}
+		used.set(labels, 0)
+		assert.Equal(t, g, used)
+	}
+}

@@ -1,0 +1,109 @@
+package trellis
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/internal/tier"
+	"github.com/gotrellis/trellis/internal/tiertest"
+)
+
+// Cutting the frames into segments changes memory and time, and no bit of what is above
+// leastOccupancy.
+func TestSegments(t *testing.T) {
+	t.Run("float32", testSegments[float32])
+	t.Run("float64", testSegments[float64])
+}
+
+func testSegments[F Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for _, classes := range []int{7, 400} { // exp by class and by label
+		for _, frames := range []int{1, 2, 3, 4, 15, 16, 17, 99, 100, 101} {
+			x := make([]F, frames*classes)
+			for i := range x {
+				x[i] = F(3 * r.NormFloat64())
+			}
+			targets := make([]int, frames/3)
+			for i := range targets {
+				targets[i] = 1 + r.IntN(classes-1)
+			}
+			whole := sequenceOf(x, make([]F, len(x)), classes)
+			whole.fromLogits = true
+			loss := whole.compute(targets, 0, keptBytes)
+			require.Equal(t, frames, whole.trellis.segment)
+			for _, kept := range []int{1, 20000, 60000} {
+				for _, inPlace := range []bool{false, true} {
+					scores, grad := x, make([]F, len(x))
+					if inPlace { // segments are read again before they are overwritten
+						scores = append(grad[:0], x...)
+					}
+					cut := sequenceOf(scores, grad, classes)
+					cut.fromLogits = true
+					assert.Equal(t, loss, cut.compute(targets, 0, kept))
+					assert.Equal(t, whole.grad.Data, grad, "%d frames of %d classes in segments of %d, in place: %v", frames, classes, cut.trellis.segment, inPlace)
+					if kept == 1 && frames > 3 {
+						assert.Less(t, cut.trellis.segment, frames/2+1)
+					}
+				}
+			}
+		}
+	}
+}
+
+// Targets and alphabets that take a call for every frame, on all tiers.
+func TestLongTargetsOfManyClasses(t *testing.T) {
+	t.Run("float32", testLongTargets[float32])
+	t.Run("float64", testLongTargets[float64])
+}
+
+func testLongTargets[F Float](t *testing.T) {
+	const frames, classes = 1200, 1100
+	r := rand.New(rand.NewPCG(21, 22))
+	x, targets := make([]F, frames*classes), make([]int, 1060)
+	for i := range x {
+		x[i] = F(r.NormFloat64())
+	}
+	for i := range targets {
+		targets[i] = 1 + i%2
+	}
+	for _, fromLogits := range []bool{true, false} {
+		if testing.Short() && !fromLogits {
+			break
+		}
+		var want F
+		tiertest.Each(t, func(t *testing.T) {
+			loss, _ := ctcOf(t, CTCLoss[F]{FromLogits: fromLogits}, x, classes, targets)
+			if tier.Active == tier.Generic {
+				want = loss
+			}
+			require.Equal(t, want, loss)
+		})
+	}
+}
+
+// Where frames are cut into segments, and where the common factor is a product of
+// thousands of numbers below or above 1.
+func TestLossesOfManyFrames(t *testing.T) {
+	r := rand.New(rand.NewPCG(23, 24))
+	const classes = 30
+	x, targets := make([]float64, 2500*classes), make([]int, 500)
+	for i := range x {
+		x[i] = r.NormFloat64()
+	}
+	for i := range targets {
+		targets[i] = 1 + r.IntN(classes-1)
+	}
+	ctcOf(t, CTCLoss[float64]{FromLogits: true}, x, classes, targets)
+
+	for _, score := range []float64{-0.34, 0.34, 0} {
+		confident := make([]float64, 4000*2)
+		for i := range confident {
+			confident[i] = score - float64(i%2)*100
+		}
+		loss, _ := ctcOf(t, CTCLoss[float64]{FromLogits: true}, confident, 2, nil)
+		require.InEpsilon(t, 4000*3.720075976020836e-44, loss, 1e-9) // ln(1+e⁻¹⁰⁰)
+	}
+}

@@ -1,0 +1,521 @@
+package trellis
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/kerneltest"
+	"github.com/gotrellis/trellis/internal/view"
+)
+
+// The kernels of generic.go on every tier, beside their specification: bit for bit, with
+// arguments that lie between guard pages.
+
+// The lengths at which a whole block is just not, and just, reached.
+var blocks = []int{1000, block - 1, block}
+
+// maxima are numbers to begin a search for the largest element of x with: above and
+// below it, and x's own.
+func maxima[F Float](c *kerneltest.Trial[F], x []F) []F {
+	top := maxBlockGeneric(x)
+	all := []F{fp.NegInf[F](), top, top - 1, top + 1, 0, kerneltest.MinusZero[F](), kerneltest.Inf[F](), c.Input.Element(c.R, 0, 1, 0)}
+	return slices.DeleteFunc(all, func(m F) bool { return m != m })
+}
+
+func testSumExpBlock[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x := c.Scores(c.N)
+		for _, m := range maxima(c, x) {
+			c.Notes = []any{"m", m}
+			wantTop, wantSum := sumExpBlockGeneric(x, m)
+			var top, sum F
+			y := kerneltest.Constant(c, x)
+			c.Call(func() { top, sum = sumExpBlock(y, m) })
+			kerneltest.SameTop(c, x, wantTop, top)
+			kerneltest.SameOne(c, "sum", wantSum, sum)
+		}
+	})
+}
+
+func testExpBlock[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, want := c.Scores(c.N), make([]F, c.N)
+		for _, m := range maxima(c, x) {
+			wantTop, wantSum := expBlockGeneric(want, x, m)
+			for _, inPlace := range []bool{false, true} {
+				c.Notes = []any{"m", m, "in place", inPlace}
+				dst, y := c.Destination(x, inPlace)
+				var top, sum F
+				c.Call(func() { top, sum = expBlock(dst, y, m) })
+				kerneltest.SameTop(c, x, wantTop, top)
+				kerneltest.SameOne(c, "sum", wantSum, sum)
+				if wantSum == wantSum {
+					kerneltest.Same(c, "dst", want, dst)
+				}
+			}
+		}
+	})
+}
+
+// bounds are numbers that no element of x is above: the largest, if there is one, and
+// some beyond.
+func bounds[F Float](x []F) []F {
+	top := maxBlockGeneric(x)
+	expMin, _ := fp.ExpRange[F]()
+	return []F{top, max(kerneltest.Moved(top, 1), top), top + 1, max(top, 0), top - expMin, kerneltest.Inf[F]()}
+}
+
+func testSumExpBelow[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x := c.Scores(c.N)
+		top := maxBlockGeneric(x)
+		for _, m := range append(bounds(x), top-1, min(kerneltest.Moved(top, -1), top)) {
+			c.Notes = []any{"m", m}
+			want, wantReached := sumExpBelowGeneric(x, m)
+			var sum F
+			var reached int
+			y := kerneltest.Constant(c, x)
+			c.Call(func() { sum, reached = sumExpBelow(y, m) })
+			if !(top > m) { // or the sum is of no use
+				kerneltest.SameOne(c, "sum", want, sum)
+			}
+			// A NaN may or may not count as one that reaches m.
+			if want == want && (wantReached != 0) != (reached != 0) {
+				require.Fail(t, "reached", "%v: %d, the largest is %v", c, reached, top)
+			}
+		}
+	})
+}
+
+func testExpBelow[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, want := c.Scores(c.N), make([]F, c.N)
+		for _, m := range bounds(x) {
+			wantSum := expBelowGeneric(want, x, m)
+			for _, inPlace := range []bool{false, true} {
+				c.Notes = []any{"m", m, "in place", inPlace}
+				dst, y := c.Destination(x, inPlace)
+				var sum F
+				c.Call(func() { sum = expBelow(dst, y, m) })
+				kerneltest.SameOne(c, "sum", wantSum, sum)
+				if wantSum == wantSum {
+					kerneltest.Same(c, "dst", want, dst)
+				}
+			}
+		}
+	})
+}
+
+func testExpCopy[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, want := c.Scores(c.N), make([]F, c.N)
+		lanes := fp.Lanes[F]()
+		for _, m := range bounds(x) {
+			vectors := c.R.IntN(c.N/lanes+1) * lanes
+			c.Notes = []any{"m", m, "out", vectors}
+			in := factors(c, vectors+c.R.IntN(lanes))
+			wantOut := make([]F, lanes+vectors)
+			room := kerneltest.Placed(c, wantOut)
+			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
+			wantSum, wantTies := expCopyGeneric(want, x, m, wantOut[start:][:vectors], in, 0)
+			dst, y, from := kerneltest.Placed(c, make([]F, c.N)), kerneltest.Constant(c, x), kerneltest.Constant(c, in)
+			var sum, ties F
+			ahead := []int{0, 64, 1 << 20, -1 << 20}[c.R.IntN(4)]
+			c.Call(func() { sum, ties = expCopy(dst, y, m, room[start:][:vectors], from, ahead) })
+			kerneltest.SameOne(c, "sum and ties", wantSum+wantTies, sum+ties)
+			kerneltest.Same(c, "out", wantOut, room)
+			if total := wantSum + wantTies; total == total {
+				kerneltest.SameOne(c, "sum", wantSum, sum)
+				kerneltest.SameOne(c, "ties", wantTies, ties)
+				kerneltest.Same(c, "dst", want, dst)
+			}
+		}
+	})
+}
+
+func testMaxBlock[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x := c.Scores(c.N)
+		var top F
+		y := kerneltest.Constant(c, x)
+		c.Call(func() { top = maxBlock(y) })
+		kerneltest.SameTop(c, x, maxBlockGeneric(x), top)
+	})
+}
+
+func testSumExpRows[F Float](t *testing.T) {
+	kerneltest.Each(t, []int{shortRow - 1, shortRow}, func(c *kerneltest.Trial[F]) {
+		for _, rows := range []int{0, 1, 2, 3, 4 + c.R.IntN(5), min(block/max(c.N, 1), shortRows)} {
+			if c.N == 0 || rows > 8 && c.Place >= 0 { // a row has an element
+				continue
+			}
+			c.Notes = []any{"rows", rows}
+			var x []F
+			for range rows { // by rows, so that each has what the input is about
+				x = append(x, c.Scores(c.N)...)
+			}
+			fours := (rows + 3) / 4 * 4
+			wantM, wantSum := make([]F, rows), make([]float64, rows)
+			sumExpRowsGeneric(wantM, wantSum, nil, x, c.N, rows)
+			m, sum, y := kerneltest.Placed(c, make([]F, fours)), kerneltest.Placed(c, make([]float64, fours)), kerneltest.Constant(c, x)
+			scratch := kerneltest.Placed(c, make([]F, fours*rowScratch))
+			c.Call(func() { sumExpRows(m, sum, scratch, y, c.N, rows) })
+			for r := range rows {
+				c.Notes = []any{"rows", rows, "row", r}
+				kerneltest.SameTop(c, x[r*c.N:][:c.N], wantM[r], m[r])
+				kerneltest.SameOne(c, "sum", wantSum[r], sum[r])
+			}
+		}
+	})
+}
+
+// factors returns numbers that a row can be shifted or scaled by.
+func factors[F Float](c *kerneltest.Trial[F], n int) []F {
+	x := c.Scores(n)
+	for i := range x {
+		switch c.R.IntN(6) {
+		case 0:
+			x[i] = 0
+		case 1:
+			x[i] = 1
+		case 2, 3:
+			x[i] = F(c.R.NormFloat64())
+		}
+	}
+	return x
+}
+
+// testRows tests a kernel that writes rows, in place and not.
+func testRows[F Float](t *testing.T, generic, kernel func(dst, x []F, n int, a, b []F)) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		for _, rows := range []int{0, 1, 3, block / max(c.N, 1)} {
+			if rows > 3 && (c.Place >= 0 || c.N%7 > 0) || rows*c.N > block {
+				continue
+			}
+			x, a, b := c.Scores(rows*c.N), factors(c, rows), factors(c, rows)
+			if c.R.IntN(2) == 0 {
+				clear(a)
+			}
+			want := make([]F, rows*c.N)
+			generic(want, x, c.N, a, b)
+
+			for _, inPlace := range []bool{false, true} {
+				c.Notes = []any{"rows", rows, "in place", inPlace}
+				dst, y := c.Destination(x, inPlace)
+				a1, b1 := kerneltest.Constant(c, a), kerneltest.Constant(c, b)
+				c.Call(func() { kernel(dst, y, c.N, a1, b1) })
+				kerneltest.Same(c, "dst", want, dst)
+			}
+		}
+	})
+}
+
+func testSoftmaxRows[F Float](t *testing.T) { testRows(t, softmaxRowsGeneric[F], softmaxRows[F]) }
+
+func testLogSoftmaxRows[F Float](t *testing.T) {
+	testRows(t, logSoftmaxRowsGeneric[F], logSoftmaxRows[F])
+}
+
+// targetsFor returns soft targets for scores.
+func targetsFor[F Float](c *kerneltest.Trial[F], x []F) []F {
+	w := make([]F, len(x))
+	for i := range w {
+		w[i] = [...]F{0, kerneltest.MinusZero[F](), 1, F(c.R.Float64()), F(c.R.NormFloat64())}[c.R.IntN(5)]
+		if !fp.IsFinite(x[i]) && c.R.IntN(4) > 0 { // a term that is left out, mostly, or every sum is NaN
+			w[i] = 0
+		}
+	}
+	return w
+}
+
+func testDotLogSoftmax[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x := c.Scores(c.N)
+		w := targetsFor(c, x)
+		hi, lo := factors(c, 1)[0], F(c.R.NormFloat64())*0x1p-20
+		c.Notes = []any{"hi", hi, "lo", lo}
+		wantDot, wantSum := dotLogSoftmaxGeneric(w, x, hi, lo)
+		var dot, sum F
+		w1, y := kerneltest.Constant(c, w), kerneltest.Constant(c, x)
+		c.Call(func() { dot, sum = dotLogSoftmax(w1, y, hi, lo) })
+		kerneltest.SameOne(c, "dot", wantDot, dot)
+		kerneltest.SameOne(c, "sum", wantSum, sum)
+	})
+}
+
+func testMulAdd[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, f := c.Scores(c.N), factors(c, 2)
+		c.Notes = []any{"factor", f[0], "summand", f[1]}
+		want := make([]F, c.N)
+		mulAddGeneric(want, x, f[0], f[1])
+		dst, y := kerneltest.Placed(c, make([]F, c.N)), kerneltest.Constant(c, x)
+		c.Call(func() { mulAdd(dst, y, f[0], f[1]) })
+		kerneltest.Same(c, "dst", want, dst)
+		mulAdd(y, y, f[0], f[1])
+		kerneltest.Same(c, "dst in place", want, y)
+		copy(y, x)
+	})
+}
+
+func testMultiply[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, w := c.Scores(c.N), factors(c, c.N)
+		want := slices.Clone(x)
+		multiplyGeneric(want, w)
+		dst, w1 := kerneltest.Placed(c, x), kerneltest.Constant(c, w)
+		c.Call(func() { multiply(dst, w1) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+func testSubtract[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, w, scale := c.Scores(c.N), factors(c, c.N), factors(c, 1)[0]
+		c.Notes = []any{"scale", scale}
+		want := slices.Clone(x)
+		subtractGeneric(want, w, scale)
+		dst, w1 := kerneltest.Placed(c, x), kerneltest.Constant(c, w)
+		c.Call(func() { subtract(dst, w1, scale) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+func testScale[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, factor := c.Scores(c.N), factors(c, 1)[0]
+		c.Notes = []any{"factor", factor}
+		want := slices.Clone(x)
+		scaleGeneric(want, factor)
+		dst := kerneltest.Placed(c, x)
+		c.Call(func() { scale(dst, factor) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+// strides are the strides, as what they exceed n by, and the class counts of trials.
+func strides[F Float](c *kerneltest.Trial[F]) (all [][2]int) {
+	for _, count := range []int{0, 1, 2, 5, stridedBlock} {
+		for _, gap := range []int{0, 1, 2*fp.Lanes[F]() + 3} {
+			if count < stridedBlock || c.Place < 0 {
+				all = append(all, [2]int{c.N + gap, count})
+			}
+		}
+	}
+	if !c.Thorough() {
+		i := c.R.IntN(len(all))
+		return all[i : i+1]
+	}
+	return all
+}
+
+// classScores returns scores for the classes of a strided axis, the last one without
+// what lies between it and the next.
+func classScores[F Float](c *kerneltest.Trial[F], stride, count int) []F {
+	if count == 0 {
+		return nil
+	}
+	return c.Scores((count-1)*stride + c.N)
+}
+
+// padding returns n elements and what makes whole vectors of them: anything.
+func padding[F Float](c *kerneltest.Trial[F], n int) []F {
+	x := make([]F, fp.WholeVectors[F](n))
+	for i := range x {
+		x[i] = kerneltest.FromBits[F](c.R.Uint64())
+	}
+	return x
+}
+
+var stridedLengths = []int{positions - 1, positions}
+
+func testMaxStrided[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width := fp.WholeVectors[F](c.N)
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			m, x, dst := c.Scores(width), classScores(c, stride, count), padding(c, count*width)
+			for j := range m {
+				if m[j] != m[j] || j%3 > 0 { // it is never NaN
+					m[j] = fp.NegInf[F]()
+				}
+			}
+			m1, dst1, y := kerneltest.Placed(c, m), kerneltest.Placed(c, dst), kerneltest.Constant(c, x)
+			maxStridedGeneric(m, view.Of(dst, width, width), view.Of(x, c.N, stride), count)
+			c.Call(func() { maxStrided(m1, view.Of(dst1, width, width), view.Of(y, c.N, stride), count) })
+			for j := range m {
+				var column []F
+				for i := j; i < len(dst); i += width {
+					column = append(column, dst[i])
+				}
+				kerneltest.SameTop(c, column, m[j], m1[j])
+			}
+			kerneltest.Same(c, "dst", dst, dst1)
+		}
+	})
+}
+
+func testExpStrided[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width := fp.WholeVectors[F](c.N)
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"count", count}
+			sum, ties, m, x := make([]float64, width), make([]F, width), make([]F, width), make([]F, count*width)
+			for j := range m {
+				sum[j], ties[j], m[j] = c.R.ExpFloat64(), F([...]int{0, 1, 2, 1 << 24, 1<<30 - 64}[c.R.IntN(5)]), fp.NegInf[F]()
+			}
+			maxStridedGeneric(m, view.Of(x, width, width), view.Of(classScores(c, stride, count), c.N, stride), count)
+			for j := range m {
+				if c.R.IntN(3) == 0 { // a maximum in other classes
+					m[j] = max(m[j], F(c.R.NormFloat64()))
+				}
+			}
+			sum1, ties1, m1, x1 := kerneltest.Placed(c, sum), kerneltest.Placed(c, ties), kerneltest.Constant(c, m), kerneltest.Placed(c, x)
+			last := F(c.R.IntN(2))
+			expStridedGeneric(sum, ties, m, view.Of(x, width, width), count, last)
+			c.Call(func() { expStrided(sum1, ties1, m1, view.Of(x1, width, width), count, last) })
+			kerneltest.Same(c, "ties", ties, ties1)
+			for j := range m {
+				if ties[j] != ties[j] { // with which all else is of no use
+					sum1[j] = sum[j]
+					for i := j; i < len(x); i += width {
+						x1[i] = x[i]
+					}
+				}
+			}
+			kerneltest.Same(c, "sum", sum, sum1)
+			kerneltest.Same(c, "x", x, x1)
+		}
+	})
+}
+
+func testScaleStrided[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width := fp.WholeVectors[F](c.N)
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			factor, x := padding(c, c.N), c.Scores(count*width)
+			copy(factor, factors(c, c.N))
+			want := classScores(c, stride, count) // what lies between the classes stays as it is
+			dst, y, factor1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, factor)
+			scaleStridedGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), count, factor)
+			c.Call(func() { scaleStrided(view.Of(dst, c.N, stride), view.Of(y, width, width), count, factor1) })
+			kerneltest.Same(c, "dst", want, dst)
+		}
+	})
+}
+
+func testScaleStridedStream[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width, lanes := fp.WholeVectors[F](c.N), fp.Lanes[F]()
+		for _, s := range strides(c) {
+			stride, count := fp.WholeVectors[F](s[0]), s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			factor, x := padding(c, c.N), c.Scores(count*width)
+			copy(factor, factors(c, c.N))
+			want := make([]F, (count+1)*stride+lanes)
+			room, y, factor1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, factor)
+			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
+			scaleStridedStreamGeneric(view.Of(want[start:], c.N, stride), view.Of(x, width, width), count, factor)
+			c.Call(func() {
+				scaleStridedStream(view.Of(room[start:], c.N, stride), view.Of(y, width, width), count, factor1)
+			})
+			kerneltest.Same(c, "dst", want, room)
+		}
+	})
+}
+
+func testAddLogSoftmax[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		x, width := c.Scores(c.N), fp.WholeVectors[F](c.N)
+		w, hi, lo := padding(c, c.N), padding(c, c.N), padding(c, c.N)
+		copy(w, targetsFor(c, x))
+		copy(hi, factors(c, c.N))
+		for j := range c.N {
+			lo[j] = F(c.R.NormFloat64()) * 0x1p-20
+		}
+		wantDot, wantSum := make([]float64, width), make([]float64, width)
+		for j := range wantDot {
+			wantDot[j], wantSum[j] = c.R.NormFloat64(), c.R.Float64()
+		}
+		dot, sum := kerneltest.Placed(c, wantDot), kerneltest.Placed(c, wantSum)
+		w1, y, hi1, lo1 := kerneltest.Constant(c, w), kerneltest.Constant(c, x), kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
+		addLogSoftmaxGeneric(wantDot, wantSum, w, x, hi, lo)
+		c.Call(func() { addLogSoftmax(dot, sum, w1, y, hi1, lo1) })
+		kerneltest.Same(c, "dot", wantDot[:c.N], dot)
+		kerneltest.Same(c, "sum", wantSum[:c.N], sum)
+	})
+}
+
+func testSubtractProducts[F Float](t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
+		x, w, scale := c.Scores(c.N), factors(c, c.N), factors(c, c.N)
+		want := slices.Clone(x)
+		subtractProductsGeneric(want, w, scale)
+		dst, w1, scale1 := kerneltest.Placed(c, x), kerneltest.Constant(c, w), kerneltest.Constant(c, scale)
+		c.Call(func() { subtractProducts(dst, w1, scale1) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+func testGather[F Float](t *testing.T) {
+	kerneltest.Each(t, []int{1000, indexBlock}, func(c *kerneltest.Trial[F]) {
+		for _, size := range []int{1, 2, 17, 1000} {
+			src, index := c.Scores(size), make([]int32, c.N)
+			for i := range index {
+				index[i] = int32([...]int{0, size - 1, c.R.IntN(size)}[c.R.IntN(3)])
+			}
+			want := make([]F, c.N)
+			gatherGeneric(want, src, index)
+			dst, src1, index1 := kerneltest.Placed(c, make([]F, c.N)), kerneltest.Constant(c, src), kerneltest.Constant(c, index)
+			c.Call(func() { gather(dst, src1, index1) })
+			kerneltest.Same(c, "dst", want, dst)
+		}
+	})
+}
+
+func testMaxIndex(t *testing.T) {
+	kerneltest.Each(t, []int{1000, indexBlock}, func(c *kerneltest.Trial[float32]) {
+		for _, largest := range []int32{0, 1, 1000, math.MaxInt32, -1, math.MinInt32} {
+			index := make([]int32, c.N)
+			for i := range index {
+				index[i] = c.R.Int32N(100)
+			}
+			if c.N > 0 {
+				index[c.R.IntN(c.N)] = largest
+			}
+			x := kerneltest.Constant(c, index)
+			var most uint32
+			c.Call(func() { most = maxIndex(x) })
+			if want := maxIndexGeneric(index); most != want {
+				require.Fail(t, "another maximum", "%v: %d, want %d", c, most, want)
+			}
+		}
+	})
+}
+
+func testLog1p(t *testing.T) {
+	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[float64]) {
+		x := c.Scores(c.N)
+		for i, v := range x {
+			x[i] = [...]float64{math.Abs(v), math.Abs(v), 1e300 * c.R.Float64(), math.Ldexp(c.R.Float64(), c.R.IntN(2000)-1000),
+				kerneltest.Moved(1.0, c.R.IntN(9)-4), kerneltest.Moved(math.Ldexp(math.Sqrt2, c.R.IntN(50)), c.R.IntN(3)-1) - 1}[c.R.IntN(6)]
+		}
+		want := make([]float64, c.N)
+		log1pGeneric(want, x)
+		dst, y := kerneltest.Placed(c, make([]float64, c.N)), kerneltest.Constant(c, x)
+		c.Call(func() { log1p(dst, y) })
+		kerneltest.Same(c, "dst", want, dst)
+		dst = kerneltest.Placed(c, x)
+		c.Call(func() { log1p(dst, dst) })
+		kerneltest.Same(c, "dst in place", want, dst)
+	})
+}

@@ -1,0 +1,26 @@
+package view
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestRows(t *testing.T) {
+	data := []int{0, 1, 2, -1, 10, 11, 12, -1, 20, 21, 22}
+	rows := Of(data, 3, 4)
+	assert.Equal(t, []int{0, 1, 2}, rows.Row(0))
+	assert.Equal(t, []int{20, 21, 22}, rows.Row(2), "the last row needs nothing behind it")
+	assert.Panics(t, func() { rows.Row(3) })
+
+	rest := rows.From(1)
+	assert.Equal(t, []int{10, 11, 12}, rest.Row(0))
+	assert.Equal(t, rows.Row(2), rest.Row(1))
+	rest.Row(1)[0] = 99
+	assert.Equal(t, 99, data[8], "a view is no copy")
+}
+
+func TestSpan(t *testing.T) {
+	assert.Equal(t, 5, Span{From: 3, To: 8}.Len())
+	assert.Zero(t, Span{From: 8, To: 8}.Len())
+}

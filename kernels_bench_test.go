@@ -1,0 +1,183 @@
+package trellis
+
+import (
+	"math/rand/v2"
+	"slices"
+	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/kerneltest"
+	"github.com/gotrellis/trellis/internal/view"
+)
+
+// aligned returns n elements that begin at a multiple of 64 bytes.
+func aligned[F Float](n int) []F {
+	room := make([]F, n+16)
+	return room[int(-uintptr(unsafe.Pointer(&room[0]))%64)/fp.Size[F]():][:n]
+}
+
+func kernelWorks[F Float]() []kerneltest.Work {
+	return slices.Concat(rowWorks[F](), targetWorks[F](), stridedWorks[F](), frameWorks[F]())
+}
+
+// rowWorks are calls with as much as one takes: a block of a row, or some rows.
+func rowWorks[F Float]() []kerneltest.Work {
+	const n, rows, short = 1000, block / 1000, 32
+	x, dst, in, out := normalScores[F](block), make([]F, block), make([]F, block), aligned[F](block)
+	largest, top, sum := slices.Max(x), make([]F, shortRows), make([]float64, shortRows)
+	scratch, ones, zeros := make([]F, shortRows*rowScratch), slices.Repeat([]F{1}, block), make([]F, rows)
+	index := randomBelow[int32](indexBlock, block)
+	gathered := kerneltest.Elements[F](indexBlock, 2)
+	gathered.Bytes += sizeOf(index)
+	one, two, four := kerneltest.Elements[F](block, 1), kerneltest.Elements[F](block, 2), kerneltest.Elements[F](block, 4)
+	return []kerneltest.Work{
+		kerneltest.NewWork("sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, fp.NegInf[F]()) }),
+		kerneltest.NewWork("expBlock", two, func() { top[0], top[1] = expBlock(dst, x, fp.NegInf[F]()) }),
+		kerneltest.NewWork("sumExpBelow", one, func() { top[0], _ = sumExpBelow(x, largest) }),
+		kerneltest.NewWork("expBelow", two, func() { top[0] = expBelow(dst, x, largest) }),
+		kerneltest.NewWork("expCopy", four, func() { top[0], top[1] = expCopy(dst, x, largest, out, in, 0) }),
+		kerneltest.NewWork("maxBlock", one, func() { top[0] = maxBlock(x) }),
+		kerneltest.NewWork("sumExpRows", kerneltest.Elements[F](short*shortRows, 1), func() { sumExpRows(top, sum, scratch, x, short, shortRows) }),
+		kerneltest.NewWork("softmaxRows", kerneltest.Elements[F](n*rows, 2), func() { softmaxRows(dst, x, n, zeros, ones) }),
+		kerneltest.NewWork("scale", two, func() { scale(ones, 1) }),
+		kerneltest.NewWork("logSoftmaxRows", kerneltest.Elements[F](n*rows, 2), func() { logSoftmaxRows(dst, x, n, zeros, zeros) }),
+		kerneltest.NewWork("gather", gathered, func() { gather(dst, x, index) }),
+	}
+}
+
+// targetWorks are calls with a part of a soft target.
+func targetWorks[F Float]() []kerneltest.Work {
+	x, u, dst, ones := normalScores[F](softBlock), make([]F, softBlock), make([]F, softBlock), slices.Repeat([]F{1}, softBlock)
+	for i := range u {
+		u[i] = F(i+1) / softBlock
+	}
+	two, three := kerneltest.Elements[F](softBlock, 2), kerneltest.Elements[F](softBlock, 3)
+	return []kerneltest.Work{
+		kerneltest.NewWork("dotLogSoftmax", two, func() { dst[0], dst[1] = dotLogSoftmax(u, x, 1, 1) }),
+		kerneltest.NewWork("mulAdd", two, func() { mulAdd(dst, u, 0.5, 0.5) }),
+		kerneltest.NewWork("multiply", three, func() { multiply(u, ones) }),
+		kerneltest.NewWork("subtract", three, func() { subtract(x, u, 0) }),
+	}
+}
+
+// stridedWorks are calls with all classes of some pixels of an image.
+func stridedWorks[F Float]() []kerneltest.Work {
+	const classes, pixels = 21, 64 * 64
+	image, grad, terms := normalScores[F](classes*pixels), aligned[F](classes*pixels), normalScores[F](classes*positions)
+	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, positions)
+	ties, ones, zeros := make([]F, positions), slices.Repeat([]F{1}, positions), make([]F, positions)
+	sum, dot, x := make([]float64, positions), make([]float64, positions), image[:positions]
+	two, four := kerneltest.Elements[F](classes*positions, 2), kerneltest.Elements[F](positions, 4)
+	sums := four
+	sums.Bytes += 2*sizeOf(sum) + 2*sizeOf(dot)
+	return []kerneltest.Work{
+		kerneltest.NewWork("maxStrided", two, func() {
+			maxStrided(largest, view.Of(grad, positions, positions), view.Of(image, positions, pixels), classes)
+		}),
+		kerneltest.NewWork("expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, positions, positions), classes, 1) }),
+		kerneltest.NewWork("scaleStrided", two, func() {
+			scaleStrided(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+		}),
+		kerneltest.NewWork("scaleStridedStream", two, func() {
+			scaleStridedStream(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+		}),
+		kerneltest.NewWork("addLogSoftmax", sums, func() { addLogSoftmax(dot, sum, ones, x, zeros, zeros) }),
+		kerneltest.NewWork("subtractProducts", four, func() { subtractProducts(x, ones, zeros) }),
+	}
+}
+
+// The calls of CTC are those for a sequence of T150_N16_C28_S40.
+const (
+	benchLabels  = 40
+	benchSpan    = (benchLabels + 8) &^ 7 // also the width of a row
+	benchClasses = 28
+	benchFrames  = callPositions / benchSpan
+)
+
+// frameWorks are calls with the scores or the gradient of some frames.
+func frameWorks[F Float]() []kerneltest.Work {
+	const n = groupFrames * benchClasses
+	pitch := fp.WholeVectors[F](benchClasses)
+	x, p, dst := normalScores[F](n), make([]F, groupFrames*pitch), make([]F, n)
+	top, ref, sum := make([]F, groupFrames), make([]F, groupFrames), make([]float64, groupFrames)
+	least, softmax := make([]F, 1), slices.Repeat([]F{1}, groupFrames)
+	y, index, offsets := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]int32, benchSpan)
+	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
+		index[i] = 1 + class
+	}
+	for i, class := range index {
+		offsets[i] = int32(sumOffset[F](int(class)))
+		if i > benchLabels {
+			offsets[i] = int32(sumOffset[F](pitch))
+		}
+	}
+	scratch := make([]F, max(groupFrames*rowScratch, occupancyScratch[F](benchClasses, groupFrames)))
+	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
+	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
+	return []kerneltest.Work{
+		kerneltest.NewWork("expFrames", kerneltest.Elements[F](n, 2), func() {
+			expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(x, benchClasses, benchClasses), groupFrames)
+		}),
+		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
+			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
+		}),
+		kerneltest.NewWork("addOccupancies", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(y) + sizeOf(p) + sizeOf(dst)}, func() {
+			addOccupancies(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, view.Of(y, benchLabels+1, benchSpan), offsets, scratch)
+		}),
+	}
+}
+
+// doubleWorks are the calls of the sweeps, and log1p of some sums.
+func doubleWorks() []kerneltest.Work {
+	const states, double = 2*benchLabels + 1, 8
+	r := rand.New(rand.NewPCG(7, 8))
+	sums, logs, y := make([]float64, positions), make([]float64, positions), make([]float64, benchFrames*benchSpan)
+	for i := range sums {
+		sums[i] = 1000 * r.Float64()
+	}
+	for i := range y {
+		y[i] = 0.25 + r.Float64()/4
+	}
+
+	// In the trellis all states are 1.
+	span, rows := view.Span{From: 0, To: benchSpan}, view.Of(y, benchLabels+1, benchSpan)
+	ones, exponents := make([]float64, 2*benchSpan), slices.Repeat([]float64{never}, 2*benchSpan)
+	skipExponents := slices.Repeat([]float64{-never}, benchSpan)
+	for i := range benchLabels {
+		statesAt(ones, i)[onBlank], statesAt(ones, i)[onLabel] = 1, 1
+		statesAt(exponents, i)[onBlank], statesAt(exponents, i)[onLabel] = 0, 0
+		skipExponents[i] = 0
+	}
+	statesAt(ones, benchLabels)[onBlank], statesAt(exponents, benchLabels)[onBlank] = 1, 0
+	factors, alpha := make([]float64, 3*benchSpan), make([]float64, benchFrames*2*benchSpan)
+	forwardFactorsGeneric(factors, exponents, skipExponents, span)
+	forwardGeneric(alpha, ones, rows, factors, span, benchFrames)
+
+	row, rowExponents, scaled := make([]float64, 2*benchSpan), slices.Clone(exponents), slices.Clone(ones)
+	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
+	beta, carry, result := make([]float64, 2*benchSpan), make([]float64, 16), make([]float64, 1)
+	return []kerneltest.Work{
+		kerneltest.NewWork("log1p", kerneltest.Elements[float64](positions, 2), func() { log1p(logs, sums) }),
+		kerneltest.NewWork("normalizeRow", kerneltest.Amount{Count: states, Unit: "state", Bytes: 4 * len(row) * double}, func() {
+			result[0] = normalizeRow(row, alpha[:len(row)], rowExponents)
+		}),
+		kerneltest.NewWork("forwardFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(factors) + len(exponents) + len(skipExponents)) * double}, func() {
+			result[0] = forwardFactors(factors, exponents, skipExponents, span)
+		}),
+		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
+			forward(alpha, ones, rows, factors, span, benchFrames)
+		}),
+		kerneltest.NewWork("rescale", kerneltest.Amount{Count: states, Unit: "state", Bytes: 5 * len(scaled) * double}, func() { rescale(scaled, ones, exponents, exponents) }),
+		kerneltest.NewWork("backward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (len(alpha) + len(y) + len(occupancy)) * double}, func() {
+			copy(beta, ones) // or it would leave the range of a float64
+			backward(occupancy, blanks, beta, carry, alpha, rows, factors, span)
+		}),
+	}
+}
+
+// indexWorks is the call with indices alone.
+func indexWorks() []kerneltest.Work {
+	index, most := randomBelow[int32](indexBlock, block), make([]uint32, 1)
+	a := kerneltest.Amount{Count: indexBlock, Unit: "element", Bytes: sizeOf(index)}
+	return []kerneltest.Work{kerneltest.NewWork("maxIndex", a, func() { most[0] = maxIndex(index) })}
+}
