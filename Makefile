@@ -38,7 +38,7 @@ quick: ## the root module's tests on this machine
 	@out=$$(go test -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
 
 lower: ## what is not tested on every tier anyway, on one below the best
-	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' .
+	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' . ./internal/conformance
 
 # Assembly is invisible to the race detector: it is of no use where that is compared.
 race: ## the root module's tests with the race detector
@@ -52,7 +52,7 @@ purego: ## the root module's tests without assembly
 arm64: export GOARCH := arm64
 arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
-		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -exec $(QEMU) ./internal/... && \
+		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -short -exec $(QEMU) ./internal/... && \
 		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
 nested: $(OPS) ## the tests of the other modules
@@ -109,5 +109,6 @@ tidy: ## go.mod and go.sum of every module; with VERSION=v0.2.0, requiring that 
 	@rm -f go.work.sum && go list -m all >/dev/null
 	@for m in . $(NESTED) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
 
-exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier: minutes
+exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier; long CTC gradients: minutes
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' .
+	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run TestCTCPrecision ./internal/conformance

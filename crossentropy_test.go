@@ -7,11 +7,88 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/tiertest"
 )
+
+func TestCrossEntropyValues(t *testing.T) {
+	both(t, testCrossEntropyValues[float32], testCrossEntropyValues[float64])
+}
+
+func testCrossEntropyValues[F Float](t *testing.T) {
+	x := tensor[F]([]int{2, 3}, 1.2, -.8, -.5, .9, -1.2, 1.1)
+	dst := make([]F, 2)
+	require.NoError(t, CrossEntropyLoss[F]{}.Losses(dst, x, []int{0, 1}))
+	assertLoss(t, .27612970554553755, dst[0])
+	assertLoss(t, 2.9517987958544252, dst[1])
+
+	x = tensor[F]([]int{2, 3}, .2, .3, .5, .5, .2, .3)
+	weighted := CrossEntropyLoss[F]{Weight: []F{2, 4, 6}}
+	require.NoError(t, weighted.Losses(dst, x, []int{2, 1}))
+	assertLoss(t, 5.6389863650667604, dst[0])
+	assertLoss(t, 4.9593242433778402, dst[1])
+	mean, err := weighted.Loss(x, []int{2, 1})
+	require.NoError(t, err)
+	assertLoss(t, 1.0598310608444601, mean)
+}
+
+func TestCrossEntropyNearZero(t *testing.T) {
+	both(t, testCrossEntropyNearZero[float32], testCrossEntropyNearZero[float64])
+}
+
+func testCrossEntropyNearZero[F Float](t *testing.T) {
+	for _, x := range []Tensor[F]{tensor[F]([]int{2}, 30, 0), tensor[F]([]int{1, 2, 1}, 30, 0), tensor[F]([]int{1, 2, 2}, 30, 5, 0, 9)} {
+		grad, targets := make([]F, len(x.Data)), []int{0, 1}[:len(x.Data)/2]
+		loss, err := CrossEntropyLoss[F]{}.Grad(grad, x, targets[:1:1])
+		if len(targets) == 2 {
+			dst := make([]F, 2)
+			require.NoError(t, CrossEntropyLoss[F]{}.Losses(dst, x, targets))
+			loss, err = dst[0], CrossEntropyLoss[F]{}.VJP(grad, []F{1, 1}, x, targets)
+		}
+		require.NoError(t, err)
+		assertLoss(t, 9.357622968839861e-14, loss)
+		assertLoss(t, -9.357622968839423e-14, grad[0]) // p − 1, as exact as the loss
+	}
+}
+
+// A sum over many classes of one logit is where float32 rounds most.
+func TestCrossEntropyOfEqualLogits(t *testing.T) {
+	for _, inner := range []int{1, 20} {
+		for _, c := range []int{100, 1000, 4096, 50000} {
+			for _, lead := range []float32{0, 1.7, 8.53, 17.7, 23.5, 40.3, 59.7} {
+				x := Tensor[float32]{Data: make([]float32, c*inner), Shape: []int{1, c, inner}}
+				x.Data[0] = lead
+				losses := make([]float32, inner)
+				require.NoError(t, CrossEntropyLoss[float32]{}.Losses(losses, x, make([]int, inner)))
+				want := math.Log1p(float64(c-1) * math.Exp(-float64(lead)))
+				require.InEpsilon(t, want, losses[0], float64(lead)*0x1p-25+0x1p-18, "%d classes, %g", c, lead)
+			}
+		}
+	}
+}
+
+// A class at −Inf has no gradient, and a loss that needs it is +Inf.
+func TestCrossEntropyMaskedClasses(t *testing.T) {
+	both(t, testCrossEntropyMaskedClasses[float32], testCrossEntropyMaskedClasses[float64])
+}
+
+func testCrossEntropyMaskedClasses[F Float](t *testing.T) {
+	ce := CrossEntropyLoss[F]{}
+	row, grad := tensor[F]([]int{3}, 0, 1, math.Inf(-1)), make([]F, 3)
+	loss, err := ce.Grad(grad, row, []int{0})
+	require.NoError(t, err)
+	assertLoss(t, 1.3132616875182228, loss)
+	assert.Zero(t, grad[2])
+	loss, err = ce.Loss(row, []int{2})
+	require.NoError(t, err)
+	assertLoss(t, math.Inf(1), loss)
+	loss, err = ce.LossProbs(row, tensor[F]([]int{3}, 1, 0, 0)) // 0·ln 0 = 0
+	require.NoError(t, err)
+	assertLoss(t, 1.3132616875182228, loss)
+}
 
 // A gradient that is written past the caches has the same bits.
 func TestStreamedGradient(t *testing.T) {

@@ -102,8 +102,7 @@ func TestErrorsOfShapesNameAxes(t *testing.T) {
 			"len(targetLengths) = 3: want 1, one for each sequence: x.Shape [21 5] is one sequence, (T,C)",
 		},
 	} {
-		x := trellis.Tensor[float32]{Shape: c.shape, Data: make([]float32, 105)}
-		x.Data = x.Data[:product(c.shape)]
+		x := tensorOf(c.shape...)
 		l := trellis.CTCLoss[float32]{BatchFirst: c.batchFirst}
 		_, err := l.Loss(x, c.targets, c.inputs, c.lengths)
 		assert.EqualError(t, err, "trellis: CTCLoss.Loss: "+c.want)

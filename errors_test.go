@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/conformance"
 	"github.com/stretchr/testify/require"
 )
 
@@ -82,9 +83,13 @@ func ctcMethodsOf(a *arguments) []method {
 	}
 }
 
-// tensorOf returns a tensor of some normal numbers.
+// tensorOf returns a tensor of some ordinary numbers.
 func tensorOf(shape ...int) trellis.Tensor[float32] {
-	x := trellis.Tensor[float32]{Data: make([]float32, product(shape)), Shape: shape}
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	x := trellis.Tensor[float32]{Data: make([]float32, n), Shape: shape}
 	for i := range x.Data {
 		x.Data[i] = float32(math.Sin(float64(i)))
 	}
@@ -95,7 +100,7 @@ func tensorOf(shape ...int) trellis.Tensor[float32] {
 func classArguments() *arguments {
 	return &arguments{
 		x: tensorOf(2, 4, 3), target: tensorOf(2, 4, 3), targets: []int{0, 3, -100, 1, 1, 2},
-		dst: filled[float32](6), grad: filled[float32](24), factor: make([]float32, 6),
+		dst: conformance.Filled[float32](6), grad: conformance.Filled[float32](24), factor: make([]float32, 6),
 	}
 }
 
@@ -103,7 +108,7 @@ func classArguments() *arguments {
 func ctcArguments() *arguments {
 	return &arguments{
 		x: tensorOf(5, 3, 4), targets: []int{1, 2, 0, 0, 3, 3}, inputs: []int{5, 4, 5}, labels: []int{2, 0, 2},
-		dst: filled[float32](3), grad: filled[float32](60), factor: make([]float32, 3),
+		dst: conformance.Filled[float32](3), grad: conformance.Filled[float32](60), factor: make([]float32, 3),
 	}
 }
 
@@ -169,7 +174,7 @@ const (
 
 // commonMistakes are those that all losses notice: x has count losses.
 func commonMistakes(x []int, count int) []mistake {
-	n := product(x)
+	n := len(tensorOf(x...).Data)
 	return []mistake{
 		{"an unknown reduction", everyMethod, func(a *arguments) { a.reduction = 2 }, "Reduction", nil, uint8(2)},
 		{"negative workers", everyMethod, func(a *arguments) { a.workers = -1 }, "Workers", nil, -1},
@@ -184,12 +189,12 @@ func commonMistakes(x []int, count int) []mistake {
 			a.x = trellis.Tensor[float32]{Shape: []int{huge, 2, huge}}
 		}, "x.Shape", nil, []int{huge, 2, huge}},
 		{"a short dst", withDst, func(a *arguments) { a.dst = a.dst[1:] }, "len(dst)", nil, count - 1},
-		{"a long dst", withDst, func(a *arguments) { a.dst = filled[float32](count + 1) }, "len(dst)", nil, count + 1},
+		{"a long dst", withDst, func(a *arguments) { a.dst = conformance.Filled[float32](count + 1) }, "len(dst)", nil, count + 1},
 		{"a nil dst", withDst, func(a *arguments) { a.dst = nil }, "len(dst)", nil, 0},
 		{"dst in x", withDst, func(a *arguments) { a.dst = a.x.Data[n-count:] }, "dst", nil, fmt.Sprintf("slice of %d", count)},
 		{"dst at x", withDst, func(a *arguments) { a.dst = a.x.Data[:count] }, "dst", nil, fmt.Sprintf("slice of %d", count)},
 		{"a short grad", withGrad, func(a *arguments) { a.grad = a.grad[:n-1] }, "len(grad)", nil, n - 1},
-		{"a long grad", withGrad, func(a *arguments) { a.grad = filled[float32](n + 1) }, "len(grad)", nil, n + 1},
+		{"a long grad", withGrad, func(a *arguments) { a.grad = conformance.Filled[float32](n + 1) }, "len(grad)", nil, n + 1},
 		{"a nil grad", withGrad, func(a *arguments) { a.grad = nil }, "len(grad)", nil, 0},
 		{"a grad that begins in x", withGrad, func(a *arguments) {
 			both := make([]float32, n+1)
@@ -228,7 +233,7 @@ func classMistakes() []mistake {
 		{"a target above the classes", withTargets, func(a *arguments) { a.targets[4] = 4 }, "targets", []int{4}, 4},
 		{"a negative target", withTargets, func(a *arguments) { a.targets[5] = -1 }, "targets", []int{5}, -1},
 		{"a target of MaxInt", withTargets, func(a *arguments) { a.targets[0] = math.MaxInt }, "targets", []int{0}, math.MaxInt},
-		{"−100 where another class is ignored", withTargets, func(a *arguments) { a.ignore = pointer(2) }, "targets", []int{2}, -100},
+		{"−100 where another class is ignored", withTargets, func(a *arguments) { a.ignore = new(2) }, "targets", []int{2}, -100},
 		{"negative smoothing", withSmoothing, func(a *arguments) { a.smoothing = -0.25 }, "LabelSmoothing", nil, float32(-0.25)},
 		{"smoothing above 1", withSmoothing, func(a *arguments) { a.smoothing = 1.5 }, "LabelSmoothing", nil, float32(1.5)},
 		{"NaN as smoothing", withSmoothing, func(a *arguments) { a.smoothing = float32(math.NaN()) }, "LabelSmoothing", nil, float32(math.NaN())},
@@ -347,7 +352,7 @@ func requirePanic(t *testing.T, prefix string, f func()) {
 
 func TestRowFunctionsPanic(t *testing.T) {
 	x, n := tensorOf(3, 4), 12
-	short, exact, rows := filled[float32](n-1), filled[float32](n), filled[float32](3)
+	short, exact, rows := conformance.Filled[float32](n-1), conformance.Filled[float32](n), conformance.Filled[float32](3)
 	shapes := [][]int{nil, {}, {3, 5}, {-3, -4}, {huge, 4}, {huge, huge}}
 	both := slices.Clone(x.Data)
 	overlapping := trellis.Tensor[float32]{Data: both[1:9], Shape: []int{2, 4}}
@@ -374,13 +379,13 @@ func TestRowFunctionsPanic(t *testing.T) {
 	}
 	requirePanic(t, "trellis: LogSumExpRows: ", func() { trellis.LogSumExpRows(both[3:5], overlapping) })
 	require.Equal(t, x.Data, both)
-	require.Equal(t, filled[float32](n), exact)
-	require.Equal(t, filled[float32](n-1), short)
-	require.Equal(t, filled[float32](3), rows)
+	require.Equal(t, conformance.Filled[float32](n), exact)
+	require.Equal(t, conformance.Filled[float32](n-1), short)
+	require.Equal(t, conformance.Filled[float32](3), rows)
 }
 
 func TestGatherPanics(t *testing.T) {
-	src, dst := tensorOf(2, 3), filled[float32](4)
+	src, dst := tensorOf(2, 3), conformance.Filled[float32](4)
 	before := slices.Clone(src.Data)
 	for _, index := range [][]int32{{0, 1, 2}, {0, 1, 2, 3, 4}, nil, {0, 1, 2, 6}, {0, 1, 2, -1}, {0, 1, 2, math.MinInt32}, {0, 0, 0, math.MaxInt32}} {
 		requirePanic(t, "trellis: Gather: ", func() { trellis.Gather(dst, src.Data, index) })
@@ -401,7 +406,7 @@ func TestGatherPanics(t *testing.T) {
 	requirePanic(t, "trellis: Gather: index out of range: index[0] = 0, outside [0,0)", func() { trellis.Gather(dst[:1], nil, many[:1]) })
 	requirePanic(t, "trellis: Gather: ", func() { trellis.Gather(src.Data[:2], src.Data, []int32{0, 1}) })
 	requirePanic(t, "trellis: GatherRows: ", func() { trellis.GatherRows(src.Data[4:], src, []int32{0, 1}) })
-	require.Equal(t, filled[float32](4), dst)
+	require.Equal(t, conformance.Filled[float32](4), dst)
 	require.Equal(t, before, src.Data)
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/conformance"
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/stretchr/testify/require"
 )
@@ -126,76 +127,34 @@ func tensorFor[F trellis.Float](s *stream, shape []int) (x trellis.Tensor[F], ok
 
 // requireRefused fails unless all methods return an ArgumentError and write
 // nothing. That a destination alone is wrong is no matter of fuzzing.
-func requireRefused[F trellis.Float](t *testing.T, what string, m methods[F], elements, samples int) {
+func requireRefused[F trellis.Float](t *testing.T, what string, m conformance.Methods[F], elements, samples int) {
 	t.Helper()
-	grad, dst := filled[F](elements), filled[F](samples)
-	_, lossErr := m.loss()
-	lossesErr := m.losses(dst)
-	_, gradErr := m.grad(grad)
-	vjpErr := m.vjp(grad, make([]F, samples))
+	grad, dst := conformance.Filled[F](elements), conformance.Filled[F](samples)
+	_, lossErr := m.Loss()
+	lossesErr := m.Losses(dst)
+	_, gradErr := m.Grad(grad)
+	vjpErr := m.VJP(grad, make([]F, samples))
 	for _, err := range []error{lossErr, lossesErr, gradErr, vjpErr} {
 		var argument *trellis.ArgumentError
 		require.ErrorAs(t, err, &argument, what)
 	}
-	require.Equal(t, filled[F](elements), grad, what)
-	require.Equal(t, filled[F](samples), dst, what)
+	require.Equal(t, conformance.Filled[F](elements), grad, what)
+	require.Equal(t, conformance.Filled[F](samples), dst, what)
 }
 
 // requireLegal runs the methods of a legal call. It fails unless the reduced loss
 // is the same from Loss and Grad, and the gradient the same in place.
-func requireLegal[F trellis.Float](t *testing.T, call subject[F], upstream []F) results[F] {
+func requireLegal[F trellis.Float](t *testing.T, call conformance.Call[F], upstream []F) conformance.Results[F] {
 	t.Helper()
-	out := call.run(t, trellis.Mean, 1, upstream)
-	requireSameBits(t, call.name+": loss", []F{out.loss}, []F{out.gradLoss})
-	x := slices.Clone(call.x.Data)
-	inPlace := call.x
+	out := call.Run(t, trellis.Mean, 1, upstream)
+	conformance.RequireSameBits(t, call.Name+": loss", []F{out.Loss}, []F{out.GradLoss})
+	x := slices.Clone(call.X.Data)
+	inPlace := call.X
 	inPlace.Data = x
-	_, err := call.bind(inPlace, trellis.Mean, 2).grad(x)
-	require.NoError(t, err, call.name)
-	requireSameBits(t, call.name+": gradient in place", out.grad, x)
+	_, err := call.Bind(inPlace, trellis.Mean, 2).Grad(x)
+	require.NoError(t, err, call.Name)
+	conformance.RequireSameBits(t, call.Name+": gradient in place", out.Grad, x)
 	return out
-}
-
-// requireClose compares the results of a legal call with the reference. The
-// scores are at most size. The reference adds logarithms of that size, with an
-// error that shows in float64; in float32 it is exact beside the type. A loss near
-// 0 is a sum of exponentials, whose arguments, up to twice the size of the scores
-// and at most 88 before they vanish, are rounded by half an ulp: 2⁻²⁵ of them in
-// float32.
-func requireClose[F trellis.Float](t *testing.T, call subject[F], reduction trellis.Reduction, out results[F], upstream []F, size float64) {
-	t.Helper()
-	slack := 0x1p-50 * size
-	var sum, factor float64
-	for i, want := range call.want.losses {
-		tolerance := promisedRelative[F]()*(1+min(size, 44)/16)*math.Abs(want) + call.floor + slack
-		requireRounded(t, call.name+": losses", want, out.losses[i], tolerance)
-		u := math.Abs(call.want.upstream(reduction)[i])
-		if !math.IsInf(want, 0) && !math.IsNaN(want) {
-			sum += u * tolerance
-		}
-		if !math.IsNaN(u) {
-			factor = max(factor, u)
-		}
-	}
-	requireRounded(t, call.name+": reduced loss", call.want.reduced(reduction), out.loss, sum)
-	for i, want := range call.want.gradient(reduction) {
-		tolerance := (promisedAbsolute[F]() + slack) * max(factor, call.want.mass*factor, math.Abs(want))
-		requireRounded(t, fmt.Sprint(call.name, ": gradient at ", i), want, out.grad[i], tolerance)
-	}
-	for i, want := range call.want.vjp(widen(upstream)) {
-		factor := math.Abs(float64(upstream[call.want.owner[i]]))
-		tolerance := (promisedAbsolute[F]() + slack) * max(factor, call.want.mass*factor, math.Abs(want))
-		requireRounded(t, fmt.Sprint(call.name, ": VJP at ", i), want, out.vjp[i], tolerance)
-	}
-}
-
-// requireRounded fails unless got is near want, or what becomes of want in F: an
-// infinity beyond its range.
-func requireRounded[F trellis.Float](t *testing.T, what string, want float64, got F, tolerance float64) {
-	t.Helper()
-	if !near(want, float64(got), tolerance+tiny[F]()) && F(want) != got {
-		require.Failf(t, "not near", "%s: want %.17g, got %.17g, allowed %.3g", what, want, float64(got), tolerance)
-	}
 }
 
 // magnitude returns the largest of the finite numbers in x.
@@ -279,7 +238,7 @@ func decodeClass[F trellis.Float](s *stream) (a fuzzedClass[F]) {
 			a.weight, a.legal = append(a.weight, 1), false
 		}
 	}
-	a.ignore = []*int{nil, pointer(0), pointer(2), pointer(-1), pointer(1 << 20)}[s.below(5)]
+	a.ignore = []*int{nil, new(0), new(2), new(-1), new(1 << 20)}[s.below(5)]
 	a.reduction = trellis.Reduction(s.below(2))
 	if s.rarely() {
 		a.reduction, a.legal = trellis.Reduction(2+s.below(254)), false
@@ -308,10 +267,10 @@ func (a *fuzzedClass[F]) decodeSmoothing(s *stream) {
 }
 
 // case returns the options for the reference.
-func (a fuzzedClass[F]) asCase(kind string) classCase {
-	c := classCase{kind: kind, shape: a.x.Shape, ignore: a.ignore, smoothing: float64(a.smoothing)}
+func (a fuzzedClass[F]) asCase(kind string) conformance.ClassCase {
+	c := conformance.ClassCase{Kind: kind, Shape: a.x.Shape, Ignore: a.ignore, Smoothing: float64(a.smoothing)}
 	if a.weight != nil {
-		c.weight = widen(a.weight)
+		c.Weight = conformance.Cast[float64](a.weight)
 	}
 	return c
 }
@@ -350,19 +309,19 @@ func (a fuzzedClass[F]) isComparable() bool {
 }
 
 // requireClass checks a call of a class loss.
-func requireClass[F trellis.Float](t *testing.T, s *stream, a fuzzedClass[F], m func(x trellis.Tensor[F]) methods[F], reference func() subject[F]) {
+func requireClass[F trellis.Float](t *testing.T, s *stream, a fuzzedClass[F], m func(x trellis.Tensor[F]) conformance.Methods[F], reference func() conformance.Call[F]) {
 	what := fmt.Sprintf("%+v", a)
 	if !a.legal {
 		requireRefused(t, what, m(a.x), len(a.x.Data), a.count)
 		return
 	}
 	call := reference()
-	call.bind = func(x trellis.Tensor[F], _ trellis.Reduction, _ int) methods[F] { return m(x) }
-	call.name += what
+	call.Bind = func(x trellis.Tensor[F], _ trellis.Reduction, _ int) conformance.Methods[F] { return m(x) }
+	call.Name += what
 	upstream := factors[F](s, a.count)
 	out := requireLegal(t, call, upstream)
 	if a.isComparable() {
-		requireClose(t, call, a.reduction, out, upstream, magnitude(a.x.Data))
+		call.RequireClose(t, a.reduction, out, upstream, magnitude(a.x.Data))
 	}
 }
 
@@ -376,8 +335,8 @@ func fuzzNLL[F trellis.Float](t *testing.T, s *stream) {
 	targets := a.decodeTargets(s)
 	loss := trellis.NLLLoss[F]{Weight: a.weight, IgnoreIndex: a.ignore, Reduction: a.reduction, Workers: a.workers}
 	requireClass(t, s, a,
-		func(x trellis.Tensor[F]) methods[F] { return bindClasses(loss, x, targets) },
-		func() subject[F] { return classCall(a.asCase("NLL"), a.x, targets) })
+		func(x trellis.Tensor[F]) conformance.Methods[F] { return conformance.BindClasses(loss, x, targets) },
+		func() conformance.Call[F] { return conformance.ClassCall(a.asCase("NLL"), a.x, targets) })
 }
 
 func FuzzCrossEntropy(f *testing.F) {
@@ -391,8 +350,8 @@ func fuzzCrossEntropy[F trellis.Float](t *testing.T, s *stream) {
 	targets := a.decodeTargets(s)
 	loss := a.crossEntropy()
 	requireClass(t, s, a,
-		func(x trellis.Tensor[F]) methods[F] { return bindClasses(loss, x, targets) },
-		func() subject[F] { return classCall(a.asCase("CE"), a.x, targets) })
+		func(x trellis.Tensor[F]) conformance.Methods[F] { return conformance.BindClasses(loss, x, targets) },
+		func() conformance.Call[F] { return conformance.ClassCall(a.asCase("CE"), a.x, targets) })
 }
 
 func (a fuzzedClass[F]) crossEntropy() trellis.CrossEntropyLoss[F] {
@@ -417,8 +376,8 @@ func fuzzCrossEntropyProbs[F trellis.Float](t *testing.T, s *stream) {
 	}
 	loss := a.crossEntropy()
 	requireClass(t, s, a,
-		func(x trellis.Tensor[F]) methods[F] { return bindProbs(loss, x, target) },
-		func() subject[F] { return probsCall(a.asCase("probs"), a.x, target) })
+		func(x trellis.Tensor[F]) conformance.Methods[F] { return conformance.BindProbs(loss, x, target) },
+		func() conformance.Call[F] { return conformance.ProbsCall(a.asCase("probs"), a.x, target) })
 }
 
 // fuzzedCTC is a call of CTCLoss.
@@ -428,7 +387,7 @@ type fuzzedCTC[F trellis.Float] struct {
 	targets []int
 	inputs  []int // nil for all frames
 	lengths []int
-	c       ctcCase
+	c       conformance.CTCCase
 	legal   bool
 }
 
@@ -444,10 +403,15 @@ func decodeCTC[F trellis.Float](s *stream) (a fuzzedCTC[F]) {
 
 // decodeOptions decodes what is in the struct.
 func (a *fuzzedCTC[F]) decodeOptions(s *stream) {
-	a.c.zeroInfinity, a.c.fromLogits, a.c.batchFirst = s.bool(), s.bool(), s.bool()
-	a.c.scoresGradient, a.c.unbatched = s.bool(), s.below(4) == 3
-	a.loss = ctcLoss[F](a.c)
-	a.loss.Reduction, a.loss.Workers = trellis.Reduction(s.below(2)), s.below(4)
+	a.c.ZeroInfinity, a.c.FromLogits, a.c.BatchFirst = s.bool(), s.bool(), s.bool()
+	a.c.ScoresGradient, a.c.Unbatched = s.bool(), s.below(4) == 3
+	a.loss = trellis.CTCLoss[F]{
+		ZeroInfinity: a.c.ZeroInfinity, FromLogits: a.c.FromLogits, BatchFirst: a.c.BatchFirst,
+		Reduction: trellis.Reduction(s.below(2)), Workers: s.below(4),
+	}
+	if a.c.ScoresGradient {
+		a.loss.Gradient = trellis.ScoresGradient
+	}
 	if s.rarely() {
 		a.legal = false
 		switch s.below(3) {
@@ -466,37 +430,37 @@ func (a *fuzzedCTC[F]) decodeOptions(s *stream) {
 func (a *fuzzedCTC[F]) decodeScores(s *stream) {
 	size := s.axes(3, 4)
 	size[0] += s.below(3)
-	a.c.frames, a.c.batch, a.c.classes = size[0], size[1], size[2]
-	if a.c.unbatched {
-		a.c.batch = 1
+	a.c.Frames, a.c.Batch, a.c.Classes = size[0], size[1], size[2]
+	if a.c.Unbatched {
+		a.c.Batch = 1
 	}
 	var ok bool
-	a.x, ok = tensorFor[F](s, a.c.shape())
+	a.x, ok = tensorFor[F](s, a.c.Shape())
 	if s.rarely() {
 		a.x.Shape, ok = append(a.x.Shape, 1, 1), false
 	}
-	a.loss.Blank = s.number(a.c.classes)
-	a.c.blank = a.loss.Blank
-	a.legal = a.legal && ok && a.c.blank >= 0 && a.c.blank < a.c.classes
-	a.legal = a.legal && a.c.frames <= 1<<26 && a.c.classes <= math.MaxInt32 && a.c.batch <= 4
+	a.loss.Blank = s.number(a.c.Classes)
+	a.c.Blank = a.loss.Blank
+	a.legal = a.legal && ok && a.c.Blank >= 0 && a.c.Blank < a.c.Classes
+	a.legal = a.legal && a.c.Frames <= 1<<26 && a.c.Classes <= math.MaxInt32 && a.c.Batch <= 4
 	if !a.legal { // there need not be as much as the shape says
-		a.c.batch, a.c.frames = min(max(a.c.batch, 0), 4), min(max(a.c.frames, 0), 6)
+		a.c.Batch, a.c.Frames = min(max(a.c.Batch, 0), 4), min(max(a.c.Frames, 0), 6)
 	}
 }
 
 // decodeLengths decodes the lengths of inputs and targets.
 func (a *fuzzedCTC[F]) decodeLengths(s *stream) {
 	given := s.bool()
-	for range a.c.batch {
-		frames := a.c.frames
+	for range a.c.Batch {
+		frames := a.c.Frames
 		if given {
-			frames = s.number(a.c.frames + 1)
+			frames = s.number(a.c.Frames + 1)
 			a.inputs = append(a.inputs, frames)
 		}
-		a.c.inputLengths = append(a.c.inputLengths, frames)
+		a.c.InputLengths = append(a.c.InputLengths, frames)
 		labels := s.number(4)
 		a.lengths = append(a.lengths, labels)
-		a.legal = a.legal && frames >= 0 && frames <= a.c.frames && labels >= 0
+		a.legal = a.legal && frames >= 0 && frames <= a.c.Frames && labels >= 0
 	}
 	switch {
 	case !s.rarely():
@@ -514,10 +478,10 @@ func (a *fuzzedCTC[F]) decodeTargets(s *stream) {
 	if s.bool() {
 		width = s.below(7)
 	}
-	for n := range a.c.batch {
+	for n := range a.c.Batch {
 		labels := max(min(a.lengths[n], 6), 0)
 		for range labels {
-			a.targets = append(a.targets, s.number(a.c.classes))
+			a.targets = append(a.targets, s.number(a.c.Classes))
 		}
 		for range width - labels {
 			a.targets = append(a.targets, -5)
@@ -541,7 +505,7 @@ func (a *fuzzedCTC[F]) split() {
 		}
 		total, longest = total+n, max(longest, n)
 	}
-	width, rows := 0, a.c.batch
+	width, rows := 0, a.c.Batch
 	switch {
 	case total == len(a.targets):
 	case rows > 0 && len(a.targets)%rows == 0 && len(a.targets)/rows >= longest:
@@ -554,9 +518,9 @@ func (a *fuzzedCTC[F]) split() {
 	for _, n := range a.lengths {
 		target := rest[:n]
 		for _, label := range target {
-			a.legal = a.legal && label >= 0 && label < a.c.classes && label != a.c.blank
+			a.legal = a.legal && label >= 0 && label < a.c.Classes && label != a.c.Blank
 		}
-		a.c.targets = append(a.c.targets, target)
+		a.c.Targets = append(a.c.Targets, target)
 		rest = rest[max(n, width):]
 	}
 }
@@ -566,7 +530,7 @@ func (a *fuzzedCTC[F]) split() {
 func (a fuzzedCTC[F]) isComparable() bool {
 	for _, v := range a.x.Data {
 		size := math.Abs(float64(v))
-		if size > 1e5 && !math.IsInf(size, 0) || v > 80 && !a.c.fromLogits && !a.c.scoresGradient {
+		if size > 1e5 && !math.IsInf(size, 0) || v > 80 && !a.c.FromLogits && !a.c.ScoresGradient {
 			return false
 		}
 	}
@@ -581,65 +545,34 @@ func FuzzCTC(f *testing.F) {
 func fuzzCTC[F trellis.Float](t *testing.T, s *stream) {
 	a := decodeCTC[F](s)
 	what := fmt.Sprintf("%+v", a)
-	bind := func(x trellis.Tensor[F], _ trellis.Reduction, _ int) methods[F] {
-		return bindCTC(a.loss, x, a.targets, a.inputs, a.lengths)
+	bind := func(x trellis.Tensor[F], _ trellis.Reduction, _ int) conformance.Methods[F] {
+		return conformance.BindCTC(a.loss, x, a.targets, a.inputs, a.lengths)
 	}
 	if !a.legal {
-		requireRefused(t, what, bind(a.x, 0, 0), len(a.x.Data), a.c.batch)
+		requireRefused(t, what, bind(a.x, 0, 0), len(a.x.Data), a.c.Batch)
 		return
 	}
-	call := ctcCall(a.c, a.x)
-	call.bind, call.name = bind, what
-	upstream := factors[F](s, a.c.batch)
+	call := conformance.CTCCall(a.c, a.x)
+	call.Bind, call.Name = bind, what
+	upstream := factors[F](s, a.c.Batch)
 	out := requireLegal(t, call, upstream)
-	for n, loss := range out.losses {
-		require.Falsef(t, a.c.fromLogits && math.Signbit(float64(loss)) && loss == loss, "loss %d of %s is %g", n, what, loss)
-		requireZeros(t, a.c, n, out.grad, what)
+	for n, loss := range out.Losses {
+		require.Falsef(t, a.c.FromLogits && math.Signbit(float64(loss)) && loss == loss, "loss %d of %s is %g", n, what, loss)
+		requireZeros(t, a.c, n, out.Grad, what)
 	}
 	if a.isComparable() {
-		size := magnitude(a.x.Data) * float64(a.c.frames)
-		requireClose(t, call, a.loss.Reduction, out, upstream, size)
-		for n := range a.c.batch {
-			requireBrute(t, a.c, n, call, out, float64(upstream[n]))
-		}
+		size := magnitude(a.x.Data) * float64(a.c.Frames)
+		call.RequireClose(t, a.loss.Reduction, out, upstream, size)
+		call.RequireAllPaths(t, a.c, out, upstream)
 	}
 }
 
 // requireZeros fails if a frame that does not count has a gradient.
-func requireZeros[F trellis.Float](t *testing.T, c ctcCase, n int, grad []F, what string) {
+func requireZeros[F trellis.Float](t *testing.T, c conformance.CTCCase, n int, grad []F, what string) {
 	t.Helper()
-	for frame := c.inputLengths[n]; frame < c.frames; frame++ {
-		for _, g := range grad[c.at(n, frame):][:c.classes] {
+	for frame := c.InputLengths[n]; frame < c.Frames; frame++ {
+		for _, g := range grad[c.At(n, frame):][:c.Classes] {
 			require.Zero(t, g, what)
-		}
-	}
-}
-
-// requireBrute compares the loss of a sequence, and the occupancies that the true
-// gradient consists of, with the enumeration of all paths, if the scores are such
-// that their products are numbers.
-func requireBrute[F trellis.Float](t *testing.T, c ctcCase, n int, call subject[F], out results[F], upstream float64) {
-	t.Helper()
-	scores := c.frameRows(widen(call.x.Data), n)
-	for _, row := range scores {
-		for _, v := range row {
-			if !(v < 50 && (v > -50 || math.IsInf(v, -1))) {
-				return
-			}
-		}
-	}
-	loss, _, occupancy := refCTCBrute(scores, c.targets[n], c.blank)
-	if c.zeroInfinity && math.IsInf(loss, 1) {
-		loss = 0
-	}
-	requireRounded(t, call.name+": brute force", loss, out.losses[n], promisedRelative[F]()*math.Abs(loss)+call.floor+1e-13)
-	if !c.scoresGradient {
-		return
-	}
-	for frame, row := range occupancy {
-		for class, g := range row {
-			i := c.at(n, frame) + class
-			requireRounded(t, call.name+": brute force", -g*upstream, out.vjp[i], 2*promisedAbsolute[F]())
 		}
 	}
 }
@@ -655,29 +588,25 @@ func fuzzRows[F trellis.Float](t *testing.T, s *stream) {
 		n *= 1 + s.below(10)
 	}
 	x := trellis.Tensor[F]{Data: scores[F](s, rows*n), Shape: []int{rows, n}}
-	sums, logp, p := filled[F](rows), filled[F](rows*n), filled[F](rows*n)
+	sums, logp, p := conformance.Filled[F](rows), conformance.Filled[F](rows*n), conformance.Filled[F](rows*n)
 	trellis.LogSumExpRows(sums, x)
 	trellis.LogSoftmaxRows(logp, x)
 	trellis.SoftmaxRows(p, x)
-	tolerance := 16 * epsilon[F]()
+	tolerance := 16 * conformance.Epsilon[F]()
 	for r := range rows {
 		own := slices.Clone(x.Data[r*n:][:n])
-		row := widen(own)
-		want := refLogSumExp(row...)
-		requireRounded(t, fmt.Sprint("log-sum-exp of ", row), want, sums[r], tolerance*(1+math.Abs(want)))
-		for i, want := range refLogSoftmax(row) {
-			requireRounded(t, fmt.Sprint("log-softmax of ", row), want, logp[r*n+i], tolerance*(1+math.Abs(want)))
-		}
-		for i, want := range refSoftmax(row) {
-			requireRounded(t, fmt.Sprint("softmax of ", row), want, p[r*n+i], tolerance)
-		}
+		row := conformance.Cast[float64](own)
+		sum, logs := conformance.RefLogSumExp(row...), conformance.RefLogSoftmax(row)
+		conformance.RequireRounded(t, fmt.Sprint("log-sum-exp of ", row), []float64{sum}, sums[r:r+1], func(int) float64 { return tolerance * (1 + math.Abs(sum)) })
+		conformance.RequireRounded(t, fmt.Sprint("log-softmax of ", row), logs, logp[r*n:][:n], func(i int) float64 { return tolerance * (1 + math.Abs(logs[i])) })
+		conformance.RequireRounded(t, fmt.Sprint("softmax of ", row), conformance.RefSoftmax(row), p[r*n:][:n], func(int) float64 { return tolerance })
 		// A row alone, and in place.
-		requireSameBits(t, fmt.Sprint("log-sum-exp of ", row), sums[r:r+1], []F{trellis.LogSumExp(own)})
+		conformance.RequireSameBits(t, fmt.Sprint("log-sum-exp of ", row), sums[r:r+1], []F{trellis.LogSumExp(own)})
 		trellis.LogSoftmax(own, own)
-		requireSameBits(t, fmt.Sprint("log-softmax of ", row), logp[r*n:][:n], own)
+		conformance.RequireSameBits(t, fmt.Sprint("log-softmax of ", row), logp[r*n:][:n], own)
 		copy(own, x.Data[r*n:])
 		trellis.Softmax(own, own)
-		requireSameBits(t, fmt.Sprint("softmax of ", row), p[r*n:][:n], own)
+		conformance.RequireSameBits(t, fmt.Sprint("softmax of ", row), p[r*n:][:n], own)
 	}
 	requireGather(t, s, x)
 }
@@ -687,13 +616,13 @@ func fuzzRows[F trellis.Float](t *testing.T, s *stream) {
 func requireGather[F trellis.Float](t *testing.T, s *stream, x trellis.Tensor[F]) {
 	t.Helper()
 	rows, n, k := x.Shape[0], x.Shape[1], s.below(5)
-	index, want := make([]int32, rows*k), filled[F](rows*k)
+	index, want := make([]int32, rows*k), conformance.Filled[F](rows*k)
 	legal := true
 	for i := range index {
 		index[i] = int32(s.number(n))
 		legal = legal && index[i] >= 0 && int(index[i]) < n
 	}
-	dst := filled[F](len(index))
+	dst := conformance.Filled[F](len(index))
 	if !legal {
 		requirePanic(t, "trellis: GatherRows: index out of range", func() { trellis.GatherRows(dst, x, index) })
 		require.Equal(t, want, dst)
@@ -703,7 +632,7 @@ func requireGather[F trellis.Float](t *testing.T, s *stream, x trellis.Tensor[F]
 		want[i] = x.Data[i/k*n+int(index[i])]
 	}
 	trellis.GatherRows(dst, x, index)
-	requireSameBits(t, "gathered", want, dst)
+	conformance.RequireSameBits(t, "gathered", want, dst)
 	trellis.Gather(dst[:k], x.Data[:n], index[:k])
-	requireSameBits(t, "gathered from a row", want[:k], dst[:k])
+	conformance.RequireSameBits(t, "gathered from a row", want[:k], dst[:k])
 }

@@ -7,12 +7,13 @@
 //
 // A [Kernel] is a function with Go's stack calling convention. It is described by
 // calls of methods, each of which records an operation on what earlier ones
-// returned: a [Vec], a [Mask] that a comparison of two of them gives, or an [Int]
-// for addresses and counts. These do not change, unless they are variables made by
-// [Kernel.Var] and [Kernel.Copy], which Set gives a new value; a loop needs those.
-// [Kernel.Each] goes through an array, a vector at a time, and describes its body
-// twice: for whole vectors and for the tail of the array. The tail touches no memory
-// beyond the array. The example shows a whole kernel with what becomes of it.
+// returned: a [Vec], a [Mask] that a comparison of two of them gives, an [Int] for
+// counts, or an [Array], the address of elements of one type, from which vectors are
+// loaded. These do not change, unless they are variables made by [Kernel.Var],
+// [Kernel.Copy] and [Kernel.Array], which Set gives a new value; a loop needs those.
+// [Kernel.Each] goes through arrays, a vector at a time, and describes its body
+// twice: for whole vectors and for the tail of the arrays. The tail touches no memory
+// beyond them. The example shows a whole kernel with what becomes of it.
 //
 // # Vectors
 //

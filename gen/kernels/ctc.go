@@ -180,13 +180,13 @@ func normalizeRow() kernel {
 		results: []parameter{number("zeros", f64)},
 		body: func(k *builder) {
 			zero, one := k.Const(asm.F64, 0), k.Const(asm.F64, 1)
-			mantissa, magic := k.Bits(asm.I64, 1<<52-1), k.Const(asm.F64, 0x1p52).As(asm.I64)
+			mantissa, power := k.Bits(asm.I64, 1<<52-1), k.Const(asm.F64, 0x1p52).As(asm.I64)
 			zeros, bias := k.Var(zero), k.Const(asm.F64, 0x1p52+1023)
 			dst, src, exponents := k.Array("dst"), k.Array("src"), k.Array("exponents")
 			k.Each(k.Len("src"), arrays{dst, src, exponents}, func(l asm.Lanes) {
 				v := l.Load(src)
 				some, bits := v.NotEqual(zero), v.As(asm.I64)
-				n := bits.Shr(52).Or(magic).As(asm.F64).Sub(bias) // 2⁵² + its exponent field, as a float
+				n := bits.Shr(52).Or(power).As(asm.F64).Sub(bias) // the last bits of 2⁵² count by ones
 				l.Store(exponents, some.Keep(n).Add(l.Load(exponents)))
 				l.Store(dst, some.Keep(bits.And(mantissa).Or(one.As(asm.I64)).As(asm.F64)))
 				zeros.AddWhere(some.Not(), one)
@@ -412,8 +412,8 @@ func addOccupancies() kernel {
 					for r, w := range transpose(v) {
 						transposed.Vector(r).Store(w)
 					}
-					// As many columns as there are rows.
-					at, blocks := transposed.Copy(), k.Copy(k.Int(4))
+					// As many columns as there are rows, as often as a vector has them.
+					at, blocks := transposed.Copy(), k.Copy(k.Int(lanes/group))
 					k.While(blocks.Greater(k.Int(0)), func() {
 						for i := range group {
 							sums.Plus(asm.Bytes(offsets.LoadInt(k.Int(i)))).AddFrom(at.Vector(i))
@@ -475,7 +475,7 @@ func addOccupancies() kernel {
 // whole vectors.
 func wholeVectors(k *builder, elements string) asm.Distance {
 	bytes := k.Copy(k.Int(0))
-	k.While(bytes.Less(k.Arg(elements).Times(k.Int(k.F.Size()))), func() { bytes.Inc(k.Int(64)) })
+	k.While(bytes.Less(k.Arg(elements).Times(k.Int(k.F.Size()))), func() { bytes.Inc(k.Int(k.F.Lanes() * k.F.Size())) })
 	return asm.Bytes(bytes)
 }
 

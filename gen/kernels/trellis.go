@@ -6,7 +6,8 @@ import "github.com/gotrellis/trellis/asm"
 // b[i], a blank, and l[i], label i. This file knows how rows of them lie in memory, as
 // statesAt and factorsAt of generic_ctc.go do, and goes through their positions.
 
-// trellisRow is an array with as many vectors of F64 for each eight of positions.
+// trellisRow is an array with so many vectors of F64 for eight positions, and so with as
+// many elements for one.
 type trellisRow interface {
 	vectors() int
 	Rows(n asm.Int, elements int) asm.Distance

@@ -1,4 +1,4 @@
-"""Losses and gradients of 500 random cases by PyTorch in float64, for torch_test.go.
+"""Losses and gradients of 500 random cases by PyTorch in float64, for torch_cases_test.go.
 
     python3 torch_cases.py
 
@@ -7,7 +7,7 @@ PyTorch 1.13 (Debian 12, python3-torch), on an x86 processor with FMA, it
 reproduces that file byte for byte.
 
 Only parameters and results are kept. Inputs come from a generator of integers,
-SplitMix64, that torch_test.go has too: every array of a case is a stream of its
+SplitMix64, that torch_cases_test.go has too: every array of a case is a stream of its
 own. All inputs are small multiples of powers of two, exact in float32; but scores
 "normalised" are a log-softmax, rounded so that both sides round alike.
 """

@@ -1,12 +1,10 @@
-package trellis_test
+package conformance
 
 import (
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"math"
 	"math/bits"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -116,7 +114,7 @@ func (c *pytorchCase) scores() []float64 {
 	}
 	if c.Scores == "normalised" {
 		for row := range slices.Chunk(x, c.classes()) {
-			for i, v := range refLogSoftmax(row) {
+			for i, v := range RefLogSoftmax(row) {
 				row[i] = math.RoundToEven(v*(1<<18)) / (1 << 18)
 			}
 		}
@@ -161,7 +159,7 @@ func (c *pytorchCase) probabilities() []float64 {
 // classTargets returns a class for each position, or what is ignored.
 func (c *pytorchCase) classTargets() []int {
 	s := c.stream(targetStream)
-	targets := make([]int, c.size()/c.classes())
+	targets := make([]int, c.samples())
 	for i := range targets {
 		targets[i] = s.below(c.classes())
 	}
@@ -200,12 +198,20 @@ func (c *pytorchCase) ctcTargets() []int {
 	return targets
 }
 
-// torchCalls builds the loss of a case and its input.
-func torchCalls[F trellis.Float](c *pytorchCase) calls[F] {
-	x := trellis.Tensor[F]{Data: cast[F](c.scores()), Shape: c.Shape}
+// samples returns the number of losses.
+func (c *pytorchCase) samples() int {
+	if c.Kind == "ctc" {
+		return len(c.TargetLengths)
+	}
+	return c.size() / c.classes()
+}
+
+// bindTorch binds the input of a case to its loss.
+func bindTorch[F trellis.Float](c *pytorchCase) Methods[F] {
+	x := trellis.Tensor[F]{Data: Cast[F](c.scores()), Shape: c.Shape}
 	var weight []F
 	if c.Weighted {
-		weight = cast[F](c.weights())
+		weight = Cast[F](c.weights())
 	}
 	ce := trellis.CrossEntropyLoss[F]{
 		Weight: weight, IgnoreIndex: c.Ignore, Reduction: reductionOf(c.Reduction), LabelSmoothing: F(c.Smoothing),
@@ -213,24 +219,18 @@ func torchCalls[F trellis.Float](c *pytorchCase) calls[F] {
 	switch c.Kind {
 	case "nll":
 		nll := trellis.NLLLoss[F]{Weight: weight, IgnoreIndex: c.Ignore, Reduction: reductionOf(c.Reduction)}
-		return classCalls(nll, x, c.classTargets())
+		return BindClasses(nll, x, c.classTargets())
 	case "ce":
-		return classCalls(ce, x, c.classTargets())
+		return BindClasses(ce, x, c.classTargets())
 	case "ce_probs":
-		target := trellis.Tensor[F]{Data: cast[F](c.probabilities()), Shape: c.Shape}
-		return calls[F]{
-			x: x, count: c.size() / c.classes(),
-			loss:   func() (F, error) { return ce.LossProbs(x, target) },
-			losses: func(dst []F) error { return ce.LossesProbs(dst, x, target) },
-			grad:   func(grad []F) (F, error) { return ce.GradProbs(grad, x, target) },
-			vjp:    func(grad, upstream []F) error { return ce.VJPProbs(grad, upstream, x, target) },
-		}
+		target := trellis.Tensor[F]{Data: Cast[F](c.probabilities()), Shape: c.Shape}
+		return BindProbs(ce, x, target)
 	}
 	ctc := trellis.CTCLoss[F]{
 		Blank: c.Blank, Reduction: reductionOf(c.Reduction), ZeroInfinity: c.ZeroInfinity,
 		FromLogits: c.Scores == "logits", BatchFirst: c.BatchFirst,
 	}
-	return ctcCalls(ctc, x, c.ctcTargets(), c.InputLengths, c.TargetLengths)
+	return BindCTC(ctc, x, c.ctcTargets(), c.InputLengths, c.TargetLengths)
 }
 
 // torchSlack is how far PyTorch's own losses may be off, which matters near 0:
@@ -263,8 +263,7 @@ func (c *pytorchCase) check(t *testing.T, losses, grad []float64, a *accuracy) {
 }
 
 func TestTorch(t *testing.T) {
-	t.Run("float32", testTorch[float32])
-	t.Run("float64", testTorch[float64])
+	bothTypes(t, testTorch[float32], testTorch[float64])
 }
 
 func testTorch[F trellis.Float](t *testing.T) {
@@ -280,8 +279,7 @@ func testTorch[F trellis.Float](t *testing.T) {
 				}
 				t.Run(strconv.Itoa(id), func(t *testing.T) {
 					a.cases++
-					calls := torchCalls[F](c)
-					losses, grad := calls.run(t, c.Reduction, cast[F](c.upstream(calls.count)))
+					losses, grad := bindTorch[F](c).byReduction(t, c.Reduction, c.size(), Cast[F](c.upstream(c.samples())))
 					c.check(t, losses, grad, a)
 				})
 			}
@@ -313,43 +311,4 @@ func TestSplitMix64(t *testing.T) {
 	for _, want := range []uint64{6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821} {
 		require.Equal(t, want, s.next())
 	}
-}
-
-// TestCTCPrecision takes long inputs, where logarithms of probabilities in
-// float32 would be off by 1e-3. The gradient is off by three roundings or so, and by
-// what errors of exp in other frames do to an alignment: see docs/ctc.md.
-func TestCTCPrecision(t *testing.T) {
-	for _, test := range []struct {
-		frames, classes, labels int
-		scale                   float64
-	}{
-		{2000, 28, 200, 1},
-		{2000, 28, 200, 5},
-		{1000, 80, 200, 1},
-		{1000, 80, 200, 5},
-		{4000, 80, 700, 10},
-	} {
-		t.Run(fmt.Sprintf("frames=%d/classes=%d/labels=%d/scale=%g", test.frames, test.classes, test.labels, test.scale), func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(uint64(test.frames), uint64(test.scale)))
-			logits := make([]float32, test.frames*test.classes)
-			for i := range logits {
-				logits[i] = float32(test.scale * rng.NormFloat64())
-			}
-			targets := labelsOf(rng, test.labels, test.classes, 0)
-			want, wantGrad := ctcFromLogits(t, cast[float64](logits), test.classes, targets)
-			got, grad := ctcFromLogits(t, logits, test.classes, targets)
-			a := &accuracy{loss: 2e-7, grad: 3e-7, cases: 1}
-			a.checkLosses(t, want, got, 0)
-			a.checkGrad(t, wantGrad, grad)
-			a.report(t, 1)
-		})
-	}
-}
-
-// ctcFromLogits returns the loss and gradient of one sequence.
-func ctcFromLogits[F trellis.Float](t *testing.T, x []F, classes int, targets []int) (losses, grad []float64) {
-	t.Helper()
-	loss := trellis.CTCLoss[F]{FromLogits: true, Reduction: trellis.Sum}
-	tensor := trellis.Tensor[F]{Data: x, Shape: []int{len(x) / classes, classes}}
-	return ctcCalls(loss, tensor, targets, nil, []int{len(targets)}).reduced(t)
 }
