@@ -103,23 +103,23 @@ func targetWorks[F Float]() []kernelWork {
 // stridedWorks are calls with all classes of some pixels of an image.
 func stridedWorks[F Float]() []kernelWork {
 	const classes, pixels = 21, 64 * 64
-	image, grad, terms := normalScores[F](classes*pixels), aligned[F](classes*pixels), normalScores[F](classes*positions)
-	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, positions)
-	ties, ones, zeros := make([]F, positions), slices.Repeat([]F{1}, positions), make([]F, positions)
-	sum, dot, x := make([]float64, positions), make([]float64, positions), image[:positions]
-	two, four := elementsOf[F](classes*positions, 2), elementsOf[F](positions, 4)
+	image, grad, terms := normalScores[F](classes*pixels), aligned[F](classes*pixels), normalScores[F](classes*itemPositions)
+	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, itemPositions)
+	ties, ones, zeros := make([]F, itemPositions), slices.Repeat([]F{1}, itemPositions), make([]F, itemPositions)
+	sum, dot, x := make([]float64, itemPositions), make([]float64, itemPositions), image[:itemPositions]
+	two, four := elementsOf[F](classes*itemPositions, 2), elementsOf[F](itemPositions, 4)
 	sums := four
 	sums.bytes += 2*len(bytesOf(sum)) + 2*len(bytesOf(dot))
 	return []kernelWork{
 		{"maxStrided", two, func() {
-			maxStrided(largest, view.Of(grad, positions, positions), view.Of(image, positions, pixels), classes)
+			maxStrided(largest, view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes)
 		}},
-		{"expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, positions, positions), classes, 1) }},
+		{"expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, itemPositions, itemPositions), classes, 1) }},
 		{"scaleStrided", two, func() {
-			scaleStrided(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+			scaleStrided(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}},
 		{"scaleStridedStream", two, func() {
-			scaleStridedStream(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+			scaleStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}},
 		{"addLogSoftmax", sums, func() { addLogSoftmax(dot, sum, ones, x, zeros, zeros) }},
 		{"subtractProducts", four, func() { subtractProducts(x, ones, zeros) }},
@@ -171,7 +171,7 @@ func frameWorks[F Float]() []kernelWork {
 func latticeWorks() []kernelWork {
 	const states, double = 2*benchLabels + 1, 8
 	r := rand.New(rand.NewPCG(7, 8))
-	sums, logs, y := make([]float64, positions), make([]float64, positions), make([]float64, benchFrames*benchSpan)
+	sums, logs, y := make([]float64, itemPositions), make([]float64, itemPositions), make([]float64, benchFrames*benchSpan)
 	for i := range sums {
 		sums[i] = 1000 * r.Float64()
 	}
@@ -196,7 +196,7 @@ func latticeWorks() []kernelWork {
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
 	beta, carry, result := make([]float64, 2*benchSpan), make([]float64, 16), make([]float64, 1)
 	return []kernelWork{
-		{"log1p", elementsOf[float64](positions, 2), func() { log1p(logs, sums) }},
+		{"log1p", elementsOf[float64](itemPositions, 2), func() { log1p(logs, sums) }},
 		{"normalizeRow", amount{states, "state", 4 * len(row) * double}, func() {
 			result[0] = normalizeRow(row, alpha[:len(row)], rowE)
 		}},

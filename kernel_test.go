@@ -754,7 +754,7 @@ func (c *trial[F]) padding(n int) []F {
 	return x
 }
 
-var stridedLengths = []int{positions - 1, positions}
+var stridedLengths = []int{itemPositions - 1, itemPositions}
 
 func testMaxStrided[F Float](t *testing.T) {
 	eachTrial(t, stridedLengths, func(c *trial[F]) {
@@ -1002,9 +1002,9 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, shortRow, block)
 	assert.LessOrEqual(t, softBlock*float, most)
 	assert.LessOrEqual(t, indexBlock*float, most)
-	assert.LessOrEqual(t, stridedBlock*positions*float, most)
-	assert.LessOrEqual(t, positions*float, most)
-	assert.Zero(t, positions%16, "arrays of one element for each position have whole vectors")
+	assert.LessOrEqual(t, stridedBlock*itemPositions*float, most)
+	assert.LessOrEqual(t, itemPositions*float, most)
+	assert.Zero(t, itemPositions%16, "arrays of one element for each position have whole vectors")
 	// backward reads α, emissions and occupancies of all frames, and factors and β once.
 	assert.LessOrEqual(t, (callPositions*(2+1+1)+chunk*(3+2))*float, most)
 	assert.LessOrEqual(t, 3*2*chunk*float, most) // normalizeRow, rescale
