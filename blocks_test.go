@@ -14,9 +14,9 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, shortRow, block)
 	assert.LessOrEqual(t, softBlock*float, most)
 	assert.LessOrEqual(t, indexBlock*float, most)
-	assert.LessOrEqual(t, stridedBlock*positions*float, most)
-	assert.LessOrEqual(t, positions*float, most)
-	assert.Zero(t, positions%16, "arrays of one element for each position have whole vectors")
+	assert.LessOrEqual(t, stridedBlock*itemPositions*float, most)
+	assert.LessOrEqual(t, itemPositions*float, most)
+	assert.Zero(t, itemPositions%16, "arrays of one element for each position have whole vectors")
 	// backward reads α, emissions and occupancies of all frames, and factors and β once.
 	assert.LessOrEqual(t, (callPositions*(2+1+1)+callWidth*(3+2))*float, most)
 	assert.LessOrEqual(t, 3*2*callWidth*float, most) // normalizeRow, rescale

@@ -86,13 +86,8 @@ const (
 // isScaled reports whether the emissions of a frame have exponents.
 func (s frameState) isScaled() bool { return s > 0 }
 
-const (
-	// groupFrames is the largest number of frames whose emissions are made at a time.
-	groupFrames = 32
-	// leastEmission is the least number that may be an emission of a frame that is not
-	// scaled.
-	leastEmission = 0x1p-250
-)
+// leastEmission is the least number that may be an emission of a frame that is not scaled.
+const leastEmission = 0x1p-250
 
 // expRows is exp of scores, in rows, each divided by a power of two of its own.
 type expRows[F Float] struct {

@@ -30,9 +30,6 @@ type ctcSequence[F Float] struct {
 	scratch    []F
 }
 
-// hugeBytes is the size from which on a workspace is not kept for the next sequence.
-const hugeBytes = 64 << 20
-
 var ctcSequences workspace.Pools
 
 // release gives the workspace back without what it borrowed.

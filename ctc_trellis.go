@@ -44,18 +44,6 @@ type run struct {
 	scaled     bool
 }
 
-const (
-	// callWidth is the number of positions that one call works on.
-	callWidth = 512
-	// callPositions is the number of positions in all frames of a call: 40 KiB.
-	callPositions = 1280
-)
-
-// keptBytes is the memory that a gradient takes before its frames are cut into segments,
-// which then have an eighth of it: making α again in the second cache is faster than
-// getting it from memory.
-const keptBytes = 8 << 20
-
 // begin takes on a sequence of so many frames of x, which are enough to spell the target. If
 // backward is to follow, about so many bytes are kept for it; else kept is 0.
 func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept int) {

@@ -338,6 +338,34 @@ func TestArgumentErrorText(t *testing.T) {
 	require.EqualError(t, ctcMethodsOf(a)[1].call(), "trellis: CTCLoss.Losses: targetLengths[0] = 2: outside [0,0], as there are 0 targets")
 }
 
+// Scores with the classes last are a usual mistake, so errors name the axes.
+func TestClassShapesInErrors(t *testing.T) {
+	for _, e := range []struct {
+		shape           []int
+		targets, weight int
+		want            string
+	}{
+		{[]int{2, 6, 5}, 12, 0, "len(targets) = 12: want 10, one for each position of axes 0 and 2 of x.Shape [2 6 5]: " +
+			"axis 1 is the classes; for classes in the last axis give the same Data the Shape [12 5]"},
+		{[]int{2, 6, 5}, 11, 0, "len(targets) = 11: want 10, one for each position of axes 0 and 2 of x.Shape [2 6 5]: axis 1 is the classes"},
+		{[]int{2, 3, 4, 5}, 1, 0, "len(targets) = 1: want 40, one for each position of axes 0, 2 and 3 of x.Shape [2 3 4 5]: axis 1 is the classes"},
+		{[]int{4, 3}, 3, 0, "len(targets) = 3: want 4, one for each position of axis 0 of x.Shape [4 3]: axis 1 is the classes"},
+		{[]int{5}, 5, 0, "len(targets) = 5: want 1: x.Shape [5] is the classes of one position"},
+		{[]int{2, 6, 5}, 12, 5, "len(Weight) = 5: want 6: axis 1 of x.Shape [2 6 5] is the classes"},
+		{[]int{5}, 1, 4, "len(Weight) = 4: want 5: axis 0 of x.Shape [5] is the classes"},
+	} {
+		a := classArguments()
+		a.x, a.targets = tensorOf(e.shape...), make([]int, e.targets)
+		if e.weight > 0 {
+			a.weight = make([]float32, e.weight)
+		}
+		for _, i := range []int{0, 4} { // the first method of each loss
+			m := classMethodsOf(a)[i]
+			require.EqualError(t, m.call(), "trellis: "+m.name+": "+e.want)
+		}
+	}
+}
+
 // requirePanic fails unless f panics with a text that begins with prefix.
 func requirePanic(t *testing.T, prefix string, f func()) {
 	t.Helper()
@@ -382,6 +410,23 @@ func TestRowFunctionsPanic(t *testing.T) {
 	require.Equal(t, conformance.Filled[float32](n), exact)
 	require.Equal(t, conformance.Filled[float32](n-1), short)
 	require.Equal(t, conformance.Filled[float32](3), rows)
+}
+
+// Panics give the numbers that differ.
+func TestRowFunctionsPanicWithNumbers(t *testing.T) {
+	x, three := tensorOf(2, 4), make([]float32, 3)
+	shaped := func(shape ...int) trellis.Tensor[float32] { return trellis.Tensor[float32]{Data: x.Data, Shape: shape} }
+	requirePanic(t, "trellis: LogSoftmax: len(dst) = 3, len(x) = 8", func() { trellis.LogSoftmax(three, x.Data) })
+	requirePanic(t, "trellis: Softmax: len(dst) = 3, len(x) = 8", func() { trellis.Softmax(three, x.Data) })
+	requirePanic(t, "trellis: Softmax: dst overlaps x without being x", func() { trellis.Softmax(x.Data[1:4], x.Data[:3]) })
+	requirePanic(t, "trellis: Gather: len(dst) = 3, len(index) = 2", func() { trellis.Gather(three, x.Data, []int32{0, 1}) })
+	requirePanic(t, "trellis: LogSumExpRows: len(dst) = 3, but x has 2 rows", func() { trellis.LogSumExpRows(three, x) })
+	requirePanic(t, "trellis: LogSoftmaxRows: len(dst) = 3, len(x.Data) = 8", func() { trellis.LogSoftmaxRows(three, x) })
+	requirePanic(t, "trellis: SoftmaxRows: x.Shape = [2 5]: needs 10 elements, Data has 8", func() { trellis.SoftmaxRows(x.Data, shaped(2, 5)) })
+	requirePanic(t, "trellis: SoftmaxRows: x.Shape = []: want at least one axis", func() { trellis.SoftmaxRows(x.Data, shaped()) })
+	requirePanic(t, "trellis: SoftmaxRows: x.Shape[1] = -4: negative axis", func() { trellis.SoftmaxRows(x.Data, shaped(2, -4)) })
+	requirePanic(t, "trellis: GatherRows: len(dst) = 3, len(index) = 4", func() { trellis.GatherRows(three, x, make([]int32, 4)) })
+	requirePanic(t, "trellis: GatherRows: len(index) = 3, not a multiple of the 2 rows of src", func() { trellis.GatherRows(three, x, make([]int32, 3)) })
 }
 
 func TestGatherPanics(t *testing.T) {

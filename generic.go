@@ -22,21 +22,6 @@ import (
 //   - Products that feed a sum are either fused by name or rounded by a
 //     conversion.
 
-const (
-	// block is the number of contiguous elements that a sum takes in one go:
-	// 16 KiB of float32, so that the second reading finds them in the first
-	// cache.
-	block = 4096
-	// shortRow is the length up to which rows are summed many to a call, and
-	// shortRows how many at most.
-	shortRow, shortRows = 128, 64
-	// rowScratch is the number of elements that a row needs of scratch.
-	rowScratch = 32
-	// stridedBlock is the number of classes that are added up in F in one
-	// position of a strided axis, where a position has a single lane.
-	stridedBlock = 64
-)
-
 // lanes holds the partial sums of one block.
 type lanes[F Float] [16]F
 

@@ -332,7 +332,7 @@ func padding[F Float](c *kerneltest.Trial[F], n int) []F {
 	return x
 }
 
-var stridedLengths = []int{positions - 1, positions}
+var stridedLengths = []int{itemPositions - 1, itemPositions}
 
 func testMaxStrided[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {

@@ -63,23 +63,23 @@ func targetWorks[F Float]() []kerneltest.Work {
 // stridedWorks are calls with all classes of some pixels of an image.
 func stridedWorks[F Float]() []kerneltest.Work {
 	const classes, pixels = 21, 64 * 64
-	image, grad, terms := normalScores[F](classes*pixels), aligned[F](classes*pixels), normalScores[F](classes*positions)
-	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, positions)
-	ties, ones, zeros := make([]F, positions), slices.Repeat([]F{1}, positions), make([]F, positions)
-	sum, dot, x := make([]float64, positions), make([]float64, positions), image[:positions]
-	two, four := kerneltest.Elements[F](classes*positions, 2), kerneltest.Elements[F](positions, 4)
+	image, grad, terms := normalScores[F](classes*pixels), aligned[F](classes*pixels), normalScores[F](classes*itemPositions)
+	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, itemPositions)
+	ties, ones, zeros := make([]F, itemPositions), slices.Repeat([]F{1}, itemPositions), make([]F, itemPositions)
+	sum, dot, x := make([]float64, itemPositions), make([]float64, itemPositions), image[:itemPositions]
+	two, four := kerneltest.Elements[F](classes*itemPositions, 2), kerneltest.Elements[F](itemPositions, 4)
 	sums := four
 	sums.Bytes += 2*sizeOf(sum) + 2*sizeOf(dot)
 	return []kerneltest.Work{
 		kerneltest.NewWork("maxStrided", two, func() {
-			maxStrided(largest, view.Of(grad, positions, positions), view.Of(image, positions, pixels), classes)
+			maxStrided(largest, view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes)
 		}),
-		kerneltest.NewWork("expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, positions, positions), classes, 1) }),
+		kerneltest.NewWork("expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, itemPositions, itemPositions), classes, 1) }),
 		kerneltest.NewWork("scaleStrided", two, func() {
-			scaleStrided(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+			scaleStrided(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}),
 		kerneltest.NewWork("scaleStridedStream", two, func() {
-			scaleStridedStream(view.Of(grad, positions, pixels), view.Of(terms, positions, positions), classes, ones)
+			scaleStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}),
 		kerneltest.NewWork("addLogSoftmax", sums, func() { addLogSoftmax(dot, sum, ones, x, zeros, zeros) }),
 		kerneltest.NewWork("subtractProducts", four, func() { subtractProducts(x, ones, zeros) }),
@@ -131,7 +131,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 func doubleWorks() []kerneltest.Work {
 	const states, double = 2*benchLabels + 1, 8
 	r := rand.New(rand.NewPCG(7, 8))
-	sums, logs, y := make([]float64, positions), make([]float64, positions), make([]float64, benchFrames*benchSpan)
+	sums, logs, y := make([]float64, itemPositions), make([]float64, itemPositions), make([]float64, benchFrames*benchSpan)
 	for i := range sums {
 		sums[i] = 1000 * r.Float64()
 	}
@@ -157,7 +157,7 @@ func doubleWorks() []kerneltest.Work {
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
 	beta, carry, result := make([]float64, 2*benchSpan), make([]float64, 16), make([]float64, 1)
 	return []kerneltest.Work{
-		kerneltest.NewWork("log1p", kerneltest.Elements[float64](positions, 2), func() { log1p(logs, sums) }),
+		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs, sums) }),
 		kerneltest.NewWork("normalizeRow", kerneltest.Amount{Count: states, Unit: "state", Bytes: 4 * len(row) * double}, func() {
 			result[0] = normalizeRow(row, alpha[:len(row)], rowExponents)
 		}),

@@ -26,7 +26,13 @@ var layers = []struct{ file, uses string }{
 	{"kernels_*.go", "generic.go generic_ctc.go"},
 	{"rows_sum.go", "kernels_*.go"},
 	{"rows_stream.go", "kernels_*.go"},
-	{"rows.go", "rows_sum.go kernels_*.go"},
+	{"rows.go", "kernels_*.go rows_sum.go"},
+
+	{"classes_layout.go", "kernels_*.go rows_sum.go"},
+	{"classes.go", "classes_layout.go"},
+	{"nll.go", "classes_layout.go classes.go"},
+	{"crossentropy_item.go", "kernels_*.go rows_sum.go classes_layout.go"},
+	{"crossentropy.go", "classes_layout.go classes.go crossentropy_item.go"},
 
 	{"ctc_target.go", "generic_ctc.go"},
 	{"ctc_scaled.go", "generic_ctc.go ctc_target.go"},
@@ -34,7 +40,7 @@ var layers = []struct{ file, uses string }{
 	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_scaled.go ctc_emission.go"},
 	{"ctc_smallloss.go", "kernels_*.go ctc_target.go"},
 	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_scaled.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
-	{"ctc_task.go", "ctc_trellis.go ctc_gradient.go"},
+	{"ctc_task.go", "ctc_gradient.go"},
 	{"ctc.go", "ctc_task.go"},
 }
 

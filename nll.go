@@ -1,5 +1,10 @@
 package trellis
 
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
 // NLLLoss is the negative log-likelihood loss of class targets,
 //
 //	loss[i] = −Weight[targets[i]] · x[i, targets[i]],
@@ -10,8 +15,10 @@ package trellis
 // number of workers.
 //
 // The scores x, log-probabilities as a rule, have the shape (C), (N,C) or
-// (N,C,d1,…,dk); there is one target and one loss for each position (n,d1,…,dk),
-// in row-major order. A target is a class in [0,C) or IgnoreIndex.
+// (N,C,d1,…,dk): axis 1 is the classes. There is one target and one loss for each
+// position (n,d1,…,dk), in row-major order. A target is a class in [0,C) or
+// IgnoreIndex. Where the target has weight 0 and its score is −Inf, the loss is 0: a
+// class that does not count may be impossible. (In PyTorch it is NaN.)
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
 // describe its data or has positions without classes or 2³¹ classes or more, if a
@@ -61,55 +68,85 @@ func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 }
 
 func (l NLLLoss[F]) run(method string, out outputs[F], x Tensor[F], targets []int) (F, error) {
-	t := newClassTask(negativeLogLikelihood, method, l.Weight, l.IgnoreIndex, l.Reduction, l.Workers)
+	t := workspace.Take[nllTask[F], F](&nllTasks)
 	defer t.release()
-	return t.run(out, x, targets, Tensor[F]{})
+	t.classOptions = classOptions[F]{method, l.Weight, ignoreIndex(l.IgnoreIndex), l.Reduction, l.Workers}
+	if err := t.setScores(x); err != nil {
+		return 0, err
+	}
+	if err := t.setTargets(targets, x.Shape); err != nil {
+		return 0, err
+	}
+	if err := t.setOutputs(out, nil); err != nil {
+		return 0, err
+	}
+	return t.classTask.run(t), nil
 }
 
-// likelihoodItem computes the losses and gradients of an item and returns the
-// sum of its losses.
-func (t *classTask[F]) likelihoodItem(item int) (sum float64) {
-	first, n, offset := t.span(item)
-	for j := range n {
-		y := t.targets[first+j]
-		var loss, weight F
-		at := t.at(offset, j)
+// nllTask is one call of NLLLoss.
+type nllTask[F Float] struct{ classTask[F] }
+
+var nllTasks workspace.Pools
+
+// release gives the task back without what it borrowed.
+func (t *nllTask[F]) release() {
+	*t = nllTask[F]{classTask[F]{partial: t.partial[:0]}}
+	workspace.Give[F](&nllTasks, t)
+}
+
+// Item computes the losses and gradients of an item.
+func (t *nllTask[F]) Item(i int) {
+	p := t.span(i)
+	t.partial[i] = t.sumLosses(p)
+	if t.out.wantGrad() {
+		t.writeGrad(p)
+	}
+}
+
+// sumLosses returns the sum of the losses at some positions, and writes each of them if
+// that is asked for.
+func (t *nllTask[F]) sumLosses(p positionSpan) (sum float64) {
+	at := p.offset // of class 0
+	for j, y := range t.targets[p.first:][:p.count] {
+		var loss F
 		if y != t.ignore {
-			weight = 1
-			if t.weight != nil {
-				weight = t.weight[y]
-			}
-			loss = -weight * t.x[at+y*t.inner]
+			loss = t.loss(y, t.x[at+y*t.classStride])
 		}
 		sum += float64(loss)
 		if t.out.want == allLosses {
-			t.out.losses[first+j] = loss
+			t.out.losses[p.first+j] = loss
 		}
-		if t.out.wantGrad() {
-			t.clearClasses(at)
-			if y != t.ignore {
-				t.out.grad[at+y*t.inner] = F(-float64(weight) * t.out.factor(first+j, t.scale))
-			}
-		}
+		at += t.positionStride
 	}
 	return sum
 }
 
-// at returns where class 0 of the position j of an item is.
-func (t *classTask[F]) at(offset, j int) int {
-	if t.inner == 1 {
-		return offset + j*t.c
+// loss returns −Weight[y]·score.
+func (t *nllTask[F]) loss(y int, score F) F {
+	if t.weight == nil {
+		return -score
 	}
-	return offset + j
+	weight := t.weight[y]
+	if weight == 0 && score == fp.NegInf[F]() {
+		return 0 // and not 0·∞
+	}
+	return -weight * score
 }
 
-// clearClasses sets the gradient of one position to 0.
-func (t *classTask[F]) clearClasses(at int) {
-	if t.inner == 1 {
-		clear(t.out.grad[at:][:t.c])
-		return
-	}
-	for c := range t.c {
-		t.out.grad[at+c*t.inner] = 0
+// writeGrad writes the gradient at some positions. It does not read x, which may be
+// where it writes.
+func (t *nllTask[F]) writeGrad(p positionSpan) {
+	grad := t.out.grad[p.offset:]
+	clearSpan(&t.classLayout, grad, p.count)
+	at := 0
+	for j, y := range t.targets[p.first:][:p.count] {
+		if y != t.ignore {
+			weight := F(1)
+			if t.weight != nil {
+				weight = t.weight[y]
+			}
+			grad[at+y*t.classStride] = F(-float64(weight) * t.out.factor(p.first+j, t.factor))
+		}
+		at += t.positionStride
 	}
 }

@@ -3,8 +3,6 @@ package trellis
 import (
 	"fmt"
 	"math"
-	"strings"
-	"unsafe"
 )
 
 // Float is the set of element types: every function and loss of the package
@@ -18,57 +16,6 @@ type Float interface{ float32 | float64 }
 type Tensor[F Float] struct {
 	Data  []F
 	Shape []int
-}
-
-// Reduction says how the losses of a batch become one number. The zero value
-// is PyTorch's default.
-type Reduction uint8
-
-const (
-	// Mean is the weighted mean for class losses (divided by the weights of
-	// the targets that count), and for CTC the mean over the batch of each
-	// loss divided by its target's length.
-	Mean Reduction = iota
-	// Sum adds the losses.
-	Sum
-)
-
-// String returns "mean" or "sum".
-func (r Reduction) String() string {
-	switch r {
-	case Mean:
-		return "mean"
-	case Sum:
-		return "sum"
-	}
-	return fmt.Sprintf("Reduction(%d)", uint8(r))
-}
-
-// ArgumentError is the error of every method in this package: an argument that
-// the method cannot work with. When a method returns one, it has written
-// nothing.
-type ArgumentError struct {
-	Method   string // the method, as in "CTCLoss.Grad"
-	Argument string // the argument or field, as in "targets"
-	Index    []int  // which element; for CTC targets sequence and position; nil for the argument as a whole
-	Value    any    // what was found there
-	Reason   string // what is wrong with it
-}
-
-// Error names the method, the argument, the element and its value, and what is
-// wrong with it: "trellis: CTCLoss.Grad: targets[2,17] = 80: label outside [0,80)".
-func (e *ArgumentError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "trellis: %s: %s", e.Method, e.Argument)
-	for i, k := range e.Index {
-		b.WriteString([]string{"[", ","}[min(i, 1)])
-		fmt.Fprint(&b, k)
-	}
-	if e.Index != nil {
-		b.WriteByte(']')
-	}
-	fmt.Fprintf(&b, " = %v: %s", e.Value, e.Reason)
-	return b.String()
 }
 
 // size returns the product of a shape, and false if an axis is negative or the
@@ -102,7 +49,7 @@ func (x Tensor[F]) check(method, argument string) error {
 	}
 	n, ok := size(x.Shape)
 	if !ok {
-		return &ArgumentError{method, argument + ".Shape", nil, clone(x.Shape), "the product of the axes overflows an int"}
+		return overflowError(method, argument, x.Shape)
 	}
 	if n != len(x.Data) {
 		return &ArgumentError{method, argument + ".Shape", nil, clone(x.Shape),
@@ -111,43 +58,37 @@ func (x Tensor[F]) check(method, argument string) error {
 	return nil
 }
 
-// clone copies a shape into an error, so that the caller's does not escape.
-func clone(shape []int) []int { return append([]int(nil), shape...) }
+// Reduction says how the losses of a batch become one number. The zero value
+// is PyTorch's default.
+type Reduction uint8
 
-// checkLen reports an argument that has not exactly want elements.
-func checkLen(method, argument string, got, want int) error {
-	if got == want {
-		return nil
+const (
+	// Mean is the weighted mean for class losses (divided by the weights of
+	// the targets that count), and for CTC the mean over the batch of each
+	// loss divided by its target's length.
+	Mean Reduction = iota
+	// Sum adds the losses.
+	Sum
+)
+
+// String returns "mean" or "sum".
+func (r Reduction) String() string {
+	switch r {
+	case Mean:
+		return "mean"
+	case Sum:
+		return "sum"
 	}
-	return &ArgumentError{method, "len(" + argument + ")", nil, got, fmt.Sprintf("want %d", want)}
+	return fmt.Sprintf("Reduction(%d)", uint8(r))
 }
 
-// overlap reports whether two slices share an element.
-func overlap[F Float](a, b []F) bool {
-	if len(a) == 0 || len(b) == 0 {
-		return false
+// checkOptions reports options that have no meaning, of those that all losses have.
+func checkOptions(method string, r Reduction, workers int) error {
+	if r > Sum {
+		return &ArgumentError{method, "Reduction", nil, uint8(r), "neither Mean nor Sum"}
 	}
-	a0, b0 := uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&b[0]))
-	width := unsafe.Sizeof(a[0])
-	return a0 < b0+uintptr(len(b))*width && b0 < a0+uintptr(len(a))*width
-}
-
-// inexactOverlap reports whether two slices share elements without beginning
-// at the same one: neither in place nor apart.
-func inexactOverlap[F Float](a, b []F) bool {
-	return overlap(a, b) && &a[0] != &b[0]
-}
-
-// checkApart reports a destination that shares memory with an argument that is
-// still read while it is written.
-func checkApart[F Float](method, dst, src string, a, b []F) error {
-	if overlap(a, b) {
-		return overlapError(method, dst, src, a)
+	if workers < 0 {
+		return &ArgumentError{method, "Workers", nil, workers, "negative"}
 	}
 	return nil
-}
-
-// overlapError reports a destination that overlaps src.
-func overlapError[F Float](method, dst, src string, a []F) error {
-	return &ArgumentError{method, dst, nil, fmt.Sprintf("slice of %d", len(a)), "overlaps " + src}
 }

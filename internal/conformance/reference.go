@@ -200,7 +200,7 @@ func pick[F trellis.Float](x []F, at []int) []F {
 	return y
 }
 
-// refNLL is −weight[y]·x[y].
+// refNLL is −weight[y]·x[y], and 0 where the weight is 0 and x[y] is −Inf.
 func refNLL(x []float64, shape, targets []int, o classOptions) reference {
 	at := classScores(shape)
 	r := newReference(x, at)
@@ -208,7 +208,9 @@ func refNLL(x []float64, shape, targets []int, o classOptions) reference {
 		if y == o.ignore {
 			continue
 		}
-		r.losses[i] = -o.weight[y] * x[at[i][y]]
+		if o.weight[y] != 0 || !math.IsInf(x[at[i][y]], -1) {
+			r.losses[i] = -o.weight[y] * x[at[i][y]]
+		}
 		r.grad[at[i][y]] = -o.weight[y]
 		r.total += o.weight[y]
 		r.sees(o.weight[y])
@@ -234,9 +236,6 @@ func refCrossEntropy(x []float64, shape, targets []int, o classOptions) referenc
 		}
 		spread[y] += (1 - o.smoothing) * o.weight[y]
 		r.addEntropy(i, x, at[i], spread)
-		if (1-o.smoothing)*o.weight[y] == 0 && math.IsInf(x[at[i][y]], -1) {
-			r.losses[i] = math.NaN() // 0·∞ at the target itself, as in PyTorch
-		}
 		r.total += o.weight[y]
 	}
 	for i := range r.share {
