@@ -181,7 +181,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 func (s sequence[F]) tolerances(w *trellis[F], loss float64) (ofLoss, ofGrad float64) {
 	double, single := 0x1p-53, float64(1-kerneltest.Moved[F](1, -1))
 	emission, norm := 8*double, 0.0
-	if w.emission.expByClass && slices.ContainsFunc(w.emission.states[:s.frames], func(f frameState) bool { return !f.isScaled() }) {
+	if w.emission.expByClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(f frameKind) bool { return !f.isScaled() }) {
 		emission += 2 * single
 	}
 	if s.FromLogits {
