@@ -33,9 +33,9 @@ const (
 	// settled is how far into a longer row a new maximum is rare, so that looking for
 	// it before summing takes longer than summing twice where there is one.
 	settled = 8 * block
-	// fewPositions is the number of neighbouring positions from which on the lanes of
-	// a kernel go across them: fewer would leave most lanes empty.
-	fewPositions = 8
+	// leastStrided is the least number of neighbouring positions across which the lanes of
+	// a kernel go: fewer would leave most lanes empty.
+	leastStrided = 8
 )
 
 // Sizes of the items into which a call is divided for its workers.

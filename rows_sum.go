@@ -129,10 +129,10 @@ func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 	}
 }
 
-// addLog returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
+// splitLogSumExp returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
 // sumExpRow, in two parts: hi is the result, and lo what rounding it left out, so that
 // x−hi−lo is accurate where x and hi nearly cancel. NaN gives NaN.
-func addLog[F Float](m F, ln float64) (hi, lo F) {
+func splitLogSumExp[F Float](m F, ln float64) (hi, lo F) {
 	s, err := fp.Difference(float64(m), -ln)
 	hi = F(s)
 	return hi, F((s - float64(hi)) + err)
