@@ -148,7 +148,7 @@ const (
 )
 
 // writeRows writes the log-softmax or softmax of rows of n elements. a and b have one
-// element for each row: for the log-softmax hi and lo of addLog, for the softmax the
+// element for each row: for the log-softmax hi and lo of splitLogSumExp, for the softmax the
 // maximum and the factor 1/(1+sum).
 func writeRows[F Float](op rowsOp, dst, x []F, n int, a, b []F) {
 	perCall := max(1, block/max(n, 1))
