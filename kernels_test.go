@@ -155,6 +155,9 @@ func log1pPoint(r *rand.Rand) float64 {
 // TRELLIS_EXHAUSTIVE=1 at 3·10⁷.
 func TestKernelAccuracy(t *testing.T) {
 	blocks := 25
+	if testing.Short() {
+		blocks = 5
+	}
 	if os.Getenv("TRELLIS_EXHAUSTIVE") != "" {
 		blocks = 1 << 13
 	}
