@@ -110,5 +110,5 @@ tidy: ## go.mod and go.sum of every module; with VERSION=v0.2.0, requiring that 
 	@for m in . $(NESTED) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
 
 exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier; long CTC gradients: minutes
-	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' .
+	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' . ./internal/fp
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run TestCTCPrecision ./internal/conformance

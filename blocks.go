@@ -33,9 +33,9 @@ const (
 	// settled is how far into a longer row a new maximum is rare, so that looking for
 	// it before summing takes longer than summing twice where there is one.
 	settled = 8 * block
-	// fewPositions is the number of neighbouring positions from which on the lanes of
-	// a kernel go across them: fewer would leave most lanes empty.
-	fewPositions = 8
+	// leastStrided is the least number of neighbouring positions across which the lanes of
+	// a kernel go: fewer would leave most lanes empty.
+	leastStrided = 8
 )
 
 // Sizes of the items into which a call is divided for its workers.
@@ -56,7 +56,9 @@ const (
 
 // Sizes of CTC. Its results do not depend on them.
 const (
-	// groupFrames is the largest number of frames whose emissions are made at a time.
+	// groupFrames is the largest number of frames whose emissions are made at a time, and so
+	// of a run: its length follows from the least emission, which is known for a group. Calls
+	// of kernels are few then, while the emissions of 40 labels, 12 KiB, stay in the first cache.
 	groupFrames = 32
 	// callWidth is the number of positions that one call of a sweep works on, and
 	// callPositions that in all frames of a call: α, emissions and occupancies of so

@@ -31,7 +31,7 @@ type classOrder uint8
 
 const (
 	contiguous classOrder = iota // the classes of a position are neighbours
-	columns                      // positions are neighbours, but fewer than fewPositions
+	columns                      // positions are neighbours, but fewer than leastStrided
 	strided                      // many positions are neighbours
 )
 
@@ -71,7 +71,7 @@ func (l *classLayout) divide(inner int) {
 		l.perItem = min(itemPositions, max(1, itemElements/max(l.classes, 1)))
 	} else {
 		l.order, l.positionStride, l.run = strided, 1, inner
-		if inner < fewPositions {
+		if inner < leastStrided {
 			l.order = columns
 		}
 		l.perItem = min(itemPositions, max(stridedPositions, stridedElements/max(l.classes, 1)/stridedPositions*stridedPositions))
@@ -112,17 +112,6 @@ func clearSpan[F Float](l *classLayout, dst []F, count int) {
 	}
 }
 
-// clearPosition does clearSpan for one position.
-func clearPosition[F Float](l *classLayout, dst []F) {
-	if l.order == contiguous {
-		clear(dst[:l.classes])
-		return
-	}
-	for c := range l.classes {
-		dst[c*l.classStride] = 0
-	}
-}
-
 // softmaxes is the softmax over the classes at the positions of an item. It is found in
 // one reading of the scores, and what is asked for is computed from that. Arrays have an
 // element for each position, and come first, where their vectors do not cross lines of
@@ -132,7 +121,7 @@ type softmaxes[F Float] struct {
 	rowSums[F]                        // the largest score, and Σ exp(x−max) without its 1
 	ties       [itemPositions]F       // how often the largest score is there; only if strided
 	ln         [itemPositions]float64 // ln(1+sum), where max + ln is the log-sum-exp
-	hi, lo     [itemPositions]F       // the log-sum-exp in two parts: see addLog
+	hi, lo     [itemPositions]F       // the log-sum-exp in two parts: see splitLogSumExp
 	class      [itemPositions]int32   // the target of the position, or leftOut or noClass
 	logit      [itemPositions]F       // the score of that class
 
@@ -140,11 +129,11 @@ type softmaxes[F Float] struct {
 	axis  classAxis[F]
 	count int // positions of the item
 
-	// terms is exp(x−max) of class c at position j, at c·termClass + j·termPosition, or
+	// terms is exp(x−max) of class c at position j, at c·termClassStride + j·termPositionStride, or
 	// nil if it was not kept.
-	terms                   []F
-	termClass, termPosition int
-	room                    []F // memory for terms that are not kept in the gradient
+	terms                               []F
+	termClassStride, termPositionStride int
+	room                                []F // memory for terms that are not kept in the gradient
 }
 
 // Values of softmaxes.class that are no class.
@@ -225,12 +214,13 @@ func (soft *softTargets[F]) atPositions(c, at, n int) []F {
 
 // spread writes (1−ε)·probability + ε/C to u, for the probabilities from the element at on.
 func (soft *softTargets[F]) spread(u []F, at int) {
+	share := F(soft.share)
 	if soft.probs != nil {
-		mulAdd(u, soft.probs[at:][:len(u)], F(1-soft.smoothing), F(soft.share))
+		mulAdd(u, soft.probs[at:][:len(u)], F(1-soft.smoothing), share)
 		return
 	}
 	for i := range u {
-		u[i] = F(soft.share)
+		u[i] = share
 	}
 }
 
@@ -249,7 +239,7 @@ func (contiguousAxis[F]) read(s *softmaxes[F], dst, x []F) {
 		return
 	}
 	if dst != nil && s.classes <= wholeRow {
-		s.terms, s.termClass, s.termPosition = dst, 1, s.classes
+		s.terms, s.termClassStride, s.termPositionStride = dst, 1, s.classes
 	}
 	for j, y := range s.class[:s.count] {
 		row := x[j*s.classes:][:s.classes]
@@ -318,15 +308,15 @@ type stridedAxis[F Float] struct{}
 func (stridedAxis[F]) read(s *softmaxes[F], _, x []F) {
 	width := fp.WholeVectors[F](s.count)
 	s.room = workspace.Resize(s.room, width*s.classes)
-	s.terms, s.termClass, s.termPosition = s.room, width, 1
+	s.terms, s.termClassStride, s.termPositionStride = s.room, width, 1
 	clear(s.sum[:width])
 	clear(s.ties[:width])
 	for j := range s.max[:width] {
 		s.max[j] = fp.NegInf[F]()
 	}
 	for c := 0; c < s.classes; c += stridedBlock {
-		maxStrided(s.max[:], view.Rows[F]{Data: s.terms[c*width:], Columns: width, Stride: width},
-			view.Rows[F]{Data: x[c*s.classStride:], Columns: s.count, Stride: s.classStride}, min(stridedBlock, s.classes-c))
+		maxStrided(s.max[:], view.Of(s.terms[c*width:], width, width),
+			view.Of(x[c*s.classStride:], s.count, s.classStride), min(stridedBlock, s.classes-c))
 	}
 	for j, y := range s.class[:s.count] {
 		if y >= 0 {
@@ -338,20 +328,20 @@ func (stridedAxis[F]) read(s *softmaxes[F], _, x []F) {
 		if c+n == s.classes {
 			last = 1
 		}
-		expStrided(s.sum[:], s.ties[:], s.max[:], view.Rows[F]{Data: s.terms[c*width:], Columns: width, Stride: width}, n, last)
+		expStrided(s.sum[:], s.ties[:], s.max[:], view.Of(s.terms[c*width:], width, width), n, last)
 	}
 }
 
 func (stridedAxis[F]) writeTerms(s *softmaxes[F], dst, _, factor []F) {
-	width, stream := s.termClass, s.canStream(dst)
+	width, stream := s.termClassStride, s.canStream(dst)
 	for c := 0; c < s.classes; c += stridedBlock {
 		n, terms, grad := min(stridedBlock, s.classes-c), s.terms[c*width:], dst[c*s.classStride:]
 		if stream {
-			scaleStridedStream(view.Rows[F]{Data: grad, Columns: s.count, Stride: s.classStride},
-				view.Rows[F]{Data: terms, Columns: width, Stride: width}, n, factor)
+			scaleStridedStream(view.Of(grad, s.count, s.classStride),
+				view.Of(terms, width, width), n, factor)
 		} else {
-			scaleStrided(view.Rows[F]{Data: grad, Columns: s.count, Stride: s.classStride},
-				view.Rows[F]{Data: terms, Columns: width, Stride: width}, n, factor)
+			scaleStrided(view.Of(grad, s.count, s.classStride),
+				view.Of(terms, width, width), n, factor)
 		}
 	}
 }
@@ -385,7 +375,7 @@ type columnsAxis[F Float] struct{ stridedAxis[F] }
 
 func (columnsAxis[F]) read(s *softmaxes[F], _, x []F) {
 	s.room = workspace.Resize(s.room, s.count*s.classes)
-	s.terms, s.termClass, s.termPosition = s.room, 1, s.classes
+	s.terms, s.termClassStride, s.termPositionStride = s.room, 1, s.classes
 	for c := range s.classes {
 		for j, v := range x[c*s.classStride:][:s.count] {
 			s.terms[j*s.classes+c] = v

@@ -9,7 +9,6 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // position.
 type crossEntropyItem[F Float] struct {
 	hard   [itemPositions]float64 // weight of the class target, less what smoothing takes from it
-	below  [itemPositions]float64 // how far its logit is below the largest
 	factor [itemPositions]F       // of exp(x−max), then of the soft targets, in the gradient
 	soft   softTargets[F]
 	softmaxes[F]
@@ -32,14 +31,15 @@ func (w *crossEntropyItem[F]) setClasses(targets []int, ignore int, weight []F, 
 	w.ignored = 0
 	keep := 1 - smoothing
 	for j, y := range targets {
-		w.class[j], w.hard[j] = int32(y), keep
+		class, hard := int32(y), keep
 		switch {
 		case y == ignore:
-			w.class[j], w.hard[j] = leftOut, 0
+			class, hard = leftOut, 0
 			w.ignored++
 		case weight != nil:
-			w.hard[j] = float64(keep * float64(weight[y]))
+			hard = float64(keep * float64(weight[y]))
 		}
+		w.class[j], w.hard[j] = class, hard
 	}
 	if w.hasSoft = smoothing > 0; w.hasSoft {
 		w.setSoft(nil, weight, smoothing)
@@ -84,7 +84,7 @@ func (w *crossEntropyItem[F]) readScores(grad, x []F) {
 		return
 	}
 	for j := range w.count {
-		w.hi[j], w.lo[j] = addLog(w.max[j], w.ln[j])
+		w.hi[j], w.lo[j] = splitLogSumExp(w.max[j], w.ln[j])
 		w.soft.dot[j], w.soft.mass[j] = w.ln[j]-w.ln[j], 0 // NaN stays even if all of the target is 0
 	}
 	w.axis.dot(&w.softmaxes, &w.soft, x)
@@ -96,8 +96,8 @@ func (w *crossEntropyItem[F]) sumLosses(losses []F) (sum float64) {
 	for j, y := range w.class[:w.count] {
 		var loss float64
 		if y >= 0 {
-			w.below[j] = float64(w.max[j]) - float64(w.logit[j])
-			loss = float64(w.hard[j] * (w.ln[j] + w.below[j]))
+			below := float64(w.max[j]) - float64(w.logit[j])
+			loss = float64(w.hard[j] * (w.ln[j] + below))
 			if loss != loss && w.hard[j] == 0 { // 0·∞ is 0, but NaN stays if there is no softmax
 				loss = float64(0 * w.ln[j])
 			}
@@ -139,7 +139,7 @@ func (w *crossEntropyItem[F]) writeGrad(grad, x []F) {
 	if w.ignored > 0 {
 		for j, y := range w.class[:w.count] {
 			if y == leftOut {
-				clearPosition(&w.classLayout, grad[j*w.positionStride:])
+				clearSpan(&w.classLayout, grad[j*w.positionStride:], 1)
 			}
 		}
 	}
@@ -153,8 +153,8 @@ func (w *crossEntropyItem[F]) subtractEarly() {
 		if y < 0 {
 			continue
 		}
-		e := &w.terms[int(y)*w.termClass+j*w.termPosition]
-		if w.below[j] == 0 {
+		e := &w.terms[int(y)*w.termClassStride+j*w.termPositionStride]
+		if w.logit[j] == w.max[j] {
 			*e = F(-w.sum[j])
 		} else {
 			*e = F(float64(*e) - (1 + w.sum[j]))
@@ -172,7 +172,7 @@ func (w *crossEntropyItem[F]) subtractHard(grad []F) {
 		}
 		d := &grad[j*w.positionStride+int(y)*w.classStride]
 		gh := float64(w.lossFactor(j) * w.hard[j])
-		if w.below[j] == 0 && !w.hasSoft {
+		if w.logit[j] == w.max[j] && !w.hasSoft {
 			*d = F(-gh * (w.sum[j] / (1 + w.sum[j])))
 		} else {
 			*d = F(float64(*d) - gh)

@@ -109,7 +109,10 @@ func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inp
 	}
 	t := workspace.Take[ctcTask[F], F](&ctcTasks)
 	defer t.release()
-	t.ctcOptions = ctcOptions{l.Blank, l.Workers, l.Reduction, l.ZeroInfinity, l.FromLogits, l.BatchFirst, l.Gradient == LogitsGradient}
+	t.ctcOptions = ctcOptions{
+		blank: l.Blank, workers: l.Workers, reduction: l.Reduction, zeroInfinity: l.ZeroInfinity,
+		fromLogits: l.FromLogits, batchFirst: l.BatchFirst, wantSoftmax: l.Gradient == LogitsGradient,
+	}
 	t.method, t.out = method, out
 	t.targets, t.inputLengths, t.targetLengths = targets, inputLengths, targetLengths
 	return t.run(x)

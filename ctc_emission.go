@@ -23,18 +23,19 @@ type emission[F Float] struct {
 	frames  int          // how many count
 	segment int          // frames whose emissions are kept at a time
 
-	// exp by class, of the frames of the segment; softmax[r] is what makes a term of the
-	// gradient of it.
-	expByClass  bool
-	byClass     expRows[F]
-	softmax     []F
-	byLabel     expRows[float64]
-	labelScores []float64 // the scores of a group, a row of positions for each frame
-	identity    []int32   // 0, 1, 2, …: where byLabel has the exp of a position
+	// exp by class, of the frames of the segment. softmaxFactors[r] times row r is the softmax
+	// in the gradient.
+	expByClass     bool
+	byClass        expRows[F]
+	softmaxFactors []F
+	byLabel        expRows[float64]
+	labelScores    []float64 // the scores of a group, a row of positions for each frame
+	identity       []int32   // 0, 1, 2, …: where byLabel has the exp of a position
 
-	// The softmax of frames that are not done by class is exp(x−max)/(1+sum). So many
-	// frames have been summed. With deferSoftmax this is left to the gradient, which reads
-	// all scores, and base is the logarithm of the frame's common factor until then.
+	// The softmax of frames that are not done by class is exp(x−max)/(1+sum): sum leaves out
+	// the largest term, which is 1. The frames before summed have max and sum. With
+	// deferSoftmax they are left to the gradient, which reads all scores. base is the
+	// logarithm of what the emissions of a frame are relative to.
 	deferSoftmax bool
 	summed       int
 	max          []F
@@ -42,8 +43,8 @@ type emission[F Float] struct {
 	stream       rowStream[F]
 	scratch      []F
 
-	y         []float64    // the emissions, rows of the segment
-	states    []frameState // of its frames
+	y         []float64   // the emissions, rows of the segment
+	kinds     []frameKind // of its frames
 	groups    []emissionGroup
 	exponents []float64 // of y in scaled frames, a row each
 
@@ -61,8 +62,8 @@ type emissionOptions struct {
 	inPlace bool
 }
 
-// commonFactor is 2^shift·e^(logs+spilled)/product, where spilled has the logarithm of what
-// was taken out of product before it could overflow.
+// commonFactor is 2^shift·e^(logs+spilled)/product: K, L and Π of docs/ctc.md. spilled has the
+// logarithm of what was taken out of product before it could overflow.
 type commonFactor struct{ shift, logs, product, spilled float64 }
 
 // log returns the logarithm of the factor, but for 2^shift.
@@ -74,17 +75,18 @@ type emissionGroup struct {
 	plain bool    // all frames are plain
 }
 
-// frameState says how the emissions of a frame are kept: as they are, with an emission of
-// 0 among them, or, if it is above 0, with exponents, in the row of so many counted from 1.
-type frameState int32
+// frameKind says how the emissions of a frame are kept: plain ones as they are, as are those
+// that have a 0 among them; those of kind k > 0 are scaled, which means that they have
+// exponents, in row k−1 of emission.exponents.
+type frameKind int32
 
 const (
-	plain   frameState = 0
-	hasZero frameState = -1
+	plain   frameKind = 0
+	hasZero frameKind = -1
 )
 
 // isScaled reports whether the emissions of a frame have exponents.
-func (s frameState) isScaled() bool { return s > 0 }
+func (s frameKind) isScaled() bool { return s > 0 }
 
 // leastEmission is the least number that may be an emission of a frame that is not scaled.
 const leastEmission = 0x1p-250
@@ -149,8 +151,8 @@ func (m *emission[F]) begin(target ctcTarget, x view.Rows[F], frames int, o emis
 // release forgets what was borrowed.
 func (m *emission[F]) release() { m.x = view.Rows[F]{} }
 
-// bytes returns the memory for a frame of a segment.
-func (m *emission[F]) bytes() int {
+// bytesPerFrame returns the memory that a frame of a segment takes.
+func (m *emission[F]) bytesPerFrame() int {
 	n := 8 * m.target.width
 	if m.expByClass {
 		n += fp.WholeVectors[F](m.x.Columns) * fp.Size[F]()
@@ -158,8 +160,8 @@ func (m *emission[F]) bytes() int {
 	return n
 }
 
-// kept returns about how many bytes the workspace takes.
-func (m *emission[F]) kept() int {
+// workspaceBytes returns about how many bytes the workspace takes.
+func (m *emission[F]) workspaceBytes() int {
 	doubles := cap(m.y) + cap(m.exponents) + cap(m.labelScores) + cap(m.byLabel.rows.Data)
 	elements := cap(m.byClass.rows.Data) + cap(m.scratch) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
 	return 8 * (doubles + elements)
@@ -170,7 +172,7 @@ func (m *emission[F]) resize(segment int) {
 	m.segment = segment
 	width := m.target.width
 	m.max, m.sum, m.base = workspace.Resize(m.max, m.frames), workspace.Resize(m.sum, m.frames), workspace.Resize(m.base, m.frames)
-	m.y, m.states = workspace.Resize(m.y, segment*width), workspace.Resize(m.states, segment)
+	m.y, m.kinds = workspace.Resize(m.y, segment*width), workspace.Resize(m.kinds, segment)
 	m.groups = workspace.Resize(m.groups, segment/groupFrames+1)
 	if !m.expByClass || !m.fromLogits {
 		m.byLabel.resize(width, groupFrames)
@@ -181,24 +183,24 @@ func (m *emission[F]) resize(segment int) {
 	}
 	if m.expByClass {
 		m.byClass.resize(m.x.Columns, segment)
-		m.softmax = workspace.Resize(m.softmax, segment)
+		m.softmaxFactors = workspace.Resize(m.softmaxFactors, segment)
 	}
 }
 
 // rows returns the emissions from a frame in the segment on, those of the labels and of the
 // blank behind them.
 func (m *emission[F]) rows(t int) view.Rows[float64] {
-	return view.Of(m.y[t%m.segment*m.target.width:], m.target.labels+1, m.target.width)
+	return view.Of(m.y[t%m.segment*m.target.width:], m.target.length+1, m.target.width)
 }
 
-// state returns how the emissions of a frame in the segment are kept.
-func (m *emission[F]) state(t int) frameState { return m.states[t%m.segment] }
+// kind returns how the emissions of a frame in the segment are kept.
+func (m *emission[F]) kind(t int) frameKind { return m.kinds[t%m.segment] }
 
 // scaled returns the emissions of a frame in the segment as numbers with exponents.
 func (m *emission[F]) scaled(t int) scaledRow {
 	y := scaledRow{v: m.y[t%m.segment*m.target.width:]}
-	if s := m.state(t); s.isScaled() {
-		y.exponents = m.exponents[int(s-1)*m.target.width:]
+	if k := m.kind(t); k.isScaled() {
+		y.exponents = m.exponents[int(k-1)*m.target.width:]
 	}
 	return y
 }
@@ -238,30 +240,30 @@ func (m *emission[F]) make(from, to int) bool {
 		m.byLabel.exp(0, view.Of(m.labelScores, m.target.width, m.target.width), frames)
 		least = m.byLabel.emit(y, 0, m.identity, frames)
 	}
-	group, states := &m.groups[at/groupFrames], m.states[at:][:frames]
+	group, kinds := &m.groups[at/groupFrames], m.kinds[at:][:frames]
 	*group = emissionGroup{least, least >= leastEmission && m.inRange(0, frames)}
 	if group.plain {
-		clear(states)
-	} else if group.least = 1; !m.makeSpecial(from, states, &group.least) {
+		clear(kinds)
+	} else if group.least = 1; !m.examineFrames(from, kinds, &group.least) {
 		return false
 	}
-	return m.addCommonFactors(from, states)
+	return m.addCommonFactors(from, kinds)
 }
 
-// makeSpecial finds out the states of a group's frames, and makes the emissions of those
+// examineFrames finds out the kinds of a group's frames, and makes the emissions of those
 // that are scaled. It sets least to the least emission of the others that is not 0, and
 // reports whether all scores that matter are numbers.
-func (m *emission[F]) makeSpecial(from int, states []frameState, least *float64) bool {
-	for r := range states {
+func (m *emission[F]) examineFrames(from int, kinds []frameKind, least *float64) bool {
+	for r := range kinds {
 		isScaled := !m.inRange(r, r+1)
 		if !isScaled {
-			states[r], isScaled = m.examine(from+r, least)
+			kinds[r], isScaled = m.examine(from+r, least)
 		}
 		if isScaled {
 			if !m.makeScaled(from + r) {
 				return false
 			}
-			states[r] = frameState(len(m.exponents) / m.target.width)
+			kinds[r] = frameKind(len(m.exponents) / m.target.width)
 		}
 	}
 	return true
@@ -276,45 +278,45 @@ func (m *emission[F]) inRange(from, to int) bool {
 	return m.byLabel.inRange(from, to)
 }
 
-// examine returns the state of a frame, unless the emissions must be scaled: where one that
+// examine returns the kind of a frame, unless the emissions must be scaled: where one that
 // is not that of a score of −Inf is below leastEmission. It sets least to the least that is
 // not 0.
-func (m *emission[F]) examine(t int, least *float64) (state frameState, isScaled bool) {
+func (m *emission[F]) examine(t int, least *float64) (kind frameKind, isScaled bool) {
 	x, y := m.x.Row(t), m.rows(t).Data
 	for i, c := range m.target.named() {
 		switch {
 		case y[i] >= leastEmission:
 			*least = min(*least, y[i])
 		case x[c] == fp.NegInf[F]():
-			state = hasZero
+			kind = hasZero
 		default:
 			return plain, true
 		}
 	}
-	return state, false
+	return kind, false
 }
 
 // addCommonFactors takes the frames of a group that are not scaled into the common factor. It
 // reports whether all have a softmax, if that is known yet.
-func (m *emission[F]) addCommonFactors(from int, states []frameState) bool {
-	c, softmax := &m.common, m.softmax
+func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
+	c, factors := &m.common, m.softmaxFactors
 	if m.expByClass {
-		softmax = softmax[from%m.segment:]
+		factors = factors[from%m.segment:]
 	}
-	for r, state := range states {
+	for r, kind := range kinds {
 		switch {
-		case state.isScaled():
+		case kind.isScaled():
 		case !m.fromLogits:
 			c.shift += m.byLabel.exponent(r)
 			if m.expByClass {
-				softmax[r] = m.softmaxOfLogProbabilities(r)
+				factors[r] = m.softmaxFactor(r)
 			}
 		case !m.expByClass:
 			m.base[from+r] = m.byLabel.exponent(r) * math.Ln2
 		default:
 			sum := m.byClass.sum[r]
-			if softmax[r] = 0; m.softmaxScale != 0 { // a division
-				softmax[r] = F(m.softmaxScale / sum)
+			if factors[r] = 0; m.softmaxScale != 0 { // a division
+				factors[r] = F(m.softmaxScale / sum)
 			}
 			if c.product *= sum; !(c.product < 0x1p500 && c.product > 0x1p-500) {
 				if sum != sum {
@@ -328,10 +330,10 @@ func (m *emission[F]) addCommonFactors(from int, states []frameState) bool {
 	return true
 }
 
-// softmaxOfLogProbabilities returns what makes exp of log-probabilities, in row r of the
+// softmaxFactor returns what makes exp of log-probabilities, in row r of the
 // group, a term of the gradient, or NaN if it does not: NaN and overflow are to stay where
 // they are, and 2^1000 is power's largest.
-func (m *emission[F]) softmaxOfLogProbabilities(r int) F {
+func (m *emission[F]) softmaxFactor(r int) F {
 	p := &m.byClass
 	factor := F(m.softmaxScale * power(p.exponent(r)))
 	if !p.inRange(r, r+1) || p.top[r] > fp.ExpReach[F]()-10 || !fp.IsFinite(F(factor*F(p.sum[r]))) {
@@ -343,11 +345,11 @@ func (m *emission[F]) softmaxOfLogProbabilities(r int) F {
 // hasSoftmax reports whether rows of byClass, which frames from t on have, make terms of
 // the gradient.
 func (m *emission[F]) hasSoftmax(t, frames int) bool {
-	if !m.expByClass || m.state(t).isScaled() {
+	if !m.expByClass || m.kind(t).isScaled() {
 		return false
 	}
 	if !m.fromLogits {
-		for _, factor := range m.softmax[t%m.segment:][:frames] {
+		for _, factor := range m.softmaxFactors[t%m.segment:][:frames] {
 			if !fp.IsFinite(factor) {
 				return false
 			}
@@ -356,8 +358,8 @@ func (m *emission[F]) hasSoftmax(t, frames int) bool {
 	return true
 }
 
-// distance returns how many bytes lie between two frames of the scores.
-func (m *emission[F]) distance() int { return m.x.Stride * fp.Size[F]() }
+// rowBytes returns the distance in bytes from one frame of the scores to the next.
+func (m *emission[F]) rowBytes() int { return m.x.Stride * fp.Size[F]() }
 
 // sumFrame finds max and sum of a frame, if that was not done. It reports whether there is a
 // softmax.
@@ -366,7 +368,7 @@ func (m *emission[F]) sumFrame(t int) bool {
 		m.summed = t + 1
 		x := m.x.Row(t)
 		m.scratch = workspace.Resize(m.scratch, len(x))
-		_, m.max[t], m.sum[t] = m.stream.exp(m.scratch, x, m.distance())
+		_, m.max[t], m.sum[t] = m.stream.exp(m.scratch, x, m.rowBytes())
 	}
 	return m.sum[t] == m.sum[t]
 }
@@ -426,10 +428,10 @@ func (m *emission[F]) runLength(from, to int, largestFactor float64) int {
 		return n
 	}
 	for k := range n {
-		switch state := m.state(from + k); {
-		case state.isScaled():
+		switch kind := m.kind(from + k); {
+		case kind.isScaled():
 			return k
-		case state == hasZero:
+		case kind == hasZero:
 			return k + 1
 		}
 	}

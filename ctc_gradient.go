@@ -36,7 +36,7 @@ var ctcSequences workspace.Pools
 func (s *ctcSequence[F]) release() {
 	s.x, s.grad = view.Rows[F]{}, view.Rows[F]{}
 	s.trellis.emission.release()
-	if s.trellis.kept()+8*cap(s.scratch) < hugeBytes {
+	if s.trellis.workspaceBytes()+8*cap(s.scratch) < hugeBytes {
 		workspace.Give[F](&ctcSequences, s)
 	}
 }
@@ -44,8 +44,8 @@ func (s *ctcSequence[F]) release() {
 // wantGrad reports whether there is a gradient to write.
 func (s *ctcSequence[F]) wantGrad() bool { return s.grad.Data != nil }
 
-// compute returns the loss of a target and writes its gradient if that is asked for, for
-// which it keeps about so many bytes.
+// compute returns the loss of labels and writes its gradient if that is asked for, with a
+// workspace of about kept bytes.
 func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 	if s.frames < leastFrames(labels) { // without the trellis, however long the target is
 		loss := math.Inf(1)
@@ -120,7 +120,7 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	if m.expByClass {
 		s.sumOffsets = workspace.Resize(s.sumOffsets, m.target.width)
 		for i, c := range m.target.symbols {
-			if i > m.target.labels {
+			if i > m.target.length {
 				c = int32(m.byClass.rows.Columns) // counts nowhere
 			}
 			s.sumOffsets[i] = int32(sumOffset[F](int(c)))
@@ -143,7 +143,7 @@ func (s *ctcSequence[F]) visit(frames view.Span, occupancy view.Rows[float64]) {
 	perCall := min(max(4, block/s.x.Columns&^3), groupFrames)
 	s.scratch = workspace.Resize(s.scratch, occupancyScratch[F](s.x.Columns, perCall))
 	for t := frames.From; t < frames.To; t += perCall {
-		softmax := m.softmax[t%m.segment:][:min(perCall, frames.To-t)]
+		softmax := m.softmaxFactors[t%m.segment:][:min(perCall, frames.To-t)]
 		addOccupancies(s.grad.From(t), m.byClass.rows.From(t%m.segment), softmax, F(s.rowScale), occupancy.From(t-frames.From), s.sumOffsets, s.scratch)
 	}
 }
@@ -158,7 +158,7 @@ func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
 		if s.streams {
 			terms = nil // in the stream's own memory
 		}
-		terms, m.max[t], m.sum[t] = m.stream.exp(terms, x, -m.distance())
+		terms, m.max[t], m.sum[t] = m.stream.exp(terms, x, -m.rowBytes())
 		scaleRow(terms, F(s.scale/(1+m.sum[t])))
 		if s.streams {
 			defer m.stream.finish(row, terms)

@@ -5,7 +5,8 @@ import "math"
 // A frame whose emissions are too far apart for float64, or where a state is that much
 // smaller than what flows into it, is done here, with exponents at every step.
 
-// number is v·2^e. A sum needs v that are 0 or near 1.
+// number is v·2^e. plus requires v to be 0, or so near 1 that the exponents tell which
+// number is larger.
 type number struct{ v, e float64 }
 
 // normal returns the same number with v in [1, 2), or 0.
@@ -33,7 +34,7 @@ func (a number) plus(b number) number {
 // times returns a·b, normalised.
 func (a number) times(b number) number { return number{a.v * b.v, a.e + b.e}.normal() }
 
-// scaledRow is a row of numbers. Without exponents these are 0.
+// scaledRow is a row of numbers. If exponents is nil, every exponent is 0.
 type scaledRow struct{ v, exponents []float64 }
 
 // at returns number i of a row of emissions.
@@ -54,14 +55,14 @@ func (r scaledRow) states(i int) (blank, label number) {
 // may have the same exponents: those are brought up to date.
 func (g *ctcTarget) forwardScaled(alpha, src, y scaledRow) {
 	clear(alpha.v)
-	blank := y.at(g.labels)
+	blank := y.at(g.length)
 	var before number // label i−1
-	for i := range g.labels + 1 {
+	for i := range g.length + 1 {
 		b, l := src.states(i)
 		v, e := statesAt(alpha.v, i), statesAt(alpha.exponents, i)
 		toBlank := b.plus(before).times(blank)
 		v[onBlank], e[onBlank] = toBlank.v, toBlank.e
-		if i < g.labels {
+		if i < g.length {
 			toLabel := l.plus(b)
 			if g.maySkip(i) {
 				toLabel = toLabel.plus(before)
@@ -77,16 +78,16 @@ func (g *ctcTarget) forwardScaled(alpha, src, y scaledRow) {
 // it, whose exponents are before, and makes the occupancies of the frame, that of the blank
 // behind those of the labels.
 func (g *ctcTarget) backwardScaled(occupancy, beta []float64, alpha, y scaledRow, before []float64) {
-	blank := y.at(g.labels)
-	occupancy[g.labels] = 0
+	blank := y.at(g.length)
+	occupancy[g.length] = 0
 	// β times the emission of b[i+1] and l[i+1], with the exponents taken off that all have
 	var nextB, nextL number
-	for i := g.labels; i >= 0; i-- {
+	for i := g.length; i >= 0; i-- {
 		v, e, row, to := statesAt(beta, i), statesAt(alpha.exponents, i), statesAt(alpha.v, i), statesAt(before, i)
-		occupancy[g.labels] += float64(row[onBlank] * v[onBlank])
+		occupancy[g.length] += float64(row[onBlank] * v[onBlank])
 		b := number{v[onBlank], -e[onBlank]}.times(blank)
 		var l number
-		if i < g.labels {
+		if i < g.length {
 			occupancy[i] = row[onLabel] * v[onLabel]
 			l = number{v[onLabel], -e[onLabel]}.times(y.at(i))
 			fromLabel := l.plus(nextB).plus(nextL)

@@ -181,7 +181,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 func (s sequence[F]) tolerances(w *trellis[F], loss float64) (ofLoss, ofGrad float64) {
 	double, single := 0x1p-53, float64(1-kerneltest.Moved[F](1, -1))
 	emission, norm := 8*double, 0.0
-	if w.emission.expByClass && slices.ContainsFunc(w.emission.states[:s.frames], func(f frameState) bool { return !f.isScaled() }) {
+	if w.emission.expByClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(f frameKind) bool { return !f.isScaled() }) {
 		emission += 2 * single
 	}
 	if s.FromLogits {
@@ -220,9 +220,7 @@ func (s sequence[F]) requireBig(t *testing.T, what string) *trellis[F] {
 	} else {
 		require.InDelta(t, wantLoss, loss, lossTolerance, "%s: %v", what, s)
 	}
-	for i, want := range wantGrad {
-		require.InDelta(t, want, float64(grad[i]), gradTolerance, "%s: frame %d, class %d: %v", what, i/s.classes, i%s.classes, s)
-	}
+	s.requireGradient(t, what, wantGrad, grad, gradTolerance)
 	for _, inPlace := range []bool{true, false} {
 		for _, kept := range []int{math.MaxInt, 1} { // in segments
 			again, gradAgain, _ := s.run(t, kept, inPlace)
@@ -235,6 +233,24 @@ func (s sequence[F]) requireBig(t *testing.T, what string) *trellis[F] {
 		}
 	}
 	return w
+}
+
+// requireGradient compares a gradient with another.
+func (s sequence[F]) requireGradient(t *testing.T, what string, want []float64, grad []F, tolerance float64) {
+	for i, w := range want {
+		if !(math.Abs(float64(grad[i])-w) <= tolerance) {
+			require.InDelta(t, w, float64(grad[i]), tolerance, "%s: frame %d, class %d: %v", what, i/s.classes, i%s.classes, s)
+		}
+	}
+}
+
+// widened returns x in float64.
+func widened[F Float](x []F) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
 }
 
 // randomLabels returns labels, of which none or many are like the one before.
@@ -418,8 +434,6 @@ func testScaledIsPlain[F Float](t *testing.T) {
 		}
 		lossTolerance, gradTolerance := s.tolerances(w, loss)
 		require.InDelta(t, want, loss, lossTolerance+plainLoss, "%v", s)
-		for j := range grad {
-			require.InDelta(t, float64(wantGrad[j]), float64(grad[j]), gradTolerance+plainGrad, "frame %d, class %d: %v", j/s.classes, j%s.classes, s)
-		}
+		s.requireGradient(t, "with numbers added", widened(wantGrad), grad, gradTolerance+plainGrad)
 	}
 }

@@ -17,11 +17,11 @@ import (
 //
 // Here α is a plain float64: what underflows cannot matter.
 
-// isSmall reports whether the loss of so many frames is to be refined. The trellis loses
-// some 10⁻¹⁶ in a
-// frame, which matters to a small loss in float64, and in float32 only below 10⁻⁸. Of logits,
-// errors of exp in float32 cancel, for the classes are normalised with the same: a
-// probability is off by as much of what it lacks to 1.
+// isSmall reports whether the loss of a sequence of so many frames is to be refined. The
+// trellis loses about 10⁻¹⁶ of P in each frame: too much for small losses in float64, and in
+// float32 only below 10⁻⁸ for each frame. From float32 logits the errors of exp cancel where P
+// is near 1, since emissions and their sum share them: the error of a probability p is
+// proportional to 1−p.
 func isSmall[F Float](loss float64, frames int) bool {
 	if fp.IsFloat32[F]() {
 		return loss < 1e-8*float64(frames)
@@ -45,12 +45,12 @@ type smallLoss[F Float] struct {
 
 // refine returns a better value for a small loss: that of a target in so many frames of x.
 func (k *smallLoss[F]) refine(loss float64, target *ctcTarget, x view.Rows[F], frames int, fromLogits bool) float64 {
-	var factors float64 // the sum of the logarithms of what normalised the frames
-	k.reset(target.labels + 1)
+	var logNorms float64 // the sum of the logarithms of what normalised the frames
+	k.reset(target.length + 1)
 	for t := range frames {
-		factor := k.read(x.Row(t), target.named())
+		logNorm := k.read(x.Row(t), target.named())
 		if !fromLogits {
-			factors += factor
+			logNorms += logNorm
 		}
 		k.step(target)
 	}
@@ -59,9 +59,9 @@ func (k *smallLoss[F]) refine(loss float64, target *ctcTarget, x view.Rows[F], f
 	case !(spelled > 0x1p-150): // far from normalised scores, or NaN at a class that the target does not name
 		return loss
 	case spelled < 0.5:
-		return 0 - (fp.Log(spelled) + factors)
+		return 0 - (fp.Log(spelled) + logNorms)
 	}
-	return 0 - (fp.Log1p(-missed) + factors) // never −0
+	return 0 - (fp.Log1p(-missed) + logNorms) // never −0
 }
 
 // end returns the probabilities that the frames, each normalised to add up to 1, do not
@@ -96,7 +96,7 @@ func (k *smallLoss[F]) reset(width int) {
 
 // read takes in a frame and returns its log-sum-exp. Everything is relative to
 // the largest score first.
-func (k *smallLoss[F]) read(x []F, classes []int32) (norm float64) {
+func (k *smallLoss[F]) read(x []F, classes []int32) (logNorm float64) {
 	k.findTop(x)
 	top := x[k.class[0]]
 	k.rest = k.sumRest(x, top)

@@ -70,8 +70,8 @@ func TestLeaving(t *testing.T) {
 	target := ctcTarget{}
 	target.set([]int{1, 5, 2, 3}, 0)
 	var k smallLoss[float64]
-	k.reset(target.labels + 1)
-	k.to = target.labels // so that all labels are read
+	k.reset(target.length + 1)
+	k.to = target.length // so that all labels are read
 	norm := k.read(x, target.named())
 	var sum float64
 	for _, v := range x {

@@ -6,7 +6,7 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // label i with the blank before it, and the last position, S, is the blank behind the S
 // labels. Rows are wider than that, by whole vectors.
 type ctcTarget struct {
-	labels int // S
+	length int // S, the number of labels
 	// inUse is the number of positions that kernels go through, S+1 rounded up to
 	// eights; width is that of a row in memory, rounded up to 16s.
 	inUse, width int
@@ -19,9 +19,9 @@ type ctcTarget struct {
 
 // set describes a target.
 func (g *ctcTarget) set(labels []int, blank int) {
-	g.labels = len(labels)
-	g.inUse = (g.labels + 8) &^ 7
-	g.width = (g.labels + 16) &^ 15
+	g.length = len(labels)
+	g.inUse = (g.length + 8) &^ 7
+	g.width = (g.length + 16) &^ 15
 	g.symbols, g.skipExponents = workspace.Resize(g.symbols, g.width), workspace.Resize(g.skipExponents, g.width)
 	for i := range g.symbols {
 		g.symbols[i] = int32(blank)
@@ -37,7 +37,7 @@ func (g *ctcTarget) set(labels []int, blank int) {
 
 // named returns the classes that a path through the trellis emits: those of the labels,
 // and the blank.
-func (g *ctcTarget) named() []int32 { return g.symbols[:g.labels+1] }
+func (g *ctcTarget) named() []int32 { return g.symbols[:g.length+1] }
 
 // maySkip reports whether label i may follow label i−1 without a blank between them.
 func (g *ctcTarget) maySkip(i int) bool { return g.skipExponents[i] == 0 }

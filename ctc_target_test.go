@@ -26,10 +26,10 @@ func TestTarget(t *testing.T) {
 	const blank = 4
 	var g ctcTarget
 	g.set([]int{1, 3, 3, 1, 0, 0, 0}, blank)
-	assert.Equal(t, 7, g.labels)
+	assert.Equal(t, 7, g.length)
 	assert.Equal(t, []int32{1, 3, 3, 1, 0, 0, 0, blank}, g.named())
 	var skips []int
-	for i := range g.labels + 1 {
+	for i := range g.length + 1 {
 		if g.maySkip(i) {
 			skips = append(skips, i)
 		}
@@ -49,7 +49,7 @@ func TestTargetWidths(t *testing.T) {
 		}
 		var g ctcTarget
 		g.set(labels, 0)
-		assert.Equal(t, n, g.labels)
+		assert.Equal(t, n, g.length)
 		assert.True(t, g.inUse%8 == 0 && g.inUse > n && g.inUse <= n+8, "%d labels: %d in use", n, g.inUse)
 		assert.True(t, g.width%16 == 0 && g.width >= g.inUse && g.width <= n+16, "%d labels: width %d", n, g.width)
 		for i := n; i < g.width; i++ {

@@ -158,8 +158,8 @@ func (t *ctcTask[F]) checkInputLengths(shape []int) error {
 	return nil
 }
 
-// fillTargetLengths sets the lengths of targets that are all equally long, as there are
-// none. It reports targets that are not.
+// fillTargetLengths serves calls without targetLengths: each sequence has len(targets)/N
+// labels. It reports a number of targets that N does not divide.
 func (t *ctcTask[F]) fillTargetLengths(shape []int) error {
 	rows := max(t.batch, 1)
 	if t.batch == 0 && len(t.targets) > 0 || len(t.targets)%rows != 0 {
@@ -209,8 +209,8 @@ func (t *ctcTask[F]) checkTargetLengths(shape []int) error {
 	return nil
 }
 
-// checkLabels reports a label of sequence n that is no class, or the blank. If rows were
-// taken for full, it may be padding.
+// checkLabels reports a label of sequence n that is no class, or the blank. full says that
+// the caller gave no targetLengths: a wrong label may then be padding, which the error says.
 func (t *ctcTask[F]) checkLabels(n int, full bool) error {
 	for i, label := range t.labels(n) {
 		var reason string

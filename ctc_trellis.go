@@ -30,10 +30,10 @@ type trellis[F Float] struct {
 	checkpoints []float64 // boundary and its exponents before each segment, if there are several
 	factors     []float64
 
-	beta      []float64 // a row of states
-	carry     [16]float64
-	occupancy []float64 // rows of a run, of the labels and of the blank behind them
-	blanks    []float64
+	beta      []float64   // a row of states
+	carry     [16]float64 // what β hands down from one call to the next: see backwardGeneric
+	occupancy []float64   // rows of a run, of the labels and of the blank after them
+	blanks    []float64   // the occupancies of the blank in the frames of a call
 }
 
 // run is some frames of α with the same exponents, those in the row before. The one frame of
@@ -44,8 +44,8 @@ type run struct {
 	scaled     bool
 }
 
-// begin takes on a sequence of so many frames of x, which are enough to spell the target. If
-// backward is to follow, about so many bytes are kept for it; else kept is 0.
+// begin takes on a sequence: its first frames of x, which are enough to spell the target. If
+// backward is to follow, about kept bytes may be used for what it needs; else kept is 0.
 func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept int) {
 	w.frames = frames
 	w.emission.begin(w.target, x, frames, o)
@@ -53,7 +53,7 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	w.segment = min(groupFrames, frames)
 	w.checkpoints = w.checkpoints[:0]
 	if kept > 0 {
-		perFrame := 8*2*width + w.emission.bytes()
+		perFrame := 8*2*width + w.emission.bytesPerFrame()
 		if w.segment = frames; frames > kept/perFrame {
 			w.segment = min(max(kept/8/perFrame, int(math.Sqrt(float64(frames))), 1), frames)
 			w.checkpoints = workspace.Resize(w.checkpoints, (frames+w.segment-1)/w.segment*4*width)
@@ -70,9 +70,9 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	w.exponents = workspace.Resize(w.exponents, 2*width)
 }
 
-// kept returns about how many bytes the workspace takes.
-func (w *trellis[F]) kept() int {
-	return w.emission.kept() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents)+cap(w.occupancy))
+// workspaceBytes returns about how many bytes the workspace takes.
+func (w *trellis[F]) workspaceBytes() int {
+	return w.emission.workspaceBytes() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents)+cap(w.occupancy))
 }
 
 // alphaRow returns α of a frame in the segment.
@@ -85,8 +85,11 @@ func (w *trellis[F]) exponentRow(i int) []float64 {
 	return w.exponents[i*2*w.target.width:][:2*w.target.width]
 }
 
-// lastExponents returns the number of the last row of exponents.
-func (w *trellis[F]) lastExponents() int { return len(w.exponents)/(2*w.target.width) - 1 }
+// lastExponentRow returns the number of the last row of exponents.
+func (w *trellis[F]) lastExponentRow() int { return len(w.exponents)/(2*w.target.width) - 1 }
+
+// lastExponents returns the last row of exponents.
+func (w *trellis[F]) lastExponents() []float64 { return w.exponentRow(w.lastExponentRow()) }
 
 // pushExponents makes another row of exponents, a copy of the last one.
 func (w *trellis[F]) pushExponents() []float64 {
@@ -112,17 +115,17 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 	for i := range w.exponents {
 		w.exponents[i] = never // that of pads
 	}
-	for i := range w.target.labels {
+	for i := range w.target.length {
 		e := statesAt(w.exponents, i)
 		e[onBlank], e[onLabel] = 0, 0
 	}
-	statesAt(w.exponents, w.target.labels)[onBlank] = 0
+	statesAt(w.exponents, w.target.length)[onBlank] = 0
 	statesAt(w.boundary, 0)[onBlank] = 1 // before the first frame nothing is spelled yet
 	for t := 0; t < w.frames; t += w.segment {
 		if len(w.checkpoints) > 0 {
 			boundary, exponents := w.checkpoint(t)
 			copy(boundary, w.boundary)
-			copy(exponents, w.exponentRow(w.lastExponents()))
+			copy(exponents, w.lastExponents())
 		}
 		if !w.sweep(t) {
 			return number{}, false
@@ -134,7 +137,7 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 // sweep takes α from the boundary through the segment that begins with a frame. It reports
 // whether the scores are numbers.
 func (w *trellis[F]) sweep(from int) bool {
-	copy(w.exponents, w.exponentRow(w.lastExponents()))
+	copy(w.exponents, w.lastExponents())
 	w.exponents, w.runs = w.exponents[:2*w.target.width], w.runs[:0]
 	w.emission.exponents = w.emission.exponents[:0]
 	to := min(from+w.segment, w.frames)
@@ -153,9 +156,9 @@ func (w *trellis[F]) sweep(from int) bool {
 // advance does a run of frames from t on, at most to the end of the group, and returns how
 // many.
 func (w *trellis[F]) advance(t, end int) int {
-	before := w.lastExponents()
+	before := w.lastExponentRow()
 	frames := 0
-	if !w.emission.state(t).isScaled() {
+	if !w.emission.kind(t).isScaled() {
 		frames = w.emission.runLength(t, end, w.makeFactors(before))
 	}
 	if frames == 0 {
@@ -220,19 +223,19 @@ func (w *trellis[F]) normalize(dst, src, exponents []float64) bool {
 		to := min(from+2*callWidth, states)
 		zeros += normalizeRow(dst[from:to], src[from:to], exponents[from:to])
 	}
-	return zeros > float64(states-2*w.target.labels-1)
+	return zeros > float64(states-2*w.target.length-1)
 }
 
 // inherit gives states of the boundary that are 0 the exponents of what can flow into them.
 func (w *trellis[F]) inherit() {
-	exponents := w.exponentRow(w.lastExponents())
+	exponents := w.lastExponents()
 	before := float64(-never) // of label i−1
-	for i := range w.target.labels + 1 {
+	for i := range w.target.length + 1 {
 		v, e := statesAt(w.boundary, i), statesAt(exponents, i)
 		if v[onBlank] == 0 {
 			e[onBlank] = before
 		}
-		if i == w.target.labels {
+		if i == w.target.length {
 			return
 		}
 		if v[onLabel] == 0 {
@@ -245,12 +248,12 @@ func (w *trellis[F]) inherit() {
 // probability returns that of the target, which the boundary behind the last frame tells: the
 // target ends in its last label or a blank.
 func (w *trellis[F]) probability() number {
-	last := scaledRow{w.boundary, w.exponentRow(w.lastExponents())}
-	blank, _ := last.states(w.target.labels)
-	if w.target.labels == 0 {
+	last := scaledRow{w.boundary, w.lastExponents()}
+	blank, _ := last.states(w.target.length)
+	if w.target.length == 0 {
 		return blank
 	}
-	_, label := last.states(w.target.labels - 1)
+	_, label := last.states(w.target.length - 1)
 	return blank.plus(label).normal()
 }
 
@@ -277,8 +280,8 @@ func (w *trellis[F]) backward(probability number, visitor occupancyVisitor) {
 		return
 	}
 	clear(w.beta)
-	exponents := w.exponentRow(w.lastExponents())
-	last := w.target.labels
+	exponents := w.lastExponents()
+	last := w.target.length
 	statesAt(w.beta, last)[onBlank] = power(statesAt(exponents, last)[onBlank] - probability.e)
 	if last > 0 {
 		statesAt(w.beta, last-1)[onLabel] = power(statesAt(exponents, last-1)[onLabel] - probability.e)
@@ -330,8 +333,8 @@ func (w *trellis[F]) retreat(r run) {
 	}
 }
 
-// retreatFrames does the frames of one call, from the frame start on, which blanks has an
-// element for each of.
+// retreatFrames takes β through the frames of one call, len(blanks) of them from start on, and
+// writes their occupancies.
 func (w *trellis[F]) retreatFrames(start int, occupancy, blanks []float64) {
 	alpha, y := w.alpha[start%w.segment*2*w.target.width:], w.emission.rows(start)
 	var sum float64 // of a frame that takes several calls
@@ -345,6 +348,6 @@ func (w *trellis[F]) retreatFrames(start int, occupancy, blanks []float64) {
 		blanks[0] = sum
 	}
 	for k, blank := range blanks {
-		occupancy[k*w.target.width+w.target.labels] = blank
+		occupancy[k*w.target.width+w.target.length] = blank
 	}
 }

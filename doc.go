@@ -3,7 +3,7 @@
 //
 // The losses have PyTorch's semantics: NLLLoss, CrossEntropyLoss and CTCLoss are
 // structs whose fields are its options and whose zero values have its defaults,
-// and four methods each:
+// and four methods each, which CrossEntropyLoss has again for class probabilities:
 //
 //	Loss    the reduced loss
 //	Losses  one loss for each sample: PyTorch's reduction "none"

@@ -18,7 +18,7 @@ func Example() {
 	grad := make([]float32, len(logits.Data))
 	loss, err := trellis.CrossEntropyLoss[float32]{}.Grad(grad, logits, []int{0, 1}) // a cat, a dog
 	if err != nil {
-		log.Fatal(err) // "trellis: CrossEntropyLoss.Grad: targets[1] = 3: class outside [0,3)"
+		log.Fatal(err) // such as "trellis: CrossEntropyLoss.Grad: targets[1] = 3: class outside [0,3)"
 	}
 	fmt.Printf("mean loss %.4f nats, gradient %.4f\n", loss, grad)
 	// Output: mean loss 1.6140 nats, gradient [-0.1206 0.0513 0.0693 0.2133 -0.4739 0.2606]
@@ -41,7 +41,7 @@ func Example_ctc() {
 	grad := make([]float32, len(x.Data))
 	cat, err := ctc.Grad(grad, x, []int{2, 1, 3}, nil, nil) // the labels c, a, t
 	if err != nil {
-		log.Fatal(err) // "trellis: CTCLoss.Grad: targets[0,2] = 4: label outside [0,4)"
+		log.Fatal(err) // such as "trellis: CTCLoss.Grad: targets[0,2] = 4: label outside [0,4)"
 	}
 	fmt.Printf("cat %.3f nats, act %.3f, gradient of the last frame %.3f\n", cat, act, grad[16:])
 	// Output: cat 0.081 nats, act 8.489, gradient of the last frame [0.006 0.018 0.007 -0.031]

@@ -35,11 +35,11 @@ func (l *lanes[F]) fold() F {
 	return l[0]
 }
 
-// sumExpBlockGeneric returns the largest of m and the elements of a block, and
-// Σ exp(x[i]−top). If the maximum is new it is left out of the sum once: without its 1
-// a small sum keeps its digits. What is equal to top is counted, and added last. A NaN
-// in x is not the largest; m is none. With a NaN, and if top is not finite and x not
-// empty, the sum is NaN. A top of −0 is +0.
+// sumExpBlockGeneric returns top, the largest of m and the elements of a block, and
+// Σ exp(x[i]−top). If top is above m, one term exp(0) = 1 is left out of the sum: without
+// it a small sum keeps its digits. The terms that are 1 are counted, and added last. NaN in
+// x are passed over when top is found; m must not be NaN. If x has a NaN, or is not empty
+// and top is not finite, the sum is NaN. A top of −0 is +0.
 func sumExpBlockGeneric[F Float](x []F, m F) (top, sum F) {
 	top = m
 	for _, v := range x {
@@ -73,9 +73,9 @@ func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
 	return top, sum
 }
 
-// sumExpBelowGeneric returns Σ exp(x[i]−m) over a block where no element is above m,
-// and whether one is: then, or if one is m itself, reached is not 0, and if one is above
-// it the sum is of no use. With a NaN, which may have either sign, the sum is NaN.
+// sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, and reached, which is not 0 if an
+// x[i] is m or above it. If one is above m the sum is unspecified. A NaN in x, of either
+// sign, makes it NaN.
 func sumExpBelowGeneric[F Float](x []F, m F) (sum F, reached int) {
 	var s lanes[F]
 	mask := fp.Lanes[F]() - 1
@@ -101,8 +101,8 @@ func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
 // expCopyGeneric writes dst[i] = exp(x[i]−m) over a block where no element is above m, and
 // returns the sum of what is below 1, and how often it is 1: NaN if x has one. On the way
 // it copies in to out, past the caches: out has whole vectors, no more than x, and an
-// address that is a multiple of 64. ahead is how many bytes behind x lies what is read
-// next.
+// address that is a multiple of 64. ahead is the distance in bytes, which may be
+// negative, from x to the row that is read next: it is prefetched.
 func expCopyGeneric[F Float](dst, x []F, m F, out, in []F, ahead int) (sum, ties F) {
 	copy(out, in)
 	var s lanes[F]

@@ -31,9 +31,11 @@ import (
 // of positions, multiples of eight, so that a call is short.
 
 const (
-	// never is beyond the difference of any two exponents.
+	// never is the exponent of what is not there. It is beyond the difference of any two
+	// exponents of states: 2 to a difference with it is 0.
 	never = 1 << 50
-	// minFactor is the exponent from which on a factor is 0, and maxFactor the largest.
+	// minFactor is the exponent at and below which a factor is 0, and maxFactor the largest
+	// exponent of one.
 	minFactor, maxFactor = -1023, 1000
 )
 
@@ -95,8 +97,8 @@ func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, r
 }
 
 // normalizeRowGeneric writes src to dst, which may be src, with v in [1, 2), and adds
-// what that takes to the exponents, of which none is −0. Zero stays as it is; returned is
-// how many there are. There are a multiple of 16 states.
+// what that takes to the exponents, of which none is −0. A zero stays zero, and
+// zeros is their number. There are a multiple of 16 states.
 func normalizeRowGeneric(dst, src, exponents []float64) (zeros float64) {
 	for i, v := range src {
 		if v == 0 {
@@ -117,8 +119,8 @@ func power(n float64) float64 {
 	return math.Float64frombits(uint64(int64(n)+1023) << 52)
 }
 
-// forwardFactorsGeneric makes the factors of the forward sweep from the exponents of the
-// states:
+// forwardFactorsGeneric makes the factors of both sweeps from the exponents of the states.
+// With e(s) for that of a state,
 //
 //	blankFromLabel[i] = 2^(e(l[i−1]) − e(b[i]))
 //	labelFromBlank[i] = 2^(e(b[i]) − e(l[i]))
@@ -139,7 +141,7 @@ func forwardFactorsGeneric(factors, exponents, skipExponents []float64, position
 	return largest
 }
 
-// forwardGeneric is some frames of α by the recursion above. Rows of alpha follow on one
+// forwardGeneric computes α of some frames by the recursion above. Rows of alpha follow on one
 // another, 2·y.Stride apart, and the first comes from boundary, the row before it. y has
 // the emissions of the labels, and in its last column that of the blank.
 func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []float64, positions view.Span, frames int) {
@@ -178,8 +180,8 @@ func rescaleGeneric(beta, alpha, from, to []float64) {
 // numbers, but where it comes from a state that was 0 at the end of the run.
 const leastOccupancy = 0x1p-200
 
-// backwardGeneric is some frames of β and of the occupancies, from the last to the
-// first; there are as many as blanks has elements. β of a state has the exponent of the
+// backwardGeneric computes β and the occupancies of len(blanks) frames, from the last to the
+// first. β of a state has the exponent of the
 // target's probability less that of α, so that α·β is the occupancy, but for the mantissa
 // of that probability. On entry beta is that of the last frame, on return of the one
 // before the first, by
@@ -249,15 +251,15 @@ func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, o
 // for all of them. Vectors of every so many classes are then transposed into rows.
 func sumOffset[F Float](class int) int {
 	lanes := fp.Lanes[F]()
-	rows := lanes / 4
-	return class/lanes*(16*lanes) + class%rows*64 + class%lanes/rows*16
+	side := lanes / 4 // rows side by side
+	return class/lanes*(16*lanes) + class%side*64 + class%lanes/side*16
 }
 
 // occupancyScratch returns the number of elements that addOccupancies needs for rows of so
 // many classes.
 func occupancyScratch[F Float](classes, rows int) int {
-	group := fp.Lanes[F]() / 4
-	rows = (rows + group - 1) / group * group
+	side := fp.Lanes[F]() / 4
+	rows = (rows + side - 1) / side * side
 	whole := fp.WholeVectors[F](classes)
-	return group*(fp.Lanes[F]()+whole) + rows*(whole+1)
+	return side*(fp.Lanes[F]()+whole) + rows*(whole+1)
 }

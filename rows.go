@@ -32,7 +32,7 @@ func LogSoftmax[F Float](dst, x []F) {
 		panic("trellis: LogSoftmax: dst overlaps x without being x")
 	}
 	m, sum := sumExpRow(x)
-	hi, lo := addLog(m, fp.Log1p(sum))
+	hi, lo := splitLogSumExp(m, fp.Log1p(sum))
 	writeRows(opLogSoftmax, dst, x, len(x), []F{hi}, []F{lo})
 }
 
@@ -231,7 +231,7 @@ func (t *rowsTask[F]) Item(i int) {
 // rowBatch is what is known of some rows at a time.
 type rowBatch[F Float] struct {
 	rowSums[F]
-	hi, lo [itemPositions]F // see addLog
+	hi, lo [itemPositions]F // see splitLogSumExp
 	factor [itemPositions]F // of exp(x−max)
 }
 
@@ -264,7 +264,7 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 		return
 	}
 	for r, ln := range sum {
-		b.hi[r], b.lo[r] = addLog(m[r], ln)
+		b.hi[r], b.lo[r] = splitLogSumExp(m[r], ln)
 	}
 	writeRows(op, dst, x, n, b.hi[:rows], b.lo[:rows])
 }

@@ -129,10 +129,10 @@ func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 	}
 }
 
-// addLog returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
+// splitLogSumExp returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
 // sumExpRow, in two parts: hi is the result, and lo what rounding it left out, so that
 // x−hi−lo is accurate where x and hi nearly cancel. NaN gives NaN.
-func addLog[F Float](m F, ln float64) (hi, lo F) {
+func splitLogSumExp[F Float](m F, ln float64) (hi, lo F) {
 	s, err := fp.Difference(float64(m), -ln)
 	hi = F(s)
 	return hi, F((s - float64(hi)) + err)
@@ -148,7 +148,7 @@ const (
 )
 
 // writeRows writes the log-softmax or softmax of rows of n elements. a and b have one
-// element for each row: for the log-softmax hi and lo of addLog, for the softmax the
+// element for each row: for the log-softmax hi and lo of splitLogSumExp, for the softmax the
 // maximum and the factor 1/(1+sum).
 func writeRows[F Float](op rowsOp, dst, x []F, n int, a, b []F) {
 	perCall := max(1, block/max(n, 1))
