@@ -1,12 +1,14 @@
-# `make test` is all of it; CI calls it too. What this machine lacks (a C compiler
-# for -race, qemu for arm64) is left out with a line that says so, and is an error
-# in CI.
+# `make test` is what a change has to pass; CI calls it and `make long`. What this machine
+# lacks (a C compiler for -race, qemu for arm64) is left out with a line that says so, and
+# is an error in CI.
 
 NESTED  := asm gen cmd/trellis bench
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 20000x
+# What is compared on every tier, and what has one goroutine, in the root and in conformance.
 KERNELS := TestKernel|TestPublicBetweenGuardPages
+ALONE   := TestScaled|TestSegments|TestLong|TestGradientOfLarge|TestSmallLoss|TestCTCAgainst|TestCTCPrecision|TestTorchGradcheck
 # The tiers whose kernels must have been tested on this machine: CI names all that it has.
 TIERS   ?= generic
 # Benchmarks: which, as go test's -bench has it (CTCGrad///workers=1), how long and how often.
@@ -15,17 +17,24 @@ BENCHTIME ?= 50ms
 COUNT     ?= 6
 BENCH     ?= bench.txt
 BASE      ?= HEAD
-MISSING  = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
+# Targets that may run side by side do, each with its lines together.
+JOBS     ?= $(shell getconf _NPROCESSORS_ONLN)
+TOGETHER  = $(MAKE) --no-print-directory -j$(JOBS) $(if $(filter output-sync,$(.FEATURES)),-O)
+MISSING   = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 
 # The kernels that test the vector assembler, which git does not keep.
 OPS := asm/internal/optest/ops_amd64.s
 
-.PHONY: help test quick lower race purego arm64 nested released vet fuzz bench benchcmp compare results report figures mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare results report figures mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
-test: quick lower race purego arm64 nested released vet fuzz ## all tests; what the machine lacks for some is named
+test: ## all tests in under five minutes on two cores; what the machine lacks for some is named
+	@$(TOGETHER) quick arm64 race nested released purego fuzz
+
+long: ## in as many minutes, what says little more than make test
+	@$(TOGETHER) neon trials alone lower
 
 # Without a list of packages go test shows what a test prints: which tiers there were.
 # The last line does every benchmark once. Without the workspace the versions are those
@@ -35,25 +44,22 @@ quick: ## the root module's tests on this machine
 	go vet ./...
 	TRELLIS_MUST_TEST="$(TIERS)" go test
 	go test ./internal/...
-	@out=$$(go test -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
-
-lower: ## what is not tested on every tier anyway, on one below the best
-	TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' . ./internal/conformance
+	@out=$$(go test -short -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
 
 # Assembly is invisible to the race detector: it is of no use where that is compared.
 race: ## the root module's tests with the race detector
-	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)' ./...; else $(call MISSING,cgo); fi
+	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)|$(ALONE)' ./...; else $(call MISSING,cgo); fi
 
-# The second line lets the compiler fuse x·y + z, which must not change a bit.
 purego: ## the root module's tests without assembly
-	go test -tags purego ./...
-	GOAMD64=v3 go test -run TestGoldenBits .
+	go test -short -tags purego . ./internal/conformance ./internal/tier
 
+# Go's compiler fuses x·y + z there, which must not change a bit.
 arm64: export GOARCH := arm64
 arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
-		TRELLIS_MUST_TEST="generic neon" go test -short -exec $(QEMU) && go test -short -exec $(QEMU) ./internal/... && \
-		cd asm && go test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
+		go vet ./... && TRELLIS_MUST_TEST="generic neon" go test -short -skip '$(ALONE)' -exec $(QEMU) && \
+		go test -short -exec $(QEMU) $$(go list ./internal/... | grep -v conformance) && \
+		go -C asm test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
 nested: $(OPS) ## the tests of the other modules
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
@@ -65,13 +71,29 @@ released: ## what those get who install or clone the next version
 $(OPS): $(filter-out %_test.go,$(wildcard asm/*.go asm/internal/optest/gen/*.go asm/internal/optest/ops/*.go))
 	GOARCH= go -C asm generate ./internal/optest
 
-# One operating system for every architecture that Go builds for.
-vet: ## go vet for every architecture
-	@for p in $$({ go tool dist list | grep ^linux/; go tool dist list; } | awk -F/ '!seen[$$2]++'); do \
-		echo "vet $$p" && GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet ./... || exit 1; done
-
 fuzz: ## every fuzz test, FUZZ inputs each
 	@for f in $$(go test -list '^Fuzz' . | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) . || exit 1; done
+
+# The last line lets the compiler fuse x·y + z on amd64, too.
+trials: ## kernels with all inputs in all places, and all tests without assembly
+	TRELLIS_EXHAUSTIVE=1 go test -run 'TestKernels$$' .
+	go test -tags purego . ./internal/...
+	GOAMD64=v3 go test -run TestGoldenBits .
+
+alone: ## the race detector where there is one goroutine
+	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -run '$(ALONE)' . ./internal/conformance; else $(call MISSING,cgo); fi
+
+neon: export GOARCH := arm64
+neon: ## on arm64 all trials, and what has one goroutine
+	@if command -v $(QEMU) >/dev/null; then \
+		go test -timeout 20m -run 'TestKernel|$(ALONE)' -exec $(QEMU) . && \
+		go test -timeout 20m -short -exec $(QEMU) ./internal/conformance && \
+		go test -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
+
+# On a machine with AVX-512; elsewhere the one below is plain Go, which trials has.
+lower: ## what is not tested on every tier anyway, on AVX2 where that is not the best
+	@if grep -qsw avx512vl /proc/cpuinfo; then \
+		TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' . ./internal/conformance; fi
 
 # What was measured is in BENCH for benchstat.
 bench: ## Go benchmarks of all tiers side by side: four minutes
