@@ -311,8 +311,9 @@ func (stridedAxis[F]) read(s *softmaxes[F], _, x []F) {
 	s.terms, s.termClassStride, s.termPositionStride = s.room, width, 1
 	clear(s.sum[:width])
 	clear(s.ties[:width])
-	for j := range s.max[:width] {
-		s.max[j] = fp.NegInf[F]()
+	top := s.max[:width]
+	for j := range top {
+		top[j] = fp.NegInf[F]()
 	}
 	for c := 0; c < s.classes; c += stridedBlock {
 		maxStrided(s.max[:], view.Of(s.terms[c*width:], width, width),

@@ -13,6 +13,7 @@ type crossEntropyItem[F Float] struct {
 	soft   softTargets[F]
 	softmaxes[F]
 	hasSoft   bool    // there is a soft part
+	hasZero   bool    // there may be a class target with a hard weight of 0
 	ignored   int     // how many positions are left out
 	upstream  []F     // factor of each loss in the gradient, or nil
 	reduction float64 // factor of every loss in the gradient if upstream is nil
@@ -28,19 +29,21 @@ func (w *crossEntropyItem[F]) release() {
 
 // setClasses sets class targets.
 func (w *crossEntropyItem[F]) setClasses(targets []int, ignore int, weight []F, smoothing float64) {
-	w.ignored = 0
 	keep := 1 - smoothing
+	ignored, hasZero := 0, keep == 0
 	for j, y := range targets {
-		class, hard := int32(y), keep
+		w.class[j], w.hard[j] = int32(y), keep
 		switch {
 		case y == ignore:
-			class, hard = leftOut, 0
-			w.ignored++
+			w.class[j], w.hard[j] = leftOut, 0
+			ignored++
 		case weight != nil:
-			hard = float64(keep * float64(weight[y]))
+			hard := float64(keep * float64(weight[y]))
+			w.hard[j] = hard
+			hasZero = hasZero || hard == 0
 		}
-		w.class[j], w.hard[j] = class, hard
 	}
+	w.ignored, w.hasZero = ignored, hasZero
 	if w.hasSoft = smoothing > 0; w.hasSoft {
 		w.setSoft(nil, weight, smoothing)
 	}
@@ -92,14 +95,14 @@ func (w *crossEntropyItem[F]) readScores(grad, x []F) {
 
 // sumLosses returns the sum of the losses, and writes each to losses unless that is nil.
 func (w *crossEntropyItem[F]) sumLosses(losses []F) (sum float64) {
-	hasSoft := w.hasSoft
+	hasSoft, hasZero := w.hasSoft, w.hasZero
 	for j, y := range w.class[:w.count] {
 		var loss float64
 		if y >= 0 {
 			below := float64(w.max[j]) - float64(w.logit[j])
 			loss = float64(w.hard[j] * (w.ln[j] + below))
-			if loss != loss && w.hard[j] == 0 { // 0·∞ is 0, but NaN stays if there is no softmax
-				loss = float64(0 * w.ln[j])
+			if hasZero && w.hard[j] == 0 {
+				loss = float64(w.hard[j] * w.ln[j]) // 0 even at −Inf, NaN if there is no softmax
 			}
 		}
 		if hasSoft && y != leftOut {

@@ -70,7 +70,10 @@ func Gather[F Float](dst, src []F, index []int32) {
 // dst has another length or overlaps x. Large inputs are spread over GOMAXPROCS
 // goroutines.
 func LogSumExpRows[F Float](dst []F, x Tensor[F]) {
-	rows, n := rowsOf("LogSumExpRows", "x", x)
+	rows, n, ok := rowsOf(x)
+	if !ok {
+		panicShape("LogSumExpRows", "x", x)
+	}
 	if len(dst) != rows {
 		panic(fmt.Sprintf("trellis: LogSumExpRows: len(dst) = %d, but x has %d rows", len(dst), rows))
 	}
@@ -86,7 +89,10 @@ func LogSumExpRows[F Float](dst []F, x Tensor[F]) {
 // its Data, or if dst has another length or overlaps x as it must not. Large
 // inputs are spread over GOMAXPROCS goroutines.
 func LogSoftmaxRows[F Float](dst []F, x Tensor[F]) {
-	rows, n := rowsOf("LogSoftmaxRows", "x", x)
+	rows, n, ok := rowsOf(x)
+	if !ok {
+		panicShape("LogSoftmaxRows", "x", x)
+	}
 	if len(dst) != len(x.Data) {
 		panicLengths("LogSoftmaxRows", "x.Data", len(dst), len(x.Data))
 	}
@@ -102,7 +108,10 @@ func LogSoftmaxRows[F Float](dst []F, x Tensor[F]) {
 // Data, or if dst has another length or overlaps x as it must not. Large inputs
 // are spread over GOMAXPROCS goroutines.
 func SoftmaxRows[F Float](dst []F, x Tensor[F]) {
-	rows, n := rowsOf("SoftmaxRows", "x", x)
+	rows, n, ok := rowsOf(x)
+	if !ok {
+		panicShape("SoftmaxRows", "x", x)
+	}
 	if len(dst) != len(x.Data) {
 		panicLengths("SoftmaxRows", "x.Data", len(dst), len(x.Data))
 	}
@@ -122,7 +131,10 @@ func SoftmaxRows[F Float](dst []F, x Tensor[F]) {
 // or are not a multiple of the number of rows, if dst overlaps src, or if an
 // index is out of range.
 func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
-	rows, n := rowsOf("GatherRows", "src", src)
+	rows, n, ok := rowsOf(src)
+	if !ok {
+		panicShape("GatherRows", "src", src)
+	}
 	if len(dst) != len(index) {
 		panicLengths("GatherRows", "index", len(dst), len(index))
 	}
@@ -166,29 +178,25 @@ func gatherRow[F Float](dst, src []F, index []int32) {
 	}
 }
 
-// rowsOf returns how many rows x, the named argument of a function, has, and their
-// length. It panics if x's Shape is empty or does not describe its Data.
-func rowsOf[F Float](function, argument string, x Tensor[F]) (rows, n int) {
+// rowsOf returns how many rows x has, and their length, or false if its Shape is empty,
+// does not describe its Data, or has more rows than an int can count, of no elements.
+func rowsOf[F Float](x Tensor[F]) (rows, n int, ok bool) {
 	total, ok := size(x.Shape)
 	if len(x.Shape) == 0 || !ok || total != len(x.Data) {
-		panicShape(function, argument, x)
+		return 0, 0, false
 	}
 	last := len(x.Shape) - 1
 	rows, ok = size(x.Shape[:last])
-	if !ok { // rows without elements, more than an int can count
-		panicShape(function, argument, x)
-	}
-	return rows, x.Shape[last]
+	return rows, x.Shape[last], ok
 }
 
-// panicShape panics as x, the named argument of a function, has no rows that can be
-// counted.
+// panicShape panics as rowsOf returns false for x, the named argument of a function.
 func panicShape[F Float](function, argument string, x Tensor[F]) {
 	err := x.check(function, argument)
 	switch {
 	case len(x.Shape) == 0:
 		err = &ArgumentError{function, argument + ".Shape", nil, []int{}, "want at least one axis"}
-	case err == nil:
+	case err == nil: // too many rows
 		err = overflowError(function, argument, x.Shape)
 	}
 	panic(err.Error())
