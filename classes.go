@@ -52,6 +52,9 @@ func (t *classTask[F]) setScores(x Tensor[F]) (err error) {
 	if err := checkOptions(t.method, t.reduction, t.workers); err != nil {
 		return err
 	}
+	if len(x.Shape) == 0 {
+		return &ArgumentError{t.method, "x.Shape", nil, []int{}, "want (C), (N,C) or (N,C,d1…dk)"}
+	}
 	if err := x.check(t.method, "x"); err != nil {
 		return err
 	}

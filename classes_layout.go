@@ -35,12 +35,9 @@ const (
 	strided                      // many positions are neighbours
 )
 
-// newClassLayout returns the layout of scores of a shape whose axes are not negative, or
+// newClassLayout returns the layout of scores of a shape that has axes, none negative, or
 // an error if it has no positions with classes.
 func newClassLayout(method string, shape []int) (l classLayout, err error) {
-	if len(shape) == 0 {
-		return l, &ArgumentError{method, "x.Shape", nil, []int{}, "want (C), (N,C) or (N,C,d1…dk)"}
-	}
 	axis := min(1, len(shape)-1)
 	batch, _ := size(shape[:axis])
 	inner, ok := size(shape[axis+1:])

@@ -104,6 +104,9 @@ func (l CTCLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets, inputLengths, 
 }
 
 func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inputLengths, targetLengths []int) (F, error) {
+	if err := checkOptions(method, l.Reduction, l.Workers); err != nil {
+		return 0, err
+	}
 	if l.Gradient > ScoresGradient {
 		return 0, &ArgumentError{method, "Gradient", nil, uint8(l.Gradient), "neither LogitsGradient nor ScoresGradient"}
 	}

@@ -18,7 +18,7 @@ import (
 // classes, and for log-probabilities, whose sum does not matter.
 type emission[F Float] struct {
 	emissionOptions
-	target  ctcTarget
+	target  *ctcTarget
 	x       view.Rows[F] // the frames
 	frames  int          // how many count
 	segment int          // frames whose emissions are kept at a time
@@ -141,7 +141,7 @@ func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames in
 }
 
 // begin takes on a sequence, and decides how exp is done for it.
-func (m *emission[F]) begin(target ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
+func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.fromLogits || o.wantSoftmax)
 	m.deferSoftmax = !m.expByClass && o.fromLogits && o.wantSoftmax && !o.inPlace

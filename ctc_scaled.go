@@ -47,8 +47,8 @@ func (r scaledRow) at(i int) number {
 
 // states returns the blank and the label at a position of a row of states.
 func (r scaledRow) states(i int) (blank, label number) {
-	v, e := statesAt(r.v, i), statesAt(r.exponents, i)
-	return number{v[onBlank], e[onBlank]}, number{v[onLabel], e[onLabel]}
+	b, l := blankAt(i), labelAt(i)
+	return number{r.v[b], r.exponents[b]}, number{r.v[l], r.exponents[l]}
 }
 
 // forwardScaled does one frame of α with the emissions y, from the row src to alpha, which
@@ -59,16 +59,15 @@ func (g *ctcTarget) forwardScaled(alpha, src, y scaledRow) {
 	var before number // label i−1
 	for i := range g.length + 1 {
 		b, l := src.states(i)
-		v, e := statesAt(alpha.v, i), statesAt(alpha.exponents, i)
 		toBlank := b.plus(before).times(blank)
-		v[onBlank], e[onBlank] = toBlank.v, toBlank.e
+		alpha.v[blankAt(i)], alpha.exponents[blankAt(i)] = toBlank.v, toBlank.e
 		if i < g.length {
 			toLabel := l.plus(b)
 			if g.maySkip(i) {
 				toLabel = toLabel.plus(before)
 			}
 			toLabel = toLabel.times(y.at(i))
-			v[onLabel], e[onLabel] = toLabel.v, toLabel.e
+			alpha.v[labelAt(i)], alpha.exponents[labelAt(i)] = toLabel.v, toLabel.e
 		}
 		before = l
 	}
@@ -83,18 +82,19 @@ func (g *ctcTarget) backwardScaled(occupancy, beta []float64, alpha, y scaledRow
 	// β times the emission of b[i+1] and l[i+1], with the exponents taken off that all have
 	var nextB, nextL number
 	for i := g.length; i >= 0; i-- {
-		v, e, row, to := statesAt(beta, i), statesAt(alpha.exponents, i), statesAt(alpha.v, i), statesAt(before, i)
-		occupancy[g.length] += float64(row[onBlank] * v[onBlank])
-		b := number{v[onBlank], -e[onBlank]}.times(blank)
+		at := blankAt(i)
+		occupancy[g.length] += float64(alpha.v[at] * beta[at])
+		b := number{beta[at], -alpha.exponents[at]}.times(blank)
 		var l number
 		if i < g.length {
-			occupancy[i] = row[onLabel] * v[onLabel]
-			l = number{v[onLabel], -e[onLabel]}.times(y.at(i))
+			at := labelAt(i)
+			occupancy[i] = alpha.v[at] * beta[at]
+			l = number{beta[at], -alpha.exponents[at]}.times(y.at(i))
 			fromLabel := l.plus(nextB).plus(nextL)
-			v[onLabel] = fromLabel.v * power(fromLabel.e+to[onLabel])
+			beta[at] = fromLabel.v * power(fromLabel.e+before[at])
 		}
 		fromBlank := b.plus(l)
-		v[onBlank] = fromBlank.v * power(fromBlank.e+to[onBlank])
+		beta[at] = fromBlank.v * power(fromBlank.e+before[at])
 		nextB, nextL = b, number{}
 		if g.maySkip(i) {
 			nextL = l

@@ -22,15 +22,18 @@ func (g *ctcTarget) set(labels []int, blank int) {
 	g.length = len(labels)
 	g.inUse = (g.length + 8) &^ 7
 	g.width = (g.length + 16) &^ 15
-	g.symbols, g.skipExponents = workspace.Resize(g.symbols, g.width), workspace.Resize(g.skipExponents, g.width)
-	for i := range g.symbols {
-		g.symbols[i] = int32(blank)
-		g.skipExponents[i] = -never
+	symbols, skip := workspace.Resize(g.symbols, g.width), workspace.Resize(g.skipExponents, g.width)
+	g.symbols, g.skipExponents = symbols, skip
+	for i := range symbols {
+		symbols[i] = int32(blank)
+	}
+	for i := range skip {
+		skip[i] = -never
 	}
 	for i, label := range labels {
-		g.symbols[i] = int32(label)
+		symbols[i] = int32(label)
 		if i > 0 && label != labels[i-1] {
-			g.skipExponents[i] = 0
+			skip[i] = 0
 		}
 	}
 }

@@ -90,11 +90,8 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 	return t.out.check(t.method, t.x, t.batch)
 }
 
-// checkScores checks the options and the shape of x, and takes it apart.
+// checkScores checks the shape of x and Blank, and takes the shape apart.
 func (t *ctcTask[F]) checkScores(x Tensor[F]) error {
-	if err := checkOptions(t.method, t.reduction, t.workers); err != nil {
-		return err
-	}
 	if len(x.Shape) != 2 && len(x.Shape) != 3 {
 		return &ArgumentError{t.method, "x.Shape", nil, clone(x.Shape), "want (T,C), (T,N,C), or (N,T,C) with BatchFirst"}
 	}

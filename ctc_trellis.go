@@ -48,7 +48,7 @@ type run struct {
 // backward is to follow, about kept bytes may be used for what it needs; else kept is 0.
 func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept int) {
 	w.frames = frames
-	w.emission.begin(w.target, x, frames, o)
+	w.emission.begin(&w.target, x, frames, o)
 	width := w.target.width
 	w.segment = min(groupFrames, frames)
 	w.checkpoints = w.checkpoints[:0]
@@ -228,20 +228,20 @@ func (w *trellis[F]) normalize(dst, src, exponents []float64) bool {
 
 // inherit gives states of the boundary that are 0 the exponents of what can flow into them.
 func (w *trellis[F]) inherit() {
-	exponents := w.lastExponents()
+	v, e, skip := w.boundary, w.lastExponents(), w.target.skipExponents
 	before := float64(-never) // of label i−1
 	for i := range w.target.length + 1 {
-		v, e := statesAt(w.boundary, i), statesAt(exponents, i)
-		if v[onBlank] == 0 {
-			e[onBlank] = before
+		b, l := blankAt(i), labelAt(i)
+		if v[b] == 0 {
+			e[b] = before
 		}
 		if i == w.target.length {
 			return
 		}
-		if v[onLabel] == 0 {
-			e[onLabel] = max(e[onBlank], before+w.target.skipExponents[i])
+		if v[l] == 0 {
+			e[l] = max(e[b], before+skip[i])
 		}
-		before = e[onLabel]
+		before = e[l]
 	}
 }
 

@@ -43,7 +43,11 @@ const (
 const onBlank, onLabel = 0, 8
 
 // statesAt returns what a row of states has from position i on.
-func statesAt(row []float64, i int) *[9]float64 { return (*[9]float64)(row[i+i&^7:]) }
+func statesAt(row []float64, i int) *[9]float64 { return (*[9]float64)(row[blankAt(i):]) }
+
+// blankAt and labelAt return where a row of states has those of position i.
+func blankAt(i int) int { return i + i&^7 }
+func labelAt(i int) int { return i + i&^7 + onLabel }
 
 // Where the factors of a position are, from factorsAt on: of what comes from the label
 // before to the blank, from the blank to the label, and from the label before to the label.

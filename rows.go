@@ -227,13 +227,13 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 // Item does the rows of item i.
 func (t *rowsTask[F]) Item(i int) {
 	b := workspace.Take[rowBatch[F], F](&rowBatches)
-	defer workspace.Give[F](&rowBatches, b)
 	width := len(t.dst) / t.rows // of a row in dst
 	end := min((i+1)*t.perItem, t.rows)
 	for r := i * t.perItem; r < end; r += itemPositions {
 		rows := min(itemPositions, end-r)
 		b.do(t.op, t.dst[r*width:][:rows*width], t.x[r*t.n:][:rows*t.n], t.n, rows)
 	}
+	workspace.Give[F](&rowBatches, b)
 }
 
 // rowBatch is what is known of some rows at a time.
