@@ -72,7 +72,9 @@ $(OPS): $(filter-out %_test.go,$(wildcard asm/*.go asm/internal/optest/gen/*.go 
 	GOARCH= go -C asm generate ./internal/optest
 
 fuzz: ## every fuzz test, FUZZ inputs each
-	@for f in $$(go test -list '^Fuzz' . | grep ^Fuzz); do go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) . || exit 1; done
+	@list=$$(go test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print f[i], $$2; n = 0 }' | \
+		while read -r f p; do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) $$p </dev/null || exit 1; done
 
 # The last line lets the compiler fuse x·y + z on amd64, too.
 trials: ## kernels with all inputs in all places, and all tests without assembly
