@@ -63,8 +63,8 @@ func (l CrossEntropyLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
 	return l.run("CrossEntropyLoss.Loss", outputs[F]{}, x, targets, nil)
 }
 
-// Losses writes the loss of every position to dst, in the order of the targets:
-// PyTorch's reduction "none".
+// Losses writes the loss of every position to dst: PyTorch's reduction "none". dst has one
+// element for each target, in their order, and must not overlap x or Weight.
 func (l CrossEntropyLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 	_, err := l.run("CrossEntropyLoss.Losses", outputs[F]{want: allLosses, losses: dst}, x, targets, nil)
 	return err
@@ -79,7 +79,7 @@ func (l CrossEntropyLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, erro
 // VJP writes to grad the gradient with respect to the logits of
 // Σ upstream[i]·loss[i], whatever Reduction is: the vector-Jacobian product of
 // the losses. grad has x's layout and may be x.Data; upstream has one factor for
-// each position.
+// each position and must not overlap grad.
 func (l CrossEntropyLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 	out := outputs[F]{want: productVJP, grad: grad, upstream: upstream}
 	_, err := l.run("CrossEntropyLoss.VJP", out, x, targets, nil)
@@ -92,7 +92,8 @@ func (l CrossEntropyLoss[F]) LossProbs(x, target Tensor[F]) (F, error) {
 	return l.run("CrossEntropyLoss.LossProbs", outputs[F]{}, x, nil, &target)
 }
 
-// LossesProbs writes the loss of every position to dst. target has x's shape.
+// LossesProbs writes the loss of every position to dst, which has one element for each, in
+// row-major order, and must not overlap x, Weight or target. target has x's shape.
 func (l CrossEntropyLoss[F]) LossesProbs(dst []F, x, target Tensor[F]) error {
 	_, err := l.run("CrossEntropyLoss.LossesProbs", outputs[F]{want: allLosses, losses: dst}, x, nil, &target)
 	return err
@@ -107,7 +108,8 @@ func (l CrossEntropyLoss[F]) GradProbs(grad []F, x, target Tensor[F]) (F, error)
 
 // VJPProbs writes to grad the gradient with respect to the logits of
 // Σ upstream[i]·loss[i] for class probabilities, whatever Reduction is. grad has
-// x's layout and may be x.Data; target has x's shape and must not overlap grad.
+// x's layout and may be x.Data; target has x's shape; upstream has one factor for each
+// position. Neither may overlap grad.
 func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) error {
 	out := outputs[F]{want: productVJP, grad: grad, upstream: upstream}
 	_, err := l.run("CrossEntropyLoss.VJPProbs", out, x, nil, &target)

@@ -82,7 +82,8 @@ func (l CTCLoss[F]) Loss(x Tensor[F], targets, inputLengths, targetLengths []int
 	return l.run("CTCLoss.Loss", outputs[F]{}, x, targets, inputLengths, targetLengths)
 }
 
-// Losses writes the loss of every sequence to dst: PyTorch's reduction "none".
+// Losses writes the loss of every sequence to dst: PyTorch's reduction "none". dst has one
+// element for each sequence and must not overlap x.
 func (l CTCLoss[F]) Losses(dst []F, x Tensor[F], targets, inputLengths, targetLengths []int) error {
 	_, err := l.run("CTCLoss.Losses", outputs[F]{want: allLosses, losses: dst}, x, targets, inputLengths, targetLengths)
 	return err
@@ -95,8 +96,9 @@ func (l CTCLoss[F]) Grad(grad []F, x Tensor[F], targets, inputLengths, targetLen
 }
 
 // VJP writes to grad the gradient of Σ upstream[n]·loss[n], whatever Reduction
-// is: the vector-Jacobian product of the losses. grad has x's layout and may be
-// x.Data; upstream has one factor for each sequence.
+// is: the vector-Jacobian product of the losses, by what Gradient says. grad has x's
+// layout and may be x.Data; upstream has one factor for each sequence and must not overlap
+// grad.
 func (l CTCLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets, inputLengths, targetLengths []int) error {
 	out := outputs[F]{want: productVJP, grad: grad, upstream: upstream}
 	_, err := l.run("CTCLoss.VJP", out, x, targets, inputLengths, targetLengths)

@@ -8,12 +8,11 @@ import (
 	"github.com/gotrellis/trellis/internal/fp"
 )
 
-// ArgumentError is the error of every method in this package: an argument that
-// the method cannot work with. When a method returns one, it has written
-// nothing.
+// ArgumentError is the error of all methods of the losses: an argument that the method
+// cannot work with. When a method returns one, it has written nothing, and its loss is 0.
 type ArgumentError struct {
 	Method   string // the method, as in "CTCLoss.Grad"
-	Argument string // the argument or field, as in "targets"
+	Argument string // the argument or field, as in "targets", "x.Shape" or "len(targets)"
 	Index    []int  // which element; for CTC targets sequence and position; nil for the argument as a whole
 	Value    any    // what was found there
 	Reason   string // what is wrong with it

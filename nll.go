@@ -45,8 +45,8 @@ func (l NLLLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
 	return l.run("NLLLoss.Loss", outputs[F]{}, x, targets)
 }
 
-// Losses writes the loss of every position to dst, in the order of the targets:
-// PyTorch's reduction "none".
+// Losses writes the loss of every position to dst: PyTorch's reduction "none". dst has one
+// element for each target, in their order, and must not overlap x or Weight.
 func (l NLLLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 	_, err := l.run("NLLLoss.Losses", outputs[F]{want: allLosses, losses: dst}, x, targets)
 	return err
@@ -61,7 +61,8 @@ func (l NLLLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
 
 // VJP writes to grad the gradient with respect to x of Σ upstream[i]·loss[i],
 // whatever Reduction is: the vector-Jacobian product of the losses. grad has x's
-// layout and may be x.Data; upstream has one factor for each position.
+// layout and may be x.Data; upstream has one factor for each position and must not overlap
+// grad.
 func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 	_, err := l.run("NLLLoss.VJP", outputs[F]{want: productVJP, grad: grad, upstream: upstream}, x, targets)
 	return err

@@ -63,9 +63,9 @@ func (x Tensor[F]) check(method, argument string) error {
 type Reduction uint8
 
 const (
-	// Mean is the weighted mean for class losses (divided by the weights of
-	// the targets that count), and for CTC the mean over the batch of each
-	// loss divided by its target's length.
+	// Mean is the weighted mean for class targets (divided by the weights of the
+	// targets that count), the mean over the positions for class probabilities, and
+	// for CTC the mean over the batch of each loss divided by its target's length.
 	Mean Reduction = iota
 	// Sum adds the losses.
 	Sum
