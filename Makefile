@@ -5,8 +5,10 @@
 NESTED  := asm gen cmd/trellis bench
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
-FUZZ    ?= 20000x
-# What is compared on every tier, and what has one goroutine, in the root and in conformance.
+FUZZ    ?= 10000x
+# The packages in which goroutines work together; what is compared on every tier there; and
+# what has one goroutine.
+CREWS   := . ./internal/conformance ./internal/parallel ./internal/workspace
 KERNELS := TestKernel|TestPublicBetweenGuardPages
 ALONE   := TestScaled|TestSegments|TestLong|TestGradientOfLarge|TestSmallLoss|TestCTCAgainst|TestCTCPrecision|TestTorchGradcheck
 # The tiers whose kernels must have been tested on this machine: CI names all that it has.
@@ -48,17 +50,17 @@ quick: ## the root module's tests on this machine
 
 # Assembly is invisible to the race detector: it is of no use where that is compared.
 race: ## the root module's tests with the race detector
-	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)|$(ALONE)' ./...; else $(call MISSING,cgo); fi
+	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)|$(ALONE)' $(CREWS); else $(call MISSING,cgo); fi
 
 purego: ## the root module's tests without assembly
-	go test -short -tags purego . ./internal/conformance ./internal/tier
+	go test -short -tags purego . ./internal/tier
 
 # Go's compiler fuses x·y + z there, which must not change a bit.
 arm64: export GOARCH := arm64
 arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
-		go vet ./... && TRELLIS_MUST_TEST="generic neon" go test -short -skip '$(ALONE)' -exec $(QEMU) && \
-		go test -short -exec $(QEMU) $$(go list ./internal/... | grep -v conformance) && \
+		go vet . && TRELLIS_MUST_TEST="generic neon" go test -short -skip '$(ALONE)' -exec $(QEMU) && \
+		go test -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/kerneltest ./internal/tier && \
 		go -C asm test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
 
 nested: $(OPS) ## the tests of the other modules
@@ -77,19 +79,21 @@ fuzz: ## every fuzz test, FUZZ inputs each
 		while read -r f p; do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) $$p </dev/null || exit 1; done
 
 # The last line lets the compiler fuse x·y + z on amd64, too.
-trials: ## kernels with all inputs in all places, and all tests without assembly
+trials: ## kernels with all inputs in all places, all tests without assembly, more fuzzing
 	TRELLIS_EXHAUSTIVE=1 go test -run 'TestKernels$$' .
 	go test -tags purego . ./internal/...
+	@$(MAKE) --no-print-directory fuzz FUZZ=50000x
 	GOAMD64=v3 go test -run TestGoldenBits .
 
 alone: ## the race detector where there is one goroutine
-	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -run '$(ALONE)' . ./internal/conformance; else $(call MISSING,cgo); fi
+	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -run '$(ALONE)' . ./internal/conformance && \
+		go test -race -short $$(go list ./internal/... | grep -v conformance); else $(call MISSING,cgo); fi
 
 neon: export GOARCH := arm64
-neon: ## on arm64 all trials, and what has one goroutine
+neon: ## all trials on arm64, and all of the root module that is not in make arm64
 	@if command -v $(QEMU) >/dev/null; then \
 		go test -timeout 20m -run 'TestKernel|$(ALONE)' -exec $(QEMU) . && \
-		go test -timeout 20m -short -exec $(QEMU) ./internal/conformance && \
+		go test -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -v fp) && \
 		go test -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
 
 # On a machine with AVX-512; elsewhere the one below is plain Go, which trials has.
