@@ -27,7 +27,7 @@ MISSING   = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 # The kernels that test the vector assembler, which git does not keep.
 OPS := asm/internal/optest/ops_amd64.s
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare results report figures mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon vet lower bench benchcmp compare results report figures mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -36,7 +36,7 @@ test: ## all tests in under five minutes on two cores; what the machine lacks fo
 	@$(TOGETHER) quick arm64 race nested released purego fuzz
 
 long: ## in as many minutes, what says little more than make test
-	@$(TOGETHER) neon trials alone lower
+	@$(TOGETHER) neon trials alone vet lower
 
 # Without a list of packages go test shows what a test prints: which tiers there were.
 # The last line does every benchmark once. Without the workspace the versions are those
@@ -95,6 +95,11 @@ neon: ## all trials on arm64, and all of the root module that is not in make arm
 		go test -timeout 20m -run 'TestKernel|$(ALONE)' -exec $(QEMU) . && \
 		go test -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -v fp) && \
 		go test -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
+
+# One operating system for every architecture that Go builds for.
+vet: ## go vet for every architecture
+	@for p in $$({ go tool dist list | grep ^linux/; go tool dist list; } | awk -F/ '!seen[$$2]++'); do \
+		echo "vet $$p" && GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet . ./internal/... || exit 1; done
 
 # On a machine with AVX-512; elsewhere the one below is plain Go, which trials has.
 lower: ## what is not tested on every tier anyway, on AVX2 where that is not the best
