@@ -90,11 +90,11 @@ alone: ## the race detector where there is one goroutine
 		go test -race -short $$(go list ./internal/... | grep -v conformance); else $(call MISSING,cgo); fi
 
 neon: export GOARCH := arm64
-neon: ## all trials on arm64, and all of the root module that is not in make arm64
+neon: ## on arm64 what of the root module is not in make arm64
 	@if command -v $(QEMU) >/dev/null; then \
-		go test -timeout 20m -run 'TestKernel|$(ALONE)' -exec $(QEMU) . && \
+		go test -timeout 20m -short -run '$(ALONE)' -exec $(QEMU) . && \
 		go test -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -v fp) && \
-		go test -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
+		go test -timeout 20m -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
 
 # One operating system for every architecture that Go builds for.
 vet: ## go vet for every architecture
