@@ -85,11 +85,10 @@ func (w *trellis[F]) exponentRow(i int) []float64 {
 	return w.exponents[i*2*w.target.width:][:2*w.target.width]
 }
 
-// lastExponentRow returns the number of the last row of exponents.
-func (w *trellis[F]) lastExponentRow() int { return len(w.exponents)/(2*w.target.width) - 1 }
-
 // lastExponents returns the last row of exponents.
-func (w *trellis[F]) lastExponents() []float64 { return w.exponentRow(w.lastExponentRow()) }
+func (w *trellis[F]) lastExponents() []float64 {
+	return w.exponents[len(w.exponents)-2*w.target.width:]
+}
 
 // pushExponents makes another row of exponents, a copy of the last one.
 func (w *trellis[F]) pushExponents() []float64 {
@@ -112,14 +111,15 @@ func (w *trellis[F]) checkpoint(t int) (boundary, exponents []float64) {
 func (w *trellis[F]) forward() (probability number, ok bool) {
 	w.exponents = w.exponents[:2*w.target.width]
 	clear(w.boundary)
-	for i := range w.exponents {
-		w.exponents[i] = never // that of pads
+	exponents := w.exponents
+	for i := range exponents {
+		exponents[i] = never // that of pads
 	}
 	for i := range w.target.length {
-		e := statesAt(w.exponents, i)
+		e := statesAt(exponents, i)
 		e[onBlank], e[onLabel] = 0, 0
 	}
-	statesAt(w.exponents, w.target.length)[onBlank] = 0
+	statesAt(exponents, w.target.length)[onBlank] = 0
 	statesAt(w.boundary, 0)[onBlank] = 1 // before the first frame nothing is spelled yet
 	for t := 0; t < w.frames; t += w.segment {
 		if len(w.checkpoints) > 0 {
@@ -156,7 +156,7 @@ func (w *trellis[F]) sweep(from int) bool {
 // advance does a run of frames from t on, at most to the end of the group, and returns how
 // many.
 func (w *trellis[F]) advance(t, end int) int {
-	before := w.lastExponentRow()
+	before := len(w.runs) // each has made a row behind the first
 	frames := 0
 	if !w.emission.kind(t).isScaled() {
 		frames = w.emission.runLength(t, end, w.makeFactors(before))
