@@ -398,6 +398,10 @@ func (w *amd64) lower(i int) {
 		} else {
 			w.ctx.VMOVUPS(r.AsY(), w.mem(in.mem, 0))
 		}
+	case opLoadPieces:
+		w.loadPieces(in)
+	case opStorePiece:
+		w.storePiece(in)
 	case opAddTo:
 		x, from := w.ctx.XMM(), address{in.a.id, none, 0, int(in.b.imm)}
 		w.ctx.VMOVUPS(w.mem(in.mem, 0), x)
@@ -1231,6 +1235,54 @@ func (w *amd64) store(in *instr) {
 		default:
 			w.ctx.VMOVUPS(r, m.k, to)
 		}
+	}
+}
+
+// loadPieces reads two pieces into each half of a vector.
+func (w *amd64) loadPieces(in *instr) {
+	distance, third := w.integer(in.a), w.ctx.GP64()
+	first := w.mem(in.mem, 0)
+	at := func(i int) operand.Mem {
+		m := first
+		switch {
+		case i == 3:
+			m.Base, m.Disp = third, 0
+			fallthrough
+		case i == 1:
+			m.Index, m.Scale = distance.(reg.Register), 1
+		case i == 2:
+			m.Index, m.Scale = distance.(reg.Register), 2
+		}
+		return m
+	}
+	w.ctx.LEAQ(at(2), third)
+	halves := w.dst(in.dst)
+	insert := func(ops ...operand.Op) { w.ctx.VINSERTF128(ops[0], ops[1], ops[2], ops[3]) }
+	if w.k.target == AVX512 { // where VINSERTF128 knows half of the registers
+		halves, insert = []reg.VecVirtual{halves[0], w.newReg()}, w.ctx.VINSERTF32X4
+	}
+	for h, r := range halves {
+		w.ctx.VMOVUPS(at(2*h), r.AsX())
+		insert(operand.U8(1), at(2*h+1), r.AsY(), r.AsY())
+	}
+	if w.k.target == AVX512 {
+		w.ctx.VINSERTF64X4(operand.U8(1), halves[1].AsY(), halves[0], halves[0])
+	}
+}
+
+func (w *amd64) storePiece(in *instr) {
+	a, piece, to := w.regs(in.a), in.b.imm, w.mem(in.mem, 0)
+	from := a[0]
+	if w.k.target == AVX2 {
+		from, piece = a[piece/2], piece%2
+	}
+	switch {
+	case piece == 0:
+		w.ctx.VMOVUPS(from.AsX(), to)
+	case w.k.target == AVX2:
+		w.ctx.VEXTRACTF128(operand.U8(1), from.AsY(), to)
+	default:
+		w.ctx.VEXTRACTF32X4(operand.U8(piece), from, to)
 	}
 }
 

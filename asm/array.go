@@ -148,6 +148,20 @@ func (a Array) StoreFirst(v Vec) { a.store(opStoreFirst, v, arg{}) }
 // StoreFour writes the first four lanes of v.
 func (a Array) StoreFour(v Vec) { a.store(opStoreFour, v, arg{}) }
 
+// LoadPieces reads a vector from four places, d apart: 16 bytes, four F32 or two F64, from
+// each.
+func (a Array) LoadPieces(d Distance) Vec {
+	return a.k.vec(instr{op: opLoadPieces, t: a.t, a: d.bytes.arg, mem: a.mem()})
+}
+
+// StorePiece writes piece i of v, from 0 to 3, which is 16 bytes.
+func (a Array) StorePiece(v Vec, i int) {
+	if v.t != a.t || i < 0 || i > 3 {
+		a.k.fail("StorePiece %d of %v to an array of %v", i, v.t, a.t)
+	}
+	a.k.emit(instr{op: opStorePiece, t: v.t, dst: none, a: v.arg, b: arg{argImm, 0, uint64(i)}, mem: a.mem()})
+}
+
 // AddFrom adds the first 16 bytes of b, four F32 or two F64, to those of a.
 func (a Array) AddFrom(b Array) {
 	if !a.t.IsFloat() || a.t != b.t {

@@ -68,6 +68,8 @@ const (
 	opGatherTable // opGather from so many vectors as b says
 	opStoreFirst  // the first lane of a
 	opStoreFour   // the first four lanes of a
+	opLoadPieces  // four times 16 bytes, a bytes apart
+	opStorePiece  // 16 bytes of a, piece b
 	opAddTo       // 16 bytes are those plus what is at the integer a + b
 	opPrefetch    // the cache line at mem, into cache a
 	opParamVec    // a float parameter in all lanes
@@ -191,7 +193,7 @@ func (in *instr) operands(f func(id int)) {
 func (in *instr) hasMem() bool {
 	switch in.op {
 	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable,
-		opStoreFirst, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+		opStoreFirst, opStoreFour, opLoadPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

@@ -493,7 +493,7 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opStoreFirst, opStoreFour, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opStoreFirst, opStoreFour, opLoadPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -847,6 +847,20 @@ func (n *neon) memory(in *instr) {
 		} else {
 			n.emit(machine{op: nStoreQ, n: n.part(in.a, 0), a: base, imm: offset})
 		}
+	case opLoadPieces:
+		from, distance := n.address(in.mem), n.int(in.a)
+		for p := range parts {
+			v := n.newV()
+			n.emit(machine{op: nLoadQ, d: v, a: from})
+			n.set(in, p, v)
+			if p+1 < parts {
+				next := n.newR()
+				n.emit(machine{op: nADD, d: next, n: from, m: distance})
+				from = next
+			}
+		}
+	case opStorePiece:
+		n.emit(machine{op: nStoreQ, n: n.part(in.a, int(in.b.imm)), a: base, imm: offset})
 	case opAddTo:
 		v, w := n.newV(), n.newV()
 		n.emit(machine{op: nLoadQ, d: v, a: base, imm: offset})

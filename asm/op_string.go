@@ -59,28 +59,30 @@ func _() {
 	_ = x[opGatherTable-48]
 	_ = x[opStoreFirst-49]
 	_ = x[opStoreFour-50]
-	_ = x[opAddTo-51]
-	_ = x[opPrefetch-52]
-	_ = x[opParamVec-53]
-	_ = x[opResultVec-54]
-	_ = x[opSplat-55]
-	_ = x[opLoadInt-56]
-	_ = x[opStoreInt-57]
-	_ = x[opParamInt-58]
-	_ = x[opResultInt-59]
-	_ = x[opMoveInt-60]
-	_ = x[opAddInt-61]
-	_ = x[opSubInt-62]
-	_ = x[opMulInt-63]
-	_ = x[opShlInt-64]
-	_ = x[opLabel-65]
-	_ = x[opJump-66]
-	_ = x[opBranch-67]
+	_ = x[opLoadPieces-51]
+	_ = x[opStorePiece-52]
+	_ = x[opAddTo-53]
+	_ = x[opPrefetch-54]
+	_ = x[opParamVec-55]
+	_ = x[opResultVec-56]
+	_ = x[opSplat-57]
+	_ = x[opLoadInt-58]
+	_ = x[opStoreInt-59]
+	_ = x[opParamInt-60]
+	_ = x[opResultInt-61]
+	_ = x[opMoveInt-62]
+	_ = x[opAddInt-63]
+	_ = x[opSubInt-64]
+	_ = x[opMulInt-65]
+	_ = x[opShlInt-66]
+	_ = x[opLabel-67]
+	_ = x[opJump-68]
+	_ = x[opBranch-69]
 }
 
-const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableStoreFirstStoreFourAddToPrefetchParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
+const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableStoreFirstStoreFourLoadPiecesStorePieceAddToPrefetchParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
 
-var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 305, 314, 319, 327, 335, 344, 349, 356, 364, 372, 381, 388, 394, 400, 406, 412, 417, 421, 427}
+var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 305, 314, 324, 334, 339, 347, 355, 364, 369, 376, 384, 392, 401, 408, 414, 420, 426, 432, 437, 441, 447}
 
 func (i op) String() string {
 	idx := int(i) - 0

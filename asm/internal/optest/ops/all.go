@@ -157,6 +157,7 @@ func floats(t asm.Type) []Op {
 		}),
 		pressure(t),
 		addFrom(t),
+		pieces(t),
 	), folds(t)...)
 }
 
@@ -483,6 +484,36 @@ func addFrom(t asm.Type) Op {
 				dst[a[0]+i] = add(t)(dst[a[0]+i], from[i])
 			}
 		}
+		return dst
+	})
+}
+
+// pieces reads a vector from four places, and writes its pieces one over the end of the
+// other. What is the same in all lanes has pieces, too.
+func pieces(t asm.Type) Op {
+	lanes, block := t.Lanes(), 16/t.Size()
+	return manyPerVector("pieces", t, t, 3*lanes, func(dst asm.Array, v vectors) {
+		for i, w := range []asm.Vec{v.x, v.y, v.z} {
+			dst.Vector(i).Store(w)
+		}
+		p := dst.From(1).LoadPieces(dst.Elements(v.k.Copy(v.k.Int(2*block + 1))))
+		for i := range 4 {
+			dst.From(lanes+i*(block-1)).StorePiece(p, i)
+			dst.From(2*lanes+i*block).StorePiece(v.firstOfY(), i)
+		}
+	}, nil).with(func(x, y, z []uint64) (dst []uint64) {
+		wholeY := y
+		eachVector(t, x, y, z, func(x, y, z []uint64) {
+			all := slices.Concat(x, y, z)
+			var p []uint64
+			for i := range 4 {
+				p = append(p, all[1+i*(2*block+1):][:block]...)
+			}
+			for i := range 4 {
+				copy(all[lanes+i*(block-1):], p[i*block:][:block])
+			}
+			dst = append(append(dst, all[:2*lanes]...), slices.Repeat(wholeY[:1], lanes)...)
+		})
 		return dst
 	})
 }
