@@ -355,15 +355,15 @@ func (s *softmaxes[F]) canStream(dst []F) bool {
 func (stridedAxis[F]) dot(s *softmaxes[F], soft *softTargets[F], x []F) {
 	for c := range s.classes {
 		at := c * s.classStride
-		soft.atPositions(c, at, s.count)
-		addLogSoftmax(soft.dot[:], soft.mass[:], soft.u[:], x[at:][:s.count], s.hi[:], s.lo[:])
+		u := soft.atPositions(c, at, s.count)
+		addLogSoftmax(soft.dot[:], soft.mass[:], view.Of(u, s.count, s.count), view.Of(x[at:], s.count, s.count), s.hi[:], s.lo[:], 1)
 	}
 }
 
 func (stridedAxis[F]) subtract(s *softmaxes[F], soft *softTargets[F], dst, factor []F) {
 	for c := range s.classes {
 		at := c * s.classStride
-		subtractProducts(dst[at:][:s.count], soft.atPositions(c, at, s.count), factor)
+		subtractTargets(view.Of(dst[at:], s.count, s.count), view.Of(soft.atPositions(c, at, s.count), s.count, s.count), factor, 1)
 	}
 }
 

@@ -290,21 +290,119 @@ func scaleStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor [
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
-// addLogSoftmaxGeneric is dotLogSoftmax for one class of some positions: it adds
-// w[j]·((x[j]−hi[j])−lo[j]) to dot[j] and w[j] to sum[j]. All but x are read and
-// written in whole vectors.
-func addLogSoftmaxGeneric[F Float](dot, sum []float64, w, x, hi, lo []F) {
-	for j, v := range x {
-		if w[j] != 0 {
-			dot[j] += float64(w[j] * ((v - hi[j]) - lo[j]))
+// Soft targets u are spread over count classes: in rows, one for each class, or, where they
+// are the same at all positions, in one number for each class.
+
+// spreadTargetsGeneric writes u[c][j] = (p[c][j]·keep + share)·weight[c], whose sum is rounded
+// once. u may be p.
+func spreadTargetsGeneric[F Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
+	for c := range count {
+		w, d := weight[c], u.Row(c)
+		for j, v := range p.Row(c) {
+			d[j] = fp.FMA(v, keep, share) * w
 		}
-		sum[j] += float64(w[j])
 	}
 }
 
-// subtractProductsGeneric does dst[j] −= w[j]·scale[j], rounded once.
-func subtractProductsGeneric[F Float](dst, w, scale []F) {
-	for j := range dst {
-		dst[j] = fp.FMA(-w[j], scale[j], dst[j])
+// addLogSoftmaxGeneric is dotLogSoftmax for rows: it adds Σ u[c][j]·((x[c][j]−hi[j])−lo[j]) to
+// dot[j] and Σ u[c][j] to mass[j], class by class. All but x and u are read and written in
+// whole vectors.
+func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+	for c := range count {
+		w := u.Row(c)
+		for j, v := range x.Row(c) {
+			if w[j] != 0 {
+				dot[j] += float64(w[j] * ((v - hi[j]) - lo[j]))
+			}
+			mass[j] += float64(w[j])
+		}
+	}
+}
+
+// addLogSoftmaxUniformGeneric is addLogSoftmax, without mass, for soft targets that are the
+// same at all positions.
+func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+	for c, w := range u {
+		if w == 0 {
+			continue
+		}
+		for j, v := range x.Row(c) {
+			dot[j] += float64(w * ((v - hi[j]) - lo[j]))
+		}
+	}
+}
+
+// subtractTargetsGeneric does dst[c][j] −= u[c][j]·scale[j], rounded once, for count classes.
+func subtractTargetsGeneric[F Float](dst, u view.Rows[F], scale []F, count int) {
+	for c := range count {
+		d := dst.Row(c)
+		for j, w := range u.Row(c) {
+			d[j] = fp.FMA(-w, scale[j], d[j])
+		}
+	}
+}
+
+// scaleStridedUniformGeneric is scaleStrided and subtracts soft targets that are the same at
+// all positions: it writes x[c][j]·factor[j] − u[c]·scale[j], where the first product is
+// rounded.
+func scaleStridedUniformGeneric[F Float](dst, x view.Rows[F], u, factor, scale []F) {
+	for c, w := range u {
+		d := dst.Row(c)
+		for j, v := range x.Row(c)[:len(d)] {
+			d[j] = fp.FMA(-w, scale[j], F(v*factor[j]))
+		}
+	}
+}
+
+// Where a position has few classes, and they are neighbours, rows are turned into columns
+// first, so that lanes go across positions here, too. That is done in pieces of 16 bytes.
+
+// toColumnsGeneric writes dst[c][r] = x[r][c] for count rows of x, which fill whole vectors of
+// dst. dst has rows for whole pieces of columns, of which those beyond the columns of x are
+// of no use, and x is read up to the end of a piece behind its last row.
+func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
+	for r := range count {
+		for c, v := range x.Row(r) {
+			dst.Data[c*dst.Stride+r] = v
+		}
+	}
+}
+
+// toRowsGeneric writes dst[r][c] = x[c][r] for count rows of dst, which fill whole vectors of
+// x. x has rows for whole pieces of columns, and the rows of dst are neighbours. What follows
+// the last one, up to the end of a piece, is of no use afterwards.
+func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
+	for r := range count {
+		for c := range dst.Row(r) {
+			dst.Data[r*dst.Stride+c] = x.Data[c*x.Stride+r]
+		}
+	}
+}
+
+// sumExpColumnsGeneric is sumExpRows for columns: x[c][j] is element c of row j, of count. It
+// writes exp(x[c][j]−m[j]) to dst, which may be x. scratch has a vector for every lane.
+func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	mask := fp.Lanes[F]() - 1
+	for j := range x.Columns {
+		top := fp.NegInf[F]()
+		for c := range count {
+			if v := x.Data[c*x.Stride+j]; v > top {
+				top = v
+			}
+		}
+		top += 0
+		var s lanes[F]
+		var ties F
+		for c := range count {
+			d := x.Data[c*x.Stride+j] - top
+			e := fp.Exp(d)
+			dst.Data[c*dst.Stride+j] = e
+			if d < 0 {
+				s[c&mask] += e
+			} else {
+				ties += e
+			}
+		}
+		m[j], sum[j] = top, float64(s.fold()+(ties-1))
 	}
 }

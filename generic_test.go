@@ -433,36 +433,188 @@ func testScaleStridedStream[F Float](t *testing.T) {
 	})
 }
 
-func testAddLogSoftmax[F Float](t *testing.T) {
+func testScaleStridedUniform[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
-		x, width := c.Scores(c.N), fp.WholeVectors[F](c.N)
-		w, hi, lo := padding(c, c.N), padding(c, c.N), padding(c, c.N)
-		copy(w, targetsFor(c, x))
-		copy(hi, factors(c, c.N))
-		for j := range c.N {
-			lo[j] = F(c.R.NormFloat64()) * 0x1p-20
+		width := fp.WholeVectors[F](c.N)
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			factor, scale, u, x := padding(c, c.N), padding(c, c.N), factors(c, count), c.Scores(count*width)
+			copy(factor, factors(c, c.N))
+			copy(scale, factors(c, c.N))
+			want := classScores(c, stride, count) // what lies between the classes stays as it is
+			dst, y, u1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, u)
+			factor1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, scale)
+			scaleStridedUniformGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), u, factor, scale)
+			c.Call(func() {
+				scaleStridedUniform(view.Of(dst, c.N, stride), view.Of(y, width, width), u1, factor1, scale1)
+			})
+			kerneltest.Same(c, "dst", want, dst)
 		}
-		wantDot, wantSum := make([]float64, width), make([]float64, width)
-		for j := range wantDot {
-			wantDot[j], wantSum[j] = c.R.NormFloat64(), c.R.Float64()
-		}
-		dot, sum := kerneltest.Placed(c, wantDot), kerneltest.Placed(c, wantSum)
-		w1, y, hi1, lo1 := kerneltest.Constant(c, w), kerneltest.Constant(c, x), kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
-		addLogSoftmaxGeneric(wantDot, wantSum, w, x, hi, lo)
-		c.Call(func() { addLogSoftmax(dot, sum, w1, y, hi1, lo1) })
-		kerneltest.Same(c, "dot", wantDot[:c.N], dot)
-		kerneltest.Same(c, "sum", wantSum[:c.N], sum)
 	})
 }
 
-func testSubtractProducts[F Float](t *testing.T) {
-	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
-		x, w, scale := c.Scores(c.N), factors(c, c.N), factors(c, c.N)
-		want := slices.Clone(x)
-		subtractProductsGeneric(want, w, scale)
-		dst, w1, scale1 := kerneltest.Placed(c, x), kerneltest.Constant(c, w), kerneltest.Constant(c, scale)
-		c.Call(func() { subtractProducts(dst, w1, scale1) })
-		kerneltest.Same(c, "dst", want, dst)
+func testSpreadTargets[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			p, weight, keep, share := classScores(c, stride, count), factors(c, count), F(c.R.Float64()), F(c.R.IntN(2))/16
+			for _, inPlace := range []bool{false, true} {
+				want := slices.Clone(p)
+				spreadTargetsGeneric(view.Of(want, c.N, stride), view.Of(p, c.N, stride), weight, keep, share, count)
+				u, y := kerneltest.Placed(c, p), kerneltest.Placed(c, p)
+				weight1 := kerneltest.Constant(c, weight)
+				if inPlace {
+					y = u
+				}
+				c.Call(func() {
+					spreadTargets(view.Of(u, c.N, stride), view.Of(y, c.N, stride), weight1, keep, share, count)
+				})
+				kerneltest.Same(c, "u", want, u)
+			}
+		}
+	})
+}
+
+// logSums returns hi and lo of some positions, and sums to add to.
+func logSums[F Float](c *kerneltest.Trial[F]) (hi, lo []F, dot, mass []float64) {
+	hi, lo = padding(c, c.N), padding(c, c.N)
+	copy(hi, factors(c, c.N))
+	for j := range c.N {
+		lo[j] = F(c.R.NormFloat64()) * 0x1p-20
+	}
+	dot, mass = make([]float64, len(hi)), make([]float64, len(hi))
+	for j := range dot {
+		dot[j], mass[j] = c.R.NormFloat64(), c.R.Float64()
+	}
+	return hi, lo, dot, mass
+}
+
+func testAddLogSoftmax[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			x := classScores(c, stride, count)
+			u := targetsFor(c, x)
+			hi, lo, wantDot, wantMass := logSums(c)
+			dot, mass := kerneltest.Placed(c, wantDot), kerneltest.Placed(c, wantMass)
+			u1, y, hi1, lo1 := kerneltest.Constant(c, u), kerneltest.Constant(c, x), kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
+			addLogSoftmaxGeneric(wantDot, wantMass, view.Of(u, c.N, stride), view.Of(x, c.N, stride), hi, lo, count)
+			c.Call(func() {
+				addLogSoftmax(dot, mass, view.Of(u1, c.N, stride), view.Of(y, c.N, stride), hi1, lo1, count)
+			})
+			kerneltest.Same(c, "dot", wantDot[:c.N], dot)
+			kerneltest.Same(c, "mass", wantMass[:c.N], mass)
+		}
+	})
+}
+
+func testAddLogSoftmaxUniform[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			x, u := classScores(c, stride, count), factors(c, count)
+			hi, lo, wantDot, _ := logSums(c)
+			dot, u1, y := kerneltest.Placed(c, wantDot), kerneltest.Constant(c, u), kerneltest.Constant(c, x)
+			hi1, lo1 := kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
+			addLogSoftmaxUniformGeneric(wantDot, u, view.Of(x, c.N, stride), hi, lo)
+			c.Call(func() { addLogSoftmaxUniform(dot, u1, view.Of(y, c.N, stride), hi1, lo1) })
+			kerneltest.Same(c, "dot", wantDot[:c.N], dot)
+		}
+	})
+}
+
+func testSubtractTargets[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			want, u, scale := classScores(c, stride, count), classScores(c, stride, count), padding(c, c.N)
+			copy(scale, factors(c, c.N))
+			dst, u1, scale1 := kerneltest.Placed(c, want), kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
+			subtractTargetsGeneric(view.Of(want, c.N, stride), view.Of(u, c.N, stride), scale, count)
+			c.Call(func() { subtractTargets(view.Of(dst, c.N, stride), view.Of(u1, c.N, stride), scale1, count) })
+			kerneltest.Same(c, "dst", want, dst)
+		}
+	})
+}
+
+// pieces returns what makes whole pieces of n elements.
+func pieces[F Float](n int) int {
+	side := 16 / fp.Size[F]()
+	return (n + side - 1) / side * side
+}
+
+// matrices are the sizes of what is transposed: rows of c.N elements, as many as fill some
+// vectors.
+func matrices[F Float](t *testing.T, do func(c *kerneltest.Trial[F], rows int)) {
+	kerneltest.Each(t, nil, func(c *kerneltest.Trial[F]) {
+		for vectors := range 4 {
+			rows := vectors * fp.Lanes[F]()
+			c.Notes = []any{"rows", rows}
+			do(c, rows)
+		}
+	})
+}
+
+func testToColumns[F Float](t *testing.T) {
+	matrices(t, func(c *kerneltest.Trial[F], rows int) {
+		stride, width := c.N+c.R.IntN(2), rows+fp.Lanes[F]()*c.R.IntN(2)
+		x := c.Scores(max(0, rows-1)*stride + pieces[F](c.N))
+		want := make([]F, pieces[F](c.N)*width)
+		dst, y := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
+		toColumnsGeneric(view.Of(want, width, width), view.Of(x, c.N, stride), rows)
+		c.Call(func() { toColumns(view.Of(dst, width, width), view.Of(y, c.N, stride), rows) })
+		kerneltest.Same(c, "dst", want[:c.N*width], dst)
+	})
+}
+
+func testToRows[F Float](t *testing.T) {
+	matrices(t, func(c *kerneltest.Trial[F], rows int) {
+		width := rows + fp.Lanes[F]()*c.R.IntN(2)
+		x, want := c.Scores(pieces[F](c.N)*width), make([]F, max(0, rows-1)*c.N+pieces[F](c.N))
+		dst, y := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
+		toRowsGeneric(view.Of(want, c.N, c.N), view.Of(x, width, width), rows)
+		c.Call(func() { toRows(view.Of(dst, c.N, c.N), view.Of(y, width, width), rows) })
+		kerneltest.Same(c, "dst", want[:rows*c.N], dst)
+	})
+}
+
+func testSumExpColumns[F Float](t *testing.T) {
+	matrices(t, func(c *kerneltest.Trial[F], rows int) {
+		if c.N == 0 { // a column has an element
+			return
+		}
+		width := rows + fp.Lanes[F]()*c.R.IntN(2)
+		x := make([]F, c.N*width)
+		for r := range rows { // by columns, so that each has what the input is about
+			for i, v := range c.Scores(c.N) {
+				x[i*width+r] = v
+			}
+		}
+		for _, inPlace := range []bool{false, true} {
+			wantM, wantSum, want := make([]F, rows), make([]float64, rows), make([]F, len(x))
+			sumExpColumnsGeneric(wantM, wantSum, view.Of(want, rows, width), view.Of(x, rows, width), nil, c.N)
+			m, sum, scratch := kerneltest.Placed(c, make([]F, rows)), kerneltest.Placed(c, make([]float64, rows)), kerneltest.Placed(c, make([]F, fp.Lanes[F]()*fp.Lanes[F]()))
+			dst, y := c.Destination(x, inPlace)
+			c.Call(func() {
+				sumExpColumns(m, sum, view.Of(dst, rows, width), view.Of(y, rows, width), scratch, c.N)
+			})
+			for r := range rows {
+				var column, wantTerms, terms []F
+				for i := r; i < len(x); i += width {
+					column, wantTerms, terms = append(column, x[i]), append(wantTerms, want[i]), append(terms, dst[i])
+				}
+				kerneltest.SameTop(c, column, wantM[r], m[r])
+				kerneltest.SameOne(c, "sum", wantSum[r], sum[r])
+				if sum[r] == sum[r] { // else the terms are of no use
+					kerneltest.Same(c, "terms", wantTerms, terms)
+				}
+			}
+		}
 	})
 }
 

@@ -425,46 +425,172 @@ func scaleStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F) 
 	scaleStridedStreamGeneric(dst, x, count, factor)
 }
 
-// addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, sum []float64, w, x, hi, lo []F) {
+// scaleStridedUniform works like scaleStridedUniformGeneric.
+func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32AVX512(dot, sum, fp.AsFloat32(w), fp.AsFloat32(x), fp.AsFloat32(hi), fp.AsFloat32(lo))
+			scaleStridedUniformF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u), fp.AsFloat32(factor), fp.AsFloat32(scale))
 			return
 		}
-		addLogSoftmaxF64AVX512(dot, sum, fp.AsFloat64(w), fp.AsFloat64(x), fp.AsFloat64(hi), fp.AsFloat64(lo))
+		scaleStridedUniformF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u), fp.AsFloat64(factor), fp.AsFloat64(scale))
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32AVX2(dot, sum, fp.AsFloat32(w), fp.AsFloat32(x), fp.AsFloat32(hi), fp.AsFloat32(lo))
+			scaleStridedUniformF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u), fp.AsFloat32(factor), fp.AsFloat32(scale))
 			return
 		}
-		addLogSoftmaxF64AVX2(dot, sum, fp.AsFloat64(w), fp.AsFloat64(x), fp.AsFloat64(hi), fp.AsFloat64(lo))
+		scaleStridedUniformF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u), fp.AsFloat64(factor), fp.AsFloat64(scale))
 		return
 	}
-	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
+	scaleStridedUniformGeneric(dst, x, u, factor, scale)
 }
 
-// subtractProducts works like subtractProductsGeneric.
-func subtractProducts[F fp.Float](dst, w, scale []F) {
+// spreadTargets works like spreadTargetsGeneric.
+func spreadTargets[F fp.Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			subtractProductsF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(w), fp.AsFloat32(scale))
+			spreadTargetsF32AVX512(fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(p.Data), p.Columns, p.Stride, fp.AsFloat32(weight), float32(keep), float32(share), count)
 			return
 		}
-		subtractProductsF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(w), fp.AsFloat64(scale))
+		spreadTargetsF64AVX512(fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(p.Data), p.Columns, p.Stride, fp.AsFloat64(weight), float64(keep), float64(share), count)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			subtractProductsF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(w), fp.AsFloat32(scale))
+			spreadTargetsF32AVX2(fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(p.Data), p.Columns, p.Stride, fp.AsFloat32(weight), float32(keep), float32(share), count)
 			return
 		}
-		subtractProductsF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(w), fp.AsFloat64(scale))
+		spreadTargetsF64AVX2(fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(p.Data), p.Columns, p.Stride, fp.AsFloat64(weight), float64(keep), float64(share), count)
 		return
 	}
-	subtractProductsGeneric(dst, w, scale)
+	spreadTargetsGeneric(u, p, weight, keep, share, count)
+}
+
+// addLogSoftmax works like addLogSoftmaxGeneric.
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32AVX512(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			return
+		}
+		addLogSoftmaxF64AVX512(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32AVX2(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			return
+		}
+		addLogSoftmaxF64AVX2(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		return
+	}
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+}
+
+// addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxUniformF32AVX512(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		addLogSoftmaxUniformF64AVX512(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxUniformF32AVX2(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		addLogSoftmaxUniformF64AVX2(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	}
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
+}
+
+// subtractTargets works like subtractTargetsGeneric.
+func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			subtractTargetsF32AVX512(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(u.Data), u.Columns, u.Stride, fp.AsFloat32(scale), count)
+			return
+		}
+		subtractTargetsF64AVX512(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(u.Data), u.Columns, u.Stride, fp.AsFloat64(scale), count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			subtractTargetsF32AVX2(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(u.Data), u.Columns, u.Stride, fp.AsFloat32(scale), count)
+			return
+		}
+		subtractTargetsF64AVX2(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(u.Data), u.Columns, u.Stride, fp.AsFloat64(scale), count)
+		return
+	}
+	subtractTargetsGeneric(dst, u, scale, count)
+}
+
+// toColumns works like toColumnsGeneric.
+func toColumns[F fp.Float](dst, x view.Rows[F], count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			toColumnsF32AVX512(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			return
+		}
+		toColumnsF64AVX512(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			toColumnsF32AVX2(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			return
+		}
+		toColumnsF64AVX2(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		return
+	}
+	toColumnsGeneric(dst, x, count)
+}
+
+// toRows works like toRowsGeneric.
+func toRows[F fp.Float](dst, x view.Rows[F], count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			toRowsF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count)
+			return
+		}
+		toRowsF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			toRowsF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count)
+			return
+		}
+		toRowsF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count)
+		return
+	}
+	toRowsGeneric(dst, x, count)
+}
+
+// sumExpColumns works like sumExpColumnsGeneric.
+func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			sumExpColumnsF32AVX512(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			return
+		}
+		sumExpColumnsF64AVX512(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			sumExpColumnsF32AVX2(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			return
+		}
+		sumExpColumnsF64AVX2(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		return
+	}
+	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
 // expFrames works like expFramesGeneric.
@@ -828,28 +954,100 @@ func scaleStridedStreamF64AVX512(dst []float64, dstColumns, dstStride int, x []f
 func scaleStridedStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
 
 //go:noescape
-func addLogSoftmaxF32AVX512(dot, sum []float64, w, x, hi, lo []float32)
+func scaleStridedUniformF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
 
 //go:noescape
-func addLogSoftmaxF32AVX2(dot, sum []float64, w, x, hi, lo []float32)
+func scaleStridedUniformF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
 
 //go:noescape
-func addLogSoftmaxF64AVX512(dot, sum, w, x, hi, lo []float64)
+func scaleStridedUniformF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
 
 //go:noescape
-func addLogSoftmaxF64AVX2(dot, sum, w, x, hi, lo []float64)
+func scaleStridedUniformF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
 
 //go:noescape
-func subtractProductsF32AVX512(dst, w, scale []float32)
+func spreadTargetsF32AVX512(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)
 
 //go:noescape
-func subtractProductsF32AVX2(dst, w, scale []float32)
+func spreadTargetsF32AVX2(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)
 
 //go:noescape
-func subtractProductsF64AVX512(dst, w, scale []float64)
+func spreadTargetsF64AVX512(u []float64, uStride int, p []float64, pColumns, pStride int, weight []float64, keep, share float64, count int)
 
 //go:noescape
-func subtractProductsF64AVX2(dst, w, scale []float64)
+func spreadTargetsF64AVX2(u []float64, uStride int, p []float64, pColumns, pStride int, weight []float64, keep, share float64, count int)
+
+//go:noescape
+func addLogSoftmaxF32AVX512(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+
+//go:noescape
+func addLogSoftmaxF32AVX2(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+
+//go:noescape
+func addLogSoftmaxF64AVX512(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+
+//go:noescape
+func addLogSoftmaxF64AVX2(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+
+//go:noescape
+func addLogSoftmaxUniformF32AVX512(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+
+//go:noescape
+func addLogSoftmaxUniformF32AVX2(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+
+//go:noescape
+func addLogSoftmaxUniformF64AVX512(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+
+//go:noescape
+func addLogSoftmaxUniformF64AVX2(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+
+//go:noescape
+func subtractTargetsF32AVX512(dst []float32, dstStride int, u []float32, uColumns, uStride int, scale []float32, count int)
+
+//go:noescape
+func subtractTargetsF32AVX2(dst []float32, dstStride int, u []float32, uColumns, uStride int, scale []float32, count int)
+
+//go:noescape
+func subtractTargetsF64AVX512(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+
+//go:noescape
+func subtractTargetsF64AVX2(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+
+//go:noescape
+func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns, xStride, count int)
+
+//go:noescape
+func toColumnsF32AVX2(dst []float32, dstStride int, x []float32, xColumns, xStride, count int)
+
+//go:noescape
+func toColumnsF64AVX512(dst []float64, dstStride int, x []float64, xColumns, xStride, count int)
+
+//go:noescape
+func toColumnsF64AVX2(dst []float64, dstStride int, x []float64, xColumns, xStride, count int)
+
+//go:noescape
+func toRowsF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int)
+
+//go:noescape
+func toRowsF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int)
+
+//go:noescape
+func toRowsF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int)
+
+//go:noescape
+func toRowsF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int)
+
+//go:noescape
+func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+
+//go:noescape
+func sumExpColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+
+//go:noescape
+func sumExpColumnsF64AVX512(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
+
+//go:noescape
+func sumExpColumnsF64AVX2(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
 
 //go:noescape
 func expFramesF32AVX512(p, top, ref []float32, sum []float64, scratch, x []float32, xColumns, xStride, pStride, rows int)

@@ -291,32 +291,116 @@ func scaleStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F) 
 	scaleStridedStreamGeneric(dst, x, count, factor)
 }
 
-// addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, sum []float64, w, x, hi, lo []F) {
+// scaleStridedUniform works like scaleStridedUniformGeneric.
+func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32NEON(dot, sum, fp.AsFloat32(w), fp.AsFloat32(x), fp.AsFloat32(hi), fp.AsFloat32(lo))
+			scaleStridedUniformF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, fp.AsFloat32(u), fp.AsFloat32(factor), fp.AsFloat32(scale))
 			return
 		}
-		addLogSoftmaxF64NEON(dot, sum, fp.AsFloat64(w), fp.AsFloat64(x), fp.AsFloat64(hi), fp.AsFloat64(lo))
+		scaleStridedUniformF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, fp.AsFloat64(u), fp.AsFloat64(factor), fp.AsFloat64(scale))
 		return
 	}
-	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
+	scaleStridedUniformGeneric(dst, x, u, factor, scale)
 }
 
-// subtractProducts works like subtractProductsGeneric.
-func subtractProducts[F fp.Float](dst, w, scale []F) {
+// spreadTargets works like spreadTargetsGeneric.
+func spreadTargets[F fp.Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			subtractProductsF32NEON(fp.AsFloat32(dst), fp.AsFloat32(w), fp.AsFloat32(scale))
+			spreadTargetsF32NEON(fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(p.Data), p.Columns, p.Stride, fp.AsFloat32(weight), float32(keep), float32(share), count)
 			return
 		}
-		subtractProductsF64NEON(fp.AsFloat64(dst), fp.AsFloat64(w), fp.AsFloat64(scale))
+		spreadTargetsF64NEON(fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(p.Data), p.Columns, p.Stride, fp.AsFloat64(weight), float64(keep), float64(share), count)
 		return
 	}
-	subtractProductsGeneric(dst, w, scale)
+	spreadTargetsGeneric(u, p, weight, keep, share, count)
+}
+
+// addLogSoftmax works like addLogSoftmaxGeneric.
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxF32NEON(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			return
+		}
+		addLogSoftmaxF64NEON(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		return
+	}
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+}
+
+// addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			addLogSoftmaxUniformF32NEON(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		addLogSoftmaxUniformF64NEON(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	}
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
+}
+
+// subtractTargets works like subtractTargetsGeneric.
+func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			subtractTargetsF32NEON(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(u.Data), u.Columns, u.Stride, fp.AsFloat32(scale), count)
+			return
+		}
+		subtractTargetsF64NEON(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(u.Data), u.Columns, u.Stride, fp.AsFloat64(scale), count)
+		return
+	}
+	subtractTargetsGeneric(dst, u, scale, count)
+}
+
+// toColumns works like toColumnsGeneric.
+func toColumns[F fp.Float](dst, x view.Rows[F], count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			toColumnsF32NEON(fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			return
+		}
+		toColumnsF64NEON(fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		return
+	}
+	toColumnsGeneric(dst, x, count)
+}
+
+// toRows works like toRowsGeneric.
+func toRows[F fp.Float](dst, x view.Rows[F], count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			toRowsF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count)
+			return
+		}
+		toRowsF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count)
+		return
+	}
+	toRowsGeneric(dst, x, count)
+}
+
+// sumExpColumns works like sumExpColumnsGeneric.
+func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			sumExpColumnsF32NEON(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			return
+		}
+		sumExpColumnsF64NEON(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		return
+	}
+	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
 // expFrames works like expFramesGeneric.
@@ -528,16 +612,52 @@ func scaleStridedStreamF32NEON(dst []float32, dstColumns, dstStride int, x []flo
 func scaleStridedStreamF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
 
 //go:noescape
-func addLogSoftmaxF32NEON(dot, sum []float64, w, x, hi, lo []float32)
+func scaleStridedUniformF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
 
 //go:noescape
-func addLogSoftmaxF64NEON(dot, sum, w, x, hi, lo []float64)
+func scaleStridedUniformF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
 
 //go:noescape
-func subtractProductsF32NEON(dst, w, scale []float32)
+func spreadTargetsF32NEON(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)
 
 //go:noescape
-func subtractProductsF64NEON(dst, w, scale []float64)
+func spreadTargetsF64NEON(u []float64, uStride int, p []float64, pColumns, pStride int, weight []float64, keep, share float64, count int)
+
+//go:noescape
+func addLogSoftmaxF32NEON(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+
+//go:noescape
+func addLogSoftmaxF64NEON(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+
+//go:noescape
+func addLogSoftmaxUniformF32NEON(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+
+//go:noescape
+func addLogSoftmaxUniformF64NEON(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+
+//go:noescape
+func subtractTargetsF32NEON(dst []float32, dstStride int, u []float32, uColumns, uStride int, scale []float32, count int)
+
+//go:noescape
+func subtractTargetsF64NEON(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+
+//go:noescape
+func toColumnsF32NEON(dst []float32, dstStride int, x []float32, xColumns, xStride, count int)
+
+//go:noescape
+func toColumnsF64NEON(dst []float64, dstStride int, x []float64, xColumns, xStride, count int)
+
+//go:noescape
+func toRowsF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int)
+
+//go:noescape
+func toRowsF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int)
+
+//go:noescape
+func sumExpColumnsF32NEON(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+
+//go:noescape
+func sumExpColumnsF64NEON(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
 
 //go:noescape
 func expFramesF32NEON(p, top, ref []float32, sum []float64, scratch, x []float32, xColumns, xStride, pStride, rows int)

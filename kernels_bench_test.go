@@ -17,7 +17,7 @@ func aligned[F Float](n int) []F {
 }
 
 func kernelWorks[F Float]() []kerneltest.Work {
-	return slices.Concat(rowWorks[F](), targetWorks[F](), stridedWorks[F](), frameWorks[F]())
+	return slices.Concat(rowWorks[F](), targetWorks[F](), stridedWorks[F](), columnWorks[F](), frameWorks[F]())
 }
 
 // rowWorks are calls with as much as one takes: a block of a row, or some rows.
@@ -66,10 +66,8 @@ func stridedWorks[F Float]() []kerneltest.Work {
 	image, grad, terms := normalScores[F](classes*pixels), aligned[F](classes*pixels), normalScores[F](classes*itemPositions)
 	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, itemPositions)
 	ties, ones, zeros := make([]F, itemPositions), slices.Repeat([]F{1}, itemPositions), make([]F, itemPositions)
-	sum, dot, x := make([]float64, itemPositions), make([]float64, itemPositions), image[:itemPositions]
-	two, four := kerneltest.Elements[F](classes*itemPositions, 2), kerneltest.Elements[F](itemPositions, 4)
-	sums := four
-	sums.Bytes += 2*sizeOf(sum) + 2*sizeOf(dot)
+	sum, dot, u := make([]float64, itemPositions), make([]float64, itemPositions), slices.Repeat([]F{1}, classes)
+	one, two, three := kerneltest.Elements[F](classes*itemPositions, 1), kerneltest.Elements[F](classes*itemPositions, 2), kerneltest.Elements[F](classes*itemPositions, 3)
 	return []kerneltest.Work{
 		kerneltest.NewWork("maxStrided", two, func() {
 			maxStrided(largest, view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes)
@@ -81,8 +79,41 @@ func stridedWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("scaleStridedStream", two, func() {
 			scaleStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}),
-		kerneltest.NewWork("addLogSoftmax", sums, func() { addLogSoftmax(dot, sum, ones, x, zeros, zeros) }),
-		kerneltest.NewWork("subtractProducts", four, func() { subtractProducts(x, ones, zeros) }),
+		kerneltest.NewWork("scaleStridedUniform", two, func() {
+			scaleStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), u, ones, zeros)
+		}),
+		kerneltest.NewWork("spreadTargets", two, func() {
+			spreadTargets(view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), u, 0.5, 0.5, classes)
+		}),
+		kerneltest.NewWork("addLogSoftmax", two, func() {
+			addLogSoftmax(dot, sum, view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), zeros, zeros, classes)
+		}),
+		kerneltest.NewWork("addLogSoftmaxUniform", one, func() {
+			addLogSoftmaxUniform(dot, u, view.Of(image, itemPositions, pixels), zeros, zeros)
+		}),
+		kerneltest.NewWork("subtractTargets", three, func() {
+			subtractTargets(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), zeros, classes)
+		}),
+	}
+}
+
+// columnWorks are calls with rows of ten classes.
+func columnWorks[F Float]() []kerneltest.Work {
+	const classes, room, pitch = 10, 12, itemPositions
+	rows, columns, terms := normalScores[F](classes*itemPositions+room-classes), make([]F, room*pitch), make([]F, room*pitch)
+	largest, sum, scratch := make([]F, itemPositions), make([]float64, itemPositions), make([]F, fp.Lanes[F]()*fp.Lanes[F]())
+	two := kerneltest.Elements[F](classes*itemPositions, 2)
+	toColumnsGeneric(view.Of(columns, pitch, pitch), view.Of(rows, classes, classes), itemPositions)
+	return []kerneltest.Work{
+		kerneltest.NewWork("toColumns", two, func() {
+			toColumns(view.Of(columns, pitch, pitch), view.Of(rows, classes, classes), itemPositions)
+		}),
+		kerneltest.NewWork("toRows", two, func() {
+			toRows(view.Of(rows, classes, classes), view.Of(columns, pitch, pitch), itemPositions)
+		}),
+		kerneltest.NewWork("sumExpColumns", two, func() {
+			sumExpColumns(largest, sum, view.Of(terms, pitch, pitch), view.Of(columns, pitch, pitch), scratch, classes)
+		}),
 	}
 }
 

@@ -114,14 +114,44 @@ func scaleStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F) 
 	scaleStridedStreamGeneric(dst, x, count, factor)
 }
 
-// addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, sum []float64, w, x, hi, lo []F) {
-	addLogSoftmaxGeneric(dot, sum, w, x, hi, lo)
+// scaleStridedUniform works like scaleStridedUniformGeneric.
+func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
+	scaleStridedUniformGeneric(dst, x, u, factor, scale)
 }
 
-// subtractProducts works like subtractProductsGeneric.
-func subtractProducts[F fp.Float](dst, w, scale []F) {
-	subtractProductsGeneric(dst, w, scale)
+// spreadTargets works like spreadTargetsGeneric.
+func spreadTargets[F fp.Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
+	spreadTargetsGeneric(u, p, weight, keep, share, count)
+}
+
+// addLogSoftmax works like addLogSoftmaxGeneric.
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+}
+
+// addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
+}
+
+// subtractTargets works like subtractTargetsGeneric.
+func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
+	subtractTargetsGeneric(dst, u, scale, count)
+}
+
+// toColumns works like toColumnsGeneric.
+func toColumns[F fp.Float](dst, x view.Rows[F], count int) {
+	toColumnsGeneric(dst, x, count)
+}
+
+// toRows works like toRowsGeneric.
+func toRows[F fp.Float](dst, x view.Rows[F], count int) {
+	toRowsGeneric(dst, x, count)
+}
+
+// sumExpColumns works like sumExpColumnsGeneric.
+func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
 // expFrames works like expFramesGeneric.

@@ -1438,657 +1438,3942 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF32AVX512(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
-// Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-144
+// func scaleStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scaleStridedUniformF32AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
-	MOVQ   dot_base+0(FP), AX
-	MOVQ   sum_base+24(FP), CX
-	MOVQ   w_base+48(FP), DX
-	MOVQ   x_base+72(FP), BX
-	MOVQ   hi_base+96(FP), SI
-	MOVQ   lo_base+120(FP), DI
-	MOVQ   x_len+80(FP), R8
-	CMPQ   R8, $+16
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   dstColumns+24(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   x_base+40(FP), BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   factor_base+96(FP), DI
+	MOVQ   scale_base+120(FP), R8
+	CMPQ   CX, $+16
 	JLT    end2
 
 loop1:
-	VMOVUPS       (DX), Z1
-	VMOVUPS       (BX), Z2
-	VMOVUPS       (SI), Z3
-	VSUBPS        Z3, Z2, Z2
-	VMOVUPS       (DI), Z3
-	VSUBPS        Z3, Z2, Z2
-	VCMPPS        $0x04, Z0, Z1, K1
-	VMULPS.Z      Z2, Z1, K1, Z2
-	VCVTPS2PD     Y2, Z3
-	VEXTRACTF64X4 $0x01, Z2, Y2
-	VCVTPS2PD     Y2, Z2
-	VMOVUPS       (AX), Z4
-	VADDPD        Z3, Z4, Z3
-	VMOVUPS       Z3, (AX)
-	VMOVUPS       64(AX), Z3
-	VADDPD        Z2, Z3, Z2
-	VMOVUPS       Z2, 64(AX)
-	VCVTPS2PD     Y1, Z2
-	VEXTRACTF64X4 $0x01, Z1, Y1
-	VCVTPS2PD     Y1, Z1
-	VMOVUPS       (CX), Z3
-	VADDPD        Z2, Z3, Z2
-	VMOVUPS       Z2, (CX)
-	VMOVUPS       64(CX), Z2
-	VADDPD        Z1, Z2, Z1
-	VMOVUPS       Z1, 64(CX)
-	ADDQ          $+128, AX
-	ADDQ          $+128, CX
-	ADDQ          $+64, DX
-	ADDQ          $+64, BX
-	ADDQ          $+64, SI
-	ADDQ          $+64, DI
-	SUBQ          $+16, R8
-	CMPQ          R8, $+16
-	JGE           loop1
+	VMOVUPS (DI), Z0
+	VMOVUPS (R8), Z1
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end4
+
+loop3:
+	PREFETCHT0   128(R11)
+	VBROADCASTSS (R9), Z2
+	VMOVUPS      (R10), Z3
+	VMULPS       Z0, Z3, Z3
+	VFNMADD231PS Z1, Z2, Z3
+	VMOVUPS      Z3, (R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+4, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	ADDQ $+64, AX
+	SUBQ $+16, CX
+	CMPQ CX, $+16
+	JGE  loop1
 
 end2:
-	CMPQ          R8, $+0
-	JLE           endif3
-	VMOVUPS       (DX), Z1
-	LEAQ          bitMasks<>+0(SB), R9
-	KMOVW         (R9)(R8*2), K1
-	VMOVUPS.Z     (BX), K1, Z2
-	VMOVUPS       (SI), Z3
-	VSUBPS        Z3, Z2, Z2
-	VMOVUPS       (DI), Z3
-	VSUBPS        Z3, Z2, Z2
-	VCMPPS        $0x04, Z0, Z1, K1
-	VMULPS.Z      Z2, Z1, K1, Z0
-	VCVTPS2PD     Y0, Z2
-	VEXTRACTF64X4 $0x01, Z0, Y0
-	VCVTPS2PD     Y0, Z0
-	VMOVUPS       (AX), Z3
-	VADDPD        Z2, Z3, Z2
-	VMOVUPS       Z2, (AX)
-	VMOVUPS       64(AX), Z2
-	VADDPD        Z0, Z2, Z0
-	VMOVUPS       Z0, 64(AX)
-	VCVTPS2PD     Y1, Z0
-	VEXTRACTF64X4 $0x01, Z1, Y1
-	VCVTPS2PD     Y1, Z1
-	VMOVUPS       (CX), Z2
-	VADDPD        Z0, Z2, Z0
-	VMOVUPS       Z0, (CX)
-	VMOVUPS       64(CX), Z0
-	VADDPD        Z1, Z0, Z0
-	VMOVUPS       Z0, 64(CX)
-	ADDQ          $+128, AX
-	ADDQ          $+128, CX
-	MOVQ          R8, AX
-	SHLQ          $0x02, AX
-	ADDQ          AX, DX
-	ADDQ          AX, BX
-	ADDQ          AX, SI
-	ADDQ          AX, DI
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Z0
+	VMOVUPS (R8), Z1
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end7
 
-endif3:
+loop6:
+	PREFETCHT0   128(R11)
+	VBROADCASTSS (R9), Z2
+	VMOVUPS      (R10), Z3
+	VMULPS       Z0, Z3, Z3
+	VFNMADD231PS Z1, Z2, Z3
+	LEAQ         bitMasks<>+0(SB), R13
+	KMOVW        (R13)(CX*2), K1
+	VMOVUPS      Z3, K1, (R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+4, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+
+endif5:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF32AVX2(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
-// Requires: AVX
-TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-144
-	MOVQ dot_base+0(FP), AX
-	MOVQ sum_base+24(FP), CX
-	MOVQ w_base+48(FP), DX
-	MOVQ x_base+72(FP), BX
-	MOVQ hi_base+96(FP), SI
-	MOVQ lo_base+120(FP), DI
-	MOVQ x_len+80(FP), R8
-	CMPQ R8, $+16
+// func scaleStridedUniformF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scaleStridedUniformF32AVX2(SB), NOSPLIT, $0-144
+	MOVQ dst_base+0(FP), AX
+	MOVQ dstColumns+24(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x02, DX
+	MOVQ x_base+40(FP), BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ factor_base+96(FP), DI
+	MOVQ scale_base+120(FP), R8
+	CMPQ CX, $+16
 	JLT  end2
 
 loop1:
-	VMOVUPS      (DX), Y0
-	VMOVUPS      32(DX), Y1
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
-	VMOVUPS      (SI), Y4
-	VMOVUPS      32(SI), Y5
-	VSUBPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      (DI), Y4
-	VMOVUPS      32(DI), Y5
-	VSUBPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x04, Y4, Y0, Y5
-	VCMPPS       $0x04, Y4, Y1, Y4
-	VMULPS       Y2, Y0, Y2
-	VMULPS       Y3, Y1, Y3
-	VANDPS       Y2, Y5, Y2
-	VANDPS       Y3, Y4, Y3
-	VEXTRACTF128 $0x01, Y2, X4
-	VCVTPS2PD    X2, Y2
-	VCVTPS2PD    X4, Y4
-	VEXTRACTF128 $0x01, Y3, X5
-	VCVTPS2PD    X3, Y3
-	VCVTPS2PD    X5, Y5
-	VMOVUPS      (AX), Y6
-	VMOVUPS      32(AX), Y7
-	VADDPD       Y2, Y6, Y2
-	VADDPD       Y4, Y7, Y4
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y4, 32(AX)
-	VMOVUPS      64(AX), Y2
-	VMOVUPS      96(AX), Y4
-	VADDPD       Y3, Y2, Y2
-	VADDPD       Y5, Y4, Y3
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VEXTRACTF128 $0x01, Y0, X2
-	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X2, Y2
-	VEXTRACTF128 $0x01, Y1, X3
-	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y3
-	VMOVUPS      (CX), Y4
-	VMOVUPS      32(CX), Y5
-	VADDPD       Y0, Y4, Y0
-	VADDPD       Y2, Y5, Y2
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y2, 32(CX)
-	VMOVUPS      64(CX), Y0
-	VMOVUPS      96(CX), Y2
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y1
-	VMOVUPS      Y0, 64(CX)
-	VMOVUPS      Y1, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	ADDQ         $+64, DX
-	ADDQ         $+64, BX
-	ADDQ         $+64, SI
-	ADDQ         $+64, DI
-	SUBQ         $+16, R8
-	CMPQ         R8, $+16
-	JGE          loop1
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end4
+
+loop3:
+	PREFETCHT0   128(R11)
+	VBROADCASTSS (R9), Y4
+	VMOVUPS      (R10), Y5
+	VMOVUPS      32(R10), Y6
+	VMULPS       Y0, Y5, Y5
+	VMULPS       Y1, Y6, Y6
+	VFNMADD231PS Y2, Y4, Y5
+	VFNMADD231PS Y3, Y4, Y6
+	VMOVUPS      Y5, (R11)
+	VMOVUPS      Y6, 32(R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+4, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	ADDQ $+64, AX
+	SUBQ $+16, CX
+	CMPQ CX, $+16
+	JGE  loop1
 
 end2:
-	CMPQ         R8, $+0
-	JLE          endif3
-	VMOVUPS      (DX), Y0
-	VMOVUPS      32(DX), Y1
-	LEAQ         byteMasks<>+0(SB), R9
-	MOVQ         R8, R10
-	NEGQ         R10
-	VMOVUPS      64(R9)(R10*4), Y2
-	VMOVUPS      96(R9)(R10*4), Y3
-	VMASKMOVPS   (BX), Y2, Y2
-	VMASKMOVPS   32(BX), Y3, Y3
-	VMOVUPS      (SI), Y4
-	VMOVUPS      32(SI), Y5
-	VSUBPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      (DI), Y4
-	VMOVUPS      32(DI), Y5
-	VSUBPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x04, Y4, Y0, Y5
-	VCMPPS       $0x04, Y4, Y1, Y4
-	VMULPS       Y2, Y0, Y2
-	VMULPS       Y3, Y1, Y3
-	VANDPS       Y2, Y5, Y2
-	VANDPS       Y3, Y4, Y3
-	VEXTRACTF128 $0x01, Y2, X4
-	VCVTPS2PD    X2, Y2
-	VCVTPS2PD    X4, Y4
-	VEXTRACTF128 $0x01, Y3, X5
-	VCVTPS2PD    X3, Y3
-	VCVTPS2PD    X5, Y5
-	VMOVUPS      (AX), Y6
-	VMOVUPS      32(AX), Y7
-	VADDPD       Y2, Y6, Y2
-	VADDPD       Y4, Y7, Y4
-	VMOVUPS      Y2, (AX)
-	VMOVUPS      Y4, 32(AX)
-	VMOVUPS      64(AX), Y2
-	VMOVUPS      96(AX), Y4
-	VADDPD       Y3, Y2, Y2
-	VADDPD       Y5, Y4, Y3
-	VMOVUPS      Y2, 64(AX)
-	VMOVUPS      Y3, 96(AX)
-	VEXTRACTF128 $0x01, Y0, X2
-	VCVTPS2PD    X0, Y0
-	VCVTPS2PD    X2, Y2
-	VEXTRACTF128 $0x01, Y1, X3
-	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y3
-	VMOVUPS      (CX), Y4
-	VMOVUPS      32(CX), Y5
-	VADDPD       Y0, Y4, Y0
-	VADDPD       Y2, Y5, Y2
-	VMOVUPS      Y0, (CX)
-	VMOVUPS      Y2, 32(CX)
-	VMOVUPS      64(CX), Y0
-	VMOVUPS      96(CX), Y2
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y1
-	VMOVUPS      Y0, 64(CX)
-	VMOVUPS      Y1, 96(CX)
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	MOVQ         R8, AX
-	SHLQ         $0x02, AX
-	ADDQ         AX, DX
-	ADDQ         AX, BX
-	ADDQ         AX, SI
-	ADDQ         AX, DI
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end7
 
-endif3:
+loop6:
+	PREFETCHT0   128(R11)
+	VBROADCASTSS (R9), Y4
+	VMOVUPS      (R10), Y5
+	VMOVUPS      32(R10), Y6
+	VMULPS       Y0, Y5, Y5
+	VMULPS       Y1, Y6, Y6
+	VFNMADD231PS Y2, Y4, Y5
+	VFNMADD231PS Y3, Y4, Y6
+	LEAQ         byteMasks<>+0(SB), R13
+	MOVQ         CX, R14
+	NEGQ         R14
+	VMOVUPS      64(R13)(R14*4), Y4
+	VMOVUPS      96(R13)(R14*4), Y7
+	VMASKMOVPS   Y5, Y4, (R11)
+	VMASKMOVPS   Y6, Y7, 32(R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+4, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	SHLQ $0x02, CX
+	ADDQ CX, AX
+
+endif5:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF64AVX512(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
-// Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-144
+// func scaleStridedUniformF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scaleStridedUniformF64AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
-	MOVQ   dot_base+0(FP), AX
-	MOVQ   sum_base+24(FP), CX
-	MOVQ   w_base+48(FP), DX
-	MOVQ   x_base+72(FP), BX
-	MOVQ   hi_base+96(FP), SI
-	MOVQ   lo_base+120(FP), DI
-	MOVQ   x_len+80(FP), R8
-	CMPQ   R8, $+8
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   dstColumns+24(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   x_base+40(FP), BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   factor_base+96(FP), DI
+	MOVQ   scale_base+120(FP), R8
+	CMPQ   CX, $+8
 	JLT    end2
 
 loop1:
-	VMOVUPS  (DX), Z1
-	VMOVUPS  (BX), Z2
-	VMOVUPS  (SI), Z3
-	VSUBPD   Z3, Z2, Z2
-	VMOVUPS  (DI), Z3
-	VSUBPD   Z3, Z2, Z2
-	VCMPPD   $0x04, Z0, Z1, K1
-	VMULPD.Z Z2, Z1, K1, Z2
-	VMOVUPS  (AX), Z3
-	VADDPD   Z2, Z3, Z2
-	VMOVUPS  Z2, (AX)
-	VMOVUPS  (CX), Z2
-	VADDPD   Z1, Z2, Z1
-	VMOVUPS  Z1, (CX)
-	ADDQ     $+64, AX
-	ADDQ     $+64, CX
-	ADDQ     $+64, DX
-	ADDQ     $+64, BX
-	ADDQ     $+64, SI
-	ADDQ     $+64, DI
-	SUBQ     $+8, R8
-	CMPQ     R8, $+8
-	JGE      loop1
+	VMOVUPS (DI), Z0
+	VMOVUPS (R8), Z1
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end4
+
+loop3:
+	PREFETCHT0   128(R11)
+	VBROADCASTSD (R9), Z2
+	VMOVUPS      (R10), Z3
+	VMULPD       Z0, Z3, Z3
+	VFNMADD231PD Z1, Z2, Z3
+	VMOVUPS      Z3, (R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+8, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	ADDQ $+64, AX
+	SUBQ $+8, CX
+	CMPQ CX, $+8
+	JGE  loop1
 
 end2:
-	CMPQ      R8, $+0
-	JLE       endif3
-	VMOVUPS   (DX), Z1
-	LEAQ      bitMasks<>+0(SB), R9
-	KMOVW     (R9)(R8*2), K1
-	VMOVUPD.Z (BX), K1, Z2
-	VMOVUPS   (SI), Z3
-	VSUBPD    Z3, Z2, Z2
-	VMOVUPS   (DI), Z3
-	VSUBPD    Z3, Z2, Z2
-	VCMPPD    $0x04, Z0, Z1, K1
-	VMULPD.Z  Z2, Z1, K1, Z0
-	VMOVUPS   (AX), Z2
-	VADDPD    Z0, Z2, Z0
-	VMOVUPS   Z0, (AX)
-	VMOVUPS   (CX), Z0
-	VADDPD    Z1, Z0, Z0
-	VMOVUPS   Z0, (CX)
-	ADDQ      $+64, AX
-	ADDQ      $+64, CX
-	MOVQ      R8, AX
-	SHLQ      $0x03, AX
-	ADDQ      AX, DX
-	ADDQ      AX, BX
-	ADDQ      AX, SI
-	ADDQ      AX, DI
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Z0
+	VMOVUPS (R8), Z1
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end7
 
-endif3:
+loop6:
+	PREFETCHT0   128(R11)
+	VBROADCASTSD (R9), Z2
+	VMOVUPS      (R10), Z3
+	VMULPD       Z0, Z3, Z3
+	VFNMADD231PD Z1, Z2, Z3
+	LEAQ         bitMasks<>+0(SB), R13
+	KMOVW        (R13)(CX*2), K1
+	VMOVUPD      Z3, K1, (R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+8, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	SHLQ $0x03, CX
+	ADDQ CX, AX
+
+endif5:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF64AVX2(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
+// func scaleStridedUniformF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scaleStridedUniformF64AVX2(SB), NOSPLIT, $0-144
+	MOVQ dst_base+0(FP), AX
+	MOVQ dstColumns+24(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x03, DX
+	MOVQ x_base+40(FP), BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ factor_base+96(FP), DI
+	MOVQ scale_base+120(FP), R8
+	CMPQ CX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end4
+
+loop3:
+	PREFETCHT0   128(R11)
+	VBROADCASTSD (R9), Y4
+	VMOVUPS      (R10), Y5
+	VMOVUPS      32(R10), Y6
+	VMULPD       Y0, Y5, Y5
+	VMULPD       Y1, Y6, Y6
+	VFNMADD231PD Y2, Y4, Y5
+	VFNMADD231PD Y3, Y4, Y6
+	VMOVUPS      Y5, (R11)
+	VMOVUPS      Y6, 32(R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+8, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	ADDQ $+64, AX
+	SUBQ $+8, CX
+	CMPQ CX, $+8
+	JGE  loop1
+
+end2:
+	CMPQ    CX, $+0
+	JLE     endif5
+	VMOVUPS (DI), Y0
+	VMOVUPS 32(DI), Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	MOVQ    u_base+72(FP), R9
+	MOVQ    BX, R10
+	MOVQ    AX, R11
+	MOVQ    u_len+80(FP), R12
+	CMPQ    R12, $+0
+	JLE     end7
+
+loop6:
+	PREFETCHT0   128(R11)
+	VBROADCASTSD (R9), Y4
+	VMOVUPS      (R10), Y5
+	VMOVUPS      32(R10), Y6
+	VMULPD       Y0, Y5, Y5
+	VMULPD       Y1, Y6, Y6
+	VFNMADD231PD Y2, Y4, Y5
+	VFNMADD231PD Y3, Y4, Y6
+	LEAQ         byteMasks<>+0(SB), R13
+	MOVQ         CX, R14
+	NEGQ         R14
+	VMOVUPS      64(R13)(R14*8), Y4
+	VMOVUPS      96(R13)(R14*8), Y7
+	VMASKMOVPD   Y5, Y4, (R11)
+	VMASKMOVPD   Y6, Y7, 32(R11)
+	ADDQ         SI, R10
+	ADDQ         DX, R11
+	ADDQ         $+8, R9
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop6
+
+end7:
+	ADDQ $+64, BX
+	ADDQ $+64, DI
+	ADDQ $+64, R8
+	SHLQ $0x03, CX
+	ADDQ CX, AX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func spreadTargetsF32AVX512(u []float32, uStride int, p []float32, pColumns int, pStride int, weight []float32, keep float32, share float32, count int)
+// Requires: AVX, AVX512F
+TEXT ·spreadTargetsF32AVX512(SB), NOSPLIT, $0-112
+	VPXORD       Z0, Z0, Z0
+	MOVQ         u_base+0(FP), AX
+	MOVQ         p_base+32(FP), CX
+	VBROADCASTSS keep+96(FP), Z0
+	VBROADCASTSS share+100(FP), Z1
+	MOVQ         uStride+24(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         pStride+64(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         pColumns+56(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+104(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS      (R8), Z2
+	VFMADD213PS  Z1, Z0, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, (R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+4, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	SUBQ $+16, SI
+	CMPQ SI, $+16
+	JGE  loop1
+
+end2:
+	CMPQ SI, $+0
+	JLE  endif5
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+104(FP), R10
+	CMPQ R10, $+0
+	JLE  end7
+
+loop6:
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(SI*2), K1
+	VMOVUPS.Z    (R8), K1, Z2
+	VFMADD213PS  Z1, Z0, Z2
+	VBROADCASTSS (DI), Z3
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, K1, (R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+4, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ SI, DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func spreadTargetsF32AVX2(u []float32, uStride int, p []float32, pColumns int, pStride int, weight []float32, keep float32, share float32, count int)
+// Requires: AVX, FMA3
+TEXT ·spreadTargetsF32AVX2(SB), NOSPLIT, $0-112
+	MOVQ         u_base+0(FP), AX
+	MOVQ         p_base+32(FP), CX
+	VBROADCASTSS keep+96(FP), Y0
+	VBROADCASTSS share+100(FP), Y1
+	MOVQ         uStride+24(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         pStride+64(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         pColumns+56(FP), SI
+	CMPQ         SI, $+16
+	JLT          end2
+
+loop1:
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+104(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VFMADD213PS  Y1, Y0, Y2
+	VFMADD213PS  Y1, Y0, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y2, (R9)
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+4, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	SUBQ $+16, SI
+	CMPQ SI, $+16
+	JGE  loop1
+
+end2:
+	CMPQ SI, $+0
+	JLE  endif5
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+104(FP), R10
+	CMPQ R10, $+0
+	JLE  end7
+
+loop6:
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         SI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y2
+	VMOVUPS      96(R11)(R12*4), Y3
+	VMASKMOVPS   (R8), Y2, Y2
+	VMASKMOVPS   32(R8), Y3, Y3
+	VFMADD213PS  Y1, Y0, Y2
+	VFMADD213PS  Y1, Y0, Y3
+	VBROADCASTSS (DI), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         SI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y4
+	VMOVUPS      96(R11)(R12*4), Y5
+	VMASKMOVPS   Y2, Y4, (R9)
+	VMASKMOVPS   Y3, Y5, 32(R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+4, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ SI, DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func spreadTargetsF64AVX512(u []float64, uStride int, p []float64, pColumns int, pStride int, weight []float64, keep float64, share float64, count int)
+// Requires: AVX, AVX512F
+TEXT ·spreadTargetsF64AVX512(SB), NOSPLIT, $0-120
+	VPXORD       Z0, Z0, Z0
+	MOVQ         u_base+0(FP), AX
+	MOVQ         p_base+32(FP), CX
+	VBROADCASTSD keep+96(FP), Z0
+	VBROADCASTSD share+104(FP), Z1
+	MOVQ         uStride+24(FP), DX
+	SHLQ         $0x03, DX
+	MOVQ         pStride+64(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         pColumns+56(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+112(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS      (R8), Z2
+	VFMADD213PD  Z1, Z0, Z2
+	VBROADCASTSD (DI), Z3
+	VMULPD       Z3, Z2, Z2
+	VMOVUPS      Z2, (R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+8, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	SUBQ $+8, SI
+	CMPQ SI, $+8
+	JGE  loop1
+
+end2:
+	CMPQ SI, $+0
+	JLE  endif5
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+112(FP), R10
+	CMPQ R10, $+0
+	JLE  end7
+
+loop6:
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(SI*2), K1
+	VMOVUPD.Z    (R8), K1, Z2
+	VFMADD213PD  Z1, Z0, Z2
+	VBROADCASTSD (DI), Z3
+	VMULPD       Z3, Z2, Z2
+	VMOVUPD      Z2, K1, (R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+8, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ SI, DX
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func spreadTargetsF64AVX2(u []float64, uStride int, p []float64, pColumns int, pStride int, weight []float64, keep float64, share float64, count int)
+// Requires: AVX, FMA3
+TEXT ·spreadTargetsF64AVX2(SB), NOSPLIT, $0-120
+	MOVQ         u_base+0(FP), AX
+	MOVQ         p_base+32(FP), CX
+	VBROADCASTSD keep+96(FP), Y0
+	VBROADCASTSD share+104(FP), Y1
+	MOVQ         uStride+24(FP), DX
+	SHLQ         $0x03, DX
+	MOVQ         pStride+64(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         pColumns+56(FP), SI
+	CMPQ         SI, $+8
+	JLT          end2
+
+loop1:
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+112(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VFMADD213PD  Y1, Y0, Y2
+	VFMADD213PD  Y1, Y0, Y3
+	VBROADCASTSD (DI), Y4
+	VMULPD       Y4, Y2, Y2
+	VMULPD       Y4, Y3, Y3
+	VMOVUPS      Y2, (R9)
+	VMOVUPS      Y3, 32(R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+8, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	SUBQ $+8, SI
+	CMPQ SI, $+8
+	JGE  loop1
+
+end2:
+	CMPQ SI, $+0
+	JLE  endif5
+	MOVQ weight_base+72(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ count+112(FP), R10
+	CMPQ R10, $+0
+	JLE  end7
+
+loop6:
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         SI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y2
+	VMOVUPS      96(R11)(R12*8), Y3
+	VMASKMOVPD   (R8), Y2, Y2
+	VMASKMOVPD   32(R8), Y3, Y3
+	VFMADD213PD  Y1, Y0, Y2
+	VFMADD213PD  Y1, Y0, Y3
+	VBROADCASTSD (DI), Y4
+	VMULPD       Y4, Y2, Y2
+	VMULPD       Y4, Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         SI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y4
+	VMOVUPS      96(R11)(R12*8), Y5
+	VMASKMOVPD   Y2, Y4, (R9)
+	VMASKMOVPD   Y3, Y5, 32(R9)
+	ADDQ         BX, R8
+	ADDQ         DX, R9
+	ADDQ         $+8, DI
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ SI, DX
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	ADDQ DX, CX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF32AVX512(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-176
+	VPXORD Z0, Z0, Z0
+	MOVQ   mass_base+24(FP), AX
+	MOVQ   u_base+48(FP), CX
+	MOVQ   uStride+72(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   dot_base+0(FP), BX
+	MOVQ   x_base+80(FP), SI
+	MOVQ   hi_base+120(FP), DI
+	MOVQ   lo_base+144(FP), R8
+	MOVQ   xStride+112(FP), R9
+	SHLQ   $0x02, R9
+	MOVQ   xColumns+104(FP), R10
+	CMPQ   R10, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (BX), Z1
+	VMOVUPS 64(BX), Z2
+	MOVQ    SI, R11
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS       (R12), Z5
+	VCVTPS2PD     Y5, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z3, Z6, Z3
+	VADDPD        Z4, Z7, Z4
+	VCMPPS        $0x04, Z0, Z5, K1
+	VMOVUPS       (R11), Z6
+	VMOVUPS       (DI), Z7
+	VSUBPS        Z7, Z6, Z6
+	VMOVUPS       (R8), Z7
+	VSUBPS        Z7, Z6, Z6
+	VMULPS.Z      Z6, Z5, K1, Z5
+	VCVTPS2PD     Y5, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z1, Z6, Z1
+	VADDPD        Z2, Z5, Z2
+	ADDQ          DX, R12
+	ADDQ          R9, R11
+	SUBQ          $+1, R13
+	CMPQ          R13, $+0
+	JGT           loop3
+
+end4:
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z4, 64(AX)
+	ADDQ    $+128, AX
+	VMOVUPS Z1, (BX)
+	VMOVUPS Z2, 64(BX)
+	ADDQ    $+128, BX
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (BX), Z1
+	VMOVUPS 64(BX), Z2
+	MOVQ    SI, R11
+	VMOVUPS (AX), Z3
+	VMOVUPS 64(AX), Z4
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end7
+
+loop6:
+	LEAQ          bitMasks<>+0(SB), R14
+	KMOVW         (R14)(R10*2), K1
+	VMOVUPS.Z     (R12), K1, Z5
+	VCVTPS2PD     Y5, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VCVTPS2PD     Y7, Z7
+	VADDPD        Z3, Z6, Z3
+	VADDPD        Z4, Z7, Z4
+	VCMPPS        $0x04, Z0, Z5, K2
+	VMOVUPS.Z     (R11), K1, Z6
+	VMOVUPS       (DI), Z7
+	VSUBPS        Z7, Z6, Z6
+	VMOVUPS       (R8), Z7
+	VSUBPS        Z7, Z6, Z6
+	VMULPS.Z      Z6, Z5, K2, Z5
+	VCVTPS2PD     Y5, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VADDPD        Z1, Z6, Z1
+	VADDPD        Z2, Z5, Z2
+	ADDQ          DX, R12
+	ADDQ          R9, R11
+	SUBQ          $+1, R13
+	CMPQ          R13, $+0
+	JGT           loop6
+
+end7:
+	VMOVUPS Z3, (AX)
+	VMOVUPS Z4, 64(AX)
+	ADDQ    $+128, AX
+	VMOVUPS Z1, (BX)
+	VMOVUPS Z2, 64(BX)
+	ADDQ    $+128, BX
+	MOVQ    R10, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, SI
+	ADDQ    AX, DI
+	ADDQ    AX, R8
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF32AVX2(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
 // Requires: AVX
-TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-144
+TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-176
+	MOVQ mass_base+24(FP), AX
+	MOVQ u_base+48(FP), CX
+	MOVQ uStride+72(FP), DX
+	SHLQ $0x02, DX
+	MOVQ dot_base+0(FP), BX
+	MOVQ x_base+80(FP), SI
+	MOVQ hi_base+120(FP), DI
+	MOVQ lo_base+144(FP), R8
+	MOVQ xStride+112(FP), R9
+	SHLQ $0x02, R9
+	MOVQ xColumns+104(FP), R10
+	CMPQ R10, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 64(BX), Y2
+	VMOVUPS 96(BX), Y3
+	MOVQ    SI, R11
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS 64(AX), Y6
+	VMOVUPS 96(AX), Y7
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS      (R12), Y8
+	VMOVUPS      32(R12), Y9
+	VEXTRACTF128 $0x01, Y8, X11
+	VCVTPS2PD    X8, Y10
+	VCVTPS2PD    X11, Y11
+	VEXTRACTF128 $0x01, Y9, X13
+	VCVTPS2PD    X9, Y12
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y4, Y10, Y4
+	VADDPD       Y5, Y11, Y5
+	VADDPD       Y6, Y12, Y6
+	VADDPD       Y7, Y13, Y7
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x04, Y10, Y8, Y11
+	VCMPPS       $0x04, Y10, Y9, Y10
+	VMOVUPS      (R11), Y12
+	VMOVUPS      32(R11), Y13
+	VMOVUPS      (DI), Y14
+	VMOVUPS      32(DI), Y15
+	VSUBPS       Y14, Y12, Y12
+	VSUBPS       Y15, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VMOVUPS      32(R8), Y15
+	VSUBPS       Y14, Y12, Y12
+	VSUBPS       Y15, Y13, Y13
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y13, Y9, Y9
+	VANDPS       Y8, Y11, Y8
+	VANDPS       Y9, Y10, Y9
+	VEXTRACTF128 $0x01, Y8, X10
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y10
+	VEXTRACTF128 $0x01, Y9, X11
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y0, Y8, Y0
+	VADDPD       Y1, Y10, Y1
+	VADDPD       Y2, Y9, Y2
+	VADDPD       Y3, Y11, Y3
+	ADDQ         DX, R12
+	ADDQ         R9, R11
+	SUBQ         $+1, R13
+	CMPQ         R13, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	ADDQ    $+128, AX
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	VMOVUPS Y2, 64(BX)
+	VMOVUPS Y3, 96(BX)
+	ADDQ    $+128, BX
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 64(BX), Y2
+	VMOVUPS 96(BX), Y3
+	MOVQ    SI, R11
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS 64(AX), Y6
+	VMOVUPS 96(AX), Y7
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end7
+
+loop6:
+	LEAQ         byteMasks<>+0(SB), R14
+	MOVQ         R10, R15
+	NEGQ         R15
+	VMOVUPS      64(R14)(R15*4), Y8
+	VMOVUPS      96(R14)(R15*4), Y9
+	VMASKMOVPS   (R12), Y8, Y8
+	VMASKMOVPS   32(R12), Y9, Y9
+	VEXTRACTF128 $0x01, Y8, X11
+	VCVTPS2PD    X8, Y10
+	VCVTPS2PD    X11, Y11
+	VEXTRACTF128 $0x01, Y9, X13
+	VCVTPS2PD    X9, Y12
+	VCVTPS2PD    X13, Y13
+	VADDPD       Y4, Y10, Y4
+	VADDPD       Y5, Y11, Y5
+	VADDPD       Y6, Y12, Y6
+	VADDPD       Y7, Y13, Y7
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x04, Y10, Y8, Y11
+	VCMPPS       $0x04, Y10, Y9, Y10
+	LEAQ         byteMasks<>+0(SB), R14
+	MOVQ         R10, R15
+	NEGQ         R15
+	VMOVUPS      64(R14)(R15*4), Y12
+	VMOVUPS      96(R14)(R15*4), Y13
+	VMASKMOVPS   (R11), Y12, Y12
+	VMASKMOVPS   32(R11), Y13, Y13
+	VMOVUPS      (DI), Y14
+	VMOVUPS      32(DI), Y15
+	VSUBPS       Y14, Y12, Y12
+	VSUBPS       Y15, Y13, Y13
+	VMOVUPS      (R8), Y14
+	VMOVUPS      32(R8), Y15
+	VSUBPS       Y14, Y12, Y12
+	VSUBPS       Y15, Y13, Y13
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y13, Y9, Y9
+	VANDPS       Y8, Y11, Y8
+	VANDPS       Y9, Y10, Y9
+	VEXTRACTF128 $0x01, Y8, X10
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y10
+	VEXTRACTF128 $0x01, Y9, X11
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X11, Y11
+	VADDPD       Y0, Y8, Y0
+	VADDPD       Y1, Y10, Y1
+	VADDPD       Y2, Y9, Y2
+	VADDPD       Y3, Y11, Y3
+	ADDQ         DX, R12
+	ADDQ         R9, R11
+	SUBQ         $+1, R13
+	CMPQ         R13, $+0
+	JGT          loop6
+
+end7:
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	ADDQ    $+128, AX
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	VMOVUPS Y2, 64(BX)
+	VMOVUPS Y3, 96(BX)
+	ADDQ    $+128, BX
+	MOVQ    R10, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, SI
+	ADDQ    AX, DI
+	ADDQ    AX, R8
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF64AVX512(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-176
+	VPXORD Z0, Z0, Z0
+	MOVQ   mass_base+24(FP), AX
+	MOVQ   u_base+48(FP), CX
+	MOVQ   uStride+72(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   dot_base+0(FP), BX
+	MOVQ   x_base+80(FP), SI
+	MOVQ   hi_base+120(FP), DI
+	MOVQ   lo_base+144(FP), R8
+	MOVQ   xStride+112(FP), R9
+	SHLQ   $0x03, R9
+	MOVQ   xColumns+104(FP), R10
+	CMPQ   R10, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS (BX), Z1
+	MOVQ    SI, R11
+	VMOVUPS (AX), Z2
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS  (R12), Z3
+	VADDPD   Z2, Z3, Z2
+	VCMPPD   $0x04, Z0, Z3, K1
+	VMOVUPS  (R11), Z4
+	VMOVUPS  (DI), Z5
+	VSUBPD   Z5, Z4, Z4
+	VMOVUPS  (R8), Z5
+	VSUBPD   Z5, Z4, Z4
+	VMULPD.Z Z4, Z3, K1, Z3
+	VADDPD   Z1, Z3, Z1
+	ADDQ     DX, R12
+	ADDQ     R9, R11
+	SUBQ     $+1, R13
+	CMPQ     R13, $+0
+	JGT      loop3
+
+end4:
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	VMOVUPS Z1, (BX)
+	ADDQ    $+64, BX
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (BX), Z1
+	MOVQ    SI, R11
+	VMOVUPS (AX), Z2
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end7
+
+loop6:
+	LEAQ      bitMasks<>+0(SB), R14
+	KMOVW     (R14)(R10*2), K1
+	VMOVUPD.Z (R12), K1, Z3
+	VADDPD    Z2, Z3, Z2
+	VCMPPD    $0x04, Z0, Z3, K2
+	VMOVUPD.Z (R11), K1, Z4
+	VMOVUPS   (DI), Z5
+	VSUBPD    Z5, Z4, Z4
+	VMOVUPS   (R8), Z5
+	VSUBPD    Z5, Z4, Z4
+	VMULPD.Z  Z4, Z3, K2, Z3
+	VADDPD    Z1, Z3, Z1
+	ADDQ      DX, R12
+	ADDQ      R9, R11
+	SUBQ      $+1, R13
+	CMPQ      R13, $+0
+	JGT       loop6
+
+end7:
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	VMOVUPS Z1, (BX)
+	ADDQ    $+64, BX
+	MOVQ    R10, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, SI
+	ADDQ    AX, DI
+	ADDQ    AX, R8
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxF64AVX2(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+// Requires: AVX
+TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-176
+	MOVQ mass_base+24(FP), AX
+	MOVQ u_base+48(FP), CX
+	MOVQ uStride+72(FP), DX
+	SHLQ $0x03, DX
+	MOVQ dot_base+0(FP), BX
+	MOVQ x_base+80(FP), SI
+	MOVQ hi_base+120(FP), DI
+	MOVQ lo_base+144(FP), R8
+	MOVQ xStride+112(FP), R9
+	SHLQ $0x03, R9
+	MOVQ xColumns+104(FP), R10
+	CMPQ R10, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	MOVQ    SI, R11
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS (R12), Y4
+	VMOVUPS 32(R12), Y5
+	VADDPD  Y2, Y4, Y2
+	VADDPD  Y3, Y5, Y3
+	VXORPS  Y6, Y6, Y6
+	VCMPPD  $0x04, Y6, Y4, Y7
+	VCMPPD  $0x04, Y6, Y5, Y6
+	VMOVUPS (R11), Y8
+	VMOVUPS 32(R11), Y9
+	VMOVUPS (DI), Y10
+	VMOVUPS 32(DI), Y11
+	VSUBPD  Y10, Y8, Y8
+	VSUBPD  Y11, Y9, Y9
+	VMOVUPS (R8), Y10
+	VMOVUPS 32(R8), Y11
+	VSUBPD  Y10, Y8, Y8
+	VSUBPD  Y11, Y9, Y9
+	VMULPD  Y8, Y4, Y4
+	VMULPD  Y9, Y5, Y5
+	VANDPS  Y4, Y7, Y4
+	VANDPS  Y5, Y6, Y5
+	VADDPD  Y0, Y4, Y0
+	VADDPD  Y1, Y5, Y1
+	ADDQ    DX, R12
+	ADDQ    R9, R11
+	SUBQ    $+1, R13
+	CMPQ    R13, $+0
+	JGT     loop3
+
+end4:
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	ADDQ    $+64, BX
+	ADDQ    $+64, CX
+	ADDQ    $+64, SI
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	MOVQ    SI, R11
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	MOVQ    CX, R12
+	MOVQ    count+168(FP), R13
+	CMPQ    R13, $+0
+	JLE     end7
+
+loop6:
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       R10, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y4
+	VMOVUPS    96(R14)(R15*8), Y5
+	VMASKMOVPD (R12), Y4, Y4
+	VMASKMOVPD 32(R12), Y5, Y5
+	VADDPD     Y2, Y4, Y2
+	VADDPD     Y3, Y5, Y3
+	VXORPS     Y6, Y6, Y6
+	VCMPPD     $0x04, Y6, Y4, Y7
+	VCMPPD     $0x04, Y6, Y5, Y6
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       R10, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y8
+	VMOVUPS    96(R14)(R15*8), Y9
+	VMASKMOVPD (R11), Y8, Y8
+	VMASKMOVPD 32(R11), Y9, Y9
+	VMOVUPS    (DI), Y10
+	VMOVUPS    32(DI), Y11
+	VSUBPD     Y10, Y8, Y8
+	VSUBPD     Y11, Y9, Y9
+	VMOVUPS    (R8), Y10
+	VMOVUPS    32(R8), Y11
+	VSUBPD     Y10, Y8, Y8
+	VSUBPD     Y11, Y9, Y9
+	VMULPD     Y8, Y4, Y4
+	VMULPD     Y9, Y5, Y5
+	VANDPS     Y4, Y7, Y4
+	VANDPS     Y5, Y6, Y5
+	VADDPD     Y0, Y4, Y0
+	VADDPD     Y1, Y5, Y1
+	ADDQ       DX, R12
+	ADDQ       R9, R11
+	SUBQ       $+1, R13
+	CMPQ       R13, $+0
+	JGT        loop6
+
+end7:
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+64, AX
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	ADDQ    $+64, BX
+	MOVQ    R10, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, SI
+	ADDQ    AX, DI
+	ADDQ    AX, R8
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxUniformF32AVX512(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-136
+	VPXORD Z0, Z0, Z0
+	MOVQ   dot_base+0(FP), AX
+	MOVQ   x_base+48(FP), CX
+	MOVQ   hi_base+88(FP), DX
+	MOVQ   lo_base+112(FP), BX
+	MOVQ   xStride+80(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   xColumns+72(FP), DI
+	CMPQ   DI, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z1
+	VMOVUPS 64(AX), Z2
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VBROADCASTSS  (R9), Z3
+	VCMPPS        $0x04, Z0, Z3, K1
+	VMOVUPS       (R8), Z4
+	VMOVUPS       (DX), Z5
+	VSUBPS        Z5, Z4, Z4
+	VMOVUPS       (BX), Z5
+	VSUBPS        Z5, Z4, Z4
+	VMULPS.Z      Z4, Z3, K1, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z1, Z4, Z1
+	VADDPD        Z2, Z3, Z2
+	ADDQ          $+4, R9
+	ADDQ          SI, R8
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop3
+
+end4:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, DI
+	CMPQ    DI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (AX), Z1
+	VMOVUPS 64(AX), Z2
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VBROADCASTSS  (R9), Z3
+	VCMPPS        $0x04, Z0, Z3, K1
+	LEAQ          bitMasks<>+0(SB), R11
+	KMOVW         (R11)(DI*2), K2
+	VMOVUPS.Z     (R8), K2, Z4
+	VMOVUPS       (DX), Z5
+	VSUBPS        Z5, Z4, Z4
+	VMOVUPS       (BX), Z5
+	VSUBPS        Z5, Z4, Z4
+	VMULPS.Z      Z4, Z3, K1, Z3
+	VCVTPS2PD     Y3, Z4
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VADDPD        Z1, Z4, Z1
+	VADDPD        Z2, Z3, Z2
+	ADDQ          $+4, R9
+	ADDQ          SI, R8
+	SUBQ          $+1, R10
+	CMPQ          R10, $+0
+	JGT           loop6
+
+end7:
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 64(AX)
+	ADDQ    $+128, AX
+	MOVQ    DI, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxUniformF32AVX2(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+// Requires: AVX
+TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-136
 	MOVQ dot_base+0(FP), AX
-	MOVQ sum_base+24(FP), CX
-	MOVQ w_base+48(FP), DX
-	MOVQ x_base+72(FP), BX
-	MOVQ hi_base+96(FP), SI
-	MOVQ lo_base+120(FP), DI
-	MOVQ x_len+80(FP), R8
-	CMPQ R8, $+8
+	MOVQ x_base+48(FP), CX
+	MOVQ hi_base+88(FP), DX
+	MOVQ lo_base+112(FP), BX
+	MOVQ xStride+80(FP), SI
+	SHLQ $0x02, SI
+	MOVQ xColumns+72(FP), DI
+	CMPQ DI, $+16
+	JLT  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VBROADCASTSS (R9), Y4
+	VXORPS       Y5, Y5, Y5
+	VCMPPS       $0x04, Y5, Y4, Y6
+	VCMPPS       $0x04, Y5, Y4, Y5
+	VMOVUPS      (R8), Y7
+	VMOVUPS      32(R8), Y8
+	VMOVUPS      (DX), Y9
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y9, Y7, Y7
+	VSUBPS       Y10, Y8, Y8
+	VMOVUPS      (BX), Y9
+	VMOVUPS      32(BX), Y10
+	VSUBPS       Y9, Y7, Y7
+	VSUBPS       Y10, Y8, Y8
+	VMULPS       Y7, Y4, Y7
+	VMULPS       Y8, Y4, Y4
+	VANDPS       Y7, Y6, Y6
+	VANDPS       Y4, Y5, Y4
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X6, Y6
+	VCVTPS2PD    X5, Y5
+	VEXTRACTF128 $0x01, Y4, X7
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y0, Y6, Y0
+	VADDPD       Y1, Y5, Y1
+	VADDPD       Y2, Y4, Y2
+	VADDPD       Y3, Y7, Y3
+	ADDQ         $+4, R9
+	ADDQ         SI, R8
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+16, DI
+	CMPQ    DI, $+16
+	JGE     loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VBROADCASTSS (R9), Y4
+	VXORPS       Y5, Y5, Y5
+	VCMPPS       $0x04, Y5, Y4, Y6
+	VCMPPS       $0x04, Y5, Y4, Y5
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y7
+	VMOVUPS      96(R11)(R12*4), Y8
+	VMASKMOVPS   (R8), Y7, Y7
+	VMASKMOVPS   32(R8), Y8, Y8
+	VMOVUPS      (DX), Y9
+	VMOVUPS      32(DX), Y10
+	VSUBPS       Y9, Y7, Y7
+	VSUBPS       Y10, Y8, Y8
+	VMOVUPS      (BX), Y9
+	VMOVUPS      32(BX), Y10
+	VSUBPS       Y9, Y7, Y7
+	VSUBPS       Y10, Y8, Y8
+	VMULPS       Y7, Y4, Y7
+	VMULPS       Y8, Y4, Y4
+	VANDPS       Y7, Y6, Y6
+	VANDPS       Y4, Y5, Y4
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X6, Y6
+	VCVTPS2PD    X5, Y5
+	VEXTRACTF128 $0x01, Y4, X7
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X7, Y7
+	VADDPD       Y0, Y6, Y0
+	VADDPD       Y1, Y5, Y1
+	VADDPD       Y2, Y4, Y2
+	VADDPD       Y3, Y7, Y3
+	ADDQ         $+4, R9
+	ADDQ         SI, R8
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $+128, AX
+	MOVQ    DI, AX
+	SHLQ    $0x02, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxUniformF64AVX512(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+// Requires: AVX, AVX512F
+TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-136
+	VPXORD Z0, Z0, Z0
+	MOVQ   dot_base+0(FP), AX
+	MOVQ   x_base+48(FP), CX
+	MOVQ   hi_base+88(FP), DX
+	MOVQ   lo_base+112(FP), BX
+	MOVQ   xStride+80(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   xColumns+72(FP), DI
+	CMPQ   DI, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS (AX), Z1
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VBROADCASTSD (R9), Z2
+	VCMPPD       $0x04, Z0, Z2, K1
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (DX), Z4
+	VSUBPD       Z4, Z3, Z3
+	VMOVUPS      (BX), Z4
+	VSUBPD       Z4, Z3, Z3
+	VMULPD.Z     Z3, Z2, K1, Z2
+	VADDPD       Z1, Z2, Z1
+	ADDQ         $+8, R9
+	ADDQ         SI, R8
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Z1, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, DI
+	CMPQ    DI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (AX), Z1
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VBROADCASTSD (R9), Z2
+	VCMPPD       $0x04, Z0, Z2, K1
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(DI*2), K2
+	VMOVUPD.Z    (R8), K2, Z3
+	VMOVUPS      (DX), Z4
+	VSUBPD       Z4, Z3, Z3
+	VMOVUPS      (BX), Z4
+	VSUBPD       Z4, Z3, Z3
+	VMULPD.Z     Z3, Z2, K1, Z2
+	VADDPD       Z1, Z2, Z1
+	ADDQ         $+8, R9
+	ADDQ         SI, R8
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	VMOVUPS Z1, (AX)
+	ADDQ    $+64, AX
+	MOVQ    DI, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func addLogSoftmaxUniformF64AVX2(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+// Requires: AVX
+TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-136
+	MOVQ dot_base+0(FP), AX
+	MOVQ x_base+48(FP), CX
+	MOVQ hi_base+88(FP), DX
+	MOVQ lo_base+112(FP), BX
+	MOVQ xStride+80(FP), SI
+	SHLQ $0x03, SI
+	MOVQ xColumns+72(FP), DI
+	CMPQ DI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VBROADCASTSD (R9), Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPD       $0x04, Y3, Y2, Y4
+	VCMPPD       $0x04, Y3, Y2, Y3
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPD       Y7, Y5, Y5
+	VSUBPD       Y8, Y6, Y6
+	VMOVUPS      (BX), Y7
+	VMOVUPS      32(BX), Y8
+	VSUBPD       Y7, Y5, Y5
+	VSUBPD       Y8, Y6, Y6
+	VMULPD       Y5, Y2, Y5
+	VMULPD       Y6, Y2, Y2
+	VANDPS       Y5, Y4, Y4
+	VANDPS       Y2, Y3, Y2
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y1, Y2, Y1
+	ADDQ         $+8, R9
+	ADDQ         SI, R8
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, DI
+	CMPQ    DI, $+8
+	JGE     loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    CX, R8
+	MOVQ    u_base+24(FP), R9
+	MOVQ    u_len+32(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	VBROADCASTSD (R9), Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPD       $0x04, Y3, Y2, Y4
+	VCMPPD       $0x04, Y3, Y2, Y3
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y5
+	VMOVUPS      96(R11)(R12*8), Y6
+	VMASKMOVPD   (R8), Y5, Y5
+	VMASKMOVPD   32(R8), Y6, Y6
+	VMOVUPS      (DX), Y7
+	VMOVUPS      32(DX), Y8
+	VSUBPD       Y7, Y5, Y5
+	VSUBPD       Y8, Y6, Y6
+	VMOVUPS      (BX), Y7
+	VMOVUPS      32(BX), Y8
+	VSUBPD       Y7, Y5, Y5
+	VSUBPD       Y8, Y6, Y6
+	VMULPD       Y5, Y2, Y5
+	VMULPD       Y6, Y2, Y2
+	VANDPS       Y5, Y4, Y4
+	VANDPS       Y2, Y3, Y2
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y1, Y2, Y1
+	ADDQ         $+8, R9
+	ADDQ         SI, R8
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	MOVQ    DI, AX
+	SHLQ    $0x03, AX
+	ADDQ    AX, CX
+	ADDQ    AX, DX
+	ADDQ    AX, BX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func subtractTargetsF32AVX512(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
+// Requires: AVX, AVX512F
+TEXT ·subtractTargetsF32AVX512(SB), NOSPLIT, $0-104
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   u_base+32(FP), CX
+	MOVQ   scale_base+72(FP), DX
+	MOVQ   dstStride+24(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   uStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   uColumns+56(FP), DI
+	CMPQ   DI, $+16
+	JLT    end2
+
+loop1:
+	VMOVUPS (DX), Z0
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS      (R8), Z1
+	VMOVUPS      (R9), Z2
+	VFNMADD231PS Z0, Z1, Z2
+	VMOVUPS      Z2, (R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	SUBQ $+16, DI
+	CMPQ DI, $+16
+	JGE  loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (DX), Z0
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(DI*2), K1
+	VMOVUPS.Z    (R8), K1, Z1
+	VMOVUPS.Z    (R9), K1, Z2
+	VFNMADD231PS Z0, Z1, Z2
+	VMOVUPS      Z2, K1, (R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ DI, BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func subtractTargetsF32AVX2(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
+// Requires: AVX, FMA3
+TEXT ·subtractTargetsF32AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ u_base+32(FP), CX
+	MOVQ scale_base+72(FP), DX
+	MOVQ dstStride+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ uStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ uColumns+56(FP), DI
+	CMPQ DI, $+16
 	JLT  end2
 
 loop1:
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
-	VMOVUPS (BX), Y2
-	VMOVUPS 32(BX), Y3
-	VMOVUPS (SI), Y4
-	VMOVUPS 32(SI), Y5
-	VSUBPD  Y4, Y2, Y2
-	VSUBPD  Y5, Y3, Y3
-	VMOVUPS (DI), Y4
-	VMOVUPS 32(DI), Y5
-	VSUBPD  Y4, Y2, Y2
-	VSUBPD  Y5, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VCMPPD  $0x04, Y4, Y0, Y5
-	VCMPPD  $0x04, Y4, Y1, Y4
-	VMULPD  Y2, Y0, Y2
-	VMULPD  Y3, Y1, Y3
-	VANDPS  Y2, Y5, Y2
-	VANDPS  Y3, Y4, Y3
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	VADDPD  Y2, Y4, Y2
-	VADDPD  Y3, Y5, Y3
-	VMOVUPS Y2, (AX)
-	VMOVUPS Y3, 32(AX)
-	VMOVUPS (CX), Y2
-	VMOVUPS 32(CX), Y3
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y1, Y3, Y5
+	VMOVUPS      Y4, (R9)
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	SUBQ $+16, DI
+	CMPQ DI, $+16
+	JGE  loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y2
+	VMOVUPS      96(R11)(R12*4), Y3
+	VMASKMOVPS   (R8), Y2, Y2
+	VMASKMOVPS   32(R8), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y4
+	VMOVUPS      96(R11)(R12*4), Y5
+	VMASKMOVPS   (R9), Y4, Y4
+	VMASKMOVPS   32(R9), Y5, Y5
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y1, Y3, Y5
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y2
+	VMOVUPS      96(R11)(R12*4), Y3
+	VMASKMOVPS   Y4, Y2, (R9)
+	VMASKMOVPS   Y5, Y3, 32(R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ DI, BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func subtractTargetsF64AVX512(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
+// Requires: AVX, AVX512F
+TEXT ·subtractTargetsF64AVX512(SB), NOSPLIT, $0-104
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   u_base+32(FP), CX
+	MOVQ   scale_base+72(FP), DX
+	MOVQ   dstStride+24(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   uStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   uColumns+56(FP), DI
+	CMPQ   DI, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS (DX), Z0
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS      (R8), Z1
+	VMOVUPS      (R9), Z2
+	VFNMADD231PD Z0, Z1, Z2
+	VMOVUPS      Z2, (R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	SUBQ $+8, DI
+	CMPQ DI, $+8
+	JGE  loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (DX), Z0
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(DI*2), K1
+	VMOVUPD.Z    (R8), K1, Z1
+	VMOVUPD.Z    (R9), K1, Z2
+	VFNMADD231PD Z0, Z1, Z2
+	VMOVUPD      Z2, K1, (R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ DI, BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func subtractTargetsF64AVX2(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
+// Requires: AVX, FMA3
+TEXT ·subtractTargetsF64AVX2(SB), NOSPLIT, $0-104
+	MOVQ dst_base+0(FP), AX
+	MOVQ u_base+32(FP), CX
+	MOVQ scale_base+72(FP), DX
+	MOVQ dstStride+24(FP), BX
+	SHLQ $0x03, BX
+	MOVQ uStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ uColumns+56(FP), DI
+	CMPQ DI, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y1, Y3, Y5
+	VMOVUPS      Y4, (R9)
+	VMOVUPS      Y5, 32(R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop3
+
+end4:
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	ADDQ $+64, DX
+	SUBQ $+8, DI
+	CMPQ DI, $+8
+	JGE  loop1
+
+end2:
+	CMPQ    DI, $+0
+	JLE     endif5
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	MOVQ    CX, R8
+	MOVQ    AX, R9
+	MOVQ    count+96(FP), R10
+	CMPQ    R10, $+0
+	JLE     end7
+
+loop6:
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y2
+	VMOVUPS      96(R11)(R12*8), Y3
+	VMASKMOVPD   (R8), Y2, Y2
+	VMASKMOVPD   32(R8), Y3, Y3
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y4
+	VMOVUPS      96(R11)(R12*8), Y5
+	VMASKMOVPD   (R9), Y4, Y4
+	VMASKMOVPD   32(R9), Y5, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y1, Y3, Y5
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         DI, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y2
+	VMOVUPS      96(R11)(R12*8), Y3
+	VMASKMOVPD   Y4, Y2, (R9)
+	VMASKMOVPD   Y5, Y3, 32(R9)
+	ADDQ         SI, R8
+	ADDQ         BX, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop6
+
+end7:
+	MOVQ DI, BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	ADDQ BX, CX
+	ADDQ BX, DX
+
+endif5:
+	VZEROUPPER
+	RET
+
+// func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
+// Requires: AVX, AVX512F
+TEXT ·toColumnsF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   dstStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   BX, SI
+	IMUL3Q $+4, SI, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ            R8, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z0
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z0, Z0
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z1
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z1, Z1
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z2
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z2, Z2
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z2, Z2
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z2, Z2
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z3
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z3, Z3
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z3, Z3
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z3, Z3
+	VUNPCKLPS       Z1, Z0, Z4
+	VUNPCKHPS       Z1, Z0, Z0
+	VUNPCKLPS       Z3, Z2, Z1
+	VUNPCKHPS       Z3, Z2, Z2
+	VUNPCKLPD       Z1, Z4, Z3
+	VUNPCKHPD       Z1, Z4, Z1
+	VUNPCKLPD       Z2, Z0, Z4
+	VUNPCKHPD       Z2, Z0, Z0
+	VMOVUPS         Z3, (R9)
+	ADDQ            DX, R9
+	VMOVUPS         Z1, (R9)
+	ADDQ            DX, R9
+	VMOVUPS         Z4, (R9)
+	ADDQ            DX, R9
+	VMOVUPS         Z0, (R9)
+	ADDQ            DX, R9
+	ADDQ            $+16, R8
+	SUBQ            $+4, R10
+	CMPQ            R10, $+0
+	JGT             loop3
+
+end4:
+	MOVQ   BX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, CX
+	ADDQ   $+64, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toColumnsF32AVX2(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
+// Requires: AVX
+TEXT ·toColumnsF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   dstStride+24(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   BX, SI
+	IMUL3Q $+4, SI, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ           R8, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y0
+	VINSERTF128    $0x01, (R11)(SI*1), Y0, Y0
+	VBROADCASTF128 (R11)(SI*2), Y1
+	VINSERTF128    $0x01, (R12)(SI*1), Y1, Y1
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y2
+	VINSERTF128    $0x01, (R11)(SI*1), Y2, Y2
+	VBROADCASTF128 (R11)(SI*2), Y3
+	VINSERTF128    $0x01, (R12)(SI*1), Y3, Y3
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y4
+	VINSERTF128    $0x01, (R11)(SI*1), Y4, Y4
+	VBROADCASTF128 (R11)(SI*2), Y5
+	VINSERTF128    $0x01, (R12)(SI*1), Y5, Y5
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y6
+	VINSERTF128    $0x01, (R11)(SI*1), Y6, Y6
+	VBROADCASTF128 (R11)(SI*2), Y7
+	VINSERTF128    $0x01, (R12)(SI*1), Y7, Y7
+	VUNPCKLPS      Y2, Y0, Y8
+	VUNPCKLPS      Y3, Y1, Y9
+	VUNPCKHPS      Y2, Y0, Y0
+	VUNPCKHPS      Y3, Y1, Y1
+	VUNPCKLPS      Y6, Y4, Y2
+	VUNPCKLPS      Y7, Y5, Y3
+	VUNPCKHPS      Y6, Y4, Y4
+	VUNPCKHPS      Y7, Y5, Y5
+	VUNPCKLPD      Y2, Y8, Y6
+	VUNPCKLPD      Y3, Y9, Y7
+	VUNPCKHPD      Y2, Y8, Y2
+	VUNPCKHPD      Y3, Y9, Y3
+	VUNPCKLPD      Y4, Y0, Y8
+	VUNPCKLPD      Y5, Y1, Y9
+	VUNPCKHPD      Y4, Y0, Y0
+	VUNPCKHPD      Y5, Y1, Y1
+	VMOVUPS        Y6, (R9)
+	VMOVUPS        Y7, 32(R9)
+	ADDQ           DX, R9
+	VMOVUPS        Y2, (R9)
+	VMOVUPS        Y3, 32(R9)
+	ADDQ           DX, R9
+	VMOVUPS        Y8, (R9)
+	VMOVUPS        Y9, 32(R9)
+	ADDQ           DX, R9
+	VMOVUPS        Y0, (R9)
+	VMOVUPS        Y1, 32(R9)
+	ADDQ           DX, R9
+	ADDQ           $+16, R8
+	SUBQ           $+4, R10
+	CMPQ           R10, $+0
+	JGT            loop3
+
+end4:
+	MOVQ   BX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, CX
+	ADDQ   $+64, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toColumnsF64AVX512(dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
+// Requires: AVX, AVX512F
+TEXT ·toColumnsF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   dstStride+24(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   BX, SI
+	IMUL3Q $+2, SI, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ            R8, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z0
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z0, Z0
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z1
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z1, Z1
+	VUNPCKLPD       Z1, Z0, Z2
+	VUNPCKHPD       Z1, Z0, Z0
+	VMOVUPS         Z2, (R9)
+	ADDQ            DX, R9
+	VMOVUPS         Z0, (R9)
+	ADDQ            DX, R9
+	ADDQ            $+16, R8
+	SUBQ            $+2, R10
+	CMPQ            R10, $+0
+	JGT             loop3
+
+end4:
+	MOVQ   BX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, CX
+	ADDQ   $+64, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toColumnsF64AVX2(dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
+// Requires: AVX
+TEXT ·toColumnsF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   dstStride+24(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   BX, SI
+	IMUL3Q $+2, SI, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ           R8, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y0
+	VINSERTF128    $0x01, (R11)(SI*1), Y0, Y0
+	VBROADCASTF128 (R11)(SI*2), Y1
+	VINSERTF128    $0x01, (R12)(SI*1), Y1, Y1
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y2
+	VINSERTF128    $0x01, (R11)(SI*1), Y2, Y2
+	VBROADCASTF128 (R11)(SI*2), Y3
+	VINSERTF128    $0x01, (R12)(SI*1), Y3, Y3
+	VUNPCKLPD      Y2, Y0, Y4
+	VUNPCKLPD      Y3, Y1, Y5
+	VUNPCKHPD      Y2, Y0, Y0
+	VUNPCKHPD      Y3, Y1, Y1
+	VMOVUPS        Y4, (R9)
+	VMOVUPS        Y5, 32(R9)
+	ADDQ           DX, R9
+	VMOVUPS        Y0, (R9)
+	VMOVUPS        Y1, 32(R9)
+	ADDQ           DX, R9
+	ADDQ           $+16, R8
+	SUBQ           $+2, R10
+	CMPQ           R10, $+0
+	JGT            loop3
+
+end4:
+	MOVQ   BX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, CX
+	ADDQ   $+64, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toRowsF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
+// Requires: AVX, AVX512F
+TEXT ·toRowsF32AVX512(SB), NOSPLIT, $0-80
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ $+0, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ DI, R8
+	JGE  end4
+
+loop3:
+	ADDQ $+4, DI
+	CMPQ DI, R8
+	JLT  loop3
+
+end4:
+	MOVQ  DI, R8
+	IMULQ BX, R8
+	MOVQ  CX, R9
+	ADDQ  R8, R9
+	MOVQ  R9, R8
+	MOVQ  DI, R9
+	SHLQ  $0x02, R9
+	MOVQ  AX, R10
+	ADDQ  R9, R10
+	MOVQ  R10, R9
+	CMPQ  DI, $+0
+	JLE   end6
+
+loop5:
+	SUBQ          BX, R8
+	SUBQ          BX, R8
+	SUBQ          BX, R8
+	SUBQ          BX, R8
+	SUBQ          $+16, R9
+	MOVQ          R8, R10
+	VMOVUPS       (R10), Z0
+	ADDQ          BX, R10
+	VMOVUPS       (R10), Z1
+	ADDQ          BX, R10
+	VMOVUPS       (R10), Z2
+	ADDQ          BX, R10
+	VMOVUPS       (R10), Z3
+	VUNPCKLPS     Z1, Z0, Z4
+	VUNPCKHPS     Z1, Z0, Z0
+	VUNPCKLPS     Z3, Z2, Z1
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPD     Z1, Z4, Z3
+	VUNPCKHPD     Z1, Z4, Z1
+	VUNPCKLPD     Z2, Z0, Z4
+	VUNPCKHPD     Z2, Z0, Z0
+	MOVQ          R9, R10
+	VMOVUPS       X3, (R10)
+	ADDQ          DX, R10
+	VMOVUPS       X1, (R10)
+	ADDQ          DX, R10
+	VMOVUPS       X4, (R10)
+	ADDQ          DX, R10
+	VMOVUPS       X0, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x01, Z3, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x01, Z1, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x01, Z4, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x01, Z0, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x02, Z3, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x02, Z1, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x02, Z4, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x02, Z0, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x03, Z3, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x03, Z1, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x03, Z4, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x03, Z0, (R10)
+	ADDQ          DX, R10
+	SUBQ          $+4, DI
+	CMPQ          DI, $+0
+	JGT           loop5
+
+end6:
+	ADDQ   $+64, CX
+	MOVQ   DX, DI
+	IMUL3Q $+16, DI, DI
+	ADDQ   DI, AX
+	SUBQ   $+16, SI
+	CMPQ   SI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toRowsF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
+// Requires: AVX
+TEXT ·toRowsF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x02, DX
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x02, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ $+0, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ DI, R8
+	JGE  end4
+
+loop3:
+	ADDQ $+4, DI
+	CMPQ DI, R8
+	JLT  loop3
+
+end4:
+	MOVQ  DI, R8
+	IMULQ BX, R8
+	MOVQ  CX, R9
+	ADDQ  R8, R9
+	MOVQ  R9, R8
+	MOVQ  DI, R9
+	SHLQ  $0x02, R9
+	MOVQ  AX, R10
+	ADDQ  R9, R10
+	MOVQ  R10, R9
+	CMPQ  DI, $+0
+	JLE   end6
+
+loop5:
+	SUBQ         BX, R8
+	SUBQ         BX, R8
+	SUBQ         BX, R8
+	SUBQ         BX, R8
+	SUBQ         $+16, R9
+	MOVQ         R8, R10
+	VMOVUPS      (R10), Y0
+	VMOVUPS      32(R10), Y1
+	ADDQ         BX, R10
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	ADDQ         BX, R10
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	ADDQ         BX, R10
+	VMOVUPS      (R10), Y6
+	VMOVUPS      32(R10), Y7
+	VUNPCKLPS    Y2, Y0, Y8
+	VUNPCKLPS    Y3, Y1, Y9
+	VUNPCKHPS    Y2, Y0, Y0
+	VUNPCKHPS    Y3, Y1, Y1
+	VUNPCKLPS    Y6, Y4, Y2
+	VUNPCKLPS    Y7, Y5, Y3
+	VUNPCKHPS    Y6, Y4, Y4
+	VUNPCKHPS    Y7, Y5, Y5
+	VUNPCKLPD    Y2, Y8, Y6
+	VUNPCKLPD    Y3, Y9, Y7
+	VUNPCKHPD    Y2, Y8, Y2
+	VUNPCKHPD    Y3, Y9, Y3
+	VUNPCKLPD    Y4, Y0, Y8
+	VUNPCKLPD    Y5, Y1, Y9
+	VUNPCKHPD    Y4, Y0, Y0
+	VUNPCKHPD    Y5, Y1, Y1
+	MOVQ         R9, R10
+	VMOVUPS      X6, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X2, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X8, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X0, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y6, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y2, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y8, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y0, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X7, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X3, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X9, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X1, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y7, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y3, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y9, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y1, (R10)
+	ADDQ         DX, R10
+	SUBQ         $+4, DI
+	CMPQ         DI, $+0
+	JGT          loop5
+
+end6:
+	ADDQ   $+64, CX
+	MOVQ   DX, DI
+	IMUL3Q $+16, DI, DI
+	ADDQ   DI, AX
+	SUBQ   $+16, SI
+	CMPQ   SI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toRowsF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
+// Requires: AVX, AVX512F
+TEXT ·toRowsF64AVX512(SB), NOSPLIT, $0-80
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ $+0, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ DI, R8
+	JGE  end4
+
+loop3:
+	ADDQ $+2, DI
+	CMPQ DI, R8
+	JLT  loop3
+
+end4:
+	MOVQ  DI, R8
+	IMULQ BX, R8
+	MOVQ  CX, R9
+	ADDQ  R8, R9
+	MOVQ  R9, R8
+	MOVQ  DI, R9
+	SHLQ  $0x03, R9
+	MOVQ  AX, R10
+	ADDQ  R9, R10
+	MOVQ  R10, R9
+	CMPQ  DI, $+0
+	JLE   end6
+
+loop5:
+	SUBQ          BX, R8
+	SUBQ          BX, R8
+	SUBQ          $+16, R9
+	MOVQ          R8, R10
+	VMOVUPS       (R10), Z0
+	ADDQ          BX, R10
+	VMOVUPS       (R10), Z1
+	VUNPCKLPD     Z1, Z0, Z2
+	VUNPCKHPD     Z1, Z0, Z0
+	MOVQ          R9, R10
+	VMOVUPS       X2, (R10)
+	ADDQ          DX, R10
+	VMOVUPS       X0, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x01, Z2, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x01, Z0, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x02, Z2, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x02, Z0, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x03, Z2, (R10)
+	ADDQ          DX, R10
+	VEXTRACTF32X4 $0x03, Z0, (R10)
+	ADDQ          DX, R10
+	SUBQ          $+2, DI
+	CMPQ          DI, $+0
+	JGT           loop5
+
+end6:
+	ADDQ   $+64, CX
+	MOVQ   DX, DI
+	IMUL3Q $+8, DI, DI
+	ADDQ   DI, AX
+	SUBQ   $+8, SI
+	CMPQ   SI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func toRowsF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
+// Requires: AVX
+TEXT ·toRowsF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x03, DX
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ $+0, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ DI, R8
+	JGE  end4
+
+loop3:
+	ADDQ $+2, DI
+	CMPQ DI, R8
+	JLT  loop3
+
+end4:
+	MOVQ  DI, R8
+	IMULQ BX, R8
+	MOVQ  CX, R9
+	ADDQ  R8, R9
+	MOVQ  R9, R8
+	MOVQ  DI, R9
+	SHLQ  $0x03, R9
+	MOVQ  AX, R10
+	ADDQ  R9, R10
+	MOVQ  R10, R9
+	CMPQ  DI, $+0
+	JLE   end6
+
+loop5:
+	SUBQ         BX, R8
+	SUBQ         BX, R8
+	SUBQ         $+16, R9
+	MOVQ         R8, R10
+	VMOVUPS      (R10), Y0
+	VMOVUPS      32(R10), Y1
+	ADDQ         BX, R10
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VUNPCKLPD    Y2, Y0, Y4
+	VUNPCKLPD    Y3, Y1, Y5
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	MOVQ         R9, R10
+	VMOVUPS      X4, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X0, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y4, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y0, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X5, (R10)
+	ADDQ         DX, R10
+	VMOVUPS      X1, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y5, (R10)
+	ADDQ         DX, R10
+	VEXTRACTF128 $0x01, Y1, (R10)
+	ADDQ         DX, R10
+	SUBQ         $+2, DI
+	CMPQ         DI, $+0
+	JGT          loop5
+
+end6:
+	ADDQ   $+64, CX
+	MOVQ   DX, DI
+	IMUL3Q $+8, DI, DI
+	ADDQ   DI, AX
+	SUBQ   $+8, SI
+	CMPQ   SI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
+// Requires: AVX, AVX512F
+TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-152
+	VBROADCASTSD constants<>+0(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+64(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+128(SB), Z4
+	VBROADCASTSD constants<>+160(SB), Z5
+	VBROADCASTSD constants<>+192(SB), Z6
+	VBROADCASTSD constants<>+224(SB), Z7
+	VBROADCASTSD constants<>+256(SB), Z8
+	VBROADCASTSD constants<>+288(SB), Z9
+	VBROADCASTSD constants<>+320(SB), Z10
+	VBROADCASTSD constants<>+352(SB), Z11
+	VBROADCASTSD constants<>+384(SB), Z12
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         dst_base+48(FP), DX
+	MOVQ         x_base+80(FP), BX
+	MOVQ         scratch_base+120(FP), SI
+	MOVQ         dstStride+72(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         xStride+112(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         xColumns+104(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS Z0, Z13
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS (R10), Z14
+	VMAXPS  Z13, Z14, Z13
+	ADDQ    R8, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop3
+
+end4:
+	VADDPS  Z1, Z13, Z13
+	VMOVUPS Z13, (AX)
+	VMOVAPS Z1, Z13
+	MOVQ    DX, R11
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R12
+	MOVQ    SI, R13
+	MOVQ    R12, R14
+	CMPQ    R14, $+16
+	JLE     endif5
+	MOVQ    $+16, R14
+
+endif5:
+	MOVQ R14, R15
+	CMPQ R15, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS      (R10), Z14
+	VMOVUPS      (AX), Z15
+	VSUBPS       Z15, Z14, Z14
+	VCMPPS       $0x11, Z1, Z14, K1
+	VCMPPS       $0x15, Z2, Z14, K2
+	VMOVAPS      Z3, Z15
+	VFMADD213PS  Z4, Z14, Z15
+	VSUBPS       Z4, Z15, Z16
+	VFNMADD231PS Z16, Z5, Z14
+	VFNMADD231PS Z6, Z16, Z14
+	VMOVAPS      Z7, Z16
+	VFMADD213PS  Z8, Z14, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	KNOTW        K1, K3
+	VADDPS       Z16, Z13, K3, Z13
+	VPSLLD       $0x17, Z15, Z14
+	VPADDD.Z     Z16, Z14, K2, Z14
+	VMOVUPS      Z14, (R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VMOVAPS.Z    Z14, K1, Z14
+	VMOVUPS      Z14, (R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R15
+	CMPQ         R15, $+0
+	JGT          loop6
+
+end7:
+	SUBQ R14, R12
+	CMPQ R12, $+0
+	JLE  end9
+
+loop8:
+	MOVQ SI, R13
+	MOVQ SI, R15
+	ADDQ $+1024, R15
+
+next10:
+	VMOVUPS      (R13), Z14
+	VMOVUPS      (R10), Z15
+	VMOVUPS      (AX), Z16
+	VSUBPS       Z16, Z15, Z15
+	VCMPPS       $0x11, Z1, Z15, K1
+	VCMPPS       $0x15, Z2, Z15, K2
+	VMOVAPS      Z3, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VSUBPS       Z4, Z16, Z17
+	VFNMADD231PS Z17, Z5, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVAPS      Z7, Z17
+	VFMADD213PS  Z8, Z15, Z17
+	VFMADD213PS  Z9, Z15, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	KNOTW        K1, K3
+	VADDPS       Z17, Z13, K3, Z13
+	VPSLLD       $0x17, Z16, Z15
+	VPADDD.Z     Z17, Z15, K2, Z15
+	VMOVUPS      Z15, (R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VMOVAPS.Z    Z15, K1, Z15
+	VADDPS       Z15, Z14, Z14
+	VMOVUPS      Z14, (R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JLE          endif11
+	CMPQ         R13, R15
+	JLT          next10
+
+endif11:
+	CMPQ R12, $+0
+	JGT  loop8
+
+end9:
+	CMPQ R14, $+8
+	JLE  endif12
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+8, R11
+	CMPQ R11, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS (R10), Z14
+	VMOVUPS 512(R10), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS Z14, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop13
+
+end14:
+	MOVQ $+8, R10
+	MOVQ R10, R14
+
+endif12:
+	CMPQ R14, $+4
+	JLE  endif15
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+4, R11
+	CMPQ R11, $+0
+	JLE  end17
+
+loop16:
+	VMOVUPS (R10), Z14
+	VMOVUPS 256(R10), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS Z14, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop16
+
+end17:
+	MOVQ $+4, R10
+	MOVQ R10, R14
+
+endif15:
+	CMPQ R14, $+2
+	JLE  endif18
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+2, R11
+	CMPQ R11, $+0
+	JLE  end20
+
+loop19:
+	VMOVUPS (R10), Z14
+	VMOVUPS 128(R10), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS Z14, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop19
+
+end20:
+	MOVQ $+2, R10
+	MOVQ R10, R14
+
+endif18:
+	CMPQ R14, $+1
+	JLE  endif21
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end23
+
+loop22:
+	VMOVUPS (R10), Z14
+	VMOVUPS 64(R10), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS Z14, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop22
+
+end23:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif21:
+	VMOVUPS       (SI), Z14
+	VSUBPS        Z12, Z13, Z13
+	VADDPS        Z13, Z14, Z13
+	VCVTPS2PD     Y13, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VMOVUPS       Z14, (CX)
+	VMOVUPS       Z13, 64(CX)
+	ADDQ          $+128, CX
+	ADDQ          $+64, AX
+	ADDQ          $+64, BX
+	ADDQ          $+64, DX
+	SUBQ          $+16, R9
+	CMPQ          R9, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $0-152
+	MOVQ m_base+0(FP), AX
+	MOVQ sum_base+24(FP), CX
+	MOVQ dst_base+48(FP), DX
+	MOVQ x_base+80(FP), BX
+	MOVQ scratch_base+120(FP), SI
+	MOVQ dstStride+72(FP), DI
+	SHLQ $0x02, DI
+	MOVQ xStride+112(FP), R8
+	SHLQ $0x02, R8
+	MOVQ xColumns+104(FP), R9
+	CMPQ R9, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS constants<>+0(SB), Y0
+	VMOVUPS constants<>+0(SB), Y1
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y1, Y3, Y1
+	ADDQ    R8, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop3
+
+end4:
+	VXORPS  Y2, Y2, Y2
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    DX, R11
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R12
+	MOVQ    SI, R13
+	MOVQ    R12, R14
+	CMPQ    R14, $+16
+	JLE     endif5
+	MOVQ    $+16, R14
+
+endif5:
+	MOVQ R14, R15
+	CMPQ R15, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VSUBPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x11, Y4, Y2, Y5
+	VCMPPS       $0x11, Y4, Y3, Y4
+	VCMPPS       $0x15, constants<>+64(SB), Y2, Y6
+	VCMPPS       $0x15, constants<>+64(SB), Y3, Y7
+	VMOVUPS      constants<>+96(SB), Y8
+	VMOVUPS      constants<>+96(SB), Y9
+	VFMADD213PS  constants<>+128(SB), Y2, Y8
+	VFMADD213PS  constants<>+128(SB), Y3, Y9
+	VSUBPS       constants<>+128(SB), Y8, Y10
+	VSUBPS       constants<>+128(SB), Y9, Y11
+	VMOVUPS      constants<>+160(SB), Y12
+	VFNMADD231PS Y10, Y12, Y2
+	VFNMADD231PS Y11, Y12, Y3
+	VFNMADD231PS constants<>+192(SB), Y10, Y2
+	VFNMADD231PS constants<>+192(SB), Y11, Y3
+	VMOVUPS      constants<>+224(SB), Y10
+	VMOVUPS      constants<>+224(SB), Y11
+	VFMADD213PS  constants<>+256(SB), Y2, Y10
+	VFMADD213PS  constants<>+256(SB), Y3, Y11
+	VFMADD213PS  constants<>+288(SB), Y2, Y10
+	VFMADD213PS  constants<>+288(SB), Y3, Y11
+	VFMADD213PS  constants<>+320(SB), Y2, Y10
+	VFMADD213PS  constants<>+320(SB), Y3, Y11
+	VFMADD213PS  constants<>+352(SB), Y2, Y10
+	VFMADD213PS  constants<>+352(SB), Y3, Y11
+	VFMADD213PS  constants<>+384(SB), Y2, Y10
+	VFMADD213PS  constants<>+384(SB), Y3, Y11
+	VFMADD213PS  constants<>+384(SB), Y2, Y10
+	VFMADD213PS  constants<>+384(SB), Y3, Y11
+	VANDNPS      Y10, Y5, Y2
+	VADDPS       Y2, Y0, Y0
+	VANDNPS      Y11, Y4, Y2
+	VADDPS       Y2, Y1, Y1
+	VPSLLD       $0x17, Y8, Y2
+	VPSLLD       $0x17, Y9, Y3
+	VPADDD       Y10, Y2, Y2
+	VPADDD       Y11, Y3, Y3
+	VANDPS       Y2, Y6, Y2
+	VANDPS       Y3, Y7, Y3
+	VMOVUPS      Y2, (R11)
+	VMOVUPS      Y3, 32(R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VANDPS       Y2, Y5, Y2
+	VANDPS       Y3, Y4, Y3
+	VMOVUPS      Y2, (R13)
+	VMOVUPS      Y3, 32(R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R15
+	CMPQ         R15, $+0
+	JGT          loop6
+
+end7:
+	SUBQ R14, R12
+	CMPQ R12, $+0
+	JLE  end9
+
+loop8:
+	MOVQ SI, R13
+	MOVQ SI, R15
+	ADDQ $+1024, R15
+
+next10:
+	VMOVUPS      (R13), Y2
+	VMOVUPS      32(R13), Y3
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VSUBPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x11, Y6, Y4, Y7
+	VCMPPS       $0x11, Y6, Y5, Y6
+	VCMPPS       $0x15, constants<>+64(SB), Y4, Y8
+	VCMPPS       $0x15, constants<>+64(SB), Y5, Y9
+	VMOVUPS      constants<>+96(SB), Y10
+	VMOVUPS      constants<>+96(SB), Y11
+	VFMADD213PS  constants<>+128(SB), Y4, Y10
+	VFMADD213PS  constants<>+128(SB), Y5, Y11
+	VSUBPS       constants<>+128(SB), Y10, Y12
+	VSUBPS       constants<>+128(SB), Y11, Y13
+	VMOVUPS      constants<>+160(SB), Y14
+	VFNMADD231PS Y12, Y14, Y4
+	VFNMADD231PS Y13, Y14, Y5
+	VFNMADD231PS constants<>+192(SB), Y12, Y4
+	VFNMADD231PS constants<>+192(SB), Y13, Y5
+	VMOVUPS      constants<>+224(SB), Y12
+	VMOVUPS      constants<>+224(SB), Y13
+	VFMADD213PS  constants<>+256(SB), Y4, Y12
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y4, Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y4, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y4, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y4, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y4, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VANDNPS      Y12, Y7, Y4
+	VADDPS       Y4, Y0, Y0
+	VANDNPS      Y13, Y6, Y4
+	VADDPS       Y4, Y1, Y1
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
+	VMOVUPS      Y4, (R11)
+	VMOVUPS      Y5, 32(R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y6, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VMOVUPS      Y2, (R13)
+	VMOVUPS      Y3, 32(R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JLE          endif11
+	CMPQ         R13, R15
+	JLT          next10
+
+endif11:
+	CMPQ R12, $+0
+	JGT  loop8
+
+end9:
+	CMPQ R14, $+8
+	JLE  endif12
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+8, R11
+	CMPQ R11, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 512(R10), Y4
+	VMOVUPS 544(R10), Y5
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop13
+
+end14:
+	MOVQ $+8, R10
+	MOVQ R10, R14
+
+endif12:
+	CMPQ R14, $+4
+	JLE  endif15
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+4, R11
+	CMPQ R11, $+0
+	JLE  end17
+
+loop16:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 256(R10), Y4
+	VMOVUPS 288(R10), Y5
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop16
+
+end17:
+	MOVQ $+4, R10
+	MOVQ R10, R14
+
+endif15:
+	CMPQ R14, $+2
+	JLE  endif18
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+2, R11
+	CMPQ R11, $+0
+	JLE  end20
+
+loop19:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop19
+
+end20:
+	MOVQ $+2, R10
+	MOVQ R10, R14
+
+endif18:
+	CMPQ R14, $+1
+	JLE  endif21
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end23
+
+loop22:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 64(R10), Y4
+	VMOVUPS 96(R10), Y5
+	VADDPS  Y4, Y2, Y2
+	VADDPS  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop22
+
+end23:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif21:
+	VMOVUPS      (SI), Y2
+	VMOVUPS      32(SI), Y3
+	VSUBPS       constants<>+384(SB), Y0, Y0
+	VSUBPS       constants<>+384(SB), Y1, Y1
+	VADDPS       Y0, Y2, Y0
+	VADDPS       Y1, Y3, Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      Y1, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $+128, CX
+	ADDQ         $+64, AX
+	ADDQ         $+64, BX
+	ADDQ         $+64, DX
+	SUBQ         $+16, R9
+	CMPQ         R9, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF64AVX512(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
+// Requires: AVX, AVX512F
+TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-152
+	VBROADCASTSD constants<>+32(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+416(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         dst_base+48(FP), DX
+	MOVQ         x_base+80(FP), BX
+	MOVQ         scratch_base+120(FP), SI
+	MOVQ         dstStride+72(FP), DI
+	SHLQ         $0x03, DI
+	MOVQ         xStride+112(FP), R8
+	SHLQ         $0x03, R8
+	MOVQ         xColumns+104(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS Z0, Z18
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS (R10), Z19
+	VMAXPD  Z18, Z19, Z18
+	ADDQ    R8, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop3
+
+end4:
+	VADDPD  Z1, Z18, Z18
+	VMOVUPS Z18, (AX)
+	VMOVAPS Z1, Z18
+	MOVQ    DX, R11
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R12
+	MOVQ    SI, R13
+	MOVQ    R12, R14
+	CMPQ    R14, $+8
+	JLE     endif5
+	MOVQ    $+8, R14
+
+endif5:
+	MOVQ R14, R15
+	CMPQ R15, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS      (R10), Z19
+	VMOVUPS      (AX), Z20
+	VSUBPD       Z20, Z19, Z19
+	VCMPPD       $0x11, Z1, Z19, K1
+	VCMPPD       $0x15, Z2, Z19, K2
+	VMOVAPS      Z3, Z20
+	VFMADD213PD  Z4, Z19, Z20
+	VSUBPD       Z4, Z20, Z21
+	VFNMADD231PD Z21, Z5, Z19
+	VFNMADD231PD Z6, Z21, Z19
+	VMOVAPS      Z7, Z21
+	VFMADD213PD  Z8, Z19, Z21
+	VFMADD213PD  Z9, Z19, Z21
+	VFMADD213PD  Z10, Z19, Z21
+	VFMADD213PD  Z11, Z19, Z21
+	VFMADD213PD  Z12, Z19, Z21
+	VFMADD213PD  Z13, Z19, Z21
+	VFMADD213PD  Z14, Z19, Z21
+	VFMADD213PD  Z15, Z19, Z21
+	VFMADD213PD  Z16, Z19, Z21
+	VFMADD213PD  Z17, Z19, Z21
+	VFMADD213PD  Z17, Z19, Z21
+	KNOTW        K1, K3
+	VADDPD       Z21, Z18, K3, Z18
+	VPSLLQ       $0x34, Z20, Z19
+	VPADDQ.Z     Z21, Z19, K2, Z19
+	VMOVUPS      Z19, (R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VMOVAPD.Z    Z19, K1, Z19
+	VMOVUPS      Z19, (R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R15
+	CMPQ         R15, $+0
+	JGT          loop6
+
+end7:
+	SUBQ R14, R12
+	CMPQ R12, $+0
+	JLE  end9
+
+loop8:
+	MOVQ SI, R13
+	MOVQ SI, R15
+	ADDQ $+512, R15
+
+next10:
+	VMOVUPS      (R13), Z19
+	VMOVUPS      (R10), Z20
+	VMOVUPS      (AX), Z21
+	VSUBPD       Z21, Z20, Z20
+	VCMPPD       $0x11, Z1, Z20, K1
+	VCMPPD       $0x15, Z2, Z20, K2
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
+	VSUBPD       Z4, Z21, Z22
+	VFNMADD231PD Z22, Z5, Z20
+	VFNMADD231PD Z6, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD213PD  Z8, Z20, Z22
+	VFMADD213PD  Z9, Z20, Z22
+	VFMADD213PD  Z10, Z20, Z22
+	VFMADD213PD  Z11, Z20, Z22
+	VFMADD213PD  Z12, Z20, Z22
+	VFMADD213PD  Z13, Z20, Z22
+	VFMADD213PD  Z14, Z20, Z22
+	VFMADD213PD  Z15, Z20, Z22
+	VFMADD213PD  Z16, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	KNOTW        K1, K3
+	VADDPD       Z22, Z18, K3, Z18
+	VPSLLQ       $0x34, Z21, Z20
+	VPADDQ.Z     Z22, Z20, K2, Z20
+	VMOVUPS      Z20, (R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VMOVAPD.Z    Z20, K1, Z20
+	VADDPD       Z20, Z19, Z19
+	VMOVUPS      Z19, (R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JLE          endif11
+	CMPQ         R13, R15
+	JLT          next10
+
+endif11:
+	CMPQ R12, $+0
+	JGT  loop8
+
+end9:
+	CMPQ R14, $+4
+	JLE  endif12
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+4, R11
+	CMPQ R11, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS (R10), Z19
+	VMOVUPS 256(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop13
+
+end14:
+	MOVQ $+4, R10
+	MOVQ R10, R14
+
+endif12:
+	CMPQ R14, $+2
+	JLE  endif15
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+2, R11
+	CMPQ R11, $+0
+	JLE  end17
+
+loop16:
+	VMOVUPS (R10), Z19
+	VMOVUPS 128(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop16
+
+end17:
+	MOVQ $+2, R10
+	MOVQ R10, R14
+
+endif15:
+	CMPQ R14, $+1
+	JLE  endif18
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end20
+
+loop19:
+	VMOVUPS (R10), Z19
+	VMOVUPS 64(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop19
+
+end20:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif18:
+	VMOVUPS (SI), Z19
+	VSUBPD  Z17, Z18, Z18
+	VADDPD  Z18, Z19, Z18
+	VMOVUPS Z18, (CX)
+	ADDQ    $+64, CX
+	ADDQ    $+64, AX
+	ADDQ    $+64, BX
+	ADDQ    $+64, DX
+	SUBQ    $+8, R9
+	CMPQ    R9, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF64AVX2(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $0-152
+	MOVQ m_base+0(FP), AX
+	MOVQ sum_base+24(FP), CX
+	MOVQ dst_base+48(FP), DX
+	MOVQ x_base+80(FP), BX
+	MOVQ scratch_base+120(FP), SI
+	MOVQ dstStride+72(FP), DI
+	SHLQ $0x03, DI
+	MOVQ xStride+112(FP), R8
+	SHLQ $0x03, R8
+	MOVQ xColumns+104(FP), R9
+	CMPQ R9, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS constants<>+32(SB), Y0
+	VMOVUPS constants<>+32(SB), Y1
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
+
+loop3:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMAXPD  Y0, Y2, Y0
+	VMAXPD  Y1, Y3, Y1
+	ADDQ    R8, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop3
+
+end4:
+	VXORPS  Y2, Y2, Y2
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    DX, R11
+	MOVQ    BX, R10
+	MOVQ    count+144(FP), R12
+	MOVQ    SI, R13
+	MOVQ    R12, R14
+	CMPQ    R14, $+8
+	JLE     endif5
+	MOVQ    $+8, R14
+
+endif5:
+	MOVQ R14, R15
+	CMPQ R15, $+0
+	JLE  end7
+
+loop6:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VSUBPD       Y4, Y2, Y2
+	VSUBPD       Y5, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPD       $0x11, Y4, Y2, Y5
+	VCMPPD       $0x11, Y4, Y3, Y4
+	VCMPPD       $0x15, constants<>+416(SB), Y2, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y3, Y7
+	VMOVUPS      constants<>+448(SB), Y8
+	VMOVUPS      constants<>+448(SB), Y9
+	VFMADD213PD  constants<>+480(SB), Y2, Y8
+	VFMADD213PD  constants<>+480(SB), Y3, Y9
+	VSUBPD       constants<>+480(SB), Y8, Y10
+	VSUBPD       constants<>+480(SB), Y9, Y11
+	VMOVUPS      constants<>+512(SB), Y12
+	VFNMADD231PD Y10, Y12, Y2
+	VFNMADD231PD Y11, Y12, Y3
+	VFNMADD231PD constants<>+544(SB), Y10, Y2
+	VFNMADD231PD constants<>+544(SB), Y11, Y3
+	VMOVUPS      constants<>+576(SB), Y10
+	VMOVUPS      constants<>+576(SB), Y11
+	VFMADD213PD  constants<>+608(SB), Y2, Y10
+	VFMADD213PD  constants<>+608(SB), Y3, Y11
+	VFMADD213PD  constants<>+640(SB), Y2, Y10
+	VFMADD213PD  constants<>+640(SB), Y3, Y11
+	VFMADD213PD  constants<>+672(SB), Y2, Y10
+	VFMADD213PD  constants<>+672(SB), Y3, Y11
+	VFMADD213PD  constants<>+704(SB), Y2, Y10
+	VFMADD213PD  constants<>+704(SB), Y3, Y11
+	VFMADD213PD  constants<>+736(SB), Y2, Y10
+	VFMADD213PD  constants<>+736(SB), Y3, Y11
+	VFMADD213PD  constants<>+768(SB), Y2, Y10
+	VFMADD213PD  constants<>+768(SB), Y3, Y11
+	VFMADD213PD  constants<>+800(SB), Y2, Y10
+	VFMADD213PD  constants<>+800(SB), Y3, Y11
+	VFMADD213PD  constants<>+832(SB), Y2, Y10
+	VFMADD213PD  constants<>+832(SB), Y3, Y11
+	VFMADD213PD  constants<>+864(SB), Y2, Y10
+	VFMADD213PD  constants<>+864(SB), Y3, Y11
+	VFMADD213PD  constants<>+896(SB), Y2, Y10
+	VFMADD213PD  constants<>+896(SB), Y3, Y11
+	VFMADD213PD  constants<>+896(SB), Y2, Y10
+	VFMADD213PD  constants<>+896(SB), Y3, Y11
+	VANDNPS      Y10, Y5, Y2
+	VADDPD       Y2, Y0, Y0
+	VANDNPS      Y11, Y4, Y2
+	VADDPD       Y2, Y1, Y1
+	VPSLLQ       $0x34, Y8, Y2
+	VPSLLQ       $0x34, Y9, Y3
+	VPADDQ       Y10, Y2, Y2
+	VPADDQ       Y11, Y3, Y3
+	VANDPS       Y2, Y6, Y2
+	VANDPS       Y3, Y7, Y3
+	VMOVUPS      Y2, (R11)
+	VMOVUPS      Y3, 32(R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VANDPS       Y2, Y5, Y2
+	VANDPS       Y3, Y4, Y3
+	VMOVUPS      Y2, (R13)
+	VMOVUPS      Y3, 32(R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R15
+	CMPQ         R15, $+0
+	JGT          loop6
+
+end7:
+	SUBQ R14, R12
+	CMPQ R12, $+0
+	JLE  end9
+
+loop8:
+	MOVQ SI, R13
+	MOVQ SI, R15
+	ADDQ $+512, R15
+
+next10:
+	VMOVUPS      (R13), Y2
+	VMOVUPS      32(R13), Y3
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VSUBPD       Y6, Y4, Y4
+	VSUBPD       Y7, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x11, Y6, Y4, Y7
+	VCMPPD       $0x11, Y6, Y5, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y4, Y8
+	VCMPPD       $0x15, constants<>+416(SB), Y5, Y9
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y4, Y10
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y4
+	VFNMADD231PD Y13, Y14, Y5
+	VFNMADD231PD constants<>+544(SB), Y12, Y4
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y4, Y12
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y4, Y12
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y4, Y12
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y4, Y12
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y4, Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y4, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y4, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y4, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y4, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y4, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y4, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VANDNPS      Y12, Y7, Y4
+	VADDPD       Y4, Y0, Y0
+	VANDNPS      Y13, Y6, Y4
+	VADDPD       Y4, Y1, Y1
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
+	VMOVUPS      Y4, (R11)
+	VMOVUPS      Y5, 32(R11)
+	ADDQ         R8, R10
+	ADDQ         DI, R11
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y6, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VMOVUPS      Y2, (R13)
+	VMOVUPS      Y3, 32(R13)
+	ADDQ         $+64, R13
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JLE          endif11
+	CMPQ         R13, R15
+	JLT          next10
+
+endif11:
+	CMPQ R12, $+0
+	JGT  loop8
+
+end9:
+	CMPQ R14, $+4
+	JLE  endif12
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+4, R11
+	CMPQ R11, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 256(R10), Y4
+	VMOVUPS 288(R10), Y5
+	VADDPD  Y4, Y2, Y2
+	VADDPD  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop13
+
+end14:
+	MOVQ $+4, R10
+	MOVQ R10, R14
+
+endif12:
+	CMPQ R14, $+2
+	JLE  endif15
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+2, R11
+	CMPQ R11, $+0
+	JLE  end17
+
+loop16:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 128(R10), Y4
+	VMOVUPS 160(R10), Y5
+	VADDPD  Y4, Y2, Y2
+	VADDPD  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop16
+
+end17:
+	MOVQ $+2, R10
+	MOVQ R10, R14
+
+endif15:
+	CMPQ R14, $+1
+	JLE  endif18
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end20
+
+loop19:
+	VMOVUPS (R10), Y2
+	VMOVUPS 32(R10), Y3
+	VMOVUPS 64(R10), Y4
+	VMOVUPS 96(R10), Y5
+	VADDPD  Y4, Y2, Y2
+	VADDPD  Y5, Y3, Y3
+	VMOVUPS Y2, (R10)
+	VMOVUPS Y3, 32(R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop19
+
+end20:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif18:
+	VMOVUPS (SI), Y2
+	VMOVUPS 32(SI), Y3
+	VSUBPD  constants<>+896(SB), Y0, Y0
+	VSUBPD  constants<>+896(SB), Y1, Y1
 	VADDPD  Y0, Y2, Y0
 	VADDPD  Y1, Y3, Y1
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    $+64, AX
 	ADDQ    $+64, CX
-	ADDQ    $+64, DX
+	ADDQ    $+64, AX
 	ADDQ    $+64, BX
-	ADDQ    $+64, SI
-	ADDQ    $+64, DI
-	SUBQ    $+8, R8
-	CMPQ    R8, $+8
-	JGE     loop1
+	ADDQ    $+64, DX
+	SUBQ    $+8, R9
+	CMPQ    R9, $+0
+	JGT     loop1
 
 end2:
-	CMPQ       R8, $+0
-	JLE        endif3
-	VMOVUPS    (DX), Y0
-	VMOVUPS    32(DX), Y1
-	LEAQ       byteMasks<>+0(SB), R9
-	MOVQ       R8, R10
-	NEGQ       R10
-	VMOVUPS    64(R9)(R10*8), Y2
-	VMOVUPS    96(R9)(R10*8), Y3
-	VMASKMOVPD (BX), Y2, Y2
-	VMASKMOVPD 32(BX), Y3, Y3
-	VMOVUPS    (SI), Y4
-	VMOVUPS    32(SI), Y5
-	VSUBPD     Y4, Y2, Y2
-	VSUBPD     Y5, Y3, Y3
-	VMOVUPS    (DI), Y4
-	VMOVUPS    32(DI), Y5
-	VSUBPD     Y4, Y2, Y2
-	VSUBPD     Y5, Y3, Y3
-	VXORPS     Y4, Y4, Y4
-	VCMPPD     $0x04, Y4, Y0, Y5
-	VCMPPD     $0x04, Y4, Y1, Y4
-	VMULPD     Y2, Y0, Y2
-	VMULPD     Y3, Y1, Y3
-	VANDPS     Y2, Y5, Y2
-	VANDPS     Y3, Y4, Y3
-	VMOVUPS    (AX), Y4
-	VMOVUPS    32(AX), Y5
-	VADDPD     Y2, Y4, Y2
-	VADDPD     Y3, Y5, Y3
-	VMOVUPS    Y2, (AX)
-	VMOVUPS    Y3, 32(AX)
-	VMOVUPS    (CX), Y2
-	VMOVUPS    32(CX), Y3
-	VADDPD     Y0, Y2, Y0
-	VADDPD     Y1, Y3, Y1
-	VMOVUPS    Y0, (CX)
-	VMOVUPS    Y1, 32(CX)
-	ADDQ       $+64, AX
-	ADDQ       $+64, CX
-	MOVQ       R8, AX
-	SHLQ       $0x03, AX
-	ADDQ       AX, DX
-	ADDQ       AX, BX
-	ADDQ       AX, SI
-	ADDQ       AX, DI
-
-endif3:
-	VZEROUPPER
-	RET
-
-// func subtractProductsF32AVX512(dst []float32, w []float32, scale []float32)
-// Requires: AVX, AVX512F
-TEXT ·subtractProductsF32AVX512(SB), NOSPLIT, $0-72
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   w_base+24(FP), CX
-	MOVQ   scale_base+48(FP), DX
-	MOVQ   dst_len+8(FP), BX
-	CMPQ   BX, $+16
-	JLT    end2
-
-loop1:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      (DX), Z1
-	VMOVUPS      (AX), Z2
-	VFNMADD231PS Z1, Z0, Z2
-	VMOVUPS      Z2, (AX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	SUBQ         $+16, BX
-	CMPQ         BX, $+16
-	JGE          loop1
-
-end2:
-	CMPQ         BX, $+0
-	JLE          endif3
-	LEAQ         bitMasks<>+0(SB), SI
-	KMOVW        (SI)(BX*2), K1
-	VMOVUPS.Z    (CX), K1, Z0
-	VMOVUPS.Z    (DX), K1, Z1
-	VMOVUPS.Z    (AX), K1, Z2
-	VFNMADD231PS Z1, Z0, Z2
-	VMOVUPS      Z2, K1, (AX)
-	SHLQ         $0x02, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
-
-endif3:
-	VZEROUPPER
-	RET
-
-// func subtractProductsF32AVX2(dst []float32, w []float32, scale []float32)
-// Requires: AVX, FMA3
-TEXT ·subtractProductsF32AVX2(SB), NOSPLIT, $0-72
-	MOVQ dst_base+0(FP), AX
-	MOVQ w_base+24(FP), CX
-	MOVQ scale_base+48(FP), DX
-	MOVQ dst_len+8(FP), BX
-	CMPQ BX, $+16
-	JLT  end2
-
-loop1:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      32(CX), Y1
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VFNMADD231PS Y2, Y0, Y4
-	VFNMADD231PS Y3, Y1, Y5
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      Y5, 32(AX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	SUBQ         $+16, BX
-	CMPQ         BX, $+16
-	JGE          loop1
-
-end2:
-	CMPQ         BX, $+0
-	JLE          endif3
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y0
-	VMOVUPS      96(SI)(DI*4), Y1
-	VMASKMOVPS   (CX), Y0, Y0
-	VMASKMOVPS   32(CX), Y1, Y1
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y2
-	VMOVUPS      96(SI)(DI*4), Y3
-	VMASKMOVPS   (DX), Y2, Y2
-	VMASKMOVPS   32(DX), Y3, Y3
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y4
-	VMOVUPS      96(SI)(DI*4), Y5
-	VMASKMOVPS   (AX), Y4, Y4
-	VMASKMOVPS   32(AX), Y5, Y5
-	VFNMADD231PS Y2, Y0, Y4
-	VFNMADD231PS Y3, Y1, Y5
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*4), Y0
-	VMOVUPS      96(SI)(DI*4), Y1
-	VMASKMOVPS   Y4, Y0, (AX)
-	VMASKMOVPS   Y5, Y1, 32(AX)
-	SHLQ         $0x02, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
-
-endif3:
-	VZEROUPPER
-	RET
-
-// func subtractProductsF64AVX512(dst []float64, w []float64, scale []float64)
-// Requires: AVX, AVX512F
-TEXT ·subtractProductsF64AVX512(SB), NOSPLIT, $0-72
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   w_base+24(FP), CX
-	MOVQ   scale_base+48(FP), DX
-	MOVQ   dst_len+8(FP), BX
-	CMPQ   BX, $+8
-	JLT    end2
-
-loop1:
-	VMOVUPS      (CX), Z0
-	VMOVUPS      (DX), Z1
-	VMOVUPS      (AX), Z2
-	VFNMADD231PD Z1, Z0, Z2
-	VMOVUPS      Z2, (AX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	SUBQ         $+8, BX
-	CMPQ         BX, $+8
-	JGE          loop1
-
-end2:
-	CMPQ         BX, $+0
-	JLE          endif3
-	LEAQ         bitMasks<>+0(SB), SI
-	KMOVW        (SI)(BX*2), K1
-	VMOVUPD.Z    (CX), K1, Z0
-	VMOVUPD.Z    (DX), K1, Z1
-	VMOVUPD.Z    (AX), K1, Z2
-	VFNMADD231PD Z1, Z0, Z2
-	VMOVUPD      Z2, K1, (AX)
-	SHLQ         $0x03, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
-
-endif3:
-	VZEROUPPER
-	RET
-
-// func subtractProductsF64AVX2(dst []float64, w []float64, scale []float64)
-// Requires: AVX, FMA3
-TEXT ·subtractProductsF64AVX2(SB), NOSPLIT, $0-72
-	MOVQ dst_base+0(FP), AX
-	MOVQ w_base+24(FP), CX
-	MOVQ scale_base+48(FP), DX
-	MOVQ dst_len+8(FP), BX
-	CMPQ BX, $+8
-	JLT  end2
-
-loop1:
-	VMOVUPS      (CX), Y0
-	VMOVUPS      32(CX), Y1
-	VMOVUPS      (DX), Y2
-	VMOVUPS      32(DX), Y3
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VFNMADD231PD Y2, Y0, Y4
-	VFNMADD231PD Y3, Y1, Y5
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      Y5, 32(AX)
-	ADDQ         $+64, AX
-	ADDQ         $+64, CX
-	ADDQ         $+64, DX
-	SUBQ         $+8, BX
-	CMPQ         BX, $+8
-	JGE          loop1
-
-end2:
-	CMPQ         BX, $+0
-	JLE          endif3
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y0
-	VMOVUPS      96(SI)(DI*8), Y1
-	VMASKMOVPD   (CX), Y0, Y0
-	VMASKMOVPD   32(CX), Y1, Y1
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y2
-	VMOVUPS      96(SI)(DI*8), Y3
-	VMASKMOVPD   (DX), Y2, Y2
-	VMASKMOVPD   32(DX), Y3, Y3
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y4
-	VMOVUPS      96(SI)(DI*8), Y5
-	VMASKMOVPD   (AX), Y4, Y4
-	VMASKMOVPD   32(AX), Y5, Y5
-	VFNMADD231PD Y2, Y0, Y4
-	VFNMADD231PD Y3, Y1, Y5
-	LEAQ         byteMasks<>+0(SB), SI
-	MOVQ         BX, DI
-	NEGQ         DI
-	VMOVUPS      64(SI)(DI*8), Y0
-	VMOVUPS      96(SI)(DI*8), Y1
-	VMASKMOVPD   Y4, Y0, (AX)
-	VMASKMOVPD   Y5, Y1, 32(AX)
-	SHLQ         $0x03, BX
-	ADDQ         BX, AX
-	ADDQ         BX, CX
-	ADDQ         BX, DX
-
-endif3:
 	VZEROUPPER
 	RET
 

@@ -1057,609 +1057,2967 @@ end7:
 endif5:
 	RET
 
-// addLogSoftmaxF32NEON is addLogSoftmaxGeneric for float32.
-// func addLogSoftmaxF32NEON(dot []float64, sum []float64, w []float32, x []float32, hi []float32, lo []float32)
-TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-144
-	VMOVI $0, V1.B16
-	MOVD  dot_base+0(FP), R6
-	MOVD  sum_base+24(FP), R5
-	MOVD  w_base+48(FP), R4
-	MOVD  x_base+72(FP), R0
-	MOVD  hi_base+96(FP), R3
-	MOVD  lo_base+120(FP), R2
-	MOVD  x_len+80(FP), R1
-	CMP   $16, R1
+// scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
+// func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
+TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144
+	MOVD dst_base+0(FP), R2
+	MOVD dstColumns+24(FP), R6
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R10
+	MOVD x_base+40(FP), R3
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R9
+	MOVD factor_base+96(FP), R8
+	MOVD scale_base+120(FP), R7
+	CMP  $16, R6
+	BLT  end2
+
+loop1:
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	FLDPQ (R7), (F8, F7)
+	FLDPQ 32(R7), (F6, F5)
+	MOVD  u_base+72(FP), R5
+	MOVD  R3, R4
+	MOVD  R2, R1
+	MOVD  u_len+80(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	PRFM  128(R1), PLDL1KEEP
+	FMOVS (R5), F0
+	VDUP  V0.S[0], V4.S4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x6e2cdc63 // FMUL V3.4S, V3.4S, V12.4S
+	WORD  $0x6e2bdc42 // FMUL V2.4S, V2.4S, V11.4S
+	WORD  $0x6e2adc21 // FMUL V1.4S, V1.4S, V10.4S
+	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
+	VFMLS V8.S4, V4.S4, V3.S4
+	VFMLS V7.S4, V4.S4, V2.S4
+	VFMLS V6.S4, V4.S4, V1.S4
+	VFMLS V5.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R9, R4, R4
+	ADD   R10, R1, R1
+	ADD   $4, R5, R5
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R3, R3
+	ADD $64, R8, R8
+	ADD $64, R7, R7
+	ADD $64, R2, R2
+	SUB $16, R6, R6
+	CMP $16, R6
+	BGE loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif5
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	FLDPQ (R7), (F8, F7)
+	FLDPQ 32(R7), (F6, F5)
+	MOVD  u_base+72(FP), R4
+	MOVD  u_len+80(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	PRFM    128(R2), PLDL1KEEP
+	FMOVS   (R4), F0
+	VDUP    V0.S[0], V4.S4
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x6e2cdc63 // FMUL V3.4S, V3.4S, V12.4S
+	WORD    $0x6e2bdc42 // FMUL V2.4S, V2.4S, V11.4S
+	WORD    $0x6e2adc21 // FMUL V1.4S, V1.4S, V10.4S
+	WORD    $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
+	VFMLS   V8.S4, V4.S4, V3.S4
+	VFMLS   V7.S4, V4.S4, V2.S4
+	VFMLS   V6.S4, V4.S4, V1.S4
+	VFMLS   V5.S4, V4.S4, V0.S4
+	MOVD    R2, R0
+	TBZ     $3, R6, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R6, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R6, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R6, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+	ADD R9, R3, R3
+	ADD R10, R2, R2
+	ADD $4, R4, R4
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
+
+end7:
+
+endif5:
+	RET
+
+// scaleStridedUniformF64NEON is scaleStridedUniformGeneric for float64.
+// func scaleStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
+TEXT ·scaleStridedUniformF64NEON(SB), NOSPLIT, $0-144
+	MOVD dst_base+0(FP), R2
+	MOVD dstColumns+24(FP), R6
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R10
+	MOVD x_base+40(FP), R3
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R9
+	MOVD factor_base+96(FP), R8
+	MOVD scale_base+120(FP), R7
+	CMP  $8, R6
+	BLT  end2
+
+loop1:
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	FLDPQ (R7), (F8, F7)
+	FLDPQ 32(R7), (F6, F5)
+	MOVD  u_base+72(FP), R5
+	MOVD  R3, R4
+	MOVD  R2, R1
+	MOVD  u_len+80(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	PRFM  128(R1), PLDL1KEEP
+	FMOVD (R5), F0
+	VDUP  V0.D[0], V4.D2
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
+	WORD  $0x6e6bdc42 // FMUL V2.2D, V2.2D, V11.2D
+	WORD  $0x6e6adc21 // FMUL V1.2D, V1.2D, V10.2D
+	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
+	VFMLS V8.D2, V4.D2, V3.D2
+	VFMLS V7.D2, V4.D2, V2.D2
+	VFMLS V6.D2, V4.D2, V1.D2
+	VFMLS V5.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R9, R4, R4
+	ADD   R10, R1, R1
+	ADD   $8, R5, R5
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R3, R3
+	ADD $64, R8, R8
+	ADD $64, R7, R7
+	ADD $64, R2, R2
+	SUB $8, R6, R6
+	CMP $8, R6
+	BGE loop1
+
+end2:
+	CMP   $0, R6
+	BLE   endif5
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	FLDPQ (R7), (F8, F7)
+	FLDPQ 32(R7), (F6, F5)
+	MOVD  u_base+72(FP), R4
+	MOVD  u_len+80(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	PRFM    128(R2), PLDL1KEEP
+	FMOVD   (R4), F0
+	VDUP    V0.D[0], V4.D2
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
+	WORD    $0x6e6bdc42 // FMUL V2.2D, V2.2D, V11.2D
+	WORD    $0x6e6adc21 // FMUL V1.2D, V1.2D, V10.2D
+	WORD    $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
+	VFMLS   V8.D2, V4.D2, V3.D2
+	VFMLS   V7.D2, V4.D2, V2.D2
+	VFMLS   V6.D2, V4.D2, V1.D2
+	VFMLS   V5.D2, V4.D2, V0.D2
+	MOVD    R2, R0
+	TBZ     $2, R6, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R6, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+	ADD R9, R3, R3
+	ADD R10, R2, R2
+	ADD $8, R4, R4
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
+
+end7:
+
+endif5:
+	RET
+
+// spreadTargetsF32NEON is spreadTargetsGeneric for float32.
+// func spreadTargetsF32NEON(u []float32, uStride int, p []float32, pColumns int, pStride int, weight []float32, keep float32, share float32, count int)
+TEXT ·spreadTargetsF32NEON(SB), NOSPLIT, $0-112
+	MOVD  u_base+0(FP), R2
+	MOVD  p_base+32(FP), R3
+	FMOVS keep+96(FP), F0
+	VDUP  V0.S[0], V7.S4
+	FMOVS share+100(FP), F0
+	VDUP  V0.S[0], V6.S4
+	MOVD  uStride+24(FP), R0
+	LSL   $2, R0, R8
+	MOVD  pStride+64(FP), R0
+	LSL   $2, R0, R7
+	MOVD  pColumns+56(FP), R6
+	CMP   $16, R6
 	BLT   end2
 
 loop1:
-	FLDPQ (R4), (F16, F15)
-	FLDPQ 32(R4), (F14, F13)
-	FLDPQ (R0), (F8, F7)
-	FLDPQ 32(R0), (F6, F5)
-	FLDPQ (R3), (F4, F3)
-	FLDPQ 32(R3), (F2, F0)
-	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
-	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
-	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
-	WORD  $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	FLDPQ (R2), (F4, F3)
-	FLDPQ 32(R2), (F2, F0)
-	WORD  $0x4ea4d504 // FSUB V4.4S, V8.4S, V4.4S
-	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
-	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
-	WORD  $0x4ea0d4a0 // FSUB V0.4S, V5.4S, V0.4S
-	WORD  $0x4e21e608 // FCMEQ V8.4S, V16.4S, V1.4S
-	WORD  $0x4e21e5e7 // FCMEQ V7.4S, V15.4S, V1.4S
-	WORD  $0x4e21e5c6 // FCMEQ V6.4S, V14.4S, V1.4S
-	WORD  $0x4e21e5a5 // FCMEQ V5.4S, V13.4S, V1.4S
-	WORD  $0x6e24de04 // FMUL V4.4S, V16.4S, V4.4S
-	WORD  $0x6e23dde3 // FMUL V3.4S, V15.4S, V3.4S
-	WORD  $0x6e22ddc2 // FMUL V2.4S, V14.4S, V2.4S
-	WORD  $0x6e20dda0 // FMUL V0.4S, V13.4S, V0.4S
-	WORD  $0x4e681c84 // BIC V4.16B, V4.16B, V8.16B
-	WORD  $0x4e671c63 // BIC V3.16B, V3.16B, V7.16B
-	WORD  $0x4e661c42 // BIC V2.16B, V2.16B, V6.16B
-	WORD  $0x4e651c00 // BIC V0.16B, V0.16B, V5.16B
-	WORD  $0x0e61788c // FCVTL V12.2D, V4.2S
-	WORD  $0x4e61788b // FCVTL2 V11.2D, V4.4S
-	WORD  $0x0e61786a // FCVTL V10.2D, V3.2S
-	WORD  $0x4e617869 // FCVTL2 V9.2D, V3.4S
-	WORD  $0x0e617848 // FCVTL V8.2D, V2.2S
-	WORD  $0x4e617847 // FCVTL2 V7.2D, V2.4S
-	WORD  $0x0e617806 // FCVTL V6.2D, V0.2S
-	WORD  $0x4e617805 // FCVTL2 V5.2D, V0.4S
-	FLDPQ (R6), (F4, F3)
-	FLDPQ 32(R6), (F2, F0)
-	WORD  $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
-	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
-	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
-	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
-	FSTPQ (F4, F3), (R6)
-	FSTPQ (F2, F0), 32(R6)
-	FLDPQ 64(R6), (F4, F3)
-	FLDPQ 96(R6), (F2, F0)
-	WORD  $0x4e68d484 // FADD V4.2D, V4.2D, V8.2D
-	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
-	FSTPQ (F4, F3), 64(R6)
-	FSTPQ (F2, F0), 96(R6)
-	WORD  $0x0e617a0c // FCVTL V12.2D, V16.2S
-	WORD  $0x4e617a0b // FCVTL2 V11.2D, V16.4S
-	WORD  $0x0e6179ea // FCVTL V10.2D, V15.2S
-	WORD  $0x4e6179e9 // FCVTL2 V9.2D, V15.4S
-	WORD  $0x0e6179c8 // FCVTL V8.2D, V14.2S
-	WORD  $0x4e6179c7 // FCVTL2 V7.2D, V14.4S
-	WORD  $0x0e6179a6 // FCVTL V6.2D, V13.2S
-	WORD  $0x4e6179a5 // FCVTL2 V5.2D, V13.4S
-	FLDPQ (R5), (F4, F3)
-	FLDPQ 32(R5), (F2, F0)
-	WORD  $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
-	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
-	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
-	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
-	FSTPQ (F4, F3), (R5)
-	FSTPQ (F2, F0), 32(R5)
-	FLDPQ 64(R5), (F4, F3)
-	FLDPQ 96(R5), (F2, F0)
-	WORD  $0x4e68d484 // FADD V4.2D, V4.2D, V8.2D
-	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
-	FSTPQ (F4, F3), 64(R5)
-	FSTPQ (F2, F0), 96(R5)
-	ADD   $128, R6, R6
-	ADD   $128, R5, R5
-	ADD   $64, R4, R4
-	ADD   $64, R0, R0
-	ADD   $64, R3, R3
-	ADD   $64, R2, R2
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BGE   loop1
+	MOVD weight_base+72(FP), R5
+	MOVD R3, R4
+	MOVD R2, R1
+	MOVD count+104(FP), R0
+	CMP  $0, R0
+	BLE  end4
+
+loop3:
+	FLDPQ (R4), (F2, F1)
+	FLDPQ 32(R4), (F4, F0)
+	VMOV  V6.B16, V3.B16
+	VFMLA V7.S4, V2.S4, V3.S4
+	VMOV  V6.B16, V2.B16
+	VFMLA V7.S4, V1.S4, V2.S4
+	VMOV  V6.B16, V1.B16
+	VFMLA V7.S4, V4.S4, V1.S4
+	VMOV  V6.B16, V4.B16
+	VFMLA V7.S4, V0.S4, V4.S4
+	FMOVS (R5), F0
+	VDUP  V0.S[0], V0.S4
+	WORD  $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
+	WORD  $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S
+	WORD  $0x6e20dc21 // FMUL V1.4S, V1.4S, V0.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R7, R4, R4
+	ADD   R8, R1, R1
+	ADD   $4, R5, R5
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R2, R2
+	ADD $64, R3, R3
+	SUB $16, R6, R6
+	CMP $16, R6
+	BGE loop1
 
 end2:
-	CMP   $0, R1
-	BLE   endif3
-	FLDPQ (R4), (F15, F14)
-	FLDPQ 32(R4), (F13, F12)
-	VMOVI $0, V8.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V6.B16
+	CMP  $0, R6
+	BLE  endif5
+	MOVD weight_base+72(FP), R4
+	MOVD count+104(FP), R1
+	CMP  $0, R1
+	BLE  end7
+
+loop6:
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V4.B16
 	VMOVI $0, V5.B16
-	ADD   R1<<2, R0, R0
-	TBZ   $0, R1, skip1x
+	ADD   R6<<2, R3, R0
+	TBZ   $0, R6, skip1x
 	SUB   $4, R0, R0
-	VLD1  (R0), V8.S[0]
+	VLD1  (R0), V2.S[0]
 
 skip1x:
-	TBZ     $1, R1, skip2x
+	TBZ     $1, R6, skip2x
 	FMOVD.W -8(R0), F0
-	VZIP1   V8.D2, V0.D2, V8.D2
+	VZIP1   V2.D2, V0.D2, V2.D2
 
 skip2x:
-	TBZ     $2, R1, skip3x
-	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R0), F8
+	TBZ     $2, R6, skip3x
+	VMOV    V2.B16, V1.B16
+	FMOVQ.W -16(R0), F2
 
 skip3x:
-	TBZ     $3, R1, skip4x
-	VMOV    V8.B16, V6.B16
-	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R0), (F8, F7)
+	TBZ     $3, R6, skip4x
+	VMOV    V2.B16, V4.B16
+	VMOV    V1.B16, V5.B16
+	FLDPQ.W -32(R0), (F2, F1)
 
 skip4x:
-	FLDPQ (R3), (F4, F3)
-	FLDPQ 32(R3), (F2, F0)
-	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
-	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
-	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
-	WORD  $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F4, F0)
-	WORD  $0x4ea3d503 // FSUB V3.4S, V8.4S, V3.4S
-	WORD  $0x4ea2d4e2 // FSUB V2.4S, V7.4S, V2.4S
-	WORD  $0x4ea4d4c8 // FSUB V8.4S, V6.4S, V4.4S
-	WORD  $0x4ea0d4a0 // FSUB V0.4S, V5.4S, V0.4S
-	WORD  $0x4e21e5e7 // FCMEQ V7.4S, V15.4S, V1.4S
-	WORD  $0x4e21e5c6 // FCMEQ V6.4S, V14.4S, V1.4S
-	WORD  $0x4e21e5a5 // FCMEQ V5.4S, V13.4S, V1.4S
-	WORD  $0x4e21e584 // FCMEQ V4.4S, V12.4S, V1.4S
-	WORD  $0x6e23dde3 // FMUL V3.4S, V15.4S, V3.4S
-	WORD  $0x6e22ddc2 // FMUL V2.4S, V14.4S, V2.4S
-	WORD  $0x6e28dda1 // FMUL V1.4S, V13.4S, V8.4S
-	WORD  $0x6e20dd80 // FMUL V0.4S, V12.4S, V0.4S
+	VMOV    V6.B16, V3.B16
+	VFMLA   V7.S4, V2.S4, V3.S4
+	VMOV    V6.B16, V2.B16
+	VFMLA   V7.S4, V1.S4, V2.S4
+	VMOV    V6.B16, V1.B16
+	VFMLA   V7.S4, V4.S4, V1.S4
+	VMOV    V6.B16, V4.B16
+	VFMLA   V7.S4, V5.S4, V4.S4
+	FMOVS   (R4), F0
+	VDUP    V0.S[0], V0.S4
+	WORD    $0x6e20dc63 // FMUL V3.4S, V3.4S, V0.4S
+	WORD    $0x6e20dc42 // FMUL V2.4S, V2.4S, V0.4S
+	WORD    $0x6e20dc21 // FMUL V1.4S, V1.4S, V0.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	MOVD    R2, R0
+	TBZ     $3, R6, skip5x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip5x:
+	TBZ     $2, R6, skip6x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip6x:
+	TBZ     $1, R6, skip7x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip7x:
+	TBZ   $0, R6, skip8x
+	FMOVS F3, (R0)
+
+skip8x:
+	ADD R7, R3, R3
+	ADD R8, R2, R2
+	ADD $4, R4, R4
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
+
+end7:
+
+endif5:
+	RET
+
+// spreadTargetsF64NEON is spreadTargetsGeneric for float64.
+// func spreadTargetsF64NEON(u []float64, uStride int, p []float64, pColumns int, pStride int, weight []float64, keep float64, share float64, count int)
+TEXT ·spreadTargetsF64NEON(SB), NOSPLIT, $0-120
+	MOVD  u_base+0(FP), R2
+	MOVD  p_base+32(FP), R3
+	FMOVD keep+96(FP), F0
+	VDUP  V0.D[0], V7.D2
+	FMOVD share+104(FP), F0
+	VDUP  V0.D[0], V6.D2
+	MOVD  uStride+24(FP), R0
+	LSL   $3, R0, R8
+	MOVD  pStride+64(FP), R0
+	LSL   $3, R0, R7
+	MOVD  pColumns+56(FP), R6
+	CMP   $8, R6
+	BLT   end2
+
+loop1:
+	MOVD weight_base+72(FP), R5
+	MOVD R3, R4
+	MOVD R2, R1
+	MOVD count+112(FP), R0
+	CMP  $0, R0
+	BLE  end4
+
+loop3:
+	FLDPQ (R4), (F2, F1)
+	FLDPQ 32(R4), (F4, F0)
+	VMOV  V6.B16, V3.B16
+	VFMLA V7.D2, V2.D2, V3.D2
+	VMOV  V6.B16, V2.B16
+	VFMLA V7.D2, V1.D2, V2.D2
+	VMOV  V6.B16, V1.B16
+	VFMLA V7.D2, V4.D2, V1.D2
+	VMOV  V6.B16, V4.B16
+	VFMLA V7.D2, V0.D2, V4.D2
+	FMOVD (R5), F0
+	VDUP  V0.D[0], V0.D2
+	WORD  $0x6e60dc63 // FMUL V3.2D, V3.2D, V0.2D
+	WORD  $0x6e60dc42 // FMUL V2.2D, V2.2D, V0.2D
+	WORD  $0x6e60dc21 // FMUL V1.2D, V1.2D, V0.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R7, R4, R4
+	ADD   R8, R1, R1
+	ADD   $8, R5, R5
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R2, R2
+	ADD $64, R3, R3
+	SUB $8, R6, R6
+	CMP $8, R6
+	BGE loop1
+
+end2:
+	CMP  $0, R6
+	BLE  endif5
+	MOVD weight_base+72(FP), R4
+	MOVD count+112(FP), R1
+	CMP  $0, R1
+	BLE  end7
+
+loop6:
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V4.B16
+	VMOVI   $0, V5.B16
+	ADD     R6<<3, R3, R0
+	TBZ     $0, R6, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V2.D2, V0.D2, V2.D2
+
+skip1x:
+	TBZ     $1, R6, skip2x
+	VMOV    V2.B16, V1.B16
+	FMOVQ.W -16(R0), F2
+
+skip2x:
+	TBZ     $2, R6, skip3x
+	VMOV    V2.B16, V4.B16
+	VMOV    V1.B16, V5.B16
+	FLDPQ.W -32(R0), (F2, F1)
+
+skip3x:
+	VMOV    V6.B16, V3.B16
+	VFMLA   V7.D2, V2.D2, V3.D2
+	VMOV    V6.B16, V2.B16
+	VFMLA   V7.D2, V1.D2, V2.D2
+	VMOV    V6.B16, V1.B16
+	VFMLA   V7.D2, V4.D2, V1.D2
+	VMOV    V6.B16, V4.B16
+	VFMLA   V7.D2, V5.D2, V4.D2
+	FMOVD   (R4), F0
+	VDUP    V0.D[0], V0.D2
+	WORD    $0x6e60dc63 // FMUL V3.2D, V3.2D, V0.2D
+	WORD    $0x6e60dc42 // FMUL V2.2D, V2.2D, V0.2D
+	WORD    $0x6e60dc21 // FMUL V1.2D, V1.2D, V0.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	MOVD    R2, R0
+	TBZ     $2, R6, skip4x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip4x:
+	TBZ     $1, R6, skip5x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip5x:
+	TBZ     $0, R6, skip6x
+	FMOVD.P F3, 8(R0)
+
+skip6x:
+	ADD R7, R3, R3
+	ADD R8, R2, R2
+	ADD $8, R4, R4
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
+
+end7:
+
+endif5:
+	RET
+
+// addLogSoftmaxF32NEON is addLogSoftmaxGeneric for float32.
+// func addLogSoftmaxF32NEON(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
+TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-176
+	MOVD mass_base+24(FP), R11
+	MOVD u_base+48(FP), R2
+	MOVD uStride+72(FP), R0
+	LSL  $2, R0, R10
+	MOVD dot_base+0(FP), R9
+	MOVD x_base+80(FP), R3
+	MOVD hi_base+120(FP), R8
+	MOVD lo_base+144(FP), R7
+	MOVD xStride+112(FP), R0
+	LSL  $2, R0, R6
+	MOVD xColumns+104(FP), R5
+	CMP  $16, R5
+	BLT  end2
+
+loop1:
+	FLDPQ (R9), (F23, F22)
+	FLDPQ 32(R9), (F21, F20)
+	FLDPQ 64(R9), (F19, F18)
+	FLDPQ 96(R9), (F17, F16)
+	MOVD  R3, R4
+	FLDPQ (R11), (F15, F14)
+	FLDPQ 32(R11), (F13, F12)
+	FLDPQ 64(R11), (F11, F10)
+	FLDPQ 96(R11), (F9, F8)
+	MOVD  R2, R1
+	MOVD  count+168(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FLDPQ (R1), (F27, F26)
+	FLDPQ 32(R1), (F25, F24)
+	WORD  $0x0e617b67 // FCVTL V7.2D, V27.2S
+	WORD  $0x4e617b66 // FCVTL2 V6.2D, V27.4S
+	WORD  $0x0e617b45 // FCVTL V5.2D, V26.2S
+	WORD  $0x4e617b44 // FCVTL2 V4.2D, V26.4S
+	WORD  $0x0e617b23 // FCVTL V3.2D, V25.2S
+	WORD  $0x4e617b22 // FCVTL2 V2.2D, V25.4S
+	WORD  $0x0e617b01 // FCVTL V1.2D, V24.2S
+	WORD  $0x4e617b00 // FCVTL2 V0.2D, V24.4S
+	WORD  $0x4e6fd4ef // FADD V15.2D, V7.2D, V15.2D
+	WORD  $0x4e6ed4ce // FADD V14.2D, V6.2D, V14.2D
+	WORD  $0x4e6dd4ad // FADD V13.2D, V5.2D, V13.2D
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
+	WORD  $0x4e69d429 // FADD V9.2D, V1.2D, V9.2D
+	WORD  $0x4e68d408 // FADD V8.2D, V0.2D, V8.2D
+	VMOVI $0, V0.B16
+	WORD  $0x4e20e767 // FCMEQ V7.4S, V27.4S, V0.4S
+	WORD  $0x4e20e746 // FCMEQ V6.4S, V26.4S, V0.4S
+	WORD  $0x4e20e725 // FCMEQ V5.4S, V25.4S, V0.4S
+	WORD  $0x4e20e704 // FCMEQ V4.4S, V24.4S, V0.4S
+	FLDPQ (R4), (F31, F30)
+	FLDPQ 32(R4), (F29, F28)
+	FLDPQ (R8), (F3, F2)
+	FLDPQ 32(R8), (F1, F0)
+	WORD  $0x4ea3d7ff // FSUB V31.4S, V31.4S, V3.4S
+	WORD  $0x4ea2d7de // FSUB V30.4S, V30.4S, V2.4S
+	WORD  $0x4ea1d7bd // FSUB V29.4S, V29.4S, V1.4S
+	WORD  $0x4ea0d79c // FSUB V28.4S, V28.4S, V0.4S
+	FLDPQ (R7), (F3, F2)
+	FLDPQ 32(R7), (F1, F0)
+	WORD  $0x4ea3d7e3 // FSUB V3.4S, V31.4S, V3.4S
+	WORD  $0x4ea2d7c2 // FSUB V2.4S, V30.4S, V2.4S
+	WORD  $0x4ea1d7a1 // FSUB V1.4S, V29.4S, V1.4S
+	WORD  $0x4ea0d780 // FSUB V0.4S, V28.4S, V0.4S
+	WORD  $0x6e23df63 // FMUL V3.4S, V27.4S, V3.4S
+	WORD  $0x6e22df42 // FMUL V2.4S, V26.4S, V2.4S
+	WORD  $0x6e21df21 // FMUL V1.4S, V25.4S, V1.4S
+	WORD  $0x6e20df00 // FMUL V0.4S, V24.4S, V0.4S
 	WORD  $0x4e671c63 // BIC V3.16B, V3.16B, V7.16B
 	WORD  $0x4e661c42 // BIC V2.16B, V2.16B, V6.16B
 	WORD  $0x4e651c21 // BIC V1.16B, V1.16B, V5.16B
 	WORD  $0x4e641c00 // BIC V0.16B, V0.16B, V4.16B
-	WORD  $0x0e61786b // FCVTL V11.2D, V3.2S
-	WORD  $0x4e61786a // FCVTL2 V10.2D, V3.4S
-	WORD  $0x0e617849 // FCVTL V9.2D, V2.2S
-	WORD  $0x4e617848 // FCVTL2 V8.2D, V2.4S
-	WORD  $0x0e617827 // FCVTL V7.2D, V1.2S
-	WORD  $0x4e617826 // FCVTL2 V6.2D, V1.4S
-	WORD  $0x0e617805 // FCVTL V5.2D, V0.2S
-	WORD  $0x4e617804 // FCVTL2 V4.2D, V0.4S
-	FLDPQ (R6), (F3, F2)
-	FLDPQ 32(R6), (F1, F0)
-	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
-	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
-	WORD  $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
-	WORD  $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
-	FSTPQ (F3, F2), (R6)
-	FSTPQ (F1, F0), 32(R6)
-	FLDPQ 64(R6), (F3, F2)
-	FLDPQ 96(R6), (F1, F0)
-	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
-	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), 64(R6)
-	FSTPQ (F1, F0), 96(R6)
-	WORD  $0x0e6179eb // FCVTL V11.2D, V15.2S
-	WORD  $0x4e6179ea // FCVTL2 V10.2D, V15.4S
-	WORD  $0x0e6179c9 // FCVTL V9.2D, V14.2S
-	WORD  $0x4e6179c8 // FCVTL2 V8.2D, V14.4S
-	WORD  $0x0e6179a7 // FCVTL V7.2D, V13.2S
-	WORD  $0x4e6179a6 // FCVTL2 V6.2D, V13.4S
-	WORD  $0x0e617985 // FCVTL V5.2D, V12.2S
-	WORD  $0x4e617984 // FCVTL2 V4.2D, V12.4S
-	FLDPQ (R5), (F3, F2)
-	FLDPQ 32(R5), (F1, F0)
-	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
-	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
-	WORD  $0x4e69d421 // FADD V1.2D, V1.2D, V9.2D
-	WORD  $0x4e68d400 // FADD V0.2D, V0.2D, V8.2D
-	FSTPQ (F3, F2), (R5)
-	FSTPQ (F1, F0), 32(R5)
-	FLDPQ 64(R5), (F3, F2)
-	FLDPQ 96(R5), (F1, F0)
-	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
-	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), 64(R5)
-	FSTPQ (F1, F0), 96(R5)
+	WORD  $0x0e617867 // FCVTL V7.2D, V3.2S
+	WORD  $0x4e617866 // FCVTL2 V6.2D, V3.4S
+	WORD  $0x0e617845 // FCVTL V5.2D, V2.2S
+	WORD  $0x4e617844 // FCVTL2 V4.2D, V2.4S
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	WORD  $0x4e77d4f7 // FADD V23.2D, V7.2D, V23.2D
+	WORD  $0x4e76d4d6 // FADD V22.2D, V6.2D, V22.2D
+	WORD  $0x4e75d4b5 // FADD V21.2D, V5.2D, V21.2D
+	WORD  $0x4e74d494 // FADD V20.2D, V4.2D, V20.2D
+	WORD  $0x4e73d473 // FADD V19.2D, V3.2D, V19.2D
+	WORD  $0x4e72d452 // FADD V18.2D, V2.2D, V18.2D
+	WORD  $0x4e71d431 // FADD V17.2D, V1.2D, V17.2D
+	WORD  $0x4e70d410 // FADD V16.2D, V0.2D, V16.2D
+	ADD   R10, R1, R1
+	ADD   R6, R4, R4
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
 
-endif3:
+end4:
+	FSTPQ (F15, F14), (R11)
+	FSTPQ (F13, F12), 32(R11)
+	FSTPQ (F11, F10), 64(R11)
+	FSTPQ (F9, F8), 96(R11)
+	ADD   $128, R11, R11
+	FSTPQ (F23, F22), (R9)
+	FSTPQ (F21, F20), 32(R9)
+	FSTPQ (F19, F18), 64(R9)
+	FSTPQ (F17, F16), 96(R9)
+	ADD   $128, R9, R9
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $16, R5, R5
+	CMP   $16, R5
+	BGE   loop1
+
+end2:
+	CMP   $0, R5
+	BLE   endif5
+	FLDPQ (R9), (F23, F22)
+	FLDPQ 32(R9), (F21, F20)
+	FLDPQ 64(R9), (F19, F18)
+	FLDPQ 96(R9), (F17, F16)
+	FLDPQ (R11), (F15, F14)
+	FLDPQ 32(R11), (F13, F12)
+	FLDPQ 64(R11), (F11, F10)
+	FLDPQ 96(R11), (F9, F8)
+	MOVD  count+168(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	VMOVI $0, V27.B16
+	VMOVI $0, V26.B16
+	VMOVI $0, V25.B16
+	VMOVI $0, V24.B16
+	ADD   R5<<2, R2, R0
+	TBZ   $0, R5, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V27.S[0]
+
+skip1x:
+	TBZ     $1, R5, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V27.D2, V0.D2, V27.D2
+
+skip2x:
+	TBZ     $2, R5, skip3x
+	VMOV    V27.B16, V26.B16
+	FMOVQ.W -16(R0), F27
+
+skip3x:
+	TBZ     $3, R5, skip4x
+	VMOV    V27.B16, V25.B16
+	VMOV    V26.B16, V24.B16
+	FLDPQ.W -32(R0), (F27, F26)
+
+skip4x:
+	WORD  $0x0e617b67 // FCVTL V7.2D, V27.2S
+	WORD  $0x4e617b66 // FCVTL2 V6.2D, V27.4S
+	WORD  $0x0e617b45 // FCVTL V5.2D, V26.2S
+	WORD  $0x4e617b44 // FCVTL2 V4.2D, V26.4S
+	WORD  $0x0e617b23 // FCVTL V3.2D, V25.2S
+	WORD  $0x4e617b22 // FCVTL2 V2.2D, V25.4S
+	WORD  $0x0e617b01 // FCVTL V1.2D, V24.2S
+	WORD  $0x4e617b00 // FCVTL2 V0.2D, V24.4S
+	WORD  $0x4e6fd4ef // FADD V15.2D, V7.2D, V15.2D
+	WORD  $0x4e6ed4ce // FADD V14.2D, V6.2D, V14.2D
+	WORD  $0x4e6dd4ad // FADD V13.2D, V5.2D, V13.2D
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
+	WORD  $0x4e69d429 // FADD V9.2D, V1.2D, V9.2D
+	WORD  $0x4e68d408 // FADD V8.2D, V0.2D, V8.2D
+	VMOVI $0, V0.B16
+	WORD  $0x4e20e767 // FCMEQ V7.4S, V27.4S, V0.4S
+	WORD  $0x4e20e746 // FCMEQ V6.4S, V26.4S, V0.4S
+	WORD  $0x4e20e725 // FCMEQ V5.4S, V25.4S, V0.4S
+	WORD  $0x4e20e704 // FCMEQ V4.4S, V24.4S, V0.4S
+	VMOVI $0, V30.B16
+	VMOVI $0, V29.B16
+	VMOVI $0, V28.B16
+	VMOVI $0, V3.B16
+	ADD   R5<<2, R3, R0
+	TBZ   $0, R5, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V30.S[0]
+
+skip5x:
+	TBZ     $1, R5, skip6x
+	FMOVD.W -8(R0), F0
+	VZIP1   V30.D2, V0.D2, V30.D2
+
+skip6x:
+	TBZ     $2, R5, skip7x
+	VMOV    V30.B16, V29.B16
+	FMOVQ.W -16(R0), F30
+
+skip7x:
+	TBZ     $3, R5, skip8x
+	VMOV    V30.B16, V28.B16
+	VMOV    V29.B16, V3.B16
+	FLDPQ.W -32(R0), (F30, F29)
+
+skip8x:
+	FLDPQ (R8), (F31, F2)
+	FLDPQ 32(R8), (F1, F0)
+	WORD  $0x4ebfd7df // FSUB V31.4S, V30.4S, V31.4S
+	WORD  $0x4ea2d7be // FSUB V30.4S, V29.4S, V2.4S
+	WORD  $0x4ea1d79d // FSUB V29.4S, V28.4S, V1.4S
+	WORD  $0x4ea0d47c // FSUB V28.4S, V3.4S, V0.4S
+	FLDPQ (R7), (F3, F2)
+	FLDPQ 32(R7), (F1, F0)
+	WORD  $0x4ea3d7e3 // FSUB V3.4S, V31.4S, V3.4S
+	WORD  $0x4ea2d7c2 // FSUB V2.4S, V30.4S, V2.4S
+	WORD  $0x4ea1d7a1 // FSUB V1.4S, V29.4S, V1.4S
+	WORD  $0x4ea0d780 // FSUB V0.4S, V28.4S, V0.4S
+	WORD  $0x6e23df63 // FMUL V3.4S, V27.4S, V3.4S
+	WORD  $0x6e22df42 // FMUL V2.4S, V26.4S, V2.4S
+	WORD  $0x6e21df21 // FMUL V1.4S, V25.4S, V1.4S
+	WORD  $0x6e20df00 // FMUL V0.4S, V24.4S, V0.4S
+	WORD  $0x4e671c63 // BIC V3.16B, V3.16B, V7.16B
+	WORD  $0x4e661c42 // BIC V2.16B, V2.16B, V6.16B
+	WORD  $0x4e651c21 // BIC V1.16B, V1.16B, V5.16B
+	WORD  $0x4e641c00 // BIC V0.16B, V0.16B, V4.16B
+	WORD  $0x0e617867 // FCVTL V7.2D, V3.2S
+	WORD  $0x4e617866 // FCVTL2 V6.2D, V3.4S
+	WORD  $0x0e617845 // FCVTL V5.2D, V2.2S
+	WORD  $0x4e617844 // FCVTL2 V4.2D, V2.4S
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	WORD  $0x4e77d4f7 // FADD V23.2D, V7.2D, V23.2D
+	WORD  $0x4e76d4d6 // FADD V22.2D, V6.2D, V22.2D
+	WORD  $0x4e75d4b5 // FADD V21.2D, V5.2D, V21.2D
+	WORD  $0x4e74d494 // FADD V20.2D, V4.2D, V20.2D
+	WORD  $0x4e73d473 // FADD V19.2D, V3.2D, V19.2D
+	WORD  $0x4e72d452 // FADD V18.2D, V2.2D, V18.2D
+	WORD  $0x4e71d431 // FADD V17.2D, V1.2D, V17.2D
+	WORD  $0x4e70d410 // FADD V16.2D, V0.2D, V16.2D
+	ADD   R10, R2, R2
+	ADD   R6, R3, R3
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop6
+
+end7:
+	FSTPQ (F15, F14), (R11)
+	FSTPQ (F13, F12), 32(R11)
+	FSTPQ (F11, F10), 64(R11)
+	FSTPQ (F9, F8), 96(R11)
+	FSTPQ (F23, F22), (R9)
+	FSTPQ (F21, F20), 32(R9)
+	FSTPQ (F19, F18), 64(R9)
+	FSTPQ (F17, F16), 96(R9)
+
+endif5:
 	RET
 
 // addLogSoftmaxF64NEON is addLogSoftmaxGeneric for float64.
-// func addLogSoftmaxF64NEON(dot []float64, sum []float64, w []float64, x []float64, hi []float64, lo []float64)
-TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-144
+// func addLogSoftmaxF64NEON(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-176
 	VMOVI $0, V1.B16
-	MOVD  dot_base+0(FP), R6
-	MOVD  sum_base+24(FP), R5
-	MOVD  w_base+48(FP), R4
-	MOVD  x_base+72(FP), R0
-	MOVD  hi_base+96(FP), R3
-	MOVD  lo_base+120(FP), R2
-	MOVD  x_len+80(FP), R1
-	CMP   $8, R1
+	MOVD  mass_base+24(FP), R11
+	MOVD  u_base+48(FP), R2
+	MOVD  uStride+72(FP), R0
+	LSL   $3, R0, R10
+	MOVD  dot_base+0(FP), R9
+	MOVD  x_base+80(FP), R3
+	MOVD  hi_base+120(FP), R8
+	MOVD  lo_base+144(FP), R7
+	MOVD  xStride+112(FP), R0
+	LSL   $3, R0, R6
+	MOVD  xColumns+104(FP), R5
+	CMP   $8, R5
 	BLT   end2
 
 loop1:
-	FLDPQ (R4), (F12, F11)
-	FLDPQ 32(R4), (F10, F9)
-	FLDPQ (R0), (F8, F7)
-	FLDPQ 32(R0), (F6, F5)
-	FLDPQ (R3), (F4, F3)
-	FLDPQ 32(R3), (F2, F0)
+	FLDPQ (R9), (F16, F15)
+	FLDPQ 32(R9), (F14, F13)
+	MOVD  R3, R4
+	FLDPQ (R11), (F12, F11)
+	FLDPQ 32(R11), (F10, F9)
+	MOVD  R2, R1
+	MOVD  count+168(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FLDPQ (R1), (F24, F23)
+	FLDPQ 32(R1), (F22, F21)
+	WORD  $0x4e6cd70c // FADD V12.2D, V24.2D, V12.2D
+	WORD  $0x4e6bd6eb // FADD V11.2D, V23.2D, V11.2D
+	WORD  $0x4e6ad6ca // FADD V10.2D, V22.2D, V10.2D
+	WORD  $0x4e69d6a9 // FADD V9.2D, V21.2D, V9.2D
+	WORD  $0x4e61e714 // FCMEQ V20.2D, V24.2D, V1.2D
+	WORD  $0x4e61e6f3 // FCMEQ V19.2D, V23.2D, V1.2D
+	WORD  $0x4e61e6d2 // FCMEQ V18.2D, V22.2D, V1.2D
+	WORD  $0x4e61e6b1 // FCMEQ V17.2D, V21.2D, V1.2D
+	FLDPQ (R4), (F8, F7)
+	FLDPQ 32(R4), (F6, F5)
+	FLDPQ (R8), (F4, F3)
+	FLDPQ 32(R8), (F2, F0)
 	WORD  $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
 	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
 	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
 	WORD  $0x4ee0d4a5 // FSUB V5.2D, V5.2D, V0.2D
-	FLDPQ (R2), (F4, F3)
-	FLDPQ 32(R2), (F2, F0)
+	FLDPQ (R7), (F4, F3)
+	FLDPQ 32(R7), (F2, F0)
 	WORD  $0x4ee4d504 // FSUB V4.2D, V8.2D, V4.2D
 	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
 	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
 	WORD  $0x4ee0d4a0 // FSUB V0.2D, V5.2D, V0.2D
-	WORD  $0x4e61e588 // FCMEQ V8.2D, V12.2D, V1.2D
-	WORD  $0x4e61e567 // FCMEQ V7.2D, V11.2D, V1.2D
-	WORD  $0x4e61e546 // FCMEQ V6.2D, V10.2D, V1.2D
-	WORD  $0x4e61e525 // FCMEQ V5.2D, V9.2D, V1.2D
-	WORD  $0x6e64dd84 // FMUL V4.2D, V12.2D, V4.2D
-	WORD  $0x6e63dd63 // FMUL V3.2D, V11.2D, V3.2D
-	WORD  $0x6e62dd42 // FMUL V2.2D, V10.2D, V2.2D
-	WORD  $0x6e60dd20 // FMUL V0.2D, V9.2D, V0.2D
-	WORD  $0x4e681c88 // BIC V8.16B, V4.16B, V8.16B
-	WORD  $0x4e671c67 // BIC V7.16B, V3.16B, V7.16B
-	WORD  $0x4e661c46 // BIC V6.16B, V2.16B, V6.16B
-	WORD  $0x4e651c05 // BIC V5.16B, V0.16B, V5.16B
-	FLDPQ (R6), (F4, F3)
-	FLDPQ 32(R6), (F2, F0)
-	WORD  $0x4e68d484 // FADD V4.2D, V4.2D, V8.2D
-	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD  $0x4e65d400 // FADD V0.2D, V0.2D, V5.2D
-	FSTPQ (F4, F3), (R6)
-	FSTPQ (F2, F0), 32(R6)
-	FLDPQ (R5), (F4, F3)
-	FLDPQ 32(R5), (F2, F0)
-	WORD  $0x4e6cd484 // FADD V4.2D, V4.2D, V12.2D
-	WORD  $0x4e6bd463 // FADD V3.2D, V3.2D, V11.2D
-	WORD  $0x4e6ad442 // FADD V2.2D, V2.2D, V10.2D
-	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
-	FSTPQ (F4, F3), (R5)
-	FSTPQ (F2, F0), 32(R5)
-	ADD   $64, R6, R6
-	ADD   $64, R5, R5
-	ADD   $64, R4, R4
-	ADD   $64, R0, R0
-	ADD   $64, R3, R3
+	WORD  $0x6e64df04 // FMUL V4.2D, V24.2D, V4.2D
+	WORD  $0x6e63dee3 // FMUL V3.2D, V23.2D, V3.2D
+	WORD  $0x6e62dec2 // FMUL V2.2D, V22.2D, V2.2D
+	WORD  $0x6e60dea0 // FMUL V0.2D, V21.2D, V0.2D
+	WORD  $0x4e741c84 // BIC V4.16B, V4.16B, V20.16B
+	WORD  $0x4e731c63 // BIC V3.16B, V3.16B, V19.16B
+	WORD  $0x4e721c42 // BIC V2.16B, V2.16B, V18.16B
+	WORD  $0x4e711c00 // BIC V0.16B, V0.16B, V17.16B
+	WORD  $0x4e70d490 // FADD V16.2D, V4.2D, V16.2D
+	WORD  $0x4e6fd46f // FADD V15.2D, V3.2D, V15.2D
+	WORD  $0x4e6ed44e // FADD V14.2D, V2.2D, V14.2D
+	WORD  $0x4e6dd40d // FADD V13.2D, V0.2D, V13.2D
+	ADD   R10, R1, R1
+	ADD   R6, R4, R4
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	FSTPQ (F12, F11), (R11)
+	FSTPQ (F10, F9), 32(R11)
+	ADD   $64, R11, R11
+	FSTPQ (F16, F15), (R9)
+	FSTPQ (F14, F13), 32(R9)
+	ADD   $64, R9, R9
 	ADD   $64, R2, R2
-	SUB   $8, R1, R1
-	CMP   $8, R1
+	ADD   $64, R3, R3
+	ADD   $64, R8, R8
+	ADD   $64, R7, R7
+	SUB   $8, R5, R5
+	CMP   $8, R5
 	BGE   loop1
 
 end2:
-	CMP     $0, R1
-	BLE     endif3
-	FLDPQ   (R4), (F12, F11)
-	FLDPQ   32(R4), (F10, F9)
+	CMP   $0, R5
+	BLE   endif5
+	FLDPQ (R9), (F16, F15)
+	FLDPQ 32(R9), (F14, F13)
+	FLDPQ (R11), (F12, F11)
+	FLDPQ 32(R11), (F10, F9)
+	MOVD  count+168(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	VMOVI   $0, V24.B16
+	VMOVI   $0, V23.B16
+	VMOVI   $0, V22.B16
+	VMOVI   $0, V21.B16
+	ADD     R5<<3, R2, R0
+	TBZ     $0, R5, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V24.D2, V0.D2, V24.D2
+
+skip1x:
+	TBZ     $1, R5, skip2x
+	VMOV    V24.B16, V23.B16
+	FMOVQ.W -16(R0), F24
+
+skip2x:
+	TBZ     $2, R5, skip3x
+	VMOV    V24.B16, V22.B16
+	VMOV    V23.B16, V21.B16
+	FLDPQ.W -32(R0), (F24, F23)
+
+skip3x:
+	WORD    $0x4e6cd70c // FADD V12.2D, V24.2D, V12.2D
+	WORD    $0x4e6bd6eb // FADD V11.2D, V23.2D, V11.2D
+	WORD    $0x4e6ad6ca // FADD V10.2D, V22.2D, V10.2D
+	WORD    $0x4e69d6a9 // FADD V9.2D, V21.2D, V9.2D
+	WORD    $0x4e61e714 // FCMEQ V20.2D, V24.2D, V1.2D
+	WORD    $0x4e61e6f3 // FCMEQ V19.2D, V23.2D, V1.2D
+	WORD    $0x4e61e6d2 // FCMEQ V18.2D, V22.2D, V1.2D
+	WORD    $0x4e61e6b1 // FCMEQ V17.2D, V21.2D, V1.2D
 	VMOVI   $0, V8.B16
 	VMOVI   $0, V7.B16
 	VMOVI   $0, V6.B16
 	VMOVI   $0, V5.B16
-	ADD     R1<<3, R0, R0
-	TBZ     $0, R1, skip1x
+	ADD     R5<<3, R3, R0
+	TBZ     $0, R5, skip4x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip4x:
+	TBZ     $1, R5, skip5x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip5x:
+	TBZ     $2, R5, skip6x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip6x:
+	FLDPQ (R8), (F4, F3)
+	FLDPQ 32(R8), (F2, F0)
+	WORD  $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a5 // FSUB V5.2D, V5.2D, V0.2D
+	FLDPQ (R7), (F4, F3)
+	FLDPQ 32(R7), (F2, F0)
+	WORD  $0x4ee4d504 // FSUB V4.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a0 // FSUB V0.2D, V5.2D, V0.2D
+	WORD  $0x6e64df04 // FMUL V4.2D, V24.2D, V4.2D
+	WORD  $0x6e63dee3 // FMUL V3.2D, V23.2D, V3.2D
+	WORD  $0x6e62dec2 // FMUL V2.2D, V22.2D, V2.2D
+	WORD  $0x6e60dea0 // FMUL V0.2D, V21.2D, V0.2D
+	WORD  $0x4e741c84 // BIC V4.16B, V4.16B, V20.16B
+	WORD  $0x4e731c63 // BIC V3.16B, V3.16B, V19.16B
+	WORD  $0x4e721c42 // BIC V2.16B, V2.16B, V18.16B
+	WORD  $0x4e711c00 // BIC V0.16B, V0.16B, V17.16B
+	WORD  $0x4e70d490 // FADD V16.2D, V4.2D, V16.2D
+	WORD  $0x4e6fd46f // FADD V15.2D, V3.2D, V15.2D
+	WORD  $0x4e6ed44e // FADD V14.2D, V2.2D, V14.2D
+	WORD  $0x4e6dd40d // FADD V13.2D, V0.2D, V13.2D
+	ADD   R10, R2, R2
+	ADD   R6, R3, R3
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop6
+
+end7:
+	FSTPQ (F12, F11), (R11)
+	FSTPQ (F10, F9), 32(R11)
+	FSTPQ (F16, F15), (R9)
+	FSTPQ (F14, F13), 32(R9)
+
+endif5:
+	RET
+
+// addLogSoftmaxUniformF32NEON is addLogSoftmaxUniformGeneric for float32.
+// func addLogSoftmaxUniformF32NEON(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-136
+	VMOVI $0, V1.B16
+	MOVD  dot_base+0(FP), R8
+	MOVD  x_base+48(FP), R3
+	MOVD  hi_base+88(FP), R7
+	MOVD  lo_base+112(FP), R6
+	MOVD  xStride+80(FP), R0
+	LSL   $2, R0, R5
+	MOVD  xColumns+72(FP), R4
+	CMP   $16, R4
+	BLT   end2
+
+loop1:
+	FLDPQ (R8), (F16, F15)
+	FLDPQ 32(R8), (F14, F13)
+	FLDPQ 64(R8), (F12, F11)
+	FLDPQ 96(R8), (F10, F9)
+	MOVD  R3, R2
+	MOVD  u_base+24(FP), R1
+	MOVD  u_len+32(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FMOVS (R1), F0
+	VDUP  V0.S[0], V18.S4
+	WORD  $0x4e21e651 // FCMEQ V17.4S, V18.4S, V1.4S
+	FLDPQ (R2), (F8, F7)
+	FLDPQ 32(R2), (F6, F5)
+	FLDPQ (R7), (F4, F3)
+	FLDPQ 32(R7), (F2, F0)
+	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	FLDPQ (R6), (F4, F3)
+	FLDPQ 32(R6), (F2, F0)
+	WORD  $0x4ea4d504 // FSUB V4.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a0 // FSUB V0.4S, V5.4S, V0.4S
+	WORD  $0x6e24de44 // FMUL V4.4S, V18.4S, V4.4S
+	WORD  $0x6e23de43 // FMUL V3.4S, V18.4S, V3.4S
+	WORD  $0x6e22de42 // FMUL V2.4S, V18.4S, V2.4S
+	WORD  $0x6e20de40 // FMUL V0.4S, V18.4S, V0.4S
+	WORD  $0x4e711c84 // BIC V4.16B, V4.16B, V17.16B
+	WORD  $0x4e711c63 // BIC V3.16B, V3.16B, V17.16B
+	WORD  $0x4e711c42 // BIC V2.16B, V2.16B, V17.16B
+	WORD  $0x4e711c00 // BIC V0.16B, V0.16B, V17.16B
+	WORD  $0x0e617888 // FCVTL V8.2D, V4.2S
+	WORD  $0x4e617887 // FCVTL2 V7.2D, V4.4S
+	WORD  $0x0e617866 // FCVTL V6.2D, V3.2S
+	WORD  $0x4e617865 // FCVTL2 V5.2D, V3.4S
+	WORD  $0x0e617844 // FCVTL V4.2D, V2.2S
+	WORD  $0x4e617843 // FCVTL2 V3.2D, V2.4S
+	WORD  $0x0e617802 // FCVTL V2.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	WORD  $0x4e70d510 // FADD V16.2D, V8.2D, V16.2D
+	WORD  $0x4e6fd4ef // FADD V15.2D, V7.2D, V15.2D
+	WORD  $0x4e6ed4ce // FADD V14.2D, V6.2D, V14.2D
+	WORD  $0x4e6dd4ad // FADD V13.2D, V5.2D, V13.2D
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
+	WORD  $0x4e69d409 // FADD V9.2D, V0.2D, V9.2D
+	ADD   $4, R1, R1
+	ADD   R5, R2, R2
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	FSTPQ (F16, F15), (R8)
+	FSTPQ (F14, F13), 32(R8)
+	FSTPQ (F12, F11), 64(R8)
+	FSTPQ (F10, F9), 96(R8)
+	ADD   $128, R8, R8
+	ADD   $64, R3, R3
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $16, R4, R4
+	CMP   $16, R4
+	BGE   loop1
+
+end2:
+	CMP   $0, R4
+	BLE   endif5
+	FLDPQ (R8), (F16, F15)
+	FLDPQ 32(R8), (F14, F13)
+	FLDPQ 64(R8), (F12, F11)
+	FLDPQ 96(R8), (F10, F9)
+	MOVD  u_base+24(FP), R2
+	MOVD  u_len+32(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V18.S4
+	WORD  $0x4e21e651 // FCMEQ V17.4S, V18.4S, V1.4S
+	VMOVI $0, V8.B16
+	VMOVI $0, V7.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V5.B16
+	ADD   R4<<2, R3, R0
+	TBZ   $0, R4, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V8.S[0]
+
+skip1x:
+	TBZ     $1, R4, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V8.D2, V0.D2, V8.D2
+
+skip2x:
+	TBZ     $2, R4, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
+
+skip3x:
+	TBZ     $3, R4, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
+
+skip4x:
+	FLDPQ (R7), (F4, F3)
+	FLDPQ 32(R7), (F2, F0)
+	WORD  $0x4ea4d508 // FSUB V8.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a5 // FSUB V5.4S, V5.4S, V0.4S
+	FLDPQ (R6), (F4, F3)
+	FLDPQ 32(R6), (F2, F0)
+	WORD  $0x4ea4d504 // FSUB V4.4S, V8.4S, V4.4S
+	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD  $0x4ea0d4a0 // FSUB V0.4S, V5.4S, V0.4S
+	WORD  $0x6e24de44 // FMUL V4.4S, V18.4S, V4.4S
+	WORD  $0x6e23de43 // FMUL V3.4S, V18.4S, V3.4S
+	WORD  $0x6e22de42 // FMUL V2.4S, V18.4S, V2.4S
+	WORD  $0x6e20de40 // FMUL V0.4S, V18.4S, V0.4S
+	WORD  $0x4e711c84 // BIC V4.16B, V4.16B, V17.16B
+	WORD  $0x4e711c63 // BIC V3.16B, V3.16B, V17.16B
+	WORD  $0x4e711c42 // BIC V2.16B, V2.16B, V17.16B
+	WORD  $0x4e711c00 // BIC V0.16B, V0.16B, V17.16B
+	WORD  $0x0e617888 // FCVTL V8.2D, V4.2S
+	WORD  $0x4e617887 // FCVTL2 V7.2D, V4.4S
+	WORD  $0x0e617866 // FCVTL V6.2D, V3.2S
+	WORD  $0x4e617865 // FCVTL2 V5.2D, V3.4S
+	WORD  $0x0e617844 // FCVTL V4.2D, V2.2S
+	WORD  $0x4e617843 // FCVTL2 V3.2D, V2.4S
+	WORD  $0x0e617802 // FCVTL V2.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	WORD  $0x4e70d510 // FADD V16.2D, V8.2D, V16.2D
+	WORD  $0x4e6fd4ef // FADD V15.2D, V7.2D, V15.2D
+	WORD  $0x4e6ed4ce // FADD V14.2D, V6.2D, V14.2D
+	WORD  $0x4e6dd4ad // FADD V13.2D, V5.2D, V13.2D
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
+	WORD  $0x4e69d409 // FADD V9.2D, V0.2D, V9.2D
+	ADD   $4, R2, R2
+	ADD   R5, R3, R3
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop6
+
+end7:
+	FSTPQ (F16, F15), (R8)
+	FSTPQ (F14, F13), 32(R8)
+	FSTPQ (F12, F11), 64(R8)
+	FSTPQ (F10, F9), 96(R8)
+
+endif5:
+	RET
+
+// addLogSoftmaxUniformF64NEON is addLogSoftmaxUniformGeneric for float64.
+// func addLogSoftmaxUniformF64NEON(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-136
+	VMOVI $0, V1.B16
+	MOVD  dot_base+0(FP), R8
+	MOVD  x_base+48(FP), R3
+	MOVD  hi_base+88(FP), R7
+	MOVD  lo_base+112(FP), R6
+	MOVD  xStride+80(FP), R0
+	LSL   $3, R0, R5
+	MOVD  xColumns+72(FP), R4
+	CMP   $8, R4
+	BLT   end2
+
+loop1:
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	MOVD  R3, R2
+	MOVD  u_base+24(FP), R1
+	MOVD  u_len+32(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FMOVD (R1), F0
+	VDUP  V0.D[0], V14.D2
+	WORD  $0x4e61e5cd // FCMEQ V13.2D, V14.2D, V1.2D
+	FLDPQ (R2), (F8, F7)
+	FLDPQ 32(R2), (F6, F5)
+	FLDPQ (R7), (F4, F3)
+	FLDPQ 32(R7), (F2, F0)
+	WORD  $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a5 // FSUB V5.2D, V5.2D, V0.2D
+	FLDPQ (R6), (F4, F3)
+	FLDPQ 32(R6), (F2, F0)
+	WORD  $0x4ee4d504 // FSUB V4.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD  $0x4ee0d4a0 // FSUB V0.2D, V5.2D, V0.2D
+	WORD  $0x6e64ddc4 // FMUL V4.2D, V14.2D, V4.2D
+	WORD  $0x6e63ddc3 // FMUL V3.2D, V14.2D, V3.2D
+	WORD  $0x6e62ddc2 // FMUL V2.2D, V14.2D, V2.2D
+	WORD  $0x6e60ddc0 // FMUL V0.2D, V14.2D, V0.2D
+	WORD  $0x4e6d1c84 // BIC V4.16B, V4.16B, V13.16B
+	WORD  $0x4e6d1c63 // BIC V3.16B, V3.16B, V13.16B
+	WORD  $0x4e6d1c42 // BIC V2.16B, V2.16B, V13.16B
+	WORD  $0x4e6d1c00 // BIC V0.16B, V0.16B, V13.16B
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
+	WORD  $0x4e69d409 // FADD V9.2D, V0.2D, V9.2D
+	ADD   $8, R1, R1
+	ADD   R5, R2, R2
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	FSTPQ (F12, F11), (R8)
+	FSTPQ (F10, F9), 32(R8)
+	ADD   $64, R8, R8
+	ADD   $64, R3, R3
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	SUB   $8, R4, R4
+	CMP   $8, R4
+	BGE   loop1
+
+end2:
+	CMP   $0, R4
+	BLE   endif5
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	MOVD  u_base+24(FP), R2
+	MOVD  u_len+32(FP), R1
+	CMP   $0, R1
+	BLE   end7
+
+loop6:
+	FMOVD   (R2), F0
+	VDUP    V0.D[0], V14.D2
+	WORD    $0x4e61e5cd // FCMEQ V13.2D, V14.2D, V1.2D
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V7.B16
+	VMOVI   $0, V6.B16
+	VMOVI   $0, V5.B16
+	ADD     R4<<3, R3, R0
+	TBZ     $0, R4, skip1x
 	FMOVD.W -8(R0), F0
 	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip1x:
-	TBZ     $1, R1, skip2x
+	TBZ     $1, R4, skip2x
 	VMOV    V8.B16, V7.B16
 	FMOVQ.W -16(R0), F8
 
 skip2x:
-	TBZ     $2, R1, skip3x
+	TBZ     $2, R4, skip3x
 	VMOV    V8.B16, V6.B16
 	VMOV    V7.B16, V5.B16
 	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FLDPQ (R3), (F4, F3)
-	FLDPQ 32(R3), (F2, F0)
+	FLDPQ (R7), (F4, F3)
+	FLDPQ 32(R7), (F2, F0)
 	WORD  $0x4ee4d508 // FSUB V8.2D, V8.2D, V4.2D
 	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
 	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
 	WORD  $0x4ee0d4a5 // FSUB V5.2D, V5.2D, V0.2D
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F4, F0)
-	WORD  $0x4ee3d503 // FSUB V3.2D, V8.2D, V3.2D
-	WORD  $0x4ee2d4e2 // FSUB V2.2D, V7.2D, V2.2D
-	WORD  $0x4ee4d4c8 // FSUB V8.2D, V6.2D, V4.2D
+	FLDPQ (R6), (F4, F3)
+	FLDPQ 32(R6), (F2, F0)
+	WORD  $0x4ee4d504 // FSUB V4.2D, V8.2D, V4.2D
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
 	WORD  $0x4ee0d4a0 // FSUB V0.2D, V5.2D, V0.2D
-	WORD  $0x4e61e587 // FCMEQ V7.2D, V12.2D, V1.2D
-	WORD  $0x4e61e566 // FCMEQ V6.2D, V11.2D, V1.2D
-	WORD  $0x4e61e545 // FCMEQ V5.2D, V10.2D, V1.2D
-	WORD  $0x4e61e524 // FCMEQ V4.2D, V9.2D, V1.2D
-	WORD  $0x6e63dd83 // FMUL V3.2D, V12.2D, V3.2D
-	WORD  $0x6e62dd62 // FMUL V2.2D, V11.2D, V2.2D
-	WORD  $0x6e68dd41 // FMUL V1.2D, V10.2D, V8.2D
-	WORD  $0x6e60dd20 // FMUL V0.2D, V9.2D, V0.2D
-	WORD  $0x4e671c67 // BIC V7.16B, V3.16B, V7.16B
-	WORD  $0x4e661c46 // BIC V6.16B, V2.16B, V6.16B
-	WORD  $0x4e651c25 // BIC V5.16B, V1.16B, V5.16B
-	WORD  $0x4e641c04 // BIC V4.16B, V0.16B, V4.16B
-	FLDPQ (R6), (F3, F2)
-	FLDPQ 32(R6), (F1, F0)
-	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
-	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
-	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
-	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), (R6)
-	FSTPQ (F1, F0), 32(R6)
-	FLDPQ (R5), (F3, F2)
-	FLDPQ 32(R5), (F1, F0)
-	WORD  $0x4e6cd463 // FADD V3.2D, V3.2D, V12.2D
-	WORD  $0x4e6bd442 // FADD V2.2D, V2.2D, V11.2D
-	WORD  $0x4e6ad421 // FADD V1.2D, V1.2D, V10.2D
-	WORD  $0x4e69d400 // FADD V0.2D, V0.2D, V9.2D
-	FSTPQ (F3, F2), (R5)
-	FSTPQ (F1, F0), 32(R5)
+	WORD  $0x6e64ddc4 // FMUL V4.2D, V14.2D, V4.2D
+	WORD  $0x6e63ddc3 // FMUL V3.2D, V14.2D, V3.2D
+	WORD  $0x6e62ddc2 // FMUL V2.2D, V14.2D, V2.2D
+	WORD  $0x6e60ddc0 // FMUL V0.2D, V14.2D, V0.2D
+	WORD  $0x4e6d1c84 // BIC V4.16B, V4.16B, V13.16B
+	WORD  $0x4e6d1c63 // BIC V3.16B, V3.16B, V13.16B
+	WORD  $0x4e6d1c42 // BIC V2.16B, V2.16B, V13.16B
+	WORD  $0x4e6d1c00 // BIC V0.16B, V0.16B, V13.16B
+	WORD  $0x4e6cd48c // FADD V12.2D, V4.2D, V12.2D
+	WORD  $0x4e6bd46b // FADD V11.2D, V3.2D, V11.2D
+	WORD  $0x4e6ad44a // FADD V10.2D, V2.2D, V10.2D
+	WORD  $0x4e69d409 // FADD V9.2D, V0.2D, V9.2D
+	ADD   $8, R2, R2
+	ADD   R5, R3, R3
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop6
 
-endif3:
+end7:
+	FSTPQ (F12, F11), (R8)
+	FSTPQ (F10, F9), 32(R8)
+
+endif5:
 	RET
 
-// subtractProductsF32NEON is subtractProductsGeneric for float32.
-// func subtractProductsF32NEON(dst []float32, w []float32, scale []float32)
-TEXT ·subtractProductsF32NEON(SB), NOSPLIT, $0-72
-	MOVD dst_base+0(FP), R0
-	MOVD w_base+24(FP), R1
-	MOVD scale_base+48(FP), R3
-	MOVD dst_len+8(FP), R2
-	CMP  $16, R2
+// subtractTargetsF32NEON is subtractTargetsGeneric for float32.
+// func subtractTargetsF32NEON(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
+TEXT ·subtractTargetsF32NEON(SB), NOSPLIT, $0-104
+	MOVD dst_base+0(FP), R2
+	MOVD u_base+32(FP), R3
+	MOVD scale_base+72(FP), R8
+	MOVD dstStride+24(FP), R0
+	LSL  $2, R0, R7
+	MOVD uStride+64(FP), R0
+	LSL  $2, R0, R6
+	MOVD uColumns+56(FP), R5
+	CMP  $16, R5
 	BLT  end2
 
 loop1:
-	FLDPQ (R1), (F11, F10)
-	FLDPQ 32(R1), (F9, F8)
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R0), (F3, F2)
-	FLDPQ 32(R0), (F1, F0)
-	VFMLS V7.S4, V11.S4, V3.S4
-	VFMLS V6.S4, V10.S4, V2.S4
-	VFMLS V5.S4, V9.S4, V1.S4
-	VFMLS V4.S4, V8.S4, V0.S4
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R1, R1
-	ADD   $64, R3, R3
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   loop1
+	FLDPQ (R8), (F11, F10)
+	FLDPQ 32(R8), (F9, F8)
+	MOVD  R3, R4
+	MOVD  R2, R1
+	MOVD  count+96(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	VFMLS V11.S4, V7.S4, V3.S4
+	VFMLS V10.S4, V6.S4, V2.S4
+	VFMLS V9.S4, V5.S4, V1.S4
+	VFMLS V8.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R6, R4, R4
+	ADD   R7, R1, R1
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R2, R2
+	ADD $64, R3, R3
+	ADD $64, R8, R8
+	SUB $16, R5, R5
+	CMP $16, R5
+	BGE loop1
 
 end2:
-	CMP   $0, R2
-	BLE   endif3
-	VMOVI $0, V12.B16
-	VMOVI $0, V11.B16
-	VMOVI $0, V10.B16
-	VMOVI $0, V9.B16
-	ADD   R2<<2, R1, R1
-	TBZ   $0, R2, skip1x
-	SUB   $4, R1, R1
-	VLD1  (R1), V12.S[0]
+	CMP   $0, R5
+	BLE   endif5
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	MOVD  count+96(FP), R1
+	CMP   $0, R1
+	BLE   end7
 
-skip1x:
-	TBZ     $1, R2, skip2x
-	FMOVD.W -8(R1), F0
-	VZIP1   V12.D2, V0.D2, V12.D2
-
-skip2x:
-	TBZ     $2, R2, skip3x
-	VMOV    V12.B16, V11.B16
-	FMOVQ.W -16(R1), F12
-
-skip3x:
-	TBZ     $3, R2, skip4x
-	VMOV    V12.B16, V10.B16
-	VMOV    V11.B16, V9.B16
-	FLDPQ.W -32(R1), (F12, F11)
-
-skip4x:
+loop6:
 	VMOVI $0, V8.B16
 	VMOVI $0, V7.B16
 	VMOVI $0, V6.B16
 	VMOVI $0, V5.B16
-	ADD   R2<<2, R3, R1
-	TBZ   $0, R2, skip5x
-	SUB   $4, R1, R1
-	VLD1  (R1), V8.S[0]
+	ADD   R5<<2, R3, R0
+	TBZ   $0, R5, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V8.S[0]
 
-skip5x:
-	TBZ     $1, R2, skip6x
-	FMOVD.W -8(R1), F0
+skip1x:
+	TBZ     $1, R5, skip2x
+	FMOVD.W -8(R0), F0
 	VZIP1   V8.D2, V0.D2, V8.D2
 
-skip6x:
-	TBZ     $2, R2, skip7x
+skip2x:
+	TBZ     $2, R5, skip3x
 	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R1), F8
+	FMOVQ.W -16(R0), F8
 
-skip7x:
-	TBZ     $3, R2, skip8x
+skip3x:
+	TBZ     $3, R5, skip4x
 	VMOV    V8.B16, V6.B16
 	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R1), (F8, F7)
+	FLDPQ.W -32(R0), (F8, F7)
 
-skip8x:
+skip4x:
 	VMOVI $0, V3.B16
 	VMOVI $0, V2.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V0.B16
-	ADD   R2<<2, R0, R1
-	TBZ   $0, R2, skip9x
-	SUB   $4, R1, R1
-	VLD1  (R1), V3.S[0]
+	ADD   R5<<2, R2, R0
+	TBZ   $0, R5, skip5x
+	SUB   $4, R0, R0
+	VLD1  (R0), V3.S[0]
 
-skip9x:
-	TBZ     $1, R2, skip10x
-	FMOVD.W -8(R1), F4
+skip5x:
+	TBZ     $1, R5, skip6x
+	FMOVD.W -8(R0), F4
 	VZIP1   V3.D2, V4.D2, V3.D2
 
-skip10x:
-	TBZ     $2, R2, skip11x
+skip6x:
+	TBZ     $2, R5, skip7x
 	VMOV    V3.B16, V2.B16
-	FMOVQ.W -16(R1), F3
+	FMOVQ.W -16(R0), F3
 
-skip11x:
-	TBZ     $3, R2, skip12x
+skip7x:
+	TBZ     $3, R5, skip8x
 	VMOV    V3.B16, V1.B16
 	VMOV    V2.B16, V0.B16
-	FLDPQ.W -32(R1), (F3, F2)
+	FLDPQ.W -32(R0), (F3, F2)
 
-skip12x:
-	VFMLS   V8.S4, V12.S4, V3.S4
-	VFMLS   V7.S4, V11.S4, V2.S4
-	VFMLS   V6.S4, V10.S4, V1.S4
-	VFMLS   V5.S4, V9.S4, V0.S4
-	TBZ     $3, R2, skip13x
+skip8x:
+	VFMLS   V12.S4, V8.S4, V3.S4
+	VFMLS   V11.S4, V7.S4, V2.S4
+	VFMLS   V10.S4, V6.S4, V1.S4
+	VFMLS   V9.S4, V5.S4, V0.S4
+	MOVD    R2, R0
+	TBZ     $3, R5, skip9x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
-skip13x:
-	TBZ     $2, R2, skip14x
+skip9x:
+	TBZ     $2, R5, skip10x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
-skip14x:
-	TBZ     $1, R2, skip15x
+skip10x:
+	TBZ     $1, R5, skip11x
 	FMOVD.P F3, 8(R0)
 	VDUP    V3.D[1], V3.D2
 
-skip15x:
-	TBZ   $0, R2, skip16x
+skip11x:
+	TBZ   $0, R5, skip12x
 	FMOVS F3, (R0)
 
-skip16x:
+skip12x:
+	ADD R6, R3, R3
+	ADD R7, R2, R2
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
 
-endif3:
+end7:
+
+endif5:
 	RET
 
-// subtractProductsF64NEON is subtractProductsGeneric for float64.
-// func subtractProductsF64NEON(dst []float64, w []float64, scale []float64)
-TEXT ·subtractProductsF64NEON(SB), NOSPLIT, $0-72
-	MOVD dst_base+0(FP), R0
-	MOVD w_base+24(FP), R1
-	MOVD scale_base+48(FP), R3
-	MOVD dst_len+8(FP), R2
-	CMP  $8, R2
+// subtractTargetsF64NEON is subtractTargetsGeneric for float64.
+// func subtractTargetsF64NEON(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
+TEXT ·subtractTargetsF64NEON(SB), NOSPLIT, $0-104
+	MOVD dst_base+0(FP), R2
+	MOVD u_base+32(FP), R3
+	MOVD scale_base+72(FP), R8
+	MOVD dstStride+24(FP), R0
+	LSL  $3, R0, R7
+	MOVD uStride+64(FP), R0
+	LSL  $3, R0, R6
+	MOVD uColumns+56(FP), R5
+	CMP  $8, R5
 	BLT  end2
 
 loop1:
-	FLDPQ (R1), (F11, F10)
-	FLDPQ 32(R1), (F9, F8)
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R0), (F3, F2)
-	FLDPQ 32(R0), (F1, F0)
-	VFMLS V7.D2, V11.D2, V3.D2
-	VFMLS V6.D2, V10.D2, V2.D2
-	VFMLS V5.D2, V9.D2, V1.D2
-	VFMLS V4.D2, V8.D2, V0.D2
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R1, R1
-	ADD   $64, R3, R3
-	SUB   $8, R2, R2
-	CMP   $8, R2
-	BGE   loop1
+	FLDPQ (R8), (F11, F10)
+	FLDPQ 32(R8), (F9, F8)
+	MOVD  R3, R4
+	MOVD  R2, R1
+	MOVD  count+96(FP), R0
+	CMP   $0, R0
+	BLE   end4
+
+loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	VFMLS V11.D2, V7.D2, V3.D2
+	VFMLS V10.D2, V6.D2, V2.D2
+	VFMLS V9.D2, V5.D2, V1.D2
+	VFMLS V8.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   R6, R4, R4
+	ADD   R7, R1, R1
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	ADD $64, R2, R2
+	ADD $64, R3, R3
+	ADD $64, R8, R8
+	SUB $8, R5, R5
+	CMP $8, R5
+	BGE loop1
 
 end2:
-	CMP     $0, R2
-	BLE     endif3
-	VMOVI   $0, V12.B16
-	VMOVI   $0, V11.B16
-	VMOVI   $0, V10.B16
-	VMOVI   $0, V9.B16
-	ADD     R2<<3, R1, R1
-	TBZ     $0, R2, skip1x
-	FMOVD.W -8(R1), F0
-	VZIP1   V12.D2, V0.D2, V12.D2
+	CMP   $0, R5
+	BLE   endif5
+	FLDPQ (R8), (F12, F11)
+	FLDPQ 32(R8), (F10, F9)
+	MOVD  count+96(FP), R1
+	CMP   $0, R1
+	BLE   end7
 
-skip1x:
-	TBZ     $1, R2, skip2x
-	VMOV    V12.B16, V11.B16
-	FMOVQ.W -16(R1), F12
-
-skip2x:
-	TBZ     $2, R2, skip3x
-	VMOV    V12.B16, V10.B16
-	VMOV    V11.B16, V9.B16
-	FLDPQ.W -32(R1), (F12, F11)
-
-skip3x:
+loop6:
 	VMOVI   $0, V8.B16
 	VMOVI   $0, V7.B16
 	VMOVI   $0, V6.B16
 	VMOVI   $0, V5.B16
-	ADD     R2<<3, R3, R1
-	TBZ     $0, R2, skip4x
-	FMOVD.W -8(R1), F0
+	ADD     R5<<3, R3, R0
+	TBZ     $0, R5, skip1x
+	FMOVD.W -8(R0), F0
 	VZIP1   V8.D2, V0.D2, V8.D2
 
-skip4x:
-	TBZ     $1, R2, skip5x
+skip1x:
+	TBZ     $1, R5, skip2x
 	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R1), F8
+	FMOVQ.W -16(R0), F8
 
-skip5x:
-	TBZ     $2, R2, skip6x
+skip2x:
+	TBZ     $2, R5, skip3x
 	VMOV    V8.B16, V6.B16
 	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R1), (F8, F7)
+	FLDPQ.W -32(R0), (F8, F7)
 
-skip6x:
+skip3x:
 	VMOVI   $0, V3.B16
 	VMOVI   $0, V2.B16
 	VMOVI   $0, V1.B16
 	VMOVI   $0, V0.B16
-	ADD     R2<<3, R0, R1
-	TBZ     $0, R2, skip7x
-	FMOVD.W -8(R1), F4
+	ADD     R5<<3, R2, R0
+	TBZ     $0, R5, skip4x
+	FMOVD.W -8(R0), F4
 	VZIP1   V3.D2, V4.D2, V3.D2
 
-skip7x:
-	TBZ     $1, R2, skip8x
+skip4x:
+	TBZ     $1, R5, skip5x
 	VMOV    V3.B16, V2.B16
-	FMOVQ.W -16(R1), F3
+	FMOVQ.W -16(R0), F3
 
-skip8x:
-	TBZ     $2, R2, skip9x
+skip5x:
+	TBZ     $2, R5, skip6x
 	VMOV    V3.B16, V1.B16
 	VMOV    V2.B16, V0.B16
-	FLDPQ.W -32(R1), (F3, F2)
+	FLDPQ.W -32(R0), (F3, F2)
 
-skip9x:
-	VFMLS   V8.D2, V12.D2, V3.D2
-	VFMLS   V7.D2, V11.D2, V2.D2
-	VFMLS   V6.D2, V10.D2, V1.D2
-	VFMLS   V5.D2, V9.D2, V0.D2
-	TBZ     $2, R2, skip10x
+skip6x:
+	VFMLS   V12.D2, V8.D2, V3.D2
+	VFMLS   V11.D2, V7.D2, V2.D2
+	VFMLS   V10.D2, V6.D2, V1.D2
+	VFMLS   V9.D2, V5.D2, V0.D2
+	MOVD    R2, R0
+	TBZ     $2, R5, skip7x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
-skip10x:
-	TBZ     $1, R2, skip11x
+skip7x:
+	TBZ     $1, R5, skip8x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
-skip11x:
-	TBZ     $0, R2, skip12x
+skip8x:
+	TBZ     $0, R5, skip9x
 	FMOVD.P F3, 8(R0)
 
-skip12x:
+skip9x:
+	ADD R6, R3, R3
+	ADD R7, R2, R2
+	SUB $1, R1, R1
+	CMP $0, R1
+	BGT loop6
 
-endif3:
+end7:
+
+endif5:
+	RET
+
+// toColumnsF32NEON is toColumnsGeneric for float32.
+// func toColumnsF32NEON(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
+TEXT ·toColumnsF32NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+32(FP), R9
+	MOVD dstStride+24(FP), R0
+	LSL  $2, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R7
+	MOVD $4, R0
+	MUL  R0, R7, R6
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
+
+loop1:
+	MOVD R9, R4
+	MOVD R10, R3
+	MOVD xColumns+56(FP), R2
+	CMP  $0, R2
+	BLE  end4
+
+loop3:
+	MOVD  R4, R1
+	FMOVQ (R1), F19
+	ADD   R6, R1, R0
+	FMOVQ (R0), F18
+	ADD   R6, R0, R0
+	FMOVQ (R0), F17
+	ADD   R6, R0, R0
+	FMOVQ (R0), F16
+	ADD   R7, R1, R1
+	FMOVQ (R1), F7
+	ADD   R6, R1, R0
+	FMOVQ (R0), F6
+	ADD   R6, R0, R0
+	FMOVQ (R0), F5
+	ADD   R6, R0, R0
+	FMOVQ (R0), F4
+	ADD   R7, R1, R1
+	FMOVQ (R1), F15
+	ADD   R6, R1, R0
+	FMOVQ (R0), F14
+	ADD   R6, R0, R0
+	FMOVQ (R0), F13
+	ADD   R6, R0, R0
+	FMOVQ (R0), F12
+	ADD   R7, R1, R1
+	FMOVQ (R1), F3
+	ADD   R6, R1, R0
+	FMOVQ (R0), F2
+	ADD   R6, R0, R0
+	FMOVQ (R0), F1
+	ADD   R6, R0, R0
+	FMOVQ (R0), F0
+	VZIP1 V7.S4, V19.S4, V11.S4
+	VZIP1 V6.S4, V18.S4, V10.S4
+	VZIP1 V5.S4, V17.S4, V9.S4
+	VZIP1 V4.S4, V16.S4, V8.S4
+	VZIP2 V7.S4, V19.S4, V19.S4
+	VZIP2 V6.S4, V18.S4, V18.S4
+	VZIP2 V5.S4, V17.S4, V17.S4
+	VZIP2 V4.S4, V16.S4, V16.S4
+	VZIP1 V3.S4, V15.S4, V7.S4
+	VZIP1 V2.S4, V14.S4, V6.S4
+	VZIP1 V1.S4, V13.S4, V5.S4
+	VZIP1 V0.S4, V12.S4, V4.S4
+	VZIP2 V3.S4, V15.S4, V3.S4
+	VZIP2 V2.S4, V14.S4, V2.S4
+	VZIP2 V1.S4, V13.S4, V1.S4
+	VZIP2 V0.S4, V12.S4, V0.S4
+	VZIP1 V7.D2, V11.D2, V15.D2
+	VZIP1 V6.D2, V10.D2, V14.D2
+	VZIP1 V5.D2, V9.D2, V13.D2
+	VZIP1 V4.D2, V8.D2, V12.D2
+	VZIP2 V7.D2, V11.D2, V11.D2
+	VZIP2 V6.D2, V10.D2, V10.D2
+	VZIP2 V5.D2, V9.D2, V9.D2
+	VZIP2 V4.D2, V8.D2, V8.D2
+	VZIP1 V3.D2, V19.D2, V7.D2
+	VZIP1 V2.D2, V18.D2, V6.D2
+	VZIP1 V1.D2, V17.D2, V5.D2
+	VZIP1 V0.D2, V16.D2, V4.D2
+	VZIP2 V3.D2, V19.D2, V3.D2
+	VZIP2 V2.D2, V18.D2, V2.D2
+	VZIP2 V1.D2, V17.D2, V1.D2
+	VZIP2 V0.D2, V16.D2, V0.D2
+	FSTPQ (F15, F14), (R3)
+	FSTPQ (F13, F12), 32(R3)
+	ADD   R8, R3, R3
+	FSTPQ (F11, F10), (R3)
+	FSTPQ (F9, F8), 32(R3)
+	ADD   R8, R3, R3
+	FSTPQ (F7, F6), (R3)
+	FSTPQ (F5, F4), 32(R3)
+	ADD   R8, R3, R3
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   R8, R3, R3
+	ADD   $16, R4, R4
+	SUB   $4, R2, R2
+	CMP   $0, R2
+	BGT   loop3
+
+end4:
+	MOVD $16, R0
+	MUL  R0, R7, R0
+	ADD  R0, R9, R9
+	ADD  $64, R10, R10
+	SUB  $16, R5, R5
+	CMP  $0, R5
+	BGT  loop1
+
+end2:
+	RET
+
+// toColumnsF64NEON is toColumnsGeneric for float64.
+// func toColumnsF64NEON(dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
+TEXT ·toColumnsF64NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+32(FP), R9
+	MOVD dstStride+24(FP), R0
+	LSL  $3, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R7
+	MOVD $2, R0
+	MUL  R0, R7, R6
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
+
+loop1:
+	MOVD R9, R4
+	MOVD R10, R3
+	MOVD xColumns+56(FP), R2
+	CMP  $0, R2
+	BLE  end4
+
+loop3:
+	MOVD  R4, R1
+	FMOVQ (R1), F11
+	ADD   R6, R1, R0
+	FMOVQ (R0), F10
+	ADD   R6, R0, R0
+	FMOVQ (R0), F9
+	ADD   R6, R0, R0
+	FMOVQ (R0), F8
+	ADD   R7, R1, R1
+	FMOVQ (R1), F3
+	ADD   R6, R1, R0
+	FMOVQ (R0), F2
+	ADD   R6, R0, R0
+	FMOVQ (R0), F1
+	ADD   R6, R0, R0
+	FMOVQ (R0), F0
+	VZIP1 V3.D2, V11.D2, V7.D2
+	VZIP1 V2.D2, V10.D2, V6.D2
+	VZIP1 V1.D2, V9.D2, V5.D2
+	VZIP1 V0.D2, V8.D2, V4.D2
+	VZIP2 V3.D2, V11.D2, V3.D2
+	VZIP2 V2.D2, V10.D2, V2.D2
+	VZIP2 V1.D2, V9.D2, V1.D2
+	VZIP2 V0.D2, V8.D2, V0.D2
+	FSTPQ (F7, F6), (R3)
+	FSTPQ (F5, F4), 32(R3)
+	ADD   R8, R3, R3
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   R8, R3, R3
+	ADD   $16, R4, R4
+	SUB   $2, R2, R2
+	CMP   $0, R2
+	BGT   loop3
+
+end4:
+	MOVD $8, R0
+	MUL  R0, R7, R0
+	ADD  R0, R9, R9
+	ADD  $64, R10, R10
+	SUB  $8, R5, R5
+	CMP  $0, R5
+	BGT  loop1
+
+end2:
+	RET
+
+// toRowsF32NEON is toRowsGeneric for float32.
+// func toRowsF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
+TEXT ·toRowsF32NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+40(FP), R7
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R6
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R5
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
+
+loop1:
+	MOVD $0, R3
+	MOVD dstColumns+24(FP), R0
+	CMP  R0, R3
+	BGE  end4
+
+loop3:
+	ADD $4, R3, R3
+	CMP R0, R3
+	BLT loop3
+
+end4:
+	MUL R5, R3, R0
+	ADD R0, R7, R2
+	LSL $2, R3, R0
+	ADD R0, R8, R1
+	CMP $0, R3
+	BLE end6
+
+loop5:
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   $16, R1, R1
+	MOVD  R2, R0
+	FLDPQ (R0), (F19, F18)
+	FLDPQ 32(R0), (F17, F16)
+	ADD   R5, R0, R0
+	FLDPQ (R0), (F7, F6)
+	FLDPQ 32(R0), (F5, F4)
+	ADD   R5, R0, R0
+	FLDPQ (R0), (F15, F14)
+	FLDPQ 32(R0), (F13, F12)
+	ADD   R5, R0, R0
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	VZIP1 V7.S4, V19.S4, V11.S4
+	VZIP1 V6.S4, V18.S4, V10.S4
+	VZIP1 V5.S4, V17.S4, V9.S4
+	VZIP1 V4.S4, V16.S4, V8.S4
+	VZIP2 V7.S4, V19.S4, V19.S4
+	VZIP2 V6.S4, V18.S4, V18.S4
+	VZIP2 V5.S4, V17.S4, V17.S4
+	VZIP2 V4.S4, V16.S4, V16.S4
+	VZIP1 V3.S4, V15.S4, V7.S4
+	VZIP1 V2.S4, V14.S4, V6.S4
+	VZIP1 V1.S4, V13.S4, V5.S4
+	VZIP1 V0.S4, V12.S4, V4.S4
+	VZIP2 V3.S4, V15.S4, V3.S4
+	VZIP2 V2.S4, V14.S4, V2.S4
+	VZIP2 V1.S4, V13.S4, V1.S4
+	VZIP2 V0.S4, V12.S4, V0.S4
+	VZIP1 V7.D2, V11.D2, V15.D2
+	VZIP1 V6.D2, V10.D2, V14.D2
+	VZIP1 V5.D2, V9.D2, V13.D2
+	VZIP1 V4.D2, V8.D2, V12.D2
+	VZIP2 V7.D2, V11.D2, V11.D2
+	VZIP2 V6.D2, V10.D2, V10.D2
+	VZIP2 V5.D2, V9.D2, V9.D2
+	VZIP2 V4.D2, V8.D2, V8.D2
+	VZIP1 V3.D2, V19.D2, V7.D2
+	VZIP1 V2.D2, V18.D2, V6.D2
+	VZIP1 V1.D2, V17.D2, V5.D2
+	VZIP1 V0.D2, V16.D2, V4.D2
+	VZIP2 V3.D2, V19.D2, V3.D2
+	VZIP2 V2.D2, V18.D2, V2.D2
+	VZIP2 V1.D2, V17.D2, V1.D2
+	VZIP2 V0.D2, V16.D2, V0.D2
+	MOVD  R1, R0
+	FMOVQ F15, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F11, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F7, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F3, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F14, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F10, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F6, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F13, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F9, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F1, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F12, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F8, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F4, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F0, (R0)
+	SUB   $4, R3, R3
+	CMP   $0, R3
+	BGT   loop5
+
+end6:
+	ADD  $64, R7, R7
+	MOVD $16, R0
+	MUL  R0, R6, R0
+	ADD  R0, R8, R8
+	SUB  $16, R4, R4
+	CMP  $0, R4
+	BGT  loop1
+
+end2:
+	RET
+
+// toRowsF64NEON is toRowsGeneric for float64.
+// func toRowsF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
+TEXT ·toRowsF64NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+40(FP), R7
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R6
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R5
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
+
+loop1:
+	MOVD $0, R3
+	MOVD dstColumns+24(FP), R0
+	CMP  R0, R3
+	BGE  end4
+
+loop3:
+	ADD $2, R3, R3
+	CMP R0, R3
+	BLT loop3
+
+end4:
+	MUL R5, R3, R0
+	ADD R0, R7, R2
+	LSL $3, R3, R0
+	ADD R0, R8, R1
+	CMP $0, R3
+	BLE end6
+
+loop5:
+	SUB   R5, R2, R2
+	SUB   R5, R2, R2
+	SUB   $16, R1, R1
+	MOVD  R2, R0
+	FLDPQ (R0), (F11, F10)
+	FLDPQ 32(R0), (F9, F8)
+	ADD   R5, R0, R0
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	VZIP1 V3.D2, V11.D2, V7.D2
+	VZIP1 V2.D2, V10.D2, V6.D2
+	VZIP1 V1.D2, V9.D2, V5.D2
+	VZIP1 V0.D2, V8.D2, V4.D2
+	VZIP2 V3.D2, V11.D2, V3.D2
+	VZIP2 V2.D2, V10.D2, V2.D2
+	VZIP2 V1.D2, V9.D2, V1.D2
+	VZIP2 V0.D2, V8.D2, V0.D2
+	MOVD  R1, R0
+	FMOVQ F7, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F3, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F6, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F1, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F4, (R0)
+	ADD   R6, R0, R0
+	FMOVQ F0, (R0)
+	SUB   $2, R3, R3
+	CMP   $0, R3
+	BGT   loop5
+
+end6:
+	ADD  $64, R7, R7
+	MOVD $8, R0
+	MUL  R0, R6, R0
+	ADD  R0, R8, R8
+	SUB  $8, R4, R4
+	CMP  $0, R4
+	BGT  loop1
+
+end2:
+	RET
+
+// sumExpColumnsF32NEON is sumExpColumnsGeneric for float32.
+// func sumExpColumnsF32NEON(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
+TEXT ·sumExpColumnsF32NEON(SB), NOSPLIT, $0-152
+	MOVD  $neonPool<>(SB), R0
+	VMOVI $0, V7.B16
+	FMOVQ 32(R0), F6
+	FMOVQ 48(R0), F5
+	MOVD  m_base+0(FP), R14
+	MOVD  sum_base+24(FP), R13
+	MOVD  dst_base+48(FP), R12
+	MOVD  x_base+80(FP), R11
+	MOVD  scratch_base+120(FP), R10
+	MOVD  dstStride+72(FP), R1
+	LSL   $2, R1, R9
+	MOVD  xStride+112(FP), R1
+	LSL   $2, R1, R8
+	MOVD  xColumns+104(FP), R7
+	CMP   $0, R7
+	BLE   end2
+
+loop1:
+	FMOVQ (R0), F10
+	FMOVQ (R0), F9
+	FMOVQ (R0), F8
+	FMOVQ (R0), F4
+	MOVD  R11, R6
+	MOVD  count+144(FP), R1
+	CMP   $0, R1
+	BLE   end4
+
+loop3:
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x4e2ac46a // FMAXNM V10.4S, V3.4S, V10.4S
+	WORD  $0x4e29c449 // FMAXNM V9.4S, V2.4S, V9.4S
+	WORD  $0x4e28c428 // FMAXNM V8.4S, V1.4S, V8.4S
+	WORD  $0x4e24c404 // FMAXNM V4.4S, V0.4S, V4.4S
+	ADD   R8, R6, R6
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop3
+
+end4:
+	WORD  $0x4e27d543 // FADD V3.4S, V10.4S, V7.4S
+	WORD  $0x4e27d522 // FADD V2.4S, V9.4S, V7.4S
+	WORD  $0x4e27d501 // FADD V1.4S, V8.4S, V7.4S
+	WORD  $0x4e27d480 // FADD V0.4S, V4.4S, V7.4S
+	FSTPQ (F3, F2), (R14)
+	FSTPQ (F1, F0), 32(R14)
+	VMOVI $0, V26.B16
+	VMOVI $0, V25.B16
+	VMOVI $0, V24.B16
+	VMOVI $0, V23.B16
+	MOVD  R12, R5
+	MOVD  R11, R6
+	MOVD  count+144(FP), R4
+	MOVD  R10, R2
+	MOVD  R4, R3
+	CMP   $16, R3
+	BLE   endif5
+	MOVD  $16, R3
+
+endif5:
+	MOVD R3, R1
+	CMP  $0, R1
+	BLE  end7
+
+loop6:
+	FLDPQ (R6), (F10, F9)
+	FLDPQ 32(R6), (F8, F4)
+	FLDPQ (R14), (F3, F2)
+	FLDPQ 32(R14), (F1, F0)
+	WORD  $0x4ea3d551 // FSUB V17.4S, V10.4S, V3.4S
+	WORD  $0x4ea2d53b // FSUB V27.4S, V9.4S, V2.4S
+	WORD  $0x4ea1d516 // FSUB V22.4S, V8.4S, V1.4S
+	WORD  $0x4ea0d495 // FSUB V21.4S, V4.4S, V0.4S
+	WORD  $0x6eb1e4e4 // FCMGT V4.4S, V7.4S, V17.4S
+	WORD  $0x6ebbe4e3 // FCMGT V3.4S, V7.4S, V27.4S
+	WORD  $0x6eb6e4e2 // FCMGT V2.4S, V7.4S, V22.4S
+	WORD  $0x6eb5e4e1 // FCMGT V1.4S, V7.4S, V21.4S
+	WORD  $0x6eb1e4ce // FCMGT V14.4S, V6.4S, V17.4S
+	WORD  $0x6ebbe4cd // FCMGT V13.4S, V6.4S, V27.4S
+	WORD  $0x6eb6e4cc // FCMGT V12.4S, V6.4S, V22.4S
+	WORD  $0x6eb5e4cb // FCMGT V11.4S, V6.4S, V21.4S
+	FMOVQ 64(R0), F10
+	VFMLA V5.S4, V17.S4, V10.S4
+	FMOVQ 64(R0), F9
+	VFMLA V5.S4, V27.S4, V9.S4
+	FMOVQ 64(R0), F20
+	VFMLA V5.S4, V22.S4, V20.S4
+	FMOVQ 64(R0), F19
+	VFMLA V5.S4, V21.S4, V19.S4
+	FMOVQ 64(R0), F0
+	WORD  $0x4ea0d552 // FSUB V18.4S, V10.4S, V0.4S
+	WORD  $0x4ea0d530 // FSUB V16.4S, V9.4S, V0.4S
+	WORD  $0x4ea0d68f // FSUB V15.4S, V20.4S, V0.4S
+	WORD  $0x4ea0d668 // FSUB V8.4S, V19.4S, V0.4S
+	FMOVQ 80(R0), F0
+	VFMLS V0.S4, V18.S4, V17.S4
+	VFMLS V0.S4, V16.S4, V27.S4
+	VFMLS V0.S4, V15.S4, V22.S4
+	VFMLS V0.S4, V8.S4, V21.S4
+	FMOVQ 96(R0), F0
+	VFMLS V0.S4, V18.S4, V17.S4
+	VFMLS V0.S4, V16.S4, V27.S4
+	VFMLS V0.S4, V15.S4, V22.S4
+	VFMLS V0.S4, V8.S4, V21.S4
+	FMOVQ 112(R0), F0
+	FMOVQ 128(R0), F18
+	VFMLA V17.S4, V0.S4, V18.S4
+	FMOVQ 128(R0), F16
+	VFMLA V27.S4, V0.S4, V16.S4
+	FMOVQ 128(R0), F15
+	VFMLA V22.S4, V0.S4, V15.S4
+	FMOVQ 128(R0), F8
+	VFMLA V21.S4, V0.S4, V8.S4
+	FMOVQ 144(R0), F0
+	VFMLA V17.S4, V18.S4, V0.S4
+	FMOVQ 144(R0), F18
+	VFMLA V27.S4, V16.S4, V18.S4
+	FMOVQ 144(R0), F16
+	VFMLA V22.S4, V15.S4, V16.S4
+	FMOVQ 144(R0), F15
+	VFMLA V21.S4, V8.S4, V15.S4
+	FMOVQ 160(R0), F8
+	VFMLA V17.S4, V0.S4, V8.S4
+	FMOVQ 160(R0), F0
+	VFMLA V27.S4, V18.S4, V0.S4
+	FMOVQ 160(R0), F18
+	VFMLA V22.S4, V16.S4, V18.S4
+	FMOVQ 160(R0), F16
+	VFMLA V21.S4, V15.S4, V16.S4
+	FMOVQ 176(R0), F15
+	VFMLA V17.S4, V8.S4, V15.S4
+	FMOVQ 176(R0), F8
+	VFMLA V27.S4, V0.S4, V8.S4
+	FMOVQ 176(R0), F0
+	VFMLA V22.S4, V18.S4, V0.S4
+	FMOVQ 176(R0), F18
+	VFMLA V21.S4, V16.S4, V18.S4
+	FMOVQ 192(R0), F16
+	VFMLA V17.S4, V15.S4, V16.S4
+	FMOVQ 192(R0), F15
+	VFMLA V27.S4, V8.S4, V15.S4
+	FMOVQ 192(R0), F8
+	VFMLA V22.S4, V0.S4, V8.S4
+	FMOVQ 192(R0), F0
+	VFMLA V21.S4, V18.S4, V0.S4
+	FMOVQ 192(R0), F18
+	VFMLA V17.S4, V16.S4, V18.S4
+	FMOVQ 192(R0), F17
+	VFMLA V27.S4, V15.S4, V17.S4
+	FMOVQ 192(R0), F16
+	VFMLA V22.S4, V8.S4, V16.S4
+	FMOVQ 192(R0), F15
+	VFMLA V21.S4, V0.S4, V15.S4
+	VMOV  V4.B16, V0.B16
+	VMOV  V3.B16, V22.B16
+	VMOV  V2.B16, V21.B16
+	VMOV  V1.B16, V8.B16
+	WORD  $0x4e601e40 // BIC V0.16B, V18.16B, V0.16B
+	WORD  $0x4e20d75a // FADD V26.4S, V26.4S, V0.4S
+	WORD  $0x4e761e20 // BIC V0.16B, V17.16B, V22.16B
+	WORD  $0x4e20d739 // FADD V25.4S, V25.4S, V0.4S
+	WORD  $0x4e751e00 // BIC V0.16B, V16.16B, V21.16B
+	WORD  $0x4e20d718 // FADD V24.4S, V24.4S, V0.4S
+	WORD  $0x4e681de0 // BIC V0.16B, V15.16B, V8.16B
+	WORD  $0x4e20d6f7 // FADD V23.4S, V23.4S, V0.4S
+	VSHL  $23, V10.S4, V10.S4
+	VSHL  $23, V9.S4, V9.S4
+	VSHL  $23, V20.S4, V8.S4
+	VSHL  $23, V19.S4, V0.S4
+	VADD  V18.S4, V10.S4, V10.S4
+	VADD  V17.S4, V9.S4, V9.S4
+	VADD  V16.S4, V8.S4, V8.S4
+	VADD  V15.S4, V0.S4, V0.S4
+	WORD  $0x4e6e1d4a // BIC V10.16B, V10.16B, V14.16B
+	WORD  $0x4e6d1d29 // BIC V9.16B, V9.16B, V13.16B
+	WORD  $0x4e6c1d08 // BIC V8.16B, V8.16B, V12.16B
+	WORD  $0x4e6b1c00 // BIC V0.16B, V0.16B, V11.16B
+	FSTPQ (F10, F9), (R5)
+	FSTPQ (F8, F0), 32(R5)
+	ADD   R8, R6, R6
+	ADD   R9, R5, R5
+	VAND  V4.B16, V10.B16, V4.B16
+	VAND  V3.B16, V9.B16, V3.B16
+	VAND  V2.B16, V8.B16, V2.B16
+	VAND  V1.B16, V0.B16, V0.B16
+	FSTPQ (F4, F3), (R2)
+	FSTPQ (F2, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop6
+
+end7:
+	SUB R3, R4, R4
+	CMP $0, R4
+	BLE end9
+
+loop8:
+	MOVD R10, R2
+	ADD  $1024, R10, R1
+
+next10:
+	FLDPQ (R2), (F27, F22)
+	FLDPQ 32(R2), (F21, F20)
+	FLDPQ (R6), (F10, F9)
+	FLDPQ 32(R6), (F8, F4)
+	FLDPQ (R14), (F3, F2)
+	FLDPQ 32(R14), (F1, F0)
+	WORD  $0x4ea3d55f // FSUB V31.4S, V10.4S, V3.4S
+	WORD  $0x4ea2d53e // FSUB V30.4S, V9.4S, V2.4S
+	WORD  $0x4ea1d51d // FSUB V29.4S, V8.4S, V1.4S
+	WORD  $0x4ea0d49c // FSUB V28.4S, V4.4S, V0.4S
+	WORD  $0x6ebfe4e4 // FCMGT V4.4S, V7.4S, V31.4S
+	WORD  $0x6ebee4e3 // FCMGT V3.4S, V7.4S, V30.4S
+	WORD  $0x6ebde4e2 // FCMGT V2.4S, V7.4S, V29.4S
+	WORD  $0x6ebce4e1 // FCMGT V1.4S, V7.4S, V28.4S
+	WORD  $0x6ebfe4d3 // FCMGT V19.4S, V6.4S, V31.4S
+	WORD  $0x6ebee4d2 // FCMGT V18.4S, V6.4S, V30.4S
+	WORD  $0x6ebde4d1 // FCMGT V17.4S, V6.4S, V29.4S
+	WORD  $0x6ebce4d0 // FCMGT V16.4S, V6.4S, V28.4S
+	FMOVQ 64(R0), F15
+	VFMLA V5.S4, V31.S4, V15.S4
+	FMOVQ 64(R0), F14
+	VFMLA V5.S4, V30.S4, V14.S4
+	FMOVQ 64(R0), F13
+	VFMLA V5.S4, V29.S4, V13.S4
+	FMOVQ 64(R0), F12
+	VFMLA V5.S4, V28.S4, V12.S4
+	FMOVQ 64(R0), F0
+	WORD  $0x4ea0d5eb // FSUB V11.4S, V15.4S, V0.4S
+	WORD  $0x4ea0d5ca // FSUB V10.4S, V14.4S, V0.4S
+	WORD  $0x4ea0d5a9 // FSUB V9.4S, V13.4S, V0.4S
+	WORD  $0x4ea0d588 // FSUB V8.4S, V12.4S, V0.4S
+	FMOVQ 80(R0), F0
+	VFMLS V0.S4, V11.S4, V31.S4
+	VFMLS V0.S4, V10.S4, V30.S4
+	VFMLS V0.S4, V9.S4, V29.S4
+	VFMLS V0.S4, V8.S4, V28.S4
+	FMOVQ 96(R0), F0
+	VFMLS V0.S4, V11.S4, V31.S4
+	VFMLS V0.S4, V10.S4, V30.S4
+	VFMLS V0.S4, V9.S4, V29.S4
+	VFMLS V0.S4, V8.S4, V28.S4
+	FMOVQ 112(R0), F0
+	FMOVQ 128(R0), F11
+	VFMLA V31.S4, V0.S4, V11.S4
+	FMOVQ 128(R0), F10
+	VFMLA V30.S4, V0.S4, V10.S4
+	FMOVQ 128(R0), F9
+	VFMLA V29.S4, V0.S4, V9.S4
+	FMOVQ 128(R0), F8
+	VFMLA V28.S4, V0.S4, V8.S4
+	FMOVQ 144(R0), F0
+	VFMLA V31.S4, V11.S4, V0.S4
+	FMOVQ 144(R0), F11
+	VFMLA V30.S4, V10.S4, V11.S4
+	FMOVQ 144(R0), F10
+	VFMLA V29.S4, V9.S4, V10.S4
+	FMOVQ 144(R0), F9
+	VFMLA V28.S4, V8.S4, V9.S4
+	FMOVQ 160(R0), F8
+	VFMLA V31.S4, V0.S4, V8.S4
+	FMOVQ 160(R0), F0
+	VFMLA V30.S4, V11.S4, V0.S4
+	FMOVQ 160(R0), F11
+	VFMLA V29.S4, V10.S4, V11.S4
+	FMOVQ 160(R0), F10
+	VFMLA V28.S4, V9.S4, V10.S4
+	FMOVQ 176(R0), F9
+	VFMLA V31.S4, V8.S4, V9.S4
+	FMOVQ 176(R0), F8
+	VFMLA V30.S4, V0.S4, V8.S4
+	FMOVQ 176(R0), F0
+	VFMLA V29.S4, V11.S4, V0.S4
+	FMOVQ 176(R0), F11
+	VFMLA V28.S4, V10.S4, V11.S4
+	FMOVQ 192(R0), F10
+	VFMLA V31.S4, V9.S4, V10.S4
+	FMOVQ 192(R0), F9
+	VFMLA V30.S4, V8.S4, V9.S4
+	FMOVQ 192(R0), F8
+	VFMLA V29.S4, V0.S4, V8.S4
+	FMOVQ 192(R0), F0
+	VFMLA V28.S4, V11.S4, V0.S4
+	FMOVQ 192(R0), F11
+	VFMLA V31.S4, V10.S4, V11.S4
+	FMOVQ 192(R0), F10
+	VFMLA V30.S4, V9.S4, V10.S4
+	FMOVQ 192(R0), F9
+	VFMLA V29.S4, V8.S4, V9.S4
+	FMOVQ 192(R0), F8
+	VFMLA V28.S4, V0.S4, V8.S4
+	VMOV  V4.B16, V0.B16
+	VMOV  V3.B16, V30.B16
+	VMOV  V2.B16, V29.B16
+	VMOV  V1.B16, V28.B16
+	WORD  $0x4e601d60 // BIC V0.16B, V11.16B, V0.16B
+	WORD  $0x4e20d75a // FADD V26.4S, V26.4S, V0.4S
+	WORD  $0x4e7e1d40 // BIC V0.16B, V10.16B, V30.16B
+	WORD  $0x4e20d739 // FADD V25.4S, V25.4S, V0.4S
+	WORD  $0x4e7d1d20 // BIC V0.16B, V9.16B, V29.16B
+	WORD  $0x4e20d718 // FADD V24.4S, V24.4S, V0.4S
+	WORD  $0x4e7c1d00 // BIC V0.16B, V8.16B, V28.16B
+	WORD  $0x4e20d6f7 // FADD V23.4S, V23.4S, V0.4S
+	VSHL  $23, V15.S4, V15.S4
+	VSHL  $23, V14.S4, V14.S4
+	VSHL  $23, V13.S4, V13.S4
+	VSHL  $23, V12.S4, V0.S4
+	VADD  V11.S4, V15.S4, V12.S4
+	VADD  V10.S4, V14.S4, V11.S4
+	VADD  V9.S4, V13.S4, V10.S4
+	VADD  V8.S4, V0.S4, V0.S4
+	WORD  $0x4e731d89 // BIC V9.16B, V12.16B, V19.16B
+	WORD  $0x4e721d68 // BIC V8.16B, V11.16B, V18.16B
+	WORD  $0x4e711d4a // BIC V10.16B, V10.16B, V17.16B
+	WORD  $0x4e701c00 // BIC V0.16B, V0.16B, V16.16B
+	FSTPQ (F9, F8), (R5)
+	FSTPQ (F10, F0), 32(R5)
+	ADD   R8, R6, R6
+	ADD   R9, R5, R5
+	VAND  V4.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V2.B16, V10.B16, V4.B16
+	VAND  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e29d763 // FADD V3.4S, V27.4S, V9.4S
+	WORD  $0x4e28d6c2 // FADD V2.4S, V22.4S, V8.4S
+	WORD  $0x4e24d6a1 // FADD V1.4S, V21.4S, V4.4S
+	WORD  $0x4e20d680 // FADD V0.4S, V20.4S, V0.4S
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R4, R4
+	CMP   $0, R4
+	BLE   endif11
+	CMP   R1, R2
+	BLT   next10
+
+endif11:
+	CMP $0, R4
+	BGT loop8
+
+end9:
+	CMP  $8, R3
+	BLE  endif12
+	MOVD R10, R2
+	SUB  $8, R3, R1
+	CMP  $0, R1
+	BLE  end14
+
+loop13:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 512(R2), (F3, F2)
+	FLDPQ 544(R2), (F1, F0)
+	WORD  $0x4e23d543 // FADD V3.4S, V10.4S, V3.4S
+	WORD  $0x4e22d522 // FADD V2.4S, V9.4S, V2.4S
+	WORD  $0x4e21d501 // FADD V1.4S, V8.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop13
+
+end14:
+	MOVD $8, R3
+
+endif12:
+	CMP  $4, R3
+	BLE  endif15
+	MOVD R10, R2
+	SUB  $4, R3, R1
+	CMP  $0, R1
+	BLE  end17
+
+loop16:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 256(R2), (F3, F2)
+	FLDPQ 288(R2), (F1, F0)
+	WORD  $0x4e23d543 // FADD V3.4S, V10.4S, V3.4S
+	WORD  $0x4e22d522 // FADD V2.4S, V9.4S, V2.4S
+	WORD  $0x4e21d501 // FADD V1.4S, V8.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop16
+
+end17:
+	MOVD $4, R3
+
+endif15:
+	CMP  $2, R3
+	BLE  endif18
+	MOVD R10, R2
+	SUB  $2, R3, R1
+	CMP  $0, R1
+	BLE  end20
+
+loop19:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 128(R2), (F3, F2)
+	FLDPQ 160(R2), (F1, F0)
+	WORD  $0x4e23d543 // FADD V3.4S, V10.4S, V3.4S
+	WORD  $0x4e22d522 // FADD V2.4S, V9.4S, V2.4S
+	WORD  $0x4e21d501 // FADD V1.4S, V8.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop19
+
+end20:
+	MOVD $2, R3
+
+endif18:
+	CMP  $1, R3
+	BLE  endif21
+	MOVD R10, R2
+	SUB  $1, R3, R1
+	CMP  $0, R1
+	BLE  end23
+
+loop22:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 64(R2), (F3, F2)
+	FLDPQ 96(R2), (F1, F0)
+	WORD  $0x4e23d543 // FADD V3.4S, V10.4S, V3.4S
+	WORD  $0x4e22d522 // FADD V2.4S, V9.4S, V2.4S
+	WORD  $0x4e21d501 // FADD V1.4S, V8.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop22
+
+end23:
+
+endif21:
+	FLDPQ (R10), (F10, F9)
+	FLDPQ 32(R10), (F8, F4)
+	FMOVQ 192(R0), F0
+	WORD  $0x4ea0d743 // FSUB V3.4S, V26.4S, V0.4S
+	WORD  $0x4ea0d722 // FSUB V2.4S, V25.4S, V0.4S
+	WORD  $0x4ea0d701 // FSUB V1.4S, V24.4S, V0.4S
+	WORD  $0x4ea0d6e0 // FSUB V0.4S, V23.4S, V0.4S
+	WORD  $0x4e23d543 // FADD V3.4S, V10.4S, V3.4S
+	WORD  $0x4e22d522 // FADD V2.4S, V9.4S, V2.4S
+	WORD  $0x4e21d501 // FADD V1.4S, V8.4S, V1.4S
+	WORD  $0x4e20d480 // FADD V0.4S, V4.4S, V0.4S
+	WORD  $0x0e61786a // FCVTL V10.2D, V3.2S
+	WORD  $0x4e617869 // FCVTL2 V9.2D, V3.4S
+	WORD  $0x0e617848 // FCVTL V8.2D, V2.2S
+	WORD  $0x4e617844 // FCVTL2 V4.2D, V2.4S
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	FSTPQ (F10, F9), (R13)
+	FSTPQ (F8, F4), 32(R13)
+	FSTPQ (F3, F2), 64(R13)
+	FSTPQ (F1, F0), 96(R13)
+	ADD   $128, R13, R13
+	ADD   $64, R14, R14
+	ADD   $64, R11, R11
+	ADD   $64, R12, R12
+	SUB   $16, R7, R7
+	CMP   $0, R7
+	BGT   loop1
+
+end2:
+	RET
+
+// sumExpColumnsF64NEON is sumExpColumnsGeneric for float64.
+// func sumExpColumnsF64NEON(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
+TEXT ·sumExpColumnsF64NEON(SB), NOSPLIT, $0-152
+	MOVD  $neonPool<>(SB), R0
+	VMOVI $0, V7.B16
+	FMOVQ 208(R0), F6
+	FMOVQ 224(R0), F5
+	MOVD  m_base+0(FP), R14
+	MOVD  sum_base+24(FP), R13
+	MOVD  dst_base+48(FP), R12
+	MOVD  x_base+80(FP), R11
+	MOVD  scratch_base+120(FP), R10
+	MOVD  dstStride+72(FP), R1
+	LSL   $3, R1, R9
+	MOVD  xStride+112(FP), R1
+	LSL   $3, R1, R8
+	MOVD  xColumns+104(FP), R7
+	CMP   $0, R7
+	BLE   end2
+
+loop1:
+	FMOVQ 16(R0), F10
+	FMOVQ 16(R0), F9
+	FMOVQ 16(R0), F8
+	FMOVQ 16(R0), F4
+	MOVD  R11, R6
+	MOVD  count+144(FP), R1
+	CMP   $0, R1
+	BLE   end4
+
+loop3:
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x4e6ac46a // FMAXNM V10.2D, V3.2D, V10.2D
+	WORD  $0x4e69c449 // FMAXNM V9.2D, V2.2D, V9.2D
+	WORD  $0x4e68c428 // FMAXNM V8.2D, V1.2D, V8.2D
+	WORD  $0x4e64c404 // FMAXNM V4.2D, V0.2D, V4.2D
+	ADD   R8, R6, R6
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop3
+
+end4:
+	WORD  $0x4e67d543 // FADD V3.2D, V10.2D, V7.2D
+	WORD  $0x4e67d522 // FADD V2.2D, V9.2D, V7.2D
+	WORD  $0x4e67d501 // FADD V1.2D, V8.2D, V7.2D
+	WORD  $0x4e67d480 // FADD V0.2D, V4.2D, V7.2D
+	FSTPQ (F3, F2), (R14)
+	FSTPQ (F1, F0), 32(R14)
+	VMOVI $0, V26.B16
+	VMOVI $0, V25.B16
+	VMOVI $0, V24.B16
+	VMOVI $0, V23.B16
+	MOVD  R12, R5
+	MOVD  R11, R6
+	MOVD  count+144(FP), R4
+	MOVD  R10, R2
+	MOVD  R4, R3
+	CMP   $8, R3
+	BLE   endif5
+	MOVD  $8, R3
+
+endif5:
+	MOVD R3, R1
+	CMP  $0, R1
+	BLE  end7
+
+loop6:
+	FLDPQ (R6), (F10, F9)
+	FLDPQ 32(R6), (F8, F4)
+	FLDPQ (R14), (F3, F2)
+	FLDPQ 32(R14), (F1, F0)
+	WORD  $0x4ee3d551 // FSUB V17.2D, V10.2D, V3.2D
+	WORD  $0x4ee2d53b // FSUB V27.2D, V9.2D, V2.2D
+	WORD  $0x4ee1d516 // FSUB V22.2D, V8.2D, V1.2D
+	WORD  $0x4ee0d495 // FSUB V21.2D, V4.2D, V0.2D
+	WORD  $0x6ef1e4e4 // FCMGT V4.2D, V7.2D, V17.2D
+	WORD  $0x6efbe4e3 // FCMGT V3.2D, V7.2D, V27.2D
+	WORD  $0x6ef6e4e2 // FCMGT V2.2D, V7.2D, V22.2D
+	WORD  $0x6ef5e4e1 // FCMGT V1.2D, V7.2D, V21.2D
+	WORD  $0x6ef1e4ce // FCMGT V14.2D, V6.2D, V17.2D
+	WORD  $0x6efbe4cd // FCMGT V13.2D, V6.2D, V27.2D
+	WORD  $0x6ef6e4cc // FCMGT V12.2D, V6.2D, V22.2D
+	WORD  $0x6ef5e4cb // FCMGT V11.2D, V6.2D, V21.2D
+	FMOVQ 240(R0), F10
+	VFMLA V5.D2, V17.D2, V10.D2
+	FMOVQ 240(R0), F9
+	VFMLA V5.D2, V27.D2, V9.D2
+	FMOVQ 240(R0), F20
+	VFMLA V5.D2, V22.D2, V20.D2
+	FMOVQ 240(R0), F19
+	VFMLA V5.D2, V21.D2, V19.D2
+	FMOVQ 240(R0), F0
+	WORD  $0x4ee0d552 // FSUB V18.2D, V10.2D, V0.2D
+	WORD  $0x4ee0d530 // FSUB V16.2D, V9.2D, V0.2D
+	WORD  $0x4ee0d68f // FSUB V15.2D, V20.2D, V0.2D
+	WORD  $0x4ee0d668 // FSUB V8.2D, V19.2D, V0.2D
+	FMOVQ 256(R0), F0
+	VFMLS V0.D2, V18.D2, V17.D2
+	VFMLS V0.D2, V16.D2, V27.D2
+	VFMLS V0.D2, V15.D2, V22.D2
+	VFMLS V0.D2, V8.D2, V21.D2
+	FMOVQ 272(R0), F0
+	VFMLS V0.D2, V18.D2, V17.D2
+	VFMLS V0.D2, V16.D2, V27.D2
+	VFMLS V0.D2, V15.D2, V22.D2
+	VFMLS V0.D2, V8.D2, V21.D2
+	FMOVQ 288(R0), F0
+	FMOVQ 304(R0), F18
+	VFMLA V17.D2, V0.D2, V18.D2
+	FMOVQ 304(R0), F16
+	VFMLA V27.D2, V0.D2, V16.D2
+	FMOVQ 304(R0), F15
+	VFMLA V22.D2, V0.D2, V15.D2
+	FMOVQ 304(R0), F8
+	VFMLA V21.D2, V0.D2, V8.D2
+	FMOVQ 320(R0), F0
+	VFMLA V17.D2, V18.D2, V0.D2
+	FMOVQ 320(R0), F18
+	VFMLA V27.D2, V16.D2, V18.D2
+	FMOVQ 320(R0), F16
+	VFMLA V22.D2, V15.D2, V16.D2
+	FMOVQ 320(R0), F15
+	VFMLA V21.D2, V8.D2, V15.D2
+	FMOVQ 336(R0), F8
+	VFMLA V17.D2, V0.D2, V8.D2
+	FMOVQ 336(R0), F0
+	VFMLA V27.D2, V18.D2, V0.D2
+	FMOVQ 336(R0), F18
+	VFMLA V22.D2, V16.D2, V18.D2
+	FMOVQ 336(R0), F16
+	VFMLA V21.D2, V15.D2, V16.D2
+	FMOVQ 352(R0), F15
+	VFMLA V17.D2, V8.D2, V15.D2
+	FMOVQ 352(R0), F8
+	VFMLA V27.D2, V0.D2, V8.D2
+	FMOVQ 352(R0), F0
+	VFMLA V22.D2, V18.D2, V0.D2
+	FMOVQ 352(R0), F18
+	VFMLA V21.D2, V16.D2, V18.D2
+	FMOVQ 368(R0), F16
+	VFMLA V17.D2, V15.D2, V16.D2
+	FMOVQ 368(R0), F15
+	VFMLA V27.D2, V8.D2, V15.D2
+	FMOVQ 368(R0), F8
+	VFMLA V22.D2, V0.D2, V8.D2
+	FMOVQ 368(R0), F0
+	VFMLA V21.D2, V18.D2, V0.D2
+	FMOVQ 384(R0), F18
+	VFMLA V17.D2, V16.D2, V18.D2
+	FMOVQ 384(R0), F16
+	VFMLA V27.D2, V15.D2, V16.D2
+	FMOVQ 384(R0), F15
+	VFMLA V22.D2, V8.D2, V15.D2
+	FMOVQ 384(R0), F8
+	VFMLA V21.D2, V0.D2, V8.D2
+	FMOVQ 400(R0), F0
+	VFMLA V17.D2, V18.D2, V0.D2
+	FMOVQ 400(R0), F18
+	VFMLA V27.D2, V16.D2, V18.D2
+	FMOVQ 400(R0), F16
+	VFMLA V22.D2, V15.D2, V16.D2
+	FMOVQ 400(R0), F15
+	VFMLA V21.D2, V8.D2, V15.D2
+	FMOVQ 416(R0), F8
+	VFMLA V17.D2, V0.D2, V8.D2
+	FMOVQ 416(R0), F0
+	VFMLA V27.D2, V18.D2, V0.D2
+	FMOVQ 416(R0), F18
+	VFMLA V22.D2, V16.D2, V18.D2
+	FMOVQ 416(R0), F16
+	VFMLA V21.D2, V15.D2, V16.D2
+	FMOVQ 432(R0), F15
+	VFMLA V17.D2, V8.D2, V15.D2
+	FMOVQ 432(R0), F8
+	VFMLA V27.D2, V0.D2, V8.D2
+	FMOVQ 432(R0), F0
+	VFMLA V22.D2, V18.D2, V0.D2
+	FMOVQ 432(R0), F18
+	VFMLA V21.D2, V16.D2, V18.D2
+	FMOVQ 448(R0), F16
+	VFMLA V17.D2, V15.D2, V16.D2
+	FMOVQ 448(R0), F15
+	VFMLA V27.D2, V8.D2, V15.D2
+	FMOVQ 448(R0), F8
+	VFMLA V22.D2, V0.D2, V8.D2
+	FMOVQ 448(R0), F0
+	VFMLA V21.D2, V18.D2, V0.D2
+	FMOVQ 448(R0), F18
+	VFMLA V17.D2, V16.D2, V18.D2
+	FMOVQ 448(R0), F17
+	VFMLA V27.D2, V15.D2, V17.D2
+	FMOVQ 448(R0), F16
+	VFMLA V22.D2, V8.D2, V16.D2
+	FMOVQ 448(R0), F15
+	VFMLA V21.D2, V0.D2, V15.D2
+	VMOV  V4.B16, V0.B16
+	VMOV  V3.B16, V22.B16
+	VMOV  V2.B16, V21.B16
+	VMOV  V1.B16, V8.B16
+	WORD  $0x4e601e40 // BIC V0.16B, V18.16B, V0.16B
+	WORD  $0x4e60d75a // FADD V26.2D, V26.2D, V0.2D
+	WORD  $0x4e761e20 // BIC V0.16B, V17.16B, V22.16B
+	WORD  $0x4e60d739 // FADD V25.2D, V25.2D, V0.2D
+	WORD  $0x4e751e00 // BIC V0.16B, V16.16B, V21.16B
+	WORD  $0x4e60d718 // FADD V24.2D, V24.2D, V0.2D
+	WORD  $0x4e681de0 // BIC V0.16B, V15.16B, V8.16B
+	WORD  $0x4e60d6f7 // FADD V23.2D, V23.2D, V0.2D
+	VSHL  $52, V10.D2, V10.D2
+	VSHL  $52, V9.D2, V9.D2
+	VSHL  $52, V20.D2, V8.D2
+	VSHL  $52, V19.D2, V0.D2
+	VADD  V18.D2, V10.D2, V10.D2
+	VADD  V17.D2, V9.D2, V9.D2
+	VADD  V16.D2, V8.D2, V8.D2
+	VADD  V15.D2, V0.D2, V0.D2
+	WORD  $0x4e6e1d4a // BIC V10.16B, V10.16B, V14.16B
+	WORD  $0x4e6d1d29 // BIC V9.16B, V9.16B, V13.16B
+	WORD  $0x4e6c1d08 // BIC V8.16B, V8.16B, V12.16B
+	WORD  $0x4e6b1c00 // BIC V0.16B, V0.16B, V11.16B
+	FSTPQ (F10, F9), (R5)
+	FSTPQ (F8, F0), 32(R5)
+	ADD   R8, R6, R6
+	ADD   R9, R5, R5
+	VAND  V4.B16, V10.B16, V4.B16
+	VAND  V3.B16, V9.B16, V3.B16
+	VAND  V2.B16, V8.B16, V2.B16
+	VAND  V1.B16, V0.B16, V0.B16
+	FSTPQ (F4, F3), (R2)
+	FSTPQ (F2, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop6
+
+end7:
+	SUB R3, R4, R4
+	CMP $0, R4
+	BLE end9
+
+loop8:
+	MOVD R10, R2
+	ADD  $512, R10, R1
+
+next10:
+	FLDPQ (R2), (F27, F22)
+	FLDPQ 32(R2), (F21, F20)
+	FLDPQ (R6), (F10, F9)
+	FLDPQ 32(R6), (F8, F4)
+	FLDPQ (R14), (F3, F2)
+	FLDPQ 32(R14), (F1, F0)
+	WORD  $0x4ee3d55f // FSUB V31.2D, V10.2D, V3.2D
+	WORD  $0x4ee2d53e // FSUB V30.2D, V9.2D, V2.2D
+	WORD  $0x4ee1d51d // FSUB V29.2D, V8.2D, V1.2D
+	WORD  $0x4ee0d49c // FSUB V28.2D, V4.2D, V0.2D
+	WORD  $0x6effe4e4 // FCMGT V4.2D, V7.2D, V31.2D
+	WORD  $0x6efee4e3 // FCMGT V3.2D, V7.2D, V30.2D
+	WORD  $0x6efde4e2 // FCMGT V2.2D, V7.2D, V29.2D
+	WORD  $0x6efce4e1 // FCMGT V1.2D, V7.2D, V28.2D
+	WORD  $0x6effe4d3 // FCMGT V19.2D, V6.2D, V31.2D
+	WORD  $0x6efee4d2 // FCMGT V18.2D, V6.2D, V30.2D
+	WORD  $0x6efde4d1 // FCMGT V17.2D, V6.2D, V29.2D
+	WORD  $0x6efce4d0 // FCMGT V16.2D, V6.2D, V28.2D
+	FMOVQ 240(R0), F15
+	VFMLA V5.D2, V31.D2, V15.D2
+	FMOVQ 240(R0), F14
+	VFMLA V5.D2, V30.D2, V14.D2
+	FMOVQ 240(R0), F13
+	VFMLA V5.D2, V29.D2, V13.D2
+	FMOVQ 240(R0), F12
+	VFMLA V5.D2, V28.D2, V12.D2
+	FMOVQ 240(R0), F0
+	WORD  $0x4ee0d5eb // FSUB V11.2D, V15.2D, V0.2D
+	WORD  $0x4ee0d5ca // FSUB V10.2D, V14.2D, V0.2D
+	WORD  $0x4ee0d5a9 // FSUB V9.2D, V13.2D, V0.2D
+	WORD  $0x4ee0d588 // FSUB V8.2D, V12.2D, V0.2D
+	FMOVQ 256(R0), F0
+	VFMLS V0.D2, V11.D2, V31.D2
+	VFMLS V0.D2, V10.D2, V30.D2
+	VFMLS V0.D2, V9.D2, V29.D2
+	VFMLS V0.D2, V8.D2, V28.D2
+	FMOVQ 272(R0), F0
+	VFMLS V0.D2, V11.D2, V31.D2
+	VFMLS V0.D2, V10.D2, V30.D2
+	VFMLS V0.D2, V9.D2, V29.D2
+	VFMLS V0.D2, V8.D2, V28.D2
+	FMOVQ 288(R0), F0
+	FMOVQ 304(R0), F11
+	VFMLA V31.D2, V0.D2, V11.D2
+	FMOVQ 304(R0), F10
+	VFMLA V30.D2, V0.D2, V10.D2
+	FMOVQ 304(R0), F9
+	VFMLA V29.D2, V0.D2, V9.D2
+	FMOVQ 304(R0), F8
+	VFMLA V28.D2, V0.D2, V8.D2
+	FMOVQ 320(R0), F0
+	VFMLA V31.D2, V11.D2, V0.D2
+	FMOVQ 320(R0), F11
+	VFMLA V30.D2, V10.D2, V11.D2
+	FMOVQ 320(R0), F10
+	VFMLA V29.D2, V9.D2, V10.D2
+	FMOVQ 320(R0), F9
+	VFMLA V28.D2, V8.D2, V9.D2
+	FMOVQ 336(R0), F8
+	VFMLA V31.D2, V0.D2, V8.D2
+	FMOVQ 336(R0), F0
+	VFMLA V30.D2, V11.D2, V0.D2
+	FMOVQ 336(R0), F11
+	VFMLA V29.D2, V10.D2, V11.D2
+	FMOVQ 336(R0), F10
+	VFMLA V28.D2, V9.D2, V10.D2
+	FMOVQ 352(R0), F9
+	VFMLA V31.D2, V8.D2, V9.D2
+	FMOVQ 352(R0), F8
+	VFMLA V30.D2, V0.D2, V8.D2
+	FMOVQ 352(R0), F0
+	VFMLA V29.D2, V11.D2, V0.D2
+	FMOVQ 352(R0), F11
+	VFMLA V28.D2, V10.D2, V11.D2
+	FMOVQ 368(R0), F10
+	VFMLA V31.D2, V9.D2, V10.D2
+	FMOVQ 368(R0), F9
+	VFMLA V30.D2, V8.D2, V9.D2
+	FMOVQ 368(R0), F8
+	VFMLA V29.D2, V0.D2, V8.D2
+	FMOVQ 368(R0), F0
+	VFMLA V28.D2, V11.D2, V0.D2
+	FMOVQ 384(R0), F11
+	VFMLA V31.D2, V10.D2, V11.D2
+	FMOVQ 384(R0), F10
+	VFMLA V30.D2, V9.D2, V10.D2
+	FMOVQ 384(R0), F9
+	VFMLA V29.D2, V8.D2, V9.D2
+	FMOVQ 384(R0), F8
+	VFMLA V28.D2, V0.D2, V8.D2
+	FMOVQ 400(R0), F0
+	VFMLA V31.D2, V11.D2, V0.D2
+	FMOVQ 400(R0), F11
+	VFMLA V30.D2, V10.D2, V11.D2
+	FMOVQ 400(R0), F10
+	VFMLA V29.D2, V9.D2, V10.D2
+	FMOVQ 400(R0), F9
+	VFMLA V28.D2, V8.D2, V9.D2
+	FMOVQ 416(R0), F8
+	VFMLA V31.D2, V0.D2, V8.D2
+	FMOVQ 416(R0), F0
+	VFMLA V30.D2, V11.D2, V0.D2
+	FMOVQ 416(R0), F11
+	VFMLA V29.D2, V10.D2, V11.D2
+	FMOVQ 416(R0), F10
+	VFMLA V28.D2, V9.D2, V10.D2
+	FMOVQ 432(R0), F9
+	VFMLA V31.D2, V8.D2, V9.D2
+	FMOVQ 432(R0), F8
+	VFMLA V30.D2, V0.D2, V8.D2
+	FMOVQ 432(R0), F0
+	VFMLA V29.D2, V11.D2, V0.D2
+	FMOVQ 432(R0), F11
+	VFMLA V28.D2, V10.D2, V11.D2
+	FMOVQ 448(R0), F10
+	VFMLA V31.D2, V9.D2, V10.D2
+	FMOVQ 448(R0), F9
+	VFMLA V30.D2, V8.D2, V9.D2
+	FMOVQ 448(R0), F8
+	VFMLA V29.D2, V0.D2, V8.D2
+	FMOVQ 448(R0), F0
+	VFMLA V28.D2, V11.D2, V0.D2
+	FMOVQ 448(R0), F11
+	VFMLA V31.D2, V10.D2, V11.D2
+	FMOVQ 448(R0), F10
+	VFMLA V30.D2, V9.D2, V10.D2
+	FMOVQ 448(R0), F9
+	VFMLA V29.D2, V8.D2, V9.D2
+	FMOVQ 448(R0), F8
+	VFMLA V28.D2, V0.D2, V8.D2
+	VMOV  V4.B16, V0.B16
+	VMOV  V3.B16, V30.B16
+	VMOV  V2.B16, V29.B16
+	VMOV  V1.B16, V28.B16
+	WORD  $0x4e601d60 // BIC V0.16B, V11.16B, V0.16B
+	WORD  $0x4e60d75a // FADD V26.2D, V26.2D, V0.2D
+	WORD  $0x4e7e1d40 // BIC V0.16B, V10.16B, V30.16B
+	WORD  $0x4e60d739 // FADD V25.2D, V25.2D, V0.2D
+	WORD  $0x4e7d1d20 // BIC V0.16B, V9.16B, V29.16B
+	WORD  $0x4e60d718 // FADD V24.2D, V24.2D, V0.2D
+	WORD  $0x4e7c1d00 // BIC V0.16B, V8.16B, V28.16B
+	WORD  $0x4e60d6f7 // FADD V23.2D, V23.2D, V0.2D
+	VSHL  $52, V15.D2, V15.D2
+	VSHL  $52, V14.D2, V14.D2
+	VSHL  $52, V13.D2, V13.D2
+	VSHL  $52, V12.D2, V0.D2
+	VADD  V11.D2, V15.D2, V12.D2
+	VADD  V10.D2, V14.D2, V11.D2
+	VADD  V9.D2, V13.D2, V10.D2
+	VADD  V8.D2, V0.D2, V0.D2
+	WORD  $0x4e731d89 // BIC V9.16B, V12.16B, V19.16B
+	WORD  $0x4e721d68 // BIC V8.16B, V11.16B, V18.16B
+	WORD  $0x4e711d4a // BIC V10.16B, V10.16B, V17.16B
+	WORD  $0x4e701c00 // BIC V0.16B, V0.16B, V16.16B
+	FSTPQ (F9, F8), (R5)
+	FSTPQ (F10, F0), 32(R5)
+	ADD   R8, R6, R6
+	ADD   R9, R5, R5
+	VAND  V4.B16, V9.B16, V9.B16
+	VAND  V3.B16, V8.B16, V8.B16
+	VAND  V2.B16, V10.B16, V4.B16
+	VAND  V1.B16, V0.B16, V0.B16
+	WORD  $0x4e69d763 // FADD V3.2D, V27.2D, V9.2D
+	WORD  $0x4e68d6c2 // FADD V2.2D, V22.2D, V8.2D
+	WORD  $0x4e64d6a1 // FADD V1.2D, V21.2D, V4.2D
+	WORD  $0x4e60d680 // FADD V0.2D, V20.2D, V0.2D
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R4, R4
+	CMP   $0, R4
+	BLE   endif11
+	CMP   R1, R2
+	BLT   next10
+
+endif11:
+	CMP $0, R4
+	BGT loop8
+
+end9:
+	CMP  $4, R3
+	BLE  endif12
+	MOVD R10, R2
+	SUB  $4, R3, R1
+	CMP  $0, R1
+	BLE  end14
+
+loop13:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 256(R2), (F3, F2)
+	FLDPQ 288(R2), (F1, F0)
+	WORD  $0x4e63d543 // FADD V3.2D, V10.2D, V3.2D
+	WORD  $0x4e62d522 // FADD V2.2D, V9.2D, V2.2D
+	WORD  $0x4e61d501 // FADD V1.2D, V8.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop13
+
+end14:
+	MOVD $4, R3
+
+endif12:
+	CMP  $2, R3
+	BLE  endif15
+	MOVD R10, R2
+	SUB  $2, R3, R1
+	CMP  $0, R1
+	BLE  end17
+
+loop16:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 128(R2), (F3, F2)
+	FLDPQ 160(R2), (F1, F0)
+	WORD  $0x4e63d543 // FADD V3.2D, V10.2D, V3.2D
+	WORD  $0x4e62d522 // FADD V2.2D, V9.2D, V2.2D
+	WORD  $0x4e61d501 // FADD V1.2D, V8.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop16
+
+end17:
+	MOVD $2, R3
+
+endif15:
+	CMP  $1, R3
+	BLE  endif18
+	MOVD R10, R2
+	SUB  $1, R3, R1
+	CMP  $0, R1
+	BLE  end20
+
+loop19:
+	FLDPQ (R2), (F10, F9)
+	FLDPQ 32(R2), (F8, F4)
+	FLDPQ 64(R2), (F3, F2)
+	FLDPQ 96(R2), (F1, F0)
+	WORD  $0x4e63d543 // FADD V3.2D, V10.2D, V3.2D
+	WORD  $0x4e62d522 // FADD V2.2D, V9.2D, V2.2D
+	WORD  $0x4e61d501 // FADD V1.2D, V8.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop19
+
+end20:
+
+endif18:
+	FLDPQ (R10), (F10, F9)
+	FLDPQ 32(R10), (F8, F4)
+	FMOVQ 448(R0), F0
+	WORD  $0x4ee0d743 // FSUB V3.2D, V26.2D, V0.2D
+	WORD  $0x4ee0d722 // FSUB V2.2D, V25.2D, V0.2D
+	WORD  $0x4ee0d701 // FSUB V1.2D, V24.2D, V0.2D
+	WORD  $0x4ee0d6e0 // FSUB V0.2D, V23.2D, V0.2D
+	WORD  $0x4e63d543 // FADD V3.2D, V10.2D, V3.2D
+	WORD  $0x4e62d522 // FADD V2.2D, V9.2D, V2.2D
+	WORD  $0x4e61d501 // FADD V1.2D, V8.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
+	ADD   $64, R13, R13
+	ADD   $64, R14, R14
+	ADD   $64, R11, R11
+	ADD   $64, R12, R12
+	SUB   $8, R7, R7
+	CMP   $0, R7
+	BGT   loop1
+
+end2:
 	RET
 
 DATA neonPool<>+0(SB)/8, $0xff800000ff800000

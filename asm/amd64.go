@@ -1238,7 +1238,8 @@ func (w *amd64) store(in *instr) {
 	}
 }
 
-// loadPieces reads two pieces into each half of a vector.
+// loadPieces fills a vector piece by piece. The first one fills all of a register, which has
+// no other value before, then.
 func (w *amd64) loadPieces(in *instr) {
 	distance, third := w.integer(in.a), w.ctx.GP64()
 	first := w.mem(in.mem, 0)
@@ -1256,17 +1257,16 @@ func (w *amd64) loadPieces(in *instr) {
 		return m
 	}
 	w.ctx.LEAQ(at(2), third)
-	halves := w.dst(in.dst)
-	insert := func(ops ...operand.Op) { w.ctx.VINSERTF128(ops[0], ops[1], ops[2], ops[3]) }
-	if w.k.target == AVX512 { // where VINSERTF128 knows half of the registers
-		halves, insert = []reg.VecVirtual{halves[0], w.newReg()}, w.ctx.VINSERTF32X4
-	}
-	for h, r := range halves {
-		w.ctx.VMOVUPS(at(2*h), r.AsX())
-		insert(operand.U8(1), at(2*h+1), r.AsY(), r.AsY())
-	}
-	if w.k.target == AVX512 {
-		w.ctx.VINSERTF64X4(operand.U8(1), halves[1].AsY(), halves[0], halves[0])
+	if dst := w.dst(in.dst); w.k.target == AVX512 {
+		w.ctx.VBROADCASTF32X4(at(0), dst[0])
+		for piece := 1; piece < 4; piece++ {
+			w.ctx.VINSERTF32X4(operand.U8(uint64(piece)), at(piece), dst[0], dst[0])
+		}
+	} else {
+		for half, r := range dst {
+			w.ctx.VBROADCASTF128(at(2*half), r)
+			w.ctx.VINSERTF128(operand.U8(1), at(2*half+1), r, r)
+		}
 	}
 }
 

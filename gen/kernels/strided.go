@@ -12,7 +12,9 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		maxStrided(), expStrided(), scaleStrided(), scaleStridedStream(), addLogSoftmax(), subtractProducts(),
+		maxStrided(), expStrided(), scaleStrided(), scaleStridedStream(), scaleStridedUniform(),
+		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
+		toColumns(), toRows(), sumExpColumns(),
 	}
 }
 
@@ -140,41 +142,374 @@ func scaleStridedTo(name string, stream bool) kernel {
 	}
 }
 
-// addLogSoftmax does, for positions j,
+// scaleStridedUniform writes, for positions j and classes c,
 //
-//	dot[j] += w[j]·((x[j] − hi[j]) − lo[j])    where w[j] is not 0
-//	sum[j] += w[j]
-func addLogSoftmax() kernel {
+//	dst[c][j] = x[c][j]·factor[j] − u[c]·scale[j]
+//
+// where the difference is rounded once more.
+func scaleStridedUniform() kernel {
+	dst, x, u, factor, scale := view("dst", F), view("x", F), slice("u", F), slice("factor", F), slice("scale", F)
 	return kernel{
-		name:   "addLogSoftmax",
-		params: []parameter{slice("dot", f64), slice("sum", f64), slice("w", F), slice("x", F), slice("hi", F), slice("lo", F)},
+		name:   "scaleStridedUniform",
+		params: []parameter{dst, x, u, factor, scale},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), u, factor, scale},
 		body: func(k *builder) {
-			dot, sum := k.Array("dot"), k.Array("sum")
-			w, x, hi, lo := k.Array("w"), k.Array("x"), k.Array("hi"), k.Array("lo")
-			zero := k.Const(k.F, 0)
-			k.Each(k.Len("x"), arrays{w, x, hi, lo}, func(l asm.Lanes) {
-				u := w.Load()
-				logp := l.Load(x).Sub(hi.Load()).Sub(lo.Load())
-				addTo(dot, u.NotEqual(zero).Keep(u.Mul(logp)))
-				addTo(sum, u)
-				dot.Advance(k.F.Lanes())
-				sum.Advance(k.F.Lanes())
+			dst, columns := k.Array("dst"), k.Arg("dstColumns")
+			dstRow, x := dst.Elements(k.Arg("dstStride")), k.Array("x")
+			xRow, factor, scale := x.Elements(k.Arg("xStride")), k.Array("factor"), k.Array("scale")
+			k.Each(columns, arrays{dst}, func(l asm.Lanes) {
+				f, s, u := factor.Load(), scale.Load(), k.Array("u")
+				from, to := x.Copy(), dst.Copy()
+				repeat(k, k.Len("u"), 1, func() {
+					to.Vector(ahead).Prefetch(1)
+					l.Store(to, u.Broadcast().NegMulAdd(s, from.Load().Mul(f)))
+					from.Move(xRow)
+					to.Move(dstRow)
+					u.Advance(1)
+				})
+				for _, a := range (arrays{x, factor, scale}) {
+					a.Advance(k.F.Lanes())
+				}
 			})
 		},
 	}
 }
 
-// subtractProducts does, rounded once,
+// spreadTargets writes, for positions j and classes c,
 //
-//	dst[j] −= w[j]·scale[j]
-func subtractProducts() kernel {
+//	u[c][j] = (p[c][j]·keep + share)·weight[c]
+//
+// where the sum is rounded once.
+func spreadTargets() kernel {
+	u, p, weight, count := view("u", F), view("p", F), slice("weight", F), integer("count")
+	keep, share := number("keep", F), number("share", F)
 	return kernel{
-		name:   "subtractProducts",
-		params: []parameter{slice("dst", F), slice("w", F), slice("scale", F)},
+		name:   "spreadTargets",
+		params: []parameter{u, p, weight, keep, share, count},
+		stub:   []parameter{u.data(), u.stride(), p.data(), p.columns(), p.stride(), weight, keep, share, count},
 		body: func(k *builder) {
-			dst, w, scale := k.Array("dst"), k.Array("w"), k.Array("scale")
-			k.Each(k.Len("dst"), arrays{dst, w, scale}, func(l asm.Lanes) {
-				l.Store(dst, l.Load(w).NegMulAdd(l.Load(scale), l.Load(dst)))
+			u, p, keep, share := k.Array("u"), k.Array("p"), k.Param("keep"), k.Param("share")
+			uRow, pRow := u.Elements(k.Arg("uStride")), p.Elements(k.Arg("pStride"))
+			k.Each(k.Arg("pColumns"), arrays{u, p}, func(l asm.Lanes) {
+				weight, from, to := k.Array("weight"), p.Copy(), u.Copy()
+				eachClass(k, func() {
+					l.Store(to, l.Load(from).MulAdd(keep, share).Mul(weight.Broadcast()))
+					from.Move(pRow)
+					to.Move(uRow)
+					weight.Advance(1)
+				})
+			})
+		},
+	}
+}
+
+// addLogSoftmax does, for positions j and classes c,
+//
+//	dot[j]  += Σ u[c][j]·((x[c][j] − hi[j]) − lo[j])    where u[c][j] is not 0
+//	mass[j] += Σ u[c][j]
+func addLogSoftmax() kernel {
+	dot, mass, u, x := slice("dot", f64), slice("mass", f64), view("u", F), view("x", F)
+	hi, lo, count := slice("hi", F), slice("lo", F), integer("count")
+	return kernel{
+		name:   "addLogSoftmax",
+		params: []parameter{dot, mass, u, x, hi, lo, count},
+		stub:   []parameter{dot, mass, u.data(), u.stride(), x.data(), x.columns(), x.stride(), hi, lo, count},
+		body: func(k *builder) {
+			mass, u := k.Array("mass"), k.Array("u")
+			uRow := u.Elements(k.Arg("uStride"))
+			addLogSoftmaxTo(k, arrays{u}, func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance) {
+				total, from := loadWide(k, mass), u.Copy()
+				eachClass(k, func() {
+					w := l.Load(from)
+					total.add(w)
+					dot.add(w.NotEqual(k.Const(k.F, 0)).Keep(w.Mul(logp(x))))
+					from.Move(uRow)
+					x.Move(xRow)
+				})
+				total.store(mass)
+				mass.Advance(k.F.Lanes())
+			})
+		},
+	}
+}
+
+// addLogSoftmaxUniform does, for positions j and classes c,
+//
+//	dot[j] += Σ u[c]·((x[c][j] − hi[j]) − lo[j])    where u[c] is not 0
+func addLogSoftmaxUniform() kernel {
+	dot, u, x, hi, lo := slice("dot", f64), slice("u", F), view("x", F), slice("hi", F), slice("lo", F)
+	return kernel{
+		name:   "addLogSoftmaxUniform",
+		params: []parameter{dot, u, x, hi, lo},
+		stub:   []parameter{dot, u, x.data(), x.columns(), x.stride(), hi, lo},
+		body: func(k *builder) {
+			addLogSoftmaxTo(k, nil, func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance) {
+				u := k.Array("u")
+				repeat(k, k.Len("u"), 1, func() {
+					w := u.Broadcast()
+					dot.add(w.NotEqual(k.Const(k.F, 0)).Keep(w.Mul(logp(x))))
+					u.Advance(1)
+					x.Move(xRow)
+				})
+			})
+		},
+	}
+}
+
+// addLogSoftmaxTo goes through the positions of x and of more arrays. For those at hand body adds to
+// dot; logp returns the log-softmax of the class that x is at.
+func addLogSoftmaxTo(k *builder, more arrays, body func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance)) {
+	dot, x, hi, lo := k.Array("dot"), k.Array("x"), k.Array("hi"), k.Array("lo")
+	xRow := x.Elements(k.Arg("xStride"))
+	k.Each(k.Arg("xColumns"), append(more, x, hi, lo), func(l asm.Lanes) {
+		total := loadWide(k, dot)
+		body(l, total, func(x asm.Array) asm.Vec { return l.Load(x).Sub(hi.Load()).Sub(lo.Load()) }, x.Copy(), xRow)
+		total.store(dot)
+		dot.Advance(k.F.Lanes())
+	})
+}
+
+// wideSum is variables of F64 with a sum for each lane of F: one, or two for F32.
+type wideSum []asm.Vec
+
+// loadWide returns the sums that an array begins with.
+func loadWide(k *builder, from asm.Array) (s wideSum) {
+	for i := range k.F.Lanes() / asm.F64.Lanes() {
+		s = append(s, k.Var(from.Vector(i).Load()))
+	}
+	return s
+}
+
+// add adds the lanes of v.
+func (s wideSum) add(v asm.Vec) {
+	if len(s) == 1 {
+		s[0].Set(v.Add(s[0]))
+		return
+	}
+	lower, upper := v.Widen()
+	s[0].Set(lower.Add(s[0]))
+	s[1].Set(upper.Add(s[1]))
+}
+
+// store writes the sums back.
+func (s wideSum) store(to asm.Array) {
+	for i, v := range s {
+		to.Vector(i).Store(v)
+	}
+}
+
+// subtractTargets does, for positions j and classes c, rounded once,
+//
+//	dst[c][j] −= u[c][j]·scale[j]
+func subtractTargets() kernel {
+	dst, u, scale, count := view("dst", F), view("u", F), slice("scale", F), integer("count")
+	return kernel{
+		name:   "subtractTargets",
+		params: []parameter{dst, u, scale, count},
+		stub:   []parameter{dst.data(), dst.stride(), u.data(), u.columns(), u.stride(), scale, count},
+		body: func(k *builder) {
+			dst, u, scale := k.Array("dst"), k.Array("u"), k.Array("scale")
+			dstRow, uRow := dst.Elements(k.Arg("dstStride")), u.Elements(k.Arg("uStride"))
+			k.Each(k.Arg("uColumns"), arrays{dst, u, scale}, func(l asm.Lanes) {
+				s, from, to := scale.Load(), u.Copy(), dst.Copy()
+				eachClass(k, func() {
+					l.Store(to, l.Load(from).NegMulAdd(s, l.Load(to)))
+					from.Move(uRow)
+					to.Move(dstRow)
+				})
+			})
+		},
+	}
+}
+
+// toColumns writes, for rows r and columns c,
+//
+//	dst[c][r] = x[r][c]
+//
+// A tile is as many rows as a vector has lanes, and the columns of a piece.
+func toColumns() kernel {
+	dst, x, count := view("dst", F), view("x", F), integer("count")
+	return kernel{
+		name:   "toColumns",
+		params: []parameter{dst, x, count},
+		stub:   []parameter{dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), count},
+		body: func(k *builder) {
+			dst, x := k.Array("dst"), k.Array("x")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			side := pieceOf(k.F)
+			apart := xRow.Times(k.Int(side))
+			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
+				from, to := x.Copy(), dst.Copy()
+				repeat(k, k.Arg("xColumns"), side, func() {
+					var rows []asm.Vec
+					row := from.Copy()
+					for i := range side {
+						rows = append(rows, row.LoadPieces(apart))
+						if i+1 < side {
+							row.Move(xRow)
+						}
+					}
+					for _, column := range transposed(rows) {
+						to.Store(column)
+						to.Move(dstRow)
+					}
+					from.Advance(side)
+				})
+				x.Move(xRow.Times(k.Int(k.F.Lanes())))
+				dst.Advance(k.F.Lanes())
+			})
+		},
+	}
+}
+
+// toRows writes, for rows r and columns c,
+//
+//	dst[r][c] = x[c][r]
+//
+// A tile may write behind the end of a row, where the next one begins. So the rows of a tile
+// are written in their order, and the tiles of the last columns first.
+func toRows() kernel {
+	dst, x, count := view("dst", F), view("x", F), integer("count")
+	return kernel{
+		name:   "toRows",
+		params: []parameter{dst, x, count},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count},
+		body: func(k *builder) {
+			dst, x := k.Array("dst"), k.Array("x")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			side := pieceOf(k.F)
+			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
+				left := k.Copy(k.Int(0))
+				k.While(left.Less(k.Arg("dstColumns")), func() { left.Inc(k.Int(side)) })
+				from, to := x.Plus(xRow.Times(left)).Copy(), dst.Plus(dst.Elements(left)).Copy()
+				k.While(left.Greater(k.Int(0)), func() {
+					for range side {
+						from.MoveBack(xRow)
+					}
+					to.Advance(-side)
+					var columns []asm.Vec
+					column := from.Copy()
+					for i := range side {
+						columns = append(columns, column.Load())
+						if i+1 < side {
+							column.Move(xRow)
+						}
+					}
+					rows, row := transposed(columns), to.Copy()
+					for piece := range 4 {
+						for _, v := range rows {
+							row.StorePiece(v, piece)
+							row.Move(dstRow)
+						}
+					}
+					left.Dec(k.Int(side))
+				})
+				x.Advance(k.F.Lanes())
+				dst.Move(dstRow.Times(k.Int(k.F.Lanes())))
+			})
+		},
+	}
+}
+
+// pieceOf returns how many elements a piece of 16 bytes has.
+func pieceOf(t asm.Type) int { return 16 / t.Size() }
+
+// transposed transposes the squares that the pieces of some vectors are: as many vectors as a
+// piece has elements.
+func transposed(v []asm.Vec) []asm.Vec {
+	if len(v) == 2 {
+		return []asm.Vec{v[0].ZipLower(v[1]), v[0].ZipUpper(v[1])}
+	}
+	t := v[0].Type()
+	pair := func(a, b asm.Vec) (lower, upper asm.Vec) {
+		return a.ZipLower(b).As(asm.F64), a.ZipUpper(b).As(asm.F64)
+	}
+	a, b := pair(v[0], v[1])
+	c, d := pair(v[2], v[3])
+	return []asm.Vec{a.ZipLower(c).As(t), a.ZipUpper(c).As(t), b.ZipLower(d).As(t), b.ZipUpper(d).As(t)}
+}
+
+// sumExpColumns writes, for columns j of count elements x[c][j],
+//
+//	m[j]      = max(x[0][j], x[1][j], …)
+//	dst[c][j] = exp(x[c][j] − m[j])
+//	sum[j]    = Σ dst[c][j], less 1
+//
+// The terms are added up as the lanes of a row are: element c goes to sum c mod lanes in
+// scratch, and the upper half of the sums is added to the lower half until one is left.
+func sumExpColumns() kernel {
+	m, sum, dst, x := slice("m", F), slice("sum", f64), view("dst", F), view("x", F)
+	scratch, count := slice("scratch", F), integer("count")
+	return kernel{
+		name:   "sumExpColumns",
+		params: []parameter{m, sum, dst, x, scratch, count},
+		stub:   []parameter{m, sum, dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), scratch, count},
+		body: func(k *builder) {
+			m, sum, dst, x, scratch := k.Array("m"), k.Array("sum"), k.Array("dst"), k.Array("x"), k.Base("scratch")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			zero, e := k.Const(k.F, 0), newExponential(k)
+			repeat(k, k.Arg("xColumns"), k.F.Lanes(), func() {
+				most, from := k.Var(k.Const(k.F, math.Inf(-1))), x.Copy()
+				eachClass(k, func() {
+					most.Set(from.Load().Max(most))
+					from.Move(xRow)
+				})
+				m.Store(most.Add(zero))
+
+				ties, to := k.Var(zero), dst.Copy()
+				from.Set(x)
+				term := func() asm.Vec { // without those that are 1
+					d := from.Load().Sub(m.Load())
+					below, normal := d.Less(zero), d.NotLess(e.min)
+					p, z, _ := e.reduced(d)
+					ties.AddWhere(below.Not(), p)
+					v := normal.Keep(e.scale(p, z))
+					to.Store(v)
+					from.Move(xRow)
+					to.Move(dstRow)
+					return below.Keep(v)
+				}
+				left, sums := k.Copy(k.Arg("count")), scratch.Copy()
+				lanes := k.Int(k.F.Lanes())
+				inUse := k.Copy(left)
+				k.If(inUse.Greater(lanes), func() { inUse.Set(k.Copy(lanes)) })
+				repeat(k, inUse, 1, func() {
+					sums.Store(term())
+					sums.Advance(k.F.Lanes())
+				})
+				left.Dec(inUse)
+				k.While(left.Greater(k.Int(0)), func() {
+					sums.Set(scratch)
+					end := scratch.Vector(k.F.Lanes()).Copy()
+					next := k.NewLabel("next")
+					k.Place(next)
+					sums.Store(sums.Load().Add(term()))
+					sums.Advance(k.F.Lanes())
+					left.Dec(k.Int(1))
+					k.If(left.Greater(k.Int(0)), func() { k.JumpIf(sums.Before(end), next) })
+				})
+				for half := k.F.Lanes() / 2; half > 0; half /= 2 {
+					k.If(inUse.Greater(k.Int(half)), func() {
+						lower := scratch.Copy()
+						repeat(k, inUse.Minus(k.Int(half)), 1, func() {
+							lower.Store(lower.Load().Add(lower.Vector(half).Load()))
+							lower.Advance(k.F.Lanes())
+						})
+						inUse.Set(k.Copy(k.Int(half)))
+					})
+				}
+				s := scratch.Load().Add(ties.Sub(k.Const(k.F, 1)))
+				if k.F == asm.F32 {
+					lower, upper := s.Widen()
+					sum.Store(lower)
+					sum.Vector(1).Store(upper)
+				} else {
+					sum.Store(s)
+				}
+				sum.Advance(k.F.Lanes())
+				for _, a := range (arrays{m, x, dst}) {
+					a.Advance(k.F.Lanes())
+				}
 			})
 		},
 	}
