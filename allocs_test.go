@@ -58,21 +58,25 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 			check("NLLLoss.Loss", func() { _, err = nll.Loss(x, classes) })
 			check("NLLLoss.Losses", func() { err = nll.Losses(dst, x, classes) })
 			check("NLLLoss.Grad", func() { _, err = nll.Grad(grad, x, classes) })
+			check("NLLLoss.LossesGrad", func() { _, err = nll.LossesGrad(dst, grad, x, classes) })
 			check("NLLLoss.VJP", func() { err = nll.VJP(grad, upstream, x, classes) })
 			ce := trellis.CrossEntropyLoss[F]{Weight: weight, LabelSmoothing: 0.25, Workers: workers}
 			check("CrossEntropyLoss.Loss", func() { _, err = ce.Loss(x, classes) })
 			check("CrossEntropyLoss.Losses", func() { err = ce.Losses(dst, x, classes) })
 			check("CrossEntropyLoss.Grad", func() { _, err = ce.Grad(grad, x, classes) })
+			check("CrossEntropyLoss.LossesGrad", func() { _, err = ce.LossesGrad(dst, grad, x, classes) })
 			check("CrossEntropyLoss.VJP", func() { err = ce.VJP(grad, upstream, x, classes) })
 			check("CrossEntropyLoss.LossProbs", func() { _, err = ce.LossProbs(x, x) })
 			check("CrossEntropyLoss.LossesProbs", func() { err = ce.LossesProbs(dst, x, x) })
 			check("CrossEntropyLoss.GradProbs", func() { _, err = ce.GradProbs(grad, x, x) })
+			check("CrossEntropyLoss.LossesGradProbs", func() { _, err = ce.LossesGradProbs(dst, grad, x, x) })
 			check("CrossEntropyLoss.VJPProbs", func() { err = ce.VJPProbs(grad, upstream, x, x) })
 		}
 		ctc := trellis.CTCLoss[F]{FromLogits: true, Workers: workers}
 		check("CTCLoss.Loss", func() { _, err = ctc.Loss(x, labels, inputs, lengths) })
 		check("CTCLoss.Losses", func() { err = ctc.Losses(dst[:n], x, labels, inputs, lengths) })
 		check("CTCLoss.Grad", func() { _, err = ctc.Grad(grad, x, labels, inputs, lengths) })
+		check("CTCLoss.LossesGrad", func() { _, err = ctc.LossesGrad(dst[:n], grad, x, labels, inputs, lengths) })
 		check("CTCLoss.VJP", func() { err = ctc.VJP(grad, upstream[:n], x, labels, nil, lengths) })
 	}
 }

@@ -1,5 +1,11 @@
 package trellis
 
+import (
+	"runtime"
+
+	"github.com/gotrellis/trellis/internal/tier"
+)
+
 // Every size that decides how work is divided, with its reason. Those that a sum
 // depends on, block, stridedBlock, softBlock and the sizes of items, are part of the
 // specification: other ones give other bits.
@@ -33,9 +39,20 @@ const (
 	// settled is how far into a longer row a new maximum is rare, so that looking for
 	// it before summing takes longer than summing twice where there is one.
 	settled = 8 * block
+	// fewClasses is the length up to which rows are turned into columns, so that lanes go
+	// across rows: many would be empty within one.
+	fewClasses = 32
 	// leastStrided is the least number of neighbouring positions across which the lanes of
-	// a kernel go: fewer would leave most lanes empty.
-	leastStrided = 8
+	// a kernel go as they are in memory: fewer would leave most lanes empty.
+	leastStrided = 16
+	// fewSampleScores is the number of scores up to which samples with fewer positions than
+	// leastStrided are turned into columns as rows are: 16 of them are 32 KiB of float32.
+	fewSampleScores = 512
+	// smallScores is the number of scores up to which CrossEntropyLoss does a call in plain Go.
+	smallScores = 32
+	// leastSequential is the least number of neighbouring positions whose classes are added
+	// up one by one, and not as the lanes of a row are. It is part of the specification.
+	leastSequential = 8
 )
 
 // Sizes of the items into which a call is divided for its workers.
@@ -44,8 +61,20 @@ const (
 	// handing it out costs little beside the work.
 	itemElements = 1 << 14
 	// itemPositions is the most positions in an item of a class loss, and the most
-	// rows that are summed at a time: arrays with one element for each have this length.
+	// rows that are summed at a time.
 	itemPositions = 128
+	// itemLanes is the most lanes that they have, some of which are empty: less than
+	// leastStrided groups of leastStrided. Arrays with one element for each have this length.
+	itemLanes = 256
+	// nllItemScores is the most scores in an item of NLLLoss that has several samples: a
+	// gradient of so many is still in the second cache when the targets are written.
+	nllItemScores = 1 << 16
+	// leastRun is the least number of neighbouring positions that NLLLoss goes through one by
+	// one: of fewer it takes one in each sample, then the next.
+	leastRun = 8
+	// nllPart is the least number of positions in an item that is a part of a sample: memory
+	// is cleared in pieces of so many.
+	nllPart = 1 << 12
 	// stridedPositions is the least number of positions in an item whose classes are
 	// not contiguous, if there are so many: a whole vector of float32.
 	stridedPositions = 16
@@ -78,3 +107,40 @@ const (
 // read before. (For classes that are not contiguous that is a tenth faster; for
 // contiguous ones it would be a fifth slower.) A variable for tests.
 var streamBytes = 32 << 20
+
+// What things cost, in nanoseconds, as far as it decides whether work is worth sharing.
+const (
+	// workerCost is the least work for a worker: waking one takes some of it.
+	workerCost = 25000
+	// nllPositionCost is that of a position in NLLLoss, and clearByteCost that of a byte of its
+	// gradient.
+	nllPositionCost, clearByteCost = 1.3, 0.05
+	// positionCost is that of a position in CrossEntropyLoss, or of a row.
+	positionCost = 8
+	// frameCost is that of a frame in CTCLoss, and stateCost that of a label in a frame.
+	frameCost, stateCost = 20, 1.5
+)
+
+// scoreCost returns that of a score whose exp is made, with all that follows.
+func scoreCost() float64 {
+	switch tier.Active {
+	case tier.Generic:
+		return 8
+	case tier.AVX512:
+		return 0.3
+	}
+	return 0.5
+}
+
+// workersFor returns how many workers shall do a call of so many items that takes about cost
+// nanoseconds. field is the loss's field Workers: 0 leaves it to the cost.
+func workersFor(field, items int, cost float64) int {
+	workers := field
+	if workers == 0 {
+		workers = 1
+		if cost >= 2*workerCost {
+			workers = min(runtime.GOMAXPROCS(0), int(cost/workerCost))
+		}
+	}
+	return min(workers, items)
+}

@@ -4,27 +4,24 @@ import (
 	"fmt"
 	"math"
 	"strings"
-
-	"github.com/gotrellis/trellis/internal/fp"
-	"github.com/gotrellis/trellis/internal/parallel"
-	"github.com/gotrellis/trellis/internal/workspace"
 )
 
 // classTask is what NLLLoss and CrossEntropyLoss have in common: scores of shape (C),
 // (N,C) or (N,C,d1,…,dk), one loss for each position (n,d1,…,dk), class weights, an
 // ignored class, and the reductions. It is the state of one call. A loss sets options,
-// then scores, targets and outputs, each of which may be refused, and then runs the task
-// that it makes of it.
+// then scores, targets and outputs, each of which may be refused, and then does the items
+// of the layout.
 type classTask[F Float] struct {
 	classOptions[F]
 	classLayout
 	x       []F
 	targets []int   // classes, one for each position; nil for class probabilities
+	ignored int     // how many of them are left out
 	total   float64 // what the mean divides by
 
-	out     outputs[F]
-	factor  float64   // of every loss in the reduced loss
-	partial []float64 // the sum of the losses of each item
+	out      outputs[F]
+	factor   float64 // of every loss in the reduced loss
+	zeroGrad bool    // the gradient is 0, as nothing counts, and does not count as wanted
 }
 
 // classOptions is the fields that both losses have, and the method that was called.
@@ -48,7 +45,7 @@ func ignoreIndex(field *int) int {
 }
 
 // setScores sets x and its layout. It reports what is wrong with the options and with x.
-func (t *classTask[F]) setScores(x Tensor[F]) (err error) {
+func (t *classTask[F]) setScores(x *Tensor[F]) error {
 	if err := checkOptions(t.method, t.reduction, t.workers); err != nil {
 		return err
 	}
@@ -58,7 +55,7 @@ func (t *classTask[F]) setScores(x Tensor[F]) (err error) {
 	if err := x.check(t.method, "x"); err != nil {
 		return err
 	}
-	if t.classLayout, err = newClassLayout(t.method, x.Shape); err != nil {
+	if err := t.classLayout.set(t.method, x.Shape); err != nil {
 		return err
 	}
 	if t.weight != nil && len(t.weight) != t.classes {
@@ -75,20 +72,49 @@ func (t *classTask[F]) setTargets(targets, shape []int) error {
 	if len(targets) != t.positions {
 		return t.targetsError(len(targets), shape)
 	}
-	var total float64
-	for i, y := range targets {
-		switch {
-		case y == t.ignore:
-		case y < 0 || y >= t.classes:
-			return &ArgumentError{t.method, "targets", []int{i}, y, fmt.Sprintf("class outside [0,%d)", t.classes)}
-		case t.weight != nil:
-			total += float64(t.weight[y])
-		default:
-			total++
+	classes, ignore, ignored := uint(t.classes), t.ignore, 0
+	for i := t.countClasses(targets); i < len(targets); i++ {
+		if y := targets[i]; y == ignore {
+			ignored++
+		} else if uint(y) >= classes {
+			return t.classError(i, y)
 		}
 	}
-	t.targets, t.total = targets, total
+	t.targets, t.ignored, t.total = targets, ignored, float64(len(targets)-ignored)
+	if t.weight != nil {
+		t.total = t.weightOf(targets)
+	}
 	return nil
+}
+
+// classError reports that target i, y, is no class.
+func (t *classTask[F]) classError(i, y int) error {
+	return &ArgumentError{t.method, "targets", []int{i}, y, fmt.Sprintf("class outside [0,%d)", t.classes)}
+}
+
+// countClasses returns how many targets are surely classes that count, from the first one on.
+func (t *classTask[F]) countClasses(targets []int) (n int) {
+	classes := uint(t.classes)
+	if uint(t.ignore) < classes {
+		return 0
+	}
+	for ; n+4 <= len(targets); n += 4 {
+		y := targets[n:][:4]
+		if uint(y[0]) >= classes || uint(y[1]) >= classes || uint(y[2]) >= classes || uint(y[3]) >= classes {
+			break
+		}
+	}
+	return n
+}
+
+// weightOf returns the sum of the weights of the targets that count.
+func (t *classTask[F]) weightOf(targets []int) (total float64) {
+	for _, y := range targets {
+		if y != t.ignore {
+			total += float64(t.weight[y])
+		}
+	}
+	return total
 }
 
 // targetsError reports a number of targets that is not that of the positions of x, and
@@ -113,38 +139,47 @@ func (t *classTask[F]) targetsError(got int, shape []int) error {
 
 // setOutputs sets what is asked for. It reports destinations that do not fit, and those
 // that would overwrite x, weights, or class probabilities, which may be nil.
-func (t *classTask[F]) setOutputs(out outputs[F], probs []F) error {
-	if err := out.check(t.method, t.x, t.positions); err != nil {
+func (t *classTask[F]) setOutputs(out *outputs[F], probs []F) error {
+	if err := out.check(t.method, t.x, t.positions, "position"); err != nil {
 		return err
 	}
-	dst, name := out.grad, "grad"
-	if out.want == allLosses {
-		dst, name = out.losses, "dst"
+	t.out = *out
+	if out.want == reducedLoss {
+		return nil
 	}
-	if err := checkApart(t.method, name, "Weight", dst, t.weight); err != nil {
+	if err := t.checkApart(out.lossesName(), out.losses, probs); err != nil {
 		return err
 	}
-	if err := checkApart(t.method, name, "target", dst, probs); err != nil {
+	if err := t.checkApart("grad", out.grad, probs); err != nil {
 		return err
 	}
-	t.out, t.factor = out, 1
+	t.factor = 1
 	if t.reduction == Mean {
 		t.factor = 1 / t.total
+	}
+	if t.reduction == Mean && t.total == 0 { // and no such factor
+		switch out.want {
+		case lossAndGrad:
+			t.out.want, t.zeroGrad = reducedLoss, true
+		case lossesAndGrad:
+			t.out.want, t.zeroGrad = allLosses, true
+		}
 	}
 	return nil
 }
 
-// run does all items of task, whose classTask t is, and returns the reduced loss.
-func (t *classTask[F]) run(task parallel.Task) F {
-	if t.total == 0 && t.reduction == Mean && t.out.want == lossAndGrad { // nothing counts
-		clear(t.out.grad)
-		return fp.NaN[F]()
+// checkApart reports a destination that overlaps weights or class probabilities.
+func (t *classTask[F]) checkApart(name string, dst, probs []F) error {
+	if err := checkApart(t.method, name, "Weight", dst, t.weight); err != nil {
+		return err
 	}
-	t.partial = workspace.Resize(t.partial, t.items())
-	parallel.Run(task, t.items(), t.workers)
-	var sum float64
-	for _, p := range t.partial { // in order, whoever did them
-		sum += p
+	return checkApart(t.method, name, "target", dst, probs)
+}
+
+// finish returns the reduced loss, given the sum of the losses.
+func (t *classTask[F]) finish(sum float64) F {
+	if t.zeroGrad {
+		clear(t.out.grad)
 	}
 	switch {
 	case t.reduction == Sum:
@@ -153,4 +188,12 @@ func (t *classTask[F]) run(task parallel.Task) F {
 		return F(math.NaN())
 	}
 	return F(sum / t.total)
+}
+
+// sumOf adds the sums of items, in order, whoever computed them.
+func sumOf(partial []float64) (sum float64) {
+	for _, p := range partial {
+		sum += p
+	}
+	return sum
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/parallel"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
@@ -60,20 +62,27 @@ type CrossEntropyLoss[F Float] struct {
 
 // Loss returns the reduced loss of class targets, one for each position.
 func (l CrossEntropyLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
-	return l.run("CrossEntropyLoss.Loss", outputs[F]{}, x, targets, nil)
+	return l.run("CrossEntropyLoss.Loss", &outputs[F]{}, x, targets, nil)
 }
 
 // Losses writes the loss of every position to dst: PyTorch's reduction "none". dst has one
 // element for each target, in their order, and must not overlap x or Weight.
 func (l CrossEntropyLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
-	_, err := l.run("CrossEntropyLoss.Losses", outputs[F]{want: allLosses, losses: dst}, x, targets, nil)
+	_, err := l.run("CrossEntropyLoss.Losses", &outputs[F]{want: allLosses, losses: dst}, x, targets, nil)
 	return err
 }
 
 // Grad returns the reduced loss and writes its gradient with respect to the
 // logits to grad, which has x's layout and may be x.Data.
 func (l CrossEntropyLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("CrossEntropyLoss.Grad", outputs[F]{want: lossAndGrad, grad: grad}, x, targets, nil)
+	return l.run("CrossEntropyLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, x, targets, nil)
+}
+
+// LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
+// returns the reduced loss and writes its gradient to grad. losses has one element for each
+// target and must not overlap x, Weight or grad; grad has x's layout and may be x.Data.
+func (l CrossEntropyLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F, error) {
+	return l.run("CrossEntropyLoss.LossesGrad", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, x, targets, nil)
 }
 
 // VJP writes to grad the gradient with respect to the logits of
@@ -81,7 +90,7 @@ func (l CrossEntropyLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, erro
 // the losses. grad has x's layout and may be x.Data; upstream has one factor for
 // each position and must not overlap grad.
 func (l CrossEntropyLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
-	out := outputs[F]{want: productVJP, grad: grad, upstream: upstream}
+	out := &outputs[F]{want: productVJP, grad: grad, upstream: upstream}
 	_, err := l.run("CrossEntropyLoss.VJP", out, x, targets, nil)
 	return err
 }
@@ -89,13 +98,13 @@ func (l CrossEntropyLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int)
 // LossProbs returns the reduced loss of class probabilities, a tensor of x's
 // shape. IgnoreIndex does not apply.
 func (l CrossEntropyLoss[F]) LossProbs(x, target Tensor[F]) (F, error) {
-	return l.run("CrossEntropyLoss.LossProbs", outputs[F]{}, x, nil, &target)
+	return l.run("CrossEntropyLoss.LossProbs", &outputs[F]{}, x, nil, &target)
 }
 
 // LossesProbs writes the loss of every position to dst, which has one element for each, in
 // row-major order, and must not overlap x, Weight or target. target has x's shape.
 func (l CrossEntropyLoss[F]) LossesProbs(dst []F, x, target Tensor[F]) error {
-	_, err := l.run("CrossEntropyLoss.LossesProbs", outputs[F]{want: allLosses, losses: dst}, x, nil, &target)
+	_, err := l.run("CrossEntropyLoss.LossesProbs", &outputs[F]{want: allLosses, losses: dst}, x, nil, &target)
 	return err
 }
 
@@ -103,7 +112,13 @@ func (l CrossEntropyLoss[F]) LossesProbs(dst []F, x, target Tensor[F]) error {
 // gradient with respect to the logits to grad, which has x's layout and may be
 // x.Data. target has x's shape and must not overlap grad.
 func (l CrossEntropyLoss[F]) GradProbs(grad []F, x, target Tensor[F]) (F, error) {
-	return l.run("CrossEntropyLoss.GradProbs", outputs[F]{want: lossAndGrad, grad: grad}, x, nil, &target)
+	return l.run("CrossEntropyLoss.GradProbs", &outputs[F]{want: lossAndGrad, grad: grad}, x, nil, &target)
+}
+
+// LossesGradProbs is LossesProbs and GradProbs in one pass. losses has one element for each
+// position and must not overlap x, Weight, target or grad.
+func (l CrossEntropyLoss[F]) LossesGradProbs(losses, grad []F, x, target Tensor[F]) (F, error) {
+	return l.run("CrossEntropyLoss.LossesGradProbs", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, x, nil, &target)
 }
 
 // VJPProbs writes to grad the gradient with respect to the logits of
@@ -111,26 +126,27 @@ func (l CrossEntropyLoss[F]) GradProbs(grad []F, x, target Tensor[F]) (F, error)
 // x's layout and may be x.Data; target has x's shape; upstream has one factor for each
 // position. Neither may overlap grad.
 func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) error {
-	out := outputs[F]{want: productVJP, grad: grad, upstream: upstream}
+	out := &outputs[F]{want: productVJP, grad: grad, upstream: upstream}
 	_, err := l.run("CrossEntropyLoss.VJPProbs", out, x, nil, &target)
 	return err
 }
 
 // run computes what out asks for, of class probabilities unless probs is nil.
-func (l CrossEntropyLoss[F]) run(method string, out outputs[F], x Tensor[F], targets []int, probs *Tensor[F]) (F, error) {
+func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], targets []int, probs *Tensor[F]) (F, error) {
 	if !(l.LabelSmoothing >= 0 && l.LabelSmoothing <= 1) {
 		return 0, &ArgumentError{method, "LabelSmoothing", nil, l.LabelSmoothing, "outside [0,1]"}
 	}
-	t := workspace.Take[crossEntropyTask[F], F](&crossEntropyTasks)
-	defer t.release()
-	t.classOptions = classOptions[F]{method, l.Weight, ignoreIndex(l.IgnoreIndex), l.Reduction, l.Workers}
+	var c crossEntropyCall[F] // not from a pool: a small call would pay for that
+	t := &c.crossEntropyTask
+	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
+	t.reduction, t.workers = l.Reduction, l.Workers
 	t.smoothing = float64(l.LabelSmoothing)
-	if err := t.setScores(x); err != nil {
+	if err := t.setScores(&x); err != nil {
 		return 0, err
 	}
 	var err error
 	if probs != nil {
-		err = t.setProbs(*probs, x.Shape)
+		err = c.setProbs(*probs, x.Shape)
 	} else {
 		err = t.setTargets(targets, x.Shape)
 	}
@@ -140,61 +156,124 @@ func (l CrossEntropyLoss[F]) run(method string, out outputs[F], x Tensor[F], tar
 	if err := t.setOutputs(out, t.probs); err != nil {
 		return 0, err
 	}
-	return t.classTask.run(t), nil
+	if t.isSmall() {
+		return t.finish(t.computeSmall()), nil
+	}
+	c.divide()
+	items := t.items()
+	if items == 0 {
+		return t.finish(0), nil
+	}
+	w := workspace.Take[crossEntropyItem[F], F](&crossEntropyItems)
+	if t.hasSoft() {
+		c.setUniform(workspace.Resize(w.uniform, t.classes))
+		w.uniform = t.uniform
+	}
+	var sum float64
+	if workers := workersFor(t.workers, items, c.cost()); workers > 1 {
+		sum = c.runParallel(workers)
+	} else {
+		w.task = *t
+		for i := range items {
+			sum += w.compute(i)
+		}
+	}
+	w.release()
+	return t.finish(sum), nil
 }
 
-// crossEntropyTask is one call of CrossEntropyLoss.
-type crossEntropyTask[F Float] struct {
-	classTask[F]
-	probs     []F // class probabilities, in x's layout; nil for class targets
-	smoothing float64
+// crossEntropyCall is one call of CrossEntropyLoss.
+type crossEntropyCall[F Float] struct {
+	crossEntropyTask[F]
+	partial []float64 // the sum of the losses of each item, where several workers share them
 }
 
-var crossEntropyTasks workspace.Pools
-
-// release gives the task back without what it borrowed.
-func (t *crossEntropyTask[F]) release() {
-	*t = crossEntropyTask[F]{classTask: classTask[F]{partial: t.partial[:0]}}
-	workspace.Give[F](&crossEntropyTasks, t)
-}
+var crossEntropyCalls workspace.Pools
 
 // setProbs sets class probabilities, and total: the number of positions. It reports
 // probabilities of another shape than that of x, which is given.
-func (t *crossEntropyTask[F]) setProbs(probs Tensor[F], shape []int) error {
-	if err := probs.check(t.method, "target"); err != nil {
+func (c *crossEntropyCall[F]) setProbs(probs Tensor[F], shape []int) error {
+	if err := probs.check(c.method, "target"); err != nil {
 		return err
 	}
 	if !slices.Equal(probs.Shape, shape) {
-		return &ArgumentError{t.method, "target.Shape", nil, clone(probs.Shape), fmt.Sprintf("want that of x, %v", clone(shape))}
+		return &ArgumentError{c.method, "target.Shape", nil, clone(probs.Shape), fmt.Sprintf("want that of x, %v", clone(shape))}
 	}
-	t.probs, t.total = probs.Data, float64(t.positions)
+	c.probs, c.total = probs.Data, float64(c.positions)
 	return nil
 }
 
-// Item computes the losses and gradients of an item.
-func (t *crossEntropyTask[F]) Item(i int) {
-	w := workspace.Take[crossEntropyItem[F], F](&crossEntropyItems)
-	defer w.release()
-	p := t.span(i)
-	w.begin(&t.classLayout, p.count)
-	if t.probs == nil {
-		w.setClasses(t.targets[p.first:][:p.count], t.ignore, t.weight, t.smoothing)
-	} else {
-		w.setProbs(t.probs[p.offset:], t.weight, t.smoothing)
-	}
-	x, losses, grad := t.x[p.offset:], t.out.losses, t.out.grad
-	if losses != nil {
-		losses = losses[p.first:]
-	}
-	if grad != nil {
-		grad = grad[p.offset:]
-	}
-	w.readScores(grad, x)
-	t.partial[i] = w.sumLosses(losses)
-	if grad != nil {
-		if w.reduction = t.factor; t.out.upstream != nil {
-			w.upstream = t.out.upstream[p.first:]
+// divide makes items. It depends on the shape alone, and with it the order in which losses
+// are added.
+func (c *crossEntropyCall[F]) divide() {
+	scores := c.classes * c.inner
+	lanes := leastStrided
+	switch c.order {
+	case contiguous:
+		c.divideSamples(min(itemPositions, itemElements/c.classes))
+	case fewScores:
+		if scores > 0 { // whole vectors of samples, of 32 KiB of float32 in all
+			lanes = max(lanes, min(itemPositions/c.inner, itemElements/2/scores)&^(lanes-1))
 		}
-		w.writeGrad(grad, x)
+		c.divideSamples(lanes)
+	case fewPositions:
+		c.divideSamples(1)
+	case strided:
+		lanes = min(itemPositions, max(lanes, stridedElements/max(c.classes, 1)&^(lanes-1)))
+		if c.inner > lanes {
+			c.divideParts(lanes)
+		} else {
+			c.divideSamples(lanes / ((c.inner + leastStrided - 1) &^ (leastStrided - 1)))
+		}
 	}
+}
+
+// setUniform sets uniform, for which there is room.
+func (c *crossEntropyCall[F]) setUniform(room []F) {
+	share := c.share()
+	if c.probs != nil {
+		share = 1
+	}
+	c.uniform, c.uniformMass = room, 0
+	for i := range room {
+		room[i] = share
+	}
+	if c.weight != nil {
+		for i, v := range c.weight {
+			room[i] *= v
+		}
+	}
+	for _, v := range room {
+		c.uniformMass += float64(v)
+	}
+}
+
+// cost returns about how many nanoseconds the call takes.
+func (c *crossEntropyCall[F]) cost() float64 {
+	perScore := scoreCost() * float64(fp.Size[F]()) / 4
+	if c.hasSoft() {
+		perScore *= 2
+	}
+	return positionCost*float64(c.positions) + perScore*float64(len(c.x))
+}
+
+// runParallel does all items with several workers, and returns the sum of the losses.
+func (c *crossEntropyCall[F]) runParallel(workers int) float64 {
+	s := workspace.Take[crossEntropyCall[F], F](&crossEntropyCalls)
+	partial := workspace.Resize(s.partial, c.items())
+	*s = *c
+	s.partial = partial
+	parallel.Run(s, len(partial), workers)
+	sum := sumOf(partial)
+	*s = crossEntropyCall[F]{partial: partial}
+	workspace.Give[F](&crossEntropyCalls, s)
+	return sum
+}
+
+// Item does an item for runParallel.
+func (c *crossEntropyCall[F]) Item(i int) {
+	w := workspace.Take[crossEntropyItem[F], F](&crossEntropyItems)
+	w.task = c.crossEntropyTask
+	c.partial[i] = w.compute(i)
+	w.release()
 }

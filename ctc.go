@@ -95,6 +95,14 @@ func (l CTCLoss[F]) Grad(grad []F, x Tensor[F], targets, inputLengths, targetLen
 	return l.run("CTCLoss.Grad", outputs[F]{want: lossAndGrad, grad: grad}, x, targets, inputLengths, targetLengths)
 }
 
+// LossesGrad is Losses and Grad in one pass: it writes the loss of every sequence to losses,
+// returns the reduced loss and writes its gradient to grad. losses has one element for each
+// sequence and must not overlap x or grad; grad has x's layout and may be x.Data.
+func (l CTCLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets, inputLengths, targetLengths []int) (F, error) {
+	out := outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}
+	return l.run("CTCLoss.LossesGrad", out, x, targets, inputLengths, targetLengths)
+}
+
 // VJP writes to grad the gradient of Σ upstream[n]·loss[n], whatever Reduction
 // is: the vector-Jacobian product of the losses, by what Gradient says. grad has x's
 // layout and may be x.Data; upstream has one factor for each sequence and must not overlap

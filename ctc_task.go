@@ -55,7 +55,13 @@ func (t *ctcTask[F]) run(x Tensor[F]) (F, error) {
 	t.inPlace = t.out.wantGrad() && overlap(t.out.grad, t.x)
 	t.schedule()
 	t.losses = workspace.Resize(t.losses, t.batch)
-	parallel.Run(t, t.batch, t.workers)
+	if workers := workersFor(t.workers, t.batch, t.cost()); workers > 1 {
+		parallel.Run(t, t.batch, workers)
+	} else {
+		for i := range t.batch {
+			t.Item(i)
+		}
+	}
 	return F(t.reduce()), nil
 }
 
@@ -87,7 +93,7 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 			return err
 		}
 	}
-	return t.out.check(t.method, t.x, t.batch)
+	return t.out.check(t.method, t.x, t.batch, "sequence")
 }
 
 // checkScores checks the shape of x and Blank, and takes the shape apart.
@@ -260,6 +266,15 @@ func (t *ctcTask[F]) schedule() {
 	})
 }
 
+// cost returns about how many nanoseconds the call takes.
+func (t *ctcTask[F]) cost() (cost float64) {
+	for n := range t.batch {
+		states := float64(t.targetLengths[n])*stateCost + float64(t.classes)*scoreCost()
+		cost += float64(t.inputLength(n)) * (frameCost + states)
+	}
+	return cost
+}
+
 // Item does one sequence.
 func (t *ctcTask[F]) Item(i int) {
 	n := t.order[i]
@@ -276,7 +291,7 @@ func (t *ctcTask[F]) Item(i int) {
 		loss = 0
 	}
 	t.losses[n] = loss
-	if t.out.want == allLosses {
+	if t.out.wantLosses() {
 		t.out.losses[n] = F(loss)
 	}
 }

@@ -42,14 +42,6 @@ func overflowError(method, argument string, shape []int) error {
 	return &ArgumentError{method, argument + ".Shape", nil, clone(shape), "the product of the axes overflows an int"}
 }
 
-// checkLen reports an argument that has not exactly want elements.
-func checkLen(method, argument string, got, want int) error {
-	if got == want {
-		return nil
-	}
-	return &ArgumentError{method, "len(" + argument + ")", nil, got, fmt.Sprintf("want %d", want)}
-}
-
 // overlap reports whether two slices share an element.
 func overlap[F fp.Float](a, b []F) bool {
 	if len(a) == 0 || len(b) == 0 {

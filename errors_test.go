@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gotrellis/trellis"
@@ -69,6 +70,9 @@ func classMethodsOf(a *arguments) []method {
 		{"CrossEntropyLoss.LossesProbs", func() error { return ce.LossesProbs(a.dst, a.x, a.target) }},
 		{"CrossEntropyLoss.GradProbs", func() error { return discard(ce.GradProbs(a.grad, a.x, a.target)) }},
 		{"CrossEntropyLoss.VJPProbs", func() error { return ce.VJPProbs(a.grad, a.factor, a.x, a.target) }},
+		{"NLLLoss.LossesGrad", func() error { return discard(nll.LossesGrad(a.dst, a.grad, a.x, a.targets)) }},
+		{"CrossEntropyLoss.LossesGrad", func() error { return discard(ce.LossesGrad(a.dst, a.grad, a.x, a.targets)) }},
+		{"CrossEntropyLoss.LossesGradProbs", func() error { return discard(ce.LossesGradProbs(a.dst, a.grad, a.x, a.target)) }},
 	}
 }
 
@@ -80,6 +84,7 @@ func ctcMethodsOf(a *arguments) []method {
 		{"CTCLoss.Losses", func() error { return l.Losses(a.dst, a.x, a.targets, a.inputs, a.labels) }},
 		{"CTCLoss.Grad", func() error { return discard(l.Grad(a.grad, a.x, a.targets, a.inputs, a.labels)) }},
 		{"CTCLoss.VJP", func() error { return l.VJP(a.grad, a.factor, a.x, a.targets, a.inputs, a.labels) }},
+		{"CTCLoss.LossesGrad", func() error { return discard(l.LossesGrad(a.dst, a.grad, a.x, a.targets, a.inputs, a.labels)) }},
 	}
 }
 
@@ -154,20 +159,24 @@ func requireArgumentError(t *testing.T, m method, wrong mistake) {
 	var got *trellis.ArgumentError
 	require.ErrorAs(t, m.call(), &got, what)
 	require.Equal(t, m.name, got.Method, what)
-	require.Equal(t, wrong.argument, got.Argument, what)
+	argument := wrong.argument
+	if strings.Contains(m.name, "LossesGrad") {
+		argument = strings.Replace(argument, "dst", "losses", 1) // as the parameter is called there
+	}
+	require.Equal(t, argument, got.Argument, what)
 	require.Equal(t, wrong.index, got.Index, what)
 	require.Equal(t, fmt.Sprintf("%T %[1]v", wrong.value), fmt.Sprintf("%T %[1]v", got.Value), what) // NaN is equal here
 	require.NotEmpty(t, got.Reason, what)
-	require.Contains(t, got.Error(), "trellis: "+m.name+": "+wrong.argument, what)
+	require.Contains(t, got.Error(), "trellis: "+m.name+": "+argument, what)
 }
 
 // Which methods take which argument.
 const (
 	everyMethod   = ``
-	withTargets   = `^NLLLoss|\.(Loss|Losses|Grad|VJP)$`
+	withTargets   = `^NLLLoss|\.(Loss|Losses|Grad|VJP|LossesGrad)$`
 	withProbs     = `Probs$`
 	withDst       = `\.Losses`
-	withGrad      = `\.(Grad|VJP)`
+	withGrad      = `\.((Losses)?Grad|VJP)`
 	withFactors   = `\.VJP`
 	withSmoothing = `^CrossEntropyLoss`
 )
@@ -204,6 +213,8 @@ func commonMistakes(x []int, count int) []mistake {
 			both := make([]float32, 2*n-1)
 			a.x.Data, a.grad = both[n-1:], both[:n]
 		}, "grad", nil, fmt.Sprintf("slice of %d", n)},
+		{"dst in grad", `\.LossesGrad`, func(a *arguments) { a.dst = a.grad[n-count:] }, "dst", nil, fmt.Sprintf("slice of %d", count)},
+		{"dst at grad", `\.LossesGrad`, func(a *arguments) { a.dst = a.grad[:count] }, "dst", nil, fmt.Sprintf("slice of %d", count)},
 		{"a short upstream", withFactors, func(a *arguments) { a.factor = a.factor[1:] }, "len(upstream)", nil, count - 1},
 		{"a long upstream", withFactors, func(a *arguments) { a.factor = append(a.factor, 1) }, "len(upstream)", nil, count + 1},
 		{"a nil upstream", withFactors, func(a *arguments) { a.factor = nil }, "len(upstream)", nil, 0},
@@ -243,8 +254,8 @@ func classMistakes() []mistake {
 		{"no probabilities", withProbs, func(a *arguments) { a.target = trellis.Tensor[float32]{} }, "target.Shape", nil, []int(nil)},
 		{"a negative axis of probabilities", withProbs, func(a *arguments) { a.target.Shape = []int{2, 4, -3} }, "target.Shape", []int{2}, -3},
 		{"probabilities whose shape overflows", withProbs, func(a *arguments) { a.target.Shape = []int{huge, huge} }, "target.Shape", nil, []int{huge, huge}},
-		{"dst in the probabilities", `\.LossesProbs`, func(a *arguments) { a.dst = a.target.Data[3:9] }, "dst", nil, "slice of 6"},
-		{"grad at the probabilities", `\.(Grad|VJP)Probs`, func(a *arguments) { a.grad = a.target.Data }, "grad", nil, "slice of 24"},
+		{"dst in the probabilities", `\.Losses(Grad)?Probs`, func(a *arguments) { a.dst = a.target.Data[3:9] }, "dst", nil, "slice of 6"},
+		{"grad at the probabilities", `\.((Losses)?Grad|VJP)Probs`, func(a *arguments) { a.grad = a.target.Data }, "grad", nil, "slice of 24"},
 	}
 }
 
@@ -312,7 +323,7 @@ func TestNoMistakes(t *testing.T) {
 		"upstream that is x":           func(a *arguments) { a.factor = a.x.Data[:3] },
 		"both ways that mean the same": func(a *arguments) { a.targets, a.labels = []int{1, 2, 3}, []int{1, 1, 1} },
 	} {
-		for i := range 4 {
+		for i := range 5 {
 			a := ctcArguments()
 			change(a)
 			m := ctcMethodsOf(a)[i]
@@ -329,7 +340,7 @@ func TestArgumentErrorText(t *testing.T) {
 	require.EqualError(t, ctcMethodsOf(a)[2].call(), "trellis: CTCLoss.Grad: targets[2,0] = 80: label outside [0,4)")
 	a = classArguments()
 	a.grad = nil
-	require.EqualError(t, classMethodsOf(a)[2].call(), "trellis: NLLLoss.Grad: len(grad) = 0: want 24")
+	require.EqualError(t, classMethodsOf(a)[2].call(), "trellis: NLLLoss.Grad: len(grad) = 0: want 24, the length of x.Data")
 	a = ctcArguments()
 	a.x = trellis.Tensor[float32]{}
 	require.EqualError(t, ctcMethodsOf(a)[0].call(), "trellis: CTCLoss.Loss: x.Shape = []: want (T,C), (T,N,C), or (N,T,C) with BatchFirst")

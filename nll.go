@@ -1,7 +1,10 @@
 package trellis
 
 import (
+	"unsafe"
+
 	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/parallel"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
@@ -42,13 +45,13 @@ type NLLLoss[F Float] struct {
 
 // Loss returns the reduced loss.
 func (l NLLLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
-	return l.run("NLLLoss.Loss", outputs[F]{}, x, targets)
+	return l.run("NLLLoss.Loss", &outputs[F]{}, x, targets)
 }
 
 // Losses writes the loss of every position to dst: PyTorch's reduction "none". dst has one
 // element for each target, in their order, and must not overlap x or Weight.
 func (l NLLLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
-	_, err := l.run("NLLLoss.Losses", outputs[F]{want: allLosses, losses: dst}, x, targets)
+	_, err := l.run("NLLLoss.Losses", &outputs[F]{want: allLosses, losses: dst}, x, targets)
 	return err
 }
 
@@ -56,7 +59,14 @@ func (l NLLLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 // grad, which has x's layout and may be x.Data: −Weight[target] at the target of
 // each position, divided by the sum of the weights for the mean, and 0 elsewhere.
 func (l NLLLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("NLLLoss.Grad", outputs[F]{want: lossAndGrad, grad: grad}, x, targets)
+	return l.run("NLLLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, x, targets)
+}
+
+// LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
+// returns the reduced loss and writes its gradient to grad. losses has one element for each
+// target and must not overlap x, Weight or grad; grad has x's layout and may be x.Data.
+func (l NLLLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F, error) {
+	return l.run("NLLLoss.LossesGrad", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, x, targets)
 }
 
 // VJP writes to grad the gradient with respect to x of Σ upstream[i]·loss[i],
@@ -64,62 +74,274 @@ func (l NLLLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
 // layout and may be x.Data; upstream has one factor for each position and must not overlap
 // grad.
 func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
-	_, err := l.run("NLLLoss.VJP", outputs[F]{want: productVJP, grad: grad, upstream: upstream}, x, targets)
+	_, err := l.run("NLLLoss.VJP", &outputs[F]{want: productVJP, grad: grad, upstream: upstream}, x, targets)
 	return err
 }
 
-func (l NLLLoss[F]) run(method string, out outputs[F], x Tensor[F], targets []int) (F, error) {
-	t := workspace.Take[nllTask[F], F](&nllTasks)
-	defer t.release()
-	t.classOptions = classOptions[F]{method, l.Weight, ignoreIndex(l.IgnoreIndex), l.Reduction, l.Workers}
-	if err := t.setScores(x); err != nil {
+func (l NLLLoss[F]) run(method string, out *outputs[F], x Tensor[F], targets []int) (F, error) {
+	var t nllTask[F] // not from a pool: a small call would pay for that
+	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
+	t.reduction, t.workers = l.Reduction, l.Workers
+	if err := t.setScores(&x); err != nil {
 		return 0, err
 	}
-	if err := t.setTargets(targets, x.Shape); err != nil {
+	t.divide()
+	items := t.items()
+	t.out.want = out.want
+	workers := workersFor(t.workers, items, t.cost())
+	var sum float64
+	var err error
+	summed := workers <= 1 && t.weight == nil && !out.wantLosses()
+	if summed { // what checks the targets sees their scores, too
+		sum, err = t.sumTargets(targets, x.Shape)
+	} else {
+		err = t.setTargets(targets, x.Shape)
+	}
+	if err != nil {
 		return 0, err
 	}
 	if err := t.setOutputs(out, nil); err != nil {
 		return 0, err
 	}
-	return t.classTask.run(t), nil
+	if workers > 1 {
+		return t.finish(t.runParallel(workers)), nil
+	}
+	if !summed {
+		for i := range items {
+			sum += t.sumLosses(t.span(i))
+		}
+	}
+	if t.out.wantGrad() {
+		clear(t.out.grad)
+		for i := range items {
+			t.writeTargets(t.span(i))
+		}
+	}
+	return t.finish(sum), nil
 }
 
 // nllTask is one call of NLLLoss.
-type nllTask[F Float] struct{ classTask[F] }
+type nllTask[F Float] struct {
+	classTask[F]
+	partial []float64 // the sum of the losses of each item, where several workers share them
+}
 
 var nllTasks workspace.Pools
 
-// release gives the task back without what it borrowed.
-func (t *nllTask[F]) release() {
-	*t = nllTask[F]{classTask[F]{partial: t.partial[:0]}}
-	workspace.Give[F](&nllTasks, t)
+// divide makes items. It depends on the shape alone, and with it the order in which losses
+// are added.
+func (t *nllTask[F]) divide() {
+	scores := t.inner * t.classes
+	switch {
+	case scores > nllItemScores && t.inner > nllPart:
+		t.divideParts(max(nllItemScores/t.classes, nllPart))
+	case len(t.x) <= nllItemScores:
+		t.divideSamples(t.samples)
+	default:
+		t.divideSamples(nllItemScores / max(scores, 1))
+	}
 }
 
-// Item computes the losses and gradients of an item.
-func (t *nllTask[F]) Item(i int) {
-	p := t.span(i)
-	t.partial[i] = t.sumLosses(p)
+// cost returns about how many nanoseconds the call takes.
+func (t *nllTask[F]) cost() float64 {
+	cost := float64(t.positions) * nllPositionCost
 	if t.out.wantGrad() {
-		t.writeGrad(p)
+		cost += float64(len(t.x)*fp.Size[F]()) * clearByteCost
+	}
+	return cost
+}
+
+// runParallel does all items with several workers, and returns the sum of the losses.
+func (t *nllTask[F]) runParallel(workers int) float64 {
+	s := workspace.Take[nllTask[F], F](&nllTasks)
+	partial := workspace.Resize(s.partial, t.items())
+	*s = *t
+	s.partial = partial
+	parallel.Run(s, len(partial), workers)
+	sum := sumOf(partial)
+	*s = nllTask[F]{partial: partial}
+	workspace.Give[F](&nllTasks, s)
+	return sum
+}
+
+// Item does an item for runParallel.
+func (t *nllTask[F]) Item(i int) {
+	s := t.span(i)
+	t.partial[i] = t.sumLosses(s)
+	if t.out.wantGrad() {
+		t.clearGrad(s)
+		t.writeTargets(s)
 	}
 }
 
-// sumLosses returns the sum of the losses at some positions, and writes each of them if
-// that is asked for.
-func (t *nllTask[F]) sumLosses(p positionSpan) (sum float64) {
-	at := p.offset // of class 0
-	for j, y := range t.targets[p.first:][:p.count] {
-		var loss F
-		if y != t.ignore {
-			loss = t.loss(y, t.x[at+y*t.classStride])
-		}
-		sum += float64(loss)
-		if t.out.want == allLosses {
-			t.out.losses[p.first+j] = loss
-		}
-		at += t.positionStride
+// targetRuns says where the targets and scores of an item's positions are: in runs, of samples
+// or of neighbours. Position j of run r has the target r·targetRun + j·target, and its score of
+// class c is the element r·scoreRun + j·score + c·class.
+type targetRuns struct {
+	runs, count            int // positions of each
+	targetRun, target      int
+	scoreRun, score, class int
+}
+
+// targetRuns returns those of an item.
+func (t *nllTask[F]) targetRuns(s classSpan) targetRuns {
+	inner, sample := t.inner, t.inner*t.classes
+	if inner < leastRun {
+		return targetRuns{inner, s.samples, 1, inner, 1, sample, inner}
 	}
-	return sum
+	return targetRuns{s.samples, s.count, inner, 1, sample, 1, inner}
+}
+
+// fourSums adds the losses of an item. One sum would wait for each addition: so there are four,
+// which take turns in each run.
+type fourSums [4]float64
+
+func (s *fourSums) total() float64 { return (s[0] + s[1]) + (s[2] + s[3]) }
+
+// sumTargets is setTargets where there are no weights, and returns the sum of the losses.
+func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
+	if len(targets) != t.positions {
+		return 0, t.targetsError(len(targets), shape)
+	}
+	for i := range t.items() {
+		s := t.span(i)
+		first := t.first(s)
+		l := targetLoop[F]{targetRuns: t.targetRuns(s), scores: t.x[t.offset(s):], targets: targets[first:], classes: t.classes, ignore: t.ignore}
+		if bad := l.run(); bad >= 0 {
+			return 0, t.classError(first+bad, targets[first+bad])
+		}
+		t.ignored += l.ignored
+		sum -= l.sums.total()
+	}
+	t.targets, t.total = targets, float64(len(targets)-t.ignored)
+	return sum, nil
+}
+
+// targetLoop goes through the class targets of an item. It adds their scores to sums, or sets
+// those to a value if write is set.
+type targetLoop[F Float] struct {
+	targetRuns
+	scores          []F
+	targets         []int
+	classes, ignore int
+	write           bool
+	value           F
+
+	sums    fourSums
+	ignored int // how many are left out
+}
+
+// run returns the first target that is no class, or −1.
+func (l *targetLoop[F]) run() (bad int) {
+	fours, onlyClasses := l.count&^3, uint(l.ignore) >= uint(l.classes)
+	for r, j := 0, 0; r < l.runs && fours > 0; {
+		if onlyClasses {
+			if r, j = l.runFours(r, j); r == l.runs {
+				break
+			}
+		}
+		for end := j + 4; j < end; j++ { // one of them is no class, or left out
+			if !l.one(r, j) {
+				return r*l.targetRun + j*l.target
+			}
+		}
+		if j == fours {
+			r, j = r+1, 0
+		}
+	}
+	for r := range l.runs {
+		for j := fours; j < l.count; j++ {
+			if !l.one(r, j) {
+				return r*l.targetRun + j*l.target
+			}
+		}
+	}
+	return -1
+}
+
+// one does position j of run r. It reports whether the target is a class or left out.
+func (l *targetLoop[F]) one(r, j int) bool {
+	y := l.targets[r*l.targetRun+j*l.target]
+	if y == l.ignore {
+		l.ignored++
+		return true
+	}
+	if uint(y) >= uint(l.classes) {
+		return false
+	}
+	if score := &l.scores[r*l.scoreRun+j*l.score+y*l.class]; l.write {
+		*score = l.value
+	} else {
+		l.sums[j&3] += float64(*score)
+	}
+	return true
+}
+
+// runFours takes the targets four by four, from position j of run r on, where j is a multiple of
+// four. It stops where one of four is no class, and returns that place, or the end of the runs.
+//
+// A target is read once and compared before it is used, so that no other memory than scores
+// is touched. The slices' own checks would take as long as all else.
+func (l *targetLoop[F]) runFours(r, j int) (endRun, endPosition int) {
+	_ = l.scores[(l.runs-1)*l.scoreRun+(l.count-1)*l.score+(l.classes-1)*l.class]
+	_ = l.targets[(l.runs-1)*l.targetRun+(l.count-1)*l.target]
+	const word = unsafe.Sizeof(uint(0))
+	size, classes, runs, fours, write, value := unsafe.Sizeof(F(0)), uint(l.classes), l.runs, l.count&^3, l.write, l.value
+	step, stride, next := uintptr(l.score)*size, uintptr(l.class)*size, uintptr(l.target)*word
+	scores, targets := unsafe.Pointer(unsafe.SliceData(l.scores)), unsafe.Pointer(unsafe.SliceData(l.targets))
+	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
+all:
+	for ; r < runs; r++ {
+		score, target := uintptr(r*l.scoreRun+j*l.score)*size, uintptr(r*l.targetRun+j*l.target)*word
+		for ; j < fours; j += 4 {
+			y0 := *(*uint)(unsafe.Add(targets, target))
+			y1 := *(*uint)(unsafe.Add(targets, target+next))
+			y2 := *(*uint)(unsafe.Add(targets, target+2*next))
+			y3 := *(*uint)(unsafe.Add(targets, target+3*next))
+			if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+				break all
+			}
+			p0 := (*F)(unsafe.Add(scores, score+uintptr(y0)*stride))
+			p1 := (*F)(unsafe.Add(scores, score+step+uintptr(y1)*stride))
+			p2 := (*F)(unsafe.Add(scores, score+2*step+uintptr(y2)*stride))
+			p3 := (*F)(unsafe.Add(scores, score+3*step+uintptr(y3)*stride))
+			if write {
+				*p0, *p1, *p2, *p3 = value, value, value, value
+			} else {
+				s0 += float64(*p0)
+				s1 += float64(*p1)
+				s2 += float64(*p2)
+				s3 += float64(*p3)
+			}
+			score += 4 * step
+			target += 4 * next
+		}
+		j = 0
+	}
+	l.sums = fourSums{s0, s1, s2, s3}
+	return r, j
+}
+
+// sumLosses returns the sum of the losses, and writes each of them if that is asked for.
+func (t *nllTask[F]) sumLosses(s classSpan) float64 {
+	var sums fourSums
+	l, losses := t.targetRuns(s), t.out.losses
+	for r := range l.runs {
+		at, pos := t.offset(s)+r*l.scoreRun, t.first(s)+r*l.targetRun
+		for j := range l.count {
+			var loss F
+			if y := t.targets[pos]; y != t.ignore {
+				loss = t.loss(y, t.x[at+y*l.class])
+			}
+			sums[j&3] += float64(loss)
+			if t.out.wantLosses() {
+				losses[pos] = loss
+			}
+			at += l.score
+			pos += l.target
+		}
+	}
+	return sums.total()
 }
 
 // loss returns −Weight[y]·score.
@@ -134,20 +356,38 @@ func (t *nllTask[F]) loss(y int, score F) F {
 	return -weight * score
 }
 
-// writeGrad writes the gradient at some positions. It does not read x, which may be
-// where it writes.
-func (t *nllTask[F]) writeGrad(p positionSpan) {
-	grad := t.out.grad[p.offset:]
-	clearSpan(&t.classLayout, grad, p.count)
-	at := 0
-	for j, y := range t.targets[p.first:][:p.count] {
-		if y != t.ignore {
-			weight := F(1)
-			if t.weight != nil {
-				weight = t.weight[y]
+// clearGrad sets the gradient at some positions to 0. It does not read x, which may be where
+// it writes, nor does writeTargets.
+func (t *nllTask[F]) clearGrad(s classSpan) {
+	grad := t.out.grad[t.offset(s):]
+	if s.count == t.inner {
+		clear(grad[:s.samples*t.inner*t.classes])
+		return
+	}
+	for c := range t.classes {
+		clear(grad[c*t.inner:][:s.count])
+	}
+}
+
+// writeTargets writes the gradient at the class targets of some positions.
+func (t *nllTask[F]) writeTargets(s classSpan) {
+	first, grad := t.first(s), t.out.grad[t.offset(s):]
+	l := targetLoop[F]{targetRuns: t.targetRuns(s), scores: grad, targets: t.targets[first:], classes: t.classes, ignore: t.ignore}
+	if t.weight == nil && t.out.want != productVJP {
+		l.write, l.value = true, F(-t.factor)
+		l.run()
+		return
+	}
+	for r := range l.runs {
+		for j := range l.count {
+			at := r*l.targetRun + j*l.target
+			if y := l.targets[at]; y != t.ignore {
+				weight := F(1)
+				if t.weight != nil {
+					weight = t.weight[y]
+				}
+				grad[r*l.scoreRun+j*l.score+y*l.class] = F(-float64(weight) * t.out.factor(first+at, t.factor))
 			}
-			grad[at+y*t.classStride] = F(-float64(weight) * t.out.factor(p.first+j, t.factor))
 		}
-		at += t.positionStride
 	}
 }

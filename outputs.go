@@ -1,7 +1,9 @@
 package trellis
 
-// outputs is what a method of a loss is asked for. The four methods of every
-// loss are four values of it.
+import "fmt"
+
+// outputs is what a method of a loss is asked for. The five methods of every
+// loss are five values of it.
 type outputs[F Float] struct {
 	want     output
 	losses   []F // one for each position or sequence
@@ -12,38 +14,68 @@ type outputs[F Float] struct {
 type output uint8
 
 const (
-	reducedLoss output = iota // Loss
-	allLosses                 // Losses
-	lossAndGrad               // Grad
-	productVJP                // VJP
+	reducedLoss   output = iota // Loss
+	allLosses                   // Losses
+	lossAndGrad                 // Grad
+	lossesAndGrad               // LossesGrad
+	productVJP                  // VJP
 )
 
+// wantLosses reports whether every loss is to be written.
+func (o *outputs[F]) wantLosses() bool { return o.want == allLosses || o.want == lossesAndGrad }
+
+// wantGrad reports whether there is a gradient to write.
+func (o *outputs[F]) wantGrad() bool { return o.want >= lossAndGrad }
+
+// lossesName is what the method calls losses.
+func (o *outputs[F]) lossesName() string {
+	if o.want == allLosses {
+		return "dst"
+	}
+	return "losses"
+}
+
 // check reports destinations of a wrong length, and those that would overwrite
-// what is still to be read.
-func (o *outputs[F]) check(method string, x []F, count int) error {
-	switch o.want {
-	case allLosses:
-		if err := checkLen(method, "dst", len(o.losses), count); err != nil {
+// what is still to be read. There are count losses, one for each of what unit names.
+func (o *outputs[F]) check(method string, x []F, count int, unit string) error {
+	if o.wantLosses() {
+		name := o.lossesName()
+		if err := o.checkCount(method, name, o.losses, count, unit); err != nil {
 			return err
 		}
-		return checkApart(method, "dst", "x", o.losses, x)
-	case productVJP:
-		if err := checkLen(method, "upstream", len(o.upstream), count); err != nil {
+		if err := checkApart(method, name, "x", o.losses, x); err != nil {
+			return err
+		}
+		if err := checkApart(method, name, "grad", o.losses, o.grad); err != nil {
+			return err
+		}
+	}
+	if o.want == productVJP {
+		if err := o.checkCount(method, "upstream", o.upstream, count, unit); err != nil {
 			return err
 		}
 		if err := checkApart(method, "grad", "upstream", o.grad, o.upstream); err != nil {
 			return err
 		}
-	case reducedLoss:
+	}
+	if !o.wantGrad() {
 		return nil
 	}
-	if err := checkLen(method, "grad", len(o.grad), len(x)); err != nil {
-		return err
+	if len(o.grad) != len(x) {
+		return &ArgumentError{method, "len(grad)", nil, len(o.grad), fmt.Sprintf("want %d, the length of x.Data", len(x))}
 	}
 	if inexactOverlap(o.grad, x) {
 		return overlapError(method, "grad", "x without being x", o.grad)
 	}
 	return nil
+}
+
+// checkCount reports an argument that has not one element for each loss.
+func (o *outputs[F]) checkCount(method, argument string, s []F, count int, unit string) error {
+	if len(s) == count {
+		return nil
+	}
+	return &ArgumentError{method, "len(" + argument + ")", nil, len(s), fmt.Sprintf("want %d, one for each %s", count, unit)}
 }
 
 // factor returns the derivative of the result with respect to loss i, where
@@ -54,6 +86,3 @@ func (o *outputs[F]) factor(i int, reduction float64) float64 {
 	}
 	return reduction
 }
-
-// wantGrad reports whether there is a gradient to write.
-func (o *outputs[F]) wantGrad() bool { return o.want >= lossAndGrad }

@@ -217,20 +217,30 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
-	t := workspace.Take[rowsTask[F], F](&rowsTasks)
-	*t = rowsTask[F]{op, dst, x, rows, n, max(1, itemElements/max(n, 1))}
-	parallel.Run(t, (rows+t.perItem-1)/t.perItem, 0)
-	*t = rowsTask[F]{}
-	workspace.Give[F](&rowsTasks, t)
+	cost := positionCost*float64(rows) + scoreCost()*float64(len(x))
+	perItem := max(1, itemElements/max(n, 1))
+	t := rowsTask[F]{op, dst, x, rows, n, min(perItem, rows)}
+	items := (rows + t.perItem - 1) / t.perItem
+	if workers := workersFor(0, items, cost); workers > 1 {
+		shared := workspace.Take[rowsTask[F], F](&rowsTasks)
+		*shared = t
+		parallel.Run(shared, items, workers)
+		*shared = rowsTask[F]{}
+		workspace.Give[F](&rowsTasks, shared)
+		return
+	}
+	t.do(0, rows)
 }
 
 // Item does the rows of item i.
-func (t *rowsTask[F]) Item(i int) {
+func (t *rowsTask[F]) Item(i int) { t.do(i*t.perItem, min((i+1)*t.perItem, t.rows)) }
+
+// do does some of the rows.
+func (t *rowsTask[F]) do(from, to int) {
 	b := workspace.Take[rowBatch[F], F](&rowBatches)
 	width := len(t.dst) / t.rows // of a row in dst
-	end := min((i+1)*t.perItem, t.rows)
-	for r := i * t.perItem; r < end; r += itemPositions {
-		rows := min(itemPositions, end-r)
+	for r := from; r < to; r += itemPositions {
+		rows := min(itemPositions, to-r)
 		b.do(t.op, t.dst[r*width:][:rows*width], t.x[r*t.n:][:rows*t.n], t.n, rows)
 	}
 	workspace.Give[F](&rowBatches, b)
@@ -241,6 +251,7 @@ type rowBatch[F Float] struct {
 	rowSums[F]
 	hi, lo [itemPositions]F // see splitLogSumExp
 	factor [itemPositions]F // of exp(x−max)
+	scores columns[F]
 }
 
 var rowBatches workspace.Pools
@@ -253,13 +264,25 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 		}
 		return
 	}
-	b.sumExpEach(x, n, rows)
+	inColumns := 0 < n && n <= fewClasses
+	if inColumns {
+		lanes := fp.Lanes[F]()
+		b.scores.load(x, n, rows)
+		sumExpColumns(b.max[:], b.sum[:], b.scores.Rows, b.scores.Rows, b.scratch[:lanes*lanes], n)
+	} else {
+		b.sumExpEach(x, n, rows)
+	}
 	m, sum := b.max[:rows], b.sum[:rows]
 	if op == opSoftmax {
 		for r := range m {
 			b.factor[r] = F(1 / (1 + sum[r]))
 		}
-		writeRows(op, dst, x, n, m, b.factor[:rows])
+		if inColumns {
+			scaleStrided(b.scores.Rows, b.scores.Rows, n, b.factor[:])
+			b.scores.store(dst, b.scores.data, n, rows)
+		} else {
+			writeRows(op, dst, x, n, m, b.factor[:rows])
+		}
 		return
 	}
 	log1p(sum, sum)

@@ -107,8 +107,8 @@ func nanOr[F Float](x []F, m F) F {
 
 // rowSums is what sumExpRow finds out about each of some rows, and scratch for it.
 type rowSums[F Float] struct {
-	max     [itemPositions]F
-	sum     [itemPositions]float64
+	max     [itemLanes]F
+	sum     [itemLanes]float64
 	scratch [shortRows * rowScratch]F
 }
 

@@ -3,6 +3,7 @@ package trellis
 import (
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // Float is the set of element types: every function and loss of the package
@@ -21,34 +22,31 @@ type Tensor[F Float] struct {
 // size returns the product of a shape, and false if an axis is negative or the
 // product overflows an int. An axis of length 0 makes any product 0.
 func size(shape []int) (int, bool) {
-	n, empty := 1, false
+	n, empty, overflow := uint64(1), false, false
 	for _, d := range shape {
 		if d < 0 {
 			return 0, false
 		}
 		empty = empty || d == 0
+		var high uint64
+		high, n = bits.Mul64(n, uint64(d))
+		overflow = overflow || high != 0 || n > math.MaxInt
 	}
 	if empty {
 		return 0, true
 	}
-	for _, d := range shape {
-		if n > math.MaxInt/d {
-			return 0, false
-		}
-		n *= d
-	}
-	return n, true
+	return int(n), !overflow
 }
 
 // check reports a Shape that is impossible or does not describe Data.
 func (x Tensor[F]) check(method, argument string) error {
-	for i, d := range x.Shape {
-		if d < 0 {
-			return &ArgumentError{method, argument + ".Shape", []int{i}, d, "negative axis"}
-		}
-	}
 	n, ok := size(x.Shape)
 	if !ok {
+		for i, d := range x.Shape {
+			if d < 0 {
+				return &ArgumentError{method, argument + ".Shape", []int{i}, d, "negative axis"}
+			}
+		}
 		return overflowError(method, argument, x.Shape)
 	}
 	if n != len(x.Data) {

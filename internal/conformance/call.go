@@ -11,12 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Methods are the four methods of every loss, bound to their arguments.
+// Methods are the five methods of every loss, bound to their arguments.
 type Methods[F trellis.Float] struct {
 	Loss   func() (F, error)
 	Losses func(dst []F) error
 	Grad   func(grad []F) (F, error)
 	VJP    func(grad, upstream []F) error
+
+	LossesGrad func(losses, grad []F) (F, error)
 }
 
 // ClassLoss is NLLLoss or CrossEntropyLoss.
@@ -25,6 +27,7 @@ type ClassLoss[F trellis.Float] interface {
 	Losses(dst []F, x trellis.Tensor[F], targets []int) error
 	Grad(grad []F, x trellis.Tensor[F], targets []int) (F, error)
 	VJP(grad, upstream []F, x trellis.Tensor[F], targets []int) error
+	LossesGrad(losses, grad []F, x trellis.Tensor[F], targets []int) (F, error)
 }
 
 // BindClasses binds class targets.
@@ -34,6 +37,8 @@ func BindClasses[F trellis.Float](l ClassLoss[F], x trellis.Tensor[F], targets [
 		Losses: func(dst []F) error { return l.Losses(dst, x, targets) },
 		Grad:   func(grad []F) (F, error) { return l.Grad(grad, x, targets) },
 		VJP:    func(grad, upstream []F) error { return l.VJP(grad, upstream, x, targets) },
+
+		LossesGrad: func(losses, grad []F) (F, error) { return l.LossesGrad(losses, grad, x, targets) },
 	}
 }
 
@@ -44,6 +49,8 @@ func BindProbs[F trellis.Float](l trellis.CrossEntropyLoss[F], x, target trellis
 		Losses: func(dst []F) error { return l.LossesProbs(dst, x, target) },
 		Grad:   func(grad []F) (F, error) { return l.GradProbs(grad, x, target) },
 		VJP:    func(grad, upstream []F) error { return l.VJPProbs(grad, upstream, x, target) },
+
+		LossesGrad: func(losses, grad []F) (F, error) { return l.LossesGradProbs(losses, grad, x, target) },
 	}
 }
 
@@ -54,6 +61,10 @@ func BindCTC[F trellis.Float](l trellis.CTCLoss[F], x trellis.Tensor[F], targets
 		Losses: func(dst []F) error { return l.Losses(dst, x, targets, inputLengths, targetLengths) },
 		Grad:   func(grad []F) (F, error) { return l.Grad(grad, x, targets, inputLengths, targetLengths) },
 		VJP:    func(grad, upstream []F) error { return l.VJP(grad, upstream, x, targets, inputLengths, targetLengths) },
+
+		LossesGrad: func(losses, grad []F) (F, error) {
+			return l.LossesGrad(losses, grad, x, targets, inputLengths, targetLengths)
+		},
 	}
 }
 
@@ -74,11 +85,18 @@ type Results[F trellis.Float] struct {
 	Losses, Grad, VJP []F
 }
 
-// Run returns what the methods of a call compute.
+// Run returns what the methods of a call compute. LossesGrad must have the bits of Losses and
+// Grad.
 func (c Call[F]) Run(t *testing.T, reduction trellis.Reduction, workers int, upstream []F) Results[F] {
 	t.Helper()
 	out, err := c.try(reduction, workers, upstream)
 	require.NoError(t, err, c.Name)
+	losses, grad := Filled[F](c.samples), Filled[F](len(c.X.Data))
+	loss, err := c.Bind(c.X, reduction, workers).LossesGrad(losses, grad)
+	require.NoError(t, err, c.Name)
+	RequireSameBits(t, c.Name+": loss of LossesGrad", []F{out.GradLoss}, []F{loss})
+	RequireSameBits(t, c.Name+": losses of LossesGrad", out.Losses, losses)
+	RequireSameBits(t, c.Name+": gradient of LossesGrad", out.Grad, grad)
 	return out
 }
 

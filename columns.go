@@ -1,0 +1,76 @@
+package trellis
+
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// columns is a transposed copy of a matrix: column c of that is row c here. Its rows have whole
+// vectors.
+type columns[F Float] struct {
+	view.Rows[F]
+	data []F // there is more than Rows needs: whole pieces of 16 bytes are copied
+	edge []F // the last rows of the matrix, followed by room
+}
+
+// load copies a matrix with so many rows of n elements, without gaps. What is beyond them in
+// the last vector of a row here is of no use.
+func (t *columns[F]) load(x []F, n, rows int) {
+	width := fp.WholeVectors[F](rows)
+	t.data = workspace.Resize(t.data, wholePieces[F](n)*width)
+	t.Rows = view.Of(t.data, width, width)
+	direct := t.direct(n, rows)
+	for from, perCall := 0, t.perCall(n); from < direct; from += perCall {
+		toColumns(t.part(t.data, from), view.Of(x[from*n:], n, n), min(perCall, direct-from))
+	}
+	if direct < rows {
+		copy(t.makeEdge(n), x[direct*n:rows*n])
+		toColumns(t.part(t.data, direct), view.Of(t.edge, n, n), fp.Lanes[F]())
+	}
+}
+
+// store writes a matrix that src has as load made it, in its size and place of rows.
+func (t *columns[F]) store(dst, src []F, n, rows int) {
+	direct := t.direct(n, rows)
+	for from, perCall := 0, t.perCall(n); from < direct; from += perCall {
+		toRows(view.Of(dst[from*n:], n, n), t.part(src, from), min(perCall, direct-from))
+	}
+	if direct < rows {
+		toRows(view.Of(t.makeEdge(n), n, n), t.part(src, direct), fp.Lanes[F]())
+		copy(dst[direct*n:rows*n], t.edge)
+	}
+}
+
+// direct returns how many rows of a matrix a kernel reads or writes itself: whole vectors of
+// them, and the last ones only where it stays within them.
+func (t *columns[F]) direct(n, rows int) int {
+	last := 0
+	if wholePieces[F](n) != n {
+		last = 1
+	}
+	return (rows - last) &^ (fp.Lanes[F]() - 1)
+}
+
+// perCall returns how many rows of n elements a kernel takes in one call.
+func (t *columns[F]) perCall(n int) int {
+	lanes := fp.Lanes[F]()
+	return max(lanes, block/n&^(lanes-1))
+}
+
+// part returns what data has of the matrix from a row on, which is the first of a vector.
+func (t *columns[F]) part(data []F, from int) view.Rows[F] {
+	return view.Of(data[from:], t.Columns-from, t.Stride)
+}
+
+// makeEdge returns room for the last rows of n elements.
+func (t *columns[F]) makeEdge(n int) []F {
+	t.edge = workspace.Resize(t.edge, (fp.Lanes[F]()-1)*n+wholePieces[F](n))
+	return t.edge
+}
+
+// wholePieces returns n rounded up to whole pieces of 16 bytes.
+func wholePieces[F Float](n int) int {
+	side := 16 / fp.Size[F]()
+	return (n + side - 1) &^ (side - 1)
+}

@@ -1,0 +1,142 @@
+package trellis
+
+import (
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+)
+
+// isSmall reports whether the call is so small that setting up vectors would take longer than
+// all the rest.
+func (t *crossEntropyTask[F]) isSmall() bool {
+	return len(t.x) <= smallScores && t.order == fewScores && t.inner < leastSequential
+}
+
+// computeSmall does a small call, one position after the other in plain Go, with the results of
+// crossEntropyItem. It returns the sum of the losses.
+func (t *crossEntropyTask[F]) computeSmall() (sum float64) {
+	s := smallSoftmax[F]{task: t, g: t.factor}
+	for n := range t.samples {
+		for j := range t.inner {
+			position := n*t.inner + j
+			s.first = n*t.inner*t.classes + j
+			s.class = int(noClass)
+			if t.probs == nil {
+				if s.class = t.targets[position]; s.class == t.ignore {
+					s.class = int(leftOut)
+				}
+			}
+			if t.out.want == productVJP {
+				s.g = float64(t.out.upstream[position])
+			}
+			loss := s.loss()
+			sum += loss
+			if t.out.wantLosses() {
+				t.out.losses[position] = F(loss)
+			}
+			if t.out.wantGrad() {
+				s.writeGrad()
+			}
+		}
+	}
+	return sum
+}
+
+// smallSoftmax is the softmax of one position, and what crossEntropyItem knows of it.
+type smallSoftmax[F Float] struct {
+	task  *crossEntropyTask[F]
+	first int     // the element that has class 0
+	class int     // the class target, or leftOut or noClass
+	g     float64 // factor of the loss in the gradient
+
+	terms      [smallScores]F
+	max, logit F
+	sum, hard  float64
+	mass       float64 // hard weight and soft target
+}
+
+// loss makes the softmax of a position and returns its loss.
+func (s *smallSoftmax[F]) loss() (loss float64) {
+	t := s.task
+	if s.class == int(leftOut) {
+		return 0
+	}
+	m, sum := [1]F{}, [1]float64{}
+	x := view.Of(t.x[s.first:], 1, t.inner)
+	sumExpColumnsGeneric(m[:], sum[:], view.Of(s.terms[:], 1, 1), x, nil, t.classes)
+	s.max, s.sum, s.hard = m[0], sum[0], 0
+	ln := fp.Log1p(s.sum)
+	if s.class >= 0 {
+		s.logit, s.hard = x.Row(s.class)[0], 1-t.smoothing
+		if t.weight != nil {
+			s.hard = float64(s.hard * float64(t.weight[s.class]))
+		}
+		loss = float64(s.hard * (ln + (float64(s.max) - float64(s.logit))))
+		if s.hard == 0 {
+			loss = float64(s.hard * ln) // 0 even at −Inf, NaN if there is no softmax
+		}
+	}
+	s.mass = s.hard
+	if t.hasSoft() {
+		hi, lo := splitLogSumExp(s.max, ln)
+		dot, mass := ln-ln, 0.0 // NaN stays even if all of the target is 0
+		for c := range t.classes {
+			u := t.softTarget(s.first, c)
+			if u != 0 {
+				dot += float64(u * ((x.Row(c)[0] - hi) - lo))
+			}
+			mass += float64(u)
+		}
+		loss += 0 - dot
+		s.mass += mass
+	}
+	return loss
+}
+
+// softTarget returns the soft target of a class, at the position that has class 0 at the element
+// first.
+func (t *crossEntropyTask[F]) softTarget(first, class int) F {
+	u := t.share()
+	if t.probs != nil {
+		p := t.probs[first+class*t.inner]
+		if t.isPlain() {
+			return p
+		}
+		u = fp.FMA(p, F(1-t.smoothing), u)
+	}
+	if t.weight != nil {
+		u *= t.weight[class]
+	}
+	return u
+}
+
+// writeGrad writes the gradient of the position: see crossEntropyItem.
+func (s *smallSoftmax[F]) writeGrad() {
+	t := s.task
+	hasSoft, early := t.hasSoft(), !t.hasSoft() && t.inner > 1
+	factor := F(s.g * s.mass / (1 + s.sum))
+	if early && s.class >= 0 {
+		if e := &s.terms[s.class]; s.logit == s.max {
+			*e = F(-s.sum)
+		} else {
+			*e = F(float64(*e) - (1 + s.sum))
+		}
+	}
+	for c, e := range s.terms[:t.classes] {
+		d := e * factor
+		switch {
+		case s.class == int(leftOut):
+			d = 0
+		case hasSoft:
+			d = fp.FMA(-t.softTarget(s.first, c), F(s.g), F(d))
+		}
+		if c == s.class && !early {
+			gh := float64(s.g * s.hard)
+			if s.logit == s.max && !hasSoft {
+				d = F(-gh * (s.sum / (1 + s.sum)))
+			} else {
+				d = F(float64(d) - gh)
+			}
+		}
+		t.out.grad[s.first+c*t.inner] = d
+	}
+}

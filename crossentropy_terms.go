@@ -1,0 +1,236 @@
+package trellis
+
+import (
+	"unsafe"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// The terms exp(x−max) of an item and what follows from them, over all classes. Where the
+// classes of a position are neighbours, a kernel takes a row of them, or some rows, at a time.
+// Where lanes are, it takes some classes of some lanes.
+
+// makeTerms sets max and sum, and makes the terms where they are kept.
+func (w *crossEntropyItem[F]) makeTerms() {
+	if w.inRows() {
+		w.makeTermsByRow()
+	} else {
+		w.makeTermsByLane()
+	}
+}
+
+// addSoft adds Σ u[c]·ln p[c] to dot and Σ u[c] to mass.
+func (w *crossEntropyItem[F]) addSoft() {
+	if w.inRows() {
+		w.eachPart(func(i, c int, u []F) {
+			dot, mass := dotLogSoftmax(u, w.scores.row(i, c, len(u)), w.hi[i], w.lo[i])
+			w.dot[i] += float64(dot)
+			w.mass[i] += float64(mass)
+		})
+	} else {
+		w.addSoftByLane()
+	}
+}
+
+// writeTerms writes to out the terms times factor, less the soft targets times scale.
+func (w *crossEntropyItem[F]) writeTerms() {
+	if w.inRows() {
+		w.writeTermsByRow()
+	} else {
+		w.writeTermsByLane()
+	}
+}
+
+// inRows reports whether the classes of a position are neighbours in scores.
+func (w *crossEntropyItem[F]) inRows() bool { return w.scores.class == 1 && w.scores.lane > 1 }
+
+// row returns what class c and those behind it have at a lane, n of them.
+func (p *places[F]) row(lane, c, n int) []F { return p.data[lane*p.lane+c:][:n] }
+
+// makeTermsByRow does makeTerms.
+func (w *crossEntropyItem[F]) makeTermsByRow() {
+	classes, isCopy := w.task.classes, w.task.order == fewPositions
+	if !isCopy && classes <= shortRow {
+		w.sumExpEach(w.x[:w.perGroup*classes], classes, w.perGroup)
+		return
+	}
+	for i, y := range w.class[:w.perGroup] {
+		row := w.scores.row(i, 0, classes)
+		switch {
+		case y == leftOut:
+		case w.terms.data != nil:
+			w.max[i], w.sum[i] = expRow(w.terms.row(i, 0, classes), row)
+		default:
+			w.max[i], w.sum[i] = sumExpRow(row)
+		}
+	}
+}
+
+// writeTermsByRow does writeTerms.
+func (w *crossEntropyItem[F]) writeTermsByRow() {
+	classes := w.task.classes
+	if w.terms.data == nil && classes <= shortRow {
+		all := w.perGroup * classes
+		writeRows(opSoftmax, w.out.data[:all], w.scores.data[:all], classes, w.max[:w.perGroup], w.factor[:w.perGroup])
+	} else {
+		for i, y := range w.class[:w.perGroup] {
+			row := w.out.row(i, 0, classes)
+			switch {
+			case y == leftOut:
+			case w.terms.data != nil: // they are there
+				scaleRow(row, w.factor[i])
+			default:
+				writeRows(opSoftmax, row, w.scores.row(i, 0, classes), classes, w.max[i:i+1], w.factor[i:i+1])
+			}
+		}
+	}
+	if w.task.hasSoft() {
+		w.eachPart(func(i, c int, u []F) { subtract(w.out.row(i, c, len(u)), u, w.scale[i]) })
+	}
+}
+
+// eachPart calls f with the soft targets u of some classes, from class c on, for every lane i
+// that is not left out.
+func (w *crossEntropyItem[F]) eachPart(f func(i, c int, u []F)) {
+	classes := w.task.classes
+	for c := 0; c < classes; c += softBlock {
+		n := min(softBlock, classes-c)
+		for i, y := range w.class[:w.perGroup] {
+			if y == leftOut {
+				continue
+			}
+			if w.task.probs == nil {
+				f(i, c, w.task.uniform[c:][:n])
+			} else {
+				f(i, c, w.softRow(i, c, n))
+			}
+		}
+	}
+}
+
+// softRow returns the soft targets of n classes from c on at a lane, of class probabilities.
+func (w *crossEntropyItem[F]) softRow(lane, c, n int) []F {
+	t, p := &w.task, w.targets.row(lane, c, n)
+	if t.isPlain() {
+		return p
+	}
+	u := w.makeSoft(softBlock)[:n]
+	mulAdd(u, p, F(1-t.smoothing), t.share())
+	if t.weight != nil {
+		multiply(u, t.weight[c:][:n])
+	}
+	return u
+}
+
+// makeSoft returns room for n soft targets.
+func (w *crossEntropyItem[F]) makeSoft(n int) []F {
+	w.u = workspace.Resize(w.u, n)
+	return w.u
+}
+
+// makeTermsByLane does makeTerms.
+func (w *crossEntropyItem[F]) makeTermsByLane() {
+	t, all := &w.task, w.groups*w.width
+	if t.inner < leastSequential {
+		lanes := fp.Lanes[F]()
+		sumExpColumns(w.max[:], w.sum[:], w.terms.view(0, 0, all), w.scores.view(0, 0, all), w.scratch[:lanes*lanes], t.classes)
+		return
+	}
+	clear(w.sum[:all])
+	clear(w.ties[:all])
+	top := w.max[:all]
+	for i := range top {
+		top[i] = fp.NegInf[F]()
+	}
+	w.eachBlock(func(b laneBlock) {
+		maxStrided(w.max[b.lane:], w.terms.view(b.group, b.class, fp.WholeVectors[F](b.lanes)), w.scores.view(b.group, b.class, b.lanes), b.classes)
+	})
+	for c := 0; c < t.classes; c += stridedBlock {
+		n, last := min(stridedBlock, t.classes-c), F(0)
+		if c+n == t.classes {
+			last = 1
+		}
+		expStrided(w.sum[:], w.ties[:], w.max[:], w.terms.view(0, c, all), n, last)
+	}
+}
+
+// laneBlock is some classes of the lanes of a group, or of all groups where their lanes are
+// neighbours everywhere.
+type laneBlock struct {
+	group          int
+	lane, lanes    int // the first, and how many
+	class, classes int // likewise
+}
+
+// eachBlock calls f for all classes of all lanes.
+func (w *crossEntropyItem[F]) eachBlock(f func(b laneBlock)) {
+	groups, lanes := w.groups, w.perGroup
+	if w.task.order == fewScores {
+		groups, lanes = 1, w.groups*w.width
+	}
+	for c := 0; c < w.task.classes; c += stridedBlock {
+		for g := range groups {
+			f(laneBlock{g, g * w.width, lanes, c, min(stridedBlock, w.task.classes-c)})
+		}
+	}
+}
+
+// addSoftByLane does addSoft.
+func (w *crossEntropyItem[F]) addSoftByLane() {
+	t := &w.task
+	if t.probs == nil {
+		for i := range w.mass[:w.lanes()] {
+			w.mass[i] = t.uniformMass
+		}
+	}
+	w.eachBlock(func(b laneBlock) {
+		scores := w.scores.view(b.group, b.class, b.lanes)
+		if t.probs == nil {
+			addLogSoftmaxUniform(w.dot[b.lane:], t.uniform[b.class:][:b.classes], scores, w.hi[b.lane:], w.lo[b.lane:])
+		} else {
+			addLogSoftmax(w.dot[b.lane:], w.mass[b.lane:], w.softOf(b), scores, w.hi[b.lane:], w.lo[b.lane:], b.classes)
+		}
+	})
+}
+
+// softOf returns the soft targets of a block, of class probabilities.
+func (w *crossEntropyItem[F]) softOf(b laneBlock) view.Rows[F] {
+	t, p := &w.task, w.targets.view(b.group, b.class, b.lanes)
+	if t.isPlain() {
+		return p
+	}
+	u := view.Of(w.makeSoft(b.classes*b.lanes), b.lanes, b.lanes)
+	spreadTargets(u, p, t.uniform[b.class:], F(1-t.smoothing), t.share(), b.classes)
+	return u
+}
+
+// writeTermsByLane does writeTerms.
+func (w *crossEntropyItem[F]) writeTermsByLane() {
+	t, stream := &w.task, w.canStream()
+	w.eachBlock(func(b laneBlock) {
+		out, terms := w.out.view(b.group, b.class, b.lanes), w.terms.view(b.group, b.class, b.lanes)
+		factor, scale := w.factor[b.lane:], w.scale[b.lane:]
+		switch {
+		case t.probs == nil && t.smoothing > 0:
+			scaleStridedUniform(out, terms, t.uniform[b.class:][:b.classes], factor, scale)
+			return
+		case stream:
+			scaleStridedStream(out, terms, b.classes, factor)
+		default:
+			scaleStrided(out, terms, b.classes, factor)
+		}
+		if t.probs != nil {
+			subtractTargets(out, w.softOf(b), scale, b.classes)
+		}
+	})
+}
+
+// canStream reports whether to write the gradient past the caches: it is large, is not read
+// again, and its rows, one for each class, begin where a vector does.
+func (w *crossEntropyItem[F]) canStream() bool {
+	t, size := &w.task, fp.Size[F]()
+	isAligned := uintptr(unsafe.Pointer(&w.out.data[0]))%64 == 0 && w.out.class*size%64 == 0
+	return t.order == strided && isAligned && len(t.x)*size >= streamBytes
+}
