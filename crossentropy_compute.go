@@ -20,7 +20,19 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	}
 	w.setLanes()
 	w.loadScores()
-	w.setTargets(first)
+	if t.order == strided || t.order == fewScores && t.inner >= leastSequential {
+		w.copyScores()
+	}
+	if t.probs == nil {
+		w.setTargets(first)
+	} else {
+		w.setNoTargets()
+	}
+	for g := range w.groups - 1 {
+		for i := g*w.width + w.perGroup; i < (g+1)*w.width; i++ {
+			w.class[i] = leftOut // what is there has no position
+		}
+	}
 	w.makeTerms()
 	lanes := w.lanes()
 	log1p(w.ln[:lanes], w.sum[:lanes])
@@ -31,6 +43,9 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 		spread(&w.laneMap, w.scale[:], t.out.upstream[first:])
 	}
 	sum := w.addLosses(lanes)
+	if w.grad != nil {
+		w.setFactors(lanes)
+	}
 	if t.out.wantLosses() {
 		collect(&w.laneMap, t.out.losses[first:], w.loss[:])
 	}
@@ -55,8 +70,7 @@ func (w *crossEntropyItem[F]) setLanes() {
 	}
 }
 
-// loadScores brings the scores into an order, and the class probabilities likewise. Where
-// lanes are neighbours, terms has a copy of the scores.
+// loadScores brings the scores into an order, and the class probabilities likewise.
 func (w *crossEntropyItem[F]) loadScores() {
 	t := &w.task
 	classes, inner := t.classes, t.inner
@@ -109,42 +123,45 @@ func (w *crossEntropyItem[F]) loadScores() {
 // setTargets sets class, logit and hard of every lane. first is the number of the first
 // position.
 func (w *crossEntropyItem[F]) setTargets(first int) {
-	t := &w.task
-	if t.probs != nil {
-		for i := range w.class[:w.lanes()] {
-			w.class[i], w.hard[i] = noClass, 0
-		}
+	t, from := &w.task, &w.scores
+	if t.order == strided {
+		from = &w.terms // a copy still, and in the cache
 	}
-	keep := 1 - t.smoothing
+	ignore, keep, scores, step := t.ignore, 1-t.smoothing, from.data, from.class
 	for g := range w.groups {
-		lane, at := g*w.width, g*w.scores.group
-		if t.probs == nil {
-			targets := t.targets[first+g*w.groupStep:]
-			for k := range w.perGroup {
-				y := targets[k*w.laneStep]
-				if y == t.ignore {
-					w.class[lane], w.hard[lane] = leftOut, 0
-				} else {
-					w.class[lane], w.hard[lane] = int32(y), keep
-					w.logit[lane] = w.scores.data[at+y*w.scores.class]
-				}
-				lane++
-				at += w.scores.lane
+		targets, at := t.targets[first+g*w.groupStep:], g*from.group
+		class := w.class[g*w.width:][:w.perGroup]
+		hard, logit := w.hard[g*w.width:][:len(class)], w.logit[g*w.width:][:len(class)]
+		for k := range class {
+			if y := targets[k*w.laneStep]; y == ignore {
+				class[k], hard[k] = leftOut, 0
+			} else {
+				class[k], hard[k], logit[k] = int32(y), keep, scores[at+y*step]
 			}
-		}
-		if g+1 < w.groups {
-			for i := g*w.width + w.perGroup; i < (g+1)*w.width; i++ {
-				w.class[i] = leftOut
-			}
+			at += from.lane
 		}
 	}
-	if t.probs == nil && t.weight != nil {
-		for i, y := range w.class[:w.lanes()] {
+	if t.weight == nil {
+		return
+	}
+	for g := range w.groups {
+		class, hard := w.class[g*w.width:][:w.perGroup], w.hard[g*w.width:][:w.perGroup]
+		for k, y := range class {
 			if y >= 0 {
-				w.hard[i] = float64(keep * float64(t.weight[y]))
+				hard[k] = float64(keep * float64(t.weight[y]))
 			}
 		}
 	}
+}
+
+// setNoTargets is setTargets for class probabilities.
+func (w *crossEntropyItem[F]) setNoTargets() {
+	lanes := w.lanes()
+	for i := range w.class[:lanes] {
+		w.class[i] = noClass
+	}
+	clear(w.hard[:lanes])
+	clear(w.logit[:lanes])
 }
 
 // takeSoft sets what soft targets add to losses and gradients.
@@ -156,39 +173,52 @@ func (w *crossEntropyItem[F]) takeSoft(lanes int) {
 	w.addSoft()
 }
 
-// addLosses returns the sum of the losses. It sets loss, and factor and scale for the
-// gradient.
-func (w *crossEntropyItem[F]) addLosses(lanes int) (sum float64) {
-	t := &w.task
-	hasSoft, wantGrad, hasUpstream, g := t.hasSoft(), w.grad != nil, t.out.want == productVJP, t.factor
-	for i, y := range w.class[:lanes] {
-		if y == leftOut {
-			w.loss[i], w.factor[i] = 0, 0
-			continue
-		}
-		mass := w.hard[i]
-		loss := float64(mass * (w.ln[i] + (float64(w.max[i]) - float64(w.logit[i]))))
-		if mass == 0 {
-			loss = float64(mass * w.ln[i]) // 0 even at −Inf, NaN if there is no softmax
-		}
-		if hasSoft {
-			if y == noClass {
-				loss = 0
+// addLosses returns the sum of the losses, and sets loss. One sum would wait for each addition:
+// so there are four, which take turns.
+func (w *crossEntropyItem[F]) addLosses(lanes int) float64 {
+	class, dot := w.class[:lanes], []float64(nil)
+	if w.task.hasSoft() {
+		dot = w.dot[:lanes]
+	}
+	hard, ln, top, logit, losses := w.hard[:len(class)], w.ln[:len(class)], w.max[:len(class)], w.logit[:len(class)], w.loss[:len(class)]
+	var sums [4]float64
+	for i, y := range class {
+		var loss float64
+		if y >= 0 {
+			if loss = ln[i]; hard[i] != 0 { // else 0 even at −Inf, and NaN if there is no softmax
+				loss += float64(top[i]) - float64(logit[i])
 			}
-			loss += 0 - w.dot[i]
+			loss = float64(loss * hard[i])
+		}
+		if dot != nil && y != leftOut {
+			loss += 0 - dot[i]
+		}
+		sums[i&3] += loss
+		losses[i] = F(loss)
+	}
+	return (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+// setFactors sets factor and scale for the gradient.
+func (w *crossEntropyItem[F]) setFactors(lanes int) {
+	t, g := &w.task, w.task.factor
+	hard, sum, factor := w.hard[:lanes], w.sum[:lanes], w.factor[:lanes]
+	if !t.hasSoft() && t.out.want != productVJP {
+		for i := range hard {
+			factor[i] = F(g * hard[i] / (1 + sum[i]))
+		}
+		return
+	}
+	for i := range hard {
+		if t.out.want == productVJP {
+			g = float64(w.scale[i])
+		}
+		mass := hard[i]
+		if t.hasSoft() {
 			mass += w.mass[i]
 		}
-		sum += loss
-		w.loss[i] = F(loss)
-		if wantGrad {
-			if hasUpstream {
-				g = float64(w.scale[i])
-			}
-			w.factor[i] = F(g * mass / (1 + w.sum[i]))
-			w.scale[i] = F(g)
-		}
+		factor[i], w.scale[i] = F(g*mass/(1+sum[i])), F(g)
 	}
-	return sum
 }
 
 // writeGrad writes g·((h+Σu)·p − u − h at the class target) for every position, where g is
@@ -219,19 +249,19 @@ func (w *crossEntropyItem[F]) writeGrad() {
 // cache: p−1 is (exp(x−max)−(1+sum))/(1+sum). Where the target is the largest logit
 // that is −sum, to its last digit.
 func (w *crossEntropyItem[F]) subtractEarly() {
-	terms := w.terms
+	terms, step, laneStep := w.terms.data, w.terms.class, w.terms.lane
 	for g := range w.groups {
-		lane, at := g*w.width, g*terms.group
-		for _, y := range w.class[lane:][:w.perGroup] {
+		class, at := w.class[g*w.width:][:w.perGroup], g*w.terms.group
+		top, logit, sum := w.max[g*w.width:][:len(class)], w.logit[g*w.width:][:len(class)], w.sum[g*w.width:][:len(class)]
+		for k, y := range class {
 			if y >= 0 {
-				if e := &terms.data[at+int(y)*terms.class]; w.logit[lane] == w.max[lane] {
-					*e = F(-w.sum[lane])
+				if e := &terms[at+int(y)*step]; logit[k] == top[k] {
+					*e = F(-sum[k])
 				} else {
-					*e = F(float64(*e) - (1 + w.sum[lane]))
+					*e = F(float64(*e) - (1 + sum[k]))
 				}
 			}
-			lane++
-			at += terms.lane
+			at += laneStep
 		}
 	}
 }
@@ -240,23 +270,25 @@ func (w *crossEntropyItem[F]) subtractEarly() {
 // largest logit and there is no soft part, the gradient is −g·h·(1−p), and 1−p is known
 // better than from p.
 func (w *crossEntropyItem[F]) subtractHard(hasSoft bool) {
-	out, g, hasUpstream := w.out, w.task.factor, w.task.out.want == productVJP
+	out, step, laneStep := w.out.data, w.out.class, w.out.lane
+	g, hasUpstream := w.task.factor, w.task.out.want == productVJP
 	for i := range w.groups {
-		lane, at := i*w.width, i*out.group
-		for _, y := range w.class[lane:][:w.perGroup] {
+		class, at := w.class[i*w.width:][:w.perGroup], i*w.out.group
+		top, logit, sum := w.max[i*w.width:][:len(class)], w.logit[i*w.width:][:len(class)], w.sum[i*w.width:][:len(class)]
+		hard, scale := w.hard[i*w.width:][:len(class)], w.scale[i*w.width:][:len(class)]
+		for k, y := range class {
 			if y >= 0 {
 				if hasUpstream {
-					g = float64(w.scale[lane])
+					g = float64(scale[k])
 				}
-				gh := float64(g * w.hard[lane])
-				if d := &out.data[at+int(y)*out.class]; w.logit[lane] == w.max[lane] && !hasSoft {
-					*d = F(-gh * (w.sum[lane] / (1 + w.sum[lane])))
+				gh := float64(g * hard[k])
+				if d := &out[at+int(y)*step]; logit[k] == top[k] && !hasSoft {
+					*d = F(-gh * (sum[k] / (1 + sum[k])))
 				} else {
 					*d = F(float64(*d) - gh)
 				}
 			}
-			lane++
-			at += out.lane
+			at += laneStep
 		}
 	}
 }

@@ -140,13 +140,6 @@ func (w *crossEntropyItem[F]) makeTermsByLane() {
 	}
 	clear(w.sum[:all])
 	clear(w.ties[:all])
-	top := w.max[:all]
-	for i := range top {
-		top[i] = fp.NegInf[F]()
-	}
-	w.eachBlock(func(b laneBlock) {
-		maxStrided(w.max[b.lane:], w.terms.view(b.group, b.class, fp.WholeVectors[F](b.lanes)), w.scores.view(b.group, b.class, b.lanes), b.classes)
-	})
 	for c := 0; c < t.classes; c += stridedBlock {
 		n, last := min(stridedBlock, t.classes-c), F(0)
 		if c+n == t.classes {
@@ -154,6 +147,17 @@ func (w *crossEntropyItem[F]) makeTermsByLane() {
 		}
 		expStrided(w.sum[:], w.ties[:], w.max[:], w.terms.view(0, c, all), n, last)
 	}
+}
+
+// copyScores copies the scores to the terms, where lanes are neighbours, and sets max.
+func (w *crossEntropyItem[F]) copyScores() {
+	top := w.max[:w.groups*w.width]
+	for i := range top {
+		top[i] = fp.NegInf[F]()
+	}
+	w.eachBlock(func(b laneBlock) {
+		maxStrided(top[b.lane:], w.terms.view(b.group, b.class, fp.WholeVectors[F](b.lanes)), w.scores.view(b.group, b.class, b.lanes), b.classes)
+	})
 }
 
 // laneBlock is some classes of the lanes of a group, or of all groups where their lanes are
