@@ -53,8 +53,8 @@ type CrossEntropyLoss[F Float] struct {
 	// the mean is NaN, and its gradient 0. For class probabilities it divides
 	// by the number of positions.
 	Reduction Reduction
-	// Workers is the most goroutines that work on one call: 0 means
-	// GOMAXPROCS, 1 none beside the caller's.
+	// Workers is the most goroutines that work on one call: 1 means none
+	// beside the caller's, and 0 as many as the work is worth, up to GOMAXPROCS.
 	Workers int
 	// LabelSmoothing is ε above, from 0 to 1.
 	LabelSmoothing F

@@ -57,7 +57,8 @@ type CTCLoss[F Float] struct {
 	// Gradient says with respect to what Grad and VJP differentiate.
 	Gradient CTCGradient
 	// Workers is the most goroutines that work on one call, each on whole
-	// sequences: 0 means GOMAXPROCS, 1 none beside the caller's.
+	// sequences: 1 means none beside the caller's, and 0 as many as the work
+	// is worth, up to GOMAXPROCS.
 	Workers int
 }
 

@@ -3,12 +3,13 @@
 //
 // The losses have PyTorch's semantics: NLLLoss, CrossEntropyLoss and CTCLoss are
 // structs whose fields are its options and whose zero values have its defaults,
-// and four methods each, which CrossEntropyLoss has again for class probabilities:
+// and five methods each, which CrossEntropyLoss has again for class probabilities:
 //
-//	Loss    the reduced loss
-//	Losses  one loss for each sample: PyTorch's reduction "none"
-//	Grad    the reduced loss and its gradient
-//	VJP     the gradient of Σ upstream[i]·loss[i]
+//	Loss        the reduced loss
+//	Losses      one loss for each sample: PyTorch's reduction "none"
+//	Grad        the reduced loss and its gradient
+//	LossesGrad  all three in one pass
+//	VJP         the gradient of Σ upstream[i]·loss[i]
 //
 // Where PyTorch crashes on bad input, returns NaN by accident or reads out of
 // bounds, the methods return an *ArgumentError that names the argument, the

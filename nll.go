@@ -38,8 +38,8 @@ type NLLLoss[F Float] struct {
 	// the weights of the targets that count; if that is 0 the mean is NaN, and
 	// its gradient 0.
 	Reduction Reduction
-	// Workers is the most goroutines that work on one call: 0 means
-	// GOMAXPROCS, 1 none beside the caller's.
+	// Workers is the most goroutines that work on one call: 1 means none
+	// beside the caller's, and 0 as many as the work is worth, up to GOMAXPROCS.
 	Workers int
 }
 
