@@ -111,7 +111,7 @@ var streamBytes = 32 << 20
 // What things cost, in nanoseconds, as far as it decides whether work is worth sharing.
 const (
 	// workerCost is the least work for a worker: waking one takes some of it.
-	workerCost = 25000
+	workerCost = 50000
 	// nllPositionCost is that of a position in NLLLoss, and clearByteCost that of a byte of its
 	// gradient.
 	nllPositionCost, clearByteCost = 1.3, 0.05

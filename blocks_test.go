@@ -1,6 +1,7 @@
 package trellis
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,11 +16,25 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, softBlock*float, most)
 	assert.LessOrEqual(t, indexBlock*float, most)
 	assert.LessOrEqual(t, stridedBlock*itemPositions*float, most)
-	assert.LessOrEqual(t, itemPositions*float, most)
-	assert.Zero(t, itemPositions%16, "arrays of one element for each position have whole vectors")
+	assert.LessOrEqual(t, fewSampleScores*leastStrided*float, most)
+	assert.LessOrEqual(t, itemLanes*float, most)
+	assert.GreaterOrEqual(t, itemLanes, (leastStrided-1)*leastStrided, "fewScores has a group of samples for each position")
+	assert.Zero(t, itemLanes%16, "arrays of one element for each lane have whole vectors")
 	// backward reads α, emissions and occupancies of all frames, and factors and β once.
 	assert.LessOrEqual(t, (callPositions*(2+1+1)+callWidth*(3+2))*float, most)
 	assert.LessOrEqual(t, 3*2*callWidth*float, most) // normalizeRow, rescale
 	assert.LessOrEqual(t, callWidth, callPositions)
 	assert.Zero(t, callWidth%16)
+}
+
+// Small work is the caller's alone, and large work is for all, unless the field says how many.
+func TestWorkersFor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	assert.Equal(t, 1, workersFor(0, 100, 2*workerCost-1))
+	assert.Equal(t, 2, workersFor(0, 100, 2*workerCost))
+	assert.Equal(t, 3, workersFor(0, 100, 3.5*workerCost))
+	assert.Equal(t, 4, workersFor(0, 100, 1e12))
+	assert.Equal(t, 2, workersFor(0, 2, 1e12), "no more than items")
+	assert.Equal(t, 1, workersFor(1, 100, 1e12))
+	assert.Equal(t, 8, workersFor(8, 100, 0))
 }

@@ -12,20 +12,33 @@ import (
 // number of workers.
 type Task interface{ Item(i int) }
 
-// crew does one task with several goroutines.
+// crew does one task with several goroutines: the caller's, and helpers. To wake a thread
+// for a helper can take longer than the task, so the caller waits only for helpers that have
+// begun.
 type crew struct {
-	task  Task
-	items int
-	next  atomic.Int64
-	done  sync.WaitGroup
-	start func() // c.work, bound once: starting a goroutine with it allocates nothing
+	task    Task
+	items   int
+	next    atomic.Int64
+	helpers atomic.Int64  // how many are at work, and closed
+	left    chan struct{} // tells the caller that the last helper has left
+	holders atomic.Int64  // goroutines that have the crew: it is used again when none has
+	help    func()        // c.assist, bound once: starting a goroutine with it allocates nothing
 }
 
-var crews = sync.Pool{New: func() any {
-	c := new(crew)
-	c.start = func() { c.work(); c.done.Done() }
+// closed is added to helpers when no more may begin.
+const closed = 1 << 32
+
+var crews sync.Pool
+
+// newCrew returns one from the pool, or another.
+func newCrew() *crew {
+	if c, ok := crews.Get().(*crew); ok {
+		return c
+	}
+	c := &crew{left: make(chan struct{}, 1)}
+	c.help = c.assist
 	return c
-}}
+}
 
 // work takes items until none is left.
 func (c *crew) work() {
@@ -34,12 +47,35 @@ func (c *crew) work() {
 	}
 }
 
-// Run does all items of a task with at most so many goroutines, one of which is the
-// caller's; 0 means GOMAXPROCS.
-func Run(t Task, items, workers int) {
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
+// assist is a helper's goroutine.
+func (c *crew) assist() {
+	for {
+		n := c.helpers.Load()
+		if n >= closed {
+			break
+		}
+		if c.helpers.CompareAndSwap(n, n+1) {
+			c.work()
+			if c.helpers.Add(-1) == closed {
+				c.left <- struct{}{}
+			}
+			break
+		}
 	}
+	c.release()
+}
+
+// release gives the crew back if nobody else has it.
+func (c *crew) release() {
+	if c.holders.Add(-1) == 0 {
+		c.task = nil
+		crews.Put(c)
+	}
+}
+
+// Run does all items of a task with at most so many goroutines, one of which is the
+// caller's.
+func Run(t Task, items, workers int) {
 	workers = min(workers, items)
 	if workers <= 1 {
 		for i := range items {
@@ -47,15 +83,20 @@ func Run(t Task, items, workers int) {
 		}
 		return
 	}
-	c := crews.Get().(*crew)
+	c := newCrew()
 	c.task, c.items = t, items
 	c.next.Store(0)
-	c.done.Add(workers - 1)
+	c.helpers.Store(0)
+	c.holders.Store(int64(workers))
 	for range workers - 1 {
-		go c.start()
+		go c.help()
 	}
 	c.work()
-	c.done.Wait()
-	c.task = nil
-	crews.Put(c)
+	if c.helpers.Add(closed) > closed {
+		<-c.left
+	}
+	if c.holders.Load() > 1 { // helpers that wait for this thread would become ever more
+		runtime.Gosched()
+	}
+	c.release()
 }
