@@ -107,3 +107,20 @@ func TestLateHelpers(t *testing.T) {
 		runtime.Gosched()
 	}
 }
+
+// Run returns when all items are done, not only the caller's.
+func TestRunWaitsForHelpers(t *testing.T) {
+	for range 20 {
+		var begun sync.WaitGroup
+		begun.Add(2)
+		var ended atomic.Int32
+		c := &counter{done: make([]atomic.Int32, 2), item: func(i int) {
+			begun.Done()
+			begun.Wait()
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			ended.Add(1)
+		}}
+		Run(c, 2, 2)
+		assert.Equal(t, int32(2), ended.Load())
+	}
+}

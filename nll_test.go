@@ -1,0 +1,93 @@
+package trellis
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// nllShapes have rows and runs of all lengths up to some fours.
+func nllShapes() (all [][]int) {
+	for n := range 14 {
+		all = append(all, []int{1 + n, 3})
+		for _, inner := range []int{2, 3, 7, 8, 9, 10, 11, 12, 21} {
+			all = append(all, []int{1 + n%5, 3, inner})
+		}
+	}
+	return append(all, []int{2, 20, nllPart + 5}) // items that are parts of a sample
+}
+
+// Scores are integers, whose sums are exact in any order.
+func TestNLLSums(t *testing.T) {
+	t.Run("float32", testNLLSums[float32])
+	t.Run("float64", testNLLSums[float64])
+}
+
+func testNLLSums[F Float](t *testing.T) {
+	for _, shape := range nllShapes() {
+		n, _ := size(shape)
+		classes := shape[1]
+		inner := n / classes / shape[0]
+		x, grad := Tensor[F]{make([]F, n), shape}, make([]F, n)
+		for i := range x.Data {
+			x.Data[i] = F(i % 1001)
+		}
+		for _, ignored := range []int{-100, 1} { // no class, and one
+			for every := range 4 { // none, every target, every second, every third is left out
+				targets := randomBelow[int](n/classes, classes)
+				var want F
+				wantGrad := make([]F, n)
+				for i := range targets {
+					if every > 0 && i%every == 0 {
+						targets[i] = ignored
+					}
+					if y := targets[i]; y != ignored {
+						at := (i/inner*classes+y)*inner + i%inner
+						want -= x.Data[at]
+						wantGrad[at] = -1
+					}
+				}
+				for _, workers := range []int{1, 3} {
+					what := fmt.Sprint(shape, ignored, every, workers)
+					l := NLLLoss[F]{IgnoreIndex: &ignored, Reduction: Sum, Workers: workers}
+					loss, err := l.Loss(x, targets)
+					require.NoError(t, err, what)
+					require.Equal(t, want, loss, what)
+					loss, err = l.Grad(grad, x, targets)
+					require.NoError(t, err, what)
+					require.Equal(t, want, loss, what)
+					require.Equal(t, wantGrad, grad, what)
+				}
+			}
+		}
+	}
+}
+
+// A target that is no class is an error wherever it is, and nothing is written.
+func TestNLLTargetsOutOfRange(t *testing.T) {
+	for _, shape := range nllShapes() {
+		n, _ := size(shape)
+		x, grad := Tensor[float32]{make([]float32, n), shape}, make([]float32, n)
+		grad[0] = 7
+		for i := range min(n/shape[1], 50) {
+			for _, wrong := range []int{-1, shape[1], math.MaxInt, math.MinInt} {
+				targets := make([]int, n/shape[1])
+				targets[i] = wrong
+				for _, workers := range []int{1, 2} {
+					l := NLLLoss[float32]{Workers: workers}
+					_, err := l.Loss(x, targets)
+					_, gradErr := l.Grad(grad, x, targets)
+					for _, err := range []error{err, gradErr} {
+						var wrongArgument *ArgumentError
+						require.ErrorAs(t, err, &wrongArgument)
+						require.Equal(t, []int{i}, wrongArgument.Index, "%v", shape)
+						require.Equal(t, wrong, wrongArgument.Value)
+					}
+					require.Equal(t, float32(7), grad[0])
+				}
+			}
+		}
+	}
+}
