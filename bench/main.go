@@ -48,7 +48,7 @@ func main() {
 	flag.StringVar(&o.folder, "o", "", "`folder` to keep results in, and to make a report of all that it has")
 	flag.StringVar(&o.project, "project", "", "`folder` of the project whose pages get new sections about speed from what -o has")
 	flag.BoolVar(&o.draw, "draw", false, "measure nothing, only make the report")
-	serve := flag.String("serve", "", "be a `side`, "+trellisSide+" or "+results.Gorgonia+": answer requests on stdin")
+	serve := flag.String("serve", "", "be a `side`, such as "+trellisSide+": answer requests on stdin")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.project != "") && o.folder == "" {
 		flag.Usage()
@@ -67,14 +67,12 @@ type options struct {
 }
 
 func run(o options, serve string) error {
-	switch serve {
-	case "":
-	case trellisSide:
-		return side.Serve(os.Stdin, os.Stdout, trellis.ActiveTier(), (&computer{prepare: prepare}).answer)
-	case results.Gorgonia:
-		return side.Serve(os.Stdin, os.Stdout, version("gorgonia.org/gorgonia"), (&computer{prepare: prepareGorgonia}).answer)
-	default:
-		return fmt.Errorf("no side %q", serve)
+	if serve != "" {
+		p, ok := programs[serve]
+		if !ok {
+			return fmt.Errorf("no side %q", serve)
+		}
+		return side.Serve(os.Stdin, os.Stdout, p.about(), (&computer{prepare: p.prepare}).answer)
 	}
 	if !o.draw {
 		if err := compare(o); err != nil {
@@ -87,6 +85,9 @@ func run(o options, serve string) error {
 	return draw(o.folder, o.project)
 }
 
+// peers are all that trellis is measured beside.
+var peers = []string{results.PyTorch, results.CUDA, results.Gorgonia, results.Gonum, results.Naive}
+
 // compare measures what matches, prints the table, and keeps the results.
 func compare(o options) error {
 	pattern, err := regexp.Compile(o.only)
@@ -96,7 +97,7 @@ func compare(o options) error {
 	machine := thisMachine(o.name)
 	var chosen []work
 	for _, w := range works(machine.Cores) {
-		if pattern.MatchString(w.name) {
+		if pattern.MatchString(w.name) || pattern.MatchString(w.group) {
 			chosen = append(chosen, w)
 		}
 	}
@@ -106,17 +107,16 @@ func compare(o options) error {
 	}
 	file := results.File{Date: time.Now().Format(time.DateOnly), Machine: machine}
 
-	s, err := startAll()
+	s, err := start(trellis.Tiers(), peers...)
 	defer s.close()
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{results.PyTorch, results.CUDA, results.Gorgonia} {
+	for _, name := range peers {
 		if peer := s.peers[name]; peer != nil {
 			file.Machine.Peers = append(file.Machine.Peers, results.Peer{Name: name, Version: peer.About})
 		}
 	}
-	file.Machine.Peers = append(file.Machine.Peers, results.Peer{Name: results.Gonum, Version: version("gonum.org/v1/gonum")})
 	if s.peers[results.PyTorch] == nil {
 		fmt.Fprintln(os.Stderr, "No PyTorch: neither /usr/bin/python3 nor python3 can import torch.")
 	}

@@ -18,6 +18,7 @@ var sides = []struct {
 }{
 	{results.PyTorch, "PyTorch", vermilion},
 	{results.CUDA, "PyTorch CUDA", violet},
+	{results.Naive, "naive", amber},
 	{results.Gonum, "gonum", amber},
 	{results.Gorgonia, "Gorgonia", violet},
 	{"generic", "generic", pink},
@@ -154,6 +155,15 @@ func ratio(w results.Work, side string, workers int, beside string, besideWorker
 		return 0, false
 	}
 	return a / b, true
+}
+
+// rival is the faster one of PyTorch and a plain loop, in one thread.
+func rival(w results.Work) string {
+	naive, ok := ratio(w, results.Naive, 1, results.PyTorch, 1)
+	if _, alone := median(w, results.PyTorch, 1); ok && naive < 1 || !alone {
+		return results.Naive
+	}
+	return results.PyTorch
 }
 
 // spreadOf returns the least and the most of a ratio in the rounds.

@@ -77,7 +77,7 @@ func (m machine) times(works []results.Work) (header []string, rows [][]string) 
 	for _, tier := range m.Machine.Tiers {
 		header = append(header, nameOf(tier))
 	}
-	header = append(header, "PyTorch", "×", "in rounds", "others", "memory", "its time")
+	header = append(header, "PyTorch", "×", "in rounds", "naive", "×", "others", "memory", "its time")
 	best := m.Machine.Best()
 	for _, w := range works {
 		for _, n := range workers(w) {
@@ -92,6 +92,7 @@ func (m machine) times(works []results.Work) (header []string, rows [][]string) 
 			} else {
 				row = append(row, "")
 			}
+			row = append(row, durationOf(w, results.Naive, n), timesOf(w, results.Naive, n, best, n))
 			var beside []string
 			for _, other := range others {
 				if t := durationOf(w, other, n); t != "" {
