@@ -126,7 +126,7 @@ func check(all []*contender) error {
 			continue
 		}
 		if !agree(a.Values, want, precision(c.name, c.job)) || c.exact && !slices.Equal(a.Values, want) {
-			return fmt.Errorf("%s computes %v where %s computes %v", c.name, a.Values, all[0].name, want)
+			return side.Error(fmt.Sprintf("%s computes %v where %s computes %v", c.name, a.Values, all[0].name, want))
 		}
 	}
 	return nil

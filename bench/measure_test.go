@@ -155,6 +155,11 @@ func TestComputer(t *testing.T) {
 			assert.Equal(t, want, a.Values, j)
 		}
 	}
+	for _, j := range []side.Job{f32(opNLL, 40, 30), f32(opCrossEntropy, 40, 30), ctc(opCTC, "float32", 3, 7, 20, 5, 12)} {
+		j.Workers = -1
+		_, err := here.Ask(side.Request{Job: j})
+		assert.ErrorContains(t, err, "Workers = -1", "the loss is told")
+	}
 	_, err := here.Ask(side.Request{Job: side.Job{Op: "no such", Type: "float32", Shape: []int{2}, Workers: 1}})
 	assert.EqualError(t, err, `here: unknown operation "no such"`)
 }

@@ -432,6 +432,18 @@ With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fas
 	assert.Error(t, err)
 }
 
+func TestRival(t *testing.T) {
+	of := func(naive, torch float64) results.Work {
+		return results.Work{Times: []results.Time{
+			{Side: results.Naive, Workers: 1, Median: naive}, {Side: results.PyTorch, Workers: 1, Median: torch},
+		}}
+	}
+	assert.Equal(t, results.Naive, rival(of(1, 2)))
+	assert.Equal(t, results.PyTorch, rival(of(2, 1)))
+	assert.Equal(t, results.Naive, rival(of(1, 0)), "no PyTorch")
+	assert.Equal(t, results.PyTorch, rival(of(0, 1)), "no loop")
+}
+
 func TestReplace(t *testing.T) {
 	readme := "# x\n\n" + begin + "\nold\n" + begin + end + "\nrest\n"
 	replaced, err := Replace([]byte(readme), "new\n\n")

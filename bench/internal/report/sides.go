@@ -157,10 +157,11 @@ func ratio(w results.Work, side string, workers int, beside string, besideWorker
 	return a / b, true
 }
 
-// rival is the faster one of PyTorch and a plain loop, in one thread.
+// rival is the faster one of PyTorch and a plain loop, of those that were measured, in one
+// thread.
 func rival(w results.Work) string {
-	naive, ok := ratio(w, results.Naive, 1, results.PyTorch, 1)
-	if _, alone := median(w, results.PyTorch, 1); ok && naive < 1 || !alone {
+	naive, looped := median(w, results.Naive, 1)
+	if torch, ok := median(w, results.PyTorch, 1); looped && (!ok || naive < torch) {
 		return results.Naive
 	}
 	return results.PyTorch

@@ -62,8 +62,11 @@ func timesOf(w results.Work, side string, workers int, beside string, besideWork
 }
 
 // Table is all that was measured, for a terminal.
-func Table(f results.File) string {
-	t := tableOf(machines([]results.File{f})[0].times(f.Works))
+func Table(f results.File) string { return Lines(machines([]results.File{f})[0].times(f.Works)) }
+
+// Lines is a table for a terminal, without the columns that are empty.
+func Lines(header []string, rows [][]string) string {
+	t := tableOf(header, rows)
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.DrawBorder = false
 	t.Style().Options.SeparateColumns = false
