@@ -63,7 +63,7 @@ func constant(t *testing.T, about string, value, ns float64) *side.Side {
 }
 
 func TestMeasure(t *testing.T) {
-	w := row(3, "8×8", f32(opLogSumExp, 8, 8), results.Gonum, results.Gorgonia)
+	w := row(3, f32(opLogSumExp, 8, 8), results.Gonum, results.Gorgonia)
 	slow, fast := constant(t, "slow", 1, 20), constant(t, "fast", 1, 10)
 	s := sides{[]*side.Side{slow, fast}, map[string]*side.Side{
 		results.PyTorch: constant(t, "peer", 1.000001, 40), results.Gonum: constant(t, "other", 1, 14),
@@ -135,6 +135,24 @@ func TestWorks(t *testing.T) {
 		for name, got := range workers {
 			assert.Equal(t, want, got, name)
 		}
+	}
+}
+
+// Names stay as those in results that are kept.
+func TestNameOf(t *testing.T) {
+	masked := ctc(opCTC+andGrad, "float32", 3, 3, 20, 1, 12)
+	masked.Scale, masked.Mask, masked.Recording = 10, side.Mask{Share: 0.01, Score: "-Inf"}, "/data/line"
+	for want, j := range map[string]side.Job{
+		"log-sum-exp 67108864":                                   f32(opLogSumExp, 1<<26),
+		"log-sum-exp 128×1000 float64":                           f64(opLogSumExp, 128, 1000),
+		"cross-entropy+grad 8×21×256×256":                        f32(opCrossEntropy+andGrad, 8, 21, 256, 256),
+		"CTC T50 N16 C20 S10–30":                                 ctc(opCTC, "float32", 10, 30, 50, 16, 20),
+		"CTC T150 N16 C28 S40 float64":                           ctc(opCTC, "float64", 40, 40, 150, 16, 28),
+		"NLL 256×10, weights":                                    weighted(f32(opNLL, 256, 10)),
+		"cross-entropy VJP 256×3, smoothing 0.1":                 smoothed(f32(opCrossEntropy+vjp, 256, 3)),
+		"CTC+grad T20 N1 C12 S3, scores × 10, 1 % of -Inf, line": masked,
+	} {
+		assert.Equal(t, want, nameOf(j))
 	}
 }
 

@@ -46,7 +46,7 @@ func smoothed(j side.Job) side.Job {
 	return j
 }
 
-// nameOf says all about a job but its type and workers.
+// nameOf says all about a job but its workers.
 func nameOf(j side.Job) string {
 	var name strings.Builder
 	name.WriteString(j.Op)
@@ -54,7 +54,14 @@ func nameOf(j side.Job) string {
 		shape := strings.Trim(fmt.Sprint(j.Shape), "[]")
 		name.WriteString(" " + strings.ReplaceAll(shape, " ", "×"))
 	} else {
-		fmt.Fprintf(&name, " T%d N%d C%d S%d", j.Shape[0], j.Shape[1], j.Shape[2], j.Targets[1])
+		least, most := j.Targets[0], j.Targets[1]
+		fmt.Fprintf(&name, " T%d N%d C%d S%d", j.Shape[0], j.Shape[1], j.Shape[2], least)
+		if most > least {
+			fmt.Fprintf(&name, "–%d", most)
+		}
+	}
+	if j.Type == "float64" {
+		name.WriteString(" " + j.Type)
 	}
 	if j.Weighted {
 		name.WriteString(", weights")
@@ -88,8 +95,8 @@ func (w work) bytes() int {
 }
 
 // row makes a line of the table, for one worker and for all cores.
-func row(cores int, name string, j side.Job, peers ...string) work {
-	w := work{name: j.Op + " " + name, group: results.Table, job: j, peers: peers, workers: []int{1}}
+func row(cores int, j side.Job, peers ...string) work {
+	w := work{name: nameOf(j), group: results.Table, job: j, peers: peers, workers: []int{1}}
 	if cores > 1 && (j.Op != opLogSumExp || len(j.Shape) > 1) {
 		w.workers = append(w.workers, cores)
 	}
@@ -102,7 +109,7 @@ func (w work) counted() work {
 	if w.job.Targets != nil {
 		w.elements, w.unit = w.job.States(), "state"
 	}
-	if w.group == results.Everyday { // where memory is no limit
+	if w.group == results.Everyday { // which has no column for memory
 		return w
 	}
 	switch w.job.Op {
@@ -124,35 +131,35 @@ func point(group string, x int, name string, j side.Job, workers ...int) work {
 
 // works are all that can be measured on a machine of so many cores.
 func works(cores int) (all []work) {
-	line := func(name string, j side.Job, peers ...string) { all = append(all, row(cores, name, j, peers...)) }
-	line("128×1000", f32(opLogSumExp, 128, 1000))
-	line("32×50257", f32(opLogSumExp, 32, 50257))
-	line("1024×32", f32(opLogSumExp, 1024, 32))
-	line("32", f32(opLogSumExp, 32))
-	line("67108864", f32(opLogSumExp, 1<<26)) // 256 MiB, which no cache holds
-	line("128×1000 float64", f64(opLogSumExp, 128, 1000), results.Gonum)
-	line("32×50257 float64", f64(opLogSumExp, 32, 50257), results.Gonum)
-	line("128×1000", f32(opSoftmax, 128, 1000))
-	line("4096×5000", f32(opNLL+andGrad, 4096, 5000))
+	line := func(j side.Job, peers ...string) { all = append(all, row(cores, j, peers...)) }
+	line(f32(opLogSumExp, 128, 1000))
+	line(f32(opLogSumExp, 32, 50257))
+	line(f32(opLogSumExp, 1024, 32))
+	line(f32(opLogSumExp, 32))
+	line(f32(opLogSumExp, 1<<26)) // 256 MiB, which no cache holds
+	line(f64(opLogSumExp, 128, 1000), results.Gonum)
+	line(f64(opLogSumExp, 32, 50257), results.Gonum)
+	line(f32(opSoftmax, 128, 1000))
+	line(f32(opNLL+andGrad, 4096, 5000))
 	for _, op := range []string{opCrossEntropy, opCrossEntropy + andGrad} {
-		line("128×1000", f32(op, 128, 1000))
-		line("32×50257", f32(op, 32, 50257))
-		line("4096×5000", f32(op, 4096, 5000))
-		line("8×21×256×256", f32(op, 8, 21, 256, 256))
+		line(f32(op, 128, 1000))
+		line(f32(op, 32, 50257))
+		line(f32(op, 4096, 5000))
+		line(f32(op, 8, 21, 256, 256))
 	}
 	for _, op := range []string{opCTC, opCTC + andGrad} {
 		var peers []string
 		if op == opCTC+andGrad {
 			peers = []string{results.Gorgonia}
 		}
-		line("T50 N16 C20 S10–30", ctc(op, "float32", 10, 30, 50, 16, 20))
-		line("T150 N1 C28 S40", ctc(op, "float32", 40, 40, 150, 1, 28))
-		line("T150 N16 C28 S40", ctc(op, "float32", 40, 40, 150, 16, 28), peers...)
-		line("T150 N64 C28 S40", ctc(op, "float32", 40, 40, 150, 64, 28))
-		line("T150 N16 C5000 S20", ctc(op, "float32", 20, 20, 150, 16, 5000))
-		line("T500 N16 C32 S100", ctc(op, "float32", 100, 100, 500, 16, 32), peers...)
-		line("T1000 N16 C80 S200", ctc(op, "float32", 200, 200, 1000, 16, 80))
-		line("T150 N16 C28 S40 float64", ctc(op, "float64", 40, 40, 150, 16, 28))
+		line(ctc(op, "float32", 10, 30, 50, 16, 20))
+		line(ctc(op, "float32", 40, 40, 150, 1, 28))
+		line(ctc(op, "float32", 40, 40, 150, 16, 28), peers...)
+		line(ctc(op, "float32", 40, 40, 150, 64, 28))
+		line(ctc(op, "float32", 20, 20, 150, 16, 5000))
+		line(ctc(op, "float32", 100, 100, 500, 16, 32), peers...)
+		line(ctc(op, "float32", 200, 200, 1000, 16, 80))
+		line(ctc(op, "float64", 40, 40, 150, 16, 28))
 	}
 	return slices.Concat(all, everyday(), curves(cores))
 }
