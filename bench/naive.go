@@ -31,6 +31,9 @@ func prepareNaive(j side.Job) (computation, error) {
 		if lossOf(j.Op) == opNLL {
 			run = l.nll
 		}
+		if (j.Op == opNLL || j.Op == opNLL+andGrad) && l.inner == 1 && l.weight == nil {
+			run = func() float32 { return naiveNLL(in.grad, in.Scores, in.Targets, l.classes) }
+		}
 	}
 	call := func() error { in.loss = run(); return nil }
 	return computation{func(int) func() error { return call }, func() []float64 { return in.outputs.values(j) }}, nil
@@ -106,6 +109,24 @@ func naiveSum(dst, x []float32, apart int) (best, sum float64) {
 	return best, sum
 }
 
+// naiveNLL is the mean of rows without weights, and its gradient unless grad is nil.
+func naiveNLL(grad, x []float32, y []int, classes int) float32 {
+	sum, n := 0.0, float64(len(y))
+	if grad == nil {
+		for i, c := range y {
+			sum -= float64(x[i*classes+c])
+		}
+		return float32(sum / n)
+	}
+	clear(grad)
+	share := float32(-1 / n)
+	for i, c := range y {
+		sum -= float64(x[i*classes+c])
+		grad[i*classes+c] = share
+	}
+	return float32(sum / n)
+}
+
 // naiveClasses is a class loss. The classes of a position are inner apart.
 type naiveClasses struct {
 	inputs[float32]
@@ -142,22 +163,30 @@ func (l *naiveClasses) weightOf(class int) float64 {
 }
 
 func (l *naiveClasses) nll() float32 {
-	clear(l.grad)
+	x, grad, losses, weights, inner := l.Scores, l.grad, l.losses, l.weight, l.inner
+	clear(grad)
 	total, sum := l.total(), 0.0
+	factor := 1 / total
 	at, i := 0, 0 // where class 0 is, and how many are before it in its block
 	for p, y := range l.Targets {
-		weight := l.weightOf(y)
-		loss := -weight * float64(l.Scores[at+y*l.inner])
-		sum += loss
-		if l.losses != nil {
-			l.losses[p] = float32(loss)
+		weight := 1.0
+		if weights != nil {
+			weight = float64(weights[y])
 		}
-		if l.grad != nil {
-			l.grad[at+y*l.inner] = float32(-weight * l.factor(p, total))
+		loss := -weight * float64(x[at+y*inner])
+		sum += loss
+		if losses != nil {
+			losses[p] = float32(loss)
+		}
+		if grad != nil {
+			if l.upstream != nil {
+				factor = float64(l.upstream[p])
+			}
+			grad[at+y*inner] = float32(-weight * factor)
 		}
 		at++
-		if i++; i == l.inner {
-			at += (l.classes - 1) * l.inner
+		if i++; i == inner {
+			at += (l.classes - 1) * inner
 			i = 0
 		}
 	}
@@ -201,8 +230,9 @@ func (l *naiveClasses) class(grad, x []float32, y int, factor float64) float64 {
 	best, sum := naiveSum(grad, x, l.inner)
 	weight := l.weightOf(y)
 	if grad != nil {
+		share := weight * factor / sum
 		for i := 0; i < len(grad); i += l.inner {
-			grad[i] = float32(float64(grad[i]) * weight * factor / sum)
+			grad[i] = float32(float64(grad[i]) * share)
 		}
 		grad[y*l.inner] -= float32(weight * factor)
 	}
