@@ -106,7 +106,8 @@ const (
 	opCopy         = "copy"
 )
 
-// What the operations of losses end in: the method. Loss has nothing.
+// What the operations of losses end in: the method. Loss has nothing. Another method is a
+// line here, in lossOf, inputsOf, values and the table of prepareLoss.
 const (
 	allLosses = " losses"
 	andGrad   = "+grad"
