@@ -13,7 +13,8 @@ KERNELS := TestKernel|TestPublicBetweenGuardPages
 ALONE   := TestScaled|TestSegments|TestLong|TestGradientOfLarge|TestSmallLoss|TestCTCAgainst|TestCTCPrecision|TestTorchGradcheck
 # The tiers whose kernels must have been tested on this machine: CI names all that it has.
 TIERS   ?= generic
-# Benchmarks: which, as go test's -bench has it (CTCGrad///workers=1), how long and how often.
+# Benchmarks: which, as go test's -bench has it (CTCGrad///workers=1), how long and how often;
+# ONLY is also of the names of works (cross-entropy.* 256×10).
 ONLY      ?= .
 BENCHTIME ?= 50ms
 COUNT     ?= 6
@@ -27,7 +28,7 @@ MISSING   = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 # The kernels that test the vector assembler, which git does not keep.
 OPS := asm/internal/optest/ops_amd64.s
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon vet lower bench benchcmp compare results report figures mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon vet lower bench benchcmp compare cliffs results report figures mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -116,8 +117,12 @@ benchcmp: ## the working tree beside the revision BASE, in turns: twice as long
 	@bench/cmp.sh '$(BASE)' '$(value ONLY)' $(BENCHTIME) $(COUNT)
 
 # PyTorch only if a Python has it.
-compare: ## speed beside PyTorch, gonum, Gorgonia and memory: some eight minutes
+compare: ## speed beside PyTorch, gonum, Gorgonia, plain loops and memory: some eleven minutes
 	@go -C bench run -buildvcs=true .
+
+# Recordings of networks only if TRELLIS_TESTDATA names a folder with some.
+cliffs: ## works that take longer than their neighbours, plain loops or PyTorch: ten minutes
+	@go -C bench run . -cliffs -only '$(value ONLY)'
 
 results: ## the same, kept in bench/results, then the report
 	@go -C bench run -buildvcs=true . -o results -project ..

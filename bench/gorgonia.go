@@ -14,7 +14,7 @@ import (
 // all as long: the only job that Gorgonia's side knows. It starts from log-probabilities, which are made
 // here, outside of what is measured.
 func prepareGorgonia(j side.Job) (computation, error) {
-	if j.Op != opCTCGrad || j.Type != "float32" || j.Targets[0] != j.Targets[1] {
+	if j.Op != opCTC+andGrad || j.Type != "float32" || j.Targets[0] != j.Targets[1] {
 		return computation{}, errors.New("not a job for Gorgonia")
 	}
 	logits := trellis.Tensor[float32]{Data: side.Normal[float32](j), Shape: j.Shape}
@@ -44,13 +44,13 @@ func prepareGorgonia(j side.Job) (computation, error) {
 	var grad gorgonia.Value
 	gorgonia.Read(grads[0], &grad)
 	vm := gorgonia.NewTapeMachine(g)
-	call := func(int) error {
+	call := func() error {
 		vm.Reset()
 		return vm.RunAll()
 	}
 	// The loss is the mean, but the gradient is that of the sum.
 	terms := float64(len(lengths) * j.Targets[0])
-	return computation{call, func() []float64 {
+	return computation{func(int) func() error { return call }, func() []float64 {
 		return []float64{float64(loss.Value().Data().(float32)), dot(grad.Data().([]float32), logits.Data) / terms}
 	}}, nil
 }

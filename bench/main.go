@@ -1,10 +1,12 @@
 // Command bench measures trellis on every tier of the machine, beside PyTorch, gonum,
-// Gorgonia and bare memory, each if it is there, and prints a table.
+// Gorgonia, plain loops and bare memory, each if it is there, and prints a table.
 //
 //	go -C bench run .
 //	go -C bench run . -only 'cross-entropy.*4096' -rounds 21
+//	go -C bench run . -only everyday
 //	go -C bench run . -o results -project ..
 //	go -C bench run . -o results -draw
+//	go -C bench run . -cliffs -only 'cross-entropy.* 256×10'
 //
 // With -o the results are kept in a folder as JSON, one file for each run, and all that
 // the folder has, of this machine or others, becomes a report: its README.md, and
@@ -12,8 +14,11 @@
 // docs/performance.md are made from it, too. Nothing but the built program is needed to
 // measure, neither the repository nor a network.
 //
+// With -cliffs it searches a grid of works, of all methods, for those that take much
+// longer than their neighbours, or longer than a plain loop or PyTorch: see judge.
+//
 // Every side is a process of its own that stays alive: this program itself, once for
-// each tier and for Gorgonia, and Python with peer.py. The sides take turns, a few
+// each tier and for each peer in Go, and Python with peer.py. The sides take turns, a few
 // hundredths of a second each, in several rounds, so that a machine whose speed drifts
 // drifts for all of them; a time is the median of all calls of all rounds. Before a
 // work is measured, all sides compute it once, from the same numbers, and must agree:
@@ -42,15 +47,16 @@ import (
 
 func main() {
 	var o options
-	flag.StringVar(&o.only, "only", "", "measure only the works whose `name` matches this regular expression")
+	flag.StringVar(&o.only, "only", "", "measure only the works whose `name` or group matches this regular expression")
 	flag.IntVar(&o.rounds, "rounds", 7, "`number` of times that the sides take turns")
 	flag.StringVar(&o.name, "name", "", "`name` of the processor, if the system's is not good enough")
 	flag.StringVar(&o.folder, "o", "", "`folder` to keep results in, and to make a report of all that it has")
 	flag.StringVar(&o.project, "project", "", "`folder` of the project whose pages get new sections about speed from what -o has")
 	flag.BoolVar(&o.draw, "draw", false, "measure nothing, only make the report")
-	serve := flag.String("serve", "", "be a `side`, "+trellisSide+" or "+results.Gorgonia+": answer requests on stdin")
+	flag.BoolVar(&o.cliffs, "cliffs", false, "look for works that take much longer than their neighbours, or than a plain loop or PyTorch")
+	serve := flag.String("serve", "", "be a `side`, such as "+trellisSide+": answer requests on stdin")
 	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.project != "") && o.folder == "" {
+	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.project != "") && o.folder == "" || o.cliffs && o.folder != "" {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -63,18 +69,19 @@ func main() {
 type options struct {
 	only, name, folder, project string
 	rounds                      int
-	draw                        bool
+	draw, cliffs                bool
 }
 
 func run(o options, serve string) error {
-	switch serve {
-	case "":
-	case trellisSide:
-		return side.Serve(os.Stdin, os.Stdout, trellis.ActiveTier(), (&computer{prepare: prepare}).answer)
-	case results.Gorgonia:
-		return side.Serve(os.Stdin, os.Stdout, version("gorgonia.org/gorgonia"), (&computer{prepare: prepareGorgonia}).answer)
-	default:
-		return fmt.Errorf("no side %q", serve)
+	if serve != "" {
+		p, ok := programs[serve]
+		if !ok {
+			return fmt.Errorf("no side %q", serve)
+		}
+		return side.Serve(os.Stdin, os.Stdout, p.about(), (&computer{prepare: p.prepare}).answer)
+	}
+	if o.cliffs {
+		return findCliffs(o.only)
 	}
 	if !o.draw {
 		if err := compare(o); err != nil {
@@ -87,6 +94,9 @@ func run(o options, serve string) error {
 	return draw(o.folder, o.project)
 }
 
+// peers are all that trellis is measured beside.
+var peers = []string{results.PyTorch, results.CUDA, results.Gorgonia, results.Gonum, results.Naive}
+
 // compare measures what matches, prints the table, and keeps the results.
 func compare(o options) error {
 	pattern, err := regexp.Compile(o.only)
@@ -96,7 +106,7 @@ func compare(o options) error {
 	machine := thisMachine(o.name)
 	var chosen []work
 	for _, w := range works(machine.Cores) {
-		if pattern.MatchString(w.name) {
+		if pattern.MatchString(w.name) || pattern.MatchString(w.group) {
 			chosen = append(chosen, w)
 		}
 	}
@@ -106,17 +116,16 @@ func compare(o options) error {
 	}
 	file := results.File{Date: time.Now().Format(time.DateOnly), Machine: machine}
 
-	s, err := startAll()
+	s, err := start(trellis.Tiers(), peers...)
 	defer s.close()
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{results.PyTorch, results.CUDA, results.Gorgonia} {
+	for _, name := range peers {
 		if peer := s.peers[name]; peer != nil {
 			file.Machine.Peers = append(file.Machine.Peers, results.Peer{Name: name, Version: peer.About})
 		}
 	}
-	file.Machine.Peers = append(file.Machine.Peers, results.Peer{Name: results.Gonum, Version: version("gonum.org/v1/gonum")})
 	if s.peers[results.PyTorch] == nil {
 		fmt.Fprintln(os.Stderr, "No PyTorch: neither /usr/bin/python3 nor python3 can import torch.")
 	}
@@ -125,11 +134,7 @@ func compare(o options) error {
 	for _, w := range chosen {
 		turns += o.rounds * len(contenders(w, s))
 	}
-	bar := progressbar.NewOptions(turns,
-		progressbar.OptionSetWriter(os.Stderr),
-		progressbar.OptionSetWidth(20),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish())
+	bar := progress(turns)
 	for _, w := range chosen {
 		bar.Describe(w.name)
 		r, err := measure(w, s, o.rounds, func(turns int) { _ = bar.Add(turns) })
@@ -154,6 +159,14 @@ func compare(o options) error {
 		return err
 	}
 	return file.Write(filepath.Join(o.folder, file.Date+"-"+results.Slug(machine.Processor)+".json"))
+}
+
+func progress(turns int) *progressbar.ProgressBar {
+	return progressbar.NewOptions(turns,
+		progressbar.OptionSetWriter(os.Stderr),
+		progressbar.OptionSetWidth(20),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish())
 }
 
 // draw makes the report of all results in a folder and, unless project is empty, the

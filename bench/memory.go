@@ -25,13 +25,15 @@ func prepareMemory[F trellis.Float](op string, x []F) computation {
 			copy(dst[from:to], x[from:to])
 		}
 	}
-	call := func(workers int) error {
-		if workers == 1 {
-			move(0, 0, len(x))
-		} else {
-			spread(len(x), workers, move)
+	call := func(workers int) func() error {
+		return func() error {
+			if workers == 1 {
+				move(0, 0, len(x))
+			} else {
+				spread(len(x), workers, move)
+			}
+			return nil
 		}
-		return nil
 	}
 	return computation{call, func() []float64 { return []float64{sum(dst)} }}
 }

@@ -27,7 +27,7 @@ func TestMemory(t *testing.T) {
 	}
 	for workers := 1; workers <= 5; workers++ {
 		clear(kept[:])
-		require.NoError(t, prepareMemory(opRead, x).call(workers))
+		require.NoError(t, prepareMemory(opRead, x).call(workers)())
 		var bits uint64
 		for _, k := range kept {
 			bits ^= k.bits
@@ -35,7 +35,7 @@ func TestMemory(t *testing.T) {
 		assert.Equal(t, readGeneric(words(x)), bits, workers)
 		for _, op := range []string{opWrite, opCopy} {
 			m := prepareMemory(op, x)
-			require.NoError(t, m.call(workers))
+			require.NoError(t, m.call(workers)())
 			want := 0.0
 			if op == opCopy {
 				want = 1001 * 1002 / 2

@@ -15,6 +15,17 @@ import (
 // trellisSide is the name of trellis' side, for -serve.
 const trellisSide = "trellis"
 
+// programs are the sides that this program can be, and what they say about themselves.
+var programs = map[string]struct {
+	about   func() string
+	prepare func(side.Job) (computation, error)
+}{
+	trellisSide:      {trellis.ActiveTier, prepare},
+	results.Naive:    {func() string { return "loops in Go" }, prepareNaive},
+	results.Gonum:    {func() string { return version("gonum.org/v1/gonum") }, prepareGonum},
+	results.Gorgonia: {func() string { return version("gorgonia.org/gorgonia") }, prepareGorgonia},
+}
+
 // sides are the processes that are compared.
 type sides struct {
 	tiers []*side.Side          // the fastest last
@@ -34,21 +45,21 @@ func (s sides) close() {
 	}
 }
 
-// startAll starts this program for every tier of this machine and for Gorgonia, and the
-// first Python that has PyTorch, for its processor and for its GPU.
-func startAll() (sides, error) {
+// start starts sides: this program for every named tier and for most peers, and for
+// PyTorch the first Python that has it. A peer that is not to be had is left out.
+func start(tiers []string, peers ...string) (sides, error) {
 	s := sides{peers: map[string]*side.Side{}}
 	self, err := os.Executable()
 	if err != nil {
 		return s, err
 	}
-	start := func(serve string, env ...string) (*side.Side, error) {
-		cmd := exec.Command(self, "-serve", serve)
+	serve := func(program string, env ...string) (*side.Side, error) {
+		cmd := exec.Command(self, "-serve", program)
 		cmd.Env = append(os.Environ(), env...)
 		return side.Start(cmd)
 	}
-	for _, tier := range trellis.Tiers() {
-		t, err := start(trellisSide, "TRELLIS_CPU="+tier)
+	for _, tier := range tiers {
+		t, err := serve(trellisSide, "TRELLIS_CPU="+tier)
 		if err != nil {
 			return s, err
 		}
@@ -57,11 +68,16 @@ func startAll() (sides, error) {
 			return s, fmt.Errorf("asked for %s, and %s is active", tier, t.About)
 		}
 	}
-	if s.peers[results.Gorgonia], err = start(results.Gorgonia); err != nil {
-		return s, err
-	}
-	for name, device := range map[string]string{results.PyTorch: "cpu", results.CUDA: "cuda"} {
-		peer, err := side.StartPyTorch(device)
+	for _, name := range peers {
+		var peer *side.Side
+		switch name {
+		case results.PyTorch:
+			peer, err = side.StartPyTorch("cpu")
+		case results.CUDA:
+			peer, err = side.StartPyTorch("cuda")
+		default:
+			peer, err = serve(name)
+		}
 		if err != nil {
 			return s, err
 		}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/gotrellis/trellis/bench/internal/results"
 	"github.com/gotrellis/trellis/bench/internal/side"
@@ -33,6 +36,51 @@ func ctc(op, typ string, least, most int, shape ...int) side.Job {
 	return side.Job{Op: op, Type: typ, Shape: shape, Targets: []int{least, most}}
 }
 
+func weighted(j side.Job) side.Job {
+	j.Weighted = true
+	return j
+}
+
+func smoothed(j side.Job) side.Job {
+	j.Smoothing = 0.1
+	return j
+}
+
+// nameOf says all about a job but its workers.
+func nameOf(j side.Job) string {
+	var name strings.Builder
+	name.WriteString(j.Op)
+	if j.Targets == nil {
+		shape := strings.Trim(fmt.Sprint(j.Shape), "[]")
+		name.WriteString(" " + strings.ReplaceAll(shape, " ", "×"))
+	} else {
+		least, most := j.Targets[0], j.Targets[1]
+		fmt.Fprintf(&name, " T%d N%d C%d S%d", j.Shape[0], j.Shape[1], j.Shape[2], least)
+		if most > least {
+			fmt.Fprintf(&name, "–%d", most)
+		}
+	}
+	if j.Type == "float64" {
+		name.WriteString(" " + j.Type)
+	}
+	if j.Weighted {
+		name.WriteString(", weights")
+	}
+	if j.Smoothing != 0 {
+		fmt.Fprintf(&name, ", smoothing %g", j.Smoothing)
+	}
+	if j.Scale != 0 {
+		fmt.Fprintf(&name, ", scores × %g", j.Scale)
+	}
+	if j.Mask.Share != 0 {
+		fmt.Fprintf(&name, ", %g %% of %s", 100*j.Mask.Share, j.Mask.Score)
+	}
+	if j.Recording != "" {
+		name.WriteString(", " + filepath.Base(j.Recording))
+	}
+	return name.String()
+}
+
 // bytes returns what the job has to move: its inputs, its outputs if there are as many,
 // or both.
 func (w work) bytes() int {
@@ -47,8 +95,8 @@ func (w work) bytes() int {
 }
 
 // row makes a line of the table, for one worker and for all cores.
-func row(cores int, name string, j side.Job, peers ...string) work {
-	w := work{name: j.Op + " " + name, group: results.Table, job: j, peers: peers, workers: []int{1}}
+func row(cores int, j side.Job, peers ...string) work {
+	w := work{name: nameOf(j), group: results.Table, job: j, peers: peers, workers: []int{1}}
 	if cores > 1 && (j.Op != opLogSumExp || len(j.Shape) > 1) {
 		w.workers = append(w.workers, cores)
 	}
@@ -61,10 +109,13 @@ func (w work) counted() work {
 	if w.job.Targets != nil {
 		w.elements, w.unit = w.job.States(), "state"
 	}
+	if w.group == results.Everyday { // which has no column for memory
+		return w
+	}
 	switch w.job.Op {
 	case opLogSumExp, opCrossEntropy, opCTC:
 		w.memory = opRead
-	case opNLLGrad:
+	case opNLL + andGrad:
 		w.memory = opWrite
 	default:
 		w.memory = opCopy
@@ -80,37 +131,90 @@ func point(group string, x int, name string, j side.Job, workers ...int) work {
 
 // works are all that can be measured on a machine of so many cores.
 func works(cores int) (all []work) {
-	line := func(name string, j side.Job, peers ...string) { all = append(all, row(cores, name, j, peers...)) }
-	line("128×1000", f32(opLogSumExp, 128, 1000))
-	line("32×50257", f32(opLogSumExp, 32, 50257))
-	line("1024×32", f32(opLogSumExp, 1024, 32))
-	line("32", f32(opLogSumExp, 32))
-	line("67108864", f32(opLogSumExp, 1<<26)) // 256 MiB, which no cache holds
-	line("128×1000 float64", f64(opLogSumExp, 128, 1000), results.Gonum)
-	line("32×50257 float64", f64(opLogSumExp, 32, 50257), results.Gonum)
-	line("128×1000", f32(opSoftmax, 128, 1000))
-	line("4096×5000", f32(opNLLGrad, 4096, 5000))
-	for _, op := range []string{opCrossEntropy, opCrossGrad} {
-		line("128×1000", f32(op, 128, 1000))
-		line("32×50257", f32(op, 32, 50257))
-		line("4096×5000", f32(op, 4096, 5000))
-		line("8×21×256×256", f32(op, 8, 21, 256, 256))
+	line := func(j side.Job, peers ...string) { all = append(all, row(cores, j, peers...)) }
+	line(f32(opLogSumExp, 128, 1000))
+	line(f32(opLogSumExp, 32, 50257))
+	line(f32(opLogSumExp, 1024, 32))
+	line(f32(opLogSumExp, 32))
+	line(f32(opLogSumExp, 1<<26)) // 256 MiB, which no cache holds
+	line(f64(opLogSumExp, 128, 1000), results.Gonum)
+	line(f64(opLogSumExp, 32, 50257), results.Gonum)
+	line(f32(opSoftmax, 128, 1000))
+	line(f32(opNLL+andGrad, 4096, 5000))
+	for _, op := range []string{opCrossEntropy, opCrossEntropy + andGrad} {
+		line(f32(op, 128, 1000))
+		line(f32(op, 32, 50257))
+		line(f32(op, 4096, 5000))
+		line(f32(op, 8, 21, 256, 256))
 	}
-	for _, op := range []string{opCTC, opCTCGrad} {
+	for _, op := range []string{opCTC, opCTC + andGrad} {
 		var peers []string
-		if op == opCTCGrad {
+		if op == opCTC+andGrad {
 			peers = []string{results.Gorgonia}
 		}
-		line("T50 N16 C20 S10–30", ctc(op, "float32", 10, 30, 50, 16, 20))
-		line("T150 N1 C28 S40", ctc(op, "float32", 40, 40, 150, 1, 28))
-		line("T150 N16 C28 S40", ctc(op, "float32", 40, 40, 150, 16, 28), peers...)
-		line("T150 N64 C28 S40", ctc(op, "float32", 40, 40, 150, 64, 28))
-		line("T150 N16 C5000 S20", ctc(op, "float32", 20, 20, 150, 16, 5000))
-		line("T500 N16 C32 S100", ctc(op, "float32", 100, 100, 500, 16, 32), peers...)
-		line("T1000 N16 C80 S200", ctc(op, "float32", 200, 200, 1000, 16, 80))
-		line("T150 N16 C28 S40 float64", ctc(op, "float64", 40, 40, 150, 16, 28))
+		line(ctc(op, "float32", 10, 30, 50, 16, 20))
+		line(ctc(op, "float32", 40, 40, 150, 1, 28))
+		line(ctc(op, "float32", 40, 40, 150, 16, 28), peers...)
+		line(ctc(op, "float32", 40, 40, 150, 64, 28))
+		line(ctc(op, "float32", 20, 20, 150, 16, 5000))
+		line(ctc(op, "float32", 100, 100, 500, 16, 32), peers...)
+		line(ctc(op, "float32", 200, 200, 1000, 16, 80))
+		line(ctc(op, "float64", 40, 40, 150, 16, 28))
 	}
-	return append(all, curves(cores)...)
+	return slices.Concat(all, everyday(), curves(cores))
+}
+
+// everyday are works of sizes that most training has: many of them short.
+func everyday() (all []work) {
+	add := func(j side.Job, workers ...int) {
+		if workers == nil {
+			workers = []int{1}
+		}
+		all = append(all, work{name: nameOf(j), group: results.Everyday, job: j, workers: workers, peers: []string{results.Naive}}.counted())
+	}
+	for _, op := range []string{opNLL, opNLL + andGrad} {
+		add(f32(op, 1, 10))
+		add(f32(op, 32, 10))
+		add(f32(op, 256, 10), 1, 0)
+		add(f32(op, 4096, 10))
+		add(f32(op, 4096, 1000))
+	}
+	for _, op := range []string{opCrossEntropy, opCrossEntropy + andGrad} {
+		add(f32(op, 1, 2))
+		add(f32(op, 1, 10))
+		add(f32(op, 32, 10), 1, 0)
+		add(f32(op, 256, 3))
+		add(f32(op, 256, 10), 1, 0)
+		add(weighted(f32(op, 256, 3)))
+		add(weighted(f32(op, 256, 10)))
+		add(smoothed(f32(op, 256, 3)))
+		add(smoothed(f32(op, 256, 10)))
+		for _, c := range []int{2, 3, 5, 8, 16} {
+			add(f32(op, 4096, c))
+		}
+		add(f32(op, 4096, 10), 1, 0)
+		add(f32(op, 4096, 1024)) // what a logit costs where nothing is in the way
+		add(f32(op, 262144, 2, 4))
+		add(f32(op, 131072, 2, 8))
+		add(f32(op, 65536, 2, 16))
+	}
+	for _, op := range []string{opCrossProbs, opCrossProbs + andGrad} {
+		add(f32(op, 256, 10))
+	}
+	for _, shape := range [][]int{{64, 5000, 2}, {8, 50257, 3}, {65536, 10, 16}, {8, 21, 256, 256}} {
+		j := f32(opCrossEntropy+andGrad, shape...)
+		add(j)
+		add(smoothed(j))
+	}
+	add(f32(opLogSumExp, 128, 1000))
+	add(f32(opLogSumExp, 1024, 32), 1, 0)
+	add(f32(opLogSumExp, 4096, 10))
+	add(f32(opSoftmax, 4096, 10))
+	for _, op := range []string{opCTC, opCTC + andGrad} {
+		add(ctc(op, "float32", 5, 5, 20, 1, 28))
+		add(ctc(op, "float32", 20, 20, 100, 1, 28))
+	}
+	return all
 }
 
 // inReadme names the works that the project's README shows: what most users have to do.
@@ -132,21 +236,21 @@ func curves(cores int) (all []work) {
 	}
 	for _, c := range []int{2, 4, 8, 16, 32, 64, 128, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1e6} {
 		n := max(1, 1<<20/c)
-		w := point(results.Classes, c, fmt.Sprintf("%d×%d for C", n, c), f32(opCrossGrad, n, c), 1)
+		w := point(results.Classes, c, fmt.Sprintf("%d×%d for C", n, c), f32(opCrossEntropy+andGrad, n, c), 1)
 		w.unit = "logit"
 		all = append(all, w)
 	}
 	for _, s := range []int{4, 8, 14, 25, 45, 79, 141, 250, 447, 790, 1414} {
 		t := 5 * s // T·S from 80 to 10⁷
-		all = append(all, point(results.CTCSize, t*s, fmt.Sprintf("T%d C32 S%d for T·S", t, s), ctc(opCTCGrad, "float32", s, s, t, 1, 32), 1))
+		all = append(all, point(results.CTCSize, t*s, fmt.Sprintf("T%d C32 S%d for T·S", t, s), ctc(opCTC+andGrad, "float32", s, s, t, 1, 32), 1))
 	}
 	for _, c := range []int{2, 5, 10, 28, 80, 256, 512, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1e6} {
-		w := point(results.CTCClasses, c, fmt.Sprintf("T50 C%d S10 for C", c), ctc(opCTCGrad, "float32", 10, 10, 50, 1, c), 1)
+		w := point(results.CTCClasses, c, fmt.Sprintf("T50 C%d S10 for C", c), ctc(opCTC+andGrad, "float32", 10, 10, 50, 1, c), 1)
 		w.elements, w.unit = w.job.Inputs(), "logit"
 		all = append(all, w)
 	}
 	for _, n := range []int{1, 2, 4, 8, 16, 64, 256, 1 << 10, 1 << 12} {
-		w := point(results.Batch, n, fmt.Sprintf("T50 N%d C20 S10–30 for N", n), ctc(opCTCGrad, "float32", 10, 30, 50, n, 20), 1)
+		w := point(results.Batch, n, fmt.Sprintf("T50 N%d C20 S10–30 for N", n), ctc(opCTC+andGrad, "float32", 10, 30, 50, n, 20), 1)
 		if cores > 1 {
 			w.workers = append(w.workers, cores)
 		}
@@ -159,8 +263,8 @@ func curves(cores int) (all []work) {
 			job  side.Job
 		}{
 			{"4096×1000 for workers", f32(opLogSumExp, 4096, 1000)},
-			{"4096×5000 for workers", f32(opCrossGrad, 4096, 5000)},
-			{"T150 N64 C28 S40 for workers", ctc(opCTCGrad, "float32", 40, 40, 150, 64, 28)},
+			{"4096×5000 for workers", f32(opCrossEntropy+andGrad, 4096, 5000)},
+			{"T150 N64 C28 S40 for workers", ctc(opCTC+andGrad, "float32", 40, 40, 150, 64, 28)},
 		} {
 			w := point(results.Workers, workers, j.name, j.job, workers)
 			w.bestOnly = true

@@ -22,6 +22,9 @@ const (
 		"most of that in the rounds of the run, in which all sides take turns."
 	memoryLegend = " \"memory\" is bare loads, or loads and stores, of what cannot but be read or written, and \"its time\" how many " +
 		"times as long the best tier takes."
+	everydayLegend = "Works of sizes that most training has, many of them short. \"naive\" is a plain loop in Go, of float32 with " +
+		"math.Exp and math.Log of float64, in one goroutine, and the × after it how many times as fast the best tier is. 0 workers, " +
+		"the default, are as many as there are cores.\n"
 	bestOfEach     = "Best tier of each machine, one worker, and how many times as fast as PyTorch there, if it was measured:"
 	straightLegend = "Each chart has the cost of an element over the size of the work, on logarithmic axes: where cost is proportional " +
 		"to size, it is a horizontal line. What the texts call the line is the longest stretch of at least three sizes in which no time " +
@@ -57,6 +60,7 @@ func Write(folder string, files []results.File, models *results.Models) error {
 			charts         []chart
 		}{
 			{"Times", markdown(m.times(m.of(results.Table))), m.comparisons()},
+			{"Everyday sizes", m.everyday(), nil},
 			{"How cost grows", straightLegend, m.growths()},
 			{"Errors of float32", m.errorTable(), m.precision()},
 		} {
@@ -79,6 +83,14 @@ func Write(folder string, files []results.File, models *results.Models) error {
 		out.WriteString("\n" + modelTable(*models))
 	}
 	return os.WriteFile(filepath.Join(folder, "README.md"), []byte(out.String()), 0o666)
+}
+
+// everyday is the times of works of everyday sizes, and nothing where there are none.
+func (m machine) everyday() string {
+	if times := markdown(m.times(m.of(results.Everyday))); times != "" {
+		return everydayLegend + "\n" + times
+	}
+	return ""
 }
 
 // write writes a chart, and its link and text.

@@ -32,6 +32,8 @@ func machineA() results.File {
 	}
 	with("log-sum-exp 10×100", results.Gonum, 33000)
 	with("CTC+grad T50 N16 C20 S10", results.Gorgonia, 4321)
+	with("NLL 1×10", results.Naive, 50)
+	with("NLL 256×10", results.Naive, 6e4)
 	for _, scale := range []float64{1, 5} {
 		for _, frames := range []int{50, 500, 4000} {
 			e := 1e-6 * scale * float64(frames)
@@ -64,7 +66,7 @@ func (f *file) fill(costs map[string]float64, workers ...int) {
 				if !ok {
 					continue
 				}
-				ns := cost * max(100, float64(elements)) / float64(n)
+				ns := cost * max(100, float64(elements)) / float64(max(1, n))
 				w.Times = append(w.Times, results.Time{
 					Side: side, Workers: n, Median: ns, Quartiles: [2]float64{ns, ns}, Calls: 3, Rounds: []float64{ns, ns * 1.25, ns},
 				})
@@ -75,6 +77,8 @@ func (f *file) fill(costs map[string]float64, workers ...int) {
 	add(results.Table, "log-sum-exp 10×100", 0, 1000, "element", workers...)
 	add(results.Table, "CTC+grad T50 N16 C20 S10", 0, 16800, "state", workers...)
 	add(results.Table, "log-sum-exp 20×100", 0, 2000, "element", workers...)
+	add(results.Everyday, "NLL 1×10", 0, 10, "element", 0, 1)
+	add(results.Everyday, "NLL 256×10", 0, 2560, "element", 1)
 	for _, group := range []string{results.Rows, results.Classes, results.CTCSize, results.CTCClasses, results.Batch} {
 		for _, n := range []int{1, 10, 100, 1000, 10000, 100000} {
 			of := []int{1}
@@ -143,6 +147,9 @@ func TestWrite(t *testing.T) {
 		"| log-sum-exp 10×100 | 1 | 8.00 µs | 2.00 µs | 1.00 µs | 10.0 µs | 10.0× | 10.0–10.0 | gonum 33.0 µs, 33.0× | 500 ns | 2.00× |\n",
 		"| log-sum-exp 10×100 | 4 | 2.00 µs | 500 ns | 250 ns | 2.50 µs | 10.0× | 10.0–10.0 |  | 125 ns | 2.00× |\n",
 		"![Beside PyTorch](machine-a-peers.svg)\n",
+		"\n### Everyday sizes\n\n" + everydayLegend + "\n| work | workers | generic | AVX2 | AVX-512 | PyTorch | × | in rounds | naive | × | memory | its time |\n",
+		"| NLL 1×10 | 0 | 800 ns | 200 ns | 100 ns | 1.00 µs | 10.0× | 10.0–10.0 |  |  | 50.0 ns | 2.00× |\n",
+		"| NLL 1×10 | 1 | 800 ns | 200 ns | 100 ns | 1.00 µs | 10.0× | 10.0–10.0 | 50.0 ns | 0.50× | 50.0 ns | 2.00× |\n",
 		"| × 5 | 4000 | 800 | 2.0·10⁻² | 1.0·10⁻⁷ | 1.0·10⁻¹³ |\n",
 		"AVX-512 takes 1.00 ns per element from n = 100 to 10⁵. From n = 1 to 10 it is above the line: 100 times its cost at n = 1. " +
 			"A call takes 100 ns for 1 and 100 ns for 10: ",
@@ -168,6 +175,7 @@ func TestWriteAlone(t *testing.T) {
 		"machine-b-batch", "machine-b-classes", "machine-b-ctc-classes", "machine-b-ctc-size", "machine-b-rows",
 	}, charts(written))
 	readme := written["README.md"]
+	assert.NotContains(t, readme, "naive |")
 	assert.Contains(t, readme, "| work | workers | generic | NEON |\n")
 	assert.Contains(t, readme, "NEON takes 3.00 ns per element from n = 100 to 10⁵.")
 	for _, part := range []string{"PyTorch", "memory", " fills", "workers are", "Models", "beside:", "caches:", "### Errors", "All machines"} {
@@ -398,6 +406,13 @@ func TestPerformanceSection(t *testing.T) {
 
 With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fast as PyTorch with as many threads.
 
+`+everydayCaption+`
+
+|  | naive | PyTorch | AVX2 | AVX-512 |
+| --- | ---:| ---:| ---:| ---:|
+| NLL 1×10 | 50.0 ns | 1.00 µs | 200 ns, 0.25× | 100 ns, 0.50× |
+| NLL 256×10 | 60.0 µs | 25.6 µs | 5.12 µs, 5.00× | 2.56 µs, 10.0× |
+
 ![CTC with its gradient from logits, by size](../bench/results/machine-a-ctc-size.svg)
 
 [bench/results](../bench/results/README.md) has all that was measured, and how cost grows.
@@ -415,6 +430,18 @@ With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fas
 
 	_, err = PerformanceSection(nil)
 	assert.Error(t, err)
+}
+
+func TestRival(t *testing.T) {
+	of := func(naive, torch float64) results.Work {
+		return results.Work{Times: []results.Time{
+			{Side: results.Naive, Workers: 1, Median: naive}, {Side: results.PyTorch, Workers: 1, Median: torch},
+		}}
+	}
+	assert.Equal(t, results.Naive, rival(of(1, 2)))
+	assert.Equal(t, results.PyTorch, rival(of(2, 1)))
+	assert.Equal(t, results.Naive, rival(of(1, 0)), "no PyTorch")
+	assert.Equal(t, results.PyTorch, rival(of(0, 1)), "no loop")
 }
 
 func TestReplace(t *testing.T) {

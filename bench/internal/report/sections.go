@@ -30,8 +30,8 @@ func ReadmeSection(files []results.File, names []string) (string, error) {
 		"\n[docs/performance.md](docs/performance.md) has all works, what limits them, and how to measure on your machine.\n", nil
 }
 
-// PerformanceSection returns the section of docs/performance.md: all works of the table,
-// and how CTC grows.
+// PerformanceSection returns the section of docs/performance.md: all works of the table and
+// of everyday sizes, and how CTC grows.
 func PerformanceSection(files []results.File) (string, error) {
 	all := machines(files)
 	m, err := shown(all)
@@ -42,6 +42,9 @@ func PerformanceSection(files []results.File) (string, error) {
 	out.WriteString(m.caption() + "\n\n" + m.shortTable(m.of(results.Table)) + "\n" + rowsLegend + "\n")
 	if s := m.allWorkers(); s != "" {
 		out.WriteString("\n" + s + "\n")
+	}
+	if everyday := m.of(results.Everyday); len(everyday) > 0 {
+		out.WriteString("\n" + everydayCaption + "\n\n" + m.shortTable(everyday))
 	}
 	out.WriteString(m.image(m.growths(), "ctc-size", "../bench/results"))
 	if len(all) > 1 {
@@ -105,13 +108,16 @@ func (m machine) caption() string {
 const rowsLegend = "A row names the operation and its shape: \"+grad\" is the loss and its gradient, and CTC, from logits, has T frames, " +
 	"N sequences, C classes, and S labels in each sequence."
 
-// shortTable is the times of works with one worker.
+const everydayCaption = "Works of everyday sizes are beside a plain loop in Go, too (\"naive\": float32 with math.Exp and math.Log of " +
+	"float64). × is how many times as fast as the faster one of the others trellis is:"
+
+// shortTable is the times of works with one worker, beside PyTorch and plain loops.
 func (m machine) shortTable(works []results.Work) string {
 	tiers := slices.Clone(m.Machine.Tiers)
 	if len(tiers) > 1 {
 		tiers = slices.DeleteFunc(tiers, func(t string) bool { return t == "generic" })
 	}
-	header := []string{"", "PyTorch"}
+	header := []string{"", "naive", "PyTorch"}
 	for _, t := range tiers {
 		header = append(header, nameOf(t))
 	}
@@ -120,10 +126,10 @@ func (m machine) shortTable(works []results.Work) string {
 		if _, ok := median(w, m.Machine.Best(), 1); !ok {
 			continue
 		}
-		row := []string{fullName(w), durationOf(w, results.PyTorch, 1)}
+		row := []string{fullName(w), durationOf(w, results.Naive, 1), durationOf(w, results.PyTorch, 1)}
 		for _, t := range tiers {
 			cell := durationOf(w, t, 1)
-			if r := timesOf(w, results.PyTorch, 1, t, 1); r != "" && cell != "" {
+			if r := timesOf(w, rival(w), 1, t, 1); r != "" && cell != "" {
 				cell += ", " + r
 			}
 			row = append(row, cell)

@@ -18,6 +18,7 @@ var sides = []struct {
 }{
 	{results.PyTorch, "PyTorch", vermilion},
 	{results.CUDA, "PyTorch CUDA", violet},
+	{results.Naive, "naive", amber},
 	{results.Gonum, "gonum", amber},
 	{results.Gorgonia, "Gorgonia", violet},
 	{"generic", "generic", pink},
@@ -154,6 +155,16 @@ func ratio(w results.Work, side string, workers int, beside string, besideWorker
 		return 0, false
 	}
 	return a / b, true
+}
+
+// rival is the faster one of PyTorch and a plain loop, of those that were measured, in one
+// thread.
+func rival(w results.Work) string {
+	naive, looped := median(w, results.Naive, 1)
+	if torch, ok := median(w, results.PyTorch, 1); looped && (!ok || naive < torch) {
+		return results.Naive
+	}
+	return results.PyTorch
 }
 
 // spreadOf returns the least and the most of a ratio in the rounds.

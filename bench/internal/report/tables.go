@@ -62,8 +62,11 @@ func timesOf(w results.Work, side string, workers int, beside string, besideWork
 }
 
 // Table is all that was measured, for a terminal.
-func Table(f results.File) string {
-	t := tableOf(machines([]results.File{f})[0].times(f.Works))
+func Table(f results.File) string { return Lines(machines([]results.File{f})[0].times(f.Works)) }
+
+// Lines is a table for a terminal, without the columns that are empty.
+func Lines(header []string, rows [][]string) string {
+	t := tableOf(header, rows)
 	t.SetStyle(table.StyleLight)
 	t.Style().Options.DrawBorder = false
 	t.Style().Options.SeparateColumns = false
@@ -77,7 +80,7 @@ func (m machine) times(works []results.Work) (header []string, rows [][]string) 
 	for _, tier := range m.Machine.Tiers {
 		header = append(header, nameOf(tier))
 	}
-	header = append(header, "PyTorch", "×", "in rounds", "others", "memory", "its time")
+	header = append(header, "PyTorch", "×", "in rounds", "naive", "×", "others", "memory", "its time")
 	best := m.Machine.Best()
 	for _, w := range works {
 		for _, n := range workers(w) {
@@ -92,6 +95,7 @@ func (m machine) times(works []results.Work) (header []string, rows [][]string) 
 			} else {
 				row = append(row, "")
 			}
+			row = append(row, durationOf(w, results.Naive, n), timesOf(w, results.Naive, n, best, n))
 			var beside []string
 			for _, other := range others {
 				if t := durationOf(w, other, n); t != "" {

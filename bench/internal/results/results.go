@@ -45,12 +45,14 @@ const (
 	CUDA     = "PyTorch CUDA"
 	Gonum    = "gonum"
 	Gorgonia = "Gorgonia"
+	Naive    = "naive"  // plain loops in Go
 	Memory   = "memory" // bare loads, or loads and stores, of what the work reads and writes
 )
 
-// The groups of works: a table, and curves of how cost grows with Work.X.
+// The groups of works: tables, and curves of how cost grows with Work.X.
 const (
 	Table      = "table"
+	Everyday   = "everyday"    // sizes at which a call is short
 	Rows       = "rows"        // elements of one row
 	Classes    = "classes"     // C of cross-entropy, at about 2^20 logits
 	CTCSize    = "ctc size"    // T·S of one sequence
@@ -73,8 +75,8 @@ type Work struct {
 
 // Time is what one side takes, in nanoseconds of a call.
 type Time struct {
-	Side      string     `json:"side"` // a tier, a peer's name, or Memory
-	Workers   int        `json:"workers"`
+	Side      string     `json:"side"`      // a tier, a peer's name, or Memory
+	Workers   int        `json:"workers"`   // 0 is the default, all
 	Median    float64    `json:"median"`    // of all calls
 	Quartiles [2]float64 `json:"quartiles"` // the lower and the upper one, of all calls
 	Calls     int        `json:"calls"`

@@ -2,10 +2,16 @@ package side
 
 import (
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"math"
+	"os"
+	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 // mix is splitmix64: the i-th of a sequence of random numbers that Python can make
@@ -31,8 +37,23 @@ var normals = sync.OnceValue(func() []float64 {
 	return x
 })
 
-// Normal returns the job's inputs: standard normal numbers, scaled, and rounded to
-// float32 so that both types have the same.
+// Scores returns the job's inputs: standard normal numbers, scaled and masked, and
+// rounded to float32 so that both types have the same.
+func Scores[F trellis.Float](j Job) ([]F, error) {
+	x := Normal[F](j)
+	if j.Mask.Share == 0 {
+		return x, nil
+	}
+	score, err := strconv.ParseFloat(j.Mask.Score, 64)
+	for i := range x {
+		if uniform(mix(uint64(i)+1<<32)) < j.Mask.Share {
+			x[i] = F(float32(score))
+		}
+	}
+	return x, err
+}
+
+// Normal returns as many standard normal numbers as the job has inputs, scaled.
 func Normal[F trellis.Float](j Job) []F {
 	dst, src, scale := make([]F, j.Inputs()), normals(), cmp.Or(j.Scale, 1)
 	done := min(len(dst), len(src))
@@ -41,6 +62,26 @@ func Normal[F trellis.Float](j Job) []F {
 	}
 	for done > 0 && done < len(dst) {
 		done += copy(dst[done:], dst[:done])
+	}
+	return dst
+}
+
+// Probabilities returns as many random numbers as the job has inputs; those of a position
+// add up to about 1.
+func Probabilities[F trellis.Float](j Job) []F {
+	dst := make([]F, j.Inputs())
+	for i := range dst {
+		dst[i] = F(float32(2 * uniform(mix(uint64(i))) / float64(j.Shape[1])))
+	}
+	return dst
+}
+
+// Factors returns n random numbers between 0.5 and 1.5: weights of classes, or what
+// losses are multiplied by.
+func Factors[F trellis.Float](n int) []F {
+	dst := make([]F, n)
+	for i := range dst {
+		dst[i] = F(float32(0.5 + uniform(mix(uint64(i)))))
 	}
 	return dst
 }
@@ -67,4 +108,50 @@ func Targets(j Job) (targets, lengths []int) {
 		lengths[i] += least
 	}
 	return targets, lengths
+}
+
+// Batch is what CTC computes from: scores of the job's shape, and targets padded to rows.
+type Batch[F trellis.Float] struct {
+	Scores           []F
+	Blank            int
+	Targets, Lengths []int
+}
+
+// BatchOf returns a job's scores and targets, random or recorded.
+func BatchOf[F trellis.Float](j Job) (b Batch[F], err error) {
+	if j.Recording == "" {
+		b.Scores, err = Scores[F](j)
+		b.Targets, b.Lengths = Targets(j)
+		return b, err
+	}
+	r, err := ReadRecording(j.Recording)
+	b.Blank, b.Targets, b.Lengths = r.Blank, r.Targets, []int{len(r.Targets)}
+	for _, v := range r.scores {
+		b.Scores = append(b.Scores, F(v))
+	}
+	return b, err
+}
+
+// Recording is what a network wrote for one sequence, and what it should have read.
+type Recording struct {
+	Blank   int
+	Targets []int `json:"target_tokens"`
+	Shape   []int `json:"-"` // (T,C)
+	scores  []float32
+}
+
+// ReadRecording reads emissions.npy and index.json in a folder.
+func ReadRecording(folder string) (r Recording, err error) {
+	index, err := os.ReadFile(filepath.Join(folder, "index.json"))
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(index, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", folder, err)
+	}
+	r.scores, r.Shape, err = npy.ReadFile[float32](filepath.Join(folder, "emissions.npy"))
+	if err == nil && len(r.Shape) != 2 {
+		err = fmt.Errorf("%s: scores of shape %s: want (T,C)", folder, npy.Tuple(r.Shape))
+	}
+	return r, err
 }

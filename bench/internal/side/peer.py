@@ -1,6 +1,9 @@
 # PyTorch's side: reads requests from stdin and writes answers to
 # stdout, one line of JSON each, as side.go describes.
+import functools
 import json
+import math
+import os
 import re
 import signal
 import sys
@@ -19,6 +22,7 @@ DEVICE = torch.device(sys.argv[1])
 if DEVICE.type == "cuda" and not torch.cuda.is_available():
     print(json.dumps({"error": "no CUDA"}), flush=True)
     sys.exit()
+ALL_THREADS = torch.get_num_threads()
 
 
 def mix(i):
@@ -29,64 +33,129 @@ def mix(i):
     return z ^ (z >> np.uint64(31))
 
 
-def normal(shape, dtype, scale):
-    """Standard normal numbers, the same as in inputs.go."""
+def uniform(i):
+    """Numbers between 0 and 1, as in inputs.go."""
+    return ((mix(i) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
+def count(shape):
+    return np.arange(np.prod(shape), dtype=np.uint64)
+
+
+@functools.lru_cache(None)
+def normals():
+    """As in inputs.go."""
     i = np.arange(1000003, dtype=np.uint64) * np.uint64(2)
-    u, v = (((mix(k) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53 for k in (i, i + np.uint64(1)))
-    x = np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
-    return torch.from_numpy(np.resize((scale * x).astype(np.float32).astype(dtype), shape)).to(DEVICE)
+    return np.sqrt(-2 * np.log(uniform(i))) * np.cos(2 * np.pi * uniform(i + np.uint64(1)))
+
+
+def tensor(numbers, shape, dtype):
+    """Numbers as inputs.go has them: rounded to float32."""
+    return torch.from_numpy(np.resize(numbers.astype(np.float32).astype(dtype), shape)).to(DEVICE)
+
+
+def scores(job):
+    """As in inputs.go."""
+    shape, dtype = job["shape"], job["type"]
+    if "recording" in job:
+        return tensor(np.load(os.path.join(job["recording"], "emissions.npy")), shape, dtype)
+    x = tensor(job.get("scale", 1) * normals(), shape, dtype)
+    if "mask" in job:
+        masked = uniform(count(shape) + np.uint64(2**32)) < job["mask"]["share"]
+        x[torch.from_numpy(masked).view(shape)] = float(job["mask"]["score"])
+    return x
+
+
+def probabilities(shape, dtype):
+    """As in inputs.go."""
+    return tensor(2 * uniform(count(shape)) / shape[1], shape, dtype)
+
+
+def factors(shape, dtype):
+    """As in inputs.go."""
+    return tensor(0.5 + uniform(count(shape)), shape, dtype)
 
 
 def classes(shape, of):
     """Random classes, the same as in inputs.go."""
-    y = mix(np.arange(np.prod(shape), dtype=np.uint64)) % np.uint64(of)
+    y = mix(count(shape)) % np.uint64(of)
     return torch.from_numpy(y.astype(np.int64)).view(shape).to(DEVICE)
 
 
-def ctc(shape, least, most, reduction):
-    """CTC's loss of logits and padded targets, the targets, and their lengths."""
-    frames = torch.full(shape[1:2], shape[0], device=DEVICE)
-    lengths = least + classes(shape[1:2], most - least + 1)
+def ctc(job):
+    """CTC's loss of logits."""
+    frames, sequences, of = job["shape"]
+    least, most = job["targets"]
+    lengths = least + classes((sequences,), most - least + 1)
+    y, blank = 1 + classes((sequences, most), of - 1), 0
+    if "recording" in job:
+        with open(os.path.join(job["recording"], "index.json")) as file:
+            index = json.load(file)
+        y, blank = torch.tensor([index["target_tokens"]], device=DEVICE), index["blank"]
+    frames = torch.full((sequences,), frames, device=DEVICE)
+    return lambda x, reduction: F.ctc_loss(
+        F.log_softmax(x, -1), y, frames, lengths, blank, reduction, zero_infinity="mask" in job
+    )
 
-    def loss(x, y):
-        return F.ctc_loss(F.log_softmax(x, -1), y, frames, lengths, reduction=reduction)
 
-    return loss, 1 + classes((shape[1], most), shape[2] - 1)
-
-
-def prepare(op, dtype, shape, targets, scale):
-    """Returns what is to be measured, and what gives its results."""
-    x = normal(shape, dtype, scale)
-    if op == "log-sum-exp":
-        call = lambda: torch.logsumexp(x, -1)
-        return call, lambda: [call().double().mean().item()]
-    if op == "softmax":
-        call = lambda: torch.softmax(x, -1)
-        return call, lambda: [(call().double() * x.double()).sum().item()]
-
-    if op.startswith("CTC"):
-        loss, y = ctc(shape, *targets, "sum" if op == "CTC gradient" else "mean")
+def of_classes(op, job):
+    """The loss of class targets or probabilities."""
+    shape, dtype = job["shape"], job["type"]
+    options = {"weight": factors(shape[1:2], dtype) if "weighted" in job else None}
+    if op == "NLL":
+        loss = F.nll_loss
     else:
-        loss = F.nll_loss if op.startswith("NLL") else F.cross_entropy
+        loss, options["label_smoothing"] = F.cross_entropy, job.get("smoothing", 0)
+    if op == "cross-entropy probs":
+        y = probabilities(shape, dtype)
+    else:
         y = classes(shape[:1] + shape[2:], shape[1])
-    if op in ("CTC", "cross-entropy"):
-        call = lambda: loss(x, y)
-        return call, lambda: [call().item()]
+    return lambda x, reduction: loss(x, y, reduction=reduction, **options)
+
+
+def prepare(job):
+    """Returns what is to be measured, and what sums its result up."""
+    op, x = job["op"], scores(job)
+
+    def product(y):
+        """The dot product of y, of x's shape, with normal numbers."""
+        return (y.double() * tensor(normals(), job["shape"], job["type"]).double()).sum().item()
+
+    if op == "log-sum-exp":
+        return lambda: torch.logsumexp(x, -1), lambda y: [y.double().mean().item()]
+    if op == "softmax":
+        return lambda: torch.softmax(x, -1), lambda y: [product(y)]
+    if op == "log-softmax":
+        return lambda: torch.log_softmax(x, -1), lambda y: [product(y)]
+    if op == "gather":
+        index = classes(job["shape"], job["shape"][-1])
+        return lambda: torch.gather(x, -1, index), lambda y: [product(y)]
+
+    name, method = re.fullmatch(r"(.+?)(|\+grad| losses| VJP| gradient)", op).groups()
+    loss = ctc(job) if name == "CTC" else of_classes(name, job)
+    if method == "":
+        return lambda: loss(x, "mean"), lambda value: [value.item()]
+    if method == " losses":
+        return lambda: loss(x, "none"), lambda value: [value.double().mean().item()]
+
+    reduction, upstream = "mean", None
+    if method == " VJP":
+        reduction, upstream = "none", factors(loss(x, "none").shape, job["type"])
+    elif method == " gradient":
+        reduction = "sum"
     x.requires_grad_()
 
     def call():
         x.grad = None
-        value = loss(x, y)
-        value.backward()
+        value = loss(x, reduction)
+        value.backward(upstream)
         return value
 
-    def gradient():
-        call()
-        return x.grad.flatten().tolist()
-
-    if op == "CTC gradient":
-        return call, gradient
-    return call, lambda: [call().item(), (x.grad.double() * x.detach().double()).sum().item()]
+    if method == "+grad":
+        return call, lambda value: [value.item(), product(x.grad)]
+    if method == " VJP":
+        return call, lambda value: [product(x.grad) / value.numel()]
+    return call, lambda value: x.grad.flatten().tolist()
 
 
 def sample(call, seconds):
@@ -114,27 +183,24 @@ def main():
         about = torch.__version__ + " on " + torch.cuda.get_device_name()
     print(json.dumps({"about": about}), flush=True)
     for line in sys.stdin:
-        request = json.loads(line)
+        job = json.loads(line)
+        seconds, workers = job.pop("seconds"), job.pop("workers")
         answer = {}
         try:
-            if request["op"] == "forget":
+            if job["op"] == "forget":
                 jobs.clear()
             else:
-                torch.set_num_threads(request["workers"])
-                key = (
-                    request["op"],
-                    request["type"],
-                    tuple(request["shape"]),
-                    tuple(request.get("targets", ())),
-                    request.get("scale", 1),
-                )
+                torch.set_num_threads(workers or ALL_THREADS)
+                key = json.dumps(job)
                 if key not in jobs:
-                    jobs[key] = prepare(*key)
+                    jobs[key] = prepare(job)
                 call, values = jobs[key]
-                if request["seconds"]:
-                    answer["samples"] = sample(call, request["seconds"])
+                if seconds:
+                    answer["samples"] = sample(call, seconds)
                 else:
-                    answer["values"] = values()
+                    answer["values"] = values(call())
+                    if not all(map(math.isfinite, answer["values"])):
+                        raise ValueError("a result is not finite")
         except Exception as error:
             answer = {"error": repr(error)}
         print(json.dumps(answer), flush=True)

@@ -18,15 +18,25 @@ import (
 //go:embed peer.py
 var peerScript string
 
-// Job is one computation, of numbers that every side makes for itself: see Normal,
-// Classes and Targets.
+// Job is one computation, of numbers that every side makes for itself: see Scores,
+// Classes, Probabilities, Factors and Targets.
 type Job struct {
-	Op      string  `json:"op"`                // peer.py has those of PyTorch
-	Type    string  `json:"type"`              // "float32" or "float64"
-	Shape   []int   `json:"shape"`             // rows over the last axis; losses over axis 1; CTC's is (T,N,C)
-	Targets []int   `json:"targets,omitempty"` // of CTC: the least and the most labels of a sequence
-	Scale   float64 `json:"scale,omitempty"`   // what the numbers are multiplied by; 0 means 1
-	Workers int     `json:"workers"`
+	Op        string  `json:"op"`                  // peer.py has those of PyTorch
+	Type      string  `json:"type"`                // "float32" or "float64"
+	Shape     []int   `json:"shape"`               // rows over the last axis; losses over axis 1; CTC's is (T,N,C)
+	Targets   []int   `json:"targets,omitempty"`   // of CTC: the least and the most labels of a sequence
+	Weighted  bool    `json:"weighted,omitempty"`  // of class losses: the classes have weights
+	Smoothing float64 `json:"smoothing,omitempty"` // of the labels
+	Scale     float64 `json:"scale,omitempty"`     // what the scores are multiplied by; 0 means 1
+	Mask      Mask    `json:"mask,omitzero"`       // CTC counts an infinite loss as 0 where there is one
+	Recording string  `json:"recording,omitempty"` // folder with scores and a target for CTC: see ReadRecording
+	Workers   int     `json:"workers"`             // 0 means as many as there are cores
+}
+
+// Mask replaces a share of the scores. Its score is a text, since JSON has no "-Inf".
+type Mask struct {
+	Share float64 `json:"share"`
+	Score string  `json:"score"`
 }
 
 // Inputs returns how many numbers the job computes from.

@@ -3,7 +3,10 @@ package side_test
 import (
 	"errors"
 	"io"
+	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 
 	"github.com/gotrellis/trellis/bench/internal/side"
 	"github.com/gotrellis/trellis/bench/internal/side/sidetest"
+	"github.com/gotrellis/trellis/internal/npy"
 )
 
 func TestProtocol(t *testing.T) {
@@ -77,6 +81,49 @@ func TestNormal(t *testing.T) {
 		assert.Equal(t, float64(long[i]), x[i], "the same in both types")
 		assert.Equal(t, 4*x[i], v)
 	}
+}
+
+func TestScores(t *testing.T) {
+	j := side.Job{Shape: []int{100, 100}, Scale: 3}
+	plain, err := side.Scores[float64](j)
+	require.NoError(t, err)
+	assert.Equal(t, side.Normal[float64](j), plain)
+	j.Mask = side.Mask{Share: 0.1, Score: "-Inf"}
+	x, err := side.Scores[float64](j)
+	require.NoError(t, err)
+	masked := 0
+	for i, v := range x {
+		if math.IsInf(v, -1) {
+			masked++
+		} else {
+			assert.Equal(t, plain[i], v)
+		}
+	}
+	assert.InDelta(t, 1000, masked, 100)
+	j.Mask.Score = "much"
+	_, err = side.Scores[float64](j)
+	assert.Error(t, err)
+}
+
+func TestProbabilities(t *testing.T) {
+	sum := 0.0
+	for _, p := range side.Probabilities[float32](side.Job{Shape: []int{100, 50, 2}}) {
+		assert.Greater(t, p, float32(0))
+		sum += float64(p)
+	}
+	assert.InDelta(t, 200, sum, 5, "1 for each position")
+}
+
+func TestReadRecording(t *testing.T) {
+	folder := t.TempDir()
+	_, err := side.ReadRecording(folder)
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "index.json"), []byte("{}"), 0o666))
+	header := "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\n"
+	file := npy.Magic + "\x01\x00" + string(rune(len(header))) + "\x00" + header + "\x00\x00\x00\x00"
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "emissions.npy"), []byte(file), 0o666))
+	_, err = side.ReadRecording(folder)
+	assert.ErrorContains(t, err, "scores of shape (1): want (T,C)")
 }
 
 func TestTargets(t *testing.T) {
