@@ -48,6 +48,8 @@ const (
 	// fewSampleScores is the number of scores up to which samples with fewer positions than
 	// leastStrided are turned into columns as rows are: 16 of them are 32 KiB of float32.
 	fewSampleScores = 512
+	// leastGathered is the number of indices of a row from which on a kernel gathers them.
+	leastGathered = 32
 	// smallScores is the number of scores up to which CrossEntropyLoss does a call in plain Go.
 	smallScores = 32
 	// leastSequential is the least number of neighbouring positions whose classes are added

@@ -235,9 +235,15 @@ type targetLoop[F Float] struct {
 func (l *targetLoop[F]) run() (bad int) {
 	fours, onlyClasses := l.count&^3, uint(l.ignore) >= uint(l.classes)
 	for r, j := 0, 0; r < l.runs && fours > 0; {
-		if onlyClasses {
+		switch {
+		case onlyClasses && l.runs == 1 && l.class == 1 && !l.write:
+			if j = l.sumRows(j); j == fours {
+				r, j = 1, 0
+				continue
+			}
+		case onlyClasses:
 			if r, j = l.runFours(r, j); r == l.runs {
-				break
+				continue
 			}
 		}
 		for end := j + 4; j < end; j++ { // one of them is no class, or left out
@@ -277,11 +283,40 @@ func (l *targetLoop[F]) one(r, j int) bool {
 	return true
 }
 
-// runFours takes the targets four by four, from position j of run r on, where j is a multiple of
-// four. It stops where one of four is no class, and returns that place, or the end of the runs.
+// sumRows adds the scores of rows, four by four, from row j on, which is a multiple of four, as
+// far as all four targets are classes. It returns how far.
 //
 // A target is read once and compared before it is used, so that no other memory than scores
 // is touched. The slices' own checks would take as long as all else.
+func (l *targetLoop[F]) sumRows(j int) int {
+	fours := l.count &^ 3
+	_, _ = l.scores[l.count*l.classes-1], l.targets[l.count-1]
+	size, classes := unsafe.Sizeof(F(0)), uint(l.classes)
+	pitch := uintptr(l.classes) * size
+	scores, targets := unsafe.Pointer(unsafe.SliceData(l.scores)), unsafe.Pointer(unsafe.SliceData(l.targets))
+	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
+	for ; j < fours; j += 4 {
+		y := (*[4]uint)(unsafe.Add(targets, uintptr(j)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+			break
+		}
+		row := unsafe.Add(scores, uintptr(j)*pitch)
+		s0 += float64(*(*F)(unsafe.Add(row, uintptr(y0)*size)))
+		row = unsafe.Add(row, pitch)
+		s1 += float64(*(*F)(unsafe.Add(row, uintptr(y1)*size)))
+		row = unsafe.Add(row, pitch)
+		s2 += float64(*(*F)(unsafe.Add(row, uintptr(y2)*size)))
+		row = unsafe.Add(row, pitch)
+		s3 += float64(*(*F)(unsafe.Add(row, uintptr(y3)*size)))
+	}
+	l.sums = fourSums{s0, s1, s2, s3}
+	return j
+}
+
+// runFours takes the targets four by four, from position j of run r on, where j is a multiple of
+// four. It stops where one of four is no class, and returns that place, or the end of the runs.
+// It touches no other memory than sumRows.
 func (l *targetLoop[F]) runFours(r, j int) (endRun, endPosition int) {
 	_ = l.scores[(l.runs-1)*l.scoreRun+(l.count-1)*l.score+(l.classes-1)*l.class]
 	_ = l.targets[(l.runs-1)*l.targetRun+(l.count-1)*l.target]

@@ -149,8 +149,17 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 		return
 	}
 	k := len(index) / rows
-	for r := range rows {
-		gatherRow(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
+	if k >= leastGathered {
+		for r := range rows {
+			gatherRow(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
+		}
+		return
+	}
+	for at, i := 0, 0; i < len(index); at += n {
+		row := src.Data[at:][:n]
+		for end := i + k; i < end; i++ {
+			dst[i] = row[index[i]]
+		}
 	}
 }
 
