@@ -35,22 +35,27 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	}
 	w.makeTerms()
 	lanes := w.lanes()
+	all := fp.WholeVectors[F](lanes)
 	log1p(w.ln[:lanes], w.sum[:lanes])
 	if t.hasSoft() {
 		w.takeSoft(lanes)
+	} else {
+		clear(w.dot[:all])
+		clear(w.mass[:all])
 	}
 	if t.out.want == productVJP {
 		spread(&w.laneMap, w.scale[:], t.out.upstream[first:])
 	}
-	sum := w.addLosses(lanes)
+	w.leaveOut(lanes, all)
+	sum := targetLosses(w.loss[:all], w.hard[:], w.ln[:], w.dot[:], w.max[:], w.logit[:])
 	if w.grad != nil {
-		w.setFactors(lanes)
+		w.setFactors(all)
 	}
 	if t.out.wantLosses() {
 		collect(&w.laneMap, t.out.losses[first:], w.loss[:])
 	}
 	if w.grad != nil {
-		w.writeGrad()
+		w.writeGrad(all)
 	}
 	return sum
 }
@@ -173,66 +178,53 @@ func (w *crossEntropyItem[F]) takeSoft(lanes int) {
 	w.addSoft()
 }
 
-// addLosses returns the sum of the losses, and sets loss. One sum would wait for each addition:
-// so there are four, which take turns.
-func (w *crossEntropyItem[F]) addLosses(lanes int) float64 {
-	class, dot := w.class[:lanes], []float64(nil)
-	if w.task.hasSoft() {
-		dot = w.dot[:lanes]
+// leaveOut makes what has no loss add nothing to the sum: lanes that are left out, and those that
+// fill the last vector.
+func (w *crossEntropyItem[F]) leaveOut(lanes, all int) {
+	for i := lanes; i < all; i++ {
+		w.class[i] = leftOut
 	}
-	hard, ln, top, logit, losses := w.hard[:len(class)], w.ln[:len(class)], w.max[:len(class)], w.logit[:len(class)], w.loss[:len(class)]
-	var sums [4]float64
+	class := w.class[:all]
+	if w.task.ignored == 0 && w.groups == 1 {
+		class = class[lanes:]
+	}
+	first := all - len(class)
 	for i, y := range class {
-		var loss float64
-		if y >= 0 {
-			if loss = ln[i]; hard[i] != 0 { // else 0 even at −Inf, and NaN if there is no softmax
-				loss += float64(top[i]) - float64(logit[i])
-			}
-			loss = float64(loss * hard[i])
+		if y == leftOut {
+			w.hard[first+i], w.ln[first+i], w.dot[first+i] = 0, 0, 0
 		}
-		if dot != nil && y != leftOut {
-			loss += 0 - dot[i]
-		}
-		sums[i&3] += loss
-		losses[i] = F(loss)
 	}
-	return (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
 // setFactors sets factor and scale for the gradient.
-func (w *crossEntropyItem[F]) setFactors(lanes int) {
-	t, g := &w.task, w.task.factor
-	hard, sum, factor := w.hard[:lanes], w.sum[:lanes], w.factor[:lanes]
-	if !t.hasSoft() && t.out.want != productVJP {
-		for i := range hard {
-			factor[i] = F(g * hard[i] / (1 + sum[i]))
+func (w *crossEntropyItem[F]) setFactors(all int) {
+	t := &w.task
+	if t.out.want != productVJP {
+		gradientFactors(w.factor[:all], w.hard[:], w.mass[:], w.sum[:], t.factor)
+		if t.hasSoft() {
+			scale := F(t.factor)
+			for i := range w.scale[:all] {
+				w.scale[i] = scale
+			}
 		}
 		return
 	}
-	for i := range hard {
-		if t.out.want == productVJP {
-			g = float64(w.scale[i])
-		}
-		mass := hard[i]
-		if t.hasSoft() {
-			mass += w.mass[i]
-		}
-		factor[i], w.scale[i] = F(g*mass/(1+sum[i])), F(g)
+	for i, scale := range w.scale[:all] {
+		w.factor[i] = F(float64(scale) * (w.hard[i] + w.mass[i]) / (1 + w.sum[i]))
 	}
 }
 
 // writeGrad writes g·((h+Σu)·p − u − h at the class target) for every position, where g is
 // its factor in the gradient, h its hard weight and u its soft target.
-func (w *crossEntropyItem[F]) writeGrad() {
+func (w *crossEntropyItem[F]) writeGrad(all int) {
 	t := &w.task
-	hasSoft := t.hasSoft()
-	early := !hasSoft && w.terms.data != nil && (t.order != fewScores || t.inner > 1)
-	if early {
-		w.subtractEarly()
-	}
 	w.writeTerms()
-	if !early && t.probs == nil {
-		w.subtractHard(hasSoft)
+	if t.probs == nil {
+		if t.hasSoft() || t.out.want == productVJP {
+			w.subtractTargets()
+		} else {
+			w.writeTargets(all)
+		}
 	}
 	if t.ignored > 0 {
 		w.clearIgnored()
@@ -245,50 +237,42 @@ func (w *crossEntropyItem[F]) writeGrad() {
 	}
 }
 
-// subtractEarly subtracts the class targets from the terms, while these are in the first
-// cache: p−1 is (exp(x−max)−(1+sum))/(1+sum). Where the target is the largest logit
-// that is −sum, to its last digit.
-func (w *crossEntropyItem[F]) subtractEarly() {
-	terms, step, laneStep := w.terms.data, w.terms.class, w.terms.lane
+// writeTargets writes the gradient at the class targets, where it is all of it.
+func (w *crossEntropyItem[F]) writeTargets(all int) {
+	targets := w.scale[:all] // which is not needed for anything else then
+	targetGradients(targets, w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], w.task.factor)
+	out, step, laneStep := w.out.data, w.out.class, w.out.lane
 	for g := range w.groups {
-		class, at := w.class[g*w.width:][:w.perGroup], g*w.terms.group
-		top, logit, sum := w.max[g*w.width:][:len(class)], w.logit[g*w.width:][:len(class)], w.sum[g*w.width:][:len(class)]
+		class, at := w.class[g*w.width:][:w.perGroup], g*w.out.group
+		d := targets[g*w.width:][:len(class)]
 		for k, y := range class {
 			if y >= 0 {
-				if e := &terms[at+int(y)*step]; logit[k] == top[k] {
-					*e = F(-sum[k])
-				} else {
-					*e = F(float64(*e) - (1 + sum[k]))
-				}
+				out[at+int(y)*step] = d[k]
 			}
 			at += laneStep
 		}
 	}
 }
 
-// subtractHard subtracts the class targets from the gradient. Where the target is the
-// largest logit and there is no soft part, the gradient is −g·h·(1−p), and 1−p is known
-// better than from p.
-func (w *crossEntropyItem[F]) subtractHard(hasSoft bool) {
-	out, step, laneStep := w.out.data, w.out.class, w.out.lane
-	g, hasUpstream := w.task.factor, w.task.out.want == productVJP
-	for i := range w.groups {
-		class, at := w.class[i*w.width:][:w.perGroup], i*w.out.group
-		top, logit, sum := w.max[i*w.width:][:len(class)], w.logit[i*w.width:][:len(class)], w.sum[i*w.width:][:len(class)]
-		hard, scale := w.hard[i*w.width:][:len(class)], w.scale[i*w.width:][:len(class)]
-		for k, y := range class {
-			if y >= 0 {
+// subtractTargets subtracts the class targets from the gradient as it is: it has a soft part, or a
+// factor for each position. See targetGradientsGeneric.
+func (w *crossEntropyItem[F]) subtractTargets() {
+	hasSoft, hasUpstream, scale := w.task.hasSoft(), w.task.out.want == productVJP, w.task.factor
+	for g := range w.groups {
+		at := g * w.out.group
+		for i := g * w.width; i < g*w.width+w.perGroup; i++ {
+			if y := w.class[i]; y >= 0 {
 				if hasUpstream {
-					g = float64(scale[k])
+					scale = float64(w.scale[i])
 				}
-				gh := float64(g * hard[k])
-				if d := &out[at+int(y)*step]; logit[k] == top[k] && !hasSoft {
-					*d = F(-gh * (sum[k] / (1 + sum[k])))
+				gh := float64(scale * w.hard[i])
+				if d := &w.out.data[at+int(y)*w.out.class]; w.logit[i] == w.max[i] && !hasSoft {
+					*d = F((0 - gh) * (w.sum[i] / (1 + w.sum[i])))
 				} else {
 					*d = F(float64(*d) - gh)
 				}
 			}
-			at += laneStep
+			at += w.out.lane
 		}
 	}
 }

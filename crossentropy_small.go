@@ -70,10 +70,11 @@ func (s *smallSoftmax[F]) loss() (loss float64) {
 		if t.weight != nil {
 			s.hard = float64(s.hard * float64(t.weight[s.class]))
 		}
-		loss = float64(s.hard * (ln + (float64(s.max) - float64(s.logit))))
-		if s.hard == 0 {
-			loss = float64(s.hard * ln) // 0 even at −Inf, NaN if there is no softmax
+		loss = ln
+		if s.hard != 0 { // else 0 even at −Inf, and NaN if there is no softmax
+			loss += float64(s.max) - float64(s.logit)
 		}
+		loss = float64(loss * s.hard)
 	}
 	s.mass = s.hard
 	if t.hasSoft() {
@@ -112,15 +113,7 @@ func (t *crossEntropyTask[F]) softTarget(first, class int) F {
 // writeGrad writes the gradient of the position: see crossEntropyItem.
 func (s *smallSoftmax[F]) writeGrad() {
 	t := s.task
-	hasSoft, early := t.hasSoft(), !t.hasSoft() && t.inner > 1
-	factor := F(s.g * s.mass / (1 + s.sum))
-	if early && s.class >= 0 {
-		if e := &s.terms[s.class]; s.logit == s.max {
-			*e = F(-s.sum)
-		} else {
-			*e = F(float64(*e) - (1 + s.sum))
-		}
-	}
+	hasSoft, factor := t.hasSoft(), F(s.g*s.mass/(1+s.sum))
 	for c, e := range s.terms[:t.classes] {
 		d := e * factor
 		switch {
@@ -129,10 +122,10 @@ func (s *smallSoftmax[F]) writeGrad() {
 		case hasSoft:
 			d = fp.FMA(-t.softTarget(s.first, c), F(s.g), F(d))
 		}
-		if c == s.class && !early {
+		if c == s.class {
 			gh := float64(s.g * s.hard)
 			if s.logit == s.max && !hasSoft {
-				d = F(-gh * (s.sum / (1 + s.sum)))
+				d = F((0 - gh) * (s.sum / (1 + s.sum)))
 			} else {
 				d = F(float64(d) - gh)
 			}

@@ -354,6 +354,46 @@ func scaleStridedUniformGeneric[F Float](dst, x view.Rows[F], u, factor, scale [
 	}
 }
 
+// What cross-entropy computes once for each position, with arrays of whole vectors.
+
+// targetLossesGeneric writes hard[i]·(ln[i] + max[i] − logit[i]) − dot[i] to loss and returns the
+// sum, in the lanes of float64. Where hard[i] is 0 the logit, which may be −Inf, does not count.
+func targetLossesGeneric[F Float](loss []F, hard, ln, dot []float64, max, logit []F) float64 {
+	var s lanes[float64]
+	mask := fp.Lanes[float64]() - 1
+	for i := range loss {
+		v := ln[i]
+		if hard[i] != 0 {
+			v += float64(max[i]) - float64(logit[i])
+		}
+		v = float64(v*hard[i]) + (0 - dot[i])
+		s[i&mask] += v
+		loss[i] = F(v)
+	}
+	return s.fold()
+}
+
+// gradientFactorsGeneric writes scale·(hard[i]+mass[i])/(1+sum[i]) to factor.
+func gradientFactorsGeneric[F Float](factor []F, hard, mass, sum []float64, scale float64) {
+	for i := range factor {
+		factor[i] = F(scale * (hard[i] + mass[i]) / (1 + sum[i]))
+	}
+}
+
+// targetGradientsGeneric writes exp(logit[i]−max[i])·factor[i] − scale·hard[i], the gradient at the class
+// target, to dst. Where that is the largest logit it is −scale·hard[i]·(1−p), and 1−p is known
+// better than p.
+func targetGradientsGeneric[F Float](dst []F, hard, sum []float64, max, logit, factor []F, scale float64) {
+	for i := range dst {
+		gh := float64(scale * hard[i])
+		if logit[i] == max[i] {
+			dst[i] = F((0 - gh) * (sum[i] / (1 + sum[i])))
+		} else {
+			dst[i] = F(float64(F(fp.Exp(logit[i]-max[i])*factor[i])) - gh)
+		}
+	}
+}
+
 // Where a position has few classes, and they are neighbours, rows are turned into columns
 // first, so that lanes go across positions here, too. That is done in pieces of 16 bytes.
 

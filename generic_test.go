@@ -542,6 +542,82 @@ func testSubtractTargets[F Float](t *testing.T) {
 	})
 }
 
+// positionArrays returns what cross-entropy knows of so many positions: ln(1+sum), sum, hard, and
+// numbers like dot.
+func positionArrays[F Float](c *kerneltest.Trial[F], n int) (ln, sum, hard, dot []float64) {
+	for range n {
+		s := math.Ldexp(c.R.Float64(), c.R.IntN(60)-50)
+		if c.R.IntN(8) == 0 {
+			s = [...]float64{0, math.NaN()}[c.R.IntN(2)]
+		}
+		ln, sum = append(ln, math.Log1p(s)), append(sum, s)
+		hard = append(hard, [...]float64{0, 1, c.R.Float64(), -c.R.Float64()}[c.R.IntN(4)])
+		dot = append(dot, c.R.NormFloat64())
+	}
+	return ln, sum, hard, dot
+}
+
+// logitsBelow returns scores and as many that are not above them, some of which are equal.
+func logitsBelow[F Float](c *kerneltest.Trial[F], n int) (top, logit []F) {
+	top, logit = c.Scores(n), c.Scores(n)
+	for i, v := range logit {
+		if v > top[i] || c.R.IntN(3) == 0 {
+			logit[i] = top[i]
+		}
+	}
+	return top, logit
+}
+
+// positions are trials for some whole vectors of positions.
+func positions[F Float](t *testing.T, do func(c *kerneltest.Trial[F], n int)) {
+	kerneltest.EachOf(t, []int{0, 1, 2, 5}, kerneltest.Inputs[F](), func(c *kerneltest.Trial[F]) { do(c, c.N*fp.Lanes[F]()) })
+}
+
+func testTargetLosses[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		ln, _, hard, dot := positionArrays(c, n)
+		top, logit := logitsBelow(c, n)
+		want := make([]F, n)
+		loss, hard1, ln1, dot1 := kerneltest.Placed(c, want), kerneltest.Constant(c, hard), kerneltest.Constant(c, ln), kerneltest.Constant(c, dot)
+		top1, logit1 := kerneltest.Constant(c, top), kerneltest.Constant(c, logit)
+		wantSum := targetLossesGeneric(want, hard, ln, dot, top, logit)
+		var sum float64
+		c.Call(func() { sum = targetLosses(loss, hard1, ln1, dot1, top1, logit1) })
+		kerneltest.Same(c, "loss", want, loss)
+		kerneltest.SameOne(c, "sum", wantSum, sum)
+	})
+}
+
+func testGradientFactors[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		_, sum, hard, mass := positionArrays(c, n)
+		want, g := make([]F, n), c.R.NormFloat64()
+		factor, hard1 := kerneltest.Placed(c, want), kerneltest.Constant(c, hard)
+		mass1, sum1 := kerneltest.Constant(c, mass), kerneltest.Constant(c, sum)
+		gradientFactorsGeneric(want, hard, mass, sum, g)
+		c.Call(func() { gradientFactors(factor, hard1, mass1, sum1, g) })
+		kerneltest.Same(c, "factor", want, factor)
+	})
+}
+
+func testTargetGradients[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		_, sum, hard, _ := positionArrays(c, n)
+		top, logit := logitsBelow(c, n)
+		want, factor, g := make([]F, n), factors(c, n), c.R.NormFloat64()
+		dst, hard1, sum1 := kerneltest.Placed(c, want), kerneltest.Constant(c, hard), kerneltest.Constant(c, sum)
+		top1, logit1, factor1 := kerneltest.Constant(c, top), kerneltest.Constant(c, logit), kerneltest.Constant(c, factor)
+		targetGradientsGeneric(want, hard, sum, top, logit, factor, g)
+		c.Call(func() { targetGradients(dst, hard1, sum1, top1, logit1, factor1, g) })
+		for i := range want {
+			if d := logit[i] - top[i]; d != d { // there is no softmax, and no target's gradient
+				dst[i] = want[i]
+			}
+		}
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
 // pieces returns what makes whole pieces of n elements.
 func pieces[F Float](n int) int {
 	side := 16 / fp.Size[F]()

@@ -530,6 +530,65 @@ func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
 	subtractTargetsGeneric(dst, u, scale, count)
 }
 
+// targetLosses works like targetLossesGeneric.
+func targetLosses[F fp.Float](loss []F, hard, ln, dot []float64, max, logit []F) (sum float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			return targetLossesF32AVX512(fp.AsFloat32(loss), hard, ln, dot, fp.AsFloat32(max), fp.AsFloat32(logit))
+		}
+		return targetLossesF64AVX512(fp.AsFloat64(loss), hard, ln, dot, fp.AsFloat64(max), fp.AsFloat64(logit))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			return targetLossesF32AVX2(fp.AsFloat32(loss), hard, ln, dot, fp.AsFloat32(max), fp.AsFloat32(logit))
+		}
+		return targetLossesF64AVX2(fp.AsFloat64(loss), hard, ln, dot, fp.AsFloat64(max), fp.AsFloat64(logit))
+	}
+	return targetLossesGeneric(loss, hard, ln, dot, max, logit)
+}
+
+// gradientFactors works like gradientFactorsGeneric.
+func gradientFactors[F fp.Float](factor []F, hard, mass, sum []float64, scale float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gradientFactorsF32AVX512(fp.AsFloat32(factor), hard, mass, sum, scale)
+			return
+		}
+		gradientFactorsF64AVX512(fp.AsFloat64(factor), hard, mass, sum, scale)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gradientFactorsF32AVX2(fp.AsFloat32(factor), hard, mass, sum, scale)
+			return
+		}
+		gradientFactorsF64AVX2(fp.AsFloat64(factor), hard, mass, sum, scale)
+		return
+	}
+	gradientFactorsGeneric(factor, hard, mass, sum, scale)
+}
+
+// targetGradients works like targetGradientsGeneric.
+func targetGradients[F fp.Float](dst []F, hard, sum []float64, max, logit, factor []F, scale float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			targetGradientsF32AVX512(fp.AsFloat32(dst), hard, sum, fp.AsFloat32(max), fp.AsFloat32(logit), fp.AsFloat32(factor), scale)
+			return
+		}
+		targetGradientsF64AVX512(fp.AsFloat64(dst), hard, sum, fp.AsFloat64(max), fp.AsFloat64(logit), fp.AsFloat64(factor), scale)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			targetGradientsF32AVX2(fp.AsFloat32(dst), hard, sum, fp.AsFloat32(max), fp.AsFloat32(logit), fp.AsFloat32(factor), scale)
+			return
+		}
+		targetGradientsF64AVX2(fp.AsFloat64(dst), hard, sum, fp.AsFloat64(max), fp.AsFloat64(logit), fp.AsFloat64(factor), scale)
+		return
+	}
+	targetGradientsGeneric(dst, hard, sum, max, logit, factor, scale)
+}
+
 // toColumns works like toColumnsGeneric.
 func toColumns[F fp.Float](dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -1012,6 +1071,42 @@ func subtractTargetsF64AVX512(dst []float64, dstStride int, u []float64, uColumn
 
 //go:noescape
 func subtractTargetsF64AVX2(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+
+//go:noescape
+func targetLossesF32AVX512(loss []float32, hard, ln, dot []float64, max, logit []float32) (sum float64)
+
+//go:noescape
+func targetLossesF32AVX2(loss []float32, hard, ln, dot []float64, max, logit []float32) (sum float64)
+
+//go:noescape
+func targetLossesF64AVX512(loss, hard, ln, dot, max, logit []float64) (sum float64)
+
+//go:noescape
+func targetLossesF64AVX2(loss, hard, ln, dot, max, logit []float64) (sum float64)
+
+//go:noescape
+func gradientFactorsF32AVX512(factor []float32, hard, mass, sum []float64, scale float64)
+
+//go:noescape
+func gradientFactorsF32AVX2(factor []float32, hard, mass, sum []float64, scale float64)
+
+//go:noescape
+func gradientFactorsF64AVX512(factor, hard, mass, sum []float64, scale float64)
+
+//go:noescape
+func gradientFactorsF64AVX2(factor, hard, mass, sum []float64, scale float64)
+
+//go:noescape
+func targetGradientsF32AVX512(dst []float32, hard, sum []float64, max, logit, factor []float32, scale float64)
+
+//go:noescape
+func targetGradientsF32AVX2(dst []float32, hard, sum []float64, max, logit, factor []float32, scale float64)
+
+//go:noescape
+func targetGradientsF64AVX512(dst, hard, sum, max, logit, factor []float64, scale float64)
+
+//go:noescape
+func targetGradientsF64AVX2(dst, hard, sum, max, logit, factor []float64, scale float64)
 
 //go:noescape
 func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

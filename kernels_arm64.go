@@ -361,6 +361,46 @@ func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
 	subtractTargetsGeneric(dst, u, scale, count)
 }
 
+// targetLosses works like targetLossesGeneric.
+func targetLosses[F fp.Float](loss []F, hard, ln, dot []float64, max, logit []F) (sum float64) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			return targetLossesF32NEON(fp.AsFloat32(loss), hard, ln, dot, fp.AsFloat32(max), fp.AsFloat32(logit))
+		}
+		return targetLossesF64NEON(fp.AsFloat64(loss), hard, ln, dot, fp.AsFloat64(max), fp.AsFloat64(logit))
+	}
+	return targetLossesGeneric(loss, hard, ln, dot, max, logit)
+}
+
+// gradientFactors works like gradientFactorsGeneric.
+func gradientFactors[F fp.Float](factor []F, hard, mass, sum []float64, scale float64) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			gradientFactorsF32NEON(fp.AsFloat32(factor), hard, mass, sum, scale)
+			return
+		}
+		gradientFactorsF64NEON(fp.AsFloat64(factor), hard, mass, sum, scale)
+		return
+	}
+	gradientFactorsGeneric(factor, hard, mass, sum, scale)
+}
+
+// targetGradients works like targetGradientsGeneric.
+func targetGradients[F fp.Float](dst []F, hard, sum []float64, max, logit, factor []F, scale float64) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			targetGradientsF32NEON(fp.AsFloat32(dst), hard, sum, fp.AsFloat32(max), fp.AsFloat32(logit), fp.AsFloat32(factor), scale)
+			return
+		}
+		targetGradientsF64NEON(fp.AsFloat64(dst), hard, sum, fp.AsFloat64(max), fp.AsFloat64(logit), fp.AsFloat64(factor), scale)
+		return
+	}
+	targetGradientsGeneric(dst, hard, sum, max, logit, factor, scale)
+}
+
 // toColumns works like toColumnsGeneric.
 func toColumns[F fp.Float](dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -640,6 +680,24 @@ func subtractTargetsF32NEON(dst []float32, dstStride int, u []float32, uColumns,
 
 //go:noescape
 func subtractTargetsF64NEON(dst []float64, dstStride int, u []float64, uColumns, uStride int, scale []float64, count int)
+
+//go:noescape
+func targetLossesF32NEON(loss []float32, hard, ln, dot []float64, max, logit []float32) (sum float64)
+
+//go:noescape
+func targetLossesF64NEON(loss, hard, ln, dot, max, logit []float64) (sum float64)
+
+//go:noescape
+func gradientFactorsF32NEON(factor []float32, hard, mass, sum []float64, scale float64)
+
+//go:noescape
+func gradientFactorsF64NEON(factor, hard, mass, sum []float64, scale float64)
+
+//go:noescape
+func targetGradientsF32NEON(dst []float32, hard, sum []float64, max, logit, factor []float32, scale float64)
+
+//go:noescape
+func targetGradientsF64NEON(dst, hard, sum, max, logit, factor []float64, scale float64)
 
 //go:noescape
 func toColumnsF32NEON(dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

@@ -17,7 +17,7 @@ func aligned[F Float](n int) []F {
 }
 
 func kernelWorks[F Float]() []kerneltest.Work {
-	return slices.Concat(rowWorks[F](), targetWorks[F](), stridedWorks[F](), columnWorks[F](), frameWorks[F]())
+	return slices.Concat(rowWorks[F](), targetWorks[F](), stridedWorks[F](), positionWorks[F](), columnWorks[F](), frameWorks[F]())
 }
 
 // rowWorks are calls with as much as one takes: a block of a row, or some rows.
@@ -94,6 +94,21 @@ func stridedWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("subtractTargets", three, func() {
 			subtractTargets(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), zeros, classes)
 		}),
+	}
+}
+
+// positionWorks are calls for the positions of an item.
+func positionWorks[F Float]() []kerneltest.Work {
+	logit, largest, factor, dst := normalScores[F](itemPositions), make([]F, itemPositions), slices.Repeat([]F{1}, itemPositions), make([]F, itemPositions)
+	for i := range largest {
+		largest[i] = 20
+	}
+	ones, zeros, sum := slices.Repeat([]float64{1}, itemPositions), make([]float64, itemPositions), make([]float64, 1)
+	a := kerneltest.Elements[float64](itemPositions, 4)
+	return []kerneltest.Work{
+		kerneltest.NewWork("targetLosses", a, func() { sum[0] = targetLosses(dst, ones, ones, zeros, largest, logit) }),
+		kerneltest.NewWork("gradientFactors", a, func() { gradientFactors(dst, ones, zeros, ones, 1) }),
+		kerneltest.NewWork("targetGradients", a, func() { targetGradients(dst, ones, ones, largest, logit, factor, 1) }),
 	}
 }
 

@@ -139,6 +139,21 @@ func subtractTargets[F fp.Float](dst, u view.Rows[F], scale []F, count int) {
 	subtractTargetsGeneric(dst, u, scale, count)
 }
 
+// targetLosses works like targetLossesGeneric.
+func targetLosses[F fp.Float](loss []F, hard, ln, dot []float64, max, logit []F) (sum float64) {
+	return targetLossesGeneric(loss, hard, ln, dot, max, logit)
+}
+
+// gradientFactors works like gradientFactorsGeneric.
+func gradientFactors[F fp.Float](factor []F, hard, mass, sum []float64, scale float64) {
+	gradientFactorsGeneric(factor, hard, mass, sum, scale)
+}
+
+// targetGradients works like targetGradientsGeneric.
+func targetGradients[F fp.Float](dst []F, hard, sum []float64, max, logit, factor []F, scale float64) {
+	targetGradientsGeneric(dst, hard, sum, max, logit, factor, scale)
+}
+
 // toColumns works like toColumnsGeneric.
 func toColumns[F fp.Float](dst, x view.Rows[F], count int) {
 	toColumnsGeneric(dst, x, count)

@@ -3526,6 +3526,907 @@ endif5:
 	VZEROUPPER
 	RET
 
+// func targetLossesF32AVX512(loss []float32, hard []float64, ln []float64, dot []float64, max []float32, logit []float32) (sum float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·targetLossesF32AVX512(SB), NOSPLIT, $0-152
+	VPXORD  Z0, Z0, Z0
+	MOVQ    loss_base+0(FP), AX
+	MOVQ    hard_base+24(FP), CX
+	MOVQ    ln_base+48(FP), DX
+	MOVQ    dot_base+72(FP), BX
+	MOVQ    max_base+96(FP), SI
+	MOVQ    logit_base+120(FP), DI
+	VMOVAPS Z0, Z1
+	MOVQ    loss_len+8(FP), R8
+	CMPQ    R8, $+0
+	JLE     end2
+
+loop1:
+	VMOVUPS       (SI), Z2
+	VCVTPS2PD     Y2, Z3
+	VEXTRACTF64X4 $0x01, Z2, Y2
+	VCVTPS2PD     Y2, Z2
+	VMOVUPS       (DI), Z7
+	VCVTPS2PD     Y7, Z8
+	VEXTRACTF64X4 $0x01, Z7, Y6
+	VCVTPS2PD     Y6, Z7
+	VMOVUPS       (CX), Z9
+	VMOVUPS       (DX), Z10
+	VSUBPD        Z8, Z3, Z3
+	VADDPD        Z3, Z10, Z3
+	VCMPPD        $0x04, Z0, Z9, K1
+	VBLENDMPD     Z3, Z10, K1, Z4
+	VMULPD        Z9, Z4, Z3
+	VMOVUPS       (BX), Z8
+	VSUBPD        Z8, Z0, Z8
+	VADDPD        Z8, Z3, Z3
+	VADDPD        Z1, Z3, Z1
+	VMOVUPS       64(CX), Z8
+	VMOVUPS       64(DX), Z9
+	VSUBPD        Z7, Z2, Z2
+	VADDPD        Z2, Z9, Z2
+	VCMPPD        $0x04, Z0, Z8, K1
+	VBLENDMPD     Z2, Z9, K1, Z5
+	VMULPD        Z8, Z5, Z2
+	VMOVUPS       64(BX), Z7
+	VSUBPD        Z7, Z0, Z7
+	VADDPD        Z7, Z2, Z2
+	VADDPD        Z1, Z2, Z1
+	VCVTPD2PS     Z3, Y6
+	VCVTPD2PS     Z2, Y2
+	VINSERTF64X4  $0x01, Y2, Z6, Z2
+	VMOVUPS       Z2, (AX)
+	ADDQ          $+64, AX
+	ADDQ          $+128, CX
+	ADDQ          $+128, DX
+	ADDQ          $+128, BX
+	ADDQ          $+64, SI
+	ADDQ          $+64, DI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
+	JGT           loop1
+
+end2:
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, sum+144(FP)
+	VZEROUPPER
+	RET
+
+// func targetLossesF32AVX2(loss []float32, hard []float64, ln []float64, dot []float64, max []float32, logit []float32) (sum float64)
+// Requires: AVX
+TEXT ·targetLossesF32AVX2(SB), NOSPLIT, $0-152
+	MOVQ   loss_base+0(FP), AX
+	MOVQ   hard_base+24(FP), CX
+	MOVQ   ln_base+48(FP), DX
+	MOVQ   dot_base+72(FP), BX
+	MOVQ   max_base+96(FP), SI
+	MOVQ   logit_base+120(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   loss_len+8(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS      (SI), Y2
+	VMOVUPS      32(SI), Y3
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y4
+	VEXTRACTF128 $0x01, Y3, X5
+	VCVTPS2PD    X3, Y3
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	VEXTRACTF128 $0x01, Y6, X8
+	VCVTPS2PD    X6, Y6
+	VCVTPS2PD    X8, Y8
+	VEXTRACTF128 $0x01, Y7, X9
+	VCVTPS2PD    X7, Y7
+	VCVTPS2PD    X9, Y9
+	VMOVUPS      (CX), Y10
+	VMOVUPS      32(CX), Y11
+	VMOVUPS      (DX), Y12
+	VMOVUPS      32(DX), Y13
+	VSUBPD       Y6, Y2, Y2
+	VSUBPD       Y8, Y4, Y4
+	VADDPD       Y2, Y12, Y2
+	VADDPD       Y4, Y13, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x04, Y6, Y10, Y8
+	VCMPPD       $0x04, Y6, Y11, Y6
+	VBLENDVPS    Y8, Y2, Y12, Y2
+	VBLENDVPS    Y6, Y4, Y13, Y4
+	VMULPD       Y10, Y2, Y2
+	VMULPD       Y11, Y4, Y4
+	VMOVUPS      (BX), Y6
+	VMOVUPS      32(BX), Y8
+	VXORPS       Y10, Y10, Y10
+	VSUBPD       Y6, Y10, Y6
+	VSUBPD       Y8, Y10, Y8
+	VADDPD       Y6, Y2, Y2
+	VADDPD       Y8, Y4, Y4
+	VADDPD       Y0, Y2, Y0
+	VADDPD       Y1, Y4, Y1
+	VMOVUPS      64(CX), Y6
+	VMOVUPS      96(CX), Y8
+	VMOVUPS      64(DX), Y10
+	VMOVUPS      96(DX), Y11
+	VSUBPD       Y7, Y3, Y3
+	VSUBPD       Y9, Y5, Y5
+	VADDPD       Y3, Y10, Y3
+	VADDPD       Y5, Y11, Y5
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x04, Y7, Y6, Y9
+	VCMPPD       $0x04, Y7, Y8, Y7
+	VBLENDVPS    Y9, Y3, Y10, Y3
+	VBLENDVPS    Y7, Y5, Y11, Y5
+	VMULPD       Y6, Y3, Y3
+	VMULPD       Y8, Y5, Y5
+	VMOVUPS      64(BX), Y6
+	VMOVUPS      96(BX), Y7
+	VXORPS       Y8, Y8, Y8
+	VSUBPD       Y6, Y8, Y6
+	VSUBPD       Y7, Y8, Y7
+	VADDPD       Y6, Y3, Y3
+	VADDPD       Y7, Y5, Y5
+	VADDPD       Y0, Y3, Y0
+	VADDPD       Y1, Y5, Y1
+	VCVTPD2PSY   Y2, X14
+	VCVTPD2PSY   Y4, X2
+	VINSERTF128  $0x01, X2, Y14, Y2
+	VCVTPD2PSY   Y3, X14
+	VCVTPD2PSY   Y5, X3
+	VINSERTF128  $0x01, X3, Y14, Y3
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
+	JGT          loop1
+
+end2:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, sum+144(FP)
+	VZEROUPPER
+	RET
+
+// func targetLossesF64AVX512(loss []float64, hard []float64, ln []float64, dot []float64, max []float64, logit []float64) (sum float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·targetLossesF64AVX512(SB), NOSPLIT, $0-152
+	VPXORD  Z0, Z0, Z0
+	MOVQ    loss_base+0(FP), AX
+	MOVQ    hard_base+24(FP), CX
+	MOVQ    ln_base+48(FP), DX
+	MOVQ    dot_base+72(FP), BX
+	MOVQ    max_base+96(FP), SI
+	MOVQ    logit_base+120(FP), DI
+	VMOVAPS Z0, Z1
+	MOVQ    loss_len+8(FP), R8
+	CMPQ    R8, $+0
+	JLE     end2
+
+loop1:
+	VMOVUPS   (SI), Z2
+	VMOVUPS   (DI), Z3
+	VMOVUPS   (CX), Z4
+	VMOVUPS   (DX), Z5
+	VSUBPD    Z3, Z2, Z2
+	VADDPD    Z2, Z5, Z2
+	VCMPPD    $0x04, Z0, Z4, K1
+	VBLENDMPD Z2, Z5, K1, Z6
+	VMULPD    Z4, Z6, Z2
+	VMOVUPS   (BX), Z3
+	VSUBPD    Z3, Z0, Z3
+	VADDPD    Z3, Z2, Z2
+	VADDPD    Z1, Z2, Z1
+	VMOVUPS   Z2, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	ADDQ      $+64, SI
+	ADDQ      $+64, DI
+	SUBQ      $+8, R8
+	CMPQ      R8, $+0
+	JGT       loop1
+
+end2:
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VADDPD        Y0, Y1, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, sum+144(FP)
+	VZEROUPPER
+	RET
+
+// func targetLossesF64AVX2(loss []float64, hard []float64, ln []float64, dot []float64, max []float64, logit []float64) (sum float64)
+// Requires: AVX
+TEXT ·targetLossesF64AVX2(SB), NOSPLIT, $0-152
+	MOVQ   loss_base+0(FP), AX
+	MOVQ   hard_base+24(FP), CX
+	MOVQ   ln_base+48(FP), DX
+	MOVQ   dot_base+72(FP), BX
+	MOVQ   max_base+96(FP), SI
+	MOVQ   logit_base+120(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   loss_len+8(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS   (SI), Y2
+	VMOVUPS   32(SI), Y3
+	VMOVUPS   (DI), Y4
+	VMOVUPS   32(DI), Y5
+	VMOVUPS   (CX), Y6
+	VMOVUPS   32(CX), Y7
+	VMOVUPS   (DX), Y8
+	VMOVUPS   32(DX), Y9
+	VSUBPD    Y4, Y2, Y2
+	VSUBPD    Y5, Y3, Y3
+	VADDPD    Y2, Y8, Y2
+	VADDPD    Y3, Y9, Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPD    $0x04, Y4, Y6, Y5
+	VCMPPD    $0x04, Y4, Y7, Y4
+	VBLENDVPS Y5, Y2, Y8, Y2
+	VBLENDVPS Y4, Y3, Y9, Y3
+	VMULPD    Y6, Y2, Y2
+	VMULPD    Y7, Y3, Y3
+	VMOVUPS   (BX), Y4
+	VMOVUPS   32(BX), Y5
+	VXORPS    Y6, Y6, Y6
+	VSUBPD    Y4, Y6, Y4
+	VSUBPD    Y5, Y6, Y5
+	VADDPD    Y4, Y2, Y2
+	VADDPD    Y5, Y3, Y3
+	VADDPD    Y0, Y2, Y0
+	VADDPD    Y1, Y3, Y1
+	VMOVUPS   Y2, (AX)
+	VMOVUPS   Y3, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	ADDQ      $+64, DX
+	ADDQ      $+64, BX
+	ADDQ      $+64, SI
+	ADDQ      $+64, DI
+	SUBQ      $+8, R8
+	CMPQ      R8, $+0
+	JGT       loop1
+
+end2:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, sum+144(FP)
+	VZEROUPPER
+	RET
+
+// func gradientFactorsF32AVX512(factor []float32, hard []float64, mass []float64, sum []float64, scale float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientFactorsF32AVX512(SB), NOSPLIT, $0-104
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+896(SB), Z0
+	MOVQ         factor_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         mass_base+48(FP), DX
+	MOVQ         sum_base+72(FP), BX
+	VBROADCASTSD scale+96(FP), Z2
+	MOVQ         factor_len+8(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (CX), Z3
+	VMOVUPS      (DX), Z4
+	VADDPD       Z4, Z3, Z3
+	VMULPD       Z3, Z2, Z3
+	VMOVUPS      (BX), Z4
+	VADDPD       Z0, Z4, Z4
+	VDIVPD       Z4, Z3, Z3
+	VMOVUPS      64(CX), Z4
+	VMOVUPS      64(DX), Z5
+	VADDPD       Z5, Z4, Z4
+	VMULPD       Z4, Z2, Z4
+	VMOVUPS      64(BX), Z5
+	VADDPD       Z0, Z5, Z5
+	VDIVPD       Z5, Z4, Z4
+	VCVTPD2PS    Z3, Y1
+	VCVTPD2PS    Z4, Y3
+	VINSERTF64X4 $0x01, Y3, Z1, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientFactorsF32AVX2(factor []float32, hard []float64, mass []float64, sum []float64, scale float64)
+// Requires: AVX
+TEXT ·gradientFactorsF32AVX2(SB), NOSPLIT, $0-104
+	MOVQ         factor_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         mass_base+48(FP), DX
+	MOVQ         sum_base+72(FP), BX
+	VBROADCASTSD scale+96(FP), Y0
+	MOVQ         factor_len+8(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS     (CX), Y1
+	VMOVUPS     32(CX), Y2
+	VMOVUPS     (DX), Y3
+	VMOVUPS     32(DX), Y4
+	VADDPD      Y3, Y1, Y1
+	VADDPD      Y4, Y2, Y2
+	VMULPD      Y1, Y0, Y1
+	VMULPD      Y2, Y0, Y2
+	VMOVUPS     (BX), Y3
+	VMOVUPS     32(BX), Y4
+	VADDPD      constants<>+896(SB), Y3, Y3
+	VADDPD      constants<>+896(SB), Y4, Y4
+	VDIVPD      Y3, Y1, Y1
+	VDIVPD      Y4, Y2, Y2
+	VMOVUPS     64(CX), Y3
+	VMOVUPS     96(CX), Y4
+	VMOVUPS     64(DX), Y6
+	VMOVUPS     96(DX), Y7
+	VADDPD      Y6, Y3, Y3
+	VADDPD      Y7, Y4, Y4
+	VMULPD      Y3, Y0, Y3
+	VMULPD      Y4, Y0, Y4
+	VMOVUPS     64(BX), Y6
+	VMOVUPS     96(BX), Y7
+	VADDPD      constants<>+896(SB), Y6, Y6
+	VADDPD      constants<>+896(SB), Y7, Y7
+	VDIVPD      Y6, Y3, Y3
+	VDIVPD      Y7, Y4, Y4
+	VCVTPD2PSY  Y1, X5
+	VCVTPD2PSY  Y2, X1
+	VINSERTF128 $0x01, X1, Y5, Y1
+	VCVTPD2PSY  Y3, X5
+	VCVTPD2PSY  Y4, X2
+	VINSERTF128 $0x01, X2, Y5, Y2
+	VMOVUPS     Y1, (AX)
+	VMOVUPS     Y2, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	SUBQ        $+16, SI
+	CMPQ        SI, $+0
+	JGT         loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientFactorsF64AVX512(factor []float64, hard []float64, mass []float64, sum []float64, scale float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientFactorsF64AVX512(SB), NOSPLIT, $0-104
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+896(SB), Z0
+	MOVQ         factor_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         mass_base+48(FP), DX
+	MOVQ         sum_base+72(FP), BX
+	VBROADCASTSD scale+96(FP), Z1
+	MOVQ         factor_len+8(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS (CX), Z2
+	VMOVUPS (DX), Z3
+	VADDPD  Z3, Z2, Z2
+	VMULPD  Z2, Z1, Z2
+	VMOVUPS (BX), Z3
+	VADDPD  Z0, Z3, Z3
+	VDIVPD  Z3, Z2, Z2
+	VMOVUPS Z2, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientFactorsF64AVX2(factor []float64, hard []float64, mass []float64, sum []float64, scale float64)
+// Requires: AVX
+TEXT ·gradientFactorsF64AVX2(SB), NOSPLIT, $0-104
+	MOVQ         factor_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         mass_base+48(FP), DX
+	MOVQ         sum_base+72(FP), BX
+	VBROADCASTSD scale+96(FP), Y0
+	MOVQ         factor_len+8(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS (CX), Y1
+	VMOVUPS 32(CX), Y2
+	VMOVUPS (DX), Y3
+	VMOVUPS 32(DX), Y4
+	VADDPD  Y3, Y1, Y1
+	VADDPD  Y4, Y2, Y2
+	VMULPD  Y1, Y0, Y1
+	VMULPD  Y2, Y0, Y2
+	VMOVUPS (BX), Y3
+	VMOVUPS 32(BX), Y4
+	VADDPD  constants<>+896(SB), Y3, Y3
+	VADDPD  constants<>+896(SB), Y4, Y4
+	VDIVPD  Y3, Y1, Y1
+	VDIVPD  Y4, Y2, Y2
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsF32AVX512(dst []float32, hard []float64, sum []float64, max []float32, logit []float32, factor []float32, scale float64)
+// Requires: AVX, AVX512F
+TEXT ·targetGradientsF32AVX512(SB), NOSPLIT, $0-152
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+96(SB), Z1
+	VBROADCASTSD constants<>+128(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z3
+	VBROADCASTSD constants<>+192(SB), Z4
+	VBROADCASTSD constants<>+224(SB), Z5
+	VBROADCASTSD constants<>+256(SB), Z6
+	VBROADCASTSD constants<>+288(SB), Z7
+	VBROADCASTSD constants<>+320(SB), Z8
+	VBROADCASTSD constants<>+352(SB), Z9
+	VBROADCASTSD constants<>+384(SB), Z10
+	VBROADCASTSD constants<>+64(SB), Z11
+	VBROADCASTSD constants<>+896(SB), Z12
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         sum_base+48(FP), DX
+	MOVQ         max_base+72(FP), BX
+	MOVQ         logit_base+96(FP), SI
+	MOVQ         factor_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Z13
+	MOVQ         dst_len+8(FP), R8
+	CMPQ         R8, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS       (SI), Z14
+	VMOVUPS       (BX), Z15
+	VSUBPS        Z15, Z14, Z14
+	VMOVAPS       Z1, Z15
+	VFMADD213PS   Z2, Z14, Z15
+	VSUBPS        Z2, Z15, Z18
+	VMOVAPS       Z3, Z19
+	VFNMADD213PS  Z14, Z18, Z19
+	VFNMADD231PS  Z4, Z18, Z19
+	VMOVAPS       Z5, Z18
+	VFMADD213PS   Z6, Z19, Z18
+	VFMADD213PS   Z7, Z19, Z18
+	VFMADD213PS   Z8, Z19, Z18
+	VFMADD213PS   Z9, Z19, Z18
+	VFMADD213PS   Z10, Z19, Z18
+	VFMADD213PS   Z10, Z19, Z18
+	VCMPPS        $0x15, Z11, Z14, K1
+	VPSLLD        $0x17, Z15, Z14
+	VPADDD.Z      Z18, Z14, K1, Z14
+	VMOVUPS       (DI), Z15
+	VMULPS        Z15, Z14, Z14
+	VCVTPS2PD     Y14, Z15
+	VEXTRACTF64X4 $0x01, Z14, Y14
+	VCVTPS2PD     Y14, Z14
+	VMOVUPS       (DX), Z18
+	VMOVUPS       (CX), Z19
+	VMULPD        Z19, Z13, Z19
+	VSUBPD        Z19, Z15, Z15
+	VSUBPD        Z19, Z0, Z19
+	VADDPD        Z12, Z18, Z20
+	VDIVPD        Z20, Z18, Z18
+	VMULPD        Z18, Z19, Z18
+	VMOVUPS       64(DX), Z19
+	VMOVUPS       64(CX), Z20
+	VMULPD        Z20, Z13, Z20
+	VSUBPD        Z20, Z14, Z14
+	VSUBPD        Z20, Z0, Z20
+	VADDPD        Z12, Z19, Z21
+	VDIVPD        Z21, Z19, Z19
+	VMULPD        Z19, Z20, Z19
+	VMOVUPS       (SI), Z20
+	VMOVUPS       (BX), Z21
+	VCMPPS        $0x00, Z21, Z20, K1
+	VCVTPD2PS     Z18, Y16
+	VCVTPD2PS     Z19, Y18
+	VINSERTF64X4  $0x01, Y18, Z16, Z18
+	VCVTPD2PS     Z15, Y16
+	VCVTPD2PS     Z14, Y14
+	VINSERTF64X4  $0x01, Y14, Z16, Z14
+	VBLENDMPS     Z18, Z14, K1, Z17
+	VMOVUPS       Z17, (AX)
+	ADDQ          $+64, AX
+	ADDQ          $+128, CX
+	ADDQ          $+128, DX
+	ADDQ          $+64, BX
+	ADDQ          $+64, SI
+	ADDQ          $+64, DI
+	SUBQ          $+16, R8
+	CMPQ          R8, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsF32AVX2(dst []float32, hard []float64, sum []float64, max []float32, logit []float32, factor []float32, scale float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·targetGradientsF32AVX2(SB), NOSPLIT, $0-152
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         sum_base+48(FP), DX
+	MOVQ         max_base+72(FP), BX
+	MOVQ         logit_base+96(FP), SI
+	MOVQ         factor_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Y0
+	MOVQ         dst_len+8(FP), R8
+	CMPQ         R8, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	VSUBPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y2, Y2
+	VMOVUPS      constants<>+96(SB), Y3
+	VMOVUPS      constants<>+96(SB), Y4
+	VFMADD213PS  constants<>+128(SB), Y1, Y3
+	VFMADD213PS  constants<>+128(SB), Y2, Y4
+	VSUBPS       constants<>+128(SB), Y3, Y6
+	VSUBPS       constants<>+128(SB), Y4, Y7
+	VMOVUPS      constants<>+160(SB), Y8
+	VMOVUPS      constants<>+160(SB), Y9
+	VFNMADD213PS Y1, Y6, Y8
+	VFNMADD213PS Y2, Y7, Y9
+	VFNMADD231PS constants<>+192(SB), Y6, Y8
+	VFNMADD231PS constants<>+192(SB), Y7, Y9
+	VMOVUPS      constants<>+224(SB), Y6
+	VMOVUPS      constants<>+224(SB), Y7
+	VFMADD213PS  constants<>+256(SB), Y8, Y6
+	VFMADD213PS  constants<>+256(SB), Y9, Y7
+	VFMADD213PS  constants<>+288(SB), Y8, Y6
+	VFMADD213PS  constants<>+288(SB), Y9, Y7
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
+	VFMADD213PS  constants<>+320(SB), Y9, Y7
+	VFMADD213PS  constants<>+352(SB), Y8, Y6
+	VFMADD213PS  constants<>+352(SB), Y9, Y7
+	VFMADD213PS  constants<>+384(SB), Y8, Y6
+	VFMADD213PS  constants<>+384(SB), Y9, Y7
+	VFMADD213PS  constants<>+384(SB), Y8, Y6
+	VFMADD213PS  constants<>+384(SB), Y9, Y7
+	VCMPPS       $0x15, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x15, constants<>+64(SB), Y2, Y2
+	VPSLLD       $0x17, Y3, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       Y6, Y3, Y3
+	VPADDD       Y7, Y4, Y4
+	VANDPS       Y3, Y1, Y1
+	VANDPS       Y4, Y2, Y2
+	VMOVUPS      (DI), Y3
+	VMOVUPS      32(DI), Y4
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X4, Y4
+	VMOVUPS      (DX), Y6
+	VMOVUPS      32(DX), Y7
+	VMOVUPS      (CX), Y8
+	VMOVUPS      32(CX), Y9
+	VMULPD       Y8, Y0, Y8
+	VMULPD       Y9, Y0, Y9
+	VSUBPD       Y8, Y1, Y1
+	VSUBPD       Y9, Y3, Y3
+	VXORPS       Y10, Y10, Y10
+	VSUBPD       Y8, Y10, Y8
+	VSUBPD       Y9, Y10, Y9
+	VADDPD       constants<>+896(SB), Y6, Y10
+	VADDPD       constants<>+896(SB), Y7, Y11
+	VDIVPD       Y10, Y6, Y6
+	VDIVPD       Y11, Y7, Y7
+	VMULPD       Y6, Y8, Y6
+	VMULPD       Y7, Y9, Y7
+	VMOVUPS      64(DX), Y8
+	VMOVUPS      96(DX), Y9
+	VMOVUPS      64(CX), Y10
+	VMOVUPS      96(CX), Y11
+	VMULPD       Y10, Y0, Y10
+	VMULPD       Y11, Y0, Y11
+	VSUBPD       Y10, Y2, Y2
+	VSUBPD       Y11, Y4, Y4
+	VXORPS       Y12, Y12, Y12
+	VSUBPD       Y10, Y12, Y10
+	VSUBPD       Y11, Y12, Y11
+	VADDPD       constants<>+896(SB), Y8, Y12
+	VADDPD       constants<>+896(SB), Y9, Y13
+	VDIVPD       Y12, Y8, Y8
+	VDIVPD       Y13, Y9, Y9
+	VMULPD       Y8, Y10, Y8
+	VMULPD       Y9, Y11, Y9
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VCMPPS       $0x00, Y12, Y10, Y10
+	VCMPPS       $0x00, Y13, Y11, Y11
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y3, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y4, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VBLENDVPS    Y10, Y6, Y1, Y1
+	VBLENDVPS    Y11, Y7, Y2, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsF64AVX512(dst []float64, hard []float64, sum []float64, max []float64, logit []float64, factor []float64, scale float64)
+// Requires: AVX, AVX512F
+TEXT ·targetGradientsF64AVX512(SB), NOSPLIT, $0-152
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+448(SB), Z1
+	VBROADCASTSD constants<>+480(SB), Z2
+	VBROADCASTSD constants<>+512(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+416(SB), Z16
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         sum_base+48(FP), DX
+	MOVQ         max_base+72(FP), BX
+	MOVQ         logit_base+96(FP), SI
+	MOVQ         factor_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Z17
+	MOVQ         dst_len+8(FP), R8
+	CMPQ         R8, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (SI), Z18
+	VMOVUPS      (BX), Z19
+	VSUBPD       Z19, Z18, Z18
+	VMOVAPS      Z1, Z19
+	VFMADD213PD  Z2, Z18, Z19
+	VSUBPD       Z2, Z19, Z21
+	VMOVAPS      Z3, Z22
+	VFNMADD213PD Z18, Z21, Z22
+	VFNMADD231PD Z4, Z21, Z22
+	VMOVAPS      Z5, Z21
+	VFMADD213PD  Z6, Z22, Z21
+	VFMADD213PD  Z7, Z22, Z21
+	VFMADD213PD  Z8, Z22, Z21
+	VFMADD213PD  Z9, Z22, Z21
+	VFMADD213PD  Z10, Z22, Z21
+	VFMADD213PD  Z11, Z22, Z21
+	VFMADD213PD  Z12, Z22, Z21
+	VFMADD213PD  Z13, Z22, Z21
+	VFMADD213PD  Z14, Z22, Z21
+	VFMADD213PD  Z15, Z22, Z21
+	VFMADD213PD  Z15, Z22, Z21
+	VCMPPD       $0x15, Z16, Z18, K1
+	VPSLLQ       $0x34, Z19, Z18
+	VPADDQ.Z     Z21, Z18, K1, Z18
+	VMOVUPS      (DI), Z19
+	VMULPD       Z19, Z18, Z18
+	VMOVUPS      (DX), Z19
+	VMOVUPS      (CX), Z21
+	VMULPD       Z21, Z17, Z21
+	VSUBPD       Z21, Z18, Z18
+	VSUBPD       Z21, Z0, Z21
+	VADDPD       Z15, Z19, Z22
+	VDIVPD       Z22, Z19, Z19
+	VMULPD       Z19, Z21, Z19
+	VMOVUPS      (SI), Z21
+	VMOVUPS      (BX), Z22
+	VCMPPD       $0x00, Z22, Z21, K1
+	VBLENDMPD    Z19, Z18, K1, Z20
+	VMOVUPS      Z20, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	SUBQ         $+8, R8
+	CMPQ         R8, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsF64AVX2(dst []float64, hard []float64, sum []float64, max []float64, logit []float64, factor []float64, scale float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·targetGradientsF64AVX2(SB), NOSPLIT, $0-152
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         sum_base+48(FP), DX
+	MOVQ         max_base+72(FP), BX
+	MOVQ         logit_base+96(FP), SI
+	MOVQ         factor_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Y0
+	MOVQ         dst_len+8(FP), R8
+	CMPQ         R8, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	VSUBPD       Y3, Y1, Y1
+	VSUBPD       Y4, Y2, Y2
+	VMOVUPS      constants<>+448(SB), Y3
+	VMOVUPS      constants<>+448(SB), Y4
+	VFMADD213PD  constants<>+480(SB), Y1, Y3
+	VFMADD213PD  constants<>+480(SB), Y2, Y4
+	VSUBPD       constants<>+480(SB), Y3, Y5
+	VSUBPD       constants<>+480(SB), Y4, Y6
+	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+512(SB), Y8
+	VFNMADD213PD Y1, Y5, Y7
+	VFNMADD213PD Y2, Y6, Y8
+	VFNMADD231PD constants<>+544(SB), Y5, Y7
+	VFNMADD231PD constants<>+544(SB), Y6, Y8
+	VMOVUPS      constants<>+576(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y6
+	VFMADD213PD  constants<>+608(SB), Y7, Y5
+	VFMADD213PD  constants<>+608(SB), Y8, Y6
+	VFMADD213PD  constants<>+640(SB), Y7, Y5
+	VFMADD213PD  constants<>+640(SB), Y8, Y6
+	VFMADD213PD  constants<>+672(SB), Y7, Y5
+	VFMADD213PD  constants<>+672(SB), Y8, Y6
+	VFMADD213PD  constants<>+704(SB), Y7, Y5
+	VFMADD213PD  constants<>+704(SB), Y8, Y6
+	VFMADD213PD  constants<>+736(SB), Y7, Y5
+	VFMADD213PD  constants<>+736(SB), Y8, Y6
+	VFMADD213PD  constants<>+768(SB), Y7, Y5
+	VFMADD213PD  constants<>+768(SB), Y8, Y6
+	VFMADD213PD  constants<>+800(SB), Y7, Y5
+	VFMADD213PD  constants<>+800(SB), Y8, Y6
+	VFMADD213PD  constants<>+832(SB), Y7, Y5
+	VFMADD213PD  constants<>+832(SB), Y8, Y6
+	VFMADD213PD  constants<>+864(SB), Y7, Y5
+	VFMADD213PD  constants<>+864(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y1, Y1
+	VCMPPD       $0x15, constants<>+416(SB), Y2, Y2
+	VPSLLQ       $0x34, Y3, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPADDQ       Y5, Y3, Y3
+	VPADDQ       Y6, Y4, Y4
+	VANDPS       Y3, Y1, Y1
+	VANDPS       Y4, Y2, Y2
+	VMOVUPS      (DI), Y3
+	VMOVUPS      32(DI), Y4
+	VMULPD       Y3, Y1, Y1
+	VMULPD       Y4, Y2, Y2
+	VMOVUPS      (DX), Y3
+	VMOVUPS      32(DX), Y4
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VMULPD       Y5, Y0, Y5
+	VMULPD       Y6, Y0, Y6
+	VSUBPD       Y5, Y1, Y1
+	VSUBPD       Y6, Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VSUBPD       Y5, Y7, Y5
+	VSUBPD       Y6, Y7, Y6
+	VADDPD       constants<>+896(SB), Y3, Y7
+	VADDPD       constants<>+896(SB), Y4, Y8
+	VDIVPD       Y7, Y3, Y3
+	VDIVPD       Y8, Y4, Y4
+	VMULPD       Y3, Y5, Y3
+	VMULPD       Y4, Y6, Y4
+	VMOVUPS      (SI), Y5
+	VMOVUPS      32(SI), Y6
+	VMOVUPS      (BX), Y7
+	VMOVUPS      32(BX), Y8
+	VCMPPD       $0x00, Y7, Y5, Y5
+	VCMPPD       $0x00, Y8, Y6, Y6
+	VBLENDVPS    Y5, Y3, Y1, Y1
+	VBLENDVPS    Y6, Y4, Y2, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	SUBQ         $+8, R8
+	CMPQ         R8, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 // Requires: AVX, AVX512F
 TEXT ·toColumnsF32AVX512(SB), NOSPLIT, $0-80

@@ -14,6 +14,7 @@ func strided() []kernel {
 	return []kernel{
 		maxStrided(), expStrided(), scaleStrided(), scaleStridedStream(), scaleStridedUniform(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
+		targetLosses(), gradientFactors(), targetGradients(),
 		toColumns(), toRows(), sumExpColumns(),
 	}
 }
@@ -317,6 +318,115 @@ func subtractTargets() kernel {
 					from.Move(uRow)
 					to.Move(dstRow)
 				})
+			})
+		},
+	}
+}
+
+// halves are the lanes of a vector as F64: two vectors for F32.
+func halves(v asm.Vec) []asm.Vec {
+	if v.Type() == asm.F64 {
+		return []asm.Vec{v}
+	}
+	lower, upper := v.Widen()
+	return []asm.Vec{lower, upper}
+}
+
+// whole makes one vector of halves, which rounds F64 to F32.
+func whole(h []asm.Vec) asm.Vec {
+	if len(h) == 1 {
+		return h[0]
+	}
+	return h[0].Narrow(h[1])
+}
+
+// targetLosses writes
+//
+//	loss[i] = hard[i]·(ln[i] + max[i] − logit[i]) − dot[i]
+//
+// without max and logit where hard[i] is 0, and returns the sum.
+func targetLosses() kernel {
+	return kernel{
+		name:    "targetLosses",
+		params:  []parameter{slice("loss", F), slice("hard", f64), slice("ln", f64), slice("dot", f64), slice("max", F), slice("logit", F)},
+		results: []parameter{number("sum", f64)},
+		body: func(k *builder) {
+			loss, hard, ln, dot := k.Array("loss"), k.Array("hard"), k.Array("ln"), k.Array("dot")
+			top, logit, zero := k.Array("max"), k.Array("logit"), k.Const(asm.F64, 0)
+			sum := k.Var(zero)
+			repeat(k, k.Len("loss"), k.F.Lanes(), func() {
+				var v []asm.Vec
+				tops := halves(top.Load())
+				for i, x := range halves(logit.Load()) {
+					h, l := hard.Vector(i).Load(), ln.Vector(i).Load()
+					below := l.Add(tops[i].Sub(x))
+					term := h.NotEqual(zero).Select(below, l).Mul(h).Add(zero.Sub(dot.Vector(i).Load()))
+					sum.Set(term.Add(sum))
+					v = append(v, term)
+				}
+				loss.Store(whole(v))
+				for _, a := range (arrays{loss, hard, ln, dot, top, logit}) {
+					a.Advance(k.F.Lanes())
+				}
+			})
+			k.Return("sum", sum.FoldAdd())
+		},
+	}
+}
+
+// gradientFactors writes
+//
+//	factor[i] = scale·(hard[i] + mass[i])/(1 + sum[i])
+func gradientFactors() kernel {
+	return kernel{
+		name:   "gradientFactors",
+		params: []parameter{slice("factor", F), slice("hard", f64), slice("mass", f64), slice("sum", f64), number("scale", f64)},
+		body: func(k *builder) {
+			factor, hard, mass, sum := k.Array("factor"), k.Array("hard"), k.Array("mass"), k.Array("sum")
+			scale, one := k.Param("scale"), k.Const(asm.F64, 1)
+			repeat(k, k.Len("factor"), k.F.Lanes(), func() {
+				var v []asm.Vec
+				for i := range k.F.Lanes() / asm.F64.Lanes() {
+					weight := hard.Vector(i).Load().Add(mass.Vector(i).Load())
+					v = append(v, scale.Mul(weight).Div(one.Add(sum.Vector(i).Load())))
+				}
+				factor.Store(whole(v))
+				for _, a := range (arrays{factor, hard, mass, sum}) {
+					a.Advance(k.F.Lanes())
+				}
+			})
+		},
+	}
+}
+
+// targetGradients writes
+//
+//	dst[i] = exp(logit[i] − max[i])·factor[i] − scale·hard[i]
+//	dst[i] = −scale·hard[i]·(sum[i]/(1 + sum[i]))    where logit[i] is max[i]
+func targetGradients() kernel {
+	return kernel{
+		name: "targetGradients",
+		params: []parameter{slice("dst", F), slice("hard", f64), slice("sum", f64), slice("max", F), slice("logit", F),
+			slice("factor", F), number("scale", f64)},
+		body: func(k *builder) {
+			dst, hard, sum := k.Array("dst"), k.Array("hard"), k.Array("sum")
+			top, logit, factor := k.Array("max"), k.Array("logit"), k.Array("factor")
+			scale, one, zero, e := k.Param("scale"), k.Const(asm.F64, 1), k.Const(asm.F64, 0), newExponential(k)
+			repeat(k, k.Len("dst"), k.F.Lanes(), func() {
+				d := logit.Load().Sub(top.Load())
+				p, z, _ := e.reduced(d)
+				term := d.NotLess(e.min).Keep(e.scale(p, z)).Mul(factor.Load())
+				var usual, best []asm.Vec
+				for i, t := range halves(term) {
+					s, gh := sum.Vector(i).Load(), scale.Mul(hard.Vector(i).Load())
+					usual = append(usual, t.Sub(gh))
+					best = append(best, zero.Sub(gh).Mul(s.Div(one.Add(s))))
+				}
+				isBest := logit.Load().Equal(top.Load())
+				dst.Store(isBest.Select(whole(best), whole(usual)))
+				for _, a := range (arrays{dst, hard, sum, top, logit, factor}) {
+					a.Advance(k.F.Lanes())
+				}
 			})
 		},
 	}
