@@ -109,14 +109,15 @@ const (
 // What the operations of losses end in: the method. Loss has nothing. Another method is a
 // line here, in lossOf, inputsOf, values and the table of prepareLoss.
 const (
-	allLosses = " losses"
-	andGrad   = "+grad"
-	vjp       = " VJP"
+	allLosses     = " losses"
+	andGrad       = "+grad"
+	lossesAndGrad = " losses+grad"
+	vjp           = " VJP"
 )
 
 // lossOf is an operation without a loss' method.
 func lossOf(op string) string {
-	for _, method := range []string{allLosses, andGrad, vjp} {
+	for _, method := range []string{lossesAndGrad, allLosses, andGrad, vjp} {
 		op = strings.TrimSuffix(op, method)
 	}
 	return op
@@ -196,25 +197,32 @@ func prepareLoss[F trellis.Float](j side.Job) (computation, error) {
 	ctc := trellis.CTCLoss[F]{FromLogits: true, Blank: in.Blank, ZeroInfinity: j.Mask.Share > 0}
 	out := &in.outputs
 	call := map[string]func() error{
-		opNLL:             func() (err error) { out.loss, err = nll.Loss(x, y); return err },
-		opNLL + allLosses: func() error { return nll.Losses(out.losses, x, y) },
-		opNLL + andGrad:   func() (err error) { out.loss, err = nll.Grad(out.grad, x, y); return err },
-		opNLL + vjp:       func() error { return nll.VJP(out.grad, in.upstream, x, y) },
+		opNLL:                 func() (err error) { out.loss, err = nll.Loss(x, y); return err },
+		opNLL + allLosses:     func() error { return nll.Losses(out.losses, x, y) },
+		opNLL + andGrad:       func() (err error) { out.loss, err = nll.Grad(out.grad, x, y); return err },
+		opNLL + lossesAndGrad: func() (err error) { out.loss, err = nll.LossesGrad(out.losses, out.grad, x, y); return err },
+		opNLL + vjp:           func() error { return nll.VJP(out.grad, in.upstream, x, y) },
 
-		opCrossEntropy:             func() (err error) { out.loss, err = ce.Loss(x, y); return err },
-		opCrossEntropy + allLosses: func() error { return ce.Losses(out.losses, x, y) },
-		opCrossEntropy + andGrad:   func() (err error) { out.loss, err = ce.Grad(out.grad, x, y); return err },
-		opCrossEntropy + vjp:       func() error { return ce.VJP(out.grad, in.upstream, x, y) },
+		opCrossEntropy:                 func() (err error) { out.loss, err = ce.Loss(x, y); return err },
+		opCrossEntropy + allLosses:     func() error { return ce.Losses(out.losses, x, y) },
+		opCrossEntropy + andGrad:       func() (err error) { out.loss, err = ce.Grad(out.grad, x, y); return err },
+		opCrossEntropy + lossesAndGrad: func() (err error) { out.loss, err = ce.LossesGrad(out.losses, out.grad, x, y); return err },
+		opCrossEntropy + vjp:           func() error { return ce.VJP(out.grad, in.upstream, x, y) },
 
-		opCrossProbs:             func() (err error) { out.loss, err = ce.LossProbs(x, probs); return err },
-		opCrossProbs + allLosses: func() error { return ce.LossesProbs(out.losses, x, probs) },
-		opCrossProbs + andGrad:   func() (err error) { out.loss, err = ce.GradProbs(out.grad, x, probs); return err },
-		opCrossProbs + vjp:       func() error { return ce.VJPProbs(out.grad, in.upstream, x, probs) },
+		opCrossProbs:                 func() (err error) { out.loss, err = ce.LossProbs(x, probs); return err },
+		opCrossProbs + allLosses:     func() error { return ce.LossesProbs(out.losses, x, probs) },
+		opCrossProbs + andGrad:       func() (err error) { out.loss, err = ce.GradProbs(out.grad, x, probs); return err },
+		opCrossProbs + lossesAndGrad: func() (err error) { out.loss, err = ce.LossesGradProbs(out.losses, out.grad, x, probs); return err },
+		opCrossProbs + vjp:           func() error { return ce.VJPProbs(out.grad, in.upstream, x, probs) },
 
 		opCTC:             func() (err error) { out.loss, err = ctc.Loss(x, y, nil, in.Lengths); return err },
 		opCTC + allLosses: func() error { return ctc.Losses(out.losses, x, y, nil, in.Lengths) },
 		opCTC + andGrad:   func() (err error) { out.loss, err = ctc.Grad(out.grad, x, y, nil, in.Lengths); return err },
-		opCTC + vjp:       func() error { return ctc.VJP(out.grad, in.upstream, x, y, nil, in.Lengths) },
+		opCTC + lossesAndGrad: func() (err error) {
+			out.loss, err = ctc.LossesGrad(out.losses, out.grad, x, y, nil, in.Lengths)
+			return err
+		},
+		opCTC + vjp: func() error { return ctc.VJP(out.grad, in.upstream, x, y, nil, in.Lengths) },
 	}[j.Op]
 	return computation{func(workers int) func() error {
 		nll.Workers, ce.Workers, ctc.Workers = workers, workers, workers
@@ -253,6 +261,8 @@ func inputsOf[F trellis.Float](j side.Job) (in inputs[F], err error) {
 		}
 	}
 	switch {
+	case strings.HasSuffix(j.Op, lossesAndGrad):
+		in.losses, in.grad = make([]F, in.count), make([]F, len(in.Scores))
 	case strings.HasSuffix(j.Op, allLosses):
 		in.losses = make([]F, in.count)
 	case strings.HasSuffix(j.Op, andGrad):
@@ -266,6 +276,8 @@ func inputsOf[F trellis.Float](j side.Job) (in inputs[F], err error) {
 // values sums up what the last call of a job returned and wrote.
 func (o *outputs[F]) values(j side.Job) []float64 {
 	switch {
+	case strings.HasSuffix(j.Op, lossesAndGrad):
+		return []float64{float64(o.loss), mean(o.losses), product(j, o.grad)}
 	case strings.HasSuffix(j.Op, allLosses):
 		return []float64{mean(o.losses)}
 	case strings.HasSuffix(j.Op, andGrad):

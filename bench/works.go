@@ -206,6 +206,9 @@ func everyday() (all []work) {
 		add(j)
 		add(smoothed(j))
 	}
+	for _, op := range []string{opCrossEntropy + andGrad, opCrossEntropy + lossesAndGrad} {
+		add(f32(op, 4096, 100))
+	}
 	add(f32(opLogSumExp, 128, 1000))
 	add(f32(opLogSumExp, 1024, 32), 1, 0)
 	add(f32(opLogSumExp, 4096, 10))

@@ -131,12 +131,27 @@ def prepare(job):
         index = classes(job["shape"], job["shape"][-1])
         return lambda: torch.gather(x, -1, index), lambda y: [product(y)]
 
-    name, method = re.fullmatch(r"(.+?)(|\+grad| losses| VJP| gradient)", op).groups()
+    name, method = re.fullmatch(r"(.+?)(|\+grad| losses| losses\+grad| VJP| gradient)", op).groups()
     loss = ctc(job) if name == "CTC" else of_classes(name, job)
     if method == "":
         return lambda: loss(x, "mean"), lambda value: [value.item()]
     if method == " losses":
         return lambda: loss(x, "none"), lambda value: [value.double().mean().item()]
+
+    if method == " losses+grad":
+        x.requires_grad_()
+
+        def both():
+            x.grad = None
+            losses = loss(x, "none")
+            losses.mean().backward()
+            return losses
+
+        def values(losses):
+            mean = losses.double().mean().item()
+            return [mean, mean, product(x.grad)]
+
+        return both, values
 
     reduction, upstream = "mean", None
     if method == " VJP":
