@@ -1,6 +1,7 @@
 package trellis
 
 import (
+	"math"
 	"unsafe"
 
 	"github.com/gotrellis/trellis/internal/fp"
@@ -183,13 +184,19 @@ type targetRuns struct {
 	scoreRun, score, class int
 }
 
-// targetRuns returns those of an item.
-func (t *nllTask[F]) targetRuns(s classSpan) targetRuns {
-	inner, sample := t.inner, t.inner*t.classes
-	if inner < leastRun {
-		return targetRuns{inner, s.samples, 1, inner, 1, sample, inner}
+// setRuns sets those of an item.
+func (r *targetRuns) setRuns(l *classLayout, s classSpan) {
+	sample := l.inner * l.classes
+	r.class = l.inner
+	if l.inner < leastRun {
+		r.runs, r.count = l.inner, s.samples
+		r.targetRun, r.target = 1, l.inner
+		r.scoreRun, r.score = 1, sample
+		return
 	}
-	return targetRuns{s.samples, s.count, inner, 1, sample, 1, inner}
+	r.runs, r.count = s.samples, s.count
+	r.targetRun, r.target = l.inner, 1
+	r.scoreRun, r.score = sample, 1
 }
 
 // fourSums adds the losses of an item. One sum would wait for each addition: so there are four,
@@ -206,7 +213,9 @@ func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
 	for i := range t.items() {
 		s := t.span(i)
 		first := t.first(s)
-		l := targetLoop[F]{targetRuns: t.targetRuns(s), scores: t.x[t.offset(s):], targets: targets[first:], classes: t.classes, ignore: t.ignore}
+		var l targetLoop[F]
+		l.setRuns(&t.classLayout, s)
+		l.scores, l.targets, l.classes, l.ignore = t.x[t.offset(s):], targets[first:], t.classes, t.ignore
 		if bad := l.run(); bad >= 0 {
 			return 0, t.classError(first+bad, targets[first+bad])
 		}
@@ -236,8 +245,13 @@ func (l *targetLoop[F]) run() (bad int) {
 	fours, onlyClasses := l.count&^3, uint(l.ignore) >= uint(l.classes)
 	for r, j := 0, 0; r < l.runs && fours > 0; {
 		switch {
-		case onlyClasses && l.runs == 1 && l.class == 1 && !l.write:
-			if j = l.sumRows(j); j == fours {
+		case onlyClasses && l.runs == 1 && l.class == 1:
+			if l.write {
+				j = l.setRows(j)
+			} else {
+				j = l.sumRows(j)
+			}
+			if j == fours {
 				r, j = 1, 0
 				continue
 			}
@@ -314,6 +328,31 @@ func (l *targetLoop[F]) sumRows(j int) int {
 	return j
 }
 
+// setRows is sumRows that writes the value.
+func (l *targetLoop[F]) setRows(j int) int {
+	fours := l.count &^ 3
+	_, _ = l.scores[l.count*l.classes-1], l.targets[l.count-1]
+	size, classes, value := unsafe.Sizeof(F(0)), uint(l.classes), l.value
+	pitch := uintptr(l.classes) * size
+	scores, targets := unsafe.Pointer(unsafe.SliceData(l.scores)), unsafe.Pointer(unsafe.SliceData(l.targets))
+	for ; j < fours; j += 4 {
+		y := (*[4]uint)(unsafe.Add(targets, uintptr(j)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+			break
+		}
+		row := unsafe.Add(scores, uintptr(j)*pitch)
+		*(*F)(unsafe.Add(row, uintptr(y0)*size)) = value
+		row = unsafe.Add(row, pitch)
+		*(*F)(unsafe.Add(row, uintptr(y1)*size)) = value
+		row = unsafe.Add(row, pitch)
+		*(*F)(unsafe.Add(row, uintptr(y2)*size)) = value
+		row = unsafe.Add(row, pitch)
+		*(*F)(unsafe.Add(row, uintptr(y3)*size)) = value
+	}
+	return j
+}
+
 // runFours takes the targets four by four, from position j of run r on, where j is a multiple of
 // four. It stops where one of four is no class, and returns that place, or the end of the runs.
 // It touches no other memory than sumRows.
@@ -357,38 +396,39 @@ all:
 	return r, j
 }
 
-// sumLosses returns the sum of the losses, and writes each of them if that is asked for.
+// sumLosses returns the sum of the losses, added like run does it, and writes each of them if
+// that is asked for.
 func (t *nllTask[F]) sumLosses(s classSpan) float64 {
+	var r targetRuns
+	r.setRuns(&t.classLayout, s)
 	var sums fourSums
-	l, losses := t.targetRuns(s), t.out.losses
-	for r := range l.runs {
-		at, pos := t.offset(s)+r*l.scoreRun, t.first(s)+r*l.targetRun
-		for j := range l.count {
+	targets, x, weight, ignore, losses := t.targets[t.first(s):], t.x[t.offset(s):], t.weight, t.ignore, []F(nil)
+	if t.out.wantLosses() {
+		losses = t.out.losses[t.first(s):]
+	}
+	for run := range r.runs {
+		at, position := run*r.scoreRun, run*r.targetRun
+		for j := range r.count {
 			var loss F
-			if y := t.targets[pos]; y != t.ignore {
-				loss = t.loss(y, t.x[at+y*l.class])
+			if y := targets[position]; y != ignore {
+				loss = -x[at+y*r.class]
+				if weight != nil {
+					if w := weight[y]; w != 0 || loss != F(math.Inf(1)) {
+						loss *= w
+					} else {
+						loss = 0 // and not 0·∞
+					}
+				}
 			}
 			sums[j&3] += float64(loss)
-			if t.out.wantLosses() {
-				losses[pos] = loss
+			if losses != nil {
+				losses[position] = loss
 			}
-			at += l.score
-			pos += l.target
+			at += r.score
+			position += r.target
 		}
 	}
 	return sums.total()
-}
-
-// loss returns −Weight[y]·score.
-func (t *nllTask[F]) loss(y int, score F) F {
-	if t.weight == nil {
-		return -score
-	}
-	weight := t.weight[y]
-	if weight == 0 && score == fp.NegInf[F]() {
-		return 0 // and not 0·∞
-	}
-	return -weight * score
 }
 
 // clearGrad sets the gradient at some positions to 0. It does not read x, which may be where
@@ -407,7 +447,9 @@ func (t *nllTask[F]) clearGrad(s classSpan) {
 // writeTargets writes the gradient at the class targets of some positions.
 func (t *nllTask[F]) writeTargets(s classSpan) {
 	first, grad := t.first(s), t.out.grad[t.offset(s):]
-	l := targetLoop[F]{targetRuns: t.targetRuns(s), scores: grad, targets: t.targets[first:], classes: t.classes, ignore: t.ignore}
+	var l targetLoop[F]
+	l.setRuns(&t.classLayout, s)
+	l.scores, l.targets, l.classes, l.ignore = grad, t.targets[first:], t.classes, t.ignore
 	if t.weight == nil && t.out.want != productVJP {
 		l.write, l.value = true, F(-t.factor)
 		l.run()
