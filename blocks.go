@@ -50,7 +50,8 @@ const (
 	fewSampleScores = 512
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
-	// smallScores is the number of scores up to which CrossEntropyLoss does a call in plain Go.
+	// smallScores is the number of scores up to which CrossEntropyLoss or a function of rows does
+	// a call in plain Go.
 	smallScores = 32
 	// leastSequential is the least number of neighbouring positions whose classes are added
 	// up one by one, and not as the lanes of a row are. It is part of the specification.

@@ -2,11 +2,14 @@ package trellis
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/kerneltest"
 	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
@@ -67,5 +70,50 @@ func testSamplesAlone[F Float](t *testing.T) {
 				require.Equal(t, gradOfProbs[n*scores:][:scores], oneGrad, what)
 			}
 		}
+	}
+}
+
+// A row has the same bits alone, in a small call and in a large one.
+func TestRowsAlone(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testRowsAlone[float32])
+		t.Run("float64", testRowsAlone[float64])
+	})
+}
+
+func testRowsAlone[F Float](t *testing.T) {
+	const rows = 40
+	for n := range 40 {
+		x := normalScores[F](rows * n)
+		if n > 2 {
+			x[n], x[3*n+1], x[5*n] = F(math.Inf(-1)), F(math.Inf(1)), fp.NaN[F]()
+		}
+		all, some := make([]F, rows*n), make([]F, 2*n)
+		sums, someSums := make([]F, rows), make([]F, 2)
+		LogSumExpRows(sums, Tensor[F]{x, []int{rows, n}})
+		for r := 0; r < rows; r += 2 {
+			LogSumExpRows(someSums, Tensor[F]{x[r*n:][:2*n], []int{2, n}})
+			requireSame(t, sums[r:][:2], someSums, n, r)
+			requireSame(t, sums[r:][:1], []F{LogSumExp(x[r*n:][:n])}, n, r)
+		}
+		for _, f := range []struct {
+			rows func(dst []F, x Tensor[F])
+			one  func(dst, x []F)
+		}{{SoftmaxRows[F], Softmax[F]}, {LogSoftmaxRows[F], LogSoftmax[F]}} {
+			f.rows(all, Tensor[F]{x, []int{rows, n}})
+			for r := 0; r < rows; r += 2 {
+				f.rows(some, Tensor[F]{x[r*n:][:2*n], []int{2, n}})
+				requireSame(t, all[r*n:][:2*n], some, n, r)
+				f.one(some[:n], x[r*n:][:n])
+				requireSame(t, all[r*n:][:n], some[:n], n, r)
+			}
+		}
+	}
+}
+
+// requireSame requires the same bits, but a NaN is as good as any other.
+func requireSame[F Float](t *testing.T, want, got []F, what ...any) {
+	for i := range want {
+		require.Equal(t, kerneltest.Bits(want[i]), kerneltest.Bits(got[i]), "%v: %v and %v", what, want, got)
 	}
 }

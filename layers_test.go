@@ -27,7 +27,7 @@ var layers = []struct{ file, uses string }{
 	{"rows_sum.go", "kernels_*.go"},
 	{"rows_stream.go", "kernels_*.go"},
 	{"columns.go", "kernels_*.go"},
-	{"rows.go", "kernels_*.go rows_sum.go columns.go"},
+	{"rows.go", "generic.go kernels_*.go rows_sum.go columns.go"},
 
 	{"classes_layout.go", ""},
 	{"classes.go", "classes_layout.go"},

@@ -226,6 +226,13 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
+	if len(x) <= smallScores {
+		for r := range rows {
+			width := len(dst) / rows
+			smallRow(op, dst[r*width:][:width], x[r*n:][:n])
+		}
+		return
+	}
 	cost := positionCost*float64(rows) + scoreCost()*float64(len(x))
 	perItem := max(1, itemElements/max(n, 1))
 	t := rowsTask[F]{op, dst, x, rows, n, min(perItem, rows)}
@@ -239,6 +246,28 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 		return
 	}
 	t.do(0, rows)
+}
+
+// smallRow does op for a row in plain Go: of a few rows, setting up vectors would take longer.
+func smallRow[F Float](op rowsOp, dst, x []F) {
+	m, s := sumExpBlockGeneric(x, fp.NegInf[F]())
+	sum := float64(s)
+	switch op {
+	case opLogSumExp:
+		if dst[0] = F(float64(m) + fp.Log1p(sum)); sum != sum || len(x) == 0 {
+			dst[0] = nanOr(x, m)
+		}
+	case opSoftmax:
+		factor := F(1 / (1 + sum))
+		for i, v := range x {
+			dst[i] = fp.Exp(v-m) * factor
+		}
+	case opLogSoftmax:
+		hi, lo := splitLogSumExp(m, fp.Log1p(sum))
+		for i, v := range x {
+			dst[i] = (v - hi) - lo
+		}
+	}
 }
 
 // Item does the rows of item i.
