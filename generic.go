@@ -1,6 +1,8 @@
 package trellis
 
 import (
+	"math"
+
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 )
@@ -25,15 +27,39 @@ import (
 // lanes holds the partial sums of one block.
 type lanes[F Float] [16]F
 
-// fold adds the lanes in halves.
-func (l *lanes[F]) fold() F {
-	for h := fp.Lanes[F]() / 2; h > 0; h /= 2 {
-		for i := range l[:h] {
-			l[i] += l[i+h]
+// add adds x, whose first element belongs to the first lane.
+func (l *lanes[F]) add(x []F) {
+	mask := fp.Lanes[F]() - 1
+	for i, v := range x {
+		l[i&mask] += v
+	}
+}
+
+// addBelow does add for the x[i] where d[i] is below bound, and returns the sum of the others.
+func (l *lanes[F]) addBelow(x, d []F, bound F) (others F) {
+	mask := fp.Lanes[F]() - 1
+	for i, v := range x[:len(d)] {
+		if d[i] < bound {
+			l[i&mask] += v
+		} else {
+			others += v
 		}
 	}
-	return l[0]
+	return others
 }
+
+// fold adds the lanes in halves.
+func (l *lanes[F]) fold() F {
+	if fp.IsFloat32[F]() {
+		for i := range l[:8] {
+			l[i] += l[i+8]
+		}
+	}
+	return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
+}
+
+// chunk is the number of elements that are computed at a time: whole vectors.
+const chunk = 64
 
 // sumExpBlockGeneric returns top, the largest of m and the elements of a block, and
 // Σ exp(x[i]−top). If top is above m, one term exp(0) = 1 is left out of the sum: without
@@ -41,61 +67,63 @@ func (l *lanes[F]) fold() F {
 // x are passed over when top is found; m must not be NaN. If x has a NaN, or is not empty
 // and top is not finite, the sum is NaN. A top of −0 is +0.
 func sumExpBlockGeneric[F Float](x []F, m F) (top, sum F) {
-	top = m
-	for _, v := range x {
-		if v > top {
-			top = v
-		}
-	}
-	var s lanes[F]
-	var ties F
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x {
-		if d := v - top; d < 0 {
-			s[i&mask] += fp.Exp(d)
-		} else {
-			ties += fp.Exp(d) // 1, or NaN
-		}
-	}
+	return expBlockGeneric(nil, x, m)
+}
+
+// expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top), unless dst is nil. dst
+// may be x. If the sum is NaN dst is of no use.
+func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
+	top = max(m, maxBlockGeneric(x))
+	sum, ties := expSums(dst, x, top)
 	if top > m {
 		ties--
 	}
-	return top + 0, s.fold() + ties
+	return top + 0, sum + ties
 }
 
-// expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top). dst may be x. If
-// the sum is NaN dst is of no use.
-func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
-	top, sum = sumExpBlockGeneric(x, m)
-	for i, v := range x {
-		dst[i] = fp.Exp(v - top)
+// expSums writes dst[i] = exp(x[i]−m), unless dst is nil, and returns the sum of what is
+// below 1, and how often it is 1: NaN if x has one. dst may be x.
+func expSums[F Float](dst, x []F, m F) (sum, ties F) {
+	var s lanes[F]
+	var room [chunk]F
+	for at := 0; at < len(x); at += chunk {
+		d := x[at:min(at+chunk, len(x))]
+		e := room[:len(d)]
+		fp.Exps(e, d, m)
+		ties += s.addBelow(e, d, m)
+		if dst != nil {
+			copy(dst[at:], e)
+		}
 	}
-	return top, sum
+	return s.fold(), ties
 }
 
 // sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, and reached, which is not 0 if an
 // x[i] is m or above it. If one is above m the sum is unspecified. A NaN in x, of either
 // sign, makes it NaN.
 func sumExpBelowGeneric[F Float](x []F, m F) (sum F, reached int) {
-	var s lanes[F]
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x {
+	for _, v := range x {
 		if v >= m {
 			reached = 1
 		}
-		s[i&mask] += fp.Exp(v - m)
 	}
-	return s.fold(), reached
+	return expBelowGeneric(nil, x, m), reached
 }
 
 // expBelowGeneric does sumExpBelow where no element is above m, and writes
-// dst[i] = exp(x[i]−m). dst may be x.
+// dst[i] = exp(x[i]−m), unless dst is nil. dst may be x.
 func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
-	sum, _ = sumExpBelowGeneric(x, m)
-	for i, v := range x {
-		dst[i] = fp.Exp(v - m)
+	var s lanes[F]
+	var room [chunk]F
+	for at := 0; at < len(x); at += chunk {
+		e := room[:min(chunk, len(x)-at)]
+		fp.Exps(e, x[at:][:len(e)], m)
+		s.add(e)
+		if dst != nil {
+			copy(dst[at:], e)
+		}
 	}
-	return sum
+	return s.fold()
 }
 
 // expCopyGeneric writes dst[i] = exp(x[i]−m) over a block where no element is above m, and
@@ -105,18 +133,7 @@ func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
 // negative, from x to the row that is read next: it is prefetched.
 func expCopyGeneric[F Float](dst, x []F, m F, out, in []F, ahead int) (sum, ties F) {
 	copy(out, in)
-	var s lanes[F]
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x {
-		d := v - m
-		dst[i] = fp.Exp(d)
-		if d < 0 {
-			s[i&mask] += dst[i]
-		} else {
-			ties += dst[i]
-		}
-	}
-	return s.fold(), ties
+	return expSums(dst, x, m)
 }
 
 // maxBlockGeneric returns the largest element of a block, leaving out NaN: −Inf for
@@ -135,9 +152,27 @@ func maxBlockGeneric[F Float](x []F) (top F) {
 // maximum of row r and sum[r] its sum. m and sum have a multiple of four elements, of
 // which those beyond the rows are of no use, and scratch has rowScratch for each.
 func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows int) {
-	for r := range rows {
-		top, s := sumExpBlockGeneric(x[r*n:][:n], fp.NegInf[F]())
-		m[r], sum[r] = top, float64(s)
+	var room, terms [4 * chunk]F
+	perCall := len(room) / n
+	for from := 0; from < rows; from += perCall {
+		to := min(from+perCall, rows)
+		d := room[:0]
+		for r := from; r < to; r++ {
+			row := x[r*n:][:n]
+			top := maxBlockGeneric(row)
+			for _, v := range row {
+				d = append(d, v-top)
+			}
+			m[r] = top
+		}
+		e := terms[:len(d)]
+		fp.Exps(e, d, 0)
+		for r := from; r < to; r++ {
+			var s lanes[F]
+			at := (r - from) * n
+			ties := s.addBelow(e[at:][:n], d[at:][:n], 0)
+			sum[r] = float64(s.fold() + (ties - 1))
+		}
 	}
 }
 
@@ -150,11 +185,16 @@ func log1pGeneric(dst, x []float64) {
 
 // softmaxRowsGeneric writes dst[r·n+i] = exp(x[r·n+i]−m[r])·scale[r]. dst may be x.
 func softmaxRowsGeneric[F Float](dst, x []F, n int, m, scale []F) {
-	for r := range m {
+	for r, top := range m {
 		d := dst[r*n:][:n]
 		for i, v := range x[r*n:][:n] {
-			d[i] = fp.Exp(v-m[r]) * scale[r]
+			d[i] = v - top
 		}
+	}
+	all := dst[:len(m)*n]
+	fp.Exps(all, all, 0)
+	for r, factor := range scale[:len(m)] {
+		scaleGeneric(dst[r*n:][:n], factor)
 	}
 }
 
@@ -179,20 +219,36 @@ func logSoftmaxRowsGeneric[F Float](dst, x []F, n int, hi, lo []F) {
 // w[i] is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
 func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
 	var d, s lanes[F]
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x[:len(w)] {
-		if w[i] != 0 {
-			d[i&mask] = fp.FMA(w[i], (v-hi)-lo, d[i&mask])
+	minusZero := F(math.Copysign(0, -1))
+	for at, n := 0, fp.Lanes[F](); at < len(w); at += n {
+		var u, v lanes[F]
+		part := w[at:min(at+n, len(w))]
+		for i, y := range x[at:][:len(part)] {
+			if u[i], v[i] = part[i], (y-hi)-lo; u[i] == 0 {
+				u[i], v[i] = 0, minusZero // whose product makes no sum another one
+			}
 		}
-		s[i&mask] += w[i]
+		fp.FMAs(d[:len(part)], u[:], v[:], d[:])
 	}
+	s.add(w)
 	return d.fold(), s.fold()
 }
 
 // mulAddGeneric writes dst[i] = x[i]·factor + summand, rounded once. dst may be x.
 func mulAddGeneric[F Float](dst, x []F, factor, summand F) {
-	for i, v := range x[:len(dst)] {
-		dst[i] = fp.FMA(v, factor, summand)
+	var factors, summands [chunk]F
+	fill(factors[:min(chunk, len(dst))], factor)
+	fill(summands[:min(chunk, len(dst))], summand)
+	for at := 0; at < len(dst); at += chunk {
+		to := min(at+chunk, len(dst))
+		fp.FMAs(dst[at:to], x[at:to], factors[:], summands[:])
+	}
+}
+
+// fill sets all of dst to v.
+func fill[F Float](dst []F, v F) {
+	for i := range dst {
+		dst[i] = v
 	}
 }
 
@@ -205,8 +261,11 @@ func multiplyGeneric[F Float](dst, w []F) {
 
 // subtractGeneric does dst[i] −= w[i]·scale, rounded once, where w may not be dst.
 func subtractGeneric[F Float](dst, w []F, scale F) {
-	for i, v := range w {
-		dst[i] = fp.FMA(-v, scale, dst[i])
+	var factors [chunk]F
+	fill(factors[:min(chunk, len(w))], -scale)
+	for at := 0; at < len(w); at += chunk {
+		to := min(at+chunk, len(w))
+		fp.FMAs(dst[at:to], w[at:to], factors[:], dst[at:to])
 	}
 }
 
@@ -257,20 +316,28 @@ func maxStridedGeneric[F Float](m []F, dst, x view.Rows[F], count int) {
 // ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j]. With the last
 // classes last is 1, else 0: then ties[j]−1 is added to sum[j], too.
 func expStridedGeneric[F Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F) {
-	for j := range x.Columns {
-		var total, tied F
+	var room [chunk]F
+	for from := 0; from < x.Columns; from += chunk {
+		var total, tied [chunk]F
+		d := room[:min(chunk, x.Columns-from)]
 		for c := range count {
-			at := &x.Data[c*x.Stride+j]
-			d := *at - m[j]
-			*at = fp.Exp(d)
-			if d < 0 {
-				total += *at
-			} else {
-				tied += *at
+			row := x.Row(c)[from:][:len(d)]
+			for j, v := range row {
+				d[j] = v - m[from+j]
+			}
+			fp.Exps(row, d, 0)
+			for j, e := range row {
+				if d[j] < 0 {
+					total[j] += e
+				} else {
+					tied[j] += e
+				}
 			}
 		}
-		ties[j] += tied // by ones it would not get past 2²⁴ in float32
-		sum[j] += float64(F((ties[j]-1)*last) + total)
+		for j := range d {
+			ties[from+j] += tied[j] // by ones it would not get past 2²⁴ in float32
+			sum[from+j] += float64(F((ties[from+j]-1)*last) + total[j])
+		}
 	}
 }
 
@@ -304,7 +371,12 @@ func addLogSoftmaxGeneric[F Float](dot, sum []float64, w, x, hi, lo []F) {
 
 // subtractProductsGeneric does dst[j] −= w[j]·scale[j], rounded once.
 func subtractProductsGeneric[F Float](dst, w, scale []F) {
-	for j := range dst {
-		dst[j] = fp.FMA(-w[j], scale[j], dst[j])
+	var factors [chunk]F
+	for at := 0; at < len(dst); at += chunk {
+		to := min(at+chunk, len(dst))
+		for i, v := range scale[at:to] {
+			factors[i] = -v
+		}
+		fp.FMAs(dst[at:to], w[at:to], factors[:], dst[at:to])
 	}
 }

@@ -68,14 +68,10 @@ func expFramesGeneric[F Float](p view.Rows[F], top, ref []F, sum []float64, scra
 		row, made := x.Row(r), p.Data[r*p.Stride:][:fp.WholeVectors[F](x.Columns)]
 		top[r] = maxBlockGeneric(row)
 		ref[r] = fp.Shifted(top[r])
-		low := top[r] - fp.ExpReach[F]()
+		fp.ExpsOver(made, row, ref[r], top[r]-fp.ExpReach[F]())
+		clear(made[len(row):])
 		var s lanes[float64]
-		for c := range made {
-			var v F
-			if c < len(row) && !(row[c] < low) {
-				v = fp.ExpOver(row[c], ref[r])
-			}
-			made[c] = v
+		for c, v := range made {
 			s[c&7] += float64(v)
 		}
 		sum[r] = s.fold()
@@ -93,7 +89,9 @@ func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, r
 		for i, k := range index {
 			v := from[k]
 			to[i] = float64(v)
-			least = min(least, v)
+			if v < least {
+				least = v
+			}
 			poison += v - v
 		}
 	}
@@ -119,7 +117,12 @@ func normalizeRowGeneric(dst, src, exponents []float64) (zeros float64) {
 
 // power returns 2ⁿ for an integer n: at most 2^maxFactor, and 0 from minFactor down.
 func power(n float64) float64 {
-	n = min(max(n, minFactor), maxFactor)
+	switch {
+	case n <= minFactor:
+		return 0
+	case n > maxFactor:
+		n = maxFactor
+	}
 	return math.Float64frombits(uint64(int64(n)+1023) << 52)
 }
 
@@ -140,7 +143,11 @@ func forwardFactorsGeneric(factors, exponents, skipExponents []float64, position
 		e, f := statesAt(exponents, i), factorsAt(factors, i)
 		b, l := e[onBlank], e[onLabel]
 		f[blankFromLabel], f[labelFromBlank], f[labelFromLabel] = power(before-b), power(b-l), power((before-l)+skipExponents[i])
-		largest = max(largest, f[blankFromLabel], f[labelFromBlank], f[labelFromLabel])
+		for _, factor := range [...]float64{f[blankFromLabel], f[labelFromBlank], f[labelFromLabel]} {
+			if factor > largest {
+				largest = factor
+			}
+		}
 	}
 	return largest
 }
@@ -160,8 +167,8 @@ func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []f
 			}
 			s, d, f := statesAt(src, i), statesAt(row, i), factorsAt(factors, i)
 			b, l := s[onBlank], s[onLabel]
-			d[onBlank] = math.FMA(before, f[blankFromLabel], b) * blank
-			d[onLabel] = math.FMA(before, f[labelFromLabel], math.FMA(b, f[labelFromBlank], l)) * emission[i]
+			d[onBlank] = fp.AddScaled(b, before, f[blankFromLabel]) * blank
+			d[onLabel] = fp.AddScaled(fp.AddScaled(l, b, f[labelFromBlank]), before, f[labelFromLabel]) * emission[i]
 		}
 		src = row
 	}
@@ -209,11 +216,11 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Row
 			for j := range here {
 				i := at + j
 				a, s, f := statesAt(row, i), statesAt(beta, i), factorsAt(factors, i)
-				sum[j] = math.FMA(a[onBlank], s[onBlank], sum[j])
+				sum[j] = fp.FMA64(a[onBlank], s[onBlank], sum[j])
 				o[i] = a[onLabel] * s[onLabel]
 				b, l := float64(s[onBlank]*blank), float64(s[onLabel]*emission[i])
-				s[onBlank], s[onLabel] = math.FMA(l, f[labelFromBlank], b), l
-				here[j] = math.FMA(l, f[labelFromLabel], float64(b*f[blankFromLabel]))
+				s[onBlank], s[onLabel] = fp.AddScaled(b, l, f[labelFromBlank]), l
+				here[j] = fp.AddScaled(float64(b*f[blankFromLabel]), l, f[labelFromLabel])
 			}
 			for j := range here[:7] {
 				statesAt(beta, at+j)[onLabel] += here[j+1]
@@ -238,14 +245,27 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Row
 // there were a multiple of four rows.
 func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
 	sums := scratch[:fp.WholeVectors[F](dst.Columns)+1]
+	var places [16]int // of the sums of neighbouring classes
+	for i := range places {
+		places[i] = sumOffset[F](i) / 16
+	}
+	mask := fp.Lanes[F]() - 1
+	var factors [chunk]F
+	fill(factors[:min(chunk, dst.Columns)], -scale)
 	for r, factor := range softmax {
 		clear(sums)
 		for i, o := range occupancy.Row(r) {
 			sums[offsets[i]/16] += F(o)
 		}
-		d := dst.Row(r)
-		for c, v := range p.Data[r*p.Stride:][:len(d)] {
-			d[c] = fp.FMA(-sums[sumOffset[F](c)/16], scale, v*factor)
+		d, terms := dst.Row(r), p.Data[r*p.Stride:]
+		for at := 0; at < len(d); at += chunk {
+			var mine [chunk]F // sums
+			part := d[at:min(at+chunk, len(d))]
+			for i := range part {
+				c := at + i
+				mine[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
+			}
+			fp.FMAs(part, mine[:], factors[:], part)
 		}
 	}
 }

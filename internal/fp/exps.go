@@ -1,0 +1,70 @@
+package fp
+
+import "math"
+
+// exp of many numbers. Each takes a long row of steps that wait for each other, so four are
+// under way at a time.
+
+// Exps writes dst[i] = Exp(x[i]−m). dst may be x.
+func Exps[F Float](dst, x []F, m F) {
+	if IsFloat32[F]() {
+		exps32(AsFloat32(dst), AsFloat32(x), float32(m), expMin32, expMax32, 0)
+	} else {
+		exps64(AsFloat64(dst), AsFloat64(x), float64(m), expMin64, expMax64, 0)
+	}
+}
+
+// ExpsOver writes dst[i] = ExpOver(x[i], ref), but 0 where x[i] is below least. dst may be x.
+func ExpsOver[F Float](dst, x []F, ref, least F) {
+	if IsFloat32[F]() {
+		exps32(AsFloat32(dst), AsFloat32(x), 0, float32(least), math.MaxFloat32, Unshifted(ref))
+	} else {
+		exps64(AsFloat64(dst), AsFloat64(x), 0, float64(least), math.MaxFloat64, Unshifted(ref))
+	}
+}
+
+// exps32 writes dst[i] = e^(x[i]−m)/2^k, and what outside returns where x[i]−m is not from
+// least to largest.
+func exps32(dst, x []float32, m, least, largest float32, k float64) {
+	for len(x) >= 4 {
+		d, s := (*[4]float32)(dst), (*[4]float32)(x)
+		dst, x = dst[4:], x[4:]
+		x0, x1, x2, x3 := s[0]-m, s[1]-m, s[2]-m, s[3]-m
+		if !(x0 >= least && x0 <= largest && x1 >= least && x1 <= largest && x2 >= least && x2 <= largest && x3 >= least && x3 <= largest) {
+			for i, v := range s {
+				if v -= m; v >= least && v <= largest {
+					d[i] = exp32(v, k)
+				} else {
+					d[i] = outside(v, least)
+				}
+			}
+			continue
+		}
+		r0, n0 := reduce32(x0)
+		r1, n1 := reduce32(x1)
+		r2, n2 := reduce32(x2)
+		r3, n3 := reduce32(x3)
+		p0, p1, p2, p3 := lower32(r0), lower32(r1), lower32(r2), lower32(r3)
+		p0, p1, p2, p3 = upper32(p0, r0), upper32(p1, r1), upper32(p2, r2), upper32(p3, r3)
+		d[0], d[1], d[2], d[3] = scale32(p0, n0, k), scale32(p1, n1, k), scale32(p2, n2, k), scale32(p3, n3, k)
+	}
+	if n := len(x); n > 0 {
+		v := x[0]
+		s := [4]float32{v, v, v, v}
+		copy(s[:], x)
+		exps32(s[:], s[:], m, least, largest, k)
+		copy(dst[:n], s[:])
+	}
+}
+
+// expsFused is exps32 for float64.
+func expsFused(dst, x []float64, m, least, largest, k float64) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		if v -= m; v >= least && v <= largest {
+			dst[i] = exp64(v, k)
+		} else {
+			dst[i] = outside(v, least)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package fp
+
+import "math"
+
+// FMA32 returns x·y + z rounded once, as an FMA instruction does.
+//
+// The product of two float32 is exact in float64, so s is the exact result
+// rounded to 53 bits, and rounding it again to 24 is wrong only if s lies
+// half way between two float32: its low 29 bits say so, and where the result is
+// subnormal more bits than these.
+func FMA32(x, y, z float32) float32 {
+	s := float64(x)*float64(y) + float64(z)
+	if tie(s) == 0 || math.Abs(s) < 0x1p-126 {
+		s = breakTie(s, float64(x)*float64(y), float64(z))
+	}
+	return float32(s)
+}
+
+// tie returns 0 if s is half way between two neighbouring float32.
+func tie(s float64) uint64 { return math.Float64bits(s)<<35 ^ 1<<63 }
+
+// breakTie rounds p + z, of which s is the nearest float64, to odd instead: if s
+// is even and not exact it moves one ulp towards the exact sum, after which
+// rounding to fewer bits goes to the right side. The rounding error of a sum is by
+// Knuth's TwoSum.
+func breakTie(s, p, z float64) float64 {
+	v := s - p
+	err := (p - (s - v)) + (z - v)
+	if err == 0 || math.Float64bits(s)&1 == 1 {
+		return s
+	}
+	return math.Nextafter(s, math.Copysign(math.Inf(1), err))
+}
+
+// FMAs writes dst[i] = x[i]·y[i] + z[i], rounded once. dst may be any of the others.
+func FMAs[F Float](dst, x, y, z []F) {
+	if IsFloat32[F]() {
+		fmas32(AsFloat32(dst), AsFloat32(x), AsFloat32(y), AsFloat32(z))
+	} else {
+		fmas64(AsFloat64(dst), AsFloat64(x), AsFloat64(y), AsFloat64(z))
+	}
+}
+
+// fmas32 is FMAs. It calls FMA32 only where one rounding may not be enough.
+func fmas32(dst, x, y, z []float32) {
+	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
+	for i := range dst {
+		s := float64(x[i])*float64(y[i]) + float64(z[i])
+		if tie(s) == 0 || math.Abs(s) < 0x1p-126 && s != 0 { // 0 is exact
+			dst[i] = FMA32(x[i], y[i], z[i])
+		} else {
+			dst[i] = float32(s)
+		}
+	}
+}
+
+// fmaOfSums is math.FMA made of sums and products.
+//
+// x·y = p + q exactly, by Dekker's product, and p + z = s + e by Knuth's TwoSum. Rounding e + q to t,
+// and s + t once more, is wrong only if s + t is half way between two numbers, which addProduct finds
+// out. A part of the product must not be subnormal; of an overflow comes NaN, which is not sure.
+func fmaOfSums(x, y, z float64) float64 {
+	p, q := product(x, y)
+	sum, isSure := addProduct(p, q, z)
+	if !isSure || !(math.Abs(p) >= 0x1p-900) {
+		return math.FMA(x, y, z)
+	}
+	return sum
+}
+
+// fmasOfSums is FMAs made of sums and products.
+func fmasOfSums(dst, x, y, z []float64) {
+	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
+	for i := range dst {
+		p, q := product(x[i], y[i])
+		sum, isSure := addProduct(p, q, z[i])
+		if !isSure || !(math.Abs(p) >= 0x1p-900) {
+			sum = math.FMA(x[i], y[i], z[i])
+		}
+		dst[i] = sum
+	}
+}
+
+// product returns x·y as the sum p + q, p being the product rounded. The others are exact.
+func product(x, y float64) (p, q float64) {
+	xu, yu := upper(x), upper(y)
+	xl, yl := x-xu, y-yu
+	p = x * y
+	return p, xl*yl - (((p - xu*yu) - xl*yu) - xu*yl)
+}
+
+// upper returns the upper 26 bits of x, rounded, by Veltkamp: products of them and of what is left
+// are exact.
+func upper(x float64) float64 {
+	c := float64(x * (1<<27 + 1))
+	return c - (c - x)
+}
+
+// addProduct returns p + q + z, and whether it is surely rounded as it would be if done at once. w is
+// what the last rounding leaves out, at most half an ulp: less, if a little more than w is lost, too.
+func addProduct(p, q, z float64) (sum float64, isSure bool) {
+	s := p + z
+	v := s - p
+	t := ((p - (s - v)) + (z - v)) + q
+	sum = s + t
+	w := t - (sum - s)
+	return sum, sum+float64(w*(1+0x1p-50)) == sum
+}

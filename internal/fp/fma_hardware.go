@@ -1,0 +1,25 @@
+//go:build !(386 || mips || mipsle || mips64 || mips64le || wasm)
+
+package fp
+
+import "math"
+
+// FMA64 is math.FMA.
+func FMA64(x, y, z float64) float64 { return math.FMA(x, y, z) }
+
+func fmas64(dst, x, y, z []float64) {
+	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
+	for i := range dst {
+		dst[i] = math.FMA(x[i], y[i], z[i])
+	}
+}
+
+// AddScaled returns x·power + z rounded once, for a power of two or 0 and numbers that are not
+// negative.
+func AddScaled(z, x, power float64) float64 { return math.FMA(x, power, z) }
+
+func exps64(dst, x []float64, m, least, largest, k float64) {
+	expsFused(dst, x, m, least, largest, k)
+}
+
+func logCorrected(x, c float64) float64 { return logFused(x, c) }
