@@ -1,8 +1,6 @@
 package trellis
 
 import (
-	"math"
-
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 )
@@ -152,28 +150,38 @@ func maxBlockGeneric[F Float](x []F) (top F) {
 // maximum of row r and sum[r] its sum. m and sum have a multiple of four elements, of
 // which those beyond the rows are of no use, and scratch has rowScratch for each.
 func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows int) {
-	var room, terms [4 * chunk]F
-	perCall := len(room) / n
+	var terms [4 * chunk]F // of rows of up to shortRow elements
+	perCall := len(terms) / n
 	for from := 0; from < rows; from += perCall {
 		to := min(from+perCall, rows)
-		d := room[:0]
 		for r := from; r < to; r++ {
-			row := x[r*n:][:n]
-			top := maxBlockGeneric(row)
-			for _, v := range row {
-				d = append(d, v-top)
-			}
-			m[r] = top
+			m[r] = maxBlockGeneric(x[r*n:][:n])
 		}
-		e := terms[:len(d)]
-		fp.Exps(e, d, 0)
+		e := terms[:(to-from)*n]
+		expOfRows(e, x[from*n:to*n], n, m[from:to])
 		for r := from; r < to; r++ {
 			var s lanes[F]
-			at := (r - from) * n
-			ties := s.addBelow(e[at:][:n], d[at:][:n], 0)
+			ties := s.addBelow(e[(r-from)*n:][:n], x[r*n:][:n], m[r])
 			sum[r] = float64(s.fold() + (ties - 1))
 		}
 	}
+}
+
+// expOfRows writes dst[r·n+i] = exp(x[r·n+i]−m[r]). dst may be x.
+func expOfRows[F Float](dst, x []F, n int, m []F) {
+	if n >= 16 || n%4 == 0 {
+		for r, top := range m {
+			fp.Exps(dst[r*n:][:n], x[r*n:][:n], top)
+		}
+		return
+	}
+	for r, top := range m { // many short rows are done as one
+		d := dst[r*n:][:n]
+		for i, v := range x[r*n:][:n] {
+			d[i] = v - top
+		}
+	}
+	fp.Exps(dst[:len(m)*n], dst[:len(m)*n], 0)
 }
 
 // log1pGeneric writes dst[i] = ln(1+x[i]) for 0 ≤ x[i] < 2⁵³. dst may be x.
@@ -185,14 +193,7 @@ func log1pGeneric(dst, x []float64) {
 
 // softmaxRowsGeneric writes dst[r·n+i] = exp(x[r·n+i]−m[r])·scale[r]. dst may be x.
 func softmaxRowsGeneric[F Float](dst, x []F, n int, m, scale []F) {
-	for r, top := range m {
-		d := dst[r*n:][:n]
-		for i, v := range x[r*n:][:n] {
-			d[i] = v - top
-		}
-	}
-	all := dst[:len(m)*n]
-	fp.Exps(all, all, 0)
+	expOfRows(dst, x, n, m)
 	for r, factor := range scale[:len(m)] {
 		scaleGeneric(dst[r*n:][:n], factor)
 	}
@@ -219,29 +220,30 @@ func logSoftmaxRowsGeneric[F Float](dst, x []F, n int, hi, lo []F) {
 // w[i] is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
 func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
 	var d, s lanes[F]
-	minusZero := F(math.Copysign(0, -1))
-	for at, n := 0, fp.Lanes[F](); at < len(w); at += n {
-		var u, v lanes[F]
-		part := w[at:min(at+n, len(w))]
-		for i, y := range x[at:][:len(part)] {
-			if u[i], v[i] = part[i], (y-hi)-lo; u[i] == 0 {
-				u[i], v[i] = 0, minusZero // whose product makes no sum another one
+	var room [chunk]F
+	for at := 0; at < len(w); at += chunk {
+		part := w[at:min(at+chunk, len(w))]
+		logs := room[:len(part)]
+		for i, v := range x[at:][:len(part)] {
+			if logs[i] = (v - hi) - lo; part[i] == 0 {
+				logs[i] = -part[i] // the product is −0, which changes no sum
 			}
 		}
-		fp.FMAs(d[:len(part)], u[:], v[:], d[:])
+		fp.AddProducts(d[:], part, logs, fp.Lanes[F]()-1)
+		s.add(part)
 	}
-	s.add(w)
 	return d.fold(), s.fold()
 }
 
 // mulAddGeneric writes dst[i] = x[i]·factor + summand, rounded once. dst may be x.
 func mulAddGeneric[F Float](dst, x []F, factor, summand F) {
-	var factors, summands [chunk]F
+	var factors, sums [chunk]F
 	fill(factors[:min(chunk, len(dst))], factor)
-	fill(summands[:min(chunk, len(dst))], summand)
 	for at := 0; at < len(dst); at += chunk {
 		to := min(at+chunk, len(dst))
-		fp.FMAs(dst[at:to], x[at:to], factors[:], summands[:])
+		fill(sums[:to-at], summand)
+		fp.AddProducts(sums[:], x[at:to], factors[:], -1)
+		copy(dst[at:to], sums[:])
 	}
 }
 
@@ -265,7 +267,7 @@ func subtractGeneric[F Float](dst, w []F, scale F) {
 	fill(factors[:min(chunk, len(w))], -scale)
 	for at := 0; at < len(w); at += chunk {
 		to := min(at+chunk, len(w))
-		fp.FMAs(dst[at:to], w[at:to], factors[:], dst[at:to])
+		fp.AddProducts(dst[at:to], w[at:to], factors[:], -1)
 	}
 }
 
@@ -377,6 +379,6 @@ func subtractProductsGeneric[F Float](dst, w, scale []F) {
 		for i, v := range scale[at:to] {
 			factors[i] = -v
 		}
-		fp.FMAs(dst[at:to], w[at:to], factors[:], dst[at:to])
+		fp.AddProducts(dst[at:to], w[at:to], factors[:], -1)
 	}
 }

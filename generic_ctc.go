@@ -265,7 +265,7 @@ func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, o
 				c := at + i
 				mine[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
 			}
-			fp.FMAs(part, mine[:], factors[:], part)
+			fp.AddProducts(part, mine[:len(part)], factors[:], -1)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import "math"
 
 // expsBetween is expsFused.
 func expsBetween(dst, x []float64, m, least, largest, k float64) {
+	shift := roundTo - k
 	for len(x) >= 4 {
 		d, s := (*[4]float64)(dst), (*[4]float64)(x)
 		dst, x = dst[4:], x[4:]
@@ -22,10 +23,10 @@ func expsBetween(dst, x []float64, m, least, largest, k float64) {
 			}
 			continue
 		}
-		r0, q0, n0 := reduce64(x0)
-		r1, q1, n1 := reduce64(x1)
-		r2, q2, n2 := reduce64(x2)
-		r3, q3, n3 := reduce64(x3)
+		r0, q0, n0 := reduce64(x0, shift)
+		r1, q1, n1 := reduce64(x1, shift)
+		r2, q2, n2 := reduce64(x2, shift)
+		r3, q3, n3 := reduce64(x3, shift)
 		p0, h0 := middle64(lower64(r0), r0)
 		p1, h1 := middle64(lower64(r1), r1)
 		p2, h2 := middle64(lower64(r2), r2)
@@ -38,7 +39,7 @@ func expsBetween(dst, x []float64, m, least, largest, k float64) {
 		p1, h1 = upper64(p1, h1, r1, q1)
 		p2, h2 = upper64(p2, h2, r2, q2)
 		p3, h3 = upper64(p3, h3, r3, q3)
-		d[0], d[1], d[2], d[3] = scale64(p0, n0, k), scale64(p1, n1, k), scale64(p2, n2, k), scale64(p3, n3, k)
+		d[0], d[1], d[2], d[3] = scale64(p0, n0), scale64(p1, n1), scale64(p2, n2), scale64(p3, n3)
 		if !(isSure(h0, r0) && isSure(h1, r1) && isSure(h2, r2) && isSure(h3, r3)) {
 			for i, v := range [4]float64{x0, x1, x2, x3} {
 				if !isSure([4]float64{h0, h1, h2, h3}[i], [4]float64{r0, r1, r2, r3}[i]) {
@@ -62,12 +63,12 @@ const (
 	ln2LoLowerF64 = ln2LoF64 - ln2LoUpperF64
 )
 
-// reduce64 returns r and n + roundTo of exp64, and the upper half of r. All is exact but for the
-// last sum, unless x/ln 2 is so near half way between two integers that n may be the other one: then
-// isSure says no.
-func reduce64(x float64) (r, upper, n float64) {
-	n = float64(x*log2eF64) + roundTo
-	k := n - roundTo
+// reduce64 returns r of exp64, the upper half of r, and n + shift for a shift of roundTo less an
+// integer. All is exact but for the last sum, unless x/ln 2 is so near half way between two integers
+// that n may be the other one: then isSure says no.
+func reduce64(x, shift float64) (r, upper, n float64) {
+	n = float64(x*log2eF64) + shift
+	k := n - shift
 	x -= float64(k * ln2HiF64)
 	y := float64(k * ln2LoUpperF64)
 	s := x - y
@@ -111,11 +112,6 @@ func upper64(low, half, r, q float64) (float64, float64) {
 // isSure reports whether exp is known for r: nothing is left between the bounds, and r is not at the
 // end of its range.
 func isSure(half, r float64) bool { return half == 0 && math.Abs(r) < math.Ln2/2-0x1p-28 }
-
-// scale64 returns p·2^(n−k), n being that of reduce64.
-func scale64(p, n, k float64) float64 {
-	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(n-k)<<52)
-}
 
 // logBetween returns bounds of what logFused returns: its steps without fusing. In units of 2⁻⁵³ the sum of
 // half and R has an error of 2.9 times itself, with those of R and of rounding it here and there. So

@@ -49,7 +49,7 @@ func TestExpBetween(t *testing.T) {
 		expsBetween(y, x, 0, expMin64, expMax64, 0)
 		for i, v := range x {
 			require.Equal(t, Exp64(v), y[i], "%x", v)
-			a, q, _ := reduce64(v)
+			a, q, _ := reduce64(v, roundTo)
 			p, h := middle64(lower64(a), a)
 			p, h = upper64(p, h, a, q)
 			_, h = upper64(p, h, a, q)

@@ -67,51 +67,45 @@ func outside[F Float](x, least F) F {
 //	r := FMA32(-n, ln2LoF32, x - n·ln2HiF32) // the difference needs no rounding
 //	p := FMA32(expF32C6, r, expF32C5), and so on to FMA32(p, r, 1)
 //
-// in float64, where no product needs rounding. A sum is rounded to float32 in one step, by a
-// large number that is added and subtracted again: see roundTo.
+// in float64, where no product needs rounding. Sums that are rounded to float64 and then to float32
+// could be wrong where they are half way between two float32, but none of them is.
 func exp32(x float32, k float64) float32 {
-	r, n := reduce32(x)
-	return scale32(upper32(lower32(r), r), n, k)
+	p, r, n := lower32(x, roundTo-k)
+	return upper32(p, r, n)
 }
 
 // roundTo times a power of two has that for its last bit, so that adding it to a number rounds
-// this to a multiple of the power.
+// this to a multiple of the power, and subtracting it leaves that.
 const roundTo = 0x1.8p52
 
-// reduce32 returns r, and n + roundTo. The float64 that is rounded to r is exact.
-func reduce32(x float32) (r, n float64) {
-	n = float64(x)*log2eF32 + roundTo
-	k := n - roundTo
-	return float64(float32((float64(x) - float64(k*ln2HiF32)) - float64(k*ln2LoF32))), n
-}
-
-// lower32 returns the polynomial's first three steps. Each is between the same two powers of two for
-// every r, and so its last bit is known.
-func lower32(r float64) float64 {
-	p := (r*expF32C6 + (expF32C5 + 0x1p-30*roundTo)) - 0x1p-30*roundTo
+// lower32 returns r, n + shift for a shift of roundTo less an integer, and the first three steps of the
+// polynomial. Each of these is between the same two powers of two for every r, and so its last bit is
+// known: rounding to a multiple of that is faster than conversions. The float64 that is rounded
+// to r is exact.
+func lower32(x float32, shift float64) (p, r, n float64) {
+	n = float64(x)*log2eF32 + shift
+	k := n - shift
+	r = float64(float32((float64(x) - float64(k*ln2HiF32)) - float64(k*ln2LoF32)))
+	p = (r*expF32C6 + (expF32C5 + 0x1p-30*roundTo)) - 0x1p-30*roundTo
 	p = (p*r + (expF32C4 + 0x1p-28*roundTo)) - 0x1p-28*roundTo
-	return (p*r + (expF32C3 + 0x1p-26*roundTo)) - 0x1p-26*roundTo
+	return (p*r + (expF32C3 + 0x1p-26*roundTo)) - 0x1p-26*roundTo, r, n
 }
 
 // upperSteps has what upper32 adds and subtracts, for r that are not negative, and for negative
 // ones, with which a sum is below ½ or 1 and has another last bit. (It is below ½ for some
-// positive r, too. But they are so small that the bit does not matter: TestExp32IsFused.)
+// positive r, too. But they are so small that the bit does not matter.)
 var upperSteps = [2]struct{ add2, sub2, add1, sub1 float64 }{
 	{expF32C2 + 0x1p-24*roundTo, 0x1p-24 * roundTo, 1 + 0x1p-23*roundTo, 0x1p-23 * roundTo},
 	{expF32C2 + 0x1p-25*roundTo, 0x1p-25 * roundTo, 1 + 0x1p-24*roundTo, 0x1p-24 * roundTo},
 }
 
-// upper32 returns the polynomial, whose steps so far gave p.
-func upper32(p, r float64) float64 {
+// upper32 returns the polynomial, whose first steps gave p, times 2ⁿ, for the n in the last bits of
+// shifted.
+func upper32(p, r, shifted float64) float32 {
 	c := &upperSteps[math.Float64bits(r)>>63]
 	p = (p*r + c.add2) - c.sub2
 	p = (p*r + c.add1) - c.sub1
-	return (p*r + c.add1) - c.sub1
-}
-
-// scale32 returns p·2^(n−k), n being that of reduce32.
-func scale32(p, n, k float64) float32 {
-	return float32(math.Float64frombits(math.Float64bits(p) + math.Float64bits(n-k)<<52))
+	return math.Float32frombits(math.Float32bits(float32(p*r+1)) + uint32(math.Float64bits(shifted))<<23)
 }
 
 // shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
@@ -131,8 +125,12 @@ func Exp64(x float64) float64 {
 func exp64(x, k float64) float64 {
 	z := FMA64(x, log2eF64, shift64)
 	n := z - shift64
-	p := expPoly64(FMA64(-n, ln2LoF64, FMA64(-n, ln2HiF64, x)))
-	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(z-k)<<52)
+	return scale64(expPoly64(FMA64(-n, ln2LoF64, FMA64(-n, ln2HiF64, x))), z-k)
+}
+
+// scale64 returns p·2ⁿ for the n in the last bits of shifted.
+func scale64(p, shifted float64) float64 {
+	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(shifted)<<52)
 }
 
 // expPoly64 is the polynomial of Exp64.

@@ -26,6 +26,7 @@ func ExpsOver[F Float](dst, x []F, ref, least F) {
 // exps32 writes dst[i] = e^(x[i]−m)/2^k, and what outside returns where x[i]−m is not from
 // least to largest.
 func exps32(dst, x []float32, m, least, largest float32, k float64) {
+	shift := roundTo - k
 	for len(x) >= 4 {
 		d, s := (*[4]float32)(dst), (*[4]float32)(x)
 		dst, x = dst[4:], x[4:]
@@ -40,13 +41,11 @@ func exps32(dst, x []float32, m, least, largest float32, k float64) {
 			}
 			continue
 		}
-		r0, n0 := reduce32(x0)
-		r1, n1 := reduce32(x1)
-		r2, n2 := reduce32(x2)
-		r3, n3 := reduce32(x3)
-		p0, p1, p2, p3 := lower32(r0), lower32(r1), lower32(r2), lower32(r3)
-		p0, p1, p2, p3 = upper32(p0, r0), upper32(p1, r1), upper32(p2, r2), upper32(p3, r3)
-		d[0], d[1], d[2], d[3] = scale32(p0, n0, k), scale32(p1, n1, k), scale32(p2, n2, k), scale32(p3, n3, k)
+		p0, r0, n0 := lower32(x0, shift)
+		p1, r1, n1 := lower32(x1, shift)
+		p2, r2, n2 := lower32(x2, shift)
+		p3, r3, n3 := lower32(x3, shift)
+		d[0], d[1], d[2], d[3] = upper32(p0, r0, n0), upper32(p1, r1, n1), upper32(p2, r2, n2), upper32(p3, r3, n3)
 	}
 	if n := len(x); n > 0 {
 		v := x[0]

@@ -32,24 +32,26 @@ func breakTie(s, p, z float64) float64 {
 	return math.Nextafter(s, math.Copysign(math.Inf(1), err))
 }
 
-// FMAs writes dst[i] = x[i]·y[i] + z[i], rounded once. dst may be any of the others.
-func FMAs[F Float](dst, x, y, z []F) {
+// AddProducts does sums[i&mask] += x[i]·y[i] for all x, rounded once. sums may be x or y if mask
+// is −1.
+func AddProducts[F Float](sums, x, y []F, mask int) {
 	if IsFloat32[F]() {
-		fmas32(AsFloat32(dst), AsFloat32(x), AsFloat32(y), AsFloat32(z))
+		addProducts32(AsFloat32(sums), AsFloat32(x), AsFloat32(y), mask)
 	} else {
-		fmas64(AsFloat64(dst), AsFloat64(x), AsFloat64(y), AsFloat64(z))
+		addProducts64(AsFloat64(sums), AsFloat64(x), AsFloat64(y), mask)
 	}
 }
 
-// fmas32 is FMAs. It calls FMA32 only where one rounding may not be enough.
-func fmas32(dst, x, y, z []float32) {
-	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
-	for i := range dst {
-		s := float64(x[i])*float64(y[i]) + float64(z[i])
-		if tie(s) == 0 || math.Abs(s) < 0x1p-126 && s != 0 { // 0 is exact
-			dst[i] = FMA32(x[i], y[i], z[i])
+// addProducts32 calls FMA32 only where that does more than this here.
+func addProducts32(sums, x, y []float32, mask int) {
+	y = y[:len(x)]
+	for i, v := range x {
+		z := &sums[i&mask]
+		s := float64(v)*float64(y[i]) + float64(*z)
+		if b := math.Float64bits(s); b<<35 == 1<<63 || b<<1-1 < (1023-126)<<53-1 { // 0 is exact
+			*z = FMA32(v, y[i], *z)
 		} else {
-			dst[i] = float32(s)
+			*z = float32(s)
 		}
 	}
 }
@@ -68,16 +70,17 @@ func fmaOfSums(x, y, z float64) float64 {
 	return sum
 }
 
-// fmasOfSums is FMAs made of sums and products.
-func fmasOfSums(dst, x, y, z []float64) {
-	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
-	for i := range dst {
-		p, q := product(x[i], y[i])
-		sum, isSure := addProduct(p, q, z[i])
+// addProductsOfSums is AddProducts made of sums and products.
+func addProductsOfSums(sums, x, y []float64, mask int) {
+	y = y[:len(x)]
+	for i, v := range x {
+		z := &sums[i&mask]
+		p, q := product(v, y[i])
+		sum, isSure := addProduct(p, q, *z)
 		if !isSure || !(math.Abs(p) >= 0x1p-900) {
-			sum = math.FMA(x[i], y[i], z[i])
+			sum = math.FMA(v, y[i], *z)
 		}
-		dst[i] = sum
+		*z = sum
 	}
 }
 

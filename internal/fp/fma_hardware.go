@@ -7,10 +7,11 @@ import "math"
 // FMA64 is math.FMA.
 func FMA64(x, y, z float64) float64 { return math.FMA(x, y, z) }
 
-func fmas64(dst, x, y, z []float64) {
-	x, y, z = x[:len(dst)], y[:len(dst)], z[:len(dst)]
-	for i := range dst {
-		dst[i] = math.FMA(x[i], y[i], z[i])
+func addProducts64(sums, x, y []float64, mask int) {
+	y = y[:len(x)]
+	for i, v := range x {
+		z := &sums[i&mask]
+		*z = math.FMA(v, y[i], *z)
 	}
 }
 

@@ -10,7 +10,7 @@ import "math"
 // FMA64 is math.FMA.
 func FMA64(x, y, z float64) float64 { return fmaOfSums(x, y, z) }
 
-func fmas64(dst, x, y, z []float64) { fmasOfSums(dst, x, y, z) }
+func addProducts64(sums, x, y []float64, mask int) { addProductsOfSums(sums, x, y, mask) }
 
 // AddScaled returns x·power + z rounded once, for a power of two or 0 and numbers that are not
 // negative.
