@@ -22,8 +22,11 @@ import (
 //   - Products that feed a sum are either fused by name or rounded by a
 //     conversion.
 
-// lanes holds the partial sums of one block.
-type lanes[F Float] [16]F
+// lanes holds the partial sums of one block, and behind them what is in no lane.
+type lanes[F Float] [17]F
+
+// beside is the place in lanes that is no lane.
+const beside = 16
 
 // add adds x, whose first element belongs to the first lane.
 func (l *lanes[F]) add(x []F) {
@@ -33,17 +36,17 @@ func (l *lanes[F]) add(x []F) {
 	}
 }
 
-// addBelow does add for the x[i] where d[i] is below bound, and returns the sum of the others.
-func (l *lanes[F]) addBelow(x, d []F, bound F) (others F) {
+// addBelow does add for the x[i] where d[i] is below bound, and adds the others beside the lanes.
+func (l *lanes[F]) addBelow(x, d []F, bound F) {
 	mask := fp.Lanes[F]() - 1
-	for i, v := range x[:len(d)] {
-		if d[i] < bound {
-			l[i&mask] += v
-		} else {
-			others += v
+	d = d[:len(x)]
+	for i, v := range x {
+		lane := i & mask
+		if !(d[i] < bound) {
+			lane = beside
 		}
+		l[lane] += v
 	}
-	return others
 }
 
 // fold adds the lanes in halves.
@@ -88,12 +91,12 @@ func expSums[F Float](dst, x []F, m F) (sum, ties F) {
 		d := x[at:min(at+chunk, len(x))]
 		e := room[:len(d)]
 		fp.Exps(e, d, m)
-		ties += s.addBelow(e, d, m)
+		s.addBelow(e, d, m)
 		if dst != nil {
 			copy(dst[at:], e)
 		}
 	}
-	return s.fold(), ties
+	return s.fold(), s[beside]
 }
 
 // sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, and reached, which is not 0 if an
@@ -161,15 +164,15 @@ func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows in
 		expOfRows(e, x[from*n:to*n], n, m[from:to])
 		for r := from; r < to; r++ {
 			var s lanes[F]
-			ties := s.addBelow(e[(r-from)*n:][:n], x[r*n:][:n], m[r])
-			sum[r] = float64(s.fold() + (ties - 1))
+			s.addBelow(e[(r-from)*n:][:n], x[r*n:][:n], m[r])
+			sum[r] = float64(s.fold() + (s[beside] - 1))
 		}
 	}
 }
 
 // expOfRows writes dst[r·n+i] = exp(x[r·n+i]−m[r]). dst may be x.
 func expOfRows[F Float](dst, x []F, n int, m []F) {
-	if n >= 16 || n%4 == 0 {
+	if n >= 32 {
 		for r, top := range m {
 			fp.Exps(dst[r*n:][:n], x[r*n:][:n], top)
 		}
@@ -229,7 +232,7 @@ func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
 				logs[i] = -part[i] // the product is −0, which changes no sum
 			}
 		}
-		fp.AddProducts(d[:], part, logs, fp.Lanes[F]()-1)
+		fp.AddProducts(d[:beside], part, logs, fp.Lanes[F]()-1)
 		s.add(part)
 	}
 	return d.fold(), s.fold()
