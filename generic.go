@@ -232,7 +232,7 @@ func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
 				logs[i] = -part[i] // the product is −0, which changes no sum
 			}
 		}
-		fp.AddProducts(d[:beside], part, logs, fp.Lanes[F]()-1)
+		fp.AddProducts(d[:], part, logs, fp.Lanes[F]()-1)
 		s.add(part)
 	}
 	return d.fold(), s.fold()
@@ -240,20 +240,14 @@ func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
 
 // mulAddGeneric writes dst[i] = x[i]·factor + summand, rounded once. dst may be x.
 func mulAddGeneric[F Float](dst, x []F, factor, summand F) {
-	var factors, sums [chunk]F
-	fill(factors[:min(chunk, len(dst))], factor)
+	var room [chunk]F
 	for at := 0; at < len(dst); at += chunk {
-		to := min(at+chunk, len(dst))
-		fill(sums[:to-at], summand)
-		fp.AddProducts(sums[:], x[at:to], factors[:], -1)
-		copy(dst[at:to], sums[:])
-	}
-}
-
-// fill sets all of dst to v.
-func fill[F Float](dst []F, v F) {
-	for i := range dst {
-		dst[i] = v
+		sums := room[:min(chunk, len(dst)-at)]
+		for i := range sums {
+			sums[i] = summand
+		}
+		fp.AddMultiples(sums, x[at:][:len(sums)], factor)
+		copy(dst[at:], sums)
 	}
 }
 
@@ -266,12 +260,7 @@ func multiplyGeneric[F Float](dst, w []F) {
 
 // subtractGeneric does dst[i] −= w[i]·scale, rounded once, where w may not be dst.
 func subtractGeneric[F Float](dst, w []F, scale F) {
-	var factors [chunk]F
-	fill(factors[:min(chunk, len(w))], -scale)
-	for at := 0; at < len(w); at += chunk {
-		to := min(at+chunk, len(w))
-		fp.AddProducts(dst[at:to], w[at:to], factors[:], -1)
-	}
+	fp.AddMultiples(dst, w, -scale)
 }
 
 // gatherGeneric writes dst[i] = src[index[i]], for indices that are in range.

@@ -250,8 +250,6 @@ func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, o
 		places[i] = sumOffset[F](i) / 16
 	}
 	mask := fp.Lanes[F]() - 1
-	var factors [chunk]F
-	fill(factors[:min(chunk, dst.Columns)], -scale)
 	for r, factor := range softmax {
 		clear(sums)
 		for i, o := range occupancy.Row(r) {
@@ -265,7 +263,7 @@ func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, o
 				c := at + i
 				mine[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
 			}
-			fp.AddProducts(part, mine[:len(part)], factors[:], -1)
+			fp.AddMultiples(part, mine[:len(part)], -scale)
 		}
 	}
 }

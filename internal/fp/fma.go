@@ -32,8 +32,7 @@ func breakTie(s, p, z float64) float64 {
 	return math.Nextafter(s, math.Copysign(math.Inf(1), err))
 }
 
-// AddProducts does sums[i&mask] += x[i]·y[i] for all x, rounded once. sums may be x or y if mask
-// is −1.
+// AddProducts does sums[i&mask] += x[i]·y[i] for all x, rounded once.
 func AddProducts[F Float](sums, x, y []F, mask int) {
 	if IsFloat32[F]() {
 		addProducts32(AsFloat32(sums), AsFloat32(x), AsFloat32(y), mask)
@@ -42,18 +41,42 @@ func AddProducts[F Float](sums, x, y []F, mask int) {
 	}
 }
 
-// addProducts32 calls FMA32 only where that does more than this here.
+// AddMultiples does sums[i] += x[i]·factor for all x, rounded once.
+func AddMultiples[F Float](sums, x []F, factor F) {
+	if IsFloat32[F]() {
+		addMultiples32(AsFloat32(sums), AsFloat32(x), float32(factor))
+	} else {
+		addMultiples64(AsFloat64(sums), AsFloat64(x), float64(factor))
+	}
+}
+
 func addProducts32(sums, x, y []float32, mask int) {
 	y = y[:len(x)]
 	for i, v := range x {
 		z := &sums[i&mask]
-		s := float64(v)*float64(y[i]) + float64(*z)
-		if b := math.Float64bits(s); b<<35 == 1<<63 || b<<1-1 < (1023-126)<<53-1 { // 0 is exact
-			*z = FMA32(v, y[i], *z)
-		} else {
+		if s := float64(v)*float64(y[i]) + float64(*z); isRounded(s) {
 			*z = float32(s)
+		} else {
+			*z = FMA32(v, y[i], *z)
 		}
 	}
+}
+
+func addMultiples32(sums, x []float32, factor float32) {
+	sums = sums[:len(x)]
+	for i, v := range x {
+		if s := float64(v)*float64(factor) + float64(sums[i]); isRounded(s) {
+			sums[i] = float32(s)
+		} else {
+			sums[i] = FMA32(v, factor, sums[i])
+		}
+	}
+}
+
+// isRounded reports whether FMA32 does no more than round s to float32.
+func isRounded(s float64) bool {
+	b := math.Float64bits(s)
+	return b<<35 != 1<<63 && b<<1-1 >= (1023-126)<<53-1 // 0 is exact
 }
 
 // fmaOfSums is math.FMA made of sums and products.
@@ -63,24 +86,36 @@ func addProducts32(sums, x, y []float32, mask int) {
 // out. A part of the product must not be subnormal; of an overflow comes NaN, which is not sure.
 func fmaOfSums(x, y, z float64) float64 {
 	p, q := product(x, y)
-	sum, isSure := addProduct(p, q, z)
-	if !isSure || !(math.Abs(p) >= 0x1p-900) {
-		return math.FMA(x, y, z)
+	if sum, isSure := addProduct(p, q, z); isSure && math.Abs(p) >= 0x1p-900 {
+		return sum
 	}
-	return sum
+	return math.FMA(x, y, z)
 }
 
-// addProductsOfSums is AddProducts made of sums and products.
+// addProductsOfSums is addProducts64 made of sums and products.
 func addProductsOfSums(sums, x, y []float64, mask int) {
 	y = y[:len(x)]
 	for i, v := range x {
 		z := &sums[i&mask]
 		p, q := product(v, y[i])
-		sum, isSure := addProduct(p, q, *z)
-		if !isSure || !(math.Abs(p) >= 0x1p-900) {
-			sum = math.FMA(v, y[i], *z)
+		if sum, isSure := addProduct(p, q, *z); isSure && math.Abs(p) >= 0x1p-900 {
+			*z = sum
+		} else {
+			*z = math.FMA(v, y[i], *z)
 		}
-		*z = sum
+	}
+}
+
+// addMultiplesOfSums is addMultiples64 made of sums and products.
+func addMultiplesOfSums(sums, x []float64, factor float64) {
+	sums = sums[:len(x)]
+	for i, v := range x {
+		p, q := product(v, factor)
+		if sum, isSure := addProduct(p, q, sums[i]); isSure && math.Abs(p) >= 0x1p-900 {
+			sums[i] = sum
+		} else {
+			sums[i] = math.FMA(v, factor, sums[i])
+		}
 	}
 }
 

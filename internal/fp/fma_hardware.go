@@ -15,6 +15,13 @@ func addProducts64(sums, x, y []float64, mask int) {
 	}
 }
 
+func addMultiples64(sums, x []float64, factor float64) {
+	sums = sums[:len(x)]
+	for i, v := range x {
+		sums[i] = math.FMA(v, factor, sums[i])
+	}
+}
+
 // AddScaled returns x·power + z rounded once, for a power of two or 0 and numbers that are not
 // negative.
 func AddScaled(z, x, power float64) float64 { return math.FMA(x, power, z) }

@@ -12,6 +12,8 @@ func FMA64(x, y, z float64) float64 { return fmaOfSums(x, y, z) }
 
 func addProducts64(sums, x, y []float64, mask int) { addProductsOfSums(sums, x, y, mask) }
 
+func addMultiples64(sums, x []float64, factor float64) { addMultiplesOfSums(sums, x, factor) }
+
 // AddScaled returns x·power + z rounded once, for a power of two or 0 and numbers that are not
 // negative.
 func AddScaled(z, x, power float64) (sum float64) {
