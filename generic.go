@@ -22,11 +22,8 @@ import (
 //   - Products that feed a sum are either fused by name or rounded by a
 //     conversion.
 
-// lanes holds the partial sums of one block, and behind them what is in no lane.
-type lanes[F Float] [17]F
-
-// beside is the place in lanes that is no lane.
-const beside = 16
+// lanes holds the partial sums of one block.
+type lanes[F Float] [16]F
 
 // add adds x, whose first element belongs to the first lane.
 func (l *lanes[F]) add(x []F) {
@@ -36,25 +33,25 @@ func (l *lanes[F]) add(x []F) {
 	}
 }
 
-// addBelow does add for the x[i] where d[i] is below bound, and adds the others beside the lanes.
-func (l *lanes[F]) addBelow(x, d []F, bound F) {
+// addBelow does add for the x[i] where d[i] is below bound, and returns the sum of the others.
+func (l *lanes[F]) addBelow(x, d []F, bound F) (others F) {
 	mask := fp.Lanes[F]() - 1
 	d = d[:len(x)]
 	for i, v := range x {
-		lane := i & mask
-		if !(d[i] < bound) {
-			lane = beside
+		if d[i] < bound {
+			l[i&mask] += v
+		} else {
+			others += v
 		}
-		l[lane] += v
 	}
+	return others
 }
 
 // fold adds the lanes in halves.
 func (l *lanes[F]) fold() F {
 	if fp.IsFloat32[F]() {
-		for i := range l[:8] {
-			l[i] += l[i+8]
-		}
+		return (((l[0] + l[8]) + (l[4] + l[12])) + ((l[2] + l[10]) + (l[6] + l[14]))) +
+			(((l[1] + l[9]) + (l[5] + l[13])) + ((l[3] + l[11]) + (l[7] + l[15])))
 	}
 	return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
 }
@@ -91,12 +88,12 @@ func expSums[F Float](dst, x []F, m F) (sum, ties F) {
 		d := x[at:min(at+chunk, len(x))]
 		e := room[:len(d)]
 		fp.Exps(e, d, m)
-		s.addBelow(e, d, m)
+		ties += s.addBelow(e, d, m)
 		if dst != nil {
 			copy(dst[at:], e)
 		}
 	}
-	return s.fold(), s[beside]
+	return s.fold(), ties
 }
 
 // sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, and reached, which is not 0 if an
@@ -164,8 +161,8 @@ func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows in
 		expOfRows(e, x[from*n:to*n], n, m[from:to])
 		for r := from; r < to; r++ {
 			var s lanes[F]
-			s.addBelow(e[(r-from)*n:][:n], x[r*n:][:n], m[r])
-			sum[r] = float64(s.fold() + (s[beside] - 1))
+			ties := s.addBelow(e[(r-from)*n:][:n], x[r*n:][:n], m[r])
+			sum[r] = float64(s.fold() + (ties - 1))
 		}
 	}
 }
@@ -222,18 +219,17 @@ func logSoftmaxRowsGeneric[F Float](dst, x []F, n int, hi, lo []F) {
 // dotLogSoftmaxGeneric returns Σ w[i]·((x[i]−hi)−lo) and Σ w[i] over a block. Where
 // w[i] is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
 func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
-	var d, s lanes[F]
-	var room [chunk]F
-	for at := 0; at < len(w); at += chunk {
-		part := w[at:min(at+chunk, len(w))]
-		logs := room[:len(part)]
+	var d, s, logs lanes[F]
+	n := fp.Lanes[F]()
+	for at := 0; at < len(w); at += n {
+		part := w[at:min(at+n, len(w))]
 		for i, v := range x[at:][:len(part)] {
 			if logs[i] = (v - hi) - lo; part[i] == 0 {
 				logs[i] = -part[i] // the product is −0, which changes no sum
 			}
+			s[i] += part[i]
 		}
-		fp.AddProducts(d[:], part, logs, fp.Lanes[F]()-1)
-		s.add(part)
+		fp.AddProducts(d[:], part, logs[:], -1)
 	}
 	return d.fold(), s.fold()
 }
