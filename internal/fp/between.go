@@ -134,3 +134,17 @@ func logBetween(x, c float64) (low, high float64) {
 	n := float64(k * ln2HiF64) // exact
 	return n + (f - (half - (tail - e))), n + (f - (half - (tail + e)))
 }
+
+// logPolyBetween returns bounds of what logPolyFused returns. As in middle64, all steps but the last
+// have an error of 1.06·2⁻⁵⁴, times z in the last one, whose product is rounded, and once more with
+// the error.
+func logPolyBetween(z float64) (low, high float64) {
+	p := float64(z*logC7) + logC6
+	p = float64(p*z) + logC5
+	p = float64(p*z) + logC4
+	p = float64(p*z) + logC3
+	p = float64(p*z) + logC2
+	p = float64(p * z)
+	e := float64(z*0x1.2p-54) + float64(p*0x1p-52)
+	return float64((logC1 + (p - e)) * z), float64((logC1 + (p + e)) * z)
+}

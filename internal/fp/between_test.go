@@ -78,3 +78,18 @@ func TestLogBetween(t *testing.T) {
 	}
 	t.Log(unsure, n)
 }
+
+func TestLogPolyBetween(t *testing.T) {
+	r := rand.New(rand.NewPCG(27, 28))
+	unsure, n := 0, points(2000000)
+	for range n {
+		s := (math.Sqrt2 - 1) / (math.Sqrt2 + 1) * math.Ldexp(r.Float64(), -r.IntN(3)*r.IntN(30))
+		low, high := logPolyBetween(s * s)
+		want := logPolyFused(s * s)
+		require.True(t, low <= want && want <= high, "%x", s)
+		if low != high {
+			unsure++
+		}
+	}
+	assert.Less(t, float64(unsure)/float64(n), 0.05)
+}

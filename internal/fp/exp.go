@@ -121,11 +121,11 @@ func Exp64(x float64) float64 {
 	return exp64(x, 0)
 }
 
-// exp64 returns eˣ/2^k for |x| ≤ 2²¹, where that is a normal number.
+// exp64 returns eˣ/2^k for |x| ≤ 2²¹, where that is a normal number. n·ln2HiF64 is exact.
 func exp64(x, k float64) float64 {
 	z := FMA64(x, log2eF64, shift64)
 	n := z - shift64
-	return scale64(expPoly64(FMA64(-n, ln2LoF64, FMA64(-n, ln2HiF64, x))), z-k)
+	return scale64(expPoly64(FMA64(-n, ln2LoF64, x-n*ln2HiF64)), z-k)
 }
 
 // scale64 returns p·2ⁿ for the n in the last bits of shifted.
@@ -203,7 +203,7 @@ func ExpScaled(x, err float64) (v, e float64) {
 		return 0, 0
 	}
 	n := FMA64(x, log2eF64, shift64) - shift64
-	return expPoly64(FMA64(-n, ln2HiF64, x) + FMA64(-n, ln2LoF64, err)), n
+	return expPoly64((x - n*ln2HiF64) + FMA64(-n, ln2LoF64, err)), n
 }
 
 // Difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
@@ -239,7 +239,7 @@ func logFused(x, c float64) float64 {
 	s := f / (2 + f)
 	half := float64(0.5 * f * f)
 	tail := FMA64(s, half+logPoly(s*s), FMA64(k, ln2LoF64, c))
-	return FMA64(k, ln2HiF64, f-(half-tail))
+	return k*ln2HiF64 + (f - (half - tail)) // the product is exact
 }
 
 // splitLog returns k and f of logFused.
@@ -249,8 +249,8 @@ func splitLog(x float64) (k, f float64) {
 	return float64(int64(b) >> 52), math.Float64frombits(b&(1<<52-1)+sqrtHalf) - 1
 }
 
-// logPoly returns R(z) of logFused.
-func logPoly(z float64) float64 {
+// logPolyFused returns R(z) of logFused.
+func logPolyFused(z float64) float64 {
 	p := FMA64(logC7, z, logC6)
 	p = FMA64(p, z, logC5)
 	p = FMA64(p, z, logC4)

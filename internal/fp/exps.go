@@ -60,10 +60,13 @@ func exps32(dst, x []float32, m, least, largest float32, k float64) {
 func expsFused(dst, x []float64, m, least, largest, k float64) {
 	dst = dst[:len(x)]
 	for i, v := range x {
-		if v -= m; v >= least && v <= largest {
-			dst[i] = exp64(v, k)
-		} else {
+		v -= m
+		if !(v >= least && v <= largest) {
 			dst[i] = outside(v, least)
+			continue
 		}
+		z := FMA64(v, log2eF64, shift64)
+		n := z - shift64
+		dst[i] = scale64(expPoly64(FMA64(-n, ln2LoF64, v-n*ln2HiF64)), z-k)
 	}
 }

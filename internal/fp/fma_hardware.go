@@ -31,3 +31,5 @@ func exps64(dst, x []float64, m, least, largest, k float64) {
 }
 
 func logCorrected(x, c float64) float64 { return logFused(x, c) }
+
+func logPoly(z float64) float64 { return logPolyFused(z) }

@@ -34,3 +34,11 @@ func logCorrected(x, c float64) float64 {
 	}
 	return logFused(x, c)
 }
+
+func logPoly(z float64) float64 {
+	low, high := logPolyBetween(z)
+	if low == high {
+		return low
+	}
+	return logPolyFused(z)
+}
