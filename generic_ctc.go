@@ -45,6 +45,9 @@ const onBlank, onLabel = 0, 8
 // statesAt returns what a row of states has from position i on.
 func statesAt(row []float64, i int) *[9]float64 { return (*[9]float64)(row[blankAt(i):]) }
 
+// statesFrom returns what a row of states has of eight positions from i, a multiple of 8, on.
+func statesFrom(row []float64, i int) *[16]float64 { return (*[16]float64)(row[2*i:]) }
+
 // blankAt and labelAt return where a row of states has those of position i.
 func blankAt(i int) int { return i + i&^7 }
 func labelAt(i int) int { return i + i&^7 + onLabel }
@@ -55,6 +58,9 @@ const blankFromLabel, labelFromBlank, labelFromLabel = 0, 8, 16
 
 // factorsAt returns what a row of factors has from position i on.
 func factorsAt(row []float64, i int) *[17]float64 { return (*[17]float64)(row[i&^7*3+i&7:]) }
+
+// factorsFrom returns what a row of factors has of eight positions from i, a multiple of 8, on.
+func factorsFrom(row []float64, i int) *[24]float64 { return (*[24]float64)(row[3*i:]) }
 
 // expFramesGeneric writes p[r][c] = exp(x[r][c])/2^k for some rows of scores, 2^k being
 // near the exp of the largest of the row, and their sum. Rows of p are whole vectors: zeros
@@ -160,15 +166,18 @@ func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []f
 	for k := range frames {
 		row, emission := alpha[k*2*y.Stride:], y.Data[k*y.Stride:]
 		blank := emission[y.Columns-1]
-		for i := positions.From; i < positions.To; i++ {
-			var before float64
-			if i > 0 {
-				before = statesAt(src, i-1)[onLabel]
+		var before float64
+		if positions.From > 0 {
+			before = src[labelAt(positions.From-1)]
+		}
+		for at := positions.From; at < positions.To; at += 8 {
+			s, d, f, labels := statesFrom(src, at), statesFrom(row, at), factorsFrom(factors, at), emission[at:at+8]
+			for j, label := range labels {
+				b, l := s[onBlank+j], s[onLabel+j]
+				d[onBlank+j] = fp.AddScaled(b, before, f[blankFromLabel+j]) * blank
+				d[onLabel+j] = fp.AddScaled(fp.AddScaled(l, b, f[labelFromBlank+j]), before, f[labelFromLabel+j]) * label
+				before = l
 			}
-			s, d, f := statesAt(src, i), statesAt(row, i), factorsAt(factors, i)
-			b, l := s[onBlank], s[onLabel]
-			d[onBlank] = fp.AddScaled(b, before, f[blankFromLabel]) * blank
-			d[onLabel] = fp.AddScaled(fp.AddScaled(l, b, f[labelFromBlank]), before, f[labelFromLabel]) * emission[i]
 		}
 		src = row
 	}
@@ -213,19 +222,18 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Row
 		down := [8]float64(carry[:8])
 		for at := positions.To - 8; at >= positions.From; at -= 8 {
 			var here [8]float64
-			for j := range here {
-				i := at + j
-				a, s, f := statesAt(row, i), statesAt(beta, i), factorsAt(factors, i)
-				sum[j] = fp.FMA64(a[onBlank], s[onBlank], sum[j])
-				o[i] = a[onLabel] * s[onLabel]
-				b, l := float64(s[onBlank]*blank), float64(s[onLabel]*emission[i])
-				s[onBlank], s[onLabel] = fp.AddScaled(b, l, f[labelFromBlank]), l
-				here[j] = fp.AddScaled(float64(b*f[blankFromLabel]), l, f[labelFromLabel])
+			a, s, f, labels, places := statesFrom(row, at), statesFrom(beta, at), factorsFrom(factors, at), emission[at:at+8], o[at:at+8]
+			fp.AddProducts(sum[:], a[onBlank:onLabel], s[onBlank:onLabel], -1)
+			for j, label := range labels {
+				places[j] = a[onLabel+j] * s[onLabel+j]
+				b, l := float64(s[onBlank+j]*blank), float64(s[onLabel+j]*label)
+				s[onBlank+j], s[onLabel+j] = fp.AddScaled(b, l, f[labelFromBlank+j]), l
+				here[j] = fp.AddScaled(float64(b*f[blankFromLabel+j]), l, f[labelFromLabel+j])
 			}
 			for j := range here[:7] {
-				statesAt(beta, at+j)[onLabel] += here[j+1]
+				s[onLabel+j] += here[j+1]
 			}
-			statesAt(beta, at+7)[onLabel] += down[0]
+			s[onLabel+7] += down[0]
 			down = here
 		}
 		copy(carry[8:], down[:])
