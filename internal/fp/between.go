@@ -14,13 +14,10 @@ func expsBetween(dst, x []float64, m, least, largest, k float64) {
 		dst, x = dst[4:], x[4:]
 		x0, x1, x2, x3 := s[0]-m, s[1]-m, s[2]-m, s[3]-m
 		if !(x0 >= least && x0 <= largest && x1 >= least && x1 <= largest && x2 >= least && x2 <= largest && x3 >= least && x3 <= largest) {
-			for i, v := range s {
-				if v -= m; v >= least && v <= largest {
-					d[i] = exp64(v, k)
-				} else {
-					d[i] = outside(v, least)
-				}
-			}
+			y := [4]float64{x0, x1, x2, x3}
+			inside := zeroOutside(y, least, largest)
+			expsBetween(d[:], inside[:], 0, math.Inf(-1), math.Inf(1), k)
+			expOutside(d, y, least, largest)
 			continue
 		}
 		r0, q0, n0 := reduce64(x0, shift)
@@ -40,12 +37,17 @@ func expsBetween(dst, x []float64, m, least, largest, k float64) {
 		p2, h2 = upper64(p2, h2, r2, q2)
 		p3, h3 = upper64(p3, h3, r3, q3)
 		d[0], d[1], d[2], d[3] = scale64(p0, n0), scale64(p1, n1), scale64(p2, n2), scale64(p3, n3)
-		if !(isSure(h0, r0) && isSure(h1, r1) && isSure(h2, r2) && isSure(h3, r3)) {
-			for i, v := range [4]float64{x0, x1, x2, x3} {
-				if !isSure([4]float64{h0, h1, h2, h3}[i], [4]float64{r0, r1, r2, r3}[i]) {
-					d[i] = exp64(v, k)
-				}
-			}
+		if !isSure(h0, r0) {
+			d[0] = exp64(x0, k)
+		}
+		if !isSure(h1, r1) {
+			d[1] = exp64(x1, k)
+		}
+		if !isSure(h2, r2) {
+			d[2] = exp64(x2, k)
+		}
+		if !isSure(h3, r3) {
+			d[3] = exp64(x3, k)
 		}
 	}
 	if n := len(x); n > 0 {

@@ -32,13 +32,10 @@ func exps32(dst, x []float32, m, least, largest float32, k float64) {
 		dst, x = dst[4:], x[4:]
 		x0, x1, x2, x3 := s[0]-m, s[1]-m, s[2]-m, s[3]-m
 		if !(x0 >= least && x0 <= largest && x1 >= least && x1 <= largest && x2 >= least && x2 <= largest && x3 >= least && x3 <= largest) {
-			for i, v := range s {
-				if v -= m; v >= least && v <= largest {
-					d[i] = exp32(v, k)
-				} else {
-					d[i] = outside(v, least)
-				}
-			}
+			y := [4]float32{x0, x1, x2, x3}
+			inside := zeroOutside(y, least, largest)
+			exps32(d[:], inside[:], 0, NegInf[float32](), -NegInf[float32](), k)
+			expOutside(d, y, least, largest)
 			continue
 		}
 		p0, r0, n0 := lower32(x0, shift)
@@ -53,6 +50,25 @@ func exps32(dst, x []float32, m, least, largest float32, k float64) {
 		copy(s[:], x)
 		exps32(s[:], s[:], m, least, largest, k)
 		copy(dst[:n], s[:])
+	}
+}
+
+// zeroOutside returns y, with 0 where it is not from least to largest.
+func zeroOutside[F Float](y [4]F, least, largest F) [4]F {
+	for i, v := range y {
+		if !(v >= least && v <= largest) {
+			y[i] = 0
+		}
+	}
+	return y
+}
+
+// expOutside writes to d what outside returns where y is not from least to largest.
+func expOutside[F Float](d *[4]F, y [4]F, least, largest F) {
+	for i, v := range y {
+		if !(v >= least && v <= largest) {
+			d[i] = outside(v, least)
+		}
 	}
 }
 
