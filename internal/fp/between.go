@@ -8,7 +8,7 @@ import "math"
 
 // expsBetween is expsFused.
 func expsBetween(dst, x []float64, m, least, largest, k float64) {
-	shift := roundTo - k
+	shift := shift64 - k
 	for len(x) >= 4 {
 		d, s := (*[4]float64)(dst), (*[4]float64)(x)
 		dst, x = dst[4:], x[4:]
@@ -65,7 +65,7 @@ const (
 	ln2LoLowerF64 = ln2LoF64 - ln2LoUpperF64
 )
 
-// reduce64 returns r of exp64, the upper half of r, and n + shift for a shift of roundTo less an
+// reduce64 returns r of exp64, the upper half of r, and n + shift for a shift of shift64 less an
 // integer. All is exact but for the last sum, unless x/ln 2 is so near half way between two integers
 // that n may be the other one: then isSure says no.
 func reduce64(x, shift float64) (r, upper, n float64) {
@@ -75,7 +75,7 @@ func reduce64(x, shift float64) (r, upper, n float64) {
 	y := float64(k * ln2LoUpperF64)
 	s := x - y
 	r = s + (((x - s) - y) - float64(k*ln2LoLowerF64))
-	return r, (r + 0x1p-27*roundTo) - 0x1p-27*roundTo, n
+	return r, (r + 0x1p-27*shift64) - 0x1p-27*shift64, n
 }
 
 // lower64 returns the polynomial's first eight steps, within 1.13 ulp of the fused ones.
@@ -103,7 +103,7 @@ func middle64(p, r float64) (low, half float64) {
 // half of r. p is cut in two, too, so that the product of the upper halves, and its sum with 1, are
 // exact. The rest has an error below 2⁻⁷⁸.
 func upper64(low, half, r, q float64) (float64, float64) {
-	p := (low + 0x1p-25*roundTo) - 0x1p-25*roundTo
+	p := (low + 0x1p-25*shift64) - 0x1p-25*shift64
 	s := 1 + p*q
 	t := p*(r-q) + ((low-p)+half)*r
 	e := math.Abs(r)*half + 0x1p-75

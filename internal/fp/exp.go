@@ -1,25 +1,13 @@
 package fp
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
 // The elementary functions of the kernels. math.Exp and math.Log are assembly
 // on some architectures and are compiled with or without fused steps on
 // others, so their last bit depends on the machine; these do not: each is a
-// fixed sequence of IEEE-754 operations. A product that feeds a sum is either
-// fused by name or rounded by a conversion, which keeps the compiler from
+// fixed sequence of IEEE-754 operations. A product that feeds a sum is either exact,
+// or fused by name, or rounded by a conversion, which keeps the compiler from
 // fusing it where an architecture could.
-
-// Exp returns eˣ within 1 ulp: 0 where the result would not be normal, +Inf
-// where it overflows, NaN for NaN.
-func Exp[F Float](x F) F {
-	if unsafe.Sizeof(x) == 4 {
-		return F(Exp32(float32(x)))
-	}
-	return F(Exp64(float64(x)))
-}
 
 // The arguments beyond which exp is not a normal number: the largest x with
 // eˣ below the smallest normal number, and the largest with a finite eˣ.
@@ -27,6 +15,11 @@ const (
 	expMin32, expMax32 = -0x1.5d589ep+6, 0x1.62e42ep+6
 	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
 )
+
+// shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
+// for a fraction. So a power of two times shift64, added and subtracted again, rounds a number to a
+// multiple of the power.
+const shift32, shift64 = 0x1.8p23, 0x1.8p52
 
 // ExpRange returns the least and the largest argument of which exp is a normal number.
 func ExpRange[F Float]() (least, largest F) {
@@ -38,7 +31,8 @@ func ExpRange[F Float]() (least, largest F) {
 	return F(least64), F(largest64)
 }
 
-// Exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
+// Exp32 returns eˣ: 0 where the result would not be normal, +Inf where it overflows, NaN for NaN. It
+// is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
 // the polynomial by 2ⁿ in the exponent field, which cannot overflow: n = 128 meets a
 // polynomial below 1, n = −126 one that is at least 1.
 func Exp32(x float32) float32 {
@@ -67,36 +61,33 @@ func outside[F Float](x, least F) F {
 //	r := FMA32(-n, ln2LoF32, x - n·ln2HiF32) // the difference needs no rounding
 //	p := FMA32(expF32C6, r, expF32C5), and so on to FMA32(p, r, 1)
 //
-// in float64, where no product needs rounding. Sums that are rounded to float64 and then to float32
-// could be wrong where they are half way between two float32, but none of them is.
+// in float64, where products are exact, so that it is all one whether a compiler fuses them. Sums
+// that are rounded to float64 and then to float32 could be wrong where they are half way between
+// two float32, but none of them is.
 func exp32(x float32, k float64) float32 {
-	p, r, n := lower32(x, roundTo-k)
+	p, r, n := lower32(x, shift64-k)
 	return upper32(p, r, n)
 }
 
-// roundTo times a power of two has that for its last bit, so that adding it to a number rounds
-// this to a multiple of the power, and subtracting it leaves that.
-const roundTo = 0x1.8p52
-
-// lower32 returns r, n + shift for a shift of roundTo less an integer, and the first three steps of the
-// polynomial. Each of these is between the same two powers of two for every r, and so its last bit is
-// known: rounding to a multiple of that is faster than conversions. The float64 that is rounded
-// to r is exact.
+// lower32 returns the first three steps of the polynomial, r, and n + shift for a shift of shift64 less
+// an integer. Each step is between the same two powers of two for every r, so that its last bit is
+// known, and rounding to a multiple of that is faster than two conversions. The float64 that is
+// rounded to r is exact.
 func lower32(x float32, shift float64) (p, r, n float64) {
 	n = float64(x)*log2eF32 + shift
 	k := n - shift
 	r = float64(float32((float64(x) - float64(k*ln2HiF32)) - float64(k*ln2LoF32)))
-	p = (r*expF32C6 + (expF32C5 + 0x1p-30*roundTo)) - 0x1p-30*roundTo
-	p = (p*r + (expF32C4 + 0x1p-28*roundTo)) - 0x1p-28*roundTo
-	return (p*r + (expF32C3 + 0x1p-26*roundTo)) - 0x1p-26*roundTo, r, n
+	p = (r*expF32C6 + (expF32C5 + 0x1p-30*shift64)) - 0x1p-30*shift64
+	p = (p*r + (expF32C4 + 0x1p-28*shift64)) - 0x1p-28*shift64
+	return (p*r + (expF32C3 + 0x1p-26*shift64)) - 0x1p-26*shift64, r, n
 }
 
 // upperSteps has what upper32 adds and subtracts, for r that are not negative, and for negative
 // ones, with which a sum is below ½ or 1 and has another last bit. (It is below ½ for some
 // positive r, too. But they are so small that the bit does not matter.)
 var upperSteps = [2]struct{ add2, sub2, add1, sub1 float64 }{
-	{expF32C2 + 0x1p-24*roundTo, 0x1p-24 * roundTo, 1 + 0x1p-23*roundTo, 0x1p-23 * roundTo},
-	{expF32C2 + 0x1p-25*roundTo, 0x1p-25 * roundTo, 1 + 0x1p-24*roundTo, 0x1p-24 * roundTo},
+	{expF32C2 + 0x1p-24*shift64, 0x1p-24 * shift64, 1 + 0x1p-23*shift64, 0x1p-23 * shift64},
+	{expF32C2 + 0x1p-25*shift64, 0x1p-25 * shift64, 1 + 0x1p-24*shift64, 0x1p-24 * shift64},
 }
 
 // upper32 returns the polynomial, whose first steps gave p, times 2ⁿ, for the n in the last bits of
@@ -107,10 +98,6 @@ func upper32(p, r, shifted float64) float32 {
 	p = (p*r + c.add1) - c.sub1
 	return math.Float32frombits(math.Float32bits(float32(p*r+1)) + uint32(math.Float64bits(shifted))<<23)
 }
-
-// shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
-// for a fraction.
-const shift32, shift64 = 0x1.8p23, 0x1.8p52
 
 // Exp64 is Exp32 with a polynomial of degree 11. Of 3.4·10⁷ arguments the worst is
 // 0x1.cf61f4691f38cp+08, with 0.874 ulp.
@@ -182,14 +169,6 @@ func Unshifted[F Float](ref F) float64 {
 		return float64(ref) - shift32
 	}
 	return float64(ref) - shift64
-}
-
-// ExpOver returns eˣ/2^k for ref = k + shift32 or shift64, where that is a normal number.
-func ExpOver[F Float](x, ref F) F {
-	if IsFloat32[F]() {
-		return F(exp32(float32(x), Unshifted(ref)))
-	}
-	return F(exp64(float64(x), Unshifted(ref)))
 }
 
 // MinScore is the least difference to the best of a frame's scores, in nats, that is told

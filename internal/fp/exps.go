@@ -5,7 +5,7 @@ import "math"
 // exp of many numbers. Each takes a long row of steps that wait for each other, so four are
 // under way at a time.
 
-// Exps writes dst[i] = Exp(x[i]−m). dst may be x.
+// Exps writes dst[i] = exp(x[i]−m), as Exp32 or Exp64 has it. dst may be x.
 func Exps[F Float](dst, x []F, m F) {
 	if IsFloat32[F]() {
 		exps32(AsFloat32(dst), AsFloat32(x), float32(m), expMin32, expMax32, 0)
@@ -14,7 +14,8 @@ func Exps[F Float](dst, x []F, m F) {
 	}
 }
 
-// ExpsOver writes dst[i] = ExpOver(x[i], ref), but 0 where x[i] is below least. dst may be x.
+// ExpsOver writes dst[i] = exp(x[i])/2^k for ref = k + shift32 or shift64, where that is a normal
+// number: 0 where x[i] is below least, and NaN for NaN. dst may be x.
 func ExpsOver[F Float](dst, x []F, ref, least F) {
 	if IsFloat32[F]() {
 		exps32(AsFloat32(dst), AsFloat32(x), 0, float32(least), math.MaxFloat32, Unshifted(ref))
@@ -26,7 +27,7 @@ func ExpsOver[F Float](dst, x []F, ref, least F) {
 // exps32 writes dst[i] = e^(x[i]−m)/2^k, and what outside returns where x[i]−m is not from
 // least to largest.
 func exps32(dst, x []float32, m, least, largest float32, k float64) {
-	shift := roundTo - k
+	shift := shift64 - k
 	for len(x) >= 4 {
 		d, s := (*[4]float32)(dst), (*[4]float32)(x)
 		dst, x = dst[4:], x[4:]
