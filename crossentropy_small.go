@@ -2,7 +2,6 @@ package trellis
 
 import (
 	"github.com/gotrellis/trellis/internal/fp"
-	"github.com/gotrellis/trellis/internal/view"
 )
 
 // isSmall reports whether the call is so small that setting up vectors would take longer than
@@ -48,7 +47,8 @@ type smallSoftmax[F Float] struct {
 	class int     // the class target, or leftOut or noClass
 	g     float64 // factor of the loss in the gradient
 
-	terms      [smallScores]F
+	scores     [smallScores]F
+	terms      [smallScores]F // exp(score−max)
 	max, logit F
 	sum, hard  float64
 	mass       float64 // hard weight and soft target
@@ -60,13 +60,14 @@ func (s *smallSoftmax[F]) loss() (loss float64) {
 	if s.class == int(leftOut) {
 		return 0
 	}
-	m, sum := [1]F{}, [1]float64{}
-	x := view.Of(t.x[s.first:], 1, t.inner)
-	sumExpColumnsGeneric(m[:], sum[:], view.Of(s.terms[:], 1, 1), x, nil, t.classes)
-	s.max, s.sum, s.hard = m[0], sum[0], 0
+	for c := range t.classes {
+		s.scores[c] = t.x[s.first+c*t.inner]
+	}
+	top, sum := expBlockGeneric(s.terms[:t.classes], s.scores[:t.classes], fp.NegInf[F]())
+	s.max, s.sum, s.hard = top, float64(sum), 0
 	ln := fp.Log1p(s.sum)
 	if s.class >= 0 {
-		s.logit, s.hard = x.Row(s.class)[0], 1-t.smoothing
+		s.logit, s.hard = s.scores[s.class], 1-t.smoothing
 		if t.weight != nil {
 			s.hard = float64(s.hard * float64(t.weight[s.class]))
 		}
@@ -83,7 +84,7 @@ func (s *smallSoftmax[F]) loss() (loss float64) {
 		for c := range t.classes {
 			u := t.softTarget(s.first, c)
 			if u != 0 {
-				dot += float64(u * ((x.Row(c)[0] - hi) - lo))
+				dot += float64(u * ((s.scores[c] - hi) - lo))
 			}
 			mass += float64(u)
 		}
@@ -102,7 +103,9 @@ func (t *crossEntropyTask[F]) softTarget(first, class int) F {
 		if t.isPlain() {
 			return p
 		}
-		u = fp.FMA(p, F(1-t.smoothing), u)
+		sum := [1]F{u}
+		fp.AddMultiples(sum[:], []F{p}, F(1-t.smoothing))
+		u = sum[0]
 	}
 	if t.weight != nil {
 		u *= t.weight[class]
@@ -120,7 +123,9 @@ func (s *smallSoftmax[F]) writeGrad() {
 		case s.class == int(leftOut):
 			d = 0
 		case hasSoft:
-			d = fp.FMA(-t.softTarget(s.first, c), F(s.g), F(d))
+			sum := [1]F{d}
+			fp.AddMultiples(sum[:], []F{F(s.g)}, -t.softTarget(s.first, c))
+			d = sum[0]
 		}
 		if c == s.class {
 			gh := float64(s.g * s.hard)

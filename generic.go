@@ -25,15 +25,39 @@ import (
 // lanes holds the partial sums of one block.
 type lanes[F Float] [16]F
 
-// fold adds the lanes in halves.
-func (l *lanes[F]) fold() F {
-	for h := fp.Lanes[F]() / 2; h > 0; h /= 2 {
-		for i := range l[:h] {
-			l[i] += l[i+h]
+// add adds x, whose first element belongs to the first lane.
+func (l *lanes[F]) add(x []F) {
+	mask := fp.Lanes[F]() - 1
+	for i, v := range x {
+		l[i&mask] += v
+	}
+}
+
+// addBelow does add for the x[i] where d[i] is below bound, and returns the sum of the others.
+func (l *lanes[F]) addBelow(x, d []F, bound F) (others F) {
+	mask := fp.Lanes[F]() - 1
+	d = d[:len(x)]
+	for i, v := range x {
+		if d[i] < bound {
+			l[i&mask] += v
+		} else {
+			others += v
 		}
 	}
-	return l[0]
+	return others
 }
+
+// fold adds the lanes in halves.
+func (l *lanes[F]) fold() F {
+	if fp.IsFloat32[F]() {
+		return (((l[0] + l[8]) + (l[4] + l[12])) + ((l[2] + l[10]) + (l[6] + l[14]))) +
+			(((l[1] + l[9]) + (l[5] + l[13])) + ((l[3] + l[11]) + (l[7] + l[15])))
+	}
+	return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
+}
+
+// chunk is the number of elements that are computed at a time: whole vectors.
+const chunk = 64
 
 // sumExpBlockGeneric returns top, the largest of m and the elements of a block, and
 // Σ exp(x[i]−top). If top is above m, one term exp(0) = 1 is left out of the sum: without
@@ -41,61 +65,63 @@ func (l *lanes[F]) fold() F {
 // x are passed over when top is found; m must not be NaN. If x has a NaN, or is not empty
 // and top is not finite, the sum is NaN. A top of −0 is +0.
 func sumExpBlockGeneric[F Float](x []F, m F) (top, sum F) {
-	top = m
-	for _, v := range x {
-		if v > top {
-			top = v
-		}
-	}
-	var s lanes[F]
-	var ties F
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x {
-		if d := v - top; d < 0 {
-			s[i&mask] += fp.Exp(d)
-		} else {
-			ties += fp.Exp(d) // 1, or NaN
-		}
-	}
+	return expBlockGeneric(nil, x, m)
+}
+
+// expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top), unless dst is nil. dst
+// may be x. If the sum is NaN dst is of no use.
+func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
+	top = max(m, maxBlockGeneric(x))
+	sum, ties := expSums(dst, x, top)
 	if top > m {
 		ties--
 	}
-	return top + 0, s.fold() + ties
+	return top + 0, sum + ties
 }
 
-// expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top). dst may be x. If
-// the sum is NaN dst is of no use.
-func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
-	top, sum = sumExpBlockGeneric(x, m)
-	for i, v := range x {
-		dst[i] = fp.Exp(v - top)
+// expSums writes dst[i] = exp(x[i]−m), unless dst is nil, and returns the sum of what is
+// below 1, and how often it is 1: NaN if x has one. dst may be x.
+func expSums[F Float](dst, x []F, m F) (sum, ties F) {
+	var s lanes[F]
+	var room [chunk]F
+	for at := 0; at < len(x); at += chunk {
+		d := x[at:min(at+chunk, len(x))]
+		e := room[:len(d)]
+		fp.Exps(e, d, m)
+		ties += s.addBelow(e, d, m)
+		if dst != nil {
+			copy(dst[at:], e)
+		}
 	}
-	return top, sum
+	return s.fold(), ties
 }
 
 // sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, and reached, which is not 0 if an
 // x[i] is m or above it. If one is above m the sum is unspecified. A NaN in x, of either
 // sign, makes it NaN.
 func sumExpBelowGeneric[F Float](x []F, m F) (sum F, reached int) {
-	var s lanes[F]
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x {
+	for _, v := range x {
 		if v >= m {
 			reached = 1
 		}
-		s[i&mask] += fp.Exp(v - m)
 	}
-	return s.fold(), reached
+	return expBelowGeneric(nil, x, m), reached
 }
 
 // expBelowGeneric does sumExpBelow where no element is above m, and writes
-// dst[i] = exp(x[i]−m). dst may be x.
+// dst[i] = exp(x[i]−m), unless dst is nil. dst may be x.
 func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
-	sum, _ = sumExpBelowGeneric(x, m)
-	for i, v := range x {
-		dst[i] = fp.Exp(v - m)
+	var s lanes[F]
+	var room [chunk]F
+	for at := 0; at < len(x); at += chunk {
+		e := room[:min(chunk, len(x)-at)]
+		fp.Exps(e, x[at:][:len(e)], m)
+		s.add(e)
+		if dst != nil {
+			copy(dst[at:], e)
+		}
 	}
-	return sum
+	return s.fold()
 }
 
 // expCopyGeneric writes dst[i] = exp(x[i]−m) over a block where no element is above m, and
@@ -105,18 +131,7 @@ func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
 // negative, from x to the row that is read next: it is prefetched.
 func expCopyGeneric[F Float](dst, x []F, m F, out, in []F, ahead int) (sum, ties F) {
 	copy(out, in)
-	var s lanes[F]
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x {
-		d := v - m
-		dst[i] = fp.Exp(d)
-		if d < 0 {
-			s[i&mask] += dst[i]
-		} else {
-			ties += dst[i]
-		}
-	}
-	return s.fold(), ties
+	return expSums(dst, x, m)
 }
 
 // maxBlockGeneric returns the largest element of a block, leaving out NaN: −Inf for
@@ -135,10 +150,38 @@ func maxBlockGeneric[F Float](x []F) (top F) {
 // maximum of row r and sum[r] its sum. m and sum have a multiple of four elements, of
 // which those beyond the rows are of no use, and scratch has rowScratch for each.
 func sumExpRowsGeneric[F Float](m []F, sum []float64, scratch, x []F, n, rows int) {
-	for r := range rows {
-		top, s := sumExpBlockGeneric(x[r*n:][:n], fp.NegInf[F]())
-		m[r], sum[r] = top, float64(s)
+	var terms [4 * chunk]F // of rows of up to shortRow elements
+	perCall := len(terms) / n
+	for from := 0; from < rows; from += perCall {
+		to := min(from+perCall, rows)
+		for r := from; r < to; r++ {
+			m[r] = maxBlockGeneric(x[r*n:][:n])
+		}
+		e := terms[:(to-from)*n]
+		expOfRows(e, x[from*n:to*n], n, m[from:to])
+		for r := from; r < to; r++ {
+			var s lanes[F]
+			ties := s.addBelow(e[(r-from)*n:][:n], x[r*n:][:n], m[r])
+			sum[r] = float64(s.fold() + (ties - 1))
+		}
 	}
+}
+
+// expOfRows writes dst[r·n+i] = exp(x[r·n+i]−m[r]). dst may be x.
+func expOfRows[F Float](dst, x []F, n int, m []F) {
+	if n >= 32 {
+		for r, top := range m {
+			fp.Exps(dst[r*n:][:n], x[r*n:][:n], top)
+		}
+		return
+	}
+	for r, top := range m { // many short rows are done as one
+		d := dst[r*n:][:n]
+		for i, v := range x[r*n:][:n] {
+			d[i] = v - top
+		}
+	}
+	fp.Exps(dst[:len(m)*n], dst[:len(m)*n], 0)
 }
 
 // log1pGeneric writes dst[i] = ln(1+x[i]) for 0 ≤ x[i] < 2⁵³. dst may be x.
@@ -150,11 +193,9 @@ func log1pGeneric(dst, x []float64) {
 
 // softmaxRowsGeneric writes dst[r·n+i] = exp(x[r·n+i]−m[r])·scale[r]. dst may be x.
 func softmaxRowsGeneric[F Float](dst, x []F, n int, m, scale []F) {
-	for r := range m {
-		d := dst[r*n:][:n]
-		for i, v := range x[r*n:][:n] {
-			d[i] = fp.Exp(v-m[r]) * scale[r]
-		}
+	expOfRows(dst, x, n, m)
+	for r, factor := range scale[:len(m)] {
+		scaleGeneric(dst[r*n:][:n], factor)
 	}
 }
 
@@ -178,21 +219,31 @@ func logSoftmaxRowsGeneric[F Float](dst, x []F, n int, hi, lo []F) {
 // dotLogSoftmaxGeneric returns Σ w[i]·((x[i]−hi)−lo) and Σ w[i] over a block. Where
 // w[i] is 0 nothing is added, even if x[i] is −Inf: 0·ln 0 is 0 here.
 func dotLogSoftmaxGeneric[F Float](w, x []F, hi, lo F) (dot, sum F) {
-	var d, s lanes[F]
-	mask := fp.Lanes[F]() - 1
-	for i, v := range x[:len(w)] {
-		if w[i] != 0 {
-			d[i&mask] = fp.FMA(w[i], (v-hi)-lo, d[i&mask])
+	var d, s, logs lanes[F]
+	n := fp.Lanes[F]()
+	for at := 0; at < len(w); at += n {
+		part := w[at:min(at+n, len(w))]
+		for i, v := range x[at:][:len(part)] {
+			if logs[i] = (v - hi) - lo; part[i] == 0 {
+				logs[i] = -part[i] // the product is −0, which changes no sum
+			}
+			s[i] += part[i]
 		}
-		s[i&mask] += w[i]
+		fp.AddProducts(d[:], part, logs[:], -1)
 	}
 	return d.fold(), s.fold()
 }
 
 // mulAddGeneric writes dst[i] = x[i]·factor + summand, rounded once. dst may be x.
 func mulAddGeneric[F Float](dst, x []F, factor, summand F) {
-	for i, v := range x[:len(dst)] {
-		dst[i] = fp.FMA(v, factor, summand)
+	var room [chunk]F
+	for at := 0; at < len(dst); at += chunk {
+		sums := room[:min(chunk, len(dst)-at)]
+		for i := range sums {
+			sums[i] = summand
+		}
+		fp.AddMultiples(sums, x[at:][:len(sums)], factor)
+		copy(dst[at:], sums)
 	}
 }
 
@@ -205,9 +256,7 @@ func multiplyGeneric[F Float](dst, w []F) {
 
 // subtractGeneric does dst[i] −= w[i]·scale, rounded once, where w may not be dst.
 func subtractGeneric[F Float](dst, w []F, scale F) {
-	for i, v := range w {
-		dst[i] = fp.FMA(-v, scale, dst[i])
-	}
+	fp.AddMultiples(dst, w, -scale)
 }
 
 // gatherGeneric writes dst[i] = src[index[i]], for indices that are in range.
@@ -257,20 +306,28 @@ func maxStridedGeneric[F Float](m []F, dst, x view.Rows[F], count int) {
 // ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j]. With the last
 // classes last is 1, else 0: then ties[j]−1 is added to sum[j], too.
 func expStridedGeneric[F Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F) {
-	for j := range x.Columns {
-		var total, tied F
+	var room [chunk]F
+	for from := 0; from < x.Columns; from += chunk {
+		var total, tied [chunk]F
+		d := room[:min(chunk, x.Columns-from)]
 		for c := range count {
-			at := &x.Data[c*x.Stride+j]
-			d := *at - m[j]
-			*at = fp.Exp(d)
-			if d < 0 {
-				total += *at
-			} else {
-				tied += *at
+			row := x.Row(c)[from:][:len(d)]
+			for j, v := range row {
+				d[j] = v - m[from+j]
+			}
+			fp.Exps(row, d, 0)
+			for j, e := range row {
+				if d[j] < 0 {
+					total[j] += e
+				} else {
+					tied[j] += e
+				}
 			}
 		}
-		ties[j] += tied // by ones it would not get past 2²⁴ in float32
-		sum[j] += float64(F((ties[j]-1)*last) + total)
+		for j := range d {
+			ties[from+j] += tied[j] // by ones it would not get past 2²⁴ in float32
+			sum[from+j] += float64(F((ties[from+j]-1)*last) + total[j])
+		}
 	}
 }
 
@@ -297,10 +354,9 @@ func scaleStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor [
 // once. u may be p.
 func spreadTargetsGeneric[F Float](u, p view.Rows[F], weight []F, keep, share F, count int) {
 	for c := range count {
-		w, d := weight[c], u.Row(c)
-		for j, v := range p.Row(c) {
-			d[j] = fp.FMA(v, keep, share) * w
-		}
+		d := u.Row(c)
+		mulAddGeneric(d, p.Row(c), keep, share)
+		scaleGeneric(d, weight[c])
 	}
 }
 
@@ -334,10 +390,14 @@ func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], 
 
 // subtractTargetsGeneric does dst[c][j] −= u[c][j]·scale[j], rounded once, for count classes.
 func subtractTargetsGeneric[F Float](dst, u view.Rows[F], scale []F, count int) {
-	for c := range count {
-		d := dst.Row(c)
-		for j, w := range u.Row(c) {
-			d[j] = fp.FMA(-w, scale[j], d[j])
+	var factors [chunk]F
+	for at := 0; at < u.Columns; at += chunk {
+		to := min(at+chunk, u.Columns)
+		for i, v := range scale[at:to] {
+			factors[i] = -v
+		}
+		for c := range count {
+			fp.AddProducts(dst.Row(c)[at:to], u.Row(c)[at:to], factors[:], -1)
 		}
 	}
 }
@@ -346,11 +406,10 @@ func subtractTargetsGeneric[F Float](dst, u view.Rows[F], scale []F, count int) 
 // all positions: it writes x[c][j]·factor[j] − u[c]·scale[j], where the first product is
 // rounded.
 func scaleStridedUniformGeneric[F Float](dst, x view.Rows[F], u, factor, scale []F) {
+	scaleStridedGeneric(dst, x, len(u), factor)
 	for c, w := range u {
 		d := dst.Row(c)
-		for j, v := range x.Row(c)[:len(d)] {
-			d[j] = fp.FMA(-w, scale[j], F(v*factor[j]))
-		}
+		fp.AddMultiples(d, scale[:len(d)], -w)
 	}
 }
 
@@ -385,11 +444,15 @@ func gradientFactorsGeneric[F Float](factor []F, hard, mass, sum []float64, scal
 // better than p.
 func targetGradientsGeneric[F Float](dst []F, hard, sum []float64, max, logit, factor []F, scale float64) {
 	for i := range dst {
+		dst[i] = logit[i] - max[i]
+	}
+	fp.Exps(dst, dst, 0)
+	for i, e := range dst {
 		gh := float64(scale * hard[i])
 		if logit[i] == max[i] {
 			dst[i] = F((0 - gh) * (sum[i] / (1 + sum[i])))
 		} else {
-			dst[i] = F(float64(F(fp.Exp(logit[i]-max[i])*factor[i])) - gh)
+			dst[i] = F(float64(F(e*factor[i])) - gh)
 		}
 	}
 }
@@ -423,26 +486,44 @@ func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
 // writes exp(x[c][j]−m[j]) to dst, which may be x. scratch has a vector for every lane.
 func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
 	mask := fp.Lanes[F]() - 1
-	for j := range x.Columns {
-		top := fp.NegInf[F]()
+	for from := 0; from < x.Columns; from += chunk {
+		var s [len(lanes[F]{})][chunk]F
+		var ties, room [chunk]F
+		d := room[:min(chunk, x.Columns-from)]
+		top := m[from:][:len(d)]
+		for j := range top {
+			top[j] = fp.NegInf[F]()
+		}
 		for c := range count {
-			if v := x.Data[c*x.Stride+j]; v > top {
-				top = v
+			for j, v := range x.Row(c)[from:][:len(d)] {
+				if v > top[j] {
+					top[j] = v
+				}
 			}
 		}
-		top += 0
-		var s lanes[F]
-		var ties F
+		for j := range top {
+			top[j] += 0
+		}
 		for c := range count {
-			d := x.Data[c*x.Stride+j] - top
-			e := fp.Exp(d)
-			dst.Data[c*dst.Stride+j] = e
-			if d < 0 {
-				s[c&mask] += e
-			} else {
-				ties += e
+			for j, v := range x.Row(c)[from:][:len(d)] {
+				d[j] = v - top[j]
+			}
+			row, lane := dst.Row(c)[from:][:len(d)], &s[c&mask]
+			fp.Exps(row, d, 0)
+			for j, e := range row {
+				if d[j] < 0 {
+					lane[j] += e
+				} else {
+					ties[j] += e
+				}
 			}
 		}
-		m[j], sum[j] = top, float64(s.fold()+(ties-1))
+		for j := range d {
+			var l lanes[F]
+			for i := range s[:min(count, mask+1)] {
+				l[i] = s[i][j]
+			}
+			sum[from+j] = float64(l.fold() + (ties[j] - 1))
+		}
 	}
 }

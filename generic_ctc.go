@@ -45,6 +45,9 @@ const onBlank, onLabel = 0, 8
 // statesAt returns what a row of states has from position i on.
 func statesAt(row []float64, i int) *[9]float64 { return (*[9]float64)(row[blankAt(i):]) }
 
+// statesFrom returns what a row of states has of eight positions from i, a multiple of 8, on.
+func statesFrom(row []float64, i int) *[16]float64 { return (*[16]float64)(row[2*i:]) }
+
 // blankAt and labelAt return where a row of states has those of position i.
 func blankAt(i int) int { return i + i&^7 }
 func labelAt(i int) int { return i + i&^7 + onLabel }
@@ -55,6 +58,9 @@ const blankFromLabel, labelFromBlank, labelFromLabel = 0, 8, 16
 
 // factorsAt returns what a row of factors has from position i on.
 func factorsAt(row []float64, i int) *[17]float64 { return (*[17]float64)(row[i&^7*3+i&7:]) }
+
+// factorsFrom returns what a row of factors has of eight positions from i, a multiple of 8, on.
+func factorsFrom(row []float64, i int) *[24]float64 { return (*[24]float64)(row[3*i:]) }
 
 // expFramesGeneric writes p[r][c] = exp(x[r][c])/2^k for some rows of scores, 2^k being
 // near the exp of the largest of the row, and their sum. Rows of p are whole vectors: zeros
@@ -68,14 +74,10 @@ func expFramesGeneric[F Float](p view.Rows[F], top, ref []F, sum []float64, scra
 		row, made := x.Row(r), p.Data[r*p.Stride:][:fp.WholeVectors[F](x.Columns)]
 		top[r] = maxBlockGeneric(row)
 		ref[r] = fp.Shifted(top[r])
-		low := top[r] - fp.ExpReach[F]()
+		fp.ExpsOver(made, row, ref[r], top[r]-fp.ExpReach[F]())
+		clear(made[len(row):])
 		var s lanes[float64]
-		for c := range made {
-			var v F
-			if c < len(row) && !(row[c] < low) {
-				v = fp.ExpOver(row[c], ref[r])
-			}
-			made[c] = v
+		for c, v := range made {
 			s[c&7] += float64(v)
 		}
 		sum[r] = s.fold()
@@ -93,7 +95,9 @@ func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, r
 		for i, k := range index {
 			v := from[k]
 			to[i] = float64(v)
-			least = min(least, v)
+			if v < least {
+				least = v
+			}
 			poison += v - v
 		}
 	}
@@ -119,7 +123,12 @@ func normalizeRowGeneric(dst, src, exponents []float64) (zeros float64) {
 
 // power returns 2ⁿ for an integer n: at most 2^maxFactor, and 0 from minFactor down.
 func power(n float64) float64 {
-	n = min(max(n, minFactor), maxFactor)
+	switch {
+	case n <= minFactor:
+		return 0
+	case n > maxFactor:
+		n = maxFactor
+	}
 	return math.Float64frombits(uint64(int64(n)+1023) << 52)
 }
 
@@ -140,7 +149,11 @@ func forwardFactorsGeneric(factors, exponents, skipExponents []float64, position
 		e, f := statesAt(exponents, i), factorsAt(factors, i)
 		b, l := e[onBlank], e[onLabel]
 		f[blankFromLabel], f[labelFromBlank], f[labelFromLabel] = power(before-b), power(b-l), power((before-l)+skipExponents[i])
-		largest = max(largest, f[blankFromLabel], f[labelFromBlank], f[labelFromLabel])
+		for _, factor := range [...]float64{f[blankFromLabel], f[labelFromBlank], f[labelFromLabel]} {
+			if factor > largest {
+				largest = factor
+			}
+		}
 	}
 	return largest
 }
@@ -153,15 +166,18 @@ func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []f
 	for k := range frames {
 		row, emission := alpha[k*2*y.Stride:], y.Data[k*y.Stride:]
 		blank := emission[y.Columns-1]
-		for i := positions.From; i < positions.To; i++ {
-			var before float64
-			if i > 0 {
-				before = statesAt(src, i-1)[onLabel]
+		var before float64
+		if positions.From > 0 {
+			before = src[labelAt(positions.From-1)]
+		}
+		for at := positions.From; at < positions.To; at += 8 {
+			s, d, f, labels := statesFrom(src, at), statesFrom(row, at), factorsFrom(factors, at), emission[at:at+8]
+			for j, label := range labels {
+				b, l := s[onBlank+j], s[onLabel+j]
+				d[onBlank+j] = fp.AddScaled(b, before, f[blankFromLabel+j]) * blank
+				d[onLabel+j] = fp.AddScaled(fp.AddScaled(l, b, f[labelFromBlank+j]), before, f[labelFromLabel+j]) * label
+				before = l
 			}
-			s, d, f := statesAt(src, i), statesAt(row, i), factorsAt(factors, i)
-			b, l := s[onBlank], s[onLabel]
-			d[onBlank] = math.FMA(before, f[blankFromLabel], b) * blank
-			d[onLabel] = math.FMA(before, f[labelFromLabel], math.FMA(b, f[labelFromBlank], l)) * emission[i]
 		}
 		src = row
 	}
@@ -206,19 +222,18 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Row
 		down := [8]float64(carry[:8])
 		for at := positions.To - 8; at >= positions.From; at -= 8 {
 			var here [8]float64
-			for j := range here {
-				i := at + j
-				a, s, f := statesAt(row, i), statesAt(beta, i), factorsAt(factors, i)
-				sum[j] = math.FMA(a[onBlank], s[onBlank], sum[j])
-				o[i] = a[onLabel] * s[onLabel]
-				b, l := float64(s[onBlank]*blank), float64(s[onLabel]*emission[i])
-				s[onBlank], s[onLabel] = math.FMA(l, f[labelFromBlank], b), l
-				here[j] = math.FMA(l, f[labelFromLabel], float64(b*f[blankFromLabel]))
+			a, s, f, labels, places := statesFrom(row, at), statesFrom(beta, at), factorsFrom(factors, at), emission[at:at+8], o[at:at+8]
+			fp.AddProducts(sum[:], a[onBlank:onLabel], s[onBlank:onLabel], -1)
+			for j, label := range labels {
+				places[j] = a[onLabel+j] * s[onLabel+j]
+				b, l := float64(s[onBlank+j]*blank), float64(s[onLabel+j]*label)
+				s[onBlank+j], s[onLabel+j] = fp.AddScaled(b, l, f[labelFromBlank+j]), l
+				here[j] = fp.AddScaled(float64(b*f[blankFromLabel+j]), l, f[labelFromLabel+j])
 			}
 			for j := range here[:7] {
-				statesAt(beta, at+j)[onLabel] += here[j+1]
+				s[onLabel+j] += here[j+1]
 			}
-			statesAt(beta, at+7)[onLabel] += down[0]
+			s[onLabel+7] += down[0]
 			down = here
 		}
 		copy(carry[8:], down[:])
@@ -238,14 +253,25 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Row
 // there were a multiple of four rows.
 func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
 	sums := scratch[:fp.WholeVectors[F](dst.Columns)+1]
+	var places [16]int // of the sums of neighbouring classes
+	for i := range places {
+		places[i] = sumOffset[F](i) / 16
+	}
+	mask := fp.Lanes[F]() - 1
 	for r, factor := range softmax {
 		clear(sums)
 		for i, o := range occupancy.Row(r) {
 			sums[offsets[i]/16] += F(o)
 		}
-		d := dst.Row(r)
-		for c, v := range p.Data[r*p.Stride:][:len(d)] {
-			d[c] = fp.FMA(-sums[sumOffset[F](c)/16], scale, v*factor)
+		d, terms := dst.Row(r), p.Data[r*p.Stride:]
+		for at := 0; at < len(d); at += chunk {
+			var mine [chunk]F // sums
+			part := d[at:min(at+chunk, len(d))]
+			for i := range part {
+				c := at + i
+				mine[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
+			}
+			fp.AddMultiples(part, mine[:len(part)], -scale)
 		}
 	}
 }

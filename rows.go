@@ -250,7 +250,11 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 
 // smallRow does op for a row in plain Go: of a few rows, setting up vectors would take longer.
 func smallRow[F Float](op rowsOp, dst, x []F) {
-	m, s := sumExpBlockGeneric(x, fp.NegInf[F]())
+	var terms []F
+	if op == opSoftmax {
+		terms = dst
+	}
+	m, s := expBlockGeneric(terms, x, fp.NegInf[F]())
 	sum := float64(s)
 	switch op {
 	case opLogSumExp:
@@ -259,8 +263,8 @@ func smallRow[F Float](op rowsOp, dst, x []F) {
 		}
 	case opSoftmax:
 		factor := F(1 / (1 + sum))
-		for i, v := range x {
-			dst[i] = fp.Exp(v-m) * factor
+		for i := range dst {
+			dst[i] *= factor
 		}
 	case opLogSoftmax:
 		hi, lo := splitLogSumExp(m, fp.Log1p(sum))

@@ -1,63 +1,13 @@
 package fp
 
-import (
-	"math"
-	"unsafe"
-)
+import "math"
 
 // The elementary functions of the kernels. math.Exp and math.Log are assembly
 // on some architectures and are compiled with or without fused steps on
 // others, so their last bit depends on the machine; these do not: each is a
-// fixed sequence of IEEE-754 operations. A product that feeds a sum is either
-// fused by name or rounded by a conversion, which keeps the compiler from
+// fixed sequence of IEEE-754 operations. A product that feeds a sum is either exact,
+// or fused by name, or rounded by a conversion, which keeps the compiler from
 // fusing it where an architecture could.
-
-// FMA32 returns x·y + z rounded once, as an FMA instruction does.
-//
-// The product of two float32 is exact in float64, so s is the exact result
-// rounded to 53 bits, and rounding it again to 24 is wrong only if s lies
-// half way between two float32: its low 29 bits say so, and where the result is
-// subnormal more bits than these.
-func FMA32(x, y, z float32) float32 {
-	s := float64(x)*float64(y) + float64(z)
-	if tie(s) == 0 || math.Abs(s) < 0x1p-126 {
-		s = breakTie(s, float64(x)*float64(y), float64(z))
-	}
-	return float32(s)
-}
-
-// tie returns 0 if s is half way between two neighbouring float32.
-func tie(s float64) uint64 { return math.Float64bits(s)<<35 ^ 1<<63 }
-
-// breakTie rounds p + z, of which s is the nearest float64, to odd instead: if s
-// is even and not exact it moves one ulp towards the exact sum, after which
-// rounding to fewer bits goes to the right side. The rounding error of a sum is by
-// Knuth's TwoSum.
-func breakTie(s, p, z float64) float64 {
-	v := s - p
-	err := (p - (s - v)) + (z - v)
-	if err == 0 || math.Float64bits(s)&1 == 1 {
-		return s
-	}
-	return math.Nextafter(s, math.Copysign(math.Inf(1), err))
-}
-
-// FMA returns x·y + z rounded once.
-func FMA[F Float](x, y, z F) F {
-	if unsafe.Sizeof(x) == 4 {
-		return F(FMA32(float32(x), float32(y), float32(z)))
-	}
-	return F(math.FMA(float64(x), float64(y), float64(z)))
-}
-
-// Exp returns eˣ within 1 ulp: 0 where the result would not be normal, +Inf
-// where it overflows, NaN for NaN.
-func Exp[F Float](x F) F {
-	if unsafe.Sizeof(x) == 4 {
-		return F(Exp32(float32(x)))
-	}
-	return F(Exp64(float64(x)))
-}
 
 // The arguments beyond which exp is not a normal number: the largest x with
 // eˣ below the smallest normal number, and the largest with a finite eˣ.
@@ -65,6 +15,11 @@ const (
 	expMin32, expMax32 = -0x1.5d589ep+6, 0x1.62e42ep+6
 	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
 )
+
+// shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
+// for a fraction. So a power of two times shift64, added and subtracted again, rounds a number to a
+// multiple of the power.
+const shift32, shift64 = 0x1.8p23, 0x1.8p52
 
 // ExpRange returns the least and the largest argument of which exp is a normal number.
 func ExpRange[F Float]() (least, largest F) {
@@ -76,105 +31,108 @@ func ExpRange[F Float]() (least, largest F) {
 	return F(least64), F(largest64)
 }
 
-// Exp32 is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
-// the polynomial of expParts32 by 2ⁿ in the exponent field, which cannot overflow: n = 128
-// meets a polynomial below 1, n = −126 one that is at least 1.
+// Exp32 returns eˣ: 0 where the result would not be normal, +Inf where it overflows, NaN for NaN. It
+// is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
+// the polynomial by 2ⁿ in the exponent field, which cannot overflow: n = 128 meets a
+// polynomial below 1, n = −126 one that is at least 1.
 func Exp32(x float32) float32 {
+	if !(x >= expMin32 && x <= expMax32) {
+		return outside(x, expMin32)
+	}
+	return exp32(x, 0)
+}
+
+// outside returns eˣ where it is no normal number, x being below least, too large or NaN.
+func outside[F Float](x, least F) F {
 	switch {
 	case x != x:
 		return x
-	case x < expMin32:
+	case x < least:
 		return 0
-	case x > expMax32:
-		return float32(math.Inf(1))
 	}
-	p, z := expParts32(x)
-	return math.Float32frombits(math.Float32bits(p) + math.Float32bits(z)<<23)
+	return F(math.Inf(1))
 }
 
-// expParts32 returns e^x as p·2ⁿ with z = n + shift32: it writes x = n·ln 2 + r with
-// |r| ≤ ½ ln 2, and p is a polynomial in r. This is
+// exp32 returns eˣ/2^k for |x| ≤ MaxScore, where that is a normal number: it writes
+// x = n·ln 2 + r with |r| ≤ ½ ln 2, and has a polynomial in r. This is
 //
 //	z := FMA32(x, log2eF32, shift32)
-//	p := expPoly32(FMA32(-k, ln2LoF32, reduce32(x, k))), with k := z - shift32
+//	n := z - shift32
+//	r := FMA32(-n, ln2LoF32, x - n·ln2HiF32) // the difference needs no rounding
+//	p := FMA32(expF32C6, r, expF32C5), and so on to FMA32(p, r, 1)
 //
-// in float64, three times as fast as by calls of FMA32. Only where a sum is on a
-// tie, and rounding it again may go wrong, is it done by them.
-func expParts32(x float32) (p, z float32) {
-	y := float64(x)*log2eF32 + shift32
-	z = float32(y)
-	k := float64(z) - shift32
-	q := (float64(x) - float64(k*ln2HiF32)) - k*ln2LoF32
-	r := float64(float32(q))
-	a := expF32C6*r + expF32C5
-	b := float64(float32(a))*r + expF32C4
-	c := float64(float32(b))*r + expF32C3
-	d := float64(float32(c))*r + expF32C2
-	e := float64(float32(d))*r + 1
-	f := float64(float32(e))*r + 1
-	if min(tie(y), tie(q), tie(a), tie(b), tie(c), tie(d), tie(e), tie(f)) == 0 {
-		z = FMA32(x, log2eF32, shift32)
-		k := z - shift32
-		return expPoly32(FMA32(-k, ln2LoF32, reduce32(x, k))), z
-	}
-	return float32(f), z
+// in float64, where products are exact, so that it is all one whether a compiler fuses them. Sums
+// that are rounded to float64 and then to float32 could be wrong where they are half way between
+// two float32, but none of them is.
+func exp32(x float32, k float64) float32 {
+	p, r, n := lower32(x, shift64-k)
+	return upper32(p, r, n)
 }
 
-// shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
-// for a fraction.
-const shift32, shift64 = 0x1.8p23, 0x1.8p52
-
-// reduce32 returns x − k·ln2Hi. The difference needs no rounding, so neither
-// does the product.
-func reduce32(x, k float32) float32 {
-	return float32(float64(x) - float64(float64(k)*ln2HiF32))
+// lower32 returns the first three steps of the polynomial, r, and n + shift for a shift of shift64 less
+// an integer. Each step is between the same two powers of two for every r, so that its last bit is
+// known, and rounding to a multiple of that is faster than two conversions. The float64 that is
+// rounded to r is exact.
+func lower32(x float32, shift float64) (p, r, n float64) {
+	n = float64(x)*log2eF32 + shift
+	k := n - shift
+	r = float64(float32((float64(x) - float64(k*ln2HiF32)) - float64(k*ln2LoF32)))
+	p = (r*expF32C6 + (expF32C5 + 0x1p-30*shift64)) - 0x1p-30*shift64
+	p = (p*r + (expF32C4 + 0x1p-28*shift64)) - 0x1p-28*shift64
+	return (p*r + (expF32C3 + 0x1p-26*shift64)) - 0x1p-26*shift64, r, n
 }
 
-// expPoly32 is the polynomial of Exp32 by Horner's rule.
-func expPoly32(r float32) float32 {
-	p := FMA32(expF32C6, r, expF32C5)
-	p = FMA32(p, r, expF32C4)
-	p = FMA32(p, r, expF32C3)
-	p = FMA32(p, r, expF32C2)
-	p = FMA32(p, r, 1)
-	return FMA32(p, r, 1)
+// upperSteps has what upper32 adds and subtracts, for r that are not negative, and for negative
+// ones, with which a sum is below ½ or 1 and has another last bit. (It is below ½ for some
+// positive r, too. But they are so small that the bit does not matter.)
+var upperSteps = [2]struct{ add2, sub2, add1, sub1 float64 }{
+	{expF32C2 + 0x1p-24*shift64, 0x1p-24 * shift64, 1 + 0x1p-23*shift64, 0x1p-23 * shift64},
+	{expF32C2 + 0x1p-25*shift64, 0x1p-25 * shift64, 1 + 0x1p-24*shift64, 0x1p-24 * shift64},
+}
+
+// upper32 returns the polynomial, whose first steps gave p, times 2ⁿ, for the n in the last bits of
+// shifted.
+func upper32(p, r, shifted float64) float32 {
+	c := &upperSteps[math.Float64bits(r)>>63]
+	p = (p*r + c.add2) - c.sub2
+	p = (p*r + c.add1) - c.sub1
+	return math.Float32frombits(math.Float32bits(float32(p*r+1)) + uint32(math.Float64bits(shifted))<<23)
 }
 
 // Exp64 is Exp32 with a polynomial of degree 11. Of 3.4·10⁷ arguments the worst is
 // 0x1.cf61f4691f38cp+08, with 0.874 ulp.
 func Exp64(x float64) float64 {
-	switch {
-	case x != x:
-		return x
-	case x < expMin64:
-		return 0
-	case x > expMax64:
-		return math.Inf(1)
+	if !(x >= expMin64 && x <= expMax64) {
+		return outside(x, expMin64)
 	}
-	k, n := nearest64(x)
-	r := math.FMA(-k, ln2LoF64, math.FMA(-k, ln2HiF64, x))
-	return math.Float64frombits(math.Float64bits(expPoly64(r)) + uint64(n)<<52)
+	return exp64(x, 0)
 }
 
-// nearest64 returns n = round(x/ln 2), as a float too, for |x| ≤ 2²¹.
-func nearest64(x float64) (k float64, n int32) {
-	k = math.FMA(x, log2eF64, shift64) - shift64
-	return k, int32(k)
+// exp64 returns eˣ/2^k for |x| ≤ 2²¹, where that is a normal number. n·ln2HiF64 is exact.
+func exp64(x, k float64) float64 {
+	z := FMA64(x, log2eF64, shift64)
+	n := z - shift64
+	return scale64(expPoly64(FMA64(-n, ln2LoF64, x-n*ln2HiF64)), z-k)
+}
+
+// scale64 returns p·2ⁿ for the n in the last bits of shifted.
+func scale64(p, shifted float64) float64 {
+	return math.Float64frombits(math.Float64bits(p) + math.Float64bits(shifted)<<52)
 }
 
 // expPoly64 is the polynomial of Exp64.
 func expPoly64(r float64) float64 {
-	p := math.FMA(expF64C11, r, expF64C10)
-	p = math.FMA(p, r, expF64C9)
-	p = math.FMA(p, r, expF64C8)
-	p = math.FMA(p, r, expF64C7)
-	p = math.FMA(p, r, expF64C6)
-	p = math.FMA(p, r, expF64C5)
-	p = math.FMA(p, r, expF64C4)
-	p = math.FMA(p, r, expF64C3)
-	p = math.FMA(p, r, expF64C2)
-	p = math.FMA(p, r, 1)
-	return math.FMA(p, r, 1)
+	p := FMA64(expF64C11, r, expF64C10)
+	p = FMA64(p, r, expF64C9)
+	p = FMA64(p, r, expF64C8)
+	p = FMA64(p, r, expF64C7)
+	p = FMA64(p, r, expF64C6)
+	p = FMA64(p, r, expF64C5)
+	p = FMA64(p, r, expF64C4)
+	p = FMA64(p, r, expF64C3)
+	p = FMA64(p, r, expF64C2)
+	p = FMA64(p, r, 1)
+	return FMA64(p, r, 1)
 }
 
 // Scores of a frame go through exp without their largest taken off, which would round:
@@ -202,7 +160,7 @@ func Shifted[F Float](x F) F {
 	if IsFloat32[F]() {
 		return F(FMA32(float32(x), log2eF32, shift32))
 	}
-	return F(math.FMA(float64(x), log2eF64, shift64))
+	return F(FMA64(float64(x), log2eF64, shift64))
 }
 
 // Unshifted returns the integer in the last bits of ref, which Shifted made.
@@ -211,18 +169,6 @@ func Unshifted[F Float](ref F) float64 {
 		return float64(ref) - shift32
 	}
 	return float64(ref) - shift64
-}
-
-// ExpOver returns eˣ/2^k for ref = k + shift32 or shift64, where that is a normal number.
-func ExpOver[F Float](x, ref F) F {
-	if IsFloat32[F]() {
-		p, z := expParts32(float32(x))
-		return F(p * math.Float32frombits((math.Float32bits(z)-math.Float32bits(float32(ref))+127)<<23))
-	}
-	z := math.FMA(float64(x), log2eF64, shift64)
-	n := z - shift64
-	p := expPoly64(math.FMA(-n, ln2LoF64, math.FMA(-n, ln2HiF64, float64(x))))
-	return F(p * math.Float64frombits((math.Float64bits(z)-math.Float64bits(float64(ref))+1023)<<52))
 }
 
 // MinScore is the least difference to the best of a frame's scores, in nats, that is told
@@ -235,8 +181,8 @@ func ExpScaled(x, err float64) (v, e float64) {
 	if !(x > MinScore) {
 		return 0, 0
 	}
-	n := math.FMA(x, log2eF64, shift64) - shift64
-	return expPoly64(math.FMA(-n, ln2HiF64, x) + math.FMA(-n, ln2LoF64, err)), n
+	n := FMA64(x, log2eF64, shift64) - shift64
+	return expPoly64((x - n*ln2HiF64) + FMA64(-n, ln2LoF64, err)), n
 }
 
 // Difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
@@ -259,7 +205,7 @@ func Log1p(x float64) float64 {
 	return logCorrected(u, (x-(u-1))/u)
 }
 
-// logCorrected returns ln x + c for a normal x > 0 and a small c. With
+// logFused returns ln x + c for a normal x > 0 and a small c. With
 // x = 2^k·(1+f), 1+f between √½ and √2, and s = f/(2+f),
 //
 //	ln(1+f) = 2 artanh s = f − (f²/2 − s·(f²/2 + R(s²))):
@@ -267,24 +213,28 @@ func Log1p(x float64) float64 {
 // f enters unrounded, and the rest is small beside it. (W. J. Cody, W. Waite,
 // Software Manual for the Elementary Functions, 1980; the grouping is that of
 // FreeBSD's msun.)
-func logCorrected(x, c float64) float64 {
-	const sqrtHalf = 0x3fe6a09e_667f3bcd
-	b := math.Float64bits(x) - sqrtHalf
-	k := float64(int64(b) >> 52)
-	f := math.Float64frombits(b&(1<<52-1)+sqrtHalf) - 1
+func logFused(x, c float64) float64 {
+	k, f := splitLog(x)
 	s := f / (2 + f)
 	half := float64(0.5 * f * f)
-	tail := math.FMA(s, half+logPoly(s*s), math.FMA(k, ln2LoF64, c))
-	return math.FMA(k, ln2HiF64, f-(half-tail))
+	tail := FMA64(s, half+logPoly(s*s), FMA64(k, ln2LoF64, c))
+	return k*ln2HiF64 + (f - (half - tail)) // the product is exact
 }
 
-// logPoly returns R(z) of logCorrected.
-func logPoly(z float64) float64 {
-	p := math.FMA(logC7, z, logC6)
-	p = math.FMA(p, z, logC5)
-	p = math.FMA(p, z, logC4)
-	p = math.FMA(p, z, logC3)
-	p = math.FMA(p, z, logC2)
-	p = math.FMA(p, z, logC1)
+// splitLog returns k and f of logFused.
+func splitLog(x float64) (k, f float64) {
+	const sqrtHalf = 0x3fe6a09e_667f3bcd
+	b := math.Float64bits(x) - sqrtHalf
+	return float64(int64(b) >> 52), math.Float64frombits(b&(1<<52-1)+sqrtHalf) - 1
+}
+
+// logPolyFused returns R(z) of logFused.
+func logPolyFused(z float64) float64 {
+	p := FMA64(logC7, z, logC6)
+	p = FMA64(p, z, logC5)
+	p = FMA64(p, z, logC4)
+	p = FMA64(p, z, logC3)
+	p = FMA64(p, z, logC2)
+	p = FMA64(p, z, logC1)
 	return float64(p * z)
 }
