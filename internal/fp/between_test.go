@@ -98,6 +98,18 @@ func TestExpBetween(t *testing.T) {
 	}
 }
 
+// The last steps of exp where 1 + p·r is next to half way between two numbers.
+func TestUpperNearTies(t *testing.T) {
+	r := rand.New(rand.NewPCG(39, 40))
+	for range points(400000) {
+		p := 0.7 + 0.7*r.Float64()
+		x := float64(2*r.IntN(1<<26)+1) * 0x1p-54 / p * float64(2*r.IntN(2)-1)
+		low, half := upper64(p, 0, x, (x+0x1p-27*shift64)-0x1p-27*shift64)
+		want := math.FMA(p, x, 1)
+		require.True(t, low <= want && want <= low+2*half, "%x·%x + 1", p, x)
+	}
+}
+
 // Bounds that are further apart than they must be would only take time.
 func TestBoundsAreNear(t *testing.T) {
 	r := rand.New(rand.NewPCG(31, 32))

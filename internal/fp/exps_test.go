@@ -114,12 +114,15 @@ func TestAddProducts(t *testing.T) {
 
 func testAddProducts[F Float](t *testing.T, products func(sums, x, y []F, mask int), multiples func(sums, x []F, factor F), fma func(x, y, z F) F) {
 	r := rand.New(rand.NewPCG(37, 38))
-	odd := []F{0, F(math.Copysign(0, -1)), 1, 1 + 0x1p-23, 0x1p-24, 0x1p-53, -0x1p-24, 0x1p-75, 0x1p-76, F(math.Inf(1)), NaN[F]()}
+	odd := []F{0, F(math.Copysign(0, -1)), F(math.Inf(1)), NaN[F]()}
 	number := func() F {
-		if r.IntN(2) == 0 {
-			return odd[r.IntN(len(odd))]
-		}
-		return F(math.Ldexp(r.NormFloat64(), r.IntN(40)-20))
+		near1 := 1 + F(r.IntN(5)-2)*0x1p-23
+		return [...]F{
+			odd[r.IntN(len(odd))], F(math.Ldexp(r.NormFloat64(), r.IntN(40)-20)), near1,
+			0x1p-24 * near1,            // a sum with a product of such numbers is nearly half way between two float32
+			0x1p-75 * near1,            // the product is subnormal
+			F(r.IntN(1000)) * 0x1p-149, // in float32, too
+		}[r.IntN(6)]
 	}
 	numbers := func(n int) []F {
 		x := make([]F, n)
@@ -128,7 +131,7 @@ func testAddProducts[F Float](t *testing.T, products func(sums, x, y []F, mask i
 		}
 		return x
 	}
-	for i := range 4000 {
+	for i := range 20000 {
 		n, mask := r.IntN(40), -1
 		if i%2 == 0 {
 			mask = 7
