@@ -42,12 +42,11 @@ const (
 	// fewClasses is the length up to which rows are turned into columns, so that lanes go
 	// across rows: many would be empty within one.
 	fewClasses = 32
-	// leastStrided is the least number of neighbouring positions across which the lanes of
-	// a kernel go as they are in memory: fewer would leave most lanes empty.
-	leastStrided = 16
-	// fewSampleScores is the number of scores up to which samples with fewer positions than
-	// leastStrided are turned into columns as rows are: 16 of them are 32 KiB of float32.
-	fewSampleScores = 512
+	// fewSampleScores is the number of scores up to which samples with fewer positions than a
+	// vector has lanes are turned into columns, as rows are: 16 of them are 32 KiB of float32.
+	// With as many positions as lanes they are up to fewVectorScores: a call for each sample
+	// takes longer then.
+	fewSampleScores, fewVectorScores = 512, 64
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
 	// smallScores is the number of scores up to which CrossEntropyLoss or a function of rows does
@@ -66,9 +65,9 @@ const (
 	// itemPositions is the most positions in an item of a class loss, and the most
 	// rows that are summed at a time.
 	itemPositions = 128
-	// itemLanes is the most lanes that they have, some of which are empty: less than
-	// leastStrided groups of leastStrided. Arrays with one element for each have this length.
-	itemLanes = 256
+	// itemLanes is the most lanes that they have, some of which are empty. Arrays with one
+	// element for each have this length.
+	itemLanes = stridedPositions * stridedPositions
 	// nllItemScores is the most scores in an item of NLLLoss that has several samples: a
 	// gradient of so many is still in the second cache when the targets are written.
 	nllItemScores = 1 << 16

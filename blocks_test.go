@@ -16,9 +16,9 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, softBlock*float, most)
 	assert.LessOrEqual(t, indexBlock*float, most)
 	assert.LessOrEqual(t, stridedBlock*itemPositions*float, most)
-	assert.LessOrEqual(t, fewSampleScores*leastStrided*float, most)
+	assert.LessOrEqual(t, fewSampleScores*stridedPositions*float, most)
 	assert.LessOrEqual(t, itemLanes*float, most)
-	assert.GreaterOrEqual(t, itemLanes, (leastStrided-1)*leastStrided, "fewScores has a group of samples for each position")
+	assert.GreaterOrEqual(t, itemLanes, itemPositions)
 	assert.Zero(t, itemLanes%16, "arrays of one element for each lane have whole vectors")
 	// backward reads α, emissions and occupancies of all frames, and factors and β once.
 	assert.LessOrEqual(t, (callPositions*(2+1+1)+callWidth*(3+2))*float, most)

@@ -63,7 +63,7 @@ func (l *classLayout) setOrder() {
 	switch {
 	case l.inner == 1 && l.classes > fewClasses:
 		l.order = contiguous
-	case l.inner < leastStrided && scores <= fewSampleScores:
+	case l.inner < stridedPositions && scores <= fewSampleScores, l.inner == stridedPositions && scores <= fewVectorScores:
 		l.order = fewScores
 	case l.inner < leastSequential:
 		l.order = fewPositions

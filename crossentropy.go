@@ -207,7 +207,7 @@ func (c *crossEntropyCall[F]) setProbs(probs Tensor[F], shape []int) error {
 // are added.
 func (c *crossEntropyCall[F]) divide() {
 	scores := c.classes * c.inner
-	lanes := leastStrided
+	lanes := stridedPositions
 	switch c.order {
 	case contiguous:
 		c.divideSamples(min(itemPositions, itemElements/c.classes))
@@ -223,7 +223,7 @@ func (c *crossEntropyCall[F]) divide() {
 		if c.inner > lanes {
 			c.divideParts(lanes)
 		} else {
-			c.divideSamples(lanes / ((c.inner + leastStrided - 1) &^ (leastStrided - 1)))
+			c.divideSamples(lanes / ((c.inner + stridedPositions - 1) &^ (stridedPositions - 1)))
 		}
 	}
 }

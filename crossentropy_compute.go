@@ -137,13 +137,14 @@ func (w *crossEntropyItem[F]) setTargets(first int) {
 		targets, at := t.targets[first+g*w.groupStep:], g*from.group
 		class := w.class[g*w.width:][:w.perGroup]
 		hard, logit := w.hard[g*w.width:][:len(class)], w.logit[g*w.width:][:len(class)]
-		for k := range class {
-			if y := targets[k*w.laneStep]; y == ignore {
+		for k, position := 0, 0; k < len(class); k++ {
+			if y := targets[position]; y == ignore {
 				class[k], hard[k] = leftOut, 0
 			} else {
 				class[k], hard[k], logit[k] = int32(y), keep, scores[at+y*step]
 			}
 			at += from.lane
+			position += w.laneStep
 		}
 	}
 	if t.weight == nil {
