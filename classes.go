@@ -140,7 +140,7 @@ func (t *classTask[F]) targetsError(got int, shape []int) error {
 // setOutputs sets what is asked for. It reports destinations that do not fit, and those
 // that would overwrite x, weights, or class probabilities, which may be nil.
 func (t *classTask[F]) setOutputs(out *outputs[F], probs []F) error {
-	if err := out.check(t.method, t.x, t.positions, "position"); err != nil {
+	if err := out.check(t.method, t.x, t.positions, "position of x, which all axes but 1 count"); err != nil {
 		return err
 	}
 	t.out = *out

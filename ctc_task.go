@@ -93,7 +93,14 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 			return err
 		}
 	}
-	return t.out.check(t.method, t.x, t.batch, "sequence")
+	unit := "sequence, which axis 1 of x.Shape counts"
+	switch {
+	case len(x.Shape) == 2:
+		unit = "sequence: x.Shape has no axis of them"
+	case t.batchFirst:
+		unit = "sequence, which axis 0 of x.Shape counts"
+	}
+	return t.out.check(t.method, t.x, t.batch, unit)
 }
 
 // checkScores checks the shape of x and Blank, and takes the shape apart.
