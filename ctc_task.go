@@ -93,14 +93,17 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 			return err
 		}
 	}
-	unit := "sequence, which axis 1 of x.Shape counts"
-	switch {
-	case len(x.Shape) == 2:
-		unit = "sequence: x.Shape has no axis of them"
-	case t.batchFirst:
-		unit = "sequence, which axis 0 of x.Shape counts"
+	if t.out.wantLosses() {
+		if err := t.checkBatch(t.out.lossesName(), len(t.out.losses), x.Shape); err != nil {
+			return err
+		}
 	}
-	return t.out.check(t.method, t.x, t.batch, unit)
+	if t.out.want == productVJP {
+		if err := t.checkBatch("upstream", len(t.out.upstream), x.Shape); err != nil {
+			return err
+		}
+	}
+	return t.out.check(t.method, t.x, t.batch, "sequence")
 }
 
 // checkScores checks the shape of x and Blank, and takes the shape apart.
