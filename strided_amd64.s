@@ -4733,49 +4733,50 @@ TEXT ·toRowsF32AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x02, DX
 	MOVQ   xStride+64(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   count+72(FP), SI
-	CMPQ   SI, $+0
-	JLE    end2
+	MOVQ   $+0, SI
+	MOVQ   dstColumns+24(FP), DI
+	CMPQ   SI, DI
+	JGE    end2
 
 loop1:
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end4
+	ADDQ $+4, SI
+	CMPQ SI, DI
+	JLT  loop1
+
+end2:
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
 
 loop3:
-	ADDQ $+4, DI
-	CMPQ DI, R8
-	JLT  loop3
-
-end4:
-	MOVQ  DI, R8
-	IMULQ BX, R8
-	MOVQ  CX, R9
-	ADDQ  R8, R9
-	MOVQ  R9, R8
-	MOVQ  DI, R9
-	SHLQ  $0x02, R9
-	MOVQ  AX, R10
+	MOVQ  SI, R8
+	MOVQ  R8, R9
+	IMULQ BX, R9
+	MOVQ  CX, R10
 	ADDQ  R9, R10
 	MOVQ  R10, R9
-	CMPQ  DI, $+0
+	MOVQ  R8, R10
+	SHLQ  $0x02, R10
+	MOVQ  AX, R11
+	ADDQ  R10, R11
+	MOVQ  R11, R10
+	CMPQ  R8, $+0
 	JLE   end6
 
 loop5:
-	SUBQ          BX, R8
-	SUBQ          BX, R8
-	SUBQ          BX, R8
-	SUBQ          BX, R8
-	SUBQ          $+16, R9
-	MOVQ          R8, R10
-	VMOVUPS       (R10), Z0
-	ADDQ          BX, R10
-	VMOVUPS       (R10), Z1
-	ADDQ          BX, R10
-	VMOVUPS       (R10), Z2
-	ADDQ          BX, R10
-	VMOVUPS       (R10), Z3
+	SUBQ          BX, R9
+	SUBQ          BX, R9
+	SUBQ          BX, R9
+	SUBQ          BX, R9
+	SUBQ          $+16, R10
+	MOVQ          R9, R11
+	VMOVUPS       (R11), Z0
+	ADDQ          BX, R11
+	VMOVUPS       (R11), Z1
+	ADDQ          BX, R11
+	VMOVUPS       (R11), Z2
+	ADDQ          BX, R11
+	VMOVUPS       (R11), Z3
 	VUNPCKLPS     Z1, Z0, Z4
 	VUNPCKHPS     Z1, Z0, Z0
 	VUNPCKLPS     Z3, Z2, Z1
@@ -4784,53 +4785,53 @@ loop5:
 	VUNPCKHPD     Z1, Z4, Z1
 	VUNPCKLPD     Z2, Z0, Z4
 	VUNPCKHPD     Z2, Z0, Z0
-	MOVQ          R9, R10
-	VMOVUPS       X3, (R10)
-	ADDQ          DX, R10
-	VMOVUPS       X1, (R10)
-	ADDQ          DX, R10
-	VMOVUPS       X4, (R10)
-	ADDQ          DX, R10
-	VMOVUPS       X0, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x01, Z3, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x01, Z1, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x01, Z4, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x01, Z0, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x02, Z3, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x02, Z1, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x02, Z4, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x02, Z0, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x03, Z3, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x03, Z1, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x03, Z4, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x03, Z0, (R10)
-	ADDQ          DX, R10
-	SUBQ          $+4, DI
-	CMPQ          DI, $+0
+	MOVQ          R10, R11
+	VMOVUPS       X3, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X1, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X4, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z0, (R11)
+	ADDQ          DX, R11
+	SUBQ          $+4, R8
+	CMPQ          R8, $+0
 	JGT           loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, DI
-	IMUL3Q $+16, DI, DI
-	ADDQ   DI, AX
-	SUBQ   $+16, SI
-	CMPQ   SI, $+0
-	JGT    loop1
+	MOVQ   DX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop3
 
-end2:
+end4:
 	VZEROUPPER
 	RET
 
@@ -4843,53 +4844,54 @@ TEXT ·toRowsF32AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x02, DX
 	MOVQ xStride+64(FP), BX
 	SHLQ $0x02, BX
-	MOVQ count+72(FP), SI
-	CMPQ SI, $+0
-	JLE  end2
+	MOVQ $+0, SI
+	MOVQ dstColumns+24(FP), DI
+	CMPQ SI, DI
+	JGE  end2
 
 loop1:
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end4
+	ADDQ $+4, SI
+	CMPQ SI, DI
+	JLT  loop1
+
+end2:
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
 
 loop3:
-	ADDQ $+4, DI
-	CMPQ DI, R8
-	JLT  loop3
-
-end4:
-	MOVQ  DI, R8
-	IMULQ BX, R8
-	MOVQ  CX, R9
-	ADDQ  R8, R9
-	MOVQ  R9, R8
-	MOVQ  DI, R9
-	SHLQ  $0x02, R9
-	MOVQ  AX, R10
+	MOVQ  SI, R8
+	MOVQ  R8, R9
+	IMULQ BX, R9
+	MOVQ  CX, R10
 	ADDQ  R9, R10
 	MOVQ  R10, R9
-	CMPQ  DI, $+0
+	MOVQ  R8, R10
+	SHLQ  $0x02, R10
+	MOVQ  AX, R11
+	ADDQ  R10, R11
+	MOVQ  R11, R10
+	CMPQ  R8, $+0
 	JLE   end6
 
 loop5:
-	SUBQ         BX, R8
-	SUBQ         BX, R8
-	SUBQ         BX, R8
-	SUBQ         BX, R8
-	SUBQ         $+16, R9
-	MOVQ         R8, R10
-	VMOVUPS      (R10), Y0
-	VMOVUPS      32(R10), Y1
-	ADDQ         BX, R10
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	ADDQ         BX, R10
-	VMOVUPS      (R10), Y4
-	VMOVUPS      32(R10), Y5
-	ADDQ         BX, R10
-	VMOVUPS      (R10), Y6
-	VMOVUPS      32(R10), Y7
+	SUBQ         BX, R9
+	SUBQ         BX, R9
+	SUBQ         BX, R9
+	SUBQ         BX, R9
+	SUBQ         $+16, R10
+	MOVQ         R9, R11
+	VMOVUPS      (R11), Y0
+	VMOVUPS      32(R11), Y1
+	ADDQ         BX, R11
+	VMOVUPS      (R11), Y2
+	VMOVUPS      32(R11), Y3
+	ADDQ         BX, R11
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	ADDQ         BX, R11
+	VMOVUPS      (R11), Y6
+	VMOVUPS      32(R11), Y7
 	VUNPCKLPS    Y2, Y0, Y8
 	VUNPCKLPS    Y3, Y1, Y9
 	VUNPCKHPS    Y2, Y0, Y0
@@ -4906,53 +4908,53 @@ loop5:
 	VUNPCKLPD    Y5, Y1, Y9
 	VUNPCKHPD    Y4, Y0, Y0
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         R9, R10
-	VMOVUPS      X6, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X2, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X8, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X0, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y6, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y2, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y8, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y0, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X7, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X3, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X9, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X1, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y7, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y3, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y9, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y1, (R10)
-	ADDQ         DX, R10
-	SUBQ         $+4, DI
-	CMPQ         DI, $+0
+	MOVQ         R10, R11
+	VMOVUPS      X6, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X2, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X8, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X0, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y6, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y2, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y8, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y0, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X7, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X3, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X9, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X1, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y7, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y3, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y9, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y1, (R11)
+	ADDQ         DX, R11
+	SUBQ         $+4, R8
+	CMPQ         R8, $+0
 	JGT          loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, DI
-	IMUL3Q $+16, DI, DI
-	ADDQ   DI, AX
-	SUBQ   $+16, SI
-	CMPQ   SI, $+0
-	JGT    loop1
+	MOVQ   DX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop3
 
-end2:
+end4:
 	VZEROUPPER
 	RET
 
@@ -4966,76 +4968,77 @@ TEXT ·toRowsF64AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x03, DX
 	MOVQ   xStride+64(FP), BX
 	SHLQ   $0x03, BX
-	MOVQ   count+72(FP), SI
-	CMPQ   SI, $+0
-	JLE    end2
+	MOVQ   $+0, SI
+	MOVQ   dstColumns+24(FP), DI
+	CMPQ   SI, DI
+	JGE    end2
 
 loop1:
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end4
+	ADDQ $+2, SI
+	CMPQ SI, DI
+	JLT  loop1
+
+end2:
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
 
 loop3:
-	ADDQ $+2, DI
-	CMPQ DI, R8
-	JLT  loop3
-
-end4:
-	MOVQ  DI, R8
-	IMULQ BX, R8
-	MOVQ  CX, R9
-	ADDQ  R8, R9
-	MOVQ  R9, R8
-	MOVQ  DI, R9
-	SHLQ  $0x03, R9
-	MOVQ  AX, R10
+	MOVQ  SI, R8
+	MOVQ  R8, R9
+	IMULQ BX, R9
+	MOVQ  CX, R10
 	ADDQ  R9, R10
 	MOVQ  R10, R9
-	CMPQ  DI, $+0
+	MOVQ  R8, R10
+	SHLQ  $0x03, R10
+	MOVQ  AX, R11
+	ADDQ  R10, R11
+	MOVQ  R11, R10
+	CMPQ  R8, $+0
 	JLE   end6
 
 loop5:
-	SUBQ          BX, R8
-	SUBQ          BX, R8
-	SUBQ          $+16, R9
-	MOVQ          R8, R10
-	VMOVUPS       (R10), Z0
-	ADDQ          BX, R10
-	VMOVUPS       (R10), Z1
+	SUBQ          BX, R9
+	SUBQ          BX, R9
+	SUBQ          $+16, R10
+	MOVQ          R9, R11
+	VMOVUPS       (R11), Z0
+	ADDQ          BX, R11
+	VMOVUPS       (R11), Z1
 	VUNPCKLPD     Z1, Z0, Z2
 	VUNPCKHPD     Z1, Z0, Z0
-	MOVQ          R9, R10
-	VMOVUPS       X2, (R10)
-	ADDQ          DX, R10
-	VMOVUPS       X0, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x01, Z2, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x01, Z0, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x02, Z2, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x02, Z0, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x03, Z2, (R10)
-	ADDQ          DX, R10
-	VEXTRACTF32X4 $0x03, Z0, (R10)
-	ADDQ          DX, R10
-	SUBQ          $+2, DI
-	CMPQ          DI, $+0
+	MOVQ          R10, R11
+	VMOVUPS       X2, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z0, (R11)
+	ADDQ          DX, R11
+	SUBQ          $+2, R8
+	CMPQ          R8, $+0
 	JGT           loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, DI
-	IMUL3Q $+8, DI, DI
-	ADDQ   DI, AX
-	SUBQ   $+8, SI
-	CMPQ   SI, $+0
-	JGT    loop1
+	MOVQ   DX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop3
 
-end2:
+end4:
 	VZEROUPPER
 	RET
 
@@ -5048,80 +5051,81 @@ TEXT ·toRowsF64AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x03, DX
 	MOVQ xStride+64(FP), BX
 	SHLQ $0x03, BX
-	MOVQ count+72(FP), SI
-	CMPQ SI, $+0
-	JLE  end2
+	MOVQ $+0, SI
+	MOVQ dstColumns+24(FP), DI
+	CMPQ SI, DI
+	JGE  end2
 
 loop1:
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end4
+	ADDQ $+2, SI
+	CMPQ SI, DI
+	JLT  loop1
+
+end2:
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
 
 loop3:
-	ADDQ $+2, DI
-	CMPQ DI, R8
-	JLT  loop3
-
-end4:
-	MOVQ  DI, R8
-	IMULQ BX, R8
-	MOVQ  CX, R9
-	ADDQ  R8, R9
-	MOVQ  R9, R8
-	MOVQ  DI, R9
-	SHLQ  $0x03, R9
-	MOVQ  AX, R10
+	MOVQ  SI, R8
+	MOVQ  R8, R9
+	IMULQ BX, R9
+	MOVQ  CX, R10
 	ADDQ  R9, R10
 	MOVQ  R10, R9
-	CMPQ  DI, $+0
+	MOVQ  R8, R10
+	SHLQ  $0x03, R10
+	MOVQ  AX, R11
+	ADDQ  R10, R11
+	MOVQ  R11, R10
+	CMPQ  R8, $+0
 	JLE   end6
 
 loop5:
-	SUBQ         BX, R8
-	SUBQ         BX, R8
-	SUBQ         $+16, R9
-	MOVQ         R8, R10
-	VMOVUPS      (R10), Y0
-	VMOVUPS      32(R10), Y1
-	ADDQ         BX, R10
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
+	SUBQ         BX, R9
+	SUBQ         BX, R9
+	SUBQ         $+16, R10
+	MOVQ         R9, R11
+	VMOVUPS      (R11), Y0
+	VMOVUPS      32(R11), Y1
+	ADDQ         BX, R11
+	VMOVUPS      (R11), Y2
+	VMOVUPS      32(R11), Y3
 	VUNPCKLPD    Y2, Y0, Y4
 	VUNPCKLPD    Y3, Y1, Y5
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKHPD    Y3, Y1, Y1
-	MOVQ         R9, R10
-	VMOVUPS      X4, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X0, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y4, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y0, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X5, (R10)
-	ADDQ         DX, R10
-	VMOVUPS      X1, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y5, (R10)
-	ADDQ         DX, R10
-	VEXTRACTF128 $0x01, Y1, (R10)
-	ADDQ         DX, R10
-	SUBQ         $+2, DI
-	CMPQ         DI, $+0
+	MOVQ         R10, R11
+	VMOVUPS      X4, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X0, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y4, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y0, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X5, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X1, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y5, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y1, (R11)
+	ADDQ         DX, R11
+	SUBQ         $+2, R8
+	CMPQ         R8, $+0
 	JGT          loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, DI
-	IMUL3Q $+8, DI, DI
-	ADDQ   DI, AX
-	SUBQ   $+8, SI
-	CMPQ   SI, $+0
-	JGT    loop1
+	MOVQ   DX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop3
 
-end2:
+end4:
 	VZEROUPPER
 	RET
 

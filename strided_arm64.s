@@ -3610,51 +3610,52 @@ end2:
 // toRowsF32NEON is toRowsGeneric for float32.
 // func toRowsF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
 TEXT ·toRowsF32NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R8
-	MOVD x_base+40(FP), R7
+	MOVD dst_base+0(FP), R9
+	MOVD x_base+40(FP), R8
 	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R6
+	LSL  $2, R0, R7
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R5
-	MOVD count+72(FP), R4
-	CMP  $0, R4
-	BLE  end2
+	LSL  $2, R0, R6
+	MOVD $0, R5
+	MOVD dstColumns+24(FP), R0
+	CMP  R0, R5
+	BGE  end2
 
 loop1:
-	MOVD $0, R3
-	MOVD dstColumns+24(FP), R0
-	CMP  R0, R3
-	BGE  end4
+	ADD $4, R5, R5
+	CMP R0, R5
+	BLT loop1
+
+end2:
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end4
 
 loop3:
-	ADD $4, R3, R3
-	CMP R0, R3
-	BLT loop3
-
-end4:
-	MUL R5, R3, R0
-	ADD R0, R7, R2
-	LSL $2, R3, R0
-	ADD R0, R8, R1
-	CMP $0, R3
-	BLE end6
+	MOVD R5, R3
+	MUL  R6, R3, R0
+	ADD  R0, R8, R2
+	LSL  $2, R3, R0
+	ADD  R0, R9, R1
+	CMP  $0, R3
+	BLE  end6
 
 loop5:
-	SUB   R5, R2, R2
-	SUB   R5, R2, R2
-	SUB   R5, R2, R2
-	SUB   R5, R2, R2
+	SUB   R6, R2, R2
+	SUB   R6, R2, R2
+	SUB   R6, R2, R2
+	SUB   R6, R2, R2
 	SUB   $16, R1, R1
 	MOVD  R2, R0
 	FLDPQ (R0), (F19, F18)
 	FLDPQ 32(R0), (F17, F16)
-	ADD   R5, R0, R0
+	ADD   R6, R0, R0
 	FLDPQ (R0), (F7, F6)
 	FLDPQ 32(R0), (F5, F4)
-	ADD   R5, R0, R0
+	ADD   R6, R0, R0
 	FLDPQ (R0), (F15, F14)
 	FLDPQ 32(R0), (F13, F12)
-	ADD   R5, R0, R0
+	ADD   R6, R0, R0
 	FLDPQ (R0), (F3, F2)
 	FLDPQ 32(R0), (F1, F0)
 	VZIP1 V7.S4, V19.S4, V11.S4
@@ -3691,92 +3692,93 @@ loop5:
 	VZIP2 V0.D2, V16.D2, V0.D2
 	MOVD  R1, R0
 	FMOVQ F15, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F11, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F7, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F3, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F14, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F10, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F6, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F2, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F13, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F9, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F5, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F1, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F12, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F8, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F4, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F0, (R0)
 	SUB   $4, R3, R3
 	CMP   $0, R3
 	BGT   loop5
 
 end6:
-	ADD  $64, R7, R7
+	ADD  $64, R8, R8
 	MOVD $16, R0
-	MUL  R0, R6, R0
-	ADD  R0, R8, R8
+	MUL  R0, R7, R0
+	ADD  R0, R9, R9
 	SUB  $16, R4, R4
 	CMP  $0, R4
-	BGT  loop1
+	BGT  loop3
 
-end2:
+end4:
 	RET
 
 // toRowsF64NEON is toRowsGeneric for float64.
 // func toRowsF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
 TEXT ·toRowsF64NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R8
-	MOVD x_base+40(FP), R7
+	MOVD dst_base+0(FP), R9
+	MOVD x_base+40(FP), R8
 	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R6
+	LSL  $3, R0, R7
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R5
-	MOVD count+72(FP), R4
-	CMP  $0, R4
-	BLE  end2
+	LSL  $3, R0, R6
+	MOVD $0, R5
+	MOVD dstColumns+24(FP), R0
+	CMP  R0, R5
+	BGE  end2
 
 loop1:
-	MOVD $0, R3
-	MOVD dstColumns+24(FP), R0
-	CMP  R0, R3
-	BGE  end4
+	ADD $2, R5, R5
+	CMP R0, R5
+	BLT loop1
+
+end2:
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end4
 
 loop3:
-	ADD $2, R3, R3
-	CMP R0, R3
-	BLT loop3
-
-end4:
-	MUL R5, R3, R0
-	ADD R0, R7, R2
-	LSL $3, R3, R0
-	ADD R0, R8, R1
-	CMP $0, R3
-	BLE end6
+	MOVD R5, R3
+	MUL  R6, R3, R0
+	ADD  R0, R8, R2
+	LSL  $3, R3, R0
+	ADD  R0, R9, R1
+	CMP  $0, R3
+	BLE  end6
 
 loop5:
-	SUB   R5, R2, R2
-	SUB   R5, R2, R2
+	SUB   R6, R2, R2
+	SUB   R6, R2, R2
 	SUB   $16, R1, R1
 	MOVD  R2, R0
 	FLDPQ (R0), (F11, F10)
 	FLDPQ 32(R0), (F9, F8)
-	ADD   R5, R0, R0
+	ADD   R6, R0, R0
 	FLDPQ (R0), (F3, F2)
 	FLDPQ 32(R0), (F1, F0)
 	VZIP1 V3.D2, V11.D2, V7.D2
@@ -3789,34 +3791,34 @@ loop5:
 	VZIP2 V0.D2, V8.D2, V0.D2
 	MOVD  R1, R0
 	FMOVQ F7, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F3, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F6, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F2, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F5, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F1, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F4, (R0)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ F0, (R0)
 	SUB   $2, R3, R3
 	CMP   $0, R3
 	BGT   loop5
 
 end6:
-	ADD  $64, R7, R7
+	ADD  $64, R8, R8
 	MOVD $8, R0
-	MUL  R0, R6, R0
-	ADD  R0, R8, R8
+	MUL  R0, R7, R0
+	ADD  R0, R9, R9
 	SUB  $8, R4, R4
 	CMP  $0, R4
-	BGT  loop1
+	BGT  loop3
 
-end2:
+end4:
 	RET
 
 // sumExpColumnsF32NEON is sumExpColumnsGeneric for float32.

@@ -488,9 +488,10 @@ func toRows() kernel {
 			dst, x := k.Array("dst"), k.Array("x")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
+			padded := k.Copy(k.Int(0)) // the columns of whole tiles
+			k.While(padded.Less(k.Arg("dstColumns")), func() { padded.Inc(k.Int(side)) })
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
-				left := k.Copy(k.Int(0))
-				k.While(left.Less(k.Arg("dstColumns")), func() { left.Inc(k.Int(side)) })
+				left := k.Copy(padded)
 				from, to := x.Plus(xRow.Times(left)).Copy(), dst.Plus(dst.Elements(left)).Copy()
 				k.While(left.Greater(k.Int(0)), func() {
 					for range side {
