@@ -76,7 +76,7 @@ func exp32(x float32, k float64) float32 {
 func lower32(x float32, shift float64) (p, r, n float64) {
 	n = float64(x)*log2eF32 + shift
 	k := n - shift
-	r = float64(float32((float64(x) - float64(k*ln2HiF32)) - float64(k*ln2LoF32)))
+	r = float64(float32((float64(x) - k*ln2HiF32) - k*ln2LoF32))
 	p = (r*expF32C6 + (expF32C5 + 0x1p-30*shift64)) - 0x1p-30*shift64
 	p = (p*r + (expF32C4 + 0x1p-28*shift64)) - 0x1p-28*shift64
 	return (p*r + (expF32C3 + 0x1p-26*shift64)) - 0x1p-26*shift64, r, n

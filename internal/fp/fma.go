@@ -123,7 +123,7 @@ func addMultiplesOfSums(sums, x []float64, factor float64) {
 func product(x, y float64) (p, q float64) {
 	xu, yu := upper(x), upper(y)
 	xl, yl := x-xu, y-yu
-	p = x * y
+	p = float64(x * y)
 	return p, xl*yl - (((p - xu*yu) - xl*yu) - xu*yl)
 }
 
