@@ -20,19 +20,7 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	}
 	w.setLanes()
 	w.loadScores()
-	if t.order == strided || t.order == fewScores && t.inner >= leastSequential {
-		w.copyScores()
-	}
-	if t.probs == nil {
-		w.setTargets(first)
-	} else {
-		w.setNoTargets()
-	}
-	for g := range w.groups - 1 {
-		for i := g*w.width + w.perGroup; i < (g+1)*w.width; i++ {
-			w.class[i] = leftOut // what is there has no position
-		}
-	}
+	w.setTargets(first)
 	w.makeTerms()
 	lanes := w.lanes()
 	all := fp.WholeVectors[F](lanes)
@@ -89,32 +77,11 @@ func (w *crossEntropyItem[F]) loadScores() {
 			w.terms = w.out // the scores are not read again
 		}
 	case fewPositions:
-		w.scoreColumns.load(w.x, inner, classes)
-		w.scores = places[F]{w.scoreColumns.data, 0, w.scoreColumns.Stride, 1}
-		w.terms, w.targets = w.scores, w.scores
-		if t.hasSoft() {
-			w.room = workspace.Resize(w.room, len(w.scores.data))
-			w.terms.data = w.room
-		}
-		if w.probs != nil {
-			w.targetColumns.load(w.probs, inner, classes)
-			w.targets.data = w.targetColumns.data
-		}
-		w.out = w.terms
+		w.loadColumns(inner, classes)
+		w.placeColumns(0, w.scoreColumns.Stride, 1)
 	case fewScores:
-		n, rows := classes*inner, w.span.samples
-		w.scoreColumns.load(w.x, n, rows)
-		w.scores = places[F]{w.scoreColumns.data, w.width, 1, inner * w.width}
-		w.terms, w.targets = w.scores, w.scores
-		if t.hasSoft() {
-			w.room = workspace.Resize(w.room, len(w.scores.data))
-			w.terms.data = w.room
-		}
-		if w.probs != nil {
-			w.targetColumns.load(w.probs, n, rows)
-			w.targets.data = w.targetColumns.data
-		}
-		w.out = w.terms
+		w.loadColumns(classes*inner, w.span.samples)
+		w.placeColumns(w.width, 1, inner*w.width)
 	case strided:
 		w.scores = places[F]{w.x, classes * inner, 1, inner}
 		w.targets, w.out = w.scores, w.scores
@@ -123,11 +90,55 @@ func (w *crossEntropyItem[F]) loadScores() {
 		w.room = workspace.Resize(w.room, all*classes)
 		w.terms = places[F]{w.room, w.width, 1, all}
 	}
+	if t.isSequential() {
+		w.copyScores()
+	}
+}
+
+// loadColumns loads the scores, and class probabilities, of so many rows of n.
+func (w *crossEntropyItem[F]) loadColumns(n, rows int) {
+	w.scoreColumns.load(w.x, n, rows)
+	w.scores.data = w.scoreColumns.data
+	if w.targets.data = nil; w.probs != nil {
+		w.targetColumns.load(w.probs, n, rows)
+		w.targets.data = w.targetColumns.data
+	}
+	if w.terms.data = w.scores.data; w.task.hasSoft() { // which reads the scores again
+		w.room = workspace.Resize(w.room, len(w.scores.data))
+		w.terms.data = w.room
+	}
+	w.out.data = w.terms.data
+}
+
+// placeColumns sets the distances of what loadColumns has loaded.
+func (w *crossEntropyItem[F]) placeColumns(group, lane, class int) {
+	for _, p := range [...]*places[F]{&w.scores, &w.targets, &w.terms, &w.out} {
+		p.group, p.lane, p.class = group, lane, class
+	}
 }
 
 // setTargets sets class, logit and hard of every lane. first is the number of the first
 // position.
 func (w *crossEntropyItem[F]) setTargets(first int) {
+	if w.task.probs == nil {
+		w.setClasses(first)
+	} else {
+		lanes := w.lanes()
+		for i := range w.class[:lanes] {
+			w.class[i] = noClass
+		}
+		clear(w.hard[:lanes])
+		clear(w.logit[:lanes])
+	}
+	for g := range w.groups - 1 {
+		for i := g*w.width + w.perGroup; i < (g+1)*w.width; i++ {
+			w.class[i] = leftOut // what is there has no position
+		}
+	}
+}
+
+// setClasses does setTargets for class targets.
+func (w *crossEntropyItem[F]) setClasses(first int) {
 	t, from := &w.task, &w.scores
 	if t.order == strided {
 		from = &w.terms // a copy still, and in the cache
@@ -158,16 +169,6 @@ func (w *crossEntropyItem[F]) setTargets(first int) {
 			}
 		}
 	}
-}
-
-// setNoTargets is setTargets for class probabilities.
-func (w *crossEntropyItem[F]) setNoTargets() {
-	lanes := w.lanes()
-	for i := range w.class[:lanes] {
-		w.class[i] = noClass
-	}
-	clear(w.hard[:lanes])
-	clear(w.logit[:lanes])
 }
 
 // takeSoft sets what soft targets add to losses and gradients.

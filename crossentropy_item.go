@@ -23,6 +23,12 @@ func (t *crossEntropyTask[F]) hasSoft() bool { return t.probs != nil || t.smooth
 // isPlain reports whether class probabilities are the soft targets as they are.
 func (t *crossEntropyTask[F]) isPlain() bool { return t.smoothing == 0 && t.weight == nil }
 
+// isSequential reports whether the terms of a position are added one by one, and not as the
+// lanes of a row are: see leastSequential.
+func (t *crossEntropyTask[F]) isSequential() bool {
+	return t.order == strided || t.order == fewScores && t.inner >= leastSequential
+}
+
 // share is the part of a class target that smoothing gives to each class.
 func (t *crossEntropyTask[F]) share() F { return F(t.smoothing / float64(t.classes)) }
 

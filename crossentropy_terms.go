@@ -44,7 +44,9 @@ func (w *crossEntropyItem[F]) writeTerms() {
 }
 
 // inRows reports whether the classes of a position are neighbours in scores.
-func (w *crossEntropyItem[F]) inRows() bool { return w.scores.class == 1 && w.scores.lane > 1 }
+func (w *crossEntropyItem[F]) inRows() bool {
+	return w.task.order == contiguous || w.task.order == fewPositions
+}
 
 // row returns what class c and those behind it have at a lane, n of them.
 func (p *places[F]) row(lane, c, n int) []F { return p.data[lane*p.lane+c:][:n] }
@@ -133,7 +135,7 @@ func (w *crossEntropyItem[F]) makeSoft(n int) []F {
 // makeTermsByLane does makeTerms.
 func (w *crossEntropyItem[F]) makeTermsByLane() {
 	t, all := &w.task, w.groups*w.width
-	if t.inner < leastSequential {
+	if !t.isSequential() {
 		lanes := fp.Lanes[F]()
 		sumExpColumns(w.max[:], w.sum[:], w.terms.view(0, 0, all), w.scores.view(0, 0, all), w.scratch[:lanes*lanes], t.classes)
 		return
