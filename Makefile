@@ -79,12 +79,14 @@ fuzz: ## every fuzz test, FUZZ inputs each
 	echo "$$list" | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print f[i], $$2; n = 0 }' | \
 		while read -r f p; do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) $$p </dev/null || exit 1; done
 
-# The last line lets the compiler fuse x·y + z on amd64, too.
+# The last lines let the compiler fuse x·y + z on amd64, too, and test what has no FMA instruction.
 trials: ## kernels with all inputs in all places, all tests without assembly, more fuzzing
 	TRELLIS_EXHAUSTIVE=1 go test -run 'TestKernels$$' .
 	go test -tags purego . ./internal/...
 	@$(MAKE) --no-print-directory fuzz FUZZ=50000x
 	GOAMD64=v3 go test -run TestGoldenBits .
+	@if [ "$$(go env GOHOSTARCH)" = amd64 ]; then export GOARCH=386 CGO_ENABLED=0; \
+		echo "386:" && go test -short ./internal/fp && go test -run TestGoldenBits .; fi
 
 alone: ## the race detector where there is one goroutine
 	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -run '$(ALONE)' . ./internal/conformance && \

@@ -258,6 +258,7 @@ func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, o
 		places[i] = sumOffset[F](i) / 16
 	}
 	mask := fp.Lanes[F]() - 1
+	var room [chunk]F
 	for r, factor := range softmax {
 		clear(sums)
 		for i, o := range occupancy.Row(r) {
@@ -265,13 +266,13 @@ func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, o
 		}
 		d, terms := dst.Row(r), p.Data[r*p.Stride:]
 		for at := 0; at < len(d); at += chunk {
-			var mine [chunk]F // sums
 			part := d[at:min(at+chunk, len(d))]
+			own := room[:len(part)]
 			for i := range part {
 				c := at + i
-				mine[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
+				own[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
 			}
-			fp.AddMultiples(part, mine[:len(part)], -scale)
+			fp.AddMultiples(part, own, -scale)
 		}
 	}
 }

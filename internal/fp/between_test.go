@@ -56,6 +56,13 @@ func TestFMAOfSums(t *testing.T) {
 	}
 }
 
+func FuzzFMAOfSums(f *testing.F) {
+	f.Add(1.5, 0x1.000001p-3, -0x1.8p-3)
+	f.Add(0x1p-500, 0x1.8p-500, 0x1p-1000)
+	f.Add(0x1.fffffffffffffp1000, 0x1p20, -0x1p1020)
+	f.Fuzz(func(t *testing.T, x, y, z float64) { requireSame(t, math.FMA(x, y, z), fmaOfSums(x, y, z), x, y, z) })
+}
+
 func TestAddScaled(t *testing.T) {
 	r := rand.New(rand.NewPCG(29, 30))
 	number := func() float64 {
