@@ -91,10 +91,9 @@ const (
 	// of a run: its length follows from the least emission, which is known for a group. Calls
 	// of kernels are few then, while the emissions of 40 labels, 12 KiB, stay in the first cache.
 	groupFrames = 32
-	// callWidth is the number of positions that one call of a sweep works on, and
-	// callPositions that in all frames of a call: α, emissions and occupancies of so
-	// many are 40 KiB.
-	callWidth, callPositions = 512, 1280
+	// panelWidth is the number of positions that are swept through a group together, a power of
+	// two: α, emissions and occupancies of a panel are 128 KiB.
+	panelWidth = 128
 	// keptBytes is the memory that a gradient takes before its frames are cut into
 	// segments, which then have an eighth of it: making α again in the second cache is
 	// faster than getting it from memory.

@@ -2610,68 +2610,46 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func forwardFactorsAVX512(factors []float64, exponents []float64, skipExponents []float64, positionsFrom int, positionsTo int) (largest float64)
+// func forwardFactorsAVX512(factors []float64, exponents []float64, skipExponents []float64, before float64, positions int) (largest float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·forwardFactorsAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+1216(SB), Z1
 	VBROADCASTSD constants<>+1248(SB), Z2
-	VBROADCASTSD constants<>+1280(SB), Z3
-	VBROADCASTSD constants<>+1152(SB), Z4
+	VBROADCASTSD constants<>+1152(SB), Z3
 	MOVQ         factors_base+0(FP), AX
 	MOVQ         exponents_base+24(FP), CX
 	MOVQ         skipExponents_base+48(FP), DX
-	MOVQ         positionsFrom+72(FP), BX
+	VBROADCASTSD before+72(FP), Z4
+	MOVQ         positions+80(FP), BX
 	CMPQ         BX, $+0
-	JLE          endif1
-	MOVQ         positionsFrom+72(FP), BX
-	SHLQ         $0x04, BX
-	MOVQ         CX, SI
-	ADDQ         BX, SI
-	VMOVUPS      -64(SI), Z1
+	JLE          end2
 
-endif1:
-	MOVQ   positionsFrom+72(FP), BX
-	MOVQ   BX, SI
-	IMUL3Q $+16, SI, SI
-	ADDQ   SI, CX
-	MOVQ   BX, SI
-	IMUL3Q $+8, SI, SI
-	ADDQ   SI, DX
-	MOVQ   BX, SI
-	IMUL3Q $+24, SI, SI
-	ADDQ   SI, AX
-	MOVQ   positionsTo+80(FP), SI
-	SUBQ   BX, SI
-	MOVQ   SI, BX
-	CMPQ   BX, $+0
-	JLE    end3
-
-loop2:
+loop1:
 	VMOVUPS (CX), Z5
 	VMOVUPS 64(CX), Z6
-	VALIGNQ $0x07, Z1, Z6, Z7
-	VMOVAPS Z6, Z1
+	VALIGNQ $0x07, Z4, Z6, Z7
+	VMOVAPS Z6, Z4
 	VSUBPD  Z5, Z7, Z6
-	VMAXPD  Z2, Z6, Z6
-	VMINPD  Z3, Z6, Z6
-	VADDPD  Z4, Z6, Z6
+	VMAXPD  Z1, Z6, Z6
+	VMINPD  Z2, Z6, Z6
+	VADDPD  Z3, Z6, Z6
 	VPSLLQ  $0x34, Z6, Z6
 	VMAXPD  Z0, Z6, Z0
 	VMOVUPS Z6, (AX)
-	VSUBPD  Z1, Z5, Z5
-	VMAXPD  Z2, Z5, Z5
-	VMINPD  Z3, Z5, Z5
-	VADDPD  Z4, Z5, Z5
+	VSUBPD  Z4, Z5, Z5
+	VMAXPD  Z1, Z5, Z5
+	VMINPD  Z2, Z5, Z5
+	VADDPD  Z3, Z5, Z5
 	VPSLLQ  $0x34, Z5, Z5
 	VMAXPD  Z0, Z5, Z0
 	VMOVUPS Z5, 64(AX)
-	VSUBPD  Z1, Z7, Z5
+	VSUBPD  Z4, Z7, Z5
 	VMOVUPS (DX), Z6
 	VADDPD  Z6, Z5, Z5
-	VMAXPD  Z2, Z5, Z5
-	VMINPD  Z3, Z5, Z5
-	VADDPD  Z4, Z5, Z5
+	VMAXPD  Z1, Z5, Z5
+	VMINPD  Z2, Z5, Z5
+	VADDPD  Z3, Z5, Z5
 	VPSLLQ  $0x34, Z5, Z5
 	VMAXPD  Z0, Z5, Z0
 	VMOVUPS Z5, 128(AX)
@@ -2680,9 +2658,9 @@ loop2:
 	ADDQ    $+192, AX
 	SUBQ    $+8, BX
 	CMPQ    BX, $+0
-	JGT     loop2
+	JGT     loop1
 
-end3:
+end2:
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPD        Y1, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
@@ -2693,59 +2671,36 @@ end3:
 	VZEROUPPER
 	RET
 
-// func forwardFactorsAVX2(factors []float64, exponents []float64, skipExponents []float64, positionsFrom int, positionsTo int) (largest float64)
+// func forwardFactorsAVX2(factors []float64, exponents []float64, skipExponents []float64, before float64, positions int) (largest float64)
 // Requires: AVX, AVX2
 TEXT ·forwardFactorsAVX2(SB), NOSPLIT, $0-96
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	MOVQ    factors_base+0(FP), AX
-	MOVQ    exponents_base+24(FP), CX
-	MOVQ    skipExponents_base+48(FP), DX
-	VMOVUPS constants<>+1216(SB), Y2
-	VMOVUPS constants<>+1216(SB), Y3
-	MOVQ    positionsFrom+72(FP), BX
-	CMPQ    BX, $+0
-	JLE     endif1
-	MOVQ    positionsFrom+72(FP), BX
-	SHLQ    $0x04, BX
-	MOVQ    CX, SI
-	ADDQ    BX, SI
-	VMOVUPS -64(SI), Y2
-	VMOVUPS -32(SI), Y3
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	MOVQ         factors_base+0(FP), AX
+	MOVQ         exponents_base+24(FP), CX
+	MOVQ         skipExponents_base+48(FP), DX
+	VBROADCASTSD before+72(FP), Y2
+	VMOVAPS      Y2, Y3
+	MOVQ         positions+80(FP), BX
+	CMPQ         BX, $+0
+	JLE          end2
 
-endif1:
-	MOVQ   positionsFrom+72(FP), BX
-	MOVQ   BX, SI
-	IMUL3Q $+16, SI, SI
-	ADDQ   SI, CX
-	MOVQ   BX, SI
-	IMUL3Q $+8, SI, SI
-	ADDQ   SI, DX
-	MOVQ   BX, SI
-	IMUL3Q $+24, SI, SI
-	ADDQ   SI, AX
-	MOVQ   positionsTo+80(FP), SI
-	SUBQ   BX, SI
-	MOVQ   SI, BX
-	CMPQ   BX, $+0
-	JLE    end3
-
-loop2:
+loop1:
 	VMOVUPS    (CX), Y4
 	VMOVUPS    32(CX), Y5
-	VMOVUPS    64(CX), Y2
+	VMOVUPS    64(CX), Y3
 	VMOVUPS    96(CX), Y6
-	VPERM2F128 $0x21, Y2, Y3, Y7
-	VPERM2F128 $0x21, Y6, Y2, Y3
-	VPALIGNR   $0x08, Y7, Y2, Y7
-	VPALIGNR   $0x08, Y3, Y6, Y8
-	VMOVAPS    Y6, Y3
+	VPERM2F128 $0x21, Y3, Y2, Y7
+	VPERM2F128 $0x21, Y6, Y3, Y2
+	VPALIGNR   $0x08, Y7, Y3, Y7
+	VPALIGNR   $0x08, Y2, Y6, Y8
+	VMOVAPS    Y6, Y2
 	VSUBPD     Y4, Y7, Y6
 	VSUBPD     Y5, Y8, Y9
-	VMAXPD     constants<>+1248(SB), Y6, Y6
-	VMAXPD     constants<>+1248(SB), Y9, Y9
-	VMINPD     constants<>+1280(SB), Y6, Y6
-	VMINPD     constants<>+1280(SB), Y9, Y9
+	VMAXPD     constants<>+1216(SB), Y6, Y6
+	VMAXPD     constants<>+1216(SB), Y9, Y9
+	VMINPD     constants<>+1248(SB), Y6, Y6
+	VMINPD     constants<>+1248(SB), Y9, Y9
 	VADDPD     constants<>+1152(SB), Y6, Y6
 	VADDPD     constants<>+1152(SB), Y9, Y9
 	VPSLLQ     $0x34, Y6, Y6
@@ -2754,12 +2709,12 @@ loop2:
 	VMAXPD     Y1, Y9, Y1
 	VMOVUPS    Y6, (AX)
 	VMOVUPS    Y9, 32(AX)
-	VSUBPD     Y2, Y4, Y4
-	VSUBPD     Y3, Y5, Y5
-	VMAXPD     constants<>+1248(SB), Y4, Y4
-	VMAXPD     constants<>+1248(SB), Y5, Y5
-	VMINPD     constants<>+1280(SB), Y4, Y4
-	VMINPD     constants<>+1280(SB), Y5, Y5
+	VSUBPD     Y3, Y4, Y4
+	VSUBPD     Y2, Y5, Y5
+	VMAXPD     constants<>+1216(SB), Y4, Y4
+	VMAXPD     constants<>+1216(SB), Y5, Y5
+	VMINPD     constants<>+1248(SB), Y4, Y4
+	VMINPD     constants<>+1248(SB), Y5, Y5
 	VADDPD     constants<>+1152(SB), Y4, Y4
 	VADDPD     constants<>+1152(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
@@ -2768,32 +2723,32 @@ loop2:
 	VMAXPD     Y1, Y5, Y1
 	VMOVUPS    Y4, 64(AX)
 	VMOVUPS    Y5, 96(AX)
-	VSUBPD     Y2, Y7, Y2
-	VSUBPD     Y3, Y8, Y4
+	VSUBPD     Y3, Y7, Y3
+	VSUBPD     Y2, Y8, Y4
 	VMOVUPS    (DX), Y5
 	VMOVUPS    32(DX), Y6
-	VADDPD     Y5, Y2, Y2
+	VADDPD     Y5, Y3, Y3
 	VADDPD     Y6, Y4, Y4
-	VMAXPD     constants<>+1248(SB), Y2, Y2
-	VMAXPD     constants<>+1248(SB), Y4, Y4
-	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMINPD     constants<>+1280(SB), Y4, Y4
-	VADDPD     constants<>+1152(SB), Y2, Y2
+	VMAXPD     constants<>+1216(SB), Y3, Y3
+	VMAXPD     constants<>+1216(SB), Y4, Y4
+	VMINPD     constants<>+1248(SB), Y3, Y3
+	VMINPD     constants<>+1248(SB), Y4, Y4
+	VADDPD     constants<>+1152(SB), Y3, Y3
 	VADDPD     constants<>+1152(SB), Y4, Y4
-	VPSLLQ     $0x34, Y2, Y2
+	VPSLLQ     $0x34, Y3, Y3
 	VPSLLQ     $0x34, Y4, Y4
-	VMAXPD     Y0, Y2, Y0
+	VMAXPD     Y0, Y3, Y0
 	VMAXPD     Y1, Y4, Y1
-	VMOVUPS    Y2, 128(AX)
+	VMOVUPS    Y3, 128(AX)
 	VMOVUPS    Y4, 160(AX)
 	ADDQ       $+128, CX
 	ADDQ       $+64, DX
 	ADDQ       $+192, AX
 	SUBQ       $+8, BX
 	CMPQ       BX, $+0
-	JGT        loop2
+	JGT        loop1
 
-end3:
+end2:
 	VMAXPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPD       X1, X0, X0
@@ -2803,198 +2758,280 @@ end3:
 	VZEROUPPER
 	RET
 
-// func forwardAVX512(alpha []float64, boundary []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, frames int)
+// func forwardAVX512(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
 // Requires: AVX, AVX512F
-TEXT ·forwardAVX512(SB), NOSPLIT, $0-136
+TEXT ·forwardAVX512(SB), NOSPLIT, $0-152
 	VPXORD Z0, Z0, Z0
 	MOVQ   boundary_base+24(FP), AX
 	MOVQ   alpha_base+0(FP), CX
-	MOVQ   y_base+48(FP), DX
-	MOVQ   frames+128(FP), BX
-	CMPQ   BX, $+0
+	MOVQ   y_base+72(FP), DX
+	MOVQ   column_base+48(FP), BX
+	MOVQ   frames+144(FP), SI
+	CMPQ   SI, $+0
 	JLE    end2
 
 loop1:
-	MOVQ         yLastColumn+104(FP), SI
-	SHLQ         $0x03, SI
-	MOVQ         DX, DI
-	ADDQ         SI, DI
-	VBROADCASTSD (DI), Z1
-	MOVQ         CX, SI
-	MOVQ         DX, DI
-	MOVQ         factors_base+72(FP), R8
-	VMOVAPS      Z0, Z2
-	MOVQ         positionsFrom+112(FP), R9
-	CMPQ         R9, $+0
-	JLE          endif3
-	MOVQ         positionsFrom+112(FP), R9
-	SHLQ         $0x04, R9
-	MOVQ         AX, R10
-	ADDQ         R9, R10
-	VMOVUPS      -64(R10), Z2
+	MOVQ         yLastColumn+128(FP), DI
+	SHLQ         $0x03, DI
+	MOVQ         DX, R8
+	ADDQ         DI, R8
+	VBROADCASTSD (R8), Z0
+	VBROADCASTSD (BX), Z1
+	MOVQ         CX, DI
+	MOVQ         DX, R8
+	MOVQ         factors_base+96(FP), R9
+	MOVQ         positions+136(FP), R10
+	CMPQ         R10, $+0
+	JLE          end4
 
-endif3:
-	MOVQ   positionsFrom+112(FP), R9
-	MOVQ   R9, R10
-	IMUL3Q $+16, R10, R10
-	ADDQ   R10, AX
-	MOVQ   R9, R10
-	IMUL3Q $+16, R10, R10
-	ADDQ   R10, SI
-	MOVQ   R9, R10
-	IMUL3Q $+8, R10, R10
-	ADDQ   R10, DI
-	MOVQ   R9, R10
-	IMUL3Q $+24, R10, R10
-	ADDQ   R10, R8
-	MOVQ   positionsTo+120(FP), R10
-	SUBQ   R9, R10
-	MOVQ   R10, R9
-	CMPQ   R9, $+0
-	JLE    end5
-
-loop4:
-	VMOVUPS     (AX), Z3
-	VMOVUPS     64(AX), Z4
-	VALIGNQ     $0x07, Z2, Z4, Z5
-	VMOVAPS     Z4, Z2
-	VMOVUPS     (R8), Z4
-	VFMADD213PD Z3, Z5, Z4
-	VMULPD      Z1, Z4, Z4
-	VMOVUPS     Z4, (SI)
-	VMOVUPS     64(R8), Z4
+loop3:
+	VMOVUPS     (AX), Z2
+	VMOVUPS     64(AX), Z3
+	VALIGNQ     $0x07, Z1, Z3, Z4
+	VMOVAPS     Z3, Z1
+	VMOVUPS     (R9), Z3
 	VFMADD213PD Z2, Z4, Z3
-	VMOVUPS     128(R8), Z4
-	VFMADD231PD Z4, Z5, Z3
-	VMOVUPS     (DI), Z4
-	VMULPD      Z4, Z3, Z3
-	VMOVUPS     Z3, 64(SI)
+	VMULPD      Z0, Z3, Z3
+	VMOVUPS     Z3, (DI)
+	VMOVUPS     64(R9), Z3
+	VFMADD213PD Z1, Z3, Z2
+	VMOVUPS     128(R9), Z3
+	VFMADD231PD Z3, Z4, Z2
+	VMOVUPS     (R8), Z3
+	VMULPD      Z3, Z2, Z2
+	VMOVUPS     Z2, 64(DI)
 	ADDQ        $+128, AX
-	ADDQ        $+128, SI
-	ADDQ        $+64, DI
-	ADDQ        $+192, R8
-	SUBQ        $+8, R9
-	CMPQ        R9, $+0
-	JGT         loop4
+	ADDQ        $+128, DI
+	ADDQ        $+64, R8
+	ADDQ        $+192, R9
+	SUBQ        $+8, R10
+	CMPQ        R10, $+0
+	JGT         loop3
 
-end5:
+end4:
 	MOVQ CX, AX
-	MOVQ yStride+96(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, DX
-	SHLQ $0x01, SI
-	ADDQ SI, CX
-	SUBQ $+1, BX
-	CMPQ BX, $+0
+	ADDQ $+8, BX
+	MOVQ yStride+120(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, DX
+	SHLQ $0x01, DI
+	ADDQ DI, CX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
 	JGT  loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func forwardAVX2(alpha []float64, boundary []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, frames int)
+// func forwardAVX2(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·forwardAVX2(SB), NOSPLIT, $0-136
+TEXT ·forwardAVX2(SB), NOSPLIT, $0-152
 	MOVQ boundary_base+24(FP), AX
 	MOVQ alpha_base+0(FP), CX
-	MOVQ y_base+48(FP), DX
-	MOVQ frames+128(FP), BX
-	CMPQ BX, $+0
+	MOVQ y_base+72(FP), DX
+	MOVQ column_base+48(FP), BX
+	MOVQ frames+144(FP), SI
+	CMPQ SI, $+0
 	JLE  end2
 
 loop1:
-	MOVQ         yLastColumn+104(FP), SI
-	SHLQ         $0x03, SI
-	MOVQ         DX, DI
-	ADDQ         SI, DI
-	VBROADCASTSD (DI), Y0
-	MOVQ         CX, SI
-	MOVQ         DX, DI
-	MOVQ         factors_base+72(FP), R8
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	MOVQ         positionsFrom+112(FP), R9
-	CMPQ         R9, $+0
-	JLE          endif3
-	MOVQ         positionsFrom+112(FP), R9
-	SHLQ         $0x04, R9
-	MOVQ         AX, R10
-	ADDQ         R9, R10
-	VMOVUPS      -64(R10), Y1
-	VMOVUPS      -32(R10), Y2
+	MOVQ         yLastColumn+128(FP), DI
+	SHLQ         $0x03, DI
+	MOVQ         DX, R8
+	ADDQ         DI, R8
+	VBROADCASTSD (R8), Y0
+	VBROADCASTSD (BX), Y1
+	VMOVAPS      Y1, Y2
+	MOVQ         CX, DI
+	MOVQ         DX, R8
+	MOVQ         factors_base+96(FP), R9
+	MOVQ         positions+136(FP), R10
+	CMPQ         R10, $+0
+	JLE          end4
 
-endif3:
-	MOVQ   positionsFrom+112(FP), R9
-	MOVQ   R9, R10
-	IMUL3Q $+16, R10, R10
-	ADDQ   R10, AX
-	MOVQ   R9, R10
-	IMUL3Q $+16, R10, R10
-	ADDQ   R10, SI
-	MOVQ   R9, R10
-	IMUL3Q $+8, R10, R10
-	ADDQ   R10, DI
-	MOVQ   R9, R10
-	IMUL3Q $+24, R10, R10
-	ADDQ   R10, R8
-	MOVQ   positionsTo+120(FP), R10
-	SUBQ   R9, R10
-	MOVQ   R10, R9
-	CMPQ   R9, $+0
-	JLE    end5
-
-loop4:
+loop3:
 	VMOVUPS     (AX), Y3
 	VMOVUPS     32(AX), Y4
-	VMOVUPS     64(AX), Y1
+	VMOVUPS     64(AX), Y2
 	VMOVUPS     96(AX), Y5
-	VPERM2F128  $0x21, Y1, Y2, Y6
-	VPERM2F128  $0x21, Y5, Y1, Y2
-	VPALIGNR    $0x08, Y6, Y1, Y6
-	VPALIGNR    $0x08, Y2, Y5, Y7
-	VMOVAPS     Y5, Y2
-	VMOVUPS     (R8), Y5
-	VMOVUPS     32(R8), Y8
+	VPERM2F128  $0x21, Y2, Y1, Y6
+	VPERM2F128  $0x21, Y5, Y2, Y1
+	VPALIGNR    $0x08, Y6, Y2, Y6
+	VPALIGNR    $0x08, Y1, Y5, Y7
+	VMOVAPS     Y5, Y1
+	VMOVUPS     (R9), Y5
+	VMOVUPS     32(R9), Y8
 	VFMADD213PD Y3, Y6, Y5
 	VFMADD213PD Y4, Y7, Y8
 	VMULPD      Y0, Y5, Y5
 	VMULPD      Y0, Y8, Y8
-	VMOVUPS     Y5, (SI)
-	VMOVUPS     Y8, 32(SI)
-	VMOVUPS     64(R8), Y5
-	VMOVUPS     96(R8), Y8
-	VFMADD213PD Y1, Y5, Y3
-	VFMADD213PD Y2, Y8, Y4
-	VMOVUPS     128(R8), Y1
-	VMOVUPS     160(R8), Y5
-	VFMADD231PD Y1, Y6, Y3
+	VMOVUPS     Y5, (DI)
+	VMOVUPS     Y8, 32(DI)
+	VMOVUPS     64(R9), Y5
+	VMOVUPS     96(R9), Y8
+	VFMADD213PD Y2, Y5, Y3
+	VFMADD213PD Y1, Y8, Y4
+	VMOVUPS     128(R9), Y2
+	VMOVUPS     160(R9), Y5
+	VFMADD231PD Y2, Y6, Y3
 	VFMADD231PD Y5, Y7, Y4
-	VMOVUPS     (DI), Y1
-	VMOVUPS     32(DI), Y5
-	VMULPD      Y1, Y3, Y1
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y5
+	VMULPD      Y2, Y3, Y2
 	VMULPD      Y5, Y4, Y3
-	VMOVUPS     Y1, 64(SI)
-	VMOVUPS     Y3, 96(SI)
+	VMOVUPS     Y2, 64(DI)
+	VMOVUPS     Y3, 96(DI)
 	ADDQ        $+128, AX
-	ADDQ        $+128, SI
-	ADDQ        $+64, DI
-	ADDQ        $+192, R8
-	SUBQ        $+8, R9
-	CMPQ        R9, $+0
-	JGT         loop4
+	ADDQ        $+128, DI
+	ADDQ        $+64, R8
+	ADDQ        $+192, R9
+	SUBQ        $+8, R10
+	CMPQ        R10, $+0
+	JGT         loop3
 
-end5:
+end4:
 	MOVQ CX, AX
-	MOVQ yStride+96(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, DX
-	SHLQ $0x01, SI
-	ADDQ SI, CX
-	SUBQ $+1, BX
-	CMPQ BX, $+0
+	ADDQ $+8, BX
+	MOVQ yStride+120(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, DX
+	SHLQ $0x01, DI
+	ADDQ DI, CX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
 	JGT  loop1
 
 end2:
+	VZEROUPPER
+	RET
+
+// func extentAVX512(states []float64) (least float64, largest float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·extentAVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+1088(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	MOVQ         states_base+0(FP), AX
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, Z3
+	MOVQ         states_len+8(FP), CX
+	CMPQ         CX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (AX), Z4
+	VMAXPD    Z3, Z4, Z3
+	VCMPPD    $0x04, Z1, Z4, K1
+	KNOTW     K1, K1
+	VMOVAPD.Z Z0, K1, Z5
+	VADDPD    Z5, Z4, Z4
+	VMINPD    Z2, Z4, Z2
+	ADDQ      $+64, AX
+	SUBQ      $+8, CX
+	CMPQ      CX, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      CX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVUPD.Z (AX), K1, Z4
+	VMAXPD    Z3, Z4, Z3
+	VCMPPD    $0x04, Z1, Z4, K1
+	KNOTW     K1, K1
+	VMOVAPD.Z Z0, K1, Z0
+	VADDPD    Z0, Z4, Z0
+	VMINPD    Z2, Z0, Z2
+	SHLQ      $0x03, CX
+	ADDQ      CX, AX
+
+endif3:
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VMINPD        Y0, Y2, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VMINPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VMINPD        X1, X0, X0
+	VMOVSD        X0, least+24(FP)
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VMAXPD        Y0, Y3, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VMAXPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VMAXPD        X1, X0, X0
+	VMOVSD        X0, largest+32(FP)
+	VZEROUPPER
+	RET
+
+// func extentAVX2(states []float64) (least float64, largest float64)
+// Requires: AVX
+TEXT ·extentAVX2(SB), NOSPLIT, $0-40
+	MOVQ    states_base+0(FP), AX
+	VMOVUPS constants<>+1088(SB), Y0
+	VMOVUPS constants<>+1088(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    states_len+8(FP), CX
+	CMPQ    CX, $+8
+	JLT     end2
+
+loop1:
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMAXPD  Y2, Y4, Y2
+	VMAXPD  Y3, Y5, Y3
+	VXORPS  Y6, Y6, Y6
+	VCMPPD  $0x04, Y6, Y4, Y7
+	VCMPPD  $0x04, Y6, Y5, Y6
+	VANDNPS constants<>+1088(SB), Y7, Y7
+	VANDNPS constants<>+1088(SB), Y6, Y6
+	VADDPD  Y7, Y4, Y4
+	VADDPD  Y6, Y5, Y5
+	VMINPD  Y0, Y4, Y0
+	VMINPD  Y1, Y5, Y1
+	ADDQ    $+64, AX
+	SUBQ    $+8, CX
+	CMPQ    CX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       CX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*8), Y4
+	VMOVUPS    96(DX)(BX*8), Y5
+	VMASKMOVPD (AX), Y4, Y4
+	VMASKMOVPD 32(AX), Y5, Y5
+	VMAXPD     Y2, Y4, Y2
+	VMAXPD     Y3, Y5, Y3
+	VXORPS     Y6, Y6, Y6
+	VCMPPD     $0x04, Y6, Y4, Y7
+	VCMPPD     $0x04, Y6, Y5, Y6
+	VANDNPS    constants<>+1088(SB), Y7, Y7
+	VANDNPS    constants<>+1088(SB), Y6, Y6
+	VADDPD     Y7, Y4, Y4
+	VADDPD     Y6, Y5, Y5
+	VMINPD     Y0, Y4, Y0
+	VMINPD     Y1, Y5, Y1
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+
+endif3:
+	VMINPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VMOVSD       X0, least+24(FP)
+	VMAXPD       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPD       X1, X0, X0
+	VMOVSD       X0, largest+32(FP)
 	VZEROUPPER
 	RET
 
@@ -3002,9 +3039,9 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·rescaleAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1312(SB), Z1
-	VBROADCASTSD constants<>+1248(SB), Z2
-	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1280(SB), Z1
+	VBROADCASTSD constants<>+1216(SB), Z2
+	VBROADCASTSD constants<>+1248(SB), Z3
 	VBROADCASTSD constants<>+1152(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         beta_base+0(FP), AX
@@ -3086,8 +3123,8 @@ loop1:
 	VXORPS  Y4, Y4, Y4
 	VCMPPD  $0x04, Y4, Y2, Y2
 	VCMPPD  $0x04, Y4, Y3, Y3
-	VCMPPD  $0x15, constants<>+1312(SB), Y0, Y4
-	VCMPPD  $0x15, constants<>+1312(SB), Y1, Y5
+	VCMPPD  $0x15, constants<>+1280(SB), Y0, Y4
+	VCMPPD  $0x15, constants<>+1280(SB), Y1, Y5
 	VANDPS  Y4, Y2, Y2
 	VANDPS  Y5, Y3, Y3
 	VMOVUPS (BX), Y4
@@ -3096,10 +3133,10 @@ loop1:
 	VMOVUPS 32(DX), Y7
 	VSUBPD  Y6, Y4, Y4
 	VSUBPD  Y7, Y5, Y5
-	VMAXPD  constants<>+1248(SB), Y4, Y4
-	VMAXPD  constants<>+1248(SB), Y5, Y5
-	VMINPD  constants<>+1280(SB), Y4, Y4
-	VMINPD  constants<>+1280(SB), Y5, Y5
+	VMAXPD  constants<>+1216(SB), Y4, Y4
+	VMAXPD  constants<>+1216(SB), Y5, Y5
+	VMINPD  constants<>+1248(SB), Y4, Y4
+	VMINPD  constants<>+1248(SB), Y5, Y5
 	VADDPD  constants<>+1152(SB), Y4, Y4
 	VADDPD  constants<>+1152(SB), Y5, Y5
 	VPSLLQ  $0x34, Y4, Y4
@@ -3138,8 +3175,8 @@ end2:
 	VXORPS     Y4, Y4, Y4
 	VCMPPD     $0x04, Y4, Y2, Y2
 	VCMPPD     $0x04, Y4, Y3, Y3
-	VCMPPD     $0x15, constants<>+1312(SB), Y0, Y4
-	VCMPPD     $0x15, constants<>+1312(SB), Y1, Y5
+	VCMPPD     $0x15, constants<>+1280(SB), Y0, Y4
+	VCMPPD     $0x15, constants<>+1280(SB), Y1, Y5
 	VANDPS     Y4, Y2, Y2
 	VANDPS     Y5, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), DI
@@ -3158,10 +3195,10 @@ end2:
 	VMASKMOVPD 32(DX), Y7, Y7
 	VSUBPD     Y6, Y4, Y4
 	VSUBPD     Y7, Y5, Y5
-	VMAXPD     constants<>+1248(SB), Y4, Y4
-	VMAXPD     constants<>+1248(SB), Y5, Y5
-	VMINPD     constants<>+1280(SB), Y4, Y4
-	VMINPD     constants<>+1280(SB), Y5, Y5
+	VMAXPD     constants<>+1216(SB), Y4, Y4
+	VMAXPD     constants<>+1216(SB), Y5, Y5
+	VMINPD     constants<>+1248(SB), Y4, Y4
+	VMINPD     constants<>+1248(SB), Y5, Y5
 	VADDPD     constants<>+1152(SB), Y4, Y4
 	VADDPD     constants<>+1152(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
@@ -3187,106 +3224,107 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, blanksLength int)
+// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, blanksLength int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·backwardAVX512(SB), NOSPLIT, $0-208
+TEXT ·backwardAVX512(SB), NOSPLIT, $0-200
 	VPXORD Z0, Z0, Z0
 	MOVQ   alpha_base+96(FP), AX
 	MOVQ   y_base+120(FP), CX
 	MOVQ   occupancy_base+0(FP), DX
 	MOVQ   blanks_base+24(FP), BX
-	MOVQ   blanksLength+200(FP), SI
-	MOVQ   yStride+168(FP), DI
-	SHLQ   $0x03, DI
-	MOVQ   SI, R8
-	IMULQ  DI, R8
-	ADDQ   R8, CX
-	ADDQ   R8, DX
-	MOVQ   R8, DI
-	SHLQ   $0x01, DI
-	ADDQ   DI, AX
-	MOVQ   SI, DI
-	SHLQ   $0x03, DI
-	ADDQ   DI, BX
-	CMPQ   SI, $+0
+	MOVQ   column_base+72(FP), SI
+	MOVQ   blanksLength+192(FP), DI
+	MOVQ   yStride+168(FP), R8
+	SHLQ   $0x03, R8
+	MOVQ   DI, R9
+	IMULQ  R8, R9
+	ADDQ   R9, CX
+	ADDQ   R9, DX
+	MOVQ   R9, R8
+	SHLQ   $0x01, R8
+	ADDQ   R8, AX
+	MOVQ   DI, R8
+	SHLQ   $0x03, R8
+	ADDQ   R8, BX
+	MOVQ   DI, R8
+	SHLQ   $0x03, R8
+	ADDQ   R8, SI
+	CMPQ   DI, $+0
 	JLE    end2
 
 loop1:
-	MOVQ         yStride+168(FP), DI
-	SHLQ         $0x03, DI
-	SUBQ         DI, CX
-	SUBQ         DI, DX
-	SHLQ         $0x01, DI
-	SUBQ         DI, AX
+	MOVQ         yStride+168(FP), R8
+	SHLQ         $0x03, R8
+	SUBQ         R8, CX
+	SUBQ         R8, DX
+	SHLQ         $0x01, R8
+	SUBQ         R8, AX
 	SUBQ         $+8, BX
-	MOVQ         yLastColumn+176(FP), DI
-	SHLQ         $0x03, DI
-	MOVQ         CX, R8
-	ADDQ         DI, R8
-	VBROADCASTSD (R8), Z1
-	MOVQ         beta_base+48(FP), DI
-	MOVQ         AX, R8
+	SUBQ         $+8, SI
+	MOVQ         yLastColumn+176(FP), R8
+	SHLQ         $0x03, R8
 	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         factors_base+144(FP), R11
+	ADDQ         R8, R9
+	VBROADCASTSD (R9), Z1
+	MOVQ         beta_base+48(FP), R8
+	MOVQ         AX, R9
+	MOVQ         CX, R10
+	MOVQ         DX, R11
+	MOVQ         factors_base+144(FP), R12
 	VMOVAPS      Z0, Z2
-	MOVQ         carry_base+72(FP), R12
-	VMOVUPS      (R12), Z3
-	MOVQ         positionsTo+192(FP), R12
-	MOVQ         R12, R13
-	IMUL3Q       $+16, R13, R13
-	ADDQ         R13, DI
-	MOVQ         R12, R13
-	IMUL3Q       $+16, R13, R13
-	ADDQ         R13, R8
-	MOVQ         R12, R13
-	IMUL3Q       $+8, R13, R13
-	ADDQ         R13, R9
-	MOVQ         R12, R13
-	IMUL3Q       $+8, R13, R13
-	ADDQ         R13, R10
-	MOVQ         R12, R13
-	IMUL3Q       $+24, R13, R13
-	ADDQ         R13, R11
-	MOVQ         positionsFrom+184(FP), R13
-	SUBQ         R13, R12
-	CMPQ         R12, $+0
+	VBROADCASTSD (SI), Z3
+	MOVQ         positions+184(FP), R13
+	MOVQ         R13, R14
+	IMUL3Q       $+16, R14, R14
+	ADDQ         R14, R8
+	MOVQ         R13, R14
+	IMUL3Q       $+16, R14, R14
+	ADDQ         R14, R9
+	MOVQ         R13, R14
+	IMUL3Q       $+8, R14, R14
+	ADDQ         R14, R10
+	MOVQ         R13, R14
+	IMUL3Q       $+8, R14, R14
+	ADDQ         R14, R11
+	MOVQ         R13, R14
+	IMUL3Q       $+24, R14, R14
+	ADDQ         R14, R12
+	CMPQ         R13, $+0
 	JLE          end4
 
 loop3:
-	SUBQ        $+128, DI
 	SUBQ        $+128, R8
-	SUBQ        $+64, R9
+	SUBQ        $+128, R9
 	SUBQ        $+64, R10
-	SUBQ        $+192, R11
-	VMOVUPS     (DI), Z4
-	VMOVUPS     64(DI), Z5
-	VMOVUPS     (R8), Z6
-	VFMADD231PD Z4, Z6, Z2
-	VMOVUPS     64(R8), Z6
-	VMULPD      Z5, Z6, Z6
-	VMOVUPS     Z6, (R10)
-	VMULPD      Z1, Z4, Z4
+	SUBQ        $+64, R11
+	SUBQ        $+192, R12
+	VMOVUPS     (R8), Z4
+	VMOVUPS     64(R8), Z5
 	VMOVUPS     (R9), Z6
+	VFMADD231PD Z4, Z6, Z2
+	VMOVUPS     64(R9), Z6
+	VMULPD      Z5, Z6, Z6
+	VMOVUPS     Z6, (R11)
+	VMULPD      Z1, Z4, Z4
+	VMOVUPS     (R10), Z6
 	VMULPD      Z6, Z5, Z5
-	VMOVUPS     64(R11), Z6
+	VMOVUPS     64(R12), Z6
 	VFMADD213PD Z4, Z5, Z6
-	VMOVUPS     Z6, (DI)
-	VMOVUPS     128(R11), Z6
-	VMOVUPS     (R11), Z7
+	VMOVUPS     Z6, (R8)
+	VMOVUPS     128(R12), Z6
+	VMOVUPS     (R12), Z7
 	VMULPD      Z7, Z4, Z4
 	VFMADD231PD Z5, Z6, Z4
 	VALIGNQ     $0x01, Z4, Z3, Z3
 	VADDPD      Z3, Z5, Z3
-	VMOVUPS     Z3, 64(DI)
+	VMOVUPS     Z3, 64(R8)
 	VMOVAPS     Z4, Z3
-	SUBQ        $+8, R12
-	CMPQ        R12, $+0
+	SUBQ        $+8, R13
+	CMPQ        R13, $+0
 	JGT         loop3
 
 end4:
-	MOVQ          carry_base+72(FP), DI
-	VMOVUPS       Z3, 64(DI)
+	VMOVSD        X3, (SI)
 	VEXTRACTF64X4 $0x01, Z2, Y1
 	VADDPD        Y1, Y2, Y1
 	VEXTRACTF64X2 $0x01, Y1, X2
@@ -3294,150 +3332,640 @@ end4:
 	VPERMILPD     $0x01, X1, X2
 	VADDPD        X2, X1, X1
 	VMOVSD        X1, (BX)
-	SUBQ          $+1, SI
-	CMPQ          SI, $+0
+	SUBQ          $+1, DI
+	CMPQ          DI, $+0
 	JGT           loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, blanksLength int)
+// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, blanksLength int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·backwardAVX2(SB), NOSPLIT, $0-208
+TEXT ·backwardAVX2(SB), NOSPLIT, $0-200
 	MOVQ  alpha_base+96(FP), AX
 	MOVQ  y_base+120(FP), CX
 	MOVQ  occupancy_base+0(FP), DX
 	MOVQ  blanks_base+24(FP), BX
-	MOVQ  blanksLength+200(FP), SI
-	MOVQ  yStride+168(FP), DI
-	SHLQ  $0x03, DI
-	MOVQ  SI, R8
-	IMULQ DI, R8
-	ADDQ  R8, CX
-	ADDQ  R8, DX
-	MOVQ  R8, DI
-	SHLQ  $0x01, DI
-	ADDQ  DI, AX
-	MOVQ  SI, DI
-	SHLQ  $0x03, DI
-	ADDQ  DI, BX
-	CMPQ  SI, $+0
+	MOVQ  column_base+72(FP), SI
+	MOVQ  blanksLength+192(FP), DI
+	MOVQ  yStride+168(FP), R8
+	SHLQ  $0x03, R8
+	MOVQ  DI, R9
+	IMULQ R8, R9
+	ADDQ  R9, CX
+	ADDQ  R9, DX
+	MOVQ  R9, R8
+	SHLQ  $0x01, R8
+	ADDQ  R8, AX
+	MOVQ  DI, R8
+	SHLQ  $0x03, R8
+	ADDQ  R8, BX
+	MOVQ  DI, R8
+	SHLQ  $0x03, R8
+	ADDQ  R8, SI
+	CMPQ  DI, $+0
 	JLE   end2
 
 loop1:
-	MOVQ         yStride+168(FP), DI
-	SHLQ         $0x03, DI
-	SUBQ         DI, CX
-	SUBQ         DI, DX
-	SHLQ         $0x01, DI
-	SUBQ         DI, AX
+	MOVQ         yStride+168(FP), R8
+	SHLQ         $0x03, R8
+	SUBQ         R8, CX
+	SUBQ         R8, DX
+	SHLQ         $0x01, R8
+	SUBQ         R8, AX
 	SUBQ         $+8, BX
-	MOVQ         yLastColumn+176(FP), DI
-	SHLQ         $0x03, DI
-	MOVQ         CX, R8
-	ADDQ         DI, R8
-	VBROADCASTSD (R8), Y0
-	MOVQ         beta_base+48(FP), DI
-	MOVQ         AX, R8
+	SUBQ         $+8, SI
+	MOVQ         yLastColumn+176(FP), R8
+	SHLQ         $0x03, R8
 	MOVQ         CX, R9
-	MOVQ         DX, R10
-	MOVQ         factors_base+144(FP), R11
+	ADDQ         R8, R9
+	VBROADCASTSD (R9), Y0
+	MOVQ         beta_base+48(FP), R8
+	MOVQ         AX, R9
+	MOVQ         CX, R10
+	MOVQ         DX, R11
+	MOVQ         factors_base+144(FP), R12
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	MOVQ         carry_base+72(FP), R12
-	VMOVUPS      (R12), Y3
-	VMOVUPS      32(R12), Y4
-	MOVQ         positionsTo+192(FP), R12
-	MOVQ         R12, R13
-	IMUL3Q       $+16, R13, R13
-	ADDQ         R13, DI
-	MOVQ         R12, R13
-	IMUL3Q       $+16, R13, R13
-	ADDQ         R13, R8
-	MOVQ         R12, R13
-	IMUL3Q       $+8, R13, R13
-	ADDQ         R13, R9
-	MOVQ         R12, R13
-	IMUL3Q       $+8, R13, R13
-	ADDQ         R13, R10
-	MOVQ         R12, R13
-	IMUL3Q       $+24, R13, R13
-	ADDQ         R13, R11
-	MOVQ         positionsFrom+184(FP), R13
-	SUBQ         R13, R12
-	CMPQ         R12, $+0
+	VBROADCASTSD (SI), Y3
+	VMOVAPS      Y3, Y4
+	MOVQ         positions+184(FP), R13
+	MOVQ         R13, R14
+	IMUL3Q       $+16, R14, R14
+	ADDQ         R14, R8
+	MOVQ         R13, R14
+	IMUL3Q       $+16, R14, R14
+	ADDQ         R14, R9
+	MOVQ         R13, R14
+	IMUL3Q       $+8, R14, R14
+	ADDQ         R14, R10
+	MOVQ         R13, R14
+	IMUL3Q       $+8, R14, R14
+	ADDQ         R14, R11
+	MOVQ         R13, R14
+	IMUL3Q       $+24, R14, R14
+	ADDQ         R14, R12
+	CMPQ         R13, $+0
 	JLE          end4
 
 loop3:
-	SUBQ        $+128, DI
 	SUBQ        $+128, R8
-	SUBQ        $+64, R9
+	SUBQ        $+128, R9
 	SUBQ        $+64, R10
-	SUBQ        $+192, R11
-	VMOVUPS     (DI), Y4
-	VMOVUPS     32(DI), Y5
-	VMOVUPS     64(DI), Y6
-	VMOVUPS     96(DI), Y7
-	VMOVUPS     (R8), Y8
-	VMOVUPS     32(R8), Y9
-	VFMADD231PD Y4, Y8, Y1
-	VFMADD231PD Y5, Y9, Y2
-	VMOVUPS     64(R8), Y8
-	VMOVUPS     96(R8), Y9
-	VMULPD      Y6, Y8, Y8
-	VMULPD      Y7, Y9, Y9
-	VMOVUPS     Y8, (R10)
-	VMOVUPS     Y9, 32(R10)
-	VMULPD      Y0, Y4, Y4
-	VMULPD      Y0, Y5, Y5
+	SUBQ        $+64, R11
+	SUBQ        $+192, R12
+	VMOVUPS     (R8), Y3
+	VMOVUPS     32(R8), Y5
+	VMOVUPS     64(R8), Y6
+	VMOVUPS     96(R8), Y7
 	VMOVUPS     (R9), Y8
 	VMOVUPS     32(R9), Y9
+	VFMADD231PD Y3, Y8, Y1
+	VFMADD231PD Y5, Y9, Y2
+	VMOVUPS     64(R9), Y8
+	VMOVUPS     96(R9), Y9
+	VMULPD      Y6, Y8, Y8
+	VMULPD      Y7, Y9, Y9
+	VMOVUPS     Y8, (R11)
+	VMOVUPS     Y9, 32(R11)
+	VMULPD      Y0, Y3, Y3
+	VMULPD      Y0, Y5, Y5
+	VMOVUPS     (R10), Y8
+	VMOVUPS     32(R10), Y9
 	VMULPD      Y8, Y6, Y6
 	VMULPD      Y9, Y7, Y7
-	VMOVUPS     64(R11), Y8
-	VMOVUPS     96(R11), Y9
-	VFMADD213PD Y4, Y6, Y8
+	VMOVUPS     64(R12), Y8
+	VMOVUPS     96(R12), Y9
+	VFMADD213PD Y3, Y6, Y8
 	VFMADD213PD Y5, Y7, Y9
-	VMOVUPS     Y8, (DI)
-	VMOVUPS     Y9, 32(DI)
-	VMOVUPS     128(R11), Y8
-	VMOVUPS     160(R11), Y9
-	VMOVUPS     (R11), Y10
-	VMOVUPS     32(R11), Y11
-	VMULPD      Y10, Y4, Y4
+	VMOVUPS     Y8, (R8)
+	VMOVUPS     Y9, 32(R8)
+	VMOVUPS     128(R12), Y8
+	VMOVUPS     160(R12), Y9
+	VMOVUPS     (R12), Y10
+	VMOVUPS     32(R12), Y11
+	VMULPD      Y10, Y3, Y3
 	VMULPD      Y11, Y5, Y5
-	VFMADD231PD Y6, Y8, Y4
+	VFMADD231PD Y6, Y8, Y3
 	VFMADD231PD Y7, Y9, Y5
-	VPERM2F128  $0x21, Y5, Y4, Y8
-	VPERM2F128  $0x21, Y3, Y5, Y3
-	VPALIGNR    $0x08, Y4, Y8, Y8
-	VPALIGNR    $0x08, Y5, Y3, Y3
+	VPERM2F128  $0x21, Y5, Y3, Y8
+	VPERM2F128  $0x21, Y4, Y5, Y4
+	VPALIGNR    $0x08, Y3, Y8, Y8
+	VPALIGNR    $0x08, Y5, Y4, Y4
 	VADDPD      Y8, Y6, Y6
-	VADDPD      Y3, Y7, Y3
-	VMOVUPS     Y6, 64(DI)
-	VMOVUPS     Y3, 96(DI)
-	VMOVAPS     Y4, Y3
-	VMOVAPS     Y5, Y4
-	SUBQ        $+8, R12
-	CMPQ        R12, $+0
+	VADDPD      Y4, Y7, Y4
+	VMOVUPS     Y6, 64(R8)
+	VMOVUPS     Y4, 96(R8)
+	VMOVAPS     Y3, Y4
+	VMOVAPS     Y5, Y3
+	SUBQ        $+8, R13
+	CMPQ        R13, $+0
 	JGT         loop3
 
 end4:
-	MOVQ         carry_base+72(FP), DI
-	VMOVUPS      Y3, 64(DI)
-	VMOVUPS      Y4, 96(DI)
+	VMOVSD       X4, (SI)
 	VADDPD       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
 	VMOVSD       X0, (BX)
-	SUBQ         $+1, SI
-	CMPQ         SI, $+0
+	SUBQ         $+1, DI
+	CMPQ         DI, $+0
 	JGT          loop1
 
 end2:
+	VZEROUPPER
+	RET
+
+// func wideFactorsAVX512(factors []float64, next []float64, exponents []float64, emissions []float64, skipExponents []float64, before float64, blank float64, positions int)
+// Requires: AVX, AVX512F
+TEXT ·wideFactorsAVX512(SB), NOSPLIT, $0-144
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1216(SB), Z1
+	VBROADCASTSD constants<>+1248(SB), Z2
+	VBROADCASTSD constants<>+1152(SB), Z3
+	VBROADCASTSD blank+128(FP), Z0
+	VBROADCASTSD before+120(FP), Z4
+	MOVQ         factors_base+0(FP), AX
+	MOVQ         next_base+24(FP), CX
+	MOVQ         exponents_base+48(FP), DX
+	MOVQ         emissions_base+72(FP), BX
+	MOVQ         skipExponents_base+96(FP), SI
+	MOVQ         positions+136(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS (DX), Z5
+	VMOVUPS 64(DX), Z6
+	VALIGNQ $0x07, Z4, Z6, Z7
+	VMOVAPS Z6, Z4
+	VMAXPD  Z7, Z5, Z6
+	VADDPD  Z0, Z6, Z8
+	VMOVUPS Z8, (CX)
+	VSUBPD  Z6, Z5, Z8
+	VMAXPD  Z1, Z8, Z8
+	VMINPD  Z2, Z8, Z8
+	VADDPD  Z3, Z8, Z8
+	VPSLLQ  $0x34, Z8, Z8
+	VMOVUPS Z8, (AX)
+	VSUBPD  Z6, Z7, Z6
+	VMAXPD  Z1, Z6, Z6
+	VMINPD  Z2, Z6, Z6
+	VADDPD  Z3, Z6, Z6
+	VPSLLQ  $0x34, Z6, Z6
+	VMOVUPS Z6, 64(AX)
+	VMOVUPS (SI), Z6
+	VADDPD  Z6, Z7, Z6
+	VMAXPD  Z5, Z4, Z7
+	VMAXPD  Z6, Z7, Z7
+	VMOVUPS (BX), Z8
+	VADDPD  Z8, Z7, Z8
+	VMOVUPS Z8, 64(CX)
+	VSUBPD  Z7, Z4, Z8
+	VMAXPD  Z1, Z8, Z8
+	VMINPD  Z2, Z8, Z8
+	VADDPD  Z3, Z8, Z8
+	VPSLLQ  $0x34, Z8, Z8
+	VMOVUPS Z8, 128(AX)
+	VSUBPD  Z7, Z5, Z5
+	VMAXPD  Z1, Z5, Z5
+	VMINPD  Z2, Z5, Z5
+	VADDPD  Z3, Z5, Z5
+	VPSLLQ  $0x34, Z5, Z5
+	VMOVUPS Z5, 192(AX)
+	VSUBPD  Z7, Z6, Z5
+	VMAXPD  Z1, Z5, Z5
+	VMINPD  Z2, Z5, Z5
+	VADDPD  Z3, Z5, Z5
+	VPSLLQ  $0x34, Z5, Z5
+	VMOVUPS Z5, 256(AX)
+	ADDQ    $+128, DX
+	ADDQ    $+128, CX
+	ADDQ    $+64, BX
+	ADDQ    $+64, SI
+	ADDQ    $+320, AX
+	SUBQ    $+8, DI
+	CMPQ    DI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func wideFactorsAVX2(factors []float64, next []float64, exponents []float64, emissions []float64, skipExponents []float64, before float64, blank float64, positions int)
+// Requires: AVX, AVX2
+TEXT ·wideFactorsAVX2(SB), NOSPLIT, $0-144
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSD blank+128(FP), Y0
+	VBROADCASTSD before+120(FP), Y1
+	VMOVAPS      Y1, Y2
+	MOVQ         factors_base+0(FP), AX
+	MOVQ         next_base+24(FP), CX
+	MOVQ         exponents_base+48(FP), DX
+	MOVQ         emissions_base+72(FP), BX
+	MOVQ         skipExponents_base+96(FP), SI
+	MOVQ         positions+136(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS    (DX), Y3
+	VMOVUPS    32(DX), Y4
+	VMOVUPS    64(DX), Y2
+	VMOVUPS    96(DX), Y5
+	VPERM2F128 $0x21, Y2, Y1, Y6
+	VPERM2F128 $0x21, Y5, Y2, Y1
+	VPALIGNR   $0x08, Y6, Y2, Y6
+	VPALIGNR   $0x08, Y1, Y5, Y7
+	VMOVAPS    Y5, Y1
+	VMAXPD     Y6, Y3, Y5
+	VMAXPD     Y7, Y4, Y8
+	VADDPD     Y0, Y5, Y9
+	VADDPD     Y0, Y8, Y10
+	VMOVUPS    Y9, (CX)
+	VMOVUPS    Y10, 32(CX)
+	VSUBPD     Y5, Y3, Y9
+	VSUBPD     Y8, Y4, Y10
+	VMAXPD     constants<>+1216(SB), Y9, Y9
+	VMAXPD     constants<>+1216(SB), Y10, Y10
+	VMINPD     constants<>+1248(SB), Y9, Y9
+	VMINPD     constants<>+1248(SB), Y10, Y10
+	VADDPD     constants<>+1152(SB), Y9, Y9
+	VADDPD     constants<>+1152(SB), Y10, Y10
+	VPSLLQ     $0x34, Y9, Y9
+	VPSLLQ     $0x34, Y10, Y10
+	VMOVUPS    Y9, (AX)
+	VMOVUPS    Y10, 32(AX)
+	VSUBPD     Y5, Y6, Y5
+	VSUBPD     Y8, Y7, Y8
+	VMAXPD     constants<>+1216(SB), Y5, Y5
+	VMAXPD     constants<>+1216(SB), Y8, Y8
+	VMINPD     constants<>+1248(SB), Y5, Y5
+	VMINPD     constants<>+1248(SB), Y8, Y8
+	VADDPD     constants<>+1152(SB), Y5, Y5
+	VADDPD     constants<>+1152(SB), Y8, Y8
+	VPSLLQ     $0x34, Y5, Y5
+	VPSLLQ     $0x34, Y8, Y8
+	VMOVUPS    Y5, 64(AX)
+	VMOVUPS    Y8, 96(AX)
+	VMOVUPS    (SI), Y5
+	VMOVUPS    32(SI), Y8
+	VADDPD     Y5, Y6, Y5
+	VADDPD     Y8, Y7, Y6
+	VMAXPD     Y3, Y2, Y7
+	VMAXPD     Y4, Y1, Y8
+	VMAXPD     Y5, Y7, Y7
+	VMAXPD     Y6, Y8, Y8
+	VMOVUPS    (BX), Y9
+	VMOVUPS    32(BX), Y10
+	VADDPD     Y9, Y7, Y9
+	VADDPD     Y10, Y8, Y10
+	VMOVUPS    Y9, 64(CX)
+	VMOVUPS    Y10, 96(CX)
+	VSUBPD     Y7, Y2, Y2
+	VSUBPD     Y8, Y1, Y9
+	VMAXPD     constants<>+1216(SB), Y2, Y2
+	VMAXPD     constants<>+1216(SB), Y9, Y9
+	VMINPD     constants<>+1248(SB), Y2, Y2
+	VMINPD     constants<>+1248(SB), Y9, Y9
+	VADDPD     constants<>+1152(SB), Y2, Y2
+	VADDPD     constants<>+1152(SB), Y9, Y9
+	VPSLLQ     $0x34, Y2, Y2
+	VPSLLQ     $0x34, Y9, Y9
+	VMOVUPS    Y2, 128(AX)
+	VMOVUPS    Y9, 160(AX)
+	VSUBPD     Y7, Y3, Y2
+	VSUBPD     Y8, Y4, Y3
+	VMAXPD     constants<>+1216(SB), Y2, Y2
+	VMAXPD     constants<>+1216(SB), Y3, Y3
+	VMINPD     constants<>+1248(SB), Y2, Y2
+	VMINPD     constants<>+1248(SB), Y3, Y3
+	VADDPD     constants<>+1152(SB), Y2, Y2
+	VADDPD     constants<>+1152(SB), Y3, Y3
+	VPSLLQ     $0x34, Y2, Y2
+	VPSLLQ     $0x34, Y3, Y3
+	VMOVUPS    Y2, 192(AX)
+	VMOVUPS    Y3, 224(AX)
+	VSUBPD     Y7, Y5, Y2
+	VSUBPD     Y8, Y6, Y3
+	VMAXPD     constants<>+1216(SB), Y2, Y2
+	VMAXPD     constants<>+1216(SB), Y3, Y3
+	VMINPD     constants<>+1248(SB), Y2, Y2
+	VMINPD     constants<>+1248(SB), Y3, Y3
+	VADDPD     constants<>+1152(SB), Y2, Y2
+	VADDPD     constants<>+1152(SB), Y3, Y3
+	VPSLLQ     $0x34, Y2, Y2
+	VPSLLQ     $0x34, Y3, Y3
+	VMOVUPS    Y2, 256(AX)
+	VMOVUPS    Y3, 288(AX)
+	ADDQ       $+128, DX
+	ADDQ       $+128, CX
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	ADDQ       $+320, AX
+	SUBQ       $+8, DI
+	CMPQ       DI, $+0
+	JGT        loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func forwardWideAVX512(alpha []float64, boundary []float64, y []float64, factors []float64, before float64, blank float64, positions int)
+// Requires: AVX, AVX512F
+TEXT ·forwardWideAVX512(SB), NOSPLIT, $0-120
+	VPXORD       Z0, Z0, Z0
+	MOVQ         boundary_base+24(FP), AX
+	MOVQ         alpha_base+0(FP), CX
+	MOVQ         y_base+48(FP), DX
+	MOVQ         factors_base+72(FP), BX
+	VBROADCASTSD blank+104(FP), Z0
+	VBROADCASTSD before+96(FP), Z1
+	MOVQ         positions+112(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS     (AX), Z2
+	VMOVUPS     64(AX), Z3
+	VALIGNQ     $0x07, Z1, Z3, Z4
+	VMOVAPS     Z3, Z1
+	VMOVUPS     (BX), Z3
+	VMULPD      Z3, Z2, Z3
+	VMOVUPS     64(BX), Z5
+	VFMADD231PD Z4, Z5, Z3
+	VMULPD      Z0, Z3, Z3
+	VMOVUPS     Z3, (CX)
+	VMOVUPS     192(BX), Z3
+	VMOVUPS     128(BX), Z5
+	VMULPD      Z5, Z1, Z5
+	VFMADD231PD Z3, Z2, Z5
+	VMOVUPS     256(BX), Z2
+	VFMADD231PD Z2, Z4, Z5
+	VMOVUPS     (DX), Z2
+	VMULPD      Z2, Z5, Z2
+	VMOVUPS     Z2, 64(CX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	ADDQ        $+64, DX
+	ADDQ        $+320, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+0
+	JGT         loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func forwardWideAVX2(alpha []float64, boundary []float64, y []float64, factors []float64, before float64, blank float64, positions int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·forwardWideAVX2(SB), NOSPLIT, $0-120
+	MOVQ         boundary_base+24(FP), AX
+	MOVQ         alpha_base+0(FP), CX
+	MOVQ         y_base+48(FP), DX
+	MOVQ         factors_base+72(FP), BX
+	VBROADCASTSD blank+104(FP), Y0
+	VBROADCASTSD before+96(FP), Y1
+	VMOVAPS      Y1, Y2
+	MOVQ         positions+112(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS     (AX), Y3
+	VMOVUPS     32(AX), Y4
+	VMOVUPS     64(AX), Y2
+	VMOVUPS     96(AX), Y5
+	VPERM2F128  $0x21, Y2, Y1, Y6
+	VPERM2F128  $0x21, Y5, Y2, Y1
+	VPALIGNR    $0x08, Y6, Y2, Y6
+	VPALIGNR    $0x08, Y1, Y5, Y7
+	VMOVAPS     Y5, Y1
+	VMOVUPS     (BX), Y5
+	VMOVUPS     32(BX), Y8
+	VMULPD      Y5, Y3, Y5
+	VMULPD      Y8, Y4, Y8
+	VMOVUPS     64(BX), Y9
+	VMOVUPS     96(BX), Y10
+	VFMADD231PD Y6, Y9, Y5
+	VFMADD231PD Y7, Y10, Y8
+	VMULPD      Y0, Y5, Y5
+	VMULPD      Y0, Y8, Y8
+	VMOVUPS     Y5, (CX)
+	VMOVUPS     Y8, 32(CX)
+	VMOVUPS     192(BX), Y5
+	VMOVUPS     224(BX), Y8
+	VMOVUPS     128(BX), Y9
+	VMOVUPS     160(BX), Y10
+	VMULPD      Y9, Y2, Y2
+	VMULPD      Y10, Y1, Y9
+	VFMADD231PD Y5, Y3, Y2
+	VFMADD231PD Y8, Y4, Y9
+	VMOVUPS     256(BX), Y3
+	VMOVUPS     288(BX), Y4
+	VFMADD231PD Y3, Y6, Y2
+	VFMADD231PD Y4, Y7, Y9
+	VMOVUPS     (DX), Y3
+	VMOVUPS     32(DX), Y4
+	VMULPD      Y3, Y2, Y2
+	VMULPD      Y4, Y9, Y3
+	VMOVUPS     Y2, 64(CX)
+	VMOVUPS     Y3, 96(CX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	ADDQ        $+64, DX
+	ADDQ        $+320, BX
+	SUBQ        $+8, SI
+	CMPQ        SI, $+0
+	JGT         loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func backwardWideAVX512(occupancy []float64, beta []float64, alpha []float64, y []float64, factors []float64, after float64, blank float64, positions int) (blanks float64, down float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·backwardWideAVX512(SB), NOSPLIT, $0-160
+	VPXORD       Z0, Z0, Z0
+	MOVQ         beta_base+24(FP), AX
+	MOVQ         alpha_base+48(FP), CX
+	MOVQ         y_base+72(FP), DX
+	MOVQ         occupancy_base+0(FP), BX
+	MOVQ         factors_base+96(FP), SI
+	VBROADCASTSD after+120(FP), Z1
+	VBROADCASTSD blank+128(FP), Z2
+	MOVQ         positions+136(FP), DI
+	MOVQ         DI, R8
+	IMUL3Q       $+16, R8, R8
+	ADDQ         R8, AX
+	MOVQ         DI, R8
+	IMUL3Q       $+16, R8, R8
+	ADDQ         R8, CX
+	MOVQ         DI, R8
+	IMUL3Q       $+8, R8, R8
+	ADDQ         R8, DX
+	MOVQ         DI, R8
+	IMUL3Q       $+8, R8, R8
+	ADDQ         R8, BX
+	MOVQ         DI, R8
+	IMUL3Q       $+40, R8, R8
+	ADDQ         R8, SI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	SUBQ        $+128, AX
+	SUBQ        $+128, CX
+	SUBQ        $+64, DX
+	SUBQ        $+64, BX
+	SUBQ        $+320, SI
+	VMOVUPS     (AX), Z3
+	VMOVUPS     64(AX), Z4
+	VMOVUPS     (CX), Z5
+	VFMADD231PD Z3, Z5, Z0
+	VMOVUPS     64(CX), Z5
+	VMULPD      Z4, Z5, Z5
+	VMOVUPS     Z5, (BX)
+	VMULPD      Z2, Z3, Z3
+	VMOVUPS     (DX), Z5
+	VMULPD      Z5, Z4, Z4
+	VMOVUPS     192(SI), Z5
+	VMOVUPS     (SI), Z6
+	VMULPD      Z6, Z3, Z6
+	VFMADD231PD Z4, Z5, Z6
+	VMOVUPS     Z6, (AX)
+	VMOVUPS     256(SI), Z5
+	VMOVUPS     64(SI), Z6
+	VMULPD      Z6, Z3, Z3
+	VFMADD231PD Z4, Z5, Z3
+	VMOVUPS     128(SI), Z5
+	VMULPD      Z5, Z4, Z4
+	VALIGNQ     $0x01, Z3, Z1, Z1
+	VADDPD      Z1, Z4, Z1
+	VMOVUPS     Z1, 64(AX)
+	VMOVAPS     Z3, Z1
+	SUBQ        $+8, DI
+	CMPQ        DI, $+0
+	JGT         loop1
+
+end2:
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VADDPD        Y2, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X2
+	VADDPD        X2, X0, X0
+	VPERMILPD     $0x01, X0, X2
+	VADDPD        X2, X0, X0
+	VMOVSD        X0, blanks+144(FP)
+	VMOVSD        X1, down+152(FP)
+	VZEROUPPER
+	RET
+
+// func backwardWideAVX2(occupancy []float64, beta []float64, alpha []float64, y []float64, factors []float64, after float64, blank float64, positions int) (blanks float64, down float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·backwardWideAVX2(SB), NOSPLIT, $0-160
+	MOVQ         beta_base+24(FP), AX
+	MOVQ         alpha_base+48(FP), CX
+	MOVQ         y_base+72(FP), DX
+	MOVQ         occupancy_base+0(FP), BX
+	MOVQ         factors_base+96(FP), SI
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VBROADCASTSD after+120(FP), Y2
+	VMOVAPS      Y2, Y3
+	VBROADCASTSD blank+128(FP), Y4
+	MOVQ         positions+136(FP), DI
+	MOVQ         DI, R8
+	IMUL3Q       $+16, R8, R8
+	ADDQ         R8, AX
+	MOVQ         DI, R8
+	IMUL3Q       $+16, R8, R8
+	ADDQ         R8, CX
+	MOVQ         DI, R8
+	IMUL3Q       $+8, R8, R8
+	ADDQ         R8, DX
+	MOVQ         DI, R8
+	IMUL3Q       $+8, R8, R8
+	ADDQ         R8, BX
+	MOVQ         DI, R8
+	IMUL3Q       $+40, R8, R8
+	ADDQ         R8, SI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	SUBQ        $+128, AX
+	SUBQ        $+128, CX
+	SUBQ        $+64, DX
+	SUBQ        $+64, BX
+	SUBQ        $+320, SI
+	VMOVUPS     (AX), Y2
+	VMOVUPS     32(AX), Y5
+	VMOVUPS     64(AX), Y6
+	VMOVUPS     96(AX), Y7
+	VMOVUPS     (CX), Y8
+	VMOVUPS     32(CX), Y9
+	VFMADD231PD Y2, Y8, Y0
+	VFMADD231PD Y5, Y9, Y1
+	VMOVUPS     64(CX), Y8
+	VMOVUPS     96(CX), Y9
+	VMULPD      Y6, Y8, Y8
+	VMULPD      Y7, Y9, Y9
+	VMOVUPS     Y8, (BX)
+	VMOVUPS     Y9, 32(BX)
+	VMULPD      Y4, Y2, Y2
+	VMULPD      Y4, Y5, Y5
+	VMOVUPS     (DX), Y8
+	VMOVUPS     32(DX), Y9
+	VMULPD      Y8, Y6, Y6
+	VMULPD      Y9, Y7, Y7
+	VMOVUPS     192(SI), Y8
+	VMOVUPS     224(SI), Y9
+	VMOVUPS     (SI), Y10
+	VMOVUPS     32(SI), Y11
+	VMULPD      Y10, Y2, Y10
+	VMULPD      Y11, Y5, Y11
+	VFMADD231PD Y6, Y8, Y10
+	VFMADD231PD Y7, Y9, Y11
+	VMOVUPS     Y10, (AX)
+	VMOVUPS     Y11, 32(AX)
+	VMOVUPS     256(SI), Y8
+	VMOVUPS     288(SI), Y9
+	VMOVUPS     64(SI), Y10
+	VMOVUPS     96(SI), Y11
+	VMULPD      Y10, Y2, Y2
+	VMULPD      Y11, Y5, Y5
+	VFMADD231PD Y6, Y8, Y2
+	VFMADD231PD Y7, Y9, Y5
+	VMOVUPS     128(SI), Y8
+	VMOVUPS     160(SI), Y9
+	VMULPD      Y8, Y6, Y6
+	VMULPD      Y9, Y7, Y7
+	VPERM2F128  $0x21, Y5, Y2, Y8
+	VPERM2F128  $0x21, Y3, Y5, Y3
+	VPALIGNR    $0x08, Y2, Y8, Y8
+	VPALIGNR    $0x08, Y5, Y3, Y3
+	VADDPD      Y8, Y6, Y6
+	VADDPD      Y3, Y7, Y3
+	VMOVUPS     Y6, 64(AX)
+	VMOVUPS     Y3, 96(AX)
+	VMOVAPS     Y2, Y3
+	VMOVAPS     Y5, Y2
+	SUBQ        $+8, DI
+	CMPQ        DI, $+0
+	JGT         loop1
+
+end2:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, blanks+144(FP)
+	VMOVSD       X3, down+152(FP)
 	VZEROUPPER
 	RET
 
@@ -4833,23 +5361,19 @@ DATA constants<>+1184(SB)/8, $0x000fffffffffffff
 DATA constants<>+1192(SB)/8, $0x000fffffffffffff
 DATA constants<>+1200(SB)/8, $0x000fffffffffffff
 DATA constants<>+1208(SB)/8, $0x000fffffffffffff
-DATA constants<>+1216(SB)/8, $0xc310000000000000
-DATA constants<>+1224(SB)/8, $0xc310000000000000
-DATA constants<>+1232(SB)/8, $0xc310000000000000
-DATA constants<>+1240(SB)/8, $0xc310000000000000
-DATA constants<>+1248(SB)/8, $0xc08ff80000000000
-DATA constants<>+1256(SB)/8, $0xc08ff80000000000
-DATA constants<>+1264(SB)/8, $0xc08ff80000000000
-DATA constants<>+1272(SB)/8, $0xc08ff80000000000
-DATA constants<>+1280(SB)/8, $0x408f400000000000
-DATA constants<>+1288(SB)/8, $0x408f400000000000
-DATA constants<>+1296(SB)/8, $0x408f400000000000
-DATA constants<>+1304(SB)/8, $0x408f400000000000
-DATA constants<>+1312(SB)/8, $0x3370000000000000
-DATA constants<>+1320(SB)/8, $0x3370000000000000
-DATA constants<>+1328(SB)/8, $0x3370000000000000
-DATA constants<>+1336(SB)/8, $0x3370000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1344
+DATA constants<>+1216(SB)/8, $0xc08ff80000000000
+DATA constants<>+1224(SB)/8, $0xc08ff80000000000
+DATA constants<>+1232(SB)/8, $0xc08ff80000000000
+DATA constants<>+1240(SB)/8, $0xc08ff80000000000
+DATA constants<>+1248(SB)/8, $0x408f400000000000
+DATA constants<>+1256(SB)/8, $0x408f400000000000
+DATA constants<>+1264(SB)/8, $0x408f400000000000
+DATA constants<>+1272(SB)/8, $0x408f400000000000
+DATA constants<>+1280(SB)/8, $0x3370000000000000
+DATA constants<>+1288(SB)/8, $0x3370000000000000
+DATA constants<>+1296(SB)/8, $0x3370000000000000
+DATA constants<>+1304(SB)/8, $0x3370000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1312
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

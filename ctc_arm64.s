@@ -2351,54 +2351,35 @@ endif3:
 	RET
 
 // forwardFactorsNEON is forwardFactorsGeneric.
-// func forwardFactorsNEON(factors []float64, exponents []float64, skipExponents []float64, positionsFrom int, positionsTo int) (largest float64)
+// func forwardFactorsNEON(factors []float64, exponents []float64, skipExponents []float64, before float64, positions int) (largest float64)
 TEXT ·forwardFactorsNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 576(R0), F3
 	FMOVQ 592(R0), F2
 	FMOVQ 544(R0), F1
-	VMOVI $0, V11.B16
 	VMOVI $0, V10.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V8.B16
-	MOVD  factors_base+0(FP), R4
-	MOVD  exponents_base+24(FP), R3
-	MOVD  skipExponents_base+48(FP), R2
-	FMOVQ 608(R0), F7
-	MOVD  positionsFrom+72(FP), R0
+	VMOVI $0, V7.B16
+	MOVD  factors_base+0(FP), R3
+	MOVD  exponents_base+24(FP), R2
+	MOVD  skipExponents_base+48(FP), R1
+	FMOVD before+72(FP), F0
+	VDUP  V0.D[0], V11.D2
+	MOVD  positions+80(FP), R0
 	CMP   $0, R0
-	BLE   endif1
-	MOVD  positionsFrom+72(FP), R0
-	LSL   $4, R0, R0
-	ADD   R0, R3, R0
-	FLDPQ -32(R0), (F0, F7)
+	BLE   end2
 
-endif1:
-	MOVD positionsFrom+72(FP), R1
-	MOVD $16, R0
-	MUL  R0, R1, R0
-	ADD  R0, R3, R3
-	MOVD $8, R0
-	MUL  R0, R1, R0
-	ADD  R0, R2, R2
-	MOVD $24, R0
-	MUL  R0, R1, R0
-	ADD  R0, R4, R4
-	MOVD positionsTo+80(FP), R0
-	SUB  R1, R0, R0
-	CMP  $0, R0
-	BLE  end3
-
-loop2:
-	FLDPQ (R3), (F22, F21)
-	FLDPQ 32(R3), (F20, F19)
-	FLDPQ 64(R3), (F18, F17)
-	FLDPQ 96(R3), (F16, F0)
+loop1:
+	FLDPQ (R2), (F22, F21)
+	FLDPQ 32(R2), (F20, F19)
+	FLDPQ 64(R2), (F18, F17)
+	FLDPQ 96(R2), (F16, F0)
 	VEXT  $8, V0.B16, V16.B16, V12.B16
 	VEXT  $8, V16.B16, V17.B16, V13.B16
 	VEXT  $8, V17.B16, V18.B16, V14.B16
-	VEXT  $8, V18.B16, V7.B16, V15.B16
-	VMOV  V0.B16, V7.B16
+	VEXT  $8, V18.B16, V11.B16, V15.B16
+	VMOV  V0.B16, V11.B16
 	WORD  $0x4ef6d5e6 // FSUB V6.2D, V15.2D, V22.2D
 	WORD  $0x4ef5d5c5 // FSUB V5.2D, V14.2D, V21.2D
 	WORD  $0x4ef4d5a4 // FSUB V4.2D, V13.2D, V20.2D
@@ -2419,16 +2400,16 @@ loop2:
 	VSHL  $52, V5.D2, V5.D2
 	VSHL  $52, V4.D2, V4.D2
 	VSHL  $52, V0.D2, V0.D2
-	WORD  $0x4e6bc4cb // FMAXNM V11.2D, V6.2D, V11.2D
-	WORD  $0x4e6ac4aa // FMAXNM V10.2D, V5.2D, V10.2D
-	WORD  $0x4e69c489 // FMAXNM V9.2D, V4.2D, V9.2D
-	WORD  $0x4e68c408 // FMAXNM V8.2D, V0.2D, V8.2D
-	FSTPQ (F6, F5), (R4)
-	FSTPQ (F4, F0), 32(R4)
+	WORD  $0x4e6ac4ca // FMAXNM V10.2D, V6.2D, V10.2D
+	WORD  $0x4e69c4a9 // FMAXNM V9.2D, V5.2D, V9.2D
+	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
+	WORD  $0x4e67c407 // FMAXNM V7.2D, V0.2D, V7.2D
+	FSTPQ (F6, F5), (R3)
+	FSTPQ (F4, F0), 32(R3)
 	WORD  $0x4ef2d6c6 // FSUB V6.2D, V22.2D, V18.2D
 	WORD  $0x4ef1d6a5 // FSUB V5.2D, V21.2D, V17.2D
 	WORD  $0x4ef0d684 // FSUB V4.2D, V20.2D, V16.2D
-	WORD  $0x4ee7d660 // FSUB V0.2D, V19.2D, V7.2D
+	WORD  $0x4eebd660 // FSUB V0.2D, V19.2D, V11.2D
 	WORD  $0x4e63c4c6 // FMAXNM V6.2D, V6.2D, V3.2D
 	WORD  $0x4e63c4a5 // FMAXNM V5.2D, V5.2D, V3.2D
 	WORD  $0x4e63c484 // FMAXNM V4.2D, V4.2D, V3.2D
@@ -2445,18 +2426,18 @@ loop2:
 	VSHL  $52, V5.D2, V5.D2
 	VSHL  $52, V4.D2, V4.D2
 	VSHL  $52, V0.D2, V0.D2
-	WORD  $0x4e6bc4cb // FMAXNM V11.2D, V6.2D, V11.2D
-	WORD  $0x4e6ac4aa // FMAXNM V10.2D, V5.2D, V10.2D
-	WORD  $0x4e69c489 // FMAXNM V9.2D, V4.2D, V9.2D
-	WORD  $0x4e68c408 // FMAXNM V8.2D, V0.2D, V8.2D
-	FSTPQ (F6, F5), 64(R4)
-	FSTPQ (F4, F0), 96(R4)
+	WORD  $0x4e6ac4ca // FMAXNM V10.2D, V6.2D, V10.2D
+	WORD  $0x4e69c4a9 // FMAXNM V9.2D, V5.2D, V9.2D
+	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
+	WORD  $0x4e67c407 // FMAXNM V7.2D, V0.2D, V7.2D
+	FSTPQ (F6, F5), 64(R3)
+	FSTPQ (F4, F0), 96(R3)
 	WORD  $0x4ef2d5ef // FSUB V15.2D, V15.2D, V18.2D
 	WORD  $0x4ef1d5ce // FSUB V14.2D, V14.2D, V17.2D
 	WORD  $0x4ef0d5ad // FSUB V13.2D, V13.2D, V16.2D
-	WORD  $0x4ee7d58c // FSUB V12.2D, V12.2D, V7.2D
-	FLDPQ (R2), (F6, F5)
-	FLDPQ 32(R2), (F4, F0)
+	WORD  $0x4eebd58c // FSUB V12.2D, V12.2D, V11.2D
+	FLDPQ (R1), (F6, F5)
+	FLDPQ 32(R1), (F4, F0)
 	WORD  $0x4e66d5e6 // FADD V6.2D, V15.2D, V6.2D
 	WORD  $0x4e65d5c5 // FADD V5.2D, V14.2D, V5.2D
 	WORD  $0x4e64d5a4 // FADD V4.2D, V13.2D, V4.2D
@@ -2477,22 +2458,22 @@ loop2:
 	VSHL  $52, V5.D2, V5.D2
 	VSHL  $52, V4.D2, V4.D2
 	VSHL  $52, V0.D2, V0.D2
-	WORD  $0x4e6bc4cb // FMAXNM V11.2D, V6.2D, V11.2D
-	WORD  $0x4e6ac4aa // FMAXNM V10.2D, V5.2D, V10.2D
-	WORD  $0x4e69c489 // FMAXNM V9.2D, V4.2D, V9.2D
-	WORD  $0x4e68c408 // FMAXNM V8.2D, V0.2D, V8.2D
-	FSTPQ (F6, F5), 128(R4)
-	FSTPQ (F4, F0), 160(R4)
-	ADD   $128, R3, R3
-	ADD   $64, R2, R2
-	ADD   $192, R4, R4
+	WORD  $0x4e6ac4ca // FMAXNM V10.2D, V6.2D, V10.2D
+	WORD  $0x4e69c4a9 // FMAXNM V9.2D, V5.2D, V9.2D
+	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
+	WORD  $0x4e67c407 // FMAXNM V7.2D, V0.2D, V7.2D
+	FSTPQ (F6, F5), 128(R3)
+	FSTPQ (F4, F0), 160(R3)
+	ADD   $128, R2, R2
+	ADD   $64, R1, R1
+	ADD   $192, R3, R3
 	SUB   $8, R0, R0
 	CMP   $0, R0
-	BGT   loop2
+	BGT   loop1
 
-end3:
-	WORD  $0x4e69c561 // FMAXNM V1.2D, V11.2D, V9.2D
-	WORD  $0x4e68c540 // FMAXNM V0.2D, V10.2D, V8.2D
+end2:
+	WORD  $0x4e68c541 // FMAXNM V1.2D, V10.2D, V8.2D
+	WORD  $0x4e67c520 // FMAXNM V0.2D, V9.2D, V7.2D
 	WORD  $0x4e60c421 // FMAXNM V1.2D, V1.2D, V0.2D
 	VDUP  V1.D[1], V0.D2
 	WORD  $0x4e60c420 // FMAXNM V0.2D, V1.2D, V0.2D
@@ -2500,64 +2481,43 @@ end3:
 	RET
 
 // forwardNEON is forwardGeneric.
-// func forwardNEON(alpha []float64, boundary []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, frames int)
-TEXT ·forwardNEON(SB), NOSPLIT, $0-136
-	MOVD boundary_base+24(FP), R5
+// func forwardNEON(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
+TEXT ·forwardNEON(SB), NOSPLIT, $0-152
+	MOVD boundary_base+24(FP), R4
 	MOVD alpha_base+0(FP), R8
-	MOVD y_base+48(FP), R7
-	MOVD frames+128(FP), R6
-	CMP  $0, R6
+	MOVD y_base+72(FP), R7
+	MOVD column_base+48(FP), R6
+	MOVD frames+144(FP), R5
+	CMP  $0, R5
 	BLE  end2
 
 loop1:
-	MOVD  yLastColumn+104(FP), R0
+	MOVD  yLastColumn+128(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R7, R0
 	FMOVD (R0), F0
+	VDUP  V0.D[0], V8.D2
+	FMOVD (R6), F0
 	VDUP  V0.D[0], V9.D2
-	MOVD  R8, R4
-	MOVD  R7, R3
-	MOVD  factors_base+72(FP), R2
-	VMOVI $0, V8.B16
-	MOVD  positionsFrom+112(FP), R0
+	MOVD  R8, R3
+	MOVD  R7, R2
+	MOVD  factors_base+96(FP), R1
+	MOVD  positions+136(FP), R0
 	CMP   $0, R0
-	BLE   endif3
-	MOVD  positionsFrom+112(FP), R0
-	LSL   $4, R0, R0
-	ADD   R0, R5, R0
-	FLDPQ -32(R0), (F0, F8)
+	BLE   end4
 
-endif3:
-	MOVD positionsFrom+112(FP), R1
-	MOVD $16, R0
-	MUL  R0, R1, R0
-	ADD  R0, R5, R5
-	MOVD $16, R0
-	MUL  R0, R1, R0
-	ADD  R0, R4, R4
-	MOVD $8, R0
-	MUL  R0, R1, R0
-	ADD  R0, R3, R3
-	MOVD $24, R0
-	MUL  R0, R1, R0
-	ADD  R0, R2, R2
-	MOVD positionsTo+120(FP), R0
-	SUB  R1, R0, R0
-	CMP  $0, R0
-	BLE  end5
-
-loop4:
-	FLDPQ (R5), (F17, F16)
-	FLDPQ 32(R5), (F15, F14)
-	FLDPQ 64(R5), (F7, F6)
-	FLDPQ 96(R5), (F5, F0)
+loop3:
+	FLDPQ (R4), (F17, F16)
+	FLDPQ 32(R4), (F15, F14)
+	FLDPQ 64(R4), (F7, F6)
+	FLDPQ 96(R4), (F5, F0)
 	VEXT  $8, V0.B16, V5.B16, V10.B16
 	VEXT  $8, V5.B16, V6.B16, V11.B16
 	VEXT  $8, V6.B16, V7.B16, V12.B16
-	VEXT  $8, V7.B16, V8.B16, V13.B16
-	VMOV  V0.B16, V8.B16
-	FLDPQ (R2), (F2, F1)
-	FLDPQ 32(R2), (F0, F4)
+	VEXT  $8, V7.B16, V9.B16, V13.B16
+	VMOV  V0.B16, V9.B16
+	FLDPQ (R1), (F2, F1)
+	FLDPQ 32(R1), (F0, F4)
 	VMOV  V17.B16, V3.B16
 	VFMLA V2.D2, V13.D2, V3.D2
 	VMOV  V16.B16, V2.B16
@@ -2566,53 +2526,161 @@ loop4:
 	VFMLA V0.D2, V11.D2, V1.D2
 	VMOV  V14.B16, V0.B16
 	VFMLA V4.D2, V10.D2, V0.D2
-	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
-	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
-	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
-	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	FSTPQ (F3, F2), (R4)
-	FSTPQ (F1, F0), 32(R4)
-	FLDPQ 64(R2), (F3, F2)
-	FLDPQ 96(R2), (F1, F0)
+	WORD  $0x6e68dc63 // FMUL V3.2D, V3.2D, V8.2D
+	WORD  $0x6e68dc42 // FMUL V2.2D, V2.2D, V8.2D
+	WORD  $0x6e68dc21 // FMUL V1.2D, V1.2D, V8.2D
+	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
 	VFMLA V3.D2, V17.D2, V7.D2
 	VFMLA V2.D2, V16.D2, V6.D2
 	VFMLA V1.D2, V15.D2, V5.D2
-	VMOV  V8.B16, V4.B16
+	VMOV  V9.B16, V4.B16
 	VFMLA V0.D2, V14.D2, V4.D2
-	FLDPQ 128(R2), (F3, F2)
-	FLDPQ 160(R2), (F1, F0)
+	FLDPQ 128(R1), (F3, F2)
+	FLDPQ 160(R1), (F1, F0)
 	VFMLA V3.D2, V13.D2, V7.D2
 	VFMLA V2.D2, V12.D2, V6.D2
 	VFMLA V1.D2, V11.D2, V5.D2
 	VFMLA V0.D2, V10.D2, V4.D2
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
 	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
 	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
 	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
-	FSTPQ (F3, F2), 64(R4)
-	FSTPQ (F1, F0), 96(R4)
-	ADD   $128, R5, R5
+	FSTPQ (F3, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
 	ADD   $128, R4, R4
-	ADD   $64, R3, R3
-	ADD   $192, R2, R2
+	ADD   $128, R3, R3
+	ADD   $64, R2, R2
+	ADD   $192, R1, R1
 	SUB   $8, R0, R0
 	CMP   $0, R0
-	BGT   loop4
+	BGT   loop3
 
-end5:
-	MOVD R8, R5
-	MOVD yStride+96(FP), R0
+end4:
+	MOVD R8, R4
+	ADD  $8, R6, R6
+	MOVD yStride+120(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
 	LSL  $1, R0, R0
 	ADD  R0, R8, R8
-	SUB  $1, R6, R6
-	CMP  $0, R6
+	SUB  $1, R5, R5
+	CMP  $0, R5
 	BGT  loop1
 
 end2:
+	RET
+
+// extentNEON is extentGeneric.
+// func extentNEON(states []float64) (least float64, largest float64)
+TEXT ·extentNEON(SB), NOSPLIT, $0-40
+	MOVD  $neonPool<>(SB), R0
+	VMOVI $0, V2.B16
+	FMOVQ 512(R0), F1
+	MOVD  states_base+0(FP), R2
+	FMOVQ 512(R0), F17
+	FMOVQ 512(R0), F16
+	FMOVQ 512(R0), F15
+	FMOVQ 512(R0), F14
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	MOVD  states_len+8(FP), R1
+	CMP   $8, R1
+	BLT   end2
+
+loop1:
+	FLDPQ (R2), (F9, F8)
+	FLDPQ 32(R2), (F7, F6)
+	WORD  $0x4e6dc52d // FMAXNM V13.2D, V9.2D, V13.2D
+	WORD  $0x4e6cc50c // FMAXNM V12.2D, V8.2D, V12.2D
+	WORD  $0x4e6bc4eb // FMAXNM V11.2D, V7.2D, V11.2D
+	WORD  $0x4e6ac4ca // FMAXNM V10.2D, V6.2D, V10.2D
+	WORD  $0x4e62e525 // FCMEQ V5.2D, V9.2D, V2.2D
+	WORD  $0x4e62e504 // FCMEQ V4.2D, V8.2D, V2.2D
+	WORD  $0x4e62e4e3 // FCMEQ V3.2D, V7.2D, V2.2D
+	WORD  $0x4e62e4c0 // FCMEQ V0.2D, V6.2D, V2.2D
+	VAND  V5.B16, V1.B16, V5.B16
+	VAND  V4.B16, V1.B16, V4.B16
+	VAND  V3.B16, V1.B16, V3.B16
+	VAND  V0.B16, V1.B16, V0.B16
+	WORD  $0x4e65d525 // FADD V5.2D, V9.2D, V5.2D
+	WORD  $0x4e64d504 // FADD V4.2D, V8.2D, V4.2D
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e60d4c0 // FADD V0.2D, V6.2D, V0.2D
+	WORD  $0x4ef1c4b1 // FMINNM V17.2D, V5.2D, V17.2D
+	WORD  $0x4ef0c490 // FMINNM V16.2D, V4.2D, V16.2D
+	WORD  $0x4eefc46f // FMINNM V15.2D, V3.2D, V15.2D
+	WORD  $0x4eeec40e // FMINNM V14.2D, V0.2D, V14.2D
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop1
+
+end2:
+	CMP     $0, R1
+	BLE     endif3
+	VMOVI   $0, V9.B16
+	VMOVI   $0, V8.B16
+	VMOVI   $0, V7.B16
+	VMOVI   $0, V6.B16
+	ADD     R1<<3, R2, R0
+	TBZ     $0, R1, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V9.D2, V0.D2, V9.D2
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	VMOV    V9.B16, V8.B16
+	FMOVQ.W -16(R0), F9
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V9.B16, V7.B16
+	VMOV    V8.B16, V6.B16
+	FLDPQ.W -32(R0), (F9, F8)
+
+skip3x:
+	WORD $0x4e6dc52d // FMAXNM V13.2D, V9.2D, V13.2D
+	WORD $0x4e6cc50c // FMAXNM V12.2D, V8.2D, V12.2D
+	WORD $0x4e6bc4eb // FMAXNM V11.2D, V7.2D, V11.2D
+	WORD $0x4e6ac4ca // FMAXNM V10.2D, V6.2D, V10.2D
+	WORD $0x4e62e523 // FCMEQ V3.2D, V9.2D, V2.2D
+	WORD $0x4e62e505 // FCMEQ V5.2D, V8.2D, V2.2D
+	WORD $0x4e62e4e4 // FCMEQ V4.2D, V7.2D, V2.2D
+	WORD $0x4e62e4c0 // FCMEQ V0.2D, V6.2D, V2.2D
+	VAND V3.B16, V1.B16, V3.B16
+	VAND V5.B16, V1.B16, V2.B16
+	VAND V4.B16, V1.B16, V4.B16
+	VAND V0.B16, V1.B16, V0.B16
+	WORD $0x4e63d523 // FADD V3.2D, V9.2D, V3.2D
+	WORD $0x4e62d502 // FADD V2.2D, V8.2D, V2.2D
+	WORD $0x4e64d4e1 // FADD V1.2D, V7.2D, V4.2D
+	WORD $0x4e60d4c0 // FADD V0.2D, V6.2D, V0.2D
+	WORD $0x4ef1c471 // FMINNM V17.2D, V3.2D, V17.2D
+	WORD $0x4ef0c450 // FMINNM V16.2D, V2.2D, V16.2D
+	WORD $0x4eefc42f // FMINNM V15.2D, V1.2D, V15.2D
+	WORD $0x4eeec40e // FMINNM V14.2D, V0.2D, V14.2D
+
+endif3:
+	WORD  $0x4eefc621 // FMINNM V1.2D, V17.2D, V15.2D
+	WORD  $0x4eeec600 // FMINNM V0.2D, V16.2D, V14.2D
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee0c420 // FMINNM V0.2D, V1.2D, V0.2D
+	FMOVD F0, least+24(FP)
+	WORD  $0x4e6bc5a1 // FMAXNM V1.2D, V13.2D, V11.2D
+	WORD  $0x4e6ac580 // FMAXNM V0.2D, V12.2D, V10.2D
+	WORD  $0x4e60c421 // FMAXNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4e60c420 // FMAXNM V0.2D, V1.2D, V0.2D
+	FMOVD F0, largest+32(FP)
 	RET
 
 // rescaleNEON is rescaleGeneric.
@@ -2620,7 +2688,7 @@ end2:
 TEXT ·rescaleNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
 	VMOVI $0, V5.B16
-	FMOVQ 624(R0), F4
+	FMOVQ 608(R0), F4
 	FMOVQ 576(R0), F3
 	FMOVQ 592(R0), F2
 	FMOVQ 544(R0), F1
@@ -2838,20 +2906,23 @@ endif3:
 	RET
 
 // backwardNEON is backwardGeneric.
-// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, carry []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positionsFrom int, positionsTo int, blanksLength int)
-TEXT ·backwardNEON(SB), NOSPLIT, $0-208
-	MOVD alpha_base+96(FP), R11
-	MOVD y_base+120(FP), R10
-	MOVD occupancy_base+0(FP), R9
-	MOVD blanks_base+24(FP), R8
-	MOVD blanksLength+200(FP), R7
+// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, blanksLength int)
+TEXT ·backwardNEON(SB), NOSPLIT, $0-200
+	MOVD alpha_base+96(FP), R12
+	MOVD y_base+120(FP), R11
+	MOVD occupancy_base+0(FP), R10
+	MOVD blanks_base+24(FP), R9
+	MOVD column_base+72(FP), R8
+	MOVD blanksLength+192(FP), R7
 	MOVD yStride+168(FP), R0
 	LSL  $3, R0, R0
 	MUL  R0, R7, R0
-	ADD  R0, R10, R10
-	ADD  R0, R9, R9
-	LSL  $1, R0, R0
 	ADD  R0, R11, R11
+	ADD  R0, R10, R10
+	LSL  $1, R0, R0
+	ADD  R0, R12, R12
+	LSL  $3, R7, R0
+	ADD  R0, R9, R9
 	LSL  $3, R7, R0
 	ADD  R0, R8, R8
 	CMP  $0, R7
@@ -2860,29 +2931,29 @@ TEXT ·backwardNEON(SB), NOSPLIT, $0-208
 loop1:
 	MOVD  yStride+168(FP), R0
 	LSL   $3, R0, R0
-	SUB   R0, R10, R10
-	SUB   R0, R9, R9
-	LSL   $1, R0, R0
 	SUB   R0, R11, R11
+	SUB   R0, R10, R10
+	LSL   $1, R0, R0
+	SUB   R0, R12, R12
+	SUB   $8, R9, R9
 	SUB   $8, R8, R8
 	MOVD  yLastColumn+176(FP), R0
 	LSL   $3, R0, R0
-	ADD   R0, R10, R0
+	ADD   R0, R11, R0
 	FMOVD (R0), F0
-	VDUP  V0.D[0], V14.D2
+	VDUP  V0.D[0], V12.D2
 	MOVD  beta_base+48(FP), R6
-	MOVD  R11, R5
-	MOVD  R10, R4
-	MOVD  R9, R3
+	MOVD  R12, R5
+	MOVD  R11, R4
+	MOVD  R10, R3
 	MOVD  factors_base+144(FP), R2
 	VMOVI $0, V4.B16
 	VMOVI $0, V3.B16
 	VMOVI $0, V1.B16
 	VMOVI $0, V2.B16
-	MOVD  carry_base+72(FP), R0
-	FLDPQ (R0), (F17, F20)
-	FLDPQ 32(R0), (F19, F18)
-	MOVD  positionsTo+192(FP), R1
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V17.D2
+	MOVD  positions+184(FP), R1
 	MOVD  $16, R0
 	MUL   R0, R1, R0
 	ADD   R0, R6, R6
@@ -2898,9 +2969,7 @@ loop1:
 	MOVD  $24, R0
 	MUL   R0, R1, R0
 	ADD   R0, R2, R2
-	MOVD  positionsFrom+184(FP), R0
-	SUB   R0, R1, R0
-	CMP   $0, R0
+	CMP   $0, R1
 	BLE   end4
 
 loop3:
@@ -2910,13 +2979,400 @@ loop3:
 	SUB   $64, R3, R3
 	SUB   $192, R2, R2
 	FLDPQ (R6), (F16, F15)
-	FLDPQ 32(R6), (F13, F12)
+	FLDPQ 32(R6), (F14, F13)
 	FLDPQ 64(R6), (F11, F10)
 	FLDPQ 96(R6), (F9, F8)
 	FLDPQ (R5), (F7, F6)
 	FLDPQ 32(R5), (F5, F0)
 	VFMLA V16.D2, V7.D2, V4.D2
 	VFMLA V15.D2, V6.D2, V3.D2
+	VFMLA V14.D2, V5.D2, V1.D2
+	VFMLA V13.D2, V0.D2, V2.D2
+	FLDPQ 64(R5), (F7, F6)
+	FLDPQ 96(R5), (F5, F0)
+	WORD  $0x6e6bdce7 // FMUL V7.2D, V7.2D, V11.2D
+	WORD  $0x6e6adcc6 // FMUL V6.2D, V6.2D, V10.2D
+	WORD  $0x6e69dca5 // FMUL V5.2D, V5.2D, V9.2D
+	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
+	FSTPQ (F7, F6), (R3)
+	FSTPQ (F5, F0), 32(R3)
+	WORD  $0x6e6cde15 // FMUL V21.2D, V16.2D, V12.2D
+	WORD  $0x6e6cddf4 // FMUL V20.2D, V15.2D, V12.2D
+	WORD  $0x6e6cddd3 // FMUL V19.2D, V14.2D, V12.2D
+	WORD  $0x6e6cddb2 // FMUL V18.2D, V13.2D, V12.2D
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F0)
+	WORD  $0x6e67dd70 // FMUL V16.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd4f // FMUL V15.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd2e // FMUL V14.2D, V9.2D, V5.2D
+	WORD  $0x6e60dd0d // FMUL V13.2D, V8.2D, V0.2D
+	FLDPQ 64(R2), (F6, F5)
+	FLDPQ 96(R2), (F0, F8)
+	VMOV  V21.B16, V7.B16
+	VFMLA V6.D2, V16.D2, V7.D2
+	VMOV  V20.B16, V6.B16
+	VFMLA V5.D2, V15.D2, V6.D2
+	VMOV  V19.B16, V5.B16
+	VFMLA V0.D2, V14.D2, V5.D2
+	VMOV  V18.B16, V0.B16
+	VFMLA V8.D2, V13.D2, V0.D2
+	FSTPQ (F7, F6), (R6)
+	FSTPQ (F5, F0), 32(R6)
+	FLDPQ 128(R2), (F11, F10)
+	FLDPQ 160(R2), (F9, F8)
+	FLDPQ (R2), (F0, F7)
+	FLDPQ 32(R2), (F6, F5)
+	WORD  $0x6e60dea0 // FMUL V0.2D, V21.2D, V0.2D
+	WORD  $0x6e67de87 // FMUL V7.2D, V20.2D, V7.2D
+	WORD  $0x6e66de66 // FMUL V6.2D, V19.2D, V6.2D
+	WORD  $0x6e65de45 // FMUL V5.2D, V18.2D, V5.2D
+	VFMLA V11.D2, V16.D2, V0.D2
+	VFMLA V10.D2, V15.D2, V7.D2
+	VFMLA V9.D2, V14.D2, V6.D2
+	VFMLA V8.D2, V13.D2, V5.D2
+	VEXT  $8, V7.B16, V0.B16, V8.B16
+	VEXT  $8, V6.B16, V7.B16, V7.B16
+	VEXT  $8, V5.B16, V6.B16, V6.B16
+	VEXT  $8, V17.B16, V5.B16, V5.B16
+	WORD  $0x4e68d608 // FADD V8.2D, V16.2D, V8.2D
+	WORD  $0x4e67d5e7 // FADD V7.2D, V15.2D, V7.2D
+	WORD  $0x4e66d5c6 // FADD V6.2D, V14.2D, V6.2D
+	WORD  $0x4e65d5a5 // FADD V5.2D, V13.2D, V5.2D
+	FSTPQ (F8, F7), 64(R6)
+	FSTPQ (F6, F5), 96(R6)
+	VMOV  V0.B16, V17.B16
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop3
+
+end4:
+	FMOVD F17, (R8)
+	WORD  $0x4e61d481 // FADD V1.2D, V4.2D, V1.2D
+	WORD  $0x4e62d460 // FADD V0.2D, V3.2D, V2.2D
+	WORD  $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVD F0, (R9)
+	SUB   $1, R7, R7
+	CMP   $0, R7
+	BGT   loop1
+
+end2:
+	RET
+
+// wideFactorsNEON is wideFactorsGeneric.
+// func wideFactorsNEON(factors []float64, next []float64, exponents []float64, emissions []float64, skipExponents []float64, before float64, blank float64, positions int)
+TEXT ·wideFactorsNEON(SB), NOSPLIT, $0-144
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 576(R0), F3
+	FMOVQ 592(R0), F2
+	FMOVQ 544(R0), F1
+	FMOVD blank+128(FP), F0
+	VDUP  V0.D[0], V7.D2
+	FMOVD before+120(FP), F0
+	VDUP  V0.D[0], V8.D2
+	MOVD  factors_base+0(FP), R5
+	MOVD  next_base+24(FP), R4
+	MOVD  exponents_base+48(FP), R3
+	MOVD  emissions_base+72(FP), R2
+	MOVD  skipExponents_base+96(FP), R1
+	MOVD  positions+136(FP), R0
+	CMP   $0, R0
+	BLE   end2
+
+loop1:
+	FLDPQ (R3), (F20, F19)
+	FLDPQ 32(R3), (F18, F17)
+	FLDPQ 64(R3), (F23, F22)
+	FLDPQ 96(R3), (F21, F0)
+	VEXT  $8, V0.B16, V21.B16, V9.B16
+	VEXT  $8, V21.B16, V22.B16, V10.B16
+	VEXT  $8, V22.B16, V23.B16, V11.B16
+	VEXT  $8, V23.B16, V8.B16, V12.B16
+	VMOV  V0.B16, V8.B16
+	WORD  $0x4e6cc690 // FMAXNM V16.2D, V20.2D, V12.2D
+	WORD  $0x4e6bc66f // FMAXNM V15.2D, V19.2D, V11.2D
+	WORD  $0x4e6ac64e // FMAXNM V14.2D, V18.2D, V10.2D
+	WORD  $0x4e69c62d // FMAXNM V13.2D, V17.2D, V9.2D
+	WORD  $0x4e67d606 // FADD V6.2D, V16.2D, V7.2D
+	WORD  $0x4e67d5e5 // FADD V5.2D, V15.2D, V7.2D
+	WORD  $0x4e67d5c4 // FADD V4.2D, V14.2D, V7.2D
+	WORD  $0x4e67d5a0 // FADD V0.2D, V13.2D, V7.2D
+	FSTPQ (F6, F5), (R4)
+	FSTPQ (F4, F0), 32(R4)
+	WORD  $0x4ef0d686 // FSUB V6.2D, V20.2D, V16.2D
+	WORD  $0x4eefd665 // FSUB V5.2D, V19.2D, V15.2D
+	WORD  $0x4eeed644 // FSUB V4.2D, V18.2D, V14.2D
+	WORD  $0x4eedd620 // FSUB V0.2D, V17.2D, V13.2D
+	WORD  $0x4e63c4c6 // FMAXNM V6.2D, V6.2D, V3.2D
+	WORD  $0x4e63c4a5 // FMAXNM V5.2D, V5.2D, V3.2D
+	WORD  $0x4e63c484 // FMAXNM V4.2D, V4.2D, V3.2D
+	WORD  $0x4e63c400 // FMAXNM V0.2D, V0.2D, V3.2D
+	WORD  $0x4ee2c4c6 // FMINNM V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee2c4a5 // FMINNM V5.2D, V5.2D, V2.2D
+	WORD  $0x4ee2c484 // FMINNM V4.2D, V4.2D, V2.2D
+	WORD  $0x4ee2c400 // FMINNM V0.2D, V0.2D, V2.2D
+	WORD  $0x4e61d4c6 // FADD V6.2D, V6.2D, V1.2D
+	WORD  $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	VSHL  $52, V6.D2, V6.D2
+	VSHL  $52, V5.D2, V5.D2
+	VSHL  $52, V4.D2, V4.D2
+	VSHL  $52, V0.D2, V0.D2
+	FSTPQ (F6, F5), (R5)
+	FSTPQ (F4, F0), 32(R5)
+	WORD  $0x4ef0d586 // FSUB V6.2D, V12.2D, V16.2D
+	WORD  $0x4eefd565 // FSUB V5.2D, V11.2D, V15.2D
+	WORD  $0x4eeed544 // FSUB V4.2D, V10.2D, V14.2D
+	WORD  $0x4eedd520 // FSUB V0.2D, V9.2D, V13.2D
+	WORD  $0x4e63c4c6 // FMAXNM V6.2D, V6.2D, V3.2D
+	WORD  $0x4e63c4a5 // FMAXNM V5.2D, V5.2D, V3.2D
+	WORD  $0x4e63c484 // FMAXNM V4.2D, V4.2D, V3.2D
+	WORD  $0x4e63c400 // FMAXNM V0.2D, V0.2D, V3.2D
+	WORD  $0x4ee2c4c6 // FMINNM V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee2c4a5 // FMINNM V5.2D, V5.2D, V2.2D
+	WORD  $0x4ee2c484 // FMINNM V4.2D, V4.2D, V2.2D
+	WORD  $0x4ee2c400 // FMINNM V0.2D, V0.2D, V2.2D
+	WORD  $0x4e61d4c6 // FADD V6.2D, V6.2D, V1.2D
+	WORD  $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	VSHL  $52, V6.D2, V6.D2
+	VSHL  $52, V5.D2, V5.D2
+	VSHL  $52, V4.D2, V4.D2
+	VSHL  $52, V0.D2, V0.D2
+	FSTPQ (F6, F5), 64(R5)
+	FSTPQ (F4, F0), 96(R5)
+	FLDPQ (R1), (F6, F5)
+	FLDPQ 32(R1), (F4, F0)
+	WORD  $0x4e66d590 // FADD V16.2D, V12.2D, V6.2D
+	WORD  $0x4e65d56f // FADD V15.2D, V11.2D, V5.2D
+	WORD  $0x4e64d54e // FADD V14.2D, V10.2D, V4.2D
+	WORD  $0x4e60d52d // FADD V13.2D, V9.2D, V0.2D
+	WORD  $0x4e74c6e6 // FMAXNM V6.2D, V23.2D, V20.2D
+	WORD  $0x4e73c6c5 // FMAXNM V5.2D, V22.2D, V19.2D
+	WORD  $0x4e72c6a4 // FMAXNM V4.2D, V21.2D, V18.2D
+	WORD  $0x4e71c500 // FMAXNM V0.2D, V8.2D, V17.2D
+	WORD  $0x4e70c4cc // FMAXNM V12.2D, V6.2D, V16.2D
+	WORD  $0x4e6fc4ab // FMAXNM V11.2D, V5.2D, V15.2D
+	WORD  $0x4e6ec48a // FMAXNM V10.2D, V4.2D, V14.2D
+	WORD  $0x4e6dc409 // FMAXNM V9.2D, V0.2D, V13.2D
+	FLDPQ (R2), (F6, F5)
+	FLDPQ 32(R2), (F4, F0)
+	WORD  $0x4e66d586 // FADD V6.2D, V12.2D, V6.2D
+	WORD  $0x4e65d565 // FADD V5.2D, V11.2D, V5.2D
+	WORD  $0x4e64d544 // FADD V4.2D, V10.2D, V4.2D
+	WORD  $0x4e60d520 // FADD V0.2D, V9.2D, V0.2D
+	FSTPQ (F6, F5), 64(R4)
+	FSTPQ (F4, F0), 96(R4)
+	WORD  $0x4eecd6e6 // FSUB V6.2D, V23.2D, V12.2D
+	WORD  $0x4eebd6c5 // FSUB V5.2D, V22.2D, V11.2D
+	WORD  $0x4eead6a4 // FSUB V4.2D, V21.2D, V10.2D
+	WORD  $0x4ee9d500 // FSUB V0.2D, V8.2D, V9.2D
+	WORD  $0x4e63c4c6 // FMAXNM V6.2D, V6.2D, V3.2D
+	WORD  $0x4e63c4a5 // FMAXNM V5.2D, V5.2D, V3.2D
+	WORD  $0x4e63c484 // FMAXNM V4.2D, V4.2D, V3.2D
+	WORD  $0x4e63c400 // FMAXNM V0.2D, V0.2D, V3.2D
+	WORD  $0x4ee2c4c6 // FMINNM V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee2c4a5 // FMINNM V5.2D, V5.2D, V2.2D
+	WORD  $0x4ee2c484 // FMINNM V4.2D, V4.2D, V2.2D
+	WORD  $0x4ee2c400 // FMINNM V0.2D, V0.2D, V2.2D
+	WORD  $0x4e61d4c6 // FADD V6.2D, V6.2D, V1.2D
+	WORD  $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	VSHL  $52, V6.D2, V6.D2
+	VSHL  $52, V5.D2, V5.D2
+	VSHL  $52, V4.D2, V4.D2
+	VSHL  $52, V0.D2, V0.D2
+	FSTPQ (F6, F5), 128(R5)
+	FSTPQ (F4, F0), 160(R5)
+	WORD  $0x4eecd686 // FSUB V6.2D, V20.2D, V12.2D
+	WORD  $0x4eebd665 // FSUB V5.2D, V19.2D, V11.2D
+	WORD  $0x4eead644 // FSUB V4.2D, V18.2D, V10.2D
+	WORD  $0x4ee9d620 // FSUB V0.2D, V17.2D, V9.2D
+	WORD  $0x4e63c4c6 // FMAXNM V6.2D, V6.2D, V3.2D
+	WORD  $0x4e63c4a5 // FMAXNM V5.2D, V5.2D, V3.2D
+	WORD  $0x4e63c484 // FMAXNM V4.2D, V4.2D, V3.2D
+	WORD  $0x4e63c400 // FMAXNM V0.2D, V0.2D, V3.2D
+	WORD  $0x4ee2c4c6 // FMINNM V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee2c4a5 // FMINNM V5.2D, V5.2D, V2.2D
+	WORD  $0x4ee2c484 // FMINNM V4.2D, V4.2D, V2.2D
+	WORD  $0x4ee2c400 // FMINNM V0.2D, V0.2D, V2.2D
+	WORD  $0x4e61d4c6 // FADD V6.2D, V6.2D, V1.2D
+	WORD  $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	VSHL  $52, V6.D2, V6.D2
+	VSHL  $52, V5.D2, V5.D2
+	VSHL  $52, V4.D2, V4.D2
+	VSHL  $52, V0.D2, V0.D2
+	FSTPQ (F6, F5), 192(R5)
+	FSTPQ (F4, F0), 224(R5)
+	WORD  $0x4eecd606 // FSUB V6.2D, V16.2D, V12.2D
+	WORD  $0x4eebd5e5 // FSUB V5.2D, V15.2D, V11.2D
+	WORD  $0x4eead5c4 // FSUB V4.2D, V14.2D, V10.2D
+	WORD  $0x4ee9d5a0 // FSUB V0.2D, V13.2D, V9.2D
+	WORD  $0x4e63c4c6 // FMAXNM V6.2D, V6.2D, V3.2D
+	WORD  $0x4e63c4a5 // FMAXNM V5.2D, V5.2D, V3.2D
+	WORD  $0x4e63c484 // FMAXNM V4.2D, V4.2D, V3.2D
+	WORD  $0x4e63c400 // FMAXNM V0.2D, V0.2D, V3.2D
+	WORD  $0x4ee2c4c6 // FMINNM V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee2c4a5 // FMINNM V5.2D, V5.2D, V2.2D
+	WORD  $0x4ee2c484 // FMINNM V4.2D, V4.2D, V2.2D
+	WORD  $0x4ee2c400 // FMINNM V0.2D, V0.2D, V2.2D
+	WORD  $0x4e61d4c6 // FADD V6.2D, V6.2D, V1.2D
+	WORD  $0x4e61d4a5 // FADD V5.2D, V5.2D, V1.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	VSHL  $52, V6.D2, V6.D2
+	VSHL  $52, V5.D2, V5.D2
+	VSHL  $52, V4.D2, V4.D2
+	VSHL  $52, V0.D2, V0.D2
+	FSTPQ (F6, F5), 256(R5)
+	FSTPQ (F4, F0), 288(R5)
+	ADD   $128, R3, R3
+	ADD   $128, R4, R4
+	ADD   $64, R2, R2
+	ADD   $64, R1, R1
+	ADD   $320, R5, R5
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
+	RET
+
+// forwardWideNEON is forwardWideGeneric.
+// func forwardWideNEON(alpha []float64, boundary []float64, y []float64, factors []float64, before float64, blank float64, positions int)
+TEXT ·forwardWideNEON(SB), NOSPLIT, $0-120
+	MOVD  boundary_base+24(FP), R4
+	MOVD  alpha_base+0(FP), R3
+	MOVD  y_base+48(FP), R2
+	MOVD  factors_base+72(FP), R1
+	FMOVD blank+104(FP), F0
+	VDUP  V0.D[0], V12.D2
+	FMOVD before+96(FP), F0
+	VDUP  V0.D[0], V13.D2
+	MOVD  positions+112(FP), R0
+	CMP   $0, R0
+	BLE   end2
+
+loop1:
+	FLDPQ (R4), (F21, F20)
+	FLDPQ 32(R4), (F19, F18)
+	FLDPQ 64(R4), (F7, F6)
+	FLDPQ 96(R4), (F22, F0)
+	VEXT  $8, V0.B16, V22.B16, V14.B16
+	VEXT  $8, V22.B16, V6.B16, V15.B16
+	VEXT  $8, V6.B16, V7.B16, V16.B16
+	VEXT  $8, V7.B16, V13.B16, V17.B16
+	VMOV  V0.B16, V13.B16
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x6e63dea3 // FMUL V3.2D, V21.2D, V3.2D
+	WORD  $0x6e62de82 // FMUL V2.2D, V20.2D, V2.2D
+	WORD  $0x6e61de61 // FMUL V1.2D, V19.2D, V1.2D
+	WORD  $0x6e60de40 // FMUL V0.2D, V18.2D, V0.2D
+	FLDPQ 64(R1), (F9, F8)
+	FLDPQ 96(R1), (F5, F4)
+	VFMLA V9.D2, V17.D2, V3.D2
+	VFMLA V8.D2, V16.D2, V2.D2
+	VFMLA V5.D2, V15.D2, V1.D2
+	VFMLA V4.D2, V14.D2, V0.D2
+	WORD  $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
+	WORD  $0x6e6cdc42 // FMUL V2.2D, V2.2D, V12.2D
+	WORD  $0x6e6cdc21 // FMUL V1.2D, V1.2D, V12.2D
+	WORD  $0x6e6cdc00 // FMUL V0.2D, V0.2D, V12.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	FLDPQ 192(R1), (F11, F10)
+	FLDPQ 224(R1), (F9, F8)
+	FLDPQ 128(R1), (F3, F2)
+	FLDPQ 160(R1), (F1, F0)
+	WORD  $0x6e63dce7 // FMUL V7.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc6 // FMUL V6.2D, V6.2D, V2.2D
+	WORD  $0x6e61dec5 // FMUL V5.2D, V22.2D, V1.2D
+	WORD  $0x6e60dda4 // FMUL V4.2D, V13.2D, V0.2D
+	VFMLA V11.D2, V21.D2, V7.D2
+	VFMLA V10.D2, V20.D2, V6.D2
+	VFMLA V9.D2, V19.D2, V5.D2
+	VFMLA V8.D2, V18.D2, V4.D2
+	FLDPQ 256(R1), (F3, F2)
+	FLDPQ 288(R1), (F1, F0)
+	VFMLA V3.D2, V17.D2, V7.D2
+	VFMLA V2.D2, V16.D2, V6.D2
+	VFMLA V1.D2, V15.D2, V5.D2
+	VFMLA V0.D2, V14.D2, V4.D2
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), 64(R3)
+	FSTPQ (F1, F0), 96(R3)
+	ADD   $128, R4, R4
+	ADD   $128, R3, R3
+	ADD   $64, R2, R2
+	ADD   $320, R1, R1
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
+	RET
+
+// backwardWideNEON is backwardWideGeneric.
+// func backwardWideNEON(occupancy []float64, beta []float64, alpha []float64, y []float64, factors []float64, after float64, blank float64, positions int) (blanks float64, down float64)
+TEXT ·backwardWideNEON(SB), NOSPLIT, $0-160
+	MOVD  beta_base+24(FP), R6
+	MOVD  alpha_base+48(FP), R5
+	MOVD  y_base+72(FP), R4
+	MOVD  occupancy_base+0(FP), R3
+	MOVD  factors_base+96(FP), R2
+	VMOVI $0, V4.B16
+	VMOVI $0, V3.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V2.B16
+	FMOVD after+120(FP), F0
+	VDUP  V0.D[0], V16.D2
+	FMOVD blank+128(FP), F0
+	VDUP  V0.D[0], V17.D2
+	MOVD  positions+136(FP), R1
+	MOVD  $16, R0
+	MUL   R0, R1, R0
+	ADD   R0, R6, R6
+	MOVD  $16, R0
+	MUL   R0, R1, R0
+	ADD   R0, R5, R5
+	MOVD  $8, R0
+	MUL   R0, R1, R0
+	ADD   R0, R4, R4
+	MOVD  $8, R0
+	MUL   R0, R1, R0
+	ADD   R0, R3, R3
+	MOVD  $40, R0
+	MUL   R0, R1, R0
+	ADD   R0, R2, R2
+	CMP   $0, R1
+	BLE   end2
+
+loop1:
+	SUB   $128, R6, R6
+	SUB   $128, R5, R5
+	SUB   $64, R4, R4
+	SUB   $64, R3, R3
+	SUB   $320, R2, R2
+	FLDPQ (R6), (F15, F14)
+	FLDPQ 32(R6), (F13, F12)
+	FLDPQ 64(R6), (F11, F10)
+	FLDPQ 96(R6), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F0)
+	VFMLA V15.D2, V7.D2, V4.D2
+	VFMLA V14.D2, V6.D2, V3.D2
 	VFMLA V13.D2, V5.D2, V1.D2
 	VFMLA V12.D2, V0.D2, V2.D2
 	FLDPQ 64(R5), (F7, F6)
@@ -2927,70 +3383,71 @@ loop3:
 	WORD  $0x6e68dc00 // FMUL V0.2D, V0.2D, V8.2D
 	FSTPQ (F7, F6), (R3)
 	FSTPQ (F5, F0), 32(R3)
-	WORD  $0x6e6ede15 // FMUL V21.2D, V16.2D, V14.2D
-	WORD  $0x6e6eddf4 // FMUL V20.2D, V15.2D, V14.2D
-	WORD  $0x6e6eddb3 // FMUL V19.2D, V13.2D, V14.2D
-	WORD  $0x6e6edd92 // FMUL V18.2D, V12.2D, V14.2D
+	WORD  $0x6e71ddf5 // FMUL V21.2D, V15.2D, V17.2D
+	WORD  $0x6e71ddcf // FMUL V15.2D, V14.2D, V17.2D
+	WORD  $0x6e71ddae // FMUL V14.2D, V13.2D, V17.2D
+	WORD  $0x6e71dd8d // FMUL V13.2D, V12.2D, V17.2D
 	FLDPQ (R4), (F7, F6)
 	FLDPQ 32(R4), (F5, F0)
-	WORD  $0x6e67dd70 // FMUL V16.2D, V11.2D, V7.2D
-	WORD  $0x6e66dd4f // FMUL V15.2D, V10.2D, V6.2D
-	WORD  $0x6e65dd2d // FMUL V13.2D, V9.2D, V5.2D
-	WORD  $0x6e60dd0c // FMUL V12.2D, V8.2D, V0.2D
-	FLDPQ 64(R2), (F6, F5)
-	FLDPQ 96(R2), (F0, F8)
-	VMOV  V21.B16, V7.B16
-	VFMLA V6.D2, V16.D2, V7.D2
-	VMOV  V20.B16, V6.B16
-	VFMLA V5.D2, V15.D2, V6.D2
-	VMOV  V19.B16, V5.B16
-	VFMLA V0.D2, V13.D2, V5.D2
-	VMOV  V18.B16, V0.B16
-	VFMLA V8.D2, V12.D2, V0.D2
+	WORD  $0x6e67dd6c // FMUL V12.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd54 // FMUL V20.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd33 // FMUL V19.2D, V9.2D, V5.2D
+	WORD  $0x6e60dd12 // FMUL V18.2D, V8.2D, V0.2D
+	FLDPQ 192(R2), (F11, F10)
+	FLDPQ 224(R2), (F9, F8)
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F0)
+	WORD  $0x6e67dea7 // FMUL V7.2D, V21.2D, V7.2D
+	WORD  $0x6e66dde6 // FMUL V6.2D, V15.2D, V6.2D
+	WORD  $0x6e65ddc5 // FMUL V5.2D, V14.2D, V5.2D
+	WORD  $0x6e60dda0 // FMUL V0.2D, V13.2D, V0.2D
+	VFMLA V11.D2, V12.D2, V7.D2
+	VFMLA V10.D2, V20.D2, V6.D2
+	VFMLA V9.D2, V19.D2, V5.D2
+	VFMLA V8.D2, V18.D2, V0.D2
 	FSTPQ (F7, F6), (R6)
 	FSTPQ (F5, F0), 32(R6)
-	FLDPQ 128(R2), (F11, F10)
-	FLDPQ 160(R2), (F9, F8)
-	FLDPQ (R2), (F0, F7)
-	FLDPQ 32(R2), (F6, F5)
+	FLDPQ 256(R2), (F11, F10)
+	FLDPQ 288(R2), (F9, F8)
+	FLDPQ 64(R2), (F0, F7)
+	FLDPQ 96(R2), (F6, F5)
 	WORD  $0x6e60dea0 // FMUL V0.2D, V21.2D, V0.2D
-	WORD  $0x6e67de94 // FMUL V20.2D, V20.2D, V7.2D
-	WORD  $0x6e66de73 // FMUL V19.2D, V19.2D, V6.2D
-	WORD  $0x6e65de52 // FMUL V18.2D, V18.2D, V5.2D
-	VFMLA V11.D2, V16.D2, V0.D2
-	VFMLA V10.D2, V15.D2, V20.D2
-	VFMLA V9.D2, V13.D2, V19.D2
-	VFMLA V8.D2, V12.D2, V18.D2
-	VEXT  $8, V20.B16, V0.B16, V8.B16
-	VEXT  $8, V19.B16, V20.B16, V7.B16
-	VEXT  $8, V18.B16, V19.B16, V6.B16
-	VEXT  $8, V17.B16, V18.B16, V5.B16
-	WORD  $0x4e68d608 // FADD V8.2D, V16.2D, V8.2D
-	WORD  $0x4e67d5e7 // FADD V7.2D, V15.2D, V7.2D
-	WORD  $0x4e66d5a6 // FADD V6.2D, V13.2D, V6.2D
-	WORD  $0x4e65d585 // FADD V5.2D, V12.2D, V5.2D
+	WORD  $0x6e67ddef // FMUL V15.2D, V15.2D, V7.2D
+	WORD  $0x6e66ddce // FMUL V14.2D, V14.2D, V6.2D
+	WORD  $0x6e65ddad // FMUL V13.2D, V13.2D, V5.2D
+	VFMLA V11.D2, V12.D2, V0.D2
+	VFMLA V10.D2, V20.D2, V15.D2
+	VFMLA V9.D2, V19.D2, V14.D2
+	VFMLA V8.D2, V18.D2, V13.D2
+	FLDPQ 128(R2), (F8, F7)
+	FLDPQ 160(R2), (F6, F5)
+	WORD  $0x6e68dd8c // FMUL V12.2D, V12.2D, V8.2D
+	WORD  $0x6e67de8b // FMUL V11.2D, V20.2D, V7.2D
+	WORD  $0x6e66de6a // FMUL V10.2D, V19.2D, V6.2D
+	WORD  $0x6e65de49 // FMUL V9.2D, V18.2D, V5.2D
+	VEXT  $8, V15.B16, V0.B16, V8.B16
+	VEXT  $8, V14.B16, V15.B16, V7.B16
+	VEXT  $8, V13.B16, V14.B16, V6.B16
+	VEXT  $8, V16.B16, V13.B16, V5.B16
+	WORD  $0x4e68d588 // FADD V8.2D, V12.2D, V8.2D
+	WORD  $0x4e67d567 // FADD V7.2D, V11.2D, V7.2D
+	WORD  $0x4e66d546 // FADD V6.2D, V10.2D, V6.2D
+	WORD  $0x4e65d525 // FADD V5.2D, V9.2D, V5.2D
 	FSTPQ (F8, F7), 64(R6)
 	FSTPQ (F6, F5), 96(R6)
-	VMOV  V0.B16, V17.B16
-	SUB   $8, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	VMOV  V0.B16, V16.B16
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop1
 
-end4:
-	MOVD  carry_base+72(FP), R0
-	FSTPQ (F17, F20), 64(R0)
-	FSTPQ (F19, F18), 96(R0)
+end2:
 	WORD  $0x4e61d481 // FADD V1.2D, V4.2D, V1.2D
 	WORD  $0x4e62d460 // FADD V0.2D, V3.2D, V2.2D
 	WORD  $0x4e60d421 // FADD V1.2D, V1.2D, V0.2D
 	VDUP  V1.D[1], V0.D2
 	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVD F0, (R8)
-	SUB   $1, R7, R7
-	CMP   $0, R7
-	BGT   loop1
-
-end2:
+	FMOVD F0, blanks+144(FP)
+	FMOVD F16, down+152(FP)
 	RET
 
 // addOccupanciesF32NEON is addOccupanciesGeneric for float32.
@@ -3820,8 +4277,6 @@ DATA neonPool<>+576(SB)/8, $0xc08ff80000000000
 DATA neonPool<>+584(SB)/8, $0xc08ff80000000000
 DATA neonPool<>+592(SB)/8, $0x408f400000000000
 DATA neonPool<>+600(SB)/8, $0x408f400000000000
-DATA neonPool<>+608(SB)/8, $0xc310000000000000
-DATA neonPool<>+616(SB)/8, $0xc310000000000000
-DATA neonPool<>+624(SB)/8, $0x3370000000000000
-DATA neonPool<>+632(SB)/8, $0x3370000000000000
-GLOBL neonPool<>(SB), RODATA|NOPTR, $640
+DATA neonPool<>+608(SB)/8, $0x3370000000000000
+DATA neonPool<>+616(SB)/8, $0x3370000000000000
+GLOBL neonPool<>(SB), RODATA|NOPTR, $624

@@ -43,10 +43,11 @@ type emission[F Float] struct {
 	stream       rowStream[F]
 	scratch      []F
 
-	y         []float64   // the emissions, rows of the segment
-	kinds     []frameKind // of its frames
-	groups    []emissionGroup
-	exponents []float64 // of y in scaled frames, a row each
+	y           []float64   // the emissions, rows of the segment
+	kinds       []frameKind // of its frames
+	groups      []emissionGroup
+	exponents   []float64 // of y in wide frames, a row each
+	noExponents []float64 // a row of zeros: the exponents of y in other frames
 
 	common commonFactor // of the frames so far
 }
@@ -69,14 +70,14 @@ type commonFactor struct{ shift, logs, product, spilled float64 }
 // log returns the logarithm of the factor, but for 2^shift.
 func (c *commonFactor) log() float64 { return c.logs + (c.spilled - fp.Log(c.product)) }
 
-// emissionGroup is what is known of a group's frames that are not scaled.
+// emissionGroup is what is known of a group's frames that are not wide.
 type emissionGroup struct {
 	least float64 // emission that is not 0
 	plain bool    // all frames are plain
 }
 
 // frameKind says how the emissions of a frame are kept: plain ones as they are, as are those
-// that have a 0 among them; those of kind k > 0 are scaled, which means that they have
+// that have a 0 among them; those of kind k > 0 are wide, which means that they have
 // exponents, in row k−1 of emission.exponents.
 type frameKind int32
 
@@ -85,10 +86,10 @@ const (
 	hasZero frameKind = -1
 )
 
-// isScaled reports whether the emissions of a frame have exponents.
-func (s frameKind) isScaled() bool { return s > 0 }
+// isWide reports whether the emissions of a frame have exponents.
+func (s frameKind) isWide() bool { return s > 0 }
 
-// leastEmission is the least number that may be an emission of a frame that is not scaled.
+// leastEmission is the least number that may be an emission of a frame that is not wide.
 const leastEmission = 0x1p-250
 
 // expRows is exp of scores, in rows, each divided by a power of two of its own.
@@ -173,6 +174,9 @@ func (m *emission[F]) resize(segment int) {
 	width := m.target.width
 	m.max, m.sum, m.base = workspace.Resize(m.max, m.frames), workspace.Resize(m.sum, m.frames), workspace.Resize(m.base, m.frames)
 	m.y, m.kinds = workspace.Resize(m.y, segment*width), workspace.Resize(m.kinds, segment)
+	if len(m.noExponents) < width {
+		m.noExponents = make([]float64, width)
+	}
 	m.groups = workspace.Resize(m.groups, segment/groupFrames+1)
 	if !m.expByClass || !m.fromLogits {
 		m.byLabel.resize(width, groupFrames)
@@ -187,22 +191,23 @@ func (m *emission[F]) resize(segment int) {
 	}
 }
 
-// rows returns the emissions from a frame in the segment on, those of the labels and of the
-// blank behind them.
-func (m *emission[F]) rows(t int) view.Rows[float64] {
-	return view.Of(m.y[t%m.segment*m.target.width:], m.target.length+1, m.target.width)
+// rowsFrom returns the emissions from a frame in the segment and a position on, those of the labels and
+// of the blank behind them.
+func (m *emission[F]) rowsFrom(t, position int) view.Rows[float64] {
+	width := m.target.width
+	return view.Of(m.y[t%m.segment*width+position:], m.target.length+1-position, width)
 }
 
 // kind returns how the emissions of a frame in the segment are kept.
 func (m *emission[F]) kind(t int) frameKind { return m.kinds[t%m.segment] }
 
-// scaled returns the emissions of a frame in the segment as numbers with exponents.
-func (m *emission[F]) scaled(t int) scaledRow {
-	y := scaledRow{v: m.y[t%m.segment*m.target.width:]}
-	if k := m.kind(t); k.isScaled() {
-		y.exponents = m.exponents[int(k-1)*m.target.width:]
+// numbers returns the emissions of a frame in the segment as numbers with exponents.
+func (m *emission[F]) numbers(t int) numberRow {
+	v, exponents := m.y[t%m.segment*m.target.width:], m.noExponents
+	if k := m.kind(t); k.isWide() {
+		exponents = m.exponents[int(k-1)*m.target.width:]
 	}
-	return y
+	return numberRow{v, exponents}
 }
 
 // log returns the logarithm of the common factors of all frames, but for 2^shift.
@@ -220,7 +225,7 @@ func (m *emission[F]) log() float64 {
 // matter are numbers.
 func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
-	y := m.rows(from)
+	y := m.rowsFrom(from, 0)
 	var least float64
 	if m.expByClass {
 		m.byClass.exp(at, m.x.From(from), frames)
@@ -251,16 +256,16 @@ func (m *emission[F]) make(from, to int) bool {
 }
 
 // examineFrames finds out the kinds of a group's frames, and makes the emissions of those
-// that are scaled. It sets least to the least emission of the others that is not 0, and
+// that are wide. It sets least to the least emission of the others that is not 0, and
 // reports whether all scores that matter are numbers.
 func (m *emission[F]) examineFrames(from int, kinds []frameKind, least *float64) bool {
 	for r := range kinds {
-		isScaled := !m.inRange(r, r+1)
-		if !isScaled {
-			kinds[r], isScaled = m.examine(from+r, least)
+		isWide := !m.inRange(r, r+1)
+		if !isWide {
+			kinds[r], isWide = m.examine(from+r, least)
 		}
-		if isScaled {
-			if !m.makeScaled(from + r) {
+		if isWide {
+			if !m.makeWide(from + r) {
 				return false
 			}
 			kinds[r] = frameKind(len(m.exponents) / m.target.width)
@@ -278,11 +283,11 @@ func (m *emission[F]) inRange(from, to int) bool {
 	return m.byLabel.inRange(from, to)
 }
 
-// examine returns the kind of a frame, unless the emissions must be scaled: where one that
+// examine returns the kind of a frame, unless the emissions must be wide: where one that
 // is not that of a score of −Inf is below leastEmission. It sets least to the least that is
 // not 0.
-func (m *emission[F]) examine(t int, least *float64) (kind frameKind, isScaled bool) {
-	x, y := m.x.Row(t), m.rows(t).Data
+func (m *emission[F]) examine(t int, least *float64) (kind frameKind, isWide bool) {
+	x, y := m.x.Row(t), m.rowsFrom(t, 0).Data
 	for i, c := range m.target.named() {
 		switch {
 		case y[i] >= leastEmission:
@@ -296,7 +301,7 @@ func (m *emission[F]) examine(t int, least *float64) (kind frameKind, isScaled b
 	return kind, false
 }
 
-// addCommonFactors takes the frames of a group that are not scaled into the common factor. It
+// addCommonFactors takes the frames of a group that are not wide into the common factor. It
 // reports whether all have a softmax, if that is known yet.
 func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 	c, factors := &m.common, m.softmaxFactors
@@ -305,7 +310,7 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 	}
 	for r, kind := range kinds {
 		switch {
-		case kind.isScaled():
+		case kind.isWide():
 		case !m.fromLogits:
 			c.shift += m.byLabel.exponent(r)
 			if m.expByClass {
@@ -342,20 +347,12 @@ func (m *emission[F]) softmaxFactor(r int) F {
 	return factor
 }
 
-// hasSoftmax reports whether rows of byClass, which frames from t on have, make terms of
-// the gradient.
-func (m *emission[F]) hasSoftmax(t, frames int) bool {
-	if !m.expByClass || m.kind(t).isScaled() {
+// hasSoftmax reports whether the row of byClass that a frame has makes terms of the gradient.
+func (m *emission[F]) hasSoftmax(t int) bool {
+	if !m.expByClass || m.kind(t).isWide() {
 		return false
 	}
-	if !m.fromLogits {
-		for _, factor := range m.softmaxFactors[t%m.segment:][:frames] {
-			if !fp.IsFinite(factor) {
-				return false
-			}
-		}
-	}
-	return true
+	return m.fromLogits || fp.IsFinite(m.softmaxFactors[t%m.segment])
 }
 
 // rowBytes returns the distance in bytes from one frame of the scores to the next.
@@ -383,10 +380,10 @@ func (m *emission[F]) sumFrames() bool {
 	return true
 }
 
-// makeScaled makes the emissions of a frame with exponents, relative to the best score of
+// makeWide makes the emissions of a frame with exponents, relative to the best score of
 // what the target names. It reports whether all scores that matter are numbers.
-func (m *emission[F]) makeScaled(t int) bool {
-	x, y := m.x.Row(t), m.rows(t).Data
+func (m *emission[F]) makeWide(t int) bool {
+	x, y := m.x.Row(t), m.rowsFrom(t, 0).Data
 	best := fp.NegInf[F]()
 	for _, c := range m.target.named() {
 		if v := x[c]; v > best || v != v {
@@ -418,29 +415,28 @@ func (m *emission[F]) makeScaled(t int) bool {
 	return true
 }
 
-// runLength returns how many frames from the first of a stretch on, all in one group, make
-// the next run, given its largest factor: until a state may move by 2^±runExponents, behind
-// an emission of 0, or before a scaled frame.
-func (m *emission[F]) runLength(from, to int, largestFactor float64) int {
-	group := &m.groups[from%m.segment/groupFrames]
-	n := min(to-from, runExponents/(2+max(exponent(largestFactor), -exponent(group.least))))
-	if group.plain {
-		return n
-	}
-	for k := range n {
-		switch kind := m.kind(from + k); {
-		case kind.isScaled():
-			return k
-		case kind == hasZero:
-			return k + 1
+// least returns the least emission, of those that are not 0, in the group of a frame.
+func (m *emission[F]) least(t int) float64 { return m.groups[t%m.segment/groupFrames].least }
+
+// plainFrames returns how many of some frames, all in one group, may be in one run: those up to an
+// emission of 0, or before a wide frame.
+func (m *emission[F]) plainFrames(frames view.Span) int {
+	if !m.groups[frames.From%m.segment/groupFrames].plain {
+		for t := frames.From; t < frames.To; t++ {
+			switch kind := m.kind(t); {
+			case kind.isWide():
+				return t - frames.From
+			case kind == hasZero:
+				return t - frames.From + 1
+			}
 		}
 	}
-	return n
+	return frames.Len()
 }
 
 // runExponents is by how many powers of two a state may move away from 1 in a run, in
-// either direction.
-const runExponents = 400
+// either direction, and columnExponents the label in front of the panel.
+const runExponents, columnExponents = 700, 300
 
 // exponent returns the exponent of a normal number, which is not negative.
 func exponent(v float64) int { return int(math.Float64bits(v)>>52) - 1023 }

@@ -131,15 +131,28 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	m.summed = s.frames
 }
 
-// visit writes the gradient of the frames of a run.
+// visit writes the gradient of the frames of a group.
 func (s *ctcSequence[F]) visit(frames view.Span, occupancy view.Rows[float64]) {
 	m := &s.trellis.emission
-	if !m.hasSoftmax(frames.From, frames.Len()) {
-		for t := frames.To - 1; t >= frames.From; t-- {
-			s.writeFrame(t, occupancy.Row(t-frames.From))
+	for to := frames.To; to > frames.From; {
+		from := to - 1
+		has := m.hasSoftmax(from)
+		if !has {
+			s.writeFrame(from, occupancy.Row(from-frames.From))
+			to = from
+			continue
 		}
-		return
+		for from > frames.From && m.hasSoftmax(from-1) {
+			from--
+		}
+		s.writeFrames(view.Span{From: from, To: to}, occupancy.From(from-frames.From))
+		to = from
 	}
+}
+
+// writeFrames writes the gradient of frames whose exp by class is of use.
+func (s *ctcSequence[F]) writeFrames(frames view.Span, occupancy view.Rows[float64]) {
+	m := &s.trellis.emission
 	perCall := min(max(4, block/s.x.Columns&^3), groupFrames)
 	s.scratch = workspace.Resize(s.scratch, occupancyScratch[F](s.x.Columns, perCall))
 	for t := frames.From; t < frames.To; t += perCall {

@@ -2,7 +2,6 @@ package trellis
 
 import (
 	"math"
-	"slices"
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
@@ -15,8 +14,9 @@ import (
 // Occupancies need α of every frame while β comes back through them. Where that is too much
 // memory, the frames are cut into segments: α is kept at the start of each, a checkpoint,
 // and made again from there when β arrives. Emissions are made for a group of frames at a
-// time, and within a group a run of frames has the same exponents: as many as surely stay
-// within the range of a float64.
+// time. The positions that are swept through a group together are a panel: its states, their
+// factors and its emissions stay in the cache. Within a panel and a group, a run of frames has
+// the same exponents, for as long as the states stay in the range of a float64.
 type trellis[F Float] struct {
 	target   ctcTarget
 	emission emission[F]
@@ -24,24 +24,40 @@ type trellis[F Float] struct {
 	segment  int // frames of a segment
 
 	alpha       []float64 // rows of the segment
-	runs        []run     // of the segment
-	exponents   []float64 // rows: those before each run of the segment, and behind the last
-	boundary    []float64 // the row of α before the next run, normalised
-	checkpoints []float64 // boundary and its exponents before each segment, if there are several
+	runs        []run     // of the segment, in order of groups, in each of panels, in each of frames
+	exponents   []float64 // of panels: those before a panel's first run in a group, and behind each
+	boundary    numberRow // α before the next group, normalised
+	inherits    bool      // states of the boundary may be 0 without the exponent of what can flow into them
+	checkpoints []float64 // boundary before each segment, if there are several
 	factors     []float64
+	next        []float64 // exponents of a wide frame
 
-	beta      []float64   // a row of states
-	carry     [16]float64 // what β hands down from one call to the next: see backwardGeneric
-	occupancy []float64   // rows of a run, of the labels and of the blank after them
-	blanks    []float64   // the occupancies of the blank in the frames of a call
+	beta      []float64 // a row of states
+	occupancy []float64 // rows of a group, of the labels and of the blank after them
+	blanks    [groupFrames]float64
+
+	// What goes from one panel to the next in each frame of a group: forward, α of a panel's last
+	// label, the first of them in the frame before the group; backward, what a panel's first
+	// position adds to β of the label in front of it.
+	from, to edge
+	column   [groupFrames]float64 // from, of the frames of a run
 }
 
-// run is some frames of α with the same exponents, those in the row before. The one frame of
-// a scaled run has the exponents of the next row.
+// panel is some frames of one group and some positions.
+type panel struct {
+	frames, positions view.Span
+}
+
+// edge has a number for each frame of a group and for the one before it.
+type edge [groupFrames + 1]number
+
+// run is some frames of α in a panel with the same exponents, those before. Those behind are in
+// memory after them. A wide frame is a run of its own, whose exponents wideFactors makes.
 type run struct {
-	start, end int
-	before     int // row of exponents
-	scaled     bool
+	panel
+	before int     // where the exponents are
+	label  float64 // exponent of the label in front of the panel in the frame before
+	wide   bool
 }
 
 // begin takes on a sequence: its first frames of x, which are enough to spell the target. If
@@ -60,14 +76,13 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 		}
 		w.beta = workspace.Resize(w.beta, 2*width)
 		w.occupancy = workspace.Resize(w.occupancy, (groupFrames+3)*width)
-		w.blanks = workspace.Resize(w.blanks, groupFrames)
 	}
 	w.segment = max(w.segment, 1)
 	w.emission.resize(w.segment)
 	w.alpha = workspace.Resize(w.alpha, w.segment*2*width)
-	w.boundary = workspace.Resize(w.boundary, 2*width)
-	w.factors = workspace.Resize(w.factors, 3*width)
-	w.exponents = workspace.Resize(w.exponents, 2*width)
+	w.boundary.v, w.boundary.exponents = workspace.Resize(w.boundary.v, 2*width), workspace.Resize(w.boundary.exponents, 2*width)
+	wide := min(width, panelWidth)
+	w.factors, w.next = workspace.Resize(w.factors, 5*wide), workspace.Resize(w.next, 2*wide)
 }
 
 // workspaceBytes returns about how many bytes the workspace takes.
@@ -75,43 +90,30 @@ func (w *trellis[F]) workspaceBytes() int {
 	return w.emission.workspaceBytes() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents)+cap(w.occupancy))
 }
 
-// alphaRow returns α of a frame in the segment.
-func (w *trellis[F]) alphaRow(t int) []float64 {
-	return w.alpha[t%w.segment*2*w.target.width:][:2*w.target.width]
+// alphaFrom returns α from a frame in the segment and a position on.
+func (w *trellis[F]) alphaFrom(t, position int) []float64 {
+	return w.alpha[2*(t%w.segment*w.target.width+position):]
 }
 
-// exponentRow returns row i of the exponents.
-func (w *trellis[F]) exponentRow(i int) []float64 {
-	return w.exponents[i*2*w.target.width:][:2*w.target.width]
+// pushExponents adds exponents to those of the runs, and returns where they are.
+func (w *trellis[F]) pushExponents(row []float64) int {
+	n := len(w.exponents)
+	w.exponents = append(w.exponents, row...)
+	return n
 }
 
-// lastExponents returns the last row of exponents.
-func (w *trellis[F]) lastExponents() []float64 {
-	return w.exponents[len(w.exponents)-2*w.target.width:]
-}
-
-// pushExponents makes another row of exponents, a copy of the last one.
-func (w *trellis[F]) pushExponents() []float64 {
-	n, width := len(w.exponents), 2*w.target.width
-	w.exponents = slices.Grow(w.exponents, width)[:n+width]
-	copy(w.exponents[n:], w.exponents[n-width:])
-	return w.exponents[n:]
-}
-
-// checkpoint returns the boundary and its exponents before the segment that begins with a
-// frame.
-func (w *trellis[F]) checkpoint(t int) (boundary, exponents []float64) {
+// checkpoint returns the boundary before the segment that begins with a frame.
+func (w *trellis[F]) checkpoint(t int) numberRow {
 	width := 2 * w.target.width
 	c := w.checkpoints[t/w.segment*2*width:][:2*width]
-	return c[:width], c[width:]
+	return numberRow{c[:width], c[width:]}
 }
 
 // forward returns the target's probability without the common factors of the frames. It
 // reports whether the scores it has seen are numbers.
 func (w *trellis[F]) forward() (probability number, ok bool) {
-	w.exponents = w.exponents[:2*w.target.width]
-	clear(w.boundary)
-	exponents := w.exponents
+	clear(w.boundary.v)
+	exponents := w.boundary.exponents
 	for i := range exponents {
 		exponents[i] = never // that of pads
 	}
@@ -120,12 +122,13 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 		e[onBlank], e[onLabel] = 0, 0
 	}
 	statesAt(exponents, w.target.length)[onBlank] = 0
-	statesAt(w.boundary, 0)[onBlank] = 1 // before the first frame nothing is spelled yet
+	statesAt(w.boundary.v, 0)[onBlank] = 1 // before the first frame nothing is spelled yet
+	w.inherits = true
 	for t := 0; t < w.frames; t += w.segment {
 		if len(w.checkpoints) > 0 {
-			boundary, exponents := w.checkpoint(t)
-			copy(boundary, w.boundary)
-			copy(exponents, w.lastExponents())
+			c := w.checkpoint(t)
+			copy(c.v, w.boundary.v)
+			copy(c.exponents, w.boundary.exponents)
 		}
 		if !w.sweep(t) {
 			return number{}, false
@@ -137,123 +140,189 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 // sweep takes α from the boundary through the segment that begins with a frame. It reports
 // whether the scores are numbers.
 func (w *trellis[F]) sweep(from int) bool {
-	copy(w.exponents, w.lastExponents())
-	w.exponents, w.runs = w.exponents[:2*w.target.width], w.runs[:0]
+	w.exponents, w.runs = w.exponents[:0], w.runs[:0]
 	w.emission.exponents = w.emission.exponents[:0]
 	to := min(from+w.segment, w.frames)
-	for t := from; t < to; {
-		end := min(t+groupFrames, to)
-		if !w.emission.make(t, end) {
+	for t := from; t < to; t += groupFrames {
+		group := view.Span{From: t, To: min(t+groupFrames, to)}
+		if !w.emission.make(group.From, group.To) {
 			return false
 		}
-		for t < end {
-			t += w.advance(t, end)
-		}
+		w.forwardGroup(group)
 	}
 	return true
 }
 
-// advance does a run of frames from t on, at most to the end of the group, and returns how
-// many.
-func (w *trellis[F]) advance(t, end int) int {
-	before := len(w.runs) // each has made a row behind the first
-	frames := 0
-	if !w.emission.kind(t).isScaled() {
-		frames = w.emission.runLength(t, end, w.makeFactors(before))
+// band returns the positions that matter in a group of frames: those that can be reached by its
+// end, and from which the end of the target can be reached from before its start, rounded to
+// eights.
+func (w *trellis[F]) band(group view.Span) view.Span {
+	g := &w.target
+	return view.Span{From: max(0, g.length-(w.frames-group.From)-1) &^ 7, To: min((group.To+8)&^7, g.inUse)}
+}
+
+// forwardGroup does a group's frames of α.
+func (w *trellis[F]) forwardGroup(group view.Span) {
+	band := w.band(group)
+	inherits := w.band(view.Span{From: group.To, To: group.To + groupFrames}).To > band.To
+	for k := range w.from[:group.Len()+1] {
+		w.from[k] = number{0, -never}
 	}
-	if frames == 0 {
-		w.advanceScaled(t, before)
-		return 1
-	}
-	src := w.boundary
-	perCall := w.framesPerCall()
-	for k := 0; k < frames; k += perCall {
-		count := min(perCall, frames-k)
-		alpha, y := w.alpha[(t+k)%w.segment*2*w.target.width:], w.emission.rows(t+k)
-		for from := 0; from < w.target.inUse; from += callWidth {
-			forward(alpha, src, y, w.factors, w.part(from), count)
+	for at := band.From; at < band.To; {
+		p := panel{group, view.Span{From: at, To: min(at&^(panelWidth-1)+panelWidth, band.To)}}
+		if w.forwardPanel(p) {
+			inherits = true
 		}
-		src = w.alphaRow(t + k + count - 1)
+		at = p.positions.To
+		w.from, w.to = w.to, w.from
 	}
-	w.runs = append(w.runs, run{t, t + frames, before, false})
-	if w.normalize(w.boundary, src, w.pushExponents()) {
-		w.inherit()
-	}
-	return frames
+	w.inherits = inherits
 }
 
-// advanceScaled does one frame with exponents of its own.
-func (w *trellis[F]) advanceScaled(t, before int) {
-	exponents := w.pushExponents()
-	alpha := scaledRow{w.alphaRow(t), exponents}
-	w.target.forwardScaled(alpha, scaledRow{w.boundary, exponents}, w.emission.scaled(t))
-	copy(w.boundary, alpha.v)
-	w.runs = append(w.runs, run{t, t + 1, before, true})
-	w.inherit()
-}
-
-// makeFactors makes the factors of a run from a row of exponents, and returns the largest.
-func (w *trellis[F]) makeFactors(row int) (largest float64) {
-	for from := 0; from < w.target.inUse; from += callWidth {
-		largest = max(largest, forwardFactors(w.factors, w.exponentRow(row), w.target.skipExponents, w.part(from)))
+// forwardPanel does a panel's frames of α. It reports whether states are 0 in the end.
+func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
+	states := view.Span{From: 2 * p.positions.From, To: 2 * p.positions.To}
+	boundary := numberRow{w.boundary.v[states.From:states.To], w.boundary.exponents[states.From:states.To]}
+	if w.inherits {
+		w.inherit(boundary, p.positions, w.from[0].e)
 	}
-	return largest
-}
-
-// part returns the positions that a call works on, from the first of them on.
-func (w *trellis[F]) part(from int) view.Span {
-	return view.Span{From: from, To: min(from+callWidth, w.target.inUse)}
-}
-
-// framesPerCall returns the number of frames that one call works on: one where a frame takes
-// several.
-func (w *trellis[F]) framesPerCall() int {
-	if w.target.inUse > callWidth {
-		return 1
+	w.handOn(boundary.v, boundary.exponents, 0)
+	before := w.pushExponents(boundary.exponents)
+	for t := p.frames.From; t < p.frames.To; {
+		r := run{panel{view.Span{From: t, To: p.frames.To}, p.positions}, before, w.from[t-p.frames.From].e, false}
+		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v)
+		w.runs = append(w.runs, r)
+		before = w.pushExponents(exponents)
+		behind := w.exponents[before:]
+		if t = r.frames.To; w.normalize(boundary.v, src, behind) {
+			zeros = true
+			w.inherit(numberRow{boundary.v, behind}, p.positions, w.from[t-p.frames.From].e)
+		}
 	}
-	return callPositions / w.target.inUse
+	copy(boundary.exponents, w.exponents[before:])
+	return zeros
+}
+
+// handOn notes the last label of a panel for the next one, in frame k−1 of the group.
+func (w *trellis[F]) handOn(states, exponents []float64, k int) {
+	last := len(states) - 1
+	if w.to[k] = (number{states[last], exponents[last]}).normal(); states[last] == 0 {
+		w.to[k].e = exponents[last]
+	}
+}
+
+// forwardRun does a run, from α before it, whose frames it cuts off where others must follow with
+// other exponents. It returns the last row of α and its exponents. start is the first frame of the
+// group.
+func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64) (last, exponents []float64) {
+	at, n := r.positions.From, r.positions.Len()
+	exponents = w.exponents[r.before:][:2*n]
+	first := r.frames.From
+	var step, limit, room int
+	if r.wide = w.emission.kind(first).isWide(); !r.wide {
+		largest := forwardFactors(w.factors, exponents, w.target.skipExponents[at:], r.label, n)
+		step = 2 + max(exponent(largest), -exponent(w.emission.least(first)))
+		limit, room = w.fillColumn(r, start)
+		r.wide = step > room
+	}
+	if r.wide {
+		return w.forwardWide(r, start, boundary)
+	}
+	src, used := boundary, 0
+	for k := 0; ; {
+		count := min((room-used)/step, limit-k)
+		forward(w.alphaFrom(first+k, at), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
+		k += count
+		src = w.alphaFrom(first+k-1, at)[:2*n]
+		if k < limit {
+			least, largest := extent(src)
+			used = max(exponent(largest), -exponent(min(least, 1)))
+		}
+		if k == limit || step > room-used {
+			r.frames.To = first + k
+			break
+		}
+	}
+	for t := r.frames.From; t < r.frames.To; t++ {
+		w.handOn(w.alphaFrom(t, at)[:2*n], exponents, t-start+1)
+	}
+	return src, exponents
+}
+
+// fillColumn sets column to the label in front of a panel, relative to its exponent before a run. It
+// returns how many frames of the run may follow on one another at most, before a wide frame or
+// one with another range of that label, and what range is left to the states.
+func (w *trellis[F]) fillColumn(r *run, start int) (limit, room int) {
+	limit, room = w.emission.plainFrames(r.frames), runExponents
+	for k := range limit {
+		label := w.from[r.frames.From-start+k]
+		distance := label.e - r.label
+		switch {
+		case label.v == 0:
+			distance = 0
+		case distance > columnExponents || distance < -columnExponents:
+			return k, room
+		}
+		w.column[k] = label.v * power(distance)
+		room = min(room, runExponents-int(distance)-1)
+	}
+	return limit, room
+}
+
+// forwardWide is forwardRun for a wide frame.
+func (w *trellis[F]) forwardWide(r *run, start int, boundary []float64) (last, exponents []float64) {
+	at, n, t := r.positions.From, r.positions.Len(), r.frames.From
+	r.frames.To = t + 1
+	y, blank := w.makeWideFactors(r)
+	alpha := w.alphaFrom(t, at)[:2*n]
+	forwardWide(alpha, boundary, y.v, w.factors, w.from[t-start].v, blank, n)
+	w.handOn(alpha, w.next, t-start+1)
+	return alpha, w.next[:2*n]
+}
+
+// makeWideFactors makes the factors into a wide frame, and its exponents. It returns the emissions.
+func (w *trellis[F]) makeWideFactors(r *run) (y numberRow, blank float64) {
+	at, n := r.positions.From, r.positions.Len()
+	all := w.emission.numbers(r.frames.From)
+	y = numberRow{all.v[at:], all.exponents[at:]}
+	last := w.target.length - at
+	wideFactors(w.factors, w.next, w.exponents[r.before:], y.exponents, w.target.skipExponents[at:], r.label, y.exponents[last], n)
+	return y, y.v[last]
 }
 
 // normalize writes src to dst with its values in [1,2), and reports whether there are zeros
 // beside the pads.
 func (w *trellis[F]) normalize(dst, src, exponents []float64) bool {
-	var zeros float64
-	states := 2 * w.target.inUse
-	for from := 0; from < states; from += 2 * callWidth {
-		to := min(from+2*callWidth, states)
-		zeros += normalizeRow(dst[from:to], src[from:to], exponents[from:to])
-	}
-	return zeros > float64(states-2*w.target.length-1)
+	return normalizeRow(dst, src, exponents) > 0
 }
 
-// inherit gives states of the boundary that are 0 the exponents of what can flow into them.
-func (w *trellis[F]) inherit() {
-	v, e, skip := w.boundary, w.lastExponents(), w.target.skipExponents
-	before := float64(-never) // of label i−1
-	for i := range w.target.length + 1 {
-		b, l := blankAt(i), labelAt(i)
-		if v[b] == 0 {
-			e[b] = before
+// inherit gives states of a panel that are 0 the exponents of what can flow into them, where before is
+// that of the label in front.
+func (w *trellis[F]) inherit(states numberRow, positions view.Span, before float64) {
+	skip := w.target.skipExponents
+	for i := positions.From; i <= min(positions.To-1, w.target.length); i++ {
+		v, e := statesAt(states.v, i-positions.From), statesAt(states.exponents, i-positions.From)
+		if v[onBlank] == 0 {
+			e[onBlank] = before
 		}
 		if i == w.target.length {
 			return
 		}
-		if v[l] == 0 {
-			e[l] = max(e[b], before+skip[i])
+		if v[onLabel] == 0 {
+			e[onLabel] = max(e[onBlank], before+skip[i])
 		}
-		before = e[l]
+		before = e[onLabel]
 	}
 }
 
 // probability returns that of the target, which the boundary behind the last frame tells: the
 // target ends in its last label or a blank.
 func (w *trellis[F]) probability() number {
-	last := scaledRow{w.boundary, w.lastExponents()}
-	blank, _ := last.states(w.target.length)
+	blank, _ := w.boundary.states(w.target.length)
 	if w.target.length == 0 {
 		return blank
 	}
-	_, label := last.states(w.target.length - 1)
+	_, label := w.boundary.states(w.target.length - 1)
 	return blank.plus(label).normal()
 }
 
@@ -265,9 +334,9 @@ func (w *trellis[F]) loss(probability number) float64 {
 	return 0 - math.FMA(probability.e+w.emission.common.shift, math.Ln2, fp.Log(probability.v)+w.emission.log())
 }
 
-// occupancyVisitor takes in the occupancies of some frames: a row for each, of the labels
+// occupancyVisitor takes in the occupancies of the frames of a group: a row for each, of the labels
 // and, in the last column, of the blank, all of them times the mantissa of the target's
-// probability. The frames are of one run, and come from the last run to the first.
+// probability. The last group comes first.
 type occupancyVisitor interface {
 	visit(frames view.Span, occupancy view.Rows[float64])
 }
@@ -280,7 +349,7 @@ func (w *trellis[F]) backward(probability number, visitor occupancyVisitor) {
 		return
 	}
 	clear(w.beta)
-	exponents := w.lastExponents()
+	exponents := w.boundary.exponents
 	last := w.target.length
 	statesAt(w.beta, last)[onBlank] = power(statesAt(exponents, last)[onBlank] - probability.e)
 	if last > 0 {
@@ -290,64 +359,87 @@ func (w *trellis[F]) backward(probability number, visitor occupancyVisitor) {
 		if start+w.segment < w.frames {
 			w.remake(start)
 		}
-		for _, r := range slices.Backward(w.runs) {
-			w.retreat(r)
-			visitor.visit(view.Span{From: r.start, To: r.end}, view.Of(w.occupancy, last+1, w.target.width))
+		runs := w.runs
+		for to := min(start+w.segment, w.frames); to > start; {
+			group := view.Span{From: to - 1 - (to-1-start)%groupFrames, To: to}
+			runs = w.backwardGroup(group, runs)
+			visitor.visit(group, view.Of(w.occupancy, last+1, w.target.width))
+			to = group.From
 		}
 	}
 }
 
 // remake makes α of a segment again.
 func (w *trellis[F]) remake(from int) {
-	boundary, exponents := w.checkpoint(from)
-	copy(w.boundary, boundary)
-	w.exponents = w.exponents[:2*w.target.width]
-	copy(w.exponents, exponents)
+	c := w.checkpoint(from)
+	copy(w.boundary.v, c.v)
+	copy(w.boundary.exponents, c.exponents)
+	w.inherits = true
 	common := w.emission.common
 	w.sweep(from)
 	w.emission.common = common
 }
 
-// retreat takes β from the last frame of a run, where it has the exponents behind the run,
-// to the frame before it, and makes the occupancies in the run.
-func (w *trellis[F]) retreat(r run) {
-	alpha, before, behind := w.alphaRow(r.end-1), w.exponentRow(r.before), w.exponentRow(r.before+1)
-	inRun := before
-	if r.scaled {
-		inRun = behind
+// backwardGroup takes β through a group, from its last frame to the one before its first, and makes
+// its occupancies. Its runs are the last ones; it returns those before.
+func (w *trellis[F]) backwardGroup(group view.Span, runs []run) []run {
+	band, labels := w.band(group), w.target.length
+	clear(w.blanks[:])
+	for k := range w.from {
+		w.from[k] = number{}
 	}
-	states := 2 * w.target.inUse
-	for from := 0; from < states; from += 2 * callWidth {
-		to := min(from+2*callWidth, states)
-		rescale(w.beta[from:to], alpha[from:to], behind[from:to], inRun[from:to])
+	at := band.To
+	for ; len(runs) > 0 && runs[len(runs)-1].frames.From >= group.From; runs = runs[:len(runs)-1] {
+		r := &runs[len(runs)-1]
+		if r.positions.To < at {
+			at = r.positions.To
+			w.from, w.to = w.to, w.from
+		}
+		w.retreat(r, group.From)
 	}
-	if r.scaled {
-		w.target.backwardScaled(w.occupancy, w.beta, scaledRow{alpha, behind}, w.emission.scaled(r.start), before)
-		return
+	for k := range group.Len() {
+		row := w.occupancy[k*w.target.width:][:labels+1]
+		clear(row[:min(band.From, labels)])
+		clear(row[min(band.To, labels):])
+		row[labels] = w.blanks[k]
 	}
-	w.makeFactors(r.before)
-	perCall := w.framesPerCall()
-	for end := r.end; end > r.start; end -= perCall {
-		start := max(end-perCall, r.start)
-		w.retreatFrames(start, w.occupancy[(start-r.start)*w.target.width:], w.blanks[:end-start])
-	}
+	return runs
 }
 
-// retreatFrames takes β through the frames of one call, len(blanks) of them from start on, and
-// writes their occupancies.
-func (w *trellis[F]) retreatFrames(start int, occupancy, blanks []float64) {
-	alpha, y := w.alpha[start%w.segment*2*w.target.width:], w.emission.rows(start)
-	var sum float64 // of a frame that takes several calls
-	clear(w.carry[:])
-	for from := (w.target.inUse - 1) / callWidth * callWidth; from >= 0; from -= callWidth {
-		copy(w.carry[:], w.carry[8:])
-		backward(occupancy, blanks, w.beta, w.carry[:], alpha, y, w.factors, w.part(from))
-		sum += blanks[0]
+// retreat takes β of a run's positions from its last frame, where it has the exponents behind the run,
+// to the frame before it, and makes the occupancies in the run. start is the first frame of the
+// group.
+func (w *trellis[F]) retreat(r *run, start int) {
+	at, n, first := r.positions.From, r.positions.Len(), r.frames.From
+	beta, inRun, behind := w.beta[2*at:][:2*n], w.exponents[r.before:][:2*n], w.exponents[r.before+2*n:][:2*n]
+	into := inRun
+	var y numberRow
+	var blank float64
+	if r.wide {
+		y, blank = w.makeWideFactors(r)
+		into = w.next[:2*n]
+	} else {
+		forwardFactors(w.factors, inRun, w.target.skipExponents[at:], r.label, n)
 	}
-	if w.target.inUse > callWidth {
-		blanks[0] = sum
+	alpha := w.alphaFrom(r.frames.To-1, at)[:2*n]
+	rescale(beta, alpha, behind, into)
+	k, count := first-start, r.frames.Len()
+	occupancy := w.occupancy[k*w.target.width+at:]
+	label := inRun[2*n-1]
+	for j := range count {
+		above := w.from[k+j]
+		w.column[j] = above.v * power(label-above.e)
 	}
-	for k, blank := range blanks {
-		occupancy[k*w.target.width+w.target.length] = blank
+	if r.wide {
+		sum, down := backwardWide(occupancy, beta, alpha, y.v, w.factors, w.column[0], blank, n)
+		w.blanks[k] += sum
+		w.to[k] = number{down, r.label}
+		return
+	}
+	var blanks [groupFrames]float64
+	backward(occupancy, blanks[:count], beta, w.column[:], w.alphaFrom(first, at), w.emission.rowsFrom(first, at), w.factors, n)
+	for j, sum := range blanks[:count] {
+		w.blanks[k+j] += sum
+		w.to[k+j] = number{w.column[j], r.label}
 	}
 }

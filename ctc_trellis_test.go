@@ -60,7 +60,7 @@ func TestLongTargetsOfManyClasses(t *testing.T) {
 }
 
 func testLongTargets[F Float](t *testing.T) {
-	const frames, classes, labels = 2*callWidth + 140, 1100, 2*callWidth + 36
+	const frames, classes, labels = 8*panelWidth + 140, 1100, 8*panelWidth + 36
 	r := rand.New(rand.NewPCG(21, 22))
 	x, targets := make([]F, frames*classes), make([]int, labels)
 	for i := range x {

@@ -132,20 +132,17 @@ func power(n float64) float64 {
 	return math.Float64frombits(uint64(int64(n)+1023) << 52)
 }
 
-// forwardFactorsGeneric makes the factors of both sweeps from the exponents of the states.
-// With e(s) for that of a state,
+// forwardFactorsGeneric makes the factors of both sweeps from the exponents of the states of some
+// positions. With e(s) for that of a state,
 //
 //	blankFromLabel[i] = 2^(e(l[i−1]) − e(b[i]))
 //	labelFromBlank[i] = 2^(e(b[i]) − e(l[i]))
 //	labelFromLabel[i] = 2^(e(l[i−1]) − e(l[i])) · skip[i]
 //
-// Returned is the largest factor.
-func forwardFactorsGeneric(factors, exponents, skipExponents []float64, positions view.Span) (largest float64) {
-	for i := positions.From; i < positions.To; i++ {
-		before := -float64(never)
-		if i > 0 {
-			before = statesAt(exponents, i-1)[onLabel]
-		}
+// where before is e(l[−1]), of the label in front of the first position. Returned is the largest
+// factor.
+func forwardFactorsGeneric(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64) {
+	for i := range positions {
 		e, f := statesAt(exponents, i), factorsAt(factors, i)
 		b, l := e[onBlank], e[onLabel]
 		f[blankFromLabel], f[labelFromBlank], f[labelFromLabel] = power(before-b), power(b-l), power((before-l)+skipExponents[i])
@@ -154,23 +151,21 @@ func forwardFactorsGeneric(factors, exponents, skipExponents []float64, position
 				largest = factor
 			}
 		}
+		before = l
 	}
 	return largest
 }
 
 // forwardGeneric computes α of some frames by the recursion above. Rows of alpha follow on one
 // another, 2·y.Stride apart, and the first comes from boundary, the row before it. y has
-// the emissions of the labels, and in its last column that of the blank.
-func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []float64, positions view.Span, frames int) {
+// the emissions of the labels, and in its last column that of the blank. column has for every
+// frame the label in front of the first position, in the frame before.
+func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	src := boundary
 	for k := range frames {
 		row, emission := alpha[k*2*y.Stride:], y.Data[k*y.Stride:]
-		blank := emission[y.Columns-1]
-		var before float64
-		if positions.From > 0 {
-			before = src[labelAt(positions.From-1)]
-		}
-		for at := positions.From; at < positions.To; at += 8 {
+		blank, before := emission[y.Columns-1], column[k]
+		for at := 0; at < positions; at += 8 {
 			s, d, f, labels := statesFrom(src, at), statesFrom(row, at), factorsFrom(factors, at), emission[at:at+8]
 			for j, label := range labels {
 				b, l := s[onBlank+j], s[onLabel+j]
@@ -181,6 +176,21 @@ func forwardGeneric(alpha, boundary []float64, y view.Rows[float64], factors []f
 		}
 		src = row
 	}
+}
+
+// extentGeneric returns the least state of a row that is not 0, or +Inf, and the largest one.
+// There are a multiple of 16.
+func extentGeneric(states []float64) (least, largest float64) {
+	least = math.Inf(1)
+	for _, v := range states {
+		if v != 0 && v < least {
+			least = v
+		}
+		if v > largest {
+			largest = v
+		}
+	}
+	return least, largest
 }
 
 // rescaleGeneric turns β of a frame from the exponents of one run to those of another:
@@ -212,15 +222,14 @@ const leastOccupancy = 0x1p-200
 // where b' and l' are b and l of frame t times their emissions, with the factors of
 // the forward sweep. Rows of alpha, y and occupancy are as in forward and y.Stride apart.
 // A row of occupancy has those of the labels, and blanks their sum over the blanks of a
-// frame. carry[:8] has what comes down from the position behind the span, and carry[8:]
-// gets what goes down from its first; with several frames it is 0.
-func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Rows[float64], factors []float64, positions view.Span) {
+// frame. column has for every frame what the position behind the last one adds to the label of
+// that, and gets what the first position adds to the label in front of it.
+func backwardGeneric(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	for k := len(blanks) - 1; k >= 0; k-- {
 		row, emission, o := alpha[k*2*y.Stride:], y.Data[k*y.Stride:], occupancy[k*y.Stride:]
-		blank := emission[y.Columns-1]
+		blank, down := emission[y.Columns-1], column[k]
 		var sum lanes[float64]
-		down := [8]float64(carry[:8])
-		for at := positions.To - 8; at >= positions.From; at -= 8 {
+		for at := positions - 8; at >= 0; at -= 8 {
 			var here [8]float64
 			a, s, f, labels, places := statesFrom(row, at), statesFrom(beta, at), factorsFrom(factors, at), emission[at:at+8], o[at:at+8]
 			fp.AddProducts(sum[:], a[onBlank:onLabel], s[onBlank:onLabel], -1)
@@ -230,15 +239,87 @@ func backwardGeneric(occupancy, blanks, beta, carry, alpha []float64, y view.Row
 				s[onBlank+j], s[onLabel+j] = fp.AddScaled(b, l, f[labelFromBlank+j]), l
 				here[j] = fp.AddScaled(float64(b*f[blankFromLabel+j]), l, f[labelFromLabel+j])
 			}
-			for j := range here[:7] {
-				s[onLabel+j] += here[j+1]
+			for j, v := range here[1:] {
+				s[onLabel+j] += v
 			}
-			s[onLabel+7] += down[0]
-			down = here
+			s[onLabel+7] += down
+			down = here[0]
 		}
-		copy(carry[8:], down[:])
-		blanks[k] = sum.fold()
+		column[k], blanks[k] = down, sum.fold()
 	}
+}
+
+// A wide frame has a range of emissions or of states that one row of exponents does not hold from
+// the frame before to this one: each has its own. A row of wide factors has eight of each of
+// five kinds by turns: what the blank has from itself and from the label before, and what the
+// label has from itself, from the blank and from the label before.
+const wideBlank, wideBlankFromLabel, wideLabel, wideLabelFromBlank, wideLabelFromLabel = 0, 8, 16, 24, 32
+
+// wideFactorsAt returns what a row of wide factors has from position i on.
+func wideFactorsAt(row []float64, i int) *[33]float64 { return (*[33]float64)(row[i&^7*5+i&7:]) }
+
+// wideFactorsFrom returns what a row of wide factors has of eight positions from i, a multiple of
+// 8, on.
+func wideFactorsFrom(row []float64, i int) *[40]float64 { return (*[40]float64)(row[5*i:]) }
+
+// wideFactorsGeneric makes the exponents of the states in a frame, and the factors into it, from the
+// exponents of the states in the frame before and of the emissions, of which blank is the blank's.
+// With m for the largest exponent that a state comes from,
+//
+//	next(s)    = m + emission's
+//	factor(s') = 2^(e(s') − m)
+//
+// where before is e(l[−1]).
+func wideFactorsGeneric(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int) {
+	for i := range positions {
+		e, n, f := statesAt(exponents, i), statesAt(next, i), wideFactorsAt(factors, i)
+		b, l, skipped := e[onBlank], e[onLabel], before+skipExponents[i]
+		m := max(b, before)
+		n[onBlank] = m + blank
+		f[wideBlank], f[wideBlankFromLabel] = power(b-m), power(before-m)
+		m = max(max(l, b), skipped)
+		n[onLabel] = m + emissions[i]
+		f[wideLabel], f[wideLabelFromBlank], f[wideLabelFromLabel] = power(l-m), power(b-m), power(skipped-m)
+		before = l
+	}
+}
+
+// forwardWideGeneric computes α of a wide frame from the row boundary before it, where before is
+// l[−1] and blank the emission of the blank.
+func forwardWideGeneric(alpha, boundary, y, factors []float64, before, blank float64, positions int) {
+	for i := range positions {
+		s, d, f := statesAt(boundary, i), statesAt(alpha, i), wideFactorsAt(factors, i)
+		b, l := s[onBlank], s[onLabel]
+		d[onBlank] = fp.AddScaled(float64(b*f[wideBlank]), before, f[wideBlankFromLabel]) * blank
+		d[onLabel] = fp.AddScaled(fp.AddScaled(float64(l*f[wideLabel]), b, f[wideLabelFromBlank]), before, f[wideLabelFromLabel]) * y[i]
+		before = l
+	}
+}
+
+// backwardWideGeneric takes β from a wide frame to the one before it and makes the occupancies, as
+// backwardGeneric does: after is what the position behind the last one adds to the label of that, and
+// down what the first position adds to the label in front of it.
+func backwardWideGeneric(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64) {
+	var sum lanes[float64]
+	down = after
+	for at := positions - 8; at >= 0; at -= 8 {
+		var here [8]float64
+		a, s, f, labels, places := statesFrom(alpha, at), statesFrom(beta, at), wideFactorsFrom(factors, at), y[at:at+8], occupancy[at:at+8]
+		fp.AddProducts(sum[:], a[onBlank:onLabel], s[onBlank:onLabel], -1)
+		for j, label := range labels {
+			places[j] = a[onLabel+j] * s[onLabel+j]
+			b, l := float64(s[onBlank+j]*blank), float64(s[onLabel+j]*label)
+			s[onBlank+j] = fp.AddScaled(float64(b*f[wideBlank+j]), l, f[wideLabelFromBlank+j])
+			s[onLabel+j] = float64(l * f[wideLabel+j])
+			here[j] = fp.AddScaled(float64(b*f[wideBlankFromLabel+j]), l, f[wideLabelFromLabel+j])
+		}
+		for j, v := range here[1:] {
+			s[onLabel+j] += v
+		}
+		s[onLabel+7] += down
+		down = here[0]
+	}
+	return sum.fold(), down
 }
 
 // addOccupanciesGeneric writes some rows of the gradient, as many as softmax has

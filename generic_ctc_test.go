@@ -112,56 +112,40 @@ func onlyIn(x []float64, width int, spans ...view.Span) []float64 {
 	return x
 }
 
-// part is what one call does of a trellis.
-type part struct {
-	width, labels int
-	positions     view.Span
-	frames        int
-}
+// part is what one call does of a trellis: some positions of rows that have more of them behind.
+type part struct{ width, labels, positions, frames int }
 
 func (p part) String() string {
-	return fmt.Sprintf("positions %v of %d, labels: %d, frames: %d", p.positions, p.width, p.labels, p.frames)
+	return fmt.Sprintf("%d positions of %d, labels: %d, frames: %d", p.positions, p.width, p.labels, p.frames)
 }
 
 // emissions returns y, of which only the useful is not NaN.
 func (p part) emissions(c *kerneltest.Trial[float64], v values) []float64 {
-	y := numbers(c, (p.frames-1)*p.width+max(p.positions.To, p.labels+1), v.emission)
-	return onlyIn(y, p.width, p.positions, view.Span{From: p.labels, To: p.labels + 1})
+	y := numbers(c, (p.frames-1)*p.width+max(p.positions, p.labels+1), v.emission)
+	return onlyIn(y, p.width, p.scaled(1), view.Span{From: p.labels, To: p.labels + 1})
 }
 
 // rows returns emissions as the kernels take them.
 func (p part) rows(y []float64) view.Rows[float64] { return view.Of(y, p.labels+1, p.width) }
 
 // scaled returns the part of a row that has so many numbers for each position.
-func (p part) scaled(numbers int) view.Span {
-	return view.Span{From: numbers * p.positions.From, To: numbers * p.positions.To}
-}
-
-// withLabelBefore returns the part of a row of states, with the label in front of the first
-// position.
-func (p part) withLabelBefore() view.Span {
-	return view.Span{From: 2*p.positions.From - 1, To: 2 * p.positions.To}
-}
+func (p part) scaled(numbers int) view.Span { return view.Span{To: numbers * p.positions} }
 
 // parts returns all positions for c.N labels, and parts of them.
 func parts(c *kerneltest.Trial[float64]) []part {
 	inUse := (c.N + 8) &^ 7
 	width := (inUse+15)&^15 + 16*c.R.IntN(2)
 	frames := func() int { return 1 + c.R.IntN(9) }
-	all := []part{{width, c.N, view.Span{From: 0, To: inUse}, frames()}}
+	all := []part{{width, c.N, inUse, frames()}}
 	if inUse > 8 {
 		cut := 8 * (1 + c.R.IntN(inUse/8-1))
-		from := 8 * c.R.IntN(inUse/8)
-		to := from + 8*(1+c.R.IntN((inUse-from)/8))
-		all = append(all,
-			part{width, c.N, view.Span{From: 0, To: cut}, frames()}, part{width, c.N, view.Span{From: cut, To: inUse}, frames()},
-			part{width, c.R.IntN(to), view.Span{From: from, To: to}, frames()}, part{width, c.N, view.Span{From: from, To: to}, 1})
+		all = append(all, part{width, c.N, cut, frames()}, part{width, c.R.IntN(cut), cut, frames()}, part{width, c.N, cut, 1})
 	}
 	return all
 }
 
 func testNormalizeRow(t *testing.T) {
-	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*callWidth/16), func(c *kerneltest.Trial[float64], v values) {
+	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*panelWidth/16), func(c *kerneltest.Trial[float64], v values) {
 		x, e := numbers(c, 16*c.N, v.state), someExponents(c, 16*c.N, someBase(c))
 		for i := range x {
 			if v.name == kerneltest.Mixed && c.R.IntN(2) == 0 {
@@ -190,14 +174,14 @@ func testForwardFactors(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
 		for _, p := range parts(c) {
 			c.Notes = []any{p}
-			n := p.positions.To
-			exponents := onlyIn(someExponents(c, 2*n, someBase(c)), 2*n, p.withLabelBefore())
-			skipExponents := onlyIn(someSkips(c, n), n, p.positions)
+			n, base := p.positions, someBase(c)
+			exponents, skipExponents := someExponents(c, 2*n, base), someSkips(c, n)
+			before := someExponents(c, 1, base)[0]
 			want := numbers(c, 3*n, near)
 			factors, exponents1, skipExponents1 := kerneltest.Placed(c, want), kerneltest.Constant(c, exponents), kerneltest.Constant(c, skipExponents)
-			wantLargest := forwardFactorsGeneric(want, exponents, skipExponents, p.positions)
+			wantLargest := forwardFactorsGeneric(want, exponents, skipExponents, before, n)
 			var largest float64
-			c.Call(func() { largest = forwardFactors(factors, exponents1, skipExponents1, p.positions) })
+			c.Call(func() { largest = forwardFactors(factors, exponents1, skipExponents1, before, n) })
 			kerneltest.Same(c, "factors", want, factors)
 			kerneltest.SameOne(c, "largest", wantLargest, largest)
 		}
@@ -208,21 +192,33 @@ func testForward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
 		for _, p := range parts(c) {
 			c.Notes = []any{p}
-			n := p.positions.To
-			boundary, y := onlyIn(numbers(c, 2*n, v.state), 2*n, p.withLabelBefore()), p.emissions(c, v)
-			factors := onlyIn(numbers(c, 3*n, v.factor), 3*n, p.scaled(3))
+			n := p.positions
+			boundary, column, y := numbers(c, 2*n, v.state), numbers(c, p.frames, v.state), p.emissions(c, v)
+			factors := numbers(c, 3*n, v.factor)
 			want := numbers(c, (p.frames-1)*2*p.width+2*n, near)
-			alpha, boundary1 := kerneltest.Placed(c, want), kerneltest.Constant(c, boundary)
+			alpha, boundary1, column1 := kerneltest.Placed(c, want), kerneltest.Constant(c, boundary), kerneltest.Constant(c, column)
 			y1, factors1 := kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
-			forwardGeneric(want, boundary, p.rows(y), factors, p.positions, p.frames)
-			c.Call(func() { forward(alpha, boundary1, p.rows(y1), factors1, p.positions, p.frames) })
+			forwardGeneric(want, boundary, column, p.rows(y), factors, n, p.frames)
+			c.Call(func() { forward(alpha, boundary1, column1, p.rows(y1), factors1, n, p.frames) })
 			kerneltest.Same(c, "alpha", want, alpha)
 		}
 	})
 }
 
+func testExtent(t *testing.T) {
+	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*panelWidth/16), func(c *kerneltest.Trial[float64], v values) {
+		states := numbers(c, 16*c.N, v.state)
+		wantLeast, wantLargest := extentGeneric(states)
+		states1 := kerneltest.Constant(c, states)
+		var least, largest float64
+		c.Call(func() { least, largest = extent(states1) })
+		kerneltest.SameOne(c, "least", wantLeast, least)
+		kerneltest.SameOne(c, "largest", wantLargest, largest)
+	})
+}
+
 func testRescale(t *testing.T) {
-	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*callWidth/16), func(c *kerneltest.Trial[float64], v values) {
+	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*panelWidth/16), func(c *kerneltest.Trial[float64], v values) {
 		n, base := 16*c.N, someBase(c)
 		want, alpha, from, to := numbers(c, n, v.state), numbers(c, n, v.state), someExponents(c, n, base), someExponents(c, n, base)
 		for i := range want {
@@ -244,22 +240,66 @@ func testBackward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
 		for _, p := range parts(c) {
 			c.Notes = []any{p}
-			n := p.positions.To
-			wantBeta, y := onlyIn(numbers(c, 2*n, v.state), 2*n, p.scaled(2)), p.emissions(c, v)
+			n := p.positions
+			wantBeta, y, factors := numbers(c, 2*n, v.state), p.emissions(c, v), numbers(c, 3*n, v.factor)
 			alpha := onlyIn(numbers(c, (p.frames-1)*2*p.width+2*n, v.state), 2*p.width, p.scaled(2))
-			factors := onlyIn(numbers(c, 3*n, v.factor), 3*n, p.scaled(3))
-			wantCarry := onlyIn(numbers(c, 16, v.state), 16, view.Span{From: 0, To: 1}) // of the position behind only the first
-			want, wantBlanks := numbers(c, (p.frames-1)*p.width+n, near), numbers(c, p.frames, near)
+			wantColumn, wantBlanks := numbers(c, p.frames, v.state), numbers(c, p.frames, near)
+			want := numbers(c, (p.frames-1)*p.width+n, near)
 			occupancy, blanks := kerneltest.Placed(c, want), kerneltest.Placed(c, wantBlanks)
-			beta, carry := kerneltest.Placed(c, wantBeta), kerneltest.Placed(c, wantCarry)
+			beta, column := kerneltest.Placed(c, wantBeta), kerneltest.Placed(c, wantColumn)
 			alpha1, y1, factors1 := kerneltest.Constant(c, alpha), kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
-			backwardGeneric(want, wantBlanks, wantBeta, wantCarry, alpha, p.rows(y), factors, p.positions)
-			c.Call(func() { backward(occupancy, blanks, beta, carry, alpha1, p.rows(y1), factors1, p.positions) })
+			backwardGeneric(want, wantBlanks, wantBeta, wantColumn, alpha, p.rows(y), factors, n)
+			c.Call(func() { backward(occupancy, blanks, beta, column, alpha1, p.rows(y1), factors1, n) })
 			kerneltest.Same(c, "occupancy", want, occupancy)
 			kerneltest.Same(c, "blanks", wantBlanks, blanks)
 			kerneltest.Same(c, "beta", wantBeta, beta)
-			kerneltest.Same(c, "carry", wantCarry, carry)
+			kerneltest.Same(c, "column", wantColumn, column)
 		}
+	})
+}
+
+func testWideFactors(t *testing.T) {
+	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
+		n, base := (c.N+8)&^7, someBase(c)
+		exponents, emissions, skipExponents := someExponents(c, 2*n, base), someExponents(c, n, 0), someSkips(c, n)
+		before, blank := someExponents(c, 1, base)[0], someExponents(c, 1, 0)[0]
+		want, wantNext := numbers(c, 5*n, near), numbers(c, 2*n, near)
+		factors, next := kerneltest.Placed(c, want), kerneltest.Placed(c, wantNext)
+		exponents1, emissions1, skipExponents1 := kerneltest.Constant(c, exponents), kerneltest.Constant(c, emissions), kerneltest.Constant(c, skipExponents)
+		wideFactorsGeneric(want, wantNext, exponents, emissions, skipExponents, before, blank, n)
+		c.Call(func() { wideFactors(factors, next, exponents1, emissions1, skipExponents1, before, blank, n) })
+		kerneltest.Same(c, "factors", want, factors)
+		kerneltest.Same(c, "next", wantNext, next)
+	})
+}
+
+func testForwardWide(t *testing.T) {
+	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
+		n := (c.N + 8) &^ 7
+		boundary, y, factors := numbers(c, 2*n, v.state), numbers(c, n, v.emission), numbers(c, 5*n, v.factor)
+		before, blank, want := v.state(c.R), v.emission(c.R), numbers(c, 2*n, near)
+		alpha, boundary1 := kerneltest.Placed(c, want), kerneltest.Constant(c, boundary)
+		y1, factors1 := kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
+		forwardWideGeneric(want, boundary, y, factors, before, blank, n)
+		c.Call(func() { forwardWide(alpha, boundary1, y1, factors1, before, blank, n) })
+		kerneltest.Same(c, "alpha", want, alpha)
+	})
+}
+
+func testBackwardWide(t *testing.T) {
+	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
+		n := (c.N + 8) &^ 7
+		wantBeta, alpha, y, factors := numbers(c, 2*n, v.state), numbers(c, 2*n, v.state), numbers(c, n, v.emission), numbers(c, 5*n, v.factor)
+		after, blank, want := v.state(c.R), v.emission(c.R), numbers(c, n, near)
+		occupancy, beta, alpha1 := kerneltest.Placed(c, want), kerneltest.Placed(c, wantBeta), kerneltest.Constant(c, alpha)
+		y1, factors1 := kerneltest.Constant(c, y), kerneltest.Constant(c, factors)
+		wantBlanks, wantDown := backwardWideGeneric(want, wantBeta, alpha, y, factors, after, blank, n)
+		var blanks, down float64
+		c.Call(func() { blanks, down = backwardWide(occupancy, beta, alpha1, y1, factors1, after, blank, n) })
+		kerneltest.Same(c, "occupancy", want, occupancy)
+		kerneltest.Same(c, "beta", wantBeta, beta)
+		kerneltest.SameOne(c, "blanks", wantBlanks, blanks)
+		kerneltest.SameOne(c, "down", wantDown, down)
 	})
 }
 

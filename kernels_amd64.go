@@ -702,27 +702,38 @@ func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 }
 
 // forwardFactors works like forwardFactorsGeneric.
-func forwardFactors(factors, exponents, skipExponents []float64, positions view.Span) (largest float64) {
+func forwardFactors(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		return forwardFactorsAVX512(factors, exponents, skipExponents, positions.From, positions.To)
+		return forwardFactorsAVX512(factors, exponents, skipExponents, before, positions)
 	case tier.AVX2:
-		return forwardFactorsAVX2(factors, exponents, skipExponents, positions.From, positions.To)
+		return forwardFactorsAVX2(factors, exponents, skipExponents, before, positions)
 	}
-	return forwardFactorsGeneric(factors, exponents, skipExponents, positions)
+	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
 // forward works like forwardGeneric.
-func forward(alpha, boundary []float64, y view.Rows[float64], factors []float64, positions view.Span, frames int) {
+func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
 	case tier.AVX512:
-		forwardAVX512(alpha, boundary, y.Data, factors, y.Stride, y.Columns-1, positions.From, positions.To, frames)
+		forwardAVX512(alpha, boundary, column, y.Data, factors, y.Stride, y.Columns-1, positions, frames)
 		return
 	case tier.AVX2:
-		forwardAVX2(alpha, boundary, y.Data, factors, y.Stride, y.Columns-1, positions.From, positions.To, frames)
+		forwardAVX2(alpha, boundary, column, y.Data, factors, y.Stride, y.Columns-1, positions, frames)
 		return
 	}
-	forwardGeneric(alpha, boundary, y, factors, positions, frames)
+	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
+}
+
+// extent works like extentGeneric.
+func extent(states []float64) (least, largest float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		return extentAVX512(states)
+	case tier.AVX2:
+		return extentAVX2(states)
+	}
+	return extentGeneric(states)
 }
 
 // rescale works like rescaleGeneric.
@@ -739,16 +750,53 @@ func rescale(beta, alpha, from, to []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy, blanks, beta, carry, alpha []float64, y view.Rows[float64], factors []float64, positions view.Span) {
+func backward(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	switch tier.Active {
 	case tier.AVX512:
-		backwardAVX512(occupancy, blanks, beta, carry, alpha, y.Data, factors, y.Stride, y.Columns-1, positions.From, positions.To, len(blanks))
+		backwardAVX512(occupancy, blanks, beta, column, alpha, y.Data, factors, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	case tier.AVX2:
-		backwardAVX2(occupancy, blanks, beta, carry, alpha, y.Data, factors, y.Stride, y.Columns-1, positions.From, positions.To, len(blanks))
+		backwardAVX2(occupancy, blanks, beta, column, alpha, y.Data, factors, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	}
-	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, positions)
+	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
+}
+
+// wideFactors works like wideFactorsGeneric.
+func wideFactors(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int) {
+	switch tier.Active {
+	case tier.AVX512:
+		wideFactorsAVX512(factors, next, exponents, emissions, skipExponents, before, blank, positions)
+		return
+	case tier.AVX2:
+		wideFactorsAVX2(factors, next, exponents, emissions, skipExponents, before, blank, positions)
+		return
+	}
+	wideFactorsGeneric(factors, next, exponents, emissions, skipExponents, before, blank, positions)
+}
+
+// forwardWide works like forwardWideGeneric.
+func forwardWide(alpha, boundary, y, factors []float64, before, blank float64, positions int) {
+	switch tier.Active {
+	case tier.AVX512:
+		forwardWideAVX512(alpha, boundary, y, factors, before, blank, positions)
+		return
+	case tier.AVX2:
+		forwardWideAVX2(alpha, boundary, y, factors, before, blank, positions)
+		return
+	}
+	forwardWideGeneric(alpha, boundary, y, factors, before, blank, positions)
+}
+
+// backwardWide works like backwardWideGeneric.
+func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		return backwardWideAVX512(occupancy, beta, alpha, y, factors, after, blank, positions)
+	case tier.AVX2:
+		return backwardWideAVX2(occupancy, beta, alpha, y, factors, after, blank, positions)
+	}
+	return backwardWideGeneric(occupancy, beta, alpha, y, factors, after, blank, positions)
 }
 
 // addOccupancies works like addOccupanciesGeneric.
@@ -1175,16 +1223,22 @@ func normalizeRowAVX512(dst, src, exponents []float64) (zeros float64)
 func normalizeRowAVX2(dst, src, exponents []float64) (zeros float64)
 
 //go:noescape
-func forwardFactorsAVX512(factors, exponents, skipExponents []float64, positionsFrom, positionsTo int) (largest float64)
+func forwardFactorsAVX512(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
-func forwardFactorsAVX2(factors, exponents, skipExponents []float64, positionsFrom, positionsTo int) (largest float64)
+func forwardFactorsAVX2(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
-func forwardAVX512(alpha, boundary, y, factors []float64, yStride, yLastColumn, positionsFrom, positionsTo, frames int)
+func forwardAVX512(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func forwardAVX2(alpha, boundary, y, factors []float64, yStride, yLastColumn, positionsFrom, positionsTo, frames int)
+func forwardAVX2(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
+
+//go:noescape
+func extentAVX512(states []float64) (least, largest float64)
+
+//go:noescape
+func extentAVX2(states []float64) (least, largest float64)
 
 //go:noescape
 func rescaleAVX512(beta, alpha, from, to []float64)
@@ -1193,10 +1247,28 @@ func rescaleAVX512(beta, alpha, from, to []float64)
 func rescaleAVX2(beta, alpha, from, to []float64)
 
 //go:noescape
-func backwardAVX512(occupancy, blanks, beta, carry, alpha, y, factors []float64, yStride, yLastColumn, positionsFrom, positionsTo, blanksLength int)
+func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors []float64, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
-func backwardAVX2(occupancy, blanks, beta, carry, alpha, y, factors []float64, yStride, yLastColumn, positionsFrom, positionsTo, blanksLength int)
+func backwardAVX2(occupancy, blanks, beta, column, alpha, y, factors []float64, yStride, yLastColumn, positions, blanksLength int)
+
+//go:noescape
+func wideFactorsAVX512(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)
+
+//go:noescape
+func wideFactorsAVX2(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)
+
+//go:noescape
+func forwardWideAVX512(alpha, boundary, y, factors []float64, before, blank float64, positions int)
+
+//go:noescape
+func forwardWideAVX2(alpha, boundary, y, factors []float64, before, blank float64, positions int)
+
+//go:noescape
+func backwardWideAVX512(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
+
+//go:noescape
+func backwardWideAVX2(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
 
 //go:noescape
 func addOccupanciesF32AVX512(dst, p, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)

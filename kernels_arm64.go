@@ -479,22 +479,31 @@ func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 }
 
 // forwardFactors works like forwardFactorsGeneric.
-func forwardFactors(factors, exponents, skipExponents []float64, positions view.Span) (largest float64) {
+func forwardFactors(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64) {
 	switch tier.Active {
 	case tier.NEON:
-		return forwardFactorsNEON(factors, exponents, skipExponents, positions.From, positions.To)
+		return forwardFactorsNEON(factors, exponents, skipExponents, before, positions)
 	}
-	return forwardFactorsGeneric(factors, exponents, skipExponents, positions)
+	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
 // forward works like forwardGeneric.
-func forward(alpha, boundary []float64, y view.Rows[float64], factors []float64, positions view.Span, frames int) {
+func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
 	case tier.NEON:
-		forwardNEON(alpha, boundary, y.Data, factors, y.Stride, y.Columns-1, positions.From, positions.To, frames)
+		forwardNEON(alpha, boundary, column, y.Data, factors, y.Stride, y.Columns-1, positions, frames)
 		return
 	}
-	forwardGeneric(alpha, boundary, y, factors, positions, frames)
+	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
+}
+
+// extent works like extentGeneric.
+func extent(states []float64) (least, largest float64) {
+	switch tier.Active {
+	case tier.NEON:
+		return extentNEON(states)
+	}
+	return extentGeneric(states)
 }
 
 // rescale works like rescaleGeneric.
@@ -508,13 +517,42 @@ func rescale(beta, alpha, from, to []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy, blanks, beta, carry, alpha []float64, y view.Rows[float64], factors []float64, positions view.Span) {
+func backward(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	switch tier.Active {
 	case tier.NEON:
-		backwardNEON(occupancy, blanks, beta, carry, alpha, y.Data, factors, y.Stride, y.Columns-1, positions.From, positions.To, len(blanks))
+		backwardNEON(occupancy, blanks, beta, column, alpha, y.Data, factors, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	}
-	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, positions)
+	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
+}
+
+// wideFactors works like wideFactorsGeneric.
+func wideFactors(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int) {
+	switch tier.Active {
+	case tier.NEON:
+		wideFactorsNEON(factors, next, exponents, emissions, skipExponents, before, blank, positions)
+		return
+	}
+	wideFactorsGeneric(factors, next, exponents, emissions, skipExponents, before, blank, positions)
+}
+
+// forwardWide works like forwardWideGeneric.
+func forwardWide(alpha, boundary, y, factors []float64, before, blank float64, positions int) {
+	switch tier.Active {
+	case tier.NEON:
+		forwardWideNEON(alpha, boundary, y, factors, before, blank, positions)
+		return
+	}
+	forwardWideGeneric(alpha, boundary, y, factors, before, blank, positions)
+}
+
+// backwardWide works like backwardWideGeneric.
+func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64) {
+	switch tier.Active {
+	case tier.NEON:
+		return backwardWideNEON(occupancy, beta, alpha, y, factors, after, blank, positions)
+	}
+	return backwardWideGeneric(occupancy, beta, alpha, y, factors, after, blank, positions)
 }
 
 // addOccupancies works like addOccupanciesGeneric.
@@ -733,16 +771,28 @@ func emitF64NEON(y, p []float64, index []int32, yStride, pStride, rows int) (lea
 func normalizeRowNEON(dst, src, exponents []float64) (zeros float64)
 
 //go:noescape
-func forwardFactorsNEON(factors, exponents, skipExponents []float64, positionsFrom, positionsTo int) (largest float64)
+func forwardFactorsNEON(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
-func forwardNEON(alpha, boundary, y, factors []float64, yStride, yLastColumn, positionsFrom, positionsTo, frames int)
+func forwardNEON(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
+
+//go:noescape
+func extentNEON(states []float64) (least, largest float64)
 
 //go:noescape
 func rescaleNEON(beta, alpha, from, to []float64)
 
 //go:noescape
-func backwardNEON(occupancy, blanks, beta, carry, alpha, y, factors []float64, yStride, yLastColumn, positionsFrom, positionsTo, blanksLength int)
+func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors []float64, yStride, yLastColumn, positions, blanksLength int)
+
+//go:noescape
+func wideFactorsNEON(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)
+
+//go:noescape
+func forwardWideNEON(alpha, boundary, y, factors []float64, before, blank float64, positions int)
+
+//go:noescape
+func backwardWideNEON(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
 
 //go:noescape
 func addOccupanciesF32NEON(dst, p, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)

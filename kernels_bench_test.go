@@ -137,7 +137,7 @@ const (
 	benchLabels  = 40
 	benchSpan    = (benchLabels + 8) &^ 7 // also the width of a row
 	benchClasses = 28
-	benchFrames  = callPositions / benchSpan
+	benchFrames  = groupFrames
 )
 
 // frameWorks are calls with the scores or the gradient of some frames.
@@ -186,7 +186,7 @@ func doubleWorks() []kerneltest.Work {
 	}
 
 	// In the trellis all states are 1.
-	span, rows := view.Span{From: 0, To: benchSpan}, view.Of(y, benchLabels+1, benchSpan)
+	rows, column := view.Of(y, benchLabels+1, benchSpan), make([]float64, benchFrames)
 	ones, exponents := make([]float64, 2*benchSpan), slices.Repeat([]float64{never}, 2*benchSpan)
 	skipExponents := slices.Repeat([]float64{-never}, benchSpan)
 	for i := range benchLabels {
@@ -196,27 +196,41 @@ func doubleWorks() []kerneltest.Work {
 	}
 	statesAt(ones, benchLabels)[onBlank], statesAt(exponents, benchLabels)[onBlank] = 1, 0
 	factors, alpha := make([]float64, 3*benchSpan), make([]float64, benchFrames*2*benchSpan)
-	forwardFactorsGeneric(factors, exponents, skipExponents, span)
-	forwardGeneric(alpha, ones, rows, factors, span, benchFrames)
+	forwardFactorsGeneric(factors, exponents, skipExponents, -never, benchSpan)
+	forwardGeneric(alpha, ones, column, rows, factors, benchSpan, benchFrames)
 
 	row, rowExponents, scaled := make([]float64, 2*benchSpan), slices.Clone(exponents), slices.Clone(ones)
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
-	beta, carry, result := make([]float64, 2*benchSpan), make([]float64, 16), make([]float64, 1)
+	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
+	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	return []kerneltest.Work{
 		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs, sums) }),
 		kerneltest.NewWork("normalizeRow", kerneltest.Amount{Count: states, Unit: "state", Bytes: 4 * len(row) * double}, func() {
 			result[0] = normalizeRow(row, alpha[:len(row)], rowExponents)
 		}),
 		kerneltest.NewWork("forwardFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(factors) + len(exponents) + len(skipExponents)) * double}, func() {
-			result[0] = forwardFactors(factors, exponents, skipExponents, span)
+			result[0] = forwardFactors(factors, exponents, skipExponents, -never, benchSpan)
 		}),
 		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
-			forward(alpha, ones, rows, factors, span, benchFrames)
+			forward(alpha, ones, column, rows, factors, benchSpan, benchFrames)
+		}),
+		kerneltest.NewWork("extent", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(ones) * double}, func() {
+			result[0], _ = extent(ones)
+		}),
+		kerneltest.NewWork("wideFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(wideRow) + 3*len(exponents)) * double}, func() {
+			wideFactors(wideRow, rowExponents, exponents, zeros, skipExponents, -never, 0, benchSpan)
+		}),
+		kerneltest.NewWork("forwardWide", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(wideRow) + 3*len(ones)) * double}, func() {
+			forwardWide(row, ones, y, wideRow, 0, 1, benchSpan)
+		}),
+		kerneltest.NewWork("backwardWide", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(wideRow) + 4*len(ones)) * double}, func() {
+			copy(beta, ones)
+			result[0], _ = backwardWide(occupancy, beta, ones, y, wideRow, 0, 1, benchSpan)
 		}),
 		kerneltest.NewWork("rescale", kerneltest.Amount{Count: states, Unit: "state", Bytes: 5 * len(scaled) * double}, func() { rescale(scaled, ones, exponents, exponents) }),
 		kerneltest.NewWork("backward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (len(alpha) + len(y) + len(occupancy)) * double}, func() {
 			copy(beta, ones) // or it would leave the range of a float64
-			backward(occupancy, blanks, beta, carry, alpha, rows, factors, span)
+			backward(occupancy, blanks, beta, column, alpha, rows, factors, benchSpan)
 		}),
 	}
 }

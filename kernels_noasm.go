@@ -185,13 +185,18 @@ func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 }
 
 // forwardFactors works like forwardFactorsGeneric.
-func forwardFactors(factors, exponents, skipExponents []float64, positions view.Span) (largest float64) {
-	return forwardFactorsGeneric(factors, exponents, skipExponents, positions)
+func forwardFactors(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64) {
+	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
 // forward works like forwardGeneric.
-func forward(alpha, boundary []float64, y view.Rows[float64], factors []float64, positions view.Span, frames int) {
-	forwardGeneric(alpha, boundary, y, factors, positions, frames)
+func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
+	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
+}
+
+// extent works like extentGeneric.
+func extent(states []float64) (least, largest float64) {
+	return extentGeneric(states)
 }
 
 // rescale works like rescaleGeneric.
@@ -200,8 +205,23 @@ func rescale(beta, alpha, from, to []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy, blanks, beta, carry, alpha []float64, y view.Rows[float64], factors []float64, positions view.Span) {
-	backwardGeneric(occupancy, blanks, beta, carry, alpha, y, factors, positions)
+func backward(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
+}
+
+// wideFactors works like wideFactorsGeneric.
+func wideFactors(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int) {
+	wideFactorsGeneric(factors, next, exponents, emissions, skipExponents, before, blank, positions)
+}
+
+// forwardWide works like forwardWideGeneric.
+func forwardWide(alpha, boundary, y, factors []float64, before, blank float64, positions int) {
+	forwardWideGeneric(alpha, boundary, y, factors, before, blank, positions)
+}
+
+// backwardWide works like backwardWideGeneric.
+func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64) {
+	return backwardWideGeneric(occupancy, beta, alpha, y, factors, after, blank, positions)
 }
 
 // addOccupancies works like addOccupanciesGeneric.

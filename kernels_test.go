@@ -81,8 +81,12 @@ var doubleTests = map[string]func(t *testing.T){
 	"normalizeRow":   testNormalizeRow,
 	"forwardFactors": testForwardFactors,
 	"forward":        testForward,
+	"extent":         testExtent,
 	"rescale":        testRescale,
 	"backward":       testBackward,
+	"wideFactors":    testWideFactors,
+	"forwardWide":    testForwardWide,
+	"backwardWide":   testBackwardWide,
 }
 
 // exponentials returns how the kernels compute exp of up to block float32: for any

@@ -39,11 +39,11 @@ var layers = []struct{ file, uses string }{
 	{"crossentropy.go", "classes_layout.go classes.go crossentropy_item.go crossentropy_compute.go crossentropy_small.go"},
 
 	{"ctc_target.go", "generic_ctc.go"},
-	{"ctc_scaled.go", "generic_ctc.go ctc_target.go"},
-	{"ctc_emission.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_scaled.go"},
-	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_scaled.go ctc_emission.go"},
+	{"ctc_number.go", "generic_ctc.go"},
+	{"ctc_emission.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go"},
+	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_number.go ctc_emission.go"},
 	{"ctc_smallloss.go", "kernels_*.go ctc_target.go"},
-	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_scaled.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
+	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
 	{"ctc_task.go", "ctc_gradient.go"},
 	{"ctc.go", "ctc_task.go"},
 }

@@ -10,7 +10,8 @@ import (
 // float64 for both element types.
 func ctc() []kernel {
 	return []kernel{
-		expFrames(), emit(), normalizeRow(), forwardFactors(), forward(), rescale(), backward(), addOccupancies(),
+		expFrames(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
+		wideFactors(), forwardWide(), backwardWide(), addOccupancies(),
 	}
 }
 
@@ -224,18 +225,17 @@ func (p *powers) noted(n asm.Vec) asm.Vec {
 //	labelFromBlank[i] = 2^(b[i] − l[i])
 //	labelFromLabel[i] = 2^(l[i−1] − l[i] + skipExponents[i])
 //
-// and returns the largest of them.
+// where l[−1] = before, and returns the largest of them.
 func forwardFactors() kernel {
-	factors, exponents, skip, positions := slice("factors", f64), slice("exponents", f64), slice("skipExponents", f64), span("positions")
 	return kernel{
-		name:    "forwardFactors",
-		params:  []parameter{factors, exponents, skip, positions},
-		stub:    []parameter{factors, exponents, skip, positions.from(), positions.to()},
+		name: "forwardFactors",
+		params: []parameter{slice("factors", f64), slice("exponents", f64), slice("skipExponents", f64),
+			number("before", f64), integer("positions")},
 		results: []parameter{number("largest", f64)},
 		body: func(k *builder) {
 			p := newPowers(k)
 			factors, exponents, skip := factorRow{k.Array("factors")}, stateRow{k.Array("exponents")}, labelRow{k.Array("skipExponents")}
-			last := labelsBefore(k, exponents, k.Const(asm.F64, -k.get("never")))
+			last := k.Var(k.Param("before"))
 			upwards(k, []trellisRow{exponents, skip, factors}, func() {
 				b, l := exponents.blanks().Load(), exponents.labels().Load()
 				before := l.ShiftIn(last) // l[i−1]
@@ -255,20 +255,20 @@ func forwardFactors() kernel {
 //	b'[i] = (l[i−1]·blankFromLabel[i] + b[i])·y(blank)
 //	l'[i] = (l[i−1]·labelFromLabel[i] + (b[i]·labelFromBlank[i] + l[i]))·y[i]
 //
-// where every sum is rounded once. Rows of alpha are 2·y.Stride apart.
+// where every sum is rounded once and l[−1] of frame k is column[k]. Rows of alpha are 2·y.Stride
+// apart.
 func forward() kernel {
-	alpha, boundary, y, factors := slice("alpha", f64), slice("boundary", f64), view("y", f64), slice("factors", f64)
-	positions, frames := span("positions"), integer("frames")
+	alpha, boundary, column, y, factors := slice("alpha", f64), slice("boundary", f64), slice("column", f64), view("y", f64), slice("factors", f64)
+	positions, frames := integer("positions"), integer("frames")
 	return kernel{
 		name:   "forward",
-		params: []parameter{alpha, boundary, y, factors, positions, frames},
-		stub:   []parameter{alpha, boundary, y.data(), factors, y.stride(), y.lastColumn(), positions.from(), positions.to(), frames},
+		params: []parameter{alpha, boundary, column, y, factors, positions, frames},
+		stub:   []parameter{alpha, boundary, column, y.data(), factors, y.stride(), y.lastColumn(), positions, frames},
 		body: func(k *builder) {
-			src, dst, y := k.Array("boundary"), k.Array("alpha"), k.Array("y")
+			src, dst, y, column := k.Array("boundary"), k.Array("alpha"), k.Array("y"), k.Array("column")
 			repeat(k, k.Arg("frames"), 1, func() {
-				blank := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast()
+				blank, last := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast(), k.Var(column.Broadcast())
 				from, to, emission, factors := stateRow{src.Copy()}, stateRow{dst.Copy()}, labelRow{y.Copy()}, factorRow{k.Array("factors")}
-				last := labelsBefore(k, from, k.Const(asm.F64, 0))
 				upwards(k, []trellisRow{from, to, emission, factors}, func() {
 					b, l := from.blanks().Load(), from.labels().Load()
 					before := l.ShiftIn(last) // l[i−1]
@@ -278,10 +278,31 @@ func forward() kernel {
 					to.labels().Store(before.MulAdd(factors.labelFromLabel().Load(), stay).Mul(emission.Load()))
 				})
 				src.Set(dst)
+				column.Advance(1)
 				stride := y.Elements(k.Arg("yStride"))
 				y.Move(stride)
 				dst.Move(stride.Twice())
 			})
+		},
+	}
+}
+
+// extent returns the least state that is not 0, or +Inf, and the largest one.
+func extent() kernel {
+	return kernel{
+		name:    "extent",
+		params:  []parameter{slice("states", f64)},
+		results: []parameter{number("least", f64), number("largest", f64)},
+		body: func(k *builder) {
+			zero, inf, states := k.Const(asm.F64, 0), k.Const(asm.F64, math.Inf(1)), k.Array("states")
+			least, largest := k.Var(inf), k.Var(zero)
+			k.Each(k.Len("states"), arrays{states}, func(l asm.Lanes) {
+				v := l.Load(states)
+				largest.Set(v.Max(largest))
+				least.Set(v.Add(v.NotEqual(zero).Not().Keep(inf)).Min(least))
+			})
+			k.Return("least", least.FoldMin())
+			k.Return("largest", largest.FoldMax())
 		},
 	}
 }
@@ -318,34 +339,36 @@ func rescale() kernel {
 //	b(t−1)[i] = l'[i]·labelFromBlank[i] + b'[i]
 //	l(t−1)[i] = l'[i] + here[i+1]
 //
-// where here[i], what position i gives to the label before it, goes through carry from one
-// span of positions to the next: its first eight come from above, and eight more go down.
+// where here[i] is what position i gives to the label before it. For each frame column has that of the
+// position behind the last one, and gets that of the first one.
 func backward() kernel {
-	occupancy, blanks, beta, carry := slice("occupancy", f64), slice("blanks", f64), slice("beta", f64), slice("carry", f64)
-	alpha, y, factors, positions := slice("alpha", f64), view("y", f64), slice("factors", f64), span("positions")
+	occupancy, blanks, beta, column := slice("occupancy", f64), slice("blanks", f64), slice("beta", f64), slice("column", f64)
+	alpha, y, factors, positions := slice("alpha", f64), view("y", f64), slice("factors", f64), integer("positions")
 	return kernel{
 		name:   "backward",
-		params: []parameter{occupancy, blanks, beta, carry, alpha, y, factors, positions},
-		stub: []parameter{occupancy, blanks, beta, carry, alpha, y.data(), factors,
-			y.stride(), y.lastColumn(), positions.from(), positions.to(), blanks.length()},
+		params: []parameter{occupancy, blanks, beta, column, alpha, y, factors, positions},
+		stub: []parameter{occupancy, blanks, beta, column, alpha, y.data(), factors,
+			y.stride(), y.lastColumn(), positions, blanks.length()},
 		body: func(k *builder) {
 			alpha, y := k.Array("alpha"), k.Array("y")
-			occupancy, blanks := k.Array("occupancy"), k.Array("blanks")
+			occupancy, blanks, column := k.Array("occupancy"), k.Array("blanks"), k.Array("column")
 			left := k.Copy(k.Arg("blanksLength"))
 			behind := y.Elements(k.Arg("yStride")).Times(left)
 			y.Move(behind)
 			occupancy.Move(behind)
 			alpha.Move(behind.Twice())
 			blanks.Move(blanks.Elements(left))
+			column.Move(column.Elements(left))
 			k.While(left.Greater(k.Int(0)), func() {
 				stride := y.Elements(k.Arg("yStride"))
 				y.MoveBack(stride)
 				occupancy.MoveBack(stride)
 				alpha.MoveBack(stride.Twice())
 				blanks.Advance(-1)
+				column.Advance(-1)
 				blank := y.Plus(y.Elements(k.Arg("yLastColumn"))).Broadcast()
 				beta, alphaRow, emission, to := stateRow{k.Array("beta")}, stateRow{alpha.Copy()}, labelRow{y.Copy()}, labelRow{occupancy.Copy()}
-				factors, sum, down := factorRow{k.Array("factors")}, k.Var(k.Const(asm.F64, 0)), k.Var(k.Base("carry").Load())
+				factors, sum, down := factorRow{k.Array("factors")}, k.Var(k.Const(asm.F64, 0)), k.Var(column.Broadcast())
 				downwards(k, []trellisRow{beta, alphaRow, emission, to, factors}, func() {
 					b, l := beta.blanks().Load(), beta.labels().Load()
 					sum.Set(alphaRow.blanks().Load().MulAdd(b, sum))
@@ -356,10 +379,101 @@ func backward() kernel {
 					beta.labels().Store(l.Add(here.ShiftOut(down)))
 					down.Set(here)
 				})
-				k.Base("carry").Vector(1).Store(down)
+				column.StoreFirst(down)
 				blanks.StoreFirst(sum.FoldAdd())
 				left.Dec(k.Int(1))
 			})
+		},
+	}
+}
+
+// wideFactors writes, with the exponents b[i] and l[i] of the states of position i in the frame
+// before, the largest exponent that a state comes from,
+//
+//	m(b[i]) = max(b[i], l[i−1])
+//	m(l[i]) = max(l[i], b[i], l[i−1] + skipExponents[i])
+//
+// plus the emission's to next, and 2 to the exponents of all that it comes from, less m, to factors.
+// l[−1] is before.
+func wideFactors() kernel {
+	return kernel{
+		name: "wideFactors",
+		params: []parameter{slice("factors", f64), slice("next", f64), slice("exponents", f64), slice("emissions", f64),
+			slice("skipExponents", f64), number("before", f64), number("blank", f64), integer("positions")},
+		body: func(k *builder) {
+			p, blank, last := newPowers(k), k.Param("blank"), k.Var(k.Param("before"))
+			factors, next, exponents := wideRow{k.Array("factors")}, stateRow{k.Array("next")}, stateRow{k.Array("exponents")}
+			emissions, skip := labelRow{k.Array("emissions")}, labelRow{k.Array("skipExponents")}
+			upwards(k, []trellisRow{exponents, next, emissions, skip, factors}, func() {
+				b, l := exponents.blanks().Load(), exponents.labels().Load()
+				before := l.ShiftIn(last) // l[i−1]
+				last.Set(l)
+				m := b.Max(before)
+				next.blanks().Store(m.Add(blank))
+				factors.blank().Store(p.of(b.Sub(m)))
+				factors.blankFromLabel().Store(p.of(before.Sub(m)))
+				skipped := before.Add(skip.Load())
+				m = last.Max(b).Max(skipped)
+				next.labels().Store(m.Add(emissions.Load()))
+				factors.label().Store(p.of(last.Sub(m)))
+				factors.labelFromBlank().Store(p.of(b.Sub(m)))
+				factors.labelFromLabel().Store(p.of(skipped.Sub(m)))
+			})
+		},
+	}
+}
+
+// forwardWide does a wide frame of α. With b and l of boundary, the row before, l[−1] = before and the
+// emissions y[i] of the labels and blank,
+//
+//	b'[i] = (l[i−1]·blankFromLabel[i] + b[i]·blank[i])·y(blank)
+//	l'[i] = (l[i−1]·labelFromLabel[i] + (b[i]·labelFromBlank[i] + l[i]·label[i]))·y[i]
+func forwardWide() kernel {
+	return kernel{
+		name: "forwardWide",
+		params: []parameter{slice("alpha", f64), slice("boundary", f64), slice("y", f64), slice("factors", f64),
+			number("before", f64), number("blank", f64), integer("positions")},
+		body: func(k *builder) {
+			from, to := stateRow{k.Array("boundary")}, stateRow{k.Array("alpha")}
+			emission, factors := labelRow{k.Array("y")}, wideRow{k.Array("factors")}
+			blank, last := k.Param("blank"), k.Var(k.Param("before"))
+			upwards(k, []trellisRow{from, to, emission, factors}, func() {
+				b, l := from.blanks().Load(), from.labels().Load()
+				before := l.ShiftIn(last) // l[i−1]
+				last.Set(l)
+				stay := b.Mul(factors.blank().Load())
+				to.blanks().Store(before.MulAdd(factors.blankFromLabel().Load(), stay).Mul(blank))
+				stay = b.MulAdd(factors.labelFromBlank().Load(), last.Mul(factors.label().Load()))
+				to.labels().Store(before.MulAdd(factors.labelFromLabel().Load(), stay).Mul(emission.Load()))
+			})
+		},
+	}
+}
+
+// backwardWide does a wide frame of β, as backward does others, but that b[i] has the factor blank[i]
+// into b(t−1)[i] and l[i] the factor label[i] into l(t−1)[i]. after is here[i] of the position behind
+// the last one, and down that of the first one.
+func backwardWide() kernel {
+	return kernel{
+		name: "backwardWide",
+		params: []parameter{slice("occupancy", f64), slice("beta", f64), slice("alpha", f64), slice("y", f64), slice("factors", f64),
+			number("after", f64), number("blank", f64), integer("positions")},
+		results: []parameter{number("blanks", f64), number("down", f64)},
+		body: func(k *builder) {
+			beta, alpha, emission, to := stateRow{k.Array("beta")}, stateRow{k.Array("alpha")}, labelRow{k.Array("y")}, labelRow{k.Array("occupancy")}
+			factors, sum, down, blank := wideRow{k.Array("factors")}, k.Var(k.Const(asm.F64, 0)), k.Var(k.Param("after")), k.Param("blank")
+			downwards(k, []trellisRow{beta, alpha, emission, to, factors}, func() {
+				b, l := beta.blanks().Load(), beta.labels().Load()
+				sum.Set(alpha.blanks().Load().MulAdd(b, sum))
+				to.Store(alpha.labels().Load().Mul(l))
+				b, l = b.Mul(blank), l.Mul(emission.Load())
+				beta.blanks().Store(l.MulAdd(factors.labelFromBlank().Load(), b.Mul(factors.blank().Load())))
+				here := l.MulAdd(factors.labelFromLabel().Load(), b.Mul(factors.blankFromLabel().Load()))
+				beta.labels().Store(l.Mul(factors.label().Load()).Add(here.ShiftOut(down)))
+				down.Set(here)
+			})
+			k.Return("blanks", sum.FoldAdd())
+			k.Return("down", down)
 		},
 	}
 }

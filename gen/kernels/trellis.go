@@ -32,6 +32,17 @@ func (f factorRow) blankFromLabel() asm.Array { return f.Vector(0) }
 func (f factorRow) labelFromBlank() asm.Array { return f.Vector(1) }
 func (f factorRow) labelFromLabel() asm.Array { return f.Vector(2) }
 
+// wideRow has five numbers for every position, eight of each by turns: what b[i] gets from itself
+// and from l[i−1] is multiplied by, and what l[i] gets from itself, from b[i] and from l[i−1].
+type wideRow struct{ asm.Array }
+
+func (wideRow) vectors() int                { return 5 }
+func (f wideRow) blank() asm.Array          { return f.Vector(0) }
+func (f wideRow) blankFromLabel() asm.Array { return f.Vector(1) }
+func (f wideRow) label() asm.Array          { return f.Vector(2) }
+func (f wideRow) labelFromBlank() asm.Array { return f.Vector(3) }
+func (f wideRow) labelFromLabel() asm.Array { return f.Vector(4) }
+
 // labelRow has a number for every label.
 type labelRow struct{ asm.Array }
 
@@ -40,14 +51,9 @@ func (labelRow) vectors() int { return 1 }
 // eight is how many positions are gone through at a time: the lanes of a vector.
 const eight = 8
 
-// upwards goes through those of the parameter positions, upwards. Rows are variables,
-// which begin at position 0.
+// upwards goes through so many positions, upwards. Rows are variables, which begin at position 0.
 func upwards(k *builder, rows []trellisRow, body func()) {
-	from := k.Arg("positionsFrom")
-	for _, r := range rows {
-		r.Move(r.Rows(from, r.vectors()))
-	}
-	left := k.Copy(k.Arg("positionsTo").Minus(from))
+	left := k.Copy(k.Arg("positions"))
 	k.While(left.Greater(k.Int(0)), func() {
 		body()
 		for _, r := range rows {
@@ -59,11 +65,10 @@ func upwards(k *builder, rows []trellisRow, body func()) {
 
 // downwards is upwards from the last to the first.
 func downwards(k *builder, rows []trellisRow, body func()) {
-	to := k.Arg("positionsTo")
+	left := k.Copy(k.Arg("positions"))
 	for _, r := range rows {
-		r.Move(r.Rows(to, r.vectors()))
+		r.Move(r.Rows(left, r.vectors()))
 	}
-	left := k.Copy(to.Minus(k.Arg("positionsFrom")))
 	k.While(left.Greater(k.Int(0)), func() {
 		for _, r := range rows {
 			r.Advance(-eight * r.vectors())
@@ -71,16 +76,4 @@ func downwards(k *builder, rows []trellisRow, body func()) {
 		body()
 		left.Dec(k.Int(eight))
 	})
-}
-
-// labelsBefore returns a variable with the labels of the eight positions in front of the
-// first one, or what is there in front of position 0. It serves as l[i−1] for the first i.
-func labelsBefore(k *builder, s stateRow, nothing asm.Vec) asm.Vec {
-	v := k.Var(nothing)
-	k.If(k.Arg("positionsFrom").Greater(k.Int(0)), func() {
-		first := stateRow{s.Plus(s.Pairs(k.Arg("positionsFrom")))}
-		before := stateRow{first.Vector(-first.vectors())}
-		v.Set(before.labels().Load())
-	})
-	return v
 }

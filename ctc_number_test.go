@@ -181,7 +181,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 func (s sequence[F]) tolerances(w *trellis[F], loss float64) (ofLoss, ofGrad float64) {
 	double, single := 0x1p-53, float64(1-kerneltest.Moved[F](1, -1))
 	emission, norm := 8*double, 0.0
-	if w.emission.expByClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(f frameKind) bool { return !f.isScaled() }) {
+	if w.emission.expByClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(f frameKind) bool { return !f.isWide() }) {
 		emission += 2 * single
 	}
 	if s.FromLogits {
@@ -370,7 +370,7 @@ func testScaledScores[F Float](t *testing.T) {
 				}
 			}
 			w := s.requireBig(t, scores.name)
-			if slices.ContainsFunc(w.runs, func(r run) bool { return r.scaled }) {
+			if slices.ContainsFunc(w.runs, func(r run) bool { return r.wide }) {
 				scaled++
 			}
 			if w.probability().v == 0 {
@@ -394,7 +394,7 @@ func TestScaledIsPlain(t *testing.T) {
 
 func testScaledIsPlain[F Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(33, 34))
-	isScaled := func(r run) bool { return r.scaled }
+	isWide := func(r run) bool { return r.wide }
 	count := 200
 	if testing.Short() {
 		count = 52
@@ -403,7 +403,7 @@ func testScaledIsPlain[F Float](t *testing.T) {
 		s := sequence[F]{classes: 2 + r.IntN(30), CTCLoss: CTCLoss[F]{FromLogits: true, Gradient: CTCGradient(i % 2)}}
 		s.labels = randomLabels(r, r.IntN(30), s.classes)
 		if i%100 == 1 || i%100 == 50 { // a row takes several calls
-			s.labels = randomLabels(r, callWidth+r.IntN(2*callWidth), s.classes)
+			s.labels = randomLabels(r, panelWidth+r.IntN(2*panelWidth), s.classes)
 		}
 		s.frames = leastFrames(s.labels) + r.IntN(30)
 		if i%5 == 4 {
@@ -411,14 +411,14 @@ func testScaledIsPlain[F Float](t *testing.T) {
 		}
 		s.x = make([]F, s.frames*s.classes)
 		spread := 1 << 9
-		if len(s.labels) >= callWidth { // with which states do not get far apart either
+		if len(s.labels) >= panelWidth { // with which states do not get far apart either
 			spread = 1 << 6
 		}
 		for j := range s.x {
 			s.x[j] = F(r.IntN(spread)-spread/2) / 32
 		}
 		want, wantGrad, w := s.run(t, math.MaxInt, false)
-		require.False(t, slices.ContainsFunc(w.runs, isScaled))
+		require.False(t, slices.ContainsFunc(w.runs, isWide))
 		plainLoss, plainGrad := s.tolerances(w, want)
 
 		for t := range s.frames { // all, or some
@@ -430,7 +430,7 @@ func testScaledIsPlain[F Float](t *testing.T) {
 		}
 		loss, grad, w := s.run(t, math.MaxInt, false)
 		for _, run := range w.runs {
-			require.Equal(t, i%4 < 2 || run.start%3 == i%3, run.scaled)
+			require.Equal(t, i%4 < 2 || run.frames.From%3 == i%3, run.wide)
 		}
 		lossTolerance, gradTolerance := s.tolerances(w, loss)
 		require.InDelta(t, want, loss, lossTolerance+plainLoss, "%v", s)
