@@ -15,7 +15,8 @@ import (
 // There are two ways. By class: exp of logits is done once for each class, and serves
 // their sum, the emissions and the gradient. That is for few classes. By label: exp is
 // done, in float64, for each label of the target and for the blank. That is for many
-// classes, and for log-probabilities, whose sum does not matter.
+// classes, and for log-probabilities, whose sum does not matter. Probabilities are emissions
+// as they are.
 type emission[F Float] struct {
 	emissionOptions
 	target  *ctcTarget
@@ -23,8 +24,8 @@ type emission[F Float] struct {
 	frames  int          // how many count
 	segment int          // frames whose emissions are kept at a time
 
-	// exp by class, of the frames of the segment. softmaxFactors[r] times row r is the softmax
-	// in the gradient.
+	// exp by class, or probabilities, of the frames of the segment. softmaxFactors[r] times row
+	// r is the softmax in the gradient.
 	expByClass     bool
 	byClass        expRows[F]
 	softmaxFactors []F
@@ -53,7 +54,7 @@ type emission[F Float] struct {
 
 // emissionOptions says what the scores are, and what will be made of the emissions.
 type emissionOptions struct {
-	fromLogits bool
+	scores Scores
 	// wantSoftmax is set if a softmax of the scores is part of the gradient, with the
 	// factor softmaxScale.
 	wantSoftmax  bool
@@ -143,8 +144,8 @@ func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames in
 // begin takes on a sequence, and decides how exp is done for it.
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
-	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.fromLogits || o.wantSoftmax)
-	m.deferSoftmax = !m.expByClass && o.fromLogits && o.wantSoftmax && !o.inPlace
+	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
+	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed = commonFactor{product: 1}, 0
 }
 
@@ -174,7 +175,7 @@ func (m *emission[F]) resize(segment int) {
 	m.max, m.sum, m.base = workspace.Resize(m.max, m.frames), workspace.Resize(m.sum, m.frames), workspace.Resize(m.base, m.frames)
 	m.y, m.kinds = workspace.Resize(m.y, segment*width), workspace.Resize(m.kinds, segment)
 	m.groups = workspace.Resize(m.groups, segment/groupFrames+1)
-	if !m.expByClass || !m.fromLogits {
+	if m.scores == LogProbabilities || m.scores == Logits && !m.expByClass {
 		m.byLabel.resize(width, groupFrames)
 		m.labelScores, m.identity = workspace.Resize(m.labelScores, groupFrames*width), workspace.Resize(m.identity, width)
 		for i := range m.identity {
@@ -208,7 +209,7 @@ func (m *emission[F]) scaled(t int) scaledRow {
 // log returns the logarithm of the common factors of all frames, but for 2^shift.
 func (m *emission[F]) log() float64 {
 	log := m.common.log()
-	if m.fromLogits && !m.expByClass {
+	if m.scores == Logits && !m.expByClass {
 		for t, sum := range m.sum {
 			log += (m.base[t] - float64(m.max[t])) - fp.Log1p(sum)
 		}
@@ -222,14 +223,19 @@ func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
 	y := m.rows(from)
 	var least float64
-	if m.expByClass {
+	if m.expByClass && m.scores != Probabilities {
 		m.byClass.exp(at, m.x.From(from), frames)
 	}
-	if m.expByClass && m.fromLogits {
+	switch {
+	case m.scores == Probabilities:
+		if least = m.emitProbabilities(y, from, frames); !(least >= 0) {
+			return false
+		}
+	case m.expByClass && m.scores == Logits:
 		least = m.byClass.emit(y, at, m.target.symbols, frames)
-	} else {
+	default:
 		for r := range frames {
-			if m.fromLogits && !m.deferSoftmax && !m.sumFrame(from+r) { // first: it brings the scores into the cache
+			if m.scores == Logits && !m.deferSoftmax && !m.sumFrame(from+r) { // first: it brings the scores into the cache
 				return false
 			}
 			x, scores := m.x.Row(from+r), m.labelScores[r*m.target.width:][:m.target.width]
@@ -248,6 +254,48 @@ func (m *emission[F]) make(from, to int) bool {
 		return false
 	}
 	return m.addCommonFactors(from, kinds)
+}
+
+// largestProbability is where a number is too large for a probability: networks round.
+const largestProbability = 1.001
+
+// isScore reports whether v may be a score.
+func isScore[F Float](v F, scores Scores) bool {
+	if scores == Probabilities {
+		return v >= 0 && v <= largestProbability
+	}
+	return v < F(math.Inf(1))
+}
+
+// emitProbabilities makes the emissions y of some frames from probabilities. It returns
+// the least, 0 if it does not know, or NaN if one of them is no probability.
+func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) (least float64) {
+	least = math.Inf(1)
+	unknown := false
+	for r := range frames {
+		x, row := m.x.Row(from+r), y.Data[r*y.Stride:][:y.Stride]
+		if m.expByClass {
+			copy(m.byClass.rows.Row(from%m.segment+r), x)
+		}
+		least = min(least, float64(emit(y.From(r), view.Of(x, len(x), len(x)), m.target.symbols, 1)))
+		var top float64
+		for at := 0; at < len(row); at += block {
+			top = max(top, maxBlock(row[at:min(at+block, len(row))]))
+		}
+		if !(least >= 0 && top <= float64(F(largestProbability))) {
+			return math.NaN()
+		}
+		if top < 0x1p-16 { // runs of emissions near 1 are longer
+			up := min(-exponent(top), maxFactor)
+			scaleRow(row, power(float64(up)))
+			m.common.shift -= float64(up)
+			unknown = true
+		}
+	}
+	if unknown {
+		return 0
+	}
+	return least
 }
 
 // examineFrames finds out the kinds of a group's frames, and makes the emissions of those
@@ -272,22 +320,29 @@ func (m *emission[F]) examineFrames(from int, kinds []frameKind, least *float64)
 // inRange reports whether emissions of some frames of a group can be made from exp of the
 // scores.
 func (m *emission[F]) inRange(from, to int) bool {
-	if m.expByClass && m.fromLogits {
+	switch {
+	case m.scores == Probabilities:
+		return true
+	case m.expByClass && m.scores == Logits:
 		return m.byClass.inRange(from, to)
 	}
 	return m.byLabel.inRange(from, to)
 }
 
 // examine returns the kind of a frame, unless the emissions must be scaled: where one that
-// is not that of a score of −Inf is below leastEmission. It sets least to the least that is
+// is not that of an impossible score is below leastEmission. It sets least to the least that is
 // not 0.
 func (m *emission[F]) examine(t int, least *float64) (kind frameKind, isScaled bool) {
 	x, y := m.x.Row(t), m.rows(t).Data
+	impossible := fp.NegInf[F]()
+	if m.scores == Probabilities {
+		impossible = 0
+	}
 	for i, c := range m.target.named() {
 		switch {
 		case y[i] >= leastEmission:
 			*least = min(*least, y[i])
-		case x[c] == fp.NegInf[F]():
+		case x[c] == impossible:
 			kind = hasZero
 		default:
 			return plain, true
@@ -306,7 +361,11 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 	for r, kind := range kinds {
 		switch {
 		case kind.isScaled():
-		case !m.fromLogits:
+		case m.scores == Probabilities:
+			if m.expByClass {
+				factors[r] = F(m.softmaxScale)
+			}
+		case m.scores == LogProbabilities:
 			c.shift += m.byLabel.exponent(r)
 			if m.expByClass {
 				factors[r] = m.softmaxFactor(r)
@@ -348,7 +407,7 @@ func (m *emission[F]) hasSoftmax(t, frames int) bool {
 	if !m.expByClass || m.kind(t).isScaled() {
 		return false
 	}
-	if !m.fromLogits {
+	if m.scores != Logits {
 		for _, factor := range m.softmaxFactors[t%m.segment:][:frames] {
 			if !fp.IsFinite(factor) {
 				return false
@@ -387,6 +446,14 @@ func (m *emission[F]) sumFrames() bool {
 // what the target names. It reports whether all scores that matter are numbers.
 func (m *emission[F]) makeScaled(t int) bool {
 	x, y := m.x.Row(t), m.rows(t).Data
+	if m.scores == Probabilities {
+		n := m.growExponents()
+		for i := range m.target.named() {
+			v, e := math.Frexp(y[i])
+			y[i], m.exponents[n+i] = 2*v, float64(e-1)
+		}
+		return true
+	}
 	best := fp.NegInf[F]()
 	for _, c := range m.target.named() {
 		if v := x[c]; v > best || v != v {
@@ -398,7 +465,7 @@ func (m *emission[F]) makeScaled(t int) bool {
 	}
 	log := float64(best)
 	switch {
-	case !m.fromLogits:
+	case m.scores == LogProbabilities:
 	case m.expByClass:
 		if m.max[t], m.sum[t] = sumExpRow(x); m.sum[t] != m.sum[t] {
 			return false
@@ -410,12 +477,18 @@ func (m *emission[F]) makeScaled(t int) bool {
 	if best != fp.NegInf[F]() { // or the loss is +Inf
 		m.common.logs += log
 	}
-	n := len(m.exponents)
-	m.exponents = slices.Grow(m.exponents, m.target.width)[:n+m.target.width]
+	n := m.growExponents()
 	for i, c := range m.target.named() {
 		y[i], m.exponents[n+i] = fp.ExpScaled(fp.Difference(float64(x[c]), float64(best))) // −Inf less −Inf is NaN, which is taken for zero
 	}
 	return true
+}
+
+// growExponents makes room for another row of exponents, and returns where it begins.
+func (m *emission[F]) growExponents() int {
+	n := len(m.exponents)
+	m.exponents = slices.Grow(m.exponents, m.target.width)[:n+m.target.width]
+	return n
 }
 
 // runLength returns how many frames from the first of a stretch on, all in one group, make
@@ -447,20 +520,19 @@ func exponent(v float64) int { return int(math.Float64bits(v)>>52) - 1023 }
 
 // poisoned reports whether a score that matters is no number: the frames are read without
 // making emissions. The labels may be of any number.
-func poisoned[F Float](x view.Rows[F], frames int, labels []int, blank int, fromLogits bool) bool {
-	infinity := F(math.Inf(1))
+func poisoned[F Float](x view.Rows[F], frames int, labels []int, blank int, scores Scores) bool {
 	for t := range frames {
 		row := x.Row(t)
-		if !(row[blank] < infinity) {
+		if !isScore(row[blank], scores) {
 			return true
 		}
-		if fromLogits {
+		if scores == Logits {
 			if _, sum := sumExpRow(row); sum != sum {
 				return true
 			}
 		}
 		for _, label := range labels {
-			if !(row[label] < infinity) {
+			if !isScore(row[label], scores) {
 				return true
 			}
 		}
