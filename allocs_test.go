@@ -6,6 +6,7 @@ package trellis_test
 
 import (
 	"runtime/debug"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -72,11 +73,21 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 			check("CrossEntropyLoss.LossesGradProbs", func() { _, err = ce.LossesGradProbs(dst, grad, x, x) })
 			check("CrossEntropyLoss.VJPProbs", func() { err = ce.VJPProbs(grad, upstream, x, x) })
 		}
-		ctc := trellis.CTCLoss[F]{FromLogits: true, Workers: workers}
-		check("CTCLoss.Loss", func() { _, err = ctc.Loss(x, labels, inputs, lengths) })
-		check("CTCLoss.Losses", func() { err = ctc.Losses(dst[:n], x, labels, inputs, lengths) })
-		check("CTCLoss.Grad", func() { _, err = ctc.Grad(grad, x, labels, inputs, lengths) })
-		check("CTCLoss.LossesGrad", func() { _, err = ctc.LossesGrad(dst[:n], grad, x, labels, inputs, lengths) })
-		check("CTCLoss.VJP", func() { err = ctc.VJP(grad, upstream[:n], x, labels, nil, lengths) })
+		for _, ctc := range []trellis.CTCLoss[F]{
+			{Scores: trellis.Logits, Workers: workers},
+			{Scores: trellis.Probabilities, Workers: workers},
+			{Scores: trellis.Probabilities, Gradient: trellis.ScoresGradient, Workers: workers},
+		} {
+			x := x
+			if ctc.Scores == trellis.Probabilities {
+				x.Data = slices.Clone(x.Data)
+				trellis.SoftmaxRows(x.Data, x)
+			}
+			check("CTCLoss.Loss", func() { _, err = ctc.Loss(x, labels, inputs, lengths) })
+			check("CTCLoss.Losses", func() { err = ctc.Losses(dst[:n], x, labels, inputs, lengths) })
+			check("CTCLoss.Grad", func() { _, err = ctc.Grad(grad, x, labels, inputs, lengths) })
+			check("CTCLoss.LossesGrad", func() { _, err = ctc.LossesGrad(dst[:n], grad, x, labels, inputs, lengths) })
+			check("CTCLoss.VJP", func() { err = ctc.VJP(grad, upstream[:n], x, labels, nil, lengths) })
+		}
 	}
 }

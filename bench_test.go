@@ -265,7 +265,7 @@ func BenchmarkCTCLoss(b *testing.B) {
 }
 
 func ctcLogitsLoss[F Float](c ctcInputs[F]) (F, error) {
-	return CTCLoss[F]{FromLogits: true}.Loss(c.x, c.targets, nil, c.lengths)
+	return CTCLoss[F]{Scores: Logits}.Loss(c.x, c.targets, nil, c.lengths)
 }
 
 func BenchmarkCTCGrad(b *testing.B) {
@@ -274,7 +274,7 @@ func BenchmarkCTCGrad(b *testing.B) {
 }
 
 func ctcLogitsGrad[F Float](c ctcInputs[F]) (F, error) {
-	return CTCLoss[F]{FromLogits: true}.Grad(c.grad, c.x, c.targets, nil, c.lengths)
+	return CTCLoss[F]{Scores: Logits}.Grad(c.grad, c.x, c.targets, nil, c.lengths)
 }
 
 func BenchmarkCTCGradLogProbs(b *testing.B) {

@@ -12,8 +12,9 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // number of workers.
 //
 // The scores x have the shape (T,N,C), or (N,T,C) with BatchFirst, or (T,C) for a
-// single sequence: T frames, N sequences, C classes. They are log-probabilities,
-// or, with FromLogits, anything that log-softmax makes log-probabilities of.
+// single sequence: T frames, N sequences, C classes. Scores says whether they are
+// log-probabilities, logits or probabilities. From probabilities all results are those of
+// their logarithms, but for rounding; no logarithm and no exp is taken.
 //
 // targets holds the labels of all sequences, either padded to rows of one length
 // S, len(targets) = N·S, or concatenated, len(targets) = Σ targetLengths. Labels
@@ -23,12 +24,13 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // all. What later frames hold does not matter, not even NaN.
 //
 // A target that cannot be spelled, because it needs more frames than there are
-// or classes that are at −Inf, has the loss +Inf and the gradient 0. An empty
+// or classes that are at −Inf (as Probabilities, at 0), has the loss +Inf and the gradient 0. An empty
 // target's loss is that of blanks only. A sequence of no frames has the loss 0 if
 // its target is empty and +Inf if not. NaN or +Inf at the blank or at a label of
 // the target, in a frame that counts, makes the loss NaN, and the gradient NaN in
-// all frames that count; with FromLogits a NaN or +Inf anywhere in the frame
-// does, and so does a frame of only −Inf. One limit is far out: a score 2²¹
+// all frames that count. Of Logits a NaN or +Inf anywhere in the frame
+// does, and so does a frame of only −Inf. Of Probabilities a negative one does, and one above
+// 1.001. One limit is far out: a score 2²¹
 // nats below the best one of the blank and the target's labels in its frame is
 // taken for −Inf. Near 0 the loss keeps its relative accuracy; from float32 logits it has
 // the rounding of a sum over the classes, which is some 2⁻²³, and 2⁻¹⁸ where thousands
@@ -37,7 +39,7 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not
 // describe its data or has more than 2²⁶ frames or 2³¹−1 classes, if Blank is no
 // class, if a length or the number of lengths or targets does not fit, if a label
-// is out of range or the blank, if Reduction, Gradient or Workers has no meaning,
+// is out of range or the blank, if Reduction, Scores, Gradient or Workers has no meaning,
 // or if a destination overlaps an argument (grad may be x.Data itself).
 type CTCLoss[F Float] struct {
 	// Blank is the class that stands for no label, in [0,C).
@@ -50,8 +52,8 @@ type CTCLoss[F Float] struct {
 	// ZeroInfinity makes a loss of +Inf count as 0. The sequence still counts
 	// in the mean's denominator.
 	ZeroInfinity bool
-	// FromLogits takes x through a log-softmax over the classes first.
-	FromLogits bool
+	// Scores says what x is: LogProbabilities, Logits or Probabilities.
+	Scores Scores
 	// BatchFirst takes x as (N,T,C) instead of (T,N,C).
 	BatchFirst bool
 	// Gradient says with respect to what Grad and VJP differentiate.
@@ -67,14 +69,17 @@ type CTCLoss[F Float] struct {
 type CTCGradient uint8
 
 const (
-	// LogitsGradient is exp(x) − occupancy, or softmax(x) − occupancy with
-	// FromLogits: the derivative with respect to the logits whose log-softmax x
-	// is. PyTorch returns this as the gradient of its log_probs, where it is
+	// LogitsGradient is the softmax less the occupancy: exp(x) − occupancy from
+	// LogProbabilities, softmax(x) − occupancy from Logits, x − occupancy from
+	// Probabilities. It is the derivative with respect to the logits whose log-softmax
+	// or softmax x is. PyTorch returns this as the gradient of its log_probs, where it is
 	// right only because a log-softmax precedes.
 	LogitsGradient CTCGradient = iota
 	// ScoresGradient is −occupancy: the derivative with respect to x as it
-	// stands, be it log-probabilities or unnormalised scores; with FromLogits,
-	// with respect to the log-softmax of x.
+	// stands, be it log-probabilities or unnormalised scores; from Logits,
+	// with respect to the log-softmax of x. From Probabilities it is −occupancy/x, the
+	// derivative with respect to x as it stands, and 0 where x is 0. It is ±Inf only where
+	// that is too large for F. An occupancy below 2⁻²⁰⁰ counts as 0.
 	ScoresGradient
 )
 
@@ -118,6 +123,9 @@ func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inp
 	if err := checkOptions(method, l.Reduction, l.Workers); err != nil {
 		return 0, err
 	}
+	if l.Scores > Probabilities {
+		return 0, &ArgumentError{method, "Scores", nil, uint8(l.Scores), "neither LogProbabilities nor Logits nor Probabilities"}
+	}
 	if l.Gradient > ScoresGradient {
 		return 0, &ArgumentError{method, "Gradient", nil, uint8(l.Gradient), "neither LogitsGradient nor ScoresGradient"}
 	}
@@ -125,7 +133,7 @@ func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inp
 	defer t.release()
 	t.ctcOptions = ctcOptions{
 		blank: l.Blank, workers: l.Workers, reduction: l.Reduction, zeroInfinity: l.ZeroInfinity,
-		fromLogits: l.FromLogits, batchFirst: l.BatchFirst, wantSoftmax: l.Gradient == LogitsGradient,
+		scores: l.Scores, batchFirst: l.BatchFirst, wantSoftmax: l.Gradient == LogitsGradient,
 	}
 	t.method, t.out = method, out
 	t.targets, t.inputLengths, t.targetLengths = targets, inputLengths, targetLengths

@@ -1220,10 +1220,295 @@ end18:
 	VZEROUPPER
 	RET
 
+// func expWideAVX512(v []float64, e []float64, x []float64, best float64)
+// Requires: AVX, AVX512F
+TEXT ·expWideAVX512(SB), NOSPLIT, $0-80
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+448(SB), Z0
+	VBROADCASTSD constants<>+480(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z2
+	VBROADCASTSD constants<>+608(SB), Z3
+	VBROADCASTSD constants<>+992(SB), Z4
+	VBROADCASTSD constants<>+640(SB), Z5
+	VBROADCASTSD constants<>+672(SB), Z6
+	VBROADCASTSD constants<>+704(SB), Z7
+	VBROADCASTSD constants<>+736(SB), Z8
+	VBROADCASTSD constants<>+768(SB), Z9
+	VBROADCASTSD constants<>+800(SB), Z10
+	VBROADCASTSD constants<>+832(SB), Z11
+	VBROADCASTSD constants<>+864(SB), Z12
+	VBROADCASTSD constants<>+896(SB), Z13
+	VBROADCASTSD constants<>+928(SB), Z14
+	VBROADCASTSD constants<>+960(SB), Z15
+	VBROADCASTSD best+72(FP), Z16
+	MOVQ         v_base+0(FP), AX
+	MOVQ         e_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         x_len+56(FP), BX
+	CMPQ         BX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (DX), Z17
+	VSUBPD       Z16, Z17, Z18
+	VSUBPD       Z17, Z18, Z19
+	VSUBPD       Z19, Z18, Z20
+	VSUBPD       Z20, Z17, Z17
+	VADDPD       Z19, Z16, Z19
+	VSUBPD       Z19, Z17, Z17
+	VMOVAPS      Z0, Z19
+	VFMADD213PD  Z1, Z18, Z19
+	VSUBPD       Z1, Z19, Z19
+	VMOVAPS      Z2, Z20
+	VFNMADD213PD Z18, Z19, Z20
+	VFNMADD231PD Z19, Z3, Z17
+	VADDPD       Z17, Z20, Z17
+	VCMPPD       $0x11, Z18, Z4, K1
+	VMOVAPS      Z5, Z18
+	VFMADD213PD  Z6, Z17, Z18
+	VFMADD213PD  Z7, Z17, Z18
+	VFMADD213PD  Z8, Z17, Z18
+	VFMADD213PD  Z9, Z17, Z18
+	VFMADD213PD  Z10, Z17, Z18
+	VFMADD213PD  Z11, Z17, Z18
+	VFMADD213PD  Z12, Z17, Z18
+	VFMADD213PD  Z13, Z17, Z18
+	VFMADD213PD  Z14, Z17, Z18
+	VFMADD213PD  Z15, Z17, Z18
+	VFMADD213PD  Z15, Z17, Z18
+	VMOVAPD.Z    Z18, K1, Z17
+	VMOVUPS      Z17, (AX)
+	VMOVAPD.Z    Z19, K1, Z17
+	VMOVUPS      Z17, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         BX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(BX*2), K1
+	VMOVUPD.Z    (DX), K1, Z17
+	VSUBPD       Z16, Z17, Z18
+	VSUBPD       Z17, Z18, Z19
+	VSUBPD       Z19, Z18, Z20
+	VSUBPD       Z20, Z17, Z17
+	VADDPD       Z19, Z16, Z16
+	VSUBPD       Z16, Z17, Z16
+	VFMADD213PD  Z1, Z18, Z0
+	VSUBPD       Z1, Z0, Z0
+	VMOVAPS      Z2, Z1
+	VFNMADD213PD Z18, Z0, Z1
+	VFNMADD231PD Z0, Z3, Z16
+	VADDPD       Z16, Z1, Z1
+	VCMPPD       $0x11, Z18, Z4, K2
+	VMOVAPS      Z5, Z2
+	VFMADD213PD  Z6, Z1, Z2
+	VFMADD213PD  Z7, Z1, Z2
+	VFMADD213PD  Z8, Z1, Z2
+	VFMADD213PD  Z9, Z1, Z2
+	VFMADD213PD  Z10, Z1, Z2
+	VFMADD213PD  Z11, Z1, Z2
+	VFMADD213PD  Z12, Z1, Z2
+	VFMADD213PD  Z13, Z1, Z2
+	VFMADD213PD  Z14, Z1, Z2
+	VFMADD213PD  Z15, Z1, Z2
+	VFMADD213PD  Z15, Z1, Z2
+	VMOVAPD.Z    Z2, K2, Z1
+	VMOVUPD      Z1, K1, (AX)
+	VMOVAPD.Z    Z0, K2, Z0
+	VMOVUPD      Z0, K1, (CX)
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func expWideAVX2(v []float64, e []float64, x []float64, best float64)
+// Requires: AVX, FMA3
+TEXT ·expWideAVX2(SB), NOSPLIT, $0-80
+	VBROADCASTSD best+72(FP), Y0
+	MOVQ         v_base+0(FP), AX
+	MOVQ         e_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         x_len+56(FP), BX
+	CMPQ         BX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (DX), Y1
+	VMOVUPS      32(DX), Y2
+	VSUBPD       Y0, Y1, Y3
+	VSUBPD       Y0, Y2, Y4
+	VSUBPD       Y1, Y3, Y5
+	VSUBPD       Y2, Y4, Y6
+	VSUBPD       Y5, Y3, Y7
+	VSUBPD       Y6, Y4, Y8
+	VSUBPD       Y7, Y1, Y1
+	VSUBPD       Y8, Y2, Y2
+	VADDPD       Y5, Y0, Y5
+	VADDPD       Y6, Y0, Y6
+	VSUBPD       Y5, Y1, Y1
+	VSUBPD       Y6, Y2, Y2
+	VMOVUPS      constants<>+448(SB), Y5
+	VMOVUPS      constants<>+448(SB), Y6
+	VFMADD213PD  constants<>+480(SB), Y3, Y5
+	VFMADD213PD  constants<>+480(SB), Y4, Y6
+	VSUBPD       constants<>+480(SB), Y5, Y5
+	VSUBPD       constants<>+480(SB), Y6, Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VMOVUPS      constants<>+576(SB), Y8
+	VFNMADD213PD Y3, Y5, Y7
+	VFNMADD213PD Y4, Y6, Y8
+	VMOVUPS      constants<>+608(SB), Y9
+	VFNMADD231PD Y5, Y9, Y1
+	VFNMADD231PD Y6, Y9, Y2
+	VADDPD       Y1, Y7, Y1
+	VADDPD       Y2, Y8, Y2
+	VMOVUPS      constants<>+992(SB), Y7
+	VCMPPD       $0x11, Y3, Y7, Y3
+	VCMPPD       $0x11, Y4, Y7, Y4
+	VMOVUPS      constants<>+640(SB), Y7
+	VMOVUPS      constants<>+640(SB), Y8
+	VFMADD213PD  constants<>+672(SB), Y1, Y7
+	VFMADD213PD  constants<>+672(SB), Y2, Y8
+	VFMADD213PD  constants<>+704(SB), Y1, Y7
+	VFMADD213PD  constants<>+704(SB), Y2, Y8
+	VFMADD213PD  constants<>+736(SB), Y1, Y7
+	VFMADD213PD  constants<>+736(SB), Y2, Y8
+	VFMADD213PD  constants<>+768(SB), Y1, Y7
+	VFMADD213PD  constants<>+768(SB), Y2, Y8
+	VFMADD213PD  constants<>+800(SB), Y1, Y7
+	VFMADD213PD  constants<>+800(SB), Y2, Y8
+	VFMADD213PD  constants<>+832(SB), Y1, Y7
+	VFMADD213PD  constants<>+832(SB), Y2, Y8
+	VFMADD213PD  constants<>+864(SB), Y1, Y7
+	VFMADD213PD  constants<>+864(SB), Y2, Y8
+	VFMADD213PD  constants<>+896(SB), Y1, Y7
+	VFMADD213PD  constants<>+896(SB), Y2, Y8
+	VFMADD213PD  constants<>+928(SB), Y1, Y7
+	VFMADD213PD  constants<>+928(SB), Y2, Y8
+	VFMADD213PD  constants<>+960(SB), Y1, Y7
+	VFMADD213PD  constants<>+960(SB), Y2, Y8
+	VFMADD213PD  constants<>+960(SB), Y1, Y7
+	VFMADD213PD  constants<>+960(SB), Y2, Y8
+	VANDPS       Y7, Y3, Y1
+	VANDPS       Y8, Y4, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	VANDPS       Y5, Y3, Y1
+	VANDPS       Y6, Y4, Y2
+	VMOVUPS      Y1, (CX)
+	VMOVUPS      Y2, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	SUBQ         $+8, BX
+	CMPQ         BX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         BX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y1
+	VMOVUPS      96(SI)(DI*8), Y2
+	VMASKMOVPD   (DX), Y1, Y1
+	VMASKMOVPD   32(DX), Y2, Y2
+	VSUBPD       Y0, Y1, Y3
+	VSUBPD       Y0, Y2, Y4
+	VSUBPD       Y1, Y3, Y5
+	VSUBPD       Y2, Y4, Y6
+	VSUBPD       Y5, Y3, Y7
+	VSUBPD       Y6, Y4, Y8
+	VSUBPD       Y7, Y1, Y1
+	VSUBPD       Y8, Y2, Y2
+	VADDPD       Y5, Y0, Y5
+	VADDPD       Y6, Y0, Y0
+	VSUBPD       Y5, Y1, Y1
+	VSUBPD       Y0, Y2, Y0
+	VMOVUPS      constants<>+448(SB), Y2
+	VMOVUPS      constants<>+448(SB), Y5
+	VFMADD213PD  constants<>+480(SB), Y3, Y2
+	VFMADD213PD  constants<>+480(SB), Y4, Y5
+	VSUBPD       constants<>+480(SB), Y2, Y2
+	VSUBPD       constants<>+480(SB), Y5, Y5
+	VMOVUPS      constants<>+576(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VFNMADD213PD Y3, Y2, Y6
+	VFNMADD213PD Y4, Y5, Y7
+	VMOVUPS      constants<>+608(SB), Y8
+	VFNMADD231PD Y2, Y8, Y1
+	VFNMADD231PD Y5, Y8, Y0
+	VADDPD       Y1, Y6, Y1
+	VADDPD       Y0, Y7, Y0
+	VMOVUPS      constants<>+992(SB), Y6
+	VCMPPD       $0x11, Y3, Y6, Y3
+	VCMPPD       $0x11, Y4, Y6, Y4
+	VMOVUPS      constants<>+640(SB), Y6
+	VMOVUPS      constants<>+640(SB), Y7
+	VFMADD213PD  constants<>+672(SB), Y1, Y6
+	VFMADD213PD  constants<>+672(SB), Y0, Y7
+	VFMADD213PD  constants<>+704(SB), Y1, Y6
+	VFMADD213PD  constants<>+704(SB), Y0, Y7
+	VFMADD213PD  constants<>+736(SB), Y1, Y6
+	VFMADD213PD  constants<>+736(SB), Y0, Y7
+	VFMADD213PD  constants<>+768(SB), Y1, Y6
+	VFMADD213PD  constants<>+768(SB), Y0, Y7
+	VFMADD213PD  constants<>+800(SB), Y1, Y6
+	VFMADD213PD  constants<>+800(SB), Y0, Y7
+	VFMADD213PD  constants<>+832(SB), Y1, Y6
+	VFMADD213PD  constants<>+832(SB), Y0, Y7
+	VFMADD213PD  constants<>+864(SB), Y1, Y6
+	VFMADD213PD  constants<>+864(SB), Y0, Y7
+	VFMADD213PD  constants<>+896(SB), Y1, Y6
+	VFMADD213PD  constants<>+896(SB), Y0, Y7
+	VFMADD213PD  constants<>+928(SB), Y1, Y6
+	VFMADD213PD  constants<>+928(SB), Y0, Y7
+	VFMADD213PD  constants<>+960(SB), Y1, Y6
+	VFMADD213PD  constants<>+960(SB), Y0, Y7
+	VFMADD213PD  constants<>+960(SB), Y1, Y6
+	VFMADD213PD  constants<>+960(SB), Y0, Y7
+	VANDPS       Y6, Y3, Y0
+	VANDPS       Y7, Y4, Y1
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y6
+	VMOVUPS      96(SI)(DI*8), Y7
+	VMASKMOVPD   Y0, Y6, (AX)
+	VMASKMOVPD   Y1, Y7, 32(AX)
+	VANDPS       Y2, Y3, Y0
+	VANDPS       Y5, Y4, Y1
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         BX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y2
+	VMOVUPS      96(SI)(DI*8), Y3
+	VMASKMOVPD   Y0, Y2, (CX)
+	VMASKMOVPD   Y1, Y3, 32(CX)
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	ADDQ         BX, CX
+	ADDQ         BX, DX
+
+endif3:
+	VZEROUPPER
+	RET
+
 // func emitF32AVX512(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·emitF32AVX512(SB), NOSPLIT, $0-100
-	VBROADCASTSD constants<>+992(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
@@ -1336,7 +1621,7 @@ loop13:
 
 loop15:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1024(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VPERMPS       128(CX), Z2, K1, Z5
@@ -1385,7 +1670,7 @@ loop18:
 
 loop20:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1024(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1436,8 +1721,8 @@ loop23:
 
 loop25:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1024(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1489,8 +1774,8 @@ loop28:
 
 loop30:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1024(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1544,8 +1829,8 @@ loop33:
 
 loop35:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1024(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1600,8 +1885,8 @@ loop38:
 
 loop40:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1024(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1711,8 +1996,8 @@ done1:
 TEXT ·emitF32AVX2(SB), NOSPLIT, $0-100
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
-	VMOVUPS constants<>+992(SB), Y0
-	VMOVUPS constants<>+992(SB), Y1
+	VMOVUPS constants<>+1024(SB), Y0
+	VMOVUPS constants<>+1024(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	MOVQ    pStride+80(FP), DX
@@ -2286,7 +2571,7 @@ done1:
 // func emitF64AVX512(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·emitF64AVX512(SB), NOSPLIT, $0-104
-	VBROADCASTSD constants<>+1088(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
@@ -2350,8 +2635,8 @@ end2:
 TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
-	VMOVUPS constants<>+1088(SB), Y0
-	VMOVUPS constants<>+1088(SB), Y1
+	VMOVUPS constants<>+1120(SB), Y0
+	VMOVUPS constants<>+1120(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	MOVQ    rows+88(FP), DX
@@ -2419,9 +2704,9 @@ end2:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·normalizeRowAVX512(SB), NOSPLIT, $0-80
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1120(SB), Z1
-	VBROADCASTSD constants<>+1152(SB), Z2
-	VBROADCASTSD constants<>+1184(SB), Z3
+	VBROADCASTSD constants<>+1152(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z2
+	VBROADCASTSD constants<>+1216(SB), Z3
 	VBROADCASTSD constants<>+960(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         dst_base+0(FP), AX
@@ -2510,10 +2795,10 @@ loop1:
 	VCMPPD  $0x04, Y4, Y3, Y4
 	VPSRLQ  $0x34, Y2, Y6
 	VPSRLQ  $0x34, Y3, Y7
-	VORPD   constants<>+1120(SB), Y6, Y6
-	VORPD   constants<>+1120(SB), Y7, Y7
-	VSUBPD  constants<>+1152(SB), Y6, Y6
-	VSUBPD  constants<>+1152(SB), Y7, Y7
+	VORPD   constants<>+1152(SB), Y6, Y6
+	VORPD   constants<>+1152(SB), Y7, Y7
+	VSUBPD  constants<>+1184(SB), Y6, Y6
+	VSUBPD  constants<>+1184(SB), Y7, Y7
 	VANDPS  Y6, Y5, Y6
 	VANDPS  Y7, Y4, Y7
 	VMOVUPS (DX), Y8
@@ -2522,8 +2807,8 @@ loop1:
 	VADDPD  Y9, Y7, Y7
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
-	VANDPD  constants<>+1184(SB), Y2, Y2
-	VANDPD  constants<>+1184(SB), Y3, Y3
+	VANDPD  constants<>+1216(SB), Y2, Y2
+	VANDPD  constants<>+1216(SB), Y3, Y3
 	VORPD   constants<>+960(SB), Y2, Y2
 	VORPD   constants<>+960(SB), Y3, Y3
 	VANDPS  Y2, Y5, Y2
@@ -2556,10 +2841,10 @@ end2:
 	VCMPPD     $0x04, Y4, Y3, Y4
 	VPSRLQ     $0x34, Y2, Y6
 	VPSRLQ     $0x34, Y3, Y7
-	VORPD      constants<>+1120(SB), Y6, Y6
-	VORPD      constants<>+1120(SB), Y7, Y7
-	VSUBPD     constants<>+1152(SB), Y6, Y6
-	VSUBPD     constants<>+1152(SB), Y7, Y7
+	VORPD      constants<>+1152(SB), Y6, Y6
+	VORPD      constants<>+1152(SB), Y7, Y7
+	VSUBPD     constants<>+1184(SB), Y6, Y6
+	VSUBPD     constants<>+1184(SB), Y7, Y7
 	VANDPS     Y6, Y5, Y6
 	VANDPS     Y7, Y4, Y7
 	LEAQ       byteMasks<>+0(SB), SI
@@ -2578,8 +2863,8 @@ end2:
 	VMOVUPS    96(SI)(DI*8), Y9
 	VMASKMOVPD Y6, Y8, (DX)
 	VMASKMOVPD Y7, Y9, 32(DX)
-	VANDPD     constants<>+1184(SB), Y2, Y2
-	VANDPD     constants<>+1184(SB), Y3, Y3
+	VANDPD     constants<>+1216(SB), Y2, Y2
+	VANDPD     constants<>+1216(SB), Y3, Y3
 	VORPD      constants<>+960(SB), Y2, Y2
 	VORPD      constants<>+960(SB), Y3, Y3
 	VANDPS     Y2, Y5, Y2
@@ -2614,9 +2899,9 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·forwardFactorsAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
-	VBROADCASTSD constants<>+1248(SB), Z2
-	VBROADCASTSD constants<>+1152(SB), Z3
+	VBROADCASTSD constants<>+1248(SB), Z1
+	VBROADCASTSD constants<>+1280(SB), Z2
+	VBROADCASTSD constants<>+1184(SB), Z3
 	MOVQ         factors_base+0(FP), AX
 	MOVQ         exponents_base+24(FP), CX
 	MOVQ         skipExponents_base+48(FP), DX
@@ -2697,12 +2982,12 @@ loop1:
 	VMOVAPS    Y6, Y2
 	VSUBPD     Y4, Y7, Y6
 	VSUBPD     Y5, Y8, Y9
-	VMAXPD     constants<>+1216(SB), Y6, Y6
-	VMAXPD     constants<>+1216(SB), Y9, Y9
-	VMINPD     constants<>+1248(SB), Y6, Y6
-	VMINPD     constants<>+1248(SB), Y9, Y9
-	VADDPD     constants<>+1152(SB), Y6, Y6
-	VADDPD     constants<>+1152(SB), Y9, Y9
+	VMAXPD     constants<>+1248(SB), Y6, Y6
+	VMAXPD     constants<>+1248(SB), Y9, Y9
+	VMINPD     constants<>+1280(SB), Y6, Y6
+	VMINPD     constants<>+1280(SB), Y9, Y9
+	VADDPD     constants<>+1184(SB), Y6, Y6
+	VADDPD     constants<>+1184(SB), Y9, Y9
 	VPSLLQ     $0x34, Y6, Y6
 	VPSLLQ     $0x34, Y9, Y9
 	VMAXPD     Y0, Y6, Y0
@@ -2711,12 +2996,12 @@ loop1:
 	VMOVUPS    Y9, 32(AX)
 	VSUBPD     Y3, Y4, Y4
 	VSUBPD     Y2, Y5, Y5
-	VMAXPD     constants<>+1216(SB), Y4, Y4
-	VMAXPD     constants<>+1216(SB), Y5, Y5
-	VMINPD     constants<>+1248(SB), Y4, Y4
-	VMINPD     constants<>+1248(SB), Y5, Y5
-	VADDPD     constants<>+1152(SB), Y4, Y4
-	VADDPD     constants<>+1152(SB), Y5, Y5
+	VMAXPD     constants<>+1248(SB), Y4, Y4
+	VMAXPD     constants<>+1248(SB), Y5, Y5
+	VMINPD     constants<>+1280(SB), Y4, Y4
+	VMINPD     constants<>+1280(SB), Y5, Y5
+	VADDPD     constants<>+1184(SB), Y4, Y4
+	VADDPD     constants<>+1184(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
 	VPSLLQ     $0x34, Y5, Y5
 	VMAXPD     Y0, Y4, Y0
@@ -2729,12 +3014,12 @@ loop1:
 	VMOVUPS    32(DX), Y6
 	VADDPD     Y5, Y3, Y3
 	VADDPD     Y6, Y4, Y4
-	VMAXPD     constants<>+1216(SB), Y3, Y3
-	VMAXPD     constants<>+1216(SB), Y4, Y4
-	VMINPD     constants<>+1248(SB), Y3, Y3
-	VMINPD     constants<>+1248(SB), Y4, Y4
-	VADDPD     constants<>+1152(SB), Y3, Y3
-	VADDPD     constants<>+1152(SB), Y4, Y4
+	VMAXPD     constants<>+1248(SB), Y3, Y3
+	VMAXPD     constants<>+1248(SB), Y4, Y4
+	VMINPD     constants<>+1280(SB), Y3, Y3
+	VMINPD     constants<>+1280(SB), Y4, Y4
+	VADDPD     constants<>+1184(SB), Y3, Y3
+	VADDPD     constants<>+1184(SB), Y4, Y4
 	VPSLLQ     $0x34, Y3, Y3
 	VPSLLQ     $0x34, Y4, Y4
 	VMAXPD     Y0, Y3, Y0
@@ -2909,7 +3194,7 @@ end2:
 // func extentAVX512(states []float64) (least float64, largest float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·extentAVX512(SB), NOSPLIT, $0-40
-	VBROADCASTSD constants<>+1088(SB), Z0
+	VBROADCASTSD constants<>+1120(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         states_base+0(FP), AX
 	VMOVAPS      Z0, Z2
@@ -2968,8 +3253,8 @@ endif3:
 // Requires: AVX
 TEXT ·extentAVX2(SB), NOSPLIT, $0-40
 	MOVQ    states_base+0(FP), AX
-	VMOVUPS constants<>+1088(SB), Y0
-	VMOVUPS constants<>+1088(SB), Y1
+	VMOVUPS constants<>+1120(SB), Y0
+	VMOVUPS constants<>+1120(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	MOVQ    states_len+8(FP), CX
@@ -2984,8 +3269,8 @@ loop1:
 	VXORPS  Y6, Y6, Y6
 	VCMPPD  $0x04, Y6, Y4, Y7
 	VCMPPD  $0x04, Y6, Y5, Y6
-	VANDNPS constants<>+1088(SB), Y7, Y7
-	VANDNPS constants<>+1088(SB), Y6, Y6
+	VANDNPS constants<>+1120(SB), Y7, Y7
+	VANDNPS constants<>+1120(SB), Y6, Y6
 	VADDPD  Y7, Y4, Y4
 	VADDPD  Y6, Y5, Y5
 	VMINPD  Y0, Y4, Y0
@@ -3010,8 +3295,8 @@ end2:
 	VXORPS     Y6, Y6, Y6
 	VCMPPD     $0x04, Y6, Y4, Y7
 	VCMPPD     $0x04, Y6, Y5, Y6
-	VANDNPS    constants<>+1088(SB), Y7, Y7
-	VANDNPS    constants<>+1088(SB), Y6, Y6
+	VANDNPS    constants<>+1120(SB), Y7, Y7
+	VANDNPS    constants<>+1120(SB), Y6, Y6
 	VADDPD     Y7, Y4, Y4
 	VADDPD     Y6, Y5, Y5
 	VMINPD     Y0, Y4, Y0
@@ -3039,10 +3324,10 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·rescaleAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1280(SB), Z1
-	VBROADCASTSD constants<>+1216(SB), Z2
-	VBROADCASTSD constants<>+1248(SB), Z3
-	VBROADCASTSD constants<>+1152(SB), Z4
+	VBROADCASTSD constants<>+1312(SB), Z1
+	VBROADCASTSD constants<>+1248(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
+	VBROADCASTSD constants<>+1184(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         beta_base+0(FP), AX
 	MOVQ         alpha_base+24(FP), CX
@@ -3123,8 +3408,8 @@ loop1:
 	VXORPS  Y4, Y4, Y4
 	VCMPPD  $0x04, Y4, Y2, Y2
 	VCMPPD  $0x04, Y4, Y3, Y3
-	VCMPPD  $0x15, constants<>+1280(SB), Y0, Y4
-	VCMPPD  $0x15, constants<>+1280(SB), Y1, Y5
+	VCMPPD  $0x15, constants<>+1312(SB), Y0, Y4
+	VCMPPD  $0x15, constants<>+1312(SB), Y1, Y5
 	VANDPS  Y4, Y2, Y2
 	VANDPS  Y5, Y3, Y3
 	VMOVUPS (BX), Y4
@@ -3133,12 +3418,12 @@ loop1:
 	VMOVUPS 32(DX), Y7
 	VSUBPD  Y6, Y4, Y4
 	VSUBPD  Y7, Y5, Y5
-	VMAXPD  constants<>+1216(SB), Y4, Y4
-	VMAXPD  constants<>+1216(SB), Y5, Y5
-	VMINPD  constants<>+1248(SB), Y4, Y4
-	VMINPD  constants<>+1248(SB), Y5, Y5
-	VADDPD  constants<>+1152(SB), Y4, Y4
-	VADDPD  constants<>+1152(SB), Y5, Y5
+	VMAXPD  constants<>+1248(SB), Y4, Y4
+	VMAXPD  constants<>+1248(SB), Y5, Y5
+	VMINPD  constants<>+1280(SB), Y4, Y4
+	VMINPD  constants<>+1280(SB), Y5, Y5
+	VADDPD  constants<>+1184(SB), Y4, Y4
+	VADDPD  constants<>+1184(SB), Y5, Y5
 	VPSLLQ  $0x34, Y4, Y4
 	VPSLLQ  $0x34, Y5, Y5
 	VMULPD  Y4, Y0, Y0
@@ -3175,8 +3460,8 @@ end2:
 	VXORPS     Y4, Y4, Y4
 	VCMPPD     $0x04, Y4, Y2, Y2
 	VCMPPD     $0x04, Y4, Y3, Y3
-	VCMPPD     $0x15, constants<>+1280(SB), Y0, Y4
-	VCMPPD     $0x15, constants<>+1280(SB), Y1, Y5
+	VCMPPD     $0x15, constants<>+1312(SB), Y0, Y4
+	VCMPPD     $0x15, constants<>+1312(SB), Y1, Y5
 	VANDPS     Y4, Y2, Y2
 	VANDPS     Y5, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), DI
@@ -3195,12 +3480,12 @@ end2:
 	VMASKMOVPD 32(DX), Y7, Y7
 	VSUBPD     Y6, Y4, Y4
 	VSUBPD     Y7, Y5, Y5
-	VMAXPD     constants<>+1216(SB), Y4, Y4
-	VMAXPD     constants<>+1216(SB), Y5, Y5
-	VMINPD     constants<>+1248(SB), Y4, Y4
-	VMINPD     constants<>+1248(SB), Y5, Y5
-	VADDPD     constants<>+1152(SB), Y4, Y4
-	VADDPD     constants<>+1152(SB), Y5, Y5
+	VMAXPD     constants<>+1248(SB), Y4, Y4
+	VMAXPD     constants<>+1248(SB), Y5, Y5
+	VMINPD     constants<>+1280(SB), Y4, Y4
+	VMINPD     constants<>+1280(SB), Y5, Y5
+	VADDPD     constants<>+1184(SB), Y4, Y4
+	VADDPD     constants<>+1184(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
 	VPSLLQ     $0x34, Y5, Y5
 	VMULPD     Y4, Y0, Y0
@@ -3483,9 +3768,9 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·wideFactorsAVX512(SB), NOSPLIT, $0-144
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1216(SB), Z1
-	VBROADCASTSD constants<>+1248(SB), Z2
-	VBROADCASTSD constants<>+1152(SB), Z3
+	VBROADCASTSD constants<>+1248(SB), Z1
+	VBROADCASTSD constants<>+1280(SB), Z2
+	VBROADCASTSD constants<>+1184(SB), Z3
 	VBROADCASTSD blank+128(FP), Z0
 	VBROADCASTSD before+120(FP), Z4
 	MOVQ         factors_base+0(FP), AX
@@ -3590,24 +3875,24 @@ loop1:
 	VMOVUPS    Y10, 32(CX)
 	VSUBPD     Y5, Y3, Y9
 	VSUBPD     Y8, Y4, Y10
-	VMAXPD     constants<>+1216(SB), Y9, Y9
-	VMAXPD     constants<>+1216(SB), Y10, Y10
-	VMINPD     constants<>+1248(SB), Y9, Y9
-	VMINPD     constants<>+1248(SB), Y10, Y10
-	VADDPD     constants<>+1152(SB), Y9, Y9
-	VADDPD     constants<>+1152(SB), Y10, Y10
+	VMAXPD     constants<>+1248(SB), Y9, Y9
+	VMAXPD     constants<>+1248(SB), Y10, Y10
+	VMINPD     constants<>+1280(SB), Y9, Y9
+	VMINPD     constants<>+1280(SB), Y10, Y10
+	VADDPD     constants<>+1184(SB), Y9, Y9
+	VADDPD     constants<>+1184(SB), Y10, Y10
 	VPSLLQ     $0x34, Y9, Y9
 	VPSLLQ     $0x34, Y10, Y10
 	VMOVUPS    Y9, (AX)
 	VMOVUPS    Y10, 32(AX)
 	VSUBPD     Y5, Y6, Y5
 	VSUBPD     Y8, Y7, Y8
-	VMAXPD     constants<>+1216(SB), Y5, Y5
-	VMAXPD     constants<>+1216(SB), Y8, Y8
-	VMINPD     constants<>+1248(SB), Y5, Y5
-	VMINPD     constants<>+1248(SB), Y8, Y8
-	VADDPD     constants<>+1152(SB), Y5, Y5
-	VADDPD     constants<>+1152(SB), Y8, Y8
+	VMAXPD     constants<>+1248(SB), Y5, Y5
+	VMAXPD     constants<>+1248(SB), Y8, Y8
+	VMINPD     constants<>+1280(SB), Y5, Y5
+	VMINPD     constants<>+1280(SB), Y8, Y8
+	VADDPD     constants<>+1184(SB), Y5, Y5
+	VADDPD     constants<>+1184(SB), Y8, Y8
 	VPSLLQ     $0x34, Y5, Y5
 	VPSLLQ     $0x34, Y8, Y8
 	VMOVUPS    Y5, 64(AX)
@@ -3628,36 +3913,36 @@ loop1:
 	VMOVUPS    Y10, 96(CX)
 	VSUBPD     Y7, Y2, Y2
 	VSUBPD     Y8, Y1, Y9
-	VMAXPD     constants<>+1216(SB), Y2, Y2
-	VMAXPD     constants<>+1216(SB), Y9, Y9
-	VMINPD     constants<>+1248(SB), Y2, Y2
-	VMINPD     constants<>+1248(SB), Y9, Y9
-	VADDPD     constants<>+1152(SB), Y2, Y2
-	VADDPD     constants<>+1152(SB), Y9, Y9
+	VMAXPD     constants<>+1248(SB), Y2, Y2
+	VMAXPD     constants<>+1248(SB), Y9, Y9
+	VMINPD     constants<>+1280(SB), Y2, Y2
+	VMINPD     constants<>+1280(SB), Y9, Y9
+	VADDPD     constants<>+1184(SB), Y2, Y2
+	VADDPD     constants<>+1184(SB), Y9, Y9
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y9, Y9
 	VMOVUPS    Y2, 128(AX)
 	VMOVUPS    Y9, 160(AX)
 	VSUBPD     Y7, Y3, Y2
 	VSUBPD     Y8, Y4, Y3
-	VMAXPD     constants<>+1216(SB), Y2, Y2
-	VMAXPD     constants<>+1216(SB), Y3, Y3
-	VMINPD     constants<>+1248(SB), Y2, Y2
-	VMINPD     constants<>+1248(SB), Y3, Y3
-	VADDPD     constants<>+1152(SB), Y2, Y2
-	VADDPD     constants<>+1152(SB), Y3, Y3
+	VMAXPD     constants<>+1248(SB), Y2, Y2
+	VMAXPD     constants<>+1248(SB), Y3, Y3
+	VMINPD     constants<>+1280(SB), Y2, Y2
+	VMINPD     constants<>+1280(SB), Y3, Y3
+	VADDPD     constants<>+1184(SB), Y2, Y2
+	VADDPD     constants<>+1184(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y3, Y3
 	VMOVUPS    Y2, 192(AX)
 	VMOVUPS    Y3, 224(AX)
 	VSUBPD     Y7, Y5, Y2
 	VSUBPD     Y8, Y6, Y3
-	VMAXPD     constants<>+1216(SB), Y2, Y2
-	VMAXPD     constants<>+1216(SB), Y3, Y3
-	VMINPD     constants<>+1248(SB), Y2, Y2
-	VMINPD     constants<>+1248(SB), Y3, Y3
-	VADDPD     constants<>+1152(SB), Y2, Y2
-	VADDPD     constants<>+1152(SB), Y3, Y3
+	VMAXPD     constants<>+1248(SB), Y2, Y2
+	VMAXPD     constants<>+1248(SB), Y3, Y3
+	VMINPD     constants<>+1280(SB), Y2, Y2
+	VMINPD     constants<>+1280(SB), Y3, Y3
+	VADDPD     constants<>+1184(SB), Y2, Y2
+	VADDPD     constants<>+1184(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y3, Y3
 	VMOVUPS    Y2, 256(AX)
@@ -5333,47 +5618,51 @@ DATA constants<>+960(SB)/8, $0x3ff0000000000000
 DATA constants<>+968(SB)/8, $0x3ff0000000000000
 DATA constants<>+976(SB)/8, $0x3ff0000000000000
 DATA constants<>+984(SB)/8, $0x3ff0000000000000
-DATA constants<>+992(SB)/8, $0x7f8000007f800000
-DATA constants<>+1000(SB)/8, $0x7f8000007f800000
-DATA constants<>+1008(SB)/8, $0x7f8000007f800000
-DATA constants<>+1016(SB)/8, $0x7f8000007f800000
-DATA constants<>+1024(SB)/8, $0x0000002000000020
-DATA constants<>+1032(SB)/8, $0x0000002000000020
-DATA constants<>+1040(SB)/8, $0x0000002000000020
-DATA constants<>+1048(SB)/8, $0x0000002000000020
-DATA constants<>+1056(SB)/8, $0x0000004000000040
-DATA constants<>+1064(SB)/8, $0x0000004000000040
-DATA constants<>+1072(SB)/8, $0x0000004000000040
-DATA constants<>+1080(SB)/8, $0x0000004000000040
-DATA constants<>+1088(SB)/8, $0x7ff0000000000000
-DATA constants<>+1096(SB)/8, $0x7ff0000000000000
-DATA constants<>+1104(SB)/8, $0x7ff0000000000000
-DATA constants<>+1112(SB)/8, $0x7ff0000000000000
-DATA constants<>+1120(SB)/8, $0x4330000000000000
-DATA constants<>+1128(SB)/8, $0x4330000000000000
-DATA constants<>+1136(SB)/8, $0x4330000000000000
-DATA constants<>+1144(SB)/8, $0x4330000000000000
-DATA constants<>+1152(SB)/8, $0x43300000000003ff
-DATA constants<>+1160(SB)/8, $0x43300000000003ff
-DATA constants<>+1168(SB)/8, $0x43300000000003ff
-DATA constants<>+1176(SB)/8, $0x43300000000003ff
-DATA constants<>+1184(SB)/8, $0x000fffffffffffff
-DATA constants<>+1192(SB)/8, $0x000fffffffffffff
-DATA constants<>+1200(SB)/8, $0x000fffffffffffff
-DATA constants<>+1208(SB)/8, $0x000fffffffffffff
-DATA constants<>+1216(SB)/8, $0xc08ff80000000000
-DATA constants<>+1224(SB)/8, $0xc08ff80000000000
-DATA constants<>+1232(SB)/8, $0xc08ff80000000000
-DATA constants<>+1240(SB)/8, $0xc08ff80000000000
-DATA constants<>+1248(SB)/8, $0x408f400000000000
-DATA constants<>+1256(SB)/8, $0x408f400000000000
-DATA constants<>+1264(SB)/8, $0x408f400000000000
-DATA constants<>+1272(SB)/8, $0x408f400000000000
-DATA constants<>+1280(SB)/8, $0x3370000000000000
-DATA constants<>+1288(SB)/8, $0x3370000000000000
-DATA constants<>+1296(SB)/8, $0x3370000000000000
-DATA constants<>+1304(SB)/8, $0x3370000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1312
+DATA constants<>+992(SB)/8, $0xc140000000000000
+DATA constants<>+1000(SB)/8, $0xc140000000000000
+DATA constants<>+1008(SB)/8, $0xc140000000000000
+DATA constants<>+1016(SB)/8, $0xc140000000000000
+DATA constants<>+1024(SB)/8, $0x7f8000007f800000
+DATA constants<>+1032(SB)/8, $0x7f8000007f800000
+DATA constants<>+1040(SB)/8, $0x7f8000007f800000
+DATA constants<>+1048(SB)/8, $0x7f8000007f800000
+DATA constants<>+1056(SB)/8, $0x0000002000000020
+DATA constants<>+1064(SB)/8, $0x0000002000000020
+DATA constants<>+1072(SB)/8, $0x0000002000000020
+DATA constants<>+1080(SB)/8, $0x0000002000000020
+DATA constants<>+1088(SB)/8, $0x0000004000000040
+DATA constants<>+1096(SB)/8, $0x0000004000000040
+DATA constants<>+1104(SB)/8, $0x0000004000000040
+DATA constants<>+1112(SB)/8, $0x0000004000000040
+DATA constants<>+1120(SB)/8, $0x7ff0000000000000
+DATA constants<>+1128(SB)/8, $0x7ff0000000000000
+DATA constants<>+1136(SB)/8, $0x7ff0000000000000
+DATA constants<>+1144(SB)/8, $0x7ff0000000000000
+DATA constants<>+1152(SB)/8, $0x4330000000000000
+DATA constants<>+1160(SB)/8, $0x4330000000000000
+DATA constants<>+1168(SB)/8, $0x4330000000000000
+DATA constants<>+1176(SB)/8, $0x4330000000000000
+DATA constants<>+1184(SB)/8, $0x43300000000003ff
+DATA constants<>+1192(SB)/8, $0x43300000000003ff
+DATA constants<>+1200(SB)/8, $0x43300000000003ff
+DATA constants<>+1208(SB)/8, $0x43300000000003ff
+DATA constants<>+1216(SB)/8, $0x000fffffffffffff
+DATA constants<>+1224(SB)/8, $0x000fffffffffffff
+DATA constants<>+1232(SB)/8, $0x000fffffffffffff
+DATA constants<>+1240(SB)/8, $0x000fffffffffffff
+DATA constants<>+1248(SB)/8, $0xc08ff80000000000
+DATA constants<>+1256(SB)/8, $0xc08ff80000000000
+DATA constants<>+1264(SB)/8, $0xc08ff80000000000
+DATA constants<>+1272(SB)/8, $0xc08ff80000000000
+DATA constants<>+1280(SB)/8, $0x408f400000000000
+DATA constants<>+1288(SB)/8, $0x408f400000000000
+DATA constants<>+1296(SB)/8, $0x408f400000000000
+DATA constants<>+1304(SB)/8, $0x408f400000000000
+DATA constants<>+1312(SB)/8, $0x3370000000000000
+DATA constants<>+1320(SB)/8, $0x3370000000000000
+DATA constants<>+1328(SB)/8, $0x3370000000000000
+DATA constants<>+1336(SB)/8, $0x3370000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1344
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -13,9 +13,10 @@ import (
 // the target and to the blank, relative to a factor that is common to the frame.
 //
 // There are two ways. By class: exp of logits is done once for each class, and serves
-// their sum, the emissions and the gradient. That is for few classes. By label: exp is
-// done, in float64, for each label of the target and for the blank. That is for many
-// classes, and for log-probabilities, whose sum does not matter.
+// their sum, the emissions and the gradient. That is for few classes. In float64: exp is
+// done for each label of the target and for the blank, or for each class if that is less. That is
+// for many classes, for log-probabilities, whose sum does not matter, and where emissions are
+// below what F reaches. Probabilities are emissions as they are.
 type emission[F Float] struct {
 	emissionOptions
 	target  *ctcTarget
@@ -23,14 +24,19 @@ type emission[F Float] struct {
 	frames  int          // how many count
 	segment int          // frames whose emissions are kept at a time
 
-	// exp by class, of the frames of the segment. softmaxFactors[r] times row r is the softmax
-	// in the gradient.
+	// exp by class, or probabilities, of the frames of the segment. softmaxFactors[r] times row
+	// r is the softmax in the gradient.
 	expByClass     bool
 	byClass        expRows[F]
 	softmaxFactors []F
-	byLabel        expRows[float64]
-	labelScores    []float64 // the scores of a group, a row of positions for each frame
-	identity       []int32   // 0, 1, 2, …: where byLabel has the exp of a position
+
+	// exp in float64, of a group: a column for each class, or for each position of the target.
+	doubleByClass bool
+	columns       int // 0 as long as there is no room for them
+	double        expRows[float64]
+	doubleScores  []float64 // rows of scores, as wide
+	places        []int32   // where double has the exp of a position
+	wide          []float64 // exp of a row and its exponents, where both are needed
 
 	// The softmax of frames that are not done by class is exp(x−max)/(1+sum): sum leaves out
 	// the largest term, which is 1. The frames before summed have max and sum. With
@@ -48,13 +54,15 @@ type emission[F Float] struct {
 	groups      []emissionGroup
 	exponents   []float64 // of y in wide frames, a row each
 	noExponents []float64 // a row of zeros: the exponents of y in other frames
+	distinct    []int32   // the classes of target.named(), each once, or nil if not known yet
+	seen        []bool
 
 	common commonFactor // of the frames so far
 }
 
 // emissionOptions says what the scores are, and what will be made of the emissions.
 type emissionOptions struct {
-	fromLogits bool
+	scores Scores
 	// wantSoftmax is set if a softmax of the scores is part of the gradient, with the
 	// factor softmaxScale.
 	wantSoftmax  bool
@@ -73,7 +81,7 @@ func (c *commonFactor) log() float64 { return c.logs + (c.spilled - fp.Log(c.pro
 // emissionGroup is what is known of a group's frames that are not wide.
 type emissionGroup struct {
 	least float64 // emission that is not 0
-	plain bool    // all frames are plain
+	plain bool    // all frames are
 }
 
 // frameKind says how the emissions of a frame are kept: plain ones as they are, as are those
@@ -89,64 +97,18 @@ const (
 // isWide reports whether the emissions of a frame have exponents.
 func (s frameKind) isWide() bool { return s > 0 }
 
-// leastEmission is the least number that may be an emission of a frame that is not wide.
-const leastEmission = 0x1p-250
-
-// expRows is exp of scores, in rows, each divided by a power of two of its own.
-type expRows[F Float] struct {
-	rows              view.Rows[F] // whole vectors
-	top, ref, scratch []F          // of a group: see expFramesGeneric
-	sum               []float64
-}
-
-// resize makes room for rows of n scores.
-func (p *expRows[F]) resize(n, rows int) {
-	width := fp.WholeVectors[F](n)
-	p.rows = view.Of(workspace.Resize(p.rows.Data, rows*width), width, width)
-	group := groupFrames + 3 // four are written at a time
-	p.top, p.ref, p.sum = workspace.Resize(p.top, group), workspace.Resize(p.ref, group), workspace.Resize(p.sum, group)
-	p.scratch = workspace.Resize(p.scratch, group*rowScratch)
-}
-
-// exp does a group of so many frames, into the rows from row at on.
-func (p *expRows[F]) exp(at int, x view.Rows[F], frames int) {
-	perCall := max(1, block/x.Columns&^3)
-	for r := 0; r < frames; r += perCall {
-		expFrames(p.rows.From(at+r), p.top[r:], p.ref[r:], p.sum[r:], p.scratch, x.From(r), min(perCall, frames-r))
-	}
-}
-
-// exponent returns that of the power of two by which row r of the group was divided.
-func (p *expRows[F]) exponent(r int) float64 { return fp.Unshifted(p.ref[r]) }
-
-// inRange reports whether exp is of use in some rows of the group.
-func (p *expRows[F]) inRange(from, to int) bool {
-	for _, top := range p.top[from:to] {
-		if !(top <= fp.MaxScore && top >= -fp.MaxScore) {
-			return false
-		}
-	}
-	return true
-}
-
-// emit makes the emissions y of a group of so many frames, from row at on, and returns the
-// least.
-func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames int) (least float64) {
-	least = math.Inf(1)
-	perCall := max(1, block/len(index))
-	for r := 0; r < frames; r += perCall {
-		l := emit(y.From(r), p.rows.From(at+r), index, min(perCall, frames-r))
-		least = min(least, float64(l))
-	}
-	return least
-}
+// leastEmission is the least number that may be an emission of a frame that is not wide, and
+// leastScore about its logarithm, for which a score counts that is so far below the best one.
+const leastEmission, leastScore = 0x1p-600, -415
 
 // begin takes on a sequence, and decides how exp is done for it.
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
-	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.fromLogits || o.wantSoftmax)
-	m.deferSoftmax = !m.expByClass && o.fromLogits && o.wantSoftmax && !o.inPlace
+	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
+	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
+	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed = commonFactor{product: 1}, 0
+	m.distinct = m.distinct[:0]
 }
 
 // release forgets what was borrowed.
@@ -163,7 +125,7 @@ func (m *emission[F]) bytesPerFrame() int {
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (m *emission[F]) workspaceBytes() int {
-	doubles := cap(m.y) + cap(m.exponents) + cap(m.labelScores) + cap(m.byLabel.rows.Data)
+	doubles := cap(m.y) + cap(m.exponents) + cap(m.doubleScores) + cap(m.double.rows.Data)
 	elements := cap(m.byClass.rows.Data) + cap(m.scratch) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
 	return 8 * (doubles + elements)
 }
@@ -178,17 +140,29 @@ func (m *emission[F]) resize(segment int) {
 		m.noExponents = make([]float64, width)
 	}
 	m.groups = workspace.Resize(m.groups, segment/groupFrames+1)
-	if !m.expByClass || !m.fromLogits {
-		m.byLabel.resize(width, groupFrames)
-		m.labelScores, m.identity = workspace.Resize(m.labelScores, groupFrames*width), workspace.Resize(m.identity, width)
-		for i := range m.identity {
-			m.identity[i] = int32(i)
-		}
+	if m.scores == LogProbabilities || m.scores == Logits && !m.expByClass {
+		m.resizeDouble()
 	}
 	if m.expByClass {
 		m.byClass.resize(m.x.Columns, segment)
 		m.softmaxFactors = workspace.Resize(m.softmaxFactors, segment)
 	}
+}
+
+// resizeDouble makes room for exp in float64.
+func (m *emission[F]) resizeDouble() {
+	m.places = workspace.Resize(m.places, m.target.width)
+	if m.doubleByClass {
+		m.columns = m.x.Columns
+		copy(m.places, m.target.symbols)
+	} else {
+		m.columns = m.target.width
+		for i := range m.places {
+			m.places[i] = int32(i)
+		}
+	}
+	m.double.resize(m.columns, groupFrames)
+	m.doubleScores = workspace.Resize(m.doubleScores, groupFrames*m.columns)
 }
 
 // rowsFrom returns the emissions from a frame in the segment and a position on, those of the labels and
@@ -213,7 +187,7 @@ func (m *emission[F]) numbers(t int) numberRow {
 // log returns the logarithm of the common factors of all frames, but for 2^shift.
 func (m *emission[F]) log() float64 {
 	log := m.common.log()
-	if m.fromLogits && !m.expByClass {
+	if m.scores == Logits && !m.expByClass {
 		for t, sum := range m.sum {
 			log += (m.base[t] - float64(m.max[t])) - fp.Log1p(sum)
 		}
@@ -226,83 +200,241 @@ func (m *emission[F]) log() float64 {
 func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
 	y := m.rowsFrom(from, 0)
-	var least float64
-	if m.expByClass {
-		m.byClass.exp(at, m.x.From(from), frames)
+	if m.expByClass && m.scores != Probabilities {
+		m.byClass.exp(at, 0, m.x.From(from), frames)
 	}
-	if m.expByClass && m.fromLogits {
+	var least float64
+	plain := true
+	switch {
+	case m.scores == Probabilities:
+		if least = m.emitProbabilities(y, from, frames); !(least >= 0) {
+			return false
+		}
+	case m.expByClass && m.scores == Logits:
 		least = m.byClass.emit(y, at, m.target.symbols, frames)
-	} else {
-		for r := range frames {
-			if m.fromLogits && !m.deferSoftmax && !m.sumFrame(from+r) { // first: it brings the scores into the cache
-				return false
-			}
-			x, scores := m.x.Row(from+r), m.labelScores[r*m.target.width:][:m.target.width]
-			for i, c := range m.target.symbols {
-				scores[i] = float64(x[c])
+		plain = m.byClass.allInRange(frames)
+	default:
+		if m.scores == Logits && !m.deferSoftmax {
+			for r := range frames { // first: it brings the scores into the cache
+				if !m.sumFrame(from + r) {
+					return false
+				}
 			}
 		}
-		m.byLabel.exp(0, view.Of(m.labelScores, m.target.width, m.target.width), frames)
-		least = m.byLabel.emit(y, 0, m.identity, frames)
+		m.expDouble(from, 0, frames)
+		least = m.double.emit(y, 0, m.places, frames)
+		plain = m.double.allInRange(frames)
 	}
 	group, kinds := &m.groups[at/groupFrames], m.kinds[at:][:frames]
-	*group = emissionGroup{least, least >= leastEmission && m.inRange(0, frames)}
-	if group.plain {
-		clear(kinds)
-	} else if group.least = 1; !m.examineFrames(from, kinds, &group.least) {
-		return false
+	*group = emissionGroup{least, plain && least >= leastEmission}
+	clear(kinds)
+	if !group.plain {
+		group.least = 1
+		for r := range kinds {
+			if !m.settle(from+r, r, &group.least) {
+				return false
+			}
+		}
 	}
 	return m.addCommonFactors(from, kinds)
 }
 
-// examineFrames finds out the kinds of a group's frames, and makes the emissions of those
-// that are wide. It sets least to the least emission of the others that is not 0, and
-// reports whether all scores that matter are numbers.
-func (m *emission[F]) examineFrames(from int, kinds []frameKind, least *float64) bool {
-	for r := range kinds {
-		isWide := !m.inRange(r, r+1)
-		if !isWide {
-			kinds[r], isWide = m.examine(from+r, least)
+// expDouble makes exp in float64 of some frames. The first is frame r of the group.
+func (m *emission[F]) expDouble(from, r, frames int) {
+	scores := view.Of(m.doubleScores[r*m.columns:], m.columns, m.columns)
+	for k := range frames {
+		m.readScores(scores.Row(k), from+k)
+	}
+	m.double.exp(r, r, scores, frames)
+}
+
+// readScores copies the scores of a frame that double has a column for.
+func (m *emission[F]) readScores(dst []float64, t int) {
+	x := m.x.Row(t)
+	if m.doubleByClass {
+		for c, v := range x {
+			dst[c] = float64(v)
 		}
-		if isWide {
-			if !m.makeWide(from + r) {
-				return false
-			}
-			kinds[r] = frameKind(len(m.exponents) / m.target.width)
+		return
+	}
+	for i, c := range m.target.symbols {
+		dst[i] = float64(x[c])
+	}
+}
+
+// largestProbability is where a number is too large for a probability: networks round.
+const largestProbability = 1.001
+
+// isScore reports whether v may be a score.
+func isScore[F Float](v F, scores Scores) bool {
+	if scores == Probabilities {
+		return v >= 0 && v <= largestProbability
+	}
+	return v < F(math.Inf(1))
+}
+
+// emitProbabilities makes the emissions y of some frames from probabilities. It returns
+// the least, 0 if it does not know, or NaN if one of them is no probability.
+func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) (least float64) {
+	least = math.Inf(1)
+	unknown := false
+	for r := range frames {
+		x, row := m.x.Row(from+r), y.Data[r*y.Stride:][:y.Stride]
+		if m.expByClass {
+			copy(m.byClass.rows.Row(from%m.segment+r), x)
+		}
+		least = min(least, float64(emit(y.From(r), view.Of(x, len(x), len(x)), m.target.symbols, 1)))
+		var top float64
+		for at := 0; at < len(row); at += block {
+			top = max(top, maxBlock(row[at:min(at+block, len(row))]))
+		}
+		if !(least >= 0 && top <= float64(F(largestProbability))) {
+			return math.NaN()
+		}
+		if top < 0x1p-16 { // runs of emissions near 1 are longer
+			up := min(-exponent(top), maxFactor)
+			scaleRow(row, power(float64(up)))
+			m.common.shift -= float64(up)
+			unknown = true
 		}
 	}
+	if unknown {
+		return 0
+	}
+	return least
+}
+
+// settle finds out the kind of a frame, which is frame r of the group, and makes its emissions again
+// where they must be made in another way. It sets least to the least emission that is not 0, if the
+// frame is not wide, and reports whether all scores that matter are numbers.
+func (m *emission[F]) settle(t, r int, least *float64) bool {
+	kind := &m.kinds[t%m.segment]
+	if m.scores == Probabilities {
+		if m.examineProbabilities(t, least, kind); kind.isWide() {
+			m.widenProbabilities(t)
+		}
+		return true
+	}
+	lowest, best, masked := m.span(t)
+	if !(best < F(math.Inf(1))) {
+		return false
+	}
+	if masked {
+		*kind = hasZero
+	}
+	if best == fp.NegInf[F]() { // the loss is +Inf
+		clear(m.rowsFrom(t, 0).Data[:m.target.width])
+		return true
+	}
+	exps := &m.double
+	if m.expByClass && m.scores == Logits {
+		p := &m.byClass
+		if p.inRange(r) && lowest >= p.top[r]-fp.ExpReach[F]() {
+			*least = min(*least, power(math.Floor((float64(lowest)-float64(p.top[r]))*math.Log2E)-1))
+			return true
+		}
+		if m.columns == 0 {
+			m.resizeDouble()
+		}
+		m.expDouble(t, r, 1)
+		exps.emit(m.rowsFrom(t, 0), r, m.places, 1)
+	}
+	if below := float64(lowest) - exps.top[r]; exps.inRange(r) && below >= leastScore {
+		switch n := exps.exponent(r); {
+		case !m.expByClass || m.scores != Logits:
+		case m.byClass.inRange(r):
+			m.common.shift += n - m.byClass.exponent(r)
+		default:
+			m.common.logs += m.logSoftmax(t, n*math.Ln2)
+		}
+		*least = min(*least, power(math.Floor(below*math.Log2E)-1))
+		return true
+	}
+	m.widen(t, r, float64(best))
+	*kind = frameKind(len(m.exponents) / m.target.width)
 	return true
 }
 
-// inRange reports whether emissions of some frames of a group can be made from exp of the
-// scores.
-func (m *emission[F]) inRange(from, to int) bool {
-	if m.expByClass && m.fromLogits {
-		return m.byClass.inRange(from, to)
-	}
-	return m.byLabel.inRange(from, to)
-}
-
-// examine returns the kind of a frame, unless the emissions must be wide: where one that
-// is not that of a score of −Inf is below leastEmission. It sets least to the least that is
-// not 0.
-func (m *emission[F]) examine(t int, least *float64) (kind frameKind, isWide bool) {
-	x, y := m.x.Row(t), m.rowsFrom(t, 0).Data
-	for i, c := range m.target.named() {
-		switch {
-		case y[i] >= leastEmission:
-			*least = min(*least, y[i])
-		case x[c] == fp.NegInf[F]():
-			kind = hasZero
-		default:
-			return plain, true
+// span returns the lowest score above −Inf and the best one of what the target names in a frame, NaN
+// if there is one, and whether there is a −Inf.
+func (m *emission[F]) span(t int) (lowest, best F, masked bool) {
+	x := m.x.Row(t)
+	lowest, best = F(math.Inf(1)), fp.NegInf[F]()
+	for _, c := range m.distinctClasses() {
+		v := x[c]
+		if v == fp.NegInf[F]() {
+			masked = true
+			continue
+		}
+		if v < lowest {
+			lowest = v
+		}
+		if v > best || v != v {
+			best = v
+		}
+		if v != v {
+			return
 		}
 	}
-	return kind, false
+	return lowest, best, masked
 }
 
-// addCommonFactors takes the frames of a group that are not wide into the common factor. It
-// reports whether all have a softmax, if that is known yet.
+// distinctClasses returns the classes that the target names, each once if they are few.
+func (m *emission[F]) distinctClasses() []int32 {
+	named := m.target.named()
+	if !m.doubleByClass {
+		return named
+	}
+	if len(m.distinct) == 0 {
+		m.seen = workspace.Resize(m.seen, m.x.Columns)
+		clear(m.seen)
+		for _, c := range named {
+			if !m.seen[c] {
+				m.seen[c] = true
+				m.distinct = append(m.distinct, c)
+			}
+		}
+	}
+	return m.distinct
+}
+
+// widen makes the emissions of a frame, which is frame r of the group, with exponents, relative to the
+// best score of what the target names.
+func (m *emission[F]) widen(t, r int, best float64) {
+	stride := m.double.rows.Stride
+	x := m.doubleScores[r*m.columns:][:m.columns]
+	m.wide = workspace.Resize(m.wide, 2*stride)
+	v, e := m.wide[:stride], m.wide[stride:]
+	for at := 0; at < m.columns; at += block {
+		to := min(at+block, m.columns)
+		expWide(v[at:to], e[at:to], x[at:to], best)
+	}
+	n := m.growExponents()
+	emitRow := func(dst, from []float64) {
+		emit(view.Of(dst, m.target.width, m.target.width), view.Of(from, m.columns, stride), m.places, 1)
+	}
+	emitRow(m.rowsFrom(t, 0).Data, v)
+	emitRow(m.exponents[n:], e)
+	switch c := &m.common; {
+	case m.scores == LogProbabilities:
+		c.logs += best
+	case !m.expByClass:
+		m.base[t] = best
+	case m.byClass.inRange(r):
+		c.logs += fp.LessPowers(best, m.byClass.exponent(r))
+	default:
+		c.logs += m.logSoftmax(t, best)
+	}
+}
+
+// logSoftmax finds max and sum of a frame and returns what log-softmax makes of a score in it.
+func (m *emission[F]) logSoftmax(t int, score float64) float64 {
+	m.max[t], m.sum[t] = sumExpRow(m.x.Row(t))
+	return (score - float64(m.max[t])) - fp.Log1p(m.sum[t])
+}
+
+// addCommonFactors takes a group's frames into the common factor, but for what widen and settle have
+// done. It reports whether all have a softmax, if that is known yet.
 func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 	c, factors := &m.common, m.softmaxFactors
 	if m.expByClass {
@@ -310,14 +442,25 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 	}
 	for r, kind := range kinds {
 		switch {
-		case kind.isWide():
-		case !m.fromLogits:
-			c.shift += m.byLabel.exponent(r)
+		case m.scores == Probabilities:
+			if m.expByClass {
+				factors[r] = F(m.softmaxScale)
+			}
+		case m.scores == LogProbabilities:
+			if !kind.isWide() {
+				c.shift += m.double.exponent(r)
+			}
 			if m.expByClass {
 				factors[r] = m.softmaxFactor(r)
 			}
 		case !m.expByClass:
-			m.base[from+r] = m.byLabel.exponent(r) * math.Ln2
+			if !kind.isWide() {
+				m.base[from+r] = m.double.exponent(r) * math.Ln2
+			}
+		case !m.byClass.inRange(r):
+			if factors[r] = fp.NaN[F](); m.sum[from+r] != m.sum[from+r] {
+				return false
+			}
 		default:
 			sum := m.byClass.sum[r]
 			if factors[r] = 0; m.softmaxScale != 0 { // a division
@@ -341,7 +484,7 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 func (m *emission[F]) softmaxFactor(r int) F {
 	p := &m.byClass
 	factor := F(m.softmaxScale * power(p.exponent(r)))
-	if !p.inRange(r, r+1) || p.top[r] > fp.ExpReach[F]()-10 || !fp.IsFinite(F(factor*F(p.sum[r]))) {
+	if !p.inRange(r) || p.top[r] > fp.ExpReach[F]()-10 || !fp.IsFinite(F(factor*F(p.sum[r]))) {
 		return fp.NaN[F]()
 	}
 	return factor
@@ -349,10 +492,7 @@ func (m *emission[F]) softmaxFactor(r int) F {
 
 // hasSoftmax reports whether the row of byClass that a frame has makes terms of the gradient.
 func (m *emission[F]) hasSoftmax(t int) bool {
-	if !m.expByClass || m.kind(t).isWide() {
-		return false
-	}
-	return m.fromLogits || fp.IsFinite(m.softmaxFactors[t%m.segment])
+	return m.expByClass && fp.IsFinite(m.softmaxFactors[t%m.segment])
 }
 
 // rowBytes returns the distance in bytes from one frame of the scores to the next.
@@ -380,39 +520,36 @@ func (m *emission[F]) sumFrames() bool {
 	return true
 }
 
-// makeWide makes the emissions of a frame with exponents, relative to the best score of
-// what the target names. It reports whether all scores that matter are numbers.
-func (m *emission[F]) makeWide(t int) bool {
+// examineProbabilities sets the kind of a frame, and least to the least emission that is not 0.
+func (m *emission[F]) examineProbabilities(t int, least *float64, kind *frameKind) {
 	x, y := m.x.Row(t), m.rowsFrom(t, 0).Data
-	best := fp.NegInf[F]()
-	for _, c := range m.target.named() {
-		if v := x[c]; v > best || v != v {
-			best = v
+	for i, c := range m.target.named() {
+		switch {
+		case y[i] >= leastEmission:
+			*least = min(*least, y[i])
+		case x[c] == 0:
+			*kind = hasZero
+		default:
+			*kind = frameKind(len(m.exponents)/m.target.width + 1)
+			return
 		}
 	}
-	if !(best < F(math.Inf(1))) {
-		return false
+}
+
+// widenProbabilities takes the exponents out of the emissions of a frame.
+func (m *emission[F]) widenProbabilities(t int) {
+	y, n := m.rowsFrom(t, 0).Data, m.growExponents()
+	for i := range m.target.named() {
+		v, e := math.Frexp(y[i])
+		y[i], m.exponents[n+i] = 2*v, float64(e-1)
 	}
-	log := float64(best)
-	switch {
-	case !m.fromLogits:
-	case m.expByClass:
-		if m.max[t], m.sum[t] = sumExpRow(x); m.sum[t] != m.sum[t] {
-			return false
-		}
-		log = (log - float64(m.max[t])) - fp.Log1p(m.sum[t])
-	default:
-		m.base[t], log = log, 0
-	}
-	if best != fp.NegInf[F]() { // or the loss is +Inf
-		m.common.logs += log
-	}
+}
+
+// growExponents makes room for another row of exponents, and returns where it begins.
+func (m *emission[F]) growExponents() int {
 	n := len(m.exponents)
 	m.exponents = slices.Grow(m.exponents, m.target.width)[:n+m.target.width]
-	for i, c := range m.target.named() {
-		y[i], m.exponents[n+i] = fp.ExpScaled(fp.Difference(float64(x[c]), float64(best))) // −Inf less −Inf is NaN, which is taken for zero
-	}
-	return true
+	return n
 }
 
 // least returns the least emission, of those that are not 0, in the group of a frame.
@@ -443,20 +580,19 @@ func exponent(v float64) int { return int(math.Float64bits(v)>>52) - 1023 }
 
 // poisoned reports whether a score that matters is no number: the frames are read without
 // making emissions. The labels may be of any number.
-func poisoned[F Float](x view.Rows[F], frames int, labels []int, blank int, fromLogits bool) bool {
-	infinity := F(math.Inf(1))
+func poisoned[F Float](x view.Rows[F], frames int, labels []int, blank int, scores Scores) bool {
 	for t := range frames {
 		row := x.Row(t)
-		if !(row[blank] < infinity) {
+		if !isScore(row[blank], scores) {
 			return true
 		}
-		if fromLogits {
+		if scores == Logits {
 			if _, sum := sumExpRow(row); sum != sum {
 				return true
 			}
 		}
 		for _, label := range labels {
-			if !(row[label] < infinity) {
+			if !isScore(row[label], scores) {
 				return true
 			}
 		}

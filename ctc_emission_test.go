@@ -17,7 +17,7 @@ func TestNaNBesideImpossibleTarget(t *testing.T) {
 		for frame := range 4 {
 			x[frame*classes+2] = math.Inf(-1)
 		}
-		loss, grad := ctcOf(t, CTCLoss[float64]{FromLogits: true}, x, classes, []int{1, 2})
+		loss, grad := ctcOf(t, CTCLoss[float64]{Scores: Logits}, x, classes, []int{1, 2})
 		require.True(t, loss != loss && grad[0] != grad[0], "%v", loss)
 	}
 }
@@ -30,8 +30,8 @@ func TestLargeCommonOffset(t *testing.T) {
 			for c := range classes {
 				x[7*classes+c] = offset
 			}
-			want, _ := ctcOf(t, CTCLoss[float32]{FromLogits: true}, make([]float32, len(x)), classes, []int{1, 2, 3})
-			got, _ := ctcOf(t, CTCLoss[float32]{FromLogits: true}, x, classes, []int{1, 2, 3})
+			want, _ := ctcOf(t, CTCLoss[float32]{Scores: Logits}, make([]float32, len(x)), classes, []int{1, 2, 3})
+			got, _ := ctcOf(t, CTCLoss[float32]{Scores: Logits}, x, classes, []int{1, 2, 3})
 			require.InEpsilon(t, want, got, 1e-6, "%d classes, offset %v", classes, offset)
 		}
 	}

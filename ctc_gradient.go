@@ -11,9 +11,9 @@ import (
 // ctcSequence computes the loss of one sequence, and its gradient. The fields before the
 // trellis are what it is given.
 type ctcSequence[F Float] struct {
-	x          view.Rows[F] // the scores
-	frames     int          // how many frames of them count
-	fromLogits bool
+	x      view.Rows[F]
+	frames int // how many frames of them count
+	scores Scores
 
 	grad        view.Rows[F] // the gradient, or nothing
 	gradFrames  int          // how many frames it has, all that count and those behind
@@ -49,14 +49,14 @@ func (s *ctcSequence[F]) wantGrad() bool { return s.grad.Data != nil }
 func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 	if s.frames < leastFrames(labels) { // without the trellis, however long the target is
 		loss := math.Inf(1)
-		if poisoned(s.x, s.frames, labels, blank, s.fromLogits) {
+		if poisoned(s.x, s.frames, labels, blank, s.scores) {
 			loss = math.NaN()
 		}
 		s.fillGradient(loss)
 		return loss
 	}
 	w := &s.trellis
-	o := emissionOptions{fromLogits: s.fromLogits}
+	o := emissionOptions{scores: s.scores}
 	if s.wantGrad() && s.wantSoftmax {
 		o.wantSoftmax, o.softmaxScale, o.inPlace = true, s.scale, s.inPlace
 	}
@@ -78,7 +78,7 @@ func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 		loss = w.loss(probability)
 	}
 	if isSmall[F](loss, s.frames) {
-		loss = s.smallLoss.refine(loss, &w.target, s.x, s.frames, s.fromLogits)
+		loss = s.smallLoss.refine(loss, &w.target, s.x, s.frames, s.scores)
 	}
 	if s.wantGrad() && !deferred && !math.IsInf(loss, 1) && loss == loss {
 		s.writeGradient(probability)
@@ -167,6 +167,14 @@ func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
 	row, x := s.grad.Row(t), s.x.Row(t)
 	terms := row
 	switch {
+	case s.scores == Probabilities && !s.wantSoftmax:
+		s.writeOverProbabilities(row, x, occupancy)
+		return
+	case s.scores == Probabilities:
+		for at := 0; at < len(x); at += block {
+			part := x[at:min(at+block, len(x))]
+			mulAdd(row[at:][:len(part)], part, F(s.scale), 0)
+		}
 	case m.deferSoftmax:
 		if s.streams {
 			terms = nil // in the stream's own memory
@@ -180,7 +188,7 @@ func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
 		for c := range row {
 			row[c] = F(0 * s.rowScale) // NaN stays NaN
 		}
-	case s.fromLogits:
+	case s.scores == Logits:
 		writeRows(opSoftmax, row, x, len(x), m.max[t:t+1], []F{F(s.scale / (1 + m.sum[t]))})
 	case s.scale == 0:
 		for c, v := range x {
@@ -191,5 +199,29 @@ func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
 	}
 	for i, c := range m.target.named() {
 		terms[c] -= F(occupancy[i] * s.rowScale)
+	}
+}
+
+// writeOverProbabilities writes the gradient of a frame by its probabilities x themselves:
+// occupancies over probabilities. row may be x.
+func (s *ctcSequence[F]) writeOverProbabilities(row, x []F, occupancy []float64) {
+	named := s.trellis.emission.target.named()
+	s.scratch = workspace.Resize(s.scratch, len(named))
+	for i, c := range named {
+		s.scratch[i] = x[c]
+	}
+	for c := range row {
+		row[c] = F(0 * s.rowScale) // NaN stays NaN
+	}
+	for i, c := range named {
+		if occupancy[i] == 0 { // as it is where the probability is
+			continue
+		}
+		p, share := float64(s.scratch[i]), occupancy[i]*s.rowScale
+		if math.Abs(share) < 0x1p-1000 { // few bits, and p may be as small
+			row[c] -= F(float64(occupancy[i]*0x1p600*s.rowScale) / p * 0x1p-600)
+			continue
+		}
+		row[c] -= F(share / p)
 	}
 }

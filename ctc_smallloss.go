@@ -1,6 +1,8 @@
 package trellis
 
 import (
+	"slices"
+
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
@@ -35,6 +37,12 @@ type smallLoss[F Float] struct {
 	from, to           int       // the places in them that are not negligible
 	missed             float64   // so far
 
+	// Of probabilities only the classes that the target names count: each of them once, what
+	// they have in a frame, and where among them the class of every label is, then the blank.
+	distinct []int32
+	given    []F
+	places   []int32
+
 	p   []float64 // probability of every label, then of the blank
 	top []int8    // which of the frame's top classes it is, or −1
 
@@ -44,13 +52,20 @@ type smallLoss[F Float] struct {
 }
 
 // refine returns a better value for a small loss: that of a target in so many frames of x.
-func (k *smallLoss[F]) refine(loss float64, target *ctcTarget, x view.Rows[F], frames int, fromLogits bool) float64 {
+func (k *smallLoss[F]) refine(loss float64, target *ctcTarget, x view.Rows[F], frames int, scores Scores) float64 {
 	var logNorms float64 // the sum of the logarithms of what normalised the frames
 	k.reset(target.length + 1)
+	if scores == Probabilities {
+		k.distinguish(target.named())
+	}
 	for t := range frames {
-		logNorm := k.read(x.Row(t), target.named())
-		if !fromLogits {
-			logNorms += logNorm
+		switch scores {
+		case LogProbabilities:
+			logNorms += k.read(x.Row(t), target.named())
+		case Logits:
+			k.read(x.Row(t), target.named())
+		case Probabilities:
+			logNorms += k.readProbabilities(x.Row(t))
 		}
 		k.step(target)
 	}
@@ -109,26 +124,84 @@ func (k *smallLoss[F]) read(x []F, classes []int32) (logNorm float64) {
 	others := (k.rest + k.mass[2]) + k.mass[1]
 	total := 1 + others
 	last := len(classes) - 1
-	for i := k.from; i <= min(k.to+1, last); i++ { // to which the next step may lead, and from there
-		k.readClass(x, classes[i], i, top, total)
+	for i := k.from; i <= k.reach(last); i++ {
+		k.readClass(classes[i], i, fp.Exp64(float64(x[classes[i]])-float64(top))/total)
 	}
-	k.readClass(x, classes[last], last, top, total)
-	for i := range k.mass {
-		k.mass[i] /= total
-	}
-	k.rest /= total
+	k.readClass(classes[last], last, fp.Exp64(float64(x[classes[last]])-float64(top))/total)
+	k.normalize(total)
 	return float64(top) + fp.Log1p(others)
 }
 
+// reach returns the last label to which the next step may lead, or from there.
+func (k *smallLoss[F]) reach(last int) int { return min(k.to+1, last) }
+
 // readClass sets p and top of one label, or of the blank.
-func (k *smallLoss[F]) readClass(x []F, class int32, i int, top F, total float64) {
+func (k *smallLoss[F]) readClass(class int32, i int, p float64) {
 	k.top[i] = -1
 	for j, t := range k.class {
 		if t == int(class) {
 			k.top[i] = int8(j)
 		}
 	}
-	k.p[i] = fp.Exp64(float64(x[class])-float64(top)) / total
+	k.p[i] = p
+}
+
+// normalize divides the probabilities of classes by their total.
+func (k *smallLoss[F]) normalize(total float64) {
+	for i := range k.mass {
+		k.mass[i] /= total
+	}
+	k.rest /= total
+}
+
+// distinguish finds the distinct classes that a target names.
+func (k *smallLoss[F]) distinguish(named []int32) {
+	k.distinct = append(k.distinct[:0], named...)
+	slices.Sort(k.distinct)
+	k.distinct = slices.Compact(k.distinct)
+	k.given, k.places = workspace.Resize(k.given, len(k.distinct)), workspace.Resize(k.places, len(named))
+	for i, c := range named {
+		place, _ := slices.BinarySearch(k.distinct, c)
+		k.places[i] = int32(place)
+	}
+}
+
+// readProbabilities is read for probabilities. The classes that the target names are
+// normalised to add up to 1, and the logarithm of their sum returned: what it is short of 1 is
+// exact, however small.
+func (k *smallLoss[F]) readProbabilities(x []F) (logNorm float64) {
+	excess, lost := -1.0, 0.0
+	for j, c := range k.distinct {
+		var err float64
+		k.given[j] = x[c]
+		excess, err = fp.Difference(excess, -float64(x[c]))
+		lost += err
+	}
+	excess += lost
+	total := 1 + excess
+	k.findTop(k.given)
+	for i, j := range k.class {
+		k.mass[i] = 0
+		if j >= 0 {
+			k.mass[i] = float64(k.given[j])
+		}
+	}
+	k.rest = 0
+	for j, v := range k.given {
+		if !slices.Contains(k.class[:], j) {
+			k.rest += float64(v)
+		}
+	}
+	last := len(k.places) - 1
+	for i := k.from; i <= k.reach(last); i++ {
+		k.readClass(k.places[i], i, float64(k.given[k.places[i]])/total)
+	}
+	k.readClass(k.places[last], last, float64(k.given[k.places[last]])/total)
+	k.normalize(total)
+	if excess < -0.5 {
+		return fp.Log(total)
+	}
+	return fp.Log1p(excess)
 }
 
 // findTop finds the three largest scores, the first of equal ones.

@@ -94,7 +94,7 @@ func TestLeaving(t *testing.T) {
 func TestSmallLossIsRelativelyExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(41, 42))
 	for i := range 60 {
-		s := sequence[float64]{classes: 2 + r.IntN(6), CTCLoss: CTCLoss[float64]{FromLogits: i%2 == 0}}
+		s := sequence[float64]{classes: 2 + r.IntN(6), CTCLoss: CTCLoss[float64]{Scores: Scores(i % 3)}}
 		s.labels = randomLabels(r, r.IntN(5), s.classes)
 		s.frames = leastFrames(s.labels) + r.IntN(12)
 		path := pathOf(s.labels, s.frames)
@@ -105,17 +105,20 @@ func TestSmallLossIsRelativelyExact(t *testing.T) {
 				row[c] = r.NormFloat64()
 			}
 			row[class] += float64(2 + i*2/3)
-			if !s.FromLogits {
+			switch s.Scores {
+			case LogProbabilities:
 				LogSoftmax(row, row)
+			case Probabilities:
+				Softmax(row, row)
 			}
 		}
 		var target ctcTarget
 		target.set(s.labels, 0)
 		var k smallLoss[float64]
-		got := k.refine(math.NaN(), &target, view.Of(s.x, s.classes, s.classes), s.frames, s.FromLogits)
+		got := k.refine(math.NaN(), &target, view.Of(s.x, s.classes, s.classes), s.frames, s.Scores)
 		want, _ := s.bigTrellis()
-		tolerance := 1e-13 * want
-		if !s.FromLogits { // whose sums are not exactly 1
+		tolerance := 1e-13 * math.Abs(want)
+		if s.Scores == LogProbabilities { // whose sums are not exactly 1
 			tolerance += float64(s.frames) * 0x1p-52
 		}
 		assert.InDelta(t, want, got, tolerance, "%v", s)
@@ -177,11 +180,11 @@ func TestSmallLossTrims(t *testing.T) {
 func TestSmallLossOfEqualLogits(t *testing.T) {
 	const classes = 4096
 	t.Run("float32", func(t *testing.T) {
-		loss, _ := ctcOf(t, CTCLoss[float32]{FromLogits: true}, equalLogits[float32](classes), classes, []int{classes - 1, classes - 2})
+		loss, _ := ctcOf(t, CTCLoss[float32]{Scores: Logits}, equalLogits[float32](classes), classes, []int{classes - 1, classes - 2})
 		assert.Equal(t, float32(2.5316976e-05), loss)
 	})
 	t.Run("float64", func(t *testing.T) {
-		loss, _ := ctcOf(t, CTCLoss[float64]{FromLogits: true}, equalLogits[float64](classes), classes, []int{classes - 1, classes - 2})
+		loss, _ := ctcOf(t, CTCLoss[float64]{Scores: Logits}, equalLogits[float64](classes), classes, []int{classes - 1, classes - 2})
 		assert.InEpsilon(t, 2.5317043e-05, loss, 2e-8)
 	})
 }

@@ -35,9 +35,10 @@ type ctcTask[F Float] struct {
 
 // ctcOptions are those of a loss; wantSoftmax says that a softmax is part of its gradient.
 type ctcOptions struct {
-	blank, workers                                    int
-	reduction                                         Reduction
-	zeroInfinity, fromLogits, batchFirst, wantSoftmax bool
+	blank, workers                        int
+	reduction                             Reduction
+	scores                                Scores
+	zeroInfinity, batchFirst, wantSoftmax bool
 }
 
 var ctcTasks workspace.Pools
@@ -289,7 +290,7 @@ func (t *ctcTask[F]) cost() (cost float64) {
 func (t *ctcTask[F]) Item(i int) {
 	n := t.order[i]
 	s := workspace.Take[ctcSequence[F], F](&ctcSequences)
-	s.frames, s.x, s.fromLogits = t.inputLength(n), t.sequence(t.x, n), t.fromLogits
+	s.frames, s.x, s.scores = t.inputLength(n), t.sequence(t.x, n), t.scores
 	if t.out.wantGrad() {
 		s.grad, s.gradFrames, s.inPlace = t.sequence(t.out.grad, n), t.frames, t.inPlace
 		s.streams = len(t.x) >= streamBytes/fp.Size[F]()

@@ -42,7 +42,7 @@ func testTargetLengthsMayBeNil[F trellis.Float](t *testing.T) {
 		for i := range size {
 			x.Data = append(x.Data, F(2*math.Sin(float64(i))))
 		}
-		for _, l := range []trellis.CTCLoss[F]{{BatchFirst: c.batchFirst}, {BatchFirst: c.batchFirst, FromLogits: true, Reduction: trellis.Sum}} {
+		for _, l := range []trellis.CTCLoss[F]{{BatchFirst: c.batchFirst}, {BatchFirst: c.batchFirst, Scores: trellis.Logits, Reduction: trellis.Sum}} {
 			results := func(lengths []int) (all []F) {
 				loss, err := l.Loss(x, c.targets, c.inputs, lengths)
 				require.NoError(t, err, c.name)

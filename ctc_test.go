@@ -39,7 +39,7 @@ func testCTCValues[F Float](t *testing.T) {
 		{"nearly certain", tensor[F]([]int{2, 2}, 0, 17, 0, 17), 0, []int{1}, 1.7139082896325e-15},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := CTCLoss[F]{Blank: c.blank, FromLogits: true, Reduction: Sum}.Loss(c.x, c.target, nil, []int{len(c.target)})
+			got, err := CTCLoss[F]{Blank: c.blank, Scores: Logits, Reduction: Sum}.Loss(c.x, c.target, nil, []int{len(c.target)})
 			require.NoError(t, err)
 			assertLoss(t, c.want, got)
 		})
@@ -65,7 +65,7 @@ func testCTCBatches[F Float](t *testing.T) {
 			[]float64{10.595506283260189, 6.807850817505941, 7.7050567857260482}, 0},
 	} {
 		got := make([]F, len(c.want))
-		loss := CTCLoss[F]{FromLogits: true}
+		loss := CTCLoss[F]{Scores: Logits}
 		require.NoError(t, loss.Losses(got, c.x, c.targets, c.inputs, c.lengths))
 		sum, mean := 0.0, 0.0
 		for n, want := range c.want {
@@ -95,7 +95,7 @@ func testCTCMaskedClasses[F Float](t *testing.T) {
 	inf := math.Inf(1)
 	x := tensor[F]([]int{4, 3}, 0, 1, -inf, 1, 0, -inf, 2, 1, -inf, 0, 0, -inf)
 	grad := make([]F, 12)
-	ctc := CTCLoss[F]{FromLogits: true}
+	ctc := CTCLoss[F]{Scores: Logits}
 	loss, err := ctc.Grad(grad, x, []int{1, 1}, nil, []int{2})
 	require.NoError(t, err)
 	assert.False(t, math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0))
@@ -125,7 +125,7 @@ func testInfeasibleTargets[F Float](t *testing.T) {
 	x := sines[F](3, 2, 4)
 	grad, dst := make([]F, len(x.Data)), make([]F, 2)
 	targets, lengths := []int{1, 1, 2, 3}, []int{3, 1} // 1 1 2 needs 4 frames
-	ctc := CTCLoss[F]{FromLogits: true}
+	ctc := CTCLoss[F]{Scores: Logits}
 	loss, err := ctc.Grad(grad, x, targets, nil, lengths)
 	require.NoError(t, err)
 	assertLoss(t, math.Inf(1), loss)
@@ -186,26 +186,26 @@ func testNaNScores[F Float](t *testing.T) {
 	x.Data[3*10+5] = F(math.NaN()) // frame 3 of sequence 1, which is not read
 	inputs, lengths, targets := []int{4, 3}, []int{2, 2}, []int{1, 2, 4, 2}
 
-	for _, fromLogits := range []bool{true, false} {
-		ctc := CTCLoss[F]{FromLogits: fromLogits, Reduction: Sum}
+	for _, scores := range []Scores{Logits, LogProbabilities} {
+		ctc, everywhere := CTCLoss[F]{Scores: scores, Reduction: Sum}, scores == Logits
 		dst, want := make([]F, 2), make([]F, 2)
 		require.NoError(t, ctc.Losses(dst, x, targets, inputs, lengths))
 		require.NoError(t, ctc.Losses(want, clean, targets, inputs, lengths))
 		assert.Equal(t, want[1], dst[1])
-		assert.Equal(t, fromLogits, dst[0] != dst[0])
+		assert.Equal(t, everywhere, dst[0] != dst[0])
 		grad := make([]F, len(x.Data))
 		_, err := ctc.Grad(grad, x, targets, inputs, lengths)
 		require.NoError(t, err)
 		assert.True(t, grad[1*10+3] != grad[1*10+3])
-		assert.Equal(t, fromLogits, grad[0] != grad[0])
+		assert.Equal(t, everywhere, grad[0] != grad[0])
 		assert.Equal(t, make([]F, 5), grad[3*10+5:])
 	}
 	x.Data[1*10+3] = clean.Data[1*10+3]
 	for _, poison := range []float64{math.NaN(), math.Inf(1)} {
 		x.Data[0*10+2] = F(poison) // a label that cannot be reached yet
-		for _, fromLogits := range []bool{true, false} {
+		for _, scores := range []Scores{Logits, LogProbabilities} {
 			dst := make([]F, 2)
-			require.NoError(t, CTCLoss[F]{FromLogits: fromLogits}.Losses(dst, x, targets, inputs, lengths))
+			require.NoError(t, CTCLoss[F]{Scores: scores}.Losses(dst, x, targets, inputs, lengths))
 			assert.True(t, dst[0] != dst[0])
 			assert.False(t, dst[1] != dst[1])
 		}
@@ -218,7 +218,7 @@ func TestHugeScores(t *testing.T) { both(t, testHugeScores[float32], testHugeSco
 
 func testHugeScores[F Float](t *testing.T) {
 	x := tensor[F]([]int{2, 3}, 1, 2, -1e9, 2, 1, -1e9)
-	loss, err := CTCLoss[F]{FromLogits: true}.Loss(x, []int{2}, nil, []int{1})
+	loss, err := CTCLoss[F]{Scores: Logits}.Loss(x, []int{2}, nil, []int{1})
 	require.NoError(t, err)
 	assertLoss(t, math.Inf(1), loss)
 	want, err := CTCLoss[F]{}.Loss(tensor[F]([]int{2, 2}, 1, 2, 2, 1), []int{1}, nil, []int{1})
@@ -228,7 +228,7 @@ func testHugeScores[F Float](t *testing.T) {
 		got, err := CTCLoss[F]{}.Loss(x, []int{1}, nil, []int{1})
 		require.NoError(t, err)
 		assertLoss(t, float64(want)-2*offset, got)
-		got, err = CTCLoss[F]{FromLogits: true}.Loss(x, []int{1}, nil, []int{1})
+		got, err = CTCLoss[F]{Scores: Logits}.Loss(x, []int{1}, nil, []int{1})
 		require.NoError(t, err)
 		assertLoss(t, -math.Log1p(-0.7310585786300049*0.2689414213699951), got)
 	}
@@ -246,7 +246,7 @@ func TestImpossiblyLongTarget(t *testing.T) {
 	for i := range targets {
 		targets[i] = 1
 	}
-	ctc := CTCLoss[float32]{FromLogits: true, Reduction: Sum}
+	ctc := CTCLoss[float32]{Scores: Logits, Reduction: Sum}
 	grad := make([]float32, len(x.Data))
 	loss, err := ctc.Grad(grad, x, targets, nil, []int{len(targets)})
 	require.NoError(t, err)
@@ -256,7 +256,7 @@ func TestImpossiblyLongTarget(t *testing.T) {
 		for _, class := range []int{0, 1} {
 			x := sines[float32](40, 1, 3)
 			x.Data[3*20+class] = float32(poison)
-			for _, ctc.FromLogits = range []bool{true, false} {
+			for _, ctc.Scores = range []Scores{Logits, LogProbabilities} {
 				loss, err = ctc.Grad(grad, x, targets[:30], nil, []int{30})
 				require.NoError(t, err)
 				assert.True(t, loss != loss)
@@ -397,8 +397,8 @@ func TestCTCAgainstDouble(t *testing.T) {
 			targets[i] = 1 + r.IntN(classes-1)
 		}
 		wantLoss, want := doubleCTC(x, classes, targets)
-		loss, grad := ctcOf(t, CTCLoss[float64]{FromLogits: true}, x, classes, targets)
-		loss32, grad32 := ctcOf(t, CTCLoss[float32]{FromLogits: true}, x32, classes, targets)
+		loss, grad := ctcOf(t, CTCLoss[float64]{Scores: Logits}, x, classes, targets)
+		loss32, grad32 := ctcOf(t, CTCLoss[float32]{Scores: Logits}, x32, classes, targets)
 		assert.InEpsilon(t, wantLoss, loss, 1e-14)
 		assert.InEpsilon(t, wantLoss, loss32, 6e-8)
 		worst, worst32 := 0.0, 0.0

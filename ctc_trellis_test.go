@@ -20,18 +20,22 @@ func TestSegments(t *testing.T) {
 
 func testSegments[F Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
-	for _, classes := range []int{7, 400} { // exp by class and by label
+	for i, classes := range []int{7, 400, 7, 400} { // exp by class and by label
+		kind := []Scores{Logits, Probabilities}[i/2]
 		for _, frames := range []int{1, 2, 3, 4, 15, 16, 17, 99, 100, 101} {
 			x := make([]F, frames*classes)
 			for i := range x {
 				x[i] = F(3 * r.NormFloat64())
+			}
+			if kind == Probabilities {
+				SoftmaxRows(x, Tensor[F]{x, []int{frames, classes}})
 			}
 			targets := make([]int, frames/3)
 			for i := range targets {
 				targets[i] = 1 + r.IntN(classes-1)
 			}
 			whole := sequenceOf(x, make([]F, len(x)), classes)
-			whole.fromLogits = true
+			whole.scores = kind
 			loss := whole.compute(targets, 0, keptBytes)
 			require.Equal(t, frames, whole.trellis.segment)
 			for _, kept := range []int{1, 20000, 60000} {
@@ -41,7 +45,7 @@ func testSegments[F Float](t *testing.T) {
 						scores = append(grad[:0], x...)
 					}
 					cut := sequenceOf(scores, grad, classes)
-					cut.fromLogits = true
+					cut.scores = kind
 					assert.Equal(t, loss, cut.compute(targets, 0, kept))
 					assert.Equal(t, whole.grad.Data, grad, "%d frames of %d classes in segments of %d, in place: %v", frames, classes, cut.trellis.segment, inPlace)
 					if kept == 1 && frames > 3 {
@@ -69,11 +73,16 @@ func testLongTargets[F Float](t *testing.T) {
 	for i := range targets {
 		targets[i] = 1 + i%2
 	}
-	for _, fromLogits := range []bool{true, false} {
-		if testing.Short() && !fromLogits {
+	for _, scores := range []Scores{Logits, LogProbabilities, Probabilities} {
+		if testing.Short() && scores != Logits {
 			break
 		}
-		l := CTCLoss[F]{FromLogits: fromLogits, Reduction: Sum}
+		x := x
+		if scores == Probabilities {
+			x = slices.Clone(x)
+			SoftmaxRows(x, Tensor[F]{x, []int{frames, classes}})
+		}
+		l := CTCLoss[F]{Scores: scores, Reduction: Sum}
 		loss, grad := ctcOf(t, l, x, classes, targets)
 		tiertest.Each(t, func(t *testing.T) {
 			again := make([]F, len(x))
@@ -97,14 +106,14 @@ func TestLossesOfManyFrames(t *testing.T) {
 	for i := range targets {
 		targets[i] = 1 + r.IntN(classes-1)
 	}
-	ctcOf(t, CTCLoss[float64]{FromLogits: true}, x, classes, targets)
+	ctcOf(t, CTCLoss[float64]{Scores: Logits}, x, classes, targets)
 
 	for _, score := range []float64{-0.34, 0.34, 0} {
 		confident := make([]float64, 4000*2)
 		for i := range confident {
 			confident[i] = score - float64(i%2)*100
 		}
-		loss, _ := ctcOf(t, CTCLoss[float64]{FromLogits: true}, confident, 2, nil)
+		loss, _ := ctcOf(t, CTCLoss[float64]{Scores: Logits}, confident, 2, nil)
 		require.InEpsilon(t, 4000*3.720075976020836e-44, loss, 1e-9) // ln(1+e⁻¹⁰⁰)
 	}
 }

@@ -26,6 +26,7 @@ type arguments struct {
 	workers           int
 	smoothing         float32
 	blank             int
+	scores            trellis.Scores
 	gradient          trellis.CTCGradient
 	batchFirst        bool
 	x, target         trellis.Tensor[float32]
@@ -78,7 +79,7 @@ func classMethodsOf(a *arguments) []method {
 
 // ctcMethodsOf binds all methods of CTCLoss.
 func ctcMethodsOf(a *arguments) []method {
-	l := trellis.CTCLoss[float32]{Blank: a.blank, Reduction: a.reduction, BatchFirst: a.batchFirst, Gradient: a.gradient, Workers: a.workers}
+	l := trellis.CTCLoss[float32]{Blank: a.blank, Reduction: a.reduction, BatchFirst: a.batchFirst, Scores: a.scores, Gradient: a.gradient, Workers: a.workers}
 	return []method{
 		{"CTCLoss.Loss", func() error { return discard(l.Loss(a.x, a.targets, a.inputs, a.labels)) }},
 		{"CTCLoss.Losses", func() error { return l.Losses(a.dst, a.x, a.targets, a.inputs, a.labels) }},
@@ -262,6 +263,7 @@ func classMistakes() []mistake {
 // ctcMistakes are those of CTCLoss.
 func ctcMistakes() []mistake {
 	return []mistake{
+		{"unknown scores", everyMethod, func(a *arguments) { a.scores = 3 }, "Scores", nil, uint8(3)},
 		{"an unknown gradient", everyMethod, func(a *arguments) { a.gradient = 2 }, "Gradient", nil, uint8(2)},
 		{"a negative blank", everyMethod, func(a *arguments) { a.blank = -1 }, "Blank", nil, -1},
 		{"a blank above the classes", everyMethod, func(a *arguments) { a.blank = 4 }, "Blank", nil, 4},

@@ -36,7 +36,7 @@ func Example_ctc() {
 		},
 		Shape: []int{5, 4}, // T frames, C classes
 	}
-	ctc := trellis.CTCLoss[float32]{FromLogits: true, Reduction: trellis.Sum} // class 0 is the blank
+	ctc := trellis.CTCLoss[float32]{Scores: trellis.Logits, Reduction: trellis.Sum} // class 0 is the blank
 	act, _ := ctc.Loss(x, []int{1, 2, 3}, nil, nil)
 	grad := make([]float32, len(x.Data))
 	cat, err := ctc.Grad(grad, x, []int{2, 1, 3}, nil, nil) // the labels c, a, t
@@ -92,7 +92,7 @@ func ExampleCTCLoss() {
 		x.Data[i] = float32(i * i % 7)
 	}
 	targets := []int{1, 3, 2, 0}
-	ctc := trellis.CTCLoss[float32]{FromLogits: true}
+	ctc := trellis.CTCLoss[float32]{Scores: trellis.Logits}
 	loss, err := ctc.Grad(x.Data, x, targets, []int{5, 4}, []int{2, 1}) // the gradient replaces the scores
 	fmt.Printf("%.4f %v\n", loss, err)
 	fmt.Printf("%.4f\n", x.Data[:classes])

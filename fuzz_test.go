@@ -403,10 +403,10 @@ func decodeCTC[F trellis.Float](s *stream) (a fuzzedCTC[F]) {
 
 // decodeOptions decodes what is in the struct.
 func (a *fuzzedCTC[F]) decodeOptions(s *stream) {
-	a.c.ZeroInfinity, a.c.FromLogits, a.c.BatchFirst = s.bool(), s.bool(), s.bool()
+	a.c.ZeroInfinity, a.c.Scores, a.c.BatchFirst = s.bool(), trellis.Scores(s.below(3)), s.bool()
 	a.c.ScoresGradient, a.c.Unbatched = s.bool(), s.below(4) == 3
 	a.loss = trellis.CTCLoss[F]{
-		ZeroInfinity: a.c.ZeroInfinity, FromLogits: a.c.FromLogits, BatchFirst: a.c.BatchFirst,
+		ZeroInfinity: a.c.ZeroInfinity, Scores: a.c.Scores, BatchFirst: a.c.BatchFirst,
 		Reduction: trellis.Reduction(s.below(2)), Workers: s.below(4),
 	}
 	if a.c.ScoresGradient {
@@ -530,7 +530,7 @@ func (a *fuzzedCTC[F]) split() {
 func (a fuzzedCTC[F]) isComparable() bool {
 	for _, v := range a.x.Data {
 		size := math.Abs(float64(v))
-		if size > 1e5 && !math.IsInf(size, 0) || v > 80 && !a.c.FromLogits && !a.c.ScoresGradient {
+		if size > 1e5 && !math.IsInf(size, 0) || v > 80 && a.c.Scores != trellis.Logits && !a.c.ScoresGradient {
 			return false
 		}
 	}
@@ -557,7 +557,7 @@ func fuzzCTC[F trellis.Float](t *testing.T, s *stream) {
 	upstream := factors[F](s, a.c.Batch)
 	out := requireLegal(t, call, upstream)
 	for n, loss := range out.Losses {
-		require.Falsef(t, a.c.FromLogits && math.Signbit(float64(loss)) && loss == loss, "loss %d of %s is %g", n, what, loss)
+		require.Falsef(t, a.c.Scores == trellis.Logits && math.Signbit(float64(loss)) && loss == loss, "loss %d of %s is %g", n, what, loss)
 		requireZeros(t, a.c, n, out.Grad, what)
 	}
 	if a.isComparable() {

@@ -84,6 +84,13 @@ func expFramesGeneric[F Float](p view.Rows[F], top, ref []F, sum []float64, scra
 	}
 }
 
+// expWideGeneric writes exp(x[i]−best), whose exponents are e, to v: fp.ExpScaled.
+func expWideGeneric(v, e, x []float64, best float64) {
+	for i, score := range x {
+		v[i], e[i] = fp.ExpScaled(fp.Difference(score, best))
+	}
+}
+
 // emitGeneric writes y[r][i] = p[r][index[i]] for some rows, and returns the least of
 // them, or NaN if one is not finite. index has a multiple of 16 elements, which may be more
 // than y has columns, and rows of p are whole vectors.

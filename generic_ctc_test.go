@@ -380,6 +380,37 @@ func testExpFrames[F Float](t *testing.T) {
 	})
 }
 
+// Differences from 0 to beyond fp.MinScore, and what rounding takes from them.
+func testExpWide(t *testing.T) {
+	inputs := []kerneltest.Input[float64]{
+		{Name: kerneltest.Plain, Element: func(r *rand.Rand, _, _, salt int) float64 { return float64(salt%1000) - 700*r.Float64() }},
+		{Name: "far", Element: func(r *rand.Rand, _, _, salt int) float64 {
+			return float64(salt%1000) - math.Exp2(30*r.Float64()-4)
+		}},
+		{Name: "at the least", Element: func(r *rand.Rand, _, _, salt int) float64 {
+			return kerneltest.Moved(float64(salt%1000)+fp.MinScore, r.IntN(9)-4)
+		}},
+		{Name: "masked", Element: func(r *rand.Rand, _, _, salt int) float64 {
+			return [...]float64{math.Inf(-1), -1e4, float64(salt % 1000), kerneltest.SomeNaN[float64](r)}[r.IntN(4)]
+		}},
+	}
+	kerneltest.EachOf(t, append(kerneltest.UpTo(0, 33), block), inputs, func(c *kerneltest.Trial[float64]) {
+		x, best := c.Scores(c.N), 0.0
+		for _, v := range x {
+			best = max(best, v)
+		}
+		if best != best {
+			best = 3
+		}
+		want, wantE := make([]float64, len(x)), make([]float64, len(x))
+		v, e, x1 := kerneltest.Placed(c, want), kerneltest.Placed(c, wantE), kerneltest.Constant(c, x)
+		expWideGeneric(want, wantE, x, best)
+		c.Call(func() { expWide(v, e, x1, best) })
+		kerneltest.Same(c, "v", want, v)
+		kerneltest.Same(c, "e", wantE, e)
+	})
+}
+
 func isNaN[F Float](x F) bool { return x != x }
 
 func testEmit[F Float](t *testing.T) {

@@ -19,7 +19,8 @@ import (
 // tier, and for every number of workers.
 var golden = map[string]string{
 	"float32/CTCLoss":                "d0d476f96dba33c5",
-	"float32/CTCLoss/FromLogits":     "812ed83701d8fa4a",
+	"float32/CTCLoss/Logits":         "812ed83701d8fa4a",
+	"float32/CTCLoss/Probabilities":  "b4bb83ef4a4f4c30",
 	"float32/CTCLoss/confident":      "423ea1e7fe64667d",
 	"float32/CrossEntropyLoss":       "53a5e5165bd91b37",
 	"float32/CrossEntropyLoss/Probs": "cd992560b570401b",
@@ -29,7 +30,8 @@ var golden = map[string]string{
 	"float32/NLLLoss":                "2f0244e7fafdf6a7",
 	"float32/Softmax":                "c2c8b5b105fb5a2f",
 	"float64/CTCLoss":                "7ce5955ec1bafe58",
-	"float64/CTCLoss/FromLogits":     "0a883dbecaef41d3",
+	"float64/CTCLoss/Logits":         "0a883dbecaef41d3",
+	"float64/CTCLoss/Probabilities":  "ac84660a459347a0",
 	"float64/CTCLoss/confident":      "e62c8af830a9f44c",
 	"float64/CrossEntropyLoss":       "7249bfa44fd34767",
 	"float64/CrossEntropyLoss/Probs": "a3bcc9b15fa43776",
@@ -200,24 +202,35 @@ func goldenClassCase[F trellis.Float](t *testing.T, g *generator, shape []int, r
 
 func goldenCTC[F trellis.Float](t *testing.T, seen map[string]string, prefix string) {
 	g := generator(3)
-	var logits, logProbs, confident digest
+	var logits, logProbs, probs, confident digest
 	for _, shape := range [][3]int{{1, 1, 2}, {20, 5, 4}, {40, 3, 30}, {20, 2, 700}, {100, 2, 8}} {
 		for _, s := range []int{0, 1, 2, 15, 16, 17, 40} {
 			for _, scale := range []int{1, 12} {
-				goldenCTCCase[F](t, &g, shape, s, scale, true, &logits)
-				goldenCTCCase[F](t, &g, shape, s, scale, false, &logProbs)
+				goldenCTCCase[F](t, &g, shape, s, scale, trellis.Logits, &logits)
+				goldenCTCCase[F](t, &g, shape, s, scale, trellis.LogProbabilities, &logProbs)
 			}
 		}
 	}
 	for _, s := range []int{0, 1, 5, 20} { // scores that spell a target: losses below 1
 		goldenConfident[F](t, &g, s, &confident)
 	}
-	seen[prefix+"CTCLoss/FromLogits"], seen[prefix+"CTCLoss"], seen[prefix+"CTCLoss/confident"] = logits.sum(), logProbs.sum(), confident.sum()
+	for _, shape := range [][3]int{{1, 1, 2}, {20, 5, 4}, {40, 3, 30}, {20, 2, 700}} {
+		for _, s := range []int{0, 1, 2, 15, 16, 17} {
+			for _, scale := range []int{1, 12} {
+				goldenCTCCase[F](t, &g, shape, s, scale, trellis.Probabilities, &probs)
+			}
+		}
+	}
+	seen[prefix+"CTCLoss/Logits"], seen[prefix+"CTCLoss"], seen[prefix+"CTCLoss/confident"] = logits.sum(), logProbs.sum(), confident.sum()
+	seen[prefix+"CTCLoss/Probabilities"] = probs.sum()
 }
 
-func goldenCTCCase[F trellis.Float](t *testing.T, g *generator, shape [3]int, s, scale int, fromLogits bool, d *digest) {
+func goldenCTCCase[F trellis.Float](t *testing.T, g *generator, shape [3]int, s, scale int, scores trellis.Scores, d *digest) {
 	frames, n, c := shape[0], shape[1], shape[2]
 	x := trellis.Tensor[F]{Data: goldenScores[F](g, frames*n*c, scale), Shape: shape[:]}
+	if scores == trellis.Probabilities {
+		trellis.SoftmaxRows(x.Data, x)
+	}
 	blank := g.below(c)
 	targets, inputs, lengths := make([]int, n*s), make([]int, n), make([]int, n)
 	for i := range targets {
@@ -226,7 +239,7 @@ func goldenCTCCase[F trellis.Float](t *testing.T, g *generator, shape [3]int, s,
 	for i := range inputs {
 		inputs[i], lengths[i] = frames-g.below(frames/8+1), s-g.below(s/4+1)
 	}
-	goldenCTCMethods(t, trellis.CTCLoss[F]{Blank: blank, FromLogits: fromLogits}, x, targets, inputs, lengths, d)
+	goldenCTCMethods(t, trellis.CTCLoss[F]{Blank: blank, Scores: scores}, x, targets, inputs, lengths, d)
 }
 
 func goldenConfident[F trellis.Float](t *testing.T, g *generator, s int, d *digest) {
@@ -243,7 +256,7 @@ func goldenConfident[F trellis.Float](t *testing.T, g *generator, s int, d *dige
 		}
 		x.Data[frame*c+class] = F(10 + g.below(12))
 	}
-	goldenCTCMethods(t, trellis.CTCLoss[F]{FromLogits: true}, x, targets, nil, []int{s}, d)
+	goldenCTCMethods(t, trellis.CTCLoss[F]{Scores: trellis.Logits}, x, targets, nil, []int{s}, d)
 }
 
 func goldenCTCMethods[F trellis.Float](t *testing.T, l trellis.CTCLoss[F], x trellis.Tensor[F], targets, inputs, lengths []int, d *digest) {

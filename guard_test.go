@@ -270,9 +270,9 @@ func guardCTC[F Float](c *kerneltest.Trial[F], batch, frames, classes, labels in
 	for n := range batch {
 		inputs[n], lengths[n] = frames-c.R.IntN(2), labels-c.R.IntN(2)
 	}
-	for _, fromLogits := range []bool{true, false} {
+	for _, scores := range []Scores{Logits, LogProbabilities, Probabilities} {
 		guardLoss(c, []int{frames, batch, classes}, batch, func(a arguments[F]) lossMethods[F] {
-			l := CTCLoss[F]{FromLogits: fromLogits, Workers: 1}
+			l := CTCLoss[F]{Scores: scores, Workers: 1}
 			y, t, s := a.ints(targets), a.ints(inputs), a.ints(lengths)
 			return lossMethods[F]{
 				func(x Tensor[F]) (F, error) { return l.Loss(x, y, t, s) },
@@ -280,6 +280,6 @@ func guardCTC[F Float](c *kerneltest.Trial[F], batch, frames, classes, labels in
 				func(grad []F, x Tensor[F]) (F, error) { return l.Grad(grad, x, y, t, s) },
 				func(grad, upstream []F, x Tensor[F]) error { return l.VJP(grad, upstream, x, y, t, s) },
 			}
-		}, "CTCLoss", fmt.Sprintf("from logits: %v, %d labels", fromLogits, labels))
+		}, "CTCLoss", fmt.Sprintf("scores %d, %d labels", scores, labels))
 	}
 }

@@ -673,6 +673,19 @@ func expFrames[F fp.Float](p view.Rows[F], top, ref []F, sum []float64, scratch 
 	expFramesGeneric(p, top, ref, sum, scratch, x, rows)
 }
 
+// expWide works like expWideGeneric.
+func expWide(v, e, x []float64, best float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		expWideAVX512(v, e, x, best)
+		return
+	case tier.AVX2:
+		expWideAVX2(v, e, x, best)
+		return
+	}
+	expWideGeneric(v, e, x, best)
+}
+
 // emit works like emitGeneric.
 func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
 	switch tier.Active {
@@ -1203,6 +1216,12 @@ func expFramesF64AVX512(p, top, ref, sum, scratch, x []float64, xColumns, xStrid
 
 //go:noescape
 func expFramesF64AVX2(p, top, ref, sum, scratch, x []float64, xColumns, xStride, pStride, rows int)
+
+//go:noescape
+func expWideAVX512(v, e, x []float64, best float64)
+
+//go:noescape
+func expWideAVX2(v, e, x []float64, best float64)
 
 //go:noescape
 func emitF32AVX512(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)

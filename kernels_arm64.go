@@ -457,6 +457,16 @@ func expFrames[F fp.Float](p view.Rows[F], top, ref []F, sum []float64, scratch 
 	expFramesGeneric(p, top, ref, sum, scratch, x, rows)
 }
 
+// expWide works like expWideGeneric.
+func expWide(v, e, x []float64, best float64) {
+	switch tier.Active {
+	case tier.NEON:
+		expWideNEON(v, e, x, best)
+		return
+	}
+	expWideGeneric(v, e, x, best)
+}
+
 // emit works like emitGeneric.
 func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
 	switch tier.Active {
@@ -760,6 +770,9 @@ func expFramesF32NEON(p, top, ref []float32, sum []float64, scratch, x []float32
 
 //go:noescape
 func expFramesF64NEON(p, top, ref, sum, scratch, x []float64, xColumns, xStride, pStride, rows int)
+
+//go:noescape
+func expWideNEON(v, e, x []float64, best float64)
 
 //go:noescape
 func emitF32NEON(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)

@@ -201,6 +201,7 @@ func doubleWorks() []kerneltest.Work {
 
 	row, rowExponents, scaled := make([]float64, 2*benchSpan), slices.Clone(exponents), slices.Clone(ones)
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
+	wide := make([]float64, itemPositions)
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	return []kerneltest.Work{
@@ -214,6 +215,7 @@ func doubleWorks() []kerneltest.Work {
 		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
 			forward(alpha, ones, column, rows, factors, benchSpan, benchFrames)
 		}),
+		kerneltest.NewWork("expWide", kerneltest.Elements[float64](itemPositions, 3), func() { expWide(logs, wide, sums, 1000) }),
 		kerneltest.NewWork("extent", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(ones) * double}, func() {
 			result[0], _ = extent(ones)
 		}),

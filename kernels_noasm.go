@@ -174,6 +174,11 @@ func expFrames[F fp.Float](p view.Rows[F], top, ref []F, sum []float64, scratch 
 	expFramesGeneric(p, top, ref, sum, scratch, x, rows)
 }
 
+// expWide works like expWideGeneric.
+func expWide(v, e, x []float64, best float64) {
+	expWideGeneric(v, e, x, best)
+}
+
 // emit works like emitGeneric.
 func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
 	return emitGeneric(y, p, index, rows)

@@ -81,6 +81,7 @@ var doubleTests = map[string]func(t *testing.T){
 	"normalizeRow":   testNormalizeRow,
 	"forwardFactors": testForwardFactors,
 	"forward":        testForward,
+	"expWide":        testExpWide,
 	"extent":         testExtent,
 	"rescale":        testRescale,
 	"backward":       testBackward,

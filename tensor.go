@@ -90,3 +90,15 @@ func checkOptions(method string, r Reduction, workers int) error {
 	}
 	return nil
 }
+
+// Scores says what the scores of a CTCLoss are. The zero value is PyTorch's.
+type Scores uint8
+
+const (
+	// LogProbabilities are what a log-softmax has made. They need not be normalised.
+	LogProbabilities Scores = iota
+	// Logits are anything that log-softmax makes log-probabilities of.
+	Logits
+	// Probabilities are what a softmax has made. They need not add up to 1 exactly.
+	Probabilities
+)

@@ -194,7 +194,7 @@ func prepareLoss[F trellis.Float](j side.Job) (computation, error) {
 	x, y, probs := trellis.Tensor[F]{Data: in.Scores, Shape: j.Shape}, in.Targets, trellis.Tensor[F]{Data: in.probs, Shape: j.Shape}
 	nll := trellis.NLLLoss[F]{Weight: in.weight}
 	ce := trellis.CrossEntropyLoss[F]{Weight: in.weight, LabelSmoothing: F(j.Smoothing)}
-	ctc := trellis.CTCLoss[F]{FromLogits: true, Blank: in.Blank, ZeroInfinity: j.Mask.Share > 0}
+	ctc := trellis.CTCLoss[F]{Scores: trellis.Logits, Blank: in.Blank, ZeroInfinity: j.Mask.Share > 0}
 	out := &in.outputs
 	call := map[string]func() error{
 		opNLL:                 func() (err error) { out.loss, err = nll.Loss(x, y); return err },

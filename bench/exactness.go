@@ -64,7 +64,7 @@ func gradient[F trellis.Float](j side.Job) ([]F, error) {
 	x := trellis.Tensor[F]{Data: side.Normal[F](j), Shape: j.Shape}
 	targets, lengths := side.Targets(j)
 	grad := make([]F, len(x.Data))
-	_, err := trellis.CTCLoss[F]{FromLogits: true, Reduction: trellis.Sum}.Grad(grad, x, targets, nil, lengths)
+	_, err := trellis.CTCLoss[F]{Scores: trellis.Logits, Reduction: trellis.Sum}.Grad(grad, x, targets, nil, lengths)
 	return grad, err
 }
 

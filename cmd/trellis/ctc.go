@@ -15,7 +15,8 @@ const ctcUsage = `trellis ctc EMISSIONS.npy -targets TARGETS [options]
 trellis ctc EMISSIONS.npy -text TEXT -tokens FILE [options]
 
 Prints the CTC loss of every sequence, and the reduced loss.
-EMISSIONS.npy holds log-probabilities, or with -logits raw scores:
+EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
+-scores probs probabilities, which a softmax has made already:
 (T,N,C), (T,C), or with -batch_first (N,T,C).
 
   trellis ctc emissions.npy -targets "3,1,4;1,5" -input_lengths 50,42
@@ -38,8 +39,8 @@ type ctcOptions struct {
 	targets, text, tokens       string
 	inputLengths, targetLengths string
 	blank                       int
-	zeroInfinity, logits        bool
-	batchFirst                  bool
+	scores                      string
+	zeroInfinity, batchFirst    bool
 	gradient                    string
 	set                         func(name string) bool // reports whether a flag was given
 }
@@ -48,6 +49,13 @@ type ctcOptions struct {
 var gradients = map[string]trellis.CTCGradient{
 	"logits": trellis.LogitsGradient,
 	"scores": trellis.ScoresGradient,
+}
+
+// scores are the values of -scores.
+var scores = map[string]trellis.Scores{
+	"log_probs": trellis.LogProbabilities,
+	"logits":    trellis.Logits,
+	"probs":     trellis.Probabilities,
 }
 
 func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
@@ -60,7 +68,8 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 	fs.StringVar(&o.targetLengths, "target_lengths", "", "`LENGTHS` of the targets; unset: as TARGETS is divided")
 	fs.IntVar(&o.blank, "blank", 0, "`class` of the blank; with tokens, that of <blank>")
 	fs.BoolVar(&o.zeroInfinity, "zero_infinity", false, "count infinite losses as 0")
-	fs.BoolVar(&o.logits, "logits", false, "the file holds raw scores: take their log-softmax")
+	fs.StringVar(&o.scores, "scores", "log_probs", "the file has `SCORES`: log_probs, logits or probs")
+	logits := fs.Bool("logits", false, "short for -scores logits")
 	fs.BoolVar(&o.batchFirst, "batch_first", false, "the file is (N,T,C)")
 	fs.StringVar(&o.gradient, "gradient", "logits", "differentiate by the `logits|scores`: the input of the log-softmax,\nas PyTorch does, or the scores that enter CTC")
 	o.register(fs)
@@ -75,6 +84,15 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 		return nil, misuse("ctc: -text and -tokens go together")
 	case o.set("gradient") && o.grad == "":
 		return nil, misuse("ctc: -gradient goes with -grad")
+	}
+	if *logits {
+		if o.set("scores") && o.scores != "logits" {
+			return nil, misuse("ctc: -logits contradicts -scores %s", o.scores)
+		}
+		o.scores = "logits"
+	}
+	if _, ok := scores[o.scores]; !ok {
+		return nil, misuse("-scores %q: want log_probs, logits or probs", o.scores)
 	}
 	if _, ok := gradients[o.gradient]; !ok {
 		return nil, misuse("-gradient %q: want logits or scores", o.gradient)
@@ -107,7 +125,7 @@ func ctc[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *ctcOpt
 	}
 	c := &ctcCriterion[F]{
 		loss: trellis.CTCLoss[F]{
-			ZeroInfinity: o.zeroInfinity, FromLogits: o.logits, BatchFirst: o.batchFirst,
+			ZeroInfinity: o.zeroInfinity, Scores: scores[o.scores], BatchFirst: o.batchFirst,
 			Gradient: gradients[o.gradient], Workers: o.workers,
 		},
 		reduction: o.reduction,
@@ -245,10 +263,10 @@ func (c *ctcCriterion[F]) report(o *ctcOptions, x *npy.Array, losses []F) report
 		n := numberOf(loss)
 		p.Loss = &n
 	}
-	p.kind = fmt.Sprintf("log-probabilities, blank %d", c.loss.Blank)
-	if o.logits {
-		p.kind = fmt.Sprintf("raw scores, blank %d", c.loss.Blank)
-	}
+	kind := map[trellis.Scores]string{
+		trellis.LogProbabilities: "log-probabilities", trellis.Logits: "raw scores", trellis.Probabilities: "probabilities",
+	}[c.loss.Scores]
+	p.kind = fmt.Sprintf("%s, blank %d", kind, c.loss.Blank)
 	p.rows, p.columns = len(losses), []string{"sequence", "frames", "labels", "loss"}
 	p.cells = func(n int) []any {
 		return []any{n, c.inputLengths[n], len(c.targets[n]), p.Losses[n]}

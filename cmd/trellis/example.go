@@ -182,7 +182,7 @@ func exampleUnbatched[F trellis.Float]() (F, []F, error) {
 
 func ctcOfLogSoftmax[F trellis.Float](x trellis.Tensor[F], targets, lengths []int) (F, []F, error) {
 	grad := make([]F, len(x.Data))
-	loss, err := trellis.CTCLoss[F]{FromLogits: true}.Grad(grad, x, targets, nil, lengths)
+	loss, err := trellis.CTCLoss[F]{Scores: trellis.Logits}.Grad(grad, x, targets, nil, lengths)
 	return loss, grad, err
 }
 

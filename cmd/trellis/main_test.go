@@ -312,7 +312,7 @@ func TestGradient(t *testing.T) {
 			require.Equal(t, header, raw[:len(header)], "layout, dtype and byte order of the input")
 
 			want := make([]float64, len(values))
-			_, err = trellis.CTCLoss[float64]{FromLogits: true, Reduction: r}.Grad(want,
+			_, err = trellis.CTCLoss[float64]{Scores: trellis.Logits, Reduction: r}.Grad(want,
 				trellis.Tensor[float64]{Data: values, Shape: []int{5, 3, 4}}, []int{1, 2, 1, 3, 2, 1}, nil, []int{2, 1, 3})
 			require.NoError(t, err)
 			got := make([]float32, len(values))
@@ -329,16 +329,22 @@ func TestGradient(t *testing.T) {
 func TestCTCGradients(t *testing.T) {
 	raw := writeFloat64s(t, []float64{0, math.Log(3)}, 1, 2)
 	normalised := writeFloat64s(t, []float64{math.Log(0.25), math.Log(0.75)}, 1, 2)
+	probs := writeFloat64s(t, []float64{0.25, 0.75}, 1, 2)
 	grad := filepath.Join(t.TempDir(), "grad.npy")
 	for name, c := range map[string]struct {
 		args []string
 		want []float64
 	}{
-		"default":       {[]string{raw, "-logits"}, []float64{0.25, -0.25}},
-		"logits":        {[]string{normalised, "-gradient", "logits"}, []float64{0.25, -0.25}},
-		"scores":        {[]string{normalised, "-gradient", "scores"}, []float64{0, -1}},
-		"raw, scores":   {[]string{raw, "-gradient", "scores"}, []float64{0, -1}},
-		"scores within": {[]string{raw, "-logits", "-gradient", "scores"}, []float64{0, -1}},
+		"default":                   {[]string{raw, "-logits"}, []float64{0.25, -0.25}},
+		"logits":                    {[]string{normalised, "-gradient", "logits"}, []float64{0.25, -0.25}},
+		"scores":                    {[]string{normalised, "-gradient", "scores"}, []float64{0, -1}},
+		"raw, scores":               {[]string{raw, "-gradient", "scores"}, []float64{0, -1}},
+		"scores within":             {[]string{raw, "-logits", "-gradient", "scores"}, []float64{0, -1}},
+		"long for logits":           {[]string{raw, "-scores", "logits"}, []float64{0.25, -0.25}},
+		"logits twice":              {[]string{raw, "-logits", "-scores", "logits"}, []float64{0.25, -0.25}},
+		"log-probabilities by name": {[]string{normalised, "-scores", "log_probs"}, []float64{0.25, -0.25}},
+		"probabilities":             {[]string{probs, "-scores", "probs"}, []float64{0.25, -0.25}},
+		"probabilities, scores":     {[]string{probs, "-scores", "probs", "-gradient", "scores"}, []float64{0, -4. / 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runJSON(t, append([]string{"ctc", "-targets", "1", "-grad", grad}, c.args...)...)
@@ -434,29 +440,31 @@ func TestHelp(t *testing.T) {
 func TestBadUsage(t *testing.T) {
 	x := writeFloat64s(t, sines(), 5, 3, 4)
 	for want, args := range map[string][]string{
-		`unknown command "ctd"`:                 {"ctd"},
-		`unknown command "ctf"`:                 {"help", "ctf"},
-		"flag provided but not defined: -blnk":  {"ctc", x, "-blnk", "1"},
-		`invalid value "x" for flag -blank`:     {"ctc", x, "-blank", "x"},
-		"flag needs an argument: -targets":      {"ctc", x, "-targets"},
-		"ctc takes one file, got 0":             {"ctc", "-targets", "1"},
-		"ctc takes one file, got 2":             {"ctc", x, "-targets", "1", x},
-		"want either -targets or -text":         {"ctc", x},
-		"ctc: want either -targets":             {"ctc", x, "-targets", "1", "-text", "a", "-tokens", "t"},
-		"-text and -tokens go together":         {"ctc", x, "-text", "a"},
-		"ctc: -text and -tokens":                {"ctc", x, "-targets", "1", "-tokens", "t"},
-		"ctc: -gradient goes with -grad":        {"ctc", x, "-targets", "1;1;1", "-gradient", "logits"},
-		`-gradient "x": want logits or scores`:  {"ctc", x, "-targets", "1;1;1", "-gradient", "x", "-grad", "grad.npy"},
-		"nll: want -targets":                    {"nll", x},
-		`-reduction "max": want none, mean`:     {"nll", x, "-targets", "1", "-reduction", "max"},
-		`-dtype "float16": want float32`:        {"nll", x, "-targets", "1", "-dtype", "float16"},
-		"-blank: class 4 outside [0,4)":         {"ctc", x, "-targets", "1;1;1", "-blank", "4"},
-		"-workers: -1: negative":                {"ctc", x, "-targets", "1;1;1", "-workers", "-1"},
-		"-label_smoothing: 1.5: ":               {"ce", writeFloat64s(t, []float64{1, 2}, 1, 2), "-targets", "1", "-label_smoothing", "1.5"},
-		"-grad " + x + ": is an input":          {"ctc", x, "-targets", "1;1;1", "-grad", x},
-		"-grad: want the name of a file":        {"ctc", x, "-targets", "1;1;1", "-grad", ""},
-		"-grad .: not a regular file":           {"ctc", x, "-targets", "1;1;1", "-grad", "."},
-		"flag provided but not defined: -logit": {"nll", x, "-targets", "1", "-logits"},
+		`unknown command "ctd"`:                  {"ctd"},
+		`unknown command "ctf"`:                  {"help", "ctf"},
+		"flag provided but not defined: -blnk":   {"ctc", x, "-blnk", "1"},
+		`invalid value "x" for flag -blank`:      {"ctc", x, "-blank", "x"},
+		"flag needs an argument: -targets":       {"ctc", x, "-targets"},
+		"ctc takes one file, got 0":              {"ctc", "-targets", "1"},
+		"ctc takes one file, got 2":              {"ctc", x, "-targets", "1", x},
+		"want either -targets or -text":          {"ctc", x},
+		"ctc: want either -targets":              {"ctc", x, "-targets", "1", "-text", "a", "-tokens", "t"},
+		"-text and -tokens go together":          {"ctc", x, "-text", "a"},
+		"ctc: -text and -tokens":                 {"ctc", x, "-targets", "1", "-tokens", "t"},
+		"ctc: -gradient goes with -grad":         {"ctc", x, "-targets", "1;1;1", "-gradient", "logits"},
+		`-gradient "x": want logits or scores`:   {"ctc", x, "-targets", "1;1;1", "-gradient", "x", "-grad", "grad.npy"},
+		`-scores "x": want log_probs, logits or`: {"ctc", x, "-targets", "1;1;1", "-scores", "x"},
+		"-logits contradicts -scores probs":      {"ctc", x, "-targets", "1;1;1", "-scores", "probs", "-logits"},
+		"nll: want -targets":                     {"nll", x},
+		`-reduction "max": want none, mean`:      {"nll", x, "-targets", "1", "-reduction", "max"},
+		`-dtype "float16": want float32`:         {"nll", x, "-targets", "1", "-dtype", "float16"},
+		"-blank: class 4 outside [0,4)":          {"ctc", x, "-targets", "1;1;1", "-blank", "4"},
+		"-workers: -1: negative":                 {"ctc", x, "-targets", "1;1;1", "-workers", "-1"},
+		"-label_smoothing: 1.5: ":                {"ce", writeFloat64s(t, []float64{1, 2}, 1, 2), "-targets", "1", "-label_smoothing", "1.5"},
+		"-grad " + x + ": is an input":           {"ctc", x, "-targets", "1;1;1", "-grad", x},
+		"-grad: want the name of a file":         {"ctc", x, "-targets", "1;1;1", "-grad", ""},
+		"-grad .: not a regular file":            {"ctc", x, "-targets", "1;1;1", "-grad", "."},
+		"flag provided but not defined: -logit":  {"nll", x, "-targets", "1", "-logits"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := run(args...)
@@ -690,11 +698,11 @@ func TestRealEmissions(t *testing.T) {
 		loss  string
 		flags []string
 	}{
-		"harald_line":  {"28.090721", []string{"-logits", "-blank", "79"}},
-		"ctclib_libri": {"32.298191", nil},
+		"emissions/harald_line":  {"28.090721", []string{"-logits", "-blank", "79"}},
+		"emissions/ctclib_libri": {"32.298191", nil},
 	} {
 		t.Run(folder, func(t *testing.T) {
-			raw, err := os.ReadFile(filepath.Join(root, "emissions", folder, "index.json"))
+			raw, err := os.ReadFile(filepath.Join(root, folder, "index.json"))
 			require.NoError(t, err)
 			var index struct {
 				Labels     []string
@@ -702,7 +710,7 @@ func TestRealEmissions(t *testing.T) {
 				Targets    []int `json:"target_tokens"`
 			}
 			require.NoError(t, json.Unmarshal(raw, &index))
-			x := filepath.Join(root, "emissions", folder, "emissions.npy")
+			x := filepath.Join(root, folder, "emissions.npy")
 			targets := strings.Trim(fmt.Sprint(index.Targets), "[]")
 			r := run(append([]string{"ctc", x, "-targets", targets}, c.flags...)...)
 			assert.Contains(t, r.stdout, "  "+c.loss+"\n", r.stderr)
@@ -712,6 +720,19 @@ func TestRealEmissions(t *testing.T) {
 			assert.Equal(t, r, spelled)
 		})
 	}
+}
+
+// A recogniser of printed text has probabilities, of 6625 classes.
+func TestRealProbabilities(t *testing.T) {
+	root := os.Getenv("TRELLIS_TESTDATA")
+	if root == "" {
+		t.Skip("TRELLIS_TESTDATA is not set")
+	}
+	folder := filepath.Join(root, "ocr", "line_0")
+	r := run("ctc", filepath.Join(folder, "emissions.npy"), "-scores", "probs", "-dtype", "float64",
+		"-text", "The quick brown fox jumps over 13 lazy dogs.", "-tokens", filepath.Join(folder, "classes.txt"))
+	assert.Contains(t, r.stdout, "probabilities, blank 0", r.stderr)
+	assert.Contains(t, r.stdout, "  1.043633\n", r.stderr)
 }
 
 func TestHelpOfHelp(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // float64 for both element types.
 func ctc() []kernel {
 	return []kernel{
-		expFrames(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
+		expFrames(), expWide(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
 		wideFactors(), forwardWide(), backwardWide(), addOccupancies(),
 	}
 }
@@ -101,6 +101,33 @@ func expFrames() kernel {
 				sum.StoreFour(asm.FoldAdd4(fourRows(sums())))
 				advancePairs(scratch, 4)
 				sum.Advance(4)
+			})
+		},
+	}
+}
+
+// expWide writes exp(x[i] − best) as v[i]·2^e[i], or 0 and 0 where it is not above exp(MinScore). What
+// rounding takes from the difference, err, goes into the argument of the polynomial:
+//
+//	n = round((x − best)·log₂e)
+//	r = ((x − best) − n·ln2Hi) + (err − n·ln2Lo)
+func expWide() kernel {
+	return kernel{
+		name:   "expWide",
+		params: []parameter{slice("v", f64), slice("e", f64), slice("x", f64), number("best", f64)},
+		body: func(k *builder) {
+			exp, best, least := newExponential(k), k.Param("best"), k.Const(asm.F64, k.get("MinScore"))
+			v, e, x := k.Array("v"), k.Array("e"), k.Array("x")
+			k.Each(k.Len("x"), arrays{v, e, x}, func(l asm.Lanes) {
+				score := l.Load(x)
+				d := score.Sub(best)
+				part := d.Sub(score)
+				err := score.Sub(d.Sub(part)).Sub(best.Add(part))
+				n := d.MulAdd(exp.log2e, exp.shift).Sub(exp.shift)
+				r := n.NegMulAdd(exp.ln2Hi, d).Add(n.NegMulAdd(exp.ln2Lo, err))
+				some := least.Less(d)
+				l.Store(v, some.Keep(exp.polynomial(r)))
+				l.Store(e, some.Keep(n))
 			})
 		},
 	}

@@ -61,12 +61,17 @@ func (e *exponential) reduced(d asm.Vec) (p, z, r asm.Vec) {
 	z = d.MulAdd(e.log2e, e.shift)
 	n := z.Sub(e.shift)
 	r = n.NegMulAdd(e.ln2Lo, n.NegMulAdd(e.ln2Hi, d))
+	return e.polynomial(r), z, r
+}
+
+// polynomial returns p for r.
+func (e *exponential) polynomial(r asm.Vec) asm.Vec {
 	last := len(e.c) - 1
-	p = e.c[last].MulAdd(r, e.c[last-1])
+	p := e.c[last].MulAdd(r, e.c[last-1])
 	for i := last - 2; i >= 0; i-- {
 		p = p.MulAdd(r, e.c[i])
 	}
-	return p, z, r
+	return p
 }
 
 // scale returns p·2ⁿ for n in the last bits of z.

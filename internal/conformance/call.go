@@ -213,13 +213,14 @@ func ProbsCall[F trellis.Float](c ClassCase, x, target trellis.Tensor[F]) Call[F
 // CTCCase is a call of CTCLoss before its element type is chosen, with nothing left to
 // defaults.
 type CTCCase struct {
-	Frames, Batch, Classes   int
-	BatchFirst, Unbatched    bool
-	Blank                    int
-	Targets                  [][]int // of each sequence
-	InputLengths             []int
-	FromLogits, ZeroInfinity bool
-	ScoresGradient           bool
+	Frames, Batch, Classes int
+	BatchFirst, Unbatched  bool
+	Blank                  int
+	Targets                [][]int // of each sequence
+	InputLengths           []int
+	Scores                 trellis.Scores
+	ZeroInfinity           bool
+	ScoresGradient         bool
 
 	padding int     // what pads targets beyond the longest, or −1 to concatenate
 	spread  float64 // of random scores
@@ -227,8 +228,8 @@ type CTCCase struct {
 }
 
 func (c CTCCase) String() string {
-	return fmt.Sprintf("CTC T=%d N=%d C=%d batchFirst=%t unbatched=%t blank=%d targets=%v lengths=%v padding=%d logits=%t raw=%t zero=%t scores=%t",
-		c.Frames, c.Batch, c.Classes, c.BatchFirst, c.Unbatched, c.Blank, fewer(c.Targets), fewer(c.InputLengths), c.padding, c.FromLogits, c.raw, c.ZeroInfinity, c.ScoresGradient)
+	return fmt.Sprintf("CTC T=%d N=%d C=%d batchFirst=%t unbatched=%t blank=%d targets=%v lengths=%v padding=%d scores=%d raw=%t zero=%t by scores=%t",
+		c.Frames, c.Batch, c.Classes, c.BatchFirst, c.Unbatched, c.Blank, fewer(c.Targets), fewer(c.InputLengths), c.padding, c.Scores, c.raw, c.ZeroInfinity, c.ScoresGradient)
 }
 
 // fewer shortens what a message shows.
@@ -277,7 +278,7 @@ func (c CTCCase) flatten() (targets, lengths []int) {
 
 // ctcLoss returns the loss with the options of the case.
 func ctcLoss[F trellis.Float](c CTCCase) trellis.CTCLoss[F] {
-	l := trellis.CTCLoss[F]{Blank: c.Blank, ZeroInfinity: c.ZeroInfinity, FromLogits: c.FromLogits, BatchFirst: c.BatchFirst}
+	l := trellis.CTCLoss[F]{Blank: c.Blank, ZeroInfinity: c.ZeroInfinity, Scores: c.Scores, BatchFirst: c.BatchFirst}
 	if c.ScoresGradient {
 		l.Gradient = trellis.ScoresGradient
 	}

@@ -134,12 +134,15 @@ func largeClassCases(rng *rand.Rand) (cases []ClassCase) {
 	return cases
 }
 
-// randomScores returns random scores: logits, log-probabilities, or scores that are
-// neither.
+// randomScores returns random scores: logits, log-probabilities, probabilities, or scores that
+// are none of these.
 func (c CTCCase) randomScores(rng *rand.Rand) []float64 {
 	rows := normalRows(rng, c.Frames*c.Batch, c.Classes, c.spread)
 	for i := range rows {
-		if !c.FromLogits && !c.raw {
+		switch {
+		case c.Scores == trellis.Probabilities:
+			rows[i] = RefSoftmax(rows[i])
+		case c.Scores == trellis.LogProbabilities && !c.raw:
 			rows[i] = RefLogSoftmax(rows[i])
 		}
 	}
@@ -153,18 +156,18 @@ func randomCTCCall[F trellis.Float](rng *rand.Rand, c CTCCase) Call[F] {
 
 // ctcCases returns every combination of options.
 func ctcCases(rng *rand.Rand) (cases []CTCCase) {
-	for i := range 1 << 7 {
+	for i := range 3 << 6 {
 		bit := func(k int) bool { return i>>k&1 == 1 }
 		for blank := range 3 {
 			c := CTCCase{padding: -1, spread: 1.5, raw: rng.IntN(2) == 0}
 			c.Frames, c.Batch, c.Classes, c.Blank = 7, 4, 5, 2*blank
-			c.BatchFirst, c.FromLogits, c.ZeroInfinity, c.ScoresGradient, c.Unbatched = bit(0), bit(1), bit(2), bit(3), bit(4)
+			c.BatchFirst, c.Scores, c.ZeroInfinity, c.ScoresGradient, c.Unbatched = bit(0), trellis.Scores(i>>6), bit(1), bit(2), bit(3)
 			labels := []int{0, 2, 3, 5}
 			c.InputLengths = []int{7, 7, 7, 7}
-			if bit(5) {
+			if bit(4) {
 				c.padding = rng.IntN(3)
 			}
-			if bit(6) {
+			if bit(5) {
 				c.InputLengths = []int{5, 0, 7, 6}
 			}
 			if c.Unbatched {
@@ -183,10 +186,10 @@ func ctcCases(rng *rand.Rand) (cases []CTCCase) {
 // largeCTCCases returns batches of some length.
 func largeCTCCases(rng *rand.Rand) (cases []CTCCase) {
 	for _, size := range []struct{ frames, batch, classes, labels int }{{50, 16, 20, 30}, {80, 4, 80, 40}, {5, 3, 4100, 2}} {
-		for i := range 4 {
+		for i := range 6 {
 			c := CTCCase{padding: -1 + 2*(i%2), spread: 2}
 			c.Frames, c.Batch, c.Classes, c.Blank = size.frames, size.batch, size.classes, i%size.classes
-			c.FromLogits, c.ScoresGradient, c.BatchFirst = i != 3, i == 2, i >= 2
+			c.Scores, c.ScoresGradient, c.BatchFirst = []trellis.Scores{1, 1, 1, 0, 2, 2}[i], i == 2 || i == 5, i >= 2
 			for range c.Batch {
 				c.Targets = append(c.Targets, labelsOf(rng, rng.IntN(size.labels+1), c.Classes, c.Blank))
 				c.InputLengths = append(c.InputLengths, c.Frames-rng.IntN(min(10, c.Frames)))
@@ -207,18 +210,18 @@ var (
 )
 
 func newCalls[F trellis.Float]() (all calls[F]) {
-	rng := rand.New(rand.NewPCG(3, 1))
+	rng, ctc := rand.New(rand.NewPCG(3, 1)), rand.New(rand.NewPCG(3, 2))
 	for _, c := range classCases(rng) {
 		all.small = append(all.small, randomClassCall[F](rng, c))
 	}
-	for _, c := range ctcCases(rng) {
-		all.small = append(all.small, randomCTCCall[F](rng, c))
+	for _, c := range ctcCases(ctc) {
+		all.small = append(all.small, randomCTCCall[F](ctc, c))
 	}
 	for _, c := range largeClassCases(rng) {
 		all.large = append(all.large, randomClassCall[F](rng, c))
 	}
-	for _, c := range largeCTCCases(rng) {
-		all.large = append(all.large, randomCTCCall[F](rng, c))
+	for _, c := range largeCTCCases(ctc) {
+		all.large = append(all.large, randomCTCCall[F](ctc, c))
 	}
 	return all
 }

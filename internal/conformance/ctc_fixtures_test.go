@@ -32,17 +32,19 @@ func TestCTCFixtures(t *testing.T) {
 func testCTCFixtures[F trellis.Float](t *testing.T) {
 	var fixtures []ctcFixture
 	readJSON(t, testdata(t, "fixtures", "ctc_loss.json"), &fixtures)
-	worst, scores := newAccuracy[F](), newAccuracy[F]()
+	worst, scores, probs := newAccuracy[F](), newAccuracy[F](), newAccuracy[F]()
 	for _, f := range fixtures {
 		t.Run(f.Name, func(t *testing.T) {
-			checkFixture[F](t, f, true, worst)
+			checkFixture[F](t, f, trellis.Logits, worst)
 			if f.isNormalised() {
-				checkFixture[F](t, f, false, scores)
+				checkFixture[F](t, f, trellis.LogProbabilities, scores)
+				checkFixture[F](t, f, trellis.Probabilities, probs)
 			}
 		})
 	}
 	worst.report(t, 18)
 	scores.report(t, 5)
+	probs.report(t, 5)
 }
 
 // isNormalised reports whether the input is probabilities that add up to 1: then
@@ -96,12 +98,17 @@ func (f ctcFixture) spread(grad [][][]float64, shape []int) []float64 {
 	return flat
 }
 
-func checkFixture[F trellis.Float](t *testing.T, f ctcFixture, fromLogits bool, a *accuracy) {
+func checkFixture[F trellis.Float](t *testing.T, f ctcFixture, scores trellis.Scores, a *accuracy) {
 	t.Helper()
 	a.cases++
 	data, shape, targets, lengths := f.batch()
+	if scores == trellis.Probabilities {
+		for i, v := range data {
+			data[i] = math.Exp(v)
+		}
+	}
 	x := trellis.Tensor[F]{Data: Cast[F](data), Shape: shape}
-	loss := trellis.CTCLoss[F]{Blank: f.Blank, FromLogits: fromLogits, BatchFirst: true}
+	loss := trellis.CTCLoss[F]{Blank: f.Blank, Scores: scores, BatchFirst: true}
 	got, grad := BindCTC(loss, x, targets, f.InputLengths, lengths).byReduction(t, "none", len(data), ones[F](len(lengths)))
 	a.checkLosses(t, f.Loss, got, 0)
 	wantGrad := f.spread(f.Grad, shape)

@@ -167,7 +167,7 @@ func testCTCGradientRowsSumToZero[F trellis.Float](t *testing.T) {
 	}
 	for _, size := range []struct{ frames, classes, labels int }{{1, 2, 1}, {50, 20, 20}, {300, 80, 90}, {700, 30, 200}, {9, 5000, 4}} {
 		for _, spread := range []float64{0.1, 1, 10} {
-			c := CTCCase{Frames: size.frames, Batch: 2, Classes: size.classes, Blank: 1, FromLogits: true}
+			c := CTCCase{Frames: size.frames, Batch: 2, Classes: size.classes, Blank: 1, Scores: trellis.Logits}
 			c.Targets = [][]int{labelsOf(rng, size.labels, c.Classes, 1), {}}
 			c.InputLengths = []int{c.Frames, c.Frames}
 			x := trellis.Tensor[F]{Data: normals[F](rng, product(c.Shape()), spread), Shape: c.Shape()}
@@ -194,8 +194,8 @@ func TestCTCGradientsDifferBySoftmax(t *testing.T) {
 
 func testCTCGradientsDifferBySoftmax[F trellis.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 1))
-	for _, fromLogits := range []bool{false, true} {
-		c := CTCCase{Frames: 12, Batch: 2, Classes: 6, Blank: 3, FromLogits: fromLogits, spread: 1, raw: true}
+	for _, scores := range []trellis.Scores{trellis.LogProbabilities, trellis.Logits, trellis.Probabilities} {
+		c := CTCCase{Frames: 12, Batch: 2, Classes: 6, Blank: 3, Scores: scores, spread: 1, raw: true}
 		c.Targets, c.InputLengths = [][]int{{1, 1, 0}, {2, 5}}, []int{12, 12}
 		x := trellis.Tensor[F]{Data: Cast[F](c.randomScores(rng)), Shape: c.Shape()}
 		ones := []F{1, 1}
@@ -203,14 +203,18 @@ func testCTCGradientsDifferBySoftmax[F trellis.Float](t *testing.T) {
 		c.ScoresGradient = true
 		want := CTCCall(c, x).Run(t, trellis.Sum, 1, ones).Grad
 		p := slices.Clone(x.Data)
-		if fromLogits {
+		switch scores {
+		case trellis.Logits:
 			trellis.SoftmaxRows(p, x)
-		} else {
+		case trellis.LogProbabilities:
 			for i, v := range x.Data {
 				p[i] = F(math.Exp(float64(v)))
 			}
 		}
 		for i := range want {
+			if scores == trellis.Probabilities {
+				want[i] *= p[i]
+			}
 			want[i] += p[i]
 		}
 		requireNear(t, c.String(), Cast[float64](want), logits, 4*Epsilon[F]()*float64(slices.Max(p)))

@@ -13,7 +13,7 @@ import (
 // emission is the index.json of a folder in emissions: the output of a network,
 // with a transcript and other targets.
 type emission struct {
-	Kind         string // logits, or log_probs
+	Kind         string // logits, log_probs or probs
 	Blank        int
 	TargetTokens []int `json:"target_tokens"`
 	Ref          struct {
@@ -54,7 +54,7 @@ func testEmissions[F trellis.Float](t *testing.T) {
 // checkEmission compares the losses and gradients from logits.
 func checkEmission[F trellis.Float](t *testing.T, folder string, e emission, x []float32, shape []int, a, alternatives *accuracy) {
 	t.Helper()
-	loss := trellis.CTCLoss[F]{Blank: e.Blank, FromLogits: true, Reduction: trellis.Sum}
+	loss := trellis.CTCLoss[F]{Blank: e.Blank, Scores: trellis.Logits, Reduction: trellis.Sum}
 	check := func(name string, target []int, want float64, file string, a *accuracy) {
 		t.Run(name, func(t *testing.T) {
 			a.cases++
@@ -97,6 +97,46 @@ func checkScores[F trellis.Float](t *testing.T, folder string, e emission, x []f
 	}
 	check("ScoresGradient", trellis.ScoresGradient, fromScores)
 	check("LogitsGradient", trellis.LogitsGradient, fromLogits)
+}
+
+// OCR of printed lines by PP-OCRv4, whose softmax is done: thousands of classes, whose
+// probabilities add up to 1 only in float32.
+func TestOCRProbabilities(t *testing.T) {
+	bothTypes(t, testOCRProbabilities[float32], testOCRProbabilities[float64])
+}
+
+func testOCRProbabilities[F trellis.Float](t *testing.T) {
+	paths, err := filepath.Glob(testdata(t, "ocr", "*", "emissions.npy"))
+	require.NoError(t, err)
+	a := newAccuracy[F]()
+	for _, path := range paths {
+		folder := filepath.Dir(path)
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			a.cases++
+			var e emission
+			readJSON(t, filepath.Join(folder, "index.json"), &e)
+			require.Equal(t, "probs", e.Kind)
+			x, shape := readArray[float32](t, path)
+			c := CTCCase{Frames: shape[0], Batch: 1, Classes: shape[1], Blank: e.Blank, Unbatched: true, Scores: trellis.Probabilities}
+			c.Targets, c.InputLengths = [][]int{e.TargetTokens}, []int{shape[0]}
+			tensor := trellis.Tensor[F]{Data: Cast[F](x), Shape: shape}
+			for _, c.ScoresGradient = range []bool{false, true} {
+				loss := ctcLoss[F](c)
+				loss.Reduction = trellis.Sum
+				got, grad := BindCTC(loss, tensor, e.TargetTokens, nil, nil).byReduction(t, "sum", len(x), nil)
+				a.checkLosses(t, []float64{e.Ref.Loss}, got, 0)
+				want := refCTCLoss(Cast[float64](x), c).grad
+				if c.ScoresGradient { // occupancies over p, from where p is 10⁻⁹
+					for i, p := range x {
+						want[i] *= float64(p)
+						grad[i] *= float64(p)
+					}
+				}
+				a.checkGrad(t, want, grad)
+			}
+		})
+	}
+	a.report(t, 3)
 }
 
 // batchResult is one of the results in emissions/dla_lj_batch/index.json.
@@ -144,7 +184,7 @@ func checkBatch[F trellis.Float](t *testing.T, folder, layout, reduction string,
 		concatenated = append(concatenated, padded[n*width:][:length]...)
 	}
 	a.cases++
-	loss := trellis.CTCLoss[F]{FromLogits: true, Reduction: reductionOf(reduction), BatchFirst: layout == "NTC"}
+	loss := trellis.CTCLoss[F]{Scores: trellis.Logits, Reduction: reductionOf(reduction), BatchFirst: layout == "NTC"}
 	for _, targets := range [][]int{padded, concatenated} {
 		m := BindCTC(loss, x, targets, want.InputLengths, want.TargetLengths)
 		got, grad := m.byReduction(t, reduction, len(x.Data), ones[F](len(want.TargetLengths)))

@@ -124,7 +124,7 @@ func testShiftedLogitsMatchReference[F trellis.Float](t *testing.T) {
 			ProbsCall(c, call.X, oneHot[F](shape, make([]int, c.positions()), 0.5)).requireReference(t, rng)
 		}
 		for _, c := range ctcCases(rng) {
-			c.FromLogits = true
+			c.Scores = trellis.Logits
 			x := trellis.Tensor[F]{Data: Cast[F](c.randomScores(rng)), Shape: c.Shape()}
 			for i := range x.Data {
 				x.Data[i] += offset
@@ -144,7 +144,7 @@ func TestLongInputsMatchReference(t *testing.T) {
 	rng := rand.New(rand.NewPCG(32, 1))
 	for _, frames := range []int{1537, 3072} {
 		c := torchCase(rng, frames, 30, 3, 1023)
-		c.FromLogits = true
+		c.Scores = trellis.Logits
 		call := randomCTCCall[float32](rng, c)
 		out := call.Run(t, trellis.Sum, 1, []float32{0.5})
 		call.requireLosses(t, out.Losses)
@@ -163,7 +163,7 @@ func testSmallCTCLossesAreRelativelyExact[F trellis.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(19, 1))
 	smallest := 1.0
 	for i := range 600 {
-		c := CTCCase{Frames: 1 + rng.IntN(5), Batch: 1, Classes: 2 + rng.IntN(3), FromLogits: true}
+		c := CTCCase{Frames: 1 + rng.IntN(5), Batch: 1, Classes: 2 + rng.IntN(3), Scores: trellis.Logits}
 		c.Blank, c.InputLengths = rng.IntN(c.Classes), []int{c.Frames}
 		x := normals[F](rng, c.Frames*c.Classes, 1)
 		path := make([]int, c.Frames)
@@ -193,7 +193,7 @@ func TestLossesAreNeverNegative(t *testing.T) {
 func testLossesAreNeverNegative[F trellis.Float](t *testing.T) {
 	rng := rand.New(rand.NewPCG(18, 1))
 	for i := range 3000 {
-		c := CTCCase{Frames: 1 + rng.IntN(30), Batch: 1, Classes: 2 + rng.IntN(8), FromLogits: true}
+		c := CTCCase{Frames: 1 + rng.IntN(30), Batch: 1, Classes: 2 + rng.IntN(8), Scores: trellis.Logits}
 		c.InputLengths = []int{c.Frames}
 		x := normals[F](rng, c.Frames*c.Classes, 1)
 		path := make([]int, c.Frames) // that the scores make likely

@@ -69,7 +69,7 @@ func TestCTCPrecision(t *testing.T) {
 
 // bindLogits binds the logits of one sequence to CTCLoss.
 func bindLogits[F trellis.Float](x []F, classes int, targets []int) Methods[F] {
-	loss := trellis.CTCLoss[F]{FromLogits: true, Reduction: trellis.Sum}
+	loss := trellis.CTCLoss[F]{Scores: trellis.Logits, Reduction: trellis.Sum}
 	tensor := trellis.Tensor[F]{Data: x, Shape: []int{len(x) / classes, classes}}
 	return BindCTC(loss, tensor, targets, nil, []int{len(targets)})
 }

@@ -3,6 +3,8 @@ package conformance
 import (
 	"math"
 	"slices"
+
+	"github.com/gotrellis/trellis"
 )
 
 // refCTC returns the loss of one sequence of log-probabilities, or of any
@@ -151,14 +153,28 @@ func collapse(path []int, blank int) []int {
 	return labels
 }
 
-// scores returns the log-softmax of the frames of a sequence that count, or the
-// frames as they are.
+// logsOf returns the logarithms of probabilities, and NaN for what is none.
+func logsOf(row []float64) []float64 {
+	logs := make([]float64, len(row))
+	for i, p := range row {
+		if logs[i] = math.Log(p); p > 1.0010001 { // 1.001 in float32 is a little more
+			logs[i] = math.NaN()
+		}
+	}
+	return logs
+}
+
+// scores returns the log-softmax of the frames of a sequence that count, the logarithms of
+// their probabilities, or the frames as they are.
 func (c CTCCase) scores(x []float64, sequence int) [][]float64 {
 	scores := [][]float64{}
 	for t := range c.InputLengths[sequence] {
 		row := x[c.At(sequence, t):][:c.Classes]
-		if c.FromLogits {
+		switch c.Scores {
+		case trellis.Logits:
 			row = RefLogSoftmax(row)
+		case trellis.Probabilities:
+			row = logsOf(row)
 		}
 		scores = append(scores, row)
 	}
@@ -191,10 +207,17 @@ func (r *reference) setSequence(x []float64, c CTCCase, n int) {
 	poisoned := isPoisoned(scores, c.Targets[n], c.Blank)
 	for t, row := range scores {
 		for k, v := range row {
-			grad := -occupancy[t][k]
-			if !c.ScoresGradient {
-				grad += math.Exp(v)
-				r.sees(math.Exp(v))
+			grad, p := -occupancy[t][k], math.Exp(v)
+			if c.Scores == trellis.Probabilities {
+				p = x[c.At(n, t)+k]
+			}
+			switch {
+			case !c.ScoresGradient:
+				grad += p
+				r.sees(p)
+			case c.Scores == trellis.Probabilities && grad != 0:
+				grad /= p
+				r.sees(1 / p)
 			}
 			switch {
 			case poisoned:

@@ -68,11 +68,11 @@ func TestReferenceGradientsAgainstDifferences(t *testing.T) {
 		"CrossEntropy probs": func(x []float64) reference { return refCrossEntropyProbs(x, shape, target, options) },
 	}
 	c := CTCCase{Frames: 4, Batch: 2, Classes: 3, Blank: 2, Targets: [][]int{{1, 1}, {0}}, InputLengths: []int{4, 3}}
-	for i := range 4 {
+	for i, scores := range []trellis.Scores{trellis.LogProbabilities, trellis.LogProbabilities, trellis.Logits, trellis.Logits} {
 		c := c
-		// Only two of the four combinations of FromLogits and Gradient are
-		// the derivative with respect to x; see TestCTCGradientsDifferBySoftmax.
-		c.BatchFirst, c.FromLogits, c.ScoresGradient = i%2 == 1, i >= 2, i < 2
+		// Not all combinations of Scores and Gradient are the derivative
+		// with respect to x; see TestCTCGradientsDifferBySoftmax.
+		c.BatchFirst, c.Scores, c.ScoresGradient = i%2 == 1, scores, scores != trellis.Logits
 		losses[fmt.Sprint("CTC ", i)] = func(x []float64) reference { return refCTCLoss(x, c) }
 	}
 	for name, loss := range losses {

@@ -228,9 +228,43 @@ func bindTorch[F trellis.Float](c *pytorchCase) Methods[F] {
 	}
 	ctc := trellis.CTCLoss[F]{
 		Blank: c.Blank, Reduction: reductionOf(c.Reduction), ZeroInfinity: c.ZeroInfinity,
-		FromLogits: c.Scores == "logits", BatchFirst: c.BatchFirst,
+		BatchFirst: c.BatchFirst,
+	}
+	if c.Scores == "logits" {
+		ctc.Scores = trellis.Logits
 	}
 	return BindCTC(ctc, x, c.ctcTargets(), c.InputLengths, c.TargetLengths)
+}
+
+// From the probabilities of their scores, the CTC cases have the same results. In float32
+// the probabilities would be others.
+func TestTorchFromProbabilities(t *testing.T) {
+	a := newAccuracy[float64]()
+	for _, c := range readTorchCases(t) {
+		if c.Kind != "ctc" || c.Scores == "raw" {
+			continue
+		}
+		t.Run(strconv.Itoa(c.id), func(t *testing.T) {
+			a.cases++
+			x := trellis.Tensor[float64]{Shape: c.Shape}
+			for row := range slices.Chunk(c.scores(), c.classes()) {
+				if c.Scores == "logits" {
+					row = RefLogSoftmax(row)
+				}
+				for _, v := range row {
+					x.Data = append(x.Data, math.Exp(v))
+				}
+			}
+			ctc := trellis.CTCLoss[float64]{
+				Blank: c.Blank, Reduction: reductionOf(c.Reduction), ZeroInfinity: c.ZeroInfinity,
+				Scores: trellis.Probabilities, BatchFirst: c.BatchFirst,
+			}
+			m := BindCTC(ctc, x, c.ctcTargets(), c.InputLengths, c.TargetLengths)
+			losses, grad := m.byReduction(t, c.Reduction, c.size(), c.upstream(c.samples()))
+			c.check(t, losses, grad, a)
+		})
+	}
+	a.report(t, 169)
 }
 
 // torchSlack is how far PyTorch's own losses may be off, which matters near 0:

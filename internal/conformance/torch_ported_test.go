@@ -130,7 +130,7 @@ func TestTorchGradcheck(t *testing.T) {
 	rng := rand.New(rand.NewPCG(37, 1))
 	for _, frames := range []int{150, 50} {
 		c := torchCase(rng, frames, 101, 0, slices.Repeat([]int{15}, 64)...)
-		c.FromLogits = true
+		c.Scores = trellis.Logits
 		for n := range c.InputLengths {
 			c.InputLengths[n] = frames/2 + rng.IntN(frames/2+1)
 		}

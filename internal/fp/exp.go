@@ -185,6 +185,10 @@ func ExpScaled(x, err float64) (v, e float64) {
 	return expPoly64((x - n*ln2HiF64) + FMA64(-n, ln2LoF64, err)), n
 }
 
+// LessPowers returns x − n·ln 2 for an integer n: the logarithm of eˣ/2ⁿ. n·ln2HiF64 is exact for
+// |n| ≤ 2²¹.
+func LessPowers(x, n float64) float64 { return FMA64(-n, ln2LoF64, x-n*ln2HiF64) }
+
 // Difference returns a−b rounded, and what rounding left out (Knuth's TwoSum).
 // A very unlikely label's score has few bits after the point; the emission
 // needs them.

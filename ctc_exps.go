@@ -1,0 +1,61 @@
+package trellis
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// expRows is exp of scores, in rows, each divided by a power of two of its own.
+type expRows[F Float] struct {
+	rows              view.Rows[F] // whole vectors
+	top, ref, scratch []F          // of a group: see expFramesGeneric
+	sum               []float64
+}
+
+// resize makes room for rows of n scores.
+func (p *expRows[F]) resize(n, rows int) {
+	width := fp.WholeVectors[F](n)
+	p.rows = view.Of(workspace.Resize(p.rows.Data, rows*width), width, width)
+	group := groupFrames + 3 // four are written at a time
+	p.top, p.ref, p.sum = workspace.Resize(p.top, group), workspace.Resize(p.ref, group), workspace.Resize(p.sum, group)
+	p.scratch = workspace.Resize(p.scratch, group*rowScratch)
+}
+
+// exp does some frames of x, into the rows from row at on. The first is frame r of the group.
+func (p *expRows[F]) exp(at, r int, x view.Rows[F], frames int) {
+	perCall := max(1, block/x.Columns&^3)
+	for k := 0; k < frames; k += perCall {
+		expFrames(p.rows.From(at+k), p.top[r+k:], p.ref[r+k:], p.sum[r+k:], p.scratch, x.From(k), min(perCall, frames-k))
+	}
+}
+
+// exponent returns that of the power of two by which row r of the group was divided.
+func (p *expRows[F]) exponent(r int) float64 { return fp.Unshifted(p.ref[r]) }
+
+// inRange reports whether exp of frame r of the group is of use.
+func (p *expRows[F]) inRange(r int) bool { return p.top[r] <= fp.MaxScore && p.top[r] >= -fp.MaxScore }
+
+// allInRange is inRange for the first frames of the group.
+func (p *expRows[F]) allInRange(frames int) bool {
+	for r := range frames {
+		if !p.inRange(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// emit makes the emissions y of a group of so many frames, from row at on, and returns the
+// least.
+func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames int) (least float64) {
+	least = math.Inf(1)
+	perCall := max(1, block/len(index))
+	for r := 0; r < frames; r += perCall {
+		l := emit(y.From(r), p.rows.From(at+r), index, min(perCall, frames-r))
+		least = min(least, float64(l))
+	}
+	return least
+}
