@@ -3191,26 +3191,28 @@ end2:
 	VZEROUPPER
 	RET
 
-// func extentAVX512(states []float64) (least float64, largest float64)
+// func extentAVX512(row []float64) (least float64, largest float64, zeros float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·extentAVX512(SB), NOSPLIT, $0-40
+TEXT ·extentAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+1120(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	MOVQ         states_base+0(FP), AX
-	VMOVAPS      Z0, Z2
-	VMOVAPS      Z1, Z3
-	MOVQ         states_len+8(FP), CX
+	VBROADCASTSD constants<>+960(SB), Z2
+	MOVQ         row_base+0(FP), AX
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z1, Z4
+	VMOVAPS      Z1, Z5
+	MOVQ         row_len+8(FP), CX
 	CMPQ         CX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS   (AX), Z4
-	VMAXPD    Z3, Z4, Z3
-	VCMPPD    $0x04, Z1, Z4, K1
-	KNOTW     K1, K1
-	VMOVAPD.Z Z0, K1, Z5
-	VADDPD    Z5, Z4, Z4
-	VMINPD    Z2, Z4, Z2
+	VMOVUPS   (AX), Z6
+	VCMPPD    $0x00, Z1, Z6, K1
+	VMAXPD    Z4, Z6, Z4
+	VADDPD    Z2, Z5, K1, Z5
+	VMOVAPD.Z Z0, K1, Z7
+	VADDPD    Z7, Z6, Z6
+	VMINPD    Z3, Z6, Z3
 	ADDQ      $+64, AX
 	SUBQ      $+8, CX
 	CMPQ      CX, $+8
@@ -3221,60 +3223,73 @@ end2:
 	JLE       endif3
 	LEAQ      bitMasks<>+0(SB), DX
 	KMOVW     (DX)(CX*2), K1
-	VMOVUPD.Z (AX), K1, Z4
-	VMAXPD    Z3, Z4, Z3
-	VCMPPD    $0x04, Z1, Z4, K1
-	KNOTW     K1, K1
+	VMOVUPD.Z (AX), K1, Z6
+	VCMPPD    $0x00, Z1, Z6, K1
+	VMAXPD    Z4, Z6, Z4
+	VADDPD    Z2, Z5, K1, Z5
 	VMOVAPD.Z Z0, K1, Z0
-	VADDPD    Z0, Z4, Z0
-	VMINPD    Z2, Z0, Z2
+	VADDPD    Z0, Z6, Z0
+	VMINPD    Z3, Z0, Z3
 	SHLQ      $0x03, CX
 	ADDQ      CX, AX
 
 endif3:
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VMINPD        Y0, Y2, Y0
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VMINPD        Y0, Y3, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VMINPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VMINPD        X1, X0, X0
 	VMOVSD        X0, least+24(FP)
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VMAXPD        Y0, Y3, Y0
+	VEXTRACTF64X4 $0x01, Z4, Y0
+	VMAXPD        Y0, Y4, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VMAXPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VMAXPD        X1, X0, X0
 	VMOVSD        X0, largest+32(FP)
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VADDPD        Y0, Y5, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, zeros+40(FP)
 	VZEROUPPER
 	RET
 
-// func extentAVX2(states []float64) (least float64, largest float64)
+// func extentAVX2(row []float64) (least float64, largest float64, zeros float64)
 // Requires: AVX
-TEXT ·extentAVX2(SB), NOSPLIT, $0-40
-	MOVQ    states_base+0(FP), AX
+TEXT ·extentAVX2(SB), NOSPLIT, $0-48
+	MOVQ    row_base+0(FP), AX
 	VMOVUPS constants<>+1120(SB), Y0
 	VMOVUPS constants<>+1120(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVQ    states_len+8(FP), CX
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	MOVQ    row_len+8(FP), CX
 	CMPQ    CX, $+8
 	JLT     end2
 
 loop1:
-	VMOVUPS (AX), Y4
-	VMOVUPS 32(AX), Y5
-	VMAXPD  Y2, Y4, Y2
-	VMAXPD  Y3, Y5, Y3
-	VXORPS  Y6, Y6, Y6
-	VCMPPD  $0x04, Y6, Y4, Y7
-	VCMPPD  $0x04, Y6, Y5, Y6
-	VANDNPS constants<>+1120(SB), Y7, Y7
-	VANDNPS constants<>+1120(SB), Y6, Y6
-	VADDPD  Y7, Y4, Y4
-	VADDPD  Y6, Y5, Y5
-	VMINPD  Y0, Y4, Y0
-	VMINPD  Y1, Y5, Y1
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	VXORPS  Y8, Y8, Y8
+	VCMPPD  $0x00, Y8, Y6, Y9
+	VCMPPD  $0x00, Y8, Y7, Y8
+	VMAXPD  Y2, Y6, Y2
+	VMAXPD  Y3, Y7, Y3
+	VANDPS  constants<>+960(SB), Y9, Y10
+	VADDPD  Y10, Y4, Y4
+	VANDPS  constants<>+960(SB), Y8, Y10
+	VADDPD  Y10, Y5, Y5
+	VANDPS  constants<>+1120(SB), Y9, Y9
+	VANDPS  constants<>+1120(SB), Y8, Y8
+	VADDPD  Y9, Y6, Y6
+	VADDPD  Y8, Y7, Y7
+	VMINPD  Y0, Y6, Y0
+	VMINPD  Y1, Y7, Y1
 	ADDQ    $+64, AX
 	SUBQ    $+8, CX
 	CMPQ    CX, $+8
@@ -3286,21 +3301,25 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DX
 	MOVQ       CX, BX
 	NEGQ       BX
-	VMOVUPS    64(DX)(BX*8), Y4
-	VMOVUPS    96(DX)(BX*8), Y5
-	VMASKMOVPD (AX), Y4, Y4
-	VMASKMOVPD 32(AX), Y5, Y5
-	VMAXPD     Y2, Y4, Y2
-	VMAXPD     Y3, Y5, Y3
-	VXORPS     Y6, Y6, Y6
-	VCMPPD     $0x04, Y6, Y4, Y7
-	VCMPPD     $0x04, Y6, Y5, Y6
-	VANDNPS    constants<>+1120(SB), Y7, Y7
-	VANDNPS    constants<>+1120(SB), Y6, Y6
-	VADDPD     Y7, Y4, Y4
-	VADDPD     Y6, Y5, Y5
-	VMINPD     Y0, Y4, Y0
-	VMINPD     Y1, Y5, Y1
+	VMOVUPS    64(DX)(BX*8), Y6
+	VMOVUPS    96(DX)(BX*8), Y7
+	VMASKMOVPD (AX), Y6, Y6
+	VMASKMOVPD 32(AX), Y7, Y7
+	VXORPS     Y8, Y8, Y8
+	VCMPPD     $0x00, Y8, Y6, Y9
+	VCMPPD     $0x00, Y8, Y7, Y8
+	VMAXPD     Y2, Y6, Y2
+	VMAXPD     Y3, Y7, Y3
+	VANDPS     constants<>+960(SB), Y9, Y10
+	VADDPD     Y10, Y4, Y4
+	VANDPS     constants<>+960(SB), Y8, Y10
+	VADDPD     Y10, Y5, Y5
+	VANDPS     constants<>+1120(SB), Y9, Y9
+	VANDPS     constants<>+1120(SB), Y8, Y8
+	VADDPD     Y9, Y6, Y6
+	VADDPD     Y8, Y7, Y7
+	VMINPD     Y0, Y6, Y0
+	VMINPD     Y1, Y7, Y1
 	SHLQ       $0x03, CX
 	ADDQ       CX, AX
 
@@ -3317,6 +3336,12 @@ endif3:
 	VPERMILPD    $0x01, X0, X1
 	VMAXPD       X1, X0, X0
 	VMOVSD       X0, largest+32(FP)
+	VADDPD       Y5, Y4, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, zeros+40(FP)
 	VZEROUPPER
 	RET
 
@@ -3769,10 +3794,9 @@ end2:
 TEXT ·wideFactorsAVX512(SB), NOSPLIT, $0-144
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+1248(SB), Z1
-	VBROADCASTSD constants<>+1280(SB), Z2
-	VBROADCASTSD constants<>+1184(SB), Z3
+	VBROADCASTSD constants<>+1184(SB), Z2
 	VBROADCASTSD blank+128(FP), Z0
-	VBROADCASTSD before+120(FP), Z4
+	VBROADCASTSD before+120(FP), Z3
 	MOVQ         factors_base+0(FP), AX
 	MOVQ         next_base+24(FP), CX
 	MOVQ         exponents_base+48(FP), DX
@@ -3783,50 +3807,45 @@ TEXT ·wideFactorsAVX512(SB), NOSPLIT, $0-144
 	JLE          end2
 
 loop1:
-	VMOVUPS (DX), Z5
-	VMOVUPS 64(DX), Z6
-	VALIGNQ $0x07, Z4, Z6, Z7
-	VMOVAPS Z6, Z4
-	VMAXPD  Z7, Z5, Z6
-	VADDPD  Z0, Z6, Z8
-	VMOVUPS Z8, (CX)
-	VSUBPD  Z6, Z5, Z8
-	VMAXPD  Z1, Z8, Z8
-	VMINPD  Z2, Z8, Z8
-	VADDPD  Z3, Z8, Z8
-	VPSLLQ  $0x34, Z8, Z8
-	VMOVUPS Z8, (AX)
-	VSUBPD  Z6, Z7, Z6
-	VMAXPD  Z1, Z6, Z6
-	VMINPD  Z2, Z6, Z6
-	VADDPD  Z3, Z6, Z6
-	VPSLLQ  $0x34, Z6, Z6
-	VMOVUPS Z6, 64(AX)
-	VMOVUPS (SI), Z6
-	VADDPD  Z6, Z7, Z6
-	VMAXPD  Z5, Z4, Z7
-	VMAXPD  Z6, Z7, Z7
-	VMOVUPS (BX), Z8
-	VADDPD  Z8, Z7, Z8
-	VMOVUPS Z8, 64(CX)
-	VSUBPD  Z7, Z4, Z8
-	VMAXPD  Z1, Z8, Z8
-	VMINPD  Z2, Z8, Z8
-	VADDPD  Z3, Z8, Z8
-	VPSLLQ  $0x34, Z8, Z8
-	VMOVUPS Z8, 128(AX)
-	VSUBPD  Z7, Z5, Z5
+	VMOVUPS (DX), Z4
+	VMOVUPS 64(DX), Z5
+	VALIGNQ $0x07, Z3, Z5, Z6
+	VMOVAPS Z5, Z3
+	VMAXPD  Z6, Z4, Z5
+	VADDPD  Z0, Z5, Z7
+	VMOVUPS Z7, (CX)
+	VSUBPD  Z5, Z4, Z7
+	VMAXPD  Z1, Z7, Z7
+	VADDPD  Z2, Z7, Z7
+	VPSLLQ  $0x34, Z7, Z7
+	VMOVUPS Z7, (AX)
+	VSUBPD  Z5, Z6, Z5
 	VMAXPD  Z1, Z5, Z5
-	VMINPD  Z2, Z5, Z5
-	VADDPD  Z3, Z5, Z5
+	VADDPD  Z2, Z5, Z5
 	VPSLLQ  $0x34, Z5, Z5
-	VMOVUPS Z5, 192(AX)
-	VSUBPD  Z7, Z6, Z5
-	VMAXPD  Z1, Z5, Z5
-	VMINPD  Z2, Z5, Z5
-	VADDPD  Z3, Z5, Z5
-	VPSLLQ  $0x34, Z5, Z5
-	VMOVUPS Z5, 256(AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS (SI), Z5
+	VADDPD  Z5, Z6, Z5
+	VMAXPD  Z4, Z3, Z6
+	VMAXPD  Z5, Z6, Z6
+	VMOVUPS (BX), Z7
+	VADDPD  Z7, Z6, Z7
+	VMOVUPS Z7, 64(CX)
+	VSUBPD  Z6, Z3, Z7
+	VMAXPD  Z1, Z7, Z7
+	VADDPD  Z2, Z7, Z7
+	VPSLLQ  $0x34, Z7, Z7
+	VMOVUPS Z7, 128(AX)
+	VSUBPD  Z6, Z4, Z4
+	VMAXPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VPSLLQ  $0x34, Z4, Z4
+	VMOVUPS Z4, 192(AX)
+	VSUBPD  Z6, Z5, Z4
+	VMAXPD  Z1, Z4, Z4
+	VADDPD  Z2, Z4, Z4
+	VPSLLQ  $0x34, Z4, Z4
+	VMOVUPS Z4, 256(AX)
 	ADDQ    $+128, DX
 	ADDQ    $+128, CX
 	ADDQ    $+64, BX
@@ -3877,8 +3896,6 @@ loop1:
 	VSUBPD     Y8, Y4, Y10
 	VMAXPD     constants<>+1248(SB), Y9, Y9
 	VMAXPD     constants<>+1248(SB), Y10, Y10
-	VMINPD     constants<>+1280(SB), Y9, Y9
-	VMINPD     constants<>+1280(SB), Y10, Y10
 	VADDPD     constants<>+1184(SB), Y9, Y9
 	VADDPD     constants<>+1184(SB), Y10, Y10
 	VPSLLQ     $0x34, Y9, Y9
@@ -3889,8 +3906,6 @@ loop1:
 	VSUBPD     Y8, Y7, Y8
 	VMAXPD     constants<>+1248(SB), Y5, Y5
 	VMAXPD     constants<>+1248(SB), Y8, Y8
-	VMINPD     constants<>+1280(SB), Y5, Y5
-	VMINPD     constants<>+1280(SB), Y8, Y8
 	VADDPD     constants<>+1184(SB), Y5, Y5
 	VADDPD     constants<>+1184(SB), Y8, Y8
 	VPSLLQ     $0x34, Y5, Y5
@@ -3915,8 +3930,6 @@ loop1:
 	VSUBPD     Y8, Y1, Y9
 	VMAXPD     constants<>+1248(SB), Y2, Y2
 	VMAXPD     constants<>+1248(SB), Y9, Y9
-	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMINPD     constants<>+1280(SB), Y9, Y9
 	VADDPD     constants<>+1184(SB), Y2, Y2
 	VADDPD     constants<>+1184(SB), Y9, Y9
 	VPSLLQ     $0x34, Y2, Y2
@@ -3927,8 +3940,6 @@ loop1:
 	VSUBPD     Y8, Y4, Y3
 	VMAXPD     constants<>+1248(SB), Y2, Y2
 	VMAXPD     constants<>+1248(SB), Y3, Y3
-	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMINPD     constants<>+1280(SB), Y3, Y3
 	VADDPD     constants<>+1184(SB), Y2, Y2
 	VADDPD     constants<>+1184(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
@@ -3939,8 +3950,6 @@ loop1:
 	VSUBPD     Y8, Y6, Y3
 	VMAXPD     constants<>+1248(SB), Y2, Y2
 	VMAXPD     constants<>+1248(SB), Y3, Y3
-	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMINPD     constants<>+1280(SB), Y3, Y3
 	VADDPD     constants<>+1184(SB), Y2, Y2
 	VADDPD     constants<>+1184(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2

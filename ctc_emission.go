@@ -315,66 +315,78 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 		}
 		return true
 	}
+	y := m.rowsFrom(t, 0)
+	byClass := m.expByClass && m.scores == Logits
+	inRange, sum := m.double.inRange, m.double.sum
+	if byClass {
+		inRange, sum = m.byClass.inRange, m.byClass.sum
+	}
+	if inRange(r) && sum[r] == sum[r] {
+		if v, _, zeros := extent(y.Data[:m.target.width]); zeros == 0 && v >= leastEmission {
+			*least = min(*least, v)
+			return true
+		}
+	}
 	lowest, best, masked := m.span(t)
-	if !(best < F(math.Inf(1))) {
+	switch {
+	case !(best < F(math.Inf(1))):
 		return false
-	}
-	if masked {
+	case best == fp.NegInf[F](): // the loss is +Inf
 		*kind = hasZero
-	}
-	if best == fp.NegInf[F]() { // the loss is +Inf
-		clear(m.rowsFrom(t, 0).Data[:m.target.width])
+		clear(y.Data[:m.target.width])
 		return true
 	}
-	exps := &m.double
-	if m.expByClass && m.scores == Logits {
-		p := &m.byClass
-		if p.inRange(r) && lowest >= p.top[r]-fp.ExpReach[F]() {
-			*least = min(*least, power(math.Floor((float64(lowest)-float64(p.top[r]))*math.Log2E)-1))
+	nats := float64(lowest)
+	if byClass {
+		if p := &m.byClass; p.inRange(r) && lowest >= p.top[r]-fp.ExpReach[F]() { // only −Inf gives 0
+			*kind = hasZero
+			*least = min(*least, leastAt(nats-float64(p.top[r])))
 			return true
 		}
 		if m.columns == 0 {
 			m.resizeDouble()
 		}
+		if nats < float64(best)+leastScore {
+			m.readScores(m.doubleScores[r*m.columns:][:m.columns], t)
+			m.widen(t, r, float64(best))
+			return true
+		}
 		m.expDouble(t, r, 1)
-		exps.emit(m.rowsFrom(t, 0), r, m.places, 1)
+		m.double.emit(y, r, m.places, 1)
 	}
-	if below := float64(lowest) - exps.top[r]; exps.inRange(r) && below >= leastScore {
-		switch n := exps.exponent(r); {
-		case !m.expByClass || m.scores != Logits:
+	if below := nats - m.double.top[r]; m.double.inRange(r) && below >= leastScore {
+		if *least = min(*least, leastAt(below)); masked {
+			*kind = hasZero
+		}
+		switch n := m.double.exponent(r); {
+		case !byClass:
 		case m.byClass.inRange(r):
 			m.common.shift += n - m.byClass.exponent(r)
 		default:
 			m.common.logs += m.logSoftmax(t, n*math.Ln2)
 		}
-		*least = min(*least, power(math.Floor(below*math.Log2E)-1))
 		return true
 	}
 	m.widen(t, r, float64(best))
-	*kind = frameKind(len(m.exponents) / m.target.width)
 	return true
 }
+
+// leastAt returns a bound of an emission so many nats below the best score of its frame, which is within
+// √2 of 1.
+func leastAt(nats float64) float64 { return power(math.Floor(nats*math.Log2E) - 1) }
 
 // span returns the lowest score above −Inf and the best one of what the target names in a frame, NaN
 // if there is one, and whether there is a −Inf.
 func (m *emission[F]) span(t int) (lowest, best F, masked bool) {
-	x := m.x.Row(t)
-	lowest, best = F(math.Inf(1)), fp.NegInf[F]()
+	x, infinity := m.x.Row(t), F(math.Inf(1))
+	lowest, best = infinity, -infinity
 	for _, c := range m.distinctClasses() {
 		v := x[c]
-		if v == fp.NegInf[F]() {
-			masked = true
-			continue
+		best = max(best, v) // without a branch, as is the next one
+		if v == -infinity {
+			v, masked = infinity, true
 		}
-		if v < lowest {
-			lowest = v
-		}
-		if v > best || v != v {
-			best = v
-		}
-		if v != v {
-			return
-		}
+		lowest = min(lowest, v)
 	}
 	return lowest, best, masked
 }
@@ -409,6 +421,7 @@ func (m *emission[F]) widen(t, r int, best float64) {
 		to := min(at+block, m.columns)
 		expWide(v[at:to], e[at:to], x[at:to], best)
 	}
+	m.kinds[t%m.segment] = frameKind(len(m.exponents)/m.target.width + 1)
 	n := m.growExponents()
 	emitRow := func(dst, from []float64) {
 		emit(view.Of(dst, m.target.width, m.target.width), view.Of(from, m.columns, stride), m.places, 1)

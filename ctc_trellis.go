@@ -188,14 +188,18 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	}
 	w.handOn(boundary.v, boundary.exponents, 0)
 	before := w.pushExponents(boundary.exponents)
+	pads := float64(2*p.positions.To - max(2*w.target.length+1, 2*p.positions.From))
+	if p.positions.To <= w.target.length {
+		pads = 0
+	}
 	for t := p.frames.From; t < p.frames.To; {
 		r := run{panel{view.Span{From: t, To: p.frames.To}, p.positions}, before, w.from[t-p.frames.From].e, false}
 		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v)
 		w.runs = append(w.runs, r)
 		before = w.pushExponents(exponents)
 		behind := w.exponents[before:]
-		if t = r.frames.To; w.normalize(boundary.v, src, behind) {
-			zeros = true
+		t = r.frames.To
+		if zeros = normalizeRow(boundary.v, src, behind) > pads; zeros {
 			w.inherit(numberRow{boundary.v, behind}, p.positions, w.from[t-p.frames.From].e)
 		}
 	}
@@ -235,7 +239,7 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64) (last, ex
 		k += count
 		src = w.alphaFrom(first+k-1, at)[:2*n]
 		if k < limit {
-			least, largest := extent(src)
+			least, largest, _ := extent(src)
 			used = max(exponent(largest), -exponent(min(least, 1)))
 		}
 		if k == limit || step > room-used {
@@ -288,12 +292,6 @@ func (w *trellis[F]) makeWideFactors(r *run) (y numberRow, blank float64) {
 	last := w.target.length - at
 	wideFactors(w.factors, w.next, w.exponents[r.before:], y.exponents, w.target.skipExponents[at:], r.label, y.exponents[last], n)
 	return y, y.v[last]
-}
-
-// normalize writes src to dst with its values in [1,2), and reports whether there are zeros
-// beside the pads.
-func (w *trellis[F]) normalize(dst, src, exponents []float64) bool {
-	return normalizeRow(dst, src, exponents) > 0
 }
 
 // inherit gives states of a panel that are 0 the exponents of what can flow into them, where before is

@@ -185,19 +185,21 @@ func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], fac
 	}
 }
 
-// extentGeneric returns the least state of a row that is not 0, or +Inf, and the largest one.
-// There are a multiple of 16.
-func extentGeneric(states []float64) (least, largest float64) {
+// extentGeneric returns the least number of a row that is not 0, or +Inf, the largest one, and how many
+// are 0. There are a multiple of 16.
+func extentGeneric(row []float64) (least, largest, zeros float64) {
 	least = math.Inf(1)
-	for _, v := range states {
-		if v != 0 && v < least {
+	for _, v := range row {
+		if v == 0 {
+			zeros++
+		} else if v < least {
 			least = v
 		}
 		if v > largest {
 			largest = v
 		}
 	}
-	return least, largest
+	return least, largest, zeros
 }
 
 // rescaleGeneric turns β of a frame from the exponents of one run to those of another:

@@ -739,14 +739,14 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(states []float64) (least, largest float64) {
+func extent(row []float64) (least, largest, zeros float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		return extentAVX512(states)
+		return extentAVX512(row)
 	case tier.AVX2:
-		return extentAVX2(states)
+		return extentAVX2(row)
 	}
-	return extentGeneric(states)
+	return extentGeneric(row)
 }
 
 // rescale works like rescaleGeneric.
@@ -1254,10 +1254,10 @@ func forwardAVX512(alpha, boundary, column, y, factors []float64, yStride, yLast
 func forwardAVX2(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func extentAVX512(states []float64) (least, largest float64)
+func extentAVX512(row []float64) (least, largest, zeros float64)
 
 //go:noescape
-func extentAVX2(states []float64) (least, largest float64)
+func extentAVX2(row []float64) (least, largest, zeros float64)
 
 //go:noescape
 func rescaleAVX512(beta, alpha, from, to []float64)

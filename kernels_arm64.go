@@ -508,12 +508,12 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(states []float64) (least, largest float64) {
+func extent(row []float64) (least, largest, zeros float64) {
 	switch tier.Active {
 	case tier.NEON:
-		return extentNEON(states)
+		return extentNEON(row)
 	}
-	return extentGeneric(states)
+	return extentGeneric(row)
 }
 
 // rescale works like rescaleGeneric.
@@ -790,7 +790,7 @@ func forwardFactorsNEON(factors, exponents, skipExponents []float64, before floa
 func forwardNEON(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func extentNEON(states []float64) (least, largest float64)
+func extentNEON(row []float64) (least, largest, zeros float64)
 
 //go:noescape
 func rescaleNEON(beta, alpha, from, to []float64)

@@ -217,7 +217,7 @@ func doubleWorks() []kerneltest.Work {
 		}),
 		kerneltest.NewWork("expWide", kerneltest.Elements[float64](itemPositions, 3), func() { expWide(logs, wide, sums, 1000) }),
 		kerneltest.NewWork("extent", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(ones) * double}, func() {
-			result[0], _ = extent(ones)
+			result[0], _, _ = extent(ones)
 		}),
 		kerneltest.NewWork("wideFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(wideRow) + 3*len(exponents)) * double}, func() {
 			wideFactors(wideRow, rowExponents, exponents, zeros, skipExponents, -never, 0, benchSpan)

@@ -200,8 +200,8 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(states []float64) (least, largest float64) {
-	return extentGeneric(states)
+func extent(row []float64) (least, largest, zeros float64) {
+	return extentGeneric(row)
 }
 
 // rescale works like rescaleGeneric.

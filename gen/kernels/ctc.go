@@ -239,6 +239,11 @@ func (p *powers) of(n asm.Vec) asm.Vec {
 	return n.Max(p.min).Min(p.max).Add(p.bias).As(asm.I64).Shl(52).As(asm.F64)
 }
 
+// upToOne is of, for n that are not above 0.
+func (p *powers) upToOne(n asm.Vec) asm.Vec {
+	return n.Max(p.min).Add(p.bias).As(asm.I64).Shl(52).As(asm.F64)
+}
+
 // noted is of, and notes the largest result.
 func (p *powers) noted(n asm.Vec) asm.Vec {
 	f := p.of(n)
@@ -314,22 +319,25 @@ func forward() kernel {
 	}
 }
 
-// extent returns the least state that is not 0, or +Inf, and the largest one.
+// extent returns the least number that is not 0, or +Inf, the largest one, and how many are 0.
 func extent() kernel {
 	return kernel{
 		name:    "extent",
-		params:  []parameter{slice("states", f64)},
-		results: []parameter{number("least", f64), number("largest", f64)},
+		params:  []parameter{slice("row", f64)},
+		results: []parameter{number("least", f64), number("largest", f64), number("zeros", f64)},
 		body: func(k *builder) {
-			zero, inf, states := k.Const(asm.F64, 0), k.Const(asm.F64, math.Inf(1)), k.Array("states")
-			least, largest := k.Var(inf), k.Var(zero)
-			k.Each(k.Len("states"), arrays{states}, func(l asm.Lanes) {
-				v := l.Load(states)
+			zero, one, inf, row := k.Const(asm.F64, 0), k.Const(asm.F64, 1), k.Const(asm.F64, math.Inf(1)), k.Array("row")
+			least, largest, zeros := k.Var(inf), k.Var(zero), k.Var(zero)
+			k.Each(k.Len("row"), arrays{row}, func(l asm.Lanes) {
+				v := l.Load(row)
+				none := v.Equal(zero)
 				largest.Set(v.Max(largest))
-				least.Set(v.Add(v.NotEqual(zero).Not().Keep(inf)).Min(least))
+				zeros.AddWhere(none, one)
+				least.Set(v.Add(none.Keep(inf)).Min(least))
 			})
 			k.Return("least", least.FoldMin())
 			k.Return("largest", largest.FoldMax())
+			k.Return("zeros", zeros.FoldAdd())
 		},
 	}
 }
@@ -437,14 +445,14 @@ func wideFactors() kernel {
 				last.Set(l)
 				m := b.Max(before)
 				next.blanks().Store(m.Add(blank))
-				factors.blank().Store(p.of(b.Sub(m)))
-				factors.blankFromLabel().Store(p.of(before.Sub(m)))
+				factors.blank().Store(p.upToOne(b.Sub(m)))
+				factors.blankFromLabel().Store(p.upToOne(before.Sub(m)))
 				skipped := before.Add(skip.Load())
 				m = last.Max(b).Max(skipped)
 				next.labels().Store(m.Add(emissions.Load()))
-				factors.label().Store(p.of(last.Sub(m)))
-				factors.labelFromBlank().Store(p.of(b.Sub(m)))
-				factors.labelFromLabel().Store(p.of(skipped.Sub(m)))
+				factors.label().Store(p.upToOne(last.Sub(m)))
+				factors.labelFromBlank().Store(p.upToOne(b.Sub(m)))
+				factors.labelFromLabel().Store(p.upToOne(skipped.Sub(m)))
 			})
 		},
 	}
