@@ -3534,22 +3534,26 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, blanksLength int)
+// func backwardAVX512(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·backwardAVX512(SB), NOSPLIT, $0-200
+TEXT ·backwardAVX512(SB), NOSPLIT, $0-208
 	VPXORD Z0, Z0, Z0
 	MOVQ   alpha_base+96(FP), AX
 	MOVQ   y_base+120(FP), CX
 	MOVQ   occupancy_base+0(FP), DX
 	MOVQ   blanks_base+24(FP), BX
 	MOVQ   column_base+72(FP), SI
-	MOVQ   blanksLength+192(FP), DI
-	MOVQ   yStride+168(FP), R8
+	MOVQ   blanksLength+200(FP), DI
+	MOVQ   yStride+176(FP), R8
 	SHLQ   $0x03, R8
 	MOVQ   DI, R9
 	IMULQ  R8, R9
 	ADDQ   R9, CX
-	ADDQ   R9, DX
+	MOVQ   occupancyStride+168(FP), R8
+	SHLQ   $0x03, R8
+	MOVQ   DI, R10
+	IMULQ  R8, R10
+	ADDQ   R10, DX
 	MOVQ   R9, R8
 	SHLQ   $0x01, R8
 	ADDQ   R8, AX
@@ -3563,15 +3567,17 @@ TEXT ·backwardAVX512(SB), NOSPLIT, $0-200
 	JLE    end2
 
 loop1:
-	MOVQ         yStride+168(FP), R8
+	MOVQ         yStride+176(FP), R8
 	SHLQ         $0x03, R8
 	SUBQ         R8, CX
-	SUBQ         R8, DX
+	MOVQ         occupancyStride+168(FP), R9
+	SHLQ         $0x03, R9
+	SUBQ         R9, DX
 	SHLQ         $0x01, R8
 	SUBQ         R8, AX
 	SUBQ         $+8, BX
 	SUBQ         $+8, SI
-	MOVQ         yLastColumn+176(FP), R8
+	MOVQ         yLastColumn+184(FP), R8
 	SHLQ         $0x03, R8
 	MOVQ         CX, R9
 	ADDQ         R8, R9
@@ -3583,7 +3589,7 @@ loop1:
 	MOVQ         factors_base+144(FP), R12
 	VMOVAPS      Z0, Z2
 	VBROADCASTSD (SI), Z3
-	MOVQ         positions+184(FP), R13
+	MOVQ         positions+192(FP), R13
 	MOVQ         R13, R14
 	IMUL3Q       $+16, R14, R14
 	ADDQ         R14, R8
@@ -3650,21 +3656,25 @@ end2:
 	VZEROUPPER
 	RET
 
-// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, blanksLength int)
+// func backwardAVX2(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·backwardAVX2(SB), NOSPLIT, $0-200
+TEXT ·backwardAVX2(SB), NOSPLIT, $0-208
 	MOVQ  alpha_base+96(FP), AX
 	MOVQ  y_base+120(FP), CX
 	MOVQ  occupancy_base+0(FP), DX
 	MOVQ  blanks_base+24(FP), BX
 	MOVQ  column_base+72(FP), SI
-	MOVQ  blanksLength+192(FP), DI
-	MOVQ  yStride+168(FP), R8
+	MOVQ  blanksLength+200(FP), DI
+	MOVQ  yStride+176(FP), R8
 	SHLQ  $0x03, R8
 	MOVQ  DI, R9
 	IMULQ R8, R9
 	ADDQ  R9, CX
-	ADDQ  R9, DX
+	MOVQ  occupancyStride+168(FP), R8
+	SHLQ  $0x03, R8
+	MOVQ  DI, R10
+	IMULQ R8, R10
+	ADDQ  R10, DX
 	MOVQ  R9, R8
 	SHLQ  $0x01, R8
 	ADDQ  R8, AX
@@ -3678,15 +3688,17 @@ TEXT ·backwardAVX2(SB), NOSPLIT, $0-200
 	JLE   end2
 
 loop1:
-	MOVQ         yStride+168(FP), R8
+	MOVQ         yStride+176(FP), R8
 	SHLQ         $0x03, R8
 	SUBQ         R8, CX
-	SUBQ         R8, DX
+	MOVQ         occupancyStride+168(FP), R9
+	SHLQ         $0x03, R9
+	SUBQ         R9, DX
 	SHLQ         $0x01, R8
 	SUBQ         R8, AX
 	SUBQ         $+8, BX
 	SUBQ         $+8, SI
-	MOVQ         yLastColumn+176(FP), R8
+	MOVQ         yLastColumn+184(FP), R8
 	SHLQ         $0x03, R8
 	MOVQ         CX, R9
 	ADDQ         R8, R9
@@ -3700,7 +3712,7 @@ loop1:
 	VXORPS       Y2, Y2, Y2
 	VBROADCASTSD (SI), Y3
 	VMOVAPS      Y3, Y4
-	MOVQ         positions+184(FP), R13
+	MOVQ         positions+192(FP), R13
 	MOVQ         R13, R14
 	IMUL3Q       $+16, R14, R14
 	ADDQ         R14, R8
@@ -4263,1243 +4275,1246 @@ end2:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
+// func addOccupanciesAVX512(sums []float64, occupancy []float64, offsets []int32, scratch []float64, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
 // Requires: AVX, AVX512F
-TEXT ·addOccupanciesF32AVX512(SB), NOSPLIT, $0-200
+TEXT ·addOccupanciesAVX512(SB), NOSPLIT, $0-128
 	VPXORD Z0, Z0, Z0
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+160(FP), CX
-	IMUL3Q $+4, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
+	MOVQ   sums_base+0(FP), AX
+	MOVQ   occupancy_base+24(FP), CX
+	MOVQ   scratch_base+72(FP), DX
+	MOVQ   rows+120(FP), BX
+	CMPQ   BX, $+0
+	JLE    end2
 
 loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ   scratch_base+128(FP), CX
-	ADDQ   $+256, CX
-	MOVQ   AX, DX
-	IMUL3Q $+4, DX, DX
-	MOVQ   CX, BX
-	ADDQ   DX, BX
-	MOVQ   BX, DX
-	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   softmaxLength+192(FP), SI
-	CMPQ   SI, $+0
-	JLE    end4
+	MOVQ occupancyStride+112(FP), SI
+	SHLQ $0x03, SI
+	MOVQ CX, DI
+	MOVQ CX, R8
+	ADDQ SI, R8
+	MOVQ offsets_base+48(FP), R9
+	MOVQ occupancyColumns+104(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
 
 loop3:
-	MOVQ   DX, DI
-	MOVQ   AX, R8
-	IMUL3Q $+4, R8, R8
-	MOVQ   DX, R9
-	ADDQ   R8, R9
-	CMPQ   DI, R9
-	JGE    end6
-
-loop5:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	VMOVUPS Z0, 128(DI)
-	VMOVUPS Z0, 192(DI)
-	ADDQ    $+256, DI
-	CMPQ    DI, R9
-	JLT     loop5
-
-end6:
-	MOVQ scratch_base+128(FP), DI
-	MOVQ BX, R8
-	MOVQ offsets_base+104(FP), R10
-	MOVQ occupancyColumns+152(FP), R11
-	CMPQ R11, $+0
-	JLE  end8
-
-loop7:
-	MOVQ         R8, R12
-	VMOVUPS      (R12), Z1
-	VMOVUPS      64(R12), Z2
-	VCVTPD2PS    Z1, Y3
-	VCVTPD2PS    Z2, Y1
-	VINSERTF64X4 $0x01, Y1, Z3, Z1
-	MOVQ         occupancyStride+184(FP), R13
-	SHLQ         $0x03, R13
-	ADDQ         R13, R12
-	VMOVUPS      (R12), Z2
-	VMOVUPS      64(R12), Z4
-	VCVTPD2PS    Z2, Y3
-	VCVTPD2PS    Z4, Y2
-	VINSERTF64X4 $0x01, Y2, Z3, Z2
-	MOVQ         occupancyStride+184(FP), R13
-	SHLQ         $0x03, R13
-	ADDQ         R13, R12
-	VMOVUPS      (R12), Z4
-	VMOVUPS      64(R12), Z5
-	VCVTPD2PS    Z4, Y3
-	VCVTPD2PS    Z5, Y4
-	VINSERTF64X4 $0x01, Y4, Z3, Z4
-	MOVQ         occupancyStride+184(FP), R13
-	SHLQ         $0x03, R13
-	ADDQ         R13, R12
-	VMOVUPS      (R12), Z5
-	VMOVUPS      64(R12), Z6
-	VCVTPD2PS    Z5, Y3
-	VCVTPD2PS    Z6, Y5
-	VINSERTF64X4 $0x01, Y5, Z3, Z5
-	MOVQ         occupancyStride+184(FP), R13
-	SHLQ         $0x03, R13
-	ADDQ         R13, R12
-	VUNPCKLPS    Z4, Z1, Z6
-	VUNPCKLPS    Z5, Z2, Z7
-	VUNPCKHPS    Z4, Z1, Z1
-	VUNPCKHPS    Z5, Z2, Z2
-	VUNPCKLPS    Z7, Z6, Z4
-	VUNPCKHPS    Z7, Z6, Z5
-	VUNPCKLPS    Z2, Z1, Z6
-	VUNPCKHPS    Z2, Z1, Z1
-	VMOVUPS      Z4, (DI)
-	VMOVUPS      Z5, 64(DI)
-	VMOVUPS      Z6, 128(DI)
-	VMOVUPS      Z1, 192(DI)
-	MOVQ         DI, R12
-	MOVQ         $+4, R13
-	CMPQ         R13, $+0
-	JLE          end10
-
-loop9:
-	MOVLQSX (R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X1
-	VADDPS  (R12), X1, X1
-	VMOVUPS X1, (R15)
-	MOVLQSX 4(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X1
-	VADDPS  64(R12), X1, X1
-	VMOVUPS X1, (R15)
-	MOVLQSX 8(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X1
-	VADDPS  128(R12), X1, X1
-	VMOVUPS X1, (R15)
-	MOVLQSX 12(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X1
-	VADDPS  192(R12), X1, X1
-	VMOVUPS X1, (R15)
-	ADDQ    $+16, R12
-	ADDQ    $+16, R10
-	SUBQ    $+4, R11
-	SUBQ    $+1, R13
-	CMPQ    R11, $+0
-	JGT     endif11
-	MOVQ    $+0, R13
-
-endif11:
-	CMPQ R13, $+0
-	JGT  loop9
-
-end10:
-	ADDQ $+128, R8
-	CMPQ R11, $+0
-	JGT  loop7
-
-end8:
-	MOVQ   R9, DX
-	ADDQ   $+16, DX
-	MOVQ   occupancyStride+184(FP), DI
-	SHLQ   $0x03, DI
-	IMUL3Q $+4, DI, DI
-	ADDQ   DI, BX
-	SUBQ   $+4, SI
-	CMPQ   SI, $+0
-	JGT    loop3
-
-end4:
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	MOVQ         SI, DI
-	VBROADCASTSS scale+72(FP), Z0
-	MOVQ         AX, SI
-	IMUL3Q       $+4, SI, SI
-	MOVQ         CX, R8
-	ADDQ         SI, R8
-	MOVQ         softmaxLength+192(FP), SI
-	CMPQ         SI, $+0
-	JLE          end13
-
-loop12:
-	MOVQ CX, R9
-	MOVQ CX, R10
-	ADDQ AX, R10
-	CMPQ R9, R10
-	JGE  end15
-
-loop14:
+	VMOVUPS   (DI), Z0
 	VMOVUPS   (R8), Z1
-	VMOVUPS   64(R8), Z2
-	VMOVUPS   128(R8), Z3
-	VMOVUPS   192(R8), Z4
-	MOVQ      R9, R11
-	VUNPCKLPS Z3, Z1, Z5
-	VUNPCKLPS Z4, Z2, Z6
-	VUNPCKHPS Z3, Z1, Z1
-	VUNPCKHPS Z4, Z2, Z2
-	VUNPCKLPS Z6, Z5, Z3
-	VUNPCKHPS Z6, Z5, Z4
-	VUNPCKLPS Z2, Z1, Z5
-	VUNPCKHPS Z2, Z1, Z1
-	VMOVUPS   Z3, (R11)
-	ADDQ      AX, R11
-	VMOVUPS   Z4, (R11)
-	ADDQ      AX, R11
-	VMOVUPS   Z5, (R11)
-	ADDQ      AX, R11
-	VMOVUPS   Z1, (R11)
-	ADDQ      AX, R11
-	ADDQ      $+64, R9
-	ADDQ      $+256, R8
-	CMPQ      R9, R10
-	JLT       loop14
-
-end15:
-	ADDQ $+16, R8
-	MOVQ CX, R9
-	MOVQ $+4, R10
-	CMPQ R10, $+0
-	JLE  end17
-
-loop16:
-	CMPQ         SI, $+0
-	JLE          endif18
-	VBROADCASTSS (DI), Z1
-	MOVQ         DX, R11
-	MOVQ         BX, R12
-	MOVQ         R9, R13
-	MOVQ         dstColumns+160(FP), R14
-	CMPQ         R14, $+16
-	JGE          else19
-	CMPQ         R14, $+16
-	JLT          end22
-
-loop21:
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPS       Z1, Z3, Z3
-	VFNMADD231PS Z0, Z2, Z3
-	VMOVUPS      Z3, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+16, R14
-	CMPQ         R14, $+16
-	JGE          loop21
-
-end22:
-	CMPQ         R14, $+0
-	JLE          endif23
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPS       Z1, Z3, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	LEAQ         bitMasks<>+0(SB), R15
-	KMOVW        (R15)(R14*2), K1
-	VMOVUPS      Z1, K1, (R11)
-	SHLQ         $0x02, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-
-endif23:
-	JMP endif20
-
-else19:
-	SUBQ $+16, R14
-	CMPQ R14, $+0
-	JLE  end25
-
-loop24:
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPS       Z1, Z3, Z3
-	VFNMADD231PS Z0, Z2, Z3
-	VMOVUPS      Z3, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+16, R14
-	CMPQ         R14, $+0
-	JGT          loop24
-
-end25:
-	SHLQ         $0x02, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPS       Z1, Z3, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, (R11)
-
-endif20:
-	ADDQ AX, R9
-	MOVQ dstStride+168(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R11, DX
-	MOVQ pStride+176(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R11, BX
-	ADDQ $+4, DI
-
-endif18:
-	SUBQ $+1, SI
-	SUBQ $+1, R10
-	CMPQ R10, $+0
-	JGT  loop16
-
-end17:
-	CMPQ SI, $+0
-	JGT  loop12
-
-end13:
-	VZEROUPPER
-	RET
-
-// func addOccupanciesF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
-// Requires: AVX, FMA3
-TEXT ·addOccupanciesF32AVX2(SB), NOSPLIT, $8-200
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+160(FP), CX
-	IMUL3Q $+4, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ   scratch_base+128(FP), CX
-	ADDQ   $+256, CX
-	MOVQ   AX, DX
-	IMUL3Q $+4, DX, DX
-	MOVQ   CX, BX
-	ADDQ   DX, BX
-	MOVQ   BX, DX
-	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   softmaxLength+192(FP), SI
-	CMPQ   SI, $+0
-	JLE    end4
-
-loop3:
-	MOVQ   DX, DI
-	MOVQ   AX, R8
-	IMUL3Q $+4, R8, R8
-	MOVQ   DX, R9
-	ADDQ   R8, R9
-	CMPQ   DI, R9
-	JGE    end6
-
-loop5:
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y0, 32(DI)
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, 64(DI)
-	VMOVUPS Y0, 96(DI)
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, 128(DI)
-	VMOVUPS Y0, 160(DI)
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, 192(DI)
-	VMOVUPS Y0, 224(DI)
-	ADDQ    $+256, DI
-	CMPQ    DI, R9
-	JLT     loop5
-
-end6:
-	MOVQ scratch_base+128(FP), DI
-	MOVQ BX, R8
-	MOVQ offsets_base+104(FP), R10
-	MOVQ occupancyColumns+152(FP), R11
-	CMPQ R11, $+0
-	JLE  end8
-
-loop7:
-	MOVQ        R8, R12
-	VMOVUPS     (R12), Y0
-	VMOVUPS     32(R12), Y2
-	VMOVUPS     64(R12), Y3
-	VMOVUPS     96(R12), Y4
-	VCVTPD2PSY  Y0, X1
-	VCVTPD2PSY  Y2, X0
-	VINSERTF128 $0x01, X0, Y1, Y0
-	VCVTPD2PSY  Y3, X1
-	VCVTPD2PSY  Y4, X2
-	VINSERTF128 $0x01, X2, Y1, Y2
-	MOVQ        occupancyStride+184(FP), R13
-	SHLQ        $0x03, R13
-	ADDQ        R13, R12
-	VMOVUPS     (R12), Y3
-	VMOVUPS     32(R12), Y4
-	VMOVUPS     64(R12), Y5
-	VMOVUPS     96(R12), Y6
-	VCVTPD2PSY  Y3, X1
-	VCVTPD2PSY  Y4, X3
-	VINSERTF128 $0x01, X3, Y1, Y3
-	VCVTPD2PSY  Y5, X1
-	VCVTPD2PSY  Y6, X4
-	VINSERTF128 $0x01, X4, Y1, Y4
-	MOVQ        occupancyStride+184(FP), R13
-	SHLQ        $0x03, R13
-	ADDQ        R13, R12
-	VMOVUPS     (R12), Y5
-	VMOVUPS     32(R12), Y6
-	VMOVUPS     64(R12), Y7
-	VMOVUPS     96(R12), Y8
-	VCVTPD2PSY  Y5, X1
-	VCVTPD2PSY  Y6, X5
-	VINSERTF128 $0x01, X5, Y1, Y5
-	VCVTPD2PSY  Y7, X1
-	VCVTPD2PSY  Y8, X6
-	VINSERTF128 $0x01, X6, Y1, Y6
-	MOVQ        occupancyStride+184(FP), R13
-	SHLQ        $0x03, R13
-	ADDQ        R13, R12
-	VMOVUPS     (R12), Y7
-	VMOVUPS     32(R12), Y8
-	VMOVUPS     64(R12), Y9
-	VMOVUPS     96(R12), Y10
-	VCVTPD2PSY  Y7, X1
-	VCVTPD2PSY  Y8, X7
-	VINSERTF128 $0x01, X7, Y1, Y7
-	VCVTPD2PSY  Y9, X1
-	VCVTPD2PSY  Y10, X8
-	VINSERTF128 $0x01, X8, Y1, Y8
-	MOVQ        occupancyStride+184(FP), R13
-	SHLQ        $0x03, R13
-	ADDQ        R13, R12
-	VUNPCKLPS   Y5, Y0, Y9
-	VUNPCKLPS   Y6, Y2, Y10
-	VUNPCKLPS   Y7, Y3, Y11
-	VUNPCKLPS   Y8, Y4, Y12
-	VUNPCKHPS   Y5, Y0, Y0
-	VUNPCKHPS   Y6, Y2, Y2
-	VUNPCKHPS   Y7, Y3, Y3
-	VUNPCKHPS   Y8, Y4, Y4
-	VUNPCKLPS   Y11, Y9, Y5
-	VUNPCKLPS   Y12, Y10, Y6
-	VUNPCKHPS   Y11, Y9, Y7
-	VUNPCKHPS   Y12, Y10, Y8
-	VUNPCKLPS   Y3, Y0, Y9
-	VUNPCKLPS   Y4, Y2, Y10
-	VUNPCKHPS   Y3, Y0, Y0
-	VUNPCKHPS   Y4, Y2, Y2
-	VMOVUPS     Y5, (DI)
-	VMOVUPS     Y6, 32(DI)
-	VMOVUPS     Y7, 64(DI)
-	VMOVUPS     Y8, 96(DI)
-	VMOVUPS     Y9, 128(DI)
-	VMOVUPS     Y10, 160(DI)
-	VMOVUPS     Y0, 192(DI)
-	VMOVUPS     Y2, 224(DI)
-	MOVQ        DI, R12
-	MOVQ        $+4, R13
-	CMPQ        R13, $+0
-	JLE         end10
-
-loop9:
-	MOVLQSX (R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X0
-	VADDPS  (R12), X0, X0
-	VMOVUPS X0, (R15)
-	MOVLQSX 4(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X0
-	VADDPS  64(R12), X0, X0
-	VMOVUPS X0, (R15)
-	MOVLQSX 8(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X0
-	VADDPS  128(R12), X0, X0
-	VMOVUPS X0, (R15)
-	MOVLQSX 12(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X0
-	VADDPS  192(R12), X0, X0
-	VMOVUPS X0, (R15)
-	ADDQ    $+16, R12
-	ADDQ    $+16, R10
-	SUBQ    $+4, R11
-	SUBQ    $+1, R13
-	CMPQ    R11, $+0
-	JGT     endif11
-	MOVQ    $+0, R13
-
-endif11:
-	CMPQ R13, $+0
-	JGT  loop9
-
-end10:
-	ADDQ $+128, R8
-	CMPQ R11, $+0
-	JGT  loop7
-
-end8:
-	MOVQ   R9, DX
-	ADDQ   $+16, DX
-	MOVQ   occupancyStride+184(FP), DI
-	SHLQ   $0x03, DI
-	IMUL3Q $+4, DI, DI
-	ADDQ   DI, BX
-	SUBQ   $+4, SI
-	CMPQ   SI, $+0
-	JGT    loop3
+	VUNPCKLPD Z1, Z0, Z2
+	VMOVUPS   Z2, (DX)
+	VUNPCKHPD Z1, Z0, Z0
+	VMOVUPS   Z0, 64(DX)
+	MOVLQSX   (R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    (DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   4(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    64(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   8(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    16(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   12(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    80(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   16(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    32(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   20(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    96(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   24(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    48(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   28(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    112(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	ADDQ      $+64, DI
+	ADDQ      $+64, R8
+	ADDQ      $+32, R9
+	SUBQ      $+8, R10
+	CMPQ      R10, $+0
+	JGT       loop3
 
 end4:
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	MOVQ         SI, DI
-	VBROADCASTSS scale+72(FP), Y0
-	MOVQ         AX, SI
-	IMUL3Q       $+4, SI, SI
-	MOVQ         CX, R8
-	ADDQ         SI, R8
-	MOVQ         softmaxLength+192(FP), SI
-	CMPQ         SI, $+0
-	JLE          end13
+	SHLQ $0x01, SI
+	ADDQ SI, CX
+	MOVQ sumsStride+96(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, AX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop1
 
-loop12:
-	MOVQ CX, R9
-	MOVQ CX, R10
-	ADDQ AX, R10
-	CMPQ R9, R10
-	JGE  end15
-
-loop14:
-	VMOVUPS   (R8), Y1
-	VMOVUPS   32(R8), Y2
-	VMOVUPS   64(R8), Y3
-	VMOVUPS   96(R8), Y4
-	VMOVUPS   128(R8), Y5
-	VMOVUPS   160(R8), Y6
-	VMOVUPS   192(R8), Y7
-	VMOVUPS   224(R8), Y8
-	MOVQ      R9, R11
-	VUNPCKLPS Y5, Y1, Y9
-	VUNPCKLPS Y6, Y2, Y10
-	VUNPCKLPS Y7, Y3, Y11
-	VUNPCKLPS Y8, Y4, Y12
-	VUNPCKHPS Y5, Y1, Y1
-	VUNPCKHPS Y6, Y2, Y2
-	VUNPCKHPS Y7, Y3, Y3
-	VUNPCKHPS Y8, Y4, Y4
-	VUNPCKLPS Y11, Y9, Y5
-	VUNPCKLPS Y12, Y10, Y6
-	VUNPCKHPS Y11, Y9, Y7
-	VUNPCKHPS Y12, Y10, Y8
-	VUNPCKLPS Y3, Y1, Y9
-	VUNPCKLPS Y4, Y2, Y10
-	VUNPCKHPS Y3, Y1, Y1
-	VUNPCKHPS Y4, Y2, Y2
-	VMOVUPS   Y5, (R11)
-	VMOVUPS   Y6, 32(R11)
-	ADDQ      AX, R11
-	VMOVUPS   Y7, (R11)
-	VMOVUPS   Y8, 32(R11)
-	ADDQ      AX, R11
-	VMOVUPS   Y9, (R11)
-	VMOVUPS   Y10, 32(R11)
-	ADDQ      AX, R11
-	VMOVUPS   Y1, (R11)
-	VMOVUPS   Y2, 32(R11)
-	ADDQ      AX, R11
-	ADDQ      $+64, R9
-	ADDQ      $+256, R8
-	CMPQ      R9, R10
-	JLT       loop14
-
-end15:
-	ADDQ $+16, R8
-	MOVQ CX, R9
-	MOVQ $+4, R10
-	CMPQ R10, $+0
-	JLE  end17
-
-loop16:
-	CMPQ         SI, $+0
-	JLE          endif18
-	VBROADCASTSS (DI), Y1
-	MOVQ         DX, R11
-	MOVQ         BX, R12
-	MOVQ         R9, R13
-	MOVQ         dstColumns+160(FP), R14
-	CMPQ         R14, $+16
-	JGE          else19
-	CMPQ         R14, $+16
-	JLT          end22
-
-loop21:
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y5, Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y5
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+16, R14
-	CMPQ         R14, $+16
-	JGE          loop21
-
-end22:
-	CMPQ         R14, $+0
-	JLE          endif23
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y5, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R15
-	MOVQ         R14, BP
-	NEGQ         BP
-	VMOVUPS      64(R15)(BP*4), Y2
-	VMOVUPS      96(R15)(BP*4), Y3
-	VMASKMOVPS   Y4, Y2, (R11)
-	VMASKMOVPS   Y1, Y3, 32(R11)
-	SHLQ         $0x02, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-
-endif23:
-	JMP endif20
-
-else19:
-	SUBQ $+16, R14
-	CMPQ R14, $+0
-	JLE  end25
-
-loop24:
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y5, Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y5
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+16, R14
-	CMPQ         R14, $+0
-	JGT          loop24
-
-end25:
-	SHLQ         $0x02, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y5, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y1, 32(R11)
-
-endif20:
-	ADDQ AX, R9
-	MOVQ dstStride+168(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R11, DX
-	MOVQ pStride+176(FP), R11
-	SHLQ $0x02, R11
-	ADDQ R11, BX
-	ADDQ $+4, DI
-
-endif18:
-	SUBQ $+1, SI
-	SUBQ $+1, R10
-	CMPQ R10, $+0
-	JGT  loop16
-
-end17:
-	CMPQ SI, $+0
-	JGT  loop12
-
-end13:
+end2:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
-// Requires: AVX, AVX512F
-TEXT ·addOccupanciesF64AVX512(SB), NOSPLIT, $0-200
-	VPXORD Z0, Z0, Z0
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+160(FP), CX
-	IMUL3Q $+8, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
+// func addOccupanciesAVX2(sums []float64, occupancy []float64, offsets []int32, scratch []float64, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
+// Requires: AVX
+TEXT ·addOccupanciesAVX2(SB), NOSPLIT, $0-128
+	MOVQ sums_base+0(FP), AX
+	MOVQ occupancy_base+24(FP), CX
+	MOVQ scratch_base+72(FP), DX
+	MOVQ rows+120(FP), BX
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ   scratch_base+128(FP), CX
-	ADDQ   $+128, CX
-	MOVQ   AX, DX
-	IMUL3Q $+2, DX, DX
-	MOVQ   CX, BX
-	ADDQ   DX, BX
-	MOVQ   BX, DX
-	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   softmaxLength+192(FP), SI
-	CMPQ   SI, $+0
-	JLE    end4
+	MOVQ occupancyStride+112(FP), SI
+	SHLQ $0x03, SI
+	MOVQ CX, DI
+	MOVQ CX, R8
+	ADDQ SI, R8
+	MOVQ offsets_base+48(FP), R9
+	MOVQ occupancyColumns+104(FP), R10
+	CMPQ R10, $+0
+	JLE  end4
 
 loop3:
-	MOVQ   DX, DI
-	MOVQ   AX, R8
-	IMUL3Q $+2, R8, R8
-	MOVQ   DX, R9
-	ADDQ   R8, R9
-	CMPQ   DI, R9
-	JGE    end6
-
-loop5:
-	VMOVUPS Z0, (DI)
-	VMOVUPS Z0, 64(DI)
-	ADDQ    $+128, DI
-	CMPQ    DI, R9
-	JLT     loop5
-
-end6:
-	MOVQ scratch_base+128(FP), DI
-	MOVQ BX, R8
-	MOVQ offsets_base+104(FP), R10
-	MOVQ occupancyColumns+152(FP), R11
-	CMPQ R11, $+0
-	JLE  end8
-
-loop7:
-	MOVQ      R8, R12
-	VMOVUPS   (R12), Z1
-	MOVQ      occupancyStride+184(FP), R13
-	SHLQ      $0x03, R13
-	ADDQ      R13, R12
-	VMOVUPS   (R12), Z2
-	MOVQ      occupancyStride+184(FP), R13
-	SHLQ      $0x03, R13
-	ADDQ      R13, R12
-	VUNPCKLPD Z2, Z1, Z3
-	VUNPCKHPD Z2, Z1, Z1
-	VMOVUPS   Z3, (DI)
-	VMOVUPS   Z1, 64(DI)
-	MOVQ      DI, R12
-	MOVQ      $+4, R13
-	CMPQ      R13, $+0
-	JLE       end10
-
-loop9:
-	MOVLQSX (R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X1
-	VADDPD  (R12), X1, X1
-	VMOVUPS X1, (R15)
-	MOVLQSX 4(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X1
-	VADDPD  64(R12), X1, X1
-	VMOVUPS X1, (R15)
-	ADDQ    $+16, R12
-	ADDQ    $+8, R10
-	SUBQ    $+2, R11
-	SUBQ    $+1, R13
-	CMPQ    R11, $+0
-	JGT     endif11
-	MOVQ    $+0, R13
-
-endif11:
-	CMPQ R13, $+0
-	JGT  loop9
-
-end10:
-	ADDQ $+64, R8
-	CMPQ R11, $+0
-	JGT  loop7
-
-end8:
-	MOVQ   R9, DX
-	ADDQ   $+16, DX
-	MOVQ   occupancyStride+184(FP), DI
-	SHLQ   $0x03, DI
-	IMUL3Q $+2, DI, DI
-	ADDQ   DI, BX
-	SUBQ   $+2, SI
-	CMPQ   SI, $+0
-	JGT    loop3
-
-end4:
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	MOVQ         SI, DI
-	VBROADCASTSD scale+72(FP), Z0
-	MOVQ         AX, SI
-	IMUL3Q       $+2, SI, SI
-	MOVQ         CX, R8
-	ADDQ         SI, R8
-	MOVQ         softmaxLength+192(FP), SI
-	CMPQ         SI, $+0
-	JLE          end13
-
-loop12:
-	MOVQ CX, R9
-	MOVQ CX, R10
-	ADDQ AX, R10
-	CMPQ R9, R10
-	JGE  end15
-
-loop14:
-	VMOVUPS   (R8), Z1
-	VMOVUPS   64(R8), Z2
-	MOVQ      R9, R11
-	VUNPCKLPD Z2, Z1, Z3
-	VUNPCKHPD Z2, Z1, Z1
-	VMOVUPS   Z3, (R11)
-	ADDQ      AX, R11
-	VMOVUPS   Z1, (R11)
-	ADDQ      AX, R11
-	ADDQ      $+64, R9
-	ADDQ      $+128, R8
-	CMPQ      R9, R10
-	JLT       loop14
-
-end15:
-	ADDQ $+16, R8
-	MOVQ CX, R9
-	MOVQ $+2, R10
-	CMPQ R10, $+0
-	JLE  end17
-
-loop16:
-	CMPQ         SI, $+0
-	JLE          endif18
-	VBROADCASTSD (DI), Z1
-	MOVQ         DX, R11
-	MOVQ         BX, R12
-	MOVQ         R9, R13
-	MOVQ         dstColumns+160(FP), R14
-	CMPQ         R14, $+8
-	JGE          else19
-	CMPQ         R14, $+8
-	JLT          end22
-
-loop21:
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+8, R14
-	CMPQ         R14, $+8
-	JGE          loop21
-
-end22:
-	CMPQ         R14, $+0
-	JLE          endif23
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	LEAQ         bitMasks<>+0(SB), R15
-	KMOVW        (R15)(R14*2), K1
-	VMOVUPD      Z1, K1, (R11)
-	SHLQ         $0x03, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-
-endif23:
-	JMP endif20
-
-else19:
-	SUBQ $+8, R14
-	CMPQ R14, $+0
-	JLE  end25
-
-loop24:
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+8, R14
-	CMPQ         R14, $+0
-	JGT          loop24
-
-end25:
-	SHLQ         $0x03, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-	VMOVUPS      (R13), Z2
-	VMOVUPS      (R12), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	VMOVUPS      Z1, (R11)
-
-endif20:
-	ADDQ AX, R9
-	MOVQ dstStride+168(FP), R11
-	SHLQ $0x03, R11
-	ADDQ R11, DX
-	MOVQ pStride+176(FP), R11
-	SHLQ $0x03, R11
-	ADDQ R11, BX
-	ADDQ $+8, DI
-
-endif18:
-	SUBQ $+1, SI
-	SUBQ $+1, R10
-	CMPQ R10, $+0
-	JGT  loop16
-
-end17:
-	CMPQ SI, $+0
-	JGT  loop12
-
-end13:
-	VZEROUPPER
-	RET
-
-// func addOccupanciesF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
-// Requires: AVX, FMA3
-TEXT ·addOccupanciesF64AVX2(SB), NOSPLIT, $8-200
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+160(FP), CX
-	IMUL3Q $+8, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ   scratch_base+128(FP), CX
-	ADDQ   $+128, CX
-	MOVQ   AX, DX
-	IMUL3Q $+2, DX, DX
-	MOVQ   CX, BX
-	ADDQ   DX, BX
-	MOVQ   BX, DX
-	MOVQ   occupancy_base+80(FP), BX
-	MOVQ   softmaxLength+192(FP), SI
-	CMPQ   SI, $+0
-	JLE    end4
-
-loop3:
-	MOVQ   DX, DI
-	MOVQ   AX, R8
-	IMUL3Q $+2, R8, R8
-	MOVQ   DX, R9
-	ADDQ   R8, R9
-	CMPQ   DI, R9
-	JGE    end6
-
-loop5:
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, (DI)
-	VMOVUPS Y0, 32(DI)
-	VXORPS  Y0, Y0, Y0
-	VMOVUPS Y0, 64(DI)
-	VMOVUPS Y0, 96(DI)
-	ADDQ    $+128, DI
-	CMPQ    DI, R9
-	JLT     loop5
-
-end6:
-	MOVQ scratch_base+128(FP), DI
-	MOVQ BX, R8
-	MOVQ offsets_base+104(FP), R10
-	MOVQ occupancyColumns+152(FP), R11
-	CMPQ R11, $+0
-	JLE  end8
-
-loop7:
-	MOVQ      R8, R12
-	VMOVUPS   (R12), Y0
-	VMOVUPS   32(R12), Y1
-	MOVQ      occupancyStride+184(FP), R13
-	SHLQ      $0x03, R13
-	ADDQ      R13, R12
-	VMOVUPS   (R12), Y2
-	VMOVUPS   32(R12), Y3
-	MOVQ      occupancyStride+184(FP), R13
-	SHLQ      $0x03, R13
-	ADDQ      R13, R12
+	VMOVUPS   (DI), Y0
+	VMOVUPS   32(DI), Y1
+	VMOVUPS   (R8), Y2
+	VMOVUPS   32(R8), Y3
 	VUNPCKLPD Y2, Y0, Y4
 	VUNPCKLPD Y3, Y1, Y5
+	VMOVUPS   Y4, (DX)
+	VMOVUPS   Y5, 32(DX)
 	VUNPCKHPD Y2, Y0, Y0
 	VUNPCKHPD Y3, Y1, Y1
-	VMOVUPS   Y4, (DI)
-	VMOVUPS   Y5, 32(DI)
-	VMOVUPS   Y0, 64(DI)
-	VMOVUPS   Y1, 96(DI)
-	MOVQ      DI, R12
-	MOVQ      $+4, R13
-	CMPQ      R13, $+0
-	JLE       end10
-
-loop9:
-	MOVLQSX (R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X0
-	VADDPD  (R12), X0, X0
-	VMOVUPS X0, (R15)
-	MOVLQSX 4(R10), R14
-	MOVQ    DX, R15
-	ADDQ    R14, R15
-	VMOVUPS (R15), X0
-	VADDPD  64(R12), X0, X0
-	VMOVUPS X0, (R15)
-	ADDQ    $+16, R12
-	ADDQ    $+8, R10
-	SUBQ    $+2, R11
-	SUBQ    $+1, R13
-	CMPQ    R11, $+0
-	JGT     endif11
-	MOVQ    $+0, R13
-
-endif11:
-	CMPQ R13, $+0
-	JGT  loop9
-
-end10:
-	ADDQ $+64, R8
-	CMPQ R11, $+0
-	JGT  loop7
-
-end8:
-	MOVQ   R9, DX
-	ADDQ   $+16, DX
-	MOVQ   occupancyStride+184(FP), DI
-	SHLQ   $0x03, DI
-	IMUL3Q $+2, DI, DI
-	ADDQ   DI, BX
-	SUBQ   $+2, SI
-	CMPQ   SI, $+0
-	JGT    loop3
+	VMOVUPS   Y0, 64(DX)
+	VMOVUPS   Y1, 96(DX)
+	MOVLQSX   (R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    (DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   4(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    64(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   8(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    16(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   12(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    80(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   16(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    32(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   20(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    96(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   24(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    48(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	MOVLQSX   28(R9), R11
+	MOVQ      AX, R12
+	ADDQ      R11, R12
+	VMOVUPS   (R12), X0
+	VADDPD    112(DX), X0, X0
+	VMOVUPS   X0, (R12)
+	ADDQ      $+64, DI
+	ADDQ      $+64, R8
+	ADDQ      $+32, R9
+	SUBQ      $+8, R10
+	CMPQ      R10, $+0
+	JGT       loop3
 
 end4:
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	MOVQ         SI, DI
-	VBROADCASTSD scale+72(FP), Y0
-	MOVQ         AX, SI
-	IMUL3Q       $+2, SI, SI
-	MOVQ         CX, R8
-	ADDQ         SI, R8
-	MOVQ         softmaxLength+192(FP), SI
+	SHLQ $0x01, SI
+	ADDQ SI, CX
+	MOVQ sumsStride+96(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, AX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeGradientsF32AVX512(SB), NOSPLIT, $0-168
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSS scale+72(FP), Z0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
 	CMPQ         SI, $+0
-	JLE          end13
+	JLE          end2
 
-loop12:
-	MOVQ CX, R9
-	MOVQ CX, R10
-	ADDQ AX, R10
-	CMPQ R9, R10
-	JGE  end15
+loop1:
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end4
 
-loop14:
-	VMOVUPS   (R8), Y1
-	VMOVUPS   32(R8), Y2
-	VMOVUPS   64(R8), Y3
-	VMOVUPS   96(R8), Y4
-	MOVQ      R9, R11
-	VUNPCKLPD Y3, Y1, Y5
-	VUNPCKLPD Y4, Y2, Y6
+loop3:
+	VMOVUPS      (DI), Z2
+	VMOVUPS      64(DI), Z3
+	VUNPCKLPD    Z3, Z2, Z2
+	ADDQ         $+128, DI
+	VMOVUPS      (DI), Z3
+	VMOVUPS      64(DI), Z4
+	VUNPCKLPD    Z4, Z3, Z3
+	ADDQ         $+128, DI
+	VCVTPD2PS    Z2, Y1
+	VCVTPD2PS    Z3, Y2
+	VINSERTF64X4 $0x01, Y2, Z1, Z2
+	VMOVUPS      Z2, (R8)
+	ADDQ         $+64, R8
+	SUBQ         $+16, R9
+	CMPQ         R9, $+0
+	JGT          loop3
+
+end4:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSS (DX), Z2
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+16
+	JGE          else5
+	CMPQ         R10, $+16
+	JLT          end8
+
+loop7:
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z4
+	VFNMADD231PS Z0, Z3, Z4
+	VMOVUPS      Z4, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+16
+	JGE          loop7
+
+end8:
+	CMPQ         R10, $+0
+	JLE          endif9
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z2
+	VFNMADD231PS Z0, Z3, Z2
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(R10*2), K1
+	VMOVUPS      Z2, K1, (DI)
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif9:
+	JMP endif6
+
+else5:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end11
+
+loop10:
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z4
+	VFNMADD231PS Z0, Z3, Z4
+	VMOVUPS      Z4, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          loop10
+
+end11:
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z2
+	VFNMADD231PS Z0, Z3, Z2
+	VMOVUPS      Z2, (DI)
+
+endif6:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JLE  endif12
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS      (DI), Z2
+	VMOVUPS      64(DI), Z3
+	VUNPCKHPD    Z3, Z2, Z2
+	ADDQ         $+128, DI
+	VMOVUPS      (DI), Z3
+	VMOVUPS      64(DI), Z4
+	VUNPCKHPD    Z4, Z3, Z3
+	ADDQ         $+128, DI
+	VCVTPD2PS    Z2, Y1
+	VCVTPD2PS    Z3, Y2
+	VINSERTF64X4 $0x01, Y2, Z1, Z2
+	VMOVUPS      Z2, (R8)
+	ADDQ         $+64, R8
+	SUBQ         $+16, R9
+	CMPQ         R9, $+0
+	JGT          loop13
+
+end14:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSS (DX), Z2
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+16
+	JGE          else15
+	CMPQ         R10, $+16
+	JLT          end18
+
+loop17:
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z4
+	VFNMADD231PS Z0, Z3, Z4
+	VMOVUPS      Z4, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+16
+	JGE          loop17
+
+end18:
+	CMPQ         R10, $+0
+	JLE          endif19
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z2
+	VFNMADD231PS Z0, Z3, Z2
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(R10*2), K1
+	VMOVUPS      Z2, K1, (DI)
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif19:
+	JMP endif16
+
+else15:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end21
+
+loop20:
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z4
+	VFNMADD231PS Z0, Z3, Z4
+	VMOVUPS      Z4, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          loop20
+
+end21:
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z2, Z4, Z2
+	VFNMADD231PS Z0, Z3, Z2
+	VMOVUPS      Z2, (DI)
+
+endif16:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+
+endif12:
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, FMA3
+TEXT ·writeGradientsF32AVX2(SB), NOSPLIT, $0-168
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSS scale+72(FP), Y0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS     (DI), Y1
+	VMOVUPS     32(DI), Y2
+	VMOVUPS     64(DI), Y3
+	VMOVUPS     96(DI), Y4
+	VUNPCKLPD   Y3, Y1, Y1
+	VUNPCKLPD   Y4, Y2, Y2
+	ADDQ        $+128, DI
+	VMOVUPS     (DI), Y3
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     64(DI), Y6
+	VMOVUPS     96(DI), Y7
+	VUNPCKLPD   Y6, Y3, Y3
+	VUNPCKLPD   Y7, Y4, Y4
+	ADDQ        $+128, DI
+	VCVTPD2PSY  Y1, X5
+	VCVTPD2PSY  Y2, X1
+	VINSERTF128 $0x01, X1, Y5, Y1
+	VCVTPD2PSY  Y3, X5
+	VCVTPD2PSY  Y4, X2
+	VINSERTF128 $0x01, X2, Y5, Y2
+	VMOVUPS     Y1, (R8)
+	VMOVUPS     Y2, 32(R8)
+	ADDQ        $+64, R8
+	SUBQ        $+16, R9
+	CMPQ        R9, $+0
+	JGT         loop3
+
+end4:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSS (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+16
+	JGE          else5
+	CMPQ         R10, $+16
+	JLT          end8
+
+loop7:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y6
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y6
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y6, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+16
+	JGE          loop7
+
+end8:
+	CMPQ         R10, $+0
+	JLE          endif9
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         R10, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y2
+	VMOVUPS      96(R11)(R12*4), Y3
+	VMASKMOVPS   Y4, Y2, (DI)
+	VMASKMOVPS   Y1, Y3, 32(DI)
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif9:
+	JMP endif6
+
+else5:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end11
+
+loop10:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y6
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y6
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y6, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          loop10
+
+end11:
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y1, 32(DI)
+
+endif6:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JLE  endif12
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS     (DI), Y1
+	VMOVUPS     32(DI), Y2
+	VMOVUPS     64(DI), Y3
+	VMOVUPS     96(DI), Y4
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKHPD   Y4, Y2, Y2
+	ADDQ        $+128, DI
+	VMOVUPS     (DI), Y3
+	VMOVUPS     32(DI), Y4
+	VMOVUPS     64(DI), Y6
+	VMOVUPS     96(DI), Y7
+	VUNPCKHPD   Y6, Y3, Y3
+	VUNPCKHPD   Y7, Y4, Y4
+	ADDQ        $+128, DI
+	VCVTPD2PSY  Y1, X5
+	VCVTPD2PSY  Y2, X1
+	VINSERTF128 $0x01, X1, Y5, Y1
+	VCVTPD2PSY  Y3, X5
+	VCVTPD2PSY  Y4, X2
+	VINSERTF128 $0x01, X2, Y5, Y2
+	VMOVUPS     Y1, (R8)
+	VMOVUPS     Y2, 32(R8)
+	ADDQ        $+64, R8
+	SUBQ        $+16, R9
+	CMPQ        R9, $+0
+	JGT         loop13
+
+end14:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSS (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+16
+	JGE          else15
+	CMPQ         R10, $+16
+	JLT          end18
+
+loop17:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y6
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y6
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y6, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+16
+	JGE          loop17
+
+end18:
+	CMPQ         R10, $+0
+	JLE          endif19
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         R10, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y2
+	VMOVUPS      96(R11)(R12*4), Y3
+	VMASKMOVPS   Y4, Y2, (DI)
+	VMASKMOVPS   Y1, Y3, 32(DI)
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif19:
+	JMP endif16
+
+else15:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end21
+
+loop20:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y6
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y6
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y6, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          loop20
+
+end21:
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y6, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y1, 32(DI)
+
+endif16:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+
+endif12:
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeGradientsF64AVX512(SB), NOSPLIT, $0-168
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSD scale+72(FP), Z0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS   (DI), Z1
+	VMOVUPS   64(DI), Z2
+	VUNPCKLPD Z2, Z1, Z1
+	ADDQ      $+128, DI
+	VMOVUPS   Z1, (R8)
+	ADDQ      $+64, R8
+	SUBQ      $+8, R9
+	CMPQ      R9, $+0
+	JGT       loop3
+
+end4:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSD (DX), Z1
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+8
+	JGE          else5
+	CMPQ         R10, $+8
+	JLT          end8
+
+loop7:
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+8
+	JGE          loop7
+
+end8:
+	CMPQ         R10, $+0
+	JLE          endif9
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(R10*2), K1
+	VMOVUPD      Z1, K1, (DI)
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif9:
+	JMP endif6
+
+else5:
+	SUBQ $+8, R10
+	CMPQ R10, $+0
+	JLE  end11
+
+loop10:
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          loop10
+
+end11:
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	VMOVUPS      Z1, (DI)
+
+endif6:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JLE  endif12
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS   (DI), Z1
+	VMOVUPS   64(DI), Z2
+	VUNPCKHPD Z2, Z1, Z1
+	ADDQ      $+128, DI
+	VMOVUPS   Z1, (R8)
+	ADDQ      $+64, R8
+	SUBQ      $+8, R9
+	CMPQ      R9, $+0
+	JGT       loop13
+
+end14:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSD (DX), Z1
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+8
+	JGE          else15
+	CMPQ         R10, $+8
+	JLT          end18
+
+loop17:
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+8
+	JGE          loop17
+
+end18:
+	CMPQ         R10, $+0
+	JLE          endif19
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(R10*2), K1
+	VMOVUPD      Z1, K1, (DI)
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif19:
+	JMP endif16
+
+else15:
+	SUBQ $+8, R10
+	CMPQ R10, $+0
+	JLE  end21
+
+loop20:
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          loop20
+
+end21:
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	VMOVUPS      Z1, (DI)
+
+endif16:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+
+endif12:
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, FMA3
+TEXT ·writeGradientsF64AVX2(SB), NOSPLIT, $0-168
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSD scale+72(FP), Y0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS   (DI), Y1
+	VMOVUPS   32(DI), Y2
+	VMOVUPS   64(DI), Y3
+	VMOVUPS   96(DI), Y4
+	VUNPCKLPD Y3, Y1, Y1
+	VUNPCKLPD Y4, Y2, Y2
+	ADDQ      $+128, DI
+	VMOVUPS   Y1, (R8)
+	VMOVUPS   Y2, 32(R8)
+	ADDQ      $+64, R8
+	SUBQ      $+8, R9
+	CMPQ      R9, $+0
+	JGT       loop3
+
+end4:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSD (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+8
+	JGE          else5
+	CMPQ         R10, $+8
+	JLT          end8
+
+loop7:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+8
+	JGE          loop7
+
+end8:
+	CMPQ         R10, $+0
+	JLE          endif9
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         R10, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y2
+	VMOVUPS      96(R11)(R12*8), Y3
+	VMASKMOVPD   Y4, Y2, (DI)
+	VMASKMOVPD   Y1, Y3, 32(DI)
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif9:
+	JMP endif6
+
+else5:
+	SUBQ $+8, R10
+	CMPQ R10, $+0
+	JLE  end11
+
+loop10:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          loop10
+
+end11:
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y1, 32(DI)
+
+endif6:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JLE  endif12
+	MOVQ BX, DI
+	MOVQ scratch_base+104(FP), R8
+	MOVQ dstColumns+128(FP), R9
+	CMPQ R9, $+0
+	JLE  end14
+
+loop13:
+	VMOVUPS   (DI), Y1
+	VMOVUPS   32(DI), Y2
+	VMOVUPS   64(DI), Y3
+	VMOVUPS   96(DI), Y4
 	VUNPCKHPD Y3, Y1, Y1
 	VUNPCKHPD Y4, Y2, Y2
-	VMOVUPS   Y5, (R11)
-	VMOVUPS   Y6, 32(R11)
-	ADDQ      AX, R11
-	VMOVUPS   Y1, (R11)
-	VMOVUPS   Y2, 32(R11)
-	ADDQ      AX, R11
-	ADDQ      $+64, R9
-	ADDQ      $+128, R8
-	CMPQ      R9, R10
-	JLT       loop14
+	ADDQ      $+128, DI
+	VMOVUPS   Y1, (R8)
+	VMOVUPS   Y2, 32(R8)
+	ADDQ      $+64, R8
+	SUBQ      $+8, R9
+	CMPQ      R9, $+0
+	JGT       loop13
 
-end15:
-	ADDQ $+16, R8
-	MOVQ CX, R9
-	MOVQ $+2, R10
+end14:
+	MOVQ         scratch_base+104(FP), DI
+	MOVQ         DI, R8
+	VBROADCASTSD (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         dstColumns+128(FP), R10
+	CMPQ         R10, $+8
+	JGE          else15
+	CMPQ         R10, $+8
+	JLT          end18
+
+loop17:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+8
+	JGE          loop17
+
+end18:
+	CMPQ         R10, $+0
+	JLE          endif19
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         R10, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y2
+	VMOVUPS      96(R11)(R12*8), Y3
+	VMASKMOVPD   Y4, Y2, (DI)
+	VMASKMOVPD   Y1, Y3, 32(DI)
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+
+endif19:
+	JMP endif16
+
+else15:
+	SUBQ $+8, R10
 	CMPQ R10, $+0
-	JLE  end17
+	JLE  end21
 
-loop16:
-	CMPQ         SI, $+0
-	JLE          endif18
-	VBROADCASTSD (DI), Y1
-	MOVQ         DX, R11
-	MOVQ         BX, R12
-	MOVQ         R9, R13
-	MOVQ         dstColumns+160(FP), R14
-	CMPQ         R14, $+8
-	JGE          else19
-	CMPQ         R14, $+8
-	JLT          end22
-
-loop21:
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
+loop20:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
 	VMULPD       Y1, Y4, Y4
 	VMULPD       Y1, Y5, Y5
 	VFNMADD231PD Y0, Y2, Y4
 	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+8, R14
-	CMPQ         R14, $+8
-	JGE          loop21
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R9
+	ADDQ         $+64, R8
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          loop20
 
-end22:
-	CMPQ         R14, $+0
-	JLE          endif23
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
+end21:
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R9
+	ADDQ         R10, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
 	VMULPD       Y1, Y4, Y4
 	VMULPD       Y1, Y5, Y1
 	VFNMADD231PD Y0, Y2, Y4
 	VFNMADD231PD Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R15
-	MOVQ         R14, BP
-	NEGQ         BP
-	VMOVUPS      64(R15)(BP*8), Y2
-	VMOVUPS      96(R15)(BP*8), Y3
-	VMASKMOVPD   Y4, Y2, (R11)
-	VMASKMOVPD   Y1, Y3, 32(R11)
-	SHLQ         $0x03, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y1, 32(DI)
 
-endif23:
-	JMP endif20
-
-else19:
-	SUBQ $+8, R14
-	CMPQ R14, $+0
-	JLE  end25
-
-loop24:
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R12
-	ADDQ         $+64, R13
-	SUBQ         $+8, R14
-	CMPQ         R14, $+0
-	JGT          loop24
-
-end25:
-	SHLQ         $0x03, R14
-	ADDQ         R14, R11
-	ADDQ         R14, R12
-	ADDQ         R14, R13
-	VMOVUPS      (R13), Y2
-	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y1, 32(R11)
-
-endif20:
-	ADDQ AX, R9
-	MOVQ dstStride+168(FP), R11
-	SHLQ $0x03, R11
-	ADDQ R11, DX
-	MOVQ pStride+176(FP), R11
-	SHLQ $0x03, R11
-	ADDQ R11, BX
-	ADDQ $+8, DI
-
-endif18:
+endif16:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	ADDQ $+8, DX
 	SUBQ $+1, SI
-	SUBQ $+1, R10
-	CMPQ R10, $+0
-	JGT  loop16
 
-end17:
+endif12:
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
 	CMPQ SI, $+0
-	JGT  loop12
+	JGT  loop1
 
-end13:
+end2:
 	VZEROUPPER
 	RET
 

@@ -3328,20 +3328,23 @@ endif3:
 	RET
 
 // backwardNEON is backwardGeneric.
-// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, blanksLength int)
-TEXT ·backwardNEON(SB), NOSPLIT, $0-200
+// func backwardNEON(occupancy []float64, blanks []float64, beta []float64, column []float64, alpha []float64, y []float64, factors []float64, occupancyStride int, yStride int, yLastColumn int, positions int, blanksLength int)
+TEXT ·backwardNEON(SB), NOSPLIT, $0-208
 	MOVD alpha_base+96(FP), R12
 	MOVD y_base+120(FP), R11
 	MOVD occupancy_base+0(FP), R10
 	MOVD blanks_base+24(FP), R9
 	MOVD column_base+72(FP), R8
-	MOVD blanksLength+192(FP), R7
-	MOVD yStride+168(FP), R0
+	MOVD blanksLength+200(FP), R7
+	MOVD yStride+176(FP), R0
+	LSL  $3, R0, R0
+	MUL  R0, R7, R1
+	ADD  R1, R11, R11
+	MOVD occupancyStride+168(FP), R0
 	LSL  $3, R0, R0
 	MUL  R0, R7, R0
-	ADD  R0, R11, R11
 	ADD  R0, R10, R10
-	LSL  $1, R0, R0
+	LSL  $1, R1, R0
 	ADD  R0, R12, R12
 	LSL  $3, R7, R0
 	ADD  R0, R9, R9
@@ -3351,15 +3354,17 @@ TEXT ·backwardNEON(SB), NOSPLIT, $0-200
 	BLE  end2
 
 loop1:
-	MOVD  yStride+168(FP), R0
+	MOVD  yStride+176(FP), R0
+	LSL   $3, R0, R1
+	SUB   R1, R11, R11
+	MOVD  occupancyStride+168(FP), R0
 	LSL   $3, R0, R0
-	SUB   R0, R11, R11
 	SUB   R0, R10, R10
-	LSL   $1, R0, R0
+	LSL   $1, R1, R0
 	SUB   R0, R12, R12
 	SUB   $8, R9, R9
 	SUB   $8, R8, R8
-	MOVD  yLastColumn+176(FP), R0
+	MOVD  yLastColumn+184(FP), R0
 	LSL   $3, R0, R0
 	ADD   R0, R11, R0
 	FMOVD (R0), F0
@@ -3375,7 +3380,7 @@ loop1:
 	VMOVI $0, V2.B16
 	FMOVD (R8), F0
 	VDUP  V0.D[0], V17.D2
-	MOVD  positions+184(FP), R1
+	MOVD  positions+192(FP), R1
 	MOVD  $16, R0
 	MUL   R0, R1, R0
 	ADD   R0, R6, R6
@@ -3851,322 +3856,182 @@ end2:
 	FMOVD F16, down+152(FP)
 	RET
 
-// addOccupanciesF32NEON is addOccupanciesGeneric for float32.
-// func addOccupanciesF32NEON(dst []float32, p []float32, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
-TEXT ·addOccupanciesF32NEON(SB), NOSPLIT, $0-200
-	VMOVI $0, V2.B16
-	MOVD  $0, R10
-	MOVD  dstColumns+160(FP), R1
-	MOVD  $4, R0
-	MUL   R0, R1, R0
-	CMP   R0, R10
-	BGE   end2
+// addOccupanciesNEON is addOccupanciesGeneric.
+// func addOccupanciesNEON(sums []float64, occupancy []float64, offsets []int32, scratch []float64, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
+TEXT ·addOccupanciesNEON(SB), NOSPLIT, $0-128
+	MOVD sums_base+0(FP), R7
+	MOVD occupancy_base+24(FP), R6
+	MOVD scratch_base+72(FP), R5
+	MOVD rows+120(FP), R4
+	CMP  $0, R4
+	BLE  end2
 
 loop1:
-	ADD $64, R10, R10
-	CMP R0, R10
-	BLT loop1
-
-end2:
-	MOVD scratch_base+128(FP), R0
-	ADD  $256, R0, R11
-	MOVD $4, R0
-	MUL  R0, R10, R0
-	ADD  R0, R11, R4
-	MOVD occupancy_base+80(FP), R3
-	MOVD softmaxLength+192(FP), R12
-	CMP  $0, R12
+	MOVD occupancyStride+112(FP), R0
+	LSL  $3, R0, R9
+	MOVD R6, R8
+	ADD  R9, R6, R3
+	MOVD offsets_base+48(FP), R2
+	MOVD occupancyColumns+104(FP), R1
+	CMP  $0, R1
 	BLE  end4
 
 loop3:
-	MOVD R4, R1
-	MOVD $4, R0
-	MUL  R0, R10, R0
-	ADD  R0, R4, R9
-	CMP  R9, R1
-	BGE  end6
-
-loop5:
-	FSTPQ (F2, F2), (R1)
-	FSTPQ (F2, F2), 32(R1)
-	FSTPQ (F2, F2), 64(R1)
-	FSTPQ (F2, F2), 96(R1)
-	FSTPQ (F2, F2), 128(R1)
-	FSTPQ (F2, F2), 160(R1)
-	FSTPQ (F2, F2), 192(R1)
-	FSTPQ (F2, F2), 224(R1)
-	ADD   $256, R1, R1
-	CMP   R9, R1
-	BLT   loop5
-
-end6:
-	MOVD scratch_base+128(FP), R8
-	MOVD R3, R7
-	MOVD offsets_base+104(FP), R6
-	MOVD occupancyColumns+152(FP), R5
-	CMP  $0, R5
-	BLE  end8
-
-loop7:
-	MOVD  R7, R1
-	FLDPQ (R1), (F8, F7)
-	FLDPQ 32(R1), (F6, F5)
-	FLDPQ 64(R1), (F4, F3)
-	FLDPQ 96(R1), (F1, F0)
-	WORD  $0x0e616914 // FCVTN V20.2S, V8.2D
-	WORD  $0x4e6168f4 // FCVTN2 V20.4S, V7.2D
-	WORD  $0x0e6168d3 // FCVTN V19.2S, V6.2D
-	WORD  $0x4e6168b3 // FCVTN2 V19.4S, V5.2D
-	WORD  $0x0e616892 // FCVTN V18.2S, V4.2D
-	WORD  $0x4e616872 // FCVTN2 V18.4S, V3.2D
-	WORD  $0x0e616831 // FCVTN V17.2S, V1.2D
-	WORD  $0x4e616811 // FCVTN2 V17.4S, V0.2D
-	MOVD  occupancyStride+184(FP), R0
-	LSL   $3, R0, R0
-	ADD   R0, R1, R1
-	FLDPQ (R1), (F8, F7)
-	FLDPQ 32(R1), (F6, F5)
-	FLDPQ 64(R1), (F4, F3)
-	FLDPQ 96(R1), (F1, F0)
-	WORD  $0x0e616918 // FCVTN V24.2S, V8.2D
-	WORD  $0x4e6168f8 // FCVTN2 V24.4S, V7.2D
-	WORD  $0x0e6168d7 // FCVTN V23.2S, V6.2D
-	WORD  $0x4e6168b7 // FCVTN2 V23.4S, V5.2D
-	WORD  $0x0e616896 // FCVTN V22.2S, V4.2D
-	WORD  $0x4e616876 // FCVTN2 V22.4S, V3.2D
-	WORD  $0x0e616835 // FCVTN V21.2S, V1.2D
-	WORD  $0x4e616815 // FCVTN2 V21.4S, V0.2D
-	MOVD  occupancyStride+184(FP), R0
-	LSL   $3, R0, R0
-	ADD   R0, R1, R1
-	FLDPQ (R1), (F8, F7)
-	FLDPQ 32(R1), (F6, F5)
-	FLDPQ 64(R1), (F4, F3)
-	FLDPQ 96(R1), (F1, F0)
-	WORD  $0x0e616910 // FCVTN V16.2S, V8.2D
-	WORD  $0x4e6168f0 // FCVTN2 V16.4S, V7.2D
-	WORD  $0x0e6168cf // FCVTN V15.2S, V6.2D
-	WORD  $0x4e6168af // FCVTN2 V15.4S, V5.2D
-	WORD  $0x0e61688e // FCVTN V14.2S, V4.2D
-	WORD  $0x4e61686e // FCVTN2 V14.4S, V3.2D
-	WORD  $0x0e61682d // FCVTN V13.2S, V1.2D
-	WORD  $0x4e61680d // FCVTN2 V13.4S, V0.2D
-	MOVD  occupancyStride+184(FP), R0
-	LSL   $3, R0, R0
-	ADD   R0, R1, R1
-	FLDPQ (R1), (F4, F8)
-	FLDPQ 32(R1), (F3, F7)
-	FLDPQ 64(R1), (F1, F6)
-	FLDPQ 96(R1), (F0, F5)
-	WORD  $0x0e616884 // FCVTN V4.2S, V4.2D
-	WORD  $0x4e616904 // FCVTN2 V4.4S, V8.2D
-	WORD  $0x0e616863 // FCVTN V3.2S, V3.2D
-	WORD  $0x4e6168e3 // FCVTN2 V3.4S, V7.2D
-	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
-	WORD  $0x4e6168c1 // FCVTN2 V1.4S, V6.2D
-	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
-	WORD  $0x4e6168a0 // FCVTN2 V0.4S, V5.2D
-	VZIP1 V16.S4, V20.S4, V12.S4
-	VZIP1 V15.S4, V19.S4, V11.S4
-	VZIP1 V14.S4, V18.S4, V10.S4
-	VZIP1 V13.S4, V17.S4, V9.S4
-	VZIP1 V4.S4, V24.S4, V8.S4
-	VZIP1 V3.S4, V23.S4, V7.S4
-	VZIP1 V1.S4, V22.S4, V6.S4
-	VZIP1 V0.S4, V21.S4, V5.S4
-	VZIP2 V16.S4, V20.S4, V20.S4
-	VZIP2 V15.S4, V19.S4, V19.S4
-	VZIP2 V14.S4, V18.S4, V18.S4
-	VZIP2 V13.S4, V17.S4, V17.S4
-	VZIP2 V4.S4, V24.S4, V4.S4
-	VZIP2 V3.S4, V23.S4, V3.S4
-	VZIP2 V1.S4, V22.S4, V1.S4
-	VZIP2 V0.S4, V21.S4, V0.S4
-	VZIP1 V8.S4, V12.S4, V16.S4
-	VZIP1 V7.S4, V11.S4, V15.S4
-	VZIP1 V6.S4, V10.S4, V14.S4
-	VZIP1 V5.S4, V9.S4, V13.S4
-	VZIP2 V8.S4, V12.S4, V12.S4
-	VZIP2 V7.S4, V11.S4, V11.S4
-	VZIP2 V6.S4, V10.S4, V10.S4
-	VZIP2 V5.S4, V9.S4, V9.S4
-	VZIP1 V4.S4, V20.S4, V8.S4
-	VZIP1 V3.S4, V19.S4, V7.S4
-	VZIP1 V1.S4, V18.S4, V6.S4
-	VZIP1 V0.S4, V17.S4, V5.S4
-	VZIP2 V4.S4, V20.S4, V4.S4
-	VZIP2 V3.S4, V19.S4, V3.S4
-	VZIP2 V1.S4, V18.S4, V1.S4
-	VZIP2 V0.S4, V17.S4, V0.S4
-	FSTPQ (F16, F15), (R8)
-	FSTPQ (F14, F13), 32(R8)
-	FSTPQ (F12, F11), 64(R8)
-	FSTPQ (F10, F9), 96(R8)
-	FSTPQ (F8, F7), 128(R8)
-	FSTPQ (F6, F5), 160(R8)
-	FSTPQ (F4, F3), 192(R8)
-	FSTPQ (F1, F0), 224(R8)
-	MOVD  R8, R2
-	MOVD  $4, R1
+	FLDPQ (R8), (F11, F10)
+	FLDPQ 32(R8), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VZIP1 V7.D2, V11.D2, V3.D2
+	VZIP1 V6.D2, V10.D2, V2.D2
+	VZIP1 V5.D2, V9.D2, V1.D2
+	VZIP1 V4.D2, V8.D2, V0.D2
+	FSTPQ (F3, F2), (R5)
+	FSTPQ (F1, F0), 32(R5)
+	VZIP2 V7.D2, V11.D2, V3.D2
+	VZIP2 V6.D2, V10.D2, V2.D2
+	VZIP2 V5.D2, V9.D2, V1.D2
+	VZIP2 V4.D2, V8.D2, V0.D2
+	FSTPQ (F3, F2), 64(R5)
+	FSTPQ (F1, F0), 96(R5)
+	MOVW  (R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ (R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  4(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 64(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  8(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 16(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  12(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 80(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  16(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 32(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  20(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 96(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  24(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 48(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	MOVW  28(R2), R0
+	ADD   R0, R7, R0
+	FMOVQ (R0), F1
+	FMOVQ 112(R5), F0
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVQ F0, (R0)
+	ADD   $64, R8, R8
+	ADD   $64, R3, R3
+	ADD   $32, R2, R2
+	SUB   $8, R1, R1
 	CMP   $0, R1
-	BLE   end10
-
-loop9:
-	MOVW  (R6), R0
-	ADD   R0, R4, R0
-	FMOVQ (R0), F1
-	FMOVQ (R2), F0
-	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
-	FMOVQ F0, (R0)
-	MOVW  4(R6), R0
-	ADD   R0, R4, R0
-	FMOVQ (R0), F1
-	FMOVQ 64(R2), F0
-	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
-	FMOVQ F0, (R0)
-	MOVW  8(R6), R0
-	ADD   R0, R4, R0
-	FMOVQ (R0), F1
-	FMOVQ 128(R2), F0
-	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
-	FMOVQ F0, (R0)
-	MOVW  12(R6), R0
-	ADD   R0, R4, R0
-	FMOVQ (R0), F1
-	FMOVQ 192(R2), F0
-	WORD  $0x4e20d420 // FADD V0.4S, V1.4S, V0.4S
-	FMOVQ F0, (R0)
-	ADD   $16, R2, R2
-	ADD   $16, R6, R6
-	SUB   $4, R5, R5
-	SUB   $1, R1, R1
-	CMP   $0, R5
-	BGT   endif11
-	MOVD  $0, R1
-
-endif11:
-	CMP $0, R1
-	BGT loop9
-
-end10:
-	ADD $128, R7, R7
-	CMP $0, R5
-	BGT loop7
-
-end8:
-	ADD  $16, R9, R4
-	MOVD occupancyStride+184(FP), R0
-	LSL  $3, R0, R1
-	MOVD $4, R0
-	MUL  R0, R1, R0
-	ADD  R0, R3, R3
-	SUB  $4, R12, R12
-	CMP  $0, R12
-	BGT  loop3
+	BGT   loop3
 
 end4:
-	MOVD  dst_base+0(FP), R9
-	MOVD  p_base+24(FP), R8
-	MOVD  softmax_base+48(FP), R7
+	LSL  $1, R9, R0
+	ADD  R0, R6, R6
+	MOVD sumsStride+96(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R7, R7
+	SUB  $2, R4, R4
+	CMP  $0, R4
+	BGT  loop1
+
+end2:
+	RET
+
+// writeGradientsF32NEON is writeGradientsGeneric for float32.
+// func writeGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+TEXT ·writeGradientsF32NEON(SB), NOSPLIT, $0-168
+	MOVD  dst_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  softmax_base+48(FP), R6
 	FMOVS scale+72(FP), F0
 	VDUP  V0.S[0], V8.S4
-	MOVD  $4, R0
-	MUL   R0, R10, R0
-	ADD   R0, R11, R6
-	MOVD  softmaxLength+192(FP), R12
-	CMP   $0, R12
-	BLE   end13
+	MOVD  sums_base+80(FP), R5
+	MOVD  softmaxLength+160(FP), R4
+	CMP   $0, R4
+	BLE   end2
 
-loop12:
-	MOVD R11, R5
-	ADD  R10, R11, R1
-	CMP  R1, R5
-	BGE  end15
+loop1:
+	MOVD R5, R1
+	MOVD scratch_base+104(FP), R3
+	MOVD dstColumns+128(FP), R0
+	CMP  $0, R0
+	BLE  end4
 
-loop14:
-	FLDPQ (R6), (F20, F19)
-	FLDPQ 32(R6), (F18, F17)
-	FLDPQ 64(R6), (F24, F23)
-	FLDPQ 96(R6), (F22, F21)
-	FLDPQ 128(R6), (F16, F15)
-	FLDPQ 160(R6), (F14, F13)
-	FLDPQ 192(R6), (F3, F2)
-	FLDPQ 224(R6), (F1, F0)
-	MOVD  R5, R0
-	VZIP1 V16.S4, V20.S4, V12.S4
-	VZIP1 V15.S4, V19.S4, V11.S4
-	VZIP1 V14.S4, V18.S4, V10.S4
-	VZIP1 V13.S4, V17.S4, V9.S4
-	VZIP1 V3.S4, V24.S4, V7.S4
-	VZIP1 V2.S4, V23.S4, V6.S4
-	VZIP1 V1.S4, V22.S4, V5.S4
-	VZIP1 V0.S4, V21.S4, V4.S4
-	VZIP2 V16.S4, V20.S4, V20.S4
-	VZIP2 V15.S4, V19.S4, V19.S4
-	VZIP2 V14.S4, V18.S4, V18.S4
-	VZIP2 V13.S4, V17.S4, V17.S4
-	VZIP2 V3.S4, V24.S4, V3.S4
-	VZIP2 V2.S4, V23.S4, V2.S4
-	VZIP2 V1.S4, V22.S4, V1.S4
-	VZIP2 V0.S4, V21.S4, V0.S4
-	VZIP1 V7.S4, V12.S4, V16.S4
-	VZIP1 V6.S4, V11.S4, V15.S4
-	VZIP1 V5.S4, V10.S4, V14.S4
-	VZIP1 V4.S4, V9.S4, V13.S4
-	VZIP2 V7.S4, V12.S4, V12.S4
-	VZIP2 V6.S4, V11.S4, V11.S4
-	VZIP2 V5.S4, V10.S4, V10.S4
-	VZIP2 V4.S4, V9.S4, V9.S4
-	VZIP1 V3.S4, V20.S4, V7.S4
-	VZIP1 V2.S4, V19.S4, V6.S4
-	VZIP1 V1.S4, V18.S4, V5.S4
-	VZIP1 V0.S4, V17.S4, V4.S4
-	VZIP2 V3.S4, V20.S4, V3.S4
-	VZIP2 V2.S4, V19.S4, V2.S4
-	VZIP2 V1.S4, V18.S4, V1.S4
-	VZIP2 V0.S4, V17.S4, V0.S4
-	FSTPQ (F16, F15), (R0)
-	FSTPQ (F14, F13), 32(R0)
-	ADD   R10, R0, R0
-	FSTPQ (F12, F11), (R0)
-	FSTPQ (F10, F9), 32(R0)
-	ADD   R10, R0, R0
-	FSTPQ (F7, F6), (R0)
-	FSTPQ (F5, F4), 32(R0)
-	ADD   R10, R0, R0
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R5, R5
-	ADD   $256, R6, R6
-	CMP   R1, R5
-	BLT   loop14
+loop3:
+	FLDPQ (R1), (F7, F6)
+	FLDPQ 32(R1), (F5, F4)
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	VZIP1 V3.D2, V7.D2, V12.D2
+	VZIP1 V2.D2, V6.D2, V11.D2
+	VZIP1 V1.D2, V5.D2, V10.D2
+	VZIP1 V0.D2, V4.D2, V9.D2
+	ADD   $128, R1, R1
+	FLDPQ (R1), (F7, F5)
+	FLDPQ 32(R1), (F6, F4)
+	FLDPQ 64(R1), (F1, F3)
+	FLDPQ 96(R1), (F0, F2)
+	VZIP1 V1.D2, V7.D2, V1.D2
+	VZIP1 V3.D2, V5.D2, V5.D2
+	VZIP1 V0.D2, V6.D2, V0.D2
+	VZIP1 V2.D2, V4.D2, V4.D2
+	ADD   $128, R1, R1
+	WORD  $0x0e616983 // FCVTN V3.2S, V12.2D
+	WORD  $0x4e616963 // FCVTN2 V3.4S, V11.2D
+	WORD  $0x0e616942 // FCVTN V2.2S, V10.2D
+	WORD  $0x4e616922 // FCVTN2 V2.4S, V9.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R3, R3
+	SUB   $16, R0, R0
+	CMP   $0, R0
+	BGT   loop3
 
-end15:
-	ADD  $16, R6, R6
-	MOVD R11, R5
-	MOVD $4, R4
-	CMP  $0, R4
-	BLE  end17
-
-loop16:
-	CMP   $0, R12
-	BLE   endif18
-	FMOVS (R7), F0
+end4:
+	MOVD  scratch_base+104(FP), R3
+	FMOVS (R6), F0
 	VDUP  V0.S[0], V9.S4
-	MOVD  R9, R0
-	MOVD  R8, R3
-	MOVD  R5, R2
-	MOVD  dstColumns+160(FP), R1
+	MOVD  R8, R0
+	MOVD  R7, R2
+	MOVD  dstColumns+128(FP), R1
 	CMP   $16, R1
-	BGE   else19
+	BGE   else5
 	CMP   $16, R1
-	BLT   end22
+	BLT   end8
 
-loop21:
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+loop7:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4178,19 +4043,19 @@ loop21:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R3, R3
 	ADD   $64, R2, R2
+	ADD   $64, R3, R3
 	SUB   $16, R1, R1
 	CMP   $16, R1
-	BGE   loop21
+	BGE   loop7
 
-end22:
+end8:
 	CMP     $0, R1
-	BLE     endif23
-	FLDPQ   (R2), (F7, F6)
-	FLDPQ   32(R2), (F5, F4)
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
+	BLE     endif9
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
 	WORD    $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD    $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD    $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4220,19 +4085,19 @@ skip3x:
 
 skip4x:
 
-endif23:
-	B endif20
+endif9:
+	B endif6
 
-else19:
+else5:
 	SUB $16, R1, R1
 	CMP $0, R1
-	BLE end25
+	BLE end11
 
-loop24:
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+loop10:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4244,21 +4109,21 @@ loop24:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R3, R3
 	ADD   $64, R2, R2
+	ADD   $64, R3, R3
 	SUB   $16, R1, R1
 	CMP   $0, R1
-	BGT   loop24
+	BGT   loop10
 
-end25:
+end11:
 	LSL   $2, R1, R1
 	ADD   R1, R0, R0
-	ADD   R1, R3, R3
 	ADD   R1, R2, R2
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+	ADD   R1, R3, R3
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4270,217 +4135,251 @@ end25:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif20:
-	ADD  R10, R5, R5
-	MOVD dstStride+168(FP), R0
-	LSL  $2, R0, R0
-	ADD  R0, R9, R9
-	MOVD pStride+176(FP), R0
+endif6:
+	MOVD dstStride+136(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R8, R8
-	ADD  $4, R7, R7
+	MOVD pStride+144(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R7, R7
+	ADD  $4, R6, R6
+	SUB  $1, R4, R4
+	CMP  $0, R4
+	BLE  endif12
+	MOVD R5, R1
+	MOVD scratch_base+104(FP), R3
+	MOVD dstColumns+128(FP), R0
+	CMP  $0, R0
+	BLE  end14
 
-endif18:
-	SUB $1, R12, R12
-	SUB $1, R4, R4
-	CMP $0, R4
-	BGT loop16
+loop13:
+	FLDPQ (R1), (F7, F6)
+	FLDPQ 32(R1), (F5, F4)
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	VZIP2 V3.D2, V7.D2, V12.D2
+	VZIP2 V2.D2, V6.D2, V11.D2
+	VZIP2 V1.D2, V5.D2, V10.D2
+	VZIP2 V0.D2, V4.D2, V9.D2
+	ADD   $128, R1, R1
+	FLDPQ (R1), (F7, F5)
+	FLDPQ 32(R1), (F6, F4)
+	FLDPQ 64(R1), (F1, F3)
+	FLDPQ 96(R1), (F0, F2)
+	VZIP2 V1.D2, V7.D2, V1.D2
+	VZIP2 V3.D2, V5.D2, V5.D2
+	VZIP2 V0.D2, V6.D2, V0.D2
+	VZIP2 V2.D2, V4.D2, V4.D2
+	ADD   $128, R1, R1
+	WORD  $0x0e616983 // FCVTN V3.2S, V12.2D
+	WORD  $0x4e616963 // FCVTN2 V3.4S, V11.2D
+	WORD  $0x0e616942 // FCVTN V2.2S, V10.2D
+	WORD  $0x4e616922 // FCVTN2 V2.4S, V9.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R3, R3
+	SUB   $16, R0, R0
+	CMP   $0, R0
+	BGT   loop13
 
-end17:
-	CMP $0, R12
-	BGT loop12
+end14:
+	MOVD  scratch_base+104(FP), R3
+	FMOVS (R6), F0
+	VDUP  V0.S[0], V9.S4
+	MOVD  R8, R0
+	MOVD  R7, R2
+	MOVD  dstColumns+128(FP), R1
+	CMP   $16, R1
+	BGE   else15
+	CMP   $16, R1
+	BLT   end18
 
-end13:
-	RET
+loop17:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
+	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
+	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
+	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
+	VFMLS V8.S4, V7.S4, V3.S4
+	VFMLS V8.S4, V6.S4, V2.S4
+	VFMLS V8.S4, V5.S4, V1.S4
+	VFMLS V8.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop17
 
-// addOccupanciesF64NEON is addOccupanciesGeneric for float64.
-// func addOccupanciesF64NEON(dst []float64, p []float64, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns int, dstColumns int, dstStride int, pStride int, occupancyStride int, softmaxLength int)
-TEXT ·addOccupanciesF64NEON(SB), NOSPLIT, $0-200
-	VMOVI $0, V2.B16
-	MOVD  $0, R10
-	MOVD  dstColumns+160(FP), R1
-	MOVD  $8, R0
-	MUL   R0, R1, R0
-	CMP   R0, R10
-	BGE   end2
+end18:
+	CMP     $0, R1
+	BLE     endif19
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	WORD    $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
+	WORD    $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
+	WORD    $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
+	WORD    $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
+	VFMLS   V8.S4, V7.S4, V3.S4
+	VFMLS   V8.S4, V6.S4, V2.S4
+	VFMLS   V8.S4, V5.S4, V1.S4
+	VFMLS   V8.S4, V4.S4, V0.S4
+	TBZ     $3, R1, skip5x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
 
-loop1:
-	ADD $64, R10, R10
-	CMP R0, R10
-	BLT loop1
+skip5x:
+	TBZ     $2, R1, skip6x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip6x:
+	TBZ     $1, R1, skip7x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip7x:
+	TBZ   $0, R1, skip8x
+	FMOVS F3, (R0)
+
+skip8x:
+
+endif19:
+	B endif16
+
+else15:
+	SUB $16, R1, R1
+	CMP $0, R1
+	BLE end21
+
+loop20:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
+	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
+	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
+	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
+	VFMLS V8.S4, V7.S4, V3.S4
+	VFMLS V8.S4, V6.S4, V2.S4
+	VFMLS V8.S4, V5.S4, V1.S4
+	VFMLS V8.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $0, R1
+	BGT   loop20
+
+end21:
+	LSL   $2, R1, R1
+	ADD   R1, R0, R0
+	ADD   R1, R2, R2
+	ADD   R1, R3, R3
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
+	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
+	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
+	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
+	VFMLS V8.S4, V7.S4, V3.S4
+	VFMLS V8.S4, V6.S4, V2.S4
+	VFMLS V8.S4, V5.S4, V1.S4
+	VFMLS V8.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+
+endif16:
+	MOVD dstStride+136(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R8, R8
+	MOVD pStride+144(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R7, R7
+	ADD  $4, R6, R6
+	SUB  $1, R4, R4
+
+endif12:
+	MOVD sumsStride+152(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	CMP  $0, R4
+	BGT  loop1
 
 end2:
-	MOVD scratch_base+128(FP), R0
-	ADD  $128, R0, R11
-	MOVD $2, R0
-	MUL  R0, R10, R0
-	ADD  R0, R11, R9
-	MOVD occupancy_base+80(FP), R8
-	MOVD softmaxLength+192(FP), R12
-	CMP  $0, R12
+	RET
+
+// writeGradientsF64NEON is writeGradientsGeneric for float64.
+// func writeGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+TEXT ·writeGradientsF64NEON(SB), NOSPLIT, $0-168
+	MOVD  dst_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  softmax_base+48(FP), R6
+	FMOVD scale+72(FP), F0
+	VDUP  V0.D[0], V8.D2
+	MOVD  sums_base+80(FP), R5
+	MOVD  softmaxLength+160(FP), R4
+	CMP   $0, R4
+	BLE   end2
+
+loop1:
+	MOVD R5, R1
+	MOVD scratch_base+104(FP), R3
+	MOVD dstColumns+128(FP), R0
+	CMP  $0, R0
 	BLE  end4
 
 loop3:
-	MOVD R9, R1
-	MOVD $2, R0
-	MUL  R0, R10, R0
-	ADD  R0, R9, R7
-	CMP  R7, R1
-	BGE  end6
-
-loop5:
-	FSTPQ (F2, F2), (R1)
-	FSTPQ (F2, F2), 32(R1)
-	FSTPQ (F2, F2), 64(R1)
-	FSTPQ (F2, F2), 96(R1)
+	FLDPQ (R1), (F7, F6)
+	FLDPQ 32(R1), (F5, F4)
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	VZIP1 V3.D2, V7.D2, V3.D2
+	VZIP1 V2.D2, V6.D2, V2.D2
+	VZIP1 V1.D2, V5.D2, V1.D2
+	VZIP1 V0.D2, V4.D2, V0.D2
 	ADD   $128, R1, R1
-	CMP   R7, R1
-	BLT   loop5
-
-end6:
-	MOVD scratch_base+128(FP), R6
-	MOVD R8, R5
-	MOVD offsets_base+104(FP), R4
-	MOVD occupancyColumns+152(FP), R3
-	CMP  $0, R3
-	BLE  end8
-
-loop7:
-	MOVD  R5, R1
-	FLDPQ (R1), (F12, F11)
-	FLDPQ 32(R1), (F10, F9)
-	MOVD  occupancyStride+184(FP), R0
-	LSL   $3, R0, R0
-	ADD   R0, R1, R1
-	FLDPQ (R1), (F4, F3)
-	FLDPQ 32(R1), (F1, F0)
-	VZIP1 V4.D2, V12.D2, V8.D2
-	VZIP1 V3.D2, V11.D2, V7.D2
-	VZIP1 V1.D2, V10.D2, V6.D2
-	VZIP1 V0.D2, V9.D2, V5.D2
-	VZIP2 V4.D2, V12.D2, V4.D2
-	VZIP2 V3.D2, V11.D2, V3.D2
-	VZIP2 V1.D2, V10.D2, V1.D2
-	VZIP2 V0.D2, V9.D2, V0.D2
-	FSTPQ (F8, F7), (R6)
-	FSTPQ (F6, F5), 32(R6)
-	FSTPQ (F4, F3), 64(R6)
-	FSTPQ (F1, F0), 96(R6)
-	MOVD  R6, R2
-	MOVD  $4, R1
-	CMP   $0, R1
-	BLE   end10
-
-loop9:
-	MOVW  (R4), R0
-	ADD   R0, R9, R0
-	FMOVQ (R0), F1
-	FMOVQ (R2), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
-	MOVW  4(R4), R0
-	ADD   R0, R9, R0
-	FMOVQ (R0), F1
-	FMOVQ 64(R2), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
-	ADD   $16, R2, R2
-	ADD   $8, R4, R4
-	SUB   $2, R3, R3
-	SUB   $1, R1, R1
-	CMP   $0, R3
-	BGT   endif11
-	MOVD  $0, R1
-
-endif11:
-	CMP $0, R1
-	BGT loop9
-
-end10:
-	ADD $64, R5, R5
-	CMP $0, R3
-	BGT loop7
-
-end8:
-	ADD  $16, R7, R9
-	MOVD occupancyStride+184(FP), R0
-	LSL  $3, R0, R1
-	MOVD $2, R0
-	MUL  R0, R1, R0
-	ADD  R0, R8, R8
-	SUB  $2, R12, R12
-	CMP  $0, R12
-	BGT  loop3
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R3, R3
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop3
 
 end4:
-	MOVD  dst_base+0(FP), R9
-	MOVD  p_base+24(FP), R8
-	MOVD  softmax_base+48(FP), R7
-	FMOVD scale+72(FP), F0
-	VDUP  V0.D[0], V8.D2
-	MOVD  $2, R0
-	MUL   R0, R10, R0
-	ADD   R0, R11, R6
-	MOVD  softmaxLength+192(FP), R12
-	CMP   $0, R12
-	BLE   end13
-
-loop12:
-	MOVD R11, R5
-	ADD  R10, R11, R1
-	CMP  R1, R5
-	BGE  end15
-
-loop14:
-	FLDPQ (R6), (F12, F11)
-	FLDPQ 32(R6), (F10, F9)
-	FLDPQ 64(R6), (F3, F2)
-	FLDPQ 96(R6), (F1, F0)
-	MOVD  R5, R0
-	VZIP1 V3.D2, V12.D2, V7.D2
-	VZIP1 V2.D2, V11.D2, V6.D2
-	VZIP1 V1.D2, V10.D2, V5.D2
-	VZIP1 V0.D2, V9.D2, V4.D2
-	VZIP2 V3.D2, V12.D2, V3.D2
-	VZIP2 V2.D2, V11.D2, V2.D2
-	VZIP2 V1.D2, V10.D2, V1.D2
-	VZIP2 V0.D2, V9.D2, V0.D2
-	FSTPQ (F7, F6), (R0)
-	FSTPQ (F5, F4), 32(R0)
-	ADD   R10, R0, R0
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R5, R5
-	ADD   $128, R6, R6
-	CMP   R1, R5
-	BLT   loop14
-
-end15:
-	ADD  $16, R6, R6
-	MOVD R11, R5
-	MOVD $2, R4
-	CMP  $0, R4
-	BLE  end17
-
-loop16:
-	CMP   $0, R12
-	BLE   endif18
-	FMOVD (R7), F0
+	MOVD  scratch_base+104(FP), R3
+	FMOVD (R6), F0
 	VDUP  V0.D[0], V9.D2
-	MOVD  R9, R0
-	MOVD  R8, R3
-	MOVD  R5, R2
-	MOVD  dstColumns+160(FP), R1
+	MOVD  R8, R0
+	MOVD  R7, R2
+	MOVD  dstColumns+128(FP), R1
 	CMP   $8, R1
-	BGE   else19
+	BGE   else5
 	CMP   $8, R1
-	BLT   end22
+	BLT   end8
 
-loop21:
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+loop7:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4492,19 +4391,19 @@ loop21:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R3, R3
 	ADD   $64, R2, R2
+	ADD   $64, R3, R3
 	SUB   $8, R1, R1
 	CMP   $8, R1
-	BGE   loop21
+	BGE   loop7
 
-end22:
+end8:
 	CMP     $0, R1
-	BLE     endif23
-	FLDPQ   (R2), (F7, F6)
-	FLDPQ   32(R2), (F5, F4)
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
+	BLE     endif9
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
 	WORD    $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD    $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD    $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4529,19 +4428,19 @@ skip2x:
 
 skip3x:
 
-endif23:
-	B endif20
+endif9:
+	B endif6
 
-else19:
+else5:
 	SUB $8, R1, R1
 	CMP $0, R1
-	BLE end25
+	BLE end11
 
-loop24:
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+loop10:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4553,21 +4452,21 @@ loop24:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R3, R3
 	ADD   $64, R2, R2
+	ADD   $64, R3, R3
 	SUB   $8, R1, R1
 	CMP   $0, R1
-	BGT   loop24
+	BGT   loop10
 
-end25:
+end11:
 	LSL   $3, R1, R1
 	ADD   R1, R0, R0
-	ADD   R1, R3, R3
 	ADD   R1, R2, R2
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R3), (F3, F2)
-	FLDPQ 32(R3), (F1, F0)
+	ADD   R1, R3, R3
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
 	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4579,27 +4478,173 @@ end25:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif20:
-	ADD  R10, R5, R5
-	MOVD dstStride+168(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R9, R9
-	MOVD pStride+176(FP), R0
+endif6:
+	MOVD dstStride+136(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R8, R8
-	ADD  $8, R7, R7
+	MOVD pStride+144(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R7, R7
+	ADD  $8, R6, R6
+	SUB  $1, R4, R4
+	CMP  $0, R4
+	BLE  endif12
+	MOVD R5, R1
+	MOVD scratch_base+104(FP), R3
+	MOVD dstColumns+128(FP), R0
+	CMP  $0, R0
+	BLE  end14
 
-endif18:
-	SUB $1, R12, R12
-	SUB $1, R4, R4
-	CMP $0, R4
-	BGT loop16
+loop13:
+	FLDPQ (R1), (F7, F6)
+	FLDPQ 32(R1), (F5, F4)
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	VZIP2 V3.D2, V7.D2, V3.D2
+	VZIP2 V2.D2, V6.D2, V2.D2
+	VZIP2 V1.D2, V5.D2, V1.D2
+	VZIP2 V0.D2, V4.D2, V0.D2
+	ADD   $128, R1, R1
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R3, R3
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop13
 
-end17:
-	CMP $0, R12
-	BGT loop12
+end14:
+	MOVD  scratch_base+104(FP), R3
+	FMOVD (R6), F0
+	VDUP  V0.D[0], V9.D2
+	MOVD  R8, R0
+	MOVD  R7, R2
+	MOVD  dstColumns+128(FP), R1
+	CMP   $8, R1
+	BGE   else15
+	CMP   $8, R1
+	BLT   end18
 
-end13:
+loop17:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
+	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
+	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
+	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
+	VFMLS V8.D2, V7.D2, V3.D2
+	VFMLS V8.D2, V6.D2, V2.D2
+	VFMLS V8.D2, V5.D2, V1.D2
+	VFMLS V8.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop17
+
+end18:
+	CMP     $0, R1
+	BLE     endif19
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	WORD    $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
+	WORD    $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
+	WORD    $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
+	WORD    $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
+	VFMLS   V8.D2, V7.D2, V3.D2
+	VFMLS   V8.D2, V6.D2, V2.D2
+	VFMLS   V8.D2, V5.D2, V1.D2
+	VFMLS   V8.D2, V4.D2, V0.D2
+	TBZ     $2, R1, skip4x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip4x:
+	TBZ     $1, R1, skip5x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip5x:
+	TBZ     $0, R1, skip6x
+	FMOVD.P F3, 8(R0)
+
+skip6x:
+
+endif19:
+	B endif16
+
+else15:
+	SUB $8, R1, R1
+	CMP $0, R1
+	BLE end21
+
+loop20:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
+	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
+	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
+	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
+	VFMLS V8.D2, V7.D2, V3.D2
+	VFMLS V8.D2, V6.D2, V2.D2
+	VFMLS V8.D2, V5.D2, V1.D2
+	VFMLS V8.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop20
+
+end21:
+	LSL   $3, R1, R1
+	ADD   R1, R0, R0
+	ADD   R1, R2, R2
+	ADD   R1, R3, R3
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
+	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
+	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
+	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
+	VFMLS V8.D2, V7.D2, V3.D2
+	VFMLS V8.D2, V6.D2, V2.D2
+	VFMLS V8.D2, V5.D2, V1.D2
+	VFMLS V8.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+
+endif16:
+	MOVD dstStride+136(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R8, R8
+	MOVD pStride+144(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R7, R7
+	ADD  $8, R6, R6
+	SUB  $1, R4, R4
+
+endif12:
+	MOVD sumsStride+152(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	CMP  $0, R4
+	BGT  loop1
+
+end2:
 	RET
 
 DATA neonPool<>+0(SB)/8, $0x3fb8aa3b3fb8aa3b

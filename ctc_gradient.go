@@ -2,6 +2,7 @@ package trellis
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
@@ -25,9 +26,16 @@ type ctcSequence[F Float] struct {
 	trellis   trellis[F]
 	smallLoss smallLoss[F]
 
-	rowScale   float64 // of occupancies in the gradient
-	sumOffsets []int32 // see addOccupanciesGeneric
-	scratch    []F
+	rowScale float64 // of occupancies in the gradient
+	scratch  []F
+
+	// Occupancies are kept for a panel, and added up by class, or for a group: then kept is the positions
+	// that have any.
+	occupancy  []float64
+	kept       view.Span
+	sums       view.Rows[float64] // see addOccupanciesGeneric
+	offsets    []int32
+	transposed [16]float64
 }
 
 var ctcSequences workspace.Pools
@@ -36,7 +44,7 @@ var ctcSequences workspace.Pools
 func (s *ctcSequence[F]) release() {
 	s.x, s.grad = view.Rows[F]{}, view.Rows[F]{}
 	s.trellis.emission.release()
-	if s.trellis.workspaceBytes()+8*cap(s.scratch) < hugeBytes {
+	if s.trellis.workspaceBytes()+8*(cap(s.scratch)+cap(s.occupancy)) < hugeBytes {
 		workspace.Give[F](&ctcSequences, s)
 	}
 }
@@ -118,12 +126,15 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	m := &s.trellis.emission
 	s.rowScale = s.scale / probability.v
 	if m.expByClass {
-		s.sumOffsets = workspace.Resize(s.sumOffsets, m.target.width)
+		s.sums = view.Of(workspace.Resize(s.sums.Data, (groupFrames/2+1)*sumStride[F](s.x.Columns)), 0, sumStride[F](s.x.Columns))
+		clear(s.sums.Data)
+		s.scratch = workspace.Resize(s.scratch, m.byClass.rows.Stride)
+		s.offsets = workspace.Resize(s.offsets, m.target.width)
 		for i, c := range m.target.symbols {
-			if i > m.target.length {
-				c = int32(m.byClass.rows.Columns) // counts nowhere
+			if i >= m.target.length {
+				c = int32(m.byClass.rows.Stride) // counts nowhere
 			}
-			s.sumOffsets[i] = int32(sumOffset[F](int(c)))
+			s.offsets[i] = int32(sumOffset(int(c)))
 		}
 	}
 	s.trellis.backward(probability, s)
@@ -131,44 +142,91 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	m.summed = s.frames
 }
 
-// visit writes the gradient of the frames of a group.
-func (s *ctcSequence[F]) visit(frames view.Span, occupancy view.Rows[float64]) {
+// rows returns where the occupancies of a panel go: by class they are added up for each panel, else all
+// of a group are kept.
+func (s *ctcSequence[F]) rows(p panel) view.Rows[float64] {
 	m := &s.trellis.emission
-	for to := frames.To; to > frames.From; {
-		from := to - 1
-		has := m.hasSoftmax(from)
-		if !has {
-			s.writeFrame(from, occupancy.Row(from-frames.From))
-			to = from
-			continue
+	width, at := m.target.width, p.positions.From
+	if m.expByClass {
+		width, at = min(width, panelWidth), 0
+	} else {
+		s.kept.From = at
+		s.kept.To = max(s.kept.To, p.positions.To)
+	}
+	s.occupancy = workspace.Resize(s.occupancy, groupFrames*width)
+	return view.Of(s.occupancy[at:], p.positions.Len(), width)
+}
+
+// add takes in the occupancies of a panel.
+func (s *ctcSequence[F]) add(p panel) {
+	if !s.trellis.emission.expByClass {
+		return
+	}
+	addOccupancies(s.sums, s.rows(p), s.offsets[p.positions.From:p.positions.To], s.transposed[:], p.frames.Len())
+}
+
+// finish writes the gradient of the frames of a group.
+func (s *ctcSequence[F]) finish(frames view.Span, blanks []float64) {
+	m := &s.trellis.emission
+	if !m.expByClass {
+		for r, sum := range slices.Backward(blanks) {
+			s.writeFrame(frames.From, r, sum)
 		}
-		for from > frames.From && m.hasSoftmax(from-1) {
-			from--
+		s.kept = view.Span{}
+		return
+	}
+	blank := sumOffset(int(m.target.symbols[m.target.length])) / 8
+	for r, sum := range blanks {
+		s.sumsOf(r)[blank] += sum
+	}
+	for r := 0; r < len(blanks); {
+		count := 0
+		for r+count < len(blanks) && m.hasSoftmax(frames.From+r+count) && (r&1 == 0 || count == 0) {
+			count++
 		}
-		s.writeFrames(view.Span{From: from, To: to}, occupancy.From(from-frames.From))
-		to = from
+		if count == 0 {
+			s.writeFrame(frames.From, r, 0)
+			count = 1
+		} else {
+			s.writeFrames(frames.From+r, r, count)
+		}
+		r += count
+	}
+	clear(s.sums.Data)
+}
+
+// sumsOf returns the sums of frame r of the group, by sumOffset in elements.
+func (s *ctcSequence[F]) sumsOf(r int) []float64 { return s.sums.Data[r/2*s.sums.Stride+r&1:] }
+
+// writeFrames writes the gradient of frames whose exp by class is of use. The first is frame r of the
+// group. If r is odd there is only that one, whose sums are brought to where those of an even one are.
+func (s *ctcSequence[F]) writeFrames(from, r, frames int) {
+	m := &s.trellis.emission
+	if r&1 == 1 {
+		sums := s.sumsOf(r)
+		r = groupFrames
+		for i, to := 0, s.sumsOf(r); i < len(to); i += 2 {
+			to[i] = sums[i]
+		}
+	}
+	perCall := max(2, block/s.x.Columns&^1)
+	for k := 0; k < frames; k += perCall {
+		t := from + k
+		softmax := m.softmaxFactors[t%m.segment:][:min(perCall, frames-k)]
+		writeGradients(s.grad.From(t), m.byClass.rows.From(t%m.segment), softmax, F(s.rowScale), s.sums.From((r+k)/2), s.scratch)
 	}
 }
 
-// writeFrames writes the gradient of frames whose exp by class is of use.
-func (s *ctcSequence[F]) writeFrames(frames view.Span, occupancy view.Rows[float64]) {
-	m := &s.trellis.emission
-	perCall := min(max(4, block/s.x.Columns&^3), groupFrames)
-	s.scratch = workspace.Resize(s.scratch, occupancyScratch[F](s.x.Columns, perCall))
-	for t := frames.From; t < frames.To; t += perCall {
-		softmax := m.softmaxFactors[t%m.segment:][:min(perCall, frames.To-t)]
-		addOccupancies(s.grad.From(t), m.byClass.rows.From(t%m.segment), softmax, F(s.rowScale), occupancy.From(t-frames.From), s.sumOffsets, s.scratch)
-	}
-}
-
-// writeFrame writes the gradient of a frame whose exp by class is of no use.
-func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
+// writeFrame writes the gradient of frame r of a group that begins with a frame, where exp by class is of no
+// use. blank is the occupancy of the blank if it is not among the sums.
+func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
+	t := start + r
 	m := &s.trellis.emission
 	row, x := s.grad.Row(t), s.x.Row(t)
 	terms := row
 	switch {
 	case s.scores == Probabilities && !s.wantSoftmax:
-		s.writeOverProbabilities(row, x, occupancy)
+		s.writeOverProbabilities(row, x, r, blank)
 		return
 	case s.scores == Probabilities:
 		for at := 0; at < len(x); at += block {
@@ -197,31 +255,43 @@ func (s *ctcSequence[F]) writeFrame(t int, occupancy []float64) {
 	default:
 		writeRows(opSoftmax, row, x, len(x), []F{0}, []F{F(s.scale)})
 	}
-	for i, c := range m.target.named() {
-		terms[c] -= F(occupancy[i] * s.rowScale)
+	if m.expByClass {
+		sums := s.sumsOf(r)
+		for c := range terms {
+			terms[c] -= F(sums[sumOffset(c)/8] * s.rowScale)
+		}
+		return
 	}
+	s.eachOccupancy(r, blank, func(c int32, o float64) { terms[c] -= F(o * s.rowScale) })
 }
 
-// writeOverProbabilities writes the gradient of a frame by its probabilities x themselves:
-// occupancies over probabilities. row may be x.
-func (s *ctcSequence[F]) writeOverProbabilities(row, x []F, occupancy []float64) {
-	named := s.trellis.emission.target.named()
-	s.scratch = workspace.Resize(s.scratch, len(named))
-	for i, c := range named {
-		s.scratch[i] = x[c]
+// eachOccupancy calls do with the classes and occupancies of frame r of a group, those of labels and then
+// that of the blank.
+func (s *ctcSequence[F]) eachOccupancy(r int, blank float64, do func(class int32, occupancy float64)) {
+	g := &s.trellis.target
+	row := s.occupancy[r*g.width:]
+	for i := s.kept.From; i < min(s.kept.To, g.length); i++ {
+		do(g.symbols[i], row[i])
 	}
+	do(g.symbols[g.length], blank)
+}
+
+// writeOverProbabilities is writeFrame by the probabilities x themselves: occupancies over probabilities.
+// row may be x.
+func (s *ctcSequence[F]) writeOverProbabilities(row, x []F, r int, blank float64) {
+	s.scratch = append(s.scratch[:0], x...)
 	for c := range row {
 		row[c] = F(0 * s.rowScale) // NaN stays NaN
 	}
-	for i, c := range named {
-		if occupancy[i] == 0 { // as it is where the probability is
-			continue
+	s.eachOccupancy(r, blank, func(c int32, o float64) {
+		if o == 0 { // as it is where the probability is
+			return
 		}
-		p, share := float64(s.scratch[i]), occupancy[i]*s.rowScale
+		p, share := float64(s.scratch[c]), o*s.rowScale
 		if math.Abs(share) < 0x1p-1000 { // few bits, and p may be as small
-			row[c] -= F(float64(occupancy[i]*0x1p600*s.rowScale) / p * 0x1p-600)
-			continue
+			row[c] -= F(float64(o*0x1p600*s.rowScale) / p * 0x1p-600)
+			return
 		}
 		row[c] -= F(share / p)
-	}
+	})
 }

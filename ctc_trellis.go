@@ -32,9 +32,8 @@ type trellis[F Float] struct {
 	factors     []float64
 	next        []float64 // exponents of a wide frame
 
-	beta      []float64 // a row of states
-	occupancy []float64 // rows of a group, of the labels and of the blank after them
-	blanks    [groupFrames]float64
+	beta   []float64 // a row of states
+	blanks [groupFrames]float64
 
 	// What goes from one panel to the next in each frame of a group: forward, α of a panel's last
 	// label, the first of them in the frame before the group; backward, what a panel's first
@@ -75,7 +74,6 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 			w.checkpoints = workspace.Resize(w.checkpoints, (frames+w.segment-1)/w.segment*4*width)
 		}
 		w.beta = workspace.Resize(w.beta, 2*width)
-		w.occupancy = workspace.Resize(w.occupancy, (groupFrames+3)*width)
 	}
 	w.segment = max(w.segment, 1)
 	w.emission.resize(w.segment)
@@ -87,7 +85,7 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (w *trellis[F]) workspaceBytes() int {
-	return w.emission.workspaceBytes() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents)+cap(w.occupancy))
+	return w.emission.workspaceBytes() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents))
 }
 
 // alphaFrom returns α from a frame in the segment and a position on.
@@ -332,11 +330,16 @@ func (w *trellis[F]) loss(probability number) float64 {
 	return 0 - math.FMA(probability.e+w.emission.common.shift, math.Ln2, fp.Log(probability.v)+w.emission.log())
 }
 
-// occupancyVisitor takes in the occupancies of the frames of a group: a row for each, of the labels
-// and, in the last column, of the blank, all of them times the mantissa of the target's
-// probability. The last group comes first.
+// occupancyVisitor takes in the occupancies of the frames of a group, all of them times the mantissa of
+// the target's probability. The last group comes first, and in a group the last panel.
 type occupancyVisitor interface {
-	visit(frames view.Span, occupancy view.Rows[float64])
+	// rows returns where the occupancies of a panel's labels go, a row for each frame. There is room for
+	// an even number of rows.
+	rows(p panel) view.Rows[float64]
+	// add is called when they are there.
+	add(p panel)
+	// finish is called at the end of a group, with the occupancies of the blank.
+	finish(frames view.Span, blanks []float64)
 }
 
 // backward takes β through the frames, given the target's probability, and shows their
@@ -360,8 +363,7 @@ func (w *trellis[F]) backward(probability number, visitor occupancyVisitor) {
 		runs := w.runs
 		for to := min(start+w.segment, w.frames); to > start; {
 			group := view.Span{From: to - 1 - (to-1-start)%groupFrames, To: to}
-			runs = w.backwardGroup(group, runs)
-			visitor.visit(group, view.Of(w.occupancy, last+1, w.target.width))
+			runs = w.backwardGroup(group, runs, visitor)
 			to = group.From
 		}
 	}
@@ -378,36 +380,32 @@ func (w *trellis[F]) remake(from int) {
 	w.emission.common = common
 }
 
-// backwardGroup takes β through a group, from its last frame to the one before its first, and makes
-// its occupancies. Its runs are the last ones; it returns those before.
-func (w *trellis[F]) backwardGroup(group view.Span, runs []run) []run {
-	band, labels := w.band(group), w.target.length
+// backwardGroup takes β through a group, from its last frame to the one before its first, and shows a
+// visitor its occupancies. Its runs are the last ones; it returns those before.
+func (w *trellis[F]) backwardGroup(group view.Span, runs []run, visitor occupancyVisitor) []run {
 	clear(w.blanks[:])
-	for k := range w.from {
-		w.from[k] = number{}
+	for k := range w.to {
+		w.to[k] = number{}
 	}
-	at := band.To
-	for ; len(runs) > 0 && runs[len(runs)-1].frames.From >= group.From; runs = runs[:len(runs)-1] {
-		r := &runs[len(runs)-1]
-		if r.positions.To < at {
-			at = r.positions.To
-			w.from, w.to = w.to, w.from
+	for len(runs) > 0 && runs[len(runs)-1].frames.From >= group.From {
+		p := panel{group, runs[len(runs)-1].positions}
+		occupancy := visitor.rows(p)
+		w.from, w.to = w.to, w.from
+		for from := group.To; from > group.From; runs = runs[:len(runs)-1] {
+			r := &runs[len(runs)-1]
+			w.retreat(r, group.From, occupancy)
+			from = r.frames.From
 		}
-		w.retreat(r, group.From)
+		visitor.add(p)
 	}
-	for k := range group.Len() {
-		row := w.occupancy[k*w.target.width:][:labels+1]
-		clear(row[:min(band.From, labels)])
-		clear(row[min(band.To, labels):])
-		row[labels] = w.blanks[k]
-	}
+	visitor.finish(group, w.blanks[:group.Len()])
 	return runs
 }
 
 // retreat takes β of a run's positions from its last frame, where it has the exponents behind the run,
 // to the frame before it, and makes the occupancies in the run. start is the first frame of the
-// group.
-func (w *trellis[F]) retreat(r *run, start int) {
+// group, from which on occupancy has rows.
+func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	at, n, first := r.positions.From, r.positions.Len(), r.frames.From
 	beta, inRun, behind := w.beta[2*at:][:2*n], w.exponents[r.before:][:2*n], w.exponents[r.before+2*n:][:2*n]
 	into := inRun
@@ -422,14 +420,14 @@ func (w *trellis[F]) retreat(r *run, start int) {
 	alpha := w.alphaFrom(r.frames.To-1, at)[:2*n]
 	rescale(beta, alpha, behind, into)
 	k, count := first-start, r.frames.Len()
-	occupancy := w.occupancy[k*w.target.width+at:]
+	occupancy = occupancy.From(k)
 	label := inRun[2*n-1]
 	for j := range count {
 		above := w.from[k+j]
 		w.column[j] = above.v * power(label-above.e)
 	}
 	if r.wide {
-		sum, down := backwardWide(occupancy, beta, alpha, y.v, w.factors, w.column[0], blank, n)
+		sum, down := backwardWide(occupancy.Data, beta, alpha, y.v, w.factors, w.column[0], blank, n)
 		w.blanks[k] += sum
 		w.to[k] = number{down, r.label}
 		return

@@ -229,13 +229,13 @@ const leastOccupancy = 0x1p-200
 //	l(t−1)[i] = l'[i] + b'[i+1] + skip[i+1]·l'[i+1]
 //
 // where b' and l' are b and l of frame t times their emissions, with the factors of
-// the forward sweep. Rows of alpha, y and occupancy are as in forward and y.Stride apart.
+// the forward sweep. Rows of alpha and y are as in forward.
 // A row of occupancy has those of the labels, and blanks their sum over the blanks of a
 // frame. column has for every frame what the position behind the last one adds to the label of
 // that, and gets what the first position adds to the label in front of it.
-func backwardGeneric(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backwardGeneric(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	for k := len(blanks) - 1; k >= 0; k-- {
-		row, emission, o := alpha[k*2*y.Stride:], y.Data[k*y.Stride:], occupancy[k*y.Stride:]
+		row, emission, o := alpha[k*2*y.Stride:], y.Data[k*y.Stride:], occupancy.Data[k*occupancy.Stride:]
 		blank, down := emission[y.Columns-1], column[k]
 		var sum lanes[float64]
 		for at := positions - 8; at >= 0; at -= 8 {
@@ -331,56 +331,46 @@ func backwardWideGeneric(occupancy, beta, alpha, y, factors []float64, after, bl
 	return sum.fold(), down
 }
 
-// addOccupanciesGeneric writes some rows of the gradient, as many as softmax has
-// elements,
+// addOccupanciesGeneric adds occupancies up by class,
 //
-//	dst[r][c] = p[r][c]·softmax[r] − scale·Σ occupancy[r][i] over all i of class c
+//	sums[r][c] += Σ occupancy[r][i] over all i of class c
 //
-// where occupancy has a column for each label and one for the blank. Rows of p are whole
-// vectors. offsets[i] is sumOffset of the class of column i, and up to a multiple of 16
-// that of the number of classes rounded up to whole vectors, where nothing counts. The
-// sums run upwards and need scratch, see occupancyScratch. Occupancies are read as if
-// there were a multiple of four rows.
-func addOccupanciesGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
-	sums := scratch[:fp.WholeVectors[F](dst.Columns)+1]
-	var places [16]int // of the sums of neighbouring classes
-	for i := range places {
-		places[i] = sumOffset[F](i) / 16
+// for some rows. Two rows of sums are side by side in a row of the view: offsets[i] is sumOffset of the
+// class of column i, and that of what counts nowhere for columns up to a multiple of 8. Sums run
+// upwards. Occupancies are read as if there were an even number of rows, and scratch has 16 elements.
+func addOccupanciesGeneric(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+	for r := range rows {
+		pair := sums.Data[r/2*sums.Stride+r&1:]
+		for i, o := range occupancy.Row(r) {
+			pair[offsets[i]/8] += o
+		}
 	}
-	mask := fp.Lanes[F]() - 1
+}
+
+// sumOffset returns where a pair of rows has the sums of a class, in bytes: eight classes at a time can
+// be turned into rows by instructions that work within 16 bytes.
+func sumOffset(class int) int { return class&^7*16 + class&1*64 + class&7>>1*16 }
+
+// sumStride returns how far pairs of rows of sums for so many classes lie apart: whole vectors, and room
+// for what counts nowhere, at sumOffset(fp.WholeVectors[F](classes)).
+func sumStride[F Float](classes int) int { return 2 * (fp.WholeVectors[F](classes) + 8) }
+
+// writeGradientsGeneric writes rows of the gradient, as many as softmax has elements,
+//
+//	dst[r][c] = p[r][c]·softmax[r] − scale·sums[r][c]
+//
+// with sums as addOccupancies makes them. Rows of p are whole vectors, and scratch has one of them.
+func writeGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
 	var room [chunk]F
 	for r, factor := range softmax {
-		clear(sums)
-		for i, o := range occupancy.Row(r) {
-			sums[offsets[i]/16] += F(o)
-		}
-		d, terms := dst.Row(r), p.Data[r*p.Stride:]
+		d, terms, pair := dst.Row(r), p.Data[r*p.Stride:], sums.Data[r/2*sums.Stride+r&1:]
 		for at := 0; at < len(d); at += chunk {
 			part := d[at:min(at+chunk, len(d))]
 			own := room[:len(part)]
 			for i := range part {
-				c := at + i
-				own[i], part[i] = sums[c&^mask+places[c&mask]], terms[c]*factor
+				own[i], part[i] = F(pair[sumOffset(at+i)/8]), terms[at+i]*factor
 			}
 			fp.AddMultiples(part, own, -scale)
 		}
 	}
-}
-
-// sumOffset returns where addOccupancies has the sum of a class, in bytes. It does as many
-// rows at a time as fit into 16 bytes, where they lie side by side, so that an addition is
-// for all of them. Vectors of every so many classes are then transposed into rows.
-func sumOffset[F Float](class int) int {
-	lanes := fp.Lanes[F]()
-	side := lanes / 4 // rows side by side
-	return class/lanes*(16*lanes) + class%side*64 + class%lanes/side*16
-}
-
-// occupancyScratch returns the number of elements that addOccupancies needs for rows of so
-// many classes.
-func occupancyScratch[F Float](classes, rows int) int {
-	side := fp.Lanes[F]() / 4
-	rows = (rows + side - 1) / side * side
-	whole := fp.WholeVectors[F](classes)
-	return side*(fp.Lanes[F]()+whole) + rows*(whole+1)
 }

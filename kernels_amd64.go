@@ -763,13 +763,13 @@ func rescale(beta, alpha, from, to []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	switch tier.Active {
 	case tier.AVX512:
-		backwardAVX512(occupancy, blanks, beta, column, alpha, y.Data, factors, y.Stride, y.Columns-1, positions, len(blanks))
+		backwardAVX512(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	case tier.AVX2:
-		backwardAVX2(occupancy, blanks, beta, column, alpha, y.Data, factors, y.Stride, y.Columns-1, positions, len(blanks))
+		backwardAVX2(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	}
 	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
@@ -813,24 +813,37 @@ func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank flo
 }
 
 // addOccupancies works like addOccupanciesGeneric.
-func addOccupancies[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
+func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+	switch tier.Active {
+	case tier.AVX512:
+		addOccupanciesAVX512(sums.Data, occupancy.Data, offsets, scratch, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
+		return
+	case tier.AVX2:
+		addOccupanciesAVX2(sums.Data, occupancy.Data, offsets, scratch, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
+		return
+	}
+	addOccupanciesGeneric(sums, occupancy, offsets, scratch, rows)
+}
+
+// writeGradients works like writeGradientsGeneric.
+func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			addOccupanciesF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), occupancy.Data, offsets, fp.AsFloat32(scratch), occupancy.Columns, dst.Columns, dst.Stride, p.Stride, occupancy.Stride, len(softmax))
+			writeGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 			return
 		}
-		addOccupanciesF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), occupancy.Data, offsets, fp.AsFloat64(scratch), occupancy.Columns, dst.Columns, dst.Stride, p.Stride, occupancy.Stride, len(softmax))
+		writeGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			addOccupanciesF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), occupancy.Data, offsets, fp.AsFloat32(scratch), occupancy.Columns, dst.Columns, dst.Stride, p.Stride, occupancy.Stride, len(softmax))
+			writeGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 			return
 		}
-		addOccupanciesF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), occupancy.Data, offsets, fp.AsFloat64(scratch), occupancy.Columns, dst.Columns, dst.Stride, p.Stride, occupancy.Stride, len(softmax))
+		writeGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 		return
 	}
-	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, offsets, scratch)
+	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
 //go:noescape
@@ -1266,10 +1279,10 @@ func rescaleAVX512(beta, alpha, from, to []float64)
 func rescaleAVX2(beta, alpha, from, to []float64)
 
 //go:noescape
-func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors []float64, yStride, yLastColumn, positions, blanksLength int)
+func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
-func backwardAVX2(occupancy, blanks, beta, column, alpha, y, factors []float64, yStride, yLastColumn, positions, blanksLength int)
+func backwardAVX2(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
 func wideFactorsAVX512(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)
@@ -1290,13 +1303,19 @@ func backwardWideAVX512(occupancy, beta, alpha, y, factors []float64, after, bla
 func backwardWideAVX2(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
 
 //go:noescape
-func addOccupanciesF32AVX512(dst, p, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)
+func addOccupanciesAVX512(sums, occupancy []float64, offsets []int32, scratch []float64, sumsStride, occupancyColumns, occupancyStride, rows int)
 
 //go:noescape
-func addOccupanciesF32AVX2(dst, p, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)
+func addOccupanciesAVX2(sums, occupancy []float64, offsets []int32, scratch []float64, sumsStride, occupancyColumns, occupancyStride, rows int)
 
 //go:noescape
-func addOccupanciesF64AVX512(dst, p, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)
+func writeGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
 
 //go:noescape
-func addOccupanciesF64AVX2(dst, p, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)
+func writeGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)

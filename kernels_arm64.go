@@ -527,10 +527,10 @@ func rescale(beta, alpha, from, to []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	switch tier.Active {
 	case tier.NEON:
-		backwardNEON(occupancy, blanks, beta, column, alpha, y.Data, factors, y.Stride, y.Columns-1, positions, len(blanks))
+		backwardNEON(occupancy.Data, blanks, beta, column, alpha, y.Data, factors, occupancy.Stride, y.Stride, y.Columns-1, positions, len(blanks))
 		return
 	}
 	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
@@ -566,17 +566,27 @@ func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank flo
 }
 
 // addOccupancies works like addOccupanciesGeneric.
-func addOccupancies[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
+func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+	switch tier.Active {
+	case tier.NEON:
+		addOccupanciesNEON(sums.Data, occupancy.Data, offsets, scratch, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
+		return
+	}
+	addOccupanciesGeneric(sums, occupancy, offsets, scratch, rows)
+}
+
+// writeGradients works like writeGradientsGeneric.
+func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			addOccupanciesF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), occupancy.Data, offsets, fp.AsFloat32(scratch), occupancy.Columns, dst.Columns, dst.Stride, p.Stride, occupancy.Stride, len(softmax))
+			writeGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 			return
 		}
-		addOccupanciesF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), occupancy.Data, offsets, fp.AsFloat64(scratch), occupancy.Columns, dst.Columns, dst.Stride, p.Stride, occupancy.Stride, len(softmax))
+		writeGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 		return
 	}
-	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, offsets, scratch)
+	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
 //go:noescape
@@ -796,7 +806,7 @@ func extentNEON(row []float64) (least, largest, zeros float64)
 func rescaleNEON(beta, alpha, from, to []float64)
 
 //go:noescape
-func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors []float64, yStride, yLastColumn, positions, blanksLength int)
+func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
 
 //go:noescape
 func wideFactorsNEON(factors, next, exponents, emissions, skipExponents []float64, before, blank float64, positions int)
@@ -808,7 +818,10 @@ func forwardWideNEON(alpha, boundary, y, factors []float64, before, blank float6
 func backwardWideNEON(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
 
 //go:noescape
-func addOccupanciesF32NEON(dst, p, softmax []float32, scale float32, occupancy []float64, offsets []int32, scratch []float32, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)
+func addOccupanciesNEON(sums, occupancy []float64, offsets []int32, scratch []float64, sumsStride, occupancyColumns, occupancyStride, rows int)
 
 //go:noescape
-func addOccupanciesF64NEON(dst, p, softmax []float64, scale float64, occupancy []float64, offsets []int32, scratch []float64, occupancyColumns, dstColumns, dstStride, pStride, occupancyStride, softmaxLength int)
+func writeGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)

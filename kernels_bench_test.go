@@ -147,17 +147,12 @@ func frameWorks[F Float]() []kerneltest.Work {
 	x, p, dst := normalScores[F](n), make([]F, groupFrames*pitch), make([]F, n)
 	top, ref, sum := make([]F, groupFrames), make([]F, groupFrames), make([]float64, groupFrames)
 	least, softmax := make([]F, 1), slices.Repeat([]F{1}, groupFrames)
-	y, index, offsets := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]int32, benchSpan)
+	y, index, scratch := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]F, groupFrames*rowScratch)
 	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
 		index[i] = 1 + class
 	}
-	for i, class := range index {
-		offsets[i] = int32(sumOffset[F](int(class)))
-		if i > benchLabels {
-			offsets[i] = int32(sumOffset[F](pitch))
-		}
-	}
-	scratch := make([]F, max(groupFrames*rowScratch, occupancyScratch[F](benchClasses, groupFrames)))
+	stride := sumStride[F](benchClasses)
+	sums := view.Of(make([]float64, groupFrames/2*stride), 0, stride)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
 	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 	return []kerneltest.Work{
@@ -167,8 +162,8 @@ func frameWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
 			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 		}),
-		kerneltest.NewWork("addOccupancies", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(y) + sizeOf(p) + sizeOf(dst)}, func() {
-			addOccupancies(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, view.Of(y, benchLabels+1, benchSpan), offsets, scratch)
+		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(p) + sizeOf(dst)}, func() {
+			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, scratch)
 		}),
 	}
 }
@@ -201,7 +196,11 @@ func doubleWorks() []kerneltest.Work {
 
 	row, rowExponents, scaled := make([]float64, 2*benchSpan), slices.Clone(exponents), slices.Clone(ones)
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
-	wide := make([]float64, itemPositions)
+	wide, sumScratch, offsets := make([]float64, itemPositions), make([]float64, 16), make([]int32, benchSpan)
+	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
+		offsets[i] = int32(sumOffset(int(class)))
+	}
+	occupancySums := view.Of(make([]float64, benchFrames/2*sumStride[float64](benchClasses)), 0, sumStride[float64](benchClasses))
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	return []kerneltest.Work{
@@ -229,10 +228,13 @@ func doubleWorks() []kerneltest.Work {
 			copy(beta, ones)
 			result[0], _ = backwardWide(occupancy, beta, ones, y, wideRow, 0, 1, benchSpan)
 		}),
+		kerneltest.NewWork("addOccupancies", kerneltest.Amount{Count: benchFrames * benchLabels, Unit: "label", Bytes: sizeOf(occupancy)}, func() {
+			addOccupancies(occupancySums, view.Of(occupancy, benchSpan, benchSpan), offsets, sumScratch, benchFrames)
+		}),
 		kerneltest.NewWork("rescale", kerneltest.Amount{Count: states, Unit: "state", Bytes: 5 * len(scaled) * double}, func() { rescale(scaled, ones, exponents, exponents) }),
 		kerneltest.NewWork("backward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (len(alpha) + len(y) + len(occupancy)) * double}, func() {
 			copy(beta, ones) // or it would leave the range of a float64
-			backward(occupancy, blanks, beta, column, alpha, rows, factors, benchSpan)
+			backward(view.Of(occupancy, benchSpan, benchSpan), blanks, beta, column, alpha, rows, factors, benchSpan)
 		}),
 	}
 }

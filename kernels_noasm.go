@@ -210,7 +210,7 @@ func rescale(beta, alpha, from, to []float64) {
 }
 
 // backward works like backwardGeneric.
-func backward(occupancy, blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
+func backward(occupancy view.Rows[float64], blanks, beta, column, alpha []float64, y view.Rows[float64], factors []float64, positions int) {
 	backwardGeneric(occupancy, blanks, beta, column, alpha, y, factors, positions)
 }
 
@@ -230,6 +230,11 @@ func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank flo
 }
 
 // addOccupancies works like addOccupanciesGeneric.
-func addOccupancies[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, occupancy view.Rows[float64], offsets []int32, scratch []F) {
-	addOccupanciesGeneric(dst, p, softmax, scale, occupancy, offsets, scratch)
+func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+	addOccupanciesGeneric(sums, occupancy, offsets, scratch, rows)
+}
+
+// writeGradients works like writeGradientsGeneric.
+func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
+	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }

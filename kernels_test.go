@@ -71,7 +71,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 
 		"expFrames":      testExpFrames[F],
 		"emit":           testEmit[F],
-		"addOccupancies": testAddOccupancies[F],
+		"writeGradients": testWriteGradients[F],
 	}
 }
 
@@ -88,6 +88,7 @@ var doubleTests = map[string]func(t *testing.T){
 	"wideFactors":    testWideFactors,
 	"forwardWide":    testForwardWide,
 	"backwardWide":   testBackwardWide,
+	"addOccupancies": testAddOccupancies,
 }
 
 // exponentials returns how the kernels compute exp of up to block float32: for any

@@ -11,7 +11,7 @@ import (
 func ctc() []kernel {
 	return []kernel{
 		expFrames(), expWide(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
-		wideFactors(), forwardWide(), backwardWide(), addOccupancies(),
+		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
 	}
 }
 
@@ -377,27 +377,27 @@ func rescale() kernel {
 // where here[i] is what position i gives to the label before it. For each frame column has that of the
 // position behind the last one, and gets that of the first one.
 func backward() kernel {
-	occupancy, blanks, beta, column := slice("occupancy", f64), slice("blanks", f64), slice("beta", f64), slice("column", f64)
+	occupancy, blanks, beta, column := view("occupancy", f64), slice("blanks", f64), slice("beta", f64), slice("column", f64)
 	alpha, y, factors, positions := slice("alpha", f64), view("y", f64), slice("factors", f64), integer("positions")
 	return kernel{
 		name:   "backward",
 		params: []parameter{occupancy, blanks, beta, column, alpha, y, factors, positions},
-		stub: []parameter{occupancy, blanks, beta, column, alpha, y.data(), factors,
-			y.stride(), y.lastColumn(), positions, blanks.length()},
+		stub: []parameter{occupancy.data(), blanks, beta, column, alpha, y.data(), factors,
+			occupancy.stride(), y.stride(), y.lastColumn(), positions, blanks.length()},
 		body: func(k *builder) {
 			alpha, y := k.Array("alpha"), k.Array("y")
 			occupancy, blanks, column := k.Array("occupancy"), k.Array("blanks"), k.Array("column")
 			left := k.Copy(k.Arg("blanksLength"))
 			behind := y.Elements(k.Arg("yStride")).Times(left)
 			y.Move(behind)
-			occupancy.Move(behind)
+			occupancy.Move(occupancy.Elements(k.Arg("occupancyStride")).Times(left))
 			alpha.Move(behind.Twice())
 			blanks.Move(blanks.Elements(left))
 			column.Move(column.Elements(left))
 			k.While(left.Greater(k.Int(0)), func() {
 				stride := y.Elements(k.Arg("yStride"))
 				y.MoveBack(stride)
-				occupancy.MoveBack(stride)
+				occupancy.MoveBack(occupancy.Elements(k.Arg("occupancyStride")))
 				alpha.MoveBack(stride.Twice())
 				blanks.Advance(-1)
 				column.Advance(-1)
@@ -513,119 +513,95 @@ func backwardWide() kernel {
 	}
 }
 
-// addOccupancies writes rows of the gradient,
+// addOccupancies adds occupancies up by class,
 //
-//	dst[r][c] = p[r][c]·softmax[r] − scale·Σ occupancy[r][i] over all i of class c
+//	sums[r][c] += Σ occupancy[r][i] over all i of class c
 //
-// as many rows at a time as there are elements in 16 bytes: see sumOffset. First the sums
-// of all rows are made, then the rows: a vector that is read right after its parts were
-// written waits for them to reach the cache.
+// two rows at a time: see sumOffset.
 func addOccupancies() kernel {
-	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
-	occupancy, offsets, scratch := view("occupancy", f64), slice("offsets", i32), slice("scratch", F)
+	sums, occupancy := view("sums", f64), view("occupancy", f64)
+	offsets, scratch, rows := slice("offsets", i32), slice("scratch", f64), integer("rows")
 	return kernel{
 		name:   "addOccupancies",
-		params: []parameter{dst, p, softmax, scale, occupancy, offsets, scratch},
-		stub: []parameter{dst.data(), p.data(), softmax, scale, occupancy.data(), offsets, scratch,
-			occupancy.columns(), dst.columns(), dst.stride(), p.stride(), occupancy.stride(), softmax.length()},
+		params: []parameter{sums, occupancy, offsets, scratch, rows},
+		stub: []parameter{sums.data(), occupancy.data(), offsets, scratch,
+			sums.stride(), occupancy.columns(), occupancy.stride(), rows},
 		body: func(k *builder) {
-			group, lanes := 16/k.F.Size(), k.F.Lanes()
-			// In scratch there are the transposed occupancies of some positions, then a row that is
-			// made, one for each of a group, and then the sums of each group.
-			size := wholeVectors(k, "dstColumns")
-			made := k.Base("scratch").Plus(asm.Vectors(group))
-			sums := made.Plus(size.Times(k.Int(group))).Copy()
-
-			occupancy, left := k.Array("occupancy"), k.Copy(k.Arg("softmaxLength"))
-			k.While(left.Greater(k.Int(0)), func() {
-				clear, end := sums.Copy(), sums.Plus(size.Times(k.Int(group)))
-				k.While(clear.Before(end), func() {
-					for r := range group {
-						clear.Vector(r).Store(k.Const(k.F, 0))
-					}
-					clear.Advance(group * lanes)
-				})
-				transposed := k.Base("scratch")
-				from, offsets, columns := occupancy.Copy(), k.Array("offsets"), k.Copy(k.Arg("occupancyColumns"))
+			const pair = 2
+			sums, occupancy, transposed := k.Array("sums"), k.Array("occupancy"), k.Base("scratch")
+			repeat(k, k.Arg("rows"), pair, func() {
+				stride := occupancy.Elements(k.Arg("occupancyStride"))
+				first, second := occupancy.Copy(), occupancy.Plus(stride).Copy()
+				offsets, columns := k.Array("offsets"), k.Copy(k.Arg("occupancyColumns"))
 				k.While(columns.Greater(k.Int(0)), func() {
-					var v []asm.Vec
-					row := from.Copy()
-					for range group {
-						o := row.Load()
-						if k.F == asm.F32 {
-							o = o.Narrow(row.Vector(1).Load())
-						}
-						v = append(v, o)
-						row.Move(row.Elements(k.Arg("occupancyStride")))
+					v, w := first.Load(), second.Load()
+					transposed.Store(v.ZipLower(w))
+					transposed.Vector(1).Store(v.ZipUpper(w))
+					for i := range eight {
+						from := transposed.Vector(i % pair).From(i / pair * pair)
+						sums.Plus(asm.Bytes(offsets.LoadInt(k.Int(i)))).AddFrom(from)
 					}
-					for r, w := range transpose(v) {
-						transposed.Vector(r).Store(w)
-					}
-					// As many columns as there are rows, as often as a vector has them.
-					at, blocks := transposed.Copy(), k.Copy(k.Int(lanes/group))
-					k.While(blocks.Greater(k.Int(0)), func() {
-						for i := range group {
-							sums.Plus(asm.Bytes(offsets.LoadInt(k.Int(i)))).AddFrom(at.Vector(i))
-						}
-						at.Advance(group)
-						offsets.Advance(group)
-						columns.Dec(k.Int(group))
-						blocks.Dec(k.Int(1))
-						k.If(columns.LessEqual(k.Int(0)), func() { blocks.Set(k.Int(0)) })
-					})
-					from.Advance(lanes)
+					first.Advance(eight)
+					second.Advance(eight)
+					offsets.Advance(eight)
+					columns.Dec(k.Int(eight))
 				})
-				sums.Set(end.From(group)) // behind the sum where nothing counts
-				occupancy.Move(occupancy.Elements(k.Arg("occupancyStride")).Times(k.Int(group)))
-				left.Dec(k.Int(group))
-			})
-
-			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
-			from := made.Plus(size.Times(k.Int(group))).Copy()
-			left.Set(k.Arg("softmaxLength"))
-			k.While(left.Greater(k.Int(0)), func() {
-				at, end := made.Copy(), made.Plus(size)
-				k.While(at.Before(end), func() {
-					var v []asm.Vec
-					for r := range group {
-						v = append(v, from.Vector(r).Load())
-					}
-					to := at.Copy()
-					for _, w := range transpose(v) {
-						to.Store(w)
-						to.Move(size)
-					}
-					at.Advance(lanes)
-					from.Advance(group * lanes)
-				})
-				from.Advance(group)
-				at.Set(made)
-				rows := k.Copy(k.Int(group))
-				k.While(rows.Greater(k.Int(0)), func() {
-					k.If(left.Greater(k.Int(0)), func() {
-						factor, to, from, o := softmax.Broadcast(), dst.Copy(), p.Copy(), at.Copy()
-						eachOverlapping(k, k.Arg("dstColumns"), arrays{to, from, o}, func(l asm.Lanes) {
-							l.Store(to, o.Load().NegMulAdd(scale, from.Load().Mul(factor)))
-						})
-						at.Move(size)
-						dst.Move(dst.Elements(k.Arg("dstStride")))
-						p.Move(p.Elements(k.Arg("pStride")))
-						softmax.Advance(1)
-					})
-					left.Dec(k.Int(1))
-					rows.Dec(k.Int(1))
-				})
+				occupancy.Move(stride.Twice())
+				sums.Move(sums.Elements(k.Arg("sumsStride")))
 			})
 		},
 	}
 }
 
-// wholeVectors returns how far a parameter's number of elements reaches, rounded up to
-// whole vectors.
-func wholeVectors(k *builder, elements string) asm.Distance {
-	bytes := k.Copy(k.Int(0))
-	k.While(bytes.Less(k.Arg(elements).Times(k.Int(k.F.Size()))), func() { bytes.Inc(k.Int(k.F.Lanes() * k.F.Size())) })
-	return asm.Bytes(bytes)
+// writeGradients writes rows of the gradient,
+//
+//	dst[r][c] = p[r][c]·softmax[r] − scale·sums[r][c]
+//
+// First the sums of a row are brought together.
+func writeGradients() kernel {
+	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
+	sums, scratch := view("sums", f64), slice("scratch", F)
+	return kernel{
+		name:   "writeGradients",
+		params: []parameter{dst, p, softmax, scale, sums, scratch},
+		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), scratch,
+			dst.columns(), dst.stride(), p.stride(), sums.stride(), softmax.length()},
+		body: func(k *builder) {
+			dst, p, softmax, scale, sums := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale"), k.Array("sums")
+			left := k.Copy(k.Arg("softmaxLength"))
+			row := func(of func(v, w asm.Vec) asm.Vec) {
+				from, made, columns := sums.Copy(), k.Array("scratch"), k.Copy(k.Arg("dstColumns"))
+				next := func() asm.Vec {
+					v := of(from.Load(), from.Vector(1).Load())
+					from.Advance(2 * eight)
+					return v
+				}
+				k.While(columns.Greater(k.Int(0)), func() {
+					v := next()
+					if k.F == asm.F32 {
+						v = v.Narrow(next())
+					}
+					made.Store(v)
+					made.Advance(k.F.Lanes())
+					columns.Dec(k.Int(k.F.Lanes()))
+				})
+				made.Set(k.Base("scratch"))
+				factor, to, terms := softmax.Broadcast(), dst.Copy(), p.Copy()
+				eachOverlapping(k, k.Arg("dstColumns"), arrays{to, terms, made}, func(l asm.Lanes) {
+					l.Store(to, made.Load().NegMulAdd(scale, terms.Load().Mul(factor)))
+				})
+				dst.Move(dst.Elements(k.Arg("dstStride")))
+				p.Move(p.Elements(k.Arg("pStride")))
+				softmax.Advance(1)
+				left.Dec(k.Int(1))
+			}
+			k.While(left.Greater(k.Int(0)), func() {
+				row(asm.Vec.ZipLower)
+				k.If(left.Greater(k.Int(0)), func() { row(asm.Vec.ZipUpper) })
+				sums.Move(sums.Elements(k.Arg("sumsStride")))
+			})
+		},
+	}
 }
 
 // eachOverlapping is Each for what may be done twice: where there is at least one vector,
@@ -647,14 +623,4 @@ func eachOverlapping(k *builder, n asm.Int, through arrays, body func(l asm.Lane
 		}
 		body(k.All())
 	})
-}
-
-// transpose returns vectors of which the r-th has element r of every vector in each 16 bytes.
-func transpose(v []asm.Vec) []asm.Vec {
-	if len(v) == 2 {
-		return []asm.Vec{v[0].ZipLower(v[1]), v[0].ZipUpper(v[1])}
-	}
-	a, b := v[0].ZipLower(v[2]), v[1].ZipLower(v[3])
-	c, d := v[0].ZipUpper(v[2]), v[1].ZipUpper(v[3])
-	return []asm.Vec{a.ZipLower(b), a.ZipUpper(b), c.ZipLower(d), c.ZipUpper(d)}
 }
