@@ -24,16 +24,15 @@ import "github.com/gotrellis/trellis/internal/workspace"
 // all. What later frames hold does not matter, not even NaN.
 //
 // A target that cannot be spelled, because it needs more frames than there are
-// or classes that are at −Inf (as Probabilities, at 0), has the loss +Inf and the gradient 0. An empty
-// target's loss is that of blanks only. A sequence of no frames has the loss 0 if
-// its target is empty and +Inf if not. NaN or +Inf at the blank or at a label of
+// or classes that are at −Inf, has the loss +Inf and the gradient 0. A probability of 0 is
+// like −Inf. An empty target's loss is that of blanks only. A sequence of no frames has the
+// loss 0 if its target is empty and +Inf if not. NaN or +Inf at the blank or at a label of
 // the target, in a frame that counts, makes the loss NaN, and the gradient NaN in
-// all frames that count. Of Logits a NaN or +Inf anywhere in the frame
-// does, and so does a frame of only −Inf. Of Probabilities a negative one does, and one above
-// 1.001. One limit is far out: a score 2²¹
-// nats below the best one of the blank and the target's labels in its frame is
-// taken for −Inf. Near 0 the loss keeps its relative accuracy; from float32 logits it has
-// the rounding of a sum over the classes, which is some 2⁻²³, and 2⁻¹⁸ where thousands
+// all frames that count. So does a probability below 0 or above 1.001 there, and of logits a
+// NaN or +Inf anywhere in the frame or a frame of only −Inf. One limit is far out: a logit or
+// log-probability 2²¹ nats below the best one of the blank and the target's labels in its
+// frame is taken for −Inf. Near 0 the loss keeps its relative accuracy; from float32 logits
+// it has the rounding of a sum over the classes, which is some 2⁻²³, and 2⁻¹⁸ where thousands
 // of them have the same logit. docs/ctc.md explains the method, its errors and its cost.
 //
 // Methods return an *ArgumentError, and write nothing, if the shape of x does not

@@ -207,7 +207,7 @@ func (m *emission[F]) make(from, to int) bool {
 	plain := true
 	switch {
 	case m.scores == Probabilities:
-		if least = m.emitProbabilities(y, from, frames); !(least >= 0) {
+		if least = m.emitProbabilities(y, from, frames); least != least {
 			return false
 		}
 	case m.expByClass && m.scores == Logits:
@@ -277,18 +277,28 @@ func isScore[F Float](v F, scores Scores) bool {
 // the least, 0 if it does not know, or NaN if one of them is no probability.
 func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) (least float64) {
 	least = math.Inf(1)
+	perCall := 1
+	if m.x.Stride == m.x.Columns { // emit may read all from one row to the next
+		perCall = max(1, block/y.Stride)
+	}
+	for r := 0; r < frames; r += perCall {
+		x := view.Of(m.x.From(from+r).Data, m.x.Columns, m.x.Columns)
+		least = min(least, float64(emit(y.From(r), x, m.target.symbols, min(perCall, frames-r))))
+	}
+	if !(least >= 0) {
+		return math.NaN()
+	}
 	unknown := false
 	for r := range frames {
-		x, row := m.x.Row(from+r), y.Data[r*y.Stride:][:y.Stride]
 		if m.expByClass {
-			copy(m.byClass.rows.Row(from%m.segment+r), x)
+			copy(m.byClass.rows.Row(from%m.segment+r), m.x.Row(from+r))
 		}
-		least = min(least, float64(emit(y.From(r), view.Of(x, len(x), len(x)), m.target.symbols, 1)))
+		row := y.Data[r*y.Stride:][:y.Stride]
 		var top float64
 		for at := 0; at < len(row); at += block {
 			top = max(top, maxBlock(row[at:min(at+block, len(row))]))
 		}
-		if !(least >= 0 && top <= float64(F(largestProbability))) {
+		if top > float64(F(largestProbability)) {
 			return math.NaN()
 		}
 		if top < 0x1p-16 { // runs of emissions near 1 are longer

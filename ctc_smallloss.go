@@ -198,10 +198,7 @@ func (k *smallLoss[F]) readProbabilities(x []F) (logNorm float64) {
 	}
 	k.readClass(k.places[last], last, float64(k.given[k.places[last]])/total)
 	k.normalize(total)
-	if excess < -0.5 {
-		return fp.Log(total)
-	}
-	return fp.Log1p(excess)
+	return fp.Log1p(excess) // below −½, 1+excess is exact
 }
 
 // findTop finds the three largest scores, the first of equal ones.

@@ -26,7 +26,7 @@
 // their own instead of logarithms, which neither underflow nor lose digits as
 // logarithms of small numbers do: over thousands of frames float32 gradients are off
 // by some 2·10⁻⁷, or 5·10⁻⁷ with only two or three classes. A loss near 0 keeps its
-// relative accuracy and is never negative.
+// relative accuracy and, from logits, is never negative.
 //
 // # Kernels
 //

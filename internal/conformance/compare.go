@@ -203,11 +203,15 @@ func (c Call[F]) RequireAllPaths(t *testing.T, in CTCCase, out Results[F], upstr
 			continue
 		}
 		for frame, row := range occupancy {
-			for class := range row {
-				row[class] *= -float64(upstream[n])
+			share := slices.Repeat([]float64{1}, len(row))
+			for class, o := range row {
+				if in.Scores == trellis.Probabilities && o != 0 {
+					share[class] = math.Exp(-scores[frame][class])
+				}
+				row[class] *= -float64(upstream[n]) * share[class]
 			}
-			RequireRounded(t, c.Name+": VJP of all paths", row, out.VJP[in.At(n, frame):][:in.Classes], func(int) float64 {
-				return 2 * promisedAbsolute[F]()
+			RequireRounded(t, c.Name+": VJP of all paths", row, out.VJP[in.At(n, frame):][:in.Classes], func(i int) float64 {
+				return 2 * promisedAbsolute[F]() * share[i]
 			})
 		}
 	}

@@ -157,7 +157,8 @@ func collapse(path []int, blank int) []int {
 func logsOf(row []float64) []float64 {
 	logs := make([]float64, len(row))
 	for i, p := range row {
-		if logs[i] = math.Log(p); p > 1.0010001 { // 1.001 in float32 is a little more
+		v, e := math.Frexp(p)                                           // math.Log is wrong for subnormal numbers on amd64
+		if logs[i] = math.Log(v) + float64(e)*math.Ln2; p > 1.0010001 { // 1.001 in float32 is a little more
 			logs[i] = math.NaN()
 		}
 	}
