@@ -87,6 +87,16 @@ func (t *classTask[F]) setTargets(targets, shape []int) error {
 	return nil
 }
 
+// setUncheckedTargets does setTargets for targets of the right number, as if all of them were classes
+// that count. There are no weights.
+func (t *classTask[F]) setUncheckedTargets(targets, shape []int) error {
+	if len(targets) != t.positions {
+		return t.targetsError(len(targets), shape)
+	}
+	t.targets, t.total = targets, float64(len(targets))
+	return nil
+}
+
 // classError reports that target i, y, is no class.
 func (t *classTask[F]) classError(i, y int) error {
 	return &ArgumentError{t.method, "targets", []int{i}, y, fmt.Sprintf("class outside [0,%d)", t.classes)}

@@ -111,6 +111,66 @@ func testRowsAlone[F Float](t *testing.T) {
 	}
 }
 
+// What an item leaves out does not reach the next one, and a wrong target is found in any of them.
+func TestTargetsOfItems(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testTargetsOfItems[float32])
+		t.Run("float64", testTargetsOfItems[float64])
+	})
+}
+
+func testTargetsOfItems[F Float](t *testing.T) {
+	for _, shape := range [][]int{{777, 10}, {40, 600}, {333, 3, 4}, {222, 2, 8}, {111, 2, 16}, {111, 5, 13}, {55, 2, 20}, {5, 4, 700}, {9, 600, 3}} {
+		count, _ := size(shape)
+		classes := shape[1]
+		x, positions := Tensor[F]{normalScores[F](count), shape}, count/classes
+		targets := randomBelow[int](positions, classes)
+		some := slices.Clone(targets)
+		for i := positions / 7; i < positions/5; i++ {
+			some[i] = -100
+		}
+		for _, smoothing := range []F{0, 0.25} {
+			l, what := CrossEntropyLoss[F]{Reduction: Sum, Workers: 1, LabelSmoothing: smoothing}, fmt.Sprint(shape, " smoothing ", smoothing)
+			all, losses := make([]F, positions), make([]F, positions)
+			require.NoError(t, l.Losses(all, x, targets), what)
+			require.NoError(t, l.Losses(losses, x, some), what)
+			var sum float64
+			for i, y := range some {
+				if y == -100 {
+					all[i] = 0
+				}
+				sum += float64(all[i])
+			}
+			requireSame(t, all, losses, what)
+			grad, left := make([]F, count), positions/5-positions/7
+			for _, l.Reduction = range []Reduction{Sum, Mean} {
+				want := sum
+				if l.Reduction == Mean {
+					want /= float64(positions - left)
+				}
+				got, err := l.Loss(x, some)
+				require.NoError(t, err, what)
+				require.InEpsilon(t, want, got, 1e-6, what)
+				same, err := l.Grad(grad, x, some)
+				require.NoError(t, err, what)
+				require.Equal(t, same, got, what)
+			}
+			for _, bad := range []int{0, positions / 3, positions - 1} {
+				for _, y := range []int{-1, classes, math.MinInt, math.MaxInt} {
+					wrong, clean := slices.Clone(some), make([]F, count)
+					wrong[bad] = y
+					_, err := l.Loss(x, wrong)
+					reason := fmt.Sprintf("targets[%d] = %d: class outside [0,%d)", bad, y, classes)
+					require.ErrorContains(t, err, reason, what)
+					_, err = l.Grad(clean, x, wrong)
+					require.ErrorContains(t, err, reason, what)
+					require.Equal(t, make([]F, count), clean, what)
+				}
+			}
+		}
+	}
+}
+
 // requireSame requires the same bits, but a NaN is as good as any other.
 func requireSame[F Float](t *testing.T, want, got []F, what ...any) {
 	for i := range want {

@@ -144,10 +144,26 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err := t.setScores(&x); err != nil {
 		return 0, err
 	}
+	small := t.isSmall()
+	var items, workers int
+	if !small {
+		t.probs = nil
+		if probs != nil {
+			t.probs = probs.Data // which the cost depends on
+		}
+		c.divide()
+		items = t.items()
+		workers = workersFor(t.workers, items, c.cost())
+	}
+	// What writes nothing, and needs no total for what it writes, checks targets on the way.
 	var err error
-	if probs != nil {
+	isUnchecked := !small && workers == 1 && out.want == reducedLoss && probs == nil && t.weight == nil
+	switch {
+	case probs != nil:
 		err = c.setProbs(*probs, x.Shape)
-	} else {
+	case isUnchecked:
+		err = t.setUncheckedTargets(targets, x.Shape)
+	default:
 		err = t.setTargets(targets, x.Shape)
 	}
 	if err != nil {
@@ -156,11 +172,9 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err := t.setOutputs(out, t.probs); err != nil {
 		return 0, err
 	}
-	if t.isSmall() {
+	if small {
 		return t.finish(t.computeSmall()), nil
 	}
-	c.divide()
-	items := t.items()
 	if items == 0 {
 		return t.finish(0), nil
 	}
@@ -170,15 +184,24 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 		w.uniform = t.uniform
 	}
 	var sum float64
-	if workers := workersFor(t.workers, items, c.cost()); workers > 1 {
+	if workers > 1 {
 		sum = c.runParallel(workers)
 	} else {
-		w.task = *t
-		for i := range items {
+		w.start(t)
+		for i := 0; i < items && w.bad < 0; i++ {
 			sum += w.compute(i)
+		}
+		if w.bad >= 0 {
+			err = t.classError(w.bad, targets[w.bad])
+		}
+		if isUnchecked {
+			t.total -= float64(w.ignored)
 		}
 	}
 	w.release()
+	if err != nil {
+		return 0, err
+	}
 	return t.finish(sum), nil
 }
 
@@ -273,7 +296,7 @@ func (c *crossEntropyCall[F]) runParallel(workers int) float64 {
 // Item does an item for runParallel.
 func (c *crossEntropyCall[F]) Item(i int) {
 	w := workspace.Take[crossEntropyItem[F], F](&crossEntropyItems)
-	w.task = c.crossEntropyTask
+	w.start(&c.crossEntropyTask)
 	c.partial[i] = w.compute(i)
 	w.release()
 }

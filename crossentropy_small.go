@@ -7,7 +7,7 @@ import (
 // isSmall reports whether the call is so small that setting up vectors would take longer than
 // all the rest.
 func (t *crossEntropyTask[F]) isSmall() bool {
-	return 0 < t.positions && len(t.x) <= smallScores && t.order == fewScores && !t.isSequential()
+	return 0 < t.positions && len(t.x) <= smallScores && t.order == fewScores && t.inner < leastSequential
 }
 
 // computeSmall does a small call, one position after the other in plain Go, with the results of
