@@ -62,6 +62,9 @@ type CrossEntropyLoss[F Float] struct {
 
 // Loss returns the reduced loss of class targets, one for each position.
 func (l CrossEntropyLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
+	if loss, ok := l.simple(&outputs[F]{}, &x, targets); ok {
+		return loss, nil
+	}
 	return l.run("CrossEntropyLoss.Loss", &outputs[F]{}, x, targets, nil)
 }
 
@@ -75,7 +78,11 @@ func (l CrossEntropyLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 // Grad returns the reduced loss and writes its gradient with respect to the
 // logits to grad, which has x's layout and may be x.Data.
 func (l CrossEntropyLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("CrossEntropyLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, x, targets, nil)
+	out := &outputs[F]{want: lossAndGrad, grad: grad}
+	if loss, ok := l.simple(out, &x, targets); ok {
+		return loss, nil
+	}
+	return l.run("CrossEntropyLoss.Grad", out, x, targets, nil)
 }
 
 // LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
@@ -129,6 +136,49 @@ func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) e
 	out := &outputs[F]{want: productVJP, grad: grad, upstream: upstream}
 	_, err := l.run("CrossEntropyLoss.VJPProbs", out, x, nil, &target)
 	return err
+}
+
+// simple does what computeSmall does, for rows of scores, if all targets are classes that count: setting
+// up a task would take longer than that. There are no weights and no smoothing. It reports whether it
+// did; else it has written nothing.
+func (l *CrossEntropyLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
+	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, smallScores) {
+		return 0, false
+	}
+	classes := x.Shape[1]
+	for _, y := range targets {
+		if uint(y) >= uint(classes) {
+			return 0, false
+		}
+	}
+	factor := 1.0
+	if l.Reduction == Mean {
+		factor = 1 / float64(len(targets))
+	}
+	var sum float64
+	var room [smallScores]F
+	terms := room[:classes]
+	for i, y := range targets {
+		row := x.Data[i*classes:][:classes]
+		top, s := smallTerms(terms, row)
+		logit := row[y]
+		sum += fp.Log1p(s) + (float64(top) - float64(logit))
+		if out.wantGrad() {
+			g, f := out.grad[i*classes:][:classes], F(factor/(1+s))
+			for c, e := range terms {
+				g[c] = e * f
+			}
+			if logit == top {
+				g[y] = F((0 - factor) * (s / (1 + s)))
+			} else {
+				g[y] = F(float64(g[y]) - factor)
+			}
+		}
+	}
+	if l.Reduction == Mean {
+		sum /= float64(len(targets))
+	}
+	return F(sum), true
 }
 
 // run computes what out asks for, of class probabilities unless probs is nil.
