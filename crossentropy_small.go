@@ -110,7 +110,7 @@ func smallTerms[F Float](terms, x []F) (top F, sum float64) {
 
 // pairTerms is smallTerms for two elements: the larger one has the term 1, so the other one is the sum.
 func pairTerms[F Float](terms []F, x, y F) (top F, sum float64) {
-	if top = x; y > x || x != x {
+	if top = x; y > x {
 		top = y
 	}
 	top += 0
