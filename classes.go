@@ -44,6 +44,19 @@ func ignoreIndex(field *int) int {
 	return *field
 }
 
+// isSimple reports whether x is rows of scores, no more than so many, with a target for each, of which
+// any class counts, and whether the gradient fits if there is one.
+func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int, most int) bool {
+	if len(x.Shape) != 2 || x.Shape[0] != len(targets) || len(targets)-1 >= most || uint(x.Shape[1])-1 >= uint(most) {
+		return false
+	}
+	n := len(targets) * x.Shape[1]
+	if n == 0 || n != len(x.Data) || n > most || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
+		return false
+	}
+	return !out.wantGrad() || len(out.grad) == n && !inexactOverlap(out.grad, x.Data)
+}
+
 // setScores sets x and its layout. It reports what is wrong with the options and with x.
 func (t *classTask[F]) setScores(x *Tensor[F]) error {
 	if err := checkOptions(t.method, t.reduction, t.workers); err != nil {
@@ -84,6 +97,16 @@ func (t *classTask[F]) setTargets(targets, shape []int) error {
 	if t.weight != nil {
 		t.total = t.weightOf(targets)
 	}
+	return nil
+}
+
+// setUncheckedTargets does setTargets for targets of the right number, as if all of them were classes
+// that count. There are no weights.
+func (t *classTask[F]) setUncheckedTargets(targets, shape []int) error {
+	if len(targets) != t.positions {
+		return t.targetsError(len(targets), shape)
+	}
+	t.targets, t.total = targets, float64(len(targets))
 	return nil
 }
 

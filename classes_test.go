@@ -1,9 +1,11 @@
 package trellis
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -111,9 +113,148 @@ func testRowsAlone[F Float](t *testing.T) {
 	}
 }
 
+// Loss and Grad have a short way for a few rows. It gives the bits of the way that LossesGrad takes,
+// and leaves everything that is not plain to that.
+func TestSimpleCalls(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testSimpleCalls[float32])
+		t.Run("float64", testSimpleCalls[float64])
+	})
+}
+
+// classLoss is what NLLLoss and CrossEntropyLoss have in common.
+type classLoss[F Float] interface {
+	Loss(x Tensor[F], targets []int) (F, error)
+	Grad(grad []F, x Tensor[F], targets []int) (F, error)
+	LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F, error)
+}
+
+func testSimpleCalls[F Float](t *testing.T) {
+	inf, zero := F(math.Inf(1)), 0
+	for _, shape := range [][]int{{1, 1}, {1, 2}, {2, 2}, {16, 2}, {17, 2}, {5, 3}, {7, 4}, {3, 10}, {1, 17}, {1, 32}, {1, 33}, {33, 10}, {5, 14000}} {
+		rows, classes := shape[0], shape[1]
+		for _, special := range [][]F{nil, {0}, {-inf}, {inf}, {fp.NaN[F]()}, {1, 1}, {-inf, -inf}, {-inf, fp.NaN[F]()}, {-500, 300}} {
+			if special != nil && classes > 1000 {
+				continue
+			}
+			x := Tensor[F]{normalScores[F](rows * classes), shape}
+			copy(x.Data[:min(classes, len(x.Data))], special)
+			targets := randomBelow[int](rows, classes)
+			targets[0] = 0
+			check := func(l classLoss[F], targets []int) {
+				what := fmt.Sprintf("%T %v begins with %v", l, shape, special)
+				losses, want, grad := make([]F, rows), make([]F, len(x.Data)), make([]F, len(x.Data))
+				wantLoss, wantErr := l.LossesGrad(losses, want, x, targets)
+				loss, err := l.Loss(x, targets)
+				gradLoss, gradErr := l.Grad(grad, x, targets)
+				if wantErr != nil {
+					for method, err := range map[string]error{".Loss:": err, ".Grad:": gradErr} {
+						require.EqualError(t, err, strings.Replace(wantErr.Error(), ".LossesGrad:", method, 1), what)
+					}
+				} else {
+					require.NoError(t, errors.Join(err, gradErr), what)
+				}
+				requireSame(t, []F{wantLoss, wantLoss}, []F{loss, gradLoss}, what)
+				requireSame(t, want, grad, what)
+				if err == nil { // in place, too, but not shifted
+					room := append(slices.Clone(x.Data), 0)
+					copied := Tensor[F]{room[:len(x.Data)], shape}
+					if len(x.Data) > 1 {
+						_, err = l.Grad(room[1:], copied, targets)
+						require.ErrorContains(t, err, "overlaps x without being x", what)
+					}
+					_, err = l.Grad(copied.Data, copied, targets)
+					require.NoError(t, err, what)
+					requireSame(t, want, copied.Data, what)
+				}
+			}
+			for _, reduction := range []Reduction{Mean, Sum, 2} {
+				for _, workers := range []int{1, -1} {
+					check(NLLLoss[F]{Reduction: reduction, Workers: workers}, targets)
+					check(CrossEntropyLoss[F]{Reduction: reduction, Workers: workers}, targets)
+				}
+				ones := slices.Repeat([]F{0.5}, classes)
+				check(NLLLoss[F]{Reduction: reduction, Workers: 1, Weight: ones}, targets)
+				check(CrossEntropyLoss[F]{Reduction: reduction, Workers: 1, Weight: ones}, targets)
+				check(CrossEntropyLoss[F]{Reduction: reduction, Workers: 1, LabelSmoothing: 0.5}, targets)
+				check(NLLLoss[F]{Reduction: reduction, Workers: 1, IgnoreIndex: &zero}, targets)
+				check(CrossEntropyLoss[F]{Reduction: reduction, Workers: 1, IgnoreIndex: &zero}, targets)
+			}
+			for _, y := range []int{-1, -100, classes, math.MaxInt, math.MinInt} {
+				other := slices.Clone(targets)
+				other[rows-1] = y
+				check(NLLLoss[F]{Workers: 1}, other)
+				check(CrossEntropyLoss[F]{Workers: 1}, other)
+			}
+			check(NLLLoss[F]{Workers: 1}, targets[1:])
+			check(CrossEntropyLoss[F]{Workers: 1}, targets[1:])
+		}
+	}
+}
+
+// What an item leaves out does not reach the next one, and a wrong target is found in any of them.
+func TestTargetsOfItems(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testTargetsOfItems[float32])
+		t.Run("float64", testTargetsOfItems[float64])
+	})
+}
+
+func testTargetsOfItems[F Float](t *testing.T) {
+	for _, shape := range [][]int{{777, 10}, {40, 600}, {333, 3, 4}, {222, 2, 8}, {111, 2, 16}, {111, 5, 13}, {55, 2, 20}, {5, 4, 700}, {9, 600, 3}} {
+		count, _ := size(shape)
+		classes := shape[1]
+		x, positions := Tensor[F]{normalScores[F](count), shape}, count/classes
+		targets := randomBelow[int](positions, classes)
+		some := slices.Clone(targets)
+		for i := positions / 7; i < positions/5; i++ {
+			some[i] = -100
+		}
+		for _, smoothing := range []F{0, 0.25} {
+			l, what := CrossEntropyLoss[F]{Reduction: Sum, Workers: 1, LabelSmoothing: smoothing}, fmt.Sprint(shape, " smoothing ", smoothing)
+			all, losses := make([]F, positions), make([]F, positions)
+			require.NoError(t, l.Losses(all, x, targets), what)
+			require.NoError(t, l.Losses(losses, x, some), what)
+			var sum float64
+			for i, y := range some {
+				if y == -100 {
+					all[i] = 0
+				}
+				sum += float64(all[i])
+			}
+			requireSame(t, all, losses, what)
+			grad, left := make([]F, count), positions/5-positions/7
+			for _, l.Reduction = range []Reduction{Sum, Mean} {
+				want := sum
+				if l.Reduction == Mean {
+					want /= float64(positions - left)
+				}
+				got, err := l.Loss(x, some)
+				require.NoError(t, err, what)
+				require.InEpsilon(t, want, got, 1e-6, what)
+				same, err := l.Grad(grad, x, some)
+				require.NoError(t, err, what)
+				require.Equal(t, same, got, what)
+			}
+			for _, bad := range []int{0, positions / 3, positions - 1} {
+				for _, y := range []int{-1, classes, math.MinInt, math.MaxInt} {
+					wrong, clean := slices.Clone(some), make([]F, count)
+					wrong[bad] = y
+					_, err := l.Loss(x, wrong)
+					reason := fmt.Sprintf("targets[%d] = %d: class outside [0,%d)", bad, y, classes)
+					require.ErrorContains(t, err, reason, what)
+					_, err = l.Grad(clean, x, wrong)
+					require.ErrorContains(t, err, reason, what)
+					require.Equal(t, make([]F, count), clean, what)
+				}
+			}
+		}
+	}
+}
+
 // requireSame requires the same bits, but a NaN is as good as any other.
 func requireSame[F Float](t *testing.T, want, got []F, what ...any) {
-	for i := range want {
-		require.Equal(t, kerneltest.Bits(want[i]), kerneltest.Bits(got[i]), "%v: %v and %v", what, want, got)
+	if !slices.EqualFunc(want, got, func(a, b F) bool { return kerneltest.Bits(a) == kerneltest.Bits(b) }) {
+		require.Fail(t, "other bits", "%v: %v and %v", what, want, got)
 	}
 }

@@ -62,6 +62,9 @@ type CrossEntropyLoss[F Float] struct {
 
 // Loss returns the reduced loss of class targets, one for each position.
 func (l CrossEntropyLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
+	if loss, ok := l.simple(&outputs[F]{}, &x, targets); ok {
+		return loss, nil
+	}
 	return l.run("CrossEntropyLoss.Loss", &outputs[F]{}, x, targets, nil)
 }
 
@@ -75,7 +78,11 @@ func (l CrossEntropyLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 // Grad returns the reduced loss and writes its gradient with respect to the
 // logits to grad, which has x's layout and may be x.Data.
 func (l CrossEntropyLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("CrossEntropyLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, x, targets, nil)
+	out := &outputs[F]{want: lossAndGrad, grad: grad}
+	if loss, ok := l.simple(out, &x, targets); ok {
+		return loss, nil
+	}
+	return l.run("CrossEntropyLoss.Grad", out, x, targets, nil)
 }
 
 // LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
@@ -131,6 +138,49 @@ func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) e
 	return err
 }
 
+// simple does what computeSmall does, for rows of scores, if all targets are classes that count: setting
+// up a task would take longer than that. There are no weights and no smoothing. It reports whether it
+// did; else it has written nothing.
+func (l *CrossEntropyLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
+	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, smallScores) {
+		return 0, false
+	}
+	classes := x.Shape[1]
+	for _, y := range targets {
+		if uint(y) >= uint(classes) {
+			return 0, false
+		}
+	}
+	factor := 1.0
+	if l.Reduction == Mean {
+		factor = 1 / float64(len(targets))
+	}
+	var sum float64
+	var room [smallScores]F
+	terms := room[:classes]
+	for i, y := range targets {
+		row := x.Data[i*classes:][:classes]
+		top, s := smallTerms(terms, row)
+		logit := row[y]
+		sum += fp.Log1p(s) + (float64(top) - float64(logit))
+		if out.wantGrad() {
+			g, f := out.grad[i*classes:][:classes], F(factor/(1+s))
+			for c, e := range terms {
+				g[c] = e * f
+			}
+			if logit == top {
+				g[y] = F((0 - factor) * (s / (1 + s)))
+			} else {
+				g[y] = F(float64(g[y]) - factor)
+			}
+		}
+	}
+	if l.Reduction == Mean {
+		sum /= float64(len(targets))
+	}
+	return F(sum), true
+}
+
 // run computes what out asks for, of class probabilities unless probs is nil.
 func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], targets []int, probs *Tensor[F]) (F, error) {
 	if !(l.LabelSmoothing >= 0 && l.LabelSmoothing <= 1) {
@@ -144,10 +194,26 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err := t.setScores(&x); err != nil {
 		return 0, err
 	}
+	small := t.isSmall()
+	var items, workers int
+	if !small {
+		t.probs = nil
+		if probs != nil {
+			t.probs = probs.Data // which the cost depends on
+		}
+		c.divide()
+		items = t.items()
+		workers = workersFor(t.workers, items, c.cost())
+	}
+	// What writes nothing, and needs no total for what it writes, checks targets on the way.
 	var err error
-	if probs != nil {
+	isUnchecked := !small && workers == 1 && out.want == reducedLoss && probs == nil && t.weight == nil
+	switch {
+	case probs != nil:
 		err = c.setProbs(*probs, x.Shape)
-	} else {
+	case isUnchecked:
+		err = t.setUncheckedTargets(targets, x.Shape)
+	default:
 		err = t.setTargets(targets, x.Shape)
 	}
 	if err != nil {
@@ -156,11 +222,9 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err := t.setOutputs(out, t.probs); err != nil {
 		return 0, err
 	}
-	if t.isSmall() {
+	if small {
 		return t.finish(t.computeSmall()), nil
 	}
-	c.divide()
-	items := t.items()
 	if items == 0 {
 		return t.finish(0), nil
 	}
@@ -170,15 +234,24 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 		w.uniform = t.uniform
 	}
 	var sum float64
-	if workers := workersFor(t.workers, items, c.cost()); workers > 1 {
+	if workers > 1 {
 		sum = c.runParallel(workers)
 	} else {
-		w.task = *t
-		for i := range items {
+		w.start(t)
+		for i := 0; i < items && w.bad < 0; i++ {
 			sum += w.compute(i)
+		}
+		if w.bad >= 0 {
+			err = t.classError(w.bad, targets[w.bad])
+		}
+		if isUnchecked {
+			t.total -= float64(w.ignored)
 		}
 	}
 	w.release()
+	if err != nil {
+		return 0, err
+	}
 	return t.finish(sum), nil
 }
 
@@ -273,7 +346,7 @@ func (c *crossEntropyCall[F]) runParallel(workers int) float64 {
 // Item does an item for runParallel.
 func (c *crossEntropyCall[F]) Item(i int) {
 	w := workspace.Take[crossEntropyItem[F], F](&crossEntropyItems)
-	w.task = c.crossEntropyTask
+	w.start(&c.crossEntropyTask)
 	c.partial[i] = w.compute(i)
 	w.release()
 }

@@ -1,6 +1,8 @@
 package trellis
 
 import (
+	"unsafe"
+
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -19,17 +21,17 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 		w.probs = t.probs[offset:]
 	}
 	w.setLanes()
-	w.loadScores()
-	w.setTargets(first)
-	w.makeTerms()
 	lanes := w.lanes()
 	all := fp.WholeVectors[F](lanes)
+	w.loadScores()
+	w.setConstants(all)
+	if w.setTargets(first); w.bad >= 0 {
+		return 0
+	}
+	w.makeTerms()
 	log1p(w.ln[:lanes], w.sum[:lanes])
 	if t.hasSoft() {
 		w.takeSoft(lanes)
-	} else {
-		clear(w.dot[:all])
-		clear(w.mass[:all])
 	}
 	if t.out.want == productVJP {
 		spread(&w.laneMap, w.scale[:], t.out.upstream[first:])
@@ -117,9 +119,26 @@ func (w *crossEntropyItem[F]) placeColumns(group, lane, class int) {
 	}
 }
 
+// setConstants sets hard, dot and mass of so many lanes where they are the same in all of them: they
+// stay so from item to item.
+func (w *crossEntropyItem[F]) setConstants(all int) {
+	t := &w.task
+	if t.hasSoft() || all <= w.constant {
+		return
+	}
+	clear(w.dot[:all])
+	clear(w.mass[:all])
+	keep := 1 - t.smoothing
+	for i := range w.hard[:all] {
+		w.hard[i] = keep
+	}
+	w.constant = all
+}
+
 // setTargets sets class, logit and hard of every lane. first is the number of the first
 // position.
 func (w *crossEntropyItem[F]) setTargets(first int) {
+	w.left = 0
 	if w.task.probs == nil {
 		w.setClasses(first)
 	} else {
@@ -137,38 +156,92 @@ func (w *crossEntropyItem[F]) setTargets(first int) {
 	}
 }
 
-// setClasses does setTargets for class targets.
+// setClasses does setTargets for class targets, up to a target that is no class: bad is its number
+// then.
 func (w *crossEntropyItem[F]) setClasses(first int) {
 	t, from := &w.task, &w.scores
 	if t.order == strided {
 		from = &w.terms // a copy still, and in the cache
 	}
-	ignore, keep, scores, step := t.ignore, 1-t.smoothing, from.data, from.class
 	for g := range w.groups {
-		targets, at := t.targets[first+g*w.groupStep:], g*from.group
-		class := w.class[g*w.width:][:w.perGroup]
-		hard, logit := w.hard[g*w.width:][:len(class)], w.logit[g*w.width:][:len(class)]
-		for k, position := 0, 0; k < len(class); k++ {
-			if y := targets[position]; y == ignore {
-				class[k], hard[k] = leftOut, 0
-			} else {
-				class[k], hard[k], logit[k] = int32(y), keep, scores[at+y*step]
+		position, at := first+g*w.groupStep, g*from.group
+		for k := w.copyTargets(g, 0, position, at); k < w.perGroup; k = w.copyTargets(g, k+1, position, at) {
+			i, target := g*w.width+k, position+k*w.laneStep
+			if t.targets[target] != t.ignore {
+				w.bad = target
+				return
 			}
-			at += from.lane
-			position += w.laneStep
+			w.class[i], w.logit[i] = leftOut, 0
+			w.left++
 		}
 	}
-	if t.weight == nil {
+	w.ignored += w.left
+	if t.weight == nil && !t.hasSoft() {
 		return
 	}
+	keep := 1 - t.smoothing
 	for g := range w.groups {
 		class, hard := w.class[g*w.width:][:w.perGroup], w.hard[g*w.width:][:w.perGroup]
 		for k, y := range class {
-			if y >= 0 {
+			switch {
+			case y < 0:
+				hard[k] = 0
+			case t.weight != nil:
 				hard[k] = float64(keep * float64(t.weight[y]))
+			default:
+				hard[k] = keep
 			}
 		}
 	}
+}
+
+// copyTargets copies the class targets of group g and their scores, from lane k on, up to a target
+// that is no class or left out. It returns that lane, or perGroup. The group has its first target at
+// position, and its first score at first.
+//
+// A target is read once and compared before it is used, as in targetLoop.sumRows.
+func (w *crossEntropyItem[F]) copyTargets(g, k, position, first int) int {
+	t, from := &w.task, &w.scores
+	if t.order == strided {
+		from = &w.terms
+	}
+	n, last := w.perGroup, w.perGroup-1
+	if k >= n {
+		return n
+	}
+	_, _ = t.targets[position+last*w.laneStep], from.data[first+last*from.lane+(t.classes-1)*from.class]
+	_, _ = w.class[g*w.width+last], w.logit[g*w.width+last]
+	const word, half = unsafe.Sizeof(0), unsafe.Sizeof(int32(0))
+	size, classes, ignore := unsafe.Sizeof(F(0)), uint(t.classes), uint(t.ignore)
+	nextTarget, nextScore, step := uintptr(w.laneStep)*word, uintptr(from.lane)*size, uintptr(from.class)*size
+	target := unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.targets)), uintptr(position)*word+uintptr(k)*nextTarget)
+	score := unsafe.Add(unsafe.Pointer(unsafe.SliceData(from.data)), uintptr(first)*size+uintptr(k)*nextScore)
+	class, logit := unsafe.Pointer(&w.class[g*w.width]), unsafe.Pointer(&w.logit[g*w.width])
+	if ignore >= classes {
+		for ; k+4 <= n; k += 4 {
+			y0, y1 := *(*uint)(target), *(*uint)(unsafe.Add(target, nextTarget))
+			y2, y3 := *(*uint)(unsafe.Add(target, 2*nextTarget)), *(*uint)(unsafe.Add(target, 3*nextTarget))
+			if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+				break
+			}
+			c, l := (*[4]int32)(unsafe.Add(class, uintptr(k)*half)), (*[4]F)(unsafe.Add(logit, uintptr(k)*size))
+			c[0], l[0] = int32(y0), *(*F)(unsafe.Add(score, uintptr(y0)*step))
+			c[1], l[1] = int32(y1), *(*F)(unsafe.Add(score, nextScore+uintptr(y1)*step))
+			c[2], l[2] = int32(y2), *(*F)(unsafe.Add(score, 2*nextScore+uintptr(y2)*step))
+			c[3], l[3] = int32(y3), *(*F)(unsafe.Add(score, 3*nextScore+uintptr(y3)*step))
+			target, score = unsafe.Add(target, 4*nextTarget), unsafe.Add(score, 4*nextScore)
+		}
+	}
+	for ; k < n; k++ {
+		y := *(*uint)(target)
+		if y >= classes || y == ignore {
+			break
+		}
+		*(*int32)(unsafe.Add(class, uintptr(k)*half)) = int32(y)
+		*(*F)(unsafe.Add(logit, uintptr(k)*size)) = *(*F)(unsafe.Add(score, uintptr(y)*step))
+		target, score = unsafe.Add(target, nextTarget), unsafe.Add(score, nextScore)
+	}
+	return k
 }
 
 // takeSoft sets what soft targets add to losses and gradients.
@@ -186,14 +259,14 @@ func (w *crossEntropyItem[F]) leaveOut(lanes, all int) {
 	for i := lanes; i < all; i++ {
 		w.class[i] = leftOut
 	}
-	class := w.class[:all]
-	if w.task.ignored == 0 && w.groups == 1 {
-		class = class[lanes:]
+	first := 0
+	if w.left == 0 && (w.groups == 1 || w.perGroup == w.width) {
+		first = lanes
 	}
-	first := all - len(class)
-	for i, y := range class {
+	for i, y := range w.class[first:all] {
 		if y == leftOut {
 			w.hard[first+i], w.ln[first+i], w.dot[first+i] = 0, 0, 0
+			w.constant = 0
 		}
 	}
 }
@@ -228,7 +301,7 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 			w.writeTargets(all)
 		}
 	}
-	if t.ignored > 0 {
+	if w.left > 0 {
 		w.clearIgnored()
 	}
 	switch t.order {

@@ -24,9 +24,9 @@ func (t *crossEntropyTask[F]) hasSoft() bool { return t.probs != nil || t.smooth
 func (t *crossEntropyTask[F]) isPlain() bool { return t.smoothing == 0 && t.weight == nil }
 
 // isSequential reports whether the terms of a position are added one by one, and not as the
-// lanes of a row are: see leastSequential.
+// lanes of a row are: see leastSequential. For two terms that is the same.
 func (t *crossEntropyTask[F]) isSequential() bool {
-	return t.order == strided || t.order == fewScores && t.inner >= leastSequential
+	return t.order == strided || t.order == fewScores && t.inner >= leastSequential && t.classes > 2
 }
 
 // share is the part of a class target that smoothing gives to each class.
@@ -54,6 +54,9 @@ type crossEntropyItem[F Float] struct {
 
 	task           crossEntropyTask[F]
 	span           classSpan
+	left, ignored  int // positions of the item, and of all so far, that are left out
+	bad            int // the number of a target that is no class, or −1
+	constant       int // lanes whose hard, dot and mass are those that most have
 	x, probs, grad []F // of the task, from the first score of the item on
 
 	laneMap
@@ -113,6 +116,11 @@ func collect[F Float](m *laneMap, positions, lanes []F) {
 }
 
 var crossEntropyItems workspace.Pools
+
+// start begins with the items of a call.
+func (w *crossEntropyItem[F]) start(t *crossEntropyTask[F]) {
+	w.task, w.ignored, w.bad, w.constant = *t, 0, -1, 0
+}
 
 // release gives the workspace back without what it borrowed.
 func (w *crossEntropyItem[F]) release() {

@@ -7,7 +7,7 @@ import (
 // isSmall reports whether the call is so small that setting up vectors would take longer than
 // all the rest.
 func (t *crossEntropyTask[F]) isSmall() bool {
-	return 0 < t.positions && len(t.x) <= smallScores && t.order == fewScores && !t.isSequential()
+	return 0 < t.positions && len(t.x) <= smallScores && t.order == fewScores && t.inner < leastSequential
 }
 
 // computeSmall does a small call, one position after the other in plain Go, with the results of
@@ -63,8 +63,8 @@ func (s *smallSoftmax[F]) loss() (loss float64) {
 	for c := range t.classes {
 		s.scores[c] = t.x[s.first+c*t.inner]
 	}
-	top, sum := expBlockGeneric(s.terms[:t.classes], s.scores[:t.classes], fp.NegInf[F]())
-	s.max, s.sum, s.hard = top, float64(sum), 0
+	s.max, s.sum = smallTerms(s.terms[:t.classes], s.scores[:t.classes])
+	s.hard = 0
 	ln := fp.Log1p(s.sum)
 	if s.class >= 0 {
 		s.logit, s.hard = s.scores[s.class], 1-t.smoothing
@@ -92,6 +92,37 @@ func (s *smallSoftmax[F]) loss() (loss float64) {
 		s.mass += mass
 	}
 	return loss
+}
+
+// smallTerms writes terms[i] = exp(x[i]−top), top being the largest element of x, and returns top
+// and the sum of the terms without its 1, as expBlockGeneric does: NaN if there is no softmax, and then
+// terms is of no use.
+func smallTerms[F Float](terms, x []F) (top F, sum float64) {
+	if len(x) == 2 {
+		return pairTerms(terms, x[0], x[1])
+	}
+	top = maxBlockGeneric(x)
+	fp.Exps(terms, x, top)
+	var s lanes[F]
+	ties := s.addBelow(terms, x, top)
+	return top, float64(s.fold() + (ties - 1))
+}
+
+// pairTerms is smallTerms for two elements: the larger one has the term 1, so the other one is the sum.
+func pairTerms[F Float](terms []F, x, y F) (top F, sum float64) {
+	if top = x; y > x {
+		top = y
+	}
+	top += 0
+	e := fp.Exp((x - top) + (y - top)) // one of the differences is 0, or NaN
+	terms[0], terms[1] = e, e
+	if x == top {
+		terms[0] = 1
+	}
+	if y == top {
+		terms[1] = 1
+	}
+	return top, float64(e)
 }
 
 // softTarget returns the soft target of a class, at the position that has class 0 at the element

@@ -483,7 +483,8 @@ func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
 }
 
 // sumExpColumnsGeneric is sumExpRows for columns: x[c][j] is element c of row j, of count. It
-// writes exp(x[c][j]−m[j]) to dst, which may be x. scratch has a vector for every lane.
+// writes exp(x[c][j]−m[j]) to dst, which may be x; where the sum is NaN dst is of no use. scratch has
+// a vector for every lane.
 func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
 	mask := fp.Lanes[F]() - 1
 	for from := 0; from < x.Columns; from += chunk {

@@ -46,6 +46,9 @@ type NLLLoss[F Float] struct {
 
 // Loss returns the reduced loss.
 func (l NLLLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
+	if loss, ok := l.simple(&outputs[F]{}, &x, targets); ok {
+		return loss, nil
+	}
 	return l.run("NLLLoss.Loss", &outputs[F]{}, x, targets)
 }
 
@@ -60,7 +63,11 @@ func (l NLLLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 // grad, which has x's layout and may be x.Data: −Weight[target] at the target of
 // each position, divided by the sum of the weights for the mean, and 0 elsewhere.
 func (l NLLLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("NLLLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, x, targets)
+	out := &outputs[F]{want: lossAndGrad, grad: grad}
+	if loss, ok := l.simple(out, &x, targets); ok {
+		return loss, nil
+	}
+	return l.run("NLLLoss.Grad", out, x, targets)
 }
 
 // LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
@@ -77,6 +84,33 @@ func (l NLLLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F,
 func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 	_, err := l.run("NLLLoss.VJP", &outputs[F]{want: productVJP, grad: grad, upstream: upstream}, x, targets)
 	return err
+}
+
+// simple does what run does for rows of scores in one item, if all targets are classes that count and
+// have no weights: setting up a task would take longer than that. It reports whether it did; else
+// it has written nothing.
+func (l *NLLLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
+	if l.Weight != nil || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores) {
+		return 0, false
+	}
+	classes := x.Shape[1]
+	var sums fourSums
+	if sumRows(&sums, x.Data, targets, classes) < len(targets) {
+		return 0, false
+	}
+	factor := 1.0
+	if l.Reduction == Mean {
+		factor = 1 / float64(len(targets))
+	}
+	if out.wantGrad() {
+		clear(out.grad)
+		setRows(out.grad, targets, classes, F(-factor))
+	}
+	sum := 0 - sums.total()
+	if l.Reduction == Mean {
+		sum /= float64(len(targets))
+	}
+	return F(sum), true
 }
 
 func (l NLLLoss[F]) run(method string, out *outputs[F], x Tensor[F], targets []int) (F, error) {
@@ -210,9 +244,17 @@ func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
 	if len(targets) != t.positions {
 		return 0, t.targetsError(len(targets), shape)
 	}
+	areRows := t.inner == 1 && uint(t.ignore) >= uint(t.classes)
 	for i := range t.items() {
 		s := t.span(i)
 		first := t.first(s)
+		if areRows {
+			var sums fourSums
+			if sumRows(&sums, t.x[t.offset(s):], targets[first:][:s.samples], t.classes) == s.samples {
+				sum -= sums.total()
+				continue
+			}
+		}
 		var l targetLoop[F]
 		l.setRuns(&t.classLayout, s)
 		l.scores, l.targets, l.classes, l.ignore = t.x[t.offset(s):], targets[first:], t.classes, t.ignore
@@ -246,10 +288,11 @@ func (l *targetLoop[F]) run() (bad int) {
 	for r, j := 0, 0; r < l.runs && fours > 0; {
 		switch {
 		case onlyClasses && l.runs == 1 && l.class == 1:
+			scores, targets := l.scores[j*l.classes:fours*l.classes], l.targets[j:fours]
 			if l.write {
-				j = l.setRows(j)
+				j += setRows(scores, targets, l.classes, l.value) &^ 3
 			} else {
-				j = l.sumRows(j)
+				j += sumRows(&l.sums, scores, targets, l.classes)
 			}
 			if j == fours {
 				r, j = 1, 0
@@ -297,60 +340,64 @@ func (l *targetLoop[F]) one(r, j int) bool {
 	return true
 }
 
-// sumRows adds the scores of rows, four by four, from row j on, which is a multiple of four, as
-// far as all four targets are classes. It returns how far.
+// sumRows adds to sums the scores that rows of so many classes have at their targets, the first of
+// which belongs to the first sum, up to a target that is no class, or up to four before it. It returns
+// how many.
 //
 // A target is read once and compared before it is used, so that no other memory than scores
 // is touched. The slices' own checks would take as long as all else.
-func (l *targetLoop[F]) sumRows(j int) int {
-	fours := l.count &^ 3
-	_, _ = l.scores[l.count*l.classes-1], l.targets[l.count-1]
-	size, classes := unsafe.Sizeof(F(0)), uint(l.classes)
-	pitch := uintptr(l.classes) * size
-	scores, targets := unsafe.Pointer(unsafe.SliceData(l.scores)), unsafe.Pointer(unsafe.SliceData(l.targets))
-	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
-	for ; j < fours; j += 4 {
-		y := (*[4]uint)(unsafe.Add(targets, uintptr(j)*unsafe.Sizeof(uint(0))))
+func sumRows[F Float](sums *fourSums, scores []F, targets []int, classes int) (done int) {
+	n, most, size := len(targets), uint(classes), unsafe.Sizeof(F(0))
+	if n == 0 {
+		return 0
+	}
+	_ = scores[n*classes-1]
+	pitch := uintptr(classes) * size
+	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
+	j := 0
+	for ; j+4 <= n; j += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(j)*unsafe.Sizeof(uint(0))))
 		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
-		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
 			break
 		}
-		row := unsafe.Add(scores, uintptr(j)*pitch)
-		s0 += float64(*(*F)(unsafe.Add(row, uintptr(y0)*size)))
-		row = unsafe.Add(row, pitch)
-		s1 += float64(*(*F)(unsafe.Add(row, uintptr(y1)*size)))
-		row = unsafe.Add(row, pitch)
-		s2 += float64(*(*F)(unsafe.Add(row, uintptr(y2)*size)))
-		row = unsafe.Add(row, pitch)
-		s3 += float64(*(*F)(unsafe.Add(row, uintptr(y3)*size)))
+		at := unsafe.Add(row, uintptr(j)*pitch)
+		s0 += float64(*(*F)(unsafe.Add(at, uintptr(y0)*size)))
+		at = unsafe.Add(at, pitch)
+		s1 += float64(*(*F)(unsafe.Add(at, uintptr(y1)*size)))
+		at = unsafe.Add(at, pitch)
+		s2 += float64(*(*F)(unsafe.Add(at, uintptr(y2)*size)))
+		at = unsafe.Add(at, pitch)
+		s3 += float64(*(*F)(unsafe.Add(at, uintptr(y3)*size)))
 	}
-	l.sums = fourSums{s0, s1, s2, s3}
+	*sums = fourSums{s0, s1, s2, s3}
+	if j+4 <= n {
+		return j
+	}
+	for ; j < n && uint(targets[j]) < most; j++ {
+		sums[j&3] += float64(scores[j*classes+targets[j]])
+	}
 	return j
 }
 
-// setRows is sumRows that writes the value.
-func (l *targetLoop[F]) setRows(j int) int {
-	fours := l.count &^ 3
-	_, _ = l.scores[l.count*l.classes-1], l.targets[l.count-1]
-	size, classes, value := unsafe.Sizeof(F(0)), uint(l.classes), l.value
-	pitch := uintptr(l.classes) * size
-	scores, targets := unsafe.Pointer(unsafe.SliceData(l.scores)), unsafe.Pointer(unsafe.SliceData(l.targets))
-	for ; j < fours; j += 4 {
-		y := (*[4]uint)(unsafe.Add(targets, uintptr(j)*unsafe.Sizeof(uint(0))))
-		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
-		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
-			break
-		}
-		row := unsafe.Add(scores, uintptr(j)*pitch)
-		*(*F)(unsafe.Add(row, uintptr(y0)*size)) = value
-		row = unsafe.Add(row, pitch)
-		*(*F)(unsafe.Add(row, uintptr(y1)*size)) = value
-		row = unsafe.Add(row, pitch)
-		*(*F)(unsafe.Add(row, uintptr(y2)*size)) = value
-		row = unsafe.Add(row, pitch)
-		*(*F)(unsafe.Add(row, uintptr(y3)*size)) = value
+// setRows writes a value where sumRows reads scores, up to a target that is no class.
+func setRows[F Float](scores []F, targets []int, classes int, value F) (done int) {
+	n, most, size := len(targets), uint(classes), unsafe.Sizeof(F(0))
+	if n == 0 {
+		return 0
 	}
-	return j
+	_ = scores[n*classes-1]
+	pitch := uintptr(classes) * size
+	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	for j := range n {
+		y := *(*uint)(unsafe.Add(target, uintptr(j)*unsafe.Sizeof(uint(0))))
+		if y >= most {
+			return j
+		}
+		*(*F)(unsafe.Add(row, uintptr(j)*pitch+uintptr(y)*size)) = value
+	}
+	return n
 }
 
 // runFours takes the targets four by four, from position j of run r on, where j is a multiple of

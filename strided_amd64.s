@@ -5132,8 +5132,8 @@ end4:
 // func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX512F
 TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-152
-	VBROADCASTSD constants<>+0(SB), Z0
-	VPXORD       Z1, Z1, Z1
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+0(SB), Z1
 	VBROADCASTSD constants<>+64(SB), Z2
 	VBROADCASTSD constants<>+96(SB), Z3
 	VBROADCASTSD constants<>+128(SB), Z4
@@ -5155,47 +5155,111 @@ TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-152
 	MOVQ         xStride+112(FP), R8
 	SHLQ         $0x02, R8
 	MOVQ         xColumns+104(FP), R9
+	MOVQ         count+144(FP), R10
+	CMPQ         R10, $+2
+	JNE          endif1
 	CMPQ         R9, $+0
-	JLE          end2
+	JLE          end3
 
-loop1:
-	VMOVAPS Z0, Z13
+loop2:
+	MOVQ          DX, R10
+	ADDQ          DI, R10
+	MOVQ          BX, R11
+	ADDQ          R8, R11
+	VMOVUPS       (R11), Z13
+	VMOVUPS       (BX), Z14
+	VMAXPS        Z1, Z14, Z14
+	VMAXPS        Z14, Z13, Z13
+	VADDPS        Z0, Z13, Z13
+	VMOVUPS       Z13, (AX)
+	VMOVUPS       (BX), Z14
+	VSUBPS        Z13, Z14, Z14
+	VMOVUPS       (R11), Z18
+	VSUBPS        Z13, Z18, Z13
+	VADDPS        Z13, Z14, Z13
+	VCMPPS        $0x11, Z0, Z13, K1
+	VCMPPS        $0x15, Z2, Z13, K2
+	VMOVAPS       Z3, Z14
+	VFMADD213PS   Z4, Z13, Z14
+	VSUBPS        Z4, Z14, Z18
+	VFNMADD231PS  Z18, Z5, Z13
+	VFNMADD231PS  Z6, Z18, Z13
+	VMOVAPS       Z7, Z18
+	VFMADD213PS   Z8, Z13, Z18
+	VFMADD213PS   Z9, Z13, Z18
+	VFMADD213PS   Z10, Z13, Z18
+	VFMADD213PS   Z11, Z13, Z18
+	VFMADD213PS   Z12, Z13, Z18
+	VFMADD213PS   Z12, Z13, Z18
+	VPSLLD        $0x17, Z14, Z13
+	VPADDD.Z      Z18, Z13, K2, Z13
+	VBLENDMPS     Z13, Z18, K1, Z15
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y14
+	VCVTPS2PD     Y14, Z14
+	VMOVUPS       Z13, (CX)
+	VMOVUPS       Z14, 64(CX)
+	VMOVUPS       (BX), Z13
+	VMOVUPS       (AX), Z14
+	VCMPPS        $0x00, Z14, Z13, K1
+	VBLENDMPS     Z12, Z15, K1, Z16
+	VMOVUPS       Z16, (DX)
+	VMOVUPS       (R11), Z13
+	VMOVUPS       (AX), Z14
+	VCMPPS        $0x00, Z14, Z13, K1
+	VBLENDMPS     Z12, Z15, K1, Z17
+	VMOVUPS       Z17, (R10)
+	ADDQ          $+64, AX
+	ADDQ          $+64, BX
+	ADDQ          $+64, DX
+	ADDQ          $+128, CX
+	SUBQ          $+16, R9
+	CMPQ          R9, $+0
+	JGT           loop2
+
+end3:
+endif1:
+	CMPQ R9, $+0
+	JLE  end5
+
+loop4:
+	VMOVAPS Z1, Z13
 	MOVQ    BX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
-	JLE     end4
+	JLE     end7
 
-loop3:
+loop6:
 	VMOVUPS (R10), Z14
 	VMAXPS  Z13, Z14, Z13
 	ADDQ    R8, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop3
+	JGT     loop6
 
-end4:
-	VADDPS  Z1, Z13, Z13
+end7:
+	VADDPS  Z0, Z13, Z13
 	VMOVUPS Z13, (AX)
-	VMOVAPS Z1, Z13
+	VMOVAPS Z0, Z13
 	MOVQ    DX, R11
 	MOVQ    BX, R10
 	MOVQ    count+144(FP), R12
 	MOVQ    SI, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+16
-	JLE     endif5
+	JLE     endif8
 	MOVQ    $+16, R14
 
-endif5:
+endif8:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end7
+	JLE  end10
 
-loop6:
+loop9:
 	VMOVUPS      (R10), Z14
 	VMOVUPS      (AX), Z15
 	VSUBPS       Z15, Z14, Z14
-	VCMPPS       $0x11, Z1, Z14, K1
+	VCMPPS       $0x11, Z0, Z14, K1
 	VCMPPS       $0x15, Z2, Z14, K2
 	VMOVAPS      Z3, Z15
 	VFMADD213PS  Z4, Z14, Z15
@@ -5221,24 +5285,24 @@ loop6:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop6
+	JGT          loop9
 
-end7:
+end10:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end9
+	JLE  end12
 
-loop8:
+loop11:
 	MOVQ SI, R13
 	MOVQ SI, R15
 	ADDQ $+1024, R15
 
-next10:
+next13:
 	VMOVUPS      (R13), Z14
 	VMOVUPS      (R10), Z15
 	VMOVUPS      (AX), Z16
 	VSUBPS       Z16, Z15, Z15
-	VCMPPS       $0x11, Z1, Z15, K1
+	VCMPPS       $0x11, Z0, Z15, K1
 	VCMPPS       $0x15, Z2, Z15, K2
 	VMOVAPS      Z3, Z16
 	VFMADD213PS  Z4, Z15, Z16
@@ -5265,49 +5329,26 @@ next10:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif11
+	JLE          endif14
 	CMPQ         R13, R15
-	JLT          next10
+	JLT          next13
 
-endif11:
+endif14:
 	CMPQ R12, $+0
-	JGT  loop8
+	JGT  loop11
 
-end9:
+end12:
 	CMPQ R14, $+8
-	JLE  endif12
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+8, R11
-	CMPQ R11, $+0
-	JLE  end14
-
-loop13:
-	VMOVUPS (R10), Z14
-	VMOVUPS 512(R10), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS Z14, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop13
-
-end14:
-	MOVQ $+8, R10
-	MOVQ R10, R14
-
-endif12:
-	CMPQ R14, $+4
 	JLE  endif15
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+4, R11
+	SUBQ $+8, R11
 	CMPQ R11, $+0
 	JLE  end17
 
 loop16:
 	VMOVUPS (R10), Z14
-	VMOVUPS 256(R10), Z15
+	VMOVUPS 512(R10), Z15
 	VADDPS  Z15, Z14, Z14
 	VMOVUPS Z14, (R10)
 	ADDQ    $+64, R10
@@ -5316,21 +5357,21 @@ loop16:
 	JGT     loop16
 
 end17:
-	MOVQ $+4, R10
+	MOVQ $+8, R10
 	MOVQ R10, R14
 
 endif15:
-	CMPQ R14, $+2
+	CMPQ R14, $+4
 	JLE  endif18
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+2, R11
+	SUBQ $+4, R11
 	CMPQ R11, $+0
 	JLE  end20
 
 loop19:
 	VMOVUPS (R10), Z14
-	VMOVUPS 128(R10), Z15
+	VMOVUPS 256(R10), Z15
 	VADDPS  Z15, Z14, Z14
 	VMOVUPS Z14, (R10)
 	ADDQ    $+64, R10
@@ -5339,21 +5380,21 @@ loop19:
 	JGT     loop19
 
 end20:
-	MOVQ $+2, R10
+	MOVQ $+4, R10
 	MOVQ R10, R14
 
 endif18:
-	CMPQ R14, $+1
+	CMPQ R14, $+2
 	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+1, R11
+	SUBQ $+2, R11
 	CMPQ R11, $+0
 	JLE  end23
 
 loop22:
 	VMOVUPS (R10), Z14
-	VMOVUPS 64(R10), Z15
+	VMOVUPS 128(R10), Z15
 	VADDPS  Z15, Z14, Z14
 	VMOVUPS Z14, (R10)
 	ADDQ    $+64, R10
@@ -5362,10 +5403,33 @@ loop22:
 	JGT     loop22
 
 end23:
-	MOVQ $+1, R10
+	MOVQ $+2, R10
 	MOVQ R10, R14
 
 endif21:
+	CMPQ R14, $+1
+	JLE  endif24
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end26
+
+loop25:
+	VMOVUPS (R10), Z14
+	VMOVUPS 64(R10), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS Z14, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop25
+
+end26:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif24:
 	VMOVUPS       (SI), Z14
 	VSUBPS        Z12, Z13, Z13
 	VADDPS        Z13, Z14, Z13
@@ -5374,15 +5438,15 @@ endif21:
 	VCVTPS2PD     Y13, Z13
 	VMOVUPS       Z14, (CX)
 	VMOVUPS       Z13, 64(CX)
-	ADDQ          $+128, CX
 	ADDQ          $+64, AX
 	ADDQ          $+64, BX
 	ADDQ          $+64, DX
+	ADDQ          $+128, CX
 	SUBQ          $+16, R9
 	CMPQ          R9, $+0
-	JGT           loop1
+	JGT           loop4
 
-end2:
+end5:
 	VZEROUPPER
 	RET
 
@@ -5399,18 +5463,130 @@ TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $0-152
 	MOVQ xStride+112(FP), R8
 	SHLQ $0x02, R8
 	MOVQ xColumns+104(FP), R9
+	MOVQ count+144(FP), R10
+	CMPQ R10, $+2
+	JNE  endif1
 	CMPQ R9, $+0
-	JLE  end2
+	JLE  end3
 
-loop1:
+loop2:
+	MOVQ         DX, R10
+	ADDQ         DI, R10
+	MOVQ         BX, R11
+	ADDQ         R8, R11
+	VMOVUPS      (R11), Y0
+	VMOVUPS      32(R11), Y1
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VMAXPS       constants<>+0(SB), Y2, Y2
+	VMAXPS       constants<>+0(SB), Y3, Y3
+	VMAXPS       Y2, Y0, Y0
+	VMAXPS       Y3, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VSUBPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VSUBPS       Y0, Y4, Y0
+	VSUBPS       Y1, Y5, Y1
+	VADDPS       Y0, Y2, Y0
+	VADDPS       Y1, Y3, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPS       $0x11, Y2, Y0, Y3
+	VCMPPS       $0x11, Y2, Y1, Y2
+	VCMPPS       $0x15, constants<>+64(SB), Y0, Y4
+	VCMPPS       $0x15, constants<>+64(SB), Y1, Y5
+	VMOVUPS      constants<>+96(SB), Y6
+	VMOVUPS      constants<>+96(SB), Y7
+	VFMADD213PS  constants<>+128(SB), Y0, Y6
+	VFMADD213PS  constants<>+128(SB), Y1, Y7
+	VSUBPS       constants<>+128(SB), Y6, Y8
+	VSUBPS       constants<>+128(SB), Y7, Y9
+	VMOVUPS      constants<>+160(SB), Y10
+	VFNMADD231PS Y8, Y10, Y0
+	VFNMADD231PS Y9, Y10, Y1
+	VFNMADD231PS constants<>+192(SB), Y8, Y0
+	VFNMADD231PS constants<>+192(SB), Y9, Y1
+	VMOVUPS      constants<>+224(SB), Y8
+	VMOVUPS      constants<>+224(SB), Y9
+	VFMADD213PS  constants<>+256(SB), Y0, Y8
+	VFMADD213PS  constants<>+256(SB), Y1, Y9
+	VFMADD213PS  constants<>+288(SB), Y0, Y8
+	VFMADD213PS  constants<>+288(SB), Y1, Y9
+	VFMADD213PS  constants<>+320(SB), Y0, Y8
+	VFMADD213PS  constants<>+320(SB), Y1, Y9
+	VFMADD213PS  constants<>+352(SB), Y0, Y8
+	VFMADD213PS  constants<>+352(SB), Y1, Y9
+	VFMADD213PS  constants<>+384(SB), Y0, Y8
+	VFMADD213PS  constants<>+384(SB), Y1, Y9
+	VFMADD213PS  constants<>+384(SB), Y0, Y8
+	VFMADD213PS  constants<>+384(SB), Y1, Y9
+	VPSLLD       $0x17, Y6, Y0
+	VPSLLD       $0x17, Y7, Y1
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y9, Y1, Y1
+	VANDPS       Y0, Y4, Y0
+	VANDPS       Y1, Y5, Y1
+	VBLENDVPS    Y3, Y0, Y8, Y0
+	VBLENDVPS    Y2, Y1, Y9, Y1
+	VEXTRACTF128 $0x01, Y0, X3
+	VCVTPS2PD    X0, Y2
+	VCVTPS2PD    X3, Y3
+	VEXTRACTF128 $0x01, Y1, X5
+	VCVTPS2PD    X1, Y4
+	VCVTPS2PD    X5, Y5
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	VMOVUPS      Y4, 64(CX)
+	VMOVUPS      Y5, 96(CX)
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VCMPPS       $0x00, Y4, Y2, Y2
+	VCMPPS       $0x00, Y5, Y3, Y3
+	VBLENDVPS    Y2, constants<>+384(SB), Y0, Y2
+	VBLENDVPS    Y3, constants<>+384(SB), Y1, Y3
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y3, 32(DX)
+	VMOVUPS      (R11), Y2
+	VMOVUPS      32(R11), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VCMPPS       $0x00, Y4, Y2, Y2
+	VCMPPS       $0x00, Y5, Y3, Y3
+	VBLENDVPS    Y2, constants<>+384(SB), Y0, Y0
+	VBLENDVPS    Y3, constants<>+384(SB), Y1, Y1
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	ADDQ         $+64, AX
+	ADDQ         $+64, BX
+	ADDQ         $+64, DX
+	ADDQ         $+128, CX
+	SUBQ         $+16, R9
+	CMPQ         R9, $+0
+	JGT          loop2
+
+end3:
+endif1:
+	CMPQ R9, $+0
+	JLE  end5
+
+loop4:
 	VMOVUPS constants<>+0(SB), Y0
 	VMOVUPS constants<>+0(SB), Y1
 	MOVQ    BX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
-	JLE     end4
+	JLE     end7
 
-loop3:
+loop6:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMAXPS  Y0, Y2, Y0
@@ -5418,9 +5594,9 @@ loop3:
 	ADDQ    R8, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop3
+	JGT     loop6
 
-end4:
+end7:
 	VXORPS  Y2, Y2, Y2
 	VADDPS  Y2, Y0, Y0
 	VADDPS  Y2, Y1, Y1
@@ -5434,15 +5610,15 @@ end4:
 	MOVQ    SI, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+16
-	JLE     endif5
+	JLE     endif8
 	MOVQ    $+16, R14
 
-endif5:
+endif8:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end7
+	JLE  end10
 
-loop6:
+loop9:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
@@ -5500,19 +5676,19 @@ loop6:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop6
+	JGT          loop9
 
-end7:
+end10:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end9
+	JLE  end12
 
-loop8:
+loop11:
 	MOVQ SI, R13
 	MOVQ SI, R15
 	ADDQ $+1024, R15
 
-next10:
+next13:
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
@@ -5574,24 +5750,24 @@ next10:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif11
+	JLE          endif14
 	CMPQ         R13, R15
-	JLT          next10
+	JLT          next13
 
-endif11:
+endif14:
 	CMPQ R12, $+0
-	JGT  loop8
+	JGT  loop11
 
-end9:
+end12:
 	CMPQ R14, $+8
-	JLE  endif12
+	JLE  endif15
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+8, R11
 	CMPQ R11, $+0
-	JLE  end14
+	JLE  end17
 
-loop13:
+loop16:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 512(R10), Y4
@@ -5603,22 +5779,22 @@ loop13:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop13
+	JGT     loop16
 
-end14:
+end17:
 	MOVQ $+8, R10
 	MOVQ R10, R14
 
-endif12:
+endif15:
 	CMPQ R14, $+4
-	JLE  endif15
+	JLE  endif18
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end20
 
-loop16:
+loop19:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 256(R10), Y4
@@ -5630,22 +5806,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop19
 
-end17:
+end20:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif15:
+endif18:
 	CMPQ R14, $+2
-	JLE  endif18
+	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end23
 
-loop19:
+loop22:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 128(R10), Y4
@@ -5657,22 +5833,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop22
 
-end20:
+end23:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif18:
+endif21:
 	CMPQ R14, $+1
-	JLE  endif21
+	JLE  endif24
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end26
 
-loop22:
+loop25:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 64(R10), Y4
@@ -5684,13 +5860,13 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop25
 
-end23:
+end26:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif21:
+endif24:
 	VMOVUPS      (SI), Y2
 	VMOVUPS      32(SI), Y3
 	VSUBPS       constants<>+384(SB), Y0, Y0
@@ -5707,23 +5883,23 @@ endif21:
 	VMOVUPS      Y2, 32(CX)
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y3, 96(CX)
-	ADDQ         $+128, CX
 	ADDQ         $+64, AX
 	ADDQ         $+64, BX
 	ADDQ         $+64, DX
+	ADDQ         $+128, CX
 	SUBQ         $+16, R9
 	CMPQ         R9, $+0
-	JGT          loop1
+	JGT          loop4
 
-end2:
+end5:
 	VZEROUPPER
 	RET
 
 // func sumExpColumnsF64AVX512(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX512F
 TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-152
-	VBROADCASTSD constants<>+32(SB), Z0
-	VPXORD       Z1, Z1, Z1
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+32(SB), Z1
 	VBROADCASTSD constants<>+416(SB), Z2
 	VBROADCASTSD constants<>+448(SB), Z3
 	VBROADCASTSD constants<>+480(SB), Z4
@@ -5750,47 +5926,112 @@ TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-152
 	MOVQ         xStride+112(FP), R8
 	SHLQ         $0x03, R8
 	MOVQ         xColumns+104(FP), R9
+	MOVQ         count+144(FP), R10
+	CMPQ         R10, $+2
+	JNE          endif1
 	CMPQ         R9, $+0
-	JLE          end2
+	JLE          end3
 
-loop1:
-	VMOVAPS Z0, Z18
+loop2:
+	MOVQ         DX, R10
+	ADDQ         DI, R10
+	MOVQ         BX, R11
+	ADDQ         R8, R11
+	VMOVUPS      (R11), Z18
+	VMOVUPS      (BX), Z19
+	VMAXPD       Z1, Z19, Z19
+	VMAXPD       Z19, Z18, Z18
+	VADDPD       Z0, Z18, Z18
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      (BX), Z19
+	VSUBPD       Z18, Z19, Z19
+	VMOVUPS      (R11), Z23
+	VSUBPD       Z18, Z23, Z18
+	VADDPD       Z18, Z19, Z18
+	VCMPPD       $0x11, Z0, Z18, K1
+	VCMPPD       $0x15, Z2, Z18, K2
+	VMOVAPS      Z3, Z19
+	VFMADD213PD  Z4, Z18, Z19
+	VSUBPD       Z4, Z19, Z23
+	VFNMADD231PD Z23, Z5, Z18
+	VFNMADD231PD Z6, Z23, Z18
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z18, Z23
+	VFMADD213PD  Z9, Z18, Z23
+	VFMADD213PD  Z10, Z18, Z23
+	VFMADD213PD  Z11, Z18, Z23
+	VFMADD213PD  Z12, Z18, Z23
+	VFMADD213PD  Z13, Z18, Z23
+	VFMADD213PD  Z14, Z18, Z23
+	VFMADD213PD  Z15, Z18, Z23
+	VFMADD213PD  Z16, Z18, Z23
+	VFMADD213PD  Z17, Z18, Z23
+	VFMADD213PD  Z17, Z18, Z23
+	VPSLLQ       $0x34, Z19, Z18
+	VPADDQ.Z     Z23, Z18, K2, Z18
+	VBLENDMPD    Z18, Z23, K1, Z20
+	VMOVUPS      Z20, (CX)
+	VMOVUPS      (BX), Z18
+	VMOVUPS      (AX), Z19
+	VCMPPD       $0x00, Z19, Z18, K1
+	VBLENDMPD    Z17, Z20, K1, Z21
+	VMOVUPS      Z21, (DX)
+	VMOVUPS      (R11), Z18
+	VMOVUPS      (AX), Z19
+	VCMPPD       $0x00, Z19, Z18, K1
+	VBLENDMPD    Z17, Z20, K1, Z22
+	VMOVUPS      Z22, (R10)
+	ADDQ         $+64, AX
+	ADDQ         $+64, BX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	SUBQ         $+8, R9
+	CMPQ         R9, $+0
+	JGT          loop2
+
+end3:
+endif1:
+	CMPQ R9, $+0
+	JLE  end5
+
+loop4:
+	VMOVAPS Z1, Z18
 	MOVQ    BX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
-	JLE     end4
+	JLE     end7
 
-loop3:
+loop6:
 	VMOVUPS (R10), Z19
 	VMAXPD  Z18, Z19, Z18
 	ADDQ    R8, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop3
+	JGT     loop6
 
-end4:
-	VADDPD  Z1, Z18, Z18
+end7:
+	VADDPD  Z0, Z18, Z18
 	VMOVUPS Z18, (AX)
-	VMOVAPS Z1, Z18
+	VMOVAPS Z0, Z18
 	MOVQ    DX, R11
 	MOVQ    BX, R10
 	MOVQ    count+144(FP), R12
 	MOVQ    SI, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+8
-	JLE     endif5
+	JLE     endif8
 	MOVQ    $+8, R14
 
-endif5:
+endif8:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end7
+	JLE  end10
 
-loop6:
+loop9:
 	VMOVUPS      (R10), Z19
 	VMOVUPS      (AX), Z20
 	VSUBPD       Z20, Z19, Z19
-	VCMPPD       $0x11, Z1, Z19, K1
+	VCMPPD       $0x11, Z0, Z19, K1
 	VCMPPD       $0x15, Z2, Z19, K2
 	VMOVAPS      Z3, Z20
 	VFMADD213PD  Z4, Z19, Z20
@@ -5821,24 +6062,24 @@ loop6:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop6
+	JGT          loop9
 
-end7:
+end10:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end9
+	JLE  end12
 
-loop8:
+loop11:
 	MOVQ SI, R13
 	MOVQ SI, R15
 	ADDQ $+512, R15
 
-next10:
+next13:
 	VMOVUPS      (R13), Z19
 	VMOVUPS      (R10), Z20
 	VMOVUPS      (AX), Z21
 	VSUBPD       Z21, Z20, Z20
-	VCMPPD       $0x11, Z1, Z20, K1
+	VCMPPD       $0x11, Z0, Z20, K1
 	VCMPPD       $0x15, Z2, Z20, K2
 	VMOVAPS      Z3, Z21
 	VFMADD213PD  Z4, Z20, Z21
@@ -5870,49 +6111,26 @@ next10:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif11
+	JLE          endif14
 	CMPQ         R13, R15
-	JLT          next10
+	JLT          next13
 
-endif11:
+endif14:
 	CMPQ R12, $+0
-	JGT  loop8
+	JGT  loop11
 
-end9:
+end12:
 	CMPQ R14, $+4
-	JLE  endif12
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
-	CMPQ R11, $+0
-	JLE  end14
-
-loop13:
-	VMOVUPS (R10), Z19
-	VMOVUPS 256(R10), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop13
-
-end14:
-	MOVQ $+4, R10
-	MOVQ R10, R14
-
-endif12:
-	CMPQ R14, $+2
 	JLE  endif15
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+2, R11
+	SUBQ $+4, R11
 	CMPQ R11, $+0
 	JLE  end17
 
 loop16:
 	VMOVUPS (R10), Z19
-	VMOVUPS 128(R10), Z20
+	VMOVUPS 256(R10), Z20
 	VADDPD  Z20, Z19, Z19
 	VMOVUPS Z19, (R10)
 	ADDQ    $+64, R10
@@ -5921,21 +6139,21 @@ loop16:
 	JGT     loop16
 
 end17:
-	MOVQ $+2, R10
+	MOVQ $+4, R10
 	MOVQ R10, R14
 
 endif15:
-	CMPQ R14, $+1
+	CMPQ R14, $+2
 	JLE  endif18
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+1, R11
+	SUBQ $+2, R11
 	CMPQ R11, $+0
 	JLE  end20
 
 loop19:
 	VMOVUPS (R10), Z19
-	VMOVUPS 64(R10), Z20
+	VMOVUPS 128(R10), Z20
 	VADDPD  Z20, Z19, Z19
 	VMOVUPS Z19, (R10)
 	ADDQ    $+64, R10
@@ -5944,23 +6162,46 @@ loop19:
 	JGT     loop19
 
 end20:
-	MOVQ $+1, R10
+	MOVQ $+2, R10
 	MOVQ R10, R14
 
 endif18:
+	CMPQ R14, $+1
+	JLE  endif21
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end23
+
+loop22:
+	VMOVUPS (R10), Z19
+	VMOVUPS 64(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop22
+
+end23:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif21:
 	VMOVUPS (SI), Z19
 	VSUBPD  Z17, Z18, Z18
 	VADDPD  Z18, Z19, Z18
 	VMOVUPS Z18, (CX)
-	ADDQ    $+64, CX
 	ADDQ    $+64, AX
 	ADDQ    $+64, BX
 	ADDQ    $+64, DX
+	ADDQ    $+64, CX
 	SUBQ    $+8, R9
 	CMPQ    R9, $+0
-	JGT     loop1
+	JGT     loop4
 
-end2:
+end5:
 	VZEROUPPER
 	RET
 
@@ -5977,18 +6218,132 @@ TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $0-152
 	MOVQ xStride+112(FP), R8
 	SHLQ $0x03, R8
 	MOVQ xColumns+104(FP), R9
+	MOVQ count+144(FP), R10
+	CMPQ R10, $+2
+	JNE  endif1
 	CMPQ R9, $+0
-	JLE  end2
+	JLE  end3
 
-loop1:
+loop2:
+	MOVQ         DX, R10
+	ADDQ         DI, R10
+	MOVQ         BX, R11
+	ADDQ         R8, R11
+	VMOVUPS      (R11), Y0
+	VMOVUPS      32(R11), Y1
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VMAXPD       constants<>+32(SB), Y2, Y2
+	VMAXPD       constants<>+32(SB), Y3, Y3
+	VMAXPD       Y2, Y0, Y0
+	VMAXPD       Y3, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VSUBPD       Y0, Y2, Y2
+	VSUBPD       Y1, Y3, Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VSUBPD       Y0, Y4, Y0
+	VSUBPD       Y1, Y5, Y1
+	VADDPD       Y0, Y2, Y0
+	VADDPD       Y1, Y3, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPD       $0x11, Y2, Y0, Y3
+	VCMPPD       $0x11, Y2, Y1, Y2
+	VCMPPD       $0x15, constants<>+416(SB), Y0, Y4
+	VCMPPD       $0x15, constants<>+416(SB), Y1, Y5
+	VMOVUPS      constants<>+448(SB), Y6
+	VMOVUPS      constants<>+448(SB), Y7
+	VFMADD213PD  constants<>+480(SB), Y0, Y6
+	VFMADD213PD  constants<>+480(SB), Y1, Y7
+	VSUBPD       constants<>+480(SB), Y6, Y8
+	VSUBPD       constants<>+480(SB), Y7, Y9
+	VMOVUPS      constants<>+512(SB), Y10
+	VFNMADD231PD Y8, Y10, Y0
+	VFNMADD231PD Y9, Y10, Y1
+	VFNMADD231PD constants<>+544(SB), Y8, Y0
+	VFNMADD231PD constants<>+544(SB), Y9, Y1
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y0, Y8
+	VFMADD213PD  constants<>+608(SB), Y1, Y9
+	VFMADD213PD  constants<>+640(SB), Y0, Y8
+	VFMADD213PD  constants<>+640(SB), Y1, Y9
+	VFMADD213PD  constants<>+672(SB), Y0, Y8
+	VFMADD213PD  constants<>+672(SB), Y1, Y9
+	VFMADD213PD  constants<>+704(SB), Y0, Y8
+	VFMADD213PD  constants<>+704(SB), Y1, Y9
+	VFMADD213PD  constants<>+736(SB), Y0, Y8
+	VFMADD213PD  constants<>+736(SB), Y1, Y9
+	VFMADD213PD  constants<>+768(SB), Y0, Y8
+	VFMADD213PD  constants<>+768(SB), Y1, Y9
+	VFMADD213PD  constants<>+800(SB), Y0, Y8
+	VFMADD213PD  constants<>+800(SB), Y1, Y9
+	VFMADD213PD  constants<>+832(SB), Y0, Y8
+	VFMADD213PD  constants<>+832(SB), Y1, Y9
+	VFMADD213PD  constants<>+864(SB), Y0, Y8
+	VFMADD213PD  constants<>+864(SB), Y1, Y9
+	VFMADD213PD  constants<>+896(SB), Y0, Y8
+	VFMADD213PD  constants<>+896(SB), Y1, Y9
+	VFMADD213PD  constants<>+896(SB), Y0, Y8
+	VFMADD213PD  constants<>+896(SB), Y1, Y9
+	VPSLLQ       $0x34, Y6, Y0
+	VPSLLQ       $0x34, Y7, Y1
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y9, Y1, Y1
+	VANDPS       Y0, Y4, Y0
+	VANDPS       Y1, Y5, Y1
+	VBLENDVPS    Y3, Y0, Y8, Y0
+	VBLENDVPS    Y2, Y1, Y9, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VCMPPD       $0x00, Y4, Y2, Y2
+	VCMPPD       $0x00, Y5, Y3, Y3
+	VBLENDVPS    Y2, constants<>+896(SB), Y0, Y2
+	VBLENDVPS    Y3, constants<>+896(SB), Y1, Y3
+	VMOVUPS      Y2, (DX)
+	VMOVUPS      Y3, 32(DX)
+	VMOVUPS      (R11), Y2
+	VMOVUPS      32(R11), Y3
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VCMPPD       $0x00, Y4, Y2, Y2
+	VCMPPD       $0x00, Y5, Y3, Y3
+	VBLENDVPS    Y2, constants<>+896(SB), Y0, Y0
+	VBLENDVPS    Y3, constants<>+896(SB), Y1, Y1
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	ADDQ         $+64, AX
+	ADDQ         $+64, BX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	SUBQ         $+8, R9
+	CMPQ         R9, $+0
+	JGT          loop2
+
+end3:
+endif1:
+	CMPQ R9, $+0
+	JLE  end5
+
+loop4:
 	VMOVUPS constants<>+32(SB), Y0
 	VMOVUPS constants<>+32(SB), Y1
 	MOVQ    BX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
-	JLE     end4
+	JLE     end7
 
-loop3:
+loop6:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMAXPD  Y0, Y2, Y0
@@ -5996,9 +6351,9 @@ loop3:
 	ADDQ    R8, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop3
+	JGT     loop6
 
-end4:
+end7:
 	VXORPS  Y2, Y2, Y2
 	VADDPD  Y2, Y0, Y0
 	VADDPD  Y2, Y1, Y1
@@ -6012,15 +6367,15 @@ end4:
 	MOVQ    SI, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+8
-	JLE     endif5
+	JLE     endif8
 	MOVQ    $+8, R14
 
-endif5:
+endif8:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end7
+	JLE  end10
 
-loop6:
+loop9:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
@@ -6088,19 +6443,19 @@ loop6:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop6
+	JGT          loop9
 
-end7:
+end10:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end9
+	JLE  end12
 
-loop8:
+loop11:
 	MOVQ SI, R13
 	MOVQ SI, R15
 	ADDQ $+512, R15
 
-next10:
+next13:
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
@@ -6172,24 +6527,24 @@ next10:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif11
+	JLE          endif14
 	CMPQ         R13, R15
-	JLT          next10
+	JLT          next13
 
-endif11:
+endif14:
 	CMPQ R12, $+0
-	JGT  loop8
+	JGT  loop11
 
-end9:
+end12:
 	CMPQ R14, $+4
-	JLE  endif12
+	JLE  endif15
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end14
+	JLE  end17
 
-loop13:
+loop16:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 256(R10), Y4
@@ -6201,22 +6556,22 @@ loop13:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop13
+	JGT     loop16
 
-end14:
+end17:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif12:
+endif15:
 	CMPQ R14, $+2
-	JLE  endif15
+	JLE  endif18
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end20
 
-loop16:
+loop19:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 128(R10), Y4
@@ -6228,22 +6583,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop19
 
-end17:
+end20:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif15:
+endif18:
 	CMPQ R14, $+1
-	JLE  endif18
+	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end23
 
-loop19:
+loop22:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 64(R10), Y4
@@ -6255,13 +6610,13 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop22
 
-end20:
+end23:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif18:
+endif21:
 	VMOVUPS (SI), Y2
 	VMOVUPS 32(SI), Y3
 	VSUBPD  constants<>+896(SB), Y0, Y0
@@ -6270,15 +6625,15 @@ endif18:
 	VADDPD  Y1, Y3, Y1
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
-	ADDQ    $+64, CX
 	ADDQ    $+64, AX
 	ADDQ    $+64, BX
 	ADDQ    $+64, DX
+	ADDQ    $+64, CX
 	SUBQ    $+8, R9
 	CMPQ    R9, $+0
-	JGT     loop1
+	JGT     loop4
 
-end2:
+end5:
 	VZEROUPPER
 	RET
 

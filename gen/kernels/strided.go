@@ -559,7 +559,17 @@ func sumExpColumns() kernel {
 			m, sum, dst, x, scratch := k.Array("m"), k.Array("sum"), k.Array("dst"), k.Array("x"), k.Base("scratch")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			zero, e := k.Const(k.F, 0), newExponential(k)
-			repeat(k, k.Arg("xColumns"), k.F.Lanes(), func() {
+			columns := k.Copy(k.Arg("xColumns"))
+			k.If(k.Arg("count").Equal(k.Int(2)), func() {
+				k.While(columns.Greater(k.Int(0)), func() {
+					sumExpPair(k, e, m, sum, dst, dst.Plus(dstRow), x, x.Plus(xRow))
+					for _, a := range (arrays{m, x, dst, sum}) {
+						a.Advance(k.F.Lanes())
+					}
+					columns.Dec(k.Int(k.F.Lanes()))
+				})
+			})
+			k.While(columns.Greater(k.Int(0)), func() {
 				most, from := k.Var(k.Const(k.F, math.Inf(-1))), x.Copy()
 				eachClass(k, func() {
 					most.Set(from.Load().Max(most))
@@ -609,19 +619,34 @@ func sumExpColumns() kernel {
 						inUse.Set(k.Copy(k.Int(half)))
 					})
 				}
-				s := scratch.Load().Add(ties.Sub(k.Const(k.F, 1)))
-				if k.F == asm.F32 {
-					lower, upper := s.Widen()
-					sum.Store(lower)
-					sum.Vector(1).Store(upper)
-				} else {
-					sum.Store(s)
-				}
-				sum.Advance(k.F.Lanes())
-				for _, a := range (arrays{m, x, dst}) {
+				storeWide(sum, scratch.Load().Add(ties.Sub(k.Const(k.F, 1))))
+				for _, a := range (arrays{m, x, dst, sum}) {
 					a.Advance(k.F.Lanes())
 				}
+				columns.Dec(k.Int(k.F.Lanes()))
 			})
 		},
+	}
+}
+
+// sumExpPair does sumExpColumns for a vector of columns of two elements. The larger one has the term
+// 1, so the other one is the sum.
+func sumExpPair(k *builder, e exponential, m, sum, dst0, dst1, x0, x1 asm.Array) {
+	zero, one := k.Const(k.F, 0), k.Const(k.F, 1)
+	top := x1.Load().Max(x0.Load().Max(k.Const(k.F, math.Inf(-1)))).Add(zero)
+	m.Store(top)
+	d := x0.Load().Sub(top).Add(x1.Load().Sub(top)) // 0 and what is below, or NaN
+	below, normal := d.Less(zero), d.NotLess(e.min)
+	p, z, _ := e.reduced(d)
+	term := below.Select(normal.Keep(e.scale(p, z)), p)
+	storeWide(sum, term)
+	dst0.Store(x0.Load().Equal(m.Load()).Select(one, term))
+	dst1.Store(x1.Load().Equal(m.Load()).Select(one, term))
+}
+
+// storeWide writes the lanes of v as F64.
+func storeWide(to asm.Array, v asm.Vec) {
+	for i, h := range halves(v) {
+		to.Vector(i).Store(h)
 	}
 }

@@ -42,6 +42,14 @@ func Exp32(x float32) float32 {
 	return exp32(x, 0)
 }
 
+// Exp is Exp32 or Exp64.
+func Exp[F Float](x F) F {
+	if IsFloat32[F]() {
+		return F(Exp32(float32(x)))
+	}
+	return F(Exp64(float64(x)))
+}
+
 // outside returns eˣ where it is no normal number, x being below least, too large or NaN.
 func outside[F Float](x, least F) F {
 	switch {
