@@ -194,7 +194,7 @@ func prepareLoss[F trellis.Float](j side.Job) (computation, error) {
 	x, y, probs := trellis.Tensor[F]{Data: in.Scores, Shape: j.Shape}, in.Targets, trellis.Tensor[F]{Data: in.probs, Shape: j.Shape}
 	nll := trellis.NLLLoss[F]{Weight: in.weight}
 	ce := trellis.CrossEntropyLoss[F]{Weight: in.weight, LabelSmoothing: F(j.Smoothing)}
-	ctc := trellis.CTCLoss[F]{FromLogits: true, Blank: in.Blank, ZeroInfinity: j.Mask.Share > 0}
+	ctc := trellis.CTCLoss[F]{FromLogits: !j.LogProbs, Blank: in.Blank, ZeroInfinity: j.Mask.Share > 0}
 	out := &in.outputs
 	call := map[string]func() error{
 		opNLL:                 func() (err error) { out.loss, err = nll.Loss(x, y); return err },
@@ -215,14 +215,14 @@ func prepareLoss[F trellis.Float](j side.Job) (computation, error) {
 		opCrossProbs + lossesAndGrad: func() (err error) { out.loss, err = ce.LossesGradProbs(out.losses, out.grad, x, probs); return err },
 		opCrossProbs + vjp:           func() error { return ce.VJPProbs(out.grad, in.upstream, x, probs) },
 
-		opCTC:             func() (err error) { out.loss, err = ctc.Loss(x, y, nil, in.Lengths); return err },
-		opCTC + allLosses: func() error { return ctc.Losses(out.losses, x, y, nil, in.Lengths) },
-		opCTC + andGrad:   func() (err error) { out.loss, err = ctc.Grad(out.grad, x, y, nil, in.Lengths); return err },
+		opCTC:             func() (err error) { out.loss, err = ctc.Loss(x, y, in.Frames, in.Lengths); return err },
+		opCTC + allLosses: func() error { return ctc.Losses(out.losses, x, y, in.Frames, in.Lengths) },
+		opCTC + andGrad:   func() (err error) { out.loss, err = ctc.Grad(out.grad, x, y, in.Frames, in.Lengths); return err },
 		opCTC + lossesAndGrad: func() (err error) {
-			out.loss, err = ctc.LossesGrad(out.losses, out.grad, x, y, nil, in.Lengths)
+			out.loss, err = ctc.LossesGrad(out.losses, out.grad, x, y, in.Frames, in.Lengths)
 			return err
 		},
-		opCTC + vjp: func() error { return ctc.VJP(out.grad, in.upstream, x, y, nil, in.Lengths) },
+		opCTC + vjp: func() error { return ctc.VJP(out.grad, in.upstream, x, y, in.Frames, in.Lengths) },
 	}[j.Op]
 	return computation{func(workers int) func() error {
 		nll.Workers, ce.Workers, ctc.Workers = workers, workers, workers
