@@ -28,7 +28,7 @@ MISSING   = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 # The kernels that test the vector assembler, which git does not keep.
 OPS := asm/internal/optest/ops_amd64.s
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon vet lower bench benchcmp compare cliffs results report figures mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon vet lower bench benchcmp compare cliffs results report figures emissions mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -134,6 +134,9 @@ report: ## the report and the tables of README.md and docs/performance.md from b
 
 figures: ## the trellis of docs/ctc.md
 	@go -C bench run ./figures
+
+emissions: ## bench/emissions: trains the recogniser, in minutes
+	@go -C bench run ./emissions/train
 
 mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca

@@ -195,6 +195,9 @@ func prepareLoss[F trellis.Float](j side.Job) (computation, error) {
 	nll := trellis.NLLLoss[F]{Weight: in.weight}
 	ce := trellis.CrossEntropyLoss[F]{Weight: in.weight, LabelSmoothing: F(j.Smoothing)}
 	ctc := trellis.CTCLoss[F]{Scores: trellis.Logits, Blank: in.Blank, ZeroInfinity: j.Mask.Share > 0}
+	if j.LogProbs {
+		ctc.Scores = trellis.LogProbabilities
+	}
 	out := &in.outputs
 	call := map[string]func() error{
 		opNLL:                 func() (err error) { out.loss, err = nll.Loss(x, y); return err },
@@ -215,14 +218,14 @@ func prepareLoss[F trellis.Float](j side.Job) (computation, error) {
 		opCrossProbs + lossesAndGrad: func() (err error) { out.loss, err = ce.LossesGradProbs(out.losses, out.grad, x, probs); return err },
 		opCrossProbs + vjp:           func() error { return ce.VJPProbs(out.grad, in.upstream, x, probs) },
 
-		opCTC:             func() (err error) { out.loss, err = ctc.Loss(x, y, nil, in.Lengths); return err },
-		opCTC + allLosses: func() error { return ctc.Losses(out.losses, x, y, nil, in.Lengths) },
-		opCTC + andGrad:   func() (err error) { out.loss, err = ctc.Grad(out.grad, x, y, nil, in.Lengths); return err },
+		opCTC:             func() (err error) { out.loss, err = ctc.Loss(x, y, in.Frames, in.Lengths); return err },
+		opCTC + allLosses: func() error { return ctc.Losses(out.losses, x, y, in.Frames, in.Lengths) },
+		opCTC + andGrad:   func() (err error) { out.loss, err = ctc.Grad(out.grad, x, y, in.Frames, in.Lengths); return err },
 		opCTC + lossesAndGrad: func() (err error) {
-			out.loss, err = ctc.LossesGrad(out.losses, out.grad, x, y, nil, in.Lengths)
+			out.loss, err = ctc.LossesGrad(out.losses, out.grad, x, y, in.Frames, in.Lengths)
 			return err
 		},
-		opCTC + vjp: func() error { return ctc.VJP(out.grad, in.upstream, x, y, nil, in.Lengths) },
+		opCTC + vjp: func() error { return ctc.VJP(out.grad, in.upstream, x, y, in.Frames, in.Lengths) },
 	}[j.Op]
 	return computation{func(workers int) func() error {
 		nll.Workers, ce.Workers, ctc.Workers = workers, workers, workers

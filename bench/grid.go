@@ -195,7 +195,7 @@ func (g *grid) recorded(op string, folders []string) error {
 		if err != nil {
 			return err
 		}
-		place := [3]int{r.Shape[0], len(r.Targets), r.Shape[1]}
+		place := [3]int{r.Shape[0], len(r.Targets), r.Shape[2]}
 		if !slices.ContainsFunc(g.points, func(p gridPoint) bool { return p.job.Op == op && p.place == place }) {
 			g.sequence(op, place, 0, usual)
 		}

@@ -40,6 +40,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/bench/emissions"
 	"github.com/gotrellis/trellis/bench/internal/report"
 	"github.com/gotrellis/trellis/bench/internal/results"
 	"github.com/gotrellis/trellis/bench/internal/side"
@@ -104,8 +105,20 @@ func compare(o options) error {
 		return err
 	}
 	machine := thisMachine(o.name)
+	folder, err := os.MkdirTemp("", "trellis-emissions")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	if err := os.CopyFS(folder, emissions.Files); err != nil {
+		return err
+	}
+	all, err := works(machine.Cores, folder)
+	if err != nil {
+		return err
+	}
 	var chosen []work
-	for _, w := range works(machine.Cores) {
+	for _, w := range all {
 		if pattern.MatchString(w.name) || pattern.MatchString(w.group) {
 			chosen = append(chosen, w)
 		}

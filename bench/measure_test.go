@@ -7,6 +7,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -112,7 +114,9 @@ func TestMeasure(t *testing.T) {
 func TestWorks(t *testing.T) {
 	for cores, want := range map[int][]float64{1: {1}, 2: {1, 2}, 6: {1, 2, 4, 6}, 16: {1, 2, 4, 8, 16}} {
 		names, workers := map[string]bool{}, map[string][]float64{}
-		for _, w := range works(cores) {
+		all, err := works(cores, "emissions")
+		require.NoError(t, err)
+		for _, w := range all {
 			assert.Positive(t, w.elements, w.name)
 			if w.group == results.Workers {
 				workers[w.name] = append(workers[w.name], w.x)
@@ -135,6 +139,25 @@ func TestWorks(t *testing.T) {
 		for name, got := range workers {
 			assert.Equal(t, want, got, name)
 		}
+	}
+}
+
+// Scores that a network wrote come before random ones, as logits and as log-probabilities.
+func TestPeakedWorks(t *testing.T) {
+	all, err := works(2, "emissions")
+	require.NoError(t, err)
+	for _, op := range []string{opCTC, opCTC + andGrad} {
+		first := slices.IndexFunc(all, func(w work) bool { return w.job.Op == op })
+		for i, want := range []string{"T\\d+ N1 C60 S\\d+", "T\\d+ N1 C60 S\\d+, log-probabilities", "T\\d+–\\d+ N4 C60 S\\d+–\\d+", "T\\d+–\\d+ N4 C60 S\\d+–\\d+, log-probabilities"} {
+			w := all[first+i]
+			assert.Regexp(t, "^"+regexp.QuoteMeta(op)+" peaked "+want+"$", w.name)
+			assert.Equal(t, []int{1, 2}, w.workers)
+			assert.Equal(t, i%2 == 1, w.job.LogProbs)
+		}
+		assert.NotContains(t, all[first+4].name, "peaked")
+		r, err := side.ReadRecording("emissions/batch")
+		require.NoError(t, err)
+		assert.Equal(t, r.States(), all[first+2].elements, "those of the frames that each line has")
 	}
 }
 
@@ -218,7 +241,7 @@ var small = func() []side.Job {
 func TestPyTorchAgrees(t *testing.T) {
 	peer := pyTorch(t)
 	here := sidetest.Serve(t, "here", (&computer{prepare: prepare}).answer)
-	for _, j := range append(small, recorded(t)) {
+	for _, j := range slices.Concat(small, []side.Job{recorded(t)}, peakedJobs(t, "line"), peakedJobs(t, "batch")) {
 		j.Workers = 1
 		assert.NoError(t, check([]*contender{{name: "here", side: here, job: j}, {name: results.PyTorch, side: peer, job: j}}), j)
 	}
@@ -261,10 +284,22 @@ func recorded(t *testing.T) side.Job {
 	return j
 }
 
+// peakedJobs are all jobs with a recording of package emissions.
+func peakedJobs(t *testing.T, name string) (jobs []side.Job) {
+	for _, method := range []string{"", andGrad} {
+		works, err := peaked(1, opCTC+method, filepath.Join("emissions", name))
+		require.NoError(t, err)
+		for _, w := range works {
+			jobs = append(jobs, w.job)
+		}
+	}
+	return jobs
+}
+
 func TestNaiveAgrees(t *testing.T) {
 	here := sidetest.Serve(t, "here", (&computer{prepare: prepare}).answer)
 	naive := sidetest.Serve(t, "naive", (&computer{prepare: prepareNaive}).answer)
-	jobs := append(small, recorded(t))
+	jobs := slices.Concat(small, []side.Job{recorded(t)}, peakedJobs(t, "line"))
 	for _, share := range []float64{0.1, 0.3} { // with targets that cannot be spelled
 		j := ctc(opCTC+andGrad, "float32", 3, 7, 20, 5, 12)
 		j.Mask = side.Mask{Share: share, Score: "-Inf"}
@@ -277,6 +312,8 @@ func TestNaiveAgrees(t *testing.T) {
 		}
 	}
 	_, err := naive.Ask(side.Request{Job: f64(opLogSumExp, 2, 3)})
+	assert.ErrorContains(t, err, "not a job for a naive loop")
+	_, err = naive.Ask(side.Request{Job: peakedJobs(t, "batch")[0]})
 	assert.ErrorContains(t, err, "not a job for a naive loop")
 }
 

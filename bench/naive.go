@@ -23,6 +23,9 @@ func prepareNaive(j side.Job) (computation, error) {
 	}
 	var run func() float32
 	if lossOf(j.Op) == opCTC {
+		if j.Recording != "" && j.Shape[1] > 1 {
+			return computation{}, errors.New("not a job for a naive loop") // sequences of different length
+		}
 		run = (&naiveCTC{in, j.Shape[0], j.Shape[1], j.Shape[2], j.Mask.Share > 0}).run
 	} else {
 		l := &naiveClasses{inputs: in, classes: j.Shape[1], inner: j.Inputs() / (j.Shape[0] * j.Shape[1]), smoothing: j.Smoothing}

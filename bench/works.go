@@ -54,11 +54,7 @@ func nameOf(j side.Job) string {
 		shape := strings.Trim(fmt.Sprint(j.Shape), "[]")
 		name.WriteString(" " + strings.ReplaceAll(shape, " ", "×"))
 	} else {
-		least, most := j.Targets[0], j.Targets[1]
-		fmt.Fprintf(&name, " T%d N%d C%d S%d", j.Shape[0], j.Shape[1], j.Shape[2], least)
-		if most > least {
-			fmt.Fprintf(&name, "–%d", most)
-		}
+		fmt.Fprintf(&name, " T%d N%d C%d S%s", j.Shape[0], j.Shape[1], j.Shape[2], between(j.Targets))
 	}
 	if j.Type == "float64" {
 		name.WriteString(" " + j.Type)
@@ -75,10 +71,22 @@ func nameOf(j side.Job) string {
 	if j.Mask.Share != 0 {
 		fmt.Fprintf(&name, ", %g %% of %s", 100*j.Mask.Share, j.Mask.Score)
 	}
+	if j.LogProbs {
+		name.WriteString(", log-probabilities")
+	}
 	if j.Recording != "" {
 		name.WriteString(", " + filepath.Base(j.Recording))
 	}
 	return name.String()
+}
+
+// between is the least and the most of lengths.
+func between(lengths []int) string {
+	least, most := slices.Min(lengths), slices.Max(lengths)
+	if most > least {
+		return fmt.Sprintf("%d–%d", least, most)
+	}
+	return fmt.Sprint(least)
 }
 
 // bytes returns what the job has to move: its inputs, its outputs if there are as many,
@@ -129,8 +137,27 @@ func point(group string, x int, name string, j side.Job, workers ...int) work {
 	return w.counted()
 }
 
-// works are all that can be measured on a machine of so many cores.
-func works(cores int) (all []work) {
+// peaked makes lines of the table from what a trained network wrote: scores that are sure
+// of a class in nearly all frames, of the blank in most.
+func peaked(cores int, op, recording string) (all []work, err error) {
+	r, err := side.ReadRecording(recording)
+	if err != nil {
+		return nil, err
+	}
+	for _, logProbs := range []bool{false, true} {
+		j := ctc(op, "float32", slices.Min(r.Lengths), slices.Max(r.Lengths), r.Shape...)
+		j.LogProbs = logProbs
+		w := row(cores, j)
+		w.name = strings.Replace(w.name, fmt.Sprintf(" T%d ", r.Shape[0]), fmt.Sprintf(" peaked T%s ", between(r.Frames)), 1)
+		w.job.Recording, w.elements = recording, r.States()
+		all = append(all, w)
+	}
+	return all, nil
+}
+
+// works are all that can be measured on a machine of so many cores. The folder has the
+// recordings of package emissions.
+func works(cores int, folder string) (all []work, err error) {
 	line := func(j side.Job, peers ...string) { all = append(all, row(cores, j, peers...)) }
 	line(f32(opLogSumExp, 128, 1000))
 	line(f32(opLogSumExp, 32, 50257))
@@ -152,6 +179,13 @@ func works(cores int) (all []work) {
 		if op == opCTC+andGrad {
 			peers = []string{results.Gorgonia}
 		}
+		for _, name := range []string{"line", "batch"} {
+			lines, err := peaked(cores, op, filepath.Join(folder, name))
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, lines...)
+		}
 		line(ctc(op, "float32", 10, 30, 50, 16, 20))
 		line(ctc(op, "float32", 40, 40, 150, 1, 28))
 		line(ctc(op, "float32", 40, 40, 150, 16, 28), peers...)
@@ -161,7 +195,7 @@ func works(cores int) (all []work) {
 		line(ctc(op, "float32", 200, 200, 1000, 16, 80))
 		line(ctc(op, "float64", 40, 40, 150, 16, 28))
 	}
-	return slices.Concat(all, everyday(), curves(cores))
+	return slices.Concat(all, everyday(), curves(cores)), nil
 }
 
 // everyday are works of sizes that most training has: many of them short.
@@ -227,6 +261,8 @@ var inReadme = []string{
 	"cross-entropy+grad 128×1000",
 	"cross-entropy+grad 4096×5000",
 	"cross-entropy+grad 8×21×256×256",
+	"CTC+grad peaked T166 N1 C60 S36",
+	"CTC+grad peaked T110–152 N4 C60 S22–28",
 	"CTC+grad T150 N16 C28 S40",
 	"CTC+grad T150 N16 C5000 S20",
 	"CTC+grad T500 N16 C32 S100",

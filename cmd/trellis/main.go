@@ -29,7 +29,7 @@ const help = `trellis computes losses and gradients of a network's output in .np
 
 Example:
 
-  trellis ctc emissions.npy -logits -blank 79 -text "the fake friend" -tokens tokens.txt
+  trellis ctc emissions.npy -logits -text "Blanks keep two equal letters apart." -tokens tokens.txt
 
 The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when interrupted.
 `

@@ -432,6 +432,28 @@ With 4 workers, AVX-512 is 4.00 times as fast as with one, and 10.0 times as fas
 	assert.Error(t, err)
 }
 
+// Rows of scores that are not standard normal are explained where there are any.
+func TestPeaked(t *testing.T) {
+	f := machineA()
+	peaked := slices.Clone(f.Works[1:2])
+	peaked[0].Name = "CTC+grad peaked T80–120 N4 C60 S20–26, log-probabilities"
+	f.Works = append(peaked, f.Works...)
+	files := []results.File{f}
+	section, err := PerformanceSection(files)
+	require.NoError(t, err)
+	assert.Contains(t, section, "\n| "+peaked[0].Name+" | 168 µs | 33.6 µs, 5.00× | 16.8 µs, 10.0× |\n| log-sum-exp 10×100 |")
+	assert.Contains(t, section, rowsLegend+peakedLegend+"\n")
+	section, err = ReadmeSection(files, []string{peaked[0].Name})
+	require.NoError(t, err)
+	assert.Contains(t, section, peakedLegend)
+	section, err = ReadmeSection(files, []string{"log-sum-exp 10×100"})
+	require.NoError(t, err)
+	assert.NotContains(t, section, peakedLegend, "it is not shown")
+	image := report(t, nil, f)["machine-a-peers.svg"]
+	assert.Contains(t, image, ">CTC+grad peaked<")
+	assert.Contains(t, image, ">T80–120 N4 C60 S20–26, log-probabilities<")
+}
+
 func TestRival(t *testing.T) {
 	of := func(naive, torch float64) results.Work {
 		return results.Work{Times: []results.Time{

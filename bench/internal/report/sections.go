@@ -25,7 +25,7 @@ func ReadmeSection(files []results.File, names []string) (string, error) {
 		return "", err
 	}
 	works := slices.DeleteFunc(m.of(results.Table), func(w results.Work) bool { return !slices.Contains(names, w.Name) })
-	return m.caption() + "\n\n" + m.shortTable(works) + "\n" + rowsLegend + "\n" +
+	return m.caption() + "\n\n" + m.shortTable(works) + "\n" + legendOf(works) + "\n" +
 		m.image(m.comparisons(), "peers", "bench/results") +
 		"\n[docs/performance.md](docs/performance.md) has all works, what limits them, and how to measure on your machine.\n", nil
 }
@@ -39,7 +39,8 @@ func PerformanceSection(files []results.File) (string, error) {
 		return "", err
 	}
 	var out strings.Builder
-	out.WriteString(m.caption() + "\n\n" + m.shortTable(m.of(results.Table)) + "\n" + rowsLegend + "\n")
+	works := m.of(results.Table)
+	out.WriteString(m.caption() + "\n\n" + m.shortTable(works) + "\n" + legendOf(works) + "\n")
 	if s := m.allWorkers(); s != "" {
 		out.WriteString("\n" + s + "\n")
 	}
@@ -107,6 +108,16 @@ func (m machine) caption() string {
 
 const rowsLegend = "A row names the operation and its shape: \"+grad\" is the loss and its gradient, and CTC, from logits, has T frames, " +
 	"N sequences, C classes, and S labels in each sequence."
+
+const peakedLegend = " Scores are standard normal, but \"peaked\" ones are what a trained network wrote for lines of text (bench/emissions)."
+
+// legendOf says what the names of works are.
+func legendOf(works []results.Work) string {
+	if slices.ContainsFunc(works, func(w results.Work) bool { return strings.Contains(w.Name, " peaked ") }) {
+		return rowsLegend + peakedLegend
+	}
+	return rowsLegend
+}
 
 const everydayCaption = "Works of everyday sizes are beside a plain loop in Go, too (\"naive\": float32 with math.Exp and math.Log of " +
 	"float64). × is how many times as fast as the faster one of the others trellis is:"

@@ -110,11 +110,13 @@ func Targets(j Job) (targets, lengths []int) {
 	return targets, lengths
 }
 
-// Batch is what CTC computes from: scores of the job's shape, and targets padded to rows.
+// Batch is what CTC computes from: scores of the job's shape, and targets, padded to rows or
+// one after the other.
 type Batch[F trellis.Float] struct {
 	Scores           []F
 	Blank            int
 	Targets, Lengths []int
+	Frames           []int // of each sequence; nil if all have as many
 }
 
 // BatchOf returns a job's scores and targets, random or recorded.
@@ -122,25 +124,31 @@ func BatchOf[F trellis.Float](j Job) (b Batch[F], err error) {
 	if j.Recording == "" {
 		b.Scores, err = Scores[F](j)
 		b.Targets, b.Lengths = Targets(j)
-		return b, err
+	} else {
+		var r Recording
+		r, err = ReadRecording(j.Recording)
+		b = Batch[F]{Blank: r.Blank, Targets: r.Targets, Lengths: r.Lengths, Frames: r.Frames}
+		for _, v := range r.scores {
+			b.Scores = append(b.Scores, F(v))
+		}
 	}
-	r, err := ReadRecording(j.Recording)
-	b.Blank, b.Targets, b.Lengths = r.Blank, r.Targets, []int{len(r.Targets)}
-	for _, v := range r.scores {
-		b.Scores = append(b.Scores, F(v))
+	if err == nil && j.LogProbs {
+		trellis.LogSoftmaxRows(b.Scores, trellis.Tensor[F]{Data: b.Scores, Shape: j.Shape})
 	}
 	return b, err
 }
 
-// Recording is what a network wrote for one sequence, and what it should have read.
+// Recording is what a network wrote for some sequences, and what it should have read.
 type Recording struct {
 	Blank   int
-	Targets []int `json:"target_tokens"`
-	Shape   []int `json:"-"` // (T,C)
+	Targets []int `json:"target_tokens"`  // of all sequences, one after the other
+	Lengths []int `json:"target_lengths"` // not in the file of one sequence
+	Frames  []int `json:"input_lengths"`  // neither
+	Shape   []int `json:"-"`              // (T,N,C)
 	scores  []float32
 }
 
-// ReadRecording reads emissions.npy and index.json in a folder.
+// ReadRecording reads index.json in a folder, and emissions.npy, which is (T,C) or (N,T,C).
 func ReadRecording(folder string) (r Recording, err error) {
 	index, err := os.ReadFile(filepath.Join(folder, "index.json"))
 	if err != nil {
@@ -149,9 +157,31 @@ func ReadRecording(folder string) (r Recording, err error) {
 	if err := json.Unmarshal(index, &r); err != nil {
 		return r, fmt.Errorf("%s: %w", folder, err)
 	}
-	r.scores, r.Shape, err = npy.ReadFile[float32](filepath.Join(folder, "emissions.npy"))
-	if err == nil && len(r.Shape) != 2 {
-		err = fmt.Errorf("%s: scores of shape %s: want (T,C)", folder, npy.Tuple(r.Shape))
+	scores, shape, err := npy.ReadFile[float32](filepath.Join(folder, "emissions.npy"))
+	if err != nil {
+		return r, err
 	}
-	return r, err
+	switch len(shape) {
+	case 2:
+		r.scores, r.Shape = scores, []int{shape[0], 1, shape[1]}
+		r.Lengths, r.Frames = []int{len(r.Targets)}, shape[:1]
+	case 3:
+		r.Shape = []int{shape[1], shape[0], shape[2]}
+		for t := range shape[1] {
+			for n := range shape[0] {
+				r.scores = append(r.scores, scores[(n*shape[1]+t)*shape[2]:][:shape[2]]...)
+			}
+		}
+	default:
+		return r, fmt.Errorf("%s: scores of shape %s: want (T,C) or (N,T,C)", folder, npy.Tuple(shape))
+	}
+	return r, nil
+}
+
+// States is as of a job.
+func (r Recording) States() (n int) {
+	for i, labels := range r.Lengths {
+		n += r.Frames[i] * (2*labels + 1)
+	}
+	return n
 }

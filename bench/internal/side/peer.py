@@ -58,7 +58,10 @@ def scores(job):
     """As in inputs.go."""
     shape, dtype = job["shape"], job["type"]
     if "recording" in job:
-        return tensor(np.load(os.path.join(job["recording"], "emissions.npy")), shape, dtype)
+        x = np.load(os.path.join(job["recording"], "emissions.npy"))
+        if x.ndim == 3:
+            x = x.transpose(1, 0, 2)
+        return tensor(x, shape, dtype)
     x = tensor(job.get("scale", 1) * normals(), shape, dtype)
     if "mask" in job:
         masked = uniform(count(shape) + np.uint64(2**32)) < job["mask"]["share"]
@@ -83,19 +86,24 @@ def classes(shape, of):
 
 
 def ctc(job):
-    """CTC's loss of logits."""
+    """CTC's loss of logits, or of log-probabilities."""
     frames, sequences, of = job["shape"]
     least, most = job["targets"]
     lengths = least + classes((sequences,), most - least + 1)
     y, blank = 1 + classes((sequences, most), of - 1), 0
+    frames = torch.full((sequences,), frames, device=DEVICE)
     if "recording" in job:
         with open(os.path.join(job["recording"], "index.json")) as file:
             index = json.load(file)
-        y, blank = torch.tensor([index["target_tokens"]], device=DEVICE), index["blank"]
-    frames = torch.full((sequences,), frames, device=DEVICE)
-    return lambda x, reduction: F.ctc_loss(
-        F.log_softmax(x, -1), y, frames, lengths, blank, reduction, zero_infinity="mask" in job
-    )
+        y, blank = torch.tensor(index["target_tokens"], device=DEVICE), index["blank"]
+        lengths = torch.tensor(index.get("target_lengths", [len(y)]), device=DEVICE)
+        frames = torch.tensor(index.get("input_lengths", frames.tolist()), device=DEVICE)
+
+    def loss(x, reduction):
+        log_probs = x if "log_probs" in job else F.log_softmax(x, -1)
+        return F.ctc_loss(log_probs, y, frames, lengths, blank, reduction, zero_infinity="mask" in job)
+
+    return loss
 
 
 def of_classes(op, job):
@@ -116,6 +124,8 @@ def of_classes(op, job):
 def prepare(job):
     """Returns what is to be measured, and what sums its result up."""
     op, x = job["op"], scores(job)
+    if "log_probs" in job:
+        x = F.log_softmax(x, -1)
 
     def product(y):
         """The dot product of y, of x's shape, with normal numbers."""

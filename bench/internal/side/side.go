@@ -29,7 +29,8 @@ type Job struct {
 	Smoothing float64 `json:"smoothing,omitempty"` // of the labels
 	Scale     float64 `json:"scale,omitempty"`     // what the scores are multiplied by; 0 means 1
 	Mask      Mask    `json:"mask,omitzero"`       // CTC counts an infinite loss as 0 where there is one
-	Recording string  `json:"recording,omitempty"` // folder with scores and a target for CTC: see ReadRecording
+	Recording string  `json:"recording,omitempty"` // folder with scores and targets for CTC: see ReadRecording
+	LogProbs  bool    `json:"log_probs,omitempty"` // CTC takes log-probabilities, which are made of the scores before
 	Workers   int     `json:"workers"`             // 0 means as many as there are cores
 }
 

@@ -1,6 +1,7 @@
 package side_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -118,12 +119,41 @@ func TestReadRecording(t *testing.T) {
 	folder := t.TempDir()
 	_, err := side.ReadRecording(folder)
 	assert.ErrorIs(t, err, os.ErrNotExist)
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "index.json"), []byte("{}"), 0o666))
-	header := "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }\n"
-	file := npy.Magic + "\x01\x00" + string(rune(len(header))) + "\x00" + header + "\x00\x00\x00\x00"
-	require.NoError(t, os.WriteFile(filepath.Join(folder, "emissions.npy"), []byte(file), 0o666))
-	_, err = side.ReadRecording(folder)
-	assert.ErrorContains(t, err, "scores of shape (1): want (T,C)")
+	record := func(shape, index string, scores ...float32) (side.Recording, error) {
+		header := "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", }\n"
+		file := append([]byte(npy.Magic), 1, 0, byte(len(header)), 0)
+		file, err := binary.Append(append(file, header...), binary.LittleEndian, scores)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "emissions.npy"), file, 0o666))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "index.json"), []byte(index), 0o666))
+		return side.ReadRecording(folder)
+	}
+	r, err := record("(2, 3)", `{"blank": 2, "target_tokens": [1]}`, 1, 2, 3, 4, 5, 6)
+	require.NoError(t, err)
+	assert.Equal(t, []int{2, 1, 3}, r.Shape)
+	assert.Equal(t, 2*3, r.States())
+
+	r, err = record("(2, 3, 2)", `{"blank": 0, "target_tokens": [1, 1, 1], "target_lengths": [1, 2], "input_lengths": [2, 3]}`, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
+	require.NoError(t, err)
+	assert.Equal(t, []int{3, 2, 2}, r.Shape)
+	assert.Equal(t, 2*3+3*5, r.States())
+	j := side.Job{Shape: r.Shape, Recording: folder}
+	b, err := side.BatchOf[float64](j)
+	require.NoError(t, err)
+	assert.Equal(t, side.Batch[float64]{
+		Scores: []float64{0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11}, Targets: []int{1, 1, 1}, Lengths: []int{1, 2}, Frames: []int{2, 3},
+	}, b)
+	j.LogProbs = true
+	b, err = side.BatchOf[float64](j)
+	require.NoError(t, err)
+	for i, v := range b.Scores {
+		assert.InDelta(t, -math.Log(1+math.Exp(1-2*float64(i%2))), v, 1e-12)
+	}
+
+	_, err = record("(2,)", "{}", 1, 2)
+	assert.ErrorContains(t, err, "want (T,C) or (N,T,C)")
+	_, err = record("(1, 1)", "{", 1)
+	assert.ErrorContains(t, err, folder)
 }
 
 func TestTargets(t *testing.T) {
