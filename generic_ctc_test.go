@@ -301,7 +301,7 @@ func testExpFrames[F Float](t *testing.T) {
 	lengths := append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000, block-1, block)
 	kerneltest.EachOf(t, lengths, append(kerneltest.Inputs[F](), frameInputs[F]()...), func(c *kerneltest.Trial[F]) {
 		whole := fp.WholeVectors[F](c.N)
-		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
 			if rows > 1 && rows*c.N > block {
 				continue
 			}
@@ -345,7 +345,7 @@ func isNaN[F Float](x F) bool { return x != x }
 func testEmit[F Float](t *testing.T) {
 	lanes := fp.Lanes[F]()
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*lanes+1), 6*lanes, 7*lanes-1, 8*lanes, 8*lanes+1, 1000), func(c *kerneltest.Trial[F], v values) {
-		for _, rows := range []int{0, 1, 2 + c.R.IntN(8)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2 + c.R.IntN(8)}) {
 			index := make([]int32, 16*c.R.IntN(6))
 			for i := range index {
 				index[i] = int32([...]int{0, c.N - 1, c.R.IntN(c.N)}[c.R.IntN(3)])
@@ -378,7 +378,7 @@ func narrowed[F Float](x []float64) []F {
 func testAddOccupancies[F Float](t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], v values) {
 		whole := fp.WholeVectors[F](c.N)
-		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
 			labels := c.R.IntN(70)
 			offsets := slices.Repeat([]int32{int32(sumOffset[F](whole))}, (labels+15)&^15)
 			few := 1 + c.R.IntN(c.N) // which occur often
