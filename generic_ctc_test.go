@@ -188,7 +188,7 @@ func testNormalizeRow(t *testing.T) {
 
 func testForwardFactors(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
-		for _, p := range parts(c) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n := p.positions.To
 			exponents := onlyIn(someExponents(c, 2*n, someBase(c)), 2*n, p.withLabelBefore())
@@ -206,7 +206,7 @@ func testForwardFactors(t *testing.T) {
 
 func testForward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
-		for _, p := range parts(c) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n := p.positions.To
 			boundary, y := onlyIn(numbers(c, 2*n, v.state), 2*n, p.withLabelBefore()), p.emissions(c, v)
@@ -242,7 +242,7 @@ func testRescale(t *testing.T) {
 
 func testBackward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
-		for _, p := range parts(c) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n := p.positions.To
 			wantBeta, y := onlyIn(numbers(c, 2*n, v.state), 2*n, p.scaled(2)), p.emissions(c, v)
