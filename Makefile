@@ -5,12 +5,12 @@
 NESTED  := asm gen cmd/trellis bench
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
-FUZZ    ?= 10000x
-# The packages in which goroutines work together; what is compared on every tier there; and
-# what has one goroutine.
-CREWS   := . ./internal/conformance ./internal/parallel ./internal/workspace
-KERNELS := TestKernel|TestPublicBetweenGuardPages
-ALONE   := TestScaled|TestSegments|TestLong|TestGradientOfLarge|TestSmallLoss|TestCTCAgainst|TestCTCPrecision|TestTorchGradcheck
+FUZZ    ?= 50000x
+# Tests in which goroutines work together, or pointers are moved; those that compare bits on
+# every tier; others that do that, or do not depend on the tier.
+CREWS   := Workers|Concurrent|ManyRows|NLLSums|Fuzz
+BITS    := TestKernel|TestGoldenBits
+ANYTIER := $(BITS)|Alone$$|TestPublicBetween|TestColumns|TestStreamed|TestNoAllocations|TestLayers|TestEveryArch
 # The tiers whose kernels must have been tested on this machine: CI names all that it has.
 TIERS   ?= generic
 # Benchmarks: which, as go test's -bench has it (CTCGrad///workers=1), how long and how often;
@@ -28,16 +28,20 @@ MISSING   = { echo "NOT RUN: $@ needs $(1)"; [ -z "$(CI)" ]; }
 # The kernels that test the vector assembler, which git does not keep.
 OPS := asm/internal/optest/ops_amd64.s
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon vet lower bench benchcmp compare cliffs results report figures emissions mca generate tidy exhaustive
+# Go vet is run once, not by every go test, and nothing is compiled for C but the race detector.
+TEST := go test -vet=off
+export CGO_ENABLED ?= 0
+
+.PHONY: help test long quick race arm64 nested purego released fuzz trials neon lower bench benchcmp compare cliffs results report figures emissions mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 test: ## all tests in under five minutes on two cores; what the machine lacks for some is named
-	@$(TOGETHER) quick arm64 race nested released purego fuzz
+	@$(TOGETHER) quick arm64 race nested released purego
 
 long: ## in as many minutes, what says little more than make test
-	@$(TOGETHER) neon trials alone vet lower
+	@$(TOGETHER) neon fuzz trials lower
 
 # Without a list of packages go test shows what a test prints: which tiers there were.
 # The last line does every benchmark once. Without the workspace the versions are those
@@ -45,69 +49,62 @@ long: ## in as many minutes, what says little more than make test
 quick: export GOWORK := off
 quick: ## the root module's tests on this machine
 	go vet ./...
-	TRELLIS_MUST_TEST="$(TIERS)" go test
-	go test ./internal/...
-	@out=$$(go test -short -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
+	TRELLIS_MUST_TEST="$(TIERS)" $(TEST)
+	$(TEST) ./internal/...
+	@out=$$($(TEST) -short -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
 
-# Assembly is invisible to the race detector: it is of no use where that is compared.
-race: ## the root module's tests with the race detector
-	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -skip '$(KERNELS)|$(ALONE)' $(CREWS); else $(call MISSING,cgo); fi
+# What one goroutine does alone needs no race detector. Assembly is invisible to it, so that
+# plain Go shows more of the work that is divided.
+race: export CGO_ENABLED := 1
+race: ## with the race detector, what goroutines do together
+	@if command -v $$(go env CC) >/dev/null; then \
+		$(TEST) -race ./internal/parallel ./internal/workspace && \
+		for tier in generic ""; do \
+			TRELLIS_CPU=$$tier $(TEST) -count=1 -race -short -run '$(CREWS)' . ./internal/conformance || exit 1; done; \
+		else $(call MISSING,a C compiler); fi
 
-purego: ## the root module's tests without assembly
-	go test -short -tags purego . ./internal/tier
+# The tests of all that is plain Go are in make lower, which needs nothing compiled anew.
+purego: ## the command without assembly, beside PyTorch's results
+	go run -tags purego ./cmd/trellis
 
 # Go's compiler fuses x·y + z there, which must not change a bit.
 arm64: export GOARCH := arm64
 arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
-		go vet . && TRELLIS_MUST_TEST="generic neon" go test -short -skip '$(ALONE)' -exec $(QEMU) && \
-		go test -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/kerneltest ./internal/tier && \
-		go -C asm test -exec $(QEMU) ./...; else $(call MISSING,$(QEMU)); fi
+		go vet -asmdecl . && TRELLIS_MUST_TEST="generic neon" $(TEST) -short -run '$(BITS)|Example' -exec $(QEMU) && \
+		$(TEST) -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier && \
+		$(TEST) -exec $(QEMU) ./asm/internal/optest; else $(call MISSING,$(QEMU)); fi
 
 nested: $(OPS) ## the tests of the other modules
-	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && go test ./...) || exit 1; done
+	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) ./...) || exit 1; done
 
 # go test does not see that files of other modules change.
 released: ## what those get who install or clone the next version
-	cd release && go vet . && go test -count=1 .
+	cd release && go vet . && $(TEST) -count=1 .
 
 $(OPS): $(filter-out %_test.go,$(wildcard asm/*.go asm/internal/optest/gen/*.go asm/internal/optest/ops/*.go))
 	GOARCH= go -C asm generate ./internal/optest
 
 fuzz: ## every fuzz test, FUZZ inputs each
-	@list=$$(go test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	@list=$$($(TEST) -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
 	echo "$$list" | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print f[i], $$2; n = 0 }' | \
-		while read -r f p; do go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) $$p </dev/null || exit 1; done
+		while read -r f p; do $(TEST) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) $$p </dev/null || exit 1; done
 
-# The last lines let the compiler fuse x·y + z on amd64, too, and test what has no FMA instruction.
-trials: ## kernels with all inputs in all places, all tests without assembly, more fuzzing
-	TRELLIS_EXHAUSTIVE=1 go test -run 'TestKernels$$' .
-	go test -tags purego . ./internal/...
-	@$(MAKE) --no-print-directory fuzz FUZZ=50000x
-	GOAMD64=v3 go test -run TestGoldenBits .
-	@if [ "$$(go env GOHOSTARCH)" = amd64 ]; then export GOARCH=386 CGO_ENABLED=0; \
-		echo "386:" && go test -short ./internal/fp && go test -run TestGoldenBits .; fi
-
-alone: ## the race detector where there is one goroutine
-	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then go test -race -short -run '$(ALONE)' . ./internal/conformance && \
-		go test -race -short $$(go list ./internal/... | grep -v conformance); else $(call MISSING,cgo); fi
+# 386 has no assembly, no FMA instruction and an int of 32 bits.
+trials: ## kernels with all inputs in all places; the same bits on 386
+	TRELLIS_EXHAUSTIVE=1 $(TEST) -run 'TestKernels$$' .
+	@if [ "$$(go env GOHOSTARCH)" = amd64 ]; then export GOARCH=386; \
+		echo "386:" && go vet ./... && $(TEST) -short ./internal/fp && $(TEST) -run TestGoldenBits .; fi
 
 neon: export GOARCH := arm64
-neon: ## on arm64 what of the root module is not in make arm64
+neon: ## on arm64 the losses and functions of rows, which make arm64 leaves out
 	@if command -v $(QEMU) >/dev/null; then \
-		go test -timeout 20m -short -run '$(ALONE)' -exec $(QEMU) . && \
-		go test -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -v fp) && \
-		go test -timeout 20m -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
+		$(TEST) -timeout 20m -short -skip '$(BITS)|TestNoAllocations' -exec $(QEMU) . ./internal/conformance; else $(call MISSING,$(QEMU)); fi
 
-# One operating system for every architecture that Go builds for.
-vet: ## go vet for every architecture
-	@for p in $$({ go tool dist list | grep ^linux/; go tool dist list; } | awk -F/ '!seen[$$2]++'); do \
-		echo "vet $$p" && GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 go vet . ./internal/... || exit 1; done
-
-# On a machine with AVX-512; elsewhere the one below is plain Go, which trials has.
-lower: ## what is not tested on every tier anyway, on AVX2 where that is not the best
-	@if grep -qsw avx512vl /proc/cpuinfo; then \
-		TRELLIS_CPU=avx2 go test -count=1 -skip '$(KERNELS)|TestGoldenBits' . ./internal/conformance; fi
+# On a machine with AVX-512 AVX2 is one.
+lower: ## what is not tested on every tier anyway, on those that are not the best
+	@for tier in generic $$(grep -qsw avx512vl /proc/cpuinfo && echo avx2); do \
+		TRELLIS_CPU=$$tier $(TEST) -count=1 -skip '$(ANYTIER)' . ./internal/conformance || exit 1; done
 
 # What was measured is in BENCH for benchstat.
 bench: ## Go benchmarks of all tiers side by side: four minutes

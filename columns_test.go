@@ -25,12 +25,14 @@ func testColumns[F Float](t *testing.T) {
 			c.load(x, n, rows)
 			for r := range rows {
 				for i := range n {
-					require.Equal(t, x[r*n+i], c.Row(i)[r], "n = %d, row %d of %d, column %d", n, r, rows, i)
+					if got := c.Row(i)[r]; x[r*n+i] != got {
+						require.Fail(t, "another element", "n = %d, row %d of %d, column %d: %v, want %v", n, r, rows, i, got, x[r*n+i])
+					}
 				}
 			}
 			room := make([]F, n*rows+8)
 			c.store(room[4:], c.data, n, rows)
-			require.Equal(t, x, room[4:][:n*rows], "n = %d, %d rows", n, rows)
+			requireSame(t, x, room[4:][:n*rows], "n = ", n, rows, " rows")
 			require.Equal(t, make([]F, 8), append(room[:4:4], room[4+n*rows:]...), "n = %d, %d rows", n, rows)
 		}
 	}

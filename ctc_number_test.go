@@ -124,7 +124,7 @@ func (s sequence[F]) bigTrellis() (loss float64, grad []float64) {
 	}
 	mantissa := zero()
 	e := total.MantExp(mantissa)
-	if f, _ := mantissa.Float64(); e < -2 {
+	if f, _ := mantissa.Float64(); e < -2 || e > 1000 {
 		return -(math.Log(f) + float64(e)*math.Ln2), grad
 	}
 	f, _ := total.Float64()
@@ -165,11 +165,7 @@ func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []
 		}
 		if v != fp.NegInf[F]() {
 			if exps[v] == nil {
-				e := ref.Exp(float64(v) / 8)
-				for range 3 {
-					e.Mul(e, e)
-				}
-				exps[v] = e.SetPrec(ref.Bits)
+				exps[v] = ref.Exp(float64(v)).SetPrec(ref.Bits)
 			}
 			addBig(sum, y[c].Set(exps[v]))
 		}

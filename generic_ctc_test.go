@@ -172,7 +172,7 @@ func testNormalizeRow(t *testing.T) {
 
 func testForwardFactors(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
-		for _, p := range parts(c) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n, base := p.positions, someBase(c)
 			exponents, skipExponents := someExponents(c, 2*n, base), someSkips(c, n)
@@ -190,7 +190,7 @@ func testForwardFactors(t *testing.T) {
 
 func testForward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
-		for _, p := range parts(c) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n := p.positions
 			boundary, column, y := numbers(c, 2*n, v.state), numbers(c, p.frames, v.state), p.emissions(c, v)
@@ -239,7 +239,7 @@ func testRescale(t *testing.T) {
 
 func testBackward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
-		for _, p := range parts(c) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
 			c.Notes = []any{p}
 			n := p.positions
 			wantBeta, y, factors := numbers(c, 2*n, v.state), p.emissions(c, v), numbers(c, 3*n, v.factor)
@@ -343,7 +343,7 @@ func testExpFrames[F Float](t *testing.T) {
 	lengths := append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000, block-1, block)
 	kerneltest.EachOf(t, lengths, append(kerneltest.Inputs[F](), frameInputs[F]()...), func(c *kerneltest.Trial[F]) {
 		whole := fp.WholeVectors[F](c.N)
-		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
 			if rows > 1 && rows*c.N > block {
 				continue
 			}
@@ -418,7 +418,7 @@ func isNaN[F Float](x F) bool { return x != x }
 func testEmit[F Float](t *testing.T) {
 	lanes := fp.Lanes[F]()
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*lanes+1), 6*lanes, 7*lanes-1, 8*lanes, 8*lanes+1, 1000), func(c *kerneltest.Trial[F], v values) {
-		for _, rows := range []int{0, 1, 2 + c.R.IntN(8)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2 + c.R.IntN(8)}) {
 			index := make([]int32, 16*c.R.IntN(6))
 			for i := range index {
 				index[i] = int32([...]int{0, c.N - 1, c.R.IntN(c.N)}[c.R.IntN(3)])
@@ -451,7 +451,7 @@ func narrowed[F Float](x []float64) []F {
 func testAddOccupancies(t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(1, 33), 1000), func(c *kerneltest.Trial[float64], v values) {
 		whole := fp.WholeVectors[float64](c.N)
-		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
 			labels := 8 * c.R.IntN(9)
 			offsets := slices.Repeat([]int32{int32(sumOffset(whole))}, labels)
 			few := 1 + c.R.IntN(c.N) // which occur often
@@ -482,7 +482,7 @@ func testAddOccupancies(t *testing.T) {
 func testWriteGradients[F Float](t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], v values) {
 		whole, sumsStride := fp.WholeVectors[F](c.N), sumStride[F](c.N)
-		for _, rows := range []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
 			stride, pitch := c.N+someGap(c), whole+someGap(c)
 			scale := F(near(c.R))
 			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch}

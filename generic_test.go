@@ -30,7 +30,7 @@ func maxima[F Float](c *kerneltest.Trial[F], x []F) []F {
 func testSumExpBlock[F Float](t *testing.T) {
 	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
 		x := c.Scores(c.N)
-		for _, m := range maxima(c, x) {
+		for _, m := range kerneltest.Some(c, maxima(c, x)) {
 			c.Notes = []any{"m", m}
 			wantTop, wantSum := sumExpBlockGeneric(x, m)
 			var top, sum F
@@ -45,7 +45,7 @@ func testSumExpBlock[F Float](t *testing.T) {
 func testExpBlock[F Float](t *testing.T) {
 	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
 		x, want := c.Scores(c.N), make([]F, c.N)
-		for _, m := range maxima(c, x) {
+		for _, m := range kerneltest.Some(c, maxima(c, x)) {
 			wantTop, wantSum := expBlockGeneric(want, x, m)
 			for _, inPlace := range []bool{false, true} {
 				c.Notes = []any{"m", m, "in place", inPlace}
@@ -74,7 +74,7 @@ func testSumExpBelow[F Float](t *testing.T) {
 	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
 		x := c.Scores(c.N)
 		top := maxBlockGeneric(x)
-		for _, m := range append(bounds(x), top-1, min(kerneltest.Moved(top, -1), top)) {
+		for _, m := range kerneltest.Some(c, append(bounds(x), top-1, min(kerneltest.Moved(top, -1), top))) {
 			c.Notes = []any{"m", m}
 			want, wantReached := sumExpBelowGeneric(x, m)
 			var sum F
@@ -95,7 +95,7 @@ func testSumExpBelow[F Float](t *testing.T) {
 func testExpBelow[F Float](t *testing.T) {
 	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
 		x, want := c.Scores(c.N), make([]F, c.N)
-		for _, m := range bounds(x) {
+		for _, m := range kerneltest.Some(c, bounds(x)) {
 			wantSum := expBelowGeneric(want, x, m)
 			for _, inPlace := range []bool{false, true} {
 				c.Notes = []any{"m", m, "in place", inPlace}
@@ -115,7 +115,7 @@ func testExpCopy[F Float](t *testing.T) {
 	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
 		x, want := c.Scores(c.N), make([]F, c.N)
 		lanes := fp.Lanes[F]()
-		for _, m := range bounds(x) {
+		for _, m := range kerneltest.Some(c, bounds(x)) {
 			vectors := c.R.IntN(c.N/lanes+1) * lanes
 			c.Notes = []any{"m", m, "out", vectors}
 			in := factors(c, vectors+c.R.IntN(lanes))
@@ -150,7 +150,7 @@ func testMaxBlock[F Float](t *testing.T) {
 
 func testSumExpRows[F Float](t *testing.T) {
 	kerneltest.Each(t, []int{shortRow - 1, shortRow}, func(c *kerneltest.Trial[F]) {
-		for _, rows := range []int{0, 1, 2, 3, 4 + c.R.IntN(5), min(block/max(c.N, 1), shortRows)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4 + c.R.IntN(5), min(block/max(c.N, 1), shortRows)}) {
 			if c.N == 0 || rows > 8 && c.Place >= 0 { // a row has an element
 				continue
 			}
@@ -193,7 +193,7 @@ func factors[F Float](c *kerneltest.Trial[F], n int) []F {
 // testRows tests a kernel that writes rows, in place and not.
 func testRows[F Float](t *testing.T, generic, kernel func(dst, x []F, n int, a, b []F)) {
 	kerneltest.Each(t, blocks, func(c *kerneltest.Trial[F]) {
-		for _, rows := range []int{0, 1, 3, block / max(c.N, 1)} {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 3, block / max(c.N, 1)}) {
 			if rows > 3 && (c.Place >= 0 || c.N%7 > 0) || rows*c.N > block {
 				continue
 			}
@@ -628,7 +628,7 @@ func pieces[F Float](n int) int {
 // vectors.
 func matrices[F Float](t *testing.T, do func(c *kerneltest.Trial[F], rows int)) {
 	kerneltest.Each(t, nil, func(c *kerneltest.Trial[F]) {
-		for vectors := range 4 {
+		for _, vectors := range kerneltest.Some(c, kerneltest.UpTo(0, 3)) {
 			rows := vectors * fp.Lanes[F]()
 			c.Notes = []any{"rows", rows}
 			do(c, rows)
@@ -696,7 +696,7 @@ func testSumExpColumns[F Float](t *testing.T) {
 
 func testGather[F Float](t *testing.T) {
 	kerneltest.Each(t, []int{1000, indexBlock}, func(c *kerneltest.Trial[F]) {
-		for _, size := range []int{1, 2, 17, 1000} {
+		for _, size := range kerneltest.Some(c, []int{1, 2, 17, 1000}) {
 			src, index := c.Scores(size), make([]int32, c.N)
 			for i := range index {
 				index[i] = int32([...]int{0, size - 1, c.R.IntN(size)}[c.R.IntN(3)])

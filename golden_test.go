@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -72,6 +73,7 @@ func goldenScores[F trellis.Float](g *generator, n, scale int) []F {
 type digest struct{ b []byte }
 
 func add[F trellis.Float](d *digest, x ...F) {
+	d.b = slices.Grow(d.b, 8*len(x))
 	for _, v := range x {
 		bits := math.Float64bits(float64(v))
 		if v != v {

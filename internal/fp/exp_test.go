@@ -94,6 +94,9 @@ func TestExp32IsFused(t *testing.T) {
 		}
 	}
 	step := uint32(4099)
+	if testing.Short() {
+		step = 65537
+	}
 	if os.Getenv("TRELLIS_EXHAUSTIVE") != "" {
 		step = 1
 	}
@@ -114,7 +117,7 @@ func TestExp64(t *testing.T) {
 		if i%2 == 0 {
 			x = expMin64 + (expMax64-expMin64)*r.Float64()
 		}
-		if u := ref.ULPs(Exp64(x), ref.Exp(x), 53); u > worst {
+		if u := ref.ExpULPs(x, Exp64(x)); u > worst {
 			worst, at = u, x
 		}
 	}
@@ -135,7 +138,7 @@ func TestLog64(t *testing.T) {
 	for i := range points(40000) {
 		x := [...]float64{0.5 + 1.5*r.Float64(), 1 + 1e-3*r.NormFloat64(), 1 + r.Float64()*50000, math.Ldexp(1+r.Float64(), r.IntN(2000)-1000)}[i%4]
 		got := Log(x)
-		if u := ref.ULPs(got, ref.Log(new(big.Float).SetFloat64(x), got), 53); u > worst {
+		if u := ref.LogULPs(x, got); u > worst {
 			worst, at = u, x
 		}
 	}
@@ -150,14 +153,12 @@ func TestLog1p64(t *testing.T) {
 	for i := range points(40000) {
 		x := [...]float64{r.Float64(), 100 * r.Float64(), math.Ldexp(r.Float64(), -r.IntN(900)), -0.75 * r.Float64(), -math.Ldexp(r.Float64(), -r.IntN(200))}[i%5]
 		got := Log1p(x)
-		u := new(big.Float).SetPrec(2 * ref.Bits).SetFloat64(x)
-		if math.Abs(x) < 0x1p-100 { // ln(1+x) is x − x²/2, and 1+x needs too many bits
-			require.Equal(t, x, got)
+		if math.Abs(x) < 0x1p-100 { // ln(1+x) is x − x²/2
+			require.True(t, x == got, "Log1p(%v) = %v", x, got)
 			continue
 		}
-		u.Add(u, big.NewFloat(1))
-		if e := ref.ULPs(got, ref.Log(u, got), 53); e > worst {
-			worst, at = e, x
+		if u := ref.Log1pULPs(x, got); u > worst {
+			worst, at = u, x
 		}
 	}
 	t.Logf("worst error %.4f ulp at %v", worst, at)
@@ -166,18 +167,23 @@ func TestLog1p64(t *testing.T) {
 
 // The exact product and sum, rounded once.
 func bigFMA32(x, y, z float32) float32 {
-	p := new(big.Float).SetPrec(700).Mul(big.NewFloat(float64(x)), big.NewFloat(float64(y)))
-	f, _ := p.Add(p, big.NewFloat(float64(z))).Float32()
+	product := big.NewFloat(float64(x) * float64(y))
+	f, _ := new(big.Float).SetPrec(700).Add(product, big.NewFloat(float64(z))).Float32()
 	return f
 }
 
 func TestFMA32(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	number := func() float32 { return float32(math.Ldexp(1+float64(r.IntN(1<<23))/(1<<23), r.IntN(60)-30)) }
+	check := func(x, y, z float32) {
+		if want, got := bigFMA32(x, y, z), FMA32(x, y, z); want != got {
+			require.Fail(t, "another result", "%v·%v + %v = %v, want %v", x, y, z, got, want)
+		}
+	}
 	ties := 0
 	for range points(200000) {
 		x, y, z := number(), number(), -number()
-		require.Equal(t, bigFMA32(x, y, z), FMA32(x, y, z), "%v %v %v", x, y, z)
+		check(x, y, z)
 	}
 	// Sums so close to a tie that float64 takes them for one.
 	for range points(200000) {
@@ -187,16 +193,16 @@ func TestFMA32(t *testing.T) {
 		if tie(float64(half)*float64(y)+float64(z)) == 0 {
 			ties++
 		}
-		require.Equal(t, bigFMA32(half, y, z), FMA32(half, y, z), "%v %v %v", half, y, z)
-		require.Equal(t, bigFMA32(-half, y, z), FMA32(-half, y, z), "%v %v %v", -half, y, z)
-		require.Equal(t, bigFMA32(half, y, -z), FMA32(half, y, -z), "%v %v %v", half, y, -z)
+		check(half, y, z)
+		check(-half, y, z)
+		check(half, y, -z)
 	}
 	assert.Greater(t, ties, points(10000))
 	// Results that are subnormal, where half way is elsewhere.
 	for range points(100000) {
 		x, y := 0x1p-75*(1+float32(r.IntN(4))*0x1p-23), 0x1p-76*(2-float32(1+r.IntN(4))*0x1p-23)
 		z := float32(r.IntN(1<<10)) * math.SmallestNonzeroFloat32
-		require.Equal(t, bigFMA32(x, y, z), FMA32(x, y, z), "%v %v %v", x, y, z)
+		check(x, y, z)
 	}
 	require.Equal(t, float32(0x1.000004p-127), FMA32(0x1.000002p-75, 0x1.fffffcp-76, 0x1.000004p-127))
 }

@@ -123,7 +123,7 @@ func testAddProducts[F Float](t *testing.T, products func(sums, x, y []F, mask i
 		}
 		return x
 	}
-	for i := range 20000 {
+	for i := range points(20000) {
 		n, mask := r.IntN(40), -1
 		if i%2 == 0 {
 			mask = 7

@@ -178,6 +178,20 @@ func (c *Trial[F]) Thorough() bool {
 	return (c.Input.Name == Plain || c.Input.Name == Mixed) && !Brief()
 }
 
+// Some returns all of what else a trial varies in, or one if a few trials are enough.
+func Some[F fp.Float, T any](c *Trial[F], all []T) []T {
+	if !Brief() {
+		return all
+	}
+	return one(c, all)
+}
+
+// one returns one of all at random.
+func one[F fp.Float, T any](c *Trial[F], all []T) []T {
+	i := c.R.IntN(len(all))
+	return all[i : i+1]
+}
+
 // exhaustive asks for all trials: what else comes by turns is combined.
 var exhaustive = os.Getenv("TRELLIS_EXHAUSTIVE") != ""
 
@@ -193,8 +207,7 @@ func (c *Trial[F]) places() []Place {
 	if exhaustive && !Brief() {
 		return all
 	}
-	i := c.R.IntN(len(all))
-	return all[i : i+1]
+	return one(c, all)
 }
 
 // Each does trials of a kernel for all lengths up to four vectors and the long ones, with

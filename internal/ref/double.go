@@ -92,17 +92,28 @@ func ExpULPs(x, y float64) float64 {
 }
 
 // Log1pULPs returns the error of y, which is near ln(1+x), in units of the last place.
-// x is above 0.
 func Log1pULPs(x, y float64) float64 {
-	if x < 0x1p-30 { // x − x²/2 + x³/3 − x⁴/4
+	if math.Abs(x) < 0x1p-20 { // x − x²/2 + x³/3 − x⁴/4
 		square := twoProduct(x, x)
 		cubes := x * x * x * (1.0/3 - x/4)
 		want := square.Times(Double{-0.5, 0}).Plus(Double{x, 0}).Plus(Double{cubes, 0})
 		return inULPs((y-want.Hi)-want.Lo, want.Hi)
 	}
-	e, n := ExpDouble(y) // ln(1+x) = y + ln((1+x)/e^y)
-	u := twoSum(1, x).Scaled(-n)
-	d := u.Plus(Double{-e.Hi, -e.Lo})
+	return logULPs(twoSum(1, x), y)
+}
+
+// LogULPs returns the error of y, which is near ln x, in units of the last place.
+func LogULPs(x, y float64) float64 {
+	if 0.5 <= x && x <= 2 { // where x − 1 is exact
+		return Log1pULPs(x-1, y)
+	}
+	return logULPs(Double{x, 0}, y)
+}
+
+// logULPs is LogULPs for an x that is not next to 1: ln x = y + ln(x/e^y).
+func logULPs(x Double, y float64) float64 {
+	e, n := ExpDouble(y)
+	d := x.Scaled(-n).Plus(Double{-e.Hi, -e.Lo})
 	q := (d.Hi + d.Lo) / e.Hi
 	return inULPs(q-q*q/2, y)
 }

@@ -25,10 +25,18 @@ func TestDouble(t *testing.T) {
 		require.Less(t, math.Abs(ratio), 0x1p-90, "exp(%v)", x)
 		require.InDelta(t, ref.ULPs(fp.Exp64(x), ref.Exp(x), 53), ref.ExpULPs(x, fp.Exp64(x)), 1e-6, "exp(%v)", x)
 
-		x = [...]float64{r.Float64() + 0x1p-60, 100 * r.Float64(), math.Ldexp(1+r.Float64(), -1-r.IntN(99)), math.Ldexp(1+r.Float64(), r.IntN(990))}[i%4]
+		x = [...]float64{
+			r.Float64() + 0x1p-60, 100 * r.Float64(), math.Ldexp(1+r.Float64(), -1-r.IntN(99)), math.Ldexp(1+r.Float64(), r.IntN(990)),
+			-0.75 * r.Float64(), -math.Ldexp(1+r.Float64(), -2-r.IntN(97)),
+		}[i%6]
 		u := new(big.Float).SetPrec(2 * ref.Bits).SetFloat64(x)
 		y1 := fp.Log1p(x)
 		want := ref.ULPs(y1, ref.Log(u.Add(u, big.NewFloat(1)), y1), 53)
 		require.InDelta(t, want, ref.Log1pULPs(x, y1), 1e-6, "log1p(%v)", x)
+
+		x = [...]float64{0.5 + 1.5*r.Float64(), 1 + 1e-3*r.NormFloat64(), 1 + 1e5*r.Float64(), math.Ldexp(1+r.Float64(), r.IntN(2000)-1000)}[i%4]
+		y2 := fp.Log(x)
+		want = ref.ULPs(y2, ref.Log(new(big.Float).SetFloat64(x), y2), 53)
+		require.InDelta(t, want, ref.LogULPs(x, y2), 1e-6, "log(%v)", x)
 	}
 }
