@@ -54,8 +54,8 @@ type emission[F Float] struct {
 	groups      []emissionGroup
 	exponents   []float64 // of y in wide frames, a row each
 	noExponents []float64 // a row of zeros: the exponents of y in other frames
-	distinct    []int32   // the classes of target.named(), each once, or nil if not known yet
-	seen        []bool
+	set         classSet
+	distinct    []int32 // the classes of target.named(), each once, or nil if not known yet
 
 	common commonFactor // of the frames so far
 }
@@ -108,7 +108,7 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed = commonFactor{product: 1}, 0
-	m.distinct = m.distinct[:0]
+	m.distinct = nil
 }
 
 // release forgets what was borrowed.
@@ -403,19 +403,11 @@ func (m *emission[F]) span(t int) (lowest, best F, masked bool) {
 
 // distinctClasses returns the classes that the target names, each once if they are few.
 func (m *emission[F]) distinctClasses() []int32 {
-	named := m.target.named()
 	if !m.doubleByClass {
-		return named
+		return m.target.named()
 	}
-	if len(m.distinct) == 0 {
-		m.seen = workspace.Resize(m.seen, m.x.Columns)
-		clear(m.seen)
-		for _, c := range named {
-			if !m.seen[c] {
-				m.seen[c] = true
-				m.distinct = append(m.distinct, c)
-			}
-		}
+	if m.distinct == nil {
+		m.distinct = distinct(&m.set, m.target.named(), m.x.Columns)
 	}
 	return m.distinct
 }
@@ -602,8 +594,9 @@ const runExponents, columnExponents = 700, 300
 func exponent(v float64) int { return int(math.Float64bits(v)>>52) - 1023 }
 
 // poisoned reports whether a score that matters is no number: the frames are read without
-// making emissions. The labels may be of any number.
-func poisoned[F Float](x view.Rows[F], frames int, labels []int, blank int, scores Scores) bool {
+// making emissions.
+func (m *emission[F]) poisoned(x view.Rows[F], frames int, labels []int, blank int, scores Scores) bool {
+	named := distinct(&m.set, labels, x.Columns)
 	for t := range frames {
 		row := x.Row(t)
 		if !isScore(row[blank], scores) {
@@ -614,7 +607,7 @@ func poisoned[F Float](x view.Rows[F], frames int, labels []int, blank int, scor
 				return true
 			}
 		}
-		for _, label := range labels {
+		for _, label := range named {
 			if !isScore(row[label], scores) {
 				return true
 			}

@@ -57,7 +57,7 @@ func (s *ctcSequence[F]) wantGrad() bool { return s.grad.Data != nil }
 func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 	if s.frames < leastFrames(labels) { // without the trellis, however long the target is
 		loss := math.Inf(1)
-		if poisoned(s.x, s.frames, labels, blank, s.scores) {
+		if s.trellis.emission.poisoned(s.x, s.frames, labels, blank, s.scores) {
 			loss = math.NaN()
 		}
 		s.fillGradient(loss)

@@ -56,3 +56,22 @@ func leastFrames(labels []int) int {
 	}
 	return least
 }
+
+// classSet finds the different ones of many labels.
+type classSet struct {
+	seen    []bool
+	classes []int32
+}
+
+// distinct returns the classes among labels, of so many, each once. They stay until the next call.
+func distinct[T int | int32](s *classSet, labels []T, classes int) []int32 {
+	s.seen, s.classes = workspace.Resize(s.seen, classes), s.classes[:0]
+	clear(s.seen)
+	for _, c := range labels {
+		if !s.seen[c] {
+			s.seen[c] = true
+			s.classes = append(s.classes, int32(c))
+		}
+	}
+	return s.classes
+}

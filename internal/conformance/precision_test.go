@@ -16,24 +16,25 @@ import (
 // float32 would be off by 1e-3 to 1e-2. The gradient is off by three roundings or so, and by
 // what errors of exp in other frames do to an alignment, which is more with few classes.
 // At 4000 frames and 800 labels the allowed errors are the largest of 100 inputs, which
-// TRELLIS_EXHAUSTIVE tries, rounded up: see docs/ctc.md.
+// TRELLIS_EXHAUSTIVE tries, rounded up: see docs/ctc.md. Of the first two none is above 2.5e-7.
 func TestCTCPrecision(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		frames, classes, labels int
 		scale, grad             float64
 	}{
-		{2000, 28, 200, 1, 3e-7},
-		{2000, 28, 200, 5, 3e-7},
-		{1000, 80, 200, 1, 3e-7},
-		{1000, 80, 200, 5, 3e-7},
-		{4000, 80, 700, 10, 3e-7},
-		{4000, 2, 800, 1, 7e-7},
-		{4000, 3, 800, 1, 6e-7},
-		{4000, 5, 800, 1, 5e-7},
-		{4000, 28, 800, 1, 5e-7},
+		{2000, 28, 200, 1, 2.5e-7},
+		{2000, 28, 200, 5, 2.5e-7},
+		{1000, 80, 200, 1, 2.5e-7},
+		{1000, 80, 200, 5, 2.5e-7},
+		{4000, 80, 700, 10, 2.5e-7},
+		{4000, 2, 800, 1, 1.6e-7},
+		{4000, 3, 800, 1, 2.3e-7},
+		{4000, 5, 800, 1, 3.7e-7},
+		{4000, 28, 800, 1, 4e-7},
 		{4000, 80, 800, 1, 5e-7},
 		{4000, 1000, 800, 1, 5e-7},
+		{30000, 2, 10000, 1, 2.5e-7},
 	} {
 		t.Run(fmt.Sprintf("frames=%d/classes=%d/labels=%d/scale=%g", test.frames, test.classes, test.labels, test.scale), func(t *testing.T) {
 			if testing.Short() && test.frames*test.classes > 200000 {
@@ -57,6 +58,9 @@ func TestCTCPrecision(t *testing.T) {
 				want, wantGrad := bindLogits(Cast[float64](logits), test.classes, targets).byReduction(t, "sum", len(logits), nil)
 				got, grad := bindLogits(logits, test.classes, targets).byReduction(t, "sum", len(logits), nil)
 				a := accuracy{loss: 2e-7, grad: test.grad}
+				if inputs < 100 {
+					a.grad = min(a.grad, 2.5e-7)
+				}
 				a.checkLosses(t, want, got, 0)
 				a.checkGrad(t, wantGrad, grad)
 				worst = append(worst, a.worstGrad)
