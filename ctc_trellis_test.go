@@ -1,6 +1,7 @@
 package trellis
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -116,4 +117,108 @@ func TestLossesOfManyFrames(t *testing.T) {
 		loss, _ := ctcOf(t, CTCLoss[float64]{Scores: Logits}, confident, 2, nil)
 		require.InEpsilon(t, 4000*3.720075976020836e-44, loss, 1e-9) // ln(1+e⁻¹⁰⁰)
 	}
+}
+
+// Long inputs of which no row of exponents holds all states: a tenth of all scores is masked, and a
+// network is sure of itself. The loss is that of the recursion in logarithms, and the occupancies of a frame
+// add up to 1, which takes α and β that belong to each other.
+func TestLongHardInputs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	r := rand.New(rand.NewPCG(25, 26))
+	const classes = 32
+	for _, test := range []struct {
+		name           string
+		frames, labels int
+		score          func(onPath bool) float64
+	}{
+		{"masked", 20000, 500, func(bool) float64 {
+			if r.IntN(10) == 0 {
+				return -1e4
+			}
+			return r.NormFloat64()
+		}},
+		{"peaked", 6000, 1800, func(onPath bool) float64 {
+			if onPath {
+				return 12 + r.NormFloat64()
+			}
+			return -8 * r.ExpFloat64()
+		}},
+		{"peaked at another path", 3000, 900, func(onPath bool) float64 {
+			if onPath == (r.IntN(7) == 0) {
+				return 20 * r.NormFloat64()
+			}
+			return -20 * r.ExpFloat64()
+		}},
+		{"barely long enough", 1500, 1400, func(bool) float64 { return 30 * r.NormFloat64() }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			labels := make([]int, test.labels)
+			for i := range labels {
+				labels[i] = 1 + (i*7+i/31)%(classes-1)
+			}
+			x := make([]float64, test.frames*classes)
+			for frame := range test.frames {
+				class := 0
+				if at := frame * (2*test.labels + 1) / test.frames; at%2 == 1 {
+					class = labels[at/2]
+				}
+				for c := range classes {
+					x[frame*classes+c] = test.score(c == class)
+				}
+			}
+			for _, scores := range []Scores{Logits, LogProbabilities} {
+				if scores == LogProbabilities {
+					LogSoftmaxRows(x, Tensor[float64]{x, []int{test.frames, classes}})
+				}
+				loss, grad := ctcOf(t, CTCLoss[float64]{Scores: scores, Reduction: Sum}, x, classes, labels)
+				require.InEpsilon(t, lossByLogarithms(x, classes, labels), loss, 1e-12)
+				for frame := range test.frames {
+					var sum float64
+					for _, v := range grad[frame*classes:][:classes] {
+						sum += v
+					}
+					require.InDelta(t, 0, sum, 1e-10, "frame %d", frame)
+				}
+			}
+		})
+	}
+}
+
+// lossByLogarithms returns the loss of logits by the recursion over logarithms of α.
+func lossByLogarithms(x []float64, classes int, labels []int) float64 {
+	add := func(a, b float64) float64 {
+		if a < b {
+			a, b = b, a
+		}
+		if math.IsInf(b, -1) {
+			return a
+		}
+		return a + math.Log1p(math.Exp(b-a))
+	}
+	b, l := make([]float64, len(labels)+1), make([]float64, len(labels)+1)
+	for i := range b {
+		b[i], l[i] = math.Inf(-1), math.Inf(-1)
+	}
+	b[0] = 0
+	row := make([]float64, classes)
+	for at := 0; at < len(x); at += classes {
+		LogSoftmax(row, x[at:at+classes])
+		for i := len(labels); i >= 0; i-- {
+			before := math.Inf(-1)
+			if i > 0 {
+				before = l[i-1]
+			}
+			if i < len(labels) {
+				l[i] = add(l[i], b[i])
+				if i > 0 && labels[i] != labels[i-1] {
+					l[i] = add(l[i], before)
+				}
+				l[i] += row[labels[i]]
+			}
+			b[i] = add(b[i], before) + row[0]
+		}
+	}
+	return -add(b[len(labels)], l[len(labels)-1])
 }
