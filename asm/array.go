@@ -111,9 +111,6 @@ func Vectors(n int) Distance { return Distance{Int{arg: arg{argImm, 0, uint64(n 
 // Elements returns the distance of n elements.
 func (a Array) Elements(n Int) Distance { return Distance{n.Shl(a.t.log2Size())} }
 
-// Pairs returns the distance of n pairs of elements.
-func (a Array) Pairs(n Int) Distance { return Distance{n.Shl(a.t.log2Size() + 1)} }
-
 // Rows returns the distance of n rows of so many elements each.
 func (a Array) Rows(n Int, elements int) Distance {
 	return Distance{n.Times(a.k.Int(elements * a.t.Size()))}

@@ -42,7 +42,6 @@ const (
 	aNumber kind = iota
 	aSlice
 	aView // rows with a stride, view.Rows
-	aSpan // from and to, view.Span
 )
 
 // element is a Go type of numbers, or F: the kernels that name it exist for float32 and
@@ -59,7 +58,6 @@ const (
 
 func slice(name string, e element) parameter  { return parameter{name, aSlice, e, name} }
 func view(name string, e element) parameter   { return parameter{name, aView, e, name} }
-func span(name string) parameter              { return parameter{name, aSpan, ints, name} }
 func number(name string, e element) parameter { return parameter{name, aNumber, e, name} }
 func integer(name string) parameter           { return number(name, ints) }
 
@@ -76,8 +74,6 @@ func (p parameter) part(suffix, value string) parameter {
 func (p parameter) columns() parameter    { return p.part("Columns", p.name+".Columns") }
 func (p parameter) lastColumn() parameter { return p.part("LastColumn", p.name+".Columns-1") }
 func (p parameter) stride() parameter     { return p.part("Stride", p.name+".Stride") }
-func (p parameter) from() parameter       { return p.part("From", p.name+".From") }
-func (p parameter) to() parameter         { return p.part("To", p.name+".To") }
 func (p parameter) length() parameter     { return p.part("Length", "len("+p.name+")") }
 
 // goType returns a parameter's type in Go.
@@ -87,8 +83,6 @@ func (p parameter) goType() string {
 		return "[]" + string(p.element)
 	case aView:
 		return "view.Rows[" + string(p.element) + "]"
-	case aSpan:
-		return "view.Span"
 	}
 	return string(p.element)
 }
