@@ -45,6 +45,7 @@ type trellis[F Float] struct {
 // panel is some frames of one group and some positions.
 type panel struct {
 	frames, positions view.Span
+	isFirst, isLast   bool // there is none before it, or behind
 }
 
 // edge has a number for each frame of a group and for the one before it.
@@ -163,15 +164,11 @@ func (w *trellis[F]) band(group view.Span) view.Span {
 func (w *trellis[F]) forwardGroup(group view.Span) {
 	band := w.band(group)
 	inherits := w.band(view.Span{From: group.To, To: group.To + groupFrames}).To > band.To
-	for k := range w.from[:group.Len()+1] {
-		w.from[k] = number{0, -never}
-	}
-	for at := band.From; at < band.To; {
-		p := panel{group, view.Span{From: at, To: min(at&^(panelWidth-1)+panelWidth, band.To)}}
-		if w.forwardPanel(p) {
+	for at, to := band.From, 0; at < band.To; at = to {
+		to = min(at&^(panelWidth-1)+panelWidth, band.To)
+		if w.forwardPanel(panel{group, view.Span{From: at, To: to}, at == band.From, to == band.To}) {
 			inherits = true
 		}
-		at = p.positions.To
 		w.from, w.to = w.to, w.from
 	}
 	w.inherits = inherits
@@ -182,27 +179,38 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	states := view.Span{From: 2 * p.positions.From, To: 2 * p.positions.To}
 	boundary := numberRow{w.boundary.v[states.From:states.To], w.boundary.exponents[states.From:states.To]}
 	if w.inherits {
-		w.inherit(boundary, p.positions, w.from[0].e)
+		w.inherit(boundary, p, 0)
 	}
-	w.handOn(boundary.v, boundary.exponents, 0)
+	if !p.isLast {
+		w.handOn(boundary.v, boundary.exponents, 0)
+	}
 	before := w.pushExponents(boundary.exponents)
 	pads := float64(2*p.positions.To - max(2*w.target.length+1, 2*p.positions.From))
 	if p.positions.To <= w.target.length {
 		pads = 0
 	}
 	for t := p.frames.From; t < p.frames.To; {
-		r := run{panel{view.Span{From: t, To: p.frames.To}, p.positions}, before, w.from[t-p.frames.From].e, false}
+		r := run{p, before, w.before(p, t-p.frames.From).e, false}
+		r.frames.From = t
 		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v)
 		w.runs = append(w.runs, r)
 		before = w.pushExponents(exponents)
 		behind := w.exponents[before:]
 		t = r.frames.To
 		if zeros = normalizeRow(boundary.v, src, behind) > pads; zeros {
-			w.inherit(numberRow{boundary.v, behind}, p.positions, w.from[t-p.frames.From].e)
+			w.inherit(numberRow{boundary.v, behind}, p, t-p.frames.From)
 		}
 	}
 	copy(boundary.exponents, w.exponents[before:])
 	return zeros
+}
+
+// before returns the label in front of a panel in frame k−1 of the group.
+func (w *trellis[F]) before(p panel, k int) number {
+	if p.isFirst {
+		return number{0, -never}
+	}
+	return w.from[k]
 }
 
 // handOn notes the last label of a panel for the next one, in frame k−1 of the group.
@@ -245,7 +253,7 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64) (last, ex
 			break
 		}
 	}
-	for t := r.frames.From; t < r.frames.To; t++ {
+	for t := r.frames.From; t < r.frames.To && !r.isLast; t++ {
 		w.handOn(w.alphaFrom(t, at)[:2*n], exponents, t-start+1)
 	}
 	return src, exponents
@@ -256,6 +264,10 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64) (last, ex
 // one with another range of that label, and what range is left to the states.
 func (w *trellis[F]) fillColumn(r *run, start int) (limit, room int) {
 	limit, room = w.emission.plainFrames(r.frames), runExponents
+	if r.isFirst {
+		clear(w.column[:limit])
+		return limit, room
+	}
 	for k := range limit {
 		label := w.from[r.frames.From-start+k]
 		distance := label.e - r.label
@@ -277,8 +289,10 @@ func (w *trellis[F]) forwardWide(r *run, start int, boundary []float64) (last, e
 	r.frames.To = t + 1
 	y, blank := w.makeWideFactors(r)
 	alpha := w.alphaFrom(t, at)[:2*n]
-	forwardWide(alpha, boundary, y.v, w.factors, w.from[t-start].v, blank, n)
-	w.handOn(alpha, w.next, t-start+1)
+	forwardWide(alpha, boundary, y.v, w.factors, w.before(r.panel, t-start).v, blank, n)
+	if !r.isLast {
+		w.handOn(alpha, w.next, t-start+1)
+	}
 	return alpha, w.next[:2*n]
 }
 
@@ -292,10 +306,10 @@ func (w *trellis[F]) makeWideFactors(r *run) (y numberRow, blank float64) {
 	return y, y.v[last]
 }
 
-// inherit gives states of a panel that are 0 the exponents of what can flow into them, where before is
-// that of the label in front.
-func (w *trellis[F]) inherit(states numberRow, positions view.Span, before float64) {
-	skip := w.target.skipExponents
+// inherit gives states of a panel in frame k−1 of the group that are 0 the exponents of what can flow into
+// them.
+func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
+	skip, positions, before := w.target.skipExponents, p.positions, w.before(p, k).e
 	for i := positions.From; i <= min(positions.To-1, w.target.length); i++ {
 		v, e := statesAt(states.v, i-positions.From), statesAt(states.exponents, i-positions.From)
 		if v[onBlank] == 0 {
@@ -384,11 +398,9 @@ func (w *trellis[F]) remake(from int) {
 // visitor its occupancies. Its runs are the last ones; it returns those before.
 func (w *trellis[F]) backwardGroup(group view.Span, runs []run, visitor occupancyVisitor) []run {
 	clear(w.blanks[:])
-	for k := range w.to {
-		w.to[k] = number{}
-	}
 	for len(runs) > 0 && runs[len(runs)-1].frames.From >= group.From {
-		p := panel{group, runs[len(runs)-1].positions}
+		p := runs[len(runs)-1].panel
+		p.frames = group
 		occupancy := visitor.rows(p)
 		w.from, w.to = w.to, w.from
 		for from := group.To; from > group.From; runs = runs[:len(runs)-1] {
@@ -422,7 +434,8 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	k, count := first-start, r.frames.Len()
 	occupancy = occupancy.From(k)
 	label := inRun[2*n-1]
-	for j := range count {
+	clear(w.column[:count])
+	for j := 0; j < count && !r.isLast; j++ {
 		above := w.from[k+j]
 		w.column[j] = above.v * power(label-above.e)
 	}
@@ -436,6 +449,8 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	backward(occupancy, blanks[:count], beta, w.column[:], w.alphaFrom(first, at), w.emission.rowsFrom(first, at), w.factors, n)
 	for j, sum := range blanks[:count] {
 		w.blanks[k+j] += sum
-		w.to[k+j] = number{w.column[j], r.label}
+		if !r.isFirst {
+			w.to[k+j] = number{w.column[j], r.label}
+		}
 	}
 }
