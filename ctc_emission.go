@@ -341,7 +341,10 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	switch {
 	case !(best < F(math.Inf(1))):
 		return false
-	case best == fp.NegInf[F](): // the loss is +Inf
+	case best == fp.NegInf[F](): // the loss is +Inf, or NaN if all scores are −Inf
+		if byClass && !m.byClass.inRange(r) {
+			m.logSoftmax(t, 0)
+		}
 		*kind = hasZero
 		clear(y.Data[:m.target.width])
 		return true
