@@ -351,7 +351,8 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	}
 	nats := float64(lowest)
 	if byClass {
-		if p := &m.byClass; p.inRange(r) && lowest >= p.top[r]-fp.ExpReach[F]() { // only −Inf gives 0
+		p := &m.byClass
+		if p.inRange(r) && lowest >= p.top[r]-min(fp.ExpReach[F](), -leastScore) { // only −Inf gives 0
 			*kind = hasZero
 			*least = min(*least, leastAt(nats-float64(p.top[r])))
 			return true
@@ -599,7 +600,10 @@ func exponent(v float64) int { return int(math.Float64bits(v)>>52) - 1023 }
 // poisoned reports whether a score that matters is no number: the frames are read without
 // making emissions.
 func (m *emission[F]) poisoned(x view.Rows[F], frames int, labels []int, blank int, scores Scores) bool {
-	named := distinct(&m.set, labels, x.Columns)
+	var named []int32
+	if frames > 0 {
+		named = distinct(&m.set, labels, x.Columns)
+	}
 	for t := range frames {
 		row := x.Row(t)
 		if !isScore(row[blank], scores) {

@@ -176,6 +176,7 @@ func (w *trellis[F]) forwardGroup(group view.Span) {
 
 // forwardPanel does a panel's frames of α. It reports whether states are 0 in the end.
 func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
+	zeros = w.inherits
 	states := view.Span{From: 2 * p.positions.From, To: 2 * p.positions.To}
 	boundary := numberRow{w.boundary.v[states.From:states.To], w.boundary.exponents[states.From:states.To]}
 	if w.inherits {
@@ -192,7 +193,7 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	for t := p.frames.From; t < p.frames.To; {
 		r := run{p, before, w.before(p, t-p.frames.From).e, false}
 		r.frames.From = t
-		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v)
+		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v, zeros)
 		w.runs = append(w.runs, r)
 		before = w.pushExponents(exponents)
 		behind := w.exponents[before:]
@@ -223,8 +224,8 @@ func (w *trellis[F]) handOn(states, exponents []float64, k int) {
 
 // forwardRun does a run, from α before it, whose frames it cuts off where others must follow with
 // other exponents. It returns the last row of α and its exponents. start is the first frame of the
-// group.
-func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64) (last, exponents []float64) {
+// group, and zeros says that states of the boundary may be 0.
+func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros bool) (last, exponents []float64) {
 	at, n := r.positions.From, r.positions.Len()
 	exponents = w.exponents[r.before:][:2*n]
 	first := r.frames.From
@@ -236,6 +237,9 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64) (last, ex
 		r.wide = step > room
 	}
 	if r.wide {
+		if zeros {
+			w.leaveOutZeros(r, boundary)
+		}
 		return w.forwardWide(r, start, boundary)
 	}
 	src, used := boundary, 0
@@ -283,13 +287,34 @@ func (w *trellis[F]) fillColumn(r *run, start int) (limit, room int) {
 	return limit, room
 }
 
+// leaveOutZeros gives a wide frame exponents before it in which states that are 0 are not there, whatever
+// they have inherited: the largest exponent counts. What may not follow is still further below.
+func (w *trellis[F]) leaveOutZeros(r *run, boundary []float64) {
+	at, n := r.positions.From, r.positions.Len()
+	r.before = w.pushExponents(w.exponents[r.before:][:2*n])
+	exponents := w.exponents[r.before:]
+	for i := range min(n, w.target.length+1-at) {
+		v, e := statesAt(boundary, i), statesAt(exponents, i)
+		if v[onBlank] == 0 {
+			e[onBlank] = -never / 2
+		}
+		if v[onLabel] == 0 && at+i < w.target.length {
+			e[onLabel] = -never / 2
+		}
+	}
+}
+
 // forwardWide is forwardRun for a wide frame.
 func (w *trellis[F]) forwardWide(r *run, start int, boundary []float64) (last, exponents []float64) {
 	at, n, t := r.positions.From, r.positions.Len(), r.frames.From
 	r.frames.To = t + 1
+	before := w.before(r.panel, t-start)
+	if before.v == 0 {
+		r.label = -never
+	}
 	y, blank := w.makeWideFactors(r)
 	alpha := w.alphaFrom(t, at)[:2*n]
-	forwardWide(alpha, boundary, y.v, w.factors, w.before(r.panel, t-start).v, blank, n)
+	forwardWide(alpha, boundary, y.v, w.factors, before.v, blank, n)
 	if !r.isLast {
 		w.handOn(alpha, w.next, t-start+1)
 	}

@@ -40,9 +40,10 @@ func RequireSameBits[F trellis.Float](t *testing.T, what string, want, got []F) 
 }
 
 // near reports whether two numbers differ by at most tolerance, are the same
-// infinity or are both NaN. An infinite tolerance, that of an infinite loss, is none.
+// infinity or are both NaN. An infinite tolerance, that of an infinite loss, is none, and one that is NaN
+// lets anything pass.
 func near(a, b, tolerance float64) bool {
-	return a == b || math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= min(tolerance, math.MaxFloat64)
+	return a == b || math.IsNaN(tolerance) || math.IsNaN(a) && math.IsNaN(b) || math.Abs(a-b) <= min(tolerance, math.MaxFloat64)
 }
 
 // requireNear fails unless every element is within tolerance of what is wanted.
@@ -171,12 +172,12 @@ func (c Call[F]) RequireClose(t *testing.T, reduction trellis.Reduction, out Res
 	RequireRounded(t, c.Name+": reduced loss", []float64{want.reduced(reduction)}, []F{out.Loss}, func(int) float64 { return sum })
 	gradient := want.gradient(reduction)
 	RequireRounded(t, c.Name+": gradient", gradient, out.Grad, func(i int) float64 {
-		return (promisedAbsolute[F]() + slack) * max(factor, want.mass*factor, math.Abs(gradient[i]))
+		return (promisedAbsolute[F]()+slack)*max(factor, want.mass*factor, math.Abs(gradient[i])) + want.missing(i, factor)
 	})
 	vjp := want.vjp(Cast[float64](upstream))
 	RequireRounded(t, c.Name+": VJP", vjp, out.VJP, func(i int) float64 {
 		factor := math.Abs(float64(upstream[want.owner[i]]))
-		return (promisedAbsolute[F]() + slack) * max(factor, want.mass*factor, math.Abs(vjp[i]))
+		return (promisedAbsolute[F]()+slack)*max(factor, want.mass*factor, math.Abs(vjp[i])) + want.missing(i, factor)
 	})
 }
 

@@ -20,6 +20,7 @@ type reference struct {
 	losses []float64 // of each sample
 	grad   []float64 // in x's layout: the derivative of the loss of its own sample
 	owner  []int     // in x's layout: the sample
+	lost   []float64 // in x's layout, or nil: what may be missing of grad, NaN if grad is not known
 	share  []float64 // the factor of each loss in the mean
 	total  float64   // what the mean divides by
 
@@ -41,6 +42,14 @@ func (r reference) reduced(reduction trellis.Reduction) float64 {
 		sum += f * r.losses[i]
 	}
 	return sum
+}
+
+// missing returns how much element i of a gradient may lack, where the loss has a factor.
+func (r reference) missing(i int, factor float64) float64 {
+	if r.lost == nil {
+		return 0
+	}
+	return factor * r.lost[i]
 }
 
 // gradient returns the gradient of the reduced loss, which is 0 where the mean

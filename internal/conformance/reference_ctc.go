@@ -193,7 +193,7 @@ func refCTCLoss(x []float64, c CTCCase) reference {
 		}
 	}
 	r := newReference(x, owned)
-	r.total = float64(c.Batch)
+	r.total, r.lost = float64(c.Batch), make([]float64, len(x))
 	for n, target := range c.Targets {
 		r.share[n] = 1 / (float64(c.Batch) * float64(max(len(target), 1)))
 		r.setSequence(x, c, n)
@@ -217,7 +217,12 @@ func (r *reference) setSequence(x []float64, c CTCCase, n int) {
 				grad += p
 				r.sees(p)
 			case c.Scores == trellis.Probabilities && grad != 0:
-				grad /= p
+				if grad > -0x1p-190 { // occupancies below 2⁻²⁰⁰ are dropped
+					r.lost[c.At(n, t)+k] = -grad / p
+				}
+				if grad /= p; math.IsInf(grad, 0) { // and may be a number with its factor
+					r.lost[c.At(n, t)+k] = math.NaN()
+				}
 				r.sees(1 / p)
 			}
 			switch {
