@@ -44,6 +44,7 @@ var ctcSequences workspace.Pools
 func (s *ctcSequence[F]) release() {
 	s.x, s.grad = view.Rows[F]{}, view.Rows[F]{}
 	s.trellis.emission.release()
+	s.smallLoss.release()
 	if s.trellis.workspaceBytes()+8*(cap(s.scratch)+cap(s.occupancy)) < hugeBytes {
 		workspace.Give[F](&ctcSequences, s)
 	}
@@ -85,8 +86,8 @@ func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 	if ok {
 		loss = w.loss(probability)
 	}
-	if isSmall[F](loss, s.frames) {
-		loss = s.smallLoss.refine(loss, &w.target, s.x, s.frames, s.scores)
+	if isSmall[F](loss, s.frames, s.scores) {
+		loss = s.smallLoss.refine(loss, &w.emission)
 	}
 	if s.wantGrad() && !deferred && !math.IsInf(loss, 1) && loss == loss {
 		s.writeGradient(probability)

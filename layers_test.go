@@ -43,7 +43,7 @@ var layers = []struct{ file, uses string }{
 	{"ctc_exps.go", "kernels_*.go"},
 	{"ctc_emission.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go"},
 	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_number.go ctc_emission.go"},
-	{"ctc_smallloss.go", "kernels_*.go ctc_target.go"},
+	{"ctc_smallloss.go", "kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
 	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
 	{"ctc_task.go", "ctc_gradient.go"},
 	{"ctc.go", "ctc_task.go"},
