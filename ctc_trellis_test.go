@@ -186,6 +186,28 @@ func TestLongHardInputs(t *testing.T) {
 	}
 }
 
+// States that are 0 hand on no exponent: in wide frames the largest counts.
+func TestZerosBeforeWideFrames(t *testing.T) {
+	masked := math.Inf(-1)
+	for _, test := range []struct {
+		x      []float64
+		labels []int
+	}{
+		{[]float64{-1e5, -6.25, 7.25, 0, -3.5, -5.7, -6.9, -746, 3.3, 709.9, masked, 11.9, 2.2, 0.1, -6.75}, []int{1, 1, 2}},
+		{[]float64{-10.6, -6.7, -10.9, masked, 7.6, -3.7, 0.75, -10.6, 0.9, -3.1, -6.7, -0.6, -4.4, 5.6, 709.9}, []int{2, 2, 2}},
+		{[]float64{0, 3.3, 1.6, 3.75, -12.6, 7.25, 10.1, 709.9, 1.5}, nil},
+	} {
+		loss, _ := ctcOf(t, CTCLoss[float64]{Scores: Logits, Reduction: Sum}, test.x, 3, test.labels)
+		want := lossByLogarithms(test.x, 3, test.labels)
+		if math.IsInf(want, 1) {
+			require.Equal(t, want, loss)
+			continue
+		}
+		require.InEpsilon(t, want, loss, 1e-12)
+	}
+	require.NoError(t, CTCLoss[float32]{}.Losses([]float32{0}, Tensor[float32]{nil, []int{0, 1, 3}}, []int{1}, nil, nil))
+}
+
 // lossByLogarithms returns the loss of logits by the recursion over logarithms of α.
 func lossByLogarithms(x []float64, classes int, labels []int) float64 {
 	add := func(a, b float64) float64 {
@@ -219,6 +241,9 @@ func lossByLogarithms(x []float64, classes int, labels []int) float64 {
 			}
 			b[i] = add(b[i], before) + row[0]
 		}
+	}
+	if len(labels) == 0 {
+		return -b[0]
 	}
 	return -add(b[len(labels)], l[len(labels)-1])
 }
