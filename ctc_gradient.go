@@ -33,7 +33,7 @@ type ctcSequence[F Float] struct {
 	// that have any.
 	occupancy  []float64
 	kept       view.Span
-	sums       view.Rows[float64] // see addOccupanciesGeneric
+	sums       view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
 	offsets    []int32
 	transposed [16]float64
 }
@@ -128,7 +128,6 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	s.rowScale = s.scale / probability.v
 	if m.expByClass {
 		s.sums = view.Of(workspace.Resize(s.sums.Data, (groupFrames/2+1)*sumStride[F](s.x.Columns)), 0, sumStride[F](s.x.Columns))
-		clear(s.sums.Data)
 		s.scratch = workspace.Resize(s.scratch, m.byClass.rows.Stride)
 		s.offsets = workspace.Resize(s.offsets, m.target.width)
 		for i, c := range m.target.symbols {
@@ -193,7 +192,7 @@ func (s *ctcSequence[F]) finish(frames view.Span, blanks []float64) {
 		}
 		r += count
 	}
-	clear(s.sums.Data)
+	clear(s.sums.Data[:(len(blanks)+1)/2*s.sums.Stride])
 }
 
 // sumsOf returns the sums of frame r of the group, by sumOffset in elements.
@@ -215,6 +214,9 @@ func (s *ctcSequence[F]) writeFrames(from, r, frames int) {
 		t := from + k
 		softmax := m.softmaxFactors[t%m.segment:][:min(perCall, frames-k)]
 		writeGradients(s.grad.From(t), m.byClass.rows.From(t%m.segment), softmax, F(s.rowScale), s.sums.From((r+k)/2), s.scratch)
+	}
+	if r == groupFrames {
+		clear(s.sumsOf(r))
 	}
 }
 
