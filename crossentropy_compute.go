@@ -199,7 +199,7 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 // that is no class or left out. It returns that lane, or perGroup. The group has its first target at
 // position, and its first score at first.
 //
-// A target is read once and compared before it is used, as in targetLoop.sumRows.
+// A target is read once and compared before it is used, as in targetLoop.addFours.
 func (w *crossEntropyItem[F]) copyTargets(g, k, position, first int) int {
 	t, from := &w.task, &w.scores
 	if t.order == strided {
@@ -214,32 +214,36 @@ func (w *crossEntropyItem[F]) copyTargets(g, k, position, first int) int {
 	const word, half = unsafe.Sizeof(0), unsafe.Sizeof(int32(0))
 	size, classes, ignore := unsafe.Sizeof(F(0)), uint(t.classes), uint(t.ignore)
 	nextTarget, nextScore, step := uintptr(w.laneStep)*word, uintptr(from.lane)*size, uintptr(from.class)*size
-	target := unsafe.Add(unsafe.Pointer(unsafe.SliceData(t.targets)), uintptr(position)*word+uintptr(k)*nextTarget)
-	score := unsafe.Add(unsafe.Pointer(unsafe.SliceData(from.data)), uintptr(first)*size+uintptr(k)*nextScore)
+	targets, scores := unsafe.Pointer(unsafe.SliceData(t.targets)), unsafe.Pointer(unsafe.SliceData(from.data))
+	target, score := uintptr(position)*word+uintptr(k)*nextTarget, uintptr(first)*size+uintptr(k)*nextScore
 	class, logit := unsafe.Pointer(&w.class[g*w.width]), unsafe.Pointer(&w.logit[g*w.width])
 	if ignore >= classes {
 		for ; k+4 <= n; k += 4 {
-			y0, y1 := *(*uint)(target), *(*uint)(unsafe.Add(target, nextTarget))
-			y2, y3 := *(*uint)(unsafe.Add(target, 2*nextTarget)), *(*uint)(unsafe.Add(target, 3*nextTarget))
+			y0 := *(*uint)(unsafe.Add(targets, target))
+			y1 := *(*uint)(unsafe.Add(targets, target+nextTarget))
+			y2 := *(*uint)(unsafe.Add(targets, target+2*nextTarget))
+			y3 := *(*uint)(unsafe.Add(targets, target+3*nextTarget))
 			if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
 				break
 			}
 			c, l := (*[4]int32)(unsafe.Add(class, uintptr(k)*half)), (*[4]F)(unsafe.Add(logit, uintptr(k)*size))
-			c[0], l[0] = int32(y0), *(*F)(unsafe.Add(score, uintptr(y0)*step))
-			c[1], l[1] = int32(y1), *(*F)(unsafe.Add(score, nextScore+uintptr(y1)*step))
-			c[2], l[2] = int32(y2), *(*F)(unsafe.Add(score, 2*nextScore+uintptr(y2)*step))
-			c[3], l[3] = int32(y3), *(*F)(unsafe.Add(score, 3*nextScore+uintptr(y3)*step))
-			target, score = unsafe.Add(target, 4*nextTarget), unsafe.Add(score, 4*nextScore)
+			c[0], l[0] = int32(y0), *(*F)(unsafe.Add(scores, score+uintptr(y0)*step))
+			c[1], l[1] = int32(y1), *(*F)(unsafe.Add(scores, score+nextScore+uintptr(y1)*step))
+			c[2], l[2] = int32(y2), *(*F)(unsafe.Add(scores, score+2*nextScore+uintptr(y2)*step))
+			c[3], l[3] = int32(y3), *(*F)(unsafe.Add(scores, score+3*nextScore+uintptr(y3)*step))
+			target += 4 * nextTarget
+			score += 4 * nextScore
 		}
 	}
 	for ; k < n; k++ {
-		y := *(*uint)(target)
+		y := *(*uint)(unsafe.Add(targets, target))
 		if y >= classes || y == ignore {
 			break
 		}
 		*(*int32)(unsafe.Add(class, uintptr(k)*half)) = int32(y)
-		*(*F)(unsafe.Add(logit, uintptr(k)*size)) = *(*F)(unsafe.Add(score, uintptr(y)*step))
-		target, score = unsafe.Add(target, nextTarget), unsafe.Add(score, nextScore)
+		*(*F)(unsafe.Add(logit, uintptr(k)*size)) = *(*F)(unsafe.Add(scores, score+uintptr(y)*step))
+		target += nextTarget
+		score += nextScore
 	}
 	return k
 }
