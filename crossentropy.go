@@ -219,9 +219,10 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err != nil {
 		return 0, err
 	}
-	if err := t.setOutputs(out, t.probs); err != nil {
+	if err := t.checkOutputs(out, t.probs); err != nil {
 		return 0, err
 	}
+	t.setOutputs(out)
 	if small {
 		return t.finish(t.computeSmall()), nil
 	}
