@@ -52,6 +52,8 @@ const (
 	// smallScores is the number of scores up to which CrossEntropyLoss or a function of rows does
 	// a call in plain Go.
 	smallScores = 32
+	// simpleRows is the most rows that CrossEntropyLoss does without setting up a task.
+	simpleRows = 16
 	// leastSequential is the least number of neighbouring positions whose classes are added
 	// up one by one, and not as the lanes of a row are. It is part of the specification.
 	leastSequential = 8
