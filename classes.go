@@ -44,14 +44,14 @@ func ignoreIndex(field *int) int {
 	return *field
 }
 
-// isSimple reports whether x is rows of scores, no more than so many, with a target for each, of which
-// any class counts, and whether the gradient fits if there is one.
-func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int, most int) bool {
-	if len(x.Shape) != 2 || x.Shape[0] != len(targets) || len(targets)-1 >= most || uint(x.Shape[1])-1 >= uint(most) {
+// isSimple reports whether x is rows of scores, no more than so many of so many classes, with a target for
+// each, of which any class counts, and whether the gradient fits if there is one.
+func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int, rows, classes int) bool {
+	if len(x.Shape) != 2 || x.Shape[0] != len(targets) || len(targets) > rows || uint(x.Shape[1]) > uint(classes) {
 		return false
 	}
 	n := len(targets) * x.Shape[1]
-	if n == 0 || n != len(x.Data) || n > most || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
+	if n == 0 || n != len(x.Data) || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
 		return false
 	}
 	return !out.wantGrad() || len(out.grad) == n && !inexactOverlap(out.grad, x.Data)
@@ -85,18 +85,25 @@ func (t *classTask[F]) setTargets(targets, shape []int) error {
 	if len(targets) != t.positions {
 		return t.targetsError(len(targets), shape)
 	}
-	classes, ignore, ignored := uint(t.classes), t.ignore, 0
-	for i := t.countClasses(targets); i < len(targets); i++ {
-		if y := targets[i]; y == ignore {
+	first := 0
+	if t.weight == nil {
+		first = t.countClasses(targets)
+	}
+	classes, ignore, weight, ignored, total := uint(t.classes), t.ignore, t.weight, 0, 0.0
+	for i := first; i < len(targets); i++ {
+		switch y := targets[i]; {
+		case y == ignore:
 			ignored++
-		} else if uint(y) >= classes {
+		case uint(y) >= classes:
 			return t.classError(i, y)
+		case weight != nil:
+			total += float64(weight[y])
 		}
 	}
-	t.targets, t.ignored, t.total = targets, ignored, float64(len(targets)-ignored)
-	if t.weight != nil {
-		t.total = t.weightOf(targets)
+	if weight == nil {
+		total = float64(len(targets) - ignored)
 	}
+	t.targets, t.ignored, t.total = targets, ignored, total
 	return nil
 }
 
@@ -130,16 +137,6 @@ func (t *classTask[F]) countClasses(targets []int) (n int) {
 	return n
 }
 
-// weightOf returns the sum of the weights of the targets that count.
-func (t *classTask[F]) weightOf(targets []int) (total float64) {
-	for _, y := range targets {
-		if y != t.ignore {
-			total += float64(t.weight[y])
-		}
-	}
-	return total
-}
-
 // targetsError reports a number of targets that is not that of the positions of x, and
 // names the axes that make it. The usual mistake is scores of shape (N,T,C).
 func (t *classTask[F]) targetsError(got int, shape []int) error {
@@ -160,21 +157,53 @@ func (t *classTask[F]) targetsError(got int, shape []int) error {
 	return &ArgumentError{t.method, "len(targets)", nil, got, reason}
 }
 
-// setOutputs sets what is asked for. It reports destinations that do not fit, and those
-// that would overwrite x, weights, or class probabilities, which may be nil.
-func (t *classTask[F]) setOutputs(out *outputs[F], probs []F) error {
+// setPlain does setScores and checkOutputs, in less time, if nothing is wrong or empty, and reports
+// whether it did. They would be most of a small call. It sets no order.
+func (t *classTask[F]) setPlain(x *Tensor[F], out *outputs[F]) bool {
+	shape, n := x.Shape, uint64(len(x.Data))
+	if len(shape) < 2 || n == 0 || n > math.MaxInt32 || t.reduction > Sum || t.workers < 0 {
+		return false
+	}
+	inner := uint64(1)
+	for _, d := range shape[2:] {
+		if inner *= uint64(d); uint64(d) > n || inner > n {
+			return false
+		}
+	}
+	samples, classes := uint64(shape[0]), uint64(shape[1])
+	if samples > n || classes > n || samples*inner > n || samples*inner*classes != n {
+		return false
+	}
+	t.samples, t.classes, t.inner, t.positions, t.x = int(samples), int(classes), int(inner), int(samples*inner), x.Data
+	if t.weight != nil && len(t.weight) != t.classes {
+		return false
+	}
+	if out.wantLosses() && (len(out.losses) != t.positions || overlap(out.losses, x.Data) || overlap(out.losses, t.weight) || overlap(out.losses, out.grad)) {
+		return false
+	}
+	if out.want == productVJP && (len(out.upstream) != t.positions || overlap(out.upstream, out.grad)) {
+		return false
+	}
+	return !out.wantGrad() || len(out.grad) == len(x.Data) && !inexactOverlap(out.grad, x.Data) && !overlap(out.grad, t.weight)
+}
+
+// checkOutputs reports destinations that do not fit, and those that would overwrite x, weights, or
+// class probabilities, which may be nil.
+func (t *classTask[F]) checkOutputs(out *outputs[F], probs []F) error {
 	if err := out.check(t.method, t.x, t.positions, "position of x, which all axes but 1 count"); err != nil {
 		return err
-	}
-	t.out = *out
-	if out.want == reducedLoss {
-		return nil
 	}
 	if err := t.checkApart(out.lossesName(), out.losses, probs); err != nil {
 		return err
 	}
-	if err := t.checkApart("grad", out.grad, probs); err != nil {
-		return err
+	return t.checkApart("grad", out.grad, probs)
+}
+
+// setOutputs sets what is asked for.
+func (t *classTask[F]) setOutputs(out *outputs[F]) {
+	t.out = *out
+	if out.want == reducedLoss {
+		return
 	}
 	t.factor = 1
 	if t.reduction == Mean {
@@ -188,7 +217,6 @@ func (t *classTask[F]) setOutputs(out *outputs[F], probs []F) error {
 			t.out.want, t.zeroGrad = allLosses, true
 		}
 	}
-	return nil
 }
 
 // checkApart reports a destination that overlaps weights or class probabilities.

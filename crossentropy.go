@@ -138,45 +138,54 @@ func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) e
 	return err
 }
 
-// simple does what computeSmall does, for rows of scores, if all targets are classes that count: setting
-// up a task would take longer than that. There are no weights and no smoothing. It reports whether it
-// did; else it has written nothing.
+// simple does a call for a few rows of a few scores, if all targets are classes that count: setting up a
+// task would take longer than that. There are no weights and no smoothing. It reports whether it did; else
+// it has written nothing.
 func (l *CrossEntropyLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
-	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, smallScores) {
+	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, simpleRows, fewClasses) {
 		return 0, false
 	}
-	classes := x.Shape[1]
-	for _, y := range targets {
+	rows, classes := len(targets), x.Shape[1]
+	var logits [simpleRows]F // which the gradient may overwrite
+	for i, y := range targets {
 		if uint(y) >= uint(classes) {
 			return 0, false
 		}
+		logits[i] = x.Data[i*classes+y]
 	}
 	factor := 1.0
 	if l.Reduction == Mean {
-		factor = 1 / float64(len(targets))
+		factor = 1 / float64(rows)
 	}
-	var sum float64
-	var room [smallScores]F
-	terms := room[:classes]
-	for i, y := range targets {
-		row := x.Data[i*classes:][:classes]
-		top, s := smallTerms(terms, row)
-		logit := row[y]
-		sum += fp.Log1p(s) + (float64(top) - float64(logit))
-		if out.wantGrad() {
-			g, f := out.grad[i*classes:][:classes], F(factor/(1+s))
-			for c, e := range terms {
-				g[c] = e * f
-			}
-			if logit == top {
-				g[y] = F((0 - factor) * (s / (1 + s)))
+	var top, factors [simpleRows]F
+	var sums, losses [simpleRows]float64
+	var scratch [simpleRows * rowScratch]F
+	sumExpRows(top[:], sums[:], scratch[:], x.Data, classes, rows)
+	log1p(losses[:rows], sums[:rows])
+	var sequential float64
+	var s lanes[float64]
+	for i, ln := range losses[:rows] {
+		losses[i] = ln + (float64(top[i]) - float64(logits[i]))
+		sequential += losses[i]
+		factors[i] = F(factor / (1 + sums[i]))
+	}
+	sum := sequential
+	if len(x.Data) > smallScores { // then crossEntropyItem adds them
+		s.add(losses[:rows])
+		sum = s.fold()
+	}
+	if out.wantGrad() {
+		softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
+		for i, y := range targets {
+			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
+				*d = F((0 - factor) * (sums[i] / (1 + sums[i])))
 			} else {
-				g[y] = F(float64(g[y]) - factor)
+				*d = F(float64(*d) - factor)
 			}
 		}
 	}
 	if l.Reduction == Mean {
-		sum /= float64(len(targets))
+		sum /= float64(rows)
 	}
 	return F(sum), true
 }
@@ -219,9 +228,10 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err != nil {
 		return 0, err
 	}
-	if err := t.setOutputs(out, t.probs); err != nil {
+	if err := t.checkOutputs(out, t.probs); err != nil {
 		return 0, err
 	}
+	t.setOutputs(out)
 	if small {
 		return t.finish(t.computeSmall()), nil
 	}

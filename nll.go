@@ -46,16 +46,13 @@ type NLLLoss[F Float] struct {
 
 // Loss returns the reduced loss.
 func (l NLLLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
-	if loss, ok := l.simple(&outputs[F]{}, &x, targets); ok {
-		return loss, nil
-	}
-	return l.run("NLLLoss.Loss", &outputs[F]{}, x, targets)
+	return l.run("NLLLoss.Loss", &outputs[F]{}, &x, targets)
 }
 
 // Losses writes the loss of every position to dst: PyTorch's reduction "none". dst has one
 // element for each target, in their order, and must not overlap x or Weight.
 func (l NLLLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
-	_, err := l.run("NLLLoss.Losses", &outputs[F]{want: allLosses, losses: dst}, x, targets)
+	_, err := l.run("NLLLoss.Losses", &outputs[F]{want: allLosses, losses: dst}, &x, targets)
 	return err
 }
 
@@ -63,18 +60,14 @@ func (l NLLLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
 // grad, which has x's layout and may be x.Data: −Weight[target] at the target of
 // each position, divided by the sum of the weights for the mean, and 0 elsewhere.
 func (l NLLLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	out := &outputs[F]{want: lossAndGrad, grad: grad}
-	if loss, ok := l.simple(out, &x, targets); ok {
-		return loss, nil
-	}
-	return l.run("NLLLoss.Grad", out, x, targets)
+	return l.run("NLLLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, &x, targets)
 }
 
 // LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
 // returns the reduced loss and writes its gradient to grad. losses has one element for each
 // target and must not overlap x, Weight or grad; grad has x's layout and may be x.Data.
 func (l NLLLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("NLLLoss.LossesGrad", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, x, targets)
+	return l.run("NLLLoss.LossesGrad", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, &x, targets)
 }
 
 // VJP writes to grad the gradient with respect to x of Σ upstream[i]·loss[i],
@@ -82,52 +75,32 @@ func (l NLLLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F,
 // layout and may be x.Data; upstream has one factor for each position and must not overlap
 // grad.
 func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
-	_, err := l.run("NLLLoss.VJP", &outputs[F]{want: productVJP, grad: grad, upstream: upstream}, x, targets)
+	_, err := l.run("NLLLoss.VJP", &outputs[F]{want: productVJP, grad: grad, upstream: upstream}, &x, targets)
 	return err
 }
 
-// simple does what run does for rows of scores in one item, if all targets are classes that count and
-// have no weights: setting up a task would take longer than that. It reports whether it did; else
-// it has written nothing.
-func (l *NLLLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
-	if l.Weight != nil || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores) {
-		return 0, false
-	}
-	classes := x.Shape[1]
-	var sums fourSums
-	if sumRows(&sums, x.Data, targets, classes) < len(targets) {
-		return 0, false
-	}
-	factor := 1.0
-	if l.Reduction == Mean {
-		factor = 1 / float64(len(targets))
-	}
-	if out.wantGrad() {
-		clear(out.grad)
-		setRows(out.grad, targets, classes, F(-factor))
-	}
-	sum := 0 - sums.total()
-	if l.Reduction == Mean {
-		sum /= float64(len(targets))
-	}
-	return F(sum), true
-}
-
-func (l NLLLoss[F]) run(method string, out *outputs[F], x Tensor[F], targets []int) (F, error) {
+func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets []int) (F, error) {
 	var t nllTask[F] // not from a pool: a small call would pay for that
 	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
 	t.reduction, t.workers = l.Reduction, l.Workers
-	if err := t.setScores(&x); err != nil {
-		return 0, err
+	isPlain := t.setPlain(x, out)
+	if !isPlain {
+		if err := t.setScores(x); err != nil {
+			return 0, err
+		}
 	}
 	t.divide()
-	items := t.items()
-	t.out.want = out.want
-	workers := workersFor(t.workers, items, t.cost())
+	items, workers := t.items(), 1
+	if items > 1 {
+		t.out.want = out.want // which the cost depends on
+		workers = workersFor(t.workers, items, t.cost())
+	}
+	// What checks the targets sees their scores and weights, too; but it writes nothing, and adds weights
+	// in its own order.
+	isSummed := workers <= 1 && !out.wantLosses() && out.want != productVJP && (t.weight == nil || t.inOrder())
 	var sum float64
 	var err error
-	summed := workers <= 1 && t.weight == nil && !out.wantLosses()
-	if summed { // what checks the targets sees their scores, too
+	if isSummed {
 		sum, err = t.sumTargets(targets, x.Shape)
 	} else {
 		err = t.setTargets(targets, x.Shape)
@@ -135,16 +108,17 @@ func (l NLLLoss[F]) run(method string, out *outputs[F], x Tensor[F], targets []i
 	if err != nil {
 		return 0, err
 	}
-	if err := t.setOutputs(out, nil); err != nil {
-		return 0, err
+	if !isPlain {
+		if err := t.checkOutputs(out, nil); err != nil {
+			return 0, err
+		}
 	}
+	t.setOutputs(out)
 	if workers > 1 {
 		return t.finish(t.runParallel(workers)), nil
 	}
-	if !summed {
-		for i := range items {
-			sum += t.sumLosses(t.span(i))
-		}
+	if !isSummed && out.want != productVJP {
+		sum, _, _, _ = t.sumLosses()
 	}
 	if t.out.wantGrad() {
 		clear(t.out.grad)
@@ -202,35 +176,15 @@ func (t *nllTask[F]) runParallel(workers int) float64 {
 // Item does an item for runParallel.
 func (t *nllTask[F]) Item(i int) {
 	s := t.span(i)
-	t.partial[i] = t.sumLosses(s)
+	if t.out.want != productVJP {
+		var l targetLoop[F]
+		t.sumItem(&l, s)
+		t.partial[i] = l.sums.total()
+	}
 	if t.out.wantGrad() {
 		t.clearGrad(s)
 		t.writeTargets(s)
 	}
-}
-
-// targetRuns says where the targets and scores of an item's positions are: in runs, of samples
-// or of neighbours. Position j of run r has the target r·targetRun + j·target, and its score of
-// class c is the element r·scoreRun + j·score + c·class.
-type targetRuns struct {
-	runs, count            int // positions of each
-	targetRun, target      int
-	scoreRun, score, class int
-}
-
-// setRuns sets those of an item.
-func (r *targetRuns) setRuns(l *classLayout, s classSpan) {
-	sample := l.inner * l.classes
-	r.class = l.inner
-	if l.inner < leastRun {
-		r.runs, r.count = l.inner, s.samples
-		r.targetRun, r.target = 1, l.inner
-		r.scoreRun, r.score = 1, sample
-		return
-	}
-	r.runs, r.count = s.samples, s.count
-	r.targetRun, r.target = l.inner, 1
-	r.scoreRun, r.score = sample, 1
 }
 
 // fourSums adds the losses of an item. One sum would wait for each addition: so there are four,
@@ -239,154 +193,248 @@ type fourSums [4]float64
 
 func (s *fourSums) total() float64 { return (s[0] + s[1]) + (s[2] + s[3]) }
 
-// sumTargets is setTargets where there are no weights, and returns the sum of the losses.
+// sumTargets is setTargets, and returns the sum of the losses.
 func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
 	if len(targets) != t.positions {
 		return 0, t.targetsError(len(targets), shape)
 	}
-	areRows := t.inner == 1 && uint(t.ignore) >= uint(t.classes)
-	for i := range t.items() {
-		s := t.span(i)
-		first := t.first(s)
-		if areRows {
-			var sums fourSums
-			if sumRows(&sums, t.x[t.offset(s):], targets[first:][:s.samples], t.classes) == s.samples {
-				sum -= sums.total()
-				continue
-			}
-		}
-		var l targetLoop[F]
-		l.setRuns(&t.classLayout, s)
-		l.scores, l.targets, l.classes, l.ignore = t.x[t.offset(s):], targets[first:], t.classes, t.ignore
-		if bad := l.run(); bad >= 0 {
-			return 0, t.classError(first+bad, targets[first+bad])
-		}
-		t.ignored += l.ignored
-		sum -= l.sums.total()
+	t.targets = targets
+	sum, total, ignored, bad := t.sumLosses()
+	if bad >= 0 {
+		return 0, t.classError(bad, targets[bad])
 	}
-	t.targets, t.total = targets, float64(len(targets)-t.ignored)
+	t.ignored, t.total = ignored, total
+	if t.weight == nil {
+		t.total = float64(len(targets) - ignored)
+	}
 	return sum, nil
 }
 
-// targetLoop goes through the class targets of an item. It adds their scores to sums, or sets
-// those to a value if write is set.
-type targetLoop[F Float] struct {
-	targetRuns
-	scores          []F
-	targets         []int
-	classes, ignore int
-	write           bool
-	value           F
-
-	sums    fourSums
-	ignored int // how many are left out
+// sumLosses returns the sum of the losses, and writes each of them if that is asked for. total is the
+// sum of the weights, ignored how many targets are left out, and bad the first one that is no class,
+// or −1.
+func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
+	if t.inner == 1 && t.itemSamples == 1 {
+		return t.sumRows()
+	}
+	for i := range t.items() {
+		s := t.span(i)
+		l := targetLoop[F]{total: total}
+		if bad := t.sumItem(&l, s); bad >= 0 {
+			return 0, 0, 0, t.first(s) + bad
+		}
+		sum += l.sums.total()
+		total = l.total
+		ignored += l.ignored
+	}
+	return sum, total, ignored, -1
 }
 
-// run returns the first target that is no class, or −1.
-func (l *targetLoop[F]) run() (bad int) {
-	fours, onlyClasses := l.count&^3, uint(l.ignore) >= uint(l.classes)
-	for r, j := 0, 0; r < l.runs && fours > 0; {
-		switch {
-		case onlyClasses && l.runs == 1 && l.class == 1:
-			scores, targets := l.scores[j*l.classes:fours*l.classes], l.targets[j:fours]
-			if l.write {
-				j += setRows(scores, targets, l.classes, l.value) &^ 3
-			} else {
-				j += sumRows(&l.sums, scores, targets, l.classes)
-			}
-			if j == fours {
-				r, j = 1, 0
-				continue
-			}
-		case onlyClasses:
-			if r, j = l.runFours(r, j); r == l.runs {
-				continue
-			}
-		}
-		for end := j + 4; j < end; j++ { // one of them is no class, or left out
-			if !l.one(r, j) {
-				return r*l.targetRun + j*l.target
-			}
-		}
-		if j == fours {
-			r, j = r+1, 0
-		}
+// sumItem does sumLosses for an item.
+func (t *nllTask[F]) sumItem(l *targetLoop[F], s classSpan) (bad int) {
+	l.set(t, s, t.x)
+	if t.out.wantLosses() {
+		l.losses = t.out.losses[t.first(s):]
 	}
+	return l.run()
+}
+
+// sumRows does sumLosses where each item is a row: one after the other.
+func (t *nllTask[F]) sumRows() (sum, total float64, ignored, bad int) {
+	losses := t.out.losses
+	for i, y := range t.targets {
+		var loss F
+		switch {
+		case y == t.ignore:
+			ignored++
+		case uint(y) >= uint(t.classes):
+			return 0, 0, 0, i
+		case t.weight == nil:
+			loss = -t.x[i*t.classes+y]
+		default:
+			w := t.weight[y]
+			loss = weighted(-t.x[i*t.classes+y], w)
+			total += float64(w)
+		}
+		if losses != nil {
+			losses[i] = loss
+		}
+		sum += float64(loss)
+	}
+	return sum, total, ignored, -1
+}
+
+// inOrder reports whether targetLoop goes through the positions in their order.
+func (l *classLayout) inOrder() bool { return l.inner == 1 || l.inner >= leastRun }
+
+// targetLoop goes through the class targets of an item. They and their scores are in runs, of samples
+// or of neighbours: position j of run r has the target r·targetRun + j·target, and its score of class c
+// is the element r·scoreRun + j·score + c·class.
+type targetLoop[F Float] struct {
+	runs, count            int // positions of each
+	targetRun, target      int
+	scoreRun, score, class int
+	scores                 []F
+	targets                []int
+	weight                 []F // of the classes, or nil
+	classes, ignore        int
+
+	losses   []F     // where the losses go, or nil
+	isWrite  bool    // write gradients to the scores; else add losses
+	factor   float64 // of losses in the gradient, unless
+	upstream []F     // there is one for each position
+
+	sums    fourSums
+	total   float64 // of the weights
+	ignored int     // how many targets are left out
+}
+
+// set sets what it goes through: an item of a task, and its scores or what else has their layout.
+func (l *targetLoop[F]) set(t *nllTask[F], s classSpan, scores []F) {
+	sample := t.inner * t.classes
+	l.class = t.inner
+	if t.inner < leastRun {
+		l.runs, l.count = t.inner, s.samples
+		l.targetRun, l.target = 1, t.inner
+		l.scoreRun, l.score = 1, sample
+	} else {
+		l.runs, l.count = s.samples, s.count
+		l.targetRun, l.target = t.inner, 1
+		l.scoreRun, l.score = sample, 1
+	}
+	l.scores, l.targets = scores[t.offset(s):], t.targets[t.first(s):]
+	l.classes, l.ignore, l.weight = t.classes, t.ignore, t.weight
+}
+
+// run adds the losses to sums, and their weights to total, or writes gradients. It returns the first
+// target that is no class, or −1.
+func (l *targetLoop[F]) run() (bad int) {
+	if l.count < leastRun && l.runs > 1 { // four at a time are not worth a call for each run
+		return l.runFew(0, l.runs, 0, l.count)
+	}
+	onlyClasses := uint(l.ignore) >= uint(l.classes)
 	for r := range l.runs {
-		for j := fours; j < l.count; j++ {
-			if !l.one(r, j) {
-				return r*l.targetRun + j*l.target
+		for j := 0; j < l.count; {
+			if onlyClasses {
+				j = l.runFours(r, j)
 			}
+			end := min(j+4, l.count) // fewer than four are left, or one of four is no class or left out
+			if bad := l.runFew(r, r+1, j, end); bad >= 0 {
+				return bad
+			}
+			j = end
 		}
 	}
 	return -1
 }
 
-// one does position j of run r. It reports whether the target is a class or left out.
-func (l *targetLoop[F]) one(r, j int) bool {
-	y := l.targets[r*l.targetRun+j*l.target]
-	if y == l.ignore {
-		l.ignored++
-		return true
+// runFew does run for some positions of some runs.
+func (l *targetLoop[F]) runFew(r, endRun, first, end int) (bad int) {
+	scores, targets, weight, losses, w := l.scores, l.targets, l.weight, l.losses, F(1)
+	for ; r < endRun; r++ {
+		position, at := r*l.targetRun+first*l.target, r*l.scoreRun+first*l.score
+		for j := first; j < end; j++ {
+			y := targets[position]
+			if uint(y) < uint(l.classes) && y != l.ignore {
+				if weight != nil {
+					w = weight[y]
+				}
+				score := &scores[at+y*l.class]
+				if l.isWrite {
+					factor := l.factor
+					if l.upstream != nil {
+						factor = float64(l.upstream[position])
+					}
+					*score = F(-float64(w) * factor)
+				} else {
+					loss := weighted(-*score, w)
+					if losses != nil {
+						losses[position] = loss
+					}
+					l.sums[j&3] += float64(loss)
+					l.total += float64(w)
+				}
+			} else if y != l.ignore {
+				return position
+			} else {
+				l.ignored++
+				if losses != nil {
+					losses[position] = 0
+				}
+			}
+			position += l.target
+			at += l.score
+		}
 	}
-	if uint(y) >= uint(l.classes) {
-		return false
-	}
-	if score := &l.scores[r*l.scoreRun+j*l.score+y*l.class]; l.write {
-		*score = l.value
-	} else {
-		l.sums[j&3] += float64(*score)
-	}
-	return true
+	return -1
 }
 
-// sumRows adds to sums the scores that rows of so many classes have at their targets, the first of
-// which belongs to the first sum, up to a target that is no class, or up to four before it. It returns
-// how many.
-//
-// A target is read once and compared before it is used, so that no other memory than scores
-// is touched. The slices' own checks would take as long as all else.
-func sumRows[F Float](sums *fourSums, scores []F, targets []int, classes int) (done int) {
-	n, most, size := len(targets), uint(classes), unsafe.Sizeof(F(0))
-	if n == 0 {
+// weighted returns loss·weight, and 0 where the weight is 0 even if the class is impossible.
+func weighted[F Float](loss, weight F) F {
+	if weight == 0 && loss == F(math.Inf(1)) {
 		return 0
 	}
-	_ = scores[n*classes-1]
-	pitch := uintptr(classes) * size
+	return loss * weight
+}
+
+// runFours goes on with run, from position j of run r on, by four positions, as long as all of them have
+// classes. It returns how far it came.
+func (l *targetLoop[F]) runFours(r, j int) int {
+	switch isPlain := l.class == 1 && l.weight == nil; {
+	case j+4 > l.count:
+		return j
+	case isPlain && !l.isWrite:
+		return j + l.addRows(j)
+	case isPlain && l.upstream == nil:
+		return j + setRows(l.scores[j*l.classes:], l.targets[j:l.count], l.classes, F(-l.factor))
+	case l.isWrite:
+		return l.writeFours(r, j)
+	}
+	return l.addFours(r, j)
+}
+
+// addRows does runFours for losses of rows without weights, and returns how many it did. It touches no
+// other memory than addFours.
+func (l *targetLoop[F]) addRows(j int) (done int) {
+	scores, targets, losses := l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count], l.losses
+	if losses != nil {
+		losses = losses[j:l.count]
+	}
+	most, size := uint(l.classes), unsafe.Sizeof(F(0))
+	pitch := uintptr(l.classes) * size
 	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
-	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
-	j := 0
-	for ; j+4 <= n; j += 4 {
-		y := (*[4]uint)(unsafe.Add(target, uintptr(j)*unsafe.Sizeof(uint(0))))
+	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
 		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
 		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
 			break
 		}
-		at := unsafe.Add(row, uintptr(j)*pitch)
-		s0 += float64(*(*F)(unsafe.Add(at, uintptr(y0)*size)))
+		at := unsafe.Add(row, uintptr(done)*pitch)
+		l0 := -*(*F)(unsafe.Add(at, uintptr(y0)*size))
 		at = unsafe.Add(at, pitch)
-		s1 += float64(*(*F)(unsafe.Add(at, uintptr(y1)*size)))
+		l1 := -*(*F)(unsafe.Add(at, uintptr(y1)*size))
 		at = unsafe.Add(at, pitch)
-		s2 += float64(*(*F)(unsafe.Add(at, uintptr(y2)*size)))
+		l2 := -*(*F)(unsafe.Add(at, uintptr(y2)*size))
 		at = unsafe.Add(at, pitch)
-		s3 += float64(*(*F)(unsafe.Add(at, uintptr(y3)*size)))
+		l3 := -*(*F)(unsafe.Add(at, uintptr(y3)*size))
+		s0 += float64(l0)
+		s1 += float64(l1)
+		s2 += float64(l2)
+		s3 += float64(l3)
+		if losses != nil {
+			d := losses[done:][:4]
+			d[0], d[1], d[2], d[3] = l0, l1, l2, l3
+		}
 	}
-	*sums = fourSums{s0, s1, s2, s3}
-	if j+4 <= n {
-		return j
-	}
-	for ; j < n && uint(targets[j]) < most; j++ {
-		sums[j&3] += float64(scores[j*classes+targets[j]])
-	}
-	return j
+	l.sums = fourSums{s0, s1, s2, s3}
+	return done
 }
 
-// setRows writes a value where sumRows reads scores, up to a target that is no class.
+// setRows sets the scores at the targets of rows of so many classes to a value, up to a target that is
+// no class, and returns how many. It touches no other memory than addFours.
 func setRows[F Float](scores []F, targets []int, classes int, value F) (done int) {
 	n, most, size := len(targets), uint(classes), unsafe.Sizeof(F(0))
-	if n == 0 {
-		return 0
-	}
 	_ = scores[n*classes-1]
 	pitch := uintptr(classes) * size
 	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
@@ -400,82 +448,106 @@ func setRows[F Float](scores []F, targets []int, classes int, value F) (done int
 	return n
 }
 
-// runFours takes the targets four by four, from position j of run r on, where j is a multiple of
-// four. It stops where one of four is no class, and returns that place, or the end of the runs.
-// It touches no other memory than sumRows.
-func (l *targetLoop[F]) runFours(r, j int) (endRun, endPosition int) {
-	_ = l.scores[(l.runs-1)*l.scoreRun+(l.count-1)*l.score+(l.classes-1)*l.class]
-	_ = l.targets[(l.runs-1)*l.targetRun+(l.count-1)*l.target]
+// addFours does runFours for losses.
+//
+// A target is read once and compared before it is used, so that no other memory than scores is
+// touched. The slices' own checks would take as long as all else.
+func (l *targetLoop[F]) addFours(r, j int) int {
+	last, n := l.count-1, l.count
+	run, runTargets := l.scores[r*l.scoreRun:], l.targets[r*l.targetRun:]
+	_, _ = run[last*l.score+(l.classes-1)*l.class], runTargets[last*l.target]
 	const word = unsafe.Sizeof(uint(0))
-	size, classes, runs, fours, write, value := unsafe.Sizeof(F(0)), uint(l.classes), l.runs, l.count&^3, l.write, l.value
-	step, stride, next := uintptr(l.score)*size, uintptr(l.class)*size, uintptr(l.target)*word
-	scores, targets := unsafe.Pointer(unsafe.SliceData(l.scores)), unsafe.Pointer(unsafe.SliceData(l.targets))
+	size := unsafe.Sizeof(F(0))
+	scores, targets := unsafe.Pointer(unsafe.SliceData(run)), unsafe.Pointer(unsafe.SliceData(runTargets))
+	step, stride, next, classes := uintptr(l.score)*size, uintptr(l.class)*size, uintptr(l.target)*word, uint(l.classes)
+	score, target := uintptr(j)*step, uintptr(j)*next
 	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
-all:
-	for ; r < runs; r++ {
-		score, target := uintptr(r*l.scoreRun+j*l.score)*size, uintptr(r*l.targetRun+j*l.target)*word
-		for ; j < fours; j += 4 {
-			y0 := *(*uint)(unsafe.Add(targets, target))
-			y1 := *(*uint)(unsafe.Add(targets, target+next))
-			y2 := *(*uint)(unsafe.Add(targets, target+2*next))
-			y3 := *(*uint)(unsafe.Add(targets, target+3*next))
-			if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
-				break all
-			}
-			p0 := (*F)(unsafe.Add(scores, score+uintptr(y0)*stride))
-			p1 := (*F)(unsafe.Add(scores, score+step+uintptr(y1)*stride))
-			p2 := (*F)(unsafe.Add(scores, score+2*step+uintptr(y2)*stride))
-			p3 := (*F)(unsafe.Add(scores, score+3*step+uintptr(y3)*stride))
-			if write {
-				*p0, *p1, *p2, *p3 = value, value, value, value
-			} else {
-				s0 += float64(*p0)
-				s1 += float64(*p1)
-				s2 += float64(*p2)
-				s3 += float64(*p3)
-			}
-			score += 4 * step
-			target += 4 * next
+	for ; j+4 <= n; j += 4 {
+		y0 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		y1 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		y2 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		y3 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+			break
 		}
-		j = 0
+		p0 := (*F)(unsafe.Add(scores, score+uintptr(y0)*stride))
+		score += step
+		p1 := (*F)(unsafe.Add(scores, score+uintptr(y1)*stride))
+		score += step
+		p2 := (*F)(unsafe.Add(scores, score+uintptr(y2)*stride))
+		score += step
+		p3 := (*F)(unsafe.Add(scores, score+uintptr(y3)*stride))
+		score += step
+		l0, l1, l2, l3 := -*p0, -*p1, -*p2, -*p3
+		if w := l.weight; w != nil {
+			w0, w1, w2, w3 := w[y0], w[y1], w[y2], w[y3]
+			l0, l1, l2, l3 = weighted(l0, w0), weighted(l1, w1), weighted(l2, w2), weighted(l3, w3)
+			l.total = (((l.total + float64(w0)) + float64(w1)) + float64(w2)) + float64(w3)
+		}
+		s0 += float64(l0)
+		s1 += float64(l1)
+		s2 += float64(l2)
+		s3 += float64(l3)
+		if d := l.losses; d != nil {
+			at := r*l.targetRun + j*l.target
+			d[at], d[at+l.target], d[at+2*l.target], d[at+3*l.target] = l0, l1, l2, l3
+		}
 	}
 	l.sums = fourSums{s0, s1, s2, s3}
-	return r, j
+	return j
 }
 
-// sumLosses returns the sum of the losses, added like run does it, and writes each of them if
-// that is asked for.
-func (t *nllTask[F]) sumLosses(s classSpan) float64 {
-	var r targetRuns
-	r.setRuns(&t.classLayout, s)
-	var sums fourSums
-	targets, x, weight, ignore, losses := t.targets[t.first(s):], t.x[t.offset(s):], t.weight, t.ignore, []F(nil)
-	if t.out.wantLosses() {
-		losses = t.out.losses[t.first(s):]
-	}
-	for run := range r.runs {
-		at, position := run*r.scoreRun, run*r.targetRun
-		for j := range r.count {
-			var loss F
-			if y := targets[position]; y != ignore {
-				loss = -x[at+y*r.class]
-				if weight != nil {
-					if w := weight[y]; w != 0 || loss != F(math.Inf(1)) {
-						loss *= w
-					} else {
-						loss = 0 // and not 0·∞
-					}
-				}
-			}
-			sums[j&3] += float64(loss)
-			if losses != nil {
-				losses[position] = loss
-			}
-			at += r.score
-			position += r.target
+// writeFours does runFours for gradients. It touches no other memory than addFours.
+func (l *targetLoop[F]) writeFours(r, j int) int {
+	last, n := l.count-1, l.count
+	run, runTargets := l.scores[r*l.scoreRun:], l.targets[r*l.targetRun:]
+	_, _ = run[last*l.score+(l.classes-1)*l.class], runTargets[last*l.target]
+	const word = unsafe.Sizeof(uint(0))
+	size := unsafe.Sizeof(F(0))
+	scores, targets := unsafe.Pointer(unsafe.SliceData(run)), unsafe.Pointer(unsafe.SliceData(runTargets))
+	step, stride, next, classes := uintptr(l.score)*size, uintptr(l.class)*size, uintptr(l.target)*word, uint(l.classes)
+	score, target := uintptr(j)*step, uintptr(j)*next
+	value := F(-l.factor)
+	for ; j+4 <= n; j += 4 {
+		y0 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		y1 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		y2 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		y3 := *(*uint)(unsafe.Add(targets, target))
+		target += next
+		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
+			break
 		}
+		p0 := (*F)(unsafe.Add(scores, score+uintptr(y0)*stride))
+		score += step
+		p1 := (*F)(unsafe.Add(scores, score+uintptr(y1)*stride))
+		score += step
+		p2 := (*F)(unsafe.Add(scores, score+uintptr(y2)*stride))
+		score += step
+		p3 := (*F)(unsafe.Add(scores, score+uintptr(y3)*stride))
+		score += step
+		d0, d1, d2, d3 := value, value, value, value
+		if l.weight != nil || l.upstream != nil {
+			w0, w1, w2, w3 := F(1), F(1), F(1), F(1)
+			if w := l.weight; w != nil {
+				w0, w1, w2, w3 = w[y0], w[y1], w[y2], w[y3]
+			}
+			f0, f1, f2, f3 := l.factor, l.factor, l.factor, l.factor
+			if u := l.upstream; u != nil {
+				at := r*l.targetRun + j*l.target
+				f0, f1, f2, f3 = float64(u[at]), float64(u[at+l.target]), float64(u[at+2*l.target]), float64(u[at+3*l.target])
+			}
+			d0, d1, d2, d3 = F(-float64(w0)*f0), F(-float64(w1)*f1), F(-float64(w2)*f2), F(-float64(w3)*f3)
+		}
+		*p0, *p1, *p2, *p3 = d0, d1, d2, d3
 	}
-	return sums.total()
+	return j
 }
 
 // clearGrad sets the gradient at some positions to 0. It does not read x, which may be where
@@ -493,25 +565,11 @@ func (t *nllTask[F]) clearGrad(s classSpan) {
 
 // writeTargets writes the gradient at the class targets of some positions.
 func (t *nllTask[F]) writeTargets(s classSpan) {
-	first, grad := t.first(s), t.out.grad[t.offset(s):]
 	var l targetLoop[F]
-	l.setRuns(&t.classLayout, s)
-	l.scores, l.targets, l.classes, l.ignore = grad, t.targets[first:], t.classes, t.ignore
-	if t.weight == nil && t.out.want != productVJP {
-		l.write, l.value = true, F(-t.factor)
-		l.run()
-		return
+	l.set(t, s, t.out.grad)
+	l.isWrite, l.factor = true, t.factor
+	if t.out.want == productVJP {
+		l.upstream = t.out.upstream[t.first(s):]
 	}
-	for r := range l.runs {
-		for j := range l.count {
-			at := r*l.targetRun + j*l.target
-			if y := l.targets[at]; y != t.ignore {
-				weight := F(1)
-				if t.weight != nil {
-					weight = t.weight[y]
-				}
-				grad[r*l.scoreRun+j*l.score+y*l.class] = F(-float64(weight) * t.out.factor(first+at, t.factor))
-			}
-		}
-	}
+	l.run()
 }

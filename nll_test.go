@@ -1,8 +1,10 @@
 package trellis
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,6 +61,38 @@ func testNLLSums[F Float](t *testing.T) {
 					require.NoError(t, err, what)
 					require.Equal(t, want, loss, what)
 					requireSame(t, wantGrad, grad, what)
+				}
+			}
+		}
+	}
+}
+
+// All methods add losses in the same order, whoever adds them, with or without weights of 1 and an ignored
+// class that there is not.
+func TestNLLOrderOfSums(t *testing.T) {
+	for _, shape := range append(nllShapes(), []int{2, 65, 129}, []int{7, 40000}, []int{3, 9000, 11}, []int{1, 17, 5001}) {
+		n, _ := size(shape)
+		classes := shape[1]
+		x, targets := Tensor[float64]{normalScores[float64](n), shape}, randomBelow[int](n/classes, classes-1)
+		losses, grad := make([]float64, len(targets)), make([]float64, n)
+		wantLosses, wantGrad := make([]float64, len(targets)), make([]float64, n)
+		want, err := NLLLoss[float64]{Workers: 1}.LossesGrad(wantLosses, wantGrad, x, targets)
+		require.NoError(t, err)
+		no := classes - 1
+		for _, ignore := range []*int{nil, &no} {
+			for _, weight := range [][]float64{nil, slices.Repeat([]float64{1}, classes)} {
+				for _, workers := range []int{1, 3} {
+					l, what := NLLLoss[float64]{Weight: weight, IgnoreIndex: ignore, Workers: workers}, fmt.Sprint(shape, ignore, weight != nil, workers)
+					loss, lossErr := l.Loss(x, targets)
+					gradLoss, gradErr := l.Grad(grad, x, targets)
+					requireSame(t, wantGrad, grad, what)
+					bothLoss, bothErr := l.LossesGrad(losses, grad, x, targets)
+					requireSame(t, wantGrad, grad, what)
+					requireSame(t, wantLosses, losses, what)
+					requireSame(t, []float64{want, want, want}, []float64{loss, gradLoss, bothLoss}, what)
+					clear(losses)
+					require.NoError(t, errors.Join(lossErr, gradErr, bothErr, l.Losses(losses, x, targets)), what)
+					requireSame(t, wantLosses, losses, what)
 				}
 			}
 		}
