@@ -229,12 +229,14 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	at, n := r.positions.From, r.positions.Len()
 	exponents = w.exponents[r.before:][:2*n]
 	first := r.frames.From
-	var step, limit, room int
+	var m movement
+	var limit int
 	if r.wide = w.emission.kind(first).isWide(); !r.wide {
 		largest := forwardFactors(w.factors, exponents, w.target.skipExponents[at:], r.label, n)
-		step = 2 + max(exponent(largest), -exponent(w.emission.least(first)))
-		limit, room = w.fillColumn(r, start)
-		r.wide = step > room
+		m.up, m.down = 2+max(exponent(largest), 0), 1-exponent(w.emission.least(first))
+		limit, m.above = w.fillColumn(r, start)
+		m.below = min(runExponents, maxFactor-m.up)
+		r.wide = m.frames(0, 0) == 0
 	}
 	if r.wide {
 		if zeros {
@@ -242,17 +244,17 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		}
 		return w.forwardWide(r, start, boundary)
 	}
-	src, used := boundary, 0
+	src, count := boundary, m.frames(0, 0)
 	for k := 0; ; {
-		count := min((room-used)/step, limit-k)
+		count = min(count, limit-k)
 		forward(w.alphaFrom(first+k, at), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
 		k += count
 		src = w.alphaFrom(first+k-1, at)[:2*n]
 		if k < limit {
 			least, largest, _ := extent(src)
-			used = max(exponent(largest), -exponent(min(least, 1)))
+			count = m.frames(max(exponent(largest), 0), -exponent(min(least, 1)))
 		}
-		if k == limit || step > room-used {
+		if k == limit || count == 0 {
 			r.frames.To = first + k
 			break
 		}
@@ -263,14 +265,22 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	return src, exponents
 }
 
+// movement is by how many powers of two a frame moves a state at most, and how many it may be away from 1.
+type movement struct{ up, down, above, below int }
+
+// frames returns how many frames may follow where states are so many powers of two above and below 1.
+func (m movement) frames(above, below int) int {
+	return max(0, min((m.above-above)/m.up, (m.below-below)/m.down))
+}
+
 // fillColumn sets column to the label in front of a panel, relative to its exponent before a run. It
 // returns how many frames of the run may follow on one another at most, before a wide frame or
-// one with another range of that label, and what range is left to the states.
-func (w *trellis[F]) fillColumn(r *run, start int) (limit, room int) {
-	limit, room = w.emission.plainFrames(r.frames), runExponents
+// one with another range of that label, and by how many powers of two states may grow.
+func (w *trellis[F]) fillColumn(r *run, start int) (limit, above int) {
+	limit, above = w.emission.plainFrames(r.frames), runExponents
 	if r.isFirst {
 		clear(w.column[:limit])
-		return limit, room
+		return limit, above
 	}
 	for k := range limit {
 		label := w.from[r.frames.From-start+k]
@@ -279,12 +289,12 @@ func (w *trellis[F]) fillColumn(r *run, start int) (limit, room int) {
 		case label.v == 0:
 			distance = 0
 		case distance > columnExponents || distance < -columnExponents:
-			return k, room
+			return k, above
 		}
 		w.column[k] = label.v * power(distance)
-		room = min(room, runExponents-int(distance)-1)
+		above = min(above, runExponents-int(distance)-1)
 	}
-	return limit, room
+	return limit, above
 }
 
 // leaveOutZeros gives a wide frame exponents before it in which states that are 0 are not there, whatever
