@@ -50,8 +50,11 @@ const (
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
 	// smallScores is the number of scores up to which CrossEntropyLoss or a function of rows does
-	// a call in plain Go.
+	// a call in plain Go, one position after the other. It is part of the specification.
 	smallScores = 32
+	// simpleRows is the most rows that CrossEntropyLoss does without setting up a task. More of them
+	// are faster in columns.
+	simpleRows = 16
 	// leastSequential is the least number of neighbouring positions whose classes are added
 	// up one by one, and not as the lanes of a row are. It is part of the specification.
 	leastSequential = 8

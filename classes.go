@@ -44,14 +44,14 @@ func ignoreIndex(field *int) int {
 	return *field
 }
 
-// isSimple reports whether x is rows of scores, no more than so many, with a target for each, of which
-// any class counts, and whether the gradient fits if there is one.
-func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int, most int) bool {
-	if len(x.Shape) != 2 || x.Shape[0] != len(targets) || len(targets)-1 >= most || uint(x.Shape[1])-1 >= uint(most) {
+// isSimple reports whether x is rows of scores, no more than so many of so many classes, with a target for
+// each, of which any class counts, and whether the gradient fits if there is one.
+func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int, rows, classes int) bool {
+	if len(x.Shape) != 2 || x.Shape[0] != len(targets) || len(targets) > rows || uint(x.Shape[1]) > uint(classes) {
 		return false
 	}
 	n := len(targets) * x.Shape[1]
-	if n == 0 || n != len(x.Data) || n > most || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
+	if n == 0 || n != len(x.Data) || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
 		return false
 	}
 	return !out.wantGrad() || len(out.grad) == n && !inexactOverlap(out.grad, x.Data)

@@ -138,47 +138,13 @@ func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) e
 	return err
 }
 
-// simple does what computeSmall does, for rows of scores, if all targets are classes that count: setting
-// up a task would take longer than that. There are no weights and no smoothing. It reports whether it
-// did; else it has written nothing.
+// simple does a call that fewRows can do, without setting up a task. It reports whether it did; else it
+// has written nothing.
 func (l *CrossEntropyLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
-	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, smallScores) {
+	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, simpleRows, fewClasses) {
 		return 0, false
 	}
-	classes := x.Shape[1]
-	for _, y := range targets {
-		if uint(y) >= uint(classes) {
-			return 0, false
-		}
-	}
-	factor := 1.0
-	if l.Reduction == Mean {
-		factor = 1 / float64(len(targets))
-	}
-	var sum float64
-	var room [smallScores]F
-	terms := room[:classes]
-	for i, y := range targets {
-		row := x.Data[i*classes:][:classes]
-		top, s := smallTerms(terms, row)
-		logit := row[y]
-		sum += fp.Log1p(s) + (float64(top) - float64(logit))
-		if out.wantGrad() {
-			g, f := out.grad[i*classes:][:classes], F(factor/(1+s))
-			for c, e := range terms {
-				g[c] = e * f
-			}
-			if logit == top {
-				g[y] = F((0 - factor) * (s / (1 + s)))
-			} else {
-				g[y] = F(float64(g[y]) - factor)
-			}
-		}
-	}
-	if l.Reduction == Mean {
-		sum /= float64(len(targets))
-	}
-	return F(sum), true
+	return fewRows(out, x, targets, l.Reduction)
 }
 
 // run computes what out asks for, of class probabilities unless probs is nil.
