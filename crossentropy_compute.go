@@ -159,21 +159,15 @@ func (w *crossEntropyItem[F]) setTargets(first int) {
 // setClasses does setTargets for class targets, up to a target that is no class: bad is its number
 // then.
 func (w *crossEntropyItem[F]) setClasses(first int) {
-	t, from := &w.task, &w.scores
-	if t.order == strided {
-		from = &w.terms // a copy still, and in the cache
-	}
-	for g := range w.groups {
-		position, at := first+g*w.groupStep, g*from.group
-		for k := w.copyTargets(g, 0, position, at); k < w.perGroup; k = w.copyTargets(g, k+1, position, at) {
-			i, target := g*w.width+k, position+k*w.laneStep
-			if t.targets[target] != t.ignore {
-				w.bad = target
-				return
-			}
-			w.class[i], w.logit[i] = leftOut, 0
-			w.left++
+	t := &w.task
+	for g, k := w.copyTargets(first, 0, 0); g < w.groups; g, k = w.copyTargets(first, g, k+1) {
+		i, target := g*w.width+k, first+g*w.groupStep+k*w.laneStep
+		if t.targets[target] != t.ignore {
+			w.bad = target
+			return
 		}
+		w.class[i], w.logit[i] = leftOut, 0
+		w.left++
 	}
 	w.ignored += w.left
 	if t.weight == nil && !t.hasSoft() {
@@ -195,30 +189,30 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 	}
 }
 
-// copyTargets copies the class targets of group g and their scores, from lane k on, up to a target
-// that is no class or left out. It returns that lane, or perGroup. The group has its first target at
-// position, and its first score at first.
+// copyTargets copies the class targets and their scores, from lane k of group g on, up to a target that
+// is no class or left out. It returns that place, or the end of the groups. first is the number of the
+// first position.
 //
 // A target is read once and compared before it is used, as in targetLoop.addFours.
-func (w *crossEntropyItem[F]) copyTargets(g, k, position, first int) int {
+func (w *crossEntropyItem[F]) copyTargets(first, g, k int) (endGroup, endLane int) {
 	t, from := &w.task, &w.scores
 	if t.order == strided {
-		from = &w.terms
+		from = &w.terms // a copy still, and in the cache
 	}
-	n, last := w.perGroup, w.perGroup-1
-	if k >= n {
-		return n
-	}
-	_, _ = t.targets[position+last*w.laneStep], from.data[first+last*from.lane+(t.classes-1)*from.class]
-	_, _ = w.class[g*w.width+last], w.logit[g*w.width+last]
+	n, groups := w.perGroup, w.groups
+	lastGroup, last := groups-1, n-1
+	_ = t.targets[first+lastGroup*w.groupStep+last*w.laneStep]
+	_ = from.data[lastGroup*from.group+last*from.lane+(t.classes-1)*from.class]
+	_, _ = w.class[lastGroup*w.width+last], w.logit[lastGroup*w.width+last]
 	const word, half = unsafe.Sizeof(0), unsafe.Sizeof(int32(0))
 	size, classes, ignore := unsafe.Sizeof(F(0)), uint(t.classes), uint(t.ignore)
 	nextTarget, nextScore, step := uintptr(w.laneStep)*word, uintptr(from.lane)*size, uintptr(from.class)*size
 	targets, scores := unsafe.Pointer(unsafe.SliceData(t.targets)), unsafe.Pointer(unsafe.SliceData(from.data))
-	target, score := uintptr(position)*word+uintptr(k)*nextTarget, uintptr(first)*size+uintptr(k)*nextScore
-	class, logit := unsafe.Pointer(&w.class[g*w.width]), unsafe.Pointer(&w.logit[g*w.width])
-	if ignore >= classes {
-		for ; k+4 <= n; k += 4 {
+	for ; g < groups; g++ {
+		target := uintptr(first+g*w.groupStep+k*w.laneStep) * word
+		score := uintptr(g*from.group+k*from.lane) * size
+		class, logit := unsafe.Pointer(&w.class[g*w.width]), unsafe.Pointer(&w.logit[g*w.width])
+		for ignore >= classes && k+4 <= n {
 			y0 := *(*uint)(unsafe.Add(targets, target))
 			y1 := *(*uint)(unsafe.Add(targets, target+nextTarget))
 			y2 := *(*uint)(unsafe.Add(targets, target+2*nextTarget))
@@ -233,19 +227,21 @@ func (w *crossEntropyItem[F]) copyTargets(g, k, position, first int) int {
 			c[3], l[3] = int32(y3), *(*F)(unsafe.Add(scores, score+3*nextScore+uintptr(y3)*step))
 			target += 4 * nextTarget
 			score += 4 * nextScore
+			k += 4
 		}
-	}
-	for ; k < n; k++ {
-		y := *(*uint)(unsafe.Add(targets, target))
-		if y >= classes || y == ignore {
-			break
+		for ; k < n; k++ {
+			y := *(*uint)(unsafe.Add(targets, target))
+			if y >= classes || y == ignore {
+				return g, k
+			}
+			*(*int32)(unsafe.Add(class, uintptr(k)*half)) = int32(y)
+			*(*F)(unsafe.Add(logit, uintptr(k)*size)) = *(*F)(unsafe.Add(scores, score+uintptr(y)*step))
+			target += nextTarget
+			score += nextScore
 		}
-		*(*int32)(unsafe.Add(class, uintptr(k)*half)) = int32(y)
-		*(*F)(unsafe.Add(logit, uintptr(k)*size)) = *(*F)(unsafe.Add(scores, score+uintptr(y)*step))
-		target += nextTarget
-		score += nextScore
+		k = 0
 	}
-	return k
+	return groups, 0
 }
 
 // takeSoft sets what soft targets add to losses and gradients.
@@ -320,15 +316,19 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 func (w *crossEntropyItem[F]) writeTargets(all int) {
 	targets := w.scale[:all] // which is not needed for anything else then
 	targetGradients(targets, w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], w.task.factor)
-	out, step, laneStep := w.out.data, w.out.class, w.out.lane
+	out, n := &w.out, w.perGroup
+	size := unsafe.Sizeof(F(0))
+	step, next := uintptr(out.class)*size, uintptr(out.lane)*size
 	for g := range w.groups {
-		class, at := w.class[g*w.width:][:w.perGroup], g*w.out.group
-		d := targets[g*w.width:][:len(class)]
-		for k, y := range class {
+		// A class of a lane has been compared: the slice's own check would take as long as all else.
+		group := out.data[g*out.group:]
+		_ = group[(n-1)*out.lane+(w.task.classes-1)*out.class]
+		at, d := uintptr(0), targets[g*w.width:][:n]
+		for k, y := range w.class[g*w.width:][:n] {
 			if y >= 0 {
-				out[at+int(y)*step] = d[k]
+				*(*F)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(group)), at+uintptr(y)*step)) = d[k]
 			}
-			at += laneStep
+			at += next
 		}
 	}
 }
