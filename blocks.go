@@ -49,8 +49,9 @@ const (
 	fewSampleScores, fewVectorScores = 512, 64
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
-	// smallScores is the number of scores up to which CrossEntropyLoss or a function of rows does
-	// a call in plain Go, one position after the other. It is part of the specification.
+	// smallScores is the number of scores up to which CrossEntropyLoss, but for a few plain rows, or
+	// a function of rows does a call in plain Go. Losses of so few are added one by one, which is
+	// part of the specification.
 	smallScores = 32
 	// simpleRows is the most rows that CrossEntropyLoss does without setting up a task. More of them
 	// are faster in columns.

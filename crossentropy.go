@@ -138,56 +138,13 @@ func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) e
 	return err
 }
 
-// simple does a call for a few rows of a few scores, if all targets are classes that count: setting up a
-// task would take longer than that. There are no weights and no smoothing. It reports whether it did; else
-// it has written nothing.
+// simple does a call that fewRows can do, without setting up a task. It reports whether it did; else it
+// has written nothing.
 func (l *CrossEntropyLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
 	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, simpleRows, fewClasses) {
 		return 0, false
 	}
-	rows, classes := len(targets), x.Shape[1]
-	var logits [simpleRows]F // which the gradient may overwrite
-	for i, y := range targets {
-		if uint(y) >= uint(classes) {
-			return 0, false
-		}
-		logits[i] = x.Data[i*classes+y]
-	}
-	factor := 1.0
-	if l.Reduction == Mean {
-		factor = 1 / float64(rows)
-	}
-	var top, factors [simpleRows]F
-	var sums, losses [simpleRows]float64
-	var scratch [simpleRows * rowScratch]F
-	sumExpRows(top[:], sums[:], scratch[:], x.Data, classes, rows)
-	log1p(losses[:rows], sums[:rows])
-	var sequential float64
-	var s lanes[float64]
-	for i, ln := range losses[:rows] {
-		losses[i] = ln + (float64(top[i]) - float64(logits[i]))
-		sequential += losses[i]
-		factors[i] = F(factor / (1 + sums[i]))
-	}
-	sum := sequential
-	if len(x.Data) > smallScores { // then crossEntropyItem adds them
-		s.add(losses[:rows])
-		sum = s.fold()
-	}
-	if out.wantGrad() {
-		softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
-		for i, y := range targets {
-			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
-				*d = F((0 - factor) * (sums[i] / (1 + sums[i])))
-			} else {
-				*d = F(float64(*d) - factor)
-			}
-		}
-	}
-	if l.Reduction == Mean {
-		sum /= float64(rows)
-	}
-	return F(sum), true
+	return fewRows(out, x, targets, l.Reduction)
 }
 
 // run computes what out asks for, of class probabilities unless probs is nil.

@@ -125,6 +125,55 @@ func pairTerms[F Float](terms []F, x, y F) (top F, sum float64) {
 	return top, float64(e)
 }
 
+// fewRows does what crossEntropyItem and computeSmall do for up to simpleRows rows of up to fewClasses
+// scores, without weights and smoothing. It reports whether all targets are classes; else it has written
+// nothing.
+func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Reduction) (loss F, ok bool) {
+	rows, classes := len(targets), x.Shape[1]
+	var logits [simpleRows]F // which the gradient may overwrite
+	for i, y := range targets {
+		if uint(y) >= uint(classes) {
+			return 0, false
+		}
+		logits[i] = x.Data[i*classes+y]
+	}
+	factor := 1.0
+	if reduction == Mean {
+		factor = 1 / float64(rows)
+	}
+	var top, factors [simpleRows]F
+	var sums, losses [simpleRows]float64
+	var scratch [simpleRows * rowScratch]F
+	sumExpRows(top[:], sums[:], scratch[:], x.Data, classes, rows)
+	log1p(losses[:rows], sums[:rows])
+	var sequential float64
+	var s lanes[float64]
+	for i, ln := range losses[:rows] {
+		losses[i] = ln + (float64(top[i]) - float64(logits[i]))
+		sequential += losses[i]
+		factors[i] = F(factor / (1 + sums[i]))
+	}
+	sum := sequential
+	if len(x.Data) > smallScores { // then crossEntropyItem adds them
+		s.add(losses[:rows])
+		sum = s.fold()
+	}
+	if out.wantGrad() {
+		softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
+		for i, y := range targets {
+			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
+				*d = F((0 - factor) * (sums[i] / (1 + sums[i])))
+			} else {
+				*d = F(float64(*d) - factor)
+			}
+		}
+	}
+	if reduction == Mean {
+		sum /= float64(rows)
+	}
+	return F(sum), true
+}
+
 // softTarget returns the soft target of a class, at the position that has class 0 at the element
 // first.
 func (t *crossEntropyTask[F]) softTarget(first, class int) F {

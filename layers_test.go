@@ -35,8 +35,8 @@ var layers = []struct{ file, uses string }{
 	{"crossentropy_item.go", "rows_sum.go columns.go classes_layout.go classes.go"},
 	{"crossentropy_terms.go", "kernels_*.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},
 	{"crossentropy_compute.go", "kernels_*.go rows_sum.go columns.go classes_layout.go classes.go crossentropy_item.go crossentropy_terms.go"},
-	{"crossentropy_small.go", "generic.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},
-	{"crossentropy.go", "generic.go kernels_*.go classes_layout.go classes.go crossentropy_item.go crossentropy_compute.go crossentropy_small.go"},
+	{"crossentropy_small.go", "generic.go kernels_*.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},
+	{"crossentropy.go", "classes_layout.go classes.go crossentropy_item.go crossentropy_compute.go crossentropy_small.go"},
 
 	{"ctc_target.go", "generic_ctc.go"},
 	{"ctc_number.go", "generic_ctc.go"},
