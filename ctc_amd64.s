@@ -4479,1042 +4479,692 @@ end2:
 // func writeGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 // Requires: AVX, AVX512F
 TEXT ·writeGradientsF32AVX512(SB), NOSPLIT, $0-168
-	VPXORD       Z0, Z0, Z0
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         p_base+24(FP), CX
-	MOVQ         softmax_base+48(FP), DX
-	VBROADCASTSS scale+72(FP), Z0
-	MOVQ         sums_base+80(FP), BX
-	MOVQ         softmaxLength+160(FP), SI
-	CMPQ         SI, $+0
-	JLE          end2
+	VPXORD Z0, Z0, Z0
+	MOVQ   $+0, AX
+	MOVQ   dstColumns+128(FP), CX
+	IMUL3Q $+4, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
 
 loop1:
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+104(FP), DX
+	MOVQ softmaxLength+160(FP), BX
+	CMPQ BX, $+0
 	JLE  end4
 
 loop3:
-	VMOVUPS      (DI), Z2
-	VMOVUPS      64(DI), Z3
-	VUNPCKLPD    Z3, Z2, Z2
-	ADDQ         $+128, DI
-	VMOVUPS      (DI), Z3
-	VMOVUPS      64(DI), Z4
-	VUNPCKLPD    Z4, Z3, Z3
-	ADDQ         $+128, DI
-	VCVTPD2PS    Z2, Y1
-	VCVTPD2PS    Z3, Y2
-	VINSERTF64X4 $0x01, Y2, Z1, Z2
-	VMOVUPS      Z2, (R8)
-	ADDQ         $+64, R8
-	SUBQ         $+16, R9
-	CMPQ         R9, $+0
-	JGT          loop3
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS      (SI), Z0
+	VMOVUPS      64(SI), Z2
+	VUNPCKLPD    Z2, Z0, Z3
+	VUNPCKHPD    Z2, Z0, Z0
+	ADDQ         $+128, SI
+	VMOVUPS      (SI), Z2
+	VMOVUPS      64(SI), Z4
+	VUNPCKLPD    Z4, Z2, Z5
+	VUNPCKHPD    Z4, Z2, Z2
+	ADDQ         $+128, SI
+	VCVTPD2PS    Z3, Y1
+	VCVTPD2PS    Z5, Y3
+	VINSERTF64X4 $0x01, Y3, Z1, Z3
+	VMOVUPS      Z3, (DX)
+	ADDQ         $+64, DX
+	VCVTPD2PS    Z0, Y1
+	VCVTPD2PS    Z2, Y0
+	VINSERTF64X4 $0x01, Y0, Z1, Z0
+	VMOVUPS      Z0, (DI)
+	ADDQ         $+64, DI
+	CMPQ         DX, R8
+	JLT          loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+152(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
 
 end4:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSS (DX), Z2
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+16
-	JGE          else5
-	CMPQ         R10, $+16
-	JLT          end8
+	MOVQ         scratch_base+104(FP), CX
+	MOVQ         CX, DX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSS scale+72(FP), Z0
+	MOVQ         softmaxLength+160(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
 
 loop7:
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z4
-	VFNMADD231PS Z0, Z3, Z4
-	VMOVUPS      Z4, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
+	VBROADCASTSS (SI), Z1
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+	MOVQ         DX, R10
+	MOVQ         dstColumns+128(FP), R11
+	CMPQ         R11, $+16
+	JGE          else9
+	CMPQ         R11, $+16
+	JLT          end12
+
+loop11:
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z1, Z3, Z3
+	VFNMADD231PS Z0, Z2, Z3
+	VMOVUPS      Z3, (R8)
 	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+16
-	JGE          loop7
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R11
+	CMPQ         R11, $+16
+	JGE          loop11
+
+end12:
+	CMPQ         R11, $+0
+	JLE          endif13
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z1, Z3, Z1
+	VFNMADD231PS Z0, Z2, Z1
+	LEAQ         bitMasks<>+0(SB), R12
+	KMOVW        (R12)(R11*2), K1
+	VMOVUPS      Z1, K1, (R8)
+	SHLQ         $0x02, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+16, R11
+	CMPQ R11, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z1, Z3, Z3
+	VFNMADD231PS Z0, Z2, Z3
+	VMOVUPS      Z3, (R8)
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R11
+	CMPQ         R11, $+0
+	JGT          loop14
+
+end15:
+	SHLQ         $0x02, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z1, Z3, Z1
+	VFNMADD231PS Z0, Z2, Z1
+	VMOVUPS      Z1, (R8)
+
+endif10:
+	ADDQ AX, DX
+	MOVQ dstStride+136(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, CX
+	MOVQ pStride+144(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
 
 end8:
-	CMPQ         R10, $+0
-	JLE          endif9
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z2
-	VFNMADD231PS Z0, Z3, Z2
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(R10*2), K1
-	VMOVUPS      Z2, K1, (DI)
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif9:
-	JMP endif6
-
-else5:
-	SUBQ $+16, R10
-	CMPQ R10, $+0
-	JLE  end11
-
-loop10:
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z4
-	VFNMADD231PS Z0, Z3, Z4
-	VMOVUPS      Z4, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+0
-	JGT          loop10
-
-end11:
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z2
-	VFNMADD231PS Z0, Z3, Z2
-	VMOVUPS      Z2, (DI)
-
-endif6:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, CX
-	ADDQ $+4, DX
-	SUBQ $+1, SI
-	CMPQ SI, $+0
-	JLE  endif12
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
-	JLE  end14
-
-loop13:
-	VMOVUPS      (DI), Z2
-	VMOVUPS      64(DI), Z3
-	VUNPCKHPD    Z3, Z2, Z2
-	ADDQ         $+128, DI
-	VMOVUPS      (DI), Z3
-	VMOVUPS      64(DI), Z4
-	VUNPCKHPD    Z4, Z3, Z3
-	ADDQ         $+128, DI
-	VCVTPD2PS    Z2, Y1
-	VCVTPD2PS    Z3, Y2
-	VINSERTF64X4 $0x01, Y2, Z1, Z2
-	VMOVUPS      Z2, (R8)
-	ADDQ         $+64, R8
-	SUBQ         $+16, R9
-	CMPQ         R9, $+0
-	JGT          loop13
-
-end14:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSS (DX), Z2
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+16
-	JGE          else15
-	CMPQ         R10, $+16
-	JLT          end18
-
-loop17:
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z4
-	VFNMADD231PS Z0, Z3, Z4
-	VMOVUPS      Z4, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+16
-	JGE          loop17
-
-end18:
-	CMPQ         R10, $+0
-	JLE          endif19
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z2
-	VFNMADD231PS Z0, Z3, Z2
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(R10*2), K1
-	VMOVUPS      Z2, K1, (DI)
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif19:
-	JMP endif16
-
-else15:
-	SUBQ $+16, R10
-	CMPQ R10, $+0
-	JLE  end21
-
-loop20:
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z4
-	VFNMADD231PS Z0, Z3, Z4
-	VMOVUPS      Z4, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+0
-	JGT          loop20
-
-end21:
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Z3
-	VMOVUPS      (R9), Z4
-	VMULPS       Z2, Z4, Z2
-	VFNMADD231PS Z0, Z3, Z2
-	VMOVUPS      Z2, (DI)
-
-endif16:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, CX
-	ADDQ $+4, DX
-	SUBQ $+1, SI
-
-endif12:
-	MOVQ sumsStride+152(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, BX
-	CMPQ SI, $+0
-	JGT  loop1
-
-end2:
 	VZEROUPPER
 	RET
 
 // func writeGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 // Requires: AVX, FMA3
 TEXT ·writeGradientsF32AVX2(SB), NOSPLIT, $0-168
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         p_base+24(FP), CX
-	MOVQ         softmax_base+48(FP), DX
-	VBROADCASTSS scale+72(FP), Y0
-	MOVQ         sums_base+80(FP), BX
-	MOVQ         softmaxLength+160(FP), SI
-	CMPQ         SI, $+0
-	JLE          end2
+	MOVQ   $+0, AX
+	MOVQ   dstColumns+128(FP), CX
+	IMUL3Q $+4, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
 
 loop1:
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+104(FP), DX
+	MOVQ softmaxLength+160(FP), BX
+	CMPQ BX, $+0
 	JLE  end4
 
 loop3:
-	VMOVUPS     (DI), Y1
-	VMOVUPS     32(DI), Y2
-	VMOVUPS     64(DI), Y3
-	VMOVUPS     96(DI), Y4
-	VUNPCKLPD   Y3, Y1, Y1
-	VUNPCKLPD   Y4, Y2, Y2
-	ADDQ        $+128, DI
-	VMOVUPS     (DI), Y3
-	VMOVUPS     32(DI), Y4
-	VMOVUPS     64(DI), Y6
-	VMOVUPS     96(DI), Y7
-	VUNPCKLPD   Y6, Y3, Y3
-	VUNPCKLPD   Y7, Y4, Y4
-	ADDQ        $+128, DI
-	VCVTPD2PSY  Y1, X5
-	VCVTPD2PSY  Y2, X1
-	VINSERTF128 $0x01, X1, Y5, Y1
-	VCVTPD2PSY  Y3, X5
-	VCVTPD2PSY  Y4, X2
-	VINSERTF128 $0x01, X2, Y5, Y2
-	VMOVUPS     Y1, (R8)
-	VMOVUPS     Y2, 32(R8)
-	ADDQ        $+64, R8
-	SUBQ        $+16, R9
-	CMPQ        R9, $+0
-	JGT         loop3
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     32(SI), Y1
+	VMOVUPS     64(SI), Y2
+	VMOVUPS     96(SI), Y3
+	VUNPCKLPD   Y2, Y0, Y4
+	VUNPCKLPD   Y3, Y1, Y5
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	ADDQ        $+128, SI
+	VMOVUPS     (SI), Y2
+	VMOVUPS     32(SI), Y3
+	VMOVUPS     64(SI), Y7
+	VMOVUPS     96(SI), Y8
+	VUNPCKLPD   Y7, Y2, Y9
+	VUNPCKLPD   Y8, Y3, Y10
+	VUNPCKHPD   Y7, Y2, Y2
+	VUNPCKHPD   Y8, Y3, Y3
+	ADDQ        $+128, SI
+	VCVTPD2PSY  Y4, X6
+	VCVTPD2PSY  Y5, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	VCVTPD2PSY  Y9, X6
+	VCVTPD2PSY  Y10, X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     Y5, 32(DX)
+	ADDQ        $+64, DX
+	VCVTPD2PSY  Y0, X6
+	VCVTPD2PSY  Y1, X0
+	VINSERTF128 $0x01, X0, Y6, Y0
+	VCVTPD2PSY  Y2, X6
+	VCVTPD2PSY  Y3, X1
+	VINSERTF128 $0x01, X1, Y6, Y1
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 32(DI)
+	ADDQ        $+64, DI
+	CMPQ        DX, R8
+	JLT         loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+152(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
 
 end4:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSS (DX), Y1
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+16
-	JGE          else5
-	CMPQ         R10, $+16
-	JLT          end8
+	MOVQ         scratch_base+104(FP), CX
+	MOVQ         CX, DX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSS scale+72(FP), Y0
+	MOVQ         softmaxLength+160(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
 
 loop7:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
+	VBROADCASTSS (SI), Y1
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+	MOVQ         DX, R10
+	MOVQ         dstColumns+128(FP), R11
+	CMPQ         R11, $+16
+	JGE          else9
+	CMPQ         R11, $+16
+	JLT          end12
+
+loop11:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
 	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
+	VMOVUPS      32(R9), Y5
 	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y6
+	VMULPS       Y1, Y5, Y5
 	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y6
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y6, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
+	VFNMADD231PS Y0, Y3, Y5
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
 	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+16
-	JGE          loop7
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R11
+	CMPQ         R11, $+16
+	JGE          loop11
+
+end12:
+	CMPQ         R11, $+0
+	JLE          endif13
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R12
+	MOVQ         R11, R13
+	NEGQ         R13
+	VMOVUPS      64(R12)(R13*4), Y2
+	VMOVUPS      96(R12)(R13*4), Y3
+	VMASKMOVPS   Y4, Y2, (R8)
+	VMASKMOVPS   Y1, Y3, 32(R8)
+	SHLQ         $0x02, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+16, R11
+	CMPQ R11, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y5, Y5
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y5
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R11
+	CMPQ         R11, $+0
+	JGT          loop14
+
+end15:
+	SHLQ         $0x02, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPS       Y1, Y4, Y4
+	VMULPS       Y1, Y5, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y1, 32(R8)
+
+endif10:
+	ADDQ AX, DX
+	MOVQ dstStride+136(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, CX
+	MOVQ pStride+144(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
 
 end8:
-	CMPQ         R10, $+0
-	JLE          endif9
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         R10, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   Y4, Y2, (DI)
-	VMASKMOVPS   Y1, Y3, 32(DI)
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif9:
-	JMP endif6
-
-else5:
-	SUBQ $+16, R10
-	CMPQ R10, $+0
-	JLE  end11
-
-loop10:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y6
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y6
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y6, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+0
-	JGT          loop10
-
-end11:
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y1, 32(DI)
-
-endif6:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, CX
-	ADDQ $+4, DX
-	SUBQ $+1, SI
-	CMPQ SI, $+0
-	JLE  endif12
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
-	JLE  end14
-
-loop13:
-	VMOVUPS     (DI), Y1
-	VMOVUPS     32(DI), Y2
-	VMOVUPS     64(DI), Y3
-	VMOVUPS     96(DI), Y4
-	VUNPCKHPD   Y3, Y1, Y1
-	VUNPCKHPD   Y4, Y2, Y2
-	ADDQ        $+128, DI
-	VMOVUPS     (DI), Y3
-	VMOVUPS     32(DI), Y4
-	VMOVUPS     64(DI), Y6
-	VMOVUPS     96(DI), Y7
-	VUNPCKHPD   Y6, Y3, Y3
-	VUNPCKHPD   Y7, Y4, Y4
-	ADDQ        $+128, DI
-	VCVTPD2PSY  Y1, X5
-	VCVTPD2PSY  Y2, X1
-	VINSERTF128 $0x01, X1, Y5, Y1
-	VCVTPD2PSY  Y3, X5
-	VCVTPD2PSY  Y4, X2
-	VINSERTF128 $0x01, X2, Y5, Y2
-	VMOVUPS     Y1, (R8)
-	VMOVUPS     Y2, 32(R8)
-	ADDQ        $+64, R8
-	SUBQ        $+16, R9
-	CMPQ        R9, $+0
-	JGT         loop13
-
-end14:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSS (DX), Y1
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+16
-	JGE          else15
-	CMPQ         R10, $+16
-	JLT          end18
-
-loop17:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y6
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y6
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y6, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+16
-	JGE          loop17
-
-end18:
-	CMPQ         R10, $+0
-	JLE          endif19
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         R10, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   Y4, Y2, (DI)
-	VMASKMOVPS   Y1, Y3, 32(DI)
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif19:
-	JMP endif16
-
-else15:
-	SUBQ $+16, R10
-	CMPQ R10, $+0
-	JLE  end21
-
-loop20:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y6
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y6
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y6, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+16, R10
-	CMPQ         R10, $+0
-	JGT          loop20
-
-end21:
-	SHLQ         $0x02, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y6
-	VMULPS       Y1, Y4, Y4
-	VMULPS       Y1, Y6, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y1, 32(DI)
-
-endif16:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x02, DI
-	ADDQ DI, CX
-	ADDQ $+4, DX
-	SUBQ $+1, SI
-
-endif12:
-	MOVQ sumsStride+152(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, BX
-	CMPQ SI, $+0
-	JGT  loop1
-
-end2:
 	VZEROUPPER
 	RET
 
 // func writeGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 // Requires: AVX, AVX512F
 TEXT ·writeGradientsF64AVX512(SB), NOSPLIT, $0-168
-	VPXORD       Z0, Z0, Z0
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         p_base+24(FP), CX
-	MOVQ         softmax_base+48(FP), DX
-	VBROADCASTSD scale+72(FP), Z0
-	MOVQ         sums_base+80(FP), BX
-	MOVQ         softmaxLength+160(FP), SI
-	CMPQ         SI, $+0
-	JLE          end2
+	VPXORD Z0, Z0, Z0
+	MOVQ   $+0, AX
+	MOVQ   dstColumns+128(FP), CX
+	IMUL3Q $+8, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
 
 loop1:
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+104(FP), DX
+	MOVQ softmaxLength+160(FP), BX
+	CMPQ BX, $+0
 	JLE  end4
 
 loop3:
-	VMOVUPS   (DI), Z1
-	VMOVUPS   64(DI), Z2
-	VUNPCKLPD Z2, Z1, Z1
-	ADDQ      $+128, DI
-	VMOVUPS   Z1, (R8)
-	ADDQ      $+64, R8
-	SUBQ      $+8, R9
-	CMPQ      R9, $+0
-	JGT       loop3
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS   (SI), Z0
+	VMOVUPS   64(SI), Z1
+	VUNPCKLPD Z1, Z0, Z2
+	VUNPCKHPD Z1, Z0, Z0
+	ADDQ      $+128, SI
+	VMOVUPS   Z2, (DX)
+	ADDQ      $+64, DX
+	VMOVUPS   Z0, (DI)
+	ADDQ      $+64, DI
+	CMPQ      DX, R8
+	JLT       loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+152(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
 
 end4:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSD (DX), Z1
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+8
-	JGE          else5
-	CMPQ         R10, $+8
-	JLT          end8
+	MOVQ         scratch_base+104(FP), CX
+	MOVQ         CX, DX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSD scale+72(FP), Z0
+	MOVQ         softmaxLength+160(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
 
 loop7:
-	VMOVUPS      (R8), Z2
+	VBROADCASTSD (SI), Z1
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+	MOVQ         DX, R10
+	MOVQ         dstColumns+128(FP), R11
+	CMPQ         R11, $+8
+	JGE          else9
+	CMPQ         R11, $+8
+	JLT          end12
+
+loop11:
+	VMOVUPS      (R10), Z2
 	VMOVUPS      (R9), Z3
 	VMULPD       Z1, Z3, Z3
 	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
+	VMOVUPS      Z3, (R8)
 	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+8
-	JGE          loop7
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R11
+	CMPQ         R11, $+8
+	JGE          loop11
+
+end12:
+	CMPQ         R11, $+0
+	JLE          endif13
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	LEAQ         bitMasks<>+0(SB), R12
+	KMOVW        (R12)(R11*2), K1
+	VMOVUPD      Z1, K1, (R8)
+	SHLQ         $0x03, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+8, R11
+	CMPQ R11, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (R8)
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R11
+	CMPQ         R11, $+0
+	JGT          loop14
+
+end15:
+	SHLQ         $0x03, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	VMOVUPS      Z1, (R8)
+
+endif10:
+	ADDQ AX, DX
+	MOVQ dstStride+136(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, CX
+	MOVQ pStride+144(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
 
 end8:
-	CMPQ         R10, $+0
-	JLE          endif9
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(R10*2), K1
-	VMOVUPD      Z1, K1, (DI)
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif9:
-	JMP endif6
-
-else5:
-	SUBQ $+8, R10
-	CMPQ R10, $+0
-	JLE  end11
-
-loop10:
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+0
-	JGT          loop10
-
-end11:
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	VMOVUPS      Z1, (DI)
-
-endif6:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, CX
-	ADDQ $+8, DX
-	SUBQ $+1, SI
-	CMPQ SI, $+0
-	JLE  endif12
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
-	JLE  end14
-
-loop13:
-	VMOVUPS   (DI), Z1
-	VMOVUPS   64(DI), Z2
-	VUNPCKHPD Z2, Z1, Z1
-	ADDQ      $+128, DI
-	VMOVUPS   Z1, (R8)
-	ADDQ      $+64, R8
-	SUBQ      $+8, R9
-	CMPQ      R9, $+0
-	JGT       loop13
-
-end14:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSD (DX), Z1
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+8
-	JGE          else15
-	CMPQ         R10, $+8
-	JLT          end18
-
-loop17:
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+8
-	JGE          loop17
-
-end18:
-	CMPQ         R10, $+0
-	JLE          endif19
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(R10*2), K1
-	VMOVUPD      Z1, K1, (DI)
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif19:
-	JMP endif16
-
-else15:
-	SUBQ $+8, R10
-	CMPQ R10, $+0
-	JLE  end21
-
-loop20:
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+0
-	JGT          loop20
-
-end21:
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	VMOVUPS      Z1, (DI)
-
-endif16:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, CX
-	ADDQ $+8, DX
-	SUBQ $+1, SI
-
-endif12:
-	MOVQ sumsStride+152(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, BX
-	CMPQ SI, $+0
-	JGT  loop1
-
-end2:
 	VZEROUPPER
 	RET
 
 // func writeGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 // Requires: AVX, FMA3
 TEXT ·writeGradientsF64AVX2(SB), NOSPLIT, $0-168
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         p_base+24(FP), CX
-	MOVQ         softmax_base+48(FP), DX
-	VBROADCASTSD scale+72(FP), Y0
-	MOVQ         sums_base+80(FP), BX
-	MOVQ         softmaxLength+160(FP), SI
-	CMPQ         SI, $+0
-	JLE          end2
+	MOVQ   $+0, AX
+	MOVQ   dstColumns+128(FP), CX
+	IMUL3Q $+8, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
 
 loop1:
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+104(FP), DX
+	MOVQ softmaxLength+160(FP), BX
+	CMPQ BX, $+0
 	JLE  end4
 
 loop3:
-	VMOVUPS   (DI), Y1
-	VMOVUPS   32(DI), Y2
-	VMOVUPS   64(DI), Y3
-	VMOVUPS   96(DI), Y4
-	VUNPCKLPD Y3, Y1, Y1
-	VUNPCKLPD Y4, Y2, Y2
-	ADDQ      $+128, DI
-	VMOVUPS   Y1, (R8)
-	VMOVUPS   Y2, 32(R8)
-	ADDQ      $+64, R8
-	SUBQ      $+8, R9
-	CMPQ      R9, $+0
-	JGT       loop3
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS   (SI), Y0
+	VMOVUPS   32(SI), Y1
+	VMOVUPS   64(SI), Y2
+	VMOVUPS   96(SI), Y3
+	VUNPCKLPD Y2, Y0, Y4
+	VUNPCKLPD Y3, Y1, Y5
+	VUNPCKHPD Y2, Y0, Y0
+	VUNPCKHPD Y3, Y1, Y1
+	ADDQ      $+128, SI
+	VMOVUPS   Y4, (DX)
+	VMOVUPS   Y5, 32(DX)
+	ADDQ      $+64, DX
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $+64, DI
+	CMPQ      DX, R8
+	JLT       loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+152(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
 
 end4:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSD (DX), Y1
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+8
-	JGE          else5
-	CMPQ         R10, $+8
-	JLT          end8
+	MOVQ         scratch_base+104(FP), CX
+	MOVQ         CX, DX
+	MOVQ         dst_base+0(FP), CX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSD scale+72(FP), Y0
+	MOVQ         softmaxLength+160(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
 
 loop7:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
+	VBROADCASTSD (SI), Y1
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+	MOVQ         DX, R10
+	MOVQ         dstColumns+128(FP), R11
+	CMPQ         R11, $+8
+	JGE          else9
+	CMPQ         R11, $+8
+	JLT          end12
+
+loop11:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
 	VMOVUPS      (R9), Y4
 	VMOVUPS      32(R9), Y5
 	VMULPD       Y1, Y4, Y4
 	VMULPD       Y1, Y5, Y5
 	VFNMADD231PD Y0, Y2, Y4
 	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y5, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
 	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+8
-	JGE          loop7
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R11
+	CMPQ         R11, $+8
+	JGE          loop11
+
+end12:
+	CMPQ         R11, $+0
+	JLE          endif13
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R12
+	MOVQ         R11, R13
+	NEGQ         R13
+	VMOVUPS      64(R12)(R13*8), Y2
+	VMOVUPS      96(R12)(R13*8), Y3
+	VMASKMOVPD   Y4, Y2, (R8)
+	VMASKMOVPD   Y1, Y3, 32(R8)
+	SHLQ         $0x03, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+8, R11
+	CMPQ R11, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y5
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y5, 32(R8)
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R11
+	CMPQ         R11, $+0
+	JGT          loop14
+
+end15:
+	SHLQ         $0x03, R11
+	ADDQ         R11, R8
+	ADDQ         R11, R9
+	ADDQ         R11, R10
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R9), Y4
+	VMOVUPS      32(R9), Y5
+	VMULPD       Y1, Y4, Y4
+	VMULPD       Y1, Y5, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	VMOVUPS      Y4, (R8)
+	VMOVUPS      Y1, 32(R8)
+
+endif10:
+	ADDQ AX, DX
+	MOVQ dstStride+136(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, CX
+	MOVQ pStride+144(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
 
 end8:
-	CMPQ         R10, $+0
-	JLE          endif9
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         R10, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   Y4, Y2, (DI)
-	VMASKMOVPD   Y1, Y3, 32(DI)
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif9:
-	JMP endif6
-
-else5:
-	SUBQ $+8, R10
-	CMPQ R10, $+0
-	JLE  end11
-
-loop10:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y5, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+0
-	JGT          loop10
-
-end11:
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y1, 32(DI)
-
-endif6:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, CX
-	ADDQ $+8, DX
-	SUBQ $+1, SI
-	CMPQ SI, $+0
-	JLE  endif12
-	MOVQ BX, DI
-	MOVQ scratch_base+104(FP), R8
-	MOVQ dstColumns+128(FP), R9
-	CMPQ R9, $+0
-	JLE  end14
-
-loop13:
-	VMOVUPS   (DI), Y1
-	VMOVUPS   32(DI), Y2
-	VMOVUPS   64(DI), Y3
-	VMOVUPS   96(DI), Y4
-	VUNPCKHPD Y3, Y1, Y1
-	VUNPCKHPD Y4, Y2, Y2
-	ADDQ      $+128, DI
-	VMOVUPS   Y1, (R8)
-	VMOVUPS   Y2, 32(R8)
-	ADDQ      $+64, R8
-	SUBQ      $+8, R9
-	CMPQ      R9, $+0
-	JGT       loop13
-
-end14:
-	MOVQ         scratch_base+104(FP), DI
-	MOVQ         DI, R8
-	VBROADCASTSD (DX), Y1
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         dstColumns+128(FP), R10
-	CMPQ         R10, $+8
-	JGE          else15
-	CMPQ         R10, $+8
-	JLT          end18
-
-loop17:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y5, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+8
-	JGE          loop17
-
-end18:
-	CMPQ         R10, $+0
-	JLE          endif19
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         R10, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   Y4, Y2, (DI)
-	VMASKMOVPD   Y1, Y3, 32(DI)
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-
-endif19:
-	JMP endif16
-
-else15:
-	SUBQ $+8, R10
-	CMPQ R10, $+0
-	JLE  end21
-
-loop20:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y5, 32(DI)
-	ADDQ         $+64, DI
-	ADDQ         $+64, R9
-	ADDQ         $+64, R8
-	SUBQ         $+8, R10
-	CMPQ         R10, $+0
-	JGT          loop20
-
-end21:
-	SHLQ         $0x03, R10
-	ADDQ         R10, DI
-	ADDQ         R10, R9
-	ADDQ         R10, R8
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VMULPD       Y1, Y4, Y4
-	VMULPD       Y1, Y5, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	VMOVUPS      Y4, (DI)
-	VMOVUPS      Y1, 32(DI)
-
-endif16:
-	MOVQ dstStride+136(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, AX
-	MOVQ pStride+144(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, CX
-	ADDQ $+8, DX
-	SUBQ $+1, SI
-
-endif12:
-	MOVQ sumsStride+152(FP), DI
-	SHLQ $0x03, DI
-	ADDQ DI, BX
-	CMPQ SI, $+0
-	JGT  loop1
-
-end2:
 	VZEROUPPER
 	RET
 

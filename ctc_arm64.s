@@ -3964,74 +3964,121 @@ end2:
 // writeGradientsF32NEON is writeGradientsGeneric for float32.
 // func writeGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 TEXT ·writeGradientsF32NEON(SB), NOSPLIT, $0-168
-	MOVD  dst_base+0(FP), R8
-	MOVD  p_base+24(FP), R7
-	MOVD  softmax_base+48(FP), R6
-	FMOVS scale+72(FP), F0
-	VDUP  V0.S[0], V8.S4
-	MOVD  sums_base+80(FP), R5
-	MOVD  softmaxLength+160(FP), R4
-	CMP   $0, R4
-	BLE   end2
+	MOVD $0, R9
+	MOVD dstColumns+128(FP), R1
+	MOVD $4, R0
+	MUL  R0, R1, R0
+	CMP  R0, R9
+	BGE  end2
 
 loop1:
-	MOVD R5, R1
-	MOVD scratch_base+104(FP), R3
-	MOVD dstColumns+128(FP), R0
-	CMP  $0, R0
+	ADD $64, R9, R9
+	CMP R0, R9
+	BLT loop1
+
+end2:
+	MOVD sums_base+80(FP), R4
+	MOVD scratch_base+104(FP), R8
+	MOVD softmaxLength+160(FP), R3
+	CMP  $0, R3
 	BLE  end4
 
 loop3:
-	FLDPQ (R1), (F7, F6)
-	FLDPQ 32(R1), (F5, F4)
-	FLDPQ 64(R1), (F3, F2)
-	FLDPQ 96(R1), (F1, F0)
-	VZIP1 V3.D2, V7.D2, V12.D2
-	VZIP1 V2.D2, V6.D2, V11.D2
-	VZIP1 V1.D2, V5.D2, V10.D2
-	VZIP1 V0.D2, V4.D2, V9.D2
-	ADD   $128, R1, R1
-	FLDPQ (R1), (F7, F5)
-	FLDPQ 32(R1), (F6, F4)
-	FLDPQ 64(R1), (F1, F3)
-	FLDPQ 96(R1), (F0, F2)
-	VZIP1 V1.D2, V7.D2, V1.D2
-	VZIP1 V3.D2, V5.D2, V5.D2
-	VZIP1 V0.D2, V6.D2, V0.D2
-	VZIP1 V2.D2, V4.D2, V4.D2
-	ADD   $128, R1, R1
-	WORD  $0x0e616983 // FCVTN V3.2S, V12.2D
-	WORD  $0x4e616963 // FCVTN2 V3.4S, V11.2D
-	WORD  $0x0e616942 // FCVTN V2.2S, V10.2D
-	WORD  $0x4e616922 // FCVTN2 V2.4S, V9.2D
+	MOVD R4, R2
+	ADD  R9, R8, R1
+	MOVD R1, R0
+	CMP  R0, R8
+	BGE  end6
+
+loop5:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ 64(R2), (F3, F2)
+	FLDPQ 96(R2), (F1, F0)
+	VZIP1 V3.D2, V7.D2, V19.D2
+	VZIP1 V2.D2, V6.D2, V18.D2
+	VZIP1 V1.D2, V5.D2, V17.D2
+	VZIP1 V0.D2, V4.D2, V16.D2
+	VZIP2 V3.D2, V7.D2, V15.D2
+	VZIP2 V2.D2, V6.D2, V14.D2
+	VZIP2 V1.D2, V5.D2, V13.D2
+	VZIP2 V0.D2, V4.D2, V12.D2
+	ADD   $128, R2, R2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F11, F10)
+	FLDPQ 64(R2), (F5, F4)
+	FLDPQ 96(R2), (F3, F2)
+	VZIP1 V5.D2, V7.D2, V1.D2
+	VZIP1 V4.D2, V6.D2, V9.D2
+	VZIP1 V3.D2, V11.D2, V0.D2
+	VZIP1 V2.D2, V10.D2, V8.D2
+	VZIP2 V5.D2, V7.D2, V7.D2
+	VZIP2 V4.D2, V6.D2, V6.D2
+	VZIP2 V3.D2, V11.D2, V5.D2
+	VZIP2 V2.D2, V10.D2, V4.D2
+	ADD   $128, R2, R2
+	WORD  $0x0e616a63 // FCVTN V3.2S, V19.2D
+	WORD  $0x4e616a43 // FCVTN2 V3.4S, V18.2D
+	WORD  $0x0e616a22 // FCVTN V2.2S, V17.2D
+	WORD  $0x4e616a02 // FCVTN2 V2.4S, V16.2D
 	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
-	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	WORD  $0x4e616921 // FCVTN2 V1.4S, V9.2D
 	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616900 // FCVTN2 V0.4S, V8.2D
+	FSTPQ (F3, F2), (R8)
+	FSTPQ (F1, F0), 32(R8)
+	ADD   $64, R8, R8
+	WORD  $0x0e6169e3 // FCVTN V3.2S, V15.2D
+	WORD  $0x4e6169c3 // FCVTN2 V3.4S, V14.2D
+	WORD  $0x0e6169a2 // FCVTN V2.2S, V13.2D
+	WORD  $0x4e616982 // FCVTN2 V2.4S, V12.2D
+	WORD  $0x0e6168e1 // FCVTN V1.2S, V7.2D
+	WORD  $0x4e6168c1 // FCVTN2 V1.4S, V6.2D
+	WORD  $0x0e6168a0 // FCVTN V0.2S, V5.2D
 	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	ADD   $64, R3, R3
-	SUB   $16, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   $64, R1, R1
+	CMP   R0, R8
+	BLT   loop5
+
+end6:
+	MOVD R1, R8
+	MOVD sumsStride+152(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	SUB  $2, R3, R3
+	CMP  $0, R3
+	BGT  loop3
 
 end4:
-	MOVD  scratch_base+104(FP), R3
-	FMOVS (R6), F0
-	VDUP  V0.S[0], V9.S4
-	MOVD  R8, R0
-	MOVD  R7, R2
-	MOVD  dstColumns+128(FP), R1
-	CMP   $16, R1
-	BGE   else5
-	CMP   $16, R1
-	BLT   end8
+	MOVD  scratch_base+104(FP), R8
+	MOVD  dst_base+0(FP), R7
+	MOVD  p_base+24(FP), R6
+	MOVD  softmax_base+48(FP), R5
+	FMOVS scale+72(FP), F0
+	VDUP  V0.S[0], V8.S4
+	MOVD  softmaxLength+160(FP), R4
+	CMP   $0, R4
+	BLE   end8
 
 loop7:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
+	FMOVS (R5), F0
+	VDUP  V0.S[0], V9.S4
+	MOVD  R7, R0
+	MOVD  R6, R3
+	MOVD  R8, R2
+	MOVD  dstColumns+128(FP), R1
+	CMP   $16, R1
+	BGE   else9
+	CMP   $16, R1
+	BLT   end12
+
+loop11:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
 	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4043,19 +4090,19 @@ loop7:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R2, R2
 	ADD   $64, R3, R3
+	ADD   $64, R2, R2
 	SUB   $16, R1, R1
 	CMP   $16, R1
-	BGE   loop7
+	BGE   loop11
 
-end8:
+end12:
 	CMP     $0, R1
-	BLE     endif9
-	FLDPQ   (R3), (F7, F6)
-	FLDPQ   32(R3), (F5, F4)
-	FLDPQ   (R2), (F3, F2)
-	FLDPQ   32(R2), (F1, F0)
+	BLE     endif13
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
 	WORD    $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD    $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD    $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4085,19 +4132,19 @@ skip3x:
 
 skip4x:
 
-endif9:
-	B endif6
+endif13:
+	B endif10
 
-else5:
+else9:
 	SUB $16, R1, R1
 	CMP $0, R1
-	BLE end11
+	BLE end15
 
-loop10:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
+loop14:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
 	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4109,21 +4156,21 @@ loop10:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R2, R2
 	ADD   $64, R3, R3
+	ADD   $64, R2, R2
 	SUB   $16, R1, R1
 	CMP   $0, R1
-	BGT   loop10
+	BGT   loop14
 
-end11:
+end15:
 	LSL   $2, R1, R1
 	ADD   R1, R0, R0
-	ADD   R1, R2, R2
 	ADD   R1, R3, R3
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
+	ADD   R1, R2, R2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
 	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
 	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
 	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
@@ -4135,251 +4182,111 @@ end11:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif6:
+endif10:
+	ADD  R9, R8, R8
 	MOVD dstStride+136(FP), R0
 	LSL  $2, R0, R0
-	ADD  R0, R8, R8
+	ADD  R0, R7, R7
 	MOVD pStride+144(FP), R0
 	LSL  $2, R0, R0
-	ADD  R0, R7, R7
-	ADD  $4, R6, R6
+	ADD  R0, R6, R6
+	ADD  $4, R5, R5
 	SUB  $1, R4, R4
 	CMP  $0, R4
-	BLE  endif12
-	MOVD R5, R1
-	MOVD scratch_base+104(FP), R3
-	MOVD dstColumns+128(FP), R0
-	CMP  $0, R0
-	BLE  end14
+	BGT  loop7
 
-loop13:
-	FLDPQ (R1), (F7, F6)
-	FLDPQ 32(R1), (F5, F4)
-	FLDPQ 64(R1), (F3, F2)
-	FLDPQ 96(R1), (F1, F0)
-	VZIP2 V3.D2, V7.D2, V12.D2
-	VZIP2 V2.D2, V6.D2, V11.D2
-	VZIP2 V1.D2, V5.D2, V10.D2
-	VZIP2 V0.D2, V4.D2, V9.D2
-	ADD   $128, R1, R1
-	FLDPQ (R1), (F7, F5)
-	FLDPQ 32(R1), (F6, F4)
-	FLDPQ 64(R1), (F1, F3)
-	FLDPQ 96(R1), (F0, F2)
-	VZIP2 V1.D2, V7.D2, V1.D2
-	VZIP2 V3.D2, V5.D2, V5.D2
-	VZIP2 V0.D2, V6.D2, V0.D2
-	VZIP2 V2.D2, V4.D2, V4.D2
-	ADD   $128, R1, R1
-	WORD  $0x0e616983 // FCVTN V3.2S, V12.2D
-	WORD  $0x4e616963 // FCVTN2 V3.4S, V11.2D
-	WORD  $0x0e616942 // FCVTN V2.2S, V10.2D
-	WORD  $0x4e616922 // FCVTN2 V2.4S, V9.2D
-	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
-	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
-	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
-	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	ADD   $64, R3, R3
-	SUB   $16, R0, R0
-	CMP   $0, R0
-	BGT   loop13
-
-end14:
-	MOVD  scratch_base+104(FP), R3
-	FMOVS (R6), F0
-	VDUP  V0.S[0], V9.S4
-	MOVD  R8, R0
-	MOVD  R7, R2
-	MOVD  dstColumns+128(FP), R1
-	CMP   $16, R1
-	BGE   else15
-	CMP   $16, R1
-	BLT   end18
-
-loop17:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
-	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
-	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
-	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS V8.S4, V7.S4, V3.S4
-	VFMLS V8.S4, V6.S4, V2.S4
-	VFMLS V8.S4, V5.S4, V1.S4
-	VFMLS V8.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BGE   loop17
-
-end18:
-	CMP     $0, R1
-	BLE     endif19
-	FLDPQ   (R3), (F7, F6)
-	FLDPQ   32(R3), (F5, F4)
-	FLDPQ   (R2), (F3, F2)
-	FLDPQ   32(R2), (F1, F0)
-	WORD    $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
-	WORD    $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
-	WORD    $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
-	WORD    $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS   V8.S4, V7.S4, V3.S4
-	VFMLS   V8.S4, V6.S4, V2.S4
-	VFMLS   V8.S4, V5.S4, V1.S4
-	VFMLS   V8.S4, V4.S4, V0.S4
-	TBZ     $3, R1, skip5x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip5x:
-	TBZ     $2, R1, skip6x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip6x:
-	TBZ     $1, R1, skip7x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip7x:
-	TBZ   $0, R1, skip8x
-	FMOVS F3, (R0)
-
-skip8x:
-
-endif19:
-	B endif16
-
-else15:
-	SUB $16, R1, R1
-	CMP $0, R1
-	BLE end21
-
-loop20:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
-	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
-	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
-	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS V8.S4, V7.S4, V3.S4
-	VFMLS V8.S4, V6.S4, V2.S4
-	VFMLS V8.S4, V5.S4, V1.S4
-	VFMLS V8.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $0, R1
-	BGT   loop20
-
-end21:
-	LSL   $2, R1, R1
-	ADD   R1, R0, R0
-	ADD   R1, R2, R2
-	ADD   R1, R3, R3
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e29dc63 // FMUL V3.4S, V3.4S, V9.4S
-	WORD  $0x6e29dc42 // FMUL V2.4S, V2.4S, V9.4S
-	WORD  $0x6e29dc21 // FMUL V1.4S, V1.4S, V9.4S
-	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS V8.S4, V7.S4, V3.S4
-	VFMLS V8.S4, V6.S4, V2.S4
-	VFMLS V8.S4, V5.S4, V1.S4
-	VFMLS V8.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-
-endif16:
-	MOVD dstStride+136(FP), R0
-	LSL  $2, R0, R0
-	ADD  R0, R8, R8
-	MOVD pStride+144(FP), R0
-	LSL  $2, R0, R0
-	ADD  R0, R7, R7
-	ADD  $4, R6, R6
-	SUB  $1, R4, R4
-
-endif12:
-	MOVD sumsStride+152(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R5, R5
-	CMP  $0, R4
-	BGT  loop1
-
-end2:
+end8:
 	RET
 
 // writeGradientsF64NEON is writeGradientsGeneric for float64.
 // func writeGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 TEXT ·writeGradientsF64NEON(SB), NOSPLIT, $0-168
-	MOVD  dst_base+0(FP), R8
-	MOVD  p_base+24(FP), R7
-	MOVD  softmax_base+48(FP), R6
-	FMOVD scale+72(FP), F0
-	VDUP  V0.D[0], V8.D2
-	MOVD  sums_base+80(FP), R5
-	MOVD  softmaxLength+160(FP), R4
-	CMP   $0, R4
-	BLE   end2
+	MOVD $0, R9
+	MOVD dstColumns+128(FP), R1
+	MOVD $8, R0
+	MUL  R0, R1, R0
+	CMP  R0, R9
+	BGE  end2
 
 loop1:
-	MOVD R5, R1
-	MOVD scratch_base+104(FP), R3
-	MOVD dstColumns+128(FP), R0
-	CMP  $0, R0
+	ADD $64, R9, R9
+	CMP R0, R9
+	BLT loop1
+
+end2:
+	MOVD sums_base+80(FP), R4
+	MOVD scratch_base+104(FP), R8
+	MOVD softmaxLength+160(FP), R3
+	CMP  $0, R3
 	BLE  end4
 
 loop3:
-	FLDPQ (R1), (F7, F6)
-	FLDPQ 32(R1), (F5, F4)
-	FLDPQ 64(R1), (F3, F2)
-	FLDPQ 96(R1), (F1, F0)
-	VZIP1 V3.D2, V7.D2, V3.D2
-	VZIP1 V2.D2, V6.D2, V2.D2
-	VZIP1 V1.D2, V5.D2, V1.D2
-	VZIP1 V0.D2, V4.D2, V0.D2
-	ADD   $128, R1, R1
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	ADD   $64, R3, R3
-	SUB   $8, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	MOVD R4, R2
+	ADD  R9, R8, R1
+	MOVD R1, R0
+	CMP  R0, R8
+	BGE  end6
+
+loop5:
+	FLDPQ (R2), (F11, F10)
+	FLDPQ 32(R2), (F9, F8)
+	FLDPQ 64(R2), (F3, F2)
+	FLDPQ 96(R2), (F1, F0)
+	VZIP1 V3.D2, V11.D2, V7.D2
+	VZIP1 V2.D2, V10.D2, V6.D2
+	VZIP1 V1.D2, V9.D2, V5.D2
+	VZIP1 V0.D2, V8.D2, V4.D2
+	VZIP2 V3.D2, V11.D2, V3.D2
+	VZIP2 V2.D2, V10.D2, V2.D2
+	VZIP2 V1.D2, V9.D2, V1.D2
+	VZIP2 V0.D2, V8.D2, V0.D2
+	ADD   $128, R2, R2
+	FSTPQ (F7, F6), (R8)
+	FSTPQ (F5, F4), 32(R8)
+	ADD   $64, R8, R8
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   $64, R1, R1
+	CMP   R0, R8
+	BLT   loop5
+
+end6:
+	MOVD R1, R8
+	MOVD sumsStride+152(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	SUB  $2, R3, R3
+	CMP  $0, R3
+	BGT  loop3
 
 end4:
-	MOVD  scratch_base+104(FP), R3
-	FMOVD (R6), F0
-	VDUP  V0.D[0], V9.D2
-	MOVD  R8, R0
-	MOVD  R7, R2
-	MOVD  dstColumns+128(FP), R1
-	CMP   $8, R1
-	BGE   else5
-	CMP   $8, R1
-	BLT   end8
+	MOVD  scratch_base+104(FP), R8
+	MOVD  dst_base+0(FP), R7
+	MOVD  p_base+24(FP), R6
+	MOVD  softmax_base+48(FP), R5
+	FMOVD scale+72(FP), F0
+	VDUP  V0.D[0], V8.D2
+	MOVD  softmaxLength+160(FP), R4
+	CMP   $0, R4
+	BLE   end8
 
 loop7:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
+	FMOVD (R5), F0
+	VDUP  V0.D[0], V9.D2
+	MOVD  R7, R0
+	MOVD  R6, R3
+	MOVD  R8, R2
+	MOVD  dstColumns+128(FP), R1
+	CMP   $8, R1
+	BGE   else9
+	CMP   $8, R1
+	BLT   end12
+
+loop11:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
 	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4391,19 +4298,19 @@ loop7:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R2, R2
 	ADD   $64, R3, R3
+	ADD   $64, R2, R2
 	SUB   $8, R1, R1
 	CMP   $8, R1
-	BGE   loop7
+	BGE   loop11
 
-end8:
+end12:
 	CMP     $0, R1
-	BLE     endif9
-	FLDPQ   (R3), (F7, F6)
-	FLDPQ   32(R3), (F5, F4)
-	FLDPQ   (R2), (F3, F2)
-	FLDPQ   32(R2), (F1, F0)
+	BLE     endif13
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
 	WORD    $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD    $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD    $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4428,19 +4335,19 @@ skip2x:
 
 skip3x:
 
-endif9:
-	B endif6
+endif13:
+	B endif10
 
-else5:
+else9:
 	SUB $8, R1, R1
 	CMP $0, R1
-	BLE end11
+	BLE end15
 
-loop10:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
+loop14:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
 	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4452,21 +4359,21 @@ loop10:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R0, R0
-	ADD   $64, R2, R2
 	ADD   $64, R3, R3
+	ADD   $64, R2, R2
 	SUB   $8, R1, R1
 	CMP   $0, R1
-	BGT   loop10
+	BGT   loop14
 
-end11:
+end15:
 	LSL   $3, R1, R1
 	ADD   R1, R0, R0
-	ADD   R1, R2, R2
 	ADD   R1, R3, R3
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
+	ADD   R1, R2, R2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
 	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
 	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
 	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
@@ -4478,173 +4385,20 @@ end11:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif6:
+endif10:
+	ADD  R9, R8, R8
 	MOVD dstStride+136(FP), R0
 	LSL  $3, R0, R0
-	ADD  R0, R8, R8
+	ADD  R0, R7, R7
 	MOVD pStride+144(FP), R0
 	LSL  $3, R0, R0
-	ADD  R0, R7, R7
-	ADD  $8, R6, R6
+	ADD  R0, R6, R6
+	ADD  $8, R5, R5
 	SUB  $1, R4, R4
 	CMP  $0, R4
-	BLE  endif12
-	MOVD R5, R1
-	MOVD scratch_base+104(FP), R3
-	MOVD dstColumns+128(FP), R0
-	CMP  $0, R0
-	BLE  end14
+	BGT  loop7
 
-loop13:
-	FLDPQ (R1), (F7, F6)
-	FLDPQ 32(R1), (F5, F4)
-	FLDPQ 64(R1), (F3, F2)
-	FLDPQ 96(R1), (F1, F0)
-	VZIP2 V3.D2, V7.D2, V3.D2
-	VZIP2 V2.D2, V6.D2, V2.D2
-	VZIP2 V1.D2, V5.D2, V1.D2
-	VZIP2 V0.D2, V4.D2, V0.D2
-	ADD   $128, R1, R1
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	ADD   $64, R3, R3
-	SUB   $8, R0, R0
-	CMP   $0, R0
-	BGT   loop13
-
-end14:
-	MOVD  scratch_base+104(FP), R3
-	FMOVD (R6), F0
-	VDUP  V0.D[0], V9.D2
-	MOVD  R8, R0
-	MOVD  R7, R2
-	MOVD  dstColumns+128(FP), R1
-	CMP   $8, R1
-	BGE   else15
-	CMP   $8, R1
-	BLT   end18
-
-loop17:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
-	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
-	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
-	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS V8.D2, V7.D2, V3.D2
-	VFMLS V8.D2, V6.D2, V2.D2
-	VFMLS V8.D2, V5.D2, V1.D2
-	VFMLS V8.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R3, R3
-	SUB   $8, R1, R1
-	CMP   $8, R1
-	BGE   loop17
-
-end18:
-	CMP     $0, R1
-	BLE     endif19
-	FLDPQ   (R3), (F7, F6)
-	FLDPQ   32(R3), (F5, F4)
-	FLDPQ   (R2), (F3, F2)
-	FLDPQ   32(R2), (F1, F0)
-	WORD    $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
-	WORD    $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
-	WORD    $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
-	WORD    $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS   V8.D2, V7.D2, V3.D2
-	VFMLS   V8.D2, V6.D2, V2.D2
-	VFMLS   V8.D2, V5.D2, V1.D2
-	VFMLS   V8.D2, V4.D2, V0.D2
-	TBZ     $2, R1, skip4x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip4x:
-	TBZ     $1, R1, skip5x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip5x:
-	TBZ     $0, R1, skip6x
-	FMOVD.P F3, 8(R0)
-
-skip6x:
-
-endif19:
-	B endif16
-
-else15:
-	SUB $8, R1, R1
-	CMP $0, R1
-	BLE end21
-
-loop20:
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
-	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
-	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
-	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS V8.D2, V7.D2, V3.D2
-	VFMLS V8.D2, V6.D2, V2.D2
-	VFMLS V8.D2, V5.D2, V1.D2
-	VFMLS V8.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R3, R3
-	SUB   $8, R1, R1
-	CMP   $0, R1
-	BGT   loop20
-
-end21:
-	LSL   $3, R1, R1
-	ADD   R1, R0, R0
-	ADD   R1, R2, R2
-	ADD   R1, R3, R3
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	FLDPQ (R2), (F3, F2)
-	FLDPQ 32(R2), (F1, F0)
-	WORD  $0x6e69dc63 // FMUL V3.2D, V3.2D, V9.2D
-	WORD  $0x6e69dc42 // FMUL V2.2D, V2.2D, V9.2D
-	WORD  $0x6e69dc21 // FMUL V1.2D, V1.2D, V9.2D
-	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS V8.D2, V7.D2, V3.D2
-	VFMLS V8.D2, V6.D2, V2.D2
-	VFMLS V8.D2, V5.D2, V1.D2
-	VFMLS V8.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-
-endif16:
-	MOVD dstStride+136(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R8, R8
-	MOVD pStride+144(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R7, R7
-	ADD  $8, R6, R6
-	SUB  $1, R4, R4
-
-endif12:
-	MOVD sumsStride+152(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R5, R5
-	CMP  $0, R4
-	BGT  loop1
-
-end2:
+end8:
 	RET
 
 DATA neonPool<>+0(SB)/8, $0x3fb8aa3b3fb8aa3b

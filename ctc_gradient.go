@@ -128,7 +128,7 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	s.rowScale = s.scale / probability.v
 	if m.expByClass {
 		s.sums = view.Of(workspace.Resize(s.sums.Data, (groupFrames/2+1)*sumStride[F](s.x.Columns)), 0, sumStride[F](s.x.Columns))
-		s.scratch = workspace.Resize(s.scratch, m.byClass.rows.Stride)
+		s.scratch = workspace.Resize(s.scratch, min(s.framesPerCall(), groupFrames)*m.byClass.rows.Stride)
 		s.offsets = workspace.Resize(s.offsets, m.target.width)
 		for i, c := range m.target.symbols {
 			if i >= m.target.length {
@@ -209,7 +209,7 @@ func (s *ctcSequence[F]) writeFrames(from, r, frames int) {
 			to[i] = sums[i]
 		}
 	}
-	perCall := max(2, block/s.x.Columns&^1)
+	perCall := s.framesPerCall()
 	for k := 0; k < frames; k += perCall {
 		t := from + k
 		softmax := m.softmaxFactors[t%m.segment:][:min(perCall, frames-k)]
@@ -219,6 +219,9 @@ func (s *ctcSequence[F]) writeFrames(from, r, frames int) {
 		clear(s.sumsOf(r))
 	}
 }
+
+// framesPerCall returns the most frames that one call of writeGradients does, an even number.
+func (s *ctcSequence[F]) framesPerCall() int { return max(2, block/s.x.Columns&^1) }
 
 // writeFrame writes the gradient of frame r of a group that begins with a frame, where exp by class is of no
 // use. blank is the occupancy of the blank if it is not among the sums.

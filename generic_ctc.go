@@ -359,7 +359,8 @@ func sumStride[F Float](classes int) int { return 2 * (fp.WholeVectors[F](classe
 //
 //	dst[r][c] = p[r][c]·softmax[r] − scale·sums[r][c]
 //
-// with sums as addOccupancies makes them. Rows of p are whole vectors, and scratch has one of them.
+// with sums as addOccupancies makes them. Rows of p are whole vectors, and scratch has room for
+// as many, and one if that is odd.
 func writeGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
 	var room [chunk]F
 	for r, factor := range softmax {

@@ -147,7 +147,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 	x, p, dst := normalScores[F](n), make([]F, groupFrames*pitch), make([]F, n)
 	top, ref, sum := make([]F, groupFrames), make([]F, groupFrames), make([]float64, groupFrames)
 	least, softmax := make([]F, 1), slices.Repeat([]F{1}, groupFrames)
-	y, index, scratch := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]F, groupFrames*rowScratch)
+	y, index, scratch := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]F, groupFrames*max(rowScratch, pitch))
 	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
 		index[i] = 1 + class
 	}

@@ -557,7 +557,8 @@ func addOccupancies() kernel {
 //
 //	dst[r][c] = p[r][c]·softmax[r] − scale·sums[r][c]
 //
-// First the sums of a row are brought together.
+// First the sums of all rows are made rows, in scratch: a vector that is read right after its parts were
+// written waits for them to reach the cache.
 func writeGradients() kernel {
 	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
 	sums, scratch := view("sums", f64), slice("scratch", F)
@@ -567,41 +568,55 @@ func writeGradients() kernel {
 		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), scratch,
 			dst.columns(), dst.stride(), p.stride(), sums.stride(), softmax.length()},
 		body: func(k *builder) {
-			dst, p, softmax, scale, sums := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale"), k.Array("sums")
-			left := k.Copy(k.Arg("softmaxLength"))
-			row := func(of func(v, w asm.Vec) asm.Vec) {
-				from, made, columns := sums.Copy(), k.Array("scratch"), k.Copy(k.Arg("dstColumns"))
-				next := func() asm.Vec {
-					v := of(from.Load(), from.Vector(1).Load())
-					from.Advance(2 * eight)
-					return v
-				}
-				k.While(columns.Greater(k.Int(0)), func() {
-					v := next()
-					if k.F == asm.F32 {
-						v = v.Narrow(next())
+			const pair = 2
+			size := wholeVectors(k, "dstColumns")
+			sums, made := k.Array("sums"), k.Array("scratch")
+			repeat(k, k.Arg("softmaxLength"), pair, func() {
+				from, next := sums.Copy(), made.Plus(size).Copy()
+				end := next.Copy()
+				k.While(made.Before(end), func() {
+					var rows [pair][]asm.Vec
+					for range k.F.Lanes() / eight {
+						v, w := from.Load(), from.Vector(1).Load()
+						rows[0] = append(rows[0], v.ZipLower(w))
+						rows[1] = append(rows[1], v.ZipUpper(w))
+						from.Advance(pair * eight)
 					}
-					made.Store(v)
-					made.Advance(k.F.Lanes())
-					columns.Dec(k.Int(k.F.Lanes()))
+					for r, at := range []asm.Array{made, next} {
+						v := rows[r][0]
+						if k.F == asm.F32 {
+							v = v.Narrow(rows[r][1])
+						}
+						at.Store(v)
+						at.Advance(k.F.Lanes())
+					}
 				})
-				made.Set(k.Base("scratch"))
-				factor, to, terms := softmax.Broadcast(), dst.Copy(), p.Copy()
-				eachOverlapping(k, k.Arg("dstColumns"), arrays{to, terms, made}, func(l asm.Lanes) {
-					l.Store(to, made.Load().NegMulAdd(scale, terms.Load().Mul(factor)))
+				made.Set(next)
+				sums.Move(sums.Elements(k.Arg("sumsStride")))
+			})
+
+			made.Set(k.Base("scratch"))
+			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
+			repeat(k, k.Arg("softmaxLength"), 1, func() {
+				factor, to, terms, o := softmax.Broadcast(), dst.Copy(), p.Copy(), made.Copy()
+				eachOverlapping(k, k.Arg("dstColumns"), arrays{to, terms, o}, func(l asm.Lanes) {
+					l.Store(to, o.Load().NegMulAdd(scale, terms.Load().Mul(factor)))
 				})
+				made.Move(size)
 				dst.Move(dst.Elements(k.Arg("dstStride")))
 				p.Move(p.Elements(k.Arg("pStride")))
 				softmax.Advance(1)
-				left.Dec(k.Int(1))
-			}
-			k.While(left.Greater(k.Int(0)), func() {
-				row(asm.Vec.ZipLower)
-				k.If(left.Greater(k.Int(0)), func() { row(asm.Vec.ZipUpper) })
-				sums.Move(sums.Elements(k.Arg("sumsStride")))
 			})
 		},
 	}
+}
+
+// wholeVectors returns how far a parameter's number of elements reaches, rounded up to
+// whole vectors.
+func wholeVectors(k *builder, elements string) asm.Distance {
+	bytes := k.Copy(k.Int(0))
+	k.While(bytes.Less(k.Arg(elements).Times(k.Int(k.F.Size()))), func() { bytes.Inc(k.Int(k.F.Lanes() * k.F.Size())) })
+	return asm.Bytes(bytes)
 }
 
 // eachOverlapping is Each for what may be done twice: where there is at least one vector,
