@@ -383,9 +383,9 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 	switch isPlain := l.class == 1 && l.weight == nil; {
 	case j+4 > l.count:
 		return j
-	case isPlain && !l.isWrite:
+	case isPlain && !l.isWrite && l.losses == nil:
 		return j + l.addRows(j)
-	case isPlain && l.upstream == nil:
+	case isPlain && l.isWrite && l.upstream == nil:
 		return j + setRows(l.scores[j*l.classes:], l.targets[j:l.count], l.classes, F(-l.factor))
 	case l.isWrite:
 		return l.writeFours(r, j)
@@ -393,15 +393,12 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 	return l.addFours(r, j)
 }
 
-// addRows does runFours for losses of rows without weights, and returns how many it did. It touches no
+// addRows does runFours for the sum of rows without weights, and returns how many it did. It touches no
 // other memory than addFours.
 func (l *targetLoop[F]) addRows(j int) (done int) {
-	scores, targets, losses := l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count], l.losses
-	if losses != nil {
-		losses = losses[j:l.count]
-	}
+	scores, targets := l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count]
 	most, size := uint(l.classes), unsafe.Sizeof(F(0))
-	pitch := uintptr(l.classes) * size
+	pitch, offset := uintptr(l.classes)*size, uintptr(0)
 	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
 	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
 	for ; done+4 <= len(targets); done += 4 {
@@ -410,22 +407,14 @@ func (l *targetLoop[F]) addRows(j int) (done int) {
 		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
 			break
 		}
-		at := unsafe.Add(row, uintptr(done)*pitch)
-		l0 := -*(*F)(unsafe.Add(at, uintptr(y0)*size))
-		at = unsafe.Add(at, pitch)
-		l1 := -*(*F)(unsafe.Add(at, uintptr(y1)*size))
-		at = unsafe.Add(at, pitch)
-		l2 := -*(*F)(unsafe.Add(at, uintptr(y2)*size))
-		at = unsafe.Add(at, pitch)
-		l3 := -*(*F)(unsafe.Add(at, uintptr(y3)*size))
-		s0 += float64(l0)
-		s1 += float64(l1)
-		s2 += float64(l2)
-		s3 += float64(l3)
-		if losses != nil {
-			d := losses[done:][:4]
-			d[0], d[1], d[2], d[3] = l0, l1, l2, l3
-		}
+		s0 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y0)*size)))
+		offset += pitch
+		s1 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y1)*size)))
+		offset += pitch
+		s2 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y2)*size)))
+		offset += pitch
+		s3 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y3)*size)))
+		offset += pitch
 	}
 	l.sums = fourSums{s0, s1, s2, s3}
 	return done
