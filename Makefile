@@ -30,9 +30,11 @@ OPS := asm/internal/optest/ops_amd64.s
 
 # Go vet is run once, not by every go test, and nothing is compiled for C but the race detector.
 TEST := go test -vet=off
+# Behind go test -json: says which tests were skipped, and why, and in CI fails if that is not expected.
+SKIPS := go run $(abspath .ci/skips.go)
 export CGO_ENABLED ?= 0
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials neon lower bench benchcmp compare cliffs results report figures emissions mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare cliffs results report figures emissions mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -40,17 +42,16 @@ help: ## these lines
 test: ## all tests in under five minutes on two cores; what the machine lacks for some is named
 	@$(TOGETHER) quick arm64 race nested released purego
 
-long: ## in as many minutes, what says little more than make test
-	@$(TOGETHER) neon fuzz trials lower
+long: ## in some more minutes, what says little more than make test
+	@$(TOGETHER) neon fuzz trials alone lower
 
-# Without a list of packages go test shows what a test prints: which tiers there were.
 # The last line does every benchmark once. Without the workspace the versions are those
 # that the root's own go.mod asks for; the targets below have the workspace.
 quick: export GOWORK := off
 quick: ## the root module's tests on this machine
 	go vet ./...
-	TRELLIS_MUST_TEST="$(TIERS)" $(TEST)
-	$(TEST) ./internal/...
+	@TRELLIS_MUST_TEST="$(TIERS)" $(TEST) -json . | $(SKIPS)
+	@$(TEST) -json ./internal/... | $(SKIPS)
 	@out=$$($(TEST) -short -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
 
 # What one goroutine does alone needs no race detector. Assembly is invisible to it, so that
@@ -63,7 +64,7 @@ race: ## with the race detector, what goroutines do together
 			TRELLIS_CPU=$$tier $(TEST) -count=1 -race -short -run '$(CREWS)' . ./internal/conformance || exit 1; done; \
 		else $(call MISSING,a C compiler); fi
 
-# The tests of all that is plain Go are in make lower, which needs nothing compiled anew.
+# The tests without assembly are in make trials.
 purego: ## the command without assembly, beside PyTorch's results
 	go run -tags purego ./cmd/trellis
 
@@ -76,7 +77,7 @@ arm64: $(OPS) ## the same bits on another architecture, under qemu
 		$(TEST) -exec $(QEMU) ./asm/internal/optest; else $(call MISSING,$(QEMU)); fi
 
 nested: $(OPS) ## the tests of the other modules
-	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) ./...) || exit 1; done
+	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
 
 # go test does not see that files of other modules change.
 released: ## what those get who install or clone the next version
@@ -91,19 +92,29 @@ fuzz: ## every fuzz test, FUZZ inputs each
 		while read -r f p; do $(TEST) -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZ) $$p </dev/null || exit 1; done
 
 # 386 has no assembly, no FMA instruction and an int of 32 bits.
-trials: ## kernels with all inputs in all places; the same bits on 386
+trials: ## kernels with all inputs in all places; without assembly; the same bits on 386
 	TRELLIS_EXHAUSTIVE=1 $(TEST) -run 'TestKernels$$' .
+	$(TEST) -short -tags purego . ./internal/tier
 	@if [ "$$(go env GOHOSTARCH)" = amd64 ]; then export GOARCH=386; \
 		echo "386:" && go vet ./... && $(TEST) -short ./internal/fp && $(TEST) -run TestGoldenBits .; fi
 
-# What is compared with references and other programs: that calls agree with each other does
-# not depend on the architecture.
+# With it the compiler also checks what is done with pointers.
+alone: export CGO_ENABLED := 1
+alone: ## with the race detector, what one goroutine does
+	@if command -v $$(go env CC) >/dev/null; then \
+		$(TEST) -race -short -skip '$(BITS)|TestPublicBetween|$(CREWS)' . ./internal/conformance && \
+		$(TEST) -race -short $$(go list ./internal/... | grep -Ev 'conformance|parallel|workspace'); \
+		else $(call MISSING,a C compiler); fi
+
+# Of conformance what is compared with references and other programs: that calls agree with each
+# other does not depend on the architecture.
 neon: export GOARCH := arm64
-neon: ## on arm64 the losses and functions of rows, which make arm64 leaves out
+neon: ## on arm64 what make arm64 leaves out
 	@if command -v $(QEMU) >/dev/null; then \
-		$(TEST) -timeout 20m -short -skip '$(BITS)|TestNoAllocations|Alone$$' -exec $(QEMU) . && \
-		$(TEST) -timeout 20m -short -run 'Match|Torch|ONNX|Emissions$$|SmallLosses' -skip 'Gradcheck|Critical' -exec $(QEMU) ./internal/conformance; \
-		else $(call MISSING,$(QEMU)); fi
+		$(TEST) -timeout 20m -short -skip '$(BITS)|TestNoAllocations' -exec $(QEMU) . && \
+		$(TEST) -timeout 20m -short -run 'Match|Torch|ONNX|Emissions$$|SmallLosses' -skip 'Gradcheck|Critical' -exec $(QEMU) ./internal/conformance && \
+		$(TEST) -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -Ev 'conformance|fp|guard|tier$$') && \
+		$(TEST) -timeout 20m -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
 
 # On a machine with AVX-512 AVX2 is one.
 lower: ## what is not tested on every tier anyway, on those that are not the best
