@@ -97,8 +97,8 @@ const (
 // isWide reports whether the emissions of a frame have exponents.
 func (s frameKind) isWide() bool { return s > 0 }
 
-// leastEmission is the least number that may be an emission of a frame that is not wide, and
-// leastScore about its logarithm, for which a score counts that is so far below the best one.
+// leastEmission is the least number but 0 that may be an emission of a frame that is not wide.
+// leastScore is nearly its logarithm: by no more nats may a score be below the best of its frame.
 const leastEmission, leastScore = 0x1p-600, -415
 
 // begin takes on a sequence, and decides how exp is done for it.
@@ -318,15 +318,11 @@ func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) 
 // where they must be made in another way. It sets least to the least emission that is not 0, if the
 // frame is not wide, and reports whether all scores that matter are numbers.
 func (m *emission[F]) settle(t, r int, least *float64) bool {
-	kind := &m.kinds[t%m.segment]
 	if m.scores == Probabilities {
-		if m.examineProbabilities(t, least, kind); kind.isWide() {
-			m.widenProbabilities(t)
-		}
+		m.settleProbabilities(t, least)
 		return true
 	}
-	y := m.rowsFrom(t, 0)
-	byClass := m.expByClass && m.scores == Logits
+	y, byClass := m.rowsFrom(t, 0), m.expByClass && m.scores == Logits
 	inRange, sum := m.double.inRange, m.double.sum
 	if byClass {
 		inRange, sum = m.byClass.inRange, m.byClass.sum
@@ -338,14 +334,16 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 		}
 	}
 	lowest, best, masked := m.span(t)
-	switch {
-	case !(best < F(math.Inf(1))):
+	if !(best < F(math.Inf(1))) {
 		return false
-	case best == fp.NegInf[F](): // the loss is +Inf, or NaN if all scores are −Inf
+	}
+	if masked { // unless it is wide
+		m.kinds[t%m.segment] = hasZero
+	}
+	if best == fp.NegInf[F]() { // the loss is +Inf, or NaN if all scores are −Inf
 		if byClass && !m.byClass.inRange(r) {
 			m.logSoftmax(t, 0)
 		}
-		*kind = hasZero
 		clear(y.Data[:m.target.width])
 		return true
 	}
@@ -353,35 +351,42 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	if byClass {
 		p := &m.byClass
 		if p.inRange(r) && lowest >= p.top[r]-min(fp.ExpReach[F](), -leastScore) { // only −Inf gives 0
-			*kind = hasZero
 			*least = min(*least, leastAt(nats-float64(p.top[r])))
 			return true
 		}
-		if m.columns == 0 {
-			m.resizeDouble()
-		}
-		if nats < float64(best)+leastScore {
-			m.readScores(m.doubleScores[r*m.columns:][:m.columns], t)
+		if !m.remakeDouble(t, r, nats >= float64(best)+leastScore) {
 			m.widen(t, r, float64(best))
 			return true
 		}
-		m.expDouble(t, r, 1)
-		m.double.emit(y, r, m.places, 1)
 	}
-	if below := nats - m.double.top[r]; m.double.inRange(r) && below >= leastScore {
-		if *least = min(*least, leastAt(below)); masked {
-			*kind = hasZero
-		}
-		switch n := m.double.exponent(r); {
-		case !byClass:
-		case m.byClass.inRange(r):
-			m.common.shift += n - m.byClass.exponent(r)
-		default:
-			m.common.logs += m.logSoftmax(t, n*math.Ln2)
-		}
+	below := nats - m.double.top[r]
+	if !m.double.inRange(r) || below < leastScore {
+		m.widen(t, r, float64(best))
 		return true
 	}
-	m.widen(t, r, float64(best))
+	*least = min(*least, leastAt(below))
+	switch n := m.double.exponent(r); {
+	case !byClass:
+	case m.byClass.inRange(r):
+		m.common.shift += n - m.byClass.exponent(r)
+	default:
+		m.common.logs += m.logSoftmax(t, n*math.Ln2)
+	}
+	return true
+}
+
+// remakeDouble makes the emissions of a frame whose exp is done by class in float64 instead, if that may
+// be enough. Else it reads the scores alone, for widen.
+func (m *emission[F]) remakeDouble(t, r int, mayBeEnough bool) bool {
+	if m.columns == 0 {
+		m.resizeDouble()
+	}
+	if !mayBeEnough {
+		m.readScores(m.doubleScores[r*m.columns:][:m.columns], t)
+		return false
+	}
+	m.expDouble(t, r, 1)
+	m.double.emit(m.rowsFrom(t, 0), r, m.places, 1)
 	return true
 }
 
@@ -427,13 +432,12 @@ func (m *emission[F]) widen(t, r int, best float64) {
 		to := min(at+block, m.columns)
 		expWide(v[at:to], e[at:to], x[at:to], best)
 	}
-	m.kinds[t%m.segment] = frameKind(len(m.exponents)/m.target.width + 1)
-	n := m.growExponents()
+	exponents := m.makeWide(t)
 	emitRow := func(dst, from []float64) {
 		emit(view.Of(dst, m.target.width, m.target.width), view.Of(from, m.columns, stride), m.places, 1)
 	}
 	emitRow(m.rowsFrom(t, 0).Data, v)
-	emitRow(m.exponents[n:], e)
+	emitRow(exponents, e)
 	switch c := &m.common; {
 	case m.scores == LogProbabilities:
 		c.logs += best
@@ -539,36 +543,34 @@ func (m *emission[F]) sumFrames() bool {
 	return true
 }
 
-// examineProbabilities sets the kind of a frame, and least to the least emission that is not 0.
-func (m *emission[F]) examineProbabilities(t int, least *float64, kind *frameKind) {
+// settleProbabilities is settle for probabilities, which are emissions as they are, or with their
+// exponents taken out.
+func (m *emission[F]) settleProbabilities(t int, least *float64) {
 	x, y := m.x.Row(t), m.rowsFrom(t, 0).Data
-	for i, c := range m.target.named() {
+	named := m.target.named()
+	for i, c := range named {
 		switch {
 		case y[i] >= leastEmission:
 			*least = min(*least, y[i])
 		case x[c] == 0:
-			*kind = hasZero
+			m.kinds[t%m.segment] = hasZero
 		default:
-			*kind = frameKind(len(m.exponents)/m.target.width + 1)
+			exponents := m.makeWide(t)
+			for i := range named {
+				v, e := math.Frexp(y[i])
+				y[i], exponents[i] = 2*v, float64(e-1)
+			}
 			return
 		}
 	}
 }
 
-// widenProbabilities takes the exponents out of the emissions of a frame.
-func (m *emission[F]) widenProbabilities(t int) {
-	y, n := m.rowsFrom(t, 0).Data, m.growExponents()
-	for i := range m.target.named() {
-		v, e := math.Frexp(y[i])
-		y[i], m.exponents[n+i] = 2*v, float64(e-1)
-	}
-}
-
-// growExponents makes room for another row of exponents, and returns where it begins.
-func (m *emission[F]) growExponents() int {
-	n := len(m.exponents)
-	m.exponents = slices.Grow(m.exponents, m.target.width)[:n+m.target.width]
-	return n
+// makeWide makes a frame wide, and returns where its exponents go.
+func (m *emission[F]) makeWide(t int) (exponents []float64) {
+	n, width := len(m.exponents), m.target.width
+	m.kinds[t%m.segment] = frameKind(n/width + 1)
+	m.exponents = slices.Grow(m.exponents, width)[:n+width]
+	return m.exponents[n:]
 }
 
 // least returns the least emission, of those that are not 0, in the group of a frame.

@@ -44,7 +44,8 @@ type smallLoss[F Float] struct {
 	from, to int       // the places in them that are not negligible
 	missed   float64   // so far
 
-	columns  []int32   // of each label, then of the blank: the class, or its place in distinct
+	columns  []int32 // of each label, then of the blank: the class, or its place in distinct
+	set      classSet
 	distinct []int32   // the classes that the target names
 	named    []float64 // their terms
 
@@ -103,19 +104,11 @@ func (k *smallLoss[F]) begin(m *emission[F]) {
 	k.columns = append(k.columns[:0], named...)
 	k.logits = nil
 	if m.scores != Logits {
-		k.distinguish(named)
-	}
-}
-
-// distinguish finds the distinct classes that a target names.
-func (k *smallLoss[F]) distinguish(named []int32) {
-	k.distinct = append(k.distinct[:0], named...)
-	slices.Sort(k.distinct)
-	k.distinct = slices.Compact(k.distinct)
-	k.named = workspace.Resize(k.named, len(k.distinct))
-	for i, c := range named {
-		place, _ := slices.BinarySearch(k.distinct, c)
-		k.columns[i] = int32(place)
+		k.distinct = distinct(&k.set, named, m.x.Columns)
+		k.named = workspace.Resize(k.named, len(k.distinct))
+		for i, c := range named {
+			k.columns[i] = k.set.place[c] - 1
+		}
 	}
 }
 

@@ -59,18 +59,18 @@ func leastFrames(labels []int) int {
 
 // classSet finds the different ones of many labels.
 type classSet struct {
-	seen    []bool
+	place   []int32 // where a class is in classes, counted from 1, or 0 if it is not
 	classes []int32
 }
 
 // distinct returns the classes among labels, of so many, each once. They stay until the next call.
 func distinct[T int | int32](s *classSet, labels []T, classes int) []int32 {
-	s.seen, s.classes = workspace.Resize(s.seen, classes), s.classes[:0]
-	clear(s.seen)
+	s.place, s.classes = workspace.Resize(s.place, classes), s.classes[:0]
+	clear(s.place)
 	for _, c := range labels {
-		if !s.seen[c] {
-			s.seen[c] = true
+		if s.place[c] == 0 {
 			s.classes = append(s.classes, int32(c))
+			s.place[c] = int32(len(s.classes))
 		}
 	}
 	return s.classes

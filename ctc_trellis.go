@@ -2,6 +2,7 @@ package trellis
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
@@ -86,7 +87,7 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (w *trellis[F]) workspaceBytes() int {
-	return w.emission.workspaceBytes() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents))
+	return w.emission.workspaceBytes() + 8*(cap(w.alpha)+cap(w.checkpoints)+cap(w.exponents)) + cap(w.runs)*int(unsafe.Sizeof(run{}))
 }
 
 // alphaFrom returns α from a frame in the segment and a position on.
@@ -186,10 +187,7 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 		w.handOn(boundary.v, boundary.exponents, 0)
 	}
 	before := w.pushExponents(boundary.exponents)
-	pads := float64(2*p.positions.To - max(2*w.target.length+1, 2*p.positions.From))
-	if p.positions.To <= w.target.length {
-		pads = 0
-	}
+	pads := float64(max(0, 2*p.positions.To-(2*w.target.length+1))) // always 0
 	for t := p.frames.From; t < p.frames.To; {
 		r := run{p, before, w.before(p, t-p.frames.From).e, false}
 		r.frames.From = t
@@ -469,9 +467,11 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	k, count := first-start, r.frames.Len()
 	occupancy = occupancy.From(k)
 	label := inRun[2*n-1]
-	clear(w.column[:count])
-	for j := 0; j < count && !r.isLast; j++ {
-		above := w.from[k+j]
+	for j := range w.column[:count] {
+		var above number
+		if !r.isLast {
+			above = w.from[k+j]
+		}
 		w.column[j] = above.v * power(label-above.e)
 	}
 	if r.wide {
