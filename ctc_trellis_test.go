@@ -1,7 +1,9 @@
 package trellis
 
 import (
+	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -9,6 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/kerneltest"
+	"github.com/gotrellis/trellis/internal/ref"
 	"github.com/gotrellis/trellis/internal/tiertest"
 )
 
@@ -116,6 +121,47 @@ func TestLossesOfManyFrames(t *testing.T) {
 		}
 		loss, _ := ctcOf(t, CTCLoss[float64]{Scores: Logits}, confident, 2, nil)
 		require.InEpsilon(t, 4000*3.720075976020836e-44, loss, 1e-9) // ln(1+e⁻¹⁰⁰)
+	}
+}
+
+// Exponents are renewed seldom, whatever the scores are: a run is as long as its states stay in range.
+func TestRunsAreLong(t *testing.T) {
+	const frames, classes, n = 320, 32, 100 // ten groups
+	r := rand.New(rand.NewPCG(27, 28))
+	labels := make([]int, n)
+	for i := range labels {
+		labels[i] = 1 + (i*7+i/31)%(classes-1)
+	}
+	for _, test := range []struct {
+		name  string
+		score func(onPath bool) float64
+		most  int
+	}{
+		{"normal", func(bool) float64 { return r.NormFloat64() }, 10},
+		{"peaked", func(onPath bool) float64 {
+			if onPath {
+				return 12 + r.NormFloat64()
+			}
+			return -8 * r.ExpFloat64()
+		}, 20},
+		{"normal times 30", func(bool) float64 { return 30 * r.NormFloat64() }, 150},
+	} {
+		x := make([]float32, frames*classes)
+		for frame := range frames {
+			class := 0
+			if at := frame * (2*n + 1) / frames; at%2 == 1 {
+				class = labels[at/2]
+			}
+			for c := range classes {
+				x[frame*classes+c] = float32(test.score(c == class))
+			}
+		}
+		s := sequenceOf(x, make([]float32, len(x)), classes)
+		s.scores = Logits
+		s.compute(labels, 0, math.MaxInt)
+		runs := len(s.trellis.runs)
+		t.Logf("%s: %d runs", test.name, runs)
+		assert.LessOrEqual(t, runs, test.most, test.name)
 	}
 }
 
@@ -246,4 +292,442 @@ func lossByLogarithms(x []float64, classes int, labels []int) float64 {
 		return -b[0]
 	}
 	return -add(b[len(labels)], l[len(labels)-1])
+}
+
+// sequence is a CTC loss of one sequence, where class 0 is the blank.
+type sequence[F Float] struct {
+	x               []F
+	frames, classes int
+	labels          []int
+	CTCLoss[F]
+}
+
+func (s sequence[F]) String() string {
+	return fmt.Sprintf("%T, %d frames of %d classes, labels %v, scores: %d, gradient: %d, scores %v",
+		s.x, s.frames, s.classes, s.labels, s.Scores, s.Gradient, s.x)
+}
+
+// run returns the loss, its gradient, and the trellis, which has all frames in one segment
+// if kept is large.
+func (s sequence[F]) run(t *testing.T, kept int, inPlace bool) (loss float64, grad []F, w *trellis[F]) {
+	x := slices.Clone(s.x)
+	if grad = x; !inPlace {
+		grad = slices.Repeat([]F{fp.NaN[F]()}, len(x))
+	}
+	q := sequenceOf(x, grad, s.classes)
+	q.scores, q.wantSoftmax = s.Scores, s.Gradient == LogitsGradient
+	return q.compute(s.labels, 0, kept), grad, &q.trellis
+}
+
+// bigTrellis is the loss and the gradient by the recursions of Graves et al. over labels
+// and blanks, in long numbers that have any exponent.
+func (s sequence[F]) bigTrellis() (loss float64, grad []float64) {
+	states := make([]int, 2*len(s.labels)+1) // their classes
+	for i, label := range s.labels {
+		states[2*i+1] = label
+	}
+	y, exps := make([][]*big.Float, s.frames), map[F]*big.Float{} // emissions of all classes
+	for t := range y {
+		y[t] = s.bigEmissions(t, states, exps)
+	}
+	zero := func() *big.Float { return new(big.Float).SetPrec(ref.Bits) }
+	row := func() []*big.Float {
+		row := make([]*big.Float, len(states))
+		for i := range row {
+			row[i] = zero()
+		}
+		return row
+	}
+	leads := func(from, to int) bool {
+		skips := to == from+2 && states[to] != 0 && states[to] != states[from]
+		return from == to || to == from+1 || skips
+	}
+
+	alpha := [][]*big.Float{row()} // what is before the first frame is added there
+	for t := range y {
+		now := row()
+		for to, class := range states {
+			if t == 0 && to < 2 {
+				now[to].SetInt64(1)
+			}
+			for from := max(0, to-2); from <= to; from++ {
+				if leads(from, to) {
+					addBig(now[to], alpha[t][from])
+				}
+			}
+			now[to].Mul(now[to], y[t][class])
+		}
+		alpha = append(alpha, now)
+	}
+	beta, total := row(), zero()
+	for i := max(0, len(states)-2); i < len(states); i++ {
+		beta[i].SetInt64(1)
+		addBig(total, alpha[s.frames][i])
+	}
+	if s.frames == 0 && len(s.labels) == 0 {
+		total.SetInt64(1)
+	}
+
+	grad = make([]float64, len(s.x))
+	if total.Sign() == 0 {
+		return math.Inf(1), grad
+	}
+	for t := s.frames - 1; t >= 0; t-- {
+		occupancy, before := make([]*big.Float, s.classes), row()
+		for i, class := range states {
+			if occupancy[class] == nil {
+				occupancy[class] = zero()
+			}
+			product := zero().Mul(alpha[t+1][i], beta[i])
+			addBig(occupancy[class], product.Quo(product, total))
+			for from := max(0, i-2); from <= i; from++ {
+				if leads(from, i) {
+					addBig(before[from], zero().Mul(beta[i], y[t][class]))
+				}
+			}
+		}
+		beta = before
+		for c, o := range occupancy {
+			g := &grad[t*s.classes+c]
+			if s.Gradient == LogitsGradient {
+				*g, _ = y[t][c].Float64()
+			}
+			if o != nil && o.Sign() != 0 {
+				if s.overProbabilities() {
+					o.Quo(o, y[t][c])
+				}
+				v, _ := o.Float64()
+				*g -= v
+			}
+		}
+	}
+	mantissa := zero()
+	e := total.MantExp(mantissa)
+	if f, _ := mantissa.Float64(); e < -2 || e > 1000 {
+		return -(math.Log(f) + float64(e)*math.Ln2), grad
+	}
+	f, _ := total.Float64()
+	loss, _ = ref.Log(total, math.Log(f)).Float64()
+	return -loss, grad
+}
+
+// addBig does sum += x, where big.Float would shift by the difference of the exponents,
+// whatever it is.
+func addBig(sum, x *big.Float) {
+	switch d := sum.MantExp(nil) - x.MantExp(nil); {
+	case x.Sign() == 0 || sum.Sign() != 0 && d > 2*ref.Bits:
+	case sum.Sign() == 0 || d < -2*ref.Bits:
+		sum.Set(x)
+	default:
+		sum.Add(sum, x)
+	}
+}
+
+// overProbabilities reports whether the gradient is occupancies over probabilities.
+func (s sequence[F]) overProbabilities() bool {
+	return s.Scores == Probabilities && s.Gradient == ScoresGradient
+}
+
+// bigEmissions returns the emissions of a frame. A score that is too far below the best
+// of the target's is none. exps are those that are known.
+func (s sequence[F]) bigEmissions(t int, states []int, exps map[F]*big.Float) []*big.Float {
+	x, best := s.x[t*s.classes:][:s.classes], math.Inf(-1)
+	for _, class := range states {
+		best = max(best, float64(x[class]))
+	}
+	y, sum := make([]*big.Float, s.classes), new(big.Float).SetPrec(ref.Bits)
+	for c, v := range x {
+		y[c] = new(big.Float).SetPrec(ref.Bits)
+		if s.Scores == Probabilities {
+			y[c].SetFloat64(float64(v))
+			continue
+		}
+		if v != fp.NegInf[F]() {
+			if exps[v] == nil {
+				exps[v] = ref.Exp(float64(v)).SetPrec(ref.Bits)
+			}
+			addBig(sum, y[c].Set(exps[v]))
+		}
+	}
+	for c, v := range x {
+		if s.Scores == Logits {
+			y[c].Quo(y[c], sum)
+		}
+		if s.Scores != Probabilities && slices.Contains(states, c) && !(float64(v)-best > fp.MinScore) {
+			y[c].SetInt64(0)
+		}
+	}
+	return y
+}
+
+// tolerances returns the errors that roundings explain. The emission of a frame has one of
+// exp in F, where exp is done by class and the frame is not wide, and some of float64;
+// in α·β over the probability of the target there are two for every frame. The sum of
+// a softmax has one in F for every element of a lane. What is common to all emissions of a
+// frame is added up in float64, where the error is in proportion to the sum so far.
+func (s sequence[F]) tolerances(w *trellis[F], loss float64) (ofLoss, ofGrad float64) {
+	double, single := 0x1p-53, float64(1-kerneltest.Moved[F](1, -1))
+	emission, norm := 8*double, 0.0
+	if w.emission.expByClass && slices.ContainsFunc(w.emission.kinds[:s.frames], func(f frameKind) bool { return !f.isWide() }) {
+		emission += 2 * single
+	}
+	if s.Scores == Logits {
+		norm = (4 + float64(s.classes/fp.Lanes[F]())) * single
+	}
+	var common, largest, term float64
+	for t := range s.frames {
+		x := s.x[t*s.classes:][:s.classes]
+		top, best := float64(slices.Max(x)), math.Inf(-1)
+		for _, class := range append([]int{0}, s.labels...) {
+			best = max(best, float64(x[class]))
+		}
+		if s.Scores == Probabilities {
+			top, best = 0, math.Log(best)
+		}
+		if math.IsInf(best, -1) {
+			continue
+		}
+		largest = max(largest, math.Abs(top))
+		if s.Scores == Logits {
+			best -= top
+		} else {
+			term = max(term, math.Exp(top))
+		}
+		common += math.Abs(best) + 1
+	}
+	n := float64(s.frames)
+	ofLoss = n*(emission+norm) + 2*n*double*(common+largest) + 4*double*math.Abs(loss)
+	return ofLoss, 2*n*emission + 8*single*max(1, term)
+}
+
+// requireBig compares with bigTrellis, and returns the trellis.
+func (s sequence[F]) requireBig(t *testing.T, what string) *trellis[F] {
+	loss, grad, w := s.run(t, math.MaxInt, false)
+	wantLoss, wantGrad := s.bigTrellis()
+	lossTolerance, gradTolerance := s.tolerances(w, wantLoss)
+	if math.IsInf(wantLoss, 1) {
+		require.Equal(t, wantLoss, loss, "%s: %v", what, s)
+	} else {
+		require.InDelta(t, wantLoss, loss, lossTolerance, "%s: %v", what, s)
+	}
+	s.requireGradient(t, what, wantGrad, grad, gradTolerance)
+	for _, inPlace := range []bool{true, false} {
+		for _, kept := range []int{math.MaxInt, 1} { // in segments
+			again, gradAgain, _ := s.run(t, kept, inPlace)
+			require.Equal(t, loss, again, "%s: %v", what, s)
+			for i, want := range grad { // but for what is as good as 0: see leastOccupancy
+				if d := gradAgain[i] - want; gradAgain[i] != want && !(math.Abs(float64(d))*s.share(i) < 0x1p30*leastOccupancy) {
+					require.Fail(t, "other bits", "%s: frame %d, class %d: %v, want %v: %v", what, i/s.classes, i%s.classes, gradAgain[i], want, s)
+				}
+			}
+		}
+	}
+	return w
+}
+
+// share returns what makes an occupancy of an element of the gradient.
+func (s sequence[F]) share(i int) float64 {
+	if s.overProbabilities() {
+		return float64(s.x[i])
+	}
+	return 1
+}
+
+// requireGradient compares a gradient with another. A tolerance is that of an occupancy.
+func (s sequence[F]) requireGradient(t *testing.T, what string, want []float64, grad []F, tolerance float64) {
+	for i, w := range want {
+		if F(w) != grad[i] && !(math.Abs(float64(grad[i])-w)*s.share(i) <= tolerance) {
+			require.InDelta(t, w, float64(grad[i]), tolerance/s.share(i), "%s: frame %d, class %d: %v", what, i/s.classes, i%s.classes, s)
+		}
+	}
+}
+
+// widened returns x in float64.
+func widened[F Float](x []F) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+// randomLabels returns labels, of which none or many are like the one before.
+func randomLabels(r *rand.Rand, n, classes int) []int {
+	labels, repeat := make([]int, n), r.IntN(2) == 0
+	for i := range labels {
+		labels[i] = 1 + r.IntN(classes-1)
+		if i > 0 && repeat && r.IntN(2) == 0 {
+			labels[i] = labels[i-1]
+		} else if i > 0 && !repeat && classes > 2 {
+			labels[i] = 1 + (labels[i-1]+r.IntN(classes-2))%(classes-1)
+		}
+	}
+	return labels
+}
+
+// wideScores are ways to make scores that are further apart than a float64 reaches, and
+// others.
+type wideScores[F Float] struct {
+	name string
+	wide bool // there are wide frames for sure
+	// row changes frame t, whose scores are normal; only these classes have labels.
+	row func(r *rand.Rand, s sequence[F], t int, row []F)
+}
+
+func someWideScores[F Float]() []wideScores[F] {
+	some := func(of func(r *rand.Rand) F) func(*rand.Rand, sequence[F], int, []F) {
+		return func(r *rand.Rand, s sequence[F], t int, row []F) {
+			for c := range row {
+				if r.IntN(2) == 0 {
+					row[c] = of(r)
+				}
+			}
+		}
+	}
+	always := func(v F) func(*rand.Rand) F { return func(*rand.Rand) F { return v } }
+	far := func(r *rand.Rand) F { return -[...]F{1e3, 1e4, 1e5}[r.IntN(3)] * F(r.Float64()) }
+	return []wideScores[F]{
+		{"normal", false, some(func(r *rand.Rand) F { return F(r.NormFloat64()) })},
+		{"far below", true, some(far)},
+		{"at −1e3", true, some(always(-1e3))},
+		{"at −1e4", true, some(always(-1e4))},
+		{"at −1e5", true, some(always(-1e5))},
+		{"masked", false, some(func(r *rand.Rand) F { return [...]F{fp.NegInf[F](), 0, 1, 2}[r.IntN(4)] })},
+		{"far below and masked", true, some(func(r *rand.Rand) F { return [...]F{fp.NegInf[F](), far(r), far(r)}[r.IntN(3)] })},
+		{"taken for −Inf", true, some(func(r *rand.Rand) F { return [...]F{-1 << 22, -1<<21 + 100}[r.IntN(2)] })},
+		{"some frames", true, func(r *rand.Rand, s sequence[F], t int, row []F) {
+			if t%5 == 2 {
+				some(far)(r, s, t, row)
+			}
+		}},
+		{"a label at −1e4", true, func(_ *rand.Rand, s sequence[F], _ int, row []F) { row[append(s.labels, 0)[len(s.labels)/2]] = -1e4 }},
+		{"the blank at −1e5", true, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = -1e5 }},
+		{"the blank masked", false, func(_ *rand.Rand, _ sequence[F], _ int, row []F) { row[0] = fp.NegInf[F]() }},
+		{"the target far below", true, func(r *rand.Rand, s sequence[F], _ int, row []F) {
+			for _, c := range append([]int{0}, s.labels...) {
+				row[c] = far(r)
+			}
+		}},
+		{"far apart, of both signs", true, func(r *rand.Rand, _ sequence[F], _ int, row []F) {
+			for c := range row {
+				row[c] = 1e5 * F(2*r.Float64()-1)
+			}
+		}},
+		// Emissions in range, for so long that states are not.
+		{"few labels at a time", true, func(_ *rand.Rand, s sequence[F], t int, row []F) {
+			for c := range row {
+				if c%3 != t/4%3 {
+					row[c] = -330
+				}
+			}
+		}},
+	}
+}
+
+// Scores and states that are further apart than float64 reaches.
+func TestWideScores(t *testing.T) {
+	t.Run("float32", testWideScores[float32])
+	t.Run("float64", testWideScores[float64])
+}
+
+func testWideScores[F Float](t *testing.T) {
+	r, count := rand.New(rand.NewPCG(31, 32)), 24
+	if testing.Short() {
+		count = 8
+	}
+	for _, scores := range someWideScores[F]() {
+		var wide, infinite int
+		for i := range count {
+			s := sequence[F]{classes: 2 + r.IntN(8)}
+			s.labels = randomLabels(r, r.IntN(1+[...]int{5, 10, 30}[i%3]), s.classes)
+			s.frames = leastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
+			named := s.classes
+			if i%4 == 3 {
+				s.classes = 200 // exp by label
+			}
+			s.Scores, s.Gradient = Scores(r.IntN(2)), CTCGradient(r.IntN(2))
+			if scores.name == "far apart, of both signs" && s.Scores != Logits {
+				s.Gradient = ScoresGradient // exp of scores is infinite
+			}
+			s.x = make([]F, s.frames*s.classes)
+			for t := range s.frames {
+				row := s.x[t*s.classes:][:s.classes]
+				for c := range row {
+					if row[c] = F(3 * r.NormFloat64()); c >= named {
+						row[c] = F(c%4) - 8
+					}
+				}
+				row = row[:named]
+				scores.row(r, s, t, row)
+				if slices.Max(row) == fp.NegInf[F]() {
+					row[r.IntN(named)] = 0
+				}
+			}
+			w := s.requireBig(t, scores.name)
+			if slices.ContainsFunc(w.runs, func(r run) bool { return r.wide }) {
+				wide++
+			}
+			if w.probability().v == 0 {
+				infinite++
+			}
+		}
+		t.Logf("%s: %d sequences, %d with wide frames, %d impossible", scores.name, count, wide, infinite)
+		if scores.wide {
+			require.NotZero(t, wide, scores.name)
+		}
+		require.Less(t, infinite, count, scores.name)
+	}
+}
+
+// A number that is added to all logits of a frame changes nothing, and makes the frame
+// wide if it is large.
+func TestWideIsPlain(t *testing.T) {
+	t.Run("float32", testWideIsPlain[float32])
+	t.Run("float64", testWideIsPlain[float64])
+}
+
+func testWideIsPlain[F Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(33, 34))
+	isWide := func(r run) bool { return r.wide }
+	count := 200
+	if testing.Short() {
+		count = 52
+	}
+	for i := range count {
+		s := sequence[F]{classes: 2 + r.IntN(30), CTCLoss: CTCLoss[F]{Scores: Logits, Gradient: CTCGradient(i % 2)}}
+		s.labels = randomLabels(r, r.IntN(30), s.classes)
+		if i%100 == 1 || i%100 == 50 { // a row takes several calls
+			s.labels = randomLabels(r, panelWidth+r.IntN(2*panelWidth), s.classes)
+		}
+		s.frames = leastFrames(s.labels) + r.IntN(30)
+		if i%5 == 4 {
+			s.classes = 200
+		}
+		s.x = make([]F, s.frames*s.classes)
+		spread := 1 << 9
+		if len(s.labels) >= panelWidth { // with which states do not get far apart either
+			spread = 1 << 6
+		}
+		for j := range s.x {
+			s.x[j] = F(r.IntN(spread)-spread/2) / 32
+		}
+		want, wantGrad, w := s.run(t, math.MaxInt, false)
+		require.False(t, slices.ContainsFunc(w.runs, isWide))
+		plainLoss, plainGrad := s.tolerances(w, want)
+
+		for t := range s.frames { // all, or some
+			for j := range s.x[t*s.classes:][:s.classes] {
+				if i%4 < 2 || t%3 == i%3 {
+					s.x[t*s.classes+j] += F(2*fp.MaxScore) * F(1-2*(t%2)) // exactly
+				}
+			}
+		}
+		loss, grad, w := s.run(t, math.MaxInt, false)
+		for _, run := range w.runs {
+			require.Equal(t, i%4 < 2 || run.frames.From%3 == i%3, run.wide)
+		}
+		lossTolerance, gradTolerance := s.tolerances(w, loss)
+		require.InDelta(t, want, loss, lossTolerance+plainLoss, "%v", s)
+		s.requireGradient(t, "with numbers added", widened(wantGrad), grad, gradTolerance+plainGrad)
+	}
 }

@@ -251,6 +251,16 @@ func everyday() (all []work) {
 		add(ctc(op, "float32", 5, 5, 20, 1, 28))
 		add(ctc(op, "float32", 20, 20, 100, 1, 28))
 	}
+	for _, change := range []func(j *side.Job){
+		func(j *side.Job) { j.Scale = 30 },
+		func(j *side.Job) { j.Mask = side.Mask{Share: 0.1, Score: "-1e4"} },
+		func(j *side.Job) { j.Mask = side.Mask{Share: 0.01, Score: "-1e4"} },
+		func(j *side.Job) { j.Mask = side.Mask{Share: 0.01, Score: "-Inf"} },
+	} {
+		j := ctc(opCTC+andGrad, "float32", 100, 100, 500, 16, 32)
+		change(&j)
+		add(j) // beside the same from standard normal numbers, which is in works
+	}
 	return all
 }
 
