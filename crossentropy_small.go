@@ -143,8 +143,13 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 	}
 	var top, factors [simpleRows]F
 	var sums, losses [simpleRows]float64
-	var scratch [simpleRows * rowScratch]F
-	sumExpRows(top[:], sums[:], scratch[:], x.Data, classes, rows)
+	var row [rowScratch]F
+	scratch := row[:]
+	if rows > 1 {
+		var more [simpleRows * rowScratch]F // to clear them takes as long as a row
+		scratch = more[:]
+	}
+	sumExpRows(top[:], sums[:], scratch, x.Data, classes, rows)
 	log1p(losses[:rows], sums[:rows])
 	var sequential float64
 	var s lanes[float64]
@@ -159,7 +164,19 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 		sum = s.fold()
 	}
 	if out.wantGrad() {
-		softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
+		if classes == 2 { // the smaller term is the sum
+			for i, factor := range factors[:rows] {
+				terms := [2]F{F(sums[i]), F(sums[i])}
+				for c, v := range x.Data[2*i:][:2] {
+					if v == top[i] {
+						terms[c] = 1
+					}
+				}
+				out.grad[2*i], out.grad[2*i+1] = terms[0]*factor, terms[1]*factor
+			}
+		} else {
+			softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
+		}
 		for i, y := range targets {
 			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
 				*d = F((0 - factor) * (sums[i] / (1 + sums[i])))
