@@ -75,6 +75,8 @@ const (
 	// nllItemScores is the most scores in an item of NLLLoss that has several samples: a
 	// gradient of so many is still in the second cache when the targets are written.
 	nllItemScores = 1 << 16
+	// nllFewRows is the most rows that NLLLoss does one by one, without items.
+	nllFewRows = 32
 	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
 	// written, if it has a single item: 8 KiB of float32, which the first cache holds.
 	nllClearScores = 1 << 11

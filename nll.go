@@ -87,6 +87,11 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
 	t.reduction, t.workers = l.Reduction, l.Workers
 	isPlain := t.setPlain(x, out)
+	if isPlain {
+		if sum, isDone := t.runFewRows(out, targets); isDone {
+			return t.finish(sum), nil
+		}
+	}
 	if !isPlain {
 		if err := t.setScores(x); err != nil {
 			return 0, err
@@ -160,6 +165,54 @@ func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (lo
 		}
 	}
 	return F(sum), true
+}
+
+// runFewRows does a call of up to nllFewRows rows in which every target is a class that counts, but for what
+// finish does, and reports whether it is such a call. To go through items would take longer than
+// all the rest.
+func (t *nllTask[F]) runFewRows(out *outputs[F], targets []int) (sum float64, isDone bool) {
+	n, classes, weight, total := len(targets), t.classes, t.weight, 0.0
+	if t.inner != 1 || n != t.samples || n > nllFewRows || len(t.x) > nllItemScores || uint(t.ignore) < uint(classes) {
+		return 0, false
+	}
+	for _, y := range targets {
+		if uint(y) >= uint(classes) {
+			return 0, false
+		}
+		if weight != nil {
+			total += float64(weight[y])
+		}
+	}
+	if weight == nil {
+		total = float64(n)
+	}
+	t.total = total
+	t.setOutputs(out)
+	w := F(1)
+	if out.want != productVJP {
+		var sums fourSums
+		for j, y := range targets {
+			if weight != nil {
+				w = weight[y]
+			}
+			loss := weighted(-t.x[j*classes+y], w)
+			sums[j&3] += float64(loss)
+			if out.wantLosses() {
+				out.losses[j] = loss
+			}
+		}
+		sum = sums.total()
+	}
+	if t.out.wantGrad() {
+		clear(out.grad)
+		for j, y := range targets {
+			if weight != nil {
+				w = weight[y]
+			}
+			out.grad[j*classes+y] = F(-float64(w) * out.factor(j, t.factor))
+		}
+	}
+	return sum, true
 }
 
 // nllTask is one call of NLLLoss.
