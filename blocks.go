@@ -118,17 +118,18 @@ const (
 // contiguous ones it would be a fifth slower.) A variable for tests.
 var streamBytes = 32 << 20
 
-// What things cost, in nanoseconds, as far as it decides whether work is worth sharing.
+// What things cost, in nanoseconds, as far as it decides whether work is worth sharing: what
+// `make costs` printed for AVX2. A loss with its gradient takes up to twice as long.
 const (
 	// workerCost is the least work for a worker: waking one takes some of it.
 	workerCost = 50000
 	// nllPositionCost is that of a position in NLLLoss, and clearByteCost that of a byte of its
 	// gradient.
-	nllPositionCost, clearByteCost = 1.3, 0.05
+	nllPositionCost, clearByteCost = 0.6, 0.02
 	// positionCost is that of a position in CrossEntropyLoss, or of a row.
-	positionCost = 8
+	positionCost = 5
 	// frameCost is that of a frame in CTCLoss, and stateCost that of a label in a frame.
-	frameCost, stateCost = 20, 1.5
+	frameCost, stateCost = 35, 0.9
 )
 
 // scoreCost returns that of a score whose exp is made, with all that follows.
