@@ -143,20 +143,17 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 	}
 	var top, factors [simpleRows]F
 	var sums, losses [simpleRows]float64
-	var row [rowScratch]F
-	scratch := row[:]
-	if rows > 1 {
-		var more [simpleRows * rowScratch]F // to clear them takes as long as a row
-		scratch = more[:]
-	}
-	sumExpRows(top[:], sums[:], scratch, x.Data, classes, rows)
+	sumFewRows(&top, &sums, x.Data, rows, classes)
 	log1p(losses[:rows], sums[:rows])
 	var sequential float64
 	var s lanes[float64]
 	for i, ln := range losses[:rows] {
 		losses[i] = ln + (float64(top[i]) - float64(logits[i]))
 		sequential += losses[i]
-		factors[i] = F(factor / (1 + sums[i]))
+		factors[i] = F(out.factor(i, factor) / (1 + sums[i]))
+		if out.wantLosses() {
+			out.losses[i] = F(losses[i])
+		}
 	}
 	sum := sequential
 	if len(x.Data) > smallScores { // then crossEntropyItem adds them
@@ -178,10 +175,11 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 			softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
 		}
 		for i, y := range targets {
+			g := out.factor(i, factor)
 			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
-				*d = F((0 - factor) * (sums[i] / (1 + sums[i])))
+				*d = F((0 - g) * (sums[i] / (1 + sums[i])))
 			} else {
-				*d = F(float64(*d) - factor)
+				*d = F(float64(*d) - g)
 			}
 		}
 	}
