@@ -155,11 +155,13 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 		}
 		return
 	}
-	for at, i := 0, 0; i < len(index); at += n {
-		row := src.Data[at:][:n]
-		for end := i + k; i < end; i++ {
-			dst[i] = row[index[i]]
+	data := src.Data
+	for len(index) > 0 {
+		row, to := data[:n], dst[:k]
+		for i, c := range index[:k] {
+			to[i] = row[c]
 		}
+		data, dst, index = data[n:], dst[k:], index[k:]
 	}
 }
 
