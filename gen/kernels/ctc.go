@@ -10,7 +10,7 @@ import (
 // float64 for both element types.
 func ctc() []kernel {
 	return []kernel{
-		expFrames(), expWide(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
+		expFrames(), expWide(), widen(), narrow(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
 		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
 	}
 }
@@ -128,6 +128,61 @@ func expWide() kernel {
 				some := least.Less(d)
 				l.Store(v, some.Keep(exp.polynomial(r)))
 				l.Store(e, some.Keep(n))
+			})
+		},
+	}
+}
+
+// widen writes dst[r][c] = x[r][c], for rows r of whole vectors of dst, 0 beyond those of x.
+func widen() kernel {
+	dst, x, rows := view("dst", f64), view("x", F), integer("rows")
+	return kernel{
+		name:   "widen",
+		params: []parameter{dst, x, rows},
+		stub:   []parameter{dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), rows},
+		body: func(k *builder) {
+			dst, x := k.Array("dst"), k.Array("x")
+			repeat(k, k.Arg("rows"), 1, func() {
+				to, at := dst.Copy(), x.Copy()
+				k.Each(k.Arg("xColumns"), arrays{at}, func(l asm.Lanes) {
+					storeF64(to, l.Load(at))
+					to.Advance(k.F.Lanes())
+				})
+				x.Move(x.Elements(k.Arg("xStride")))
+				dst.Move(dst.Elements(k.Arg("dstStride")))
+			})
+		},
+	}
+}
+
+// narrow writes dst[r][c] = x[r][c], rounded, or 0 where that is below leastNarrow, for rows r of whole
+// vectors of dst.
+func narrow() kernel {
+	dst, x, rows := view("dst", F), view("x", f64), integer("rows")
+	return kernel{
+		name:   "narrow",
+		params: []parameter{dst, x, rows},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), rows},
+		body: func(k *builder) {
+			dst, x, least := k.Array("dst"), k.Array("x"), k.Const(asm.F64, k.get("leastNarrow"))
+			repeat(k, k.Arg("rows"), 1, func() {
+				to, at, left := dst.Copy(), x.Copy(), k.Copy(k.Arg("dstColumns"))
+				k.While(left.Greater(k.Int(0)), func() {
+					next := func() asm.Vec {
+						v := at.Load()
+						at.Advance(asm.F64.Lanes())
+						return v.NotLess(least).Keep(v)
+					}
+					v := next()
+					if k.F == asm.F32 {
+						v = v.Narrow(next())
+					}
+					to.Store(v)
+					to.Advance(k.F.Lanes())
+					left.Dec(k.Int(k.F.Lanes()))
+				})
+				x.Move(x.Elements(k.Arg("xStride")))
+				dst.Move(dst.Elements(k.Arg("dstStride")))
 			})
 		},
 	}
