@@ -107,6 +107,9 @@ const (
 	// segments, which then have an eighth of it: making α again in the second cache is
 	// faster than getting it from memory.
 	keptBytes = 8 << 20
+	// checkpointShare times as much may be used for α at the start of segments, so that those of long
+	// targets are short: √T frames of them would be read from memory again.
+	checkpointShare = 16
 	// hugeBytes is the size from which on a workspace is not kept for the next
 	// sequence.
 	hugeBytes = 64 << 20
