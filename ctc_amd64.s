@@ -3079,7 +3079,7 @@ end2:
 	RET
 
 // func emitF64AVX2(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
@@ -3099,27 +3099,37 @@ loop1:
 	JLE  end4
 
 loop3:
-	VPMOVSXDQ  (BX), Y4
-	VPMOVSXDQ  16(BX), Y5
-	VXORPS     Y6, Y6, Y6
-	VPCMPEQD   Y7, Y7, Y7
-	VGATHERQPD Y7, (CX)(Y4*8), Y6
-	VXORPS     Y4, Y4, Y4
-	VPCMPEQD   Y7, Y7, Y7
-	VGATHERQPD Y7, (CX)(Y5*8), Y4
-	VMINPD     Y0, Y6, Y0
-	VMINPD     Y1, Y4, Y1
-	VSUBPD     Y6, Y6, Y5
-	VSUBPD     Y4, Y4, Y7
-	VADDPD     Y2, Y5, Y2
-	VADDPD     Y3, Y7, Y3
-	VMOVUPS    Y6, (SI)
-	VMOVUPS    Y4, 32(SI)
-	ADDQ       $+64, SI
-	ADDQ       $+32, BX
-	SUBQ       $+8, DI
-	CMPQ       DI, $+0
-	JGT        loop3
+	MOVLQSX     (BX), R8
+	VMOVSD      (CX)(R8*8), X6
+	MOVLQSX     4(BX), R8
+	VMOVHPD     (CX)(R8*8), X6, X6
+	MOVLQSX     8(BX), R8
+	VMOVSD      (CX)(R8*8), X4
+	MOVLQSX     12(BX), R8
+	VMOVHPD     (CX)(R8*8), X4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	MOVLQSX     16(BX), R8
+	VMOVSD      (CX)(R8*8), X6
+	MOVLQSX     20(BX), R8
+	VMOVHPD     (CX)(R8*8), X6, X6
+	MOVLQSX     24(BX), R8
+	VMOVSD      (CX)(R8*8), X5
+	MOVLQSX     28(BX), R8
+	VMOVHPD     (CX)(R8*8), X5, X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMINPD      Y0, Y4, Y0
+	VMINPD      Y1, Y5, Y1
+	VSUBPD      Y4, Y4, Y7
+	VSUBPD      Y5, Y5, Y8
+	VADDPD      Y2, Y7, Y2
+	VADDPD      Y3, Y8, Y3
+	VMOVUPS     Y4, (SI)
+	VMOVUPS     Y5, 32(SI)
+	ADDQ        $+64, SI
+	ADDQ        $+32, BX
+	SUBQ        $+8, DI
+	CMPQ        DI, $+0
+	JGT         loop3
 
 end4:
 	MOVQ yStride+72(FP), BX

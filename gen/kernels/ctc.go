@@ -221,7 +221,7 @@ func emit() kernel {
 				})
 			}
 			if k.F == asm.F64 {
-				lookUp(func(index asm.Array) asm.Vec { return p.Gather(k.All().LoadWiden(index)) })
+				lookUp(func(index asm.Array) asm.Vec { return p.GatherBy(index) })
 			} else {
 				done := k.NewLabel("done")
 				for vectors := 1; vectors <= 8; vectors++ {
