@@ -13,8 +13,8 @@ type Word struct {
 }
 
 // Words divides labels into words: at labels that are a space, which belong to no word, and
-// before and after tokens that begin or end with a space or "▁". The wildcard is a word of its
-// own. A label that is neither a class nor, being −1, the wildcard is a *LabelError.
+// before and after tokens that begin or end with a space or "▁". The wildcard belongs to no word
+// and separates words, too. A label that is neither a class nor, being −1, the wildcard is a *LabelError.
 func (v *Vocabulary) Words(labels []int) ([]Word, error) {
 	if err := v.check(labels); err != nil {
 		return nil, err
@@ -25,7 +25,11 @@ func (v *Vocabulary) Words(labels []int) ([]Word, error) {
 		text := v.text(label)
 		first, _ := utf8.DecodeRuneInString(text)
 		last, _ := utf8.DecodeLastRuneInString(text)
-		if label == wildcard || unicode.IsSpace(first) {
+		if label == wildcard {
+			open = false
+			continue
+		}
+		if unicode.IsSpace(first) {
 			open = false
 		}
 		if text = strings.TrimSpace(text); text != "" {
@@ -37,7 +41,7 @@ func (v *Vocabulary) Words(labels []int) ([]Word, error) {
 			w.End = i + 1
 			open = true
 		}
-		if label == wildcard || unicode.IsSpace(last) {
+		if unicode.IsSpace(last) {
 			open = false
 		}
 	}
