@@ -44,9 +44,9 @@ func createGradient(name string, r rows) (*gradient, error) {
 	return g, nil
 }
 
-// checkReplaceable reports a place for a gradient that must not be overwritten.
+// checkReplaceable reports a file that an option names and that must not be overwritten.
 // Inputs that name no file do not count.
-func checkReplaceable(name string, inputs ...string) error {
+func checkReplaceable(option, name string, inputs ...string) error {
 	if name == "" {
 		return nil
 	}
@@ -57,11 +57,11 @@ func checkReplaceable(name string, inputs ...string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return misuse("-grad %s: not a regular file", name)
+		return misuse("%s %s: not a regular file", option, name)
 	}
 	for _, input := range inputs {
-		if other, err := os.Stat(input); err == nil && os.SameFile(info, other) {
-			return misuse("-grad %s: is an input", name)
+		if other, err := os.Stat(npy.Path(input)); err == nil && os.SameFile(info, other) {
+			return misuse("%s %s: is an input", option, name)
 		}
 	}
 	return nil

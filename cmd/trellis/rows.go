@@ -61,7 +61,7 @@ func (r rows) inputs() []*npy.Array {
 
 // compute returns the losses of all rows and writes the gradient of the reduced
 // loss if the options ask for it.
-func compute[F trellis.Float](ctx context.Context, t *tool, o *options, r rows, c criterion[F]) ([]F, error) {
+func compute[F trellis.Float](ctx context.Context, t *tool, o *lossOptions, r rows, c criterion[F]) ([]F, error) {
 	grad, err := createGradient(o.grad, r)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,12 @@ func IsArray(name string) bool {
 	return IsMagic(start[:n])
 }
 
+// Path returns the name of the file that an array of this name is in.
+func Path(name string) string {
+	path, _ := split(name)
+	return path
+}
+
 // split takes the name of an array in a .npz file apart. A file may have a colon in its name.
 func split(name string) (path, member string) {
 	const end = ".npz:"
