@@ -242,15 +242,15 @@ func TestClasses(t *testing.T) {
 	assertClose(t, []float64{.75*math.Log1p(math.Exp(-1)) + .25*math.Log1p(math.E)}, out.Losses)
 }
 
-// image is a file of shape (2,3,1,2) and targets with one to be ignored.
-func image(t *testing.T) (x, targets string) {
+// twoImages is a file of shape (2,3,1,2) and targets with one to be ignored.
+func twoImages(t *testing.T) (x, targets string) {
 	x = writeFloat64s(t, []float64{-1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -12}, 2, 3, 1, 2)
 	targets = write(t, "y.npy", npyHeader(1, "<i8", "(2, 1, 2)"), data(t, binary.LittleEndian, []int64{0, 2, -100, 1}))
 	return x, targets
 }
 
 func TestImages(t *testing.T) {
-	x, targets := image(t)
+	x, targets := twoImages(t)
 	out := runJSON(t, "nll", x, "-targets", targets)
 	assert.Equal(t, []any{1.0, 6.0, 0.0, 10.0}, out.Losses)
 	assert.InEpsilon(t, 17.0/3, out.Loss, 1e-15)
@@ -368,7 +368,7 @@ func assertAlone(t *testing.T, path string) {
 func TestByRowsIsTheSame(t *testing.T) {
 	timeMajor := writeFloat64s(t, sines(), 5, 3, 4)
 	rowMajor := writeFloat64s(t, batchFirst(sines(), 5, 3, 4), 3, 5, 4)
-	picture, targets := image(t)
+	picture, targets := twoImages(t)
 	logits, probs := probabilities(t, 3, 3, 1, 2)
 	for name, args := range map[string][]string{
 		"time first":    {"ctc", timeMajor, "-logits", "-targets", "1,2;1;3,2,1", "-input_lengths", "5,2,4"},
@@ -480,7 +480,7 @@ func TestBadUsage(t *testing.T) {
 func TestBadData(t *testing.T) {
 	x := writeFloat64s(t, sines(), 5, 3, 4)
 	rows := writeFloat64s(t, sines(), 15, 4)
-	picture, _ := image(t)
+	picture, _ := twoImages(t)
 	text := func(s string) string { return write(t, "list.txt", []byte(s)) }
 	ints := func(shape string, values ...uint8) string {
 		return write(t, "y.npy", npyHeader(1, "|u1", shape), values)
