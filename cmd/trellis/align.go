@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -22,9 +23,11 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 -scores probs probabilities, which a softmax has made already:
 (T,N,C), (T,C), or with -batch_first (N,T,C).
 
-  trellis align emissions.npy -logits -text "hello world" -tokens tokens.txt -frame 20ms
-  trellis align emissions.npy -text speech.txt -tokens vocab.json -frame 20ms -format srt
-  trellis align emissions.npy -text speech.txt -tokens vocab.json -svg picture.svg
+In bench/emissions/line of a clone, with a frame every 20 milliseconds:
+
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -frame 20ms -format srt
+  trellis align emissions.npy -logits -text "* equal *" -wildcard "*" -any_score -1 -tokens tokens.txt
 
 %s
 FORMAT is table, json, or for one of these programs: ctm (NIST sclite and Kaldi),
@@ -66,7 +69,7 @@ func parseAlign(out io.Writer, args []string) (*alignOptions, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &o, checkReplaceable("-svg", o.picture, o.files(&o.options)...)
+	return &o, checkFiles("-svg", o.picture, o.files(&o.options)...)
 }
 
 // check reports options that contradict each other.
@@ -247,12 +250,10 @@ func (a *alignments) findWords(s *alignment) error {
 // token returns how a label is written.
 func (a *alignments) token(label int) string {
 	switch {
-	case label == trellis.AnyLabel && a.options.wildcard != "":
-		return a.options.wildcard
-	case label == trellis.AnyLabel:
-		return "*"
 	case a.vocabulary == nil:
 		return fmt.Sprint(label)
+	case label == trellis.AnyLabel:
+		return cmp.Or(a.options.wildcard, "*")
 	}
 	return a.vocabulary.Token(label)
 }

@@ -17,7 +17,7 @@ Prints the %[2]s loss of every row, and the reduced loss.
 FILE.npy holds %[3]s: (C), (N,C) or (N,C,d1,...,dk).
 
   trellis %[1]s %[4]s.npy -targets "1,0,4" -reduction sum
-  trellis %[1]s %[4]s.npy -targets labels.npy -ignore_index 255 -weight "1,0.5,2" -grad grad.npy
+  trellis %[1]s %[4]s.npy -targets labels.npy -ignore_index 255 -weight "1,2,1,1,3" -grad grad.npy
 
 %%s
 TARGETS are numbers ("1,0,4"), a text file or a .npy file, one class for each of
@@ -51,7 +51,7 @@ func parseClasses(out io.Writer, command string, args []string) (*classOptions, 
 	if !o.set("targets") {
 		return nil, misuse("%s: want -targets", command)
 	}
-	return &o, checkReplaceable("-grad", o.grad, o.file, o.targets, o.weight)
+	return &o, checkFiles("-grad", o.grad, o.file, o.targets, o.weight)
 }
 
 // classes is the commands nll and ce.

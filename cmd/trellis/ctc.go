@@ -18,8 +18,10 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 -scores probs probabilities, which a softmax has made already:
 (T,N,C), (T,C), or with -batch_first (N,T,C).
 
-  trellis ctc emissions.npy -targets "3,1,4;1,5" -input_lengths 50,42
-  trellis ctc emissions.npy -logits -text "hello world" -tokens tokens.txt -grad grad.npy
+In bench/emissions/line of a clone:
+
+  trellis ctc emissions.npy -logits -text transcript.txt -tokens tokens.txt -grad grad.npy
+  trellis ctc emissions.npy -logits -targets "3,39,28,41,38,46" -input_lengths 32
 
 %s
 ` + sequencesUsage
@@ -60,7 +62,7 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 	if err := oneOf("gradient", o.gradient, "logits", "scores"); err != nil {
 		return nil, err
 	}
-	return &o, checkReplaceable("-grad", o.grad, o.files(&o.options)...)
+	return &o, checkFiles("-grad", o.grad, o.files(&o.options)...)
 }
 
 // ctc is the command.

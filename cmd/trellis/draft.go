@@ -45,24 +45,33 @@ func (d *draft) discard() {
 	os.Remove(d.Name())
 }
 
-// checkReplaceable reports a file that an option names and that must not be overwritten.
-// Inputs that name no file do not count.
-func checkReplaceable(option, name string, inputs ...string) error {
-	if name == "" {
+// checkFiles reports an output, which an option names, that must not be overwritten, and inputs
+// that cannot go together. Inputs that name no file do not count.
+func checkFiles(option, output string, inputs ...string) error {
+	pipes := 0
+	for _, input := range inputs {
+		if input == standardInput {
+			pipes++
+		}
+	}
+	if pipes > 1 {
+		return misuse("only one of the files can be %s, the standard input", standardInput)
+	}
+	if output == "" {
 		return nil
 	}
-	info, err := os.Stat(name)
+	info, err := os.Stat(output)
 	if os.IsNotExist(err) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return misuse("%s %s: not a regular file", option, name)
+		return misuse("%s %s: not a regular file", option, output)
 	}
 	for _, input := range inputs {
 		if other, err := os.Stat(npy.Path(input)); err == nil && os.SameFile(info, other) {
-			return misuse("%s %s: is an input", option, name)
+			return misuse("%s %s: is an input", option, output)
 		}
 	}
 	return nil

@@ -15,10 +15,7 @@ import (
 const standardInput = "-"
 
 // inputs opens what the arguments name.
-type inputs struct {
-	stdin io.Reader
-	taken bool // by an argument
-}
+type inputs struct{ stdin io.Reader }
 
 // input is a file, a pipe or the standard input.
 type input struct {
@@ -27,13 +24,9 @@ type input struct {
 	file *os.File
 }
 
-// open opens an input. Only one of them can be the standard input.
+// open opens an input.
 func (in *inputs) open(name string) (*input, error) {
 	if name == standardInput {
-		if in.taken {
-			return nil, misuse("%s: the standard input can be one argument only", name)
-		}
-		in.taken = true
 		return &input{bufio.NewReader(in.stdin), "standard input", nil}, nil
 	}
 	file, err := os.Open(name)

@@ -24,18 +24,18 @@ import (
 
 const help = `trellis computes losses, gradients and alignments of a network's output in .npy files.
 
-  trellis ctc EMISSIONS.npy -targets TARGETS        connectionist temporal classification
+  trellis ctc EMISSIONS.npy -targets TARGETS            connectionist temporal classification
   trellis align EMISSIONS.npy -text TEXT -tokens FILE   when each word was said
-  trellis ce LOGITS.npy -targets TARGETS            cross-entropy
-  trellis nll LOGPROBS.npy -targets TARGETS         negative log-likelihood
-  trellis help [COMMAND]                            what a command takes
-  trellis version                                   which trellis this is
-  trellis                                           PyTorch's documentation examples, beside PyTorch's results
+  trellis ce LOGITS.npy -targets TARGETS                cross-entropy
+  trellis nll LOGPROBS.npy -targets TARGETS             negative log-likelihood
+  trellis help [COMMAND]                                what a command takes
+  trellis version                                       which trellis this is
+  trellis                                               PyTorch's examples, beside its results
 
-Examples:
+Examples, in bench/emissions/line of a clone:
 
   trellis ctc emissions.npy -logits -text "Blanks keep two equal letters apart." -tokens tokens.txt
-  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -frame 20ms
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
 
 The file - is the standard input. What is likely a mistake is a warning, or with
 -strict an error. The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when

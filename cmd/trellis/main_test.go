@@ -421,7 +421,7 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"help"}, {"-h"}, {"--help"}, {"help", "help"}} {
 		assert.Equal(t, result{stdout: help}, run(args...))
 	}
-	for _, command := range []string{"ctc", "nll", "ce"} {
+	for _, command := range commandNames {
 		r := run("help", command)
 		assert.Equal(t, r, run(command, "-h"))
 		assert.Equal(t, exitOK, r.code)

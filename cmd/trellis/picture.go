@@ -148,6 +148,7 @@ const (
 	laneHeight = 14.0
 	margin     = 12.0
 	lineHeight = 16.0
+	edgeWidth  = 1.5 // of what is drawn as its edge, which lies inside
 )
 
 func (p *picture) rect(x, y, width, height float64, ink ink, opacity float64) *shape {
@@ -161,7 +162,7 @@ func (p *picture) write(x, y, anchor float64, ink ink, text string) *shape {
 }
 
 // textWidth is about how wide a text is.
-func textWidth(text string) float64 { return 0.56 * fontSize * float64(uniseg.StringWidth(text)) }
+func textWidth(text string) float64 { return 0.6 * fontSize * float64(uniseg.StringWidth(text)) }
 
 // picture lays all panels out, one below the other.
 func (a *alignments) picture() picture {
@@ -175,7 +176,7 @@ func (a *alignments) picture() picture {
 	}
 	left = math.Ceil(margin + min(left, 160) + 6)
 	// All panels have the same scale of time.
-	cell := min(max(math.Floor(960/float64(columns)), 1), 12)
+	cell := min(max(math.Floor(960/float64(columns)), 1), 40)
 	scale := cell * float64(columns) / float64(frames) // pixels of a frame
 	p.width = max(left+cell*float64(columns)+margin, 420)
 	y := margin
@@ -286,7 +287,7 @@ func (a *alignments) drawPath(p *picture, s panel, left, top, scale float64) {
 		if i == len(s.spans) || s.labels[i] == trellis.AnyLabel || !slices.ContainsFunc(s.lanes, func(l lane) bool { return l.class == s.labels[i] }) {
 			continue
 		}
-		edge := p.rect(left+scale*float64(span.Start), place(s.labels[i])+0.75, max(scale*float64(span.End-span.Start), 1), laneHeight-1.5, trail, 1)
+		edge := p.rect(left+scale*float64(span.Start)-edgeWidth, place(s.labels[i]), scale*float64(span.End-span.Start)+2*edgeWidth, laneHeight, trail, 1)
 		edge.outline = true
 		edge.title = a.describe(item{a.token(s.labels[i]), span})
 	}
@@ -343,7 +344,7 @@ func (a *alignments) drawWords(p *picture, s panel, left, y, scale float64) floa
 		for row := range free {
 			if middle-half >= free[row] {
 				p.write(middle, y+bar+fontSize+3+lineHeight*float64(row), 0.5, words, it.text).title = a.describe(it)
-				free[row] = middle + half + 4
+				free[row] = middle + half + 6
 				rows = max(rows, row+1)
 				break
 			}

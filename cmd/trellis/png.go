@@ -46,7 +46,7 @@ func (p picture) writePNG(w io.Writer) error {
 			draw.Draw(img, r, source, image.Point{}, draw.Over)
 			continue
 		}
-		const edge = density * 3 / 2
+		const edge = density * edgeWidth
 		for _, side := range []image.Rectangle{
 			{r.Min, image.Pt(r.Max.X, r.Min.Y+edge)}, {image.Pt(r.Min.X, r.Max.Y-edge), r.Max},
 			{r.Min, image.Pt(r.Min.X+edge, r.Max.Y)}, {image.Pt(r.Max.X-edge, r.Min.Y), r.Max},

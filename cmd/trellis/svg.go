@@ -28,14 +28,15 @@ func (p picture) writeSVG(w io.Writer) error {
 	for i, before := range []string{"<style>\n", "@media (prefers-color-scheme: dark) {\n"} {
 		fmt.Fprint(b, before)
 		for k := range inks {
-			fmt.Fprintf(b, ".f%d{fill:%s}.o%[1]d{fill:none;stroke:%[2]s;stroke-width:1.5}\n", k, colours[k][i])
+			fmt.Fprintf(b, ".f%d{fill:%s}.o%[1]d{fill:none;stroke:%[2]s;stroke-width:%[3]g}\n", k, colours[k][i], edgeWidth)
 		}
 	}
 	fmt.Fprint(b, "}\n</style>\n")
 	for i := 0; i < len(p.shapes); i++ {
 		s := p.shapes[i]
 		class := fmt.Sprintf("class=\"f%d\"", s.ink)
-		if s.outline {
+		if s.outline { // SVG has half of the edge outside
+			s.x, s.y, s.width, s.height = s.x+edgeWidth/2, s.y+edgeWidth/2, s.width-edgeWidth, s.height-edgeWidth
 			class = fmt.Sprintf("class=\"o%d\"", s.ink)
 		}
 		if s.opacity < 1 {
