@@ -26,8 +26,8 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 In bench/emissions/line of a clone, with a frame every 20 milliseconds:
 
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
-  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -frame 20ms -format srt
-  trellis align emissions.npy -logits -text "* equal *" -wildcard "*" -any_score -1 -tokens tokens.txt
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -format srt -frame 20ms
+  trellis align emissions.npy -logits -text "* equal *" -wildcard "*" -tokens tokens.txt
 
 %s
 FORMAT is table, json, or for one of these programs: ctm (NIST sclite and Kaldi),
@@ -57,7 +57,7 @@ func parseAlign(out io.Writer, args []string) (*alignOptions, error) {
 	fs.DurationVar(&o.frame, "frame", 0, "`TIME` from one frame to the next, as in 20ms: print seconds")
 	fs.StringVar(&o.format, "format", "table", "print `FORMAT`, see below")
 	fs.BoolVar(&o.confidence, "confidence", true, "find confidences, too; =false is faster")
-	fs.StringVar(&o.grow, "grow", "none", "have words take the frames up to the next word: `none|middle|next`")
+	fs.StringVar(&o.grow, "grow", "none", "have words take the frames between them: `none|middle|next`")
 	fs.Float64Var(&o.anyScore, "any_score", 0, "log-probability of a frame of a wildcard: `SCORE`")
 	fs.StringVar(&o.wildcard, "wildcard", "", "`CHARACTERS` of TEXT that stand for any speech, as in *")
 	fs.StringVar(&o.picture, "svg", "", "draw the emissions, the path and the words to `FILE`.svg or .png")
