@@ -23,10 +23,10 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 -scores probs probabilities, which a softmax has made already:
 (T,N,C), (T,C), or with -batch_first (N,T,C).
 
-In bench/emissions/line of a clone, with a frame every 20 milliseconds:
+In bench/emissions/line of a clone, if a frame is 5 milliseconds long:
 
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
-  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -format srt -frame 20ms
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -format srt -frame 5ms
   trellis align emissions.npy -logits -text "* equal *" -wildcard "*" -tokens tokens.txt
 
 %s
