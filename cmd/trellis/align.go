@@ -26,7 +26,7 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 In bench/emissions/line of a clone, if a frame is 5 milliseconds long:
 
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
-  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -format srt -frame 5ms
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -json -frame 5ms
   trellis align emissions.npy -logits -text "* equal *" -wildcard "*" -tokens tokens.txt
 
 %s
