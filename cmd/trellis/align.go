@@ -153,7 +153,7 @@ type alignments struct {
 	*sequences
 	options *alignOptions
 	found   []alignment // one for each sequence
-	panels  []panel     // of the first sequences, to be drawn
+	panels  []panel     // of the first frames, to be drawn
 }
 
 // alignment is one sequence's.
@@ -217,8 +217,8 @@ func alignGroup[F trellis.Float](a *alignments, p part[F]) error {
 		if err := a.findWords(&found); err != nil {
 			return err
 		}
-		if a.options.picture != "" && len(a.panels) < maxPanels {
-			a.panels = append(a.panels, newPanel(a, found, func(t int) []F { return frame(a.sequences, p, i, t) }))
+		if a.options.picture != "" {
+			a.panels = append(a.panels, newPanels(a, p.first+i, found, maxPanels-len(a.panels), func(t int) []F { return frame(a.sequences, p, i, t) })...)
 		}
 		a.found = append(a.found, found)
 	}

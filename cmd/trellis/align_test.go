@@ -392,24 +392,29 @@ func TestPictureOfMuch(t *testing.T) {
 	for i := range values {
 		values[i] = math.Sin(float64(i))
 	}
-	many := writeFloat64s(t, values[:20*10*100], 20, 10, 100)
 	name := filepath.Join(t.TempDir(), "picture.svg")
-	r := run("align", many, "-logits", "-targets", strings.TrimSuffix(strings.Repeat("1;", 10), ";"), "-svg", name)
+	many := writeFloat64s(t, values[:20*13*100], 20, 13, 100)
+	r := run("align", many, "-logits", "-targets", strings.TrimSuffix(strings.Repeat("1;", 13), ";"), "-svg", name)
 	assert.Equal(t, exitOK, r.code)
-	assert.Equal(t, "trellis: warning: "+name+" has the first 8 of 10 sequences\n", r.stderr)
+	assert.Equal(t, "trellis: warning: "+name+" has the first 240 of 260 frames\n", r.stderr)
 
-	long := writeFloat64s(t, values[:5000*100], 5000, 100)
+	long := writeFloat64s(t, values, 5000, 100)
 	var targets []string
 	for c := 1; c < 100; c++ {
 		targets = append(targets, fmt.Sprint(c))
 	}
 	r = run("align", long, "-logits", "-targets", strings.Join(targets, ","), "-svg", name)
 	assert.Equal(t, exitOK, r.code)
-	assert.Equal(t, "trellis: warning: "+name+" lacks labels of sequence 0: it has the first 64 classes\n", r.stderr)
+	assert.Contains(t, r.stderr, "trellis: warning: "+name+" has the first 4615 of 5000 frames\n")
 	raw, err := os.ReadFile(name)
 	require.NoError(t, err)
-	assert.Contains(t, string(raw), `width="12`)
 	require.NoError(t, xml.Unmarshal(raw, new(struct{})))
+	assert.Contains(t, string(raw), ">4600</text>", "the axis of the last panel")
+
+	// All labels in one panel.
+	short := writeFloat64s(t, values[:100*100], 100, 100)
+	r = run("align", short, "-logits", "-targets", strings.Join(targets, ","), "-svg", name)
+	assert.Equal(t, "trellis: warning: "+name+" lacks labels of sequence 0: 100 classes are too many\n", r.stderr)
 }
 
 // occupancies returns the probability that frame t is at label i: forward-backward in logarithms, on all T×S states.

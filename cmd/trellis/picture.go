@@ -14,64 +14,88 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// maxPanels is how many sequences a picture has, and maxLanes how many classes of each.
+// maxPanels is how many panels a picture has, panelFrames how many frames one of them, and
+// maxLanes how many classes.
 const (
-	maxPanels = 8
-	maxLanes  = 64
+	maxPanels   = 12
+	panelFrames = 400
+	maxLanes    = 64
 )
 
-// panel is what is drawn of one sequence: for each class that the target names, and the blank, the
-// probability over time.
+// panel is what is drawn of some frames of a sequence: for each class that the target names there,
+// and the blank, the probability in each of them.
 type panel struct {
 	alignment
-	lanes   []lane
-	columns int // of a lane, each one frame or more
-	hidden  int // classes beyond the lanes
+	sequence int
+	from, to int // the frames
+	lanes    []lane
+	hidden   int // classes beyond the lanes
 }
 
-// lane is a class and its probability in every column, the largest of the column's frames.
+// lane is a class and its probabilities.
 type lane struct {
 	class         int
 	probabilities []float64
 }
 
-// maxColumns is how many columns are told apart.
-const maxColumns = 1200
+// newPanels divides a sequence into panels of about the same length, at most so many. frame returns
+// the scores of a frame.
+func newPanels[F trellis.Float](a *alignments, n int, s alignment, most int, frame func(t int) []F) []panel {
+	all := max((s.frames+panelFrames-1)/panelFrames, 1)
+	panels := make([]panel, min(all, most))
+	for i := range panels {
+		p := panel{alignment: s, sequence: n, from: i * s.frames / all, to: (i + 1) * s.frames / all}
+		p.addLanes(a.blank)
+		for t := p.from; t < p.to; t++ {
+			row, sum := frame(t), 0.0
+			if a.scores == trellis.Logits {
+				sum = float64(trellis.LogSumExp(row))
+			}
+			for _, l := range p.lanes {
+				v := float64(row[l.class])
+				if a.scores != trellis.Probabilities {
+					v = math.Exp(v - sum)
+				}
+				if v > 0 { // NaN is not
+					l.probabilities[t-p.from] = min(v, 1)
+				}
+			}
+		}
+		panels[i] = p
+	}
+	return panels
+}
 
-// newPanel reads what is drawn of a sequence; frame returns the scores of a frame.
-func newPanel[F trellis.Float](a *alignments, s alignment, frame func(t int) []F) panel {
-	p := panel{alignment: s, columns: min(s.frames, maxColumns)}
+// addLanes adds the classes of the labels whose spans are in the panel, and the blank below them.
+func (p *panel) addLanes(blank int) {
 	add := func(class int) {
 		switch {
-		case class == trellis.AnyLabel || slices.ContainsFunc(p.lanes, func(l lane) bool { return l.class == class }):
+		case class == trellis.AnyLabel || p.laneOf(class) >= 0:
 		case len(p.lanes) == maxLanes:
 			p.hidden++
 		default:
-			p.lanes = append(p.lanes, lane{class, make([]float64, p.columns)})
+			p.lanes = append(p.lanes, lane{class, make([]float64, p.to-p.from)})
 		}
 	}
-	add(a.blank)
-	for _, label := range s.labels {
-		add(label)
-	}
-	p.lanes = append(p.lanes[1:], p.lanes[0]) // the blank below the others
-	for t := range s.frames {
-		row, column := frame(t), t*p.columns/s.frames
-		sum := 0.0
-		if a.scores == trellis.Logits {
-			sum = float64(trellis.LogSumExp(row))
-		}
-		for _, l := range p.lanes {
-			v := float64(row[l.class])
-			if a.scores != trellis.Probabilities {
-				v = math.Exp(v - sum)
-			}
-			if v > l.probabilities[column] { // NaN is not
-				l.probabilities[column] = min(v, 1)
-			}
+	add(blank)
+	for i, span := range p.spans {
+		if _, visible := p.clip(span); visible || span.Start == span.End {
+			add(p.labels[i])
 		}
 	}
-	return p
+	p.lanes = append(p.lanes[1:], p.lanes[0])
+}
+
+// laneOf returns the place of a class among the lanes, or −1.
+func (p *panel) laneOf(class int) int {
+	return slices.IndexFunc(p.lanes, func(l lane) bool { return l.class == class })
+}
+
+// clip returns the part of a span that is in the panel, counted from its first frame, and whether
+// there is one.
+func (p *panel) clip(s trellis.Span) (trellis.Span, bool) {
+	s.Start, s.End = max(s.Start, p.from)-p.from, min(s.End, p.to)-p.from
+	return s, s.Start < s.End
 }
 
 // checkPictureName reports a name that does not say how to draw.
@@ -85,13 +109,18 @@ func checkPictureName(name string) error {
 
 // draw writes the picture that the options ask for.
 func (a *alignments) draw(t *tool) error {
-	if len(a.found) > len(a.panels) {
-		t.warnings = append(t.warnings, fmt.Sprintf("%s has the first %d of %d sequences", a.options.picture, len(a.panels), len(a.found)))
+	frames, drawn := 0, 0
+	for _, s := range a.found {
+		frames += s.frames
 	}
-	for n, p := range a.panels {
+	for _, p := range a.panels {
+		drawn += p.to - p.from
 		if p.hidden > 0 {
-			t.warnings = append(t.warnings, fmt.Sprintf("%s lacks labels of sequence %d: it has the first %d classes", a.options.picture, n, maxLanes))
+			t.warnings = append(t.warnings, fmt.Sprintf("%s lacks labels of sequence %d: %d classes are too many", a.options.picture, p.sequence, maxLanes+p.hidden))
 		}
+	}
+	if drawn < frames {
+		t.warnings = append(t.warnings, fmt.Sprintf("%s has the first %d of %d frames", a.options.picture, drawn, frames))
 	}
 	write := picture.writeSVG
 	if strings.EqualFold(filepath.Ext(a.options.picture), ".png") {
@@ -167,21 +196,23 @@ func textWidth(text string) float64 { return 0.6 * fontSize * float64(uniseg.Str
 // picture lays all panels out, one below the other.
 func (a *alignments) picture() picture {
 	var p picture
-	left, columns, frames := 0.0, 1, 1
+	left, frames := 0.0, 1
 	for _, panel := range a.panels {
 		for _, l := range panel.lanes {
 			left = max(left, textWidth(a.laneName(l.class)))
 		}
-		columns, frames = max(columns, panel.columns), max(frames, panel.frames)
+		frames = max(frames, panel.to-panel.from)
 	}
 	left = math.Ceil(margin + min(left, 160) + 6)
-	// All panels have the same scale of time.
-	cell := min(max(math.Floor(960/float64(columns)), 1), 40)
-	scale := cell * float64(columns) / float64(frames) // pixels of a frame
-	p.width = max(left+cell*float64(columns)+margin, 420)
+	// All panels have the same scale of time, in pixels of a frame.
+	scale := min(math.Floor(960/float64(frames)), 40)
+	p.width = max(left+scale*float64(frames)+margin, 420)
 	y := margin
-	for n, panel := range a.panels {
-		y = a.drawPanel(&p, panel, n, left, y, scale)
+	for _, panel := range a.panels {
+		if panel.from == 0 {
+			y = a.drawTitle(&p, panel, y)
+		}
+		y = a.drawPanel(&p, panel, left, y, scale)
 	}
 	p.height = y
 	background := shape{width: p.width, height: p.height, ink: paper, opacity: 1}
@@ -209,19 +240,22 @@ func (a *alignments) isSeparator(label int) bool {
 	return ok && label == separator
 }
 
-// drawPanel draws a sequence from y on, and returns where it ends.
-func (a *alignments) drawPanel(p *picture, s panel, n int, left, y, scale float64) float64 {
-	title := npy.Path(a.Name)
+// drawTitle writes what is drawn, from y on, and returns where it ends.
+func (a *alignments) drawTitle(p *picture, s panel, y float64) float64 {
+	title := filepath.Base(npy.Path(a.Name))
 	if len(a.found) > 1 {
-		title += fmt.Sprintf(", sequence %d", n)
+		title += fmt.Sprintf(", sequence %d", s.sequence)
 	}
-	p.write(margin, y+fontSize, 0, words, fmt.Sprintf("%s: score %v", filepath.Base(title), numberOf(s.score)))
+	p.write(margin, y+fontSize, 0, words, fmt.Sprintf("%s: score %v", title, numberOf(s.score)))
 	p.drawLegend(p.width-margin, y+fontSize)
-	top := y + lineHeight + 6
-	column := scale * float64(s.frames) / float64(max(s.columns, 1))
-	width := scale * float64(s.frames)
+	return y + lineHeight + 6
+}
+
+// drawPanel draws some frames from y on, and returns where they end.
+func (a *alignments) drawPanel(p *picture, s panel, left, y, scale float64) float64 {
+	width := scale * float64(s.to-s.from)
 	for i, l := range s.lanes {
-		at := top + laneHeight*float64(i)
+		at := y + laneHeight*float64(i)
 		inkOf := words
 		if l.class == a.blank || a.isSeparator(l.class) {
 			inkOf = faint
@@ -229,9 +263,9 @@ func (a *alignments) drawPanel(p *picture, s panel, n int, left, y, scale float6
 		p.write(left-6, at+laneHeight-3, 1, inkOf, a.laneName(l.class))
 		p.rect(left, at+laneHeight-0.5, width, 0.5, faint, 0.35)
 	}
-	p.drawHeat(s, left, top, column)
-	a.drawPath(p, s, left, top, scale)
-	bottom := top + laneHeight*float64(len(s.lanes))
+	p.drawHeat(s, left, y, scale)
+	a.drawPath(p, s, left, y, scale)
+	bottom := y + laneHeight*float64(len(s.lanes))
 	bottom = a.drawTokens(p, s, left, bottom+4, scale)
 	bottom = a.drawWords(p, s, left, bottom, scale)
 	return a.drawTime(p, s, left, bottom+4, scale) + margin
@@ -250,17 +284,18 @@ func (p *picture) drawLegend(x, y float64) {
 	p.write(x-50*4-6, y, 1, faint, "probability")
 }
 
-// drawHeat draws the probabilities, shade by shade, columns of one shade in one piece.
-func (p *picture) drawHeat(s panel, left, top, column float64) {
+// drawHeat draws the probabilities, shade by shade, frames of one shade in one piece.
+func (p *picture) drawHeat(s panel, left, top, scale float64) {
 	for level := 1; level <= 10; level++ {
 		for i, l := range s.lanes {
-			for from := 0; from < s.columns; from++ {
+			at := top + laneHeight*float64(i) + 1
+			for from := 0; from < len(l.probabilities); from++ {
 				to := from
-				for to < s.columns && shade(l.probabilities[to]) == level {
+				for to < len(l.probabilities) && shade(l.probabilities[to]) == level {
 					to++
 				}
 				if to > from {
-					p.rect(left+column*float64(from), top+laneHeight*float64(i)+1, column*float64(to-from), laneHeight-2, heat, float64(level)/10)
+					p.rect(left+scale*float64(from), at, scale*float64(to-from), laneHeight-2, heat, float64(level)/10)
 					from = to
 				}
 			}
@@ -273,24 +308,27 @@ func (a *alignments) drawPath(p *picture, s panel, left, top, scale float64) {
 	if math.IsInf(s.score, 0) || math.IsNaN(s.score) {
 		return
 	}
-	place := func(class int) float64 {
-		i := slices.IndexFunc(s.lanes, func(l lane) bool { return l.class == class })
-		return top + laneHeight*float64(i)
-	}
-	blank := place(a.blank) + laneHeight/2 - 0.75
-	end := 0
-	for i, span := range append(s.spans[:len(s.spans):len(s.spans)], trellis.Span{Start: s.frames, End: s.frames}) {
-		if span.Start > end {
-			p.rect(left+scale*float64(end), blank, scale*float64(span.Start-end), 1.5, trail, 1)
+	blank := top + laneHeight*(float64(s.laneOf(a.blank))+0.5) - 0.75
+	drawBlank := func(from, to int) {
+		if gap, visible := s.clip(trellis.Span{Start: from, End: to}); visible {
+			p.rect(left+scale*float64(gap.Start), blank, scale*float64(gap.End-gap.Start), 1.5, trail, 1)
 		}
+	}
+	end := 0
+	for i, span := range s.spans {
+		drawBlank(end, span.Start)
 		end = span.End
-		if i == len(s.spans) || s.labels[i] == trellis.AnyLabel || !slices.ContainsFunc(s.lanes, func(l lane) bool { return l.class == s.labels[i] }) {
+		part, visible := s.clip(span)
+		lane := s.laneOf(s.labels[i])
+		if !visible || lane < 0 {
 			continue
 		}
-		edge := p.rect(left+scale*float64(span.Start)-edgeWidth, place(s.labels[i]), scale*float64(span.End-span.Start)+2*edgeWidth, laneHeight, trail, 1)
+		x, width := left+scale*float64(part.Start)-edgeWidth, scale*float64(part.End-part.Start)+2*edgeWidth
+		edge := p.rect(x, top+laneHeight*float64(lane), width, laneHeight, trail, 1)
 		edge.outline = true
 		edge.title = a.describe(item{a.token(s.labels[i]), span})
 	}
+	drawBlank(end, s.frames)
 }
 
 // describe says all about a word or label.
@@ -311,8 +349,9 @@ func (a *alignments) describe(it item) string {
 func (a *alignments) drawTokens(p *picture, s panel, left, y, scale float64) float64 {
 	free := 0.0
 	for i, it := range a.labelItems(s.alignment) {
-		middle, half := left+scale*float64(it.Start+it.End)/2, textWidth(it.text)/2
-		if it.Start < it.End && !a.isSeparator(s.labels[i]) && middle-half >= free {
+		part, visible := s.clip(it.Span)
+		middle, half := left+scale*float64(part.Start+part.End)/2, textWidth(it.text)/2
+		if visible && !a.isSeparator(s.labels[i]) && middle-half >= free {
 			p.write(middle, y+fontSize, 0.5, trail, it.text)
 			free = middle + half
 		}
@@ -326,19 +365,19 @@ const maxWordRows = 3
 // drawWords draws a bar for each word, the more confident the stronger, with the word below it
 // where there is room, and returns where they end.
 func (a *alignments) drawWords(p *picture, s panel, left, y, scale float64) float64 {
-	items := a.spoken(a.wordItems(s.alignment))
-	if len(items) == 0 {
-		return y
-	}
 	const bar = 7.0
-	rows := 1
+	rows := 0
 	var free [maxWordRows]float64
-	for _, it := range items {
+	for _, it := range a.wordItems(s.alignment) {
+		part, visible := s.clip(it.Span)
+		if !visible {
+			continue
+		}
 		strength := 1.0
 		if a.options.confidence {
 			strength = 0.2 + 0.8*min(max(it.Confidence, 0), 1)
 		}
-		x, width := left+scale*float64(it.Start), scale*float64(it.End-it.Start)
+		x, width := left+scale*float64(part.Start), scale*float64(part.End-part.Start)
 		p.rect(x, y+2, max(width-1, 1), bar, trail, strength).title = a.describe(it)
 		middle, half := x+width/2, textWidth(it.text)/2
 		for row := range free {
@@ -350,23 +389,27 @@ func (a *alignments) drawWords(p *picture, s panel, left, y, scale float64) floa
 			}
 		}
 	}
+	if rows == 0 {
+		return y
+	}
 	return y + bar + 4 + lineHeight*float64(rows)
 }
 
 // drawTime draws the axis, and returns where it ends.
 func (a *alignments) drawTime(p *picture, s panel, left, y, scale float64) float64 {
-	width := scale * float64(s.frames)
+	width := scale * float64(s.to-s.from)
 	p.rect(left, y, width, 1, faint, 1)
 	unit, perUnit := "frame", scale // pixels
 	if a.options.frame > 0 {
 		unit, perUnit = "s", scale/a.options.frame.Seconds()
 	}
 	step := niceStep(80 / perUnit)
+	begin := scale * float64(s.from) / perUnit // in units
 	free := left
-	for i := 0; float64(i)*step*perUnit <= width; i++ {
-		x := left + float64(i)*step*perUnit
+	for i := math.Ceil(begin / step); (i*step-begin)*perUnit <= width; i++ {
+		x := left + (i*step-begin)*perUnit
 		p.rect(x, y, 1, 4, faint, 1)
-		text := fmt.Sprintf("%.6g", float64(i)*step)
+		text := fmt.Sprintf("%.6g", i*step)
 		p.write(x, y+fontSize+6, 0.5, faint, text)
 		free = x + textWidth(text)/2
 	}
@@ -376,7 +419,7 @@ func (a *alignments) drawTime(p *picture, s panel, left, y, scale float64) float
 	return y + lineHeight + 6
 }
 
-// niceStep returns the least of 1, 2, 5, 10, … and their tenths that is not below a step.
+// niceStep returns the least of 1, 2 and 5, times a power of ten, that is not below a step.
 func niceStep(step float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(step)))
 	for _, n := range []float64{1, 2, 5} {
