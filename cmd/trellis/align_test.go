@@ -600,3 +600,33 @@ func float16s(values []float64) []byte {
 	npy.Encode(raw, values, npy.Dtype{Kind: 'f', Size: 2, Order: binary.LittleEndian})
 	return raw
 }
+
+// TestAlignNothing has no frames, no sequences or no labels, in every format.
+func TestAlignNothing(t *testing.T) {
+	tokens := write(t, "tokens.txt", []byte("_\na\nb\n \n"))
+	texts := map[string]string{
+		writeFloat64s(t, nil, 0, 4):                                        "",
+		writeFloat64s(t, nil, 0, 1, 4):                                     "a",
+		writeFloat64s(t, nil, 3, 0, 4):                                     write(t, "none.txt"),
+		writeFloat64s(t, sines()[:12], 3, 4):                               "",
+		writeFloat64s(t, sines()[12:24], 3, 4):                             "   ",
+		writeFloat64s(t, slices.Repeat([]float64{math.Inf(-1)}, 12), 3, 4): "a",
+	}
+	for x, text := range texts {
+		for _, format := range formatNames {
+			for _, labels := range []string{"-labels=false", "-labels"} {
+				picture := filepath.Join(t.TempDir(), "picture.svg")
+				r := run("align", x, "-logits", "-text", text, "-tokens", tokens, "-frame", "1s", "-format", format, labels, "-svg", picture)
+				if r.code == exitData { // no recording at all
+					assert.Contains(t, r.stderr, ": 0 sequences, but -format "+format+" is of one")
+					continue
+				}
+				assert.Equal(t, exitOK, r.code, r.stderr)
+				raw, err := os.ReadFile(picture)
+				require.NoError(t, err)
+				assert.NoError(t, xml.Unmarshal(raw, new(struct{})))
+				assert.NotContains(t, string(raw)+r.stdout, "NaN")
+			}
+		}
+	}
+}

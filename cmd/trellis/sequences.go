@@ -179,7 +179,7 @@ func (s *sequences) readTargets(t *tool, base *options, o *sequenceOptions) (*li
 		}
 	}
 	lines := textLines(text)
-	if text == "" {
+	if o.text == "" {
 		lines = []string{""} // one empty target
 	}
 	for n, line := range lines {
