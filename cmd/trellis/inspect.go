@@ -77,15 +77,18 @@ func isNearOne(sum float64) bool { return math.Abs(sum-1) <= tolerance }
 
 // look looks at a row; where says which one it is.
 func look[F trellis.Float](in *inspector, row []F, where func() string) {
-	for c, v := range row {
-		if v != v || v > math.MaxFloat32 && math.IsInf(float64(v), 1) {
-			if in.bad++; in.bad == 1 {
-				in.firstBad = fmt.Sprintf("%s, class %d is %s", where(), c, numberOf(v))
+	kind, sum := seems(row)
+	if !(sum <= math.MaxFloat64) {
+		// The sum may only be too large.
+		for c, v := range row {
+			if v != v || math.IsInf(float64(v), 1) {
+				if in.bad++; in.bad == 1 {
+					in.firstBad = fmt.Sprintf("%s, class %d is %s", where(), c, numberOf(v))
+				}
+				return
 			}
-			return
 		}
 	}
-	kind, sum := seems(row)
 	if in.like == nil {
 		in.like = map[trellis.Scores]int{}
 	}
