@@ -161,7 +161,7 @@ func fromClasses(entries []entry) (*Vocabulary, error) {
 		switch {
 		case e.class >= maxClass:
 			return fail("class %d of %q: more classes than %d", e.class, e.token, maxClass)
-		case tokenLine[e.token] > 0 && e.token != "":
+		case tokenLine[e.token] > 0:
 			return fail("%q is on line %d already", e.token, tokenLine[e.token])
 		case classLine[e.class] > 0:
 			return fail("class %d is on line %d already", e.class, classLine[e.class])

@@ -14,9 +14,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/npy"
@@ -156,9 +158,20 @@ func TestAlignBatch(t *testing.T) {
 	assert.Contains(t, r.stdout, "\nemissions-3 1 ")
 	assert.True(t, strings.HasPrefix(r.stdout, "emissions-0 1 0.090 0.200 Roses 0.98"), r.stdout)
 
-	memory := 1 // so that there is a group for each sequence
-	args := []string{"align", folder + "emissions.npy", "-logits", "-batch_first", "-text", folder + "transcript.txt", "-tokens", folder + "tokens.txt"}
-	assert.Equal(t, run(args...), runTool(t.Context(), memory, args...))
+	// A group for each sequence makes no difference.
+	picture := filepath.Join(t.TempDir(), "picture.svg")
+	args := []string{"align", folder + "emissions.npy", "-logits", "-batch_first", "-text", folder + "transcript.txt",
+		"-tokens", folder + "tokens.txt", "-input_lengths", "152,148,110,148", "-svg", picture}
+	want := run(args...)
+	wantPicture, err := os.ReadFile(picture)
+	require.NoError(t, err)
+	assert.Equal(t, want, runTool(t.Context(), 1, args...))
+	gotPicture, err := os.ReadFile(picture)
+	require.NoError(t, err)
+	assert.Equal(t, string(wantPicture), string(gotPicture))
+	for n, s := range all.Sequences {
+		assert.Contains(t, string(gotPicture), fmt.Sprintf(">emissions.npy, sequence %d: score %.6f</text>", n, s.Score))
+	}
 }
 
 // writeProbabilities writes log-probabilities.
@@ -245,7 +258,11 @@ func TestAlignWithoutAPath(t *testing.T) {
 	for _, ext := range []string{"svg", "png"} {
 		picture := filepath.Join(t.TempDir(), "picture."+ext)
 		assert.Equal(t, exitOK, run(append(args, "-svg", picture)...).code)
-		assert.FileExists(t, picture)
+		raw, err := os.ReadFile(picture)
+		require.NoError(t, err)
+		if ext == "svg" {
+			assert.Equal(t, 2, strings.Count(string(raw), ">a</text>")-1, "a lane in both sequences, a letter in one")
+		}
 	}
 	r = run(append(args, "-strict")...)
 	assert.Equal(t, result{code: exitData, stderr: strings.Replace(warning, "warning: ", "", 1)}, r)
@@ -384,6 +401,64 @@ func TestAlignSVG(t *testing.T) {
 	assert.Contains(t, string(raw), "@media (prefers-color-scheme: dark)")
 	assertAlone(t, name)
 	assert.Less(t, len(raw), 8000)
+}
+
+// TestWordsBesideEachOther writes words that are wider than their frames in two rows.
+func TestWordsBesideEachOther(t *testing.T) {
+	tokens := write(t, "tokens.txt", []byte("<blank>\nlongishword\nlongerwords\n|\n"))
+	x := writeProbabilities(t, []float64{
+		.1, .7, .1, .1,
+		.1, .1, .1, .7,
+		.1, .1, .7, .1,
+		.7, .1, .1, .1,
+		.1, .1, .1, .7,
+		.7, .1, .1, .1,
+		.7, .1, .1, .1,
+		.1, .7, .1, .1,
+	}, 8, 4)
+	name := filepath.Join(t.TempDir(), "picture.svg")
+	require.Equal(t, exitOK, run("align", x, "-text", "longishword longerwords longishword", "-tokens", tokens, "-svg", name).code)
+	raw, err := os.ReadFile(name)
+	require.NoError(t, err)
+	var rows []string
+	for _, m := range regexp.MustCompile(`y="(\S+)" class="f1" text-anchor="middle"><title>long`).FindAllStringSubmatch(string(raw), -1) {
+		rows = append(rows, m[1])
+	}
+	require.Len(t, rows, 3)
+	assert.NotEqual(t, rows[0], rows[1])
+	assert.Equal(t, rows[0], rows[2])
+}
+
+func TestCues(t *testing.T) {
+	word := func(text string, start, end int) item {
+		return item{text, trellis.Span{Start: start, End: end}}
+	}
+	a := &alignments{options: &alignOptions{frame: 100 * time.Millisecond}}
+	long := strings.Repeat("x", 38)
+	for name, c := range map[string]struct {
+		items []item
+		want  []int // words of each cue
+	}{
+		"none":             {nil, nil},
+		"together":         {[]item{word("a", 0, 5), word("b", 14, 20)}, []int{2}},
+		"a second apart":   {[]item{word("a", 0, 5), word("b", 15, 20)}, []int{1, 1}},
+		"seven seconds":    {[]item{word("a", 0, 62), word("b", 65, 70)}, []int{2}},
+		"more than seven":  {[]item{word("a", 0, 62), word("b", 65, 71)}, []int{1, 1}},
+		"42 characters":    {[]item{word(long, 0, 1), word("b", 2, 3), word("c", 4, 5)}, []int{3}},
+		"43 characters":    {[]item{word(long, 0, 1), word("b", 2, 3), word("cc", 4, 5), word("d", 6, 7)}, []int{2, 2}},
+		"wide characters":  {[]item{word(strings.Repeat("語", 20), 0, 1), word("語", 2, 3)}, []int{1, 1}},
+		"longer than that": {[]item{word(long+long, 0, 99), word("b", 99, 100)}, []int{1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []int
+			for _, cue := range a.cues(c.items) {
+				got = append(got, len(cue))
+			}
+			assert.Equal(t, c.want, got)
+		})
+	}
+	assert.Equal(t, "01:02:03,005", clock(3723005*time.Millisecond, ","))
+	assert.Equal(t, "100:00:00.000", clock(360000*time.Second-time.Microsecond, "."))
 }
 
 // TestPictureOfMuch draws more than fits.

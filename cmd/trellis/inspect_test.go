@@ -62,6 +62,13 @@ func TestWarnings(t *testing.T) {
 	withInf[4*3+2] = math.Inf(1)
 	withInf[4*5+1] = math.NaN()
 	masked := each(math.Log, []float64{0, 1, 0, 0, .5, 0, .5, 0})
+	mixed := append(append([]float64{}, probs[:4]...), logits[4:]...)
+	// Of shape (6,2,4): one sequence is transposed, of a network with 6 classes for 4 frames.
+	partly := make([]float64, 4*2*6)
+	for i, v := range transposed(logs, 6, 4) {
+		partly[i/6*12+i%6] = v
+		partly[i/6*12+6+i%6] = math.Sin(float64(i))
+	}
 	rounded := each(func(v float64) float64 { return math.Round(1024*math.Log(v)) / 1024 }, probs)
 	for name, c := range map[string]struct {
 		x     []float64
@@ -69,39 +76,43 @@ func TestWarnings(t *testing.T) {
 		args  []string
 		want  string // of x.npy
 	}{
-		"log-probabilities":             {logs, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, ""},
-		"half precision":                {rounded, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, ""},
-		"impossible classes":            {masked, []int{2, 4}, []string{"nll", "-targets", "1,2"}, ""},
-		"probabilities":                 {probs, []int{6, 4}, []string{"ctc", "-scores", "probs", "-targets", "1,2"}, ""},
-		"logits":                        {logits, []int{6, 4}, []string{"ctc", "-logits", "-targets", "1,2"}, ""},
-		"log-probabilities as logits":   {logs, []int{6, 4}, []string{"ctc", "-logits", "-targets", "1,2"}, ""},
-		"no frames":                     {nil, []int{0, 1, 4}, []string{"ctc", "-targets", ";"[:0]}, ""},
-		"padding":                       {append(append([]float64{}, logs[:8]...), make([]float64, 8)...), []int{4, 4}, []string{"align", "-targets", "1", "-input_lengths", "2"}, ""},
-		"logits, not log-probabilities": {logits, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "the probabilities of 6 of 6 frames do not add up to 1 (sequence 0, frame 0: 20.09); if these are raw scores, say -logits"},
-		"the same of a batch":           {logits, []int{3, 2, 4}, []string{"align", "-targets", "1;2"}, "the probabilities of 6 of 6 frames do not add up to 1 (sequence 0, frame 0: 20.09); if these are raw scores, say -logits"},
-		"one frame":                     {oneBad, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "the probabilities of 1 of 6 frames do not add up to 1 (sequence 0, frame 2: "},
-		"one frame of a batch":          {oneBad, []int{2, 3, 4}, []string{"ctc", "-targets", "1;2", "-batch_first"}, "the probabilities of 1 of 6 frames do not add up to 1 (sequence 0, frame 2: "},
-		"probabilities for logarithms":  {probs, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "these seem to be probabilities, not log-probabilities: say -scores probs"},
-		"probabilities for logits":      {probs, []int{6, 4}, []string{"align", "-logits", "-targets", "1,2"}, "these seem to be probabilities, not raw scores: say -scores probs"},
-		"logarithms for probabilities":  {logs, []int{6, 4}, []string{"align", "-scores", "probs", "-targets", "1,2"}, "these seem to be log-probabilities, not probabilities: say -scores log_probs"},
-		"logits for probabilities":      {logits, []int{6, 4}, []string{"align", "-scores", "probs", "-targets", "1,2"}, "the probabilities of 6 of 6 frames do not add up to 1 (sequence 0, frame 0: "},
-		"transposed":                    {transposed(logs, 6, 4), []int{4, 6}, []string{"ctc", "-targets", "1,2"}, "it seems to be transposed: the columns are log-probabilities, not the rows"},
-		"transposed, probabilities":     {transposed(probs, 6, 4), []int{4, 6}, []string{"align", "-scores", "probs", "-targets", "1,2"}, "it seems to be transposed: the columns are probabilities, not the rows"},
-		"transposed, too few frames":    {transposed(logits, 6, 4), []int{4, 6}, []string{"ctc", "-logits", "-targets", "1,2,1,2,1"}, "sequence 0: its target needs 5 frames, has 4: its loss is +Inf; is its shape (4,6) transposed?"},
-		"infeasible":                    {logs, []int{6, 4}, []string{"ctc", "-targets", "1,1,1,1"}, "sequence 0: its target needs 7 frames, has 6: its loss is +Inf\n"},
-		"infeasible, counts as 0":       {logs, []int{6, 4}, []string{"ctc", "-targets", "1,1,1,1", "-zero_infinity"}, "sequence 0: its target needs 7 frames, has 6: its loss counts as 0\n"},
-		"infeasible by a length":        {logs, []int{3, 2, 4}, []string{"align", "-targets", "1,2;1", "-input_lengths", "1,3"}, "sequence 0: its target needs 2 frames, has 1: it has no alignment\n"},
-		"NaN":                           {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is nan\n"},
-		"NaN of a batch":                {withNaN, []int{2, 3, 4}, []string{"align", "-targets", "1;2;1"}, "sequence 0, frame 1, class 2 is nan\n"},
-		"+Inf":                          {withInf, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is inf, and so are some in 1 more frames\n"},
-		"NaN beyond the length":         {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2", "-input_lengths", "3"}, ""},
-		"nll of logits":                 {logits, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "the probabilities of 6 of 6 rows do not add up to 1 (row 0: 20.09); if these are raw scores, trellis ce takes them"},
-		"nll of probabilities":          {probs, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "these seem to be probabilities, not log-probabilities: take their logarithms"},
-		"nll of images":                 {transposed(logs, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, ""},
-		"nll of images with NaN":        {transposed(withNaN, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "row 0, position (1,0), class 2 is nan\n"},
-		"nll of log-probabilities":      {logs, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, ""},
-		"ce of logits":                  {logits, []int{6, 4}, []string{"ce", "-targets", "0 1 2 3 0 1"}, ""},
-		"ce of probabilities":           {probs, []int{6, 4}, []string{"ce", "-targets", "0 1 2 3 0 1"}, "these seem to be probabilities, not raw scores: take their logarithms, for trellis nll"},
+		"log-probabilities":               {logs, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, ""},
+		"half precision":                  {rounded, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, ""},
+		"impossible classes":              {masked, []int{2, 4}, []string{"nll", "-targets", "1,2"}, ""},
+		"probabilities":                   {probs, []int{6, 4}, []string{"ctc", "-scores", "probs", "-targets", "1,2"}, ""},
+		"logits":                          {logits, []int{6, 4}, []string{"ctc", "-logits", "-targets", "1,2"}, ""},
+		"log-probabilities as logits":     {logs, []int{6, 4}, []string{"ctc", "-logits", "-targets", "1,2"}, ""},
+		"no frames":                       {nil, []int{0, 1, 4}, []string{"ctc", "-targets", ";"[:0]}, ""},
+		"padding":                         {append(append([]float64{}, logs[:8]...), make([]float64, 8)...), []int{4, 4}, []string{"align", "-targets", "1", "-input_lengths", "2"}, ""},
+		"logits, not log-probabilities":   {logits, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "the probabilities of 6 of 6 frames do not add up to 1 (sequence 0, frame 0: 20.09); if these are raw scores, say -logits"},
+		"the same of a batch":             {logits, []int{3, 2, 4}, []string{"align", "-targets", "1;2"}, "the probabilities of 6 of 6 frames do not add up to 1 (sequence 0, frame 0: 20.09); if these are raw scores, say -logits"},
+		"one frame":                       {oneBad, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "the probabilities of 1 of 6 frames do not add up to 1 (sequence 0, frame 2: "},
+		"one frame of a batch":            {oneBad, []int{2, 3, 4}, []string{"ctc", "-targets", "1;2", "-batch_first"}, "the probabilities of 1 of 6 frames do not add up to 1 (sequence 0, frame 2: "},
+		"probabilities for logarithms":    {probs, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "these seem to be probabilities, not log-probabilities: say -scores probs"},
+		"probabilities for logits":        {probs, []int{6, 4}, []string{"align", "-logits", "-targets", "1,2"}, "these seem to be probabilities, not raw scores: say -scores probs"},
+		"logarithms for probabilities":    {logs, []int{6, 4}, []string{"align", "-scores", "probs", "-targets", "1,2"}, "these seem to be log-probabilities, not probabilities: say -scores log_probs"},
+		"logits for probabilities":        {logits, []int{6, 4}, []string{"align", "-scores", "probs", "-targets", "1,2"}, "the probabilities of 6 of 6 frames do not add up to 1 (sequence 0, frame 0: "},
+		"transposed":                      {transposed(logs, 6, 4), []int{4, 6}, []string{"ctc", "-targets", "1,2"}, "it seems to be transposed: the columns are log-probabilities, not the rows"},
+		"transposed, probabilities":       {transposed(probs, 6, 4), []int{4, 6}, []string{"align", "-scores", "probs", "-targets", "1,2"}, "it seems to be transposed: the columns are probabilities, not the rows"},
+		"transposed, too few frames":      {transposed(logits, 6, 4), []int{4, 6}, []string{"ctc", "-logits", "-targets", "1,2,1,2,1"}, "sequence 0: its target needs 5 frames, has 4: its loss is +Inf; is its shape (4,6) transposed?"},
+		"one row like probabilities":      {mixed, []int{6, 4}, []string{"ctc", "-logits", "-targets", "1,2"}, ""},
+		"one sequence transposed":         {partly, []int{4, 2, 6}, []string{"ctc", "-targets", "1,2;1"}, "the probabilities of 8 of 8 frames do not add up to 1"},
+		"columns and a row":               {[]float64{1, 0, 0, .5, 0, .5}, []int{3, 2}, []string{"ctc", "-scores", "probs", "-targets", "1"}, "the probabilities of 2 of 3 frames do not add up to 1"},
+		"too few frames, no more classes": {logits, []int{6, 4}, []string{"ctc", "-logits", "-targets", "1,1,1,1"}, "sequence 0: its target needs 7 frames, has 6: its loss is +Inf\n"},
+		"infeasible":                      {logs, []int{6, 4}, []string{"ctc", "-targets", "1,1,1,1"}, "sequence 0: its target needs 7 frames, has 6: its loss is +Inf\n"},
+		"infeasible, counts as 0":         {logs, []int{6, 4}, []string{"ctc", "-targets", "1,1,1,1", "-zero_infinity"}, "sequence 0: its target needs 7 frames, has 6: its loss counts as 0\n"},
+		"infeasible by a length":          {logs, []int{3, 2, 4}, []string{"align", "-targets", "1,2;1", "-input_lengths", "1,3"}, "sequence 0: its target needs 2 frames, has 1: it has no alignment\n"},
+		"NaN":                             {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is nan\n"},
+		"NaN of a batch":                  {withNaN, []int{2, 3, 4}, []string{"align", "-targets", "1;2;1"}, "sequence 0, frame 1, class 2 is nan\n"},
+		"+Inf":                            {withInf, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is inf, and so are some in 1 more frames\n"},
+		"NaN beyond the length":           {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2", "-input_lengths", "3"}, ""},
+		"nll of logits":                   {logits, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "the probabilities of 6 of 6 rows do not add up to 1 (row 0: 20.09); if these are raw scores, trellis ce takes them"},
+		"nll of probabilities":            {probs, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "these seem to be probabilities, not log-probabilities: take their logarithms"},
+		"nll of images":                   {transposed(logs, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, ""},
+		"nll of images with NaN":          {transposed(withNaN, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "row 0, position (1,0), class 2 is nan\n"},
+		"nll of log-probabilities":        {logs, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, ""},
+		"ce of logits":                    {logits, []int{6, 4}, []string{"ce", "-targets", "0 1 2 3 0 1"}, ""},
+		"ce of probabilities":             {probs, []int{6, 4}, []string{"ce", "-targets", "0 1 2 3 0 1"}, "these seem to be probabilities, not raw scores: take their logarithms, for trellis nll"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := writeFloat64s(t, c.x, c.shape...)
@@ -171,7 +182,13 @@ func TestAdvice(t *testing.T) {
 			assert.Contains(t, r.stderr, "trellis: "+want)
 		})
 	}
-	r := run("ctc", x, "-logits", "-text", "x\nA\nA", "-tokens", tokens, "-unknown")
+	r := run("ctc", x, "-targets", "1,2;3,0;1,2", "-target_lengths", "2,2,2")
+	assert.Equal(t, "trellis: -targets: sequence 1, position 1: label 0 is the blank\n", r.stderr)
+	pad := write(t, "tokens.txt", []byte("<pad>\nA\nb\n_\n"))
+	r = run("ctc", x, "-logits", "-text", "A\nA\nb", "-tokens", pad, "-blank", "3")
+	assert.Contains(t, r.stdout, ", blank 3\n", "padding may be another class than the blank")
+	assert.Contains(t, run("ctc", x, "-logits", "-text", "A\nA\nb", "-tokens", pad).stdout, ", blank 0\n")
+	r = run("ctc", x, "-logits", "-text", "x\nA\nA", "-tokens", tokens, "-unknown")
 	assert.Equal(t, exitOK, r.code, r.stderr)
 	r = run("ctc", x, "-logits", "-text", "a\nA\nA", "-tokens", tokens, "-case", "upper")
 	assert.Equal(t, exitOK, r.code, r.stderr)
