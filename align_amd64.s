@@ -150,6 +150,683 @@ end2:
 	VZEROUPPER
 	RET
 
+// func toBlocksF32AVX512(p []float64, size int, x []float32, xColumns int, xStride int) (poison float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·toBlocksF32AVX512(SB), NOSPLIT, $0-76
+	VPXORD Z0, Z0, Z0
+	MOVQ   p_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   size+24(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   BX, SI
+	IMUL3Q $+4, SI, SI
+	MOVQ   $+2, DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	SUBQ $+4, R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ            R8, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z1
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z1, Z1
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z2
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z2, Z2
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z2, Z2
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z2, Z2
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z3
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z3, Z3
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z3, Z3
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z3, Z3
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z4
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z4, Z4
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z4, Z4
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z4, Z4
+	VUNPCKLPS       Z2, Z1, Z5
+	VUNPCKHPS       Z2, Z1, Z1
+	VUNPCKLPS       Z4, Z3, Z2
+	VUNPCKHPS       Z4, Z3, Z3
+	VUNPCKLPD       Z2, Z5, Z4
+	VUNPCKHPD       Z2, Z5, Z2
+	VUNPCKLPD       Z3, Z1, Z5
+	VUNPCKHPD       Z3, Z1, Z1
+	VSUBPS          Z4, Z4, Z3
+	VADDPS          Z0, Z3, Z0
+	VCVTPS2PD       Y4, Z3
+	VEXTRACTF64X4   $0x01, Z4, Y4
+	VCVTPS2PD       Y4, Z4
+	VMOVUPS         Z3, (R9)
+	MOVQ            R9, R11
+	ADDQ            DX, R11
+	VMOVUPS         Z4, (R11)
+	VSUBPS          Z2, Z2, Z3
+	VADDPS          Z0, Z3, Z0
+	VCVTPS2PD       Y2, Z3
+	VEXTRACTF64X4   $0x01, Z2, Y2
+	VCVTPS2PD       Y2, Z2
+	VMOVUPS         Z3, 64(R9)
+	MOVQ            R9, R11
+	ADDQ            DX, R11
+	VMOVUPS         Z2, 64(R11)
+	VSUBPS          Z5, Z5, Z2
+	VADDPS          Z0, Z2, Z0
+	VCVTPS2PD       Y5, Z2
+	VEXTRACTF64X4   $0x01, Z5, Y3
+	VCVTPS2PD       Y3, Z3
+	VMOVUPS         Z2, 128(R9)
+	MOVQ            R9, R11
+	ADDQ            DX, R11
+	VMOVUPS         Z3, 128(R11)
+	VSUBPS          Z1, Z1, Z2
+	VADDPS          Z0, Z2, Z0
+	VCVTPS2PD       Y1, Z2
+	VEXTRACTF64X4   $0x01, Z1, Y1
+	VCVTPS2PD       Y1, Z1
+	VMOVUPS         Z2, 192(R9)
+	MOVQ            R9, R11
+	ADDQ            DX, R11
+	VMOVUPS         Z1, 192(R11)
+	ADDQ            $+16, R8
+	ADDQ            $+256, R9
+	SUBQ            $+4, R10
+	CMPQ            R10, $+0
+	JGT             loop3
+
+end4:
+	MOVQ            R10, R11
+	SHLQ            $0x02, R11
+	ADDQ            R11, R8
+	IMUL3Q          $+64, R10, R10
+	ADDQ            R10, R9
+	LEAQ            (R8)(SI*2), R10
+	VBROADCASTF32X4 (R8), Z1
+	VINSERTF32X4    $0x01, (R8)(SI*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R8)(SI*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R10)(SI*1), Z1, Z1
+	ADDQ            BX, R8
+	LEAQ            (R8)(SI*2), R10
+	VBROADCASTF32X4 (R8), Z2
+	VINSERTF32X4    $0x01, (R8)(SI*1), Z2, Z2
+	VINSERTF32X4    $0x02, (R8)(SI*2), Z2, Z2
+	VINSERTF32X4    $0x03, (R10)(SI*1), Z2, Z2
+	ADDQ            BX, R8
+	LEAQ            (R8)(SI*2), R10
+	VBROADCASTF32X4 (R8), Z3
+	VINSERTF32X4    $0x01, (R8)(SI*1), Z3, Z3
+	VINSERTF32X4    $0x02, (R8)(SI*2), Z3, Z3
+	VINSERTF32X4    $0x03, (R10)(SI*1), Z3, Z3
+	ADDQ            BX, R8
+	LEAQ            (R8)(SI*2), R10
+	VBROADCASTF32X4 (R8), Z4
+	VINSERTF32X4    $0x01, (R8)(SI*1), Z4, Z4
+	VINSERTF32X4    $0x02, (R8)(SI*2), Z4, Z4
+	VINSERTF32X4    $0x03, (R10)(SI*1), Z4, Z4
+	VUNPCKLPS       Z2, Z1, Z5
+	VUNPCKHPS       Z2, Z1, Z1
+	VUNPCKLPS       Z4, Z3, Z2
+	VUNPCKHPS       Z4, Z3, Z3
+	VUNPCKLPD       Z2, Z5, Z4
+	VUNPCKHPD       Z2, Z5, Z2
+	VUNPCKLPD       Z3, Z1, Z5
+	VUNPCKHPD       Z3, Z1, Z1
+	VSUBPS          Z4, Z4, Z3
+	VADDPS          Z0, Z3, Z0
+	VCVTPS2PD       Y4, Z3
+	VEXTRACTF64X4   $0x01, Z4, Y4
+	VCVTPS2PD       Y4, Z4
+	VMOVUPS         Z3, (R9)
+	MOVQ            R9, R8
+	ADDQ            DX, R8
+	VMOVUPS         Z4, (R8)
+	VSUBPS          Z2, Z2, Z3
+	VADDPS          Z0, Z3, Z0
+	VCVTPS2PD       Y2, Z3
+	VEXTRACTF64X4   $0x01, Z2, Y2
+	VCVTPS2PD       Y2, Z2
+	VMOVUPS         Z3, 64(R9)
+	MOVQ            R9, R8
+	ADDQ            DX, R8
+	VMOVUPS         Z2, 64(R8)
+	VSUBPS          Z5, Z5, Z2
+	VADDPS          Z0, Z2, Z0
+	VCVTPS2PD       Y5, Z2
+	VEXTRACTF64X4   $0x01, Z5, Y3
+	VCVTPS2PD       Y3, Z3
+	VMOVUPS         Z2, 128(R9)
+	MOVQ            R9, R8
+	ADDQ            DX, R8
+	VMOVUPS         Z3, 128(R8)
+	VSUBPS          Z1, Z1, Z2
+	VADDPS          Z0, Z2, Z0
+	VCVTPS2PD       Y1, Z2
+	VEXTRACTF64X4   $0x01, Z1, Y1
+	VCVTPS2PD       Y1, Z1
+	VMOVUPS         Z2, 192(R9)
+	MOVQ            R9, R8
+	ADDQ            DX, R8
+	VMOVUPS         Z1, 192(R8)
+	MOVQ            BX, R8
+	IMUL3Q          $+16, R8, R8
+	ADDQ            R8, CX
+	ADDQ            DX, AX
+	SUBQ            $+2, DI
+	CMPQ            DI, $+0
+	JGT             loop1
+
+end2:
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, poison+72(FP)
+	VZEROUPPER
+	RET
+
+// func toBlocksF32AVX2(p []float64, size int, x []float32, xColumns int, xStride int) (poison float32)
+// Requires: AVX
+TEXT ·toBlocksF32AVX2(SB), NOSPLIT, $0-76
+	MOVQ   p_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   size+24(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   BX, SI
+	IMUL3Q $+4, SI, SI
+	MOVQ   $+2, DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	SUBQ $+4, R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ           R8, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y2
+	VINSERTF128    $0x01, (R11)(SI*1), Y2, Y2
+	VBROADCASTF128 (R11)(SI*2), Y3
+	VINSERTF128    $0x01, (R12)(SI*1), Y3, Y3
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y4
+	VINSERTF128    $0x01, (R11)(SI*1), Y4, Y4
+	VBROADCASTF128 (R11)(SI*2), Y5
+	VINSERTF128    $0x01, (R12)(SI*1), Y5, Y5
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y6
+	VINSERTF128    $0x01, (R11)(SI*1), Y6, Y6
+	VBROADCASTF128 (R11)(SI*2), Y7
+	VINSERTF128    $0x01, (R12)(SI*1), Y7, Y7
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y8
+	VINSERTF128    $0x01, (R11)(SI*1), Y8, Y8
+	VBROADCASTF128 (R11)(SI*2), Y9
+	VINSERTF128    $0x01, (R12)(SI*1), Y9, Y9
+	VUNPCKLPS      Y4, Y2, Y10
+	VUNPCKLPS      Y5, Y3, Y11
+	VUNPCKHPS      Y4, Y2, Y2
+	VUNPCKHPS      Y5, Y3, Y3
+	VUNPCKLPS      Y8, Y6, Y4
+	VUNPCKLPS      Y9, Y7, Y5
+	VUNPCKHPS      Y8, Y6, Y6
+	VUNPCKHPS      Y9, Y7, Y7
+	VUNPCKLPD      Y4, Y10, Y8
+	VUNPCKLPD      Y5, Y11, Y9
+	VUNPCKHPD      Y4, Y10, Y4
+	VUNPCKHPD      Y5, Y11, Y5
+	VUNPCKLPD      Y6, Y2, Y10
+	VUNPCKLPD      Y7, Y3, Y11
+	VUNPCKHPD      Y6, Y2, Y2
+	VUNPCKHPD      Y7, Y3, Y3
+	VSUBPS         Y8, Y8, Y6
+	VSUBPS         Y9, Y9, Y7
+	VADDPS         Y0, Y6, Y0
+	VADDPS         Y1, Y7, Y1
+	VEXTRACTF128   $0x01, Y8, X6
+	VCVTPS2PD      X8, Y7
+	VCVTPS2PD      X6, Y6
+	VEXTRACTF128   $0x01, Y9, X8
+	VCVTPS2PD      X9, Y9
+	VCVTPS2PD      X8, Y8
+	VMOVUPS        Y7, (R9)
+	VMOVUPS        Y6, 32(R9)
+	MOVQ           R9, R11
+	ADDQ           DX, R11
+	VMOVUPS        Y9, (R11)
+	VMOVUPS        Y8, 32(R11)
+	VSUBPS         Y4, Y4, Y6
+	VSUBPS         Y5, Y5, Y7
+	VADDPS         Y0, Y6, Y0
+	VADDPS         Y1, Y7, Y1
+	VEXTRACTF128   $0x01, Y4, X6
+	VCVTPS2PD      X4, Y4
+	VCVTPS2PD      X6, Y6
+	VEXTRACTF128   $0x01, Y5, X7
+	VCVTPS2PD      X5, Y5
+	VCVTPS2PD      X7, Y7
+	VMOVUPS        Y4, 64(R9)
+	VMOVUPS        Y6, 96(R9)
+	MOVQ           R9, R11
+	ADDQ           DX, R11
+	VMOVUPS        Y5, 64(R11)
+	VMOVUPS        Y7, 96(R11)
+	VSUBPS         Y10, Y10, Y4
+	VSUBPS         Y11, Y11, Y5
+	VADDPS         Y0, Y4, Y0
+	VADDPS         Y1, Y5, Y1
+	VEXTRACTF128   $0x01, Y10, X4
+	VCVTPS2PD      X10, Y5
+	VCVTPS2PD      X4, Y4
+	VEXTRACTF128   $0x01, Y11, X6
+	VCVTPS2PD      X11, Y7
+	VCVTPS2PD      X6, Y6
+	VMOVUPS        Y5, 128(R9)
+	VMOVUPS        Y4, 160(R9)
+	MOVQ           R9, R11
+	ADDQ           DX, R11
+	VMOVUPS        Y7, 128(R11)
+	VMOVUPS        Y6, 160(R11)
+	VSUBPS         Y2, Y2, Y4
+	VSUBPS         Y3, Y3, Y5
+	VADDPS         Y0, Y4, Y0
+	VADDPS         Y1, Y5, Y1
+	VEXTRACTF128   $0x01, Y2, X4
+	VCVTPS2PD      X2, Y2
+	VCVTPS2PD      X4, Y4
+	VEXTRACTF128   $0x01, Y3, X5
+	VCVTPS2PD      X3, Y3
+	VCVTPS2PD      X5, Y5
+	VMOVUPS        Y2, 192(R9)
+	VMOVUPS        Y4, 224(R9)
+	MOVQ           R9, R11
+	ADDQ           DX, R11
+	VMOVUPS        Y3, 192(R11)
+	VMOVUPS        Y5, 224(R11)
+	ADDQ           $+16, R8
+	ADDQ           $+256, R9
+	SUBQ           $+4, R10
+	CMPQ           R10, $+0
+	JGT            loop3
+
+end4:
+	MOVQ           R10, R11
+	SHLQ           $0x02, R11
+	ADDQ           R11, R8
+	IMUL3Q         $+64, R10, R10
+	ADDQ           R10, R9
+	LEAQ           (R8)(SI*2), R10
+	VBROADCASTF128 (R8), Y2
+	VINSERTF128    $0x01, (R8)(SI*1), Y2, Y2
+	VBROADCASTF128 (R8)(SI*2), Y3
+	VINSERTF128    $0x01, (R10)(SI*1), Y3, Y3
+	ADDQ           BX, R8
+	LEAQ           (R8)(SI*2), R10
+	VBROADCASTF128 (R8), Y4
+	VINSERTF128    $0x01, (R8)(SI*1), Y4, Y4
+	VBROADCASTF128 (R8)(SI*2), Y5
+	VINSERTF128    $0x01, (R10)(SI*1), Y5, Y5
+	ADDQ           BX, R8
+	LEAQ           (R8)(SI*2), R10
+	VBROADCASTF128 (R8), Y6
+	VINSERTF128    $0x01, (R8)(SI*1), Y6, Y6
+	VBROADCASTF128 (R8)(SI*2), Y7
+	VINSERTF128    $0x01, (R10)(SI*1), Y7, Y7
+	ADDQ           BX, R8
+	LEAQ           (R8)(SI*2), R10
+	VBROADCASTF128 (R8), Y8
+	VINSERTF128    $0x01, (R8)(SI*1), Y8, Y8
+	VBROADCASTF128 (R8)(SI*2), Y9
+	VINSERTF128    $0x01, (R10)(SI*1), Y9, Y9
+	VUNPCKLPS      Y4, Y2, Y10
+	VUNPCKLPS      Y5, Y3, Y11
+	VUNPCKHPS      Y4, Y2, Y2
+	VUNPCKHPS      Y5, Y3, Y3
+	VUNPCKLPS      Y8, Y6, Y4
+	VUNPCKLPS      Y9, Y7, Y5
+	VUNPCKHPS      Y8, Y6, Y6
+	VUNPCKHPS      Y9, Y7, Y7
+	VUNPCKLPD      Y4, Y10, Y8
+	VUNPCKLPD      Y5, Y11, Y9
+	VUNPCKHPD      Y4, Y10, Y4
+	VUNPCKHPD      Y5, Y11, Y5
+	VUNPCKLPD      Y6, Y2, Y10
+	VUNPCKLPD      Y7, Y3, Y11
+	VUNPCKHPD      Y6, Y2, Y2
+	VUNPCKHPD      Y7, Y3, Y3
+	VSUBPS         Y8, Y8, Y6
+	VSUBPS         Y9, Y9, Y7
+	VADDPS         Y0, Y6, Y0
+	VADDPS         Y1, Y7, Y1
+	VEXTRACTF128   $0x01, Y8, X6
+	VCVTPS2PD      X8, Y7
+	VCVTPS2PD      X6, Y6
+	VEXTRACTF128   $0x01, Y9, X8
+	VCVTPS2PD      X9, Y9
+	VCVTPS2PD      X8, Y8
+	VMOVUPS        Y7, (R9)
+	VMOVUPS        Y6, 32(R9)
+	MOVQ           R9, R8
+	ADDQ           DX, R8
+	VMOVUPS        Y9, (R8)
+	VMOVUPS        Y8, 32(R8)
+	VSUBPS         Y4, Y4, Y6
+	VSUBPS         Y5, Y5, Y7
+	VADDPS         Y0, Y6, Y0
+	VADDPS         Y1, Y7, Y1
+	VEXTRACTF128   $0x01, Y4, X6
+	VCVTPS2PD      X4, Y4
+	VCVTPS2PD      X6, Y6
+	VEXTRACTF128   $0x01, Y5, X7
+	VCVTPS2PD      X5, Y5
+	VCVTPS2PD      X7, Y7
+	VMOVUPS        Y4, 64(R9)
+	VMOVUPS        Y6, 96(R9)
+	MOVQ           R9, R8
+	ADDQ           DX, R8
+	VMOVUPS        Y5, 64(R8)
+	VMOVUPS        Y7, 96(R8)
+	VSUBPS         Y10, Y10, Y4
+	VSUBPS         Y11, Y11, Y5
+	VADDPS         Y0, Y4, Y0
+	VADDPS         Y1, Y5, Y1
+	VEXTRACTF128   $0x01, Y10, X4
+	VCVTPS2PD      X10, Y5
+	VCVTPS2PD      X4, Y4
+	VEXTRACTF128   $0x01, Y11, X6
+	VCVTPS2PD      X11, Y7
+	VCVTPS2PD      X6, Y6
+	VMOVUPS        Y5, 128(R9)
+	VMOVUPS        Y4, 160(R9)
+	MOVQ           R9, R8
+	ADDQ           DX, R8
+	VMOVUPS        Y7, 128(R8)
+	VMOVUPS        Y6, 160(R8)
+	VSUBPS         Y2, Y2, Y4
+	VSUBPS         Y3, Y3, Y5
+	VADDPS         Y0, Y4, Y0
+	VADDPS         Y1, Y5, Y1
+	VEXTRACTF128   $0x01, Y2, X4
+	VCVTPS2PD      X2, Y2
+	VCVTPS2PD      X4, Y4
+	VEXTRACTF128   $0x01, Y3, X5
+	VCVTPS2PD      X3, Y3
+	VCVTPS2PD      X5, Y5
+	VMOVUPS        Y2, 192(R9)
+	VMOVUPS        Y4, 224(R9)
+	MOVQ           R9, R8
+	ADDQ           DX, R8
+	VMOVUPS        Y3, 192(R8)
+	VMOVUPS        Y5, 224(R8)
+	MOVQ           BX, R8
+	IMUL3Q         $+16, R8, R8
+	ADDQ           R8, CX
+	ADDQ           DX, AX
+	SUBQ           $+2, DI
+	CMPQ           DI, $+0
+	JGT            loop1
+
+end2:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, poison+72(FP)
+	VZEROUPPER
+	RET
+
+// func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns int, xStride int) (poison float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·toBlocksF64AVX512(SB), NOSPLIT, $0-80
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	MOVQ         p_base+0(FP), AX
+	MOVQ         x_base+32(FP), CX
+	MOVQ         size+24(FP), DX
+	SHLQ         $0x03, DX
+	MOVQ         xStride+64(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         BX, SI
+	IMUL3Q       $+2, SI, SI
+	MOVQ         $+2, DI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	SUBQ $+2, R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ            R8, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z2
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z2, Z2
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z2, Z2
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z2, Z2
+	ADDQ            BX, R11
+	LEAQ            (R11)(SI*2), R12
+	VBROADCASTF32X4 (R11), Z3
+	VINSERTF32X4    $0x01, (R11)(SI*1), Z3, Z3
+	VINSERTF32X4    $0x02, (R11)(SI*2), Z3, Z3
+	VINSERTF32X4    $0x03, (R12)(SI*1), Z3, Z3
+	VUNPCKLPD       Z3, Z2, Z4
+	VUNPCKHPD       Z3, Z2, Z2
+	VMULPD          Z1, Z4, Z3
+	VSUBPD          Z3, Z3, Z3
+	VADDPD          Z0, Z3, Z0
+	VMOVUPS         Z4, (R9)
+	VMULPD          Z1, Z2, Z3
+	VSUBPD          Z3, Z3, Z3
+	VADDPD          Z0, Z3, Z0
+	VMOVUPS         Z2, 64(R9)
+	ADDQ            $+16, R8
+	ADDQ            $+128, R9
+	SUBQ            $+2, R10
+	CMPQ            R10, $+0
+	JGT             loop3
+
+end4:
+	MOVQ            R10, R11
+	SHLQ            $0x03, R11
+	ADDQ            R11, R8
+	IMUL3Q          $+64, R10, R10
+	ADDQ            R10, R9
+	LEAQ            (R8)(SI*2), R10
+	VBROADCASTF32X4 (R8), Z2
+	VINSERTF32X4    $0x01, (R8)(SI*1), Z2, Z2
+	VINSERTF32X4    $0x02, (R8)(SI*2), Z2, Z2
+	VINSERTF32X4    $0x03, (R10)(SI*1), Z2, Z2
+	ADDQ            BX, R8
+	LEAQ            (R8)(SI*2), R10
+	VBROADCASTF32X4 (R8), Z3
+	VINSERTF32X4    $0x01, (R8)(SI*1), Z3, Z3
+	VINSERTF32X4    $0x02, (R8)(SI*2), Z3, Z3
+	VINSERTF32X4    $0x03, (R10)(SI*1), Z3, Z3
+	VUNPCKLPD       Z3, Z2, Z4
+	VUNPCKHPD       Z3, Z2, Z2
+	VMULPD          Z1, Z4, Z3
+	VSUBPD          Z3, Z3, Z3
+	VADDPD          Z0, Z3, Z0
+	VMOVUPS         Z4, (R9)
+	VMULPD          Z1, Z2, Z3
+	VSUBPD          Z3, Z3, Z3
+	VADDPD          Z0, Z3, Z0
+	VMOVUPS         Z2, 64(R9)
+	MOVQ            BX, R8
+	IMUL3Q          $+8, R8, R8
+	ADDQ            R8, CX
+	ADDQ            DX, AX
+	SUBQ            $+1, DI
+	CMPQ            DI, $+0
+	JGT             loop1
+
+end2:
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, poison+72(FP)
+	VZEROUPPER
+	RET
+
+// func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns int, xStride int) (poison float64)
+// Requires: AVX
+TEXT ·toBlocksF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   p_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   size+24(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ   BX, SI
+	IMUL3Q $+2, SI, SI
+	MOVQ   $+2, DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ xColumns+56(FP), R10
+	SUBQ $+2, R10
+	CMPQ R10, $+0
+	JLE  end4
+
+loop3:
+	MOVQ           R8, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y2
+	VINSERTF128    $0x01, (R11)(SI*1), Y2, Y2
+	VBROADCASTF128 (R11)(SI*2), Y3
+	VINSERTF128    $0x01, (R12)(SI*1), Y3, Y3
+	ADDQ           BX, R11
+	LEAQ           (R11)(SI*2), R12
+	VBROADCASTF128 (R11), Y4
+	VINSERTF128    $0x01, (R11)(SI*1), Y4, Y4
+	VBROADCASTF128 (R11)(SI*2), Y5
+	VINSERTF128    $0x01, (R12)(SI*1), Y5, Y5
+	VUNPCKLPD      Y4, Y2, Y6
+	VUNPCKLPD      Y5, Y3, Y7
+	VUNPCKHPD      Y4, Y2, Y2
+	VUNPCKHPD      Y5, Y3, Y3
+	VMULPD         constants<>+0(SB), Y6, Y4
+	VMULPD         constants<>+0(SB), Y7, Y5
+	VSUBPD         Y4, Y4, Y4
+	VSUBPD         Y5, Y5, Y5
+	VADDPD         Y0, Y4, Y0
+	VADDPD         Y1, Y5, Y1
+	VMOVUPS        Y6, (R9)
+	VMOVUPS        Y7, 32(R9)
+	VMULPD         constants<>+0(SB), Y2, Y4
+	VMULPD         constants<>+0(SB), Y3, Y5
+	VSUBPD         Y4, Y4, Y4
+	VSUBPD         Y5, Y5, Y5
+	VADDPD         Y0, Y4, Y0
+	VADDPD         Y1, Y5, Y1
+	VMOVUPS        Y2, 64(R9)
+	VMOVUPS        Y3, 96(R9)
+	ADDQ           $+16, R8
+	ADDQ           $+128, R9
+	SUBQ           $+2, R10
+	CMPQ           R10, $+0
+	JGT            loop3
+
+end4:
+	MOVQ           R10, R11
+	SHLQ           $0x03, R11
+	ADDQ           R11, R8
+	IMUL3Q         $+64, R10, R10
+	ADDQ           R10, R9
+	LEAQ           (R8)(SI*2), R10
+	VBROADCASTF128 (R8), Y2
+	VINSERTF128    $0x01, (R8)(SI*1), Y2, Y2
+	VBROADCASTF128 (R8)(SI*2), Y3
+	VINSERTF128    $0x01, (R10)(SI*1), Y3, Y3
+	ADDQ           BX, R8
+	LEAQ           (R8)(SI*2), R10
+	VBROADCASTF128 (R8), Y4
+	VINSERTF128    $0x01, (R8)(SI*1), Y4, Y4
+	VBROADCASTF128 (R8)(SI*2), Y5
+	VINSERTF128    $0x01, (R10)(SI*1), Y5, Y5
+	VUNPCKLPD      Y4, Y2, Y6
+	VUNPCKLPD      Y5, Y3, Y7
+	VUNPCKHPD      Y4, Y2, Y2
+	VUNPCKHPD      Y5, Y3, Y3
+	VMULPD         constants<>+0(SB), Y6, Y4
+	VMULPD         constants<>+0(SB), Y7, Y5
+	VSUBPD         Y4, Y4, Y4
+	VSUBPD         Y5, Y5, Y5
+	VADDPD         Y0, Y4, Y0
+	VADDPD         Y1, Y5, Y1
+	VMOVUPS        Y6, (R9)
+	VMOVUPS        Y7, 32(R9)
+	VMULPD         constants<>+0(SB), Y2, Y4
+	VMULPD         constants<>+0(SB), Y3, Y5
+	VSUBPD         Y4, Y4, Y4
+	VSUBPD         Y5, Y5, Y5
+	VADDPD         Y0, Y4, Y0
+	VADDPD         Y1, Y5, Y1
+	VMOVUPS        Y2, 64(R9)
+	VMOVUPS        Y3, 96(R9)
+	MOVQ           BX, R8
+	IMUL3Q         $+8, R8, R8
+	ADDQ           R8, CX
+	ADDQ           DX, AX
+	SUBQ           $+1, DI
+	CMPQ           DI, $+0
+	JGT            loop1
+
+end2:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, poison+72(FP)
+	VZEROUPPER
+	RET
+
 // func emitBlockAVX512(y []float64, p []float64, places []int32)
 // Requires: AVX, AVX512F
 TEXT ·emitBlockAVX512(SB), NOSPLIT, $0-72
@@ -373,25 +1050,25 @@ end2:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·logsAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+32(SB), Z2
-	VBROADCASTSD constants<>+64(SB), Z3
-	VBROADCASTSD constants<>+96(SB), Z4
-	VBROADCASTSD constants<>+128(SB), Z5
-	VBROADCASTSD constants<>+160(SB), Z6
-	VBROADCASTSD constants<>+192(SB), Z7
-	VBROADCASTSD constants<>+224(SB), Z8
-	VBROADCASTSD constants<>+256(SB), Z9
-	VBROADCASTSD constants<>+288(SB), Z10
-	VBROADCASTSD constants<>+320(SB), Z11
-	VBROADCASTSD constants<>+352(SB), Z12
-	VBROADCASTSD constants<>+384(SB), Z13
-	VBROADCASTSD constants<>+416(SB), Z14
-	VBROADCASTSD constants<>+448(SB), Z15
-	VBROADCASTSD constants<>+480(SB), Z16
-	VBROADCASTSD constants<>+512(SB), Z17
-	VBROADCASTSD constants<>+544(SB), Z18
-	VBROADCASTSD constants<>+576(SB), Z19
+	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+128(SB), Z4
+	VBROADCASTSD constants<>+160(SB), Z5
+	VBROADCASTSD constants<>+192(SB), Z6
+	VBROADCASTSD constants<>+224(SB), Z7
+	VBROADCASTSD constants<>+256(SB), Z8
+	VBROADCASTSD constants<>+288(SB), Z9
+	VBROADCASTSD constants<>+320(SB), Z10
+	VBROADCASTSD constants<>+352(SB), Z11
+	VBROADCASTSD constants<>+384(SB), Z12
+	VBROADCASTSD constants<>+416(SB), Z13
+	VBROADCASTSD constants<>+448(SB), Z14
+	VBROADCASTSD constants<>+480(SB), Z15
+	VBROADCASTSD constants<>+512(SB), Z16
+	VBROADCASTSD constants<>+544(SB), Z17
+	VBROADCASTSD constants<>+576(SB), Z18
+	VBROADCASTSD constants<>+608(SB), Z19
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -432,11 +1109,11 @@ loop1:
 	VFMADD231PD  Z19, Z21, Z20
 	VMOVUPS      (CX), Z21
 	VCMPPD       $0x11, Z1, Z21, K1
-	VBROADCASTSD constants<>+608(SB), Z26
+	VBROADCASTSD constants<>+640(SB), Z26
 	VMOVAPD.Z    Z26, K1, Z26
 	VSUBPD       Z26, Z20, Z20
 	VCMPPD       $0x00, Z0, Z21, K1
-	VBROADCASTSD constants<>+640(SB), Z21
+	VBROADCASTSD constants<>+672(SB), Z21
 	VBLENDMPD    Z21, Z20, K1, Z23
 	VMOVUPS      Z23, (AX)
 	ADDQ         $+64, AX
@@ -483,11 +1160,11 @@ end2:
 	VFMADD231PD  Z19, Z3, Z2
 	VMOVUPD.Z    (CX), K1, Z3
 	VCMPPD       $0x11, Z1, Z3, K2
-	VBROADCASTSD constants<>+608(SB), Z1
+	VBROADCASTSD constants<>+640(SB), Z1
 	VMOVAPD.Z    Z1, K2, Z1
 	VSUBPD       Z1, Z2, Z1
 	VCMPPD       $0x00, Z0, Z3, K2
-	VBROADCASTSD constants<>+640(SB), Z0
+	VBROADCASTSD constants<>+672(SB), Z0
 	VBLENDMPD    Z0, Z1, K2, Z25
 	VMOVUPD      Z25, K1, (AX)
 	SHLQ         $0x03, DX
@@ -510,36 +1187,34 @@ TEXT ·logsAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     32(CX), Y1
-	VCMPPD      $0x11, constants<>+0(SB), Y0, Y2
-	VCMPPD      $0x11, constants<>+0(SB), Y1, Y3
-	VMULPD      constants<>+32(SB), Y0, Y4
-	VMULPD      constants<>+32(SB), Y1, Y5
+	VCMPPD      $0x11, constants<>+32(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+32(SB), Y1, Y3
+	VMULPD      constants<>+64(SB), Y0, Y4
+	VMULPD      constants<>+64(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y0
 	VBLENDVPS   Y3, Y5, Y1, Y1
-	VPSUBQ      constants<>+64(SB), Y0, Y0
-	VPSUBQ      constants<>+64(SB), Y1, Y1
+	VPSUBQ      constants<>+96(SB), Y0, Y0
+	VPSUBQ      constants<>+96(SB), Y1, Y1
 	VPSRLQ      $0x34, Y0, Y2
 	VPSRLQ      $0x34, Y1, Y3
-	VORPD       constants<>+96(SB), Y2, Y2
-	VORPD       constants<>+96(SB), Y3, Y3
-	VSUBPD      constants<>+128(SB), Y2, Y2
-	VSUBPD      constants<>+128(SB), Y3, Y3
-	VANDPD      constants<>+160(SB), Y0, Y0
-	VANDPD      constants<>+160(SB), Y1, Y1
-	VPADDQ      constants<>+192(SB), Y0, Y0
-	VPADDQ      constants<>+192(SB), Y1, Y1
-	VSUBPD      constants<>+224(SB), Y0, Y0
-	VSUBPD      constants<>+224(SB), Y1, Y1
-	VADDPD      constants<>+256(SB), Y0, Y4
-	VADDPD      constants<>+256(SB), Y1, Y5
+	VORPD       constants<>+128(SB), Y2, Y2
+	VORPD       constants<>+128(SB), Y3, Y3
+	VSUBPD      constants<>+160(SB), Y2, Y2
+	VSUBPD      constants<>+160(SB), Y3, Y3
+	VANDPD      constants<>+192(SB), Y0, Y0
+	VANDPD      constants<>+192(SB), Y1, Y1
+	VPADDQ      constants<>+224(SB), Y0, Y0
+	VPADDQ      constants<>+224(SB), Y1, Y1
+	VSUBPD      constants<>+256(SB), Y0, Y0
+	VSUBPD      constants<>+256(SB), Y1, Y1
+	VADDPD      constants<>+288(SB), Y0, Y4
+	VADDPD      constants<>+288(SB), Y1, Y5
 	VDIVPD      Y4, Y0, Y4
 	VDIVPD      Y5, Y1, Y5
 	VMULPD      Y4, Y4, Y6
 	VMULPD      Y5, Y5, Y7
-	VMOVUPS     constants<>+288(SB), Y8
-	VMOVUPS     constants<>+288(SB), Y9
-	VFMADD213PD constants<>+320(SB), Y6, Y8
-	VFMADD213PD constants<>+320(SB), Y7, Y9
+	VMOVUPS     constants<>+320(SB), Y8
+	VMOVUPS     constants<>+320(SB), Y9
 	VFMADD213PD constants<>+352(SB), Y6, Y8
 	VFMADD213PD constants<>+352(SB), Y7, Y9
 	VFMADD213PD constants<>+384(SB), Y6, Y8
@@ -550,8 +1225,10 @@ loop1:
 	VFMADD213PD constants<>+448(SB), Y7, Y9
 	VFMADD213PD constants<>+480(SB), Y6, Y8
 	VFMADD213PD constants<>+480(SB), Y7, Y9
-	VMULPD      constants<>+512(SB), Y0, Y10
-	VMULPD      constants<>+512(SB), Y1, Y11
+	VFMADD213PD constants<>+512(SB), Y6, Y8
+	VFMADD213PD constants<>+512(SB), Y7, Y9
+	VMULPD      constants<>+544(SB), Y0, Y10
+	VMULPD      constants<>+544(SB), Y1, Y11
 	VMULPD      Y0, Y10, Y10
 	VMULPD      Y1, Y11, Y11
 	VMULPD      Y6, Y8, Y6
@@ -559,8 +1236,8 @@ loop1:
 	VADDPD      Y6, Y10, Y6
 	VADDPD      Y7, Y11, Y7
 	VXORPS      Y8, Y8, Y8
-	VMOVUPS     constants<>+544(SB), Y9
-	VMOVUPS     constants<>+544(SB), Y12
+	VMOVUPS     constants<>+576(SB), Y9
+	VMOVUPS     constants<>+576(SB), Y12
 	VFMADD213PD Y8, Y2, Y9
 	VFMADD213PD Y8, Y3, Y12
 	VFMADD231PD Y6, Y4, Y9
@@ -569,21 +1246,21 @@ loop1:
 	VSUBPD      Y12, Y11, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
-	VFMADD231PD constants<>+576(SB), Y2, Y0
-	VFMADD231PD constants<>+576(SB), Y3, Y1
+	VFMADD231PD constants<>+608(SB), Y2, Y0
+	VFMADD231PD constants<>+608(SB), Y3, Y1
 	VMOVUPS     (CX), Y2
 	VMOVUPS     32(CX), Y3
-	VCMPPD      $0x11, constants<>+0(SB), Y2, Y4
-	VCMPPD      $0x11, constants<>+0(SB), Y3, Y5
-	VANDPS      constants<>+608(SB), Y4, Y4
-	VANDPS      constants<>+608(SB), Y5, Y5
+	VCMPPD      $0x11, constants<>+32(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+32(SB), Y3, Y5
+	VANDPS      constants<>+640(SB), Y4, Y4
+	VANDPS      constants<>+640(SB), Y5, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VXORPS      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y2, Y2
 	VCMPPD      $0x00, Y4, Y3, Y3
-	VBLENDVPS   Y2, constants<>+640(SB), Y0, Y0
-	VBLENDVPS   Y3, constants<>+640(SB), Y1, Y1
+	VBLENDVPS   Y2, constants<>+672(SB), Y0, Y0
+	VBLENDVPS   Y3, constants<>+672(SB), Y1, Y1
 	VMOVUPS     Y0, (AX)
 	VMOVUPS     Y1, 32(AX)
 	ADDQ        $+64, AX
@@ -602,36 +1279,34 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y1
 	VMASKMOVPD  (CX), Y0, Y0
 	VMASKMOVPD  32(CX), Y1, Y1
-	VCMPPD      $0x11, constants<>+0(SB), Y0, Y2
-	VCMPPD      $0x11, constants<>+0(SB), Y1, Y3
-	VMULPD      constants<>+32(SB), Y0, Y4
-	VMULPD      constants<>+32(SB), Y1, Y5
+	VCMPPD      $0x11, constants<>+32(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+32(SB), Y1, Y3
+	VMULPD      constants<>+64(SB), Y0, Y4
+	VMULPD      constants<>+64(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y0
 	VBLENDVPS   Y3, Y5, Y1, Y1
-	VPSUBQ      constants<>+64(SB), Y0, Y0
-	VPSUBQ      constants<>+64(SB), Y1, Y1
+	VPSUBQ      constants<>+96(SB), Y0, Y0
+	VPSUBQ      constants<>+96(SB), Y1, Y1
 	VPSRLQ      $0x34, Y0, Y2
 	VPSRLQ      $0x34, Y1, Y3
-	VORPD       constants<>+96(SB), Y2, Y2
-	VORPD       constants<>+96(SB), Y3, Y3
-	VSUBPD      constants<>+128(SB), Y2, Y2
-	VSUBPD      constants<>+128(SB), Y3, Y3
-	VANDPD      constants<>+160(SB), Y0, Y0
-	VANDPD      constants<>+160(SB), Y1, Y1
-	VPADDQ      constants<>+192(SB), Y0, Y0
-	VPADDQ      constants<>+192(SB), Y1, Y1
-	VSUBPD      constants<>+224(SB), Y0, Y0
-	VSUBPD      constants<>+224(SB), Y1, Y1
-	VADDPD      constants<>+256(SB), Y0, Y4
-	VADDPD      constants<>+256(SB), Y1, Y5
+	VORPD       constants<>+128(SB), Y2, Y2
+	VORPD       constants<>+128(SB), Y3, Y3
+	VSUBPD      constants<>+160(SB), Y2, Y2
+	VSUBPD      constants<>+160(SB), Y3, Y3
+	VANDPD      constants<>+192(SB), Y0, Y0
+	VANDPD      constants<>+192(SB), Y1, Y1
+	VPADDQ      constants<>+224(SB), Y0, Y0
+	VPADDQ      constants<>+224(SB), Y1, Y1
+	VSUBPD      constants<>+256(SB), Y0, Y0
+	VSUBPD      constants<>+256(SB), Y1, Y1
+	VADDPD      constants<>+288(SB), Y0, Y4
+	VADDPD      constants<>+288(SB), Y1, Y5
 	VDIVPD      Y4, Y0, Y4
 	VDIVPD      Y5, Y1, Y5
 	VMULPD      Y4, Y4, Y6
 	VMULPD      Y5, Y5, Y7
-	VMOVUPS     constants<>+288(SB), Y8
-	VMOVUPS     constants<>+288(SB), Y9
-	VFMADD213PD constants<>+320(SB), Y6, Y8
-	VFMADD213PD constants<>+320(SB), Y7, Y9
+	VMOVUPS     constants<>+320(SB), Y8
+	VMOVUPS     constants<>+320(SB), Y9
 	VFMADD213PD constants<>+352(SB), Y6, Y8
 	VFMADD213PD constants<>+352(SB), Y7, Y9
 	VFMADD213PD constants<>+384(SB), Y6, Y8
@@ -642,8 +1317,10 @@ end2:
 	VFMADD213PD constants<>+448(SB), Y7, Y9
 	VFMADD213PD constants<>+480(SB), Y6, Y8
 	VFMADD213PD constants<>+480(SB), Y7, Y9
-	VMULPD      constants<>+512(SB), Y0, Y10
-	VMULPD      constants<>+512(SB), Y1, Y11
+	VFMADD213PD constants<>+512(SB), Y6, Y8
+	VFMADD213PD constants<>+512(SB), Y7, Y9
+	VMULPD      constants<>+544(SB), Y0, Y10
+	VMULPD      constants<>+544(SB), Y1, Y11
 	VMULPD      Y0, Y10, Y10
 	VMULPD      Y1, Y11, Y11
 	VMULPD      Y6, Y8, Y6
@@ -651,8 +1328,8 @@ end2:
 	VADDPD      Y6, Y10, Y6
 	VADDPD      Y7, Y11, Y7
 	VXORPS      Y8, Y8, Y8
-	VMOVUPS     constants<>+544(SB), Y9
-	VMOVUPS     constants<>+544(SB), Y12
+	VMOVUPS     constants<>+576(SB), Y9
+	VMOVUPS     constants<>+576(SB), Y12
 	VFMADD213PD Y8, Y2, Y9
 	VFMADD213PD Y8, Y3, Y12
 	VFMADD231PD Y6, Y4, Y9
@@ -661,8 +1338,8 @@ end2:
 	VSUBPD      Y12, Y11, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
-	VFMADD231PD constants<>+576(SB), Y2, Y0
-	VFMADD231PD constants<>+576(SB), Y3, Y1
+	VFMADD231PD constants<>+608(SB), Y2, Y0
+	VFMADD231PD constants<>+608(SB), Y3, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -670,17 +1347,17 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y3
 	VMASKMOVPD  (CX), Y2, Y2
 	VMASKMOVPD  32(CX), Y3, Y3
-	VCMPPD      $0x11, constants<>+0(SB), Y2, Y4
-	VCMPPD      $0x11, constants<>+0(SB), Y3, Y5
-	VANDPS      constants<>+608(SB), Y4, Y4
-	VANDPS      constants<>+608(SB), Y5, Y5
+	VCMPPD      $0x11, constants<>+32(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+32(SB), Y3, Y5
+	VANDPS      constants<>+640(SB), Y4, Y4
+	VANDPS      constants<>+640(SB), Y5, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VXORPS      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y2, Y2
 	VCMPPD      $0x00, Y4, Y3, Y3
-	VBLENDVPS   Y2, constants<>+640(SB), Y0, Y0
-	VBLENDVPS   Y3, constants<>+640(SB), Y1, Y1
+	VBLENDVPS   Y2, constants<>+672(SB), Y0, Y0
+	VBLENDVPS   Y3, constants<>+672(SB), Y1, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -696,91 +1373,95 @@ endif3:
 	VZEROUPPER
 	RET
 
-DATA constants<>+0(SB)/8, $0x0010000000000000
-DATA constants<>+8(SB)/8, $0x0010000000000000
-DATA constants<>+16(SB)/8, $0x0010000000000000
-DATA constants<>+24(SB)/8, $0x0010000000000000
-DATA constants<>+32(SB)/8, $0x4350000000000000
-DATA constants<>+40(SB)/8, $0x4350000000000000
-DATA constants<>+48(SB)/8, $0x4350000000000000
-DATA constants<>+56(SB)/8, $0x4350000000000000
-DATA constants<>+64(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+72(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+80(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+88(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+96(SB)/8, $0x4330000000000000
-DATA constants<>+104(SB)/8, $0x4330000000000000
-DATA constants<>+112(SB)/8, $0x4330000000000000
-DATA constants<>+120(SB)/8, $0x4330000000000000
-DATA constants<>+128(SB)/8, $0x4330000000000400
-DATA constants<>+136(SB)/8, $0x4330000000000400
-DATA constants<>+144(SB)/8, $0x4330000000000400
-DATA constants<>+152(SB)/8, $0x4330000000000400
-DATA constants<>+160(SB)/8, $0x000fffffffffffff
-DATA constants<>+168(SB)/8, $0x000fffffffffffff
-DATA constants<>+176(SB)/8, $0x000fffffffffffff
-DATA constants<>+184(SB)/8, $0x000fffffffffffff
-DATA constants<>+192(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+200(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+208(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+216(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+224(SB)/8, $0x3ff0000000000000
-DATA constants<>+232(SB)/8, $0x3ff0000000000000
-DATA constants<>+240(SB)/8, $0x3ff0000000000000
-DATA constants<>+248(SB)/8, $0x3ff0000000000000
-DATA constants<>+256(SB)/8, $0x4000000000000000
-DATA constants<>+264(SB)/8, $0x4000000000000000
-DATA constants<>+272(SB)/8, $0x4000000000000000
-DATA constants<>+280(SB)/8, $0x4000000000000000
-DATA constants<>+288(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+296(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+304(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+312(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+320(SB)/8, $0x3fc39a095d352643
-DATA constants<>+328(SB)/8, $0x3fc39a095d352643
-DATA constants<>+336(SB)/8, $0x3fc39a095d352643
-DATA constants<>+344(SB)/8, $0x3fc39a095d352643
-DATA constants<>+352(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+360(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+368(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+376(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+384(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+392(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+400(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+408(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+416(SB)/8, $0x3fd249249422a452
-DATA constants<>+424(SB)/8, $0x3fd249249422a452
-DATA constants<>+432(SB)/8, $0x3fd249249422a452
-DATA constants<>+440(SB)/8, $0x3fd249249422a452
-DATA constants<>+448(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+456(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+464(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+472(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+480(SB)/8, $0x3fe5555555555593
-DATA constants<>+488(SB)/8, $0x3fe5555555555593
-DATA constants<>+496(SB)/8, $0x3fe5555555555593
-DATA constants<>+504(SB)/8, $0x3fe5555555555593
-DATA constants<>+512(SB)/8, $0x3fe0000000000000
-DATA constants<>+520(SB)/8, $0x3fe0000000000000
-DATA constants<>+528(SB)/8, $0x3fe0000000000000
-DATA constants<>+536(SB)/8, $0x3fe0000000000000
-DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+576(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+584(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+592(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+600(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+608(SB)/8, $0x4042b708872320e2
-DATA constants<>+616(SB)/8, $0x4042b708872320e2
-DATA constants<>+624(SB)/8, $0x4042b708872320e2
-DATA constants<>+632(SB)/8, $0x4042b708872320e2
-DATA constants<>+640(SB)/8, $0xfff0000000000000
-DATA constants<>+648(SB)/8, $0xfff0000000000000
-DATA constants<>+656(SB)/8, $0xfff0000000000000
-DATA constants<>+664(SB)/8, $0xfff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $672
+DATA constants<>+0(SB)/8, $0x47b0000000000000
+DATA constants<>+8(SB)/8, $0x47b0000000000000
+DATA constants<>+16(SB)/8, $0x47b0000000000000
+DATA constants<>+24(SB)/8, $0x47b0000000000000
+DATA constants<>+32(SB)/8, $0x0010000000000000
+DATA constants<>+40(SB)/8, $0x0010000000000000
+DATA constants<>+48(SB)/8, $0x0010000000000000
+DATA constants<>+56(SB)/8, $0x0010000000000000
+DATA constants<>+64(SB)/8, $0x4350000000000000
+DATA constants<>+72(SB)/8, $0x4350000000000000
+DATA constants<>+80(SB)/8, $0x4350000000000000
+DATA constants<>+88(SB)/8, $0x4350000000000000
+DATA constants<>+96(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+104(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+112(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+120(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+128(SB)/8, $0x4330000000000000
+DATA constants<>+136(SB)/8, $0x4330000000000000
+DATA constants<>+144(SB)/8, $0x4330000000000000
+DATA constants<>+152(SB)/8, $0x4330000000000000
+DATA constants<>+160(SB)/8, $0x4330000000000400
+DATA constants<>+168(SB)/8, $0x4330000000000400
+DATA constants<>+176(SB)/8, $0x4330000000000400
+DATA constants<>+184(SB)/8, $0x4330000000000400
+DATA constants<>+192(SB)/8, $0x000fffffffffffff
+DATA constants<>+200(SB)/8, $0x000fffffffffffff
+DATA constants<>+208(SB)/8, $0x000fffffffffffff
+DATA constants<>+216(SB)/8, $0x000fffffffffffff
+DATA constants<>+224(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+232(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+240(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+248(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+256(SB)/8, $0x3ff0000000000000
+DATA constants<>+264(SB)/8, $0x3ff0000000000000
+DATA constants<>+272(SB)/8, $0x3ff0000000000000
+DATA constants<>+280(SB)/8, $0x3ff0000000000000
+DATA constants<>+288(SB)/8, $0x4000000000000000
+DATA constants<>+296(SB)/8, $0x4000000000000000
+DATA constants<>+304(SB)/8, $0x4000000000000000
+DATA constants<>+312(SB)/8, $0x4000000000000000
+DATA constants<>+320(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+328(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+336(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+344(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+352(SB)/8, $0x3fc39a095d352643
+DATA constants<>+360(SB)/8, $0x3fc39a095d352643
+DATA constants<>+368(SB)/8, $0x3fc39a095d352643
+DATA constants<>+376(SB)/8, $0x3fc39a095d352643
+DATA constants<>+384(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+392(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+400(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+408(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+416(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+424(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+432(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+440(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+448(SB)/8, $0x3fd249249422a452
+DATA constants<>+456(SB)/8, $0x3fd249249422a452
+DATA constants<>+464(SB)/8, $0x3fd249249422a452
+DATA constants<>+472(SB)/8, $0x3fd249249422a452
+DATA constants<>+480(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+488(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+496(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+504(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+512(SB)/8, $0x3fe5555555555593
+DATA constants<>+520(SB)/8, $0x3fe5555555555593
+DATA constants<>+528(SB)/8, $0x3fe5555555555593
+DATA constants<>+536(SB)/8, $0x3fe5555555555593
+DATA constants<>+544(SB)/8, $0x3fe0000000000000
+DATA constants<>+552(SB)/8, $0x3fe0000000000000
+DATA constants<>+560(SB)/8, $0x3fe0000000000000
+DATA constants<>+568(SB)/8, $0x3fe0000000000000
+DATA constants<>+576(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+584(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+592(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+600(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+608(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+616(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+624(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+632(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+640(SB)/8, $0x4042b708872320e2
+DATA constants<>+648(SB)/8, $0x4042b708872320e2
+DATA constants<>+656(SB)/8, $0x4042b708872320e2
+DATA constants<>+664(SB)/8, $0x4042b708872320e2
+DATA constants<>+672(SB)/8, $0xfff0000000000000
+DATA constants<>+680(SB)/8, $0xfff0000000000000
+DATA constants<>+688(SB)/8, $0xfff0000000000000
+DATA constants<>+696(SB)/8, $0xfff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $704
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -109,12 +109,12 @@ const (
 
 // Sizes of the best path. Its results do not depend on them.
 const (
-	// pathFrames is the number of frames whose emissions are made together, a multiple of pathBlock, and that
+	// pathFrames is the number of frames whose emissions are made together, as toBlocks does, and that
 	// a panel is swept through: its emissions are 17 KiB.
-	pathFrames = 16
+	pathFrames = 2 * pathBlock
 	// keptPositions is the number of positions up to which α of all frames of a segment is kept:
-	// 384 KiB, which the second cache holds.
-	keptPositions = 24 << 10
+	// half a MiB, which the second cache holds.
+	keptPositions = 32 << 10
 	// cutPositions is the number of positions that are kept of α where segments begin, 16 MiB, and a
 	// quarter of it in segments that are cut from others. leastCut is the least number of frames of a
 	// segment.

@@ -29,10 +29,10 @@ func (s *alignment[F]) release() {
 }
 
 // align writes the spans of labels and returns the score of their path.
-func (s *alignment[F]) align(labels []int, blank int) float64 {
+func (s *alignment[F]) align(labels []int, blank int, sizes pathSizes) float64 {
 	w := &s.path
 	w.target.set(labels, blank)
-	w.begin(s.x, s.frames, s.scores, s.spans)
+	w.begin(s.x, s.frames, s.scores, sizes, s.spans)
 	score := math.Inf(-1)
 	if s.frames >= LeastFrames(labels) {
 		score = w.find()

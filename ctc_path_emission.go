@@ -18,16 +18,19 @@ type pathEmission[F Float] struct {
 	x      view.Rows[F] // the frames
 	frames int          // how many count
 
-	classes []int32   // that the target names, each once; the blank is the last
-	places  []int32   // where p has what a position emits: the index in classes, or len(classes) of AnyLabel
-	p       []float64 // of a group, by block of frames, then by class: see emitBlockGeneric
+	classes []int32   // that the target names, each once
+	columns int       // of p: the classes that the target names, or all if it names many of them
+	all     bool      // it is all classes
+	places  []int32   // the column of a position; behind the classes there is one for AnyLabel
+	blank   int       // the column of the blank
+	p       []float64 // blocks of frames, see toBlocksGeneric
 	blanks  [pathFrames]float64
+	rows    []F // what toBlocks takes where that is not x itself
 
 	// The logarithm of the sum of exp of a frame's logits, of the frames before normed.
 	norms  []float64
 	normed int
 	sums   rowSums[F]
-	rows   []F
 	set    classSet
 }
 
@@ -37,9 +40,6 @@ type pathScores struct {
 	anyScore float64
 }
 
-// largestScore is where a score counts as infinite: the sum of maxFrames of them is finite.
-const largestScore = 0x1p900
-
 // begin takes on a sequence: its first frames of x.
 func (m *pathEmission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, s pathScores) {
 	m.target, m.x, m.frames, m.pathScores = target, x, frames, s
@@ -47,16 +47,13 @@ func (m *pathEmission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, s
 	if m.scores == Logits {
 		m.norms = workspace.Resize(m.norms, frames)
 	}
-	m.classes = m.classes[:0]
-	if frames == 0 {
-		return
+	if frames > 0 {
+		m.findColumns()
 	}
-	m.findClasses()
-	m.p = workspace.Resize(m.p, pathFrames*(len(m.classes)+1))
 }
 
-// findClasses sets classes and places.
-func (m *pathEmission[F]) findClasses() {
+// findColumns decides which classes p has, and finds the column of each position.
+func (m *pathEmission[F]) findColumns() {
 	symbols, length := m.target.symbols, m.target.length
 	m.places = workspace.Resize(m.places, len(symbols))
 	m.set.begin(m.x.Columns)
@@ -65,16 +62,34 @@ func (m *pathEmission[F]) findClasses() {
 			m.places[i] = m.set.add(c)
 		}
 	}
-	blank := m.set.add(symbols[length])
+	m.blank = int(m.set.add(symbols[length]))
 	m.classes = m.set.classes
+	m.columns = max(len(m.classes), leastColumns)
+	if m.all = m.x.Columns >= leastColumns && m.x.Columns <= 4*m.columns; m.all {
+		m.columns = m.x.Columns
+		copy(m.places, symbols)
+		m.blank = int(symbols[length])
+	}
 	for i, c := range symbols {
 		switch {
 		case c == AnyLabel:
-			m.places[i] = int32(len(m.classes))
+			m.places[i] = int32(m.columns)
 		case i >= length:
-			m.places[i] = blank
+			m.places[i] = int32(m.blank)
 		}
 	}
+	m.p = workspace.Resize(m.p, pathFrames*(m.columns+1))
+}
+
+// leastColumns is the least number of columns that toBlocks takes.
+const leastColumns = 4
+
+// column returns that of a class that the target names, the i-th one.
+func (m *pathEmission[F]) column(i int) int {
+	if m.all {
+		return int(m.classes[i])
+	}
+	return i
 }
 
 // release forgets what was borrowed.
@@ -86,54 +101,61 @@ func (m *pathEmission[F]) make(frames view.Span) bool {
 	if m.scores == Logits && frames.To > m.normed && !m.addNorms(frames) {
 		return false
 	}
-	width := pathBlock * (len(m.classes) + 1)
-	for t := frames.From; t < frames.To; t += pathBlock {
-		k := t - frames.From
-		p, count := m.p[k/pathBlock*width:][:width], min(pathBlock, frames.To-t)
-		if !m.makeBlock(p, t, count) {
-			return false
+	size := pathBlock * (m.columns + 1)
+	poison := toBlocks(m.p, size, m.rowsOf(frames))
+	if (poison != 0 || m.scores == Probabilities) && !m.settle(frames.Len()) {
+		return false
+	}
+	for k := 0; k < frames.Len(); k += pathBlock {
+		p := m.p[k/pathBlock*size:][:size]
+		if m.scores == Probabilities {
+			logs(p[:pathBlock*m.columns], p[:pathBlock*m.columns])
 		}
-		copy(m.blanks[k:], p[pathBlock*(len(m.classes)-1):][:count])
-		for r, wild := 0, p[width-pathBlock:]; r < count; r++ {
+		copy(m.blanks[k:k+pathBlock], p[pathBlock*m.blank:])
+		for r, wild := 0, p[pathBlock*m.columns:]; r < min(pathBlock, frames.Len()-k); r++ {
 			if wild[r] = m.anyScore; m.scores == Logits {
-				wild[r] += m.norms[t+r]
+				wild[r] += m.norms[frames.From+k+r]
 			}
 		}
 	}
 	return true
 }
 
-// makeBlock writes the emissions of all classes in some frames from t on, at most pathBlock.
-func (m *pathEmission[F]) makeBlock(p []float64, t, frames int) bool {
-	var rows [pathBlock][]F
-	for r := range rows {
-		rows[r] = m.x.Row(t + min(r, frames-1))
+// rowsOf returns the columns of some frames, and for less than pathFrames of them others behind.
+func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
+	if m.all && frames.Len() == pathFrames {
+		return m.x.From(frames.From)
 	}
-	a, b, c, d, e, f, g, h := rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]
-	for i, class := range m.classes {
-		v := (*[pathBlock]float64)(p[pathBlock*i:])
-		v[0], v[1], v[2], v[3] = float64(a[class]), float64(b[class]), float64(c[class]), float64(d[class])
-		v[4], v[5], v[6], v[7] = float64(e[class]), float64(f[class]), float64(g[class]), float64(h[class])
-		if !(math.Abs(v[0]) < largestScore && math.Abs(v[1]) < largestScore && math.Abs(v[2]) < largestScore && math.Abs(v[3]) < largestScore &&
-			math.Abs(v[4]) < largestScore && math.Abs(v[5]) < largestScore && math.Abs(v[6]) < largestScore && math.Abs(v[7]) < largestScore) {
-			for r, score := range v {
-				if !(score < largestScore) {
+	m.rows = workspace.Resize(m.rows, pathFrames*m.columns)
+	rows := view.Of(m.rows, m.columns, m.columns)
+	for r := range pathFrames {
+		from, to := m.x.Row(min(frames.From+r, frames.To-1)), rows.Row(r)
+		if m.all {
+			copy(to, from)
+			continue
+		}
+		gather(to[:len(m.classes)], from, m.classes)
+		clear(to[len(m.classes):])
+	}
+	return rows
+}
+
+// settle looks at the scores of some frames that may be no numbers. It makes those that count as −∞
+// infinite, and reports whether the others are numbers.
+func (m *pathEmission[F]) settle(frames int) bool {
+	size := pathBlock * (m.columns + 1)
+	for k := 0; k < frames; k += pathBlock {
+		for i := range m.classes {
+			p := m.p[k/pathBlock*size+pathBlock*m.column(i):][:min(pathBlock, frames-k)]
+			for r, v := range p {
+				if !isScore(F(v), m.scores) || v >= largestScore {
 					return false
 				}
-				if score <= -largestScore {
-					v[r] = math.Inf(-1)
+				if v <= -largestScore {
+					p[r] = math.Inf(-1)
 				}
 			}
 		}
-	}
-	if m.scores == Probabilities {
-		p = p[:pathBlock*len(m.classes)]
-		for _, v := range p {
-			if !(v >= 0 && v <= float64(F(largestProbability))) {
-				return false
-			}
-		}
-		logs(p, p)
 	}
 	return true
 }
@@ -143,7 +165,7 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 	n, count := m.x.Columns, frames.Len()
 	rows := m.x.From(frames.From).Data
 	if m.x.Stride != n && n <= shortRow {
-		m.rows = workspace.Resize(m.rows, count*n)
+		m.rows = workspace.Resize(m.rows, count*n) // as long as rowsOf does not need it
 		for r := range count {
 			copy(m.rows[r*n:][:n], m.x.Row(frames.From+r))
 		}
@@ -170,9 +192,9 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 
 // emit writes the emissions of the labels at some positions, in frames that make has made, to rows of y.
 func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
-	width := pathBlock * (len(m.classes) + 1)
+	size := pathBlock * (m.columns + 1)
 	for k := 0; k < frames; k += pathBlock {
-		emitBlock(y[k*pathStride:], m.p[k/pathBlock*width:], m.places[positions.From:positions.To])
+		emitBlock(y[k*pathStride:], m.p[k/pathBlock*size:], m.places[positions.From:positions.To])
 	}
 }
 

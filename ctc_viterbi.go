@@ -19,6 +19,7 @@ import (
 // cut in the same way. So nearly all of the work is one sweep, and the path and its ties are
 // those of one that keeps everything.
 type viterbiPath[F Float] struct {
+	pathSizes
 	target   ctcTarget
 	emission pathEmission[F]
 	frames   int
@@ -30,6 +31,9 @@ type viterbiPath[F Float] struct {
 	levels [pathLevels]pathLevel
 	spans  []Span // of the labels: Start and End
 }
+
+// pathSizes decides which segments are cut, and into how many.
+type pathSizes struct{ keptPositions, cutPositions, leastCut int }
 
 // pathLevel is the memory for segments that are cut from others so many times.
 type pathLevel struct {
@@ -56,8 +60,8 @@ func (a alphaSpan) state(state int) float64 {
 }
 
 // begin takes on a sequence: its first frames of x, and the spans to be written.
-func (w *viterbiPath[F]) begin(x view.Rows[F], frames int, s pathScores, spans []Span) {
-	w.frames, w.spans = frames, spans
+func (w *viterbiPath[F]) begin(x view.Rows[F], frames int, s pathScores, z pathSizes, spans []Span) {
+	w.frames, w.pathSizes, w.spans = frames, z, spans
 	w.emission.begin(&w.target, x, frames, s)
 	w.y = workspace.Resize(w.y, pathFrames*pathStride)
 }
@@ -91,10 +95,11 @@ func (w *viterbiPath[F]) poisoned() bool {
 // scores, −Inf if there is no path, and NaN if a score that matters is no number. The frames
 // are enough to spell the target.
 func (w *viterbiPath[F]) find() float64 {
-	segment, last := view.Span{To: w.frames}, w.target.length
 	if w.frames == 0 {
 		return 0
 	}
+	segment, length := view.Span{To: w.frames}, w.target.length
+	last := ends{max(length-1, 0), length}
 	before := w.start(w.band(w.group(segment, 0), segment, last))
 	fits, final := w.fits(segment, last), before
 	if fits {
@@ -108,15 +113,15 @@ func (w *viterbiPath[F]) find() float64 {
 		}
 		final = w.levels[0].row
 	}
-	end := 2 * last
-	if last > 0 && final.state(end-1) >= final.state(end) {
+	end := 2 * length
+	if length > 0 && final.state(end-1) >= final.state(end) {
 		end--
 	}
 	score := final.state(end)
 	if score == math.Inf(-1) {
 		return score
 	}
-	w.note(w.frames, end, 2*(last+1))
+	w.note(w.frames, end, 2*(length+1))
 	if fits {
 		w.trace(segment, before, last, end)
 	} else {
@@ -146,16 +151,19 @@ func (w *viterbiPath[F]) group(segment view.Span, t int) view.Span {
 	return view.Span{From: t, To: min(t+pathFrames, segment.To)}
 }
 
-// band returns the positions that matter in a group of frames, where the path is at position last in the
-// last frame of the segment: those that can be reached by the end of the group, and from which last can
-// be reached from before its start, rounded to eights. One more in front of them is not right, as nothing
-// comes into it from there.
-func (w *viterbiPath[F]) band(group, segment view.Span, last int) view.Span {
-	return view.Span{From: max(0, last-(segment.To-group.From)) &^ 7, To: min((group.To+8)&^7, (last+8)&^7)}
+// ends are the positions at which a path may be in the last frame of a segment.
+type ends struct{ least, most int }
+
+// band returns the positions that matter in a group of frames of a segment, which the path leaves at one of some
+// positions: those that can be reached by the end of the group, and from which these can be reached from before its
+// start, rounded to eights. The first one is not right in the first frame, as nothing comes into it, nor the
+// one behind it in the next, and so on.
+func (w *viterbiPath[F]) band(group, segment view.Span, last ends) view.Span {
+	return view.Span{From: max(0, last.least-(segment.To-group.From)) &^ 7, To: min((group.To+8)&^7, (last.most+8)&^7)}
 }
 
 // bandOf returns the positions that matter in any frame of a segment.
-func (w *viterbiPath[F]) bandOf(segment view.Span, last int) view.Span {
+func (w *viterbiPath[F]) bandOf(segment view.Span, last ends) view.Span {
 	return w.band(segment, segment, last)
 }
 
@@ -177,13 +185,13 @@ func (w *viterbiPath[F]) sweep(group, band view.Span, alpha alphaSpan, stride in
 }
 
 // fits reports whether α of all frames of a segment is little enough to be kept.
-func (w *viterbiPath[F]) fits(segment view.Span, last int) bool {
-	return segment.Len()*w.bandOf(segment, last).Len() <= keptPositions
+func (w *viterbiPath[F]) fits(segment view.Span, last ends) bool {
+	return segment.Len() <= max(w.leastCut, pathFrames) || segment.Len()*w.bandOf(segment, last).Len() <= w.keptPositions
 }
 
 // sweepKeeping takes α through a segment, from what is before it, and keeps all of it. It reports whether all scores
 // that matter are numbers.
-func (w *viterbiPath[F]) sweepKeeping(segment view.Span, before alphaSpan, last int) bool {
+func (w *viterbiPath[F]) sweepKeeping(segment view.Span, before alphaSpan, last ends) bool {
 	stride := 2 * w.bandOf(segment, last).Len()
 	w.rows = workspace.Resize(w.rows, segment.Len()*stride)
 	boundary, reached := before, 0
@@ -202,14 +210,14 @@ func (w *viterbiPath[F]) sweepKeeping(segment view.Span, before alphaSpan, last 
 }
 
 // rowAt returns what sweepKeeping has of a frame.
-func (w *viterbiPath[F]) rowAt(segment view.Span, last, t int) alphaSpan {
+func (w *viterbiPath[F]) rowAt(segment view.Span, last ends, t int) alphaSpan {
 	band := w.bandOf(segment, last)
 	return alphaSpan{w.rows[(t-segment.From)*2*band.Len():], band.From}
 }
 
 // trace goes back through a segment that sweepKeeping has swept, from a state in its last frame, and returns that
 // in the frame before it.
-func (w *viterbiPath[F]) trace(segment view.Span, before alphaSpan, last, state int) int {
+func (w *viterbiPath[F]) trace(segment view.Span, before alphaSpan, last ends, state int) int {
 	row := w.rowAt(segment, last, segment.To-1)
 	stride := 2 * w.bandOf(segment, last).Len()
 	for t := segment.To - 1; t > segment.From; t-- {
@@ -256,10 +264,10 @@ func (w *viterbiPath[F]) note(t, before, state int) {
 // sweepCutting takes α through a segment, from what is before it, and keeps what is before each of the segments that it
 // cuts it into. It stops before the last one unless toEnd is set. It reports whether all scores that matter are
 // numbers.
-func (w *viterbiPath[F]) sweepCutting(depth int, segment view.Span, before alphaSpan, last int, toEnd bool) bool {
+func (w *viterbiPath[F]) sweepCutting(depth int, segment view.Span, before alphaSpan, last ends, toEnd bool) bool {
 	l := &w.levels[depth]
 	whole := w.bandOf(segment, last)
-	l.whole, l.length = segment, cutLength(depth, segment.Len(), whole.Len())
+	l.whole, l.length = segment, w.cutLength(depth, segment.Len(), whole.Len())
 	l.row = alphaSpan{workspace.Resize(l.row.v, 2*whole.Len()), whole.From}
 	unreachable(l.row.v)
 	band := w.band(w.group(segment, segment.From), segment, last)
@@ -297,7 +305,7 @@ func (w *viterbiPath[F]) retraceCuts(depth, state int) int {
 	for i := len(l.before) - 1; i >= 0; i-- {
 		from := l.whole.From + i*l.length
 		cut := view.Span{From: from, To: min(from+l.length, l.whole.To)}
-		last := state / 2
+		last := ends{state / 2, state / 2}
 		if w.fits(cut, last) {
 			w.sweepKeeping(cut, l.before[i], last)
 			state = w.trace(cut, l.before[i], last, state)
@@ -309,11 +317,12 @@ func (w *viterbiPath[F]) retraceCuts(depth, state int) int {
 	return state
 }
 
-// cutLength returns how many frames the segments have that one of so many frames and positions is cut into. A short
-// one is swept again in little time, as it has no more positions than frames; one for each frame in a
-// position of the next is as much time as keeping what is before it.
-func cutLength(depth, frames, positions int) int {
-	most := max(cutPositions>>(2*min(depth, 1))/positions, 4)
-	n := max((frames+most-1)/most, leastCut+positions/16)
+// cutLength returns how many frames the segments have that one of so many frames and positions is cut into: half
+// of it at most. A short one is swept again in little time, as no more positions than frames are within reach, but
+// α is kept for each.
+func (z *pathSizes) cutLength(depth, frames, positions int) int {
+	most := max(z.cutPositions>>(2*min(depth, 1))/positions, 4)
+	n := max((frames+most-1)/most, z.leastCut+positions/16)
+	n = min(n, (frames+1)/2)
 	return (n + pathFrames - 1) / pathFrames * pathFrames
 }

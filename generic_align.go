@@ -45,6 +45,28 @@ func viterbiGeneric(alpha view.Rows[float64], boundary, column, blanks, y, skipE
 	}
 }
 
+// toBlocksGeneric writes, for 2·pathBlock rows of x, blocks of pathBlock frames of every class,
+//
+//	p[k·size + pathBlock·c + r] = x[k·pathBlock + r][c]
+//
+// and returns 0, or NaN if a score is NaN or its size is not below largestScore. There are 4 columns at least.
+func toBlocksGeneric[F Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	for t := range 2 * pathBlock {
+		for c, v := range x.Row(t) {
+			p[t/pathBlock*size+pathBlock*c+t%pathBlock] = float64(v)
+			if !fp.IsFloat32[F]() {
+				v *= aboveLargest
+			}
+			poison += v - v
+		}
+	}
+	return poison
+}
+
+// largestScore is where a score counts as infinite: the sum of maxFrames of them is finite. aboveLargest times
+// such a number is infinite.
+const largestScore, aboveLargest = 0x1p900, 0x1p124
+
 // emitBlockGeneric writes to rows of y, pathStride apart, what p has for the places of positions,
 //
 //	y[r][i] = p[pathBlock·places[i] + r]

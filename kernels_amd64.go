@@ -859,6 +859,23 @@ func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponent
 	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)
 }
 
+// toBlocks works like toBlocksGeneric.
+func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			return F(toBlocksF32AVX512(p, size, fp.AsFloat32(x.Data), x.Columns, x.Stride))
+		}
+		return F(toBlocksF64AVX512(p, size, fp.AsFloat64(x.Data), x.Columns, x.Stride))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			return F(toBlocksF32AVX2(p, size, fp.AsFloat32(x.Data), x.Columns, x.Stride))
+		}
+		return F(toBlocksF64AVX2(p, size, fp.AsFloat64(x.Data), x.Columns, x.Stride))
+	}
+	return toBlocksGeneric(p, size, x)
+}
+
 // emitBlock works like emitBlockGeneric.
 func emitBlock(y, p []float64, places []int32) {
 	switch tier.Active {
@@ -1364,6 +1381,18 @@ func viterbiAVX512(alpha, boundary, column, blanks, y, skipExponents []float64, 
 
 //go:noescape
 func viterbiAVX2(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
+
+//go:noescape
+func toBlocksF32AVX512(p []float64, size int, x []float32, xColumns, xStride int) (poison float32)
+
+//go:noescape
+func toBlocksF32AVX2(p []float64, size int, x []float32, xColumns, xStride int) (poison float32)
+
+//go:noescape
+func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
+
+//go:noescape
+func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
 func emitBlockAVX512(y, p []float64, places []int32)

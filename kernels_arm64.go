@@ -599,6 +599,18 @@ func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponent
 	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)
 }
 
+// toBlocks works like toBlocksGeneric.
+func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			return F(toBlocksF32NEON(p, size, fp.AsFloat32(x.Data), x.Columns, x.Stride))
+		}
+		return F(toBlocksF64NEON(p, size, fp.AsFloat64(x.Data), x.Columns, x.Stride))
+	}
+	return toBlocksGeneric(p, size, x)
+}
+
 // emitBlock works like emitBlockGeneric.
 func emitBlock(y, p []float64, places []int32) {
 	switch tier.Active {
@@ -858,6 +870,12 @@ func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums, scrat
 
 //go:noescape
 func viterbiNEON(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
+
+//go:noescape
+func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) (poison float32)
+
+//go:noescape
+func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
 func emitBlockNEON(y, p []float64, places []int32)

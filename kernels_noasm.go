@@ -244,6 +244,11 @@ func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponent
 	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)
 }
 
+// toBlocks works like toBlocksGeneric.
+func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	return toBlocksGeneric(p, size, x)
+}
+
 // emitBlock works like emitBlockGeneric.
 func emitBlock(y, p []float64, places []int32) {
 	emitBlockGeneric(y, p, places)

@@ -7,7 +7,7 @@ import (
 )
 
 // align has the kernels of the best path. Its rows of states are those of the trellis.
-func align() []kernel { return []kernel{viterbi(), emitBlock(), logs()} }
+func align() []kernel { return []kernel{viterbi(), toBlocks(), emitBlock(), logs()} }
 
 // viterbi does some frames of the best path. With b and l of the row before, the first of which
 // is boundary, the emissions y[i] of the labels and blanks[k] of the blank, all logarithms,
@@ -45,6 +45,65 @@ func viterbi() kernel {
 				y.Advance(stride)
 				dst.Move(dst.Elements(k.Arg("alphaStride")))
 			})
+		},
+	}
+}
+
+// toBlocks writes, for 16 rows of x,
+//
+//	p[k·size + 8·c + r] = x[8·k + r][c]
+//
+// and returns 0, or NaN if a score is NaN or its size is not below largestScore. Squares are transposed as
+// toColumns does; those of the last columns overlap the ones before.
+func toBlocks() kernel {
+	p, size, x := slice("p", f64), integer("size"), view("x", F)
+	return kernel{
+		name:    "toBlocks",
+		params:  []parameter{p, size, x},
+		stub:    []parameter{p, size, x.data(), x.columns(), x.stride()},
+		results: []parameter{number("poison", F)},
+		body: func(k *builder) {
+			p, x, side, blocks := k.Array("p"), k.Array("x"), pieceOf(k.F), k.F.Lanes()/eight
+			size, xRow, poison := p.Elements(k.Arg("size")), x.Elements(k.Arg("xStride")), k.Var(k.Const(k.F, 0))
+			apart := xRow.Times(k.Int(side))
+			repeat(k, k.Int(2), blocks, func() {
+				from, to := x.Copy(), p.Copy()
+				square := func() {
+					var rows []asm.Vec
+					row := from.Copy()
+					for i := range side {
+						rows = append(rows, row.LoadPieces(apart))
+						if i+1 < side {
+							row.Move(xRow)
+						}
+					}
+					for c, v := range transposed(rows) {
+						if k.F == asm.F32 {
+							poison.Set(v.Sub(v).Add(poison))
+							lower, upper := v.Widen()
+							to.From(eight * c).Store(lower)
+							to.Plus(size).From(eight * c).Store(upper)
+							continue
+						}
+						w := v.Mul(k.Const(k.F, k.get("aboveLargest")))
+						poison.Set(w.Sub(w).Add(poison))
+						to.From(eight * c).Store(v)
+					}
+				}
+				left := k.Copy(k.Arg("xColumns").Minus(k.Int(side)))
+				k.While(left.Greater(k.Int(0)), func() {
+					square()
+					from.Advance(side)
+					to.Advance(side * eight)
+					left.Dec(k.Int(side))
+				})
+				from.Move(from.Elements(left)) // left is negative or 0
+				to.Move(to.Rows(left, eight))
+				square()
+				x.Move(xRow.Times(k.Int(k.F.Lanes())))
+				p.Move(size)
+			})
+			k.Return("poison", poison.FoldAdd())
 		},
 	}
 }
