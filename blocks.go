@@ -109,9 +109,6 @@ const (
 
 // Sizes of the best path. Its results do not depend on them.
 const (
-	// pathFrames is the number of frames whose emissions are made together, as toBlocks does, and that
-	// a panel is swept through: its emissions are 17 KiB.
-	pathFrames = 2 * pathBlock
 	// keptPositions is the number of positions up to which α of all frames of a segment is kept:
 	// half a MiB, which the second cache holds.
 	keptPositions = 32 << 10

@@ -191,9 +191,6 @@ func (c *alignCase[F]) align(sizes pathSizes) ([]Span, float64) {
 	return s.spans, score
 }
 
-// usualSizes are those of Align.
-var usualSizes = pathSizes{keptPositions, cutPositions, leastCut}
-
 // randomCase returns a case of any kind. Scores of few frames are often small integers.
 func randomCase[F Float](r *rand.Rand, frames, labels int) *alignCase[F] {
 	c := &alignCase[F]{classes: 2 + r.IntN(6), labels: make([]int, labels), pathScores: pathScores{scores: Scores(r.IntN(3))}}

@@ -17,6 +17,9 @@ type alignment[F Float] struct {
 	path viterbiPath[F]
 }
 
+// usualSizes are those of the path.
+var usualSizes = pathSizes{keptPositions, cutPositions, leastCut}
+
 var alignments workspace.Pools
 
 // release gives the workspace back without what it borrowed.

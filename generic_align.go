@@ -20,6 +20,9 @@ import (
 const (
 	// pathBlock is the number of frames that pathEmission has together for each class: a vector.
 	pathBlock = 8
+	// pathFrames is the number of frames whose emissions are made together, and that a panel is
+	// swept through: its emissions are 17 KiB.
+	pathFrames = 2 * pathBlock
 	// pathStride is how far rows of emissions of a panel are apart: those of panelWidth positions, and
 	// room that keeps rows in different sets of the first cache.
 	pathStride = 128 + 8
@@ -45,13 +48,13 @@ func viterbiGeneric(alpha view.Rows[float64], boundary, column, blanks, y, skipE
 	}
 }
 
-// toBlocksGeneric writes, for 2·pathBlock rows of x, blocks of pathBlock frames of every class,
+// toBlocksGeneric writes, for pathFrames rows of x, blocks of pathBlock frames of every class,
 //
 //	p[k·size + pathBlock·c + r] = x[k·pathBlock + r][c]
 //
 // and returns 0, or NaN if a score is NaN or its size is not below largestScore. There are 4 columns at least.
 func toBlocksGeneric[F Float](p []float64, size int, x view.Rows[F]) (poison F) {
-	for t := range 2 * pathBlock {
+	for t := range pathFrames {
 		for c, v := range x.Row(t) {
 			p[t/pathBlock*size+pathBlock*c+t%pathBlock] = float64(v)
 			if !fp.IsFloat32[F]() {
