@@ -187,7 +187,7 @@ func (c *alignCase[F]) want(best float64, states []int) ([]Span, float64) {
 func (c *alignCase[F]) align(sizes pathSizes) ([]Span, float64) {
 	s := alignment[F]{x: view.Of(c.x, c.classes, c.classes), frames: c.frames(), scores: c.pathScores}
 	s.spans = slices.Repeat([]Span{{-1, -1, math.NaN(), math.NaN()}}, len(c.labels))
-	score := s.align(c.labels, c.blank, sizes)
+	score := s.align(c.labels, c.blank, false, sizes)
 	return s.spans, score
 }
 
@@ -317,4 +317,95 @@ func TestAlignPanels(t *testing.T) {
 			}
 		}
 	})
+}
+
+// occupancies returns the probability of every state in every frame, by sums of logarithms over all of them.
+func (c *alignCase[F]) occupancies() [][]float64 {
+	n, frames := 2*len(c.labels)+1, c.frames()
+	sum := func(x ...float64) float64 { return LogSumExp(x) }
+	alpha, beta := make([][]float64, frames), make([][]float64, frames)
+	before := slices.Repeat([]float64{math.Inf(-1)}, n)
+	before[0] = 0
+	after := slices.Clone(before)
+	after[0], after[n-1], after[max(n-2, 0)] = math.Inf(-1), 0, 0
+	rows := make([][]float64, frames)
+	for t := range frames {
+		rows[t] = make([]float64, n)
+		for s := range n {
+			rows[t][s] = c.emission(t, c.class(s)) - c.norm(t)
+		}
+	}
+	for t := range frames {
+		alpha[t] = make([]float64, n)
+		for s := range n {
+			var terms []float64
+			for from := max(s-2, 0); from <= s; from++ {
+				if c.follows(from, s) {
+					terms = append(terms, before[from])
+				}
+			}
+			alpha[t][s] = sum(terms...) + rows[t][s]
+		}
+		before = alpha[t]
+	}
+	for t := frames - 1; t >= 0; t-- {
+		beta[t] = after
+		after = make([]float64, n)
+		for s := range n {
+			var terms []float64
+			for to := s; to <= min(s+2, n-1); to++ {
+				if c.follows(s, to) {
+					terms = append(terms, beta[t][to]+rows[t][to])
+				}
+			}
+			after[s] = sum(terms...)
+		}
+	}
+	total := sum(alpha[frames-1][max(n-2, 0)], alpha[frames-1][n-1])
+	if n == 1 {
+		total = alpha[frames-1][0]
+	}
+	for t := range alpha {
+		for s := range alpha[t] {
+			alpha[t][s] = math.Exp(alpha[t][s] + beta[t][s] - total)
+		}
+	}
+	return alpha
+}
+
+// A span's confidence is the mean occupancy of its position.
+func TestAlignConfidence(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testAlignConfidence[float32])
+		t.Run("float64", testAlignConfidence[float64])
+	})
+}
+
+func testAlignConfidence[F Float](t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	cases, found, worst := 150, 0, 0.0
+	if testing.Short() {
+		cases = 20
+	}
+	for k := range cases {
+		frames := 1 + r.IntN([]int{6, 60, 400}[k%3])
+		c := randomCase[F](r, frames, r.IntN(1+frames/2))
+		s := alignment[F]{x: view.Of(c.x, c.classes, c.classes), frames: frames, scores: c.pathScores, spans: make([]Span, len(c.labels))}
+		if score := s.align(c.labels, c.blank, true, usualSizes); math.IsInf(score, -1) {
+			continue
+		}
+		found++
+		occupancy := c.occupancies()
+		for i, span := range s.spans {
+			var want float64
+			for t := span.Start; t < span.End; t++ {
+				want += occupancy[t][2*i+1]
+			}
+			want /= float64(span.End - span.Start)
+			worst = max(worst, math.Abs(want-span.Confidence))
+			require.InDelta(t, want, span.Confidence, 1e-10, "%v: label %d", c, i)
+		}
+	}
+	t.Logf("largest difference: %g", worst)
+	assert.Greater(t, found, cases/2)
 }

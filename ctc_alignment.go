@@ -14,7 +14,8 @@ type alignment[F Float] struct {
 	scores pathScores
 	spans  []Span
 
-	path viterbiPath[F]
+	path       viterbiPath[F]
+	confidence confidence
 }
 
 // usualSizes are those of the path.
@@ -26,13 +27,15 @@ var alignments workspace.Pools
 func (s *alignment[F]) release() {
 	s.x, s.spans = view.Rows[F]{}, nil
 	s.path.release()
-	if s.path.workspaceBytes() < hugeBytes {
+	s.confidence.release()
+	if s.path.workspaceBytes()+s.confidence.workspaceBytes() < hugeBytes {
 		workspace.Give[F](&alignments, s)
 	}
 }
 
-// align writes the spans of labels and returns the score of their path.
-func (s *alignment[F]) align(labels []int, blank int, sizes pathSizes) float64 {
+// align writes the spans of labels, with their confidence if that is asked for, and returns the score of their
+// path.
+func (s *alignment[F]) align(labels []int, blank int, wantConfidence bool, sizes pathSizes) float64 {
 	w := &s.path
 	w.target.set(labels, blank)
 	w.begin(s.x, s.frames, s.scores, sizes, s.spans)
@@ -50,7 +53,11 @@ func (s *alignment[F]) align(labels []int, blank int, sizes pathSizes) float64 {
 		s.fill(Span{Score: score})
 		return score
 	}
-	return s.writeScores()
+	score = s.writeScores()
+	if wantConfidence && len(labels) > 0 {
+		s.writeConfidence(labels, blank)
+	}
+	return score
 }
 
 // fill sets all spans.
@@ -81,4 +88,19 @@ func (s *alignment[F]) writeScores() (score float64) {
 		score += m.logProbability(t, blank)
 	}
 	return score
+}
+
+// writeConfidence writes the confidence of the spans.
+func (s *alignment[F]) writeConfidence(labels []int, blank int) {
+	m, c := &s.path.emission, &s.confidence
+	columns := len(m.classes) + 1
+	c.scores = view.Of(workspace.Resize(c.scores.Data, s.frames*columns), columns, columns)
+	m.copyTo(c.scores)
+	c.labels = workspace.Resize(c.labels, len(labels))
+	for i, label := range labels {
+		if c.labels[i] = label; label != AnyLabel {
+			c.labels[i] = m.set.index(int32(label))
+		}
+	}
+	c.find(s.spans, m.set.index(int32(blank)))
 }

@@ -212,3 +212,19 @@ func (m *pathEmission[F]) logProbability(t int, class int32) float64 {
 	}
 	return v
 }
+
+// copyTo copies the emissions of all frames to rows: a column for each of classes, then one for AnyLabel.
+func (m *pathEmission[F]) copyTo(rows view.Rows[float64]) {
+	size := pathBlock * (m.columns + 1)
+	for from := 0; from < m.frames; from += pathFrames {
+		group := view.Span{From: from, To: min(from+pathFrames, m.frames)}
+		m.make(group)
+		for t := group.From; t < group.To; t++ {
+			p, row := m.p[(t-from)/pathBlock*size+(t-from)%pathBlock:], rows.Row(t)
+			for i := range m.classes {
+				row[i] = p[pathBlock*m.column(i)]
+			}
+			row[len(m.classes)] = p[pathBlock*m.columns]
+		}
+	}
+}

@@ -91,6 +91,9 @@ func (s *classSet) add(class int32) int32 {
 	return s.place[class] - 1
 }
 
+// index returns where a class of the set is.
+func (s *classSet) index(class int32) int { return int(s.place[class]) - 1 }
+
 // distinct returns the classes among labels, of so many, each once. They stay until the next call.
 func distinct[T int | int32](s *classSet, labels []T, classes int) []int32 {
 	s.begin(classes)
