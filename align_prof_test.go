@@ -22,4 +22,20 @@ func BenchmarkAlignLibri(b *testing.B) {
 			}
 		})
 	}
+	b.Run("conf", func(b *testing.B) {
+		for b.Loop() {
+			CTCAligner[float32]{Workers: 1, Confidence: true}.Align(spans, scores, Tensor[float32]{x, shape}, labels, nil, nil)
+		}
+	})
+	b.Run("loss", func(b *testing.B) {
+		for b.Loop() {
+			CTCLoss[float32]{Workers: 1}.Loss(Tensor[float32]{x, shape}, labels, nil, nil)
+		}
+	})
+	g := make([]float32, len(x))
+	b.Run("grad", func(b *testing.B) {
+		for b.Loop() {
+			CTCLoss[float32]{Workers: 1}.Grad(g, Tensor[float32]{x, shape}, labels, nil, nil)
+		}
+	})
 }

@@ -88,6 +88,17 @@ func TestAlignSpeed(t *testing.T) {
 			}
 			*d = append(*d, time.Since(start))
 		}
+		grads := make([]float32, len(c.x))
+		var conf, gr []time.Duration
+		if c.T < 100000 {
+			for range max(c.reps/4, 1) {
+				timed(&conf, func() error {
+					return CTCAligner[float32]{Workers: 1, Confidence: true}.Align(spans, scores, x, c.labels, nil, nil)
+				})
+				timed(&gr, func() error { _, err := CTCLoss[float32]{Workers: 1}.Grad(grads, x, c.labels, nil, nil); return err })
+			}
+			t.Logf("confidence %v, grad %v", median(conf), median(gr))
+		}
 		for range c.reps {
 			for s, d := range [][2]*[]time.Duration{{&ours, &loss}, {&logits, &lossLogits}, {&probs, &lossProbs}} {
 				x := x

@@ -84,7 +84,7 @@ func (t *alignTask[F]) Item(i int) {
 	s := workspace.Take[alignment[F], F](&alignments)
 	s.frames, s.x, s.scores = t.inputLength(n), t.sequence(t.x, n), pathScores{t.scores, t.anyScore}
 	s.spans = t.spans[t.spanStarts[n]:][:t.targetLengths[n]]
-	score := s.align(t.labels(n), t.blank, t.wantConfidence, usualSizes)
+	score := s.align(t.labels(n), t.blank, t.wantConfidence, keptBytes, usualSizes)
 	s.release()
 	if t.sums != nil {
 		t.sums[n] = score

@@ -187,7 +187,7 @@ func (c *alignCase[F]) want(best float64, states []int) ([]Span, float64) {
 func (c *alignCase[F]) align(sizes pathSizes) ([]Span, float64) {
 	s := alignment[F]{x: view.Of(c.x, c.classes, c.classes), frames: c.frames(), scores: c.pathScores}
 	s.spans = slices.Repeat([]Span{{-1, -1, math.NaN(), math.NaN()}}, len(c.labels))
-	score := s.align(c.labels, c.blank, false, sizes)
+	score := s.align(c.labels, c.blank, false, 0, sizes)
 	return s.spans, score
 }
 
@@ -391,7 +391,7 @@ func testAlignConfidence[F Float](t *testing.T) {
 		frames := 1 + r.IntN([]int{6, 60, 400}[k%3])
 		c := randomCase[F](r, frames, r.IntN(1+frames/2))
 		s := alignment[F]{x: view.Of(c.x, c.classes, c.classes), frames: frames, scores: c.pathScores, spans: make([]Span, len(c.labels))}
-		if score := s.align(c.labels, c.blank, true, usualSizes); math.IsInf(score, -1) {
+		if score := s.align(c.labels, c.blank, true, []int{keptBytes, 1}[k/3%2], usualSizes); math.IsInf(score, -1) {
 			continue
 		}
 		found++

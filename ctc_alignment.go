@@ -15,7 +15,7 @@ type alignment[F Float] struct {
 	spans  []Span
 
 	path       viterbiPath[F]
-	confidence confidence
+	confidence confidence[F]
 }
 
 // usualSizes are those of the path.
@@ -33,9 +33,9 @@ func (s *alignment[F]) release() {
 	}
 }
 
-// align writes the spans of labels, with their confidence if that is asked for, and returns the score of their
-// path.
-func (s *alignment[F]) align(labels []int, blank int, wantConfidence bool, sizes pathSizes) float64 {
+// align writes the spans of labels, with their confidence if that is asked for, for which α may take about kept
+// bytes, and returns the score of their path.
+func (s *alignment[F]) align(labels []int, blank int, wantConfidence bool, kept int, sizes pathSizes) float64 {
 	w := &s.path
 	w.target.set(labels, blank)
 	w.begin(s.x, s.frames, s.scores, sizes, s.spans)
@@ -55,7 +55,7 @@ func (s *alignment[F]) align(labels []int, blank int, wantConfidence bool, sizes
 	}
 	score = s.writeScores()
 	if wantConfidence && len(labels) > 0 {
-		s.writeConfidence(labels, blank)
+		s.confidence.find(&w.emission, s.spans, kept)
 	}
 	return score
 }
@@ -88,19 +88,4 @@ func (s *alignment[F]) writeScores() (score float64) {
 		score += m.logProbability(t, blank)
 	}
 	return score
-}
-
-// writeConfidence writes the confidence of the spans.
-func (s *alignment[F]) writeConfidence(labels []int, blank int) {
-	m, c := &s.path.emission, &s.confidence
-	columns := len(m.classes) + 1
-	c.scores = view.Of(workspace.Resize(c.scores.Data, s.frames*columns), columns, columns)
-	m.copyTo(c.scores)
-	c.labels = workspace.Resize(c.labels, len(labels))
-	for i, label := range labels {
-		if c.labels[i] = label; label != AnyLabel {
-			c.labels[i] = m.set.index(int32(label))
-		}
-	}
-	c.find(s.spans, m.set.index(int32(blank)))
 }

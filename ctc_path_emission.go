@@ -214,17 +214,38 @@ func (m *pathEmission[F]) logProbability(t int, class int32) float64 {
 }
 
 // copyTo copies the emissions of all frames to rows: a column for each of classes, then one for AnyLabel.
-func (m *pathEmission[F]) copyTo(rows view.Rows[float64]) {
+// It writes the largest of each row to most, and returns how far below that the least one is that is not −Inf.
+func (m *pathEmission[F]) copyTo(rows view.Rows[float64], most []float64) (reach float64) {
 	size := pathBlock * (m.columns + 1)
 	for from := 0; from < m.frames; from += pathFrames {
 		group := view.Span{From: from, To: min(from+pathFrames, m.frames)}
 		m.make(group)
-		for t := group.From; t < group.To; t++ {
-			p, row := m.p[(t-from)/pathBlock*size+(t-from)%pathBlock:], rows.Row(t)
+		for k := 0; k < group.Len(); k += pathBlock {
+			count := min(pathBlock, group.Len()-k)
+			part, p := rows.From(from+k), m.p[k/pathBlock*size:][:size]
 			for i := range m.classes {
-				row[i] = p[pathBlock*m.column(i)]
+				copyColumn(part.Data[i:], part.Stride, p[pathBlock*m.column(i):][:count])
 			}
-			row[len(m.classes)] = p[pathBlock*m.columns]
+			copyColumn(part.Data[len(m.classes):], part.Stride, p[pathBlock*m.columns:][:count])
+			for r := range count {
+				top, least := math.Inf(-1), math.Inf(1)
+				for _, v := range part.Row(r) {
+					top = max(top, v)
+					if v < least && v != math.Inf(-1) {
+						least = v
+					}
+				}
+				most[from+k+r] = top
+				reach = max(reach, top-least)
+			}
 		}
+	}
+	return reach
+}
+
+// copyColumn copies numbers to every stride-th element of a column.
+func copyColumn(column []float64, stride int, numbers []float64) {
+	for r, v := range numbers {
+		column[r*stride] = v
 	}
 }

@@ -43,6 +43,13 @@ func (g *ctcTarget) set(labels []int, blank int) {
 	}
 }
 
+// copy makes g the same as another target.
+func (g *ctcTarget) copy(from *ctcTarget) {
+	symbols, skip := append(g.symbols[:0], from.symbols...), append(g.skipExponents[:0], from.skipExponents...)
+	*g = *from
+	g.symbols, g.skipExponents = symbols, skip
+}
+
 // named returns the classes that a path through the trellis emits: those of the labels,
 // and the blank.
 func (g *ctcTarget) named() []int32 { return g.symbols[:g.length+1] }

@@ -53,7 +53,7 @@ var layers = []struct{ file, uses string }{
 	{"ctc_spans.go", "ctc_target.go"},
 	{"ctc_path_emission.go", "generic_align.go kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
 	{"ctc_viterbi.go", "generic_ctc.go kernels_*.go generic_align.go ctc_target.go ctc_spans.go ctc_path_emission.go"},
-	{"ctc_confidence.go", "generic_ctc.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_spans.go"},
+	{"ctc_confidence.go", "generic_ctc.go rows_sum.go ctc_path_emission.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_spans.go"},
 	{"ctc_alignment.go", "ctc_target.go ctc_spans.go ctc_path_emission.go ctc_viterbi.go ctc_confidence.go"},
 	{"ctc_align_task.go", "ctc_batch.go ctc_spans.go ctc_path_emission.go ctc_alignment.go"},
 	{"ctc_align.go", "ctc_spans.go ctc_batch.go ctc_align_task.go"},
