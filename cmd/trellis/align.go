@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ func parseAlign(out io.Writer, args []string) (*alignOptions, error) {
 	var o alignOptions
 	fs := flag.NewFlagSet("align", flag.ContinueOnError)
 	fs.BoolVar(&o.labels, "labels", false, "print each label instead of each word")
-	fs.DurationVar(&o.frame, "frame", 0, "`TIME` from one frame to the next, as in 20ms: print seconds")
+	fs.Func("frame", "`TIME` from one frame to the next, as in 20ms: print seconds", o.setFrame)
 	fs.StringVar(&o.format, "format", "table", "print `FORMAT`, see below")
 	fs.BoolVar(&o.confidence, "confidence", true, "find confidences, too; =false is faster")
 	fs.StringVar(&o.grow, "grow", "none", "have words take the frames between them: `none|middle|next`")
@@ -72,6 +73,14 @@ func parseAlign(out io.Writer, args []string) (*alignOptions, error) {
 	return &o, checkFiles("-svg", o.picture, o.files(&o.options)...)
 }
 
+// setFrame reads the value of -frame.
+func (o *alignOptions) setFrame(value string) (err error) {
+	if o.frame, err = time.ParseDuration(value); err != nil || o.frame <= 0 {
+		return errors.New("want a time above 0 with its unit, as in 20ms")
+	}
+	return nil
+}
+
 // check reports options that contradict each other.
 func (o *alignOptions) check() error {
 	if err := o.sequenceOptions.check(&o.options); err != nil {
@@ -87,8 +96,6 @@ func (o *alignOptions) check() error {
 	switch {
 	case o.json && o.set("format") && o.format != "json":
 		return misuse("align: -json contradicts -format %s", o.format)
-	case o.frame < 0 || o.frame == 0 && o.set("frame"):
-		return misuse("-frame %v: want a time above 0", o.frame)
 	case f.inSeconds && o.frame == 0:
 		return misuse("align: -format %s wants -frame, the time from one frame to the next", o.format)
 	case f.ofWords && o.tokens == "" && !o.labels:

@@ -277,28 +277,28 @@ func TestAlignUsage(t *testing.T) {
 	x := writeFloat64s(t, sines()[:12], 3, 4)
 	tokens := write(t, "tokens.txt", []byte("_\na\nb\nc\n"))
 	for want, args := range map[string][]string{
-		`-format "xml": want table, json, ctm`:               {"-targets", "1", "-format", "xml"},
-		`-grow "x": want none, middle or next`:               {"-targets", "1", "-grow", "x"},
-		"align: -format srt wants -frame":                    {"-text", "a", "-tokens", tokens, "-format", "srt"},
-		"align: -format ctm wants -tokens":                   {"-targets", "1", "-format", "ctm", "-frame", "1s"},
-		"align: -grow wants -tokens":                         {"-targets", "1", "-grow", "next"},
-		"align: -json contradicts -format table":             {"-targets", "1", "-json", "-format", "table"},
-		"align: -wildcard goes with -text":                   {"-targets", "1", "-wildcard", "*"},
-		"-frame -1s: want a time above 0":                    {"-targets", "1", "-frame", "-1s"},
-		"-frame 0s: want a time above 0":                     {"-targets", "1", "-frame", "0s"},
-		`invalid value "20" for flag -frame`:                 {"-targets", "1", "-frame", "20"},
-		"-svg: want the name of a file":                      {"-targets", "1", "-svg", ""},
-		"-svg a.pdf: want a name that ends in .svg":          {"-targets", "1", "-svg", "a.pdf"},
-		"-any_score: +Inf: no log-probability":               {"-targets", "1", "-any_score", "inf"},
-		"-blank: class 4 outside [0,4)":                      {"-targets", "1", "-blank", "4"},
-		"-workers: -1: negative":                             {"-targets", "1", "-workers", "-1"},
-		"align: want either -targets or -text":               {},
-		"align: -text and -tokens go together":               {"-text", "a"},
-		"align: -case and -unknown go with -text":            {"-targets", "1", "-unknown"},
-		`-case "x": want as_is, upper or lower`:              {"-text", "a", "-tokens", tokens, "-case", "x"},
-		"only one of the files can be -, the standard input": {"-text", "-", "-tokens", "-"},
-		"flag provided but not defined: -reduction":          {"-targets", "1", "-reduction", "sum"},
-		"align: -logits contradicts -scores probs":           {"-targets", "1", "-logits", "-scores", "probs"},
+		`-format "xml": want table, json, ctm`:                                               {"-targets", "1", "-format", "xml"},
+		`-grow "x": want none, middle or next`:                                               {"-targets", "1", "-grow", "x"},
+		"align: -format srt wants -frame":                                                    {"-text", "a", "-tokens", tokens, "-format", "srt"},
+		"align: -format ctm wants -tokens":                                                   {"-targets", "1", "-format", "ctm", "-frame", "1s"},
+		"align: -grow wants -tokens":                                                         {"-targets", "1", "-grow", "next"},
+		"align: -json contradicts -format table":                                             {"-targets", "1", "-json", "-format", "table"},
+		"align: -wildcard goes with -text":                                                   {"-targets", "1", "-wildcard", "*"},
+		`invalid value "-1s" for flag -frame: want a time above 0 with its unit, as in 20ms`: {"-targets", "1", "-frame", "-1s"},
+		`invalid value "0s" for flag -frame: want`:                                           {"-targets", "1", "-frame", "0s"},
+		`invalid value "20" for flag -frame: want`:                                           {"-targets", "1", "-frame", "20"},
+		"-svg: want the name of a file":                                                      {"-targets", "1", "-svg", ""},
+		"-svg a.pdf: want a name that ends in .svg":                                          {"-targets", "1", "-svg", "a.pdf"},
+		"-any_score: +Inf: no log-probability":                                               {"-targets", "1", "-any_score", "inf"},
+		"-blank: class 4 outside [0,4)":                                                      {"-targets", "1", "-blank", "4"},
+		"-workers: -1: negative":                                                             {"-targets", "1", "-workers", "-1"},
+		"align: want either -targets or -text":                                               {},
+		"align: -text and -tokens go together":                                               {"-text", "a"},
+		"align: -case and -unknown go with -text":                                            {"-targets", "1", "-unknown"},
+		`-case "x": want as_is, upper or lower`:                                              {"-text", "a", "-tokens", tokens, "-case", "x"},
+		"only one of the files can be -, the standard input":                                 {"-text", "-", "-tokens", "-"},
+		"flag provided but not defined: -reduction":                                          {"-targets", "1", "-reduction", "sum"},
+		"align: -logits contradicts -scores probs":                                           {"-targets", "1", "-logits", "-scores", "probs"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := run(append([]string{"align", x}, args...)...)
@@ -328,6 +328,7 @@ func TestAlignBadData(t *testing.T) {
 		"x.npy: 3 sequences, but -format textgrid is of one":                                                {x, "-text", "a\nb\nc", "-tokens", tokens, "-format", "textgrid", "-frame", "1s"},
 		"-text: sequence 0, character 1: no token of " + tokens + " for 'A'; with -case lower there is one": {single, "-text", "aA", "-tokens", tokens},
 		"no such file": {single, "-text", "a", "-tokens", "missing.txt"},
+		"open /missing/x.svg: no such file or directory": {single, "-text", "a", "-tokens", tokens, "-svg", "/missing/x.svg"},
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := run(append([]string{"align", "-logits"}, args...)...)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,6 +27,10 @@ func createDraft(name string) (*draft, error) {
 	// and a file that a killed one left would be in its way.
 	temporary := fmt.Sprintf("%s.%08x.tmp", name, rand.Uint32())
 	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		failed.Path = name // the other one tells nobody anything
+	}
 	if err != nil {
 		return nil, err
 	}

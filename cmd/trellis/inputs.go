@@ -73,7 +73,8 @@ func (in *inputs) readText(name string) (text, source string, err error) {
 }
 
 // openScores opens the input file, which may be a pipe.
-func (in *inputs) openScores(ctx context.Context, name string) (x *npy.Array, err error) {
+func (in *inputs) openScores(ctx context.Context, name string) (*npy.Array, error) {
+	var x *npy.Array
 	if err := interruptible(ctx, func() (err error) {
 		x, err = in.openArray(name)
 		return err

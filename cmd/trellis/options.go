@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -96,7 +95,7 @@ func printUsage(out io.Writer, fs *flag.FlagSet, usage string) error {
 	w := tabwriter.NewWriter(&list, 0, 0, 2, ' ', 0)
 	fs.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)
-		if !slices.Contains([]string{"", "false", "0s"}, f.DefValue) {
+		if f.DefValue != "" && f.DefValue != "false" {
 			text += " (default " + f.DefValue + ")"
 		}
 		fmt.Fprintf(w, "  -%s %s\t%s\n", f.Name, value, strings.ReplaceAll(text, "\n", "\n\t"))
