@@ -37,12 +37,11 @@ type inspector struct {
 type guess struct{ said, seem trellis.Scores }
 
 var sequenceAdvice = map[guess]string{
-	{trellis.LogProbabilities, trellis.Logits}:           "say -logits",
-	{trellis.LogProbabilities, trellis.Probabilities}:    "say -scores probs",
-	{trellis.Probabilities, trellis.Logits}:              "say -logits",
-	{trellis.Probabilities, trellis.LogProbabilities}:    "say -scores log_probs",
-	{trellis.Logits, trellis.Probabilities}:              "say -scores probs",
-	{trellis.LogProbabilities, trellis.LogProbabilities}: "",
+	{trellis.LogProbabilities, trellis.Logits}:        "say -logits",
+	{trellis.LogProbabilities, trellis.Probabilities}: "say -scores probs",
+	{trellis.Probabilities, trellis.Logits}:           "say -logits",
+	{trellis.Probabilities, trellis.LogProbabilities}: "say -scores log_probs",
+	{trellis.Logits, trellis.Probabilities}:           "say -scores probs",
 }
 
 var nllAdvice = map[guess]string{
@@ -57,8 +56,9 @@ var ceAdvice = map[guess]string{
 // tolerance is how far from 1 probabilities may add up to: half precision takes up to a half of it.
 const tolerance = 0.01
 
-// seems returns which normalised scores a row may be: Logits if neither kind.
-func seems[F trellis.Float](row []F) (kind trellis.Scores, sum float64) {
+// seems returns what a row, which is said to be of some kind, may be, and its sum. Any row may be
+// logits; if it is said to be, log-probabilities are no mistake.
+func seems[F trellis.Float](row []F, said trellis.Scores) (kind trellis.Scores, sum float64) {
 	least, largest := F(math.Inf(1)), F(math.Inf(-1))
 	for _, v := range row {
 		least, largest = min(least, v), max(largest, v)
@@ -67,7 +67,7 @@ func seems[F trellis.Float](row []F) (kind trellis.Scores, sum float64) {
 	if least >= 0 && isNearOne(sum) {
 		return trellis.Probabilities, sum
 	}
-	if largest <= tolerance && isNearOne(math.Exp(float64(trellis.LogSumExp(row)))) {
+	if said != trellis.Logits && largest <= tolerance && isNearOne(math.Exp(float64(trellis.LogSumExp(row)))) {
 		return trellis.LogProbabilities, sum
 	}
 	return trellis.Logits, sum
@@ -77,13 +77,13 @@ func isNearOne(sum float64) bool { return math.Abs(sum-1) <= tolerance }
 
 // look looks at a row; where says which one it is.
 func look[F trellis.Float](in *inspector, row []F, where func() string) {
-	kind, sum := seems(row)
+	kind, sum := seems(row, in.scores)
 	if !(sum <= math.MaxFloat64) {
 		// The sum may only be too large.
 		for c, v := range row {
 			if v != v || math.IsInf(float64(v), 1) {
 				if in.bad++; in.bad == 1 {
-					in.firstBad = fmt.Sprintf("%s, class %d is %s", where(), c, numberOf(v))
+					in.firstBad = fmt.Sprintf("%s, class %d is %v", where(), c, float64(v))
 				}
 				return
 			}
@@ -117,7 +117,7 @@ func lookAcross[F trellis.Float](in *inspector, frames int, frame func(t int) []
 		for t := range column {
 			column[t] = frame(t)[c]
 		}
-		if kind, _ := seems(column); kind != in.scores {
+		if kind, _ := seems(column, in.scores); kind != in.scores {
 			return
 		}
 	}

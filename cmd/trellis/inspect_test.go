@@ -102,14 +102,14 @@ func TestWarnings(t *testing.T) {
 		"infeasible":                      {logs, []int{6, 4}, []string{"ctc", "-targets", "1,1,1,1"}, "sequence 0: its target needs 7 frames, has 6: its loss is +Inf\n"},
 		"infeasible, counts as 0":         {logs, []int{6, 4}, []string{"ctc", "-targets", "1,1,1,1", "-zero_infinity"}, "sequence 0: its target needs 7 frames, has 6: its loss counts as 0\n"},
 		"infeasible by a length":          {logs, []int{3, 2, 4}, []string{"align", "-targets", "1,2;1", "-input_lengths", "1,3"}, "sequence 0: its target needs 2 frames, has 1: it has no alignment\n"},
-		"NaN":                             {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is nan\n"},
-		"NaN of a batch":                  {withNaN, []int{2, 3, 4}, []string{"align", "-targets", "1;2;1"}, "sequence 0, frame 1, class 2 is nan\n"},
-		"+Inf":                            {withInf, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is inf, and so are some in 1 more frames\n"},
+		"NaN":                             {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is NaN\n"},
+		"NaN of a batch":                  {withNaN, []int{2, 3, 4}, []string{"align", "-targets", "1;2;1"}, "sequence 0, frame 1, class 2 is NaN\n"},
+		"+Inf":                            {withInf, []int{6, 4}, []string{"ctc", "-targets", "1,2"}, "sequence 0, frame 3, class 2 is +Inf, and so are some in 1 more frames\n"},
 		"NaN beyond the length":           {withNaN, []int{6, 4}, []string{"ctc", "-targets", "1,2", "-input_lengths", "3"}, ""},
 		"nll of logits":                   {logits, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "the probabilities of 6 of 6 rows do not add up to 1 (row 0: 20.09); if these are raw scores, trellis ce takes them"},
 		"nll of probabilities":            {probs, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "these seem to be probabilities, not log-probabilities: take their logarithms"},
 		"nll of images":                   {transposed(logs, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, ""},
-		"nll of images with NaN":          {transposed(withNaN, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "row 0, position (1,0), class 2 is nan\n"},
+		"nll of images with NaN":          {transposed(withNaN, 6, 4), []int{1, 4, 2, 3}, []string{"nll", "-targets", "0 1 2 3 0 1"}, "row 0, position (1,0), class 2 is NaN\n"},
 		"nll of log-probabilities":        {logs, []int{6, 4}, []string{"nll", "-targets", "0 1 2 3 0 1"}, ""},
 		"ce of logits":                    {logits, []int{6, 4}, []string{"ce", "-targets", "0 1 2 3 0 1"}, ""},
 		"ce of probabilities":             {probs, []int{6, 4}, []string{"ce", "-targets", "0 1 2 3 0 1"}, "these seem to be probabilities, not raw scores: take their logarithms, for trellis nll"},
@@ -142,7 +142,7 @@ func TestStrictLeavesTheGradient(t *testing.T) {
 	grad := write(t, "grad.npy", []byte("old"))
 	args := []string{"nll", x, "-targets", strings.Repeat("1 ", 12), "-grad", grad}
 	r := runTool(t.Context(), 1, append(args, "-strict")...)
-	assert.Equal(t, result{code: exitData, stderr: "trellis: " + x + ": row 11, class 0 is nan\n"}, r)
+	assert.Equal(t, result{code: exitData, stderr: "trellis: " + x + ": row 11, class 0 is NaN\n"}, r)
 	raw, err := os.ReadFile(grad)
 	require.NoError(t, err)
 	assert.Equal(t, "old", string(raw))
