@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/gotrellis/trellis/internal/npy"
@@ -114,4 +115,14 @@ func isFile(value string) bool {
 	}
 	info, err := os.Stat(value)
 	return value == standardInput || err == nil && !info.IsDir()
+}
+
+// isLikeFile reports whether a text that is no file may have been meant to be one.
+func isLikeFile(text string) bool {
+	if strings.Contains(text, " ") {
+		return false
+	}
+	folder, _ := filepath.Split(text)
+	info, err := os.Stat(folder)
+	return filepath.Ext(text) == ".txt" || err == nil && info.IsDir()
 }

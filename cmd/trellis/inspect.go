@@ -23,11 +23,11 @@ type inspector struct {
 	unit   string         // what a row is
 	advice map[guess]string
 
-	rows        int    // seen that are numbers
-	unlike      int    // of them are not what they are said to be
-	firstUnlike string // where, and what they add up to
-	like        map[trellis.Scores]int
-	columns     int // sequences whose columns, not rows, are what they are said to be
+	rows        int                            // seen that are numbers
+	unlike      int                            // of them are not what they are said to be
+	firstUnlike string                         // where, and what they add up to
+	like        [trellis.Probabilities + 1]int // rows of each kind
+	columns     int                            // sequences whose columns, not rows, are what they are said to be
 	sequences   int
 	bad         int // rows with NaN or +Inf
 	firstBad    string
@@ -88,9 +88,6 @@ func look[F trellis.Float](in *inspector, row []F, where func() string) {
 				return
 			}
 		}
-	}
-	if in.like == nil {
-		in.like = map[trellis.Scores]int{}
 	}
 	in.rows++
 	in.like[kind]++

@@ -238,6 +238,17 @@ func TestText(t *testing.T) {
 	assert.Contains(t, r.stdout, "\n         0      10       1  ")
 }
 
+func TestTextsLikeFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.Mkdir("folder", 0o700))
+	for text, want := range map[string]bool{
+		"a.txt": true, "folder/a": true, "none/a.txt": true, "/a": true,
+		"and/or": false, "see a.txt": false, "word": false, "": false, "folder": false,
+	} {
+		assert.Equal(t, want, isLikeFile(text), text)
+	}
+}
+
 // runWith runs the tool with a standard input.
 func runWith(t *testing.T, stdin []byte, args ...string) result {
 	t.Helper()

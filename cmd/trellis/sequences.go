@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -173,7 +172,7 @@ func (s *sequences) readTargets(t *tool, base *options, o *sequenceOptions) (*li
 			return nil, err
 		}
 		unit, first = "line", 1
-	} else if name := filepath.Base(o.text); !strings.Contains(o.text, " ") && (name != o.text || filepath.Ext(name) == ".txt") {
+	} else if isLikeFile(o.text) {
 		if err := t.warn(base.strict, "-text %q: there is no such file; it is taken for the text itself", o.text); err != nil {
 			return nil, err
 		}
