@@ -165,8 +165,8 @@ func fromClasses(entries []entry) (*Vocabulary, error) {
 			return fail("%q is on line %d already", e.token, tokenLine[e.token])
 		case classLine[e.class] > 0:
 			return fail("class %d is on line %d already", e.class, classLine[e.class])
-		case !utf8.ValidString(e.token):
-			return fail("not UTF-8")
+		case refusal(e.token) != "":
+			return fail("%s", refusal(e.token))
 		}
 		tokenLine[e.token], classLine[e.class] = e.line, e.line
 		tokens = append(tokens, make([]string, max(0, e.class+1-len(tokens)))...)

@@ -60,14 +60,17 @@ var (
 	spaceTokens   = []string{" ", "<space>", "|", wordStart}
 )
 
+// maxToken is far above the bytes of any token. What Encode takes grows with the longest one.
+const maxToken = 1 << 10
+
 // New makes a vocabulary of the tokens of classes 0, 1, …. An empty string is a class that text
-// cannot have. A token that is there twice or is no UTF-8 is a *FormatError, whose Line counts
-// the tokens from 1.
+// cannot have. A token that is there twice, is no UTF-8 or has more than 1024 bytes is a
+// *FormatError, whose Line counts the tokens from 1.
 func New(tokens []string) (*Vocabulary, error) {
 	v := &Vocabulary{tokens: slices.Clone(tokens)}
 	for c, token := range v.tokens {
-		if !utf8.ValidString(token) {
-			return nil, &FormatError{Line: c + 1, Reason: "not UTF-8"}
+		if reason := refusal(token); reason != "" {
+			return nil, &FormatError{Line: c + 1, Reason: reason}
 		}
 		if token != "" {
 			v.sorted = append(v.sorted, c)
@@ -84,6 +87,17 @@ func New(tokens []string) (*Vocabulary, error) {
 	}
 	v.Blank, v.unknown, v.space = v.first(blankTokens), v.first(unknownTokens), v.first(spaceTokens)
 	return v, nil
+}
+
+// refusal returns why a string can be no token, or "".
+func refusal(token string) string {
+	switch {
+	case !utf8.ValidString(token):
+		return "not UTF-8"
+	case len(token) > maxToken:
+		return fmt.Sprintf("a token of %d bytes: more than %d", len(token), maxToken)
+	}
+	return ""
 }
 
 // first returns the class of the first of some tokens that there is, or −1.
