@@ -137,7 +137,7 @@ func (c *confidence[F]) findLong(m *pathEmission[F], spans []Span) {
 			beta, emissions := w.labelIn(r, at, position), w.emission.numbers(at)
 			y := number{emissions.v[position], emissions.exponents[position]}.normal()
 			alpha := c.alpha[t]
-			spans[label].Confidence += alpha.v * beta.v / (y.v * probability.v) * power(alpha.e+beta.e-(y.e+probability.e))
+			spans[label].Confidence += float64(alpha.v * beta.v / (y.v * probability.v) * power(alpha.e+beta.e-(y.e+probability.e)))
 		})
 	})
 }

@@ -58,7 +58,7 @@ func toBlocksGeneric[F Float](p []float64, size int, x view.Rows[F]) (poison F) 
 		for c, v := range x.Row(t) {
 			p[t/pathBlock*size+pathBlock*c+t%pathBlock] = float64(v)
 			if !fp.IsFloat32[F]() {
-				v *= aboveLargest
+				v = F(v * aboveLargest) // not fused with the difference
 			}
 			poison += v - v
 		}
