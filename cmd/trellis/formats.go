@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/npy"
 	"github.com/rivo/uniseg"
 )
@@ -219,7 +220,7 @@ func printTextGrid(out io.Writer, a *alignments) error {
 	if a.vocabulary != nil {
 		tiers = append([]tier{{"words", a.wordItems(s)}}, tiers...)
 	}
-	end := (time.Duration(s.frames) * a.options.frame).Seconds()
+	_, end := trellis.Span{End: s.frames}.Seconds(a.options.frame)
 	fmt.Fprintf(out, "File type = \"ooTextFile\"\nObject class = \"TextGrid\"\n\nxmin = 0\nxmax = %v\ntiers? <exists>\nsize = %d\nitem []:\n", end, len(tiers))
 	for n, tier := range tiers {
 		intervals := a.intervals(a.spoken(tier.items), s.frames)

@@ -1,4 +1,4 @@
-// Command trellis computes the NLL, cross-entropy and CTC losses and gradients
+// Command trellis computes the NLL, cross-entropy and CTC losses and gradients, and alignments,
 // of a network's output in .npy files. Run "trellis help".
 package main
 
