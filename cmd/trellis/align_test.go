@@ -360,7 +360,7 @@ func TestAlignPNG(t *testing.T) {
 			count[color.NRGBAModel.Convert(img.At(x, y))]++
 		}
 	}
-	for k, least := range map[ink]int{paper: 1e5, words: 1000, faint: 1000, heat: 10000, trail: 5000} {
+	for k, least := range map[ink]int{paper: 1e5, strong: 1000, faint: 1000, heat: 10000, trail: 5000} {
 		assert.Greater(t, count[inksOf(k)], least, "ink %d", k)
 	}
 	assert.Equal(t, image.Rect(0, 0, 2*896, 2*357), img.Bounds())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -14,12 +15,12 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// maxPanels is how many panels a picture has, panelFrames how many frames one of them, and
-// maxLanes how many classes.
+// The sizes of what is drawn.
 const (
 	maxPanels   = 12
-	panelFrames = 400
+	panelFrames = 400 // at most
 	maxLanes    = 64
+	maxName     = 20 // letters in front of a lane
 )
 
 // panel is what is drawn of some frames of a sequence: for each class that the target names there,
@@ -145,12 +146,12 @@ func (a *alignments) draw(t *tool) error {
 type ink uint8
 
 const (
-	paper ink = iota
-	words     // letters
-	faint     // axes, and letters that matter less
-	heat      // probabilities
-	trail     // the path
-	inks      // how many there are
+	paper  ink = iota
+	strong     // letters
+	faint      // axes, and letters that matter less
+	heat       // probabilities
+	trail      // the path
+	inks       // how many there are
 )
 
 // shape is a rectangle, or if it has a text that.
@@ -203,10 +204,13 @@ func (a *alignments) picture() picture {
 		}
 		frames = max(frames, panel.to-panel.from)
 	}
-	left = math.Ceil(margin + min(left, 160) + 6)
+	left = math.Ceil(margin + left + 6)
 	// All panels have the same scale of time, in pixels of a frame.
 	scale := min(math.Floor(960/float64(frames)), 40)
-	p.width = max(left+scale*float64(frames)+margin, 420)
+	p.width = left + scale*float64(frames) + margin
+	for _, panel := range a.panels {
+		p.width = math.Ceil(max(p.width, 3*margin+textWidth(a.title(panel))+legendWidth))
+	}
 	y := margin
 	for _, panel := range a.panels {
 		if panel.from == 0 {
@@ -228,7 +232,11 @@ func (a *alignments) laneName(class int) string {
 	case a.isSeparator(class):
 		return "space"
 	}
-	return a.token(class)
+	name := []rune(cmp.Or(a.token(class), fmt.Sprint(class)))
+	if len(name) > maxName {
+		name = append(name[:maxName-1], '…')
+	}
+	return string(name)
 }
 
 // isSeparator reports whether a label is the space between words.
@@ -240,13 +248,18 @@ func (a *alignments) isSeparator(label int) bool {
 	return ok && label == separator
 }
 
-// drawTitle writes what is drawn, from y on, and returns where it ends.
-func (a *alignments) drawTitle(p *picture, s panel, y float64) float64 {
+// title says whose panel it is.
+func (a *alignments) title(s panel) string {
 	title := filepath.Base(npy.Path(a.Name))
 	if len(a.found) > 1 {
 		title += fmt.Sprintf(", sequence %d", s.sequence)
 	}
-	p.write(margin, y+fontSize, 0, words, fmt.Sprintf("%s: score %v", title, numberOf(s.score)))
+	return fmt.Sprintf("%s: score %v", title, numberOf(s.score))
+}
+
+// drawTitle writes what is drawn, from y on, and returns where it ends.
+func (a *alignments) drawTitle(p *picture, s panel, y float64) float64 {
+	p.write(margin, y+fontSize, 0, strong, a.title(s))
 	p.drawLegend(p.width-margin, y+fontSize)
 	return y + lineHeight + 6
 }
@@ -256,7 +269,7 @@ func (a *alignments) drawPanel(p *picture, s panel, left, y, scale float64) floa
 	width := scale * float64(s.to-s.from)
 	for i, l := range s.lanes {
 		at := y + laneHeight*float64(i)
-		inkOf := words
+		inkOf := strong
 		if l.class == a.blank || a.isSeparator(l.class) {
 			inkOf = faint
 		}
@@ -273,6 +286,9 @@ func (a *alignments) drawPanel(p *picture, s panel, left, y, scale float64) floa
 
 // shade is how strongly a probability is drawn, in 10 steps; the root shows small ones, too.
 func shade(probability float64) int { return int(math.Round(10 * math.Sqrt(probability))) }
+
+// legendWidth is that of the legend, in pixels.
+const legendWidth = 4*50 + 90
 
 // drawLegend explains the shades, to the left of x.
 func (p *picture) drawLegend(x, y float64) {
@@ -382,7 +398,7 @@ func (a *alignments) drawWords(p *picture, s panel, left, y, scale float64) floa
 		middle, half := x+width/2, textWidth(it.text)/2
 		for row := range free {
 			if middle-half >= free[row] {
-				p.write(middle, y+bar+fontSize+3+lineHeight*float64(row), 0.5, words, it.text).title = a.describe(it)
+				p.write(middle, y+bar+fontSize+3+lineHeight*float64(row), 0.5, strong, it.text).title = a.describe(it)
 				free[row] = middle + half + 6
 				rows = max(rows, row+1)
 				break

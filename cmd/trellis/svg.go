@@ -12,11 +12,11 @@ import (
 
 // colours are those of light pages and of dark ones.
 var colours = [inks][2]string{
-	paper: {"#ffffff", "#0d1117"},
-	words: {"#1f2328", "#e6edf3"},
-	faint: {"#6e7781", "#8b949e"},
-	heat:  {"#0969da", "#58a6ff"},
-	trail: {"#bc4c00", "#ffa657"},
+	paper:  {"#ffffff", "#0d1117"},
+	strong: {"#1f2328", "#e6edf3"},
+	faint:  {"#6e7781", "#8b949e"},
+	heat:   {"#0969da", "#58a6ff"},
+	trail:  {"#bc4c00", "#ffa657"},
 }
 
 // writeSVG writes the picture with the colours of the page that shows it, light or dark. Titles
