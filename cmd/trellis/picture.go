@@ -232,12 +232,15 @@ func (a *alignments) laneName(class int) string {
 	case a.isSeparator(class):
 		return "space"
 	}
-	name := []rune(cmp.Or(a.token(class), fmt.Sprint(class)))
+	name := []rune(cmp.Or(drawable(a.token(class)), fmt.Sprint(class)))
 	if len(name) > maxName {
 		name = append(name[:maxName-1], '…')
 	}
 	return string(name)
 }
+
+// drawable returns a token as fonts have it: few have the mark of SentencePiece.
+func drawable(token string) string { return strings.ReplaceAll(token, "▁", "_") }
 
 // isSeparator reports whether a label is the space between words.
 func (a *alignments) isSeparator(label int) bool {
@@ -366,9 +369,10 @@ func (a *alignments) drawTokens(p *picture, s panel, left, y, scale float64) flo
 	free := 0.0
 	for i, it := range a.labelItems(s.alignment) {
 		part, visible := s.clip(it.Span)
-		middle, half := left+scale*float64(part.Start+part.End)/2, textWidth(it.text)/2
+		text := drawable(it.text)
+		middle, half := left+scale*float64(part.Start+part.End)/2, textWidth(text)/2
 		if visible && !a.isSeparator(s.labels[i]) && middle-half >= free {
-			p.write(middle, y+fontSize, 0.5, trail, it.text)
+			p.write(middle, y+fontSize, 0.5, trail, text)
 			free = middle + half
 		}
 	}
