@@ -67,7 +67,11 @@ func (m *pathEmission[F]) findColumns() {
 	m.blank = int(m.set.add(symbols[length]))
 	m.classes = m.set.classes
 	m.columns = max(len(m.classes), leastColumns)
-	if m.all = m.x.Columns >= leastColumns && m.x.Columns <= 4*m.columns; m.all {
+	most := 4 * m.columns // a column more takes less time than to find one by one
+	if m.scores == Probabilities {
+		most = 2 * m.columns // but for its logarithms
+	}
+	if m.all = m.x.Columns >= leastColumns && m.x.Columns <= most; m.all {
 		m.columns = m.x.Columns
 		copy(m.places, symbols)
 		m.blank = int(symbols[length])
