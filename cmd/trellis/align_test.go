@@ -370,14 +370,14 @@ func TestAlignPNG(t *testing.T) {
 func TestAlignSVG(t *testing.T) {
 	folder := t.TempDir()
 	name := filepath.Join(folder, "picture.svg")
-	tokens := write(t, "tokens.txt", []byte("<blank>\n<\n&\n|\n"))
+	tokens := write(t, "tokens.txt", []byte("<blank>\n<\n&\x01\n|\n"))
 	x := writeProbabilities(t, []float64{
 		.1, .7, .1, .1,
 		.7, .1, .1, .1,
 		.1, .1, .1, .7,
 		.1, .1, .7, .1,
 	}, 4, 4)
-	r := run("align", x, "-text", "< &", "-tokens", tokens, "-svg", name, "-frame", "500ms")
+	r := run("align", x, "-text", "< &\x01", "-tokens", tokens, "-svg", name, "-frame", "500ms")
 	require.Equal(t, result{stdout: r.stdout}, r)
 	raw, err := os.ReadFile(name)
 	require.NoError(t, err)
@@ -394,7 +394,7 @@ func TestAlignSVG(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"x.npy: score -1.426700", "<", "&", "space", "blank", "0", "1", "2", "probability",
+		"x.npy: score -1.426700", "<", "&\ufffd", "space", "blank", "0", "1", "2", "probability",
 		"<: 0.000 to 0.500 s, score -0.356675, confidence 0.984881",
 	} {
 		assert.Contains(t, all, want)
