@@ -101,6 +101,7 @@ const (
 	opCrossProbs   = "cross-entropy probs"
 	opCTC          = "CTC"
 	opCTCGradient  = "CTC gradient" // all of it, of PyTorch only
+	opAlignment    = "alignment"
 	opRead         = "read"
 	opWrite        = "write"
 	opCopy         = "copy"
@@ -137,6 +138,8 @@ func prepareOf[F trellis.Float](j side.Job) (computation, error) {
 		return prepareRows[F](j)
 	case opNLL, opCrossEntropy, opCrossProbs, opCTC:
 		return prepareLoss[F](j)
+	case opAlignment:
+		return prepareAlignment[F](j)
 	case opRead, opWrite, opCopy:
 		return prepareMemory(j.Op, side.Normal[F](j)), nil
 	}

@@ -16,6 +16,8 @@ func prepareNaive(j side.Job) (computation, error) {
 	switch j.Op {
 	case opLogSumExp, opLogSoftmax, opSoftmax, opGather:
 		return naiveRows(j)
+	case opAlignment:
+		return prepareNaiveAlignment(j)
 	}
 	in, err := inputsOf[float32](j)
 	if err != nil {

@@ -17,7 +17,7 @@ Prints the %[2]s loss of every row, and the reduced loss.
 FILE.npy holds %[3]s: (C), (N,C) or (N,C,d1,...,dk).
 
   trellis %[1]s %[4]s.npy -targets "1,0,4" -reduction sum
-  trellis %[1]s %[4]s.npy -targets labels.npy -ignore_index 255 -weight "1,0.5,2" -grad grad.npy
+  trellis %[1]s %[4]s.npy -targets labels.npy -ignore_index 255 -weight "1,2,1,1,3" -grad grad.npy
 
 %%s
 TARGETS are numbers ("1,0,4"), a text file or a .npy file, one class for each of
@@ -26,17 +26,15 @@ TARGETS are numbers ("1,0,4"), a text file or a .npy file, one class for each of
 
 // classOptions are the arguments of trellis nll and ce.
 type classOptions struct {
-	options
-	command        string
+	lossOptions
 	targets        string
 	weight         string
 	ignoreIndex    int
 	labelSmoothing float64
-	set            func(name string) bool // reports whether a flag was given
 }
 
 func parseClasses(out io.Writer, command string, args []string) (*classOptions, error) {
-	o := classOptions{command: command}
+	var o classOptions
 	usage := fmt.Sprintf(classesUsage, "nll", "negative log-likelihood", "log-probabilities", "logprobs", "")
 	fs := flag.NewFlagSet(command, flag.ContinueOnError)
 	fs.StringVar(&o.targets, "targets", "", "a class for every row and position: `TARGETS`, see below")
@@ -47,14 +45,13 @@ func parseClasses(out io.Writer, command string, args []string) (*classOptions, 
 		fs.Float64Var(&o.labelSmoothing, "label_smoothing", 0, "`share` of the target in [0,1] that goes to all classes")
 	}
 	o.register(fs)
-	o.set = func(name string) bool { return isSet(fs, name) }
 	if err := o.parse(fs, usage, out, args); err != nil {
 		return nil, err
 	}
 	if !o.set("targets") {
 		return nil, misuse("%s: want -targets", command)
 	}
-	return &o, checkReplaceable(o.grad, o.file, o.targets, o.weight)
+	return &o, checkFiles("-grad", o.grad, o.file, o.targets, o.weight)
 }
 
 // classes is the commands nll and ce.
@@ -63,7 +60,7 @@ func (t *tool) classes(ctx context.Context, out io.Writer, command string, args 
 	if err != nil {
 		return err
 	}
-	x, err := o.openScores()
+	x, err := t.openScores(ctx, o.file)
 	if err != nil {
 		return err
 	}
@@ -96,14 +93,19 @@ func classes[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *cl
 		Array: x, target: probs, blocks: 1, count: shape[0], inner: shape[1] * positions,
 		losses: positions, cost: shape[1] * positions,
 	}
-	c := &classCriterion[F]{reduction: o.reduction, shape: shape, ignore: o.ignoreIndex}
-	if err := interruptible(ctx, func() error { return c.readArguments(o, x, probs) }); err != nil {
+	c := &classCriterion[F]{reduction: o.reduction, strict: o.strict, shape: shape, ignore: o.ignoreIndex}
+	c.inspector = inspector{name: x.Name, scores: trellis.LogProbabilities, unit: "row", advice: nllAdvice}
+	if o.command == "ce" {
+		c.inspector.scores, c.inspector.advice = trellis.Logits, ceAdvice
+	}
+	if err := interruptible(ctx, func() error { return c.readArguments(&t.inputs, o, x, probs) }); err != nil {
 		return err
 	}
-	losses, err := compute(ctx, t, &o.options, r, c)
+	losses, err := compute(ctx, t, &o.lossOptions, r, c)
 	if err != nil {
 		return err
 	}
+	c.inspector.warn(t)
 	return c.report(o, x, losses).print(out, o.json)
 }
 
@@ -117,6 +119,8 @@ type classLoss[F trellis.Float] interface {
 type classCriterion[F trellis.Float] struct {
 	loss      classLoss[F]
 	probs     *trellis.CrossEntropyLoss[F] // if the targets are class probabilities
+	inspector inspector
+	strict    bool
 	reduction string
 	shape     []int // (N,C,d1,…,dk)
 	ignore    int
@@ -136,7 +140,27 @@ func (c *classCriterion[F]) targetsOf(p part[F]) []int {
 	return c.targets[p.first*positions:][:p.n*positions]
 }
 
+// inspect looks at the scores of every position for what is likely a mistake.
+func (c *classCriterion[F]) inspect(p part[F]) error {
+	classes, positions := c.shape[1], product(c.shape[2:])
+	row := make([]F, classes)
+	for i := range p.n * positions {
+		first := i/positions*classes*positions + i%positions
+		for class := range row {
+			row[class] = p.x[first+class*positions]
+		}
+		look(&c.inspector, row, func() string { return c.position(p.first*positions + i) })
+	}
+	if c.strict {
+		return c.inspector.err()
+	}
+	return nil
+}
+
 func (c *classCriterion[F]) Losses(dst []F, p part[F]) error {
+	if err := c.inspect(p); err != nil {
+		return err
+	}
 	x := c.tensor(p.x, p.n)
 	if c.probs != nil {
 		return c.probs.LossesProbs(dst, x, c.tensor(p.target, p.n))
@@ -172,8 +196,8 @@ func (c *classCriterion[F]) reduce(losses []F) (F, bool) {
 }
 
 // readArguments reads the weights and class targets, and checks them.
-func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *npy.Array) error {
-	if err := c.readWeight(o, x); err != nil {
+func (c *classCriterion[F]) readArguments(in *inputs, o *classOptions, x, probs *npy.Array) error {
+	if err := c.readWeight(in, o, x); err != nil {
 		return err
 	}
 	c.loss = trellis.NLLLoss[F]{Weight: c.weight, IgnoreIndex: &c.ignore, Workers: o.workers}
@@ -188,7 +212,7 @@ func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *npy.Array) 
 	}
 	if c.probs != nil {
 		c.total = float64(c.shape[0] * product(c.shape[2:]))
-	} else if err := c.readTargets(o, x); err != nil {
+	} else if err := c.readTargets(in, o, x); err != nil {
 		return err
 	}
 	// The library checks the options, which takes no row.
@@ -198,11 +222,11 @@ func (c *classCriterion[F]) readArguments(o *classOptions, x, probs *npy.Array) 
 }
 
 // readWeight reads the weights of the classes, if there are any.
-func (c *classCriterion[F]) readWeight(o *classOptions, x *npy.Array) error {
+func (c *classCriterion[F]) readWeight(in *inputs, o *classOptions, x *npy.Array) error {
 	if !o.set("weight") {
 		return nil
 	}
-	l, err := readNumbers("-weight", o.weight)
+	l, err := readNumbers(in, "-weight", o.weight)
 	if err != nil {
 		return err
 	}
@@ -217,8 +241,8 @@ func (c *classCriterion[F]) readWeight(o *classOptions, x *npy.Array) error {
 }
 
 // readTargets reads the class targets, checks them and adds up their weights.
-func (c *classCriterion[F]) readTargets(o *classOptions, x *npy.Array) error {
-	l, err := readInts("-targets", o.targets)
+func (c *classCriterion[F]) readTargets(in *inputs, o *classOptions, x *npy.Array) error {
+	l, err := readInts(in, "-targets", o.targets)
 	if err != nil {
 		return err
 	}
@@ -262,7 +286,7 @@ func (c *classCriterion[F]) position(i int) string {
 }
 
 func (c *classCriterion[F]) report(o *classOptions, x *npy.Array, losses []F) report {
-	p := o.options.report(x)
+	p := o.lossOptions.report(x)
 	p.Losses = numbersOf(losses)
 	if loss, ok := c.reduce(losses); ok {
 		n := numberOf(loss)

@@ -55,7 +55,7 @@ func runExamples(out io.Writer) error {
 		return err
 	}
 	fmt.Fprint(out, "The examples of PyTorch's documentation, forward and backward through log-softmax,\nbeside PyTorch's float64:\n\n")
-	lines := [][]string{{leftAligned("example"), "dtype", "loss", "PyTorch", "relative diff.", "gradient diff."}}
+	lines := [][]string{{"example", "dtype", "loss", "PyTorch", "relative diff.", "gradient diff."}}
 	var failed error
 	for _, e := range examples {
 		want := references[e.key]
@@ -66,7 +66,7 @@ func runExamples(out io.Writer) error {
 		lines = append(lines, line32, line64)
 		failed = errors.Join(failed, err32, far32, err64, far64)
 	}
-	if err := writeTable(out, len(lines), func(n int) []string { return lines[n] }); err != nil {
+	if err := writeTable(out, 1, len(lines), func(n int) []string { return lines[n] }); err != nil {
 		return err
 	}
 	if failed == nil {
@@ -88,7 +88,7 @@ func compareExample[F trellis.Float](title string, loss F, grad []F, want refere
 		}
 	}
 	line := []string{
-		leftAligned(title), dtype, fmt.Sprintf("%.12f", loss), fmt.Sprintf("%.12f", want.Loss),
+		title, dtype, fmt.Sprintf("%.12f", loss), fmt.Sprintf("%.12f", want.Loss),
 		fmt.Sprintf("%.1e", relative), fmt.Sprintf("%.1e", largest),
 	}
 	limit := promised[dtype]
@@ -100,9 +100,6 @@ func compareExample[F trellis.Float](title string, loss F, grad []F, want refere
 	}
 	return line, fmt.Errorf("%s, %s: loss off by %.1e, gradient by %.1e, its norm by %.1e", title, dtype, relative, largest, norms)
 }
-
-// leftAligned fills a cell of the first column up.
-func leftAligned(cell string) string { return fmt.Sprintf("%-35s", cell) }
 
 // generator is Knuth's MMIX generator. example.py makes the same numbers.
 type generator uint64

@@ -2,23 +2,16 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/npy"
 )
 
-// gradient is a .npy file in the making, with the header of the array whose
-// gradient it holds. It is written beside its place and moved there when
-// complete, so that there is never half a file.
+// gradient is a .npy file in the making, with the header of the array whose gradient it holds.
 type gradient struct {
-	name string
-	x    *npy.Array
-	file *os.File
+	*draft
+	x *npy.Array
 }
 
 // createGradient begins the gradient of all rows. A name of "" is none.
@@ -26,45 +19,15 @@ func createGradient(name string, r rows) (*gradient, error) {
 	if name == "" {
 		return nil, nil
 	}
-	if target, err := filepath.EvalSymlinks(name); err == nil {
-		name = target // a link stays one
-	}
-	// Not the process's number: the next process in a container may have the same,
-	// and a file that a killed one left would be in its way.
-	temporary := fmt.Sprintf("%s.%08x.tmp", name, rand.Uint32())
-	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	file, err := createDraft(name)
 	if err != nil {
 		return nil, err
 	}
-	g := &gradient{name: name, x: r.Array, file: file}
 	if _, err := file.Write(r.Header); err != nil {
-		g.discard()
+		file.discard()
 		return nil, err
 	}
-	return g, nil
-}
-
-// checkReplaceable reports a place for a gradient that must not be overwritten.
-// Inputs that name no file do not count.
-func checkReplaceable(name string, inputs ...string) error {
-	if name == "" {
-		return nil
-	}
-	info, err := os.Stat(name)
-	if os.IsNotExist(err) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return misuse("-grad %s: not a regular file", name)
-	}
-	for _, input := range inputs {
-		if other, err := os.Stat(input); err == nil && os.SameFile(info, other) {
-			return misuse("-grad %s: is an input", name)
-		}
-	}
-	return nil
+	return &gradient{file, r.Array}, nil
 }
 
 // chunk is how many elements go from memory to the file at a time.
@@ -79,7 +42,7 @@ func writeFloats[F trellis.Float](ctx context.Context, g *gradient, src []F, fir
 			return err
 		}
 		npy.Encode(raw, part, d)
-		if _, err := g.file.WriteAt(raw[:len(part)*d.Size], g.x.Offset(first)); err != nil {
+		if _, err := g.WriteAt(raw[:len(part)*d.Size], g.x.Offset(first)); err != nil {
 			return err
 		}
 		first += len(part)
@@ -87,21 +50,17 @@ func writeFloats[F trellis.Float](ctx context.Context, g *gradient, src []F, fir
 	return nil
 }
 
-// finish moves the complete file to its place.
+// finish moves the complete file, if there is to be one, to its place.
 func (g *gradient) finish() error {
 	if g == nil {
 		return nil
 	}
-	if err := g.file.Close(); err != nil {
-		return err
-	}
-	return os.Rename(g.file.Name(), g.name)
+	return g.draft.finish()
 }
 
 // discard removes the file if it has not been finished.
 func (g *gradient) discard() {
 	if g != nil {
-		g.file.Close()
-		os.Remove(g.file.Name())
+		g.draft.discard()
 	}
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,72 +34,45 @@ const (
 )
 
 // readInts reads the list that an option names.
-func readInts(option, value string) (*list[int], error) {
-	return readList(option, value, intDigits, strconv.Atoi)
+func readInts(in *inputs, option, value string) (*list[int], error) {
+	return readList(in, option, value, intDigits, strconv.Atoi)
 }
 
 // readNumbers reads the list that an option names.
-func readNumbers(option, value string) (*list[float64], error) {
+func readNumbers(in *inputs, option, value string) (*list[float64], error) {
 	parse := func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }
-	return readList(option, value, floatDigits, parse)
+	return readList(in, option, value, floatDigits, parse)
 }
 
 // isInline reports whether a value is nothing but numbers and separators: the
 // list itself, and not the name of a file.
-func isInline(value, digits string) bool { return strings.Trim(value, digits+",; ") == "" }
+func isInline(value, digits string) bool {
+	return value != standardInput && strings.Trim(value, digits+",; ") == ""
+}
 
 // readList reads a list that is inline or in a file.
-func readList[T npy.Element](option, value, digits string, parse func(string) (T, error)) (*list[T], error) {
+func readList[T npy.Element](in *inputs, option, value, digits string, parse func(string) (T, error)) (*list[T], error) {
 	if isInline(value, digits) {
 		return parseLines(option, "sequence", strings.Split(value, ";"), 0, parse)
 	}
-	if isArray(value) {
-		return readArrayList[T](value)
+	if npy.IsArray(value) {
+		return readArrayList[T](npy.Open(value))
 	}
-	text, err := readText(value)
+	file, err := in.open(value)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
 		return nil, fmt.Errorf("%s %.40q: neither numbers nor a file", option, value)
 	} else if err != nil {
 		return nil, err
 	}
-	return parseLines(value, "line", textLines(string(text)), 1, parse)
-}
-
-// maxText is the most bytes of a text file.
-const maxText = 1 << 28
-
-// readText reads a text file, which may be a pipe, but not an endless one.
-func readText(name string) ([]byte, error) {
-	file, err := os.Open(name)
+	defer file.Close()
+	if start, _ := file.Peek(len(npy.Magic)); npy.IsMagic(start) {
+		return readArrayList[T](npy.FromReader(file.name, file))
+	}
+	text, err := file.text()
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	tooLong := fmt.Errorf("%s: more than %d MiB of text", name, maxText>>20)
-	if info, err := file.Stat(); err == nil && info.Size() > maxText {
-		return nil, tooLong
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxText+1)) // a pipe has no size
-	if err == nil && len(text) > maxText {
-		err = tooLong
-	}
-	return text, err
-}
-
-// isArray reports whether a file begins as a .npy file does. A pipe, which can be
-// read only once, is taken for text.
-func isArray(name string) bool {
-	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
-		return false
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer file.Close()
-	var magic [len(npy.Magic)]byte
-	_, err = io.ReadFull(file, magic[:])
-	return err == nil && string(magic[:]) == npy.Magic
+	return parseLines(file.name, "line", textLines(text), 1, parse)
 }
 
 // textLines splits a text; a newline at its end begins no further line.
@@ -138,20 +109,19 @@ const maxList = 1 << 28
 
 // readArrayList takes the first axis of a matrix as rows, and any other array
 // as a single row.
-func readArrayList[T npy.Element](name string) (*list[T], error) {
-	a, err := npy.Open(name)
+func readArrayList[T npy.Element](a *npy.Array, err error) (*list[T], error) {
 	if err != nil {
 		return nil, err
 	}
 	defer a.Close()
 	if a.Len() > maxList {
-		return nil, fmt.Errorf("%s: shape %s: more than %d numbers", name, npy.Tuple(a.Shape), maxList)
+		return nil, fmt.Errorf("%s: shape %s: more than %d numbers", a.Name, npy.Tuple(a.Shape), maxList)
 	}
 	values, err := npy.ReadAll[T](a)
 	if err != nil {
 		return nil, err
 	}
-	l := &list[T]{source: name, shape: a.Shape}
+	l := &list[T]{source: a.Name, shape: a.Shape}
 	if len(a.Shape) != 2 {
 		l.rows = [][]T{values}
 		return l, nil

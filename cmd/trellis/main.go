@@ -1,4 +1,4 @@
-// Command trellis computes the NLL, cross-entropy and CTC losses and gradients
+// Command trellis computes the NLL, cross-entropy and CTC losses and gradients, and alignments,
 // of a network's output in .npy files. Run "trellis help".
 package main
 
@@ -12,26 +12,34 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
 
+	"github.com/gotrellis/trellis"
 	"golang.org/x/term"
 )
 
-const help = `trellis computes losses and gradients of a network's output in .npy files.
+const help = `trellis computes losses, gradients and alignments of a network's output in .npy files.
 
-  trellis ctc EMISSIONS.npy -targets TARGETS   connectionist temporal classification
-  trellis ce  LOGITS.npy    -targets TARGETS   cross-entropy
-  trellis nll LOGPROBS.npy  -targets TARGETS   negative log-likelihood
-  trellis help [COMMAND]                       what a command takes
-  trellis                                      PyTorch's documentation examples, beside PyTorch's results
+  trellis ctc EMISSIONS.npy -targets TARGETS            connectionist temporal classification
+  trellis align EMISSIONS.npy -text TEXT -tokens FILE   when each word was said
+  trellis ce LOGITS.npy -targets TARGETS                cross-entropy
+  trellis nll LOGPROBS.npy -targets TARGETS             negative log-likelihood
+  trellis help [COMMAND]                                what a command takes
+  trellis version                                       which trellis this is
+  trellis                                               PyTorch's examples, beside its results
 
-Example:
+Examples, in bench/emissions/line of a clone:
 
   trellis ctc emissions.npy -logits -text "Blanks keep two equal letters apart." -tokens tokens.txt
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
 
-The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when interrupted.
+The file - is the standard input. What is likely a mistake is a warning, or with
+-strict an error. The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when
+interrupted.
 `
 
 // The exit codes.
@@ -51,16 +59,19 @@ func misuse(format string, args ...any) error {
 
 // tool is one invocation: where it writes, and how much it takes on at a time.
 type tool struct {
+	inputs
 	stdout, stderr io.Writer
 	terminal       bool          // stderr is one, which may show progress
 	patience       time.Duration // before it does
 	memory         int           // bytes of the input held at a time
+	warnings       []string      // to be shown at the end
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), signals()...)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	t := tool{
+		inputs:   inputs{stdin: os.Stdin},
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
 		terminal: term.IsTerminal(int(os.Stderr.Fd())),
@@ -84,6 +95,11 @@ func (t *tool) run(ctx context.Context, args []string) int {
 	if errors.Is(err, flag.ErrHelp) {
 		err = nil
 	}
+	if !errors.Is(err, context.Canceled) { // else the work that adds to them goes on
+		for _, warning := range t.warnings {
+			fmt.Fprintln(t.stderr, "trellis: warning:", warning)
+		}
+	}
 	err = cmp.Or(err, out.Flush())
 	var usage usageError
 	switch {
@@ -93,11 +109,31 @@ func (t *tool) run(ctx context.Context, args []string) int {
 		fmt.Fprintln(t.stderr, "trellis: interrupted")
 		return exitInterrupted
 	case errors.As(err, &usage):
-		fmt.Fprintf(t.stderr, "trellis: %v\nRun \"trellis help\" for how to use it.\n", err)
+		fmt.Fprintf(t.stderr, "trellis: %v\nRun \"trellis %s\" for how to use it.\n", err, helpFor(args))
 		return exitUsage
 	}
 	fmt.Fprintln(t.stderr, "trellis:", err)
 	return exitData
+}
+
+// warn notes what is likely a mistake, or with -strict returns it as an error.
+func (t *tool) warn(strict bool, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if strict {
+		return err
+	}
+	t.warnings = append(t.warnings, err.Error())
+	return nil
+}
+
+var commandNames = []string{"ctc", "align", "nll", "ce"}
+
+// helpFor returns the arguments that print the help which goes with others.
+func helpFor(args []string) string {
+	if len(args) > 0 && slices.Contains(commandNames, args[0]) {
+		return args[0] + " -h"
+	}
+	return "help"
 }
 
 var helpNames = []string{"help", "-h", "-help", "--help"}
@@ -109,8 +145,13 @@ func (t *tool) command(ctx context.Context, out io.Writer, args []string) error 
 	switch name, rest := args[0], args[1:]; name {
 	case "ctc":
 		return t.ctc(ctx, out, rest)
+	case "align":
+		return t.align(ctx, out, rest)
 	case "nll", "ce":
 		return t.classes(ctx, out, name, rest)
+	case "version":
+		_, err := fmt.Fprintln(out, version())
+		return err
 	case helpNames[0], helpNames[1], helpNames[2], helpNames[3]:
 		if len(rest) > 0 && !slices.Contains(helpNames, rest[0]) {
 			return t.command(ctx, out, []string{rest[0], "-h"})
@@ -120,4 +161,13 @@ func (t *tool) command(ctx context.Context, out io.Writer, args []string) error 
 	default:
 		return misuse("unknown command %q", name)
 	}
+}
+
+// version says which trellis this is, with what it was built and what it runs on.
+func version() string {
+	module := "of unknown version"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		module = info.Main.Version
+	}
+	return fmt.Sprintf("trellis %s, %s, %s/%s, %v", module, runtime.Version(), runtime.GOOS, runtime.GOARCH, trellis.ActiveTier())
 }

@@ -14,19 +14,21 @@ import (
 
 // options are what all commands take.
 type options struct {
-	file      string
-	reduction string
-	dtype     string
-	workers   int
-	grad      string
-	json      bool
+	command string
+	file    string
+	dtype   string
+	workers int
+	strict  bool
+	json    bool
+	set     func(name string) bool // reports whether a flag was given
 }
 
 func (o *options) register(fs *flag.FlagSet) {
-	fs.StringVar(&o.reduction, "reduction", "mean", "`none|mean|sum` of the losses")
+	o.command = fs.Name()
+	o.set = func(name string) bool { return isSet(fs, name) }
 	fs.StringVar(&o.dtype, "dtype", "float64", "compute in `float32|float64`, whatever the file holds")
 	fs.IntVar(&o.workers, "workers", 0, "at most `N` goroutines; 0: one for each core")
-	fs.StringVar(&o.grad, "grad", "", "write the gradient to `FILE`, in the input's layout and dtype\n(with -reduction none, that of the sum)")
+	fs.BoolVar(&o.strict, "strict", false, "take what is likely a mistake for an error, not for a warning")
 	fs.BoolVar(&o.json, "json", false, "print JSON; \"inf\", \"-inf\" and \"nan\" are strings")
 }
 
@@ -50,24 +52,41 @@ func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []st
 		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
 	}
 	o.file = files[0]
-	if o.grad == "" && isSet(fs, "grad") {
-		return misuse("-grad: want the name of a file")
-	}
-	return o.check()
+	return oneOf("dtype", o.dtype, "float32", "float64")
 }
 
-func (o *options) check() error {
-	switch o.reduction {
-	case "none", "mean", "sum":
-	default:
-		return misuse("-reduction %q: want none, mean or sum", o.reduction)
+// oneOf reports an option that has none of the values it may have.
+func oneOf(option, value string, values ...string) error {
+	for _, v := range values {
+		if v == value {
+			return nil
+		}
 	}
-	switch o.dtype {
-	case "float32", "float64":
-	default:
-		return misuse("-dtype %q: want float32 or float64", o.dtype)
+	last := len(values) - 1
+	return misuse("-%s %q: want %s or %s", option, value, strings.Join(values[:last], ", "), values[last])
+}
+
+// lossOptions are what commands of losses take.
+type lossOptions struct {
+	options
+	reduction string
+	grad      string
+}
+
+func (o *lossOptions) register(fs *flag.FlagSet) {
+	fs.StringVar(&o.reduction, "reduction", "mean", "`none|mean|sum` of the losses")
+	fs.StringVar(&o.grad, "grad", "", "write the gradient to `FILE`, in the input's layout and dtype\n(with -reduction none, that of the sum)")
+	o.options.register(fs)
+}
+
+func (o *lossOptions) parse(fs *flag.FlagSet, usage string, out io.Writer, args []string) error {
+	if err := o.options.parse(fs, usage, out, args); err != nil {
+		return err
 	}
-	return nil
+	if o.grad == "" && o.set("grad") {
+		return misuse("-grad: want the name of a file")
+	}
+	return oneOf("reduction", o.reduction, "none", "mean", "sum")
 }
 
 // printUsage prints a command's help: the text, with its flags where it says %s.
@@ -95,19 +114,6 @@ func isSet(fs *flag.FlagSet, name string) (set bool) {
 }
 
 // report begins what a command prints about a file.
-func (o *options) report(x *npy.Array) report {
+func (o *lossOptions) report(x *npy.Array) report {
 	return report{File: x.Name, Dtype: x.Dtype.String(), Shape: x.Shape, Reduction: o.reduction, Gradient: o.grad}
-}
-
-// openScores opens the input file.
-func (o *options) openScores() (*npy.Array, error) {
-	x, err := npy.Open(o.file)
-	if err != nil {
-		return nil, err
-	}
-	if err := npy.CheckType[float64](x); err != nil {
-		x.Close()
-		return nil, err
-	}
-	return x, nil
 }

@@ -32,15 +32,24 @@ func TestTextFromAPipe(t *testing.T) {
 			file.Close()
 		}
 	}()
-	l, err := readInts("-targets", name)
+	l, err := readInts(&inputs{}, "-targets", name)
 	require.NoError(t, err)
 	assert.Equal(t, [][]int{{3, 2, 1, 1, 2}}, l.rows)
 }
 
 func TestScoresFromAPipe(t *testing.T) {
+	file := writeFloat64s(t, sines(), 5, 3, 4)
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	args := []string{"-logits", "-targets", "1,2;1;3,2,1", "-grad", filepath.Join(t.TempDir(), "grad.npy")}
+	want := runJSON(t, append([]string{"ctc", file}, args...)...)
+	wantGrad := readArray(t, args[len(args)-1])
 	name := pipe(t)
-	r := run("nll", name, "-targets", "1")
-	assert.Equal(t, result{code: exitData, stderr: "trellis: " + name + ": not a regular file\n"}, r)
+	go os.WriteFile(name, raw, 0)
+	got := runJSON(t, append([]string{"ctc", name}, args...)...)
+	assert.Equal(t, wantGrad, readArray(t, args[len(args)-1]))
+	got.File = file
+	assert.Equal(t, want, got)
 }
 
 // TestInterruptAtAPipe waits for a writer that does not come.
@@ -50,6 +59,7 @@ func TestInterruptAtAPipe(t *testing.T) {
 		"targets": {"ctc", x, "-targets"},
 		"tokens":  {"ctc", x, "-text", "a", "-tokens"},
 		"classes": {"nll", x, "-targets"},
+		"scores":  {"nll", "-targets", "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)

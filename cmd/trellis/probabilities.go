@@ -18,7 +18,7 @@ and -ignore_index does not apply:
 // openProbabilities opens the targets of ce if they are class probabilities, an
 // array of floats; it returns nil if they are not.
 func (o *classOptions) openProbabilities(x *npy.Array) (*npy.Array, error) {
-	if o.command != "ce" || isInline(o.targets, intDigits) || !isArray(o.targets) {
+	if o.command != "ce" || isInline(o.targets, intDigits) || !npy.IsArray(o.targets) {
 		return nil, nil
 	}
 	probs, err := npy.Open(o.targets)

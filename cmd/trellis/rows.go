@@ -61,14 +61,26 @@ func (r rows) inputs() []*npy.Array {
 
 // compute returns the losses of all rows and writes the gradient of the reduced
 // loss if the options ask for it.
-func compute[F trellis.Float](ctx context.Context, t *tool, o *options, r rows, c criterion[F]) ([]F, error) {
+func compute[F trellis.Float](ctx context.Context, t *tool, o *lossOptions, r rows, c criterion[F]) ([]F, error) {
 	grad, err := createGradient(o.grad, r)
 	if err != nil {
 		return nil, err
 	}
 	defer grad.discard()
 	losses := make([]F, r.count*r.losses)
-	size := r.group(t.memory, o.workers)
+	err = eachGroup(t, o.workers, r, func(p part[F]) error {
+		return computeGroup(ctx, r, c, losses[p.first*r.losses:][:p.n*r.losses], p, grad)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return losses, grad.finish()
+}
+
+// eachGroup calls work for some rows at a time, in order, with room for their data, and shows
+// progress.
+func eachGroup[F trellis.Float](t *tool, workers int, r rows, work func(p part[F]) error) error {
+	size := r.group(t.memory, workers)
 	p := part[F]{x: make([]F, r.blocks*min(size, r.count)*r.inner)}
 	if r.target != nil {
 		p.target = make([]F, len(p.x))
@@ -77,13 +89,12 @@ func compute[F trellis.Float](ctx context.Context, t *tool, o *options, r rows, 
 	defer progress.clear()
 	for first := 0; first < r.count; first += size {
 		p.first, p.n = first, min(size, r.count-first)
-		dst := losses[first*r.losses:][:p.n*r.losses]
-		if err := computeGroup(ctx, r, c, dst, p, grad); err != nil {
-			return nil, err
+		if err := work(p); err != nil {
+			return err
 		}
 		progress.set(first + p.n)
 	}
-	return losses, grad.finish()
+	return nil
 }
 
 // computeGroup does some rows; the data of p are room for them, or for more.

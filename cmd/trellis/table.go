@@ -10,6 +10,7 @@ import (
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/npy"
+	"github.com/rivo/uniseg"
 )
 
 // number is a float that is written with the digits its width has.
@@ -91,7 +92,7 @@ func (r report) print(out io.Writer, asJSON bool) error {
 	if r.Loss != nil {
 		lines++
 	}
-	if err := writeTable(out, lines, r.line); err != nil {
+	if err := writeTable(out, 0, lines, r.line); err != nil {
 		return err
 	}
 	return r.printGradient(out)
@@ -126,21 +127,27 @@ func (r report) printGradient(out io.Writer) error {
 	return err
 }
 
-// writeTable writes lines with their cells aligned to the right. It asks for
-// every line twice and keeps none, there may be millions.
-func writeTable(out io.Writer, lines int, line func(n int) []string) error {
+// writeTable writes lines with the cells of the first columns, so many, aligned to the left and
+// all others to the right. It asks for every line twice and keeps none, there may be millions.
+func writeTable(out io.Writer, left, lines int, line func(n int) []string) error {
 	var widths []int
 	for n := range lines {
 		for i, cell := range line(n) {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], len(cell))
+			widths[i] = max(widths[i], uniseg.StringWidth(cell))
 		}
 	}
 	for n := range lines {
 		for i, cell := range line(n) {
-			fmt.Fprintf(out, "  %*s", widths[i], cell)
+			fill := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell))
+			if i < left {
+				cell += fill
+			} else {
+				cell = fill + cell
+			}
+			fmt.Fprint(out, "  ", cell)
 		}
 		if _, err := fmt.Fprintln(out); err != nil {
 			return err

@@ -19,6 +19,7 @@ var packages = []pkg{
 		{"logsumexp", append(append(logSumExp(), softmax()...), gathers()...)},
 		{"strided", strided()},
 		{"ctc", ctc()},
+		{"align", align()},
 	}},
 }
 

@@ -1,8 +1,10 @@
-// Package npy reads arrays of floats and integers that NumPy saved in .npy files,
+// Package npy reads arrays of floats and integers that NumPy saved in .npy and .npz files,
 // all of an array or a part of it.
 package npy
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gotrellis/trellis/internal/fp"
 )
 
 // Magic is how every .npy file begins.
@@ -25,30 +29,87 @@ type Array struct {
 	Header []byte // all that comes before the elements, as it stands in the file
 	Dtype  Dtype
 	Shape  []int // nil for a scalar
-	file   *os.File
+	data   io.ReaderAt
+	file   io.Closer // or nil
 }
 
-// Open opens a .npy file and checks that it holds what its header says: an array in
-// C order, neither cut off nor followed by anything. The header must have the form
-// that NumPy gives it, in version 1, 2 or 3. Errors begin with the name of the file.
+// Open opens a .npy file, or an array of a .npz file, and checks that it holds what its header
+// says: an array in C order, neither cut off nor followed by anything. The header must have the
+// form that NumPy gives it, in version 1, 2 or 3. Errors begin with the name of the file.
+//
+// Of several arrays in a .npz file the name says which one is meant, as in "x.npz:logits". An
+// array that is compressed there is held in memory.
 func Open(name string) (*Array, error) {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", name) // opening a pipe would wait for its other end
+	path, member := split(name)
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path) // opening a pipe would wait for its other end
 	}
-	file, err := os.Open(name)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	a := &Array{Name: name, file: file}
-	if err := a.readHeader(); err != nil {
-		file.Close()
+	info, err := file.Stat()
+	if err == nil {
+		var a *Array
+		if a, err = newArray(file, info.Size(), member); err == nil {
+			a.Name, a.file = name, file
+			return a, nil
+		}
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	file.Close()
+	return nil, err
+}
+
+// maxStream is the most bytes that are held in memory of what has no places to go back to.
+const maxStream = 1 << 32
+
+// FromReader reads a .npy or .npz file from r to its end, as Open does from a file of that
+// name. The array is held in memory.
+func FromReader(name string, r io.Reader) (*Array, error) {
+	buffered := bufio.NewReader(r)
+	start, err := buffered.Peek(len(Magic))
+	if err == nil && !IsMagic(start) || err == io.EOF {
+		return nil, fmt.Errorf("%s: %w", name, errNoArray) // before all of it has been read
+	}
+	raw, err := io.ReadAll(io.LimitReader(buffered, maxStream+1))
+	if err == nil && int64(len(raw)) > maxStream {
+		err = fmt.Errorf("more than %d GiB, which only a file may have", maxStream>>30)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	a, err := newArray(bytes.NewReader(raw), int64(len(raw)), "")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a.Name = name
 	return a, nil
 }
 
+// newArray reads the header of a .npy file of so many bytes, or of one in a .npz file.
+func newArray(data io.ReaderAt, size int64, member string) (*Array, error) {
+	var start [len(zipMagic)]byte
+	data.ReadAt(start[:], 0)
+	if isZip := string(start[:]) == zipMagic; isZip {
+		var err error
+		if data, size, err = openMember(data, size, member); err != nil {
+			return nil, err
+		}
+	} else if member != "" {
+		return nil, errors.New("not a .npz file")
+	}
+	a := &Array{data: data}
+	return a, a.readHeader(size)
+}
+
 // Close closes the file. No elements can be read after it.
-func (a *Array) Close() error { return a.file.Close() }
+func (a *Array) Close() error {
+	if a.file == nil {
+		return nil
+	}
+	return a.file.Close()
+}
 
 // Len returns the number of elements.
 func (a *Array) Len() int {
@@ -64,21 +125,19 @@ func (a *Array) Offset(i int) int64 {
 	return int64(len(a.Header)) + int64(i)*int64(a.Dtype.Size)
 }
 
-// readHeader reads all that comes before the elements, and checks it.
-func (a *Array) readHeader() error {
-	info, err := a.file.Stat()
-	if err != nil {
-		return err
-	}
-	description, err := a.readDescription(info.Size())
+// readHeader reads all that comes before the elements of a file of so many bytes, and checks it.
+func (a *Array) readHeader(size int64) error {
+	description, err := a.readDescription(size)
 	if err != nil {
 		return err
 	}
 	if err := a.parseDescription(description); err != nil {
 		return err
 	}
-	return a.checkSize(info.Size())
+	return a.checkSize(size)
 }
+
+var errNoArray = errors.New("not a .npy file")
 
 // maxHeader is more than the header of any array of numbers takes.
 const maxHeader = 1 << 20
@@ -89,8 +148,8 @@ const maxHeader = 1 << 20
 // that only structured types have, which are refused anyway.
 func (a *Array) readDescription(size int64) ([]byte, error) {
 	var start [12]byte
-	if n, _ := a.file.ReadAt(start[:], 0); n < len(start) || string(start[:len(Magic)]) != Magic {
-		return nil, errors.New("not a .npy file")
+	if n, _ := a.data.ReadAt(start[:], 0); n < len(start) || string(start[:len(Magic)]) != Magic {
+		return nil, errNoArray
 	}
 	at, length := int64(12), int64(binary.LittleEndian.Uint32(start[8:]))
 	switch version := start[6]; version {
@@ -108,7 +167,7 @@ func (a *Array) readDescription(size int64) ([]byte, error) {
 		return nil, fmt.Errorf("truncated: the header takes %d bytes, the file has %d", length, size)
 	}
 	a.Header = make([]byte, length)
-	_, err := a.file.ReadAt(a.Header, 0)
+	_, err := a.data.ReadAt(a.Header, 0)
 	return a.Header[at:], err
 }
 
@@ -180,7 +239,7 @@ var kinds = map[byte]string{'f': "float", 'i': "int", 'u': "uint"}
 
 // parseDtype reads a type as in "<f4".
 func parseDtype(s string) (Dtype, error) {
-	if len(s) == 3 && strings.IndexByte("<>|=", s[0]) >= 0 && kinds[s[1]] != "" && strings.IndexByte("1248", s[2]) >= 0 {
+	if len(s) == 3 && strings.IndexByte("<>|=", s[0]) >= 0 && kinds[s[1]] != "" && strings.IndexByte("1248", s[2]) >= 0 && s[1:] != "f1" {
 		d := Dtype{Kind: s[1], Size: int(s[2] - '0'), Order: binary.LittleEndian}
 		if s[0] == '>' {
 			d.Order = binary.BigEndian
@@ -193,13 +252,13 @@ func parseDtype(s string) (Dtype, error) {
 // String returns NumPy's name of the type, as in "float32".
 func (d Dtype) String() string { return fmt.Sprint(kinds[d.Kind], 8*d.Size) }
 
-// Element is what the elements of an array are read as: floats of NumPy's float32 and
+// Element is what the elements of an array are read as: floats of NumPy's float16, float32 and
 // float64 as either, integers of any width as int.
 type Element interface{ float32 | float64 | int }
 
 // CheckType reports an array whose elements cannot be read as T.
 func CheckType[T Element](a *Array) error {
-	want, ok := "float32 or float64", a.Dtype.Kind == 'f' && a.Dtype.Size >= 4
+	want, ok := "floats", a.Dtype.Kind == 'f'
 	if _, isInt := any(T(0)).(int); isInt {
 		want, ok = "integers", a.Dtype.Kind != 'f'
 	}
@@ -245,7 +304,7 @@ func Read[T Element](dst []T, a *Array, first int) error {
 	raw := make([]byte, min(chunk, len(dst))*a.Dtype.Size)
 	for part := range slices.Chunk(dst, chunk) {
 		raw := raw[:len(part)*a.Dtype.Size]
-		if n, err := a.file.ReadAt(raw, a.Offset(first)); n < len(raw) {
+		if n, err := a.data.ReadAt(raw, a.Offset(first)); n < len(raw) {
 			if err == io.EOF {
 				err = io.ErrUnexpectedEOF // the file has been cut since it was opened
 			}
@@ -270,6 +329,10 @@ func decode[T Element](dst []T, raw []byte, d Dtype) int {
 				return i
 			}
 			dst[i] = T(v)
+		}
+	case d.Size == 2:
+		for i := range dst {
+			dst[i] = T(fp.FromFloat16(d.Order.Uint16(raw[2*i:])))
 		}
 	case d.Size == 4:
 		for i := range dst {
@@ -304,16 +367,21 @@ func (d Dtype) decodeInt(raw []byte) (int, bool) {
 	return int(signed), int64(int(signed)) == signed
 }
 
-// Encode writes floats to raw as a file of type d has them, which is float32 or
-// float64. It rounds float64 where d is float32.
+// Encode writes floats to raw as a file of type d has them, which is a float. It rounds to the
+// nearest number of d.
 func Encode[F float32 | float64](raw []byte, src []F, d Dtype) {
-	if d.Size == 4 {
+	switch d.Size {
+	case 2:
+		for i, v := range src {
+			d.Order.PutUint16(raw[2*i:], fp.ToFloat16(float64(v)))
+		}
+	case 4:
 		for i, v := range src {
 			d.Order.PutUint32(raw[4*i:], math.Float32bits(float32(v)))
 		}
-		return
-	}
-	for i, v := range src {
-		d.Order.PutUint64(raw[8*i:], math.Float64bits(float64(v)))
+	default:
+		for i, v := range src {
+			d.Order.PutUint64(raw[8*i:], math.Float64bits(float64(v)))
+		}
 	}
 }
