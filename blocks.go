@@ -122,6 +122,9 @@ const (
 	nllPositionCost, clearByteCost = 1.3, 0.05
 	// positionCost is that of a position in CrossEntropyLoss, or of a row.
 	positionCost = 8
+	// rowCost is that of a row of which ArgMaxRows reads each element once, and readCost that of an
+	// element.
+	rowCost, readCost = 15, 0.1
 	// frameCost is that of a frame in CTCLoss, and stateCost that of a label in a frame.
 	frameCost, stateCost = 20, 1.5
 )

@@ -28,6 +28,7 @@ var layers = []struct{ file, uses string }{
 	{"rows_stream.go", "kernels_*.go"},
 	{"columns.go", "kernels_*.go"},
 	{"rows.go", "generic.go kernels_*.go rows_sum.go columns.go"},
+	{"argmax.go", "kernels_*.go rows.go"},
 
 	{"classes_layout.go", ""},
 	{"classes.go", "classes_layout.go"},

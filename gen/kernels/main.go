@@ -17,6 +17,7 @@ import (
 var packages = []pkg{
 	{".", "trellis", []group{
 		{"logsumexp", append(append(logSumExp(), softmax()...), gathers()...)},
+		{"argmax", argMaxes()},
 		{"strided", strided()},
 		{"ctc", ctc()},
 	}},
