@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func argMaxF32AVX512(x []float32, m float32) (index int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·argMaxF32AVX512(SB), NOSPLIT, $0-40
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
@@ -18,66 +18,96 @@ TEXT ·argMaxF32AVX512(SB), NOSPLIT, $0-40
 	VMOVAPS      Z0, Z6
 	MOVQ         AX, DX
 	MOVQ         CX, BX
-	CMPQ         BX, $+64
-	JLT          end2
+	MOVQ         $+0, SI
+	CMPQ         BX, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS (DX), Z7
-	VMAXPS  Z2, Z7, Z2
-	VADDPS  Z7, Z6, Z6
-	VMOVUPS 64(DX), Z7
-	VMAXPS  Z3, Z7, Z3
-	VADDPS  Z7, Z0, Z0
-	VMOVUPS 128(DX), Z7
-	VMAXPS  Z4, Z7, Z4
-	VADDPS  Z7, Z6, Z6
-	VMOVUPS 192(DX), Z7
-	VMAXPS  Z5, Z7, Z5
-	VADDPS  Z7, Z0, Z0
-	ADDQ    $+256, DX
-	SUBQ    $+64, BX
-	CMPQ    BX, $+64
-	JGE     loop1
+	MOVQ $+768, DI
+	CMPQ DI, BX
+	JLE  endif3
+	MOVQ BX, DI
+
+endif3:
+	MOVQ DI, R8
+	CMPQ R8, $+48
+	JLT  end5
+
+loop4:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Z7
+	VMAXPS     Z3, Z7, Z3
+	VADDPS     Z7, Z6, Z6
+	PREFETCHT0 3136(DX)
+	VMOVUPS    64(DX), Z7
+	VMAXPS     Z4, Z7, Z4
+	VADDPS     Z7, Z0, Z0
+	PREFETCHT0 3200(DX)
+	VMOVUPS    128(DX), Z7
+	VMAXPS     Z5, Z7, Z5
+	VADDPS     Z7, Z6, Z6
+	ADDQ       $+192, DX
+	SUBQ       $+48, R8
+	CMPQ       R8, $+48
+	JGE        loop4
+
+end5:
+	CMPQ R8, $+16
+	JLT  end7
+
+loop6:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Z7
+	VMAXPS     Z3, Z7, Z3
+	VADDPS     Z7, Z6, Z6
+	ADDQ       $+64, DX
+	SUBQ       $+16, R8
+	CMPQ       R8, $+16
+	JGE        loop6
+
+end7:
+	CMPQ       R8, $+0
+	JLE        endif8
+	PREFETCHT0 3072(DX)
+	LEAQ       bitMasks<>+0(SB), R9
+	KMOVW      (R9)(R8*2), K1
+	VMOVAPS    Z1, Z7
+	VMOVUPS    (DX), K1, Z7
+	VMAXPS     Z3, Z7, Z3
+	VADDPS     Z7, Z6, Z6
+	SHLQ       $0x02, R8
+	ADDQ       R8, DX
+
+endif8:
+	VMAXPS        Z4, Z3, Z7
+	VMAXPS        Z5, Z7, Z7
+	VCMPPS        $0x11, Z7, Z2, K1
+	KMOVW         K1, R8
+	ORL           $+65536, R8
+	BSFL          R8, R8
+	CMPQ          R8, $+16
+	JGE           endif9
+	VEXTRACTF64X4 $0x01, Z7, Y2
+	VMAXPS        Y2, Y7, Y2
+	VEXTRACTF64X2 $0x01, Y2, X7
+	VMAXPS        X7, X2, X2
+	VPERMILPD     $0x01, X2, X7
+	VMAXPS        X7, X2, X2
+	VMOVSHDUP     X2, X7
+	VMAXPS        X7, X2, X2
+	VBROADCASTSS  X2, Z2
+	MOVQ          CX, SI
+	SUBQ          BX, SI
+
+endif9:
+	SUBQ DI, BX
+	CMPQ BX, $+0
+	JGT  loop1
 
 end2:
-	CMPQ BX, $+16
-	JLT  end4
-
-loop3:
-	VMOVUPS (DX), Z7
-	VMAXPS  Z2, Z7, Z2
-	VADDPS  Z7, Z6, Z6
-	ADDQ    $+64, DX
-	SUBQ    $+16, BX
-	CMPQ    BX, $+16
-	JGE     loop3
-
-end4:
-	CMPQ    BX, $+0
-	JLE     endif5
-	LEAQ    bitMasks<>+0(SB), SI
-	KMOVW   (SI)(BX*2), K1
-	VMOVAPS Z1, Z7
-	VMOVUPS (DX), K1, Z7
-	VMAXPS  Z2, Z7, Z2
-	VADDPS  Z7, Z6, Z6
-	SHLQ    $0x02, BX
-	ADDQ    BX, DX
-
-endif5:
-	VMAXPS        Z3, Z2, Z2
-	VMAXPS        Z5, Z4, Z3
-	VMAXPS        Z3, Z2, Z2
+	MOVQ          $+0, DX
+	MOVQ          $+0, BX
 	VADDPS        Z0, Z6, Z0
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VMAXPS        Y3, Y2, Y2
-	VEXTRACTF64X2 $0x01, Y2, X3
-	VMAXPS        X3, X2, X2
-	VPERMILPD     $0x01, X2, X3
-	VMAXPS        X3, X2, X2
-	VMOVSHDUP     X2, X3
-	VMAXPS        X3, X2, X2
-	VBROADCASTSS  X2, Z2
 	VEXTRACTF64X4 $0x01, Z0, Y3
 	VADDPS        Y3, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X3
@@ -87,82 +117,88 @@ endif5:
 	VMOVSHDUP     X0, X3
 	VADDPS        X3, X0, X0
 	VBROADCASTSS  X0, Z0
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
 	VCMPPS        $0x04, Z0, Z0, K1
 	KMOVW         K1, BX
 	ORL           $+65536, BX
 	BSFL          BX, BX
 	CMPQ          BX, $+0
-	JNE           endif7
-	MOVQ          AX, SI
-	MOVQ          CX, DI
-	CMPQ          DI, $+16
-	JLT           end9
+	JNE           endif11
+	MOVQ          AX, DI
+	MOVQ          DX, BX
+	SHLQ          $0x02, BX
+	ADDQ          BX, DI
+	MOVQ          CX, BX
+	SUBQ          DX, BX
+	MOVQ          BX, R8
+	CMPQ          R8, $+16
+	JLT           end13
 
-loop8:
-	VMOVUPS (SI), Z0
+loop12:
+	VMOVUPS (DI), Z0
 	VCMPPS  $0x04, Z0, Z0, K1
 	KMOVW   K1, BX
 	ORL     $+65536, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+16
-	JLT     done6
+	JLT     done10
 	ADDQ    $+16, DX
-	ADDQ    $+64, SI
-	SUBQ    $+16, DI
-	CMPQ    DI, $+16
-	JGE     loop8
+	ADDQ    $+64, DI
+	SUBQ    $+16, R8
+	CMPQ    R8, $+16
+	JGE     loop12
 
-end9:
-	CMPQ    DI, $+0
-	JLE     endif10
+end13:
+	CMPQ    R8, $+0
+	JLE     endif14
 	LEAQ    bitMasks<>+0(SB), BX
-	KMOVW   (BX)(DI*2), K1
+	KMOVW   (BX)(R8*2), K1
 	VMOVAPS Z1, Z0
-	VMOVUPS (SI), K1, Z0
+	VMOVUPS (DI), K1, Z0
 	VCMPPS  $0x04, Z0, Z0, K1
 	KMOVW   K1, BX
 	ORL     $+65536, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+16
-	JLT     done6
+	JLT     done10
 	ADDQ    $+16, DX
-	MOVQ    DI, DX
+	MOVQ    R8, DX
 	SHLQ    $0x02, DX
-	ADDQ    DX, SI
+	ADDQ    DX, DI
 
-endif10:
-	MOVQ $+0, DX
-
-endif7:
+endif14:
+endif11:
+	MOVQ         SI, DX
 	VBROADCASTSS m+24(FP), Z0
 	VCMPPS       $0x11, Z2, Z0, K1
 	KMOVW        K1, BX
 	ORL          $+65536, BX
 	BSFL         BX, BX
 	CMPQ         BX, $+0
-	JNE          endif11
+	JNE          endif15
+	MOVQ         DX, BX
+	SHLQ         $0x02, BX
+	ADDQ         BX, AX
+	SUBQ         DX, CX
 	CMPQ         CX, $+16
-	JLT          end13
+	JLT          end17
 
-loop12:
+loop16:
 	VMOVUPS (AX), Z0
 	VCMPPS  $0x00, Z2, Z0, K1
 	KMOVW   K1, BX
 	ORL     $+65536, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+16
-	JLT     done6
+	JLT     done10
 	ADDQ    $+16, DX
 	ADDQ    $+64, AX
 	SUBQ    $+16, CX
 	CMPQ    CX, $+16
-	JGE     loop12
+	JGE     loop16
 
-end13:
+end17:
 	CMPQ    CX, $+0
-	JLE     endif14
+	JLE     endif18
 	LEAQ    bitMasks<>+0(SB), BX
 	KMOVW   (BX)(CX*2), K1
 	VMOVAPS Z1, Z0
@@ -172,19 +208,19 @@ end13:
 	ORL     $+65536, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+16
-	JLT     done6
+	JLT     done10
 	ADDQ    $+16, DX
 	SHLQ    $0x02, CX
 	ADDQ    CX, AX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, DX
 	MOVQ $+0, AX
 	MOVQ AX, BX
 
-done6:
+done10:
 	MOVQ DX, AX
 	ADDQ BX, AX
 	MOVQ AX, index+32(FP)
@@ -192,7 +228,7 @@ done6:
 	RET
 
 // func argMaxF32AVX2(x []float32, m float32) (index int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·argMaxF32AVX2(SB), NOSPLIT, $0-40
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
@@ -210,219 +246,256 @@ TEXT ·argMaxF32AVX2(SB), NOSPLIT, $0-40
 	VXORPS       Y11, Y11, Y11
 	MOVQ         AX, DX
 	MOVQ         CX, BX
-	CMPQ         BX, $+64
-	JLT          end2
+	MOVQ         $+0, SI
+	CMPQ         BX, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS (DX), Y12
-	VMOVUPS 32(DX), Y13
-	VMAXPS  Y1, Y12, Y1
-	VMAXPS  Y0, Y13, Y0
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y13, Y9, Y9
-	VMOVUPS 64(DX), Y12
-	VMOVUPS 96(DX), Y13
-	VMAXPS  Y3, Y12, Y3
-	VMAXPS  Y2, Y13, Y2
-	VADDPS  Y12, Y10, Y10
-	VADDPS  Y13, Y11, Y11
-	VMOVUPS 128(DX), Y12
-	VMOVUPS 160(DX), Y13
-	VMAXPS  Y5, Y12, Y5
-	VMAXPS  Y4, Y13, Y4
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y13, Y9, Y9
-	VMOVUPS 192(DX), Y12
-	VMOVUPS 224(DX), Y13
-	VMAXPS  Y7, Y12, Y7
-	VMAXPS  Y6, Y13, Y6
-	VADDPS  Y12, Y10, Y10
-	VADDPS  Y13, Y11, Y11
-	ADDQ    $+256, DX
-	SUBQ    $+64, BX
-	CMPQ    BX, $+64
-	JGE     loop1
+	MOVQ $+768, DI
+	CMPQ DI, BX
+	JLE  endif3
+	MOVQ BX, DI
 
-end2:
-	CMPQ BX, $+16
-	JLT  end4
+endif3:
+	MOVQ DI, R8
+	CMPQ R8, $+48
+	JLT  end5
 
-loop3:
-	VMOVUPS (DX), Y12
-	VMOVUPS 32(DX), Y13
-	VMAXPS  Y1, Y12, Y1
-	VMAXPS  Y0, Y13, Y0
-	VADDPS  Y12, Y8, Y8
-	VADDPS  Y13, Y9, Y9
-	ADDQ    $+64, DX
-	SUBQ    $+16, BX
-	CMPQ    BX, $+16
-	JGE     loop3
+loop4:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Y12
+	VMOVUPS    32(DX), Y13
+	VMAXPS     Y3, Y12, Y3
+	VMAXPS     Y2, Y13, Y2
+	VADDPS     Y12, Y8, Y8
+	VADDPS     Y13, Y9, Y9
+	PREFETCHT0 3136(DX)
+	VMOVUPS    64(DX), Y12
+	VMOVUPS    96(DX), Y13
+	VMAXPS     Y5, Y12, Y5
+	VMAXPS     Y4, Y13, Y4
+	VADDPS     Y12, Y10, Y10
+	VADDPS     Y13, Y11, Y11
+	PREFETCHT0 3200(DX)
+	VMOVUPS    128(DX), Y12
+	VMOVUPS    160(DX), Y13
+	VMAXPS     Y7, Y12, Y7
+	VMAXPS     Y6, Y13, Y6
+	VADDPS     Y12, Y8, Y8
+	VADDPS     Y13, Y9, Y9
+	ADDQ       $+192, DX
+	SUBQ       $+48, R8
+	CMPQ       R8, $+48
+	JGE        loop4
 
-end4:
-	CMPQ       BX, $+0
-	JLE        endif5
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       BX, DI
-	NEGQ       DI
-	VMOVUPS    64(SI)(DI*4), Y13
-	VMOVUPS    96(SI)(DI*4), Y14
+end5:
+	CMPQ R8, $+16
+	JLT  end7
+
+loop6:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Y12
+	VMOVUPS    32(DX), Y13
+	VMAXPS     Y3, Y12, Y3
+	VMAXPS     Y2, Y13, Y2
+	VADDPS     Y12, Y8, Y8
+	VADDPS     Y13, Y9, Y9
+	ADDQ       $+64, DX
+	SUBQ       $+16, R8
+	CMPQ       R8, $+16
+	JGE        loop6
+
+end7:
+	CMPQ       R8, $+0
+	JLE        endif8
+	PREFETCHT0 3072(DX)
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*4), Y13
+	VMOVUPS    96(R9)(R10*4), Y14
 	VMASKMOVPS (DX), Y13, Y12
 	VMOVUPS    constants<>+0(SB), Y15
 	VBLENDVPS  Y13, Y12, Y15, Y12
 	VMASKMOVPS 32(DX), Y14, Y13
 	VMOVUPS    constants<>+0(SB), Y15
 	VBLENDVPS  Y14, Y13, Y15, Y13
-	VMAXPS     Y1, Y12, Y1
-	VMAXPS     Y0, Y13, Y0
+	VMAXPS     Y3, Y12, Y3
+	VMAXPS     Y2, Y13, Y2
 	VADDPS     Y12, Y8, Y8
 	VADDPS     Y13, Y9, Y9
-	SHLQ       $0x02, BX
-	ADDQ       BX, DX
+	SHLQ       $0x02, R8
+	ADDQ       R8, DX
 
-endif5:
-	VMAXPS       Y3, Y1, Y1
-	VMAXPS       Y2, Y0, Y0
-	VMAXPS       Y7, Y5, Y2
-	VMAXPS       Y6, Y4, Y3
-	VMAXPS       Y2, Y1, Y1
-	VMAXPS       Y3, Y0, Y0
-	VADDPS       Y10, Y8, Y2
-	VADDPS       Y11, Y9, Y3
-	VMAXPS       Y0, Y1, Y0
+endif8:
+	VMAXPS       Y5, Y3, Y12
+	VMAXPS       Y4, Y2, Y13
+	VMAXPS       Y7, Y12, Y12
+	VMAXPS       Y6, Y13, Y13
+	VCMPPS       $0x11, Y12, Y1, Y14
+	VCMPPS       $0x11, Y13, Y0, Y15
+	VMOVMSKPS    Y14, R8
+	VMOVMSKPS    Y15, R9
+	SHLL         $0x08, R9
+	ORL          R9, R8
+	ORL          $+65536, R8
+	BSFL         R8, R8
+	CMPQ         R8, $+16
+	JGE          endif9
+	VMAXPS       Y13, Y12, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VMAXPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VMAXPS       X1, X0, X0
+	VBROADCASTSS X0, Y1
 	VBROADCASTSS X0, Y0
-	VADDPS       Y3, Y2, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VADDPS       X2, X1, X1
-	VBROADCASTSS X1, Y1
+	MOVQ         CX, SI
+	SUBQ         BX, SI
+
+endif9:
+	SUBQ DI, BX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	MOVQ         $+0, DX
 	MOVQ         $+0, BX
-	VCMPPS       $0x04, Y1, Y1, Y2
-	VCMPPS       $0x04, Y1, Y1, Y1
-	VMOVMSKPS    Y2, BX
-	VMOVMSKPS    Y1, SI
-	SHLL         $0x08, SI
-	ORL          SI, BX
-	ORL          $+65536, BX
-	BSFL         BX, BX
-	CMPQ         BX, $+0
-	JNE          endif7
-	MOVQ         AX, SI
-	MOVQ         CX, DI
-	CMPQ         DI, $+16
-	JLT          end9
-
-loop8:
-	VMOVUPS   (SI), Y1
-	VMOVUPS   32(SI), Y2
-	VCMPPS    $0x04, Y1, Y1, Y1
-	VCMPPS    $0x04, Y2, Y2, Y2
-	VMOVMSKPS Y1, BX
-	VMOVMSKPS Y2, R8
-	SHLL      $0x08, R8
-	ORL       R8, BX
-	ORL       $+65536, BX
-	BSFL      BX, BX
-	CMPQ      BX, $+16
-	JLT       done6
-	ADDQ      $+16, DX
-	ADDQ      $+64, SI
-	SUBQ      $+16, DI
-	CMPQ      DI, $+16
-	JGE       loop8
-
-end9:
-	CMPQ       DI, $+0
-	JLE        endif10
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       DI, R8
-	NEGQ       R8
-	VMOVUPS    64(BX)(R8*4), Y2
-	VMOVUPS    96(BX)(R8*4), Y3
-	VMASKMOVPS (SI), Y2, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y2, Y1, Y4, Y1
-	VMASKMOVPS 32(SI), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPS     $0x04, Y1, Y1, Y1
-	VCMPPS     $0x04, Y2, Y2, Y2
-	VMOVMSKPS  Y1, BX
-	VMOVMSKPS  Y2, R8
-	SHLL       $0x08, R8
-	ORL        R8, BX
-	ORL        $+65536, BX
-	BSFL       BX, BX
-	CMPQ       BX, $+16
-	JLT        done6
-	ADDQ       $+16, DX
-	MOVQ       DI, DX
-	SHLQ       $0x02, DX
-	ADDQ       DX, SI
-
-endif10:
-	MOVQ $+0, DX
-
-endif7:
-	VBROADCASTSS m+24(FP), Y1
-	VCMPPS       $0x11, Y0, Y1, Y2
-	VCMPPS       $0x11, Y0, Y1, Y1
-	VMOVMSKPS    Y2, BX
-	VMOVMSKPS    Y1, SI
-	SHLL         $0x08, SI
-	ORL          SI, BX
+	VADDPS       Y10, Y8, Y2
+	VADDPS       Y11, Y9, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDPS       X3, X2, X2
+	VBROADCASTSS X2, Y2
+	VCMPPS       $0x04, Y2, Y2, Y3
+	VCMPPS       $0x04, Y2, Y2, Y2
+	VMOVMSKPS    Y3, BX
+	VMOVMSKPS    Y2, DI
+	SHLL         $0x08, DI
+	ORL          DI, BX
 	ORL          $+65536, BX
 	BSFL         BX, BX
 	CMPQ         BX, $+0
 	JNE          endif11
-	CMPQ         CX, $+16
+	MOVQ         AX, DI
+	MOVQ         DX, BX
+	SHLQ         $0x02, BX
+	ADDQ         BX, DI
+	MOVQ         CX, BX
+	SUBQ         DX, BX
+	MOVQ         BX, R8
+	CMPQ         R8, $+16
 	JLT          end13
 
 loop12:
-	VMOVUPS   (AX), Y1
-	VMOVUPS   32(AX), Y2
-	VCMPPS    $0x00, Y0, Y1, Y1
-	VCMPPS    $0x00, Y0, Y2, Y2
-	VMOVMSKPS Y1, BX
-	VMOVMSKPS Y2, SI
+	VMOVUPS   (DI), Y2
+	VMOVUPS   32(DI), Y3
+	VCMPPS    $0x04, Y2, Y2, Y2
+	VCMPPS    $0x04, Y3, Y3, Y3
+	VMOVMSKPS Y2, BX
+	VMOVMSKPS Y3, R9
+	SHLL      $0x08, R9
+	ORL       R9, BX
+	ORL       $+65536, BX
+	BSFL      BX, BX
+	CMPQ      BX, $+16
+	JLT       done10
+	ADDQ      $+16, DX
+	ADDQ      $+64, DI
+	SUBQ      $+16, R8
+	CMPQ      R8, $+16
+	JGE       loop12
+
+end13:
+	CMPQ       R8, $+0
+	JLE        endif14
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       R8, R9
+	NEGQ       R9
+	VMOVUPS    64(BX)(R9*4), Y3
+	VMOVUPS    96(BX)(R9*4), Y4
+	VMASKMOVPS (DI), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(DI), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VCMPPS     $0x04, Y2, Y2, Y2
+	VCMPPS     $0x04, Y3, Y3, Y3
+	VMOVMSKPS  Y2, BX
+	VMOVMSKPS  Y3, R9
+	SHLL       $0x08, R9
+	ORL        R9, BX
+	ORL        $+65536, BX
+	BSFL       BX, BX
+	CMPQ       BX, $+16
+	JLT        done10
+	ADDQ       $+16, DX
+	MOVQ       R8, DX
+	SHLQ       $0x02, DX
+	ADDQ       DX, DI
+
+endif14:
+endif11:
+	MOVQ         SI, DX
+	VBROADCASTSS m+24(FP), Y2
+	VCMPPS       $0x11, Y1, Y2, Y3
+	VCMPPS       $0x11, Y0, Y2, Y2
+	VMOVMSKPS    Y3, BX
+	VMOVMSKPS    Y2, SI
+	SHLL         $0x08, SI
+	ORL          SI, BX
+	ORL          $+65536, BX
+	BSFL         BX, BX
+	CMPQ         BX, $+0
+	JNE          endif15
+	MOVQ         DX, BX
+	SHLQ         $0x02, BX
+	ADDQ         BX, AX
+	SUBQ         DX, CX
+	CMPQ         CX, $+16
+	JLT          end17
+
+loop16:
+	VMOVUPS   (AX), Y2
+	VMOVUPS   32(AX), Y3
+	VCMPPS    $0x00, Y1, Y2, Y2
+	VCMPPS    $0x00, Y0, Y3, Y3
+	VMOVMSKPS Y2, BX
+	VMOVMSKPS Y3, SI
 	SHLL      $0x08, SI
 	ORL       SI, BX
 	ORL       $+65536, BX
 	BSFL      BX, BX
 	CMPQ      BX, $+16
-	JLT       done6
+	JLT       done10
 	ADDQ      $+16, DX
 	ADDQ      $+64, AX
 	SUBQ      $+16, CX
 	CMPQ      CX, $+16
-	JGE       loop12
+	JGE       loop16
 
-end13:
+end17:
 	CMPQ       CX, $+0
-	JLE        endif14
+	JLE        endif18
 	LEAQ       byteMasks<>+0(SB), BX
 	MOVQ       CX, SI
 	NEGQ       SI
-	VMOVUPS    64(BX)(SI*4), Y2
-	VMOVUPS    96(BX)(SI*4), Y3
-	VMASKMOVPS (AX), Y2, Y1
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y2, Y1, Y4, Y1
-	VMASKMOVPS 32(AX), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPS     $0x00, Y0, Y1, Y1
-	VCMPPS     $0x00, Y0, Y2, Y0
+	VMOVUPS    64(BX)(SI*4), Y3
+	VMOVUPS    96(BX)(SI*4), Y4
+	VMASKMOVPS (AX), Y3, Y2
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPS 32(AX), Y4, Y3
+	VMOVUPS    constants<>+0(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VCMPPS     $0x00, Y1, Y2, Y1
+	VCMPPS     $0x00, Y0, Y3, Y0
 	VMOVMSKPS  Y1, BX
 	VMOVMSKPS  Y0, SI
 	SHLL       $0x08, SI
@@ -430,19 +503,19 @@ end13:
 	ORL        $+65536, BX
 	BSFL       BX, BX
 	CMPQ       BX, $+16
-	JLT        done6
+	JLT        done10
 	ADDQ       $+16, DX
 	SHLQ       $0x02, CX
 	ADDQ       CX, AX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, DX
 	MOVQ $+0, AX
 	MOVQ AX, BX
 
-done6:
+done10:
 	MOVQ DX, AX
 	ADDQ BX, AX
 	MOVQ AX, index+32(FP)
@@ -450,7 +523,7 @@ done6:
 	RET
 
 // func argMaxF64AVX512(x []float64, m float64) (index int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·argMaxF64AVX512(SB), NOSPLIT, $0-40
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
@@ -463,64 +536,94 @@ TEXT ·argMaxF64AVX512(SB), NOSPLIT, $0-40
 	VMOVAPS      Z0, Z6
 	MOVQ         AX, DX
 	MOVQ         CX, BX
-	CMPQ         BX, $+32
-	JLT          end2
+	MOVQ         $+0, SI
+	CMPQ         BX, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS (DX), Z7
-	VMAXPD  Z2, Z7, Z2
-	VADDPD  Z7, Z6, Z6
-	VMOVUPS 64(DX), Z7
-	VMAXPD  Z3, Z7, Z3
-	VADDPD  Z7, Z0, Z0
-	VMOVUPS 128(DX), Z7
-	VMAXPD  Z4, Z7, Z4
-	VADDPD  Z7, Z6, Z6
-	VMOVUPS 192(DX), Z7
-	VMAXPD  Z5, Z7, Z5
-	VADDPD  Z7, Z0, Z0
-	ADDQ    $+256, DX
-	SUBQ    $+32, BX
-	CMPQ    BX, $+32
-	JGE     loop1
+	MOVQ $+384, DI
+	CMPQ DI, BX
+	JLE  endif3
+	MOVQ BX, DI
+
+endif3:
+	MOVQ DI, R8
+	CMPQ R8, $+24
+	JLT  end5
+
+loop4:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Z7
+	VMAXPD     Z3, Z7, Z3
+	VADDPD     Z7, Z6, Z6
+	PREFETCHT0 3136(DX)
+	VMOVUPS    64(DX), Z7
+	VMAXPD     Z4, Z7, Z4
+	VADDPD     Z7, Z0, Z0
+	PREFETCHT0 3200(DX)
+	VMOVUPS    128(DX), Z7
+	VMAXPD     Z5, Z7, Z5
+	VADDPD     Z7, Z6, Z6
+	ADDQ       $+192, DX
+	SUBQ       $+24, R8
+	CMPQ       R8, $+24
+	JGE        loop4
+
+end5:
+	CMPQ R8, $+8
+	JLT  end7
+
+loop6:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Z7
+	VMAXPD     Z3, Z7, Z3
+	VADDPD     Z7, Z6, Z6
+	ADDQ       $+64, DX
+	SUBQ       $+8, R8
+	CMPQ       R8, $+8
+	JGE        loop6
+
+end7:
+	CMPQ       R8, $+0
+	JLE        endif8
+	PREFETCHT0 3072(DX)
+	LEAQ       bitMasks<>+0(SB), R9
+	KMOVW      (R9)(R8*2), K1
+	VMOVAPS    Z1, Z7
+	VMOVUPD    (DX), K1, Z7
+	VMAXPD     Z3, Z7, Z3
+	VADDPD     Z7, Z6, Z6
+	SHLQ       $0x03, R8
+	ADDQ       R8, DX
+
+endif8:
+	VMAXPD        Z4, Z3, Z7
+	VMAXPD        Z5, Z7, Z7
+	VCMPPD        $0x11, Z7, Z2, K1
+	KMOVW         K1, R8
+	ORL           $+256, R8
+	BSFL          R8, R8
+	CMPQ          R8, $+8
+	JGE           endif9
+	VEXTRACTF64X4 $0x01, Z7, Y2
+	VMAXPD        Y2, Y7, Y2
+	VEXTRACTF64X2 $0x01, Y2, X7
+	VMAXPD        X7, X2, X2
+	VPERMILPD     $0x01, X2, X7
+	VMAXPD        X7, X2, X2
+	VBROADCASTSD  X2, Z2
+	MOVQ          CX, SI
+	SUBQ          BX, SI
+
+endif9:
+	SUBQ DI, BX
+	CMPQ BX, $+0
+	JGT  loop1
 
 end2:
-	CMPQ BX, $+8
-	JLT  end4
-
-loop3:
-	VMOVUPS (DX), Z7
-	VMAXPD  Z2, Z7, Z2
-	VADDPD  Z7, Z6, Z6
-	ADDQ    $+64, DX
-	SUBQ    $+8, BX
-	CMPQ    BX, $+8
-	JGE     loop3
-
-end4:
-	CMPQ    BX, $+0
-	JLE     endif5
-	LEAQ    bitMasks<>+0(SB), SI
-	KMOVW   (SI)(BX*2), K1
-	VMOVAPS Z1, Z7
-	VMOVUPD (DX), K1, Z7
-	VMAXPD  Z2, Z7, Z2
-	VADDPD  Z7, Z6, Z6
-	SHLQ    $0x03, BX
-	ADDQ    BX, DX
-
-endif5:
-	VMAXPD        Z3, Z2, Z2
-	VMAXPD        Z5, Z4, Z3
-	VMAXPD        Z3, Z2, Z2
+	MOVQ          $+0, DX
+	MOVQ          $+0, BX
 	VADDPD        Z0, Z6, Z0
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VMAXPD        Y3, Y2, Y2
-	VEXTRACTF64X2 $0x01, Y2, X3
-	VMAXPD        X3, X2, X2
-	VPERMILPD     $0x01, X2, X3
-	VMAXPD        X3, X2, X2
-	VBROADCASTSD  X2, Z2
 	VEXTRACTF64X4 $0x01, Z0, Y3
 	VADDPD        Y3, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X3
@@ -528,82 +631,88 @@ endif5:
 	VPERMILPD     $0x01, X0, X3
 	VADDPD        X3, X0, X0
 	VBROADCASTSD  X0, Z0
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
 	VCMPPD        $0x04, Z0, Z0, K1
 	KMOVW         K1, BX
 	ORL           $+256, BX
 	BSFL          BX, BX
 	CMPQ          BX, $+0
-	JNE           endif7
-	MOVQ          AX, SI
-	MOVQ          CX, DI
-	CMPQ          DI, $+8
-	JLT           end9
+	JNE           endif11
+	MOVQ          AX, DI
+	MOVQ          DX, BX
+	SHLQ          $0x03, BX
+	ADDQ          BX, DI
+	MOVQ          CX, BX
+	SUBQ          DX, BX
+	MOVQ          BX, R8
+	CMPQ          R8, $+8
+	JLT           end13
 
-loop8:
-	VMOVUPS (SI), Z0
+loop12:
+	VMOVUPS (DI), Z0
 	VCMPPD  $0x04, Z0, Z0, K1
 	KMOVW   K1, BX
 	ORL     $+256, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+8
-	JLT     done6
+	JLT     done10
 	ADDQ    $+8, DX
-	ADDQ    $+64, SI
-	SUBQ    $+8, DI
-	CMPQ    DI, $+8
-	JGE     loop8
+	ADDQ    $+64, DI
+	SUBQ    $+8, R8
+	CMPQ    R8, $+8
+	JGE     loop12
 
-end9:
-	CMPQ    DI, $+0
-	JLE     endif10
+end13:
+	CMPQ    R8, $+0
+	JLE     endif14
 	LEAQ    bitMasks<>+0(SB), BX
-	KMOVW   (BX)(DI*2), K1
+	KMOVW   (BX)(R8*2), K1
 	VMOVAPS Z1, Z0
-	VMOVUPD (SI), K1, Z0
+	VMOVUPD (DI), K1, Z0
 	VCMPPD  $0x04, Z0, Z0, K1
 	KMOVW   K1, BX
 	ORL     $+256, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+8
-	JLT     done6
+	JLT     done10
 	ADDQ    $+8, DX
-	MOVQ    DI, DX
+	MOVQ    R8, DX
 	SHLQ    $0x03, DX
-	ADDQ    DX, SI
+	ADDQ    DX, DI
 
-endif10:
-	MOVQ $+0, DX
-
-endif7:
+endif14:
+endif11:
+	MOVQ         SI, DX
 	VBROADCASTSD m+24(FP), Z0
 	VCMPPD       $0x11, Z2, Z0, K1
 	KMOVW        K1, BX
 	ORL          $+256, BX
 	BSFL         BX, BX
 	CMPQ         BX, $+0
-	JNE          endif11
+	JNE          endif15
+	MOVQ         DX, BX
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	SUBQ         DX, CX
 	CMPQ         CX, $+8
-	JLT          end13
+	JLT          end17
 
-loop12:
+loop16:
 	VMOVUPS (AX), Z0
 	VCMPPD  $0x00, Z2, Z0, K1
 	KMOVW   K1, BX
 	ORL     $+256, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+8
-	JLT     done6
+	JLT     done10
 	ADDQ    $+8, DX
 	ADDQ    $+64, AX
 	SUBQ    $+8, CX
 	CMPQ    CX, $+8
-	JGE     loop12
+	JGE     loop16
 
-end13:
+end17:
 	CMPQ    CX, $+0
-	JLE     endif14
+	JLE     endif18
 	LEAQ    bitMasks<>+0(SB), BX
 	KMOVW   (BX)(CX*2), K1
 	VMOVAPS Z1, Z0
@@ -613,19 +722,19 @@ end13:
 	ORL     $+256, BX
 	BSFL    BX, BX
 	CMPQ    BX, $+8
-	JLT     done6
+	JLT     done10
 	ADDQ    $+8, DX
 	SHLQ    $0x03, CX
 	ADDQ    CX, AX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, DX
 	MOVQ $+0, AX
 	MOVQ AX, BX
 
-done6:
+done10:
 	MOVQ DX, AX
 	ADDQ BX, AX
 	MOVQ AX, index+32(FP)
@@ -633,7 +742,7 @@ done6:
 	RET
 
 // func argMaxF64AVX2(x []float64, m float64) (index int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·argMaxF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
@@ -651,215 +760,252 @@ TEXT ·argMaxF64AVX2(SB), NOSPLIT, $0-40
 	VXORPS       Y11, Y11, Y11
 	MOVQ         AX, DX
 	MOVQ         CX, BX
-	CMPQ         BX, $+32
-	JLT          end2
+	MOVQ         $+0, SI
+	CMPQ         BX, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS (DX), Y12
-	VMOVUPS 32(DX), Y13
-	VMAXPD  Y1, Y12, Y1
-	VMAXPD  Y0, Y13, Y0
-	VADDPD  Y12, Y8, Y8
-	VADDPD  Y13, Y9, Y9
-	VMOVUPS 64(DX), Y12
-	VMOVUPS 96(DX), Y13
-	VMAXPD  Y3, Y12, Y3
-	VMAXPD  Y2, Y13, Y2
-	VADDPD  Y12, Y10, Y10
-	VADDPD  Y13, Y11, Y11
-	VMOVUPS 128(DX), Y12
-	VMOVUPS 160(DX), Y13
-	VMAXPD  Y5, Y12, Y5
-	VMAXPD  Y4, Y13, Y4
-	VADDPD  Y12, Y8, Y8
-	VADDPD  Y13, Y9, Y9
-	VMOVUPS 192(DX), Y12
-	VMOVUPS 224(DX), Y13
-	VMAXPD  Y7, Y12, Y7
-	VMAXPD  Y6, Y13, Y6
-	VADDPD  Y12, Y10, Y10
-	VADDPD  Y13, Y11, Y11
-	ADDQ    $+256, DX
-	SUBQ    $+32, BX
-	CMPQ    BX, $+32
-	JGE     loop1
+	MOVQ $+384, DI
+	CMPQ DI, BX
+	JLE  endif3
+	MOVQ BX, DI
 
-end2:
-	CMPQ BX, $+8
-	JLT  end4
+endif3:
+	MOVQ DI, R8
+	CMPQ R8, $+24
+	JLT  end5
 
-loop3:
-	VMOVUPS (DX), Y12
-	VMOVUPS 32(DX), Y13
-	VMAXPD  Y1, Y12, Y1
-	VMAXPD  Y0, Y13, Y0
-	VADDPD  Y12, Y8, Y8
-	VADDPD  Y13, Y9, Y9
-	ADDQ    $+64, DX
-	SUBQ    $+8, BX
-	CMPQ    BX, $+8
-	JGE     loop3
+loop4:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Y12
+	VMOVUPS    32(DX), Y13
+	VMAXPD     Y3, Y12, Y3
+	VMAXPD     Y2, Y13, Y2
+	VADDPD     Y12, Y8, Y8
+	VADDPD     Y13, Y9, Y9
+	PREFETCHT0 3136(DX)
+	VMOVUPS    64(DX), Y12
+	VMOVUPS    96(DX), Y13
+	VMAXPD     Y5, Y12, Y5
+	VMAXPD     Y4, Y13, Y4
+	VADDPD     Y12, Y10, Y10
+	VADDPD     Y13, Y11, Y11
+	PREFETCHT0 3200(DX)
+	VMOVUPS    128(DX), Y12
+	VMOVUPS    160(DX), Y13
+	VMAXPD     Y7, Y12, Y7
+	VMAXPD     Y6, Y13, Y6
+	VADDPD     Y12, Y8, Y8
+	VADDPD     Y13, Y9, Y9
+	ADDQ       $+192, DX
+	SUBQ       $+24, R8
+	CMPQ       R8, $+24
+	JGE        loop4
 
-end4:
-	CMPQ       BX, $+0
-	JLE        endif5
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       BX, DI
-	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y13
-	VMOVUPS    96(SI)(DI*8), Y14
+end5:
+	CMPQ R8, $+8
+	JLT  end7
+
+loop6:
+	PREFETCHT0 3072(DX)
+	VMOVUPS    (DX), Y12
+	VMOVUPS    32(DX), Y13
+	VMAXPD     Y3, Y12, Y3
+	VMAXPD     Y2, Y13, Y2
+	VADDPD     Y12, Y8, Y8
+	VADDPD     Y13, Y9, Y9
+	ADDQ       $+64, DX
+	SUBQ       $+8, R8
+	CMPQ       R8, $+8
+	JGE        loop6
+
+end7:
+	CMPQ       R8, $+0
+	JLE        endif8
+	PREFETCHT0 3072(DX)
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y13
+	VMOVUPS    96(R9)(R10*8), Y14
 	VMASKMOVPD (DX), Y13, Y12
 	VMOVUPS    constants<>+32(SB), Y15
 	VBLENDVPS  Y13, Y12, Y15, Y12
 	VMASKMOVPD 32(DX), Y14, Y13
 	VMOVUPS    constants<>+32(SB), Y15
 	VBLENDVPS  Y14, Y13, Y15, Y13
-	VMAXPD     Y1, Y12, Y1
-	VMAXPD     Y0, Y13, Y0
+	VMAXPD     Y3, Y12, Y3
+	VMAXPD     Y2, Y13, Y2
 	VADDPD     Y12, Y8, Y8
 	VADDPD     Y13, Y9, Y9
-	SHLQ       $0x03, BX
-	ADDQ       BX, DX
+	SHLQ       $0x03, R8
+	ADDQ       R8, DX
 
-endif5:
-	VMAXPD       Y3, Y1, Y1
-	VMAXPD       Y2, Y0, Y0
-	VMAXPD       Y7, Y5, Y2
-	VMAXPD       Y6, Y4, Y3
-	VMAXPD       Y2, Y1, Y1
-	VMAXPD       Y3, Y0, Y0
-	VADDPD       Y10, Y8, Y2
-	VADDPD       Y11, Y9, Y3
-	VMAXPD       Y0, Y1, Y0
+endif8:
+	VMAXPD       Y5, Y3, Y12
+	VMAXPD       Y4, Y2, Y13
+	VMAXPD       Y7, Y12, Y12
+	VMAXPD       Y6, Y13, Y13
+	VCMPPD       $0x11, Y12, Y1, Y14
+	VCMPPD       $0x11, Y13, Y0, Y15
+	VMOVMSKPD    Y14, R8
+	VMOVMSKPD    Y15, R9
+	SHLL         $0x04, R9
+	ORL          R9, R8
+	ORL          $+256, R8
+	BSFL         R8, R8
+	CMPQ         R8, $+8
+	JGE          endif9
+	VMAXPD       Y13, Y12, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VMAXPD       X1, X0, X0
+	VBROADCASTSD X0, Y1
 	VBROADCASTSD X0, Y0
-	VADDPD       Y3, Y2, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPD       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDPD       X2, X1, X1
-	VBROADCASTSD X1, Y1
+	MOVQ         CX, SI
+	SUBQ         BX, SI
+
+endif9:
+	SUBQ DI, BX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	MOVQ         $+0, DX
 	MOVQ         $+0, BX
-	VCMPPD       $0x04, Y1, Y1, Y2
-	VCMPPD       $0x04, Y1, Y1, Y1
-	VMOVMSKPD    Y2, BX
-	VMOVMSKPD    Y1, SI
-	SHLL         $0x04, SI
-	ORL          SI, BX
-	ORL          $+256, BX
-	BSFL         BX, BX
-	CMPQ         BX, $+0
-	JNE          endif7
-	MOVQ         AX, SI
-	MOVQ         CX, DI
-	CMPQ         DI, $+8
-	JLT          end9
-
-loop8:
-	VMOVUPS   (SI), Y1
-	VMOVUPS   32(SI), Y2
-	VCMPPD    $0x04, Y1, Y1, Y1
-	VCMPPD    $0x04, Y2, Y2, Y2
-	VMOVMSKPD Y1, BX
-	VMOVMSKPD Y2, R8
-	SHLL      $0x04, R8
-	ORL       R8, BX
-	ORL       $+256, BX
-	BSFL      BX, BX
-	CMPQ      BX, $+8
-	JLT       done6
-	ADDQ      $+8, DX
-	ADDQ      $+64, SI
-	SUBQ      $+8, DI
-	CMPQ      DI, $+8
-	JGE       loop8
-
-end9:
-	CMPQ       DI, $+0
-	JLE        endif10
-	LEAQ       byteMasks<>+0(SB), BX
-	MOVQ       DI, R8
-	NEGQ       R8
-	VMOVUPS    64(BX)(R8*8), Y2
-	VMOVUPS    96(BX)(R8*8), Y3
-	VMASKMOVPD (SI), Y2, Y1
-	VMOVUPS    constants<>+32(SB), Y4
-	VBLENDVPS  Y2, Y1, Y4, Y1
-	VMASKMOVPD 32(SI), Y3, Y2
-	VMOVUPS    constants<>+32(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPD     $0x04, Y1, Y1, Y1
-	VCMPPD     $0x04, Y2, Y2, Y2
-	VMOVMSKPD  Y1, BX
-	VMOVMSKPD  Y2, R8
-	SHLL       $0x04, R8
-	ORL        R8, BX
-	ORL        $+256, BX
-	BSFL       BX, BX
-	CMPQ       BX, $+8
-	JLT        done6
-	ADDQ       $+8, DX
-	MOVQ       DI, DX
-	SHLQ       $0x03, DX
-	ADDQ       DX, SI
-
-endif10:
-	MOVQ $+0, DX
-
-endif7:
-	VBROADCASTSD m+24(FP), Y1
-	VCMPPD       $0x11, Y0, Y1, Y2
-	VCMPPD       $0x11, Y0, Y1, Y1
-	VMOVMSKPD    Y2, BX
-	VMOVMSKPD    Y1, SI
-	SHLL         $0x04, SI
-	ORL          SI, BX
+	VADDPD       Y10, Y8, Y2
+	VADDPD       Y11, Y9, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	VBROADCASTSD X2, Y2
+	VCMPPD       $0x04, Y2, Y2, Y3
+	VCMPPD       $0x04, Y2, Y2, Y2
+	VMOVMSKPD    Y3, BX
+	VMOVMSKPD    Y2, DI
+	SHLL         $0x04, DI
+	ORL          DI, BX
 	ORL          $+256, BX
 	BSFL         BX, BX
 	CMPQ         BX, $+0
 	JNE          endif11
-	CMPQ         CX, $+8
+	MOVQ         AX, DI
+	MOVQ         DX, BX
+	SHLQ         $0x03, BX
+	ADDQ         BX, DI
+	MOVQ         CX, BX
+	SUBQ         DX, BX
+	MOVQ         BX, R8
+	CMPQ         R8, $+8
 	JLT          end13
 
 loop12:
-	VMOVUPS   (AX), Y1
-	VMOVUPS   32(AX), Y2
-	VCMPPD    $0x00, Y0, Y1, Y1
-	VCMPPD    $0x00, Y0, Y2, Y2
-	VMOVMSKPD Y1, BX
-	VMOVMSKPD Y2, SI
+	VMOVUPS   (DI), Y2
+	VMOVUPS   32(DI), Y3
+	VCMPPD    $0x04, Y2, Y2, Y2
+	VCMPPD    $0x04, Y3, Y3, Y3
+	VMOVMSKPD Y2, BX
+	VMOVMSKPD Y3, R9
+	SHLL      $0x04, R9
+	ORL       R9, BX
+	ORL       $+256, BX
+	BSFL      BX, BX
+	CMPQ      BX, $+8
+	JLT       done10
+	ADDQ      $+8, DX
+	ADDQ      $+64, DI
+	SUBQ      $+8, R8
+	CMPQ      R8, $+8
+	JGE       loop12
+
+end13:
+	CMPQ       R8, $+0
+	JLE        endif14
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       R8, R9
+	NEGQ       R9
+	VMOVUPS    64(BX)(R9*8), Y3
+	VMOVUPS    96(BX)(R9*8), Y4
+	VMASKMOVPD (DI), Y3, Y2
+	VMOVUPS    constants<>+32(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(DI), Y4, Y3
+	VMOVUPS    constants<>+32(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VCMPPD     $0x04, Y2, Y2, Y2
+	VCMPPD     $0x04, Y3, Y3, Y3
+	VMOVMSKPD  Y2, BX
+	VMOVMSKPD  Y3, R9
+	SHLL       $0x04, R9
+	ORL        R9, BX
+	ORL        $+256, BX
+	BSFL       BX, BX
+	CMPQ       BX, $+8
+	JLT        done10
+	ADDQ       $+8, DX
+	MOVQ       R8, DX
+	SHLQ       $0x03, DX
+	ADDQ       DX, DI
+
+endif14:
+endif11:
+	MOVQ         SI, DX
+	VBROADCASTSD m+24(FP), Y2
+	VCMPPD       $0x11, Y1, Y2, Y3
+	VCMPPD       $0x11, Y0, Y2, Y2
+	VMOVMSKPD    Y3, BX
+	VMOVMSKPD    Y2, SI
+	SHLL         $0x04, SI
+	ORL          SI, BX
+	ORL          $+256, BX
+	BSFL         BX, BX
+	CMPQ         BX, $+0
+	JNE          endif15
+	MOVQ         DX, BX
+	SHLQ         $0x03, BX
+	ADDQ         BX, AX
+	SUBQ         DX, CX
+	CMPQ         CX, $+8
+	JLT          end17
+
+loop16:
+	VMOVUPS   (AX), Y2
+	VMOVUPS   32(AX), Y3
+	VCMPPD    $0x00, Y1, Y2, Y2
+	VCMPPD    $0x00, Y0, Y3, Y3
+	VMOVMSKPD Y2, BX
+	VMOVMSKPD Y3, SI
 	SHLL      $0x04, SI
 	ORL       SI, BX
 	ORL       $+256, BX
 	BSFL      BX, BX
 	CMPQ      BX, $+8
-	JLT       done6
+	JLT       done10
 	ADDQ      $+8, DX
 	ADDQ      $+64, AX
 	SUBQ      $+8, CX
 	CMPQ      CX, $+8
-	JGE       loop12
+	JGE       loop16
 
-end13:
+end17:
 	CMPQ       CX, $+0
-	JLE        endif14
+	JLE        endif18
 	LEAQ       byteMasks<>+0(SB), BX
 	MOVQ       CX, SI
 	NEGQ       SI
-	VMOVUPS    64(BX)(SI*8), Y2
-	VMOVUPS    96(BX)(SI*8), Y3
-	VMASKMOVPD (AX), Y2, Y1
-	VMOVUPS    constants<>+32(SB), Y4
-	VBLENDVPS  Y2, Y1, Y4, Y1
-	VMASKMOVPD 32(AX), Y3, Y2
-	VMOVUPS    constants<>+32(SB), Y4
-	VBLENDVPS  Y3, Y2, Y4, Y2
-	VCMPPD     $0x00, Y0, Y1, Y1
-	VCMPPD     $0x00, Y0, Y2, Y0
+	VMOVUPS    64(BX)(SI*8), Y3
+	VMOVUPS    96(BX)(SI*8), Y4
+	VMASKMOVPD (AX), Y3, Y2
+	VMOVUPS    constants<>+32(SB), Y5
+	VBLENDVPS  Y3, Y2, Y5, Y2
+	VMASKMOVPD 32(AX), Y4, Y3
+	VMOVUPS    constants<>+32(SB), Y5
+	VBLENDVPS  Y4, Y3, Y5, Y3
+	VCMPPD     $0x00, Y1, Y2, Y1
+	VCMPPD     $0x00, Y0, Y3, Y0
 	VMOVMSKPD  Y1, BX
 	VMOVMSKPD  Y0, SI
 	SHLL       $0x04, SI
@@ -867,19 +1013,19 @@ end13:
 	ORL        $+256, BX
 	BSFL       BX, BX
 	CMPQ       BX, $+8
-	JLT        done6
+	JLT        done10
 	ADDQ       $+8, DX
 	SHLQ       $0x03, CX
 	ADDQ       CX, AX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, DX
 	MOVQ $+0, AX
 	MOVQ AX, BX
 
-done6:
+done10:
 	MOVQ DX, AX
 	ADDQ BX, AX
 	MOVQ AX, index+32(FP)
@@ -887,7 +1033,7 @@ done6:
 	RET
 
 // func argMaxAllowedF32AVX512(x []float32, allowed []float32, m float32) (index int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·argMaxAllowedF32AVX512(SB), NOSPLIT, $0-64
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
@@ -896,77 +1042,113 @@ TEXT ·argMaxAllowedF32AVX512(SB), NOSPLIT, $0-64
 	MOVQ         x_len+8(FP), DX
 	VBROADCASTSS m+48(FP), Z2
 	VBROADCASTSS m+48(FP), Z11
-	VMOVAPS      Z0, Z12
+	VBROADCASTSS m+48(FP), Z12
+	VMOVAPS      Z0, Z13
+	VMOVAPS      Z0, Z14
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
-	CMPQ         DI, $+32
-	JLT          end2
+	MOVQ         $+0, R8
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS   (SI), Z13
-	VCMPPS    $0x04, Z0, Z13, K1
-	VMOVUPS   (BX), Z13
-	VBLENDMPS Z13, Z1, K1, Z3
-	VMAXPS    Z2, Z3, Z2
-	VADDPS    Z3, Z12, Z12
-	VMOVUPS   64(SI), Z13
-	VCMPPS    $0x04, Z0, Z13, K1
-	VMOVUPS   64(BX), Z13
-	VBLENDMPS Z13, Z1, K1, Z4
-	VMAXPS    Z11, Z4, Z11
-	VADDPS    Z4, Z12, Z12
-	ADDQ      $+128, BX
-	ADDQ      $+128, SI
-	SUBQ      $+32, DI
-	CMPQ      DI, $+32
-	JGE       loop1
+	MOVQ $+512, R9
+	CMPQ R9, DI
+	JLE  endif3
+	MOVQ DI, R9
+
+endif3:
+	MOVQ R9, R10
+	CMPQ R10, $+32
+	JLT  end5
+
+loop4:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Z15
+	VCMPPS     $0x04, Z0, Z15, K1
+	VMOVUPS    (BX), Z15
+	VBLENDMPS  Z15, Z1, K1, Z3
+	VMAXPS     Z11, Z3, Z11
+	VADDPS     Z3, Z13, Z13
+	PREFETCHT0 3136(BX)
+	VMOVUPS    64(SI), Z15
+	VCMPPS     $0x04, Z0, Z15, K1
+	VMOVUPS    64(BX), Z15
+	VBLENDMPS  Z15, Z1, K1, Z4
+	VMAXPS     Z12, Z4, Z12
+	VADDPS     Z4, Z14, Z14
+	ADDQ       $+128, BX
+	ADDQ       $+128, SI
+	SUBQ       $+32, R10
+	CMPQ       R10, $+32
+	JGE        loop4
+
+end5:
+	CMPQ R10, $+16
+	JLT  end7
+
+loop6:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Z15
+	VCMPPS     $0x04, Z0, Z15, K1
+	VMOVUPS    (BX), Z15
+	VBLENDMPS  Z15, Z1, K1, Z5
+	VMAXPS     Z11, Z5, Z11
+	VADDPS     Z5, Z13, Z13
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	SUBQ       $+16, R10
+	CMPQ       R10, $+16
+	JGE        loop6
+
+end7:
+	CMPQ       R10, $+0
+	JLE        endif8
+	PREFETCHT0 3072(BX)
+	LEAQ       bitMasks<>+0(SB), R11
+	KMOVW      (R11)(R10*2), K1
+	VMOVUPS.Z  (SI), K1, Z15
+	VCMPPS     $0x04, Z0, Z15, K2
+	VMOVUPS.Z  (BX), K1, Z15
+	VBLENDMPS  Z15, Z1, K2, Z6
+	VMAXPS     Z11, Z6, Z11
+	VADDPS     Z6, Z13, Z13
+	SHLQ       $0x02, R10
+	ADDQ       R10, BX
+	ADDQ       R10, SI
+
+endif8:
+	VMAXPS        Z12, Z11, Z15
+	VCMPPS        $0x11, Z15, Z2, K1
+	KMOVW         K1, R10
+	ORL           $+65536, R10
+	BSFL          R10, R10
+	CMPQ          R10, $+16
+	JGE           endif9
+	VEXTRACTF64X4 $0x01, Z15, Y2
+	VMAXPS        Y2, Y15, Y2
+	VEXTRACTF64X2 $0x01, Y2, X15
+	VMAXPS        X15, X2, X2
+	VPERMILPD     $0x01, X2, X15
+	VMAXPS        X15, X2, X2
+	VMOVSHDUP     X2, X15
+	VMAXPS        X15, X2, X2
+	VBROADCASTSS  X2, Z2
+	MOVQ          DX, R8
+	SUBQ          DI, R8
+
+endif9:
+	SUBQ R9, DI
+	CMPQ DI, $+0
+	JGT  loop1
 
 end2:
-	CMPQ DI, $+16
-	JLT  end4
-
-loop3:
-	VMOVUPS   (SI), Z3
-	VCMPPS    $0x04, Z0, Z3, K1
-	VMOVUPS   (BX), Z3
-	VBLENDMPS Z3, Z1, K1, Z5
-	VMAXPS    Z2, Z5, Z2
-	VADDPS    Z5, Z12, Z12
-	ADDQ      $+64, BX
-	ADDQ      $+64, SI
-	SUBQ      $+16, DI
-	CMPQ      DI, $+16
-	JGE       loop3
-
-end4:
-	CMPQ      DI, $+0
-	JLE       endif5
-	LEAQ      bitMasks<>+0(SB), R8
-	KMOVW     (R8)(DI*2), K1
-	VMOVUPS.Z (SI), K1, Z3
-	VCMPPS    $0x04, Z0, Z3, K2
-	VMOVUPS.Z (BX), K1, Z3
-	VBLENDMPS Z3, Z1, K2, Z6
-	VMAXPS    Z2, Z6, Z2
-	VADDPS    Z6, Z12, Z12
-	SHLQ      $0x02, DI
-	ADDQ      DI, BX
-	ADDQ      DI, SI
-
-endif5:
-	VMAXPS        Z11, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VMAXPS        Y3, Y2, Y2
-	VEXTRACTF64X2 $0x01, Y2, X3
-	VMAXPS        X3, X2, X2
-	VPERMILPD     $0x01, X2, X3
-	VMAXPS        X3, X2, X2
-	VMOVSHDUP     X2, X3
-	VMAXPS        X3, X2, X2
-	VBROADCASTSS  X2, Z2
-	VEXTRACTF64X4 $0x01, Z12, Y3
-	VADDPS        Y3, Y12, Y3
+	MOVQ          $+0, BX
+	MOVQ          $+0, SI
+	VADDPS        Z14, Z13, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
 	VEXTRACTF64X2 $0x01, Y3, X4
 	VADDPS        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
@@ -974,22 +1156,28 @@ endif5:
 	VMOVSHDUP     X3, X4
 	VADDPS        X4, X3, X3
 	VBROADCASTSS  X3, Z3
-	MOVQ          $+0, BX
-	MOVQ          $+0, SI
 	VCMPPS        $0x04, Z3, Z3, K1
 	KMOVW         K1, SI
 	ORL           $+65536, SI
 	BSFL          SI, SI
 	CMPQ          SI, $+0
-	JNE           endif7
+	JNE           endif11
 	MOVQ          AX, DI
-	MOVQ          CX, R8
-	MOVQ          DX, R9
-	CMPQ          R9, $+16
-	JLT           end9
+	MOVQ          CX, R9
+	MOVQ          BX, SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, DI
+	MOVQ          BX, SI
+	SHLQ          $0x02, SI
+	ADDQ          SI, R9
+	MOVQ          DX, SI
+	SUBQ          BX, SI
+	MOVQ          SI, R10
+	CMPQ          R10, $+16
+	JLT           end13
 
-loop8:
-	VMOVUPS   (R8), Z3
+loop12:
+	VMOVUPS   (R9), Z3
 	VCMPPS    $0x04, Z0, Z3, K1
 	VMOVUPS   (DI), Z3
 	VBLENDMPS Z3, Z1, K1, Z7
@@ -998,20 +1186,20 @@ loop8:
 	ORL       $+65536, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+16
-	JLT       done6
+	JLT       done10
 	ADDQ      $+16, BX
 	ADDQ      $+64, DI
-	ADDQ      $+64, R8
-	SUBQ      $+16, R9
-	CMPQ      R9, $+16
-	JGE       loop8
+	ADDQ      $+64, R9
+	SUBQ      $+16, R10
+	CMPQ      R10, $+16
+	JGE       loop12
 
-end9:
-	CMPQ      R9, $+0
-	JLE       endif10
+end13:
+	CMPQ      R10, $+0
+	JLE       endif14
 	LEAQ      bitMasks<>+0(SB), SI
-	KMOVW     (SI)(R9*2), K1
-	VMOVUPS.Z (R8), K1, Z3
+	KMOVW     (SI)(R10*2), K1
+	VMOVUPS.Z (R9), K1, Z3
 	VCMPPS    $0x04, Z0, Z3, K2
 	VMOVUPS.Z (DI), K1, Z3
 	VBLENDMPS Z3, Z1, K2, Z8
@@ -1020,28 +1208,34 @@ end9:
 	ORL       $+65536, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+16
-	JLT       done6
+	JLT       done10
 	ADDQ      $+16, BX
-	MOVQ      R9, BX
+	MOVQ      R10, BX
 	SHLQ      $0x02, BX
 	ADDQ      BX, DI
-	ADDQ      BX, R8
+	ADDQ      BX, R9
 
-endif10:
-	MOVQ $+0, BX
-
-endif7:
+endif14:
+endif11:
+	MOVQ         R8, BX
 	VBROADCASTSS m+48(FP), Z3
 	VCMPPS       $0x11, Z2, Z3, K1
 	KMOVW        K1, SI
 	ORL          $+65536, SI
 	BSFL         SI, SI
 	CMPQ         SI, $+0
-	JNE          endif11
+	JNE          endif15
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, CX
+	SUBQ         BX, DX
 	CMPQ         DX, $+16
-	JLT          end13
+	JLT          end17
 
-loop12:
+loop16:
 	VMOVUPS   (CX), Z3
 	VCMPPS    $0x04, Z0, Z3, K1
 	VMOVUPS   (AX), Z3
@@ -1051,17 +1245,17 @@ loop12:
 	ORL       $+65536, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+16
-	JLT       done6
+	JLT       done10
 	ADDQ      $+16, BX
 	ADDQ      $+64, AX
 	ADDQ      $+64, CX
 	SUBQ      $+16, DX
 	CMPQ      DX, $+16
-	JGE       loop12
+	JGE       loop16
 
-end13:
+end17:
 	CMPQ      DX, $+0
-	JLE       endif14
+	JLE       endif18
 	LEAQ      bitMasks<>+0(SB), SI
 	KMOVW     (SI)(DX*2), K1
 	VMOVUPS.Z (CX), K1, Z3
@@ -1073,20 +1267,20 @@ end13:
 	ORL       $+65536, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+16
-	JLT       done6
+	JLT       done10
 	ADDQ      $+16, BX
 	SHLQ      $0x02, DX
 	ADDQ      DX, AX
 	ADDQ      DX, CX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, BX
 	MOVQ $+0, AX
 	MOVQ AX, SI
 
-done6:
+done10:
 	MOVQ BX, AX
 	ADDQ SI, AX
 	MOVQ AX, index+56(FP)
@@ -1094,7 +1288,7 @@ done6:
 	RET
 
 // func argMaxAllowedF32AVX2(x []float32, allowed []float32, m float32) (index int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·argMaxAllowedF32AVX2(SB), NOSPLIT, $0-64
 	MOVQ         x_base+0(FP), AX
 	MOVQ         allowed_base+24(FP), CX
@@ -1103,288 +1297,344 @@ TEXT ·argMaxAllowedF32AVX2(SB), NOSPLIT, $0-64
 	VMOVAPS      Y0, Y1
 	VBROADCASTSS m+48(FP), Y2
 	VMOVAPS      Y2, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
+	VBROADCASTSS m+48(FP), Y4
+	VMOVAPS      Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
-	CMPQ         DI, $+32
-	JLT          end2
+	MOVQ         $+0, R8
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS   (SI), Y6
-	VMOVUPS   32(SI), Y7
-	VXORPS    Y8, Y8, Y8
-	VCMPPS    $0x04, Y8, Y6, Y6
-	VCMPPS    $0x04, Y8, Y7, Y7
-	VMOVUPS   (BX), Y8
-	VMOVUPS   32(BX), Y9
-	VMOVUPS   constants<>+0(SB), Y10
-	VBLENDVPS Y6, Y8, Y10, Y6
-	VMOVUPS   constants<>+0(SB), Y8
-	VBLENDVPS Y7, Y9, Y8, Y7
-	VMAXPS    Y1, Y6, Y1
-	VMAXPS    Y0, Y7, Y0
-	VADDPS    Y6, Y4, Y4
-	VADDPS    Y7, Y5, Y5
-	VMOVUPS   64(SI), Y6
-	VMOVUPS   96(SI), Y7
-	VXORPS    Y8, Y8, Y8
-	VCMPPS    $0x04, Y8, Y6, Y6
-	VCMPPS    $0x04, Y8, Y7, Y7
-	VMOVUPS   64(BX), Y8
-	VMOVUPS   96(BX), Y9
-	VMOVUPS   constants<>+0(SB), Y10
-	VBLENDVPS Y6, Y8, Y10, Y6
-	VMOVUPS   constants<>+0(SB), Y8
-	VBLENDVPS Y7, Y9, Y8, Y7
-	VMAXPS    Y3, Y6, Y3
-	VMAXPS    Y2, Y7, Y2
-	VADDPS    Y6, Y4, Y4
-	VADDPS    Y7, Y5, Y5
-	ADDQ      $+128, BX
-	ADDQ      $+128, SI
-	SUBQ      $+32, DI
-	CMPQ      DI, $+32
-	JGE       loop1
+	MOVQ $+512, R9
+	CMPQ R9, DI
+	JLE  endif3
+	MOVQ DI, R9
 
-end2:
-	CMPQ DI, $+16
-	JLT  end4
+endif3:
+	MOVQ R9, R10
+	CMPQ R10, $+32
+	JLT  end5
 
-loop3:
-	VMOVUPS   (SI), Y6
-	VMOVUPS   32(SI), Y7
-	VXORPS    Y8, Y8, Y8
-	VCMPPS    $0x04, Y8, Y6, Y6
-	VCMPPS    $0x04, Y8, Y7, Y7
-	VMOVUPS   (BX), Y8
-	VMOVUPS   32(BX), Y9
-	VMOVUPS   constants<>+0(SB), Y10
-	VBLENDVPS Y6, Y8, Y10, Y6
-	VMOVUPS   constants<>+0(SB), Y8
-	VBLENDVPS Y7, Y9, Y8, Y7
-	VMAXPS    Y1, Y6, Y1
-	VMAXPS    Y0, Y7, Y0
-	VADDPS    Y6, Y4, Y4
-	VADDPS    Y7, Y5, Y5
-	ADDQ      $+64, BX
-	ADDQ      $+64, SI
-	SUBQ      $+16, DI
-	CMPQ      DI, $+16
-	JGE       loop3
+loop4:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Y10
+	VMOVUPS    32(SI), Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPS     $0x04, Y12, Y10, Y10
+	VCMPPS     $0x04, Y12, Y11, Y11
+	VMOVUPS    (BX), Y12
+	VMOVUPS    32(BX), Y13
+	VMOVUPS    constants<>+0(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+0(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPS     Y3, Y10, Y3
+	VMAXPS     Y2, Y11, Y2
+	VADDPS     Y10, Y6, Y6
+	VADDPS     Y11, Y7, Y7
+	PREFETCHT0 3136(BX)
+	VMOVUPS    64(SI), Y10
+	VMOVUPS    96(SI), Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPS     $0x04, Y12, Y10, Y10
+	VCMPPS     $0x04, Y12, Y11, Y11
+	VMOVUPS    64(BX), Y12
+	VMOVUPS    96(BX), Y13
+	VMOVUPS    constants<>+0(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+0(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPS     Y5, Y10, Y5
+	VMAXPS     Y4, Y11, Y4
+	VADDPS     Y10, Y8, Y8
+	VADDPS     Y11, Y9, Y9
+	ADDQ       $+128, BX
+	ADDQ       $+128, SI
+	SUBQ       $+32, R10
+	CMPQ       R10, $+32
+	JGE        loop4
 
-end4:
-	CMPQ       DI, $+0
-	JLE        endif5
-	LEAQ       byteMasks<>+0(SB), R8
-	MOVQ       DI, R9
-	NEGQ       R9
-	VMOVUPS    64(R8)(R9*4), Y6
-	VMOVUPS    96(R8)(R9*4), Y7
-	VMASKMOVPS (SI), Y6, Y6
-	VMASKMOVPS 32(SI), Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VCMPPS     $0x04, Y8, Y6, Y6
-	VCMPPS     $0x04, Y8, Y7, Y7
-	LEAQ       byteMasks<>+0(SB), R8
-	MOVQ       DI, R9
-	NEGQ       R9
-	VMOVUPS    64(R8)(R9*4), Y8
-	VMOVUPS    96(R8)(R9*4), Y9
-	VMASKMOVPS (BX), Y8, Y8
-	VMASKMOVPS 32(BX), Y9, Y9
-	VMOVUPS    constants<>+0(SB), Y10
-	VBLENDVPS  Y6, Y8, Y10, Y6
-	VMOVUPS    constants<>+0(SB), Y8
-	VBLENDVPS  Y7, Y9, Y8, Y7
-	VMAXPS     Y1, Y6, Y1
-	VMAXPS     Y0, Y7, Y0
-	VADDPS     Y6, Y4, Y4
-	VADDPS     Y7, Y5, Y5
-	SHLQ       $0x02, DI
-	ADDQ       DI, BX
-	ADDQ       DI, SI
+end5:
+	CMPQ R10, $+16
+	JLT  end7
 
-endif5:
-	VMAXPS       Y3, Y1, Y1
-	VMAXPS       Y2, Y0, Y0
-	VMAXPS       Y0, Y1, Y0
+loop6:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Y10
+	VMOVUPS    32(SI), Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPS     $0x04, Y12, Y10, Y10
+	VCMPPS     $0x04, Y12, Y11, Y11
+	VMOVUPS    (BX), Y12
+	VMOVUPS    32(BX), Y13
+	VMOVUPS    constants<>+0(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+0(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPS     Y3, Y10, Y3
+	VMAXPS     Y2, Y11, Y2
+	VADDPS     Y10, Y6, Y6
+	VADDPS     Y11, Y7, Y7
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	SUBQ       $+16, R10
+	CMPQ       R10, $+16
+	JGE        loop6
+
+end7:
+	CMPQ       R10, $+0
+	JLE        endif8
+	PREFETCHT0 3072(BX)
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*4), Y10
+	VMOVUPS    96(R11)(R12*4), Y11
+	VMASKMOVPS (SI), Y10, Y10
+	VMASKMOVPS 32(SI), Y11, Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPS     $0x04, Y12, Y10, Y10
+	VCMPPS     $0x04, Y12, Y11, Y11
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*4), Y12
+	VMOVUPS    96(R11)(R12*4), Y13
+	VMASKMOVPS (BX), Y12, Y12
+	VMASKMOVPS 32(BX), Y13, Y13
+	VMOVUPS    constants<>+0(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+0(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPS     Y3, Y10, Y3
+	VMAXPS     Y2, Y11, Y2
+	VADDPS     Y10, Y6, Y6
+	VADDPS     Y11, Y7, Y7
+	SHLQ       $0x02, R10
+	ADDQ       R10, BX
+	ADDQ       R10, SI
+
+endif8:
+	VMAXPS       Y5, Y3, Y10
+	VMAXPS       Y4, Y2, Y11
+	VCMPPS       $0x11, Y10, Y1, Y12
+	VCMPPS       $0x11, Y11, Y0, Y13
+	VMOVMSKPS    Y12, R10
+	VMOVMSKPS    Y13, R11
+	SHLL         $0x08, R11
+	ORL          R11, R10
+	ORL          $+65536, R10
+	BSFL         R10, R10
+	CMPQ         R10, $+16
+	JGE          endif9
+	VMAXPS       Y11, Y10, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VMAXPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VMAXPS       X1, X0, X0
+	VBROADCASTSS X0, Y1
 	VBROADCASTSS X0, Y0
-	VADDPS       Y5, Y4, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VADDPS       X2, X1, X1
-	VBROADCASTSS X1, Y1
+	MOVQ         DX, R8
+	SUBQ         DI, R8
+
+endif9:
+	SUBQ R9, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	MOVQ         $+0, BX
 	MOVQ         $+0, SI
-	VCMPPS       $0x04, Y1, Y1, Y2
-	VCMPPS       $0x04, Y1, Y1, Y1
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y1, DI
-	SHLL         $0x08, DI
-	ORL          DI, SI
-	ORL          $+65536, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif7
-	MOVQ         AX, DI
-	MOVQ         CX, R8
-	MOVQ         DX, R9
-	CMPQ         R9, $+16
-	JLT          end9
-
-loop8:
-	VMOVUPS   (R8), Y1
-	VMOVUPS   32(R8), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPS    $0x04, Y3, Y1, Y1
-	VCMPPS    $0x04, Y3, Y2, Y2
-	VMOVUPS   (DI), Y3
-	VMOVUPS   32(DI), Y4
-	VMOVUPS   constants<>+0(SB), Y5
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VMOVUPS   constants<>+0(SB), Y3
-	VBLENDVPS Y2, Y4, Y3, Y2
-	VCMPPS    $0x04, Y1, Y1, Y1
-	VCMPPS    $0x04, Y2, Y2, Y2
-	VMOVMSKPS Y1, SI
-	VMOVMSKPS Y2, R10
-	SHLL      $0x08, R10
-	ORL       R10, SI
-	ORL       $+65536, SI
-	BSFL      SI, SI
-	CMPQ      SI, $+16
-	JLT       done6
-	ADDQ      $+16, BX
-	ADDQ      $+64, DI
-	ADDQ      $+64, R8
-	SUBQ      $+16, R9
-	CMPQ      R9, $+16
-	JGE       loop8
-
-end9:
-	CMPQ       R9, $+0
-	JLE        endif10
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       R9, R10
-	NEGQ       R10
-	VMOVUPS    64(SI)(R10*4), Y1
-	VMOVUPS    96(SI)(R10*4), Y2
-	VMASKMOVPS (R8), Y1, Y1
-	VMASKMOVPS 32(R8), Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VCMPPS     $0x04, Y3, Y1, Y1
-	VCMPPS     $0x04, Y3, Y2, Y2
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       R9, R10
-	NEGQ       R10
-	VMOVUPS    64(SI)(R10*4), Y3
-	VMOVUPS    96(SI)(R10*4), Y4
-	VMASKMOVPS (DI), Y3, Y3
-	VMASKMOVPS 32(DI), Y4, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y1, Y3, Y5, Y1
-	VMOVUPS    constants<>+0(SB), Y3
-	VBLENDVPS  Y2, Y4, Y3, Y2
-	VCMPPS     $0x04, Y1, Y1, Y1
-	VCMPPS     $0x04, Y2, Y2, Y2
-	VMOVMSKPS  Y1, SI
-	VMOVMSKPS  Y2, R10
-	SHLL       $0x08, R10
-	ORL        R10, SI
-	ORL        $+65536, SI
-	BSFL       SI, SI
-	CMPQ       SI, $+16
-	JLT        done6
-	ADDQ       $+16, BX
-	MOVQ       R9, BX
-	SHLQ       $0x02, BX
-	ADDQ       BX, DI
-	ADDQ       BX, R8
-
-endif10:
-	MOVQ $+0, BX
-
-endif7:
-	VBROADCASTSS m+48(FP), Y1
-	VCMPPS       $0x11, Y0, Y1, Y2
-	VCMPPS       $0x11, Y0, Y1, Y1
-	VMOVMSKPS    Y2, SI
-	VMOVMSKPS    Y1, DI
+	VADDPS       Y8, Y6, Y2
+	VADDPS       Y9, Y7, Y3
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDPS       X3, X2, X2
+	VBROADCASTSS X2, Y2
+	VCMPPS       $0x04, Y2, Y2, Y3
+	VCMPPS       $0x04, Y2, Y2, Y2
+	VMOVMSKPS    Y3, SI
+	VMOVMSKPS    Y2, DI
 	SHLL         $0x08, DI
 	ORL          DI, SI
 	ORL          $+65536, SI
 	BSFL         SI, SI
 	CMPQ         SI, $+0
 	JNE          endif11
-	CMPQ         DX, $+16
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, DI
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, R9
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	MOVQ         SI, R10
+	CMPQ         R10, $+16
 	JLT          end13
 
 loop12:
-	VMOVUPS   (CX), Y1
-	VMOVUPS   32(CX), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPS    $0x04, Y3, Y1, Y1
-	VCMPPS    $0x04, Y3, Y2, Y2
-	VMOVUPS   (AX), Y3
-	VMOVUPS   32(AX), Y4
-	VMOVUPS   constants<>+0(SB), Y5
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VMOVUPS   constants<>+0(SB), Y3
-	VBLENDVPS Y2, Y4, Y3, Y2
-	VCMPPS    $0x00, Y0, Y1, Y1
-	VCMPPS    $0x00, Y0, Y2, Y2
-	VMOVMSKPS Y1, SI
-	VMOVMSKPS Y2, DI
+	VMOVUPS   (R9), Y2
+	VMOVUPS   32(R9), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x04, Y4, Y2, Y2
+	VCMPPS    $0x04, Y4, Y3, Y3
+	VMOVUPS   (DI), Y4
+	VMOVUPS   32(DI), Y5
+	VMOVUPS   constants<>+0(SB), Y6
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   constants<>+0(SB), Y4
+	VBLENDVPS Y3, Y5, Y4, Y3
+	VCMPPS    $0x04, Y2, Y2, Y2
+	VCMPPS    $0x04, Y3, Y3, Y3
+	VMOVMSKPS Y2, SI
+	VMOVMSKPS Y3, R11
+	SHLL      $0x08, R11
+	ORL       R11, SI
+	ORL       $+65536, SI
+	BSFL      SI, SI
+	CMPQ      SI, $+16
+	JLT       done10
+	ADDQ      $+16, BX
+	ADDQ      $+64, DI
+	ADDQ      $+64, R9
+	SUBQ      $+16, R10
+	CMPQ      R10, $+16
+	JGE       loop12
+
+end13:
+	CMPQ       R10, $+0
+	JLE        endif14
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       R10, R11
+	NEGQ       R11
+	VMOVUPS    64(SI)(R11*4), Y2
+	VMOVUPS    96(SI)(R11*4), Y3
+	VMASKMOVPS (R9), Y2, Y2
+	VMASKMOVPS 32(R9), Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPS     $0x04, Y4, Y2, Y2
+	VCMPPS     $0x04, Y4, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       R10, R11
+	NEGQ       R11
+	VMOVUPS    64(SI)(R11*4), Y4
+	VMOVUPS    96(SI)(R11*4), Y5
+	VMASKMOVPS (DI), Y4, Y4
+	VMASKMOVPS 32(DI), Y5, Y5
+	VMOVUPS    constants<>+0(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+0(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VCMPPS     $0x04, Y2, Y2, Y2
+	VCMPPS     $0x04, Y3, Y3, Y3
+	VMOVMSKPS  Y2, SI
+	VMOVMSKPS  Y3, R11
+	SHLL       $0x08, R11
+	ORL        R11, SI
+	ORL        $+65536, SI
+	BSFL       SI, SI
+	CMPQ       SI, $+16
+	JLT        done10
+	ADDQ       $+16, BX
+	MOVQ       R10, BX
+	SHLQ       $0x02, BX
+	ADDQ       BX, DI
+	ADDQ       BX, R9
+
+endif14:
+endif11:
+	MOVQ         R8, BX
+	VBROADCASTSS m+48(FP), Y2
+	VCMPPS       $0x11, Y1, Y2, Y3
+	VCMPPS       $0x11, Y0, Y2, Y2
+	VMOVMSKPS    Y3, SI
+	VMOVMSKPS    Y2, DI
+	SHLL         $0x08, DI
+	ORL          DI, SI
+	ORL          $+65536, SI
+	BSFL         SI, SI
+	CMPQ         SI, $+0
+	JNE          endif15
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, AX
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	ADDQ         SI, CX
+	SUBQ         BX, DX
+	CMPQ         DX, $+16
+	JLT          end17
+
+loop16:
+	VMOVUPS   (CX), Y2
+	VMOVUPS   32(CX), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPS    $0x04, Y4, Y2, Y2
+	VCMPPS    $0x04, Y4, Y3, Y3
+	VMOVUPS   (AX), Y4
+	VMOVUPS   32(AX), Y5
+	VMOVUPS   constants<>+0(SB), Y6
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   constants<>+0(SB), Y4
+	VBLENDVPS Y3, Y5, Y4, Y3
+	VCMPPS    $0x00, Y1, Y2, Y2
+	VCMPPS    $0x00, Y0, Y3, Y3
+	VMOVMSKPS Y2, SI
+	VMOVMSKPS Y3, DI
 	SHLL      $0x08, DI
 	ORL       DI, SI
 	ORL       $+65536, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+16
-	JLT       done6
+	JLT       done10
 	ADDQ      $+16, BX
 	ADDQ      $+64, AX
 	ADDQ      $+64, CX
 	SUBQ      $+16, DX
 	CMPQ      DX, $+16
-	JGE       loop12
+	JGE       loop16
 
-end13:
+end17:
 	CMPQ       DX, $+0
-	JLE        endif14
+	JLE        endif18
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       DX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*4), Y1
-	VMOVUPS    96(SI)(DI*4), Y2
-	VMASKMOVPS (CX), Y1, Y1
-	VMASKMOVPS 32(CX), Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VCMPPS     $0x04, Y3, Y1, Y1
-	VCMPPS     $0x04, Y3, Y2, Y2
+	VMOVUPS    64(SI)(DI*4), Y2
+	VMOVUPS    96(SI)(DI*4), Y3
+	VMASKMOVPS (CX), Y2, Y2
+	VMASKMOVPS 32(CX), Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPS     $0x04, Y4, Y2, Y2
+	VCMPPS     $0x04, Y4, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       DX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*4), Y3
-	VMOVUPS    96(SI)(DI*4), Y4
-	VMASKMOVPS (AX), Y3, Y3
-	VMASKMOVPS 32(AX), Y4, Y4
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y1, Y3, Y5, Y1
-	VMOVUPS    constants<>+0(SB), Y3
-	VBLENDVPS  Y2, Y4, Y3, Y2
-	VCMPPS     $0x00, Y0, Y1, Y1
-	VCMPPS     $0x00, Y0, Y2, Y0
+	VMOVUPS    64(SI)(DI*4), Y4
+	VMOVUPS    96(SI)(DI*4), Y5
+	VMASKMOVPS (AX), Y4, Y4
+	VMASKMOVPS 32(AX), Y5, Y5
+	VMOVUPS    constants<>+0(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+0(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VCMPPS     $0x00, Y1, Y2, Y1
+	VCMPPS     $0x00, Y0, Y3, Y0
 	VMOVMSKPS  Y1, SI
 	VMOVMSKPS  Y0, DI
 	SHLL       $0x08, DI
@@ -1392,20 +1642,20 @@ end13:
 	ORL        $+65536, SI
 	BSFL       SI, SI
 	CMPQ       SI, $+16
-	JLT        done6
+	JLT        done10
 	ADDQ       $+16, BX
 	SHLQ       $0x02, DX
 	ADDQ       DX, AX
 	ADDQ       DX, CX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, BX
 	MOVQ $+0, AX
 	MOVQ AX, SI
 
-done6:
+done10:
 	MOVQ BX, AX
 	ADDQ SI, AX
 	MOVQ AX, index+56(FP)
@@ -1413,7 +1663,7 @@ done6:
 	RET
 
 // func argMaxAllowedF64AVX512(x []float64, allowed []float64, m float64) (index int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·argMaxAllowedF64AVX512(SB), NOSPLIT, $0-64
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
@@ -1422,96 +1672,138 @@ TEXT ·argMaxAllowedF64AVX512(SB), NOSPLIT, $0-64
 	MOVQ         x_len+8(FP), DX
 	VBROADCASTSD m+48(FP), Z2
 	VBROADCASTSD m+48(FP), Z11
-	VMOVAPS      Z0, Z12
+	VBROADCASTSD m+48(FP), Z12
+	VMOVAPS      Z0, Z13
+	VMOVAPS      Z0, Z14
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
-	CMPQ         DI, $+16
-	JLT          end2
+	MOVQ         $+0, R8
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS   (SI), Z13
-	VCMPPD    $0x04, Z0, Z13, K1
-	VMOVUPS   (BX), Z13
-	VBLENDMPD Z13, Z1, K1, Z3
-	VMAXPD    Z2, Z3, Z2
-	VADDPD    Z3, Z12, Z12
-	VMOVUPS   64(SI), Z13
-	VCMPPD    $0x04, Z0, Z13, K1
-	VMOVUPS   64(BX), Z13
-	VBLENDMPD Z13, Z1, K1, Z4
-	VMAXPD    Z11, Z4, Z11
-	VADDPD    Z4, Z12, Z12
-	ADDQ      $+128, BX
-	ADDQ      $+128, SI
-	SUBQ      $+16, DI
-	CMPQ      DI, $+16
-	JGE       loop1
+	MOVQ $+256, R9
+	CMPQ R9, DI
+	JLE  endif3
+	MOVQ DI, R9
+
+endif3:
+	MOVQ R9, R10
+	CMPQ R10, $+16
+	JLT  end5
+
+loop4:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Z15
+	VCMPPD     $0x04, Z0, Z15, K1
+	VMOVUPS    (BX), Z15
+	VBLENDMPD  Z15, Z1, K1, Z3
+	VMAXPD     Z11, Z3, Z11
+	VADDPD     Z3, Z13, Z13
+	PREFETCHT0 3136(BX)
+	VMOVUPS    64(SI), Z15
+	VCMPPD     $0x04, Z0, Z15, K1
+	VMOVUPS    64(BX), Z15
+	VBLENDMPD  Z15, Z1, K1, Z4
+	VMAXPD     Z12, Z4, Z12
+	VADDPD     Z4, Z14, Z14
+	ADDQ       $+128, BX
+	ADDQ       $+128, SI
+	SUBQ       $+16, R10
+	CMPQ       R10, $+16
+	JGE        loop4
+
+end5:
+	CMPQ R10, $+8
+	JLT  end7
+
+loop6:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Z15
+	VCMPPD     $0x04, Z0, Z15, K1
+	VMOVUPS    (BX), Z15
+	VBLENDMPD  Z15, Z1, K1, Z5
+	VMAXPD     Z11, Z5, Z11
+	VADDPD     Z5, Z13, Z13
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	SUBQ       $+8, R10
+	CMPQ       R10, $+8
+	JGE        loop6
+
+end7:
+	CMPQ       R10, $+0
+	JLE        endif8
+	PREFETCHT0 3072(BX)
+	LEAQ       bitMasks<>+0(SB), R11
+	KMOVW      (R11)(R10*2), K1
+	VMOVUPD.Z  (SI), K1, Z15
+	VCMPPD     $0x04, Z0, Z15, K2
+	VMOVUPD.Z  (BX), K1, Z15
+	VBLENDMPD  Z15, Z1, K2, Z6
+	VMAXPD     Z11, Z6, Z11
+	VADDPD     Z6, Z13, Z13
+	SHLQ       $0x03, R10
+	ADDQ       R10, BX
+	ADDQ       R10, SI
+
+endif8:
+	VMAXPD        Z12, Z11, Z15
+	VCMPPD        $0x11, Z15, Z2, K1
+	KMOVW         K1, R10
+	ORL           $+256, R10
+	BSFL          R10, R10
+	CMPQ          R10, $+8
+	JGE           endif9
+	VEXTRACTF64X4 $0x01, Z15, Y2
+	VMAXPD        Y2, Y15, Y2
+	VEXTRACTF64X2 $0x01, Y2, X15
+	VMAXPD        X15, X2, X2
+	VPERMILPD     $0x01, X2, X15
+	VMAXPD        X15, X2, X2
+	VBROADCASTSD  X2, Z2
+	MOVQ          DX, R8
+	SUBQ          DI, R8
+
+endif9:
+	SUBQ R9, DI
+	CMPQ DI, $+0
+	JGT  loop1
 
 end2:
-	CMPQ DI, $+8
-	JLT  end4
-
-loop3:
-	VMOVUPS   (SI), Z3
-	VCMPPD    $0x04, Z0, Z3, K1
-	VMOVUPS   (BX), Z3
-	VBLENDMPD Z3, Z1, K1, Z5
-	VMAXPD    Z2, Z5, Z2
-	VADDPD    Z5, Z12, Z12
-	ADDQ      $+64, BX
-	ADDQ      $+64, SI
-	SUBQ      $+8, DI
-	CMPQ      DI, $+8
-	JGE       loop3
-
-end4:
-	CMPQ      DI, $+0
-	JLE       endif5
-	LEAQ      bitMasks<>+0(SB), R8
-	KMOVW     (R8)(DI*2), K1
-	VMOVUPD.Z (SI), K1, Z3
-	VCMPPD    $0x04, Z0, Z3, K2
-	VMOVUPD.Z (BX), K1, Z3
-	VBLENDMPD Z3, Z1, K2, Z6
-	VMAXPD    Z2, Z6, Z2
-	VADDPD    Z6, Z12, Z12
-	SHLQ      $0x03, DI
-	ADDQ      DI, BX
-	ADDQ      DI, SI
-
-endif5:
-	VMAXPD        Z11, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VMAXPD        Y3, Y2, Y2
-	VEXTRACTF64X2 $0x01, Y2, X3
-	VMAXPD        X3, X2, X2
-	VPERMILPD     $0x01, X2, X3
-	VMAXPD        X3, X2, X2
-	VBROADCASTSD  X2, Z2
-	VEXTRACTF64X4 $0x01, Z12, Y3
-	VADDPD        Y3, Y12, Y3
+	MOVQ          $+0, BX
+	MOVQ          $+0, SI
+	VADDPD        Z14, Z13, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPD        Y4, Y3, Y3
 	VEXTRACTF64X2 $0x01, Y3, X4
 	VADDPD        X4, X3, X3
 	VPERMILPD     $0x01, X3, X4
 	VADDPD        X4, X3, X3
 	VBROADCASTSD  X3, Z3
-	MOVQ          $+0, BX
-	MOVQ          $+0, SI
 	VCMPPD        $0x04, Z3, Z3, K1
 	KMOVW         K1, SI
 	ORL           $+256, SI
 	BSFL          SI, SI
 	CMPQ          SI, $+0
-	JNE           endif7
+	JNE           endif11
 	MOVQ          AX, DI
-	MOVQ          CX, R8
-	MOVQ          DX, R9
-	CMPQ          R9, $+8
-	JLT           end9
+	MOVQ          CX, R9
+	MOVQ          BX, SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, DI
+	MOVQ          BX, SI
+	SHLQ          $0x03, SI
+	ADDQ          SI, R9
+	MOVQ          DX, SI
+	SUBQ          BX, SI
+	MOVQ          SI, R10
+	CMPQ          R10, $+8
+	JLT           end13
 
-loop8:
-	VMOVUPS   (R8), Z3
+loop12:
+	VMOVUPS   (R9), Z3
 	VCMPPD    $0x04, Z0, Z3, K1
 	VMOVUPS   (DI), Z3
 	VBLENDMPD Z3, Z1, K1, Z7
@@ -1520,20 +1812,20 @@ loop8:
 	ORL       $+256, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+8
-	JLT       done6
+	JLT       done10
 	ADDQ      $+8, BX
 	ADDQ      $+64, DI
-	ADDQ      $+64, R8
-	SUBQ      $+8, R9
-	CMPQ      R9, $+8
-	JGE       loop8
+	ADDQ      $+64, R9
+	SUBQ      $+8, R10
+	CMPQ      R10, $+8
+	JGE       loop12
 
-end9:
-	CMPQ      R9, $+0
-	JLE       endif10
+end13:
+	CMPQ      R10, $+0
+	JLE       endif14
 	LEAQ      bitMasks<>+0(SB), SI
-	KMOVW     (SI)(R9*2), K1
-	VMOVUPD.Z (R8), K1, Z3
+	KMOVW     (SI)(R10*2), K1
+	VMOVUPD.Z (R9), K1, Z3
 	VCMPPD    $0x04, Z0, Z3, K2
 	VMOVUPD.Z (DI), K1, Z3
 	VBLENDMPD Z3, Z1, K2, Z8
@@ -1542,28 +1834,34 @@ end9:
 	ORL       $+256, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+8
-	JLT       done6
+	JLT       done10
 	ADDQ      $+8, BX
-	MOVQ      R9, BX
+	MOVQ      R10, BX
 	SHLQ      $0x03, BX
 	ADDQ      BX, DI
-	ADDQ      BX, R8
+	ADDQ      BX, R9
 
-endif10:
-	MOVQ $+0, BX
-
-endif7:
+endif14:
+endif11:
+	MOVQ         R8, BX
 	VBROADCASTSD m+48(FP), Z3
 	VCMPPD       $0x11, Z2, Z3, K1
 	KMOVW        K1, SI
 	ORL          $+256, SI
 	BSFL         SI, SI
 	CMPQ         SI, $+0
-	JNE          endif11
+	JNE          endif15
+	MOVQ         BX, SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	MOVQ         BX, SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, CX
+	SUBQ         BX, DX
 	CMPQ         DX, $+8
-	JLT          end13
+	JLT          end17
 
-loop12:
+loop16:
 	VMOVUPS   (CX), Z3
 	VCMPPD    $0x04, Z0, Z3, K1
 	VMOVUPS   (AX), Z3
@@ -1573,17 +1871,17 @@ loop12:
 	ORL       $+256, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+8
-	JLT       done6
+	JLT       done10
 	ADDQ      $+8, BX
 	ADDQ      $+64, AX
 	ADDQ      $+64, CX
 	SUBQ      $+8, DX
 	CMPQ      DX, $+8
-	JGE       loop12
+	JGE       loop16
 
-end13:
+end17:
 	CMPQ      DX, $+0
-	JLE       endif14
+	JLE       endif18
 	LEAQ      bitMasks<>+0(SB), SI
 	KMOVW     (SI)(DX*2), K1
 	VMOVUPD.Z (CX), K1, Z3
@@ -1595,20 +1893,20 @@ end13:
 	ORL       $+256, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+8
-	JLT       done6
+	JLT       done10
 	ADDQ      $+8, BX
 	SHLQ      $0x03, DX
 	ADDQ      DX, AX
 	ADDQ      DX, CX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, BX
 	MOVQ $+0, AX
 	MOVQ AX, SI
 
-done6:
+done10:
 	MOVQ BX, AX
 	ADDQ SI, AX
 	MOVQ AX, index+56(FP)
@@ -1616,7 +1914,7 @@ done6:
 	RET
 
 // func argMaxAllowedF64AVX2(x []float64, allowed []float64, m float64) (index int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·argMaxAllowedF64AVX2(SB), NOSPLIT, $0-64
 	MOVQ         x_base+0(FP), AX
 	MOVQ         allowed_base+24(FP), CX
@@ -1625,284 +1923,340 @@ TEXT ·argMaxAllowedF64AVX2(SB), NOSPLIT, $0-64
 	VMOVAPS      Y0, Y1
 	VBROADCASTSD m+48(FP), Y2
 	VMOVAPS      Y2, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
+	VBROADCASTSD m+48(FP), Y4
+	VMOVAPS      Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VXORPS       Y8, Y8, Y8
+	VXORPS       Y9, Y9, Y9
 	MOVQ         AX, BX
 	MOVQ         CX, SI
 	MOVQ         DX, DI
-	CMPQ         DI, $+16
-	JLT          end2
+	MOVQ         $+0, R8
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS   (SI), Y6
-	VMOVUPS   32(SI), Y7
-	VXORPS    Y8, Y8, Y8
-	VCMPPD    $0x04, Y8, Y6, Y6
-	VCMPPD    $0x04, Y8, Y7, Y7
-	VMOVUPS   (BX), Y8
-	VMOVUPS   32(BX), Y9
-	VMOVUPS   constants<>+32(SB), Y10
-	VBLENDVPS Y6, Y8, Y10, Y6
-	VMOVUPS   constants<>+32(SB), Y8
-	VBLENDVPS Y7, Y9, Y8, Y7
-	VMAXPD    Y1, Y6, Y1
-	VMAXPD    Y0, Y7, Y0
-	VADDPD    Y6, Y4, Y4
-	VADDPD    Y7, Y5, Y5
-	VMOVUPS   64(SI), Y6
-	VMOVUPS   96(SI), Y7
-	VXORPS    Y8, Y8, Y8
-	VCMPPD    $0x04, Y8, Y6, Y6
-	VCMPPD    $0x04, Y8, Y7, Y7
-	VMOVUPS   64(BX), Y8
-	VMOVUPS   96(BX), Y9
-	VMOVUPS   constants<>+32(SB), Y10
-	VBLENDVPS Y6, Y8, Y10, Y6
-	VMOVUPS   constants<>+32(SB), Y8
-	VBLENDVPS Y7, Y9, Y8, Y7
-	VMAXPD    Y3, Y6, Y3
-	VMAXPD    Y2, Y7, Y2
-	VADDPD    Y6, Y4, Y4
-	VADDPD    Y7, Y5, Y5
-	ADDQ      $+128, BX
-	ADDQ      $+128, SI
-	SUBQ      $+16, DI
-	CMPQ      DI, $+16
-	JGE       loop1
+	MOVQ $+256, R9
+	CMPQ R9, DI
+	JLE  endif3
+	MOVQ DI, R9
 
-end2:
-	CMPQ DI, $+8
-	JLT  end4
+endif3:
+	MOVQ R9, R10
+	CMPQ R10, $+16
+	JLT  end5
 
-loop3:
-	VMOVUPS   (SI), Y6
-	VMOVUPS   32(SI), Y7
-	VXORPS    Y8, Y8, Y8
-	VCMPPD    $0x04, Y8, Y6, Y6
-	VCMPPD    $0x04, Y8, Y7, Y7
-	VMOVUPS   (BX), Y8
-	VMOVUPS   32(BX), Y9
-	VMOVUPS   constants<>+32(SB), Y10
-	VBLENDVPS Y6, Y8, Y10, Y6
-	VMOVUPS   constants<>+32(SB), Y8
-	VBLENDVPS Y7, Y9, Y8, Y7
-	VMAXPD    Y1, Y6, Y1
-	VMAXPD    Y0, Y7, Y0
-	VADDPD    Y6, Y4, Y4
-	VADDPD    Y7, Y5, Y5
-	ADDQ      $+64, BX
-	ADDQ      $+64, SI
-	SUBQ      $+8, DI
-	CMPQ      DI, $+8
-	JGE       loop3
+loop4:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Y10
+	VMOVUPS    32(SI), Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPD     $0x04, Y12, Y10, Y10
+	VCMPPD     $0x04, Y12, Y11, Y11
+	VMOVUPS    (BX), Y12
+	VMOVUPS    32(BX), Y13
+	VMOVUPS    constants<>+32(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+32(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPD     Y3, Y10, Y3
+	VMAXPD     Y2, Y11, Y2
+	VADDPD     Y10, Y6, Y6
+	VADDPD     Y11, Y7, Y7
+	PREFETCHT0 3136(BX)
+	VMOVUPS    64(SI), Y10
+	VMOVUPS    96(SI), Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPD     $0x04, Y12, Y10, Y10
+	VCMPPD     $0x04, Y12, Y11, Y11
+	VMOVUPS    64(BX), Y12
+	VMOVUPS    96(BX), Y13
+	VMOVUPS    constants<>+32(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+32(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPD     Y5, Y10, Y5
+	VMAXPD     Y4, Y11, Y4
+	VADDPD     Y10, Y8, Y8
+	VADDPD     Y11, Y9, Y9
+	ADDQ       $+128, BX
+	ADDQ       $+128, SI
+	SUBQ       $+16, R10
+	CMPQ       R10, $+16
+	JGE        loop4
 
-end4:
-	CMPQ       DI, $+0
-	JLE        endif5
-	LEAQ       byteMasks<>+0(SB), R8
-	MOVQ       DI, R9
-	NEGQ       R9
-	VMOVUPS    64(R8)(R9*8), Y6
-	VMOVUPS    96(R8)(R9*8), Y7
-	VMASKMOVPD (SI), Y6, Y6
-	VMASKMOVPD 32(SI), Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VCMPPD     $0x04, Y8, Y6, Y6
-	VCMPPD     $0x04, Y8, Y7, Y7
-	LEAQ       byteMasks<>+0(SB), R8
-	MOVQ       DI, R9
-	NEGQ       R9
-	VMOVUPS    64(R8)(R9*8), Y8
-	VMOVUPS    96(R8)(R9*8), Y9
-	VMASKMOVPD (BX), Y8, Y8
-	VMASKMOVPD 32(BX), Y9, Y9
-	VMOVUPS    constants<>+32(SB), Y10
-	VBLENDVPS  Y6, Y8, Y10, Y6
-	VMOVUPS    constants<>+32(SB), Y8
-	VBLENDVPS  Y7, Y9, Y8, Y7
-	VMAXPD     Y1, Y6, Y1
-	VMAXPD     Y0, Y7, Y0
-	VADDPD     Y6, Y4, Y4
-	VADDPD     Y7, Y5, Y5
-	SHLQ       $0x03, DI
-	ADDQ       DI, BX
-	ADDQ       DI, SI
+end5:
+	CMPQ R10, $+8
+	JLT  end7
 
-endif5:
-	VMAXPD       Y3, Y1, Y1
-	VMAXPD       Y2, Y0, Y0
-	VMAXPD       Y0, Y1, Y0
+loop6:
+	PREFETCHT0 3072(BX)
+	VMOVUPS    (SI), Y10
+	VMOVUPS    32(SI), Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPD     $0x04, Y12, Y10, Y10
+	VCMPPD     $0x04, Y12, Y11, Y11
+	VMOVUPS    (BX), Y12
+	VMOVUPS    32(BX), Y13
+	VMOVUPS    constants<>+32(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+32(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPD     Y3, Y10, Y3
+	VMAXPD     Y2, Y11, Y2
+	VADDPD     Y10, Y6, Y6
+	VADDPD     Y11, Y7, Y7
+	ADDQ       $+64, BX
+	ADDQ       $+64, SI
+	SUBQ       $+8, R10
+	CMPQ       R10, $+8
+	JGE        loop6
+
+end7:
+	CMPQ       R10, $+0
+	JLE        endif8
+	PREFETCHT0 3072(BX)
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*8), Y10
+	VMOVUPS    96(R11)(R12*8), Y11
+	VMASKMOVPD (SI), Y10, Y10
+	VMASKMOVPD 32(SI), Y11, Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPD     $0x04, Y12, Y10, Y10
+	VCMPPD     $0x04, Y12, Y11, Y11
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*8), Y12
+	VMOVUPS    96(R11)(R12*8), Y13
+	VMASKMOVPD (BX), Y12, Y12
+	VMASKMOVPD 32(BX), Y13, Y13
+	VMOVUPS    constants<>+32(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+32(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VMAXPD     Y3, Y10, Y3
+	VMAXPD     Y2, Y11, Y2
+	VADDPD     Y10, Y6, Y6
+	VADDPD     Y11, Y7, Y7
+	SHLQ       $0x03, R10
+	ADDQ       R10, BX
+	ADDQ       R10, SI
+
+endif8:
+	VMAXPD       Y5, Y3, Y10
+	VMAXPD       Y4, Y2, Y11
+	VCMPPD       $0x11, Y10, Y1, Y12
+	VCMPPD       $0x11, Y11, Y0, Y13
+	VMOVMSKPD    Y12, R10
+	VMOVMSKPD    Y13, R11
+	SHLL         $0x04, R11
+	ORL          R11, R10
+	ORL          $+256, R10
+	BSFL         R10, R10
+	CMPQ         R10, $+8
+	JGE          endif9
+	VMAXPD       Y11, Y10, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMAXPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VMAXPD       X1, X0, X0
+	VBROADCASTSD X0, Y1
 	VBROADCASTSD X0, Y0
-	VADDPD       Y5, Y4, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPD       X2, X1, X1
-	VPERMILPD    $0x01, X1, X2
-	VADDPD       X2, X1, X1
-	VBROADCASTSD X1, Y1
+	MOVQ         DX, R8
+	SUBQ         DI, R8
+
+endif9:
+	SUBQ R9, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	MOVQ         $+0, BX
 	MOVQ         $+0, SI
-	VCMPPD       $0x04, Y1, Y1, Y2
-	VCMPPD       $0x04, Y1, Y1, Y1
-	VMOVMSKPD    Y2, SI
-	VMOVMSKPD    Y1, DI
-	SHLL         $0x04, DI
-	ORL          DI, SI
-	ORL          $+256, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif7
-	MOVQ         AX, DI
-	MOVQ         CX, R8
-	MOVQ         DX, R9
-	CMPQ         R9, $+8
-	JLT          end9
-
-loop8:
-	VMOVUPS   (R8), Y1
-	VMOVUPS   32(R8), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPD    $0x04, Y3, Y1, Y1
-	VCMPPD    $0x04, Y3, Y2, Y2
-	VMOVUPS   (DI), Y3
-	VMOVUPS   32(DI), Y4
-	VMOVUPS   constants<>+32(SB), Y5
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VMOVUPS   constants<>+32(SB), Y3
-	VBLENDVPS Y2, Y4, Y3, Y2
-	VCMPPD    $0x04, Y1, Y1, Y1
-	VCMPPD    $0x04, Y2, Y2, Y2
-	VMOVMSKPD Y1, SI
-	VMOVMSKPD Y2, R10
-	SHLL      $0x04, R10
-	ORL       R10, SI
-	ORL       $+256, SI
-	BSFL      SI, SI
-	CMPQ      SI, $+8
-	JLT       done6
-	ADDQ      $+8, BX
-	ADDQ      $+64, DI
-	ADDQ      $+64, R8
-	SUBQ      $+8, R9
-	CMPQ      R9, $+8
-	JGE       loop8
-
-end9:
-	CMPQ       R9, $+0
-	JLE        endif10
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       R9, R10
-	NEGQ       R10
-	VMOVUPS    64(SI)(R10*8), Y1
-	VMOVUPS    96(SI)(R10*8), Y2
-	VMASKMOVPD (R8), Y1, Y1
-	VMASKMOVPD 32(R8), Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VCMPPD     $0x04, Y3, Y1, Y1
-	VCMPPD     $0x04, Y3, Y2, Y2
-	LEAQ       byteMasks<>+0(SB), SI
-	MOVQ       R9, R10
-	NEGQ       R10
-	VMOVUPS    64(SI)(R10*8), Y3
-	VMOVUPS    96(SI)(R10*8), Y4
-	VMASKMOVPD (DI), Y3, Y3
-	VMASKMOVPD 32(DI), Y4, Y4
-	VMOVUPS    constants<>+32(SB), Y5
-	VBLENDVPS  Y1, Y3, Y5, Y1
-	VMOVUPS    constants<>+32(SB), Y3
-	VBLENDVPS  Y2, Y4, Y3, Y2
-	VCMPPD     $0x04, Y1, Y1, Y1
-	VCMPPD     $0x04, Y2, Y2, Y2
-	VMOVMSKPD  Y1, SI
-	VMOVMSKPD  Y2, R10
-	SHLL       $0x04, R10
-	ORL        R10, SI
-	ORL        $+256, SI
-	BSFL       SI, SI
-	CMPQ       SI, $+8
-	JLT        done6
-	ADDQ       $+8, BX
-	MOVQ       R9, BX
-	SHLQ       $0x03, BX
-	ADDQ       BX, DI
-	ADDQ       BX, R8
-
-endif10:
-	MOVQ $+0, BX
-
-endif7:
-	VBROADCASTSD m+48(FP), Y1
-	VCMPPD       $0x11, Y0, Y1, Y2
-	VCMPPD       $0x11, Y0, Y1, Y1
-	VMOVMSKPD    Y2, SI
-	VMOVMSKPD    Y1, DI
+	VADDPD       Y8, Y6, Y2
+	VADDPD       Y9, Y7, Y3
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	VBROADCASTSD X2, Y2
+	VCMPPD       $0x04, Y2, Y2, Y3
+	VCMPPD       $0x04, Y2, Y2, Y2
+	VMOVMSKPD    Y3, SI
+	VMOVMSKPD    Y2, DI
 	SHLL         $0x04, DI
 	ORL          DI, SI
 	ORL          $+256, SI
 	BSFL         SI, SI
 	CMPQ         SI, $+0
 	JNE          endif11
-	CMPQ         DX, $+8
+	MOVQ         AX, DI
+	MOVQ         CX, R9
+	MOVQ         BX, SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, DI
+	MOVQ         BX, SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, R9
+	MOVQ         DX, SI
+	SUBQ         BX, SI
+	MOVQ         SI, R10
+	CMPQ         R10, $+8
 	JLT          end13
 
 loop12:
-	VMOVUPS   (CX), Y1
-	VMOVUPS   32(CX), Y2
-	VXORPS    Y3, Y3, Y3
-	VCMPPD    $0x04, Y3, Y1, Y1
-	VCMPPD    $0x04, Y3, Y2, Y2
-	VMOVUPS   (AX), Y3
-	VMOVUPS   32(AX), Y4
-	VMOVUPS   constants<>+32(SB), Y5
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VMOVUPS   constants<>+32(SB), Y3
-	VBLENDVPS Y2, Y4, Y3, Y2
-	VCMPPD    $0x00, Y0, Y1, Y1
-	VCMPPD    $0x00, Y0, Y2, Y2
-	VMOVMSKPD Y1, SI
-	VMOVMSKPD Y2, DI
+	VMOVUPS   (R9), Y2
+	VMOVUPS   32(R9), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPD    $0x04, Y4, Y2, Y2
+	VCMPPD    $0x04, Y4, Y3, Y3
+	VMOVUPS   (DI), Y4
+	VMOVUPS   32(DI), Y5
+	VMOVUPS   constants<>+32(SB), Y6
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   constants<>+32(SB), Y4
+	VBLENDVPS Y3, Y5, Y4, Y3
+	VCMPPD    $0x04, Y2, Y2, Y2
+	VCMPPD    $0x04, Y3, Y3, Y3
+	VMOVMSKPD Y2, SI
+	VMOVMSKPD Y3, R11
+	SHLL      $0x04, R11
+	ORL       R11, SI
+	ORL       $+256, SI
+	BSFL      SI, SI
+	CMPQ      SI, $+8
+	JLT       done10
+	ADDQ      $+8, BX
+	ADDQ      $+64, DI
+	ADDQ      $+64, R9
+	SUBQ      $+8, R10
+	CMPQ      R10, $+8
+	JGE       loop12
+
+end13:
+	CMPQ       R10, $+0
+	JLE        endif14
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       R10, R11
+	NEGQ       R11
+	VMOVUPS    64(SI)(R11*8), Y2
+	VMOVUPS    96(SI)(R11*8), Y3
+	VMASKMOVPD (R9), Y2, Y2
+	VMASKMOVPD 32(R9), Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPD     $0x04, Y4, Y2, Y2
+	VCMPPD     $0x04, Y4, Y3, Y3
+	LEAQ       byteMasks<>+0(SB), SI
+	MOVQ       R10, R11
+	NEGQ       R11
+	VMOVUPS    64(SI)(R11*8), Y4
+	VMOVUPS    96(SI)(R11*8), Y5
+	VMASKMOVPD (DI), Y4, Y4
+	VMASKMOVPD 32(DI), Y5, Y5
+	VMOVUPS    constants<>+32(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+32(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VCMPPD     $0x04, Y2, Y2, Y2
+	VCMPPD     $0x04, Y3, Y3, Y3
+	VMOVMSKPD  Y2, SI
+	VMOVMSKPD  Y3, R11
+	SHLL       $0x04, R11
+	ORL        R11, SI
+	ORL        $+256, SI
+	BSFL       SI, SI
+	CMPQ       SI, $+8
+	JLT        done10
+	ADDQ       $+8, BX
+	MOVQ       R10, BX
+	SHLQ       $0x03, BX
+	ADDQ       BX, DI
+	ADDQ       BX, R9
+
+endif14:
+endif11:
+	MOVQ         R8, BX
+	VBROADCASTSD m+48(FP), Y2
+	VCMPPD       $0x11, Y1, Y2, Y3
+	VCMPPD       $0x11, Y0, Y2, Y2
+	VMOVMSKPD    Y3, SI
+	VMOVMSKPD    Y2, DI
+	SHLL         $0x04, DI
+	ORL          DI, SI
+	ORL          $+256, SI
+	BSFL         SI, SI
+	CMPQ         SI, $+0
+	JNE          endif15
+	MOVQ         BX, SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, AX
+	MOVQ         BX, SI
+	SHLQ         $0x03, SI
+	ADDQ         SI, CX
+	SUBQ         BX, DX
+	CMPQ         DX, $+8
+	JLT          end17
+
+loop16:
+	VMOVUPS   (CX), Y2
+	VMOVUPS   32(CX), Y3
+	VXORPS    Y4, Y4, Y4
+	VCMPPD    $0x04, Y4, Y2, Y2
+	VCMPPD    $0x04, Y4, Y3, Y3
+	VMOVUPS   (AX), Y4
+	VMOVUPS   32(AX), Y5
+	VMOVUPS   constants<>+32(SB), Y6
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   constants<>+32(SB), Y4
+	VBLENDVPS Y3, Y5, Y4, Y3
+	VCMPPD    $0x00, Y1, Y2, Y2
+	VCMPPD    $0x00, Y0, Y3, Y3
+	VMOVMSKPD Y2, SI
+	VMOVMSKPD Y3, DI
 	SHLL      $0x04, DI
 	ORL       DI, SI
 	ORL       $+256, SI
 	BSFL      SI, SI
 	CMPQ      SI, $+8
-	JLT       done6
+	JLT       done10
 	ADDQ      $+8, BX
 	ADDQ      $+64, AX
 	ADDQ      $+64, CX
 	SUBQ      $+8, DX
 	CMPQ      DX, $+8
-	JGE       loop12
+	JGE       loop16
 
-end13:
+end17:
 	CMPQ       DX, $+0
-	JLE        endif14
+	JLE        endif18
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       DX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y1
-	VMOVUPS    96(SI)(DI*8), Y2
-	VMASKMOVPD (CX), Y1, Y1
-	VMASKMOVPD 32(CX), Y2, Y2
-	VXORPS     Y3, Y3, Y3
-	VCMPPD     $0x04, Y3, Y1, Y1
-	VCMPPD     $0x04, Y3, Y2, Y2
+	VMOVUPS    64(SI)(DI*8), Y2
+	VMOVUPS    96(SI)(DI*8), Y3
+	VMASKMOVPD (CX), Y2, Y2
+	VMASKMOVPD 32(CX), Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VCMPPD     $0x04, Y4, Y2, Y2
+	VCMPPD     $0x04, Y4, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), SI
 	MOVQ       DX, DI
 	NEGQ       DI
-	VMOVUPS    64(SI)(DI*8), Y3
-	VMOVUPS    96(SI)(DI*8), Y4
-	VMASKMOVPD (AX), Y3, Y3
-	VMASKMOVPD 32(AX), Y4, Y4
-	VMOVUPS    constants<>+32(SB), Y5
-	VBLENDVPS  Y1, Y3, Y5, Y1
-	VMOVUPS    constants<>+32(SB), Y3
-	VBLENDVPS  Y2, Y4, Y3, Y2
-	VCMPPD     $0x00, Y0, Y1, Y1
-	VCMPPD     $0x00, Y0, Y2, Y0
+	VMOVUPS    64(SI)(DI*8), Y4
+	VMOVUPS    96(SI)(DI*8), Y5
+	VMASKMOVPD (AX), Y4, Y4
+	VMASKMOVPD 32(AX), Y5, Y5
+	VMOVUPS    constants<>+32(SB), Y6
+	VBLENDVPS  Y2, Y4, Y6, Y2
+	VMOVUPS    constants<>+32(SB), Y4
+	VBLENDVPS  Y3, Y5, Y4, Y3
+	VCMPPD     $0x00, Y1, Y2, Y1
+	VCMPPD     $0x00, Y0, Y3, Y0
 	VMOVMSKPD  Y1, SI
 	VMOVMSKPD  Y0, DI
 	SHLL       $0x04, DI
@@ -1910,20 +2264,20 @@ end13:
 	ORL        $+256, SI
 	BSFL       SI, SI
 	CMPQ       SI, $+8
-	JLT        done6
+	JLT        done10
 	ADDQ       $+8, BX
 	SHLQ       $0x03, DX
 	ADDQ       DX, AX
 	ADDQ       DX, CX
 
-endif14:
-endif11:
+endif18:
+endif15:
 	MOVQ $-1, AX
 	MOVQ AX, BX
 	MOVQ $+0, AX
 	MOVQ AX, SI
 
-done6:
+done10:
 	MOVQ BX, AX
 	ADDQ SI, AX
 	MOVQ AX, index+56(FP)

@@ -18,7 +18,7 @@ func argMax() kernel {
 		results: []parameter{integer("index")},
 		body: func(k *builder) {
 			negInf := k.Const(k.F, math.Inf(-1))
-			firstLargest(k, 4, arrays{k.Base("x")}, func(l asm.Lanes, at arrays, u int) asm.Vec {
+			firstLargest(k, 3, arrays{k.Base("x")}, func(l asm.Lanes, at arrays, u int) asm.Vec {
 				return l.LoadOr(at[0].Vector(u), negInf)
 			})
 		},
@@ -40,55 +40,68 @@ func argMaxAllowed() kernel {
 	}
 }
 
-// firstLargest is argMax of what load returns for vector u of some arrays. It goes through them
-// once for the maximum and a sum, which is NaN if an element is, and then up to the element that
-// it has to find: a comparison and a choice for every element would take longer.
+// firstLargest is argMax of what load returns for vector u of some arrays. It finds the maximum
+// first, and a sum that is NaN if an element is. On the way it notes which piece of the row the
+// maximum was new in: only there the element has to be looked for.
 func firstLargest(k *builder, unroll int, from arrays, load func(l asm.Lanes, at arrays, u int) asm.Vec) {
-	n := k.Len("x")
-	copies := func() (all arrays) {
+	copies := func(from arrays) (all arrays) {
 		for _, a := range from {
 			all = append(all, a.Copy())
 		}
 		return all
 	}
+	const ahead = 48 // vectors before its use that memory is asked for
+	n, lanes := k.Len("x"), k.F.Lanes()
+	best := k.Var(k.Param("m"))
 	var tops, sums []asm.Vec
 	for range unroll {
 		tops = append(tops, k.Var(k.Param("m")))
 	}
-	for range max(1, unroll/2) {
+	for range 2 {
 		sums = append(sums, k.Var(k.Const(k.F, 0)))
 	}
-	at := copies()
-	k.EachUnrolled(n, at, unroll, func(l asm.Lanes, u int) {
-		v, sum := load(l, at, u), sums[u%len(sums)]
-		tops[u].Set(v.Max(tops[u]))
-		sum.Set(sum.Add(v))
+	at, left, piece := copies(from), k.Copy(n), k.Copy(k.Int(0))
+	k.While(left.Greater(k.Int(0)), func() {
+		count := k.Copy(k.Int(16 * unroll * lanes))
+		k.If(count.Greater(left), func() { count.Set(left) })
+		k.EachUnrolled(count, at, unroll, func(l asm.Lanes, u int) {
+			at[0].Vector(u + ahead).Prefetch(1)
+			v, sum := load(l, at, u), sums[u%2]
+			tops[u].Set(v.Max(tops[u]))
+			sum.Set(sum.Add(v))
+		})
+		top := tops[0].Max(tops[1])
+		for _, t := range tops[2:] {
+			top = top.Max(t)
+		}
+		k.If(best.Less(top).First().Less(k.Int(lanes)), func() {
+			best.Set(top.FoldMax().Spread())
+			piece.Set(n.Minus(left))
+		})
+		left.Dec(count)
 	})
-	for len(tops) > 1 {
-		tops = append(tops[2:], tops[0].Max(tops[1]))
-	}
-	for len(sums) > 1 {
-		sums = append(sums[2:], sums[0].Add(sums[1]))
-	}
-	top, sum := tops[0].FoldMax().Spread(), sums[0].FoldAdd().Spread()
 
-	lanes, done := k.Int(k.F.Lanes()), k.NewLabel("done")
+	done := k.NewLabel("done")
 	index, lane := k.Copy(k.Int(0)), k.Copy(k.Int(0))
 	search := func(wanted func(v asm.Vec) asm.Mask) {
-		at := copies()
-		k.Each(n, at, func(l asm.Lanes) {
+		at := copies(from)
+		for _, a := range at {
+			a.Move(a.Elements(index))
+		}
+		k.Each(n.Minus(index), at, func(l asm.Lanes) {
 			lane.Set(wanted(load(l, at, 0)).First())
-			k.JumpIf(lane.Less(lanes), done)
-			index.Inc(lanes)
+			k.JumpIf(lane.Less(k.Int(lanes)), done)
+			index.Inc(k.Int(lanes))
 		})
 	}
 	// Of +Inf and −Inf the sum is NaN, too: then there may be none to find.
+	sum := sums[0].Add(sums[1]).FoldAdd().Spread()
 	k.If(sum.NotEqual(sum).First().Equal(k.Int(0)), func() {
 		search(func(v asm.Vec) asm.Mask { return v.NotEqual(v) })
-		index.Set(k.Copy(k.Int(0)))
 	})
-	k.If(k.Param("m").Less(top).First().Equal(k.Int(0)), func() {
-		search(func(v asm.Vec) asm.Mask { return v.Equal(top) })
+	index.Set(piece)
+	k.If(k.Param("m").Less(best).First().Equal(k.Int(0)), func() {
+		search(func(v asm.Vec) asm.Mask { return v.Equal(best) })
 	})
 	index.Set(k.Copy(k.Int(-1)))
 	lane.Set(k.Copy(k.Int(0)))
