@@ -21,6 +21,7 @@ var packages = []pkg{
 		{"strided", strided()},
 		{"ctc", ctc()},
 	}},
+	{"decode", "decode", []group{{"classes", classes()}}},
 }
 
 func main() {
