@@ -122,17 +122,17 @@ func (l CTCLoss[F]) run(method string, out outputs[F], x Tensor[F], targets, inp
 	if err := checkOptions(method, l.Reduction, l.Workers); err != nil {
 		return 0, err
 	}
-	if l.Scores > Probabilities {
-		return 0, &ArgumentError{method, "Scores", nil, uint8(l.Scores), "neither LogProbabilities nor Logits nor Probabilities"}
+	if err := checkScores(method, l.Scores); err != nil {
+		return 0, err
 	}
 	if l.Gradient > ScoresGradient {
 		return 0, &ArgumentError{method, "Gradient", nil, uint8(l.Gradient), "neither LogitsGradient nor ScoresGradient"}
 	}
 	t := workspace.Take[ctcTask[F], F](&ctcTasks)
 	defer t.release()
+	t.ctcInput = ctcInput{blank: l.Blank, scores: l.Scores, batchFirst: l.BatchFirst}
 	t.ctcOptions = ctcOptions{
-		blank: l.Blank, workers: l.Workers, reduction: l.Reduction, zeroInfinity: l.ZeroInfinity,
-		scores: l.Scores, batchFirst: l.BatchFirst, wantSoftmax: l.Gradient == LogitsGradient,
+		workers: l.Workers, reduction: l.Reduction, zeroInfinity: l.ZeroInfinity, wantSoftmax: l.Gradient == LogitsGradient,
 	}
 	t.method, t.out = method, out
 	t.targets, t.inputLengths, t.targetLengths = targets, inputLengths, targetLengths

@@ -94,7 +94,7 @@ func testProbabilitiesAgainstLongNumbers[F Float](t *testing.T) {
 		for i := range count {
 			s := sequence[F]{classes: 2 + r.IntN(8), CTCLoss: CTCLoss[F]{Scores: Probabilities, Gradient: CTCGradient(i % 2)}}
 			s.labels = randomLabels(r, r.IntN(1+[...]int{5, 10, 30}[i%3]), s.classes)
-			s.frames = leastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
+			s.frames = LeastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
 			named := s.classes
 			if i%4 == 3 {
 				s.classes = 600 // more than are kept
@@ -295,7 +295,7 @@ func testSmallLossesOfProbabilities[F Float](t *testing.T) {
 	for i := range 60 {
 		s := sequence[F]{classes: 2 + r.IntN(6), CTCLoss: CTCLoss[F]{Scores: Probabilities}}
 		s.labels = randomLabels(r, r.IntN(5), s.classes)
-		s.frames = leastFrames(s.labels) + r.IntN(12)
+		s.frames = LeastFrames(s.labels) + r.IntN(12)
 		if s.frames == 0 {
 			continue
 		}

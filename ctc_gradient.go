@@ -56,7 +56,7 @@ func (s *ctcSequence[F]) wantGrad() bool { return s.grad.Data != nil }
 // compute returns the loss of labels and writes its gradient if that is asked for, with a
 // workspace of about kept bytes.
 func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
-	if s.frames < leastFrames(labels) { // without the trellis, however long the target is
+	if s.frames < LeastFrames(labels) { // without the trellis, however long the target is
 		loss := math.Inf(1)
 		if s.trellis.emission.poisoned(s.x, s.frames, labels, blank, s.scores) {
 			loss = math.NaN()

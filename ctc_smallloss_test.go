@@ -132,7 +132,7 @@ func TestSmallLossIsRelativelyExact(t *testing.T) {
 	for i := range 90 {
 		s := sequence[float64]{classes: 2 + r.IntN(6), CTCLoss: CTCLoss[float64]{Scores: Scores(i % 3)}}
 		s.labels = randomLabels(r, r.IntN(5), s.classes)
-		s.frames = leastFrames(s.labels) + r.IntN(12)
+		s.frames = LeastFrames(s.labels) + r.IntN(12)
 		if i%5 == 4 {
 			s.classes = 1100 // exp by label
 		}

@@ -32,7 +32,7 @@ func (g *ctcTarget) set(labels []int, blank int) {
 	}
 	for i, label := range labels {
 		symbols[i] = int32(label)
-		if i > 0 && label != labels[i-1] {
+		if i > 0 && !needBlank(labels[i-1], label) {
 			skip[i] = 0
 		}
 	}
@@ -45,17 +45,25 @@ func (g *ctcTarget) named() []int32 { return g.symbols[:g.length+1] }
 // maySkip reports whether label i may follow label i−1 without a blank between them.
 func (g *ctcTarget) maySkip(i int) bool { return g.skipExponents[i] == 0 }
 
-// leastFrames returns the least number of frames that can spell a target: a blank must
-// stand between equal labels.
-func leastFrames(labels []int) int {
+// AnyLabel is a label of CTCAligner for speech that the text does not have: a wildcard, which
+// any class may fill, for one frame or more. It is −1, which is no class.
+const AnyLabel = -1
+
+// LeastFrames returns the least number of frames that can spell a target: one for each label,
+// and one for the blank that must stand between equal ones. AnyLabel equals no label, not even
+// another AnyLabel. A target with fewer frames has the loss +Inf and no alignment.
+func LeastFrames(labels []int) int {
 	least := len(labels)
 	for i := 1; i < len(labels); i++ {
-		if labels[i] == labels[i-1] {
+		if needBlank(labels[i-1], labels[i]) {
 			least++
 		}
 	}
 	return least
 }
+
+// needBlank reports whether a blank must stand between two labels that follow on each other.
+func needBlank(label, next int) bool { return label == next && label != AnyLabel }
 
 // classSet finds the different ones of many labels.
 type classSet struct {

@@ -18,7 +18,7 @@ func TestLeastFrames(t *testing.T) {
 		{[]int{1, 2, 2, 2, 1}, 7},
 		{[]int{-1, 9, 9}, 4}, // labels of any number
 	} {
-		assert.Equal(t, c.least, leastFrames(c.labels), "%v", c.labels)
+		assert.Equal(t, c.least, LeastFrames(c.labels), "%v", c.labels)
 	}
 }
 

@@ -640,7 +640,7 @@ func testWideScores[F Float](t *testing.T) {
 		for i := range count {
 			s := sequence[F]{classes: 2 + r.IntN(8)}
 			s.labels = randomLabels(r, r.IntN(1+[...]int{5, 10, 30}[i%3]), s.classes)
-			s.frames = leastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
+			s.frames = LeastFrames(s.labels) + [...]int{0, r.IntN(4), r.IntN(40)}[r.IntN(3)]
 			named := s.classes
 			if i%4 == 3 {
 				s.classes = 200 // exp by label
@@ -699,7 +699,7 @@ func testWideIsPlain[F Float](t *testing.T) {
 		if i%100 == 1 || i%100 == 50 { // a row takes several calls
 			s.labels = randomLabels(r, panelWidth+r.IntN(2*panelWidth), s.classes)
 		}
-		s.frames = leastFrames(s.labels) + r.IntN(30)
+		s.frames = LeastFrames(s.labels) + r.IntN(30)
 		if i%5 == 4 {
 			s.classes = 200
 		}

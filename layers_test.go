@@ -46,8 +46,14 @@ var layers = []struct{ file, uses string }{
 	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_number.go ctc_emission.go"},
 	{"ctc_smallloss.go", "kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
 	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
-	{"ctc_task.go", "ctc_gradient.go"},
-	{"ctc.go", "ctc_task.go"},
+	{"ctc_batch.go", "ctc_target.go"},
+	{"ctc_task.go", "ctc_gradient.go ctc_batch.go"},
+	{"ctc.go", "ctc_batch.go ctc_task.go"},
+
+	{"ctc_spans.go", "ctc_target.go"},
+	{"ctc_alignment.go", "rows_sum.go ctc_target.go ctc_emission.go ctc_spans.go"},
+	{"ctc_align_task.go", "ctc_batch.go ctc_spans.go ctc_alignment.go"},
+	{"ctc_align.go", "ctc_spans.go ctc_batch.go ctc_align_task.go"},
 }
 
 // ground has the files that use only each other.

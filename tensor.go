@@ -85,13 +85,18 @@ func checkOptions(method string, r Reduction, workers int) error {
 	if r > Sum {
 		return &ArgumentError{method, "Reduction", nil, uint8(r), "neither Mean nor Sum"}
 	}
+	return checkWorkers(method, workers)
+}
+
+// checkWorkers reports a number of workers that has no meaning.
+func checkWorkers(method string, workers int) error {
 	if workers < 0 {
 		return &ArgumentError{method, "Workers", nil, workers, "negative"}
 	}
 	return nil
 }
 
-// Scores says what the scores of a CTCLoss are. The zero value is PyTorch's.
+// Scores says what the scores of a CTCLoss or a CTCAligner are. The zero value is PyTorch's.
 type Scores uint8
 
 const (
@@ -102,3 +107,11 @@ const (
 	// Probabilities are what a softmax has made. They need not add up to 1 exactly.
 	Probabilities
 )
+
+// checkScores reports a kind of scores that there is not.
+func checkScores(method string, s Scores) error {
+	if s > Probabilities {
+		return &ArgumentError{method, "Scores", nil, uint8(s), "neither LogProbabilities nor Logits nor Probabilities"}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package trellis
+
+import (
+	"fmt"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// alignTask is the state of one call of an aligner.
+type alignTask[F Float] struct {
+	ctcBatch[F]
+	workers        int
+	anyScore       float64
+	wantConfidence bool
+	spans          []Span
+	pathScores     []float64 // one for each sequence, or nil
+	spanStarts     []int     // where the spans of a sequence begin
+}
+
+var alignTasks workspace.Pools
+
+// run checks the arguments and then aligns all sequences.
+func (t *alignTask[F]) run(x Tensor[F]) error {
+	if err := t.check(x); err != nil {
+		return err
+	}
+	t.schedule()
+	if workers := workersFor(t.workers, t.batch, t.cost()); workers > 1 {
+		parallel.Run(t, t.batch, workers)
+	} else {
+		for i := range t.batch {
+			t.Item(i)
+		}
+	}
+	return nil
+}
+
+// release gives the task back without what it borrowed.
+func (t *alignTask[F]) release() {
+	*t = alignTask[F]{ctcBatch: t.kept(), spanStarts: t.spanStarts[:0]}
+	workspace.Give[F](&alignTasks, t)
+}
+
+// check reports everything that is wrong with the arguments.
+func (t *alignTask[F]) check(x Tensor[F]) error {
+	if err := t.checkInput(x); err != nil {
+		return err
+	}
+	labels := 0
+	t.spanStarts = workspace.Resize(t.spanStarts, t.batch)
+	for n, s := range t.targetLengths {
+		t.spanStarts[n] = labels
+		labels += s
+	}
+	if len(t.spans) != labels {
+		return &ArgumentError{t.method, "len(spans)", nil, len(t.spans), fmt.Sprintf("want %d, one for each label", labels)}
+	}
+	if t.pathScores == nil {
+		return nil
+	}
+	if err := t.checkBatch("scores", len(t.pathScores), x.Shape); err != nil {
+		return err
+	}
+	if fp.IsFloat32[F]() {
+		return nil
+	}
+	return checkApart(t.method, "scores", "x", t.pathScores, fp.AsFloat64(t.x))
+}
+
+// cost returns about how many nanoseconds the call takes.
+func (t *alignTask[F]) cost() (cost float64) {
+	for n := range t.batch {
+		states := float64(t.targetLengths[n])*stateCost + float64(t.classes)*scoreCost()
+		cost += float64(t.inputLength(n)) * (frameCost + states)
+	}
+	return cost
+}
+
+// Item aligns one sequence.
+func (t *alignTask[F]) Item(i int) {
+	n := t.order[i]
+	s := workspace.Take[alignment[F], F](&alignments)
+	s.frames, s.x, s.scores, s.anyScore = t.inputLength(n), t.sequence(t.x, n), t.scores, t.anyScore
+	s.spans = t.spans[t.spanStarts[n]:][:t.targetLengths[n]]
+	score := s.align(t.labels(n), t.blank, t.wantConfidence)
+	s.release()
+	if t.pathScores != nil {
+		t.pathScores[n] = score
+	}
+}
