@@ -34,6 +34,9 @@ type Beam[F trellis.Float] struct {
 	NBest int
 	// Scorers add to the scores of texts: see package lm.
 	Scorers []Scorer
+	// Spans asks for the Spans and the LogProbExact of the hypotheses that are returned. They are made
+	// of the classes that are looked at, as if others were impossible, so that each frame's are kept to the end.
+	Spans bool
 	// Workers is the most goroutines that work on one call, each on whole sequences: 1 means none
 	// beside the caller's, and 0 as many as the work is worth, up to GOMAXPROCS.
 	Workers int
@@ -48,6 +51,12 @@ type Hypothesis struct {
 	LM, Bonus float64
 	// Score is the sum of the three, by which hypotheses are ordered.
 	Score float64
+	// Spans has with Beam.Spans the frames in which each label is said: those of the most probable path that
+	// spells the labels, with the mean of ln p and the confidence that CTCAligner finds.
+	Spans []trellis.Span
+	// LogProbExact is with Beam.Spans ln Σ p over all paths that spell the labels: −CTCLoss. The
+	// beam may have lost some, so LogProb is at most that, but for rounding.
+	LogProbExact float64
 }
 
 const defaultWidth = 100
@@ -162,7 +171,9 @@ func (t *beamTask[F]) Item(i int) {
 type reader[F trellis.Float] struct {
 	looker[F]
 	search
+	aligner
 	finals []final
+	keeps  bool // the classes that are looked at, for the aligner
 }
 
 // final is an entry of the beam as a hypothesis, without its labels.
@@ -177,7 +188,9 @@ var readers workspace.Pools
 func (r *reader[F]) start(b *Beam[F], classes int) {
 	width, cuts := cmp.Or(b.Width, defaultWidth), b.TopK > 0 || b.Threshold > 0
 	most := cmp.Or(b.TopK, classes)
-	if !cuts && len(b.Scorers) == 0 {
+	if r.keeps = b.Spans; r.keeps {
+		r.forget(classes)
+	} else if !cuts && len(b.Scorers) == 0 {
 		most = min(most, width+1) // see search.collect: others are at best repeated
 	}
 	r.prepare(b.Scores, classes, b.Blank, b.Threshold, most, cuts)
@@ -188,13 +201,16 @@ func (r *reader[F]) start(b *Beam[F], classes int) {
 func (r *reader[F]) read(row []F) {
 	log := r.look(row, r.beam)
 	r.step(&r.frame, log)
+	if r.keeps && !r.impossible {
+		r.keep(&r.frame, log)
+	}
 }
 
 // finish returns the hypotheses, at most so many, in dst.
 func (r *reader[F]) finish(dst []Hypothesis, most int) []Hypothesis {
 	if r.impossible {
 		dst = resized(dst, 1)
-		dst[0] = Hypothesis{Labels: dst[0].Labels[:0], LogProb: r.log, Score: r.log}
+		dst[0] = Hypothesis{Labels: dst[0].Labels[:0], Spans: dst[0].Spans[:0], LogProb: r.log, Score: r.log, LogProbExact: r.log}
 		return dst
 	}
 	r.finals = r.finals[:0]
@@ -214,12 +230,12 @@ func (r *reader[F]) finish(dst []Hypothesis, most int) []Hypothesis {
 	}
 	dst = resized(dst, min(most, len(r.finals)))
 	for i := range dst {
-		labels := dst[i].Labels[:0]
-		for _, l := range r.settled {
-			labels = append(labels, int(l))
-		}
+		labels, spans := append(dst[i].Labels[:0], r.settled...), dst[i].Spans[:0]
 		dst[i] = r.finals[i].Hypothesis
-		dst[i].Labels = r.appendLabels(labels, r.finals[i].node)
+		dst[i].Labels, dst[i].Spans = r.appendLabels(labels, r.finals[i].node), spans
+		if r.keeps {
+			r.align(&dst[i])
+		}
 	}
 	return dst
 }

@@ -104,7 +104,10 @@ type greedyTask[F trellis.Float] struct {
 }
 
 // piece is some rows of the data that one worker reads.
-type piece struct{ from, to int }
+type piece struct {
+	from, to int
+	shape    [2]int // of these rows
+}
 
 // greedyRows is the task as work on its pieces.
 type greedyRows[F trellis.Float] greedyTask[F]
@@ -140,7 +143,8 @@ func (t *greedyTask[F]) divide() {
 	rows := max(1, elements/t.classes)
 	add := func(from, to int) {
 		for ; from < to; from += rows {
-			t.pieces = append(t.pieces, piece{from, min(from+rows, to)})
+			n := min(rows, to-from)
+			t.pieces = append(t.pieces, piece{from, from + n, [2]int{n, t.classes}})
 		}
 	}
 	if t.batchFirst {
@@ -174,11 +178,9 @@ func (t *greedyTask[F]) cost() (cost float64) {
 
 // Item reads the rows of piece i.
 func (t *greedyRows[F]) Item(i int) {
-	p, c := t.pieces[i], t.classes
+	p, c := &t.pieces[i], t.classes
 	x, index := t.data[p.from*c:p.to*c], t.index[p.from:p.to]
-	shape := [2]int{len(index), c}
-	rows := trellis.Tensor[F]{Data: x, Shape: shape[:]}
-	trellis.ArgMaxRows(index, rows, t.allowed)
+	trellis.ArgMaxRows(index, trellis.Tensor[F]{Data: x, Shape: p.shape[:]}, t.allowed)
 	if t.scores != trellis.Logits {
 		return
 	}

@@ -26,17 +26,19 @@ type ranking struct {
 const (
 	buckets    = 256 // and one for all that is 32 octaves below the best
 	bucketBits = 52 - 3
-	// insertions is the number of rivals up to which they are sorted by insertion.
+	// insertions is the number of rivals up to which they are kept sorted by insertion.
 	insertions = 24
 )
 
 // best returns the best of some rivals, at most so many, the best one first. Those with the same
 // total are in the order of ties. The result is overwritten by the next call.
-func (r *ranking) best(all []rival, most int, ties func(a, b *rival) int) []rival {
-	if len(all) <= insertions {
-		r.sorted = append(r.sorted[:0], all...)
-		insert(r.sorted, ties)
-		return r.sorted[:min(most, len(all))]
+func (r *ranking) best(all []rival, most int, ties func(a, b rival) int) []rival {
+	if min(most, len(all)) <= insertions {
+		r.sorted = r.sorted[:0]
+		for i := range all {
+			r.sorted = insert(r.sorted, all[i], most, ties)
+		}
+		return r.sorted
 	}
 	top := uint64(0)
 	for i := range all {
@@ -68,13 +70,16 @@ func (r *ranking) best(all []rival, most int, ties func(a, b *rival) int) []riva
 	for b := range min(last, buckets) + 1 { // the counts are now where buckets end
 		if to := r.counts[b]; to > from {
 			if to-from <= insertions {
-				insert(r.sorted[from:to], ties)
+				bucket := r.sorted[from:from]
+				for _, v := range r.sorted[from:to] {
+					bucket = insert(bucket, v, insertions, ties)
+				}
 			} else {
 				slices.SortFunc(r.sorted[from:to], func(a, b rival) int {
 					if c := cmp.Compare(b.total, a.total); c != 0 {
 						return c
 					}
-					return ties(&a, &b)
+					return ties(a, b)
 				})
 			}
 			from = to
@@ -88,13 +93,22 @@ func bucketOf(r *rival, top uint64) int {
 	return int(min((top-math.Float64bits(r.total))>>bucketBits, buckets))
 }
 
-// insert sorts a few rivals.
-func insert(s []rival, ties func(a, b *rival) int) {
-	for i := 1; i < len(s); i++ {
-		v, j := s[i], i
-		for ; j > 0 && (v.total > s[j-1].total || v.total == s[j-1].total && ties(&v, &s[j-1]) < 0); j-- {
-			s[j] = s[j-1]
-		}
-		s[j] = v
+// insert puts v into a sorted list in its memory, which keeps at most so many.
+func insert(s []rival, v rival, most int, ties func(a, b rival) int) []rival {
+	j := len(s)
+	if j < most {
+		s = append(s, v)
+	} else if j--; !better(&v, &s[j], ties) {
+		return s
 	}
+	for ; j > 0 && better(&v, &s[j-1], ties); j-- {
+		s[j] = s[j-1]
+	}
+	s[j] = v
+	return s
+}
+
+// better reports whether a comes before b.
+func better(a, b *rival, ties func(a, b rival) int) bool {
+	return a.total > b.total || a.total == b.total && ties(*a, *b) < 0
 }

@@ -313,7 +313,11 @@ func (s *search) score(id, label int32) (sc scored) {
 }
 
 // compareRivals orders rivals by their labels.
-func (s *search) compareRivals(a, b *rival) int {
+func (s *search) compareRivals(a, b rival) int {
+	if e, f := &s.beam[a.from], &s.beam[b.from]; a.label == b.label && e.total == f.total &&
+		(a.label == none || s.nodes[e.node].depth == s.nodes[f.node].depth) {
+		return int(a.from) - int(b.from) // as they were, where none begins with the other and differs behind it
+	}
 	return s.compare(extended{s.beam[a.from].node, a.label}, extended{s.beam[b.from].node, b.label})
 }
 

@@ -8,7 +8,7 @@ type tree struct {
 	nodes   []node
 	free    int32 // the first unused node: their parent is the next one
 	root    int32
-	settled []int32 // the labels above the root and of the root, which all prefixes begin with
+	settled []int // the labels above the root and of the root, which all prefixes begin with
 }
 
 // node is a prefix. Its children are a list, in no order.
@@ -99,7 +99,7 @@ func (t *tree) settle() {
 		t.release(t.root)
 		t.root = r.child
 		t.nodes[t.root].parent = none
-		t.settled = append(t.settled, t.nodes[t.root].label)
+		t.settled = append(t.settled, int(t.nodes[t.root].label))
 	}
 }
 
