@@ -2,6 +2,7 @@ package decode
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/gotrellis/trellis"
@@ -208,25 +209,13 @@ func (r *reader[F]) read(row []F) {
 
 // finish returns the hypotheses, at most so many, in dst.
 func (r *reader[F]) finish(dst []Hypothesis, most int) []Hypothesis {
+	if !r.impossible {
+		r.end(most)
+	}
 	if r.impossible {
 		dst = resized(dst, 1)
 		dst[0] = Hypothesis{Labels: dst[0].Labels[:0], Spans: dst[0].Spans[:0], LogProb: r.log, Score: r.log, LogProbExact: r.log}
 		return dst
-	}
-	r.finals = r.finals[:0]
-	for i := range r.beam {
-		if i == most && len(r.scorers) == 0 {
-			break
-		}
-		r.finals = append(r.finals, r.final(&r.beam[i]))
-	}
-	if len(r.scorers) > 0 {
-		slices.SortFunc(r.finals, func(a, b final) int {
-			if c := cmp.Compare(b.Score, a.Score); c != 0 {
-				return c
-			}
-			return r.compare(extended{a.node, none}, extended{b.node, none})
-		})
 	}
 	dst = resized(dst, min(most, len(r.finals)))
 	for i := range dst {
@@ -238,6 +227,30 @@ func (r *reader[F]) finish(dst []Hypothesis, most int) []Hypothesis {
 		}
 	}
 	return dst
+}
+
+// end finds what the texts in the beam score if they end here, at least of so many of the best ones.
+func (r *reader[F]) end(most int) {
+	r.finals = r.finals[:0]
+	for i := range r.beam {
+		if i == most && len(r.scorers) == 0 {
+			return
+		}
+		if f := r.final(&r.beam[i]); f.Score >= -math.MaxFloat64 {
+			r.finals = append(r.finals, f)
+		}
+	}
+	if len(r.finals) == 0 {
+		r.giveUp()
+	}
+	if len(r.scorers) > 0 {
+		slices.SortFunc(r.finals, func(a, b final) int {
+			if c := cmp.Compare(b.Score, a.Score); c != 0 {
+				return c
+			}
+			return r.compare(extended{a.node, none}, extended{b.node, none})
+		})
+	}
 }
 
 // final returns what the text of an entry scores if it ends here.
