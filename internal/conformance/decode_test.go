@@ -377,11 +377,11 @@ func testReadLines[F trellis.Float](t *testing.T) {
 	}
 }
 
-// prose is a free text about what speakers in recordings say, and other things.
-const prose = `Mister Quilter is the apostle of the middle classes, and we are glad to welcome his gospel.
-The apostle of peace is welcome in the middle of the city. We are glad that the classes are over. He is the
-master of his house; his gospel is work. It is the middle of the night and we are at home. Mister Brown is glad to
-see us. The ladies of the middle classes are welcome to the house. They read the gospel to the classes.`
+// prose is a free text with words that are in the recording, and with others, in other sentences.
+const prose = `Mister Brown is at home. Where is Mister Quilter? He is the apostle of good taste, and we are
+told that his gospel is work. The middle of the night is cold. The ladies of the middle classes are welcome to the
+house, and we are glad to see them. Some classes are over. They were glad to welcome us. I welcome his letter. Peace is his gospel.
+The apostle is old. Of the books that we have read, some are new. Mister White is the master of the house.`
 
 // A language model of a few sentences brings the word errors of a recording down.
 func TestLanguageModelHelps(t *testing.T) {
@@ -408,7 +408,7 @@ func TestLanguageModelHelps(t *testing.T) {
 	with, scored := errors(wordsOf(t, e.Labels, strings.ToUpper(prose), 3))
 	t.Logf("word errors: %d, with a language model %d", without, with)
 	assert.Equal(t, 11, without)
-	assert.Zero(t, with)
+	assert.LessOrEqual(t, with, 3)
 	assert.Less(t, scored.LogProb, plain.LogProb)
 	assert.Less(t, scored.LM, 0.0)
 	hot, boosted := errors(lm.NewHotwords([]lm.Hotword{{Text: "MISTER", Weight: 8}, {Text: "GLAD", Weight: 8}}, e.Labels))
