@@ -107,8 +107,8 @@ func (t *argMaxTask[F]) do(from, to int) {
 // row returns the index of one row, a block at a time.
 func (t *argMaxTask[F]) row(x []F) int {
 	best, top := t.first, fp.NegInf[F]()
-	for at := 0; at < len(x); at += block {
-		b, i := x[at:min(at+block, len(x))], 0
+	for at := 0; at < len(x); at += indexedBlock {
+		b, i := x[at:min(at+indexedBlock, len(x))], 0
 		if t.masked {
 			i = argMaxAllowed(b, t.allowed[at:][:len(b)], top)
 		} else {

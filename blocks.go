@@ -26,6 +26,9 @@ const (
 	// softBlock is the number of neighbouring classes of one position whose soft
 	// targets are made at a time.
 	softBlock = 512
+	// indexedBlock is the number of elements whose largest one is looked for in one call: as many as a
+	// call may read, for each one has to look again where it was.
+	indexedBlock = 8192
 	// indexBlock is the number of indices that one call of gather or maxIndex takes.
 	indexBlock = 4096
 )
