@@ -105,33 +105,24 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
-	VADDPS        Z0, Z6, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y3
-	VADDPS        Y3, Y0, Y0
-	VEXTRACTF64X2 $0x01, Y0, X3
-	VADDPS        X3, X0, X0
-	VPERMILPD     $0x01, X0, X3
-	VADDPS        X3, X0, X0
-	VMOVSHDUP     X0, X3
-	VADDPS        X3, X0, X0
-	VBROADCASTSS  X0, Z0
-	VCMPPS        $0x04, Z0, Z0, K1
-	KMOVW         K1, BX
-	ORL           $+65536, BX
-	BSFL          BX, BX
-	CMPQ          BX, $+0
-	JNE           endif11
-	MOVQ          AX, DI
-	MOVQ          DX, BX
-	SHLQ          $0x02, BX
-	ADDQ          BX, DI
-	MOVQ          CX, BX
-	SUBQ          DX, BX
-	MOVQ          BX, R8
-	CMPQ          R8, $+16
-	JLT           end13
+	MOVQ   $+0, DX
+	MOVQ   $+0, BX
+	VADDPS Z0, Z6, Z0
+	VCMPPS $0x04, Z0, Z0, K1
+	KMOVW  K1, BX
+	ORL    $+65536, BX
+	BSFL   BX, BX
+	CMPQ   BX, $+16
+	JGE    endif11
+	MOVQ   AX, DI
+	MOVQ   DX, BX
+	SHLQ   $0x02, BX
+	ADDQ   BX, DI
+	MOVQ   CX, BX
+	SUBQ   DX, BX
+	MOVQ   BX, R8
+	CMPQ   R8, $+16
+	JLT    end13
 
 loop12:
 	VMOVUPS (DI), Z0
@@ -360,37 +351,29 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ         $+0, DX
-	MOVQ         $+0, BX
-	VADDPS       Y10, Y8, Y2
-	VADDPS       Y11, Y9, Y3
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDPS       X3, X2, X2
-	VBROADCASTSS X2, Y2
-	VCMPPS       $0x04, Y2, Y2, Y3
-	VCMPPS       $0x04, Y2, Y2, Y2
-	VMOVMSKPS    Y3, BX
-	VMOVMSKPS    Y2, DI
-	SHLL         $0x08, DI
-	ORL          DI, BX
-	ORL          $+65536, BX
-	BSFL         BX, BX
-	CMPQ         BX, $+0
-	JNE          endif11
-	MOVQ         AX, DI
-	MOVQ         DX, BX
-	SHLQ         $0x02, BX
-	ADDQ         BX, DI
-	MOVQ         CX, BX
-	SUBQ         DX, BX
-	MOVQ         BX, R8
-	CMPQ         R8, $+16
-	JLT          end13
+	MOVQ      $+0, DX
+	MOVQ      $+0, BX
+	VADDPS    Y10, Y8, Y2
+	VADDPS    Y11, Y9, Y3
+	VCMPPS    $0x04, Y2, Y2, Y2
+	VCMPPS    $0x04, Y3, Y3, Y3
+	VMOVMSKPS Y2, BX
+	VMOVMSKPS Y3, DI
+	SHLL      $0x08, DI
+	ORL       DI, BX
+	ORL       $+65536, BX
+	BSFL      BX, BX
+	CMPQ      BX, $+16
+	JGE       endif11
+	MOVQ      AX, DI
+	MOVQ      DX, BX
+	SHLQ      $0x02, BX
+	ADDQ      BX, DI
+	MOVQ      CX, BX
+	SUBQ      DX, BX
+	MOVQ      BX, R8
+	CMPQ      R8, $+16
+	JLT       end13
 
 loop12:
 	VMOVUPS   (DI), Y2
@@ -621,31 +604,24 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ          $+0, DX
-	MOVQ          $+0, BX
-	VADDPD        Z0, Z6, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y3
-	VADDPD        Y3, Y0, Y0
-	VEXTRACTF64X2 $0x01, Y0, X3
-	VADDPD        X3, X0, X0
-	VPERMILPD     $0x01, X0, X3
-	VADDPD        X3, X0, X0
-	VBROADCASTSD  X0, Z0
-	VCMPPD        $0x04, Z0, Z0, K1
-	KMOVW         K1, BX
-	ORL           $+256, BX
-	BSFL          BX, BX
-	CMPQ          BX, $+0
-	JNE           endif11
-	MOVQ          AX, DI
-	MOVQ          DX, BX
-	SHLQ          $0x03, BX
-	ADDQ          BX, DI
-	MOVQ          CX, BX
-	SUBQ          DX, BX
-	MOVQ          BX, R8
-	CMPQ          R8, $+8
-	JLT           end13
+	MOVQ   $+0, DX
+	MOVQ   $+0, BX
+	VADDPD Z0, Z6, Z0
+	VCMPPD $0x04, Z0, Z0, K1
+	KMOVW  K1, BX
+	ORL    $+256, BX
+	BSFL   BX, BX
+	CMPQ   BX, $+8
+	JGE    endif11
+	MOVQ   AX, DI
+	MOVQ   DX, BX
+	SHLQ   $0x03, BX
+	ADDQ   BX, DI
+	MOVQ   CX, BX
+	SUBQ   DX, BX
+	MOVQ   BX, R8
+	CMPQ   R8, $+8
+	JLT    end13
 
 loop12:
 	VMOVUPS (DI), Z0
@@ -872,35 +848,29 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ         $+0, DX
-	MOVQ         $+0, BX
-	VADDPD       Y10, Y8, Y2
-	VADDPD       Y11, Y9, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDPD       X3, X2, X2
-	VBROADCASTSD X2, Y2
-	VCMPPD       $0x04, Y2, Y2, Y3
-	VCMPPD       $0x04, Y2, Y2, Y2
-	VMOVMSKPD    Y3, BX
-	VMOVMSKPD    Y2, DI
-	SHLL         $0x04, DI
-	ORL          DI, BX
-	ORL          $+256, BX
-	BSFL         BX, BX
-	CMPQ         BX, $+0
-	JNE          endif11
-	MOVQ         AX, DI
-	MOVQ         DX, BX
-	SHLQ         $0x03, BX
-	ADDQ         BX, DI
-	MOVQ         CX, BX
-	SUBQ         DX, BX
-	MOVQ         BX, R8
-	CMPQ         R8, $+8
-	JLT          end13
+	MOVQ      $+0, DX
+	MOVQ      $+0, BX
+	VADDPD    Y10, Y8, Y2
+	VADDPD    Y11, Y9, Y3
+	VCMPPD    $0x04, Y2, Y2, Y2
+	VCMPPD    $0x04, Y3, Y3, Y3
+	VMOVMSKPD Y2, BX
+	VMOVMSKPD Y3, DI
+	SHLL      $0x04, DI
+	ORL       DI, BX
+	ORL       $+256, BX
+	BSFL      BX, BX
+	CMPQ      BX, $+8
+	JGE       endif11
+	MOVQ      AX, DI
+	MOVQ      DX, BX
+	SHLQ      $0x03, BX
+	ADDQ      BX, DI
+	MOVQ      CX, BX
+	SUBQ      DX, BX
+	MOVQ      BX, R8
+	CMPQ      R8, $+8
+	JLT       end13
 
 loop12:
 	VMOVUPS   (DI), Y2
@@ -1144,37 +1114,28 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ          $+0, BX
-	MOVQ          $+0, SI
-	VADDPS        Z14, Z13, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VADDPS        Y4, Y3, Y3
-	VEXTRACTF64X2 $0x01, Y3, X4
-	VADDPS        X4, X3, X3
-	VPERMILPD     $0x01, X3, X4
-	VADDPS        X4, X3, X3
-	VMOVSHDUP     X3, X4
-	VADDPS        X4, X3, X3
-	VBROADCASTSS  X3, Z3
-	VCMPPS        $0x04, Z3, Z3, K1
-	KMOVW         K1, SI
-	ORL           $+65536, SI
-	BSFL          SI, SI
-	CMPQ          SI, $+0
-	JNE           endif11
-	MOVQ          AX, DI
-	MOVQ          CX, R9
-	MOVQ          BX, SI
-	SHLQ          $0x02, SI
-	ADDQ          SI, DI
-	MOVQ          BX, SI
-	SHLQ          $0x02, SI
-	ADDQ          SI, R9
-	MOVQ          DX, SI
-	SUBQ          BX, SI
-	MOVQ          SI, R10
-	CMPQ          R10, $+16
-	JLT           end13
+	MOVQ   $+0, BX
+	MOVQ   $+0, SI
+	VADDPS Z14, Z13, Z3
+	VCMPPS $0x04, Z3, Z3, K1
+	KMOVW  K1, SI
+	ORL    $+65536, SI
+	BSFL   SI, SI
+	CMPQ   SI, $+16
+	JGE    endif11
+	MOVQ   AX, DI
+	MOVQ   CX, R9
+	MOVQ   BX, SI
+	SHLQ   $0x02, SI
+	ADDQ   SI, DI
+	MOVQ   BX, SI
+	SHLQ   $0x02, SI
+	ADDQ   SI, R9
+	MOVQ   DX, SI
+	SUBQ   BX, SI
+	MOVQ   SI, R10
+	CMPQ   R10, $+16
+	JLT    end13
 
 loop12:
 	VMOVUPS   (R9), Z3
@@ -1451,41 +1412,33 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ         $+0, BX
-	MOVQ         $+0, SI
-	VADDPS       Y8, Y6, Y2
-	VADDPS       Y9, Y7, Y3
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDPS       X3, X2, X2
-	VBROADCASTSS X2, Y2
-	VCMPPS       $0x04, Y2, Y2, Y3
-	VCMPPS       $0x04, Y2, Y2, Y2
-	VMOVMSKPS    Y3, SI
-	VMOVMSKPS    Y2, DI
-	SHLL         $0x08, DI
-	ORL          DI, SI
-	ORL          $+65536, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif11
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         BX, SI
-	SHLQ         $0x02, SI
-	ADDQ         SI, DI
-	MOVQ         BX, SI
-	SHLQ         $0x02, SI
-	ADDQ         SI, R9
-	MOVQ         DX, SI
-	SUBQ         BX, SI
-	MOVQ         SI, R10
-	CMPQ         R10, $+16
-	JLT          end13
+	MOVQ      $+0, BX
+	MOVQ      $+0, SI
+	VADDPS    Y8, Y6, Y2
+	VADDPS    Y9, Y7, Y3
+	VCMPPS    $0x04, Y2, Y2, Y2
+	VCMPPS    $0x04, Y3, Y3, Y3
+	VMOVMSKPS Y2, SI
+	VMOVMSKPS Y3, DI
+	SHLL      $0x08, DI
+	ORL       DI, SI
+	ORL       $+65536, SI
+	BSFL      SI, SI
+	CMPQ      SI, $+16
+	JGE       endif11
+	MOVQ      AX, DI
+	MOVQ      CX, R9
+	MOVQ      BX, SI
+	SHLQ      $0x02, SI
+	ADDQ      SI, DI
+	MOVQ      BX, SI
+	SHLQ      $0x02, SI
+	ADDQ      SI, R9
+	MOVQ      DX, SI
+	SUBQ      BX, SI
+	MOVQ      SI, R10
+	CMPQ      R10, $+16
+	JLT       end13
 
 loop12:
 	VMOVUPS   (R9), Y2
@@ -1772,35 +1725,28 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ          $+0, BX
-	MOVQ          $+0, SI
-	VADDPD        Z14, Z13, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VADDPD        Y4, Y3, Y3
-	VEXTRACTF64X2 $0x01, Y3, X4
-	VADDPD        X4, X3, X3
-	VPERMILPD     $0x01, X3, X4
-	VADDPD        X4, X3, X3
-	VBROADCASTSD  X3, Z3
-	VCMPPD        $0x04, Z3, Z3, K1
-	KMOVW         K1, SI
-	ORL           $+256, SI
-	BSFL          SI, SI
-	CMPQ          SI, $+0
-	JNE           endif11
-	MOVQ          AX, DI
-	MOVQ          CX, R9
-	MOVQ          BX, SI
-	SHLQ          $0x03, SI
-	ADDQ          SI, DI
-	MOVQ          BX, SI
-	SHLQ          $0x03, SI
-	ADDQ          SI, R9
-	MOVQ          DX, SI
-	SUBQ          BX, SI
-	MOVQ          SI, R10
-	CMPQ          R10, $+8
-	JLT           end13
+	MOVQ   $+0, BX
+	MOVQ   $+0, SI
+	VADDPD Z14, Z13, Z3
+	VCMPPD $0x04, Z3, Z3, K1
+	KMOVW  K1, SI
+	ORL    $+256, SI
+	BSFL   SI, SI
+	CMPQ   SI, $+8
+	JGE    endif11
+	MOVQ   AX, DI
+	MOVQ   CX, R9
+	MOVQ   BX, SI
+	SHLQ   $0x03, SI
+	ADDQ   SI, DI
+	MOVQ   BX, SI
+	SHLQ   $0x03, SI
+	ADDQ   SI, R9
+	MOVQ   DX, SI
+	SUBQ   BX, SI
+	MOVQ   SI, R10
+	CMPQ   R10, $+8
+	JLT    end13
 
 loop12:
 	VMOVUPS   (R9), Z3
@@ -2075,39 +2021,33 @@ endif9:
 	JGT  loop1
 
 end2:
-	MOVQ         $+0, BX
-	MOVQ         $+0, SI
-	VADDPD       Y8, Y6, Y2
-	VADDPD       Y9, Y7, Y3
-	VADDPD       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPD       X3, X2, X2
-	VPERMILPD    $0x01, X2, X3
-	VADDPD       X3, X2, X2
-	VBROADCASTSD X2, Y2
-	VCMPPD       $0x04, Y2, Y2, Y3
-	VCMPPD       $0x04, Y2, Y2, Y2
-	VMOVMSKPD    Y3, SI
-	VMOVMSKPD    Y2, DI
-	SHLL         $0x04, DI
-	ORL          DI, SI
-	ORL          $+256, SI
-	BSFL         SI, SI
-	CMPQ         SI, $+0
-	JNE          endif11
-	MOVQ         AX, DI
-	MOVQ         CX, R9
-	MOVQ         BX, SI
-	SHLQ         $0x03, SI
-	ADDQ         SI, DI
-	MOVQ         BX, SI
-	SHLQ         $0x03, SI
-	ADDQ         SI, R9
-	MOVQ         DX, SI
-	SUBQ         BX, SI
-	MOVQ         SI, R10
-	CMPQ         R10, $+8
-	JLT          end13
+	MOVQ      $+0, BX
+	MOVQ      $+0, SI
+	VADDPD    Y8, Y6, Y2
+	VADDPD    Y9, Y7, Y3
+	VCMPPD    $0x04, Y2, Y2, Y2
+	VCMPPD    $0x04, Y3, Y3, Y3
+	VMOVMSKPD Y2, SI
+	VMOVMSKPD Y3, DI
+	SHLL      $0x04, DI
+	ORL       DI, SI
+	ORL       $+256, SI
+	BSFL      SI, SI
+	CMPQ      SI, $+8
+	JGE       endif11
+	MOVQ      AX, DI
+	MOVQ      CX, R9
+	MOVQ      BX, SI
+	SHLQ      $0x03, SI
+	ADDQ      SI, DI
+	MOVQ      BX, SI
+	SHLQ      $0x03, SI
+	ADDQ      SI, R9
+	MOVQ      DX, SI
+	SUBQ      BX, SI
+	MOVQ      SI, R10
+	CMPQ      R10, $+8
+	JLT       end13
 
 loop12:
 	VMOVUPS   (R9), Y2

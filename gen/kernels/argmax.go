@@ -95,8 +95,8 @@ func firstLargest(k *builder, unroll int, from arrays, load func(l asm.Lanes, at
 		})
 	}
 	// Of +Inf and −Inf the sum is NaN, too: then there may be none to find.
-	sum := sums[0].Add(sums[1]).FoldAdd().Spread()
-	k.If(sum.NotEqual(sum).First().Equal(k.Int(0)), func() {
+	sum := sums[0].Add(sums[1])
+	k.If(sum.NotEqual(sum).First().Less(k.Int(lanes)), func() {
 		search(func(v asm.Vec) asm.Mask { return v.NotEqual(v) })
 	})
 	index.Set(piece)
