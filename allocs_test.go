@@ -39,6 +39,9 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 	allowed := slices.Repeat([]bool{true}, c)
 	weight, labels := make([]F, c), []int{1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 1, 2}
 	inputs, lengths := []int{12, 11, 10, 0}, []int{3, 2, 3, 0}
+	spans, pathScores := make([]trellis.Span, 8), make([]float64, n)
+	path := make([]int, 12)
+	words := make([]trellis.Word, 0, 8)
 
 	var err error
 	check := func(name string, f func()) {
@@ -57,6 +60,10 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 	check("SoftmaxRows", func() { trellis.SoftmaxRows(grad, x) })
 	check("GatherRows", func() { trellis.GatherRows(dst, x, index) })
 
+	aligned := []trellis.Span{{Start: 0, End: 1}, {Start: 2, End: 3}, {Start: 4, End: 5}}
+	check("Path", func() { trellis.Path(path, aligned, labels[:3], 0) })
+	check("AppendWords", func() { words = trellis.AppendWords(words[:0], aligned, labels[:3], 2) })
+	check("GrowWords", func() { trellis.GrowWords(words, aligned, labels[:3], trellis.ToNext) })
 	for _, workers := range []int{0, 1, 3} {
 		for _, x := range []trellis.Tensor[F]{rows, images} {
 			nll := trellis.NLLLoss[F]{Weight: weight, Workers: workers}
@@ -87,6 +94,10 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 				x.Data = slices.Clone(x.Data)
 				trellis.SoftmaxRows(x.Data, x)
 			}
+			aligner := trellis.CTCAligner[F]{Scores: ctc.Scores, Workers: workers}
+			check("CTCAligner.Align", func() { err = aligner.Align(spans, pathScores, x, labels, inputs, lengths) })
+			aligner.Confidence = true
+			check("CTCAligner.Align with Confidence", func() { err = aligner.Align(spans, pathScores, x, labels, inputs, lengths) })
 			check("CTCLoss.Loss", func() { _, err = ctc.Loss(x, labels, inputs, lengths) })
 			check("CTCLoss.Losses", func() { err = ctc.Losses(dst[:n], x, labels, inputs, lengths) })
 			check("CTCLoss.Grad", func() { _, err = ctc.Grad(grad, x, labels, inputs, lengths) })

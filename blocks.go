@@ -110,6 +110,19 @@ const (
 	hugeBytes = 64 << 20
 )
 
+// Sizes of the best path. Its results do not depend on them.
+const (
+	// keptPositions is the number of positions up to which α of all frames of a segment is kept:
+	// half a MiB, which the second cache holds.
+	keptPositions = 32 << 10
+	// cutPositions is the number of positions that are kept of α where segments begin, 16 MiB, and a
+	// quarter of it in segments that are cut from others. leastCut is the least number of frames of a
+	// segment.
+	cutPositions, leastCut = 1 << 20, 64
+	// pathLevels is how often segments are cut: each time into 4 at least.
+	pathLevels = 13
+)
+
 // streamBytes is the size from which on a gradient whose rows are apart in memory is
 // written past the caches: it is more than most of them hold, and its lines need not be
 // read before. (For classes that are not contiguous that is a tenth faster; for

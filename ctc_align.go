@@ -75,7 +75,7 @@ func (a CTCAligner[F]) Align(spans []Span, scores []float64, x Tensor[F], target
 	defer t.release()
 	t.ctcInput = ctcInput{blank: a.Blank, scores: a.Scores, batchFirst: a.BatchFirst, wildcards: true}
 	t.method, t.workers, t.anyScore, t.wantConfidence = method, a.Workers, a.AnyScore, a.Confidence
-	t.spans, t.pathScores = spans, scores
+	t.spans, t.sums = spans, scores
 	t.targets, t.inputLengths, t.targetLengths = targets, inputLengths, targetLengths
 	return t.run(x)
 }

@@ -15,7 +15,7 @@ type alignTask[F Float] struct {
 	anyScore       float64
 	wantConfidence bool
 	spans          []Span
-	pathScores     []float64 // one for each sequence, or nil
+	sums           []float64 // the scores of the sequences, or nil
 	spanStarts     []int     // where the spans of a sequence begin
 }
 
@@ -57,16 +57,16 @@ func (t *alignTask[F]) check(x Tensor[F]) error {
 	if len(t.spans) != labels {
 		return &ArgumentError{t.method, "len(spans)", nil, len(t.spans), fmt.Sprintf("want %d, one for each label", labels)}
 	}
-	if t.pathScores == nil {
+	if t.sums == nil {
 		return nil
 	}
-	if err := t.checkBatch("scores", len(t.pathScores), x.Shape); err != nil {
+	if err := t.checkBatch("scores", len(t.sums), x.Shape); err != nil {
 		return err
 	}
 	if fp.IsFloat32[F]() {
 		return nil
 	}
-	return checkApart(t.method, "scores", "x", t.pathScores, fp.AsFloat64(t.x))
+	return checkApart(t.method, "scores", "x", t.sums, fp.AsFloat64(t.x))
 }
 
 // cost returns about how many nanoseconds the call takes.
@@ -82,11 +82,11 @@ func (t *alignTask[F]) cost() (cost float64) {
 func (t *alignTask[F]) Item(i int) {
 	n := t.order[i]
 	s := workspace.Take[alignment[F], F](&alignments)
-	s.frames, s.x, s.scores, s.anyScore = t.inputLength(n), t.sequence(t.x, n), t.scores, t.anyScore
+	s.frames, s.x, s.scores = t.inputLength(n), t.sequence(t.x, n), pathScores{t.scores, t.anyScore}
 	s.spans = t.spans[t.spanStarts[n]:][:t.targetLengths[n]]
-	score := s.align(t.labels(n), t.blank, t.wantConfidence)
+	score := s.align(t.labels(n), t.blank, t.wantConfidence, keptBytes, usualSizes)
 	s.release()
-	if t.pathScores != nil {
-		t.pathScores[n] = score
+	if t.sums != nil {
+		t.sums[n] = score
 	}
 }

@@ -62,8 +62,8 @@ func JoinSpans(spans []Span) Span {
 	var frames float64
 	for _, s := range spans {
 		n := float64(max(s.End-s.Start, 1)) // a label without an alignment has no frames, but −Inf or NaN
-		joined.Score += n * s.Score
-		joined.Confidence += n * s.Confidence
+		joined.Score += float64(n * s.Score)
+		joined.Confidence += float64(n * s.Confidence)
 		frames += n
 	}
 	joined.Score /= frames
@@ -138,5 +138,6 @@ func meet(a, b *Span, growth Growth) {
 // Seconds returns when the span begins and ends, in seconds from the beginning of the first frame.
 // frame is how far the network moves on from one frame to the next.
 func (s Span) Seconds(frame time.Duration) (start, end float64) {
-	return (time.Duration(s.Start) * frame).Seconds(), (time.Duration(s.End) * frame).Seconds()
+	seconds := func(t int) float64 { return float64(time.Duration(t)*frame) / float64(time.Second) }
+	return seconds(s.Start), seconds(s.End)
 }

@@ -1,6 +1,10 @@
 package trellis
 
-import "github.com/gotrellis/trellis/internal/workspace"
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/workspace"
+)
 
 // ctcTarget is the target of a sequence, as rows of the trellis have it: position i is
 // label i with the blank before it, and the last position, S, is the blank behind the S
@@ -13,7 +17,8 @@ type ctcTarget struct {
 	// symbols has the class of each label, and from position S on the blank.
 	symbols []int32
 	// skipExponents is 0 at a label that may follow the one before without a blank
-	// between them, because it is another one, and else −never: see forwardFactorsGeneric.
+	// between them, because it is another one, and else −Inf: see forwardFactorsGeneric and
+	// viterbiGeneric.
 	skipExponents []float64
 }
 
@@ -28,7 +33,7 @@ func (g *ctcTarget) set(labels []int, blank int) {
 		symbols[i] = int32(blank)
 	}
 	for i := range skip {
-		skip[i] = -never
+		skip[i] = math.Inf(-1)
 	}
 	for i, label := range labels {
 		symbols[i] = int32(label)
@@ -36,6 +41,13 @@ func (g *ctcTarget) set(labels []int, blank int) {
 			skip[i] = 0
 		}
 	}
+}
+
+// copy makes g the same as another target.
+func (g *ctcTarget) copy(from *ctcTarget) {
+	symbols, skip := append(g.symbols[:0], from.symbols...), append(g.skipExponents[:0], from.skipExponents...)
+	*g = *from
+	g.symbols, g.skipExponents = symbols, skip
 }
 
 // named returns the classes that a path through the trellis emits: those of the labels,
@@ -71,15 +83,29 @@ type classSet struct {
 	classes []int32
 }
 
-// distinct returns the classes among labels, of so many, each once. They stay until the next call.
-func distinct[T int | int32](s *classSet, labels []T, classes int) []int32 {
+// begin empties the set, for so many classes.
+func (s *classSet) begin(classes int) {
 	s.place, s.classes = workspace.Resize(s.place, classes), s.classes[:0]
 	clear(s.place)
+}
+
+// add takes in a class, and returns where it is.
+func (s *classSet) add(class int32) int32 {
+	if s.place[class] == 0 {
+		s.classes = append(s.classes, class)
+		s.place[class] = int32(len(s.classes))
+	}
+	return s.place[class] - 1
+}
+
+// index returns where a class of the set is.
+func (s *classSet) index(class int32) int { return int(s.place[class]) - 1 }
+
+// distinct returns the classes among labels, of so many, each once. They stay until the next call.
+func distinct[T int | int32](s *classSet, labels []T, classes int) []int32 {
+	s.begin(classes)
 	for _, c := range labels {
-		if s.place[c] == 0 {
-			s.classes = append(s.classes, int32(c))
-			s.place[c] = int32(len(s.classes))
-		}
+		s.add(int32(c))
 	}
 	return s.classes
 }

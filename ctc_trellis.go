@@ -112,6 +112,22 @@ func (w *trellis[F]) checkpoint(t int) numberRow {
 // forward returns the target's probability without the common factors of the frames. It
 // reports whether the scores it has seen are numbers.
 func (w *trellis[F]) forward() (probability number, ok bool) {
+	w.start()
+	for t := 0; t < w.frames; t += w.segment {
+		if len(w.checkpoints) > 0 {
+			c := w.checkpoint(t)
+			copy(c.v, w.boundary.v)
+			copy(c.exponents, w.boundary.exponents)
+		}
+		if !w.sweep(t) {
+			return number{}, false
+		}
+	}
+	return w.probability(), true
+}
+
+// start makes the boundary α before the first frame.
+func (w *trellis[F]) start() {
 	clear(w.boundary.v)
 	exponents := w.boundary.exponents
 	for i := range exponents {
@@ -124,17 +140,6 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 	statesAt(exponents, w.target.length)[onBlank] = 0
 	statesAt(w.boundary.v, 0)[onBlank] = 1 // before the first frame nothing is spelled yet
 	w.inherits = true
-	for t := 0; t < w.frames; t += w.segment {
-		if len(w.checkpoints) > 0 {
-			c := w.checkpoint(t)
-			copy(c.v, w.boundary.v)
-			copy(c.exponents, w.boundary.exponents)
-		}
-		if !w.sweep(t) {
-			return number{}, false
-		}
-	}
-	return w.probability(), true
 }
 
 // sweep takes α from the boundary through the segment that begins with a frame. It reports

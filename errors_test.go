@@ -33,6 +33,9 @@ type arguments struct {
 	targets           []int
 	inputs, labels    []int // inputLengths and targetLengths
 	dst, grad, factor []float32
+	anyScore          float64
+	spans             []trellis.Span
+	pathScores        []float64
 }
 
 // mistake is one, and the error that it should make.
@@ -89,6 +92,12 @@ func ctcMethodsOf(a *arguments) []method {
 	}
 }
 
+// alignMethodsOf binds the method of CTCAligner.
+func alignMethodsOf(a *arguments) []method {
+	l := trellis.CTCAligner[float32]{Blank: a.blank, BatchFirst: a.batchFirst, Scores: a.scores, AnyScore: a.anyScore, Workers: a.workers, Confidence: true}
+	return []method{{"CTCAligner.Align", func() error { return l.Align(a.spans, a.pathScores, a.x, a.targets, a.inputs, a.labels) }}}
+}
+
 // tensorOf returns a tensor of some ordinary numbers.
 func tensorOf(shape ...int) trellis.Tensor[float32] {
 	n := 1
@@ -115,6 +124,7 @@ func ctcArguments() *arguments {
 	return &arguments{
 		x: tensorOf(5, 3, 4), targets: []int{1, 2, 0, 0, 3, 3}, inputs: []int{5, 4, 5}, labels: []int{2, 0, 2},
 		dst: conformance.Filled[float32](3), grad: conformance.Filled[float32](60), factor: make([]float32, 3),
+		spans: slices.Repeat([]trellis.Span{{Start: -1, End: -2, Score: 7}}, 4), pathScores: conformance.Filled[float64](3),
 	}
 }
 
@@ -124,7 +134,11 @@ func (a *arguments) contents() [][]float32 {
 	for _, data := range [][]float32{a.x.Data, a.target.Data, a.weight, a.dst, a.grad, a.factor} {
 		all = append(all, slices.Clone(data))
 	}
-	return all
+	var path []float32
+	for _, s := range a.spans {
+		path = append(path, float32(s.Start), float32(s.End), float32(s.Score), float32(s.Confidence))
+	}
+	return append(all, path, conformance.Cast[float32](a.pathScores))
 }
 
 // requireMistakes makes every mistake in a call of every method: some should
@@ -311,6 +325,50 @@ func TestClassLossMistakes(t *testing.T) {
 
 func TestCTCLossMistakes(t *testing.T) {
 	requireMistakes(t, ctcArguments, ctcMethodsOf, append(commonMistakes([]int{5, 3, 4}, 3), ctcMistakes()...))
+}
+
+func TestCTCAlignerMistakes(t *testing.T) {
+	mistakes := []mistake{
+		{"negative workers", everyMethod, func(a *arguments) { a.workers = -1 }, "Workers", nil, -1},
+		{"missing scores", everyMethod, func(a *arguments) { a.x.Data = a.x.Data[1:] }, "x.Shape", nil, []int{5, 3, 4}},
+		{"a span missing", everyMethod, func(a *arguments) { a.spans = a.spans[:3] }, "len(spans)", nil, 3},
+		{"a span too many", everyMethod, func(a *arguments) { a.spans = append(a.spans, trellis.Span{}) }, "len(spans)", nil, 5},
+		{"no spans", everyMethod, func(a *arguments) { a.spans = nil }, "len(spans)", nil, 0},
+		{"a score missing", everyMethod, func(a *arguments) { a.pathScores = a.pathScores[:2] }, "len(scores)", nil, 2},
+		{"empty scores", everyMethod, func(a *arguments) { a.pathScores = []float64{} }, "len(scores)", nil, 0},
+		{"a wildcard at +Inf", everyMethod, func(a *arguments) { a.anyScore = math.Inf(1) }, "AnyScore", nil, math.Inf(1)},
+		{"a wildcard at NaN", everyMethod, func(a *arguments) { a.anyScore = math.NaN() }, "AnyScore", nil, math.NaN()},
+		{"a label below AnyLabel", everyMethod, func(a *arguments) { a.targets[5] = -2 }, "targets", []int{2, 1}, -2},
+		{"wildcards without target lengths", everyMethod, func(a *arguments) {
+			a.targets, a.labels = []int{1, 2, 3, 1, -1, 2}, nil
+		}, "targets", []int{2, 0}, -1},
+	}
+	for _, m := range ctcMistakes() {
+		if m.argument != "Gradient" && m.name != "a negative label" {
+			mistakes = append(mistakes, m)
+		}
+	}
+	requireMistakes(t, ctcArguments, alignMethodsOf, mistakes)
+
+	x := trellis.Tensor[float64]{Data: make([]float64, 8), Shape: []int{4, 2}}
+	err := trellis.CTCAligner[float64]{}.Align(make([]trellis.Span, 1), x.Data[3:4], x, []int{1}, nil, nil)
+	require.EqualError(t, err, "trellis: CTCAligner.Align: scores = slice of 1: overlaps x")
+	require.Zero(t, x.Data[3])
+	for name, change := range map[string]func(a *arguments){
+		"no scores wanted": func(a *arguments) { a.pathScores = nil },
+		"wildcards":        func(a *arguments) { a.targets[0], a.targets[5] = -1, -1 },
+		"wildcards of one, without lengths": func(a *arguments) {
+			a.x.Shape, a.targets, a.inputs, a.labels, a.pathScores = []int{15, 4}, []int{-1, 2, -1, 3}, nil, nil, a.pathScores[:1]
+		},
+		"a wildcard at −Inf": func(a *arguments) { a.anyScore = math.Inf(-1) },
+	} {
+		a := ctcArguments()
+		change(a)
+		require.NoError(t, alignMethodsOf(a)[0].call(), name)
+	}
+	a := ctcArguments()
+	a.targets, a.labels = []int{1, 2, 3, 1, -1, 2}, nil
+	require.EqualError(t, alignMethodsOf(a)[0].call(), "trellis: CTCAligner.Align: targets[2,0] = -1: label outside [0,4); padded targets need targetLengths, and so do several with AnyLabel")
 }
 
 // What looks like a mistake and is none.

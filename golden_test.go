@@ -19,6 +19,7 @@ import (
 // are the same on every architecture, whatever its compiler fuses, on every
 // tier, and for every number of workers.
 var golden = map[string]string{
+	"float32/CTCAligner":             "5481817d0986ef67",
 	"float32/CTCLoss":                "94be00dd78dea669",
 	"float32/CTCLoss/Logits":         "f040861df1262568",
 	"float32/CTCLoss/Probabilities":  "af3c842bdf3cc792",
@@ -30,6 +31,7 @@ var golden = map[string]string{
 	"float32/LogSumExp":              "0bc06bf1bb4729b7",
 	"float32/NLLLoss":                "2f0244e7fafdf6a7",
 	"float32/Softmax":                "c2c8b5b105fb5a2f",
+	"float64/CTCAligner":             "8855d0abc5a0c72f",
 	"float64/CTCLoss":                "609bf8d0ab431fe7",
 	"float64/CTCLoss/Logits":         "a968f78b3b7b160b",
 	"float64/CTCLoss/Probabilities":  "87e6282f6d4be715",
@@ -97,6 +99,8 @@ func TestGoldenBits(t *testing.T) {
 		goldenClasses[float64](t, seen, "float64/")
 		goldenCTC[float32](t, seen, "float32/")
 		goldenCTC[float64](t, seen, "float64/")
+		goldenAlign[float32](t, seen, "float32/")
+		goldenAlign[float64](t, seen, "float64/")
 		assert.Equal(t, golden, seen)
 	})
 }
@@ -276,4 +280,39 @@ func goldenCTCMethods[F trellis.Float](t *testing.T, l trellis.CTCLoss[F], x tre
 	}
 	require.NoError(t, l.VJP(grad, dst, x, targets, inputs, lengths))
 	add(d, grad...)
+}
+
+func goldenAlign[F trellis.Float](t *testing.T, seen map[string]string, prefix string) {
+	g := generator(4)
+	var d digest
+	for _, shape := range [][3]int{{1, 1, 2}, {20, 5, 4}, {40, 3, 30}, {20, 2, 700}, {900, 1, 12}} {
+		for _, s := range []int{0, 1, 2, 15, 16, 17, 40, 300} {
+			for _, scores := range []trellis.Scores{trellis.LogProbabilities, trellis.Logits, trellis.Probabilities} {
+				frames, n, c := shape[0], shape[1], shape[2]
+				x := trellis.Tensor[F]{Data: goldenScores[F](&g, frames*n*c, 1+g.below(12)), Shape: shape[:]}
+				if scores == trellis.Probabilities {
+					trellis.SoftmaxRows(x.Data, x)
+				}
+				blank := g.below(c)
+				targets, inputs, lengths, labels := make([]int, n*s), make([]int, n), make([]int, n), 0
+				for i := range targets {
+					if targets[i] = (blank + 1 + g.below(c-1)) % c; g.below(9) == 0 {
+						targets[i] = trellis.AnyLabel
+					}
+				}
+				for i := range inputs {
+					inputs[i], lengths[i] = frames-g.below(frames/8+1), s-g.below(s/4+1)
+					labels += lengths[i]
+				}
+				spans, dst := make([]trellis.Span, labels), make([]float64, n)
+				a := trellis.CTCAligner[F]{Blank: blank, Scores: scores, Confidence: true, AnyScore: -2}
+				require.NoError(t, a.Align(spans, dst, x, targets, inputs, lengths))
+				add(&d, dst...)
+				for _, s := range spans {
+					add(&d, float64(s.Start), float64(s.End), s.Score, s.Confidence)
+				}
+			}
+		}
+	}
+	seen[prefix+"CTCAligner"] = d.sum()
 }

@@ -880,6 +880,62 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// viterbi works like viterbiGeneric.
+func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
+	switch tier.Active {
+	case tier.AVX512:
+		viterbiAVX512(alpha.Data, boundary, column, blanks, y, skipExponents, alpha.Stride, positions)
+		return
+	case tier.AVX2:
+		viterbiAVX2(alpha.Data, boundary, column, blanks, y, skipExponents, alpha.Stride, positions)
+		return
+	}
+	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)
+}
+
+// toBlocks works like toBlocksGeneric.
+func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			return F(toBlocksF32AVX512(p, size, fp.AsFloat32(x.Data), x.Columns, x.Stride))
+		}
+		return F(toBlocksF64AVX512(p, size, fp.AsFloat64(x.Data), x.Columns, x.Stride))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			return F(toBlocksF32AVX2(p, size, fp.AsFloat32(x.Data), x.Columns, x.Stride))
+		}
+		return F(toBlocksF64AVX2(p, size, fp.AsFloat64(x.Data), x.Columns, x.Stride))
+	}
+	return toBlocksGeneric(p, size, x)
+}
+
+// emitBlock works like emitBlockGeneric.
+func emitBlock(y, p []float64, places []int32) {
+	switch tier.Active {
+	case tier.AVX512:
+		emitBlockAVX512(y, p, places)
+		return
+	case tier.AVX2:
+		emitBlockAVX2(y, p, places)
+		return
+	}
+	emitBlockGeneric(y, p, places)
+}
+
+// logs works like logsGeneric.
+func logs(dst, x []float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		logsAVX512(dst, x)
+		return
+	case tier.AVX2:
+		logsAVX2(dst, x)
+		return
+	}
+	logsGeneric(dst, x)
+}
+
 //go:noescape
 func sumExpBlockF32AVX512(x []float32, m float32) (top, sum float32)
 
@@ -1377,3 +1433,33 @@ func writeGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums, scr
 
 //go:noescape
 func writeGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func viterbiAVX512(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
+
+//go:noescape
+func viterbiAVX2(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
+
+//go:noescape
+func toBlocksF32AVX512(p []float64, size int, x []float32, xColumns, xStride int) (poison float32)
+
+//go:noescape
+func toBlocksF32AVX2(p []float64, size int, x []float32, xColumns, xStride int) (poison float32)
+
+//go:noescape
+func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
+
+//go:noescape
+func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
+
+//go:noescape
+func emitBlockAVX512(y, p []float64, places []int32)
+
+//go:noescape
+func emitBlockAVX2(y, p []float64, places []int32)
+
+//go:noescape
+func logsAVX512(dst, x []float64)
+
+//go:noescape
+func logsAVX2(dst, x []float64)

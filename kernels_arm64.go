@@ -613,6 +613,48 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// viterbi works like viterbiGeneric.
+func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
+	switch tier.Active {
+	case tier.NEON:
+		viterbiNEON(alpha.Data, boundary, column, blanks, y, skipExponents, alpha.Stride, positions)
+		return
+	}
+	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)
+}
+
+// toBlocks works like toBlocksGeneric.
+func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			return F(toBlocksF32NEON(p, size, fp.AsFloat32(x.Data), x.Columns, x.Stride))
+		}
+		return F(toBlocksF64NEON(p, size, fp.AsFloat64(x.Data), x.Columns, x.Stride))
+	}
+	return toBlocksGeneric(p, size, x)
+}
+
+// emitBlock works like emitBlockGeneric.
+func emitBlock(y, p []float64, places []int32) {
+	switch tier.Active {
+	case tier.NEON:
+		emitBlockNEON(y, p, places)
+		return
+	}
+	emitBlockGeneric(y, p, places)
+}
+
+// logs works like logsGeneric.
+func logs(dst, x []float64) {
+	switch tier.Active {
+	case tier.NEON:
+		logsNEON(dst, x)
+		return
+	}
+	logsGeneric(dst, x)
+}
+
 //go:noescape
 func sumExpBlockF32NEON(x []float32, m float32) (top, sum float32)
 
@@ -861,3 +903,18 @@ func writeGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []floa
 
 //go:noescape
 func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func viterbiNEON(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
+
+//go:noescape
+func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) (poison float32)
+
+//go:noescape
+func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
+
+//go:noescape
+func emitBlockNEON(y, p []float64, places []int32)
+
+//go:noescape
+func logsNEON(dst, x []float64)

@@ -153,7 +153,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
 		index[i] = 1 + class
 	}
-	stride := sumStride[F](benchClasses)
+	stride, blocks := sumStride[F](benchClasses), make([]float64, pathFrames*benchClasses)
 	sums := view.Of(make([]float64, groupFrames/2*stride), 0, stride)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
 	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
@@ -163,6 +163,9 @@ func frameWorks[F Float]() []kerneltest.Work {
 		}),
 		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
 			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
+		}),
+		kerneltest.NewWork("toBlocks", kerneltest.Amount{Count: pathFrames * benchClasses, Unit: "element", Bytes: pathFrames * benchClasses * (8 + fp.Size[F]())}, func() {
+			top[0] = toBlocks(blocks, pathBlock*benchClasses, view.Of(x, benchClasses, benchClasses))
 		}),
 		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(p) + sizeOf(dst)}, func() {
 			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, scratch)
@@ -174,7 +177,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 func doubleWorks() []kerneltest.Work {
 	const states, double = 2*benchLabels + 1, 8
 	r := rand.New(rand.NewPCG(7, 8))
-	sums, logs, y := make([]float64, itemPositions), make([]float64, itemPositions), make([]float64, benchFrames*benchSpan)
+	sums, logs1, y := make([]float64, itemPositions), make([]float64, itemPositions), make([]float64, benchFrames*benchSpan)
 	for i := range sums {
 		sums[i] = 1000 * r.Float64()
 	}
@@ -205,8 +208,20 @@ func doubleWorks() []kerneltest.Work {
 	occupancySums := view.Of(make([]float64, benchFrames/2*sumStride[float64](benchClasses)), 0, sumStride[float64](benchClasses))
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
+	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, pathBlock*benchClasses), make([]float64, pathFrames*pathStride)
+	pathColumn, pathBlanks, places, noSkips := make([]float64, pathFrames), make([]float64, pathFrames), make([]int32, benchSpan), make([]float64, benchSpan)
+	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
+		places[i] = class
+	}
 	return []kerneltest.Work{
-		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs, sums) }),
+		kerneltest.NewWork("viterbi", kerneltest.Amount{Count: pathFrames * states, Unit: "state", Bytes: (2*len(path) + benchSpan) * pathFrames * double}, func() {
+			viterbi(view.Of(path, len(path), 0), path, pathColumn, pathBlanks, emitted, noSkips, benchSpan)
+		}),
+		kerneltest.NewWork("emitBlock", kerneltest.Amount{Count: pathBlock * benchSpan, Unit: "element", Bytes: 2 * pathBlock * benchSpan * double}, func() {
+			emitBlock(emitted, blocks, places)
+		}),
+		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
+		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs1, sums) }),
 		kerneltest.NewWork("normalizeRow", kerneltest.Amount{Count: states, Unit: "state", Bytes: 4 * len(row) * double}, func() {
 			result[0] = normalizeRow(row, alpha[:len(row)], rowExponents)
 		}),
@@ -216,7 +231,7 @@ func doubleWorks() []kerneltest.Work {
 		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
 			forward(alpha, ones, column, rows, factors, benchSpan, benchFrames)
 		}),
-		kerneltest.NewWork("expWide", kerneltest.Elements[float64](itemPositions, 3), func() { expWide(logs, wide, sums, 1000) }),
+		kerneltest.NewWork("expWide", kerneltest.Elements[float64](itemPositions, 3), func() { expWide(logs1, wide, sums, 1000) }),
 		kerneltest.NewWork("extent", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(ones) * double}, func() {
 			result[0], _, _ = extent(ones)
 		}),

@@ -248,3 +248,23 @@ func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch
 func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
+
+// viterbi works like viterbiGeneric.
+func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
+	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)
+}
+
+// toBlocks works like toBlocksGeneric.
+func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	return toBlocksGeneric(p, size, x)
+}
+
+// emitBlock works like emitBlockGeneric.
+func emitBlock(y, p []float64, places []int32) {
+	emitBlockGeneric(y, p, places)
+}
+
+// logs works like logsGeneric.
+func logs(dst, x []float64) {
+	logsGeneric(dst, x)
+}

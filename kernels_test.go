@@ -18,7 +18,7 @@ import (
 	"github.com/gotrellis/trellis/internal/view"
 )
 
-// The kernels of generic.go and generic_ctc.go: each has a test in the file of its name, and
+// The kernels of generic.go, generic_ctc.go and generic_align.go: each has a test in the file of its name, and
 // a benchmark in kernels_bench_test.go.
 func kernels() kerneltest.Suite {
 	doubles := kernelTests[float64]()
@@ -74,6 +74,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"expFrames":      testExpFrames[F],
 		"emit":           testEmit[F],
 		"writeGradients": testWriteGradients[F],
+		"toBlocks":       testToBlocks[F],
 	}
 }
 
@@ -91,6 +92,9 @@ var doubleTests = map[string]func(t *testing.T){
 	"forwardWide":    testForwardWide,
 	"backwardWide":   testBackwardWide,
 	"addOccupancies": testAddOccupancies,
+	"viterbi":        testViterbi,
+	"emitBlock":      testEmitBlock,
+	"logs":           testLogs,
 }
 
 // exponentials returns how the kernels compute exp of up to block float32: for any

@@ -23,7 +23,8 @@ import (
 var layers = []struct{ file, uses string }{
 	{"generic.go", ""},
 	{"generic_ctc.go", "generic.go"},
-	{"kernels_*.go", "generic.go generic_ctc.go"},
+	{"generic_align.go", "generic_ctc.go"},
+	{"kernels_*.go", "generic.go generic_ctc.go generic_align.go"},
 	{"rows_sum.go", "kernels_*.go"},
 	{"rows_stream.go", "kernels_*.go"},
 	{"columns.go", "kernels_*.go"},
@@ -39,7 +40,7 @@ var layers = []struct{ file, uses string }{
 	{"crossentropy_small.go", "generic.go kernels_*.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},
 	{"crossentropy.go", "classes_layout.go classes.go crossentropy_item.go crossentropy_compute.go crossentropy_small.go"},
 
-	{"ctc_target.go", "generic_ctc.go"},
+	{"ctc_target.go", ""},
 	{"ctc_number.go", "generic_ctc.go"},
 	{"ctc_exps.go", "kernels_*.go"},
 	{"ctc_emission.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go"},
@@ -51,8 +52,11 @@ var layers = []struct{ file, uses string }{
 	{"ctc.go", "ctc_batch.go ctc_task.go"},
 
 	{"ctc_spans.go", "ctc_target.go"},
-	{"ctc_alignment.go", "rows_sum.go ctc_target.go ctc_emission.go ctc_spans.go"},
-	{"ctc_align_task.go", "ctc_batch.go ctc_spans.go ctc_alignment.go"},
+	{"ctc_path_emission.go", "generic_align.go kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
+	{"ctc_viterbi.go", "generic_ctc.go kernels_*.go generic_align.go ctc_target.go ctc_spans.go ctc_path_emission.go"},
+	{"ctc_confidence.go", "generic_ctc.go rows_sum.go ctc_path_emission.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_spans.go"},
+	{"ctc_alignment.go", "ctc_target.go ctc_spans.go ctc_path_emission.go ctc_viterbi.go ctc_confidence.go"},
+	{"ctc_align_task.go", "ctc_batch.go ctc_spans.go ctc_path_emission.go ctc_alignment.go"},
 	{"ctc_align.go", "ctc_spans.go ctc_batch.go ctc_align_task.go"},
 }
 

@@ -5352,8 +5352,10 @@ TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+1312(SB), Z10
 	VBROADCASTSD constants<>+1344(SB), Z11
 	VBROADCASTSD constants<>+1376(SB), Z12
-	VBROADCASTSD constants<>+544(SB), Z13
-	VBROADCASTSD constants<>+512(SB), Z14
+	VBROADCASTSD constants<>+1408(SB), Z13
+	VBROADCASTSD constants<>+1440(SB), Z14
+	VBROADCASTSD constants<>+544(SB), Z15
+	VBROADCASTSD constants<>+512(SB), Z16
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -5361,38 +5363,38 @@ TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
 	JLT          end2
 
 loop1:
-	VMOVUPS     (CX), Z15
-	VADDPD      Z0, Z15, Z16
-	VSUBPD      Z0, Z16, Z17
-	VSUBPD      Z17, Z15, Z15
-	VDIVPD      Z16, Z15, Z15
-	VPSUBQ      Z1, Z16, Z16
-	VPSRLQ      $0x34, Z16, Z17
-	VORPD       Z2, Z17, Z17
-	VSUBPD      Z2, Z17, Z17
-	VANDPD      Z3, Z16, Z16
-	VPADDQ      Z1, Z16, Z16
-	VSUBPD      Z0, Z16, Z16
-	VADDPD      Z4, Z16, Z18
-	VDIVPD      Z18, Z16, Z18
-	VMULPD      Z18, Z18, Z19
-	VMOVAPS     Z5, Z20
-	VFMADD213PD Z6, Z19, Z20
-	VFMADD213PD Z7, Z19, Z20
-	VFMADD213PD Z8, Z19, Z20
-	VFMADD213PD Z9, Z19, Z20
-	VFMADD213PD Z10, Z19, Z20
-	VFMADD213PD Z11, Z19, Z20
-	VMULPD      Z12, Z16, Z21
-	VMULPD      Z16, Z21, Z21
-	VMULPD      Z19, Z20, Z19
-	VADDPD      Z19, Z21, Z19
-	VFMADD231PD Z17, Z13, Z15
-	VFMADD231PD Z19, Z18, Z15
-	VSUBPD      Z15, Z21, Z15
-	VSUBPD      Z15, Z16, Z15
-	VFMADD231PD Z14, Z17, Z15
-	VMOVUPS     Z15, (AX)
+	VMOVUPS     (CX), Z17
+	VADDPD      Z0, Z17, Z18
+	VSUBPD      Z0, Z18, Z19
+	VSUBPD      Z19, Z17, Z17
+	VDIVPD      Z18, Z17, Z17
+	VPSUBQ      Z1, Z18, Z18
+	VPSRLQ      $0x34, Z18, Z19
+	VORPD       Z2, Z19, Z19
+	VSUBPD      Z3, Z19, Z19
+	VANDPD      Z4, Z18, Z18
+	VPADDQ      Z5, Z18, Z18
+	VSUBPD      Z0, Z18, Z18
+	VADDPD      Z6, Z18, Z20
+	VDIVPD      Z20, Z18, Z20
+	VMULPD      Z20, Z20, Z21
+	VMOVAPS     Z7, Z22
+	VFMADD213PD Z8, Z21, Z22
+	VFMADD213PD Z9, Z21, Z22
+	VFMADD213PD Z10, Z21, Z22
+	VFMADD213PD Z11, Z21, Z22
+	VFMADD213PD Z12, Z21, Z22
+	VFMADD213PD Z13, Z21, Z22
+	VMULPD      Z14, Z18, Z23
+	VMULPD      Z18, Z23, Z23
+	VMULPD      Z21, Z22, Z21
+	VADDPD      Z21, Z23, Z21
+	VFMADD231PD Z19, Z15, Z17
+	VFMADD231PD Z21, Z20, Z17
+	VSUBPD      Z17, Z23, Z17
+	VSUBPD      Z17, Z18, Z17
+	VFMADD231PD Z16, Z19, Z17
+	VMOVUPS     Z17, (AX)
 	ADDQ        $+64, AX
 	ADDQ        $+64, CX
 	SUBQ        $+8, DX
@@ -5404,37 +5406,37 @@ end2:
 	JLE         endif3
 	LEAQ        bitMasks<>+0(SB), BX
 	KMOVW       (BX)(DX*2), K1
-	VMOVUPD.Z   (CX), K1, Z15
-	VADDPD      Z0, Z15, Z16
-	VSUBPD      Z0, Z16, Z17
-	VSUBPD      Z17, Z15, Z15
-	VDIVPD      Z16, Z15, Z15
-	VPSUBQ      Z1, Z16, Z16
-	VPSRLQ      $0x34, Z16, Z17
-	VORPD       Z2, Z17, Z17
-	VSUBPD      Z2, Z17, Z2
-	VANDPD      Z3, Z16, Z3
-	VPADDQ      Z1, Z3, Z1
+	VMOVUPD.Z   (CX), K1, Z17
+	VADDPD      Z0, Z17, Z18
+	VSUBPD      Z0, Z18, Z19
+	VSUBPD      Z19, Z17, Z17
+	VDIVPD      Z18, Z17, Z17
+	VPSUBQ      Z1, Z18, Z1
+	VPSRLQ      $0x34, Z1, Z18
+	VORPD       Z2, Z18, Z2
+	VSUBPD      Z3, Z2, Z2
+	VANDPD      Z4, Z1, Z1
+	VPADDQ      Z5, Z1, Z1
 	VSUBPD      Z0, Z1, Z0
-	VADDPD      Z4, Z0, Z1
+	VADDPD      Z6, Z0, Z1
 	VDIVPD      Z1, Z0, Z1
 	VMULPD      Z1, Z1, Z3
-	VMOVAPS     Z5, Z4
-	VFMADD213PD Z6, Z3, Z4
-	VFMADD213PD Z7, Z3, Z4
+	VMOVAPS     Z7, Z4
 	VFMADD213PD Z8, Z3, Z4
 	VFMADD213PD Z9, Z3, Z4
 	VFMADD213PD Z10, Z3, Z4
 	VFMADD213PD Z11, Z3, Z4
-	VMULPD      Z12, Z0, Z5
+	VFMADD213PD Z12, Z3, Z4
+	VFMADD213PD Z13, Z3, Z4
+	VMULPD      Z14, Z0, Z5
 	VMULPD      Z0, Z5, Z5
 	VMULPD      Z3, Z4, Z3
 	VADDPD      Z3, Z5, Z3
-	VFMADD231PD Z2, Z13, Z15
-	VFMADD231PD Z3, Z1, Z15
-	VSUBPD      Z15, Z5, Z1
+	VFMADD231PD Z2, Z15, Z17
+	VFMADD231PD Z3, Z1, Z17
+	VSUBPD      Z17, Z5, Z1
 	VSUBPD      Z1, Z0, Z0
-	VFMADD231PD Z14, Z2, Z0
+	VFMADD231PD Z16, Z2, Z0
 	VMOVUPD     Z0, K1, (AX)
 	SHLQ        $0x03, DX
 	ADDQ        DX, AX
@@ -5470,26 +5472,22 @@ loop1:
 	VPSRLQ      $0x34, Y3, Y5
 	VORPD       constants<>+1056(SB), Y4, Y4
 	VORPD       constants<>+1056(SB), Y5, Y5
-	VSUBPD      constants<>+1056(SB), Y4, Y4
-	VSUBPD      constants<>+1056(SB), Y5, Y5
-	VANDPD      constants<>+1088(SB), Y2, Y2
-	VANDPD      constants<>+1088(SB), Y3, Y3
-	VPADDQ      constants<>+1024(SB), Y2, Y2
-	VPADDQ      constants<>+1024(SB), Y3, Y3
+	VSUBPD      constants<>+1088(SB), Y4, Y4
+	VSUBPD      constants<>+1088(SB), Y5, Y5
+	VANDPD      constants<>+1120(SB), Y2, Y2
+	VANDPD      constants<>+1120(SB), Y3, Y3
+	VPADDQ      constants<>+1152(SB), Y2, Y2
+	VPADDQ      constants<>+1152(SB), Y3, Y3
 	VSUBPD      constants<>+896(SB), Y2, Y2
 	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1120(SB), Y2, Y6
-	VADDPD      constants<>+1120(SB), Y3, Y7
+	VADDPD      constants<>+1184(SB), Y2, Y6
+	VADDPD      constants<>+1184(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1152(SB), Y10
-	VMOVUPS     constants<>+1152(SB), Y11
-	VFMADD213PD constants<>+1184(SB), Y8, Y10
-	VFMADD213PD constants<>+1184(SB), Y9, Y11
-	VFMADD213PD constants<>+1216(SB), Y8, Y10
-	VFMADD213PD constants<>+1216(SB), Y9, Y11
+	VMOVUPS     constants<>+1216(SB), Y10
+	VMOVUPS     constants<>+1216(SB), Y11
 	VFMADD213PD constants<>+1248(SB), Y8, Y10
 	VFMADD213PD constants<>+1248(SB), Y9, Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
@@ -5498,8 +5496,12 @@ loop1:
 	VFMADD213PD constants<>+1312(SB), Y9, Y11
 	VFMADD213PD constants<>+1344(SB), Y8, Y10
 	VFMADD213PD constants<>+1344(SB), Y9, Y11
-	VMULPD      constants<>+1376(SB), Y2, Y12
-	VMULPD      constants<>+1376(SB), Y3, Y13
+	VFMADD213PD constants<>+1376(SB), Y8, Y10
+	VFMADD213PD constants<>+1376(SB), Y9, Y11
+	VFMADD213PD constants<>+1408(SB), Y8, Y10
+	VFMADD213PD constants<>+1408(SB), Y9, Y11
+	VMULPD      constants<>+1440(SB), Y2, Y12
+	VMULPD      constants<>+1440(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
@@ -5549,26 +5551,22 @@ end2:
 	VPSRLQ      $0x34, Y3, Y5
 	VORPD       constants<>+1056(SB), Y4, Y4
 	VORPD       constants<>+1056(SB), Y5, Y5
-	VSUBPD      constants<>+1056(SB), Y4, Y4
-	VSUBPD      constants<>+1056(SB), Y5, Y5
-	VANDPD      constants<>+1088(SB), Y2, Y2
-	VANDPD      constants<>+1088(SB), Y3, Y3
-	VPADDQ      constants<>+1024(SB), Y2, Y2
-	VPADDQ      constants<>+1024(SB), Y3, Y3
+	VSUBPD      constants<>+1088(SB), Y4, Y4
+	VSUBPD      constants<>+1088(SB), Y5, Y5
+	VANDPD      constants<>+1120(SB), Y2, Y2
+	VANDPD      constants<>+1120(SB), Y3, Y3
+	VPADDQ      constants<>+1152(SB), Y2, Y2
+	VPADDQ      constants<>+1152(SB), Y3, Y3
 	VSUBPD      constants<>+896(SB), Y2, Y2
 	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1120(SB), Y2, Y6
-	VADDPD      constants<>+1120(SB), Y3, Y7
+	VADDPD      constants<>+1184(SB), Y2, Y6
+	VADDPD      constants<>+1184(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1152(SB), Y10
-	VMOVUPS     constants<>+1152(SB), Y11
-	VFMADD213PD constants<>+1184(SB), Y8, Y10
-	VFMADD213PD constants<>+1184(SB), Y9, Y11
-	VFMADD213PD constants<>+1216(SB), Y8, Y10
-	VFMADD213PD constants<>+1216(SB), Y9, Y11
+	VMOVUPS     constants<>+1216(SB), Y10
+	VMOVUPS     constants<>+1216(SB), Y11
 	VFMADD213PD constants<>+1248(SB), Y8, Y10
 	VFMADD213PD constants<>+1248(SB), Y9, Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
@@ -5577,8 +5575,12 @@ end2:
 	VFMADD213PD constants<>+1312(SB), Y9, Y11
 	VFMADD213PD constants<>+1344(SB), Y8, Y10
 	VFMADD213PD constants<>+1344(SB), Y9, Y11
-	VMULPD      constants<>+1376(SB), Y2, Y12
-	VMULPD      constants<>+1376(SB), Y3, Y13
+	VFMADD213PD constants<>+1376(SB), Y8, Y10
+	VFMADD213PD constants<>+1376(SB), Y9, Y11
+	VFMADD213PD constants<>+1408(SB), Y8, Y10
+	VFMADD213PD constants<>+1408(SB), Y9, Y11
+	VMULPD      constants<>+1440(SB), Y2, Y12
+	VMULPD      constants<>+1440(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
@@ -5626,8 +5628,8 @@ TEXT ·softmaxRowsF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+320(SB), Z9
 	VBROADCASTSD constants<>+352(SB), Z10
 	VBROADCASTSD constants<>+928(SB), Z11
-	VBROADCASTSD constants<>+1408(SB), Z12
-	VBROADCASTSD constants<>+1440(SB), Z13
+	VBROADCASTSD constants<>+1472(SB), Z12
+	VBROADCASTSD constants<>+1504(SB), Z13
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         n+48(FP), DX
@@ -5776,10 +5778,10 @@ loop3:
 	VPADDD       Y7, Y5, Y5
 	VANDPS       Y4, Y8, Y4
 	VANDPS       Y5, Y9, Y5
-	VCMPPS       $0x15, constants<>+1408(SB), Y2, Y6
-	VCMPPS       $0x15, constants<>+1408(SB), Y3, Y7
-	VADDPS       constants<>+1440(SB), Y2, Y2
-	VADDPS       constants<>+1440(SB), Y3, Y3
+	VCMPPS       $0x15, constants<>+1472(SB), Y2, Y6
+	VCMPPS       $0x15, constants<>+1472(SB), Y3, Y7
+	VADDPS       constants<>+1504(SB), Y2, Y2
+	VADDPS       constants<>+1504(SB), Y3, Y3
 	VBLENDVPS    Y6, Y2, Y4, Y2
 	VBLENDVPS    Y7, Y3, Y5, Y3
 	VMULPS       Y1, Y2, Y2
@@ -5842,10 +5844,10 @@ end4:
 	VPADDD       Y6, Y4, Y4
 	VANDPS       Y3, Y7, Y3
 	VANDPS       Y4, Y8, Y4
-	VCMPPS       $0x15, constants<>+1408(SB), Y2, Y5
-	VCMPPS       $0x15, constants<>+1408(SB), Y0, Y6
-	VADDPS       constants<>+1440(SB), Y2, Y2
-	VADDPS       constants<>+1440(SB), Y0, Y0
+	VCMPPS       $0x15, constants<>+1472(SB), Y2, Y5
+	VCMPPS       $0x15, constants<>+1472(SB), Y0, Y6
+	VADDPS       constants<>+1504(SB), Y2, Y2
+	VADDPS       constants<>+1504(SB), Y0, Y0
 	VBLENDVPS    Y5, Y2, Y3, Y2
 	VBLENDVPS    Y6, Y0, Y4, Y0
 	VMULPS       Y1, Y2, Y2
@@ -5892,8 +5894,8 @@ TEXT ·softmaxRowsF64AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+864(SB), Z14
 	VBROADCASTSD constants<>+896(SB), Z15
 	VBROADCASTSD constants<>+960(SB), Z16
-	VBROADCASTSD constants<>+1472(SB), Z17
-	VBROADCASTSD constants<>+1504(SB), Z18
+	VBROADCASTSD constants<>+1536(SB), Z17
+	VBROADCASTSD constants<>+1568(SB), Z18
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         n+48(FP), DX
@@ -6062,10 +6064,10 @@ loop3:
 	VPADDQ       Y7, Y5, Y5
 	VANDPS       Y4, Y8, Y4
 	VANDPS       Y5, Y9, Y5
-	VCMPPD       $0x15, constants<>+1472(SB), Y2, Y6
-	VCMPPD       $0x15, constants<>+1472(SB), Y3, Y7
-	VADDPD       constants<>+1504(SB), Y2, Y2
-	VADDPD       constants<>+1504(SB), Y3, Y3
+	VCMPPD       $0x15, constants<>+1536(SB), Y2, Y6
+	VCMPPD       $0x15, constants<>+1536(SB), Y3, Y7
+	VADDPD       constants<>+1568(SB), Y2, Y2
+	VADDPD       constants<>+1568(SB), Y3, Y3
 	VBLENDVPS    Y6, Y2, Y4, Y2
 	VBLENDVPS    Y7, Y3, Y5, Y3
 	VMULPD       Y1, Y2, Y2
@@ -6138,10 +6140,10 @@ end4:
 	VPADDQ       Y6, Y4, Y4
 	VANDPS       Y3, Y7, Y3
 	VANDPS       Y4, Y8, Y4
-	VCMPPD       $0x15, constants<>+1472(SB), Y2, Y5
-	VCMPPD       $0x15, constants<>+1472(SB), Y0, Y6
-	VADDPD       constants<>+1504(SB), Y2, Y2
-	VADDPD       constants<>+1504(SB), Y0, Y0
+	VCMPPD       $0x15, constants<>+1536(SB), Y2, Y5
+	VCMPPD       $0x15, constants<>+1536(SB), Y0, Y6
+	VADDPD       constants<>+1568(SB), Y2, Y2
+	VADDPD       constants<>+1568(SB), Y0, Y0
 	VBLENDVPS    Y5, Y2, Y3, Y2
 	VBLENDVPS    Y6, Y0, Y4, Y0
 	VMULPD       Y1, Y2, Y2
@@ -7975,71 +7977,79 @@ DATA constants<>+992(SB)/8, $0xffffffffffffffff
 DATA constants<>+1000(SB)/8, $0xffffffffffffffff
 DATA constants<>+1008(SB)/8, $0xffffffffffffffff
 DATA constants<>+1016(SB)/8, $0xffffffffffffffff
-DATA constants<>+1024(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1032(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1040(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1048(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1024(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1032(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1040(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1048(SB)/8, $0xffe6a09e667f3bcd
 DATA constants<>+1056(SB)/8, $0x4330000000000000
 DATA constants<>+1064(SB)/8, $0x4330000000000000
 DATA constants<>+1072(SB)/8, $0x4330000000000000
 DATA constants<>+1080(SB)/8, $0x4330000000000000
-DATA constants<>+1088(SB)/8, $0x000fffffffffffff
-DATA constants<>+1096(SB)/8, $0x000fffffffffffff
-DATA constants<>+1104(SB)/8, $0x000fffffffffffff
-DATA constants<>+1112(SB)/8, $0x000fffffffffffff
-DATA constants<>+1120(SB)/8, $0x4000000000000000
-DATA constants<>+1128(SB)/8, $0x4000000000000000
-DATA constants<>+1136(SB)/8, $0x4000000000000000
-DATA constants<>+1144(SB)/8, $0x4000000000000000
-DATA constants<>+1152(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1160(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1168(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1176(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1184(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1192(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1200(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1208(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1216(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1224(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1232(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1240(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1248(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1256(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1264(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1272(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1280(SB)/8, $0x3fd249249422a452
-DATA constants<>+1288(SB)/8, $0x3fd249249422a452
-DATA constants<>+1296(SB)/8, $0x3fd249249422a452
-DATA constants<>+1304(SB)/8, $0x3fd249249422a452
-DATA constants<>+1312(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1320(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1328(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1336(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1344(SB)/8, $0x3fe5555555555593
-DATA constants<>+1352(SB)/8, $0x3fe5555555555593
-DATA constants<>+1360(SB)/8, $0x3fe5555555555593
-DATA constants<>+1368(SB)/8, $0x3fe5555555555593
-DATA constants<>+1376(SB)/8, $0x3fe0000000000000
-DATA constants<>+1384(SB)/8, $0x3fe0000000000000
-DATA constants<>+1392(SB)/8, $0x3fe0000000000000
-DATA constants<>+1400(SB)/8, $0x3fe0000000000000
-DATA constants<>+1408(SB)/8, $0x42b1721842b17218
-DATA constants<>+1416(SB)/8, $0x42b1721842b17218
-DATA constants<>+1424(SB)/8, $0x42b1721842b17218
-DATA constants<>+1432(SB)/8, $0x42b1721842b17218
-DATA constants<>+1440(SB)/8, $0x7f8000007f800000
-DATA constants<>+1448(SB)/8, $0x7f8000007f800000
-DATA constants<>+1456(SB)/8, $0x7f8000007f800000
-DATA constants<>+1464(SB)/8, $0x7f8000007f800000
-DATA constants<>+1472(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1480(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1488(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1496(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1504(SB)/8, $0x7ff0000000000000
-DATA constants<>+1512(SB)/8, $0x7ff0000000000000
-DATA constants<>+1520(SB)/8, $0x7ff0000000000000
-DATA constants<>+1528(SB)/8, $0x7ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1536
+DATA constants<>+1088(SB)/8, $0x4330000000000400
+DATA constants<>+1096(SB)/8, $0x4330000000000400
+DATA constants<>+1104(SB)/8, $0x4330000000000400
+DATA constants<>+1112(SB)/8, $0x4330000000000400
+DATA constants<>+1120(SB)/8, $0x000fffffffffffff
+DATA constants<>+1128(SB)/8, $0x000fffffffffffff
+DATA constants<>+1136(SB)/8, $0x000fffffffffffff
+DATA constants<>+1144(SB)/8, $0x000fffffffffffff
+DATA constants<>+1152(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1160(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1168(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1176(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1184(SB)/8, $0x4000000000000000
+DATA constants<>+1192(SB)/8, $0x4000000000000000
+DATA constants<>+1200(SB)/8, $0x4000000000000000
+DATA constants<>+1208(SB)/8, $0x4000000000000000
+DATA constants<>+1216(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1224(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1232(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1240(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1248(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1256(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1264(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1272(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1280(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1288(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1296(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1304(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1312(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1320(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1328(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1336(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1344(SB)/8, $0x3fd249249422a452
+DATA constants<>+1352(SB)/8, $0x3fd249249422a452
+DATA constants<>+1360(SB)/8, $0x3fd249249422a452
+DATA constants<>+1368(SB)/8, $0x3fd249249422a452
+DATA constants<>+1376(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1384(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1392(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1400(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1408(SB)/8, $0x3fe5555555555593
+DATA constants<>+1416(SB)/8, $0x3fe5555555555593
+DATA constants<>+1424(SB)/8, $0x3fe5555555555593
+DATA constants<>+1432(SB)/8, $0x3fe5555555555593
+DATA constants<>+1440(SB)/8, $0x3fe0000000000000
+DATA constants<>+1448(SB)/8, $0x3fe0000000000000
+DATA constants<>+1456(SB)/8, $0x3fe0000000000000
+DATA constants<>+1464(SB)/8, $0x3fe0000000000000
+DATA constants<>+1472(SB)/8, $0x42b1721842b17218
+DATA constants<>+1480(SB)/8, $0x42b1721842b17218
+DATA constants<>+1488(SB)/8, $0x42b1721842b17218
+DATA constants<>+1496(SB)/8, $0x42b1721842b17218
+DATA constants<>+1504(SB)/8, $0x7f8000007f800000
+DATA constants<>+1512(SB)/8, $0x7f8000007f800000
+DATA constants<>+1520(SB)/8, $0x7f8000007f800000
+DATA constants<>+1528(SB)/8, $0x7f8000007f800000
+DATA constants<>+1536(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1544(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1552(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1560(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1568(SB)/8, $0x7ff0000000000000
+DATA constants<>+1576(SB)/8, $0x7ff0000000000000
+DATA constants<>+1584(SB)/8, $0x7ff0000000000000
+DATA constants<>+1592(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1600
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -268,40 +268,54 @@ func repeat(k *builder, n asm.Int, step int, body func()) {
 	})
 }
 
-// log1p writes dst[i] = ln(1 + x[i]) for x[i] of at least 0, as Log1p does:
-//
-//	u  = 1 + x = 2ⁿ·(1+f) with 1+f from √½ to √2
-//	s  = f/(2+f), z = s²
-//	ln = n·ln 2 + (f − (f²/2 − s·(f²/2 + z·p(z)))) + (x − (u−1))/u
-//
-// where the last term is what the rounding of u has lost.
+// log1p writes dst[i] = ln(1 + x[i]) for x[i] of at least 0, as Log1p does: the logarithm of
+// u = 1 + x, and (x − (u−1))/u, which is what the rounding of u has lost.
 func log1p() kernel {
 	return kernel{
 		name:   "log1p",
 		params: []parameter{slice("dst", f64), slice("x", f64)},
 		body: func(k *builder) {
-			const t = asm.F64
-			dst, x, n := k.Array("dst"), k.Array("x"), k.Len("dst")
-			one, two, half := k.Const(t, 1), k.Const(t, 2), k.Const(t, 0.5)
-			const sqrtHalf = 0x3fe6a09e_667f3bcd
-			root, mantissa, power := k.Bits(asm.I64, sqrtHalf), k.Bits(asm.I64, 1<<52-1), k.Const(t, 0x1p52)
-			k.Each(n, arrays{dst, x}, func(l asm.Lanes) {
+			dst, x, log, one := k.Array("dst"), k.Array("x"), newLogarithm(k), k.Const(asm.F64, 1)
+			k.Each(k.Len("dst"), arrays{dst, x}, func(l asm.Lanes) {
 				x := l.Load(x)
 				u := x.Add(one)
-				correction := x.Sub(u.Sub(one)).Div(u)
-				b := u.As(asm.I64).Sub(root)
-				exponent := b.Shr(52).Or(power.As(asm.I64)).As(t).Sub(power)
-				f := b.And(mantissa).Add(root).As(t).Sub(one)
-				s := f.Div(f.Add(two))
-				z := s.Mul(s)
-				p := k.Const(t, k.get("logC7")).MulAdd(z, k.Const(t, k.get("logC6")))
-				for i := 5; i >= 1; i-- {
-					p = p.MulAdd(z, k.Const(t, k.get("logC%d", i)))
-				}
-				square := half.Mul(f).Mul(f)
-				tail := s.MulAdd(square.Add(p.Mul(z)), exponent.MulAdd(k.Const(t, k.get("ln2LoF64")), correction))
-				l.Store(dst, exponent.MulAdd(k.Const(t, k.get("ln2HiF64")), f.Sub(square.Sub(tail))))
+				l.Store(dst, log.of(u, x.Sub(u.Sub(one)).Div(u)))
 			})
 		},
 	}
+}
+
+// logarithm makes logarithms.
+type logarithm struct {
+	k                                *builder
+	one, two, half, bias             asm.Vec
+	root, biasedRoot, mantissa, ulps asm.Vec
+}
+
+func newLogarithm(k *builder) *logarithm {
+	const sqrtHalf, bias = 0x3fe6a09e_667f3bcd, 1024
+	of, bits := func(x float64) asm.Vec { return k.Const(asm.F64, x) }, func(b uint64) asm.Vec { return k.Bits(asm.I64, b) }
+	return &logarithm{k, of(1), of(2), of(0.5), of(0x1p52 + bias),
+		bits(sqrtHalf), bits(1<<64 + sqrtHalf - bias<<52), bits(1<<52 - 1), of(0x1p52).As(asm.I64)}
+}
+
+// of returns ln x + c for a normal x > 0 and a small c, as Log and Log1p do:
+//
+//	x  = 2ⁿ·(1+f) with 1+f from √½ to √2
+//	s  = f/(2+f), z = s²
+//	ln = n·ln 2 + (f − (f²/2 − s·(f²/2 + z·p(z)))) + c
+func (m *logarithm) of(x, c asm.Vec) asm.Vec {
+	k := m.k
+	b := x.As(asm.I64).Sub(m.biasedRoot)
+	n := b.Shr(52).Or(m.ulps).As(asm.F64).Sub(m.bias) // the last bits of 2⁵² count by ones
+	f := b.And(m.mantissa).Add(m.root).As(asm.F64).Sub(m.one)
+	s := f.Div(f.Add(m.two))
+	z := s.Mul(s)
+	p := k.Const(asm.F64, k.get("logC7")).MulAdd(z, k.Const(asm.F64, k.get("logC6")))
+	for i := 5; i >= 1; i-- {
+		p = p.MulAdd(z, k.Const(asm.F64, k.get("logC%d", i)))
+	}
+	square := m.half.Mul(f).Mul(f)
+	tail := s.MulAdd(square.Add(p.Mul(z)), n.MulAdd(k.Const(asm.F64, k.get("ln2LoF64")), c))
+	return n.MulAdd(k.Const(asm.F64, k.get("ln2HiF64")), f.Sub(square.Sub(tail)))
 }

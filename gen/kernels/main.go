@@ -20,6 +20,7 @@ var packages = []pkg{
 		{"argmax", argMaxes()},
 		{"strided", strided()},
 		{"ctc", ctc()},
+		{"align", align()},
 	}},
 	{"decode", "decode", []group{{"classes", classes()}}},
 }

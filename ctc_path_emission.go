@@ -1,0 +1,251 @@
+package trellis
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/view"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// pathEmission makes what the best path adds up: for each class that the target names its score,
+// as it is or its logarithm, in float64. All are finite or −Inf.
+//
+// It has the classes of pathBlock frames side by side, so that a position takes its
+// emissions in so many frames in one go, however many classes there are.
+type pathEmission[F Float] struct {
+	pathScores
+	target *ctcTarget
+	x      view.Rows[F] // the frames
+	frames int          // how many count
+
+	classes []int32   // that the target names, each once
+	columns int       // of p: the classes that the target names, or all if it names many of them
+	all     bool      // it is all classes
+	places  []int32   // the column of a position; behind the classes there is one for AnyLabel
+	blank   int       // the column of the blank
+	p       []float64 // blocks of frames, see toBlocksGeneric
+	blanks  [pathFrames]float64
+	rows    []F // what toBlocks takes where that is not x itself
+
+	// The logarithm of the sum of exp of a frame's logits, of the frames before normed.
+	norms  []float64
+	normed int
+	sums   rowSums[F]
+	set    classSet
+}
+
+// pathScores says what the scores are, and what AnyLabel has.
+type pathScores struct {
+	scores   Scores
+	anyScore float64
+}
+
+// begin takes on a sequence: its first frames of x.
+func (m *pathEmission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, s pathScores) {
+	m.target, m.x, m.frames, m.pathScores = target, x, frames, s
+	m.normed = 0
+	if m.scores == Logits {
+		m.norms = workspace.Resize(m.norms, frames)
+	}
+	if frames > 0 {
+		m.findColumns()
+	}
+}
+
+// findColumns decides which classes p has, and finds the column of each position.
+func (m *pathEmission[F]) findColumns() {
+	symbols, length := m.target.symbols, m.target.length
+	m.places = workspace.Resize(m.places, len(symbols))
+	m.set.begin(m.x.Columns)
+	for i, c := range symbols[:length] {
+		if c != AnyLabel {
+			m.places[i] = m.set.add(c)
+		}
+	}
+	m.blank = int(m.set.add(symbols[length]))
+	m.classes = m.set.classes
+	m.columns = max(len(m.classes), leastColumns)
+	if m.all = m.x.Columns >= leastColumns && m.x.Columns <= 4*m.columns; m.all {
+		m.columns = m.x.Columns
+		copy(m.places, symbols)
+		m.blank = int(symbols[length])
+	}
+	for i, c := range symbols {
+		switch {
+		case c == AnyLabel:
+			m.places[i] = int32(m.columns)
+		case i >= length:
+			m.places[i] = int32(m.blank)
+		}
+	}
+	m.p = workspace.Resize(m.p, pathFrames*(m.columns+1))
+}
+
+// leastColumns is the least number of columns that toBlocks takes.
+const leastColumns = 4
+
+// column returns that of a class that the target names, the i-th one.
+func (m *pathEmission[F]) column(i int) int {
+	if m.all {
+		return int(m.classes[i])
+	}
+	return i
+}
+
+// release forgets what was borrowed.
+func (m *pathEmission[F]) release() { m.x = view.Rows[F]{} }
+
+// make makes the emissions of some frames, at most pathFrames, for emit. It reports whether all scores
+// that matter are numbers.
+func (m *pathEmission[F]) make(frames view.Span) bool {
+	if m.scores == Logits && frames.To > m.normed && !m.addNorms(frames) {
+		return false
+	}
+	size := pathBlock * (m.columns + 1)
+	poison := toBlocks(m.p, size, m.rowsOf(frames))
+	if (poison != 0 || m.scores == Probabilities) && !m.settle(frames.Len()) {
+		return false
+	}
+	for k := 0; k < frames.Len(); k += pathBlock {
+		p := m.p[k/pathBlock*size:][:size]
+		if m.scores == Probabilities {
+			logs(p[:pathBlock*m.columns], p[:pathBlock*m.columns])
+		}
+		copy(m.blanks[k:k+pathBlock], p[pathBlock*m.blank:])
+		for r, wild := 0, p[pathBlock*m.columns:]; r < min(pathBlock, frames.Len()-k); r++ {
+			if wild[r] = m.anyScore; m.scores == Logits {
+				wild[r] += m.norms[frames.From+k+r]
+			}
+		}
+	}
+	return true
+}
+
+// rowsOf returns the columns of some frames, and for less than pathFrames of them others behind.
+func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
+	if m.all && frames.Len() == pathFrames {
+		return m.x.From(frames.From)
+	}
+	m.rows = workspace.Resize(m.rows, pathFrames*m.columns)
+	rows := view.Of(m.rows, m.columns, m.columns)
+	for r := range pathFrames {
+		from, to := m.x.Row(min(frames.From+r, frames.To-1)), rows.Row(r)
+		if m.all {
+			copy(to, from)
+			continue
+		}
+		gather(to[:len(m.classes)], from, m.classes)
+		clear(to[len(m.classes):])
+	}
+	return rows
+}
+
+// settle looks at the scores of some frames that may be no numbers. It makes those that count as −∞
+// infinite, and reports whether the others are numbers.
+func (m *pathEmission[F]) settle(frames int) bool {
+	size := pathBlock * (m.columns + 1)
+	for k := 0; k < frames; k += pathBlock {
+		for i := range m.classes {
+			p := m.p[k/pathBlock*size+pathBlock*m.column(i):][:min(pathBlock, frames-k)]
+			for r, v := range p {
+				if !isScore(F(v), m.scores) || v >= largestScore {
+					return false
+				}
+				if v <= -largestScore {
+					p[r] = math.Inf(-1)
+				}
+			}
+		}
+	}
+	return true
+}
+
+// addNorms finds the norms of some frames. It reports whether they are numbers.
+func (m *pathEmission[F]) addNorms(frames view.Span) bool {
+	n, count := m.x.Columns, frames.Len()
+	rows := m.x.From(frames.From).Data
+	if m.x.Stride != n && n <= shortRow {
+		m.rows = workspace.Resize(m.rows, count*n) // as long as rowsOf does not need it
+		for r := range count {
+			copy(m.rows[r*n:][:n], m.x.Row(frames.From+r))
+		}
+		rows = m.rows
+	}
+	norms := m.norms[frames.From:frames.To]
+	if n <= shortRow {
+		m.sums.sumExpEach(rows, n, count)
+	} else {
+		for r := range norms {
+			m.sums.max[r], m.sums.sum[r] = sumExpRow(m.x.Row(frames.From + r))
+		}
+	}
+	log1p(norms, m.sums.sum[:count])
+	for r := range norms {
+		norms[r] += float64(m.sums.max[r])
+		if norms[r] != norms[r] {
+			return false
+		}
+	}
+	m.normed = frames.To
+	return true
+}
+
+// emit writes the emissions of the labels at some positions, in frames that make has made, to rows of y.
+func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
+	size := pathBlock * (m.columns + 1)
+	for k := 0; k < frames; k += pathBlock {
+		emitBlock(y[k*pathStride:], m.p[k/pathBlock*size:], m.places[positions.From:positions.To])
+	}
+}
+
+// logProbability returns ln p of a class, or of AnyLabel, in a frame: −Inf where it is no path.
+func (m *pathEmission[F]) logProbability(t int, class int32) float64 {
+	if class == AnyLabel {
+		return m.anyScore
+	}
+	v := float64(m.x.Row(t)[class])
+	switch {
+	case m.scores == Logits:
+		return v - m.norms[t]
+	case m.scores == Probabilities:
+		return logOf(v)
+	}
+	return v
+}
+
+// copyTo copies the emissions of all frames to rows: a column for each of classes, then one for AnyLabel.
+// It writes the largest of each row to most, and returns how far below that the least one is that is not −Inf.
+func (m *pathEmission[F]) copyTo(rows view.Rows[float64], most []float64) (reach float64) {
+	size := pathBlock * (m.columns + 1)
+	for from := 0; from < m.frames; from += pathFrames {
+		group := view.Span{From: from, To: min(from+pathFrames, m.frames)}
+		m.make(group)
+		for k := 0; k < group.Len(); k += pathBlock {
+			count := min(pathBlock, group.Len()-k)
+			part, p := rows.From(from+k), m.p[k/pathBlock*size:][:size]
+			for i := range m.classes {
+				copyColumn(part.Data[i:], part.Stride, p[pathBlock*m.column(i):][:count])
+			}
+			copyColumn(part.Data[len(m.classes):], part.Stride, p[pathBlock*m.columns:][:count])
+			for r := range count {
+				top, least := math.Inf(-1), math.Inf(1)
+				for _, v := range part.Row(r) {
+					top = max(top, v)
+					if v < least && v != math.Inf(-1) {
+						least = v
+					}
+				}
+				most[from+k+r] = top
+				reach = max(reach, top-least)
+			}
+		}
+	}
+	return reach
+}
+
+// copyColumn copies numbers to every stride-th element of a column.
+func copyColumn(column []float64, stride int, numbers []float64) {
+	for r, v := range numbers {
+		column[r*stride] = v
+	}
+}

@@ -1,0 +1,105 @@
+package trellis
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
+)
+
+// The best path through the trellis of CTC (A. J. Viterbi, IEEE Trans. Inf. Theory 13, 1967): the
+// recursion of generic_ctc.go with the largest of what comes into a state in place of the
+// sum, and with logarithms, which a maximum does not round:
+//
+//	b'[i] = max(b[i], l[i−1]) + ln y(blank)
+//	l'[i] = max(l[i], b[i], l[i−1] + ln skip[i]) + ln y(label i)
+//
+// Rows of states and spans of positions are those of generic_ctc.go. A state that cannot be
+// reached is −Inf. No number is NaN, +Inf or −0: see pathEmission.
+
+const (
+	// pathBlock is the number of frames that pathEmission has together for each class: a vector.
+	pathBlock = 8
+	// pathFrames is the number of frames whose emissions are made together, and that a panel is
+	// swept through: its emissions are 17 KiB.
+	pathFrames = 2 * pathBlock
+	// pathStride is how far rows of emissions of a panel are apart: those of panelWidth positions, and
+	// room that keeps rows in different sets of the first cache.
+	pathStride = 128 + 8
+)
+
+// viterbiGeneric computes α of len(blanks) frames by the recursion above. Rows of alpha, a stride
+// apart, may be one and the same, and the boundary, the row before the first, as well. y has the
+// emissions of the labels, rows that are pathStride apart, and blanks that of the blank for every frame.
+// column has for every frame the label in front of the first position, in the frame before,
+// and gets that of the last position, in the frame before.
+func viterbiGeneric(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
+	src := boundary
+	for k, blank := range blanks {
+		row, before := alpha.Data[k*alpha.Stride:], column[k]
+		for i := range positions {
+			s, d := statesAt(src, i), statesAt(row, i)
+			b, l := s[onBlank], s[onLabel]
+			d[onBlank] = max(b, before) + blank
+			d[onLabel] = max(l, b, before+skipExponents[i]) + y[k*pathStride+i]
+			before = l
+		}
+		column[k], src = before, row
+	}
+}
+
+// toBlocksGeneric writes, for pathFrames rows of x, blocks of pathBlock frames of every class,
+//
+//	p[k·size + pathBlock·c + r] = x[k·pathBlock + r][c]
+//
+// and returns 0, or NaN if a score is NaN or its size is not below largestScore. There are 4 columns at least.
+func toBlocksGeneric[F Float](p []float64, size int, x view.Rows[F]) (poison F) {
+	for t := range pathFrames {
+		for c, v := range x.Row(t) {
+			p[t/pathBlock*size+pathBlock*c+t%pathBlock] = float64(v)
+			if !fp.IsFloat32[F]() {
+				v = F(v * aboveLargest) // not fused with the difference
+			}
+			poison += v - v
+		}
+	}
+	return poison
+}
+
+// largestScore is where a score counts as infinite: the sum of maxFrames of them is finite. aboveLargest times
+// such a number is infinite.
+const largestScore, aboveLargest = 0x1p900, 0x1p124
+
+// emitBlockGeneric writes to rows of y, pathStride apart, what p has for the places of positions,
+//
+//	y[r][i] = p[pathBlock·places[i] + r]
+//
+// for pathBlock rows. There are a multiple of 8 places.
+func emitBlockGeneric(y, p []float64, places []int32) {
+	for i, place := range places {
+		for r, v := range p[pathBlock*int(place):][:pathBlock] {
+			y[r*pathStride+i] = v
+		}
+	}
+}
+
+// logsGeneric writes dst[i] = logOf(x[i]). dst may be x.
+func logsGeneric(dst, x []float64) {
+	for i, v := range x {
+		dst[i] = logOf(v)
+	}
+}
+
+// logOf returns ln x for a finite x of at least 0.
+func logOf(x float64) float64 {
+	switch {
+	case x == 0:
+		return math.Inf(-1)
+	case x < leastNormal:
+		return fp.Log(x*subnormalScale) - subnormalShift
+	}
+	return fp.Log(x)
+}
+
+// What makes a number below leastNormal a normal one, and the logarithm of that.
+const leastNormal, subnormalScale, subnormalShift = 0x1p-1022, 0x1p54, 0x1.2b708872320e2p+05
