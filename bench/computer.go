@@ -101,6 +101,8 @@ const (
 	opCrossProbs   = "cross-entropy probs"
 	opCTC          = "CTC"
 	opCTCGradient  = "CTC gradient" // all of it, of PyTorch only
+	opGreedy       = "greedy"
+	opBeam         = "beam"
 	opRead         = "read"
 	opWrite        = "write"
 	opCopy         = "copy"
@@ -137,6 +139,8 @@ func prepareOf[F trellis.Float](j side.Job) (computation, error) {
 		return prepareRows[F](j)
 	case opNLL, opCrossEntropy, opCrossProbs, opCTC:
 		return prepareLoss[F](j)
+	case opGreedy, opBeam:
+		return prepareReading[F](j)
 	case opRead, opWrite, opCopy:
 		return prepareMemory(j.Op, side.Normal[F](j)), nil
 	}
