@@ -85,14 +85,6 @@ func (g Greedy[F]) Decode(dst []Reading, x trellis.Tensor[F], inputLengths []int
 	return dst, nil
 }
 
-// resized returns s with n elements, which keep what memory they have.
-func resized[T any](s []T, n int) []T {
-	if n <= cap(s) {
-		return s[:n]
-	}
-	return append(s[:cap(s)], make([]T, n-cap(s))...)
-}
-
 // greedyTask is the state of one call.
 type greedyTask[F trellis.Float] struct {
 	input[F]

@@ -287,8 +287,8 @@ func TestDecodeErrors(t *testing.T) {
 		{Greedy[float32]{}, trellis.Tensor[float32]{Shape: []int{4}}, nil, "trellis: Greedy.Decode: x.Shape = [4]: want (T,C), (T,N,C), or (N,T,C) with BatchFirst"},
 		{Greedy[float32]{}, trellis.Tensor[float32]{Data: x.Data, Shape: []int{5, 5}}, nil, "trellis: Greedy.Decode: x.Shape = [5 5]: needs 25 elements, Data has 24"},
 		{Greedy[float32]{}, trellis.Tensor[float32]{Shape: []int{-5, 5}}, nil, "trellis: Greedy.Decode: x.Shape[0] = -5: negative axis"},
-		{Greedy[float32]{}, trellis.Tensor[float32]{Shape: []int{1 << 40, 1 << 40}}, nil, "trellis: Greedy.Decode: x.Shape = [1099511627776 1099511627776]: the product of the axes overflows an int"},
-		{Greedy[float32]{}, trellis.Tensor[float32]{Shape: []int{1 << 40, 0, 5}}, nil, "trellis: Greedy.Decode: x.Shape = [1099511627776 0 5]: more than 2²⁶ frames"},
+		{Greedy[float32]{}, trellis.Tensor[float32]{Shape: []int{1 << 30, 1 << 30, 1 << 30}}, nil, "trellis: Greedy.Decode: x.Shape = [1073741824 1073741824 1073741824]: the product of the axes overflows an int"},
+		{Greedy[float32]{}, trellis.Tensor[float32]{Shape: []int{1 << 30, 0, 5}}, nil, "trellis: Greedy.Decode: x.Shape = [1073741824 0 5]: more than 2²⁶ frames"},
 	} {
 		got, err := c.g.Decode(before, c.x, c.lengths)
 		assert.EqualError(t, err, c.want)

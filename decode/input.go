@@ -190,3 +190,11 @@ func workersFor(field, items int, cost float64) int {
 	}
 	return min(workers, items)
 }
+
+// resized returns s with n elements, which keep what memory they have.
+func resized[T any](s []T, n int) []T {
+	if n <= cap(s) {
+		return s[:n]
+	}
+	return append(s[:cap(s)], make([]T, n-cap(s))...)
+}

@@ -19,8 +19,9 @@ import (
 // blank if its last label is the same. The best prefixes by blank + label go on.
 //
 // Sums are float64 times 2^exponent, times common, times e^log, for all prefixes alike. They are
-// multiplied by powers of two so that the best is near 2^600: a prefix is lost if it is more than 1000 nats below. What
-// scorers add to a prefix is multiplied into its sums.
+// multiplied by powers of two so that the best is near 2^600: a prefix is lost if it is more than
+// 1000 nats below. What scorers add to a prefix is multiplied into its sums. Products that feed a sum
+// are rounded by a conversion, which keeps the compiler from fusing them where it could.
 type search struct {
 	tree
 	ranking
@@ -195,7 +196,7 @@ func (s *search) collectStays(f *frame) (floor float64) {
 		label := 0.0
 		if e.last != none {
 			y := f.p[e.last]
-			label = e.label * y
+			label = float64(e.label * y)
 			if parent := s.parentOf(e); parent != none {
 				p := &s.beam[parent]
 				e.sibling, p.child = p.child, int32(i)
@@ -206,10 +207,10 @@ func (s *search) collectStays(f *frame) (floor float64) {
 				if len(s.scorers) > 0 {
 					y *= s.factors[e.node]
 				}
-				label += from * y
+				label += float64(from * y)
 			}
 		}
-		blank := e.total * f.blank
+		blank := float64(e.total * f.blank)
 		s.stays[i] = stay{blank, label}
 		if total := blank + label; total >= least {
 			s.rivals = append(s.rivals, rival{total: total, from: int32(i), label: none})
@@ -385,7 +386,7 @@ func (s *search) growScores() {
 
 // logProb returns the logarithm of an entry's sum without what scorers have added.
 func (s *search) logProb(e *entry) float64 {
-	log := logOf(e.total) + float64(s.exponent)*ln2 + fp.Log(s.common) + s.log
+	log := logOf(e.total) + float64(float64(s.exponent)*ln2) + fp.Log(s.common) + s.log
 	if len(s.scorers) > 0 {
 		log -= s.added[e.node].sum()
 	}

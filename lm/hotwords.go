@@ -131,10 +131,3 @@ func (h *Hotwords) End(s decode.State) decode.Score {
 	}
 	return decode.Score{Bonus: bonus}
 }
-
-// sorted returns words in the order of bytes, without empty ones and each once.
-func sorted(words []string) []string {
-	all := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "" })
-	slices.Sort(all)
-	return slices.Compact(all)
-}

@@ -79,7 +79,7 @@ func (m *Model) next(context, word uint32) (next uint32, log float64) {
 		at, ok := m.find(n, i, word)
 		if ok {
 			log += float64(m.levels[n].prob[at])
-			return m.contextOf(n, at, context, word), log * ln10
+			return m.contextOf(n, at, context, word), float64(log * ln10)
 		}
 		log += float64(m.levels[n-1].backoff[i])
 		context = m.suffix[context]

@@ -1,6 +1,9 @@
 package lm
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // trie holds words by their bytes: node 0 is the empty beginning, and lost that of no word. The
 // children of a node are neighbours, in the order of their bytes.
@@ -57,4 +60,11 @@ func (t *trie) childOf(at uint32, b byte) uint32 {
 		return from + uint32(i)
 	}
 	return lost
+}
+
+// sorted returns words in the order of bytes, without empty ones and each once.
+func sorted(words []string) []string {
+	all := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "" })
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -17,7 +17,7 @@ type Weights struct {
 
 // score returns what n-grams with the logarithm log are worth.
 func (w Weights) score(log float64, unknown bool) decode.Score {
-	s := decode.Score{LM: w.LM * log, Bonus: w.Word}
+	s := decode.Score{LM: float64(w.LM * log), Bonus: w.Word}
 	if unknown {
 		s.Bonus += w.Unknown
 	}
@@ -77,7 +77,7 @@ func (w *Words) complete(s decode.State) (decode.State, decode.Score) {
 func (w *Words) End(s decode.State) decode.Score {
 	s, score := w.complete(s)
 	_, log := w.model.next(uint32(s>>32), w.model.end)
-	score.LM += w.weights.LM * log
+	score.LM += float64(w.weights.LM * log)
 	return score
 }
 
@@ -118,7 +118,7 @@ func (t *Tokens) Next(before decode.State, label int) (decode.State, decode.Scor
 // End scores </s>.
 func (t *Tokens) End(s decode.State) decode.Score {
 	_, log := t.model.next(uint32(s), t.model.end)
-	return decode.Score{LM: t.weights.LM * log}
+	return decode.Score{LM: float64(t.weights.LM * log)}
 }
 
 // Lexicon allows only words of a list, or makes others dearer. It may be used concurrently.
