@@ -119,6 +119,9 @@ const (
 	// quarter of it in segments that are cut from others. leastCut is the least number of frames of a
 	// segment.
 	cutPositions, leastCut = 1 << 20, 64
+	// keptEmissions is the number of emissions up to which those of all frames are kept, 1 MiB, for a segment
+	// that is swept again.
+	keptEmissions = 1 << 17
 	// pathLevels is how often segments are cut: each time into 4 at least.
 	pathLevels = 13
 )

@@ -23,9 +23,11 @@ type pathEmission[F Float] struct {
 	all     bool      // it is all classes
 	places  []int32   // the column of a position; behind the classes there is one for AnyLabel
 	blank   int       // the column of the blank
-	p       []float64 // blocks of frames, see toBlocksGeneric
+	p       []float64 // of a group: blocks of frames, see toBlocksGeneric
 	blanks  [pathFrames]float64
-	rows    []F // what toBlocks takes where that is not x itself
+	kept    []float64 // p of every group, if that is little enough to be kept
+	made    int       // the frames before that are there
+	rows    []F       // what toBlocks takes where that is not x itself
 
 	// The logarithm of the sum of exp of a frame's logits, of the frames before normed.
 	norms  []float64
@@ -65,7 +67,11 @@ func (m *pathEmission[F]) findColumns() {
 	m.blank = int(m.set.add(symbols[length]))
 	m.classes = m.set.classes
 	m.columns = max(len(m.classes), leastColumns)
-	if m.all = m.x.Columns >= leastColumns && m.x.Columns <= 4*m.columns; m.all {
+	most := 4 * m.columns // a column more takes less time than to find one by one
+	if m.scores == Probabilities {
+		most = 2 * m.columns // but for its logarithms
+	}
+	if m.all = m.x.Columns >= leastColumns && m.x.Columns <= most; m.all {
 		m.columns = m.x.Columns
 		copy(m.places, symbols)
 		m.blank = int(symbols[length])
@@ -78,14 +84,19 @@ func (m *pathEmission[F]) findColumns() {
 			m.places[i] = int32(m.blank)
 		}
 	}
-	m.p = workspace.Resize(m.p, pathFrames*(m.columns+1))
+	m.made = 0
+	groups, size := (m.frames+pathFrames-1)/pathFrames, pathFrames*(m.columns+1)
+	if groups > keptEmissions/size {
+		groups = 1
+	}
+	m.kept = workspace.Resize(m.kept, groups*size)
 }
 
 // leastColumns is the least number of columns that toBlocks takes.
 const leastColumns = 4
 
-// column returns that of a class that the target names, the i-th one.
-func (m *pathEmission[F]) column(i int) int {
+// columnOf returns that of a class that the target names, the i-th one.
+func (m *pathEmission[F]) columnOf(i int) int {
 	if m.all {
 		return int(m.classes[i])
 	}
@@ -95,27 +106,52 @@ func (m *pathEmission[F]) column(i int) int {
 // release forgets what was borrowed.
 func (m *pathEmission[F]) release() { m.x = view.Rows[F]{} }
 
-// make makes the emissions of some frames, at most pathFrames, for emit. It reports whether all scores
-// that matter are numbers.
+// make makes the emissions of some frames for emit: pathFrames from a multiple of that on, or the last ones. It
+// reports whether all scores that matter are numbers.
 func (m *pathEmission[F]) make(frames view.Span) bool {
+	size, at := pathFrames*(m.columns+1), 0
+	if len(m.kept) > size {
+		at = frames.From / pathFrames * size
+	}
+	m.p = m.kept[at:][:size]
+	if len(m.kept) == size || frames.To > m.made {
+		if m.made = frames.To; !m.makeGroup(frames) {
+			return false
+		}
+	}
+	copy(m.blanks[:pathBlock], m.column(0, m.blank))
+	copy(m.blanks[pathBlock:], m.column(1, m.blank))
+	return true
+}
+
+// column returns what a block of the group has of a column.
+func (m *pathEmission[F]) column(block, column int) []float64 {
+	return m.p[pathBlock*(block*(m.columns+1)+column):][:pathBlock]
+}
+
+// makeGroup sets p.
+func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
 	if m.scores == Logits && frames.To > m.normed && !m.addNorms(frames) {
 		return false
 	}
-	size := pathBlock * (m.columns + 1)
-	poison := toBlocks(m.p, size, m.rowsOf(frames))
-	if (poison != 0 || m.scores == Probabilities) && !m.settle(frames.Len()) {
+	ok := toBlocks(m.p, pathBlock*(m.columns+1), m.rowsOf(frames)) == 0
+	if m.scores == Probabilities {
+		for k := range pathFrames {
+			m.column(k/pathBlock, m.columns)[k%pathBlock] = 1
+		}
+		least, most, _ := extent(m.p)
+		ok = ok && least >= 0 && most <= float64(F(largestProbability))
+	}
+	if !ok && !m.settle(frames.Len()) {
 		return false
 	}
-	for k := 0; k < frames.Len(); k += pathBlock {
-		p := m.p[k/pathBlock*size:][:size]
-		if m.scores == Probabilities {
-			logs(p[:pathBlock*m.columns], p[:pathBlock*m.columns])
-		}
-		copy(m.blanks[k:k+pathBlock], p[pathBlock*m.blank:])
-		for r, wild := 0, p[pathBlock*m.columns:]; r < min(pathBlock, frames.Len()-k); r++ {
-			if wild[r] = m.anyScore; m.scores == Logits {
-				wild[r] += m.norms[frames.From+k+r]
-			}
+	if m.scores == Probabilities {
+		logs(m.p, m.p)
+	}
+	for k := range pathFrames {
+		wild := &m.column(k/pathBlock, m.columns)[k%pathBlock]
+		if *wild = m.anyScore; m.scores == Logits && k < frames.Len() {
+			*wild += m.norms[frames.From+k]
 		}
 	}
 	return true
@@ -143,10 +179,9 @@ func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 // settle looks at the scores of some frames that may be no numbers. It makes those that count as −∞
 // infinite, and reports whether the others are numbers.
 func (m *pathEmission[F]) settle(frames int) bool {
-	size := pathBlock * (m.columns + 1)
 	for k := 0; k < frames; k += pathBlock {
 		for i := range m.classes {
-			p := m.p[k/pathBlock*size+pathBlock*m.column(i):][:min(pathBlock, frames-k)]
+			p := m.column(k/pathBlock, m.columnOf(i))[:min(pathBlock, frames-k)]
 			for r, v := range p {
 				if !isScore(F(v), m.scores) || v >= largestScore {
 					return false
@@ -216,17 +251,16 @@ func (m *pathEmission[F]) logProbability(t int, class int32) float64 {
 // copyTo copies the emissions of all frames to rows: a column for each of classes, then one for AnyLabel.
 // It writes the largest of each row to most, and returns how far below that the least one is that is not −Inf.
 func (m *pathEmission[F]) copyTo(rows view.Rows[float64], most []float64) (reach float64) {
-	size := pathBlock * (m.columns + 1)
 	for from := 0; from < m.frames; from += pathFrames {
 		group := view.Span{From: from, To: min(from+pathFrames, m.frames)}
 		m.make(group)
-		for k := 0; k < group.Len(); k += pathBlock {
-			count := min(pathBlock, group.Len()-k)
-			part, p := rows.From(from+k), m.p[k/pathBlock*size:][:size]
+		for t := group.From; t < group.To; t += pathBlock {
+			block, count := (t-from)/pathBlock, min(pathBlock, group.To-t)
+			part := rows.From(t)
 			for i := range m.classes {
-				copyColumn(part.Data[i:], part.Stride, p[pathBlock*m.column(i):][:count])
+				copyColumn(part.Data[i:], part.Stride, m.column(block, m.columnOf(i))[:count])
 			}
-			copyColumn(part.Data[len(m.classes):], part.Stride, p[pathBlock*m.columns:][:count])
+			copyColumn(part.Data[len(m.classes):], part.Stride, m.column(block, m.columns)[:count])
 			for r := range count {
 				top, least := math.Inf(-1), math.Inf(1)
 				for _, v := range part.Row(r) {
@@ -235,7 +269,7 @@ func (m *pathEmission[F]) copyTo(rows view.Rows[float64], most []float64) (reach
 						least = v
 					}
 				}
-				most[from+k+r] = top
+				most[t+r] = top
 				reach = max(reach, top-least)
 			}
 		}

@@ -74,7 +74,7 @@ func (w *viterbiPath[F]) release() {
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (w *viterbiPath[F]) workspaceBytes() int {
-	n := cap(w.rows) + cap(w.emission.p) + cap(w.emission.norms) + cap(w.target.skipExponents)
+	n := cap(w.rows) + cap(w.emission.kept) + cap(w.emission.norms) + cap(w.target.skipExponents)
 	for i := range w.levels {
 		n += cap(w.levels[i].row.v) + cap(w.levels[i].kept)
 	}

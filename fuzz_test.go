@@ -587,6 +587,134 @@ func requireZeros[F trellis.Float](t *testing.T, c conformance.CTCCase, n int, g
 	}
 }
 
+func FuzzAlign(f *testing.F) {
+	addSeeds(f)
+	bothOf(f, fuzzAlign[float32], fuzzAlign[float64])
+}
+
+// fuzzAlign aligns what FuzzCTC computes the loss of, with wildcards.
+func fuzzAlign[F trellis.Float](t *testing.T, s *stream) {
+	a := decodeCTC[F](s)
+	aligner := trellis.CTCAligner[F]{Blank: a.loss.Blank, Scores: a.loss.Scores, BatchFirst: a.loss.BatchFirst,
+		Workers: a.loss.Workers, Confidence: s.bool(), AnyScore: -float64(s.below(4))}
+	labels := 0
+	for _, n := range a.lengths {
+		if n < 0 || n > len(a.targets)-labels {
+			labels = 0
+			break
+		}
+		labels += n
+	}
+	filled := trellis.Span{Start: -9, End: -9, Score: 9, Confidence: 9}
+	spans, scores := slices.Repeat([]trellis.Span{filled}, labels), conformance.Filled[float64](max(a.c.Batch, 0))
+	what := fmt.Sprintf("%+v %+v", aligner, a)
+	if !a.legal {
+		illegal := a.loss.Gradient <= trellis.ScoresGradient && a.loss.Reduction <= trellis.Sum && !slices.Contains(a.targets, trellis.AnyLabel)
+		err := aligner.Align(spans, scores, a.x, a.targets, a.inputs, a.lengths)
+		var argument *trellis.ArgumentError
+		if illegal {
+			require.ErrorAs(t, err, &argument, what)
+		}
+		if err != nil {
+			require.Equal(t, conformance.Filled[float64](max(a.c.Batch, 0)), scores, what)
+			require.Equal(t, slices.Repeat([]trellis.Span{filled}, labels), spans, what)
+		}
+		return
+	}
+	for _, target := range a.c.Targets {
+		for i := range target {
+			if s.below(4) == 3 {
+				target[i] = trellis.AnyLabel
+			}
+		}
+	}
+	require.NoError(t, aligner.Align(spans, scores, a.x, a.targets, a.inputs, a.lengths), what)
+	for n, target := range a.c.Targets {
+		requireAlignment(t, a, aligner, n, target, spans[:len(target)], scores[n], what)
+		spans = spans[len(target):]
+	}
+}
+
+// requireAlignment fails if spans are no path with the score, or a better one is found by the plain recursion.
+func requireAlignment[F trellis.Float](t *testing.T, a fuzzedCTC[F], aligner trellis.CTCAligner[F], n int, target []int, spans []trellis.Span, score float64, what string) {
+	t.Helper()
+	frames := a.c.InputLengths[n]
+	logs := make([][]float64, frames)
+	for k := range logs {
+		row := conformance.Cast[float64](a.x.Data[a.c.At(n, k):][:a.c.Classes])
+		switch a.c.Scores {
+		case trellis.Logits:
+			row = conformance.RefLogSoftmax(row)
+		case trellis.Probabilities:
+			for c, p := range row {
+				row[c] = math.Log(p*0x1p100) - 100*math.Ln2 // math.Log has none of subnormal numbers
+			}
+		}
+		logs[k] = row
+	}
+	of := func(k, class int) float64 {
+		if class == trellis.AnyLabel {
+			return aligner.AnyScore
+		}
+		return logs[k][class]
+	}
+	if math.IsNaN(score) {
+		for _, s := range spans {
+			require.True(t, s.Start == 0 && s.End == 0 && math.IsNaN(s.Score) && math.IsNaN(s.Confidence), what)
+		}
+		return
+	}
+	if magnitude(a.x.Data) > 1e200 { // may count as infinite
+		return
+	}
+	best := map[int]float64{0: 0} // by state
+	for k := range frames {
+		next := map[int]float64{}
+		for state, sum := range best {
+			for to := state; to <= min(state+2, 2*len(target)); to++ {
+				class := a.c.Blank
+				if to%2 == 1 {
+					class = target[to/2]
+				}
+				if to == state+2 && (to%2 == 0 || target[to/2] == target[to/2-1] && class != trellis.AnyLabel) {
+					continue
+				}
+				v := sum + of(k, class)
+				if old, ok := next[to]; !ok || v > old {
+					next[to] = v
+				}
+			}
+		}
+		best = next
+	}
+	want := math.Inf(-1)
+	for state, sum := range best {
+		if state >= 2*len(target)-1 {
+			want = max(want, sum)
+		}
+	}
+	if math.IsInf(score, -1) {
+		require.True(t, math.IsInf(want, -1), "%v: %s", want, what)
+		for _, s := range spans {
+			require.Equal(t, trellis.Span{Score: score}, s, what)
+		}
+		return
+	}
+	path := make([]int, frames)
+	trellis.Path(path, spans, target, a.c.Blank)
+	var sum, size float64
+	for k, class := range path {
+		sum += of(k, class)
+		size += magnitude(a.x.Data)
+	}
+	tolerance := 1e-5 * (1 + math.Abs(score) + size)
+	require.InDelta(t, sum, score, tolerance, what)
+	require.InDelta(t, want, score, tolerance, what)
+	for _, s := range spans {
+		require.True(t, s.Start < s.End && s.Confidence >= 0 && s.Confidence < 1+1e-6, "%v %s", s, what)
+	}
+}
+
 func FuzzRows(f *testing.F) {
 	addSeeds(f)
 	bothOf(f, fuzzRows[float32], fuzzRows[float64])

@@ -103,6 +103,7 @@ const (
 	opCTCGradient  = "CTC gradient" // all of it, of PyTorch only
 	opGreedy       = "greedy"
 	opBeam         = "beam"
+	opAlignment    = "alignment"
 	opRead         = "read"
 	opWrite        = "write"
 	opCopy         = "copy"
@@ -141,6 +142,8 @@ func prepareOf[F trellis.Float](j side.Job) (computation, error) {
 		return prepareLoss[F](j)
 	case opGreedy, opBeam:
 		return prepareReading[F](j)
+	case opAlignment:
+		return prepareAlignment[F](j)
 	case opRead, opWrite, opCopy:
 		return prepareMemory(j.Op, side.Normal[F](j)), nil
 	}

@@ -126,8 +126,8 @@ func check(all []*contender) error {
 		if i == 0 {
 			want = a.Values
 		}
-		if c.name == results.Memory {
-			continue
+		if c.name == results.Memory || c.job.Op == opAlignment && (c.name == results.PyTorch || c.name == results.CUDA) {
+			continue // they do something else
 		}
 		if !agree(a.Values, want, precision(c.name, c.job)) || c.exact && !slices.Equal(a.Values, want) {
 			return side.Error(fmt.Sprintf("%s computes %v where %s computes %v", c.name, a.Values, all[0].name, want))

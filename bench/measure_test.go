@@ -234,7 +234,9 @@ var small = func() []side.Job {
 		scaled.Scale = 3
 		jobs = append(jobs, j, scaled, masked(j, "-1e4"), ctc(opCTC+method, "float64", 3, 7, 20, 5, 12))
 	}
-	return jobs
+	aligned := ctc(opAlignment, "float32", 3, 7, 20, 5, 12)
+	aligned.LogProbs = true
+	return append(jobs, aligned, ctc(opAlignment, "float32", 3, 7, 20, 5, 12))
 }()
 
 // Both languages make the same numbers, and compute the same from them.

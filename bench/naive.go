@@ -20,6 +20,8 @@ func prepareNaive(j side.Job) (computation, error) {
 		return naiveRows(j)
 	case opGreedy, opBeam:
 		return naiveReading(j)
+	case opAlignment:
+		return prepareNaiveAlignment(j)
 	}
 	in, err := inputsOf[float32](j)
 	if err != nil {

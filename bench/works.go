@@ -128,7 +128,7 @@ func (w work) counted() work {
 		return w
 	}
 	switch w.job.Op {
-	case opLogSumExp, opCrossEntropy, opCTC, opGreedy, opBeam:
+	case opLogSumExp, opCrossEntropy, opCTC, opAlignment, opGreedy, opBeam:
 		w.memory = opRead
 	case opNLL + andGrad:
 		w.memory = opWrite
@@ -201,6 +201,19 @@ func works(cores int, folder string) (all []work, err error) {
 		line(ctc(op, "float32", 100, 100, 500, 16, 32), peers...)
 		line(ctc(op, "float32", 200, 200, 1000, 16, 80))
 		line(ctc(op, "float64", 40, 40, 150, 16, 28))
+	}
+	lines, err := peaked(cores, opAlignment, filepath.Join(folder, "line"))
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range lines {
+		w.peers = []string{results.Naive}
+		all = append(all, w)
+	}
+	for _, shape := range [][2]int{{292, 90}, {1000, 200}, {20000, 2000}} {
+		j := ctc(opAlignment, "float32", shape[1], shape[1], shape[0], 1, 32)
+		j.LogProbs = true
+		line(j, results.Naive)
 	}
 	return slices.Concat(all, readings(filepath.Join(folder, "line")), everyday(), curves(cores)), nil
 }
