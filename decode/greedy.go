@@ -91,8 +91,9 @@ type greedyTask[F trellis.Float] struct {
 	dst     []Reading
 	allowed []bool
 	pieces  []piece
-	index   []int     // of the class that each row of the data is read as
-	logs    []float64 // from logits, its ln p
+	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
+	index       []int
+	logs, probs []float64
 }
 
 // piece is some rows of the data that one worker reads.
@@ -108,7 +109,7 @@ var greedyTasks workspace.Pools
 
 // release gives the task back without what it borrowed.
 func (t *greedyTask[F]) release() {
-	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0]}
+	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0]}
 	workspace.Give[F](&greedyTasks, t)
 }
 
@@ -150,10 +151,8 @@ func (t *greedyTask[F]) divide() {
 		}
 		add(0, longest*t.batch)
 	}
-	t.index = workspace.Resize(t.index, t.frames*t.batch)
-	if t.scores == trellis.Logits {
-		t.logs = workspace.Resize(t.logs, t.frames*t.batch)
-	}
+	all := t.frames * t.batch
+	t.index, t.logs, t.probs = workspace.Resize(t.index, all), workspace.Resize(t.logs, all), workspace.Resize(t.probs, all)
 }
 
 // cost returns about how many nanoseconds the rows take.
@@ -173,17 +172,30 @@ func (t *greedyRows[F]) Item(i int) {
 	p, c := &t.pieces[i], t.classes
 	x, index := t.data[p.from*c:p.to*c], t.index[p.from:p.to]
 	trellis.ArgMaxRows(index, trellis.Tensor[F]{Data: x, Shape: p.shape[:]}, t.allowed)
-	if t.scores != trellis.Logits {
-		return
-	}
-	logs := t.logs[p.from:p.to]
+	logs, probs := t.logs[p.from:p.to], t.probs[p.from:p.to]
 	for r, best := range index {
 		row := x[r*c:][:c]
-		largest := best
-		if t.allowed != nil {
-			largest = trellis.ArgMax(row, nil)
+		switch v := float64(row[best]); t.scores {
+		case trellis.Probabilities:
+			if !isProbability(v) {
+				v = math.NaN()
+			}
+			probs[r], logs[r] = v, logOf(v)
+		case trellis.LogProbabilities:
+			if v > math.MaxFloat64 {
+				v = math.NaN()
+			}
+			logs[r] = v
+		case trellis.Logits:
+			largest := best
+			if t.allowed != nil {
+				largest = trellis.ArgMax(row, nil)
+			}
+			logs[r] = v - float64(row[largest]) - logRest(row, largest)
 		}
-		logs[r] = float64(row[best]) - float64(row[largest]) - logRest(row, largest)
+	}
+	if t.scores != trellis.Probabilities {
+		fp.Exps(probs, logs, 0)
 	}
 }
 
@@ -193,8 +205,7 @@ func (t *greedyTask[F]) read(r *Reading, n int) {
 	frames, before, sum := t.length(n), t.blank, 0.0
 	for i := range frames {
 		row := t.row(n, i)
-		class := t.index[row]
-		log, p := t.probability(row, class)
+		class, log, p := t.index[row], t.logs[row], t.probs[row]
 		if log != log {
 			*r = Reading{Labels: r.Labels[:0], Spans: r.Spans[:0], Score: log, Confidence: log, Least: log}
 			return
@@ -224,22 +235,4 @@ func (t *greedyTask[F]) read(r *Reading, n int) {
 	if frames > 0 {
 		r.Confidence = sum / float64(frames)
 	}
-}
-
-// probability returns ln p and p of a class in a row of the data, NaN for what is none.
-func (t *greedyTask[F]) probability(row, class int) (log, p float64) {
-	v := float64(t.data[row*t.classes+class])
-	switch t.scores {
-	case trellis.Probabilities:
-		if !isProbability(v) {
-			return math.NaN(), math.NaN()
-		}
-		return logOf(v), v
-	case trellis.Logits:
-		v = t.logs[row]
-	}
-	if v > math.MaxFloat64 {
-		v = math.NaN()
-	}
-	return v, fp.Exp64(v)
 }

@@ -153,7 +153,7 @@ func (in *input[F]) sequence(n int) view.Rows[F] {
 // exactly with others.
 func isProbability(p float64) bool { return p >= 0 && p <= 1.001 }
 
-// logOf returns ln p of a probability, −Inf for 0.
+// logOf returns ln p of a probability, −Inf for 0, and NaN for NaN.
 func logOf(p float64) float64 {
 	const least = 0x1p-1022 // normal number
 	switch {
@@ -161,8 +161,10 @@ func logOf(p float64) float64 {
 		return fp.Log(p)
 	case p > 0:
 		return fp.Log(p*0x1p100) - 100*ln2
+	case p == 0:
+		return math.Inf(-1)
 	}
-	return math.Inf(-1)
+	return p
 }
 
 const ln2 = math.Ln2
