@@ -9,9 +9,9 @@ import (
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
-// ArgMax returns the index of the largest element of x, as torch.argmax does: of equal elements
-// the first, and where there is a NaN the first NaN. allowed says which elements count, x's length of
-// them, be the others NaN or anything; nil lets all count. It panics if the lengths of x and allowed differ,
+// ArgMax returns the index of the largest element of x, as torch.argmax does: of equal elements the
+// first, and where there is a NaN the first NaN. allowed says which elements count, x's length of them,
+// be the others NaN or anything; nil lets all count. It panics if the lengths of x and allowed differ,
 // or if no element counts.
 func ArgMax[F Float](x []F, allowed []bool) int {
 	m := prepareArgMax[F]("ArgMax", "len(x)", len(x), allowed)

@@ -10,11 +10,12 @@ import (
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
-// Beam reads the most probable texts: of a text it adds up the probabilities of all paths that spell it,
-// where Greedy has but one path, and Scorers may have their say on each label. In every frame it keeps the best
-// beginnings of texts, which is a prefix beam search (A. Hannun et al., 2014,
-// https://arxiv.org/abs/1408.2873). The zero value is ready to use. A value may be used concurrently; results
-// are the same bits on every machine and for any number of workers. docs/decoding.md explains the method.
+// Beam reads the most probable texts: of a text it adds up the probabilities of all paths that spell
+// it, where Greedy has but one path, and Scorers may have their say on each label. In every frame it
+// keeps the best beginnings of texts, which is a prefix beam search (A. Hannun et al., 2014,
+// https://arxiv.org/abs/1408.2873). The zero value is ready to use. A value may be used concurrently;
+// results are the same bits on every machine and for any number of workers. docs/decoding.md explains
+// the method.
 type Beam[F trellis.Float] struct {
 	// Blank is the class that stands for no label, in [0,C).
 	Blank int
@@ -28,7 +29,7 @@ type Beam[F trellis.Float] struct {
 	// means all.
 	TopK int
 	// Threshold is the least probability of a class that is looked at; the blank always is. 0.001 makes
-	// reading several times as fast, as most frames then have no class but the blank, and changes a
+	// reading two to four times as fast, as many frames then have no class but the blank, and changes a
 	// text hardly ever. 0 means none.
 	Threshold float64
 	// NBest is how many hypotheses are returned; 0 means one.
@@ -36,7 +37,8 @@ type Beam[F trellis.Float] struct {
 	// Scorers add to the scores of texts: see package lm.
 	Scorers []Scorer
 	// Spans asks for the Spans and the LogProbExact of the hypotheses that are returned. They are made
-	// of the classes that are looked at, as if others were impossible, so that each frame's are kept to the end.
+	// of the classes that are looked at, as if others were impossible, so that each frame's are kept to
+	// the end.
 	Spans bool
 	// Workers is the most goroutines that work on one call, each on whole sequences: 1 means none
 	// beside the caller's, and 0 as many as the work is worth, up to GOMAXPROCS.
@@ -45,21 +47,23 @@ type Beam[F trellis.Float] struct {
 
 const defaultWidth = 100
 
-// Decode reads each sequence of x, which has the shape (T,N,C), or (N,T,C) with BatchFirst, or
-// (T,C) for a single one. inputLengths[n] is how many frames of sequence n count; nil means T for all. What
-// later frames hold does not matter. The hypotheses of each sequence are in the result, at least one and at most NBest, the best
-// one first and those with equal scores ordered by their labels. The results are in dst, which may be nil: its
-// memory is used again, and that of what is in it, so that nothing is allocated once it is large enough.
+// Decode reads each sequence of x, which has the shape (T,N,C), or (N,T,C) with BatchFirst, or (T,C)
+// for a single one. inputLengths[n] is how many frames of sequence n count; nil means T for all. What
+// later frames hold does not matter. The hypotheses of each sequence are in the result, at least one
+// and at most NBest, the best one first and those with equal scores ordered by their labels. The
+// results are in dst, which may be nil: its memory is used again, and that of what is in it, so that
+// nothing is allocated once it is large enough.
 //
-// Log-probabilities and probabilities need not be normalised. A class that is more than 700 nats
-// less probable than the frame's best one counts as impossible, and so does a prefix that is more than 1000 nats
-// below the best one. A sequence that no text fits has one hypothesis, with no labels and the LogProb −Inf. One
-// with NaN, +Inf or a probability below 0 or above 1.001 among the classes that are looked at, or with a frame
-// of logits that has no softmax, has one with no labels and the LogProb NaN.
+// Log-probabilities and probabilities need not be normalised. A class that is more than 700 nats less
+// probable than the frame's best one counts as impossible, and so does a prefix that is more than 1000
+// nats below the best one. A sequence that no text fits has one hypothesis, with no labels and the
+// LogProb −Inf. One with NaN, +Inf or a probability below 0 or above 1.001 among the classes that are
+// looked at, or with a frame of logits that has no softmax, has one with no labels and the LogProb NaN.
 //
 // An error is a *trellis.ArgumentError: x's Shape does not describe its Data or has more than 2²⁶
-// frames or 2³¹−1 classes, Blank is no class, a length or the number of lengths does not fit, Width, TopK, NBest or Workers is
-// negative, Threshold is not in [0,1), or Scores has no meaning. Then dst is as it was.
+// frames or 2³¹−1 classes, Blank is no class, a length or the number of lengths does not fit, Width,
+// TopK, NBest or Workers is negative, Threshold is not in [0,1), or Scores has no meaning. Then dst is
+// as it was.
 func (b Beam[F]) Decode(dst [][]Hypothesis, x trellis.Tensor[F], inputLengths []int) ([][]Hypothesis, error) {
 	t := workspace.Take[beamTask[F], F](&beamTasks)
 	defer t.release()

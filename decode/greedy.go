@@ -9,10 +9,10 @@ import (
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
-// Greedy reads the text of the most probable path: the largest class of each frame, of equal ones
-// the first; then repeated classes are merged and blanks dropped (A. Graves et al., ICML 2006,
-// "best path decoding"). It is the fastest way to read, and all that a network that is sure needs. The zero value is ready
-// to use. A value may be used concurrently; results are the same bits on every machine and for
+// Greedy reads the text of the most probable path: the largest class of each frame, of equal ones the
+// first; then repeated classes are merged and blanks dropped (A. Graves et al., ICML 2006, "best path
+// decoding"). It is the fastest way to read, and all that a network that is sure needs. The zero value
+// is ready to use. A value may be used concurrently; results are the same bits on every machine and for
 // any number of workers.
 type Greedy[F trellis.Float] struct {
 	// Blank is the class that stands for no label, in [0,C).
@@ -22,8 +22,8 @@ type Greedy[F trellis.Float] struct {
 	// BatchFirst takes x as (N,T,C) instead of (T,N,C).
 	BatchFirst bool
 	// Allowed says of each class whether it may be read: digits only, say. It applies before the
-	// largest one is looked for. The blank is a class like others here, and should be among those that may. nil allows all.
-	// Probabilities of logits are those beside all classes.
+	// largest one is looked for. The blank is a class like others here, and should be among those that
+	// may. nil allows all. Probabilities of logits are those beside all classes.
 	Allowed []bool
 	// Workers is the most goroutines that work on one call: 1 means none beside the caller's,
 	// and 0 as many as the work is worth, up to GOMAXPROCS.
@@ -36,25 +36,26 @@ type Reading struct {
 	// Spans has for each label the frames of the path in which it is read. The Score is the mean of ln p
 	// of the class in these frames, in nats, and the Confidence the mean of p.
 	Spans []trellis.Span
-	// Score is Σ ln p of the path, frames added in order: of all texts' paths the best. Without frames it is 0.
+	// Score is Σ ln p of the path, frames added in order: of all texts' paths the best. Without frames
+	// it is 0.
 	Score float64
 	// Confidence is the mean, over all frames, of the largest probability, and Least the least of
 	// them: 1 without frames.
 	Confidence, Least float64
 }
 
-// Decode reads each sequence of x, which has the shape (T,N,C), or (N,T,C) with BatchFirst, or
-// (T,C) for a single one. inputLengths[n] is how many frames of sequence n count; nil means T for all. What
+// Decode reads each sequence of x, which has the shape (T,N,C), or (N,T,C) with BatchFirst, or (T,C)
+// for a single one. inputLengths[n] is how many frames of sequence n count; nil means T for all. What
 // later frames hold does not matter. The results are in dst, which may be nil: its memory is used
 // again, and that of what is in it, so that nothing is allocated once it is large enough.
 //
 // A sequence with a NaN among the classes that may be read, or with a largest score of +Inf, a
-// probability that is below 0 or above 1.001, or a frame of logits that has no softmax, has the
-// Score NaN and no labels.
+// probability that is below 0 or above 1.001, or a frame of logits that has no softmax, has the Score
+// NaN and no labels.
 //
 // An error is a *trellis.ArgumentError: x's Shape does not describe its Data or has more than 2²⁶
-// frames or 2³¹−1 classes, Blank is no class, Allowed has another length or allows none, a length or the number of
-// lengths does not fit, or Scores or Workers has no meaning. Then dst is as it was.
+// frames or 2³¹−1 classes, Blank is no class, Allowed has another length or allows none, a length or
+// the number of lengths does not fit, or Scores or Workers has no meaning. Then dst is as it was.
 func (g Greedy[F]) Decode(dst []Reading, x trellis.Tensor[F], inputLengths []int) ([]Reading, error) {
 	t := workspace.Take[greedyTask[F], F](&greedyTasks)
 	defer t.release()

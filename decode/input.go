@@ -169,8 +169,9 @@ func logOf(p float64) float64 {
 
 const ln2 = math.Ln2
 
-// logRest returns ln Σ exp(x[i]−m) of a row whose largest element m is number best: what x[best]
-// is above its log-probability. It keeps its digits near 0. It is NaN if m is not finite or a NaN is in the row.
+// logRest returns ln Σ exp(x[i]−m) of a row whose largest element m is number best: what x[best] is
+// above its log-probability. It keeps its digits near 0. It is NaN if m is not finite or a NaN is in
+// the row.
 func logRest[F trellis.Float](x []F, best int) float64 {
 	m, rest := x[best], 0.0
 	for _, side := range [2][]F{x[:best], x[best+1:]} {

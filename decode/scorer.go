@@ -1,10 +1,10 @@
 package decode
 
-// Scorer says how well texts read, label by label: a language model, a lexicon, words to look out
-// for, or what else one knows. Package lm has these three. A scorer goes through a text from state to state; what it
-// adds for a label must depend on nothing but the state before it and the label. The methods are called
-// for many labels that are not kept, and by several goroutines if there are several sequences, and
-// must be fast and change nothing that can be seen.
+// Scorer says how well texts read, label by label: a language model, a lexicon, words to look out for,
+// or what else one knows. Package lm has these three. A scorer goes through a text from state to state;
+// what it adds for a label must depend on nothing but the state before it and the label. The methods
+// are called for many labels that are not kept, and by several goroutines if there are several
+// sequences, and must be fast and change nothing that can be seen.
 type Scorer interface {
 	// Start returns the state before the first label.
 	Start() State

@@ -159,7 +159,8 @@ func (s *search) collect(f *frame) {
 		}
 		s.markChildren(e)
 		// In rows by total and columns by probability, what is above and to the left is at least as
-		// good, but for the one label in each row that repeats the last one. So only so many labels can be among the best.
+		// good, but for the one label in each row that repeats the last one. So only so many labels can
+		// be among the best.
 		most := s.width / (i + 1)
 		for j := range f.classes {
 			if j > most {

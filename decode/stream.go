@@ -52,8 +52,8 @@ func (s *Stream[F]) Write(x trellis.Tensor[F]) error {
 	return nil
 }
 
-// Stable returns the labels that are sure to be at the beginning of every hypothesis, whatever comes. Later it returns
-// the same ones and more. The slice is the stream's, up to Finish.
+// Stable returns the labels that are sure to be at the beginning of every hypothesis, whatever comes.
+// Later it returns the same ones and more. The slice is the stream's, up to Finish.
 func (s *Stream[F]) Stable() []int { return s.reader.settled }
 
 // Tentative returns the labels behind the stable ones of what is the best hypothesis so far, as if the text
@@ -65,8 +65,8 @@ func (s *Stream[F]) Tentative(dst []int) []int {
 	return s.reader.appendLabels(dst[:0], s.reader.beam[0].node)
 }
 
-// Finish ends the text and returns its hypotheses as Decode does, in dst, which may be nil: its memory is used
-// again. Then the stream begins a new one.
+// Finish ends the text and returns its hypotheses as Decode does, in dst, which may be nil: its memory
+// is used again. Then the stream begins a new one.
 func (s *Stream[F]) Finish(dst []Hypothesis) []Hypothesis {
 	dst = s.reader.finish(dst, cmp.Or(s.beam.NBest, 1))
 	s.reader.start(&s.beam, s.input.classes)

@@ -35,10 +35,11 @@ func ReadFile(path string) (*Model, error) {
 	return m, nil
 }
 
-// Read reads a model in the ARPA format (https://www.speech.sri.com/projects/srilm/manpages/ngram-format.5.html),
-// which may be compressed by gzip. The format's rules hold: the numbers of n-grams are those of its head, all words are
-// unigrams, and what an n-gram is without its last word is an n-gram. <s> and </s> are words. Where <unk> is none it has the
-// probability 10⁻¹⁰⁰, as in KenLM. What breaks a rule is a *FormatError.
+// Read reads a model in the ARPA format
+// (https://www.speech.sri.com/projects/srilm/manpages/ngram-format.5.html), which may be compressed by
+// gzip. The format's rules hold: the numbers of n-grams are those of its head, all words are unigrams,
+// and what an n-gram is without its last word is an n-gram. <s> and </s> are words. Where <unk> is none
+// it has the probability 10⁻¹⁰⁰, as in KenLM. What breaks a rule is a *FormatError.
 func Read(r io.Reader) (*Model, error) {
 	b := bufio.NewReaderSize(r, 1<<16)
 	if magic, _ := b.Peek(2); string(magic) == "\x1f\x8b" {

@@ -7,8 +7,8 @@ import (
 	"github.com/gotrellis/trellis/decode"
 )
 
-// Hotword is a word to look out for, or several with a space between them, and what it adds to the score of a text
-// each time it is there, in nats. A negative weight makes it rarer.
+// Hotword is a word to look out for, or several with a space between them, and what it adds to the
+// score of a text each time it is there, in nats. A negative weight makes it rarer.
 type Hotword struct {
 	Text   string
 	Weight float64
@@ -27,8 +27,8 @@ type Hotwords struct {
 }
 
 // NewHotwords returns a scorer by hotwords that are spelled with the tokens. Where the tokens have
-// something between words, only whole words count, and anywhere else what is in the text. A hotword that is there twice has
-// both weights.
+// something between words, only whole words count, and anywhere else what is in the text. A hotword
+// that is there twice has both weights.
 func NewHotwords(words []Hotword, tokens []string) *Hotwords {
 	h := &Hotwords{spelling: newSpelling(tokens)}
 	weights := map[string]float64{}

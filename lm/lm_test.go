@@ -89,8 +89,8 @@ func arpaOf(t testing.TB, sentences [][]string, order int) string {
 	return b.String()
 }
 
-// Perplexities are those of a slow model, for texts that the model has seen and others, also where n-grams are
-// missing that others end with.
+// Perplexities are those of a slow model, for texts that the model has seen and others, also where
+// n-grams are missing that others end with.
 func TestModelIsPlainModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for order := 1; order <= 5; order++ {

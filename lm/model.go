@@ -58,8 +58,8 @@ func (m *Model) id(word string) uint32 {
 	return m.unknown
 }
 
-// LogProb returns the logarithm, in nats, of the probability of a sentence: of its words, as <unk> those that
-// the model does not know, behind <s>, and of </s> behind them.
+// LogProb returns the logarithm, in nats, of the probability of a sentence: of its words, as <unk>
+// those that the model does not know, behind <s>, and of </s> behind them.
 func (m *Model) LogProb(words []string) float64 {
 	context, sum := m.start(), 0.0
 	for _, w := range words {

@@ -24,8 +24,8 @@ func (w Weights) score(log float64, unknown bool) decode.Score {
 	return s
 }
 
-// Words scores texts with a model of words. A word is scored when it is complete, and </s> at the end. It may be
-// used concurrently.
+// Words scores texts with a model of words. A word is scored when it is complete, and </s> at the end.
+// It may be used concurrently.
 type Words struct {
 	model    *Model
 	spelling spelling
@@ -88,8 +88,8 @@ type Tokens struct {
 	ids     []uint32
 }
 
-// NewTokens returns a scorer by a model of the tokens. A space in a token is looked up as it is and, as the ARPA format
-// has no such words, as "<space>", "|" and "▁".
+// NewTokens returns a scorer by a model of the tokens. A space in a token is looked up as it is and, as
+// the ARPA format has no such words, as "<space>", "|" and "▁".
 func NewTokens(m *Model, tokens []string, weights Weights) *Tokens {
 	t := &Tokens{model: m, weights: weights}
 	for _, token := range tokens {
@@ -128,8 +128,8 @@ type Lexicon struct {
 	penalty  float64
 }
 
-// NewLexicon returns a scorer by a list of words that are spelled with the tokens. What is in no word costs penalty
-// nats, once for each word, as soon as it is in none: +Inf allows no others.
+// NewLexicon returns a scorer by a list of words that are spelled with the tokens. What is in no word
+// costs penalty nats, once for each word, as soon as it is in none: +Inf allows no others.
 func NewLexicon(words, tokens []string, penalty float64) *Lexicon {
 	return &Lexicon{newSpelling(tokens), newTrie(sorted(words)), penalty}
 }

@@ -172,8 +172,8 @@ func checkHypotheses(t *testing.T, want []hypothesis, got []decode.Hypothesis) {
 	}
 }
 
-// tied reports whether a hypothesis is as probable as one beside it, or may be, as the last one of those that are
-// known: rounding then says which comes first.
+// tied reports whether a hypothesis is as probable as one beside it, or may be, as the last one of
+// those that are known: rounding then says which comes first.
 func tied(all []hypothesis, i int) bool {
 	near := func(j int) bool {
 		return j >= 0 && j < len(all) && math.Abs(float64(all[i].LogProb-all[j].LogProb)) < 1e-6
@@ -416,7 +416,8 @@ func TestLanguageModelHelps(t *testing.T) {
 	assert.Equal(t, 16.0, boosted.Bonus)
 }
 
-// distance is the least number of words that are to be replaced, left out and put in (V. Levenshtein, 1966).
+// distance is the least number of words that are to be replaced, left out and put in (V. Levenshtein,
+// 1966).
 func distance(want, got []string) int {
 	row := make([]int, len(got)+1)
 	for j := range row {

@@ -15,8 +15,8 @@ import (
 type counted map[string]int
 
 // WriteARPA writes an n-gram model of some sentences in the ARPA format: absolute discounting with
-// back-off (H. Ney, U. Essen, 1991), so that the probabilities behind every context add up to 1. <unk> has what is left
-// of the unigrams.
+// back-off (H. Ney, U. Essen, 1991), so that the probabilities behind every context add up to 1. <unk>
+// has what is left of the unigrams.
 func WriteARPA(w io.Writer, sentences [][]string, order int) error {
 	const discount = 0.5
 	counts := make([]counted, order)
