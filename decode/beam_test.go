@@ -101,6 +101,9 @@ func testBeamSumsAllPaths[F trellis.Float](t *testing.T) {
 				}
 				require.InDelta(t, math.Log(want[text]), h.LogProb, 1e-6, "%v", h.Labels)
 				require.Equal(t, h.LogProb, h.Score)
+				if frames == 0 {
+					require.Zero(t, h.LogProb)
+				}
 				require.LessOrEqual(t, h.Score, last)
 				last = h.Score
 			}
