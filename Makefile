@@ -50,9 +50,9 @@ long: ## in some more minutes, what says little more than make test
 quick: export GOWORK := off
 quick: ## the root module's tests on this machine
 	go vet ./...
-	@TRELLIS_MUST_TEST="$(TIERS)" $(TEST) -json . | $(SKIPS)
-	@$(TEST) -json ./internal/... | $(SKIPS)
-	@out=$$($(TEST) -short -run '^$$' -bench . -benchtime 1x .) || { echo "$$out"; exit 1; }
+	@TRELLIS_MUST_TEST="$(TIERS)" $(TEST) -json . ./decode | $(SKIPS)
+	@$(TEST) -json ./lm ./internal/... | $(SKIPS)
+	@out=$$($(TEST) -short -run '^$$' -bench . -benchtime 1x . ./decode) || { echo "$$out"; exit 1; }
 
 # What one goroutine does alone needs no race detector. Assembly is invisible to it, so that
 # plain Go shows more of the work that is divided.
@@ -61,7 +61,7 @@ race: ## with the race detector, what goroutines do together
 	@if command -v $$(go env CC) >/dev/null; then \
 		$(TEST) -race ./internal/parallel ./internal/workspace && \
 		for tier in generic ""; do \
-			TRELLIS_CPU=$$tier $(TEST) -count=1 -race -short -run '$(CREWS)' . ./internal/conformance || exit 1; done; \
+			TRELLIS_CPU=$$tier $(TEST) -count=1 -race -short -run '$(CREWS)' . ./decode ./internal/conformance || exit 1; done; \
 		else $(call MISSING,a C compiler); fi
 
 # The tests without assembly are in make trials.
@@ -72,7 +72,7 @@ purego: ## the command without assembly, beside PyTorch's results
 arm64: export GOARCH := arm64
 arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
-		go vet -asmdecl . && TRELLIS_MUST_TEST="generic neon" $(TEST) -short -run '$(BITS)|Example' -exec $(QEMU) && \
+		go vet -asmdecl . ./decode && TRELLIS_MUST_TEST="generic neon" $(TEST) -short -run '$(BITS)|Example' -exec $(QEMU) . ./decode && \
 		$(TEST) -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier && \
 		$(TEST) -exec $(QEMU) ./asm/internal/optest; else $(call MISSING,$(QEMU)); fi
 
@@ -93,16 +93,16 @@ fuzz: ## every fuzz test, FUZZ inputs each
 
 # 386 has no assembly, no FMA instruction and an int of 32 bits.
 trials: ## kernels with all inputs in all places; without assembly; the same bits on 386
-	TRELLIS_EXHAUSTIVE=1 $(TEST) -run 'TestKernels$$' .
-	$(TEST) -short -tags purego . ./internal/tier
+	TRELLIS_EXHAUSTIVE=1 $(TEST) -run 'TestKernels$$' . ./decode
+	$(TEST) -short -tags purego . ./decode ./internal/tier
 	@if [ "$$(go env GOHOSTARCH)" = amd64 ]; then export GOARCH=386; \
-		echo "386:" && go vet ./... && $(TEST) -short ./internal/fp && $(TEST) -run TestGoldenBits .; fi
+		echo "386:" && go vet ./... && $(TEST) -short ./internal/fp && $(TEST) -run TestGoldenBits . ./decode; fi
 
 # With it the compiler also checks what is done with pointers.
 alone: export CGO_ENABLED := 1
 alone: ## with the race detector, what one goroutine does
 	@if command -v $$(go env CC) >/dev/null; then \
-		$(TEST) -race -short -skip '$(BITS)|TestPublicBetween|$(CREWS)' . ./internal/conformance && \
+		$(TEST) -race -short -skip '$(BITS)|TestPublicBetween|$(CREWS)' . ./decode ./lm ./internal/conformance && \
 		$(TEST) -race -short $$(go list ./internal/... | grep -Ev 'conformance|parallel|workspace'); \
 		else $(call MISSING,a C compiler); fi
 
@@ -111,7 +111,7 @@ alone: ## with the race detector, what one goroutine does
 neon: export GOARCH := arm64
 neon: ## on arm64 what make arm64 leaves out
 	@if command -v $(QEMU) >/dev/null; then \
-		$(TEST) -timeout 20m -short -skip '$(BITS)|TestNoAllocations' -exec $(QEMU) . && \
+		$(TEST) -timeout 20m -short -skip '$(BITS)|TestNoAllocations' -exec $(QEMU) . ./decode ./lm && \
 		$(TEST) -timeout 20m -short -run 'Match|Torch|ONNX|Emissions$$|SmallLosses' -skip 'Gradcheck|Critical' -exec $(QEMU) ./internal/conformance && \
 		$(TEST) -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -Ev 'conformance|fp|guard|tier$$') && \
 		$(TEST) -timeout 20m -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
@@ -119,7 +119,7 @@ neon: ## on arm64 what make arm64 leaves out
 # On a machine with AVX-512 AVX2 is one.
 lower: ## what is not tested on every tier anyway, on those that are not the best
 	@for tier in generic $$(grep -qsw avx512vl /proc/cpuinfo && echo avx2); do \
-		TRELLIS_CPU=$$tier $(TEST) -count=1 -skip '$(ANYTIER)' . ./internal/conformance || exit 1; done
+		TRELLIS_CPU=$$tier $(TEST) -count=1 -skip '$(ANYTIER)' . ./decode ./internal/conformance || exit 1; done
 
 # What was measured is in BENCH for benchstat.
 bench: ## Go benchmarks of all tiers side by side: four minutes

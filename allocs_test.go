@@ -36,6 +36,7 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 	images := trellis.Tensor[F]{Data: x.Data, Shape: []int{frames, c, n}}
 	grad, dst, upstream := make([]F, len(x.Data)), make([]F, frames*n), make([]F, frames*n)
 	classes, index := make([]int, frames*n), make([]int32, frames*n)
+	allowed := slices.Repeat([]bool{true}, c)
 	weight, labels := make([]F, c), []int{1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 1, 2}
 	inputs, lengths := []int{12, 11, 10, 0}, []int{3, 2, 3, 0}
 	spans, pathScores := make([]trellis.Span, 8), make([]float64, n)
@@ -51,6 +52,9 @@ func testNoAllocations[F trellis.Float](t *testing.T) {
 	check("LogSoftmax", func() { trellis.LogSoftmax(grad, x.Data) })
 	check("Softmax", func() { trellis.Softmax(grad, x.Data) })
 	check("Gather", func() { trellis.Gather(dst, x.Data, index) })
+	check("ArgMax", func() { classes[0] = trellis.ArgMax(x.Data, nil) })
+	check("ArgMaxRows", func() { trellis.ArgMaxRows(classes, x, allowed) })
+	clear(classes)
 	check("LogSumExpRows", func() { trellis.LogSumExpRows(dst, x) })
 	check("LogSoftmaxRows", func() { trellis.LogSoftmaxRows(grad, x) })
 	check("SoftmaxRows", func() { trellis.SoftmaxRows(grad, x) })

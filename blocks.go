@@ -26,6 +26,9 @@ const (
 	// softBlock is the number of neighbouring classes of one position whose soft
 	// targets are made at a time.
 	softBlock = 512
+	// indexedBlock is the number of elements whose largest one is looked for in one call: as many as a
+	// call may read, for each one has to look again where it was.
+	indexedBlock = 8192
 	// indexBlock is the number of indices that one call of gather or maxIndex takes.
 	indexBlock = 4096
 )
@@ -147,6 +150,9 @@ const (
 	nllPositionCost, clearByteCost = 0.6, 0.02
 	// positionCost is that of a position in CrossEntropyLoss, or of a row.
 	positionCost = 5
+	// rowCost is that of a row of which ArgMaxRows reads each element once, and readCost that of an
+	// element.
+	rowCost, readCost = 15, 0.1
 	// frameCost is that of a frame in CTCLoss, and stateCost that of a label in a frame.
 	frameCost, stateCost = 35, 0.9
 )

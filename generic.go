@@ -528,3 +528,36 @@ func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], sc
 		}
 	}
 }
+
+// argMaxGeneric returns the index of the first NaN of a block or, without one, of the first of its
+// largest elements, if they are above m; else −1. m must not be NaN.
+func argMaxGeneric[F Float](x []F, m F) (index int) {
+	index = -1
+	for i, v := range x {
+		if v != v {
+			return i
+		}
+		if v > m {
+			m, index = v, i
+		}
+	}
+	return index
+}
+
+// argMaxAllowedGeneric does argMax of the elements of a block beside which allowed, as long as x,
+// is not 0.
+func argMaxAllowedGeneric[F Float](x, allowed []F, m F) (index int) {
+	index = -1
+	for i, v := range x {
+		if allowed[i] == 0 {
+			continue
+		}
+		if v != v {
+			return i
+		}
+		if v > m {
+			m, index = v, i
+		}
+	}
+	return index
+}

@@ -747,3 +747,44 @@ func testLog1p(t *testing.T) {
 		kerneltest.Same(c, "dst in place", want, dst)
 	})
 }
+
+func testArgMax[F Float](t *testing.T) {
+	kerneltest.Each(t, []int{1000, indexedBlock}, func(c *kerneltest.Trial[F]) {
+		x := c.Scores(c.N)
+		for _, m := range kerneltest.Some(c, floors(x)) {
+			c.Notes = []any{"m", m}
+			y, got := kerneltest.Constant(c, x), 0
+			c.Call(func() { got = argMax(y, m) })
+			require.Equal(t, argMaxGeneric(x, m), got, "%v", c)
+		}
+	})
+}
+
+func testArgMaxAllowed[F Float](t *testing.T) {
+	kerneltest.Each(t, []int{1000, indexedBlock}, func(c *kerneltest.Trial[F]) {
+		x, allowed := c.Scores(c.N), make([]F, c.N)
+		for _, share := range kerneltest.Some(c, []float64{0, 0.1, 0.5, 1}) {
+			for i := range allowed {
+				allowed[i] = 0
+				if c.R.Float64() < share {
+					allowed[i] = 1
+				}
+			}
+			for _, m := range kerneltest.Some(c, floors(x)) {
+				c.Notes = []any{"m", m, "allowed", share}
+				y, a, got := kerneltest.Constant(c, x), kerneltest.Constant(c, allowed), 0
+				c.Call(func() { got = argMaxAllowed(y, a, m) })
+				require.Equal(t, argMaxAllowedGeneric(x, allowed, m), got, "%v", c)
+			}
+		}
+	})
+}
+
+// floors returns what a largest element of x has to be above: anything, an element, the largest.
+func floors[F Float](x []F) []F {
+	all := []F{fp.NegInf[F](), maxBlockGeneric(x)}
+	if len(x) > 0 && x[0] == x[0] {
+		all = append(all, x[0])
+	}
+	return all
+}

@@ -341,6 +341,40 @@ func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)
 }
 
+// argMax works like argMaxGeneric.
+func argMax[F fp.Float](x []F, m F) (index int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			return argMaxF32AVX512(fp.AsFloat32(x), float32(m))
+		}
+		return argMaxF64AVX512(fp.AsFloat64(x), float64(m))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			return argMaxF32AVX2(fp.AsFloat32(x), float32(m))
+		}
+		return argMaxF64AVX2(fp.AsFloat64(x), float64(m))
+	}
+	return argMaxGeneric(x, m)
+}
+
+// argMaxAllowed works like argMaxAllowedGeneric.
+func argMaxAllowed[F fp.Float](x, allowed []F, m F) (index int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			return argMaxAllowedF32AVX512(fp.AsFloat32(x), fp.AsFloat32(allowed), float32(m))
+		}
+		return argMaxAllowedF64AVX512(fp.AsFloat64(x), fp.AsFloat64(allowed), float64(m))
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			return argMaxAllowedF32AVX2(fp.AsFloat32(x), fp.AsFloat32(allowed), float32(m))
+		}
+		return argMaxAllowedF64AVX2(fp.AsFloat64(x), fp.AsFloat64(allowed), float64(m))
+	}
+	return argMaxAllowedGeneric(x, allowed, m)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -1135,6 +1169,30 @@ func maxIndexAVX512(index []int32) (most uint32)
 
 //go:noescape
 func maxIndexAVX2(index []int32) (most uint32)
+
+//go:noescape
+func argMaxF32AVX512(x []float32, m float32) (index int)
+
+//go:noescape
+func argMaxF32AVX2(x []float32, m float32) (index int)
+
+//go:noescape
+func argMaxF64AVX512(x []float64, m float64) (index int)
+
+//go:noescape
+func argMaxF64AVX2(x []float64, m float64) (index int)
+
+//go:noescape
+func argMaxAllowedF32AVX512(x, allowed []float32, m float32) (index int)
+
+//go:noescape
+func argMaxAllowedF32AVX2(x, allowed []float32, m float32) (index int)
+
+//go:noescape
+func argMaxAllowedF64AVX512(x, allowed []float64, m float64) (index int)
+
+//go:noescape
+func argMaxAllowedF64AVX2(x, allowed []float64, m float64) (index int)
 
 //go:noescape
 func maxStridedF32AVX512(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

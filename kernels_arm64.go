@@ -235,6 +235,30 @@ func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)
 }
 
+// argMax works like argMaxGeneric.
+func argMax[F fp.Float](x []F, m F) (index int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			return argMaxF32NEON(fp.AsFloat32(x), float32(m))
+		}
+		return argMaxF64NEON(fp.AsFloat64(x), float64(m))
+	}
+	return argMaxGeneric(x, m)
+}
+
+// argMaxAllowed works like argMaxAllowedGeneric.
+func argMaxAllowed[F fp.Float](x, allowed []F, m F) (index int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			return argMaxAllowedF32NEON(fp.AsFloat32(x), fp.AsFloat32(allowed), float32(m))
+		}
+		return argMaxAllowedF64NEON(fp.AsFloat64(x), fp.AsFloat64(allowed), float64(m))
+	}
+	return argMaxAllowedGeneric(x, allowed, m)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -754,6 +778,18 @@ func gatherF64NEON(dst, src []float64, index []int32)
 
 //go:noescape
 func maxIndexNEON(index []int32) (most uint32)
+
+//go:noescape
+func argMaxF32NEON(x []float32, m float32) (index int)
+
+//go:noescape
+func argMaxF64NEON(x []float64, m float64) (index int)
+
+//go:noescape
+func argMaxAllowedF32NEON(x, allowed []float32, m float32) (index int)
+
+//go:noescape
+func argMaxAllowedF64NEON(x, allowed []float64, m float64) (index int)
 
 //go:noescape
 func maxStridedF32NEON(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

@@ -94,6 +94,16 @@ func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)
 }
 
+// argMax works like argMaxGeneric.
+func argMax[F fp.Float](x []F, m F) (index int) {
+	return argMaxGeneric(x, m)
+}
+
+// argMaxAllowed works like argMaxAllowedGeneric.
+func argMaxAllowed[F fp.Float](x, allowed []F, m F) (index int) {
+	return argMaxAllowedGeneric(x, allowed, m)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	maxStridedGeneric(m, dst, x, count)

@@ -52,6 +52,8 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"multiply":       testMultiply[F],
 		"subtract":       testSubtract[F],
 		"gather":         testGather[F],
+		"argMax":         testArgMax[F],
+		"argMaxAllowed":  testArgMaxAllowed[F],
 
 		"maxStrided":           testMaxStrided[F],
 		"expStrided":           testExpStrided[F],

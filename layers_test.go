@@ -17,10 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// layer is a file of a package, and which others it uses.
+type layer struct{ file, uses string }
+
 // layers has the files of the package, from the ground up, and which files each of them
 // uses. All may use those in ground. So a file uses only what is above it here, and no two
 // hold each other; docs/architecture.md has the same as a picture.
-var layers = []struct{ file, uses string }{
+var layers = []layer{
 	{"generic.go", ""},
 	{"generic_ctc.go", "generic.go"},
 	{"generic_align.go", "generic_ctc.go"},
@@ -28,7 +31,8 @@ var layers = []struct{ file, uses string }{
 	{"rows_sum.go", "kernels_*.go"},
 	{"rows_stream.go", "kernels_*.go"},
 	{"columns.go", "kernels_*.go"},
-	{"rows.go", "kernels_*.go rows_sum.go columns.go"},
+	{"rows.go", "generic.go kernels_*.go rows_sum.go columns.go"},
+	{"argmax.go", "kernels_*.go rows.go"},
 
 	{"classes_layout.go", ""},
 	{"classes.go", "classes_layout.go"},
@@ -62,10 +66,44 @@ var layers = []struct{ file, uses string }{
 // ground has the files that use only each other.
 var ground = []string{"doc.go", "tensor.go", "errors.go", "outputs.go", "blocks.go", "tiers.go"}
 
+// Those of package decode, and of lm.
+var decodeLayers = []layer{
+	{"generic.go", ""},
+	{"kernels_*.go", "generic.go"},
+	{"input.go", "generic.go kernels_*.go"},
+	{"greedy.go", "input.go"},
+
+	{"frame.go", ""},
+	{"scorer.go", ""},
+	{"tree.go", ""},
+	{"rank.go", ""},
+	{"search.go", "input.go frame.go scorer.go tree.go rank.go"},
+	{"look.go", "generic.go kernels_*.go input.go frame.go tree.go rank.go search.go"},
+	{"hypothesis.go", ""},
+	{"align.go", "input.go frame.go tree.go hypothesis.go"},
+	{"beam.go", "input.go scorer.go tree.go search.go look.go hypothesis.go align.go"},
+	{"stream.go", "input.go hypothesis.go tree.go search.go beam.go"},
+}
+
+var lmLayers = []layer{
+	{"model.go", ""},
+	{"arpa.go", "model.go"},
+	{"trie.go", ""},
+	{"spelling.go", ""},
+	{"words.go", "model.go trie.go spelling.go"},
+	{"hotwords.go", "trie.go spelling.go"},
+}
+
 func TestLayers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the files are the same on every machine")
 	}
+	testLayers(t, ".", layers, ground)
+	testLayers(t, "decode", decodeLayers, []string{"doc.go"})
+	testLayers(t, "lm", lmLayers, []string{"doc.go"})
+}
+
+func testLayers(t *testing.T, folder string, layers []layer, ground []string) {
 	allowed := map[string][]string{}
 	for _, g := range ground {
 		allowed[g] = ground
@@ -80,7 +118,7 @@ func TestLayers(t *testing.T) {
 	set := token.NewFileSet()
 	imports := importer.ForCompiler(set, "source", nil)
 	for _, arch := range []string{"amd64", "arm64", "riscv64"} {
-		for file, uses := range usesBetweenFiles(t, arch, set, imports) {
+		for file, uses := range usesBetweenFiles(t, folder, arch, set, imports) {
 			assert.True(t, allowed[file] != nil, "%s is in no layer", file)
 			for use, where := range uses {
 				assert.True(t, slices.Contains(allowed[file], use), "%s uses %s of %s", file, where, use)
@@ -100,14 +138,14 @@ func TestLayers(t *testing.T) {
 
 // usesBetweenFiles returns which files of the package use which others, and where, as they are
 // built for an architecture. Those of kernels for one architecture have one name.
-func usesBetweenFiles(t *testing.T, arch string, set *token.FileSet, imports types.Importer) map[string]map[string]string {
+func usesBetweenFiles(t *testing.T, folder, arch string, set *token.FileSet, imports types.Importer) map[string]map[string]string {
 	context := build.Default
 	context.GOOS, context.GOARCH, context.CgoEnabled = "linux", arch, false
-	pkg, err := context.ImportDir(".", 0)
+	pkg, err := context.ImportDir(folder, 0)
 	require.NoError(t, err)
 	var files []*ast.File
 	for _, name := range pkg.GoFiles {
-		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(set, filepath.Join(folder, name), nil, parser.SkipObjectResolution)
 		require.NoError(t, err)
 		files = append(files, file)
 	}

@@ -101,6 +101,8 @@ const (
 	opCrossProbs   = "cross-entropy probs"
 	opCTC          = "CTC"
 	opCTCGradient  = "CTC gradient" // all of it, of PyTorch only
+	opGreedy       = "greedy"
+	opBeam         = "beam"
 	opAlignment    = "alignment"
 	opRead         = "read"
 	opWrite        = "write"
@@ -138,6 +140,8 @@ func prepareOf[F trellis.Float](j side.Job) (computation, error) {
 		return prepareRows[F](j)
 	case opNLL, opCrossEntropy, opCrossProbs, opCTC:
 		return prepareLoss[F](j)
+	case opGreedy, opBeam:
+		return prepareReading[F](j)
 	case opAlignment:
 		return prepareAlignment[F](j)
 	case opRead, opWrite, opCopy:

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/gotrellis/trellis/bench/internal/side"
 )
@@ -16,6 +18,8 @@ func prepareNaive(j side.Job) (computation, error) {
 	switch j.Op {
 	case opLogSumExp, opLogSoftmax, opSoftmax, opGather:
 		return naiveRows(j)
+	case opGreedy, opBeam:
+		return naiveReading(j)
 	case opAlignment:
 		return prepareNaiveAlignment(j)
 	}
@@ -389,4 +393,117 @@ func logSum(a, b, c float64) float64 {
 		return best
 	}
 	return best + math.Log(math.Exp(a-best)+math.Exp(b-best)+math.Exp(c-best))
+}
+
+// naiveReading is a greedy loop, or a prefix beam search with a map of texts.
+func naiveReading(j side.Job) (computation, error) {
+	x, blank, err := logProbabilities[float32](j)
+	if err != nil {
+		return computation{}, err
+	}
+	n := j.Shape[2]
+	rows := make([][]float32, j.Shape[0])
+	for i := range rows {
+		rows[i] = x[i*n:][:n]
+	}
+	var labels []int
+	var score float64
+	call := func() error { labels, score = naiveGreedy(rows, blank); return nil }
+	if j.Op == opBeam {
+		least := math.Inf(-1)
+		if j.Threshold > 0 {
+			least = math.Log(j.Threshold)
+		}
+		call = func() error { labels, score = naiveBeam(rows, blank, j.Width, least); return nil }
+	}
+	return computation{func(int) func() error { return call }, func() []float64 { return textValues(labels, score) }}, nil
+}
+
+// naiveGreedy reads the largest class of each row of log-probabilities.
+func naiveGreedy(rows [][]float32, blank int) (labels []int, score float64) {
+	before := blank
+	for _, row := range rows {
+		best := 0
+		for c, v := range row {
+			if v > row[best] {
+				best = c
+			}
+		}
+		score += float64(row[best])
+		if best != blank && best != before {
+			labels = append(labels, best)
+		}
+		before = best
+	}
+	return labels, score
+}
+
+// naivePrefix is a text in the beam: logarithms of the probabilities of paths that end with a blank,
+// and with the last label.
+type naivePrefix struct {
+	labels       []int
+	blank, label float64
+}
+
+func (p *naivePrefix) total() float64 { return logAdd(p.blank, p.label) }
+
+// naiveBeam is the prefix beam search of Hannun and others, of classes with at least so large a
+// log-probability.
+func naiveBeam(rows [][]float32, blank, width int, least float64) (labels []int, score float64) {
+	none := math.Inf(-1)
+	beam := []*naivePrefix{{nil, 0, none}}
+	for _, row := range rows {
+		next := map[string]*naivePrefix{}
+		of := func(labels []int) *naivePrefix {
+			key := make([]byte, 0, 2*len(labels))
+			for _, l := range labels {
+				key = append(key, byte(l), byte(l>>8))
+			}
+			p, ok := next[string(key)]
+			if !ok {
+				p = &naivePrefix{labels, none, none}
+				next[string(key)] = p
+			}
+			return p
+		}
+		for _, p := range beam {
+			for c, v := range row {
+				y := float64(v)
+				if c == blank {
+					same := of(p.labels)
+					same.blank = logAdd(same.blank, p.total()+y)
+					continue
+				}
+				if y < least {
+					continue
+				}
+				from := p.total()
+				if n := len(p.labels); n > 0 && p.labels[n-1] == c {
+					same := of(p.labels)
+					same.label = logAdd(same.label, p.label+y)
+					from = p.blank
+				}
+				longer := of(append(p.labels[:len(p.labels):len(p.labels)], c))
+				longer.label = logAdd(longer.label, from+y)
+			}
+		}
+		beam = beam[:0]
+		for _, p := range next {
+			beam = append(beam, p)
+		}
+		slices.SortFunc(beam, func(p, q *naivePrefix) int { return cmp.Compare(q.total(), p.total()) })
+		beam = beam[:min(width, len(beam))]
+	}
+	return beam[0].labels, beam[0].total()
+}
+
+// logAdd returns ln(eᵃ + eᵇ).
+func logAdd(a, b float64) float64 {
+	if a < b {
+		a, b = b, a
+	}
+	if math.IsInf(b, -1) {
+		return a
+	}
+	return a + math.Log1p(math.Exp(b-a))
 }

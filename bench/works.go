@@ -19,7 +19,7 @@ type work struct {
 	workers  []int
 	bestOnly bool     // by the best tier only
 	peers    []string // besides PyTorch
-	nan      bool     // PyTorch's result, which is then left out
+	ownWork  bool     // which PyTorch does not do, or with NaN as the result
 	memory   string   // operation that only moves what the job has to
 	elements int      // of these
 	unit     string
@@ -59,6 +59,12 @@ func nameOf(j side.Job) string {
 	}
 	if j.Type == "float64" {
 		name.WriteString(" " + j.Type)
+	}
+	if j.Width != 0 {
+		fmt.Fprintf(&name, ", width %d", j.Width)
+	}
+	if j.Threshold != 0 {
+		fmt.Fprintf(&name, ", above %g", j.Threshold)
 	}
 	if j.Weighted {
 		name.WriteString(", weights")
@@ -122,7 +128,7 @@ func (w work) counted() work {
 		return w
 	}
 	switch w.job.Op {
-	case opLogSumExp, opCrossEntropy, opCTC, opAlignment:
+	case opLogSumExp, opCrossEntropy, opCTC, opAlignment, opGreedy, opBeam:
 		w.memory = opRead
 	case opNLL + andGrad:
 		w.memory = opWrite
@@ -209,7 +215,26 @@ func works(cores int, folder string) (all []work, err error) {
 		j.LogProbs = true
 		line(j, results.Naive)
 	}
-	return slices.Concat(all, everyday(), curves(cores)), nil
+	return slices.Concat(all, readings(filepath.Join(folder, "line")), everyday(), curves(cores)), nil
+}
+
+// readings are works of package decode, from log-probabilities: of what a network wrote for a line of
+// text, and of as many frames and classes as a recogniser of printed Chinese has.
+func readings(recording string) (all []work) {
+	add := func(j side.Job) {
+		j.LogProbs = true
+		w := work{name: nameOf(j), group: results.Table, job: j, peers: []string{results.Naive}, workers: []int{1}, ownWork: true}
+		all = append(all, w.counted())
+	}
+	line, page := []int{166, 1, 60}, []int{85, 1, 6625}
+	add(side.Job{Op: opGreedy, Type: "float32", Shape: line, Recording: recording})
+	add(side.Job{Op: opGreedy, Type: "float32", Shape: page, Scale: 5})
+	for _, width := range []int{10, 100} {
+		add(side.Job{Op: opBeam, Type: "float32", Shape: line, Recording: recording, Width: width, Threshold: 0.001})
+		add(side.Job{Op: opBeam, Type: "float32", Shape: line, Recording: recording, Width: width})
+	}
+	add(side.Job{Op: opBeam, Type: "float32", Shape: page, Scale: 5, Width: 10, Threshold: 0.001})
+	return all
 }
 
 // everyday are works of sizes that most training has: many of them short.
@@ -274,7 +299,7 @@ func everyday() (all []work) {
 		j := ctc(opCTC+andGrad, "float32", 100, 100, 500, 16, 32)
 		change(&j)
 		add(j) // beside the same from standard normal numbers, which is in works
-		all[len(all)-1].nan = j.Mask.Score == "-Inf"
+		all[len(all)-1].ownWork = j.Mask.Score == "-Inf"
 	}
 	return all
 }

@@ -17,10 +17,12 @@ import (
 var packages = []pkg{
 	{".", "trellis", []group{
 		{"logsumexp", append(append(logSumExp(), softmax()...), gathers()...)},
+		{"argmax", argMaxes()},
 		{"strided", strided()},
 		{"ctc", ctc()},
 		{"align", align()},
 	}},
+	{"decode", "decode", []group{{"classes", classes()}}},
 }
 
 func main() {

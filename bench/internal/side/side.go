@@ -31,6 +31,8 @@ type Job struct {
 	Mask      Mask    `json:"mask,omitzero"`       // CTC counts an infinite loss as 0 where there is one
 	Recording string  `json:"recording,omitempty"` // folder with scores and targets for CTC: see ReadRecording
 	LogProbs  bool    `json:"log_probs,omitempty"` // CTC takes log-probabilities, which are made of the scores before
+	Width     int     `json:"width,omitempty"`     // of a beam
+	Threshold float64 `json:"threshold,omitempty"` // of the classes that it looks at
 	Workers   int     `json:"workers"`             // 0 means as many as there are cores
 }
 

@@ -1,0 +1,45 @@
+//go:build !race
+
+// Under the race detector sync.Pool drops what it is given at random.
+
+package decode
+
+import (
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis"
+)
+
+// Nothing is allocated once the results are large enough.
+func TestDecodeAllocates(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	r := rand.New(rand.NewPCG(51, 52))
+	const n, frames, classes = 3, 20, 40
+	allowed := slices.Repeat([]bool{true}, classes)
+	for _, scores := range kinds {
+		e := randomEmissions[float32](r, scores, n*frames, classes, 0)
+		x := trellis.Tensor[float32]{Data: e.x.Data, Shape: []int{n, frames, classes}}
+		var reads []Reading
+		var texts [][]Hypothesis
+		var err error
+		for _, workers := range []int{1, 3} {
+			greedy := Greedy[float32]{Scores: scores, Workers: workers, Allowed: allowed}
+			assert.Zero(t, testing.AllocsPerRun(20, func() { reads, err = greedy.Decode(reads, x, nil) }), "greedy")
+			require.NoError(t, err)
+			for _, beam := range []Beam[float32]{{Width: 10}, {Width: 40, NBest: 3}, {TopK: 5}, {Threshold: 0.01, Scorers: []Scorer{oddScorer(1)}}} {
+				beam.Scores, beam.Workers = scores, workers
+				for range 5 {
+					texts, err = beam.Decode(texts, x, nil)
+				}
+				assert.Zero(t, testing.AllocsPerRun(20, func() { texts, err = beam.Decode(texts, x, nil) }), "%+v", beam)
+				require.NoError(t, err)
+			}
+		}
+	}
+}

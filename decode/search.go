@@ -1,0 +1,396 @@
+package decode
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/workspace"
+)
+
+// search is a prefix beam search (A. Hannun, A. Maas, D. Jurafsky and A. Ng, "First-Pass Large
+// Vocabulary Continuous Speech Recognition using Bi-Directional Recurrent DNNs", 2014): of each
+// prefix it keeps the sum over all paths so far that spell it, of those that end with a blank and
+// those that end with its last label. In a frame with the probabilities y,
+//
+//	blank'(l) = (blank(l) + label(l)) · y(blank)
+//	label'(l) = label(l) · y(last of l) + from(l) · y(last of l)
+//
+// where from(l) is the sum of the prefix that is one label shorter: all of it, or what ends with a
+// blank if its last label is the same. The best prefixes by blank + label go on.
+//
+// Sums are float64 times 2^exponent, times common, times e^log, for all prefixes alike. They are
+// multiplied by powers of two so that the best is near 2^600: a prefix is lost if it is more than
+// 1000 nats below. What scorers add to a prefix is multiplied into its sums. Products that feed a sum
+// are rounded by a conversion, which keeps the compiler from fusing them where it could.
+type search struct {
+	tree
+	ranking
+	width   int
+	scorers []Scorer
+
+	beam, next []entry // the best prefix first
+	rest       bool    // all paths end with a blank
+	impossible bool    // no prefix is left, or a frame has scores that are none: log is −Inf or NaN
+	common     float64
+	exponent   int
+	log        float64
+
+	rivals []rival
+	stays  []stay
+	rows   []rowRest
+	seen   []uint64 // of each class, the row in which it was a label of a child in the beam
+	row    uint64
+	scored []scored
+
+	// Of each node, with scorers: the states, what has been added, and the factor for it in the node's
+	// sums beside those of its parent.
+	states  []State
+	added   []Score
+	factors []float64
+	moved   []State // states that are not yet those of a node
+}
+
+// entry is a prefix in the beam.
+type entry struct {
+	blank, label, total float64 // total is the sum of both
+	node                int32
+	last                int32 // its last label, or none
+	child, sibling      int32 // places in the beam of its first child there, and of its parent's next one
+}
+
+// stay is what an entry becomes without another label.
+type stay struct{ blank, label float64 }
+
+// rowRest is an entry whose labels from a class on were not looked at.
+type rowRest struct{ entry, class int32 }
+
+// scored is a label behind a prefix, and what scorers say of it.
+type scored struct {
+	Score
+	factor float64
+}
+
+const (
+	// middle is the exponent that the best total is brought to, where it is further away than slack.
+	middle, slack = 600, 40
+	// least is what is too small to be kept.
+	least = 0x1p-1000
+	// mostScore is the largest score of a label, so that nothing overflows.
+	mostScore = 250
+)
+
+// start begins with the empty prefix.
+func (s *search) start(width int, scorers []Scorer, classes int) {
+	s.width, s.scorers = width, scorers
+	s.tree.reset()
+	s.nodes[s.root].place = 0
+	one := math.Ldexp(1, middle)
+	s.beam = append(s.beam[:0], entry{blank: one, total: one, node: s.root, last: none})
+	s.rest, s.impossible = true, false
+	s.common, s.exponent, s.log = 1, -middle, 0
+	s.seen, s.row = workspace.Resize(s.seen, classes), 0
+	clear(s.seen)
+	s.states, s.added, s.factors = s.states[:0], s.added[:0], s.factors[:0]
+	if len(scorers) > 0 {
+		s.growScores()
+		for i, sc := range scorers {
+			s.states[i] = sc.Start()
+		}
+		s.added[s.root], s.factors[s.root] = Score{}, 1
+	}
+}
+
+// step goes through a frame whose probabilities have a factor with the logarithm log in common.
+func (s *search) step(f *frame, log float64) {
+	s.log += log
+	switch {
+	case s.impossible:
+		return
+	case !(log >= -math.MaxFloat64):
+		s.impossible = true
+		return
+	case len(f.classes) == 0:
+		s.onlyBlank(f.blank)
+		return
+	}
+	s.collect(f)
+	best := s.best(s.rivals, s.width, s.compareRivals)
+	if len(s.rows) > 0 && len(best) == s.width && s.collectTies(f, best) {
+		best = s.best(s.rivals, s.width, s.compareRivals)
+	}
+	s.goOn(best)
+}
+
+// onlyBlank goes through a frame with no class but the blank.
+func (s *search) onlyBlank(p float64) {
+	if !s.rest {
+		for i := range s.beam {
+			e := &s.beam[i]
+			e.blank, e.label = e.total, 0
+		}
+		s.rest = true
+	}
+	s.common *= p
+	if s.common < 0x1p-500 {
+		if s.common == 0 {
+			s.giveUp()
+			return
+		}
+		f, e := math.Frexp(s.common)
+		s.common, s.exponent = f, s.exponent+e
+	}
+}
+
+// giveUp ends the search: no text is possible.
+func (s *search) giveUp() { s.impossible, s.log = true, math.Inf(-1) }
+
+// collect makes rivals of what may be in the next beam: the prefixes as they stay, and new ones.
+func (s *search) collect(f *frame) {
+	s.rivals, s.rows, s.scored = s.rivals[:0], s.rows[:0], s.scored[:0]
+	floor := s.collectStays(f)
+	if len(s.scorers) > 0 {
+		s.collectScored(f, floor)
+		return
+	}
+	for i := range s.beam {
+		e := &s.beam[i]
+		if e.total*f.classes[0].p < floor {
+			break // and so it is with those below
+		}
+		s.markChildren(e)
+		// In rows by total and columns by probability, what is above and to the left is at least as
+		// good, but for the one label in each row that repeats the last one. So only so many labels can
+		// be among the best.
+		most := s.width / (i + 1)
+		for j := range f.classes {
+			if j > most {
+				s.rows = append(s.rows, rowRest{int32(i), int32(j)})
+				break
+			}
+			c := &f.classes[j]
+			v := e.total * c.p
+			if v < floor {
+				break
+			}
+			if c.label == e.last {
+				if v = e.blank * c.p; v < floor {
+					continue
+				}
+			}
+			if s.seen[c.label] != s.row {
+				s.rivals = append(s.rivals, rival{total: v, from: int32(i), label: c.label})
+			}
+		}
+	}
+}
+
+// collectStays adds the prefixes of the beam as they stay, and links the children among them. It
+// returns a total that a rival must have to be among the best.
+func (s *search) collectStays(f *frame) (floor float64) {
+	s.stays = workspace.Resize(s.stays, len(s.beam))
+	for i := range s.beam {
+		s.beam[i].child = none
+	}
+	floor = math.Inf(1)
+	for i := range s.beam {
+		e := &s.beam[i]
+		label := 0.0
+		if e.last != none {
+			y := f.p[e.last]
+			label = float64(e.label * y)
+			if parent := s.parentOf(e); parent != none {
+				p := &s.beam[parent]
+				e.sibling, p.child = p.child, int32(i)
+				from := p.total
+				if p.last == e.last {
+					from = p.blank
+				}
+				if len(s.scorers) > 0 {
+					y *= s.factors[e.node]
+				}
+				label += float64(from * y)
+			}
+		}
+		blank := float64(e.total * f.blank)
+		s.stays[i] = stay{blank, label}
+		if total := blank + label; total >= least {
+			s.rivals = append(s.rivals, rival{total: total, from: int32(i), label: none})
+			floor = min(floor, total)
+		}
+	}
+	if len(s.rivals) < s.width {
+		return least
+	}
+	return floor
+}
+
+// parentOf returns the place of an entry's parent in the beam, or none.
+func (s *search) parentOf(e *entry) int32 {
+	p := s.nodes[e.node].parent
+	if p == none {
+		return none
+	}
+	return s.nodes[p].place
+}
+
+// markChildren begins a row: it notes which labels of the entry are those of others in the beam.
+func (s *search) markChildren(e *entry) {
+	s.row++
+	for c := e.child; c != none; c = s.beam[c].sibling {
+		s.seen[s.beam[c].last] = s.row
+	}
+}
+
+// collectTies adds to the best what was not looked at and is as good as the last of them: equal
+// ones are to be ordered by their labels. It reports whether there is any.
+func (s *search) collectTies(f *frame, best []rival) bool {
+	floor, found := best[len(best)-1].total, false
+	for _, r := range s.rows {
+		e := &s.beam[r.entry]
+		if e.total*f.classes[r.class].p < floor {
+			continue
+		}
+		if !found {
+			found = true
+			s.rivals = append(s.rivals[:0], best...)
+		}
+		s.markChildren(e)
+		for _, c := range f.classes[r.class:] {
+			v := e.total * c.p
+			if v < floor {
+				break
+			}
+			if c.label == e.last {
+				v = e.blank * c.p
+			}
+			if v >= floor && s.seen[c.label] != s.row {
+				s.rivals = append(s.rivals, rival{total: v, from: r.entry, label: c.label})
+			}
+		}
+	}
+	return found
+}
+
+// collectScored adds new prefixes with what the scorers say of them.
+func (s *search) collectScored(f *frame, floor float64) {
+	for i := range s.beam {
+		e := &s.beam[i]
+		s.markChildren(e)
+		for _, c := range f.classes {
+			from := e.total
+			if c.label == e.last {
+				from = e.blank
+			}
+			if v := from * c.p; v > 0 && s.seen[c.label] != s.row {
+				sc := s.score(e.node, c.label)
+				if v *= sc.factor; v >= floor {
+					s.rivals = append(s.rivals, rival{v, int32(i), c.label, int32(len(s.scored))})
+					s.scored = append(s.scored, sc)
+				}
+			}
+		}
+	}
+}
+
+// score asks the scorers for a label behind a node, and leaves their states in moved.
+func (s *search) score(id, label int32) (sc scored) {
+	n := len(s.scorers)
+	s.moved = workspace.Resize(s.moved, n)
+	for i, scorer := range s.scorers {
+		state, score := scorer.Next(s.states[int(id)*n+i], int(label))
+		s.moved[i], sc.Score = state, sc.plus(score)
+	}
+	sum := sc.sum()
+	switch {
+	case sum == 0:
+		sc.factor = 1
+	case sum > mostScore:
+		sc.Bonus -= sum - mostScore
+		sum = mostScore
+		fallthrough
+	case sum == sum:
+		sc.factor = fp.Exp64(sum)
+	}
+	return sc
+}
+
+// compareRivals orders rivals by their labels.
+func (s *search) compareRivals(a, b rival) int {
+	if e, f := &s.beam[a.from], &s.beam[b.from]; a.label == b.label && e.total == f.total &&
+		(a.label == none || s.nodes[e.node].depth == s.nodes[f.node].depth) {
+		return int(a.from) - int(b.from) // as they were, where none begins with the other and differs behind it
+	}
+	return s.compare(extended{s.beam[a.from].node, a.label}, extended{s.beam[b.from].node, b.label})
+}
+
+// goOn makes the next beam of the best rivals.
+func (s *search) goOn(best []rival) {
+	if len(best) == 0 {
+		s.giveUp()
+		return
+	}
+	_, e := math.Frexp(best[0].total)
+	scale := 1.0
+	if move := middle - e; move > slack || move < -slack {
+		move = max(-1000, min(move, 1000))
+		scale = math.Ldexp(1, move)
+		s.exponent -= move
+	}
+	for i := range s.beam {
+		s.nodes[s.beam[i].node].place = none
+	}
+	s.next = s.next[:0]
+	for i := range best {
+		r := &best[i]
+		from := &s.beam[r.from]
+		next := entry{node: from.node, last: from.last, total: r.total * scale}
+		if r.label == none {
+			next.blank, next.label = s.stays[r.from].blank*scale, s.stays[r.from].label*scale
+		} else {
+			next.last, next.label = r.label, next.total
+			next.node = s.extend(from.node, r)
+		}
+		s.nodes[next.node].place = int32(i)
+		s.next = append(s.next, next)
+	}
+	for i := range s.beam {
+		s.prune(s.beam[i].node)
+	}
+	s.beam, s.next = s.next, s.beam
+	s.rest = false
+	s.settle()
+}
+
+// extend returns the node of a rival with a label behind it.
+func (s *search) extend(parent int32, r *rival) int32 {
+	id, isNew := s.childOf(parent, r.label)
+	if isNew && len(s.scorers) > 0 {
+		s.growScores()
+		s.score(parent, r.label) // for the states
+		n := len(s.scorers)
+		copy(s.states[int(id)*n:][:n], s.moved)
+		sc := s.scored[r.score]
+		s.added[id], s.factors[id] = s.added[parent].plus(sc.Score), sc.factor
+	}
+	return id
+}
+
+// growScores makes room for the scores of all nodes.
+func (s *search) growScores() {
+	if n := len(s.nodes); n > len(s.factors) {
+		grow := cap(s.nodes)
+		s.states = append(s.states, make([]State, grow*len(s.scorers)-len(s.states))...)
+		s.added = append(s.added, make([]Score, grow-len(s.added))...)
+		s.factors = append(s.factors, make([]float64, grow-len(s.factors))...)
+	}
+}
+
+// logProb returns the logarithm of an entry's sum without what scorers have added.
+func (s *search) logProb(e *entry) float64 {
+	fraction, exponent := math.Frexp(e.total)
+	log := fp.Log(fraction) + float64(float64(exponent+s.exponent)*ln2) + fp.Log(s.common) + s.log
+	if len(s.scorers) > 0 {
+		log -= s.added[e.node].sum()
+	}
+	return log
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/asm"
+)
+
+// argMaxes are the kernels that find where a row is largest.
+func argMaxes() []kernel { return []kernel{argMax(), argMaxAllowed()} }
+
+// argMax returns the index of the first NaN or, without one, of the first of the largest
+// elements, if they are above m; else −1.
+func argMax() kernel {
+	return kernel{
+		name:    "argMax",
+		params:  []parameter{slice("x", F), number("m", F)},
+		results: []parameter{integer("index")},
+		body: func(k *builder) {
+			negInf := k.Const(k.F, math.Inf(-1))
+			firstLargest(k, 3, arrays{k.Base("x")}, func(l asm.Lanes, at arrays, u int) asm.Vec {
+				return l.LoadOr(at[0].Vector(u), negInf)
+			})
+		},
+	}
+}
+
+// argMaxAllowed is argMax of the elements beside which allowed is not 0.
+func argMaxAllowed() kernel {
+	return kernel{
+		name:    "argMaxAllowed",
+		params:  []parameter{slice("x", F), slice("allowed", F), number("m", F)},
+		results: []parameter{integer("index")},
+		body: func(k *builder) {
+			negInf, zero := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
+			firstLargest(k, 2, arrays{k.Base("x"), k.Base("allowed")}, func(l asm.Lanes, at arrays, u int) asm.Vec {
+				return l.Load(at[1].Vector(u)).NotEqual(zero).Select(l.Load(at[0].Vector(u)), negInf)
+			})
+		},
+	}
+}
+
+// firstLargest is argMax of what load returns for vector u of some arrays. It finds the maximum
+// first, and a sum that is NaN if an element is. On the way it notes which piece of the row the
+// maximum was new in: only there the element has to be looked for.
+func firstLargest(k *builder, unroll int, from arrays, load func(l asm.Lanes, at arrays, u int) asm.Vec) {
+	copies := func(from arrays) (all arrays) {
+		for _, a := range from {
+			all = append(all, a.Copy())
+		}
+		return all
+	}
+	const ahead = 48 // vectors before its use that memory is asked for
+	n, lanes := k.Len("x"), k.F.Lanes()
+	best := k.Var(k.Param("m"))
+	var tops, sums []asm.Vec
+	for range unroll {
+		tops = append(tops, k.Var(k.Param("m")))
+	}
+	for range 2 {
+		sums = append(sums, k.Var(k.Const(k.F, 0)))
+	}
+	at, left, piece := copies(from), k.Copy(n), k.Copy(k.Int(0))
+	k.While(left.Greater(k.Int(0)), func() {
+		count := k.Copy(k.Int(16 * unroll * lanes))
+		k.If(count.Greater(left), func() { count.Set(left) })
+		k.EachUnrolled(count, at, unroll, func(l asm.Lanes, u int) {
+			at[0].Vector(u + ahead).Prefetch(1)
+			v, sum := load(l, at, u), sums[u%2]
+			tops[u].Set(v.Max(tops[u]))
+			sum.Set(sum.Add(v))
+		})
+		top := tops[0].Max(tops[1])
+		for _, t := range tops[2:] {
+			top = top.Max(t)
+		}
+		k.If(best.Less(top).First().Less(k.Int(lanes)), func() {
+			best.Set(top.FoldMax().Spread())
+			piece.Set(n.Minus(left))
+		})
+		left.Dec(count)
+	})
+
+	done := k.NewLabel("done")
+	index, lane := k.Copy(k.Int(0)), k.Copy(k.Int(0))
+	search := func(wanted func(v asm.Vec) asm.Mask) {
+		at := copies(from)
+		for _, a := range at {
+			a.Move(a.Elements(index))
+		}
+		k.Each(n.Minus(index), at, func(l asm.Lanes) {
+			lane.Set(wanted(load(l, at, 0)).First())
+			k.JumpIf(lane.Less(k.Int(lanes)), done)
+			index.Inc(k.Int(lanes))
+		})
+	}
+	// Of +Inf and −Inf the sum is NaN, too: then there may be none to find.
+	sum := sums[0].Add(sums[1])
+	k.If(sum.NotEqual(sum).First().Less(k.Int(lanes)), func() {
+		search(func(v asm.Vec) asm.Mask { return v.NotEqual(v) })
+	})
+	index.Set(piece)
+	k.If(k.Param("m").Less(best).First().Equal(k.Int(0)), func() {
+		search(func(v asm.Vec) asm.Mask { return v.Equal(best) })
+	})
+	index.Set(k.Copy(k.Int(-1)))
+	lane.Set(k.Copy(k.Int(0)))
+	k.Place(done)
+	k.ReturnInt("index", index.Plus(lane))
+}
