@@ -434,7 +434,7 @@ func TestCues(t *testing.T) {
 	word := func(text string, start, end int) item {
 		return item{text, trellis.Span{Start: start, End: end}}
 	}
-	a := &alignments{options: &alignOptions{frame: 100 * time.Millisecond}}
+	a := &alignments{options: &spanOptions{frame: 100 * time.Millisecond}}
 	long := strings.Repeat("x", 38)
 	for name, c := range map[string]struct {
 		items []item

@@ -34,13 +34,25 @@ func (o *options) register(fs *flag.FlagSet) {
 
 // parse reads flags that stand before or after the one file name.
 func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []string) error {
+	files, err := o.parseFiles(fs, usage, out, args)
+	if err != nil {
+		return err
+	}
+	if len(files) != 1 {
+		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
+	}
+	o.file = files[0]
+	return nil
+}
+
+// parseFiles reads flags that stand before, after or between the names of files, which it returns.
+func (o *options) parseFiles(fs *flag.FlagSet, usage string, out io.Writer, args []string) (files []string, err error) {
 	fs.SetOutput(io.Discard)
-	var files []string
 	for {
 		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return cmp.Or(printUsage(out, fs, usage), err)
+			return nil, cmp.Or(printUsage(out, fs, usage), err)
 		} else if err != nil {
-			return usageError{err}
+			return nil, usageError{err}
 		}
 		if fs.NArg() == 0 {
 			break
@@ -48,11 +60,7 @@ func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []st
 		files = append(files, fs.Arg(0))
 		args = fs.Args()[1:]
 	}
-	if len(files) != 1 {
-		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
-	}
-	o.file = files[0]
-	return oneOf("dtype", o.dtype, "float32", "float64")
+	return files, oneOf("dtype", o.dtype, "float32", "float64")
 }
 
 // oneOf reports an option that has none of the values it may have.

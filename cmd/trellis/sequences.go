@@ -18,25 +18,33 @@ file (a line is a sequence), or a .npy file: (N,S), or 1-D for one sequence or,
 with -target_lengths, all of them one after the other. TEXT is the text itself or
 a text file; each line is a sequence. The name - is the standard input. Of several
 arrays in a .npz file, x.npz:NAME is one.
-A tokens file has a token on each line, the first of which is class 0, or "token
-class" lines, or is a vocab.json. <blank>, <blk>, <pad> or [PAD] is the blank; a
-space of TEXT is the token " ", else <space>, else |, else ▁; tokens that begin
-with ▁ begin words; an empty line is a class that TEXT cannot have. Of several
-tokens that fit, the longest is taken. Sequences, positions and characters are
-counted from 0, lines of files from 1.
+` + tokensUsage + `Of several tokens that fit, the longest is taken.
 `
+
+const tokensUsage = `A tokens file has a token on each line, the first of which is class 0, or "token
+class" lines, or is a vocab.json. <blank>, <blk>, <pad> or [PAD] is the blank; a
+space of a text is the token " ", else <space>, else |, else ▁; tokens that begin
+with ▁ begin words; an empty line is a class that texts cannot have. Sequences,
+positions and characters are counted from 0, lines of files from 1.
+`
+
+// emissionOptions are the arguments that say what a file of emissions is.
+type emissionOptions struct {
+	tokens, letters string
+	inputLengths    string
+	blank           int
+	scores          string
+	logits          bool
+	batchFirst      bool
+}
 
 // sequenceOptions are the arguments that say what a file of emissions and its targets are.
 type sequenceOptions struct {
-	targets, text, tokens       string
-	letters                     string
-	unknown                     bool
-	wildcard                    string // only of align
-	inputLengths, targetLengths string
-	blank                       int
-	scores                      string
-	logits                      bool
-	batchFirst                  bool
+	emissionOptions
+	targets, text string
+	unknown       bool
+	wildcard      string // only of align
+	targetLengths string
 }
 
 // scores are the values of -scores.
@@ -49,18 +57,36 @@ var scores = map[string]trellis.Scores{
 // letterCases are the values of -case.
 var letterCases = map[string]tokens.Case{"as_is": tokens.AsIs, "upper": tokens.Upper, "lower": tokens.Lower}
 
+func (o *emissionOptions) register(fs *flag.FlagSet) {
+	fs.StringVar(&o.inputLengths, "input_lengths", "", "`LENGTHS` of the sequences in frames; unset: T")
+	fs.IntVar(&o.blank, "blank", 0, "`class` of the blank; with tokens, that of <blank>")
+	fs.StringVar(&o.scores, "scores", "log_probs", "the file has `SCORES`: log_probs, logits or probs")
+	fs.BoolVar(&o.logits, "logits", false, "short for -scores logits")
+	fs.BoolVar(&o.batchFirst, "batch_first", false, "the file is (N,T,C)")
+}
+
+// check reports options that contradict each other.
+func (o *emissionOptions) check(base *options) error {
+	switch {
+	case o.logits && base.set("scores") && o.scores != "logits":
+		return misuse("%s: -logits contradicts -scores %s", base.command, o.scores)
+	case o.logits:
+		o.scores = "logits"
+	}
+	if err := oneOf("case", o.letters, "as_is", "upper", "lower"); err != nil {
+		return err
+	}
+	return oneOf("scores", o.scores, "log_probs", "logits", "probs")
+}
+
 func (o *sequenceOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&o.targets, "targets", "", "the labels of every sequence: `TARGETS`, see below")
 	fs.StringVar(&o.text, "text", "", "`TEXT` of every sequence, instead of -targets")
 	fs.StringVar(&o.tokens, "tokens", "", "`FILE` of the tokens that TEXT is made of")
 	fs.StringVar(&o.letters, "case", "as_is", "take the letters of TEXT `as_is|upper|lower`")
 	fs.BoolVar(&o.unknown, "unknown", false, "take <unk> for characters that no token has")
-	fs.StringVar(&o.inputLengths, "input_lengths", "", "`LENGTHS` of the sequences in frames; unset: T")
 	fs.StringVar(&o.targetLengths, "target_lengths", "", "`LENGTHS` of the targets; unset: as TARGETS is divided")
-	fs.IntVar(&o.blank, "blank", 0, "`class` of the blank; with tokens, that of <blank>")
-	fs.StringVar(&o.scores, "scores", "log_probs", "the file has `SCORES`: log_probs, logits or probs")
-	fs.BoolVar(&o.logits, "logits", false, "short for -scores logits")
-	fs.BoolVar(&o.batchFirst, "batch_first", false, "the file is (N,T,C)")
+	o.emissionOptions.register(fs)
 }
 
 // check reports options that contradict each other.
@@ -72,15 +98,8 @@ func (o *sequenceOptions) check(base *options) error {
 		return misuse("%s: -text and -tokens go together", base.command)
 	case (base.set("case") || base.set("unknown")) && !base.set("text"):
 		return misuse("%s: -case and -unknown go with -text", base.command)
-	case o.logits && base.set("scores") && o.scores != "logits":
-		return misuse("%s: -logits contradicts -scores %s", base.command, o.scores)
-	case o.logits:
-		o.scores = "logits"
 	}
-	if err := oneOf("case", o.letters, "as_is", "upper", "lower"); err != nil {
-		return err
-	}
-	return oneOf("scores", o.scores, "log_probs", "logits", "probs")
+	return o.emissionOptions.check(base)
 }
 
 // files are the arguments that may be names of files.
@@ -103,7 +122,7 @@ type sequences struct {
 }
 
 // layout takes the shape of the emissions apart.
-func (o *sequenceOptions) layout(x *npy.Array) (*sequences, error) {
+func (o *emissionOptions) layout(x *npy.Array) (*sequences, error) {
 	s := &sequences{batchFirst: o.batchFirst, scores: scores[o.scores]}
 	s.inspector = inspector{name: x.Name, scores: s.scores, unit: "frame", advice: sequenceAdvice}
 	d := x.Shape
@@ -127,24 +146,12 @@ func (s *sequences) read(t *tool, base *options, o *sequenceOptions, what string
 	if err != nil {
 		return err
 	}
-	s.sources = map[string]string{
-		"targets": list.source, "Blank": "-blank", "Workers": "-workers", "AnyScore": "-any_score", "inputLengths": "-input_lengths",
-	}
+	s.sources = map[string]string{"targets": list.source, "Blank": "-blank", "Workers": "-workers", "AnyScore": "-any_score"}
 	if s.targets, err = s.divide(&t.inputs, base, o, list); err != nil {
 		return err
 	}
-	s.inputLengths = slices.Repeat([]int{s.frames}, s.count)
-	if base.set("input_lengths") {
-		l, err := readLengths(&t.inputs, "-input_lengths", o.inputLengths, s.rows)
-		if err != nil {
-			return err
-		}
-		s.inputLengths, s.sources["inputLengths"] = l.flat(), l.source
-	}
-	for n, frames := range s.inputLengths {
-		if frames < 0 || frames > s.frames {
-			return fmt.Errorf("%s: sequence %d: %d frames outside [0,%d]", s.sources["inputLengths"], n, frames, s.frames)
-		}
+	if err := s.readInputLengths(&t.inputs, base, o.inputLengths); err != nil {
+		return err
 	}
 	// A state of the lattice is about as much work as two elements.
 	labels := len(slices.Concat(s.targets...))
@@ -152,59 +159,118 @@ func (s *sequences) read(t *tool, base *options, o *sequenceOptions, what string
 	return s.warnInfeasible(t, base, what)
 }
 
+// readInputLengths reads how many frames of each sequence count.
+func (s *sequences) readInputLengths(in *inputs, base *options, value string) error {
+	s.inputLengths = slices.Repeat([]int{s.frames}, s.count)
+	if !base.set("input_lengths") {
+		return nil
+	}
+	l, err := readLengths(in, "-input_lengths", value, s.rows)
+	if err != nil {
+		return err
+	}
+	s.inputLengths = l.flat()
+	for n, frames := range s.inputLengths {
+		if frames < 0 || frames > s.frames {
+			return fmt.Errorf("%s: sequence %d: %d frames outside [0,%d]", l.source, n, frames, s.frames)
+		}
+	}
+	return nil
+}
+
 // readTargets reads the labels, whichever way they are given, and settles which class is the
 // blank.
 func (s *sequences) readTargets(t *tool, base *options, o *sequenceOptions) (*list[int], error) {
 	s.blank = o.blank
 	if o.tokens != "" {
-		if err := s.readTokens(&t.inputs, base, o); err != nil {
+		v, source, err := readTokens(&t.inputs, base, &o.emissionOptions)
+		if err != nil {
+			return nil, err
+		}
+		v.MapUnknown, v.Wildcard = o.unknown, o.wildcard
+		if err := s.take(v, source); err != nil {
 			return nil, err
 		}
 	}
 	if base.set("targets") {
 		return readInts(&t.inputs, "-targets", o.targets)
 	}
-	l, text := &list[int]{source: "-text"}, o.text
-	unit, first := "sequence", 0
-	if isFile(o.text) {
-		var err error
-		if text, l.source, err = t.readText(o.text); err != nil {
-			return nil, err
-		}
-		unit, first = "line", 1
-	} else if isLikeFile(o.text) {
-		if err := t.warn(base.strict, "-text %q: there is no such file; it is taken for the text itself", o.text); err != nil {
-			return nil, err
-		}
+	text, err := t.readLines("-text", o.text, base.strict)
+	if err != nil {
+		return nil, err
 	}
-	lines := textLines(text)
-	if o.text == "" {
-		lines = []string{""} // one empty target
-	}
-	for n, line := range lines {
+	l := &list[int]{source: text.source}
+	for n, line := range text.lines {
 		labels, err := s.vocabulary.Encode(line)
 		var unknown *tokens.UnknownError
 		if errors.As(err, &unknown) {
-			return nil, fmt.Errorf("%s: %s %d, character %d: no token of %s for %q%s",
-				l.source, unit, n+first, unknown.Index, o.tokens, unknown.Rune, s.adviceFor(unknown.Rune))
+			return nil, fmt.Errorf("%s, character %d: no token of %s for %q%s",
+				text.place(n), unknown.Index, o.tokens, unknown.Rune, s.adviceFor(unknown.Rune))
 		}
 		l.rows = append(l.rows, labels)
 	}
 	return l, nil
 }
 
-// readTokens reads the tokens of the classes.
-func (s *sequences) readTokens(in *inputs, base *options, o *sequenceOptions) error {
+// lines are those of a text that an option gives, or of the file that it names.
+type lines struct {
+	source string // the option or the file
+	unit   string // what a line is called there
+	first  int    // its first number
+	lines  []string
+}
+
+// place says where line n is.
+func (l *lines) place(n int) string { return fmt.Sprintf("%s: %s %d", l.source, l.unit, n+l.first) }
+
+// readLines reads a text, or the file that it names.
+func (t *tool) readLines(option, text string, strict bool) (*lines, error) {
+	l := &lines{source: option, unit: "sequence"}
+	switch {
+	case text == "":
+		l.lines = []string{""} // one empty sequence
+		return l, nil
+	case isFile(text):
+		var err error
+		if text, l.source, err = t.readText(text); err != nil {
+			return nil, err
+		}
+		l.unit, l.first = "line", 1
+	case isLikeFile(text):
+		if err := t.warn(strict, "%s %q: there is no such file; it is taken for the text itself", option, text); err != nil {
+			return nil, err
+		}
+	}
+	l.lines = textLines(text)
+	return l, nil
+}
+
+// readTokens reads the tokens of the classes, and settles which one is the blank.
+func readTokens(in *inputs, base *options, o *emissionOptions) (v *tokens.Vocabulary, source string, err error) {
 	text, source, err := in.readText(o.tokens)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	v, err := tokens.Parse([]byte(text))
+	v, err = tokens.Parse([]byte(text))
 	var format *tokens.FormatError
 	if errors.As(err, &format) {
-		return fmt.Errorf("%s: line %d: %s", source, format.Line, format.Reason)
+		return nil, "", fmt.Errorf("%s: line %d: %s", source, format.Line, format.Reason)
 	}
-	v.Normalize, v.Case, v.MapUnknown, v.Wildcard = norm.NFC.String, letterCases[o.letters], o.unknown, o.wildcard
+	v.Normalize, v.Case = norm.NFC.String, letterCases[o.letters]
+	switch {
+	case v.Blank < 0:
+		v.Blank = o.blank
+	case base.set("blank") && v.Blank != o.blank:
+		if !strings.Contains(strings.ToLower(v.Token(v.Blank)), "pad") {
+			return nil, "", fmt.Errorf("%s: %s is class %d, -blank says %d", source, v.Token(v.Blank), v.Blank, o.blank)
+		}
+		v.Blank = o.blank
+	}
+	return v, source, nil
+}
+
+// take takes tokens for those of the classes.
+func (s *sequences) take(v *tokens.Vocabulary, source string) error {
 	if v.Len() != s.classes {
 		hint := ""
 		if slices.Contains(s.Shape[:len(s.Shape)-1], v.Len()) {
@@ -212,30 +278,32 @@ func (s *sequences) readTokens(in *inputs, base *options, o *sequenceOptions) er
 		}
 		return fmt.Errorf("%s: %d tokens, %s has %d classes%s", source, v.Len(), s.Name, s.classes, hint)
 	}
-	if v.Blank >= 0 && !base.set("blank") {
-		s.blank = v.Blank
-	} else if v.Blank >= 0 && v.Blank != o.blank && !strings.Contains(strings.ToLower(v.Token(v.Blank)), "pad") {
-		return fmt.Errorf("%s: %s is class %d, -blank says %d", source, v.Token(v.Blank), v.Blank, o.blank)
-	}
-	v.Blank = s.blank
-	s.vocabulary = v
+	s.vocabulary, s.blank = v, v.Blank
 	return nil
 }
 
 // adviceFor names an option with which there is a token for a character.
 func (s *sequences) adviceFor(r rune) string {
-	for _, letters := range []string{"upper", "lower"} {
-		v := *s.vocabulary
-		if v.Case = letterCases[letters]; s.vocabulary.Case == tokens.AsIs {
-			if _, err := v.Encode(string(r)); err == nil {
-				return "; with -case " + letters + " there is one"
-			}
-		}
+	if advice := adviceOnCase(s.vocabulary, r); advice != "" {
+		return advice
 	}
 	v := *s.vocabulary
 	v.MapUnknown = true
 	if _, err := v.Encode(string(r)); err == nil {
 		return "; with -unknown it is <unk>"
+	}
+	return ""
+}
+
+// adviceOnCase names the case in which there is a token for a character.
+func adviceOnCase(vocabulary *tokens.Vocabulary, r rune) string {
+	for _, letters := range []string{"upper", "lower"} {
+		v := *vocabulary
+		if v.Case = letterCases[letters]; vocabulary.Case == tokens.AsIs {
+			if _, err := v.Encode(string(r)); err == nil {
+				return "; with -case " + letters + " there is one"
+			}
+		}
 	}
 	return ""
 }
@@ -339,26 +407,31 @@ func (s *sequences) explain(err error, base *options) error {
 
 // warnInfeasible names targets that need more frames than there are.
 func (s *sequences) warnInfeasible(t *tool, base *options, what string) error {
-	const most = 3 // that are named
-	found := 0
+	var found []string
 	for n, target := range s.targets {
 		need, have := trellis.LeastFrames(target), s.inputLengths[n]
 		if need <= have {
-			continue
-		}
-		if found++; found > most {
 			continue
 		}
 		hint := ""
 		if len(s.Shape) == 2 && need <= s.classes {
 			hint = fmt.Sprintf("; is its shape %s transposed?", npy.Tuple(s.Shape))
 		}
-		if err := t.warn(base.strict, "%s: sequence %d: its target needs %d frames, has %d: %s%s", s.Name, n, need, have, what, hint); err != nil {
+		found = append(found, fmt.Sprintf("sequence %d: its target needs %d frames, has %d: %s%s", n, need, have, what, hint))
+	}
+	return s.warnSome(t, base, found)
+}
+
+// warnSome says the first of what was found about sequences, and how many more there are.
+func (s *sequences) warnSome(t *tool, base *options, found []string) error {
+	const most = 3 // that are named
+	for i, what := range found {
+		if i == most {
+			return t.warn(base.strict, "%s: so it is with %d more sequences", s.Name, len(found)-most)
+		}
+		if err := t.warn(base.strict, "%s: %s", s.Name, what); err != nil {
 			return err
 		}
-	}
-	if found > most {
-		return t.warn(base.strict, "%s: so it is with %d more sequences", s.Name, found-most)
 	}
 	return nil
 }
