@@ -169,9 +169,10 @@ func alignGroup[F trellis.Float](o *alignOptions, a *alignments, p part[F]) erro
 	for i, labels := range targets {
 		found := alignment{frames: frames[i], score: scores[i], labels: labels, spans: spans[:len(labels)]}
 		spans = spans[len(labels):]
-		if err := add(a, p, i, found); err != nil {
+		if err := a.findWords(&found); err != nil {
 			return err
 		}
+		add(a, p, i, found)
 	}
 	return nil
 }

@@ -75,16 +75,12 @@ type alignment struct {
 	texts  []string       // of the words
 }
 
-// add adds the alignment of sequence i of those in p, with its words and what is to be drawn of it.
-func add[F trellis.Float](a *alignments, p part[F], i int, s alignment) error {
-	if err := a.findWords(&s); err != nil {
-		return err
-	}
+// add adds the alignment of sequence i of those in p, and what is to be drawn of it.
+func add[F trellis.Float](a *alignments, p part[F], i int, s alignment) {
 	if a.options.picture != "" {
 		a.panels = append(a.panels, newPanels(a, p.first+i, s, maxPanels-len(a.panels), func(t int) []F { return frame(a.sequences, p, i, t) })...)
 	}
 	a.found = append(a.found, s)
-	return nil
 }
 
 // findWords joins labels to words.

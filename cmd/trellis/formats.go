@@ -19,6 +19,7 @@ type format struct {
 	print     func(out io.Writer, a *alignments) error
 	inSeconds bool
 	ofWords   bool // or of labels if these are asked for
+	ofOne     bool // recording
 }
 
 var formatNames = []string{"table", "json", "ctm", "textgrid", "srt", "vtt", "audacity"}
@@ -27,10 +28,10 @@ var formats = map[string]format{
 	"table":    {print: printTable},
 	"json":     {print: printJSON},
 	"ctm":      {print: printCTM, inSeconds: true, ofWords: true},
-	"textgrid": {print: printTextGrid, inSeconds: true},
-	"srt":      {print: printSRT, inSeconds: true, ofWords: true},
-	"vtt":      {print: printVTT, inSeconds: true, ofWords: true},
-	"audacity": {print: printAudacity, inSeconds: true, ofWords: true},
+	"textgrid": {print: printTextGrid, inSeconds: true, ofOne: true},
+	"srt":      {print: printSRT, inSeconds: true, ofWords: true, ofOne: true},
+	"vtt":      {print: printVTT, inSeconds: true, ofWords: true, ofOne: true},
+	"audacity": {print: printAudacity, inSeconds: true, ofWords: true, ofOne: true},
 }
 
 // printTable prints a table for each sequence.

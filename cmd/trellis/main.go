@@ -1,4 +1,4 @@
-// Command trellis computes the NLL, cross-entropy and CTC losses and gradients, and alignments,
+// Command trellis computes the NLL, cross-entropy and CTC losses and gradients, alignments and texts
 // of a network's output in .npy files. Run "trellis help".
 package main
 
@@ -22,10 +22,12 @@ import (
 	"golang.org/x/term"
 )
 
-const help = `trellis computes losses, gradients and alignments of a network's output in .npy files.
+const help = `trellis computes losses, gradients, alignments and texts of a network's output in .npy
+files.
 
   trellis ctc EMISSIONS.npy -targets TARGETS            connectionist temporal classification
   trellis align EMISSIONS.npy -text TEXT -tokens FILE   when each word was said
+  trellis decode EMISSIONS.npy -tokens FILE             what was said
   trellis ce LOGITS.npy -targets TARGETS                cross-entropy
   trellis nll LOGPROBS.npy -targets TARGETS             negative log-likelihood
   trellis help [COMMAND]                                what a command takes
@@ -36,6 +38,7 @@ Examples, in bench/emissions/line of a clone:
 
   trellis ctc emissions.npy -logits -text "Blanks keep two equal letters apart." -tokens tokens.txt
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
+  trellis decode emissions.npy -logits -tokens tokens.txt -beam 10 -nbest 3
 
 The file - is the standard input. What is likely a mistake is a warning, or with
 -strict an error. The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when
@@ -126,7 +129,21 @@ func (t *tool) warn(strict bool, format string, args ...any) error {
 	return nil
 }
 
-var commandNames = []string{"ctc", "align", "nll", "ce"}
+// warnSome warns of the first of what was found in a file, and says in how many more units it was.
+func (t *tool) warnSome(strict bool, name, units string, found []string) error {
+	const most = 3 // that are named
+	for i, what := range found {
+		if i == most {
+			return t.warn(strict, "%s: so it is with %d more %s", name, len(found)-most, units)
+		}
+		if err := t.warn(strict, "%s: %s", name, what); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var commandNames = []string{"ctc", "align", "decode", "nll", "ce"}
 
 // helpFor returns the arguments that print the help which goes with others.
 func helpFor(args []string) string {
@@ -147,6 +164,8 @@ func (t *tool) command(ctx context.Context, out io.Writer, args []string) error 
 		return t.ctc(ctx, out, rest)
 	case "align":
 		return t.align(ctx, out, rest)
+	case "decode":
+		return t.decode(ctx, out, rest)
 	case "nll", "ce":
 		return t.classes(ctx, out, name, rest)
 	case "version":

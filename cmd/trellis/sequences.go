@@ -419,21 +419,7 @@ func (s *sequences) warnInfeasible(t *tool, base *options, what string) error {
 		}
 		found = append(found, fmt.Sprintf("sequence %d: its target needs %d frames, has %d: %s%s", n, need, have, what, hint))
 	}
-	return s.warnSome(t, base, found)
-}
-
-// warnSome says the first of what was found about sequences, and how many more there are.
-func (s *sequences) warnSome(t *tool, base *options, found []string) error {
-	const most = 3 // that are named
-	for i, what := range found {
-		if i == most {
-			return t.warn(base.strict, "%s: so it is with %d more sequences", s.Name, len(found)-most)
-		}
-		if err := t.warn(base.strict, "%s: %s", s.Name, what); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.warnSome(base.strict, s.Name, "sequences", found)
 }
 
 // tensorOf shapes n sequences.
