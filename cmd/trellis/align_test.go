@@ -58,15 +58,20 @@ func TestAlignFormats(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := run(lineArgs(more...)...)
 			require.Equal(t, result{stdout: r.stdout}, r)
-			path := filepath.Join("testdata", "align", name)
-			if *update {
-				require.NoError(t, os.WriteFile(path, []byte(r.stdout), 0o666))
-			}
-			want, err := os.ReadFile(path)
-			require.NoError(t, err)
-			assert.Equal(t, string(want), r.stdout)
+			assertGolden(t, filepath.Join("testdata", "align", name), r.stdout)
 		})
 	}
+}
+
+// assertGolden compares with a file.
+func assertGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o666))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Equal(t, string(want), got)
 }
 
 // aligned is the JSON of align.

@@ -26,7 +26,7 @@ In bench/emissions/line of a clone:
 
   trellis decode emissions.npy -logits -tokens tokens.txt -reference transcript.txt
   trellis decode emissions.npy -logits -tokens tokens.txt -beam 10 -nbest 3
-  trellis decode emissions.npy -logits -tokens tokens.txt -beam 10 -hotwords "equal, two letters :5" -json
+  trellis decode emissions.npy -logits -tokens tokens.txt -beam 9 -hotwords "equal, two letters :5"
   trellis decode emissions.npy -logits -tokens tokens.txt -format srt -frame 5ms -svg picture.svg
 
 %s
@@ -63,7 +63,7 @@ func parseDecode(out io.Writer, args []string) (*decodeOptions, error) {
 	fs.StringVar(&o.tokens, "tokens", "", "`FILE` of the tokens of the classes")
 	fs.StringVar(&o.letters, "case", "as_is", "take the letters of lexicon, hotwords and REFERENCE, and for these and\nthe model those of the tokens, `as_is|upper|lower`")
 	fs.IntVar(&o.beam, "beam", 0, "keep `N` beginnings of texts; 0: greedy")
-	fs.Float64Var(&o.threshold, "threshold", 0.001, "with -beam, look at classes that have this `probability` in a frame; 0: all")
+	fs.Float64Var(&o.threshold, "threshold", 0.001, "with -beam, look at classes whose probability in a frame is `P` or more")
 	fs.IntVar(&o.nbest, "nbest", 1, "print the `N` best texts")
 	fs.StringVar(&o.reference, "reference", "", "print the error rates against `REFERENCE`, see below")
 	o.scorerOptions.register(fs)
@@ -255,8 +255,11 @@ func (d *decoding) prepare(t *tool, s *sequences, i int) error {
 	have, last := len(d.references.lines), i == len(o.emissions)-1
 	if d.count > have || last && d.count < have {
 		all, advice := s.Name+" holds", s.adviceOnCount(have, &o.options)
-		if len(o.emissions) > 1 {
+		switch {
+		case len(o.emissions) > 1:
 			all, advice = "the files up to "+s.Name+" hold", ""
+		case s.count == 1:
+			advice = "; each line of REFERENCE is a sequence"
 		}
 		return fmt.Errorf("%s: references of %d sequences, %s %d%s", d.references.source, have, all, d.count, advice)
 	}

@@ -55,11 +55,13 @@ func TestScoresFromAPipe(t *testing.T) {
 // TestInterruptAtAPipe waits for a writer that does not come.
 func TestInterruptAtAPipe(t *testing.T) {
 	x := writeFloat64s(t, sines(), 15, 4)
+	tokens := write(t, "tokens.txt", []byte("_\na\nb\nc\n"))
 	for name, args := range map[string][]string{
 		"targets": {"ctc", x, "-targets"},
 		"tokens":  {"ctc", x, "-text", "a", "-tokens"},
 		"classes": {"nll", x, "-targets"},
 		"scores":  {"nll", "-targets", "1"},
+		"model":   {"decode", x, "-tokens", tokens, "-beam", "2", "-lm"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)

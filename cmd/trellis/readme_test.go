@@ -69,7 +69,7 @@ func TestHelpExamples(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			help := run(command, "-h").stdout
 			switch command {
-			case "ctc", "align":
+			case "ctc", "align", "decode":
 				chdirToCopy(t, "../../bench/emissions/line")
 			default: // of three rows, as the help has it
 				t.Chdir(t.TempDir())

@@ -179,6 +179,11 @@ type jsonTranscript struct {
 	Errors     *jsonErrorRates  `json:"errors,omitempty"`
 }
 
+type jsonDecoding struct {
+	Sequences []jsonTranscript `json:"sequences"`
+	Errors    *jsonErrorRates  `json:"errors,omitempty"` // of all sequences
+}
+
 func newJSONErrorRates(e errorRates, reference *string) *jsonErrorRates {
 	return &jsonErrorRates{
 		Reference: reference, Characters: e.characters.units, CharacterErrors: e.characters.errors, CER: e.characters.rate(),
@@ -201,12 +206,12 @@ func (d *decoding) printJSON(out io.Writer) error {
 			sequences = append(sequences, s)
 		}
 	}
-	report := map[string]any{"sequences": sequences}
+	report := jsonDecoding{Sequences: sequences}
 	if d.references != nil {
 		for n, e := range d.rates {
 			sequences[n].Errors = newJSONErrorRates(e, &d.references.lines[n])
 		}
-		report["errors"] = newJSONErrorRates(d.total, nil)
+		report.Errors = newJSONErrorRates(d.total, nil)
 	}
 	return json.NewEncoder(out).Encode(report)
 }
