@@ -63,7 +63,7 @@ func parseDecode(out io.Writer, args []string) (*decodeOptions, error) {
 	fs.StringVar(&o.tokens, "tokens", "", "`FILE` of the tokens of the classes")
 	fs.StringVar(&o.letters, "case", "as_is", "take the letters of lexicon, hotwords and REFERENCE, and for these and\nthe model those of the tokens, `as_is|upper|lower`")
 	fs.IntVar(&o.beam, "beam", 0, "keep `N` beginnings of texts; 0: greedy")
-	fs.Float64Var(&o.threshold, "threshold", 0.001, "with -beam, look at classes whose probability in a frame is `P` or more")
+	fs.Float64Var(&o.threshold, "threshold", 0.001, "with -beam, look at classes of probability `P` or more")
 	fs.IntVar(&o.nbest, "nbest", 1, "print the `N` best texts")
 	fs.StringVar(&o.reference, "reference", "", "print the error rates against `REFERENCE`, see below")
 	o.scorerOptions.register(fs)
