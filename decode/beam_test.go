@@ -195,6 +195,7 @@ func testBeamStream[F trellis.Float](t *testing.T) {
 				now := s.Stable()
 				require.True(t, slices.Equal(stable, now[:len(stable)]))
 				stable = append([]int(nil), now...)
+				checkStableSpans(t, s, b.Spans, from)
 			}
 			tentative := append(append([]int{}, stable...), s.Tentative(nil)...)
 			got := s.Finish(nil)
@@ -209,6 +210,24 @@ func testBeamStream[F trellis.Float](t *testing.T) {
 			}
 		}
 	}
+}
+
+// checkStableSpans requires a span for each stable label, in order, within the frames so far.
+func checkStableSpans[F trellis.Float](t *testing.T, s *Stream[F], asked bool, frames int) {
+	t.Helper()
+	spans := s.Spans(nil)
+	if !asked || s.reader.impossible {
+		require.Empty(t, spans)
+		return
+	}
+	require.Len(t, spans, len(s.Stable()))
+	end := 0
+	for _, span := range spans {
+		require.GreaterOrEqual(t, span.Start, end)
+		require.Greater(t, span.End, span.Start)
+		end = span.End
+	}
+	require.LessOrEqual(t, end, frames)
 }
 
 // Memory does not grow with the frames, but for the labels.
