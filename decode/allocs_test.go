@@ -32,14 +32,14 @@ func TestDecodeAllocates(t *testing.T) {
 		for _, workers := range []int{1, 3} {
 			greedy := Greedy[float32]{Scores: scores, BatchFirst: true, Workers: workers, Allowed: allowed}
 			call := func() { reads, err = greedy.Decode(reads, x, nil) }
-			testing.AllocsPerRun(50, call)
-			assert.Zero(t, testing.AllocsPerRun(20, call), "greedy")
+			testing.AllocsPerRun(20, call)
+			assert.Zero(t, testing.AllocsPerRun(10, call), "greedy")
 			require.NoError(t, err)
 			for _, beam := range []Beam[float32]{{Width: 10}, {Width: 40, NBest: 3}, {TopK: 5}, {Threshold: 0.01, Scorers: []Scorer{oddScorer(1)}}} {
 				beam.Scores, beam.Workers, beam.BatchFirst = scores, workers, true
 				call := func() { texts, err = beam.Decode(texts, x, nil) }
-				testing.AllocsPerRun(50, call) // as many as fill the pools
-				assert.Zero(t, testing.AllocsPerRun(20, call), "%+v", beam)
+				testing.AllocsPerRun(20, call) // which fill the pools
+				assert.Zero(t, testing.AllocsPerRun(10, call), "%+v", beam)
 				require.NoError(t, err)
 			}
 		}
