@@ -307,9 +307,7 @@ func (s *search) score(id, label int32) (sc scored) {
 	case sum == 0:
 		sc.factor = 1
 	case sum > mostScore:
-		sc.Bonus -= sum - mostScore
-		sum = mostScore
-		fallthrough
+		sc.Score, sc.factor = Score{Bonus: mostScore}, fp.Exp64(mostScore)
 	case sum == sum:
 		sc.factor = fp.Exp64(sum)
 	}
