@@ -229,6 +229,8 @@ type ctcInputs[F Float] struct {
 	x                Tensor[F]
 	targets, lengths []int
 	grad             []F
+	spans            []Span
+	scores           []float64
 }
 
 func newCTCInputs[F Float](s ctcSize) ctcInputs[F] {
@@ -237,12 +239,14 @@ func newCTCInputs[F Float](s ctcSize) ctcInputs[F] {
 	for i := range targets {
 		targets[i]++ // class 0 is the blank
 	}
+	labels := 0
 	for i := range lengths {
 		lengths[i] += s.least
+		labels += lengths[i]
 	}
 	x := Tensor[F]{normalScores[F](n), []int{s.frames, s.batch, s.classes}}
 	LogSoftmaxRows(x.Data, x) // log-probabilities are logits, too
-	return ctcInputs[F]{x, targets, lengths, make([]F, n)}
+	return ctcInputs[F]{x, targets, lengths, make([]F, n), make([]Span, labels), make([]float64, s.batch)}
 }
 
 // benchmarkCTC measures a loss that reads or writes so many arrays as long as x. A
@@ -285,4 +289,14 @@ func BenchmarkCTCGradLogProbs(b *testing.B) {
 
 func ctcLogProbsGrad[F Float](c ctcInputs[F]) (F, error) {
 	return CTCLoss[F]{}.Grad(c.grad, c.x, c.targets, nil, c.lengths)
+}
+
+func BenchmarkAlign(b *testing.B) {
+	b.Run("type=float32", func(b *testing.B) { benchmarkCTC(b, ctcSizes, 1, alignLogProbs[float32]) })
+	b.Run("type=float64", func(b *testing.B) { benchmarkCTC(b, ctcSizes[:4], 1, alignLogProbs[float64]) })
+}
+
+func alignLogProbs[F Float](c ctcInputs[F]) (F, error) {
+	err := CTCAligner[F]{}.Align(c.spans, c.scores, c.x, c.targets, nil, c.lengths)
+	return F(c.scores[0]), err
 }

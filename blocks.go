@@ -120,13 +120,13 @@ const (
 
 // Sizes of the best path. Its results do not depend on them.
 const (
-	// keptPositions is the number of positions up to which α of all frames of a segment is kept:
-	// half a MiB, which the second cache holds.
-	keptPositions = 32 << 10
+	// keptPositions is the number of positions up to which α of all frames of a segment is kept, 1 MiB: up to
+	// that it takes less time than to make α again.
+	keptPositions = 64 << 10
 	// cutPositions is the number of positions that are kept of α where segments begin, 16 MiB, and a
 	// quarter of it in segments that are cut from others. leastCut is the least number of frames of a
 	// segment.
-	cutPositions, leastCut = 1 << 20, 64
+	cutPositions, leastCut = 1 << 20, 32
 	// keptEmissions is the number of emissions up to which those of all frames are kept, 1 MiB, for a segment
 	// that is swept again.
 	keptEmissions = 1 << 17

@@ -75,6 +75,9 @@ func (t *alignTask[F]) cost() (cost float64) {
 		states := float64(t.targetLengths[n])*stateCost + float64(t.classes)*scoreCost()
 		cost += float64(t.inputLength(n)) * (frameCost + states)
 	}
+	if !t.wantConfidence {
+		cost /= 2 // of that of the loss
+	}
 	return cost
 }
 

@@ -21,6 +21,7 @@ type alignCase[F Float] struct {
 	classes int
 	labels  []int
 	blank   int
+	exact   bool // sums are not rounded
 	pathScores
 }
 
@@ -68,6 +69,9 @@ func (c *alignCase[F]) emission(t, class int) float64 {
 	if c.scores == Probabilities {
 		if v == 0 {
 			return math.Inf(-1)
+		}
+		if v < 0x1p-1022 {
+			return fp.Log(v*0x1p54) - 54*math.Ln2
 		}
 		return fp.Log(v)
 	}
@@ -191,7 +195,8 @@ func (c *alignCase[F]) align(sizes pathSizes) ([]Span, float64) {
 	return s.spans, score
 }
 
-// randomCase returns a case of any kind. Scores of few frames are often small integers.
+// randomCase returns a case of any kind. Scores are often small integers, and probabilities 1 or ½, whose
+// sums are the same in any order.
 func randomCase[F Float](r *rand.Rand, frames, labels int) *alignCase[F] {
 	c := &alignCase[F]{classes: 2 + r.IntN(6), labels: make([]int, labels), pathScores: pathScores{scores: Scores(r.IntN(3))}}
 	c.blank = r.IntN(c.classes)
@@ -202,11 +207,11 @@ func randomCase[F Float](r *rand.Rand, frames, labels int) *alignCase[F] {
 		}
 	}
 	c.x = make([]F, frames*c.classes)
-	kind, masked := r.IntN(3), r.IntN(3) == 0
+	kind, masked := r.IntN(4), r.IntN(3) == 0
 	for i := range c.x {
-		v := []float64{-float64(r.IntN(4)), 3 * r.NormFloat64(), 5 * r.ExpFloat64()}[kind]
+		v := []float64{-float64(r.IntN(4)), 3 * r.NormFloat64(), 5 * r.ExpFloat64(), -300 * r.ExpFloat64()}[kind]
 		if c.scores == Probabilities {
-			v = []float64{float64(r.IntN(3)) / 4, r.Float64(), math.Exp(-v * v)}[kind]
+			v = []float64{1 / float64(1+r.IntN(2)), r.Float64(), math.Exp(-v * v), math.Exp(v)}[kind]
 		}
 		if masked && r.IntN(8) == 0 {
 			v = []float64{math.Inf(-1), math.Inf(-1), 0}[c.scores]
@@ -218,6 +223,8 @@ func randomCase[F Float](r *rand.Rand, frames, labels int) *alignCase[F] {
 	if c.anyScore = -3 * r.Float64(); kind == 0 {
 		c.anyScore = -float64(r.IntN(3))
 	}
+	wild := slices.Contains(c.labels, AnyLabel)
+	c.exact = kind == 0 && (c.scores == LogProbabilities || !wild)
 	return c
 }
 
@@ -229,7 +236,7 @@ func TestAlignBruteForce(t *testing.T) {
 
 func testAlignBruteForce[F Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	cases, ties := 10000, 0
+	cases, ties, exact := 10000, 0, 0
 	if testing.Short() {
 		cases = 1000
 	}
@@ -237,6 +244,13 @@ func testAlignBruteForce[F Float](t *testing.T) {
 		frames := r.IntN(7)
 		c := randomCase[F](r, frames, r.IntN(5))
 		best, states := c.bestStates()
+		if plainBest, plain := c.plainStates(); c.exact {
+			require.Equal(t, states, plain, "the reference of other tests")
+			exact++
+		} else { // a sum may be rounded to that of another path
+			require.Equal(t, best, plainBest)
+			states = plain
+		}
 		wantSpans, want := c.want(best, states)
 		spans, score := c.align(usualSizes)
 		require.Equal(t, wantSpans, spans, "%d: %v %v", k, c, c.x)
@@ -256,6 +270,7 @@ func testAlignBruteForce[F Float](t *testing.T) {
 		}
 	}
 	assert.Greater(t, ties, cases/20, "there are ties")
+	assert.Greater(t, exact, cases/10)
 }
 
 // Segments of every size give the same path, on every tier.
@@ -268,7 +283,7 @@ func TestAlignSegments(t *testing.T) {
 
 func testAlignSegments[F Float](t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	cases := 150
+	cases := 90
 	if testing.Short() {
 		cases = 20
 	}
@@ -403,7 +418,7 @@ func testAlignConfidence[F Float](t *testing.T) {
 			}
 			want /= float64(span.End - span.Start)
 			worst = max(worst, math.Abs(want-span.Confidence))
-			require.InDelta(t, want, span.Confidence, 1e-10, "%v: label %d", c, i)
+			require.InDelta(t, want, span.Confidence, 1e-9, "%v: label %d", c, i)
 		}
 	}
 	t.Logf("largest difference: %g", worst)

@@ -1,5 +1,6 @@
 // Package trellis computes log-sum-exp, softmax, negative log-likelihood,
-// cross-entropy and CTC, values and gradients, for float32 and float64.
+// cross-entropy and CTC, values and gradients, and aligns targets by CTC's scores, for
+// float32 and float64.
 //
 // The losses have PyTorch's semantics: NLLLoss, CrossEntropyLoss and CTCLoss are
 // structs whose fields are its options and whose zero values have its defaults,
@@ -10,6 +11,8 @@
 //	Grad        the reduced loss and its gradient
 //	LossesGrad  all three in one pass
 //	VJP         the gradient of Σ upstream[i]·loss[i]
+//
+// CTCAligner finds the frames of each label of a target: forced alignment.
 //
 // Where PyTorch crashes on bad input, returns NaN by accident or reads out of
 // bounds, the methods return an *ArgumentError that names the argument, the

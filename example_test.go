@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/gotrellis/trellis"
 )
@@ -45,6 +46,24 @@ func Example_ctc() {
 	}
 	fmt.Printf("cat %.3f nats, act %.3f, gradient of the last frame %.3f\n", cat, act, grad[16:])
 	// Output: cat 0.081 nats, act 8.489, gradient of the last frame [0.006 0.018 0.007 -0.031]
+}
+
+// When each of the labels was said.
+func Example_alignment() {
+	x := trellis.Tensor[float32]{Data: []float32{1, 0, 5, 0, 0, 6, 1, 0, 2, 5, 0, 0, 6, 0, 0, 1, 0, 1, 0, 5}, Shape: []int{5, 4}}
+	spans := make([]trellis.Span, 3) // of c, a and t
+	aligner := trellis.CTCAligner[float32]{Scores: trellis.Logits, Confidence: true}
+	if err := aligner.Align(spans, nil, x, []int{2, 1, 3}, nil, nil); err != nil {
+		log.Fatal(err)
+	}
+	for i, s := range spans {
+		start, end := s.Seconds(20 * time.Millisecond) // that a frame takes
+		fmt.Printf("%c: %.2f s to %.2f s, ln p %.3f, confidence %.3f\n", "cat"[i], start, end, s.Score, s.Confidence)
+	}
+	// Output:
+	// c: 0.00 s to 0.02 s, ln p -0.031, confidence 1.000
+	// a: 0.02 s to 0.06 s, ln p -0.036, confidence 0.972
+	// t: 0.08 s to 0.10 s, ln p -0.031, confidence 1.000
 }
 
 func ExampleLogSumExp() {

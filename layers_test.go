@@ -80,9 +80,9 @@ var decodeLayers = []layer{
 	{"search.go", "input.go frame.go scorer.go tree.go rank.go"},
 	{"look.go", "generic.go kernels_*.go input.go frame.go tree.go rank.go search.go"},
 	{"hypothesis.go", ""},
-	{"align.go", "input.go frame.go tree.go hypothesis.go"},
+	{"align.go", "input.go frame.go tree.go"},
 	{"beam.go", "input.go scorer.go tree.go search.go look.go hypothesis.go align.go"},
-	{"stream.go", "input.go hypothesis.go tree.go search.go beam.go"},
+	{"stream.go", "input.go hypothesis.go tree.go search.go align.go beam.go"},
 }
 
 var lmLayers = []layer{

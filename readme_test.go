@@ -17,7 +17,7 @@ func TestReadmeHasTheExamples(t *testing.T) {
 	examples, err := os.ReadFile("example_test.go")
 	require.NoError(t, err)
 	programs := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	require.Len(t, programs, 2)
+	require.Len(t, programs, 3)
 	for _, p := range programs {
 		assert.Contains(t, withoutIndent(string(examples)), withoutIndent(p[1]))
 	}

@@ -37,9 +37,26 @@ func (a *aligner) keep(f *frame, log float64) {
 	a.frames = append(a.frames, len(a.logs))
 }
 
-// align sets the Spans of a hypothesis and its LogProbExact.
-func (a *aligner) align(h *Hypothesis) {
-	columns := a.choose(h.Labels)
+// align writes the span of every label of a text to spans, whose memory is used again, and exact
+// returns ln Σ p over all paths that spell the text of the last call of align. Neither call has an
+// error: the shape and the targets are made here.
+func (a *aligner) align(spans []trellis.Span, labels []int) []trellis.Span {
+	spans = resized(spans, len(labels))
+	x := a.emissions(labels)
+	_ = trellis.CTCAligner[float64]{Confidence: true, Workers: 1}.Align(spans, nil, x, a.targets, nil, a.length[:])
+	return spans
+}
+
+func (a *aligner) exact() float64 {
+	x := trellis.Tensor[float64]{Data: a.scores, Shape: a.shape[:]}
+	_ = trellis.CTCLoss[float64]{Workers: 1}.Losses(a.loss[:], x, a.targets, nil, a.length[:])
+	return -a.loss[0]
+}
+
+// emissions returns the frames' log-probabilities of the blank and the labels of a text, and sets
+// targets to these.
+func (a *aligner) emissions(labels []int) trellis.Tensor[float64] {
+	columns := a.choose(labels)
 	a.scores = workspace.Resize(a.scores, len(a.frames)*columns)
 	from := 0
 	for t, to := range a.frames {
@@ -55,16 +72,11 @@ func (a *aligner) align(h *Hypothesis) {
 		}
 		from = to
 	}
-	for _, l := range h.Labels {
+	for _, l := range labels {
 		a.columns[l] = 0
 	}
-	a.shape, a.length[0] = [2]int{len(a.frames), columns}, len(h.Labels)
-	x := trellis.Tensor[float64]{Data: a.scores, Shape: a.shape[:]}
-	h.Spans = resized(h.Spans, len(h.Labels))
-	// Neither returns an error: the shape and the targets are made here.
-	_ = trellis.CTCAligner[float64]{Confidence: true, Workers: 1}.Align(h.Spans, nil, x, a.targets, nil, a.length[:])
-	_ = trellis.CTCLoss[float64]{Workers: 1}.Losses(a.loss[:], x, a.targets, nil, a.length[:])
-	h.LogProbExact = -a.loss[0]
+	a.shape, a.length[0] = [2]int{len(a.frames), columns}, len(labels)
+	return trellis.Tensor[float64]{Data: a.scores, Shape: a.shape[:]}
 }
 
 // choose gives a column to each of the labels, sets targets to these, and returns how many columns there

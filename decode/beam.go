@@ -210,7 +210,8 @@ func (r *reader[F]) finish(dst []Hypothesis, most int) []Hypothesis {
 		dst[i] = r.finals[i].Hypothesis
 		dst[i].Labels, dst[i].Spans = r.appendLabels(labels, r.finals[i].node), spans
 		if r.keeps {
-			r.align(&dst[i])
+			dst[i].Spans = r.align(dst[i].Spans, dst[i].Labels)
+			dst[i].LogProbExact = r.exact()
 		}
 	}
 	return dst

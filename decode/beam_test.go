@@ -170,6 +170,37 @@ func (o oddScorer) Next(s State, label int) (State, Score) {
 
 func (o oddScorer) End(s State) Score { return Score{LM: -float64(uint64(s) % 7), Bonus: 0.5} }
 
+// hugeScorer gives one label more than can be, and another what is no number.
+type hugeScorer struct{}
+
+func (hugeScorer) Start() State { return 0 }
+
+func (hugeScorer) Next(s State, label int) (State, Score) {
+	return 0, []Score{{}, {LM: math.Inf(1)}, {Bonus: 1e9}, {LM: math.NaN()}, {LM: math.Inf(1), Bonus: math.Inf(-1)}}[label%5]
+}
+
+func (hugeScorer) End(State) Score { return Score{} }
+
+// Whatever a scorer says, sums are numbers.
+func TestBeamHugeScores(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	e := randomEmissions[float64](r, trellis.Probabilities, 200, 9, 0)
+	got, err := Beam[float64]{Scores: e.scores, Width: 30, NBest: 30, Scorers: []Scorer{hugeScorer{}}}.Decode(nil, e.x, nil)
+	require.NoError(t, err)
+	require.Len(t, got[0], 30)
+	for _, h := range got[0] {
+		require.True(t, h.Score-h.Score == 0 && h.LogProb < 0, "%+v", h)
+		large := 0
+		for _, l := range h.Labels {
+			require.Less(t, l%5, 3)
+			if l%5 > 0 {
+				large++
+			}
+		}
+		require.Equal(t, 250*float64(large), h.Bonus)
+	}
+}
+
 func TestBeamStream(t *testing.T) { both(t, testBeamStream[float32], testBeamStream[float64]) }
 
 // A stream that is cut anywhere gives the bits of one piece, and what it calls stable is.
@@ -195,6 +226,7 @@ func testBeamStream[F trellis.Float](t *testing.T) {
 				now := s.Stable()
 				require.True(t, slices.Equal(stable, now[:len(stable)]))
 				stable = append([]int(nil), now...)
+				checkStableSpans(t, s, b.Spans, from)
 			}
 			tentative := append(append([]int{}, stable...), s.Tentative(nil)...)
 			got := s.Finish(nil)
@@ -209,6 +241,24 @@ func testBeamStream[F trellis.Float](t *testing.T) {
 			}
 		}
 	}
+}
+
+// checkStableSpans requires a span for each stable label, in order, within the frames so far.
+func checkStableSpans[F trellis.Float](t *testing.T, s *Stream[F], asked bool, frames int) {
+	t.Helper()
+	spans := s.Spans(nil)
+	if !asked || s.reader.impossible {
+		require.Empty(t, spans)
+		return
+	}
+	require.Len(t, spans, len(s.Stable()))
+	end := 0
+	for _, span := range spans {
+		require.GreaterOrEqual(t, span.Start, end)
+		require.Greater(t, span.End, span.Start)
+		end = span.End
+	}
+	require.LessOrEqual(t, end, frames)
 }
 
 // Memory does not grow with the frames, but for the labels.

@@ -75,7 +75,7 @@ func (l *looker[F]) look(row []F, beam []entry) (log float64) {
 			log = math.Inf(-1)
 		}
 	} else {
-		log, l.blank = top-norm, fp.Exp64(blank-top)
+		log, l.blank = top-norm, expOf(blank-top)
 		switch {
 		case !(top <= math.MaxFloat64):
 			return math.NaN()
@@ -140,7 +140,7 @@ func (l *looker[F]) bound(row []F) F {
 func (l *looker[F]) probabilities(row []F, top float64, beam []entry) {
 	if l.scores != trellis.Probabilities {
 		for i := range l.classes {
-			l.classes[i].p = fp.Exp64(l.classes[i].p - top)
+			l.classes[i].p = expOf(l.classes[i].p - top)
 		}
 	}
 	for len(l.classes) > 0 && !(l.classes[len(l.classes)-1].p > 0) {
@@ -165,6 +165,14 @@ func (l *looker[F]) probabilities(row []F, top float64, beam []entry) {
 		l.p[c] = p
 		l.touched = append(l.touched, c)
 	}
+}
+
+// expOf returns eˣ, without computing it for the frame's best class, whose x is 0.
+func expOf(x float64) float64 {
+	if x == 0 {
+		return 1
+	}
+	return fp.Exp64(x)
 }
 
 // sortClasses sorts classes by their scores, the largest one first, and equal ones by their numbers.

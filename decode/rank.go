@@ -15,11 +15,14 @@ type rival struct {
 	score int32 // from a scorer: which of the scored labels this is
 }
 
-// ranking finds the best of many rivals, in order. It sorts them into buckets of an eighth of an
-// octave by the bits of their totals, from the best one down to where there are enough, and then
-// what is in the buckets.
+// ranking finds the best of many rivals, in order. Few best ones it keeps sorted as rivals come. Of
+// many it sorts all into buckets of an eighth of an octave by the bits of their totals, from the best
+// one down to where there are enough, and then what is in the buckets.
 type ranking struct {
-	sorted []rival
+	wanted int                  // how many are wanted
+	ties   func(a, b rival) int // orders rivals with equal totals
+	sorted []rival              // the best
+	all    []rival              // that have come, if many are wanted
 	counts [buckets + 1]int32
 }
 
@@ -30,29 +33,45 @@ const (
 	insertions = 24
 )
 
-// best returns the best of some rivals, at most so many, the best one first. Those with the same
-// total are in the order of ties. The result is overwritten by the next call.
-func (r *ranking) best(all []rival, most int, ties func(a, b rival) int) []rival {
-	if min(most, len(all)) <= insertions {
-		r.sorted = r.sorted[:0]
-		for i := range all {
-			r.sorted = insert(r.sorted, all[i], most, ties)
-		}
+// begin begins without rivals.
+func (r *ranking) begin() { r.sorted, r.all = r.sorted[:0], r.all[:0] }
+
+// offer adds a rival.
+func (r *ranking) offer(v rival) {
+	if r.wanted <= insertions {
+		r.sorted = r.insert(r.sorted, v, r.wanted)
+	} else {
+		r.all = append(r.all, v)
+	}
+}
+
+// floor returns the total that another rival must have to be among the best, 0 if that is not known.
+func (r *ranking) floor() float64 {
+	if r.wanted <= insertions && len(r.sorted) == r.wanted {
+		return r.sorted[r.wanted-1].total
+	}
+	return 0
+}
+
+// best returns the best of the rivals, at most as many as are wanted, the best one first. More may be
+// added to these; the result is overwritten by the next call.
+func (r *ranking) best() []rival {
+	if r.wanted <= insertions {
 		return r.sorted
 	}
 	top := uint64(0)
-	for i := range all {
-		top = max(top, math.Float64bits(all[i].total))
+	for i := range r.all {
+		top = max(top, math.Float64bits(r.all[i].total))
 	}
 	clear(r.counts[:])
-	for i := range all {
-		r.counts[bucketOf(&all[i], top)]++
+	for i := range r.all {
+		r.counts[bucketOf(&r.all[i], top)]++
 	}
 	last, sum := 0, int32(0)
 	for ; last <= buckets; last++ {
 		n := r.counts[last]
 		r.counts[last] = sum // where the bucket begins
-		if sum += n; int(sum) >= most {
+		if sum += n; int(sum) >= r.wanted {
 			break
 		}
 	}
@@ -60,32 +79,39 @@ func (r *ranking) best(all []rival, most int, ties func(a, b rival) int) []rival
 		r.sorted = make([]rival, sum, 2*sum)
 	}
 	r.sorted = r.sorted[:sum]
-	for i := range all {
-		if b := bucketOf(&all[i], top); b <= last {
-			r.sorted[r.counts[b]] = all[i]
+	for i := range r.all {
+		if b := bucketOf(&r.all[i], top); b <= last {
+			r.sorted[r.counts[b]] = r.all[i]
 			r.counts[b]++
 		}
 	}
 	from := int32(0)
 	for b := range min(last, buckets) + 1 { // the counts are now where buckets end
 		if to := r.counts[b]; to > from {
-			if to-from <= insertions {
-				bucket := r.sorted[from:from]
-				for _, v := range r.sorted[from:to] {
-					bucket = insert(bucket, v, insertions, ties)
-				}
-			} else {
-				slices.SortFunc(r.sorted[from:to], func(a, b rival) int {
-					if c := cmp.Compare(b.total, a.total); c != 0 {
-						return c
-					}
-					return ties(a, b)
-				})
-			}
+			r.sort(r.sorted[from:to])
 			from = to
 		}
 	}
-	return r.sorted[:min(most, len(r.sorted))]
+	r.sorted = r.sorted[:min(r.wanted, len(r.sorted))]
+	r.all = append(r.all[:0], r.sorted...)
+	return r.sorted
+}
+
+// sort sorts the rivals of a bucket.
+func (r *ranking) sort(s []rival) {
+	if len(s) > insertions {
+		slices.SortFunc(s, func(a, b rival) int {
+			if c := cmp.Compare(b.total, a.total); c != 0 {
+				return c
+			}
+			return r.ties(a, b)
+		})
+		return
+	}
+	sorted := s[:0]
+	for _, v := range s {
+		sorted = r.insert(sorted, v, insertions)
+	}
 }
 
 // bucketOf returns the bucket of a rival, where top has the bits of the best one's total.
@@ -94,14 +120,14 @@ func bucketOf(r *rival, top uint64) int {
 }
 
 // insert puts v into a sorted list in its memory, which keeps at most so many.
-func insert(s []rival, v rival, most int, ties func(a, b rival) int) []rival {
+func (r *ranking) insert(s []rival, v rival, most int) []rival {
 	j := len(s)
 	if j < most {
 		s = append(s, v)
-	} else if j--; !better(&v, &s[j], ties) {
+	} else if j--; !r.better(&v, &s[j]) {
 		return s
 	}
-	for ; j > 0 && better(&v, &s[j-1], ties); j-- {
+	for ; j > 0 && r.better(&v, &s[j-1]); j-- {
 		s[j] = s[j-1]
 	}
 	s[j] = v
@@ -109,6 +135,6 @@ func insert(s []rival, v rival, most int, ties func(a, b rival) int) []rival {
 }
 
 // better reports whether a comes before b.
-func better(a, b *rival, ties func(a, b rival) int) bool {
-	return a.total > b.total || a.total == b.total && ties(*a, *b) < 0
+func (r *ranking) better(a, b *rival) bool {
+	return a.total > b.total || a.total == b.total && r.ties(*a, *b) < 0
 }

@@ -9,7 +9,7 @@ type Scorer interface {
 	// Start returns the state before the first label.
 	Start() State
 	// Next returns the state behind a label, and what the label adds to the score. A sum of −Inf or NaN
-	// means that no text goes on so; one above 250 counts as 250.
+	// means that no text goes on so; one above 250 counts as a Bonus of 250.
 	Next(before State, label int) (State, Score)
 	// End returns what the end of the text adds: the end of a sentence, a word that is not
 	// complete. It must not be NaN or +Inf.

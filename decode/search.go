@@ -25,7 +25,6 @@ import (
 type search struct {
 	tree
 	ranking
-	width   int
 	scorers []Scorer
 
 	beam, next []entry // the best prefix first
@@ -35,7 +34,6 @@ type search struct {
 	exponent   int
 	log        float64
 
-	rivals []rival
 	stays  []stay
 	rows   []rowRest
 	seen   []uint64 // of each class, the row in which it was a label of a child in the beam
@@ -81,7 +79,10 @@ const (
 
 // start begins with the empty prefix.
 func (s *search) start(width int, scorers []Scorer, classes int) {
-	s.width, s.scorers = width, scorers
+	s.wanted, s.scorers = width, scorers
+	if s.ties == nil {
+		s.ties = s.compareRivals
+	}
 	s.tree.reset()
 	s.nodes[s.root].place = 0
 	one := math.Ldexp(1, middle)
@@ -114,9 +115,9 @@ func (s *search) step(f *frame, log float64) {
 		return
 	}
 	s.collect(f)
-	best := s.best(s.rivals, s.width, s.compareRivals)
-	if len(s.rows) > 0 && len(best) == s.width && s.collectTies(f, best) {
-		best = s.best(s.rivals, s.width, s.compareRivals)
+	best := s.best()
+	if len(s.rows) > 0 && len(best) == s.wanted && s.collectTies(f, best[s.wanted-1].total) {
+		best = s.best()
 	}
 	s.goOn(best)
 }
@@ -146,7 +147,8 @@ func (s *search) giveUp() { s.impossible, s.log = true, math.Inf(-1) }
 
 // collect makes rivals of what may be in the next beam: the prefixes as they stay, and new ones.
 func (s *search) collect(f *frame) {
-	s.rivals, s.rows, s.scored = s.rivals[:0], s.rows[:0], s.scored[:0]
+	s.begin()
+	s.rows, s.scored = s.rows[:0], s.scored[:0]
 	floor := s.collectStays(f)
 	if len(s.scorers) > 0 {
 		s.collectScored(f, floor)
@@ -161,7 +163,7 @@ func (s *search) collect(f *frame) {
 		// In rows by total and columns by probability, what is above and to the left is at least as
 		// good, but for the one label in each row that repeats the last one. So only so many labels can
 		// be among the best.
-		most := s.width / (i + 1)
+		most := s.wanted / (i + 1)
 		for j := range f.classes {
 			if j > most {
 				s.rows = append(s.rows, rowRest{int32(i), int32(j)})
@@ -178,7 +180,8 @@ func (s *search) collect(f *frame) {
 				}
 			}
 			if s.seen[c.label] != s.row {
-				s.rivals = append(s.rivals, rival{total: v, from: int32(i), label: c.label})
+				s.offer(rival{total: v, from: int32(i), label: c.label})
+				floor = max(floor, s.floor())
 			}
 		}
 	}
@@ -192,6 +195,7 @@ func (s *search) collectStays(f *frame) (floor float64) {
 		s.beam[i].child = none
 	}
 	floor = math.Inf(1)
+	count := 0
 	for i := range s.beam {
 		e := &s.beam[i]
 		label := 0.0
@@ -214,11 +218,12 @@ func (s *search) collectStays(f *frame) (floor float64) {
 		blank := float64(e.total * f.blank)
 		s.stays[i] = stay{blank, label}
 		if total := blank + label; total >= least {
-			s.rivals = append(s.rivals, rival{total: total, from: int32(i), label: none})
+			s.offer(rival{total: total, from: int32(i), label: none})
 			floor = min(floor, total)
+			count++
 		}
 	}
-	if len(s.rivals) < s.width {
+	if count < s.wanted {
 		return least
 	}
 	return floor
@@ -241,18 +246,13 @@ func (s *search) markChildren(e *entry) {
 	}
 }
 
-// collectTies adds to the best what was not looked at and is as good as the last of them: equal
-// ones are to be ordered by their labels. It reports whether there is any.
-func (s *search) collectTies(f *frame, best []rival) bool {
-	floor, found := best[len(best)-1].total, false
+// collectTies adds what was not looked at and has the total floor, that of the last of the best:
+// equal ones are to be ordered by their labels. It reports whether there is any.
+func (s *search) collectTies(f *frame, floor float64) (found bool) {
 	for _, r := range s.rows {
 		e := &s.beam[r.entry]
 		if e.total*f.classes[r.class].p < floor {
 			continue
-		}
-		if !found {
-			found = true
-			s.rivals = append(s.rivals[:0], best...)
 		}
 		s.markChildren(e)
 		for _, c := range f.classes[r.class:] {
@@ -264,7 +264,8 @@ func (s *search) collectTies(f *frame, best []rival) bool {
 				v = e.blank * c.p
 			}
 			if v >= floor && s.seen[c.label] != s.row {
-				s.rivals = append(s.rivals, rival{total: v, from: r.entry, label: c.label})
+				s.offer(rival{total: v, from: r.entry, label: c.label})
+				found = true
 			}
 		}
 	}
@@ -284,8 +285,9 @@ func (s *search) collectScored(f *frame, floor float64) {
 			if v := from * c.p; v > 0 && s.seen[c.label] != s.row {
 				sc := s.score(e.node, c.label)
 				if v *= sc.factor; v >= floor {
-					s.rivals = append(s.rivals, rival{v, int32(i), c.label, int32(len(s.scored))})
+					s.offer(rival{v, int32(i), c.label, int32(len(s.scored))})
 					s.scored = append(s.scored, sc)
+					floor = max(floor, s.floor())
 				}
 			}
 		}
@@ -305,9 +307,7 @@ func (s *search) score(id, label int32) (sc scored) {
 	case sum == 0:
 		sc.factor = 1
 	case sum > mostScore:
-		sc.Bonus -= sum - mostScore
-		sum = mostScore
-		fallthrough
+		sc.Score, sc.factor = Score{Bonus: mostScore}, fp.Exp64(mostScore)
 	case sum == sum:
 		sc.factor = fp.Exp64(sum)
 	}
@@ -354,7 +354,9 @@ func (s *search) goOn(best []rival) {
 		s.next = append(s.next, next)
 	}
 	for i := range s.beam {
-		s.prune(s.beam[i].node)
+		if id := s.beam[i].node; s.nodes[id].place == none {
+			s.prune(id)
+		}
 	}
 	s.beam, s.next = s.next, s.beam
 	s.rest = false

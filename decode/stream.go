@@ -14,6 +14,7 @@ type Stream[F trellis.Float] struct {
 	beam   Beam[F]
 	input  input[F]
 	reader reader[F]
+	labels []int // of the best hypothesis so far, for Spans
 }
 
 // Stream returns a stream of frames with so many classes. BatchFirst and Workers do not matter.
@@ -63,6 +64,19 @@ func (s *Stream[F]) Tentative(dst []int) []int {
 		return dst[:0]
 	}
 	return s.reader.appendLabels(dst[:0], s.reader.beam[0].node)
+}
+
+// Spans returns, with Beam.Spans, the spans of the stable labels in the frames so far, where the
+// best hypothesis goes on behind them. It aligns all frames since the beginning. The spans are in
+// dst, which may be nil: its memory is used again. Without Beam.Spans there are none.
+func (s *Stream[F]) Spans(dst []trellis.Span) []trellis.Span {
+	stable := len(s.reader.settled)
+	if !s.reader.keeps || s.reader.impossible || stable == 0 {
+		return dst[:0]
+	}
+	s.labels = append(s.labels[:0], s.reader.settled...)
+	s.labels = s.reader.appendLabels(s.labels, s.reader.beam[0].node)
+	return s.reader.align(dst, s.labels)[:stable]
 }
 
 // Finish ends the text and returns its hypotheses as Decode does, in dst, which may be nil: its memory

@@ -9,7 +9,7 @@
 //
 // # Tokens and words
 //
-// tokens has the token of every class. The first of " ", "<space>", "|" and "▁" that is a token
+// tokens has the token of every class; classes beyond add no text. The first of " ", "<space>", "|" and "▁" that is a token
 // stands between words. A token that begins with "▁" begins a word, too, as SentencePiece has it. All
 // other tokens are a part of a word, of one character or several. Without any of these a text is one word.
 package lm

@@ -110,7 +110,7 @@ func (h *Hotwords) Start() decode.State {
 
 // Next returns the state behind a label: see decode.Scorer.
 func (h *Hotwords) Next(before decode.State, label int) (decode.State, decode.Score) {
-	p, node := h.spelling.tokens[label], uint32(before)
+	p, node := h.spelling.piece(label), uint32(before)
 	bonus := -h.part[node]
 	if p.ends {
 		node = h.follow(node, ' ')

@@ -312,6 +312,21 @@ func TestTokens(t *testing.T) {
 	assert.InDelta(t, -0.4*math.Ln10+1, steps[0], 1e-6)
 }
 
+// A class without a token adds no text.
+func TestClassWithoutToken(t *testing.T) {
+	m, err := Read(strings.NewReader(tiny))
+	require.NoError(t, err)
+	for _, s := range []decode.Scorer{
+		NewWords(m, letters, Weights{LM: 1}), NewLexicon([]string{"ab"}, letters, 5), NewHotwords([]Hotword{{"ab", 5}}, letters),
+	} {
+		want, _ := scoreOf(s, 2, 3)
+		got, _ := scoreOf(s, 2, 77, 3)
+		assert.Equal(t, want, got)
+	}
+	got, _ := scoreOf(NewTokens(m, letters, Weights{Unknown: 1}), 77)
+	assert.Equal(t, 1.0, got.Bonus)
+}
+
 func TestLexicon(t *testing.T) {
 	soft := NewLexicon([]string{"ab", "a", "", "abc", "a"}, letters, 5)
 	hard := NewLexicon([]string{"ab", "a", "", "abc", "a"}, letters, math.Inf(1))

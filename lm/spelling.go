@@ -14,6 +14,14 @@ type piece struct {
 	text string
 }
 
+// piece returns the token of a label; classes that have none add nothing.
+func (s *spelling) piece(label int) piece {
+	if label >= len(s.tokens) {
+		return piece{}
+	}
+	return s.tokens[label]
+}
+
 const wordBegin = "▁"
 
 // separators are the tokens that stand between words: the first that there is does.

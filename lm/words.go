@@ -51,7 +51,7 @@ func (w *Words) Start() decode.State { return decode.State(w.model.start()) << 3
 
 // Next returns the state behind a label: see decode.Scorer.
 func (w *Words) Next(before decode.State, label int) (decode.State, decode.Score) {
-	p, node, score := w.spelling.tokens[label], uint32(before), decode.Score{}
+	p, node, score := w.spelling.piece(label), uint32(before), decode.Score{}
 	if p.ends {
 		before, score = w.complete(before)
 		node = 0
@@ -110,7 +110,10 @@ func (t *Tokens) Start() decode.State { return decode.State(t.model.start()) }
 
 // Next returns the state behind a label: see decode.Scorer.
 func (t *Tokens) Next(before decode.State, label int) (decode.State, decode.Score) {
-	id := t.ids[label]
+	id := t.model.unknown
+	if label < len(t.ids) {
+		id = t.ids[label]
+	}
 	context, log := t.model.next(uint32(before), id)
 	return decode.State(context), t.weights.score(log, id == t.model.unknown)
 }
@@ -139,7 +142,7 @@ func (l *Lexicon) Start() decode.State { return 0 }
 
 // Next returns the state behind a label: see decode.Scorer.
 func (l *Lexicon) Next(before decode.State, label int) (decode.State, decode.Score) {
-	p, node, score := l.spelling.tokens[label], uint32(before), decode.Score{}
+	p, node, score := l.spelling.piece(label), uint32(before), decode.Score{}
 	if p.ends {
 		node, score = 0, l.End(before)
 	}
