@@ -38,7 +38,7 @@ Examples, in bench/emissions/line of a clone:
 
   trellis ctc emissions.npy -logits -text "Blanks keep two equal letters apart." -tokens tokens.txt
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
-  trellis decode emissions.npy -logits -tokens tokens.txt -beam 10 -nbest 3
+  trellis decode emissions.npy -logits -tokens tokens.txt -reference transcript.txt
 
 The file - is the standard input. What is likely a mistake is a warning, or with
 -strict an error. The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when

@@ -31,6 +31,30 @@ func runLine(t *testing.T, command string) result {
 	return run(args[1:]...)
 }
 
+// runSessions runs the commands that a page shows, in the folder that it names, and compares what they
+// print with what it says there.
+func runSessions(t *testing.T, page string) (commands []string) {
+	t.Helper()
+	folder := regexp.MustCompile(`(?m)^    \$ cd (.*)$`).FindStringSubmatch(page)
+	require.NotNil(t, folder)
+	chdirToCopy(t, "../../"+folder[1])
+	for _, s := range regexp.MustCompile(`(?m)^    \$ (trellis .*)\n((?:    [^$\n].*\n|\n)+)`).FindAllStringSubmatch(page, -1) {
+		r := runLine(t, s[1])
+		assert.Equal(t, result{stdout: r.stdout}, r)
+		shown := regexp.MustCompile(`(?m)^    `).ReplaceAllString(s[2], "")
+		assert.Equal(t, strings.TrimRight(shown, "\n"), strings.TrimRight(r.stdout, "\n"))
+		commands = append(commands, s[1])
+	}
+	return commands
+}
+
+// The commands that docs/decoding.md shows print what it says there.
+func TestDecodingPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/decoding.md")
+	require.NoError(t, err)
+	assert.Len(t, runSessions(t, string(page)), 2)
+}
+
 // The commands that README.md shows print what it says there, and the help has them, too. The
 // picture is the one that docs has.
 func TestReadme(t *testing.T) {
@@ -38,18 +62,10 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, err)
 	shown, err := filepath.Abs("../../docs/alignment.svg")
 	require.NoError(t, err)
-	folder := regexp.MustCompile(`(?m)^    \$ cd (.*)$`).FindSubmatch(readme)
-	require.NotNil(t, folder)
-	chdirToCopy(t, "../../"+string(folder[1]))
-	sessions := regexp.MustCompile(`(?m)^    \$ (trellis .*)\n((?:    [^$\n].*\n|\n)+)`).FindAllSubmatch(readme, -1)
-	require.Len(t, sessions, 2)
-	for _, s := range sessions {
-		command := string(s[1])
+	commands := runSessions(t, string(readme))
+	require.Len(t, commands, 3)
+	for _, command := range commands {
 		assert.Contains(t, help, "\n  "+command+"\n")
-		r := runLine(t, command)
-		assert.Equal(t, result{stdout: r.stdout}, r)
-		shown := regexp.MustCompile(`(?m)^    `).ReplaceAllString(string(s[2]), "")
-		assert.Equal(t, strings.TrimRight(shown, "\n"), strings.TrimRight(r.stdout, "\n"))
 	}
 	picture, err := os.ReadFile("picture.svg")
 	require.NoError(t, err)
