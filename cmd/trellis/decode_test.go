@@ -432,11 +432,55 @@ func TestDecodeCase(t *testing.T) {
 		assert.Equal(t, 0, got.CharacterErrors)
 		assert.Equal(t, 3, got.Characters)
 	}
+	// Of tokens that are the same in the case, words can have either.
+	tokens = write(t, "tokens.txt", []byte("<blank>\na\nA\n|\n"))
+	r := run("decode", writeLetters(t, "b|a"), "-tokens", tokens, "-beam", "9", "-case", "lower", "-lexicon", write(t, "lexicon.txt", []byte("a\n")))
+	assert.Equal(t, result{stdout: "A a\n"}, r)
 	// A space stays one.
 	tokens = write(t, "tokens.txt", []byte("<blank>\na\nb\n<space>\n"))
 	got = runDecode(t, "decode", x, "-tokens", tokens, "-reference", "A B", "-case", "upper", "-beam", "9",
 		"-lexicon", write(t, "lexicon.txt", []byte("A\nB\n"))).Errors
 	assert.Equal(t, &decodedErrors{"", 3, 0, 0.0, 2, 0, 0.0}, got)
+}
+
+// TestDecodeSpeech reads a recording; a table of distances, made elsewhere, has the same numbers of
+// errors.
+func TestDecodeSpeech(t *testing.T) {
+	root := os.Getenv("TRELLIS_TESTDATA")
+	if root == "" {
+		t.Skip("TRELLIS_TESTDATA is not set")
+	}
+	folder := filepath.Join(root, "emissions/ctclib_libri")
+	raw, err := os.ReadFile(filepath.Join(folder, "index.json"))
+	require.NoError(t, err)
+	var index struct {
+		Tokens     []string `json:"labels"`
+		Transcript string
+		Peer       struct{ Greedy string } `json:"peer_expected"`
+	}
+	require.NoError(t, json.Unmarshal(raw, &index))
+	tokens := write(t, "tokens.txt", []byte(strings.Join(index.Tokens, "\n")))
+	text := strings.ToLower(strings.ReplaceAll(index.Transcript, "|", " "))
+	got := runDecode(t, "decode", filepath.Join(folder, "emissions.npy"), "-logits", "-tokens", tokens, "-reference", text, "-case", "upper")
+	assert.Equal(t, strings.ReplaceAll(index.Peer.Greedy, "|", " "), got.Sequences[0].Text)
+	assert.Equal(t, &decodedErrors{"", 89, 14, 14. / 89, 17, 12, 12. / 17}, got.Errors)
+}
+
+// TestDecodePrint reads lines of print, whose emissions are probabilities of 6625 classes. The margin
+// reads as a space.
+func TestDecodePrint(t *testing.T) {
+	root := os.Getenv("TRELLIS_TESTDATA")
+	if root == "" {
+		t.Skip("TRELLIS_TESTDATA is not set")
+	}
+	folder := filepath.Join(root, "ocr")
+	var args []string
+	for _, name := range []string{"line_0", "line_1", "line_2"} {
+		args = append(args, filepath.Join(folder, name, "emissions.npy"))
+	}
+	args = append(args, "-scores", "probs", "-tokens", filepath.Join(folder, "line_0", "classes.txt"), "-beam", "10")
+	assert.Equal(t, result{stdout: " The quick brown fox jumps over 13 lazy dogs.\n Connectionist temporal classification \n Invoice No. 2024-00817,total 1,249.50 EUR \n"},
+		run(append([]string{"decode"}, args...)...))
 }
 
 // TestDecodeWarns has what align warns of, too.
