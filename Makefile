@@ -34,7 +34,7 @@ TEST := go test -vet=off
 SKIPS := go run $(abspath .ci/skips.go)
 export CGO_ENABLED ?= 0
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare cliffs results report figures emissions mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare costs cliffs results report figures emissions mca generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -133,6 +133,9 @@ benchcmp: ## the working tree beside the revision BASE, in turns: twice as long
 # PyTorch only if a Python has it.
 compare: ## speed beside PyTorch, gonum, Gorgonia, plain loops and memory: some eleven minutes
 	@go -C bench run -buildvcs=true .
+
+costs: ## what decides whether Workers 0 shares a call, for the constants in blocks.go
+	@go -C bench run . -costs
 
 # Recordings of networks only if TRELLIS_TESTDATA names a folder with some.
 cliffs: ## works that take longer than their neighbours, plain loops or PyTorch: ten minutes

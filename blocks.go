@@ -49,12 +49,12 @@ const (
 	fewSampleScores, fewVectorScores = 512, 64
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
-	// smallScores is the number of scores up to which CrossEntropyLoss, but for a few plain rows, or
-	// a function of rows does a call in plain Go. Losses of so few are added one by one, which is
+	// smallScores is the number of scores up to which CrossEntropyLoss does a call in plain Go, but
+	// for a few plain rows. Losses of so few are added one by one, which is
 	// part of the specification.
 	smallScores = 32
-	// simpleRows is the most rows that CrossEntropyLoss does without setting up a task. More of them
-	// are faster in columns.
+	// simpleRows is the most rows that CrossEntropyLoss or a function of rows does without setting up
+	// a task. More of them are faster in columns.
 	simpleRows = 16
 	// leastSequential is the least number of neighbouring positions whose classes are added
 	// up one by one, and not as the lanes of a row are. It is part of the specification.
@@ -75,6 +75,11 @@ const (
 	// nllItemScores is the most scores in an item of NLLLoss that has several samples: a
 	// gradient of so many is still in the second cache when the targets are written.
 	nllItemScores = 1 << 16
+	// nllFewRows is the most rows that NLLLoss does one by one, without items.
+	nllFewRows = 32
+	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
+	// written, if it has a single item: 8 KiB of float32, which the first cache holds.
+	nllClearScores = 1 << 11
 	// leastRun is the least number of neighbouring positions that NLLLoss goes through one by
 	// one: of fewer it takes one in each sample, then the next.
 	leastRun = 8
@@ -102,6 +107,9 @@ const (
 	// segments, which then have an eighth of it: making α again in the second cache is
 	// faster than getting it from memory.
 	keptBytes = 8 << 20
+	// checkpointShare times as much may be used for α at the start of segments, so that those of long
+	// targets are short: √T frames of them would be read from memory again.
+	checkpointShare = 16
 	// hugeBytes is the size from which on a workspace is not kept for the next
 	// sequence.
 	hugeBytes = 64 << 20
@@ -129,17 +137,18 @@ const (
 // contiguous ones it would be a fifth slower.) A variable for tests.
 var streamBytes = 32 << 20
 
-// What things cost, in nanoseconds, as far as it decides whether work is worth sharing.
+// What things cost, in nanoseconds, as far as it decides whether work is worth sharing: what
+// `make costs` printed for AVX2. A loss with its gradient takes up to twice as long.
 const (
 	// workerCost is the least work for a worker: waking one takes some of it.
 	workerCost = 50000
 	// nllPositionCost is that of a position in NLLLoss, and clearByteCost that of a byte of its
 	// gradient.
-	nllPositionCost, clearByteCost = 1.3, 0.05
+	nllPositionCost, clearByteCost = 0.6, 0.02
 	// positionCost is that of a position in CrossEntropyLoss, or of a row.
-	positionCost = 8
+	positionCost = 5
 	// frameCost is that of a frame in CTCLoss, and stateCost that of a label in a frame.
-	frameCost, stateCost = 20, 1.5
+	frameCost, stateCost = 35, 0.9
 )
 
 // scoreCost returns that of a score whose exp is made, with all that follows.

@@ -45,13 +45,19 @@ func ignoreIndex(field *int) int {
 }
 
 // isSimple reports whether x is rows of scores, no more than so many of so many classes, with a target for
-// each, of which any class counts, and whether the gradient fits if there is one.
+// each, of which any class counts, and whether what is written fits.
 func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int, rows, classes int) bool {
 	if len(x.Shape) != 2 || x.Shape[0] != len(targets) || len(targets) > rows || uint(x.Shape[1]) > uint(classes) {
 		return false
 	}
 	n := len(targets) * x.Shape[1]
 	if n == 0 || n != len(x.Data) || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
+		return false
+	}
+	if out.wantLosses() && (len(out.losses) != len(targets) || overlap(out.losses, x.Data) || overlap(out.losses, out.grad)) {
+		return false
+	}
+	if out.want == productVJP && (len(out.upstream) != len(targets) || overlap(out.upstream, out.grad)) {
 		return false
 	}
 	return !out.wantGrad() || len(out.grad) == n && !inexactOverlap(out.grad, x.Data)

@@ -62,34 +62,27 @@ type CrossEntropyLoss[F Float] struct {
 
 // Loss returns the reduced loss of class targets, one for each position.
 func (l CrossEntropyLoss[F]) Loss(x Tensor[F], targets []int) (F, error) {
-	if loss, ok := l.simple(&outputs[F]{}, &x, targets); ok {
-		return loss, nil
-	}
-	return l.run("CrossEntropyLoss.Loss", &outputs[F]{}, x, targets, nil)
+	return l.runTargets("CrossEntropyLoss.Loss", &outputs[F]{}, &x, targets)
 }
 
 // Losses writes the loss of every position to dst: PyTorch's reduction "none". dst has one
 // element for each target, in their order, and must not overlap x or Weight.
 func (l CrossEntropyLoss[F]) Losses(dst []F, x Tensor[F], targets []int) error {
-	_, err := l.run("CrossEntropyLoss.Losses", &outputs[F]{want: allLosses, losses: dst}, x, targets, nil)
+	_, err := l.runTargets("CrossEntropyLoss.Losses", &outputs[F]{want: allLosses, losses: dst}, &x, targets)
 	return err
 }
 
 // Grad returns the reduced loss and writes its gradient with respect to the
 // logits to grad, which has x's layout and may be x.Data.
 func (l CrossEntropyLoss[F]) Grad(grad []F, x Tensor[F], targets []int) (F, error) {
-	out := &outputs[F]{want: lossAndGrad, grad: grad}
-	if loss, ok := l.simple(out, &x, targets); ok {
-		return loss, nil
-	}
-	return l.run("CrossEntropyLoss.Grad", out, x, targets, nil)
+	return l.runTargets("CrossEntropyLoss.Grad", &outputs[F]{want: lossAndGrad, grad: grad}, &x, targets)
 }
 
 // LossesGrad is Losses and Grad in one pass: it writes the loss of every position to losses,
 // returns the reduced loss and writes its gradient to grad. losses has one element for each
 // target and must not overlap x, Weight or grad; grad has x's layout and may be x.Data.
 func (l CrossEntropyLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets []int) (F, error) {
-	return l.run("CrossEntropyLoss.LossesGrad", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, x, targets, nil)
+	return l.runTargets("CrossEntropyLoss.LossesGrad", &outputs[F]{want: lossesAndGrad, losses: losses, grad: grad}, &x, targets)
 }
 
 // VJP writes to grad the gradient with respect to the logits of
@@ -98,7 +91,7 @@ func (l CrossEntropyLoss[F]) LossesGrad(losses, grad []F, x Tensor[F], targets [
 // each position and must not overlap grad.
 func (l CrossEntropyLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 	out := &outputs[F]{want: productVJP, grad: grad, upstream: upstream}
-	_, err := l.run("CrossEntropyLoss.VJP", out, x, targets, nil)
+	_, err := l.runTargets("CrossEntropyLoss.VJP", out, &x, targets)
 	return err
 }
 
@@ -138,13 +131,15 @@ func (l CrossEntropyLoss[F]) VJPProbs(grad, upstream []F, x, target Tensor[F]) e
 	return err
 }
 
-// simple does a call that fewRows can do, without setting up a task. It reports whether it did; else it
-// has written nothing.
-func (l *CrossEntropyLoss[F]) simple(out *outputs[F], x *Tensor[F], targets []int) (loss F, ok bool) {
-	if l.Weight != nil || l.LabelSmoothing != 0 || l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, simpleRows, fewClasses) {
-		return 0, false
+// runTargets computes what out asks for, of class targets. What fewRows can do sets up no task.
+func (l CrossEntropyLoss[F]) runTargets(method string, out *outputs[F], x *Tensor[F], targets []int) (F, error) {
+	if l.Weight == nil && l.LabelSmoothing == 0 && l.Reduction <= Sum && l.Workers >= 0 &&
+		isSimple(out, x, targets, l.IgnoreIndex, simpleRows, fewClasses) {
+		if loss, isDone := fewRows(out, x, targets, l.Reduction); isDone {
+			return loss, nil
+		}
 	}
-	return fewRows(out, x, targets, l.Reduction)
+	return l.run(method, out, *x, targets, nil)
 }
 
 // run computes what out asks for, of class probabilities unless probs is nil.
@@ -265,26 +260,6 @@ func (c *crossEntropyCall[F]) divide() {
 		} else {
 			c.divideSamples(lanes / ((c.inner + stridedPositions - 1) &^ (stridedPositions - 1)))
 		}
-	}
-}
-
-// setUniform sets uniform, for which there is room.
-func (c *crossEntropyCall[F]) setUniform(room []F) {
-	share := c.share()
-	if c.probs != nil {
-		share = 1
-	}
-	c.uniform, c.uniformMass = room, 0
-	for i := range room {
-		room[i] = share
-	}
-	if c.weight != nil {
-		for i, v := range c.weight {
-			room[i] *= v
-		}
-	}
-	for _, v := range room {
-		c.uniformMass += float64(v)
 	}
 }
 

@@ -12,7 +12,8 @@ type crossEntropyTask[F Float] struct {
 	smoothing float64 // ε
 
 	// uniform is the soft target of class targets, which is the same at all positions, and
-	// uniformMass its sum. For class probabilities it is what they are multiplied by.
+	// uniformMass its sum, unless rows have it from a kernel. For class probabilities it is what they
+	// are multiplied by.
 	uniform     []F
 	uniformMass float64
 }

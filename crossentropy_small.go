@@ -143,15 +143,17 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 	}
 	var top, factors [simpleRows]F
 	var sums, losses [simpleRows]float64
-	var scratch [simpleRows * rowScratch]F
-	sumExpRows(top[:], sums[:], scratch[:], x.Data, classes, rows)
+	sumFewRows(&top, &sums, x.Data, rows, classes)
 	log1p(losses[:rows], sums[:rows])
 	var sequential float64
 	var s lanes[float64]
 	for i, ln := range losses[:rows] {
 		losses[i] = ln + (float64(top[i]) - float64(logits[i]))
 		sequential += losses[i]
-		factors[i] = F(factor / (1 + sums[i]))
+		factors[i] = F(out.factor(i, factor) / (1 + sums[i]))
+		if out.wantLosses() {
+			out.losses[i] = F(losses[i])
+		}
 	}
 	sum := sequential
 	if len(x.Data) > smallScores { // then crossEntropyItem adds them
@@ -159,12 +161,25 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 		sum = s.fold()
 	}
 	if out.wantGrad() {
-		softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
+		if classes == 2 { // the smaller term is the sum
+			for i, factor := range factors[:rows] {
+				terms := [2]F{F(sums[i]), F(sums[i])}
+				for c, v := range x.Data[2*i:][:2] {
+					if v == top[i] {
+						terms[c] = 1
+					}
+				}
+				out.grad[2*i], out.grad[2*i+1] = terms[0]*factor, terms[1]*factor
+			}
+		} else {
+			softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
+		}
 		for i, y := range targets {
+			g := out.factor(i, factor)
 			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
-				*d = F((0 - factor) * (sums[i] / (1 + sums[i])))
+				*d = F((0 - g) * (sums[i] / (1 + sums[i])))
 			} else {
-				*d = F(float64(*d) - factor)
+				*d = F(float64(*d) - g)
 			}
 		}
 	}

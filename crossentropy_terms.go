@@ -14,16 +14,44 @@ import (
 
 // makeTerms sets max and sum, and makes the terms where they are kept.
 func (w *crossEntropyItem[F]) makeTerms() {
-	if w.inRows() {
+	if w.task.inRows() {
 		w.makeTermsByRow()
 	} else {
 		w.makeTermsByLane()
 	}
 }
 
+// setUniform sets uniform, for which there is room, unless soft targets are class probabilities as they are.
+func (t *crossEntropyTask[F]) setUniform(room []F) {
+	t.uniform, t.uniformMass = room, 0
+	if t.probs != nil && t.isPlain() {
+		return
+	}
+	room[0] = 1
+	if t.probs == nil {
+		room[0] = t.share()
+	}
+	for n := 1; n < len(room); n *= 2 {
+		copy(room[n:], room[:n])
+	}
+	if t.weight != nil {
+		for from := 0; from < len(room); from += block {
+			b := room[from:min(from+block, len(room))]
+			multiply(b, t.weight[from:][:len(b)])
+		}
+	}
+	if t.probs == nil && !t.inRows() {
+		mass := 0.0
+		for _, u := range room {
+			mass += float64(u)
+		}
+		t.uniformMass = mass
+	}
+}
+
 // addSoft adds Σ u[c]·ln p[c] to dot and Σ u[c] to mass.
 func (w *crossEntropyItem[F]) addSoft() {
-	if w.inRows() {
+	if w.task.inRows() {
 		w.eachPart(func(i, c int, u []F) {
 			dot, mass := dotLogSoftmax(u, w.scores.row(i, c, len(u)), w.hi[i], w.lo[i])
 			w.dot[i] += float64(dot)
@@ -36,7 +64,7 @@ func (w *crossEntropyItem[F]) addSoft() {
 
 // writeTerms writes to out the terms times factor, less the soft targets times scale.
 func (w *crossEntropyItem[F]) writeTerms() {
-	if w.inRows() {
+	if w.task.inRows() {
 		w.writeTermsByRow()
 	} else {
 		w.writeTermsByLane()
@@ -44,9 +72,7 @@ func (w *crossEntropyItem[F]) writeTerms() {
 }
 
 // inRows reports whether the classes of a position are neighbours in scores.
-func (w *crossEntropyItem[F]) inRows() bool {
-	return w.task.order == contiguous || w.task.order == fewPositions
-}
+func (t *crossEntropyTask[F]) inRows() bool { return t.order == contiguous || t.order == fewPositions }
 
 // row returns what class c and those behind it have at a lane, n of them.
 func (p *places[F]) row(lane, c, n int) []F { return p.data[lane*p.lane+c:][:n] }

@@ -1505,10 +1505,458 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func widenF32AVX512(dst []float64, dstStride int, x []float32, xColumns int, xStride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·widenF32AVX512(SB), NOSPLIT, $0-80
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   rows+72(FP), DX
+	CMPQ   DX, $+0
+	JLE    end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ xColumns+56(FP), DI
+	CMPQ DI, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS       (SI), Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS       Z1, (BX)
+	VMOVUPS       Z0, 64(BX)
+	ADDQ          $+128, BX
+	ADDQ          $+64, SI
+	SUBQ          $+16, DI
+	CMPQ          DI, $+16
+	JGE           loop3
+
+end4:
+	CMPQ          DI, $+0
+	JLE           endif5
+	LEAQ          bitMasks<>+0(SB), R8
+	KMOVW         (R8)(DI*2), K1
+	VMOVUPS.Z     (SI), K1, Z0
+	VCVTPS2PD     Y0, Z1
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS       Z1, (BX)
+	VMOVUPS       Z0, 64(BX)
+	ADDQ          $+128, BX
+	MOVQ          DI, BX
+	SHLQ          $0x02, BX
+	ADDQ          BX, SI
+
+endif5:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, CX
+	MOVQ dstStride+24(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func widenF32AVX2(dst []float64, dstStride int, x []float32, xColumns int, xStride int, rows int)
+// Requires: AVX
+TEXT ·widenF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+32(FP), CX
+	MOVQ rows+72(FP), DX
+	CMPQ DX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ xColumns+56(FP), DI
+	CMPQ DI, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y2, 32(BX)
+	VMOVUPS      Y1, 64(BX)
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         $+128, BX
+	ADDQ         $+64, SI
+	SUBQ         $+16, DI
+	CMPQ         DI, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         DI, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R8
+	MOVQ         DI, R9
+	NEGQ         R9
+	VMOVUPS      64(R8)(R9*4), Y0
+	VMOVUPS      96(R8)(R9*4), Y1
+	VMASKMOVPS   (SI), Y0, Y0
+	VMASKMOVPS   32(SI), Y1, Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      Y0, (BX)
+	VMOVUPS      Y2, 32(BX)
+	VMOVUPS      Y1, 64(BX)
+	VMOVUPS      Y3, 96(BX)
+	ADDQ         $+128, BX
+	MOVQ         DI, BX
+	SHLQ         $0x02, BX
+	ADDQ         BX, SI
+
+endif5:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, CX
+	MOVQ dstStride+24(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func widenF64AVX512(dst []float64, dstStride int, x []float64, xColumns int, xStride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·widenF64AVX512(SB), NOSPLIT, $0-80
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+32(FP), CX
+	MOVQ   rows+72(FP), DX
+	CMPQ   DX, $+0
+	JLE    end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ xColumns+56(FP), DI
+	CMPQ DI, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (SI), Z0
+	VMOVUPS Z0, (BX)
+	ADDQ    $+64, BX
+	ADDQ    $+64, SI
+	SUBQ    $+8, DI
+	CMPQ    DI, $+8
+	JGE     loop3
+
+end4:
+	CMPQ      DI, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), R8
+	KMOVW     (R8)(DI*2), K1
+	VMOVUPD.Z (SI), K1, Z0
+	VMOVUPS   Z0, (BX)
+	ADDQ      $+64, BX
+	MOVQ      DI, BX
+	SHLQ      $0x03, BX
+	ADDQ      BX, SI
+
+endif5:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, CX
+	MOVQ dstStride+24(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func widenF64AVX2(dst []float64, dstStride int, x []float64, xColumns int, xStride int, rows int)
+// Requires: AVX
+TEXT ·widenF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+32(FP), CX
+	MOVQ rows+72(FP), DX
+	CMPQ DX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ xColumns+56(FP), DI
+	CMPQ DI, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	ADDQ    $+64, BX
+	ADDQ    $+64, SI
+	SUBQ    $+8, DI
+	CMPQ    DI, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       DI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), R8
+	MOVQ       DI, R9
+	NEGQ       R9
+	VMOVUPS    64(R8)(R9*8), Y0
+	VMOVUPS    96(R8)(R9*8), Y1
+	VMASKMOVPD (SI), Y0, Y0
+	VMASKMOVPD 32(SI), Y1, Y1
+	VMOVUPS    Y0, (BX)
+	VMOVUPS    Y1, 32(BX)
+	ADDQ       $+64, BX
+	MOVQ       DI, BX
+	SHLQ       $0x03, BX
+	ADDQ       BX, SI
+
+endif5:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, CX
+	MOVQ dstStride+24(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func narrowF32AVX512(dst []float32, dstColumns int, dstStride int, x []float64, xStride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·narrowF32AVX512(SB), NOSPLIT, $0-80
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1024(SB), Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+40(FP), CX
+	MOVQ         rows+72(FP), DX
+	CMPQ         DX, $+0
+	JLE          end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ dstColumns+24(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS      (SI), Z2
+	ADDQ         $+64, SI
+	VCMPPD       $0x15, Z0, Z2, K1
+	VMOVAPD.Z    Z2, K1, Z2
+	VMOVUPS      (SI), Z3
+	ADDQ         $+64, SI
+	VCMPPD       $0x15, Z0, Z3, K1
+	VMOVAPD.Z    Z3, K1, Z3
+	VCVTPD2PS    Z2, Y1
+	VCVTPD2PS    Z3, Y2
+	VINSERTF64X4 $0x01, Y2, Z1, Z2
+	VMOVUPS      Z2, (BX)
+	ADDQ         $+64, BX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+0
+	JGT          loop3
+
+end4:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, CX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func narrowF32AVX2(dst []float32, dstColumns int, dstStride int, x []float64, xStride int, rows int)
+// Requires: AVX
+TEXT ·narrowF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ rows+72(FP), DX
+	CMPQ DX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ dstColumns+24(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     32(SI), Y1
+	ADDQ        $+64, SI
+	VCMPPD      $0x15, constants<>+1024(SB), Y0, Y2
+	VCMPPD      $0x15, constants<>+1024(SB), Y1, Y3
+	VANDPS      Y0, Y2, Y0
+	VANDPS      Y1, Y3, Y1
+	VMOVUPS     (SI), Y2
+	VMOVUPS     32(SI), Y3
+	ADDQ        $+64, SI
+	VCMPPD      $0x15, constants<>+1024(SB), Y2, Y5
+	VCMPPD      $0x15, constants<>+1024(SB), Y3, Y6
+	VANDPS      Y2, Y5, Y2
+	VANDPS      Y3, Y6, Y3
+	VCVTPD2PSY  Y0, X4
+	VCVTPD2PSY  Y1, X0
+	VINSERTF128 $0x01, X0, Y4, Y0
+	VCVTPD2PSY  Y2, X4
+	VCVTPD2PSY  Y3, X1
+	VINSERTF128 $0x01, X1, Y4, Y1
+	VMOVUPS     Y0, (BX)
+	VMOVUPS     Y1, 32(BX)
+	ADDQ        $+64, BX
+	SUBQ        $+16, DI
+	CMPQ        DI, $+0
+	JGT         loop3
+
+end4:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, CX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func narrowF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·narrowF64AVX512(SB), NOSPLIT, $0-80
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1024(SB), Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+40(FP), CX
+	MOVQ         rows+72(FP), DX
+	CMPQ         DX, $+0
+	JLE          end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ dstColumns+24(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS   (SI), Z1
+	ADDQ      $+64, SI
+	VCMPPD    $0x15, Z0, Z1, K1
+	VMOVAPD.Z Z1, K1, Z1
+	VMOVUPS   Z1, (BX)
+	ADDQ      $+64, BX
+	SUBQ      $+8, DI
+	CMPQ      DI, $+0
+	JGT       loop3
+
+end4:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, CX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func narrowF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, rows int)
+// Requires: AVX
+TEXT ·narrowF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ rows+72(FP), DX
+	CMPQ DX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ AX, BX
+	MOVQ CX, SI
+	MOVQ dstColumns+24(FP), DI
+	CMPQ DI, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	ADDQ    $+64, SI
+	VCMPPD  $0x15, constants<>+1024(SB), Y0, Y2
+	VCMPPD  $0x15, constants<>+1024(SB), Y1, Y3
+	VANDPS  Y0, Y2, Y0
+	VANDPS  Y1, Y3, Y1
+	VMOVUPS Y0, (BX)
+	VMOVUPS Y1, 32(BX)
+	ADDQ    $+64, BX
+	SUBQ    $+8, DI
+	CMPQ    DI, $+0
+	JGT     loop3
+
+end4:
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, CX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	ADDQ BX, AX
+	SUBQ $+1, DX
+	CMPQ DX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func emitF32AVX512(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·emitF32AVX512(SB), NOSPLIT, $0-100
-	VBROADCASTSD constants<>+1024(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
@@ -1621,7 +2069,7 @@ loop13:
 
 loop15:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VPERMPS       128(CX), Z2, K1, Z5
@@ -1670,7 +2118,7 @@ loop18:
 
 loop20:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1721,8 +2169,8 @@ loop23:
 
 loop25:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1774,8 +2222,8 @@ loop28:
 
 loop30:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1829,8 +2277,8 @@ loop33:
 
 loop35:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1885,8 +2333,8 @@ loop38:
 
 loop40:
 	VMOVUPS       (BX), Z2
-	VPTESTMD.BCST constants<>+1056(SB), Z2, K1
-	VPTESTMD.BCST constants<>+1088(SB), Z2, K2
+	VPTESTMD.BCST constants<>+1088(SB), Z2, K1
+	VPTESTMD.BCST constants<>+1120(SB), Z2, K2
 	VMOVUPS       (CX), Z5
 	VPERMT2PS     64(CX), Z2, Z5
 	VMOVUPS       128(CX), Z6
@@ -1996,8 +2444,8 @@ done1:
 TEXT ·emitF32AVX2(SB), NOSPLIT, $0-100
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
-	VMOVUPS constants<>+1024(SB), Y0
-	VMOVUPS constants<>+1024(SB), Y1
+	VMOVUPS constants<>+1056(SB), Y0
+	VMOVUPS constants<>+1056(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	MOVQ    pStride+80(FP), DX
@@ -2571,7 +3019,7 @@ done1:
 // func emitF64AVX512(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·emitF64AVX512(SB), NOSPLIT, $0-104
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
@@ -2631,12 +3079,12 @@ end2:
 	RET
 
 // func emitF64AVX2(y []float64, p []float64, index []int32, yStride int, pStride int, rows int) (least float64)
-// Requires: AVX, AVX2
+// Requires: AVX
 TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
-	VMOVUPS constants<>+1120(SB), Y0
-	VMOVUPS constants<>+1120(SB), Y1
+	VMOVUPS constants<>+1152(SB), Y0
+	VMOVUPS constants<>+1152(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	MOVQ    rows+88(FP), DX
@@ -2651,27 +3099,37 @@ loop1:
 	JLE  end4
 
 loop3:
-	VPMOVSXDQ  (BX), Y4
-	VPMOVSXDQ  16(BX), Y5
-	VXORPS     Y6, Y6, Y6
-	VPCMPEQD   Y7, Y7, Y7
-	VGATHERQPD Y7, (CX)(Y4*8), Y6
-	VXORPS     Y4, Y4, Y4
-	VPCMPEQD   Y7, Y7, Y7
-	VGATHERQPD Y7, (CX)(Y5*8), Y4
-	VMINPD     Y0, Y6, Y0
-	VMINPD     Y1, Y4, Y1
-	VSUBPD     Y6, Y6, Y5
-	VSUBPD     Y4, Y4, Y7
-	VADDPD     Y2, Y5, Y2
-	VADDPD     Y3, Y7, Y3
-	VMOVUPS    Y6, (SI)
-	VMOVUPS    Y4, 32(SI)
-	ADDQ       $+64, SI
-	ADDQ       $+32, BX
-	SUBQ       $+8, DI
-	CMPQ       DI, $+0
-	JGT        loop3
+	MOVLQSX     (BX), R8
+	VMOVSD      (CX)(R8*8), X6
+	MOVLQSX     4(BX), R8
+	VMOVHPD     (CX)(R8*8), X6, X6
+	MOVLQSX     8(BX), R8
+	VMOVSD      (CX)(R8*8), X4
+	MOVLQSX     12(BX), R8
+	VMOVHPD     (CX)(R8*8), X4, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	MOVLQSX     16(BX), R8
+	VMOVSD      (CX)(R8*8), X6
+	MOVLQSX     20(BX), R8
+	VMOVHPD     (CX)(R8*8), X6, X6
+	MOVLQSX     24(BX), R8
+	VMOVSD      (CX)(R8*8), X5
+	MOVLQSX     28(BX), R8
+	VMOVHPD     (CX)(R8*8), X5, X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMINPD      Y0, Y4, Y0
+	VMINPD      Y1, Y5, Y1
+	VSUBPD      Y4, Y4, Y7
+	VSUBPD      Y5, Y5, Y8
+	VADDPD      Y2, Y7, Y2
+	VADDPD      Y3, Y8, Y3
+	VMOVUPS     Y4, (SI)
+	VMOVUPS     Y5, 32(SI)
+	ADDQ        $+64, SI
+	ADDQ        $+32, BX
+	SUBQ        $+8, DI
+	CMPQ        DI, $+0
+	JGT         loop3
 
 end4:
 	MOVQ yStride+72(FP), BX
@@ -2704,9 +3162,9 @@ end2:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·normalizeRowAVX512(SB), NOSPLIT, $0-80
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1152(SB), Z1
-	VBROADCASTSD constants<>+1184(SB), Z2
-	VBROADCASTSD constants<>+1216(SB), Z3
+	VBROADCASTSD constants<>+1184(SB), Z1
+	VBROADCASTSD constants<>+1216(SB), Z2
+	VBROADCASTSD constants<>+1248(SB), Z3
 	VBROADCASTSD constants<>+960(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         dst_base+0(FP), AX
@@ -2795,10 +3253,10 @@ loop1:
 	VCMPPD  $0x04, Y4, Y3, Y4
 	VPSRLQ  $0x34, Y2, Y6
 	VPSRLQ  $0x34, Y3, Y7
-	VORPD   constants<>+1152(SB), Y6, Y6
-	VORPD   constants<>+1152(SB), Y7, Y7
-	VSUBPD  constants<>+1184(SB), Y6, Y6
-	VSUBPD  constants<>+1184(SB), Y7, Y7
+	VORPD   constants<>+1184(SB), Y6, Y6
+	VORPD   constants<>+1184(SB), Y7, Y7
+	VSUBPD  constants<>+1216(SB), Y6, Y6
+	VSUBPD  constants<>+1216(SB), Y7, Y7
 	VANDPS  Y6, Y5, Y6
 	VANDPS  Y7, Y4, Y7
 	VMOVUPS (DX), Y8
@@ -2807,8 +3265,8 @@ loop1:
 	VADDPD  Y9, Y7, Y7
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
-	VANDPD  constants<>+1216(SB), Y2, Y2
-	VANDPD  constants<>+1216(SB), Y3, Y3
+	VANDPD  constants<>+1248(SB), Y2, Y2
+	VANDPD  constants<>+1248(SB), Y3, Y3
 	VORPD   constants<>+960(SB), Y2, Y2
 	VORPD   constants<>+960(SB), Y3, Y3
 	VANDPS  Y2, Y5, Y2
@@ -2841,10 +3299,10 @@ end2:
 	VCMPPD     $0x04, Y4, Y3, Y4
 	VPSRLQ     $0x34, Y2, Y6
 	VPSRLQ     $0x34, Y3, Y7
-	VORPD      constants<>+1152(SB), Y6, Y6
-	VORPD      constants<>+1152(SB), Y7, Y7
-	VSUBPD     constants<>+1184(SB), Y6, Y6
-	VSUBPD     constants<>+1184(SB), Y7, Y7
+	VORPD      constants<>+1184(SB), Y6, Y6
+	VORPD      constants<>+1184(SB), Y7, Y7
+	VSUBPD     constants<>+1216(SB), Y6, Y6
+	VSUBPD     constants<>+1216(SB), Y7, Y7
 	VANDPS     Y6, Y5, Y6
 	VANDPS     Y7, Y4, Y7
 	LEAQ       byteMasks<>+0(SB), SI
@@ -2863,8 +3321,8 @@ end2:
 	VMOVUPS    96(SI)(DI*8), Y9
 	VMASKMOVPD Y6, Y8, (DX)
 	VMASKMOVPD Y7, Y9, 32(DX)
-	VANDPD     constants<>+1216(SB), Y2, Y2
-	VANDPD     constants<>+1216(SB), Y3, Y3
+	VANDPD     constants<>+1248(SB), Y2, Y2
+	VANDPD     constants<>+1248(SB), Y3, Y3
 	VORPD      constants<>+960(SB), Y2, Y2
 	VORPD      constants<>+960(SB), Y3, Y3
 	VANDPS     Y2, Y5, Y2
@@ -2899,9 +3357,9 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·forwardFactorsAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1248(SB), Z1
-	VBROADCASTSD constants<>+1280(SB), Z2
-	VBROADCASTSD constants<>+1184(SB), Z3
+	VBROADCASTSD constants<>+1280(SB), Z1
+	VBROADCASTSD constants<>+1312(SB), Z2
+	VBROADCASTSD constants<>+1216(SB), Z3
 	MOVQ         factors_base+0(FP), AX
 	MOVQ         exponents_base+24(FP), CX
 	MOVQ         skipExponents_base+48(FP), DX
@@ -2982,12 +3440,12 @@ loop1:
 	VMOVAPS    Y6, Y2
 	VSUBPD     Y4, Y7, Y6
 	VSUBPD     Y5, Y8, Y9
-	VMAXPD     constants<>+1248(SB), Y6, Y6
-	VMAXPD     constants<>+1248(SB), Y9, Y9
-	VMINPD     constants<>+1280(SB), Y6, Y6
-	VMINPD     constants<>+1280(SB), Y9, Y9
-	VADDPD     constants<>+1184(SB), Y6, Y6
-	VADDPD     constants<>+1184(SB), Y9, Y9
+	VMAXPD     constants<>+1280(SB), Y6, Y6
+	VMAXPD     constants<>+1280(SB), Y9, Y9
+	VMINPD     constants<>+1312(SB), Y6, Y6
+	VMINPD     constants<>+1312(SB), Y9, Y9
+	VADDPD     constants<>+1216(SB), Y6, Y6
+	VADDPD     constants<>+1216(SB), Y9, Y9
 	VPSLLQ     $0x34, Y6, Y6
 	VPSLLQ     $0x34, Y9, Y9
 	VMAXPD     Y0, Y6, Y0
@@ -2996,12 +3454,12 @@ loop1:
 	VMOVUPS    Y9, 32(AX)
 	VSUBPD     Y3, Y4, Y4
 	VSUBPD     Y2, Y5, Y5
-	VMAXPD     constants<>+1248(SB), Y4, Y4
-	VMAXPD     constants<>+1248(SB), Y5, Y5
-	VMINPD     constants<>+1280(SB), Y4, Y4
-	VMINPD     constants<>+1280(SB), Y5, Y5
-	VADDPD     constants<>+1184(SB), Y4, Y4
-	VADDPD     constants<>+1184(SB), Y5, Y5
+	VMAXPD     constants<>+1280(SB), Y4, Y4
+	VMAXPD     constants<>+1280(SB), Y5, Y5
+	VMINPD     constants<>+1312(SB), Y4, Y4
+	VMINPD     constants<>+1312(SB), Y5, Y5
+	VADDPD     constants<>+1216(SB), Y4, Y4
+	VADDPD     constants<>+1216(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
 	VPSLLQ     $0x34, Y5, Y5
 	VMAXPD     Y0, Y4, Y0
@@ -3014,12 +3472,12 @@ loop1:
 	VMOVUPS    32(DX), Y6
 	VADDPD     Y5, Y3, Y3
 	VADDPD     Y6, Y4, Y4
-	VMAXPD     constants<>+1248(SB), Y3, Y3
-	VMAXPD     constants<>+1248(SB), Y4, Y4
-	VMINPD     constants<>+1280(SB), Y3, Y3
-	VMINPD     constants<>+1280(SB), Y4, Y4
-	VADDPD     constants<>+1184(SB), Y3, Y3
-	VADDPD     constants<>+1184(SB), Y4, Y4
+	VMAXPD     constants<>+1280(SB), Y3, Y3
+	VMAXPD     constants<>+1280(SB), Y4, Y4
+	VMINPD     constants<>+1312(SB), Y3, Y3
+	VMINPD     constants<>+1312(SB), Y4, Y4
+	VADDPD     constants<>+1216(SB), Y3, Y3
+	VADDPD     constants<>+1216(SB), Y4, Y4
 	VPSLLQ     $0x34, Y3, Y3
 	VPSLLQ     $0x34, Y4, Y4
 	VMAXPD     Y0, Y3, Y0
@@ -3194,7 +3652,7 @@ end2:
 // func extentAVX512(row []float64) (least float64, largest float64, zeros float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·extentAVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+1120(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+960(SB), Z2
 	MOVQ         row_base+0(FP), AX
@@ -3262,8 +3720,8 @@ endif3:
 // Requires: AVX
 TEXT ·extentAVX2(SB), NOSPLIT, $0-48
 	MOVQ    row_base+0(FP), AX
-	VMOVUPS constants<>+1120(SB), Y0
-	VMOVUPS constants<>+1120(SB), Y1
+	VMOVUPS constants<>+1152(SB), Y0
+	VMOVUPS constants<>+1152(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
@@ -3284,8 +3742,8 @@ loop1:
 	VADDPD  Y10, Y4, Y4
 	VANDPS  constants<>+960(SB), Y8, Y10
 	VADDPD  Y10, Y5, Y5
-	VANDPS  constants<>+1120(SB), Y9, Y9
-	VANDPS  constants<>+1120(SB), Y8, Y8
+	VANDPS  constants<>+1152(SB), Y9, Y9
+	VANDPS  constants<>+1152(SB), Y8, Y8
 	VADDPD  Y9, Y6, Y6
 	VADDPD  Y8, Y7, Y7
 	VMINPD  Y0, Y6, Y0
@@ -3314,8 +3772,8 @@ end2:
 	VADDPD     Y10, Y4, Y4
 	VANDPS     constants<>+960(SB), Y8, Y10
 	VADDPD     Y10, Y5, Y5
-	VANDPS     constants<>+1120(SB), Y9, Y9
-	VANDPS     constants<>+1120(SB), Y8, Y8
+	VANDPS     constants<>+1152(SB), Y9, Y9
+	VANDPS     constants<>+1152(SB), Y8, Y8
 	VADDPD     Y9, Y6, Y6
 	VADDPD     Y8, Y7, Y7
 	VMINPD     Y0, Y6, Y0
@@ -3349,10 +3807,10 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·rescaleAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1312(SB), Z1
-	VBROADCASTSD constants<>+1248(SB), Z2
-	VBROADCASTSD constants<>+1280(SB), Z3
-	VBROADCASTSD constants<>+1184(SB), Z4
+	VBROADCASTSD constants<>+1344(SB), Z1
+	VBROADCASTSD constants<>+1280(SB), Z2
+	VBROADCASTSD constants<>+1312(SB), Z3
+	VBROADCASTSD constants<>+1216(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         beta_base+0(FP), AX
 	MOVQ         alpha_base+24(FP), CX
@@ -3433,8 +3891,8 @@ loop1:
 	VXORPS  Y4, Y4, Y4
 	VCMPPD  $0x04, Y4, Y2, Y2
 	VCMPPD  $0x04, Y4, Y3, Y3
-	VCMPPD  $0x15, constants<>+1312(SB), Y0, Y4
-	VCMPPD  $0x15, constants<>+1312(SB), Y1, Y5
+	VCMPPD  $0x15, constants<>+1344(SB), Y0, Y4
+	VCMPPD  $0x15, constants<>+1344(SB), Y1, Y5
 	VANDPS  Y4, Y2, Y2
 	VANDPS  Y5, Y3, Y3
 	VMOVUPS (BX), Y4
@@ -3443,12 +3901,12 @@ loop1:
 	VMOVUPS 32(DX), Y7
 	VSUBPD  Y6, Y4, Y4
 	VSUBPD  Y7, Y5, Y5
-	VMAXPD  constants<>+1248(SB), Y4, Y4
-	VMAXPD  constants<>+1248(SB), Y5, Y5
-	VMINPD  constants<>+1280(SB), Y4, Y4
-	VMINPD  constants<>+1280(SB), Y5, Y5
-	VADDPD  constants<>+1184(SB), Y4, Y4
-	VADDPD  constants<>+1184(SB), Y5, Y5
+	VMAXPD  constants<>+1280(SB), Y4, Y4
+	VMAXPD  constants<>+1280(SB), Y5, Y5
+	VMINPD  constants<>+1312(SB), Y4, Y4
+	VMINPD  constants<>+1312(SB), Y5, Y5
+	VADDPD  constants<>+1216(SB), Y4, Y4
+	VADDPD  constants<>+1216(SB), Y5, Y5
 	VPSLLQ  $0x34, Y4, Y4
 	VPSLLQ  $0x34, Y5, Y5
 	VMULPD  Y4, Y0, Y0
@@ -3485,8 +3943,8 @@ end2:
 	VXORPS     Y4, Y4, Y4
 	VCMPPD     $0x04, Y4, Y2, Y2
 	VCMPPD     $0x04, Y4, Y3, Y3
-	VCMPPD     $0x15, constants<>+1312(SB), Y0, Y4
-	VCMPPD     $0x15, constants<>+1312(SB), Y1, Y5
+	VCMPPD     $0x15, constants<>+1344(SB), Y0, Y4
+	VCMPPD     $0x15, constants<>+1344(SB), Y1, Y5
 	VANDPS     Y4, Y2, Y2
 	VANDPS     Y5, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), DI
@@ -3505,12 +3963,12 @@ end2:
 	VMASKMOVPD 32(DX), Y7, Y7
 	VSUBPD     Y6, Y4, Y4
 	VSUBPD     Y7, Y5, Y5
-	VMAXPD     constants<>+1248(SB), Y4, Y4
-	VMAXPD     constants<>+1248(SB), Y5, Y5
-	VMINPD     constants<>+1280(SB), Y4, Y4
-	VMINPD     constants<>+1280(SB), Y5, Y5
-	VADDPD     constants<>+1184(SB), Y4, Y4
-	VADDPD     constants<>+1184(SB), Y5, Y5
+	VMAXPD     constants<>+1280(SB), Y4, Y4
+	VMAXPD     constants<>+1280(SB), Y5, Y5
+	VMINPD     constants<>+1312(SB), Y4, Y4
+	VMINPD     constants<>+1312(SB), Y5, Y5
+	VADDPD     constants<>+1216(SB), Y4, Y4
+	VADDPD     constants<>+1216(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
 	VPSLLQ     $0x34, Y5, Y5
 	VMULPD     Y4, Y0, Y0
@@ -3805,8 +4263,8 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·wideFactorsAVX512(SB), NOSPLIT, $0-144
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1248(SB), Z1
-	VBROADCASTSD constants<>+1184(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z1
+	VBROADCASTSD constants<>+1216(SB), Z2
 	VBROADCASTSD blank+128(FP), Z0
 	VBROADCASTSD before+120(FP), Z3
 	MOVQ         factors_base+0(FP), AX
@@ -3906,20 +4364,20 @@ loop1:
 	VMOVUPS    Y10, 32(CX)
 	VSUBPD     Y5, Y3, Y9
 	VSUBPD     Y8, Y4, Y10
-	VMAXPD     constants<>+1248(SB), Y9, Y9
-	VMAXPD     constants<>+1248(SB), Y10, Y10
-	VADDPD     constants<>+1184(SB), Y9, Y9
-	VADDPD     constants<>+1184(SB), Y10, Y10
+	VMAXPD     constants<>+1280(SB), Y9, Y9
+	VMAXPD     constants<>+1280(SB), Y10, Y10
+	VADDPD     constants<>+1216(SB), Y9, Y9
+	VADDPD     constants<>+1216(SB), Y10, Y10
 	VPSLLQ     $0x34, Y9, Y9
 	VPSLLQ     $0x34, Y10, Y10
 	VMOVUPS    Y9, (AX)
 	VMOVUPS    Y10, 32(AX)
 	VSUBPD     Y5, Y6, Y5
 	VSUBPD     Y8, Y7, Y8
-	VMAXPD     constants<>+1248(SB), Y5, Y5
-	VMAXPD     constants<>+1248(SB), Y8, Y8
-	VADDPD     constants<>+1184(SB), Y5, Y5
-	VADDPD     constants<>+1184(SB), Y8, Y8
+	VMAXPD     constants<>+1280(SB), Y5, Y5
+	VMAXPD     constants<>+1280(SB), Y8, Y8
+	VADDPD     constants<>+1216(SB), Y5, Y5
+	VADDPD     constants<>+1216(SB), Y8, Y8
 	VPSLLQ     $0x34, Y5, Y5
 	VPSLLQ     $0x34, Y8, Y8
 	VMOVUPS    Y5, 64(AX)
@@ -3940,30 +4398,30 @@ loop1:
 	VMOVUPS    Y10, 96(CX)
 	VSUBPD     Y7, Y2, Y2
 	VSUBPD     Y8, Y1, Y9
-	VMAXPD     constants<>+1248(SB), Y2, Y2
-	VMAXPD     constants<>+1248(SB), Y9, Y9
-	VADDPD     constants<>+1184(SB), Y2, Y2
-	VADDPD     constants<>+1184(SB), Y9, Y9
+	VMAXPD     constants<>+1280(SB), Y2, Y2
+	VMAXPD     constants<>+1280(SB), Y9, Y9
+	VADDPD     constants<>+1216(SB), Y2, Y2
+	VADDPD     constants<>+1216(SB), Y9, Y9
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y9, Y9
 	VMOVUPS    Y2, 128(AX)
 	VMOVUPS    Y9, 160(AX)
 	VSUBPD     Y7, Y3, Y2
 	VSUBPD     Y8, Y4, Y3
-	VMAXPD     constants<>+1248(SB), Y2, Y2
-	VMAXPD     constants<>+1248(SB), Y3, Y3
-	VADDPD     constants<>+1184(SB), Y2, Y2
-	VADDPD     constants<>+1184(SB), Y3, Y3
+	VMAXPD     constants<>+1280(SB), Y2, Y2
+	VMAXPD     constants<>+1280(SB), Y3, Y3
+	VADDPD     constants<>+1216(SB), Y2, Y2
+	VADDPD     constants<>+1216(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y3, Y3
 	VMOVUPS    Y2, 192(AX)
 	VMOVUPS    Y3, 224(AX)
 	VSUBPD     Y7, Y5, Y2
 	VSUBPD     Y8, Y6, Y3
-	VMAXPD     constants<>+1248(SB), Y2, Y2
-	VMAXPD     constants<>+1248(SB), Y3, Y3
-	VADDPD     constants<>+1184(SB), Y2, Y2
-	VADDPD     constants<>+1184(SB), Y3, Y3
+	VMAXPD     constants<>+1280(SB), Y2, Y2
+	VMAXPD     constants<>+1280(SB), Y3, Y3
+	VADDPD     constants<>+1216(SB), Y2, Y2
+	VADDPD     constants<>+1216(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y3, Y3
 	VMOVUPS    Y2, 256(AX)
@@ -5296,47 +5754,51 @@ DATA constants<>+992(SB)/8, $0xc140000000000000
 DATA constants<>+1000(SB)/8, $0xc140000000000000
 DATA constants<>+1008(SB)/8, $0xc140000000000000
 DATA constants<>+1016(SB)/8, $0xc140000000000000
-DATA constants<>+1024(SB)/8, $0x7f8000007f800000
-DATA constants<>+1032(SB)/8, $0x7f8000007f800000
-DATA constants<>+1040(SB)/8, $0x7f8000007f800000
-DATA constants<>+1048(SB)/8, $0x7f8000007f800000
-DATA constants<>+1056(SB)/8, $0x0000002000000020
-DATA constants<>+1064(SB)/8, $0x0000002000000020
-DATA constants<>+1072(SB)/8, $0x0000002000000020
-DATA constants<>+1080(SB)/8, $0x0000002000000020
-DATA constants<>+1088(SB)/8, $0x0000004000000040
-DATA constants<>+1096(SB)/8, $0x0000004000000040
-DATA constants<>+1104(SB)/8, $0x0000004000000040
-DATA constants<>+1112(SB)/8, $0x0000004000000040
-DATA constants<>+1120(SB)/8, $0x7ff0000000000000
-DATA constants<>+1128(SB)/8, $0x7ff0000000000000
-DATA constants<>+1136(SB)/8, $0x7ff0000000000000
-DATA constants<>+1144(SB)/8, $0x7ff0000000000000
-DATA constants<>+1152(SB)/8, $0x4330000000000000
-DATA constants<>+1160(SB)/8, $0x4330000000000000
-DATA constants<>+1168(SB)/8, $0x4330000000000000
-DATA constants<>+1176(SB)/8, $0x4330000000000000
-DATA constants<>+1184(SB)/8, $0x43300000000003ff
-DATA constants<>+1192(SB)/8, $0x43300000000003ff
-DATA constants<>+1200(SB)/8, $0x43300000000003ff
-DATA constants<>+1208(SB)/8, $0x43300000000003ff
-DATA constants<>+1216(SB)/8, $0x000fffffffffffff
-DATA constants<>+1224(SB)/8, $0x000fffffffffffff
-DATA constants<>+1232(SB)/8, $0x000fffffffffffff
-DATA constants<>+1240(SB)/8, $0x000fffffffffffff
-DATA constants<>+1248(SB)/8, $0xc08ff80000000000
-DATA constants<>+1256(SB)/8, $0xc08ff80000000000
-DATA constants<>+1264(SB)/8, $0xc08ff80000000000
-DATA constants<>+1272(SB)/8, $0xc08ff80000000000
-DATA constants<>+1280(SB)/8, $0x408f400000000000
-DATA constants<>+1288(SB)/8, $0x408f400000000000
-DATA constants<>+1296(SB)/8, $0x408f400000000000
-DATA constants<>+1304(SB)/8, $0x408f400000000000
-DATA constants<>+1312(SB)/8, $0x3370000000000000
-DATA constants<>+1320(SB)/8, $0x3370000000000000
-DATA constants<>+1328(SB)/8, $0x3370000000000000
-DATA constants<>+1336(SB)/8, $0x3370000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1344
+DATA constants<>+1024(SB)/8, $0x3810000000000000
+DATA constants<>+1032(SB)/8, $0x3810000000000000
+DATA constants<>+1040(SB)/8, $0x3810000000000000
+DATA constants<>+1048(SB)/8, $0x3810000000000000
+DATA constants<>+1056(SB)/8, $0x7f8000007f800000
+DATA constants<>+1064(SB)/8, $0x7f8000007f800000
+DATA constants<>+1072(SB)/8, $0x7f8000007f800000
+DATA constants<>+1080(SB)/8, $0x7f8000007f800000
+DATA constants<>+1088(SB)/8, $0x0000002000000020
+DATA constants<>+1096(SB)/8, $0x0000002000000020
+DATA constants<>+1104(SB)/8, $0x0000002000000020
+DATA constants<>+1112(SB)/8, $0x0000002000000020
+DATA constants<>+1120(SB)/8, $0x0000004000000040
+DATA constants<>+1128(SB)/8, $0x0000004000000040
+DATA constants<>+1136(SB)/8, $0x0000004000000040
+DATA constants<>+1144(SB)/8, $0x0000004000000040
+DATA constants<>+1152(SB)/8, $0x7ff0000000000000
+DATA constants<>+1160(SB)/8, $0x7ff0000000000000
+DATA constants<>+1168(SB)/8, $0x7ff0000000000000
+DATA constants<>+1176(SB)/8, $0x7ff0000000000000
+DATA constants<>+1184(SB)/8, $0x4330000000000000
+DATA constants<>+1192(SB)/8, $0x4330000000000000
+DATA constants<>+1200(SB)/8, $0x4330000000000000
+DATA constants<>+1208(SB)/8, $0x4330000000000000
+DATA constants<>+1216(SB)/8, $0x43300000000003ff
+DATA constants<>+1224(SB)/8, $0x43300000000003ff
+DATA constants<>+1232(SB)/8, $0x43300000000003ff
+DATA constants<>+1240(SB)/8, $0x43300000000003ff
+DATA constants<>+1248(SB)/8, $0x000fffffffffffff
+DATA constants<>+1256(SB)/8, $0x000fffffffffffff
+DATA constants<>+1264(SB)/8, $0x000fffffffffffff
+DATA constants<>+1272(SB)/8, $0x000fffffffffffff
+DATA constants<>+1280(SB)/8, $0xc08ff80000000000
+DATA constants<>+1288(SB)/8, $0xc08ff80000000000
+DATA constants<>+1296(SB)/8, $0xc08ff80000000000
+DATA constants<>+1304(SB)/8, $0xc08ff80000000000
+DATA constants<>+1312(SB)/8, $0x408f400000000000
+DATA constants<>+1320(SB)/8, $0x408f400000000000
+DATA constants<>+1328(SB)/8, $0x408f400000000000
+DATA constants<>+1336(SB)/8, $0x408f400000000000
+DATA constants<>+1344(SB)/8, $0x3370000000000000
+DATA constants<>+1352(SB)/8, $0x3370000000000000
+DATA constants<>+1360(SB)/8, $0x3370000000000000
+DATA constants<>+1368(SB)/8, $0x3370000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1376
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -1457,16 +1457,298 @@ skip9x:
 endif3:
 	RET
 
+// widenF32NEON is widenGeneric for float32.
+// func widenF32NEON(dst []float64, dstStride int, x []float32, xColumns int, xStride int, rows int)
+TEXT ·widenF32NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R5
+	MOVD x_base+32(FP), R4
+	MOVD rows+72(FP), R3
+	CMP  $0, R3
+	BLE  end2
+
+loop1:
+	MOVD R5, R2
+	MOVD R4, R0
+	MOVD xColumns+56(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x0e617867 // FCVTL V7.2D, V3.2S
+	WORD  $0x4e617866 // FCVTL2 V6.2D, V3.4S
+	WORD  $0x0e617845 // FCVTL V5.2D, V2.2S
+	WORD  $0x4e617844 // FCVTL2 V4.2D, V2.4S
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	FSTPQ (F7, F6), (R2)
+	FSTPQ (F5, F4), 32(R2)
+	FSTPQ (F3, F2), 64(R2)
+	FSTPQ (F1, F0), 96(R2)
+	ADD   $128, R2, R2
+	ADD   $64, R0, R0
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP   $0, R1
+	BLE   endif5
+	VMOVI $0, V3.B16
+	VMOVI $0, V2.B16
+	VMOVI $0, V1.B16
+	VMOVI $0, V8.B16
+	ADD   R1<<2, R0, R0
+	TBZ   $0, R1, skip1x
+	SUB   $4, R0, R0
+	VLD1  (R0), V3.S[0]
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVD.W -8(R0), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R0), F3
+
+skip3x:
+	TBZ     $3, R1, skip4x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V8.B16
+	FLDPQ.W -32(R0), (F3, F2)
+
+skip4x:
+	WORD  $0x0e617867 // FCVTL V7.2D, V3.2S
+	WORD  $0x4e617866 // FCVTL2 V6.2D, V3.4S
+	WORD  $0x0e617845 // FCVTL V5.2D, V2.2S
+	WORD  $0x4e617844 // FCVTL2 V4.2D, V2.4S
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617901 // FCVTL V1.2D, V8.2S
+	WORD  $0x4e617900 // FCVTL2 V0.2D, V8.4S
+	FSTPQ (F7, F6), (R2)
+	FSTPQ (F5, F4), 32(R2)
+	FSTPQ (F3, F2), 64(R2)
+	FSTPQ (F1, F0), 96(R2)
+
+endif5:
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R4, R4
+	MOVD dstStride+24(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	SUB  $1, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
+// widenF64NEON is widenGeneric for float64.
+// func widenF64NEON(dst []float64, dstStride int, x []float64, xColumns int, xStride int, rows int)
+TEXT ·widenF64NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R5
+	MOVD x_base+32(FP), R4
+	MOVD rows+72(FP), R3
+	CMP  $0, R3
+	BLE  end2
+
+loop1:
+	MOVD R5, R2
+	MOVD R4, R0
+	MOVD xColumns+56(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	FSTPQ (F3, F2), (R2)
+	FSTPQ (F1, F0), 32(R2)
+	ADD   $64, R2, R2
+	ADD   $64, R0, R0
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	VMOVI   $0, V4.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	ADD     R1<<3, R0, R0
+	TBZ     $0, R1, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V4.D2, V0.D2, V4.D2
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	VMOV    V4.B16, V3.B16
+	FMOVQ.W -16(R0), F4
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V4.B16, V2.B16
+	VMOV    V3.B16, V1.B16
+	FLDPQ.W -32(R0), (F4, F3)
+
+skip3x:
+	FSTPQ (F4, F3), (R2)
+	FSTPQ (F2, F1), 32(R2)
+
+endif5:
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	MOVD dstStride+24(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	SUB  $1, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
+// narrowF32NEON is narrowGeneric for float32.
+// func narrowF32NEON(dst []float32, dstColumns int, dstStride int, x []float64, xStride int, rows int)
+TEXT ·narrowF32NEON(SB), NOSPLIT, $0-80
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 512(R0), F0
+	MOVD  dst_base+0(FP), R5
+	MOVD  x_base+40(FP), R4
+	MOVD  rows+72(FP), R3
+	CMP   $0, R3
+	BLE   end2
+
+loop1:
+	MOVD R5, R2
+	MOVD R4, R1
+	MOVD dstColumns+24(FP), R0
+	CMP  $0, R0
+	BLE  end4
+
+loop3:
+	FLDPQ (R1), (F8, F7)
+	FLDPQ 32(R1), (F6, F5)
+	ADD   $64, R1, R1
+	WORD  $0x6ee8e404 // FCMGT V4.2D, V0.2D, V8.2D
+	WORD  $0x6ee7e403 // FCMGT V3.2D, V0.2D, V7.2D
+	WORD  $0x6ee6e402 // FCMGT V2.2D, V0.2D, V6.2D
+	WORD  $0x6ee5e401 // FCMGT V1.2D, V0.2D, V5.2D
+	WORD  $0x4e641d0c // BIC V12.16B, V8.16B, V4.16B
+	WORD  $0x4e631ceb // BIC V11.16B, V7.16B, V3.16B
+	WORD  $0x4e621cca // BIC V10.16B, V6.16B, V2.16B
+	WORD  $0x4e611ca9 // BIC V9.16B, V5.16B, V1.16B
+	FLDPQ (R1), (F8, F6)
+	FLDPQ 32(R1), (F7, F5)
+	ADD   $64, R1, R1
+	WORD  $0x6ee8e402 // FCMGT V2.2D, V0.2D, V8.2D
+	WORD  $0x6ee6e404 // FCMGT V4.2D, V0.2D, V6.2D
+	WORD  $0x6ee7e401 // FCMGT V1.2D, V0.2D, V7.2D
+	WORD  $0x6ee5e403 // FCMGT V3.2D, V0.2D, V5.2D
+	WORD  $0x4e621d02 // BIC V2.16B, V8.16B, V2.16B
+	WORD  $0x4e641cc6 // BIC V6.16B, V6.16B, V4.16B
+	WORD  $0x4e611ce1 // BIC V1.16B, V7.16B, V1.16B
+	WORD  $0x4e631ca5 // BIC V5.16B, V5.16B, V3.16B
+	WORD  $0x0e616984 // FCVTN V4.2S, V12.2D
+	WORD  $0x4e616964 // FCVTN2 V4.4S, V11.2D
+	WORD  $0x0e616943 // FCVTN V3.2S, V10.2D
+	WORD  $0x4e616923 // FCVTN2 V3.4S, V9.2D
+	WORD  $0x0e616842 // FCVTN V2.2S, V2.2D
+	WORD  $0x4e6168c2 // FCVTN2 V2.4S, V6.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	FSTPQ (F4, F3), (R2)
+	FSTPQ (F2, F1), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $16, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R5, R5
+	SUB  $1, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
+// narrowF64NEON is narrowGeneric for float64.
+// func narrowF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, rows int)
+TEXT ·narrowF64NEON(SB), NOSPLIT, $0-80
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 512(R0), F0
+	MOVD  dst_base+0(FP), R5
+	MOVD  x_base+40(FP), R4
+	MOVD  rows+72(FP), R3
+	CMP   $0, R3
+	BLE   end2
+
+loop1:
+	MOVD R5, R2
+	MOVD R4, R1
+	MOVD dstColumns+24(FP), R0
+	CMP  $0, R0
+	BLE  end4
+
+loop3:
+	FLDPQ (R1), (F8, F7)
+	FLDPQ 32(R1), (F6, F5)
+	ADD   $64, R1, R1
+	WORD  $0x6ee8e404 // FCMGT V4.2D, V0.2D, V8.2D
+	WORD  $0x6ee7e403 // FCMGT V3.2D, V0.2D, V7.2D
+	WORD  $0x6ee6e402 // FCMGT V2.2D, V0.2D, V6.2D
+	WORD  $0x6ee5e401 // FCMGT V1.2D, V0.2D, V5.2D
+	WORD  $0x4e641d04 // BIC V4.16B, V8.16B, V4.16B
+	WORD  $0x4e631ce3 // BIC V3.16B, V7.16B, V3.16B
+	WORD  $0x4e621cc2 // BIC V2.16B, V6.16B, V2.16B
+	WORD  $0x4e611ca1 // BIC V1.16B, V5.16B, V1.16B
+	FSTPQ (F4, F3), (R2)
+	FSTPQ (F2, F1), 32(R2)
+	ADD   $64, R2, R2
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop3
+
+end4:
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	SUB  $1, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
 // emitF32NEON is emitGeneric for float32.
 // func emitF32NEON(y []float64, p []float32, index []int32, yStride int, pStride int, rows int) (least float32)
 TEXT ·emitF32NEON(SB), NOSPLIT, $0-100
 	MOVD  $neonPool<>(SB), R0
 	MOVD  y_base+0(FP), R4
 	MOVD  p_base+24(FP), R3
-	FMOVQ 512(R0), F10
-	FMOVQ 512(R0), F9
-	FMOVQ 512(R0), F8
-	FMOVQ 512(R0), F7
+	FMOVQ 528(R0), F10
+	FMOVQ 528(R0), F9
+	FMOVQ 528(R0), F8
+	FMOVQ 528(R0), F7
 	VMOVI $0, V6.B16
 	VMOVI $0, V5.B16
 	VMOVI $0, V4.B16
@@ -2445,10 +2727,10 @@ TEXT ·emitF64NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R0
 	MOVD  y_base+0(FP), R7
 	MOVD  p_base+24(FP), R6
-	FMOVQ 528(R0), F15
-	FMOVQ 528(R0), F14
-	FMOVQ 528(R0), F13
-	FMOVQ 528(R0), F12
+	FMOVQ 544(R0), F15
+	FMOVQ 544(R0), F14
+	FMOVQ 544(R0), F13
+	FMOVQ 544(R0), F12
 	VMOVI $0, V11.B16
 	VMOVI $0, V10.B16
 	VMOVI $0, V9.B16
@@ -2542,9 +2824,9 @@ TEXT ·normalizeRowNEON(SB), NOSPLIT, $0-80
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 480(R0), F5
 	VMOVI $0, V3.B16
-	FMOVQ 544(R0), F2
-	FMOVQ 560(R0), F1
-	FMOVQ 576(R0), F4
+	FMOVQ 560(R0), F2
+	FMOVQ 576(R0), F1
+	FMOVQ 592(R0), F4
 	VMOVI $0, V13.B16
 	VMOVI $0, V12.B16
 	VMOVI $0, V11.B16
@@ -2749,9 +3031,9 @@ endif3:
 // func forwardFactorsNEON(factors []float64, exponents []float64, skipExponents []float64, before float64, positions int) (largest float64)
 TEXT ·forwardFactorsNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 592(R0), F3
-	FMOVQ 608(R0), F2
-	FMOVQ 560(R0), F1
+	FMOVQ 608(R0), F3
+	FMOVQ 624(R0), F2
+	FMOVQ 576(R0), F1
 	VMOVI $0, V10.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V8.B16
@@ -2977,12 +3259,12 @@ TEXT ·extentNEON(SB), NOSPLIT, $0-48
 	MOVD  $neonPool<>(SB), R0
 	VMOVI $0, V3.B16
 	FMOVQ 480(R0), F2
-	FMOVQ 528(R0), F1
+	FMOVQ 544(R0), F1
 	MOVD  row_base+0(FP), R2
-	FMOVQ 528(R0), F16
-	FMOVQ 528(R0), F15
-	FMOVQ 528(R0), F14
-	FMOVQ 528(R0), F13
+	FMOVQ 544(R0), F16
+	FMOVQ 544(R0), F15
+	FMOVQ 544(R0), F14
+	FMOVQ 544(R0), F13
 	VMOVI $0, V12.B16
 	VMOVI $0, V11.B16
 	VMOVI $0, V10.B16
@@ -3110,10 +3392,10 @@ endif3:
 TEXT ·rescaleNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
 	VMOVI $0, V5.B16
-	FMOVQ 624(R0), F4
-	FMOVQ 592(R0), F3
-	FMOVQ 608(R0), F2
-	FMOVQ 560(R0), F1
+	FMOVQ 640(R0), F4
+	FMOVQ 608(R0), F3
+	FMOVQ 624(R0), F2
+	FMOVQ 576(R0), F1
 	MOVD  beta_base+0(FP), R0
 	MOVD  alpha_base+24(FP), R5
 	MOVD  from_base+48(FP), R4
@@ -3491,8 +3773,8 @@ end2:
 // func wideFactorsNEON(factors []float64, next []float64, exponents []float64, emissions []float64, skipExponents []float64, before float64, blank float64, positions int)
 TEXT ·wideFactorsNEON(SB), NOSPLIT, $0-144
 	MOVD  $neonPool<>(SB), R0
-	FMOVQ 592(R0), F2
-	FMOVQ 560(R0), F1
+	FMOVQ 608(R0), F2
+	FMOVQ 576(R0), F1
 	FMOVD blank+128(FP), F0
 	VDUP  V0.D[0], V6.D2
 	FMOVD before+120(FP), F0
@@ -4465,20 +4747,22 @@ DATA neonPool<>+480(SB)/8, $0x3ff0000000000000
 DATA neonPool<>+488(SB)/8, $0x3ff0000000000000
 DATA neonPool<>+496(SB)/8, $0xc140000000000000
 DATA neonPool<>+504(SB)/8, $0xc140000000000000
-DATA neonPool<>+512(SB)/8, $0x7f8000007f800000
-DATA neonPool<>+520(SB)/8, $0x7f8000007f800000
-DATA neonPool<>+528(SB)/8, $0x7ff0000000000000
-DATA neonPool<>+536(SB)/8, $0x7ff0000000000000
-DATA neonPool<>+544(SB)/8, $0x4330000000000000
-DATA neonPool<>+552(SB)/8, $0x4330000000000000
-DATA neonPool<>+560(SB)/8, $0x43300000000003ff
-DATA neonPool<>+568(SB)/8, $0x43300000000003ff
-DATA neonPool<>+576(SB)/8, $0x000fffffffffffff
-DATA neonPool<>+584(SB)/8, $0x000fffffffffffff
-DATA neonPool<>+592(SB)/8, $0xc08ff80000000000
-DATA neonPool<>+600(SB)/8, $0xc08ff80000000000
-DATA neonPool<>+608(SB)/8, $0x408f400000000000
-DATA neonPool<>+616(SB)/8, $0x408f400000000000
-DATA neonPool<>+624(SB)/8, $0x3370000000000000
-DATA neonPool<>+632(SB)/8, $0x3370000000000000
-GLOBL neonPool<>(SB), RODATA|NOPTR, $640
+DATA neonPool<>+512(SB)/8, $0x3810000000000000
+DATA neonPool<>+520(SB)/8, $0x3810000000000000
+DATA neonPool<>+528(SB)/8, $0x7f8000007f800000
+DATA neonPool<>+536(SB)/8, $0x7f8000007f800000
+DATA neonPool<>+544(SB)/8, $0x7ff0000000000000
+DATA neonPool<>+552(SB)/8, $0x7ff0000000000000
+DATA neonPool<>+560(SB)/8, $0x4330000000000000
+DATA neonPool<>+568(SB)/8, $0x4330000000000000
+DATA neonPool<>+576(SB)/8, $0x43300000000003ff
+DATA neonPool<>+584(SB)/8, $0x43300000000003ff
+DATA neonPool<>+592(SB)/8, $0x000fffffffffffff
+DATA neonPool<>+600(SB)/8, $0x000fffffffffffff
+DATA neonPool<>+608(SB)/8, $0xc08ff80000000000
+DATA neonPool<>+616(SB)/8, $0xc08ff80000000000
+DATA neonPool<>+624(SB)/8, $0x408f400000000000
+DATA neonPool<>+632(SB)/8, $0x408f400000000000
+DATA neonPool<>+640(SB)/8, $0x3370000000000000
+DATA neonPool<>+648(SB)/8, $0x3370000000000000
+GLOBL neonPool<>(SB), RODATA|NOPTR, $656

@@ -34,7 +34,7 @@ type emission[F Float] struct {
 	doubleByClass bool
 	columns       int // 0 as long as there is no room for them
 	double        expRows[float64]
-	doubleScores  []float64 // rows of scores, as wide
+	doubleScores  []float64 // the scores, in rows like those of double
 	places        []int32   // where double has the exp of a position
 	wide          []float64 // exp of a row and its exponents, where both are needed
 
@@ -106,6 +106,9 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
+	if m.expByClass && o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
+		m.doubleByClass = true // then F has its exp from there
+	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed = commonFactor{product: 1}, 0
 	m.distinct = nil
@@ -144,7 +147,7 @@ func (m *emission[F]) resize(segment int) {
 		m.resizeDouble()
 	}
 	if m.expByClass {
-		m.byClass.resize(m.x.Columns, segment)
+		m.byClass.resize(fp.WholeVectors[F](m.x.Columns), segment)
 		m.softmaxFactors = workspace.Resize(m.softmaxFactors, segment)
 	}
 }
@@ -161,8 +164,14 @@ func (m *emission[F]) resizeDouble() {
 			m.places[i] = int32(i)
 		}
 	}
-	m.double.resize(m.columns, groupFrames)
-	m.doubleScores = workspace.Resize(m.doubleScores, groupFrames*m.columns)
+	m.double.resize(fp.WholeVectors[F](m.columns), groupFrames)
+	m.doubleScores = workspace.Resize(m.doubleScores, len(m.double.rows.Data))
+}
+
+// doubleScoresFrom returns the scores that double is made of, from frame r of the group on.
+func (m *emission[F]) doubleScoresFrom(r int) view.Rows[float64] {
+	stride := m.double.rows.Stride
+	return view.Of(m.doubleScores[r*stride:], m.columns, stride)
 }
 
 // rowsFrom returns the emissions from a frame in the segment and a position on, those of the labels and
@@ -200,7 +209,8 @@ func (m *emission[F]) log() float64 {
 func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
 	y := m.rowsFrom(from, 0)
-	if m.expByClass && m.scores != Probabilities {
+	fromDouble := m.scores == LogProbabilities && m.doubleByClass
+	if m.expByClass && m.scores != Probabilities && !fromDouble {
 		m.byClass.exp(at, 0, m.x.From(from), frames)
 	}
 	var least float64
@@ -222,6 +232,9 @@ func (m *emission[F]) make(from, to int) bool {
 			}
 		}
 		m.expDouble(from, 0, frames)
+		if m.expByClass && fromDouble {
+			m.byClass.narrow(at, &m.double, frames)
+		}
 		least = m.double.emit(y, 0, m.places, frames)
 		plain = m.double.allInRange(frames)
 	}
@@ -241,25 +254,36 @@ func (m *emission[F]) make(from, to int) bool {
 
 // expDouble makes exp in float64 of some frames. The first is frame r of the group.
 func (m *emission[F]) expDouble(from, r, frames int) {
-	scores := view.Of(m.doubleScores[r*m.columns:], m.columns, m.columns)
-	for k := range frames {
-		m.readScores(scores.Row(k), from+k)
-	}
-	m.double.exp(r, r, scores, frames)
+	m.readScores(from, r, frames)
+	m.double.exp(r, r, m.doubleScoresFrom(r), frames)
 }
 
-// readScores copies the scores of a frame that double has a column for.
-func (m *emission[F]) readScores(dst []float64, t int) {
-	x := m.x.Row(t)
-	if m.doubleByClass {
-		for c, v := range x {
-			dst[c] = float64(v)
-		}
+// readScores reads the scores of some frames that double has columns for. The first is frame r of the group.
+func (m *emission[F]) readScores(from, r, frames int) {
+	dst := m.doubleScoresFrom(r)
+	if !m.doubleByClass {
+		m.lookUp(dst, from, frames)
 		return
 	}
-	for i, c := range m.target.symbols {
-		dst[i] = float64(x[c])
+	perCall := max(1, block/m.columns)
+	for k := 0; k < frames; k += perCall {
+		widen(dst.From(k), m.x.From(from+k), min(perCall, frames-k))
 	}
+}
+
+// lookUp writes to dst the scores of the target's positions in some frames. It returns the least, or NaN if
+// one is not finite.
+func (m *emission[F]) lookUp(dst view.Rows[float64], from, frames int) (least float64) {
+	least = math.Inf(1)
+	perCall := 1
+	if m.x.Stride == m.x.Columns { // emit may read all from one row to the next
+		perCall = max(1, block/dst.Stride)
+	}
+	for k := 0; k < frames; k += perCall {
+		x := view.Of(m.x.From(from+k).Data, m.x.Columns, m.x.Columns)
+		least = min(least, float64(emit(dst.From(k), x, m.target.symbols, min(perCall, frames-k))))
+	}
+	return least
 }
 
 // largestProbability is where a number is too large for a probability: networks round.
@@ -276,15 +300,7 @@ func isScore[F Float](v F, scores Scores) bool {
 // emitProbabilities makes the emissions y of some frames from probabilities. It returns
 // the least, 0 if it does not know, or NaN if one of them is no probability.
 func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) (least float64) {
-	least = math.Inf(1)
-	perCall := 1
-	if m.x.Stride == m.x.Columns { // emit may read all from one row to the next
-		perCall = max(1, block/y.Stride)
-	}
-	for r := 0; r < frames; r += perCall {
-		x := view.Of(m.x.From(from+r).Data, m.x.Columns, m.x.Columns)
-		least = min(least, float64(emit(y.From(r), x, m.target.symbols, min(perCall, frames-r))))
-	}
+	least = m.lookUp(y, from, frames)
 	if !(least >= 0) {
 		return math.NaN()
 	}
@@ -382,7 +398,7 @@ func (m *emission[F]) remakeDouble(t, r int, mayBeEnough bool) bool {
 		m.resizeDouble()
 	}
 	if !mayBeEnough {
-		m.readScores(m.doubleScores[r*m.columns:][:m.columns], t)
+		m.readScores(t, r, 1)
 		return false
 	}
 	m.expDouble(t, r, 1)
@@ -425,7 +441,7 @@ func (m *emission[F]) distinctClasses() []int32 {
 // best score of what the target names.
 func (m *emission[F]) widen(t, r int, best float64) {
 	stride := m.double.rows.Stride
-	x := m.doubleScores[r*m.columns:][:m.columns]
+	x := m.doubleScoresFrom(r).Row(0)
 	m.wide = workspace.Resize(m.wide, 2*stride)
 	v, e := m.wide[:stride], m.wide[stride:]
 	for at := 0; at < m.columns; at += block {
@@ -506,8 +522,13 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 // they are, and 2^1000 is power's largest.
 func (m *emission[F]) softmaxFactor(r int) F {
 	p := &m.byClass
-	factor := F(m.softmaxScale * power(p.exponent(r)))
-	if !p.inRange(r) || p.top[r] > fp.ExpReach[F]()-10 || !fp.IsFinite(F(factor*F(p.sum[r]))) {
+	exponent, top, sum, inRange := p.exponent(r), float64(p.top[r]), p.sum[r], p.inRange(r)
+	if m.doubleByClass {
+		p := &m.double
+		exponent, top, sum, inRange = p.exponent(r), p.top[r], p.sum[r], p.inRange(r)
+	}
+	factor := F(m.softmaxScale * power(exponent))
+	if !inRange || top > float64(fp.ExpReach[F]()-10) || !fp.IsFinite(F(factor*F(sum))) {
 		return fp.NaN[F]()
 	}
 	return factor

@@ -15,9 +15,8 @@ type expRows[F Float] struct {
 	sum               []float64
 }
 
-// resize makes room for rows of n scores.
-func (p *expRows[F]) resize(n, rows int) {
-	width := fp.WholeVectors[F](n)
+// resize makes room for rows of whole vectors.
+func (p *expRows[F]) resize(width, rows int) {
 	p.rows = view.Of(workspace.Resize(p.rows.Data, rows*width), width, width)
 	group := groupFrames + 3 // four are written at a time
 	p.top, p.ref, p.sum = workspace.Resize(p.top, group), workspace.Resize(p.ref, group), workspace.Resize(p.sum, group)
@@ -29,6 +28,14 @@ func (p *expRows[F]) exp(at, r int, x view.Rows[F], frames int) {
 	perCall := max(1, block/x.Columns&^3)
 	for k := 0; k < frames; k += perCall {
 		expFrames(p.rows.From(at+k), p.top[r+k:], p.ref[r+k:], p.sum[r+k:], p.scratch, x.From(k), min(perCall, frames-k))
+	}
+}
+
+// narrow writes to the rows from row at on those that q has of a group of so many frames, rounded.
+func (p *expRows[F]) narrow(at int, q *expRows[float64], frames int) {
+	perCall := max(1, block/q.rows.Columns)
+	for k := 0; k < frames; k += perCall {
+		narrow(p.rows.From(at+k), q.rows.From(k), min(perCall, frames-k))
 	}
 }
 

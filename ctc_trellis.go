@@ -72,7 +72,9 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	if kept > 0 {
 		perFrame := 8*2*width + w.emission.bytesPerFrame()
 		if w.segment = frames; frames > kept/perFrame {
-			w.segment = min(max(kept/8/perFrame, int(math.Sqrt(float64(frames))), 1), frames)
+			// Of long targets a group is more than the second cache holds, but far less than √T frames.
+			few := max(groupFrames, frames/(checkpointShare*kept/(8*4*width)+1))
+			w.segment = min(max(kept/8/perFrame, min(few, int(math.Sqrt(float64(frames)))), 1), frames)
 			w.checkpoints = workspace.Resize(w.checkpoints, (frames+w.segment-1)/w.segment*4*width)
 		}
 		w.beta = workspace.Resize(w.beta, 2*width)

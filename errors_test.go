@@ -323,6 +323,21 @@ func TestClassLossMistakes(t *testing.T) {
 	requireMistakes(t, classArguments, classMethodsOf, append(commonMistakes([]int{2, 4, 3}, 6), classMistakes()...))
 }
 
+// A call of a few rows is checked in ways of its own.
+func TestMistakesInFewRows(t *testing.T) {
+	right := func() *arguments {
+		a := classArguments()
+		a.x.Shape, a.target.Shape, a.targets = []int{6, 4}, []int{6, 4}, []int{0, 3, 2, 1, 1, 2}
+		return a
+	}
+	ofThreeAxes := regexp.MustCompile("negative ax|shape|rank|−100|missing probabilities|no classes")
+	mistakes := slices.DeleteFunc(append(commonMistakes([]int{6, 4}, 6), classMistakes()...), func(m mistake) bool {
+		return ofThreeAxes.MatchString(m.name)
+	})
+	require.Greater(t, len(mistakes), 30)
+	requireMistakes(t, right, classMethodsOf, mistakes)
+}
+
 func TestCTCLossMistakes(t *testing.T) {
 	requireMistakes(t, ctcArguments, ctcMethodsOf, append(commonMistakes([]int{5, 3, 4}, 3), ctcMistakes()...))
 }

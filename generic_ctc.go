@@ -91,6 +91,33 @@ func expWideGeneric(v, e, x []float64, best float64) {
 	}
 }
 
+// widenGeneric writes dst[r][c] = x[r][c] for some rows. Rows of dst are of whole vectors of F, 0 beyond x.
+func widenGeneric[F Float](dst view.Rows[float64], x view.Rows[F], rows int) {
+	for r := range rows {
+		row, to := x.Row(r), dst.Data[r*dst.Stride:][:fp.WholeVectors[F](x.Columns)]
+		for c, v := range row {
+			to[c] = float64(v)
+		}
+		clear(to[len(row):])
+	}
+}
+
+// leastNarrow is the least number that narrow takes: below it float32 is slow.
+const leastNarrow = 0x1p-126
+
+// narrowGeneric writes dst[r][c] = x[r][c], or 0 where that is below leastNarrow, for some rows of whole vectors of
+// F. No x is negative.
+func narrowGeneric[F Float](dst view.Rows[F], x view.Rows[float64], rows int) {
+	for r := range rows {
+		to, from := dst.Data[r*dst.Stride:][:fp.WholeVectors[F](dst.Columns)], x.Data[r*x.Stride:]
+		for c := range to {
+			if to[c] = 0; !(from[c] < leastNarrow) {
+				to[c] = F(from[c])
+			}
+		}
+	}
+}
+
 // emitGeneric writes y[r][i] = p[r][index[i]] for some rows, and returns the least of
 // them, or NaN if one is not finite. index has a multiple of 16 elements, which may be more
 // than y has columns, and rows of p are whole vectors.

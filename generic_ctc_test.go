@@ -415,6 +415,48 @@ func testExpWide(t *testing.T) {
 
 func isNaN[F Float](x F) bool { return x != x }
 
+func testWiden[F Float](t *testing.T) {
+	eachRows(t, func(c *kerneltest.Trial[F], rows, stride, pitch int) {
+		whole := fp.WholeVectors[F](c.N)
+		x := inRows(rows, c.N, stride, func() []F { return c.Scores(c.N) })
+		want := inRows(rows, whole, pitch, func() []float64 { return numbers(c, whole, near) })
+		dst, x1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
+		widenGeneric(view.Of(want, pitch, pitch), view.Of(x, c.N, stride), rows)
+		c.Call(func() { widen(view.Of(dst, pitch, pitch), view.Of(x1, c.N, stride), rows) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+func testNarrow[F Float](t *testing.T) {
+	small := oneOf(power2(-130, -122), power2(-160, -120), zero)
+	eachRows(t, func(c *kerneltest.Trial[F], rows, stride, pitch int) {
+		whole := fp.WholeVectors[F](c.N)
+		x := inRows(rows, whole, pitch, func() []float64 {
+			row := numbers(c, whole, oneOf(near, small))
+			if len(row) > 0 {
+				row[c.R.IntN(len(row))] = kerneltest.Moved(leastNarrow, c.R.IntN(5)-2)
+			}
+			return row
+		})
+		want := narrowed[F](inRows(rows, whole, pitch, func() []float64 { return numbers(c, whole, near) }))
+		dst, x1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
+		narrowGeneric(view.Of(want, c.N, pitch), view.Of(x, whole, pitch), rows)
+		c.Call(func() { narrow(view.Of(dst, c.N, pitch), view.Of(x1, whole, pitch), rows) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+// eachRows calls f with numbers of rows, how far those of N elements are apart, and those of whole vectors.
+func eachRows[F Float](t *testing.T, f func(c *kerneltest.Trial[F], rows, stride, pitch int)) {
+	kerneltest.Each(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F]) {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3 + c.R.IntN(4)}) {
+			stride, pitch := c.N+someGap(c), fp.WholeVectors[F](c.N)+someGap(c)
+			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch}
+			f(c, rows, stride, pitch)
+		}
+	})
+}
+
 func testEmit[F Float](t *testing.T) {
 	lanes := fp.Lanes[F]()
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*lanes+1), 6*lanes, 7*lanes-1, 8*lanes, 8*lanes+1, 1000), func(c *kerneltest.Trial[F], v values) {

@@ -686,6 +686,48 @@ func expWide(v, e, x []float64, best float64) {
 	expWideGeneric(v, e, x, best)
 }
 
+// widen works like widenGeneric.
+func widen[F fp.Float](dst view.Rows[float64], x view.Rows[F], rows int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			widenF32AVX512(dst.Data, dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, rows)
+			return
+		}
+		widenF64AVX512(dst.Data, dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, rows)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			widenF32AVX2(dst.Data, dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, rows)
+			return
+		}
+		widenF64AVX2(dst.Data, dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, rows)
+		return
+	}
+	widenGeneric(dst, x, rows)
+}
+
+// narrow works like narrowGeneric.
+func narrow[F fp.Float](dst view.Rows[F], x view.Rows[float64], rows int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			narrowF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, x.Data, x.Stride, rows)
+			return
+		}
+		narrowF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, x.Data, x.Stride, rows)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			narrowF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, x.Data, x.Stride, rows)
+			return
+		}
+		narrowF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, x.Data, x.Stride, rows)
+		return
+	}
+	narrowGeneric(dst, x, rows)
+}
+
 // emit works like emitGeneric.
 func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
 	switch tier.Active {
@@ -1291,6 +1333,30 @@ func expWideAVX512(v, e, x []float64, best float64)
 
 //go:noescape
 func expWideAVX2(v, e, x []float64, best float64)
+
+//go:noescape
+func widenF32AVX512(dst []float64, dstStride int, x []float32, xColumns, xStride, rows int)
+
+//go:noescape
+func widenF32AVX2(dst []float64, dstStride int, x []float32, xColumns, xStride, rows int)
+
+//go:noescape
+func widenF64AVX512(dst []float64, dstStride int, x []float64, xColumns, xStride, rows int)
+
+//go:noescape
+func widenF64AVX2(dst []float64, dstStride int, x []float64, xColumns, xStride, rows int)
+
+//go:noescape
+func narrowF32AVX512(dst []float32, dstColumns, dstStride int, x []float64, xStride, rows int)
+
+//go:noescape
+func narrowF32AVX2(dst []float32, dstColumns, dstStride int, x []float64, xStride, rows int)
+
+//go:noescape
+func narrowF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, rows int)
+
+//go:noescape
+func narrowF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, rows int)
 
 //go:noescape
 func emitF32AVX512(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)

@@ -467,6 +467,34 @@ func expWide(v, e, x []float64, best float64) {
 	expWideGeneric(v, e, x, best)
 }
 
+// widen works like widenGeneric.
+func widen[F fp.Float](dst view.Rows[float64], x view.Rows[F], rows int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			widenF32NEON(dst.Data, dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, rows)
+			return
+		}
+		widenF64NEON(dst.Data, dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, rows)
+		return
+	}
+	widenGeneric(dst, x, rows)
+}
+
+// narrow works like narrowGeneric.
+func narrow[F fp.Float](dst view.Rows[F], x view.Rows[float64], rows int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			narrowF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, x.Data, x.Stride, rows)
+			return
+		}
+		narrowF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, x.Data, x.Stride, rows)
+		return
+	}
+	narrowGeneric(dst, x, rows)
+}
+
 // emit works like emitGeneric.
 func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
 	switch tier.Active {
@@ -825,6 +853,18 @@ func expFramesF64NEON(p, top, ref, sum, scratch, x []float64, xColumns, xStride,
 
 //go:noescape
 func expWideNEON(v, e, x []float64, best float64)
+
+//go:noescape
+func widenF32NEON(dst []float64, dstStride int, x []float32, xColumns, xStride, rows int)
+
+//go:noescape
+func widenF64NEON(dst []float64, dstStride int, x []float64, xColumns, xStride, rows int)
+
+//go:noescape
+func narrowF32NEON(dst []float32, dstColumns, dstStride int, x []float64, xStride, rows int)
+
+//go:noescape
+func narrowF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, rows int)
 
 //go:noescape
 func emitF32NEON(y []float64, p []float32, index []int32, yStride, pStride, rows int) (least float32)

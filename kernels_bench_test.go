@@ -151,6 +151,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
 		index[i] = 1 + class
 	}
+	wide := make([]float64, groupFrames*pitch)
 	stride, blocks := sumStride[F](benchClasses), make([]float64, pathFrames*benchClasses)
 	sums := view.Of(make([]float64, groupFrames/2*stride), 0, stride)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
@@ -158,6 +159,12 @@ func frameWorks[F Float]() []kerneltest.Work {
 	return []kerneltest.Work{
 		kerneltest.NewWork("expFrames", kerneltest.Elements[F](n, 2), func() {
 			expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(x, benchClasses, benchClasses), groupFrames)
+		}),
+		kerneltest.NewWork("widen", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(x) + sizeOf(wide)}, func() {
+			widen(view.Of(wide, pitch, pitch), view.Of(x, benchClasses, benchClasses), groupFrames)
+		}),
+		kerneltest.NewWork("narrow", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(wide) + sizeOf(p)}, func() {
+			narrow(view.Of(p, benchClasses, pitch), view.Of(wide, pitch, pitch), groupFrames)
 		}),
 		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
 			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)

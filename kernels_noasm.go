@@ -179,6 +179,16 @@ func expWide(v, e, x []float64, best float64) {
 	expWideGeneric(v, e, x, best)
 }
 
+// widen works like widenGeneric.
+func widen[F fp.Float](dst view.Rows[float64], x view.Rows[F], rows int) {
+	widenGeneric(dst, x, rows)
+}
+
+// narrow works like narrowGeneric.
+func narrow[F fp.Float](dst view.Rows[F], x view.Rows[float64], rows int) {
+	narrowGeneric(dst, x, rows)
+}
+
 // emit works like emitGeneric.
 func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows int) (least F) {
 	return emitGeneric(y, p, index, rows)

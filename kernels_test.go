@@ -70,6 +70,8 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"sumExpColumns":        testSumExpColumns[F],
 
 		"expFrames":      testExpFrames[F],
+		"widen":          testWiden[F],
+		"narrow":         testNarrow[F],
 		"emit":           testEmit[F],
 		"writeGradients": testWriteGradients[F],
 		"toBlocks":       testToBlocks[F],

@@ -28,7 +28,7 @@ var layers = []struct{ file, uses string }{
 	{"rows_sum.go", "kernels_*.go"},
 	{"rows_stream.go", "kernels_*.go"},
 	{"columns.go", "kernels_*.go"},
-	{"rows.go", "generic.go kernels_*.go rows_sum.go columns.go"},
+	{"rows.go", "kernels_*.go rows_sum.go columns.go"},
 
 	{"classes_layout.go", ""},
 	{"classes.go", "classes_layout.go"},
@@ -37,7 +37,7 @@ var layers = []struct{ file, uses string }{
 	{"crossentropy_terms.go", "kernels_*.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},
 	{"crossentropy_compute.go", "kernels_*.go rows_sum.go columns.go classes_layout.go classes.go crossentropy_item.go crossentropy_terms.go"},
 	{"crossentropy_small.go", "generic.go kernels_*.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},
-	{"crossentropy.go", "classes_layout.go classes.go crossentropy_item.go crossentropy_compute.go crossentropy_small.go"},
+	{"crossentropy.go", "classes_layout.go classes.go crossentropy_item.go crossentropy_terms.go crossentropy_compute.go crossentropy_small.go"},
 
 	{"ctc_target.go", ""},
 	{"ctc_number.go", "generic_ctc.go"},

@@ -80,10 +80,18 @@ func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 }
 
 func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets []int) (F, error) {
+	if loss, isDone := l.runSimple(out, x, targets); isDone {
+		return loss, nil
+	}
 	var t nllTask[F] // not from a pool: a small call would pay for that
 	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
 	t.reduction, t.workers = l.Reduction, l.Workers
 	isPlain := t.setPlain(x, out)
+	if isPlain {
+		if sum, isDone := t.runFewRows(out, targets); isDone {
+			return t.finish(sum), nil
+		}
+	}
 	if !isPlain {
 		if err := t.setScores(x); err != nil {
 			return 0, err
@@ -127,6 +135,84 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 		}
 	}
 	return t.finish(sum), nil
+}
+
+// runSimple does a call for the reduced loss, and its gradient, of rows of a single item without
+// weights, in which every target is a class that counts, and reports whether it is such a call. To set
+// up a task would be most of a small one.
+func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
+	if out.want != reducedLoss && out.want != lossAndGrad || len(x.Data) > nllItemScores || l.Weight != nil ||
+		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores, nllItemScores) {
+		return 0, false
+	}
+	classes, factor := x.Shape[1], 1.0
+	sum, isSum := sumRows(x.Data, targets, classes)
+	if !isSum {
+		return 0, false
+	}
+	if l.Reduction == Mean {
+		sum /= float64(len(targets))
+		factor = 1 / float64(len(targets))
+	}
+	if out.want == lossAndGrad {
+		for grad, rows := out.grad, max(nllClearScores/classes, 1); len(targets) > 0; {
+			n := min(rows, len(targets))
+			clear(grad[:n*classes])
+			for j := setRows(grad[:n*classes], targets[:n], classes, F(-factor)); j < n; j++ {
+				grad[j*classes:][:classes][targets[j]] = F(-factor)
+			}
+			grad, targets = grad[n*classes:], targets[n:]
+		}
+	}
+	return F(sum), true
+}
+
+// runFewRows does a call of up to nllFewRows rows in which every target is a class that counts, but for what
+// finish does, and reports whether it is such a call. To go through items would take longer than
+// all the rest.
+func (t *nllTask[F]) runFewRows(out *outputs[F], targets []int) (sum float64, isDone bool) {
+	n, classes, weight, total := len(targets), t.classes, t.weight, 0.0
+	if t.inner != 1 || n != t.samples || n > nllFewRows || len(t.x) > nllItemScores || uint(t.ignore) < uint(classes) {
+		return 0, false
+	}
+	for _, y := range targets {
+		if uint(y) >= uint(classes) {
+			return 0, false
+		}
+		if weight != nil {
+			total += float64(weight[y])
+		}
+	}
+	if weight == nil {
+		total = float64(n)
+	}
+	t.total = total
+	t.setOutputs(out)
+	w := F(1)
+	if out.want != productVJP {
+		var sums fourSums
+		for j, y := range targets {
+			if weight != nil {
+				w = weight[y]
+			}
+			loss := weighted(-t.x[j*classes+y], w)
+			sums[j&3] += float64(loss)
+			if out.wantLosses() {
+				out.losses[j] = loss
+			}
+		}
+		sum = sums.total()
+	}
+	if t.out.wantGrad() {
+		clear(out.grad)
+		for j, y := range targets {
+			if weight != nil {
+				w = weight[y]
+			}
+			out.grad[j*classes+y] = F(-float64(w) * out.factor(j, t.factor))
+		}
+	}
+	return sum, true
 }
 
 // nllTask is one call of NLLLoss.
@@ -215,10 +301,18 @@ func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
 // or −1.
 func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
 	if t.inner == 1 && t.itemSamples == 1 {
-		return t.sumRows()
+		return t.sumLongRows()
 	}
+	isPlain := t.inner == 1 && t.weight == nil && !t.out.wantLosses() && uint(t.ignore) >= uint(t.classes)
 	for i := range t.items() {
 		s := t.span(i)
+		if isPlain {
+			first := t.first(s)
+			if one, isSum := sumRows(t.x[t.offset(s):], t.targets[first:first+s.samples], t.classes); isSum {
+				sum += one
+				continue
+			}
+		}
 		l := targetLoop[F]{total: total}
 		if bad := t.sumItem(&l, s); bad >= 0 {
 			return 0, 0, 0, t.first(s) + bad
@@ -239,8 +333,8 @@ func (t *nllTask[F]) sumItem(l *targetLoop[F], s classSpan) (bad int) {
 	return l.run()
 }
 
-// sumRows does sumLosses where each item is a row: one after the other.
-func (t *nllTask[F]) sumRows() (sum, total float64, ignored, bad int) {
+// sumLongRows does sumLosses where each item is a row: one after the other.
+func (t *nllTask[F]) sumLongRows() (sum, total float64, ignored, bad int) {
 	losses := t.out.losses
 	for i, y := range t.targets {
 		var loss F
@@ -384,7 +478,7 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 	case j+4 > l.count:
 		return j
 	case isPlain && !l.isWrite && l.losses == nil:
-		return j + l.addRows(j)
+		return j + addRows(&l.sums, l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count], l.classes)
 	case isPlain && l.isWrite && l.upstream == nil:
 		return j + setRows(l.scores[j*l.classes:], l.targets[j:l.count], l.classes, F(-l.factor))
 	case l.isWrite:
@@ -393,14 +487,28 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 	return l.addFours(r, j)
 }
 
-// addRows does runFours for the sum of rows without weights, and returns how many it did. It touches no
-// other memory than addFours.
-func (l *targetLoop[F]) addRows(j int) (done int) {
-	scores, targets := l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count]
-	most, size := uint(l.classes), unsafe.Sizeof(F(0))
-	pitch, offset := uintptr(l.classes)*size, uintptr(0)
+// sumRows returns the sum of the losses of an item of rows of so many classes without weights, and whether all
+// its targets are classes.
+func sumRows[F Float](scores []F, targets []int, classes int) (sum float64, isSum bool) {
+	var sums fourSums
+	for j := addRows(&sums, scores, targets, classes); j < len(targets); j++ {
+		y := targets[j]
+		if uint(y) >= uint(classes) {
+			return 0, false
+		}
+		sums[j&3] -= float64(scores[j*classes+y])
+	}
+	return sums.total(), true
+}
+
+// addRows subtracts from sums the scores at the targets of rows of so many classes, four by four, up to
+// a target that is no class, and returns how many. It touches no other memory than addFours.
+func addRows[F Float](sums *fourSums, scores []F, targets []int, classes int) (done int) {
+	most, size := uint(classes), unsafe.Sizeof(F(0))
+	_ = scores[:len(targets)*classes]
+	pitch, offset := uintptr(classes)*size, uintptr(0)
 	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
-	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
 	for ; done+4 <= len(targets); done += 4 {
 		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
 		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
@@ -416,25 +524,33 @@ func (l *targetLoop[F]) addRows(j int) (done int) {
 		s3 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y3)*size)))
 		offset += pitch
 	}
-	l.sums = fourSums{s0, s1, s2, s3}
+	*sums = fourSums{s0, s1, s2, s3}
 	return done
 }
 
-// setRows sets the scores at the targets of rows of so many classes to a value, up to a target that is
+// setRows sets the scores at the targets of rows of so many classes to a value, four by four, up to a target that is
 // no class, and returns how many. It touches no other memory than addFours.
 func setRows[F Float](scores []F, targets []int, classes int, value F) (done int) {
-	n, most, size := len(targets), uint(classes), unsafe.Sizeof(F(0))
-	_ = scores[n*classes-1]
-	pitch := uintptr(classes) * size
+	most, size := uint(classes), unsafe.Sizeof(F(0))
+	_ = scores[:len(targets)*classes]
+	pitch, offset := uintptr(classes)*size, uintptr(0)
 	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
-	for j := range n {
-		y := *(*uint)(unsafe.Add(target, uintptr(j)*unsafe.Sizeof(uint(0))))
-		if y >= most {
-			return j
+	for ; done+4 <= len(targets); done += 4 {
+		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
+		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
+			break
 		}
-		*(*F)(unsafe.Add(row, uintptr(j)*pitch+uintptr(y)*size)) = value
+		*(*F)(unsafe.Add(row, offset+uintptr(y0)*size)) = value
+		offset += pitch
+		*(*F)(unsafe.Add(row, offset+uintptr(y1)*size)) = value
+		offset += pitch
+		*(*F)(unsafe.Add(row, offset+uintptr(y2)*size)) = value
+		offset += pitch
+		*(*F)(unsafe.Add(row, offset+uintptr(y3)*size)) = value
+		offset += pitch
 	}
-	return n
+	return done
 }
 
 // addFours does runFours for losses.

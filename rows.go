@@ -155,11 +155,13 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 		}
 		return
 	}
-	for at, i := 0, 0; i < len(index); at += n {
-		row := src.Data[at:][:n]
-		for end := i + k; i < end; i++ {
-			dst[i] = row[index[i]]
+	data := src.Data
+	for len(index) > 0 {
+		row, to := data[:n], dst[:k]
+		for i, c := range index[:k] {
+			to[i] = row[c]
 		}
+		data, dst, index = data[n:], dst[k:], index[k:]
 	}
 }
 
@@ -226,11 +228,8 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
-	if len(x) <= smallScores {
-		for r := range rows {
-			width := len(dst) / rows
-			smallRow(op, dst[r*width:][:width], x[r*n:][:n])
-		}
+	if 0 < n && n <= fewClasses && rows <= simpleRows {
+		doFewRows(op, dst, x, rows, n)
 		return
 	}
 	cost := positionCost*float64(rows) + scoreCost()*float64(len(x))
@@ -248,29 +247,31 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	t.do(0, rows)
 }
 
-// smallRow does op for a row in plain Go: of a few rows, setting up vectors would take longer.
-func smallRow[F Float](op rowsOp, dst, x []F) {
-	var terms []F
+// doFewRows does op for up to simpleRows rows of up to fewClasses elements.
+func doFewRows[F Float](op rowsOp, dst, x []F, rows, n int) {
+	var a, b [simpleRows]F
+	var sums [simpleRows]float64
+	sumFewRows(&a, &sums, x, rows, n)
 	if op == opSoftmax {
-		terms = dst
+		for r, sum := range sums[:rows] {
+			b[r] = F(1 / (1 + sum))
+		}
+		softmaxRows(dst, x, n, a[:rows], b[:rows])
+		return
 	}
-	m, s := expBlockGeneric(terms, x, fp.NegInf[F]())
-	sum := float64(s)
-	switch op {
-	case opLogSumExp:
-		if dst[0] = F(float64(m) + fp.Log1p(sum)); sum != sum || len(x) == 0 {
-			dst[0] = nanOr(x, m)
+	log1p(sums[:rows], sums[:rows])
+	for r, ln := range sums[:rows] {
+		switch {
+		case op == opLogSoftmax:
+			a[r], b[r] = splitLogSumExp(a[r], ln)
+		case ln != ln:
+			dst[r] = nanOr(x[r*n:][:n], a[r])
+		default:
+			dst[r] = F(float64(a[r]) + ln)
 		}
-	case opSoftmax:
-		factor := F(1 / (1 + sum))
-		for i := range dst {
-			dst[i] *= factor
-		}
-	case opLogSoftmax:
-		hi, lo := splitLogSumExp(m, fp.Log1p(sum))
-		for i, v := range x {
-			dst[i] = (v - hi) - lo
-		}
+	}
+	if op == opLogSoftmax {
+		logSoftmaxRows(dst, x, n, a[:rows], b[:rows])
 	}
 }
 

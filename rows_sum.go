@@ -129,6 +129,17 @@ func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 	}
 }
 
+// sumFewRows is sumExpRows for up to simpleRows rows.
+func sumFewRows[F Float](top *[simpleRows]F, sums *[simpleRows]float64, x []F, rows, n int) {
+	if rows == 1 {
+		var scratch [rowScratch]F
+		sumExpRows(top[:], sums[:], scratch[:], x, n, rows)
+		return
+	}
+	var scratch [simpleRows * rowScratch]F // to clear it takes as long as a row
+	sumExpRows(top[:], sums[:], scratch[:], x, n, rows)
+}
+
 // splitLogSumExp returns the log-sum-exp m + ln, where ln is the logarithm of 1 plus a sum of
 // sumExpRow, in two parts: hi is the result, and lo what rounding it left out, so that
 // x−hi−lo is accurate where x and hi nearly cancel. NaN gives NaN.

@@ -209,6 +209,18 @@ func (a Array) GatherTable(n int, index Vec) Vec {
 	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
 }
 
+// GatherBy is Gather of 64-bit elements by as many I32, which index has for all lanes. Where a target's instruction for
+// Gather is slow, elements are moved one by one.
+func (a Array) GatherBy(index Array) Vec {
+	if a.t.Size() != 8 || index.t != I32 {
+		a.k.fail("GatherBy of %v by %v", a.t, index.t)
+	}
+	if a.k.target != AVX2 {
+		return a.Gather(a.k.All().LoadWiden(index))
+	}
+	return a.k.vec(instr{op: opGatherBy, t: a.t, a: index.base, b: arg{argImm, 0, uint64(index.offset)}, mem: a.mem()})
+}
+
 // Prefetch asks for the cache line of the first element, which need not exist, in the
 // first or the second cache.
 func (a Array) Prefetch(cache int) {

@@ -66,6 +66,7 @@ const (
 	opBroadcast   // one element in all lanes
 	opGather      // the elements whose numbers are the lanes of a
 	opGatherTable // opGather from so many vectors as b says
+	opGatherBy    // the elements whose numbers are as many I32 at the integer a + b
 	opStoreFirst  // the first lane of a
 	opStoreFour   // the first four lanes of a
 	opLoadPieces  // four times 16 bytes, a bytes apart
@@ -192,7 +193,7 @@ func (in *instr) operands(f func(id int)) {
 
 func (in *instr) hasMem() bool {
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable,
+	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable, opGatherBy,
 		opStoreFirst, opStoreFour, opLoadPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}

@@ -57,32 +57,33 @@ func _() {
 	_ = x[opBroadcast-46]
 	_ = x[opGather-47]
 	_ = x[opGatherTable-48]
-	_ = x[opStoreFirst-49]
-	_ = x[opStoreFour-50]
-	_ = x[opLoadPieces-51]
-	_ = x[opStorePiece-52]
-	_ = x[opAddTo-53]
-	_ = x[opPrefetch-54]
-	_ = x[opParamVec-55]
-	_ = x[opResultVec-56]
-	_ = x[opSplat-57]
-	_ = x[opLoadInt-58]
-	_ = x[opStoreInt-59]
-	_ = x[opParamInt-60]
-	_ = x[opResultInt-61]
-	_ = x[opMoveInt-62]
-	_ = x[opAddInt-63]
-	_ = x[opSubInt-64]
-	_ = x[opMulInt-65]
-	_ = x[opShlInt-66]
-	_ = x[opLabel-67]
-	_ = x[opJump-68]
-	_ = x[opBranch-69]
+	_ = x[opGatherBy-49]
+	_ = x[opStoreFirst-50]
+	_ = x[opStoreFour-51]
+	_ = x[opLoadPieces-52]
+	_ = x[opStorePiece-53]
+	_ = x[opAddTo-54]
+	_ = x[opPrefetch-55]
+	_ = x[opParamVec-56]
+	_ = x[opResultVec-57]
+	_ = x[opSplat-58]
+	_ = x[opLoadInt-59]
+	_ = x[opStoreInt-60]
+	_ = x[opParamInt-61]
+	_ = x[opResultInt-62]
+	_ = x[opMoveInt-63]
+	_ = x[opAddInt-64]
+	_ = x[opSubInt-65]
+	_ = x[opMulInt-66]
+	_ = x[opShlInt-67]
+	_ = x[opLabel-68]
+	_ = x[opJump-69]
+	_ = x[opBranch-70]
 }
 
-const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableStoreFirstStoreFourLoadPiecesStorePieceAddToPrefetchParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
+const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreFourLoadPiecesStorePieceAddToPrefetchParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
 
-var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 305, 314, 324, 334, 339, 347, 355, 364, 369, 376, 384, 392, 401, 408, 414, 420, 426, 432, 437, 441, 447}
+var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 303, 313, 322, 332, 342, 347, 355, 363, 372, 377, 384, 392, 400, 409, 416, 422, 428, 434, 440, 445, 449, 455}
 
 func (i op) String() string {
 	idx := int(i) - 0

@@ -7,6 +7,7 @@
 //	go -C bench run . -o results -project ..
 //	go -C bench run . -o results -draw
 //	go -C bench run . -cliffs -only 'cross-entropy.* 256×10'
+//	go -C bench run . -costs
 //
 // With -o the results are kept in a folder as JSON, one file for each run, and all that
 // the folder has, of this machine or others, becomes a report: its README.md, and
@@ -15,7 +16,8 @@
 // measure, neither the repository nor a network.
 //
 // With -cliffs it searches a grid of works, of all methods, for those that take much
-// longer than their neighbours, or longer than a plain loop or PyTorch: see judge.
+// longer than their neighbours, or longer than a plain loop or PyTorch: see judge. With
+// -costs it measures what decides whether several workers share a call.
 //
 // Every side is a process of its own that stays alive: this program itself, once for
 // each tier and for each peer in Go, and Python with peer.py. The sides take turns, a few
@@ -55,9 +57,10 @@ func main() {
 	flag.StringVar(&o.project, "project", "", "`folder` of the project whose pages get new sections about speed from what -o has")
 	flag.BoolVar(&o.draw, "draw", false, "measure nothing, only make the report")
 	flag.BoolVar(&o.cliffs, "cliffs", false, "look for works that take much longer than their neighbours, or than a plain loop or PyTorch")
+	flag.BoolVar(&o.costs, "costs", false, "measure the costs by which Workers 0 decides how many share a call")
 	serve := flag.String("serve", "", "be a `side`, such as "+trellisSide+": answer requests on stdin")
 	flag.Parse()
-	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.project != "") && o.folder == "" || o.cliffs && o.folder != "" {
+	if flag.NArg() > 0 || o.rounds < 1 || (o.draw || o.project != "") && o.folder == "" || (o.cliffs || o.costs) && o.folder != "" {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -70,7 +73,7 @@ func main() {
 type options struct {
 	only, name, folder, project string
 	rounds                      int
-	draw, cliffs                bool
+	draw, cliffs, costs         bool
 }
 
 func run(o options, serve string) error {
@@ -83,6 +86,9 @@ func run(o options, serve string) error {
 	}
 	if o.cliffs {
 		return findCliffs(o.only)
+	}
+	if o.costs {
+		return fitCosts(trellis.Tiers())
 	}
 	if !o.draw {
 		if err := compare(o); err != nil {

@@ -45,12 +45,16 @@ func contenders(w work, s sides) (all []*contender) {
 		for _, t := range tiers {
 			add(t.About, t, w.job.Op, workers, true)
 		}
-		add(results.PyTorch, s.peers[results.PyTorch], w.job.Op, workers, false)
+		if !w.nan {
+			add(results.PyTorch, s.peers[results.PyTorch], w.job.Op, workers, false)
+		}
 		if w.memory != "" {
 			add(results.Memory, s.best(), w.memory, workers, false)
 		}
 	}
-	add(results.CUDA, s.peers[results.CUDA], w.job.Op, 1, false)
+	if !w.nan {
+		add(results.CUDA, s.peers[results.CUDA], w.job.Op, 1, false)
+	}
 	for _, name := range w.peers {
 		add(name, s.peers[name], w.job.Op, 1, false)
 	}

@@ -19,6 +19,7 @@ type work struct {
 	workers  []int
 	bestOnly bool     // by the best tier only
 	peers    []string // besides PyTorch
+	nan      bool     // PyTorch's result, which is then left out
 	memory   string   // operation that only moves what the job has to
 	elements int      // of these
 	unit     string
@@ -273,6 +274,7 @@ func everyday() (all []work) {
 		j := ctc(opCTC+andGrad, "float32", 100, 100, 500, 16, 32)
 		change(&j)
 		add(j) // beside the same from standard normal numbers, which is in works
+		all[len(all)-1].nan = j.Mask.Score == "-Inf"
 	}
 	return all
 }

@@ -10,7 +10,7 @@ import (
 // float64 for both element types.
 func ctc() []kernel {
 	return []kernel{
-		expFrames(), expWide(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
+		expFrames(), expWide(), widen(), narrow(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
 		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
 	}
 }
@@ -133,6 +133,61 @@ func expWide() kernel {
 	}
 }
 
+// widen writes dst[r][c] = x[r][c], for rows r of whole vectors of dst, 0 beyond those of x.
+func widen() kernel {
+	dst, x, rows := view("dst", f64), view("x", F), integer("rows")
+	return kernel{
+		name:   "widen",
+		params: []parameter{dst, x, rows},
+		stub:   []parameter{dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), rows},
+		body: func(k *builder) {
+			dst, x := k.Array("dst"), k.Array("x")
+			repeat(k, k.Arg("rows"), 1, func() {
+				to, at := dst.Copy(), x.Copy()
+				k.Each(k.Arg("xColumns"), arrays{at}, func(l asm.Lanes) {
+					storeF64(to, l.Load(at))
+					to.Advance(k.F.Lanes())
+				})
+				x.Move(x.Elements(k.Arg("xStride")))
+				dst.Move(dst.Elements(k.Arg("dstStride")))
+			})
+		},
+	}
+}
+
+// narrow writes dst[r][c] = x[r][c], rounded, or 0 where that is below leastNarrow, for rows r of whole
+// vectors of dst.
+func narrow() kernel {
+	dst, x, rows := view("dst", F), view("x", f64), integer("rows")
+	return kernel{
+		name:   "narrow",
+		params: []parameter{dst, x, rows},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), rows},
+		body: func(k *builder) {
+			dst, x, least := k.Array("dst"), k.Array("x"), k.Const(asm.F64, k.get("leastNarrow"))
+			repeat(k, k.Arg("rows"), 1, func() {
+				to, at, left := dst.Copy(), x.Copy(), k.Copy(k.Arg("dstColumns"))
+				k.While(left.Greater(k.Int(0)), func() {
+					next := func() asm.Vec {
+						v := at.Load()
+						at.Advance(asm.F64.Lanes())
+						return v.NotLess(least).Keep(v)
+					}
+					v := next()
+					if k.F == asm.F32 {
+						v = v.Narrow(next())
+					}
+					to.Store(v)
+					to.Advance(k.F.Lanes())
+					left.Dec(k.Int(k.F.Lanes()))
+				})
+				x.Move(x.Elements(k.Arg("xStride")))
+				dst.Move(dst.Elements(k.Arg("dstStride")))
+			})
+		},
+	}
+}
+
 // emit writes, for rows r,
 //
 //	y[r][i] = p[r][index[i]]
@@ -166,7 +221,7 @@ func emit() kernel {
 				})
 			}
 			if k.F == asm.F64 {
-				lookUp(func(index asm.Array) asm.Vec { return p.Gather(k.All().LoadWiden(index)) })
+				lookUp(func(index asm.Array) asm.Vec { return p.GatherBy(index) })
 			} else {
 				done := k.NewLabel("done")
 				for vectors := 1; vectors <= 8; vectors++ {

@@ -130,7 +130,7 @@ func gathers(t asm.Type) []Op {
 		}),
 	}
 	if t.Size() == 8 {
-		all = append(all, gatherByI32(t))
+		all = append(all, gatherByI32(t), gatherBy(t))
 	}
 	return all
 }
@@ -157,6 +157,29 @@ func gatherByI32(t asm.Type) Op {
 			return dst
 		},
 	}
+}
+
+// gatherBy is gatherByI32 with GatherBy, which has all lanes: their indices are written to dst first.
+func gatherBy(t asm.Type) Op {
+	op := gatherByI32(t)
+	op.Name = "gatherBy" + suffix(t)
+	op.Build = func(k *asm.Kernel) {
+		dst, x, y, _, n := pointers(k, t)
+		mask := powerBelow(k, n).Minus(k.Int(1)).Splat(asm.I64)
+		index, isWhole := y.As(asm.I32), true
+		k.Each(n, []asm.Array{dst}, func(l asm.Lanes) {
+			at := l.LoadWiden(index).And(mask)
+			if isWhole {
+				l.StoreNarrow(dst.As(asm.I32).From(3), at)
+				l.Store(dst, x.GatherBy(dst.As(asm.I32).From(3)))
+			} else {
+				l.Store(dst, x.Gather(at))
+			}
+			isWhole = false
+			index.Advance(t.Lanes())
+		})
+	}
+	return op
 }
 
 // powerBelow returns the largest power of two that is not above n.
