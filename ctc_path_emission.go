@@ -131,8 +131,14 @@ func (m *pathEmission[F]) column(block, column int) []float64 {
 
 // makeGroup sets p.
 func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
-	if m.scores == Logits && frames.To > m.normed && !m.addNorms(frames) {
-		return false
+	if m.scores == Logits && frames.To > m.normed {
+		more := frames.To // long rows are still in the cache when their classes are looked for
+		if m.x.Columns <= shortRow {
+			more = min(frames.From+shortRows, m.frames)
+		}
+		if !m.addNorms(view.Span{From: frames.From, To: more}) {
+			return false
+		}
 	}
 	ok := toBlocks(m.p, pathBlock*(m.columns+1), m.rowsOf(frames)) == 0
 	if m.scores == Probabilities {
