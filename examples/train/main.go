@@ -79,7 +79,7 @@ func train(steps int, bar *progressbar.ProgressBar) (*history, error) {
 		}
 		n.backward(grad)
 		for _, c := range n {
-			c.adam(step+1, 8e-3*(1-float64(step)/float64(steps)))
+			c.adam(step+1, 8e-3*min(float64(step+1)/100, 1-float64(step)/float64(steps)))
 		}
 		for i := range losses {
 			losses[i] /= float32(lengths[i]) // loss is the mean of these
