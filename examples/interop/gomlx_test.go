@@ -47,7 +47,7 @@ func newStep() step {
 		features: tensors.FromFlatDataAndDimensions([]float32{1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1}, 4, 3),
 		forward:  graph.MustNewExec(backend, layer),
 		descend: graph.MustNewExec(backend, func(features, weights, slope, rate *graph.Node) *graph.Node {
-			surrogate := graph.ReduceAllSum(graph.Mul(layer(features, weights), graph.StopGradient(slope)))
+			surrogate := graph.ReduceAllSum(graph.Mul(layer(features, weights), slope))
 			return graph.Sub(weights, graph.Mul(rate, graph.Gradient(surrogate, weights)[0]))
 		}),
 	}

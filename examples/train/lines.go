@@ -12,21 +12,15 @@ import (
 	"golang.org/x/image/math/fixed"
 )
 
-// Label k is the k-th of these characters. Class 0 is the blank, by which a frame says "no new
-// character here".
+// Label k is the k-th character of the alphabet. Class 0 is the blank: nothing new in this frame.
 const (
 	alphabet = " abcdefghijklmnopqrstuvwxyz"
 	classes  = 1 + len(alphabet)
+	height   = 16   // pixels of a column
+	stride   = 2    // columns from one frame to the next
+	margin   = 16   // columns on either side of a text: no frame sees two texts
+	noise    = 0.15 // the most: the standard deviation of a pixel, where ink is 1
 )
-
-const (
-	height = 16   // pixels of a column
-	stride = 2    // columns from one frame to the next
-	margin = 16   // columns on either side of a text: no frame sees two texts
-	noise  = 0.15 // the most: the standard deviation of a pixel, where ink is 1
-)
-
-var faces = []font.Face{basicfont.Face7x13, inconsolata.Regular8x16, inconsolata.Bold8x16}
 
 // batch has lines of text of different lengths. Behind the shorter ones there is nothing.
 type batch struct {
@@ -54,17 +48,12 @@ func spell(labels []int) (text string) {
 	return text
 }
 
-// words returns random letters, none of which can be guessed from the others. Some come twice in a
-// row; the network has to write a blank between these.
+// words returns random letters, none of which can be guessed from the others. One in eight comes twice;
+// between the two the network has to write a blank. One in eight ends a word.
 func words(r *rand.Rand) (text string) {
 	for length := 3 + r.IntN(10); len(text) < length; {
-		text += string(rune('a' + r.IntN(26)))
-		switch r.IntN(8) {
-		case 0:
-			text += text[len(text)-1:]
-		case 1:
-			text += " "
-		}
+		letter := string(rune('a' + r.IntN(26)))
+		text += strings.Repeat(letter, 1+r.IntN(8)/7) + strings.Repeat(" ", r.IntN(8)/7)
 	}
 	return strings.TrimSpace(text)
 }
@@ -95,6 +84,7 @@ func newBatch(r *rand.Rand, n int, texts ...string) batch {
 // drawLine draws a text in one of the fonts, unevenly, and stretches it.
 func drawLine(r *rand.Rand, text string) *image.Gray {
 	even := image.NewGray(image.Rect(0, 0, 10*len(text), height))
+	faces := []font.Face{basicfont.Face7x13, inconsolata.Regular8x16, inconsolata.Bold8x16}
 	pen := font.Drawer{Dst: even, Src: image.White, Face: faces[r.IntN(len(faces))], Dot: fixed.P(0, 11+r.IntN(3))}
 	for _, letter := range text {
 		pen.DrawString(string(letter))

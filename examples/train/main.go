@@ -13,18 +13,19 @@ import (
 	"github.com/agnivade/levenshtein"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
+	"gonum.org/v1/plot/plotter"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/decode"
 )
 
 func main() {
-	steps := flag.Int("steps", 2000, "training `steps`")
+	steps := flag.Uint("steps", 2000, "training `steps`")
 	file := flag.String("o", "train.png", "`file` for the picture, a .png")
 	flag.Parse()
-	bar := progressbar.NewOptions(*steps, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
+	bar := progressbar.NewOptions(int(*steps), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetVisibility(term.IsTerminal(int(os.Stderr.Fd()))))
-	h, err := train(*steps, bar)
+	h, err := train(int(*steps), bar)
 	if err == nil {
 		err = h.draw(*file)
 	}
@@ -35,7 +36,7 @@ func main() {
 
 // history is what a training leaves for the picture.
 type history struct {
-	losses [][]float32 // of each step and line, in nats per character
+	losses plotter.XYs // of each step, of each line, in nats per character
 	unseen batch       // lines that are not trained on
 	looks  []look      // at these, every 100 steps and in the end
 }
@@ -44,9 +45,9 @@ type history struct {
 type look struct {
 	step      int
 	errorRate float64
-	text      string                  // that it reads in the first unseen line
-	spans     []trellis.Span          // of that text's characters
-	emissions trellis.Tensor[float32] // probabilities, (T,C), of that line
+	text      string         // that it reads in the first unseen line
+	spans     []trellis.Span // of that text's characters
+	emissions []float32      // probabilities of that line, (T,C)
 }
 
 // train draws the same lines in every run, and looks at others than it trains on.
@@ -56,11 +57,10 @@ func train(steps int, bar *progressbar.ProgressBar) (*history, error) {
 	ctc := trellis.CTCLoss[float32]{Scores: trellis.Logits, BatchFirst: true} // its blank is class 0
 	for step := 0; ; step++ {
 		if step%100 == 0 || step == steps {
-			l, err := n.read(h.unseen)
+			l, err := n.read(h.unseen, step)
 			if err != nil {
 				return nil, err
 			}
-			l.step = step
 			h.looks = append(h.looks, l)
 			bar.Clear()
 			fmt.Printf("%5d steps, %3.0f s: %5.1f %% of unseen characters wrong, %q\n", step, time.Since(began).Seconds(), 100*l.errorRate, l.text)
@@ -81,10 +81,9 @@ func train(steps int, bar *progressbar.ProgressBar) (*history, error) {
 		for _, c := range n {
 			c.adam(step+1, 8e-3*min(float64(step+1)/100, 1-float64(step)/float64(steps)))
 		}
-		for i := range losses {
-			losses[i] /= float32(lengths[i]) // loss is the mean of these
+		for i := range losses { // whose mean, for each character, is loss
+			h.losses = append(h.losses, plotter.XY{X: float64(step), Y: float64(losses[i]) / float64(lengths[i])})
 		}
-		h.losses = append(h.losses, losses)
 		bar.Describe(fmt.Sprintf("%.3f nats per character", loss))
 		bar.Add(1)
 	}
@@ -92,18 +91,16 @@ func train(steps int, bar *progressbar.ProgressBar) (*history, error) {
 
 // read has the network read lines. The error rate is how many characters of what it reads must be
 // added, left out or replaced to make the texts, per character.
-func (n network) read(b batch) (l look, err error) {
+func (n network) read(b batch, step int) (look, error) {
 	logits, wrong, all := n.forward(b), 0, 0
 	readings, err := decode.Greedy[float32]{Scores: trellis.Logits, BatchFirst: true}.Decode(nil, logits, b.frames)
 	if err != nil {
-		return l, err
+		return look{}, err
 	}
 	for i, text := range b.texts {
 		wrong += levenshtein.ComputeDistance(spell(readings[i].Labels), text)
 		all += len(text)
 	}
-	l.errorRate, l.text, l.spans = float64(wrong)/float64(all), spell(readings[0].Labels), readings[0].Spans
-	l.emissions = trellis.Tensor[float32]{Data: logits.Data[:b.frames[0]*classes], Shape: []int{b.frames[0], classes}}
-	trellis.SoftmaxRows(l.emissions.Data, l.emissions)
-	return l, nil
+	trellis.SoftmaxRows(logits.Data, logits)
+	return look{step, float64(wrong) / float64(all), spell(readings[0].Labels), readings[0].Spans, logits.Data[:b.frames[0]*classes]}, nil
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/gotrellis/trellis"
 )
 
-// convolution cuts a sequence of vectors off below 0 and multiplies windows of it with weights: each
-// makes one vector.
+// convolution multiplies windows of a sequence of vectors, cut off below 0, with weights.
 type convolution struct {
 	in, window, step int            // numbers of a vector, vectors of a window, and from one window to the next
 	weights, slopes  blas32.General // (window·in + 1, out), and the derivatives of the loss by them
@@ -33,12 +32,10 @@ func newConvolution(r *rand.Rand, in, window, step, out int) *convolution {
 	return c
 }
 
-// pad returns the zeros on either side of a sequence that have windows lie around their steps.
-func (c *convolution) pad() []float32 { return make([]float32, (c.window-c.step)/2*c.in) }
-
 func (c *convolution) forward(x []float32) []float32 {
 	c.windows = matrix(len(x)/(c.step*c.in), c.weights.Rows)
-	x = slices.Concat(c.pad(), x, c.pad())
+	pad := make([]float32, (c.window-c.step)/2*c.in) // has windows lie around their steps
+	x = slices.Concat(pad, x, pad)
 	for i := range c.windows.Rows {
 		window := c.windows.Data[i*c.windows.Cols:][:c.windows.Cols]
 		for k, v := range x[i*c.step*c.in:][:c.window*c.in] {
@@ -51,24 +48,22 @@ func (c *convolution) forward(x []float32) []float32 {
 	return y.Data
 }
 
-// backward takes the derivatives by what forward returned, makes the slopes, and returns the
-// derivatives by x.
+// backward makes the slopes, and the derivatives by x of those by what forward returned.
 func (c *convolution) backward(dy []float32) []float32 {
 	d := blas32.General{Rows: c.windows.Rows, Cols: c.weights.Cols, Stride: c.weights.Cols, Data: dy}
 	blas32.Gemm(blas.Trans, blas.NoTrans, 1, c.windows, d, 0, c.slopes)
-	dwindows, size := matrix(c.windows.Rows, c.windows.Cols), c.windows.Rows*c.step*c.in
+	dwindows, size, pad := matrix(c.windows.Rows, c.windows.Cols), c.windows.Rows*c.step*c.in, (c.window-c.step)/2*c.in
 	blas32.Gemm(blas.NoTrans, blas.Trans, 1, d, c.weights, 0, dwindows)
-	dx := make([]float32, size+2*len(c.pad()))
+	dx := make([]float32, size+2*pad)
 	for i, v := range dwindows.Data {
 		if row, k := i/dwindows.Cols, i%dwindows.Cols; k < c.window*c.in && c.windows.Data[i] > 0 {
 			dx[row*c.step*c.in+k] += v
 		}
 	}
-	return dx[len(c.pad()):][:size]
+	return dx[pad:][:size]
 }
 
-// adam moves the weights down the slopes (D. Kingma and J. Ba, 2015, arXiv:1412.6980). Steps
-// count from 1.
+// adam moves the weights down the slopes (D. Kingma and J. Ba, arXiv:1412.6980). Steps count from 1.
 func (c *convolution) adam(step int, rate float64) {
 	const beta1, beta2 = 0.9, 0.99
 	rate *= math.Sqrt(1-math.Pow(beta2, float64(step))) / (1 - math.Pow(beta1, float64(step)))
@@ -83,11 +78,7 @@ func (c *convolution) adam(step int, rate float64) {
 type network []*convolution
 
 func newNetwork(r *rand.Rand) network {
-	return network{
-		newConvolution(r, height, 8, stride, 32),
-		newConvolution(r, 32, 9, 1, 64),
-		newConvolution(r, 64, 1, 1, classes),
-	}
+	return network{newConvolution(r, height, 8, stride, 32), newConvolution(r, 32, 9, 1, 64), newConvolution(r, 64, 1, 1, classes)}
 }
 
 // forward returns logits of shape (N,T,C).

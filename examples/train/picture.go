@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"image/color"
@@ -16,11 +17,10 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// draw draws the losses, a line, and what the network made of it: at first, soon after, in the midst
-// of learning, and in the end.
+// draw draws the losses, a line, and what the network made of it at four times.
 func (h *history) draw(file string) error {
 	plots, last := [][]*plot.Plot{{h.linePlot()}}, len(h.looks)-1
-	for _, i := range []int{0, 1, last / 5, last} {
+	for _, i := range []int{0, min(1, last), last / 5, last} {
 		plots = append(plots, []*plot.Plot{h.looks[i].plot()})
 	}
 	picture := vgimg.New(9*vg.Inch, 9*vg.Inch)
@@ -30,23 +30,20 @@ func (h *history) draw(file string) error {
 	for i, tile := range plot.Align(plots, tiles, vgdraw.Crop(canvas, 0, 0, 0, -3*vg.Inch)) {
 		plots[i][0].Draw(tile[0])
 	}
-	f, err := os.Create(file)
-	if err != nil {
+	var data bytes.Buffer
+	if err := png.Encode(&data, picture.Image()); err != nil {
 		return err
 	}
-	defer f.Close()
-	return png.Encode(f, picture.Image())
+	return os.WriteFile(file, data.Bytes(), 0o666)
 }
 
 // lossPlot shows each line of the training as a dot.
 func (h *history) lossPlot() *plot.Plot {
 	const least = 0.01 // what is below is drawn there
-	dots, rates := &plotter.Scatter{}, curve(plotutil.Color(0))
+	dots, rates := &plotter.Scatter{}, &plotter.Line{LineStyle: vgdraw.LineStyle{Color: plotutil.Color(0), Width: 1.5}}
 	dots.GlyphStyle = vgdraw.GlyphStyle{Color: color.Gray{Y: 170}, Radius: 0.7, Shape: vgdraw.CircleGlyph{}}
-	for step, losses := range h.losses {
-		for _, loss := range losses {
-			dots.XYs = append(dots.XYs, plotter.XY{X: float64(step), Y: max(float64(loss), least)})
-		}
+	for _, xy := range h.losses {
+		dots.XYs = append(dots.XYs, plotter.XY{X: xy.X, Y: max(xy.Y, least)})
 	}
 	for _, l := range h.looks {
 		rates.XYs = append(rates.XYs, plotter.XY{X: float64(l.step), Y: max(l.errorRate, least)})
@@ -61,17 +58,12 @@ func (h *history) lossPlot() *plot.Plot {
 	return p
 }
 
-func curve(c color.Color) *plotter.Line {
-	return &plotter.Line{LineStyle: vgdraw.LineStyle{Color: c, Width: 1.5}}
-}
-
 // linePlot shows the line that is looked at, its frames above those of the plots below.
 func (h *history) linePlot() *plot.Plot {
 	frames := h.unseen.frames[0]
 	gray := image.NewGray(image.Rect(0, 0, frames*stride, height))
 	for i := range gray.Pix {
-		paper := 1 - min(max(h.unseen.pixels[i], 0), 1)
-		gray.SetGray(i/height, i%height, color.Gray{Y: uint8(255 * paper)})
+		gray.SetGray(i/height, i%height, color.Gray{Y: uint8(255 * (1 - min(max(h.unseen.pixels[i], 0), 1)))})
 	}
 	p := plot.New()
 	p.HideAxes()
@@ -87,12 +79,12 @@ func (l look) plot() *plot.Plot {
 	p.Y.Max = 1.3
 	p.Y.Tick.Marker = plot.ConstantTicks{{Value: 0, Label: "0"}, {Value: 1, Label: "1"}}
 	for class := range classes {
-		c := curve(plotutil.Color(class))
+		c := &plotter.Line{LineStyle: vgdraw.LineStyle{Color: plotutil.Color(class), Width: 1.5}}
 		if class == 0 {
 			c.Color = color.Gray{Y: 170}
 		}
-		for t := range l.emissions.Shape[0] {
-			c.XYs = append(c.XYs, plotter.XY{X: float64(t) + 0.5, Y: float64(l.emissions.Data[t*classes+class])})
+		for t := range len(l.emissions) / classes {
+			c.XYs = append(c.XYs, plotter.XY{X: float64(t) + 0.5, Y: float64(l.emissions[t*classes+class])})
 		}
 		p.Add(c)
 	}
