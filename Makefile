@@ -157,7 +157,7 @@ mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca
 
 examples: ## examples/train in full, a minute, and its picture
-	go -C examples/train run .
+	go -C examples/train run . -o train.png
 
 generate: ## everything that is generated
 	go generate ./...

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	steps := flag.Uint("steps", 2000, "training `steps`")
-	file := flag.String("o", "train.png", "`file` for the picture, a .png")
+	file := flag.String("o", "picture.png", "`file` for the picture, a PNG")
 	flag.Parse()
 	bar := progressbar.NewOptions(int(*steps), progressbar.OptionSetWriter(os.Stderr), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetVisibility(term.IsTerminal(int(os.Stderr.Fd()))))
