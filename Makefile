@@ -3,6 +3,7 @@
 # is an error in CI.
 
 NESTED  := asm gen cmd/trellis bench
+EXAMPLES := examples/interop examples/train
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 50000x
@@ -34,7 +35,7 @@ TEST := go test -vet=off
 SKIPS := go run $(abspath .ci/skips.go)
 export CGO_ENABLED ?= 0
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare costs cliffs results report figures emissions mca generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare costs cliffs results report figures emissions mca examples generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -76,8 +77,10 @@ arm64: $(OPS) ## the same bits on another architecture, under qemu
 		$(TEST) -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier && \
 		$(TEST) -exec $(QEMU) ./asm/internal/optest; else $(call MISSING,$(QEMU)); fi
 
-nested: $(OPS) ## the tests of the other modules
-	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
+# The examples have workspaces of their own. A training of a few steps goes through all of its program.
+nested: $(OPS) ## the tests of the other modules, and the examples in short
+	@for m in $(NESTED) $(EXAMPLES); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
+	@go -C examples/train run . -steps 20 -o /dev/null
 
 # go test does not see that files of other modules change.
 released: ## what those get who install or clone the next version
@@ -156,6 +159,9 @@ emissions: ## bench/emissions: trains the recogniser, in minutes
 mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca
 
+examples: ## examples/train in full, a minute, and its picture
+	go -C examples/train run . -o train.png
+
 generate: ## everything that is generated
 	go generate ./...
 	@for m in $(NESTED); do (cd $$m && go generate ./...) || exit 1; done
@@ -164,8 +170,8 @@ generate: ## everything that is generated
 # (see CONTRIBUTING.md). The second half writes go.work.sum anew.
 tidy: ## go.mod and go.sum of every module; with VERSION=v0.2.0, requiring that of each other
 	go -C release run . -tidy $(if $(VERSION),-version $(VERSION))
-	@rm -f go.work.sum && go list -m all >/dev/null
-	@for m in . $(NESTED) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
+	@for m in . $(EXAMPLES); do (cd $$m && rm -f go.work.sum && go list -m all >/dev/null) || exit 1; done
+	@for m in . $(NESTED) $(EXAMPLES) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
 
 exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier; long CTC gradients: minutes
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' . ./internal/fp

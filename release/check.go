@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/modfile"
 )
 
 // checkRepository returns what keeps the repository source, of which t is a copy, from
@@ -44,11 +46,6 @@ func checkRepository(source string, t *tree, version string) (problems []string,
 // checkRequirements returns what is wrong in go.mod and go.work, as they are in t, with
 // modules that require each other at this version.
 func checkRequirements(t *tree, version string) (problems []string) {
-	required := map[string]bool{}
-	used := []string{}
-	for _, u := range t.work.Use {
-		used = append(used, path.Clean(u.Path))
-	}
 	for _, m := range t.modules {
 		name := path.Join(m.dir, "go.mod")
 		if want := path.Join(t.root(), m.dir); m.path() != want {
@@ -57,26 +54,26 @@ func checkRequirements(t *tree, version string) (problems []string) {
 		if len(m.file.Replace) > 0 {
 			problems = append(problems, name+" replaces modules, which go install refuses.")
 		}
+		dir := t.workOf(m)
+		work, workName := t.works[dir], path.Join(dir, "go.work") // those that the go command uses in m
+		if !slices.ContainsFunc(work.Use, func(u *modfile.Use) bool { return path.Join(dir, u.Path) == m.dir }) {
+			problems = append(problems, workName+" does not use "+m.dir+".")
+		}
 		for _, r := range m.file.Require {
 			if !t.own(r.Mod.Path) {
 				continue
 			}
-			required[r.Mod.Path] = true
 			if r.Mod.Version != version {
 				problems = append(problems, fmt.Sprintf("%s requires %s, not %s: make tidy VERSION=%[3]s", name, r.Mod, version))
 			}
-		}
-		if !slices.Contains(used, m.dir) {
-			problems = append(problems, "go.work does not use "+m.dir+".")
-		}
-	}
-	for _, m := range t.modules {
-		replaced := false
-		for _, r := range t.work.Replace {
-			replaced = replaced || r.Old.Path == m.path() && r.Old.Version == version && path.Clean(r.New.Path) == m.dir
-		}
-		if required[m.path()] && !replaced {
-			problems = append(problems, fmt.Sprintf("go.work has no replace %s %s => ./%s", m.path(), version, strings.TrimPrefix(m.dir, ".")))
+			place := path.Join(".", strings.TrimPrefix(r.Mod.Path, t.root()))
+			replaced := slices.ContainsFunc(work.Replace, func(w *modfile.Replace) bool {
+				return w.Old.Path == r.Mod.Path && w.Old.Version == version && path.Join(dir, w.New.Path) == place
+			})
+			problem := fmt.Sprintf("%s has no replace %s %s by the files in %s.", workName, r.Mod.Path, version, place)
+			if !replaced && !slices.Contains(problems, problem) {
+				problems = append(problems, problem)
+			}
 		}
 	}
 	return problems

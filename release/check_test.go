@@ -92,7 +92,7 @@ func TestProblemsOfTheRepository(t *testing.T) {
 		"another version":         {change("cmd/tool/go.mod", "v0.1.0", "v0.0.9"), "cmd/tool/go.mod requires example.com/small@v0.0.9, not v0.1.0: make tidy VERSION=v0.1.0"},
 		"another path":            {change("cmd/tool/go.mod", "cmd/tool", "tool"), "cmd/tool/go.mod: the module is example.com/small/tool, not example.com/small/cmd/tool."},
 		"outside the workspace":   {change("go.work", "\t./cmd/tool\n", ""), "go.work does not use cmd/tool."},
-		"another version's files": {change("go.work", "v0.1.0", "v0.0.9"), "go.work has no replace example.com/small v0.1.0 => ./"},
+		"another version's files": {change("go.work", "v0.1.0", "v0.0.9"), "go.work has no replace example.com/small v0.1.0 by the files in .."},
 		"unreleased":              {change("CHANGELOG.md", "[0.1.0] - 2001-02-03", "[Unreleased]"), "CHANGELOG.md has no section ## [0.1.0] - YYYY-MM-DD."},
 		"no changelog":            {func(t *testing.T, files map[string]string) { delete(files, "CHANGELOG.md") }, "CHANGELOG.md has no section ## [0.1.0] - YYYY-MM-DD."},
 	} {
@@ -102,6 +102,15 @@ func TestProblemsOfTheRepository(t *testing.T) {
 			assert.Equal(t, []string{c.want}, problemsOfRepository(t, repository(t, files)))
 		})
 	}
+	t.Run("a workspace of its own", func(t *testing.T) {
+		files := small()
+		files["cmd/tool/go.work"] = "go 1.26\n\nuse .\n"
+		assert.Equal(t, []string{"cmd/tool/go.work has no replace example.com/small v0.1.0 by the files in .."}, problemsOfRepository(t, repository(t, files)))
+		files["cmd/tool/go.work"] = "go 1.26\n\nuse ../..\n\nreplace example.com/small v0.1.0 => ../..\n"
+		assert.Equal(t, []string{"cmd/tool/go.work does not use cmd/tool."}, problemsOfRepository(t, repository(t, files)))
+		files["cmd/tool/go.work"] = "go 1.26\n\nuse (\n\t.\n\t../..\n)\n\nreplace example.com/small v0.1.0 => ../..\n"
+		assert.Empty(t, problemsOfRepository(t, repository(t, files)))
+	})
 	t.Run("a change", func(t *testing.T) {
 		source := repository(t, small())
 		write(t, source, "small.go", "package small\n\nconst Zero = 1\n")
@@ -168,18 +177,20 @@ func TestTidy(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
 	files := small()
 	files["cmd/tool/go.mod"] = strings.TrimSuffix(files["cmd/tool/go.mod"], "\n") + " // indirect\n"
+	files["cmd/tool/go.work"] = "go 1.26\n\nuse (\n\t.\n\t../..\n)\n\nreplace example.com/small v0.1.0 => ../..\n"
 	source := repository(t, files)
 	var out strings.Builder
 	require.NoError(t, run(&out, source, "v0.2.0", true))
-	assert.Equal(t, "changed go.work\nchanged cmd/tool/go.mod\n", out.String())
-	for _, name := range []string{"go.work", "cmd/tool/go.mod"} {
+	assert.Equal(t, "changed go.work\nchanged cmd/tool/go.work\nchanged cmd/tool/go.mod\n", out.String())
+	files["cmd/tool/go.mod"] = small()["cmd/tool/go.mod"]
+	for _, name := range []string{"go.work", "cmd/tool/go.work", "cmd/tool/go.mod"} {
 		data, err := os.ReadFile(filepath.Join(source, name))
 		require.NoError(t, err)
-		assert.Equal(t, strings.ReplaceAll(small()[name], "v0.1.0", "v0.2.0"), string(data))
+		assert.Equal(t, strings.ReplaceAll(files[name], "v0.1.0", "v0.2.0"), string(data))
 	}
 	changes, err := git(source, "status", "--porcelain")
 	require.NoError(t, err)
-	assert.Equal(t, " M cmd/tool/go.mod\n M go.work", changes)
+	assert.Equal(t, " M cmd/tool/go.mod\n M cmd/tool/go.work\n M go.work", changes)
 
 	out.Reset()
 	require.NoError(t, run(&out, source, "", true))

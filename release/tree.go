@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -18,8 +19,8 @@ import (
 // zips are made from revisions.
 type tree struct {
 	dir     string
-	modules []*goModule // each after those that it requires
-	work    *modfile.WorkFile
+	modules []*goModule                  // each after those that it requires
+	works   map[string]*modfile.WorkFile // by the directory that has the go.work
 }
 
 // goModule is a module of the tree.
@@ -37,7 +38,7 @@ func copyTree(source, dir string) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tree{dir: dir}
+	t := &tree{dir: dir, works: map[string]*modfile.WorkFile{}}
 	byPath := map[string]*goModule{}
 	var modules []*goModule
 	for _, name := range strings.Split(strings.TrimSuffix(list, "\x00"), "\x00") {
@@ -48,12 +49,12 @@ func copyTree(source, dir string) (*tree, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case name == "go.work":
-			if t.work, err = modfile.ParseWork(name, data, nil); err != nil {
+		switch path.Base(name) {
+		case "go.work":
+			if t.works[path.Dir(name)], err = modfile.ParseWork(name, data, nil); err != nil {
 				return nil, err
 			}
-		case path.Base(name) == "go.mod":
+		case "go.mod":
 			file, err := modfile.Parse(name, data, nil)
 			if err != nil {
 				return nil, err
@@ -63,7 +64,7 @@ func copyTree(source, dir string) (*tree, error) {
 			byPath[m.path()] = m
 		}
 	}
-	if t.work == nil || !slices.ContainsFunc(modules, func(m *goModule) bool { return m.dir == "." }) {
+	if t.works["."] == nil || !slices.ContainsFunc(modules, func(m *goModule) bool { return m.dir == "." }) {
 		return nil, fmt.Errorf("%s has no go.work or no go.mod", source)
 	}
 
@@ -136,6 +137,15 @@ func (t *tree) root() string {
 	panic("release: a tree without a root")
 }
 
+// workOf returns the directory of the go.work that the go command uses in m: the nearest one.
+func (t *tree) workOf(m *goModule) string {
+	dir := m.dir
+	for t.works[dir] == nil {
+		dir = path.Dir(dir)
+	}
+	return dir
+}
+
 // required returns the first version that a module requires of another, or "".
 func (t *tree) required() string {
 	for _, m := range t.modules {
@@ -148,7 +158,7 @@ func (t *tree) required() string {
 	return ""
 }
 
-// require makes all modules require this version of each other, and the workspace
+// require makes all modules require this version of each other, and the workspaces
 // have it.
 func (t *tree) require(version string) error {
 	for _, m := range t.modules {
@@ -167,19 +177,27 @@ func (t *tree) require(version string) error {
 			return err
 		}
 	}
-	for _, r := range t.work.Replace {
-		// Not by AddReplace and DropReplace, which lose the comment above.
-		if i := slices.Index(r.Syntax.Token, r.Old.Version); i >= 0 && t.own(r.Old.Path) {
-			r.Old.Version, r.Syntax.Token[i] = version, version
+	for dir, work := range t.works {
+		for _, r := range work.Replace {
+			// Not by AddReplace and DropReplace, which lose the comment above.
+			if i := slices.Index(r.Syntax.Token, r.Old.Version); i >= 0 && t.own(r.Old.Path) {
+				r.Old.Version, r.Syntax.Token[i] = version, version
+			}
+		}
+		if err := os.WriteFile(filepath.Join(t.dir, dir, "go.work"), modfile.Format(work.Syntax), 0o666); err != nil {
+			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(t.dir, "go.work"), modfile.Format(t.work.Syntax), 0o666)
+	return nil
 }
 
-// keep copies go.work and every go.mod and go.sum that differ back to the source, and
+// keep copies every go.work, go.mod and go.sum that differ back to the source, and
 // writes their names to w.
 func (t *tree) keep(w io.Writer, source string) error {
-	names := []string{"go.work"}
+	var names []string
+	for _, dir := range slices.Sorted(maps.Keys(t.works)) {
+		names = append(names, path.Join(dir, "go.work"))
+	}
 	for _, m := range t.modules {
 		names = append(names, path.Join(m.dir, "go.mod"), path.Join(m.dir, "go.sum"))
 	}

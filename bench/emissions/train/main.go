@@ -13,10 +13,11 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/decode"
 	"github.com/gotrellis/trellis/internal/npy"
 )
 
@@ -61,7 +62,11 @@ func run(folder string) error {
 	for range 500 {
 		unseen = append(unseen, a.words(30))
 	}
-	fmt.Printf("%.2f %% of the characters of unseen lines are wrong\n", 100*n.errorRate(a.draw(noise, unseen...)))
+	rate, err := n.errorRate(a.draw(noise, unseen...))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%.2f %% of the characters of unseen lines are wrong\n", 100*rate)
 
 	if a, err = newArtist(2); err != nil { // so that what is kept shows the same lines after any training
 		return err
@@ -85,21 +90,18 @@ func encode(texts []string) (labels, lengths []int) {
 }
 
 // errorRate is the distance of what the best classes spell from the texts, per character.
-func (n network) errorRate(l lines) float64 {
-	x := n.forward(l)
-	frames, wrong := slices.Collect(slices.Chunk(x.Data, x.Shape[2])), 0
-	for i, text := range l.texts {
-		read, last := "", 0
-		for _, scores := range frames[i*x.Shape[1]:][:l.frames[i]] {
-			best := slices.Index(scores, slices.Max(scores))
-			if best > 0 && best != last {
-				read += characters[best-1 : best]
-			}
-			last = best
+func (n network) errorRate(l lines) (float64, error) {
+	greedy := decode.Greedy[float32]{Scores: trellis.Logits, BatchFirst: true}
+	readings, err := greedy.Decode(nil, n.forward(l), l.frames)
+	wrong := 0
+	for i, r := range readings {
+		read := ""
+		for _, label := range r.Labels {
+			read += characters[label-1 : label]
 		}
-		wrong += distance(read, text)
+		wrong += distance(read, l.texts[i])
 	}
-	return float64(wrong) / float64(len(strings.Join(l.texts, "")))
+	return float64(wrong) / float64(len(strings.Join(l.texts, ""))), err
 }
 
 // distance is how many characters are to be added, left out or replaced to make b of a.
