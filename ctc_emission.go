@@ -106,8 +106,8 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
-	if m.expByClass && o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
-		m.doubleByClass = true // then F has its exp from there
+	if o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
+		m.doubleByClass = true // then F has its exp from there; without a gradient too, for the loss's last bits
 	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed = commonFactor{product: 1}, 0
