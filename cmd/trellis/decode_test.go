@@ -359,6 +359,7 @@ func TestDecodeModel(t *testing.T) {
 	assert.Equal(t, "a b", got.Text)
 	assert.InEpsilon(t, -(0.2+0.4+0.9+0.7+0.2+0.8)*ln10, got.LM, 1e-6)
 	assert.Equal(t, 6.0, got.Bonus)
+	assert.Empty(t, run(append(args, "-case", "upper", "-lm_units", "tokens")...).stderr)
 	only := write(t, "model.arpa", []byte(strings.ReplaceAll(model, "|", "x")))
 	r = run("decode", x, "-tokens", tokens, "-beam", "5", "-lm", only, "-lm_units", "tokens")
 	assert.Equal(t, "trellis: warning: "+only+": none of the tokens of "+tokens+" is in it\n", r.stderr)
@@ -417,6 +418,8 @@ func TestDecodeHotwords(t *testing.T) {
 
 	r := run(append(args, "-hotwords", "ab,xb")...)
 	assert.Equal(t, "trellis: warning: -hotwords: hotword 1: no token of "+tokens+" for 'x'\n", r.stderr)
+	r = run(append(args, "-hotwords", "a :b :2")...)
+	assert.Equal(t, "trellis: warning: -hotwords: hotword 0: no token of "+tokens+" for ':'\n", r.stderr, "the weight is behind the last one")
 	r = run(append(args, "-hotwords", "missing.txt")...)
 	assert.Contains(t, r.stderr, `trellis: warning: -hotwords "missing.txt": there is no such file; it is taken for the text itself`)
 }
@@ -436,6 +439,9 @@ func TestDecodeCase(t *testing.T) {
 	tokens = write(t, "tokens.txt", []byte("<blank>\na\nA\n|\n"))
 	r := run("decode", writeLetters(t, "b|a"), "-tokens", tokens, "-beam", "9", "-case", "lower", "-lexicon", write(t, "lexicon.txt", []byte("a\n")))
 	assert.Equal(t, result{stdout: "A a\n"}, r)
+	// A line is one, whatever the tokens are.
+	tokens = write(t, "vocab.json", []byte(`{"<blank>": 0, "a": 1, "\n": 2, "|": 3}`))
+	assert.Equal(t, result{stdout: "a a\n"}, run("decode", writeLetters(t, "aba"), "-tokens", tokens))
 	// A space stays one.
 	tokens = write(t, "tokens.txt", []byte("<blank>\na\nb\n<space>\n"))
 	got = runDecode(t, "decode", x, "-tokens", tokens, "-reference", "A B", "-case", "upper", "-beam", "9",
@@ -590,6 +596,7 @@ func TestDecodeBadData(t *testing.T) {
 		"-reference: references of 2 sequences, " + x + " holds 1; each line of REFERENCE is a sequence": with("-reference", "a\nb"),
 		"references of 2 sequences, " + three + " holds 3\n":                                             {three, "-logits", "-tokens", tokens, "-reference", "a\nb"},
 		"references of 5 sequences, " + three + " holds 3; with -batch_first it is as many":              {three, "-logits", "-tokens", tokens, "-reference", "a\nb\na\nb\na"},
+		"references of 1 sequences, the files up to " + x + " hold 2":                                    with(x, x, "-reference", "a"),
 		"references of 2 sequences, the files up to " + x + " hold 3":                                    with(x, x, "-reference", "a\nb"),
 		"references of 4 sequences, the files up to " + x + " hold 2":                                    with(x, "-reference", "a\nb\na\nb"),
 		three + ": 3 sequences, but -format srt is of one recording; json and ctm have many":             {three, "-logits", "-tokens", tokens, "-format", "srt", "-frame", "1s"},
