@@ -32,7 +32,9 @@ OPS := asm/internal/optest/ops_amd64.s
 # Go vet is run once, not by every go test, and nothing is compiled for C but the race detector.
 TEST := go test -vet=off
 # Behind go test -json: says which tests were skipped, and why, and in CI fails if that is not expected.
-SKIPS := go run $(abspath .ci/skips.go)
+# SHORT is for go test -short.
+SKIPS := GOARCH= GOFLAGS= CGO_ENABLED=0 go run $(abspath .ci/skips.go)
+SHORT := $(SKIPS) -short
 export CGO_ENABLED ?= 0
 
 .PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare costs cliffs results report figures emissions mca examples generate tidy exhaustive
@@ -60,9 +62,9 @@ quick: ## the root module's tests on this machine
 race: export CGO_ENABLED := 1
 race: ## with the race detector, what goroutines do together
 	@if command -v $$(go env CC) >/dev/null; then \
-		$(TEST) -race ./internal/parallel ./internal/workspace && \
+		$(TEST) -json -race ./internal/parallel ./internal/workspace | $(SKIPS) && \
 		for tier in generic ""; do \
-			TRELLIS_CPU=$$tier $(TEST) -count=1 -race -short -run '$(CREWS)' . ./decode ./internal/conformance || exit 1; done; \
+			TRELLIS_CPU=$$tier $(TEST) -json -count=1 -race -short -run '$(CREWS)' . ./decode ./internal/conformance | $(SHORT) || exit 1; done; \
 		else $(call MISSING,a C compiler); fi
 
 # The tests without assembly are in make trials.
@@ -73,9 +75,9 @@ purego: ## the command without assembly, beside PyTorch's results
 arm64: export GOARCH := arm64
 arm64: $(OPS) ## the same bits on another architecture, under qemu
 	@if command -v $(QEMU) >/dev/null; then \
-		go vet -asmdecl . ./decode && TRELLIS_MUST_TEST="generic neon" $(TEST) -short -run '$(BITS)|Example' -exec $(QEMU) . ./decode && \
-		$(TEST) -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier && \
-		$(TEST) -exec $(QEMU) ./asm/internal/optest; else $(call MISSING,$(QEMU)); fi
+		go vet -asmdecl . ./decode && TRELLIS_MUST_TEST="generic neon" $(TEST) -json -short -run '$(BITS)|Example' -exec $(QEMU) . ./decode | $(SHORT) && \
+		$(TEST) -json -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier | $(SHORT) && \
+		$(TEST) -json -exec $(QEMU) ./asm/internal/optest | $(SKIPS); else $(call MISSING,$(QEMU)); fi
 
 # The examples have workspaces of their own. A training of a few steps goes through all of its program.
 nested: $(OPS) ## the tests of the other modules, and the examples in short
@@ -96,17 +98,17 @@ fuzz: ## every fuzz test, FUZZ inputs each
 
 # 386 has no assembly, no FMA instruction and an int of 32 bits.
 trials: ## kernels with all inputs in all places; without assembly; the same bits on 386
-	TRELLIS_EXHAUSTIVE=1 $(TEST) -run 'TestKernels$$' . ./decode
-	$(TEST) -short -tags purego . ./decode ./internal/tier
+	@TRELLIS_EXHAUSTIVE=1 $(TEST) -json -run 'TestKernels$$' . ./decode | $(SKIPS)
+	@$(TEST) -json -short -tags purego . ./decode ./internal/tier | $(SHORT)
 	@if [ "$$(go env GOHOSTARCH)" = amd64 ]; then export GOARCH=386; \
-		echo "386:" && go vet ./... && $(TEST) -short ./internal/fp && $(TEST) -run TestGoldenBits . ./decode; fi
+		echo "386:" && go vet ./... && $(TEST) -json -short ./internal/fp | $(SHORT) && $(TEST) -json -run TestGoldenBits . ./decode | $(SKIPS); fi
 
 # With it the compiler also checks what is done with pointers.
 alone: export CGO_ENABLED := 1
 alone: ## with the race detector, what one goroutine does
 	@if command -v $$(go env CC) >/dev/null; then \
-		$(TEST) -race -short -skip '$(BITS)|TestPublicBetween|$(CREWS)' . ./decode ./lm ./internal/conformance && \
-		$(TEST) -race -short $$(go list ./internal/... | grep -Ev 'conformance|parallel|workspace'); \
+		$(TEST) -json -race -short -skip '$(BITS)|TestPublicBetween|$(CREWS)' . ./decode ./lm ./internal/conformance | $(SHORT) && \
+		$(TEST) -json -race -short $$(go list ./internal/... | grep -Ev 'conformance|parallel|workspace') | $(SHORT); \
 		else $(call MISSING,a C compiler); fi
 
 # Of conformance what is compared with references and other programs: that calls agree with each
@@ -114,15 +116,15 @@ alone: ## with the race detector, what one goroutine does
 neon: export GOARCH := arm64
 neon: ## on arm64 what make arm64 leaves out
 	@if command -v $(QEMU) >/dev/null; then \
-		$(TEST) -timeout 20m -short -skip '$(BITS)|TestNoAllocations' -exec $(QEMU) . && \
-		$(TEST) -timeout 20m -short -run 'Match|Torch|ONNX|Emissions$$|SmallLosses' -skip 'Gradcheck|Critical' -exec $(QEMU) ./internal/conformance && \
-		$(TEST) -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -Ev 'conformance|fp|guard|tier$$') && \
-		$(TEST) -timeout 20m -exec $(QEMU) ./internal/fp; else $(call MISSING,$(QEMU)); fi
+		$(TEST) -timeout 20m -short -json -skip '$(BITS)|TestNoAllocations' -exec $(QEMU) . | $(SHORT) && \
+		$(TEST) -timeout 20m -short -run 'Match|Torch|ONNX|Emissions$$|SmallLosses' -skip 'Gradcheck|Critical' -json -exec $(QEMU) ./internal/conformance | $(SHORT) && \
+		$(TEST) -json -timeout 20m -short -exec $(QEMU) $$(go list ./internal/... | grep -Ev 'conformance|fp|guard|tier$$') | $(SHORT) && \
+		$(TEST) -json -timeout 20m -exec $(QEMU) ./internal/fp | $(SKIPS); else $(call MISSING,$(QEMU)); fi
 
 # On a machine with AVX-512 AVX2 is one.
 lower: ## what is not tested on every tier anyway, on those that are not the best
 	@for tier in generic $$(grep -qsw avx512vl /proc/cpuinfo && echo avx2); do \
-		TRELLIS_CPU=$$tier $(TEST) -count=1 -short -skip '$(ANYTIER)' . ./decode ./internal/conformance || exit 1; done
+		TRELLIS_CPU=$$tier $(TEST) -json -count=1 -short -skip '$(ANYTIER)' . ./decode ./internal/conformance | $(SHORT) || exit 1; done
 
 # What was measured is in BENCH for benchstat.
 bench: ## Go benchmarks of all tiers side by side: four minutes
