@@ -140,8 +140,9 @@ const (
 // contiguous ones it would be a fifth slower.) A variable for tests.
 var streamBytes = 32 << 20
 
-// What things cost, in nanoseconds, as far as it decides whether work is worth sharing: what
-// `make costs` printed for AVX2. A loss with its gradient takes up to twice as long.
+// What things cost, in nanoseconds, as far as it decides whether work is worth sharing: rounded, what
+// `make costs` prints for AVX2, but for workerCost and ArgMaxRows. A loss with its gradient takes up to
+// twice as long.
 const (
 	// workerCost is the least work for a worker: waking one takes some of it.
 	workerCost = 50000

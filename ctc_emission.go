@@ -107,7 +107,8 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
 	if o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
-		m.doubleByClass = true // then F has its exp from there; without a gradient too, for the loss's last bits
+		// The gradient has exp from there, rounded. Without a gradient it is done, too: the loss is to have the same bits.
+		m.doubleByClass = true
 	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed = commonFactor{product: 1}, 0
@@ -521,11 +522,9 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 // group, a term of the gradient, or NaN if it does not: NaN and overflow are to stay where
 // they are, and 2^1000 is power's largest.
 func (m *emission[F]) softmaxFactor(r int) F {
-	p := &m.byClass
-	exponent, top, sum, inRange := p.exponent(r), float64(p.top[r]), p.sum[r], p.inRange(r)
-	if m.doubleByClass {
-		p := &m.double
-		exponent, top, sum, inRange = p.exponent(r), p.top[r], p.sum[r], p.inRange(r)
+	exponent, top, sum, inRange := m.byClass.frame(r)
+	if m.doubleByClass { // which byClass was rounded from
+		exponent, top, sum, inRange = m.double.frame(r)
 	}
 	factor := F(m.softmaxScale * power(exponent))
 	if !inRange || top > float64(fp.ExpReach[F]()-10) || !fp.IsFinite(F(factor*F(sum))) {

@@ -145,11 +145,12 @@ func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (lo
 		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores, nllItemScores) {
 		return 0, false
 	}
+	var sums fourSums
 	classes, factor := x.Shape[1], 1.0
-	sum, isSum := sumRows(x.Data, targets, classes)
-	if !isSum {
+	if !sumRows(&sums, x.Data, targets, classes) {
 		return 0, false
 	}
+	sum := sums.total()
 	if l.Reduction == Mean {
 		sum /= float64(len(targets))
 		factor = 1 / float64(len(targets))
@@ -303,16 +304,8 @@ func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
 	if t.inner == 1 && t.itemSamples == 1 {
 		return t.sumLongRows()
 	}
-	isPlain := t.inner == 1 && t.weight == nil && !t.out.wantLosses() && uint(t.ignore) >= uint(t.classes)
 	for i := range t.items() {
 		s := t.span(i)
-		if isPlain {
-			first := t.first(s)
-			if one, isSum := sumRows(t.x[t.offset(s):], t.targets[first:first+s.samples], t.classes); isSum {
-				sum += one
-				continue
-			}
-		}
 		l := targetLoop[F]{total: total}
 		if bad := t.sumItem(&l, s); bad >= 0 {
 			return 0, 0, 0, t.first(s) + bad
@@ -326,6 +319,13 @@ func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
 
 // sumItem does sumLosses for an item.
 func (t *nllTask[F]) sumItem(l *targetLoop[F], s classSpan) (bad int) {
+	if t.inner == 1 && t.weight == nil && !t.out.wantLosses() && uint(t.ignore) >= uint(t.classes) {
+		first := t.first(s)
+		if sumRows(&l.sums, t.x[t.offset(s):], t.targets[first:first+s.samples], t.classes) {
+			return -1
+		}
+		l.sums = fourSums{}
+	}
 	l.set(t, s, t.x)
 	if t.out.wantLosses() {
 		l.losses = t.out.losses[t.first(s):]
@@ -487,18 +487,17 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 	return l.addFours(r, j)
 }
 
-// sumRows returns the sum of the losses of an item of rows of so many classes without weights, and whether all
-// its targets are classes.
-func sumRows[F Float](scores []F, targets []int, classes int) (sum float64, isSum bool) {
-	var sums fourSums
-	for j := addRows(&sums, scores, targets, classes); j < len(targets); j++ {
+// sumRows adds to sums the losses of an item of rows of so many classes without weights, and reports whether
+// all its targets are classes. Else sums are of no use.
+func sumRows[F Float](sums *fourSums, scores []F, targets []int, classes int) bool {
+	for j := addRows(sums, scores, targets, classes); j < len(targets); j++ {
 		y := targets[j]
 		if uint(y) >= uint(classes) {
-			return 0, false
+			return false
 		}
 		sums[j&3] -= float64(scores[j*classes+y])
 	}
-	return sums.total(), true
+	return true
 }
 
 // addRows subtracts from sums the scores at the targets of rows of so many classes, four by four, up to
@@ -528,8 +527,8 @@ func addRows[F Float](sums *fourSums, scores []F, targets []int, classes int) (d
 	return done
 }
 
-// setRows sets the scores at the targets of rows of so many classes to a value, four by four, up to a target that is
-// no class, and returns how many. It touches no other memory than addFours.
+// setRows sets the scores at the targets of rows of so many classes to a value, four by four, up to a target
+// that is no class, and returns how many. It touches no other memory than addFours.
 func setRows[F Float](scores []F, targets []int, classes int, value F) (done int) {
 	most, size := uint(classes), unsafe.Sizeof(F(0))
 	_ = scores[:len(targets)*classes]

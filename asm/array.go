@@ -209,8 +209,8 @@ func (a Array) GatherTable(n int, index Vec) Vec {
 	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
 }
 
-// GatherBy is Gather of 64-bit elements by as many I32, which index has for all lanes. Where a target's instruction for
-// Gather is slow, elements are moved one by one.
+// GatherBy is Gather of 64-bit elements by as many I32 in memory, which index has for all lanes: AVX2 moves the
+// elements one by one, which is faster there.
 func (a Array) GatherBy(index Array) Vec {
 	if a.t.Size() != 8 || index.t != I32 {
 		a.k.fail("GatherBy of %v by %v", a.t, index.t)
