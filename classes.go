@@ -54,13 +54,7 @@ func isSimple[F Float](out *outputs[F], x *Tensor[F], targets []int, ignore *int
 	if n == 0 || n != len(x.Data) || uint(ignoreIndex(ignore)) < uint(x.Shape[1]) {
 		return false
 	}
-	if out.wantLosses() && (len(out.losses) != len(targets) || overlap(out.losses, x.Data) || overlap(out.losses, out.grad)) {
-		return false
-	}
-	if out.want == productVJP && (len(out.upstream) != len(targets) || overlap(out.upstream, out.grad)) {
-		return false
-	}
-	return !out.wantGrad() || len(out.grad) == n && !inexactOverlap(out.grad, x.Data)
+	return out.fits(x.Data, len(targets))
 }
 
 // setScores sets x and its layout. It reports what is wrong with the options and with x.
@@ -184,13 +178,7 @@ func (t *classTask[F]) setPlain(x *Tensor[F], out *outputs[F]) bool {
 	if t.weight != nil && len(t.weight) != t.classes {
 		return false
 	}
-	if out.wantLosses() && (len(out.losses) != t.positions || overlap(out.losses, x.Data) || overlap(out.losses, t.weight) || overlap(out.losses, out.grad)) {
-		return false
-	}
-	if out.want == productVJP && (len(out.upstream) != t.positions || overlap(out.upstream, out.grad)) {
-		return false
-	}
-	return !out.wantGrad() || len(out.grad) == len(x.Data) && !inexactOverlap(out.grad, x.Data) && !overlap(out.grad, t.weight)
+	return out.fits(x.Data, t.positions) && !(out.wantLosses() && overlap(out.losses, t.weight)) && !(out.wantGrad() && overlap(out.grad, t.weight))
 }
 
 // checkOutputs reports destinations that do not fit, and those that would overwrite x, weights, or

@@ -70,6 +70,17 @@ func (o *outputs[F]) check(method string, x []F, count int, unit string) error {
 	return nil
 }
 
+// fits reports whether check has nothing to report.
+func (o *outputs[F]) fits(x []F, count int) bool {
+	if o.wantLosses() && (len(o.losses) != count || overlap(o.losses, x) || overlap(o.losses, o.grad)) {
+		return false
+	}
+	if o.want == productVJP && (len(o.upstream) != count || overlap(o.upstream, o.grad)) {
+		return false
+	}
+	return !o.wantGrad() || len(o.grad) == len(x) && !inexactOverlap(o.grad, x)
+}
+
 // checkCount reports an argument that has not one element for each loss.
 func (o *outputs[F]) checkCount(method, argument string, s []F, count int, unit string) error {
 	if len(s) == count {
