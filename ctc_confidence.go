@@ -66,10 +66,11 @@ func (c *confidence[F]) findShort(m *pathEmission[F], spans []Span, kept int) bo
 		scores = LogProbabilities
 	}
 	w.target.copy(g)
-	w.begin(m.x, m.frames, emissionOptions{scores: scores}, kept)
-	if len(w.checkpoints) > 0 {
-		return false
+	o := emissionOptions{scores: scores}
+	if w.emission.begin(&w.target, m.x, m.frames, o); m.frames > kept/w.bytesPerFrame() {
+		return false // before there is room for anything
 	}
+	w.begin(m.x, m.frames, o, kept)
 	probability, _ := w.forward()
 	if probability.v == 0 {
 		return true

@@ -70,7 +70,7 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	w.segment = min(groupFrames, frames)
 	w.checkpoints = w.checkpoints[:0]
 	if kept > 0 {
-		perFrame := 8*2*width + w.emission.bytesPerFrame()
+		perFrame := w.bytesPerFrame()
 		if w.segment = frames; frames > kept/perFrame {
 			// Of long targets a group is more than the second cache holds, but far less than √T frames.
 			few := max(groupFrames, frames/(checkpointShare*kept/(8*4*width)+1))
@@ -86,6 +86,9 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	wide := min(width, panelWidth)
 	w.factors, w.next = workspace.Resize(w.factors, 5*wide), workspace.Resize(w.next, 2*wide)
 }
+
+// bytesPerFrame returns the memory that a frame of a segment takes.
+func (w *trellis[F]) bytesPerFrame() int { return 8*2*w.target.width + w.emission.bytesPerFrame() }
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (w *trellis[F]) workspaceBytes() int {
