@@ -406,10 +406,14 @@ func testAlignConfidence[F Float](t *testing.T) {
 		frames := 1 + r.IntN([]int{6, 60, 400}[k%3])
 		c := randomCase[F](r, frames, r.IntN(1+frames/2))
 		s := alignment[F]{x: view.Of(c.x, c.classes, c.classes), frames: frames, scores: c.pathScores, spans: make([]Span, len(c.labels))}
-		if score := s.align(c.labels, c.blank, true, []int{keptBytes, 1}[k/3%2], usualSizes); math.IsInf(score, -1) {
+		kept := []int{keptBytes, 1}[k/3%2]
+		if score := s.align(c.labels, c.blank, true, kept, usualSizes); math.IsInf(score, -1) {
 			continue
 		}
 		found++
+		if kept == 1 {
+			require.Zero(t, s.confidence.short.workspaceBytes(), "%v: α is not kept", c)
+		}
 		occupancy := c.occupancies()
 		for i, span := range s.spans {
 			var want float64
