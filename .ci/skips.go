@@ -36,6 +36,7 @@ func main() {
 	flag.Parse()
 	expected := expected(*short)
 	said, skipped, ok := map[string]string{}, map[string][]string{}, true
+	packages := 0
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<30)
 	for lines.Scan() {
@@ -46,6 +47,9 @@ func main() {
 			continue
 		}
 		name := e.Package + " " + e.Test
+		if e.Test == "" && (e.Action == "pass" || e.Action == "fail" || e.Action == "skip") {
+			packages++
+		}
 		switch e.Action {
 		case "build-output":
 			fmt.Print(e.Output)
@@ -79,6 +83,10 @@ func main() {
 	}
 	if err := lines.Err(); err != nil {
 		fmt.Fprintln(os.Stderr, "skips:", err)
+		ok = false
+	}
+	if packages == 0 { // go test failed before any of them, and said so where it is not read
+		fmt.Fprintln(os.Stderr, "skips: no package was tested")
 		ok = false
 	}
 	if !ok {

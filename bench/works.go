@@ -258,6 +258,7 @@ func everyday() (all []work) {
 		add(f32(op, 32, 10), 1, 0)
 		add(f32(op, 256, 3))
 		add(f32(op, 256, 10), 1, 0)
+		add(f32(op, 32, 1000))
 		add(weighted(f32(op, 256, 3)))
 		add(weighted(f32(op, 256, 10)))
 		add(smoothed(f32(op, 256, 3)))
