@@ -79,16 +79,18 @@ type aligned struct {
 	Sequences []struct {
 		Score  any
 		Frames int
-		Labels []struct {
-			Label int
-			Token *string
-			alignedSpan
-		}
-		Words []struct {
+		Labels []alignedLabel
+		Words  []struct {
 			Word string
 			alignedSpan
 		}
 	}
+}
+
+type alignedLabel struct {
+	Label int
+	Token *string
+	alignedSpan
 }
 
 type alignedSpan struct {
@@ -130,6 +132,68 @@ func TestAlignDrawn(t *testing.T) {
 		assert.Greater(t, l.End, index.Spans[i][0]-4, "label %d", i)
 	}
 	assert.Equal(t, 166, got.Frames)
+	x := readLogProbabilities(t, line+"emissions.npy")
+	assertOccupied(t, got.Labels, x, occupancies(x, index.Labels, 0))
+}
+
+// readLogProbabilities reads the frames of a file of raw scores.
+func readLogProbabilities(t *testing.T, path string) [][]float64 {
+	t.Helper()
+	data, shape, err := npy.ReadFile[float32](path)
+	require.NoError(t, err)
+	x := make([][]float64, shape[0])
+	for t := range x {
+		for _, v := range data[t*shape[1]:][:shape[1]] {
+			x[t] = append(x[t], float64(v))
+		}
+		trellis.LogSoftmax(x[t], x[t])
+	}
+	return x
+}
+
+// assertOccupied compares scores and confidences of labels with log-probabilities and occupancies.
+func assertOccupied(t *testing.T, labels []alignedLabel, x, occupied [][]float64) {
+	t.Helper()
+	for i, l := range labels {
+		var score, confidence float64
+		for t := l.Start; t < l.End; t++ {
+			score += x[t][l.Label] / float64(l.End-l.Start)
+			confidence += occupied[t][i] / float64(l.End-l.Start)
+		}
+		assert.InDelta(t, score, l.Score, 1e-12, "label %d", i)
+		assert.InDelta(t, confidence, l.Confidence, 1e-9, "label %d", i)
+	}
+}
+
+// TestKindsOfScores has the line as raw scores, as log-probabilities and as probabilities: they align
+// and read the same, and look the same.
+func TestKindsOfScores(t *testing.T) {
+	logs := slices.Concat(readLogProbabilities(t, line+"emissions.npy")...)
+	picture := filepath.Join(t.TempDir(), "picture.svg")
+	var want []string
+	for kind, values := range map[string][]float64{
+		"logits":    each(func(v float64) float64 { return v + 3 }, logs),
+		"log_probs": logs,
+		"probs":     each(math.Exp, logs),
+	} {
+		args := []string{writeFloat64s(t, values, 166, 60), "-scores", kind, "-tokens", line + "tokens.txt", "-strict"}
+		r := run(append([]string{"align", "-text", line + "transcript.txt", "-svg", picture}, args...)...)
+		require.Equal(t, result{stdout: r.stdout}, r)
+		_, table, _ := strings.Cut(r.stdout, "\n") // without the kind
+		drawn, err := os.ReadFile(picture)
+		require.NoError(t, err)
+		got := []string{table, string(drawn)}
+		for _, beam := range []string{"0", "5"} {
+			r = run(append([]string{"decode", "-beam", beam, "-format", "table", "-frame", "20ms"}, args...)...)
+			require.Equal(t, result{stdout: r.stdout}, r)
+			_, table, _ = strings.Cut(r.stdout, "\n")
+			got = append(got, table)
+		}
+		if want == nil {
+			want = got
+		}
+		assert.Equal(t, want, got, kind)
+	}
 }
 
 // TestAlignBatch compares sequences of a batch with each of them alone.
@@ -601,15 +665,7 @@ func TestAlignSpeech(t *testing.T) {
 	got := runAlign(t, path, "-text", text, "-tokens", tokens, "-case", "upper", "-frame", "20ms", "-logits").Sequences[0]
 	assert.InDelta(t, index.Viterbi.Score, got.Score, 1e-12)
 
-	data, shape, err := npy.ReadFile[float32](path)
-	require.NoError(t, err)
-	x := make([][]float64, shape[0])
-	for t := range x {
-		for _, v := range data[t*shape[1]:][:shape[1]] {
-			x[t] = append(x[t], float64(v))
-		}
-		trellis.LogSoftmax(x[t], x[t]) // as the reference did
-	}
+	x := readLogProbabilities(t, path) // once more a softmax, as the reference did
 	occupied := occupancies(x, index.Labels, 0)
 	require.Len(t, got.Labels, len(index.Labels))
 	for i, l := range got.Labels {
@@ -618,14 +674,8 @@ func TestAlignSpeech(t *testing.T) {
 		assert.Equal(t, index.Viterbi.Spans[i], [2]int{l.Start, l.End}, "label %d", i)
 		assert.InDelta(t, 0.02*float64(l.Start), *l.StartS, 1e-12)
 		assert.InDelta(t, 0.02*float64(l.End), *l.EndS, 1e-12)
-		var score, confidence float64
-		for t := l.Start; t < l.End; t++ {
-			score += x[t][l.Label] / float64(l.End-l.Start)
-			confidence += occupied[t][i] / float64(l.End-l.Start)
-		}
-		assert.InDelta(t, score, l.Score, 1e-12, "label %d", i)
-		assert.InDelta(t, confidence, l.Confidence, 1e-9, "label %d", i)
 	}
+	assertOccupied(t, got.Labels, x, occupied)
 
 	words := strings.Split(strings.Trim(index.Transcript, "|"), "|")
 	require.Len(t, got.Words, len(words))
