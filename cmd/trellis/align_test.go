@@ -409,6 +409,9 @@ func TestAlignBadData(t *testing.T) {
 	}
 	assert.Equal(t, exitOK, run("align", x, "-logits", "-targets", ints, "-target_lengths", "2,1,2").code)
 	assert.Equal(t, exitOK, run("align", x, "-logits", "-targets", ints, "-target_lengths", "2,2,2").code, "a wildcard")
+	picture := filepath.Join(t.TempDir(), "picture.svg")
+	assert.Equal(t, exitData, run("align", x, "-text", "missing.txt", "-tokens", tokens, "-format", "vtt", "-frame", "1s", "-svg", picture).code)
+	assert.NoFileExists(t, picture, "what cannot be printed is not aligned")
 }
 
 // inksOf are the colours of a light page.
