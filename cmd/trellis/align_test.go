@@ -310,6 +310,29 @@ func TestAlignWildcard(t *testing.T) {
 	assert.Equal(t, result{stdout: "1\n00:00:02,000 --> 00:00:03,000\na\n\n"}, r)
 }
 
+// A token that is a line break stays in its line.
+func TestAlignLineBreak(t *testing.T) {
+	x := writeProbabilities(t, []float64{
+		.1, .7, .1, .1,
+		.1, .1, .7, .1,
+		.1, .7, .1, .1,
+	}, 3, 4)
+	tokens := write(t, "vocab.json", []byte(`{"<blank>": 0, "a": 1, "\n": 2, "|": 3}`))
+	for format, want := range map[string]string{
+		"table":    "\n  a          1    0.000  1.000  -0.356675    1.000000\n             2    1.000  2.000  -0.356675    1.000000\n",
+		"audacity": "0.000000\t1.000000\ta\n1.000000\t2.000000\t \n2.000000\t3.000000\ta\n",
+		"srt":      "\n2\n00:00:01,000 --> 00:00:02,000\n \n\n3\n",
+		"vtt":      "\n00:00:01.000 --> 00:00:02.000\n \n\n",
+		"ctm":      "\nx 1 1.000 1.000 <space> 1.0000\n",
+		"textgrid": "text = \" \"\n",
+		"json":     `"token":"\n"`,
+	} {
+		r := run("align", x, "-targets", "1,2,1", "-tokens", tokens, "-labels", "-frame", "1s", "-format", format)
+		assert.Equal(t, exitOK, r.code)
+		assert.Contains(t, r.stdout, want, format)
+	}
+}
+
 func TestAlignWithoutAPath(t *testing.T) {
 	x := writeProbabilities(t, slices.Repeat([]float64{.5, .25, .25}, 4), 2, 2, 3)
 	tokens := write(t, "tokens.txt", []byte("<blank>\na\nb\n"))

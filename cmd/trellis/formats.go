@@ -57,6 +57,9 @@ func printTable(out io.Writer, a *alignments) error {
 	return nil
 }
 
+// oneLine writes a text, which tokens may break, in one line.
+var oneLine = strings.NewReplacer("\n", " ", "\r", " ")
+
 // cells returns a line of the table, the first of which has the names of the columns.
 func (a *alignments) cells(s alignment, items []item, line int) []string {
 	names, unit := []string{"word"}, ""
@@ -76,7 +79,7 @@ func (a *alignments) cells(s alignment, items []item, line int) []string {
 		return names
 	}
 	it := items[line-1]
-	cells := []string{it.text}
+	cells := []string{oneLine.Replace(it.text)}
 	if len(names) > 1 {
 		cells = append(cells, fmt.Sprint(s.labels[line-1]))
 	}
@@ -187,11 +190,13 @@ func printCTM(out io.Writer, a *alignments) error {
 	return nil
 }
 
-// spoken returns the items that were said: all or, of a sequence without an alignment, none.
+// spoken returns the items that were said, each in one line: all or, of a sequence without an
+// alignment, none.
 func spoken(items []item) []item {
 	var spoken []item
 	for _, it := range items {
 		if it.Start < it.End {
+			it.text = oneLine.Replace(it.text)
 			spoken = append(spoken, it)
 		}
 	}
