@@ -165,18 +165,33 @@ func assertOccupied(t *testing.T, labels []alignedLabel, x, occupied [][]float64
 	}
 }
 
-// TestKindsOfScores has the line as raw scores, as log-probabilities and as probabilities: they align
-// and read the same, and look the same.
+// TestKindsOfScores has the line as raw scores, as log-probabilities and as probabilities, and with the
+// blank as the last class: they align and read the same, and look the same.
 func TestKindsOfScores(t *testing.T) {
-	logs := slices.Concat(readLogProbabilities(t, line+"emissions.npy")...)
+	frames := readLogProbabilities(t, line+"emissions.npy")
+	logs := slices.Concat(frames...)
+	var turned []float64
+	for _, f := range frames {
+		turned = append(append(turned, f[1:]...), f[0])
+	}
+	text, err := os.ReadFile(line + "tokens.txt")
+	require.NoError(t, err)
+	blank, others, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), "\n")
+	require.Equal(t, "<blank>", blank)
+	tokens, turnedTokens := line+"tokens.txt", write(t, "tokens.txt", []byte(others+"\n<blank>\n"))
 	picture := filepath.Join(t.TempDir(), "picture.svg")
 	var want []string
-	for kind, values := range map[string][]float64{
-		"logits":    each(func(v float64) float64 { return v + 3 }, logs),
-		"log_probs": logs,
-		"probs":     each(math.Exp, logs),
+	for _, c := range []struct {
+		kind   string
+		values []float64
+		tokens string
+	}{
+		{"logits", each(func(v float64) float64 { return v + 3 }, logs), tokens},
+		{"log_probs", logs, tokens},
+		{"probs", each(math.Exp, logs), tokens},
+		{"log_probs", turned, turnedTokens},
 	} {
-		args := []string{writeFloat64s(t, values, 166, 60), "-scores", kind, "-tokens", line + "tokens.txt", "-strict"}
+		args := []string{writeFloat64s(t, c.values, 166, 60), "-scores", c.kind, "-tokens", c.tokens, "-strict"}
 		r := run(append([]string{"align", "-text", line + "transcript.txt", "-svg", picture}, args...)...)
 		require.Equal(t, result{stdout: r.stdout}, r)
 		_, table, _ := strings.Cut(r.stdout, "\n") // without the kind
@@ -192,7 +207,7 @@ func TestKindsOfScores(t *testing.T) {
 		if want == nil {
 			want = got
 		}
-		assert.Equal(t, want, got, kind)
+		assert.Equal(t, want, got, c.kind)
 	}
 }
 
