@@ -26,7 +26,7 @@ type Vocabulary struct {
 	// that no token has, where there is such a class.
 	MapUnknown bool
 	// Wildcard, unless it is "", is the text that stands for speech that the text does not
-	// have. Its label is −1, trellis.AnyLabel.
+	// have. Its label is −1, trellis.AnyLabel. Normalize and Case apply to it as to the text.
 	Wildcard string
 
 	tokens  []string // by class
@@ -139,31 +139,37 @@ func (v *Vocabulary) Separator() (class int, ok bool) {
 // takes the longest. A character that no token has is an *UnknownError, unless MapUnknown says
 // otherwise.
 func (v *Vocabulary) Encode(text string) ([]int, error) {
-	if v.Normalize != nil {
-		text = v.Normalize(text)
-	}
-	switch v.Case { // rune by rune, so that none moves
-	case Upper:
-		text = strings.Map(unicode.ToUpper, text)
-	case Lower:
-		text = strings.Map(unicode.ToLower, text)
-	}
-	e := encoder{Vocabulary: v, labels: []int{}}
+	e := encoder{Vocabulary: v, wildcard: v.fold(v.Wildcard), labels: []int{}}
 	encode := e.encode
 	if v.pieces {
 		encode = e.encodeWords
 	}
-	if err := encode(text); err != nil {
+	if err := encode(v.fold(text)); err != nil {
 		return nil, err
 	}
 	return e.labels, nil
 }
 
+// fold does with a text what Normalize and Case say.
+func (v *Vocabulary) fold(text string) string {
+	if v.Normalize != nil {
+		text = v.Normalize(text)
+	}
+	switch v.Case { // rune by rune, so that none moves
+	case Upper:
+		return strings.Map(unicode.ToUpper, text)
+	case Lower:
+		return strings.Map(unicode.ToLower, text)
+	}
+	return text
+}
+
 // encoder is Encode at work.
 type encoder struct {
 	*Vocabulary
-	labels []int
-	runes  int // of the text, before what is encoded next
+	wildcard string // as it is in the text after fold
+	labels   []int
+	runes    int // of the text, before what is encoded next
 }
 
 // encodeWords encodes words that each begin with "▁".
@@ -180,7 +186,7 @@ func (e *encoder) encodeWords(text string) error {
 		}
 		word := text[:end]
 		text = text[end:]
-		if word != e.Wildcard {
+		if word != e.wildcard {
 			e.runes-- // the text does not have the mark
 			word = wordStart + word
 		}
@@ -215,9 +221,10 @@ func (e *encoder) encode(text string) error {
 
 // match returns the label of what a text begins with, and its length in bytes: the wildcard,
 // the longest token, or a space. The length is 0 if it begins with none of them.
-func (v *Vocabulary) match(text string) (size, label int) {
-	if v.Wildcard != "" && strings.HasPrefix(text, v.Wildcard) {
-		return len(v.Wildcard), wildcard
+func (e *encoder) match(text string) (size, label int) {
+	v := e.Vocabulary
+	if e.wildcard != "" && strings.HasPrefix(text, e.wildcard) {
+		return len(e.wildcard), wildcard
 	}
 	// Of the tokens in order, those that begin as the text does are neighbours, and the one
 	// that is no longer than this beginning is the first of them.

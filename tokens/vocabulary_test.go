@@ -135,6 +135,14 @@ func TestWildcard(t *testing.T) {
 	words, err := pieces.Words(got)
 	require.NoError(t, err)
 	assert.Equal(t, []tokens.Word{{"ab", 1, 3}}, words)
+
+	// The case is that of the text, whatever the wildcard's is.
+	for _, v := range []*tokens.Vocabulary{vocabulary(t, "_\nA\nB"), vocabulary(t, "_\n▁A\nB")} {
+		v.Wildcard, v.Case = "<star>", tokens.Upper
+		got, err = v.Encode("<star>")
+		require.NoError(t, err)
+		assert.Equal(t, []int{-1}, got)
+	}
 }
 
 func TestDecode(t *testing.T) {

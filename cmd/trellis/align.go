@@ -103,7 +103,10 @@ func align[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *alig
 	if err != nil {
 		return err
 	}
-	a := &alignments{sequences: s, options: &o.spanOptions}
+	a, err := newAlignments(s, &o.spanOptions)
+	if err != nil {
+		return err
+	}
 	if err := interruptible(ctx, func() error { return readArguments[F](t, o, s) }); err != nil {
 		return err
 	}

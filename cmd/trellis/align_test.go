@@ -79,16 +79,18 @@ type aligned struct {
 	Sequences []struct {
 		Score  any
 		Frames int
-		Labels []struct {
-			Label int
-			Token *string
-			alignedSpan
-		}
-		Words []struct {
+		Labels []alignedLabel
+		Words  []struct {
 			Word string
 			alignedSpan
 		}
 	}
+}
+
+type alignedLabel struct {
+	Label int
+	Token *string
+	alignedSpan
 }
 
 type alignedSpan struct {
@@ -130,6 +132,83 @@ func TestAlignDrawn(t *testing.T) {
 		assert.Greater(t, l.End, index.Spans[i][0]-4, "label %d", i)
 	}
 	assert.Equal(t, 166, got.Frames)
+	x := readLogProbabilities(t, line+"emissions.npy")
+	assertOccupied(t, got.Labels, x, occupancies(x, index.Labels, 0))
+}
+
+// readLogProbabilities reads the frames of a file of raw scores.
+func readLogProbabilities(t *testing.T, path string) [][]float64 {
+	t.Helper()
+	data, shape, err := npy.ReadFile[float32](path)
+	require.NoError(t, err)
+	x := make([][]float64, shape[0])
+	for t := range x {
+		for _, v := range data[t*shape[1]:][:shape[1]] {
+			x[t] = append(x[t], float64(v))
+		}
+		trellis.LogSoftmax(x[t], x[t])
+	}
+	return x
+}
+
+// assertOccupied compares scores and confidences of labels with log-probabilities and occupancies.
+func assertOccupied(t *testing.T, labels []alignedLabel, x, occupied [][]float64) {
+	t.Helper()
+	for i, l := range labels {
+		var score, confidence float64
+		for t := l.Start; t < l.End; t++ {
+			score += x[t][l.Label] / float64(l.End-l.Start)
+			confidence += occupied[t][i] / float64(l.End-l.Start)
+		}
+		assert.InDelta(t, score, l.Score, 1e-12, "label %d", i)
+		assert.InDelta(t, confidence, l.Confidence, 1e-9, "label %d", i)
+	}
+}
+
+// TestKindsOfScores has the line as raw scores, as log-probabilities and as probabilities, and with the
+// blank as the last class: they align and read the same, and look the same.
+func TestKindsOfScores(t *testing.T) {
+	frames := readLogProbabilities(t, line+"emissions.npy")
+	logs := slices.Concat(frames...)
+	var turned []float64
+	for _, f := range frames {
+		turned = append(append(turned, f[1:]...), f[0])
+	}
+	text, err := os.ReadFile(line + "tokens.txt")
+	require.NoError(t, err)
+	blank, others, _ := strings.Cut(strings.TrimSuffix(string(text), "\n"), "\n")
+	require.Equal(t, "<blank>", blank)
+	tokens, turnedTokens := line+"tokens.txt", write(t, "tokens.txt", []byte(others+"\n<blank>\n"))
+	picture := filepath.Join(t.TempDir(), "picture.svg")
+	var want []string
+	for _, c := range []struct {
+		kind   string
+		values []float64
+		tokens string
+	}{
+		{"logits", each(func(v float64) float64 { return v + 3 }, logs), tokens},
+		{"log_probs", logs, tokens},
+		{"probs", each(math.Exp, logs), tokens},
+		{"log_probs", turned, turnedTokens},
+	} {
+		args := []string{writeFloat64s(t, c.values, 166, 60), "-scores", c.kind, "-tokens", c.tokens, "-strict"}
+		r := run(append([]string{"align", "-text", line + "transcript.txt", "-svg", picture}, args...)...)
+		require.Equal(t, result{stdout: r.stdout}, r)
+		_, table, _ := strings.Cut(r.stdout, "\n") // without the kind
+		drawn, err := os.ReadFile(picture)
+		require.NoError(t, err)
+		got := []string{table, string(drawn)}
+		for _, beam := range []string{"0", "5"} {
+			r = run(append([]string{"decode", "-beam", beam, "-format", "table", "-frame", "20ms"}, args...)...)
+			require.Equal(t, result{stdout: r.stdout}, r)
+			_, table, _ = strings.Cut(r.stdout, "\n")
+			got = append(got, table)
+		}
+		if want == nil {
+			want = got
+		}
+		assert.Equal(t, want, got, c.kind)
+	}
 }
 
 // TestAlignBatch compares sequences of a batch with each of them alone.
@@ -246,6 +325,29 @@ func TestAlignWildcard(t *testing.T) {
 	assert.Equal(t, result{stdout: "1\n00:00:02,000 --> 00:00:03,000\na\n\n"}, r)
 }
 
+// A token that is a line break stays in its line.
+func TestAlignLineBreak(t *testing.T) {
+	x := writeProbabilities(t, []float64{
+		.1, .7, .1, .1,
+		.1, .1, .7, .1,
+		.1, .7, .1, .1,
+	}, 3, 4)
+	tokens := write(t, "vocab.json", []byte(`{"<blank>": 0, "a": 1, "\n": 2, "|": 3}`))
+	for format, want := range map[string]string{
+		"table":    "\n  a          1    0.000  1.000  -0.356675    1.000000\n             2    1.000  2.000  -0.356675    1.000000\n",
+		"audacity": "0.000000\t1.000000\ta\n1.000000\t2.000000\t \n2.000000\t3.000000\ta\n",
+		"srt":      "\n2\n00:00:01,000 --> 00:00:02,000\n \n\n3\n",
+		"vtt":      "\n00:00:01.000 --> 00:00:02.000\n \n\n",
+		"ctm":      "\nx 1 1.000 1.000 <space> 1.0000\n",
+		"textgrid": "text = \" \"\n",
+		"json":     `"token":"\n"`,
+	} {
+		r := run("align", x, "-targets", "1,2,1", "-tokens", tokens, "-labels", "-frame", "1s", "-format", format)
+		assert.Equal(t, exitOK, r.code)
+		assert.Contains(t, r.stdout, want, format)
+	}
+}
+
 func TestAlignWithoutAPath(t *testing.T) {
 	x := writeProbabilities(t, slices.Repeat([]float64{.5, .25, .25}, 4), 2, 2, 3)
 	tokens := write(t, "tokens.txt", []byte("<blank>\na\nb\n"))
@@ -345,6 +447,9 @@ func TestAlignBadData(t *testing.T) {
 	}
 	assert.Equal(t, exitOK, run("align", x, "-logits", "-targets", ints, "-target_lengths", "2,1,2").code)
 	assert.Equal(t, exitOK, run("align", x, "-logits", "-targets", ints, "-target_lengths", "2,2,2").code, "a wildcard")
+	picture := filepath.Join(t.TempDir(), "picture.svg")
+	assert.Equal(t, exitData, run("align", x, "-text", "missing.txt", "-tokens", tokens, "-format", "vtt", "-frame", "1s", "-svg", picture).code)
+	assert.NoFileExists(t, picture, "what cannot be printed is not aligned")
 }
 
 // inksOf are the colours of a light page.
@@ -601,15 +706,7 @@ func TestAlignSpeech(t *testing.T) {
 	got := runAlign(t, path, "-text", text, "-tokens", tokens, "-case", "upper", "-frame", "20ms", "-logits").Sequences[0]
 	assert.InDelta(t, index.Viterbi.Score, got.Score, 1e-12)
 
-	data, shape, err := npy.ReadFile[float32](path)
-	require.NoError(t, err)
-	x := make([][]float64, shape[0])
-	for t := range x {
-		for _, v := range data[t*shape[1]:][:shape[1]] {
-			x[t] = append(x[t], float64(v))
-		}
-		trellis.LogSoftmax(x[t], x[t]) // as the reference did
-	}
+	x := readLogProbabilities(t, path) // once more a softmax, as the reference did
 	occupied := occupancies(x, index.Labels, 0)
 	require.Len(t, got.Labels, len(index.Labels))
 	for i, l := range got.Labels {
@@ -618,14 +715,8 @@ func TestAlignSpeech(t *testing.T) {
 		assert.Equal(t, index.Viterbi.Spans[i], [2]int{l.Start, l.End}, "label %d", i)
 		assert.InDelta(t, 0.02*float64(l.Start), *l.StartS, 1e-12)
 		assert.InDelta(t, 0.02*float64(l.End), *l.EndS, 1e-12)
-		var score, confidence float64
-		for t := l.Start; t < l.End; t++ {
-			score += x[t][l.Label] / float64(l.End-l.Start)
-			confidence += occupied[t][i] / float64(l.End-l.Start)
-		}
-		assert.InDelta(t, score, l.Score, 1e-12, "label %d", i)
-		assert.InDelta(t, confidence, l.Confidence, 1e-9, "label %d", i)
 	}
+	assertOccupied(t, got.Labels, x, occupied)
 
 	words := strings.Split(strings.Trim(index.Transcript, "|"), "|")
 	require.Len(t, got.Words, len(words))

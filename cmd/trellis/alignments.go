@@ -65,6 +65,14 @@ type alignments struct {
 	panels  []panel     // of the first frames, to be drawn
 }
 
+// newAlignments begins the alignments of a file. Some formats have one sequence only.
+func newAlignments(s *sequences, o *spanOptions) (*alignments, error) {
+	if formats[o.format].ofOne && s.count != 1 {
+		return nil, fmt.Errorf("%s: %d sequences, but -format %s is of one recording; json and ctm have many", s.Name, s.count, o.format)
+	}
+	return &alignments{sequences: s, options: o}, nil
+}
+
 // alignment is one sequence's.
 type alignment struct {
 	frames int

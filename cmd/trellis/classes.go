@@ -292,10 +292,7 @@ func (c *classCriterion[F]) report(o *classOptions, x *npy.Array, losses []F) re
 		n := numberOf(loss)
 		p.Loss = &n
 	}
-	p.kind = "log-probabilities"
-	if o.command == "ce" {
-		p.kind = "raw scores"
-	}
+	p.kind = kinds[c.inspector.scores]
 	p.rows, p.columns = c.shape[0], []string{"row", "target", "loss"}
 	p.cells = func(n int) []any { return []any{n, c.targets[n], p.Losses[n]} }
 	if c.probs != nil {

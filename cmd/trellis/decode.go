@@ -217,6 +217,10 @@ func decodeFile[F trellis.Float](ctx context.Context, t *tool, d *decoding, i in
 	if err != nil {
 		return err
 	}
+	a, err := newAlignments(s, &o.spanOptions)
+	if err != nil {
+		return err
+	}
 	if err := interruptible(ctx, func() error { return d.prepare(t, s, i) }); err != nil {
 		return err
 	}
@@ -224,7 +228,7 @@ func decodeFile[F trellis.Float](ctx context.Context, t *tool, d *decoding, i in
 	if err := r.check(); err != nil {
 		return explainShape(s.explain(err, &o.options), x)
 	}
-	f := transcript{alignments: &alignments{sequences: s, options: &o.spanOptions}}
+	f := transcript{alignments: a}
 	err = eachGroup(t, o.workers, s.rows, func(p part[F]) error {
 		return interruptible(ctx, func() error { return decodeGroup(o, &f, r, p) })
 	})

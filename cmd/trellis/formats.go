@@ -57,6 +57,9 @@ func printTable(out io.Writer, a *alignments) error {
 	return nil
 }
 
+// oneLine writes a text, which tokens may break, in one line.
+var oneLine = strings.NewReplacer("\n", " ", "\r", " ")
+
 // cells returns a line of the table, the first of which has the names of the columns.
 func (a *alignments) cells(s alignment, items []item, line int) []string {
 	names, unit := []string{"word"}, ""
@@ -76,7 +79,7 @@ func (a *alignments) cells(s alignment, items []item, line int) []string {
 		return names
 	}
 	it := items[line-1]
-	cells := []string{it.text}
+	cells := []string{oneLine.Replace(it.text)}
 	if len(names) > 1 {
 		cells = append(cells, fmt.Sprint(s.labels[line-1]))
 	}
@@ -172,7 +175,7 @@ func (a *alignments) recordings() []string {
 // and confidence.
 func printCTM(out io.Writer, a *alignments) error {
 	for n, name := range a.recordings() {
-		for _, it := range a.spoken(a.items(a.found[n])) {
+		for _, it := range spoken(a.items(a.found[n])) {
 			start, end := it.Seconds(a.options.frame)
 			text := strings.Join(strings.Fields(it.text), "_")
 			fmt.Fprintf(out, "%s 1 %.3f %.3f %s", name, start, end-start, cmp.Or(text, "<space>"))
@@ -187,32 +190,22 @@ func printCTM(out io.Writer, a *alignments) error {
 	return nil
 }
 
-// spoken returns the items that were said: all or, of a sequence without an alignment, none.
-func (a *alignments) spoken(items []item) []item {
+// spoken returns the items that were said, each in one line: all or, of a sequence without an
+// alignment, none.
+func spoken(items []item) []item {
 	var spoken []item
 	for _, it := range items {
 		if it.Start < it.End {
+			it.text = oneLine.Replace(it.text)
 			spoken = append(spoken, it)
 		}
 	}
 	return spoken
 }
 
-// only returns the one sequence of the file, which is all that a format can have.
-func (a *alignments) only() (alignment, error) {
-	if len(a.found) != 1 {
-		return alignment{}, fmt.Errorf("%s: %d sequences, but -format %s is of one recording; json and ctm have many",
-			a.Name, len(a.found), a.options.format)
-	}
-	return a.found[0], nil
-}
-
 // printTextGrid prints Praat's TextGrid, with a tier of words and one of labels.
 func printTextGrid(out io.Writer, a *alignments) error {
-	s, err := a.only()
-	if err != nil {
-		return err
-	}
+	s := a.found[0]
 	type tier struct {
 		name  string
 		items []item
@@ -224,10 +217,10 @@ func printTextGrid(out io.Writer, a *alignments) error {
 	_, end := trellis.Span{End: s.frames}.Seconds(a.options.frame)
 	fmt.Fprintf(out, "File type = \"ooTextFile\"\nObject class = \"TextGrid\"\n\nxmin = 0\nxmax = %v\ntiers? <exists>\nsize = %d\nitem []:\n", end, len(tiers))
 	for n, tier := range tiers {
-		intervals := a.intervals(a.spoken(tier.items), s.frames)
+		all := intervals(spoken(tier.items), s.frames)
 		fmt.Fprintf(out, "    item [%d]:\n        class = \"IntervalTier\"\n        name = %q\n        xmin = 0\n        xmax = %v\n        intervals: size = %d\n",
-			n+1, tier.name, end, len(intervals))
-		for i, it := range intervals {
+			n+1, tier.name, end, len(all))
+		for i, it := range all {
 			from, to := it.Seconds(a.options.frame)
 			text := strings.ReplaceAll(it.text, `"`, `""`)
 			if _, err := fmt.Fprintf(out, "        intervals [%d]:\n            xmin = %v\n            xmax = %v\n            text = \"%s\"\n", i+1, from, to, text); err != nil {
@@ -239,7 +232,7 @@ func printTextGrid(out io.Writer, a *alignments) error {
 }
 
 // intervals returns items that leave no gap: between those that were said there is silence.
-func (a *alignments) intervals(items []item, frames int) []item {
+func intervals(items []item, frames int) []item {
 	var all []item
 	end := 0
 	silence := func(until int) {
@@ -260,11 +253,8 @@ func (a *alignments) intervals(items []item, frames int) []item {
 
 // printAudacity prints a label track of Audacity: start, end and text, with tabs between them.
 func printAudacity(out io.Writer, a *alignments) error {
-	s, err := a.only()
-	if err != nil {
-		return err
-	}
-	for _, it := range a.spoken(a.items(s)) {
+	s := a.found[0]
+	for _, it := range spoken(a.items(s)) {
 		start, end := it.Seconds(a.options.frame)
 		if _, err := fmt.Fprintf(out, "%.6f\t%.6f\t%s\n", start, end, strings.ReplaceAll(it.text, "\t", " ")); err != nil {
 			return err
@@ -311,12 +301,9 @@ func clock(t time.Duration, point string) string {
 
 // printSRT prints SubRip's subtitles.
 func printSRT(out io.Writer, a *alignments) error {
-	s, err := a.only()
-	if err != nil {
-		return err
-	}
+	s := a.found[0]
 	at := func(frame int) string { return clock(time.Duration(frame)*a.options.frame, ",") }
-	for n, cue := range a.cues(a.spoken(a.items(s))) {
+	for n, cue := range a.cues(spoken(a.items(s))) {
 		var words []string
 		for _, it := range cue {
 			words = append(words, it.text)
@@ -332,13 +319,10 @@ var vttEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // printVTT prints WebVTT, in which each word has its time.
 func printVTT(out io.Writer, a *alignments) error {
-	s, err := a.only()
-	if err != nil {
-		return err
-	}
+	s := a.found[0]
 	at := func(frame int) string { return clock(time.Duration(frame)*a.options.frame, ".") }
 	fmt.Fprint(out, "WEBVTT\n")
-	for _, cue := range a.cues(a.spoken(a.items(s))) {
+	for _, cue := range a.cues(spoken(a.items(s))) {
 		fmt.Fprintf(out, "\n%s --> %s\n", at(cue[0].Start), at(cue[len(cue)-1].End))
 		for i, it := range cue {
 			if i > 0 {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // print prints what was read.
@@ -63,9 +62,6 @@ func (d *decoding) printTexts(out io.Writer) error {
 	}
 	return d.printErrorRates(out, names)
 }
-
-// oneLine writes a text, which tokens may break, in one line.
-var oneLine = strings.NewReplacer("\n", " ", "\r", " ")
 
 // printTextsOf prints the texts of a sequence.
 func (d *decoding) printTextsOf(out io.Writer, name string, all []hypothesis, first bool) error {

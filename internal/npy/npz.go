@@ -81,13 +81,17 @@ func openMember(archive io.ReaderAt, size int64, name string) (io.ReaderAt, int6
 	case name == "" && len(names) > 1:
 		return nil, 0, fmt.Errorf("%d arrays are in it; say which, as in x.npz:%s: %s", len(names), names[0], list)
 	}
-	return readMember(archive, found)
+	return readMember(archive, size, found)
 }
 
-// readMember gives access to a file of the archive, in its place if it is not compressed.
-func readMember(archive io.ReaderAt, f *zip.File) (io.ReaderAt, int64, error) {
+// readMember gives access to a file of the archive, which has so many bytes: in its place if it is
+// not compressed.
+func readMember(archive io.ReaderAt, size int64, f *zip.File) (io.ReaderAt, int64, error) {
 	if f.Method == zip.Store {
 		at, err := f.DataOffset()
+		if err == nil && (at > size || f.CompressedSize64 > uint64(size-at)) {
+			err = fmt.Errorf("%s: truncated: it takes %d bytes from %d on, the archive has %d", f.Name, f.CompressedSize64, at, size)
+		}
 		return io.NewSectionReader(archive, at, int64(f.CompressedSize64)), int64(f.CompressedSize64), err
 	}
 	if f.UncompressedSize64 > maxStream {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -103,6 +104,22 @@ func TestDamagedArchive(t *testing.T) {
 	path := writeNPZ(t, raw)
 	_, err := npy.Open(path)
 	assert.ErrorContains(t, err, path+": a.npy: ")
+}
+
+// An array that is not compressed and, by what the archive says of it, goes on behind its end.
+func TestArchiveThatIsShort(t *testing.T) {
+	start := header(1, dictionary("<f4", "False", "(1073741824, 1024)"))
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	size := uint64(len(start)) + 1<<42
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "a.npy", Method: zip.Store, CompressedSize64: size, UncompressedSize64: size})
+	require.NoError(t, err)
+	_, err = w.Write(start)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	path := writeNPZ(t, b.Bytes())
+	_, err = npy.Open(path)
+	assert.EqualError(t, err, fmt.Sprintf("%s: a.npy: truncated: it takes %d bytes from 35 on, the archive has %d", path, size, b.Len()))
 }
 
 func TestFromReader(t *testing.T) {
