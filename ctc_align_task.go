@@ -27,13 +27,7 @@ func (t *alignTask[F]) run(x Tensor[F]) error {
 		return err
 	}
 	t.schedule()
-	if workers := workersFor(t.workers, t.batch, t.cost()); workers > 1 {
-		parallel.Run(t, t.batch, workers)
-	} else {
-		for i := range t.batch {
-			t.Item(i)
-		}
-	}
+	parallel.Run(t, t.batch, parallel.Workers(t.workers, t.batch, t.cost()))
 	return nil
 }
 

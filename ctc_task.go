@@ -35,13 +35,7 @@ func (t *ctcTask[F]) run(x Tensor[F]) (F, error) {
 	t.inPlace = t.out.wantGrad() && overlap(t.out.grad, t.x)
 	t.schedule()
 	t.losses = workspace.Resize(t.losses, t.batch)
-	if workers := workersFor(t.workers, t.batch, t.cost()); workers > 1 {
-		parallel.Run(t, t.batch, workers)
-	} else {
-		for i := range t.batch {
-			t.Item(i)
-		}
-	}
+	parallel.Run(t, t.batch, parallel.Workers(t.workers, t.batch, t.cost()))
 	return F(t.reduce()), nil
 }
 

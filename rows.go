@@ -236,7 +236,7 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	perItem := max(1, itemElements/max(n, 1))
 	t := rowsTask[F]{op, dst, x, rows, n, min(perItem, rows)}
 	items := (rows + t.perItem - 1) / t.perItem
-	if workers := workersFor(0, items, cost); workers > 1 {
+	if workers := parallel.Workers(0, items, cost); workers > 1 {
 		shared := workspace.Take[rowsTask[F], F](&rowsTasks)
 		*shared = t
 		parallel.Run(shared, items, workers)

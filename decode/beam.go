@@ -77,13 +77,7 @@ func (b Beam[F]) Decode(dst [][]Hypothesis, x trellis.Tensor[F], inputLengths []
 	}
 	t.dst = resized(dst, t.batch)
 	t.schedule()
-	if workers := workersFor(b.Workers, t.batch, t.cost()); workers > 1 {
-		parallel.Run(t, t.batch, workers)
-	} else {
-		for i := range t.batch {
-			t.Item(i)
-		}
-	}
+	parallel.Run(t, t.batch, parallel.Workers(b.Workers, t.batch, t.cost()))
 	return t.dst, nil
 }
 

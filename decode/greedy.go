@@ -70,16 +70,8 @@ func (g Greedy[F]) Decode(dst []Reading, x trellis.Tensor[F], inputLengths []int
 		return dst, err
 	}
 	dst = resized(dst, t.batch)
-	t.dst = dst
 	t.divide()
-	cost := t.cost()
-	if workers := workersFor(g.Workers, len(t.pieces), cost); workers > 1 {
-		parallel.Run((*greedyRows[F])(t), len(t.pieces), workers)
-	} else {
-		for i := range t.pieces {
-			(*greedyRows[F])(t).Item(i)
-		}
-	}
+	parallel.Run(t, len(t.pieces), parallel.Workers(g.Workers, len(t.pieces), t.cost()))
 	for n := range dst {
 		t.read(&dst[n], n)
 	}
@@ -89,7 +81,6 @@ func (g Greedy[F]) Decode(dst []Reading, x trellis.Tensor[F], inputLengths []int
 // greedyTask is the state of one call.
 type greedyTask[F trellis.Float] struct {
 	input[F]
-	dst     []Reading
 	allowed []bool
 	pieces  []piece
 	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
@@ -102,9 +93,6 @@ type piece struct {
 	from, to int
 	shape    [2]int // of these rows
 }
-
-// greedyRows is the task as work on its pieces.
-type greedyRows[F trellis.Float] greedyTask[F]
 
 var greedyTasks workspace.Pools
 
@@ -169,7 +157,7 @@ func (t *greedyTask[F]) cost() (cost float64) {
 }
 
 // Item reads the rows of piece i.
-func (t *greedyRows[F]) Item(i int) {
+func (t *greedyTask[F]) Item(i int) {
 	p, c := &t.pieces[i], t.classes
 	x, index := t.data[p.from*c:p.to*c], t.index[p.from:p.to]
 	trellis.ArgMaxRows(index, trellis.Tensor[F]{Data: x, Shape: p.shape[:]}, t.allowed)

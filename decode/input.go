@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"runtime"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/fp"
@@ -181,17 +180,6 @@ func logRest[F trellis.Float](x []F, best int) float64 {
 		}
 	}
 	return fp.Log1p(rest) + float64(m-m) // of an infinity NaN
-}
-
-// workersFor returns how many workers shall do so many items that take about cost nanoseconds.
-// field is the decoder's field Workers: 0 leaves it to the cost.
-func workersFor(field, items int, cost float64) int {
-	const workerCost = 50000 // the least work for a worker: waking one takes some of it
-	workers := field
-	if workers == 0 {
-		workers = max(1, min(runtime.GOMAXPROCS(0), int(cost/workerCost)))
-	}
-	return min(workers, items)
 }
 
 // resized returns s with n elements, which keep what memory they have.
