@@ -63,15 +63,6 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 	return t.out.check(t.method, t.x, t.batch, "sequence")
 }
 
-// cost returns about how many nanoseconds the call takes.
-func (t *ctcTask[F]) cost() (cost float64) {
-	for n := range t.batch {
-		states := float64(t.targetLengths[n])*stateCost + float64(t.classes)*scoreCost()
-		cost += float64(t.inputLength(n)) * (frameCost + states)
-	}
-	return cost
-}
-
 // Item does one sequence.
 func (t *ctcTask[F]) Item(i int) {
 	n := t.order[i]
