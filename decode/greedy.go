@@ -88,6 +88,13 @@ type greedyTask[F trellis.Float] struct {
 	logs, probs []float64
 }
 
+const (
+	// pieceElements is the most elements of a piece that has several rows, so that logits are still in the
+	// cache when they are read again. pieceRows is the most rows: ArgMaxRows, which has no field Workers,
+	// does so few alone.
+	pieceElements, pieceRows = 1 << 16, 1 << 12
+)
+
 // piece is some rows of the data that one worker reads.
 type piece struct {
 	from, to int
@@ -121,8 +128,7 @@ func (t *greedyTask[F]) allow(allowed []bool) error {
 
 // divide makes pieces of the rows that count, or that lie between those.
 func (t *greedyTask[F]) divide() {
-	const elements = 1 << 16 // of a piece, so that logits are still in the cache when they are read again
-	rows := max(1, elements/t.classes)
+	rows := min(max(1, pieceElements/t.classes), pieceRows)
 	add := func(from, to int) {
 		for ; from < to; from += rows {
 			n := min(rows, to-from)
