@@ -60,7 +60,7 @@ var layers = []layer{
 	{"ctc_confidence.go", "generic_ctc.go rows_sum.go ctc_path_emission.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_spans.go"},
 	{"ctc_alignment.go", "ctc_target.go ctc_spans.go ctc_path_emission.go ctc_viterbi.go ctc_confidence.go"},
 	{"ctc_align_task.go", "ctc_batch.go ctc_spans.go ctc_path_emission.go ctc_alignment.go"},
-	{"ctc_align.go", "ctc_spans.go ctc_batch.go ctc_align_task.go"},
+	{"ctc_align.go", "generic_align.go ctc_spans.go ctc_batch.go ctc_align_task.go"},
 }
 
 // ground has the files that use only each other.
