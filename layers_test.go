@@ -77,7 +77,7 @@ var decodeLayers = []layer{
 	{"scorer.go", ""},
 	{"tree.go", ""},
 	{"rank.go", ""},
-	{"search.go", "input.go frame.go scorer.go tree.go rank.go"},
+	{"search.go", "frame.go scorer.go tree.go rank.go"},
 	{"look.go", "generic.go kernels_*.go input.go frame.go tree.go rank.go search.go"},
 	{"hypothesis.go", ""},
 	{"align.go", "input.go frame.go tree.go"},

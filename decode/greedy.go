@@ -175,7 +175,7 @@ func (t *greedyTask[F]) Item(i int) {
 			if !isProbability(v) {
 				v = math.NaN()
 			}
-			probs[r], logs[r] = v, logOf(v)
+			probs[r], logs[r] = v, fp.LogFrom0(v)
 		case trellis.LogProbabilities:
 			if v > math.MaxFloat64 {
 				v = math.NaN()

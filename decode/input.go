@@ -152,22 +152,6 @@ func (in *input[F]) sequence(n int) view.Rows[F] {
 // exactly with others.
 func isProbability(p float64) bool { return p >= 0 && p <= 1.001 }
 
-// logOf returns ln p of a probability, −Inf for 0, and NaN for NaN.
-func logOf(p float64) float64 {
-	const least = 0x1p-1022 // normal number
-	switch {
-	case p >= least:
-		return fp.Log(p)
-	case p > 0:
-		return fp.Log(p*0x1p100) - 100*ln2
-	case p == 0:
-		return math.Inf(-1)
-	}
-	return p
-}
-
-const ln2 = math.Ln2
-
 // logRest returns ln Σ exp(x[i]−m) of a row whose largest element m is number best: what x[best] is
 // above its log-probability. It keeps its digits near 0. It is NaN if m is not finite or a NaN is in
 // the row.
