@@ -12,6 +12,7 @@ import (
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/kerneltest"
 	"github.com/gotrellis/trellis/internal/tiertest"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // measure measures a call on every tier, with at most so many workers.
@@ -110,7 +111,7 @@ func BenchmarkSoftmaxRows(b *testing.B) {
 func benchmarkRows[F Float](b *testing.B, reduces bool, f func(dst []F, x Tensor[F])) {
 	for _, shape := range [][]int{{128, 1000}, {1024, 32}} {
 		b.Run(shapeName(shape), func(b *testing.B) {
-			n, _ := size(shape)
+			n, _ := view.Size(shape)
 			x, dst, a := Tensor[F]{normalScores[F](n), shape}, make([]F, n), kerneltest.Elements[F](n, 2)
 			if reduces {
 				dst, a = dst[:shape[0]], kerneltest.Elements[F](n, 1)
@@ -132,7 +133,7 @@ type classInputs[F Float] struct {
 }
 
 func newClassInputs[F Float](shape []int) classInputs[F] {
-	n, _ := size(shape)
+	n, _ := view.Size(shape)
 	classes := shape[1]
 	r, probs := rand.New(rand.NewPCG(5, 6)), make([]F, n)
 	for i := range probs {

@@ -3,7 +3,6 @@ package decode
 import (
 	"fmt"
 	"math"
-	"math/bits"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/fp"
@@ -86,19 +85,15 @@ func (in *input[F]) checkShape(x trellis.Tensor[F]) error {
 	if len(x.Shape) != 2 && len(x.Shape) != 3 {
 		return in.wrong("x.Shape", nil, clone(x.Shape), "want (T,C), (T,N,C), or (N,T,C) with BatchFirst")
 	}
-	n, overflow := uint64(1), false
 	for i, d := range x.Shape {
 		if d < 0 {
 			return in.wrong("x.Shape", []int{i}, d, "negative axis")
 		}
-		var high uint64
-		high, n = bits.Mul64(n, uint64(d))
-		overflow = overflow || high != 0 || n > math.MaxInt
 	}
-	switch {
-	case overflow:
+	switch n, ok := view.Size(x.Shape); {
+	case !ok:
 		return in.wrong("x.Shape", nil, clone(x.Shape), "the product of the axes overflows an int")
-	case n != uint64(len(x.Data)):
+	case n != len(x.Data):
 		return in.wrong("x.Shape", nil, clone(x.Shape), fmt.Sprintf("needs %d elements, Data has %d", n, len(x.Data)))
 	}
 	return nil
