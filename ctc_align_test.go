@@ -424,3 +424,22 @@ func testAlignConfidence[F Float](t *testing.T) {
 	t.Logf("largest difference: %g", worst)
 	assert.Greater(t, found, cases/2)
 }
+
+// A long sequence takes little memory: for the path that of some rows, where all of them would be 2 GB; for the
+// confidence that of checkpoints.
+func TestAlignMemory(t *testing.T) {
+	const frames, labels, classes = 20000, 6000, 32
+	r := rand.New(rand.NewPCG(9, 10))
+	c := &alignCase[float32]{classes: classes, labels: make([]int, labels), x: make([]float32, frames*classes)}
+	for i := range c.labels {
+		c.labels[i] = 1 + r.IntN(classes-1)
+	}
+	for i := range c.x {
+		c.x[i] = -8 * r.Float32()
+	}
+	s := alignment[float32]{x: view.Of(c.x, classes, classes), frames: frames, spans: make([]Span, labels)}
+	score := s.align(c.labels, 0, true, keptBytes, usualSizes)
+	assert.Less(t, math.Abs(score), 1e6)
+	assert.Less(t, s.path.workspaceBytes(), 24<<20)
+	assert.Less(t, s.confidence.workspaceBytes(), (checkpointShare+8)*keptBytes)
+}
