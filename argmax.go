@@ -23,7 +23,8 @@ func ArgMax[F Float](x []F, allowed []bool) int {
 // ArgMaxRows writes ArgMax over the last axis of x: dst has one index for each row, in order, and
 // allowed, if it is not nil, says for all rows alike which elements count. It panics, before
 // it writes anything, if x's Shape is empty or does not describe its Data, if dst or
-// allowed has another length, or if there are rows in which no element counts. Large inputs are spread over
+// allowed has another length, or if there are rows in which no element counts. Without rows allowed is not
+// looked at. Large inputs are spread over
 // GOMAXPROCS goroutines.
 func ArgMaxRows[F Float](dst []int, x Tensor[F], allowed []bool) {
 	rows, n, ok := rowsOf(x)

@@ -121,6 +121,21 @@ func benchmarkRows[F Float](b *testing.B, reduces bool, f func(dst []F, x Tensor
 	}
 }
 
+func BenchmarkArgMaxRows(b *testing.B) {
+	b.Run("type=float32", func(b *testing.B) { benchmarkArgMaxRows[float32](b) })
+	b.Run("type=float64", func(b *testing.B) { benchmarkArgMaxRows[float64](b) })
+}
+
+func benchmarkArgMaxRows[F Float](b *testing.B) {
+	for _, shape := range [][]int{{128, 1000}, {4096, 4}} { // of elements and of rows: see rowCost
+		b.Run(shapeName(shape), func(b *testing.B) {
+			n, _ := view.Size(shape)
+			x, dst := Tensor[F]{normalScores[F](n), shape}, make([]int, shape[0])
+			measureWorkers(b, n/itemElements, kerneltest.Elements[F](n, 1), func(*testing.B) { ArgMaxRows(dst, x, nil) })
+		})
+	}
+}
+
 func shapeName(shape []int) string {
 	return "shape=" + strings.Trim(strings.ReplaceAll(fmt.Sprint(shape), " ", "x"), "[]")
 }

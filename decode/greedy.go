@@ -92,7 +92,7 @@ const (
 	// pieceElements is the most elements of a piece that has several rows, so that logits are still in the
 	// cache when they are read again. pieceRows is the most rows: ArgMaxRows, which has no field Workers,
 	// does so few alone.
-	pieceElements, pieceRows = 1 << 16, 1 << 12
+	pieceElements, pieceRows = 1 << 16, 1 << 11
 )
 
 // piece is some rows of the data that one worker reads.
