@@ -443,3 +443,24 @@ func TestAlignMemory(t *testing.T) {
 	assert.Less(t, s.path.workspaceBytes(), 24<<20)
 	assert.Less(t, s.confidence.workspaceBytes(), (checkpointShare+8)*keptBytes)
 }
+
+// A label that is less probable than a float64 can say, beside the blank, has a confidence all the same, with a
+// wildcard and without.
+func TestAlignConfidenceFar(t *testing.T) {
+	for _, labels := range [][]int{{1}, {1, AnyLabel}} {
+		for _, far := range []float64{100, 590, 610, 1000, 100000} {
+			c := &alignCase[float64]{classes: 2, labels: labels, x: []float64{0, -far, 0, 1 - far, 0, -far, 0, -far}}
+			s := alignment[float64]{x: view.Of(c.x, 2, 2), frames: c.frames(), scores: c.pathScores, spans: make([]Span, len(labels))}
+			s.align(c.labels, 0, true, keptBytes, usualSizes)
+			occupancy := c.occupancies()
+			for i, span := range s.spans {
+				var want float64
+				for t := span.Start; t < span.End; t++ {
+					want += occupancy[t][2*i+1] / float64(span.End-span.Start)
+				}
+				assert.InDelta(t, want, span.Confidence, 1e-9, "%v, %v nats", labels, far)
+			}
+			assert.Greater(t, s.spans[0].Confidence, 0.2)
+		}
+	}
+}
