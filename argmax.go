@@ -23,7 +23,8 @@ func ArgMax[F Float](x []F, allowed []bool) int {
 // ArgMaxRows writes ArgMax over the last axis of x: dst has one index for each row, in order, and
 // allowed, if it is not nil, says for all rows alike which elements count. It panics, before
 // it writes anything, if x's Shape is empty or does not describe its Data, if dst or
-// allowed has another length, or if there are rows in which no element counts. Large inputs are spread over
+// allowed has another length, or if there are rows in which no element counts. Without rows allowed is not
+// looked at. Large inputs are spread over
 // GOMAXPROCS goroutines.
 func ArgMaxRows[F Float](dst []int, x Tensor[F], allowed []bool) {
 	rows, n, ok := rowsOf(x)
@@ -40,11 +41,7 @@ func ArgMaxRows[F Float](dst []int, x Tensor[F], allowed []bool) {
 	m.dst, m.x, m.n = dst, x.Data, n
 	m.perItem = max(1, itemElements/n)
 	items := (rows + m.perItem - 1) / m.perItem
-	if workers := workersFor(0, items, rowCost*float64(rows)+readCost*float64(len(x.Data))); workers > 1 {
-		parallel.Run(m, items, workers)
-	} else {
-		m.do(0, rows)
-	}
+	parallel.Run(m, items, parallel.Workers(0, items, rowCost*float64(rows)+readCost*float64(len(x.Data))))
 	m.release()
 }
 
@@ -95,11 +92,8 @@ func (t *argMaxTask[F]) release() {
 }
 
 // Item does the rows of item i.
-func (t *argMaxTask[F]) Item(i int) { t.do(i*t.perItem, min((i+1)*t.perItem, len(t.dst))) }
-
-// do does some of the rows.
-func (t *argMaxTask[F]) do(from, to int) {
-	for r := from; r < to; r++ {
+func (t *argMaxTask[F]) Item(i int) {
+	for r := i * t.perItem; r < min((i+1)*t.perItem, len(t.dst)); r++ {
 		t.dst[r] = t.row(t.x[r*t.n:][:t.n])
 	}
 }

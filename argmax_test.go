@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotrellis/trellis/internal/tiertest"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 func TestArgMaxCorners(t *testing.T) { both(t, testArgMaxCorners[float32], testArgMaxCorners[float64]) }
@@ -83,7 +84,7 @@ func testArgMaxRows[F Float](t *testing.T) {
 }
 
 func product(shape []int) int {
-	n, _ := size(shape)
+	n, _ := view.Size(shape)
 	return n
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/kerneltest"
 	"github.com/gotrellis/trellis/internal/tiertest"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // measure measures a call on every tier, with at most so many workers.
@@ -110,12 +111,27 @@ func BenchmarkSoftmaxRows(b *testing.B) {
 func benchmarkRows[F Float](b *testing.B, reduces bool, f func(dst []F, x Tensor[F])) {
 	for _, shape := range [][]int{{128, 1000}, {1024, 32}} {
 		b.Run(shapeName(shape), func(b *testing.B) {
-			n, _ := size(shape)
+			n, _ := view.Size(shape)
 			x, dst, a := Tensor[F]{normalScores[F](n), shape}, make([]F, n), kerneltest.Elements[F](n, 2)
 			if reduces {
 				dst, a = dst[:shape[0]], kerneltest.Elements[F](n, 1)
 			}
 			measureWorkers(b, n/itemElements, a, func(*testing.B) { f(dst, x) })
+		})
+	}
+}
+
+func BenchmarkArgMaxRows(b *testing.B) {
+	b.Run("type=float32", func(b *testing.B) { benchmarkArgMaxRows[float32](b) })
+	b.Run("type=float64", func(b *testing.B) { benchmarkArgMaxRows[float64](b) })
+}
+
+func benchmarkArgMaxRows[F Float](b *testing.B) {
+	for _, shape := range [][]int{{128, 1000}, {4096, 4}} { // of elements and of rows: see rowCost
+		b.Run(shapeName(shape), func(b *testing.B) {
+			n, _ := view.Size(shape)
+			x, dst := Tensor[F]{normalScores[F](n), shape}, make([]int, shape[0])
+			measureWorkers(b, n/itemElements, kerneltest.Elements[F](n, 1), func(*testing.B) { ArgMaxRows(dst, x, nil) })
 		})
 	}
 }
@@ -132,7 +148,7 @@ type classInputs[F Float] struct {
 }
 
 func newClassInputs[F Float](shape []int) classInputs[F] {
-	n, _ := size(shape)
+	n, _ := view.Size(shape)
 	classes := shape[1]
 	r, probs := rand.New(rand.NewPCG(5, 6)), make([]F, n)
 	for i := range probs {

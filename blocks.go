@@ -1,10 +1,6 @@
 package trellis
 
-import (
-	"runtime"
-
-	"github.com/gotrellis/trellis/internal/tier"
-)
+import "github.com/gotrellis/trellis/internal/tier"
 
 // Every size that decides how work is divided, with its reason. Those that a sum
 // depends on, block, stridedBlock, softBlock and the sizes of items, are part of the
@@ -140,20 +136,18 @@ const (
 // contiguous ones it would be a fifth slower.) A variable for tests.
 var streamBytes = 32 << 20
 
-// What things cost, in nanoseconds, as far as it decides whether work is worth sharing: rounded, what
-// `make costs` prints for AVX2, but for workerCost and ArgMaxRows. A loss with its gradient takes up to
+// What things cost, in nanoseconds, as far as it decides whether work is worth sharing: what
+// `make costs` printed for AVX2, rounded, if nothing else is said. A loss with its gradient takes up to
 // twice as long.
 const (
-	// workerCost is the least work for a worker: waking one takes some of it.
-	workerCost = 50000
 	// nllPositionCost is that of a position in NLLLoss, and clearByteCost that of a byte of its
 	// gradient.
 	nllPositionCost, clearByteCost = 0.6, 0.02
 	// positionCost is that of a position in CrossEntropyLoss, or of a row.
 	positionCost = 5
 	// rowCost is that of a row of which ArgMaxRows reads each element once, and readCost that of an
-	// element.
-	rowCost, readCost = 15, 0.1
+	// element: BenchmarkArgMaxRows measures them.
+	rowCost, readCost = 30, 0.15
 	// frameCost is that of a frame in CTCLoss, and stateCost that of a label in a frame.
 	frameCost, stateCost = 35, 0.9
 )
@@ -167,17 +161,4 @@ func scoreCost() float64 {
 		return 0.3
 	}
 	return 0.5
-}
-
-// workersFor returns how many workers shall do a call of so many items that takes about cost
-// nanoseconds. field is the loss's field Workers: 0 leaves it to the cost.
-func workersFor(field, items int, cost float64) int {
-	workers := field
-	if workers == 0 {
-		workers = 1
-		if cost >= 2*workerCost {
-			workers = min(runtime.GOMAXPROCS(0), int(cost/workerCost))
-		}
-	}
-	return min(workers, items)
 }

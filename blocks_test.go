@@ -2,7 +2,6 @@ package trellis
 
 import (
 	"math/bits"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,16 +24,4 @@ func TestCallsAreShort(t *testing.T) {
 	assert.LessOrEqual(t, groupFrames*panelWidth*(2+1+1)*float, 2*most)
 	assert.Equal(t, 1, bits.OnesCount(panelWidth))
 	assert.GreaterOrEqual(t, panelWidth, 16)
-}
-
-// Small work is the caller's alone, and large work is for all, unless the field says how many.
-func TestWorkersFor(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
-	assert.Equal(t, 1, workersFor(0, 100, 2*workerCost-1))
-	assert.Equal(t, 2, workersFor(0, 100, 2*workerCost))
-	assert.Equal(t, 3, workersFor(0, 100, 3.5*workerCost))
-	assert.Equal(t, 4, workersFor(0, 100, 1e12))
-	assert.Equal(t, 2, workersFor(0, 2, 1e12), "no more than items")
-	assert.Equal(t, 1, workersFor(1, 100, 1e12))
-	assert.Equal(t, 8, workersFor(8, 100, 0))
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // classTask is what NLLLoss and CrossEntropyLoss have in common: scores of shape (C),
@@ -151,7 +153,7 @@ func (t *classTask[F]) targetsError(got int, shape []int) error {
 		axes = strings.Replace(axes, "axis", "axes", 1) + fmt.Sprintf(" and %d", last)
 	}
 	reason := fmt.Sprintf("want %d, one for each position of %s of x.Shape %v: axis 1 is the classes", t.positions, axes, clone(shape))
-	if rows, ok := size(shape[:last]); ok && last > 1 && got == rows {
+	if rows, ok := view.Size(shape[:last]); ok && last > 1 && got == rows {
 		reason += fmt.Sprintf("; for classes in the last axis give the same Data the Shape %v", []int{rows, shape[last]})
 	}
 	return &ArgumentError{t.method, "len(targets)", nil, got, reason}

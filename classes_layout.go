@@ -1,6 +1,10 @@
 package trellis
 
-import "math"
+import (
+	"math"
+
+	"github.com/gotrellis/trellis/internal/view"
+)
 
 // classLayout says where the scores of a tensor of shape (C), (N,C) or (N,C,d1,…,dk) are, and
 // divides its positions (n,d1,…,dk) into items. A sample n has C·d1·…·dk scores; that of
@@ -37,7 +41,7 @@ func (l *classLayout) set(method string, shape []int) error {
 	}
 	l.classes = shape[axis]
 	if len(shape) > 2 {
-		inner, ok := size(shape[2:])
+		inner, ok := view.Size(shape[2:])
 		if l.samples == 0 { // no positions, whatever the other axes
 			inner, ok = 0, true
 		}

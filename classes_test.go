@@ -13,6 +13,7 @@ import (
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/kerneltest"
 	"github.com/gotrellis/trellis/internal/tiertest"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // What a sample gives does not depend on what is beside it: alone, where a small call has a way
@@ -202,7 +203,7 @@ func TestTargetsOfItems(t *testing.T) {
 
 func testTargetsOfItems[F Float](t *testing.T) {
 	for _, shape := range [][]int{{777, 10}, {40, 600}, {333, 3, 4}, {222, 2, 8}, {111, 2, 16}, {111, 5, 13}, {55, 2, 20}, {5, 4, 700}, {9, 600, 3}} {
-		count, _ := size(shape)
+		count, _ := view.Size(shape)
 		classes := shape[1]
 		x, positions := Tensor[F]{normalScores[F](count), shape}, count/classes
 		targets := randomBelow[int](positions, classes)

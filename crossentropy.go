@@ -164,7 +164,7 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 		}
 		c.divide()
 		items = t.items()
-		workers = workersFor(t.workers, items, c.cost())
+		workers = parallel.Workers(t.workers, items, c.cost())
 	}
 	// What writes nothing, and needs no total for what it writes, checks targets on the way.
 	var err error

@@ -33,7 +33,7 @@ import (
 // at the blank or at a label of the target in a frame that counts, from Logits a NaN or +Inf anywhere in
 // the frame or a frame of only −Inf, a probability below 0 or above 1.001) makes the score NaN and
 // spans {0, 0, NaN, NaN}. Neither is an error, and other sequences of the batch are not affected.
-// Beyond ±2⁹⁰⁰ a score counts as infinite.
+// Beyond ±2⁹⁰⁰ a score counts as infinite, and so does AnyScore.
 //
 // Methods return an *ArgumentError, and write nothing, where those of CTCLoss do, if the number of
 // spans or scores is wrong, if AnyScore is NaN or +Inf, or if scores overlaps x.
@@ -68,8 +68,11 @@ func (a CTCAligner[F]) Align(spans []Span, scores []float64, x Tensor[F], target
 	if err := checkScores(method, a.Scores); err != nil {
 		return err
 	}
-	if !(a.AnyScore < math.Inf(1)) {
+	if !(a.AnyScore < largestScore) {
 		return &ArgumentError{method, "AnyScore", nil, a.AnyScore, "no log-probability"}
+	}
+	if a.AnyScore <= -largestScore {
+		a.AnyScore = math.Inf(-1)
 	}
 	t := workspace.Take[alignTask[F], F](&alignTasks)
 	defer t.release()

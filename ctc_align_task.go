@@ -27,13 +27,11 @@ func (t *alignTask[F]) run(x Tensor[F]) error {
 		return err
 	}
 	t.schedule()
-	if workers := workersFor(t.workers, t.batch, t.cost()); workers > 1 {
-		parallel.Run(t, t.batch, workers)
-	} else {
-		for i := range t.batch {
-			t.Item(i)
-		}
+	cost := t.cost()
+	if !t.wantConfidence {
+		cost /= 2 // of that of the loss
 	}
+	parallel.Run(t, t.batch, parallel.Workers(t.workers, t.batch, cost))
 	return nil
 }
 
@@ -67,18 +65,6 @@ func (t *alignTask[F]) check(x Tensor[F]) error {
 		return nil
 	}
 	return checkApart(t.method, "scores", "x", t.sums, fp.AsFloat64(t.x))
-}
-
-// cost returns about how many nanoseconds the call takes.
-func (t *alignTask[F]) cost() (cost float64) {
-	for n := range t.batch {
-		states := float64(t.targetLengths[n])*stateCost + float64(t.classes)*scoreCost()
-		cost += float64(t.inputLength(n)) * (frameCost + states)
-	}
-	if !t.wantConfidence {
-		cost /= 2 // of that of the loss
-	}
-	return cost
 }
 
 // Item aligns one sequence.

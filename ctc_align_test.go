@@ -428,3 +428,43 @@ func testAlignConfidence[F Float](t *testing.T) {
 	t.Logf("largest difference: %g", worst)
 	assert.Greater(t, found, cases/2)
 }
+
+// A long sequence takes little memory: for the path that of some rows, where all of them would be 2 GB; for the
+// confidence that of checkpoints.
+func TestAlignMemory(t *testing.T) {
+	const frames, labels, classes = 20000, 6000, 32
+	r := rand.New(rand.NewPCG(9, 10))
+	c := &alignCase[float32]{classes: classes, labels: make([]int, labels), x: make([]float32, frames*classes)}
+	for i := range c.labels {
+		c.labels[i] = 1 + r.IntN(classes-1)
+	}
+	for i := range c.x {
+		c.x[i] = -8 * r.Float32()
+	}
+	s := alignment[float32]{x: view.Of(c.x, classes, classes), frames: frames, spans: make([]Span, labels)}
+	score := s.align(c.labels, 0, true, keptBytes, usualSizes)
+	assert.Less(t, math.Abs(score), 1e6)
+	assert.Less(t, s.path.workspaceBytes(), 24<<20)
+	assert.Less(t, s.confidence.workspaceBytes(), (checkpointShare+8)*keptBytes)
+}
+
+// A label that is less probable than a float64 can say, beside the blank, has a confidence all the same, with a
+// wildcard and without.
+func TestAlignConfidenceFar(t *testing.T) {
+	for _, labels := range [][]int{{1}, {1, AnyLabel}} {
+		for _, far := range []float64{100, 590, 610, 1000, 100000} {
+			c := &alignCase[float64]{classes: 2, labels: labels, x: []float64{0, -far, 0, 1 - far, 0, -far, 0, -far}}
+			s := alignment[float64]{x: view.Of(c.x, 2, 2), frames: c.frames(), scores: c.pathScores, spans: make([]Span, len(labels))}
+			s.align(c.labels, 0, true, keptBytes, usualSizes)
+			occupancy := c.occupancies()
+			for i, span := range s.spans {
+				var want float64
+				for t := span.Start; t < span.End; t++ {
+					want += occupancy[t][2*i+1] / float64(span.End-span.Start)
+				}
+				assert.InDelta(t, want, span.Confidence, 1e-9, "%v, %v nats", labels, far)
+			}
+			assert.Greater(t, s.spans[0].Confidence, 0.2)
+		}
+	}
+}

@@ -180,6 +180,9 @@ func TestAlignAnyLabel(t *testing.T) {
 	two := trellis.Tensor[float64]{Data: x.Data[:8], Shape: []int{2, 4}}
 	require.NoError(t, a.Align(spans[:2], score, two, []int{wild, wild}, nil, nil))
 	assert.Equal(t, -2.0, score[0])
+	a.AnyScore = -0x1p900
+	require.NoError(t, a.Align(spans[:2], score, two, []int{wild, wild}, nil, nil))
+	assert.Equal(t, math.Inf(-1), score[0], "counts as −Inf")
 	_, err := trellis.CTCLoss[float64]{}.Loss(two, []int{wild, wild}, nil, nil)
 	require.Error(t, err, "the loss has none")
 }

@@ -245,3 +245,12 @@ func (b *ctcBatch[F]) schedule() {
 		return cmp.Compare(b.inputLength(j)*(b.classes+b.targetLengths[j]), b.inputLength(i)*(b.classes+b.targetLengths[i]))
 	})
 }
+
+// cost returns about how many nanoseconds the losses take.
+func (b *ctcBatch[F]) cost() (cost float64) {
+	for n := range b.batch {
+		states := float64(b.targetLengths[n])*stateCost + float64(b.classes)*scoreCost()
+		cost += float64(b.inputLength(n)) * (frameCost + states)
+	}
+	return cost
+}

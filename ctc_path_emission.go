@@ -3,6 +3,7 @@ package trellis
 import (
 	"math"
 
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -249,7 +250,7 @@ func (m *pathEmission[F]) logProbability(t int, class int32) float64 {
 	case m.scores == Logits:
 		return v - m.norms[t]
 	case m.scores == Probabilities:
-		return logOf(v)
+		return fp.LogFrom0(v)
 	}
 	return v
 }

@@ -35,13 +35,7 @@ func (t *ctcTask[F]) run(x Tensor[F]) (F, error) {
 	t.inPlace = t.out.wantGrad() && overlap(t.out.grad, t.x)
 	t.schedule()
 	t.losses = workspace.Resize(t.losses, t.batch)
-	if workers := workersFor(t.workers, t.batch, t.cost()); workers > 1 {
-		parallel.Run(t, t.batch, workers)
-	} else {
-		for i := range t.batch {
-			t.Item(i)
-		}
-	}
+	parallel.Run(t, t.batch, parallel.Workers(t.workers, t.batch, t.cost()))
 	return F(t.reduce()), nil
 }
 
@@ -67,15 +61,6 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 		}
 	}
 	return t.out.check(t.method, t.x, t.batch, "sequence")
-}
-
-// cost returns about how many nanoseconds the call takes.
-func (t *ctcTask[F]) cost() (cost float64) {
-	for n := range t.batch {
-		states := float64(t.targetLengths[n])*stateCost + float64(t.classes)*scoreCost()
-		cost += float64(t.inputLength(n)) * (frameCost + states)
-	}
-	return cost
 }
 
 // Item does one sequence.

@@ -352,6 +352,7 @@ func TestCTCAlignerMistakes(t *testing.T) {
 		{"a score missing", everyMethod, func(a *arguments) { a.pathScores = a.pathScores[:2] }, "len(scores)", nil, 2},
 		{"empty scores", everyMethod, func(a *arguments) { a.pathScores = []float64{} }, "len(scores)", nil, 0},
 		{"a wildcard at +Inf", everyMethod, func(a *arguments) { a.anyScore = math.Inf(1) }, "AnyScore", nil, math.Inf(1)},
+		{"a wildcard that counts as +Inf", everyMethod, func(a *arguments) { a.anyScore = 0x1p900 }, "AnyScore", nil, 0x1p900},
 		{"a wildcard at NaN", everyMethod, func(a *arguments) { a.anyScore = math.NaN() }, "AnyScore", nil, math.NaN()},
 		{"a label below AnyLabel", everyMethod, func(a *arguments) { a.targets[5] = -2 }, "targets", []int{2, 1}, -2},
 		{"wildcards without target lengths", everyMethod, func(a *arguments) {

@@ -1,8 +1,6 @@
 package trellis
 
 import (
-	"math"
-
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 )
@@ -83,23 +81,9 @@ func emitBlockGeneric(y, p []float64, places []int32) {
 	}
 }
 
-// logsGeneric writes dst[i] = logOf(x[i]). dst may be x.
+// logsGeneric writes dst[i] = ln x[i], for finite x[i] of at least 0. dst may be x.
 func logsGeneric(dst, x []float64) {
 	for i, v := range x {
-		dst[i] = logOf(v)
+		dst[i] = fp.LogFrom0(v)
 	}
 }
-
-// logOf returns ln x for a finite x of at least 0.
-func logOf(x float64) float64 {
-	switch {
-	case x == 0:
-		return math.Inf(-1)
-	case x < leastNormal:
-		return fp.Log(x*subnormalScale) - subnormalShift
-	}
-	return fp.Log(x)
-}
-
-// What makes a number below leastNormal a normal one, and the logarithm of that.
-const leastNormal, subnormalScale, subnormalShift = 0x1p-1022, 0x1p54, 0x1.2b708872320e2p+05

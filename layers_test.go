@@ -60,7 +60,7 @@ var layers = []layer{
 	{"ctc_confidence.go", "generic_ctc.go rows_sum.go ctc_path_emission.go ctc_target.go ctc_number.go ctc_emission.go ctc_trellis.go ctc_spans.go"},
 	{"ctc_alignment.go", "ctc_target.go ctc_spans.go ctc_path_emission.go ctc_viterbi.go ctc_confidence.go"},
 	{"ctc_align_task.go", "ctc_batch.go ctc_spans.go ctc_path_emission.go ctc_alignment.go"},
-	{"ctc_align.go", "ctc_spans.go ctc_batch.go ctc_align_task.go"},
+	{"ctc_align.go", "generic_align.go ctc_spans.go ctc_batch.go ctc_align_task.go"},
 }
 
 // ground has the files that use only each other.
@@ -77,7 +77,7 @@ var decodeLayers = []layer{
 	{"scorer.go", ""},
 	{"tree.go", ""},
 	{"rank.go", ""},
-	{"search.go", "input.go frame.go scorer.go tree.go rank.go"},
+	{"search.go", "frame.go scorer.go tree.go rank.go"},
 	{"look.go", "generic.go kernels_*.go input.go frame.go tree.go rank.go search.go"},
 	{"hypothesis.go", ""},
 	{"align.go", "input.go frame.go tree.go"},

@@ -101,7 +101,7 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 	items, workers := t.items(), 1
 	if items > 1 {
 		t.out.want = out.want // which the cost depends on
-		workers = workersFor(t.workers, items, t.cost())
+		workers = parallel.Workers(t.workers, items, t.cost())
 	}
 	// What checks the targets sees their scores and weights, too; but it writes nothing, and adds weights
 	// in its own order.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // nllShapes have rows and runs of all lengths up to some fours.
@@ -29,7 +31,7 @@ func TestNLLSums(t *testing.T) {
 
 func testNLLSums[F Float](t *testing.T) {
 	for _, shape := range nllShapes() {
-		n, _ := size(shape)
+		n, _ := view.Size(shape)
 		classes := shape[1]
 		inner := n / classes / shape[0]
 		x, grad := Tensor[F]{make([]F, n), shape}, make([]F, n)
@@ -71,7 +73,7 @@ func testNLLSums[F Float](t *testing.T) {
 // class that there is not.
 func TestNLLOrderOfSums(t *testing.T) {
 	for _, shape := range append(nllShapes(), []int{2, 65, 129}, []int{7, 40000}, []int{3, 9000, 11}, []int{1, 17, 5001}) {
-		n, _ := size(shape)
+		n, _ := view.Size(shape)
 		classes := shape[1]
 		x, targets := Tensor[float64]{normalScores[float64](n), shape}, randomBelow[int](n/classes, classes-1)
 		losses, grad := make([]float64, len(targets)), make([]float64, n)
@@ -102,7 +104,7 @@ func TestNLLOrderOfSums(t *testing.T) {
 // A target that is no class is an error wherever it is, and nothing is written.
 func TestNLLTargetsOutOfRange(t *testing.T) {
 	for _, shape := range nllShapes() {
-		n, _ := size(shape)
+		n, _ := view.Size(shape)
 		x, grad := Tensor[float32]{make([]float32, n), shape}, make([]float32, n)
 		grad[0] = 7
 		for i := range min(n/shape[1], 50) {

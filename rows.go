@@ -6,6 +6,7 @@ import (
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
@@ -192,12 +193,12 @@ func gatherRow[F Float](dst, src []F, index []int32) {
 // rowsOf returns how many rows x has, and their length, or false if its Shape is empty,
 // does not describe its Data, or has more rows than an int can count, of no elements.
 func rowsOf[F Float](x Tensor[F]) (rows, n int, ok bool) {
-	total, ok := size(x.Shape)
+	total, ok := view.Size(x.Shape)
 	if len(x.Shape) == 0 || !ok || total != len(x.Data) {
 		return 0, 0, false
 	}
 	last := len(x.Shape) - 1
-	rows, ok = size(x.Shape[:last])
+	rows, ok = view.Size(x.Shape[:last])
 	return rows, x.Shape[last], ok
 }
 
@@ -236,7 +237,7 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	perItem := max(1, itemElements/max(n, 1))
 	t := rowsTask[F]{op, dst, x, rows, n, min(perItem, rows)}
 	items := (rows + t.perItem - 1) / t.perItem
-	if workers := workersFor(0, items, cost); workers > 1 {
+	if workers := parallel.Workers(0, items, cost); workers > 1 {
 		shared := workspace.Take[rowsTask[F], F](&rowsTasks)
 		*shared = t
 		parallel.Run(shared, items, workers)

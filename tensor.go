@@ -2,8 +2,8 @@ package trellis
 
 import (
 	"fmt"
-	"math"
-	"math/bits"
+
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // Float is the set of element types: every function and loss of the package
@@ -19,28 +19,9 @@ type Tensor[F Float] struct {
 	Shape []int
 }
 
-// size returns the product of a shape, and false if an axis is negative or the
-// product overflows an int. An axis of length 0 makes any product 0.
-func size(shape []int) (int, bool) {
-	n, empty, overflow := uint64(1), false, false
-	for _, d := range shape {
-		if d < 0 {
-			return 0, false
-		}
-		empty = empty || d == 0
-		var high uint64
-		high, n = bits.Mul64(n, uint64(d))
-		overflow = overflow || high != 0 || n > math.MaxInt
-	}
-	if empty {
-		return 0, true
-	}
-	return int(n), !overflow
-}
-
 // check reports a Shape that is impossible or does not describe Data.
 func (x Tensor[F]) check(method, argument string) error {
-	n, ok := size(x.Shape)
+	n, ok := view.Size(x.Shape)
 	if !ok {
 		for i, d := range x.Shape {
 			if d < 0 {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/gotrellis/trellis"
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
@@ -30,9 +31,9 @@ func (a *aligner) forget(classes int) {
 
 // keep keeps a frame whose probabilities have a factor with the logarithm log in common.
 func (a *aligner) keep(f *frame, log float64) {
-	a.logs = append(a.logs, class{logOf(f.blank) + log, none})
+	a.logs = append(a.logs, class{fp.LogFrom0(f.blank) + log, none})
 	for _, c := range f.classes {
-		a.logs = append(a.logs, class{logOf(c.p) + log, c.label})
+		a.logs = append(a.logs, class{fp.LogFrom0(c.p) + log, c.label})
 	}
 	a.frames = append(a.frames, len(a.logs))
 }

@@ -62,8 +62,8 @@ const defaultWidth = 100
 //
 // An error is a *trellis.ArgumentError: x's Shape does not describe its Data or has more than 2²⁶
 // frames or 2³¹−1 classes, Blank is no class, a length or the number of lengths does not fit, Width,
-// TopK, NBest or Workers is negative, Threshold is not in [0,1), or Scores has no meaning. Then dst is
-// as it was.
+// TopK, NBest or Workers is negative, Threshold is not in [0,1), a Scorer is nil, or Scores has no
+// meaning. Then dst is as it was.
 func (b Beam[F]) Decode(dst [][]Hypothesis, x trellis.Tensor[F], inputLengths []int) ([][]Hypothesis, error) {
 	t := workspace.Take[beamTask[F], F](&beamTasks)
 	defer t.release()
@@ -77,13 +77,7 @@ func (b Beam[F]) Decode(dst [][]Hypothesis, x trellis.Tensor[F], inputLengths []
 	}
 	t.dst = resized(dst, t.batch)
 	t.schedule()
-	if workers := workersFor(b.Workers, t.batch, t.cost()); workers > 1 {
-		parallel.Run(t, t.batch, workers)
-	} else {
-		for i := range t.batch {
-			t.Item(i)
-		}
-	}
+	parallel.Run(t, t.batch, parallel.Workers(b.Workers, t.batch, t.cost()))
 	return t.dst, nil
 }
 

@@ -70,16 +70,8 @@ func (g Greedy[F]) Decode(dst []Reading, x trellis.Tensor[F], inputLengths []int
 		return dst, err
 	}
 	dst = resized(dst, t.batch)
-	t.dst = dst
 	t.divide()
-	cost := t.cost()
-	if workers := workersFor(g.Workers, len(t.pieces), cost); workers > 1 {
-		parallel.Run((*greedyRows[F])(t), len(t.pieces), workers)
-	} else {
-		for i := range t.pieces {
-			(*greedyRows[F])(t).Item(i)
-		}
-	}
+	parallel.Run(t, len(t.pieces), parallel.Workers(g.Workers, len(t.pieces), t.cost()))
 	for n := range dst {
 		t.read(&dst[n], n)
 	}
@@ -89,7 +81,6 @@ func (g Greedy[F]) Decode(dst []Reading, x trellis.Tensor[F], inputLengths []int
 // greedyTask is the state of one call.
 type greedyTask[F trellis.Float] struct {
 	input[F]
-	dst     []Reading
 	allowed []bool
 	pieces  []piece
 	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
@@ -97,14 +88,18 @@ type greedyTask[F trellis.Float] struct {
 	logs, probs []float64
 }
 
+const (
+	// pieceElements is the most elements of a piece that has several rows, so that logits are still in the
+	// cache when they are read again. pieceRows is the most rows: ArgMaxRows, which has no field Workers,
+	// does so few alone.
+	pieceElements, pieceRows = 1 << 16, 1 << 11
+)
+
 // piece is some rows of the data that one worker reads.
 type piece struct {
 	from, to int
 	shape    [2]int // of these rows
 }
-
-// greedyRows is the task as work on its pieces.
-type greedyRows[F trellis.Float] greedyTask[F]
 
 var greedyTasks workspace.Pools
 
@@ -133,8 +128,7 @@ func (t *greedyTask[F]) allow(allowed []bool) error {
 
 // divide makes pieces of the rows that count, or that lie between those.
 func (t *greedyTask[F]) divide() {
-	const elements = 1 << 16 // of a piece, so that logits are still in the cache when they are read again
-	rows := max(1, elements/t.classes)
+	rows := min(max(1, pieceElements/t.classes), pieceRows)
 	add := func(from, to int) {
 		for ; from < to; from += rows {
 			n := min(rows, to-from)
@@ -169,7 +163,7 @@ func (t *greedyTask[F]) cost() (cost float64) {
 }
 
 // Item reads the rows of piece i.
-func (t *greedyRows[F]) Item(i int) {
+func (t *greedyTask[F]) Item(i int) {
 	p, c := &t.pieces[i], t.classes
 	x, index := t.data[p.from*c:p.to*c], t.index[p.from:p.to]
 	trellis.ArgMaxRows(index, trellis.Tensor[F]{Data: x, Shape: p.shape[:]}, t.allowed)
@@ -181,7 +175,7 @@ func (t *greedyRows[F]) Item(i int) {
 			if !isProbability(v) {
 				v = math.NaN()
 			}
-			probs[r], logs[r] = v, logOf(v)
+			probs[r], logs[r] = v, fp.LogFrom0(v)
 		case trellis.LogProbabilities:
 			if v > math.MaxFloat64 {
 				v = math.NaN()

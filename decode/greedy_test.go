@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 	"testing"
 
@@ -345,4 +348,23 @@ func FuzzDecode(f *testing.F) {
 		}
 		require.Equal(t, got[0], s.Finish(nil))
 	})
+}
+
+// With one worker no goroutine is started, however many rows and however few classes there are.
+func TestGreedyWithoutGoroutines(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which starts some
+	created := func() uint64 {
+		sample := []metrics.Sample{{Name: "/sched/goroutines-created:goroutines"}}
+		metrics.Read(sample)
+		return sample[0].Value.Uint64()
+	}
+	for _, classes := range []int{1, 2, 5, 40, 2000} {
+		const elements = 1 << 19
+		x := trellis.Tensor[float32]{Data: make([]float32, elements/classes*classes), Shape: []int{elements / classes, classes}}
+		before := created()
+		_, err := Greedy[float32]{Workers: 1}.Decode(nil, x, nil)
+		require.NoError(t, err)
+		assert.Equal(t, before, created(), "%d classes", classes)
+	}
 }

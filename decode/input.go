@@ -3,8 +3,6 @@ package decode
 import (
 	"fmt"
 	"math"
-	"math/bits"
-	"runtime"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/fp"
@@ -87,19 +85,15 @@ func (in *input[F]) checkShape(x trellis.Tensor[F]) error {
 	if len(x.Shape) != 2 && len(x.Shape) != 3 {
 		return in.wrong("x.Shape", nil, clone(x.Shape), "want (T,C), (T,N,C), or (N,T,C) with BatchFirst")
 	}
-	n, overflow := uint64(1), false
 	for i, d := range x.Shape {
 		if d < 0 {
 			return in.wrong("x.Shape", []int{i}, d, "negative axis")
 		}
-		var high uint64
-		high, n = bits.Mul64(n, uint64(d))
-		overflow = overflow || high != 0 || n > math.MaxInt
 	}
-	switch {
-	case overflow:
+	switch n, ok := view.Size(x.Shape); {
+	case !ok:
 		return in.wrong("x.Shape", nil, clone(x.Shape), "the product of the axes overflows an int")
-	case n != uint64(len(x.Data)):
+	case n != len(x.Data):
 		return in.wrong("x.Shape", nil, clone(x.Shape), fmt.Sprintf("needs %d elements, Data has %d", n, len(x.Data)))
 	}
 	return nil
@@ -153,22 +147,6 @@ func (in *input[F]) sequence(n int) view.Rows[F] {
 // exactly with others.
 func isProbability(p float64) bool { return p >= 0 && p <= 1.001 }
 
-// logOf returns ln p of a probability, −Inf for 0, and NaN for NaN.
-func logOf(p float64) float64 {
-	const least = 0x1p-1022 // normal number
-	switch {
-	case p >= least:
-		return fp.Log(p)
-	case p > 0:
-		return fp.Log(p*0x1p100) - 100*ln2
-	case p == 0:
-		return math.Inf(-1)
-	}
-	return p
-}
-
-const ln2 = math.Ln2
-
 // logRest returns ln Σ exp(x[i]−m) of a row whose largest element m is number best: what x[best] is
 // above its log-probability. It keeps its digits near 0. It is NaN if m is not finite or a NaN is in
 // the row.
@@ -181,17 +159,6 @@ func logRest[F trellis.Float](x []F, best int) float64 {
 		}
 	}
 	return fp.Log1p(rest) + float64(m-m) // of an infinity NaN
-}
-
-// workersFor returns how many workers shall do so many items that take about cost nanoseconds.
-// field is the decoder's field Workers: 0 leaves it to the cost.
-func workersFor(field, items int, cost float64) int {
-	const workerCost = 50000 // the least work for a worker: waking one takes some of it
-	workers := field
-	if workers == 0 {
-		workers = max(1, min(runtime.GOMAXPROCS(0), int(cost/workerCost)))
-	}
-	return min(workers, items)
 }
 
 // resized returns s with n elements, which keep what memory they have.

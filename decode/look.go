@@ -37,7 +37,7 @@ func (l *looker[F]) prepare(scores trellis.Scores, classes, blank int, threshold
 	case threshold > 0 && scores == trellis.Probabilities:
 		l.cut = F(threshold)
 	case threshold > 0:
-		l.cut = F(logOf(threshold))
+		l.cut = F(fp.LogFrom0(threshold))
 	}
 }
 

@@ -390,7 +390,7 @@ func (s *search) growScores() {
 // logProb returns the logarithm of an entry's sum without what scorers have added.
 func (s *search) logProb(e *entry) float64 {
 	fraction, exponent := math.Frexp(e.total)
-	log := fp.Log(fraction) + float64(float64(exponent+s.exponent)*ln2) + fp.Log(s.common) + s.log
+	log := fp.Log(fraction) + float64(float64(exponent+s.exponent)*math.Ln2) + fp.Log(s.common) + s.log
 	if len(s.scorers) > 0 {
 		log -= s.added[e.node].sum()
 	}

@@ -12,7 +12,7 @@ import (
 //
 // N-grams are a trie from the first word to the last, a level for each length, in which
 // the continuations of a context are neighbours, in the order of the words' numbers. An n-gram takes
-// 8 bytes on the last level and 24 on others.
+// 8 bytes on the last level and 20 on others.
 type Model struct {
 	ids     map[string]uint32 // of the words; those of a unigram
 	unknown uint32            // the number of <unk>
@@ -58,8 +58,8 @@ func (m *Model) id(word string) uint32 {
 	return m.unknown
 }
 
-// LogProb returns the logarithm, in nats, of the probability of a sentence: of its words, as <unk>
-// those that the model does not know, behind <s>, and of </s> behind them.
+// LogProb returns the logarithm, in nats, of the probability of a sentence: of its words behind <s>, and
+// of </s> behind them. Words that the model does not know count as <unk>.
 func (m *Model) LogProb(words []string) float64 {
 	context, sum := m.start(), 0.0
 	for _, w := range words {

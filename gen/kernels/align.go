@@ -69,15 +69,7 @@ func toBlocks() kernel {
 			repeat(k, k.Int(2), blocks, func() {
 				from, to := x.Copy(), p.Copy()
 				square := func() {
-					var rows []asm.Vec
-					row := from.Copy()
-					for i := range side {
-						rows = append(rows, row.LoadPieces(apart))
-						if i+1 < side {
-							row.Move(xRow)
-						}
-					}
-					for c, v := range transposed(rows) {
+					for c, v := range columnsOf(from, xRow, apart, side) {
 						if k.F == asm.F32 {
 							poison.Set(v.Sub(v).Add(poison))
 							lower, upper := v.Widen()

@@ -451,15 +451,7 @@ func toColumns() kernel {
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				from, to := x.Copy(), dst.Copy()
 				repeat(k, k.Arg("xColumns"), side, func() {
-					var rows []asm.Vec
-					row := from.Copy()
-					for i := range side {
-						rows = append(rows, row.LoadPieces(apart))
-						if i+1 < side {
-							row.Move(xRow)
-						}
-					}
-					for _, column := range transposed(rows) {
+					for _, column := range columnsOf(from, xRow, apart, side) {
 						to.Store(column)
 						to.Move(dstRow)
 					}
@@ -524,6 +516,20 @@ func toRows() kernel {
 
 // pieceOf returns how many elements a piece of 16 bytes has.
 func pieceOf(t asm.Type) int { return 16 / t.Size() }
+
+// columnsOf reads the next side elements of as many rows as a vector has lanes, xRow apart, and returns a
+// vector for each column. apart is side rows, as far as what the pieces of a vector are read from.
+func columnsOf(x asm.Array, xRow, apart asm.Distance, side int) []asm.Vec {
+	var rows []asm.Vec
+	row := x.Copy()
+	for i := range side {
+		rows = append(rows, row.LoadPieces(apart))
+		if i+1 < side {
+			row.Move(xRow)
+		}
+	}
+	return transposed(rows)
+}
 
 // transposed transposes the squares that the pieces of some vectors are: as many vectors as a
 // piece has elements.

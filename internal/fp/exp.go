@@ -209,6 +209,23 @@ func Difference[F Float](a, b F) (d, err F) {
 // Log returns ln x within 1 ulp for a normal, finite x > 0.
 func Log(x float64) float64 { return logCorrected(x, 0) }
 
+// LogFrom0 returns ln x for any finite x ≥ 0: Log of normal ones, of those below within 2 ulp, and −Inf for 0.
+// Of NaN it is NaN.
+func LogFrom0(x float64) float64 {
+	switch {
+	case x >= leastNormal:
+		return Log(x)
+	case x > 0:
+		return Log(x*subnormalScale) - subnormalShift
+	case x == 0:
+		return math.Inf(-1)
+	}
+	return x
+}
+
+// What makes a number below leastNormal a normal one, and the logarithm of that.
+const leastNormal, subnormalScale, subnormalShift = 0x1p-1022, 0x1p54, 0x1.2b708872320e2p+05
+
 // Log1p returns ln(1+x) within 1 ulp for −½ ≤ x < 2⁵³, NaN for NaN; of 3.4·10⁷
 // arguments the worst is 0x1.9a98a1330bb34p-02, with 0.838 ulp. What 1+x rounds away,
 // which is x−(u−1) exactly, returns as a correction of the logarithm.

@@ -147,6 +147,23 @@ func TestLog64(t *testing.T) {
 	assert.Equal(t, 0.0, Log(1))
 }
 
+func TestLogFrom0(t *testing.T) {
+	assert.Equal(t, math.Inf(-1), LogFrom0(0))
+	assert.Equal(t, math.Inf(-1), LogFrom0(math.Copysign(0, -1)))
+	assert.True(t, math.IsNaN(LogFrom0(math.NaN())))
+	r := rand.New(rand.NewPCG(7, 8))
+	for i := range 10000 {
+		x := math.Ldexp(1+r.Float64(), r.IntN(60)-1080)
+		if i < 3 {
+			x = []float64{0x1p-1074, 0x1p-1022, 0x1p-1022 - 0x1p-1074}[i]
+		}
+		if x > 0 {
+			assert.InDelta(t, math.Log(x*0x1p100)-100*math.Ln2, LogFrom0(x), 2*0x1p-43, "%g", x)
+		}
+	}
+	assert.Equal(t, Log(0.3), LogFrom0(0.3))
+}
+
 func TestLog1p64(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	worst, at := 0.0, 0.0

@@ -1,4 +1,4 @@
-// Package lmtest makes language models for tests and benchmarks.
+// Package lmtest makes language models for tests.
 package lmtest
 
 import (

@@ -73,6 +73,22 @@ func (c *crew) release() {
 	}
 }
 
+// WorkerCost is the least work for a worker, in nanoseconds: waking one takes some of it.
+const WorkerCost = 50000
+
+// Workers returns how many workers shall do a call of so many items that takes about cost
+// nanoseconds. field is the caller's field Workers: 0 leaves it to the cost.
+func Workers(field, items int, cost float64) int {
+	workers := field
+	if workers == 0 {
+		workers = 1
+		if cost >= 2*WorkerCost {
+			workers = min(runtime.GOMAXPROCS(0), int(cost/WorkerCost))
+		}
+	}
+	return min(workers, items)
+}
+
 // Run does all items of a task with at most so many goroutines, one of which is the
 // caller's.
 func Run(t Task, items, workers int) {

@@ -124,3 +124,15 @@ func TestRunWaitsForHelpers(t *testing.T) {
 		assert.Equal(t, int32(2), ended.Load())
 	}
 }
+
+// Small work is the caller's alone, and large work is for all, unless the field says how many.
+func TestWorkers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	assert.Equal(t, 1, Workers(0, 100, 2*WorkerCost-1))
+	assert.Equal(t, 2, Workers(0, 100, 2*WorkerCost))
+	assert.Equal(t, 3, Workers(0, 100, 3.5*WorkerCost))
+	assert.Equal(t, 4, Workers(0, 100, 1e12))
+	assert.Equal(t, 2, Workers(0, 2, 1e12), "no more than items")
+	assert.Equal(t, 1, Workers(1, 100, 1e12))
+	assert.Equal(t, 8, Workers(8, 100, 0))
+}

@@ -1,5 +1,10 @@
-// Package view has the shapes in which kernels take their arguments.
+// Package view has the shapes in which kernels take their arguments, and sizes of tensors.
 package view
+
+import (
+	"math"
+	"math/bits"
+)
 
 // Rows is rows of numbers in memory: each has Columns elements, and begins Stride
 // elements after the one before it.
@@ -22,3 +27,22 @@ type Span struct{ From, To int }
 
 // Len returns how many they are.
 func (s Span) Len() int { return s.To - s.From }
+
+// Size returns the product of a shape, and false if an axis is negative or the
+// product overflows an int. An axis of length 0 makes any product 0.
+func Size(shape []int) (int, bool) {
+	n, empty, overflow := uint64(1), false, false
+	for _, d := range shape {
+		if d < 0 {
+			return 0, false
+		}
+		empty = empty || d == 0
+		var high uint64
+		high, n = bits.Mul64(n, uint64(d))
+		overflow = overflow || high != 0 || n > math.MaxInt
+	}
+	if empty {
+		return 0, true
+	}
+	return int(n), !overflow
+}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,4 +24,22 @@ func TestRows(t *testing.T) {
 func TestSpan(t *testing.T) {
 	assert.Equal(t, 5, Span{From: 3, To: 8}.Len())
 	assert.Zero(t, Span{From: 8, To: 8}.Len())
+}
+
+func TestSize(t *testing.T) {
+	for _, c := range []struct {
+		shape []int
+		want  int
+		ok    bool
+	}{
+		{nil, 1, true}, {[]int{3, 4}, 12, true}, {[]int{3, -1}, 0, false}, {[]int{0, -1}, 0, false},
+		{[]int{math.MaxInt, 2}, 0, false}, {[]int{math.MaxInt, 1}, math.MaxInt, true},
+		{[]int{math.MaxInt, math.MaxInt, 0}, 0, true}, {[]int{0, math.MaxInt, math.MaxInt}, 0, true},
+	} {
+		n, ok := Size(c.shape)
+		assert.Equal(t, c.ok, ok, "%v", c.shape)
+		if ok {
+			assert.Equal(t, c.want, n, "%v", c.shape)
+		}
+	}
 }
