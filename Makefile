@@ -3,7 +3,7 @@
 # is an error in CI.
 
 NESTED  := asm gen cmd/trellis bench
-EXAMPLES := examples/train
+EXAMPLES := examples/ocr examples/train examples/interop
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 20000x
@@ -79,10 +79,14 @@ arm64: $(OPS) ## the same bits on another architecture, under qemu
 		$(TEST) -json -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier | $(SHORT) && \
 		$(TEST) -json -exec $(QEMU) ./asm/internal/optest | $(SKIPS); else $(call MISSING,$(QEMU)); fi
 
-# The examples have workspaces of their own. A training of a few steps goes through all of its program.
+# The examples have workspaces of their own. A training of a few steps goes through all of its program; the
+# tests of examples/ocr read what its network has written once, and of what needs cgo it is tested that it compiles.
+# The tag saves another library for JSON that takes longer to compile than all of Arrow.
+nested: export GOFLAGS += -tags=arrow_json_stdlib
 nested: $(OPS) ## the tests of the other modules, and the examples in short
 	@for m in $(NESTED) $(EXAMPLES); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
 	@go -C examples/train run . -steps 20 -o /dev/null
+	@if command -v $$(go env CC) >/dev/null; then CGO_ENABLED=1 go -C examples/ocr vet .; else $(call MISSING,a C compiler); fi
 
 # go test does not see that files of other modules change.
 released: ## what those get who install or clone the next version
@@ -161,7 +165,9 @@ emissions: ## bench/emissions: trains the recogniser, in minutes
 mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca
 
-examples: ## examples/train in full, a minute, and its picture; the tests of examples/interop
+examples: ## the examples in full, with their pictures: two minutes, a C compiler, and npm the first time
+	CGO_ENABLED=1 go -C examples/ocr run . -o ocr.png
+	CGO_ENABLED=1 go -C examples/ocr test .
 	go -C examples/train run . -o train.png
 	go -C examples/interop test ./...
 

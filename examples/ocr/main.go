@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,22 +26,23 @@ const example = "Will Illinois sell 1001 oils?"
 
 func main() {
 	log.SetFlags(0)
+	picture := flag.String("picture", "", "`file` with a line of print, a PNG or JPEG")
 	text := flag.String("text", "", "what the line says, for its loss; without a picture this `text` is drawn")
 	kept := flag.Bool("kept", false, "read what the recogniser has written once, which takes neither a download nor a C compiler")
-	file := flag.String("o", "picture.png", "`file` for the picture, a PNG")
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: ocr [flags] [line.png or line.jpg]")
-		flag.PrintDefaults()
-	}
+	file := flag.String("o", "picture.png", "`file` for the line with what was read under it, a PNG")
 	flag.Parse()
-	if err := run(os.Stdout, *text, flag.Args(), *kept, *file); err != nil {
+	if flag.NArg() > 0 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	if err := run(os.Stdout, *picture, *text, *kept, *file); err != nil {
 		log.Fatal("ocr: ", err)
 	}
 }
 
-func run(w io.Writer, text string, pictures []string, kept bool, file string) error {
+func run(w io.Writer, picture, text string, kept bool, file string) error {
 	watch := &stopwatch{last: time.Now()}
-	l, err := newLine(text, pictures, kept, watch)
+	l, err := newLine(picture, text, kept, watch)
 	if err != nil {
 		return err
 	}
@@ -80,24 +82,21 @@ type line struct {
 }
 
 // newLine reads or draws a line, and has it recognised.
-func newLine(text string, pictures []string, kept bool, watch *stopwatch) (line, error) {
-	if len(pictures) > 1 || kept && (text != "" || len(pictures) > 0) {
-		return line{}, errors.New("there is one line at a time: a picture, a text to draw, or -kept")
-	}
+func newLine(file, text string, kept bool, watch *stopwatch) (line, error) {
 	if kept {
+		if file != "" || text != "" {
+			return line{}, errors.New("-kept has a line of its own, and takes no other")
+		}
 		return keptLine()
 	}
-	if len(pictures) == 1 {
-		picture, err := readPicture(pictures[0])
-		if err != nil {
-			return line{}, err
-		}
-		return recognise(picture, text, watch)
+	var picture image.Image
+	var err error
+	if file != "" {
+		picture, err = readPicture(file)
+	} else {
+		text = cmp.Or(text, example)
+		picture, err = drawText(text)
 	}
-	if text == "" {
-		text = example
-	}
-	picture, err := drawText(text)
 	if err != nil {
 		return line{}, err
 	}
@@ -172,31 +171,28 @@ func trimMargins(emissions trellis.Tensor[float32], blank, space int) {
 
 // print prints texts, words and the loss.
 func (l line) print(w io.Writer, r reading) error {
-	text, err := l.vocabulary.Decode(r.greedy.Labels)
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%d×%d pixels, %d frames of %d classes\n\n", l.picture.Rect.Dx(), height, l.emissions.Shape[0], l.emissions.Shape[1])
-	fmt.Fprintf(table, "greedy\t%s\tits path has p = %.3f\n", text, math.Exp(r.greedy.Score))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "greedy\t%s\tthe path has p = %.2g\n", l.spell(r.greedy.Labels), math.Exp(r.greedy.Score))
 	for i, h := range r.hypotheses {
-		text, err := l.vocabulary.Decode(h.Labels)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%s\tp = %.3f\n", []string{"beam", "or", "or"}[i], text, math.Exp(h.LogProbExact))
+		fmt.Fprintf(table, "%s\t%s\tp = %.2g\n", []string{"beam", "or", "or"}[i], l.spell(h.Labels), math.Exp(h.LogProbExact))
 	}
 	if l.text != "" {
-		fmt.Fprintf(table, "true\t%s\tp = %.3f: loss %.3f nats\n", l.text, math.Exp(-r.loss), r.loss)
+		fmt.Fprintf(table, "true\t%s\tp = %.2g: loss %.3f nats\n", l.text, math.Exp(-r.loss), r.loss)
 	}
 	table.Flush()
 	fmt.Fprintf(table, "\nword\tframes\tp\tplace\n")
 	for _, word := range r.words {
-		text, err := l.vocabulary.Decode(r.hypotheses[0].Labels[word.From:word.To])
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(table, "%s\t%d–%d\t%.3f\t%.3f\n", text, word.Start, word.End, math.Exp(word.Score), word.Confidence)
+		fmt.Fprintf(table, "%s\t%d–%d\t%.3f\t%.3f\n", l.spell(r.hypotheses[0].Labels[word.From:word.To]), word.Start, word.End, math.Exp(word.Score), word.Confidence)
 	}
 	return table.Flush()
+}
+
+// spell returns the text of labels that decode has found.
+func (l line) spell(labels []int) string {
+	text, err := l.vocabulary.Decode(labels)
+	if err != nil {
+		panic(err) // a class without a token: the vocabulary is not the recogniser's
+	}
+	return text
 }

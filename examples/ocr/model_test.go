@@ -19,10 +19,10 @@ var update = flag.Bool("update", false, "write kept.json")
 func TestModel(t *testing.T) {
 	cache, err := os.UserCacheDir()
 	require.NoError(t, err)
-	if _, err := os.Stat(filepath.Join(cache, "trellis-ocr", modelFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(cache, "trellis-ocr", "ch_PP-OCRv4_rec_infer.onnx")); err != nil {
 		t.Skip("no recogniser, which go run . fetches")
 	}
-	l, err := newLine("", nil, false, &stopwatch{})
+	l, err := newLine("", "", false, &stopwatch{})
 	require.NoError(t, err)
 	assert.Equal(t, 6625, l.vocabulary.Len())
 	assert.InDelta(t, 1, sum(l.emissions.Data[:l.vocabulary.Len()]), 1e-4)

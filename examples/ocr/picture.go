@@ -1,118 +1,120 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
 	"math"
-	"slices"
+	"strings"
 
 	"git.sr.ht/~sbinet/gg"
 	"golang.org/x/image/draw"
+
+	"github.com/gotrellis/trellis"
 )
 
-// The picture, in pixels.
+// The picture from top to bottom, in pixels.
 const (
-	frameWidth = 18 // of a frame
+	frameWidth = 18
 	edge       = 28 // around everything
-	lineTop    = edge
 	lineHeight = 2 * height
-	boxTop     = lineTop + lineHeight + 10 // of the characters' boxes
+	boxTop     = edge + lineHeight + 10 // of the characters' boxes
 	boxHeight  = 26
 	barTop     = boxTop + boxHeight + 12 // of the probabilities
 	barHeight  = 120
 	wordTop    = barTop + barHeight + 14
-	total      = wordTop + 54
+	legendTop  = wordTop + 66
+	total      = legendTop + 14 + edge
 )
 
 var (
 	ink    = color.NRGBA{0x22, 0x28, 0x33, 0xff}
 	pale   = color.NRGBA{0x78, 0x82, 0x90, 0xff}
-	ground = color.NRGBA{0xee, 0xf1, 0xf5, 0xff} // the blank
+	blank  = color.NRGBA{0xee, 0xf1, 0xf5, 0xff}
 	read   = color.NRGBA{0x2a, 0x6f, 0xbb, 0xff}
-	doubt  = color.NRGBA{0xe8, 0x8a, 0x1a, 0xff} // other characters
+	spaces = color.NRGBA{0x92, 0xb6, 0xde, 0xff} // that are read
+	doubt  = color.NRGBA{0xe8, 0x8a, 0x1a, 0xff}
 	band   = color.NRGBA{0x2a, 0x6f, 0xbb, 0x22}
 )
 
+// canvas is the picture, with frames across.
+type canvas struct{ *gg.Context }
+
+// box fills a rectangle over frames.
+func (c canvas) box(fill color.Color, from, to int, top, height float64) {
+	c.SetColor(fill)
+	c.DrawRectangle(float64(edge+from*frameWidth+1), top, float64((to-from)*frameWidth-2), height)
+	c.Fill()
+}
+
+// write writes in the middle of frames.
+func (c canvas) write(text string, fill color.Color, from, to int, middle float64) {
+	c.SetColor(fill)
+	c.DrawStringAnchored(text, edge+float64(from+to)/2*frameWidth, middle, 0.5, 0.35)
+}
+
 // draw draws the line; under it the characters of the best hypothesis, each in the frames where it is
-// read; the probabilities in each frame; and the words.
+// read; how probable it is there, and what else might be; and the words, with the mean probability of
+// their characters.
 func (l line) draw(r reading, file string) error {
 	frames, classes := l.emissions.Shape[0], l.emissions.Shape[1]
-	dc := gg.NewContext(2*edge+frames*frameWidth, total)
-	dc.SetColor(color.White)
-	dc.Clear()
-	x := func(frame int) float64 { return float64(edge + frame*frameWidth) }
-	box := func(c color.Color, from, to int, top, height float64) {
-		dc.SetColor(c)
-		dc.DrawRectangle(x(from)+1, top, x(to)-x(from)-2, height)
-		dc.Fill()
-	}
+	c := canvas{gg.NewContext(2*edge+max(frames, 20)*frameWidth, total)}
+	c.SetColor(color.White)
+	c.Clear()
+	_, face := newFace(17)
+	c.SetFontFace(face)
+	print := image.NewRGBA(image.Rect(0, 0, frames*frameWidth, lineHeight))
+	draw.CatmullRom.Scale(print, print.Rect, l.picture, l.picture.Rect, draw.Src, nil)
+	c.DrawImage(print, edge, edge)
 
-	printed := image.NewRGBA(image.Rect(0, 0, frames*frameWidth, lineHeight))
-	draw.CatmullRom.Scale(printed, printed.Rect, l.picture, l.picture.Rect, draw.Src, nil)
-	dc.DrawImage(printed, edge, lineTop)
-	for t := range frames {
-		box(ground, t, t+1, barTop, barHeight)
-	}
-
-	face, err := newFace(17)
-	if err != nil {
-		return err
-	}
-	dc.SetFontFace(face)
 	best := r.hypotheses[0]
-	said := make([]int, frames) // the class that is read, if any
+	space, _ := l.vocabulary.Separator()
+	fills := map[int]color.Color{l.vocabulary.Blank: blank, space: spaces}
 	for i, s := range best.Spans {
-		for t := s.Start; t < s.End; t++ {
-			said[t] = best.Labels[i]
+		label := best.Labels[i]
+		if fills[label] == nil {
+			fills[label] = read
 		}
-		box(band, s.Start, s.End, lineTop, boxTop-lineTop)
-		box(read, s.Start, s.End, boxTop, boxHeight)
-		dc.SetColor(color.White)
-		dc.DrawStringAnchored(l.vocabulary.Token(best.Labels[i]), (x(s.Start)+x(s.End))/2, boxTop+boxHeight/2, 0.5, 0.35)
+		c.box(band, s.Start, s.End, edge, boxTop-edge)
+		c.box(fills[label], s.Start, s.End, boxTop, boxHeight)
+		c.write(l.vocabulary.Token(label), color.White, s.Start, s.End, boxTop+boxHeight/2)
 	}
 
-	// The bar of a frame has what is read below, and other characters above that.
-	for t := range frames {
+	path, others := make([]int, frames), make([]bool, classes)
+	trellis.Path(path, best.Spans, best.Labels, l.vocabulary.Blank)
+	for class := range others {
+		others[class] = class != l.vocabulary.Blank
+	}
+	for t, class := range path {
 		p := l.emissions.Data[t*classes:][:classes]
-		order := []int{}
-		for class := range p {
-			if class != l.vocabulary.Blank && p[class] > 0.01 {
-				order = append(order, class)
-			}
-		}
-		slices.SortFunc(order, func(a, b int) int {
-			if a == said[t] || b != said[t] && p[a] > p[b] {
-				return -1
-			}
-			return 1
-		})
+		others[class] = false
+		other := trellis.ArgMax(p, others)
+		others[class] = class != l.vocabulary.Blank
 		bottom := float64(barTop + barHeight)
-		for _, class := range order {
+		c.box(blank, t, t+1, barTop, barHeight)
+		if class != l.vocabulary.Blank {
 			high := float64(p[class]) * barHeight
 			bottom -= high
-			if class == said[t] {
-				box(read, t, t+1, bottom, high)
-				continue
-			}
-			box(doubt, t, t+1, bottom, high)
-			if high > 15 {
-				dc.SetColor(color.White)
-				dc.DrawStringAnchored(l.vocabulary.Token(class), (x(t)+x(t+1))/2, bottom+high/2, 0.5, 0.35)
-			}
+			c.box(fills[class], t, t+1, bottom, high)
+		}
+		high := float64(p[other]) * barHeight
+		c.box(doubt, t, t+1, bottom-high, high)
+		if high > 14 {
+			c.write(cmp.Or(strings.TrimSpace(l.vocabulary.Token(other)), "_"), color.White, t, t+1, bottom-high/2)
 		}
 	}
 
 	for _, w := range r.words {
-		text, err := l.vocabulary.Decode(best.Labels[w.From:w.To])
-		if err != nil {
-			return err
-		}
-		box(ink, w.Start, w.End, wordTop, 2)
-		dc.SetColor(ink)
-		dc.DrawStringAnchored(text, (x(w.Start)+x(w.End))/2, wordTop+18, 0.5, 0.35)
-		dc.SetColor(pale)
-		dc.DrawStringAnchored(fmt.Sprintf("%.2f", math.Exp(w.Score)), (x(w.Start)+x(w.End))/2, wordTop+38, 0.5, 0.35)
+		c.box(ink, w.Start, w.End, wordTop, 2)
+		c.write(l.spell(best.Labels[w.From:w.To]), ink, w.Start, w.End, wordTop+18)
+		c.write(fmt.Sprintf("%.2f", math.Exp(w.Score)), pale, w.Start, w.End, wordTop+38)
 	}
-	return dc.SavePNG(file)
+	for i, text := range []string{"read", "what else it may be", "blank"} {
+		at := []int{0, 4, 14}[i]
+		c.box([]color.Color{read, doubt, blank}[i], at, at+1, legendTop, 14)
+		c.SetColor(pale)
+		c.DrawString(text, float64(edge+(at+1)*frameWidth+6), legendTop+13)
+	}
+	return c.SavePNG(file)
 }

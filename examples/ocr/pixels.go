@@ -34,11 +34,12 @@ func readPicture(file string) (image.Image, error) {
 // drawText draws a line of text in the Go font.
 func drawText(text string) (image.Image, error) {
 	const margin, baseline = 6, 34
-	face, err := newFace(32)
-	if err != nil {
-		return nil, err
+	goFont, face := newFace(32)
+	for _, r := range text {
+		if glyph, err := goFont.GlyphIndex(nil, r); err != nil || glyph == 0 {
+			return nil, fmt.Errorf("the Go font has no %q: take a -picture", r)
+		}
 	}
-	defer face.Close()
 	picture := image.NewGray(image.Rect(0, 0, 2*margin+font.MeasureString(face, text).Ceil(), height))
 	draw.Draw(picture, picture.Rect, image.White, image.Point{}, draw.Src)
 	pen := font.Drawer{Dst: picture, Src: image.Black, Face: face, Dot: fixed.P(margin, baseline)}
@@ -46,13 +47,17 @@ func drawText(text string) (image.Image, error) {
 	return picture, nil
 }
 
-// newFace returns the Go font, size pixels high.
-func newFace(size float64) (font.Face, error) {
-	parsed, err := opentype.Parse(goregular.TTF)
+// newFace returns the Go font, and a face of it that is so many pixels high.
+func newFace(size float64) (*opentype.Font, font.Face) {
+	goFont, err := opentype.Parse(goregular.TTF)
 	if err != nil {
-		return nil, err
+		panic(err)
 	}
-	return opentype.NewFace(parsed, &opentype.FaceOptions{Size: size, DPI: 72})
+	face, err := opentype.NewFace(goFont, &opentype.FaceOptions{Size: size, DPI: 72})
+	if err != nil {
+		panic(err)
+	}
+	return goFont, face
 }
 
 // scale makes a picture as high as the recogniser wants it, white where it is transparent.
@@ -70,8 +75,8 @@ func input(picture *image.NRGBA) []float32 {
 	area := len(picture.Pix) / 4
 	x := make([]float32, 3*area)
 	for i := range area {
-		for channel, v := range []uint8{picture.Pix[4*i+2], picture.Pix[4*i+1], picture.Pix[4*i]} {
-			x[channel*area+i] = float32(v)/127.5 - 1
+		for channel := range 3 {
+			x[channel*area+i] = float32(picture.Pix[4*i+2-channel])/127.5 - 1
 		}
 	}
 	return x
