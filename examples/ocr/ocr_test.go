@@ -53,7 +53,7 @@ func TestRun(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "read.png")
 	var out bytes.Buffer
 	require.NoError(t, run(&out, "", "", true, file))
-	assert.Contains(t, out.String(), "or      Will Illinois sell 100l oils?  p = 0.06")
+	assert.Contains(t, out.String(), `or      "Will Illinois sell 100l oils?"  p = 0.06`)
 	assert.Contains(t, out.String(), "1001      30–38")
 	f, err := os.Open(file)
 	require.NoError(t, err)
