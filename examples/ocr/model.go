@@ -15,18 +15,18 @@ import (
 
 // recognise has PP-OCRv4 recognise the line of a picture.
 func recognise(picture image.Image, text string, watch *stopwatch) (line, error) {
-	library, model, keys, err := fetch()
+	library, model, characters, err := fetch()
 	if err != nil {
 		return line{}, err
 	}
 	watch.lap("fetching")
 
 	l := line{picture: scale(picture), text: text}
-	characters, err := os.ReadFile(keys)
+	lines, err := os.ReadFile(characters)
 	if err != nil {
 		return line{}, err
 	}
-	if l.vocabulary, err = tokens.Parse([]byte("<blank>\n" + string(characters) + "\n \n")); err != nil {
+	if l.vocabulary, err = tokens.Parse([]byte("<blank>\n" + string(lines) + "\n \n")); err != nil {
 		return line{}, err
 	}
 	pixels := input(l.picture)

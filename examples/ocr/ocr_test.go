@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"image"
 	"image/color"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"os"
@@ -75,7 +76,7 @@ func TestRun(t *testing.T) {
 	assert.Error(t, run(&out, "", "x", true, file))
 }
 
-// Spaces count before and behind the text, but not in it.
+// Before and behind the text spaces count as blanks, in it they do not.
 func TestTrimMargins(t *testing.T) {
 	emissions := trellis.Tensor[float32]{Shape: []int{6, 3}, Data: []float32{ // the blank, a, the space
 		0.3, 0, 0.7,
@@ -119,6 +120,19 @@ func TestInput(t *testing.T) {
 
 	_, err := drawText("日")
 	assert.ErrorContains(t, err, "'日'")
+}
+
+func TestReadPicture(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "line.jpg")
+	var data bytes.Buffer
+	require.NoError(t, jpeg.Encode(&data, image.NewGray(image.Rect(0, 0, 30, 20)), nil))
+	require.NoError(t, os.WriteFile(file, data.Bytes(), 0o666))
+	picture, err := readPicture(file)
+	require.NoError(t, err)
+	assert.Equal(t, image.Rect(0, 0, 30, 20), picture.Bounds())
+	require.NoError(t, os.WriteFile(file, []byte("text"), 0o666))
+	_, err = readPicture(file)
+	assert.ErrorContains(t, err, "line.jpg: image: unknown format")
 }
 
 // What npm has fetched is unpacked if it has the checksum, and is removed if not.

@@ -64,9 +64,9 @@ func (l line) draw(r reading, file string) error {
 	c.Clear()
 	_, face := newFace(17)
 	c.SetFontFace(face)
-	print := image.NewRGBA(image.Rect(0, 0, frames*frameWidth, lineHeight))
-	draw.CatmullRom.Scale(print, print.Rect, l.picture, l.picture.Rect, draw.Src, nil)
-	c.DrawImage(print, edge, edge)
+	enlarged := image.NewRGBA(image.Rect(0, 0, frames*frameWidth, lineHeight))
+	draw.CatmullRom.Scale(enlarged, enlarged.Rect, l.picture, l.picture.Rect, draw.Src, nil)
+	c.DrawImage(enlarged, edge, edge)
 
 	best := r.hypotheses[0]
 	space, _ := l.vocabulary.Separator()
