@@ -24,6 +24,7 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 In bench/emissions/line of a clone, if a frame is 5 milliseconds long:
 
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -svg picture.svg
+  trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -html report.html
   trellis align emissions.npy -logits -text transcript.txt -tokens tokens.txt -json -frame 5ms
   trellis align emissions.npy -logits -text "* equal *" -wildcard "*" -tokens tokens.txt
 
@@ -58,7 +59,7 @@ func parseAlign(out io.Writer, args []string) (*alignOptions, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &o, checkFiles("-svg", o.picture, o.files(&o.options)...)
+	return &o, o.checkFiles(o.files(&o.options)...)
 }
 
 // check reports options that contradict each other.
@@ -117,10 +118,8 @@ func align[F trellis.Float](ctx context.Context, t *tool, out io.Writer, o *alig
 		return err
 	}
 	s.inspector.warn(t)
-	if o.picture != "" {
-		if err := a.draw(t); err != nil {
-			return err
-		}
+	if err := a.draw(t, o.command, nil); err != nil {
+		return err
 	}
 	return formats[o.format].print(out, a)
 }

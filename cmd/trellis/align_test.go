@@ -396,6 +396,9 @@ func TestAlignUsage(t *testing.T) {
 		`invalid value "20" for flag -frame: want`:                                           {"-targets", "1", "-frame", "20"},
 		"-svg: want the name of a file":                                                      {"-targets", "1", "-svg", ""},
 		"-svg a.pdf: want a name that ends in .svg":                                          {"-targets", "1", "-svg", "a.pdf"},
+		"-html: want the name of a file":                                                     {"-targets", "1", "-html", ""},
+		"-html: want a file, not":                                                            {"-targets", "1", "-html", "-"},
+		"-html a.svg: is what -svg names":                                                    {"-targets", "1", "-html", "a.svg", "-svg", "a.svg"},
 		"-any_score: +Inf: no log-probability":                                               {"-targets", "1", "-any_score", "inf"},
 		"-blank: class 4 outside [0,4)":                                                      {"-targets", "1", "-blank", "4"},
 		"-workers: -1: negative":                                                             {"-targets", "1", "-workers", "-1"},
@@ -419,6 +422,9 @@ func TestAlignUsage(t *testing.T) {
 	r := run("align", x, "-text", picture, "-tokens", tokens, "-svg", picture)
 	assert.Equal(t, exitUsage, r.code)
 	assert.Contains(t, r.stderr, "-svg "+picture+": is an input\n")
+	r = run("align", x, "-text", picture, "-tokens", tokens, "-html", picture)
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "-html "+picture+": is an input\n")
 }
 
 func TestAlignBadData(t *testing.T) {

@@ -18,6 +18,7 @@ type spanOptions struct {
 	confidence bool
 	grow       string
 	picture    string
+	html       string
 }
 
 func (o *spanOptions) register(fs *flag.FlagSet, format string) {
@@ -25,6 +26,7 @@ func (o *spanOptions) register(fs *flag.FlagSet, format string) {
 	fs.Func("frame", "`TIME` from one frame to the next, as in 20ms: print seconds", o.setFrame)
 	fs.StringVar(&o.format, "format", format, "print `FORMAT`, see below")
 	fs.StringVar(&o.grow, "grow", "none", "have words take the frames between them: `none|middle|next`")
+	fs.StringVar(&o.html, "html", "", "write a page to look around in emissions, path and words to `FILE`; it\nneeds no network")
 	fs.StringVar(&o.picture, "svg", "", "draw the emissions, the path and the words to `FILE`.svg or .png")
 }
 
@@ -51,10 +53,27 @@ func (o *spanOptions) check(base *options, names ...string) error {
 		return misuse("%s: -format %s wants -frame, the time from one frame to the next", base.command, o.format)
 	case o.picture == "" && base.set("svg"):
 		return misuse("-svg: want the name of a file")
+	case o.html == "" && base.set("html"):
+		return misuse("-html: want the name of a file")
+	case o.html == standardInput:
+		return misuse("-html: want a file, not the standard output")
+	case o.html != "" && o.html == o.picture:
+		return misuse("-html %s: is what -svg names", o.html)
 	case base.json:
 		o.format = "json"
 	}
 	return checkPictureName(o.picture)
+}
+
+// draws reports whether something is to be drawn.
+func (o *spanOptions) draws() bool { return o.picture != "" || o.html != "" }
+
+// checkFiles reports a drawing that must not be written, and inputs that cannot go together.
+func (o *spanOptions) checkFiles(inputs ...string) error {
+	if err := checkFiles("-html", o.html, inputs...); err != nil {
+		return err
+	}
+	return checkFiles("-svg", o.picture, inputs...)
 }
 
 // alignments are all alignments of a file.
@@ -63,6 +82,9 @@ type alignments struct {
 	options *spanOptions
 	found   []alignment // one for each sequence
 	panels  []panel     // of the first frames, to be drawn
+
+	recorded       []emissions // for a page, of each sequence
+	recordedFrames int         // of all of them
 }
 
 // newAlignments begins the alignments of a file. Some formats have one sequence only.
@@ -85,10 +107,27 @@ type alignment struct {
 
 // add adds the alignment of sequence i of those in p, and what is to be drawn of it.
 func add[F trellis.Float](a *alignments, p part[F], i int, s alignment) {
+	scores := func(t int) []F { return frame(a.sequences, p, i, t) }
 	if a.options.picture != "" {
-		a.panels = append(a.panels, newPanels(a, p.first+i, s, maxPanels-len(a.panels), func(t int) []F { return frame(a.sequences, p, i, t) })...)
+		a.panels = append(a.panels, newPanels(a, p.first+i, s, maxPanels-len(a.panels), scores)...)
+	}
+	if a.options.html != "" {
+		record(a, s, scores)
 	}
 	a.found = append(a.found, s)
+}
+
+// draw writes what the options ask for. hypotheses are those of a decoder, or nil.
+func (a *alignments) draw(t *tool, command string, hypotheses [][]hypothesis) error {
+	if a.options.picture != "" {
+		if err := a.drawPicture(t); err != nil {
+			return err
+		}
+	}
+	if a.options.html != "" {
+		return a.writePage(t, command, hypotheses)
+	}
+	return nil
 }
 
 // findWords joins labels to words.

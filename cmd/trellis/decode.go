@@ -25,7 +25,7 @@ EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
 In bench/emissions/line of a clone:
 
   trellis decode emissions.npy -logits -tokens tokens.txt -reference transcript.txt
-  trellis decode emissions.npy -logits -tokens tokens.txt -beam 10 -nbest 3
+  trellis decode emissions.npy -logits -tokens tokens.txt -beam 10 -nbest 3 -html report.html
   trellis decode emissions.npy -logits -tokens tokens.txt -beam 9 -hotwords "equal, two letters :5"
   trellis decode emissions.npy -logits -tokens tokens.txt -format srt -frame 5ms -svg picture.svg
 
@@ -33,7 +33,7 @@ In bench/emissions/line of a clone:
 FORMAT is text, table (when each word was said), json, or for one of these programs:
 ctm (NIST sclite and Kaldi), textgrid (Praat), audacity (its label track), srt or vtt
 (subtitles). With -frame times are in seconds, else in frames; START is in, END is
-not. The n best are in text and json, which also has the error rates.
+not. The n best are in text, json and the page; json also has the error rates.
 A lexicon has a word on each line; what follows it there is left out. HOTWORDS are
 words or phrases with commas between them, or a text file with one on each line;
 " :5" behind one is its own weight. Weights, penalties and scores are in nats: they
@@ -78,7 +78,7 @@ func parseDecode(out io.Writer, args []string) (*decodeOptions, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return &o, checkFiles("-svg", o.picture, append(o.emissions, o.tokens, o.inputLengths, o.lm, o.lexicon, o.hotwords, o.reference)...)
+	return &o, o.checkFiles(append(o.emissions, o.tokens, o.inputLengths, o.lm, o.lexicon, o.hotwords, o.reference)...)
 }
 
 // check reports options that contradict each other.
@@ -96,7 +96,7 @@ func (o *decodeOptions) check() error {
 	}
 	for _, name := range []string{"frame", "grow"} {
 		if o.set(name) && !o.wantsSpans() {
-			return misuse("decode: -%s goes with a -format that has times, or -svg", name)
+			return misuse("decode: -%s goes with a -format that has times, -svg or -html", name)
 		}
 	}
 	many, f := len(o.emissions) > 1, formats[o.format]
@@ -108,16 +108,16 @@ func (o *decodeOptions) check() error {
 		return misuse("decode: want -tokens, of which texts are made")
 	case many && o.set("input_lengths"):
 		return misuse("decode: -input_lengths goes with one file")
-	case many && o.picture != "":
-		return misuse("decode: -svg goes with one file")
+	case many && o.draws():
+		return misuse("decode: -svg and -html go with one file")
 	case many && f.ofOne:
 		return misuse("decode: -format %s is of one recording; json and ctm have many", o.format)
 	case o.set("reference") && !hasTexts:
 		return misuse("decode: -reference goes with -format text or json")
 	case o.labels && hasTexts:
 		return misuse("decode: -labels does not go with -format %s", o.format)
-	case o.nbest > 1 && !hasTexts:
-		return misuse("decode: -nbest goes with -format text or json")
+	case o.nbest > 1 && !hasTexts && o.html == "":
+		return misuse("decode: -nbest goes with -format text or json, or -html")
 	case o.nbest < 1:
 		return misuse("-nbest %d: want 1 or more", o.nbest)
 	case o.beam > 0 && o.nbest > o.beam:
@@ -127,7 +127,7 @@ func (o *decodeOptions) check() error {
 }
 
 // wantsSpans reports whether it is to be said when words were said.
-func (o *decodeOptions) wantsSpans() bool { return o.format != "text" || o.picture != "" }
+func (o *decodeOptions) wantsSpans() bool { return o.format != "text" || o.draws() }
 
 // decode is the command.
 func (t *tool) decode(ctx context.Context, out io.Writer, args []string) error {
@@ -151,8 +151,8 @@ func (t *tool) decode(ctx context.Context, out io.Writer, args []string) error {
 	if err := d.warnUnknown(t); err != nil {
 		return err
 	}
-	if o.picture != "" {
-		if err := d.files[0].draw(t); err != nil {
+	if o.draws() {
+		if err := d.files[0].draw(t, o.command, d.files[0].hypotheses); err != nil {
 			return err
 		}
 	}

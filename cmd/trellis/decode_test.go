@@ -552,7 +552,7 @@ func TestDecodeUsage(t *testing.T) {
 		"decode: -labels does not go with -format json":                                     with("-labels", "-json"),
 		"decode: -frame goes with a -format that has times":                                 with("-frame", "20ms"),
 		"decode: -input_lengths goes with one file":                                         with(x, "-input_lengths", "1"),
-		"decode: -svg goes with one file":                                                   with(x, "-svg", "a.svg"),
+		"decode: -svg and -html go with one file":                                           with(x, "-svg", "a.svg"),
 		"decode: -format vtt is of one recording; json and ctm have many":                   with(x, "-format", "vtt", "-frame", "1s"),
 		"only one of the files can be -, the standard input":                                {"-", "-tokens", "-"},
 		"decode: -logits contradicts -scores probs":                                         with("-logits", "-scores", "probs"),

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -49,6 +50,19 @@ func (d *draft) finish() error {
 func (d *draft) discard() {
 	d.Close()
 	os.Remove(d.Name())
+}
+
+// writeDraft makes a file of what it reads.
+func writeDraft(name string, content io.Reader) error {
+	file, err := createDraft(name)
+	if err != nil {
+		return err
+	}
+	defer file.discard()
+	if _, err := io.Copy(file, content); err != nil {
+		return err
+	}
+	return file.finish()
 }
 
 // checkFiles reports an output, which an option names, that must not be overwritten, and inputs

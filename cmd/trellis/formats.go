@@ -34,13 +34,18 @@ var formats = map[string]format{
 	"audacity": {print: printAudacity, inSeconds: true, ofWords: true, ofOne: true},
 }
 
+// about says what is in the file.
+func (a *alignments) about() string {
+	text := fmt.Sprintf("%s %s, %s", a.Dtype, npy.Tuple(a.Shape), a.kindOf())
+	if a.options.frame > 0 {
+		text += fmt.Sprintf(", %v a frame", a.options.frame)
+	}
+	return text
+}
+
 // printTable prints a table for each sequence.
 func printTable(out io.Writer, a *alignments) error {
-	fmt.Fprintf(out, "%s: %s %s, %s", a.Name, a.Dtype, npy.Tuple(a.Shape), a.kindOf())
-	if a.options.frame > 0 {
-		fmt.Fprintf(out, ", %v a frame", a.options.frame)
-	}
-	fmt.Fprintln(out)
+	fmt.Fprintf(out, "%s: %s\n", a.Name, a.about())
 	for n, s := range a.found {
 		fmt.Fprintln(out)
 		if len(a.found) > 1 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"io"
 	"math"
 	"path/filepath"
 	"slices"
@@ -48,23 +47,49 @@ func newPanels[F trellis.Float](a *alignments, n int, s alignment, most int, fra
 		p := panel{alignment: s, sequence: n, from: i * s.frames / all, to: (i + 1) * s.frames / all}
 		p.addLanes(a.blank)
 		for t := p.from; t < p.to; t++ {
-			row, sum := frame(t), 0.0
-			if a.scores == trellis.Logits {
-				sum = float64(trellis.LogSumExp(row))
-			}
+			scores := newFrameScores(a.scores, frame(t))
 			for _, l := range p.lanes {
-				v := float64(row[l.class])
-				if a.scores != trellis.Probabilities {
-					v = math.Exp(v - sum)
-				}
-				if v > 0 { // NaN is not
-					l.probabilities[t-p.from] = min(v, 1)
-				}
+				l.probabilities[t-p.from] = scores.probability(l.class)
 			}
 		}
 		panels[i] = p
 	}
 	return panels
+}
+
+// frameScores are the scores of a frame, which are to be shown as probabilities.
+type frameScores[F trellis.Float] struct {
+	row  []F
+	kind trellis.Scores
+	sum  float64 // ln Σ e^row of logits
+}
+
+func newFrameScores[F trellis.Float](kind trellis.Scores, row []F) frameScores[F] {
+	s := frameScores[F]{row: row, kind: kind}
+	if kind == trellis.Logits {
+		s.sum = float64(trellis.LogSumExp(row))
+	}
+	return s
+}
+
+// probability returns that of a class. What is not a number counts as 0.
+func (s frameScores[F]) probability(class int) float64 {
+	v := float64(s.row[class])
+	if s.kind != trellis.Probabilities {
+		v = math.Exp(v - s.sum)
+	}
+	if v > 0 {
+		return min(v, 1)
+	}
+	return 0
+}
+
+// scoreOf returns the score that a class of some probability has.
+func (s frameScores[F]) scoreOf(probability float64) F {
+	if s.kind == trellis.Probabilities {
+		return F(probability)
+	}
+	return F(math.Log(probability) + s.sum)
 }
 
 // addLanes adds the classes of the labels whose spans are in the panel, and the blank below them.
@@ -108,8 +133,8 @@ func checkPictureName(name string) error {
 	return misuse("-svg %s: want a name that ends in .svg or .png", name)
 }
 
-// draw writes the picture that the options ask for.
-func (a *alignments) draw(t *tool) error {
+// drawPicture writes the picture that the options ask for.
+func (a *alignments) drawPicture(t *tool) error {
 	frames, drawn := 0, 0
 	for _, s := range a.found {
 		frames += s.frames
@@ -131,15 +156,7 @@ func (a *alignments) draw(t *tool) error {
 	if err := write(a.picture(), &b); err != nil {
 		return err
 	}
-	file, err := createDraft(a.options.picture)
-	if err != nil {
-		return err
-	}
-	defer file.discard()
-	if _, err := io.Copy(file, &b); err != nil {
-		return err
-	}
-	return file.finish()
+	return writeDraft(a.options.picture, &b)
 }
 
 // ink is a colour by its use.
