@@ -6,7 +6,7 @@ NESTED  := asm gen cmd/trellis bench
 EXAMPLES := examples/ocr examples/train examples/interop
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
-FUZZ    ?= 20000x
+FUZZ    ?= 5000x
 # Tests in which goroutines work together, or pointers are moved; those that compare bits on
 # every tier; others that do that, or do not depend on the tier.
 CREWS   := Workers|Concurrent|ManyRows|NLLSums|Fuzz

@@ -432,6 +432,9 @@ func testAlignConfidence[F Float](t *testing.T) {
 // A long sequence takes little memory: for the path that of some rows, where all of them would be 2 GB; for the
 // confidence that of checkpoints.
 func TestAlignMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
 	const frames, labels, classes = 20000, 6000, 32
 	r := rand.New(rand.NewPCG(9, 10))
 	c := &alignCase[float32]{classes: classes, labels: make([]int, labels), x: make([]float32, frames*classes)}
