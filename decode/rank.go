@@ -21,25 +21,30 @@ type rival struct {
 type ranking struct {
 	wanted int                  // how many are wanted
 	ties   func(a, b rival) int // orders rivals with equal totals
+	all    []rival              // that have come; if few are wanted, without those that were too late
 	sorted []rival              // the best
-	all    []rival              // that have come, if many are wanted
 	counts [buckets + 1]int32
+
+	// If few are wanted, the best of all so far: their totals, and their places in all.
+	count  int
+	totals [insertions]float64
+	places [insertions]int32
 }
 
 const (
 	buckets    = 256 // and one for all that is 32 octaves below the best
 	bucketBits = 52 - 3
-	// insertions is the number of rivals up to which they are kept sorted by insertion.
+	// insertions is the number of rivals up to which they are sorted by insertion.
 	insertions = 24
 )
 
 // begin begins without rivals.
-func (r *ranking) begin() { r.sorted, r.all = r.sorted[:0], r.all[:0] }
+func (r *ranking) begin() { r.all, r.count = r.all[:0], 0 }
 
 // offer adds a rival.
 func (r *ranking) offer(v rival) {
 	if r.wanted <= insertions {
-		r.sorted = r.insert(r.sorted, v, r.wanted)
+		r.insert(v)
 	} else {
 		r.all = append(r.all, v)
 	}
@@ -47,16 +52,41 @@ func (r *ranking) offer(v rival) {
 
 // floor returns the total that another rival must have to be among the best, 0 if that is not known.
 func (r *ranking) floor() float64 {
-	if r.wanted <= insertions && len(r.sorted) == r.wanted {
-		return r.sorted[r.wanted-1].total
+	if r.wanted <= insertions && r.count == r.wanted {
+		return r.totals[r.count-1]
 	}
 	return 0
+}
+
+// insert puts a rival where it belongs among few.
+func (r *ranking) insert(v rival) {
+	before := func(j int) bool { // of equals
+		return v.total == r.totals[j] && r.ties(v, r.all[r.places[j]]) < 0
+	}
+	j := r.count
+	if j < r.wanted {
+		r.count++
+	} else if j--; !(v.total > r.totals[j] || before(j)) {
+		return
+	}
+	for ; j > 0 && v.total > r.totals[j-1]; j-- {
+		r.totals[j], r.places[j] = r.totals[j-1], r.places[j-1]
+	}
+	for ; j > 0 && before(j-1); j-- {
+		r.totals[j], r.places[j] = r.totals[j-1], r.places[j-1]
+	}
+	r.totals[j], r.places[j] = v.total, int32(len(r.all))
+	r.all = append(r.all, v)
 }
 
 // best returns the best of the rivals, at most as many as are wanted, the best one first. More may be
 // added to these; the result is overwritten by the next call.
 func (r *ranking) best() []rival {
 	if r.wanted <= insertions {
+		r.sorted = r.sorted[:0]
+		for _, i := range r.places[:r.count] {
+			r.sorted = append(r.sorted, r.all[i])
+		}
 		return r.sorted
 	}
 	top := uint64(0)
@@ -108,30 +138,18 @@ func (r *ranking) sort(s []rival) {
 		})
 		return
 	}
-	sorted := s[:0]
-	for _, v := range s {
-		sorted = r.insert(sorted, v, insertions)
+	for i := 1; i < len(s); i++ {
+		v, j := s[i], i
+		for ; j > 0 && r.better(&v, &s[j-1]); j-- {
+			s[j] = s[j-1]
+		}
+		s[j] = v
 	}
 }
 
 // bucketOf returns the bucket of a rival, where top has the bits of the best one's total.
 func bucketOf(r *rival, top uint64) int {
 	return int(min((top-math.Float64bits(r.total))>>bucketBits, buckets))
-}
-
-// insert puts v into a sorted list in its memory, which keeps at most so many.
-func (r *ranking) insert(s []rival, v rival, most int) []rival {
-	j := len(s)
-	if j < most {
-		s = append(s, v)
-	} else if j--; !r.better(&v, &s[j]) {
-		return s
-	}
-	for ; j > 0 && r.better(&v, &s[j-1]); j-- {
-		s[j] = s[j-1]
-	}
-	s[j] = v
-	return s
 }
 
 // better reports whether a comes before b.

@@ -146,14 +146,77 @@ func (s *search) onlyBlank(p float64) {
 func (s *search) giveUp() { s.impossible, s.log = true, math.Inf(-1) }
 
 // collect makes rivals of what may be in the next beam: the prefixes as they stay, and new ones.
+// Those come first that are likely to be better, as the best so far are kept sorted.
 func (s *search) collect(f *frame) {
 	s.begin()
 	s.rows, s.scored = s.rows[:0], s.scored[:0]
-	floor := s.collectStays(f)
-	if len(s.scorers) > 0 {
+	floor := s.stay(f)
+	switch {
+	case len(s.scorers) > 0:
+		s.offerStays()
 		s.collectScored(f, floor)
-		return
+	case f.classes[0].p > f.blank:
+		s.collectNew(f, floor)
+		s.offerStays()
+	default:
+		s.offerStays()
+		s.collectNew(f, floor)
 	}
+}
+
+// stay finds what becomes of the prefixes of the beam without another label, and links the children
+// among them that have a label of the frame. It returns a total that a rival must have to be among the
+// best.
+func (s *search) stay(f *frame) (floor float64) {
+	s.stays = workspace.Resize(s.stays, len(s.beam))
+	for i := range s.beam {
+		s.beam[i].child = none
+	}
+	floor = math.Inf(1)
+	count := 0
+	for i := range s.beam {
+		e := &s.beam[i]
+		label := 0.0
+		if e.last != none && f.p[e.last] > 0 {
+			y := f.p[e.last]
+			label = float64(e.label * y)
+			if parent := s.parentOf(e); parent != none {
+				p := &s.beam[parent]
+				e.sibling, p.child = p.child, int32(i)
+				from := p.total
+				if p.last == e.last {
+					from = p.blank
+				}
+				if len(s.scorers) > 0 {
+					y *= s.factors[e.node]
+				}
+				label += float64(from * y)
+			}
+		}
+		blank := float64(e.total * f.blank)
+		s.stays[i] = stay{blank, label}
+		if total := blank + label; total >= least {
+			floor = min(floor, total)
+			count++
+		}
+	}
+	if count < s.wanted {
+		return least
+	}
+	return floor
+}
+
+// offerStays adds the prefixes of the beam as they stay.
+func (s *search) offerStays() {
+	for i := range s.stays {
+		if total := s.stays[i].blank + s.stays[i].label; total >= least {
+			s.offer(rival{total: total, from: int32(i), label: none})
+		}
+	}
+}
+
+// collectNew adds new prefixes that have the total floor or more.
+func (s *search) collectNew(f *frame, floor float64) {
 	for i := range s.beam {
 		e := &s.beam[i]
 		if e.total*f.classes[0].p < floor {
@@ -185,48 +248,6 @@ func (s *search) collect(f *frame) {
 			}
 		}
 	}
-}
-
-// collectStays adds the prefixes of the beam as they stay, and links the children among them. It
-// returns a total that a rival must have to be among the best.
-func (s *search) collectStays(f *frame) (floor float64) {
-	s.stays = workspace.Resize(s.stays, len(s.beam))
-	for i := range s.beam {
-		s.beam[i].child = none
-	}
-	floor = math.Inf(1)
-	count := 0
-	for i := range s.beam {
-		e := &s.beam[i]
-		label := 0.0
-		if e.last != none {
-			y := f.p[e.last]
-			label = float64(e.label * y)
-			if parent := s.parentOf(e); parent != none {
-				p := &s.beam[parent]
-				e.sibling, p.child = p.child, int32(i)
-				from := p.total
-				if p.last == e.last {
-					from = p.blank
-				}
-				if len(s.scorers) > 0 {
-					y *= s.factors[e.node]
-				}
-				label += float64(from * y)
-			}
-		}
-		blank := float64(e.total * f.blank)
-		s.stays[i] = stay{blank, label}
-		if total := blank + label; total >= least {
-			s.offer(rival{total: total, from: int32(i), label: none})
-			floor = min(floor, total)
-			count++
-		}
-	}
-	if count < s.wanted {
-		return least
-	}
-	return floor
 }
 
 // parentOf returns the place of an entry's parent in the beam, or none.
@@ -336,22 +357,24 @@ func (s *search) goOn(best []rival) {
 		scale = math.Ldexp(1, move)
 		s.exponent -= move
 	}
+	s.next = workspace.Resize(s.next, len(best))
+	for i := range best {
+		r, next := &best[i], &s.next[i]
+		from, stays := &s.beam[r.from], &s.stays[r.from]
+		next.total = r.total * scale
+		if r.label == none {
+			next.node, next.last = from.node, from.last
+			next.blank, next.label = stays.blank*scale, stays.label*scale
+		} else {
+			next.node, next.last = s.extend(from.node, r), r.label
+			next.blank, next.label = 0, next.total
+		}
+	}
 	for i := range s.beam {
 		s.nodes[s.beam[i].node].place = none
 	}
-	s.next = s.next[:0]
-	for i := range best {
-		r := &best[i]
-		from := &s.beam[r.from]
-		next := entry{node: from.node, last: from.last, total: r.total * scale}
-		if r.label == none {
-			next.blank, next.label = s.stays[r.from].blank*scale, s.stays[r.from].label*scale
-		} else {
-			next.last, next.label = r.label, next.total
-			next.node = s.extend(from.node, r)
-		}
-		s.nodes[next.node].place = int32(i)
-		s.next = append(s.next, next)
+	for i := range s.next {
+		s.nodes[s.next[i].node].place = int32(i)
 	}
 	for i := range s.beam {
 		if id := s.beam[i].node; s.nodes[id].place == none {
