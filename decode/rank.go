@@ -22,13 +22,15 @@ type ranking struct {
 	wanted int                  // how many are wanted
 	ties   func(a, b rival) int // orders rivals with equal totals
 	all    []rival              // that have come; if few are wanted, without those that were too late
-	sorted []rival              // the best
-	counts [buckets + 1]int32
 
-	// If few are wanted, the best of all so far: their totals, and their places in all.
+	// If few are wanted, the best so far: how many they are, their totals, and their places in all.
 	count  int
 	totals [insertions]float64
 	places [insertions]int32
+
+	// If many are wanted, where buckets begin and end in sorted, which has the places in all.
+	counts [buckets + 1]int32
+	sorted []int32
 }
 
 const (
@@ -79,15 +81,11 @@ func (r *ranking) insert(v rival) {
 	r.all = append(r.all, v)
 }
 
-// best returns the best of the rivals, at most as many as are wanted, the best one first. More may be
-// added to these; the result is overwritten by the next call.
-func (r *ranking) best() []rival {
+// best returns the places in all of the best rivals, at most as many as are wanted, the best one
+// first. More may be offered then; the result is overwritten by the next call.
+func (r *ranking) best() []int32 {
 	if r.wanted <= insertions {
-		r.sorted = r.sorted[:0]
-		for _, i := range r.places[:r.count] {
-			r.sorted = append(r.sorted, r.all[i])
-		}
-		return r.sorted
+		return r.places[:r.count]
 	}
 	top := uint64(0)
 	for i := range r.all {
@@ -106,12 +104,12 @@ func (r *ranking) best() []rival {
 		}
 	}
 	if cap(r.sorted) < int(sum) {
-		r.sorted = make([]rival, sum, 2*sum)
+		r.sorted = make([]int32, sum, 2*sum)
 	}
 	r.sorted = r.sorted[:sum]
 	for i := range r.all {
 		if b := bucketOf(&r.all[i], top); b <= last {
-			r.sorted[r.counts[b]] = r.all[i]
+			r.sorted[r.counts[b]] = int32(i)
 			r.counts[b]++
 		}
 	}
@@ -122,25 +120,24 @@ func (r *ranking) best() []rival {
 			from = to
 		}
 	}
-	r.sorted = r.sorted[:min(r.wanted, len(r.sorted))]
-	r.all = append(r.all[:0], r.sorted...)
-	return r.sorted
+	return r.sorted[:min(r.wanted, len(r.sorted))]
 }
 
-// sort sorts the rivals of a bucket.
-func (r *ranking) sort(s []rival) {
+// sort sorts the places of a bucket's rivals.
+func (r *ranking) sort(s []int32) {
 	if len(s) > insertions {
-		slices.SortFunc(s, func(a, b rival) int {
+		slices.SortFunc(s, func(i, j int32) int {
+			a, b := &r.all[i], &r.all[j]
 			if c := cmp.Compare(b.total, a.total); c != 0 {
 				return c
 			}
-			return r.ties(a, b)
+			return r.ties(*a, *b)
 		})
 		return
 	}
 	for i := 1; i < len(s); i++ {
 		v, j := s[i], i
-		for ; j > 0 && r.better(&v, &s[j-1]); j-- {
+		for ; j > 0 && r.better(v, s[j-1]); j-- {
 			s[j] = s[j-1]
 		}
 		s[j] = v
@@ -152,7 +149,8 @@ func bucketOf(r *rival, top uint64) int {
 	return int(min((top-math.Float64bits(r.total))>>bucketBits, buckets))
 }
 
-// better reports whether a comes before b.
-func (r *ranking) better(a, b *rival) bool {
+// better reports whether the rival at place i comes before the one at place j.
+func (r *ranking) better(i, j int32) bool {
+	a, b := &r.all[i], &r.all[j]
 	return a.total > b.total || a.total == b.total && r.ties(*a, *b) < 0
 }

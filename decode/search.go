@@ -86,7 +86,7 @@ func (s *search) start(width int, scorers []Scorer, classes int) {
 	s.tree.reset()
 	s.nodes[s.root].place = 0
 	one := math.Ldexp(1, middle)
-	s.beam = append(s.beam[:0], entry{blank: one, total: one, node: s.root, last: none})
+	s.beam = append(s.beam[:0], entry{blank: one, total: one, node: s.root, last: none, child: none})
 	s.rest, s.impossible = true, false
 	s.common, s.exponent, s.log = 1, -middle, 0
 	s.seen, s.row = workspace.Resize(s.seen, classes), 0
@@ -116,7 +116,7 @@ func (s *search) step(f *frame, log float64) {
 	}
 	s.collect(f)
 	best := s.best()
-	if len(s.rows) > 0 && len(best) == s.wanted && s.collectTies(f, best[s.wanted-1].total) {
+	if len(s.rows) > 0 && len(best) == s.wanted && s.collectTies(f, s.all[best[s.wanted-1]].total) {
 		best = s.best()
 	}
 	s.goOn(best)
@@ -169,9 +169,6 @@ func (s *search) collect(f *frame) {
 // best.
 func (s *search) stay(f *frame) (floor float64) {
 	s.stays = workspace.Resize(s.stays, len(s.beam))
-	for i := range s.beam {
-		s.beam[i].child = none
-	}
 	floor = math.Inf(1)
 	count := 0
 	for i := range s.beam {
@@ -345,12 +342,12 @@ func (s *search) compareRivals(a, b rival) int {
 }
 
 // goOn makes the next beam of the best rivals.
-func (s *search) goOn(best []rival) {
+func (s *search) goOn(best []int32) {
 	if len(best) == 0 {
 		s.giveUp()
 		return
 	}
-	_, e := math.Frexp(best[0].total)
+	_, e := math.Frexp(s.all[best[0]].total)
 	scale := 1.0
 	if move := middle - e; move > slack || move < -slack {
 		move = max(-1000, min(move, 1000))
@@ -358,26 +355,24 @@ func (s *search) goOn(best []rival) {
 		s.exponent -= move
 	}
 	s.next = workspace.Resize(s.next, len(best))
-	for i := range best {
-		r, next := &best[i], &s.next[i]
-		from, stays := &s.beam[r.from], &s.stays[r.from]
-		next.total = r.total * scale
+	for i, place := range best {
+		r, next := &s.all[place], &s.next[i]
+		next.total, next.child = r.total*scale, none
 		if r.label == none {
+			from, stay := &s.beam[r.from], &s.stays[r.from]
 			next.node, next.last = from.node, from.last
-			next.blank, next.label = stays.blank*scale, stays.label*scale
+			next.blank, next.label = stay.blank*scale, stay.label*scale
 		} else {
-			next.node, next.last = s.extend(from.node, r), r.label
+			next.node, next.last = s.extend(s.beam[r.from].node, r), r.label
 			next.blank, next.label = 0, next.total
 		}
+		s.nodes[next.node].place = int32(i)
 	}
 	for i := range s.beam {
-		s.nodes[s.beam[i].node].place = none
-	}
-	for i := range s.next {
-		s.nodes[s.next[i].node].place = int32(i)
-	}
-	for i := range s.beam {
-		if id := s.beam[i].node; s.nodes[id].place == none {
+		id := s.beam[i].node
+		n := &s.nodes[id]
+		if p := n.place; int(p) >= len(s.next) || s.next[p].node != id { // not in the beam any more
+			n.place = none
 			s.prune(id)
 		}
 	}
