@@ -193,7 +193,9 @@ func (s *search) stay(f *frame) (floor float64) {
 		blank := float64(e.total * f.blank)
 		s.stays[i] = stay{blank, label}
 		if total := blank + label; total >= least {
-			floor = min(floor, total)
+			if total < floor {
+				floor = total
+			}
 			count++
 		}
 	}
@@ -206,7 +208,7 @@ func (s *search) stay(f *frame) (floor float64) {
 // offerStays adds the prefixes of the beam as they stay.
 func (s *search) offerStays() {
 	for i := range s.stays {
-		if total := s.stays[i].blank + s.stays[i].label; total >= least {
+		if total := s.stays[i].blank + s.stays[i].label; total >= least && total >= s.floor() {
 			s.offer(rival{total: total, from: int32(i), label: none})
 		}
 	}
@@ -220,12 +222,11 @@ func (s *search) collectNew(f *frame, floor float64) {
 			break // and so it is with those below
 		}
 		s.markChildren(e)
-		// In rows by total and columns by probability, what is above and to the left is at least as
-		// good, but for the one label in each row that repeats the last one. So only so many labels can
-		// be among the best.
-		most := s.wanted / (i + 1)
 		for j := range f.classes {
-			if j > most {
+			// In rows by total and columns by probability, what is above and to the left is at least as
+			// good, but for the one label in each row that repeats the last one. So only so many labels
+			// can be among the best.
+			if j*(i+1) > s.wanted {
 				s.rows = append(s.rows, rowRest{int32(i), int32(j)})
 				break
 			}
@@ -241,7 +242,9 @@ func (s *search) collectNew(f *frame, floor float64) {
 			}
 			if s.seen[c.label] != s.row {
 				s.offer(rival{total: v, from: int32(i), label: c.label})
-				floor = max(floor, s.floor())
+				if v := s.floor(); v > floor {
+					floor = v
+				}
 			}
 		}
 	}
