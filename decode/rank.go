@@ -62,24 +62,26 @@ func (r *ranking) floor() float64 {
 
 // insert puts a rival where it belongs among few.
 func (r *ranking) insert(v rival) {
-	before := func(j int) bool { // of equals
-		return v.total == r.totals[j] && r.ties(v, r.all[r.places[j]]) < 0
-	}
 	j := r.count
-	if j < r.wanted {
+	if j == r.wanted {
+		if j--; v.total < r.totals[j] || v.total == r.totals[j] && !r.beats(&v, j) {
+			return
+		}
+	} else {
 		r.count++
-	} else if j--; !(v.total > r.totals[j] || before(j)) {
-		return
 	}
-	for ; j > 0 && v.total > r.totals[j-1]; j-- {
-		r.totals[j], r.places[j] = r.totals[j-1], r.places[j-1]
-	}
-	for ; j > 0 && before(j-1); j-- {
+	for ; j > 0 && v.total >= r.totals[j-1]; j-- {
+		if v.total == r.totals[j-1] && !r.beats(&v, j-1) {
+			break
+		}
 		r.totals[j], r.places[j] = r.totals[j-1], r.places[j-1]
 	}
 	r.totals[j], r.places[j] = v.total, int32(len(r.all))
 	r.all = append(r.all, v)
 }
+
+// beats reports whether a rival comes before number j of few, which has the same total.
+func (r *ranking) beats(v *rival, j int) bool { return r.ties(*v, r.all[r.places[j]]) < 0 }
 
 // best returns the places in all of the best rivals, at most as many as are wanted, the best one
 // first. More may be offered then; the result is overwritten by the next call.

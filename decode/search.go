@@ -168,17 +168,19 @@ func (s *search) collect(f *frame) {
 // among them that have a label of the frame. It returns a total that a rival must have to be among the
 // best.
 func (s *search) stay(f *frame) (floor float64) {
-	s.stays = workspace.Resize(s.stays, len(s.beam))
+	beam := s.beam
+	s.stays = workspace.Resize(s.stays, len(beam))
+	stays := s.stays[:len(beam)]
 	floor = math.Inf(1)
 	count := 0
-	for i := range s.beam {
-		e := &s.beam[i]
+	for i := range beam {
+		e := &beam[i]
 		label := 0.0
 		if e.last != none && f.p[e.last] > 0 {
 			y := f.p[e.last]
 			label = float64(e.label * y)
 			if parent := s.parentOf(e); parent != none {
-				p := &s.beam[parent]
+				p := &beam[parent]
 				e.sibling, p.child = p.child, int32(i)
 				from := p.total
 				if p.last == e.last {
@@ -190,9 +192,9 @@ func (s *search) stay(f *frame) (floor float64) {
 				label += float64(from * y)
 			}
 		}
-		blank := float64(e.total * f.blank)
-		s.stays[i] = stay{blank, label}
-		if total := blank + label; total >= least {
+		st := &stays[i]
+		st.blank, st.label = float64(e.total*f.blank), label
+		if total := st.blank + label; total >= least {
 			if total < floor {
 				floor = total
 			}
@@ -208,7 +210,8 @@ func (s *search) stay(f *frame) (floor float64) {
 // offerStays adds the prefixes of the beam as they stay.
 func (s *search) offerStays() {
 	for i := range s.stays {
-		if total := s.stays[i].blank + s.stays[i].label; total >= least && total >= s.floor() {
+		stay := &s.stays[i]
+		if total := stay.blank + stay.label; total >= least && total >= s.floor() {
 			s.offer(rival{total: total, from: int32(i), label: none})
 		}
 	}
@@ -216,13 +219,14 @@ func (s *search) offerStays() {
 
 // collectNew adds new prefixes that have the total floor or more.
 func (s *search) collectNew(f *frame, floor float64) {
-	for i := range s.beam {
-		e := &s.beam[i]
-		if e.total*f.classes[0].p < floor {
+	beam, classes := s.beam, f.classes
+	for i := range beam {
+		e := &beam[i]
+		if e.total*classes[0].p < floor {
 			break // and so it is with those below
 		}
 		s.markChildren(e)
-		for j := range f.classes {
+		for j := range classes {
 			// In rows by total and columns by probability, what is above and to the left is at least as
 			// good, but for the one label in each row that repeats the last one. So only so many labels
 			// can be among the best.
@@ -230,7 +234,7 @@ func (s *search) collectNew(f *frame, floor float64) {
 				s.rows = append(s.rows, rowRest{int32(i), int32(j)})
 				break
 			}
-			c := &f.classes[j]
+			c := &classes[j]
 			v := e.total * c.p
 			if v < floor {
 				break
@@ -357,24 +361,26 @@ func (s *search) goOn(best []int32) {
 		scale = math.Ldexp(1, move)
 		s.exponent -= move
 	}
+	beam, stays, all := s.beam, s.stays, s.all
 	s.next = workspace.Resize(s.next, len(best))
+	after := s.next[:len(best)]
 	for i, place := range best {
-		r, next := &s.all[place], &s.next[i]
+		r, next := &all[place], &after[i]
 		next.total, next.child = r.total*scale, none
 		if r.label == none {
-			from, stay := &s.beam[r.from], &s.stays[r.from]
+			from, stay := &beam[r.from], &stays[r.from]
 			next.node, next.last = from.node, from.last
 			next.blank, next.label = stay.blank*scale, stay.label*scale
 		} else {
-			next.node, next.last = s.extend(s.beam[r.from].node, r), r.label
+			next.node, next.last = s.extend(beam[r.from].node, r), r.label
 			next.blank, next.label = 0, next.total
 		}
 		s.nodes[next.node].place = int32(i)
 	}
-	for i := range s.beam {
-		id := s.beam[i].node
+	for i := range beam {
+		id := beam[i].node
 		n := &s.nodes[id]
-		if p := n.place; int(p) >= len(s.next) || s.next[p].node != id { // not in the beam any more
+		if p := n.place; int(p) >= len(after) || after[p].node != id { // not in the beam any more
 			n.place = none
 			s.prune(id)
 		}
