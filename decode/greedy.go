@@ -86,6 +86,7 @@ type greedyTask[F trellis.Float] struct {
 	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
 	index       []int
 	logs, probs []float64
+	losses      []F // of logits, −ln p
 }
 
 const (
@@ -105,7 +106,7 @@ var greedyTasks workspace.Pools
 
 // release gives the task back without what it borrowed.
 func (t *greedyTask[F]) release() {
-	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0]}
+	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0], losses: t.losses[:0]}
 	workspace.Give[F](&greedyTasks, t)
 }
 
@@ -148,6 +149,9 @@ func (t *greedyTask[F]) divide() {
 	}
 	all := t.frames * t.batch
 	t.index, t.logs, t.probs = workspace.Resize(t.index, all), workspace.Resize(t.logs, all), workspace.Resize(t.probs, all)
+	if t.scores == trellis.Logits {
+		t.losses = workspace.Resize(t.losses, all)
+	}
 }
 
 // cost returns about how many nanoseconds the rows take.
@@ -165,12 +169,18 @@ func (t *greedyTask[F]) cost() (cost float64) {
 // Item reads the rows of piece i.
 func (t *greedyTask[F]) Item(i int) {
 	p, c := &t.pieces[i], t.classes
-	x, index := t.data[p.from*c:p.to*c], t.index[p.from:p.to]
-	trellis.ArgMaxRows(index, trellis.Tensor[F]{Data: x, Shape: p.shape[:]}, t.allowed)
+	x, index := trellis.Tensor[F]{Data: t.data[p.from*c : p.to*c], Shape: p.shape[:]}, t.index[p.from:p.to]
+	trellis.ArgMaxRows(index, x, t.allowed)
 	logs, probs := t.logs[p.from:p.to], t.probs[p.from:p.to]
+	if t.scores == trellis.Logits {
+		losses := t.losses[p.from:p.to]
+		_ = trellis.CrossEntropyLoss[F]{Workers: 1}.Losses(losses, x, index) // no error: all of this is made here
+		for r, loss := range losses {
+			logs[r] = 0 - float64(loss)
+		}
+	}
 	for r, best := range index {
-		row := x[r*c:][:c]
-		switch v := float64(row[best]); t.scores {
+		switch v := float64(x.Data[r*c+best]); t.scores {
 		case trellis.Probabilities:
 			if !isProbability(v) {
 				v = math.NaN()
@@ -181,16 +191,10 @@ func (t *greedyTask[F]) Item(i int) {
 				v = math.NaN()
 			}
 			logs[r] = v
-		case trellis.Logits:
-			largest := best
-			if t.allowed != nil {
-				largest = trellis.ArgMax(row, nil)
-			}
-			logs[r] = v - float64(row[largest]) - logRest(row, largest)
 		}
 	}
 	if t.scores != trellis.Probabilities {
-		fp.Exps(probs, logs, 0)
+		exps(probs, logs)
 	}
 }
 
