@@ -86,7 +86,7 @@ type greedyTask[F trellis.Float] struct {
 	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
 	index       []int
 	logs, probs []float64
-	losses      []F // of logits, −ln p
+	losses      []F // of logits in short rows, −ln p
 }
 
 const (
@@ -94,6 +94,9 @@ const (
 	// cache when they are read again. pieceRows is the most rows: ArgMaxRows, which has no field Workers,
 	// does so few alone.
 	pieceElements, pieceRows = 1 << 16, 1 << 11
+	// shortRow is the most classes of rows of logits that cross-entropy takes many at a time; of longer
+	// ones it is no faster.
+	shortRow = 128
 )
 
 // piece is some rows of the data that one worker reads.
@@ -172,7 +175,7 @@ func (t *greedyTask[F]) Item(i int) {
 	x, index := trellis.Tensor[F]{Data: t.data[p.from*c : p.to*c], Shape: p.shape[:]}, t.index[p.from:p.to]
 	trellis.ArgMaxRows(index, x, t.allowed)
 	logs, probs := t.logs[p.from:p.to], t.probs[p.from:p.to]
-	if t.scores == trellis.Logits {
+	if t.scores == trellis.Logits && c <= shortRow {
 		losses := t.losses[p.from:p.to]
 		_ = trellis.CrossEntropyLoss[F]{Workers: 1}.Losses(losses, x, index) // no error: all of this is made here
 		for r, loss := range losses {
@@ -191,6 +194,15 @@ func (t *greedyTask[F]) Item(i int) {
 				v = math.NaN()
 			}
 			logs[r] = v
+		case trellis.Logits:
+			if c <= shortRow {
+				break
+			}
+			row, largest := x.Data[r*c:][:c], best
+			if t.allowed != nil {
+				largest = trellis.ArgMax(row, nil)
+			}
+			logs[r] = v - float64(row[largest]) - logRest(row, largest)
 		}
 	}
 	if t.scores != trellis.Probabilities {
