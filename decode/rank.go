@@ -12,7 +12,6 @@ type rival struct {
 	total float64
 	from  int32
 	label int32 // or none
-	score int32 // from a scorer: which of the scored labels this is
 }
 
 // ranking finds the best of many rivals, in order. Few best ones it keeps sorted as rivals come. Of

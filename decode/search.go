@@ -34,11 +34,10 @@ type search struct {
 	exponent   int
 	log        float64
 
-	stays  []stay
-	rows   []rowRest
-	seen   []uint64 // of each class, the row in which it was a label of a child in the beam
-	row    uint64
-	scored []scored
+	stays []stay
+	rows  []rowRest
+	seen  []uint64 // of each class, the row in which it was a label of a child in the beam
+	row   uint64
 
 	// Of each node, with scorers: the states, what has been added, and the factor for it in the node's
 	// sums beside those of its parent.
@@ -46,6 +45,10 @@ type search struct {
 	added   []Score
 	factors []float64
 	moved   []State // states that are not yet those of a node
+	// Of each node, the factors of so many labels behind it, or unasked: a prefix meets the same labels
+	// in frame after frame.
+	asked    []float64
+	askedRow int // all classes, or 0 if they are too many
 }
 
 // entry is a prefix in the beam.
@@ -62,17 +65,14 @@ type stay struct{ blank, label float64 }
 // rowRest is an entry whose labels from a class on were not looked at.
 type rowRest struct{ entry, class int32 }
 
-// scored is a label behind a prefix, and what scorers say of it.
-type scored struct {
-	Score
-	factor float64
-}
-
 const (
 	// middle is the exponent that the best total is brought to, where it is further away than slack.
 	middle, slack = 600, 40
 	// least is what is too small to be kept.
 	least = 0x1p-1000
+	// unasked is in place of the factor of a label that scorers have not been asked for, and mostAsked the
+	// most classes whose factors are kept.
+	unasked, mostAsked = -1, 256
 	// mostScore is the largest score of a label, so that nothing overflows.
 	mostScore = 250
 )
@@ -91,9 +91,13 @@ func (s *search) start(width int, scorers []Scorer, classes int) {
 	s.common, s.exponent, s.log = 1, -middle, 0
 	s.seen, s.row = workspace.Resize(s.seen, classes), 0
 	clear(s.seen)
-	s.states, s.added, s.factors = s.states[:0], s.added[:0], s.factors[:0]
+	s.states, s.added, s.factors, s.asked, s.askedRow = s.states[:0], s.added[:0], s.factors[:0], s.asked[:0], 0
 	if len(scorers) > 0 {
+		if classes <= mostAsked {
+			s.askedRow = classes
+		}
 		s.growScores()
+		s.forgetAsked(s.root)
 		for i, sc := range scorers {
 			s.states[i] = sc.Start()
 		}
@@ -149,7 +153,7 @@ func (s *search) giveUp() { s.impossible, s.log = true, math.Inf(-1) }
 // Those come first that are likely to be better, as the best so far are kept sorted.
 func (s *search) collect(f *frame) {
 	s.begin()
-	s.rows, s.scored = s.rows[:0], s.scored[:0]
+	s.rows = s.rows[:0]
 	floor := s.stay(f)
 	switch {
 	case len(s.scorers) > 0:
@@ -212,7 +216,7 @@ func (s *search) offerStays() {
 	for i := range s.stays {
 		stay := &s.stays[i]
 		if total := stay.blank + stay.label; total >= least && total >= s.floor() {
-			s.offer(rival{total: total, from: int32(i), label: none})
+			s.offer(rival{total, int32(i), none})
 		}
 	}
 }
@@ -245,7 +249,7 @@ func (s *search) collectNew(f *frame, floor float64) {
 				}
 			}
 			if s.seen[c.label] != s.row {
-				s.offer(rival{total: v, from: int32(i), label: c.label})
+				s.offer(rival{v, int32(i), c.label})
 				if v := s.floor(); v > floor {
 					floor = v
 				}
@@ -289,7 +293,7 @@ func (s *search) collectTies(f *frame, floor float64) (found bool) {
 				v = e.blank * c.p
 			}
 			if v >= floor && s.seen[c.label] != s.row {
-				s.offer(rival{total: v, from: r.entry, label: c.label})
+				s.offer(rival{v, r.entry, c.label})
 				found = true
 			}
 		}
@@ -308,10 +312,8 @@ func (s *search) collectScored(f *frame, floor float64) {
 				from = e.blank
 			}
 			if v := from * c.p; v > 0 && s.seen[c.label] != s.row {
-				sc := s.score(e.node, c.label)
-				if v *= sc.factor; v >= floor {
-					s.offer(rival{v, int32(i), c.label, int32(len(s.scored))})
-					s.scored = append(s.scored, sc)
+				if v *= s.factor(e.node, c.label); v >= floor {
+					s.offer(rival{v, int32(i), c.label})
 					floor = max(floor, s.floor())
 				}
 			}
@@ -319,24 +321,46 @@ func (s *search) collectScored(f *frame, floor float64) {
 	}
 }
 
-// score asks the scorers for a label behind a node, and leaves their states in moved.
-func (s *search) score(id, label int32) (sc scored) {
+// factor returns the factor of a label behind a node.
+func (s *search) factor(id, label int32) float64 {
+	if s.askedRow == 0 {
+		_, factor := s.score(id, label)
+		return factor
+	}
+	f := &s.asked[int(id)*s.askedRow+int(label)]
+	if *f == unasked {
+		_, *f = s.score(id, label)
+	}
+	return *f
+}
+
+// forgetAsked makes a node one whose labels nobody has asked for.
+func (s *search) forgetAsked(id int32) {
+	row := s.asked[int(id)*s.askedRow:][:s.askedRow]
+	for i := range row {
+		row[i] = unasked
+	}
+}
+
+// score asks the scorers for a label behind a node, and leaves their states in moved. The factor is e to
+// the score, at least 0.
+func (s *search) score(id, label int32) (total Score, factor float64) {
 	n := len(s.scorers)
 	s.moved = workspace.Resize(s.moved, n)
 	for i, scorer := range s.scorers {
 		state, score := scorer.Next(s.states[int(id)*n+i], int(label))
-		s.moved[i], sc.Score = state, sc.plus(score)
+		s.moved[i], total = state, total.plus(score)
 	}
-	sum := sc.sum()
+	sum := total.sum()
 	switch {
 	case sum == 0:
-		sc.factor = 1
+		factor = 1
 	case sum > mostScore:
-		sc.Score, sc.factor = Score{Bonus: mostScore}, fp.Exp64(mostScore)
+		total, factor = Score{Bonus: mostScore}, fp.Exp64(mostScore)
 	case sum == sum:
-		sc.factor = fp.Exp64(sum)
+		factor = fp.Exp64(sum)
 	}
-	return sc
+	return total, factor
 }
 
 // compareRivals orders rivals by their labels.
@@ -395,11 +419,11 @@ func (s *search) extend(parent int32, r *rival) int32 {
 	id, isNew := s.childOf(parent, r.label)
 	if isNew && len(s.scorers) > 0 {
 		s.growScores()
-		s.score(parent, r.label) // for the states
+		s.forgetAsked(id)
+		score, factor := s.score(parent, r.label)
 		n := len(s.scorers)
 		copy(s.states[int(id)*n:][:n], s.moved)
-		sc := s.scored[r.score]
-		s.added[id], s.factors[id] = s.added[parent].plus(sc.Score), sc.factor
+		s.added[id], s.factors[id] = s.added[parent].plus(score), factor
 	}
 	return id
 }
@@ -411,6 +435,7 @@ func (s *search) growScores() {
 		s.states = append(s.states, make([]State, grow*len(s.scorers)-len(s.states))...)
 		s.added = append(s.added, make([]Score, grow-len(s.added))...)
 		s.factors = append(s.factors, make([]float64, grow-len(s.factors))...)
+		s.asked = append(s.asked, make([]float64, grow*s.askedRow-len(s.asked))...)
 	}
 }
 
