@@ -93,8 +93,30 @@ func (t *argMaxTask[F]) release() {
 
 // Item does the rows of item i.
 func (t *argMaxTask[F]) Item(i int) {
-	for r := i * t.perItem; r < min((i+1)*t.perItem, len(t.dst)); r++ {
+	from, to := i*t.perItem, min((i+1)*t.perItem, len(t.dst))
+	if !t.masked && t.n <= shortRow {
+		t.short(from, to)
+		return
+	}
+	for r := from; r < to; r++ {
 		t.dst[r] = t.row(t.x[r*t.n:][:t.n])
+	}
+}
+
+// short does some short rows, of which all elements count, many to a call.
+func (t *argMaxTask[F]) short(from, to int) {
+	var places [shortRows]F
+	for from < to {
+		rows := min(to-from, shortRows, block/t.n)
+		argMaxRows(places[:rows], t.x[from*t.n:][:rows*t.n], t.n)
+		for r, place := range places[:rows] {
+			if place < 0 { // there is NaN
+				t.dst[from+r] = t.row(t.x[(from+r)*t.n:][:t.n])
+			} else {
+				t.dst[from+r] = int(place)
+			}
+		}
+		from += rows
 	}
 }
 

@@ -2224,6 +2224,422 @@ done10:
 	VZEROUPPER
 	RET
 
+// func argMaxRowsF32AVX512(place []float32, x []float32, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·argMaxRowsF32AVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSD constants<>+64(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+128(SB), Z4
+	VBROADCASTSD constants<>+160(SB), Z5
+	VBROADCASTSD constants<>+192(SB), Z6
+	MOVQ         place_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         n+48(FP), DX
+	VMOVUPS      iota32<>+0(SB), Z7
+	VORPS        Z0, Z7, Z7
+	VSUBPS       Z0, Z7, Z0
+	MOVQ         place_len+8(FP), BX
+	CMPQ         BX, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z2, Z11
+	MOVQ    DX, SI
+	CMPQ    SI, $+16
+	JLT     end4
+
+loop3:
+	VMOVUPS   (CX), Z12
+	VCMPPS    $0x11, Z12, Z7, K1
+	VBLENDMPS Z10, Z9, K1, Z9
+	VMAXPS    Z7, Z12, Z7
+	VADDPS    Z3, Z10, Z10
+	VCMPPS    $0x04, Z12, Z12, K1
+	VADDPS    Z4, Z11, K1, Z11
+	ADDQ      $+64, CX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop3
+
+end4:
+	CMPQ      SI, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z1, Z12
+	VMOVUPS   (CX), K1, Z12
+	VCMPPS    $0x11, Z12, Z7, K1
+	VBLENDMPS Z10, Z9, K1, Z9
+	VMAXPS    Z7, Z12, Z7
+	VADDPS    Z3, Z10, Z10
+	VCMPPS    $0x04, Z12, Z12, K1
+	VADDPS    Z4, Z11, K1, Z11
+	SHLQ      $0x02, SI
+	ADDQ      SI, CX
+
+endif5:
+	VCMPPS        $0x04, Z2, Z11, K1
+	VBLENDMPS     Z5, Z9, K1, Z9
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VEXTRACTF64X4 $0x01, Z7, Y10
+	VMAXPS        Y10, Y7, Y10
+	VEXTRACTF64X2 $0x01, Y10, X11
+	VMAXPS        X11, X10, X10
+	VPERMILPD     $0x01, X10, X11
+	VMAXPS        X11, X10, X10
+	VMOVSHDUP     X10, X11
+	VMAXPS        X11, X10, X10
+	VBROADCASTSS  X10, Z10
+	VCMPPS        $0x00, Z10, Z7, K1
+	VBLENDMPS     Z9, Z6, K1, Z8
+	VEXTRACTF64X4 $0x01, Z8, Y7
+	VMINPS        Y7, Y8, Y7
+	VEXTRACTF64X2 $0x01, Y7, X9
+	VMINPS        X9, X7, X7
+	VPERMILPD     $0x01, X7, X9
+	VMINPS        X9, X7, X7
+	VMOVSHDUP     X7, X9
+	VMINPS        X9, X7, X7
+	VMOVSS        X7, (AX)
+	ADDQ          $+4, AX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func argMaxRowsF32AVX2(place []float32, x []float32, n int)
+// Requires: AVX, AVX2
+TEXT ·argMaxRowsF32AVX2(SB), NOSPLIT, $0-56
+	MOVQ    place_base+0(FP), AX
+	MOVQ    x_base+24(FP), CX
+	MOVQ    n+48(FP), DX
+	VMOVUPS iota32<>+0(SB), Y0
+	VMOVUPS iota32<>+32(SB), Y1
+	VORPS   constants<>+64(SB), Y0, Y0
+	VORPS   constants<>+64(SB), Y1, Y1
+	VSUBPS  constants<>+64(SB), Y0, Y0
+	VSUBPS  constants<>+64(SB), Y1, Y1
+	MOVQ    place_len+8(FP), BX
+	CMPQ    BX, $+0
+	JLE     end2
+
+loop1:
+	VMOVUPS constants<>+0(SB), Y2
+	VMOVUPS constants<>+0(SB), Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	MOVQ    DX, SI
+	CMPQ    SI, $+16
+	JLT     end4
+
+loop3:
+	VMOVUPS   (CX), Y10
+	VMOVUPS   32(CX), Y11
+	VCMPPS    $0x11, Y10, Y2, Y12
+	VCMPPS    $0x11, Y11, Y3, Y13
+	VBLENDVPS Y12, Y6, Y4, Y4
+	VBLENDVPS Y13, Y7, Y5, Y5
+	VMAXPS    Y2, Y10, Y2
+	VMAXPS    Y3, Y11, Y3
+	VADDPS    constants<>+96(SB), Y6, Y6
+	VADDPS    constants<>+96(SB), Y7, Y7
+	VCMPPS    $0x04, Y10, Y10, Y10
+	VCMPPS    $0x04, Y11, Y11, Y11
+	VANDPS    constants<>+128(SB), Y10, Y10
+	VADDPS    Y10, Y8, Y8
+	VANDPS    constants<>+128(SB), Y11, Y10
+	VADDPS    Y10, Y9, Y9
+	ADDQ      $+64, CX
+	SUBQ      $+16, SI
+	CMPQ      SI, $+16
+	JGE       loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*4), Y11
+	VMOVUPS    96(DI)(R8*4), Y12
+	VMASKMOVPS (CX), Y11, Y10
+	VMOVUPS    constants<>+0(SB), Y13
+	VBLENDVPS  Y11, Y10, Y13, Y10
+	VMASKMOVPS 32(CX), Y12, Y11
+	VMOVUPS    constants<>+0(SB), Y13
+	VBLENDVPS  Y12, Y11, Y13, Y11
+	VCMPPS     $0x11, Y10, Y2, Y12
+	VCMPPS     $0x11, Y11, Y3, Y13
+	VBLENDVPS  Y12, Y6, Y4, Y4
+	VBLENDVPS  Y13, Y7, Y5, Y5
+	VMAXPS     Y2, Y10, Y2
+	VMAXPS     Y3, Y11, Y3
+	VADDPS     constants<>+96(SB), Y6, Y6
+	VADDPS     constants<>+96(SB), Y7, Y7
+	VCMPPS     $0x04, Y10, Y10, Y6
+	VCMPPS     $0x04, Y11, Y11, Y7
+	VANDPS     constants<>+128(SB), Y6, Y6
+	VADDPS     Y6, Y8, Y8
+	VANDPS     constants<>+128(SB), Y7, Y6
+	VADDPS     Y6, Y9, Y9
+	SHLQ       $0x02, SI
+	ADDQ       SI, CX
+
+endif5:
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x04, Y6, Y8, Y7
+	VCMPPS       $0x04, Y6, Y9, Y6
+	VBLENDVPS    Y7, constants<>+160(SB), Y4, Y4
+	VBLENDVPS    Y6, constants<>+160(SB), Y5, Y5
+	VBLENDVPS    Y7, constants<>+192(SB), Y2, Y2
+	VBLENDVPS    Y6, constants<>+192(SB), Y3, Y3
+	VMAXPS       Y3, Y2, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VMAXPS       X7, X6, X6
+	VPERMILPD    $0x01, X6, X7
+	VMAXPS       X7, X6, X6
+	VMOVSHDUP    X6, X7
+	VMAXPS       X7, X6, X6
+	VBROADCASTSS X6, Y6
+	VCMPPS       $0x00, Y6, Y2, Y2
+	VCMPPS       $0x00, Y6, Y3, Y3
+	VMOVUPS      constants<>+192(SB), Y6
+	VBLENDVPS    Y2, Y4, Y6, Y2
+	VMOVUPS      constants<>+192(SB), Y4
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VMINPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	ADDQ         $+4, AX
+	SUBQ         $+1, BX
+	CMPQ         BX, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func argMaxRowsF64AVX512(place []float64, x []float64, n int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·argMaxRowsF64AVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSD constants<>+224(SB), Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	VPXORD       Z2, Z2, Z2
+	VBROADCASTSD constants<>+256(SB), Z3
+	VBROADCASTSD constants<>+288(SB), Z4
+	VBROADCASTSD constants<>+320(SB), Z5
+	VBROADCASTSD constants<>+352(SB), Z6
+	MOVQ         place_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         n+48(FP), DX
+	VMOVUPS      iota64<>+0(SB), Z7
+	VORPD        Z0, Z7, Z7
+	VSUBPD       Z0, Z7, Z0
+	MOVQ         place_len+8(FP), BX
+	CMPQ         BX, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS Z1, Z7
+	VMOVAPS Z0, Z9
+	VMOVAPS Z0, Z10
+	VMOVAPS Z2, Z11
+	MOVQ    DX, SI
+	CMPQ    SI, $+8
+	JLT     end4
+
+loop3:
+	VMOVUPS   (CX), Z12
+	VCMPPD    $0x11, Z12, Z7, K1
+	VBLENDMPD Z10, Z9, K1, Z9
+	VMAXPD    Z7, Z12, Z7
+	VADDPD    Z3, Z10, Z10
+	VCMPPD    $0x04, Z12, Z12, K1
+	VADDPD    Z4, Z11, K1, Z11
+	ADDQ      $+64, CX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop3
+
+end4:
+	CMPQ      SI, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), DI
+	KMOVW     (DI)(SI*2), K1
+	VMOVAPS   Z1, Z12
+	VMOVUPD   (CX), K1, Z12
+	VCMPPD    $0x11, Z12, Z7, K1
+	VBLENDMPD Z10, Z9, K1, Z9
+	VMAXPD    Z7, Z12, Z7
+	VADDPD    Z3, Z10, Z10
+	VCMPPD    $0x04, Z12, Z12, K1
+	VADDPD    Z4, Z11, K1, Z11
+	SHLQ      $0x03, SI
+	ADDQ      SI, CX
+
+endif5:
+	VCMPPD        $0x04, Z2, Z11, K1
+	VBLENDMPD     Z5, Z9, K1, Z9
+	VBLENDMPD     Z6, Z7, K1, Z7
+	VEXTRACTF64X4 $0x01, Z7, Y10
+	VMAXPD        Y10, Y7, Y10
+	VEXTRACTF64X2 $0x01, Y10, X11
+	VMAXPD        X11, X10, X10
+	VPERMILPD     $0x01, X10, X11
+	VMAXPD        X11, X10, X10
+	VBROADCASTSD  X10, Z10
+	VCMPPD        $0x00, Z10, Z7, K1
+	VBLENDMPD     Z9, Z6, K1, Z8
+	VEXTRACTF64X4 $0x01, Z8, Y7
+	VMINPD        Y7, Y8, Y7
+	VEXTRACTF64X2 $0x01, Y7, X9
+	VMINPD        X9, X7, X7
+	VPERMILPD     $0x01, X7, X9
+	VMINPD        X9, X7, X7
+	VMOVSD        X7, (AX)
+	ADDQ          $+8, AX
+	SUBQ          $+1, BX
+	CMPQ          BX, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func argMaxRowsF64AVX2(place []float64, x []float64, n int)
+// Requires: AVX, AVX2
+TEXT ·argMaxRowsF64AVX2(SB), NOSPLIT, $0-56
+	MOVQ    place_base+0(FP), AX
+	MOVQ    x_base+24(FP), CX
+	MOVQ    n+48(FP), DX
+	VMOVUPS iota64<>+0(SB), Y0
+	VMOVUPS iota64<>+32(SB), Y1
+	VORPD   constants<>+224(SB), Y0, Y0
+	VORPD   constants<>+224(SB), Y1, Y1
+	VSUBPD  constants<>+224(SB), Y0, Y0
+	VSUBPD  constants<>+224(SB), Y1, Y1
+	MOVQ    place_len+8(FP), BX
+	CMPQ    BX, $+0
+	JLE     end2
+
+loop1:
+	VMOVUPS constants<>+32(SB), Y2
+	VMOVUPS constants<>+32(SB), Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	MOVQ    DX, SI
+	CMPQ    SI, $+8
+	JLT     end4
+
+loop3:
+	VMOVUPS   (CX), Y10
+	VMOVUPS   32(CX), Y11
+	VCMPPD    $0x11, Y10, Y2, Y12
+	VCMPPD    $0x11, Y11, Y3, Y13
+	VBLENDVPS Y12, Y6, Y4, Y4
+	VBLENDVPS Y13, Y7, Y5, Y5
+	VMAXPD    Y2, Y10, Y2
+	VMAXPD    Y3, Y11, Y3
+	VADDPD    constants<>+256(SB), Y6, Y6
+	VADDPD    constants<>+256(SB), Y7, Y7
+	VCMPPD    $0x04, Y10, Y10, Y10
+	VCMPPD    $0x04, Y11, Y11, Y11
+	VANDPS    constants<>+288(SB), Y10, Y10
+	VADDPD    Y10, Y8, Y8
+	VANDPS    constants<>+288(SB), Y11, Y10
+	VADDPD    Y10, Y9, Y9
+	ADDQ      $+64, CX
+	SUBQ      $+8, SI
+	CMPQ      SI, $+8
+	JGE       loop3
+
+end4:
+	CMPQ       SI, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), DI
+	MOVQ       SI, R8
+	NEGQ       R8
+	VMOVUPS    64(DI)(R8*8), Y11
+	VMOVUPS    96(DI)(R8*8), Y12
+	VMASKMOVPD (CX), Y11, Y10
+	VMOVUPS    constants<>+32(SB), Y13
+	VBLENDVPS  Y11, Y10, Y13, Y10
+	VMASKMOVPD 32(CX), Y12, Y11
+	VMOVUPS    constants<>+32(SB), Y13
+	VBLENDVPS  Y12, Y11, Y13, Y11
+	VCMPPD     $0x11, Y10, Y2, Y12
+	VCMPPD     $0x11, Y11, Y3, Y13
+	VBLENDVPS  Y12, Y6, Y4, Y4
+	VBLENDVPS  Y13, Y7, Y5, Y5
+	VMAXPD     Y2, Y10, Y2
+	VMAXPD     Y3, Y11, Y3
+	VADDPD     constants<>+256(SB), Y6, Y6
+	VADDPD     constants<>+256(SB), Y7, Y7
+	VCMPPD     $0x04, Y10, Y10, Y6
+	VCMPPD     $0x04, Y11, Y11, Y7
+	VANDPS     constants<>+288(SB), Y6, Y6
+	VADDPD     Y6, Y8, Y8
+	VANDPS     constants<>+288(SB), Y7, Y6
+	VADDPD     Y6, Y9, Y9
+	SHLQ       $0x03, SI
+	ADDQ       SI, CX
+
+endif5:
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x04, Y6, Y8, Y7
+	VCMPPD       $0x04, Y6, Y9, Y6
+	VBLENDVPS    Y7, constants<>+320(SB), Y4, Y4
+	VBLENDVPS    Y6, constants<>+320(SB), Y5, Y5
+	VBLENDVPS    Y7, constants<>+352(SB), Y2, Y2
+	VBLENDVPS    Y6, constants<>+352(SB), Y3, Y3
+	VMAXPD       Y3, Y2, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VMAXPD       X7, X6, X6
+	VPERMILPD    $0x01, X6, X7
+	VMAXPD       X7, X6, X6
+	VBROADCASTSD X6, Y6
+	VCMPPD       $0x00, Y6, Y2, Y2
+	VCMPPD       $0x00, Y6, Y3, Y3
+	VMOVUPS      constants<>+352(SB), Y6
+	VBLENDVPS    Y2, Y4, Y6, Y2
+	VMOVUPS      constants<>+352(SB), Y4
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VMINPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPD       X3, X2, X2
+	VMOVSD       X2, (AX)
+	ADDQ         $+8, AX
+	SUBQ         $+1, BX
+	CMPQ         BX, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
@@ -2232,7 +2648,47 @@ DATA constants<>+32(SB)/8, $0xfff0000000000000
 DATA constants<>+40(SB)/8, $0xfff0000000000000
 DATA constants<>+48(SB)/8, $0xfff0000000000000
 DATA constants<>+56(SB)/8, $0xfff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $64
+DATA constants<>+64(SB)/8, $0x4b0000004b000000
+DATA constants<>+72(SB)/8, $0x4b0000004b000000
+DATA constants<>+80(SB)/8, $0x4b0000004b000000
+DATA constants<>+88(SB)/8, $0x4b0000004b000000
+DATA constants<>+96(SB)/8, $0x4180000041800000
+DATA constants<>+104(SB)/8, $0x4180000041800000
+DATA constants<>+112(SB)/8, $0x4180000041800000
+DATA constants<>+120(SB)/8, $0x4180000041800000
+DATA constants<>+128(SB)/8, $0x3f8000003f800000
+DATA constants<>+136(SB)/8, $0x3f8000003f800000
+DATA constants<>+144(SB)/8, $0x3f8000003f800000
+DATA constants<>+152(SB)/8, $0x3f8000003f800000
+DATA constants<>+160(SB)/8, $0xbf800000bf800000
+DATA constants<>+168(SB)/8, $0xbf800000bf800000
+DATA constants<>+176(SB)/8, $0xbf800000bf800000
+DATA constants<>+184(SB)/8, $0xbf800000bf800000
+DATA constants<>+192(SB)/8, $0x7f8000007f800000
+DATA constants<>+200(SB)/8, $0x7f8000007f800000
+DATA constants<>+208(SB)/8, $0x7f8000007f800000
+DATA constants<>+216(SB)/8, $0x7f8000007f800000
+DATA constants<>+224(SB)/8, $0x4330000000000000
+DATA constants<>+232(SB)/8, $0x4330000000000000
+DATA constants<>+240(SB)/8, $0x4330000000000000
+DATA constants<>+248(SB)/8, $0x4330000000000000
+DATA constants<>+256(SB)/8, $0x4020000000000000
+DATA constants<>+264(SB)/8, $0x4020000000000000
+DATA constants<>+272(SB)/8, $0x4020000000000000
+DATA constants<>+280(SB)/8, $0x4020000000000000
+DATA constants<>+288(SB)/8, $0x3ff0000000000000
+DATA constants<>+296(SB)/8, $0x3ff0000000000000
+DATA constants<>+304(SB)/8, $0x3ff0000000000000
+DATA constants<>+312(SB)/8, $0x3ff0000000000000
+DATA constants<>+320(SB)/8, $0xbff0000000000000
+DATA constants<>+328(SB)/8, $0xbff0000000000000
+DATA constants<>+336(SB)/8, $0xbff0000000000000
+DATA constants<>+344(SB)/8, $0xbff0000000000000
+DATA constants<>+352(SB)/8, $0x7ff0000000000000
+DATA constants<>+360(SB)/8, $0x7ff0000000000000
+DATA constants<>+368(SB)/8, $0x7ff0000000000000
+DATA constants<>+376(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $384
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f
@@ -2258,3 +2714,23 @@ DATA byteMasks<>+104(SB)/8, $0x0000000000000000
 DATA byteMasks<>+112(SB)/8, $0x0000000000000000
 DATA byteMasks<>+120(SB)/8, $0x0000000000000000
 GLOBL byteMasks<>(SB), RODATA|NOPTR, $128
+
+DATA iota32<>+0(SB)/8, $0x0000000100000000
+DATA iota32<>+8(SB)/8, $0x0000000300000002
+DATA iota32<>+16(SB)/8, $0x0000000500000004
+DATA iota32<>+24(SB)/8, $0x0000000700000006
+DATA iota32<>+32(SB)/8, $0x0000000900000008
+DATA iota32<>+40(SB)/8, $0x0000000b0000000a
+DATA iota32<>+48(SB)/8, $0x0000000d0000000c
+DATA iota32<>+56(SB)/8, $0x0000000f0000000e
+GLOBL iota32<>(SB), RODATA|NOPTR, $64
+
+DATA iota64<>+0(SB)/8, $0x0000000000000000
+DATA iota64<>+8(SB)/8, $0x0000000000000001
+DATA iota64<>+16(SB)/8, $0x0000000000000002
+DATA iota64<>+24(SB)/8, $0x0000000000000003
+DATA iota64<>+32(SB)/8, $0x0000000000000004
+DATA iota64<>+40(SB)/8, $0x0000000000000005
+DATA iota64<>+48(SB)/8, $0x0000000000000006
+DATA iota64<>+56(SB)/8, $0x0000000000000007
+GLOBL iota64<>(SB), RODATA|NOPTR, $64

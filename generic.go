@@ -561,3 +561,21 @@ func argMaxAllowedGeneric[F Float](x, allowed []F, m F) (index int) {
 	}
 	return index
 }
+
+// argMaxRowsGeneric writes to place, for rows of 1 ≤ n ≤ shortRow elements, the index of the first of the
+// largest ones, and −1 for a row with NaN.
+func argMaxRowsGeneric[F Float](place, x []F, n int) {
+	for r := range place {
+		row, best := x[r*n:][:n], 0
+		for i, v := range row {
+			if v != v {
+				best = -1
+				break
+			}
+			if v > row[best] {
+				best = i
+			}
+		}
+		place[r] = F(best)
+	}
+}

@@ -780,6 +780,26 @@ func testArgMaxAllowed[F Float](t *testing.T) {
 	})
 }
 
+func testArgMaxShortRows[F Float](t *testing.T) {
+	kerneltest.Each(t, []int{shortRow - 1, shortRow}, func(c *kerneltest.Trial[F]) {
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 5}) {
+			if c.N == 0 { // a row has an element
+				continue
+			}
+			c.Notes = []any{"rows", rows}
+			var x []F
+			for range rows { // by rows, so that each has what the input is about
+				x = append(x, c.Scores(c.N)...)
+			}
+			want := make([]F, rows)
+			argMaxRowsGeneric(want, x, c.N)
+			place, y := kerneltest.Placed(c, make([]F, rows)), kerneltest.Constant(c, x)
+			c.Call(func() { argMaxRows(place, y, c.N) })
+			require.Equal(t, want, place, "%v", c)
+		}
+	})
+}
+
 // floors returns what a largest element of x has to be above: anything, an element, the largest.
 func floors[F Float](x []F) []F {
 	all := []F{fp.NegInf[F](), maxBlockGeneric(x)}

@@ -375,6 +375,27 @@ func argMaxAllowed[F fp.Float](x, allowed []F, m F) (index int) {
 	return argMaxAllowedGeneric(x, allowed, m)
 }
 
+// argMaxRows works like argMaxRowsGeneric.
+func argMaxRows[F fp.Float](place, x []F, n int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			argMaxRowsF32AVX512(fp.AsFloat32(place), fp.AsFloat32(x), n)
+			return
+		}
+		argMaxRowsF64AVX512(fp.AsFloat64(place), fp.AsFloat64(x), n)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			argMaxRowsF32AVX2(fp.AsFloat32(place), fp.AsFloat32(x), n)
+			return
+		}
+		argMaxRowsF64AVX2(fp.AsFloat64(place), fp.AsFloat64(x), n)
+		return
+	}
+	argMaxRowsGeneric(place, x, n)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -1193,6 +1214,18 @@ func argMaxAllowedF64AVX512(x, allowed []float64, m float64) (index int)
 
 //go:noescape
 func argMaxAllowedF64AVX2(x, allowed []float64, m float64) (index int)
+
+//go:noescape
+func argMaxRowsF32AVX512(place, x []float32, n int)
+
+//go:noescape
+func argMaxRowsF32AVX2(place, x []float32, n int)
+
+//go:noescape
+func argMaxRowsF64AVX512(place, x []float64, n int)
+
+//go:noescape
+func argMaxRowsF64AVX2(place, x []float64, n int)
 
 //go:noescape
 func maxStridedF32AVX512(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

@@ -259,6 +259,20 @@ func argMaxAllowed[F fp.Float](x, allowed []F, m F) (index int) {
 	return argMaxAllowedGeneric(x, allowed, m)
 }
 
+// argMaxRows works like argMaxRowsGeneric.
+func argMaxRows[F fp.Float](place, x []F, n int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			argMaxRowsF32NEON(fp.AsFloat32(place), fp.AsFloat32(x), n)
+			return
+		}
+		argMaxRowsF64NEON(fp.AsFloat64(place), fp.AsFloat64(x), n)
+		return
+	}
+	argMaxRowsGeneric(place, x, n)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -790,6 +804,12 @@ func argMaxAllowedF32NEON(x, allowed []float32, m float32) (index int)
 
 //go:noescape
 func argMaxAllowedF64NEON(x, allowed []float64, m float64) (index int)
+
+//go:noescape
+func argMaxRowsF32NEON(place, x []float32, n int)
+
+//go:noescape
+func argMaxRowsF64NEON(place, x []float64, n int)
 
 //go:noescape
 func maxStridedF32NEON(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

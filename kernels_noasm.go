@@ -104,6 +104,11 @@ func argMaxAllowed[F fp.Float](x, allowed []F, m F) (index int) {
 	return argMaxAllowedGeneric(x, allowed, m)
 }
 
+// argMaxRows works like argMaxRowsGeneric.
+func argMaxRows[F fp.Float](place, x []F, n int) {
+	argMaxRowsGeneric(place, x, n)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	maxStridedGeneric(m, dst, x, count)

@@ -54,6 +54,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"gather":         testGather[F],
 		"argMax":         testArgMax[F],
 		"argMaxAllowed":  testArgMaxAllowed[F],
+		"argMaxRows":     testArgMaxShortRows[F],
 
 		"maxStrided":           testMaxStrided[F],
 		"expStrided":           testExpStrided[F],

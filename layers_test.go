@@ -71,7 +71,7 @@ var decodeLayers = []layer{
 	{"generic.go", ""},
 	{"kernels_*.go", "generic.go"},
 	{"input.go", "generic.go kernels_*.go"},
-	{"greedy.go", "input.go"},
+	{"greedy.go", "kernels_*.go input.go"},
 
 	{"frame.go", ""},
 	{"scorer.go", ""},

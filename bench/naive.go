@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gotrellis/trellis/bench/internal/side"
+	"github.com/gotrellis/trellis/decode"
 )
 
 // prepareNaive is the side of plain loops, as one writes them without a library: of
@@ -406,6 +407,10 @@ func naiveReading(j side.Job) (computation, error) {
 	for i := range rows {
 		rows[i] = x[i*n:][:n]
 	}
+	scorers, err := scorersOf(j)
+	if err != nil {
+		return computation{}, err
+	}
 	var labels []int
 	var score float64
 	call := func() error { labels, score = naiveGreedy(rows, blank); return nil }
@@ -414,7 +419,7 @@ func naiveReading(j side.Job) (computation, error) {
 		if j.Threshold > 0 {
 			least = math.Log(j.Threshold)
 		}
-		call = func() error { labels, score = naiveBeam(rows, blank, j.Width, least); return nil }
+		call = func() error { labels, score = naiveBeam(rows, blank, j.Width, least, scorers); return nil }
 	}
 	return computation{func(int) func() error { return call }, func() []float64 { return textValues(labels, score) }}, nil
 }
@@ -439,51 +444,72 @@ func naiveGreedy(rows [][]float32, blank int) (labels []int, score float64) {
 }
 
 // naivePrefix is a text in the beam: logarithms of the probabilities of paths that end with a blank,
-// and with the last label.
+// and with the last label, and what scorers say of it.
 type naivePrefix struct {
 	labels       []int
 	blank, label float64
+	states       []decode.State
+	score        float64
 }
 
-func (p *naivePrefix) total() float64 { return logAdd(p.blank, p.label) }
+func (p *naivePrefix) total() float64 { return logAdd(p.blank, p.label) + p.score }
+
+// ask adds what scorers say of the last label.
+func (p *naivePrefix) ask(scorers []decode.Scorer) {
+	before := p.states
+	p.states = nil
+	for i, s := range scorers {
+		state, score := s.Next(before[i], p.labels[len(p.labels)-1])
+		p.states, p.score = append(p.states, state), p.score+score.LM+score.Bonus
+	}
+}
 
 // naiveBeam is the prefix beam search of Hannun and others, of classes with at least so large a
 // log-probability.
-func naiveBeam(rows [][]float32, blank, width int, least float64) (labels []int, score float64) {
+func naiveBeam(rows [][]float32, blank, width int, least float64, scorers []decode.Scorer) (labels []int, score float64) {
 	none := math.Inf(-1)
-	beam := []*naivePrefix{{nil, 0, none}}
+	start := &naivePrefix{nil, 0, none, nil, 0}
+	for _, s := range scorers {
+		start.states = append(start.states, s.Start())
+	}
+	better := func(p, q *naivePrefix) int { return cmp.Compare(q.total(), p.total()) }
+	beam := []*naivePrefix{start}
 	for _, row := range rows {
 		next := map[string]*naivePrefix{}
-		of := func(labels []int) *naivePrefix {
+		of := func(p *naivePrefix, labels []int) *naivePrefix {
 			key := make([]byte, 0, 2*len(labels))
 			for _, l := range labels {
 				key = append(key, byte(l), byte(l>>8))
 			}
-			p, ok := next[string(key)]
+			q, ok := next[string(key)]
 			if !ok {
-				p = &naivePrefix{labels, none, none}
-				next[string(key)] = p
+				q = &naivePrefix{labels, none, none, p.states, p.score}
+				if len(labels) > len(p.labels) {
+					q.ask(scorers)
+				}
+				next[string(key)] = q
 			}
-			return p
+			return q
 		}
 		for _, p := range beam {
+			total := logAdd(p.blank, p.label)
 			for c, v := range row {
 				y := float64(v)
 				if c == blank {
-					same := of(p.labels)
-					same.blank = logAdd(same.blank, p.total()+y)
+					same := of(p, p.labels)
+					same.blank = logAdd(same.blank, total+y)
 					continue
 				}
 				if y < least {
 					continue
 				}
-				from := p.total()
+				from := total
 				if n := len(p.labels); n > 0 && p.labels[n-1] == c {
-					same := of(p.labels)
+					same := of(p, p.labels)
 					same.label = logAdd(same.label, p.label+y)
 					from = p.blank
 				}
-				longer := of(append(p.labels[:len(p.labels):len(p.labels)], c))
+				longer := of(p, append(p.labels[:len(p.labels):len(p.labels)], c))
 				longer.label = logAdd(longer.label, from+y)
 			}
 		}
@@ -491,9 +517,16 @@ func naiveBeam(rows [][]float32, blank, width int, least float64) (labels []int,
 		for _, p := range next {
 			beam = append(beam, p)
 		}
-		slices.SortFunc(beam, func(p, q *naivePrefix) int { return cmp.Compare(q.total(), p.total()) })
+		slices.SortFunc(beam, better)
 		beam = beam[:min(width, len(beam))]
 	}
+	for _, p := range beam {
+		for i, s := range scorers {
+			end := s.End(p.states[i])
+			p.score += end.LM + end.Bonus
+		}
+	}
+	slices.SortFunc(beam, better)
 	return beam[0].labels, beam[0].total()
 }
 

@@ -66,6 +66,9 @@ func nameOf(j side.Job) string {
 	if j.Threshold != 0 {
 		fmt.Fprintf(&name, ", above %g", j.Threshold)
 	}
+	if j.Model {
+		name.WriteString(", 3-gram and hotwords")
+	}
 	if j.Weighted {
 		name.WriteString(", weights")
 	}
@@ -233,6 +236,8 @@ func readings(recording string) (all []work) {
 		add(side.Job{Op: opBeam, Type: "float32", Shape: line, Recording: recording, Width: width, Threshold: 0.001})
 		add(side.Job{Op: opBeam, Type: "float32", Shape: line, Recording: recording, Width: width})
 	}
+	add(side.Job{Op: opBeam, Type: "float32", Shape: line, Recording: recording, Width: 100, Threshold: 0.001, Model: true})
+	add(side.Job{Op: opBeam, Type: "float32", Shape: line, Recording: recording, Width: 100, Model: true})
 	add(side.Job{Op: opBeam, Type: "float32", Shape: page, Scale: 5, Width: 10, Threshold: 0.001})
 	return all
 }

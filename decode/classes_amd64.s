@@ -1291,6 +1291,249 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func expsAVX512(dst []float64, x []float64)
+// Requires: AVX, AVX512F
+TEXT ·expsAVX512(SB), NOSPLIT, $0-48
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+928(SB), Z16
+	VBROADCASTSD constants<>+448(SB), Z17
+	VBROADCASTSD constants<>+960(SB), Z18
+	VBROADCASTSD constants<>+992(SB), Z19
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         x_len+32(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z20
+	VMOVAPS      Z0, Z21
+	VFMADD213PD  Z3, Z20, Z21
+	VSUBPD       Z3, Z21, Z22
+	VMOVAPS      Z4, Z23
+	VFNMADD213PD Z20, Z22, Z23
+	VFNMADD231PD Z5, Z22, Z23
+	VMOVAPS      Z6, Z22
+	VFMADD213PD  Z7, Z23, Z22
+	VFMADD213PD  Z8, Z23, Z22
+	VFMADD213PD  Z9, Z23, Z22
+	VFMADD213PD  Z10, Z23, Z22
+	VFMADD213PD  Z11, Z23, Z22
+	VFMADD213PD  Z12, Z23, Z22
+	VFMADD213PD  Z13, Z23, Z22
+	VFMADD213PD  Z14, Z23, Z22
+	VFMADD213PD  Z15, Z23, Z22
+	VFMADD213PD  Z16, Z23, Z22
+	VFMADD213PD  Z16, Z23, Z22
+	VCMPPD       $0x15, Z17, Z20, K1
+	VPSLLQ       $0x34, Z21, Z21
+	VPADDQ.Z     Z22, Z21, K1, Z21
+	VCMPPD       $0x15, Z18, Z20, K1
+	VADDPD       Z19, Z20, Z20
+	VBLENDMPD    Z20, Z21, K1, Z1
+	VMOVUPS      Z1, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(DX*2), K1
+	VMOVUPD.Z    (CX), K1, Z1
+	VFMADD213PD  Z3, Z1, Z0
+	VSUBPD       Z3, Z0, Z3
+	VFNMADD213PD Z1, Z3, Z4
+	VFNMADD231PD Z5, Z3, Z4
+	VMOVAPS      Z6, Z3
+	VFMADD213PD  Z7, Z4, Z3
+	VFMADD213PD  Z8, Z4, Z3
+	VFMADD213PD  Z9, Z4, Z3
+	VFMADD213PD  Z10, Z4, Z3
+	VFMADD213PD  Z11, Z4, Z3
+	VFMADD213PD  Z12, Z4, Z3
+	VFMADD213PD  Z13, Z4, Z3
+	VFMADD213PD  Z14, Z4, Z3
+	VFMADD213PD  Z15, Z4, Z3
+	VFMADD213PD  Z16, Z4, Z3
+	VFMADD213PD  Z16, Z4, Z3
+	VCMPPD       $0x15, Z17, Z1, K2
+	VPSLLQ       $0x34, Z0, Z0
+	VPADDQ.Z     Z3, Z0, K2, Z0
+	VCMPPD       $0x15, Z18, Z1, K2
+	VADDPD       Z19, Z1, Z1
+	VBLENDMPD    Z1, Z0, K2, Z2
+	VMOVUPD      Z2, K1, (AX)
+	SHLQ         $0x03, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func expsAVX2(dst []float64, x []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ x_len+32(FP), DX
+	CMPQ DX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS      (CX), Y0
+	VMOVUPS      32(CX), Y1
+	VMOVUPS      constants<>+480(SB), Y2
+	VMOVUPS      constants<>+480(SB), Y3
+	VFMADD213PD  constants<>+512(SB), Y0, Y2
+	VFMADD213PD  constants<>+512(SB), Y1, Y3
+	VSUBPD       constants<>+512(SB), Y2, Y4
+	VSUBPD       constants<>+512(SB), Y3, Y5
+	VMOVUPS      constants<>+544(SB), Y6
+	VMOVUPS      constants<>+544(SB), Y7
+	VFNMADD213PD Y0, Y4, Y6
+	VFNMADD213PD Y1, Y5, Y7
+	VFNMADD231PD constants<>+576(SB), Y4, Y6
+	VFNMADD231PD constants<>+576(SB), Y5, Y7
+	VMOVUPS      constants<>+608(SB), Y4
+	VMOVUPS      constants<>+608(SB), Y5
+	VFMADD213PD  constants<>+640(SB), Y6, Y4
+	VFMADD213PD  constants<>+640(SB), Y7, Y5
+	VFMADD213PD  constants<>+672(SB), Y6, Y4
+	VFMADD213PD  constants<>+672(SB), Y7, Y5
+	VFMADD213PD  constants<>+704(SB), Y6, Y4
+	VFMADD213PD  constants<>+704(SB), Y7, Y5
+	VFMADD213PD  constants<>+736(SB), Y6, Y4
+	VFMADD213PD  constants<>+736(SB), Y7, Y5
+	VFMADD213PD  constants<>+768(SB), Y6, Y4
+	VFMADD213PD  constants<>+768(SB), Y7, Y5
+	VFMADD213PD  constants<>+800(SB), Y6, Y4
+	VFMADD213PD  constants<>+800(SB), Y7, Y5
+	VFMADD213PD  constants<>+832(SB), Y6, Y4
+	VFMADD213PD  constants<>+832(SB), Y7, Y5
+	VFMADD213PD  constants<>+864(SB), Y6, Y4
+	VFMADD213PD  constants<>+864(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y6, Y4
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+928(SB), Y6, Y4
+	VFMADD213PD  constants<>+928(SB), Y7, Y5
+	VFMADD213PD  constants<>+928(SB), Y6, Y4
+	VFMADD213PD  constants<>+928(SB), Y7, Y5
+	VCMPPD       $0x15, constants<>+448(SB), Y0, Y6
+	VCMPPD       $0x15, constants<>+448(SB), Y1, Y7
+	VPSLLQ       $0x34, Y2, Y2
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y4, Y2, Y2
+	VPADDQ       Y5, Y3, Y3
+	VANDPS       Y2, Y6, Y2
+	VANDPS       Y3, Y7, Y3
+	VCMPPD       $0x15, constants<>+960(SB), Y0, Y4
+	VCMPPD       $0x15, constants<>+960(SB), Y1, Y5
+	VADDPD       constants<>+992(SB), Y0, Y0
+	VADDPD       constants<>+992(SB), Y1, Y1
+	VBLENDVPS    Y4, Y0, Y2, Y0
+	VBLENDVPS    Y5, Y1, Y3, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y0
+	VMOVUPS      96(BX)(SI*8), Y1
+	VMASKMOVPD   (CX), Y0, Y0
+	VMASKMOVPD   32(CX), Y1, Y1
+	VMOVUPS      constants<>+480(SB), Y2
+	VMOVUPS      constants<>+480(SB), Y3
+	VFMADD213PD  constants<>+512(SB), Y0, Y2
+	VFMADD213PD  constants<>+512(SB), Y1, Y3
+	VSUBPD       constants<>+512(SB), Y2, Y4
+	VSUBPD       constants<>+512(SB), Y3, Y5
+	VMOVUPS      constants<>+544(SB), Y6
+	VMOVUPS      constants<>+544(SB), Y7
+	VFNMADD213PD Y0, Y4, Y6
+	VFNMADD213PD Y1, Y5, Y7
+	VFNMADD231PD constants<>+576(SB), Y4, Y6
+	VFNMADD231PD constants<>+576(SB), Y5, Y7
+	VMOVUPS      constants<>+608(SB), Y4
+	VMOVUPS      constants<>+608(SB), Y5
+	VFMADD213PD  constants<>+640(SB), Y6, Y4
+	VFMADD213PD  constants<>+640(SB), Y7, Y5
+	VFMADD213PD  constants<>+672(SB), Y6, Y4
+	VFMADD213PD  constants<>+672(SB), Y7, Y5
+	VFMADD213PD  constants<>+704(SB), Y6, Y4
+	VFMADD213PD  constants<>+704(SB), Y7, Y5
+	VFMADD213PD  constants<>+736(SB), Y6, Y4
+	VFMADD213PD  constants<>+736(SB), Y7, Y5
+	VFMADD213PD  constants<>+768(SB), Y6, Y4
+	VFMADD213PD  constants<>+768(SB), Y7, Y5
+	VFMADD213PD  constants<>+800(SB), Y6, Y4
+	VFMADD213PD  constants<>+800(SB), Y7, Y5
+	VFMADD213PD  constants<>+832(SB), Y6, Y4
+	VFMADD213PD  constants<>+832(SB), Y7, Y5
+	VFMADD213PD  constants<>+864(SB), Y6, Y4
+	VFMADD213PD  constants<>+864(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y6, Y4
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+928(SB), Y6, Y4
+	VFMADD213PD  constants<>+928(SB), Y7, Y5
+	VFMADD213PD  constants<>+928(SB), Y6, Y4
+	VFMADD213PD  constants<>+928(SB), Y7, Y5
+	VCMPPD       $0x15, constants<>+448(SB), Y0, Y6
+	VCMPPD       $0x15, constants<>+448(SB), Y1, Y7
+	VPSLLQ       $0x34, Y2, Y2
+	VPSLLQ       $0x34, Y3, Y3
+	VPADDQ       Y4, Y2, Y2
+	VPADDQ       Y5, Y3, Y3
+	VANDPS       Y2, Y6, Y2
+	VANDPS       Y3, Y7, Y3
+	VCMPPD       $0x15, constants<>+960(SB), Y0, Y4
+	VCMPPD       $0x15, constants<>+960(SB), Y1, Y5
+	VADDPD       constants<>+992(SB), Y0, Y0
+	VADDPD       constants<>+992(SB), Y1, Y1
+	VBLENDVPS    Y4, Y0, Y2, Y0
+	VBLENDVPS    Y5, Y1, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y2
+	VMOVUPS      96(BX)(SI*8), Y3
+	VMASKMOVPD   Y0, Y2, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
+	SHLQ         $0x03, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
@@ -1411,7 +1654,15 @@ DATA constants<>+928(SB)/8, $0x3ff0000000000000
 DATA constants<>+936(SB)/8, $0x3ff0000000000000
 DATA constants<>+944(SB)/8, $0x3ff0000000000000
 DATA constants<>+952(SB)/8, $0x3ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $960
+DATA constants<>+960(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+968(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+976(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+984(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+992(SB)/8, $0x7ff0000000000000
+DATA constants<>+1000(SB)/8, $0x7ff0000000000000
+DATA constants<>+1008(SB)/8, $0x7ff0000000000000
+DATA constants<>+1016(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1024
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -65,3 +65,6 @@ func sumExpBelowGeneric[F fp.Float](x []F, m F) (sum F, reached int) {
 	}
 	return lanes[0], reached
 }
+
+// expsGeneric writes dst[i] = exp(x[i]), as fp.Exp64 has it. dst may be x.
+func expsGeneric(dst, x []float64) { fp.Exps(dst, x, 0) }

@@ -86,6 +86,7 @@ type greedyTask[F trellis.Float] struct {
 	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
 	index       []int
 	logs, probs []float64
+	losses      []F // of logits in short rows, −ln p
 }
 
 const (
@@ -93,6 +94,9 @@ const (
 	// cache when they are read again. pieceRows is the most rows: ArgMaxRows, which has no field Workers,
 	// does so few alone.
 	pieceElements, pieceRows = 1 << 16, 1 << 11
+	// shortRow is the most classes of rows of logits that cross-entropy takes many at a time; of longer
+	// ones it is no faster.
+	shortRow = 128
 )
 
 // piece is some rows of the data that one worker reads.
@@ -105,7 +109,7 @@ var greedyTasks workspace.Pools
 
 // release gives the task back without what it borrowed.
 func (t *greedyTask[F]) release() {
-	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0]}
+	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0], losses: t.losses[:0]}
 	workspace.Give[F](&greedyTasks, t)
 }
 
@@ -148,6 +152,9 @@ func (t *greedyTask[F]) divide() {
 	}
 	all := t.frames * t.batch
 	t.index, t.logs, t.probs = workspace.Resize(t.index, all), workspace.Resize(t.logs, all), workspace.Resize(t.probs, all)
+	if t.scores == trellis.Logits {
+		t.losses = workspace.Resize(t.losses, all)
+	}
 }
 
 // cost returns about how many nanoseconds the rows take.
@@ -165,12 +172,18 @@ func (t *greedyTask[F]) cost() (cost float64) {
 // Item reads the rows of piece i.
 func (t *greedyTask[F]) Item(i int) {
 	p, c := &t.pieces[i], t.classes
-	x, index := t.data[p.from*c:p.to*c], t.index[p.from:p.to]
-	trellis.ArgMaxRows(index, trellis.Tensor[F]{Data: x, Shape: p.shape[:]}, t.allowed)
+	x, index := trellis.Tensor[F]{Data: t.data[p.from*c : p.to*c], Shape: p.shape[:]}, t.index[p.from:p.to]
+	trellis.ArgMaxRows(index, x, t.allowed)
 	logs, probs := t.logs[p.from:p.to], t.probs[p.from:p.to]
+	if t.scores == trellis.Logits && c <= shortRow {
+		losses := t.losses[p.from:p.to]
+		_ = trellis.CrossEntropyLoss[F]{Workers: 1}.Losses(losses, x, index) // no error: all of this is made here
+		for r, loss := range losses {
+			logs[r] = 0 - float64(loss)
+		}
+	}
 	for r, best := range index {
-		row := x[r*c:][:c]
-		switch v := float64(row[best]); t.scores {
+		switch v := float64(x.Data[r*c+best]); t.scores {
 		case trellis.Probabilities:
 			if !isProbability(v) {
 				v = math.NaN()
@@ -182,7 +195,10 @@ func (t *greedyTask[F]) Item(i int) {
 			}
 			logs[r] = v
 		case trellis.Logits:
-			largest := best
+			if c <= shortRow {
+				break
+			}
+			row, largest := x.Data[r*c:][:c], best
 			if t.allowed != nil {
 				largest = trellis.ArgMax(row, nil)
 			}
@@ -190,7 +206,7 @@ func (t *greedyTask[F]) Item(i int) {
 		}
 	}
 	if t.scores != trellis.Probabilities {
-		fp.Exps(probs, logs, 0)
+		exps(probs, logs)
 	}
 }
 

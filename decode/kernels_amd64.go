@@ -68,6 +68,19 @@ func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
 	return sumExpBelowGeneric(x, m)
 }
 
+// exps works like expsGeneric.
+func exps(dst, x []float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		expsAVX512(dst, x)
+		return
+	case tier.AVX2:
+		expsAVX2(dst, x)
+		return
+	}
+	expsGeneric(dst, x)
+}
+
 //go:noescape
 func notBelowF32AVX512(index []int32, x []float32, cut float32, first int) (count int)
 
@@ -103,3 +116,9 @@ func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
 
 //go:noescape
 func sumExpBelowF64AVX2(x []float64, m float64) (sum float64, reached int)
+
+//go:noescape
+func expsAVX512(dst, x []float64)
+
+//go:noescape
+func expsAVX2(dst, x []float64)

@@ -49,6 +49,16 @@ func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
 	return sumExpBelowGeneric(x, m)
 }
 
+// exps works like expsGeneric.
+func exps(dst, x []float64) {
+	switch tier.Active {
+	case tier.NEON:
+		expsNEON(dst, x)
+		return
+	}
+	expsGeneric(dst, x)
+}
+
 //go:noescape
 func notBelowF32NEON(index []int32, x []float32, cut float32, first int) (count int)
 
@@ -66,3 +76,6 @@ func sumExpBelowF32NEON(x []float32, m float32) (sum float32, reached int)
 
 //go:noescape
 func sumExpBelowF64NEON(x []float64, m float64) (sum float64, reached int)
+
+//go:noescape
+func expsNEON(dst, x []float64)

@@ -22,3 +22,8 @@ func pieceMaxima[F fp.Float](dst, x []F, vectors int) {
 func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
 	return sumExpBelowGeneric(x, m)
 }
+
+// exps works like expsGeneric.
+func exps(dst, x []float64) {
+	expsGeneric(dst, x)
+}

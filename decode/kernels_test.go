@@ -19,9 +19,11 @@ func TestKernels(t *testing.T) { kernels().Test(t) }
 func BenchmarkKernel(b *testing.B) { kernels().Benchmark(b) }
 
 func kernels() kerneltest.Suite {
+	doubles := kernelTests[float64]()
+	doubles["exps"] = testExps
 	return kerneltest.Suite{
 		{Type: "float32", Tests: kernelTests[float32](), Works: kernelWorks[float32]},
-		{Type: "float64", Tests: kernelTests[float64](), Works: kernelWorks[float64]},
+		{Type: "float64", Tests: doubles, Works: func() []kerneltest.Work { return append(kernelWorks[float64](), expWork()) }},
 	}
 }
 
@@ -98,6 +100,20 @@ func testSumExpBelow[F fp.Float](t *testing.T) {
 	})
 }
 
+func testExps(t *testing.T) {
+	kerneltest.Each(t, lengths, func(c *kerneltest.Trial[float64]) {
+		x := c.Scores(c.N)
+		want := make([]float64, c.N)
+		expsGeneric(want, x)
+		dst, y := kerneltest.Placed(c, make([]float64, c.N)), kerneltest.Constant(c, x)
+		c.Call(func() { exps(dst, y) })
+		kerneltest.Same(c, "dst", want, dst)
+		dst = kerneltest.Placed(c, x)
+		c.Call(func() { exps(dst, dst) })
+		kerneltest.Same(c, "dst in place", want, dst)
+	})
+}
+
 func kernelWorks[F fp.Float]() []kerneltest.Work {
 	x, dst, index := make([]F, block), make([]F, block), make([]int32, block)
 	for i := range x {
@@ -109,4 +125,12 @@ func kernelWorks[F fp.Float]() []kerneltest.Work {
 		kerneltest.NewWork("pieceMaxima", one, func() { pieceMaxima(dst, x, 32) }),
 		kerneltest.NewWork("sumExpBelow", one, func() { dst[0], _ = sumExpBelow(x, 1) }),
 	}
+}
+
+func expWork() kerneltest.Work {
+	x, dst := make([]float64, block), make([]float64, block)
+	for i := range x {
+		x[i] = -float64(i) / block
+	}
+	return kerneltest.NewWork("exps", kerneltest.Elements[float64](block, 2), func() { exps(dst, x) })
 }

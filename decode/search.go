@@ -34,11 +34,10 @@ type search struct {
 	exponent   int
 	log        float64
 
-	stays  []stay
-	rows   []rowRest
-	seen   []uint64 // of each class, the row in which it was a label of a child in the beam
-	row    uint64
-	scored []scored
+	stays []stay
+	rows  []rowRest
+	seen  []uint64 // of each class, the row in which it was a label of a child in the beam
+	row   uint64
 
 	// Of each node, with scorers: the states, what has been added, and the factor for it in the node's
 	// sums beside those of its parent.
@@ -46,6 +45,10 @@ type search struct {
 	added   []Score
 	factors []float64
 	moved   []State // states that are not yet those of a node
+	// Of each node, the factors of so many labels behind it, or unasked: a prefix meets the same labels
+	// in frame after frame.
+	asked    []float64
+	askedRow int // all classes, or 0 if they are too many
 }
 
 // entry is a prefix in the beam.
@@ -62,17 +65,14 @@ type stay struct{ blank, label float64 }
 // rowRest is an entry whose labels from a class on were not looked at.
 type rowRest struct{ entry, class int32 }
 
-// scored is a label behind a prefix, and what scorers say of it.
-type scored struct {
-	Score
-	factor float64
-}
-
 const (
 	// middle is the exponent that the best total is brought to, where it is further away than slack.
 	middle, slack = 600, 40
 	// least is what is too small to be kept.
 	least = 0x1p-1000
+	// unasked is in place of the factor of a label that scorers have not been asked for, and mostAsked the
+	// most classes whose factors are kept.
+	unasked, mostAsked = -1, 256
 	// mostScore is the largest score of a label, so that nothing overflows.
 	mostScore = 250
 )
@@ -86,14 +86,18 @@ func (s *search) start(width int, scorers []Scorer, classes int) {
 	s.tree.reset()
 	s.nodes[s.root].place = 0
 	one := math.Ldexp(1, middle)
-	s.beam = append(s.beam[:0], entry{blank: one, total: one, node: s.root, last: none})
+	s.beam = append(s.beam[:0], entry{blank: one, total: one, node: s.root, last: none, child: none})
 	s.rest, s.impossible = true, false
 	s.common, s.exponent, s.log = 1, -middle, 0
 	s.seen, s.row = workspace.Resize(s.seen, classes), 0
 	clear(s.seen)
-	s.states, s.added, s.factors = s.states[:0], s.added[:0], s.factors[:0]
+	s.states, s.added, s.factors, s.asked, s.askedRow = s.states[:0], s.added[:0], s.factors[:0], s.asked[:0], 0
 	if len(scorers) > 0 {
+		if classes <= mostAsked {
+			s.askedRow = classes
+		}
 		s.growScores()
+		s.forgetAsked(s.root)
 		for i, sc := range scorers {
 			s.states[i] = sc.Start()
 		}
@@ -116,7 +120,7 @@ func (s *search) step(f *frame, log float64) {
 	}
 	s.collect(f)
 	best := s.best()
-	if len(s.rows) > 0 && len(best) == s.wanted && s.collectTies(f, best[s.wanted-1].total) {
+	if len(s.rows) > 0 && len(best) == s.wanted && s.collectTies(f, s.all[best[s.wanted-1]].total) {
 		best = s.best()
 	}
 	s.goOn(best)
@@ -146,64 +150,41 @@ func (s *search) onlyBlank(p float64) {
 func (s *search) giveUp() { s.impossible, s.log = true, math.Inf(-1) }
 
 // collect makes rivals of what may be in the next beam: the prefixes as they stay, and new ones.
+// Those come first that are likely to be better, as the best so far are kept sorted.
 func (s *search) collect(f *frame) {
 	s.begin()
-	s.rows, s.scored = s.rows[:0], s.scored[:0]
-	floor := s.collectStays(f)
-	if len(s.scorers) > 0 {
+	s.rows = s.rows[:0]
+	floor := s.stay(f)
+	switch {
+	case len(s.scorers) > 0:
+		s.offerStays()
 		s.collectScored(f, floor)
-		return
-	}
-	for i := range s.beam {
-		e := &s.beam[i]
-		if e.total*f.classes[0].p < floor {
-			break // and so it is with those below
-		}
-		s.markChildren(e)
-		// In rows by total and columns by probability, what is above and to the left is at least as
-		// good, but for the one label in each row that repeats the last one. So only so many labels can
-		// be among the best.
-		most := s.wanted / (i + 1)
-		for j := range f.classes {
-			if j > most {
-				s.rows = append(s.rows, rowRest{int32(i), int32(j)})
-				break
-			}
-			c := &f.classes[j]
-			v := e.total * c.p
-			if v < floor {
-				break
-			}
-			if c.label == e.last {
-				if v = e.blank * c.p; v < floor {
-					continue
-				}
-			}
-			if s.seen[c.label] != s.row {
-				s.offer(rival{total: v, from: int32(i), label: c.label})
-				floor = max(floor, s.floor())
-			}
-		}
+	case f.classes[0].p > f.blank:
+		s.collectNew(f, floor)
+		s.offerStays()
+	default:
+		s.offerStays()
+		s.collectNew(f, floor)
 	}
 }
 
-// collectStays adds the prefixes of the beam as they stay, and links the children among them. It
-// returns a total that a rival must have to be among the best.
-func (s *search) collectStays(f *frame) (floor float64) {
-	s.stays = workspace.Resize(s.stays, len(s.beam))
-	for i := range s.beam {
-		s.beam[i].child = none
-	}
+// stay finds what becomes of the prefixes of the beam without another label, and links the children
+// among them that have a label of the frame. It returns a total that a rival must have to be among the
+// best.
+func (s *search) stay(f *frame) (floor float64) {
+	beam := s.beam
+	s.stays = workspace.Resize(s.stays, len(beam))
+	stays := s.stays[:len(beam)]
 	floor = math.Inf(1)
 	count := 0
-	for i := range s.beam {
-		e := &s.beam[i]
+	for i := range beam {
+		e := &beam[i]
 		label := 0.0
-		if e.last != none {
+		if e.last != none && f.p[e.last] > 0 {
 			y := f.p[e.last]
 			label = float64(e.label * y)
 			if parent := s.parentOf(e); parent != none {
-				p := &s.beam[parent]
+				p := &beam[parent]
 				e.sibling, p.child = p.child, int32(i)
 				from := p.total
 				if p.last == e.last {
@@ -215,11 +196,12 @@ func (s *search) collectStays(f *frame) (floor float64) {
 				label += float64(from * y)
 			}
 		}
-		blank := float64(e.total * f.blank)
-		s.stays[i] = stay{blank, label}
-		if total := blank + label; total >= least {
-			s.offer(rival{total: total, from: int32(i), label: none})
-			floor = min(floor, total)
+		st := &stays[i]
+		st.blank, st.label = float64(e.total*f.blank), label
+		if total := st.blank + label; total >= least {
+			if total < floor {
+				floor = total
+			}
 			count++
 		}
 	}
@@ -227,6 +209,53 @@ func (s *search) collectStays(f *frame) (floor float64) {
 		return least
 	}
 	return floor
+}
+
+// offerStays adds the prefixes of the beam as they stay.
+func (s *search) offerStays() {
+	for i := range s.stays {
+		stay := &s.stays[i]
+		if total := stay.blank + stay.label; total >= least && total >= s.floor() {
+			s.offer(rival{total, int32(i), none})
+		}
+	}
+}
+
+// collectNew adds new prefixes that have the total floor or more.
+func (s *search) collectNew(f *frame, floor float64) {
+	beam, classes := s.beam, f.classes
+	for i := range beam {
+		e := &beam[i]
+		if e.total*classes[0].p < floor {
+			break // and so it is with those below
+		}
+		s.markChildren(e)
+		for j := range classes {
+			// In rows by total and columns by probability, what is above and to the left is at least as
+			// good, but for the one label in each row that repeats the last one. So only so many labels
+			// can be among the best.
+			if j*(i+1) > s.wanted {
+				s.rows = append(s.rows, rowRest{int32(i), int32(j)})
+				break
+			}
+			c := &classes[j]
+			v := e.total * c.p
+			if v < floor {
+				break
+			}
+			if c.label == e.last {
+				if v = e.blank * c.p; v < floor {
+					continue
+				}
+			}
+			if s.seen[c.label] != s.row {
+				s.offer(rival{v, int32(i), c.label})
+				if v := s.floor(); v > floor {
+					floor = v
+				}
+			}
+		}
+	}
 }
 
 // parentOf returns the place of an entry's parent in the beam, or none.
@@ -264,7 +293,7 @@ func (s *search) collectTies(f *frame, floor float64) (found bool) {
 				v = e.blank * c.p
 			}
 			if v >= floor && s.seen[c.label] != s.row {
-				s.offer(rival{total: v, from: r.entry, label: c.label})
+				s.offer(rival{v, r.entry, c.label})
 				found = true
 			}
 		}
@@ -283,10 +312,8 @@ func (s *search) collectScored(f *frame, floor float64) {
 				from = e.blank
 			}
 			if v := from * c.p; v > 0 && s.seen[c.label] != s.row {
-				sc := s.score(e.node, c.label)
-				if v *= sc.factor; v >= floor {
-					s.offer(rival{v, int32(i), c.label, int32(len(s.scored))})
-					s.scored = append(s.scored, sc)
+				if v *= s.factor(e.node, c.label); v >= floor {
+					s.offer(rival{v, int32(i), c.label})
 					floor = max(floor, s.floor())
 				}
 			}
@@ -294,24 +321,46 @@ func (s *search) collectScored(f *frame, floor float64) {
 	}
 }
 
-// score asks the scorers for a label behind a node, and leaves their states in moved.
-func (s *search) score(id, label int32) (sc scored) {
+// factor returns the factor of a label behind a node.
+func (s *search) factor(id, label int32) float64 {
+	if s.askedRow == 0 {
+		_, factor := s.score(id, label)
+		return factor
+	}
+	f := &s.asked[int(id)*s.askedRow+int(label)]
+	if *f == unasked {
+		_, *f = s.score(id, label)
+	}
+	return *f
+}
+
+// forgetAsked makes a node one whose labels nobody has asked for.
+func (s *search) forgetAsked(id int32) {
+	row := s.asked[int(id)*s.askedRow:][:s.askedRow]
+	for i := range row {
+		row[i] = unasked
+	}
+}
+
+// score asks the scorers for a label behind a node, and leaves their states in moved. The factor is e to
+// the score, at least 0.
+func (s *search) score(id, label int32) (total Score, factor float64) {
 	n := len(s.scorers)
 	s.moved = workspace.Resize(s.moved, n)
 	for i, scorer := range s.scorers {
 		state, score := scorer.Next(s.states[int(id)*n+i], int(label))
-		s.moved[i], sc.Score = state, sc.plus(score)
+		s.moved[i], total = state, total.plus(score)
 	}
-	sum := sc.sum()
+	sum := total.sum()
 	switch {
 	case sum == 0:
-		sc.factor = 1
+		factor = 1
 	case sum > mostScore:
-		sc.Score, sc.factor = Score{Bonus: mostScore}, fp.Exp64(mostScore)
+		total, factor = Score{Bonus: mostScore}, fp.Exp64(mostScore)
 	case sum == sum:
-		sc.factor = fp.Exp64(sum)
+		factor = fp.Exp64(sum)
 	}
-	return sc
+	return total, factor
 }
 
 // compareRivals orders rivals by their labels.
@@ -324,37 +373,39 @@ func (s *search) compareRivals(a, b rival) int {
 }
 
 // goOn makes the next beam of the best rivals.
-func (s *search) goOn(best []rival) {
+func (s *search) goOn(best []int32) {
 	if len(best) == 0 {
 		s.giveUp()
 		return
 	}
-	_, e := math.Frexp(best[0].total)
+	_, e := math.Frexp(s.all[best[0]].total)
 	scale := 1.0
 	if move := middle - e; move > slack || move < -slack {
 		move = max(-1000, min(move, 1000))
 		scale = math.Ldexp(1, move)
 		s.exponent -= move
 	}
-	for i := range s.beam {
-		s.nodes[s.beam[i].node].place = none
-	}
-	s.next = s.next[:0]
-	for i := range best {
-		r := &best[i]
-		from := &s.beam[r.from]
-		next := entry{node: from.node, last: from.last, total: r.total * scale}
+	beam, stays, all := s.beam, s.stays, s.all
+	s.next = workspace.Resize(s.next, len(best))
+	after := s.next[:len(best)]
+	for i, place := range best {
+		r, next := &all[place], &after[i]
+		next.total, next.child = r.total*scale, none
 		if r.label == none {
-			next.blank, next.label = s.stays[r.from].blank*scale, s.stays[r.from].label*scale
+			from, stay := &beam[r.from], &stays[r.from]
+			next.node, next.last = from.node, from.last
+			next.blank, next.label = stay.blank*scale, stay.label*scale
 		} else {
-			next.last, next.label = r.label, next.total
-			next.node = s.extend(from.node, r)
+			next.node, next.last = s.extend(beam[r.from].node, r), r.label
+			next.blank, next.label = 0, next.total
 		}
 		s.nodes[next.node].place = int32(i)
-		s.next = append(s.next, next)
 	}
-	for i := range s.beam {
-		if id := s.beam[i].node; s.nodes[id].place == none {
+	for i := range beam {
+		id := beam[i].node
+		n := &s.nodes[id]
+		if p := n.place; int(p) >= len(after) || after[p].node != id { // not in the beam any more
+			n.place = none
 			s.prune(id)
 		}
 	}
@@ -368,11 +419,11 @@ func (s *search) extend(parent int32, r *rival) int32 {
 	id, isNew := s.childOf(parent, r.label)
 	if isNew && len(s.scorers) > 0 {
 		s.growScores()
-		s.score(parent, r.label) // for the states
+		s.forgetAsked(id)
+		score, factor := s.score(parent, r.label)
 		n := len(s.scorers)
 		copy(s.states[int(id)*n:][:n], s.moved)
-		sc := s.scored[r.score]
-		s.added[id], s.factors[id] = s.added[parent].plus(sc.Score), sc.factor
+		s.added[id], s.factors[id] = s.added[parent].plus(score), factor
 	}
 	return id
 }
@@ -384,6 +435,7 @@ func (s *search) growScores() {
 		s.states = append(s.states, make([]State, grow*len(s.scorers)-len(s.states))...)
 		s.added = append(s.added, make([]Score, grow-len(s.added))...)
 		s.factors = append(s.factors, make([]float64, grow-len(s.factors))...)
+		s.asked = append(s.asked, make([]float64, grow*s.askedRow-len(s.asked))...)
 	}
 }
 

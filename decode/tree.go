@@ -39,7 +39,8 @@ func (t *tree) add(parent, label int32) int32 {
 	} else {
 		t.free = t.nodes[id].parent
 	}
-	n := node{parent: parent, child: none, next: none, previous: none, label: label, place: none}
+	n := &t.nodes[id] // field by field: a copy of a new node would wait for its fields to be stored
+	n.parent, n.child, n.next, n.previous, n.label, n.depth, n.place = parent, none, none, none, label, 0, none
 	if parent != none {
 		p := &t.nodes[parent]
 		n.depth, n.next = p.depth+1, p.child
@@ -48,7 +49,6 @@ func (t *tree) add(parent, label int32) int32 {
 		}
 		p.child = id
 	}
-	t.nodes[id] = n
 	return id
 }
 
@@ -66,7 +66,7 @@ func (t *tree) childOf(parent, label int32) (id int32, isNew bool) {
 // likewise.
 func (t *tree) prune(id int32) {
 	for id != t.root {
-		n := t.nodes[id]
+		n := &t.nodes[id]
 		if n.place != none || n.child != none {
 			return
 		}
@@ -78,8 +78,9 @@ func (t *tree) prune(id int32) {
 		} else {
 			t.nodes[n.parent].child = n.next
 		}
+		parent := n.parent
 		t.release(id)
-		id = n.parent
+		id = parent
 	}
 }
 
@@ -92,12 +93,13 @@ func (t *tree) release(id int32) {
 // settle moves the root to where prefixes part: they all begin with its labels, and will.
 func (t *tree) settle() {
 	for {
-		r := t.nodes[t.root]
+		r := &t.nodes[t.root]
 		if r.place != none || r.child == none || t.nodes[r.child].next != none {
 			return
 		}
+		child := r.child
 		t.release(t.root)
-		t.root = r.child
+		t.root = child
 		t.nodes[t.root].parent = none
 		t.settled = append(t.settled, int(t.nodes[t.root].label))
 	}

@@ -52,6 +52,7 @@ type decodeOptions struct {
 	emissions []string // the files
 	beam      int
 	threshold float64
+	topK      int
 	nbest     int
 	scorerOptions
 	reference string
@@ -64,6 +65,7 @@ func parseDecode(out io.Writer, args []string) (*decodeOptions, error) {
 	fs.StringVar(&o.letters, "case", "as_is", "take the letters of lexicon, hotwords and REFERENCE, and for these and\nthe model those of the tokens, `as_is|upper|lower`")
 	fs.IntVar(&o.beam, "beam", 0, "keep `N` beginnings of texts; 0: greedy")
 	fs.Float64Var(&o.threshold, "threshold", 0.001, "with -beam, look at classes of probability `P` or more")
+	fs.IntVar(&o.topK, "top_k", 0, "with -beam, look at the `N` most probable classes; 0: all")
 	fs.IntVar(&o.nbest, "nbest", 1, "print the `N` best texts")
 	fs.StringVar(&o.reference, "reference", "", "print the error rates against `REFERENCE`, see below")
 	o.scorerOptions.register(fs)
@@ -89,7 +91,7 @@ func (o *decodeOptions) check() error {
 	if err := o.spanOptions.check(&o.options, append([]string{"text"}, formatNames...)...); err != nil {
 		return err
 	}
-	for _, name := range []string{"threshold", "nbest", "lm", "lexicon", "hotwords"} {
+	for _, name := range []string{"threshold", "top_k", "nbest", "lm", "lexicon", "hotwords"} {
 		if o.set(name) && o.beam == 0 {
 			return misuse("decode: -%s goes with -beam", name)
 		}
@@ -246,7 +248,7 @@ func (d *decoding) prepare(t *tool, s *sequences, i int) error {
 	if err := s.take(d.vocabulary, d.source); err != nil {
 		return err
 	}
-	s.sources = map[string]string{"Blank": "-blank", "Workers": "-workers", "Width": "-beam", "Threshold": "-threshold"}
+	s.sources = map[string]string{"Blank": "-blank", "Workers": "-workers", "Width": "-beam", "Threshold": "-threshold", "TopK": "-top_k"}
 	if err := s.readInputLengths(&t.inputs, &o.options, o.inputLengths); err != nil {
 		return err
 	}
@@ -284,7 +286,7 @@ func reader[F trellis.Float](o *decodeOptions, s *sequences, scorers []decode.Sc
 		greedy: decode.Greedy[F]{Blank: s.blank, Scores: s.scores, BatchFirst: s.batchFirst, Workers: o.workers},
 		beam: decode.Beam[F]{
 			Blank: s.blank, Scores: s.scores, BatchFirst: s.batchFirst, Workers: o.workers,
-			Width: o.beam, Threshold: o.threshold, NBest: o.nbest, Scorers: scorers, Spans: o.wantsSpans(),
+			Width: o.beam, Threshold: o.threshold, TopK: o.topK, NBest: o.nbest, Scorers: scorers, Spans: o.wantsSpans(),
 		},
 		width: o.beam,
 		none:  trellis.Tensor[F]{Shape: []int{0, 0, s.classes}},

@@ -156,6 +156,12 @@ func TestDecodeSmall(t *testing.T) {
 	require.Len(t, got, 1)
 	assert.Empty(t, got[0].Text)
 
+	// Of the classes beside the blank a is the most probable one.
+	got = runDecode(t, "decode", x, "-tokens", tokens, "-beam", "20", "-nbest", "3", "-top_k", "1").Sequences[0].Hypotheses
+	require.Len(t, got, 2)
+	assert.Equal(t, "a", got[0].Text)
+	assert.Empty(t, got[1].Text)
+
 	// Probabilities and float32 are the same, and a blank elsewhere.
 	x = writeFloat64s(t, []float64{.3, .1, .1, .5, .3, .1, .1, .5}, 2, 4)
 	other := write(t, "tokens.txt", []byte("a\nb\n|\n<blank>\n"))
@@ -529,6 +535,7 @@ func TestDecodeUsage(t *testing.T) {
 		"-svg a.pdf: want a name that ends in .svg":                                         with("-svg", "a.pdf"),
 		"decode: -nbest goes with -beam":                                                    with("-nbest", "3"),
 		"decode: -threshold goes with -beam":                                                with("-threshold", "0.1"),
+		"decode: -top_k goes with -beam":                                                    with("-top_k", "3"),
 		"decode: -lm goes with -beam":                                                       with("-lm", "a.arpa"),
 		"decode: -lexicon goes with -beam":                                                  with("-lexicon", "a.txt"),
 		"decode: -hotwords goes with -beam":                                                 with("-hotwords", "a", "-beam", "0"),
@@ -545,6 +552,7 @@ func TestDecodeUsage(t *testing.T) {
 		"decode: -nbest 4 is more than -beam 3 keeps":                                       with("-beam", "3", "-nbest", "4"),
 		"-beam: -1: negative":                                                               with("-beam", "-1"),
 		"-threshold: 1: outside [0,1)":                                                      with("-beam", "3", "-threshold", "1"),
+		"-top_k: -1: negative":                                                              with("-beam", "3", "-top_k", "-1"),
 		"-blank: class 4 outside [0,4)":                                                     {x, "-tokens", write(t, "t.txt", []byte("_\na\nb\nc\n")), "-blank", "4"},
 		"-workers: -1: negative":                                                            with("-workers", "-1"),
 		"decode: -nbest goes with -format text or json":                                     with("-beam", "3", "-nbest", "2", "-format", "table"),

@@ -7,7 +7,7 @@ import (
 )
 
 // argMaxes are the kernels that find where a row is largest.
-func argMaxes() []kernel { return []kernel{argMax(), argMaxAllowed()} }
+func argMaxes() []kernel { return []kernel{argMax(), argMaxAllowed(), argMaxRows()} }
 
 // argMax returns the index of the first NaN or, without one, of the first of the largest
 // elements, if they are above m; else −1.
@@ -35,6 +35,41 @@ func argMaxAllowed() kernel {
 			negInf, zero := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
 			firstLargest(k, 2, arrays{k.Base("x"), k.Base("allowed")}, func(l asm.Lanes, at arrays, u int) asm.Vec {
 				return l.Load(at[1].Vector(u)).NotEqual(zero).Select(l.Load(at[0].Vector(u)), negInf)
+			})
+		},
+	}
+}
+
+// argMaxRows writes to place, for short rows of n elements, the index of the first of the largest
+// ones, and −1 for a row with NaN. No branch depends on what is in a row: each lane has the largest of
+// its elements and the number of the first of these, of which the least one is wanted among lanes that
+// have the row's largest.
+func argMaxRows() kernel {
+	return kernel{
+		name:   "argMaxRows",
+		params: []parameter{slice("place", F), slice("x", F), integer("n")},
+		body: func(k *builder) {
+			place, row, n := k.Array("place"), k.Array("x"), k.Arg("n")
+			inf, negInf, none := k.Const(k.F, math.Inf(1)), k.Const(k.F, math.Inf(-1)), k.Const(k.F, -1)
+			zero, one, step := k.Const(k.F, 0), k.Const(k.F, 1), k.Const(k.F, float64(k.F.Lanes()))
+			// The last bits of 2 to the number of bits of the mantissa count by ones.
+			whole := k.Const(k.F, float64(int(1)<<layoutOf(k.F).mantissa))
+			first := k.Iota(k.F.Int()).Or(whole.As(k.F.Int())).As(k.F).Sub(whole)
+			repeat(k, k.Len("place"), 1, func() {
+				best, at, number, nans := k.Var(negInf), k.Var(first), k.Var(first), k.Var(zero)
+				k.Each(n, arrays{row}, func(l asm.Lanes) {
+					v := l.LoadOr(row, negInf)
+					at.Set(best.Less(v).Select(number, at))
+					best.Set(v.Max(best))
+					number.Set(number.Add(step))
+					nans.AddWhere(v.NotEqual(v), one)
+				})
+				odd := nans.NotEqual(zero)
+				at.Set(odd.Select(none, at))
+				best.Set(odd.Select(inf, best))
+				top := best.FoldMax().Spread()
+				place.StoreFirst(best.Equal(top).Select(at, inf).FoldMin())
+				place.Advance(1)
 			})
 		},
 	}

@@ -6,8 +6,21 @@ import (
 	"github.com/gotrellis/trellis/asm"
 )
 
-// classes are the kernels that find the classes of a frame that are worth a look.
-func classes() []kernel { return []kernel{notBelow(), pieceMaxima(), sumExpBelow()} }
+// classes are the kernels that find the classes of a frame that are worth a look, and what makes
+// probabilities of logarithms.
+func classes() []kernel { return []kernel{notBelow(), pieceMaxima(), sumExpBelow(), exps()} }
+
+// exps writes dst[i] = exp(x[i]).
+func exps() kernel {
+	return kernel{
+		name:   "exps",
+		params: []parameter{slice("dst", f64), slice("x", f64)},
+		body: func(k *builder) {
+			dst, x, e := k.Array("dst"), k.Array("x"), newExponential(k)
+			k.Each(k.Len("x"), arrays{dst, x}, func(l asm.Lanes) { l.Store(dst, e.of(l.Load(x))) })
+		},
+	}
+}
 
 // notBelow writes the numbers, counted from first, of the elements that are not below cut, NaN among
 // them, and returns how many they are. Few are, as a rule: one comparison passes over a vector.

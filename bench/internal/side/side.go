@@ -33,6 +33,7 @@ type Job struct {
 	LogProbs  bool    `json:"log_probs,omitempty"` // CTC takes log-probabilities, which are made of the scores before
 	Width     int     `json:"width,omitempty"`     // of a beam
 	Threshold float64 `json:"threshold,omitempty"` // of the classes that it looks at
+	Model     bool    `json:"model,omitempty"`     // a beam asks a language model, and looks out for words
 	Workers   int     `json:"workers"`             // 0 means as many as there are cores
 }
 
