@@ -87,6 +87,17 @@ func FromReader(name string, r io.Reader) (*Array, error) {
 	return a, nil
 }
 
+// FromReaderAt reads a .npy or .npz file of so many bytes, as Open does from a file of that name.
+func FromReaderAt(name string, data io.ReaderAt, size int64) (*Array, error) {
+	_, member := split(name)
+	a, err := newArray(data, size, member)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a.Name = name
+	return a, nil
+}
+
 // newArray reads the header of a .npy file of so many bytes, or of one in a .npz file.
 func newArray(data io.ReaderAt, size int64, member string) (*Array, error) {
 	var start [len(zipMagic)]byte
