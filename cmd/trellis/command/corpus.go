@@ -100,9 +100,9 @@ func (c *Corpus) read(in inputs) error {
 	fmt.Fprintln(hash, c.options.command)
 	c.options.flags.VisitAll(func(f *flag.Flag) {
 		switch {
-		case slices.Contains(withoutEffect, f.Name):
+		case slices.Contains(withoutEffect, f.Name), f.Value.String() == f.DefValue:
 		case slices.Contains(byContent, f.Name):
-			fmt.Fprintf(hash, "-%s=%t\n", f.Name, f.Value.String() != "")
+			fmt.Fprintf(hash, "-%s\n", f.Name)
 		default:
 			fmt.Fprintf(hash, "-%s=%q\n", f.Name, f.Value)
 		}

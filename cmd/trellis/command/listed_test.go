@@ -3,12 +3,16 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +43,7 @@ func corpusFolder(t *testing.T) (folder string) {
 }
 
 // writeIn writes a file into a folder.
-func writeIn(t *testing.T, folder, name, text string) string {
+func writeIn(t testing.TB, folder, name, text string) string {
 	t.Helper()
 	path := filepath.Join(folder, name)
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -507,4 +511,57 @@ func TestCorpusOpensByTheCaller(t *testing.T) {
 		_, err := NewCorpus(args, nil)
 		assert.Error(t, err, args)
 	}
+}
+
+// BenchmarkList is the work on 20000 small files, and what it takes to read them one after the other.
+func BenchmarkList(b *testing.B) {
+	folder := b.TempDir()
+	writeIn(b, folder, "tokens.txt", "<blank>\na\nb\n"+strings.Repeat("\n", 29))
+	var list strings.Builder
+	fmt.Fprintln(&list, "emissions\ttext")
+	raw := npyHeader(1, "<f4", "(50, 32)")
+	for i := range 50 * 32 {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(math.Sin(float64(i)))))
+	}
+	names := make([]string, 20000)
+	for i := range names {
+		name := fmt.Sprintf("%05d.npy", i)
+		names[i] = writeIn(b, folder, name, string(raw))
+		fmt.Fprintf(&list, "%s\tabbabaabba\n", name)
+	}
+	writeIn(b, folder, "list.tsv", list.String())
+	b.Run("reading", func(b *testing.B) {
+		for range b.N {
+			for _, name := range names {
+				if _, err := os.ReadFile(name); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	for _, command := range []string{"ctc", "align", "decode"} {
+		b.Run(command, func(b *testing.B) {
+			for range b.N {
+				r := run(listArgs(command, folder, "x", "-o", os.DevNull)...)
+				if r.code != exitOK {
+					b.Fatal(r.stderr)
+				}
+			}
+		})
+	}
+}
+
+// The commands that docs/corpus.md shows do what it says there.
+func TestCorpusPage(t *testing.T) {
+	raw, err := os.ReadFile("../../../docs/corpus.md")
+	require.NoError(t, err)
+	page := regexp.MustCompile(`(?m)^    `).ReplaceAllString(string(raw), "")
+	found := regexp.MustCompile(`(?m)^\$ printf '(.*)' > files\.tsv\n\$ (trellis .*)\n(trellis: .*\n)\$ cat results\.jsonl\n(\{.*\n\{.*\n)`).FindStringSubmatch(page)
+	require.NotNil(t, found)
+	chdirToCopy(t, "../../../bench/emissions")
+	list, err := strconv.Unquote(`"` + found[1] + `"`)
+	require.NoError(t, err)
+	writeIn(t, ".", "files.tsv", list)
+	assert.Equal(t, result{code: exitFailed, stderr: found[3]}, runLine(t, found[2]))
+	assert.Equal(t, found[4], readString(t, "results.jsonl"))
 }

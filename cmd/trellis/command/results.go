@@ -192,28 +192,18 @@ func (r *results) write() {
 	r.waiting = r.waiting[:0]
 }
 
-// finish makes sure that all lines are in the file.
+// finish writes what is left and closes the file.
 func (r *results) finish() error {
 	if err := r.flush(); err != nil {
 		return err
 	}
-	if r.draft != nil {
-		if err := r.draft.Sync(); err != nil {
-			return err
-		}
+	switch {
+	case r.draft != nil:
 		return r.draft.finish()
+	case r.file != nil:
+		return r.file.Close()
 	}
-	if r.file == nil {
-		return nil
-	}
-	info, err := r.file.Stat()
-	if err == nil && info.Mode().IsRegular() {
-		err = r.file.Sync()
-	}
-	if err != nil {
-		return err
-	}
-	return r.file.Close()
+	return nil
 }
 
 // close closes the file, whatever is in it.

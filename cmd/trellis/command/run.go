@@ -28,6 +28,7 @@ files.
   trellis ctc EMISSIONS.npy -targets TARGETS            connectionist temporal classification
   trellis align EMISSIONS.npy -text TEXT -tokens FILE   when each word was said
   trellis decode EMISSIONS.npy -tokens FILE             what was said
+  trellis ctc|align|decode -list LIST -o RESULTS        the same for all files of a list
   trellis ce LOGITS.npy -targets TARGETS                cross-entropy
   trellis nll LOGPROBS.npy -targets TARGETS             negative log-likelihood
   trellis help [COMMAND]                                what a command takes
