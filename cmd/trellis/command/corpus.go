@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -55,7 +54,7 @@ func NewCorpus(args []string, open func(name string) (io.ReadCloser, error)) (*C
 		return nil, misuse("want a command and its options")
 	}
 	args = slices.Concat(args[:1], []string{"-list="}, args[1:])
-	c, err := parseCorpus(io.Discard, args)
+	c, err := parseCorpus(args)
 	if err != nil {
 		return nil, err
 	}
@@ -69,22 +68,22 @@ func NewCorpus(args []string, open func(name string) (io.ReadCloser, error)) (*C
 }
 
 // parseCorpus reads the arguments.
-func parseCorpus(out io.Writer, args []string) (*Corpus, error) {
+func parseCorpus(args []string) (*Corpus, error) {
 	switch command, rest := args[0], args[1:]; command {
 	case "ctc":
-		o, err := parseCTC(out, rest)
+		o, err := parseCTC(io.Discard, rest)
 		if err != nil {
 			return nil, err
 		}
 		return o.corpus(), nil
 	case "align":
-		o, err := parseAlign(out, rest)
+		o, err := parseAlign(io.Discard, rest)
 		if err != nil {
 			return nil, err
 		}
 		return o.corpus(), nil
 	case "decode":
-		o, err := parseDecode(out, rest)
+		o, err := parseDecode(io.Discard, rest)
 		if err != nil {
 			return nil, err
 		}
@@ -144,7 +143,7 @@ func (c *Corpus) Fail(item *Item, err error) Result {
 func (c *Corpus) do(t *tool, item *Item, open func() (*npy.Array, error)) (r Result) {
 	defer func() {
 		if v := recover(); v != nil {
-			r = c.Fail(item, &panicError{v, debug.Stack()})
+			r = c.Fail(item, fmt.Errorf("panic: %v", v))
 		}
 	}()
 	if item.err != nil {
@@ -171,14 +170,6 @@ func (c *Corpus) do(t *tool, item *Item, open func() (*npy.Array, error)) (r Res
 	}
 	return c.result(item, r, report, t.warnings)
 }
-
-// panicError is a panic while a file was worked on.
-type panicError struct {
-	value any
-	stack []byte
-}
-
-func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
 // result writes the line of a result.
 func (c *Corpus) result(item *Item, r Result, report any, warnings []string) Result {

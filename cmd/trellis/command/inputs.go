@@ -25,20 +25,21 @@ type inputs struct {
 // input is a file, a pipe or the standard input.
 type input struct {
 	*bufio.Reader
-	name string    // for people
-	file io.Closer // or nil
+	name  string    // for people
+	file  io.Closer // or nil
+	whole bool      // it is read to its end, for who wants to see all of it
 }
 
 // open opens an input.
 func (in *inputs) open(name string) (*input, error) {
 	if name == standardInput {
-		return &input{in.reader(in.stdin), "standard input", nil}, nil
+		return &input{in.reader(in.stdin), "standard input", nil, in.seen != nil}, nil
 	}
 	file, err := in.openFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return &input{in.reader(file), name, file}, nil
+	return &input{in.reader(file), name, file, in.seen != nil}, nil
 }
 
 // openFile opens a file.
@@ -59,6 +60,9 @@ func (in *inputs) reader(r io.Reader) *bufio.Reader {
 }
 
 func (i *input) Close() error {
+	if i.whole {
+		io.Copy(io.Discard, i.Reader) // what is wrong there matters to nobody else
+	}
 	if i.file == nil {
 		return nil
 	}

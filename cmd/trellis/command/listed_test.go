@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/gotrellis/trellis/internal/npy"
@@ -490,12 +491,20 @@ func TestProgressInALog(t *testing.T) {
 // Others than a list's files are opened by who has them.
 func TestCorpusOpensByTheCaller(t *testing.T) {
 	folder := corpusFolder(t)
+	model := "\\data\\\nngram 1=3\n\n\\1-grams:\n-1 <s>\n-1 </s>\n-1 ab\n\n\\end\\\n"
+	writeIn(t, folder, "lm", model+"what is behind it\n")
 	opened := []string{}
-	corpus, err := NewCorpus([]string{"decode", "-tokens", "far:tokens", "-beam", "2", "-hotwords", "far:hot", "-logits"}, func(name string) (file io.ReadCloser, err error) {
+	corpus, err := NewCorpus([]string{"decode", "-tokens", "far:tokens", "-beam", "2", "-hotwords", "far:hot", "-logits", "-lm", "far:lm"}, func(name string) (file io.ReadCloser, err error) {
 		opened = append(opened, name)
 		switch name {
 		case "far:tokens":
 			return os.Open(filepath.Join(folder, "tokens.txt"))
+		case "far:lm": // in small pieces
+			file, err := os.Open(filepath.Join(folder, "lm"))
+			return struct {
+				io.Reader
+				io.Closer
+			}{iotest.OneByteReader(file), file}, err
 		case "far:hot":
 			return os.Open(writeIn(t, folder, "hot", "ab\n"))
 		}
@@ -505,6 +514,12 @@ func TestCorpusOpensByTheCaller(t *testing.T) {
 	assert.Contains(t, opened, "far:tokens")
 	assert.Contains(t, opened, "far:hot")
 	assert.Empty(t, corpus.Warnings())
+	near, err := NewCorpus([]string{
+		"decode", "-tokens", filepath.Join(folder, "tokens.txt"), "-beam", "2", "-hotwords", filepath.Join(folder, "hot"), "-logits",
+		"-lm", filepath.Join(folder, "lm"),
+	}, nil)
+	require.NoError(t, err)
+	assert.Equal(t, near.setup, corpus.setup)
 	_, err = NewCorpus([]string{"decode", "-tokens", "x"}, func(string) (io.ReadCloser, error) { return nil, os.ErrNotExist })
 	assert.ErrorIs(t, err, os.ErrNotExist)
 	for _, args := range [][]string{nil, {"ce"}, {"ctc", "-o", "x"}, {"ctc", "x.npy"}, {"ctc", "-nonsense"}} {
