@@ -339,8 +339,23 @@ func TestResume(t *testing.T) {
 		assert.Equal(t, want, runList(t, "ctc", folder, "results", "-resume"))
 	}
 	assert.Equal(t, want, runList(t, "ctc", folder, "results", "-resume"), "there is nothing to do")
+	last := strings.LastIndexByte(want[:len(want)-1], '\n') + 1
+	writeIn(t, folder, "results", want[:last]+`{"file":"sub/4.npy","longer":"`+strings.Repeat("x", 1000))
+	assert.Equal(t, want, runList(t, "ctc", folder, "results", "-resume"), "half a line that is longer than the whole one will be")
 	require.NoError(t, os.Remove(path))
 	assert.Equal(t, want, runList(t, "ctc", folder, "results", "-resume"), "there is all to do")
+}
+
+// Nothing is written behind a line that could not be written, even if there is room again.
+func TestNothingBehindWhatIsLost(t *testing.T) {
+	w := &failingWriter{left: 3}
+	r := &results{lines: w}
+	require.NoError(t, r.put([]byte("one\n")))
+	assert.Equal(t, errFull, r.flush())
+	w.left = 100
+	assert.Equal(t, errFull, r.put([]byte("two\n")))
+	assert.Equal(t, errFull, r.flush())
+	assert.Equal(t, "one", w.String())
 }
 
 // Results are left alone that are not of the same list and options.
