@@ -11,7 +11,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +29,7 @@ type Array struct {
 	Dtype  Dtype
 	Shape  []int // nil for a scalar
 	data   io.ReaderAt
+	raw    []byte    // of data, if they are in memory
 	file   io.Closer // or nil
 }
 
@@ -96,6 +96,16 @@ func FromReaderAt(name string, data io.ReaderAt, size int64) (*Array, error) {
 	}
 	a.Name = name
 	return a, nil
+}
+
+// FromBytes reads the bytes of a .npy or .npz file, as Open does from a file of that name. The array
+// holds on to them.
+func FromBytes(name string, raw []byte) (*Array, error) {
+	a, err := FromReaderAt(name, bytes.NewReader(raw), int64(len(raw)))
+	if err == nil && len(raw) >= len(Magic) && string(raw[:len(Magic)]) == Magic {
+		a.raw = raw
+	}
+	return a, err
 }
 
 // newArray reads the header of a .npy file of so many bytes, or of one in a .npz file.
@@ -182,18 +192,55 @@ func (a *Array) readDescription(size int64) ([]byte, error) {
 	return a.Header[at:], err
 }
 
-// numpysForm is the description, a dictionary of Python, as NumPy writes it, with
-// some freedom in the shape. It finds the type, the order and the axes.
-var numpysForm = regexp.MustCompile(
-	`^\{'descr': ('[^'{}:]*'|\[\([^{}:]*\)\]), 'fortran_order': (True|False), 'shape': \(((?:-?\d+, ?)*(?:-?\d+)?)\), \} *\n$`)
+// cutForm takes a description apart: a dictionary of Python as NumPy writes it, with some freedom in
+// the shape. It finds the type, whether the order is Fortran's, and the axes.
+func cutForm(description string) (descr, fortran, shape string, ok bool) {
+	rest, ok := strings.CutPrefix(description, "{'descr': ")
+	descr, rest, ok1 := strings.Cut(rest, ", 'fortran_order': ")
+	fortran, rest, ok2 := strings.Cut(rest, ", 'shape': (")
+	shape, rest, ok3 := strings.Cut(rest, "), }")
+	end, ok4 := strings.CutSuffix(rest, "\n")
+	ok = ok && ok1 && ok2 && ok3 && ok4 && strings.Trim(end, " ") == "" && isDescr(descr) && (fortran == "True" || fortran == "False") && isAxes(shape)
+	return descr, fortran, shape, ok
+}
+
+// isDescr reports whether a text is that of a type: 'a string', or [(a list of fields)].
+func isDescr(text string) bool {
+	n := len(text)
+	switch {
+	case n >= 2 && text[0] == '\'' && text[n-1] == '\'':
+		return !strings.ContainsAny(text[1:n-1], "'{}:")
+	case n >= 4 && strings.HasPrefix(text, "[(") && strings.HasSuffix(text, ")]"):
+		return !strings.ContainsAny(text, "{}:")
+	}
+	return false
+}
+
+// isAxes reports whether a text is whole numbers with commas between them and, perhaps, behind them.
+func isAxes(text string) bool {
+	for text != "" {
+		digits := strings.TrimPrefix(text, "-")
+		rest := strings.TrimLeft(digits, "0123456789")
+		if len(rest) == len(digits) {
+			return false
+		}
+		if rest == "" {
+			return true
+		}
+		if rest[0] != ',' {
+			return false
+		}
+		text = strings.TrimPrefix(rest[1:], " ")
+	}
+	return true
+}
 
 // parseDescription finds the shape and the type.
 func (a *Array) parseDescription(description []byte) error {
-	match := numpysForm.FindSubmatch(description)
-	if match == nil {
+	descr, fortran, shape, ok := cutForm(string(description))
+	if !ok {
 		return errors.New("corrupt header, or not in the form that NumPy writes")
 	}
-	descr, fortran, shape := string(match[1]), string(match[2]), string(match[3])
 	if fortran == "True" {
 		return errors.New("in Fortran order; save it with numpy.ascontiguousarray")
 	}
@@ -312,6 +359,13 @@ func Read[T Element](dst []T, a *Array, first int) error {
 	if err := CheckType[T](a); err != nil {
 		return err
 	}
+	if a.raw != nil {
+		from := a.Offset(first)
+		if n := decode(dst, a.raw[from:a.Offset(first+len(dst))], a.Dtype); n < len(dst) {
+			return fmt.Errorf("%s: element %d is too large", a.Name, first+n)
+		}
+		return nil
+	}
 	raw := make([]byte, min(chunk, len(dst))*a.Dtype.Size)
 	for part := range slices.Chunk(dst, chunk) {
 		raw := raw[:len(part)*a.Dtype.Size]
@@ -345,9 +399,17 @@ func decode[T Element](dst []T, raw []byte, d Dtype) int {
 		for i := range dst {
 			dst[i] = T(fp.FromFloat16(d.Order.Uint16(raw[2*i:])))
 		}
+	case d.Size == 4 && d.Order == binary.LittleEndian: // without a call for each element
+		for i := range dst {
+			dst[i] = T(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
+		}
 	case d.Size == 4:
 		for i := range dst {
 			dst[i] = T(math.Float32frombits(d.Order.Uint32(raw[4*i:])))
+		}
+	case d.Order == binary.LittleEndian:
+		for i := range dst {
+			dst[i] = T(math.Float64frombits(binary.LittleEndian.Uint64(raw[8*i:])))
 		}
 	default:
 		for i := range dst {

@@ -65,6 +65,9 @@ func parseAlign(out io.Writer, args []string) (*alignOptions, error) {
 
 // check reports options that contradict each other.
 func (o *alignOptions) check() error {
+	if err := o.listOptions.check(&o.options, o.file); err != nil {
+		return err
+	}
 	if err := o.sequenceOptions.check(&o.options); err != nil {
 		return err
 	}
@@ -88,6 +91,9 @@ func (t *tool) align(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.set("list") {
+		return t.corpus(ctx, o.corpus())
+	}
 	x, err := t.openScores(ctx, o.file)
 	if err != nil {
 		return err
@@ -107,7 +113,6 @@ func (t *tool) align(ctx context.Context, out io.Writer, args []string) error {
 
 // corpus returns the work on the files of a list.
 func (o *alignOptions) corpus() *Corpus {
-	o.workers = 1
 	return &Corpus{options: &o.options, list: &o.listOptions, frame: o.frame, work: work{
 		saidBy: o.saidBy(), needsSaid: true,
 		prepare: func(t *tool) error { return o.readVocabulary(&t.inputs, &o.options) },

@@ -2,6 +2,7 @@ package command
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,6 +41,9 @@ type Item struct {
 	key    [8]byte // of the line and of how it is worked on
 	err    error   // what is wrong with the line
 }
+
+// keyText returns the key as results have it.
+func (i *Item) keyText() string { return hex.EncodeToString(i.key[:]) }
 
 // field is a column of an item.
 type field struct{ name, value string }

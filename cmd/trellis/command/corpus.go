@@ -3,7 +3,6 @@ package command
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -57,6 +56,9 @@ func NewCorpus(args []string, open func(name string) (io.ReadCloser, error)) (*C
 	c, err := parseCorpus(io.Discard, args)
 	if err != nil {
 		return nil, err
+	}
+	if c.list.output != standardInput || c.list.shard.of != 0 {
+		return nil, misuse("-o and -shard go with a list")
 	}
 	if err := c.read(inputs{stdin: bytes.NewReader(nil), opener: open}); err != nil {
 		return nil, err
@@ -117,7 +119,7 @@ func (c *Corpus) read(in inputs) error {
 // withoutEffect are the options that results do not depend on, and byContent those that name files, or
 // are what could be in a file: they depend on that, not on the name.
 var (
-	withoutEffect = []string{"workers", "json", "format", "list", "o", "shard", "resume"}
+	withoutEffect = []string{"workers", "json", "format", "list", "o", "shard", "resume", "retry"}
 	byContent     = []string{"tokens", "lm", "lexicon", "hotwords"}
 )
 
@@ -128,7 +130,7 @@ func (c *Corpus) Warnings() []string { return c.warnings }
 // Do does the work on the file of an item, a .npy or .npz file of which these are the bytes. One
 // goroutine does it. A panic is an error.
 func (c *Corpus) Do(item *Item, emissions []byte) Result {
-	return c.do(&tool{memory: c.memory}, item, bytes.NewReader(emissions), int64(len(emissions)))
+	return c.do(&tool{memory: c.memory}, item, func() (*npy.Array, error) { return npy.FromBytes(item.File, emissions) })
 }
 
 // Fail returns the result of an item whose file cannot be read.
@@ -136,8 +138,8 @@ func (c *Corpus) Fail(item *Item, err error) Result {
 	return c.result(item, Result{Err: err}, nil, nil)
 }
 
-// do does the work on a file of so many bytes.
-func (c *Corpus) do(t *tool, item *Item, emissions io.ReaderAt, size int64) (r Result) {
+// do does the work on a file.
+func (c *Corpus) do(t *tool, item *Item, open func() (*npy.Array, error)) (r Result) {
 	defer func() {
 		if v := recover(); v != nil {
 			r = c.Fail(item, &panicError{v, debug.Stack()})
@@ -146,7 +148,7 @@ func (c *Corpus) do(t *tool, item *Item, emissions io.ReaderAt, size int64) (r R
 	if item.err != nil {
 		return c.Fail(item, item.err)
 	}
-	x, err := npy.FromReaderAt(item.File, emissions, size)
+	x, err := open()
 	if err == nil {
 		err = npy.CheckType[float64](x)
 	}
@@ -176,7 +178,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 func (c *Corpus) result(item *Item, r Result, report any, warnings []string) Result {
 	line := object{}
 	line.add("file", item.File)
-	line.add("key", hex.EncodeToString(item.key[:]))
+	line.add("key", item.keyText())
 	for _, f := range item.others {
 		line.add(f.name, f.value)
 	}
@@ -197,17 +199,31 @@ type object struct{ json []byte }
 
 // add adds a value.
 func (o *object) add(name string, value any) {
-	o.addAll(map[string]any{name: value})
+	o.next()
+	o.json = append(append(append(o.json, marshal(name)...), ':'), marshal(value)...)
 }
 
 // addAll adds what another object has.
 func (o *object) addAll(value any) {
-	fields, err := json.Marshal(value)
+	o.next()
+	fields := marshal(value)
+	o.json = append(o.json, fields[1:len(fields)-1]...)
+}
+
+// next begins a further value.
+func (o *object) next() {
+	separator := byte(',')
+	if len(o.json) == 0 {
+		separator = '{'
+	}
+	o.json = append(o.json, separator)
+}
+
+// marshal returns JSON of what can be written as such.
+func marshal(value any) []byte {
+	b, err := json.Marshal(value)
 	if err != nil {
-		panic(err) // all that there is can be written
+		panic(err)
 	}
-	if len(o.json) > 0 {
-		fields[0] = ','
-	}
-	o.json = append(o.json, fields[:len(fields)-1]...)
+	return b
 }

@@ -52,7 +52,10 @@ func parseCTC(out io.Writer, args []string) (*ctcOptions, error) {
 	if err := o.parse(fs, ctcUsage, out, args); err != nil {
 		return nil, err
 	}
-	if err := o.check(&o.options); err != nil {
+	if err := o.listOptions.check(&o.options, o.file); err != nil {
+		return nil, err
+	}
+	if err := o.sequenceOptions.check(&o.options); err != nil {
 		return nil, err
 	}
 	switch {
@@ -73,6 +76,9 @@ func (t *tool) ctc(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
+	if o.set("list") {
+		return t.corpus(ctx, o.corpus())
+	}
 	x, err := t.openScores(ctx, o.file)
 	if err != nil {
 		return err
@@ -87,7 +93,6 @@ func (t *tool) ctc(ctx context.Context, out io.Writer, args []string) error {
 
 // corpus returns the work on the files of a list.
 func (o *ctcOptions) corpus() *Corpus {
-	o.workers = 1
 	return &Corpus{options: &o.options, list: &o.listOptions, work: work{
 		saidBy: o.saidBy(), needsSaid: true,
 		prepare: func(t *tool) error { return o.readVocabulary(&t.inputs, &o.options) },

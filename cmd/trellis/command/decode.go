@@ -76,10 +76,8 @@ func parseDecode(out io.Writer, args []string) (*decodeOptions, error) {
 	if o.emissions, err = o.parseFiles(fs, decodeUsage, out, args); err != nil {
 		return nil, err
 	}
-	if o.set("list") {
-		if err := o.checkList(o.emissions); err != nil {
-			return nil, err
-		}
+	if err := o.listOptions.check(&o.options, o.emissions...); err != nil {
+		return nil, err
 	}
 	o.confidence = true
 	if err := o.check(); err != nil {
@@ -141,6 +139,9 @@ func (t *tool) decode(ctx context.Context, out io.Writer, args []string) error {
 	o, err := parseDecode(out, args)
 	if err != nil {
 		return err
+	}
+	if o.set("list") {
+		return t.corpus(ctx, o.corpus())
 	}
 	d := &decoding{options: o}
 	if err := interruptible(ctx, func() error { return d.readArguments(t) }); err != nil {

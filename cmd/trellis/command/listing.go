@@ -9,10 +9,12 @@ import (
 
 // listOptions are the arguments that say to work on all files of a list.
 type listOptions struct {
-	list   string
-	output string
-	shard  shard
-	resume bool
+	list     string
+	output   string
+	shard    shard
+	resume   bool
+	retry    bool
+	parallel int // files at a time; 0: one for each core
 }
 
 func (o *listOptions) register(fs *flag.FlagSet) {
@@ -20,25 +22,44 @@ func (o *listOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&o.output, "o", standardInput, "with -list, write the results to `FILE`")
 	fs.Var(&o.shard, "shard", "with -list, take only every Nth line from the Kth on: `K/N`")
 	fs.BoolVar(&o.resume, "resume", false, "with -list, go on with results that are not complete")
+	fs.BoolVar(&o.retry, "retry", false, "with -list, work again on the files that failed in results that are complete")
 }
 
-// checkList reports options that do not go with a list. There may be no further files.
-func (o *options) checkList(files []string) error {
-	if len(files) > 0 {
-		return misuse("%s: -list names the files, got %d more %q", o.command, len(files), files)
+// oneFileOptions are those that do not go with a list.
+var oneFileOptions = []string{"text", "targets", "input_lengths", "target_lengths", "reference", "grad", "svg"}
+
+// check reports options that contradict each other. There are no further files with a list.
+func (o *listOptions) check(base *options, files ...string) error {
+	if !base.set("list") {
+		for _, name := range []string{"o", "shard", "resume", "retry"} {
+			if base.set(name) {
+				return misuse("%s: -%s goes with -list", base.command, name)
+			}
+		}
+		return nil
 	}
-	for _, name := range []string{"text", "targets", "input_lengths", "target_lengths", "reference", "grad", "svg"} {
-		if o.set(name) {
-			return misuse("%s: -%s goes with one file, not with -list", o.command, name)
+	if more := strings.Join(files, " "); more != "" {
+		return misuse("%s: -list names the files, got %q, too", base.command, more)
+	}
+	for _, name := range oneFileOptions {
+		if base.set(name) {
+			return misuse("%s: -%s goes with one file, not with -list", base.command, name)
 		}
 	}
-	if f := o.flags.Lookup("format"); o.set("format") && f.Value.String() != "json" {
-		return misuse("%s: -list writes JSON, not -format %s", o.command, f.Value)
+	switch format := base.flags.Lookup("format"); {
+	case base.set("format") && format.Value.String() != "json":
+		return misuse("%s: -list writes JSON, not -format %s", base.command, format.Value)
+	case base.workers < 0:
+		return misuse("-workers %d: want 0 or more", base.workers)
+	case o.output == "":
+		return misuse("-o: want the name of a file")
+	case (o.resume || o.retry) && o.output == standardInput:
+		return misuse("%s: -resume and -retry go with -o FILE", base.command)
+	case o.resume && o.retry:
+		return misuse("%s: want either -resume or -retry", base.command)
 	}
-	if o.workers < 0 {
-		return misuse("-workers %d: want 0 or more", o.workers)
-	}
-	o.json = true
+	base.json = true
+	o.parallel, base.workers = base.workers, 1 // a goroutine for each file
 	return nil
 }
 
@@ -56,6 +77,9 @@ func (s *shard) Set(value string) error {
 	}
 	return nil
 }
+
+// has reports whether an item, of which the first is 1, is in the shard.
+func (s shard) has(item int) bool { return s.of == 0 || (item-s.k)%s.of == 0 }
 
 // String returns what Set reads; the whole list is "".
 func (s *shard) String() string {

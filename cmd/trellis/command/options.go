@@ -21,6 +21,7 @@ type options struct {
 	strict  bool
 	json    bool
 	flags   *flag.FlagSet
+	given   map[string]bool // of these
 }
 
 func (o *options) register(fs *flag.FlagSet) {
@@ -37,8 +38,8 @@ func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []st
 	if err != nil {
 		return err
 	}
-	if o.set("list") {
-		return o.checkList(files)
+	if len(files) == 0 && o.set("list") {
+		return nil
 	}
 	if len(files) != 1 {
 		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
@@ -62,11 +63,8 @@ func (o *options) parseFiles(fs *flag.FlagSet, usage string, out io.Writer, args
 		files = append(files, fs.Arg(0))
 		args = fs.Args()[1:]
 	}
-	for _, name := range []string{"o", "shard", "resume"} {
-		if o.set(name) && !o.set("list") {
-			return nil, misuse("%s: -%s goes with -list", o.command, name)
-		}
-	}
+	o.given = map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { o.given[f.Name] = true })
 	return files, oneOf("dtype", o.dtype, "float32", "float64")
 }
 
@@ -123,10 +121,7 @@ func printUsage(out io.Writer, fs *flag.FlagSet, usage string) error {
 }
 
 // set reports whether a flag was given.
-func (o *options) set(name string) (set bool) {
-	o.flags.Visit(func(f *flag.Flag) { set = set || f.Name == name })
-	return set
-}
+func (o *options) set(name string) bool { return o.given[name] }
 
 // report begins what a command prints about a file.
 func (o *lossOptions) report(x *npy.Array) report {

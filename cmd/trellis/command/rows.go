@@ -3,10 +3,10 @@ package command
 import (
 	"context"
 	"io"
-	"runtime"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/npy"
+	"github.com/gotrellis/trellis/internal/workspace"
 )
 
 // rows is an array seen as rows whose losses do not depend on each other: the
@@ -43,11 +43,8 @@ const groupCost = 1 << 24
 // group returns how many rows to take on at a time: enough to keep the workers
 // busy, few enough to show progress and to fit in memory.
 func (r rows) group(memory, workers int) int {
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
 	fit := memory / max(8*r.blocks*r.inner*len(r.inputs()), 1)
-	n := max(groupCost/max(r.cost, 1), 4*workers)
+	n := max(groupCost/max(r.cost, 1), 4*workersOf(workers))
 	return max(1, min(n, fit, r.count))
 }
 
@@ -81,7 +78,10 @@ func compute[F trellis.Float](ctx context.Context, t *tool, o *lossOptions, r ro
 // progress.
 func eachGroup[F trellis.Float](t *tool, workers int, r rows, work func(p part[F]) error) error {
 	size := r.group(t.memory, workers)
-	p := part[F]{x: make([]F, r.blocks*min(size, r.count)*r.inner)}
+	elements := r.blocks * min(size, r.count) * r.inner
+	defer t.room.give(t.room.take(8 * elements * len(r.inputs())))
+	buffer := workspace.Take[part[F], F](&buffers)
+	p := part[F]{x: workspace.Resize(buffer.x, elements)}
 	if r.target != nil {
 		p.target = make([]F, len(p.x))
 	}
@@ -94,8 +94,18 @@ func eachGroup[F trellis.Float](t *tool, workers int, r rows, work func(p part[F
 		}
 		progress.set(first + p.n)
 	}
+	if elements <= keptElements { // else the next file would hardly need as much
+		buffer.x = p.x
+		workspace.Give[F](&buffers, buffer)
+	}
 	return nil
 }
+
+// buffers are for the data of small files, after which there are often more. keptElements is the most
+// that one of them keeps.
+var buffers workspace.Pools
+
+const keptElements = 1 << 18
 
 // computeGroup does some rows; the data of p are room for them, or for more.
 func computeGroup[F trellis.Float](ctx context.Context, r rows, c criterion[F], dst []F, p part[F], grad *gradient) error {

@@ -41,8 +41,8 @@ Examples, in bench/emissions/line of a clone:
   trellis decode emissions.npy -logits -tokens tokens.txt -reference transcript.txt
 
 The file - is the standard input. What is likely a mistake is a warning, or with
--strict an error. The exit code is 0, or 1 for bad data, 2 for bad usage, 130 when
-interrupted.
+-strict an error. The exit code is 0, or 1 for bad data, 2 for bad usage, 3 if files of
+a -list failed, 130 when interrupted.
 `
 
 // The exit codes.
@@ -50,6 +50,7 @@ const (
 	exitOK          = 0
 	exitData        = 1
 	exitUsage       = 2
+	exitFailed      = 3 // files of a list
 	exitInterrupted = 130
 )
 
@@ -67,6 +68,7 @@ type tool struct {
 	terminal       bool          // stderr is one, which may show progress
 	patience       time.Duration // before it does
 	memory         int           // bytes of the input held at a time
+	room           *room         // for these, if others take of it, too
 	warnings       []string      // to be shown at the end
 }
 
@@ -109,12 +111,16 @@ func (t *tool) run(ctx context.Context, args []string) int {
 	}
 	err = cmp.Or(err, out.Flush())
 	var usage usageError
+	var failed failedFiles
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(t.stderr, "trellis: interrupted")
 		return exitInterrupted
+	case errors.As(err, &failed):
+		fmt.Fprintln(t.stderr, "trellis:", err)
+		return exitFailed
 	case errors.As(err, &usage):
 		fmt.Fprintf(t.stderr, "trellis: %v\nRun \"trellis %s\" for how to use it.\n", err, helpFor(args))
 		return exitUsage

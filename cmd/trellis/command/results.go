@@ -1,0 +1,166 @@
+package command
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+)
+
+// results is the file of the results of a list, a line of JSON for each file of it. A process that is
+// killed leaves whole lines and perhaps the beginning of another, which the next one cuts off.
+type results struct {
+	name  string // for people
+	lines io.Writer
+	file  *os.File // or nil
+
+	// Of an earlier process:
+	old   *bufio.Reader // its lines, until all have been read
+	line  int           // how many of them have been
+	end   int64         // where the last whole one ends
+	draft *draft        // of a file that takes the place of that one; or nil
+}
+
+// createResults creates the file of results, or opens one that there is.
+func createResults(o *listOptions, out io.Writer) (*results, error) {
+	if o.output == standardInput {
+		return &results{name: "standard output", lines: out}, nil
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	info, err := os.Stat(o.output)
+	switch goesOn := o.resume || o.retry; {
+	case err != nil: // Open says what
+	case !info.Mode().IsRegular() && goesOn:
+		return nil, misuse("-o %s: not a regular file, with which one could go on", o.output)
+	case !info.Mode().IsRegular():
+		flags = os.O_WRONLY
+	case goesOn:
+		return reopenResults(o)
+	case info.Size() > 0:
+		return nil, misuse("-o %s: the file exists; -resume goes on with results that are not complete", o.output)
+	default:
+		flags = os.O_WRONLY
+	}
+	file, err := os.OpenFile(o.output, flags, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	return &results{name: o.output, lines: file, file: file}, nil
+}
+
+// reopenResults opens a file of results to go on with it.
+func reopenResults(o *listOptions) (*results, error) {
+	file, err := os.OpenFile(o.output, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	r := &results{name: o.output, lines: file, file: file, old: bufio.NewReader(file)}
+	if o.retry {
+		if r.draft, err = createDraft(o.output); err != nil {
+			file.Close()
+			return nil, err
+		}
+		r.lines = r.draft
+	}
+	return r, nil
+}
+
+// kept is a result of an earlier process.
+type kept struct {
+	line      []byte
+	File, Key string
+	Error     *string
+}
+
+// next returns the next result of an earlier process, or nil if there is none.
+func (r *results) next() (*kept, error) {
+	if r.old == nil {
+		return nil, nil
+	}
+	line, err := r.old.ReadBytes('\n')
+	if err == io.EOF {
+		return nil, r.goOn(line)
+	} else if err != nil {
+		return nil, err
+	}
+	r.line++
+	r.end += int64(len(line))
+	k := &kept{line: line}
+	if err := json.Unmarshal(line, k); err != nil || k.Key == "" {
+		return nil, fmt.Errorf("%s: line %d is no result of a list", r.name, r.line)
+	}
+	return k, nil
+}
+
+// check reports a result that is not that of an item, or of none.
+func (r *results) check(e entry) error {
+	switch {
+	case e.item == nil:
+		return fmt.Errorf("%s: line %d is of %q, and the list ends before it: it is another list, or another shard", r.name, r.line, e.kept.File)
+	case e.kept.Key == e.item.keyText():
+		return nil
+	case e.kept.File != e.item.File:
+		return fmt.Errorf("%s: line %d is of %q, in the list it is %q: it is another list, or another shard", r.name, r.line, e.kept.File, e.item.File)
+	}
+	return fmt.Errorf("%s: line %d, of %q, was made with other options, tokens or another text", r.name, r.line, e.kept.File)
+}
+
+// begun is how a line of results begins.
+const begun = `{"file":`
+
+// goOn ends the lines of the earlier process, after which there is perhaps the beginning of another.
+func (r *results) goOn(rest []byte) error {
+	r.old = nil
+	if n := min(len(rest), len(begun)); !bytes.Equal(rest[:n], []byte(begun)[:n]) {
+		return fmt.Errorf("%s: its last line is not the beginning of a result", r.name)
+	}
+	if r.draft != nil {
+		return nil // finish needs all that was there before
+	}
+	if len(rest) > 0 {
+		if err := r.file.Truncate(r.end); err != nil {
+			return err
+		}
+	}
+	_, err := r.file.Seek(r.end, io.SeekStart)
+	return err
+}
+
+// put writes a line.
+func (r *results) put(line []byte) error {
+	_, err := r.lines.Write(line)
+	return err
+}
+
+// finish makes sure that all lines are in the file.
+func (r *results) finish() error {
+	if r.draft != nil {
+		if err := r.draft.Sync(); err != nil {
+			return err
+		}
+		return r.draft.finish()
+	}
+	if r.file == nil {
+		return nil
+	}
+	info, err := r.file.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		err = r.file.Sync()
+	}
+	if err != nil {
+		return err
+	}
+	return r.file.Close()
+}
+
+// close closes the file, whatever is in it.
+func (r *results) close() {
+	if r.draft != nil {
+		r.draft.discard()
+	}
+	if r.file != nil {
+		r.file.Close()
+	}
+}
