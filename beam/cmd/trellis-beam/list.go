@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -14,7 +15,7 @@ import (
 )
 
 func init() {
-	register.DoFn2x0[string, func(string)](&dropHeaderFn{})
+	beam.RegisterDoFn(reflect.TypeFor[dropHeaderFn]())
 	register.Emitter1[string]()
 }
 

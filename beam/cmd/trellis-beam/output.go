@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"path"
+	"reflect"
 	"strings"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -14,9 +15,9 @@ import (
 )
 
 func init() {
-	register.DoFn2x0[[]byte, func(int, bool)](&shardsFn{})
-	register.DoFn2x0[string, func(int, string)](&toShardFn{})
-	register.DoFn4x1[context.Context, int, func(*bool) bool, func(*string) bool, error](&writeFn{})
+	beam.RegisterDoFn(reflect.TypeFor[shardsFn]())
+	beam.RegisterDoFn(reflect.TypeFor[toShardFn]())
+	beam.RegisterDoFn(reflect.TypeFor[writeFn]())
 	register.Emitter2[int, bool]()
 	register.Emitter2[int, string]()
 	register.Iter1[bool]()
