@@ -4,6 +4,8 @@
 
 NESTED  := asm gen cmd/trellis bench
 EXAMPLES := examples/train
+# What has a workspace of its own, and CI tests.
+APART   := $(EXAMPLES) beam
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 20000x
@@ -79,10 +81,11 @@ arm64: $(OPS) ## the same bits on another architecture, under qemu
 		$(TEST) -json -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier | $(SHORT) && \
 		$(TEST) -json -exec $(QEMU) ./asm/internal/optest | $(SKIPS); else $(call MISSING,$(QEMU)); fi
 
-# The examples have workspaces of their own. A training of a few steps goes through all of its program.
+# A training of a few steps goes through all of its program, and 200 files through all of Beam's.
 nested: $(OPS) ## the tests of the other modules, and the examples in short
 	@for m in $(NESTED) $(EXAMPLES); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
 	@go -C examples/train run . -steps 20 -o /dev/null
+	@echo "beam:" && cd beam && go vet ./... && $(TEST) -json -short ./... | $(SHORT)
 
 # go test does not see that files of other modules change.
 released: ## what those get who install or clone the next version
@@ -161,9 +164,11 @@ emissions: ## bench/emissions: trains the recogniser, in minutes
 mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca
 
-examples: ## examples/train in full, a minute, and its picture; the tests of examples/interop
+examples: ## examples/train in full, a minute, and its picture; examples/interop; beam with 20000 files
 	go -C examples/train run . -o train.png
 	go -C examples/interop test ./...
+	go -C beam vet -tags s3 ./...
+	go -C beam test -vet=off -count=1 ./...
 
 generate: ## everything that is generated
 	go generate ./...
@@ -173,8 +178,8 @@ generate: ## everything that is generated
 # (see CONTRIBUTING.md). The second half writes go.work.sum anew.
 tidy: ## go.mod and go.sum of every module; with VERSION=v0.2.0, requiring that of each other
 	go -C release run . -tidy $(if $(VERSION),-version $(VERSION))
-	@for m in . $(EXAMPLES); do (cd $$m && rm -f go.work.sum && go list -m all >/dev/null) || exit 1; done
-	@for m in . $(NESTED) $(EXAMPLES) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
+	@for m in . $(APART); do (cd $$m && rm -f go.work.sum && go list -m all >/dev/null) || exit 1; done
+	@for m in . $(NESTED) $(APART) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
 
 exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier; long CTC gradients: minutes
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' . ./internal/fp
