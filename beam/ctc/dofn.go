@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/log"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 	"github.com/gotrellis/trellis/cmd/trellis/command"
 	"github.com/gotrellis/trellis/internal/npy"
@@ -76,6 +78,7 @@ func (f *doFn) ProcessElement(ctx context.Context, line string, result, failure 
 func (f *doFn) do(ctx context.Context, item *command.Item) (r command.Result) {
 	defer func() {
 		if p := recover(); p != nil {
+			log.Errorf(ctx, "%s: panic: %v\n%s", item.File, p, debug.Stack())
 			r = f.corpus.Fail(item, fmt.Errorf("panic: %v", p))
 		}
 	}()

@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/metrics"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx"
 	"github.com/gotrellis/trellis/beam/ctc"
+	"github.com/gotrellis/trellis/cmd/trellis/command"
 )
 
 const usage = `trellis-beam -list FILES.tsv -o RESULTS.jsonl [flags] COMMAND [options]
@@ -32,8 +34,8 @@ file, in any order.
     decode -logits -tokens gs://b/tokens.txt
 
 No file that is there is written over. The exit code is 0, or 1 if the pipeline fails, 2
-for bad usage, 3 if a file failed. The flags -list, -o, -failures and -shards are of this
-program, the others of Beam:
+for bad usage, 3 if a file failed. "trellis-beam align -h" explains the options of align,
+and so on. Flags:
 
 `
 
@@ -54,13 +56,18 @@ type job struct {
 
 func main() {
 	var j job
-	flag.StringVar(&j.list, "list", "", "do `FILE`, and the files that it lists")
-	flag.StringVar(&j.output, "o", "", "write results to `FILE`")
-	flag.StringVar(&j.failures, "failures", "", "write the lines of files that failed to `FILE`, not to that of -o")
-	flag.IntVar(&j.shards, "shards", 1, "write `N` files, such as results-00002-of-00016.jsonl; each is written by one worker")
+	own, beams := flag.NewFlagSet("", flag.PanicOnError), flag.NewFlagSet("", flag.PanicOnError)
+	own.StringVar(&j.list, "list", "", "work on the files that `FILE` lists")
+	own.StringVar(&j.output, "o", "", "write results to `FILE`")
+	own.StringVar(&j.failures, "failures", "", "write the lines of files that failed to `FILE`, not to that of -o")
+	own.IntVar(&j.shards, "shards", 1, "write `N` files, such as results-00002-of-00016.jsonl, each by one worker")
+	flag.VisitAll(func(f *flag.Flag) { beams.Var(f.Value, f.Name, f.Usage) })
+	own.VisitAll(func(f *flag.Flag) { flag.Var(f.Value, f.Name, f.Usage) })
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), usage)
-		flag.PrintDefaults()
+		fmt.Fprint(os.Stderr, usage)
+		own.PrintDefaults()
+		fmt.Fprint(os.Stderr, "\nFlags of Beam:\n\n")
+		beams.PrintDefaults()
 	}
 	flag.Parse()
 	beam.Init() // a worker does not return from this
@@ -70,6 +77,9 @@ func main() {
 
 // run runs the pipeline, says how that went, and returns the exit code.
 func (j *job) run(ctx context.Context, stderr io.Writer) int {
+	if len(j.command) == 2 && slices.Contains([]string{"-h", "-help", "--help"}, j.command[1]) {
+		return command.Main(j.command)
+	}
 	p, err := j.pipeline(ctx)
 	if err != nil {
 		fmt.Fprintf(stderr, "trellis-beam: %v\nRun \"trellis-beam -h\" for how to use it.\n", err)

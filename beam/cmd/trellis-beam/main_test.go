@@ -177,7 +177,7 @@ func init() {
 	filesystem.Register("broken", func(context.Context) filesystem.Interface { return broken{} })
 }
 
-// TestOneFileAlone has a filesystem panic over a file, and not find another.
+// TestOneFileAlone has a filesystem panic over a file, and not find others.
 func TestOneFileAlone(t *testing.T) {
 	npy, text := readLine(t).words(0)
 	memfs.Write("memfs://corpus/a/good.npy", npy)
@@ -185,10 +185,11 @@ func TestOneFileAlone(t *testing.T) {
 		"text\temissions",
 		text + "\ta/good.npy",
 		text + "\tbroken://bug.npy",
+		"",
 		text + "\tmemfs://corpus/a/good.npy",
 		text + "\ta/missing.npy",
 		text + "\tunknown://scheme.npy",
-	}, "\n")))
+	}, "\r\n")))
 	j := job{
 		list: "memfs://corpus/files.tsv", output: "memfs://corpus/results.jsonl", failures: "memfs://corpus/failures.jsonl",
 		shards: 1, command: []string{"align", "-logits", "-tokens", tokens},
