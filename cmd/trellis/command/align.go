@@ -13,6 +13,7 @@ import (
 
 const alignUsage = `trellis align EMISSIONS.npy -text TEXT -tokens FILE [options]
 trellis align EMISSIONS.npy -targets TARGETS [options]
+trellis align -list LIST -o RESULTS [-tokens FILE] [options]
 
 Prints when each word of the text was said: the frames of the most probable path
 that spells it (forced alignment), the mean log-probability of the path in them
@@ -33,7 +34,7 @@ textgrid (Praat), audacity (its label track), srt or vtt (subtitles). With -fram
 times are in seconds, else in frames; START is in, END is not. The label -1 of
 TARGETS is a wildcard, as the -wildcard of TEXT is: speech that the text does not
 have, one frame or more, each at the score -any_score.
-` + sequencesUsage
+` + sequencesUsage + listUsage
 
 // alignOptions are the arguments of trellis align.
 type alignOptions struct {
@@ -92,7 +93,7 @@ func (t *tool) align(ctx context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	if o.set("list") {
-		return t.corpus(ctx, o.corpus())
+		return t.corpus(ctx, out, o.corpus())
 	}
 	x, err := t.openScores(ctx, o.file)
 	if err != nil {

@@ -25,6 +25,7 @@ var reserved = []string{
 // Columns are those of a list.
 type Columns struct {
 	names     []string
+	json      [][]byte // the names
 	emissions int
 	said      int // the one of the text or the targets, or −1
 	isText    bool
@@ -46,7 +47,10 @@ type Item struct {
 func (i *Item) keyText() string { return hex.EncodeToString(i.key[:]) }
 
 // field is a column of an item.
-type field struct{ name, value string }
+type field struct {
+	name  []byte // in JSON
+	value string
+}
 
 // Columns reads the first line of a list, which names its columns. There are tabs between them.
 // "emissions" is the file. "text" or "targets" is what was said in it: the text if there are tokens,
@@ -70,6 +74,7 @@ func (c *Corpus) Columns(header string) (*Columns, error) {
 		case slices.Contains(columns.names[:i], name):
 			return nil, fmt.Errorf("two columns are called %q", name)
 		}
+		columns.json = append(columns.json, marshal(name))
 	}
 	for _, name := range c.saidBy {
 		if at := slices.Index(columns.names, name); at >= 0 {
@@ -94,7 +99,7 @@ func (c *Columns) Item(line string) *Item {
 	item := &Item{key: [8]byte(sum[:])}
 	cells := strings.Split(line, "\t")
 	if len(cells) != len(c.names) {
-		item.err = fmt.Errorf("%d columns, the first line of the list names %d", len(cells), len(c.names))
+		item.err = fmt.Errorf("the first line of the list names %d columns, this one has %d", len(c.names), len(cells))
 	}
 	for i, cell := range cells[:min(len(cells), len(c.names))] {
 		switch i {
@@ -103,7 +108,7 @@ func (c *Columns) Item(line string) *Item {
 		case c.said:
 			item.said = &said{c.isText, cell}
 		default:
-			item.others = append(item.others, field{c.names[i], cell})
+			item.others = append(item.others, field{c.json[i], cell})
 		}
 	}
 	if item.File == "" && item.err == nil {

@@ -43,6 +43,8 @@ type Result struct {
 	Frames    int    // of all sequences
 	Sequences int
 	Err       error // which Line has as "error"
+
+	rates *errorRates // of decode with a reference, else nil
 }
 
 // NewCorpus reads the arguments of a command as they follow the name of the program: its name and
@@ -160,6 +162,10 @@ func (c *Corpus) do(t *tool, item *Item, open func() (*npy.Array, error)) (r Res
 		return c.result(item, Result{Err: err}, nil, t.warnings)
 	}
 	r = Result{Sequences: s.count}
+	if d, ok := report.(jsonDecoding); ok && d.Errors != nil {
+		e := d.Errors
+		r.rates = &errorRates{errorRate{e.Characters, e.CharacterErrors}, errorRate{e.Words, e.WordErrors}}
+	}
 	for _, frames := range s.inputLengths {
 		r.Frames += frames
 	}
@@ -180,7 +186,8 @@ func (c *Corpus) result(item *Item, r Result, report any, warnings []string) Res
 	line.add("file", item.File)
 	line.add("key", item.keyText())
 	for _, f := range item.others {
-		line.add(f.name, f.value)
+		line.next()
+		line.json = append(append(append(line.json, f.name...), ':'), marshal(f.value)...)
 	}
 	if r.Err != nil {
 		line.add("error", r.Err.Error())
@@ -197,10 +204,11 @@ func (c *Corpus) result(item *Item, r Result, report any, warnings []string) Res
 // object is an object of JSON in the making.
 type object struct{ json []byte }
 
-// add adds a value.
+// add adds a value; its name needs no escapes.
 func (o *object) add(name string, value any) {
 	o.next()
-	o.json = append(append(append(o.json, marshal(name)...), ':'), marshal(value)...)
+	o.json = append(append(append(o.json, '"'), name...), `":`...)
+	o.json = append(o.json, marshal(value)...)
 }
 
 // addAll adds what another object has.

@@ -12,6 +12,7 @@ import (
 
 const ctcUsage = `trellis ctc EMISSIONS.npy -targets TARGETS [options]
 trellis ctc EMISSIONS.npy -text TEXT -tokens FILE [options]
+trellis ctc -list LIST -o RESULTS [-tokens FILE] [options]
 
 Prints the CTC loss of every sequence, and the reduced loss.
 EMISSIONS.npy holds log-probabilities, with -logits raw scores, or with
@@ -24,7 +25,7 @@ In bench/emissions/line of a clone:
   trellis ctc emissions.npy -logits -targets "3,39,28,41,38,46" -input_lengths 32
 
 %s
-` + sequencesUsage
+` + sequencesUsage + listUsage
 
 // ctcOptions are the arguments of trellis ctc.
 type ctcOptions struct {
@@ -77,7 +78,7 @@ func (t *tool) ctc(ctx context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	if o.set("list") {
-		return t.corpus(ctx, o.corpus())
+		return t.corpus(ctx, out, o.corpus())
 	}
 	x, err := t.openScores(ctx, o.file)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 )
 
 const decodeUsage = `trellis decode EMISSIONS.npy... -tokens FILE [options]
+trellis decode -list LIST -o RESULTS -tokens FILE [options]
 
 Prints what was said, a line for each sequence: what the most probable path spells
 (greedy), or with -beam the most probable text, of all paths that spell it, and of
@@ -42,7 +43,7 @@ of all files one after the other. An error is a character or word that is to be
 replaced, left out or put in.
 LENGTHS are numbers ("90,80"), a text file or a .npy file. The name - is the standard
 input. Of several arrays in a .npz file, x.npz:NAME is one.
-` + tokensUsage
+` + tokensUsage + listUsage
 
 // decodeOptions are the arguments of trellis decode.
 type decodeOptions struct {
@@ -141,22 +142,14 @@ func (t *tool) decode(ctx context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	if o.set("list") {
-		return t.corpus(ctx, o.corpus())
+		return t.corpus(ctx, out, o.corpus())
 	}
 	d := &decoding{options: o}
 	if err := interruptible(ctx, func() error { return d.readArguments(t) }); err != nil {
 		return err
 	}
-	for i, name := range o.emissions {
-		x, err := t.openScores(ctx, name)
-		if err != nil {
-			return err
-		}
-		err = d.read(ctx, t, x, i == len(o.emissions)-1)
-		x.Close()
-		if err != nil {
-			return err
-		}
+	if err := d.readFiles(ctx, t); err != nil {
+		return err
 	}
 	if err := d.warnUnknown(t); err != nil {
 		return err
@@ -186,7 +179,7 @@ func (o *decodeOptions) corpus() *Corpus {
 			if said != nil {
 				one.references = said.lines()
 			}
-			if err := one.read(context.Background(), t, x, true); err != nil {
+			if err := one.read(context.Background(), t, x); err != nil {
 				return nil, nil, err
 			}
 			if one.references != nil {
@@ -236,8 +229,61 @@ func (d *decoding) readArguments(t *tool) (err error) {
 	return d.readScorers(t)
 }
 
-// read reads another file, which is the last one or not.
-func (d *decoding) read(ctx context.Context, t *tool, x *npy.Array, last bool) error {
+// readFiles reads all files, several at a time.
+func (d *decoding) readFiles(ctx context.Context, t *tool) error {
+	names := d.options.emissions
+	if len(names) == 1 {
+		return d.readFile(ctx, t, names[0])
+	}
+	workers := min(workersOf(d.options.workers), len(names))
+	options := *d.options
+	if options.workers >= 0 {
+		options.workers = workersOf(options.workers) / workers // of each file
+	}
+	shared := tool{inputs: t.inputs, memory: t.memory / workers, room: newRoom(t.memory)}
+	progress := t.newProgress(len(names))
+	defer progress.clear()
+	type reading struct {
+		*decoding
+		warnings []string
+		err      error
+	}
+	i := 0
+	next := func() (name string, ok bool, err error) {
+		if i == len(names) {
+			return "", false, nil
+		}
+		i++
+		return names[i-1], true, nil
+	}
+	return inOrder(ctx, workers, next, func(name string) reading {
+		t, one := shared, &decoding{options: &options, scorers: d.scorers, model: d.model}
+		err := one.readFile(context.Background(), &t, name)
+		return reading{one, t.warnings, err}
+	}, func(r reading) error {
+		if r.err != nil {
+			return r.err
+		}
+		t.warnings = append(t.warnings, r.warnings...)
+		d.count += r.count
+		d.files = append(d.files, r.files...)
+		progress.set(len(d.files))
+		return d.checkReferences(r.files[0].sequences, len(d.files) == len(names))
+	})
+}
+
+// readFile opens and reads a file.
+func (d *decoding) readFile(ctx context.Context, t *tool, name string) error {
+	x, err := t.openScores(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	return d.read(ctx, t, x)
+}
+
+// read reads a file.
+func (d *decoding) read(ctx context.Context, t *tool, x *npy.Array) error {
 	s, err := d.options.layout(x)
 	if err != nil {
 		return err
@@ -246,7 +292,7 @@ func (d *decoding) read(ctx context.Context, t *tool, x *npy.Array, last bool) e
 	if err != nil {
 		return err
 	}
-	if err := interruptible(ctx, func() error { return d.prepare(t, s, last) }); err != nil {
+	if err := interruptible(ctx, func() error { return d.prepare(t, s) }); err != nil {
 		return err
 	}
 	run := decodeFile[float32]
@@ -274,8 +320,8 @@ func decodeFile[F trellis.Float](ctx context.Context, t *tool, d *decoding, f *t
 	})
 }
 
-// prepare makes the sequences of a file ready, which is the last one or not.
-func (d *decoding) prepare(t *tool, s *sequences, last bool) error {
+// prepare makes the sequences of a file ready.
+func (d *decoding) prepare(t *tool, s *sequences) error {
 	o := d.options
 	if err := s.take(d.options.vocabulary, d.options.source); err != nil {
 		return err
@@ -287,14 +333,20 @@ func (d *decoding) prepare(t *tool, s *sequences, last bool) error {
 	// A prefix is about as much work in a frame as 20 elements.
 	s.cost = s.blocks*s.inner + 20*s.frames*max(o.beam, 0)
 	d.count += s.count
+	return d.checkReferences(s, true)
+}
+
+// checkReferences reports references of another number of sequences than are in the files up to one,
+// which is the last one or not.
+func (d *decoding) checkReferences(s *sequences, last bool) error {
 	if d.references == nil {
 		return nil
 	}
 	have := len(d.references.lines)
 	if d.count > have || last && d.count < have {
-		all, advice := s.Name+" holds", s.adviceOnCount(have, &o.options)
+		all, advice := s.Name+" holds", s.adviceOnCount(have, &d.options.options)
 		switch {
-		case len(o.emissions) > 1:
+		case len(d.options.emissions) > 1:
 			all, advice = "the files up to "+s.Name+" hold", ""
 		case s.count == 1:
 			advice = "; each line of REFERENCE is a sequence"

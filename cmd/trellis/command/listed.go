@@ -10,8 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/gotrellis/trellis/internal/npy"
 )
@@ -118,6 +119,8 @@ type listRun struct {
 	buffers sync.Pool // of small files
 
 	done, failed int
+	compared     int        // files with a reference
+	rates        errorRates // of these
 	progress     *progress
 }
 
@@ -134,8 +137,12 @@ type outcome struct {
 }
 
 // corpus is the commands with -list.
-func (t *tool) corpus(ctx context.Context, c *Corpus) error {
-	r := &listRun{corpus: c, tool: tool{memory: t.memory / workersOf(c.list.parallel), room: newRoom(t.memory)}}
+func (t *tool) corpus(ctx context.Context, out io.Writer, c *Corpus) error {
+	workers := c.list.parallel
+	if workers == 0 {
+		workers = 2 * workersOf(0) // some of them wait for a file
+	}
+	r := &listRun{corpus: c, tool: tool{memory: t.memory / workers, room: newRoom(t.memory)}}
 	var total int
 	err := interruptible(ctx, func() (err error) {
 		if err := c.read(t.inputs); err != nil {
@@ -145,28 +152,40 @@ func (t *tool) corpus(ctx context.Context, c *Corpus) error {
 		if r.list, err = t.openList(c); err != nil {
 			return err
 		}
-		total, err = countItems(c.list.list, c.list.shard)
+		if total, err = countItems(c.list.list, c.list.shard); err != nil {
+			return err
+		}
+		r.results, err = createResults(ctx, c.list, t.stdout)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	defer r.list.file.Close()
+	defer r.results.close()
 	if name := c.list.list; name != standardInput && !isPipe(name) {
 		r.folder = filepath.Dir(name)
 	}
-	if r.results, err = createResults(c.list, interruptibleWriter{ctx, t.stdout}); err != nil {
-		return err
-	}
-	defer r.results.close()
-	defer easeCollection()()
+	ballast := make([]byte, 16<<20) // never touched: the collector waits until there is as much garbage
+	defer runtime.KeepAlive(ballast)
 	r.progress = t.newProgress(total)
+	r.progress.every = time.Minute
 	defer r.progress.clear()
-	if err := inOrder(ctx, c.list.parallel, r.next, r.work, r.put); err != nil {
-		return err
+	if err := inOrder(ctx, workers, r.next, r.work, r.put); err != nil {
+		return cmp.Or(r.results.flush(), err) // what is whole stays
 	}
 	if err := r.results.finish(); err != nil {
 		return err
+	}
+	if r.compared > 0 && r.results.file != nil {
+		if err := writeTable(out, 0, 2, func(line int) []string {
+			if line == 0 {
+				return append([]string{"files"}, errorRateColumns...)
+			}
+			return append([]string{fmt.Sprint(r.compared)}, r.rates.cells()...)
+		}); err != nil {
+			return err
+		}
 	}
 	if r.failed > 0 {
 		return failedFiles{r.failed, r.done, r.results.name}
@@ -231,22 +250,26 @@ func (r *listRun) work(e entry) outcome {
 
 // openRegular opens a file that has a size.
 func openRegular(name string) (*os.File, int64, error) {
-	info, err := os.Stat(name)
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe does not wait for its other end
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := file.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s: not a regular file", name) // opening a pipe would wait for its other end
+		err = fmt.Errorf("%s: not a regular file", name)
 	}
-	file, openErr := os.Open(name)
-	if err = cmp.Or(err, openErr); openErr != nil {
-		return nil, 0, openErr
+	if err != nil {
+		file.Close()
+		return nil, 0, err
 	}
-	return file, info.Size(), err
+	return file, info.Size(), nil
 }
 
 // put writes a result, unless it stays where it is.
 func (r *listRun) put(o outcome) error {
-	line, failed := o.Line, o.Err != nil
+	line, failed, rates := o.Line, o.Err != nil, o.rates
 	if o.kept != nil {
-		line, failed = o.kept.line, o.kept.Error != nil
+		line, failed, rates = o.kept.line, o.kept.Error != nil, o.kept.rates()
 	}
 	if o.kept == nil || r.results.draft != nil {
 		if err := r.results.put(line); err != nil {
@@ -254,24 +277,16 @@ func (r *listRun) put(o outcome) error {
 		}
 	}
 	r.done++
+	if o.kept != nil {
+		r.progress.kept++
+	}
 	if failed {
 		r.failed++
 	}
+	if rates != nil {
+		r.compared++
+		r.rates = r.rates.plus(*rates)
+	}
 	r.progress.set(r.done)
 	return nil
-}
-
-// easeCollection has the garbage collector leave some garbage of small files lying, and returns how to
-// undo that. It would be busy otherwise: nothing much but that is in memory, unless there is a language
-// model.
-func easeCollection() (undo func()) {
-	const garbage = 64 << 20
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	before := debug.SetGCPercent(100)
-	if before > 0 { // else it is off
-		debug.SetGCPercent(max(before, int(100*garbage/m.HeapAlloc)))
-	}
-	return func() { debug.SetGCPercent(before) }
 }

@@ -7,6 +7,19 @@ import (
 	"strings"
 )
 
+const listUsage = `
+The first line of LIST names its columns, with tabs between them: emissions, text or
+targets, and others. Each line after it is of one file. text is the text itself, for
+decode a reference; targets are numbers. Names of files are relative to LIST's folder,
+or if LIST is a pipe to the current one.
+RESULTS get a line of JSON for each, in the same order: the name of the file, the other
+columns, and what -json prints for one file; or if that file failed its "error". All
+others go on, and the exit code is 3. "warnings" are what is likely a mistake.
+When the process has been killed, the same command with -resume goes on; "key" in
+RESULTS tells whether they are of the same list and options. -workers is then how many
+files are worked on at a time, by one goroutine each; 0: two for each core.
+`
+
 // listOptions are the arguments that say to work on all files of a list.
 type listOptions struct {
 	list     string
@@ -14,15 +27,15 @@ type listOptions struct {
 	shard    shard
 	resume   bool
 	retry    bool
-	parallel int // files at a time; 0: one for each core
+	parallel int // files at a time; 0: two for each core
 }
 
 func (o *listOptions) register(fs *flag.FlagSet) {
-	fs.StringVar(&o.list, "list", "", "work on all files of the list `FILE`, see below")
-	fs.StringVar(&o.output, "o", standardInput, "with -list, write the results to `FILE`")
-	fs.Var(&o.shard, "shard", "with -list, take only every Nth line from the Kth on: `K/N`")
-	fs.BoolVar(&o.resume, "resume", false, "with -list, go on with results that are not complete")
-	fs.BoolVar(&o.retry, "retry", false, "with -list, work again on the files that failed in results that are complete")
+	fs.StringVar(&o.list, "list", "", "work on all files of `LIST`, see below")
+	fs.StringVar(&o.output, "o", standardInput, "with -list, write to `RESULTS`")
+	fs.Var(&o.shard, "shard", "with -list, take only every Nth file from the Kth on: `K/N`, as in 3/16")
+	fs.BoolVar(&o.resume, "resume", false, "go on with RESULTS that are not complete")
+	fs.BoolVar(&o.retry, "retry", false, "work again on the files that failed in RESULTS, which are complete")
 }
 
 // oneFileOptions are those that do not go with a list.
@@ -57,6 +70,15 @@ func (o *listOptions) check(base *options, files ...string) error {
 		return misuse("%s: -resume and -retry go with -o FILE", base.command)
 	case o.resume && o.retry:
 		return misuse("%s: want either -resume or -retry", base.command)
+	}
+	pipes := []string{o.list}
+	for _, name := range byContent {
+		if f := base.flags.Lookup(name); f != nil {
+			pipes = append(pipes, f.Value.String())
+		}
+	}
+	if err := checkFiles("", "", pipes...); err != nil {
+		return err
 	}
 	base.json = true
 	o.parallel, base.workers = base.workers, 1 // a goroutine for each file

@@ -3,10 +3,13 @@ package command
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"time"
 )
 
 // results is the file of the results of a list, a line of JSON for each file of it. A process that is
@@ -16,6 +19,11 @@ type results struct {
 	lines io.Writer
 	file  *os.File // or nil
 
+	mutex   sync.Mutex
+	waiting []byte // lines that are to be written
+	timer   *time.Timer
+	failed  error // to write
+
 	// Of an earlier process:
 	old   *bufio.Reader // its lines, until all have been read
 	line  int           // how many of them have been
@@ -24,14 +32,16 @@ type results struct {
 }
 
 // createResults creates the file of results, or opens one that there is.
-func createResults(o *listOptions, out io.Writer) (*results, error) {
+func createResults(ctx context.Context, o *listOptions, stdout io.Writer) (*results, error) {
 	if o.output == standardInput {
-		return &results{name: "standard output", lines: out}, nil
+		return &results{name: "standard output", lines: interruptibleWriter{ctx, stdout}}, nil
 	}
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	info, err := os.Stat(o.output)
 	switch goesOn := o.resume || o.retry; {
-	case err != nil: // Open says what
+	case err != nil && o.retry:
+		return nil, err
+	case err != nil: // opening it says what, or creates it
 	case !info.Mode().IsRegular() && goesOn:
 		return nil, misuse("-o %s: not a regular file, with which one could go on", o.output)
 	case !info.Mode().IsRegular():
@@ -47,7 +57,7 @@ func createResults(o *listOptions, out io.Writer) (*results, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &results{name: o.output, lines: file, file: file}, nil
+	return &results{name: o.output, lines: interruptibleWriter{ctx, file}, file: file}, nil
 }
 
 // reopenResults opens a file of results to go on with it.
@@ -72,6 +82,21 @@ type kept struct {
 	line      []byte
 	File, Key string
 	Error     *string
+	Errors    *struct { // as in jsonErrorRates
+		Characters      int
+		CharacterErrors int `json:"character_errors"`
+		Words           int
+		WordErrors      int `json:"word_errors"`
+	}
+}
+
+// rates returns the error rates, or nil if there are none.
+func (k *kept) rates() *errorRates {
+	if k.Errors == nil {
+		return nil
+	}
+	e := k.Errors
+	return &errorRates{errorRate{e.Characters, e.CharacterErrors}, errorRate{e.Words, e.WordErrors}}
 }
 
 // next returns the next result of an earlier process, or nil if there is none.
@@ -128,14 +153,50 @@ func (r *results) goOn(rest []byte) error {
 	return err
 }
 
-// put writes a line.
+// Lines wait for others, to be written together, but not for long.
+const (
+	enoughBytes = 1 << 16
+	longEnough  = 100 * time.Millisecond
+)
+
+// put writes a line, soon.
 func (r *results) put(line []byte) error {
-	_, err := r.lines.Write(line)
-	return err
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.waiting = append(r.waiting, line...)
+	if len(r.waiting) >= enoughBytes {
+		r.write()
+	} else if r.timer == nil {
+		r.timer = time.AfterFunc(longEnough, func() { r.flush() })
+	}
+	return r.failed
+}
+
+// flush writes the lines that wait.
+func (r *results) flush() error {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.write()
+	return r.failed
+}
+
+// write writes the lines that wait. Nothing can be written behind what could not be.
+func (r *results) write() {
+	if r.timer != nil {
+		r.timer.Stop()
+		r.timer = nil
+	}
+	if r.failed == nil && len(r.waiting) > 0 {
+		_, r.failed = r.lines.Write(r.waiting)
+	}
+	r.waiting = r.waiting[:0]
 }
 
 // finish makes sure that all lines are in the file.
 func (r *results) finish() error {
+	if err := r.flush(); err != nil {
+		return err
+	}
 	if r.draft != nil {
 		if err := r.draft.Sync(); err != nil {
 			return err

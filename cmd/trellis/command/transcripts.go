@@ -127,14 +127,21 @@ func (d *decoding) printErrorRates(out io.Writer, names []string) error {
 	}
 	return writeTable(out, 1, len(all)+1, func(line int) []string {
 		if line == 0 {
-			return []string{"sequence", "characters", "errors", "CER", "words", "errors", "WER"}
+			return append([]string{"sequence"}, errorRateColumns...)
 		}
-		c, w := all[line-1].characters, all[line-1].words
-		return []string{
-			names[line-1], fmt.Sprint(c.units), fmt.Sprint(c.errors), c.rate().String(),
-			fmt.Sprint(w.units), fmt.Sprint(w.errors), w.rate().String(),
-		}
+		return append([]string{names[line-1]}, all[line-1].cells()...)
 	})
+}
+
+var errorRateColumns = []string{"characters", "errors", "CER", "words", "errors", "WER"}
+
+// cells returns what a table has of error rates.
+func (r errorRates) cells() []string {
+	c, w := r.characters, r.words
+	return []string{
+		fmt.Sprint(c.units), fmt.Sprint(c.errors), c.rate().String(),
+		fmt.Sprint(w.units), fmt.Sprint(w.errors), w.rate().String(),
+	}
 }
 
 // jsonTiming is when a word was said, and how surely.
