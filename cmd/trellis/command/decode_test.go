@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"io"
@@ -642,4 +643,34 @@ func TestDecodeNothing(t *testing.T) {
 	assert.Equal(t, result{}, run("decode", none, "-tokens", tokens))
 	r := run("decode", writeFloat64s(t, nil, 0, 4), "-tokens", tokens, "-reference", "")
 	assert.Regexp(t, `^\n\n  sequence .*\n  0 +0 +0  0.000000 +0 +0  0.000000\n$`, r.stdout)
+}
+
+// Several files are read at a time; what is printed, and the warnings, are in their order, and the first
+// error is that of the first file that has one.
+func TestDecodeManyAtATime(t *testing.T) {
+	tokens := write(t, "tokens.txt", []byte("_\na\nb\nc\n"))
+	args := []string{"decode", "-tokens", tokens, "-json", "-logits"}
+	for i := range 12 {
+		args = append(args, writeFloat64s(t, sines()[:12+4*i], 3+i, 4))
+	}
+	for _, more := range [][]string{nil, {"-beam", "3"}, {"-scores", "probs"}} {
+		args := append(slices.Clone(args), more...)
+		if more != nil && more[0] == "-scores" {
+			args = slices.DeleteFunc(args, func(arg string) bool { return arg == "-logits" })
+		}
+		want := run(append(args, "-workers", "1")...)
+		assert.Equal(t, exitOK, want.code, want.stderr)
+		assert.Equal(t, 12, strings.Count(want.stdout, `"file"`))
+		for _, workers := range []string{"0", "3", "40"} {
+			assert.Equal(t, want, run(append(args, "-workers", workers)...))
+		}
+		assert.Equal(t, want, runTool(context.Background(), 1, args...), "in little memory")
+	}
+	bad := append(slices.Clone(args), "missing1.npy", "missing2.npy", args[5])
+	for range 20 {
+		assert.Contains(t, run(bad...).stderr, "missing1.npy")
+	}
+	r := run(append(args, "-workers", "-1")...)
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "-workers: -1")
 }
