@@ -3,7 +3,8 @@
 # is an error in CI.
 
 NESTED  := asm gen cmd/trellis bench
-EXAMPLES := examples/ocr examples/train examples/interop
+# The modules that have workspaces of their own.
+APART   := examples/ocr examples/train examples/interop beam
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 5000x
@@ -37,7 +38,7 @@ SKIPS := GOARCH= GOFLAGS= CGO_ENABLED=0 go run $(abspath .ci/skips.go)
 SHORT := $(SKIPS) -short
 export CGO_ENABLED ?= 0
 
-.PHONY: help test long quick race arm64 nested purego released fuzz trials alone neon lower bench benchcmp compare costs cliffs results report figures emissions mca examples generate tidy exhaustive
+.PHONY: help test long quick race arm64 nested apart purego released fuzz trials alone neon lower bench benchcmp compare costs cliffs results report figures emissions mca examples generate tidy exhaustive
 
 help: ## these lines
 	@sed -n 's/^\([a-z0-9]*\):.* ## /\1|/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -46,7 +47,7 @@ test: ## all tests in under five minutes on two cores; what the machine lacks fo
 	@$(TOGETHER) quick arm64 race nested released purego
 
 long: ## in some more minutes, what says little more than make test
-	@$(TOGETHER) neon fuzz trials alone lower
+	@$(TOGETHER) apart neon fuzz trials alone lower
 
 # The last line does every benchmark once. Without the workspace the versions are those
 # that the root's own go.mod asks for; the targets below have the workspace.
@@ -79,12 +80,16 @@ arm64: $(OPS) ## the same bits on another architecture, under qemu
 		$(TEST) -json -short -exec $(QEMU) ./internal/fp ./internal/guard ./internal/tier | $(SHORT) && \
 		$(TEST) -json -exec $(QEMU) ./asm/internal/optest | $(SKIPS); else $(call MISSING,$(QEMU)); fi
 
-# The examples have workspaces of their own. A training of a few steps goes through all of its program; the
-# tests of examples/ocr read what its network has written once, and what needs cgo is only compiled.
+nested: $(OPS) ## the tests of the other modules of the workspace
+	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
+
+# A training of a few steps goes through all of its program, and 200 files through all of beam's; the tests
+# of examples/ocr read what its network has written once, and what needs cgo is only compiled.
+# Go vet would look at all that Beam imports, for half a minute: that is in make examples.
 # The tag saves another library for JSON that takes longer to compile than all of Arrow.
-nested: export GOFLAGS += -tags=arrow_json_stdlib
-nested: $(OPS) ## the tests of the other modules, and the examples in short
-	@for m in $(NESTED) $(EXAMPLES); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
+apart: export GOFLAGS += -tags=arrow_json_stdlib
+apart: ## the examples and beam in short: half a minute, but five to compile them the first time
+	@for m in $(APART); do echo "$$m:" && (cd $$m && { [ $$m = beam ] || go vet ./...; } && $(TEST) -json -short ./... | $(SHORT)) || exit 1; done
 	@go -C examples/train run . -steps 20 -o /dev/null
 	@if command -v $$(go env CC) >/dev/null; then CGO_ENABLED=1 go -C examples/ocr build -o /dev/null .; else $(call MISSING,a C compiler); fi
 
@@ -165,11 +170,13 @@ emissions: ## bench/emissions: trains the recogniser, in minutes
 mca: ## cycles per element of the inner loops, as llvm-mca's models have it
 	@go -C bench run ./mca
 
-examples: ## the examples in full, with their pictures: two minutes, a C compiler, and npm the first time
+examples: ## the examples and beam in full, with their pictures: three minutes, a C compiler, and npm the first time
 	CGO_ENABLED=1 go -C examples/ocr run . -o ocr.png
 	CGO_ENABLED=1 go -C examples/ocr test .
 	go -C examples/train run . -o train.png
 	go -C examples/interop test ./...
+	go -C beam vet -tags s3 ./...
+	go -C beam test -vet=off -count=1 ./...
 
 generate: ## everything that is generated
 	go generate ./...
@@ -179,8 +186,8 @@ generate: ## everything that is generated
 # (see CONTRIBUTING.md). The second half writes go.work.sum anew.
 tidy: ## go.mod and go.sum of every module; with VERSION=v0.2.0, requiring that of each other
 	go -C release run . -tidy $(if $(VERSION),-version $(VERSION))
-	@for m in . $(EXAMPLES); do (cd $$m && rm -f go.work.sum && go list -m all >/dev/null) || exit 1; done
-	@for m in . $(NESTED) $(EXAMPLES) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
+	@for m in . $(APART); do (cd $$m && rm -f go.work.sum && go list -m all >/dev/null) || exit 1; done
+	@for m in . $(NESTED) $(APART) release; do go -C $$m list -deps -test ./... >/dev/null || exit 1; done
 
 exhaustive: ## exp for all 2^32 float32, exp and log1p for many float64, on every tier; long CTC gradients: minutes
 	TRELLIS_EXHAUSTIVE=1 go test -timeout 1h -v -run 'Exp32|TestKernelAccuracy' . ./internal/fp
