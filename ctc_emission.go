@@ -148,7 +148,7 @@ func (m *emission[F]) resize(segment int) {
 		m.resizeDouble()
 	}
 	if m.expByClass {
-		m.byClass.resize(fp.WholeVectors[F](m.x.Columns), segment)
+		m.byClass.resize(m.x.Columns, fp.WholeVectors[F](m.x.Columns), segment)
 		m.softmaxFactors = workspace.Resize(m.softmaxFactors, segment)
 	}
 }
@@ -165,7 +165,7 @@ func (m *emission[F]) resizeDouble() {
 			m.places[i] = int32(i)
 		}
 	}
-	m.double.resize(fp.WholeVectors[F](m.columns), groupFrames)
+	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), groupFrames)
 	m.doubleScores = workspace.Resize(m.doubleScores, len(m.double.rows.Data))
 }
 

@@ -953,16 +953,14 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y, p []float64, places []int32) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		emitBlockAVX512(y, p, places)
-		return
+		return emitBlockAVX512(y.Data, p, places, y.Stride)
 	case tier.AVX2:
-		emitBlockAVX2(y, p, places)
-		return
+		return emitBlockAVX2(y.Data, p, places, y.Stride)
 	}
-	emitBlockGeneric(y, p, places)
+	return emitBlockGeneric(y, p, places)
 }
 
 // logs works like logsGeneric.
@@ -1519,10 +1517,10 @@ func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int
 func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockAVX512(y, p []float64, places []int32)
+func emitBlockAVX512(y, p []float64, places []int32, yStride int) (least float64)
 
 //go:noescape
-func emitBlockAVX2(y, p []float64, places []int32)
+func emitBlockAVX2(y, p []float64, places []int32, yStride int) (least float64)
 
 //go:noescape
 func logsAVX512(dst, x []float64)

@@ -664,13 +664,12 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y, p []float64, places []int32) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
 	switch tier.Active {
 	case tier.NEON:
-		emitBlockNEON(y, p, places)
-		return
+		return emitBlockNEON(y.Data, p, places, y.Stride)
 	}
-	emitBlockGeneric(y, p, places)
+	return emitBlockGeneric(y, p, places)
 }
 
 // logs works like logsGeneric.
@@ -954,7 +953,7 @@ func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) 
 func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockNEON(y, p []float64, places []int32)
+func emitBlockNEON(y, p []float64, places []int32, yStride int) (least float64)
 
 //go:noescape
 func logsNEON(dst, x []float64)

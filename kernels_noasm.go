@@ -270,8 +270,8 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y, p []float64, places []int32) {
-	emitBlockGeneric(y, p, places)
+func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
+	return emitBlockGeneric(y, p, places)
 }
 
 // logs works like logsGeneric.
