@@ -531,6 +531,20 @@ func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows 
 	return emitGeneric(y, p, index, rows)
 }
 
+// nearest works like nearestGeneric.
+func nearest[F fp.Float](x []F, bound F) (below, above F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			below, above := nearestF32NEON(fp.AsFloat32(x), float32(bound))
+			return F(below), F(above)
+		}
+		below, above := nearestF64NEON(fp.AsFloat64(x), float64(bound))
+		return F(below), F(above)
+	}
+	return nearestGeneric(x, bound)
+}
+
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 	switch tier.Active {
@@ -906,6 +920,12 @@ func emitF32NEON(y []float64, p []float32, index []int32, yStride, pStride, rows
 
 //go:noescape
 func emitF64NEON(y, p []float64, index []int32, yStride, pStride, rows int) (least float64)
+
+//go:noescape
+func nearestF32NEON(x []float32, bound float32) (below, above float32)
+
+//go:noescape
+func nearestF64NEON(x []float64, bound float64) (below, above float64)
 
 //go:noescape
 func normalizeRowNEON(dst, src, exponents []float64) (zeros float64)

@@ -171,6 +171,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
 			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 		}),
+		kerneltest.NewWork("nearest", kerneltest.Elements[F](benchClasses, 1), func() { least[0], _ = nearest(x[:benchClasses], -1) }),
 		kerneltest.NewWork("toBlocks", kerneltest.Amount{Count: blockFrames * benchClasses, Unit: "element", Bytes: blockFrames * benchClasses * (8 + fp.Size[F]())}, func() {
 			top[0] = toBlocks(blocks, frameBlock*benchClasses, view.Of(x, benchClasses, benchClasses))
 		}),

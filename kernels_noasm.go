@@ -204,6 +204,11 @@ func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows 
 	return emitGeneric(y, p, index, rows)
 }
 
+// nearest works like nearestGeneric.
+func nearest[F fp.Float](x []F, bound F) (below, above F) {
+	return nearestGeneric(x, bound)
+}
+
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 	return normalizeRowGeneric(dst, src, exponents)
