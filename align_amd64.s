@@ -827,222 +827,279 @@ end2:
 	VZEROUPPER
 	RET
 
-// func emitBlockAVX512(y []float64, p []float64, places []int32)
-// Requires: AVX, AVX512F
-TEXT ·emitBlockAVX512(SB), NOSPLIT, $0-72
-	VPXORD Z0, Z0, Z0
-	MOVQ   y_base+0(FP), AX
-	MOVQ   p_base+24(FP), CX
-	MOVQ   places_base+48(FP), DX
-	MOVQ   places_len+56(FP), BX
-	CMPQ   BX, $+0
-	JLE    end2
+// func emitBlockAVX512(y []float64, p []float64, places []int32, yStride int) (least float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·emitBlockAVX512(SB), NOSPLIT, $8-88
+	VBROADCASTSD constants<>+32(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	MOVQ         y_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         places_base+48(FP), DX
+	MOVQ         places_len+56(FP), BX
+	CMPQ         BX, $+0
+	JLE          end2
 
 loop1:
-	MOVLQSX       (DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z0
-	MOVLQSX       4(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z1
-	VUNPCKLPD     Z1, Z0, Z2
-	VUNPCKHPD     Z1, Z0, Z0
-	VMOVUPS       X2, (AX)
-	VMOVUPS       X0, 1088(AX)
-	VEXTRACTF32X4 $0x01, Z2, 2176(AX)
-	VEXTRACTF32X4 $0x01, Z0, 3264(AX)
-	VEXTRACTF32X4 $0x02, Z2, 4352(AX)
-	VEXTRACTF32X4 $0x02, Z0, 5440(AX)
-	VEXTRACTF32X4 $0x03, Z2, 6528(AX)
-	VEXTRACTF32X4 $0x03, Z0, 7616(AX)
-	MOVLQSX       8(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z0
-	MOVLQSX       12(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z1
-	VUNPCKLPD     Z1, Z0, Z2
-	VUNPCKHPD     Z1, Z0, Z0
-	VMOVUPS       X2, 16(AX)
-	VMOVUPS       X0, 1104(AX)
-	VEXTRACTF32X4 $0x01, Z2, 2192(AX)
-	VEXTRACTF32X4 $0x01, Z0, 3280(AX)
-	VEXTRACTF32X4 $0x02, Z2, 4368(AX)
-	VEXTRACTF32X4 $0x02, Z0, 5456(AX)
-	VEXTRACTF32X4 $0x03, Z2, 6544(AX)
-	VEXTRACTF32X4 $0x03, Z0, 7632(AX)
-	MOVLQSX       16(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z0
-	MOVLQSX       20(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z1
-	VUNPCKLPD     Z1, Z0, Z2
-	VUNPCKHPD     Z1, Z0, Z0
-	VMOVUPS       X2, 32(AX)
-	VMOVUPS       X0, 1120(AX)
-	VEXTRACTF32X4 $0x01, Z2, 2208(AX)
-	VEXTRACTF32X4 $0x01, Z0, 3296(AX)
-	VEXTRACTF32X4 $0x02, Z2, 4384(AX)
-	VEXTRACTF32X4 $0x02, Z0, 5472(AX)
-	VEXTRACTF32X4 $0x03, Z2, 6560(AX)
-	VEXTRACTF32X4 $0x03, Z0, 7648(AX)
-	MOVLQSX       24(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z0
-	MOVLQSX       28(DX), SI
-	IMUL3Q        $+64, SI, SI
-	MOVQ          CX, DI
-	ADDQ          SI, DI
-	VMOVUPS       (DI), Z1
-	VUNPCKLPD     Z1, Z0, Z2
-	VUNPCKHPD     Z1, Z0, Z0
-	VMOVUPS       X2, 48(AX)
-	VMOVUPS       X0, 1136(AX)
-	VEXTRACTF32X4 $0x01, Z2, 2224(AX)
-	VEXTRACTF32X4 $0x01, Z0, 3312(AX)
-	VEXTRACTF32X4 $0x02, Z2, 4400(AX)
-	VEXTRACTF32X4 $0x02, Z0, 5488(AX)
-	VEXTRACTF32X4 $0x03, Z2, 6576(AX)
-	VEXTRACTF32X4 $0x03, Z0, 7664(AX)
-	ADDQ          $+64, AX
-	ADDQ          $+32, DX
-	SUBQ          $+8, BX
-	CMPQ          BX, $+0
-	JGT           loop1
+	MOVLQSX         (DX), SI
+	IMUL3Q          $+64, SI, SI
+	MOVLQSX         4(DX), DI
+	IMUL3Q          $+64, DI, DI
+	MOVLQSX         8(DX), R8
+	IMUL3Q          $+64, R8, R8
+	MOVLQSX         12(DX), R9
+	IMUL3Q          $+64, R9, R9
+	MOVLQSX         16(DX), R10
+	IMUL3Q          $+64, R10, R10
+	MOVLQSX         20(DX), R11
+	IMUL3Q          $+64, R11, R11
+	MOVLQSX         24(DX), R12
+	IMUL3Q          $+64, R12, R12
+	MOVLQSX         28(DX), R13
+	IMUL3Q          $+64, R13, R13
+	MOVQ            AX, R14
+	MOVQ            yStride+72(FP), R15
+	SHLQ            $0x03, R15
+	VBROADCASTF32X4 (CX)(SI*1), Z3
+	VINSERTF32X4    $0x01, (CX)(R8*1), Z3, Z3
+	VINSERTF32X4    $0x02, (CX)(R10*1), Z3, Z3
+	VINSERTF32X4    $0x03, (CX)(R12*1), Z3, Z3
+	VBROADCASTF32X4 (CX)(DI*1), Z4
+	VINSERTF32X4    $0x01, (CX)(R9*1), Z4, Z4
+	VINSERTF32X4    $0x02, (CX)(R11*1), Z4, Z4
+	VINSERTF32X4    $0x03, (CX)(R13*1), Z4, Z4
+	VMINPD          Z0, Z3, Z0
+	VMINPD          Z0, Z4, Z0
+	VUNPCKLPD       Z4, Z3, Z5
+	VMOVUPS         Z5, (R14)
+	MOVQ            R14, BP
+	ADDQ            R15, BP
+	VUNPCKHPD       Z4, Z3, Z3
+	VMOVUPS         Z3, (BP)
+	MOVQ            R15, BP
+	SHLQ            $0x01, BP
+	ADDQ            BP, R14
+	VBROADCASTF32X4 16(CX)(SI*1), Z3
+	VINSERTF32X4    $0x01, 16(CX)(R8*1), Z3, Z3
+	VINSERTF32X4    $0x02, 16(CX)(R10*1), Z3, Z3
+	VINSERTF32X4    $0x03, 16(CX)(R12*1), Z3, Z3
+	VBROADCASTF32X4 16(CX)(DI*1), Z4
+	VINSERTF32X4    $0x01, 16(CX)(R9*1), Z4, Z4
+	VINSERTF32X4    $0x02, 16(CX)(R11*1), Z4, Z4
+	VINSERTF32X4    $0x03, 16(CX)(R13*1), Z4, Z4
+	VMINPD          Z0, Z3, Z0
+	VMINPD          Z0, Z4, Z0
+	VUNPCKLPD       Z4, Z3, Z5
+	VMOVUPS         Z5, (R14)
+	MOVQ            R14, BP
+	ADDQ            R15, BP
+	VUNPCKHPD       Z4, Z3, Z3
+	VMOVUPS         Z3, (BP)
+	MOVQ            R15, BP
+	SHLQ            $0x01, BP
+	ADDQ            BP, R14
+	VBROADCASTF32X4 32(CX)(SI*1), Z3
+	VINSERTF32X4    $0x01, 32(CX)(R8*1), Z3, Z3
+	VINSERTF32X4    $0x02, 32(CX)(R10*1), Z3, Z3
+	VINSERTF32X4    $0x03, 32(CX)(R12*1), Z3, Z3
+	VBROADCASTF32X4 32(CX)(DI*1), Z4
+	VINSERTF32X4    $0x01, 32(CX)(R9*1), Z4, Z4
+	VINSERTF32X4    $0x02, 32(CX)(R11*1), Z4, Z4
+	VINSERTF32X4    $0x03, 32(CX)(R13*1), Z4, Z4
+	VMINPD          Z0, Z3, Z0
+	VMINPD          Z0, Z4, Z0
+	VUNPCKLPD       Z4, Z3, Z5
+	VMOVUPS         Z5, (R14)
+	MOVQ            R14, BP
+	ADDQ            R15, BP
+	VUNPCKHPD       Z4, Z3, Z3
+	VMOVUPS         Z3, (BP)
+	MOVQ            R15, BP
+	SHLQ            $0x01, BP
+	ADDQ            BP, R14
+	VBROADCASTF32X4 48(CX)(SI*1), Z3
+	VINSERTF32X4    $0x01, 48(CX)(R8*1), Z3, Z3
+	VINSERTF32X4    $0x02, 48(CX)(R10*1), Z3, Z3
+	VINSERTF32X4    $0x03, 48(CX)(R12*1), Z3, Z3
+	VBROADCASTF32X4 48(CX)(DI*1), Z4
+	VINSERTF32X4    $0x01, 48(CX)(R9*1), Z4, Z4
+	VINSERTF32X4    $0x02, 48(CX)(R11*1), Z4, Z4
+	VINSERTF32X4    $0x03, 48(CX)(R13*1), Z4, Z4
+	VMINPD          Z0, Z3, Z0
+	VMINPD          Z0, Z4, Z0
+	VUNPCKLPD       Z4, Z3, Z5
+	VMOVUPS         Z5, (R14)
+	MOVQ            R14, SI
+	ADDQ            R15, SI
+	VUNPCKHPD       Z4, Z3, Z3
+	VMOVUPS         Z3, (SI)
+	MOVQ            R15, SI
+	SHLQ            $0x01, SI
+	ADDQ            SI, R14
+	ADDQ            $+64, AX
+	ADDQ            $+32, DX
+	SUBQ            $+8, BX
+	CMPQ            BX, $+0
+	JGT             loop1
 
 end2:
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VMINPD        Y2, Y0, Y2
+	VEXTRACTF64X2 $0x01, Y2, X0
+	VMINPD        X0, X2, X2
+	VPERMILPD     $0x01, X2, X0
+	VMINPD        X0, X2, X2
+	VADDPD        Z1, Z2, Z0
+	VMOVSD        X0, least+80(FP)
 	VZEROUPPER
 	RET
 
-// func emitBlockAVX2(y []float64, p []float64, places []int32)
+// func emitBlockAVX2(y []float64, p []float64, places []int32, yStride int) (least float64)
 // Requires: AVX
-TEXT ·emitBlockAVX2(SB), NOSPLIT, $0-72
-	MOVQ y_base+0(FP), AX
-	MOVQ p_base+24(FP), CX
-	MOVQ places_base+48(FP), DX
-	MOVQ places_len+56(FP), BX
-	CMPQ BX, $+0
-	JLE  end2
+TEXT ·emitBlockAVX2(SB), NOSPLIT, $8-88
+	MOVQ    y_base+0(FP), AX
+	MOVQ    p_base+24(FP), CX
+	MOVQ    places_base+48(FP), DX
+	VMOVUPS constants<>+32(SB), Y0
+	VMOVUPS constants<>+32(SB), Y1
+	MOVQ    places_len+56(FP), BX
+	CMPQ    BX, $+0
+	JLE     end2
 
 loop1:
-	MOVLQSX      (DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	MOVLQSX      4(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y2
-	VMOVUPS      32(DI), Y3
-	VUNPCKLPD    Y2, Y0, Y4
-	VUNPCKLPD    Y3, Y1, Y5
-	VUNPCKHPD    Y2, Y0, Y0
-	VUNPCKHPD    Y3, Y1, Y1
-	VMOVUPS      X4, (AX)
-	VMOVUPS      X0, 1088(AX)
-	VEXTRACTF128 $0x01, Y4, 2176(AX)
-	VEXTRACTF128 $0x01, Y0, 3264(AX)
-	VMOVUPS      X5, 4352(AX)
-	VMOVUPS      X1, 5440(AX)
-	VEXTRACTF128 $0x01, Y5, 6528(AX)
-	VEXTRACTF128 $0x01, Y1, 7616(AX)
-	MOVLQSX      8(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	MOVLQSX      12(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y2
-	VMOVUPS      32(DI), Y3
-	VUNPCKLPD    Y2, Y0, Y4
-	VUNPCKLPD    Y3, Y1, Y5
-	VUNPCKHPD    Y2, Y0, Y0
-	VUNPCKHPD    Y3, Y1, Y1
-	VMOVUPS      X4, 16(AX)
-	VMOVUPS      X0, 1104(AX)
-	VEXTRACTF128 $0x01, Y4, 2192(AX)
-	VEXTRACTF128 $0x01, Y0, 3280(AX)
-	VMOVUPS      X5, 4368(AX)
-	VMOVUPS      X1, 5456(AX)
-	VEXTRACTF128 $0x01, Y5, 6544(AX)
-	VEXTRACTF128 $0x01, Y1, 7632(AX)
-	MOVLQSX      16(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	MOVLQSX      20(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y2
-	VMOVUPS      32(DI), Y3
-	VUNPCKLPD    Y2, Y0, Y4
-	VUNPCKLPD    Y3, Y1, Y5
-	VUNPCKHPD    Y2, Y0, Y0
-	VUNPCKHPD    Y3, Y1, Y1
-	VMOVUPS      X4, 32(AX)
-	VMOVUPS      X0, 1120(AX)
-	VEXTRACTF128 $0x01, Y4, 2208(AX)
-	VEXTRACTF128 $0x01, Y0, 3296(AX)
-	VMOVUPS      X5, 4384(AX)
-	VMOVUPS      X1, 5472(AX)
-	VEXTRACTF128 $0x01, Y5, 6560(AX)
-	VEXTRACTF128 $0x01, Y1, 7648(AX)
-	MOVLQSX      24(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y0
-	VMOVUPS      32(DI), Y1
-	MOVLQSX      28(DX), SI
-	IMUL3Q       $+64, SI, SI
-	MOVQ         CX, DI
-	ADDQ         SI, DI
-	VMOVUPS      (DI), Y2
-	VMOVUPS      32(DI), Y3
-	VUNPCKLPD    Y2, Y0, Y4
-	VUNPCKLPD    Y3, Y1, Y5
-	VUNPCKHPD    Y2, Y0, Y0
-	VUNPCKHPD    Y3, Y1, Y1
-	VMOVUPS      X4, 48(AX)
-	VMOVUPS      X0, 1136(AX)
-	VEXTRACTF128 $0x01, Y4, 2224(AX)
-	VEXTRACTF128 $0x01, Y0, 3312(AX)
-	VMOVUPS      X5, 4400(AX)
-	VMOVUPS      X1, 5488(AX)
-	VEXTRACTF128 $0x01, Y5, 6576(AX)
-	VEXTRACTF128 $0x01, Y1, 7664(AX)
-	ADDQ         $+64, AX
-	ADDQ         $+32, DX
-	SUBQ         $+8, BX
-	CMPQ         BX, $+0
-	JGT          loop1
+	MOVLQSX        (DX), SI
+	IMUL3Q         $+64, SI, SI
+	MOVLQSX        4(DX), DI
+	IMUL3Q         $+64, DI, DI
+	MOVLQSX        8(DX), R8
+	IMUL3Q         $+64, R8, R8
+	MOVLQSX        12(DX), R9
+	IMUL3Q         $+64, R9, R9
+	MOVLQSX        16(DX), R10
+	IMUL3Q         $+64, R10, R10
+	MOVLQSX        20(DX), R11
+	IMUL3Q         $+64, R11, R11
+	MOVLQSX        24(DX), R12
+	IMUL3Q         $+64, R12, R12
+	MOVLQSX        28(DX), R13
+	IMUL3Q         $+64, R13, R13
+	MOVQ           AX, R14
+	MOVQ           yStride+72(FP), R15
+	SHLQ           $0x03, R15
+	VBROADCASTF128 (CX)(SI*1), Y2
+	VINSERTF128    $0x01, (CX)(R8*1), Y2, Y2
+	VBROADCASTF128 (CX)(R10*1), Y3
+	VINSERTF128    $0x01, (CX)(R12*1), Y3, Y3
+	VBROADCASTF128 (CX)(DI*1), Y4
+	VINSERTF128    $0x01, (CX)(R9*1), Y4, Y4
+	VBROADCASTF128 (CX)(R11*1), Y5
+	VINSERTF128    $0x01, (CX)(R13*1), Y5, Y5
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	VMINPD         Y0, Y4, Y0
+	VMINPD         Y1, Y5, Y1
+	VUNPCKLPD      Y4, Y2, Y6
+	VUNPCKLPD      Y5, Y3, Y7
+	VMOVUPS        Y6, (R14)
+	VMOVUPS        Y7, 32(R14)
+	MOVQ           R14, BP
+	ADDQ           R15, BP
+	VUNPCKHPD      Y4, Y2, Y2
+	VUNPCKHPD      Y5, Y3, Y3
+	VMOVUPS        Y2, (BP)
+	VMOVUPS        Y3, 32(BP)
+	MOVQ           R15, BP
+	SHLQ           $0x01, BP
+	ADDQ           BP, R14
+	VBROADCASTF128 16(CX)(SI*1), Y2
+	VINSERTF128    $0x01, 16(CX)(R8*1), Y2, Y2
+	VBROADCASTF128 16(CX)(R10*1), Y3
+	VINSERTF128    $0x01, 16(CX)(R12*1), Y3, Y3
+	VBROADCASTF128 16(CX)(DI*1), Y4
+	VINSERTF128    $0x01, 16(CX)(R9*1), Y4, Y4
+	VBROADCASTF128 16(CX)(R11*1), Y5
+	VINSERTF128    $0x01, 16(CX)(R13*1), Y5, Y5
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	VMINPD         Y0, Y4, Y0
+	VMINPD         Y1, Y5, Y1
+	VUNPCKLPD      Y4, Y2, Y6
+	VUNPCKLPD      Y5, Y3, Y7
+	VMOVUPS        Y6, (R14)
+	VMOVUPS        Y7, 32(R14)
+	MOVQ           R14, BP
+	ADDQ           R15, BP
+	VUNPCKHPD      Y4, Y2, Y2
+	VUNPCKHPD      Y5, Y3, Y3
+	VMOVUPS        Y2, (BP)
+	VMOVUPS        Y3, 32(BP)
+	MOVQ           R15, BP
+	SHLQ           $0x01, BP
+	ADDQ           BP, R14
+	VBROADCASTF128 32(CX)(SI*1), Y2
+	VINSERTF128    $0x01, 32(CX)(R8*1), Y2, Y2
+	VBROADCASTF128 32(CX)(R10*1), Y3
+	VINSERTF128    $0x01, 32(CX)(R12*1), Y3, Y3
+	VBROADCASTF128 32(CX)(DI*1), Y4
+	VINSERTF128    $0x01, 32(CX)(R9*1), Y4, Y4
+	VBROADCASTF128 32(CX)(R11*1), Y5
+	VINSERTF128    $0x01, 32(CX)(R13*1), Y5, Y5
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	VMINPD         Y0, Y4, Y0
+	VMINPD         Y1, Y5, Y1
+	VUNPCKLPD      Y4, Y2, Y6
+	VUNPCKLPD      Y5, Y3, Y7
+	VMOVUPS        Y6, (R14)
+	VMOVUPS        Y7, 32(R14)
+	MOVQ           R14, BP
+	ADDQ           R15, BP
+	VUNPCKHPD      Y4, Y2, Y2
+	VUNPCKHPD      Y5, Y3, Y3
+	VMOVUPS        Y2, (BP)
+	VMOVUPS        Y3, 32(BP)
+	MOVQ           R15, BP
+	SHLQ           $0x01, BP
+	ADDQ           BP, R14
+	VBROADCASTF128 48(CX)(SI*1), Y2
+	VINSERTF128    $0x01, 48(CX)(R8*1), Y2, Y2
+	VBROADCASTF128 48(CX)(R10*1), Y3
+	VINSERTF128    $0x01, 48(CX)(R12*1), Y3, Y3
+	VBROADCASTF128 48(CX)(DI*1), Y4
+	VINSERTF128    $0x01, 48(CX)(R9*1), Y4, Y4
+	VBROADCASTF128 48(CX)(R11*1), Y5
+	VINSERTF128    $0x01, 48(CX)(R13*1), Y5, Y5
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	VMINPD         Y0, Y4, Y0
+	VMINPD         Y1, Y5, Y1
+	VUNPCKLPD      Y4, Y2, Y6
+	VUNPCKLPD      Y5, Y3, Y7
+	VMOVUPS        Y6, (R14)
+	VMOVUPS        Y7, 32(R14)
+	MOVQ           R14, SI
+	ADDQ           R15, SI
+	VUNPCKHPD      Y4, Y2, Y2
+	VUNPCKHPD      Y5, Y3, Y3
+	VMOVUPS        Y2, (SI)
+	VMOVUPS        Y3, 32(SI)
+	MOVQ           R15, SI
+	SHLQ           $0x01, SI
+	ADDQ           SI, R14
+	ADDQ           $+64, AX
+	ADDQ           $+32, DX
+	SUBQ           $+8, BX
+	CMPQ           BX, $+0
+	JGT            loop1
 
 end2:
+	VMINPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, least+80(FP)
 	VZEROUPPER
 	RET
 
@@ -1050,25 +1107,25 @@ end2:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·logsAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+32(SB), Z1
-	VBROADCASTSD constants<>+64(SB), Z2
-	VBROADCASTSD constants<>+96(SB), Z3
-	VBROADCASTSD constants<>+128(SB), Z4
-	VBROADCASTSD constants<>+160(SB), Z5
-	VBROADCASTSD constants<>+192(SB), Z6
-	VBROADCASTSD constants<>+224(SB), Z7
-	VBROADCASTSD constants<>+256(SB), Z8
-	VBROADCASTSD constants<>+288(SB), Z9
-	VBROADCASTSD constants<>+320(SB), Z10
-	VBROADCASTSD constants<>+352(SB), Z11
-	VBROADCASTSD constants<>+384(SB), Z12
-	VBROADCASTSD constants<>+416(SB), Z13
-	VBROADCASTSD constants<>+448(SB), Z14
-	VBROADCASTSD constants<>+480(SB), Z15
-	VBROADCASTSD constants<>+512(SB), Z16
-	VBROADCASTSD constants<>+544(SB), Z17
-	VBROADCASTSD constants<>+576(SB), Z18
-	VBROADCASTSD constants<>+608(SB), Z19
+	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z2
+	VBROADCASTSD constants<>+128(SB), Z3
+	VBROADCASTSD constants<>+160(SB), Z4
+	VBROADCASTSD constants<>+192(SB), Z5
+	VBROADCASTSD constants<>+224(SB), Z6
+	VBROADCASTSD constants<>+256(SB), Z7
+	VBROADCASTSD constants<>+288(SB), Z8
+	VBROADCASTSD constants<>+320(SB), Z9
+	VBROADCASTSD constants<>+352(SB), Z10
+	VBROADCASTSD constants<>+384(SB), Z11
+	VBROADCASTSD constants<>+416(SB), Z12
+	VBROADCASTSD constants<>+448(SB), Z13
+	VBROADCASTSD constants<>+480(SB), Z14
+	VBROADCASTSD constants<>+512(SB), Z15
+	VBROADCASTSD constants<>+544(SB), Z16
+	VBROADCASTSD constants<>+576(SB), Z17
+	VBROADCASTSD constants<>+608(SB), Z18
+	VBROADCASTSD constants<>+640(SB), Z19
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -1109,11 +1166,11 @@ loop1:
 	VFMADD231PD  Z19, Z21, Z20
 	VMOVUPS      (CX), Z21
 	VCMPPD       $0x11, Z1, Z21, K1
-	VBROADCASTSD constants<>+640(SB), Z26
+	VBROADCASTSD constants<>+672(SB), Z26
 	VMOVAPD.Z    Z26, K1, Z26
 	VSUBPD       Z26, Z20, Z20
 	VCMPPD       $0x00, Z0, Z21, K1
-	VBROADCASTSD constants<>+672(SB), Z21
+	VBROADCASTSD constants<>+704(SB), Z21
 	VBLENDMPD    Z21, Z20, K1, Z23
 	VMOVUPS      Z23, (AX)
 	ADDQ         $+64, AX
@@ -1160,11 +1217,11 @@ end2:
 	VFMADD231PD  Z19, Z3, Z2
 	VMOVUPD.Z    (CX), K1, Z3
 	VCMPPD       $0x11, Z1, Z3, K2
-	VBROADCASTSD constants<>+640(SB), Z1
+	VBROADCASTSD constants<>+672(SB), Z1
 	VMOVAPD.Z    Z1, K2, Z1
 	VSUBPD       Z1, Z2, Z1
 	VCMPPD       $0x00, Z0, Z3, K2
-	VBROADCASTSD constants<>+672(SB), Z0
+	VBROADCASTSD constants<>+704(SB), Z0
 	VBLENDMPD    Z0, Z1, K2, Z25
 	VMOVUPD      Z25, K1, (AX)
 	SHLQ         $0x03, DX
@@ -1187,36 +1244,34 @@ TEXT ·logsAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     32(CX), Y1
-	VCMPPD      $0x11, constants<>+32(SB), Y0, Y2
-	VCMPPD      $0x11, constants<>+32(SB), Y1, Y3
-	VMULPD      constants<>+64(SB), Y0, Y4
-	VMULPD      constants<>+64(SB), Y1, Y5
+	VCMPPD      $0x11, constants<>+64(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+64(SB), Y1, Y3
+	VMULPD      constants<>+96(SB), Y0, Y4
+	VMULPD      constants<>+96(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y0
 	VBLENDVPS   Y3, Y5, Y1, Y1
-	VPSUBQ      constants<>+96(SB), Y0, Y0
-	VPSUBQ      constants<>+96(SB), Y1, Y1
+	VPSUBQ      constants<>+128(SB), Y0, Y0
+	VPSUBQ      constants<>+128(SB), Y1, Y1
 	VPSRLQ      $0x34, Y0, Y2
 	VPSRLQ      $0x34, Y1, Y3
-	VORPD       constants<>+128(SB), Y2, Y2
-	VORPD       constants<>+128(SB), Y3, Y3
-	VSUBPD      constants<>+160(SB), Y2, Y2
-	VSUBPD      constants<>+160(SB), Y3, Y3
-	VANDPD      constants<>+192(SB), Y0, Y0
-	VANDPD      constants<>+192(SB), Y1, Y1
-	VPADDQ      constants<>+224(SB), Y0, Y0
-	VPADDQ      constants<>+224(SB), Y1, Y1
-	VSUBPD      constants<>+256(SB), Y0, Y0
-	VSUBPD      constants<>+256(SB), Y1, Y1
-	VADDPD      constants<>+288(SB), Y0, Y4
-	VADDPD      constants<>+288(SB), Y1, Y5
+	VORPD       constants<>+160(SB), Y2, Y2
+	VORPD       constants<>+160(SB), Y3, Y3
+	VSUBPD      constants<>+192(SB), Y2, Y2
+	VSUBPD      constants<>+192(SB), Y3, Y3
+	VANDPD      constants<>+224(SB), Y0, Y0
+	VANDPD      constants<>+224(SB), Y1, Y1
+	VPADDQ      constants<>+256(SB), Y0, Y0
+	VPADDQ      constants<>+256(SB), Y1, Y1
+	VSUBPD      constants<>+288(SB), Y0, Y0
+	VSUBPD      constants<>+288(SB), Y1, Y1
+	VADDPD      constants<>+320(SB), Y0, Y4
+	VADDPD      constants<>+320(SB), Y1, Y5
 	VDIVPD      Y4, Y0, Y4
 	VDIVPD      Y5, Y1, Y5
 	VMULPD      Y4, Y4, Y6
 	VMULPD      Y5, Y5, Y7
-	VMOVUPS     constants<>+320(SB), Y8
-	VMOVUPS     constants<>+320(SB), Y9
-	VFMADD213PD constants<>+352(SB), Y6, Y8
-	VFMADD213PD constants<>+352(SB), Y7, Y9
+	VMOVUPS     constants<>+352(SB), Y8
+	VMOVUPS     constants<>+352(SB), Y9
 	VFMADD213PD constants<>+384(SB), Y6, Y8
 	VFMADD213PD constants<>+384(SB), Y7, Y9
 	VFMADD213PD constants<>+416(SB), Y6, Y8
@@ -1227,8 +1282,10 @@ loop1:
 	VFMADD213PD constants<>+480(SB), Y7, Y9
 	VFMADD213PD constants<>+512(SB), Y6, Y8
 	VFMADD213PD constants<>+512(SB), Y7, Y9
-	VMULPD      constants<>+544(SB), Y0, Y10
-	VMULPD      constants<>+544(SB), Y1, Y11
+	VFMADD213PD constants<>+544(SB), Y6, Y8
+	VFMADD213PD constants<>+544(SB), Y7, Y9
+	VMULPD      constants<>+576(SB), Y0, Y10
+	VMULPD      constants<>+576(SB), Y1, Y11
 	VMULPD      Y0, Y10, Y10
 	VMULPD      Y1, Y11, Y11
 	VMULPD      Y6, Y8, Y6
@@ -1236,8 +1293,8 @@ loop1:
 	VADDPD      Y6, Y10, Y6
 	VADDPD      Y7, Y11, Y7
 	VXORPS      Y8, Y8, Y8
-	VMOVUPS     constants<>+576(SB), Y9
-	VMOVUPS     constants<>+576(SB), Y12
+	VMOVUPS     constants<>+608(SB), Y9
+	VMOVUPS     constants<>+608(SB), Y12
 	VFMADD213PD Y8, Y2, Y9
 	VFMADD213PD Y8, Y3, Y12
 	VFMADD231PD Y6, Y4, Y9
@@ -1246,21 +1303,21 @@ loop1:
 	VSUBPD      Y12, Y11, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
-	VFMADD231PD constants<>+608(SB), Y2, Y0
-	VFMADD231PD constants<>+608(SB), Y3, Y1
+	VFMADD231PD constants<>+640(SB), Y2, Y0
+	VFMADD231PD constants<>+640(SB), Y3, Y1
 	VMOVUPS     (CX), Y2
 	VMOVUPS     32(CX), Y3
-	VCMPPD      $0x11, constants<>+32(SB), Y2, Y4
-	VCMPPD      $0x11, constants<>+32(SB), Y3, Y5
-	VANDPS      constants<>+640(SB), Y4, Y4
-	VANDPS      constants<>+640(SB), Y5, Y5
+	VCMPPD      $0x11, constants<>+64(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+64(SB), Y3, Y5
+	VANDPS      constants<>+672(SB), Y4, Y4
+	VANDPS      constants<>+672(SB), Y5, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VXORPS      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y2, Y2
 	VCMPPD      $0x00, Y4, Y3, Y3
-	VBLENDVPS   Y2, constants<>+672(SB), Y0, Y0
-	VBLENDVPS   Y3, constants<>+672(SB), Y1, Y1
+	VBLENDVPS   Y2, constants<>+704(SB), Y0, Y0
+	VBLENDVPS   Y3, constants<>+704(SB), Y1, Y1
 	VMOVUPS     Y0, (AX)
 	VMOVUPS     Y1, 32(AX)
 	ADDQ        $+64, AX
@@ -1279,36 +1336,34 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y1
 	VMASKMOVPD  (CX), Y0, Y0
 	VMASKMOVPD  32(CX), Y1, Y1
-	VCMPPD      $0x11, constants<>+32(SB), Y0, Y2
-	VCMPPD      $0x11, constants<>+32(SB), Y1, Y3
-	VMULPD      constants<>+64(SB), Y0, Y4
-	VMULPD      constants<>+64(SB), Y1, Y5
+	VCMPPD      $0x11, constants<>+64(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+64(SB), Y1, Y3
+	VMULPD      constants<>+96(SB), Y0, Y4
+	VMULPD      constants<>+96(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y0
 	VBLENDVPS   Y3, Y5, Y1, Y1
-	VPSUBQ      constants<>+96(SB), Y0, Y0
-	VPSUBQ      constants<>+96(SB), Y1, Y1
+	VPSUBQ      constants<>+128(SB), Y0, Y0
+	VPSUBQ      constants<>+128(SB), Y1, Y1
 	VPSRLQ      $0x34, Y0, Y2
 	VPSRLQ      $0x34, Y1, Y3
-	VORPD       constants<>+128(SB), Y2, Y2
-	VORPD       constants<>+128(SB), Y3, Y3
-	VSUBPD      constants<>+160(SB), Y2, Y2
-	VSUBPD      constants<>+160(SB), Y3, Y3
-	VANDPD      constants<>+192(SB), Y0, Y0
-	VANDPD      constants<>+192(SB), Y1, Y1
-	VPADDQ      constants<>+224(SB), Y0, Y0
-	VPADDQ      constants<>+224(SB), Y1, Y1
-	VSUBPD      constants<>+256(SB), Y0, Y0
-	VSUBPD      constants<>+256(SB), Y1, Y1
-	VADDPD      constants<>+288(SB), Y0, Y4
-	VADDPD      constants<>+288(SB), Y1, Y5
+	VORPD       constants<>+160(SB), Y2, Y2
+	VORPD       constants<>+160(SB), Y3, Y3
+	VSUBPD      constants<>+192(SB), Y2, Y2
+	VSUBPD      constants<>+192(SB), Y3, Y3
+	VANDPD      constants<>+224(SB), Y0, Y0
+	VANDPD      constants<>+224(SB), Y1, Y1
+	VPADDQ      constants<>+256(SB), Y0, Y0
+	VPADDQ      constants<>+256(SB), Y1, Y1
+	VSUBPD      constants<>+288(SB), Y0, Y0
+	VSUBPD      constants<>+288(SB), Y1, Y1
+	VADDPD      constants<>+320(SB), Y0, Y4
+	VADDPD      constants<>+320(SB), Y1, Y5
 	VDIVPD      Y4, Y0, Y4
 	VDIVPD      Y5, Y1, Y5
 	VMULPD      Y4, Y4, Y6
 	VMULPD      Y5, Y5, Y7
-	VMOVUPS     constants<>+320(SB), Y8
-	VMOVUPS     constants<>+320(SB), Y9
-	VFMADD213PD constants<>+352(SB), Y6, Y8
-	VFMADD213PD constants<>+352(SB), Y7, Y9
+	VMOVUPS     constants<>+352(SB), Y8
+	VMOVUPS     constants<>+352(SB), Y9
 	VFMADD213PD constants<>+384(SB), Y6, Y8
 	VFMADD213PD constants<>+384(SB), Y7, Y9
 	VFMADD213PD constants<>+416(SB), Y6, Y8
@@ -1319,8 +1374,10 @@ end2:
 	VFMADD213PD constants<>+480(SB), Y7, Y9
 	VFMADD213PD constants<>+512(SB), Y6, Y8
 	VFMADD213PD constants<>+512(SB), Y7, Y9
-	VMULPD      constants<>+544(SB), Y0, Y10
-	VMULPD      constants<>+544(SB), Y1, Y11
+	VFMADD213PD constants<>+544(SB), Y6, Y8
+	VFMADD213PD constants<>+544(SB), Y7, Y9
+	VMULPD      constants<>+576(SB), Y0, Y10
+	VMULPD      constants<>+576(SB), Y1, Y11
 	VMULPD      Y0, Y10, Y10
 	VMULPD      Y1, Y11, Y11
 	VMULPD      Y6, Y8, Y6
@@ -1328,8 +1385,8 @@ end2:
 	VADDPD      Y6, Y10, Y6
 	VADDPD      Y7, Y11, Y7
 	VXORPS      Y8, Y8, Y8
-	VMOVUPS     constants<>+576(SB), Y9
-	VMOVUPS     constants<>+576(SB), Y12
+	VMOVUPS     constants<>+608(SB), Y9
+	VMOVUPS     constants<>+608(SB), Y12
 	VFMADD213PD Y8, Y2, Y9
 	VFMADD213PD Y8, Y3, Y12
 	VFMADD231PD Y6, Y4, Y9
@@ -1338,8 +1395,8 @@ end2:
 	VSUBPD      Y12, Y11, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
-	VFMADD231PD constants<>+608(SB), Y2, Y0
-	VFMADD231PD constants<>+608(SB), Y3, Y1
+	VFMADD231PD constants<>+640(SB), Y2, Y0
+	VFMADD231PD constants<>+640(SB), Y3, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -1347,17 +1404,17 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y3
 	VMASKMOVPD  (CX), Y2, Y2
 	VMASKMOVPD  32(CX), Y3, Y3
-	VCMPPD      $0x11, constants<>+32(SB), Y2, Y4
-	VCMPPD      $0x11, constants<>+32(SB), Y3, Y5
-	VANDPS      constants<>+640(SB), Y4, Y4
-	VANDPS      constants<>+640(SB), Y5, Y5
+	VCMPPD      $0x11, constants<>+64(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+64(SB), Y3, Y5
+	VANDPS      constants<>+672(SB), Y4, Y4
+	VANDPS      constants<>+672(SB), Y5, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VXORPS      Y4, Y4, Y4
 	VCMPPD      $0x00, Y4, Y2, Y2
 	VCMPPD      $0x00, Y4, Y3, Y3
-	VBLENDVPS   Y2, constants<>+672(SB), Y0, Y0
-	VBLENDVPS   Y3, constants<>+672(SB), Y1, Y1
+	VBLENDVPS   Y2, constants<>+704(SB), Y0, Y0
+	VBLENDVPS   Y3, constants<>+704(SB), Y1, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -1377,91 +1434,95 @@ DATA constants<>+0(SB)/8, $0x47b0000000000000
 DATA constants<>+8(SB)/8, $0x47b0000000000000
 DATA constants<>+16(SB)/8, $0x47b0000000000000
 DATA constants<>+24(SB)/8, $0x47b0000000000000
-DATA constants<>+32(SB)/8, $0x0010000000000000
-DATA constants<>+40(SB)/8, $0x0010000000000000
-DATA constants<>+48(SB)/8, $0x0010000000000000
-DATA constants<>+56(SB)/8, $0x0010000000000000
-DATA constants<>+64(SB)/8, $0x4350000000000000
-DATA constants<>+72(SB)/8, $0x4350000000000000
-DATA constants<>+80(SB)/8, $0x4350000000000000
-DATA constants<>+88(SB)/8, $0x4350000000000000
-DATA constants<>+96(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+104(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+112(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+120(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+128(SB)/8, $0x4330000000000000
-DATA constants<>+136(SB)/8, $0x4330000000000000
-DATA constants<>+144(SB)/8, $0x4330000000000000
-DATA constants<>+152(SB)/8, $0x4330000000000000
-DATA constants<>+160(SB)/8, $0x4330000000000400
-DATA constants<>+168(SB)/8, $0x4330000000000400
-DATA constants<>+176(SB)/8, $0x4330000000000400
-DATA constants<>+184(SB)/8, $0x4330000000000400
-DATA constants<>+192(SB)/8, $0x000fffffffffffff
-DATA constants<>+200(SB)/8, $0x000fffffffffffff
-DATA constants<>+208(SB)/8, $0x000fffffffffffff
-DATA constants<>+216(SB)/8, $0x000fffffffffffff
-DATA constants<>+224(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+232(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+240(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+248(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+256(SB)/8, $0x3ff0000000000000
-DATA constants<>+264(SB)/8, $0x3ff0000000000000
-DATA constants<>+272(SB)/8, $0x3ff0000000000000
-DATA constants<>+280(SB)/8, $0x3ff0000000000000
-DATA constants<>+288(SB)/8, $0x4000000000000000
-DATA constants<>+296(SB)/8, $0x4000000000000000
-DATA constants<>+304(SB)/8, $0x4000000000000000
-DATA constants<>+312(SB)/8, $0x4000000000000000
-DATA constants<>+320(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+328(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+336(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+344(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+352(SB)/8, $0x3fc39a095d352643
-DATA constants<>+360(SB)/8, $0x3fc39a095d352643
-DATA constants<>+368(SB)/8, $0x3fc39a095d352643
-DATA constants<>+376(SB)/8, $0x3fc39a095d352643
-DATA constants<>+384(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+392(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+400(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+408(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+416(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+424(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+432(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+440(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+448(SB)/8, $0x3fd249249422a452
-DATA constants<>+456(SB)/8, $0x3fd249249422a452
-DATA constants<>+464(SB)/8, $0x3fd249249422a452
-DATA constants<>+472(SB)/8, $0x3fd249249422a452
-DATA constants<>+480(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+488(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+496(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+504(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+512(SB)/8, $0x3fe5555555555593
-DATA constants<>+520(SB)/8, $0x3fe5555555555593
-DATA constants<>+528(SB)/8, $0x3fe5555555555593
-DATA constants<>+536(SB)/8, $0x3fe5555555555593
-DATA constants<>+544(SB)/8, $0x3fe0000000000000
-DATA constants<>+552(SB)/8, $0x3fe0000000000000
-DATA constants<>+560(SB)/8, $0x3fe0000000000000
-DATA constants<>+568(SB)/8, $0x3fe0000000000000
-DATA constants<>+576(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+584(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+592(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+600(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+608(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+616(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+624(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+632(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+640(SB)/8, $0x4042b708872320e2
-DATA constants<>+648(SB)/8, $0x4042b708872320e2
-DATA constants<>+656(SB)/8, $0x4042b708872320e2
-DATA constants<>+664(SB)/8, $0x4042b708872320e2
-DATA constants<>+672(SB)/8, $0xfff0000000000000
-DATA constants<>+680(SB)/8, $0xfff0000000000000
-DATA constants<>+688(SB)/8, $0xfff0000000000000
-DATA constants<>+696(SB)/8, $0xfff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $704
+DATA constants<>+32(SB)/8, $0x7ff0000000000000
+DATA constants<>+40(SB)/8, $0x7ff0000000000000
+DATA constants<>+48(SB)/8, $0x7ff0000000000000
+DATA constants<>+56(SB)/8, $0x7ff0000000000000
+DATA constants<>+64(SB)/8, $0x0010000000000000
+DATA constants<>+72(SB)/8, $0x0010000000000000
+DATA constants<>+80(SB)/8, $0x0010000000000000
+DATA constants<>+88(SB)/8, $0x0010000000000000
+DATA constants<>+96(SB)/8, $0x4350000000000000
+DATA constants<>+104(SB)/8, $0x4350000000000000
+DATA constants<>+112(SB)/8, $0x4350000000000000
+DATA constants<>+120(SB)/8, $0x4350000000000000
+DATA constants<>+128(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+136(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+144(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+152(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+160(SB)/8, $0x4330000000000000
+DATA constants<>+168(SB)/8, $0x4330000000000000
+DATA constants<>+176(SB)/8, $0x4330000000000000
+DATA constants<>+184(SB)/8, $0x4330000000000000
+DATA constants<>+192(SB)/8, $0x4330000000000400
+DATA constants<>+200(SB)/8, $0x4330000000000400
+DATA constants<>+208(SB)/8, $0x4330000000000400
+DATA constants<>+216(SB)/8, $0x4330000000000400
+DATA constants<>+224(SB)/8, $0x000fffffffffffff
+DATA constants<>+232(SB)/8, $0x000fffffffffffff
+DATA constants<>+240(SB)/8, $0x000fffffffffffff
+DATA constants<>+248(SB)/8, $0x000fffffffffffff
+DATA constants<>+256(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+264(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+272(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+280(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+288(SB)/8, $0x3ff0000000000000
+DATA constants<>+296(SB)/8, $0x3ff0000000000000
+DATA constants<>+304(SB)/8, $0x3ff0000000000000
+DATA constants<>+312(SB)/8, $0x3ff0000000000000
+DATA constants<>+320(SB)/8, $0x4000000000000000
+DATA constants<>+328(SB)/8, $0x4000000000000000
+DATA constants<>+336(SB)/8, $0x4000000000000000
+DATA constants<>+344(SB)/8, $0x4000000000000000
+DATA constants<>+352(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+360(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+368(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+376(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+384(SB)/8, $0x3fc39a095d352643
+DATA constants<>+392(SB)/8, $0x3fc39a095d352643
+DATA constants<>+400(SB)/8, $0x3fc39a095d352643
+DATA constants<>+408(SB)/8, $0x3fc39a095d352643
+DATA constants<>+416(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+424(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+432(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+440(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+448(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+456(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+464(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+472(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+480(SB)/8, $0x3fd249249422a452
+DATA constants<>+488(SB)/8, $0x3fd249249422a452
+DATA constants<>+496(SB)/8, $0x3fd249249422a452
+DATA constants<>+504(SB)/8, $0x3fd249249422a452
+DATA constants<>+512(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+520(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+528(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+536(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+544(SB)/8, $0x3fe5555555555593
+DATA constants<>+552(SB)/8, $0x3fe5555555555593
+DATA constants<>+560(SB)/8, $0x3fe5555555555593
+DATA constants<>+568(SB)/8, $0x3fe5555555555593
+DATA constants<>+576(SB)/8, $0x3fe0000000000000
+DATA constants<>+584(SB)/8, $0x3fe0000000000000
+DATA constants<>+592(SB)/8, $0x3fe0000000000000
+DATA constants<>+600(SB)/8, $0x3fe0000000000000
+DATA constants<>+608(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+616(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+624(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+632(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+640(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+648(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+656(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+664(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+672(SB)/8, $0x4042b708872320e2
+DATA constants<>+680(SB)/8, $0x4042b708872320e2
+DATA constants<>+688(SB)/8, $0x4042b708872320e2
+DATA constants<>+696(SB)/8, $0x4042b708872320e2
+DATA constants<>+704(SB)/8, $0xfff0000000000000
+DATA constants<>+712(SB)/8, $0xfff0000000000000
+DATA constants<>+720(SB)/8, $0xfff0000000000000
+DATA constants<>+728(SB)/8, $0xfff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $736
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -3158,13 +3158,321 @@ end2:
 	VZEROUPPER
 	RET
 
+// func nearestF32AVX512(x []float32, bound float32) (below float32, above float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·nearestF32AVX512(SB), NOSPLIT, $0-40
+	VBROADCASTSD constants<>+0(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z1
+	VBROADCASTSD constants<>+1184(SB), Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         x_base+0(FP), AX
+	VBROADCASTSS bound+24(FP), Z4
+	VMOVAPS      Z0, Z5
+	VMOVAPS      Z1, Z6
+	MOVQ         x_len+8(FP), CX
+	CMPQ         CX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (AX), Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VMAXPS    Z2, Z7, Z8
+	VBLENDMPS Z8, Z0, K1, Z9
+	VMAXPS    Z5, Z9, Z5
+	VBLENDMPS Z1, Z7, K1, Z10
+	VMINPS    Z6, Z10, Z6
+	ADDQ      $+64, AX
+	SUBQ      $+16, CX
+	CMPQ      CX, $+16
+	JGE       loop1
+
+end2:
+	CMPQ      CX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVAPS   Z1, Z7
+	VMOVUPS   (AX), K1, Z7
+	VCMPPS    $0x11, Z4, Z7, K1
+	VMAXPS    Z2, Z7, Z2
+	VBLENDMPS Z2, Z0, K1, Z11
+	VMAXPS    Z5, Z11, Z5
+	VBLENDMPS Z1, Z7, K1, Z12
+	VMINPS    Z6, Z12, Z6
+	SHLQ      $0x02, CX
+	ADDQ      CX, AX
+
+endif3:
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VMAXPS        Y0, Y5, Y13
+	VEXTRACTF64X2 $0x01, Y13, X0
+	VMAXPS        X0, X13, X13
+	VPERMILPD     $0x01, X13, X0
+	VMAXPS        X0, X13, X13
+	VMOVSHDUP     X13, X0
+	VMAXPS        X0, X13, X13
+	VADDPS        Z3, Z13, Z0
+	VMOVSS        X0, below+32(FP)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VMINPS        Y0, Y6, Y13
+	VEXTRACTF64X2 $0x01, Y13, X0
+	VMINPS        X0, X13, X13
+	VPERMILPD     $0x01, X13, X0
+	VMINPS        X0, X13, X13
+	VMOVSHDUP     X13, X0
+	VMINPS        X0, X13, X13
+	VADDPS        Z3, Z13, Z0
+	VMOVSS        X0, above+36(FP)
+	VZEROUPPER
+	RET
+
+// func nearestF32AVX2(x []float32, bound float32) (below float32, above float32)
+// Requires: AVX
+TEXT ·nearestF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         x_base+0(FP), AX
+	VBROADCASTSS bound+24(FP), Y0
+	VMOVUPS      constants<>+0(SB), Y1
+	VMOVUPS      constants<>+0(SB), Y2
+	VMOVUPS      constants<>+1056(SB), Y3
+	VMOVUPS      constants<>+1056(SB), Y4
+	MOVQ         x_len+8(FP), CX
+	CMPQ         CX, $+16
+	JLT          end2
+
+loop1:
+	VMOVUPS   (AX), Y5
+	VMOVUPS   32(AX), Y6
+	VCMPPS    $0x11, Y0, Y5, Y7
+	VCMPPS    $0x11, Y0, Y6, Y8
+	VMAXPS    constants<>+1184(SB), Y5, Y9
+	VMAXPS    constants<>+1184(SB), Y6, Y10
+	VMOVUPS   constants<>+0(SB), Y11
+	VBLENDVPS Y7, Y9, Y11, Y9
+	VMOVUPS   constants<>+0(SB), Y11
+	VBLENDVPS Y8, Y10, Y11, Y10
+	VMAXPS    Y1, Y9, Y1
+	VMAXPS    Y2, Y10, Y2
+	VBLENDVPS Y7, constants<>+1056(SB), Y5, Y5
+	VBLENDVPS Y8, constants<>+1056(SB), Y6, Y6
+	VMINPS    Y3, Y5, Y3
+	VMINPS    Y4, Y6, Y4
+	ADDQ      $+64, AX
+	SUBQ      $+16, CX
+	CMPQ      CX, $+16
+	JGE       loop1
+
+end2:
+	CMPQ       CX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*4), Y6
+	VMOVUPS    96(DX)(BX*4), Y7
+	VMASKMOVPS (AX), Y6, Y5
+	VMOVUPS    constants<>+1056(SB), Y8
+	VBLENDVPS  Y6, Y5, Y8, Y5
+	VMASKMOVPS 32(AX), Y7, Y6
+	VMOVUPS    constants<>+1056(SB), Y8
+	VBLENDVPS  Y7, Y6, Y8, Y6
+	VCMPPS     $0x11, Y0, Y5, Y7
+	VCMPPS     $0x11, Y0, Y6, Y0
+	VMAXPS     constants<>+1184(SB), Y5, Y8
+	VMAXPS     constants<>+1184(SB), Y6, Y9
+	VMOVUPS    constants<>+0(SB), Y10
+	VBLENDVPS  Y7, Y8, Y10, Y8
+	VMOVUPS    constants<>+0(SB), Y10
+	VBLENDVPS  Y0, Y9, Y10, Y9
+	VMAXPS     Y1, Y8, Y1
+	VMAXPS     Y2, Y9, Y2
+	VBLENDVPS  Y7, constants<>+1056(SB), Y5, Y5
+	VBLENDVPS  Y0, constants<>+1056(SB), Y6, Y0
+	VMINPS     Y3, Y5, Y3
+	VMINPS     Y4, Y0, Y4
+	SHLQ       $0x02, CX
+	ADDQ       CX, AX
+
+endif3:
+	VMAXPS       Y2, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMAXPS       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVSS       X0, below+32(FP)
+	VMINPS       Y4, Y3, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VMINPS       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VMOVSS       X0, above+36(FP)
+	VZEROUPPER
+	RET
+
+// func nearestF64AVX512(x []float64, bound float64) (below float64, above float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·nearestF64AVX512(SB), NOSPLIT, $0-48
+	VBROADCASTSD constants<>+416(SB), Z0
+	VBROADCASTSD constants<>+1152(SB), Z1
+	VBROADCASTSD constants<>+1216(SB), Z2
+	VPXORD       Z3, Z3, Z3
+	MOVQ         x_base+0(FP), AX
+	VBROADCASTSD bound+24(FP), Z4
+	VMOVAPS      Z0, Z5
+	VMOVAPS      Z1, Z6
+	MOVQ         x_len+8(FP), CX
+	CMPQ         CX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (AX), Z7
+	VCMPPD    $0x11, Z4, Z7, K1
+	VMAXPD    Z2, Z7, Z8
+	VBLENDMPD Z8, Z0, K1, Z9
+	VMAXPD    Z5, Z9, Z5
+	VBLENDMPD Z1, Z7, K1, Z10
+	VMINPD    Z6, Z10, Z6
+	ADDQ      $+64, AX
+	SUBQ      $+8, CX
+	CMPQ      CX, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      CX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVAPS   Z1, Z7
+	VMOVUPD   (AX), K1, Z7
+	VCMPPD    $0x11, Z4, Z7, K1
+	VMAXPD    Z2, Z7, Z2
+	VBLENDMPD Z2, Z0, K1, Z11
+	VMAXPD    Z5, Z11, Z5
+	VBLENDMPD Z1, Z7, K1, Z12
+	VMINPD    Z6, Z12, Z6
+	SHLQ      $0x03, CX
+	ADDQ      CX, AX
+
+endif3:
+	VEXTRACTF64X4 $0x01, Z5, Y0
+	VMAXPD        Y0, Y5, Y13
+	VEXTRACTF64X2 $0x01, Y13, X0
+	VMAXPD        X0, X13, X13
+	VPERMILPD     $0x01, X13, X0
+	VMAXPD        X0, X13, X13
+	VADDPD        Z3, Z13, Z0
+	VMOVSD        X0, below+32(FP)
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VMINPD        Y0, Y6, Y13
+	VEXTRACTF64X2 $0x01, Y13, X0
+	VMINPD        X0, X13, X13
+	VPERMILPD     $0x01, X13, X0
+	VMINPD        X0, X13, X13
+	VADDPD        Z3, Z13, Z0
+	VMOVSD        X0, above+40(FP)
+	VZEROUPPER
+	RET
+
+// func nearestF64AVX2(x []float64, bound float64) (below float64, above float64)
+// Requires: AVX
+TEXT ·nearestF64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         x_base+0(FP), AX
+	VBROADCASTSD bound+24(FP), Y0
+	VMOVUPS      constants<>+416(SB), Y1
+	VMOVUPS      constants<>+416(SB), Y2
+	VMOVUPS      constants<>+1152(SB), Y3
+	VMOVUPS      constants<>+1152(SB), Y4
+	MOVQ         x_len+8(FP), CX
+	CMPQ         CX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS   (AX), Y5
+	VMOVUPS   32(AX), Y6
+	VCMPPD    $0x11, Y0, Y5, Y7
+	VCMPPD    $0x11, Y0, Y6, Y8
+	VMAXPD    constants<>+1216(SB), Y5, Y9
+	VMAXPD    constants<>+1216(SB), Y6, Y10
+	VMOVUPS   constants<>+416(SB), Y11
+	VBLENDVPS Y7, Y9, Y11, Y9
+	VMOVUPS   constants<>+416(SB), Y11
+	VBLENDVPS Y8, Y10, Y11, Y10
+	VMAXPD    Y1, Y9, Y1
+	VMAXPD    Y2, Y10, Y2
+	VBLENDVPS Y7, constants<>+1152(SB), Y5, Y5
+	VBLENDVPS Y8, constants<>+1152(SB), Y6, Y6
+	VMINPD    Y3, Y5, Y3
+	VMINPD    Y4, Y6, Y4
+	ADDQ      $+64, AX
+	SUBQ      $+8, CX
+	CMPQ      CX, $+8
+	JGE       loop1
+
+end2:
+	CMPQ       CX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*8), Y6
+	VMOVUPS    96(DX)(BX*8), Y7
+	VMASKMOVPD (AX), Y6, Y5
+	VMOVUPS    constants<>+1152(SB), Y8
+	VBLENDVPS  Y6, Y5, Y8, Y5
+	VMASKMOVPD 32(AX), Y7, Y6
+	VMOVUPS    constants<>+1152(SB), Y8
+	VBLENDVPS  Y7, Y6, Y8, Y6
+	VCMPPD     $0x11, Y0, Y5, Y7
+	VCMPPD     $0x11, Y0, Y6, Y0
+	VMAXPD     constants<>+1216(SB), Y5, Y8
+	VMAXPD     constants<>+1216(SB), Y6, Y9
+	VMOVUPS    constants<>+416(SB), Y10
+	VBLENDVPS  Y7, Y8, Y10, Y8
+	VMOVUPS    constants<>+416(SB), Y10
+	VBLENDVPS  Y0, Y9, Y10, Y9
+	VMAXPD     Y1, Y8, Y1
+	VMAXPD     Y2, Y9, Y2
+	VBLENDVPS  Y7, constants<>+1152(SB), Y5, Y5
+	VBLENDVPS  Y0, constants<>+1152(SB), Y6, Y0
+	VMINPD     Y3, Y5, Y3
+	VMINPD     Y4, Y0, Y4
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+
+endif3:
+	VMAXPD       Y2, Y1, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMAXPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, below+32(FP)
+	VMINPD       Y4, Y3, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, above+40(FP)
+	VZEROUPPER
+	RET
+
 // func normalizeRowAVX512(dst []float64, src []float64, exponents []float64) (zeros float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·normalizeRowAVX512(SB), NOSPLIT, $0-80
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1184(SB), Z1
-	VBROADCASTSD constants<>+1216(SB), Z2
-	VBROADCASTSD constants<>+1248(SB), Z3
+	VBROADCASTSD constants<>+1248(SB), Z1
+	VBROADCASTSD constants<>+1280(SB), Z2
+	VBROADCASTSD constants<>+1312(SB), Z3
 	VBROADCASTSD constants<>+960(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         dst_base+0(FP), AX
@@ -3253,10 +3561,10 @@ loop1:
 	VCMPPD  $0x04, Y4, Y3, Y4
 	VPSRLQ  $0x34, Y2, Y6
 	VPSRLQ  $0x34, Y3, Y7
-	VORPD   constants<>+1184(SB), Y6, Y6
-	VORPD   constants<>+1184(SB), Y7, Y7
-	VSUBPD  constants<>+1216(SB), Y6, Y6
-	VSUBPD  constants<>+1216(SB), Y7, Y7
+	VORPD   constants<>+1248(SB), Y6, Y6
+	VORPD   constants<>+1248(SB), Y7, Y7
+	VSUBPD  constants<>+1280(SB), Y6, Y6
+	VSUBPD  constants<>+1280(SB), Y7, Y7
 	VANDPS  Y6, Y5, Y6
 	VANDPS  Y7, Y4, Y7
 	VMOVUPS (DX), Y8
@@ -3265,8 +3573,8 @@ loop1:
 	VADDPD  Y9, Y7, Y7
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
-	VANDPD  constants<>+1248(SB), Y2, Y2
-	VANDPD  constants<>+1248(SB), Y3, Y3
+	VANDPD  constants<>+1312(SB), Y2, Y2
+	VANDPD  constants<>+1312(SB), Y3, Y3
 	VORPD   constants<>+960(SB), Y2, Y2
 	VORPD   constants<>+960(SB), Y3, Y3
 	VANDPS  Y2, Y5, Y2
@@ -3299,10 +3607,10 @@ end2:
 	VCMPPD     $0x04, Y4, Y3, Y4
 	VPSRLQ     $0x34, Y2, Y6
 	VPSRLQ     $0x34, Y3, Y7
-	VORPD      constants<>+1184(SB), Y6, Y6
-	VORPD      constants<>+1184(SB), Y7, Y7
-	VSUBPD     constants<>+1216(SB), Y6, Y6
-	VSUBPD     constants<>+1216(SB), Y7, Y7
+	VORPD      constants<>+1248(SB), Y6, Y6
+	VORPD      constants<>+1248(SB), Y7, Y7
+	VSUBPD     constants<>+1280(SB), Y6, Y6
+	VSUBPD     constants<>+1280(SB), Y7, Y7
 	VANDPS     Y6, Y5, Y6
 	VANDPS     Y7, Y4, Y7
 	LEAQ       byteMasks<>+0(SB), SI
@@ -3321,8 +3629,8 @@ end2:
 	VMOVUPS    96(SI)(DI*8), Y9
 	VMASKMOVPD Y6, Y8, (DX)
 	VMASKMOVPD Y7, Y9, 32(DX)
-	VANDPD     constants<>+1248(SB), Y2, Y2
-	VANDPD     constants<>+1248(SB), Y3, Y3
+	VANDPD     constants<>+1312(SB), Y2, Y2
+	VANDPD     constants<>+1312(SB), Y3, Y3
 	VORPD      constants<>+960(SB), Y2, Y2
 	VORPD      constants<>+960(SB), Y3, Y3
 	VANDPS     Y2, Y5, Y2
@@ -3357,9 +3665,9 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·forwardFactorsAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1280(SB), Z1
-	VBROADCASTSD constants<>+1312(SB), Z2
-	VBROADCASTSD constants<>+1216(SB), Z3
+	VBROADCASTSD constants<>+1344(SB), Z1
+	VBROADCASTSD constants<>+1376(SB), Z2
+	VBROADCASTSD constants<>+1280(SB), Z3
 	MOVQ         factors_base+0(FP), AX
 	MOVQ         exponents_base+24(FP), CX
 	MOVQ         skipExponents_base+48(FP), DX
@@ -3440,12 +3748,12 @@ loop1:
 	VMOVAPS    Y6, Y2
 	VSUBPD     Y4, Y7, Y6
 	VSUBPD     Y5, Y8, Y9
-	VMAXPD     constants<>+1280(SB), Y6, Y6
-	VMAXPD     constants<>+1280(SB), Y9, Y9
-	VMINPD     constants<>+1312(SB), Y6, Y6
-	VMINPD     constants<>+1312(SB), Y9, Y9
-	VADDPD     constants<>+1216(SB), Y6, Y6
-	VADDPD     constants<>+1216(SB), Y9, Y9
+	VMAXPD     constants<>+1344(SB), Y6, Y6
+	VMAXPD     constants<>+1344(SB), Y9, Y9
+	VMINPD     constants<>+1376(SB), Y6, Y6
+	VMINPD     constants<>+1376(SB), Y9, Y9
+	VADDPD     constants<>+1280(SB), Y6, Y6
+	VADDPD     constants<>+1280(SB), Y9, Y9
 	VPSLLQ     $0x34, Y6, Y6
 	VPSLLQ     $0x34, Y9, Y9
 	VMAXPD     Y0, Y6, Y0
@@ -3454,12 +3762,12 @@ loop1:
 	VMOVUPS    Y9, 32(AX)
 	VSUBPD     Y3, Y4, Y4
 	VSUBPD     Y2, Y5, Y5
-	VMAXPD     constants<>+1280(SB), Y4, Y4
-	VMAXPD     constants<>+1280(SB), Y5, Y5
-	VMINPD     constants<>+1312(SB), Y4, Y4
-	VMINPD     constants<>+1312(SB), Y5, Y5
-	VADDPD     constants<>+1216(SB), Y4, Y4
-	VADDPD     constants<>+1216(SB), Y5, Y5
+	VMAXPD     constants<>+1344(SB), Y4, Y4
+	VMAXPD     constants<>+1344(SB), Y5, Y5
+	VMINPD     constants<>+1376(SB), Y4, Y4
+	VMINPD     constants<>+1376(SB), Y5, Y5
+	VADDPD     constants<>+1280(SB), Y4, Y4
+	VADDPD     constants<>+1280(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
 	VPSLLQ     $0x34, Y5, Y5
 	VMAXPD     Y0, Y4, Y0
@@ -3472,12 +3780,12 @@ loop1:
 	VMOVUPS    32(DX), Y6
 	VADDPD     Y5, Y3, Y3
 	VADDPD     Y6, Y4, Y4
-	VMAXPD     constants<>+1280(SB), Y3, Y3
-	VMAXPD     constants<>+1280(SB), Y4, Y4
-	VMINPD     constants<>+1312(SB), Y3, Y3
-	VMINPD     constants<>+1312(SB), Y4, Y4
-	VADDPD     constants<>+1216(SB), Y3, Y3
-	VADDPD     constants<>+1216(SB), Y4, Y4
+	VMAXPD     constants<>+1344(SB), Y3, Y3
+	VMAXPD     constants<>+1344(SB), Y4, Y4
+	VMINPD     constants<>+1376(SB), Y3, Y3
+	VMINPD     constants<>+1376(SB), Y4, Y4
+	VADDPD     constants<>+1280(SB), Y3, Y3
+	VADDPD     constants<>+1280(SB), Y4, Y4
 	VPSLLQ     $0x34, Y3, Y3
 	VPSLLQ     $0x34, Y4, Y4
 	VMAXPD     Y0, Y3, Y0
@@ -3807,10 +4115,10 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·rescaleAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1344(SB), Z1
-	VBROADCASTSD constants<>+1280(SB), Z2
-	VBROADCASTSD constants<>+1312(SB), Z3
-	VBROADCASTSD constants<>+1216(SB), Z4
+	VBROADCASTSD constants<>+1408(SB), Z1
+	VBROADCASTSD constants<>+1344(SB), Z2
+	VBROADCASTSD constants<>+1376(SB), Z3
+	VBROADCASTSD constants<>+1280(SB), Z4
 	VMOVAPS      Z0, Z5
 	MOVQ         beta_base+0(FP), AX
 	MOVQ         alpha_base+24(FP), CX
@@ -3891,8 +4199,8 @@ loop1:
 	VXORPS  Y4, Y4, Y4
 	VCMPPD  $0x04, Y4, Y2, Y2
 	VCMPPD  $0x04, Y4, Y3, Y3
-	VCMPPD  $0x15, constants<>+1344(SB), Y0, Y4
-	VCMPPD  $0x15, constants<>+1344(SB), Y1, Y5
+	VCMPPD  $0x15, constants<>+1408(SB), Y0, Y4
+	VCMPPD  $0x15, constants<>+1408(SB), Y1, Y5
 	VANDPS  Y4, Y2, Y2
 	VANDPS  Y5, Y3, Y3
 	VMOVUPS (BX), Y4
@@ -3901,12 +4209,12 @@ loop1:
 	VMOVUPS 32(DX), Y7
 	VSUBPD  Y6, Y4, Y4
 	VSUBPD  Y7, Y5, Y5
-	VMAXPD  constants<>+1280(SB), Y4, Y4
-	VMAXPD  constants<>+1280(SB), Y5, Y5
-	VMINPD  constants<>+1312(SB), Y4, Y4
-	VMINPD  constants<>+1312(SB), Y5, Y5
-	VADDPD  constants<>+1216(SB), Y4, Y4
-	VADDPD  constants<>+1216(SB), Y5, Y5
+	VMAXPD  constants<>+1344(SB), Y4, Y4
+	VMAXPD  constants<>+1344(SB), Y5, Y5
+	VMINPD  constants<>+1376(SB), Y4, Y4
+	VMINPD  constants<>+1376(SB), Y5, Y5
+	VADDPD  constants<>+1280(SB), Y4, Y4
+	VADDPD  constants<>+1280(SB), Y5, Y5
 	VPSLLQ  $0x34, Y4, Y4
 	VPSLLQ  $0x34, Y5, Y5
 	VMULPD  Y4, Y0, Y0
@@ -3943,8 +4251,8 @@ end2:
 	VXORPS     Y4, Y4, Y4
 	VCMPPD     $0x04, Y4, Y2, Y2
 	VCMPPD     $0x04, Y4, Y3, Y3
-	VCMPPD     $0x15, constants<>+1344(SB), Y0, Y4
-	VCMPPD     $0x15, constants<>+1344(SB), Y1, Y5
+	VCMPPD     $0x15, constants<>+1408(SB), Y0, Y4
+	VCMPPD     $0x15, constants<>+1408(SB), Y1, Y5
 	VANDPS     Y4, Y2, Y2
 	VANDPS     Y5, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), DI
@@ -3963,12 +4271,12 @@ end2:
 	VMASKMOVPD 32(DX), Y7, Y7
 	VSUBPD     Y6, Y4, Y4
 	VSUBPD     Y7, Y5, Y5
-	VMAXPD     constants<>+1280(SB), Y4, Y4
-	VMAXPD     constants<>+1280(SB), Y5, Y5
-	VMINPD     constants<>+1312(SB), Y4, Y4
-	VMINPD     constants<>+1312(SB), Y5, Y5
-	VADDPD     constants<>+1216(SB), Y4, Y4
-	VADDPD     constants<>+1216(SB), Y5, Y5
+	VMAXPD     constants<>+1344(SB), Y4, Y4
+	VMAXPD     constants<>+1344(SB), Y5, Y5
+	VMINPD     constants<>+1376(SB), Y4, Y4
+	VMINPD     constants<>+1376(SB), Y5, Y5
+	VADDPD     constants<>+1280(SB), Y4, Y4
+	VADDPD     constants<>+1280(SB), Y5, Y5
 	VPSLLQ     $0x34, Y4, Y4
 	VPSLLQ     $0x34, Y5, Y5
 	VMULPD     Y4, Y0, Y0
@@ -4263,8 +4571,8 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·wideFactorsAVX512(SB), NOSPLIT, $0-144
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1280(SB), Z1
-	VBROADCASTSD constants<>+1216(SB), Z2
+	VBROADCASTSD constants<>+1344(SB), Z1
+	VBROADCASTSD constants<>+1280(SB), Z2
 	VBROADCASTSD blank+128(FP), Z0
 	VBROADCASTSD before+120(FP), Z3
 	MOVQ         factors_base+0(FP), AX
@@ -4364,20 +4672,20 @@ loop1:
 	VMOVUPS    Y10, 32(CX)
 	VSUBPD     Y5, Y3, Y9
 	VSUBPD     Y8, Y4, Y10
-	VMAXPD     constants<>+1280(SB), Y9, Y9
-	VMAXPD     constants<>+1280(SB), Y10, Y10
-	VADDPD     constants<>+1216(SB), Y9, Y9
-	VADDPD     constants<>+1216(SB), Y10, Y10
+	VMAXPD     constants<>+1344(SB), Y9, Y9
+	VMAXPD     constants<>+1344(SB), Y10, Y10
+	VADDPD     constants<>+1280(SB), Y9, Y9
+	VADDPD     constants<>+1280(SB), Y10, Y10
 	VPSLLQ     $0x34, Y9, Y9
 	VPSLLQ     $0x34, Y10, Y10
 	VMOVUPS    Y9, (AX)
 	VMOVUPS    Y10, 32(AX)
 	VSUBPD     Y5, Y6, Y5
 	VSUBPD     Y8, Y7, Y8
-	VMAXPD     constants<>+1280(SB), Y5, Y5
-	VMAXPD     constants<>+1280(SB), Y8, Y8
-	VADDPD     constants<>+1216(SB), Y5, Y5
-	VADDPD     constants<>+1216(SB), Y8, Y8
+	VMAXPD     constants<>+1344(SB), Y5, Y5
+	VMAXPD     constants<>+1344(SB), Y8, Y8
+	VADDPD     constants<>+1280(SB), Y5, Y5
+	VADDPD     constants<>+1280(SB), Y8, Y8
 	VPSLLQ     $0x34, Y5, Y5
 	VPSLLQ     $0x34, Y8, Y8
 	VMOVUPS    Y5, 64(AX)
@@ -4398,30 +4706,30 @@ loop1:
 	VMOVUPS    Y10, 96(CX)
 	VSUBPD     Y7, Y2, Y2
 	VSUBPD     Y8, Y1, Y9
-	VMAXPD     constants<>+1280(SB), Y2, Y2
-	VMAXPD     constants<>+1280(SB), Y9, Y9
-	VADDPD     constants<>+1216(SB), Y2, Y2
-	VADDPD     constants<>+1216(SB), Y9, Y9
+	VMAXPD     constants<>+1344(SB), Y2, Y2
+	VMAXPD     constants<>+1344(SB), Y9, Y9
+	VADDPD     constants<>+1280(SB), Y2, Y2
+	VADDPD     constants<>+1280(SB), Y9, Y9
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y9, Y9
 	VMOVUPS    Y2, 128(AX)
 	VMOVUPS    Y9, 160(AX)
 	VSUBPD     Y7, Y3, Y2
 	VSUBPD     Y8, Y4, Y3
-	VMAXPD     constants<>+1280(SB), Y2, Y2
-	VMAXPD     constants<>+1280(SB), Y3, Y3
-	VADDPD     constants<>+1216(SB), Y2, Y2
-	VADDPD     constants<>+1216(SB), Y3, Y3
+	VMAXPD     constants<>+1344(SB), Y2, Y2
+	VMAXPD     constants<>+1344(SB), Y3, Y3
+	VADDPD     constants<>+1280(SB), Y2, Y2
+	VADDPD     constants<>+1280(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y3, Y3
 	VMOVUPS    Y2, 192(AX)
 	VMOVUPS    Y3, 224(AX)
 	VSUBPD     Y7, Y5, Y2
 	VSUBPD     Y8, Y6, Y3
-	VMAXPD     constants<>+1280(SB), Y2, Y2
-	VMAXPD     constants<>+1280(SB), Y3, Y3
-	VADDPD     constants<>+1216(SB), Y2, Y2
-	VADDPD     constants<>+1216(SB), Y3, Y3
+	VMAXPD     constants<>+1344(SB), Y2, Y2
+	VMAXPD     constants<>+1344(SB), Y3, Y3
+	VADDPD     constants<>+1280(SB), Y2, Y2
+	VADDPD     constants<>+1280(SB), Y3, Y3
 	VPSLLQ     $0x34, Y2, Y2
 	VPSLLQ     $0x34, Y3, Y3
 	VMOVUPS    Y2, 256(AX)
@@ -5774,31 +6082,39 @@ DATA constants<>+1152(SB)/8, $0x7ff0000000000000
 DATA constants<>+1160(SB)/8, $0x7ff0000000000000
 DATA constants<>+1168(SB)/8, $0x7ff0000000000000
 DATA constants<>+1176(SB)/8, $0x7ff0000000000000
-DATA constants<>+1184(SB)/8, $0x4330000000000000
-DATA constants<>+1192(SB)/8, $0x4330000000000000
-DATA constants<>+1200(SB)/8, $0x4330000000000000
-DATA constants<>+1208(SB)/8, $0x4330000000000000
-DATA constants<>+1216(SB)/8, $0x43300000000003ff
-DATA constants<>+1224(SB)/8, $0x43300000000003ff
-DATA constants<>+1232(SB)/8, $0x43300000000003ff
-DATA constants<>+1240(SB)/8, $0x43300000000003ff
-DATA constants<>+1248(SB)/8, $0x000fffffffffffff
-DATA constants<>+1256(SB)/8, $0x000fffffffffffff
-DATA constants<>+1264(SB)/8, $0x000fffffffffffff
-DATA constants<>+1272(SB)/8, $0x000fffffffffffff
-DATA constants<>+1280(SB)/8, $0xc08ff80000000000
-DATA constants<>+1288(SB)/8, $0xc08ff80000000000
-DATA constants<>+1296(SB)/8, $0xc08ff80000000000
-DATA constants<>+1304(SB)/8, $0xc08ff80000000000
-DATA constants<>+1312(SB)/8, $0x408f400000000000
-DATA constants<>+1320(SB)/8, $0x408f400000000000
-DATA constants<>+1328(SB)/8, $0x408f400000000000
-DATA constants<>+1336(SB)/8, $0x408f400000000000
-DATA constants<>+1344(SB)/8, $0x3370000000000000
-DATA constants<>+1352(SB)/8, $0x3370000000000000
-DATA constants<>+1360(SB)/8, $0x3370000000000000
-DATA constants<>+1368(SB)/8, $0x3370000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1376
+DATA constants<>+1184(SB)/8, $0xf1800000f1800000
+DATA constants<>+1192(SB)/8, $0xf1800000f1800000
+DATA constants<>+1200(SB)/8, $0xf1800000f1800000
+DATA constants<>+1208(SB)/8, $0xf1800000f1800000
+DATA constants<>+1216(SB)/8, $0xc630000000000000
+DATA constants<>+1224(SB)/8, $0xc630000000000000
+DATA constants<>+1232(SB)/8, $0xc630000000000000
+DATA constants<>+1240(SB)/8, $0xc630000000000000
+DATA constants<>+1248(SB)/8, $0x4330000000000000
+DATA constants<>+1256(SB)/8, $0x4330000000000000
+DATA constants<>+1264(SB)/8, $0x4330000000000000
+DATA constants<>+1272(SB)/8, $0x4330000000000000
+DATA constants<>+1280(SB)/8, $0x43300000000003ff
+DATA constants<>+1288(SB)/8, $0x43300000000003ff
+DATA constants<>+1296(SB)/8, $0x43300000000003ff
+DATA constants<>+1304(SB)/8, $0x43300000000003ff
+DATA constants<>+1312(SB)/8, $0x000fffffffffffff
+DATA constants<>+1320(SB)/8, $0x000fffffffffffff
+DATA constants<>+1328(SB)/8, $0x000fffffffffffff
+DATA constants<>+1336(SB)/8, $0x000fffffffffffff
+DATA constants<>+1344(SB)/8, $0xc08ff80000000000
+DATA constants<>+1352(SB)/8, $0xc08ff80000000000
+DATA constants<>+1360(SB)/8, $0xc08ff80000000000
+DATA constants<>+1368(SB)/8, $0xc08ff80000000000
+DATA constants<>+1376(SB)/8, $0x408f400000000000
+DATA constants<>+1384(SB)/8, $0x408f400000000000
+DATA constants<>+1392(SB)/8, $0x408f400000000000
+DATA constants<>+1400(SB)/8, $0x408f400000000000
+DATA constants<>+1408(SB)/8, $0x3370000000000000
+DATA constants<>+1416(SB)/8, $0x3370000000000000
+DATA constants<>+1424(SB)/8, $0x3370000000000000
+DATA constants<>+1432(SB)/8, $0x3370000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1440
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -58,6 +58,7 @@ type emission[F Float] struct {
 	distinct    []int32 // the classes of target.named(), each once, or nil if not known yet
 
 	common commonFactor // of the frames so far
+	left   float64      // the largest score that was left out, relative to the best of its frame, or −Inf
 }
 
 // emissionOptions says what the scores are, and what will be made of the emissions.
@@ -69,6 +70,9 @@ type emissionOptions struct {
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
+	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so probable without
+	// them that they do not matter.
+	leaveOut bool
 }
 
 // commonFactor is 2^shift·e^(logs+spilled)/product: K, L and Π of docs/ctc.md. spilled has the
@@ -85,7 +89,7 @@ type emissionGroup struct {
 }
 
 // frameKind says how the emissions of a frame are kept: plain ones as they are, as are those
-// that have a 0 among them; those of kind k > 0 are wide, which means that they have
+// that may have a 0 among them; those of kind k > 0 are wide, which means that they have
 // exponents, in row k−1 of emission.exponents.
 type frameKind int32
 
@@ -111,8 +115,21 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 		m.doubleByClass = true
 	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
-	m.common, m.summed = commonFactor{product: 1}, 0
+	m.common, m.summed, m.left = commonFactor{product: 1}, 0, math.Inf(-1)
 	m.distinct = nil
+}
+
+// restart takes on the same sequence again, without leaving anything out.
+func (m *emission[F]) restart() {
+	m.common, m.leaveOut, m.left = commonFactor{product: 1}, false, math.Inf(-1)
+}
+
+// leastTotal returns the exponent that all of α must have behind so many frames, or the target's probability behind all of
+// them, for what was left out not to matter: that all of it together is less than 2⁻²⁰⁰ of the target. An emission is
+// at most √2, one that was left out √2·e^left, and each frame has no more of them than the target has classes.
+func (m *emission[F]) leastTotal(frames int) float64 {
+	perFrame := math.Log2(float64(min(m.x.Columns, m.target.length+1))) + 0.5
+	return math.Log2E*m.left + perFrame*float64(frames) + math.Log2(float64(m.frames)) + 200
 }
 
 // release forgets what was borrowed.
@@ -148,7 +165,7 @@ func (m *emission[F]) resize(segment int) {
 		m.resizeDouble()
 	}
 	if m.expByClass {
-		m.byClass.resize(fp.WholeVectors[F](m.x.Columns), segment)
+		m.byClass.resize(m.x.Columns, fp.WholeVectors[F](m.x.Columns), segment)
 		m.softmaxFactors = workspace.Resize(m.softmaxFactors, segment)
 	}
 }
@@ -165,7 +182,7 @@ func (m *emission[F]) resizeDouble() {
 			m.places[i] = int32(i)
 		}
 	}
-	m.double.resize(fp.WholeVectors[F](m.columns), groupFrames)
+	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), groupFrames)
 	m.doubleScores = workspace.Resize(m.doubleScores, len(m.double.rows.Data))
 }
 
@@ -345,8 +362,27 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 		inRange, sum = m.byClass.inRange, m.byClass.sum
 	}
 	if inRange(r) && sum[r] == sum[r] {
-		if v, _, zeros := extent(y.Data[:m.target.width]); zeros == 0 && v >= leastEmission {
-			*least = min(*least, v)
+		below, above := m.nearest(t, r)
+		lowest, most, zeros := leastAt(above), 1.0, 0.0
+		if below > math.Inf(-1) { // perhaps of a class that the target does not name
+			v, largest, count := extent(y.Data[:m.target.width])
+			if count == 0 {
+				lowest = v
+			}
+			most, zeros = largest, count
+		}
+		isMasked := below < fp.MinScore-1000 // which is below MinScore beside what the target names, too
+		switch {
+		case lowest < leastEmission:
+		case zeros == 0:
+			*least = min(*least, lowest)
+			return true
+		case most > 0 && (isMasked || m.leaveOut && below < -fp.ExpReach[float64]()):
+			if !isMasked {
+				m.left = max(m.left, below)
+			}
+			*least = min(*least, lowest)
+			m.kinds[t%m.segment] = hasZero
 			return true
 		}
 	}
@@ -390,6 +426,24 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 		m.common.logs += m.logSoftmax(t, n*math.Ln2)
 	}
 	return true
+}
+
+// nearest returns, of the scores that the emissions of a frame are made from, relative to the best of them, the largest
+// that exp takes for −∞, or −∞ if there is none, and the least of the others.
+func (m *emission[F]) nearest(t, r int) (below, above float64) {
+	if m.expByClass && m.scores == Logits {
+		return nearestOf(m.x.Row(t), m.byClass.top[r])
+	}
+	return nearestOf(m.doubleScoresFrom(r).Row(0), m.double.top[r])
+}
+
+func nearestOf[F Float](x []F, top F) (below, above float64) {
+	below, above = math.Inf(-1), math.Inf(1)
+	for at := 0; at < len(x); at += block {
+		b, a := nearest(x[at:min(at+block, len(x))], top-fp.ExpReach[F]())
+		below, above = max(below, float64(b-top)), min(above, float64(a-top))
+	}
+	return below, above
 }
 
 // remakeDouble makes the emissions of a frame whose exp is done by class in float64 instead, if that may
@@ -596,20 +650,22 @@ func (m *emission[F]) makeWide(t int) (exponents []float64) {
 // least returns the least emission, of those that are not 0, in the group of a frame.
 func (m *emission[F]) least(t int) float64 { return m.groups[t%m.segment/groupFrames].least }
 
-// plainFrames returns how many of some frames, all in one group, may be in one run: those up to an
-// emission of 0, or before a wide frame.
-func (m *emission[F]) plainFrames(frames view.Span) int {
-	if !m.groups[frames.From%m.segment/groupFrames].plain {
-		for t := frames.From; t < frames.To; t++ {
-			switch kind := m.kind(t); {
-			case kind.isWide():
-				return t - frames.From
-			case kind == hasZero:
-				return t - frames.From + 1
-			}
+// plainFrames returns how many of some frames, all in one group, come before a wide one, and how many of these until there may
+// be an emission of 0: that frame is one of them.
+func (m *emission[F]) plainFrames(frames view.Span) (count, untilZero int) {
+	count, untilZero = frames.Len(), frames.Len()
+	if m.groups[frames.From%m.segment/groupFrames].plain {
+		return count, untilZero
+	}
+	for t := frames.From; t < frames.To; t++ {
+		switch kind := m.kind(t); {
+		case kind.isWide():
+			return t - frames.From, min(untilZero, t-frames.From)
+		case kind == hasZero:
+			untilZero = min(untilZero, t-frames.From+1)
 		}
 	}
-	return frames.Len()
+	return count, untilZero
 }
 
 // runExponents is by how many powers of two a state may move away from 1 in a run, in

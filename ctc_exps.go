@@ -13,10 +13,13 @@ type expRows[F Float] struct {
 	rows              view.Rows[F] // whole vectors
 	top, ref, scratch []F          // of a group: see expFramesGeneric
 	sum               []float64
+	columns           int       // of rows that are turned into blocks
+	blocks            []float64 // see emit
 }
 
-// resize makes room for rows of whole vectors.
-func (p *expRows[F]) resize(width, rows int) {
+// resize makes room for rows of so many scores, in a width of whole vectors.
+func (p *expRows[F]) resize(columns, width, rows int) {
+	p.columns = max(columns, leastColumns)
 	p.rows = view.Of(workspace.Resize(p.rows.Data, rows*width), width, width)
 	group := groupFrames + 3 // four are written at a time
 	p.top, p.ref, p.sum = workspace.Resize(p.top, group), workspace.Resize(p.ref, group), workspace.Resize(p.sum, group)
@@ -61,11 +64,22 @@ func (p *expRows[F]) allInRange(frames int) bool {
 }
 
 // emit makes the emissions y of a group of so many frames, from row at on, and returns the
-// least.
+// least, or NaN if one is not finite.
 func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames int) (least float64) {
 	least = math.Inf(1)
+	r := 0
+	if p.columns < len(index) { // else it is more work to turn the classes round
+		size := frameBlock * p.columns
+		p.blocks = workspace.Resize(p.blocks, 2*size)
+		for ; r+blockFrames <= frames; r += blockFrames {
+			if toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride)) != 0 {
+				return math.NaN()
+			}
+			least = min(least, emitBlock(y.From(r), p.blocks, index), emitBlock(y.From(r+frameBlock), p.blocks[size:], index))
+		}
+	}
 	perCall := max(1, block/len(index))
-	for r := 0; r < frames; r += perCall {
+	for ; r < frames; r += perCall {
 		l := emit(y.From(r), p.rows.From(at+r), index, min(perCall, frames-r))
 		least = min(least, float64(l))
 	}

@@ -11,7 +11,7 @@ import (
 // pathEmission makes what the best path adds up: for each class that the target names its score,
 // as it is or its logarithm, in float64. All are finite or −Inf.
 //
-// It has the classes of pathBlock frames side by side, so that a position takes its
+// It has the classes of frameBlock frames side by side, so that a position takes its
 // emissions in so many frames in one go, however many classes there are.
 type pathEmission[F Float] struct {
 	pathScores
@@ -25,7 +25,7 @@ type pathEmission[F Float] struct {
 	places  []int32   // the column of a position; behind the classes there is one for AnyLabel
 	blank   int       // the column of the blank
 	p       []float64 // of a group: blocks of frames, see toBlocksGeneric
-	blanks  [pathFrames]float64
+	blanks  [blockFrames]float64
 	kept    []float64 // p of every group, if that is little enough to be kept
 	made    int       // the frames before that are there
 	rows    []F       // what toBlocks takes where that is not x itself
@@ -86,15 +86,12 @@ func (m *pathEmission[F]) findColumns() {
 		}
 	}
 	m.made = 0
-	groups, size := (m.frames+pathFrames-1)/pathFrames, pathFrames*(m.columns+1)
+	groups, size := (m.frames+blockFrames-1)/blockFrames, blockFrames*(m.columns+1)
 	if groups > keptEmissions/size {
 		groups = 1
 	}
 	m.kept = workspace.Resize(m.kept, groups*size)
 }
-
-// leastColumns is the least number of columns that toBlocks takes.
-const leastColumns = 4
 
 // columnOf returns that of a class that the target names, the i-th one.
 func (m *pathEmission[F]) columnOf(i int) int {
@@ -107,12 +104,12 @@ func (m *pathEmission[F]) columnOf(i int) int {
 // release forgets what was borrowed.
 func (m *pathEmission[F]) release() { m.x = view.Rows[F]{} }
 
-// make makes the emissions of some frames for emit: pathFrames from a multiple of that on, or the last ones. It
+// make makes the emissions of some frames for emit: blockFrames from a multiple of that on, or the last ones. It
 // reports whether all scores that matter are numbers.
 func (m *pathEmission[F]) make(frames view.Span) bool {
-	size, at := pathFrames*(m.columns+1), 0
+	size, at := blockFrames*(m.columns+1), 0
 	if len(m.kept) > size {
-		at = frames.From / pathFrames * size
+		at = frames.From / blockFrames * size
 	}
 	m.p = m.kept[at:][:size]
 	if len(m.kept) == size || frames.To > m.made {
@@ -120,14 +117,14 @@ func (m *pathEmission[F]) make(frames view.Span) bool {
 			return false
 		}
 	}
-	copy(m.blanks[:pathBlock], m.column(0, m.blank))
-	copy(m.blanks[pathBlock:], m.column(1, m.blank))
+	copy(m.blanks[:frameBlock], m.column(0, m.blank))
+	copy(m.blanks[frameBlock:], m.column(1, m.blank))
 	return true
 }
 
 // column returns what a block of the group has of a column.
 func (m *pathEmission[F]) column(block, column int) []float64 {
-	return m.p[pathBlock*(block*(m.columns+1)+column):][:pathBlock]
+	return m.p[frameBlock*(block*(m.columns+1)+column):][:frameBlock]
 }
 
 // makeGroup sets p.
@@ -141,10 +138,10 @@ func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
 			return false
 		}
 	}
-	ok := toBlocks(m.p, pathBlock*(m.columns+1), m.rowsOf(frames)) == 0
+	ok := toBlocks(m.p, frameBlock*(m.columns+1), m.rowsOf(frames)) == 0
 	if m.scores == Probabilities {
-		for k := range pathFrames {
-			m.column(k/pathBlock, m.columns)[k%pathBlock] = 1
+		for k := range blockFrames {
+			m.column(k/frameBlock, m.columns)[k%frameBlock] = 1
 		}
 		least, most, _ := extent(m.p)
 		ok = ok && least >= 0 && most <= float64(F(largestProbability))
@@ -155,8 +152,8 @@ func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
 	if m.scores == Probabilities {
 		logs(m.p, m.p)
 	}
-	for k := range pathFrames {
-		wild := &m.column(k/pathBlock, m.columns)[k%pathBlock]
+	for k := range blockFrames {
+		wild := &m.column(k/frameBlock, m.columns)[k%frameBlock]
 		if *wild = m.anyScore; m.scores == Logits && k < frames.Len() {
 			*wild += m.norms[frames.From+k]
 		}
@@ -164,14 +161,14 @@ func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
 	return true
 }
 
-// rowsOf returns the columns of some frames, and for less than pathFrames of them others behind.
+// rowsOf returns the columns of some frames, and for less than blockFrames of them others behind.
 func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
-	if m.all && frames.Len() == pathFrames {
+	if m.all && frames.Len() == blockFrames {
 		return m.x.From(frames.From)
 	}
-	m.rows = workspace.Resize(m.rows, pathFrames*m.columns)
+	m.rows = workspace.Resize(m.rows, blockFrames*m.columns)
 	rows := view.Of(m.rows, m.columns, m.columns)
-	for r := range pathFrames {
+	for r := range blockFrames {
 		from, to := m.x.Row(min(frames.From+r, frames.To-1)), rows.Row(r)
 		if m.all {
 			copy(to, from)
@@ -186,9 +183,9 @@ func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 // settle looks at the scores of some frames that may be no numbers. It makes those that count as −∞
 // infinite, and reports whether the others are numbers.
 func (m *pathEmission[F]) settle(frames int) bool {
-	for k := 0; k < frames; k += pathBlock {
+	for k := 0; k < frames; k += frameBlock {
 		for i := range m.classes {
-			p := m.column(k/pathBlock, m.columnOf(i))[:min(pathBlock, frames-k)]
+			p := m.column(k/frameBlock, m.columnOf(i))[:min(frameBlock, frames-k)]
 			for r, v := range p {
 				if !isScore(F(v), m.scores) || v >= largestScore {
 					return false
@@ -234,9 +231,9 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 
 // emit writes the emissions of the labels at some positions, in frames that make has made, to rows of y.
 func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
-	size := pathBlock * (m.columns + 1)
-	for k := 0; k < frames; k += pathBlock {
-		emitBlock(y[k*pathStride:], m.p[k/pathBlock*size:], m.places[positions.From:positions.To])
+	size := frameBlock * (m.columns + 1)
+	for k := 0; k < frames; k += frameBlock {
+		emitBlock(view.Of(y[k*pathStride:], positions.Len(), pathStride), m.p[k/frameBlock*size:], m.places[positions.From:positions.To])
 	}
 }
 
@@ -258,11 +255,11 @@ func (m *pathEmission[F]) logProbability(t int, class int32) float64 {
 // copyTo copies the emissions of all frames to rows: a column for each of classes, then one for AnyLabel.
 // It writes the largest of each row to most, and returns how far below that the least one is that is not −Inf.
 func (m *pathEmission[F]) copyTo(rows view.Rows[float64], most []float64) (reach float64) {
-	for from := 0; from < m.frames; from += pathFrames {
-		group := view.Span{From: from, To: min(from+pathFrames, m.frames)}
+	for from := 0; from < m.frames; from += blockFrames {
+		group := view.Span{From: from, To: min(from+blockFrames, m.frames)}
 		m.make(group)
-		for t := group.From; t < group.To; t += pathBlock {
-			block, count := (t-from)/pathBlock, min(pathBlock, group.To-t)
+		for t := group.From; t < group.To; t += frameBlock {
+			block, count := (t-from)/frameBlock, min(frameBlock, group.To-t)
 			part := rows.From(t)
 			for i := range m.classes {
 				copyColumn(part.Data[i:], part.Stride, m.column(block, m.columnOf(i))[:count])

@@ -117,6 +117,22 @@ func (w *trellis[F]) checkpoint(t int) numberRow {
 // forward returns the target's probability without the common factors of the frames. It
 // reports whether the scores it has seen are numbers.
 func (w *trellis[F]) forward() (probability number, ok bool) {
+	m := &w.emission
+	isEnough, ok := w.tryForward()
+	if ok && !isEnough {
+		m.restart()
+		_, ok = w.tryForward()
+	}
+	if !ok {
+		return number{}, false
+	}
+	return w.probability(), true
+}
+
+// tryForward takes α through all frames. It reports whether the target is so probable that what was left out does not
+// matter, else it ends as soon as that is sure.
+func (w *trellis[F]) tryForward() (isEnough, ok bool) {
+	m := &w.emission
 	w.start()
 	for t := 0; t < w.frames; t += w.segment {
 		if len(w.checkpoints) > 0 {
@@ -125,10 +141,28 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 			copy(c.exponents, w.boundary.exponents)
 		}
 		if !w.sweep(t) {
-			return number{}, false
+			return false, false
+		}
+		if m.left > math.Inf(-1) && w.largestExponent()+1+math.Log2(float64(2*w.target.width)) < m.leastTotal(min(t+w.segment, w.frames)) {
+			return false, true
 		}
 	}
-	return w.probability(), true
+	if m.left == math.Inf(-1) {
+		return true, true
+	}
+	p := w.probability()
+	return p.v != 0 && p.e >= m.leastTotal(w.frames), true
+}
+
+// largestExponent returns that of the states of the boundary that are not 0, or −∞.
+func (w *trellis[F]) largestExponent() float64 {
+	largest := math.Inf(-1)
+	for i, v := range w.boundary.v {
+		if v != 0 {
+			largest = max(largest, w.boundary.exponents[i])
+		}
+	}
+	return largest
 }
 
 // start makes the boundary α before the first frame.
@@ -242,8 +276,16 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	if r.wide = w.emission.kind(first).isWide(); !r.wide {
 		largest := forwardFactors(w.factors, exponents, w.target.skipExponents[at:], r.label, n)
 		m.up, m.down = 2+max(exponent(largest), 0), 1-exponent(w.emission.least(first))
-		limit, m.above = w.fillColumn(r, start)
+		count, untilZero := w.emission.plainFrames(r.frames)
+		limit, m.above = w.fillColumn(r, start, count)
 		m.below = min(runExponents, maxFactor-m.up)
+		if limit > untilZero {
+			if z := w.throughZeros(r, m, exponents); z.frames(0, 0) > 0 {
+				m = z
+			} else {
+				limit = untilZero
+			}
+		}
 		r.wide = m.frames(0, 0) == 0
 	}
 	if r.wide {
@@ -281,11 +323,31 @@ func (m movement) frames(above, below int) int {
 	return max(0, min((m.above-above)/m.up, (m.below-below)/m.down))
 }
 
+// throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by others
+// alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a state is lost in
+// the next emission of 0, or at the end of the run at the latest: until then it must not overflow.
+func (w *trellis[F]) throughZeros(r *run, m movement, exponents []float64) movement {
+	toBlank, toLabel, before := 1.0, 1.0, r.label
+	for i := range min(r.positions.Len(), w.target.length+1-r.positions.From) {
+		e, f := statesAt(exponents, i), factorsAt(w.factors, i)
+		if v := f[blankFromLabel]; v < toBlank && before > -never/2 {
+			toBlank = v
+		}
+		if v := f[labelFromBlank]; v < toLabel && e[onBlank] > -never/2 && r.positions.From+i < w.target.length {
+			toLabel = v
+		}
+		before = e[onLabel]
+	}
+	m.down -= exponent(toBlank) + exponent(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
+	m.below = min(m.below, maxFactor-2-groupFrames*m.up)
+	return m
+}
+
 // fillColumn sets column to the label in front of a panel, relative to its exponent before a run. It
-// returns how many frames of the run may follow on one another at most, before a wide frame or
+// returns how many of so many frames of the run may follow on one another at most, before
 // one with another range of that label, and by how many powers of two states may grow.
-func (w *trellis[F]) fillColumn(r *run, start int) (limit, above int) {
-	limit, above = w.emission.plainFrames(r.frames), runExponents
+func (w *trellis[F]) fillColumn(r *run, start, count int) (limit, above int) {
+	limit, above = count, runExponents
 	if r.isFirst {
 		clear(w.column[:limit])
 		return limit, above
@@ -479,7 +541,8 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	label := inRun[2*n-1]
 	for j := range w.column[:count] {
 		var above number
-		if !r.isLast {
+		// It goes to the label in the frame before. Where that is 0 it is of no use, and may be too large.
+		if !r.isLast && (j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0) {
 			above = w.from[k+j]
 		}
 		w.column[j] = above.v * power(label-above.e)

@@ -145,6 +145,8 @@ func TestRunsAreLong(t *testing.T) {
 			return -8 * r.ExpFloat64()
 		}, 20},
 		{"normal times 30", func(bool) float64 { return 30 * r.NormFloat64() }, 150},
+		{"impossible now and then", maskedBy(r, math.Inf(-1), 100), 30},
+		{"masked often", maskedBy(r, -1e4, 10), 30},
 	} {
 		x := make([]float32, frames*classes)
 		for frame := range frames {
@@ -165,13 +167,20 @@ func TestRunsAreLong(t *testing.T) {
 	}
 }
 
+// maskedBy returns a function for standard normal scores of which one in so many is a mask.
+func maskedBy(r *rand.Rand, mask float64, many int) func(bool) float64 {
+	return func(bool) float64 {
+		if r.IntN(many) == 0 {
+			return mask
+		}
+		return r.NormFloat64()
+	}
+}
+
 // Long inputs of which no row of exponents holds all states: a tenth of all scores is masked, and a
 // network is sure of itself. The loss is that of the recursion in logarithms, and the occupancies of a frame
 // add up to 1, which takes α and β that belong to each other.
 func TestLongHardInputs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
 	r := rand.New(rand.NewPCG(25, 26))
 	const classes = 32
 	for _, test := range []struct {
@@ -179,12 +188,10 @@ func TestLongHardInputs(t *testing.T) {
 		frames, labels int
 		score          func(onPath bool) float64
 	}{
-		{"masked", 20000, 500, func(bool) float64 {
-			if r.IntN(10) == 0 {
-				return -1e4
-			}
-			return r.NormFloat64()
-		}},
+		{"masked", 20000, 500, maskedBy(r, -1e4, 10)},
+		{"masked, some panels", 600, 150, maskedBy(r, -1e4, 10)},
+		{"impossible, some panels", 600, 150, maskedBy(r, math.Inf(-1), 100)},
+		{"as improbable as what is left out", 300, 80, maskedBy(r, -1200, 10)},
 		{"peaked", 6000, 1800, func(onPath bool) float64 {
 			if onPath {
 				return 12 + r.NormFloat64()
@@ -200,6 +207,9 @@ func TestLongHardInputs(t *testing.T) {
 		{"barely long enough", 1500, 1400, func(bool) float64 { return 30 * r.NormFloat64() }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if testing.Short() && test.frames > 1000 {
+				t.Skip("slow")
+			}
 			labels := make([]int, test.labels)
 			for i := range labels {
 				labels[i] = 1 + (i*7+i/31)%(classes-1)
@@ -230,6 +240,59 @@ func TestLongHardInputs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Some classes are improbable in every frame, so that states of neighbours move apart, and now and then a frame has one
+// class alone, or a few: states that it made 0 come back from such neighbours, and on the way back β of them is far too
+// large.
+func TestRunsThroughZeros(t *testing.T) {
+	r := rand.New(rand.NewPCG(29, 30))
+	const classes = 6
+	for trial := range 1000 {
+		frames := 20 + r.IntN(140)
+		labels := make([]int, 2+r.IntN(12))
+		for i := range labels {
+			labels[i] = 1 + (i+r.IntN(2))%(classes-1)
+		}
+		depth, often := [...]float64{3, 10, 30, 100}[r.IntN(4)], 1/float64(5+r.IntN(40))
+		var usual [classes]float64
+		for c := range usual {
+			usual[c] = -depth * float64(r.IntN(3)) / 2
+		}
+		x := make([]float64, frames*classes)
+		few, one := 1.0, 0
+		for i := range x {
+			if i%classes == 0 {
+				if few, one = 1, r.IntN(classes); r.Float64() < often {
+					few = 0.5 * r.Float64()
+				}
+			}
+			if x[i] = usual[i%classes] + r.NormFloat64(); i%classes != one && r.Float64() > few {
+				x[i] = math.Inf(-1)
+			}
+		}
+		loss, grad := ctcOf(t, CTCLoss[float64]{Scores: Logits, Reduction: Sum}, x, classes, labels)
+		want := lossByLogarithms(softened(x, classes), classes, labels)
+		if math.IsInf(want, 1) {
+			require.Equal(t, want, loss)
+			continue
+		}
+		require.InEpsilon(t, want, loss, 1e-12, "trial %d", trial)
+		for frame := range frames {
+			var sum float64
+			for _, v := range grad[frame*classes:][:classes] {
+				sum += v
+			}
+			require.InDelta(t, 0, sum, 1e-10, "trial %d, frame %d", trial, frame)
+		}
+	}
+}
+
+// softened returns the log-softmax of rows.
+func softened(x []float64, classes int) []float64 {
+	y := make([]float64, len(x))
+	LogSoftmaxRows(y, Tensor[float64]{x, []int{len(x) / classes, classes}})
+	return y
 }
 
 // States that are 0 hand on no exponent: in wide frames the largest counts.

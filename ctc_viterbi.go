@@ -25,7 +25,7 @@ type viterbiPath[F Float] struct {
 	frames   int
 
 	y      []float64 // emissions of a group's panel
-	column [pathFrames]float64
+	column [blockFrames]float64
 	first  []float64 // α before the first frame
 	rows   []float64 // α of every frame of a segment that is not cut
 	levels [pathLevels]pathLevel
@@ -63,7 +63,7 @@ func (a alphaSpan) state(state int) float64 {
 func (w *viterbiPath[F]) begin(x view.Rows[F], frames int, s pathScores, z pathSizes, spans []Span) {
 	w.frames, w.pathSizes, w.spans = frames, z, spans
 	w.emission.begin(&w.target, x, frames, s)
-	w.y = workspace.Resize(w.y, pathFrames*pathStride)
+	w.y = workspace.Resize(w.y, blockFrames*pathStride)
 }
 
 // release forgets what was borrowed.
@@ -83,8 +83,8 @@ func (w *viterbiPath[F]) workspaceBytes() int {
 
 // poisoned reports whether a score that matters is no number.
 func (w *viterbiPath[F]) poisoned() bool {
-	for t := 0; t < w.frames; t += pathFrames {
-		if !w.emission.make(view.Span{From: t, To: min(t+pathFrames, w.frames)}) {
+	for t := 0; t < w.frames; t += blockFrames {
+		if !w.emission.make(view.Span{From: t, To: min(t+blockFrames, w.frames)}) {
 			return true
 		}
 	}
@@ -148,7 +148,7 @@ func unreachable(states []float64) {
 
 // group returns the frames of a segment from t on that are done together.
 func (w *viterbiPath[F]) group(segment view.Span, t int) view.Span {
-	return view.Span{From: t, To: min(t+pathFrames, segment.To)}
+	return view.Span{From: t, To: min(t+blockFrames, segment.To)}
 }
 
 // ends are the positions at which a path may be in the last frame of a segment.
@@ -186,7 +186,7 @@ func (w *viterbiPath[F]) sweep(group, band view.Span, alpha alphaSpan, stride in
 
 // fits reports whether α of all frames of a segment is little enough to be kept.
 func (w *viterbiPath[F]) fits(segment view.Span, last ends) bool {
-	return segment.Len() <= max(w.leastCut, pathFrames) || segment.Len()*w.bandOf(segment, last).Len() <= w.keptPositions
+	return segment.Len() <= max(w.leastCut, blockFrames) || segment.Len()*w.bandOf(segment, last).Len() <= w.keptPositions
 }
 
 // sweepKeeping takes α through a segment, from what is before it, and keeps all of it. It reports whether all scores
@@ -195,7 +195,7 @@ func (w *viterbiPath[F]) sweepKeeping(segment view.Span, before alphaSpan, last 
 	stride := 2 * w.bandOf(segment, last).Len()
 	w.rows = workspace.Resize(w.rows, segment.Len()*stride)
 	boundary, reached := before, 0
-	for t := segment.From; t < segment.To; t += pathFrames {
+	for t := segment.From; t < segment.To; t += blockFrames {
 		group := w.group(segment, t)
 		band := w.band(group, segment, last)
 		if t > segment.From && reached < band.To {
@@ -280,7 +280,7 @@ func (w *viterbiPath[F]) sweepCutting(depth int, segment view.Span, before alpha
 	l.kept = workspace.Resize(l.kept, 2*positions)
 	l.before = append(l.before[:0], before)
 	kept := l.kept
-	for t := segment.From; t < segment.To; t += pathFrames {
+	for t := segment.From; t < segment.To; t += blockFrames {
 		group := w.group(segment, t)
 		band := w.band(group, segment, last)
 		if t > segment.From && (t-segment.From)%l.length == 0 {
@@ -324,5 +324,5 @@ func (z *pathSizes) cutLength(depth, frames, positions int) int {
 	most := max(z.cutPositions>>(2*min(depth, 1))/positions, 4)
 	n := max((frames+most-1)/most, z.leastCut+positions/16)
 	n = min(n, (frames+1)/2)
-	return (n + pathFrames - 1) / pathFrames * pathFrames
+	return (n + blockFrames - 1) / blockFrames * blockFrames
 }

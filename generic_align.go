@@ -1,6 +1,8 @@
 package trellis
 
 import (
+	"math"
+
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 )
@@ -16,11 +18,13 @@ import (
 // reached is −Inf. No number is NaN, +Inf or −0: see pathEmission.
 
 const (
-	// pathBlock is the number of frames that pathEmission has together for each class: a vector.
-	pathBlock = 8
-	// pathFrames is the number of frames whose emissions are made together, and that a panel is
+	// frameBlock is the number of frames that a block has together for each class: a vector.
+	frameBlock = 8
+	// blockFrames is the number of frames that toBlocks takes at a time, and that a panel is
 	// swept through: its emissions are 17 KiB.
-	pathFrames = 2 * pathBlock
+	blockFrames = 2 * frameBlock
+	// leastColumns is the least number of columns that toBlocks takes.
+	leastColumns = 4
 	// pathStride is how far rows of emissions of a panel are apart: those of panelWidth positions, and
 	// room that keeps rows in different sets of the first cache.
 	pathStride = 128 + 8
@@ -46,15 +50,16 @@ func viterbiGeneric(alpha view.Rows[float64], boundary, column, blanks, y, skipE
 	}
 }
 
-// toBlocksGeneric writes, for pathFrames rows of x, blocks of pathBlock frames of every class,
+// toBlocksGeneric writes, for blockFrames rows of x, blocks of frameBlock frames of every class,
 //
-//	p[k·size + pathBlock·c + r] = x[k·pathBlock + r][c]
+//	p[k·size + frameBlock·c + r] = x[k·frameBlock + r][c]
 //
-// and returns 0, or NaN if a score is NaN or its size is not below largestScore. There are 4 columns at least.
+// and returns 0, or NaN if a score is NaN or its size is not below largestScore. There are
+// leastColumns at least.
 func toBlocksGeneric[F Float](p []float64, size int, x view.Rows[F]) (poison F) {
-	for t := range pathFrames {
+	for t := range blockFrames {
 		for c, v := range x.Row(t) {
-			p[t/pathBlock*size+pathBlock*c+t%pathBlock] = float64(v)
+			p[t/frameBlock*size+frameBlock*c+t%frameBlock] = float64(v)
 			if !fp.IsFloat32[F]() {
 				v = F(v * aboveLargest) // not fused with the difference
 			}
@@ -68,17 +73,23 @@ func toBlocksGeneric[F Float](p []float64, size int, x view.Rows[F]) (poison F) 
 // such a number is infinite.
 const largestScore, aboveLargest = 0x1p900, 0x1p124
 
-// emitBlockGeneric writes to rows of y, pathStride apart, what p has for the places of positions,
+// emitBlockGeneric writes to rows of y what p has for the places of positions,
 //
-//	y[r][i] = p[pathBlock·places[i] + r]
+//	y[r][i] = p[frameBlock·places[i] + r]
 //
-// for pathBlock rows. There are a multiple of 8 places.
-func emitBlockGeneric(y, p []float64, places []int32) {
+// for frameBlock rows, and returns the least of them, which is of no use if there is a NaN among them.
+// There are a multiple of 8 places.
+func emitBlockGeneric(y view.Rows[float64], p []float64, places []int32) (least float64) {
+	least = math.Inf(1)
 	for i, place := range places {
-		for r, v := range p[pathBlock*int(place):][:pathBlock] {
-			y[r*pathStride+i] = v
+		for r, v := range p[frameBlock*int(place):][:frameBlock] {
+			y.Data[r*y.Stride+i] = v
+			if v < least {
+				least = v
+			}
 		}
 	}
+	return least + 0
 }
 
 // logsGeneric writes dst[i] = ln x[i], for finite x[i] of at least 0. dst may be x.

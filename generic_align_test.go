@@ -47,7 +47,7 @@ func eachPath(t *testing.T, lengths []int, do func(c *kerneltest.Trial[float64],
 
 func testViterbi(t *testing.T) {
 	eachPath(t, kerneltest.UpTo(1, panelWidth/8), func(c *kerneltest.Trial[float64], v values) {
-		n, frames := 8*c.N, 1+c.R.IntN(pathFrames)
+		n, frames := 8*c.N, 1+c.R.IntN(blockFrames)
 		boundary, skip, blanks, column := numbers(c, 2*n, v.state), numbers(c, n, v.factor), numbers(c, frames, v.emission), numbers(c, frames, v.state)
 		y := onlyIn(numbers(c, (frames-1)*pathStride+n, v.emission), pathStride, view.Span{To: n})
 		for _, stride := range kerneltest.Some(c, []int{0, 2*n + 8*c.R.IntN(3)}) {
@@ -80,9 +80,9 @@ func testToBlocks[F Float](t *testing.T) {
 		return F(kerneltest.Moved(largest, r.IntN(3)-2+salt%2))
 	}})
 	kerneltest.EachOf(t, append(kerneltest.UpTo(leastColumns, 4*fp.Lanes[F]()+1), 1000), inputs, func(c *kerneltest.Trial[F]) {
-		stride, size := c.N+someGap(c), pathBlock*(c.N+c.R.IntN(3))
-		x := inRows(pathFrames, c.N, stride, func() []F { return c.Scores(c.N) })
-		want := numbers(c, size+pathBlock*c.N, near)
+		stride, size := c.N+someGap(c), frameBlock*(c.N+c.R.IntN(3))
+		x := inRows(blockFrames, c.N, stride, func() []F { return c.Scores(c.N) })
+		want := numbers(c, size+frameBlock*c.N, near)
 		p, x1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
 		wantPoison := toBlocksGeneric(want, size, view.Of(x, c.N, stride))
 		var poison F
@@ -94,15 +94,21 @@ func testToBlocks[F Float](t *testing.T) {
 
 func testEmitBlock(t *testing.T) {
 	kerneltest.EachOf(t, append(kerneltest.UpTo(1, 20), 1000), kerneltest.Inputs[float64](), func(c *kerneltest.Trial[float64]) {
-		p, places := c.Scores(pathBlock*c.N), make([]int32, 8*(1+c.R.IntN(panelWidth/8)))
+		p, places := c.Scores(frameBlock*c.N), make([]int32, 8*(1+c.R.IntN(panelWidth/8)))
 		for i := range places {
 			places[i] = int32([...]int{0, c.N - 1, c.R.IntN(c.N)}[c.R.IntN(3)])
 		}
-		want := numbers(c, (pathBlock-1)*pathStride+len(places), near)
+		stride := len(places) + [...]int{0, 8, 3}[c.R.IntN(3)]
+		c.Notes = []any{"places", places, "stride", stride}
+		want := numbers(c, (frameBlock-1)*stride+len(places), near)
 		y, p1, places1 := kerneltest.Placed(c, want), kerneltest.Constant(c, p), kerneltest.Constant(c, places)
-		emitBlockGeneric(want, p, places)
-		c.Call(func() { emitBlock(y, p1, places1) })
+		wantLeast := emitBlockGeneric(view.Of(want, len(places), stride), p, places)
+		var least float64
+		c.Call(func() { least = emitBlock(view.Of(y, len(places), stride), p1, places1) })
 		kerneltest.Same(c, "y", want, y)
+		if !slices.ContainsFunc(p, func(v float64) bool { return v != v }) {
+			kerneltest.SameOne(c, "least", wantLeast, least)
+		}
 	})
 }
 

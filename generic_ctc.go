@@ -138,6 +138,23 @@ func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, r
 	return least + poison
 }
 
+// leastNear is what nearest takes lower numbers for.
+const leastNear = -0x1p100
+
+// nearestGeneric returns the largest element that is below a bound, −Inf for none, where those below leastNear count as
+// that, and the least element that is not below the bound, or +Inf. None is NaN.
+func nearestGeneric[F Float](x []F, bound F) (below, above F) {
+	below, above = fp.NegInf[F](), F(math.Inf(1))
+	for _, v := range x {
+		if v < bound {
+			below = max(below, v, leastNear)
+		} else {
+			above = min(above, v)
+		}
+	}
+	return below + 0, above + 0
+}
+
 // normalizeRowGeneric writes src to dst, which may be src, with v in [1, 2), and adds
 // what that takes to the exponents, of which none is −0. A zero stays zero, and
 // zeros is their number. There are a multiple of 16 states.

@@ -481,6 +481,23 @@ func testEmit[F Float](t *testing.T) {
 	})
 }
 
+func testNearest[F Float](t *testing.T) {
+	eachTrellis(t, append(kerneltest.UpTo(0, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], _ values) {
+		x := make([]F, c.N)
+		for i := range x {
+			x[i] = F([...]float64{c.R.NormFloat64(), -100 * c.R.Float64(), -1e4, math.Inf(-1), -0x1p101, 0}[c.R.IntN(6)])
+		}
+		bound := F([...]float64{-86, 0, 1, -1e4, -0x1p100, -0x1p102}[c.R.IntN(6)])
+		c.Notes = []any{"bound", bound}
+		wantBelow, wantAbove := nearestGeneric(x, bound)
+		var below, above F
+		x1 := kerneltest.Constant(c, x)
+		c.Call(func() { below, above = nearest(x1, bound) })
+		kerneltest.SameOne(c, "below", wantBelow, below)
+		kerneltest.SameOne(c, "above", wantAbove, above)
+	})
+}
+
 // narrowed returns x rounded.
 func narrowed[F Float](x []float64) []F {
 	y := make([]F, len(x))

@@ -800,6 +800,27 @@ func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows 
 	return emitGeneric(y, p, index, rows)
 }
 
+// nearest works like nearestGeneric.
+func nearest[F fp.Float](x []F, bound F) (below, above F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			below, above := nearestF32AVX512(fp.AsFloat32(x), float32(bound))
+			return F(below), F(above)
+		}
+		below, above := nearestF64AVX512(fp.AsFloat64(x), float64(bound))
+		return F(below), F(above)
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			below, above := nearestF32AVX2(fp.AsFloat32(x), float32(bound))
+			return F(below), F(above)
+		}
+		below, above := nearestF64AVX2(fp.AsFloat64(x), float64(bound))
+		return F(below), F(above)
+	}
+	return nearestGeneric(x, bound)
+}
+
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 	switch tier.Active {
@@ -974,16 +995,14 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y, p []float64, places []int32) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		emitBlockAVX512(y, p, places)
-		return
+		return emitBlockAVX512(y.Data, p, places, y.Stride)
 	case tier.AVX2:
-		emitBlockAVX2(y, p, places)
-		return
+		return emitBlockAVX2(y.Data, p, places, y.Stride)
 	}
-	emitBlockGeneric(y, p, places)
+	return emitBlockGeneric(y, p, places)
 }
 
 // logs works like logsGeneric.
@@ -1462,6 +1481,18 @@ func emitF64AVX512(y, p []float64, index []int32, yStride, pStride, rows int) (l
 func emitF64AVX2(y, p []float64, index []int32, yStride, pStride, rows int) (least float64)
 
 //go:noescape
+func nearestF32AVX512(x []float32, bound float32) (below, above float32)
+
+//go:noescape
+func nearestF32AVX2(x []float32, bound float32) (below, above float32)
+
+//go:noescape
+func nearestF64AVX512(x []float64, bound float64) (below, above float64)
+
+//go:noescape
+func nearestF64AVX2(x []float64, bound float64) (below, above float64)
+
+//go:noescape
 func normalizeRowAVX512(dst, src, exponents []float64) (zeros float64)
 
 //go:noescape
@@ -1552,10 +1583,10 @@ func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int
 func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockAVX512(y, p []float64, places []int32)
+func emitBlockAVX512(y, p []float64, places []int32, yStride int) (least float64)
 
 //go:noescape
-func emitBlockAVX2(y, p []float64, places []int32)
+func emitBlockAVX2(y, p []float64, places []int32, yStride int) (least float64)
 
 //go:noescape
 func logsAVX512(dst, x []float64)

@@ -545,6 +545,20 @@ func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows 
 	return emitGeneric(y, p, index, rows)
 }
 
+// nearest works like nearestGeneric.
+func nearest[F fp.Float](x []F, bound F) (below, above F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			below, above := nearestF32NEON(fp.AsFloat32(x), float32(bound))
+			return F(below), F(above)
+		}
+		below, above := nearestF64NEON(fp.AsFloat64(x), float64(bound))
+		return F(below), F(above)
+	}
+	return nearestGeneric(x, bound)
+}
+
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 	switch tier.Active {
@@ -678,13 +692,12 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y, p []float64, places []int32) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
 	switch tier.Active {
 	case tier.NEON:
-		emitBlockNEON(y, p, places)
-		return
+		return emitBlockNEON(y.Data, p, places, y.Stride)
 	}
-	emitBlockGeneric(y, p, places)
+	return emitBlockGeneric(y, p, places)
 }
 
 // logs works like logsGeneric.
@@ -929,6 +942,12 @@ func emitF32NEON(y []float64, p []float32, index []int32, yStride, pStride, rows
 func emitF64NEON(y, p []float64, index []int32, yStride, pStride, rows int) (least float64)
 
 //go:noescape
+func nearestF32NEON(x []float32, bound float32) (below, above float32)
+
+//go:noescape
+func nearestF64NEON(x []float64, bound float64) (below, above float64)
+
+//go:noescape
 func normalizeRowNEON(dst, src, exponents []float64) (zeros float64)
 
 //go:noescape
@@ -974,7 +993,7 @@ func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) 
 func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockNEON(y, p []float64, places []int32)
+func emitBlockNEON(y, p []float64, places []int32, yStride int) (least float64)
 
 //go:noescape
 func logsNEON(dst, x []float64)

@@ -155,7 +155,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 		index[i] = 1 + class
 	}
 	wide := make([]float64, groupFrames*pitch)
-	stride, blocks := sumStride[F](benchClasses), make([]float64, pathFrames*benchClasses)
+	stride, blocks := sumStride[F](benchClasses), make([]float64, blockFrames*benchClasses)
 	sums := view.Of(make([]float64, groupFrames/2*stride), 0, stride)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
 	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
@@ -172,8 +172,9 @@ func frameWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("emit", kerneltest.Amount{Count: len(y), Unit: "element", Bytes: sizeOf(p) + sizeOf(y)}, func() {
 			least[0] = emit(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 		}),
-		kerneltest.NewWork("toBlocks", kerneltest.Amount{Count: pathFrames * benchClasses, Unit: "element", Bytes: pathFrames * benchClasses * (8 + fp.Size[F]())}, func() {
-			top[0] = toBlocks(blocks, pathBlock*benchClasses, view.Of(x, benchClasses, benchClasses))
+		kerneltest.NewWork("nearest", kerneltest.Elements[F](benchClasses, 1), func() { least[0], _ = nearest(x[:benchClasses], -1) }),
+		kerneltest.NewWork("toBlocks", kerneltest.Amount{Count: blockFrames * benchClasses, Unit: "element", Bytes: blockFrames * benchClasses * (8 + fp.Size[F]())}, func() {
+			top[0] = toBlocks(blocks, frameBlock*benchClasses, view.Of(x, benchClasses, benchClasses))
 		}),
 		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(p) + sizeOf(dst)}, func() {
 			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, scratch)
@@ -216,17 +217,17 @@ func doubleWorks() []kerneltest.Work {
 	occupancySums := view.Of(make([]float64, benchFrames/2*sumStride[float64](benchClasses)), 0, sumStride[float64](benchClasses))
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
-	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, pathBlock*benchClasses), make([]float64, pathFrames*pathStride)
-	pathColumn, pathBlanks, places, noSkips := make([]float64, pathFrames), make([]float64, pathFrames), make([]int32, benchSpan), make([]float64, benchSpan)
+	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, frameBlock*benchClasses), make([]float64, blockFrames*pathStride)
+	pathColumn, pathBlanks, places, noSkips := make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
 	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
 		places[i] = class
 	}
 	return []kerneltest.Work{
-		kerneltest.NewWork("viterbi", kerneltest.Amount{Count: pathFrames * states, Unit: "state", Bytes: (2*len(path) + benchSpan) * pathFrames * double}, func() {
+		kerneltest.NewWork("viterbi", kerneltest.Amount{Count: blockFrames * states, Unit: "state", Bytes: (2*len(path) + benchSpan) * blockFrames * double}, func() {
 			viterbi(view.Of(path, len(path), 0), path, pathColumn, pathBlanks, emitted, noSkips, benchSpan)
 		}),
-		kerneltest.NewWork("emitBlock", kerneltest.Amount{Count: pathBlock * benchSpan, Unit: "element", Bytes: 2 * pathBlock * benchSpan * double}, func() {
-			emitBlock(emitted, blocks, places)
+		kerneltest.NewWork("emitBlock", kerneltest.Amount{Count: frameBlock * benchSpan, Unit: "element", Bytes: 2 * frameBlock * benchSpan * double}, func() {
+			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places)
 		}),
 		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
 		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs1, sums) }),

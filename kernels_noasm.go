@@ -209,6 +209,11 @@ func emit[F fp.Float](y view.Rows[float64], p view.Rows[F], index []int32, rows 
 	return emitGeneric(y, p, index, rows)
 }
 
+// nearest works like nearestGeneric.
+func nearest[F fp.Float](x []F, bound F) (below, above F) {
+	return nearestGeneric(x, bound)
+}
+
 // normalizeRow works like normalizeRowGeneric.
 func normalizeRow(dst, src, exponents []float64) (zeros float64) {
 	return normalizeRowGeneric(dst, src, exponents)
@@ -275,8 +280,8 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y, p []float64, places []int32) {
-	emitBlockGeneric(y, p, places)
+func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
+	return emitBlockGeneric(y, p, places)
 }
 
 // logs works like logsGeneric.

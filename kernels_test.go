@@ -76,6 +76,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"widen":          testWiden[F],
 		"narrow":         testNarrow[F],
 		"emit":           testEmit[F],
+		"nearest":        testNearest[F],
 		"writeGradients": testWriteGradients[F],
 		"toBlocks":       testToBlocks[F],
 	}

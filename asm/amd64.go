@@ -401,7 +401,9 @@ func (w *amd64) lower(i int) {
 			w.ctx.VMOVUPS(r.AsY(), w.mem(in.mem, 0))
 		}
 	case opLoadPieces:
-		w.loadPieces(in)
+		w.loadPieces(in.dst, w.piecesApart(in))
+	case opGatherPieces:
+		w.loadPieces(in.dst, w.piecesEach(in))
 	case opStorePiece:
 		w.storePiece(in)
 	case opAddTo:
@@ -1262,13 +1264,11 @@ func (w *amd64) store(in *instr) {
 	}
 }
 
-// loadPieces fills a vector piece by piece. The first one fills all of a register, which has
-// no other value before, then.
-func (w *amd64) loadPieces(in *instr) {
+// piecesApart returns where the pieces of opLoadPieces are.
+func (w *amd64) piecesApart(in *instr) func(i int) operand.Mem {
 	distance, third := w.integer(in.a), w.ctx.GP64()
-	first := w.mem(in.mem, 0)
 	at := func(i int) operand.Mem {
-		m := first
+		m := w.mem(in.mem, 0)
 		switch {
 		case i == 3:
 			m.Base, m.Disp = third, 0
@@ -1281,7 +1281,23 @@ func (w *amd64) loadPieces(in *instr) {
 		return m
 	}
 	w.ctx.LEAQ(at(2), third)
-	if dst := w.dst(in.dst); w.k.target == AVX512 {
+	return at
+}
+
+// piecesEach returns where the pieces of opGatherPieces are.
+func (w *amd64) piecesEach(in *instr) func(i int) operand.Mem {
+	distances := [...]arg{in.a, in.b, in.c, in.d}
+	return func(i int) operand.Mem {
+		m := w.mem(in.mem, 0)
+		m.Index, m.Scale = w.integer(distances[i]).(reg.Register), 1
+		return m
+	}
+}
+
+// loadPieces fills a vector piece by piece. The first one fills all of a register, which has
+// no other value before, then.
+func (w *amd64) loadPieces(id int, at func(i int) operand.Mem) {
+	if dst := w.dst(id); w.k.target == AVX512 {
 		w.ctx.VBROADCASTF32X4(at(0), dst[0])
 		for piece := 1; piece < 4; piece++ {
 			w.ctx.VINSERTF32X4(operand.U8(uint64(piece)), at(piece), dst[0], dst[0])

@@ -151,6 +151,11 @@ func (a Array) LoadPieces(d Distance) Vec {
 	return a.k.vec(instr{op: opLoadPieces, t: a.t, a: d.bytes.arg, mem: a.mem()})
 }
 
+// GatherPieces is LoadPieces from four places of their own, so far from the first element.
+func (a Array) GatherPieces(at [4]Distance) Vec {
+	return a.k.vec(instr{op: opGatherPieces, t: a.t, a: at[0].bytes.arg, b: at[1].bytes.arg, c: at[2].bytes.arg, d: at[3].bytes.arg, mem: a.mem()})
+}
+
 // StorePiece writes piece i of v, from 0 to 3, which is 16 bytes.
 func (a Array) StorePiece(v Vec, i int) {
 	if v.t != a.t || i < 0 || i > 3 {

@@ -58,26 +58,27 @@ const (
 	opWidenUpper
 	opNarrow
 	// Memory. The address is mem; with a tail only the first tail lanes are there.
-	opLoad        // lanes beyond the tail are c, a constant
-	opStore       // a
-	opLoadWiden   // as many I32 as there are lanes of I64, sign-extended
-	opStream      // opStore past the caches; without a tail mem is a multiple of 64
-	opStoreNarrow // the lower halves of the I64 in a
-	opBroadcast   // one element in all lanes
-	opGather      // the elements whose numbers are the lanes of a
-	opGatherTable // opGather from so many vectors as b says
-	opGatherBy    // the elements whose numbers are as many I32 at the integer a + b
-	opStoreFirst  // the first lane of a
-	opStoreFour   // the first four lanes of a
-	opLoadPieces  // four times 16 bytes, a bytes apart
-	opStorePiece  // 16 bytes of a, piece b
-	opAddTo       // 16 bytes are those plus what is at the integer a + b
-	opPrefetch    // the cache line at mem, into cache a
-	opParamVec    // a float parameter in all lanes
-	opResultVec   // the first lane of a, as a result
-	opSplat       // an integer a in all lanes
-	opLoadInt     // an element of type t, sign-extended
-	opStoreInt    // the low bytes of a, as an element of type t
+	opLoad         // lanes beyond the tail are c, a constant
+	opStore        // a
+	opLoadWiden    // as many I32 as there are lanes of I64, sign-extended
+	opStream       // opStore past the caches; without a tail mem is a multiple of 64
+	opStoreNarrow  // the lower halves of the I64 in a
+	opBroadcast    // one element in all lanes
+	opGather       // the elements whose numbers are the lanes of a
+	opGatherTable  // opGather from so many vectors as b says
+	opGatherBy     // the elements whose numbers are as many I32 at the integer a + b
+	opStoreFirst   // the first lane of a
+	opStoreFour    // the first four lanes of a
+	opLoadPieces   // four times 16 bytes, a bytes apart
+	opGatherPieces // four times 16 bytes, a, b, c and d bytes behind mem
+	opStorePiece   // 16 bytes of a, piece b
+	opAddTo        // 16 bytes are those plus what is at the integer a + b
+	opPrefetch     // the cache line at mem, into cache a
+	opParamVec     // a float parameter in all lanes
+	opResultVec    // the first lane of a, as a result
+	opSplat        // an integer a in all lanes
+	opLoadInt      // an element of type t, sign-extended
+	opStoreInt     // the low bytes of a, as an element of type t
 	// Integers.
 	opParamInt
 	opResultInt
@@ -194,7 +195,7 @@ func (in *instr) operands(f func(id int)) {
 func (in *instr) hasMem() bool {
 	switch in.op {
 	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable, opGatherBy,
-		opStoreFirst, opStoreFour, opLoadPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

@@ -493,7 +493,7 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opStoreFirst, opStoreFour, opLoadPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -858,6 +858,14 @@ func (n *neon) memory(in *instr) {
 				n.emit(machine{op: nADD, d: next, n: from, m: distance})
 				from = next
 			}
+		}
+	case opGatherPieces:
+		first := n.address(in.mem)
+		for p, distance := range [...]arg{in.a, in.b, in.c, in.d} {
+			v, from := n.newV(), n.newR()
+			n.emit(machine{op: nADD, d: from, n: first, m: n.int(distance)})
+			n.emit(machine{op: nLoadQ, d: v, a: from})
+			n.set(in, p, v)
 		}
 	case opStorePiece:
 		n.emit(machine{op: nStoreQ, n: n.part(in.a, int(in.b.imm)), a: base, imm: offset})

@@ -61,29 +61,30 @@ func _() {
 	_ = x[opStoreFirst-50]
 	_ = x[opStoreFour-51]
 	_ = x[opLoadPieces-52]
-	_ = x[opStorePiece-53]
-	_ = x[opAddTo-54]
-	_ = x[opPrefetch-55]
-	_ = x[opParamVec-56]
-	_ = x[opResultVec-57]
-	_ = x[opSplat-58]
-	_ = x[opLoadInt-59]
-	_ = x[opStoreInt-60]
-	_ = x[opParamInt-61]
-	_ = x[opResultInt-62]
-	_ = x[opMoveInt-63]
-	_ = x[opAddInt-64]
-	_ = x[opSubInt-65]
-	_ = x[opMulInt-66]
-	_ = x[opShlInt-67]
-	_ = x[opLabel-68]
-	_ = x[opJump-69]
-	_ = x[opBranch-70]
+	_ = x[opGatherPieces-53]
+	_ = x[opStorePiece-54]
+	_ = x[opAddTo-55]
+	_ = x[opPrefetch-56]
+	_ = x[opParamVec-57]
+	_ = x[opResultVec-58]
+	_ = x[opSplat-59]
+	_ = x[opLoadInt-60]
+	_ = x[opStoreInt-61]
+	_ = x[opParamInt-62]
+	_ = x[opResultInt-63]
+	_ = x[opMoveInt-64]
+	_ = x[opAddInt-65]
+	_ = x[opSubInt-66]
+	_ = x[opMulInt-67]
+	_ = x[opShlInt-68]
+	_ = x[opLabel-69]
+	_ = x[opJump-70]
+	_ = x[opBranch-71]
 }
 
-const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreFourLoadPiecesStorePieceAddToPrefetchParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
+const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreFourLoadPiecesGatherPiecesStorePieceAddToPrefetchParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
 
-var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 303, 313, 322, 332, 342, 347, 355, 363, 372, 377, 384, 392, 400, 409, 416, 422, 428, 434, 440, 445, 449, 455}
+var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 303, 313, 322, 332, 344, 354, 359, 367, 375, 384, 389, 396, 404, 412, 421, 428, 434, 440, 446, 452, 457, 461, 467}
 
 func (i op) String() string {
 	idx := int(i) - 0

@@ -100,33 +100,41 @@ func toBlocks() kernel {
 	}
 }
 
-// emitBlock writes, for pathBlock rows r of y,
+// emitBlock writes, for frameBlock rows r of y,
 //
-//	y[r][i] = p[pathBlock·places[i] + r]
+//	y[r][i] = p[frameBlock·places[i] + r]
 //
-// two positions at a time: pieces of 16 bytes have both in one row.
+// and returns the least of them. A piece of 16 bytes has two frames of a position; those of eight
+// positions, zipped, are two rows.
 func emitBlock() kernel {
+	y := view("y", f64)
 	return kernel{
-		name:   "emitBlock",
-		params: []parameter{slice("y", f64), slice("p", f64), slice("places", i32)},
+		name:    "emitBlock",
+		params:  []parameter{y, slice("p", f64), slice("places", i32)},
+		stub:    []parameter{y.data(), slice("p", f64), slice("places", i32), y.stride()},
+		results: []parameter{number("least", f64)},
 		body: func(k *builder) {
 			const pair = 2
-			y, p, places, stride := k.Array("y"), k.Base("p"), k.Array("places"), int(k.get("pathStride"))
-			frames := func(i int) asm.Vec {
-				return p.Plus(p.Rows(places.LoadInt(k.Int(i)), eight)).Load()
-			}
+			y, p, places, least := k.Array("y"), k.Base("p"), k.Array("places"), k.Var(k.Const(asm.F64, math.Inf(1)))
 			repeat(k, k.Len("places"), eight, func() {
-				for i := 0; i < eight; i += pair {
-					v, w := frames(i), frames(i+1)
-					lower, upper, to := v.ZipLower(w), v.ZipUpper(w), y.From(i)
-					for piece := range eight / pair {
-						to.From(pair*piece*stride).StorePiece(lower, piece)
-						to.From((pair*piece+1)*stride).StorePiece(upper, piece)
-					}
+				var even, odd [eight / pair]asm.Distance
+				for i := range even {
+					even[i] = p.Rows(places.LoadInt(k.Int(pair*i)), eight)
+					odd[i] = p.Rows(places.LoadInt(k.Int(pair*i+1)), eight)
+				}
+				row, stride := y.Copy(), y.Elements(k.Arg("yStride"))
+				for frame := 0; frame < eight; frame += pair {
+					v, w := p.From(frame).GatherPieces(even), p.From(frame).GatherPieces(odd)
+					least.Set(v.Min(least))
+					least.Set(w.Min(least))
+					row.Store(v.ZipLower(w))
+					row.Plus(stride).Store(v.ZipUpper(w))
+					row.Move(stride.Twice())
 				}
 				y.Advance(eight)
 				places.Advance(eight)
 			})
+			k.Return("least", least.FoldMin().Add(k.Const(asm.F64, 0)))
 		},
 	}
 }

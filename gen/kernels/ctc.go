@@ -10,7 +10,7 @@ import (
 // float64 for both element types.
 func ctc() []kernel {
 	return []kernel{
-		expFrames(), expWide(), widen(), narrow(), emit(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
+		expFrames(), expWide(), widen(), narrow(), emit(), nearest(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
 		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
 	}
 }
@@ -234,6 +234,28 @@ func emit() kernel {
 				k.Place(done)
 			}
 			k.Return("least", least.FoldMin().Add(poison.FoldAdd()))
+		},
+	}
+}
+
+// nearest returns max(x[i], leastNear) of the largest of the elements x[i] < bound, or −Inf, and the least of the
+// others, or +Inf.
+func nearest() kernel {
+	return kernel{
+		name:    "nearest",
+		params:  []parameter{slice("x", F), number("bound", F)},
+		results: []parameter{number("below", F), number("above", F)},
+		body: func(k *builder) {
+			inf, negInf, zero := k.Const(k.F, math.Inf(1)), k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
+			x, bound, floor, below, above := k.Array("x"), k.Param("bound"), k.Const(k.F, k.get("leastNear")), k.Var(negInf), k.Var(inf)
+			k.Each(k.Len("x"), arrays{x}, func(l asm.Lanes) {
+				v := l.LoadOr(x, inf)
+				isBelow := v.Less(bound)
+				below.Set(isBelow.Select(v.Max(floor), negInf).Max(below))
+				above.Set(isBelow.Select(inf, v).Min(above))
+			})
+			k.Return("below", below.FoldMax().Add(zero))
+			k.Return("above", above.FoldMin().Add(zero))
 		},
 	}
 }

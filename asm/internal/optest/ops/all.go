@@ -158,6 +158,7 @@ func floats(t asm.Type) []Op {
 		pressure(t),
 		addFrom(t),
 		pieces(t),
+		gatherPieces(t),
 	), folds(t)...)
 }
 
@@ -483,6 +484,28 @@ func addFrom(t asm.Type) Op {
 			for i := range from {
 				dst[a[0]+i] = add(t)(dst[a[0]+i], from[i])
 			}
+		}
+		return dst
+	})
+}
+
+// gatherPieces reads a vector from four places in no order, two of which are one.
+func gatherPieces(t asm.Type) Op {
+	lanes, block := t.Lanes(), 16/t.Size()
+	places := [4]int{2*block + 1, 0, lanes + 1, 0}
+	return manyPerVector("gatherPieces", t, t, 2*lanes+block, func(dst asm.Array, v vectors) {
+		dst.Store(v.x)
+		dst.Vector(1).Store(v.y)
+		var at [4]asm.Distance
+		for i, place := range places {
+			at[i] = dst.Elements(v.k.Copy(v.k.Int(place)))
+		}
+		dst.From(lanes + block).Store(dst.From(1).GatherPieces(at))
+	}, func(x, y, _ []uint64) []uint64 {
+		all := slices.Concat(x, y)
+		dst := slices.Clone(all[:lanes+block])
+		for _, place := range places {
+			dst = append(dst, all[1+place:][:block]...)
 		}
 		return dst
 	})
