@@ -9,114 +9,105 @@
 TEXT ·maxStridedF32NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R1
 	VMOVI $0, V1.B16
-	MOVD  m_base+0(FP), R9
-	MOVD  x_base+56(FP), R4
-	MOVD  xColumns+80(FP), R6
-	MOVD  dst_base+24(FP), R3
+	MOVD  x_base+56(FP), R11
+	MOVD  dst_base+24(FP), R10
+	MOVD  xColumns+80(FP), R9
 	MOVD  dstStride+48(FP), R0
 	LSL   $2, R0, R8
 	MOVD  xStride+88(FP), R0
 	LSL   $2, R0, R7
-	CMP   $16, R6
-	BLT   end2
+	MOVD  count+96(FP), R6
+	CMP   $0, R6
+	BLE   end2
 
 loop1:
-	FLDPQ (R9), (F8, F7)
-	FLDPQ 32(R9), (F6, F5)
-	MOVD  R4, R5
-	MOVD  R3, R2
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD m_base+0(FP), R5
+	MOVD R11, R4
+	MOVD R10, R3
+	MOVD R9, R2
+	CMP  $16, R2
+	BLT  end4
 
 loop3:
-	PRFM  128(R5), PLDL1KEEP
+	ADD   R7, R4, R0
+	PRFM  (R0), PLDL1KEEP
+	FLDPQ (R4), (F8, F7)
+	FLDPQ 32(R4), (F6, F5)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
 	FLDPQ (R5), (F4, F3)
 	FLDPQ 32(R5), (F2, F0)
-	FSTPQ (F4, F3), (R2)
-	FSTPQ (F2, F0), 32(R2)
-	WORD  $0x4e28c488 // FMAXNM V8.4S, V4.4S, V8.4S
-	WORD  $0x4e27c467 // FMAXNM V7.4S, V3.4S, V7.4S
-	WORD  $0x4e26c446 // FMAXNM V6.4S, V2.4S, V6.4S
-	WORD  $0x4e25c405 // FMAXNM V5.4S, V0.4S, V5.4S
-	ADD   R7, R5, R5
-	ADD   R8, R2, R2
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	WORD  $0x4e21d504 // FADD V4.4S, V8.4S, V1.4S
-	WORD  $0x4e21d4e3 // FADD V3.4S, V7.4S, V1.4S
-	WORD  $0x4e21d4c2 // FADD V2.4S, V6.4S, V1.4S
-	WORD  $0x4e21d4a0 // FADD V0.4S, V5.4S, V1.4S
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
-	ADD   $64, R9, R9
+	WORD  $0x4e24c504 // FMAXNM V4.4S, V8.4S, V4.4S
+	WORD  $0x4e23c4e3 // FMAXNM V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22c4c2 // FMAXNM V2.4S, V6.4S, V2.4S
+	WORD  $0x4e20c4a0 // FMAXNM V0.4S, V5.4S, V0.4S
+	WORD  $0x4e21d484 // FADD V4.4S, V4.4S, V1.4S
+	WORD  $0x4e21d463 // FADD V3.4S, V3.4S, V1.4S
+	WORD  $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
+	WORD  $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
+	ADD   $64, R5, R5
 	ADD   $64, R3, R3
 	ADD   $64, R4, R4
-	SUB   $16, R6, R6
-	CMP   $16, R6
-	BGE   loop1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop3
 
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R9), (F9, F8)
-	FLDPQ 32(R9), (F7, F6)
-	MOVD  count+96(FP), R2
+end4:
 	CMP   $0, R2
-	BLE   end7
-
-loop6:
-	PRFM  128(R4), PLDL1KEEP
+	BLE   endif5
+	ADD   R7, R4, R0
+	PRFM  (R0), PLDL1KEEP
+	FMOVQ (R1), F8
+	FMOVQ (R1), F7
+	FMOVQ (R1), F6
 	FMOVQ (R1), F5
-	FMOVQ (R1), F4
-	FMOVQ (R1), F3
-	FMOVQ (R1), F2
-	ADD   R6<<2, R4, R0
-	TBZ   $0, R6, skip1x
+	ADD   R2<<2, R4, R0
+	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
-	VLD1  (R0), V5.S[0]
+	VLD1  (R0), V8.S[0]
 
 skip1x:
-	TBZ     $1, R6, skip2x
+	TBZ     $1, R2, skip2x
 	FMOVD.W -8(R0), F0
-	VZIP1   V5.D2, V0.D2, V5.D2
+	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip2x:
-	TBZ     $2, R6, skip3x
-	VMOV    V5.B16, V4.B16
-	FMOVQ.W -16(R0), F5
+	TBZ     $2, R2, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
 
 skip3x:
-	TBZ     $3, R6, skip4x
-	VMOV    V5.B16, V3.B16
-	VMOV    V4.B16, V2.B16
-	FLDPQ.W -32(R0), (F5, F4)
+	TBZ     $3, R2, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FSTPQ (F5, F4), (R3)
-	FSTPQ (F3, F2), 32(R3)
-	WORD  $0x4e29c4a9 // FMAXNM V9.4S, V5.4S, V9.4S
-	WORD  $0x4e28c488 // FMAXNM V8.4S, V4.4S, V8.4S
-	WORD  $0x4e27c467 // FMAXNM V7.4S, V3.4S, V7.4S
-	WORD  $0x4e26c446 // FMAXNM V6.4S, V2.4S, V6.4S
-	ADD   R7, R4, R4
-	ADD   R8, R3, R3
-	SUB   $1, R2, R2
-	CMP   $0, R2
-	BGT   loop6
-
-end7:
-	WORD  $0x4e21d524 // FADD V4.4S, V9.4S, V1.4S
-	WORD  $0x4e21d503 // FADD V3.4S, V8.4S, V1.4S
-	WORD  $0x4e21d4e2 // FADD V2.4S, V7.4S, V1.4S
-	WORD  $0x4e21d4c0 // FADD V0.4S, V6.4S, V1.4S
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
+	FLDPQ (R5), (F4, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e24c504 // FMAXNM V4.4S, V8.4S, V4.4S
+	WORD  $0x4e23c4e3 // FMAXNM V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22c4c2 // FMAXNM V2.4S, V6.4S, V2.4S
+	WORD  $0x4e20c4a0 // FMAXNM V0.4S, V5.4S, V0.4S
+	WORD  $0x4e21d484 // FADD V4.4S, V4.4S, V1.4S
+	WORD  $0x4e21d463 // FADD V3.4S, V3.4S, V1.4S
+	WORD  $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
+	WORD  $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
 
 endif5:
+	ADD R7, R11, R11
+	ADD R8, R10, R10
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // maxStridedF64NEON is maxStridedGeneric for float64.
@@ -124,109 +115,100 @@ endif5:
 TEXT ·maxStridedF64NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R1
 	VMOVI $0, V1.B16
-	MOVD  m_base+0(FP), R9
-	MOVD  x_base+56(FP), R4
-	MOVD  xColumns+80(FP), R6
-	MOVD  dst_base+24(FP), R3
+	MOVD  x_base+56(FP), R11
+	MOVD  dst_base+24(FP), R10
+	MOVD  xColumns+80(FP), R9
 	MOVD  dstStride+48(FP), R0
 	LSL   $3, R0, R8
 	MOVD  xStride+88(FP), R0
 	LSL   $3, R0, R7
-	CMP   $8, R6
-	BLT   end2
+	MOVD  count+96(FP), R6
+	CMP   $0, R6
+	BLE   end2
 
 loop1:
-	FLDPQ (R9), (F8, F7)
-	FLDPQ 32(R9), (F6, F5)
-	MOVD  R4, R5
-	MOVD  R3, R2
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD m_base+0(FP), R5
+	MOVD R11, R4
+	MOVD R10, R3
+	MOVD R9, R2
+	CMP  $8, R2
+	BLT  end4
 
 loop3:
-	PRFM  128(R5), PLDL1KEEP
+	ADD   R7, R4, R0
+	PRFM  (R0), PLDL1KEEP
+	FLDPQ (R4), (F8, F7)
+	FLDPQ 32(R4), (F6, F5)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
 	FLDPQ (R5), (F4, F3)
 	FLDPQ 32(R5), (F2, F0)
-	FSTPQ (F4, F3), (R2)
-	FSTPQ (F2, F0), 32(R2)
-	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
-	WORD  $0x4e67c467 // FMAXNM V7.2D, V3.2D, V7.2D
-	WORD  $0x4e66c446 // FMAXNM V6.2D, V2.2D, V6.2D
-	WORD  $0x4e65c405 // FMAXNM V5.2D, V0.2D, V5.2D
-	ADD   R7, R5, R5
-	ADD   R8, R2, R2
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	WORD  $0x4e61d504 // FADD V4.2D, V8.2D, V1.2D
-	WORD  $0x4e61d4e3 // FADD V3.2D, V7.2D, V1.2D
-	WORD  $0x4e61d4c2 // FADD V2.2D, V6.2D, V1.2D
-	WORD  $0x4e61d4a0 // FADD V0.2D, V5.2D, V1.2D
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
-	ADD   $64, R9, R9
+	WORD  $0x4e64c504 // FMAXNM V4.2D, V8.2D, V4.2D
+	WORD  $0x4e63c4e3 // FMAXNM V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62c4c2 // FMAXNM V2.2D, V6.2D, V2.2D
+	WORD  $0x4e60c4a0 // FMAXNM V0.2D, V5.2D, V0.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d463 // FADD V3.2D, V3.2D, V1.2D
+	WORD  $0x4e61d442 // FADD V2.2D, V2.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
+	ADD   $64, R5, R5
 	ADD   $64, R3, R3
 	ADD   $64, R4, R4
-	SUB   $8, R6, R6
-	CMP   $8, R6
-	BGE   loop1
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop3
 
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R9), (F9, F8)
-	FLDPQ 32(R9), (F7, F6)
-	MOVD  count+96(FP), R2
-	CMP   $0, R2
-	BLE   end7
-
-loop6:
-	PRFM    128(R4), PLDL1KEEP
+end4:
+	CMP     $0, R2
+	BLE     endif5
+	ADD     R7, R4, R0
+	PRFM    (R0), PLDL1KEEP
+	FMOVQ   16(R1), F8
+	FMOVQ   16(R1), F7
+	FMOVQ   16(R1), F6
 	FMOVQ   16(R1), F5
-	FMOVQ   16(R1), F4
-	FMOVQ   16(R1), F3
-	FMOVQ   16(R1), F2
-	ADD     R6<<3, R4, R0
-	TBZ     $0, R6, skip1x
+	ADD     R2<<3, R4, R0
+	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
-	VZIP1   V5.D2, V0.D2, V5.D2
+	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip1x:
-	TBZ     $1, R6, skip2x
-	VMOV    V5.B16, V4.B16
-	FMOVQ.W -16(R0), F5
+	TBZ     $1, R2, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
 
 skip2x:
-	TBZ     $2, R6, skip3x
-	VMOV    V5.B16, V3.B16
-	VMOV    V4.B16, V2.B16
-	FLDPQ.W -32(R0), (F5, F4)
+	TBZ     $2, R2, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FSTPQ (F5, F4), (R3)
-	FSTPQ (F3, F2), 32(R3)
-	WORD  $0x4e69c4a9 // FMAXNM V9.2D, V5.2D, V9.2D
-	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
-	WORD  $0x4e67c467 // FMAXNM V7.2D, V3.2D, V7.2D
-	WORD  $0x4e66c446 // FMAXNM V6.2D, V2.2D, V6.2D
-	ADD   R7, R4, R4
-	ADD   R8, R3, R3
-	SUB   $1, R2, R2
-	CMP   $0, R2
-	BGT   loop6
-
-end7:
-	WORD  $0x4e61d524 // FADD V4.2D, V9.2D, V1.2D
-	WORD  $0x4e61d503 // FADD V3.2D, V8.2D, V1.2D
-	WORD  $0x4e61d4e2 // FADD V2.2D, V7.2D, V1.2D
-	WORD  $0x4e61d4c0 // FADD V0.2D, V6.2D, V1.2D
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
+	FLDPQ (R5), (F4, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e64c504 // FMAXNM V4.2D, V8.2D, V4.2D
+	WORD  $0x4e63c4e3 // FMAXNM V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62c4c2 // FMAXNM V2.2D, V6.2D, V2.2D
+	WORD  $0x4e60c4a0 // FMAXNM V0.2D, V5.2D, V0.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d463 // FADD V3.2D, V3.2D, V1.2D
+	WORD  $0x4e61d442 // FADD V2.2D, V2.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
 
 endif5:
+	ADD R7, R11, R11
+	ADD R8, R10, R10
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // expStridedF32NEON is expStridedGeneric for float32.
@@ -690,602 +672,805 @@ end2:
 // scaleStridedF32NEON is scaleStridedGeneric for float32.
 // func scaleStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 TEXT ·scaleStridedF32NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+40(FP), R7
 	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R8
-	MOVD x_base+40(FP), R3
+	LSL  $2, R0, R6
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $16, R5
-	BLT  end2
+	LSL  $2, R0, R5
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
 
 loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+80(FP), R3
+	MOVD R7, R2
+	MOVD R8, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
 
 loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD  $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD  $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD  $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	PRFM  128(R1), PLDL1KEEP
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $16, R5, R5
-	CMP $16, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD    $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD    $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD    $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	PRFM    128(R2), PLDL1KEEP
-	MOVD    R2, R0
-	TBZ     $3, R5, skip1x
+	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $2, R5, skip2x
+	TBZ     $2, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $1, R5, skip3x
+	TBZ     $1, R1, skip3x
 	FMOVD.P F3, 8(R0)
 	VDUP    V3.D[1], V3.D2
 
 skip3x:
-	TBZ   $0, R5, skip4x
+	TBZ   $0, R1, skip4x
 	FMOVS F3, (R0)
 
 skip4x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
+	ADD R5, R7, R7
+	ADD R6, R8, R8
+	SUB $1, R4, R4
+	CMP $0, R4
+	BGT loop1
+
+end2:
 	RET
 
 // scaleStridedF64NEON is scaleStridedGeneric for float64.
 // func scaleStridedF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 TEXT ·scaleStridedF64NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+40(FP), R7
 	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R8
-	MOVD x_base+40(FP), R3
+	LSL  $3, R0, R6
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $8, R5
-	BLT  end2
+	LSL  $3, R0, R5
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
 
 loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+80(FP), R3
+	MOVD R7, R2
+	MOVD R8, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
 
 loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD  $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD  $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD  $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	PRFM  128(R1), PLDL1KEEP
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $8, R5, R5
-	CMP $8, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD    $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD    $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD    $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	PRFM    128(R2), PLDL1KEEP
-	MOVD    R2, R0
-	TBZ     $2, R5, skip1x
+	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $1, R5, skip2x
+	TBZ     $1, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $0, R5, skip3x
+	TBZ     $0, R1, skip3x
 	FMOVD.P F3, 8(R0)
 
 skip3x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
-	RET
-
-// scaleStridedStreamF32NEON is scaleStridedStreamGeneric for float32.
-// func scaleStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
-TEXT ·scaleStridedStreamF32NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
-	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R8
-	MOVD x_base+40(FP), R3
-	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $16, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD  $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD  $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD  $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $16, R5, R5
-	CMP $16, R5
-	BGE loop1
+	ADD R5, R7, R7
+	ADD R6, R8, R8
+	SUB $1, R4, R4
+	CMP $0, R4
+	BGT loop1
 
 end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD    $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD    $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD    $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	MOVD    R2, R0
-	TBZ     $3, R5, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $2, R5, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $1, R5, skip3x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip3x:
-	TBZ   $0, R5, skip4x
-	FMOVS F3, (R0)
-
-skip4x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
-	RET
-
-// scaleStridedStreamF64NEON is scaleStridedStreamGeneric for float64.
-// func scaleStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
-TEXT ·scaleStridedStreamF64NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
-	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R8
-	MOVD x_base+40(FP), R3
-	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $8, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD  $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD  $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD  $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $8, R5, R5
-	CMP $8, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD    $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD    $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD    $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	MOVD    R2, R0
-	TBZ     $2, R5, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $1, R5, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $0, R5, skip3x
-	FMOVD.P F3, 8(R0)
-
-skip3x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
 	RET
 
 // scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
 // func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
 TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R6
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+40(FP), R9
+	MOVD u_base+72(FP), R8
 	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R10
-	MOVD x_base+40(FP), R3
+	LSL  $2, R0, R7
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R9
-	MOVD factor_base+96(FP), R8
-	MOVD scale_base+120(FP), R7
-	CMP  $16, R6
-	BLT  end2
+	LSL  $2, R0, R6
+	MOVD u_len+80(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R5
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  u_len+80(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+96(FP), R4
+	MOVD scale_base+120(FP), R3
+	MOVD R9, R2
+	MOVD R10, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
 
 loop3:
-	PRFM  128(R1), PLDL1KEEP
-	FMOVS (R5), F0
-	VDUP  V0.S[0], V4.S4
+	FMOVS (R8), F0
+	VDUP  V0.S[0], V12.S4
+	FLDPQ (R3), (F11, F10)
+	FLDPQ 32(R3), (F9, F8)
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R4), (F3, F2)
 	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e2cdc63 // FMUL V3.4S, V3.4S, V12.4S
-	WORD  $0x6e2bdc42 // FMUL V2.4S, V2.4S, V11.4S
-	WORD  $0x6e2adc21 // FMUL V1.4S, V1.4S, V10.4S
-	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS V8.S4, V4.S4, V3.S4
-	VFMLS V7.S4, V4.S4, V2.S4
-	VFMLS V6.S4, V4.S4, V1.S4
-	VFMLS V5.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R9, R4, R4
-	ADD   R10, R1, R1
-	ADD   $4, R5, R5
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS V11.S4, V12.S4, V3.S4
+	VFMLS V10.S4, V12.S4, V2.S4
+	VFMLS V9.S4, V12.S4, V1.S4
+	VFMLS V8.S4, V12.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	ADD $64, R7, R7
-	ADD $64, R2, R2
-	SUB $16, R6, R6
-	CMP $16, R6
-	BGE loop1
-
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R4
-	MOVD  u_len+80(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	PRFM    128(R2), PLDL1KEEP
-	FMOVS   (R4), F0
-	VDUP    V0.S[0], V4.S4
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e2cdc63 // FMUL V3.4S, V3.4S, V12.4S
-	WORD    $0x6e2bdc42 // FMUL V2.4S, V2.4S, V11.4S
-	WORD    $0x6e2adc21 // FMUL V1.4S, V1.4S, V10.4S
-	WORD    $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS   V8.S4, V4.S4, V3.S4
-	VFMLS   V7.S4, V4.S4, V2.S4
-	VFMLS   V6.S4, V4.S4, V1.S4
-	VFMLS   V5.S4, V4.S4, V0.S4
-	MOVD    R2, R0
-	TBZ     $3, R6, skip1x
+	CMP     $0, R1
+	BLE     endif5
+	FMOVS   (R8), F0
+	VDUP    V0.S[0], V12.S4
+	FLDPQ   (R3), (F11, F10)
+	FLDPQ   32(R3), (F9, F8)
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS   V11.S4, V12.S4, V3.S4
+	VFMLS   V10.S4, V12.S4, V2.S4
+	VFMLS   V9.S4, V12.S4, V1.S4
+	VFMLS   V8.S4, V12.S4, V0.S4
+	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $2, R6, skip2x
+	TBZ     $2, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $1, R6, skip3x
+	TBZ     $1, R1, skip3x
 	FMOVD.P F3, 8(R0)
 	VDUP    V3.D[1], V3.D2
 
 skip3x:
-	TBZ   $0, R6, skip4x
+	TBZ   $0, R1, skip4x
 	FMOVS F3, (R0)
 
 skip4x:
-	ADD R9, R3, R3
-	ADD R10, R2, R2
-	ADD $4, R4, R4
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
+	ADD R6, R9, R9
+	ADD R7, R10, R10
+	ADD $4, R8, R8
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
 	RET
 
 // scaleStridedUniformF64NEON is scaleStridedUniformGeneric for float64.
 // func scaleStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
 TEXT ·scaleStridedUniformF64NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R6
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+40(FP), R9
+	MOVD u_base+72(FP), R8
 	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R10
-	MOVD x_base+40(FP), R3
+	LSL  $3, R0, R7
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R9
-	MOVD factor_base+96(FP), R8
-	MOVD scale_base+120(FP), R7
-	CMP  $8, R6
-	BLT  end2
+	LSL  $3, R0, R6
+	MOVD u_len+80(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R5
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  u_len+80(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+96(FP), R4
+	MOVD scale_base+120(FP), R3
+	MOVD R9, R2
+	MOVD R10, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
 
 loop3:
-	PRFM  128(R1), PLDL1KEEP
-	FMOVD (R5), F0
-	VDUP  V0.D[0], V4.D2
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V12.D2
+	FLDPQ (R3), (F11, F10)
+	FLDPQ 32(R3), (F9, F8)
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R4), (F3, F2)
 	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
-	WORD  $0x6e6bdc42 // FMUL V2.2D, V2.2D, V11.2D
-	WORD  $0x6e6adc21 // FMUL V1.2D, V1.2D, V10.2D
-	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS V8.D2, V4.D2, V3.D2
-	VFMLS V7.D2, V4.D2, V2.D2
-	VFMLS V6.D2, V4.D2, V1.D2
-	VFMLS V5.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R9, R4, R4
-	ADD   R10, R1, R1
-	ADD   $8, R5, R5
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS V11.D2, V12.D2, V3.D2
+	VFMLS V10.D2, V12.D2, V2.D2
+	VFMLS V9.D2, V12.D2, V1.D2
+	VFMLS V8.D2, V12.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	ADD $64, R7, R7
-	ADD $64, R2, R2
-	SUB $8, R6, R6
-	CMP $8, R6
-	BGE loop1
-
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R4
-	MOVD  u_len+80(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	PRFM    128(R2), PLDL1KEEP
-	FMOVD   (R4), F0
-	VDUP    V0.D[0], V4.D2
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
-	WORD    $0x6e6bdc42 // FMUL V2.2D, V2.2D, V11.2D
-	WORD    $0x6e6adc21 // FMUL V1.2D, V1.2D, V10.2D
-	WORD    $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS   V8.D2, V4.D2, V3.D2
-	VFMLS   V7.D2, V4.D2, V2.D2
-	VFMLS   V6.D2, V4.D2, V1.D2
-	VFMLS   V5.D2, V4.D2, V0.D2
-	MOVD    R2, R0
-	TBZ     $2, R6, skip1x
+	CMP     $0, R1
+	BLE     endif5
+	FMOVD   (R8), F0
+	VDUP    V0.D[0], V12.D2
+	FLDPQ   (R3), (F11, F10)
+	FLDPQ   32(R3), (F9, F8)
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS   V11.D2, V12.D2, V3.D2
+	VFMLS   V10.D2, V12.D2, V2.D2
+	VFMLS   V9.D2, V12.D2, V1.D2
+	VFMLS   V8.D2, V12.D2, V0.D2
+	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $1, R6, skip2x
+	TBZ     $1, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $0, R6, skip3x
+	TBZ     $0, R1, skip3x
 	FMOVD.P F3, 8(R0)
 
 skip3x:
-	ADD R9, R3, R3
-	ADD R10, R2, R2
-	ADD $8, R4, R4
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
+	ADD R6, R9, R9
+	ADD R7, R10, R10
+	ADD $8, R8, R8
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedF32NEON is gradientStridedGeneric for float32.
+// func gradientStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+TEXT ·gradientStridedF32NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.S4
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	VCMEQ V16.S4, V3.S4, V3.S4
+	VCMEQ V16.S4, V2.S4, V2.S4
+	VCMEQ V16.S4, V1.S4, V1.S4
+	VCMEQ V16.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	VCMEQ   V16.S4, V3.S4, V3.S4
+	VCMEQ   V16.S4, V2.S4, V2.S4
+	VCMEQ   V16.S4, V1.S4, V1.S4
+	VCMEQ   V16.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedF64NEON is gradientStridedGeneric for float64.
+// func gradientStridedF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+TEXT ·gradientStridedF64NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.D2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V16.D2, V3.D2, V3.D2
+	VCMEQ V16.D2, V2.D2, V2.D2
+	VCMEQ V16.D2, V1.D2, V1.D2
+	VCMEQ V16.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V16.D2, V3.D2, V3.D2
+	VCMEQ   V16.D2, V2.D2, V2.D2
+	VCMEQ   V16.D2, V1.D2, V1.D2
+	VCMEQ   V16.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedStreamF32NEON is gradientStridedStreamGeneric for float32.
+// func gradientStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+TEXT ·gradientStridedStreamF32NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.S4
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	VCMEQ V16.S4, V3.S4, V3.S4
+	VCMEQ V16.S4, V2.S4, V2.S4
+	VCMEQ V16.S4, V1.S4, V1.S4
+	VCMEQ V16.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	VCMEQ   V16.S4, V3.S4, V3.S4
+	VCMEQ   V16.S4, V2.S4, V2.S4
+	VCMEQ   V16.S4, V1.S4, V1.S4
+	VCMEQ   V16.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedStreamF64NEON is gradientStridedStreamGeneric for float64.
+// func gradientStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+TEXT ·gradientStridedStreamF64NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.D2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V16.D2, V3.D2, V3.D2
+	VCMEQ V16.D2, V2.D2, V2.D2
+	VCMEQ V16.D2, V1.D2, V1.D2
+	VCMEQ V16.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V16.D2, V3.D2, V3.D2
+	VCMEQ   V16.D2, V2.D2, V2.D2
+	VCMEQ   V16.D2, V1.D2, V1.D2
+	VCMEQ   V16.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // spreadTargetsF32NEON is spreadTargetsGeneric for float32.
