@@ -183,7 +183,7 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err != nil {
 		return 0, err
 	}
-	if !isPlain || probs != nil {
+	if !isPlain || overlap(out.losses, t.probs) || overlap(out.grad, t.probs) {
 		if err := t.checkOutputs(out, t.probs); err != nil {
 			return 0, err
 		}

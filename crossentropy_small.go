@@ -21,9 +21,11 @@ func (t *crossEntropyTask[F]) computeSmall() (sum float64) {
 	if t.hasSoft() && (t.probs == nil || !t.isPlain()) {
 		probs = t.smallTargets(soft[:], probs)
 	}
-	for first := 0; first < t.positions; first += simpleRows {
-		from, to := first*t.classes, min(first+simpleRows, t.positions)*t.classes
-		r := smallRows[F]{task: t, first: first, x: x[from:to], soft: probs}
+	var r smallRows[F]
+	r.task, r.soft = t, probs
+	for ; r.first < t.positions; r.first += simpleRows {
+		from, to := r.first*t.classes, min(r.first+simpleRows, t.positions)*t.classes
+		r.x = x[from:to]
 		if t.probs != nil {
 			r.soft = probs[from:to]
 		}
@@ -114,19 +116,19 @@ func (r *smallRows[F]) losses() (sum float64) {
 	var lns [simpleRows]float64
 	log1p(lns[:rows], r.sum[:rows])
 	for i, ln := range lns[:rows] {
-		loss, x, y := 0.0, r.x[i*n:][:n], r.class(i)
+		loss, hard, x, y := 0.0, 0.0, r.x[i*n:][:n], r.class(i)
 		if y >= 0 {
-			r.logit[i], r.hard[i] = x[y], 1-t.smoothing
+			hard = 1 - t.smoothing
 			if t.weight != nil {
-				r.hard[i] = float64(r.hard[i] * float64(t.weight[y]))
+				hard = float64(hard * float64(t.weight[y]))
 			}
-			loss = ln
-			if r.hard[i] != 0 { // else 0 even at −Inf, and NaN if there is no softmax
-				loss += float64(r.top[i]) - float64(r.logit[i])
+			loss, r.logit[i] = ln, x[y]
+			if hard != 0 { // else 0 even at −Inf, and NaN if there is no softmax
+				loss += float64(r.top[i]) - float64(x[y])
 			}
-			loss = float64(loss * r.hard[i])
+			loss = float64(loss * hard)
 		}
-		r.mass[i] = r.hard[i]
+		r.hard[i], r.mass[i] = hard, hard
 		if r.soft != nil && y != int(leftOut) {
 			hi, lo := splitLogSumExp(r.top[i], ln)
 			dot, mass := ln-ln, 0.0 // NaN stays even if all of the target is 0
