@@ -3,7 +3,10 @@ package trellis
 // isSmall reports whether the call is so small that setting up vectors would take longer than
 // all the rest.
 func (t *crossEntropyTask[F]) isSmall() bool {
-	return 0 < t.positions && len(t.x) <= smallScores && t.order == fewScores && t.inner < leastSequential
+	if t.order != fewScores || t.positions == 0 {
+		return false
+	}
+	return t.inner == 1 && t.samples <= smallLossRows || t.inner < leastSequential && len(t.x) <= smallScores
 }
 
 // computeSmall does a small call by the kernels of rows, with the results of crossEntropyItem. It
@@ -18,16 +21,16 @@ func (t *crossEntropyTask[F]) computeSmall() (sum float64) {
 		}
 		grad = x
 	}
-	if t.hasSoft() && (t.probs == nil || !t.isPlain()) {
-		probs = t.smallTargets(soft[:], probs)
-	}
 	var r smallRows[F]
-	r.task, r.soft = t, probs
+	r.task = t
+	if t.probs == nil && t.hasSoft() {
+		r.setUniform()
+	}
 	for ; r.first < t.positions; r.first += simpleRows {
 		from, to := r.first*t.classes, min(r.first+simpleRows, t.positions)*t.classes
 		r.x = x[from:to]
-		if t.probs != nil {
-			r.soft = probs[from:to]
+		if probs != nil {
+			r.probs = probs[from:to]
 		}
 		sum += r.losses()
 		if t.out.wantGrad() {
@@ -57,32 +60,13 @@ func (t *crossEntropyTask[F]) toRows(rows, x []F) []F {
 	return rows
 }
 
-// smallTargets returns the soft targets in room, which may be that of the class probabilities: a row for
-// each position, or one for all of class targets.
-func (t *crossEntropyTask[F]) smallTargets(room, probs []F) []F {
-	u := room[:t.classes]
-	if probs == nil {
-		for c := range u {
-			u[c] = t.share()
-		}
-	} else {
-		u = room[:len(probs)]
-		mulAdd(u, probs, F(1-t.smoothing), t.share())
-	}
-	if t.weight != nil {
-		for row := u; len(row) > 0; row = row[t.classes:] {
-			multiply(row[:t.classes], t.weight)
-		}
-	}
-	return u
-}
-
 // smallRows is up to simpleRows positions of a small call, and what crossEntropyItem knows of them.
 type smallRows[F Float] struct {
 	task  *crossEntropyTask[F]
 	first int // the first position
 	x     []F
-	soft  []F // soft targets: rows for class probabilities, one row for class targets, or nil
+	probs []F           // class probabilities, or nil
+	soft  [fewClasses]F // room for soft targets
 
 	top, logit [simpleRows]F
 	sum, hard  [simpleRows]float64
@@ -100,12 +84,33 @@ func (r *smallRows[F]) class(row int) int {
 	return int(leftOut)
 }
 
-// softRow returns the soft targets of a row.
+// softRow returns the soft targets of a row. Those of class targets are the same in all rows: setUniform
+// has made them.
 func (r *smallRows[F]) softRow(row int) []F {
-	if r.task.probs == nil {
-		return r.soft
+	t, u := r.task, r.soft[:r.task.classes]
+	if t.probs == nil {
+		return u
 	}
-	return r.soft[row*r.task.classes:][:r.task.classes]
+	p := r.probs[row*t.classes:][:t.classes]
+	if t.isPlain() {
+		return p
+	}
+	mulAdd(u, p, F(1-t.smoothing), t.share())
+	if t.weight != nil {
+		multiply(u, t.weight)
+	}
+	return u
+}
+
+// setUniform makes the soft targets of class targets.
+func (r *smallRows[F]) setUniform() {
+	u, share := r.soft[:r.task.classes], r.task.share()
+	for c := range u {
+		u[c] = share
+	}
+	if r.task.weight != nil {
+		multiply(u, r.task.weight)
+	}
 }
 
 // losses returns the sum of the losses, and writes each of them if that is asked for.
@@ -113,9 +118,9 @@ func (r *smallRows[F]) losses() (sum float64) {
 	t, n := r.task, r.task.classes
 	rows := len(r.x) / n
 	sumFewRows(&r.top, &r.sum, r.x, rows, n)
-	var lns [simpleRows]float64
-	log1p(lns[:rows], r.sum[:rows])
-	for i, ln := range lns[:rows] {
+	var losses [simpleRows]float64
+	log1p(losses[:rows], r.sum[:rows])
+	for i, ln := range losses[:rows] {
 		loss, hard, x, y := 0.0, 0.0, r.x[i*n:][:n], r.class(i)
 		if y >= 0 {
 			hard = 1 - t.smoothing
@@ -129,7 +134,7 @@ func (r *smallRows[F]) losses() (sum float64) {
 			loss = float64(loss * hard)
 		}
 		r.hard[i], r.mass[i] = hard, hard
-		if r.soft != nil && y != int(leftOut) {
+		if t.hasSoft() && y != int(leftOut) {
 			hi, lo := splitLogSumExp(r.top[i], ln)
 			dot, mass := ln-ln, 0.0 // NaN stays even if all of the target is 0
 			for c, u := range r.softRow(i) {
@@ -142,9 +147,15 @@ func (r *smallRows[F]) losses() (sum float64) {
 			r.mass[i] += mass
 		}
 		sum += loss
+		losses[i] = loss
 		if t.out.wantLosses() {
 			t.out.losses[r.first+i] = F(loss)
 		}
+	}
+	if len(t.x) > smallScores { // then crossEntropyItem adds them
+		var s lanes[float64]
+		s.add(losses[:rows])
+		sum = s.fold()
 	}
 	return sum
 }
@@ -164,12 +175,12 @@ func (r *smallRows[F]) writeGrad(grad []F) {
 			clear(row)
 			continue
 		}
-		if r.soft != nil {
+		if t.hasSoft() {
 			subtract(row, r.softRow(i), F(g))
 		}
 		if y >= 0 {
 			gh := float64(g * r.hard[i])
-			if r.logit[i] == r.top[i] && r.soft == nil {
+			if r.logit[i] == r.top[i] && !t.hasSoft() {
 				row[y] = F((0 - gh) * (r.sum[i] / (1 + r.sum[i])))
 			} else {
 				row[y] = F(float64(row[y]) - gh)
