@@ -5339,7 +5339,7 @@ end4:
 
 // func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX512F
-TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
 	VBROADCASTSD constants<>+64(SB), Z2
@@ -5459,11 +5459,43 @@ end7:
 	MOVQ    $+16, R14
 
 endif8:
+	CMPQ R12, $+8
+	JLE  endif9
+	CMPQ R12, $+16
+	JGT  endif10
+	MOVQ $+8, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+4
+	JLE  endif11
+	CMPQ R12, $+8
+	JGT  endif12
+	MOVQ $+4, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+2
+	JLE  endif13
+	CMPQ R12, $+4
+	JGT  endif14
+	MOVQ $+2, R14
+
+endif14:
+endif13:
+	CMPQ R12, $+1
+	JLE  endif15
+	CMPQ R12, $+2
+	JGT  endif16
+	MOVQ $+1, R14
+
+endif16:
+endif15:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end18
 
-loop9:
+loop17:
 	VMOVUPS      (R10), Z14
 	VMOVUPS      (AX), Z15
 	VSUBPS       Z15, Z14, Z14
@@ -5493,19 +5525,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop17
 
-end10:
+end18:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end20
 
-loop11:
+loop19:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+1024, R15
+	MOVQ R14, R15
+	SHLQ $0x04, R15
+	SHLQ $0x02, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next21:
 	VMOVUPS      (R13), Z14
 	VMOVUPS      (R10), Z15
 	VMOVUPS      (AX), Z16
@@ -5537,24 +5573,24 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif22
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next21
 
-endif14:
+endif22:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop19
 
-end12:
+end20:
 	CMPQ R14, $+8
-	JLE  endif15
+	JLE  endif23
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+8, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end25
 
-loop16:
+loop24:
 	VMOVUPS (R10), Z14
 	VMOVUPS 512(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5562,22 +5598,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop24
 
-end17:
+end25:
 	MOVQ $+8, R10
 	MOVQ R10, R14
 
-endif15:
+endif23:
 	CMPQ R14, $+4
-	JLE  endif18
+	JLE  endif26
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end28
 
-loop19:
+loop27:
 	VMOVUPS (R10), Z14
 	VMOVUPS 256(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5585,22 +5621,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop27
 
-end20:
+end28:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif18:
+endif26:
 	CMPQ R14, $+2
-	JLE  endif21
+	JLE  endif29
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end31
 
-loop22:
+loop30:
 	VMOVUPS (R10), Z14
 	VMOVUPS 128(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5608,22 +5644,22 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop30
 
-end23:
+end31:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif21:
+endif29:
 	CMPQ R14, $+1
-	JLE  endif24
+	JLE  endif32
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end26
+	JLE  end34
 
-loop25:
+loop33:
 	VMOVUPS (R10), Z14
 	VMOVUPS 64(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5631,13 +5667,13 @@ loop25:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop25
+	JGT     loop33
 
-end26:
+end34:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif24:
+endif32:
 	VMOVUPS       (SI), Z14
 	VSUBPS        Z12, Z13, Z13
 	VADDPS        Z13, Z14, Z13
@@ -5660,7 +5696,7 @@ end5:
 
 // func sumExpColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $8-152
 	MOVQ m_base+0(FP), AX
 	MOVQ sum_base+24(FP), CX
 	MOVQ dst_base+48(FP), DX
@@ -5822,11 +5858,43 @@ end7:
 	MOVQ    $+16, R14
 
 endif8:
+	CMPQ R12, $+8
+	JLE  endif9
+	CMPQ R12, $+16
+	JGT  endif10
+	MOVQ $+8, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+4
+	JLE  endif11
+	CMPQ R12, $+8
+	JGT  endif12
+	MOVQ $+4, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+2
+	JLE  endif13
+	CMPQ R12, $+4
+	JGT  endif14
+	MOVQ $+2, R14
+
+endif14:
+endif13:
+	CMPQ R12, $+1
+	JLE  endif15
+	CMPQ R12, $+2
+	JGT  endif16
+	MOVQ $+1, R14
+
+endif16:
+endif15:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end18
 
-loop9:
+loop17:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
@@ -5884,19 +5952,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop17
 
-end10:
+end18:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end20
 
-loop11:
+loop19:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+1024, R15
+	MOVQ R14, R15
+	SHLQ $0x04, R15
+	SHLQ $0x02, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next21:
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
@@ -5958,24 +6030,24 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif22
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next21
 
-endif14:
+endif22:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop19
 
-end12:
+end20:
 	CMPQ R14, $+8
-	JLE  endif15
+	JLE  endif23
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+8, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end25
 
-loop16:
+loop24:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 512(R10), Y4
@@ -5987,22 +6059,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop24
 
-end17:
+end25:
 	MOVQ $+8, R10
 	MOVQ R10, R14
 
-endif15:
+endif23:
 	CMPQ R14, $+4
-	JLE  endif18
+	JLE  endif26
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end28
 
-loop19:
+loop27:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 256(R10), Y4
@@ -6014,22 +6086,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop27
 
-end20:
+end28:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif18:
+endif26:
 	CMPQ R14, $+2
-	JLE  endif21
+	JLE  endif29
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end31
 
-loop22:
+loop30:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 128(R10), Y4
@@ -6041,22 +6113,22 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop30
 
-end23:
+end31:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif21:
+endif29:
 	CMPQ R14, $+1
-	JLE  endif24
+	JLE  endif32
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end26
+	JLE  end34
 
-loop25:
+loop33:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 64(R10), Y4
@@ -6068,13 +6140,13 @@ loop25:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop25
+	JGT     loop33
 
-end26:
+end34:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif24:
+endif32:
 	VMOVUPS      (SI), Y2
 	VMOVUPS      32(SI), Y3
 	VSUBPS       constants<>+384(SB), Y0, Y0
@@ -6105,7 +6177,7 @@ end5:
 
 // func sumExpColumnsF64AVX512(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX512F
-TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
 	VBROADCASTSD constants<>+416(SB), Z2
@@ -6231,11 +6303,35 @@ end7:
 	MOVQ    $+8, R14
 
 endif8:
+	CMPQ R12, $+4
+	JLE  endif9
+	CMPQ R12, $+8
+	JGT  endif10
+	MOVQ $+4, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+2
+	JLE  endif11
+	CMPQ R12, $+4
+	JGT  endif12
+	MOVQ $+2, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+1
+	JLE  endif13
+	CMPQ R12, $+2
+	JGT  endif14
+	MOVQ $+1, R14
+
+endif14:
+endif13:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end16
 
-loop9:
+loop15:
 	VMOVUPS      (R10), Z19
 	VMOVUPS      (AX), Z20
 	VSUBPD       Z20, Z19, Z19
@@ -6270,19 +6366,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop15
 
-end10:
+end16:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end18
 
-loop11:
+loop17:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+512, R15
+	MOVQ R14, R15
+	SHLQ $0x03, R15
+	SHLQ $0x03, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next19:
 	VMOVUPS      (R13), Z19
 	VMOVUPS      (R10), Z20
 	VMOVUPS      (AX), Z21
@@ -6319,72 +6419,26 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif20
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next19
 
-endif14:
+endif20:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop17
 
-end12:
+end18:
 	CMPQ R14, $+4
-	JLE  endif15
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
-	CMPQ R11, $+0
-	JLE  end17
-
-loop16:
-	VMOVUPS (R10), Z19
-	VMOVUPS 256(R10), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop16
-
-end17:
-	MOVQ $+4, R10
-	MOVQ R10, R14
-
-endif15:
-	CMPQ R14, $+2
-	JLE  endif18
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+2, R11
-	CMPQ R11, $+0
-	JLE  end20
-
-loop19:
-	VMOVUPS (R10), Z19
-	VMOVUPS 128(R10), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop19
-
-end20:
-	MOVQ $+2, R10
-	MOVQ R10, R14
-
-endif18:
-	CMPQ R14, $+1
 	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+1, R11
+	SUBQ $+4, R11
 	CMPQ R11, $+0
 	JLE  end23
 
 loop22:
 	VMOVUPS (R10), Z19
-	VMOVUPS 64(R10), Z20
+	VMOVUPS 256(R10), Z20
 	VADDPD  Z20, Z19, Z19
 	VMOVUPS Z19, (R10)
 	ADDQ    $+64, R10
@@ -6393,10 +6447,56 @@ loop22:
 	JGT     loop22
 
 end23:
-	MOVQ $+1, R10
+	MOVQ $+4, R10
 	MOVQ R10, R14
 
 endif21:
+	CMPQ R14, $+2
+	JLE  endif24
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+2, R11
+	CMPQ R11, $+0
+	JLE  end26
+
+loop25:
+	VMOVUPS (R10), Z19
+	VMOVUPS 128(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop25
+
+end26:
+	MOVQ $+2, R10
+	MOVQ R10, R14
+
+endif24:
+	CMPQ R14, $+1
+	JLE  endif27
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end29
+
+loop28:
+	VMOVUPS (R10), Z19
+	VMOVUPS 64(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop28
+
+end29:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif27:
 	VMOVUPS (SI), Z19
 	VSUBPD  Z17, Z18, Z18
 	VADDPD  Z18, Z19, Z18
@@ -6415,7 +6515,7 @@ end5:
 
 // func sumExpColumnsF64AVX2(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $8-152
 	MOVQ m_base+0(FP), AX
 	MOVQ sum_base+24(FP), CX
 	MOVQ dst_base+48(FP), DX
@@ -6579,11 +6679,35 @@ end7:
 	MOVQ    $+8, R14
 
 endif8:
+	CMPQ R12, $+4
+	JLE  endif9
+	CMPQ R12, $+8
+	JGT  endif10
+	MOVQ $+4, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+2
+	JLE  endif11
+	CMPQ R12, $+4
+	JGT  endif12
+	MOVQ $+2, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+1
+	JLE  endif13
+	CMPQ R12, $+2
+	JGT  endif14
+	MOVQ $+1, R14
+
+endif14:
+endif13:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end16
 
-loop9:
+loop15:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
@@ -6651,19 +6775,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop15
 
-end10:
+end16:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end18
 
-loop11:
+loop17:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+512, R15
+	MOVQ R14, R15
+	SHLQ $0x03, R15
+	SHLQ $0x03, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next19:
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
@@ -6735,24 +6863,24 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif20
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next19
 
-endif14:
+endif20:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop17
 
-end12:
+end18:
 	CMPQ R14, $+4
-	JLE  endif15
+	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end23
 
-loop16:
+loop22:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 256(R10), Y4
@@ -6764,22 +6892,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop22
 
-end17:
+end23:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif15:
+endif21:
 	CMPQ R14, $+2
-	JLE  endif18
+	JLE  endif24
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end26
 
-loop19:
+loop25:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 128(R10), Y4
@@ -6791,22 +6919,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop25
 
-end20:
+end26:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif18:
+endif24:
 	CMPQ R14, $+1
-	JLE  endif21
+	JLE  endif27
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end29
 
-loop22:
+loop28:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 64(R10), Y4
@@ -6818,13 +6946,13 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop28
 
-end23:
+end29:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif21:
+endif27:
 	VMOVUPS (SI), Y2
 	VMOVUPS 32(SI), Y3
 	VSUBPD  constants<>+896(SB), Y0, Y0

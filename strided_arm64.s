@@ -4013,29 +4013,29 @@ TEXT ·sumExpColumnsF32NEON(SB), NOSPLIT, $0-152
 	VMOVI $0, V7.B16
 	FMOVQ 32(R0), F6
 	FMOVQ 48(R0), F5
-	MOVD  m_base+0(FP), R14
-	MOVD  sum_base+24(FP), R13
-	MOVD  dst_base+48(FP), R12
-	MOVD  x_base+80(FP), R11
-	MOVD  scratch_base+120(FP), R10
+	MOVD  m_base+0(FP), R13
+	MOVD  sum_base+24(FP), R12
+	MOVD  dst_base+48(FP), R11
+	MOVD  x_base+80(FP), R10
+	MOVD  scratch_base+120(FP), R9
 	MOVD  dstStride+72(FP), R1
-	LSL   $2, R1, R9
-	MOVD  xStride+112(FP), R1
 	LSL   $2, R1, R8
-	MOVD  xColumns+104(FP), R7
+	MOVD  xStride+112(FP), R1
+	LSL   $2, R1, R7
+	MOVD  xColumns+104(FP), R6
 	MOVD  count+144(FP), R1
 	CMP   $2, R1
 	BNE   endif1
-	CMP   $0, R7
+	CMP   $0, R6
 	BLE   end3
 
 loop2:
-	ADD   R9, R12, R2
-	ADD   R8, R11, R1
+	ADD   R8, R11, R2
+	ADD   R7, R10, R1
 	FLDPQ (R1), (F11, F10)
 	FLDPQ 32(R1), (F9, F8)
-	FLDPQ (R11), (F3, F2)
-	FLDPQ 32(R11), (F1, F4)
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F4)
 	FMOVQ (R0), F0
 	WORD  $0x4e20c463 // FMAXNM V3.4S, V3.4S, V0.4S
 	WORD  $0x4e20c442 // FMAXNM V2.4S, V2.4S, V0.4S
@@ -4049,10 +4049,10 @@ loop2:
 	WORD  $0x4e27d44d // FADD V13.4S, V2.4S, V7.4S
 	WORD  $0x4e27d42c // FADD V12.4S, V1.4S, V7.4S
 	WORD  $0x4e27d40b // FADD V11.4S, V0.4S, V7.4S
-	FSTPQ (F14, F13), (R14)
-	FSTPQ (F12, F11), 32(R14)
-	FLDPQ (R11), (F3, F2)
-	FLDPQ 32(R11), (F1, F0)
+	FSTPQ (F14, F13), (R13)
+	FSTPQ (F12, F11), 32(R13)
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F0)
 	WORD  $0x4eaed469 // FSUB V9.4S, V3.4S, V14.4S
 	WORD  $0x4eadd448 // FSUB V8.4S, V2.4S, V13.4S
 	WORD  $0x4eacd42a // FSUB V10.4S, V1.4S, V12.4S
@@ -4171,14 +4171,14 @@ loop2:
 	WORD  $0x4e617982 // FCVTL2 V2.2D, V12.4S
 	WORD  $0x0e617961 // FCVTL V1.2D, V11.2S
 	WORD  $0x4e617960 // FCVTL2 V0.2D, V11.4S
-	FSTPQ (F10, F9), (R13)
-	FSTPQ (F8, F4), 32(R13)
-	FSTPQ (F3, F2), 64(R13)
-	FSTPQ (F1, F0), 96(R13)
-	FLDPQ (R11), (F4, F10)
-	FLDPQ 32(R11), (F9, F8)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+	FSTPQ (F10, F9), (R12)
+	FSTPQ (F8, F4), 32(R12)
+	FSTPQ (F3, F2), 64(R12)
+	FSTPQ (F1, F0), 96(R12)
+	FLDPQ (R10), (F4, F10)
+	FLDPQ 32(R10), (F9, F8)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4e23e484 // FCMEQ V4.4S, V4.4S, V3.4S
 	WORD  $0x4e22e543 // FCMEQ V3.4S, V10.4S, V2.4S
 	WORD  $0x4e21e522 // FCMEQ V2.4S, V9.4S, V1.4S
@@ -4188,12 +4188,12 @@ loop2:
 	VBSL  V13.B16, V0.B16, V3.B16
 	VBSL  V12.B16, V0.B16, V2.B16
 	VBSL  V11.B16, V0.B16, V1.B16
-	FSTPQ (F4, F3), (R12)
-	FSTPQ (F2, F1), 32(R12)
+	FSTPQ (F4, F3), (R11)
+	FSTPQ (F2, F1), 32(R11)
 	FLDPQ (R1), (F4, F10)
 	FLDPQ 32(R1), (F9, F8)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4e23e484 // FCMEQ V4.4S, V4.4S, V3.4S
 	WORD  $0x4e22e543 // FCMEQ V3.4S, V10.4S, V2.4S
 	WORD  $0x4e21e522 // FCMEQ V2.4S, V9.4S, V1.4S
@@ -4205,18 +4205,18 @@ loop2:
 	VBSL  V11.B16, V0.B16, V1.B16
 	FSTPQ (F4, F3), (R2)
 	FSTPQ (F2, F1), 32(R2)
-	ADD   $64, R14, R14
+	ADD   $64, R13, R13
+	ADD   $64, R10, R10
 	ADD   $64, R11, R11
-	ADD   $64, R12, R12
-	ADD   $128, R13, R13
-	SUB   $16, R7, R7
-	CMP   $0, R7
+	ADD   $128, R12, R12
+	SUB   $16, R6, R6
+	CMP   $0, R6
 	BGT   loop2
 
 end3:
 
 endif1:
-	CMP $0, R7
+	CMP $0, R6
 	BLE end5
 
 loop4:
@@ -4224,19 +4224,19 @@ loop4:
 	FMOVQ (R0), F9
 	FMOVQ (R0), F8
 	FMOVQ (R0), F4
-	MOVD  R11, R6
+	MOVD  R10, R14
 	MOVD  count+144(FP), R1
 	CMP   $0, R1
 	BLE   end7
 
 loop6:
-	FLDPQ (R6), (F3, F2)
-	FLDPQ 32(R6), (F1, F0)
+	FLDPQ (R14), (F3, F2)
+	FLDPQ 32(R14), (F1, F0)
 	WORD  $0x4e2ac46a // FMAXNM V10.4S, V3.4S, V10.4S
 	WORD  $0x4e29c449 // FMAXNM V9.4S, V2.4S, V9.4S
 	WORD  $0x4e28c428 // FMAXNM V8.4S, V1.4S, V8.4S
 	WORD  $0x4e24c404 // FMAXNM V4.4S, V0.4S, V4.4S
-	ADD   R8, R6, R6
+	ADD   R7, R14, R14
 	SUB   $1, R1, R1
 	CMP   $0, R1
 	BGT   loop6
@@ -4246,31 +4246,67 @@ end7:
 	WORD  $0x4e27d522 // FADD V2.4S, V9.4S, V7.4S
 	WORD  $0x4e27d501 // FADD V1.4S, V8.4S, V7.4S
 	WORD  $0x4e27d480 // FADD V0.4S, V4.4S, V7.4S
-	FSTPQ (F3, F2), (R14)
-	FSTPQ (F1, F0), 32(R14)
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
 	VMOVI $0, V26.B16
 	VMOVI $0, V25.B16
 	VMOVI $0, V24.B16
 	VMOVI $0, V23.B16
-	MOVD  R12, R5
-	MOVD  R11, R6
+	MOVD  R11, R5
+	MOVD  R10, R14
 	MOVD  count+144(FP), R4
-	MOVD  R10, R2
+	MOVD  R9, R2
 	MOVD  R4, R3
 	CMP   $16, R3
 	BLE   endif8
 	MOVD  $16, R3
 
 endif8:
+	CMP  $8, R4
+	BLE  endif9
+	CMP  $16, R4
+	BGT  endif10
+	MOVD $8, R3
+
+endif10:
+
+endif9:
+	CMP  $4, R4
+	BLE  endif11
+	CMP  $8, R4
+	BGT  endif12
+	MOVD $4, R3
+
+endif12:
+
+endif11:
+	CMP  $2, R4
+	BLE  endif13
+	CMP  $4, R4
+	BGT  endif14
+	MOVD $2, R3
+
+endif14:
+
+endif13:
+	CMP  $1, R4
+	BLE  endif15
+	CMP  $2, R4
+	BGT  endif16
+	MOVD $1, R3
+
+endif16:
+
+endif15:
 	MOVD R3, R1
 	CMP  $0, R1
-	BLE  end10
+	BLE  end18
 
-loop9:
-	FLDPQ (R6), (F10, F9)
-	FLDPQ 32(R6), (F8, F4)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+loop17:
+	FLDPQ (R14), (F10, F9)
+	FLDPQ 32(R14), (F8, F4)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4ea3d551 // FSUB V17.4S, V10.4S, V3.4S
 	WORD  $0x4ea2d53b // FSUB V27.4S, V9.4S, V2.4S
 	WORD  $0x4ea1d516 // FSUB V22.4S, V8.4S, V1.4S
@@ -4381,8 +4417,8 @@ loop9:
 	WORD  $0x4e6b1c00 // BIC V0.16B, V0.16B, V11.16B
 	FSTPQ (F10, F9), (R5)
 	FSTPQ (F8, F0), 32(R5)
-	ADD   R8, R6, R6
-	ADD   R9, R5, R5
+	ADD   R7, R14, R14
+	ADD   R8, R5, R5
 	VAND  V4.B16, V10.B16, V4.B16
 	VAND  V3.B16, V9.B16, V3.B16
 	VAND  V2.B16, V8.B16, V2.B16
@@ -4392,24 +4428,26 @@ loop9:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop9
+	BGT   loop17
 
-end10:
+end18:
 	SUB R3, R4, R4
 	CMP $0, R4
-	BLE end12
+	BLE end20
 
-loop11:
-	MOVD R10, R2
-	ADD  $1024, R10, R1
+loop19:
+	MOVD R9, R2
+	LSL  $4, R3, R1
+	LSL  $2, R1, R1
+	ADD  R1, R9, R1
 
-next13:
+next21:
 	FLDPQ (R2), (F27, F22)
 	FLDPQ 32(R2), (F21, F20)
-	FLDPQ (R6), (F10, F9)
-	FLDPQ 32(R6), (F8, F4)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+	FLDPQ (R14), (F10, F9)
+	FLDPQ 32(R14), (F8, F4)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4ea3d55f // FSUB V31.4S, V10.4S, V3.4S
 	WORD  $0x4ea2d53e // FSUB V30.4S, V9.4S, V2.4S
 	WORD  $0x4ea1d51d // FSUB V29.4S, V8.4S, V1.4S
@@ -4520,8 +4558,8 @@ next13:
 	WORD  $0x4e701c00 // BIC V0.16B, V0.16B, V16.16B
 	FSTPQ (F9, F8), (R5)
 	FSTPQ (F10, F0), 32(R5)
-	ADD   R8, R6, R6
-	ADD   R9, R5, R5
+	ADD   R7, R14, R14
+	ADD   R8, R5, R5
 	VAND  V4.B16, V9.B16, V9.B16
 	VAND  V3.B16, V8.B16, V8.B16
 	VAND  V2.B16, V10.B16, V4.B16
@@ -4535,23 +4573,23 @@ next13:
 	ADD   $64, R2, R2
 	SUB   $1, R4, R4
 	CMP   $0, R4
-	BLE   endif14
+	BLE   endif22
 	CMP   R1, R2
-	BLT   next13
+	BLT   next21
 
-endif14:
+endif22:
 	CMP $0, R4
-	BGT loop11
+	BGT loop19
 
-end12:
+end20:
 	CMP  $8, R3
-	BLE  endif15
-	MOVD R10, R2
+	BLE  endif23
+	MOVD R9, R2
 	SUB  $8, R3, R1
 	CMP  $0, R1
-	BLE  end17
+	BLE  end25
 
-loop16:
+loop24:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 512(R2), (F3, F2)
@@ -4565,20 +4603,20 @@ loop16:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop16
+	BGT   loop24
 
-end17:
+end25:
 	MOVD $8, R3
 
-endif15:
+endif23:
 	CMP  $4, R3
-	BLE  endif18
-	MOVD R10, R2
+	BLE  endif26
+	MOVD R9, R2
 	SUB  $4, R3, R1
 	CMP  $0, R1
-	BLE  end20
+	BLE  end28
 
-loop19:
+loop27:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 256(R2), (F3, F2)
@@ -4592,20 +4630,20 @@ loop19:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop19
+	BGT   loop27
 
-end20:
+end28:
 	MOVD $4, R3
 
-endif18:
+endif26:
 	CMP  $2, R3
-	BLE  endif21
-	MOVD R10, R2
+	BLE  endif29
+	MOVD R9, R2
 	SUB  $2, R3, R1
 	CMP  $0, R1
-	BLE  end23
+	BLE  end31
 
-loop22:
+loop30:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 128(R2), (F3, F2)
@@ -4619,20 +4657,20 @@ loop22:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop22
+	BGT   loop30
 
-end23:
+end31:
 	MOVD $2, R3
 
-endif21:
+endif29:
 	CMP  $1, R3
-	BLE  endif24
-	MOVD R10, R2
+	BLE  endif32
+	MOVD R9, R2
 	SUB  $1, R3, R1
 	CMP  $0, R1
-	BLE  end26
+	BLE  end34
 
-loop25:
+loop33:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 64(R2), (F3, F2)
@@ -4646,13 +4684,13 @@ loop25:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop25
+	BGT   loop33
 
-end26:
+end34:
 
-endif24:
-	FLDPQ (R10), (F10, F9)
-	FLDPQ 32(R10), (F8, F4)
+endif32:
+	FLDPQ (R9), (F10, F9)
+	FLDPQ 32(R9), (F8, F4)
 	FMOVQ 192(R0), F0
 	WORD  $0x4ea0d743 // FSUB V3.4S, V26.4S, V0.4S
 	WORD  $0x4ea0d722 // FSUB V2.4S, V25.4S, V0.4S
@@ -4670,16 +4708,16 @@ endif24:
 	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
 	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
 	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
-	FSTPQ (F10, F9), (R13)
-	FSTPQ (F8, F4), 32(R13)
-	FSTPQ (F3, F2), 64(R13)
-	FSTPQ (F1, F0), 96(R13)
-	ADD   $64, R14, R14
+	FSTPQ (F10, F9), (R12)
+	FSTPQ (F8, F4), 32(R12)
+	FSTPQ (F3, F2), 64(R12)
+	FSTPQ (F1, F0), 96(R12)
+	ADD   $64, R13, R13
+	ADD   $64, R10, R10
 	ADD   $64, R11, R11
-	ADD   $64, R12, R12
-	ADD   $128, R13, R13
-	SUB   $16, R7, R7
-	CMP   $0, R7
+	ADD   $128, R12, R12
+	SUB   $16, R6, R6
+	CMP   $0, R6
 	BGT   loop4
 
 end5:
@@ -4971,11 +5009,38 @@ end7:
 	MOVD  $8, R3
 
 endif8:
+	CMP  $4, R4
+	BLE  endif9
+	CMP  $8, R4
+	BGT  endif10
+	MOVD $4, R3
+
+endif10:
+
+endif9:
+	CMP  $2, R4
+	BLE  endif11
+	CMP  $4, R4
+	BGT  endif12
+	MOVD $2, R3
+
+endif12:
+
+endif11:
+	CMP  $1, R4
+	BLE  endif13
+	CMP  $2, R4
+	BGT  endif14
+	MOVD $1, R3
+
+endif14:
+
+endif13:
 	MOVD R3, R1
 	CMP  $0, R1
-	BLE  end10
+	BLE  end16
 
-loop9:
+loop15:
 	FLDPQ (R6), (F10, F9)
 	FLDPQ 32(R6), (F8, F4)
 	FLDPQ (R14), (F3, F2)
@@ -5141,18 +5206,20 @@ loop9:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop9
+	BGT   loop15
 
-end10:
+end16:
 	SUB R3, R4, R4
 	CMP $0, R4
-	BLE end12
+	BLE end18
 
-loop11:
+loop17:
 	MOVD R10, R2
-	ADD  $512, R10, R1
+	LSL  $3, R3, R1
+	LSL  $3, R1, R1
+	ADD  R1, R10, R1
 
-next13:
+next19:
 	FLDPQ (R2), (F27, F22)
 	FLDPQ 32(R2), (F21, F20)
 	FLDPQ (R6), (F10, F9)
@@ -5324,23 +5391,23 @@ next13:
 	ADD   $64, R2, R2
 	SUB   $1, R4, R4
 	CMP   $0, R4
-	BLE   endif14
+	BLE   endif20
 	CMP   R1, R2
-	BLT   next13
+	BLT   next19
 
-endif14:
+endif20:
 	CMP $0, R4
-	BGT loop11
+	BGT loop17
 
-end12:
+end18:
 	CMP  $4, R3
-	BLE  endif15
+	BLE  endif21
 	MOVD R10, R2
 	SUB  $4, R3, R1
 	CMP  $0, R1
-	BLE  end17
+	BLE  end23
 
-loop16:
+loop22:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 256(R2), (F3, F2)
@@ -5354,20 +5421,20 @@ loop16:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop16
+	BGT   loop22
 
-end17:
+end23:
 	MOVD $4, R3
 
-endif15:
+endif21:
 	CMP  $2, R3
-	BLE  endif18
+	BLE  endif24
 	MOVD R10, R2
 	SUB  $2, R3, R1
 	CMP  $0, R1
-	BLE  end20
+	BLE  end26
 
-loop19:
+loop25:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 128(R2), (F3, F2)
@@ -5381,20 +5448,20 @@ loop19:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop19
+	BGT   loop25
 
-end20:
+end26:
 	MOVD $2, R3
 
-endif18:
+endif24:
 	CMP  $1, R3
-	BLE  endif21
+	BLE  endif27
 	MOVD R10, R2
 	SUB  $1, R3, R1
 	CMP  $0, R1
-	BLE  end23
+	BLE  end29
 
-loop22:
+loop28:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 64(R2), (F3, F2)
@@ -5408,11 +5475,11 @@ loop22:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop22
+	BGT   loop28
 
-end23:
+end29:
 
-endif21:
+endif27:
 	FLDPQ (R10), (F10, F9)
 	FLDPQ 32(R10), (F8, F4)
 	FMOVQ 448(R0), F0

@@ -623,6 +623,11 @@ func sumExpColumns() kernel {
 				lanes := k.Int(k.F.Lanes())
 				inUse := k.Copy(left)
 				k.If(inUse.Greater(lanes), func() { inUse.Set(k.Copy(lanes)) })
+				for half := k.F.Lanes() / 2; half > 0; half /= 2 { // the first step of folding is done on the way
+					k.If(left.Greater(k.Int(half)), func() {
+						k.If(left.LessEqual(k.Int(2*half)), func() { inUse.Set(k.Copy(k.Int(half))) })
+					})
+				}
 				repeat(k, inUse, 1, func() {
 					sums.Store(term())
 					sums.Advance(k.F.Lanes())
@@ -630,7 +635,7 @@ func sumExpColumns() kernel {
 				left.Dec(inUse)
 				k.While(left.Greater(k.Int(0)), func() {
 					sums.Set(scratch)
-					end := scratch.Vector(k.F.Lanes()).Copy()
+					end := scratch.Plus(scratch.Elements(inUse.Shl(map[asm.Type]int{asm.F32: 4, asm.F64: 3}[k.F]))).Copy()
 					next := k.NewLabel("next")
 					k.Place(next)
 					sums.Store(sums.Load().Add(term()))
