@@ -48,13 +48,12 @@ const (
 	fewSampleScores, fewVectorScores = 512, 64
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
-	// smallScores is the number of scores up to which CrossEntropyLoss does a call in plain Go, but
-	// for a few plain rows. Losses of so few are added one by one, which is
-	// part of the specification.
+	// smallScores is the number of scores up to which CrossEntropyLoss takes positions for rows, whatever the
+	// axes. Losses of so few are added one by one, which is part of the specification.
 	smallScores = 32
 	// simpleRows is the most rows that CrossEntropyLoss or a function of rows does without setting up
-	// a task. More of them are faster in columns.
-	simpleRows = 16
+	// a task. More of them are faster in columns, as are more than smallLossRows with weights or soft targets.
+	simpleRows, smallLossRows = 16, 8
 	// leastSequential is the least number of neighbouring positions whose classes are added
 	// up one by one, and not as the lanes of a row are. It is part of the specification.
 	leastSequential = 8
@@ -77,8 +76,9 @@ const (
 	// nllFewRows is the most rows that NLLLoss does one by one, without items.
 	nllFewRows = 32
 	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
-	// written, if it has a single item: 8 KiB of float32, which the first cache holds.
-	nllClearScores = 1 << 11
+	// written, if it has a single item: 32 KiB of float32. Smaller pieces take up to a quarter longer from 64
+	// classes on, where few targets lie in one.
+	nllClearScores = 1 << 13
 	// leastRun is the least number of neighbouring positions that NLLLoss goes through one by
 	// one: of fewer it takes one in each sample, then the next.
 	leastRun = 8

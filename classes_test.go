@@ -72,6 +72,31 @@ func testSamplesAlone[F Float](t *testing.T) {
 				requireSame(t, lossesOfProbs[n*inner:][:inner], one, what)
 				requireSame(t, gradOfProbs[n*scores:][:scores], oneGrad, what)
 			}
+			for _, few := range []int{2, 4, 8, 9} { // and the sum is that of a batch whose other samples count nothing
+				some, what := Tensor[F]{x[:few*scores], slices.Concat([]int{few}, sample)}, fmt.Sprint(few, " of ", what)
+				most, rest := slices.Clone(targets), slices.Clone(probs)
+				for i := few * inner; i < len(most); i++ {
+					most[i] = -100
+				}
+				clear(rest[few*scores:])
+				want, err := l.Loss(all, most)
+				require.NoError(t, err, what)
+				someGrad := make([]F, len(some.Data))
+				loss, err := l.Grad(someGrad, some, targets[:few*inner])
+				require.NoError(t, err, what)
+				if len(someGrad) > smallScores { // else losses are added one by one
+					requireSame(t, []F{want}, []F{loss}, what)
+				}
+				requireSame(t, grad[:few*scores], someGrad, what)
+				want, err = l.LossProbs(all, Tensor[F]{rest, shape})
+				require.NoError(t, err, what)
+				loss, err = l.GradProbs(someGrad, some, Tensor[F]{probs[:few*scores], some.Shape})
+				require.NoError(t, err, what)
+				if len(someGrad) > smallScores && options.smoothing == 0 { // which makes targets of none
+					requireSame(t, []F{want}, []F{loss}, what)
+				}
+				requireSame(t, gradOfProbs[:few*scores], someGrad, what)
+			}
 		}
 	}
 }
@@ -132,7 +157,7 @@ type classLoss[F Float] interface {
 
 func testSimpleCalls[F Float](t *testing.T) {
 	inf, zero := F(math.Inf(1)), 0
-	for _, shape := range [][]int{{1, 1}, {1, 2}, {2, 2}, {16, 2}, {17, 2}, {5, 3}, {7, 4}, {3, 10}, {1, 17}, {1, 32}, {1, 33}, {7, 5}, {12, 10}, {16, 32}, {33, 10}, {5, 14000}} {
+	for _, shape := range [][]int{{1, 1}, {1, 2}, {2, 2}, {16, 2}, {17, 2}, {5, 3}, {7, 4}, {3, 10}, {1, 17}, {1, 32}, {1, 33}, {7, 5}, {12, 10}, {16, 32}, {33, 10}, {3, 5000}, {5, 14000}} {
 		rows, classes := shape[0], shape[1]
 		for _, special := range [][]F{nil, {0}, {-inf}, {inf}, {fp.NaN[F]()}, {1, 1}, {-inf, -inf}, {-inf, fp.NaN[F]()}, {-500, 300}} {
 			if special != nil && classes > 1000 {

@@ -152,7 +152,10 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
 	t.reduction, t.workers = l.Reduction, l.Workers
 	t.smoothing = float64(l.LabelSmoothing)
-	if err := t.setScores(&x); err != nil {
+	isPlain := t.setPlain(&x, out)
+	if isPlain {
+		t.setOrder()
+	} else if err := t.setScores(&x); err != nil {
 		return 0, err
 	}
 	small := t.isSmall()
@@ -180,8 +183,10 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	if err != nil {
 		return 0, err
 	}
-	if err := t.checkOutputs(out, t.probs); err != nil {
-		return 0, err
+	if !isPlain || overlap(out.losses, t.probs) || overlap(out.grad, t.probs) {
+		if err := t.checkOutputs(out, t.probs); err != nil {
+			return 0, err
+		}
 	}
 	t.setOutputs(out)
 	if small {

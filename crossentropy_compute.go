@@ -285,21 +285,30 @@ func (w *crossEntropyItem[F]) setFactors(all int) {
 		return
 	}
 	for i, scale := range w.scale[:all] {
-		w.factor[i] = F(float64(scale) * (w.hard[i] + w.mass[i]) / (1 + w.sum[i]))
+		g := float64(scale)
+		w.factor[i] = F(g * (w.hard[i] + w.mass[i]) / (1 + w.sum[i]))
+		w.hard[i] = float64(g * w.hard[i])
 	}
+	w.constant = 0
 }
 
 // writeGrad writes g·((h+Σu)·p − u − h at the class target) for every position, where g is
 // its factor in the gradient, h its hard weight and u its soft target.
 func (w *crossEntropyItem[F]) writeGrad(all int) {
-	t := &w.task
+	t, scale := &w.task, w.task.factor
+	if t.out.want == productVJP {
+		scale = 1 // hard has it
+	}
+	if !t.hasSoft() {
+		targetGradients(w.hit[:all], w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], scale)
+	}
 	w.writeTerms()
-	if t.probs == nil {
-		if t.hasSoft() || t.out.want == productVJP {
-			w.subtractTargets()
-		} else {
-			w.writeTargets(all)
-		}
+	switch {
+	case t.probs != nil:
+	case t.hasSoft():
+		w.subtractTargets(scale)
+	case t.inRows():
+		w.writeTargets()
 	}
 	if w.left > 0 {
 		w.clearIgnored()
@@ -312,44 +321,23 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 	}
 }
 
-// writeTargets writes the gradient at the class targets, where it is all of it.
-func (w *crossEntropyItem[F]) writeTargets(all int) {
-	targets := w.scale[:all] // which is not needed for anything else then
-	targetGradients(targets, w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], w.task.factor)
-	out, n := &w.out, w.perGroup
-	size := unsafe.Sizeof(F(0))
-	step, next := uintptr(out.class)*size, uintptr(out.lane)*size
-	for g := range w.groups {
-		// A class of a lane has been compared: the slice's own check would take as long as all else.
-		group := out.data[g*out.group:]
-		_ = group[(n-1)*out.lane+(w.task.classes-1)*out.class]
-		at, d := uintptr(0), targets[g*w.width:][:n]
-		for k, y := range w.class[g*w.width:][:n] {
-			if y >= 0 {
-				*(*F)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(group)), at+uintptr(y)*step)) = d[k]
-			}
-			at += next
+// writeTargets writes the gradient at the class targets of rows, where it is all of it.
+func (w *crossEntropyItem[F]) writeTargets() {
+	for i, y := range w.class[:w.perGroup] {
+		if y >= 0 {
+			w.out.row(i, int(y), 1)[0] = w.hit[i]
 		}
 	}
 }
 
-// subtractTargets subtracts the class targets from the gradient as it is: it has a soft part, or a
-// factor for each position. See targetGradientsGeneric.
-func (w *crossEntropyItem[F]) subtractTargets() {
-	hasSoft, hasUpstream, scale := w.task.hasSoft(), w.task.out.want == productVJP, w.task.factor
+// subtractTargets subtracts the class targets from the gradient as it is, which has a soft part.
+func (w *crossEntropyItem[F]) subtractTargets(scale float64) {
 	for g := range w.groups {
 		at := g * w.out.group
 		for i := g * w.width; i < g*w.width+w.perGroup; i++ {
 			if y := w.class[i]; y >= 0 {
-				if hasUpstream {
-					scale = float64(w.scale[i])
-				}
-				gh := float64(scale * w.hard[i])
-				if d := &w.out.data[at+int(y)*w.out.class]; w.logit[i] == w.max[i] && !hasSoft {
-					*d = F((0 - gh) * (w.sum[i] / (1 + w.sum[i])))
-				} else {
-					*d = F(float64(*d) - gh)
-				}
+				d := &w.out.data[at+int(y)*w.out.class]
+				*d = F(float64(*d) - float64(scale*w.hard[i]))
 			}
 			at += w.out.lane
 		}

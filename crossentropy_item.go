@@ -52,6 +52,7 @@ type crossEntropyItem[F Float] struct {
 	factor     [itemLanes]F       // of exp(x−max) in the gradient
 	scale      [itemLanes]F       // of the loss in the gradient
 	loss       [itemLanes]F
+	hit        [itemLanes]F // the gradient at the class target, without a soft part
 
 	task           crossEntropyTask[F]
 	span           classSpan

@@ -1,128 +1,211 @@
 package trellis
 
-import (
-	"github.com/gotrellis/trellis/internal/fp"
-)
-
 // isSmall reports whether the call is so small that setting up vectors would take longer than
 // all the rest.
 func (t *crossEntropyTask[F]) isSmall() bool {
-	return 0 < t.positions && len(t.x) <= smallScores && t.order == fewScores && t.inner < leastSequential
+	if t.order != fewScores || t.positions == 0 {
+		return false
+	}
+	return t.inner == 1 && t.samples <= smallLossRows || t.inner < leastSequential && len(t.x) <= smallScores
 }
 
-// computeSmall does a small call, one position after the other in plain Go, with the results of
-// crossEntropyItem. It returns the sum of the losses.
+// computeSmall does a small call by the kernels of rows, with the results of crossEntropyItem. It
+// returns the sum of the losses.
 func (t *crossEntropyTask[F]) computeSmall() (sum float64) {
-	s := smallSoftmax[F]{task: t, g: t.factor}
-	for n := range t.samples {
-		for j := range t.inner {
-			position := n*t.inner + j
-			s.first = n*t.inner*t.classes + j
-			s.class = int(noClass)
-			if t.probs == nil {
-				if s.class = t.targets[position]; s.class == t.ignore {
-					s.class = int(leftOut)
-				}
-			}
-			if t.out.want == productVJP {
-				s.g = float64(t.out.upstream[position])
-			}
-			loss := s.loss()
-			sum += loss
-			if t.out.wantLosses() {
-				t.out.losses[position] = F(loss)
-			}
-			if t.out.wantGrad() {
-				s.writeGrad()
-			}
+	var scores, soft [smallScores]F
+	x, probs, grad := t.x, t.probs, t.out.grad
+	if t.inner > 1 {
+		x = t.toRows(scores[:], x)
+		if probs != nil {
+			probs = t.toRows(soft[:], probs)
+		}
+		grad = x
+	}
+	var r smallRows[F]
+	r.task = t
+	if t.probs == nil && t.hasSoft() {
+		r.setUniform()
+	}
+	for ; r.first < t.positions; r.first += simpleRows {
+		from, to := r.first*t.classes, min(r.first+simpleRows, t.positions)*t.classes
+		r.x = x[from:to]
+		if probs != nil {
+			r.probs = probs[from:to]
+		}
+		sum += r.losses()
+		if t.out.wantGrad() {
+			r.writeGrad(grad[from:to])
+		}
+	}
+	if t.inner > 1 && t.out.wantGrad() {
+		for i := range grad {
+			t.out.grad[t.place(i)] = grad[i]
 		}
 	}
 	return sum
 }
 
-// smallSoftmax is the softmax of one position, and what crossEntropyItem knows of it.
-type smallSoftmax[F Float] struct {
+// place returns where the element is that is number i if positions are rows.
+func (t *crossEntropyTask[F]) place(i int) int {
+	position, class := i/t.classes, i%t.classes
+	return (position/t.inner*t.classes+class)*t.inner + position%t.inner
+}
+
+// toRows copies what has x's layout, to rows that are positions.
+func (t *crossEntropyTask[F]) toRows(rows, x []F) []F {
+	rows = rows[:len(x)]
+	for i := range rows {
+		rows[i] = x[t.place(i)]
+	}
+	return rows
+}
+
+// smallRows is up to simpleRows positions of a small call, and what crossEntropyItem knows of them.
+type smallRows[F Float] struct {
 	task  *crossEntropyTask[F]
-	first int     // the element that has class 0
-	class int     // the class target, or leftOut or noClass
-	g     float64 // factor of the loss in the gradient
+	first int // the first position
+	x     []F
+	probs []F           // class probabilities, or nil
+	soft  [fewClasses]F // room for soft targets
 
-	scores     [smallScores]F
-	terms      [smallScores]F // exp(score−max)
-	max, logit F
-	sum, hard  float64
-	mass       float64 // hard weight and soft target
+	top, logit [simpleRows]F
+	sum, hard  [simpleRows]float64
+	mass       [simpleRows]float64 // hard weight and soft target
 }
 
-// loss makes the softmax of a position and returns its loss.
-func (s *smallSoftmax[F]) loss() (loss float64) {
-	t := s.task
-	if s.class == int(leftOut) {
-		return 0
+// class returns the class target of a row, or leftOut or noClass.
+func (r *smallRows[F]) class(row int) int {
+	if r.task.probs != nil {
+		return int(noClass)
 	}
-	for c := range t.classes {
-		s.scores[c] = t.x[s.first+c*t.inner]
+	if y := r.task.targets[r.first+row]; y != r.task.ignore {
+		return y
 	}
-	s.max, s.sum = smallTerms(s.terms[:t.classes], s.scores[:t.classes])
-	s.hard = 0
-	ln := fp.Log1p(s.sum)
-	if s.class >= 0 {
-		s.logit, s.hard = s.scores[s.class], 1-t.smoothing
-		if t.weight != nil {
-			s.hard = float64(s.hard * float64(t.weight[s.class]))
-		}
-		loss = ln
-		if s.hard != 0 { // else 0 even at −Inf, and NaN if there is no softmax
-			loss += float64(s.max) - float64(s.logit)
-		}
-		loss = float64(loss * s.hard)
+	return int(leftOut)
+}
+
+// softRow returns the soft targets of a row. Those of class targets are the same in all rows: setUniform
+// has made them.
+func (r *smallRows[F]) softRow(row int) []F {
+	t, u := r.task, r.soft[:r.task.classes]
+	if t.probs == nil {
+		return u
 	}
-	s.mass = s.hard
-	if t.hasSoft() {
-		hi, lo := splitLogSumExp(s.max, ln)
-		dot, mass := ln-ln, 0.0 // NaN stays even if all of the target is 0
-		for c := range t.classes {
-			u := t.softTarget(s.first, c)
-			if u != 0 {
-				dot += float64(u * ((s.scores[c] - hi) - lo))
+	p := r.probs[row*t.classes:][:t.classes]
+	if t.isPlain() {
+		return p
+	}
+	mulAdd(u, p, F(1-t.smoothing), t.share())
+	if t.weight != nil {
+		multiply(u, t.weight)
+	}
+	return u
+}
+
+// setUniform makes the soft targets of class targets.
+func (r *smallRows[F]) setUniform() {
+	u, share := r.soft[:r.task.classes], r.task.share()
+	for c := range u {
+		u[c] = share
+	}
+	if r.task.weight != nil {
+		multiply(u, r.task.weight)
+	}
+}
+
+// losses returns the sum of the losses, and writes each of them if that is asked for.
+func (r *smallRows[F]) losses() (sum float64) {
+	t, n := r.task, r.task.classes
+	rows := len(r.x) / n
+	sumFewRows(&r.top, &r.sum, r.x, rows, n)
+	var losses [simpleRows]float64
+	log1p(losses[:rows], r.sum[:rows])
+	for i, ln := range losses[:rows] {
+		loss, hard, x, y := 0.0, 0.0, r.x[i*n:][:n], r.class(i)
+		if y >= 0 {
+			hard = 1 - t.smoothing
+			if t.weight != nil {
+				hard = float64(hard * float64(t.weight[y]))
 			}
-			mass += float64(u)
+			loss, r.logit[i] = ln, x[y]
+			if hard != 0 { // else 0 even at −Inf, and NaN if there is no softmax
+				loss += float64(r.top[i]) - float64(x[y])
+			}
+			loss = float64(loss * hard)
 		}
-		loss += 0 - dot
-		s.mass += mass
+		r.hard[i], r.mass[i] = hard, hard
+		if t.hasSoft() && y != int(leftOut) {
+			hi, lo := splitLogSumExp(r.top[i], ln)
+			dot, mass := ln-ln, 0.0 // NaN stays even if all of the target is 0
+			for c, u := range r.softRow(i) {
+				if u != 0 {
+					dot += float64(u * ((x[c] - hi) - lo))
+				}
+				mass += float64(u)
+			}
+			loss += 0 - dot
+			r.mass[i] += mass
+		}
+		sum += loss
+		losses[i] = loss
+		if t.out.wantLosses() {
+			t.out.losses[r.first+i] = F(loss)
+		}
 	}
-	return loss
+	if len(t.x) > smallScores { // then crossEntropyItem adds them
+		var s lanes[float64]
+		s.add(losses[:rows])
+		sum = s.fold()
+	}
+	return sum
 }
 
-// smallTerms writes terms[i] = exp(x[i]−top), top being the largest element of x, and returns top
-// and the sum of the terms without its 1, as expBlockGeneric does: NaN if there is no softmax, and then
-// terms is of no use.
-func smallTerms[F Float](terms, x []F) (top F, sum float64) {
-	if len(x) == 2 {
-		return pairTerms(terms, x[0], x[1])
+// writeGrad writes the gradient, for which grad has room and which may be x: see crossEntropyItem.
+func (r *smallRows[F]) writeGrad(grad []F) {
+	t, n := r.task, r.task.classes
+	rows := len(r.x) / n
+	var factors [simpleRows]F
+	for i := range factors[:rows] {
+		factors[i] = F(t.out.factor(r.first+i, t.factor) * r.mass[i] / (1 + r.sum[i]))
 	}
-	top = maxBlockGeneric(x)
-	fp.Exps(terms, x, top)
-	var s lanes[F]
-	ties := s.addBelow(terms, x, top)
-	return top, float64(s.fold() + (ties - 1))
+	writeSoftmax(grad, r.x, n, &r.top, &factors, &r.sum)
+	for i := range rows {
+		row, y, g := grad[i*n:][:n], r.class(i), t.out.factor(r.first+i, t.factor)
+		if y == int(leftOut) {
+			clear(row)
+			continue
+		}
+		if t.hasSoft() {
+			subtract(row, r.softRow(i), F(g))
+		}
+		if y >= 0 {
+			gh := float64(g * r.hard[i])
+			if r.logit[i] == r.top[i] && !t.hasSoft() {
+				row[y] = F((0 - gh) * (r.sum[i] / (1 + r.sum[i])))
+			} else {
+				row[y] = F(float64(row[y]) - gh)
+			}
+		}
+	}
 }
 
-// pairTerms is smallTerms for two elements: the larger one has the term 1, so the other one is the sum.
-func pairTerms[F Float](terms []F, x, y F) (top F, sum float64) {
-	if top = x; y > x {
-		top = y
+// writeSoftmax writes exp(x−top)·factor of up to simpleRows rows of n scores, given what sumFewRows returned.
+// dst may be x.
+func writeSoftmax[F Float](dst, x []F, n int, top, factors *[simpleRows]F, sums *[simpleRows]float64) {
+	rows := len(x) / n
+	if n != 2 {
+		softmaxRows(dst, x, n, top[:rows], factors[:rows])
+		return
 	}
-	top += 0
-	e := fp.Exp((x - top) + (y - top)) // one of the differences is 0, or NaN
-	terms[0], terms[1] = e, e
-	if x == top {
-		terms[0] = 1
+	for i, factor := range factors[:rows] { // the smaller term is the sum
+		terms := [2]F{F(sums[i]), F(sums[i])}
+		for c, v := range x[2*i:][:2] {
+			if v == top[i] {
+				terms[c] = 1
+			}
+		}
+		dst[2*i], dst[2*i+1] = terms[0]*factor, terms[1]*factor
 	}
-	if y == top {
-		terms[1] = 1
-	}
-	return top, float64(e)
 }
 
 // fewRows does what crossEntropyItem and computeSmall do for up to simpleRows rows of up to fewClasses
@@ -161,19 +244,7 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 		sum = s.fold()
 	}
 	if out.wantGrad() {
-		if classes == 2 { // the smaller term is the sum
-			for i, factor := range factors[:rows] {
-				terms := [2]F{F(sums[i]), F(sums[i])}
-				for c, v := range x.Data[2*i:][:2] {
-					if v == top[i] {
-						terms[c] = 1
-					}
-				}
-				out.grad[2*i], out.grad[2*i+1] = terms[0]*factor, terms[1]*factor
-			}
-		} else {
-			softmaxRows(out.grad, x.Data, classes, top[:rows], factors[:rows])
-		}
+		writeSoftmax(out.grad, x.Data, classes, &top, &factors, &sums)
 		for i, y := range targets {
 			g := out.factor(i, factor)
 			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
@@ -187,49 +258,4 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 		sum /= float64(rows)
 	}
 	return F(sum), true
-}
-
-// softTarget returns the soft target of a class, at the position that has class 0 at the element
-// first.
-func (t *crossEntropyTask[F]) softTarget(first, class int) F {
-	u := t.share()
-	if t.probs != nil {
-		p := t.probs[first+class*t.inner]
-		if t.isPlain() {
-			return p
-		}
-		sum := [1]F{u}
-		fp.AddMultiples(sum[:], []F{p}, F(1-t.smoothing))
-		u = sum[0]
-	}
-	if t.weight != nil {
-		u *= t.weight[class]
-	}
-	return u
-}
-
-// writeGrad writes the gradient of the position: see crossEntropyItem.
-func (s *smallSoftmax[F]) writeGrad() {
-	t := s.task
-	hasSoft, factor := t.hasSoft(), F(s.g*s.mass/(1+s.sum))
-	for c, e := range s.terms[:t.classes] {
-		d := e * factor
-		switch {
-		case s.class == int(leftOut):
-			d = 0
-		case hasSoft:
-			sum := [1]F{d}
-			fp.AddMultiples(sum[:], []F{F(s.g)}, -t.softTarget(s.first, c))
-			d = sum[0]
-		}
-		if c == s.class {
-			gh := float64(s.g * s.hard)
-			if s.logit == s.max && !hasSoft {
-				d = F((0 - gh) * (s.sum / (1 + s.sum)))
-			} else {
-				d = F(float64(d) - gh)
-			}
-		}
-		t.out.grad[s.first+c*t.inner] = d
-	}
 }

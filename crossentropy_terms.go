@@ -62,7 +62,8 @@ func (w *crossEntropyItem[F]) addSoft() {
 	}
 }
 
-// writeTerms writes to out the terms times factor, less the soft targets times scale.
+// writeTerms writes to out the terms times factor, less the soft targets times scale. Where lanes are neighbours
+// and there are no soft targets, it writes what hit has to the class targets.
 func (w *crossEntropyItem[F]) writeTerms() {
 	if w.task.inRows() {
 		w.writeTermsByRow()
@@ -244,17 +245,16 @@ func (w *crossEntropyItem[F]) writeTermsByLane() {
 	w.eachBlock(func(b laneBlock) {
 		out, terms := w.out.view(b.group, b.class, b.lanes), w.terms.view(b.group, b.class, b.lanes)
 		factor, scale := w.factor[b.lane:], w.scale[b.lane:]
-		switch {
-		case t.probs == nil && t.smoothing > 0:
-			scaleStridedUniform(out, terms, t.uniform[b.class:][:b.classes], factor, scale)
-			return
-		case stream:
-			scaleStridedStream(out, terms, b.classes, factor)
-		default:
+		switch class, hit := w.class[b.lane:], w.hit[b.lane:]; {
+		case t.probs != nil:
 			scaleStrided(out, terms, b.classes, factor)
-		}
-		if t.probs != nil {
 			subtractTargets(out, w.softOf(b), scale, b.classes)
+		case t.hasSoft():
+			scaleStridedUniform(out, terms, t.uniform[b.class:][:b.classes], factor, scale)
+		case stream:
+			gradientStridedStream(out, terms, b.classes, factor, class, b.class, hit)
+		default:
+			gradientStrided(out, terms, b.classes, factor, class, b.class, hit)
 		}
 	})
 }

@@ -295,9 +295,9 @@ func maxStridedGeneric[F Float](m []F, dst, x view.Rows[F], count int) {
 				m[j] = v
 			}
 		}
-	}
-	for j := range m[:dst.Columns] {
-		m[j] += 0
+		for j := range m[:dst.Columns] {
+			m[j] += 0
+		}
 	}
 }
 
@@ -341,10 +341,23 @@ func scaleStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F) {
 	}
 }
 
-// scaleStridedStreamGeneric is scaleStrided past the caches. The address of dst and the
+// gradientStridedGeneric does scaleStrided, but writes target[j] to class[j] at position j, where the
+// classes are counted from first.
+func gradientStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	for c := range count {
+		d := dst.Row(c)
+		for j, v := range x.Row(c)[:len(d)] {
+			if d[j] = v * factor[j]; int(class[j]) == first+c {
+				d[j] = target[j]
+			}
+		}
+	}
+}
+
+// gradientStridedStreamGeneric is gradientStrided past the caches. The address of dst and the
 // bytes of its stride are multiples of 64.
-func scaleStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor []F) {
-	scaleStridedGeneric(dst, x, count, factor)
+func gradientStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	gradientStridedGeneric(dst, x, count, factor, class, first, target)
 }
 
 // Soft targets u are spread over count classes: in rows, one for each class, or, where they

@@ -413,20 +413,40 @@ func testScaleStrided[F Float](t *testing.T) {
 	})
 }
 
-func testScaleStridedStream[F Float](t *testing.T) {
+func testGradientStrided[F Float](t *testing.T) { gradientStridedTrials[F](t, false) }
+
+func testGradientStridedStream[F Float](t *testing.T) { gradientStridedTrials[F](t, true) }
+
+func gradientStridedTrials[F Float](t *testing.T, stream bool) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		width, lanes := fp.WholeVectors[F](c.N), fp.Lanes[F]()
 		for _, s := range strides(c) {
-			stride, count := fp.WholeVectors[F](s[0]), s[1]
-			c.Notes = []any{"stride", stride, "count", count}
-			factor, x := padding(c, c.N), c.Scores(count*width)
+			stride, count, first := s[0], s[1], c.R.IntN(3)
+			want := classScores(c, stride, count) // what lies between the classes stays as it is
+			if stream {
+				stride = fp.WholeVectors[F](stride)
+				want = c.Scores((count+1)*stride + lanes) // with an aligned place in it
+			}
+			c.Notes = []any{"stride", stride, "count", count, "first", first}
+			factor, target, x := padding(c, c.N), padding(c, c.N), c.Scores(count*width)
 			copy(factor, factors(c, c.N))
-			want := make([]F, (count+1)*stride+lanes)
-			room, y, factor1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, factor)
-			start := int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
-			scaleStridedStreamGeneric(view.Of(want[start:], c.N, stride), view.Of(x, width, width), count, factor)
+			class := make([]int32, width)
+			for j := range class {
+				class[j] = int32(c.R.IntN(count+first+2) - 2) // leftOut and noClass among them
+			}
+			room, y, class1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, class)
+			factor1, target1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, target)
+			start := 0
+			if stream {
+				start = int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
+			}
+			gradientStridedGeneric(view.Of(want[start:], c.N, stride), view.Of(x, width, width), count, factor, class, first, target)
 			c.Call(func() {
-				scaleStridedStream(view.Of(room[start:], c.N, stride), view.Of(y, width, width), count, factor1)
+				write := gradientStrided[F]
+				if stream {
+					write = gradientStridedStream[F]
+				}
+				write(view.Of(room[start:], c.N, stride), view.Of(y, width, width), count, factor1, class1, first, target1)
 			})
 			kerneltest.Same(c, "dst", want, room)
 		}

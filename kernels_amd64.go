@@ -459,27 +459,6 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
-// scaleStridedStream works like scaleStridedStreamGeneric.
-func scaleStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
-	switch tier.Active {
-	case tier.AVX512:
-		if fp.IsFloat32[F]() {
-			scaleStridedStreamF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor))
-			return
-		}
-		scaleStridedStreamF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor))
-		return
-	case tier.AVX2:
-		if fp.IsFloat32[F]() {
-			scaleStridedStreamF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor))
-			return
-		}
-		scaleStridedStreamF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor))
-		return
-	}
-	scaleStridedStreamGeneric(dst, x, count, factor)
-}
-
 // scaleStridedUniform works like scaleStridedUniformGeneric.
 func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	switch tier.Active {
@@ -499,6 +478,48 @@ func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) 
 		return
 	}
 	scaleStridedUniformGeneric(dst, x, u, factor, scale)
+}
+
+// gradientStrided works like gradientStridedGeneric.
+func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gradientStridedF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			return
+		}
+		gradientStridedF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gradientStridedF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			return
+		}
+		gradientStridedF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		return
+	}
+	gradientStridedGeneric(dst, x, count, factor, class, first, target)
+}
+
+// gradientStridedStream works like gradientStridedStreamGeneric.
+func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			gradientStridedStreamF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			return
+		}
+		gradientStridedStreamF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			gradientStridedStreamF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			return
+		}
+		gradientStridedStreamF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		return
+	}
+	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target)
 }
 
 // spreadTargets works like spreadTargetsGeneric.
@@ -1283,18 +1304,6 @@ func scaleStridedF64AVX512(dst []float64, dstColumns, dstStride int, x []float64
 func scaleStridedF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
 
 //go:noescape
-func scaleStridedStreamF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32)
-
-//go:noescape
-func scaleStridedStreamF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32)
-
-//go:noescape
-func scaleStridedStreamF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
-
-//go:noescape
-func scaleStridedStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
-
-//go:noescape
 func scaleStridedUniformF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
 
 //go:noescape
@@ -1305,6 +1314,30 @@ func scaleStridedUniformF64AVX512(dst []float64, dstColumns, dstStride int, x []
 
 //go:noescape
 func scaleStridedUniformF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
+
+//go:noescape
+func gradientStridedF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+
+//go:noescape
+func gradientStridedF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+
+//go:noescape
+func gradientStridedF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+
+//go:noescape
+func gradientStridedF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+
+//go:noescape
+func gradientStridedStreamF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+
+//go:noescape
+func gradientStridedStreamF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+
+//go:noescape
+func gradientStridedStreamF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+
+//go:noescape
+func gradientStridedStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
 
 //go:noescape
 func spreadTargetsF32AVX512(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)

@@ -315,20 +315,6 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
-// scaleStridedStream works like scaleStridedStreamGeneric.
-func scaleStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
-	switch tier.Active {
-	case tier.NEON:
-		if fp.IsFloat32[F]() {
-			scaleStridedStreamF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor))
-			return
-		}
-		scaleStridedStreamF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor))
-		return
-	}
-	scaleStridedStreamGeneric(dst, x, count, factor)
-}
-
 // scaleStridedUniform works like scaleStridedUniformGeneric.
 func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	switch tier.Active {
@@ -341,6 +327,34 @@ func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) 
 		return
 	}
 	scaleStridedUniformGeneric(dst, x, u, factor, scale)
+}
+
+// gradientStrided works like gradientStridedGeneric.
+func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			gradientStridedF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			return
+		}
+		gradientStridedF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		return
+	}
+	gradientStridedGeneric(dst, x, count, factor, class, first, target)
+}
+
+// gradientStridedStream works like gradientStridedStreamGeneric.
+func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			gradientStridedStreamF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			return
+		}
+		gradientStridedStreamF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		return
+	}
+	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target)
 }
 
 // spreadTargets works like spreadTargetsGeneric.
@@ -843,16 +857,22 @@ func scaleStridedF32NEON(dst []float32, dstColumns, dstStride int, x []float32, 
 func scaleStridedF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
 
 //go:noescape
-func scaleStridedStreamF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32)
-
-//go:noescape
-func scaleStridedStreamF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
-
-//go:noescape
 func scaleStridedUniformF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
 
 //go:noescape
 func scaleStridedUniformF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride int, u, factor, scale []float64)
+
+//go:noescape
+func gradientStridedF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+
+//go:noescape
+func gradientStridedF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+
+//go:noescape
+func gradientStridedStreamF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+
+//go:noescape
+func gradientStridedStreamF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
 
 //go:noescape
 func spreadTargetsF32NEON(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)

@@ -70,6 +70,7 @@ func stridedWorks[F Float]() []kerneltest.Work {
 	largest := slices.Repeat([]F{max(slices.Max(image), slices.Max(terms))}, itemPositions)
 	ties, ones, zeros := make([]F, itemPositions), slices.Repeat([]F{1}, itemPositions), make([]F, itemPositions)
 	sum, dot, u := make([]float64, itemPositions), make([]float64, itemPositions), slices.Repeat([]F{1}, classes)
+	class := make([]int32, itemPositions)
 	one, two, three := kerneltest.Elements[F](classes*itemPositions, 1), kerneltest.Elements[F](classes*itemPositions, 2), kerneltest.Elements[F](classes*itemPositions, 3)
 	return []kerneltest.Work{
 		kerneltest.NewWork("maxStrided", two, func() {
@@ -79,8 +80,11 @@ func stridedWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("scaleStrided", two, func() {
 			scaleStrided(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}),
-		kerneltest.NewWork("scaleStridedStream", two, func() {
-			scaleStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
+		kerneltest.NewWork("gradientStrided", two, func() {
+			gradientStrided(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros)
+		}),
+		kerneltest.NewWork("gradientStridedStream", two, func() {
+			gradientStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros)
 		}),
 		kerneltest.NewWork("scaleStridedUniform", two, func() {
 			scaleStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), u, ones, zeros)

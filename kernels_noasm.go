@@ -124,14 +124,19 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
-// scaleStridedStream works like scaleStridedStreamGeneric.
-func scaleStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
-	scaleStridedStreamGeneric(dst, x, count, factor)
-}
-
 // scaleStridedUniform works like scaleStridedUniformGeneric.
 func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	scaleStridedUniformGeneric(dst, x, u, factor, scale)
+}
+
+// gradientStrided works like gradientStridedGeneric.
+func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	gradientStridedGeneric(dst, x, count, factor, class, first, target)
+}
+
+// gradientStridedStream works like gradientStridedStreamGeneric.
+func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target)
 }
 
 // spreadTargets works like spreadTargetsGeneric.

@@ -137,11 +137,10 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 	return t.finish(sum), nil
 }
 
-// runSimple does a call for the reduced loss, and its gradient, of rows of a single item without
-// weights, in which every target is a class that counts, and reports whether it is such a call. To set
+// runSimple does a call for anything but a VJP, of rows of a single item without weights, in which every target is a class that counts, and reports whether it is such a call. To set
 // up a task would be most of a small one.
 func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
-	if out.want != reducedLoss && out.want != lossAndGrad || len(x.Data) > nllItemScores || l.Weight != nil ||
+	if out.want == productVJP || len(x.Data) > nllItemScores || l.Weight != nil ||
 		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores, nllItemScores) {
 		return 0, false
 	}
@@ -155,7 +154,12 @@ func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (lo
 		sum /= float64(len(targets))
 		factor = 1 / float64(len(targets))
 	}
-	if out.want == lossAndGrad {
+	if out.wantLosses() {
+		for j, y := range targets {
+			out.losses[j] = -x.Data[j*classes+y]
+		}
+	}
+	if out.wantGrad() {
 		for grad, rows := out.grad, max(nllClearScores/classes, 1); len(targets) > 0; {
 			n := min(rows, len(targets))
 			clear(grad[:n*classes])

@@ -9,180 +9,162 @@
 TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	MOVQ         m_base+0(FP), AX
-	MOVQ         x_base+56(FP), CX
+	MOVQ         x_base+56(FP), AX
+	MOVQ         dst_base+24(FP), CX
 	MOVQ         xColumns+80(FP), DX
-	MOVQ         dst_base+24(FP), BX
-	MOVQ         dstStride+48(FP), SI
+	MOVQ         dstStride+48(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         xStride+88(FP), SI
 	SHLQ         $0x02, SI
-	MOVQ         xStride+88(FP), DI
-	SHLQ         $0x02, DI
-	CMPQ         DX, $+16
-	JLT          end2
+	MOVQ         count+96(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ m_base+0(FP), R8
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ DX, R11
+	CMPQ R11, $+16
+	JLT  end4
 
 loop3:
-	PREFETCHT0 128(R8)
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	VMOVUPS    (R9), Z2
+	VMOVUPS    Z2, (R10)
 	VMOVUPS    (R8), Z3
-	VMOVUPS    Z3, (R9)
-	VMAXPS     Z2, Z3, Z2
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMAXPS     Z3, Z2, Z2
+	VADDPS     Z1, Z2, Z2
+	VMOVUPS    Z2, (R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	ADDQ       $+64, R9
+	SUBQ       $+16, R11
+	CMPQ       R11, $+16
+	JGE        loop3
 
 end4:
-	VADDPS  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	ADDQ    $+64, CX
-	SUBQ    $+16, DX
-	CMPQ    DX, $+16
-	JGE     loop1
-
-end2:
-	CMPQ    DX, $+0
-	JLE     endif5
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0 128(R8)
-	LEAQ       bitMasks<>+0(SB), R11
-	KMOVW      (R11)(DX*2), K1
-	VMOVAPS    Z0, Z3
-	VMOVUPS    (R8), K1, Z3
-	VMOVUPS    Z3, (R9)
-	VMAXPS     Z2, Z3, Z2
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	VADDPS  Z1, Z2, Z0
-	VMOVUPS Z0, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	MOVQ    DX, AX
-	SHLQ    $0x02, AX
-	ADDQ    AX, CX
+	CMPQ       R11, $+0
+	JLE        endif5
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	LEAQ       bitMasks<>+0(SB), R12
+	KMOVW      (R12)(R11*2), K1
+	VMOVAPS    Z0, Z2
+	VMOVUPS    (R9), K1, Z2
+	VMOVUPS    Z2, (R10)
+	VMOVUPS    (R8), Z3
+	VMAXPS     Z3, Z2, Z2
+	VADDPS     Z1, Z2, Z2
+	VMOVUPS    Z2, (R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	MOVQ       R11, R8
+	SHLQ       $0x02, R8
+	ADDQ       R8, R9
 
 endif5:
+	ADDQ SI, AX
+	ADDQ BX, CX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func maxStridedF32AVX2(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 // Requires: AVX, MMX+
 TEXT ·maxStridedF32AVX2(SB), NOSPLIT, $0-104
-	MOVQ m_base+0(FP), AX
-	MOVQ x_base+56(FP), CX
+	MOVQ x_base+56(FP), AX
+	MOVQ dst_base+24(FP), CX
 	MOVQ xColumns+80(FP), DX
-	MOVQ dst_base+24(FP), BX
-	MOVQ dstStride+48(FP), SI
+	MOVQ dstStride+48(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+88(FP), SI
 	SHLQ $0x02, SI
-	MOVQ xStride+88(FP), DI
-	SHLQ $0x02, DI
-	CMPQ DX, $+16
-	JLT  end2
+	MOVQ count+96(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ m_base+0(FP), R8
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ DX, R11
+	CMPQ R11, $+16
+	JLT  end4
 
 loop3:
-	PREFETCHT0 128(R8)
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    Y1, 32(R10)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
-	VMOVUPS    Y2, (R9)
-	VMOVUPS    Y3, 32(R9)
-	VMAXPS     Y0, Y2, Y0
-	VMAXPS     Y1, Y3, Y1
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMAXPS     Y2, Y0, Y0
+	VMAXPS     Y3, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y2, Y1, Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	ADDQ       $+64, R9
+	SUBQ       $+16, R11
+	CMPQ       R11, $+16
+	JGE        loop3
 
 end4:
-	VXORPS  Y2, Y2, Y2
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	ADDQ    $+64, CX
-	SUBQ    $+16, DX
-	CMPQ    DX, $+16
-	JGE     loop1
-
-end2:
-	CMPQ    DX, $+0
-	JLE     endif5
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0 128(R8)
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       DX, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*4), Y3
-	VMOVUPS    96(R11)(R12*4), Y4
-	VMASKMOVPS (R8), Y3, Y2
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y3, Y2, Y5, Y2
-	VMASKMOVPS 32(R8), Y4, Y3
-	VMOVUPS    constants<>+0(SB), Y5
-	VBLENDVPS  Y4, Y3, Y5, Y3
-	VMOVUPS    Y2, (R9)
-	VMOVUPS    Y3, 32(R9)
-	VMAXPS     Y0, Y2, Y0
-	VMAXPS     Y1, Y3, Y1
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	VXORPS  Y2, Y2, Y2
-	VADDPS  Y2, Y0, Y0
-	VADDPS  Y2, Y1, Y1
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	MOVQ    DX, AX
-	SHLQ    $0x02, AX
-	ADDQ    AX, CX
+	CMPQ       R11, $+0
+	JLE        endif5
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	LEAQ       byteMasks<>+0(SB), R12
+	MOVQ       R11, R13
+	NEGQ       R13
+	VMOVUPS    64(R12)(R13*4), Y1
+	VMOVUPS    96(R12)(R13*4), Y2
+	VMASKMOVPS (R9), Y1, Y0
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPS 32(R9), Y2, Y1
+	VMOVUPS    constants<>+0(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    Y1, 32(R10)
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VMAXPS     Y2, Y0, Y0
+	VMAXPS     Y3, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VADDPS     Y2, Y0, Y0
+	VADDPS     Y2, Y1, Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	MOVQ       R11, R8
+	SHLQ       $0x02, R8
+	ADDQ       R8, R9
 
 endif5:
+	ADDQ SI, AX
+	ADDQ BX, CX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -191,180 +173,162 @@ endif5:
 TEXT ·maxStridedF64AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+32(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	MOVQ         m_base+0(FP), AX
-	MOVQ         x_base+56(FP), CX
+	MOVQ         x_base+56(FP), AX
+	MOVQ         dst_base+24(FP), CX
 	MOVQ         xColumns+80(FP), DX
-	MOVQ         dst_base+24(FP), BX
-	MOVQ         dstStride+48(FP), SI
+	MOVQ         dstStride+48(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         xStride+88(FP), SI
 	SHLQ         $0x03, SI
-	MOVQ         xStride+88(FP), DI
-	SHLQ         $0x03, DI
-	CMPQ         DX, $+8
-	JLT          end2
+	MOVQ         count+96(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ m_base+0(FP), R8
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ DX, R11
+	CMPQ R11, $+8
+	JLT  end4
 
 loop3:
-	PREFETCHT0 128(R8)
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	VMOVUPS    (R9), Z2
+	VMOVUPS    Z2, (R10)
 	VMOVUPS    (R8), Z3
-	VMOVUPS    Z3, (R9)
-	VMAXPD     Z2, Z3, Z2
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMAXPD     Z3, Z2, Z2
+	VADDPD     Z1, Z2, Z2
+	VMOVUPS    Z2, (R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	ADDQ       $+64, R9
+	SUBQ       $+8, R11
+	CMPQ       R11, $+8
+	JGE        loop3
 
 end4:
-	VADDPD  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	ADDQ    $+64, CX
-	SUBQ    $+8, DX
-	CMPQ    DX, $+8
-	JGE     loop1
-
-end2:
-	CMPQ    DX, $+0
-	JLE     endif5
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0 128(R8)
-	LEAQ       bitMasks<>+0(SB), R11
-	KMOVW      (R11)(DX*2), K1
-	VMOVAPS    Z0, Z3
-	VMOVUPD    (R8), K1, Z3
-	VMOVUPS    Z3, (R9)
-	VMAXPD     Z2, Z3, Z2
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	VADDPD  Z1, Z2, Z0
-	VMOVUPS Z0, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	MOVQ    DX, AX
-	SHLQ    $0x03, AX
-	ADDQ    AX, CX
+	CMPQ       R11, $+0
+	JLE        endif5
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	LEAQ       bitMasks<>+0(SB), R12
+	KMOVW      (R12)(R11*2), K1
+	VMOVAPS    Z0, Z2
+	VMOVUPD    (R9), K1, Z2
+	VMOVUPS    Z2, (R10)
+	VMOVUPS    (R8), Z3
+	VMAXPD     Z3, Z2, Z2
+	VADDPD     Z1, Z2, Z2
+	VMOVUPS    Z2, (R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	MOVQ       R11, R8
+	SHLQ       $0x03, R8
+	ADDQ       R8, R9
 
 endif5:
+	ADDQ SI, AX
+	ADDQ BX, CX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func maxStridedF64AVX2(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
 // Requires: AVX, MMX+
 TEXT ·maxStridedF64AVX2(SB), NOSPLIT, $0-104
-	MOVQ m_base+0(FP), AX
-	MOVQ x_base+56(FP), CX
+	MOVQ x_base+56(FP), AX
+	MOVQ dst_base+24(FP), CX
 	MOVQ xColumns+80(FP), DX
-	MOVQ dst_base+24(FP), BX
-	MOVQ dstStride+48(FP), SI
+	MOVQ dstStride+48(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+88(FP), SI
 	SHLQ $0x03, SI
-	MOVQ xStride+88(FP), DI
-	SHLQ $0x03, DI
-	CMPQ DX, $+8
-	JLT  end2
+	MOVQ count+96(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ m_base+0(FP), R8
+	MOVQ AX, R9
+	MOVQ CX, R10
+	MOVQ DX, R11
+	CMPQ R11, $+8
+	JLT  end4
 
 loop3:
-	PREFETCHT0 128(R8)
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    Y1, 32(R10)
 	VMOVUPS    (R8), Y2
 	VMOVUPS    32(R8), Y3
-	VMOVUPS    Y2, (R9)
-	VMOVUPS    Y3, 32(R9)
-	VMAXPD     Y0, Y2, Y0
-	VMAXPD     Y1, Y3, Y1
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMAXPD     Y2, Y0, Y0
+	VMAXPD     Y3, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y2, Y1, Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	ADDQ       $+64, R9
+	SUBQ       $+8, R11
+	CMPQ       R11, $+8
+	JGE        loop3
 
 end4:
-	VXORPS  Y2, Y2, Y2
-	VADDPD  Y2, Y0, Y0
-	VADDPD  Y2, Y1, Y1
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	ADDQ    $+64, CX
-	SUBQ    $+8, DX
-	CMPQ    DX, $+8
-	JGE     loop1
-
-end2:
-	CMPQ    DX, $+0
-	JLE     endif5
-	VMOVUPS (AX), Y0
-	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    BX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0 128(R8)
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       DX, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*8), Y3
-	VMOVUPS    96(R11)(R12*8), Y4
-	VMASKMOVPD (R8), Y3, Y2
-	VMOVUPS    constants<>+32(SB), Y5
-	VBLENDVPS  Y3, Y2, Y5, Y2
-	VMASKMOVPD 32(R8), Y4, Y3
-	VMOVUPS    constants<>+32(SB), Y5
-	VBLENDVPS  Y4, Y3, Y5, Y3
-	VMOVUPS    Y2, (R9)
-	VMOVUPS    Y3, 32(R9)
-	VMAXPD     Y0, Y2, Y0
-	VMAXPD     Y1, Y3, Y1
-	ADDQ       DI, R8
-	ADDQ       SI, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	VXORPS  Y2, Y2, Y2
-	VADDPD  Y2, Y0, Y0
-	VADDPD  Y2, Y1, Y1
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, BX
-	MOVQ    DX, AX
-	SHLQ    $0x03, AX
-	ADDQ    AX, CX
+	CMPQ       R11, $+0
+	JLE        endif5
+	MOVQ       R9, R12
+	ADDQ       SI, R12
+	PREFETCHT0 (R12)
+	LEAQ       byteMasks<>+0(SB), R12
+	MOVQ       R11, R13
+	NEGQ       R13
+	VMOVUPS    64(R12)(R13*8), Y1
+	VMOVUPS    96(R12)(R13*8), Y2
+	VMASKMOVPD (R9), Y1, Y0
+	VMOVUPS    constants<>+32(SB), Y3
+	VBLENDVPS  Y1, Y0, Y3, Y0
+	VMASKMOVPD 32(R9), Y2, Y1
+	VMOVUPS    constants<>+32(SB), Y3
+	VBLENDVPS  Y2, Y1, Y3, Y1
+	VMOVUPS    Y0, (R10)
+	VMOVUPS    Y1, 32(R10)
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VMAXPD     Y2, Y0, Y0
+	VMAXPD     Y3, Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VADDPD     Y2, Y0, Y0
+	VADDPD     Y2, Y1, Y1
+	VMOVUPS    Y0, (R8)
+	VMOVUPS    Y1, 32(R8)
+	ADDQ       $+64, R8
+	ADDQ       $+64, R10
+	MOVQ       R11, R8
+	SHLQ       $0x03, R8
+	ADDQ       R8, R9
 
 endif5:
+	ADDQ SI, AX
+	ADDQ BX, CX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -803,1018 +767,1262 @@ end2:
 	RET
 
 // func scaleStridedF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·scaleStridedF32AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   dstColumns+24(FP), CX
+	MOVQ   x_base+40(FP), CX
 	MOVQ   dstStride+32(FP), DX
 	SHLQ   $0x02, DX
-	MOVQ   x_base+40(FP), BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   factor_base+80(FP), DI
-	CMPQ   CX, $+16
-	JLT    end2
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
 
 loop1:
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ factor_base+80(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+16
+	JLT  end4
 
 loop3:
-	VMOVUPS    (R8), Z1
-	VMULPS     Z0, Z1, Z1
-	PREFETCHT0 128(R9)
-	VMOVUPS    Z1, (R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMOVUPS (R8), Z0
+	VMOVUPS (DI), Z1
+	VMULPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    $+64, R9
+	ADDQ    $+64, R8
+	ADDQ    $+64, DI
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
 	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS    (R8), Z1
-	VMULPS     Z0, Z1, Z1
-	PREFETCHT0 128(R9)
-	LEAQ       bitMasks<>+0(SB), R11
-	KMOVW      (R11)(CX*2), K1
-	VMOVUPS    Z1, K1, (R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x02, CX
-	ADDQ CX, AX
+	JLE     endif5
+	VMOVUPS (R8), Z0
+	VMOVUPS (DI), Z1
+	VMULPS  Z1, Z0, Z0
+	LEAQ    bitMasks<>+0(SB), R11
+	KMOVW   (R11)(R10*2), K1
+	VMOVUPS Z0, K1, (R9)
+	SHLQ    $0x02, R10
+	ADDQ    R10, R9
+	ADDQ    R10, R8
+	ADDQ    R10, DI
 
 endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func scaleStridedF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·scaleStridedF32AVX2(SB), NOSPLIT, $0-104
 	MOVQ dst_base+0(FP), AX
-	MOVQ dstColumns+24(FP), CX
+	MOVQ x_base+40(FP), CX
 	MOVQ dstStride+32(FP), DX
 	SHLQ $0x02, DX
-	MOVQ x_base+40(FP), BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x02, SI
-	MOVQ factor_base+80(FP), DI
-	CMPQ CX, $+16
-	JLT  end2
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x02, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
 
 loop1:
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ factor_base+80(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+16
+	JLT  end4
 
 loop3:
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMULPS     Y0, Y2, Y2
-	VMULPS     Y1, Y3, Y3
-	PREFETCHT0 128(R9)
-	VMOVUPS    Y2, (R9)
-	VMOVUPS    Y3, 32(R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	VMULPS  Y2, Y0, Y0
+	VMULPS  Y3, Y1, Y1
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    $+64, R9
+	ADDQ    $+64, R8
+	ADDQ    $+64, DI
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMULPS     Y0, Y2, Y2
-	VMULPS     Y1, Y3, Y3
-	PREFETCHT0 128(R9)
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       CX, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*4), Y4
-	VMOVUPS    96(R11)(R12*4), Y5
-	VMASKMOVPS Y2, Y4, (R9)
-	VMASKMOVPS Y3, Y5, 32(R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
 	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x02, CX
-	ADDQ CX, AX
+	JLE        endif5
+	VMOVUPS    (R8), Y0
+	VMOVUPS    32(R8), Y1
+	VMOVUPS    (DI), Y2
+	VMOVUPS    32(DI), Y3
+	VMULPS     Y2, Y0, Y0
+	VMULPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R11
+	MOVQ       R10, R12
+	NEGQ       R12
+	VMOVUPS    64(R11)(R12*4), Y2
+	VMOVUPS    96(R11)(R12*4), Y3
+	VMASKMOVPS Y0, Y2, (R9)
+	VMASKMOVPS Y1, Y3, 32(R9)
+	SHLQ       $0x02, R10
+	ADDQ       R10, R9
+	ADDQ       R10, R8
+	ADDQ       R10, DI
 
 endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func scaleStridedF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·scaleStridedF64AVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   dstColumns+24(FP), CX
+	MOVQ   x_base+40(FP), CX
 	MOVQ   dstStride+32(FP), DX
 	SHLQ   $0x03, DX
-	MOVQ   x_base+40(FP), BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x03, SI
-	MOVQ   factor_base+80(FP), DI
-	CMPQ   CX, $+8
-	JLT    end2
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
 
 loop1:
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ factor_base+80(FP), DI
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+8
+	JLT  end4
 
 loop3:
-	VMOVUPS    (R8), Z1
-	VMULPD     Z0, Z1, Z1
-	PREFETCHT0 128(R9)
-	VMOVUPS    Z1, (R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMOVUPS (R8), Z0
+	VMOVUPS (DI), Z1
+	VMULPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    $+64, R9
+	ADDQ    $+64, R8
+	ADDQ    $+64, DI
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
+	JGE     loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
 	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS    (R8), Z1
-	VMULPD     Z0, Z1, Z1
-	PREFETCHT0 128(R9)
-	LEAQ       bitMasks<>+0(SB), R11
-	KMOVW      (R11)(CX*2), K1
-	VMOVUPD    Z1, K1, (R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x03, CX
-	ADDQ CX, AX
+	JLE     endif5
+	VMOVUPS (R8), Z0
+	VMOVUPS (DI), Z1
+	VMULPD  Z1, Z0, Z0
+	LEAQ    bitMasks<>+0(SB), R11
+	KMOVW   (R11)(R10*2), K1
+	VMOVUPD Z0, K1, (R9)
+	SHLQ    $0x03, R10
+	ADDQ    R10, R9
+	ADDQ    R10, R8
+	ADDQ    R10, DI
 
 endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func scaleStridedF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·scaleStridedF64AVX2(SB), NOSPLIT, $0-104
 	MOVQ dst_base+0(FP), AX
-	MOVQ dstColumns+24(FP), CX
+	MOVQ x_base+40(FP), CX
 	MOVQ dstStride+32(FP), DX
 	SHLQ $0x03, DX
-	MOVQ x_base+40(FP), BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x03, SI
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
 	MOVQ factor_base+80(FP), DI
-	CMPQ CX, $+8
-	JLT  end2
-
-loop1:
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+8
+	JLT  end4
 
 loop3:
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMULPD     Y0, Y2, Y2
-	VMULPD     Y1, Y3, Y3
-	PREFETCHT0 128(R9)
-	VMOVUPS    Y2, (R9)
-	VMOVUPS    Y3, 32(R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop3
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	VMULPD  Y2, Y0, Y0
+	VMULPD  Y3, Y1, Y1
+	VMOVUPS Y0, (R9)
+	VMOVUPS Y1, 32(R9)
+	ADDQ    $+64, R9
+	ADDQ    $+64, R8
+	ADDQ    $+64, DI
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
+	JGE     loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMULPD     Y0, Y2, Y2
-	VMULPD     Y1, Y3, Y3
-	PREFETCHT0 128(R9)
+	CMPQ       R10, $+0
+	JLE        endif5
+	VMOVUPS    (R8), Y0
+	VMOVUPS    32(R8), Y1
+	VMOVUPS    (DI), Y2
+	VMOVUPS    32(DI), Y3
+	VMULPD     Y2, Y0, Y0
+	VMULPD     Y3, Y1, Y1
 	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       CX, R12
+	MOVQ       R10, R12
 	NEGQ       R12
-	VMOVUPS    64(R11)(R12*8), Y4
-	VMOVUPS    96(R11)(R12*8), Y5
-	VMASKMOVPD Y2, Y4, (R9)
-	VMASKMOVPD Y3, Y5, 32(R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x03, CX
-	ADDQ CX, AX
+	VMOVUPS    64(R11)(R12*8), Y2
+	VMOVUPS    96(R11)(R12*8), Y3
+	VMASKMOVPD Y0, Y2, (R9)
+	VMASKMOVPD Y1, Y3, 32(R9)
+	SHLQ       $0x03, R10
+	ADDQ       R10, R9
+	ADDQ       R10, R8
+	ADDQ       R10, DI
 
 endif5:
-	VZEROUPPER
-	RET
-
-// func scaleStridedStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·scaleStridedStreamF32AVX512(SB), NOSPLIT, $0-104
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   dstColumns+24(FP), CX
-	MOVQ   dstStride+32(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   x_base+40(FP), BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   factor_base+80(FP), DI
-	CMPQ   CX, $+16
-	JLT    end2
-
-loop1:
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS  (R8), Z1
-	VMULPS   Z0, Z1, Z1
-	VMOVNTPS Z1, (R9)
-	ADDQ     SI, R8
-	ADDQ     DX, R9
-	SUBQ     $+1, R10
-	CMPQ     R10, $+0
-	JGT      loop3
-
-end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop1
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
 
 end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS (R8), Z1
-	VMULPS  Z0, Z1, Z1
-	LEAQ    bitMasks<>+0(SB), R11
-	KMOVW   (R11)(CX*2), K1
-	VMOVUPS Z1, K1, (R9)
-	ADDQ    SI, R8
-	ADDQ    DX, R9
-	SUBQ    $+1, R10
-	CMPQ    R10, $+0
-	JGT     loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x02, CX
-	ADDQ CX, AX
-
-endif5:
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func scaleStridedStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
-// Requires: AVX, MMX+
-TEXT ·scaleStridedStreamF32AVX2(SB), NOSPLIT, $0-104
-	MOVQ dst_base+0(FP), AX
-	MOVQ dstColumns+24(FP), CX
-	MOVQ dstStride+32(FP), DX
-	SHLQ $0x02, DX
-	MOVQ x_base+40(FP), BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x02, SI
-	MOVQ factor_base+80(FP), DI
-	CMPQ CX, $+16
-	JLT  end2
-
-loop1:
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS  (R8), Y2
-	VMOVUPS  32(R8), Y3
-	VMULPS   Y0, Y2, Y2
-	VMULPS   Y1, Y3, Y3
-	VMOVNTPS Y2, (R9)
-	VMOVNTPS Y3, 32(R9)
-	ADDQ     SI, R8
-	ADDQ     DX, R9
-	SUBQ     $+1, R10
-	CMPQ     R10, $+0
-	JGT      loop3
-
-end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMULPS     Y0, Y2, Y2
-	VMULPS     Y1, Y3, Y3
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       CX, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*4), Y4
-	VMOVUPS    96(R11)(R12*4), Y5
-	VMASKMOVPS Y2, Y4, (R9)
-	VMASKMOVPS Y3, Y5, 32(R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x02, CX
-	ADDQ CX, AX
-
-endif5:
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func scaleStridedStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·scaleStridedStreamF64AVX512(SB), NOSPLIT, $0-104
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   dstColumns+24(FP), CX
-	MOVQ   dstStride+32(FP), DX
-	SHLQ   $0x03, DX
-	MOVQ   x_base+40(FP), BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x03, SI
-	MOVQ   factor_base+80(FP), DI
-	CMPQ   CX, $+8
-	JLT    end2
-
-loop1:
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS  (R8), Z1
-	VMULPD   Z0, Z1, Z1
-	VMOVNTPS Z1, (R9)
-	ADDQ     SI, R8
-	ADDQ     DX, R9
-	SUBQ     $+1, R10
-	CMPQ     R10, $+0
-	JGT      loop3
-
-end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Z0
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS (R8), Z1
-	VMULPD  Z0, Z1, Z1
-	LEAQ    bitMasks<>+0(SB), R11
-	KMOVW   (R11)(CX*2), K1
-	VMOVUPD Z1, K1, (R9)
-	ADDQ    SI, R8
-	ADDQ    DX, R9
-	SUBQ    $+1, R10
-	CMPQ    R10, $+0
-	JGT     loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x03, CX
-	ADDQ CX, AX
-
-endif5:
-	SFENCE
-	VZEROUPPER
-	RET
-
-// func scaleStridedStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
-// Requires: AVX, MMX+
-TEXT ·scaleStridedStreamF64AVX2(SB), NOSPLIT, $0-104
-	MOVQ dst_base+0(FP), AX
-	MOVQ dstColumns+24(FP), CX
-	MOVQ dstStride+32(FP), DX
-	SHLQ $0x03, DX
-	MOVQ x_base+40(FP), BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x03, SI
-	MOVQ factor_base+80(FP), DI
-	CMPQ CX, $+8
-	JLT  end2
-
-loop1:
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS  (R8), Y2
-	VMOVUPS  32(R8), Y3
-	VMULPD   Y0, Y2, Y2
-	VMULPD   Y1, Y3, Y3
-	VMOVNTPS Y2, (R9)
-	VMOVNTPS Y3, 32(R9)
-	ADDQ     SI, R8
-	ADDQ     DX, R9
-	SUBQ     $+1, R10
-	CMPQ     R10, $+0
-	JGT      loop3
-
-end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	MOVQ    BX, R8
-	MOVQ    AX, R9
-	MOVQ    count+72(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMULPD     Y0, Y2, Y2
-	VMULPD     Y1, Y3, Y3
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       CX, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*8), Y4
-	VMOVUPS    96(R11)(R12*8), Y5
-	VMASKMOVPD Y2, Y4, (R9)
-	VMASKMOVPD Y3, Y5, 32(R9)
-	ADDQ       SI, R8
-	ADDQ       DX, R9
-	SUBQ       $+1, R10
-	CMPQ       R10, $+0
-	JGT        loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	SHLQ $0x03, CX
-	ADDQ CX, AX
-
-endif5:
-	SFENCE
 	VZEROUPPER
 	RET
 
 // func scaleStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·scaleStridedUniformF32AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   dstColumns+24(FP), CX
-	MOVQ   dstStride+32(FP), DX
-	SHLQ   $0x02, DX
-	MOVQ   x_base+40(FP), BX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   u_base+72(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
 	MOVQ   xStride+64(FP), SI
 	SHLQ   $0x02, SI
-	MOVQ   factor_base+96(FP), DI
-	MOVQ   scale_base+120(FP), R8
-	CMPQ   CX, $+16
-	JLT    end2
+	MOVQ   u_len+80(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
 
 loop1:
-	VMOVUPS (DI), Z0
-	VMOVUPS (R8), Z1
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end4
+	MOVQ factor_base+96(FP), R8
+	MOVQ scale_base+120(FP), R9
+	MOVQ CX, R10
+	MOVQ AX, R11
+	MOVQ dstColumns+24(FP), R12
+	CMPQ R12, $+16
+	JLT  end4
 
 loop3:
-	PREFETCHT0   128(R11)
-	VBROADCASTSS (R9), Z2
-	VMOVUPS      (R10), Z3
-	VMULPS       Z0, Z3, Z3
-	VFNMADD231PS Z1, Z2, Z3
-	VMOVUPS      Z3, (R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+4, R9
-	SUBQ         $+1, R12
-	CMPQ         R12, $+0
-	JGT          loop3
+	VBROADCASTSS (DX), Z0
+	VMOVUPS      (R9), Z1
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R8), Z3
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, (R11)
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+16, R12
+	CMPQ         R12, $+16
+	JGE          loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Z0
-	VMOVUPS (R8), Z1
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0   128(R11)
-	VBROADCASTSS (R9), Z2
-	VMOVUPS      (R10), Z3
-	VMULPS       Z0, Z3, Z3
-	VFNMADD231PS Z1, Z2, Z3
-	LEAQ         bitMasks<>+0(SB), R13
-	KMOVW        (R13)(CX*2), K1
-	VMOVUPS      Z3, K1, (R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+4, R9
-	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JGT          loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	SHLQ $0x02, CX
-	ADDQ CX, AX
+	JLE          endif5
+	VBROADCASTSS (DX), Z0
+	VMOVUPS      (R9), Z1
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R8), Z3
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	LEAQ         bitMasks<>+0(SB), R13
+	KMOVW        (R13)(R12*2), K1
+	VMOVUPS      Z2, K1, (R11)
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R8
+	ADDQ         R12, R9
 
 endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+4, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func scaleStridedUniformF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·scaleStridedUniformF32AVX2(SB), NOSPLIT, $0-144
 	MOVQ dst_base+0(FP), AX
-	MOVQ dstColumns+24(FP), CX
-	MOVQ dstStride+32(FP), DX
-	SHLQ $0x02, DX
-	MOVQ x_base+40(FP), BX
+	MOVQ x_base+40(FP), CX
+	MOVQ u_base+72(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
 	MOVQ xStride+64(FP), SI
 	SHLQ $0x02, SI
-	MOVQ factor_base+96(FP), DI
-	MOVQ scale_base+120(FP), R8
-	CMPQ CX, $+16
-	JLT  end2
+	MOVQ u_len+80(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y3
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end4
+	MOVQ factor_base+96(FP), R8
+	MOVQ scale_base+120(FP), R9
+	MOVQ CX, R10
+	MOVQ AX, R11
+	MOVQ dstColumns+24(FP), R12
+	CMPQ R12, $+16
+	JLT  end4
 
 loop3:
-	PREFETCHT0   128(R11)
-	VBROADCASTSS (R9), Y4
-	VMOVUPS      (R10), Y5
-	VMOVUPS      32(R10), Y6
-	VMULPS       Y0, Y5, Y5
-	VMULPS       Y1, Y6, Y6
-	VFNMADD231PS Y2, Y4, Y5
-	VFNMADD231PS Y3, Y4, Y6
-	VMOVUPS      Y5, (R11)
-	VMOVUPS      Y6, 32(R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+4, R9
-	SUBQ         $+1, R12
-	CMPQ         R12, $+0
-	JGT          loop3
+	VBROADCASTSS (DX), Y0
+	VMOVUPS      (R9), Y1
+	VMOVUPS      32(R9), Y2
+	VMOVUPS      (R10), Y3
+	VMOVUPS      32(R10), Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	VFNMADD231PS Y0, Y1, Y3
+	VFNMADD231PS Y0, Y2, Y4
+	VMOVUPS      Y3, (R11)
+	VMOVUPS      Y4, 32(R11)
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+16, R12
+	CMPQ         R12, $+16
+	JGE          loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	ADDQ $+64, AX
-	SUBQ $+16, CX
-	CMPQ CX, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y3
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0   128(R11)
-	VBROADCASTSS (R9), Y4
-	VMOVUPS      (R10), Y5
-	VMOVUPS      32(R10), Y6
-	VMULPS       Y0, Y5, Y5
-	VMULPS       Y1, Y6, Y6
-	VFNMADD231PS Y2, Y4, Y5
-	VFNMADD231PS Y3, Y4, Y6
-	LEAQ         byteMasks<>+0(SB), R13
-	MOVQ         CX, R14
-	NEGQ         R14
-	VMOVUPS      64(R13)(R14*4), Y4
-	VMOVUPS      96(R13)(R14*4), Y7
-	VMASKMOVPS   Y5, Y4, (R11)
-	VMASKMOVPS   Y6, Y7, 32(R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+4, R9
-	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JGT          loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	SHLQ $0x02, CX
-	ADDQ CX, AX
+	JLE          endif5
+	VBROADCASTSS (DX), Y0
+	VMOVUPS      (R9), Y1
+	VMOVUPS      32(R9), Y2
+	VMOVUPS      (R10), Y3
+	VMOVUPS      32(R10), Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	VFNMADD231PS Y0, Y1, Y3
+	VFNMADD231PS Y0, Y2, Y4
+	LEAQ         byteMasks<>+0(SB), R13
+	MOVQ         R12, R14
+	NEGQ         R14
+	VMOVUPS      64(R13)(R14*4), Y0
+	VMOVUPS      96(R13)(R14*4), Y1
+	VMASKMOVPS   Y3, Y0, (R11)
+	VMASKMOVPS   Y4, Y1, 32(R11)
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R8
+	ADDQ         R12, R9
 
 endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+4, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func scaleStridedUniformF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·scaleStridedUniformF64AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
-	MOVQ   dstColumns+24(FP), CX
-	MOVQ   dstStride+32(FP), DX
-	SHLQ   $0x03, DX
-	MOVQ   x_base+40(FP), BX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   u_base+72(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
 	MOVQ   xStride+64(FP), SI
 	SHLQ   $0x03, SI
-	MOVQ   factor_base+96(FP), DI
-	MOVQ   scale_base+120(FP), R8
-	CMPQ   CX, $+8
-	JLT    end2
+	MOVQ   u_len+80(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
 
 loop1:
-	VMOVUPS (DI), Z0
-	VMOVUPS (R8), Z1
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end4
+	MOVQ factor_base+96(FP), R8
+	MOVQ scale_base+120(FP), R9
+	MOVQ CX, R10
+	MOVQ AX, R11
+	MOVQ dstColumns+24(FP), R12
+	CMPQ R12, $+8
+	JLT  end4
 
 loop3:
-	PREFETCHT0   128(R11)
-	VBROADCASTSD (R9), Z2
-	VMOVUPS      (R10), Z3
-	VMULPD       Z0, Z3, Z3
-	VFNMADD231PD Z1, Z2, Z3
-	VMOVUPS      Z3, (R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+8, R9
-	SUBQ         $+1, R12
-	CMPQ         R12, $+0
-	JGT          loop3
+	VBROADCASTSD (DX), Z0
+	VMOVUPS      (R9), Z1
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R8), Z3
+	VMULPD       Z3, Z2, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPS      Z2, (R11)
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+8, R12
+	CMPQ         R12, $+8
+	JGE          loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Z0
-	VMOVUPS (R8), Z1
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0   128(R11)
-	VBROADCASTSD (R9), Z2
-	VMOVUPS      (R10), Z3
-	VMULPD       Z0, Z3, Z3
-	VFNMADD231PD Z1, Z2, Z3
-	LEAQ         bitMasks<>+0(SB), R13
-	KMOVW        (R13)(CX*2), K1
-	VMOVUPD      Z3, K1, (R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+8, R9
-	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JGT          loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	SHLQ $0x03, CX
-	ADDQ CX, AX
+	JLE          endif5
+	VBROADCASTSD (DX), Z0
+	VMOVUPS      (R9), Z1
+	VMOVUPS      (R10), Z2
+	VMOVUPS      (R8), Z3
+	VMULPD       Z3, Z2, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	LEAQ         bitMasks<>+0(SB), R13
+	KMOVW        (R13)(R12*2), K1
+	VMOVUPD      Z2, K1, (R11)
+	SHLQ         $0x03, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R8
+	ADDQ         R12, R9
 
 endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+8, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
 // func scaleStridedUniformF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·scaleStridedUniformF64AVX2(SB), NOSPLIT, $0-144
 	MOVQ dst_base+0(FP), AX
-	MOVQ dstColumns+24(FP), CX
-	MOVQ dstStride+32(FP), DX
-	SHLQ $0x03, DX
-	MOVQ x_base+40(FP), BX
+	MOVQ x_base+40(FP), CX
+	MOVQ u_base+72(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
 	MOVQ xStride+64(FP), SI
 	SHLQ $0x03, SI
-	MOVQ factor_base+96(FP), DI
-	MOVQ scale_base+120(FP), R8
-	CMPQ CX, $+8
-	JLT  end2
+	MOVQ u_len+80(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y3
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end4
+	MOVQ factor_base+96(FP), R8
+	MOVQ scale_base+120(FP), R9
+	MOVQ CX, R10
+	MOVQ AX, R11
+	MOVQ dstColumns+24(FP), R12
+	CMPQ R12, $+8
+	JLT  end4
 
 loop3:
-	PREFETCHT0   128(R11)
-	VBROADCASTSD (R9), Y4
-	VMOVUPS      (R10), Y5
-	VMOVUPS      32(R10), Y6
-	VMULPD       Y0, Y5, Y5
-	VMULPD       Y1, Y6, Y6
-	VFNMADD231PD Y2, Y4, Y5
-	VFNMADD231PD Y3, Y4, Y6
-	VMOVUPS      Y5, (R11)
-	VMOVUPS      Y6, 32(R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+8, R9
-	SUBQ         $+1, R12
-	CMPQ         R12, $+0
-	JGT          loop3
+	VBROADCASTSD (DX), Y0
+	VMOVUPS      (R9), Y1
+	VMOVUPS      32(R9), Y2
+	VMOVUPS      (R10), Y3
+	VMOVUPS      32(R10), Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VMULPD       Y5, Y3, Y3
+	VMULPD       Y6, Y4, Y4
+	VFNMADD231PD Y0, Y1, Y3
+	VFNMADD231PD Y0, Y2, Y4
+	VMOVUPS      Y3, (R11)
+	VMOVUPS      Y4, 32(R11)
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+8, R12
+	CMPQ         R12, $+8
+	JGE          loop3
 
 end4:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	ADDQ $+64, AX
-	SUBQ $+8, CX
-	CMPQ CX, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    CX, $+0
-	JLE     endif5
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS (R8), Y2
-	VMOVUPS 32(R8), Y3
-	MOVQ    u_base+72(FP), R9
-	MOVQ    BX, R10
-	MOVQ    AX, R11
-	MOVQ    u_len+80(FP), R12
-	CMPQ    R12, $+0
-	JLE     end7
-
-loop6:
-	PREFETCHT0   128(R11)
-	VBROADCASTSD (R9), Y4
-	VMOVUPS      (R10), Y5
-	VMOVUPS      32(R10), Y6
-	VMULPD       Y0, Y5, Y5
-	VMULPD       Y1, Y6, Y6
-	VFNMADD231PD Y2, Y4, Y5
-	VFNMADD231PD Y3, Y4, Y6
-	LEAQ         byteMasks<>+0(SB), R13
-	MOVQ         CX, R14
-	NEGQ         R14
-	VMOVUPS      64(R13)(R14*8), Y4
-	VMOVUPS      96(R13)(R14*8), Y7
-	VMASKMOVPD   Y5, Y4, (R11)
-	VMASKMOVPD   Y6, Y7, 32(R11)
-	ADDQ         SI, R10
-	ADDQ         DX, R11
-	ADDQ         $+8, R9
-	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JGT          loop6
-
-end7:
-	ADDQ $+64, BX
-	ADDQ $+64, DI
-	ADDQ $+64, R8
-	SHLQ $0x03, CX
-	ADDQ CX, AX
+	JLE          endif5
+	VBROADCASTSD (DX), Y0
+	VMOVUPS      (R9), Y1
+	VMOVUPS      32(R9), Y2
+	VMOVUPS      (R10), Y3
+	VMOVUPS      32(R10), Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VMULPD       Y5, Y3, Y3
+	VMULPD       Y6, Y4, Y4
+	VFNMADD231PD Y0, Y1, Y3
+	VFNMADD231PD Y0, Y2, Y4
+	LEAQ         byteMasks<>+0(SB), R13
+	MOVQ         R12, R14
+	NEGQ         R14
+	VMOVUPS      64(R13)(R14*8), Y0
+	VMOVUPS      96(R13)(R14*8), Y1
+	VMASKMOVPD   Y3, Y0, (R11)
+	VMASKMOVPD   Y4, Y1, 32(R11)
+	SHLQ         $0x03, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R8
+	ADDQ         R12, R9
 
 endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+8, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedF32AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VPBROADCASTD DX, Z0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS   (R11), Z3
+	VPCMPD    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z3
+	VMOVUPS   (R9), Z4
+	VMOVUPS   (R8), Z5
+	VMULPS    Z5, Z4, Z4
+	VBLENDMPS Z3, Z4, K1, Z1
+	VMOVUPS   Z1, (R10)
+	ADDQ      $+64, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+16, R13
+	CMPQ      R13, $+16
+	JGE       loop3
+
+end4:
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R11), Z3
+	VPCMPD    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z0
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPS    Z4, Z3, Z3
+	VBLENDMPS Z0, Z3, K1, Z2
+	LEAQ      bitMasks<>+0(SB), R14
+	KMOVW     (R14)(R13*2), K1
+	VMOVUPS   Z2, K1, (R10)
+	ADDQ      $+64, R11
+	MOVQ      R13, R11
+	SHLQ      $0x02, R11
+	ADDQ      R11, R10
+	ADDQ      R11, R9
+	ADDQ      R11, R8
+	ADDQ      R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+// Requires: AVX, AVX2
+TEXT ·gradientStridedF32AVX2(SB), NOSPLIT, $0-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS   (R11), Y1
+	VMOVUPS   32(R11), Y2
+	VPCMPEQD  Y0, Y1, Y1
+	VPCMPEQD  Y0, Y2, Y2
+	VMOVUPS   (R12), Y3
+	VMOVUPS   32(R12), Y4
+	VMOVUPS   (R9), Y5
+	VMOVUPS   32(R9), Y6
+	VMOVUPS   (R8), Y7
+	VMOVUPS   32(R8), Y8
+	VMULPS    Y7, Y5, Y5
+	VMULPS    Y8, Y6, Y6
+	VBLENDVPS Y1, Y3, Y5, Y1
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   Y1, (R10)
+	VMOVUPS   Y2, 32(R10)
+	ADDQ      $+64, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+16, R13
+	CMPQ      R13, $+16
+	JGE       loop3
+
+end4:
+	CMPQ       R13, $+0
+	JLE        endif5
+	VMOVUPS    (R11), Y1
+	VMOVUPS    32(R11), Y2
+	VPCMPEQD   Y0, Y1, Y1
+	VPCMPEQD   Y0, Y2, Y0
+	VMOVUPS    (R12), Y2
+	VMOVUPS    32(R12), Y3
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	VMOVUPS    (R8), Y6
+	VMOVUPS    32(R8), Y7
+	VMULPS     Y6, Y4, Y4
+	VMULPS     Y7, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y4, Y1
+	VBLENDVPS  Y0, Y3, Y5, Y0
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       R13, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y2
+	VMOVUPS    96(R14)(R15*4), Y3
+	VMASKMOVPS Y1, Y2, (R10)
+	VMASKMOVPS Y0, Y3, 32(R10)
+	ADDQ       $+64, R11
+	MOVQ       R13, R11
+	SHLQ       $0x02, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, R8
+	ADDQ       R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedF64AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VPBROADCASTQ DX, Z0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ (R11), Z3
+	VPCMPQ    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z3
+	VMOVUPS   (R9), Z4
+	VMOVUPS   (R8), Z5
+	VMULPD    Z5, Z4, Z4
+	VBLENDMPD Z3, Z4, K1, Z1
+	VMOVUPS   Z1, (R10)
+	ADDQ      $+32, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+8, R13
+	CMPQ      R13, $+8
+	JGE       loop3
+
+end4:
+	CMPQ      R13, $+0
+	JLE       endif5
+	VPMOVSXDQ (R11), Z3
+	VPCMPQ    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z0
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPD    Z4, Z3, Z3
+	VBLENDMPD Z0, Z3, K1, Z2
+	LEAQ      bitMasks<>+0(SB), R14
+	KMOVW     (R14)(R13*2), K1
+	VMOVUPD   Z2, K1, (R10)
+	ADDQ      $+32, R11
+	MOVQ      R13, R11
+	SHLQ      $0x03, R11
+	ADDQ      R11, R10
+	ADDQ      R11, R9
+	ADDQ      R11, R8
+	ADDQ      R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+// Requires: AVX, AVX2
+TEXT ·gradientStridedF64AVX2(SB), NOSPLIT, $0-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ (R11), Y1
+	VPMOVSXDQ 16(R11), Y2
+	VPCMPEQQ  Y0, Y1, Y1
+	VPCMPEQQ  Y0, Y2, Y2
+	VMOVUPS   (R12), Y3
+	VMOVUPS   32(R12), Y4
+	VMOVUPS   (R9), Y5
+	VMOVUPS   32(R9), Y6
+	VMOVUPS   (R8), Y7
+	VMOVUPS   32(R8), Y8
+	VMULPD    Y7, Y5, Y5
+	VMULPD    Y8, Y6, Y6
+	VBLENDVPS Y1, Y3, Y5, Y1
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   Y1, (R10)
+	VMOVUPS   Y2, 32(R10)
+	ADDQ      $+32, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+8, R13
+	CMPQ      R13, $+8
+	JGE       loop3
+
+end4:
+	CMPQ       R13, $+0
+	JLE        endif5
+	VPMOVSXDQ  (R11), Y1
+	VPMOVSXDQ  16(R11), Y2
+	VPCMPEQQ   Y0, Y1, Y1
+	VPCMPEQQ   Y0, Y2, Y0
+	VMOVUPS    (R12), Y2
+	VMOVUPS    32(R12), Y3
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	VMOVUPS    (R8), Y6
+	VMOVUPS    32(R8), Y7
+	VMULPD     Y6, Y4, Y4
+	VMULPD     Y7, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y4, Y1
+	VBLENDVPS  Y0, Y3, Y5, Y0
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       R13, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y2
+	VMOVUPS    96(R14)(R15*8), Y3
+	VMASKMOVPD Y1, Y2, (R10)
+	VMASKMOVPD Y0, Y3, 32(R10)
+	ADDQ       $+32, R11
+	MOVQ       R13, R11
+	SHLQ       $0x03, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, R8
+	ADDQ       R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gradientStridedStreamF32AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VPBROADCASTD DX, Z0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS   (R11), Z3
+	VPCMPD    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z3
+	VMOVUPS   (R9), Z4
+	VMOVUPS   (R8), Z5
+	VMULPS    Z5, Z4, Z4
+	VBLENDMPS Z3, Z4, K1, Z1
+	VMOVNTPS  Z1, (R10)
+	ADDQ      $+64, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+16, R13
+	CMPQ      R13, $+16
+	JGE       loop3
+
+end4:
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R11), Z3
+	VPCMPD    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z0
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPS    Z4, Z3, Z3
+	VBLENDMPS Z0, Z3, K1, Z2
+	LEAQ      bitMasks<>+0(SB), R14
+	KMOVW     (R14)(R13*2), K1
+	VMOVUPS   Z2, K1, (R10)
+	ADDQ      $+64, R11
+	MOVQ      R13, R11
+	SHLQ      $0x02, R11
+	ADDQ      R11, R10
+	ADDQ      R11, R9
+	ADDQ      R11, R8
+	ADDQ      R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gradientStridedStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+// Requires: AVX, AVX2, MMX+
+TEXT ·gradientStridedStreamF32AVX2(SB), NOSPLIT, $0-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS   (R11), Y1
+	VMOVUPS   32(R11), Y2
+	VPCMPEQD  Y0, Y1, Y1
+	VPCMPEQD  Y0, Y2, Y2
+	VMOVUPS   (R12), Y3
+	VMOVUPS   32(R12), Y4
+	VMOVUPS   (R9), Y5
+	VMOVUPS   32(R9), Y6
+	VMOVUPS   (R8), Y7
+	VMOVUPS   32(R8), Y8
+	VMULPS    Y7, Y5, Y5
+	VMULPS    Y8, Y6, Y6
+	VBLENDVPS Y1, Y3, Y5, Y1
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVNTPS  Y1, (R10)
+	VMOVNTPS  Y2, 32(R10)
+	ADDQ      $+64, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+16, R13
+	CMPQ      R13, $+16
+	JGE       loop3
+
+end4:
+	CMPQ       R13, $+0
+	JLE        endif5
+	VMOVUPS    (R11), Y1
+	VMOVUPS    32(R11), Y2
+	VPCMPEQD   Y0, Y1, Y1
+	VPCMPEQD   Y0, Y2, Y0
+	VMOVUPS    (R12), Y2
+	VMOVUPS    32(R12), Y3
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	VMOVUPS    (R8), Y6
+	VMOVUPS    32(R8), Y7
+	VMULPS     Y6, Y4, Y4
+	VMULPS     Y7, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y4, Y1
+	VBLENDVPS  Y0, Y3, Y5, Y0
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       R13, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*4), Y2
+	VMOVUPS    96(R14)(R15*4), Y3
+	VMASKMOVPS Y1, Y2, (R10)
+	VMASKMOVPS Y0, Y3, 32(R10)
+	ADDQ       $+64, R11
+	MOVQ       R13, R11
+	SHLQ       $0x02, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, R8
+	ADDQ       R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gradientStridedStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gradientStridedStreamF64AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VPBROADCASTQ DX, Z0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ (R11), Z3
+	VPCMPQ    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z3
+	VMOVUPS   (R9), Z4
+	VMOVUPS   (R8), Z5
+	VMULPD    Z5, Z4, Z4
+	VBLENDMPD Z3, Z4, K1, Z1
+	VMOVNTPS  Z1, (R10)
+	ADDQ      $+32, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+8, R13
+	CMPQ      R13, $+8
+	JGE       loop3
+
+end4:
+	CMPQ      R13, $+0
+	JLE       endif5
+	VPMOVSXDQ (R11), Z3
+	VPCMPQ    $0x00, Z0, Z3, K1
+	VMOVUPS   (R12), Z0
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPD    Z4, Z3, Z3
+	VBLENDMPD Z0, Z3, K1, Z2
+	LEAQ      bitMasks<>+0(SB), R14
+	KMOVW     (R14)(R13*2), K1
+	VMOVUPD   Z2, K1, (R10)
+	ADDQ      $+32, R11
+	MOVQ      R13, R11
+	SHLQ      $0x03, R11
+	ADDQ      R11, R10
+	ADDQ      R11, R9
+	ADDQ      R11, R8
+	ADDQ      R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	SFENCE
+	VZEROUPPER
+	RET
+
+// func gradientStridedStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+// Requires: AVX, AVX2, MMX+
+TEXT ·gradientStridedStreamF64AVX2(SB), NOSPLIT, $0-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R8
+	MOVQ         CX, R9
+	MOVQ         AX, R10
+	MOVQ         class_base+104(FP), R11
+	MOVQ         target_base+136(FP), R12
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         dstColumns+24(FP), R13
+	CMPQ         R13, $+8
+	JLT          end4
+
+loop3:
+	VPMOVSXDQ (R11), Y1
+	VPMOVSXDQ 16(R11), Y2
+	VPCMPEQQ  Y0, Y1, Y1
+	VPCMPEQQ  Y0, Y2, Y2
+	VMOVUPS   (R12), Y3
+	VMOVUPS   32(R12), Y4
+	VMOVUPS   (R9), Y5
+	VMOVUPS   32(R9), Y6
+	VMOVUPS   (R8), Y7
+	VMOVUPS   32(R8), Y8
+	VMULPD    Y7, Y5, Y5
+	VMULPD    Y8, Y6, Y6
+	VBLENDVPS Y1, Y3, Y5, Y1
+	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVNTPS  Y1, (R10)
+	VMOVNTPS  Y2, 32(R10)
+	ADDQ      $+32, R11
+	ADDQ      $+64, R10
+	ADDQ      $+64, R9
+	ADDQ      $+64, R8
+	ADDQ      $+64, R12
+	SUBQ      $+8, R13
+	CMPQ      R13, $+8
+	JGE       loop3
+
+end4:
+	CMPQ       R13, $+0
+	JLE        endif5
+	VPMOVSXDQ  (R11), Y1
+	VPMOVSXDQ  16(R11), Y2
+	VPCMPEQQ   Y0, Y1, Y1
+	VPCMPEQQ   Y0, Y2, Y0
+	VMOVUPS    (R12), Y2
+	VMOVUPS    32(R12), Y3
+	VMOVUPS    (R9), Y4
+	VMOVUPS    32(R9), Y5
+	VMOVUPS    (R8), Y6
+	VMOVUPS    32(R8), Y7
+	VMULPD     Y6, Y4, Y4
+	VMULPD     Y7, Y5, Y5
+	VBLENDVPS  Y1, Y2, Y4, Y1
+	VBLENDVPS  Y0, Y3, Y5, Y0
+	LEAQ       byteMasks<>+0(SB), R14
+	MOVQ       R13, R15
+	NEGQ       R15
+	VMOVUPS    64(R14)(R15*8), Y2
+	VMOVUPS    96(R14)(R15*8), Y3
+	VMASKMOVPD Y1, Y2, (R10)
+	VMASKMOVPD Y0, Y3, 32(R10)
+	ADDQ       $+32, R11
+	MOVQ       R13, R11
+	SHLQ       $0x03, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, R8
+	ADDQ       R11, R12
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop1
+
+end2:
+	SFENCE
 	VZEROUPPER
 	RET
 
@@ -5131,7 +5339,7 @@ end4:
 
 // func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX512F
-TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
 	VBROADCASTSD constants<>+64(SB), Z2
@@ -5251,11 +5459,43 @@ end7:
 	MOVQ    $+16, R14
 
 endif8:
+	CMPQ R12, $+8
+	JLE  endif9
+	CMPQ R12, $+16
+	JGT  endif10
+	MOVQ $+8, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+4
+	JLE  endif11
+	CMPQ R12, $+8
+	JGT  endif12
+	MOVQ $+4, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+2
+	JLE  endif13
+	CMPQ R12, $+4
+	JGT  endif14
+	MOVQ $+2, R14
+
+endif14:
+endif13:
+	CMPQ R12, $+1
+	JLE  endif15
+	CMPQ R12, $+2
+	JGT  endif16
+	MOVQ $+1, R14
+
+endif16:
+endif15:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end18
 
-loop9:
+loop17:
 	VMOVUPS      (R10), Z14
 	VMOVUPS      (AX), Z15
 	VSUBPS       Z15, Z14, Z14
@@ -5285,19 +5525,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop17
 
-end10:
+end18:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end20
 
-loop11:
+loop19:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+1024, R15
+	MOVQ R14, R15
+	SHLQ $0x04, R15
+	SHLQ $0x02, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next21:
 	VMOVUPS      (R13), Z14
 	VMOVUPS      (R10), Z15
 	VMOVUPS      (AX), Z16
@@ -5329,24 +5573,24 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif22
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next21
 
-endif14:
+endif22:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop19
 
-end12:
+end20:
 	CMPQ R14, $+8
-	JLE  endif15
+	JLE  endif23
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+8, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end25
 
-loop16:
+loop24:
 	VMOVUPS (R10), Z14
 	VMOVUPS 512(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5354,22 +5598,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop24
 
-end17:
+end25:
 	MOVQ $+8, R10
 	MOVQ R10, R14
 
-endif15:
+endif23:
 	CMPQ R14, $+4
-	JLE  endif18
+	JLE  endif26
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end28
 
-loop19:
+loop27:
 	VMOVUPS (R10), Z14
 	VMOVUPS 256(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5377,22 +5621,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop27
 
-end20:
+end28:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif18:
+endif26:
 	CMPQ R14, $+2
-	JLE  endif21
+	JLE  endif29
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end31
 
-loop22:
+loop30:
 	VMOVUPS (R10), Z14
 	VMOVUPS 128(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5400,22 +5644,22 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop30
 
-end23:
+end31:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif21:
+endif29:
 	CMPQ R14, $+1
-	JLE  endif24
+	JLE  endif32
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end26
+	JLE  end34
 
-loop25:
+loop33:
 	VMOVUPS (R10), Z14
 	VMOVUPS 64(R10), Z15
 	VADDPS  Z15, Z14, Z14
@@ -5423,13 +5667,13 @@ loop25:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop25
+	JGT     loop33
 
-end26:
+end34:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif24:
+endif32:
 	VMOVUPS       (SI), Z14
 	VSUBPS        Z12, Z13, Z13
 	VADDPS        Z13, Z14, Z13
@@ -5452,7 +5696,7 @@ end5:
 
 // func sumExpColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $8-152
 	MOVQ m_base+0(FP), AX
 	MOVQ sum_base+24(FP), CX
 	MOVQ dst_base+48(FP), DX
@@ -5614,11 +5858,43 @@ end7:
 	MOVQ    $+16, R14
 
 endif8:
+	CMPQ R12, $+8
+	JLE  endif9
+	CMPQ R12, $+16
+	JGT  endif10
+	MOVQ $+8, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+4
+	JLE  endif11
+	CMPQ R12, $+8
+	JGT  endif12
+	MOVQ $+4, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+2
+	JLE  endif13
+	CMPQ R12, $+4
+	JGT  endif14
+	MOVQ $+2, R14
+
+endif14:
+endif13:
+	CMPQ R12, $+1
+	JLE  endif15
+	CMPQ R12, $+2
+	JGT  endif16
+	MOVQ $+1, R14
+
+endif16:
+endif15:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end18
 
-loop9:
+loop17:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
@@ -5676,19 +5952,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop17
 
-end10:
+end18:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end20
 
-loop11:
+loop19:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+1024, R15
+	MOVQ R14, R15
+	SHLQ $0x04, R15
+	SHLQ $0x02, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next21:
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
@@ -5750,24 +6030,24 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif22
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next21
 
-endif14:
+endif22:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop19
 
-end12:
+end20:
 	CMPQ R14, $+8
-	JLE  endif15
+	JLE  endif23
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+8, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end25
 
-loop16:
+loop24:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 512(R10), Y4
@@ -5779,22 +6059,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop24
 
-end17:
+end25:
 	MOVQ $+8, R10
 	MOVQ R10, R14
 
-endif15:
+endif23:
 	CMPQ R14, $+4
-	JLE  endif18
+	JLE  endif26
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end28
 
-loop19:
+loop27:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 256(R10), Y4
@@ -5806,22 +6086,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop27
 
-end20:
+end28:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif18:
+endif26:
 	CMPQ R14, $+2
-	JLE  endif21
+	JLE  endif29
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end31
 
-loop22:
+loop30:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 128(R10), Y4
@@ -5833,22 +6113,22 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop30
 
-end23:
+end31:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif21:
+endif29:
 	CMPQ R14, $+1
-	JLE  endif24
+	JLE  endif32
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end26
+	JLE  end34
 
-loop25:
+loop33:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 64(R10), Y4
@@ -5860,13 +6140,13 @@ loop25:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop25
+	JGT     loop33
 
-end26:
+end34:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif24:
+endif32:
 	VMOVUPS      (SI), Y2
 	VMOVUPS      32(SI), Y3
 	VSUBPS       constants<>+384(SB), Y0, Y0
@@ -5897,7 +6177,7 @@ end5:
 
 // func sumExpColumnsF64AVX512(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX512F
-TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
 	VBROADCASTSD constants<>+416(SB), Z2
@@ -6023,11 +6303,35 @@ end7:
 	MOVQ    $+8, R14
 
 endif8:
+	CMPQ R12, $+4
+	JLE  endif9
+	CMPQ R12, $+8
+	JGT  endif10
+	MOVQ $+4, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+2
+	JLE  endif11
+	CMPQ R12, $+4
+	JGT  endif12
+	MOVQ $+2, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+1
+	JLE  endif13
+	CMPQ R12, $+2
+	JGT  endif14
+	MOVQ $+1, R14
+
+endif14:
+endif13:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end16
 
-loop9:
+loop15:
 	VMOVUPS      (R10), Z19
 	VMOVUPS      (AX), Z20
 	VSUBPD       Z20, Z19, Z19
@@ -6062,19 +6366,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop15
 
-end10:
+end16:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end18
 
-loop11:
+loop17:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+512, R15
+	MOVQ R14, R15
+	SHLQ $0x03, R15
+	SHLQ $0x03, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next19:
 	VMOVUPS      (R13), Z19
 	VMOVUPS      (R10), Z20
 	VMOVUPS      (AX), Z21
@@ -6111,72 +6419,26 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif20
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next19
 
-endif14:
+endif20:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop17
 
-end12:
+end18:
 	CMPQ R14, $+4
-	JLE  endif15
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
-	CMPQ R11, $+0
-	JLE  end17
-
-loop16:
-	VMOVUPS (R10), Z19
-	VMOVUPS 256(R10), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop16
-
-end17:
-	MOVQ $+4, R10
-	MOVQ R10, R14
-
-endif15:
-	CMPQ R14, $+2
-	JLE  endif18
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+2, R11
-	CMPQ R11, $+0
-	JLE  end20
-
-loop19:
-	VMOVUPS (R10), Z19
-	VMOVUPS 128(R10), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop19
-
-end20:
-	MOVQ $+2, R10
-	MOVQ R10, R14
-
-endif18:
-	CMPQ R14, $+1
 	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
-	SUBQ $+1, R11
+	SUBQ $+4, R11
 	CMPQ R11, $+0
 	JLE  end23
 
 loop22:
 	VMOVUPS (R10), Z19
-	VMOVUPS 64(R10), Z20
+	VMOVUPS 256(R10), Z20
 	VADDPD  Z20, Z19, Z19
 	VMOVUPS Z19, (R10)
 	ADDQ    $+64, R10
@@ -6185,10 +6447,56 @@ loop22:
 	JGT     loop22
 
 end23:
-	MOVQ $+1, R10
+	MOVQ $+4, R10
 	MOVQ R10, R14
 
 endif21:
+	CMPQ R14, $+2
+	JLE  endif24
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+2, R11
+	CMPQ R11, $+0
+	JLE  end26
+
+loop25:
+	VMOVUPS (R10), Z19
+	VMOVUPS 128(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop25
+
+end26:
+	MOVQ $+2, R10
+	MOVQ R10, R14
+
+endif24:
+	CMPQ R14, $+1
+	JLE  endif27
+	MOVQ SI, R10
+	MOVQ R14, R11
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JLE  end29
+
+loop28:
+	VMOVUPS (R10), Z19
+	VMOVUPS 64(R10), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R10)
+	ADDQ    $+64, R10
+	SUBQ    $+1, R11
+	CMPQ    R11, $+0
+	JGT     loop28
+
+end29:
+	MOVQ $+1, R10
+	MOVQ R10, R14
+
+endif27:
 	VMOVUPS (SI), Z19
 	VSUBPD  Z17, Z18, Z18
 	VADDPD  Z18, Z19, Z18
@@ -6207,7 +6515,7 @@ end5:
 
 // func sumExpColumnsF64AVX2(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $0-152
+TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $8-152
 	MOVQ m_base+0(FP), AX
 	MOVQ sum_base+24(FP), CX
 	MOVQ dst_base+48(FP), DX
@@ -6371,11 +6679,35 @@ end7:
 	MOVQ    $+8, R14
 
 endif8:
+	CMPQ R12, $+4
+	JLE  endif9
+	CMPQ R12, $+8
+	JGT  endif10
+	MOVQ $+4, R14
+
+endif10:
+endif9:
+	CMPQ R12, $+2
+	JLE  endif11
+	CMPQ R12, $+4
+	JGT  endif12
+	MOVQ $+2, R14
+
+endif12:
+endif11:
+	CMPQ R12, $+1
+	JLE  endif13
+	CMPQ R12, $+2
+	JGT  endif14
+	MOVQ $+1, R14
+
+endif14:
+endif13:
 	MOVQ R14, R15
 	CMPQ R15, $+0
-	JLE  end10
+	JLE  end16
 
-loop9:
+loop15:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
@@ -6443,19 +6775,23 @@ loop9:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
-	JGT          loop9
+	JGT          loop15
 
-end10:
+end16:
 	SUBQ R14, R12
 	CMPQ R12, $+0
-	JLE  end12
+	JLE  end18
 
-loop11:
+loop17:
 	MOVQ SI, R13
-	MOVQ SI, R15
-	ADDQ $+512, R15
+	MOVQ R14, R15
+	SHLQ $0x03, R15
+	SHLQ $0x03, R15
+	MOVQ SI, BP
+	ADDQ R15, BP
+	MOVQ BP, R15
 
-next13:
+next19:
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
@@ -6527,24 +6863,24 @@ next13:
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
-	JLE          endif14
+	JLE          endif20
 	CMPQ         R13, R15
-	JLT          next13
+	JLT          next19
 
-endif14:
+endif20:
 	CMPQ R12, $+0
-	JGT  loop11
+	JGT  loop17
 
-end12:
+end18:
 	CMPQ R14, $+4
-	JLE  endif15
+	JLE  endif21
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+4, R11
 	CMPQ R11, $+0
-	JLE  end17
+	JLE  end23
 
-loop16:
+loop22:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 256(R10), Y4
@@ -6556,22 +6892,22 @@ loop16:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop16
+	JGT     loop22
 
-end17:
+end23:
 	MOVQ $+4, R10
 	MOVQ R10, R14
 
-endif15:
+endif21:
 	CMPQ R14, $+2
-	JLE  endif18
+	JLE  endif24
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+2, R11
 	CMPQ R11, $+0
-	JLE  end20
+	JLE  end26
 
-loop19:
+loop25:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 128(R10), Y4
@@ -6583,22 +6919,22 @@ loop19:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop19
+	JGT     loop25
 
-end20:
+end26:
 	MOVQ $+2, R10
 	MOVQ R10, R14
 
-endif18:
+endif24:
 	CMPQ R14, $+1
-	JLE  endif21
+	JLE  endif27
 	MOVQ SI, R10
 	MOVQ R14, R11
 	SUBQ $+1, R11
 	CMPQ R11, $+0
-	JLE  end23
+	JLE  end29
 
-loop22:
+loop28:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
 	VMOVUPS 64(R10), Y4
@@ -6610,13 +6946,13 @@ loop22:
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
-	JGT     loop22
+	JGT     loop28
 
-end23:
+end29:
 	MOVQ $+1, R10
 	MOVQ R10, R14
 
-endif21:
+endif27:
 	VMOVUPS (SI), Y2
 	VMOVUPS 32(SI), Y3
 	VSUBPD  constants<>+896(SB), Y0, Y0

@@ -9,114 +9,105 @@
 TEXT ·maxStridedF32NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R1
 	VMOVI $0, V1.B16
-	MOVD  m_base+0(FP), R9
-	MOVD  x_base+56(FP), R4
-	MOVD  xColumns+80(FP), R6
-	MOVD  dst_base+24(FP), R3
+	MOVD  x_base+56(FP), R11
+	MOVD  dst_base+24(FP), R10
+	MOVD  xColumns+80(FP), R9
 	MOVD  dstStride+48(FP), R0
 	LSL   $2, R0, R8
 	MOVD  xStride+88(FP), R0
 	LSL   $2, R0, R7
-	CMP   $16, R6
-	BLT   end2
+	MOVD  count+96(FP), R6
+	CMP   $0, R6
+	BLE   end2
 
 loop1:
-	FLDPQ (R9), (F8, F7)
-	FLDPQ 32(R9), (F6, F5)
-	MOVD  R4, R5
-	MOVD  R3, R2
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD m_base+0(FP), R5
+	MOVD R11, R4
+	MOVD R10, R3
+	MOVD R9, R2
+	CMP  $16, R2
+	BLT  end4
 
 loop3:
-	PRFM  128(R5), PLDL1KEEP
+	ADD   R7, R4, R0
+	PRFM  (R0), PLDL1KEEP
+	FLDPQ (R4), (F8, F7)
+	FLDPQ 32(R4), (F6, F5)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
 	FLDPQ (R5), (F4, F3)
 	FLDPQ 32(R5), (F2, F0)
-	FSTPQ (F4, F3), (R2)
-	FSTPQ (F2, F0), 32(R2)
-	WORD  $0x4e28c488 // FMAXNM V8.4S, V4.4S, V8.4S
-	WORD  $0x4e27c467 // FMAXNM V7.4S, V3.4S, V7.4S
-	WORD  $0x4e26c446 // FMAXNM V6.4S, V2.4S, V6.4S
-	WORD  $0x4e25c405 // FMAXNM V5.4S, V0.4S, V5.4S
-	ADD   R7, R5, R5
-	ADD   R8, R2, R2
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	WORD  $0x4e21d504 // FADD V4.4S, V8.4S, V1.4S
-	WORD  $0x4e21d4e3 // FADD V3.4S, V7.4S, V1.4S
-	WORD  $0x4e21d4c2 // FADD V2.4S, V6.4S, V1.4S
-	WORD  $0x4e21d4a0 // FADD V0.4S, V5.4S, V1.4S
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
-	ADD   $64, R9, R9
+	WORD  $0x4e24c504 // FMAXNM V4.4S, V8.4S, V4.4S
+	WORD  $0x4e23c4e3 // FMAXNM V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22c4c2 // FMAXNM V2.4S, V6.4S, V2.4S
+	WORD  $0x4e20c4a0 // FMAXNM V0.4S, V5.4S, V0.4S
+	WORD  $0x4e21d484 // FADD V4.4S, V4.4S, V1.4S
+	WORD  $0x4e21d463 // FADD V3.4S, V3.4S, V1.4S
+	WORD  $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
+	WORD  $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
+	ADD   $64, R5, R5
 	ADD   $64, R3, R3
 	ADD   $64, R4, R4
-	SUB   $16, R6, R6
-	CMP   $16, R6
-	BGE   loop1
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop3
 
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R9), (F9, F8)
-	FLDPQ 32(R9), (F7, F6)
-	MOVD  count+96(FP), R2
+end4:
 	CMP   $0, R2
-	BLE   end7
-
-loop6:
-	PRFM  128(R4), PLDL1KEEP
+	BLE   endif5
+	ADD   R7, R4, R0
+	PRFM  (R0), PLDL1KEEP
+	FMOVQ (R1), F8
+	FMOVQ (R1), F7
+	FMOVQ (R1), F6
 	FMOVQ (R1), F5
-	FMOVQ (R1), F4
-	FMOVQ (R1), F3
-	FMOVQ (R1), F2
-	ADD   R6<<2, R4, R0
-	TBZ   $0, R6, skip1x
+	ADD   R2<<2, R4, R0
+	TBZ   $0, R2, skip1x
 	SUB   $4, R0, R0
-	VLD1  (R0), V5.S[0]
+	VLD1  (R0), V8.S[0]
 
 skip1x:
-	TBZ     $1, R6, skip2x
+	TBZ     $1, R2, skip2x
 	FMOVD.W -8(R0), F0
-	VZIP1   V5.D2, V0.D2, V5.D2
+	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip2x:
-	TBZ     $2, R6, skip3x
-	VMOV    V5.B16, V4.B16
-	FMOVQ.W -16(R0), F5
+	TBZ     $2, R2, skip3x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
 
 skip3x:
-	TBZ     $3, R6, skip4x
-	VMOV    V5.B16, V3.B16
-	VMOV    V4.B16, V2.B16
-	FLDPQ.W -32(R0), (F5, F4)
+	TBZ     $3, R2, skip4x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
 
 skip4x:
-	FSTPQ (F5, F4), (R3)
-	FSTPQ (F3, F2), 32(R3)
-	WORD  $0x4e29c4a9 // FMAXNM V9.4S, V5.4S, V9.4S
-	WORD  $0x4e28c488 // FMAXNM V8.4S, V4.4S, V8.4S
-	WORD  $0x4e27c467 // FMAXNM V7.4S, V3.4S, V7.4S
-	WORD  $0x4e26c446 // FMAXNM V6.4S, V2.4S, V6.4S
-	ADD   R7, R4, R4
-	ADD   R8, R3, R3
-	SUB   $1, R2, R2
-	CMP   $0, R2
-	BGT   loop6
-
-end7:
-	WORD  $0x4e21d524 // FADD V4.4S, V9.4S, V1.4S
-	WORD  $0x4e21d503 // FADD V3.4S, V8.4S, V1.4S
-	WORD  $0x4e21d4e2 // FADD V2.4S, V7.4S, V1.4S
-	WORD  $0x4e21d4c0 // FADD V0.4S, V6.4S, V1.4S
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
+	FLDPQ (R5), (F4, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e24c504 // FMAXNM V4.4S, V8.4S, V4.4S
+	WORD  $0x4e23c4e3 // FMAXNM V3.4S, V7.4S, V3.4S
+	WORD  $0x4e22c4c2 // FMAXNM V2.4S, V6.4S, V2.4S
+	WORD  $0x4e20c4a0 // FMAXNM V0.4S, V5.4S, V0.4S
+	WORD  $0x4e21d484 // FADD V4.4S, V4.4S, V1.4S
+	WORD  $0x4e21d463 // FADD V3.4S, V3.4S, V1.4S
+	WORD  $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
+	WORD  $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
 
 endif5:
+	ADD R7, R11, R11
+	ADD R8, R10, R10
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // maxStridedF64NEON is maxStridedGeneric for float64.
@@ -124,109 +115,100 @@ endif5:
 TEXT ·maxStridedF64NEON(SB), NOSPLIT, $0-104
 	MOVD  $neonPool<>(SB), R1
 	VMOVI $0, V1.B16
-	MOVD  m_base+0(FP), R9
-	MOVD  x_base+56(FP), R4
-	MOVD  xColumns+80(FP), R6
-	MOVD  dst_base+24(FP), R3
+	MOVD  x_base+56(FP), R11
+	MOVD  dst_base+24(FP), R10
+	MOVD  xColumns+80(FP), R9
 	MOVD  dstStride+48(FP), R0
 	LSL   $3, R0, R8
 	MOVD  xStride+88(FP), R0
 	LSL   $3, R0, R7
-	CMP   $8, R6
-	BLT   end2
+	MOVD  count+96(FP), R6
+	CMP   $0, R6
+	BLE   end2
 
 loop1:
-	FLDPQ (R9), (F8, F7)
-	FLDPQ 32(R9), (F6, F5)
-	MOVD  R4, R5
-	MOVD  R3, R2
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD m_base+0(FP), R5
+	MOVD R11, R4
+	MOVD R10, R3
+	MOVD R9, R2
+	CMP  $8, R2
+	BLT  end4
 
 loop3:
-	PRFM  128(R5), PLDL1KEEP
+	ADD   R7, R4, R0
+	PRFM  (R0), PLDL1KEEP
+	FLDPQ (R4), (F8, F7)
+	FLDPQ 32(R4), (F6, F5)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
 	FLDPQ (R5), (F4, F3)
 	FLDPQ 32(R5), (F2, F0)
-	FSTPQ (F4, F3), (R2)
-	FSTPQ (F2, F0), 32(R2)
-	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
-	WORD  $0x4e67c467 // FMAXNM V7.2D, V3.2D, V7.2D
-	WORD  $0x4e66c446 // FMAXNM V6.2D, V2.2D, V6.2D
-	WORD  $0x4e65c405 // FMAXNM V5.2D, V0.2D, V5.2D
-	ADD   R7, R5, R5
-	ADD   R8, R2, R2
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	WORD  $0x4e61d504 // FADD V4.2D, V8.2D, V1.2D
-	WORD  $0x4e61d4e3 // FADD V3.2D, V7.2D, V1.2D
-	WORD  $0x4e61d4c2 // FADD V2.2D, V6.2D, V1.2D
-	WORD  $0x4e61d4a0 // FADD V0.2D, V5.2D, V1.2D
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
-	ADD   $64, R9, R9
+	WORD  $0x4e64c504 // FMAXNM V4.2D, V8.2D, V4.2D
+	WORD  $0x4e63c4e3 // FMAXNM V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62c4c2 // FMAXNM V2.2D, V6.2D, V2.2D
+	WORD  $0x4e60c4a0 // FMAXNM V0.2D, V5.2D, V0.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d463 // FADD V3.2D, V3.2D, V1.2D
+	WORD  $0x4e61d442 // FADD V2.2D, V2.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
+	ADD   $64, R5, R5
 	ADD   $64, R3, R3
 	ADD   $64, R4, R4
-	SUB   $8, R6, R6
-	CMP   $8, R6
-	BGE   loop1
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop3
 
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R9), (F9, F8)
-	FLDPQ 32(R9), (F7, F6)
-	MOVD  count+96(FP), R2
-	CMP   $0, R2
-	BLE   end7
-
-loop6:
-	PRFM    128(R4), PLDL1KEEP
+end4:
+	CMP     $0, R2
+	BLE     endif5
+	ADD     R7, R4, R0
+	PRFM    (R0), PLDL1KEEP
+	FMOVQ   16(R1), F8
+	FMOVQ   16(R1), F7
+	FMOVQ   16(R1), F6
 	FMOVQ   16(R1), F5
-	FMOVQ   16(R1), F4
-	FMOVQ   16(R1), F3
-	FMOVQ   16(R1), F2
-	ADD     R6<<3, R4, R0
-	TBZ     $0, R6, skip1x
+	ADD     R2<<3, R4, R0
+	TBZ     $0, R2, skip1x
 	FMOVD.W -8(R0), F0
-	VZIP1   V5.D2, V0.D2, V5.D2
+	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip1x:
-	TBZ     $1, R6, skip2x
-	VMOV    V5.B16, V4.B16
-	FMOVQ.W -16(R0), F5
+	TBZ     $1, R2, skip2x
+	VMOV    V8.B16, V7.B16
+	FMOVQ.W -16(R0), F8
 
 skip2x:
-	TBZ     $2, R6, skip3x
-	VMOV    V5.B16, V3.B16
-	VMOV    V4.B16, V2.B16
-	FLDPQ.W -32(R0), (F5, F4)
+	TBZ     $2, R2, skip3x
+	VMOV    V8.B16, V6.B16
+	VMOV    V7.B16, V5.B16
+	FLDPQ.W -32(R0), (F8, F7)
 
 skip3x:
-	FSTPQ (F5, F4), (R3)
-	FSTPQ (F3, F2), 32(R3)
-	WORD  $0x4e69c4a9 // FMAXNM V9.2D, V5.2D, V9.2D
-	WORD  $0x4e68c488 // FMAXNM V8.2D, V4.2D, V8.2D
-	WORD  $0x4e67c467 // FMAXNM V7.2D, V3.2D, V7.2D
-	WORD  $0x4e66c446 // FMAXNM V6.2D, V2.2D, V6.2D
-	ADD   R7, R4, R4
-	ADD   R8, R3, R3
-	SUB   $1, R2, R2
-	CMP   $0, R2
-	BGT   loop6
-
-end7:
-	WORD  $0x4e61d524 // FADD V4.2D, V9.2D, V1.2D
-	WORD  $0x4e61d503 // FADD V3.2D, V8.2D, V1.2D
-	WORD  $0x4e61d4e2 // FADD V2.2D, V7.2D, V1.2D
-	WORD  $0x4e61d4c0 // FADD V0.2D, V6.2D, V1.2D
-	FSTPQ (F4, F3), (R9)
-	FSTPQ (F2, F0), 32(R9)
+	FSTPQ (F8, F7), (R3)
+	FSTPQ (F6, F5), 32(R3)
+	FLDPQ (R5), (F4, F3)
+	FLDPQ 32(R5), (F2, F0)
+	WORD  $0x4e64c504 // FMAXNM V4.2D, V8.2D, V4.2D
+	WORD  $0x4e63c4e3 // FMAXNM V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62c4c2 // FMAXNM V2.2D, V6.2D, V2.2D
+	WORD  $0x4e60c4a0 // FMAXNM V0.2D, V5.2D, V0.2D
+	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
+	WORD  $0x4e61d463 // FADD V3.2D, V3.2D, V1.2D
+	WORD  $0x4e61d442 // FADD V2.2D, V2.2D, V1.2D
+	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
+	FSTPQ (F4, F3), (R5)
+	FSTPQ (F2, F0), 32(R5)
 
 endif5:
+	ADD R7, R11, R11
+	ADD R8, R10, R10
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // expStridedF32NEON is expStridedGeneric for float32.
@@ -690,602 +672,805 @@ end2:
 // scaleStridedF32NEON is scaleStridedGeneric for float32.
 // func scaleStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
 TEXT ·scaleStridedF32NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+40(FP), R7
 	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R8
-	MOVD x_base+40(FP), R3
+	LSL  $2, R0, R6
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $16, R5
-	BLT  end2
+	LSL  $2, R0, R5
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
 
 loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+80(FP), R3
+	MOVD R7, R2
+	MOVD R8, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
 
 loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD  $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD  $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD  $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	PRFM  128(R1), PLDL1KEEP
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $16, R5, R5
-	CMP $16, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD    $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD    $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD    $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	PRFM    128(R2), PLDL1KEEP
-	MOVD    R2, R0
-	TBZ     $3, R5, skip1x
+	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $2, R5, skip2x
+	TBZ     $2, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $1, R5, skip3x
+	TBZ     $1, R1, skip3x
 	FMOVD.P F3, 8(R0)
 	VDUP    V3.D[1], V3.D2
 
 skip3x:
-	TBZ   $0, R5, skip4x
+	TBZ   $0, R1, skip4x
 	FMOVS F3, (R0)
 
 skip4x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
+	ADD R5, R7, R7
+	ADD R6, R8, R8
+	SUB $1, R4, R4
+	CMP $0, R4
+	BGT loop1
+
+end2:
 	RET
 
 // scaleStridedF64NEON is scaleStridedGeneric for float64.
 // func scaleStridedF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
 TEXT ·scaleStridedF64NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+40(FP), R7
 	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R8
-	MOVD x_base+40(FP), R3
+	LSL  $3, R0, R6
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $8, R5
-	BLT  end2
+	LSL  $3, R0, R5
+	MOVD count+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
 
 loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+80(FP), R3
+	MOVD R7, R2
+	MOVD R8, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
 
 loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD  $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD  $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD  $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	PRFM  128(R1), PLDL1KEEP
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $8, R5, R5
-	CMP $8, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD    $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD    $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD    $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	PRFM    128(R2), PLDL1KEEP
-	MOVD    R2, R0
-	TBZ     $2, R5, skip1x
+	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $1, R5, skip2x
+	TBZ     $1, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $0, R5, skip3x
+	TBZ     $0, R1, skip3x
 	FMOVD.P F3, 8(R0)
 
 skip3x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
-	RET
-
-// scaleStridedStreamF32NEON is scaleStridedStreamGeneric for float32.
-// func scaleStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32)
-TEXT ·scaleStridedStreamF32NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
-	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R8
-	MOVD x_base+40(FP), R3
-	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $16, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD  $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD  $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD  $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $16, R5, R5
-	CMP $16, R5
-	BGE loop1
+	ADD R5, R7, R7
+	ADD R6, R8, R8
+	SUB $1, R4, R4
+	CMP $0, R4
+	BGT loop1
 
 end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e27dc63 // FMUL V3.4S, V3.4S, V7.4S
-	WORD    $0x6e26dc42 // FMUL V2.4S, V2.4S, V6.4S
-	WORD    $0x6e25dc21 // FMUL V1.4S, V1.4S, V5.4S
-	WORD    $0x6e24dc00 // FMUL V0.4S, V0.4S, V4.4S
-	MOVD    R2, R0
-	TBZ     $3, R5, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $2, R5, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $1, R5, skip3x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip3x:
-	TBZ   $0, R5, skip4x
-	FMOVS F3, (R0)
-
-skip4x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
-	RET
-
-// scaleStridedStreamF64NEON is scaleStridedStreamGeneric for float64.
-// func scaleStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64)
-TEXT ·scaleStridedStreamF64NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R5
-	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R8
-	MOVD x_base+40(FP), R3
-	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R7
-	MOVD factor_base+80(FP), R6
-	CMP  $8, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+72(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD  $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD  $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD  $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R7, R4, R4
-	ADD   R8, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R3, R3
-	ADD $64, R6, R6
-	ADD $64, R2, R2
-	SUB $8, R5, R5
-	CMP $8, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R6), (F7, F6)
-	FLDPQ 32(R6), (F5, F4)
-	MOVD  count+72(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e67dc63 // FMUL V3.2D, V3.2D, V7.2D
-	WORD    $0x6e66dc42 // FMUL V2.2D, V2.2D, V6.2D
-	WORD    $0x6e65dc21 // FMUL V1.2D, V1.2D, V5.2D
-	WORD    $0x6e64dc00 // FMUL V0.2D, V0.2D, V4.2D
-	MOVD    R2, R0
-	TBZ     $2, R5, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $1, R5, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $0, R5, skip3x
-	FMOVD.P F3, 8(R0)
-
-skip3x:
-	ADD R7, R3, R3
-	ADD R8, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
 	RET
 
 // scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
 // func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
 TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R6
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+40(FP), R9
+	MOVD u_base+72(FP), R8
 	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R10
-	MOVD x_base+40(FP), R3
+	LSL  $2, R0, R7
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R9
-	MOVD factor_base+96(FP), R8
-	MOVD scale_base+120(FP), R7
-	CMP  $16, R6
-	BLT  end2
+	LSL  $2, R0, R6
+	MOVD u_len+80(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R5
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  u_len+80(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+96(FP), R4
+	MOVD scale_base+120(FP), R3
+	MOVD R9, R2
+	MOVD R10, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
 
 loop3:
-	PRFM  128(R1), PLDL1KEEP
-	FMOVS (R5), F0
-	VDUP  V0.S[0], V4.S4
+	FMOVS (R8), F0
+	VDUP  V0.S[0], V12.S4
+	FLDPQ (R3), (F11, F10)
+	FLDPQ 32(R3), (F9, F8)
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R4), (F3, F2)
 	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e2cdc63 // FMUL V3.4S, V3.4S, V12.4S
-	WORD  $0x6e2bdc42 // FMUL V2.4S, V2.4S, V11.4S
-	WORD  $0x6e2adc21 // FMUL V1.4S, V1.4S, V10.4S
-	WORD  $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS V8.S4, V4.S4, V3.S4
-	VFMLS V7.S4, V4.S4, V2.S4
-	VFMLS V6.S4, V4.S4, V1.S4
-	VFMLS V5.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R9, R4, R4
-	ADD   R10, R1, R1
-	ADD   $4, R5, R5
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS V11.S4, V12.S4, V3.S4
+	VFMLS V10.S4, V12.S4, V2.S4
+	VFMLS V9.S4, V12.S4, V1.S4
+	VFMLS V8.S4, V12.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	ADD $64, R7, R7
-	ADD $64, R2, R2
-	SUB $16, R6, R6
-	CMP $16, R6
-	BGE loop1
-
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R4
-	MOVD  u_len+80(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	PRFM    128(R2), PLDL1KEEP
-	FMOVS   (R4), F0
-	VDUP    V0.S[0], V4.S4
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e2cdc63 // FMUL V3.4S, V3.4S, V12.4S
-	WORD    $0x6e2bdc42 // FMUL V2.4S, V2.4S, V11.4S
-	WORD    $0x6e2adc21 // FMUL V1.4S, V1.4S, V10.4S
-	WORD    $0x6e29dc00 // FMUL V0.4S, V0.4S, V9.4S
-	VFMLS   V8.S4, V4.S4, V3.S4
-	VFMLS   V7.S4, V4.S4, V2.S4
-	VFMLS   V6.S4, V4.S4, V1.S4
-	VFMLS   V5.S4, V4.S4, V0.S4
-	MOVD    R2, R0
-	TBZ     $3, R6, skip1x
+	CMP     $0, R1
+	BLE     endif5
+	FMOVS   (R8), F0
+	VDUP    V0.S[0], V12.S4
+	FLDPQ   (R3), (F11, F10)
+	FLDPQ   32(R3), (F9, F8)
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS   V11.S4, V12.S4, V3.S4
+	VFMLS   V10.S4, V12.S4, V2.S4
+	VFMLS   V9.S4, V12.S4, V1.S4
+	VFMLS   V8.S4, V12.S4, V0.S4
+	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $2, R6, skip2x
+	TBZ     $2, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $1, R6, skip3x
+	TBZ     $1, R1, skip3x
 	FMOVD.P F3, 8(R0)
 	VDUP    V3.D[1], V3.D2
 
 skip3x:
-	TBZ   $0, R6, skip4x
+	TBZ   $0, R1, skip4x
 	FMOVS F3, (R0)
 
 skip4x:
-	ADD R9, R3, R3
-	ADD R10, R2, R2
-	ADD $4, R4, R4
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
+	ADD R6, R9, R9
+	ADD R7, R10, R10
+	ADD $4, R8, R8
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
 	RET
 
 // scaleStridedUniformF64NEON is scaleStridedUniformGeneric for float64.
 // func scaleStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
 TEXT ·scaleStridedUniformF64NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R2
-	MOVD dstColumns+24(FP), R6
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+40(FP), R9
+	MOVD u_base+72(FP), R8
 	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R10
-	MOVD x_base+40(FP), R3
+	LSL  $3, R0, R7
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R9
-	MOVD factor_base+96(FP), R8
-	MOVD scale_base+120(FP), R7
-	CMP  $8, R6
-	BLT  end2
+	LSL  $3, R0, R6
+	MOVD u_len+80(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R5
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  u_len+80(FP), R0
-	CMP   $0, R0
-	BLE   end4
+	MOVD factor_base+96(FP), R4
+	MOVD scale_base+120(FP), R3
+	MOVD R9, R2
+	MOVD R10, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
 
 loop3:
-	PRFM  128(R1), PLDL1KEEP
-	FMOVD (R5), F0
-	VDUP  V0.D[0], V4.D2
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V12.D2
+	FLDPQ (R3), (F11, F10)
+	FLDPQ 32(R3), (F9, F8)
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R4), (F3, F2)
 	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
-	WORD  $0x6e6bdc42 // FMUL V2.2D, V2.2D, V11.2D
-	WORD  $0x6e6adc21 // FMUL V1.2D, V1.2D, V10.2D
-	WORD  $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS V8.D2, V4.D2, V3.D2
-	VFMLS V7.D2, V4.D2, V2.D2
-	VFMLS V6.D2, V4.D2, V1.D2
-	VFMLS V5.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R9, R4, R4
-	ADD   R10, R1, R1
-	ADD   $8, R5, R5
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS V11.D2, V12.D2, V3.D2
+	VFMLS V10.D2, V12.D2, V2.D2
+	VFMLS V9.D2, V12.D2, V1.D2
+	VFMLS V8.D2, V12.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
 
 end4:
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	ADD $64, R7, R7
-	ADD $64, R2, R2
-	SUB $8, R6, R6
-	CMP $8, R6
-	BGE loop1
-
-end2:
-	CMP   $0, R6
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	FLDPQ (R7), (F8, F7)
-	FLDPQ 32(R7), (F6, F5)
-	MOVD  u_base+72(FP), R4
-	MOVD  u_len+80(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	PRFM    128(R2), PLDL1KEEP
-	FMOVD   (R4), F0
-	VDUP    V0.D[0], V4.D2
-	FLDPQ   (R3), (F3, F2)
-	FLDPQ   32(R3), (F1, F0)
-	WORD    $0x6e6cdc63 // FMUL V3.2D, V3.2D, V12.2D
-	WORD    $0x6e6bdc42 // FMUL V2.2D, V2.2D, V11.2D
-	WORD    $0x6e6adc21 // FMUL V1.2D, V1.2D, V10.2D
-	WORD    $0x6e69dc00 // FMUL V0.2D, V0.2D, V9.2D
-	VFMLS   V8.D2, V4.D2, V3.D2
-	VFMLS   V7.D2, V4.D2, V2.D2
-	VFMLS   V6.D2, V4.D2, V1.D2
-	VFMLS   V5.D2, V4.D2, V0.D2
-	MOVD    R2, R0
-	TBZ     $2, R6, skip1x
+	CMP     $0, R1
+	BLE     endif5
+	FMOVD   (R8), F0
+	VDUP    V0.D[0], V12.D2
+	FLDPQ   (R3), (F11, F10)
+	FLDPQ   32(R3), (F9, F8)
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS   V11.D2, V12.D2, V3.D2
+	VFMLS   V10.D2, V12.D2, V2.D2
+	VFMLS   V9.D2, V12.D2, V1.D2
+	VFMLS   V8.D2, V12.D2, V0.D2
+	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
 	VMOV    V0.B16, V2.B16
 
 skip1x:
-	TBZ     $1, R6, skip2x
+	TBZ     $1, R1, skip2x
 	FMOVQ.P F3, 16(R0)
 	VMOV    V2.B16, V3.B16
 
 skip2x:
-	TBZ     $0, R6, skip3x
+	TBZ     $0, R1, skip3x
 	FMOVD.P F3, 8(R0)
 
 skip3x:
-	ADD R9, R3, R3
-	ADD R10, R2, R2
-	ADD $8, R4, R4
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
+	ADD R6, R9, R9
+	ADD R7, R10, R10
+	ADD $8, R8, R8
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedF32NEON is gradientStridedGeneric for float32.
+// func gradientStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+TEXT ·gradientStridedF32NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.S4
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	VCMEQ V16.S4, V3.S4, V3.S4
+	VCMEQ V16.S4, V2.S4, V2.S4
+	VCMEQ V16.S4, V1.S4, V1.S4
+	VCMEQ V16.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	VCMEQ   V16.S4, V3.S4, V3.S4
+	VCMEQ   V16.S4, V2.S4, V2.S4
+	VCMEQ   V16.S4, V1.S4, V1.S4
+	VCMEQ   V16.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedF64NEON is gradientStridedGeneric for float64.
+// func gradientStridedF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+TEXT ·gradientStridedF64NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.D2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V16.D2, V3.D2, V3.D2
+	VCMEQ V16.D2, V2.D2, V2.D2
+	VCMEQ V16.D2, V1.D2, V1.D2
+	VCMEQ V16.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V16.D2, V3.D2, V3.D2
+	VCMEQ   V16.D2, V2.D2, V2.D2
+	VCMEQ   V16.D2, V1.D2, V1.D2
+	VCMEQ   V16.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedStreamF32NEON is gradientStridedStreamGeneric for float32.
+// func gradientStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+TEXT ·gradientStridedStreamF32NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.S4
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	VCMEQ V16.S4, V3.S4, V3.S4
+	VCMEQ V16.S4, V2.S4, V2.S4
+	VCMEQ V16.S4, V1.S4, V1.S4
+	VCMEQ V16.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	VCMEQ   V16.S4, V3.S4, V3.S4
+	VCMEQ   V16.S4, V2.S4, V2.S4
+	VCMEQ   V16.S4, V1.S4, V1.S4
+	VCMEQ   V16.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
+	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
+	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedStreamF64NEON is gradientStridedStreamGeneric for float64.
+// func gradientStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+TEXT ·gradientStridedStreamF64NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+40(FP), R10
+	MOVD first+128(FP), R9
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R8
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R7
+	MOVD count+72(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R5
+	MOVD R10, R4
+	MOVD R11, R0
+	MOVD class_base+104(FP), R3
+	MOVD target_base+136(FP), R2
+	VDUP R9, V16.D2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R3), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V16.D2, V3.D2, V3.D2
+	VCMEQ V16.D2, V2.D2, V2.D2
+	VCMEQ V16.D2, V1.D2, V1.D2
+	VCMEQ V16.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F15, F14)
+	FLDPQ 32(R2), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL  V7.B16, V15.B16, V3.B16
+	VBSL  V6.B16, V14.B16, V2.B16
+	VBSL  V5.B16, V13.B16, V1.B16
+	VBSL  V4.B16, V12.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R3, R3
+	ADD   $64, R0, R0
+	ADD   $64, R4, R4
+	ADD   $64, R5, R5
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R3), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V16.D2, V3.D2, V3.D2
+	VCMEQ   V16.D2, V2.D2, V2.D2
+	VCMEQ   V16.D2, V1.D2, V1.D2
+	VCMEQ   V16.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F15, F14)
+	FLDPQ   32(R2), (F13, F12)
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
+	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
+	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
+	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
+	VBSL    V7.B16, V15.B16, V3.B16
+	VBSL    V6.B16, V14.B16, V2.B16
+	VBSL    V5.B16, V13.B16, V1.B16
+	VBSL    V4.B16, V12.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R7, R10, R10
+	ADD R8, R11, R11
+	ADD $1, R9, R9
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // spreadTargetsF32NEON is spreadTargetsGeneric for float32.
@@ -3828,29 +4013,29 @@ TEXT ·sumExpColumnsF32NEON(SB), NOSPLIT, $0-152
 	VMOVI $0, V7.B16
 	FMOVQ 32(R0), F6
 	FMOVQ 48(R0), F5
-	MOVD  m_base+0(FP), R14
-	MOVD  sum_base+24(FP), R13
-	MOVD  dst_base+48(FP), R12
-	MOVD  x_base+80(FP), R11
-	MOVD  scratch_base+120(FP), R10
+	MOVD  m_base+0(FP), R13
+	MOVD  sum_base+24(FP), R12
+	MOVD  dst_base+48(FP), R11
+	MOVD  x_base+80(FP), R10
+	MOVD  scratch_base+120(FP), R9
 	MOVD  dstStride+72(FP), R1
-	LSL   $2, R1, R9
-	MOVD  xStride+112(FP), R1
 	LSL   $2, R1, R8
-	MOVD  xColumns+104(FP), R7
+	MOVD  xStride+112(FP), R1
+	LSL   $2, R1, R7
+	MOVD  xColumns+104(FP), R6
 	MOVD  count+144(FP), R1
 	CMP   $2, R1
 	BNE   endif1
-	CMP   $0, R7
+	CMP   $0, R6
 	BLE   end3
 
 loop2:
-	ADD   R9, R12, R2
-	ADD   R8, R11, R1
+	ADD   R8, R11, R2
+	ADD   R7, R10, R1
 	FLDPQ (R1), (F11, F10)
 	FLDPQ 32(R1), (F9, F8)
-	FLDPQ (R11), (F3, F2)
-	FLDPQ 32(R11), (F1, F4)
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F4)
 	FMOVQ (R0), F0
 	WORD  $0x4e20c463 // FMAXNM V3.4S, V3.4S, V0.4S
 	WORD  $0x4e20c442 // FMAXNM V2.4S, V2.4S, V0.4S
@@ -3864,10 +4049,10 @@ loop2:
 	WORD  $0x4e27d44d // FADD V13.4S, V2.4S, V7.4S
 	WORD  $0x4e27d42c // FADD V12.4S, V1.4S, V7.4S
 	WORD  $0x4e27d40b // FADD V11.4S, V0.4S, V7.4S
-	FSTPQ (F14, F13), (R14)
-	FSTPQ (F12, F11), 32(R14)
-	FLDPQ (R11), (F3, F2)
-	FLDPQ 32(R11), (F1, F0)
+	FSTPQ (F14, F13), (R13)
+	FSTPQ (F12, F11), 32(R13)
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F0)
 	WORD  $0x4eaed469 // FSUB V9.4S, V3.4S, V14.4S
 	WORD  $0x4eadd448 // FSUB V8.4S, V2.4S, V13.4S
 	WORD  $0x4eacd42a // FSUB V10.4S, V1.4S, V12.4S
@@ -3986,14 +4171,14 @@ loop2:
 	WORD  $0x4e617982 // FCVTL2 V2.2D, V12.4S
 	WORD  $0x0e617961 // FCVTL V1.2D, V11.2S
 	WORD  $0x4e617960 // FCVTL2 V0.2D, V11.4S
-	FSTPQ (F10, F9), (R13)
-	FSTPQ (F8, F4), 32(R13)
-	FSTPQ (F3, F2), 64(R13)
-	FSTPQ (F1, F0), 96(R13)
-	FLDPQ (R11), (F4, F10)
-	FLDPQ 32(R11), (F9, F8)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+	FSTPQ (F10, F9), (R12)
+	FSTPQ (F8, F4), 32(R12)
+	FSTPQ (F3, F2), 64(R12)
+	FSTPQ (F1, F0), 96(R12)
+	FLDPQ (R10), (F4, F10)
+	FLDPQ 32(R10), (F9, F8)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4e23e484 // FCMEQ V4.4S, V4.4S, V3.4S
 	WORD  $0x4e22e543 // FCMEQ V3.4S, V10.4S, V2.4S
 	WORD  $0x4e21e522 // FCMEQ V2.4S, V9.4S, V1.4S
@@ -4003,12 +4188,12 @@ loop2:
 	VBSL  V13.B16, V0.B16, V3.B16
 	VBSL  V12.B16, V0.B16, V2.B16
 	VBSL  V11.B16, V0.B16, V1.B16
-	FSTPQ (F4, F3), (R12)
-	FSTPQ (F2, F1), 32(R12)
+	FSTPQ (F4, F3), (R11)
+	FSTPQ (F2, F1), 32(R11)
 	FLDPQ (R1), (F4, F10)
 	FLDPQ 32(R1), (F9, F8)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4e23e484 // FCMEQ V4.4S, V4.4S, V3.4S
 	WORD  $0x4e22e543 // FCMEQ V3.4S, V10.4S, V2.4S
 	WORD  $0x4e21e522 // FCMEQ V2.4S, V9.4S, V1.4S
@@ -4020,18 +4205,18 @@ loop2:
 	VBSL  V11.B16, V0.B16, V1.B16
 	FSTPQ (F4, F3), (R2)
 	FSTPQ (F2, F1), 32(R2)
-	ADD   $64, R14, R14
+	ADD   $64, R13, R13
+	ADD   $64, R10, R10
 	ADD   $64, R11, R11
-	ADD   $64, R12, R12
-	ADD   $128, R13, R13
-	SUB   $16, R7, R7
-	CMP   $0, R7
+	ADD   $128, R12, R12
+	SUB   $16, R6, R6
+	CMP   $0, R6
 	BGT   loop2
 
 end3:
 
 endif1:
-	CMP $0, R7
+	CMP $0, R6
 	BLE end5
 
 loop4:
@@ -4039,19 +4224,19 @@ loop4:
 	FMOVQ (R0), F9
 	FMOVQ (R0), F8
 	FMOVQ (R0), F4
-	MOVD  R11, R6
+	MOVD  R10, R14
 	MOVD  count+144(FP), R1
 	CMP   $0, R1
 	BLE   end7
 
 loop6:
-	FLDPQ (R6), (F3, F2)
-	FLDPQ 32(R6), (F1, F0)
+	FLDPQ (R14), (F3, F2)
+	FLDPQ 32(R14), (F1, F0)
 	WORD  $0x4e2ac46a // FMAXNM V10.4S, V3.4S, V10.4S
 	WORD  $0x4e29c449 // FMAXNM V9.4S, V2.4S, V9.4S
 	WORD  $0x4e28c428 // FMAXNM V8.4S, V1.4S, V8.4S
 	WORD  $0x4e24c404 // FMAXNM V4.4S, V0.4S, V4.4S
-	ADD   R8, R6, R6
+	ADD   R7, R14, R14
 	SUB   $1, R1, R1
 	CMP   $0, R1
 	BGT   loop6
@@ -4061,31 +4246,67 @@ end7:
 	WORD  $0x4e27d522 // FADD V2.4S, V9.4S, V7.4S
 	WORD  $0x4e27d501 // FADD V1.4S, V8.4S, V7.4S
 	WORD  $0x4e27d480 // FADD V0.4S, V4.4S, V7.4S
-	FSTPQ (F3, F2), (R14)
-	FSTPQ (F1, F0), 32(R14)
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
 	VMOVI $0, V26.B16
 	VMOVI $0, V25.B16
 	VMOVI $0, V24.B16
 	VMOVI $0, V23.B16
-	MOVD  R12, R5
-	MOVD  R11, R6
+	MOVD  R11, R5
+	MOVD  R10, R14
 	MOVD  count+144(FP), R4
-	MOVD  R10, R2
+	MOVD  R9, R2
 	MOVD  R4, R3
 	CMP   $16, R3
 	BLE   endif8
 	MOVD  $16, R3
 
 endif8:
+	CMP  $8, R4
+	BLE  endif9
+	CMP  $16, R4
+	BGT  endif10
+	MOVD $8, R3
+
+endif10:
+
+endif9:
+	CMP  $4, R4
+	BLE  endif11
+	CMP  $8, R4
+	BGT  endif12
+	MOVD $4, R3
+
+endif12:
+
+endif11:
+	CMP  $2, R4
+	BLE  endif13
+	CMP  $4, R4
+	BGT  endif14
+	MOVD $2, R3
+
+endif14:
+
+endif13:
+	CMP  $1, R4
+	BLE  endif15
+	CMP  $2, R4
+	BGT  endif16
+	MOVD $1, R3
+
+endif16:
+
+endif15:
 	MOVD R3, R1
 	CMP  $0, R1
-	BLE  end10
+	BLE  end18
 
-loop9:
-	FLDPQ (R6), (F10, F9)
-	FLDPQ 32(R6), (F8, F4)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+loop17:
+	FLDPQ (R14), (F10, F9)
+	FLDPQ 32(R14), (F8, F4)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4ea3d551 // FSUB V17.4S, V10.4S, V3.4S
 	WORD  $0x4ea2d53b // FSUB V27.4S, V9.4S, V2.4S
 	WORD  $0x4ea1d516 // FSUB V22.4S, V8.4S, V1.4S
@@ -4196,8 +4417,8 @@ loop9:
 	WORD  $0x4e6b1c00 // BIC V0.16B, V0.16B, V11.16B
 	FSTPQ (F10, F9), (R5)
 	FSTPQ (F8, F0), 32(R5)
-	ADD   R8, R6, R6
-	ADD   R9, R5, R5
+	ADD   R7, R14, R14
+	ADD   R8, R5, R5
 	VAND  V4.B16, V10.B16, V4.B16
 	VAND  V3.B16, V9.B16, V3.B16
 	VAND  V2.B16, V8.B16, V2.B16
@@ -4207,24 +4428,26 @@ loop9:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop9
+	BGT   loop17
 
-end10:
+end18:
 	SUB R3, R4, R4
 	CMP $0, R4
-	BLE end12
+	BLE end20
 
-loop11:
-	MOVD R10, R2
-	ADD  $1024, R10, R1
+loop19:
+	MOVD R9, R2
+	LSL  $4, R3, R1
+	LSL  $2, R1, R1
+	ADD  R1, R9, R1
 
-next13:
+next21:
 	FLDPQ (R2), (F27, F22)
 	FLDPQ 32(R2), (F21, F20)
-	FLDPQ (R6), (F10, F9)
-	FLDPQ 32(R6), (F8, F4)
-	FLDPQ (R14), (F3, F2)
-	FLDPQ 32(R14), (F1, F0)
+	FLDPQ (R14), (F10, F9)
+	FLDPQ 32(R14), (F8, F4)
+	FLDPQ (R13), (F3, F2)
+	FLDPQ 32(R13), (F1, F0)
 	WORD  $0x4ea3d55f // FSUB V31.4S, V10.4S, V3.4S
 	WORD  $0x4ea2d53e // FSUB V30.4S, V9.4S, V2.4S
 	WORD  $0x4ea1d51d // FSUB V29.4S, V8.4S, V1.4S
@@ -4335,8 +4558,8 @@ next13:
 	WORD  $0x4e701c00 // BIC V0.16B, V0.16B, V16.16B
 	FSTPQ (F9, F8), (R5)
 	FSTPQ (F10, F0), 32(R5)
-	ADD   R8, R6, R6
-	ADD   R9, R5, R5
+	ADD   R7, R14, R14
+	ADD   R8, R5, R5
 	VAND  V4.B16, V9.B16, V9.B16
 	VAND  V3.B16, V8.B16, V8.B16
 	VAND  V2.B16, V10.B16, V4.B16
@@ -4350,23 +4573,23 @@ next13:
 	ADD   $64, R2, R2
 	SUB   $1, R4, R4
 	CMP   $0, R4
-	BLE   endif14
+	BLE   endif22
 	CMP   R1, R2
-	BLT   next13
+	BLT   next21
 
-endif14:
+endif22:
 	CMP $0, R4
-	BGT loop11
+	BGT loop19
 
-end12:
+end20:
 	CMP  $8, R3
-	BLE  endif15
-	MOVD R10, R2
+	BLE  endif23
+	MOVD R9, R2
 	SUB  $8, R3, R1
 	CMP  $0, R1
-	BLE  end17
+	BLE  end25
 
-loop16:
+loop24:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 512(R2), (F3, F2)
@@ -4380,20 +4603,20 @@ loop16:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop16
+	BGT   loop24
 
-end17:
+end25:
 	MOVD $8, R3
 
-endif15:
+endif23:
 	CMP  $4, R3
-	BLE  endif18
-	MOVD R10, R2
+	BLE  endif26
+	MOVD R9, R2
 	SUB  $4, R3, R1
 	CMP  $0, R1
-	BLE  end20
+	BLE  end28
 
-loop19:
+loop27:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 256(R2), (F3, F2)
@@ -4407,20 +4630,20 @@ loop19:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop19
+	BGT   loop27
 
-end20:
+end28:
 	MOVD $4, R3
 
-endif18:
+endif26:
 	CMP  $2, R3
-	BLE  endif21
-	MOVD R10, R2
+	BLE  endif29
+	MOVD R9, R2
 	SUB  $2, R3, R1
 	CMP  $0, R1
-	BLE  end23
+	BLE  end31
 
-loop22:
+loop30:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 128(R2), (F3, F2)
@@ -4434,20 +4657,20 @@ loop22:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop22
+	BGT   loop30
 
-end23:
+end31:
 	MOVD $2, R3
 
-endif21:
+endif29:
 	CMP  $1, R3
-	BLE  endif24
-	MOVD R10, R2
+	BLE  endif32
+	MOVD R9, R2
 	SUB  $1, R3, R1
 	CMP  $0, R1
-	BLE  end26
+	BLE  end34
 
-loop25:
+loop33:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 64(R2), (F3, F2)
@@ -4461,13 +4684,13 @@ loop25:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop25
+	BGT   loop33
 
-end26:
+end34:
 
-endif24:
-	FLDPQ (R10), (F10, F9)
-	FLDPQ 32(R10), (F8, F4)
+endif32:
+	FLDPQ (R9), (F10, F9)
+	FLDPQ 32(R9), (F8, F4)
 	FMOVQ 192(R0), F0
 	WORD  $0x4ea0d743 // FSUB V3.4S, V26.4S, V0.4S
 	WORD  $0x4ea0d722 // FSUB V2.4S, V25.4S, V0.4S
@@ -4485,16 +4708,16 @@ endif24:
 	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
 	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
 	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
-	FSTPQ (F10, F9), (R13)
-	FSTPQ (F8, F4), 32(R13)
-	FSTPQ (F3, F2), 64(R13)
-	FSTPQ (F1, F0), 96(R13)
-	ADD   $64, R14, R14
+	FSTPQ (F10, F9), (R12)
+	FSTPQ (F8, F4), 32(R12)
+	FSTPQ (F3, F2), 64(R12)
+	FSTPQ (F1, F0), 96(R12)
+	ADD   $64, R13, R13
+	ADD   $64, R10, R10
 	ADD   $64, R11, R11
-	ADD   $64, R12, R12
-	ADD   $128, R13, R13
-	SUB   $16, R7, R7
-	CMP   $0, R7
+	ADD   $128, R12, R12
+	SUB   $16, R6, R6
+	CMP   $0, R6
 	BGT   loop4
 
 end5:
@@ -4786,11 +5009,38 @@ end7:
 	MOVD  $8, R3
 
 endif8:
+	CMP  $4, R4
+	BLE  endif9
+	CMP  $8, R4
+	BGT  endif10
+	MOVD $4, R3
+
+endif10:
+
+endif9:
+	CMP  $2, R4
+	BLE  endif11
+	CMP  $4, R4
+	BGT  endif12
+	MOVD $2, R3
+
+endif12:
+
+endif11:
+	CMP  $1, R4
+	BLE  endif13
+	CMP  $2, R4
+	BGT  endif14
+	MOVD $1, R3
+
+endif14:
+
+endif13:
 	MOVD R3, R1
 	CMP  $0, R1
-	BLE  end10
+	BLE  end16
 
-loop9:
+loop15:
 	FLDPQ (R6), (F10, F9)
 	FLDPQ 32(R6), (F8, F4)
 	FLDPQ (R14), (F3, F2)
@@ -4956,18 +5206,20 @@ loop9:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop9
+	BGT   loop15
 
-end10:
+end16:
 	SUB R3, R4, R4
 	CMP $0, R4
-	BLE end12
+	BLE end18
 
-loop11:
+loop17:
 	MOVD R10, R2
-	ADD  $512, R10, R1
+	LSL  $3, R3, R1
+	LSL  $3, R1, R1
+	ADD  R1, R10, R1
 
-next13:
+next19:
 	FLDPQ (R2), (F27, F22)
 	FLDPQ 32(R2), (F21, F20)
 	FLDPQ (R6), (F10, F9)
@@ -5139,23 +5391,23 @@ next13:
 	ADD   $64, R2, R2
 	SUB   $1, R4, R4
 	CMP   $0, R4
-	BLE   endif14
+	BLE   endif20
 	CMP   R1, R2
-	BLT   next13
+	BLT   next19
 
-endif14:
+endif20:
 	CMP $0, R4
-	BGT loop11
+	BGT loop17
 
-end12:
+end18:
 	CMP  $4, R3
-	BLE  endif15
+	BLE  endif21
 	MOVD R10, R2
 	SUB  $4, R3, R1
 	CMP  $0, R1
-	BLE  end17
+	BLE  end23
 
-loop16:
+loop22:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 256(R2), (F3, F2)
@@ -5169,20 +5421,20 @@ loop16:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop16
+	BGT   loop22
 
-end17:
+end23:
 	MOVD $4, R3
 
-endif15:
+endif21:
 	CMP  $2, R3
-	BLE  endif18
+	BLE  endif24
 	MOVD R10, R2
 	SUB  $2, R3, R1
 	CMP  $0, R1
-	BLE  end20
+	BLE  end26
 
-loop19:
+loop25:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 128(R2), (F3, F2)
@@ -5196,20 +5448,20 @@ loop19:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop19
+	BGT   loop25
 
-end20:
+end26:
 	MOVD $2, R3
 
-endif18:
+endif24:
 	CMP  $1, R3
-	BLE  endif21
+	BLE  endif27
 	MOVD R10, R2
 	SUB  $1, R3, R1
 	CMP  $0, R1
-	BLE  end23
+	BLE  end29
 
-loop22:
+loop28:
 	FLDPQ (R2), (F10, F9)
 	FLDPQ 32(R2), (F8, F4)
 	FLDPQ 64(R2), (F3, F2)
@@ -5223,11 +5475,11 @@ loop22:
 	ADD   $64, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop22
+	BGT   loop28
 
-end23:
+end29:
 
-endif21:
+endif27:
 	FLDPQ (R10), (F10, F9)
 	FLDPQ 32(R10), (F8, F4)
 	FMOVQ 448(R0), F0

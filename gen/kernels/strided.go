@@ -12,7 +12,7 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		maxStrided(), expStrided(), scaleStrided(), scaleStridedStream(), scaleStridedUniform(),
+		maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
 		targetLosses(), gradientFactors(), targetGradients(),
 		toColumns(), toRows(), sumExpColumns(),
@@ -22,16 +22,13 @@ func strided() []kernel {
 // eachClass is a loop over the classes of the positions at hand.
 func eachClass(k *builder, body func()) { repeat(k, k.Arg("count"), 1, body) }
 
-// ahead is how many vectors before its use memory is asked for. It is little, because
-// classes that lie a power of two apart share few places in a cache.
-const ahead = 2
-
 // maxStrided writes, for positions j and classes c,
 //
 //	dst[c][j] = x[c][j]
 //	m[j]      = max(m[j], x[0][j], x[1][j], …)
 //
-// and −Inf to the columns that dst has beyond those of x.
+// and −Inf to the columns that dst has beyond those of x. It goes through one class after the other, and
+// asks for the next one meanwhile: to take a vector of each in turn would open a page of memory for each.
 func maxStrided() kernel {
 	m, dst, x, count := slice("m", F), view("dst", F), view("x", F), integer("count")
 	return kernel{
@@ -39,23 +36,21 @@ func maxStrided() kernel {
 		params: []parameter{m, dst, x, count},
 		stub:   []parameter{m, dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), count},
 		body: func(k *builder) {
-			m, x, columns := k.Array("m"), k.Array("x"), k.Arg("xColumns")
-			dst := k.Array("dst")
+			x, dst, columns := k.Array("x"), k.Array("dst"), k.Arg("xColumns")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
-			negInf, zero, all := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0), k.All()
-			k.Each(columns, arrays{x}, func(l asm.Lanes) {
-				most, from, to := k.Var(all.LoadOr(m, negInf)), x.Copy(), dst.Copy()
-				eachClass(k, func() {
-					from.Vector(ahead).Prefetch(1)
+			negInf, zero := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
+			eachClass(k, func() {
+				m, from, to := k.Array("m"), x.Copy(), dst.Copy()
+				k.Each(columns, arrays{from}, func(l asm.Lanes) {
+					from.Plus(xRow).Prefetch(1)
 					v := l.LoadOr(from, negInf)
 					to.Store(v)
-					most.Set(v.Max(most))
-					from.Move(xRow)
-					to.Move(dstRow)
+					m.Store(v.Max(m.Load()).Add(zero))
+					m.Advance(k.F.Lanes())
+					to.Advance(k.F.Lanes())
 				})
-				m.Store(most.Add(zero))
-				m.Advance(k.F.Lanes())
-				dst.Advance(k.F.Lanes())
+				x.Move(xRow)
+				dst.Move(dstRow)
 			})
 		},
 	}
@@ -109,38 +104,72 @@ func addTo(sum asm.Array, v asm.Vec) {
 // scaleStrided writes, for positions j and classes c,
 //
 //	dst[c][j] = x[c][j]·factor[j]
-func scaleStrided() kernel { return scaleStridedTo("scaleStrided", false) }
-
-// scaleStridedStream is scaleStrided past the caches.
-func scaleStridedStream() kernel { return scaleStridedTo("scaleStridedStream", true) }
-
-func scaleStridedTo(name string, stream bool) kernel {
+func scaleStrided() kernel {
 	dst, x, count, factor := view("dst", F), view("x", F), integer("count"), slice("factor", F)
 	return kernel{
-		name:   name,
+		name:   "scaleStrided",
 		params: []parameter{dst, x, count, factor},
 		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, factor},
 		body: func(k *builder) {
-			dst, columns := k.Array("dst"), k.Arg("dstColumns")
-			dstRow, x := dst.Elements(k.Arg("dstStride")), k.Array("x")
-			xRow, factor := x.Elements(k.Arg("xStride")), k.Array("factor")
-			k.Each(columns, arrays{dst}, func(l asm.Lanes) {
-				f, from, to := factor.Load(), x.Copy(), dst.Copy()
-				eachClass(k, func() {
-					if v := from.Load().Mul(f); stream {
-						l.Stream(to, v)
-					} else {
-						to.Vector(ahead).Prefetch(1)
-						l.Store(to, v)
-					}
-					from.Move(xRow)
-					to.Move(dstRow)
+			dst, x := k.Array("dst"), k.Array("x")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			eachClass(k, func() {
+				factor, from, to := k.Array("factor"), x.Copy(), dst.Copy()
+				k.Each(k.Arg("dstColumns"), arrays{to, from, factor}, func(l asm.Lanes) {
+					l.Store(to, from.Load().Mul(factor.Load()))
 				})
-				x.Advance(k.F.Lanes())
-				factor.Advance(k.F.Lanes())
+				x.Move(xRow)
+				dst.Move(dstRow)
 			})
 		},
 	}
+}
+
+// gradientStrided writes, for positions j and classes c,
+//
+//	dst[c][j] = x[c][j]·factor[j]
+//	dst[c][j] = target[j]            where first + c is class[j]
+func gradientStrided() kernel { return gradientStridedTo("gradientStrided", false) }
+
+// gradientStridedStream is gradientStrided past the caches.
+func gradientStridedStream() kernel { return gradientStridedTo("gradientStridedStream", true) }
+
+func gradientStridedTo(name string, stream bool) kernel {
+	dst, x, count, factor := view("dst", F), view("x", F), integer("count"), slice("factor", F)
+	class, first, target := slice("class", i32), integer("first"), slice("target", F)
+	return kernel{
+		name:   name,
+		params: []parameter{dst, x, count, factor, class, first, target},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, factor, class, first, target},
+		body: func(k *builder) {
+			dst, x, number := k.Array("dst"), k.Array("x"), k.Copy(k.Arg("first"))
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			eachClass(k, func() {
+				factor, from, to := k.Array("factor"), x.Copy(), dst.Copy()
+				class, target, this := k.Array("class"), k.Array("target"), number.Splat(k.F.Int())
+				k.Each(k.Arg("dstColumns"), arrays{to, from, factor, target}, func(l asm.Lanes) {
+					v := loadIndices(k, class).Equal(this).Select(target.Load(), from.Load().Mul(factor.Load()))
+					if stream {
+						l.Stream(to, v)
+					} else {
+						l.Store(to, v)
+					}
+					class.Advance(k.F.Lanes())
+				})
+				x.Move(xRow)
+				dst.Move(dstRow)
+				number.Inc(k.Int(1))
+			})
+		},
+	}
+}
+
+// loadIndices reads an I32 for each lane of F, as the integer of its size.
+func loadIndices(k *builder, from asm.Array) asm.Vec {
+	if k.F == asm.F64 {
+		return k.All().LoadWiden(from)
+	}
+	return from.Load()
 }
 
 // scaleStridedUniform writes, for positions j and classes c,
@@ -155,22 +184,16 @@ func scaleStridedUniform() kernel {
 		params: []parameter{dst, x, u, factor, scale},
 		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), u, factor, scale},
 		body: func(k *builder) {
-			dst, columns := k.Array("dst"), k.Arg("dstColumns")
-			dstRow, x := dst.Elements(k.Arg("dstStride")), k.Array("x")
-			xRow, factor, scale := x.Elements(k.Arg("xStride")), k.Array("factor"), k.Array("scale")
-			k.Each(columns, arrays{dst}, func(l asm.Lanes) {
-				f, s, u := factor.Load(), scale.Load(), k.Array("u")
-				from, to := x.Copy(), dst.Copy()
-				repeat(k, k.Len("u"), 1, func() {
-					to.Vector(ahead).Prefetch(1)
-					l.Store(to, u.Broadcast().NegMulAdd(s, from.Load().Mul(f)))
-					from.Move(xRow)
-					to.Move(dstRow)
-					u.Advance(1)
+			dst, x, u := k.Array("dst"), k.Array("x"), k.Array("u")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			repeat(k, k.Len("u"), 1, func() {
+				factor, scale, from, to := k.Array("factor"), k.Array("scale"), x.Copy(), dst.Copy()
+				k.Each(k.Arg("dstColumns"), arrays{to, from, factor, scale}, func(l asm.Lanes) {
+					l.Store(to, u.Broadcast().NegMulAdd(scale.Load(), from.Load().Mul(factor.Load())))
 				})
-				for _, a := range (arrays{x, factor, scale}) {
-					a.Advance(k.F.Lanes())
-				}
+				x.Move(xRow)
+				dst.Move(dstRow)
+				u.Advance(1)
 			})
 		},
 	}
@@ -600,6 +623,11 @@ func sumExpColumns() kernel {
 				lanes := k.Int(k.F.Lanes())
 				inUse := k.Copy(left)
 				k.If(inUse.Greater(lanes), func() { inUse.Set(k.Copy(lanes)) })
+				for half := k.F.Lanes() / 2; half > 0; half /= 2 { // the first step of folding is done on the way
+					k.If(left.Greater(k.Int(half)), func() {
+						k.If(left.LessEqual(k.Int(2*half)), func() { inUse.Set(k.Copy(k.Int(half))) })
+					})
+				}
 				repeat(k, inUse, 1, func() {
 					sums.Store(term())
 					sums.Advance(k.F.Lanes())
@@ -607,7 +635,7 @@ func sumExpColumns() kernel {
 				left.Dec(inUse)
 				k.While(left.Greater(k.Int(0)), func() {
 					sums.Set(scratch)
-					end := scratch.Vector(k.F.Lanes()).Copy()
+					end := scratch.Plus(scratch.Elements(inUse.Shl(map[asm.Type]int{asm.F32: 4, asm.F64: 3}[k.F]))).Copy()
 					next := k.NewLabel("next")
 					k.Place(next)
 					sums.Store(sums.Load().Add(term()))
