@@ -74,10 +74,9 @@ func argMaxAllowedRows() kernel {
 	}
 }
 
-// largestOfRows is argMaxRows of what through, which goes through a row, gives to each: a vector for each of
-// the row. No branch depends on what is in a row: each lane has the largest of
-// its elements and the number of the first of these, of which the least one is wanted among lanes that
-// have the row's largest.
+// largestOfRows is argMaxRows of the vectors that through, going through a row, gives to each. No branch
+// depends on what is in a row: each lane has the largest of its elements and the number of the first
+// of these, of which the least one is wanted among lanes that have the row's largest.
 func largestOfRows(k *builder, through func(n asm.Int, row asm.Array, each func(v asm.Vec))) {
 	place, row, n := k.Array("place"), k.Array("x"), k.Arg("n")
 	inf, negInf, none := k.Const(k.F, math.Inf(1)), k.Const(k.F, math.Inf(-1)), k.Const(k.F, -1)
