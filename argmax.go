@@ -76,10 +76,11 @@ func prepareArgMax[F Float](function, length string, n int, allowed []bool) *arg
 	if t.masked {
 		t.allowed = workspace.Resize(t.allowed, n)
 		for i, a := range allowed {
-			t.allowed[i] = 0
+			count := int32(0) // of an integer, without a branch
 			if a {
-				t.allowed[i] = 1
+				count = 1
 			}
+			t.allowed[i] = F(count)
 		}
 	}
 	return t
@@ -94,7 +95,7 @@ func (t *argMaxTask[F]) release() {
 // Item does the rows of item i.
 func (t *argMaxTask[F]) Item(i int) {
 	from, to := i*t.perItem, min((i+1)*t.perItem, len(t.dst))
-	if !t.masked && t.n <= shortRow {
+	if t.n <= shortRow {
 		t.short(from, to)
 		return
 	}
@@ -103,14 +104,18 @@ func (t *argMaxTask[F]) Item(i int) {
 	}
 }
 
-// short does some short rows, of which all elements count, many to a call.
+// short does some short rows, many to a call.
 func (t *argMaxTask[F]) short(from, to int) {
 	var places [shortRows]F
 	for from < to {
 		rows := min(to-from, shortRows, block/t.n)
-		argMaxRows(places[:rows], t.x[from*t.n:][:rows*t.n], t.n)
+		if x := t.x[from*t.n:][:rows*t.n]; t.masked {
+			argMaxAllowedRows(places[:rows], x, t.n, t.allowed)
+		} else {
+			argMaxRows(places[:rows], x, t.n)
+		}
 		for r, place := range places[:rows] {
-			if place < 0 { // there is NaN
+			if place < 0 { // there is NaN, or no more than −Inf
 				t.dst[from+r] = t.row(t.x[(from+r)*t.n:][:t.n])
 			} else {
 				t.dst[from+r] = int(place)

@@ -2229,8 +2229,8 @@ done10:
 TEXT ·argMaxRowsF32AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSD constants<>+64(SB), Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VPXORD       Z2, Z2, Z2
-	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+96(SB), Z2
+	VPXORD       Z3, Z3, Z3
 	VBROADCASTSD constants<>+128(SB), Z4
 	VBROADCASTSD constants<>+160(SB), Z5
 	VBROADCASTSD constants<>+192(SB), Z6
@@ -2246,9 +2246,9 @@ TEXT ·argMaxRowsF32AVX512(SB), NOSPLIT, $0-56
 
 loop1:
 	VMOVAPS Z1, Z7
-	VMOVAPS Z0, Z9
+	VMOVAPS Z2, Z9
 	VMOVAPS Z0, Z10
-	VMOVAPS Z2, Z11
+	VMOVAPS Z3, Z11
 	MOVQ    DX, SI
 	CMPQ    SI, $+16
 	JLT     end4
@@ -2258,9 +2258,9 @@ loop3:
 	VCMPPS    $0x11, Z12, Z7, K1
 	VBLENDMPS Z10, Z9, K1, Z9
 	VMAXPS    Z7, Z12, Z7
-	VADDPS    Z3, Z10, Z10
+	VADDPS    Z4, Z10, Z10
 	VCMPPS    $0x04, Z12, Z12, K1
-	VADDPS    Z4, Z11, K1, Z11
+	VADDPS    Z5, Z11, K1, Z11
 	ADDQ      $+64, CX
 	SUBQ      $+16, SI
 	CMPQ      SI, $+16
@@ -2276,15 +2276,15 @@ end4:
 	VCMPPS    $0x11, Z12, Z7, K1
 	VBLENDMPS Z10, Z9, K1, Z9
 	VMAXPS    Z7, Z12, Z7
-	VADDPS    Z3, Z10, Z10
+	VADDPS    Z4, Z10, Z10
 	VCMPPS    $0x04, Z12, Z12, K1
-	VADDPS    Z4, Z11, K1, Z11
+	VADDPS    Z5, Z11, K1, Z11
 	SHLQ      $0x02, SI
 	ADDQ      SI, CX
 
 endif5:
-	VCMPPS        $0x04, Z2, Z11, K1
-	VBLENDMPS     Z5, Z9, K1, Z9
+	VCMPPS        $0x04, Z3, Z11, K1
+	VBLENDMPS     Z2, Z9, K1, Z9
 	VBLENDMPS     Z6, Z7, K1, Z7
 	VEXTRACTF64X4 $0x01, Z7, Y10
 	VMAXPS        Y10, Y7, Y10
@@ -2334,8 +2334,8 @@ TEXT ·argMaxRowsF32AVX2(SB), NOSPLIT, $0-56
 loop1:
 	VMOVUPS constants<>+0(SB), Y2
 	VMOVUPS constants<>+0(SB), Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
+	VMOVUPS constants<>+96(SB), Y4
+	VMOVUPS constants<>+96(SB), Y5
 	VMOVAPS Y0, Y6
 	VMOVAPS Y1, Y7
 	VXORPS  Y8, Y8, Y8
@@ -2353,13 +2353,13 @@ loop3:
 	VBLENDVPS Y13, Y7, Y5, Y5
 	VMAXPS    Y2, Y10, Y2
 	VMAXPS    Y3, Y11, Y3
-	VADDPS    constants<>+96(SB), Y6, Y6
-	VADDPS    constants<>+96(SB), Y7, Y7
+	VADDPS    constants<>+128(SB), Y6, Y6
+	VADDPS    constants<>+128(SB), Y7, Y7
 	VCMPPS    $0x04, Y10, Y10, Y10
 	VCMPPS    $0x04, Y11, Y11, Y11
-	VANDPS    constants<>+128(SB), Y10, Y10
+	VANDPS    constants<>+160(SB), Y10, Y10
 	VADDPS    Y10, Y8, Y8
-	VANDPS    constants<>+128(SB), Y11, Y10
+	VANDPS    constants<>+160(SB), Y11, Y10
 	VADDPS    Y10, Y9, Y9
 	ADDQ      $+64, CX
 	SUBQ      $+16, SI
@@ -2386,13 +2386,13 @@ end4:
 	VBLENDVPS  Y13, Y7, Y5, Y5
 	VMAXPS     Y2, Y10, Y2
 	VMAXPS     Y3, Y11, Y3
-	VADDPS     constants<>+96(SB), Y6, Y6
-	VADDPS     constants<>+96(SB), Y7, Y7
+	VADDPS     constants<>+128(SB), Y6, Y6
+	VADDPS     constants<>+128(SB), Y7, Y7
 	VCMPPS     $0x04, Y10, Y10, Y6
 	VCMPPS     $0x04, Y11, Y11, Y7
-	VANDPS     constants<>+128(SB), Y6, Y6
+	VANDPS     constants<>+160(SB), Y6, Y6
 	VADDPS     Y6, Y8, Y8
-	VANDPS     constants<>+128(SB), Y7, Y6
+	VANDPS     constants<>+160(SB), Y7, Y6
 	VADDPS     Y6, Y9, Y9
 	SHLQ       $0x02, SI
 	ADDQ       SI, CX
@@ -2401,8 +2401,8 @@ endif5:
 	VXORPS       Y6, Y6, Y6
 	VCMPPS       $0x04, Y6, Y8, Y7
 	VCMPPS       $0x04, Y6, Y9, Y6
-	VBLENDVPS    Y7, constants<>+160(SB), Y4, Y4
-	VBLENDVPS    Y6, constants<>+160(SB), Y5, Y5
+	VBLENDVPS    Y7, constants<>+96(SB), Y4, Y4
+	VBLENDVPS    Y6, constants<>+96(SB), Y5, Y5
 	VBLENDVPS    Y7, constants<>+192(SB), Y2, Y2
 	VBLENDVPS    Y6, constants<>+192(SB), Y3, Y3
 	VMAXPS       Y3, Y2, Y6
@@ -2441,8 +2441,8 @@ end2:
 TEXT ·argMaxRowsF64AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSD constants<>+224(SB), Z0
 	VBROADCASTSD constants<>+32(SB), Z1
-	VPXORD       Z2, Z2, Z2
-	VBROADCASTSD constants<>+256(SB), Z3
+	VBROADCASTSD constants<>+256(SB), Z2
+	VPXORD       Z3, Z3, Z3
 	VBROADCASTSD constants<>+288(SB), Z4
 	VBROADCASTSD constants<>+320(SB), Z5
 	VBROADCASTSD constants<>+352(SB), Z6
@@ -2458,9 +2458,9 @@ TEXT ·argMaxRowsF64AVX512(SB), NOSPLIT, $0-56
 
 loop1:
 	VMOVAPS Z1, Z7
-	VMOVAPS Z0, Z9
+	VMOVAPS Z2, Z9
 	VMOVAPS Z0, Z10
-	VMOVAPS Z2, Z11
+	VMOVAPS Z3, Z11
 	MOVQ    DX, SI
 	CMPQ    SI, $+8
 	JLT     end4
@@ -2470,9 +2470,9 @@ loop3:
 	VCMPPD    $0x11, Z12, Z7, K1
 	VBLENDMPD Z10, Z9, K1, Z9
 	VMAXPD    Z7, Z12, Z7
-	VADDPD    Z3, Z10, Z10
+	VADDPD    Z4, Z10, Z10
 	VCMPPD    $0x04, Z12, Z12, K1
-	VADDPD    Z4, Z11, K1, Z11
+	VADDPD    Z5, Z11, K1, Z11
 	ADDQ      $+64, CX
 	SUBQ      $+8, SI
 	CMPQ      SI, $+8
@@ -2488,15 +2488,15 @@ end4:
 	VCMPPD    $0x11, Z12, Z7, K1
 	VBLENDMPD Z10, Z9, K1, Z9
 	VMAXPD    Z7, Z12, Z7
-	VADDPD    Z3, Z10, Z10
+	VADDPD    Z4, Z10, Z10
 	VCMPPD    $0x04, Z12, Z12, K1
-	VADDPD    Z4, Z11, K1, Z11
+	VADDPD    Z5, Z11, K1, Z11
 	SHLQ      $0x03, SI
 	ADDQ      SI, CX
 
 endif5:
-	VCMPPD        $0x04, Z2, Z11, K1
-	VBLENDMPD     Z5, Z9, K1, Z9
+	VCMPPD        $0x04, Z3, Z11, K1
+	VBLENDMPD     Z2, Z9, K1, Z9
 	VBLENDMPD     Z6, Z7, K1, Z7
 	VEXTRACTF64X4 $0x01, Z7, Y10
 	VMAXPD        Y10, Y7, Y10
@@ -2542,8 +2542,8 @@ TEXT ·argMaxRowsF64AVX2(SB), NOSPLIT, $0-56
 loop1:
 	VMOVUPS constants<>+32(SB), Y2
 	VMOVUPS constants<>+32(SB), Y3
-	VMOVAPS Y0, Y4
-	VMOVAPS Y1, Y5
+	VMOVUPS constants<>+256(SB), Y4
+	VMOVUPS constants<>+256(SB), Y5
 	VMOVAPS Y0, Y6
 	VMOVAPS Y1, Y7
 	VXORPS  Y8, Y8, Y8
@@ -2561,13 +2561,13 @@ loop3:
 	VBLENDVPS Y13, Y7, Y5, Y5
 	VMAXPD    Y2, Y10, Y2
 	VMAXPD    Y3, Y11, Y3
-	VADDPD    constants<>+256(SB), Y6, Y6
-	VADDPD    constants<>+256(SB), Y7, Y7
+	VADDPD    constants<>+288(SB), Y6, Y6
+	VADDPD    constants<>+288(SB), Y7, Y7
 	VCMPPD    $0x04, Y10, Y10, Y10
 	VCMPPD    $0x04, Y11, Y11, Y11
-	VANDPS    constants<>+288(SB), Y10, Y10
+	VANDPS    constants<>+320(SB), Y10, Y10
 	VADDPD    Y10, Y8, Y8
-	VANDPS    constants<>+288(SB), Y11, Y10
+	VANDPS    constants<>+320(SB), Y11, Y10
 	VADDPD    Y10, Y9, Y9
 	ADDQ      $+64, CX
 	SUBQ      $+8, SI
@@ -2594,13 +2594,13 @@ end4:
 	VBLENDVPS  Y13, Y7, Y5, Y5
 	VMAXPD     Y2, Y10, Y2
 	VMAXPD     Y3, Y11, Y3
-	VADDPD     constants<>+256(SB), Y6, Y6
-	VADDPD     constants<>+256(SB), Y7, Y7
+	VADDPD     constants<>+288(SB), Y6, Y6
+	VADDPD     constants<>+288(SB), Y7, Y7
 	VCMPPD     $0x04, Y10, Y10, Y6
 	VCMPPD     $0x04, Y11, Y11, Y7
-	VANDPS     constants<>+288(SB), Y6, Y6
+	VANDPS     constants<>+320(SB), Y6, Y6
 	VADDPD     Y6, Y8, Y8
-	VANDPS     constants<>+288(SB), Y7, Y6
+	VANDPS     constants<>+320(SB), Y7, Y6
 	VADDPD     Y6, Y9, Y9
 	SHLQ       $0x03, SI
 	ADDQ       SI, CX
@@ -2609,8 +2609,8 @@ endif5:
 	VXORPS       Y6, Y6, Y6
 	VCMPPD       $0x04, Y6, Y8, Y7
 	VCMPPD       $0x04, Y6, Y9, Y6
-	VBLENDVPS    Y7, constants<>+320(SB), Y4, Y4
-	VBLENDVPS    Y6, constants<>+320(SB), Y5, Y5
+	VBLENDVPS    Y7, constants<>+256(SB), Y4, Y4
+	VBLENDVPS    Y6, constants<>+256(SB), Y5, Y5
 	VBLENDVPS    Y7, constants<>+352(SB), Y2, Y2
 	VBLENDVPS    Y6, constants<>+352(SB), Y3, Y3
 	VMAXPD       Y3, Y2, Y6
@@ -2640,6 +2640,486 @@ end2:
 	VZEROUPPER
 	RET
 
+// func argMaxAllowedRowsF32AVX512(place []float32, x []float32, n int, allowed []float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·argMaxAllowedRowsF32AVX512(SB), NOSPLIT, $0-80
+	VBROADCASTSD constants<>+64(SB), Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+96(SB), Z2
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSD constants<>+128(SB), Z4
+	VBROADCASTSD constants<>+160(SB), Z5
+	VBROADCASTSD constants<>+192(SB), Z6
+	MOVQ         allowed_base+56(FP), AX
+	MOVQ         place_base+0(FP), CX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         n+48(FP), BX
+	VMOVUPS      iota32<>+0(SB), Z7
+	VORPS        Z0, Z7, Z7
+	VSUBPS       Z0, Z7, Z0
+	MOVQ         place_len+8(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS Z1, Z7
+	VMOVAPS Z2, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z3, Z13
+	MOVQ    AX, DI
+	MOVQ    BX, R8
+	CMPQ    R8, $+16
+	JLT     end4
+
+loop3:
+	VMOVUPS   (DI), Z14
+	VCMPPS    $0x04, Z3, Z14, K1
+	VMOVUPS   (DX), Z14
+	VBLENDMPS Z14, Z1, K1, Z8
+	VCMPPS    $0x11, Z8, Z7, K1
+	VBLENDMPS Z12, Z11, K1, Z11
+	VMAXPS    Z7, Z8, Z7
+	VADDPS    Z4, Z12, Z12
+	VCMPPS    $0x04, Z8, Z8, K1
+	VADDPS    Z5, Z13, K1, Z13
+	ADDQ      $+64, DX
+	ADDQ      $+64, DI
+	SUBQ      $+16, R8
+	CMPQ      R8, $+16
+	JGE       loop3
+
+end4:
+	CMPQ      R8, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), R9
+	KMOVW     (R9)(R8*2), K1
+	VMOVUPS.Z (DI), K1, Z14
+	VCMPPS    $0x04, Z3, Z14, K2
+	VMOVUPS.Z (DX), K1, Z14
+	VBLENDMPS Z14, Z1, K2, Z9
+	VCMPPS    $0x11, Z9, Z7, K1
+	VBLENDMPS Z12, Z11, K1, Z11
+	VMAXPS    Z7, Z9, Z7
+	VADDPS    Z4, Z12, Z12
+	VCMPPS    $0x04, Z9, Z9, K1
+	VADDPS    Z5, Z13, K1, Z13
+	SHLQ      $0x02, R8
+	ADDQ      R8, DX
+	ADDQ      R8, DI
+
+endif5:
+	VCMPPS        $0x04, Z3, Z13, K1
+	VBLENDMPS     Z2, Z11, K1, Z11
+	VBLENDMPS     Z6, Z7, K1, Z7
+	VEXTRACTF64X4 $0x01, Z7, Y12
+	VMAXPS        Y12, Y7, Y12
+	VEXTRACTF64X2 $0x01, Y12, X13
+	VMAXPS        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VMAXPS        X13, X12, X12
+	VMOVSHDUP     X12, X13
+	VMAXPS        X13, X12, X12
+	VBROADCASTSS  X12, Z12
+	VCMPPS        $0x00, Z12, Z7, K1
+	VBLENDMPS     Z11, Z6, K1, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y7
+	VMINPS        Y7, Y10, Y7
+	VEXTRACTF64X2 $0x01, Y7, X11
+	VMINPS        X11, X7, X7
+	VPERMILPD     $0x01, X7, X11
+	VMINPS        X11, X7, X7
+	VMOVSHDUP     X7, X11
+	VMINPS        X11, X7, X7
+	VMOVSS        X7, (CX)
+	ADDQ          $+4, CX
+	SUBQ          $+1, SI
+	CMPQ          SI, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func argMaxAllowedRowsF32AVX2(place []float32, x []float32, n int, allowed []float32)
+// Requires: AVX, AVX2
+TEXT ·argMaxAllowedRowsF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ    allowed_base+56(FP), AX
+	MOVQ    place_base+0(FP), CX
+	MOVQ    x_base+24(FP), DX
+	MOVQ    n+48(FP), BX
+	VMOVUPS iota32<>+0(SB), Y0
+	VMOVUPS iota32<>+32(SB), Y1
+	VORPS   constants<>+64(SB), Y0, Y0
+	VORPS   constants<>+64(SB), Y1, Y1
+	VSUBPS  constants<>+64(SB), Y0, Y0
+	VSUBPS  constants<>+64(SB), Y1, Y1
+	MOVQ    place_len+8(FP), SI
+	CMPQ    SI, $+0
+	JLE     end2
+
+loop1:
+	VMOVUPS constants<>+0(SB), Y2
+	VMOVUPS constants<>+0(SB), Y3
+	VMOVUPS constants<>+96(SB), Y4
+	VMOVUPS constants<>+96(SB), Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	MOVQ    AX, DI
+	MOVQ    BX, R8
+	CMPQ    R8, $+16
+	JLT     end4
+
+loop3:
+	VMOVUPS   (DI), Y10
+	VMOVUPS   32(DI), Y11
+	VXORPS    Y12, Y12, Y12
+	VCMPPS    $0x04, Y12, Y10, Y10
+	VCMPPS    $0x04, Y12, Y11, Y11
+	VMOVUPS   (DX), Y12
+	VMOVUPS   32(DX), Y13
+	VMOVUPS   constants<>+0(SB), Y14
+	VBLENDVPS Y10, Y12, Y14, Y10
+	VMOVUPS   constants<>+0(SB), Y12
+	VBLENDVPS Y11, Y13, Y12, Y11
+	VCMPPS    $0x11, Y10, Y2, Y12
+	VCMPPS    $0x11, Y11, Y3, Y13
+	VBLENDVPS Y12, Y6, Y4, Y4
+	VBLENDVPS Y13, Y7, Y5, Y5
+	VMAXPS    Y2, Y10, Y2
+	VMAXPS    Y3, Y11, Y3
+	VADDPS    constants<>+128(SB), Y6, Y6
+	VADDPS    constants<>+128(SB), Y7, Y7
+	VCMPPS    $0x04, Y10, Y10, Y10
+	VCMPPS    $0x04, Y11, Y11, Y11
+	VANDPS    constants<>+160(SB), Y10, Y10
+	VADDPS    Y10, Y8, Y8
+	VANDPS    constants<>+160(SB), Y11, Y10
+	VADDPS    Y10, Y9, Y9
+	ADDQ      $+64, DX
+	ADDQ      $+64, DI
+	SUBQ      $+16, R8
+	CMPQ      R8, $+16
+	JGE       loop3
+
+end4:
+	CMPQ       R8, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*4), Y10
+	VMOVUPS    96(R9)(R10*4), Y11
+	VMASKMOVPS (DI), Y10, Y10
+	VMASKMOVPS 32(DI), Y11, Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPS     $0x04, Y12, Y10, Y10
+	VCMPPS     $0x04, Y12, Y11, Y11
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*4), Y12
+	VMOVUPS    96(R9)(R10*4), Y13
+	VMASKMOVPS (DX), Y12, Y12
+	VMASKMOVPS 32(DX), Y13, Y13
+	VMOVUPS    constants<>+0(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+0(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VCMPPS     $0x11, Y10, Y2, Y12
+	VCMPPS     $0x11, Y11, Y3, Y13
+	VBLENDVPS  Y12, Y6, Y4, Y4
+	VBLENDVPS  Y13, Y7, Y5, Y5
+	VMAXPS     Y2, Y10, Y2
+	VMAXPS     Y3, Y11, Y3
+	VADDPS     constants<>+128(SB), Y6, Y6
+	VADDPS     constants<>+128(SB), Y7, Y7
+	VCMPPS     $0x04, Y10, Y10, Y6
+	VCMPPS     $0x04, Y11, Y11, Y7
+	VANDPS     constants<>+160(SB), Y6, Y6
+	VADDPS     Y6, Y8, Y8
+	VANDPS     constants<>+160(SB), Y7, Y6
+	VADDPS     Y6, Y9, Y9
+	SHLQ       $0x02, R8
+	ADDQ       R8, DX
+	ADDQ       R8, DI
+
+endif5:
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x04, Y6, Y8, Y7
+	VCMPPS       $0x04, Y6, Y9, Y6
+	VBLENDVPS    Y7, constants<>+96(SB), Y4, Y4
+	VBLENDVPS    Y6, constants<>+96(SB), Y5, Y5
+	VBLENDVPS    Y7, constants<>+192(SB), Y2, Y2
+	VBLENDVPS    Y6, constants<>+192(SB), Y3, Y3
+	VMAXPS       Y3, Y2, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VMAXPS       X7, X6, X6
+	VPERMILPD    $0x01, X6, X7
+	VMAXPS       X7, X6, X6
+	VMOVSHDUP    X6, X7
+	VMAXPS       X7, X6, X6
+	VBROADCASTSS X6, Y6
+	VCMPPS       $0x00, Y6, Y2, Y2
+	VCMPPS       $0x00, Y6, Y3, Y3
+	VMOVUPS      constants<>+192(SB), Y6
+	VBLENDVPS    Y2, Y4, Y6, Y2
+	VMOVUPS      constants<>+192(SB), Y4
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VMINPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VMINPS       X3, X2, X2
+	VMOVSS       X2, (CX)
+	ADDQ         $+4, CX
+	SUBQ         $+1, SI
+	CMPQ         SI, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func argMaxAllowedRowsF64AVX512(place []float64, x []float64, n int, allowed []float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·argMaxAllowedRowsF64AVX512(SB), NOSPLIT, $0-80
+	VBROADCASTSD constants<>+224(SB), Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+256(SB), Z2
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSD constants<>+288(SB), Z4
+	VBROADCASTSD constants<>+320(SB), Z5
+	VBROADCASTSD constants<>+352(SB), Z6
+	MOVQ         allowed_base+56(FP), AX
+	MOVQ         place_base+0(FP), CX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         n+48(FP), BX
+	VMOVUPS      iota64<>+0(SB), Z7
+	VORPD        Z0, Z7, Z7
+	VSUBPD       Z0, Z7, Z0
+	MOVQ         place_len+8(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS Z1, Z7
+	VMOVAPS Z2, Z11
+	VMOVAPS Z0, Z12
+	VMOVAPS Z3, Z13
+	MOVQ    AX, DI
+	MOVQ    BX, R8
+	CMPQ    R8, $+8
+	JLT     end4
+
+loop3:
+	VMOVUPS   (DI), Z14
+	VCMPPD    $0x04, Z3, Z14, K1
+	VMOVUPS   (DX), Z14
+	VBLENDMPD Z14, Z1, K1, Z8
+	VCMPPD    $0x11, Z8, Z7, K1
+	VBLENDMPD Z12, Z11, K1, Z11
+	VMAXPD    Z7, Z8, Z7
+	VADDPD    Z4, Z12, Z12
+	VCMPPD    $0x04, Z8, Z8, K1
+	VADDPD    Z5, Z13, K1, Z13
+	ADDQ      $+64, DX
+	ADDQ      $+64, DI
+	SUBQ      $+8, R8
+	CMPQ      R8, $+8
+	JGE       loop3
+
+end4:
+	CMPQ      R8, $+0
+	JLE       endif5
+	LEAQ      bitMasks<>+0(SB), R9
+	KMOVW     (R9)(R8*2), K1
+	VMOVUPD.Z (DI), K1, Z14
+	VCMPPD    $0x04, Z3, Z14, K2
+	VMOVUPD.Z (DX), K1, Z14
+	VBLENDMPD Z14, Z1, K2, Z9
+	VCMPPD    $0x11, Z9, Z7, K1
+	VBLENDMPD Z12, Z11, K1, Z11
+	VMAXPD    Z7, Z9, Z7
+	VADDPD    Z4, Z12, Z12
+	VCMPPD    $0x04, Z9, Z9, K1
+	VADDPD    Z5, Z13, K1, Z13
+	SHLQ      $0x03, R8
+	ADDQ      R8, DX
+	ADDQ      R8, DI
+
+endif5:
+	VCMPPD        $0x04, Z3, Z13, K1
+	VBLENDMPD     Z2, Z11, K1, Z11
+	VBLENDMPD     Z6, Z7, K1, Z7
+	VEXTRACTF64X4 $0x01, Z7, Y12
+	VMAXPD        Y12, Y7, Y12
+	VEXTRACTF64X2 $0x01, Y12, X13
+	VMAXPD        X13, X12, X12
+	VPERMILPD     $0x01, X12, X13
+	VMAXPD        X13, X12, X12
+	VBROADCASTSD  X12, Z12
+	VCMPPD        $0x00, Z12, Z7, K1
+	VBLENDMPD     Z11, Z6, K1, Z10
+	VEXTRACTF64X4 $0x01, Z10, Y7
+	VMINPD        Y7, Y10, Y7
+	VEXTRACTF64X2 $0x01, Y7, X11
+	VMINPD        X11, X7, X7
+	VPERMILPD     $0x01, X7, X11
+	VMINPD        X11, X7, X7
+	VMOVSD        X7, (CX)
+	ADDQ          $+8, CX
+	SUBQ          $+1, SI
+	CMPQ          SI, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func argMaxAllowedRowsF64AVX2(place []float64, x []float64, n int, allowed []float64)
+// Requires: AVX, AVX2
+TEXT ·argMaxAllowedRowsF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ    allowed_base+56(FP), AX
+	MOVQ    place_base+0(FP), CX
+	MOVQ    x_base+24(FP), DX
+	MOVQ    n+48(FP), BX
+	VMOVUPS iota64<>+0(SB), Y0
+	VMOVUPS iota64<>+32(SB), Y1
+	VORPD   constants<>+224(SB), Y0, Y0
+	VORPD   constants<>+224(SB), Y1, Y1
+	VSUBPD  constants<>+224(SB), Y0, Y0
+	VSUBPD  constants<>+224(SB), Y1, Y1
+	MOVQ    place_len+8(FP), SI
+	CMPQ    SI, $+0
+	JLE     end2
+
+loop1:
+	VMOVUPS constants<>+32(SB), Y2
+	VMOVUPS constants<>+32(SB), Y3
+	VMOVUPS constants<>+256(SB), Y4
+	VMOVUPS constants<>+256(SB), Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	MOVQ    AX, DI
+	MOVQ    BX, R8
+	CMPQ    R8, $+8
+	JLT     end4
+
+loop3:
+	VMOVUPS   (DI), Y10
+	VMOVUPS   32(DI), Y11
+	VXORPS    Y12, Y12, Y12
+	VCMPPD    $0x04, Y12, Y10, Y10
+	VCMPPD    $0x04, Y12, Y11, Y11
+	VMOVUPS   (DX), Y12
+	VMOVUPS   32(DX), Y13
+	VMOVUPS   constants<>+32(SB), Y14
+	VBLENDVPS Y10, Y12, Y14, Y10
+	VMOVUPS   constants<>+32(SB), Y12
+	VBLENDVPS Y11, Y13, Y12, Y11
+	VCMPPD    $0x11, Y10, Y2, Y12
+	VCMPPD    $0x11, Y11, Y3, Y13
+	VBLENDVPS Y12, Y6, Y4, Y4
+	VBLENDVPS Y13, Y7, Y5, Y5
+	VMAXPD    Y2, Y10, Y2
+	VMAXPD    Y3, Y11, Y3
+	VADDPD    constants<>+288(SB), Y6, Y6
+	VADDPD    constants<>+288(SB), Y7, Y7
+	VCMPPD    $0x04, Y10, Y10, Y10
+	VCMPPD    $0x04, Y11, Y11, Y11
+	VANDPS    constants<>+320(SB), Y10, Y10
+	VADDPD    Y10, Y8, Y8
+	VANDPS    constants<>+320(SB), Y11, Y10
+	VADDPD    Y10, Y9, Y9
+	ADDQ      $+64, DX
+	ADDQ      $+64, DI
+	SUBQ      $+8, R8
+	CMPQ      R8, $+8
+	JGE       loop3
+
+end4:
+	CMPQ       R8, $+0
+	JLE        endif5
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y10
+	VMOVUPS    96(R9)(R10*8), Y11
+	VMASKMOVPD (DI), Y10, Y10
+	VMASKMOVPD 32(DI), Y11, Y11
+	VXORPS     Y12, Y12, Y12
+	VCMPPD     $0x04, Y12, Y10, Y10
+	VCMPPD     $0x04, Y12, Y11, Y11
+	LEAQ       byteMasks<>+0(SB), R9
+	MOVQ       R8, R10
+	NEGQ       R10
+	VMOVUPS    64(R9)(R10*8), Y12
+	VMOVUPS    96(R9)(R10*8), Y13
+	VMASKMOVPD (DX), Y12, Y12
+	VMASKMOVPD 32(DX), Y13, Y13
+	VMOVUPS    constants<>+32(SB), Y14
+	VBLENDVPS  Y10, Y12, Y14, Y10
+	VMOVUPS    constants<>+32(SB), Y12
+	VBLENDVPS  Y11, Y13, Y12, Y11
+	VCMPPD     $0x11, Y10, Y2, Y12
+	VCMPPD     $0x11, Y11, Y3, Y13
+	VBLENDVPS  Y12, Y6, Y4, Y4
+	VBLENDVPS  Y13, Y7, Y5, Y5
+	VMAXPD     Y2, Y10, Y2
+	VMAXPD     Y3, Y11, Y3
+	VADDPD     constants<>+288(SB), Y6, Y6
+	VADDPD     constants<>+288(SB), Y7, Y7
+	VCMPPD     $0x04, Y10, Y10, Y6
+	VCMPPD     $0x04, Y11, Y11, Y7
+	VANDPS     constants<>+320(SB), Y6, Y6
+	VADDPD     Y6, Y8, Y8
+	VANDPS     constants<>+320(SB), Y7, Y6
+	VADDPD     Y6, Y9, Y9
+	SHLQ       $0x03, R8
+	ADDQ       R8, DX
+	ADDQ       R8, DI
+
+endif5:
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x04, Y6, Y8, Y7
+	VCMPPD       $0x04, Y6, Y9, Y6
+	VBLENDVPS    Y7, constants<>+256(SB), Y4, Y4
+	VBLENDVPS    Y6, constants<>+256(SB), Y5, Y5
+	VBLENDVPS    Y7, constants<>+352(SB), Y2, Y2
+	VBLENDVPS    Y6, constants<>+352(SB), Y3, Y3
+	VMAXPD       Y3, Y2, Y6
+	VEXTRACTF128 $0x01, Y6, X7
+	VMAXPD       X7, X6, X6
+	VPERMILPD    $0x01, X6, X7
+	VMAXPD       X7, X6, X6
+	VBROADCASTSD X6, Y6
+	VCMPPD       $0x00, Y6, Y2, Y2
+	VCMPPD       $0x00, Y6, Y3, Y3
+	VMOVUPS      constants<>+352(SB), Y6
+	VBLENDVPS    Y2, Y4, Y6, Y2
+	VMOVUPS      constants<>+352(SB), Y4
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VMINPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VMINPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VMINPD       X3, X2, X2
+	VMOVSD       X2, (CX)
+	ADDQ         $+8, CX
+	SUBQ         $+1, SI
+	CMPQ         SI, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
@@ -2652,18 +3132,18 @@ DATA constants<>+64(SB)/8, $0x4b0000004b000000
 DATA constants<>+72(SB)/8, $0x4b0000004b000000
 DATA constants<>+80(SB)/8, $0x4b0000004b000000
 DATA constants<>+88(SB)/8, $0x4b0000004b000000
-DATA constants<>+96(SB)/8, $0x4180000041800000
-DATA constants<>+104(SB)/8, $0x4180000041800000
-DATA constants<>+112(SB)/8, $0x4180000041800000
-DATA constants<>+120(SB)/8, $0x4180000041800000
-DATA constants<>+128(SB)/8, $0x3f8000003f800000
-DATA constants<>+136(SB)/8, $0x3f8000003f800000
-DATA constants<>+144(SB)/8, $0x3f8000003f800000
-DATA constants<>+152(SB)/8, $0x3f8000003f800000
-DATA constants<>+160(SB)/8, $0xbf800000bf800000
-DATA constants<>+168(SB)/8, $0xbf800000bf800000
-DATA constants<>+176(SB)/8, $0xbf800000bf800000
-DATA constants<>+184(SB)/8, $0xbf800000bf800000
+DATA constants<>+96(SB)/8, $0xbf800000bf800000
+DATA constants<>+104(SB)/8, $0xbf800000bf800000
+DATA constants<>+112(SB)/8, $0xbf800000bf800000
+DATA constants<>+120(SB)/8, $0xbf800000bf800000
+DATA constants<>+128(SB)/8, $0x4180000041800000
+DATA constants<>+136(SB)/8, $0x4180000041800000
+DATA constants<>+144(SB)/8, $0x4180000041800000
+DATA constants<>+152(SB)/8, $0x4180000041800000
+DATA constants<>+160(SB)/8, $0x3f8000003f800000
+DATA constants<>+168(SB)/8, $0x3f8000003f800000
+DATA constants<>+176(SB)/8, $0x3f8000003f800000
+DATA constants<>+184(SB)/8, $0x3f8000003f800000
 DATA constants<>+192(SB)/8, $0x7f8000007f800000
 DATA constants<>+200(SB)/8, $0x7f8000007f800000
 DATA constants<>+208(SB)/8, $0x7f8000007f800000
@@ -2672,18 +3152,18 @@ DATA constants<>+224(SB)/8, $0x4330000000000000
 DATA constants<>+232(SB)/8, $0x4330000000000000
 DATA constants<>+240(SB)/8, $0x4330000000000000
 DATA constants<>+248(SB)/8, $0x4330000000000000
-DATA constants<>+256(SB)/8, $0x4020000000000000
-DATA constants<>+264(SB)/8, $0x4020000000000000
-DATA constants<>+272(SB)/8, $0x4020000000000000
-DATA constants<>+280(SB)/8, $0x4020000000000000
-DATA constants<>+288(SB)/8, $0x3ff0000000000000
-DATA constants<>+296(SB)/8, $0x3ff0000000000000
-DATA constants<>+304(SB)/8, $0x3ff0000000000000
-DATA constants<>+312(SB)/8, $0x3ff0000000000000
-DATA constants<>+320(SB)/8, $0xbff0000000000000
-DATA constants<>+328(SB)/8, $0xbff0000000000000
-DATA constants<>+336(SB)/8, $0xbff0000000000000
-DATA constants<>+344(SB)/8, $0xbff0000000000000
+DATA constants<>+256(SB)/8, $0xbff0000000000000
+DATA constants<>+264(SB)/8, $0xbff0000000000000
+DATA constants<>+272(SB)/8, $0xbff0000000000000
+DATA constants<>+280(SB)/8, $0xbff0000000000000
+DATA constants<>+288(SB)/8, $0x4020000000000000
+DATA constants<>+296(SB)/8, $0x4020000000000000
+DATA constants<>+304(SB)/8, $0x4020000000000000
+DATA constants<>+312(SB)/8, $0x4020000000000000
+DATA constants<>+320(SB)/8, $0x3ff0000000000000
+DATA constants<>+328(SB)/8, $0x3ff0000000000000
+DATA constants<>+336(SB)/8, $0x3ff0000000000000
+DATA constants<>+344(SB)/8, $0x3ff0000000000000
 DATA constants<>+352(SB)/8, $0x7ff0000000000000
 DATA constants<>+360(SB)/8, $0x7ff0000000000000
 DATA constants<>+368(SB)/8, $0x7ff0000000000000

@@ -30,12 +30,16 @@ func testArgMaxCorners[F Float](t *testing.T) {
 		{[]F{1, inf, nan, nan}, nil, 2},
 		{[]F{inf, -inf}, nil, 0},
 		{[]F{1, 3, 3, 2}, []bool{true, false, true, true}, 2},
+		{[]F{3, -inf, -inf}, []bool{false, true, true}, 1},
 		{[]F{nan, 1, nan}, []bool{false, true, false}, 1},
 		{[]F{5, nan, 1, nan}, []bool{true, false, true, true}, 3},
 		{[]F{5, -inf, 5, -inf}, []bool{false, true, false, true}, 1},
 		{[]F{inf, -inf, 5, -inf}, []bool{false, false, false, true}, 3},
 	} {
 		assert.Equal(t, c.want, ArgMax(c.x, c.allowed), "%v %v", c.x, c.allowed)
+		var got [1]int
+		ArgMaxRows(got[:], Tensor[F]{Data: c.x, Shape: []int{1, len(c.x)}}, c.allowed)
+		assert.Equal(t, c.want, got[0], "%v %v", c.x, c.allowed)
 	}
 	assert.PanicsWithValue(t, "trellis: ArgMax: no element counts", func() { ArgMax([]F{}, nil) })
 	assert.PanicsWithValue(t, "trellis: ArgMax: no element counts", func() { ArgMax([]F{1}, []bool{false}) })

@@ -576,19 +576,27 @@ func argMaxAllowedGeneric[F Float](x, allowed []F, m F) (index int) {
 }
 
 // argMaxRowsGeneric writes to place, for rows of 1 ≤ n ≤ shortRow elements, the index of the first of the
-// largest ones, and −1 for a row with NaN.
+// largest ones, and −1 for a row with NaN or without an element above −Inf.
 func argMaxRowsGeneric[F Float](place, x []F, n int) {
 	for r := range place {
-		row, best := x[r*n:][:n], 0
-		for i, v := range row {
-			if v != v {
-				best = -1
-				break
-			}
-			if v > row[best] {
-				best = i
-			}
-		}
-		place[r] = F(best)
+		row := x[r*n:][:n]
+		place[r] = placeIn(row, argMaxGeneric(row, fp.NegInf[F]()))
 	}
+}
+
+// argMaxAllowedRowsGeneric does argMaxRows of the elements of each row beside which allowed, of n elements,
+// is not 0.
+func argMaxAllowedRowsGeneric[F Float](place, x []F, n int, allowed []F) {
+	for r := range place {
+		row := x[r*n:][:n]
+		place[r] = placeIn(row, argMaxAllowedGeneric(row, allowed, fp.NegInf[F]()))
+	}
+}
+
+// placeIn returns an index as a number, −1 for that of a NaN.
+func placeIn[F Float](row []F, index int) F {
+	if index >= 0 && row[index] != row[index] {
+		return -1
+	}
+	return F(index)
 }

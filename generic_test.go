@@ -816,6 +816,17 @@ func testArgMaxShortRows[F Float](t *testing.T) {
 			place, y := kerneltest.Placed(c, make([]F, rows)), kerneltest.Constant(c, x)
 			c.Call(func() { argMaxRows(place, y, c.N) })
 			require.Equal(t, want, place, "%v", c)
+
+			allowed := make([]F, c.N)
+			for i := range allowed {
+				allowed[i] = F(c.R.IntN(2))
+			}
+			c.Notes = append(c.Notes, "allowed", allowed)
+			argMaxAllowedRowsGeneric(want, x, c.N, allowed)
+			place, y = kerneltest.Placed(c, make([]F, rows)), kerneltest.Constant(c, x)
+			mask := kerneltest.Constant(c, allowed)
+			c.Call(func() { argMaxAllowedRows(place, y, c.N, mask) })
+			require.Equal(t, want, place, "%v", c)
 		}
 	})
 }

@@ -396,6 +396,27 @@ func argMaxRows[F fp.Float](place, x []F, n int) {
 	argMaxRowsGeneric(place, x, n)
 }
 
+// argMaxAllowedRows works like argMaxAllowedRowsGeneric.
+func argMaxAllowedRows[F fp.Float](place, x []F, n int, allowed []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			argMaxAllowedRowsF32AVX512(fp.AsFloat32(place), fp.AsFloat32(x), n, fp.AsFloat32(allowed))
+			return
+		}
+		argMaxAllowedRowsF64AVX512(fp.AsFloat64(place), fp.AsFloat64(x), n, fp.AsFloat64(allowed))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			argMaxAllowedRowsF32AVX2(fp.AsFloat32(place), fp.AsFloat32(x), n, fp.AsFloat32(allowed))
+			return
+		}
+		argMaxAllowedRowsF64AVX2(fp.AsFloat64(place), fp.AsFloat64(x), n, fp.AsFloat64(allowed))
+		return
+	}
+	argMaxAllowedRowsGeneric(place, x, n, allowed)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -1266,6 +1287,18 @@ func argMaxRowsF64AVX512(place, x []float64, n int)
 
 //go:noescape
 func argMaxRowsF64AVX2(place, x []float64, n int)
+
+//go:noescape
+func argMaxAllowedRowsF32AVX512(place, x []float32, n int, allowed []float32)
+
+//go:noescape
+func argMaxAllowedRowsF32AVX2(place, x []float32, n int, allowed []float32)
+
+//go:noescape
+func argMaxAllowedRowsF64AVX512(place, x []float64, n int, allowed []float64)
+
+//go:noescape
+func argMaxAllowedRowsF64AVX2(place, x []float64, n int, allowed []float64)
 
 //go:noescape
 func maxStridedF32AVX512(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

@@ -273,6 +273,20 @@ func argMaxRows[F fp.Float](place, x []F, n int) {
 	argMaxRowsGeneric(place, x, n)
 }
 
+// argMaxAllowedRows works like argMaxAllowedRowsGeneric.
+func argMaxAllowedRows[F fp.Float](place, x []F, n int, allowed []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			argMaxAllowedRowsF32NEON(fp.AsFloat32(place), fp.AsFloat32(x), n, fp.AsFloat32(allowed))
+			return
+		}
+		argMaxAllowedRowsF64NEON(fp.AsFloat64(place), fp.AsFloat64(x), n, fp.AsFloat64(allowed))
+		return
+	}
+	argMaxAllowedRowsGeneric(place, x, n, allowed)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	switch tier.Active {
@@ -837,6 +851,12 @@ func argMaxRowsF32NEON(place, x []float32, n int)
 
 //go:noescape
 func argMaxRowsF64NEON(place, x []float64, n int)
+
+//go:noescape
+func argMaxAllowedRowsF32NEON(place, x []float32, n int, allowed []float32)
+
+//go:noescape
+func argMaxAllowedRowsF64NEON(place, x []float64, n int, allowed []float64)
 
 //go:noescape
 func maxStridedF32NEON(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)

@@ -45,6 +45,7 @@ func rowWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("argMax", one, func() { index[0] = int32(argMax(x, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxAllowed", two, func() { index[0] = int32(argMaxAllowed(x, ones, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxRows", kerneltest.Elements[F](short*shortRows, 1), func() { argMaxRows(top, x, short) }),
+		kerneltest.NewWork("argMaxAllowedRows", kerneltest.Elements[F](short*shortRows, 1), func() { argMaxAllowedRows(top, x, short, ones[:short]) }),
 	}
 }
 

@@ -109,6 +109,11 @@ func argMaxRows[F fp.Float](place, x []F, n int) {
 	argMaxRowsGeneric(place, x, n)
 }
 
+// argMaxAllowedRows works like argMaxAllowedRowsGeneric.
+func argMaxAllowedRows[F fp.Float](place, x []F, n int, allowed []F) {
+	argMaxAllowedRowsGeneric(place, x, n, allowed)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
 	maxStridedGeneric(m, dst, x, count)

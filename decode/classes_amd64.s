@@ -730,12 +730,12 @@ end2:
 	VZEROUPPER
 	RET
 
-// func sumExpBelowF32AVX512(x []float32, m float32) (sum float32, reached int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+64(SB), Z0
-	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+0(SB), Z2
+// func sumExpTopsF32AVX512(sum []float32, ties []float32, x []float32, n int, top []float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·sumExpTopsF32AVX512(SB), NOSPLIT, $0-104
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z2
 	VBROADCASTSD constants<>+96(SB), Z3
 	VBROADCASTSD constants<>+128(SB), Z4
 	VBROADCASTSD constants<>+160(SB), Z5
@@ -746,261 +746,284 @@ TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+320(SB), Z10
 	VBROADCASTSD constants<>+352(SB), Z11
 	VBROADCASTSD constants<>+384(SB), Z12
-	VBROADCASTSD constants<>+416(SB), Z13
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSS m+24(FP), Z14
-	VMOVAPS      Z0, Z15
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         ties_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         n+72(FP), BX
+	MOVQ         top_base+80(FP), SI
+	MOVQ         top_len+88(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
+
+loop1:
+	VMOVAPS      Z0, Z13
+	VMOVAPS      Z0, Z14
+	VBROADCASTSS (SI), Z15
+	VSUBPS       Z15, Z0, Z15
+	MOVQ         BX, R8
+	CMPQ         R8, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Z16
+	VADDPS       Z15, Z16, Z16
+	VPCMPD       $0x01, Z2, Z16, K1
+	VPCMPD       $0x01, Z16, Z1, K2
+	VMOVAPS      Z3, Z17
+	VFMADD213PS  Z4, Z16, Z17
+	VSUBPS       Z4, Z17, Z18
+	VFNMADD231PS Z18, Z5, Z16
+	VFNMADD231PS Z6, Z18, Z16
+	VMOVAPS      Z7, Z18
+	VFMADD213PS  Z8, Z16, Z18
+	VFMADD213PS  Z9, Z16, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VADDPS       Z18, Z14, K2, Z14
+	VPSLLD       $0x17, Z17, Z16
+	VPADDD       Z18, Z16, Z16
+	VADDPS       Z16, Z13, K1, Z13
+	ADDQ         $+64, DX
+	SUBQ         $+16, R8
+	CMPQ         R8, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R9
+	KMOVW        (R9)(R8*2), K1
 	VMOVAPS      Z1, Z16
-	VMOVAPS      Z1, Z17
-	VSUBPS       Z14, Z1, Z1
-	CMPQ         CX, $+16
-	JLT          end2
+	VMOVUPS      (DX), K1, Z16
+	VADDPS       Z15, Z16, Z15
+	VPCMPD       $0x01, Z2, Z15, K1
+	VPCMPD       $0x01, Z15, Z1, K2
+	VMOVAPS      Z3, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VSUBPS       Z4, Z16, Z17
+	VFNMADD231PS Z17, Z5, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVAPS      Z7, Z17
+	VFMADD213PS  Z8, Z15, Z17
+	VFMADD213PS  Z9, Z15, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VADDPS       Z17, Z14, K2, Z14
+	VPSLLD       $0x17, Z16, Z15
+	VPADDD       Z17, Z15, Z15
+	VADDPS       Z15, Z13, K1, Z13
+	SHLQ         $0x02, R8
+	ADDQ         R8, DX
 
-loop1:
-	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Z14
-	VADDPS       Z1, Z14, Z14
-	VANDPS       Z15, Z14, Z15
-	VCMPPS       $0x15, Z3, Z14, K1
-	VMOVAPS      Z4, Z18
-	VFMADD213PS  Z5, Z14, Z18
-	VSUBPS       Z5, Z18, Z19
-	VFNMADD231PS Z19, Z6, Z14
-	VFNMADD231PS Z7, Z19, Z14
-	VMOVAPS      Z8, Z19
-	VFMADD213PS  Z9, Z14, Z19
-	VFMADD213PS  Z10, Z14, Z19
-	VFMADD213PS  Z11, Z14, Z19
-	VFMADD213PS  Z12, Z14, Z19
-	VFMADD213PS  Z13, Z14, Z19
-	VFMADD213PS  Z13, Z14, Z19
-	VADDPS       Z14, Z17, K1, Z17
-	VPSLLD       $0x17, Z18, Z14
-	VPADDD       Z19, Z14, Z14
-	VADDPS       Z14, Z16, K1, Z16
-	ADDQ         $+64, AX
-	SUBQ         $+16, CX
-	CMPQ         CX, $+16
-	JGE          loop1
+endif5:
+	VEXTRACTF64X4 $0x01, Z13, Y15
+	VADDPS        Y15, Y13, Y13
+	VEXTRACTF64X2 $0x01, Y13, X15
+	VADDPS        X15, X13, X13
+	VPERMILPD     $0x01, X13, X15
+	VADDPS        X15, X13, X13
+	VMOVSHDUP     X13, X15
+	VADDPS        X15, X13, X13
+	VMOVSS        X13, (AX)
+	VEXTRACTF64X4 $0x01, Z14, Y13
+	VADDPS        Y13, Y14, Y13
+	VEXTRACTF64X2 $0x01, Y13, X14
+	VADDPS        X14, X13, X13
+	VPERMILPD     $0x01, X13, X14
+	VADDPS        X14, X13, X13
+	VMOVSHDUP     X13, X14
+	VADDPS        X14, X13, X13
+	VMOVSS        X13, (CX)
+	ADDQ          $+4, AX
+	ADDQ          $+4, CX
+	ADDQ          $+4, SI
+	SUBQ          $+1, DI
+	CMPQ          DI, $+0
+	JGT           loop1
 
 end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         bitMasks<>+0(SB), DX
-	KMOVW        (DX)(CX*2), K1
-	VMOVUPS      (AX), K1, Z2
-	VADDPS       Z1, Z2, Z1
-	VANDPS       Z15, Z1, Z15
-	VCMPPS       $0x15, Z3, Z1, K1
-	VMOVAPS      Z4, Z2
-	VFMADD213PS  Z5, Z1, Z2
-	VSUBPS       Z5, Z2, Z3
-	VFNMADD231PS Z3, Z6, Z1
-	VFNMADD231PS Z7, Z3, Z1
-	VMOVAPS      Z8, Z3
-	VFMADD213PS  Z9, Z1, Z3
-	VFMADD213PS  Z10, Z1, Z3
-	VFMADD213PS  Z11, Z1, Z3
-	VFMADD213PS  Z12, Z1, Z3
-	VFMADD213PS  Z13, Z1, Z3
-	VFMADD213PS  Z13, Z1, Z3
-	VADDPS       Z1, Z17, K1, Z17
-	VPSLLD       $0x17, Z2, Z1
-	VPADDD       Z3, Z1, Z1
-	VADDPS       Z1, Z16, K1, Z16
-	SHLQ         $0x02, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPS        Z17, Z17, Z1
-	VADDPS        Z1, Z16, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VADDPS        Y2, Y1, Y1
-	VEXTRACTF64X2 $0x01, Y1, X2
-	VADDPS        X2, X1, X1
-	VPERMILPD     $0x01, X1, X2
-	VADDPS        X2, X1, X1
-	VMOVSHDUP     X1, X2
-	VADDPS        X2, X1, X1
-	VMOVSS        X1, sum+32(FP)
-	VPCMPD        $0x01, Z15, Z0, K1
-	KMOVW         K1, AX
-	ORL           $+65536, AX
-	BSFL          AX, AX
-	MOVQ          $+16, CX
-	SUBQ          AX, CX
-	MOVQ          CX, AX
-	MOVQ          AX, reached+40(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBelowF32AVX2(x []float32, m float32) (sum float32, reached int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·sumExpBelowF32AVX2(SB), NOSPLIT, $0-48
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSS m+24(FP), Y0
-	VMOVUPS      constants<>+64(SB), Y1
-	VMOVUPS      constants<>+64(SB), Y2
+// func sumExpTopsF32AVX2(sum []float32, ties []float32, x []float32, n int, top []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumExpTopsF32AVX2(SB), NOSPLIT, $0-104
+	MOVQ sum_base+0(FP), AX
+	MOVQ ties_base+24(FP), CX
+	MOVQ x_base+48(FP), DX
+	MOVQ n+72(FP), BX
+	MOVQ top_base+80(FP), SI
+	MOVQ top_len+88(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
+
+loop1:
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
+	VBROADCASTSS (SI), Y4
 	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VXORPS       Y7, Y7, Y7
-	VSUBPS       Y0, Y7, Y0
-	CMPQ         CX, $+16
-	JLT          end2
+	VSUBPS       Y4, Y5, Y4
+	MOVQ         BX, R8
+	CMPQ         R8, $+16
+	JLT          end4
 
-loop1:
-	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Y7
-	VMOVUPS      32(AX), Y8
-	VADDPS       Y0, Y7, Y7
-	VADDPS       Y0, Y8, Y8
-	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y8, Y2
-	VCMPPS       $0x15, constants<>+96(SB), Y7, Y9
-	VCMPPS       $0x15, constants<>+96(SB), Y8, Y10
-	VMOVUPS      constants<>+128(SB), Y11
-	VMOVUPS      constants<>+128(SB), Y12
-	VFMADD213PS  constants<>+160(SB), Y7, Y11
-	VFMADD213PS  constants<>+160(SB), Y8, Y12
-	VSUBPS       constants<>+160(SB), Y11, Y13
-	VSUBPS       constants<>+160(SB), Y12, Y14
-	VMOVUPS      constants<>+192(SB), Y15
-	VFNMADD231PS Y13, Y15, Y7
-	VFNMADD231PS Y14, Y15, Y8
-	VFNMADD231PS constants<>+224(SB), Y13, Y7
-	VFNMADD231PS constants<>+224(SB), Y14, Y8
-	VMOVUPS      constants<>+256(SB), Y13
-	VMOVUPS      constants<>+256(SB), Y14
-	VFMADD213PS  constants<>+288(SB), Y7, Y13
-	VFMADD213PS  constants<>+288(SB), Y8, Y14
-	VFMADD213PS  constants<>+320(SB), Y7, Y13
-	VFMADD213PS  constants<>+320(SB), Y8, Y14
-	VFMADD213PS  constants<>+352(SB), Y7, Y13
-	VFMADD213PS  constants<>+352(SB), Y8, Y14
-	VFMADD213PS  constants<>+384(SB), Y7, Y13
-	VFMADD213PS  constants<>+384(SB), Y8, Y14
-	VFMADD213PS  constants<>+416(SB), Y7, Y13
-	VFMADD213PS  constants<>+416(SB), Y8, Y14
-	VFMADD213PS  constants<>+416(SB), Y7, Y13
-	VFMADD213PS  constants<>+416(SB), Y8, Y14
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x17, Y11, Y7
-	VPSLLD       $0x17, Y12, Y8
-	VPADDD       Y13, Y7, Y7
-	VPADDD       Y14, Y8, Y8
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y4, Y4
-	ADDQ         $+64, AX
-	SUBQ         $+16, CX
-	CMPQ         CX, $+16
-	JGE          loop1
+loop3:
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y6
+	VMOVUPS      constants<>+64(SB), Y7
+	VPCMPGTD     Y5, Y7, Y7
+	VMOVUPS      constants<>+64(SB), Y8
+	VPCMPGTD     Y6, Y8, Y8
+	VMOVUPS      constants<>+0(SB), Y9
+	VPCMPGTD     Y9, Y5, Y10
+	VPCMPGTD     Y9, Y6, Y9
+	VMOVUPS      constants<>+96(SB), Y11
+	VMOVUPS      constants<>+96(SB), Y12
+	VFMADD213PS  constants<>+128(SB), Y5, Y11
+	VFMADD213PS  constants<>+128(SB), Y6, Y12
+	VSUBPS       constants<>+128(SB), Y11, Y13
+	VSUBPS       constants<>+128(SB), Y12, Y14
+	VMOVUPS      constants<>+160(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+192(SB), Y13, Y5
+	VFNMADD231PS constants<>+192(SB), Y14, Y6
+	VMOVUPS      constants<>+224(SB), Y13
+	VMOVUPS      constants<>+224(SB), Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y6, Y14
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDPS       Y14, Y9, Y5
+	VADDPS       Y5, Y3, Y3
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VADDPS       Y5, Y0, Y0
+	VANDPS       Y6, Y8, Y5
+	VADDPS       Y5, Y1, Y1
+	ADDQ         $+64, DX
+	SUBQ         $+16, R8
+	CMPQ         R8, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*4), Y6
+	VMOVUPS      96(R9)(R10*4), Y7
+	VMASKMOVPS   (DX), Y6, Y5
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPS   32(DX), Y7, Y6
+	VMOVUPS      constants<>+0(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y4
+	VMOVUPS      constants<>+64(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VMOVUPS      constants<>+64(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VMOVUPS      constants<>+0(SB), Y8
+	VPCMPGTD     Y8, Y5, Y9
+	VPCMPGTD     Y8, Y4, Y8
+	VMOVUPS      constants<>+96(SB), Y10
+	VMOVUPS      constants<>+96(SB), Y11
+	VFMADD213PS  constants<>+128(SB), Y5, Y10
+	VFMADD213PS  constants<>+128(SB), Y4, Y11
+	VSUBPS       constants<>+128(SB), Y10, Y12
+	VSUBPS       constants<>+128(SB), Y11, Y13
+	VMOVUPS      constants<>+160(SB), Y14
+	VFNMADD231PS Y12, Y14, Y5
+	VFNMADD231PS Y13, Y14, Y4
+	VFNMADD231PS constants<>+192(SB), Y12, Y5
+	VFNMADD231PS constants<>+192(SB), Y13, Y4
+	VMOVUPS      constants<>+224(SB), Y12
+	VMOVUPS      constants<>+224(SB), Y13
+	VFMADD213PS  constants<>+256(SB), Y5, Y12
+	VFMADD213PS  constants<>+256(SB), Y4, Y13
+	VFMADD213PS  constants<>+288(SB), Y5, Y12
+	VFMADD213PS  constants<>+288(SB), Y4, Y13
+	VFMADD213PS  constants<>+320(SB), Y5, Y12
+	VFMADD213PS  constants<>+320(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VFMADD213PS  constants<>+384(SB), Y5, Y12
+	VFMADD213PS  constants<>+384(SB), Y4, Y13
+	VFMADD213PS  constants<>+384(SB), Y5, Y12
+	VFMADD213PS  constants<>+384(SB), Y4, Y13
+	VANDPS       Y12, Y9, Y4
+	VADDPS       Y4, Y2, Y2
+	VANDPS       Y13, Y8, Y4
+	VADDPS       Y4, Y3, Y3
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VADDPS       Y4, Y0, Y0
+	VANDPS       Y5, Y7, Y4
+	VADDPS       Y4, Y1, Y1
+	SHLQ         $0x02, R8
+	ADDQ         R8, DX
+
+endif5:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, (AX)
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, (CX)
+	ADDQ         $+4, AX
+	ADDQ         $+4, CX
+	ADDQ         $+4, SI
+	SUBQ         $+1, DI
+	CMPQ         DI, $+0
+	JGT          loop1
 
 end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         byteMasks<>+0(SB), DX
-	MOVQ         CX, BX
-	NEGQ         BX
-	VMOVUPS      64(DX)(BX*4), Y8
-	VMOVUPS      96(DX)(BX*4), Y9
-	VMASKMOVPS   (AX), Y8, Y7
-	VMOVUPS      constants<>+0(SB), Y10
-	VBLENDVPS    Y8, Y7, Y10, Y7
-	VMASKMOVPS   32(AX), Y9, Y8
-	VMOVUPS      constants<>+0(SB), Y10
-	VBLENDVPS    Y9, Y8, Y10, Y8
-	VADDPS       Y0, Y7, Y7
-	VADDPS       Y0, Y8, Y0
-	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y0, Y2
-	VCMPPS       $0x15, constants<>+96(SB), Y7, Y8
-	VCMPPS       $0x15, constants<>+96(SB), Y0, Y9
-	VMOVUPS      constants<>+128(SB), Y10
-	VMOVUPS      constants<>+128(SB), Y11
-	VFMADD213PS  constants<>+160(SB), Y7, Y10
-	VFMADD213PS  constants<>+160(SB), Y0, Y11
-	VSUBPS       constants<>+160(SB), Y10, Y12
-	VSUBPS       constants<>+160(SB), Y11, Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFNMADD231PS Y12, Y14, Y7
-	VFNMADD231PS Y13, Y14, Y0
-	VFNMADD231PS constants<>+224(SB), Y12, Y7
-	VFNMADD231PS constants<>+224(SB), Y13, Y0
-	VMOVUPS      constants<>+256(SB), Y12
-	VMOVUPS      constants<>+256(SB), Y13
-	VFMADD213PS  constants<>+288(SB), Y7, Y12
-	VFMADD213PS  constants<>+288(SB), Y0, Y13
-	VFMADD213PS  constants<>+320(SB), Y7, Y12
-	VFMADD213PS  constants<>+320(SB), Y0, Y13
-	VFMADD213PS  constants<>+352(SB), Y7, Y12
-	VFMADD213PS  constants<>+352(SB), Y0, Y13
-	VFMADD213PS  constants<>+384(SB), Y7, Y12
-	VFMADD213PS  constants<>+384(SB), Y0, Y13
-	VFMADD213PS  constants<>+416(SB), Y7, Y12
-	VFMADD213PS  constants<>+416(SB), Y0, Y13
-	VFMADD213PS  constants<>+416(SB), Y7, Y12
-	VFMADD213PS  constants<>+416(SB), Y0, Y13
-	VANDPS       Y7, Y8, Y7
-	VADDPS       Y7, Y5, Y5
-	VANDPS       Y0, Y9, Y0
-	VADDPS       Y0, Y6, Y6
-	VPSLLD       $0x17, Y10, Y0
-	VPSLLD       $0x17, Y11, Y7
-	VPADDD       Y12, Y0, Y0
-	VPADDD       Y13, Y7, Y7
-	VANDPS       Y0, Y8, Y0
-	VADDPS       Y0, Y3, Y3
-	VANDPS       Y7, Y9, Y0
-	VADDPS       Y0, Y4, Y4
-	SHLQ         $0x02, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPS       Y5, Y5, Y0
-	VSUBPS       Y6, Y6, Y5
-	VADDPS       Y0, Y3, Y0
-	VADDPS       Y5, Y4, Y3
-	VADDPS       Y3, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X3
-	VADDPS       X3, X0, X0
-	VPERMILPD    $0x01, X0, X3
-	VADDPS       X3, X0, X0
-	VMOVSHDUP    X0, X3
-	VADDPS       X3, X0, X0
-	VMOVSS       X0, sum+32(FP)
-	VMOVUPS      constants<>+64(SB), Y0
-	VPCMPGTD     Y0, Y1, Y1
-	VPCMPGTD     Y0, Y2, Y0
-	VMOVMSKPS    Y1, AX
-	VMOVMSKPS    Y0, CX
-	SHLL         $0x08, CX
-	ORL          CX, AX
-	ORL          $+65536, AX
-	BSFL         AX, AX
-	MOVQ         $+16, CX
-	SUBQ         AX, CX
-	MOVQ         CX, AX
-	MOVQ         AX, reached+40(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+64(SB), Z0
-	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+32(SB), Z2
+// func sumExpTopsF64AVX512(sum []float64, ties []float64, x []float64, n int, top []float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·sumExpTopsF64AVX512(SB), NOSPLIT, $0-104
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+416(SB), Z2
 	VBROADCASTSD constants<>+448(SB), Z3
 	VBROADCASTSD constants<>+480(SB), Z4
 	VBROADCASTSD constants<>+512(SB), Z5
@@ -1016,278 +1039,297 @@ TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+832(SB), Z15
 	VBROADCASTSD constants<>+864(SB), Z16
 	VBROADCASTSD constants<>+896(SB), Z17
-	VBROADCASTSD constants<>+928(SB), Z18
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSD m+24(FP), Z19
-	VMOVAPS      Z0, Z20
-	VMOVAPS      Z1, Z21
-	VMOVAPS      Z1, Z22
-	VSUBPD       Z19, Z1, Z1
-	CMPQ         CX, $+8
-	JLT          end2
+	MOVQ         sum_base+0(FP), AX
+	MOVQ         ties_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         n+72(FP), BX
+	MOVQ         top_base+80(FP), SI
+	MOVQ         top_len+88(FP), DI
+	CMPQ         DI, $+0
+	JLE          end2
 
 loop1:
-	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Z19
-	VADDPD       Z1, Z19, Z19
-	VANDPD       Z20, Z19, Z20
-	VCMPPD       $0x15, Z3, Z19, K1
-	VMOVAPS      Z4, Z23
-	VFMADD213PD  Z5, Z19, Z23
-	VSUBPD       Z5, Z23, Z24
-	VFNMADD231PD Z24, Z6, Z19
-	VFNMADD231PD Z7, Z24, Z19
-	VMOVAPS      Z8, Z24
-	VFMADD213PD  Z9, Z19, Z24
-	VFMADD213PD  Z10, Z19, Z24
-	VFMADD213PD  Z11, Z19, Z24
-	VFMADD213PD  Z12, Z19, Z24
-	VFMADD213PD  Z13, Z19, Z24
-	VFMADD213PD  Z14, Z19, Z24
-	VFMADD213PD  Z15, Z19, Z24
-	VFMADD213PD  Z16, Z19, Z24
-	VFMADD213PD  Z17, Z19, Z24
-	VFMADD213PD  Z18, Z19, Z24
-	VFMADD213PD  Z18, Z19, Z24
-	VADDPD       Z19, Z22, K1, Z22
-	VPSLLQ       $0x34, Z23, Z19
-	VPADDQ       Z24, Z19, Z19
-	VADDPD       Z19, Z21, K1, Z21
-	ADDQ         $+64, AX
-	SUBQ         $+8, CX
-	CMPQ         CX, $+8
-	JGE          loop1
+	VMOVAPS      Z0, Z18
+	VMOVAPS      Z0, Z19
+	VBROADCASTSD (SI), Z20
+	VSUBPD       Z20, Z0, Z20
+	MOVQ         BX, R8
+	CMPQ         R8, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Z21
+	VADDPD       Z20, Z21, Z21
+	VPCMPQ       $0x01, Z2, Z21, K1
+	VPCMPQ       $0x01, Z21, Z1, K2
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VADDPD       Z23, Z19, K2, Z19
+	VPSLLQ       $0x34, Z22, Z21
+	VPADDQ       Z23, Z21, Z21
+	VADDPD       Z21, Z18, K1, Z18
+	ADDQ         $+64, DX
+	SUBQ         $+8, R8
+	CMPQ         R8, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R9
+	KMOVW        (R9)(R8*2), K1
+	VMOVAPS      Z1, Z21
+	VMOVUPD      (DX), K1, Z21
+	VADDPD       Z20, Z21, Z20
+	VPCMPQ       $0x01, Z2, Z20, K1
+	VPCMPQ       $0x01, Z20, Z1, K2
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
+	VSUBPD       Z4, Z21, Z22
+	VFNMADD231PD Z22, Z5, Z20
+	VFNMADD231PD Z6, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD213PD  Z8, Z20, Z22
+	VFMADD213PD  Z9, Z20, Z22
+	VFMADD213PD  Z10, Z20, Z22
+	VFMADD213PD  Z11, Z20, Z22
+	VFMADD213PD  Z12, Z20, Z22
+	VFMADD213PD  Z13, Z20, Z22
+	VFMADD213PD  Z14, Z20, Z22
+	VFMADD213PD  Z15, Z20, Z22
+	VFMADD213PD  Z16, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VADDPD       Z22, Z19, K2, Z19
+	VPSLLQ       $0x34, Z21, Z20
+	VPADDQ       Z22, Z20, Z20
+	VADDPD       Z20, Z18, K1, Z18
+	SHLQ         $0x03, R8
+	ADDQ         R8, DX
+
+endif5:
+	VEXTRACTF64X4 $0x01, Z18, Y20
+	VADDPD        Y20, Y18, Y18
+	VEXTRACTF64X2 $0x01, Y18, X20
+	VADDPD        X20, X18, X18
+	VPERMILPD     $0x01, X18, X20
+	VADDPD        X20, X18, X18
+	VMOVSD        X18, (AX)
+	VEXTRACTF64X4 $0x01, Z19, Y18
+	VADDPD        Y18, Y19, Y18
+	VEXTRACTF64X2 $0x01, Y18, X19
+	VADDPD        X19, X18, X18
+	VPERMILPD     $0x01, X18, X19
+	VADDPD        X19, X18, X18
+	VMOVSD        X18, (CX)
+	ADDQ          $+8, AX
+	ADDQ          $+8, CX
+	ADDQ          $+8, SI
+	SUBQ          $+1, DI
+	CMPQ          DI, $+0
+	JGT           loop1
 
 end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         bitMasks<>+0(SB), DX
-	KMOVW        (DX)(CX*2), K1
-	VMOVUPD      (AX), K1, Z2
-	VADDPD       Z1, Z2, Z1
-	VANDPD       Z20, Z1, Z20
-	VCMPPD       $0x15, Z3, Z1, K1
-	VMOVAPS      Z4, Z2
-	VFMADD213PD  Z5, Z1, Z2
-	VSUBPD       Z5, Z2, Z3
-	VFNMADD231PD Z3, Z6, Z1
-	VFNMADD231PD Z7, Z3, Z1
-	VMOVAPS      Z8, Z3
-	VFMADD213PD  Z9, Z1, Z3
-	VFMADD213PD  Z10, Z1, Z3
-	VFMADD213PD  Z11, Z1, Z3
-	VFMADD213PD  Z12, Z1, Z3
-	VFMADD213PD  Z13, Z1, Z3
-	VFMADD213PD  Z14, Z1, Z3
-	VFMADD213PD  Z15, Z1, Z3
-	VFMADD213PD  Z16, Z1, Z3
-	VFMADD213PD  Z17, Z1, Z3
-	VFMADD213PD  Z18, Z1, Z3
-	VFMADD213PD  Z18, Z1, Z3
-	VADDPD       Z1, Z22, K1, Z22
-	VPSLLQ       $0x34, Z2, Z1
-	VPADDQ       Z3, Z1, Z1
-	VADDPD       Z1, Z21, K1, Z21
-	SHLQ         $0x03, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPD        Z22, Z22, Z1
-	VADDPD        Z1, Z21, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VADDPD        Y2, Y1, Y1
-	VEXTRACTF64X2 $0x01, Y1, X2
-	VADDPD        X2, X1, X1
-	VPERMILPD     $0x01, X1, X2
-	VADDPD        X2, X1, X1
-	VMOVSD        X1, sum+32(FP)
-	VPCMPQ        $0x01, Z20, Z0, K1
-	KMOVW         K1, AX
-	ORL           $+256, AX
-	BSFL          AX, AX
-	MOVQ          $+8, CX
-	SUBQ          AX, CX
-	MOVQ          CX, AX
-	MOVQ          AX, reached+40(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBelowF64AVX2(x []float64, m float64) (sum float64, reached int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·sumExpBelowF64AVX2(SB), NOSPLIT, $0-48
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSD m+24(FP), Y0
-	VMOVUPS      constants<>+64(SB), Y1
-	VMOVUPS      constants<>+64(SB), Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VXORPS       Y7, Y7, Y7
-	VSUBPD       Y0, Y7, Y0
-	CMPQ         CX, $+8
-	JLT          end2
+// func sumExpTopsF64AVX2(sum []float64, ties []float64, x []float64, n int, top []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumExpTopsF64AVX2(SB), NOSPLIT, $0-104
+	MOVQ sum_base+0(FP), AX
+	MOVQ ties_base+24(FP), CX
+	MOVQ x_base+48(FP), DX
+	MOVQ n+72(FP), BX
+	MOVQ top_base+80(FP), SI
+	MOVQ top_len+88(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Y7
-	VMOVUPS      32(AX), Y8
-	VADDPD       Y0, Y7, Y7
-	VADDPD       Y0, Y8, Y8
-	VANDPD       Y1, Y7, Y1
-	VANDPD       Y2, Y8, Y2
-	VCMPPD       $0x15, constants<>+448(SB), Y7, Y9
-	VCMPPD       $0x15, constants<>+448(SB), Y8, Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VMOVUPS      constants<>+480(SB), Y12
-	VFMADD213PD  constants<>+512(SB), Y7, Y11
-	VFMADD213PD  constants<>+512(SB), Y8, Y12
-	VSUBPD       constants<>+512(SB), Y11, Y13
-	VSUBPD       constants<>+512(SB), Y12, Y14
-	VMOVUPS      constants<>+544(SB), Y15
-	VFNMADD231PD Y13, Y15, Y7
-	VFNMADD231PD Y14, Y15, Y8
-	VFNMADD231PD constants<>+576(SB), Y13, Y7
-	VFNMADD231PD constants<>+576(SB), Y14, Y8
-	VMOVUPS      constants<>+608(SB), Y13
-	VMOVUPS      constants<>+608(SB), Y14
-	VFMADD213PD  constants<>+640(SB), Y7, Y13
-	VFMADD213PD  constants<>+640(SB), Y8, Y14
-	VFMADD213PD  constants<>+672(SB), Y7, Y13
-	VFMADD213PD  constants<>+672(SB), Y8, Y14
-	VFMADD213PD  constants<>+704(SB), Y7, Y13
-	VFMADD213PD  constants<>+704(SB), Y8, Y14
-	VFMADD213PD  constants<>+736(SB), Y7, Y13
-	VFMADD213PD  constants<>+736(SB), Y8, Y14
-	VFMADD213PD  constants<>+768(SB), Y7, Y13
-	VFMADD213PD  constants<>+768(SB), Y8, Y14
-	VFMADD213PD  constants<>+800(SB), Y7, Y13
-	VFMADD213PD  constants<>+800(SB), Y8, Y14
-	VFMADD213PD  constants<>+832(SB), Y7, Y13
-	VFMADD213PD  constants<>+832(SB), Y8, Y14
-	VFMADD213PD  constants<>+864(SB), Y7, Y13
-	VFMADD213PD  constants<>+864(SB), Y8, Y14
-	VFMADD213PD  constants<>+896(SB), Y7, Y13
-	VFMADD213PD  constants<>+896(SB), Y8, Y14
-	VFMADD213PD  constants<>+928(SB), Y7, Y13
-	VFMADD213PD  constants<>+928(SB), Y8, Y14
-	VFMADD213PD  constants<>+928(SB), Y7, Y13
-	VFMADD213PD  constants<>+928(SB), Y8, Y14
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y6, Y6
-	VPSLLQ       $0x34, Y11, Y7
-	VPSLLQ       $0x34, Y12, Y8
-	VPADDQ       Y13, Y7, Y7
-	VPADDQ       Y14, Y8, Y8
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y4, Y4
-	ADDQ         $+64, AX
-	SUBQ         $+8, CX
-	CMPQ         CX, $+8
-	JGE          loop1
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSD (SI), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y4, Y5, Y4
+	MOVQ         BX, R8
+	CMPQ         R8, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (DX), Y5
+	VMOVUPS      32(DX), Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y5, Y7, Y7
+	VMOVUPS      constants<>+416(SB), Y8
+	VPCMPGTQ     Y6, Y8, Y8
+	VMOVUPS      constants<>+32(SB), Y9
+	VPCMPGTQ     Y9, Y5, Y10
+	VPCMPGTQ     Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
+	VADDPD       Y5, Y2, Y2
+	VANDPS       Y14, Y9, Y5
+	VADDPD       Y5, Y3, Y3
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
+	VANDPS       Y5, Y7, Y5
+	VADDPD       Y5, Y0, Y0
+	VANDPS       Y6, Y8, Y5
+	VADDPD       Y5, Y1, Y1
+	ADDQ         $+64, DX
+	SUBQ         $+8, R8
+	CMPQ         R8, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R8, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R9
+	MOVQ         R8, R10
+	NEGQ         R10
+	VMOVUPS      64(R9)(R10*8), Y6
+	VMOVUPS      96(R9)(R10*8), Y7
+	VMASKMOVPD   (DX), Y6, Y5
+	VMOVUPS      constants<>+32(SB), Y8
+	VBLENDVPS    Y6, Y5, Y8, Y5
+	VMASKMOVPD   32(DX), Y7, Y6
+	VMOVUPS      constants<>+32(SB), Y8
+	VBLENDVPS    Y7, Y6, Y8, Y6
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y4
+	VMOVUPS      constants<>+416(SB), Y6
+	VPCMPGTQ     Y5, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y4, Y7, Y7
+	VMOVUPS      constants<>+32(SB), Y8
+	VPCMPGTQ     Y8, Y5, Y9
+	VPCMPGTQ     Y8, Y4, Y8
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y5, Y10
+	VFMADD213PD  constants<>+480(SB), Y4, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y5
+	VFNMADD231PD Y13, Y14, Y4
+	VFNMADD231PD constants<>+544(SB), Y12, Y5
+	VFNMADD231PD constants<>+544(SB), Y13, Y4
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y5, Y12
+	VFMADD213PD  constants<>+608(SB), Y4, Y13
+	VFMADD213PD  constants<>+640(SB), Y5, Y12
+	VFMADD213PD  constants<>+640(SB), Y4, Y13
+	VFMADD213PD  constants<>+672(SB), Y5, Y12
+	VFMADD213PD  constants<>+672(SB), Y4, Y13
+	VFMADD213PD  constants<>+704(SB), Y5, Y12
+	VFMADD213PD  constants<>+704(SB), Y4, Y13
+	VFMADD213PD  constants<>+736(SB), Y5, Y12
+	VFMADD213PD  constants<>+736(SB), Y4, Y13
+	VFMADD213PD  constants<>+768(SB), Y5, Y12
+	VFMADD213PD  constants<>+768(SB), Y4, Y13
+	VFMADD213PD  constants<>+800(SB), Y5, Y12
+	VFMADD213PD  constants<>+800(SB), Y4, Y13
+	VFMADD213PD  constants<>+832(SB), Y5, Y12
+	VFMADD213PD  constants<>+832(SB), Y4, Y13
+	VFMADD213PD  constants<>+864(SB), Y5, Y12
+	VFMADD213PD  constants<>+864(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VANDPS       Y12, Y9, Y4
+	VADDPD       Y4, Y2, Y2
+	VANDPS       Y13, Y8, Y4
+	VADDPD       Y4, Y3, Y3
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VADDPD       Y4, Y0, Y0
+	VANDPS       Y5, Y7, Y4
+	VADDPD       Y4, Y1, Y1
+	SHLQ         $0x03, R8
+	ADDQ         R8, DX
+
+endif5:
+	VADDPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, (AX)
+	VADDPD       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, (CX)
+	ADDQ         $+8, AX
+	ADDQ         $+8, CX
+	ADDQ         $+8, SI
+	SUBQ         $+1, DI
+	CMPQ         DI, $+0
+	JGT          loop1
 
 end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         byteMasks<>+0(SB), DX
-	MOVQ         CX, BX
-	NEGQ         BX
-	VMOVUPS      64(DX)(BX*8), Y8
-	VMOVUPS      96(DX)(BX*8), Y9
-	VMASKMOVPD   (AX), Y8, Y7
-	VMOVUPS      constants<>+32(SB), Y10
-	VBLENDVPS    Y8, Y7, Y10, Y7
-	VMASKMOVPD   32(AX), Y9, Y8
-	VMOVUPS      constants<>+32(SB), Y10
-	VBLENDVPS    Y9, Y8, Y10, Y8
-	VADDPD       Y0, Y7, Y7
-	VADDPD       Y0, Y8, Y0
-	VANDPD       Y1, Y7, Y1
-	VANDPD       Y2, Y0, Y2
-	VCMPPD       $0x15, constants<>+448(SB), Y7, Y8
-	VCMPPD       $0x15, constants<>+448(SB), Y0, Y9
-	VMOVUPS      constants<>+480(SB), Y10
-	VMOVUPS      constants<>+480(SB), Y11
-	VFMADD213PD  constants<>+512(SB), Y7, Y10
-	VFMADD213PD  constants<>+512(SB), Y0, Y11
-	VSUBPD       constants<>+512(SB), Y10, Y12
-	VSUBPD       constants<>+512(SB), Y11, Y13
-	VMOVUPS      constants<>+544(SB), Y14
-	VFNMADD231PD Y12, Y14, Y7
-	VFNMADD231PD Y13, Y14, Y0
-	VFNMADD231PD constants<>+576(SB), Y12, Y7
-	VFNMADD231PD constants<>+576(SB), Y13, Y0
-	VMOVUPS      constants<>+608(SB), Y12
-	VMOVUPS      constants<>+608(SB), Y13
-	VFMADD213PD  constants<>+640(SB), Y7, Y12
-	VFMADD213PD  constants<>+640(SB), Y0, Y13
-	VFMADD213PD  constants<>+672(SB), Y7, Y12
-	VFMADD213PD  constants<>+672(SB), Y0, Y13
-	VFMADD213PD  constants<>+704(SB), Y7, Y12
-	VFMADD213PD  constants<>+704(SB), Y0, Y13
-	VFMADD213PD  constants<>+736(SB), Y7, Y12
-	VFMADD213PD  constants<>+736(SB), Y0, Y13
-	VFMADD213PD  constants<>+768(SB), Y7, Y12
-	VFMADD213PD  constants<>+768(SB), Y0, Y13
-	VFMADD213PD  constants<>+800(SB), Y7, Y12
-	VFMADD213PD  constants<>+800(SB), Y0, Y13
-	VFMADD213PD  constants<>+832(SB), Y7, Y12
-	VFMADD213PD  constants<>+832(SB), Y0, Y13
-	VFMADD213PD  constants<>+864(SB), Y7, Y12
-	VFMADD213PD  constants<>+864(SB), Y0, Y13
-	VFMADD213PD  constants<>+896(SB), Y7, Y12
-	VFMADD213PD  constants<>+896(SB), Y0, Y13
-	VFMADD213PD  constants<>+928(SB), Y7, Y12
-	VFMADD213PD  constants<>+928(SB), Y0, Y13
-	VFMADD213PD  constants<>+928(SB), Y7, Y12
-	VFMADD213PD  constants<>+928(SB), Y0, Y13
-	VANDPS       Y7, Y8, Y7
-	VADDPD       Y7, Y5, Y5
-	VANDPS       Y0, Y9, Y0
-	VADDPD       Y0, Y6, Y6
-	VPSLLQ       $0x34, Y10, Y0
-	VPSLLQ       $0x34, Y11, Y7
-	VPADDQ       Y12, Y0, Y0
-	VPADDQ       Y13, Y7, Y7
-	VANDPS       Y0, Y8, Y0
-	VADDPD       Y0, Y3, Y3
-	VANDPS       Y7, Y9, Y0
-	VADDPD       Y0, Y4, Y4
-	SHLQ         $0x03, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPD       Y5, Y5, Y0
-	VSUBPD       Y6, Y6, Y5
-	VADDPD       Y0, Y3, Y0
-	VADDPD       Y5, Y4, Y3
-	VADDPD       Y3, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X3
-	VADDPD       X3, X0, X0
-	VPERMILPD    $0x01, X0, X3
-	VADDPD       X3, X0, X0
-	VMOVSD       X0, sum+32(FP)
-	VMOVUPS      constants<>+64(SB), Y0
-	VPCMPGTQ     Y0, Y1, Y1
-	VPCMPGTQ     Y0, Y2, Y0
-	VMOVMSKPD    Y1, AX
-	VMOVMSKPD    Y0, CX
-	SHLL         $0x04, CX
-	ORL          CX, AX
-	ORL          $+256, AX
-	BSFL         AX, AX
-	MOVQ         $+8, CX
-	SUBQ         AX, CX
-	MOVQ         CX, AX
-	MOVQ         AX, reached+40(FP)
 	VZEROUPPER
 	RET
 
@@ -1295,22 +1337,22 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·expsAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+480(SB), Z0
-	VBROADCASTSD constants<>+512(SB), Z3
-	VBROADCASTSD constants<>+544(SB), Z4
-	VBROADCASTSD constants<>+576(SB), Z5
-	VBROADCASTSD constants<>+608(SB), Z6
-	VBROADCASTSD constants<>+640(SB), Z7
-	VBROADCASTSD constants<>+672(SB), Z8
-	VBROADCASTSD constants<>+704(SB), Z9
-	VBROADCASTSD constants<>+736(SB), Z10
-	VBROADCASTSD constants<>+768(SB), Z11
-	VBROADCASTSD constants<>+800(SB), Z12
-	VBROADCASTSD constants<>+832(SB), Z13
-	VBROADCASTSD constants<>+864(SB), Z14
-	VBROADCASTSD constants<>+896(SB), Z15
-	VBROADCASTSD constants<>+928(SB), Z16
-	VBROADCASTSD constants<>+448(SB), Z17
+	VBROADCASTSD constants<>+448(SB), Z0
+	VBROADCASTSD constants<>+480(SB), Z3
+	VBROADCASTSD constants<>+512(SB), Z4
+	VBROADCASTSD constants<>+544(SB), Z5
+	VBROADCASTSD constants<>+576(SB), Z6
+	VBROADCASTSD constants<>+608(SB), Z7
+	VBROADCASTSD constants<>+640(SB), Z8
+	VBROADCASTSD constants<>+672(SB), Z9
+	VBROADCASTSD constants<>+704(SB), Z10
+	VBROADCASTSD constants<>+736(SB), Z11
+	VBROADCASTSD constants<>+768(SB), Z12
+	VBROADCASTSD constants<>+800(SB), Z13
+	VBROADCASTSD constants<>+832(SB), Z14
+	VBROADCASTSD constants<>+864(SB), Z15
+	VBROADCASTSD constants<>+896(SB), Z16
+	VBROADCASTSD constants<>+928(SB), Z17
 	VBROADCASTSD constants<>+960(SB), Z18
 	VBROADCASTSD constants<>+992(SB), Z19
 	MOVQ         dst_base+0(FP), AX
@@ -1401,20 +1443,22 @@ TEXT ·expsAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS      (CX), Y0
 	VMOVUPS      32(CX), Y1
-	VMOVUPS      constants<>+480(SB), Y2
-	VMOVUPS      constants<>+480(SB), Y3
-	VFMADD213PD  constants<>+512(SB), Y0, Y2
-	VFMADD213PD  constants<>+512(SB), Y1, Y3
-	VSUBPD       constants<>+512(SB), Y2, Y4
-	VSUBPD       constants<>+512(SB), Y3, Y5
-	VMOVUPS      constants<>+544(SB), Y6
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+448(SB), Y2
+	VMOVUPS      constants<>+448(SB), Y3
+	VFMADD213PD  constants<>+480(SB), Y0, Y2
+	VFMADD213PD  constants<>+480(SB), Y1, Y3
+	VSUBPD       constants<>+480(SB), Y2, Y4
+	VSUBPD       constants<>+480(SB), Y3, Y5
+	VMOVUPS      constants<>+512(SB), Y6
+	VMOVUPS      constants<>+512(SB), Y7
 	VFNMADD213PD Y0, Y4, Y6
 	VFNMADD213PD Y1, Y5, Y7
-	VFNMADD231PD constants<>+576(SB), Y4, Y6
-	VFNMADD231PD constants<>+576(SB), Y5, Y7
-	VMOVUPS      constants<>+608(SB), Y4
-	VMOVUPS      constants<>+608(SB), Y5
+	VFNMADD231PD constants<>+544(SB), Y4, Y6
+	VFNMADD231PD constants<>+544(SB), Y5, Y7
+	VMOVUPS      constants<>+576(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y5
+	VFMADD213PD  constants<>+608(SB), Y6, Y4
+	VFMADD213PD  constants<>+608(SB), Y7, Y5
 	VFMADD213PD  constants<>+640(SB), Y6, Y4
 	VFMADD213PD  constants<>+640(SB), Y7, Y5
 	VFMADD213PD  constants<>+672(SB), Y6, Y4
@@ -1433,12 +1477,10 @@ loop1:
 	VFMADD213PD  constants<>+864(SB), Y7, Y5
 	VFMADD213PD  constants<>+896(SB), Y6, Y4
 	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+928(SB), Y6, Y4
-	VFMADD213PD  constants<>+928(SB), Y7, Y5
-	VFMADD213PD  constants<>+928(SB), Y6, Y4
-	VFMADD213PD  constants<>+928(SB), Y7, Y5
-	VCMPPD       $0x15, constants<>+448(SB), Y0, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y1, Y7
+	VFMADD213PD  constants<>+896(SB), Y6, Y4
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VCMPPD       $0x15, constants<>+928(SB), Y0, Y6
+	VCMPPD       $0x15, constants<>+928(SB), Y1, Y7
 	VPSLLQ       $0x34, Y2, Y2
 	VPSLLQ       $0x34, Y3, Y3
 	VPADDQ       Y4, Y2, Y2
@@ -1469,20 +1511,22 @@ end2:
 	VMOVUPS      96(BX)(SI*8), Y1
 	VMASKMOVPD   (CX), Y0, Y0
 	VMASKMOVPD   32(CX), Y1, Y1
-	VMOVUPS      constants<>+480(SB), Y2
-	VMOVUPS      constants<>+480(SB), Y3
-	VFMADD213PD  constants<>+512(SB), Y0, Y2
-	VFMADD213PD  constants<>+512(SB), Y1, Y3
-	VSUBPD       constants<>+512(SB), Y2, Y4
-	VSUBPD       constants<>+512(SB), Y3, Y5
-	VMOVUPS      constants<>+544(SB), Y6
-	VMOVUPS      constants<>+544(SB), Y7
+	VMOVUPS      constants<>+448(SB), Y2
+	VMOVUPS      constants<>+448(SB), Y3
+	VFMADD213PD  constants<>+480(SB), Y0, Y2
+	VFMADD213PD  constants<>+480(SB), Y1, Y3
+	VSUBPD       constants<>+480(SB), Y2, Y4
+	VSUBPD       constants<>+480(SB), Y3, Y5
+	VMOVUPS      constants<>+512(SB), Y6
+	VMOVUPS      constants<>+512(SB), Y7
 	VFNMADD213PD Y0, Y4, Y6
 	VFNMADD213PD Y1, Y5, Y7
-	VFNMADD231PD constants<>+576(SB), Y4, Y6
-	VFNMADD231PD constants<>+576(SB), Y5, Y7
-	VMOVUPS      constants<>+608(SB), Y4
-	VMOVUPS      constants<>+608(SB), Y5
+	VFNMADD231PD constants<>+544(SB), Y4, Y6
+	VFNMADD231PD constants<>+544(SB), Y5, Y7
+	VMOVUPS      constants<>+576(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y5
+	VFMADD213PD  constants<>+608(SB), Y6, Y4
+	VFMADD213PD  constants<>+608(SB), Y7, Y5
 	VFMADD213PD  constants<>+640(SB), Y6, Y4
 	VFMADD213PD  constants<>+640(SB), Y7, Y5
 	VFMADD213PD  constants<>+672(SB), Y6, Y4
@@ -1501,12 +1545,10 @@ end2:
 	VFMADD213PD  constants<>+864(SB), Y7, Y5
 	VFMADD213PD  constants<>+896(SB), Y6, Y4
 	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+928(SB), Y6, Y4
-	VFMADD213PD  constants<>+928(SB), Y7, Y5
-	VFMADD213PD  constants<>+928(SB), Y6, Y4
-	VFMADD213PD  constants<>+928(SB), Y7, Y5
-	VCMPPD       $0x15, constants<>+448(SB), Y0, Y6
-	VCMPPD       $0x15, constants<>+448(SB), Y1, Y7
+	VFMADD213PD  constants<>+896(SB), Y6, Y4
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VCMPPD       $0x15, constants<>+928(SB), Y0, Y6
+	VCMPPD       $0x15, constants<>+928(SB), Y1, Y7
 	VPSLLQ       $0x34, Y2, Y2
 	VPSLLQ       $0x34, Y3, Y3
 	VPADDQ       Y4, Y2, Y2
@@ -1534,6 +1576,611 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func log1pAVX512(dst []float64, x []float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+896(SB), Z0
+	VBROADCASTSD constants<>+1024(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z2
+	VBROADCASTSD constants<>+1088(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1152(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1216(SB), Z7
+	VBROADCASTSD constants<>+1248(SB), Z8
+	VBROADCASTSD constants<>+1280(SB), Z9
+	VBROADCASTSD constants<>+1312(SB), Z10
+	VBROADCASTSD constants<>+1344(SB), Z11
+	VBROADCASTSD constants<>+1376(SB), Z12
+	VBROADCASTSD constants<>+1408(SB), Z13
+	VBROADCASTSD constants<>+1440(SB), Z14
+	VBROADCASTSD constants<>+544(SB), Z15
+	VBROADCASTSD constants<>+512(SB), Z16
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS     (CX), Z17
+	VADDPD      Z0, Z17, Z18
+	VSUBPD      Z0, Z18, Z19
+	VSUBPD      Z19, Z17, Z17
+	VDIVPD      Z18, Z17, Z17
+	VPSUBQ      Z1, Z18, Z18
+	VPSRLQ      $0x34, Z18, Z19
+	VORPD       Z2, Z19, Z19
+	VSUBPD      Z3, Z19, Z19
+	VANDPD      Z4, Z18, Z18
+	VPADDQ      Z5, Z18, Z18
+	VSUBPD      Z0, Z18, Z18
+	VADDPD      Z6, Z18, Z20
+	VDIVPD      Z20, Z18, Z20
+	VMULPD      Z20, Z20, Z21
+	VMOVAPS     Z7, Z22
+	VFMADD213PD Z8, Z21, Z22
+	VFMADD213PD Z9, Z21, Z22
+	VFMADD213PD Z10, Z21, Z22
+	VFMADD213PD Z11, Z21, Z22
+	VFMADD213PD Z12, Z21, Z22
+	VFMADD213PD Z13, Z21, Z22
+	VMULPD      Z14, Z18, Z23
+	VMULPD      Z18, Z23, Z23
+	VMULPD      Z21, Z22, Z21
+	VADDPD      Z21, Z23, Z21
+	VFMADD231PD Z19, Z15, Z17
+	VFMADD231PD Z21, Z20, Z17
+	VSUBPD      Z17, Z23, Z17
+	VSUBPD      Z17, Z18, Z17
+	VFMADD231PD Z16, Z19, Z17
+	VMOVUPS     Z17, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        bitMasks<>+0(SB), BX
+	KMOVW       (BX)(DX*2), K1
+	VMOVUPD.Z   (CX), K1, Z17
+	VADDPD      Z0, Z17, Z18
+	VSUBPD      Z0, Z18, Z19
+	VSUBPD      Z19, Z17, Z17
+	VDIVPD      Z18, Z17, Z17
+	VPSUBQ      Z1, Z18, Z1
+	VPSRLQ      $0x34, Z1, Z18
+	VORPD       Z2, Z18, Z2
+	VSUBPD      Z3, Z2, Z2
+	VANDPD      Z4, Z1, Z1
+	VPADDQ      Z5, Z1, Z1
+	VSUBPD      Z0, Z1, Z0
+	VADDPD      Z6, Z0, Z1
+	VDIVPD      Z1, Z0, Z1
+	VMULPD      Z1, Z1, Z3
+	VMOVAPS     Z7, Z4
+	VFMADD213PD Z8, Z3, Z4
+	VFMADD213PD Z9, Z3, Z4
+	VFMADD213PD Z10, Z3, Z4
+	VFMADD213PD Z11, Z3, Z4
+	VFMADD213PD Z12, Z3, Z4
+	VFMADD213PD Z13, Z3, Z4
+	VMULPD      Z14, Z0, Z5
+	VMULPD      Z0, Z5, Z5
+	VMULPD      Z3, Z4, Z3
+	VADDPD      Z3, Z5, Z3
+	VFMADD231PD Z2, Z15, Z17
+	VFMADD231PD Z3, Z1, Z17
+	VSUBPD      Z17, Z5, Z1
+	VSUBPD      Z1, Z0, Z0
+	VFMADD231PD Z16, Z2, Z0
+	VMOVUPD     Z0, K1, (AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func log1pAVX2(dst []float64, x []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·log1pAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	CMPQ DX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VADDPD      constants<>+896(SB), Y0, Y2
+	VADDPD      constants<>+896(SB), Y1, Y3
+	VSUBPD      constants<>+896(SB), Y2, Y4
+	VSUBPD      constants<>+896(SB), Y3, Y5
+	VSUBPD      Y4, Y0, Y0
+	VSUBPD      Y5, Y1, Y1
+	VDIVPD      Y2, Y0, Y0
+	VDIVPD      Y3, Y1, Y1
+	VPSUBQ      constants<>+1024(SB), Y2, Y2
+	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSRLQ      $0x34, Y2, Y4
+	VPSRLQ      $0x34, Y3, Y5
+	VORPD       constants<>+1056(SB), Y4, Y4
+	VORPD       constants<>+1056(SB), Y5, Y5
+	VSUBPD      constants<>+1088(SB), Y4, Y4
+	VSUBPD      constants<>+1088(SB), Y5, Y5
+	VANDPD      constants<>+1120(SB), Y2, Y2
+	VANDPD      constants<>+1120(SB), Y3, Y3
+	VPADDQ      constants<>+1152(SB), Y2, Y2
+	VPADDQ      constants<>+1152(SB), Y3, Y3
+	VSUBPD      constants<>+896(SB), Y2, Y2
+	VSUBPD      constants<>+896(SB), Y3, Y3
+	VADDPD      constants<>+1184(SB), Y2, Y6
+	VADDPD      constants<>+1184(SB), Y3, Y7
+	VDIVPD      Y6, Y2, Y6
+	VDIVPD      Y7, Y3, Y7
+	VMULPD      Y6, Y6, Y8
+	VMULPD      Y7, Y7, Y9
+	VMOVUPS     constants<>+1216(SB), Y10
+	VMOVUPS     constants<>+1216(SB), Y11
+	VFMADD213PD constants<>+1248(SB), Y8, Y10
+	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VFMADD213PD constants<>+1280(SB), Y8, Y10
+	VFMADD213PD constants<>+1280(SB), Y9, Y11
+	VFMADD213PD constants<>+1312(SB), Y8, Y10
+	VFMADD213PD constants<>+1312(SB), Y9, Y11
+	VFMADD213PD constants<>+1344(SB), Y8, Y10
+	VFMADD213PD constants<>+1344(SB), Y9, Y11
+	VFMADD213PD constants<>+1376(SB), Y8, Y10
+	VFMADD213PD constants<>+1376(SB), Y9, Y11
+	VFMADD213PD constants<>+1408(SB), Y8, Y10
+	VFMADD213PD constants<>+1408(SB), Y9, Y11
+	VMULPD      constants<>+1440(SB), Y2, Y12
+	VMULPD      constants<>+1440(SB), Y3, Y13
+	VMULPD      Y2, Y12, Y12
+	VMULPD      Y3, Y13, Y13
+	VMULPD      Y8, Y10, Y8
+	VMULPD      Y9, Y11, Y9
+	VADDPD      Y8, Y12, Y8
+	VADDPD      Y9, Y13, Y9
+	VMOVUPS     constants<>+544(SB), Y10
+	VFMADD231PD Y4, Y10, Y0
+	VFMADD231PD Y5, Y10, Y1
+	VFMADD231PD Y8, Y6, Y0
+	VFMADD231PD Y9, Y7, Y1
+	VSUBPD      Y0, Y12, Y0
+	VSUBPD      Y1, Y13, Y1
+	VSUBPD      Y0, Y2, Y0
+	VSUBPD      Y1, Y3, Y1
+	VFMADD231PD constants<>+512(SB), Y4, Y0
+	VFMADD231PD constants<>+512(SB), Y5, Y1
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y0
+	VMOVUPS     96(BX)(SI*8), Y1
+	VMASKMOVPD  (CX), Y0, Y0
+	VMASKMOVPD  32(CX), Y1, Y1
+	VADDPD      constants<>+896(SB), Y0, Y2
+	VADDPD      constants<>+896(SB), Y1, Y3
+	VSUBPD      constants<>+896(SB), Y2, Y4
+	VSUBPD      constants<>+896(SB), Y3, Y5
+	VSUBPD      Y4, Y0, Y0
+	VSUBPD      Y5, Y1, Y1
+	VDIVPD      Y2, Y0, Y0
+	VDIVPD      Y3, Y1, Y1
+	VPSUBQ      constants<>+1024(SB), Y2, Y2
+	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSRLQ      $0x34, Y2, Y4
+	VPSRLQ      $0x34, Y3, Y5
+	VORPD       constants<>+1056(SB), Y4, Y4
+	VORPD       constants<>+1056(SB), Y5, Y5
+	VSUBPD      constants<>+1088(SB), Y4, Y4
+	VSUBPD      constants<>+1088(SB), Y5, Y5
+	VANDPD      constants<>+1120(SB), Y2, Y2
+	VANDPD      constants<>+1120(SB), Y3, Y3
+	VPADDQ      constants<>+1152(SB), Y2, Y2
+	VPADDQ      constants<>+1152(SB), Y3, Y3
+	VSUBPD      constants<>+896(SB), Y2, Y2
+	VSUBPD      constants<>+896(SB), Y3, Y3
+	VADDPD      constants<>+1184(SB), Y2, Y6
+	VADDPD      constants<>+1184(SB), Y3, Y7
+	VDIVPD      Y6, Y2, Y6
+	VDIVPD      Y7, Y3, Y7
+	VMULPD      Y6, Y6, Y8
+	VMULPD      Y7, Y7, Y9
+	VMOVUPS     constants<>+1216(SB), Y10
+	VMOVUPS     constants<>+1216(SB), Y11
+	VFMADD213PD constants<>+1248(SB), Y8, Y10
+	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VFMADD213PD constants<>+1280(SB), Y8, Y10
+	VFMADD213PD constants<>+1280(SB), Y9, Y11
+	VFMADD213PD constants<>+1312(SB), Y8, Y10
+	VFMADD213PD constants<>+1312(SB), Y9, Y11
+	VFMADD213PD constants<>+1344(SB), Y8, Y10
+	VFMADD213PD constants<>+1344(SB), Y9, Y11
+	VFMADD213PD constants<>+1376(SB), Y8, Y10
+	VFMADD213PD constants<>+1376(SB), Y9, Y11
+	VFMADD213PD constants<>+1408(SB), Y8, Y10
+	VFMADD213PD constants<>+1408(SB), Y9, Y11
+	VMULPD      constants<>+1440(SB), Y2, Y12
+	VMULPD      constants<>+1440(SB), Y3, Y13
+	VMULPD      Y2, Y12, Y12
+	VMULPD      Y3, Y13, Y13
+	VMULPD      Y8, Y10, Y8
+	VMULPD      Y9, Y11, Y9
+	VADDPD      Y8, Y12, Y8
+	VADDPD      Y9, Y13, Y9
+	VMOVUPS     constants<>+544(SB), Y10
+	VFMADD231PD Y4, Y10, Y0
+	VFMADD231PD Y5, Y10, Y1
+	VFMADD231PD Y8, Y6, Y0
+	VFMADD231PD Y9, Y7, Y1
+	VSUBPD      Y0, Y12, Y0
+	VSUBPD      Y1, Y13, Y1
+	VSUBPD      Y0, Y2, Y0
+	VSUBPD      Y1, Y3, Y1
+	VFMADD231PD constants<>+512(SB), Y4, Y0
+	VFMADD231PD constants<>+512(SB), Y5, Y1
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y2
+	VMOVUPS     96(BX)(SI*8), Y3
+	VMASKMOVPD  Y0, Y2, (AX)
+	VMASKMOVPD  Y1, Y3, 32(AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func logsAVX512(dst []float64, x []float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·logsAVX512(SB), NOSPLIT, $0-48
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1472(SB), Z1
+	VBROADCASTSD constants<>+1504(SB), Z2
+	VBROADCASTSD constants<>+1024(SB), Z3
+	VBROADCASTSD constants<>+1056(SB), Z4
+	VBROADCASTSD constants<>+1088(SB), Z5
+	VBROADCASTSD constants<>+1120(SB), Z6
+	VBROADCASTSD constants<>+1152(SB), Z7
+	VBROADCASTSD constants<>+896(SB), Z8
+	VBROADCASTSD constants<>+1184(SB), Z9
+	VBROADCASTSD constants<>+1216(SB), Z10
+	VBROADCASTSD constants<>+1248(SB), Z11
+	VBROADCASTSD constants<>+1280(SB), Z12
+	VBROADCASTSD constants<>+1312(SB), Z13
+	VBROADCASTSD constants<>+1344(SB), Z14
+	VBROADCASTSD constants<>+1376(SB), Z15
+	VBROADCASTSD constants<>+1408(SB), Z16
+	VBROADCASTSD constants<>+1440(SB), Z17
+	VBROADCASTSD constants<>+544(SB), Z18
+	VBROADCASTSD constants<>+512(SB), Z19
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         dst_len+8(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Z20
+	VCMPPD       $0x11, Z1, Z20, K1
+	VMULPD       Z2, Z20, Z21
+	VBLENDMPD    Z21, Z20, K1, Z22
+	VPSUBQ       Z3, Z22, Z20
+	VPSRLQ       $0x34, Z20, Z21
+	VORPD        Z4, Z21, Z21
+	VSUBPD       Z5, Z21, Z21
+	VANDPD       Z6, Z20, Z20
+	VPADDQ       Z7, Z20, Z20
+	VSUBPD       Z8, Z20, Z20
+	VADDPD       Z9, Z20, Z26
+	VDIVPD       Z26, Z20, Z26
+	VMULPD       Z26, Z26, Z27
+	VMOVAPS      Z10, Z28
+	VFMADD213PD  Z11, Z27, Z28
+	VFMADD213PD  Z12, Z27, Z28
+	VFMADD213PD  Z13, Z27, Z28
+	VFMADD213PD  Z14, Z27, Z28
+	VFMADD213PD  Z15, Z27, Z28
+	VFMADD213PD  Z16, Z27, Z28
+	VMULPD       Z17, Z20, Z29
+	VMULPD       Z20, Z29, Z29
+	VMULPD       Z27, Z28, Z27
+	VADDPD       Z27, Z29, Z27
+	VMOVAPS      Z18, Z28
+	VFMADD213PD  Z0, Z21, Z28
+	VFMADD231PD  Z27, Z26, Z28
+	VSUBPD       Z28, Z29, Z26
+	VSUBPD       Z26, Z20, Z20
+	VFMADD231PD  Z19, Z21, Z20
+	VMOVUPS      (CX), Z21
+	VCMPPD       $0x11, Z1, Z21, K1
+	VBROADCASTSD constants<>+1536(SB), Z26
+	VMOVAPD.Z    Z26, K1, Z26
+	VSUBPD       Z26, Z20, Z20
+	VCMPPD       $0x00, Z0, Z21, K1
+	VBROADCASTSD constants<>+32(SB), Z21
+	VBLENDMPD    Z21, Z20, K1, Z23
+	VMOVUPS      Z23, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(DX*2), K1
+	VMOVUPD.Z    (CX), K1, Z20
+	VCMPPD       $0x11, Z1, Z20, K2
+	VMULPD       Z2, Z20, Z2
+	VBLENDMPD    Z2, Z20, K2, Z24
+	VPSUBQ       Z3, Z24, Z2
+	VPSRLQ       $0x34, Z2, Z3
+	VORPD        Z4, Z3, Z3
+	VSUBPD       Z5, Z3, Z3
+	VANDPD       Z6, Z2, Z2
+	VPADDQ       Z7, Z2, Z2
+	VSUBPD       Z8, Z2, Z2
+	VADDPD       Z9, Z2, Z4
+	VDIVPD       Z4, Z2, Z4
+	VMULPD       Z4, Z4, Z5
+	VMOVAPS      Z10, Z6
+	VFMADD213PD  Z11, Z5, Z6
+	VFMADD213PD  Z12, Z5, Z6
+	VFMADD213PD  Z13, Z5, Z6
+	VFMADD213PD  Z14, Z5, Z6
+	VFMADD213PD  Z15, Z5, Z6
+	VFMADD213PD  Z16, Z5, Z6
+	VMULPD       Z17, Z2, Z7
+	VMULPD       Z2, Z7, Z7
+	VMULPD       Z5, Z6, Z5
+	VADDPD       Z5, Z7, Z5
+	VMOVAPS      Z18, Z6
+	VFMADD213PD  Z0, Z3, Z6
+	VFMADD231PD  Z5, Z4, Z6
+	VSUBPD       Z6, Z7, Z4
+	VSUBPD       Z4, Z2, Z2
+	VFMADD231PD  Z19, Z3, Z2
+	VMOVUPD.Z    (CX), K1, Z3
+	VCMPPD       $0x11, Z1, Z3, K2
+	VBROADCASTSD constants<>+1536(SB), Z1
+	VMOVAPD.Z    Z1, K2, Z1
+	VSUBPD       Z1, Z2, Z1
+	VCMPPD       $0x00, Z0, Z3, K2
+	VBROADCASTSD constants<>+32(SB), Z0
+	VBLENDMPD    Z0, Z1, K2, Z25
+	VMOVUPD      Z25, K1, (AX)
+	SHLQ         $0x03, DX
+	ADDQ         DX, AX
+	ADDQ         DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func logsAVX2(dst []float64, x []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·logsAVX2(SB), NOSPLIT, $0-48
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+24(FP), CX
+	MOVQ dst_len+8(FP), DX
+	CMPQ DX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS     (CX), Y0
+	VMOVUPS     32(CX), Y1
+	VCMPPD      $0x11, constants<>+1472(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+1472(SB), Y1, Y3
+	VMULPD      constants<>+1504(SB), Y0, Y4
+	VMULPD      constants<>+1504(SB), Y1, Y5
+	VBLENDVPS   Y2, Y4, Y0, Y0
+	VBLENDVPS   Y3, Y5, Y1, Y1
+	VPSUBQ      constants<>+1024(SB), Y0, Y0
+	VPSUBQ      constants<>+1024(SB), Y1, Y1
+	VPSRLQ      $0x34, Y0, Y2
+	VPSRLQ      $0x34, Y1, Y3
+	VORPD       constants<>+1056(SB), Y2, Y2
+	VORPD       constants<>+1056(SB), Y3, Y3
+	VSUBPD      constants<>+1088(SB), Y2, Y2
+	VSUBPD      constants<>+1088(SB), Y3, Y3
+	VANDPD      constants<>+1120(SB), Y0, Y0
+	VANDPD      constants<>+1120(SB), Y1, Y1
+	VPADDQ      constants<>+1152(SB), Y0, Y0
+	VPADDQ      constants<>+1152(SB), Y1, Y1
+	VSUBPD      constants<>+896(SB), Y0, Y0
+	VSUBPD      constants<>+896(SB), Y1, Y1
+	VADDPD      constants<>+1184(SB), Y0, Y4
+	VADDPD      constants<>+1184(SB), Y1, Y5
+	VDIVPD      Y4, Y0, Y4
+	VDIVPD      Y5, Y1, Y5
+	VMULPD      Y4, Y4, Y6
+	VMULPD      Y5, Y5, Y7
+	VMOVUPS     constants<>+1216(SB), Y8
+	VMOVUPS     constants<>+1216(SB), Y9
+	VFMADD213PD constants<>+1248(SB), Y6, Y8
+	VFMADD213PD constants<>+1248(SB), Y7, Y9
+	VFMADD213PD constants<>+1280(SB), Y6, Y8
+	VFMADD213PD constants<>+1280(SB), Y7, Y9
+	VFMADD213PD constants<>+1312(SB), Y6, Y8
+	VFMADD213PD constants<>+1312(SB), Y7, Y9
+	VFMADD213PD constants<>+1344(SB), Y6, Y8
+	VFMADD213PD constants<>+1344(SB), Y7, Y9
+	VFMADD213PD constants<>+1376(SB), Y6, Y8
+	VFMADD213PD constants<>+1376(SB), Y7, Y9
+	VFMADD213PD constants<>+1408(SB), Y6, Y8
+	VFMADD213PD constants<>+1408(SB), Y7, Y9
+	VMULPD      constants<>+1440(SB), Y0, Y10
+	VMULPD      constants<>+1440(SB), Y1, Y11
+	VMULPD      Y0, Y10, Y10
+	VMULPD      Y1, Y11, Y11
+	VMULPD      Y6, Y8, Y6
+	VMULPD      Y7, Y9, Y7
+	VADDPD      Y6, Y10, Y6
+	VADDPD      Y7, Y11, Y7
+	VXORPS      Y8, Y8, Y8
+	VMOVUPS     constants<>+544(SB), Y9
+	VMOVUPS     constants<>+544(SB), Y12
+	VFMADD213PD Y8, Y2, Y9
+	VFMADD213PD Y8, Y3, Y12
+	VFMADD231PD Y6, Y4, Y9
+	VFMADD231PD Y7, Y5, Y12
+	VSUBPD      Y9, Y10, Y4
+	VSUBPD      Y12, Y11, Y5
+	VSUBPD      Y4, Y0, Y0
+	VSUBPD      Y5, Y1, Y1
+	VFMADD231PD constants<>+512(SB), Y2, Y0
+	VFMADD231PD constants<>+512(SB), Y3, Y1
+	VMOVUPS     (CX), Y2
+	VMOVUPS     32(CX), Y3
+	VCMPPD      $0x11, constants<>+1472(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+1472(SB), Y3, Y5
+	VANDPS      constants<>+1536(SB), Y4, Y4
+	VANDPS      constants<>+1536(SB), Y5, Y5
+	VSUBPD      Y4, Y0, Y0
+	VSUBPD      Y5, Y1, Y1
+	VXORPS      Y4, Y4, Y4
+	VCMPPD      $0x00, Y4, Y2, Y2
+	VCMPPD      $0x00, Y4, Y3, Y3
+	VBLENDVPS   Y2, constants<>+32(SB), Y0, Y0
+	VBLENDVPS   Y3, constants<>+32(SB), Y1, Y1
+	VMOVUPS     Y0, (AX)
+	VMOVUPS     Y1, 32(AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, CX
+	SUBQ        $+8, DX
+	CMPQ        DX, $+8
+	JGE         loop1
+
+end2:
+	CMPQ        DX, $+0
+	JLE         endif3
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y0
+	VMOVUPS     96(BX)(SI*8), Y1
+	VMASKMOVPD  (CX), Y0, Y0
+	VMASKMOVPD  32(CX), Y1, Y1
+	VCMPPD      $0x11, constants<>+1472(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+1472(SB), Y1, Y3
+	VMULPD      constants<>+1504(SB), Y0, Y4
+	VMULPD      constants<>+1504(SB), Y1, Y5
+	VBLENDVPS   Y2, Y4, Y0, Y0
+	VBLENDVPS   Y3, Y5, Y1, Y1
+	VPSUBQ      constants<>+1024(SB), Y0, Y0
+	VPSUBQ      constants<>+1024(SB), Y1, Y1
+	VPSRLQ      $0x34, Y0, Y2
+	VPSRLQ      $0x34, Y1, Y3
+	VORPD       constants<>+1056(SB), Y2, Y2
+	VORPD       constants<>+1056(SB), Y3, Y3
+	VSUBPD      constants<>+1088(SB), Y2, Y2
+	VSUBPD      constants<>+1088(SB), Y3, Y3
+	VANDPD      constants<>+1120(SB), Y0, Y0
+	VANDPD      constants<>+1120(SB), Y1, Y1
+	VPADDQ      constants<>+1152(SB), Y0, Y0
+	VPADDQ      constants<>+1152(SB), Y1, Y1
+	VSUBPD      constants<>+896(SB), Y0, Y0
+	VSUBPD      constants<>+896(SB), Y1, Y1
+	VADDPD      constants<>+1184(SB), Y0, Y4
+	VADDPD      constants<>+1184(SB), Y1, Y5
+	VDIVPD      Y4, Y0, Y4
+	VDIVPD      Y5, Y1, Y5
+	VMULPD      Y4, Y4, Y6
+	VMULPD      Y5, Y5, Y7
+	VMOVUPS     constants<>+1216(SB), Y8
+	VMOVUPS     constants<>+1216(SB), Y9
+	VFMADD213PD constants<>+1248(SB), Y6, Y8
+	VFMADD213PD constants<>+1248(SB), Y7, Y9
+	VFMADD213PD constants<>+1280(SB), Y6, Y8
+	VFMADD213PD constants<>+1280(SB), Y7, Y9
+	VFMADD213PD constants<>+1312(SB), Y6, Y8
+	VFMADD213PD constants<>+1312(SB), Y7, Y9
+	VFMADD213PD constants<>+1344(SB), Y6, Y8
+	VFMADD213PD constants<>+1344(SB), Y7, Y9
+	VFMADD213PD constants<>+1376(SB), Y6, Y8
+	VFMADD213PD constants<>+1376(SB), Y7, Y9
+	VFMADD213PD constants<>+1408(SB), Y6, Y8
+	VFMADD213PD constants<>+1408(SB), Y7, Y9
+	VMULPD      constants<>+1440(SB), Y0, Y10
+	VMULPD      constants<>+1440(SB), Y1, Y11
+	VMULPD      Y0, Y10, Y10
+	VMULPD      Y1, Y11, Y11
+	VMULPD      Y6, Y8, Y6
+	VMULPD      Y7, Y9, Y7
+	VADDPD      Y6, Y10, Y6
+	VADDPD      Y7, Y11, Y7
+	VXORPS      Y8, Y8, Y8
+	VMOVUPS     constants<>+544(SB), Y9
+	VMOVUPS     constants<>+544(SB), Y12
+	VFMADD213PD Y8, Y2, Y9
+	VFMADD213PD Y8, Y3, Y12
+	VFMADD231PD Y6, Y4, Y9
+	VFMADD231PD Y7, Y5, Y12
+	VSUBPD      Y9, Y10, Y4
+	VSUBPD      Y12, Y11, Y5
+	VSUBPD      Y4, Y0, Y0
+	VSUBPD      Y5, Y1, Y1
+	VFMADD231PD constants<>+512(SB), Y2, Y0
+	VFMADD231PD constants<>+512(SB), Y3, Y1
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y2
+	VMOVUPS     96(BX)(SI*8), Y3
+	VMASKMOVPD  (CX), Y2, Y2
+	VMASKMOVPD  32(CX), Y3, Y3
+	VCMPPD      $0x11, constants<>+1472(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+1472(SB), Y3, Y5
+	VANDPS      constants<>+1536(SB), Y4, Y4
+	VANDPS      constants<>+1536(SB), Y5, Y5
+	VSUBPD      Y4, Y0, Y0
+	VSUBPD      Y5, Y1, Y1
+	VXORPS      Y4, Y4, Y4
+	VCMPPD      $0x00, Y4, Y2, Y2
+	VCMPPD      $0x00, Y4, Y3, Y3
+	VBLENDVPS   Y2, constants<>+32(SB), Y0, Y0
+	VBLENDVPS   Y3, constants<>+32(SB), Y1, Y1
+	LEAQ        byteMasks<>+0(SB), BX
+	MOVQ        DX, SI
+	NEGQ        SI
+	VMOVUPS     64(BX)(SI*8), Y2
+	VMOVUPS     96(BX)(SI*8), Y3
+	VMASKMOVPD  Y0, Y2, (AX)
+	VMASKMOVPD  Y1, Y3, 32(AX)
+	SHLQ        $0x03, DX
+	ADDQ        DX, AX
+	ADDQ        DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
@@ -1542,118 +2189,118 @@ DATA constants<>+32(SB)/8, $0xfff0000000000000
 DATA constants<>+40(SB)/8, $0xfff0000000000000
 DATA constants<>+48(SB)/8, $0xfff0000000000000
 DATA constants<>+56(SB)/8, $0xfff0000000000000
-DATA constants<>+64(SB)/8, $0xffffffffffffffff
-DATA constants<>+72(SB)/8, $0xffffffffffffffff
-DATA constants<>+80(SB)/8, $0xffffffffffffffff
-DATA constants<>+88(SB)/8, $0xffffffffffffffff
-DATA constants<>+96(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+104(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+112(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+120(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+128(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+136(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+144(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+152(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+160(SB)/8, $0x4b4000004b400000
-DATA constants<>+168(SB)/8, $0x4b4000004b400000
-DATA constants<>+176(SB)/8, $0x4b4000004b400000
-DATA constants<>+184(SB)/8, $0x4b4000004b400000
-DATA constants<>+192(SB)/8, $0x3f3172003f317200
-DATA constants<>+200(SB)/8, $0x3f3172003f317200
-DATA constants<>+208(SB)/8, $0x3f3172003f317200
-DATA constants<>+216(SB)/8, $0x3f3172003f317200
-DATA constants<>+224(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+232(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+240(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+248(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+256(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+264(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+272(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+280(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+288(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+296(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+304(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+312(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+320(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+328(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+336(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+344(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+352(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+360(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+368(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+376(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+384(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+392(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+400(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+408(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+416(SB)/8, $0x3f8000003f800000
-DATA constants<>+424(SB)/8, $0x3f8000003f800000
-DATA constants<>+432(SB)/8, $0x3f8000003f800000
-DATA constants<>+440(SB)/8, $0x3f8000003f800000
-DATA constants<>+448(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+456(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+464(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+472(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+480(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+488(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+496(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+504(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+512(SB)/8, $0x4338000000000000
-DATA constants<>+520(SB)/8, $0x4338000000000000
-DATA constants<>+528(SB)/8, $0x4338000000000000
-DATA constants<>+536(SB)/8, $0x4338000000000000
-DATA constants<>+544(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+552(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+560(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+568(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+576(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+584(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+592(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+600(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+608(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+616(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+624(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+632(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+640(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+648(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+656(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+664(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+672(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+680(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+688(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+696(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+704(SB)/8, $0x3efa01999b82986a
-DATA constants<>+712(SB)/8, $0x3efa01999b82986a
-DATA constants<>+720(SB)/8, $0x3efa01999b82986a
-DATA constants<>+728(SB)/8, $0x3efa01999b82986a
-DATA constants<>+736(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+744(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+752(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+760(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+768(SB)/8, $0x3f56c16c184532be
-DATA constants<>+776(SB)/8, $0x3f56c16c184532be
-DATA constants<>+784(SB)/8, $0x3f56c16c184532be
-DATA constants<>+792(SB)/8, $0x3f56c16c184532be
-DATA constants<>+800(SB)/8, $0x3f811111111253d9
-DATA constants<>+808(SB)/8, $0x3f811111111253d9
-DATA constants<>+816(SB)/8, $0x3f811111111253d9
-DATA constants<>+824(SB)/8, $0x3f811111111253d9
-DATA constants<>+832(SB)/8, $0x3fa555555555074e
-DATA constants<>+840(SB)/8, $0x3fa555555555074e
-DATA constants<>+848(SB)/8, $0x3fa555555555074e
-DATA constants<>+856(SB)/8, $0x3fa555555555074e
-DATA constants<>+864(SB)/8, $0x3fc5555555555508
-DATA constants<>+872(SB)/8, $0x3fc5555555555508
-DATA constants<>+880(SB)/8, $0x3fc5555555555508
-DATA constants<>+888(SB)/8, $0x3fc5555555555508
-DATA constants<>+896(SB)/8, $0x3fe000000000000a
-DATA constants<>+904(SB)/8, $0x3fe000000000000a
-DATA constants<>+912(SB)/8, $0x3fe000000000000a
-DATA constants<>+920(SB)/8, $0x3fe000000000000a
-DATA constants<>+928(SB)/8, $0x3ff0000000000000
-DATA constants<>+936(SB)/8, $0x3ff0000000000000
-DATA constants<>+944(SB)/8, $0x3ff0000000000000
-DATA constants<>+952(SB)/8, $0x3ff0000000000000
+DATA constants<>+64(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+72(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+80(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+88(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+96(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+104(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+112(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+120(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+128(SB)/8, $0x4b4000004b400000
+DATA constants<>+136(SB)/8, $0x4b4000004b400000
+DATA constants<>+144(SB)/8, $0x4b4000004b400000
+DATA constants<>+152(SB)/8, $0x4b4000004b400000
+DATA constants<>+160(SB)/8, $0x3f3172003f317200
+DATA constants<>+168(SB)/8, $0x3f3172003f317200
+DATA constants<>+176(SB)/8, $0x3f3172003f317200
+DATA constants<>+184(SB)/8, $0x3f3172003f317200
+DATA constants<>+192(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+200(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+208(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+216(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+224(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+232(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+240(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+248(SB)/8, $0x3ab5245e3ab5245e
+DATA constants<>+256(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+264(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+272(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+280(SB)/8, $0x3c091ccc3c091ccc
+DATA constants<>+288(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+296(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+304(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+312(SB)/8, $0x3d2aac5a3d2aac5a
+DATA constants<>+320(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+328(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+336(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+344(SB)/8, $0x3e2aaa493e2aaa49
+DATA constants<>+352(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+360(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+368(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+376(SB)/8, $0x3efffffe3efffffe
+DATA constants<>+384(SB)/8, $0x3f8000003f800000
+DATA constants<>+392(SB)/8, $0x3f8000003f800000
+DATA constants<>+400(SB)/8, $0x3f8000003f800000
+DATA constants<>+408(SB)/8, $0x3f8000003f800000
+DATA constants<>+416(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+424(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+432(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+440(SB)/8, $0xc086232bdd7abcd3
+DATA constants<>+448(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+456(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+464(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+472(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+480(SB)/8, $0x4338000000000000
+DATA constants<>+488(SB)/8, $0x4338000000000000
+DATA constants<>+496(SB)/8, $0x4338000000000000
+DATA constants<>+504(SB)/8, $0x4338000000000000
+DATA constants<>+512(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+520(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+528(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+536(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+576(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+584(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+592(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+600(SB)/8, $0x3e5ad9782a9db798
+DATA constants<>+608(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+616(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+624(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+632(SB)/8, $0x3e928adb648f4e66
+DATA constants<>+640(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+648(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+656(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+664(SB)/8, $0x3ec71df130fbeaee
+DATA constants<>+672(SB)/8, $0x3efa01999b82986a
+DATA constants<>+680(SB)/8, $0x3efa01999b82986a
+DATA constants<>+688(SB)/8, $0x3efa01999b82986a
+DATA constants<>+696(SB)/8, $0x3efa01999b82986a
+DATA constants<>+704(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+712(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+720(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+728(SB)/8, $0x3f2a01a013496bea
+DATA constants<>+736(SB)/8, $0x3f56c16c184532be
+DATA constants<>+744(SB)/8, $0x3f56c16c184532be
+DATA constants<>+752(SB)/8, $0x3f56c16c184532be
+DATA constants<>+760(SB)/8, $0x3f56c16c184532be
+DATA constants<>+768(SB)/8, $0x3f811111111253d9
+DATA constants<>+776(SB)/8, $0x3f811111111253d9
+DATA constants<>+784(SB)/8, $0x3f811111111253d9
+DATA constants<>+792(SB)/8, $0x3f811111111253d9
+DATA constants<>+800(SB)/8, $0x3fa555555555074e
+DATA constants<>+808(SB)/8, $0x3fa555555555074e
+DATA constants<>+816(SB)/8, $0x3fa555555555074e
+DATA constants<>+824(SB)/8, $0x3fa555555555074e
+DATA constants<>+832(SB)/8, $0x3fc5555555555508
+DATA constants<>+840(SB)/8, $0x3fc5555555555508
+DATA constants<>+848(SB)/8, $0x3fc5555555555508
+DATA constants<>+856(SB)/8, $0x3fc5555555555508
+DATA constants<>+864(SB)/8, $0x3fe000000000000a
+DATA constants<>+872(SB)/8, $0x3fe000000000000a
+DATA constants<>+880(SB)/8, $0x3fe000000000000a
+DATA constants<>+888(SB)/8, $0x3fe000000000000a
+DATA constants<>+896(SB)/8, $0x3ff0000000000000
+DATA constants<>+904(SB)/8, $0x3ff0000000000000
+DATA constants<>+912(SB)/8, $0x3ff0000000000000
+DATA constants<>+920(SB)/8, $0x3ff0000000000000
+DATA constants<>+928(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+936(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+944(SB)/8, $0xc086232bdd7abcd2
+DATA constants<>+952(SB)/8, $0xc086232bdd7abcd2
 DATA constants<>+960(SB)/8, $0x40862e42fefa39f0
 DATA constants<>+968(SB)/8, $0x40862e42fefa39f0
 DATA constants<>+976(SB)/8, $0x40862e42fefa39f0
@@ -1662,7 +2309,75 @@ DATA constants<>+992(SB)/8, $0x7ff0000000000000
 DATA constants<>+1000(SB)/8, $0x7ff0000000000000
 DATA constants<>+1008(SB)/8, $0x7ff0000000000000
 DATA constants<>+1016(SB)/8, $0x7ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1024
+DATA constants<>+1024(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1032(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1040(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1048(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1056(SB)/8, $0x4330000000000000
+DATA constants<>+1064(SB)/8, $0x4330000000000000
+DATA constants<>+1072(SB)/8, $0x4330000000000000
+DATA constants<>+1080(SB)/8, $0x4330000000000000
+DATA constants<>+1088(SB)/8, $0x4330000000000400
+DATA constants<>+1096(SB)/8, $0x4330000000000400
+DATA constants<>+1104(SB)/8, $0x4330000000000400
+DATA constants<>+1112(SB)/8, $0x4330000000000400
+DATA constants<>+1120(SB)/8, $0x000fffffffffffff
+DATA constants<>+1128(SB)/8, $0x000fffffffffffff
+DATA constants<>+1136(SB)/8, $0x000fffffffffffff
+DATA constants<>+1144(SB)/8, $0x000fffffffffffff
+DATA constants<>+1152(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1160(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1168(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1176(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1184(SB)/8, $0x4000000000000000
+DATA constants<>+1192(SB)/8, $0x4000000000000000
+DATA constants<>+1200(SB)/8, $0x4000000000000000
+DATA constants<>+1208(SB)/8, $0x4000000000000000
+DATA constants<>+1216(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1224(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1232(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1240(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1248(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1256(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1264(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1272(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1280(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1288(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1296(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1304(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1312(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1320(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1328(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1336(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1344(SB)/8, $0x3fd249249422a452
+DATA constants<>+1352(SB)/8, $0x3fd249249422a452
+DATA constants<>+1360(SB)/8, $0x3fd249249422a452
+DATA constants<>+1368(SB)/8, $0x3fd249249422a452
+DATA constants<>+1376(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1384(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1392(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1400(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1408(SB)/8, $0x3fe5555555555593
+DATA constants<>+1416(SB)/8, $0x3fe5555555555593
+DATA constants<>+1424(SB)/8, $0x3fe5555555555593
+DATA constants<>+1432(SB)/8, $0x3fe5555555555593
+DATA constants<>+1440(SB)/8, $0x3fe0000000000000
+DATA constants<>+1448(SB)/8, $0x3fe0000000000000
+DATA constants<>+1456(SB)/8, $0x3fe0000000000000
+DATA constants<>+1464(SB)/8, $0x3fe0000000000000
+DATA constants<>+1472(SB)/8, $0x0010000000000000
+DATA constants<>+1480(SB)/8, $0x0010000000000000
+DATA constants<>+1488(SB)/8, $0x0010000000000000
+DATA constants<>+1496(SB)/8, $0x0010000000000000
+DATA constants<>+1504(SB)/8, $0x4350000000000000
+DATA constants<>+1512(SB)/8, $0x4350000000000000
+DATA constants<>+1520(SB)/8, $0x4350000000000000
+DATA constants<>+1528(SB)/8, $0x4350000000000000
+DATA constants<>+1536(SB)/8, $0x4042b708872320e2
+DATA constants<>+1544(SB)/8, $0x4042b708872320e2
+DATA constants<>+1552(SB)/8, $0x4042b708872320e2
+DATA constants<>+1560(SB)/8, $0x4042b708872320e2
+GLOBL constants<>(SB), RODATA|NOPTR, $1568
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

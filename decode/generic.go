@@ -42,29 +42,51 @@ func pieceMaximaGeneric[F fp.Float](dst, x []F, vectors int) {
 	}
 }
 
-// sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, added in lanes, and reached, which is not
-// 0 if an x[i] is m or above it. If one is above m the sum is unspecified. A NaN makes it NaN.
-func sumExpBelowGeneric[F fp.Float](x []F, m F) (sum F, reached int) {
-	var lanes, e [16]F
+// sumExpTopsGeneric writes, for rows of n ≥ 1 elements, none of which is above top[r],
+//
+//	sum[r]  = Σ exp(x[r·n+i]−top[r])
+//	ties[r] = how many elements are equal to top[r]
+//
+// where the sum is of the elements below, added in lanes. ties[r] is NaN if an element is NaN, or as
+// infinite as top[r].
+func sumExpTopsGeneric[F fp.Float](sum, ties, x []F, n int, top []F) {
 	width := fp.Lanes[F]()
-	for len(x) > 0 {
-		n := min(width, len(x))
-		fp.Exps(e[:n], x[:n], m)
-		for i, v := range x[:n] {
-			if v >= m {
-				reached = 1
+	for r, m := range top {
+		var lanes, e [16]F
+		ties[r] = 0
+		for row := x[r*n:][:n]; len(row) > 0; row = row[min(width, len(row)):] {
+			v := row[:min(width, len(row))]
+			fp.Exps(e[:len(v)], v, m)
+			for i, v := range v {
+				if v < m {
+					lanes[i] += e[i]
+				} else {
+					ties[r] += e[i]
+				}
 			}
-			lanes[i] += e[i]
 		}
-		x = x[n:]
-	}
-	for half := width / 2; half > 0; half /= 2 {
-		for i := range half {
-			lanes[i] += lanes[i+half]
+		for half := width / 2; half > 0; half /= 2 {
+			for i := range half {
+				lanes[i] += lanes[i+half]
+			}
 		}
+		sum[r] = lanes[0]
 	}
-	return lanes[0], reached
 }
 
 // expsGeneric writes dst[i] = exp(x[i]), as fp.Exp64 has it. dst may be x.
 func expsGeneric(dst, x []float64) { fp.Exps(dst, x, 0) }
+
+// log1pGeneric writes dst[i] = ln(1+x[i]), for x[i] of at least 0, or NaN. dst may be x.
+func log1pGeneric(dst, x []float64) {
+	for i, v := range x {
+		dst[i] = fp.Log1p(v)
+	}
+}
+
+// logsGeneric writes dst[i] = ln x[i], for finite x[i] of at least 0. dst may be x.
+func logsGeneric(dst, x []float64) {
+	for i, v := range x {
+		dst[i] = fp.LogFrom0(v)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/gotrellis/trellis"
-	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/parallel"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -86,7 +85,9 @@ type greedyTask[F trellis.Float] struct {
 	// Of each row of the data, the class that it is read as, its ln p, and p: NaN for what is none.
 	index       []int
 	logs, probs []float64
-	losses      []F // of logits in short rows, −ln p
+	// Of logits: the largest of the row, and, if that may be another, its class.
+	top     []F
+	largest []int
 }
 
 const (
@@ -94,9 +95,6 @@ const (
 	// cache when they are read again. pieceRows is the most rows: ArgMaxRows, which has no field Workers,
 	// does so few alone.
 	pieceElements, pieceRows = 1 << 16, 1 << 11
-	// shortRow is the most classes of rows of logits that cross-entropy takes many at a time; of longer
-	// ones it is no faster.
-	shortRow = 128
 )
 
 // piece is some rows of the data that one worker reads.
@@ -109,7 +107,7 @@ var greedyTasks workspace.Pools
 
 // release gives the task back without what it borrowed.
 func (t *greedyTask[F]) release() {
-	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0], losses: t.losses[:0]}
+	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0], top: t.top[:0], largest: t.largest[:0]}
 	workspace.Give[F](&greedyTasks, t)
 }
 
@@ -153,7 +151,10 @@ func (t *greedyTask[F]) divide() {
 	all := t.frames * t.batch
 	t.index, t.logs, t.probs = workspace.Resize(t.index, all), workspace.Resize(t.logs, all), workspace.Resize(t.probs, all)
 	if t.scores == trellis.Logits {
-		t.losses = workspace.Resize(t.losses, all)
+		t.top = workspace.Resize(t.top, all)
+		if t.allowed != nil {
+			t.largest = workspace.Resize(t.largest, all)
+		}
 	}
 }
 
@@ -174,40 +175,41 @@ func (t *greedyTask[F]) Item(i int) {
 	p, c := &t.pieces[i], t.classes
 	x, index := trellis.Tensor[F]{Data: t.data[p.from*c : p.to*c], Shape: p.shape[:]}, t.index[p.from:p.to]
 	trellis.ArgMaxRows(index, x, t.allowed)
-	logs, probs := t.logs[p.from:p.to], t.probs[p.from:p.to]
-	if t.scores == trellis.Logits && c <= shortRow {
-		losses := t.losses[p.from:p.to]
-		_ = trellis.CrossEntropyLoss[F]{Workers: 1}.Losses(losses, x, index) // no error: all of this is made here
-		for r, loss := range losses {
-			logs[r] = 0 - float64(loss)
-		}
-	}
+	ln, probs := t.logs[p.from:p.to], t.probs[p.from:p.to]
 	for r, best := range index {
-		switch v := float64(x.Data[r*c+best]); t.scores {
-		case trellis.Probabilities:
+		ln[r] = float64(x.Data[r*c+best])
+	}
+	switch t.scores {
+	case trellis.Probabilities:
+		copy(probs, ln)
+		logs(ln, ln)
+		for r, v := range probs {
 			if !isProbability(v) {
-				v = math.NaN()
+				probs[r], ln[r] = math.NaN(), math.NaN()
 			}
-			probs[r], logs[r] = v, fp.LogFrom0(v)
-		case trellis.LogProbabilities:
+		}
+		return
+	case trellis.LogProbabilities:
+		for r, v := range ln {
 			if v > math.MaxFloat64 {
-				v = math.NaN()
+				ln[r] = math.NaN()
 			}
-			logs[r] = v
-		case trellis.Logits:
-			if c <= shortRow {
-				break
-			}
-			row, largest := x.Data[r*c:][:c], best
-			if t.allowed != nil {
-				largest = trellis.ArgMax(row, nil)
-			}
-			logs[r] = v - float64(row[largest]) - logRest(row, largest)
+		}
+	case trellis.Logits:
+		largest, top, rest := index, t.top[p.from:p.to], probs
+		if t.allowed != nil {
+			largest = t.largest[p.from:p.to]
+			trellis.ArgMaxRows(largest, x, nil)
+		}
+		for r, best := range largest {
+			top[r] = x.Data[r*c+best]
+		}
+		logRests(rest, x.Data, c, top)
+		for r, v := range top {
+			ln[r] = ln[r] - float64(v) - rest[r]
 		}
 	}
-	if t.scores != trellis.Probabilities {
-		exps(probs, logs)
-	}
+	exps(probs, ln)
 }
 
 // read writes what sequence n says.

@@ -119,6 +119,27 @@ func testGreedyIsPlainLoop[F trellis.Float](t *testing.T) {
 	})
 }
 
+// The largest logit of a row counts as 1, wherever it is and however often, and the rest keeps its digits.
+func TestGreedyLongRows(t *testing.T) {
+	both(t, testGreedyLongRows[float32], testGreedyLongRows[float64])
+}
+
+func testGreedyLongRows[F trellis.Float](t *testing.T) {
+	const n, low = 2*block + 5, -20
+	for _, largest := range [][]int{{0}, {block + 1}, {n - 1}, {1, n - 1}, {block - 1, block, 2 * block}} {
+		x := trellis.Tensor[F]{Shape: []int{1, n}, Data: slices.Repeat([]F{low}, n)}
+		for _, c := range largest {
+			x.Data[c] = 0
+		}
+		got, err := Greedy[F]{Scores: trellis.Logits, Blank: 2}.Decode(nil, x, nil)
+		require.NoError(t, err)
+		assert.Equal(t, largest[:1], got[0].Labels)
+		more := float64(len(largest) - 1)
+		const rounding = block / 16 * 0x1p-24 // of the terms of a lane of a block
+		assert.InEpsilon(t, -math.Log1p(more+float64(n-len(largest))*math.Exp(low)), got[0].Score, rounding, "%v", largest)
+	}
+}
+
 // What is no score makes a sequence NaN, if it is looked at, and no other one.
 func TestDecodeNotANumber(t *testing.T) {
 	both(t, testDecodeNotANumber[float32], testDecodeNotANumber[float64])

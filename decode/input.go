@@ -5,7 +5,6 @@ import (
 	"math"
 
 	"github.com/gotrellis/trellis"
-	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 )
 
@@ -147,18 +146,30 @@ func (in *input[F]) sequence(n int) view.Rows[F] {
 // exactly with others.
 func isProbability(p float64) bool { return p >= 0 && p <= 1.001 }
 
-// logRest returns ln Σ exp(x[i]−m) of a row whose largest element m is number best: what x[best] is
-// above its log-probability. It keeps its digits near 0. It is NaN if m is not finite or a NaN is in
-// the row.
-func logRest[F trellis.Float](x []F, best int) float64 {
-	m, rest := x[best], 0.0
-	for _, side := range [2][]F{x[:best], x[best+1:]} {
-		for at := 0; at < len(side); at += block {
-			s, _ := sumExpBelow(side[at:min(at+block, len(side))], m)
-			rest += float64(s)
+// logRests writes, for rows of n logits whose largest is top[r], ln Σ exp(x[r·n+i]−top[r]): how far top[r] is
+// above its log-probability. It keeps its digits near 0. It is NaN if top[r] is not finite or a NaN is
+// in the row. There are at most block rows.
+func logRests[F trellis.Float](dst []float64, x []F, n int, top []F) {
+	const most = 64 // rows of a call
+	var sum, ties [most]F
+	for from := 0; from < len(top); {
+		to := min(from+max(1, min(most, block/n)), len(top))
+		m, rest, equal := top[from:to], dst[from:to], [most]float64{}
+		clear(rest)
+		for at := from * n; at < to*n; at += block { // more than once only of one row
+			b := x[at:min(at+block, to*n)]
+			sumExpTops(sum[:], ties[:], b, min(n, len(b)), m)
+			for r := range rest {
+				rest[r] += float64(sum[r])
+				equal[r] += float64(ties[r])
+			}
 		}
+		for r := range rest {
+			rest[r] += equal[r] - 1
+		}
+		from = to
 	}
-	return fp.Log1p(rest) + float64(m-m) // of an infinity NaN
+	log1p(dst, dst)
 }
 
 // resized returns s with n elements, which keep what memory they have.

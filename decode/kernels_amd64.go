@@ -47,25 +47,25 @@ func pieceMaxima[F fp.Float](dst, x []F, vectors int) {
 	pieceMaximaGeneric(dst, x, vectors)
 }
 
-// sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
+// sumExpTops works like sumExpTopsGeneric.
+func sumExpTops[F fp.Float](sum, ties, x []F, n int, top []F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32AVX512(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sumExpTopsF32AVX512(fp.AsFloat32(sum), fp.AsFloat32(ties), fp.AsFloat32(x), n, fp.AsFloat32(top))
+			return
 		}
-		sum, reached := sumExpBelowF64AVX512(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sumExpTopsF64AVX512(fp.AsFloat64(sum), fp.AsFloat64(ties), fp.AsFloat64(x), n, fp.AsFloat64(top))
+		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32AVX2(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sumExpTopsF32AVX2(fp.AsFloat32(sum), fp.AsFloat32(ties), fp.AsFloat32(x), n, fp.AsFloat32(top))
+			return
 		}
-		sum, reached := sumExpBelowF64AVX2(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sumExpTopsF64AVX2(fp.AsFloat64(sum), fp.AsFloat64(ties), fp.AsFloat64(x), n, fp.AsFloat64(top))
+		return
 	}
-	return sumExpBelowGeneric(x, m)
+	sumExpTopsGeneric(sum, ties, x, n, top)
 }
 
 // exps works like expsGeneric.
@@ -79,6 +79,32 @@ func exps(dst, x []float64) {
 		return
 	}
 	expsGeneric(dst, x)
+}
+
+// log1p works like log1pGeneric.
+func log1p(dst, x []float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		log1pAVX512(dst, x)
+		return
+	case tier.AVX2:
+		log1pAVX2(dst, x)
+		return
+	}
+	log1pGeneric(dst, x)
+}
+
+// logs works like logsGeneric.
+func logs(dst, x []float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		logsAVX512(dst, x)
+		return
+	case tier.AVX2:
+		logsAVX2(dst, x)
+		return
+	}
+	logsGeneric(dst, x)
 }
 
 //go:noescape
@@ -106,19 +132,31 @@ func pieceMaximaF64AVX512(dst, x []float64, vectors int)
 func pieceMaximaF64AVX2(dst, x []float64, vectors int)
 
 //go:noescape
-func sumExpBelowF32AVX512(x []float32, m float32) (sum float32, reached int)
+func sumExpTopsF32AVX512(sum, ties, x []float32, n int, top []float32)
 
 //go:noescape
-func sumExpBelowF32AVX2(x []float32, m float32) (sum float32, reached int)
+func sumExpTopsF32AVX2(sum, ties, x []float32, n int, top []float32)
 
 //go:noescape
-func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
+func sumExpTopsF64AVX512(sum, ties, x []float64, n int, top []float64)
 
 //go:noescape
-func sumExpBelowF64AVX2(x []float64, m float64) (sum float64, reached int)
+func sumExpTopsF64AVX2(sum, ties, x []float64, n int, top []float64)
 
 //go:noescape
 func expsAVX512(dst, x []float64)
 
 //go:noescape
 func expsAVX2(dst, x []float64)
+
+//go:noescape
+func log1pAVX512(dst, x []float64)
+
+//go:noescape
+func log1pAVX2(dst, x []float64)
+
+//go:noescape
+func logsAVX512(dst, x []float64)
+
+//go:noescape
+func logsAVX2(dst, x []float64)

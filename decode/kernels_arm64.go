@@ -35,18 +35,18 @@ func pieceMaxima[F fp.Float](dst, x []F, vectors int) {
 	pieceMaximaGeneric(dst, x, vectors)
 }
 
-// sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
+// sumExpTops works like sumExpTopsGeneric.
+func sumExpTops[F fp.Float](sum, ties, x []F, n int, top []F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32NEON(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sumExpTopsF32NEON(fp.AsFloat32(sum), fp.AsFloat32(ties), fp.AsFloat32(x), n, fp.AsFloat32(top))
+			return
 		}
-		sum, reached := sumExpBelowF64NEON(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sumExpTopsF64NEON(fp.AsFloat64(sum), fp.AsFloat64(ties), fp.AsFloat64(x), n, fp.AsFloat64(top))
+		return
 	}
-	return sumExpBelowGeneric(x, m)
+	sumExpTopsGeneric(sum, ties, x, n, top)
 }
 
 // exps works like expsGeneric.
@@ -57,6 +57,26 @@ func exps(dst, x []float64) {
 		return
 	}
 	expsGeneric(dst, x)
+}
+
+// log1p works like log1pGeneric.
+func log1p(dst, x []float64) {
+	switch tier.Active {
+	case tier.NEON:
+		log1pNEON(dst, x)
+		return
+	}
+	log1pGeneric(dst, x)
+}
+
+// logs works like logsGeneric.
+func logs(dst, x []float64) {
+	switch tier.Active {
+	case tier.NEON:
+		logsNEON(dst, x)
+		return
+	}
+	logsGeneric(dst, x)
 }
 
 //go:noescape
@@ -72,10 +92,16 @@ func pieceMaximaF32NEON(dst, x []float32, vectors int)
 func pieceMaximaF64NEON(dst, x []float64, vectors int)
 
 //go:noescape
-func sumExpBelowF32NEON(x []float32, m float32) (sum float32, reached int)
+func sumExpTopsF32NEON(sum, ties, x []float32, n int, top []float32)
 
 //go:noescape
-func sumExpBelowF64NEON(x []float64, m float64) (sum float64, reached int)
+func sumExpTopsF64NEON(sum, ties, x []float64, n int, top []float64)
 
 //go:noescape
 func expsNEON(dst, x []float64)
+
+//go:noescape
+func log1pNEON(dst, x []float64)
+
+//go:noescape
+func logsNEON(dst, x []float64)

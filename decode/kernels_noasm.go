@@ -18,12 +18,22 @@ func pieceMaxima[F fp.Float](dst, x []F, vectors int) {
 	pieceMaximaGeneric(dst, x, vectors)
 }
 
-// sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
-	return sumExpBelowGeneric(x, m)
+// sumExpTops works like sumExpTopsGeneric.
+func sumExpTops[F fp.Float](sum, ties, x []F, n int, top []F) {
+	sumExpTopsGeneric(sum, ties, x, n, top)
 }
 
 // exps works like expsGeneric.
 func exps(dst, x []float64) {
 	expsGeneric(dst, x)
+}
+
+// log1p works like log1pGeneric.
+func log1p(dst, x []float64) {
+	log1pGeneric(dst, x)
+}
+
+// logs works like logsGeneric.
+func logs(dst, x []float64) {
+	logsGeneric(dst, x)
 }

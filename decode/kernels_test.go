@@ -20,10 +20,17 @@ func BenchmarkKernel(b *testing.B) { kernels().Benchmark(b) }
 
 func kernels() kerneltest.Suite {
 	doubles := kernelTests[float64]()
-	doubles["exps"] = testExps
+	doubles["exps"] = testDoubles(exps, expsGeneric, func(v float64) float64 { return v })
+	doubles["log1p"] = testDoubles(log1p, log1pGeneric, math.Abs)
+	doubles["logs"] = testDoubles(logs, logsGeneric, func(v float64) float64 {
+		if !fp.IsFinite(v) {
+			return 0
+		}
+		return math.Abs(v)
+	})
 	return kerneltest.Suite{
 		{Type: "float32", Tests: kernelTests[float32](), Works: kernelWorks[float32]},
-		{Type: "float64", Tests: doubles, Works: func() []kerneltest.Work { return append(kernelWorks[float64](), expWork()) }},
+		{Type: "float64", Tests: doubles, Works: func() []kerneltest.Work { return append(kernelWorks[float64](), doubleWorks()...) }},
 	}
 }
 
@@ -31,7 +38,7 @@ func kernelTests[F fp.Float]() map[string]func(t *testing.T) {
 	return map[string]func(t *testing.T){
 		"notBelow":    testNotBelow[F],
 		"pieceMaxima": testPieceMaxima[F],
-		"sumExpBelow": testSumExpBelow[F],
+		"sumExpTops":  testSumExpTops[F],
 	}
 }
 
@@ -76,42 +83,56 @@ func testPieceMaxima[F fp.Float](t *testing.T) {
 	})
 }
 
-func testSumExpBelow[F fp.Float](t *testing.T) {
+func testSumExpTops[F fp.Float](t *testing.T) {
 	kerneltest.Each(t, lengths, func(c *kerneltest.Trial[F]) {
-		x := c.Scores(c.N)
-		m := fp.NegInf[F]()
-		for _, v := range x {
-			if v > m {
-				m = v
+		for _, n := range kerneltest.Some(c, []int{1, 2, 15, 16, 17, 33, c.N}) {
+			rows := 0
+			if n > 0 {
+				rows = min(c.N/n, 9)
 			}
-		}
-		for _, above := range kerneltest.Some(c, []F{0, 1}) {
-			c.Notes = []any{"above", above}
-			wantSum, wantReached := sumExpBelowGeneric(x, m+above)
-			y := kerneltest.Constant(c, x)
-			var sum F
-			var reached int
-			c.Call(func() { sum, reached = sumExpBelow(y, m+above) })
-			kerneltest.SameOne(c, "sum", wantSum, sum)
-			if sum == sum {
-				require.Equal(t, wantReached > 0, reached > 0, "%v", c)
+			x, top := c.Scores(c.N)[:rows*n], make([]F, rows)
+			for r := range top {
+				top[r] = fp.NegInf[F]()
+				for _, v := range x[r*n:][:n] {
+					if v > top[r] {
+						top[r] = v
+					}
+				}
+				top[r] += F(r % 3) // as in the pieces of a long row
 			}
+			c.Notes = []any{"n", n}
+			wantSum, wantTies := make([]F, rows), make([]F, rows)
+			sumExpTopsGeneric(wantSum, wantTies, x, n, top)
+			sum, ties := kerneltest.Placed(c, make([]F, rows)), kerneltest.Placed(c, make([]F, rows))
+			y, m := kerneltest.Constant(c, x), kerneltest.Constant(c, top)
+			c.Call(func() { sumExpTops(sum, ties, y, n, m) })
+			kerneltest.Same(c, "ties", wantTies, ties)
+			for r, v := range ties {
+				if v != v { // then the sum is of no use
+					wantSum[r], sum[r] = 0, 0
+				}
+			}
+			kerneltest.Same(c, "sum", wantSum, sum)
 		}
 	})
 }
 
-func testExps(t *testing.T) {
-	kerneltest.Each(t, lengths, func(c *kerneltest.Trial[float64]) {
-		x := c.Scores(c.N)
-		want := make([]float64, c.N)
-		expsGeneric(want, x)
-		dst, y := kerneltest.Placed(c, make([]float64, c.N)), kerneltest.Constant(c, x)
-		c.Call(func() { exps(dst, y) })
-		kerneltest.Same(c, "dst", want, dst)
-		dst = kerneltest.Placed(c, x)
-		c.Call(func() { exps(dst, dst) })
-		kerneltest.Same(c, "dst in place", want, dst)
-	})
+// testDoubles tests a kernel that writes a function of each number; number makes a score one that it takes.
+func testDoubles(kernel, generic func(dst, x []float64), number func(v float64) float64) func(t *testing.T) {
+	return func(t *testing.T) {
+		kerneltest.Each(t, lengths, func(c *kerneltest.Trial[float64]) {
+			x, want := c.Scores(c.N), make([]float64, c.N)
+			for i, v := range x {
+				x[i] = number(v)
+			}
+			generic(want, x)
+			for _, inPlace := range []bool{false, true} {
+				dst, y := c.Destination(x, inPlace)
+				c.Call(func() { kernel(dst, y) })
+				kerneltest.Same(c, "dst", want, dst)
+			}
+		})
+	}
 }
 
 func kernelWorks[F fp.Float]() []kerneltest.Work {
@@ -123,14 +144,17 @@ func kernelWorks[F fp.Float]() []kerneltest.Work {
 	return []kerneltest.Work{
 		kerneltest.NewWork("notBelow", one, func() { index[0] = int32(notBelow(index, x, 0.999, 0)) }),
 		kerneltest.NewWork("pieceMaxima", one, func() { pieceMaxima(dst, x, 32) }),
-		kerneltest.NewWork("sumExpBelow", one, func() { dst[0], _ = sumExpBelow(x, 1) }),
+		kerneltest.NewWork("sumExpTops", one, func() { sumExpTops(dst[:1], dst[1:2], x, block, x[block-1:]) }),
 	}
 }
 
-func expWork() kerneltest.Work {
+func doubleWorks() (works []kerneltest.Work) {
 	x, dst := make([]float64, block), make([]float64, block)
 	for i := range x {
-		x[i] = -float64(i) / block
+		x[i] = float64(i) / block
 	}
-	return kerneltest.NewWork("exps", kerneltest.Elements[float64](block, 2), func() { exps(dst, x) })
+	for name, kernel := range map[string]func(dst, x []float64){"exps": exps, "log1p": log1p, "logs": logs} {
+		works = append(works, kerneltest.NewWork(name, kerneltest.Elements[float64](block, 2), func() { kernel(dst, x) }))
+	}
+	return works
 }

@@ -52,7 +52,9 @@ func (l *looker[F]) look(row []F, beam []entry) (log float64) {
 	cut, norm := l.cut, 0.0
 	if l.scores == trellis.Logits {
 		best := trellis.ArgMax(row, nil)
-		norm = float64(row[best]) + logRest(row, best)
+		var rest [1]float64
+		logRests(rest[:], row, len(row), row[best:][:1])
+		norm = float64(row[best]) + rest[0]
 		if norm != norm {
 			return norm
 		}

@@ -7,7 +7,9 @@ import (
 )
 
 // argMaxes are the kernels that find where a row is largest.
-func argMaxes() []kernel { return []kernel{argMax(), argMaxAllowed(), argMaxRows()} }
+func argMaxes() []kernel {
+	return []kernel{argMax(), argMaxAllowed(), argMaxRows(), argMaxAllowedRows()}
+}
 
 // argMax returns the index of the first NaN or, without one, of the first of the largest
 // elements, if they are above m; else −1.
@@ -41,38 +43,62 @@ func argMaxAllowed() kernel {
 }
 
 // argMaxRows writes to place, for short rows of n elements, the index of the first of the largest
-// ones, and −1 for a row with NaN. No branch depends on what is in a row: each lane has the largest of
-// its elements and the number of the first of these, of which the least one is wanted among lanes that
-// have the row's largest.
+// ones, and −1 for a row with NaN or without an element above −Inf.
 func argMaxRows() kernel {
 	return kernel{
 		name:   "argMaxRows",
 		params: []parameter{slice("place", F), slice("x", F), integer("n")},
 		body: func(k *builder) {
-			place, row, n := k.Array("place"), k.Array("x"), k.Arg("n")
-			inf, negInf, none := k.Const(k.F, math.Inf(1)), k.Const(k.F, math.Inf(-1)), k.Const(k.F, -1)
-			zero, one, step := k.Const(k.F, 0), k.Const(k.F, 1), k.Const(k.F, float64(k.F.Lanes()))
-			// The last bits of 2 to the number of bits of the mantissa count by ones.
-			whole := k.Const(k.F, float64(int(1)<<layoutOf(k.F).mantissa))
-			first := k.Iota(k.F.Int()).Or(whole.As(k.F.Int())).As(k.F).Sub(whole)
-			repeat(k, k.Len("place"), 1, func() {
-				best, at, number, nans := k.Var(negInf), k.Var(first), k.Var(first), k.Var(zero)
-				k.Each(n, arrays{row}, func(l asm.Lanes) {
-					v := l.LoadOr(row, negInf)
-					at.Set(best.Less(v).Select(number, at))
-					best.Set(v.Max(best))
-					number.Set(number.Add(step))
-					nans.AddWhere(v.NotEqual(v), one)
-				})
-				odd := nans.NotEqual(zero)
-				at.Set(odd.Select(none, at))
-				best.Set(odd.Select(inf, best))
-				top := best.FoldMax().Spread()
-				place.StoreFirst(best.Equal(top).Select(at, inf).FoldMin())
-				place.Advance(1)
+			negInf := k.Const(k.F, math.Inf(-1))
+			largestOfRows(k, func(n asm.Int, row asm.Array, each func(v asm.Vec)) {
+				k.Each(n, arrays{row}, func(l asm.Lanes) { each(l.LoadOr(row, negInf)) })
 			})
 		},
 	}
+}
+
+// argMaxAllowedRows is argMaxRows of the elements beside which allowed, as long as a row, is not 0.
+func argMaxAllowedRows() kernel {
+	return kernel{
+		name:   "argMaxAllowedRows",
+		params: []parameter{slice("place", F), slice("x", F), integer("n"), slice("allowed", F)},
+		body: func(k *builder) {
+			negInf, zero, allowed := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0), k.Base("allowed")
+			largestOfRows(k, func(n asm.Int, row asm.Array, each func(v asm.Vec)) {
+				mask := allowed.Copy()
+				k.Each(n, arrays{row, mask}, func(l asm.Lanes) {
+					each(l.Load(mask).NotEqual(zero).Select(l.Load(row), negInf))
+				})
+			})
+		},
+	}
+}
+
+// largestOfRows is argMaxRows of the vectors that through, going through a row, gives to each. No branch
+// depends on what is in a row: each lane has the largest of its elements and the number of the first
+// of these, of which the least one is wanted among lanes that have the row's largest.
+func largestOfRows(k *builder, through func(n asm.Int, row asm.Array, each func(v asm.Vec))) {
+	place, row, n := k.Array("place"), k.Array("x"), k.Arg("n")
+	inf, negInf, none := k.Const(k.F, math.Inf(1)), k.Const(k.F, math.Inf(-1)), k.Const(k.F, -1)
+	zero, one, step := k.Const(k.F, 0), k.Const(k.F, 1), k.Const(k.F, float64(k.F.Lanes()))
+	// The last bits of 2 to the number of bits of the mantissa count by ones.
+	whole := k.Const(k.F, float64(int(1)<<layoutOf(k.F).mantissa))
+	first := k.Iota(k.F.Int()).Or(whole.As(k.F.Int())).As(k.F).Sub(whole)
+	repeat(k, k.Len("place"), 1, func() {
+		best, at, number, nans := k.Var(negInf), k.Var(none), k.Var(first), k.Var(zero)
+		through(n, row, func(v asm.Vec) {
+			at.Set(best.Less(v).Select(number, at))
+			best.Set(v.Max(best))
+			number.Set(number.Add(step))
+			nans.AddWhere(v.NotEqual(v), one)
+		})
+		odd := nans.NotEqual(zero)
+		at.Set(odd.Select(none, at))
+		best.Set(odd.Select(inf, best))
+		top := best.FoldMax().Spread()
+		place.StoreFirst(best.Equal(top).Select(at, inf).FoldMin())
+		place.Advance(1)
+	})
 }
 
 // firstLargest is argMax of what load returns for vector u of some arrays. It finds the maximum

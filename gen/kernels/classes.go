@@ -7,8 +7,36 @@ import (
 )
 
 // classes are the kernels that find the classes of a frame that are worth a look, and what makes
-// probabilities of logarithms.
-func classes() []kernel { return []kernel{notBelow(), pieceMaxima(), sumExpBelow(), exps()} }
+// probabilities of scores.
+func classes() []kernel {
+	return []kernel{notBelow(), pieceMaxima(), sumExpTops(), exps(), log1p(), logs()}
+}
+
+// sumExpTops writes, for rows of n elements, none above top[r],
+//
+//	sum[r]  = Σ exp(x[r·n+i] − top[r])    of the elements below top[r]
+//	ties[r] = how many are equal to it
+func sumExpTops() kernel {
+	return kernel{
+		name:   "sumExpTops",
+		params: []parameter{slice("sum", F), slice("ties", F), slice("x", F), integer("n"), slice("top", F)},
+		body: func(k *builder) {
+			sum, ties, x, n, top := k.Array("sum"), k.Array("ties"), k.Array("x"), k.Arg("n"), k.Array("top")
+			negInf, zero, e := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0), newExponential(k)
+			repeat(k, k.Len("top"), 1, func() {
+				terms, minus := e.newSum(k), zero.Sub(top.Broadcast()) // then ±0 less ±0 is +0
+				k.Each(n, arrays{x}, func(l asm.Lanes) {
+					terms.add(l.LoadOr(x, negInf).Add(minus))
+				})
+				sum.StoreFirst(terms.total.FoldAdd())
+				ties.StoreFirst(terms.ties.FoldAdd())
+				sum.Advance(1)
+				ties.Advance(1)
+				top.Advance(1)
+			})
+		},
+	}
+}
 
 // exps writes dst[i] = exp(x[i]).
 func exps() kernel {
