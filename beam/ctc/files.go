@@ -42,6 +42,11 @@ func (f *files) open(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // read returns what is in a file. In parts, it would be many small requests.
 func (f *files) read(ctx context.Context, name string) ([]byte, error) {
+	if _, _, ok := cutScheme(name); !ok {
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s: not a regular file", name) // a pipe or device may never end
+		}
+	}
 	r, err := f.open(ctx, name)
 	if err != nil {
 		return nil, err

@@ -99,6 +99,9 @@ func newLine(file, text string, kept bool, watch *stopwatch) (line, error) {
 	if err != nil {
 		return line{}, err
 	}
+	if err := checkShape(picture.Bounds()); err != nil {
+		return line{}, err
+	}
 	return recognise(picture, text, watch)
 }
 
@@ -179,7 +182,9 @@ func (l line) print(w io.Writer, r reading) error {
 	if l.text != "" {
 		fmt.Fprintf(table, "true\t%q\tp = %.2g: loss %.3f nats\n", l.text, math.Exp(-r.loss), r.loss)
 	}
-	table.Flush()
+	if err := table.Flush(); err != nil || len(r.words) == 0 {
+		return err
+	}
 	fmt.Fprintf(table, "\nword\tframes\tp\tplace\n")
 	for _, word := range r.words {
 		fmt.Fprintf(table, "%s\t%d–%d\t%.3f\t%.3f\n", l.spell(r.hypotheses[0].Labels[word.From:word.To]), word.Start, word.End, math.Exp(word.Score), word.Confidence)

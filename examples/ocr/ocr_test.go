@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -120,6 +121,15 @@ func TestInput(t *testing.T) {
 
 	_, err := drawText("日")
 	assert.ErrorContains(t, err, "'日'")
+}
+
+// The network's work grows with the square of the width.
+func TestShape(t *testing.T) {
+	assert.NoError(t, checkShape(image.Rect(10, 10, 10+maxAspect, 11)))
+	assert.EqualError(t, checkShape(image.Rect(0, 0, 20000, 4)), "a picture of 20000×4 pixels: want one line, at most 100 times as wide as high")
+	assert.Error(t, checkShape(image.Rect(0, 0, 0, 4)))
+	_, err := newLine("", strings.Repeat("wide ", 1000), false, &stopwatch{})
+	assert.ErrorContains(t, err, "want one line")
 }
 
 func TestReadPicture(t *testing.T) {

@@ -31,6 +31,17 @@ func readPicture(file string) (image.Image, error) {
 	return picture, nil
 }
 
+// maxAspect bounds how wide a line is for its height: each frame of the network looks at all others.
+const maxAspect = 100
+
+// checkShape reports a picture that is no line of print.
+func checkShape(r image.Rectangle) error {
+	if r.Empty() || r.Dx() > maxAspect*r.Dy() {
+		return fmt.Errorf("a picture of %d×%d pixels: want one line, at most %d times as wide as high", r.Dx(), r.Dy(), maxAspect)
+	}
+	return nil
+}
+
 // drawText draws a line of text in the Go font.
 func drawText(text string) (image.Image, error) {
 	const margin, baseline = 6, 34

@@ -168,6 +168,9 @@ const maxHeader = 1 << 20
 // 2 bytes in version 1 and 4 since. Versions 2 and 3 differ in the encoding of names
 // that only structured types have, which are refused anyway.
 func (a *Array) readDescription(size int64) ([]byte, error) {
+	if size == 0 {
+		return nil, errors.New("the file is empty")
+	}
 	var start [12]byte
 	if n, _ := a.data.ReadAt(start[:], 0); n < len(start) || string(start[:len(Magic)]) != Magic {
 		return nil, errNoArray

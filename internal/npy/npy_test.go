@@ -268,7 +268,7 @@ func TestFilesThatAreNoArrays(t *testing.T) {
 		parts [][]byte
 		want  string
 	}{
-		"empty":             {nil, "not a .npy file"},
+		"empty":             {nil, "the file is empty"},
 		"text":              {[][]byte{[]byte("1 2 3 4 5 6 7 8 9")}, "not a .npy file"},
 		"magic only":        {[][]byte{good[:8]}, "not a .npy file"},
 		"a zip archive":     {[][]byte{[]byte("PK\x03\x04"), good, body}, "a .npz file that is damaged: zip: not a valid zip file"},
@@ -325,7 +325,9 @@ func TestEveryPrefix(t *testing.T) {
 		for n := range whole {
 			require.NoError(t, os.WriteFile(path, whole[:n], 0o600))
 			want := "truncated: "
-			if n < 12 {
+			if n == 0 {
+				want = "the file is empty"
+			} else if n < 12 {
 				want = "not a .npy file"
 			}
 			_, err := npy.Open(path)

@@ -38,6 +38,9 @@ func readHeader(ctx context.Context, list string) (string, error) {
 	if err != nil && err != io.EOF {
 		return "", fmt.Errorf("%s: %w", list, err)
 	}
+	if line == "" {
+		return "", fmt.Errorf("%s: the list is empty", list)
+	}
 	if len(line) == maxHeader {
 		return "", fmt.Errorf("%s: the first line, which names the columns, has more than %d bytes", list, maxHeader)
 	}

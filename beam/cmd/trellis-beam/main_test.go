@@ -100,6 +100,14 @@ func writeCorpus(t *testing.T, n int) (list string) {
 		case 27: // no file
 			lines = append(lines, fmt.Sprintf("speaker %d\t%s\t%s", i%7, name, text))
 			continue
+		case 29:
+			require.NoError(t, os.Mkdir(filepath.Join(folder, name), 0o777))
+			lines = append(lines, fmt.Sprintf("speaker %d\t%s\t%s", i%7, name, text))
+			continue
+		case 31: // a device, as a pipe would be; this one at least ends
+			require.NoError(t, os.Symlink(os.DevNull, filepath.Join(folder, name)))
+			lines = append(lines, fmt.Sprintf("speaker %d\t%s\t%s", i%7, name, text))
+			continue
 		case 37:
 			text += "\tone too many"
 		}
@@ -258,6 +266,7 @@ func TestNoFiles(t *testing.T) {
 func TestUsage(t *testing.T) {
 	memfs.Write("memfs://usage/files.tsv", []byte("emissions\n"))
 	memfs.Write("memfs://usage/long.tsv", bytes.Repeat([]byte("emissions\t"), maxHeader))
+	memfs.Write("memfs://usage/empty.tsv", nil)
 	good := job{list: "memfs://usage/files.tsv", output: "memfs://usage/results", shards: 1, command: []string{"decode", "-tokens", tokens}}
 	for want, change := range map[string]func(j *job){
 		"want -list and -o":                           func(j *job) { j.list = "" },
@@ -266,6 +275,7 @@ func TestUsage(t *testing.T) {
 		"want a command":                              func(j *job) { j.command = nil },
 		`"ce": want ctc, align or decode`:             func(j *job) { j.command = []string{"ce"} },
 		"memfs://usage/none.tsv: file does not exist": func(j *job) { j.list = "memfs://usage/none.tsv" },
+		"memfs://usage/empty.tsv: the list is empty":  func(j *job) { j.list = "memfs://usage/empty.tsv" },
 		"has more than 65536 bytes":                   func(j *job) { j.list = "memfs://usage/long.tsv" },
 		`"text"`:                                      func(j *job) { j.command = []string{"align", "-tokens", tokens} },
 		"flag provided but not defined: -bem":         func(j *job) { j.command = append(j.command, "-bem", "3") },

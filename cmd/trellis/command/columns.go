@@ -3,6 +3,7 @@ package command
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,6 +61,9 @@ func (c *Corpus) Columns(header string) (*Columns, error) {
 	header = withoutEnd(strings.TrimPrefix(header, "\ufeff"))
 	columns := &Columns{names: strings.Split(header, "\t"), said: -1}
 	columns.setup = fmt.Appendf(c.setup[:], "%s\n", header)
+	if strings.HasPrefix(header, "\xff\xfe") || strings.HasPrefix(header, "\xfe\xff") {
+		return nil, errors.New("the list is in UTF-16; save it in UTF-8")
+	}
 	columns.emissions = slices.Index(columns.names, emissionsColumn)
 	if columns.emissions < 0 {
 		return nil, fmt.Errorf("the first line, %.60q, names no column %q; it names the columns, with tabs between them, as in %q",

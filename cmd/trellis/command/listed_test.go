@@ -225,6 +225,7 @@ func TestHeadersOfLists(t *testing.T) {
 		"":                        "the list is empty",
 		"a.npy\tab\n":             `the first line, "a.npy\tab", names no column "emissions"; it names the columns, with tabs between them, as in "emissions\ttext"`,
 		"emissions text\n":        `the first line, "emissions text", names no column "emissions"; it names the columns, with tabs between them, as in "emissions\ttext"`,
+		"\xff\xfee\x00m\x00":      "the list is in UTF-16; save it in UTF-8",
 		"emissions\n":             `the first line names no column "text"`,
 		"emissions\ttext\t\n":     "column 3 has no name",
 		"emissions\ttext\ttext\n": `two columns are called "text"`,

@@ -41,8 +41,12 @@ func (o *options) parse(fs *flag.FlagSet, usage string, out io.Writer, args []st
 	if len(files) == 0 && o.set("list") {
 		return nil
 	}
-	if len(files) != 1 {
-		return misuse("%s takes one file, got %d %q", fs.Name(), len(files), files)
+	switch len(files) {
+	case 0:
+		return misuse("%s takes one file, got none", fs.Name())
+	case 1:
+	default:
+		return misuse("%s takes one file, got %d: %q", fs.Name(), len(files), files)
 	}
 	o.file = files[0]
 	return nil
