@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -594,4 +595,60 @@ func TestCorpusPage(t *testing.T) {
 	writeIn(t, ".", "files.tsv", list)
 	assert.Equal(t, result{code: exitFailed, stderr: found[3]}, runLine(t, found[2]))
 	assert.Equal(t, found[4], readString(t, "results.jsonl"))
+}
+
+// While a process writes results another one does not, whether it would begin or go on. When that has
+// been killed, or has finished, one may go on.
+func TestOneWriterOfResults(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files are not locked")
+	}
+	folder := corpusFolder(t)
+	path := filepath.Join(folder, "results")
+	first, err := createResults(context.Background(), &listOptions{output: path}, nil)
+	require.NoError(t, err)
+	for _, more := range [][]string{nil, {"-resume"}, {"-retry"}} {
+		r := run(listArgs("ctc", folder, "results", more...)...)
+		assert.Equal(t, result{code: exitData, stderr: "trellis: -o " + path + ": another process is writing it\n"}, r, more)
+	}
+	assert.Empty(t, readString(t, path))
+	found, err := filepath.Glob(path + ".*")
+	require.NoError(t, err)
+	assert.Empty(t, found)
+	first.close()
+	want := runList(t, "ctc", folder, "results")
+	assert.Equal(t, want, runList(t, "ctc", folder, "results", "-resume"))
+}
+
+// A write that has been interrupted may go on: what it writes stays as it is.
+func TestInterruptedWriteKeepsItsLines(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	begun, release := make(chan struct{}), make(chan struct{})
+	written := make(chan string)
+	r := &results{lines: interruptibleWriter{ctx, writerFunc(func(p []byte) (int, error) {
+		close(begun)
+		<-release
+		written <- string(p)
+		return len(p), nil
+	})}}
+	require.NoError(t, r.put([]byte("one\n")))
+	<-begun // by the timer
+	cancel()
+	assert.ErrorIs(t, r.put([]byte("two\n")), context.Canceled)
+	assert.ErrorIs(t, r.flush(), context.Canceled)
+	close(release)
+	assert.Equal(t, "one\n", <-written)
+}
+
+// Lines that wait when the work is interrupted are written.
+func TestInterruptedResultsAreKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results")
+	ctx, cancel := context.WithCancel(context.Background())
+	r, err := createResults(ctx, &listOptions{output: path}, nil)
+	require.NoError(t, err)
+	require.NoError(t, r.put([]byte("one\n")))
+	cancel()
+	assert.NoError(t, r.flush())
+	r.close()
+	assert.Equal(t, "one\n", readString(t, path))
 }
