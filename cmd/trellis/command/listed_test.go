@@ -1,6 +1,7 @@
 package command
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -651,4 +652,28 @@ func TestInterruptedResultsAreKept(t *testing.T) {
 	assert.NoError(t, r.flush())
 	r.close()
 	assert.Equal(t, "one\n", readString(t, path))
+}
+
+// What a compressed file takes when it is unpacked is room that others have not.
+func TestRoomOfCompressedFiles(t *testing.T) {
+	folder := corpusFolder(t)
+	raw, err := os.ReadFile(filepath.Join(folder, "sub/0.npy"))
+	require.NoError(t, err)
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("logits.npy")
+	require.NoError(t, err)
+	_, err = w.Write(raw)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	x, err := npy.FromBytes("x.npz", b.Bytes())
+	require.NoError(t, err)
+	r := newRoom(1 << 20)
+	var least int
+	require.NoError(t, eachGroup(&tool{memory: 1 << 20, room: r}, 1, rows{Array: x, blocks: 1, count: 10, inner: 4, losses: 1, cost: 4}, func(p part[float64]) error {
+		least = r.free
+		return nil
+	}))
+	assert.Equal(t, 1<<20-8*40-len(raw), least)
+	assert.Equal(t, 1<<20, r.free)
 }
