@@ -171,7 +171,7 @@ const (
 func (r *results) put(line []byte) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	if r.failed != nil {
+	if r.failed != nil { // nothing is to stand behind what is lost, and an interrupted write may still read waiting
 		return r.failed
 	}
 	r.waiting = append(r.waiting, line...)
@@ -191,20 +191,16 @@ func (r *results) flush() error {
 	return r.failed
 }
 
-// write writes the lines that wait. Nothing can be written behind what could not be, and what was
-// interrupted may be read still.
+// write writes the lines that wait.
 func (r *results) write() {
 	if r.timer != nil {
 		r.timer.Stop()
 		r.timer = nil
 	}
-	if r.failed == nil && len(r.waiting) > 0 {
+	if len(r.waiting) > 0 {
 		_, r.failed = r.lines.Write(r.waiting)
 	}
 	r.waiting = r.waiting[:0]
-	if r.failed != nil {
-		r.waiting = nil
-	}
 }
 
 // finish writes what is left and closes the file, which is then on the disk.
