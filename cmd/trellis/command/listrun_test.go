@@ -677,3 +677,20 @@ func TestRoomOfCompressedFiles(t *testing.T) {
 	assert.Equal(t, 1<<20-8*40-len(raw), least)
 	assert.Equal(t, 1<<20, r.free)
 }
+
+// Files that are read at once, and those that are too large for that.
+func TestSizesOfFilesInAList(t *testing.T) {
+	folder := corpusFolder(t)
+	for _, frames := range []int{smallFile / 32, smallFile / 16} { // the second is larger by its header
+		raw := npyHeader(1, "<f4", fmt.Sprintf("(%d, 4)", frames))
+		for i := range 4 * frames {
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(math.Sin(float64(i)))))
+		}
+		one := run("ctc", writeIn(t, folder, "x.npy", string(raw)), "-logits", "-targets", "1,2", "-json")
+		require.Equal(t, exitOK, one.code, one.stderr)
+		list := writeIn(t, folder, "list.tsv", "emissions\ttargets\nx.npy\t1,2\n")
+		all := run("ctc", "-list", list, "-logits")
+		require.Equal(t, exitOK, all.code, all.stdout)
+		assert.Equal(t, parseResults(t, one.stdout)[0].Loss, parseResults(t, all.stdout)[0].Loss)
+	}
+}
