@@ -694,3 +694,18 @@ func TestSizesOfFilesInAList(t *testing.T) {
 		assert.Equal(t, parseResults(t, one.stdout)[0].Loss, parseResults(t, all.stdout)[0].Loss)
 	}
 }
+
+// What progress is measured by: the files of all shards together are those of the list.
+func TestItemsOfShards(t *testing.T) {
+	name := filepath.Join(corpusFolder(t), "list.tsv")
+	for of, want := range map[int][]int{0: {5}, 2: {3, 2}, 6: {1, 1, 1, 1, 1, 0}} {
+		for i, want := range want {
+			got, err := countItems(name, shard{i + 1, of})
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		}
+	}
+	got, err := countItems(standardInput, shard{})
+	require.NoError(t, err)
+	assert.Equal(t, -1, got)
+}
