@@ -64,6 +64,7 @@ race: export CGO_ENABLED := 1
 race: ## with the race detector, what goroutines do together
 	@if command -v $$(go env CC) >/dev/null; then \
 		$(TEST) -json -race ./internal/parallel ./internal/workspace | $(SKIPS) && \
+		$(TEST) -json -race -run 'InOrder|Room|Interrupted|Writer' ./cmd/trellis/command | $(SHORT) && \
 		for tier in generic ""; do \
 			TRELLIS_CPU=$$tier $(TEST) -json -count=1 -race -short -run '$(CREWS)' . ./decode ./internal/conformance | $(SHORT) || exit 1; done; \
 		else $(call MISSING,a C compiler); fi

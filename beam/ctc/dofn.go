@@ -82,8 +82,8 @@ func (f *doFn) do(ctx context.Context, item *command.Item) (r command.Result) {
 			r = f.corpus.Fail(item, fmt.Errorf("panic: %v", p))
 		}
 	}()
-	if item.File == "" { // a bad line
-		return f.corpus.Do(item, nil)
+	if item.Err != nil {
+		return f.corpus.Fail(item, item.Err)
 	}
 	emissions, err := f.files.read(ctx, inFolder(f.Folder, npy.Path(item.File)))
 	if err != nil {

@@ -38,7 +38,7 @@ type Array struct {
 // form that NumPy gives it, in version 1, 2 or 3. Errors begin with the name of the file.
 //
 // Of several arrays in a .npz file the name says which one is meant, as in "x.npz:logits". An
-// array that is compressed there is held in memory.
+// array that is compressed there is held in memory once elements have been read.
 func Open(name string) (*Array, error) {
 	path, member := split(name)
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
@@ -65,7 +65,7 @@ func Open(name string) (*Array, error) {
 const maxStream = 1 << 32
 
 // FromReader reads a .npy or .npz file from r to its end, as Open does from a file of that
-// name. The array is held in memory.
+// name. The file is held in memory.
 func FromReader(name string, r io.Reader) (*Array, error) {
 	buffered := bufio.NewReader(r)
 	start, err := buffered.Peek(len(Magic))
@@ -139,6 +139,15 @@ func (a *Array) Len() int {
 		n *= d
 	}
 	return n
+}
+
+// Unpacked returns how many bytes of memory the array holds once elements have been read: all of them
+// if it is compressed, else none.
+func (a *Array) Unpacked() int {
+	if p, ok := a.data.(*packed); ok {
+		return int(p.file.UncompressedSize64)
+	}
+	return 0
 }
 
 // Offset returns where in the file element i begins, in bytes.

@@ -357,18 +357,17 @@ func FuzzHeader(f *testing.F) {
 	f.Add(archive(f, zip.Deflate, member{"a.npy", array(1, 2, 3)}))
 	f.Add(archive(f, zip.Store, member{"a.npy", array(1, 2, 3)}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		a, err := npy.Open(write(t, raw))
+		a, err := npy.FromBytes("x", raw)
 		if err != nil {
 			return
 		}
-		defer a.Close()
 		if bytes.HasPrefix(raw, []byte(npy.Magic)) {
 			assert.Equal(t, len(raw), len(a.Header)+a.Len()*a.Dtype.Size)
 			assert.EqualValues(t, len(raw), a.Offset(a.Len()))
 		}
 		if npy.CheckType[float64](a) == nil {
 			_, err := npy.ReadAll[float64](a)
-			assert.NoError(t, err)
+			assert.True(t, err == nil || a.Unpacked() > 0, err)
 		} else if values, err := npy.ReadAll[int](a); err == nil {
 			assert.Len(t, values, a.Len())
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 )
 
 // zipMagic is how a .npz file, an archive of zip, begins, unless it is empty.
@@ -84,27 +85,81 @@ func openMember(archive io.ReaderAt, size int64, name string) (io.ReaderAt, int6
 	return readMember(archive, size, found)
 }
 
-// readMember gives access to a file of the archive, which has so many bytes: in its place if it is
-// not compressed.
+// readMember gives access to a file of the archive, which has so many bytes: in its place, or if it is
+// compressed in memory, once it is read.
 func readMember(archive io.ReaderAt, size int64, f *zip.File) (io.ReaderAt, int64, error) {
+	at, err := f.DataOffset()
+	if err != nil {
+		return nil, 0, err
+	}
+	if at > size || f.CompressedSize64 > uint64(size-at) {
+		return nil, 0, fmt.Errorf("%s: truncated: it takes %d bytes from %d on, the archive has %d", f.Name, f.CompressedSize64, at, size)
+	}
 	if f.Method == zip.Store {
-		at, err := f.DataOffset()
-		if err == nil && (at > size || f.CompressedSize64 > uint64(size-at)) {
-			err = fmt.Errorf("%s: truncated: it takes %d bytes from %d on, the archive has %d", f.Name, f.CompressedSize64, at, size)
-		}
-		return io.NewSectionReader(archive, at, int64(f.CompressedSize64)), int64(f.CompressedSize64), err
+		return io.NewSectionReader(archive, at, int64(f.CompressedSize64)), int64(f.CompressedSize64), nil
 	}
 	if f.UncompressedSize64 > maxStream {
 		return nil, 0, fmt.Errorf("%s: more than %d GiB when unpacked; numpy.savez does not compress", f.Name, maxStream>>30)
+	}
+	if f.UncompressedSize64 > mostPacked*f.CompressedSize64 {
+		return nil, 0, fmt.Errorf("%s: %d bytes cannot become %d", f.Name, f.CompressedSize64, f.UncompressedSize64)
 	}
 	r, err := f.Open()
 	if err != nil {
 		return nil, 0, err
 	}
 	defer r.Close()
-	raw, err := io.ReadAll(io.LimitReader(r, maxStream))
+	start, err := io.ReadAll(io.LimitReader(r, packedStart))
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", f.Name, err)
 	}
-	return bytes.NewReader(raw), int64(len(raw)), nil
+	return &packed{file: f, start: start}, int64(f.UncompressedSize64), nil
+}
+
+// mostPacked is how many bytes one byte of deflate can stand for: two bits, for 258.
+const mostPacked = 4 * 258
+
+// packedStart is how much of a compressed file is read without unpacking all of it, which is more than
+// most headers take.
+const packedStart = 1 << 12
+
+// packed is a compressed file of an archive. It is unpacked when more than its start is asked for.
+type packed struct {
+	file   *zip.File
+	start  []byte
+	unpack sync.Once
+	all    []byte
+	err    error
+}
+
+func (p *packed) ReadAt(b []byte, from int64) (int, error) {
+	if from+int64(len(b)) <= int64(len(p.start)) {
+		return copy(b, p.start[from:]), nil
+	}
+	p.unpack.Do(func() {
+		if p.all, p.err = unpack(p.file); p.err != nil {
+			p.err = fmt.Errorf("%s: %w", p.file.Name, p.err)
+		}
+	})
+	if p.err != nil {
+		return 0, p.err
+	}
+	return bytes.NewReader(p.all).ReadAt(b, from)
+}
+
+// unpack returns all of a compressed file, and checks that this is what has been compressed.
+func unpack(f *zip.File) ([]byte, error) {
+	r, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	all := make([]byte, f.UncompressedSize64)
+	if _, err := io.ReadFull(r, all); err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil { // the sum is compared at the end
+		return nil, err
+	}
+	return all, nil
 }

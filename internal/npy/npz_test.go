@@ -106,6 +106,63 @@ func TestDamagedArchive(t *testing.T) {
 	assert.ErrorContains(t, err, path+": a.npy: ")
 }
 
+// A large array that is compressed is unpacked when it is read, and only then has what is damaged been seen.
+func TestLargeCompressedArray(t *testing.T) {
+	values := make([]byte, 100_000)
+	for i := range values {
+		values[i] = byte(i * i >> 3)
+	}
+	raw := archive(t, zip.Deflate, member{"a.npy", append(header(1, dictionary("|u1", "False", "(100000,)")), values...)})
+	a, err := npy.Open(writeNPZ(t, raw))
+	require.NoError(t, err)
+	defer a.Close()
+	assert.Equal(t, len(a.Header)+len(values), a.Unpacked())
+	got := make([]int, len(values))
+	require.NoError(t, npy.Read(got[:10], a, 99_990))
+	for i, v := range values[99_990:] {
+		assert.EqualValues(t, v, got[i])
+	}
+	require.NoError(t, npy.Read(got, a, 0))
+	for i, v := range values {
+		require.EqualValues(t, v, got[i])
+	}
+
+	sum := bytes.LastIndex(raw, []byte("PK\x01\x02")) + 16 // that of the directory
+	raw[sum] ^= 1
+	sum = bytes.LastIndex(raw, []byte("PK\x07\x08")) + 4 // that behind the data
+	raw[sum] ^= 1
+	path := writeNPZ(t, raw)
+	damaged, err := npy.Open(path)
+	require.NoError(t, err)
+	defer damaged.Close()
+	_, err = npy.ReadAll[int](damaged)
+	assert.EqualError(t, err, path+": a.npy: zip: checksum error")
+	_, err = npy.ReadAll[int](damaged)
+	assert.Error(t, err)
+}
+
+// A compressed array that is said to become more than any could is an error, not an allocation.
+func TestArchiveThatPromisesTooMuch(t *testing.T) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.CreateRaw(&zip.FileHeader{Name: "a.npy", Method: zip.Deflate, CompressedSize64: 10, UncompressedSize64: 1 << 31})
+	require.NoError(t, err)
+	_, err = w.Write(make([]byte, 10))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	path := writeNPZ(t, b.Bytes())
+	_, err = npy.Open(path)
+	assert.EqualError(t, err, path+": a.npy: 10 bytes cannot become 2147483648")
+
+	zeros := make([]byte, 1<<20) // are what packs best
+	a, err := npy.Open(writeNPZ(t, archive(t, zip.Deflate, member{"a.npy", append(header(1, dictionary("|u1", "False", "(1048576,)")), zeros...)})))
+	require.NoError(t, err)
+	got, err := npy.ReadAll[int](a)
+	require.NoError(t, err)
+	assert.Len(t, got, len(zeros))
+	assert.NoError(t, a.Close())
+}
+
 // An array that is not compressed and, by what the archive says of it, goes on behind its end.
 func TestArchiveThatIsShort(t *testing.T) {
 	start := header(1, dictionary("<f4", "False", "(1073741824, 1024)"))

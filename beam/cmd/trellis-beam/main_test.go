@@ -110,6 +110,9 @@ func writeCorpus(t *testing.T, n int) (list string) {
 			continue
 		case 37:
 			text += "\tone too many"
+		case 47: // no file, either
+			lines = append(lines, fmt.Sprintf("speaker %d\t%s", i%7, name))
+			continue
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(folder, name), npy, 0o666))
 		lines = append(lines, fmt.Sprintf("speaker %d\t%s\t%s", i%7, name, text))
@@ -143,8 +146,6 @@ func TestLikeTheCommand(t *testing.T) {
 				if strings.Contains(line, `,"error":`) {
 					failures++
 				}
-				// The command asks how long a file is before it opens it.
-				line = strings.Replace(line, `"error":"stat `, `"error":"open `, 1)
 				require.Equal(t, line, got[i])
 			}
 			assert.Contains(t, out, fmt.Sprintf("%d files, %d of which failed; ", n, failures))

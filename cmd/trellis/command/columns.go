@@ -37,11 +37,12 @@ type Columns struct {
 type Item struct {
 	// File is the name of the emissions as it stands in the list.
 	File string
+	// Err is what is wrong with the line. Then nothing needs to be read: it is the error of the result.
+	Err error
 
 	said   *said   // or nil
 	others []field // the other columns
 	key    [8]byte // of the line and of how it is worked on
-	err    error   // what is wrong with the line
 }
 
 // keyText returns the key as results have it.
@@ -103,7 +104,7 @@ func (c *Columns) Item(line string) *Item {
 	item := &Item{key: [8]byte(sum[:])}
 	cells := strings.Split(line, "\t")
 	if len(cells) != len(c.names) {
-		item.err = fmt.Errorf("the first line of the list names %d columns, this one has %d", len(c.names), len(cells))
+		item.Err = fmt.Errorf("the first line of the list names %d columns, this one has %d", len(c.names), len(cells))
 	}
 	for i, cell := range cells[:min(len(cells), len(c.names))] {
 		switch i {
@@ -115,8 +116,8 @@ func (c *Columns) Item(line string) *Item {
 			item.others = append(item.others, field{c.json[i], cell})
 		}
 	}
-	if item.File == "" && item.err == nil {
-		item.err = fmt.Errorf("no file in column %q", emissionsColumn)
+	if item.File == "" && item.Err == nil {
+		item.Err = fmt.Errorf("no file in column %q", emissionsColumn)
 	}
 	return item
 }

@@ -146,8 +146,8 @@ func (c *Corpus) do(t *tool, item *Item, open func() (*npy.Array, error)) (r Res
 			r = c.Fail(item, fmt.Errorf("panic: %v", v))
 		}
 	}()
-	if item.err != nil {
-		return c.Fail(item, item.err)
+	if item.Err != nil {
+		return c.Fail(item, item.Err)
 	}
 	x, err := open()
 	if err == nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,8 @@ import (
 	"github.com/gotrellis/trellis/internal/npy"
 )
 
-// draft is a file in the making. It is written beside its place and moved there when complete, so
-// that there is never half a file.
+// draft is a file in the making. It is written beside its place and moved there when it is complete
+// and on the disk, so that there is never half a file, even after a power failure.
 type draft struct {
 	*os.File
 	name string
@@ -40,7 +41,7 @@ func createDraft(name string) (*draft, error) {
 
 // finish moves the complete file to its place.
 func (d *draft) finish() error {
-	if err := d.Close(); err != nil {
+	if err := cmp.Or(d.Sync(), d.Close()); err != nil {
 		return err
 	}
 	return os.Rename(d.Name(), d.name)

@@ -47,6 +47,9 @@ func inOrder[In, Out any](ctx context.Context, workers int, next func() (In, boo
 	for range workers {
 		go func() {
 			for j := range jobs {
+				if ctx.Err() != nil {
+					return
+				}
 				j.out <- work(j.in)
 			}
 		}()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -104,6 +105,24 @@ func TestInOrderEnds(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 	err = inOrder(ctx, 2, func() (int, bool, error) { return <-never, true, nil }, identity, func(int) error { return nil })
 	assert.ErrorIs(t, err, context.Canceled)
+}
+
+// Of the work that waits nothing begins after the end, and no goroutine stays.
+func TestInOrderLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wrong, release, done := errors.New("wrong"), make(chan struct{}), 0
+		err := inOrder(t.Context(), 1, counter(10000), func(i int) int {
+			if i > 0 {
+				<-release
+			}
+			done++
+			return i
+		}, func(int) error { synctest.Wait(); return wrong })
+		assert.Equal(t, wrong, err)
+		close(release)
+		synctest.Wait()
+		assert.Equal(t, 2, done, "the first, and one that had begun")
+	})
 }
 
 // Who takes room waits until there is some; nobody gets more than there is.

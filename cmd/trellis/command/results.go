@@ -3,6 +3,7 @@ package command
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,9 +16,10 @@ import (
 // results is the file of the results of a list, a line of JSON for each file of it. A process that is
 // killed leaves whole lines and perhaps the beginning of another, which the next one cuts off.
 type results struct {
-	name  string // for people
-	lines io.Writer
-	file  *os.File // or nil
+	name     string // for people
+	lines    io.Writer
+	file     *os.File // or nil
+	isStream bool     // to a pipe, a device or the standard output
 
 	mutex   sync.Mutex
 	waiting []byte // lines that are to be written
@@ -34,42 +36,48 @@ type results struct {
 // createResults creates the file of results, or opens one that there is.
 func createResults(ctx context.Context, o *listOptions, stdout io.Writer) (*results, error) {
 	if o.output == standardInput {
-		return &results{name: "standard output", lines: interruptibleWriter{ctx, stdout}}, nil
+		return &results{name: "standard output", lines: interruptibleWriter{ctx, stdout}, isStream: true}, nil
 	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	info, err := os.Stat(o.output)
-	switch goesOn := o.resume || o.retry; {
-	case err != nil && o.retry:
+	switch isThere := err == nil; {
+	case !isThere && o.retry:
 		return nil, err
-	case err != nil: // opening it says what, or creates it
-	case !info.Mode().IsRegular() && goesOn:
+	case !isThere || info.Mode().IsRegular():
+		return openResults(o)
+	case o.resume || o.retry:
 		return nil, misuse("-o %s: not a regular file, with which one could go on", o.output)
-	case !info.Mode().IsRegular():
-		flags = os.O_WRONLY
-	case goesOn:
-		return reopenResults(o)
-	case info.Size() > 0:
-		return nil, misuse("-o %s: the file exists; -resume goes on with results that are not complete", o.output)
-	default:
-		flags = os.O_WRONLY
 	}
-	file, err := os.OpenFile(o.output, flags, 0o666)
+	file, err := os.OpenFile(o.output, os.O_WRONLY, 0) // a pipe or a device
 	if err != nil {
 		return nil, err
 	}
-	return &results{name: o.output, lines: interruptibleWriter{ctx, file}, file: file}, nil
+	return &results{name: o.output, lines: interruptibleWriter{ctx, file}, file: file, isStream: true}, nil
 }
 
-// reopenResults opens a file of results to go on with it.
-func reopenResults(o *listOptions) (*results, error) {
-	file, err := os.OpenFile(o.output, os.O_RDWR, 0)
+// openResults opens or creates a regular file, which no other process may be writing.
+func openResults(o *listOptions) (r *results, err error) {
+	file, err := os.OpenFile(o.output, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	r := &results{name: o.output, lines: file, file: file, old: bufio.NewReader(file)}
+	defer func() {
+		if err != nil {
+			file.Close()
+		}
+	}()
+	if !lock(file) {
+		return nil, fmt.Errorf("-o %s: another process is writing it", o.output)
+	}
+	r = &results{name: o.output, lines: file, file: file}
+	if o.resume || o.retry {
+		r.old = bufio.NewReader(file)
+	} else if info, err := file.Stat(); err != nil {
+		return nil, err
+	} else if info.Size() > 0 {
+		return nil, misuse("-o %s: the file exists; -resume goes on with results that are not complete", o.output)
+	}
 	if o.retry {
 		if r.draft, err = createDraft(o.output); err != nil {
-			file.Close()
 			return nil, err
 		}
 		r.lines = r.draft
@@ -163,6 +171,9 @@ const (
 func (r *results) put(line []byte) error {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	if r.failed != nil { // nothing is to stand behind what is lost, and an interrupted write may still read waiting
+		return r.failed
+	}
 	r.waiting = append(r.waiting, line...)
 	if len(r.waiting) >= enoughBytes {
 		r.write()
@@ -180,19 +191,19 @@ func (r *results) flush() error {
 	return r.failed
 }
 
-// write writes the lines that wait. Nothing can be written behind what could not be.
+// write writes the lines that wait.
 func (r *results) write() {
 	if r.timer != nil {
 		r.timer.Stop()
 		r.timer = nil
 	}
-	if r.failed == nil && len(r.waiting) > 0 {
+	if len(r.waiting) > 0 {
 		_, r.failed = r.lines.Write(r.waiting)
 	}
 	r.waiting = r.waiting[:0]
 }
 
-// finish writes what is left and closes the file.
+// finish writes what is left and closes the file, which is then on the disk.
 func (r *results) finish() error {
 	if err := r.flush(); err != nil {
 		return err
@@ -200,6 +211,8 @@ func (r *results) finish() error {
 	switch {
 	case r.draft != nil:
 		return r.draft.finish()
+	case !r.isStream:
+		return cmp.Or(r.file.Sync(), r.file.Close())
 	case r.file != nil:
 		return r.file.Close()
 	}

@@ -79,7 +79,11 @@ func compute[F trellis.Float](ctx context.Context, t *tool, o *lossOptions, r ro
 func eachGroup[F trellis.Float](t *tool, workers int, r rows, work func(p part[F]) error) error {
 	size := r.group(t.memory, workers)
 	elements := r.blocks * min(size, r.count) * r.inner
-	defer t.room.give(t.room.take(8 * elements * len(r.inputs())))
+	bytes := 8 * elements * len(r.inputs())
+	for _, x := range r.inputs() {
+		bytes += x.Unpacked()
+	}
+	defer t.room.give(t.room.take(bytes))
 	buffer := workspace.Take[part[F], F](&buffers)
 	p := part[F]{x: workspace.Resize(buffer.x, elements)}
 	if r.target != nil {

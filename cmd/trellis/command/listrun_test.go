@@ -1,6 +1,7 @@
 package command
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -595,4 +597,116 @@ func TestCorpusPage(t *testing.T) {
 	writeIn(t, ".", "files.tsv", list)
 	assert.Equal(t, result{code: exitFailed, stderr: found[3]}, runLine(t, found[2]))
 	assert.Equal(t, found[4], readString(t, "results.jsonl"))
+}
+
+// While a process writes results another one does not, whether it would begin or go on. When that has
+// been killed, or has finished, one may go on.
+func TestOneWriterOfResults(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files are not locked")
+	}
+	folder := corpusFolder(t)
+	path := filepath.Join(folder, "results")
+	first, err := createResults(context.Background(), &listOptions{output: path}, nil)
+	require.NoError(t, err)
+	for _, more := range [][]string{nil, {"-resume"}, {"-retry"}} {
+		r := run(listArgs("ctc", folder, "results", more...)...)
+		assert.Equal(t, result{code: exitData, stderr: "trellis: -o " + path + ": another process is writing it\n"}, r, more)
+	}
+	assert.Empty(t, readString(t, path))
+	found, err := filepath.Glob(path + ".*")
+	require.NoError(t, err)
+	assert.Empty(t, found)
+	first.close()
+	want := runList(t, "ctc", folder, "results")
+	assert.Equal(t, want, runList(t, "ctc", folder, "results", "-resume"))
+}
+
+// A write that has been interrupted may go on: what it writes stays as it is.
+func TestInterruptedWriteKeepsItsLines(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	begun, release := make(chan struct{}), make(chan struct{})
+	written := make(chan string)
+	r := &results{lines: interruptibleWriter{ctx, writerFunc(func(p []byte) (int, error) {
+		close(begun)
+		<-release
+		written <- string(p)
+		return len(p), nil
+	})}}
+	require.NoError(t, r.put([]byte("one\n")))
+	<-begun // by the timer
+	cancel()
+	assert.ErrorIs(t, r.put([]byte("two\n")), context.Canceled)
+	assert.ErrorIs(t, r.flush(), context.Canceled)
+	close(release)
+	assert.Equal(t, "one\n", <-written)
+}
+
+// Lines that wait when the work is interrupted are written.
+func TestInterruptedResultsAreKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results")
+	ctx, cancel := context.WithCancel(context.Background())
+	r, err := createResults(ctx, &listOptions{output: path}, nil)
+	require.NoError(t, err)
+	require.NoError(t, r.put([]byte("one\n")))
+	cancel()
+	assert.NoError(t, r.flush())
+	r.close()
+	assert.Equal(t, "one\n", readString(t, path))
+}
+
+// What a compressed file takes when it is unpacked is room that others have not.
+func TestRoomOfCompressedFiles(t *testing.T) {
+	folder := corpusFolder(t)
+	raw, err := os.ReadFile(filepath.Join(folder, "sub/0.npy"))
+	require.NoError(t, err)
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create("logits.npy")
+	require.NoError(t, err)
+	_, err = w.Write(raw)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	x, err := npy.FromBytes("x.npz", b.Bytes())
+	require.NoError(t, err)
+	r := newRoom(1 << 20)
+	var least int
+	require.NoError(t, eachGroup(&tool{memory: 1 << 20, room: r}, 1, rows{Array: x, blocks: 1, count: 10, inner: 4, losses: 1, cost: 4}, func(p part[float64]) error {
+		least = r.free
+		return nil
+	}))
+	assert.Equal(t, 1<<20-8*40-len(raw), least)
+	assert.Equal(t, 1<<20, r.free)
+}
+
+// Files that are read at once, and those that are too large for that.
+func TestSizesOfFilesInAList(t *testing.T) {
+	folder := corpusFolder(t)
+	for _, frames := range []int{smallFile / 32, smallFile / 16} { // the second is larger by its header
+		raw := npyHeader(1, "<f4", fmt.Sprintf("(%d, 4)", frames))
+		for i := range 4 * frames {
+			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(float32(math.Sin(float64(i)))))
+		}
+		one := run("ctc", writeIn(t, folder, "x.npy", string(raw)), "-logits", "-targets", "1,2", "-json")
+		require.Equal(t, exitOK, one.code, one.stderr)
+		list := writeIn(t, folder, "list.tsv", "emissions\ttargets\nx.npy\t1,2\n")
+		all := run("ctc", "-list", list, "-logits")
+		require.Equal(t, exitOK, all.code, all.stdout)
+		assert.Equal(t, parseResults(t, one.stdout)[0].Loss, parseResults(t, all.stdout)[0].Loss)
+	}
+}
+
+// What progress is measured by: the files of all shards together are those of the list.
+func TestItemsOfShards(t *testing.T) {
+	name := filepath.Join(corpusFolder(t), "list.tsv")
+	for of, want := range map[int][]int{0: {5}, 2: {3, 2}, 6: {1, 1, 1, 1, 1, 0}} {
+		for i, want := range want {
+			got, err := countItems(name, shard{i + 1, of})
+			require.NoError(t, err)
+			assert.Equal(t, want, got)
+		}
+	}
+	got, err := countItems(standardInput, shard{})
+	require.NoError(t, err)
+	assert.Equal(t, -1, got)
 }
