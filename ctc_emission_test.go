@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/tiertest"
+	"github.com/gotrellis/trellis/internal/view"
 )
 
 // NaN in a frame makes the loss NaN, even if the target is impossible, by what frames
@@ -344,4 +346,23 @@ func testSmallLossesOfProbabilities[F Float](t *testing.T) {
 		}
 	}
 	require.Less(t, smallest, 1e-8) // or the test has lost its subject
+}
+
+// A class that is no number, and that the target does not name, leaves no emission of its frames unwritten.
+func TestEmitWritesAllFrames(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		const classes, positions = 5, 16
+		var p expRows[float64]
+		p.resize(classes, fp.WholeVectors[float64](classes), groupFrames)
+		for i := range p.rows.Data {
+			p.rows.Data[i] = 0.5
+		}
+		p.rows.Row(3)[classes-1] = math.NaN()
+		y := view.Of(make([]float64, groupFrames*positions), positions, positions)
+		least := p.emit(y, 0, make([]int32, positions), groupFrames)
+		assert.True(t, math.IsNaN(least), "%v", least)
+		for i, v := range y.Data {
+			require.Equal(t, 0.5, v, "frame %d", i/positions)
+		}
+	})
 }

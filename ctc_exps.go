@@ -72,10 +72,8 @@ func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames in
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
 		for ; r+blockFrames <= frames; r += blockFrames {
-			if toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride)) != 0 {
-				return math.NaN()
-			}
-			least = min(least, emitBlock(y.From(r), p.blocks, index), emitBlock(y.From(r+frameBlock), p.blocks[size:], index))
+			poison := toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride))
+			least = min(least+float64(poison), emitBlock(y.From(r), p.blocks, index), emitBlock(y.From(r+frameBlock), p.blocks[size:], index))
 		}
 	}
 	perCall := max(1, block/len(index))
