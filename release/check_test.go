@@ -62,7 +62,7 @@ func TestTags(t *testing.T) {
 	head, err := git(source, "rev-parse", "HEAD")
 	require.NoError(t, err)
 	var out strings.Builder
-	require.NoError(t, run(&out, filepath.Join(source, "cmd"), "", false))
+	require.NoError(t, run(&out, filepath.Join(source, "cmd"), "", false, ""))
 	assert.Equal(t, `example.com/small                             v0.1.0     2 KiB
 example.com/small/cmd/tool                    v0.1.0     1 KiB
 
@@ -180,7 +180,7 @@ func TestTidy(t *testing.T) {
 	files["cmd/tool/go.work"] = "go 1.26\n\nuse (\n\t.\n\t../..\n)\n\nreplace example.com/small v0.1.0 => ../..\n"
 	source := repository(t, files)
 	var out strings.Builder
-	require.NoError(t, run(&out, source, "v0.2.0", true))
+	require.NoError(t, run(&out, source, "v0.2.0", true, ""))
 	assert.Equal(t, "changed go.work\nchanged cmd/tool/go.work\nchanged cmd/tool/go.mod\n", out.String())
 	files["cmd/tool/go.mod"] = small()["cmd/tool/go.mod"]
 	for _, name := range []string{"go.work", "cmd/tool/go.work", "cmd/tool/go.mod"} {
@@ -193,7 +193,7 @@ func TestTidy(t *testing.T) {
 	assert.Equal(t, " M cmd/tool/go.mod\n M cmd/tool/go.work\n M go.work", changes)
 
 	out.Reset()
-	require.NoError(t, run(&out, source, "", true))
+	require.NoError(t, run(&out, source, "", true, ""))
 	assert.Empty(t, out.String())
 }
 
@@ -205,6 +205,6 @@ func TestVersions(t *testing.T) {
 		"v2.0.0": "should be v0 or v1, not v2",
 	} {
 		var out strings.Builder
-		assert.ErrorContains(t, run(&out, source, version, false), want)
+		assert.ErrorContains(t, run(&out, source, version, false, ""), want)
 	}
 }

@@ -23,13 +23,14 @@ import (
 func main() {
 	version := flag.String("version", "", "`version` of all modules (default: the one that they require of each other)")
 	tidy := flag.Bool("tidy", false, "change go.mod, go.sum and go.work as go mod tidy and the version want it, and check nothing")
+	except := flag.String("except", "", "with -tidy, leave the module in the folder `DIR` as it is")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
 	forgetRepository()
-	if err := run(os.Stdout, ".", *version, *tidy); err != nil {
+	if err := run(os.Stdout, ".", *version, *tidy, *except); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
@@ -37,7 +38,7 @@ func main() {
 
 // run does so for the repository that dir lies in. An error that is a problem with
 // the tree follows a list of them on w.
-func run(w io.Writer, dir, version string, tidy bool) error {
+func run(w io.Writer, dir, version string, tidy bool, except string) error {
 	temp, err := os.MkdirTemp("", "release")
 	if err != nil {
 		return err
@@ -65,6 +66,9 @@ func run(w io.Writer, dir, version string, tidy bool) error {
 			return err
 		}
 		for _, m := range t.modules {
+			if m.dir == except {
+				continue
+			}
 			if _, err := p.tidy(m); err != nil {
 				return err
 			}
