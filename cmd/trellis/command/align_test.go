@@ -689,11 +689,7 @@ func occupancies(x [][]float64, labels []int, blank int) [][]float64 {
 // TestAlignSpeech compares words and times with those of a reference in float64, and confidences
 // with occupancies of all states.
 func TestAlignSpeech(t *testing.T) {
-	root := os.Getenv("TRELLIS_TESTDATA")
-	if root == "" {
-		t.Skip("TRELLIS_TESTDATA is not set")
-	}
-	folder := filepath.Join(root, "emissions/ctclib_libri")
+	folder := testdata(t, "emissions/ctclib_libri")
 	raw, err := os.ReadFile(filepath.Join(folder, "index.json"))
 	require.NoError(t, err)
 	var index struct {
@@ -750,11 +746,7 @@ func TestAlignSpeech(t *testing.T) {
 
 // TestAlignPrint aligns a line of print, whose emissions are probabilities of 6625 classes.
 func TestAlignPrint(t *testing.T) {
-	root := os.Getenv("TRELLIS_TESTDATA")
-	if root == "" {
-		t.Skip("TRELLIS_TESTDATA is not set")
-	}
-	folder := filepath.Join(root, "ocr", "line_0")
+	folder := testdata(t, "ocr", "line_0")
 	raw, err := os.ReadFile(filepath.Join(folder, "index.json"))
 	require.NoError(t, err)
 	var index struct {

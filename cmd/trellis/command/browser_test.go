@@ -45,7 +45,7 @@ func newBrowser(t *testing.T) *browser {
 	if os.Getuid() == 0 { // whom Chromium refuses a sandbox
 		options = append(options, chromedp.WithAllocatorOptions(chromedp.NoSandbox))
 	}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute) // of a browser that hangs
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx, options...)
 	t.Cleanup(stop)

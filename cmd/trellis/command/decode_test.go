@@ -459,11 +459,7 @@ func TestDecodeCase(t *testing.T) {
 // TestDecodeSpeech reads a recording; a table of distances, made elsewhere, has the same numbers of
 // errors.
 func TestDecodeSpeech(t *testing.T) {
-	root := os.Getenv("TRELLIS_TESTDATA")
-	if root == "" {
-		t.Skip("TRELLIS_TESTDATA is not set")
-	}
-	folder := filepath.Join(root, "emissions/ctclib_libri")
+	folder := testdata(t, "emissions/ctclib_libri")
 	raw, err := os.ReadFile(filepath.Join(folder, "index.json"))
 	require.NoError(t, err)
 	var index struct {
@@ -482,11 +478,7 @@ func TestDecodeSpeech(t *testing.T) {
 // TestDecodePrint reads lines of print, whose emissions are probabilities of 6625 classes. The margin
 // reads as a space.
 func TestDecodePrint(t *testing.T) {
-	root := os.Getenv("TRELLIS_TESTDATA")
-	if root == "" {
-		t.Skip("TRELLIS_TESTDATA is not set")
-	}
-	folder := filepath.Join(root, "ocr")
+	folder := testdata(t, "ocr")
 	var args []string
 	for _, name := range []string{"line_0", "line_1", "line_2"} {
 		args = append(args, filepath.Join(folder, name, "emissions.npy"))

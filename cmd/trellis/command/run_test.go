@@ -688,11 +688,18 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-func TestRealEmissions(t *testing.T) {
-	root := os.Getenv("TRELLIS_TESTDATA")
-	if root == "" {
+// testdata returns the path of a file in the folder of the test data, which is not part of the
+// repository, or skips the test.
+func testdata(t *testing.T, path ...string) string {
+	t.Helper()
+	folder := os.Getenv("TRELLIS_TESTDATA")
+	if folder == "" {
 		t.Skip("TRELLIS_TESTDATA is not set")
 	}
+	return filepath.Join(append([]string{folder}, path...)...)
+}
+
+func TestRealEmissions(t *testing.T) {
 	for folder, c := range map[string]struct {
 		loss  string
 		flags []string
@@ -701,7 +708,7 @@ func TestRealEmissions(t *testing.T) {
 		"emissions/ctclib_libri": {"32.298191", nil},
 	} {
 		t.Run(folder, func(t *testing.T) {
-			raw, err := os.ReadFile(filepath.Join(root, folder, "index.json"))
+			raw, err := os.ReadFile(testdata(t, folder, "index.json"))
 			require.NoError(t, err)
 			var index struct {
 				Labels     []string
@@ -709,7 +716,7 @@ func TestRealEmissions(t *testing.T) {
 				Targets    []int `json:"target_tokens"`
 			}
 			require.NoError(t, json.Unmarshal(raw, &index))
-			x := filepath.Join(root, folder, "emissions.npy")
+			x := testdata(t, folder, "emissions.npy")
 			targets := strings.Trim(fmt.Sprint(index.Targets), "[]")
 			r := run(append([]string{"ctc", x, "-targets", targets}, c.flags...)...)
 			assert.Contains(t, r.stdout, "  "+c.loss+"\n", r.stderr)
@@ -723,11 +730,7 @@ func TestRealEmissions(t *testing.T) {
 
 // A recogniser of printed text has probabilities, of 6625 classes.
 func TestRealProbabilities(t *testing.T) {
-	root := os.Getenv("TRELLIS_TESTDATA")
-	if root == "" {
-		t.Skip("TRELLIS_TESTDATA is not set")
-	}
-	folder := filepath.Join(root, "ocr", "line_0")
+	folder := testdata(t, "ocr", "line_0")
 	r := run("ctc", filepath.Join(folder, "emissions.npy"), "-scores", "probs", "-dtype", "float64",
 		"-text", "The quick brown fox jumps over 13 lazy dogs.", "-tokens", filepath.Join(folder, "classes.txt"))
 	assert.Contains(t, r.stdout, "probabilities, blank 0", r.stderr)
