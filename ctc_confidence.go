@@ -53,9 +53,9 @@ func (c *confidence[F]) find(m *pathEmission[F], spans []Span, kept int) {
 	}
 }
 
-// findShort adds up the occupancies that make the confidence, for a target without AnyLabel. It reports false,
-// and does nothing, if α is too much to be kept. What logits of a frame have in common makes no difference: they are
-// taken for logarithms of probabilities.
+// findShort adds up the occupancies that make the confidence, for a target without AnyLabel. It reports
+// false, and does nothing, if α is too much to be kept. What logits of a frame have in common makes no
+// difference: they are taken for logarithms of probabilities.
 func (c *confidence[F]) findShort(m *pathEmission[F], spans []Span, kept int) bool {
 	w, g := &c.short, m.target
 	if slices.Contains(g.symbols, AnyLabel) {

@@ -104,8 +104,8 @@ func (m *pathEmission[F]) columnOf(i int) int {
 // release forgets what was borrowed.
 func (m *pathEmission[F]) release() { m.x = view.Rows[F]{} }
 
-// make makes the emissions of some frames for emit: blockFrames from a multiple of that on, or the last ones. It
-// reports whether all scores that matter are numbers.
+// make makes the emissions of some frames for emit: blockFrames from a multiple of that on, or the last
+// ones. It reports whether all scores that matter are numbers.
 func (m *pathEmission[F]) make(frames view.Span) bool {
 	size, at := blockFrames*(m.columns+1), 0
 	if len(m.kept) > size {

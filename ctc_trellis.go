@@ -129,8 +129,8 @@ func (w *trellis[F]) forward() (probability number, ok bool) {
 	return w.probability(), true
 }
 
-// tryForward takes α through all frames. It reports whether the target is so probable that what was left out does not
-// matter, else it ends as soon as that is sure.
+// tryForward is forward, but ends early, with isEnough false, as soon as it is sure that the target is too
+// improbable for what was left out not to matter.
 func (w *trellis[F]) tryForward() (isEnough, ok bool) {
 	m := &w.emission
 	w.start()
@@ -323,9 +323,10 @@ func (m movement) frames(above, below int) int {
 	return max(0, min((m.above-above)/m.up, (m.below-below)/m.down))
 }
 
-// throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by others
-// alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a state is lost in
-// the next emission of 0, or at the end of the run at the latest: until then it must not overflow.
+// throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
+// others alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a
+// state is lost in the next emission of 0, or at the end of the run at the latest: until then it must not
+// overflow.
 func (w *trellis[F]) throughZeros(r *run, m movement, exponents []float64) movement {
 	toBlank, toLabel, before := 1.0, 1.0, r.label
 	for i := range min(r.positions.Len(), w.target.length+1-r.positions.From) {
@@ -541,7 +542,8 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	label := inRun[2*n-1]
 	for j := range w.column[:count] {
 		var above number
-		// It goes to the label in the frame before. Where that is 0 it is of no use, and may be too large.
+		// What the panel behind hands over goes to the last label, in the frame before. Where α is 0 there, no
+		// path uses it, and it may overflow.
 		if !r.isLast && (j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0) {
 			above = w.from[k+j]
 		}

@@ -212,7 +212,8 @@ func cutForm(description string) (descr, fortran, shape string, ok bool) {
 	fortran, rest, ok2 := strings.Cut(rest, ", 'shape': (")
 	shape, rest, ok3 := strings.Cut(rest, "), }")
 	end, ok4 := strings.CutSuffix(rest, "\n")
-	ok = ok && ok1 && ok2 && ok3 && ok4 && strings.Trim(end, " ") == "" && isDescr(descr) && (fortran == "True" || fortran == "False") && isAxes(shape)
+	ok = ok && ok1 && ok2 && ok3 && ok4 && strings.Trim(end, " ") == "" &&
+		isDescr(descr) && (fortran == "True" || fortran == "False") && isAxes(shape)
 	return descr, fortran, shape, ok
 }
 
