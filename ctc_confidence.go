@@ -67,8 +67,9 @@ func (c *confidence[F]) findShort(m *pathEmission[F], spans []Span, kept int) bo
 	}
 	w.target.copy(g)
 	o := emissionOptions{scores: scores}
-	if w.emission.begin(&w.target, m.x, m.frames, o); m.frames > kept/w.bytesPerFrame() {
-		return false // before there is room for anything
+	w.emission.begin(&w.target, m.x, m.frames, o) // which bytesPerFrame depends on
+	if m.frames > kept/w.bytesPerFrame() {
+		return false // before begin makes room for α
 	}
 	w.begin(m.x, m.frames, o, kept)
 	probability, _ := w.forward()

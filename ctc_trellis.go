@@ -117,21 +117,17 @@ func (w *trellis[F]) checkpoint(t int) numberRow {
 // forward returns the target's probability without the common factors of the frames. It
 // reports whether the scores it has seen are numbers.
 func (w *trellis[F]) forward() (probability number, ok bool) {
-	m := &w.emission
-	isEnough, ok := w.tryForward()
+	probability, isEnough, ok := w.tryForward()
 	if ok && !isEnough {
-		m.restart()
-		_, ok = w.tryForward()
+		w.emission.restart()
+		probability, _, ok = w.tryForward()
 	}
-	if !ok {
-		return number{}, false
-	}
-	return w.probability(), true
+	return probability, ok
 }
 
-// tryForward is forward, but ends early, with isEnough false, as soon as it is sure that the target is too
-// improbable for what was left out not to matter.
-func (w *trellis[F]) tryForward() (isEnough, ok bool) {
+// tryForward is forward, but may leave out emissions. It reports whether the target is so probable that they
+// do not matter, and ends as soon as it is sure that they do.
+func (w *trellis[F]) tryForward() (probability number, isEnough, ok bool) {
 	m := &w.emission
 	w.start()
 	for t := 0; t < w.frames; t += w.segment {
@@ -141,17 +137,14 @@ func (w *trellis[F]) tryForward() (isEnough, ok bool) {
 			copy(c.exponents, w.boundary.exponents)
 		}
 		if !w.sweep(t) {
-			return false, false
+			return number{}, false, false
 		}
 		if m.left > math.Inf(-1) && w.largestExponent()+1+math.Log2(float64(2*w.target.width)) < m.leastTotal(min(t+w.segment, w.frames)) {
-			return false, true
+			return number{}, false, true
 		}
 	}
-	if m.left == math.Inf(-1) {
-		return true, true
-	}
 	p := w.probability()
-	return p.v != 0 && p.e >= m.leastTotal(w.frames), true
+	return p, m.left == math.Inf(-1) || p.v != 0 && p.e >= m.leastTotal(w.frames), true
 }
 
 // largestExponent returns that of the states of the boundary that are not 0, or −∞.
