@@ -363,30 +363,8 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	if byClass {
 		inRange, sum = m.byClass.inRange, m.byClass.sum
 	}
-	if inRange(r) && sum[r] == sum[r] {
-		below, above := m.nearest(t, r)
-		lowest, most, zeros := leastAt(above), 1.0, 0.0
-		if below > math.Inf(-1) { // perhaps of a class that the target does not name
-			v, largest, count := extent(y.Data[:m.target.width])
-			if count == 0 {
-				lowest = v
-			}
-			most, zeros = largest, count
-		}
-		isMasked := below < fp.MinScore-1000 // which is below MinScore beside what the target names, too
-		switch {
-		case lowest < leastEmission:
-		case zeros == 0:
-			*least = min(*least, lowest)
-			return true
-		case most > 0 && (isMasked || m.leaveOut && below < -fp.ExpReach[float64]()):
-			if !isMasked {
-				m.left = max(m.left, below)
-			}
-			*least = min(*least, lowest)
-			m.kinds[t%m.segment] = hasZero
-			return true
-		}
+	if inRange(r) && sum[r] == sum[r] && m.settleAsIs(t, r, least) {
+		return true
 	}
 	lowest, best, masked := m.span(t)
 	if !(best < F(math.Inf(1))) {
@@ -427,6 +405,37 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	default:
 		m.common.logs += m.logSoftmax(t, n*math.Ln2)
 	}
+	return true
+}
+
+// settleAsIs does settle for a frame whose exp is in range, if its emissions may stay as they are: none is
+// too small, and those that are 0 belong to masked scores or may be left out. Else it changes nothing and
+// returns false.
+func (m *emission[F]) settleAsIs(t, r int, least *float64) bool {
+	below, above := m.nearest(t, r)
+	lowest, most, zeros := leastAt(above), 1.0, 0.0
+	if below > math.Inf(-1) { // perhaps of a class that the target does not name
+		v, largest, count := extent(m.rowsFrom(t, 0).Data[:m.target.width])
+		if count == 0 {
+			lowest = v
+		}
+		most, zeros = largest, count
+	}
+	if lowest < leastEmission {
+		return false
+	}
+	if zeros > 0 {
+		isMasked := below < fp.MinScore-1000 // which is below MinScore beside what the target names, too
+		isLeftOut := !isMasked && m.leaveOut && below < -fp.ExpReach[float64]()
+		if most == 0 || !isMasked && !isLeftOut {
+			return false
+		}
+		if isLeftOut {
+			m.left = max(m.left, below)
+		}
+		m.kinds[t%m.segment] = hasZero
+	}
+	*least = min(*least, lowest)
 	return true
 }
 

@@ -139,8 +139,11 @@ func (w *trellis[F]) tryForward() (probability number, isEnough, ok bool) {
 		if !w.sweep(t) {
 			return number{}, false, false
 		}
-		if m.left > math.Inf(-1) && w.largestExponent()+1+math.Log2(float64(2*w.target.width)) < m.leastTotal(min(t+w.segment, w.frames)) {
-			return number{}, false, true
+		if m.left > math.Inf(-1) { // α of a state is less than twice its power of two
+			all := w.largestExponent() + 1 + math.Log2(float64(2*w.target.width))
+			if all < m.leastTotal(min(t+w.segment, w.frames)) {
+				return number{}, false, true
+			}
 		}
 	}
 	p := w.probability()
