@@ -233,7 +233,8 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
 	size := frameBlock * (m.columns + 1)
 	for k := 0; k < frames; k += frameBlock {
-		emitBlock(view.Of(y[k*pathStride:], positions.Len(), pathStride), m.p[k/frameBlock*size:], m.places[positions.From:positions.To])
+		rows := view.Of(y[k*pathStride:], positions.Len(), pathStride)
+		emitBlock(rows, m.p[k/frameBlock*size:], m.places[positions.From:positions.To])
 	}
 }
 
