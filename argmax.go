@@ -20,12 +20,11 @@ func ArgMax[F Float](x []F, allowed []bool) int {
 	return index
 }
 
-// ArgMaxRows writes ArgMax over the last axis of x: dst has one index for each row, in order, and
-// allowed, if it is not nil, says for all rows alike which elements count. It panics, before
-// it writes anything, if x's Shape is empty or does not describe its Data, if dst or
-// allowed has another length, or if there are rows in which no element counts. Without rows allowed is not
-// looked at. Large inputs are spread over
-// GOMAXPROCS goroutines.
+// ArgMaxRows writes ArgMax over the last axis of x: dst has one index for each row, in order, and allowed,
+// if it is not nil, says for all rows alike which elements count. It panics, before it writes anything, if
+// x's Shape is empty or does not describe its Data, if dst or allowed has another length, or if there are
+// rows in which no element counts. Of an x without rows allowed is not looked at. Large inputs are spread
+// over GOMAXPROCS goroutines.
 func ArgMaxRows[F Float](dst []int, x Tensor[F], allowed []bool) {
 	rows, n, ok := rowsOf(x)
 	if !ok {
@@ -76,7 +75,7 @@ func prepareArgMax[F Float](function, length string, n int, allowed []bool) *arg
 	if t.masked {
 		t.allowed = workspace.Resize(t.allowed, n)
 		for i, a := range allowed {
-			count := int32(0) // of an integer, without a branch
+			count := int32(0) // the compiler has a conditional move for integers, not for floats
 			if a {
 				count = 1
 			}

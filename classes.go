@@ -180,7 +180,8 @@ func (t *classTask[F]) setPlain(x *Tensor[F], out *outputs[F]) bool {
 	if t.weight != nil && len(t.weight) != t.classes {
 		return false
 	}
-	return out.fits(x.Data, t.positions) && !(out.wantLosses() && overlap(out.losses, t.weight)) && !(out.wantGrad() && overlap(out.grad, t.weight))
+	return out.fits(x.Data, t.positions) &&
+		!(out.wantLosses() && overlap(out.losses, t.weight)) && !(out.wantGrad() && overlap(out.grad, t.weight))
 }
 
 // checkOutputs reports destinations that do not fit, and those that would overwrite x, weights, or

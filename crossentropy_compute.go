@@ -271,7 +271,8 @@ func (w *crossEntropyItem[F]) leaveOut(lanes, all int) {
 	}
 }
 
-// setFactors sets factor and scale for the gradient.
+// setFactors sets factor and scale for the gradient. In a VJP, where each position has a factor of its own, it
+// multiplies hard with that.
 func (w *crossEntropyItem[F]) setFactors(all int) {
 	t := &w.task
 	if t.out.want != productVJP {

@@ -62,8 +62,8 @@ func (w *crossEntropyItem[F]) addSoft() {
 	}
 }
 
-// writeTerms writes to out the terms times factor, less the soft targets times scale. Where lanes are neighbours
-// and there are no soft targets, it writes what hit has to the class targets.
+// writeTerms writes to out the terms times factor, less the soft targets times scale. Where lanes are
+// neighbours and there are no soft targets, it writes what hit has to the class targets.
 func (w *crossEntropyItem[F]) writeTerms() {
 	if w.task.inRows() {
 		w.writeTermsByRow()

@@ -53,9 +53,9 @@ func (c *confidence[F]) find(m *pathEmission[F], spans []Span, kept int) {
 	}
 }
 
-// findShort adds up the occupancies that make the confidence, for a target without AnyLabel. It reports false,
-// and does nothing, if α is too much to be kept. What logits of a frame have in common makes no difference: they are
-// taken for logarithms of probabilities.
+// findShort adds up the occupancies that make the confidence, for a target without AnyLabel. It reports
+// false, and does nothing, if α is too much to be kept. What logits of a frame have in common makes no
+// difference: they are taken for logarithms of probabilities.
 func (c *confidence[F]) findShort(m *pathEmission[F], spans []Span, kept int) bool {
 	w, g := &c.short, m.target
 	if slices.Contains(g.symbols, AnyLabel) {
@@ -67,8 +67,9 @@ func (c *confidence[F]) findShort(m *pathEmission[F], spans []Span, kept int) bo
 	}
 	w.target.copy(g)
 	o := emissionOptions{scores: scores}
-	if w.emission.begin(&w.target, m.x, m.frames, o); m.frames > kept/w.bytesPerFrame() {
-		return false // before there is room for anything
+	w.emission.begin(&w.target, m.x, m.frames, o) // which bytesPerFrame depends on
+	if m.frames > kept/w.bytesPerFrame() {
+		return false // before begin makes room for α
 	}
 	w.begin(m.x, m.frames, o, kept)
 	probability, _ := w.forward()

@@ -70,8 +70,8 @@ type emissionOptions struct {
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
-	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so probable without
-	// them that they do not matter.
+	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so
+	// probable without them that they do not matter.
 	leaveOut bool
 }
 
@@ -111,7 +111,8 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
 	if o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
-		// The gradient has exp from there, rounded. Without a gradient it is done, too: the loss is to have the same bits.
+		// The gradient has exp from there, rounded. Without a gradient it is done, too: the loss is to have
+		// the same bits.
 		m.doubleByClass = true
 	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
@@ -124,9 +125,10 @@ func (m *emission[F]) restart() {
 	m.common, m.leaveOut, m.left = commonFactor{product: 1}, false, math.Inf(-1)
 }
 
-// leastTotal returns the exponent that all of α must have behind so many frames, or the target's probability behind all of
-// them, for what was left out not to matter: that all of it together is less than 2⁻²⁰⁰ of the target. An emission is
-// at most √2, one that was left out √2·e^left, and each frame has no more of them than the target has classes.
+// leastTotal returns the exponent that all of α must have behind so many frames, or the target's
+// probability behind all of them, for what was left out not to matter: that all of it together is less than
+// 2⁻²⁰⁰ of the target. An emission is at most √2, one that was left out √2·e^left, and each frame has no
+// more of them than the target has classes.
 func (m *emission[F]) leastTotal(frames int) float64 {
 	perFrame := math.Log2(float64(min(m.x.Columns, m.target.length+1))) + 0.5
 	return math.Log2E*m.left + perFrame*float64(frames) + math.Log2(float64(m.frames)) + 200
@@ -361,30 +363,8 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	if byClass {
 		inRange, sum = m.byClass.inRange, m.byClass.sum
 	}
-	if inRange(r) && sum[r] == sum[r] {
-		below, above := m.nearest(t, r)
-		lowest, most, zeros := leastAt(above), 1.0, 0.0
-		if below > math.Inf(-1) { // perhaps of a class that the target does not name
-			v, largest, count := extent(y.Data[:m.target.width])
-			if count == 0 {
-				lowest = v
-			}
-			most, zeros = largest, count
-		}
-		isMasked := below < fp.MinScore-1000 // which is below MinScore beside what the target names, too
-		switch {
-		case lowest < leastEmission:
-		case zeros == 0:
-			*least = min(*least, lowest)
-			return true
-		case most > 0 && (isMasked || m.leaveOut && below < -fp.ExpReach[float64]()):
-			if !isMasked {
-				m.left = max(m.left, below)
-			}
-			*least = min(*least, lowest)
-			m.kinds[t%m.segment] = hasZero
-			return true
-		}
+	if inRange(r) && sum[r] == sum[r] && m.settleAsIs(t, r, least) {
+		return true
 	}
 	lowest, best, masked := m.span(t)
 	if !(best < F(math.Inf(1))) {
@@ -428,8 +408,39 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	return true
 }
 
-// nearest returns, of the scores that the emissions of a frame are made from, relative to the best of them, the largest
-// that exp takes for −∞, or −∞ if there is none, and the least of the others.
+// settleAsIs does settle for a frame whose exp is in range, if its emissions may stay as they are: none is
+// too small, and those that are 0 belong to masked scores or may be left out. Else it changes nothing and
+// returns false.
+func (m *emission[F]) settleAsIs(t, r int, least *float64) bool {
+	below, above := m.nearest(t, r)
+	lowest, most, zeros := leastAt(above), 1.0, 0.0
+	if below > math.Inf(-1) { // perhaps of a class that the target does not name
+		v, largest, count := extent(m.rowsFrom(t, 0).Data[:m.target.width])
+		if count == 0 {
+			lowest = v
+		}
+		most, zeros = largest, count
+	}
+	if lowest < leastEmission {
+		return false
+	}
+	if zeros > 0 {
+		isMasked := below < fp.MinScore-1000 // which is below MinScore beside what the target names, too
+		isLeftOut := !isMasked && m.leaveOut && below < -fp.ExpReach[float64]()
+		if most == 0 || !isMasked && !isLeftOut {
+			return false
+		}
+		if isLeftOut {
+			m.left = max(m.left, below)
+		}
+		m.kinds[t%m.segment] = hasZero
+	}
+	*least = min(*least, lowest)
+	return true
+}
+
+// nearest returns, of the scores that the emissions of a frame are made from, relative to the best of them,
+// the largest that exp takes for −∞, or −∞ if there is none, and the least of the others.
 func (m *emission[F]) nearest(t, r int) (below, above float64) {
 	if m.expByClass && m.scores == Logits {
 		return nearestOf(m.x.Row(t), m.byClass.top[r])
@@ -650,8 +661,8 @@ func (m *emission[F]) makeWide(t int) (exponents []float64) {
 // least returns the least emission, of those that are not 0, in the group of a frame.
 func (m *emission[F]) least(t int) float64 { return m.groups[t%m.segment/groupFrames].least }
 
-// plainFrames returns how many of some frames, all in one group, come before a wide one, and how many of these until there may
-// be an emission of 0: that frame is one of them.
+// plainFrames returns how many of some frames, all in one group, come before a wide one, and how many of
+// these there are up to the first that may have an emission of 0, that one included.
 func (m *emission[F]) plainFrames(frames view.Span) (count, untilZero int) {
 	count, untilZero = frames.Len(), frames.Len()
 	if m.groups[frames.From%m.segment/groupFrames].plain {

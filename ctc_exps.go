@@ -14,7 +14,7 @@ type expRows[F Float] struct {
 	top, ref, scratch []F          // of a group: see expFramesGeneric
 	sum               []float64
 	columns           int       // of rows that are turned into blocks
-	blocks            []float64 // see emit
+	blocks            []float64 // two of these, of emit: see toBlocksGeneric
 }
 
 // resize makes room for rows of so many scores, in a width of whole vectors.
@@ -68,12 +68,14 @@ func (p *expRows[F]) allInRange(frames int) bool {
 func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames int) (least float64) {
 	least = math.Inf(1)
 	r := 0
-	if p.columns < len(index) { // else it is more work to turn the classes round
+	if p.columns < len(index) { // else there are more classes to turn round than emissions to make
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
 		for ; r+blockFrames <= frames; r += blockFrames {
 			poison := toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride))
-			least = min(least+float64(poison), emitBlock(y.From(r), p.blocks, index), emitBlock(y.From(r+frameBlock), p.blocks[size:], index))
+			first := emitBlock(y.From(r), p.blocks, index)
+			second := emitBlock(y.From(r+frameBlock), p.blocks[size:], index)
+			least = min(least+float64(poison), first, second)
 		}
 	}
 	perCall := max(1, block/len(index))

@@ -104,8 +104,8 @@ func (m *pathEmission[F]) columnOf(i int) int {
 // release forgets what was borrowed.
 func (m *pathEmission[F]) release() { m.x = view.Rows[F]{} }
 
-// make makes the emissions of some frames for emit: blockFrames from a multiple of that on, or the last ones. It
-// reports whether all scores that matter are numbers.
+// make makes the emissions of some frames for emit: blockFrames from a multiple of that on, or the last
+// ones. It reports whether all scores that matter are numbers.
 func (m *pathEmission[F]) make(frames view.Span) bool {
 	size, at := blockFrames*(m.columns+1), 0
 	if len(m.kept) > size {
@@ -233,7 +233,8 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
 	size := frameBlock * (m.columns + 1)
 	for k := 0; k < frames; k += frameBlock {
-		emitBlock(view.Of(y[k*pathStride:], positions.Len(), pathStride), m.p[k/frameBlock*size:], m.places[positions.From:positions.To])
+		rows := view.Of(y[k*pathStride:], positions.Len(), pathStride)
+		emitBlock(rows, m.p[k/frameBlock*size:], m.places[positions.From:positions.To])
 	}
 }
 

@@ -117,21 +117,17 @@ func (w *trellis[F]) checkpoint(t int) numberRow {
 // forward returns the target's probability without the common factors of the frames. It
 // reports whether the scores it has seen are numbers.
 func (w *trellis[F]) forward() (probability number, ok bool) {
-	m := &w.emission
-	isEnough, ok := w.tryForward()
+	probability, isEnough, ok := w.tryForward()
 	if ok && !isEnough {
-		m.restart()
-		_, ok = w.tryForward()
+		w.emission.restart()
+		probability, _, ok = w.tryForward()
 	}
-	if !ok {
-		return number{}, false
-	}
-	return w.probability(), true
+	return probability, ok
 }
 
-// tryForward takes α through all frames. It reports whether the target is so probable that what was left out does not
-// matter, else it ends as soon as that is sure.
-func (w *trellis[F]) tryForward() (isEnough, ok bool) {
+// tryForward is forward, but may leave out emissions. It reports whether the target is so probable that they
+// do not matter, and ends as soon as it is sure that they do.
+func (w *trellis[F]) tryForward() (probability number, isEnough, ok bool) {
 	m := &w.emission
 	w.start()
 	for t := 0; t < w.frames; t += w.segment {
@@ -141,17 +137,17 @@ func (w *trellis[F]) tryForward() (isEnough, ok bool) {
 			copy(c.exponents, w.boundary.exponents)
 		}
 		if !w.sweep(t) {
-			return false, false
+			return number{}, false, false
 		}
-		if m.left > math.Inf(-1) && w.largestExponent()+1+math.Log2(float64(2*w.target.width)) < m.leastTotal(min(t+w.segment, w.frames)) {
-			return false, true
+		if m.left > math.Inf(-1) { // α of a state is less than twice its power of two
+			all := w.largestExponent() + 1 + math.Log2(float64(2*w.target.width))
+			if all < m.leastTotal(min(t+w.segment, w.frames)) {
+				return number{}, false, true
+			}
 		}
-	}
-	if m.left == math.Inf(-1) {
-		return true, true
 	}
 	p := w.probability()
-	return p.v != 0 && p.e >= m.leastTotal(w.frames), true
+	return p, m.left == math.Inf(-1) || p.v != 0 && p.e >= m.leastTotal(w.frames), true
 }
 
 // largestExponent returns that of the states of the boundary that are not 0, or −∞.
@@ -323,9 +319,10 @@ func (m movement) frames(above, below int) int {
 	return max(0, min((m.above-above)/m.up, (m.below-below)/m.down))
 }
 
-// throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by others
-// alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a state is lost in
-// the next emission of 0, or at the end of the run at the latest: until then it must not overflow.
+// throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
+// others alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a
+// state is lost in the next emission of 0, or at the end of the run at the latest: until then it must not
+// overflow.
 func (w *trellis[F]) throughZeros(r *run, m movement, exponents []float64) movement {
 	toBlank, toLabel, before := 1.0, 1.0, r.label
 	for i := range min(r.positions.Len(), w.target.length+1-r.positions.From) {
@@ -541,7 +538,8 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	label := inRun[2*n-1]
 	for j := range w.column[:count] {
 		var above number
-		// It goes to the label in the frame before. Where that is 0 it is of no use, and may be too large.
+		// What the panel behind hands over goes to the last label, in the frame before. Where α is 0 there, no
+		// path uses it, and it may overflow.
 		if !r.isLast && (j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0) {
 			above = w.from[k+j]
 		}

@@ -138,11 +138,11 @@ func emitGeneric[F Float](y view.Rows[float64], p view.Rows[F], index []int32, r
 	return least + poison
 }
 
-// leastNear is what nearest takes lower numbers for.
+// leastNear is what nearest takes lower numbers for, −Inf too.
 const leastNear = -0x1p100
 
-// nearestGeneric returns the largest element that is below a bound, −Inf for none, where those below leastNear count as
-// that, and the least element that is not below the bound, or +Inf. None is NaN.
+// nearestGeneric returns the largest element below a bound, at least leastNear, or −Inf if there is none,
+// and the least element that is not below it, or +Inf. No element is NaN.
 func nearestGeneric[F Float](x []F, bound F) (below, above F) {
 	below, above = fp.NegInf[F](), F(math.Inf(1))
 	for _, v := range x {

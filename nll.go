@@ -137,8 +137,9 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 	return t.finish(sum), nil
 }
 
-// runSimple does a call for anything but a VJP, of rows of a single item without weights, in which every target is a class that counts, and reports whether it is such a call. To set
-// up a task would be most of a small one.
+// runSimple does a call of rows that make a single item, and reports whether it could: it does no VJP, no
+// weights, and nothing where a target is no class or is ignored. To set up a task would be most of a small
+// call.
 func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
 	if out.want == productVJP || len(x.Data) > nllItemScores || l.Weight != nil ||
 		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores, nllItemScores) {

@@ -153,7 +153,10 @@ func (a Array) LoadPieces(d Distance) Vec {
 
 // GatherPieces is LoadPieces from four places of their own, so far from the first element.
 func (a Array) GatherPieces(at [4]Distance) Vec {
-	return a.k.vec(instr{op: opGatherPieces, t: a.t, a: at[0].bytes.arg, b: at[1].bytes.arg, c: at[2].bytes.arg, d: at[3].bytes.arg, mem: a.mem()})
+	return a.k.vec(instr{
+		op: opGatherPieces, t: a.t, mem: a.mem(),
+		a: at[0].bytes.arg, b: at[1].bytes.arg, c: at[2].bytes.arg, d: at[3].bytes.arg,
+	})
 }
 
 // StorePiece writes piece i of v, from 0 to 3, which is 16 bytes.
@@ -214,8 +217,8 @@ func (a Array) GatherTable(n int, index Vec) Vec {
 	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
 }
 
-// GatherBy is Gather of 64-bit elements by as many I32 in memory, which index has for all lanes: AVX2 moves the
-// elements one by one, which is faster there.
+// GatherBy is Gather of 64-bit elements by as many I32 in memory, which index has for all lanes: AVX2 moves
+// the elements one by one, which is faster there.
 func (a Array) GatherBy(index Array) Vec {
 	if a.t.Size() != 8 || index.t != I32 {
 		a.k.fail("GatherBy of %v by %v", a.t, index.t)

@@ -493,7 +493,9 @@ func (n *neon) choose(in *instr, p int) vreg {
 func (n *neon) whole(in *instr) {
 	n.temporary = map[uint64]vreg{}
 	switch in.op {
-	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast,
+		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces,
+		opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)

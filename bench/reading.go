@@ -31,7 +31,8 @@ func prepareReading[F trellis.Float](j side.Job) (computation, error) {
 	if err != nil {
 		return computation{}, err
 	}
-	beam, texts := decode.Beam[F]{Blank: blank, Width: j.Width, Threshold: j.Threshold, Scorers: scorers}, [][]decode.Hypothesis(nil)
+	beam := decode.Beam[F]{Blank: blank, Width: j.Width, Threshold: j.Threshold, Scorers: scorers}
+	var texts [][]decode.Hypothesis
 	return computation{func(workers int) func() error {
 		beam.Workers = workers
 		return func() (err error) { texts, err = beam.Decode(texts, x, nil); return err }

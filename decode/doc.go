@@ -2,10 +2,10 @@
 // surely.
 //
 // [Greedy] takes the largest class of each frame, merges repeated ones and drops blanks. It is all that a
-// sure network needs, and from log-probabilities of many classes as fast as memory can be read. [Beam] adds up all
-// paths that spell a text, keeps the best beginnings of texts in every frame, and returns the best
-// texts. It asks [Scorer]s: language models, lexicons and hotwords of package lm, or one's own.
-// [Stream] does the same with frames that come in pieces.
+// sure network needs, and from log-probabilities of many classes as fast as memory can be read. [Beam] adds
+// up all paths that spell a text, keeps the best beginnings of texts in every frame, and returns the best
+// texts. It asks [Scorer]s: language models, lexicons and hotwords of package lm, or one's own. [Stream]
+// does the same with frames that come in pieces.
 //
 // Labels are classes. Package tokens makes text of them.
 //

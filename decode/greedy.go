@@ -107,7 +107,10 @@ var greedyTasks workspace.Pools
 
 // release gives the task back without what it borrowed.
 func (t *greedyTask[F]) release() {
-	*t = greedyTask[F]{pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0], top: t.top[:0], largest: t.largest[:0]}
+	*t = greedyTask[F]{
+		pieces: t.pieces[:0], index: t.index[:0], logs: t.logs[:0], probs: t.probs[:0],
+		top: t.top[:0], largest: t.largest[:0],
+	}
 	workspace.Give[F](&greedyTasks, t)
 }
 

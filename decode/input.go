@@ -148,7 +148,7 @@ func isProbability(p float64) bool { return p >= 0 && p <= 1.001 }
 
 // logRests writes, for rows of n logits whose largest is top[r], ln Σ exp(x[r·n+i]−top[r]): how far top[r] is
 // above its log-probability. It keeps its digits near 0. It is NaN if top[r] is not finite or a NaN is
-// in the row. There are at most block rows.
+// in the row. There are at most block rows: log1p takes no more.
 func logRests[F trellis.Float](dst []float64, x []F, n int, top []F) {
 	const most = 64 // rows of a call
 	var sum, ties [most]F

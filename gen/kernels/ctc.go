@@ -10,7 +10,8 @@ import (
 // float64 for both element types.
 func ctc() []kernel {
 	return []kernel{
-		expFrames(), expWide(), widen(), narrow(), emit(), nearest(), normalizeRow(), forwardFactors(), forward(), extent(), rescale(), backward(),
+		expFrames(), expWide(), widen(), narrow(), emit(), nearest(), normalizeRow(),
+		forwardFactors(), forward(), extent(), rescale(), backward(),
 		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
 	}
 }
@@ -238,8 +239,8 @@ func emit() kernel {
 	}
 }
 
-// nearest returns max(x[i], leastNear) of the largest of the elements x[i] < bound, or −Inf, and the least of the
-// others, or +Inf.
+// nearest returns the largest of the elements below bound, at least leastNear, or −Inf if there is none, and
+// the least of the others, or +Inf.
 func nearest() kernel {
 	return kernel{
 		name:    "nearest",
@@ -247,7 +248,8 @@ func nearest() kernel {
 		results: []parameter{number("below", F), number("above", F)},
 		body: func(k *builder) {
 			inf, negInf, zero := k.Const(k.F, math.Inf(1)), k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
-			x, bound, floor, below, above := k.Array("x"), k.Param("bound"), k.Const(k.F, k.get("leastNear")), k.Var(negInf), k.Var(inf)
+			x, bound, floor := k.Array("x"), k.Param("bound"), k.Const(k.F, k.get("leastNear"))
+			below, above := k.Var(negInf), k.Var(inf)
 			k.Each(k.Len("x"), arrays{x}, func(l asm.Lanes) {
 				v := l.LoadOr(x, inf)
 				isBelow := v.Less(bound)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"math/bits"
 
 	"github.com/gotrellis/trellis/asm"
 )
@@ -635,7 +636,7 @@ func sumExpColumns() kernel {
 				left.Dec(inUse)
 				k.While(left.Greater(k.Int(0)), func() {
 					sums.Set(scratch)
-					end := scratch.Plus(scratch.Elements(inUse.Shl(map[asm.Type]int{asm.F32: 4, asm.F64: 3}[k.F]))).Copy()
+					end := scratch.Plus(scratch.Elements(inUse.Shl(bits.TrailingZeros(uint(k.F.Lanes()))))).Copy()
 					next := k.NewLabel("next")
 					k.Place(next)
 					sums.Store(sums.Load().Add(term()))

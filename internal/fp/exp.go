@@ -209,8 +209,8 @@ func Difference[F Float](a, b F) (d, err F) {
 // Log returns ln x within 1 ulp for a normal, finite x > 0.
 func Log(x float64) float64 { return logCorrected(x, 0) }
 
-// LogFrom0 returns ln x for any finite x ≥ 0: Log of normal ones, of those below within 2 ulp, and −Inf for 0.
-// Of NaN it is NaN.
+// LogFrom0 returns ln x for any finite x ≥ 0: Log of normal ones, of those below within 2 ulp, and −Inf for
+// 0. Of NaN it is NaN.
 func LogFrom0(x float64) float64 {
 	switch {
 	case x >= leastNormal:

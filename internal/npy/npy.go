@@ -51,11 +51,10 @@ func Open(name string) (*Array, error) {
 	info, err := file.Stat()
 	if err == nil {
 		var a *Array
-		if a, err = newArray(file, info.Size(), member); err == nil {
-			a.Name, a.file = name, file
+		if a, err = newNamed(name, file, info.Size(), member); err == nil {
+			a.file = file
 			return a, nil
 		}
-		err = fmt.Errorf("%s: %w", name, err)
 	}
 	file.Close()
 	return nil, err
@@ -79,33 +78,33 @@ func FromReader(name string, r io.Reader) (*Array, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	a, err := newArray(bytes.NewReader(raw), int64(len(raw)), "")
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	a.Name = name
-	return a, nil
+	return newNamed(name, bytes.NewReader(raw), int64(len(raw)), "")
 }
 
 // FromReaderAt reads a .npy or .npz file of so many bytes, as Open does from a file of that name.
 func FromReaderAt(name string, data io.ReaderAt, size int64) (*Array, error) {
 	_, member := split(name)
-	a, err := newArray(data, size, member)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	a.Name = name
-	return a, nil
+	return newNamed(name, data, size, member)
 }
 
 // FromBytes reads the bytes of a .npy or .npz file, as Open does from a file of that name. The array
 // holds on to them.
 func FromBytes(name string, raw []byte) (*Array, error) {
 	a, err := FromReaderAt(name, bytes.NewReader(raw), int64(len(raw)))
-	if err == nil && len(raw) >= len(Magic) && string(raw[:len(Magic)]) == Magic {
+	if err == nil && bytes.HasPrefix(raw, []byte(Magic)) { // else it is in an archive
 		a.raw = raw
 	}
 	return a, err
+}
+
+// newNamed is newArray with a name, which its errors begin with.
+func newNamed(name string, data io.ReaderAt, size int64, member string) (*Array, error) {
+	a, err := newArray(data, size, member)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a.Name = name
+	return a, nil
 }
 
 // newArray reads the header of a .npy file of so many bytes, or of one in a .npz file.
@@ -212,7 +211,8 @@ func cutForm(description string) (descr, fortran, shape string, ok bool) {
 	fortran, rest, ok2 := strings.Cut(rest, ", 'shape': (")
 	shape, rest, ok3 := strings.Cut(rest, "), }")
 	end, ok4 := strings.CutSuffix(rest, "\n")
-	ok = ok && ok1 && ok2 && ok3 && ok4 && strings.Trim(end, " ") == "" && isDescr(descr) && (fortran == "True" || fortran == "False") && isAxes(shape)
+	ok = ok && ok1 && ok2 && ok3 && ok4 && strings.Trim(end, " ") == "" &&
+		isDescr(descr) && (fortran == "True" || fortran == "False") && isAxes(shape)
 	return descr, fortran, shape, ok
 }
 
