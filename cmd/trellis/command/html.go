@@ -47,7 +47,7 @@ type emissions struct {
 
 // record keeps what a page shows of sequence s. frame returns the scores of a frame.
 func record[F trellis.Float](a *alignments, s alignment, frame func(t int) []F) {
-	type entry struct {
+	type shown struct {
 		class       int
 		probability float64
 	}
@@ -55,25 +55,25 @@ func record[F trellis.Float](a *alignments, s alignment, frame func(t int) []F) 
 	a.recordedFrames += e.frames
 	path := make([]int, s.frames)
 	trellis.Path(path, s.spans, s.labels, a.blank)
-	var entries []entry
+	var entries []shown
 	for t := range e.frames {
 		scores := newFrameScores(a.scores, frame(t))
 		least := scores.scoreOf(likely)
 		entries = entries[:0]
 		for class, v := range scores.row {
 			if v >= least {
-				entries = append(entries, entry{class, scores.probability(class)})
+				entries = append(entries, shown{class, scores.probability(class)})
 			}
 		}
 		if len(entries) > likelyClasses {
-			slices.SortFunc(entries, func(x, y entry) int {
+			slices.SortFunc(entries, func(x, y shown) int {
 				return cmp.Or(cmp.Compare(y.probability, x.probability), x.class-y.class)
 			})
 			entries = entries[:likelyClasses]
 		}
 		taken := path[t]
-		if taken != trellis.AnyLabel && !slices.ContainsFunc(entries, func(e entry) bool { return e.class == taken }) {
-			entries = append(entries, entry{taken, scores.probability(taken)})
+		if taken != trellis.AnyLabel && !slices.ContainsFunc(entries, func(e shown) bool { return e.class == taken }) {
+			entries = append(entries, shown{taken, scores.probability(taken)})
 		}
 		e.coded = binary.AppendUvarint(e.coded, uint64(len(entries)))
 		for _, entry := range entries {
