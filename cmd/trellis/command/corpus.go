@@ -131,7 +131,7 @@ func (c *Corpus) Warnings() []string { return c.warnings }
 // Do does the work on the file of an item, a .npy or .npz file of which these are the bytes. One
 // goroutine does it. A panic is an error.
 func (c *Corpus) Do(item *Item, emissions []byte) Result {
-	return c.do(&tool{memory: c.memory}, item, func() (*npy.Array, error) { return npy.FromBytes(item.File, emissions) })
+	return c.workOn(&tool{memory: c.memory}, item, func() (*npy.Array, error) { return npy.FromBytes(item.File, emissions) })
 }
 
 // Fail returns the result of an item whose file cannot be read.
@@ -139,8 +139,8 @@ func (c *Corpus) Fail(item *Item, err error) Result {
 	return c.result(item, Result{Err: err}, nil, nil)
 }
 
-// do does the work on a file.
-func (c *Corpus) do(t *tool, item *Item, open func() (*npy.Array, error)) (r Result) {
+// workOn does the work on a file.
+func (c *Corpus) workOn(t *tool, item *Item, open func() (*npy.Array, error)) (r Result) {
 	defer func() {
 		if v := recover(); v != nil {
 			r = c.Fail(item, fmt.Errorf("panic: %v", v))

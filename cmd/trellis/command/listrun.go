@@ -224,7 +224,7 @@ func (r *listRun) work(e entry) outcome {
 	if !ok {
 		buffer = new([smallFile]byte)
 	}
-	result := r.corpus.do(&t, e.item, func() (x *npy.Array, err error) {
+	result := r.corpus.workOn(&t, e.item, func() (x *npy.Array, err error) {
 		name := e.item.File
 		if !filepath.IsAbs(name) {
 			name = filepath.Join(r.folder, name)
