@@ -140,7 +140,7 @@ func (j *job) pipeline(ctx context.Context) (*beam.Pipeline, error) {
 		return nil, err
 	}
 	p, s := beam.NewPipelineWithRoot()
-	results, failures, err := transform(s, ctc.Options{Args: j.command[1:], Columns: columns, Folder: folder(j.list)}, readLines(s, j.list, columns))
+	results, failures, err := transform(s, ctc.Options{Args: j.command[1:], Columns: columns, Folder: folder(j.list)}, readLines(s, j.list))
 	if err != nil {
 		return nil, err
 	}

@@ -266,21 +266,21 @@ func TestNoFiles(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	memfs.Write("memfs://usage/files.tsv", []byte("emissions\n"))
-	memfs.Write("memfs://usage/long.tsv", bytes.Repeat([]byte("emissions\t"), maxHeader))
+	memfs.Write("memfs://usage/long.tsv", bytes.Repeat([]byte("x"), maxLine))
 	memfs.Write("memfs://usage/empty.tsv", nil)
 	good := job{list: "memfs://usage/files.tsv", output: "memfs://usage/results", shards: 1, command: []string{"decode", "-tokens", tokens}}
 	for want, change := range map[string]func(j *job){
-		"want -list and -o":                           func(j *job) { j.list = "" },
-		"-shards 0: want 1 or more":                   func(j *job) { j.shards = 0 },
-		"-failures is the file of -o":                 func(j *job) { j.failures = j.output },
-		"want a command":                              func(j *job) { j.command = nil },
-		`"ce": want ctc, align or decode`:             func(j *job) { j.command = []string{"ce"} },
-		"memfs://usage/none.tsv: file does not exist": func(j *job) { j.list = "memfs://usage/none.tsv" },
-		"memfs://usage/empty.tsv: the list is empty":  func(j *job) { j.list = "memfs://usage/empty.tsv" },
-		"has more than 65536 bytes":                   func(j *job) { j.list = "memfs://usage/long.tsv" },
-		`"text"`:                                      func(j *job) { j.command = []string{"align", "-tokens", tokens} },
-		"flag provided but not defined: -bem":         func(j *job) { j.command = append(j.command, "-bem", "3") },
-		"memfs://usage/none.txt":                      func(j *job) { j.command = []string{"decode", "-tokens", "memfs://usage/none.txt"} },
+		"want -list and -o":                                    func(j *job) { j.list = "" },
+		"-shards 0: want 1 or more":                            func(j *job) { j.shards = 0 },
+		"-failures is the file of -o":                          func(j *job) { j.failures = j.output },
+		"want a command":                                       func(j *job) { j.command = nil },
+		`"ce": want ctc, align or decode`:                      func(j *job) { j.command = []string{"ce"} },
+		"memfs://usage/none.tsv: file does not exist":          func(j *job) { j.list = "memfs://usage/none.tsv" },
+		"memfs://usage/empty.tsv: the list is empty":           func(j *job) { j.list = "memfs://usage/empty.tsv" },
+		"memfs://usage/long.tsv: line 1 is longer than 16 MiB": func(j *job) { j.list = "memfs://usage/long.tsv" },
+		`"text"`:                              func(j *job) { j.command = []string{"align", "-tokens", tokens} },
+		"flag provided but not defined: -bem": func(j *job) { j.command = append(j.command, "-bem", "3") },
+		"memfs://usage/none.txt":              func(j *job) { j.command = []string{"decode", "-tokens", "memfs://usage/none.txt"} },
 	} {
 		j := good
 		change(&j)
