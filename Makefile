@@ -3,9 +3,9 @@
 # is an error in CI.
 
 NESTED  := asm gen cmd/trellis bench
-# The modules that have workspaces of their own; CI tests EXAMPLES, as the others take minutes to compile.
-EXAMPLES := examples/ocr examples/train
-APART   := $(EXAMPLES) examples/interop beam
+# The modules that have workspaces of their own.
+EXAMPLES := examples/ocr examples/train examples/interop
+APART   := $(EXAMPLES) beam
 QEMU    := qemu-aarch64-static
 # A number of inputs: a time can end in the error that it is over.
 FUZZ    ?= 5000x
@@ -48,7 +48,7 @@ test: ## all tests in under five minutes on two cores; what the machine lacks fo
 	@$(TOGETHER) quick arm64 race nested released purego
 
 long: ## in some more minutes, what says little more than make test
-	@$(TOGETHER) apart neon fuzz trials alone lower
+	@$(TOGETHER) beam apart neon fuzz trials alone lower
 
 # The last line does every benchmark once. Without the workspace the versions are those
 # that the root's own go.mod asks for; the targets below have the workspace.
@@ -86,14 +86,16 @@ nested: $(OPS) ## the tests of the other modules of the workspace
 	@for m in $(NESTED); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json ./... | $(SKIPS)) || exit 1; done
 
 # A training of a few steps goes through all of its program; the tests of examples/ocr read what its network
-# has written once, and what needs cgo is only compiled.
-apart: ## examples/ocr and train in short
+# has written once, and what needs cgo is only compiled. Arrow's other library for JSON takes longer to compile
+# than all of Arrow.
+apart: export GOFLAGS := -tags=arrow_json_stdlib
+apart: ## the examples in short
 	@for m in $(EXAMPLES); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json -short ./... | $(SHORT)) || exit 1; done
 	@go -C examples/train run . -steps 20 -o /dev/null
 	@if command -v $$(go env CC) >/dev/null; then CGO_ENABLED=1 go -C examples/ocr build -o /dev/null .; else $(call MISSING,a C compiler); fi
 
-# CI has no time to compile Beam.
-beam: ## beam with 200 files: seconds, but five minutes to compile it the first time
+# Go vet would read all that Beam imports again: make examples has it.
+beam: ## beam with 200 files: seconds, but two or three minutes to compile it the first time
 	@cd beam && $(TEST) -json -short ./... | $(SHORT)
 
 # go test does not see that files of other modules change.
@@ -177,7 +179,7 @@ examples: ## the examples and beam in full, with their pictures: three minutes, 
 	CGO_ENABLED=1 go -C examples/ocr run . -o ocr.png
 	CGO_ENABLED=1 go -C examples/ocr test .
 	go -C examples/train run . -o train.png
-	GOFLAGS=-tags=arrow_json_stdlib go -C examples/interop test ./... # the other library for JSON takes longer to compile than all of Arrow
+	GOFLAGS=-tags=arrow_json_stdlib go -C examples/interop test ./...
 	go -C beam vet -tags s3 ./...
 	go -C beam test -vet=off -count=1 ./...
 

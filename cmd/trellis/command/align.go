@@ -116,14 +116,14 @@ func (o *alignOptions) corpus() *Corpus {
 	return &Corpus{options: &o.options, list: &o.listOptions, frame: o.frame, work: work{
 		saidBy: o.saidBy(), needsSaid: true,
 		prepare: func(t *tool) error { return o.readVocabulary(&t.inputs, &o.options) },
-		do: func(t *tool, said *said, x *npy.Array) (*sequences, any, error) {
+		do: func(t *tool, said *said, x *npy.Array) (*sequences, jsonReport, error) {
 			one := *o
 			one.said = said
 			a, err := one.find(context.Background(), t, x)
 			if err != nil {
 				return nil, nil, err
 			}
-			return a.sequences, a.json(), nil
+			return a.sequences, a, nil
 		},
 	}}
 }

@@ -26,7 +26,7 @@ var reserved = []string{
 // Columns are those of a list.
 type Columns struct {
 	names     []string
-	json      [][]byte // the names
+	json      []string // the names, with escapes
 	emissions int
 	said      int // the one of the text or the targets, or −1
 	isText    bool
@@ -50,7 +50,7 @@ func (i *Item) keyText() string { return hex.EncodeToString(i.key[:]) }
 
 // field is a column of an item.
 type field struct {
-	name  []byte // in JSON
+	name  string // with the escapes of JSON
 	value string
 }
 
@@ -79,7 +79,8 @@ func (c *Corpus) Columns(header string) (*Columns, error) {
 		case slices.Contains(columns.names[:i], name):
 			return nil, fmt.Errorf("two columns are called %q", name)
 		}
-		columns.json = append(columns.json, marshal(name))
+		quoted := marshal(name)
+		columns.json = append(columns.json, string(quoted[1:len(quoted)-1]))
 	}
 	for _, name := range c.saidBy {
 		if at := slices.Index(columns.names, name); at >= 0 {

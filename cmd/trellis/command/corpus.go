@@ -3,7 +3,6 @@ package command
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -33,7 +32,7 @@ type work struct {
 	// prepare reads the files that the options name.
 	prepare func(t *tool) error
 	// do returns what -json prints.
-	do func(t *tool, said *said, x *npy.Array) (*sequences, any, error)
+	do func(t *tool, said *said, x *npy.Array) (*sequences, jsonReport, error)
 }
 
 // Result is what became of an Item.
@@ -161,9 +160,8 @@ func (c *Corpus) workOn(t *tool, item *Item, open func() (*npy.Array, error)) (r
 		return c.result(item, Result{Err: err}, nil, t.warnings)
 	}
 	r = Result{Sequences: s.count}
-	if d, ok := report.(jsonDecoding); ok && d.Errors != nil {
-		e := d.Errors
-		r.rates = &errorRates{errorRate{e.Characters, e.CharacterErrors}, errorRate{e.Words, e.WordErrors}}
+	if d, ok := report.(*decoding); ok && d.references != nil {
+		r.rates = &d.total
 	}
 	for _, frames := range s.inputLengths {
 		r.Frames += frames
@@ -172,57 +170,24 @@ func (c *Corpus) workOn(t *tool, item *Item, open func() (*npy.Array, error)) (r
 }
 
 // result writes the line of a result.
-func (c *Corpus) result(item *Item, r Result, report any, warnings []string) Result {
-	line := object{}
-	line.add("file", item.File)
-	line.add("key", item.keyText())
+func (c *Corpus) result(item *Item, r Result, report jsonReport, warnings []string) Result {
+	w := takeJSONWriter()
+	defer jsonWriters.Put(w)
+	w.begin('{')
+	w.name("file").string(item.File)
+	w.name("key").string(item.keyText())
 	for _, f := range item.others {
-		line.next()
-		line.json = append(append(append(line.json, f.name...), ':'), marshal(f.value)...)
+		w.name(f.name).string(f.value)
 	}
 	if r.Err != nil {
-		line.add("error", r.Err.Error())
+		w.name("error").string(r.Err.Error())
 	} else {
-		line.addAll(report)
+		report.writeJSON(w)
 	}
 	if len(warnings) > 0 {
-		line.add("warnings", warnings)
+		w.name("warnings").any(warnings)
 	}
-	r.Line = append(line.json, "}\n"...)
+	w.end("}\n")
+	r.Line = slices.Clone(w.text)
 	return r
-}
-
-// object is an object of JSON in the making.
-type object struct{ json []byte }
-
-// add adds a value; its name needs no escapes.
-func (o *object) add(name string, value any) {
-	o.next()
-	o.json = append(append(append(o.json, '"'), name...), `":`...)
-	o.json = append(o.json, marshal(value)...)
-}
-
-// addAll adds what another object has.
-func (o *object) addAll(value any) {
-	o.next()
-	fields := marshal(value)
-	o.json = append(o.json, fields[1:len(fields)-1]...)
-}
-
-// next begins a further value.
-func (o *object) next() {
-	separator := byte(',')
-	if len(o.json) == 0 {
-		separator = '{'
-	}
-	o.json = append(o.json, separator)
-}
-
-// marshal returns JSON of what can be written as such.
-func marshal(value any) []byte {
-	b, err := json.Marshal(value)
-	if err != nil {
-		panic(err)
-	}
-	return b
 }

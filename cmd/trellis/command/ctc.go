@@ -97,7 +97,7 @@ func (o *ctcOptions) corpus() *Corpus {
 	return &Corpus{options: &o.options, list: &o.listOptions, work: work{
 		saidBy: o.saidBy(), needsSaid: true,
 		prepare: func(t *tool) error { return o.readVocabulary(&t.inputs, &o.options) },
-		do: func(t *tool, said *said, x *npy.Array) (*sequences, any, error) {
+		do: func(t *tool, said *said, x *npy.Array) (*sequences, jsonReport, error) {
 			one := *o
 			one.said = said
 			s, r, err := one.score(context.Background(), t, x)

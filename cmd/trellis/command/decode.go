@@ -176,7 +176,7 @@ func (o *decodeOptions) corpus() *Corpus {
 	return &Corpus{options: &o.options, list: &o.listOptions, frame: o.frame, work: work{
 		saidBy:  []string{textColumn},
 		prepare: d.readArguments,
-		do: func(t *tool, said *said, x *npy.Array) (*sequences, any, error) {
+		do: func(t *tool, said *said, x *npy.Array) (*sequences, jsonReport, error) {
 			one := *d
 			if said != nil {
 				one.references = said.lines()
@@ -187,7 +187,7 @@ func (o *decodeOptions) corpus() *Corpus {
 			if one.references != nil {
 				one.compareAll()
 			}
-			return one.files[0].sequences, one.json(), nil
+			return one.files[0].sequences, &one, nil
 		},
 	}}
 }

@@ -2,7 +2,6 @@ package command
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -26,7 +25,7 @@ var formatNames = []string{"table", "json", "ctm", "textgrid", "srt", "vtt", "au
 
 var formats = map[string]format{
 	"table":    {print: printTable},
-	"json":     {print: printJSON},
+	"json":     {print: func(out io.Writer, a *alignments) error { return printJSON(out, a) }},
 	"ctm":      {print: printCTM, inSeconds: true, ofWords: true},
 	"textgrid": {print: printTextGrid, inSeconds: true, ofOne: true},
 	"srt":      {print: printSRT, inSeconds: true, ofWords: true, ofOne: true},
@@ -101,73 +100,55 @@ func (a *alignments) cells(s alignment, items []item, line int) []string {
 	return cells
 }
 
-// jsonSpan is when something was said.
-type jsonSpan struct {
-	Start        int      `json:"start"`
-	End          int      `json:"end"`
-	StartSeconds *float64 `json:"start_s,omitempty"`
-	EndSeconds   *float64 `json:"end_s,omitempty"`
-	Score        number   `json:"score"`
-	Confidence   *number  `json:"confidence,omitempty"`
-}
-
-type jsonLabel struct {
-	Label int     `json:"label"`
-	Token *string `json:"token,omitempty"`
-	jsonSpan
-}
-
-type jsonWord struct {
-	Word string `json:"word"`
-	jsonSpan
-}
-
-type jsonSequence struct {
-	Score  number      `json:"score"`
-	Frames int         `json:"frames"`
-	Labels []jsonLabel `json:"labels"`
-	Words  []jsonWord  `json:"words"`
-}
-
-func (a *alignments) jsonSpan(it item) jsonSpan {
-	s := jsonSpan{Start: it.Start, End: it.End, Score: numberOf(it.Score)}
-	if a.options.frame > 0 {
-		start, end := it.Seconds(a.options.frame)
-		s.StartSeconds, s.EndSeconds = &start, &end
-	}
-	if a.options.confidence {
-		c := numberOf(it.Confidence)
-		s.Confidence = &c
-	}
-	return s
-}
-
-// printJSON prints all that is known.
-func printJSON(out io.Writer, a *alignments) error { return json.NewEncoder(out).Encode(a.json()) }
-
-// jsonAlignments are the alignments of a file.
-type jsonAlignments struct {
-	Sequences []jsonSequence `json:"sequences"`
-}
-
-// json returns all that is known. Without tokens there are no words.
-func (a *alignments) json() jsonAlignments {
-	sequences := []jsonSequence{}
+// writeJSON writes all that is known. Without tokens there are no words.
+func (a *alignments) writeJSON(w *jsonWriter) {
+	w.name("sequences").begin('[')
 	for _, s := range a.found {
-		j := jsonSequence{Score: numberOf(s.score), Frames: s.frames, Labels: []jsonLabel{}, Words: []jsonWord{}}
-		for i, it := range a.labelItems(s) {
-			label := jsonLabel{Label: s.labels[i], jsonSpan: a.jsonSpan(it)}
+		w.begin('{')
+		w.name("score").number(numberOf(s.score))
+		w.name("frames").int(s.frames)
+		w.name("labels").begin('[')
+		for i, span := range s.spans {
+			w.begin('{')
+			w.name("label").int(s.labels[i])
 			if a.vocabulary != nil {
-				label.Token = &it.text
+				w.name("token").string(a.token(s.labels[i]))
 			}
-			j.Labels = append(j.Labels, label)
+			a.writeTimes(w, span)
+			a.writeScores(w, span)
+			w.end("}")
 		}
-		for _, it := range a.wordItems(s) {
-			j.Words = append(j.Words, jsonWord{it.text, a.jsonSpan(it)})
+		w.end("]")
+		w.name("words").begin('[')
+		for i, word := range s.words {
+			w.begin('{')
+			w.name("word").string(s.texts[i])
+			a.writeTimes(w, word.Span)
+			a.writeScores(w, word.Span)
+			w.end("}")
 		}
-		sequences = append(sequences, j)
+		w.end("]}")
 	}
-	return jsonAlignments{sequences}
+	w.end("]")
+}
+
+// writeTimes writes when something was said.
+func (a *alignments) writeTimes(w *jsonWriter, span trellis.Span) {
+	w.name("start").int(span.Start)
+	w.name("end").int(span.End)
+	if a.options.frame > 0 {
+		start, end := span.Seconds(a.options.frame)
+		w.name("start_s").float(start)
+		w.name("end_s").float(end)
+	}
+}
+
+// writeScores writes how surely it was said.
+func (a *alignments) writeScores(w *jsonWriter, span trellis.Span) {
+	w.name("score").number(numberOf(span.Score))
+	if a.options.confidence {
+		w.name("confidence").number(numberOf(span.Confidence))
+	}
 }
 
 // recordings returns the names of the sequences: that of the file, with a number if there are

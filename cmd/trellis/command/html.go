@@ -140,7 +140,7 @@ type digits float64
 func (d digits) MarshalJSON() ([]byte, error) {
 	v := float64(d)
 	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return number{v, 64}.MarshalJSON()
+		return number{v, 64}.appendJSON(nil), nil
 	}
 	return strconv.AppendFloat(nil, v, 'g', 6, 64), nil
 }

@@ -460,7 +460,7 @@ func TestPanicInOneFile(t *testing.T) {
 	corpus, err := NewCorpus([]string{"ctc", "-logits"}, nil)
 	require.NoError(t, err)
 	do := corpus.work.do
-	corpus.work.do = func(t *tool, said *said, x *npy.Array) (*sequences, any, error) {
+	corpus.work.do = func(t *tool, said *said, x *npy.Array) (*sequences, jsonReport, error) {
 		if x.Name == "bad.npy" {
 			panic("it is bad")
 		}

@@ -90,7 +90,7 @@ type kept struct {
 	line      []byte
 	File, Key string
 	Error     *string
-	Errors    *struct { // as in jsonErrorRates
+	Errors    *struct { // as errorRates.writeJSON writes them
 		Characters      int
 		CharacterErrors int `json:"character_errors"`
 		Words           int

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -36,18 +35,18 @@ func numbersOf[F trellis.Float](values []F) []number {
 	return out
 }
 
-// MarshalJSON writes the shortest number that reads back as the same float, and
+// appendJSON writes the shortest number that reads back as the same float, and
 // the strings "inf", "-inf" and "nan", for which JSON has no numbers.
-func (n number) MarshalJSON() ([]byte, error) {
+func (n number) appendJSON(b []byte) []byte {
 	switch {
 	case math.IsNaN(n.value):
-		return []byte(`"nan"`), nil
+		return append(b, `"nan"`...)
 	case math.IsInf(n.value, 1):
-		return []byte(`"inf"`), nil
+		return append(b, `"inf"`...)
 	case math.IsInf(n.value, -1):
-		return []byte(`"-inf"`), nil
+		return append(b, `"-inf"`...)
 	}
-	return strconv.AppendFloat(nil, n.value, 'g', -1, n.bits), nil
+	return strconv.AppendFloat(b, n.value, 'g', -1, n.bits)
 }
 
 // String writes 6 decimals, or an exponent where they would hide or pretend
@@ -67,15 +66,15 @@ func (n number) String() string {
 
 // report is what a command prints.
 type report struct {
-	File          string   `json:"file,omitempty"` // absent in a list's results, which begin with it
-	Dtype         string   `json:"dtype"`
-	Shape         []int    `json:"shape"`
-	Reduction     string   `json:"reduction"`
-	Loss          *number  `json:"loss,omitempty"` // absent for "none"
-	Losses        []number `json:"losses"`
-	InputLengths  []int    `json:"input_lengths,omitempty"`
-	TargetLengths []int    `json:"target_lengths,omitempty"`
-	Gradient      string   `json:"grad,omitempty"`
+	File          string // "" in a list's results, which begin with it
+	Dtype         string
+	Shape         []int
+	Reduction     string
+	Loss          *number // nil for "none"
+	Losses        []number
+	InputLengths  []int // nil: there are none
+	TargetLengths []int
+	Gradient      string // or ""
 
 	kind    string // what the file holds, for people
 	columns []string
@@ -85,7 +84,7 @@ type report struct {
 
 func (r report) print(out io.Writer, asJSON bool) error {
 	if asJSON {
-		return json.NewEncoder(out).Encode(r)
+		return printJSON(out, r)
 	}
 	fmt.Fprintf(out, "%s: %s %s, %s\n\n", r.File, r.Dtype, npy.Tuple(r.Shape), r.kind)
 	lines := r.rows + 1
@@ -96,6 +95,29 @@ func (r report) print(out io.Writer, asJSON bool) error {
 		return err
 	}
 	return r.printGradient(out)
+}
+
+// writeJSON writes all but what is for people.
+func (r report) writeJSON(w *jsonWriter) {
+	if r.File != "" {
+		w.name("file").string(r.File)
+	}
+	w.name("dtype").string(r.Dtype)
+	w.name("shape").ints(r.Shape)
+	w.name("reduction").string(r.Reduction)
+	if r.Loss != nil {
+		w.name("loss").number(*r.Loss)
+	}
+	w.name("losses").numbers(r.Losses)
+	if len(r.InputLengths) > 0 {
+		w.name("input_lengths").ints(r.InputLengths)
+	}
+	if len(r.TargetLengths) > 0 {
+		w.name("target_lengths").ints(r.TargetLengths)
+	}
+	if r.Gradient != "" {
+		w.name("grad").string(r.Gradient)
+	}
 }
 
 // line returns the cells of a line of the table: the names of the columns, the

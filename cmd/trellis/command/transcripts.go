@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 )
@@ -12,7 +11,7 @@ func (d *decoding) print(t *tool, out io.Writer) error {
 	case "text":
 		return d.printTexts(out)
 	case "json":
-		return json.NewEncoder(out).Encode(d.json())
+		return printJSON(out, d)
 	case "ctm":
 		if err := d.warnSameNames(t); err != nil {
 			return err
@@ -144,88 +143,65 @@ func (r errorRates) cells() []string {
 	}
 }
 
-// jsonTiming is when a word was said, and how surely.
-type jsonTiming struct {
-	Word         string   `json:"word"`
-	Start        int      `json:"start"`
-	End          int      `json:"end"`
-	StartSeconds *float64 `json:"start_s,omitempty"`
-	EndSeconds   *float64 `json:"end_s,omitempty"`
-	Confidence   number   `json:"confidence"`
-}
-
-type jsonHypothesis struct {
-	Text    string       `json:"text"`
-	Labels  []int        `json:"labels"`
-	LogProb number       `json:"log_prob"`
-	LM      number       `json:"lm"`
-	Bonus   number       `json:"bonus"`
-	Score   number       `json:"score"`
-	Words   []jsonTiming `json:"words"`
-}
-
-type jsonErrorRates struct {
-	Reference       *string `json:"reference,omitempty"`
-	Characters      int     `json:"characters"`
-	CharacterErrors int     `json:"character_errors"`
-	CER             number  `json:"cer"`
-	Words           int     `json:"words"`
-	WordErrors      int     `json:"word_errors"`
-	WER             number  `json:"wer"`
-}
-
-type jsonTranscript struct {
-	File       string           `json:"file,omitempty"` // of several
-	Text       string           `json:"text"`
-	Hypotheses []jsonHypothesis `json:"hypotheses"`
-	Errors     *jsonErrorRates  `json:"errors,omitempty"`
-}
-
-type jsonDecoding struct {
-	Sequences []jsonTranscript `json:"sequences"`
-	Errors    *jsonErrorRates  `json:"errors,omitempty"` // of all sequences
-}
-
-func newJSONErrorRates(e errorRates, reference *string) *jsonErrorRates {
-	return &jsonErrorRates{
-		Reference: reference, Characters: e.characters.units, CharacterErrors: e.characters.errors, CER: e.characters.rate(),
-		Words: e.words.units, WordErrors: e.words.errors, WER: e.words.rate(),
-	}
-}
-
-// json returns all hypotheses, and the error rates.
-func (d *decoding) json() jsonDecoding {
-	sequences := []jsonTranscript{}
+// writeJSON writes all hypotheses, and the error rates.
+func (d *decoding) writeJSON(w *jsonWriter) {
+	w.name("sequences").begin('[')
+	n := 0
 	for _, f := range d.files {
 		for _, all := range f.hypotheses {
-			s := jsonTranscript{Text: all[0].text}
+			w.begin('{')
 			if len(d.files) > 1 {
-				s.File = f.Name
+				w.name("file").string(f.Name)
 			}
+			w.name("text").string(all[0].text)
+			w.name("hypotheses").begin('[')
 			for _, h := range all {
-				s.Hypotheses = append(s.Hypotheses, f.jsonHypothesis(h))
+				f.writeHypothesis(w, h)
 			}
-			sequences = append(sequences, s)
+			w.end("]")
+			if d.references != nil {
+				d.rates[n].writeJSON(w, &d.references.lines[n])
+			}
+			w.end("}")
+			n++
 		}
 	}
-	report := jsonDecoding{Sequences: sequences}
+	w.end("]")
 	if d.references != nil {
-		for n, e := range d.rates {
-			sequences[n].Errors = newJSONErrorRates(e, &d.references.lines[n])
-		}
-		report.Errors = newJSONErrorRates(d.total, nil)
+		d.total.writeJSON(w, nil)
 	}
-	return report
 }
 
-func (f *transcript) jsonHypothesis(h hypothesis) jsonHypothesis {
-	j := jsonHypothesis{
-		Text: h.text, Labels: append([]int{}, h.labels...), LogProb: numberOf(h.logProb),
-		LM: numberOf(h.lm), Bonus: numberOf(h.bonus), Score: numberOf(h.score), Words: []jsonTiming{},
+func (f *transcript) writeHypothesis(w *jsonWriter, h hypothesis) {
+	w.begin('{')
+	w.name("text").string(h.text)
+	w.name("labels").ints(h.labels)
+	w.name("log_prob").number(numberOf(h.logProb))
+	w.name("lm").number(numberOf(h.lm))
+	w.name("bonus").number(numberOf(h.bonus))
+	w.name("score").number(numberOf(h.score))
+	w.name("words").begin('[')
+	for i, word := range h.words {
+		w.begin('{')
+		w.name("word").string(h.texts[i])
+		f.writeTimes(w, word.Span)
+		w.name("confidence").number(numberOf(word.Confidence))
+		w.end("}")
 	}
-	for _, it := range f.wordItems(h.alignment) {
-		s := f.jsonSpan(it)
-		j.Words = append(j.Words, jsonTiming{it.text, s.Start, s.End, s.StartSeconds, s.EndSeconds, *s.Confidence})
+	w.end("]}")
+}
+
+// writeJSON writes error rates against a reference, or those of all sequences. kept reads them again.
+func (r errorRates) writeJSON(w *jsonWriter, reference *string) {
+	w.name("errors").begin('{')
+	if reference != nil {
+		w.name("reference").string(*reference)
 	}
-	return j
+	w.name("characters").int(r.characters.units)
+	w.name("character_errors").int(r.characters.errors)
+	w.name("cer").number(r.characters.rate())
+	w.name("words").int(r.words.units)
+	w.name("word_errors").int(r.words.errors)
+	w.name("wer").number(r.words.rate())
+	w.end("}")
 }
