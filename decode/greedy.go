@@ -2,6 +2,7 @@ package decode
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gotrellis/trellis"
 	"github.com/gotrellis/trellis/internal/parallel"
@@ -215,10 +216,24 @@ func (t *greedyTask[F]) Item(i int) {
 	exps(probs, ln)
 }
 
+// countLabels returns how many labels sequence n says.
+func (t *greedyTask[F]) countLabels(n int) (labels int) {
+	before := t.blank
+	for i := range t.length(n) {
+		class := t.index[t.row(n, i)]
+		if class != t.blank && class != before {
+			labels++
+		}
+		before = class
+	}
+	return labels
+}
+
 // read writes what sequence n says.
 func (t *greedyTask[F]) read(r *Reading, n int) {
-	*r = Reading{Labels: r.Labels[:0], Spans: r.Spans[:0], Confidence: 1, Least: 1}
 	frames, before, sum := t.length(n), t.blank, 0.0
+	labels := t.countLabels(n)
+	*r = Reading{Labels: slices.Grow(r.Labels[:0], labels), Spans: slices.Grow(r.Spans[:0], labels), Confidence: 1, Least: 1}
 	for i := range frames {
 		row := t.row(n, i)
 		class, log, p := t.index[row], t.logs[row], t.probs[row]

@@ -322,13 +322,16 @@ func decodeFile[F trellis.Float](ctx context.Context, t *tool, d *decoding, f *t
 	})
 }
 
+// decodeSources names the options that the fields of decode.Greedy and Beam are of.
+var decodeSources = map[string]string{"Blank": "-blank", "Workers": "-workers", "Width": "-beam", "Threshold": "-threshold", "TopK": "-top_k"}
+
 // prepare makes the sequences of a file ready.
 func (d *decoding) prepare(t *tool, s *sequences) error {
 	o := d.options
 	if err := s.take(d.options.vocabulary, d.options.source); err != nil {
 		return err
 	}
-	s.sources = map[string]string{"Blank": "-blank", "Workers": "-workers", "Width": "-beam", "Threshold": "-threshold", "TopK": "-top_k"}
+	s.sources = decodeSources
 	if err := s.readInputLengths(&t.inputs, &o.options, o.inputLengths); err != nil {
 		return err
 	}

@@ -59,15 +59,16 @@ const tolerance = 0.01
 // seems returns what a row, which is said to be of some kind, may be, and its sum. Any row may be
 // logits; if it is said to be, log-probabilities are no mistake.
 func seems[F trellis.Float](row []F, said trellis.Scores) (kind trellis.Scores, sum float64) {
-	least, largest := F(math.Inf(1)), F(math.Inf(-1))
+	negative, large := false, false
 	for _, v := range row {
-		least, largest = min(least, v), max(largest, v)
+		negative = negative || v < 0
+		large = large || v > tolerance
 		sum += float64(v)
 	}
-	if least >= 0 && isNearOne(sum) {
+	if !negative && isNearOne(sum) {
 		return trellis.Probabilities, sum
 	}
-	if said != trellis.Logits && largest <= tolerance && isNearOne(math.Exp(float64(trellis.LogSumExp(row)))) {
+	if said != trellis.Logits && !large && isNearOne(math.Exp(float64(trellis.LogSumExp(row)))) {
 		return trellis.LogProbabilities, sum
 	}
 	return trellis.Logits, sum
