@@ -78,16 +78,11 @@ func main() { fmt.Printf("%.6f\n", trellis.LogSumExp([]float64{1, 2, 3})) }
 		dir := filepath.Join(t.TempDir(), "clone")
 		_, err := git(temp, "clone", "--quiet", tr.dir, dir)
 		require.NoError(t, err)
-		inClone := func(module string, args ...string) string {
-			cmd := exec.Command("go", args...)
-			cmd.Dir = filepath.Join(dir, module)
-			out, err := output(cmd)
-			require.NoError(t, err)
-			return out
-		}
-		assert.Contains(t, inClone("cmd/trellis", "run", "."), "All are within what is promised")
 		for _, m := range tr.modules {
-			inClone(m.dir, "generate", "./...")
+			cmd := exec.Command("go", "generate", "./...")
+			cmd.Dir = filepath.Join(dir, m.dir)
+			_, err := output(cmd)
+			require.NoError(t, err)
 		}
 		changes, err := git(dir, "status", "--porcelain")
 		require.NoError(t, err)
