@@ -89,6 +89,9 @@ func parseDecode(out io.Writer, args []string) (*decodeOptions, error) {
 	return &o, o.checkFiles(append(o.emissions, o.tokens, o.inputLengths, o.lm, o.lexicon, o.hotwords, o.reference)...)
 }
 
+// widestBeam keeps a slip of the hand from filling the memory.
+const widestBeam = 1 << 20
+
 // check reports options that contradict each other.
 func (o *decodeOptions) check() error {
 	if err := o.emissionOptions.check(&o.options); err != nil {
@@ -128,6 +131,8 @@ func (o *decodeOptions) check() error {
 		return misuse("decode: -nbest goes with -format text or json, or -html")
 	case o.nbest < 1:
 		return misuse("-nbest %d: want 1 or more", o.nbest)
+	case o.beam > widestBeam:
+		return misuse("-beam %d: want %d or less", o.beam, widestBeam)
 	case o.beam > 0 && o.nbest > o.beam:
 		return misuse("decode: -nbest %d is more than -beam %d keeps", o.nbest, o.beam)
 	}

@@ -542,6 +542,7 @@ func TestDecodeUsage(t *testing.T) {
 		`-lm_units "x": want words or tokens`:                                               with("-beam", "3", "-lm", "a", "-lm_units", "x"),
 		`-case "x": want as_is, upper or lower`:                                             with("-case", "x"),
 		"-nbest 0: want 1 or more":                                                          with("-beam", "3", "-nbest", "0"),
+		"-beam 1048577: want 1048576 or less":                                               with("-beam", "1048577"),
 		"decode: -nbest 4 is more than -beam 3 keeps":                                       with("-beam", "3", "-nbest", "4"),
 		"-beam: -1: negative":                                                               with("-beam", "-1"),
 		"-threshold: 1: outside [0,1)":                                                      with("-beam", "3", "-threshold", "1"),
