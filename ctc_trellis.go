@@ -268,21 +268,24 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	exponents = w.exponents[r.before:][:2*n]
 	first := r.frames.From
 	var m movement
-	var limit int
+	var limit, count int
+	leasts := w.emission.leastsFrom(first)
 	if r.wide = w.emission.kind(first).isWide(); !r.wide {
 		largest := forwardFactors(w.factors, exponents, w.target.skipExponents[at:], r.label, n)
-		m.up, m.down = 2+max(exponent(largest), 0), 1-exponent(w.emission.least(first))
-		count, untilZero := w.emission.plainFrames(r.frames)
-		limit, m.above = w.fillColumn(r, start, count)
+		m.up, m.down = 2+max(exponent(largest), 0), 1
+		plain, untilZero := w.emission.plainFrames(r.frames)
+		limit, m.above = w.fillColumn(r, start, plain)
 		m.below = min(runExponents, maxFactor-m.up)
 		if limit > untilZero {
-			if z := w.throughZeros(r, m, exponents); z.frames(0, 0) > 0 {
+			if z := w.throughZeros(r, m, exponents); z.frames(leasts[:1], 0, 0) > 0 {
 				m = z
 			} else {
 				limit = untilZero
 			}
 		}
-		r.wide = m.frames(0, 0) == 0
+		leasts = leasts[:limit]
+		count = m.frames(leasts, 0, 0)
+		r.wide = count == 0
 	}
 	if r.wide {
 		if zeros {
@@ -290,15 +293,14 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		}
 		return w.forwardWide(r, start, boundary)
 	}
-	src, count := boundary, m.frames(0, 0)
+	src := boundary
 	for k := 0; ; {
-		count = min(count, limit-k)
 		forward(w.alphaFrom(first+k, at), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
 		k += count
 		src = w.alphaFrom(first+k-1, at)[:2*n]
 		if k < limit {
 			least, largest, _ := extent(src)
-			count = m.frames(max(exponent(largest), 0), -exponent(min(least, 1)))
+			count = m.frames(leasts[k:], max(exponent(largest), 0), -exponent(min(least, 1)))
 		}
 		if k == limit || count == 0 {
 			r.frames.To = first + k
@@ -311,12 +313,21 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	return src, exponents
 }
 
-// movement is by how many powers of two a frame moves a state at most, and how many it may be away from 1.
+// movement is by how many powers of two a frame moves a state at most, down and by the least emission, and
+// how many it may be away from 1.
 type movement struct{ up, down, above, below int }
 
-// frames returns how many frames may follow where states are so many powers of two above and below 1.
-func (m movement) frames(above, below int) int {
-	return max(0, min((m.above-above)/m.up, (m.below-below)/m.down))
+// frames returns how many frames with such least emissions may follow where states are so many powers of two
+// above and below 1.
+func (m movement) frames(leasts []float64, above, below int) int {
+	for k, least := range leasts {
+		above += m.up
+		below += m.down - exponent(least)
+		if above > m.above || below > m.below {
+			return k
+		}
+	}
+	return len(leasts)
 }
 
 // throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
