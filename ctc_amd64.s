@@ -3957,28 +3957,25 @@ end2:
 	VZEROUPPER
 	RET
 
-// func extentAVX512(row []float64) (least float64, largest float64, zeros float64)
+// func extentAVX512(row []float64) (least float64, largest float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·extentAVX512(SB), NOSPLIT, $0-48
+TEXT ·extentAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+1152(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+960(SB), Z2
 	MOVQ         row_base+0(FP), AX
-	VMOVAPS      Z0, Z3
-	VMOVAPS      Z1, Z4
-	VMOVAPS      Z1, Z5
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, Z3
 	MOVQ         row_len+8(FP), CX
 	CMPQ         CX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS   (AX), Z6
-	VCMPPD    $0x00, Z1, Z6, K1
-	VMAXPD    Z4, Z6, Z4
-	VADDPD    Z2, Z5, K1, Z5
-	VMOVAPD.Z Z0, K1, Z7
-	VADDPD    Z7, Z6, Z6
-	VMINPD    Z3, Z6, Z3
+	VMOVUPS   (AX), Z4
+	VMAXPD    Z3, Z4, Z3
+	VCMPPD    $0x00, Z1, Z4, K1
+	VMOVAPD.Z Z0, K1, Z5
+	VADDPD    Z5, Z4, Z4
+	VMINPD    Z2, Z4, Z2
 	ADDQ      $+64, AX
 	SUBQ      $+8, CX
 	CMPQ      CX, $+8
@@ -3989,73 +3986,59 @@ end2:
 	JLE       endif3
 	LEAQ      bitMasks<>+0(SB), DX
 	KMOVW     (DX)(CX*2), K1
-	VMOVUPD.Z (AX), K1, Z6
-	VCMPPD    $0x00, Z1, Z6, K1
-	VMAXPD    Z4, Z6, Z4
-	VADDPD    Z2, Z5, K1, Z5
+	VMOVUPD.Z (AX), K1, Z4
+	VMAXPD    Z3, Z4, Z3
+	VCMPPD    $0x00, Z1, Z4, K1
 	VMOVAPD.Z Z0, K1, Z0
-	VADDPD    Z0, Z6, Z0
-	VMINPD    Z3, Z0, Z3
+	VADDPD    Z0, Z4, Z0
+	VMINPD    Z2, Z0, Z2
 	SHLQ      $0x03, CX
 	ADDQ      CX, AX
 
 endif3:
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VMINPD        Y0, Y3, Y0
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VMINPD        Y0, Y2, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VMINPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VMINPD        X1, X0, X0
 	VMOVSD        X0, least+24(FP)
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VMAXPD        Y0, Y4, Y0
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VMAXPD        Y0, Y3, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VMAXPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VMAXPD        X1, X0, X0
 	VMOVSD        X0, largest+32(FP)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VADDPD        Y0, Y5, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPD        X1, X0, X0
-	VMOVSD        X0, zeros+40(FP)
 	VZEROUPPER
 	RET
 
-// func extentAVX2(row []float64) (least float64, largest float64, zeros float64)
+// func extentAVX2(row []float64) (least float64, largest float64)
 // Requires: AVX
-TEXT ·extentAVX2(SB), NOSPLIT, $0-48
+TEXT ·extentAVX2(SB), NOSPLIT, $0-40
 	MOVQ    row_base+0(FP), AX
 	VMOVUPS constants<>+1152(SB), Y0
 	VMOVUPS constants<>+1152(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
 	MOVQ    row_len+8(FP), CX
 	CMPQ    CX, $+8
 	JLT     end2
 
 loop1:
-	VMOVUPS (AX), Y6
-	VMOVUPS 32(AX), Y7
-	VXORPS  Y8, Y8, Y8
-	VCMPPD  $0x00, Y8, Y6, Y9
-	VCMPPD  $0x00, Y8, Y7, Y8
-	VMAXPD  Y2, Y6, Y2
-	VMAXPD  Y3, Y7, Y3
-	VANDPS  constants<>+960(SB), Y9, Y10
-	VADDPD  Y10, Y4, Y4
-	VANDPS  constants<>+960(SB), Y8, Y10
-	VADDPD  Y10, Y5, Y5
-	VANDPS  constants<>+1152(SB), Y9, Y9
-	VANDPS  constants<>+1152(SB), Y8, Y8
-	VADDPD  Y9, Y6, Y6
-	VADDPD  Y8, Y7, Y7
-	VMINPD  Y0, Y6, Y0
-	VMINPD  Y1, Y7, Y1
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMAXPD  Y2, Y4, Y2
+	VMAXPD  Y3, Y5, Y3
+	VXORPS  Y6, Y6, Y6
+	VCMPPD  $0x00, Y6, Y4, Y7
+	VCMPPD  $0x00, Y6, Y5, Y6
+	VANDPS  constants<>+1152(SB), Y7, Y7
+	VANDPS  constants<>+1152(SB), Y6, Y6
+	VADDPD  Y7, Y4, Y4
+	VADDPD  Y6, Y5, Y5
+	VMINPD  Y0, Y4, Y0
+	VMINPD  Y1, Y5, Y1
 	ADDQ    $+64, AX
 	SUBQ    $+8, CX
 	CMPQ    CX, $+8
@@ -4067,25 +4050,21 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DX
 	MOVQ       CX, BX
 	NEGQ       BX
-	VMOVUPS    64(DX)(BX*8), Y6
-	VMOVUPS    96(DX)(BX*8), Y7
-	VMASKMOVPD (AX), Y6, Y6
-	VMASKMOVPD 32(AX), Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VCMPPD     $0x00, Y8, Y6, Y9
-	VCMPPD     $0x00, Y8, Y7, Y8
-	VMAXPD     Y2, Y6, Y2
-	VMAXPD     Y3, Y7, Y3
-	VANDPS     constants<>+960(SB), Y9, Y10
-	VADDPD     Y10, Y4, Y4
-	VANDPS     constants<>+960(SB), Y8, Y10
-	VADDPD     Y10, Y5, Y5
-	VANDPS     constants<>+1152(SB), Y9, Y9
-	VANDPS     constants<>+1152(SB), Y8, Y8
-	VADDPD     Y9, Y6, Y6
-	VADDPD     Y8, Y7, Y7
-	VMINPD     Y0, Y6, Y0
-	VMINPD     Y1, Y7, Y1
+	VMOVUPS    64(DX)(BX*8), Y4
+	VMOVUPS    96(DX)(BX*8), Y5
+	VMASKMOVPD (AX), Y4, Y4
+	VMASKMOVPD 32(AX), Y5, Y5
+	VMAXPD     Y2, Y4, Y2
+	VMAXPD     Y3, Y5, Y3
+	VXORPS     Y6, Y6, Y6
+	VCMPPD     $0x00, Y6, Y4, Y7
+	VCMPPD     $0x00, Y6, Y5, Y6
+	VANDPS     constants<>+1152(SB), Y7, Y7
+	VANDPS     constants<>+1152(SB), Y6, Y6
+	VADDPD     Y7, Y4, Y4
+	VADDPD     Y6, Y5, Y5
+	VMINPD     Y0, Y4, Y0
+	VMINPD     Y1, Y5, Y1
 	SHLQ       $0x03, CX
 	ADDQ       CX, AX
 
@@ -4102,12 +4081,6 @@ endif3:
 	VPERMILPD    $0x01, X0, X1
 	VMAXPD       X1, X0, X0
 	VMOVSD       X0, largest+32(FP)
-	VADDPD       Y5, Y4, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VMOVSD       X0, zeros+40(FP)
 	VZEROUPPER
 	RET
 

@@ -226,7 +226,7 @@ func (m *emission[F]) log() float64 {
 // matter are numbers.
 func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
-	y := m.rowsFrom(from, 0)
+	y, kinds, leasts := m.rowsFrom(from, 0), m.kinds[at:][:frames], m.leasts[at:][:frames]
 	fromDouble := m.scores == LogProbabilities && m.doubleByClass
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
 		m.byClass.exp(at, 0, m.x.From(from), frames)
@@ -238,8 +238,11 @@ func (m *emission[F]) make(from, to int) bool {
 		if least = m.emitProbabilities(y, from, frames); least != least {
 			return false
 		}
+		for r := range leasts {
+			leasts[r] = least
+		}
 	case m.expByClass && m.scores == Logits:
-		least = m.byClass.emit(y, at, m.target.symbols, frames)
+		least = m.byClass.emit(y, at, m.target.symbols, leasts)
 		plain = m.byClass.allInRange(frames)
 	default:
 		if m.scores == Logits && !m.deferSoftmax {
@@ -253,17 +256,11 @@ func (m *emission[F]) make(from, to int) bool {
 		if m.expByClass && fromDouble {
 			m.byClass.narrow(at, &m.double, frames)
 		}
-		least = m.double.emit(y, 0, m.places, frames)
+		least = m.double.emit(y, 0, m.places, leasts)
 		plain = m.double.allInRange(frames)
 	}
-	kinds, leasts := m.kinds[at:][:frames], m.leasts[at:][:frames]
 	clear(kinds)
-	if plain = plain && least >= leastEmission; !plain {
-		least = 1
-	}
-	for r := range leasts {
-		leasts[r] = least
-	}
+	plain = plain && least >= leastEmission
 	if m.plainGroups[at/groupFrames] = plain; !plain && !m.settle(from, kinds) {
 		return false
 	}
@@ -395,6 +392,7 @@ const (
 
 // makeAgain reads the scores of open frames, and makes the emissions of those that are in float64.
 func (m *emission[F]) makeAgain(from int, open []openFrame) {
+	leasts := m.leastsFrom(from)
 	for r, to := 0, 0; r < len(open); r = to {
 		for to = r + 1; to < len(open) && open[to].way == open[r].way; {
 			to++
@@ -408,7 +406,12 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 		m.readScores(from+r, r, to-r)
 		if open[r].way == makeDouble {
 			m.double.exp(r, r, m.doubleScoresFrom(r), to-r)
-			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, to-r)
+			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
+			for ; r < to; r++ {
+				if leasts[r] == 0 { // −Inf
+					leasts[r], _ = extent(m.rowsFrom(from+r, 0).Data[:m.target.width])
+				}
+			}
 		}
 	}
 }
@@ -426,9 +429,7 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 		inRange, sum = m.double.inRange(r), m.double.sum[r]
 	}
 	if inRange && sum == sum {
-		lowest, largest, zeros := extent(m.rowsFrom(t, 0).Data[:m.target.width])
-		if zeros == 0 && lowest >= leastEmission {
-			*least = lowest
+		if *least >= leastEmission {
 			return true
 		}
 		var far, near float64
@@ -439,12 +440,13 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 		}
 		if byClass && far == math.Inf(-1) && math.Abs(float64(p.top[r])) <= fp.MaxScore+leastScore {
 			// In range, be they relative to the best of all or to the best that the target names.
-			*least, f.way = leastAt(near), makeDouble
+			f.way = makeDouble
 			return true
 		}
 		isMasked := far < fp.MinScore-1000 // which is below MinScore beside what the target names, too
 		isLeftOut := !isMasked && m.leaveOut && far < -fp.ExpReach[float64]()
-		if zeros > 0 && largest > 0 && near >= -reach && (isMasked || isLeftOut) {
+		lowest, largest := extent(m.rowsFrom(t, 0).Data[:m.target.width])
+		if *least == 0 && largest > 0 && near >= -reach && (isMasked || isLeftOut) {
 			if isLeftOut {
 				m.left = max(m.left, far)
 			}
@@ -472,6 +474,7 @@ func (m *emission[F]) settleBySpan(t, r int, f *openFrame) bool {
 			m.logSoftmax(t, 0)
 		}
 		clear(m.rowsFrom(t, 0).Data[:m.target.width])
+		*least = 1
 		return true
 	case !byClass:
 		top = m.double.top[r]
@@ -486,7 +489,7 @@ func (m *emission[F]) settleBySpan(t, r int, f *openFrame) bool {
 	case below < leastScore || !(math.Abs(top) <= fp.MaxScore):
 		*f = openFrame{makeWide, float64(best)}
 	case byClass:
-		*least, f.way = leastAt(below), makeDouble
+		f.way = makeDouble
 	default:
 		*least = leastAt(below)
 	}
@@ -664,6 +667,7 @@ func (m *emission[F]) sumFrames() bool {
 // exponents taken out.
 func (m *emission[F]) settleProbabilities(t int) {
 	x, y, least := m.x.Row(t), m.rowsFrom(t, 0).Data, &m.leasts[t%m.segment]
+	*least = 1
 	named := m.target.named()
 	for i, c := range named {
 		switch {

@@ -299,7 +299,7 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		k += count
 		src = w.alphaFrom(first+k-1, at)[:2*n]
 		if k < limit {
-			least, largest, _ := extent(src)
+			least, largest := extent(src)
 			count = m.frames(leasts[k:], max(exponent(largest), 0), -exponent(min(least, 1)))
 		}
 		if k == limit || count == 0 {

@@ -229,21 +229,19 @@ func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], fac
 	}
 }
 
-// extentGeneric returns the least number of a row that is not 0, or +Inf, the largest one, and how many
-// are 0. There are a multiple of 16.
-func extentGeneric(row []float64) (least, largest, zeros float64) {
+// extentGeneric returns the least number of a row that is not 0, or +Inf, and the largest one. There are a
+// multiple of 16.
+func extentGeneric(row []float64) (least, largest float64) {
 	least = math.Inf(1)
 	for _, v := range row {
-		if v == 0 {
-			zeros++
-		} else if v < least {
+		if v != 0 && v < least {
 			least = v
 		}
 		if v > largest {
 			largest = v
 		}
 	}
-	return least, largest, zeros
+	return least, largest
 }
 
 // rescaleGeneric turns β of a frame from the exponents of one run to those of another:

@@ -899,7 +899,7 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(row []float64) (least, largest, zeros float64) {
+func extent(row []float64) (least, largest float64) {
 	switch tier.Active {
 	case tier.AVX512:
 		return extentAVX512(row)
@@ -1037,14 +1037,16 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		return emitBlockAVX512(y.Data, p, places, y.Stride)
+		emitBlockAVX512(y.Data, p, places, least, y.Stride)
+		return
 	case tier.AVX2:
-		return emitBlockAVX2(y.Data, p, places, y.Stride)
+		emitBlockAVX2(y.Data, p, places, least, y.Stride)
+		return
 	}
-	return emitBlockGeneric(y, p, places)
+	emitBlockGeneric(y, p, places, least)
 }
 
 // logs works like logsGeneric.
@@ -1577,10 +1579,10 @@ func forwardAVX512(alpha, boundary, column, y, factors []float64, yStride, yLast
 func forwardAVX2(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func extentAVX512(row []float64) (least, largest, zeros float64)
+func extentAVX512(row []float64) (least, largest float64)
 
 //go:noescape
-func extentAVX2(row []float64) (least, largest, zeros float64)
+func extentAVX2(row []float64) (least, largest float64)
 
 //go:noescape
 func rescaleAVX512(beta, alpha, from, to []float64)
@@ -1649,10 +1651,10 @@ func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int
 func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockAVX512(y, p []float64, places []int32, yStride int) (least float64)
+func emitBlockAVX512(y, p []float64, places []int32, least []float64, yStride int)
 
 //go:noescape
-func emitBlockAVX2(y, p []float64, places []int32, yStride int) (least float64)
+func emitBlockAVX2(y, p []float64, places []int32, least []float64, yStride int)
 
 //go:noescape
 func logsAVX512(dst, x []float64)

@@ -616,7 +616,7 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(row []float64) (least, largest, zeros float64) {
+func extent(row []float64) (least, largest float64) {
 	switch tier.Active {
 	case tier.NEON:
 		return extentNEON(row)
@@ -720,12 +720,13 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
 	switch tier.Active {
 	case tier.NEON:
-		return emitBlockNEON(y.Data, p, places, y.Stride)
+		emitBlockNEON(y.Data, p, places, least, y.Stride)
+		return
 	}
-	return emitBlockGeneric(y, p, places)
+	emitBlockGeneric(y, p, places, least)
 }
 
 // logs works like logsGeneric.
@@ -997,7 +998,7 @@ func forwardFactorsNEON(factors, exponents, skipExponents []float64, before floa
 func forwardNEON(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func extentNEON(row []float64) (least, largest, zeros float64)
+func extentNEON(row []float64) (least, largest float64)
 
 //go:noescape
 func rescaleNEON(beta, alpha, from, to []float64)
@@ -1033,7 +1034,7 @@ func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) 
 func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockNEON(y, p []float64, places []int32, yStride int) (least float64)
+func emitBlockNEON(y, p []float64, places []int32, least []float64, yStride int)
 
 //go:noescape
 func logsNEON(dst, x []float64)

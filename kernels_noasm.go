@@ -240,7 +240,7 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(row []float64) (least, largest, zeros float64) {
+func extent(row []float64) (least, largest float64) {
 	return extentGeneric(row)
 }
 
@@ -290,8 +290,8 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
-	return emitBlockGeneric(y, p, places)
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
+	emitBlockGeneric(y, p, places, least)
 }
 
 // logs works like logsGeneric.

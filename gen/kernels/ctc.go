@@ -398,25 +398,22 @@ func forward() kernel {
 	}
 }
 
-// extent returns the least number that is not 0, or +Inf, the largest one, and how many are 0.
+// extent returns the least number that is not 0, or +Inf, and the largest one.
 func extent() kernel {
 	return kernel{
 		name:    "extent",
 		params:  []parameter{slice("row", f64)},
-		results: []parameter{number("least", f64), number("largest", f64), number("zeros", f64)},
+		results: []parameter{number("least", f64), number("largest", f64)},
 		body: func(k *builder) {
-			zero, one, inf, row := k.Const(asm.F64, 0), k.Const(asm.F64, 1), k.Const(asm.F64, math.Inf(1)), k.Array("row")
-			least, largest, zeros := k.Var(inf), k.Var(zero), k.Var(zero)
+			zero, inf, row := k.Const(asm.F64, 0), k.Const(asm.F64, math.Inf(1)), k.Array("row")
+			least, largest := k.Var(inf), k.Var(zero)
 			k.Each(k.Len("row"), arrays{row}, func(l asm.Lanes) {
 				v := l.Load(row)
-				none := v.Equal(zero)
 				largest.Set(v.Max(largest))
-				zeros.AddWhere(none, one)
-				least.Set(v.Add(none.Keep(inf)).Min(least))
+				least.Set(v.Add(v.Equal(zero).Keep(inf)).Min(least))
 			})
 			k.Return("least", least.FoldMin())
 			k.Return("largest", largest.FoldMax())
-			k.Return("zeros", zeros.FoldAdd())
 		},
 	}
 }
