@@ -93,6 +93,9 @@ const (
 	hasZero frameKind = -1
 )
 
+// isSpecial reports whether a frame is not plain.
+func (s frameKind) isSpecial() bool { return s != plain }
+
 // isWide reports whether the emissions of a frame have exponents.
 func (s frameKind) isWide() bool { return s > 0 }
 
@@ -261,9 +264,13 @@ func (m *emission[F]) make(from, to int) bool {
 	}
 	clear(kinds)
 	plain = plain && least >= leastEmission
-	if m.plainGroups[at/groupFrames] = plain; !plain && !m.settle(from, kinds) {
-		return false
+	if !plain {
+		if !m.settle(from, kinds) {
+			return false
+		}
+		plain = !slices.ContainsFunc(kinds, frameKind.isSpecial)
 	}
+	m.plainGroups[at/groupFrames] = plain
 	return m.addCommonFactors(from, kinds)
 }
 

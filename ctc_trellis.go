@@ -293,18 +293,23 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		}
 		return w.forwardWide(r, start, boundary)
 	}
-	src := boundary
-	for k := 0; ; {
+	src, trial := boundary, false
+	for k := 0; count > 0; {
 		forward(w.alphaFrom(first+k, at), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
-		k += count
-		src = w.alphaFrom(first+k-1, at)[:2*n]
-		if k < limit {
-			least, largest := extent(src)
-			count = m.frames(leasts[k:], max(exponent(largest), 0), -exponent(min(least, 1)))
+		row := w.alphaFrom(first+k+count-1, at)[:2*n]
+		var above, below int
+		if k+count < limit || trial {
+			least, largest := extent(row)
+			above, below = max(exponent(largest), 0), -exponent(min(least, 1))
+			if trial && above > m.above {
+				break // the next run does this frame
+			}
 		}
-		if k == limit || count == 0 {
-			r.frames.To = first + k
-			break
+		src, k = row, k+count
+		r.frames.To = first + k
+		count = m.frames(leasts[k:], above, below)
+		if trial = count == 0 && k < limit && m.mayTry(leasts[k], above, below); trial {
+			count = 1
 		}
 	}
 	for t := r.frames.From; t < r.frames.To && !r.isLast; t++ {
@@ -328,6 +333,12 @@ func (m movement) frames(leasts []float64, above, below int) int {
 		}
 	}
 	return len(leasts)
+}
+
+// mayTry reports whether one more frame may be tried, whose states then tell whether they have kept within
+// bounds: a state that a small neighbour feeds grows once, but not in every frame.
+func (m movement) mayTry(least float64, above, below int) bool {
+	return above+m.up <= maxFactor-(runExponents-m.above) && below+m.down-exponent(least) <= m.below
 }
 
 // throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by

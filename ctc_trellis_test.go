@@ -143,8 +143,8 @@ func TestRunsAreLong(t *testing.T) {
 				return 12 + r.NormFloat64()
 			}
 			return -8 * r.ExpFloat64()
-		}, 20},
-		{"normal times 30", func(bool) float64 { return 30 * r.NormFloat64() }, 150},
+		}, 15},
+		{"normal times 30", func(bool) float64 { return 30 * r.NormFloat64() }, 110},
 		{"impossible now and then", maskedBy(r, math.Inf(-1), 100), 30},
 		{"masked often", maskedBy(r, -1e4, 10), 30},
 	} {
