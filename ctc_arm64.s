@@ -3410,6 +3410,92 @@ end2:
 	FMOVD F0, largest+88(FP)
 	RET
 
+// leastFactorsNEON is leastFactorsGeneric.
+// func leastFactorsNEON(exponents []float64, before float64, positions int) (toBlank float64, toLabel float64)
+TEXT ·leastFactorsNEON(SB), NOSPLIT, $0-56
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 672(R0), F1
+	MOVD  exponents_base+0(FP), R1
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	FMOVD before+24(FP), F0
+	VDUP  V0.D[0], V17.D2
+	MOVD  positions+32(FP), R0
+	CMP   $0, R0
+	BLE   end2
+
+loop1:
+	FLDPQ (R1), (F21, F20)
+	FLDPQ 32(R1), (F19, F18)
+	FLDPQ 64(R1), (F24, F23)
+	FLDPQ 96(R1), (F22, F0)
+	VEXT  $8, V0.B16, V22.B16, V2.B16
+	VEXT  $8, V22.B16, V23.B16, V3.B16
+	VEXT  $8, V23.B16, V24.B16, V4.B16
+	VEXT  $8, V24.B16, V17.B16, V5.B16
+	WORD  $0x4ef5d4a8 // FSUB V8.2D, V5.2D, V21.2D
+	WORD  $0x4ef4d487 // FSUB V7.2D, V4.2D, V20.2D
+	WORD  $0x4ef3d466 // FSUB V6.2D, V3.2D, V19.2D
+	WORD  $0x4ef2d445 // FSUB V5.2D, V2.2D, V18.2D
+	VMOV  V0.B16, V17.B16
+	WORD  $0x6ee8e424 // FCMGT V4.2D, V1.2D, V8.2D
+	WORD  $0x6ee7e423 // FCMGT V3.2D, V1.2D, V7.2D
+	WORD  $0x6ee6e422 // FCMGT V2.2D, V1.2D, V6.2D
+	WORD  $0x6ee5e420 // FCMGT V0.2D, V1.2D, V5.2D
+	WORD  $0x4e641d04 // BIC V4.16B, V8.16B, V4.16B
+	WORD  $0x4e631ce3 // BIC V3.16B, V7.16B, V3.16B
+	WORD  $0x4e621cc2 // BIC V2.16B, V6.16B, V2.16B
+	WORD  $0x4e601ca0 // BIC V0.16B, V5.16B, V0.16B
+	WORD  $0x4ef0c490 // FMINNM V16.2D, V4.2D, V16.2D
+	WORD  $0x4eefc46f // FMINNM V15.2D, V3.2D, V15.2D
+	WORD  $0x4eeec44e // FMINNM V14.2D, V2.2D, V14.2D
+	WORD  $0x4eedc40d // FMINNM V13.2D, V0.2D, V13.2D
+	WORD  $0x4ef8d6a8 // FSUB V8.2D, V21.2D, V24.2D
+	WORD  $0x4ef7d687 // FSUB V7.2D, V20.2D, V23.2D
+	WORD  $0x4ef6d666 // FSUB V6.2D, V19.2D, V22.2D
+	WORD  $0x4ef1d645 // FSUB V5.2D, V18.2D, V17.2D
+	WORD  $0x6ee8e424 // FCMGT V4.2D, V1.2D, V8.2D
+	WORD  $0x6ee7e423 // FCMGT V3.2D, V1.2D, V7.2D
+	WORD  $0x6ee6e422 // FCMGT V2.2D, V1.2D, V6.2D
+	WORD  $0x6ee5e420 // FCMGT V0.2D, V1.2D, V5.2D
+	WORD  $0x4e641d04 // BIC V4.16B, V8.16B, V4.16B
+	WORD  $0x4e631ce3 // BIC V3.16B, V7.16B, V3.16B
+	WORD  $0x4e621cc2 // BIC V2.16B, V6.16B, V2.16B
+	WORD  $0x4e601ca0 // BIC V0.16B, V5.16B, V0.16B
+	WORD  $0x4eecc48c // FMINNM V12.2D, V4.2D, V12.2D
+	WORD  $0x4eebc46b // FMINNM V11.2D, V3.2D, V11.2D
+	WORD  $0x4eeac44a // FMINNM V10.2D, V2.2D, V10.2D
+	WORD  $0x4ee9c409 // FMINNM V9.2D, V0.2D, V9.2D
+	ADD   $128, R1, R1
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
+	WORD  $0x4eeec601 // FMINNM V1.2D, V16.2D, V14.2D
+	WORD  $0x4eedc5e0 // FMINNM V0.2D, V15.2D, V13.2D
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VMOVI $0, V0.B16
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVD F0, toBlank+40(FP)
+	WORD  $0x4eeac581 // FMINNM V1.2D, V12.2D, V10.2D
+	WORD  $0x4ee9c560 // FMINNM V0.2D, V11.2D, V9.2D
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VDUP  V1.D[1], V0.D2
+	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D
+	VMOVI $0, V0.B16
+	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
+	FMOVD F0, toLabel+48(FP)
+	RET
+
 // forwardNEON is forwardGeneric.
 // func forwardNEON(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
 TEXT ·forwardNEON(SB), NOSPLIT, $0-152
@@ -3618,7 +3704,7 @@ endif3:
 TEXT ·rescaleNEON(SB), NOSPLIT, $0-96
 	MOVD  $neonPool<>(SB), R0
 	VMOVI $0, V5.B16
-	FMOVQ 672(R0), F4
+	FMOVQ 688(R0), F4
 	FMOVQ 640(R0), F3
 	FMOVQ 656(R0), F2
 	FMOVQ 608(R0), F1
@@ -3831,6 +3917,109 @@ skip14x:
 	FMOVD.P F3, 8(R0)
 
 skip15x:
+
+endif3:
+	RET
+
+// dropUnreachedNEON is dropUnreachedGeneric.
+// func dropUnreachedNEON(beta []float64, alpha []float64)
+TEXT ·dropUnreachedNEON(SB), NOSPLIT, $0-48
+	VMOVI $0, V1.B16
+	MOVD  beta_base+0(FP), R0
+	MOVD  alpha_base+24(FP), R1
+	MOVD  alpha_len+32(FP), R2
+	CMP   $8, R2
+	BLT   end2
+
+loop1:
+	FLDPQ (R1), (F4, F3)
+	FLDPQ 32(R1), (F2, F0)
+	WORD  $0x4e61e488 // FCMEQ V8.2D, V4.2D, V1.2D
+	WORD  $0x4e61e467 // FCMEQ V7.2D, V3.2D, V1.2D
+	WORD  $0x4e61e446 // FCMEQ V6.2D, V2.2D, V1.2D
+	WORD  $0x4e61e405 // FCMEQ V5.2D, V0.2D, V1.2D
+	FLDPQ (R0), (F4, F3)
+	FLDPQ 32(R0), (F2, F0)
+	WORD  $0x4e681c84 // BIC V4.16B, V4.16B, V8.16B
+	WORD  $0x4e671c63 // BIC V3.16B, V3.16B, V7.16B
+	WORD  $0x4e661c42 // BIC V2.16B, V2.16B, V6.16B
+	WORD  $0x4e651c00 // BIC V0.16B, V0.16B, V5.16B
+	FSTPQ (F4, F3), (R0)
+	FSTPQ (F2, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R1, R1
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
+
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	VMOVI   $0, V5.B16
+	VMOVI   $0, V4.B16
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	ADD     R2<<3, R1, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V5.D2, V0.D2, V5.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V5.B16, V4.B16
+	FMOVQ.W -16(R1), F5
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V5.B16, V3.B16
+	VMOV    V4.B16, V2.B16
+	FLDPQ.W -32(R1), (F5, F4)
+
+skip3x:
+	WORD    $0x4e61e4a8 // FCMEQ V8.2D, V5.2D, V1.2D
+	WORD    $0x4e61e487 // FCMEQ V7.2D, V4.2D, V1.2D
+	WORD    $0x4e61e466 // FCMEQ V6.2D, V3.2D, V1.2D
+	WORD    $0x4e61e445 // FCMEQ V5.2D, V2.2D, V1.2D
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V4.B16
+	ADD     R2<<3, R0, R1
+	TBZ     $0, R2, skip4x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V4.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip6x:
+	WORD    $0x4e681c63 // BIC V3.16B, V3.16B, V8.16B
+	WORD    $0x4e671c42 // BIC V2.16B, V2.16B, V7.16B
+	WORD    $0x4e661c21 // BIC V1.16B, V1.16B, V6.16B
+	WORD    $0x4e651c80 // BIC V0.16B, V4.16B, V5.16B
+	TBZ     $2, R2, skip7x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip7x:
+	TBZ     $1, R2, skip8x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip8x:
+	TBZ     $0, R2, skip9x
+	FMOVD.P F3, 8(R0)
+
+skip9x:
 
 endif3:
 	RET
@@ -4993,6 +5182,8 @@ DATA neonPool<>+640(SB)/8, $0xc08ff80000000000
 DATA neonPool<>+648(SB)/8, $0xc08ff80000000000
 DATA neonPool<>+656(SB)/8, $0x408f400000000000
 DATA neonPool<>+664(SB)/8, $0x408f400000000000
-DATA neonPool<>+672(SB)/8, $0x3370000000000000
-DATA neonPool<>+680(SB)/8, $0x3370000000000000
-GLOBL neonPool<>(SB), RODATA|NOPTR, $688
+DATA neonPool<>+672(SB)/8, $0xc2f0000000000000
+DATA neonPool<>+680(SB)/8, $0xc2f0000000000000
+DATA neonPool<>+688(SB)/8, $0x3370000000000000
+DATA neonPool<>+696(SB)/8, $0x3370000000000000
+GLOBL neonPool<>(SB), RODATA|NOPTR, $704

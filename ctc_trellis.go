@@ -59,6 +59,8 @@ type run struct {
 	before int     // where the exponents are
 	label  float64 // exponent of the label in front of the panel in the frame before
 	wide   bool
+	// In how many frames β of states that are 0 cannot overflow, if they have no exponents that fit; else 0.
+	lasting int
 }
 
 // begin takes on a sequence: its first frames of x, which are enough to spell the target. If
@@ -229,7 +231,7 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	before := w.pushExponents(boundary.exponents)
 	pads := float64(max(0, 2*p.positions.To-(2*w.target.length+1))) // always 0
 	for t := p.frames.From; t < p.frames.To; {
-		r := run{p, before, w.before(p, t-p.frames.From).e, false}
+		r := run{panel: p, before: before, label: w.before(p, t-p.frames.From).e}
 		r.frames.From = t
 		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v, zeros)
 		w.runs = append(w.runs, r)
@@ -277,8 +279,9 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		limit, m.above = w.fillColumn(r, start, plain)
 		m.below = min(runExponents, maxFactor-m.up)
 		if limit > untilZero {
-			if z := w.throughZeros(r, m, exponents); z.frames(leasts[:1], 0, 0) > 0 {
+			if z := m.throughZeros(exponents, r.label, n); z.frames(leasts[:1], 0, 0) > 0 {
 				m = z
+				r.lasting = (maxFactor - 2 - m.below) / m.up
 			} else {
 				limit = untilZero
 			}
@@ -342,23 +345,12 @@ func (m movement) mayTry(least float64, above, below int) bool {
 }
 
 // throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
-// others alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a
-// state is lost in the next emission of 0, or at the end of the run at the latest: until then it must not
-// overflow.
-func (w *trellis[F]) throughZeros(r *run, m movement, exponents []float64) movement {
-	toBlank, toLabel, before := 1.0, 1.0, r.label
-	for i := range min(r.positions.Len(), w.target.length+1-r.positions.From) {
-		e, f := statesAt(exponents, i), factorsAt(w.factors, i)
-		if v := f[blankFromLabel]; v < toBlank && before > -never/2 {
-			toBlank = v
-		}
-		if v := f[labelFromBlank]; v < toLabel && e[onBlank] > -never/2 && r.positions.From+i < w.target.length {
-			toLabel = v
-		}
-		before = e[onLabel]
-	}
-	m.down -= exponent(toBlank) + exponent(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
-	m.below = min(m.below, maxFactor-2-groupFrames*m.up)
+// others alone, be the factor ever so small, unless these are 0 for ever; and on the way back β of such a state
+// grows until it is dropped.
+func (m movement) throughZeros(exponents []float64, before float64, positions int) movement {
+	toBlank, toLabel := leastFactors(exponents, before, positions)
+	m.down -= int(toBlank) + int(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
+	m.below = min(m.below, maxFactor-2-m.up)
 	return m
 }
 
@@ -574,7 +566,17 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 		return
 	}
 	var blanks [groupFrames]float64
-	backward(occupancy, blanks[:count], beta, w.column[:], w.alphaFrom(first, at), w.emission.rowsFrom(first, at), w.factors, n)
+	for to := count; to > 0; {
+		from := 0
+		if r.lasting > 0 {
+			from = max(0, to-r.lasting)
+		}
+		t := first + from
+		backward(occupancy.From(from), blanks[from:to], beta, w.column[from:], w.alphaFrom(t, at), w.emission.rowsFrom(t, at), w.factors, n)
+		if to = from; to > 0 {
+			dropUnreached(beta, w.alphaFrom(t-1, at)[:2*n])
+		}
+	}
 	for j, sum := range blanks[:count] {
 		w.blanks[k+j] += sum
 		if !r.isFirst {

@@ -885,6 +885,17 @@ func forwardFactors(factors, exponents, skipExponents []float64, before float64,
 	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
+// leastFactors works like leastFactorsGeneric.
+func leastFactors(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		return leastFactorsAVX512(exponents, before, positions)
+	case tier.AVX2:
+		return leastFactorsAVX2(exponents, before, positions)
+	}
+	return leastFactorsGeneric(exponents, before, positions)
+}
+
 // forward works like forwardGeneric.
 func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
@@ -920,6 +931,19 @@ func rescale(beta, alpha, from, to []float64) {
 		return
 	}
 	rescaleGeneric(beta, alpha, from, to)
+}
+
+// dropUnreached works like dropUnreachedGeneric.
+func dropUnreached(beta, alpha []float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		dropUnreachedAVX512(beta, alpha)
+		return
+	case tier.AVX2:
+		dropUnreachedAVX2(beta, alpha)
+		return
+	}
+	dropUnreachedGeneric(beta, alpha)
 }
 
 // backward works like backwardGeneric.
@@ -1573,6 +1597,12 @@ func forwardFactorsAVX512(factors, exponents, skipExponents []float64, before fl
 func forwardFactorsAVX2(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
+func leastFactorsAVX512(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
+
+//go:noescape
+func leastFactorsAVX2(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
+
+//go:noescape
 func forwardAVX512(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
@@ -1589,6 +1619,12 @@ func rescaleAVX512(beta, alpha, from, to []float64)
 
 //go:noescape
 func rescaleAVX2(beta, alpha, from, to []float64)
+
+//go:noescape
+func dropUnreachedAVX512(beta, alpha []float64)
+
+//go:noescape
+func dropUnreachedAVX2(beta, alpha []float64)
 
 //go:noescape
 func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)

@@ -605,6 +605,15 @@ func forwardFactors(factors, exponents, skipExponents []float64, before float64,
 	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
+// leastFactors works like leastFactorsGeneric.
+func leastFactors(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	switch tier.Active {
+	case tier.NEON:
+		return leastFactorsNEON(exponents, before, positions)
+	}
+	return leastFactorsGeneric(exponents, before, positions)
+}
+
 // forward works like forwardGeneric.
 func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
@@ -632,6 +641,16 @@ func rescale(beta, alpha, from, to []float64) {
 		return
 	}
 	rescaleGeneric(beta, alpha, from, to)
+}
+
+// dropUnreached works like dropUnreachedGeneric.
+func dropUnreached(beta, alpha []float64) {
+	switch tier.Active {
+	case tier.NEON:
+		dropUnreachedNEON(beta, alpha)
+		return
+	}
+	dropUnreachedGeneric(beta, alpha)
 }
 
 // backward works like backwardGeneric.
@@ -995,6 +1014,9 @@ func normalizeRowNEON(dst, src, exponents []float64) (zeros float64)
 func forwardFactorsNEON(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
+func leastFactorsNEON(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
+
+//go:noescape
 func forwardNEON(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
@@ -1002,6 +1024,9 @@ func extentNEON(row []float64) (least, largest float64)
 
 //go:noescape
 func rescaleNEON(beta, alpha, from, to []float64)
+
+//go:noescape
+func dropUnreachedNEON(beta, alpha []float64)
 
 //go:noescape
 func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)

@@ -242,6 +242,12 @@ func doubleWorks() []kerneltest.Work {
 		kerneltest.NewWork("forwardFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(factors) + len(exponents) + len(skipExponents)) * double}, func() {
 			result[0] = forwardFactors(factors, exponents, skipExponents, -never, benchSpan)
 		}),
+		kerneltest.NewWork("leastFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(exponents) * double}, func() {
+			result[0], _ = leastFactors(exponents, -never, benchSpan)
+		}),
+		kerneltest.NewWork("dropUnreached", kerneltest.Amount{Count: states, Unit: "state", Bytes: 3 * len(ones) * double}, func() {
+			dropUnreached(scaled, ones)
+		}),
 		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
 			forward(alpha, ones, column, rows, factors, benchSpan, benchFrames)
 		}),

@@ -234,6 +234,11 @@ func forwardFactors(factors, exponents, skipExponents []float64, before float64,
 	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
+// leastFactors works like leastFactorsGeneric.
+func leastFactors(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	return leastFactorsGeneric(exponents, before, positions)
+}
+
 // forward works like forwardGeneric.
 func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
@@ -247,6 +252,11 @@ func extent(row []float64) (least, largest float64) {
 // rescale works like rescaleGeneric.
 func rescale(beta, alpha, from, to []float64) {
 	rescaleGeneric(beta, alpha, from, to)
+}
+
+// dropUnreached works like dropUnreachedGeneric.
+func dropUnreached(beta, alpha []float64) {
+	dropUnreachedGeneric(beta, alpha)
 }
 
 // backward works like backwardGeneric.
