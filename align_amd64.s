@@ -827,14 +827,17 @@ end2:
 	VZEROUPPER
 	RET
 
-// func emitBlockAVX512(y []float64, p []float64, places []int32, yStride int) (least float64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·emitBlockAVX512(SB), NOSPLIT, $8-88
+// func emitBlockAVX512(y []float64, p []float64, places []int32, least []float64, yStride int)
+// Requires: AVX, AVX512F
+TEXT ·emitBlockAVX512(SB), NOSPLIT, $8-104
 	VBROADCASTSD constants<>+32(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
 	MOVQ         p_base+24(FP), CX
 	MOVQ         places_base+48(FP), DX
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z4
 	MOVQ         places_len+56(FP), BX
 	CMPQ         BX, $+0
 	JLE          end2
@@ -857,81 +860,81 @@ loop1:
 	MOVLQSX         28(DX), R13
 	IMUL3Q          $+64, R13, R13
 	MOVQ            AX, R14
-	MOVQ            yStride+72(FP), R15
+	MOVQ            yStride+96(FP), R15
 	SHLQ            $0x03, R15
-	VBROADCASTF32X4 (CX)(SI*1), Z3
-	VINSERTF32X4    $0x01, (CX)(R8*1), Z3, Z3
-	VINSERTF32X4    $0x02, (CX)(R10*1), Z3, Z3
-	VINSERTF32X4    $0x03, (CX)(R12*1), Z3, Z3
-	VBROADCASTF32X4 (CX)(DI*1), Z4
-	VINSERTF32X4    $0x01, (CX)(R9*1), Z4, Z4
-	VINSERTF32X4    $0x02, (CX)(R11*1), Z4, Z4
-	VINSERTF32X4    $0x03, (CX)(R13*1), Z4, Z4
-	VMINPD          Z0, Z3, Z0
-	VMINPD          Z0, Z4, Z0
-	VUNPCKLPD       Z4, Z3, Z5
-	VMOVUPS         Z5, (R14)
+	VBROADCASTF32X4 (CX)(SI*1), Z5
+	VINSERTF32X4    $0x01, (CX)(R8*1), Z5, Z5
+	VINSERTF32X4    $0x02, (CX)(R10*1), Z5, Z5
+	VINSERTF32X4    $0x03, (CX)(R12*1), Z5, Z5
+	VBROADCASTF32X4 (CX)(DI*1), Z6
+	VINSERTF32X4    $0x01, (CX)(R9*1), Z6, Z6
+	VINSERTF32X4    $0x02, (CX)(R11*1), Z6, Z6
+	VINSERTF32X4    $0x03, (CX)(R13*1), Z6, Z6
+	VMINPD          Z2, Z5, Z2
+	VMINPD          Z2, Z6, Z2
+	VUNPCKLPD       Z6, Z5, Z7
+	VMOVUPS         Z7, (R14)
 	MOVQ            R14, BP
 	ADDQ            R15, BP
-	VUNPCKHPD       Z4, Z3, Z3
-	VMOVUPS         Z3, (BP)
+	VUNPCKHPD       Z6, Z5, Z5
+	VMOVUPS         Z5, (BP)
 	MOVQ            R15, BP
 	SHLQ            $0x01, BP
 	ADDQ            BP, R14
-	VBROADCASTF32X4 16(CX)(SI*1), Z3
-	VINSERTF32X4    $0x01, 16(CX)(R8*1), Z3, Z3
-	VINSERTF32X4    $0x02, 16(CX)(R10*1), Z3, Z3
-	VINSERTF32X4    $0x03, 16(CX)(R12*1), Z3, Z3
-	VBROADCASTF32X4 16(CX)(DI*1), Z4
-	VINSERTF32X4    $0x01, 16(CX)(R9*1), Z4, Z4
-	VINSERTF32X4    $0x02, 16(CX)(R11*1), Z4, Z4
-	VINSERTF32X4    $0x03, 16(CX)(R13*1), Z4, Z4
-	VMINPD          Z0, Z3, Z0
-	VMINPD          Z0, Z4, Z0
-	VUNPCKLPD       Z4, Z3, Z5
-	VMOVUPS         Z5, (R14)
+	VBROADCASTF32X4 16(CX)(SI*1), Z5
+	VINSERTF32X4    $0x01, 16(CX)(R8*1), Z5, Z5
+	VINSERTF32X4    $0x02, 16(CX)(R10*1), Z5, Z5
+	VINSERTF32X4    $0x03, 16(CX)(R12*1), Z5, Z5
+	VBROADCASTF32X4 16(CX)(DI*1), Z6
+	VINSERTF32X4    $0x01, 16(CX)(R9*1), Z6, Z6
+	VINSERTF32X4    $0x02, 16(CX)(R11*1), Z6, Z6
+	VINSERTF32X4    $0x03, 16(CX)(R13*1), Z6, Z6
+	VMINPD          Z3, Z5, Z3
+	VMINPD          Z3, Z6, Z3
+	VUNPCKLPD       Z6, Z5, Z7
+	VMOVUPS         Z7, (R14)
 	MOVQ            R14, BP
 	ADDQ            R15, BP
-	VUNPCKHPD       Z4, Z3, Z3
-	VMOVUPS         Z3, (BP)
+	VUNPCKHPD       Z6, Z5, Z5
+	VMOVUPS         Z5, (BP)
 	MOVQ            R15, BP
 	SHLQ            $0x01, BP
 	ADDQ            BP, R14
-	VBROADCASTF32X4 32(CX)(SI*1), Z3
-	VINSERTF32X4    $0x01, 32(CX)(R8*1), Z3, Z3
-	VINSERTF32X4    $0x02, 32(CX)(R10*1), Z3, Z3
-	VINSERTF32X4    $0x03, 32(CX)(R12*1), Z3, Z3
-	VBROADCASTF32X4 32(CX)(DI*1), Z4
-	VINSERTF32X4    $0x01, 32(CX)(R9*1), Z4, Z4
-	VINSERTF32X4    $0x02, 32(CX)(R11*1), Z4, Z4
-	VINSERTF32X4    $0x03, 32(CX)(R13*1), Z4, Z4
-	VMINPD          Z0, Z3, Z0
-	VMINPD          Z0, Z4, Z0
-	VUNPCKLPD       Z4, Z3, Z5
-	VMOVUPS         Z5, (R14)
+	VBROADCASTF32X4 32(CX)(SI*1), Z5
+	VINSERTF32X4    $0x01, 32(CX)(R8*1), Z5, Z5
+	VINSERTF32X4    $0x02, 32(CX)(R10*1), Z5, Z5
+	VINSERTF32X4    $0x03, 32(CX)(R12*1), Z5, Z5
+	VBROADCASTF32X4 32(CX)(DI*1), Z6
+	VINSERTF32X4    $0x01, 32(CX)(R9*1), Z6, Z6
+	VINSERTF32X4    $0x02, 32(CX)(R11*1), Z6, Z6
+	VINSERTF32X4    $0x03, 32(CX)(R13*1), Z6, Z6
+	VMINPD          Z4, Z5, Z4
+	VMINPD          Z4, Z6, Z4
+	VUNPCKLPD       Z6, Z5, Z7
+	VMOVUPS         Z7, (R14)
 	MOVQ            R14, BP
 	ADDQ            R15, BP
-	VUNPCKHPD       Z4, Z3, Z3
-	VMOVUPS         Z3, (BP)
+	VUNPCKHPD       Z6, Z5, Z5
+	VMOVUPS         Z5, (BP)
 	MOVQ            R15, BP
 	SHLQ            $0x01, BP
 	ADDQ            BP, R14
-	VBROADCASTF32X4 48(CX)(SI*1), Z3
-	VINSERTF32X4    $0x01, 48(CX)(R8*1), Z3, Z3
-	VINSERTF32X4    $0x02, 48(CX)(R10*1), Z3, Z3
-	VINSERTF32X4    $0x03, 48(CX)(R12*1), Z3, Z3
-	VBROADCASTF32X4 48(CX)(DI*1), Z4
-	VINSERTF32X4    $0x01, 48(CX)(R9*1), Z4, Z4
-	VINSERTF32X4    $0x02, 48(CX)(R11*1), Z4, Z4
-	VINSERTF32X4    $0x03, 48(CX)(R13*1), Z4, Z4
-	VMINPD          Z0, Z3, Z0
-	VMINPD          Z0, Z4, Z0
-	VUNPCKLPD       Z4, Z3, Z5
-	VMOVUPS         Z5, (R14)
+	VBROADCASTF32X4 48(CX)(SI*1), Z5
+	VINSERTF32X4    $0x01, 48(CX)(R8*1), Z5, Z5
+	VINSERTF32X4    $0x02, 48(CX)(R10*1), Z5, Z5
+	VINSERTF32X4    $0x03, 48(CX)(R12*1), Z5, Z5
+	VBROADCASTF32X4 48(CX)(DI*1), Z6
+	VINSERTF32X4    $0x01, 48(CX)(R9*1), Z6, Z6
+	VINSERTF32X4    $0x02, 48(CX)(R11*1), Z6, Z6
+	VINSERTF32X4    $0x03, 48(CX)(R13*1), Z6, Z6
+	VMINPD          Z0, Z5, Z0
+	VMINPD          Z0, Z6, Z0
+	VUNPCKLPD       Z6, Z5, Z7
+	VMOVUPS         Z7, (R14)
 	MOVQ            R14, SI
 	ADDQ            R15, SI
-	VUNPCKHPD       Z4, Z3, Z3
-	VMOVUPS         Z3, (SI)
+	VUNPCKHPD       Z6, Z5, Z5
+	VMOVUPS         Z5, (SI)
 	MOVQ            R15, SI
 	SHLQ            $0x01, SI
 	ADDQ            SI, R14
@@ -942,25 +945,35 @@ loop1:
 	JGT             loop1
 
 end2:
-	VEXTRACTF64X4 $0x01, Z0, Y2
-	VMINPD        Y2, Y0, Y2
-	VEXTRACTF64X2 $0x01, Y2, X0
-	VMINPD        X0, X2, X2
-	VPERMILPD     $0x01, X2, X0
-	VMINPD        X0, X2, X2
-	VADDPD        Z1, Z2, Z0
-	VMOVSD        X0, least+80(FP)
+	MOVQ    least_base+72(FP), AX
+	VADDPD  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	MOVQ    least_base+72(FP), AX
+	VADDPD  Z1, Z3, Z2
+	VMOVUPS Z2, 64(AX)
+	MOVQ    least_base+72(FP), AX
+	VADDPD  Z1, Z4, Z2
+	VMOVUPS Z2, 128(AX)
+	MOVQ    least_base+72(FP), AX
+	VADDPD  Z1, Z0, Z0
+	VMOVUPS Z0, 192(AX)
 	VZEROUPPER
 	RET
 
-// func emitBlockAVX2(y []float64, p []float64, places []int32, yStride int) (least float64)
+// func emitBlockAVX2(y []float64, p []float64, places []int32, least []float64, yStride int)
 // Requires: AVX
-TEXT ·emitBlockAVX2(SB), NOSPLIT, $8-88
+TEXT ·emitBlockAVX2(SB), NOSPLIT, $8-104
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
 	MOVQ    places_base+48(FP), DX
 	VMOVUPS constants<>+32(SB), Y0
 	VMOVUPS constants<>+32(SB), Y1
+	VMOVUPS constants<>+32(SB), Y2
+	VMOVUPS constants<>+32(SB), Y3
+	VMOVUPS constants<>+32(SB), Y4
+	VMOVUPS constants<>+32(SB), Y5
+	VMOVUPS constants<>+32(SB), Y6
+	VMOVUPS constants<>+32(SB), Y7
 	MOVQ    places_len+56(FP), BX
 	CMPQ    BX, $+0
 	JLE     end2
@@ -983,105 +996,105 @@ loop1:
 	MOVLQSX        28(DX), R13
 	IMUL3Q         $+64, R13, R13
 	MOVQ           AX, R14
-	MOVQ           yStride+72(FP), R15
+	MOVQ           yStride+96(FP), R15
 	SHLQ           $0x03, R15
-	VBROADCASTF128 (CX)(SI*1), Y2
-	VINSERTF128    $0x01, (CX)(R8*1), Y2, Y2
-	VBROADCASTF128 (CX)(R10*1), Y3
-	VINSERTF128    $0x01, (CX)(R12*1), Y3, Y3
-	VBROADCASTF128 (CX)(DI*1), Y4
-	VINSERTF128    $0x01, (CX)(R9*1), Y4, Y4
-	VBROADCASTF128 (CX)(R11*1), Y5
-	VINSERTF128    $0x01, (CX)(R13*1), Y5, Y5
-	VMINPD         Y0, Y2, Y0
-	VMINPD         Y1, Y3, Y1
-	VMINPD         Y0, Y4, Y0
-	VMINPD         Y1, Y5, Y1
-	VUNPCKLPD      Y4, Y2, Y6
-	VUNPCKLPD      Y5, Y3, Y7
-	VMOVUPS        Y6, (R14)
-	VMOVUPS        Y7, 32(R14)
+	VBROADCASTF128 (CX)(SI*1), Y8
+	VINSERTF128    $0x01, (CX)(R8*1), Y8, Y8
+	VBROADCASTF128 (CX)(R10*1), Y9
+	VINSERTF128    $0x01, (CX)(R12*1), Y9, Y9
+	VBROADCASTF128 (CX)(DI*1), Y10
+	VINSERTF128    $0x01, (CX)(R9*1), Y10, Y10
+	VBROADCASTF128 (CX)(R11*1), Y11
+	VINSERTF128    $0x01, (CX)(R13*1), Y11, Y11
+	VMINPD         Y0, Y8, Y0
+	VMINPD         Y1, Y9, Y1
+	VMINPD         Y0, Y10, Y0
+	VMINPD         Y1, Y11, Y1
+	VUNPCKLPD      Y10, Y8, Y12
+	VUNPCKLPD      Y11, Y9, Y13
+	VMOVUPS        Y12, (R14)
+	VMOVUPS        Y13, 32(R14)
 	MOVQ           R14, BP
 	ADDQ           R15, BP
-	VUNPCKHPD      Y4, Y2, Y2
-	VUNPCKHPD      Y5, Y3, Y3
-	VMOVUPS        Y2, (BP)
-	VMOVUPS        Y3, 32(BP)
+	VUNPCKHPD      Y10, Y8, Y8
+	VUNPCKHPD      Y11, Y9, Y9
+	VMOVUPS        Y8, (BP)
+	VMOVUPS        Y9, 32(BP)
 	MOVQ           R15, BP
 	SHLQ           $0x01, BP
 	ADDQ           BP, R14
-	VBROADCASTF128 16(CX)(SI*1), Y2
-	VINSERTF128    $0x01, 16(CX)(R8*1), Y2, Y2
-	VBROADCASTF128 16(CX)(R10*1), Y3
-	VINSERTF128    $0x01, 16(CX)(R12*1), Y3, Y3
-	VBROADCASTF128 16(CX)(DI*1), Y4
-	VINSERTF128    $0x01, 16(CX)(R9*1), Y4, Y4
-	VBROADCASTF128 16(CX)(R11*1), Y5
-	VINSERTF128    $0x01, 16(CX)(R13*1), Y5, Y5
-	VMINPD         Y0, Y2, Y0
-	VMINPD         Y1, Y3, Y1
-	VMINPD         Y0, Y4, Y0
-	VMINPD         Y1, Y5, Y1
-	VUNPCKLPD      Y4, Y2, Y6
-	VUNPCKLPD      Y5, Y3, Y7
-	VMOVUPS        Y6, (R14)
-	VMOVUPS        Y7, 32(R14)
+	VBROADCASTF128 16(CX)(SI*1), Y8
+	VINSERTF128    $0x01, 16(CX)(R8*1), Y8, Y8
+	VBROADCASTF128 16(CX)(R10*1), Y9
+	VINSERTF128    $0x01, 16(CX)(R12*1), Y9, Y9
+	VBROADCASTF128 16(CX)(DI*1), Y10
+	VINSERTF128    $0x01, 16(CX)(R9*1), Y10, Y10
+	VBROADCASTF128 16(CX)(R11*1), Y11
+	VINSERTF128    $0x01, 16(CX)(R13*1), Y11, Y11
+	VMINPD         Y2, Y8, Y2
+	VMINPD         Y3, Y9, Y3
+	VMINPD         Y2, Y10, Y2
+	VMINPD         Y3, Y11, Y3
+	VUNPCKLPD      Y10, Y8, Y12
+	VUNPCKLPD      Y11, Y9, Y13
+	VMOVUPS        Y12, (R14)
+	VMOVUPS        Y13, 32(R14)
 	MOVQ           R14, BP
 	ADDQ           R15, BP
-	VUNPCKHPD      Y4, Y2, Y2
-	VUNPCKHPD      Y5, Y3, Y3
-	VMOVUPS        Y2, (BP)
-	VMOVUPS        Y3, 32(BP)
+	VUNPCKHPD      Y10, Y8, Y8
+	VUNPCKHPD      Y11, Y9, Y9
+	VMOVUPS        Y8, (BP)
+	VMOVUPS        Y9, 32(BP)
 	MOVQ           R15, BP
 	SHLQ           $0x01, BP
 	ADDQ           BP, R14
-	VBROADCASTF128 32(CX)(SI*1), Y2
-	VINSERTF128    $0x01, 32(CX)(R8*1), Y2, Y2
-	VBROADCASTF128 32(CX)(R10*1), Y3
-	VINSERTF128    $0x01, 32(CX)(R12*1), Y3, Y3
-	VBROADCASTF128 32(CX)(DI*1), Y4
-	VINSERTF128    $0x01, 32(CX)(R9*1), Y4, Y4
-	VBROADCASTF128 32(CX)(R11*1), Y5
-	VINSERTF128    $0x01, 32(CX)(R13*1), Y5, Y5
-	VMINPD         Y0, Y2, Y0
-	VMINPD         Y1, Y3, Y1
-	VMINPD         Y0, Y4, Y0
-	VMINPD         Y1, Y5, Y1
-	VUNPCKLPD      Y4, Y2, Y6
-	VUNPCKLPD      Y5, Y3, Y7
-	VMOVUPS        Y6, (R14)
-	VMOVUPS        Y7, 32(R14)
+	VBROADCASTF128 32(CX)(SI*1), Y8
+	VINSERTF128    $0x01, 32(CX)(R8*1), Y8, Y8
+	VBROADCASTF128 32(CX)(R10*1), Y9
+	VINSERTF128    $0x01, 32(CX)(R12*1), Y9, Y9
+	VBROADCASTF128 32(CX)(DI*1), Y10
+	VINSERTF128    $0x01, 32(CX)(R9*1), Y10, Y10
+	VBROADCASTF128 32(CX)(R11*1), Y11
+	VINSERTF128    $0x01, 32(CX)(R13*1), Y11, Y11
+	VMINPD         Y4, Y8, Y4
+	VMINPD         Y5, Y9, Y5
+	VMINPD         Y4, Y10, Y4
+	VMINPD         Y5, Y11, Y5
+	VUNPCKLPD      Y10, Y8, Y12
+	VUNPCKLPD      Y11, Y9, Y13
+	VMOVUPS        Y12, (R14)
+	VMOVUPS        Y13, 32(R14)
 	MOVQ           R14, BP
 	ADDQ           R15, BP
-	VUNPCKHPD      Y4, Y2, Y2
-	VUNPCKHPD      Y5, Y3, Y3
-	VMOVUPS        Y2, (BP)
-	VMOVUPS        Y3, 32(BP)
+	VUNPCKHPD      Y10, Y8, Y8
+	VUNPCKHPD      Y11, Y9, Y9
+	VMOVUPS        Y8, (BP)
+	VMOVUPS        Y9, 32(BP)
 	MOVQ           R15, BP
 	SHLQ           $0x01, BP
 	ADDQ           BP, R14
-	VBROADCASTF128 48(CX)(SI*1), Y2
-	VINSERTF128    $0x01, 48(CX)(R8*1), Y2, Y2
-	VBROADCASTF128 48(CX)(R10*1), Y3
-	VINSERTF128    $0x01, 48(CX)(R12*1), Y3, Y3
-	VBROADCASTF128 48(CX)(DI*1), Y4
-	VINSERTF128    $0x01, 48(CX)(R9*1), Y4, Y4
-	VBROADCASTF128 48(CX)(R11*1), Y5
-	VINSERTF128    $0x01, 48(CX)(R13*1), Y5, Y5
-	VMINPD         Y0, Y2, Y0
-	VMINPD         Y1, Y3, Y1
-	VMINPD         Y0, Y4, Y0
-	VMINPD         Y1, Y5, Y1
-	VUNPCKLPD      Y4, Y2, Y6
-	VUNPCKLPD      Y5, Y3, Y7
-	VMOVUPS        Y6, (R14)
-	VMOVUPS        Y7, 32(R14)
+	VBROADCASTF128 48(CX)(SI*1), Y8
+	VINSERTF128    $0x01, 48(CX)(R8*1), Y8, Y8
+	VBROADCASTF128 48(CX)(R10*1), Y9
+	VINSERTF128    $0x01, 48(CX)(R12*1), Y9, Y9
+	VBROADCASTF128 48(CX)(DI*1), Y10
+	VINSERTF128    $0x01, 48(CX)(R9*1), Y10, Y10
+	VBROADCASTF128 48(CX)(R11*1), Y11
+	VINSERTF128    $0x01, 48(CX)(R13*1), Y11, Y11
+	VMINPD         Y6, Y8, Y6
+	VMINPD         Y7, Y9, Y7
+	VMINPD         Y6, Y10, Y6
+	VMINPD         Y7, Y11, Y7
+	VUNPCKLPD      Y10, Y8, Y12
+	VUNPCKLPD      Y11, Y9, Y13
+	VMOVUPS        Y12, (R14)
+	VMOVUPS        Y13, 32(R14)
 	MOVQ           R14, SI
 	ADDQ           R15, SI
-	VUNPCKHPD      Y4, Y2, Y2
-	VUNPCKHPD      Y5, Y3, Y3
-	VMOVUPS        Y2, (SI)
-	VMOVUPS        Y3, 32(SI)
+	VUNPCKHPD      Y10, Y8, Y8
+	VUNPCKHPD      Y11, Y9, Y9
+	VMOVUPS        Y8, (SI)
+	VMOVUPS        Y9, 32(SI)
 	MOVQ           R15, SI
 	SHLQ           $0x01, SI
 	ADDQ           SI, R14
@@ -1092,14 +1105,30 @@ loop1:
 	JGT            loop1
 
 end2:
-	VMINPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VMINPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VMINPD       X1, X0, X0
-	VXORPS       Y1, Y1, Y1
-	VADDPD       Y1, Y0, Y0
-	VMOVSD       X0, least+80(FP)
+	MOVQ    least_base+72(FP), AX
+	VXORPS  Y8, Y8, Y8
+	VADDPD  Y8, Y0, Y0
+	VADDPD  Y8, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	MOVQ    least_base+72(FP), AX
+	VXORPS  Y0, Y0, Y0
+	VADDPD  Y0, Y2, Y1
+	VADDPD  Y0, Y3, Y0
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS Y0, 96(AX)
+	MOVQ    least_base+72(FP), AX
+	VXORPS  Y0, Y0, Y0
+	VADDPD  Y0, Y4, Y1
+	VADDPD  Y0, Y5, Y0
+	VMOVUPS Y1, 128(AX)
+	VMOVUPS Y0, 160(AX)
+	MOVQ    least_base+72(FP), AX
+	VXORPS  Y0, Y0, Y0
+	VADDPD  Y0, Y6, Y1
+	VADDPD  Y0, Y7, Y0
+	VMOVUPS Y1, 192(AX)
+	VMOVUPS Y0, 224(AX)
 	VZEROUPPER
 	RET
 

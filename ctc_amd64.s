@@ -3809,6 +3809,122 @@ end2:
 	VZEROUPPER
 	RET
 
+// func leastFactorsAVX512(exponents []float64, before float64, positions int) (toBlank float64, toLabel float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
+TEXT ·leastFactorsAVX512(SB), NOSPLIT, $0-56
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+1408(SB), Z1
+	MOVQ         exponents_base+0(FP), AX
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VBROADCASTSD before+24(FP), Z4
+	MOVQ         positions+32(FP), CX
+	CMPQ         CX, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS   (AX), Z6
+	VMOVUPS   64(AX), Z7
+	VALIGNQ   $0x07, Z4, Z7, Z4
+	VSUBPD    Z6, Z4, Z8
+	VMOVAPS   Z7, Z4
+	VCMPPD    $0x15, Z1, Z8, K1
+	VMOVAPD.Z Z8, K1, Z7
+	VMINPD    Z2, Z7, Z2
+	VSUBPD    Z4, Z6, Z6
+	VCMPPD    $0x15, Z1, Z6, K1
+	VMOVAPD.Z Z6, K1, Z6
+	VMINPD    Z3, Z6, Z3
+	ADDQ      $+128, AX
+	SUBQ      $+8, CX
+	CMPQ      CX, $+0
+	JGT       loop1
+
+end2:
+	VEXTRACTF64X4 $0x01, Z2, Y1
+	VMINPD        Y1, Y2, Y5
+	VEXTRACTF64X2 $0x01, Y5, X1
+	VMINPD        X1, X5, X5
+	VPERMILPD     $0x01, X5, X1
+	VMINPD        X1, X5, X5
+	VADDPD        Z0, Z5, Z1
+	VMOVSD        X1, toBlank+40(FP)
+	VEXTRACTF64X4 $0x01, Z3, Y1
+	VMINPD        Y1, Y3, Y5
+	VEXTRACTF64X2 $0x01, Y5, X1
+	VMINPD        X1, X5, X5
+	VPERMILPD     $0x01, X5, X1
+	VMINPD        X1, X5, X5
+	VADDPD        Z0, Z5, Z0
+	VMOVSD        X0, toLabel+48(FP)
+	VZEROUPPER
+	RET
+
+// func leastFactorsAVX2(exponents []float64, before float64, positions int) (toBlank float64, toLabel float64)
+// Requires: AVX, AVX2
+TEXT ·leastFactorsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         exponents_base+0(FP), AX
+	VXORPS       Y0, Y0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSD before+24(FP), Y4
+	VMOVAPS      Y4, Y5
+	MOVQ         positions+32(FP), CX
+	CMPQ         CX, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS    (AX), Y6
+	VMOVUPS    32(AX), Y7
+	VMOVUPS    64(AX), Y5
+	VMOVUPS    96(AX), Y8
+	VPERM2F128 $0x21, Y5, Y4, Y9
+	VPERM2F128 $0x21, Y8, Y5, Y4
+	VPALIGNR   $0x08, Y9, Y5, Y9
+	VPALIGNR   $0x08, Y4, Y8, Y4
+	VSUBPD     Y6, Y9, Y9
+	VSUBPD     Y7, Y4, Y10
+	VMOVAPS    Y8, Y4
+	VCMPPD     $0x15, constants<>+1408(SB), Y9, Y8
+	VCMPPD     $0x15, constants<>+1408(SB), Y10, Y11
+	VANDPS     Y9, Y8, Y8
+	VANDPS     Y10, Y11, Y9
+	VMINPD     Y0, Y8, Y0
+	VMINPD     Y1, Y9, Y1
+	VSUBPD     Y5, Y6, Y5
+	VSUBPD     Y4, Y7, Y6
+	VCMPPD     $0x15, constants<>+1408(SB), Y5, Y7
+	VCMPPD     $0x15, constants<>+1408(SB), Y6, Y8
+	VANDPS     Y5, Y7, Y5
+	VANDPS     Y6, Y8, Y6
+	VMINPD     Y2, Y5, Y2
+	VMINPD     Y3, Y6, Y3
+	ADDQ       $+128, AX
+	SUBQ       $+8, CX
+	CMPQ       CX, $+0
+	JGT        loop1
+
+end2:
+	VMINPD       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, toBlank+40(FP)
+	VMINPD       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMINPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VMINPD       X1, X0, X0
+	VXORPS       Y1, Y1, Y1
+	VADDPD       Y1, Y0, Y0
+	VMOVSD       X0, toLabel+48(FP)
+	VZEROUPPER
+	RET
+
 // func forwardAVX512(alpha []float64, boundary []float64, column []float64, y []float64, factors []float64, yStride int, yLastColumn int, positions int, frames int)
 // Requires: AVX, AVX512F
 TEXT ·forwardAVX512(SB), NOSPLIT, $0-152
@@ -3957,28 +4073,25 @@ end2:
 	VZEROUPPER
 	RET
 
-// func extentAVX512(row []float64) (least float64, largest float64, zeros float64)
+// func extentAVX512(row []float64) (least float64, largest float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·extentAVX512(SB), NOSPLIT, $0-48
+TEXT ·extentAVX512(SB), NOSPLIT, $0-40
 	VBROADCASTSD constants<>+1152(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+960(SB), Z2
 	MOVQ         row_base+0(FP), AX
-	VMOVAPS      Z0, Z3
-	VMOVAPS      Z1, Z4
-	VMOVAPS      Z1, Z5
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, Z3
 	MOVQ         row_len+8(FP), CX
 	CMPQ         CX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS   (AX), Z6
-	VCMPPD    $0x00, Z1, Z6, K1
-	VMAXPD    Z4, Z6, Z4
-	VADDPD    Z2, Z5, K1, Z5
-	VMOVAPD.Z Z0, K1, Z7
-	VADDPD    Z7, Z6, Z6
-	VMINPD    Z3, Z6, Z3
+	VMOVUPS   (AX), Z4
+	VMAXPD    Z3, Z4, Z3
+	VCMPPD    $0x00, Z1, Z4, K1
+	VMOVAPD.Z Z0, K1, Z5
+	VADDPD    Z5, Z4, Z4
+	VMINPD    Z2, Z4, Z2
 	ADDQ      $+64, AX
 	SUBQ      $+8, CX
 	CMPQ      CX, $+8
@@ -3989,73 +4102,59 @@ end2:
 	JLE       endif3
 	LEAQ      bitMasks<>+0(SB), DX
 	KMOVW     (DX)(CX*2), K1
-	VMOVUPD.Z (AX), K1, Z6
-	VCMPPD    $0x00, Z1, Z6, K1
-	VMAXPD    Z4, Z6, Z4
-	VADDPD    Z2, Z5, K1, Z5
+	VMOVUPD.Z (AX), K1, Z4
+	VMAXPD    Z3, Z4, Z3
+	VCMPPD    $0x00, Z1, Z4, K1
 	VMOVAPD.Z Z0, K1, Z0
-	VADDPD    Z0, Z6, Z0
-	VMINPD    Z3, Z0, Z3
+	VADDPD    Z0, Z4, Z0
+	VMINPD    Z2, Z0, Z2
 	SHLQ      $0x03, CX
 	ADDQ      CX, AX
 
 endif3:
-	VEXTRACTF64X4 $0x01, Z3, Y0
-	VMINPD        Y0, Y3, Y0
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VMINPD        Y0, Y2, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VMINPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VMINPD        X1, X0, X0
 	VMOVSD        X0, least+24(FP)
-	VEXTRACTF64X4 $0x01, Z4, Y0
-	VMAXPD        Y0, Y4, Y0
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VMAXPD        Y0, Y3, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VMAXPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VMAXPD        X1, X0, X0
 	VMOVSD        X0, largest+32(FP)
-	VEXTRACTF64X4 $0x01, Z5, Y0
-	VADDPD        Y0, Y5, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPD        X1, X0, X0
-	VMOVSD        X0, zeros+40(FP)
 	VZEROUPPER
 	RET
 
-// func extentAVX2(row []float64) (least float64, largest float64, zeros float64)
+// func extentAVX2(row []float64) (least float64, largest float64)
 // Requires: AVX
-TEXT ·extentAVX2(SB), NOSPLIT, $0-48
+TEXT ·extentAVX2(SB), NOSPLIT, $0-40
 	MOVQ    row_base+0(FP), AX
 	VMOVUPS constants<>+1152(SB), Y0
 	VMOVUPS constants<>+1152(SB), Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	VXORPS  Y4, Y4, Y4
-	VXORPS  Y5, Y5, Y5
 	MOVQ    row_len+8(FP), CX
 	CMPQ    CX, $+8
 	JLT     end2
 
 loop1:
-	VMOVUPS (AX), Y6
-	VMOVUPS 32(AX), Y7
-	VXORPS  Y8, Y8, Y8
-	VCMPPD  $0x00, Y8, Y6, Y9
-	VCMPPD  $0x00, Y8, Y7, Y8
-	VMAXPD  Y2, Y6, Y2
-	VMAXPD  Y3, Y7, Y3
-	VANDPS  constants<>+960(SB), Y9, Y10
-	VADDPD  Y10, Y4, Y4
-	VANDPS  constants<>+960(SB), Y8, Y10
-	VADDPD  Y10, Y5, Y5
-	VANDPS  constants<>+1152(SB), Y9, Y9
-	VANDPS  constants<>+1152(SB), Y8, Y8
-	VADDPD  Y9, Y6, Y6
-	VADDPD  Y8, Y7, Y7
-	VMINPD  Y0, Y6, Y0
-	VMINPD  Y1, Y7, Y1
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMAXPD  Y2, Y4, Y2
+	VMAXPD  Y3, Y5, Y3
+	VXORPS  Y6, Y6, Y6
+	VCMPPD  $0x00, Y6, Y4, Y7
+	VCMPPD  $0x00, Y6, Y5, Y6
+	VANDPS  constants<>+1152(SB), Y7, Y7
+	VANDPS  constants<>+1152(SB), Y6, Y6
+	VADDPD  Y7, Y4, Y4
+	VADDPD  Y6, Y5, Y5
+	VMINPD  Y0, Y4, Y0
+	VMINPD  Y1, Y5, Y1
 	ADDQ    $+64, AX
 	SUBQ    $+8, CX
 	CMPQ    CX, $+8
@@ -4067,25 +4166,21 @@ end2:
 	LEAQ       byteMasks<>+0(SB), DX
 	MOVQ       CX, BX
 	NEGQ       BX
-	VMOVUPS    64(DX)(BX*8), Y6
-	VMOVUPS    96(DX)(BX*8), Y7
-	VMASKMOVPD (AX), Y6, Y6
-	VMASKMOVPD 32(AX), Y7, Y7
-	VXORPS     Y8, Y8, Y8
-	VCMPPD     $0x00, Y8, Y6, Y9
-	VCMPPD     $0x00, Y8, Y7, Y8
-	VMAXPD     Y2, Y6, Y2
-	VMAXPD     Y3, Y7, Y3
-	VANDPS     constants<>+960(SB), Y9, Y10
-	VADDPD     Y10, Y4, Y4
-	VANDPS     constants<>+960(SB), Y8, Y10
-	VADDPD     Y10, Y5, Y5
-	VANDPS     constants<>+1152(SB), Y9, Y9
-	VANDPS     constants<>+1152(SB), Y8, Y8
-	VADDPD     Y9, Y6, Y6
-	VADDPD     Y8, Y7, Y7
-	VMINPD     Y0, Y6, Y0
-	VMINPD     Y1, Y7, Y1
+	VMOVUPS    64(DX)(BX*8), Y4
+	VMOVUPS    96(DX)(BX*8), Y5
+	VMASKMOVPD (AX), Y4, Y4
+	VMASKMOVPD 32(AX), Y5, Y5
+	VMAXPD     Y2, Y4, Y2
+	VMAXPD     Y3, Y5, Y3
+	VXORPS     Y6, Y6, Y6
+	VCMPPD     $0x00, Y6, Y4, Y7
+	VCMPPD     $0x00, Y6, Y5, Y6
+	VANDPS     constants<>+1152(SB), Y7, Y7
+	VANDPS     constants<>+1152(SB), Y6, Y6
+	VADDPD     Y7, Y4, Y4
+	VADDPD     Y6, Y5, Y5
+	VMINPD     Y0, Y4, Y0
+	VMINPD     Y1, Y5, Y1
 	SHLQ       $0x03, CX
 	ADDQ       CX, AX
 
@@ -4102,12 +4197,6 @@ endif3:
 	VPERMILPD    $0x01, X0, X1
 	VMAXPD       X1, X0, X0
 	VMOVSD       X0, largest+32(FP)
-	VADDPD       Y5, Y4, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VMOVSD       X0, zeros+40(FP)
 	VZEROUPPER
 	RET
 
@@ -4115,7 +4204,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·rescaleAVX512(SB), NOSPLIT, $0-96
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1408(SB), Z1
+	VBROADCASTSD constants<>+1440(SB), Z1
 	VBROADCASTSD constants<>+1344(SB), Z2
 	VBROADCASTSD constants<>+1376(SB), Z3
 	VBROADCASTSD constants<>+1280(SB), Z4
@@ -4199,8 +4288,8 @@ loop1:
 	VXORPS  Y4, Y4, Y4
 	VCMPPD  $0x04, Y4, Y2, Y2
 	VCMPPD  $0x04, Y4, Y3, Y3
-	VCMPPD  $0x15, constants<>+1408(SB), Y0, Y4
-	VCMPPD  $0x15, constants<>+1408(SB), Y1, Y5
+	VCMPPD  $0x15, constants<>+1440(SB), Y0, Y4
+	VCMPPD  $0x15, constants<>+1440(SB), Y1, Y5
 	VANDPS  Y4, Y2, Y2
 	VANDPS  Y5, Y3, Y3
 	VMOVUPS (BX), Y4
@@ -4251,8 +4340,8 @@ end2:
 	VXORPS     Y4, Y4, Y4
 	VCMPPD     $0x04, Y4, Y2, Y2
 	VCMPPD     $0x04, Y4, Y3, Y3
-	VCMPPD     $0x15, constants<>+1408(SB), Y0, Y4
-	VCMPPD     $0x15, constants<>+1408(SB), Y1, Y5
+	VCMPPD     $0x15, constants<>+1440(SB), Y0, Y4
+	VCMPPD     $0x15, constants<>+1440(SB), Y1, Y5
 	VANDPS     Y4, Y2, Y2
 	VANDPS     Y5, Y3, Y3
 	LEAQ       byteMasks<>+0(SB), DI
@@ -4295,6 +4384,110 @@ end2:
 	ADDQ       SI, CX
 	ADDQ       SI, DX
 	ADDQ       SI, BX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func dropUnreachedAVX512(beta []float64, alpha []float64)
+// Requires: AVX, AVX512F
+TEXT ·dropUnreachedAVX512(SB), NOSPLIT, $0-48
+	VPXORD Z0, Z0, Z0
+	MOVQ   beta_base+0(FP), AX
+	MOVQ   alpha_base+24(FP), CX
+	MOVQ   alpha_len+32(FP), DX
+	CMPQ   DX, $+8
+	JLT    end2
+
+loop1:
+	VMOVUPS   (CX), Z1
+	VCMPPD    $0x04, Z0, Z1, K1
+	VMOVUPS   (AX), Z1
+	VMOVAPD.Z Z1, K1, Z1
+	VMOVUPS   Z1, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, CX
+	SUBQ      $+8, DX
+	CMPQ      DX, $+8
+	JGE       loop1
+
+end2:
+	CMPQ      DX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), BX
+	KMOVW     (BX)(DX*2), K1
+	VMOVUPD.Z (CX), K1, Z1
+	VCMPPD    $0x04, Z0, Z1, K2
+	VMOVUPD.Z (AX), K1, Z0
+	VMOVAPD.Z Z0, K2, Z0
+	VMOVUPD   Z0, K1, (AX)
+	SHLQ      $0x03, DX
+	ADDQ      DX, AX
+	ADDQ      DX, CX
+
+endif3:
+	VZEROUPPER
+	RET
+
+// func dropUnreachedAVX2(beta []float64, alpha []float64)
+// Requires: AVX
+TEXT ·dropUnreachedAVX2(SB), NOSPLIT, $0-48
+	MOVQ beta_base+0(FP), AX
+	MOVQ alpha_base+24(FP), CX
+	MOVQ alpha_len+32(FP), DX
+	CMPQ DX, $+8
+	JLT  end2
+
+loop1:
+	VMOVUPS (CX), Y0
+	VMOVUPS 32(CX), Y1
+	VXORPS  Y2, Y2, Y2
+	VCMPPD  $0x04, Y2, Y0, Y0
+	VCMPPD  $0x04, Y2, Y1, Y1
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	VANDPS  Y2, Y0, Y0
+	VANDPS  Y3, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       DX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y0
+	VMOVUPS    96(BX)(SI*8), Y1
+	VMASKMOVPD (CX), Y0, Y0
+	VMASKMOVPD 32(CX), Y1, Y1
+	VXORPS     Y2, Y2, Y2
+	VCMPPD     $0x04, Y2, Y0, Y0
+	VCMPPD     $0x04, Y2, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y2
+	VMOVUPS    96(BX)(SI*8), Y3
+	VMASKMOVPD (AX), Y2, Y2
+	VMASKMOVPD 32(AX), Y3, Y3
+	VANDPS     Y2, Y0, Y0
+	VANDPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), BX
+	MOVQ       DX, SI
+	NEGQ       SI
+	VMOVUPS    64(BX)(SI*8), Y2
+	VMOVUPS    96(BX)(SI*8), Y3
+	VMASKMOVPD Y0, Y2, (AX)
+	VMASKMOVPD Y1, Y3, 32(AX)
+	SHLQ       $0x03, DX
+	ADDQ       DX, AX
+	ADDQ       DX, CX
 
 endif3:
 	VZEROUPPER
@@ -6110,11 +6303,15 @@ DATA constants<>+1376(SB)/8, $0x408f400000000000
 DATA constants<>+1384(SB)/8, $0x408f400000000000
 DATA constants<>+1392(SB)/8, $0x408f400000000000
 DATA constants<>+1400(SB)/8, $0x408f400000000000
-DATA constants<>+1408(SB)/8, $0x3370000000000000
-DATA constants<>+1416(SB)/8, $0x3370000000000000
-DATA constants<>+1424(SB)/8, $0x3370000000000000
-DATA constants<>+1432(SB)/8, $0x3370000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1440
+DATA constants<>+1408(SB)/8, $0xc2f0000000000000
+DATA constants<>+1416(SB)/8, $0xc2f0000000000000
+DATA constants<>+1424(SB)/8, $0xc2f0000000000000
+DATA constants<>+1432(SB)/8, $0xc2f0000000000000
+DATA constants<>+1440(SB)/8, $0x3370000000000000
+DATA constants<>+1448(SB)/8, $0x3370000000000000
+DATA constants<>+1456(SB)/8, $0x3370000000000000
+DATA constants<>+1464(SB)/8, $0x3370000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1472
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

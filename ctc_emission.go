@@ -51,9 +51,10 @@ type emission[F Float] struct {
 
 	y           []float64   // the emissions, rows of the segment
 	kinds       []frameKind // of its frames
-	groups      []emissionGroup
-	exponents   []float64 // of y in wide frames, a row each
-	noExponents []float64 // a row of zeros: the exponents of y in other frames
+	leasts      []float64   // a bound of the emissions of each that are not 0, if it is not wide
+	plainGroups []bool      // groups all of whose frames are plain
+	exponents   []float64   // of y in wide frames, a row each
+	noExponents []float64   // a row of zeros: the exponents of y in other frames
 	set         classSet
 	distinct    []int32 // the classes of target.named(), each once, or nil if not known yet
 
@@ -82,12 +83,6 @@ type commonFactor struct{ shift, logs, product, spilled float64 }
 // log returns the logarithm of the factor, but for 2^shift.
 func (c *commonFactor) log() float64 { return c.logs + (c.spilled - fp.Log(c.product)) }
 
-// emissionGroup is what is known of a group's frames that are not wide.
-type emissionGroup struct {
-	least float64 // emission that is not 0
-	plain bool    // all frames are
-}
-
 // frameKind says how the emissions of a frame are kept: plain ones as they are, as are those
 // that may have a 0 among them; those of kind k > 0 are wide, which means that they have
 // exponents, in row k−1 of emission.exponents.
@@ -97,6 +92,9 @@ const (
 	plain   frameKind = 0
 	hasZero frameKind = -1
 )
+
+// isSpecial reports whether a frame is not plain.
+func (s frameKind) isSpecial() bool { return s != plain }
 
 // isWide reports whether the emissions of a frame have exponents.
 func (s frameKind) isWide() bool { return s > 0 }
@@ -162,7 +160,7 @@ func (m *emission[F]) resize(segment int) {
 	if len(m.noExponents) < width {
 		m.noExponents = make([]float64, width)
 	}
-	m.groups = workspace.Resize(m.groups, segment/groupFrames+1)
+	m.leasts, m.plainGroups = workspace.Resize(m.leasts, segment), workspace.Resize(m.plainGroups, segment/groupFrames+1)
 	if m.scores == LogProbabilities || m.scores == Logits && !m.expByClass {
 		m.resizeDouble()
 	}
@@ -201,6 +199,9 @@ func (m *emission[F]) rowsFrom(t, position int) view.Rows[float64] {
 	return view.Of(m.y[t%m.segment*width+position:], m.target.length+1-position, width)
 }
 
+// leastsFrom returns the least emissions of the frames from one in the segment on.
+func (m *emission[F]) leastsFrom(t int) []float64 { return m.leasts[t%m.segment:] }
+
 // kind returns how the emissions of a frame in the segment are kept.
 func (m *emission[F]) kind(t int) frameKind { return m.kinds[t%m.segment] }
 
@@ -228,7 +229,7 @@ func (m *emission[F]) log() float64 {
 // matter are numbers.
 func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
-	y := m.rowsFrom(from, 0)
+	y, kinds, leasts := m.rowsFrom(from, 0), m.kinds[at:][:frames], m.leasts[at:][:frames]
 	fromDouble := m.scores == LogProbabilities && m.doubleByClass
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
 		m.byClass.exp(at, 0, m.x.From(from), frames)
@@ -240,8 +241,11 @@ func (m *emission[F]) make(from, to int) bool {
 		if least = m.emitProbabilities(y, from, frames); least != least {
 			return false
 		}
+		for r := range leasts {
+			leasts[r] = least
+		}
 	case m.expByClass && m.scores == Logits:
-		least = m.byClass.emit(y, at, m.target.symbols, frames)
+		least = m.byClass.emit(y, at, m.target.symbols, leasts)
 		plain = m.byClass.allInRange(frames)
 	default:
 		if m.scores == Logits && !m.deferSoftmax {
@@ -255,20 +259,18 @@ func (m *emission[F]) make(from, to int) bool {
 		if m.expByClass && fromDouble {
 			m.byClass.narrow(at, &m.double, frames)
 		}
-		least = m.double.emit(y, 0, m.places, frames)
+		least = m.double.emit(y, 0, m.places, leasts)
 		plain = m.double.allInRange(frames)
 	}
-	group, kinds := &m.groups[at/groupFrames], m.kinds[at:][:frames]
-	*group = emissionGroup{least, plain && least >= leastEmission}
 	clear(kinds)
-	if !group.plain {
-		group.least = 1
-		for r := range kinds {
-			if !m.settle(from+r, r, &group.least) {
-				return false
-			}
+	plain = plain && least >= leastEmission
+	if !plain {
+		if !m.settle(from, kinds) {
+			return false
 		}
+		plain = !slices.ContainsFunc(kinds, frameKind.isSpecial)
 	}
+	m.plainGroups[at/groupFrames] = plain
 	return m.addCommonFactors(from, kinds)
 }
 
@@ -350,22 +352,121 @@ func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) 
 	return least
 }
 
-// settle finds out the kind of a frame, which is frame r of the group, and makes its emissions again
-// where they must be made in another way. It sets least to the least emission that is not 0, if the
-// frame is not wide, and reports whether all scores that matter are numbers.
-func (m *emission[F]) settle(t, r int, least *float64) bool {
+// settle finds out the kinds of a group's frames and the least emissions, and makes emissions again where
+// they must be made in another way. It reports whether all scores that matter are numbers.
+func (m *emission[F]) settle(from int, kinds []frameKind) bool {
 	if m.scores == Probabilities {
-		m.settleProbabilities(t, least)
+		for r := range kinds {
+			m.settleProbabilities(from + r)
+		}
 		return true
 	}
-	y, byClass := m.rowsFrom(t, 0), m.expByClass && m.scores == Logits
-	inRange, sum := m.double.inRange, m.double.sum
+	var open [groupFrames]openFrame
+	for r := range kinds {
+		if !m.settleFrame(from+r, r, &open[r]) {
+			return false
+		}
+	}
+	m.makeAgain(from, open[:len(kinds)])
+	for r, f := range open[:len(kinds)] {
+		switch {
+		case f.way == makeWide:
+			m.widen(from+r, r, f.best)
+		case f.way == makeDouble && m.byClass.inRange(r):
+			m.common.shift += m.double.exponent(r) - m.byClass.exponent(r)
+		case f.way == makeDouble:
+			m.common.logs += m.logSoftmax(from+r, m.double.exponent(r)*math.Ln2)
+		}
+	}
+	return true
+}
+
+// openFrame is a frame whose emissions must be made in another way.
+type openFrame struct {
+	way  emissionWay
+	best float64 // score of what the target names
+}
+
+// emissionWay is how emissions are made again: not at all, in float64 instead of by class, or with
+// exponents.
+type emissionWay uint8
+
+const (
+	asTheyAre emissionWay = iota
+	makeDouble
+	makeWide
+)
+
+// makeAgain reads the scores of open frames, and makes the emissions of those that are in float64.
+func (m *emission[F]) makeAgain(from int, open []openFrame) {
+	leasts := m.leastsFrom(from)
+	for r, to := 0, 0; r < len(open); r = to {
+		for to = r + 1; to < len(open) && open[to].way == open[r].way; {
+			to++
+		}
+		if open[r].way == asTheyAre {
+			continue
+		}
+		if m.columns == 0 {
+			m.resizeDouble()
+		}
+		m.readScores(from+r, r, to-r)
+		if open[r].way == makeDouble {
+			m.double.exp(r, r, m.doubleScoresFrom(r), to-r)
+			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
+			for ; r < to; r++ {
+				if leasts[r] == 0 { // −Inf
+					leasts[r], _ = extent(m.rowsFrom(from+r, 0).Data[:m.target.width])
+				}
+			}
+		}
+	}
+}
+
+// settleFrame finds out how the emissions of a frame, which is frame r of the group, are to be made again, if
+// they are, and else the kind of the frame. It reports whether all scores that matter are numbers.
+func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
+	kind, least := &m.kinds[t%m.segment], &m.leasts[t%m.segment]
+	p, byClass, reach := &m.byClass, m.expByClass && m.scores == Logits, fp.ExpReach[float64]()
+	var sum float64
+	var inRange bool
 	if byClass {
-		inRange, sum = m.byClass.inRange, m.byClass.sum
+		inRange, sum, reach = p.inRange(r), p.sum[r], float64(fp.ExpReach[F]())
+	} else {
+		inRange, sum = m.double.inRange(r), m.double.sum[r]
 	}
-	if inRange(r) && sum[r] == sum[r] && m.settleAsIs(t, r, least) {
-		return true
+	if inRange && sum == sum {
+		if *least >= leastEmission {
+			return true
+		}
+		var far, near float64
+		if byClass {
+			far, near = nearestOf(m.x.Row(t), p.top[r])
+		} else {
+			far, near = nearestOf(m.doubleScoresFrom(r).Row(0), m.double.top[r])
+		}
+		if byClass && far == math.Inf(-1) && math.Abs(float64(p.top[r])) <= fp.MaxScore+leastScore {
+			// In range, be they relative to the best of all or to the best that the target names.
+			f.way = makeDouble
+			return true
+		}
+		isMasked := far < fp.MinScore-1000 // which is below MinScore beside what the target names, too
+		isLeftOut := !isMasked && m.leaveOut && far < -fp.ExpReach[float64]()
+		lowest, largest := extent(m.rowsFrom(t, 0).Data[:m.target.width])
+		if *least == 0 && largest > 0 && near >= -reach && (isMasked || isLeftOut) {
+			if isLeftOut {
+				m.left = max(m.left, far)
+			}
+			*kind, *least = hasZero, lowest
+			return true
+		}
 	}
+	return m.settleBySpan(t, r, f)
+}
+
+// settleBySpan is settleFrame for a frame that takes a look at all that the target names.
+func (m *emission[F]) settleBySpan(t, r int, f *openFrame) bool {
+	p, byClass, least := &m.byClass, m.expByClass && m.scores == Logits, &m.leasts[t%m.segment]
 	lowest, best, masked := m.span(t)
 	if !(best < F(math.Inf(1))) {
 		return false
@@ -373,103 +474,44 @@ func (m *emission[F]) settle(t, r int, least *float64) bool {
 	if masked { // unless it is wide
 		m.kinds[t%m.segment] = hasZero
 	}
-	if best == fp.NegInf[F]() { // the loss is +Inf, or NaN if all scores are −Inf
-		if byClass && !m.byClass.inRange(r) {
+	top := float64(best)
+	switch {
+	case best == fp.NegInf[F](): // the loss is +Inf, or NaN if all scores are −Inf
+		if byClass && !p.inRange(r) {
 			m.logSoftmax(t, 0)
 		}
-		clear(y.Data[:m.target.width])
+		clear(m.rowsFrom(t, 0).Data[:m.target.width])
+		*least = 1
 		return true
-	}
-	nats := float64(lowest)
-	if byClass {
-		p := &m.byClass
-		if p.inRange(r) && lowest >= p.top[r]-min(fp.ExpReach[F](), -leastScore) { // only −Inf gives 0
-			*least = min(*least, leastAt(nats-float64(p.top[r])))
-			return true
-		}
-		if !m.remakeDouble(t, r, nats >= float64(best)+leastScore) {
-			m.widen(t, r, float64(best))
-			return true
-		}
-	}
-	below := nats - m.double.top[r]
-	if !m.double.inRange(r) || below < leastScore {
-		m.widen(t, r, float64(best))
-		return true
-	}
-	*least = min(*least, leastAt(below))
-	switch n := m.double.exponent(r); {
 	case !byClass:
-	case m.byClass.inRange(r):
-		m.common.shift += n - m.byClass.exponent(r)
+		top = m.double.top[r]
+	case p.inRange(r) && lowest >= p.top[r]-min(fp.ExpReach[F](), -leastScore): // only −Inf gives 0
+		*least = leastAt(float64(lowest) - float64(p.top[r]))
+		return true
+	case m.doubleByClass:
+		top = float64(p.top[r])
+	}
+	below := float64(lowest) - top
+	switch {
+	case below < leastScore || !(math.Abs(top) <= fp.MaxScore):
+		*f = openFrame{makeWide, float64(best)}
+	case byClass:
+		f.way = makeDouble
 	default:
-		m.common.logs += m.logSoftmax(t, n*math.Ln2)
+		*least = leastAt(below)
 	}
 	return true
 }
 
-// settleAsIs does settle for a frame whose exp is in range, if its emissions may stay as they are: none is
-// too small, and those that are 0 belong to masked scores or may be left out. Else it changes nothing and
-// returns false.
-func (m *emission[F]) settleAsIs(t, r int, least *float64) bool {
-	below, above := m.nearest(t, r)
-	lowest, most, zeros := leastAt(above), 1.0, 0.0
-	if below > math.Inf(-1) { // perhaps of a class that the target does not name
-		v, largest, count := extent(m.rowsFrom(t, 0).Data[:m.target.width])
-		if count == 0 {
-			lowest = v
-		}
-		most, zeros = largest, count
-	}
-	if lowest < leastEmission {
-		return false
-	}
-	if zeros > 0 {
-		isMasked := below < fp.MinScore-1000 // which is below MinScore beside what the target names, too
-		isLeftOut := !isMasked && m.leaveOut && below < -fp.ExpReach[float64]()
-		if most == 0 || !isMasked && !isLeftOut {
-			return false
-		}
-		if isLeftOut {
-			m.left = max(m.left, below)
-		}
-		m.kinds[t%m.segment] = hasZero
-	}
-	*least = min(*least, lowest)
-	return true
-}
-
-// nearest returns, of the scores that the emissions of a frame are made from, relative to the best of them,
-// the largest that exp takes for −∞, or −∞ if there is none, and the least of the others.
-func (m *emission[F]) nearest(t, r int) (below, above float64) {
-	if m.expByClass && m.scores == Logits {
-		return nearestOf(m.x.Row(t), m.byClass.top[r])
-	}
-	return nearestOf(m.doubleScoresFrom(r).Row(0), m.double.top[r])
-}
-
-func nearestOf[F Float](x []F, top F) (below, above float64) {
-	below, above = math.Inf(-1), math.Inf(1)
+// nearestOf returns, relative to the top, the largest score that is further below it than float64 has emissions
+// for without exponents, or −∞ if there is none, and the least of the others.
+func nearestOf[F Float](x []F, top F) (far, near float64) {
+	far, near = math.Inf(-1), math.Inf(1)
 	for at := 0; at < len(x); at += block {
-		b, a := nearest(x[at:min(at+block, len(x))], top-fp.ExpReach[F]())
-		below, above = max(below, float64(b-top)), min(above, float64(a-top))
+		b, a := nearest(x[at:min(at+block, len(x))], top+leastScore)
+		far, near = max(far, float64(b-top)), min(near, float64(a-top))
 	}
-	return below, above
-}
-
-// remakeDouble makes the emissions of a frame whose exp is done by class in float64 instead, if that may
-// be enough. Else it reads the scores alone, for widen.
-func (m *emission[F]) remakeDouble(t, r int, mayBeEnough bool) bool {
-	if m.columns == 0 {
-		m.resizeDouble()
-	}
-	if !mayBeEnough {
-		m.readScores(t, r, 1)
-		return false
-	}
-	m.expDouble(t, r, 1)
-	m.double.emit(m.rowsFrom(t, 0), r, m.places, 1)
-	return true
+	return far, near
 }
 
 // leastAt returns a bound of an emission so many nats below the best score of its frame, which is within
@@ -514,7 +556,7 @@ func (m *emission[F]) widen(t, r int, best float64) {
 		to := min(at+block, m.columns)
 		expWide(v[at:to], e[at:to], x[at:to], best)
 	}
-	exponents := m.makeWide(t)
+	exponents := m.addExponents(t)
 	emitRow := func(dst, from []float64) {
 		emit(view.Of(dst, m.target.width, m.target.width), view.Of(from, m.columns, stride), m.places, 1)
 	}
@@ -628,10 +670,11 @@ func (m *emission[F]) sumFrames() bool {
 	return true
 }
 
-// settleProbabilities is settle for probabilities, which are emissions as they are, or with their
+// settleProbabilities is settle for a frame of probabilities, which are emissions as they are, or with their
 // exponents taken out.
-func (m *emission[F]) settleProbabilities(t int, least *float64) {
-	x, y := m.x.Row(t), m.rowsFrom(t, 0).Data
+func (m *emission[F]) settleProbabilities(t int) {
+	x, y, least := m.x.Row(t), m.rowsFrom(t, 0).Data, &m.leasts[t%m.segment]
+	*least = 1
 	named := m.target.named()
 	for i, c := range named {
 		switch {
@@ -640,7 +683,7 @@ func (m *emission[F]) settleProbabilities(t int, least *float64) {
 		case x[c] == 0:
 			m.kinds[t%m.segment] = hasZero
 		default:
-			exponents := m.makeWide(t)
+			exponents := m.addExponents(t)
 			for i := range named {
 				v, e := math.Frexp(y[i])
 				y[i], exponents[i] = 2*v, float64(e-1)
@@ -650,22 +693,19 @@ func (m *emission[F]) settleProbabilities(t int, least *float64) {
 	}
 }
 
-// makeWide makes a frame wide, and returns where its exponents go.
-func (m *emission[F]) makeWide(t int) (exponents []float64) {
+// addExponents makes a frame wide, and returns where its exponents go.
+func (m *emission[F]) addExponents(t int) (exponents []float64) {
 	n, width := len(m.exponents), m.target.width
 	m.kinds[t%m.segment] = frameKind(n/width + 1)
 	m.exponents = slices.Grow(m.exponents, width)[:n+width]
 	return m.exponents[n:]
 }
 
-// least returns the least emission, of those that are not 0, in the group of a frame.
-func (m *emission[F]) least(t int) float64 { return m.groups[t%m.segment/groupFrames].least }
-
 // plainFrames returns how many of some frames, all in one group, come before a wide one, and how many of
 // these there are up to the first that may have an emission of 0, that one included.
 func (m *emission[F]) plainFrames(frames view.Span) (count, untilZero int) {
 	count, untilZero = frames.Len(), frames.Len()
-	if m.groups[frames.From%m.segment/groupFrames].plain {
+	if m.plainGroups[frames.From%m.segment/groupFrames] {
 		return count, untilZero
 	}
 	for t := frames.From; t < frames.To; t++ {

@@ -359,10 +359,47 @@ func TestEmitWritesAllFrames(t *testing.T) {
 		}
 		p.rows.Row(3)[classes-1] = math.NaN()
 		y := view.Of(make([]float64, groupFrames*positions), positions, positions)
-		least := p.emit(y, 0, make([]int32, positions), groupFrames)
+		least := p.emit(y, 0, make([]int32, positions), make([]float64, groupFrames))
 		assert.True(t, math.IsNaN(least), "%v", least)
 		for i, v := range y.Data {
 			require.Equal(t, 0.5, v, "frame %d", i/positions)
+		}
+	})
+}
+
+// The least emission of each frame is found, 0 included, whether frames are turned into blocks or not.
+func TestLeastEmissions(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		for _, classes := range []int{5, 40} {
+			const positions = 32
+			var p expRows[float64]
+			p.resize(classes, fp.WholeVectors[float64](classes), groupFrames)
+			r := rand.New(rand.NewPCG(5, uint64(classes)))
+			for i := range p.rows.Data {
+				if p.rows.Data[i] = math.Ldexp(1+r.Float64(), -r.IntN(800)); r.IntN(200) == 0 {
+					p.rows.Data[i] = 0
+				}
+			}
+			index := make([]int32, positions)
+			for i := range index {
+				index[i] = int32(r.IntN(classes))
+			}
+			for _, frames := range []int{1, 7, 16, 31, 32} {
+				y := view.Of(make([]float64, groupFrames*positions), positions, positions)
+				leasts := make([]float64, frames)
+				least := p.emit(y, 0, index, leasts)
+				for frame, v := range leasts {
+					want := slices.Min(y.Row(frame))
+					if want == 0 {
+						require.Zero(t, v, "frame %d of %d", frame, frames)
+					}
+					require.LessOrEqual(t, v, want, "frame %d of %d", frame, frames)
+					if least == 0 {
+						require.Equal(t, want, v, "frame %d of %d", frame, frames)
+					}
+				}
+				require.Equal(t, slices.Min(leasts), least)
+			}
 		}
 	})
 }

@@ -15,6 +15,7 @@ type expRows[F Float] struct {
 	sum               []float64
 	columns           int       // of rows that are turned into blocks
 	blocks            []float64 // two of these, of emit: see toBlocksGeneric
+	least             [leastOfBlock]float64
 }
 
 // resize makes room for rows of so many scores, in a width of whole vectors.
@@ -63,25 +64,44 @@ func (p *expRows[F]) allInRange(frames int) bool {
 	return true
 }
 
-// emit makes the emissions y of a group of so many frames, from row at on, and returns the
-// least, or NaN if one is not finite.
-func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, frames int) (least float64) {
+// emit makes the emissions y of a group of len(leasts) frames, from row at on, and the least of each. It returns
+// the least of all, or NaN if one is not finite.
+func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []float64) (least float64) {
 	least = math.Inf(1)
 	r := 0
 	if p.columns < len(index) { // else there are more classes to turn round than emissions to make
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
-		for ; r+blockFrames <= frames; r += blockFrames {
-			poison := toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride))
-			first := emitBlock(y.From(r), p.blocks, index)
-			second := emitBlock(y.From(r+frameBlock), p.blocks[size:], index)
-			least = min(least+float64(poison), first, second)
+		for ; r+blockFrames <= len(leasts); r += blockFrames {
+			least += float64(toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride)))
+			for b := range blockFrames / frameBlock {
+				emitBlock(y.From(r+b*frameBlock), p.blocks[b*size:], index, p.least[:])
+				least = min(least, p.leastOfFrames(leasts[r+b*frameBlock:][:frameBlock]))
+			}
 		}
 	}
 	perCall := max(1, block/len(index))
-	for ; r < frames; r += perCall {
-		l := emit(y.From(r), p.rows.From(at+r), index, min(perCall, frames-r))
-		least = min(least, float64(l))
+	for ; r < len(leasts); r += perCall {
+		rows := leasts[r:min(r+perCall, len(leasts))]
+		l := float64(emit(y.From(r), p.rows.From(at+r), index, len(rows)))
+		for k := range rows {
+			if rows[k] = l; l == 0 { // of which?
+				rows[k] = float64(emit(y.From(r+k), p.rows.From(at+r+k), index, 1))
+			}
+		}
+		least = min(least, l)
 	}
 	return least
+}
+
+// leastOfFrames writes the least emission of each frame of a block, and returns the least of all.
+func (p *expRows[F]) leastOfFrames(leasts []float64) float64 {
+	all := uint64(math.MaxUint64)
+	for r := range leasts { // in bits, whose order is that of numbers that are not negative
+		l := (*[7]float64)(p.least[r/2*8+r%2:])
+		of := min(math.Float64bits(l[0]), math.Float64bits(l[2]), math.Float64bits(l[4]), math.Float64bits(l[6]))
+		leasts[r] = math.Float64frombits(of)
+		all = min(all, of)
+	}
+	return math.Float64frombits(all)
 }

@@ -25,6 +25,7 @@ type pathEmission[F Float] struct {
 	places  []int32   // the column of a position; behind the classes there is one for AnyLabel
 	blank   int       // the column of the blank
 	p       []float64 // of a group: blocks of frames, see toBlocksGeneric
+	least   [leastOfBlock]float64
 	blanks  [blockFrames]float64
 	kept    []float64 // p of every group, if that is little enough to be kept
 	made    int       // the frames before that are there
@@ -143,7 +144,7 @@ func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
 		for k := range blockFrames {
 			m.column(k/frameBlock, m.columns)[k%frameBlock] = 1
 		}
-		least, most, _ := extent(m.p)
+		least, most := extent(m.p)
 		ok = ok && least >= 0 && most <= float64(F(largestProbability))
 	}
 	if !ok && !m.settle(frames.Len()) {
@@ -234,7 +235,7 @@ func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
 	size := frameBlock * (m.columns + 1)
 	for k := 0; k < frames; k += frameBlock {
 		rows := view.Of(y[k*pathStride:], positions.Len(), pathStride)
-		emitBlock(rows, m.p[k/frameBlock*size:], m.places[positions.From:positions.To])
+		emitBlock(rows, m.p[k/frameBlock*size:], m.places[positions.From:positions.To], m.least[:])
 	}
 }
 

@@ -59,6 +59,8 @@ type run struct {
 	before int     // where the exponents are
 	label  float64 // exponent of the label in front of the panel in the frame before
 	wide   bool
+	// In how many frames β of states that are 0 cannot overflow, if they have no exponents that fit; else 0.
+	lasting int
 }
 
 // begin takes on a sequence: its first frames of x, which are enough to spell the target. If
@@ -229,7 +231,7 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	before := w.pushExponents(boundary.exponents)
 	pads := float64(max(0, 2*p.positions.To-(2*w.target.length+1))) // always 0
 	for t := p.frames.From; t < p.frames.To; {
-		r := run{p, before, w.before(p, t-p.frames.From).e, false}
+		r := run{panel: p, before: before, label: w.before(p, t-p.frames.From).e}
 		r.frames.From = t
 		src, exponents := w.forwardRun(&r, p.frames.From, boundary.v, zeros)
 		w.runs = append(w.runs, r)
@@ -268,21 +270,25 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	exponents = w.exponents[r.before:][:2*n]
 	first := r.frames.From
 	var m movement
-	var limit int
+	var limit, count int
+	leasts := w.emission.leastsFrom(first)
 	if r.wide = w.emission.kind(first).isWide(); !r.wide {
 		largest := forwardFactors(w.factors, exponents, w.target.skipExponents[at:], r.label, n)
-		m.up, m.down = 2+max(exponent(largest), 0), 1-exponent(w.emission.least(first))
-		count, untilZero := w.emission.plainFrames(r.frames)
-		limit, m.above = w.fillColumn(r, start, count)
+		m.up, m.down = 2+max(exponent(largest), 0), 1
+		plain, untilZero := w.emission.plainFrames(r.frames)
+		limit, m.above = w.fillColumn(r, start, plain)
 		m.below = min(runExponents, maxFactor-m.up)
 		if limit > untilZero {
-			if z := w.throughZeros(r, m, exponents); z.frames(0, 0) > 0 {
+			if z := m.throughZeros(exponents, r.label, n); z.frames(leasts[:1], 0, 0) > 0 {
 				m = z
+				r.lasting = (maxFactor - 2 - m.below) / m.up
 			} else {
 				limit = untilZero
 			}
 		}
-		r.wide = m.frames(0, 0) == 0
+		leasts = leasts[:limit]
+		count = m.frames(leasts, 0, 0)
+		r.wide = count == 0
 	}
 	if r.wide {
 		if zeros {
@@ -290,19 +296,23 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		}
 		return w.forwardWide(r, start, boundary)
 	}
-	src, count := boundary, m.frames(0, 0)
-	for k := 0; ; {
-		count = min(count, limit-k)
+	src, trial := boundary, false
+	for k := 0; count > 0; {
 		forward(w.alphaFrom(first+k, at), src, w.column[k:], w.emission.rowsFrom(first+k, at), w.factors, n, count)
-		k += count
-		src = w.alphaFrom(first+k-1, at)[:2*n]
-		if k < limit {
-			least, largest, _ := extent(src)
-			count = m.frames(max(exponent(largest), 0), -exponent(min(least, 1)))
+		row := w.alphaFrom(first+k+count-1, at)[:2*n]
+		var above, below int
+		if k+count < limit || trial {
+			least, largest := extent(row)
+			above, below = max(exponent(largest), 0), -exponent(min(least, 1))
+			if trial && above > m.above {
+				break // the next run does this frame
+			}
 		}
-		if k == limit || count == 0 {
-			r.frames.To = first + k
-			break
+		src, k = row, k+count
+		r.frames.To = first + k
+		count = m.frames(leasts[k:], above, below)
+		if trial = count == 0 && k < limit && m.mayTry(leasts[k], above, below); trial {
+			count = 1
 		}
 	}
 	for t := r.frames.From; t < r.frames.To && !r.isLast; t++ {
@@ -311,32 +321,36 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	return src, exponents
 }
 
-// movement is by how many powers of two a frame moves a state at most, and how many it may be away from 1.
+// movement is by how many powers of two a frame moves a state at most, down and by the least emission, and
+// how many it may be away from 1.
 type movement struct{ up, down, above, below int }
 
-// frames returns how many frames may follow where states are so many powers of two above and below 1.
-func (m movement) frames(above, below int) int {
-	return max(0, min((m.above-above)/m.up, (m.below-below)/m.down))
+// frames returns how many frames with such least emissions may follow where states are so many powers of two
+// above and below 1.
+func (m movement) frames(leasts []float64, above, below int) int {
+	for k, least := range leasts {
+		above += m.up
+		below += m.down - exponent(least)
+		if above > m.above || below > m.below {
+			return k
+		}
+	}
+	return len(leasts)
+}
+
+// mayTry reports whether one more frame may be tried, whose states then tell whether they have kept within
+// bounds: a state that a small neighbour feeds grows once, but not in every frame.
+func (m movement) mayTry(least float64, above, below int) bool {
+	return above+m.up <= maxFactor-(runExponents-m.above) && below+m.down-exponent(least) <= m.below
 }
 
 // throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
-// others alone, be the factor ever so small, unless these are 0 for ever. On the way back, β of such a
-// state is lost in the next emission of 0, or at the end of the run at the latest: until then it must not
-// overflow.
-func (w *trellis[F]) throughZeros(r *run, m movement, exponents []float64) movement {
-	toBlank, toLabel, before := 1.0, 1.0, r.label
-	for i := range min(r.positions.Len(), w.target.length+1-r.positions.From) {
-		e, f := statesAt(exponents, i), factorsAt(w.factors, i)
-		if v := f[blankFromLabel]; v < toBlank && before > -never/2 {
-			toBlank = v
-		}
-		if v := f[labelFromBlank]; v < toLabel && e[onBlank] > -never/2 && r.positions.From+i < w.target.length {
-			toLabel = v
-		}
-		before = e[onLabel]
-	}
-	m.down -= exponent(toBlank) + exponent(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
-	m.below = min(m.below, maxFactor-2-groupFrames*m.up)
+// others alone, be the factor ever so small, unless these are 0 for ever; and on the way back β of such a state
+// grows until it is dropped.
+func (m movement) throughZeros(exponents []float64, before float64, positions int) movement {
+	toBlank, toLabel := leastFactors(exponents, before, positions)
+	m.down -= int(toBlank) + int(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
+	m.below = min(m.below, maxFactor-2-m.up)
 	return m
 }
 
@@ -552,7 +566,17 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 		return
 	}
 	var blanks [groupFrames]float64
-	backward(occupancy, blanks[:count], beta, w.column[:], w.alphaFrom(first, at), w.emission.rowsFrom(first, at), w.factors, n)
+	for to := count; to > 0; {
+		from := 0
+		if r.lasting > 0 {
+			from = max(0, to-r.lasting)
+		}
+		t := first + from
+		backward(occupancy.From(from), blanks[from:to], beta, w.column[from:], w.alphaFrom(t, at), w.emission.rowsFrom(t, at), w.factors, n)
+		if to = from; to > 0 {
+			dropUnreached(beta, w.alphaFrom(t-1, at)[:2*n])
+		}
+	}
 	for j, sum := range blanks[:count] {
 		w.blanks[k+j] += sum
 		if !r.isFirst {

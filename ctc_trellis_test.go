@@ -143,10 +143,16 @@ func TestRunsAreLong(t *testing.T) {
 				return 12 + r.NormFloat64()
 			}
 			return -8 * r.ExpFloat64()
-		}, 20},
-		{"normal times 30", func(bool) float64 { return 30 * r.NormFloat64() }, 150},
+		}, 15},
+		{"normal times 30", func(bool) float64 { return 30 * r.NormFloat64() }, 110},
 		{"impossible now and then", maskedBy(r, math.Inf(-1), 100), 30},
 		{"masked often", maskedBy(r, -1e4, 10), 30},
+		{"far apart and impossible often", func(bool) float64 {
+			if r.IntN(10) == 0 {
+				return math.Inf(-1)
+			}
+			return 10 * r.NormFloat64()
+		}, 40},
 	} {
 		x := make([]float32, frames*classes)
 		for frame := range frames {
@@ -286,6 +292,39 @@ func TestRunsThroughZeros(t *testing.T) {
 			require.InDelta(t, 0, sum, 1e-10, "trial %d, frame %d", trial, frame)
 		}
 	}
+}
+
+// TestBetaOfUnreachedStates has β of states that are 0 grow by hundreds of powers of two from frame to frame: one
+// frame makes all states 0 but that of a label behind five improbable ones, in a run whose exponents
+// tell how improbable.
+func TestBetaOfUnreachedStates(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		const frames, classes, only = 60, 5, 3
+		labels := []int{1, 2, 1, 2, 1, only, 4}
+		x := make([]float64, frames*classes)
+		for frame := range groupFrames {
+			x[frame*classes+1], x[frame*classes+2] = -200, -200
+		}
+		for c := range classes {
+			if c != only {
+				x[groupFrames*classes+c] = math.Inf(-1)
+			}
+		}
+		s := sequenceOf(x, make([]float64, len(x)), classes)
+		s.scores = Logits
+		loss := s.compute(labels, 0, math.MaxInt)
+		runs := s.trellis.runs
+		at := slices.IndexFunc(runs, func(r run) bool { return r.frames.From == groupFrames })
+		require.True(t, runs[at].lasting > 0 && runs[at].frames.Len() > 8, "%+v", runs[at])
+		assert.InEpsilon(t, lossByLogarithms(x, classes, labels), loss, 1e-12)
+		for frame := range frames {
+			var sum float64
+			for _, v := range s.grad.Row(frame) {
+				sum += v
+			}
+			require.InDelta(t, 0, sum, 1e-10, "frame %d", frame)
+		}
+	})
 }
 
 // softened returns the log-softmax of rows.

@@ -23,6 +23,8 @@ const (
 	// blockFrames is the number of frames that toBlocks takes at a time, and that a panel is
 	// swept through: its emissions are 17 KiB.
 	blockFrames = 2 * frameBlock
+	// leastOfBlock is how many numbers emitBlock finds to be the least: four for each frame.
+	leastOfBlock = 4 * frameBlock
 	// leastColumns is the least number of columns that toBlocks takes.
 	leastColumns = 4
 	// pathStride is how far rows of emissions of a panel are apart: those of panelWidth positions, and
@@ -77,19 +79,20 @@ const largestScore, aboveLargest = 0x1p900, 0x1p124
 //
 //	y[r][i] = p[frameBlock·places[i] + r]
 //
-// for frameBlock rows, and returns the least of them, which is of no use if there is a NaN among them.
-// There are a multiple of 8 places.
-func emitBlockGeneric(y view.Rows[float64], p []float64, places []int32) (least float64) {
-	least = math.Inf(1)
+// for frameBlock rows, and to least the least of them: least[r/2][i/2%4][r%2], which is of no use if there
+// is a NaN. There are a multiple of 8 places.
+func emitBlockGeneric(y view.Rows[float64], p []float64, places []int32, least []float64) {
+	for i := range least {
+		least[i] = math.Inf(1)
+	}
 	for i, place := range places {
 		for r, v := range p[frameBlock*int(place):][:frameBlock] {
 			y.Data[r*y.Stride+i] = v
-			if v < least {
-				least = v
+			if of := &least[r/2*8+i/2%4*2+r%2]; v < *of {
+				*of = v + 0
 			}
 		}
 	}
-	return least + 0
 }
 
 // logsGeneric writes dst[i] = ln x[i], for finite x[i] of at least 0. dst may be x.

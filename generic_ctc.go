@@ -207,6 +207,25 @@ func forwardFactorsGeneric(factors, exponents, skipExponents []float64, before f
 	return largest
 }
 
+// leastExponent is what the difference of two exponents is below if one is not there.
+const leastExponent = -never / 4
+
+// leastFactorsGeneric returns the least exponent of blankFromLabel and of labelFromBlank at some positions, from
+// the exponents of their states, or 0 if there is none below it: see forwardFactorsGeneric.
+func leastFactorsGeneric(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	for i := range positions {
+		e := statesAt(exponents, i)
+		if d := before - e[onBlank]; d >= leastExponent {
+			toBlank = min(toBlank, d)
+		}
+		if d := e[onBlank] - e[onLabel]; d >= leastExponent {
+			toLabel = min(toLabel, d)
+		}
+		before = e[onLabel]
+	}
+	return toBlank, toLabel
+}
+
 // forwardGeneric computes α of some frames by the recursion above. Rows of alpha follow on one
 // another, 2·y.Stride apart, and the first comes from boundary, the row before it. y has
 // the emissions of the labels, and in its last column that of the blank. column has for every
@@ -229,21 +248,19 @@ func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], fac
 	}
 }
 
-// extentGeneric returns the least number of a row that is not 0, or +Inf, the largest one, and how many
-// are 0. There are a multiple of 16.
-func extentGeneric(row []float64) (least, largest, zeros float64) {
+// extentGeneric returns the least number of a row that is not 0, or +Inf, and the largest one. There are a
+// multiple of 16.
+func extentGeneric(row []float64) (least, largest float64) {
 	least = math.Inf(1)
 	for _, v := range row {
-		if v == 0 {
-			zeros++
-		} else if v < least {
+		if v != 0 && v < least {
 			least = v
 		}
 		if v > largest {
 			largest = v
 		}
 	}
-	return least, largest, zeros
+	return least, largest
 }
 
 // rescaleGeneric turns β of a frame from the exponents of one run to those of another:
@@ -255,6 +272,15 @@ func rescaleGeneric(beta, alpha, from, to []float64) {
 			beta[i] = 0
 		} else {
 			beta[i] *= power(to[i] - from[i])
+		}
+	}
+}
+
+// dropUnreachedGeneric makes β 0 where α is. There are a multiple of 16 states.
+func dropUnreachedGeneric(beta, alpha []float64) {
+	for i, v := range alpha {
+		if v == 0 {
+			beta[i] = 0
 		}
 	}
 }

@@ -188,6 +188,33 @@ func testForwardFactors(t *testing.T) {
 	})
 }
 
+func testLeastFactors(t *testing.T) {
+	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
+		for _, p := range kerneltest.Some(c, parts(c)) {
+			c.Notes = []any{p}
+			n, base := p.positions, someBase(c)
+			exponents := someExponents(c, 2*n, base)
+			before := someExponents(c, 1, base)[0]
+			exponents1 := kerneltest.Constant(c, exponents)
+			wantBlank, wantLabel := leastFactorsGeneric(exponents, before, n)
+			var toBlank, toLabel float64
+			c.Call(func() { toBlank, toLabel = leastFactors(exponents1, before, n) })
+			kerneltest.SameOne(c, "toBlank", wantBlank, toBlank)
+			kerneltest.SameOne(c, "toLabel", wantLabel, toLabel)
+		}
+	})
+}
+
+func testDropUnreached(t *testing.T) {
+	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*panelWidth/16), func(c *kerneltest.Trial[float64], v values) {
+		want, alpha := numbers(c, 16*c.N, v.state), numbers(c, 16*c.N, v.state)
+		beta, alpha1 := kerneltest.Placed(c, want), kerneltest.Constant(c, alpha)
+		dropUnreachedGeneric(want, alpha)
+		c.Call(func() { dropUnreached(beta, alpha1) })
+		kerneltest.Same(c, "beta", want, beta)
+	})
+}
+
 func testForward(t *testing.T) {
 	eachTrellis(t, labelCounts, func(c *kerneltest.Trial[float64], v values) {
 		for _, p := range kerneltest.Some(c, parts(c)) {
@@ -208,13 +235,12 @@ func testForward(t *testing.T) {
 func testExtent(t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(0, 10), 2*panelWidth/16), func(c *kerneltest.Trial[float64], v values) {
 		states := numbers(c, 16*c.N, v.state)
-		wantLeast, wantLargest, wantZeros := extentGeneric(states)
+		wantLeast, wantLargest := extentGeneric(states)
 		states1 := kerneltest.Constant(c, states)
-		var least, largest, zeros float64
-		c.Call(func() { least, largest, zeros = extent(states1) })
+		var least, largest float64
+		c.Call(func() { least, largest = extent(states1) })
 		kerneltest.SameOne(c, "least", wantLeast, least)
 		kerneltest.SameOne(c, "largest", wantLargest, largest)
-		kerneltest.SameOne(c, "zeros", wantZeros, zeros)
 	})
 }
 

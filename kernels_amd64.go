@@ -885,6 +885,17 @@ func forwardFactors(factors, exponents, skipExponents []float64, before float64,
 	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
+// leastFactors works like leastFactorsGeneric.
+func leastFactors(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		return leastFactorsAVX512(exponents, before, positions)
+	case tier.AVX2:
+		return leastFactorsAVX2(exponents, before, positions)
+	}
+	return leastFactorsGeneric(exponents, before, positions)
+}
+
 // forward works like forwardGeneric.
 func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
@@ -899,7 +910,7 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(row []float64) (least, largest, zeros float64) {
+func extent(row []float64) (least, largest float64) {
 	switch tier.Active {
 	case tier.AVX512:
 		return extentAVX512(row)
@@ -920,6 +931,19 @@ func rescale(beta, alpha, from, to []float64) {
 		return
 	}
 	rescaleGeneric(beta, alpha, from, to)
+}
+
+// dropUnreached works like dropUnreachedGeneric.
+func dropUnreached(beta, alpha []float64) {
+	switch tier.Active {
+	case tier.AVX512:
+		dropUnreachedAVX512(beta, alpha)
+		return
+	case tier.AVX2:
+		dropUnreachedAVX2(beta, alpha)
+		return
+	}
+	dropUnreachedGeneric(beta, alpha)
 }
 
 // backward works like backwardGeneric.
@@ -1037,14 +1061,16 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		return emitBlockAVX512(y.Data, p, places, y.Stride)
+		emitBlockAVX512(y.Data, p, places, least, y.Stride)
+		return
 	case tier.AVX2:
-		return emitBlockAVX2(y.Data, p, places, y.Stride)
+		emitBlockAVX2(y.Data, p, places, least, y.Stride)
+		return
 	}
-	return emitBlockGeneric(y, p, places)
+	emitBlockGeneric(y, p, places, least)
 }
 
 // logs works like logsGeneric.
@@ -1571,22 +1597,34 @@ func forwardFactorsAVX512(factors, exponents, skipExponents []float64, before fl
 func forwardFactorsAVX2(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
+func leastFactorsAVX512(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
+
+//go:noescape
+func leastFactorsAVX2(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
+
+//go:noescape
 func forwardAVX512(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
 func forwardAVX2(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func extentAVX512(row []float64) (least, largest, zeros float64)
+func extentAVX512(row []float64) (least, largest float64)
 
 //go:noescape
-func extentAVX2(row []float64) (least, largest, zeros float64)
+func extentAVX2(row []float64) (least, largest float64)
 
 //go:noescape
 func rescaleAVX512(beta, alpha, from, to []float64)
 
 //go:noescape
 func rescaleAVX2(beta, alpha, from, to []float64)
+
+//go:noescape
+func dropUnreachedAVX512(beta, alpha []float64)
+
+//go:noescape
+func dropUnreachedAVX2(beta, alpha []float64)
 
 //go:noescape
 func backwardAVX512(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
@@ -1649,10 +1687,10 @@ func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int
 func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockAVX512(y, p []float64, places []int32, yStride int) (least float64)
+func emitBlockAVX512(y, p []float64, places []int32, least []float64, yStride int)
 
 //go:noescape
-func emitBlockAVX2(y, p []float64, places []int32, yStride int) (least float64)
+func emitBlockAVX2(y, p []float64, places []int32, least []float64, yStride int)
 
 //go:noescape
 func logsAVX512(dst, x []float64)

@@ -605,6 +605,15 @@ func forwardFactors(factors, exponents, skipExponents []float64, before float64,
 	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
+// leastFactors works like leastFactorsGeneric.
+func leastFactors(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	switch tier.Active {
+	case tier.NEON:
+		return leastFactorsNEON(exponents, before, positions)
+	}
+	return leastFactorsGeneric(exponents, before, positions)
+}
+
 // forward works like forwardGeneric.
 func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	switch tier.Active {
@@ -616,7 +625,7 @@ func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []
 }
 
 // extent works like extentGeneric.
-func extent(row []float64) (least, largest, zeros float64) {
+func extent(row []float64) (least, largest float64) {
 	switch tier.Active {
 	case tier.NEON:
 		return extentNEON(row)
@@ -632,6 +641,16 @@ func rescale(beta, alpha, from, to []float64) {
 		return
 	}
 	rescaleGeneric(beta, alpha, from, to)
+}
+
+// dropUnreached works like dropUnreachedGeneric.
+func dropUnreached(beta, alpha []float64) {
+	switch tier.Active {
+	case tier.NEON:
+		dropUnreachedNEON(beta, alpha)
+		return
+	}
+	dropUnreachedGeneric(beta, alpha)
 }
 
 // backward works like backwardGeneric.
@@ -720,12 +739,13 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
 	switch tier.Active {
 	case tier.NEON:
-		return emitBlockNEON(y.Data, p, places, y.Stride)
+		emitBlockNEON(y.Data, p, places, least, y.Stride)
+		return
 	}
-	return emitBlockGeneric(y, p, places)
+	emitBlockGeneric(y, p, places, least)
 }
 
 // logs works like logsGeneric.
@@ -994,13 +1014,19 @@ func normalizeRowNEON(dst, src, exponents []float64) (zeros float64)
 func forwardFactorsNEON(factors, exponents, skipExponents []float64, before float64, positions int) (largest float64)
 
 //go:noescape
+func leastFactorsNEON(exponents []float64, before float64, positions int) (toBlank, toLabel float64)
+
+//go:noescape
 func forwardNEON(alpha, boundary, column, y, factors []float64, yStride, yLastColumn, positions, frames int)
 
 //go:noescape
-func extentNEON(row []float64) (least, largest, zeros float64)
+func extentNEON(row []float64) (least, largest float64)
 
 //go:noescape
 func rescaleNEON(beta, alpha, from, to []float64)
+
+//go:noescape
+func dropUnreachedNEON(beta, alpha []float64)
 
 //go:noescape
 func backwardNEON(occupancy, blanks, beta, column, alpha, y, factors []float64, occupancyStride, yStride, yLastColumn, positions, blanksLength int)
@@ -1033,7 +1059,7 @@ func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) 
 func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockNEON(y, p []float64, places []int32, yStride int) (least float64)
+func emitBlockNEON(y, p []float64, places []int32, least []float64, yStride int)
 
 //go:noescape
 func logsNEON(dst, x []float64)

@@ -223,7 +223,7 @@ func doubleWorks() []kerneltest.Work {
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, frameBlock*benchClasses), make([]float64, blockFrames*pathStride)
-	pathColumn, pathBlanks, places, noSkips := make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
+	pathLeast, pathColumn, pathBlanks, places, noSkips := make([]float64, leastOfBlock), make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
 	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
 		places[i] = class
 	}
@@ -232,7 +232,7 @@ func doubleWorks() []kerneltest.Work {
 			viterbi(view.Of(path, len(path), 0), path, pathColumn, pathBlanks, emitted, noSkips, benchSpan)
 		}),
 		kerneltest.NewWork("emitBlock", kerneltest.Amount{Count: frameBlock * benchSpan, Unit: "element", Bytes: 2 * frameBlock * benchSpan * double}, func() {
-			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places)
+			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast)
 		}),
 		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
 		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs1, sums) }),
@@ -242,12 +242,18 @@ func doubleWorks() []kerneltest.Work {
 		kerneltest.NewWork("forwardFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(factors) + len(exponents) + len(skipExponents)) * double}, func() {
 			result[0] = forwardFactors(factors, exponents, skipExponents, -never, benchSpan)
 		}),
+		kerneltest.NewWork("leastFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(exponents) * double}, func() {
+			result[0], _ = leastFactors(exponents, -never, benchSpan)
+		}),
+		kerneltest.NewWork("dropUnreached", kerneltest.Amount{Count: states, Unit: "state", Bytes: 3 * len(ones) * double}, func() {
+			dropUnreached(scaled, ones)
+		}),
 		kerneltest.NewWork("forward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (2*len(alpha) + len(y)) * double}, func() {
 			forward(alpha, ones, column, rows, factors, benchSpan, benchFrames)
 		}),
 		kerneltest.NewWork("expWide", kerneltest.Elements[float64](itemPositions, 3), func() { expWide(logs1, wide, sums, 1000) }),
 		kerneltest.NewWork("extent", kerneltest.Amount{Count: states, Unit: "state", Bytes: len(ones) * double}, func() {
-			result[0], _, _ = extent(ones)
+			result[0], _ = extent(ones)
 		}),
 		kerneltest.NewWork("wideFactors", kerneltest.Amount{Count: states, Unit: "state", Bytes: (len(wideRow) + 3*len(exponents)) * double}, func() {
 			wideFactors(wideRow, rowExponents, exponents, zeros, skipExponents, -never, 0, benchSpan)

@@ -234,19 +234,29 @@ func forwardFactors(factors, exponents, skipExponents []float64, before float64,
 	return forwardFactorsGeneric(factors, exponents, skipExponents, before, positions)
 }
 
+// leastFactors works like leastFactorsGeneric.
+func leastFactors(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
+	return leastFactorsGeneric(exponents, before, positions)
+}
+
 // forward works like forwardGeneric.
 func forward(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 	forwardGeneric(alpha, boundary, column, y, factors, positions, frames)
 }
 
 // extent works like extentGeneric.
-func extent(row []float64) (least, largest, zeros float64) {
+func extent(row []float64) (least, largest float64) {
 	return extentGeneric(row)
 }
 
 // rescale works like rescaleGeneric.
 func rescale(beta, alpha, from, to []float64) {
 	rescaleGeneric(beta, alpha, from, to)
+}
+
+// dropUnreached works like dropUnreachedGeneric.
+func dropUnreached(beta, alpha []float64) {
+	dropUnreachedGeneric(beta, alpha)
 }
 
 // backward works like backwardGeneric.
@@ -290,8 +300,8 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32) (least float64) {
-	return emitBlockGeneric(y, p, places)
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
+	emitBlockGeneric(y, p, places, least)
 }
 
 // logs works like logsGeneric.

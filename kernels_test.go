@@ -89,6 +89,8 @@ var doubleTests = map[string]func(t *testing.T){
 	"log1p":          testLog1p,
 	"normalizeRow":   testNormalizeRow,
 	"forwardFactors": testForwardFactors,
+	"leastFactors":   testLeastFactors,
+	"dropUnreached":  testDropUnreached,
 	"forward":        testForward,
 	"expWide":        testExpWide,
 	"extent":         testExtent,

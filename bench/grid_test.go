@@ -15,7 +15,7 @@ import (
 
 func TestGrid(t *testing.T) {
 	recording := recorded(t).Recording
-	g, err := newGrid([]string{recording})
+	g, err := newGrid([]string{recording, "emissions/batch"})
 	require.NoError(t, err)
 	near := neighbours(g.points)
 	names, ops := map[string]bool{}, map[string]int{}
@@ -24,6 +24,7 @@ func TestGrid(t *testing.T) {
 		names[p.name()] = true
 		ops[p.job.Op]++
 		assert.Positive(t, p.elements, p.name())
+		assert.NotEqual(t, "emissions/batch", p.job.Recording, "has several sequences")
 		assert.LessOrEqual(t, p.job.Inputs(), int(gridElements), p.name())
 		if !strings.HasSuffix(p.name(), "T20 N1 C12 S3") { // is alone, but for the recording
 			assert.NotEmpty(t, near[i], p.name())
@@ -113,4 +114,7 @@ func TestRecordingsIn(t *testing.T) {
 	some, err := recordingsIn(folder)
 	require.NoError(t, err)
 	assert.Equal(t, []string{one}, some)
+	none, err = recordingsIn("") // and not those in the working directory
+	require.NoError(t, err)
+	assert.Empty(t, none)
 }

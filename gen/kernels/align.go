@@ -104,18 +104,21 @@ func toBlocks() kernel {
 //
 //	y[r][i] = p[frameBlock·places[i] + r]
 //
-// and returns the least of them. A piece of 16 bytes has two frames of a position; those of eight
-// positions, zipped, are two rows.
+// and to least the least of them: for two frames, of every fourth pair of positions, side by side. A piece
+// of 16 bytes has two frames of a position; those of eight positions, zipped, are two rows.
 func emitBlock() kernel {
 	y := view("y", f64)
 	return kernel{
-		name:    "emitBlock",
-		params:  []parameter{y, slice("p", f64), slice("places", i32)},
-		stub:    []parameter{y.data(), slice("p", f64), slice("places", i32), y.stride()},
-		results: []parameter{number("least", f64)},
+		name:   "emitBlock",
+		params: []parameter{y, slice("p", f64), slice("places", i32), slice("least", f64)},
+		stub:   []parameter{y.data(), slice("p", f64), slice("places", i32), slice("least", f64), y.stride()},
 		body: func(k *builder) {
 			const pair = 2
-			y, p, places, least := k.Array("y"), k.Base("p"), k.Array("places"), k.Var(k.Const(asm.F64, math.Inf(1)))
+			y, p, places := k.Array("y"), k.Base("p"), k.Array("places")
+			var least [eight / pair]asm.Vec
+			for i := range least {
+				least[i] = k.Var(k.Const(asm.F64, math.Inf(1)))
+			}
 			repeat(k, k.Len("places"), eight, func() {
 				var even, odd [eight / pair]asm.Distance
 				for i := range even {
@@ -125,8 +128,9 @@ func emitBlock() kernel {
 				row, stride := y.Copy(), y.Elements(k.Arg("yStride"))
 				for frame := 0; frame < eight; frame += pair {
 					v, w := p.From(frame).GatherPieces(even), p.From(frame).GatherPieces(odd)
-					least.Set(v.Min(least))
-					least.Set(w.Min(least))
+					of := least[frame/pair]
+					of.Set(v.Min(of))
+					of.Set(w.Min(of))
 					row.Store(v.ZipLower(w))
 					row.Plus(stride).Store(v.ZipUpper(w))
 					row.Move(stride.Twice())
@@ -134,7 +138,9 @@ func emitBlock() kernel {
 				y.Advance(eight)
 				places.Advance(eight)
 			})
-			k.Return("least", least.FoldMin().Add(k.Const(asm.F64, 0)))
+			for i, v := range least {
+				k.Base("least").Vector(i).Store(v.Add(k.Const(asm.F64, 0)))
+			}
 		},
 	}
 }

@@ -11,7 +11,7 @@ import (
 func ctc() []kernel {
 	return []kernel{
 		expFrames(), expWide(), widen(), narrow(), emit(), nearest(), normalizeRow(),
-		forwardFactors(), forward(), extent(), rescale(), backward(),
+		forwardFactors(), leastFactors(), forward(), extent(), rescale(), dropUnreached(), backward(),
 		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
 	}
 }
@@ -360,6 +360,29 @@ func forwardFactors() kernel {
 	}
 }
 
+// leastFactors returns the least of l[i−1] − b[i] and of b[i] − l[i], or 0, leaving out those below leastExponent.
+func leastFactors() kernel {
+	return kernel{
+		name:    "leastFactors",
+		params:  []parameter{slice("exponents", f64), number("before", f64), integer("positions")},
+		results: []parameter{number("toBlank", f64), number("toLabel", f64)},
+		body: func(k *builder) {
+			zero, least, exponents := k.Const(asm.F64, 0), k.Const(asm.F64, k.get("leastExponent")), stateRow{k.Array("exponents")}
+			toBlank, toLabel, last := k.Var(zero), k.Var(zero), k.Var(k.Param("before"))
+			upwards(k, []trellisRow{exponents}, func() {
+				b, l := exponents.blanks().Load(), exponents.labels().Load()
+				d := l.ShiftIn(last).Sub(b)
+				last.Set(l)
+				toBlank.Set(d.NotLess(least).Keep(d).Min(toBlank))
+				d = b.Sub(last)
+				toLabel.Set(d.NotLess(least).Keep(d).Min(toLabel))
+			})
+			k.Return("toBlank", toBlank.FoldMin().Add(zero))
+			k.Return("toLabel", toLabel.FoldMin().Add(zero))
+		},
+	}
+}
+
 // forward does some frames of α. With b and l of the row before, the first of which is
 // boundary, the emissions y[i] of the labels and y(blank), which is the last column of y,
 //
@@ -398,25 +421,22 @@ func forward() kernel {
 	}
 }
 
-// extent returns the least number that is not 0, or +Inf, the largest one, and how many are 0.
+// extent returns the least number that is not 0, or +Inf, and the largest one.
 func extent() kernel {
 	return kernel{
 		name:    "extent",
 		params:  []parameter{slice("row", f64)},
-		results: []parameter{number("least", f64), number("largest", f64), number("zeros", f64)},
+		results: []parameter{number("least", f64), number("largest", f64)},
 		body: func(k *builder) {
-			zero, one, inf, row := k.Const(asm.F64, 0), k.Const(asm.F64, 1), k.Const(asm.F64, math.Inf(1)), k.Array("row")
-			least, largest, zeros := k.Var(inf), k.Var(zero), k.Var(zero)
+			zero, inf, row := k.Const(asm.F64, 0), k.Const(asm.F64, math.Inf(1)), k.Array("row")
+			least, largest := k.Var(inf), k.Var(zero)
 			k.Each(k.Len("row"), arrays{row}, func(l asm.Lanes) {
 				v := l.Load(row)
-				none := v.Equal(zero)
 				largest.Set(v.Max(largest))
-				zeros.AddWhere(none, one)
-				least.Set(v.Add(none.Keep(inf)).Min(least))
+				least.Set(v.Add(v.Equal(zero).Keep(inf)).Min(least))
 			})
 			k.Return("least", least.FoldMin())
 			k.Return("largest", largest.FoldMax())
-			k.Return("zeros", zeros.FoldAdd())
 		},
 	}
 }
@@ -437,6 +457,20 @@ func rescale() kernel {
 				v := l.Load(beta)
 				some := l.Load(alpha).NotEqual(zero).And(v.NotLess(least))
 				l.Store(beta, some.Keep(v.Mul(p.of(l.Load(to).Sub(l.Load(from))))))
+			})
+		},
+	}
+}
+
+// dropUnreached writes 0 to beta[i] where alpha[i] is 0.
+func dropUnreached() kernel {
+	return kernel{
+		name:   "dropUnreached",
+		params: []parameter{slice("beta", f64), slice("alpha", f64)},
+		body: func(k *builder) {
+			zero, beta, alpha := k.Const(asm.F64, 0), k.Array("beta"), k.Array("alpha")
+			k.Each(k.Len("alpha"), arrays{beta, alpha}, func(l asm.Lanes) {
+				l.Store(beta, l.Load(alpha).NotEqual(zero).Keep(l.Load(beta)))
 			})
 		},
 	}
