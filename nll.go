@@ -620,20 +620,24 @@ func (t *nllTask[F]) writeTargets(s classSpan) {
 		setSamples(grad[done*t.classes:], targets[done:], t.classes, inner, s.count, value)
 		return
 	}
-	for i := 0; i < len(targets); i += s.count {
-		sample := grad[i*t.classes:]
-		for j, y := range targets[i:][:s.count] {
-			if y == t.ignore {
-				continue
-			}
-			w, factor := F(1), t.factor
+	var upstream []F
+	if t.out.want == productVJP {
+		upstream = t.out.upstream[first:][:len(targets)]
+	}
+	ignore, factor, minus := t.ignore, t.factor, -1.0
+	at, j, count, sample := 0, 0, s.count, t.classes*inner
+	for i, y := range targets {
+		if y != ignore {
 			if weight != nil {
-				w = weight[y]
+				minus = -float64(weight[y])
 			}
-			if t.out.want == productVJP {
-				factor = float64(t.out.upstream[first+i+j])
+			if upstream != nil {
+				factor = float64(upstream[i])
 			}
-			sample[y*inner+j] = F(-float64(w) * factor)
+			grad[at+y*inner+j] = F(minus * factor)
+		}
+		if j++; j == count {
+			j, at = 0, at+sample
 		}
 	}
 }
