@@ -46,6 +46,9 @@ const (
 	// With as many positions as lanes they are up to fewVectorScores: a call for each sample
 	// takes longer then.
 	fewSampleScores, fewVectorScores = 512, 64
+	// leastPairs is the least number of neighbouring positions with two classes that are copied to rows of a
+	// class each: pieces of 16 bytes of float32.
+	leastPairs = 4
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
 	// smallScores is the number of scores up to which CrossEntropyLoss takes positions for rows, whatever the

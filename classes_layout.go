@@ -29,6 +29,7 @@ const (
 	fewScores                      // a sample has few scores: rows are turned into columns
 	fewPositions                   // many classes at few positions: columns are turned into rows
 	strided                        // positions are neighbours
+	pairs                          // so are they, in whole vectors or a part of one; there are two classes
 )
 
 // set sets the layout of scores of a shape that has axes, none negative. It reports one that has
@@ -67,6 +68,8 @@ func (l *classLayout) setOrder() {
 	switch {
 	case l.inner == 1 && l.classes > fewClasses:
 		l.order = contiguous
+	case l.classes == 2 && l.inner >= leastPairs && (l.inner%stridedPositions == 0 || stridedPositions%l.inner == 0):
+		l.order = pairs
 	case l.inner < stridedPositions && scores <= fewSampleScores, l.inner == stridedPositions && scores <= fewVectorScores:
 		l.order = fewScores
 	case l.inner < leastSequential:

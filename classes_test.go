@@ -27,7 +27,7 @@ func TestSamplesAlone(t *testing.T) {
 
 func testSamplesAlone[F Float](t *testing.T) {
 	const batch = 37
-	for _, sample := range [][]int{{1}, {2}, {3}, {10}, {16}, {17}, {32}, {33}, {200}, {2, 2}, {3, 5}, {10, 3}, {2, 8}, {4, 15}, {3, 16}, {5, 40}, {300, 3}} {
+	for _, sample := range [][]int{{1}, {2}, {3}, {10}, {16}, {17}, {32}, {33}, {200}, {2, 2}, {2, 4}, {3, 5}, {10, 3}, {2, 8}, {2, 16}, {2, 48}, {2, 144}, {4, 15}, {3, 16}, {5, 40}, {300, 3}} {
 		classes, inner := sample[0], 1
 		if len(sample) > 1 {
 			inner = sample[1]

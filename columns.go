@@ -69,6 +69,33 @@ func (t *columns[F]) makeEdge(n int) []F {
 	return t.edge
 }
 
+// loadPairs copies samples of two classes with n positions each, a multiple of leastPairs: row c here
+// is class c of all of them.
+func (t *columns[F]) loadPairs(x []F, n, samples int) {
+	width := fp.WholeVectors[F](n * samples)
+	t.data = workspace.Resize(t.data, 2*width)
+	t.Rows = view.Of(t.data, width, width)
+	for i := range samples {
+		copyPieces(t.data[i*n:], x[2*i*n:], n)
+		copyPieces(t.data[width+i*n:], x[(2*i+1)*n:], n)
+	}
+}
+
+// storePairs copies what has the places of loadPairs to samples.
+func (t *columns[F]) storePairs(dst, src []F, n, samples int) {
+	for i := range samples {
+		copyPieces(dst[2*i*n:], src[i*n:], n)
+		copyPieces(dst[(2*i+1)*n:], src[t.Stride+i*n:], n)
+	}
+}
+
+// copyPieces copies n elements, a multiple of leastPairs, which are too few for a call of copy.
+func copyPieces[F Float](dst, src []F, n int) {
+	for i := 0; i < n; i += leastPairs {
+		*(*[leastPairs]F)(dst[i:]) = [leastPairs]F(src[i:])
+	}
+}
+
 // wholePieces returns n rounded up to whole pieces of 16 bytes.
 func wholePieces[F Float](n int) int {
 	side := 16 / fp.Size[F]()

@@ -258,6 +258,12 @@ func (c *crossEntropyCall[F]) divide() {
 		c.divideSamples(lanes)
 	case fewPositions:
 		c.divideSamples(1)
+	case pairs:
+		if c.inner > itemPositions {
+			c.divideParts(itemPositions)
+		} else {
+			c.divideSamples(itemPositions / c.inner)
+		}
 	case strided:
 		lanes = min(itemPositions, max(lanes, stridedElements/max(c.classes, 1)&^(lanes-1)))
 		if c.inner > lanes {

@@ -23,12 +23,19 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	w.setLanes()
 	lanes := w.lanes()
 	all := fp.WholeVectors[F](lanes)
-	w.loadScores()
 	w.setConstants(all)
-	if w.setTargets(first); w.bad >= 0 {
+	isPaired := t.order == pairs && all == w.perGroup && !t.hasSoft() && uint(t.ignore) >= 2
+	if isPaired {
+		w.takePairs(first)
+	} else {
+		w.loadScores()
+		if w.setTargets(first); w.bad < 0 {
+			w.makeTerms()
+		}
+	}
+	if w.bad >= 0 {
 		return 0
 	}
-	w.makeTerms()
 	log1p(w.ln[:lanes], w.sum[:lanes])
 	if t.hasSoft() {
 		w.takeSoft(lanes)
@@ -38,16 +45,75 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	}
 	w.leaveOut(lanes, all)
 	sum := targetLosses(w.loss[:all], w.hard[:], w.ln[:], w.dot[:], w.max[:], w.logit[:])
-	if w.grad != nil {
-		w.setFactors(all)
-	}
 	if t.out.wantLosses() {
 		collect(&w.laneMap, t.out.losses[first:], w.loss[:])
 	}
-	if w.grad != nil {
+	switch {
+	case w.grad == nil:
+	case isPaired:
+		w.writePairs(first)
+	default:
+		w.setFactors(all)
 		w.writeGrad(all)
 	}
 	return sum
+}
+
+// takePairs does loadScores, setTargets and makeTerms in one for whole vectors of positions with two classes, without
+// soft targets.
+func (w *crossEntropyItem[F]) takePairs(first int) {
+	t, w0, w1 := &w.task, 1.0, 1.0
+	if t.weight != nil {
+		w0, w1 = float64(t.weight[0]), float64(t.weight[1])
+	}
+	w.left = 0
+	targets := t.targets[first:][:w.perGroup]
+	run, other, second, third := w.pairPlaces()
+	if pairTerms(w.max[:], w.sum[:], w.logit[:], w.hard[:], w.x, targets, w0, w1, run, other, second, third) == 0 {
+		return
+	}
+	for i, y := range targets {
+		w.class[i] = noClass
+		switch {
+		case y == t.ignore:
+			w.class[i] = leftOut
+			w.left++
+		case uint(y) > 1:
+			w.bad = first + i
+			return
+		}
+	}
+	w.ignored += w.left
+}
+
+// writePairs writes the gradient of what takePairs has done.
+func (w *crossEntropyItem[F]) writePairs(first int) {
+	t, scale := &w.task, w.task.factor
+	if t.out.want == productVJP {
+		scale = 1
+		w.scaleHard(w.perGroup)
+	}
+	run, other, second, third := w.pairPlaces()
+	pairGradients(w.grad, w.max[:], w.sum[:], w.logit[:], w.hard[:], t.targets[first:][:w.perGroup], scale, run, other, second, third)
+	if w.left == 0 {
+		return
+	}
+	for i, y := range w.class[:w.perGroup] {
+		if y == leftOut { // and may have NaN
+			at := i + i/t.inner*t.inner
+			w.grad[at], w.grad[at+t.inner] = 0, 0
+		}
+	}
+}
+
+// pairPlaces returns where the scores of the item's positions are: see pairTerms.
+func (w *crossEntropyItem[F]) pairPlaces() (run, other, second, third int) {
+	inner, lanes, side := w.task.inner, fp.Lanes[F](), 16/fp.Size[F]()
+	if w.span.samples == 1 {
+		return w.span.count, inner, side, 2 * side // there is one run, or a part of it
+	}
+	place := func(i int) int { return i + i/inner*inner } // that of a position
+	return max(inner, lanes), inner, place(side), place(2 * side)
 }
 
 // setLanes gives the positions of the item their lanes.
@@ -60,6 +126,9 @@ func (w *crossEntropyItem[F]) setLanes() {
 		w.laneMap = laneMap{inner, s.samples, fp.WholeVectors[F](s.samples), 1, inner}
 	case fewPositions:
 		w.laneMap = laneMap{1, inner, 0, 0, 1}
+	case pairs:
+		lanes := s.samples * s.count
+		w.laneMap = laneMap{1, lanes, fp.WholeVectors[F](lanes), 0, 1}
 	case strided:
 		w.laneMap = laneMap{s.samples, s.count, fp.WholeVectors[F](s.count), inner, 1}
 	}
@@ -84,7 +153,12 @@ func (w *crossEntropyItem[F]) loadScores() {
 	case fewScores:
 		w.loadColumns(classes*inner, w.span.samples)
 		w.placeColumns(w.width, 1, inner*w.width)
-	case strided:
+	case pairs, strided:
+		if w.copiesPairs() {
+			w.loadColumns(inner, w.span.samples)
+			w.placeColumns(0, 1, w.width)
+			break
+		}
 		w.scores = places[F]{w.x, classes * inner, 1, inner}
 		w.targets, w.out = w.scores, w.scores
 		w.targets.data, w.out.data = w.probs, w.grad
@@ -97,12 +171,18 @@ func (w *crossEntropyItem[F]) loadScores() {
 	}
 }
 
-// loadColumns loads the scores, and class probabilities, of so many rows of n.
+// copiesPairs reports whether positions with two classes are those of several samples, or do not fill whole vectors, and
+// are copied.
+func (w *crossEntropyItem[F]) copiesPairs() bool {
+	return w.task.order == pairs && (w.span.samples > 1 || w.perGroup < w.width)
+}
+
+// loadColumns loads the scores, and class probabilities, of so many rows of n, or samples of n pairs.
 func (w *crossEntropyItem[F]) loadColumns(n, rows int) {
-	w.scoreColumns.load(w.x, n, rows)
+	w.loadMatrix(&w.scoreColumns, w.x, n, rows)
 	w.scores.data = w.scoreColumns.data
 	if w.targets.data = nil; w.probs != nil {
-		w.targetColumns.load(w.probs, n, rows)
+		w.loadMatrix(&w.targetColumns, w.probs, n, rows)
 		w.targets.data = w.targetColumns.data
 	}
 	if w.terms.data = w.scores.data; w.task.hasSoft() { // which reads the scores again
@@ -110,6 +190,15 @@ func (w *crossEntropyItem[F]) loadColumns(n, rows int) {
 		w.terms.data = w.room
 	}
 	w.out.data = w.terms.data
+}
+
+// loadMatrix does loadColumns for one of them.
+func (w *crossEntropyItem[F]) loadMatrix(to *columns[F], x []F, n, rows int) {
+	if w.task.order == pairs {
+		to.loadPairs(x, n, rows)
+	} else {
+		to.load(x, n, rows)
+	}
 }
 
 // placeColumns sets the distances of what loadColumns has loaded.
@@ -271,8 +360,7 @@ func (w *crossEntropyItem[F]) leaveOut(lanes, all int) {
 	}
 }
 
-// setFactors sets factor and scale for the gradient. In a VJP, where each position has a factor of its own, it
-// multiplies hard with that.
+// setFactors sets factor and scale for the gradient. For a VJP it does scaleHard, too.
 func (w *crossEntropyItem[F]) setFactors(all int) {
 	t := &w.task
 	if t.out.want != productVJP {
@@ -288,7 +376,14 @@ func (w *crossEntropyItem[F]) setFactors(all int) {
 	for i, scale := range w.scale[:all] {
 		g := float64(scale)
 		w.factor[i] = F(g * (w.hard[i] + w.mass[i]) / (1 + w.sum[i]))
-		w.hard[i] = float64(g * w.hard[i])
+	}
+	w.scaleHard(all)
+}
+
+// scaleHard multiplies hard with the factor that each position has in a VJP.
+func (w *crossEntropyItem[F]) scaleHard(all int) {
+	for i, scale := range w.scale[:all] {
+		w.hard[i] = float64(float64(scale) * w.hard[i])
 	}
 	w.constant = 0
 }
@@ -319,6 +414,10 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 		w.scoreColumns.store(w.grad, w.out.data, t.classes*t.inner, w.span.samples)
 	case fewPositions:
 		w.scoreColumns.store(w.grad, w.out.data, t.inner, t.classes)
+	case pairs:
+		if w.copiesPairs() {
+			w.scoreColumns.storePairs(w.grad, w.out.data, t.inner, w.span.samples)
+		}
 	}
 }
 

@@ -3,7 +3,7 @@ package trellis
 // isSmall reports whether the call is so small that setting up vectors would take longer than
 // all the rest.
 func (t *crossEntropyTask[F]) isSmall() bool {
-	if t.order != fewScores || t.positions == 0 {
+	if t.order != fewScores && t.order != pairs || t.positions == 0 {
 		return false
 	}
 	return t.inner == 1 && t.samples <= smallLossRows || t.inner < leastSequential && len(t.x) <= smallScores

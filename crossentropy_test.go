@@ -1,6 +1,7 @@
 package trellis
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -91,6 +92,86 @@ func testCrossEntropyMaskedClasses[F Float](t *testing.T) {
 }
 
 // A gradient that is written past the caches has the same bits.
+// Positions with two classes that are neighbours have kernels of their own, with the results of rows.
+func TestPairs(t *testing.T) {
+	tiertest.Each(t, func(t *testing.T) {
+		t.Run("float32", testPairs[float32])
+		t.Run("float64", testPairs[float64])
+	})
+}
+
+func testPairs[F Float](t *testing.T) {
+	r, inf := rand.New(rand.NewPCG(13, 14)), math.Inf(1)
+	special := []float64{0, math.Copysign(0, -1), 1e-300, -200, 1e4, inf, -inf, math.NaN()}
+	for _, inner := range []int{4, 8, 12, 16, 32, 48, 80, 128, 144, 1024} {
+		for _, batch := range []int{1, 4, 5, 40} {
+			if inner*batch > 8000 {
+				continue
+			}
+			n := batch * inner
+			x, rows := Tensor[F]{make([]F, 2*n), []int{batch, 2, inner}}, Tensor[F]{make([]F, 2*n), []int{n, 2}}
+			place := func(i int) int { return i/2/inner*2*inner + i%2*inner + i/2%inner } // in x, of what is number i in rows
+			targets, upstream := make([]int, n), normalScores[F](n)
+			losses, wantLosses, grad, wantGrad := make([]F, n), make([]F, n), make([]F, 2*n), make([]F, 2*n)
+			sameGrad := func(what string) {
+				got := make([]F, len(grad))
+				for i := range got {
+					got[i] = grad[place(i)]
+				}
+				requireSame(t, wantGrad, got, what)
+			}
+			for kind := range 3 { // usual scores, special ones, and targets that are left out
+				for i := range rows.Data {
+					v := 3 * r.NormFloat64()
+					if kind > 0 && r.IntN(4) == 0 {
+						v = special[r.IntN(len(special))]
+					}
+					rows.Data[i], x.Data[place(i)] = F(v), F(v)
+				}
+				for i := range targets {
+					targets[i] = r.IntN(2)
+				}
+				if kind == 2 {
+					targets[r.IntN(n)], targets[0] = defaultIgnoreIndex, defaultIgnoreIndex
+				}
+				for _, weight := range [][]F{nil, {0.5, 3}, {0, 1}} {
+					what := fmt.Sprint(x.Shape, " kind ", kind, " weight ", weight)
+					l := CrossEntropyLoss[F]{Weight: weight, Workers: 1}
+					want, err := l.LossesGrad(wantLosses, wantGrad, rows, targets)
+					require.NoError(t, err, what)
+					loss, err := l.Loss(x, targets)
+					require.NoError(t, err, what)
+					if 2*n > smallScores && (itemPositions%inner == 0 || inner%itemPositions == 0) { // else losses are added in another order
+						requireSame(t, []F{want}, []F{loss}, what)
+					}
+					copy(grad, x.Data)
+					both, err := l.LossesGrad(losses, grad, Tensor[F]{grad, x.Shape}, targets)
+					require.NoError(t, err, what)
+					requireSame(t, []F{loss}, []F{both}, what)
+					requireSame(t, wantLosses, losses, what)
+					sameGrad(what)
+					require.NoError(t, l.VJP(wantGrad, upstream, rows, targets), what)
+					require.NoError(t, l.VJP(grad, upstream, x, targets), what)
+					sameGrad(what)
+				}
+			}
+			targets[n-1] = 1 << 32
+			_, err := CrossEntropyLoss[F]{}.Loss(x, targets)
+			var bad *ArgumentError
+			require.ErrorAs(t, err, &bad)
+			require.Equal(t, []int{n - 1}, bad.Index)
+			for _, ignore := range []int{0, 1} { // nothing but what is left out
+				for i := range targets {
+					targets[i] = ignore
+				}
+				loss, err := CrossEntropyLoss[F]{IgnoreIndex: &ignore, Reduction: Sum}.Loss(x, targets)
+				require.NoError(t, err)
+				require.Zero(t, loss)
+			}
+		}
+	}
+}
+
 func TestStreamedGradient(t *testing.T) {
 	tiertest.Each(t, func(t *testing.T) {
 		t.Run("float32", testStreamedGradient[float32])

@@ -542,6 +542,67 @@ func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], sc
 	}
 }
 
+// Where there are two classes, and the positions of a sample fill a vector or a part of one, kernels take
+// scores from where they are: a run of positions for one class, as many for the other, other elements
+// further, and so on. The second, third and fourth piece of 16 bytes of a vector are second, third and
+// second + third elements behind the first.
+
+// pairTermsGeneric finds, for positions with two classes, whole vectors of them, the larger score and exp of what
+// the other one is below it, in m and sum as sumExpColumns has them, and the score and the weight of the
+// class target, in logit and hard. If others is not 0 a target is neither 0 nor 1, and what depends on
+// targets is of no use.
+func pairTermsGeneric[F Float](m []F, sum []float64, logit []F, hard []float64, x []F, targets []int, w0, w1 float64, run, other, second, third int) (others int) {
+	side := 16 / fp.Size[F]()
+	for from := 0; from < len(targets); from += chunk {
+		var room [2 * chunk]F
+		n := min(chunk, len(targets)-from)
+		pair := view.Of(room[:], n, chunk)
+		for i := 0; i < n; i += side {
+			at := pairPlace[F](from+i, run, second, third)
+			copy(pair.Row(0)[i:], x[at:][:side])
+			copy(pair.Row(1)[i:], x[at+other:][:side])
+		}
+		for i, y := range targets[from:][:n] {
+			if uint(y) > 1 {
+				others++
+			}
+			logit[from+i], hard[from+i] = pair.Row(y & 1)[i], w0
+			if y&1 != 0 {
+				hard[from+i] = w1
+			}
+		}
+		sumExpColumnsGeneric(m[from:], sum[from:], pair, pair, nil, 2)
+	}
+	return others
+}
+
+// pairPlace returns where position i, the first of a piece, has its score of the first class.
+func pairPlace[F Float](i, run, second, third int) int {
+	n, side := fp.Lanes[F](), 16/fp.Size[F]()
+	vector, piece := i&^(n-1), i&(n-1)/side
+	return vector + vector/run*run + piece&1*second + piece>>1*third
+}
+
+// pairGradientsGeneric writes the gradient of positions that pairTerms has seen, at the class target as
+// targetGradients has it and elsewhere as gradientFactors and the terms have.
+func pairGradientsGeneric[F Float](dst, m []F, sum []float64, logit []F, hard []float64, targets []int, scale float64, run, other, second, third int) {
+	side := 16 / fp.Size[F]()
+	for i, y := range targets {
+		s, g := sum[i], float64(scale*hard[i])
+		factor := F(g / (1 + s))
+		below := F(s) * factor
+		target, rest := F(float64(below)-g), factor
+		if logit[i] == m[i] {
+			target, rest = F((0-g)*(s/(1+s))), below
+		}
+		if y&1 != 0 {
+			target, rest = rest, target
+		}
+		at := pairPlace[F](i&^(side-1), run, second, third) + i&(side-1)
+		dst[at], dst[at+other] = target, rest
+	}
+}
+
 // argMaxGeneric returns the index of the first NaN of a block or, without one, of the first of its
 // largest elements, if they are above m; else −1. m must not be NaN.
 func argMaxGeneric[F Float](x []F, m F) (index int) {

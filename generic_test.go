@@ -714,6 +714,75 @@ func testSumExpColumns[F Float](t *testing.T) {
 	})
 }
 
+// pairTrials are trials for whole vectors of positions with two classes, in runs of every kind. size is the number
+// of elements up to the last one that is read or written.
+func pairTrials[F Float](t *testing.T, do func(c *kerneltest.Trial[F], n, size, run, other, second, third int)) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		lanes, side := fp.Lanes[F](), 16/fp.Size[F]()
+		for _, inner := range kerneltest.Some(c, []int{leastPairs, 8, 16, 48, 128}) {
+			run, other, second, third := max(inner, lanes), inner, side+side/inner*inner, 2*side+2*side/inner*inner
+			size := 0
+			if n > 0 {
+				size = pairPlace[F](n-side, run, second, third) + other + side
+			}
+			c.Notes = []any{"inner", inner}
+			do(c, n, size, run, other, second, third)
+		}
+	})
+}
+
+func testPairTerms[F Float](t *testing.T) {
+	side := 16 / fp.Size[F]()
+	pairTrials(t, func(c *kerneltest.Trial[F], n, size, run, other, second, third int) {
+		x, targets, w0, w1 := c.Scores(size), make([]int, n), c.R.NormFloat64(), c.R.NormFloat64()
+		for i := range targets {
+			targets[i] = c.R.IntN(2)
+		}
+		bad := []int{-1, 2, defaultIgnoreIndex, 1 << 32, math.MaxInt, math.MinInt}[c.R.IntN(6)]
+		for _, isBad := range []bool{false, true} {
+			if isBad && n > 0 {
+				targets[c.R.IntN(n)] = bad
+			}
+			wantM, wantSum, wantLogit, wantHard := make([]F, n), make([]float64, n), make([]F, n), make([]float64, n)
+			wantOthers := pairTermsGeneric(wantM, wantSum, wantLogit, wantHard, x, targets, w0, w1, run, other, second, third)
+			m, logit := kerneltest.Placed(c, make([]F, n)), kerneltest.Placed(c, make([]F, n))
+			sum, hard := kerneltest.Placed(c, make([]float64, n)), kerneltest.Placed(c, make([]float64, n))
+			y, targets := kerneltest.Constant(c, x), kerneltest.Constant(c, targets)
+			var others int
+			c.Call(func() { others = pairTerms(m, sum, logit, hard, y, targets, w0, w1, run, other, second, third) })
+			require.Equal(t, isBad && n > 0, others != 0)
+			require.Equal(t, isBad && n > 0, wantOthers != 0)
+			for i, top := range wantM {
+				at := pairPlace[F](i&^(side-1), run, second, third) + i&(side-1)
+				kerneltest.SameTop(c, []F{x[at], x[at+other]}, top, m[i])
+			}
+			kerneltest.Same(c, "sum", wantSum, sum)
+			if others == 0 {
+				kerneltest.Same(c, "logit", wantLogit, logit)
+				kerneltest.Same(c, "hard", wantHard, hard)
+			}
+		}
+	})
+}
+
+func testPairGradients[F Float](t *testing.T) {
+	pairTrials(t, func(c *kerneltest.Trial[F], n, size, run, other, second, third int) {
+		_, sum, hard, _ := positionArrays(c, n)
+		top, logit := logitsBelow(c, n)
+		targets, g := make([]int, n), c.R.NormFloat64()
+		for i := range targets {
+			targets[i] = c.R.IntN(2)
+		}
+		before := c.Scores(size) // of which some lies between runs
+		want, dst := slices.Clone(before), kerneltest.Placed(c, before)
+		top1, logit1, targets1 := kerneltest.Constant(c, top), kerneltest.Constant(c, logit), kerneltest.Constant(c, targets)
+		sum1, hard1 := kerneltest.Constant(c, sum), kerneltest.Constant(c, hard)
+		pairGradientsGeneric(want, top, sum, logit, hard, targets, g, run, other, second, third)
+		c.Call(func() { pairGradients(dst, top1, sum1, logit1, hard1, targets1, g, run, other, second, third) })
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
 func testGather[F Float](t *testing.T) {
 	kerneltest.Each(t, []int{1000, indexBlock}, func(c *kerneltest.Trial[F]) {
 		for _, size := range kerneltest.Some(c, []int{1, 2, 17, 1000}) {

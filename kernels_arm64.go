@@ -509,6 +509,32 @@ func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratc
 	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
+// pairTerms works like pairTermsGeneric.
+func pairTerms[F fp.Float](m []F, sum []float64, logit []F, hard []float64, x []F, targets []int, w0, w1 float64, run, other, second, third int) (others int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			return pairTermsF32NEON(fp.AsFloat32(m), sum, fp.AsFloat32(logit), hard, fp.AsFloat32(x), targets, w0, w1, run, other, second, third)
+		}
+		return pairTermsF64NEON(fp.AsFloat64(m), sum, fp.AsFloat64(logit), hard, fp.AsFloat64(x), targets, w0, w1, run, other, second, third)
+	}
+	return pairTermsGeneric(m, sum, logit, hard, x, targets, w0, w1, run, other, second, third)
+}
+
+// pairGradients works like pairGradientsGeneric.
+func pairGradients[F fp.Float](dst, m []F, sum []float64, logit []F, hard []float64, targets []int, scale float64, run, other, second, third int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			pairGradientsF32NEON(fp.AsFloat32(dst), fp.AsFloat32(m), sum, fp.AsFloat32(logit), hard, targets, scale, run, other, second, third)
+			return
+		}
+		pairGradientsF64NEON(fp.AsFloat64(dst), fp.AsFloat64(m), sum, fp.AsFloat64(logit), hard, targets, scale, run, other, second, third)
+		return
+	}
+	pairGradientsGeneric(dst, m, sum, logit, hard, targets, scale, run, other, second, third)
+}
+
 // expFrames works like expFramesGeneric.
 func expFrames[F fp.Float](p view.Rows[F], top, ref []F, sum []float64, scratch []F, x view.Rows[F], rows int) {
 	switch tier.Active {
@@ -973,6 +999,18 @@ func sumExpColumnsF32NEON(m []float32, sum []float64, dst []float32, dstStride i
 
 //go:noescape
 func sumExpColumnsF64NEON(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
+
+//go:noescape
+func pairTermsF32NEON(m []float32, sum []float64, logit []float32, hard []float64, x []float32, targets []int, w0, w1 float64, run, other, second, third int) (others int)
+
+//go:noescape
+func pairTermsF64NEON(m, sum, logit, hard, x []float64, targets []int, w0, w1 float64, run, other, second, third int) (others int)
+
+//go:noescape
+func pairGradientsF32NEON(dst, m []float32, sum []float64, logit []float32, hard []float64, targets []int, scale float64, run, other, second, third int)
+
+//go:noescape
+func pairGradientsF64NEON(dst, m, sum, logit, hard []float64, targets []int, scale float64, run, other, second, third int)
 
 //go:noescape
 func expFramesF32NEON(p, top, ref []float32, sum []float64, scratch, x []float32, xColumns, xStride, pStride, rows int)

@@ -113,10 +113,19 @@ func positionWorks[F Float]() []kerneltest.Work {
 	}
 	ones, zeros, sum := slices.Repeat([]float64{1}, itemPositions), make([]float64, itemPositions), make([]float64, 1)
 	a := kerneltest.Elements[float64](itemPositions, 4)
+	pairs, grad, targets, hard := normalScores[F](2*itemPositions), make([]F, 2*itemPositions), randomBelow[int](itemPositions, 2), make([]float64, itemPositions)
+	top, score, sums := make([]F, itemPositions), make([]F, itemPositions), make([]float64, itemPositions)
+	two, side := kerneltest.Elements[F](2*itemPositions, 1), 16/fp.Size[F]()
 	return []kerneltest.Work{
 		kerneltest.NewWork("targetLosses", a, func() { sum[0] = targetLosses(dst, ones, ones, zeros, largest, logit) }),
 		kerneltest.NewWork("gradientFactors", a, func() { gradientFactors(dst, ones, zeros, ones, 1) }),
 		kerneltest.NewWork("targetGradients", a, func() { targetGradients(dst, ones, ones, largest, logit, factor, 1) }),
+		kerneltest.NewWork("pairTerms", two, func() {
+			targets[0] = pairTerms(top, sums, score, hard, pairs, targets, 1, 1, itemPositions, itemPositions, side, 2*side)
+		}),
+		kerneltest.NewWork("pairGradients", two, func() {
+			pairGradients(grad, largest, ones, logit, ones, targets, 1, itemPositions, itemPositions, side, 2*side)
+		}),
 	}
 }
 

@@ -194,6 +194,16 @@ func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratc
 	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
+// pairTerms works like pairTermsGeneric.
+func pairTerms[F fp.Float](m []F, sum []float64, logit []F, hard []float64, x []F, targets []int, w0, w1 float64, run, other, second, third int) (others int) {
+	return pairTermsGeneric(m, sum, logit, hard, x, targets, w0, w1, run, other, second, third)
+}
+
+// pairGradients works like pairGradientsGeneric.
+func pairGradients[F fp.Float](dst, m []F, sum []float64, logit []F, hard []float64, targets []int, scale float64, run, other, second, third int) {
+	pairGradientsGeneric(dst, m, sum, logit, hard, targets, scale, run, other, second, third)
+}
+
 // expFrames works like expFramesGeneric.
 func expFrames[F fp.Float](p view.Rows[F], top, ref []F, sum []float64, scratch []F, x view.Rows[F], rows int) {
 	expFramesGeneric(p, top, ref, sum, scratch, x, rows)

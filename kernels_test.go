@@ -73,6 +73,8 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"toColumns":             testToColumns[F],
 		"toRows":                testToRows[F],
 		"sumExpColumns":         testSumExpColumns[F],
+		"pairTerms":             testPairTerms[F],
+		"pairGradients":         testPairGradients[F],
 
 		"expFrames":      testExpFrames[F],
 		"widen":          testWiden[F],

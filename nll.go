@@ -331,7 +331,7 @@ func (t *nllTask[F]) sumItem(l *targetLoop[F], s classSpan) (bad int) {
 		}
 		l.sums = fourSums{}
 	}
-	l.set(t, s, t.x)
+	l.set(t, s)
 	if t.out.wantLosses() {
 		l.losses = t.out.losses[t.first(s):]
 	}
@@ -378,18 +378,15 @@ type targetLoop[F Float] struct {
 	weight                 []F // of the classes, or nil
 	classes, ignore        int
 
-	losses   []F     // where the losses go, or nil
-	isWrite  bool    // write gradients to the scores; else add losses
-	factor   float64 // of losses in the gradient, unless
-	upstream []F     // there is one for each position
+	losses []F // where they go, or nil
 
 	sums    fourSums
 	total   float64 // of the weights
 	ignored int     // how many targets are left out
 }
 
-// set sets what it goes through: an item of a task, and its scores or what else has their layout.
-func (l *targetLoop[F]) set(t *nllTask[F], s classSpan, scores []F) {
+// set sets what it goes through: an item of a task.
+func (l *targetLoop[F]) set(t *nllTask[F], s classSpan) {
 	sample := t.inner * t.classes
 	l.class = t.inner
 	if t.inner < leastRun {
@@ -401,12 +398,12 @@ func (l *targetLoop[F]) set(t *nllTask[F], s classSpan, scores []F) {
 		l.targetRun, l.target = t.inner, 1
 		l.scoreRun, l.score = sample, 1
 	}
-	l.scores, l.targets = scores[t.offset(s):], t.targets[t.first(s):]
+	l.scores, l.targets = t.x[t.offset(s):], t.targets[t.first(s):]
 	l.classes, l.ignore, l.weight = t.classes, t.ignore, t.weight
 }
 
-// run adds the losses to sums, and their weights to total, or writes gradients. It returns the first
-// target that is no class, or −1.
+// run adds the losses to sums, and their weights to total. It returns the first target that is no
+// class, or −1.
 func (l *targetLoop[F]) run() (bad int) {
 	if l.count < leastRun && l.runs > 1 { // four at a time are not worth a call for each run
 		return l.runFew(0, l.runs, 0, l.count)
@@ -439,20 +436,12 @@ func (l *targetLoop[F]) runFew(r, endRun, first, end int) (bad int) {
 					w = weight[y]
 				}
 				score := &scores[at+y*l.class]
-				if l.isWrite {
-					factor := l.factor
-					if l.upstream != nil {
-						factor = float64(l.upstream[position])
-					}
-					*score = F(-float64(w) * factor)
-				} else {
-					loss := weighted(-*score, w)
-					if losses != nil {
-						losses[position] = loss
-					}
-					l.sums[j&3] += float64(loss)
-					l.total += float64(w)
+				loss := weighted(-*score, w)
+				if losses != nil {
+					losses[position] = loss
 				}
+				l.sums[j&3] += float64(loss)
+				l.total += float64(w)
 			} else if y != l.ignore {
 				return position
 			} else {
@@ -482,12 +471,8 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 	switch isPlain := l.class == 1 && l.weight == nil; {
 	case j+4 > l.count:
 		return j
-	case isPlain && !l.isWrite && l.losses == nil:
+	case isPlain && l.losses == nil:
 		return j + addRows(&l.sums, l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count], l.classes)
-	case isPlain && l.isWrite && l.upstream == nil:
-		return j + setRows(l.scores[j*l.classes:], l.targets[j:l.count], l.classes, F(-l.factor))
-	case l.isWrite:
-		return l.writeFours(r, j)
 	}
 	return l.addFours(r, j)
 }
@@ -557,7 +542,7 @@ func setRows[F Float](scores []F, targets []int, classes int, value F) (done int
 	return done
 }
 
-// addFours does runFours for losses.
+// addFours does runFours where there is more than addRows can do.
 //
 // A target is read once and compared before it is used, so that no other memory than scores is
 // touched. The slices' own checks would take as long as all else.
@@ -610,55 +595,6 @@ func (l *targetLoop[F]) addFours(r, j int) int {
 	return j
 }
 
-// writeFours does runFours for gradients. It touches no other memory than addFours.
-func (l *targetLoop[F]) writeFours(r, j int) int {
-	last, n := l.count-1, l.count
-	run, runTargets := l.scores[r*l.scoreRun:], l.targets[r*l.targetRun:]
-	_, _ = run[last*l.score+(l.classes-1)*l.class], runTargets[last*l.target]
-	const word = unsafe.Sizeof(uint(0))
-	size := unsafe.Sizeof(F(0))
-	scores, targets := unsafe.Pointer(unsafe.SliceData(run)), unsafe.Pointer(unsafe.SliceData(runTargets))
-	step, stride, next, classes := uintptr(l.score)*size, uintptr(l.class)*size, uintptr(l.target)*word, uint(l.classes)
-	score, target := uintptr(j)*step, uintptr(j)*next
-	value := F(-l.factor)
-	for ; j+4 <= n; j += 4 {
-		y0 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		y1 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		y2 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		y3 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
-			break
-		}
-		p0 := (*F)(unsafe.Add(scores, score+uintptr(y0)*stride))
-		score += step
-		p1 := (*F)(unsafe.Add(scores, score+uintptr(y1)*stride))
-		score += step
-		p2 := (*F)(unsafe.Add(scores, score+uintptr(y2)*stride))
-		score += step
-		p3 := (*F)(unsafe.Add(scores, score+uintptr(y3)*stride))
-		score += step
-		d0, d1, d2, d3 := value, value, value, value
-		if l.weight != nil || l.upstream != nil {
-			w0, w1, w2, w3 := F(1), F(1), F(1), F(1)
-			if w := l.weight; w != nil {
-				w0, w1, w2, w3 = w[y0], w[y1], w[y2], w[y3]
-			}
-			f0, f1, f2, f3 := l.factor, l.factor, l.factor, l.factor
-			if u := l.upstream; u != nil {
-				at := r*l.targetRun + j*l.target
-				f0, f1, f2, f3 = float64(u[at]), float64(u[at+l.target]), float64(u[at+2*l.target]), float64(u[at+3*l.target])
-			}
-			d0, d1, d2, d3 = F(-float64(w0)*f0), F(-float64(w1)*f1), F(-float64(w2)*f2), F(-float64(w3)*f3)
-		}
-		*p0, *p1, *p2, *p3 = d0, d1, d2, d3
-	}
-	return j
-}
-
 // clearGrad sets the gradient at some positions to 0. It does not read x, which may be where
 // it writes, nor does writeTargets.
 func (t *nllTask[F]) clearGrad(s classSpan) {
@@ -672,13 +608,48 @@ func (t *nllTask[F]) clearGrad(s classSpan) {
 	}
 }
 
-// writeTargets writes the gradient at the class targets of some positions.
+// writeTargets writes the gradient at the class targets of some positions, in their order.
 func (t *nllTask[F]) writeTargets(s classSpan) {
-	var l targetLoop[F]
-	l.set(t, s, t.out.grad)
-	l.isWrite, l.factor = true, t.factor
-	if t.out.want == productVJP {
-		l.upstream = t.out.upstream[t.first(s):]
+	first, inner, weight := t.first(s), t.inner, t.weight
+	grad, targets := t.out.grad[t.offset(s):], t.targets[first:][:s.samples*s.count]
+	if t.ignored == 0 && weight == nil && t.out.want != productVJP {
+		value, done := F(-t.factor), 0
+		if inner == 1 {
+			done = setRows(grad, targets, t.classes, value)
+		}
+		setSamples(grad[done*t.classes:], targets[done:], t.classes, inner, s.count, value)
+		return
 	}
-	l.run()
+	var upstream []F
+	if t.out.want == productVJP {
+		upstream = t.out.upstream[first:][:len(targets)]
+	}
+	ignore, factor, minus := t.ignore, t.factor, -1.0
+	at, j, count, sample := 0, 0, s.count, t.classes*inner
+	for i, y := range targets {
+		if y != ignore {
+			if weight != nil {
+				minus = -float64(weight[y])
+			}
+			if upstream != nil {
+				factor = float64(upstream[i])
+			}
+			grad[at+y*inner+j] = F(minus * factor)
+		}
+		if j++; j == count {
+			j, at = 0, at+sample
+		}
+	}
+}
+
+// setSamples sets the scores at the targets of samples of inner positions, of which there are so many in each, to
+// a value.
+func setSamples[F Float](scores []F, targets []int, classes, inner, count int, value F) {
+	for at := 0; len(targets) > 0; at += classes * inner {
+		sample := scores[at:]
+		for j, y := range targets[:count] {
+			sample[y*inner+j] = value
+		}
+		targets = targets[count:]
+	}
 }

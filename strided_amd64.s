@@ -6973,6 +6973,1218 @@ end5:
 	VZEROUPPER
 	RET
 
+// func pairTermsF32AVX512(m []float32, sum []float64, logit []float32, hard []float64, x []float32, targets []int, w0 float64, w1 float64, run int, other int, second int, third int) (others int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·pairTermsF32AVX512(SB), NOSPLIT, $8-200
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+128(SB), Z4
+	VBROADCASTSD constants<>+160(SB), Z5
+	VBROADCASTSD constants<>+192(SB), Z6
+	VBROADCASTSD constants<>+224(SB), Z7
+	VBROADCASTSD constants<>+256(SB), Z8
+	VBROADCASTSD constants<>+288(SB), Z9
+	VBROADCASTSD constants<>+320(SB), Z10
+	VBROADCASTSD constants<>+352(SB), Z11
+	VBROADCASTSD constants<>+384(SB), Z12
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         logit_base+48(FP), DX
+	MOVQ         hard_base+72(FP), BX
+	MOVQ         x_base+96(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD w0+144(FP), Z13
+	VBROADCASTSD w1+152(FP), Z14
+	MOVQ         run+160(FP), R8
+	MOVQ         other+168(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         R8, R10
+	MOVQ         second+176(FP), R11
+	MOVQ         third+184(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x02, R13
+	SHLQ         $0x02, R11
+	SHLQ         $0x02, R12
+	SHLQ         $0x02, R14
+	VMOVAPS      Z0, Z15
+	MOVQ         targets_len+128(FP), R15
+	CMPQ         R15, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS         (DI), Z16
+	VPSLLQ          $0x3e, Z16, Z16
+	VMOVUPS         64(DI), Z22
+	VPSLLQ          $0x3e, Z22, Z22
+	VMOVUPS         (DI), Z23
+	VORPD           Z23, Z15, Z15
+	VCMPPD          $0x04, Z0, Z16, K1
+	VBLENDMPD       Z14, Z13, K1, Z17
+	VMOVUPS         Z17, (BX)
+	VMOVUPS         64(DI), Z23
+	VORPD           Z23, Z15, Z15
+	VCMPPD          $0x04, Z0, Z22, K1
+	VBLENDMPD       Z14, Z13, K1, Z18
+	VMOVUPS         Z18, 64(BX)
+	VBROADCASTF32X4 (SI)(R13*1), Z23
+	VINSERTF32X4    $0x01, (SI)(R11*1), Z23, Z23
+	VINSERTF32X4    $0x02, (SI)(R12*1), Z23, Z23
+	VINSERTF32X4    $0x03, (SI)(R14*1), Z23, Z23
+	MOVQ            SI, BP
+	ADDQ            R9, BP
+	VBROADCASTF32X4 (BP)(R13*1), Z24
+	VINSERTF32X4    $0x01, (BP)(R11*1), Z24, Z24
+	VINSERTF32X4    $0x02, (BP)(R12*1), Z24, Z24
+	VINSERTF32X4    $0x03, (BP)(R14*1), Z24, Z24
+	VCVTPD2PS       Z16, Y19
+	VCVTPD2PS       Z22, Y16
+	VINSERTF64X4    $0x01, Y16, Z19, Z16
+	VCMPPS          $0x04, Z0, Z16, K1
+	VBLENDMPS       Z24, Z23, K1, Z20
+	VMOVUPS         Z20, (DX)
+	VMAXPS          Z1, Z23, Z16
+	VMAXPS          Z16, Z24, Z16
+	VADDPS          Z0, Z16, Z16
+	VMOVUPS         Z16, (AX)
+	VSUBPS          Z16, Z23, Z22
+	VSUBPS          Z16, Z24, Z16
+	VADDPS          Z16, Z22, Z16
+	VCMPPS          $0x11, Z0, Z16, K1
+	VCMPPS          $0x15, Z2, Z16, K2
+	VMOVAPS         Z3, Z22
+	VFMADD213PS     Z4, Z16, Z22
+	VSUBPS          Z4, Z22, Z23
+	VFNMADD231PS    Z23, Z5, Z16
+	VFNMADD231PS    Z6, Z23, Z16
+	VMOVAPS         Z7, Z23
+	VFMADD213PS     Z8, Z16, Z23
+	VFMADD213PS     Z9, Z16, Z23
+	VFMADD213PS     Z10, Z16, Z23
+	VFMADD213PS     Z11, Z16, Z23
+	VFMADD213PS     Z12, Z16, Z23
+	VFMADD213PS     Z12, Z16, Z23
+	VPSLLD          $0x17, Z22, Z16
+	VPADDD.Z        Z23, Z16, K2, Z16
+	VBLENDMPS       Z16, Z23, K1, Z21
+	VCVTPS2PD       Y21, Z16
+	VEXTRACTF64X4   $0x01, Z21, Y19
+	VCVTPS2PD       Y19, Z22
+	VMOVUPS         Z16, (CX)
+	VMOVUPS         Z22, 64(CX)
+	ADDQ            $+64, AX
+	ADDQ            $+128, CX
+	ADDQ            $+64, DX
+	ADDQ            $+128, BX
+	ADDQ            $+128, DI
+	ADDQ            $+64, SI
+	SUBQ            $+16, R10
+	CMPQ            R10, $+0
+	JGT             endif3
+	MOVQ            R8, R10
+	SHLQ            $0x02, R10
+	ADDQ            R10, SI
+	MOVQ            R8, R10
+
+endif3:
+	SUBQ $+16, R15
+	CMPQ R15, $+0
+	JGT  loop1
+
+end2:
+	VPSRLQ $0x01, Z15, Z1
+	VPCMPQ $0x01, Z1, Z0, K1
+	KMOVW  K1, AX
+	ORL    $+256, AX
+	BSFL   AX, AX
+	MOVQ   $+8, CX
+	SUBQ   AX, CX
+	MOVQ   CX, AX
+	MOVQ   AX, others+192(FP)
+	VZEROUPPER
+	RET
+
+// func pairTermsF32AVX2(m []float32, sum []float64, logit []float32, hard []float64, x []float32, targets []int, w0 float64, w1 float64, run int, other int, second int, third int) (others int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·pairTermsF32AVX2(SB), NOSPLIT, $8-200
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         logit_base+48(FP), DX
+	MOVQ         hard_base+72(FP), BX
+	MOVQ         x_base+96(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD w0+144(FP), Y0
+	VBROADCASTSD w1+152(FP), Y1
+	MOVQ         run+160(FP), R8
+	MOVQ         other+168(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         R8, R10
+	MOVQ         second+176(FP), R11
+	MOVQ         third+184(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x02, R13
+	SHLQ         $0x02, R11
+	SHLQ         $0x02, R12
+	SHLQ         $0x02, R14
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         targets_len+128(FP), R15
+	CMPQ         R15, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS        (DI), Y4
+	VMOVUPS        32(DI), Y5
+	VPSLLQ         $0x3e, Y4, Y4
+	VPSLLQ         $0x3e, Y5, Y5
+	VMOVUPS        64(DI), Y7
+	VMOVUPS        96(DI), Y8
+	VPSLLQ         $0x3e, Y7, Y7
+	VPSLLQ         $0x3e, Y8, Y8
+	VMOVUPS        (DI), Y9
+	VMOVUPS        32(DI), Y10
+	VORPD          Y9, Y2, Y2
+	VORPD          Y10, Y3, Y3
+	VXORPS         Y9, Y9, Y9
+	VCMPPD         $0x04, Y9, Y4, Y10
+	VCMPPD         $0x04, Y9, Y5, Y9
+	VBLENDVPS      Y10, Y1, Y0, Y10
+	VBLENDVPS      Y9, Y1, Y0, Y9
+	VMOVUPS        Y10, (BX)
+	VMOVUPS        Y9, 32(BX)
+	VMOVUPS        64(DI), Y9
+	VMOVUPS        96(DI), Y10
+	VORPD          Y9, Y2, Y2
+	VORPD          Y10, Y3, Y3
+	VXORPS         Y9, Y9, Y9
+	VCMPPD         $0x04, Y9, Y7, Y10
+	VCMPPD         $0x04, Y9, Y8, Y9
+	VBLENDVPS      Y10, Y1, Y0, Y10
+	VBLENDVPS      Y9, Y1, Y0, Y9
+	VMOVUPS        Y10, 64(BX)
+	VMOVUPS        Y9, 96(BX)
+	VBROADCASTF128 (SI)(R13*1), Y9
+	VINSERTF128    $0x01, (SI)(R11*1), Y9, Y9
+	VBROADCASTF128 (SI)(R12*1), Y10
+	VINSERTF128    $0x01, (SI)(R14*1), Y10, Y10
+	MOVQ           SI, BP
+	ADDQ           R9, BP
+	VBROADCASTF128 (BP)(R13*1), Y11
+	VINSERTF128    $0x01, (BP)(R11*1), Y11, Y11
+	VBROADCASTF128 (BP)(R12*1), Y12
+	VINSERTF128    $0x01, (BP)(R14*1), Y12, Y12
+	VCVTPD2PSY     Y4, X6
+	VCVTPD2PSY     Y5, X4
+	VINSERTF128    $0x01, X4, Y6, Y4
+	VCVTPD2PSY     Y7, X6
+	VCVTPD2PSY     Y8, X5
+	VINSERTF128    $0x01, X5, Y6, Y5
+	VXORPS         Y7, Y7, Y7
+	VCMPPS         $0x04, Y7, Y4, Y4
+	VCMPPS         $0x04, Y7, Y5, Y5
+	VBLENDVPS      Y4, Y11, Y9, Y4
+	VBLENDVPS      Y5, Y12, Y10, Y5
+	VMOVUPS        Y4, (DX)
+	VMOVUPS        Y5, 32(DX)
+	VMAXPS         constants<>+0(SB), Y9, Y4
+	VMAXPS         constants<>+0(SB), Y10, Y5
+	VMAXPS         Y4, Y11, Y4
+	VMAXPS         Y5, Y12, Y5
+	VXORPS         Y7, Y7, Y7
+	VADDPS         Y7, Y4, Y4
+	VADDPS         Y7, Y5, Y5
+	VMOVUPS        Y4, (AX)
+	VMOVUPS        Y5, 32(AX)
+	VSUBPS         Y4, Y9, Y7
+	VSUBPS         Y5, Y10, Y8
+	VSUBPS         Y4, Y11, Y4
+	VSUBPS         Y5, Y12, Y5
+	VADDPS         Y4, Y7, Y4
+	VADDPS         Y5, Y8, Y5
+	VXORPS         Y7, Y7, Y7
+	VCMPPS         $0x11, Y7, Y4, Y8
+	VCMPPS         $0x11, Y7, Y5, Y7
+	VCMPPS         $0x15, constants<>+64(SB), Y4, Y9
+	VCMPPS         $0x15, constants<>+64(SB), Y5, Y10
+	VMOVUPS        constants<>+96(SB), Y11
+	VMOVUPS        constants<>+96(SB), Y12
+	VFMADD213PS    constants<>+128(SB), Y4, Y11
+	VFMADD213PS    constants<>+128(SB), Y5, Y12
+	VSUBPS         constants<>+128(SB), Y11, Y13
+	VSUBPS         constants<>+128(SB), Y12, Y14
+	VMOVUPS        constants<>+160(SB), Y15
+	VFNMADD231PS   Y13, Y15, Y4
+	VFNMADD231PS   Y14, Y15, Y5
+	VFNMADD231PS   constants<>+192(SB), Y13, Y4
+	VFNMADD231PS   constants<>+192(SB), Y14, Y5
+	VMOVUPS        constants<>+224(SB), Y13
+	VMOVUPS        constants<>+224(SB), Y14
+	VFMADD213PS    constants<>+256(SB), Y4, Y13
+	VFMADD213PS    constants<>+256(SB), Y5, Y14
+	VFMADD213PS    constants<>+288(SB), Y4, Y13
+	VFMADD213PS    constants<>+288(SB), Y5, Y14
+	VFMADD213PS    constants<>+320(SB), Y4, Y13
+	VFMADD213PS    constants<>+320(SB), Y5, Y14
+	VFMADD213PS    constants<>+352(SB), Y4, Y13
+	VFMADD213PS    constants<>+352(SB), Y5, Y14
+	VFMADD213PS    constants<>+384(SB), Y4, Y13
+	VFMADD213PS    constants<>+384(SB), Y5, Y14
+	VFMADD213PS    constants<>+384(SB), Y4, Y13
+	VFMADD213PS    constants<>+384(SB), Y5, Y14
+	VPSLLD         $0x17, Y11, Y4
+	VPSLLD         $0x17, Y12, Y5
+	VPADDD         Y13, Y4, Y4
+	VPADDD         Y14, Y5, Y5
+	VANDPS         Y4, Y9, Y4
+	VANDPS         Y5, Y10, Y5
+	VBLENDVPS      Y8, Y4, Y13, Y4
+	VBLENDVPS      Y7, Y5, Y14, Y5
+	VEXTRACTF128   $0x01, Y4, X6
+	VCVTPS2PD      X4, Y4
+	VCVTPS2PD      X6, Y7
+	VEXTRACTF128   $0x01, Y5, X6
+	VCVTPS2PD      X5, Y5
+	VCVTPS2PD      X6, Y8
+	VMOVUPS        Y4, (CX)
+	VMOVUPS        Y7, 32(CX)
+	VMOVUPS        Y5, 64(CX)
+	VMOVUPS        Y8, 96(CX)
+	ADDQ           $+64, AX
+	ADDQ           $+128, CX
+	ADDQ           $+64, DX
+	ADDQ           $+128, BX
+	ADDQ           $+128, DI
+	ADDQ           $+64, SI
+	SUBQ           $+16, R10
+	CMPQ           R10, $+0
+	JGT            endif3
+	MOVQ           R8, R10
+	SHLQ           $0x02, R10
+	ADDQ           R10, SI
+	MOVQ           R8, R10
+
+endif3:
+	SUBQ $+16, R15
+	CMPQ R15, $+0
+	JGT  loop1
+
+end2:
+	VPSRLQ    $0x01, Y2, Y0
+	VPSRLQ    $0x01, Y3, Y1
+	VXORPS    Y2, Y2, Y2
+	VPCMPGTQ  Y2, Y0, Y0
+	VPCMPGTQ  Y2, Y1, Y1
+	VMOVMSKPD Y0, AX
+	VMOVMSKPD Y1, CX
+	SHLL      $0x04, CX
+	ORL       CX, AX
+	ORL       $+256, AX
+	BSFL      AX, AX
+	MOVQ      $+8, CX
+	SUBQ      AX, CX
+	MOVQ      CX, AX
+	MOVQ      AX, others+192(FP)
+	VZEROUPPER
+	RET
+
+// func pairTermsF64AVX512(m []float64, sum []float64, logit []float64, hard []float64, x []float64, targets []int, w0 float64, w1 float64, run int, other int, second int, third int) (others int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·pairTermsF64AVX512(SB), NOSPLIT, $8-200
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+416(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         logit_base+48(FP), DX
+	MOVQ         hard_base+72(FP), BX
+	MOVQ         x_base+96(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD w0+144(FP), Z18
+	VBROADCASTSD w1+152(FP), Z19
+	MOVQ         run+160(FP), R8
+	MOVQ         other+168(FP), R9
+	SHLQ         $0x03, R9
+	MOVQ         R8, R10
+	MOVQ         second+176(FP), R11
+	MOVQ         third+184(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x03, R13
+	SHLQ         $0x03, R11
+	SHLQ         $0x03, R12
+	SHLQ         $0x03, R14
+	VMOVAPS      Z0, Z20
+	MOVQ         targets_len+128(FP), R15
+	CMPQ         R15, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS         (DI), Z21
+	VPSLLQ          $0x3e, Z21, Z21
+	VMOVUPS         (DI), Z25
+	VORPD           Z25, Z20, Z20
+	VCMPPD          $0x04, Z0, Z21, K1
+	VBLENDMPD       Z19, Z18, K1, Z22
+	VMOVUPS         Z22, (BX)
+	VBROADCASTF32X4 (SI)(R13*1), Z25
+	VINSERTF32X4    $0x01, (SI)(R11*1), Z25, Z25
+	VINSERTF32X4    $0x02, (SI)(R12*1), Z25, Z25
+	VINSERTF32X4    $0x03, (SI)(R14*1), Z25, Z25
+	MOVQ            SI, BP
+	ADDQ            R9, BP
+	VBROADCASTF32X4 (BP)(R13*1), Z26
+	VINSERTF32X4    $0x01, (BP)(R11*1), Z26, Z26
+	VINSERTF32X4    $0x02, (BP)(R12*1), Z26, Z26
+	VINSERTF32X4    $0x03, (BP)(R14*1), Z26, Z26
+	VCMPPD          $0x04, Z0, Z21, K1
+	VBLENDMPD       Z26, Z25, K1, Z23
+	VMOVUPS         Z23, (DX)
+	VMAXPD          Z1, Z25, Z21
+	VMAXPD          Z21, Z26, Z21
+	VADDPD          Z0, Z21, Z21
+	VMOVUPS         Z21, (AX)
+	VSUBPD          Z21, Z25, Z25
+	VSUBPD          Z21, Z26, Z21
+	VADDPD          Z21, Z25, Z21
+	VCMPPD          $0x11, Z0, Z21, K1
+	VCMPPD          $0x15, Z2, Z21, K2
+	VMOVAPS         Z3, Z25
+	VFMADD213PD     Z4, Z21, Z25
+	VSUBPD          Z4, Z25, Z26
+	VFNMADD231PD    Z26, Z5, Z21
+	VFNMADD231PD    Z6, Z26, Z21
+	VMOVAPS         Z7, Z26
+	VFMADD213PD     Z8, Z21, Z26
+	VFMADD213PD     Z9, Z21, Z26
+	VFMADD213PD     Z10, Z21, Z26
+	VFMADD213PD     Z11, Z21, Z26
+	VFMADD213PD     Z12, Z21, Z26
+	VFMADD213PD     Z13, Z21, Z26
+	VFMADD213PD     Z14, Z21, Z26
+	VFMADD213PD     Z15, Z21, Z26
+	VFMADD213PD     Z16, Z21, Z26
+	VFMADD213PD     Z17, Z21, Z26
+	VFMADD213PD     Z17, Z21, Z26
+	VPSLLQ          $0x34, Z25, Z21
+	VPADDQ.Z        Z26, Z21, K2, Z21
+	VBLENDMPD       Z21, Z26, K1, Z24
+	VMOVUPS         Z24, (CX)
+	ADDQ            $+64, AX
+	ADDQ            $+64, CX
+	ADDQ            $+64, DX
+	ADDQ            $+64, BX
+	ADDQ            $+64, DI
+	ADDQ            $+64, SI
+	SUBQ            $+8, R10
+	CMPQ            R10, $+0
+	JGT             endif3
+	MOVQ            R8, R10
+	SHLQ            $0x03, R10
+	ADDQ            R10, SI
+	MOVQ            R8, R10
+
+endif3:
+	SUBQ $+8, R15
+	CMPQ R15, $+0
+	JGT  loop1
+
+end2:
+	VPSRLQ $0x01, Z20, Z1
+	VPCMPQ $0x01, Z1, Z0, K1
+	KMOVW  K1, AX
+	ORL    $+256, AX
+	BSFL   AX, AX
+	MOVQ   $+8, CX
+	SUBQ   AX, CX
+	MOVQ   CX, AX
+	MOVQ   AX, others+192(FP)
+	VZEROUPPER
+	RET
+
+// func pairTermsF64AVX2(m []float64, sum []float64, logit []float64, hard []float64, x []float64, targets []int, w0 float64, w1 float64, run int, other int, second int, third int) (others int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·pairTermsF64AVX2(SB), NOSPLIT, $8-200
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         logit_base+48(FP), DX
+	MOVQ         hard_base+72(FP), BX
+	MOVQ         x_base+96(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD w0+144(FP), Y0
+	VBROADCASTSD w1+152(FP), Y1
+	MOVQ         run+160(FP), R8
+	MOVQ         other+168(FP), R9
+	SHLQ         $0x03, R9
+	MOVQ         R8, R10
+	MOVQ         second+176(FP), R11
+	MOVQ         third+184(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x03, R13
+	SHLQ         $0x03, R11
+	SHLQ         $0x03, R12
+	SHLQ         $0x03, R14
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	MOVQ         targets_len+128(FP), R15
+	CMPQ         R15, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS        (DI), Y4
+	VMOVUPS        32(DI), Y5
+	VPSLLQ         $0x3e, Y4, Y4
+	VPSLLQ         $0x3e, Y5, Y5
+	VMOVUPS        (DI), Y6
+	VMOVUPS        32(DI), Y7
+	VORPD          Y6, Y2, Y2
+	VORPD          Y7, Y3, Y3
+	VXORPS         Y6, Y6, Y6
+	VCMPPD         $0x04, Y6, Y4, Y7
+	VCMPPD         $0x04, Y6, Y5, Y6
+	VBLENDVPS      Y7, Y1, Y0, Y7
+	VBLENDVPS      Y6, Y1, Y0, Y6
+	VMOVUPS        Y7, (BX)
+	VMOVUPS        Y6, 32(BX)
+	VBROADCASTF128 (SI)(R13*1), Y6
+	VINSERTF128    $0x01, (SI)(R11*1), Y6, Y6
+	VBROADCASTF128 (SI)(R12*1), Y7
+	VINSERTF128    $0x01, (SI)(R14*1), Y7, Y7
+	MOVQ           SI, BP
+	ADDQ           R9, BP
+	VBROADCASTF128 (BP)(R13*1), Y8
+	VINSERTF128    $0x01, (BP)(R11*1), Y8, Y8
+	VBROADCASTF128 (BP)(R12*1), Y9
+	VINSERTF128    $0x01, (BP)(R14*1), Y9, Y9
+	VXORPS         Y10, Y10, Y10
+	VCMPPD         $0x04, Y10, Y4, Y4
+	VCMPPD         $0x04, Y10, Y5, Y5
+	VBLENDVPS      Y4, Y8, Y6, Y4
+	VBLENDVPS      Y5, Y9, Y7, Y5
+	VMOVUPS        Y4, (DX)
+	VMOVUPS        Y5, 32(DX)
+	VMAXPD         constants<>+32(SB), Y6, Y4
+	VMAXPD         constants<>+32(SB), Y7, Y5
+	VMAXPD         Y4, Y8, Y4
+	VMAXPD         Y5, Y9, Y5
+	VXORPS         Y10, Y10, Y10
+	VADDPD         Y10, Y4, Y4
+	VADDPD         Y10, Y5, Y5
+	VMOVUPS        Y4, (AX)
+	VMOVUPS        Y5, 32(AX)
+	VSUBPD         Y4, Y6, Y6
+	VSUBPD         Y5, Y7, Y7
+	VSUBPD         Y4, Y8, Y4
+	VSUBPD         Y5, Y9, Y5
+	VADDPD         Y4, Y6, Y4
+	VADDPD         Y5, Y7, Y5
+	VXORPS         Y6, Y6, Y6
+	VCMPPD         $0x11, Y6, Y4, Y7
+	VCMPPD         $0x11, Y6, Y5, Y6
+	VCMPPD         $0x15, constants<>+416(SB), Y4, Y8
+	VCMPPD         $0x15, constants<>+416(SB), Y5, Y9
+	VMOVUPS        constants<>+448(SB), Y10
+	VMOVUPS        constants<>+448(SB), Y11
+	VFMADD213PD    constants<>+480(SB), Y4, Y10
+	VFMADD213PD    constants<>+480(SB), Y5, Y11
+	VSUBPD         constants<>+480(SB), Y10, Y12
+	VSUBPD         constants<>+480(SB), Y11, Y13
+	VMOVUPS        constants<>+512(SB), Y14
+	VFNMADD231PD   Y12, Y14, Y4
+	VFNMADD231PD   Y13, Y14, Y5
+	VFNMADD231PD   constants<>+544(SB), Y12, Y4
+	VFNMADD231PD   constants<>+544(SB), Y13, Y5
+	VMOVUPS        constants<>+576(SB), Y12
+	VMOVUPS        constants<>+576(SB), Y13
+	VFMADD213PD    constants<>+608(SB), Y4, Y12
+	VFMADD213PD    constants<>+608(SB), Y5, Y13
+	VFMADD213PD    constants<>+640(SB), Y4, Y12
+	VFMADD213PD    constants<>+640(SB), Y5, Y13
+	VFMADD213PD    constants<>+672(SB), Y4, Y12
+	VFMADD213PD    constants<>+672(SB), Y5, Y13
+	VFMADD213PD    constants<>+704(SB), Y4, Y12
+	VFMADD213PD    constants<>+704(SB), Y5, Y13
+	VFMADD213PD    constants<>+736(SB), Y4, Y12
+	VFMADD213PD    constants<>+736(SB), Y5, Y13
+	VFMADD213PD    constants<>+768(SB), Y4, Y12
+	VFMADD213PD    constants<>+768(SB), Y5, Y13
+	VFMADD213PD    constants<>+800(SB), Y4, Y12
+	VFMADD213PD    constants<>+800(SB), Y5, Y13
+	VFMADD213PD    constants<>+832(SB), Y4, Y12
+	VFMADD213PD    constants<>+832(SB), Y5, Y13
+	VFMADD213PD    constants<>+864(SB), Y4, Y12
+	VFMADD213PD    constants<>+864(SB), Y5, Y13
+	VFMADD213PD    constants<>+896(SB), Y4, Y12
+	VFMADD213PD    constants<>+896(SB), Y5, Y13
+	VFMADD213PD    constants<>+896(SB), Y4, Y12
+	VFMADD213PD    constants<>+896(SB), Y5, Y13
+	VPSLLQ         $0x34, Y10, Y4
+	VPSLLQ         $0x34, Y11, Y5
+	VPADDQ         Y12, Y4, Y4
+	VPADDQ         Y13, Y5, Y5
+	VANDPS         Y4, Y8, Y4
+	VANDPS         Y5, Y9, Y5
+	VBLENDVPS      Y7, Y4, Y12, Y4
+	VBLENDVPS      Y6, Y5, Y13, Y5
+	VMOVUPS        Y4, (CX)
+	VMOVUPS        Y5, 32(CX)
+	ADDQ           $+64, AX
+	ADDQ           $+64, CX
+	ADDQ           $+64, DX
+	ADDQ           $+64, BX
+	ADDQ           $+64, DI
+	ADDQ           $+64, SI
+	SUBQ           $+8, R10
+	CMPQ           R10, $+0
+	JGT            endif3
+	MOVQ           R8, R10
+	SHLQ           $0x03, R10
+	ADDQ           R10, SI
+	MOVQ           R8, R10
+
+endif3:
+	SUBQ $+8, R15
+	CMPQ R15, $+0
+	JGT  loop1
+
+end2:
+	VPSRLQ    $0x01, Y2, Y0
+	VPSRLQ    $0x01, Y3, Y1
+	VXORPS    Y2, Y2, Y2
+	VPCMPGTQ  Y2, Y0, Y0
+	VPCMPGTQ  Y2, Y1, Y1
+	VMOVMSKPD Y0, AX
+	VMOVMSKPD Y1, CX
+	SHLL      $0x04, CX
+	ORL       CX, AX
+	ORL       $+256, AX
+	BSFL      AX, AX
+	MOVQ      $+8, CX
+	SUBQ      AX, CX
+	MOVQ      CX, AX
+	MOVQ      AX, others+192(FP)
+	VZEROUPPER
+	RET
+
+// func pairGradientsF32AVX512(dst []float32, m []float32, sum []float64, logit []float32, hard []float64, targets []int, scale float64, run int, other int, second int, third int)
+// Requires: AVX, AVX512F
+TEXT ·pairGradientsF32AVX512(SB), NOSPLIT, $8-184
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+896(SB), Z1
+	MOVQ         m_base+24(FP), AX
+	MOVQ         sum_base+48(FP), CX
+	MOVQ         logit_base+72(FP), DX
+	MOVQ         hard_base+96(FP), BX
+	MOVQ         dst_base+0(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Z2
+	MOVQ         run+152(FP), R8
+	MOVQ         other+160(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         R8, R10
+	MOVQ         second+168(FP), R11
+	MOVQ         third+176(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x02, R13
+	SHLQ         $0x02, R11
+	SHLQ         $0x02, R12
+	MOVQ         R14, R13
+	SHLQ         $0x02, R13
+	MOVQ         targets_len+128(FP), R14
+	CMPQ         R14, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS       (CX), Z3
+	VMOVUPS       (BX), Z4
+	VMULPD        Z4, Z2, Z4
+	VSUBPD        Z4, Z0, Z4
+	VADDPD        Z1, Z3, Z10
+	VDIVPD        Z10, Z3, Z3
+	VMULPD        Z3, Z4, Z3
+	VMOVUPS       64(CX), Z4
+	VMOVUPS       64(BX), Z10
+	VMULPD        Z10, Z2, Z10
+	VSUBPD        Z10, Z0, Z10
+	VADDPD        Z1, Z4, Z11
+	VDIVPD        Z11, Z4, Z4
+	VMULPD        Z4, Z10, Z4
+	VCVTPD2PS     Z3, Y5
+	VCVTPD2PS     Z4, Y3
+	VINSERTF64X4  $0x01, Y3, Z5, Z3
+	VMOVUPS       (CX), Z4
+	VMOVUPS       (BX), Z10
+	VMULPD        Z10, Z2, Z10
+	VADDPD        Z1, Z4, Z4
+	VDIVPD        Z4, Z10, Z4
+	VMOVUPS       64(CX), Z10
+	VMOVUPS       64(BX), Z11
+	VMULPD        Z11, Z2, Z11
+	VADDPD        Z1, Z10, Z10
+	VDIVPD        Z10, Z11, Z10
+	VCVTPD2PS     Z4, Y5
+	VCVTPD2PS     Z10, Y4
+	VINSERTF64X4  $0x01, Y4, Z5, Z4
+	VMOVUPS       (CX), Z10
+	VMOVUPS       (BX), Z11
+	VMULPD        Z11, Z2, Z11
+	VMOVUPS       64(CX), Z11
+	VMOVUPS       64(BX), Z12
+	VMULPD        Z12, Z2, Z12
+	VCVTPD2PS     Z10, Y5
+	VCVTPD2PS     Z11, Y10
+	VINSERTF64X4  $0x01, Y10, Z5, Z10
+	VMULPS        Z4, Z10, Z10
+	VCVTPS2PD     Y10, Z11
+	VEXTRACTF64X4 $0x01, Z10, Y5
+	VCVTPS2PD     Y5, Z12
+	VMOVUPS       (BX), Z13
+	VMULPD        Z13, Z2, Z13
+	VSUBPD        Z13, Z11, Z11
+	VMOVUPS       64(BX), Z13
+	VMULPD        Z13, Z2, Z13
+	VSUBPD        Z13, Z12, Z12
+	VMOVUPS       (DX), Z13
+	VMOVUPS       (AX), Z14
+	VCMPPS        $0x00, Z14, Z13, K1
+	VCVTPD2PS     Z11, Y5
+	VCVTPD2PS     Z12, Y11
+	VINSERTF64X4  $0x01, Y11, Z5, Z11
+	VBLENDMPS     Z3, Z11, K1, Z6
+	VBLENDMPS     Z10, Z4, K1, Z7
+	VMOVUPS       (DI), Z3
+	VPSLLQ        $0x3e, Z3, Z3
+	VMOVUPS       64(DI), Z4
+	VPSLLQ        $0x3e, Z4, Z4
+	VCVTPD2PS     Z3, Y5
+	VCVTPD2PS     Z4, Y3
+	VINSERTF64X4  $0x01, Y3, Z5, Z3
+	VCMPPS        $0x04, Z0, Z3, K1
+	VBLENDMPS     Z7, Z6, K1, Z8
+	VBLENDMPS     Z6, Z7, K1, Z9
+	MOVQ          SI, R15
+	VMOVUPS       X8, (R15)
+	MOVQ          R15, BP
+	ADDQ          R11, BP
+	VEXTRACTF32X4 $0x01, Z8, (BP)
+	MOVQ          R15, BP
+	ADDQ          R12, BP
+	VEXTRACTF32X4 $0x02, Z8, (BP)
+	MOVQ          R15, BP
+	ADDQ          R13, BP
+	VEXTRACTF32X4 $0x03, Z8, (BP)
+	ADDQ          R9, R15
+	VMOVUPS       X9, (R15)
+	MOVQ          R15, BP
+	ADDQ          R11, BP
+	VEXTRACTF32X4 $0x01, Z9, (BP)
+	MOVQ          R15, BP
+	ADDQ          R12, BP
+	VEXTRACTF32X4 $0x02, Z9, (BP)
+	MOVQ          R15, BP
+	ADDQ          R13, BP
+	VEXTRACTF32X4 $0x03, Z9, (BP)
+	ADDQ          R9, R15
+	ADDQ          $+64, AX
+	ADDQ          $+128, CX
+	ADDQ          $+64, DX
+	ADDQ          $+128, BX
+	ADDQ          $+128, DI
+	ADDQ          $+64, SI
+	SUBQ          $+16, R10
+	CMPQ          R10, $+0
+	JGT           endif3
+	MOVQ          R8, R10
+	SHLQ          $0x02, R10
+	ADDQ          R10, SI
+	MOVQ          R8, R10
+
+endif3:
+	SUBQ $+16, R14
+	CMPQ R14, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func pairGradientsF32AVX2(dst []float32, m []float32, sum []float64, logit []float32, hard []float64, targets []int, scale float64, run int, other int, second int, third int)
+// Requires: AVX, AVX2
+TEXT ·pairGradientsF32AVX2(SB), NOSPLIT, $8-184
+	MOVQ         m_base+24(FP), AX
+	MOVQ         sum_base+48(FP), CX
+	MOVQ         logit_base+72(FP), DX
+	MOVQ         hard_base+96(FP), BX
+	MOVQ         dst_base+0(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Y0
+	MOVQ         run+152(FP), R8
+	MOVQ         other+160(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         R8, R10
+	MOVQ         second+168(FP), R11
+	MOVQ         third+176(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x02, R13
+	SHLQ         $0x02, R11
+	SHLQ         $0x02, R12
+	MOVQ         R14, R13
+	SHLQ         $0x02, R13
+	MOVQ         targets_len+128(FP), R14
+	CMPQ         R14, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	VMULPD       Y3, Y0, Y3
+	VMULPD       Y4, Y0, Y4
+	VXORPS       Y6, Y6, Y6
+	VSUBPD       Y3, Y6, Y3
+	VSUBPD       Y4, Y6, Y4
+	VADDPD       constants<>+896(SB), Y1, Y6
+	VADDPD       constants<>+896(SB), Y2, Y7
+	VDIVPD       Y6, Y1, Y1
+	VDIVPD       Y7, Y2, Y2
+	VMULPD       Y1, Y3, Y1
+	VMULPD       Y2, Y4, Y2
+	VMOVUPS      64(CX), Y3
+	VMOVUPS      96(CX), Y4
+	VMOVUPS      64(BX), Y6
+	VMOVUPS      96(BX), Y7
+	VMULPD       Y6, Y0, Y6
+	VMULPD       Y7, Y0, Y7
+	VXORPS       Y8, Y8, Y8
+	VSUBPD       Y6, Y8, Y6
+	VSUBPD       Y7, Y8, Y7
+	VADDPD       constants<>+896(SB), Y3, Y8
+	VADDPD       constants<>+896(SB), Y4, Y9
+	VDIVPD       Y8, Y3, Y3
+	VDIVPD       Y9, Y4, Y4
+	VMULPD       Y3, Y6, Y3
+	VMULPD       Y4, Y7, Y4
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y2, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VMOVUPS      (CX), Y3
+	VMOVUPS      32(CX), Y4
+	VMOVUPS      (BX), Y6
+	VMOVUPS      32(BX), Y7
+	VMULPD       Y6, Y0, Y6
+	VMULPD       Y7, Y0, Y7
+	VADDPD       constants<>+896(SB), Y3, Y3
+	VADDPD       constants<>+896(SB), Y4, Y4
+	VDIVPD       Y3, Y6, Y3
+	VDIVPD       Y4, Y7, Y4
+	VMOVUPS      64(CX), Y6
+	VMOVUPS      96(CX), Y7
+	VMOVUPS      64(BX), Y8
+	VMOVUPS      96(BX), Y9
+	VMULPD       Y8, Y0, Y8
+	VMULPD       Y9, Y0, Y9
+	VADDPD       constants<>+896(SB), Y6, Y6
+	VADDPD       constants<>+896(SB), Y7, Y7
+	VDIVPD       Y6, Y8, Y6
+	VDIVPD       Y7, Y9, Y7
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X4
+	VINSERTF128  $0x01, X4, Y5, Y4
+	VMOVUPS      (CX), Y6
+	VMOVUPS      32(CX), Y7
+	VMOVUPS      (BX), Y8
+	VMOVUPS      32(BX), Y9
+	VMULPD       Y8, Y0, Y8
+	VMULPD       Y9, Y0, Y8
+	VMOVUPS      64(CX), Y8
+	VMOVUPS      96(CX), Y9
+	VMOVUPS      64(BX), Y10
+	VMOVUPS      96(BX), Y11
+	VMULPD       Y10, Y0, Y10
+	VMULPD       Y11, Y0, Y10
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VMULPS       Y3, Y6, Y6
+	VMULPS       Y4, Y7, Y7
+	VEXTRACTF128 $0x01, Y6, X5
+	VCVTPS2PD    X6, Y8
+	VCVTPS2PD    X5, Y9
+	VEXTRACTF128 $0x01, Y7, X5
+	VCVTPS2PD    X7, Y10
+	VCVTPS2PD    X5, Y11
+	VMOVUPS      (BX), Y12
+	VMOVUPS      32(BX), Y13
+	VMULPD       Y12, Y0, Y12
+	VMULPD       Y13, Y0, Y13
+	VSUBPD       Y12, Y8, Y8
+	VSUBPD       Y13, Y9, Y9
+	VMOVUPS      64(BX), Y12
+	VMOVUPS      96(BX), Y13
+	VMULPD       Y12, Y0, Y12
+	VMULPD       Y13, Y0, Y13
+	VSUBPD       Y12, Y10, Y10
+	VSUBPD       Y13, Y11, Y11
+	VMOVUPS      (DX), Y12
+	VMOVUPS      32(DX), Y13
+	VMOVUPS      (AX), Y14
+	VMOVUPS      32(AX), Y15
+	VCMPPS       $0x00, Y14, Y12, Y12
+	VCMPPS       $0x00, Y15, Y13, Y13
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VCVTPD2PSY   Y10, X5
+	VCVTPD2PSY   Y11, X9
+	VINSERTF128  $0x01, X9, Y5, Y9
+	VBLENDVPS    Y12, Y1, Y8, Y1
+	VBLENDVPS    Y13, Y2, Y9, Y2
+	VBLENDVPS    Y12, Y6, Y3, Y3
+	VBLENDVPS    Y13, Y7, Y4, Y4
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	VPSLLQ       $0x3e, Y6, Y6
+	VPSLLQ       $0x3e, Y7, Y7
+	VMOVUPS      64(DI), Y8
+	VMOVUPS      96(DI), Y9
+	VPSLLQ       $0x3e, Y8, Y8
+	VPSLLQ       $0x3e, Y9, Y9
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VXORPS       Y8, Y8, Y8
+	VCMPPS       $0x04, Y8, Y6, Y6
+	VCMPPS       $0x04, Y8, Y7, Y7
+	VBLENDVPS    Y6, Y3, Y1, Y8
+	VBLENDVPS    Y7, Y4, Y2, Y9
+	VBLENDVPS    Y6, Y1, Y3, Y1
+	VBLENDVPS    Y7, Y2, Y4, Y2
+	MOVQ         SI, R15
+	VMOVUPS      X8, (R15)
+	MOVQ         R15, BP
+	ADDQ         R11, BP
+	VEXTRACTF128 $0x01, Y8, (BP)
+	MOVQ         R15, BP
+	ADDQ         R12, BP
+	VMOVUPS      X9, (BP)
+	MOVQ         R15, BP
+	ADDQ         R13, BP
+	VEXTRACTF128 $0x01, Y9, (BP)
+	ADDQ         R9, R15
+	VMOVUPS      X1, (R15)
+	MOVQ         R15, BP
+	ADDQ         R11, BP
+	VEXTRACTF128 $0x01, Y1, (BP)
+	MOVQ         R15, BP
+	ADDQ         R12, BP
+	VMOVUPS      X2, (BP)
+	MOVQ         R15, BP
+	ADDQ         R13, BP
+	VEXTRACTF128 $0x01, Y2, (BP)
+	ADDQ         R9, R15
+	ADDQ         $+64, AX
+	ADDQ         $+128, CX
+	ADDQ         $+64, DX
+	ADDQ         $+128, BX
+	ADDQ         $+128, DI
+	ADDQ         $+64, SI
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          endif3
+	MOVQ         R8, R10
+	SHLQ         $0x02, R10
+	ADDQ         R10, SI
+	MOVQ         R8, R10
+
+endif3:
+	SUBQ $+16, R14
+	CMPQ R14, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func pairGradientsF64AVX512(dst []float64, m []float64, sum []float64, logit []float64, hard []float64, targets []int, scale float64, run int, other int, second int, third int)
+// Requires: AVX, AVX512F
+TEXT ·pairGradientsF64AVX512(SB), NOSPLIT, $8-184
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+896(SB), Z1
+	MOVQ         m_base+24(FP), AX
+	MOVQ         sum_base+48(FP), CX
+	MOVQ         logit_base+72(FP), DX
+	MOVQ         hard_base+96(FP), BX
+	MOVQ         dst_base+0(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Z2
+	MOVQ         run+152(FP), R8
+	MOVQ         other+160(FP), R9
+	SHLQ         $0x03, R9
+	MOVQ         R8, R10
+	MOVQ         second+168(FP), R11
+	MOVQ         third+176(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x03, R13
+	SHLQ         $0x03, R11
+	SHLQ         $0x03, R12
+	MOVQ         R14, R13
+	SHLQ         $0x03, R13
+	MOVQ         targets_len+128(FP), R14
+	CMPQ         R14, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS       (CX), Z3
+	VMOVUPS       (BX), Z4
+	VMULPD        Z4, Z2, Z4
+	VSUBPD        Z4, Z0, Z4
+	VADDPD        Z1, Z3, Z9
+	VDIVPD        Z9, Z3, Z3
+	VMULPD        Z3, Z4, Z3
+	VMOVUPS       (CX), Z4
+	VMOVUPS       (BX), Z9
+	VMULPD        Z9, Z2, Z9
+	VADDPD        Z1, Z4, Z4
+	VDIVPD        Z4, Z9, Z4
+	VMOVUPS       (CX), Z9
+	VMOVUPS       (BX), Z10
+	VMULPD        Z10, Z2, Z10
+	VMULPD        Z4, Z9, Z9
+	VMOVUPS       (BX), Z10
+	VMULPD        Z10, Z2, Z10
+	VSUBPD        Z10, Z9, Z10
+	VMOVUPS       (DX), Z11
+	VMOVUPS       (AX), Z12
+	VCMPPD        $0x00, Z12, Z11, K1
+	VBLENDMPD     Z3, Z10, K1, Z5
+	VBLENDMPD     Z9, Z4, K1, Z6
+	VMOVUPS       (DI), Z3
+	VPSLLQ        $0x3e, Z3, Z3
+	VCMPPD        $0x04, Z0, Z3, K1
+	VBLENDMPD     Z6, Z5, K1, Z7
+	VBLENDMPD     Z5, Z6, K1, Z8
+	MOVQ          SI, R15
+	VMOVUPS       X7, (R15)
+	MOVQ          R15, BP
+	ADDQ          R11, BP
+	VEXTRACTF32X4 $0x01, Z7, (BP)
+	MOVQ          R15, BP
+	ADDQ          R12, BP
+	VEXTRACTF32X4 $0x02, Z7, (BP)
+	MOVQ          R15, BP
+	ADDQ          R13, BP
+	VEXTRACTF32X4 $0x03, Z7, (BP)
+	ADDQ          R9, R15
+	VMOVUPS       X8, (R15)
+	MOVQ          R15, BP
+	ADDQ          R11, BP
+	VEXTRACTF32X4 $0x01, Z8, (BP)
+	MOVQ          R15, BP
+	ADDQ          R12, BP
+	VEXTRACTF32X4 $0x02, Z8, (BP)
+	MOVQ          R15, BP
+	ADDQ          R13, BP
+	VEXTRACTF32X4 $0x03, Z8, (BP)
+	ADDQ          R9, R15
+	ADDQ          $+64, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	ADDQ          $+64, DI
+	ADDQ          $+64, SI
+	SUBQ          $+8, R10
+	CMPQ          R10, $+0
+	JGT           endif3
+	MOVQ          R8, R10
+	SHLQ          $0x03, R10
+	ADDQ          R10, SI
+	MOVQ          R8, R10
+
+endif3:
+	SUBQ $+8, R14
+	CMPQ R14, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func pairGradientsF64AVX2(dst []float64, m []float64, sum []float64, logit []float64, hard []float64, targets []int, scale float64, run int, other int, second int, third int)
+// Requires: AVX, AVX2
+TEXT ·pairGradientsF64AVX2(SB), NOSPLIT, $8-184
+	MOVQ         m_base+24(FP), AX
+	MOVQ         sum_base+48(FP), CX
+	MOVQ         logit_base+72(FP), DX
+	MOVQ         hard_base+96(FP), BX
+	MOVQ         dst_base+0(FP), SI
+	MOVQ         targets_base+120(FP), DI
+	VBROADCASTSD scale+144(FP), Y0
+	MOVQ         run+152(FP), R8
+	MOVQ         other+160(FP), R9
+	SHLQ         $0x03, R9
+	MOVQ         R8, R10
+	MOVQ         second+168(FP), R11
+	MOVQ         third+176(FP), R12
+	MOVQ         $+0, R13
+	MOVQ         R11, R14
+	ADDQ         R12, R14
+	SHLQ         $0x03, R13
+	SHLQ         $0x03, R11
+	SHLQ         $0x03, R12
+	MOVQ         R14, R13
+	SHLQ         $0x03, R13
+	MOVQ         targets_len+128(FP), R14
+	CMPQ         R14, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (CX), Y1
+	VMOVUPS      32(CX), Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      32(BX), Y4
+	VMULPD       Y3, Y0, Y3
+	VMULPD       Y4, Y0, Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y3, Y5, Y3
+	VSUBPD       Y4, Y5, Y4
+	VADDPD       constants<>+896(SB), Y1, Y5
+	VADDPD       constants<>+896(SB), Y2, Y6
+	VDIVPD       Y5, Y1, Y1
+	VDIVPD       Y6, Y2, Y2
+	VMULPD       Y1, Y3, Y1
+	VMULPD       Y2, Y4, Y2
+	VMOVUPS      (CX), Y3
+	VMOVUPS      32(CX), Y4
+	VMOVUPS      (BX), Y5
+	VMOVUPS      32(BX), Y6
+	VMULPD       Y5, Y0, Y5
+	VMULPD       Y6, Y0, Y6
+	VADDPD       constants<>+896(SB), Y3, Y3
+	VADDPD       constants<>+896(SB), Y4, Y4
+	VDIVPD       Y3, Y5, Y3
+	VDIVPD       Y4, Y6, Y4
+	VMOVUPS      (CX), Y5
+	VMOVUPS      32(CX), Y6
+	VMOVUPS      (BX), Y7
+	VMOVUPS      32(BX), Y8
+	VMULPD       Y7, Y0, Y7
+	VMULPD       Y8, Y0, Y7
+	VMULPD       Y3, Y5, Y5
+	VMULPD       Y4, Y6, Y6
+	VMOVUPS      (BX), Y7
+	VMOVUPS      32(BX), Y8
+	VMULPD       Y7, Y0, Y7
+	VMULPD       Y8, Y0, Y8
+	VSUBPD       Y7, Y5, Y7
+	VSUBPD       Y8, Y6, Y8
+	VMOVUPS      (DX), Y9
+	VMOVUPS      32(DX), Y10
+	VMOVUPS      (AX), Y11
+	VMOVUPS      32(AX), Y12
+	VCMPPD       $0x00, Y11, Y9, Y9
+	VCMPPD       $0x00, Y12, Y10, Y10
+	VBLENDVPS    Y9, Y1, Y7, Y1
+	VBLENDVPS    Y10, Y2, Y8, Y2
+	VBLENDVPS    Y9, Y5, Y3, Y3
+	VBLENDVPS    Y10, Y6, Y4, Y4
+	VMOVUPS      (DI), Y5
+	VMOVUPS      32(DI), Y6
+	VPSLLQ       $0x3e, Y5, Y5
+	VPSLLQ       $0x3e, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x04, Y7, Y5, Y5
+	VCMPPD       $0x04, Y7, Y6, Y6
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VBLENDVPS    Y6, Y4, Y2, Y8
+	VBLENDVPS    Y5, Y1, Y3, Y1
+	VBLENDVPS    Y6, Y2, Y4, Y2
+	MOVQ         SI, R15
+	VMOVUPS      X7, (R15)
+	MOVQ         R15, BP
+	ADDQ         R11, BP
+	VEXTRACTF128 $0x01, Y7, (BP)
+	MOVQ         R15, BP
+	ADDQ         R12, BP
+	VMOVUPS      X8, (BP)
+	MOVQ         R15, BP
+	ADDQ         R13, BP
+	VEXTRACTF128 $0x01, Y8, (BP)
+	ADDQ         R9, R15
+	VMOVUPS      X1, (R15)
+	MOVQ         R15, BP
+	ADDQ         R11, BP
+	VEXTRACTF128 $0x01, Y1, (BP)
+	MOVQ         R15, BP
+	ADDQ         R12, BP
+	VMOVUPS      X2, (BP)
+	MOVQ         R15, BP
+	ADDQ         R13, BP
+	VEXTRACTF128 $0x01, Y2, (BP)
+	ADDQ         R9, R15
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, DI
+	ADDQ         $+64, SI
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          endif3
+	MOVQ         R8, R10
+	SHLQ         $0x03, R10
+	ADDQ         R10, SI
+	MOVQ         R8, R10
+
+endif3:
+	SUBQ $+8, R14
+	CMPQ R14, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000

@@ -28,11 +28,14 @@ func (k *Kernel) parameter(name string) types.Type {
 	return nil
 }
 
-// sliceType returns the element type of a slice parameter.
+// sliceType returns the element type of a slice parameter. An int has 64 bits on all targets.
 func (k *Kernel) sliceType(name string) Type {
 	s, ok := k.parameter(name).(*types.Slice)
 	if !ok {
 		k.fail("%s is no slice", name)
+	}
+	if s.Elem().String() == "int" {
+		return I64
 	}
 	return k.typeOf(name, s.Elem())
 }

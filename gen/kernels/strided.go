@@ -16,7 +16,7 @@ func strided() []kernel {
 		maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
 		targetLosses(), gradientFactors(), targetGradients(),
-		toColumns(), toRows(), sumExpColumns(),
+		toColumns(), toRows(), sumExpColumns(), pairTerms(), pairGradients(),
 	}
 }
 
@@ -667,16 +667,162 @@ func sumExpColumns() kernel {
 // sumExpPair does sumExpColumns for a vector of columns of two elements. The larger one has the term
 // 1, so the other one is the sum.
 func sumExpPair(k *builder, e exponential, m, sum, dst0, dst1, x0, x1 asm.Array) {
-	zero, one := k.Const(k.F, 0), k.Const(k.F, 1)
-	top := x1.Load().Max(x0.Load().Max(k.Const(k.F, math.Inf(-1)))).Add(zero)
-	m.Store(top)
-	d := x0.Load().Sub(top).Add(x1.Load().Sub(top)) // 0 and what is below, or NaN
-	below, normal := d.Less(zero), d.NotLess(e.min)
-	p, z, _ := e.reduced(d)
-	term := below.Select(normal.Keep(e.scale(p, z)), p)
+	one := k.Const(k.F, 1)
+	term := pairTerm(k, e, m, x0.Load, x1.Load)
 	storeWide(sum, term)
 	dst0.Store(x0.Load().Equal(m.Load()).Select(one, term))
 	dst1.Store(x1.Load().Equal(m.Load()).Select(one, term))
+}
+
+// pairTerm writes the larger one of two elements to m, and returns exp of what the other one is below it.
+func pairTerm(k *builder, e exponential, m asm.Array, load0, load1 func() asm.Vec) asm.Vec {
+	zero := k.Const(k.F, 0)
+	top := load1().Max(load0().Max(k.Const(k.F, math.Inf(-1)))).Add(zero)
+	m.Store(top)
+	d := load0().Sub(top).Add(load1().Sub(top)) // 0 and what is below, or NaN
+	below, normal := d.Less(zero), d.NotLess(e.min)
+	p, z, _ := e.reduced(d)
+	return below.Select(normal.Keep(e.scale(p, z)), p)
+}
+
+// pairPlaces goes through the scores of positions with two classes by vectors: those of a run of positions
+// for one class, then as many for the other. A vector has as many runs as fill it, or a run some vectors.
+type pairPlaces struct {
+	k         *builder
+	run, left asm.Int
+	at        [4]asm.Distance // of the pieces of a vector
+	other     asm.Distance    // from one class to the other
+}
+
+// pairParameters are the parameters of pairPlaces, in elements: the run, the other class, and the second
+// and the third piece of a vector.
+func pairParameters() []parameter {
+	return []parameter{integer("run"), integer("other"), integer("second"), integer("third")}
+}
+
+func newPairPlaces(k *builder, a asm.Array) *pairPlaces {
+	p := &pairPlaces{k: k, run: k.Arg("run"), other: a.Elements(k.Arg("other"))}
+	p.left = k.Copy(p.run)
+	second, third := k.Arg("second"), k.Arg("third")
+	for i, n := range [...]asm.Int{k.Copy(k.Int(0)), second, third, second.Plus(third)} {
+		p.at[i] = a.Elements(n)
+	}
+	return p
+}
+
+// load reads the vector of each class.
+func (p *pairPlaces) load(a asm.Array) (first, other asm.Vec) {
+	return a.GatherPieces(p.at), a.Plus(p.other).GatherPieces(p.at)
+}
+
+// store writes them.
+func (p *pairPlaces) store(a asm.Array, first, other asm.Vec) {
+	to := a.Copy()
+	for _, v := range []asm.Vec{first, other} {
+		to.StorePiece(v, 0)
+		for i, d := range p.at[1:] {
+			to.Plus(d).StorePiece(v, i+1)
+		}
+		to.Move(p.other)
+	}
+}
+
+// advance goes on to the next vectors.
+func (p *pairPlaces) advance(a asm.Array) {
+	a.Advance(p.k.F.Lanes())
+	p.left.Dec(p.k.Int(p.k.F.Lanes()))
+	p.k.If(p.left.LessEqual(p.k.Int(0)), func() {
+		a.Move(a.Elements(p.run))
+		p.left.Set(p.run)
+	})
+}
+
+// pairTerms writes, for positions j with the scores x[0][j] and x[1][j] and the targets y = targets[j],
+//
+//	m[j]     = max(x[0][j], x[1][j])
+//	sum[j]   = exp(min(x[0][j], x[1][j]) − m[j])
+//	logit[j] = x[y][j]
+//	hard[j]  = w0 or w1    as y is 0 or 1
+//
+// and returns others, which is 0 if all targets are 0 or 1. Else what depends on y is of no use.
+func pairTerms() kernel {
+	return kernel{
+		name: "pairTerms",
+		params: append([]parameter{slice("m", F), slice("sum", f64), slice("logit", F), slice("hard", f64),
+			slice("x", F), slice("targets", ints), number("w0", f64), number("w1", f64)}, pairParameters()...),
+		results: []parameter{integer("others")},
+		body: func(k *builder) {
+			m, sum, logit, hard := k.Array("m"), k.Array("sum"), k.Array("logit"), k.Array("hard")
+			x, targets, w0, w1 := k.Array("x"), k.Array("targets"), k.Param("w0"), k.Param("w1")
+			places, e, seen := newPairPlaces(k, x), newExponential(k), k.Var(k.Const(asm.I64, 0))
+			repeat(k, k.Len("targets"), k.F.Lanes(), func() {
+				odd := oddTargets(k, targets)
+				for i, v := range odd {
+					seen.Set(seen.Or(targets.Vector(i).Load()))
+					hard.Vector(i).Store(v.NotEqual(k.Const(asm.F64, 0)).Select(w1, w0))
+				}
+				first, other := places.load(x)
+				logit.Store(whole(odd).NotEqual(k.Const(k.F, 0)).Select(other, first))
+				storeWide(sum, pairTerm(k, e, m, func() asm.Vec { return first }, func() asm.Vec { return other }))
+				for _, a := range (arrays{m, sum, logit, hard, targets}) {
+					a.Advance(k.F.Lanes())
+				}
+				places.advance(x)
+			})
+			k.ReturnInt("others", k.Int(asm.I64.Lanes()).Minus(k.Const(asm.I64, 0).Less(seen.Shr(1)).First()))
+		},
+	}
+}
+
+// oddTargets returns 2 or −2 for the targets at hand that are odd, and 0 or −0 for the others.
+func oddTargets(k *builder, targets asm.Array) (odd []asm.Vec) {
+	for i := range k.F.Lanes() / asm.F64.Lanes() {
+		odd = append(odd, targets.Vector(i).Load().Shl(62).As(asm.F64))
+	}
+	return odd
+}
+
+// pairGradients writes, for positions j of pairTerms and their targets y,
+//
+//	dst[y][j] = −g·s/(1 + s)     and for the other class s·f     where logit[j] is m[j]
+//	dst[y][j] = s·f − g          and for the other class f       where it is not
+//
+// with s = sum[j], g = scale·hard[j] and f = g/(1 + s).
+func pairGradients() kernel {
+	return kernel{
+		name: "pairGradients",
+		params: append([]parameter{slice("dst", F), slice("m", F), slice("sum", f64), slice("logit", F), slice("hard", f64),
+			slice("targets", ints), number("scale", f64)}, pairParameters()...),
+		body: func(k *builder) {
+			m, sum, logit, hard := k.Array("m"), k.Array("sum"), k.Array("logit"), k.Array("hard")
+			dst, targets, scale := k.Array("dst"), k.Array("targets"), k.Param("scale")
+			places, one, zero := newPairPlaces(k, dst), k.Const(asm.F64, 1), k.Const(asm.F64, 0)
+			repeat(k, k.Len("targets"), k.F.Lanes(), func() {
+				each := func(of func(s, g asm.Vec) asm.Vec) asm.Vec { // reads again what registers have no room for
+					var all []asm.Vec
+					for i := range k.F.Lanes() / asm.F64.Lanes() {
+						all = append(all, of(sum.Vector(i).Load(), scale.Mul(hard.Vector(i).Load())))
+					}
+					return whole(all)
+				}
+				least := each(func(s, g asm.Vec) asm.Vec { return zero.Sub(g).Mul(s.Div(one.Add(s))) })
+				factor := each(func(s, g asm.Vec) asm.Vec { return g.Div(one.Add(s)) })
+				below := each(func(s, _ asm.Vec) asm.Vec { return s }).Mul(factor)
+				var usual []asm.Vec
+				for i, v := range halves(below) {
+					usual = append(usual, v.Sub(scale.Mul(hard.Vector(i).Load())))
+				}
+				isBest := logit.Load().Equal(m.Load())
+				target, rest := isBest.Select(least, whole(usual)), isBest.Select(below, factor)
+				isOther := whole(oddTargets(k, targets)).NotEqual(k.Const(k.F, 0))
+				places.store(dst, isOther.Select(rest, target), isOther.Select(target, rest))
+				for _, a := range (arrays{m, sum, logit, hard, targets}) {
+					a.Advance(k.F.Lanes())
+				}
+				places.advance(dst)
+			})
+		},
+	}
 }
 
 // storeWide writes the lanes of v as F64.
