@@ -88,7 +88,7 @@ nested: $(OPS) ## the tests of the other modules of the workspace
 # A training of a few steps goes through all of its program; the tests of examples/ocr read what its network
 # has written once, and what needs cgo is only compiled. Arrow's other library for JSON takes longer to compile
 # than all of Arrow.
-apart: export GOFLAGS := -tags=arrow_json_stdlib
+apart: export GOFLAGS := $(strip $(shell go env GOFLAGS) -tags=arrow_json_stdlib)
 apart: ## the examples in short
 	@for m in $(EXAMPLES); do echo "$$m:" && (cd $$m && go vet ./... && $(TEST) -json -short ./... | $(SHORT)) || exit 1; done
 	@go -C examples/train run . -steps 20 -o /dev/null
@@ -179,7 +179,7 @@ examples: ## the examples and beam in full, with their pictures: three minutes, 
 	CGO_ENABLED=1 go -C examples/ocr run . -o ocr.png
 	CGO_ENABLED=1 go -C examples/ocr test .
 	go -C examples/train run . -o train.png
-	GOFLAGS=-tags=arrow_json_stdlib go -C examples/interop test ./...
+	GOFLAGS="$$(go env GOFLAGS) -tags=arrow_json_stdlib" go -C examples/interop test ./...
 	go -C beam vet -tags s3 ./...
 	go -C beam test -vet=off -count=1 ./...
 
