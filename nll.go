@@ -620,24 +620,66 @@ func (t *nllTask[F]) writeTargets(s classSpan) {
 		setSamples(grad[done*t.classes:], targets[done:], t.classes, inner, s.count, value)
 		return
 	}
-	var upstream []F
-	if t.out.want == productVJP {
-		upstream = t.out.upstream[first:][:len(targets)]
+	skip := t.classes*inner - inner
+	switch {
+	case t.out.want != productVJP:
+		setWeighted(grad, targets, weight, t.factor, t.ignore, inner, skip)
+	case weight == nil:
+		setProducts(grad, targets, t.out.upstream[first:], t.ignore, inner, skip)
+	default:
+		setWeightedProducts(grad, targets, t.out.upstream[first:], weight, t.ignore, inner, skip)
 	}
-	ignore, factor, minus := t.ignore, t.factor, -1.0
-	at, j, count, sample := 0, 0, s.count, t.classes*inner
-	for i, y := range targets {
+}
+
+// The following functions set the scores at the targets of whole samples of inner positions, or of some positions
+// of one sample: from its last position to the next sample's first it is skip elements more. Positions with
+// the target ignore are left out. Each function has so few variables that all are in registers: one function for all
+// cases takes up to 1.4 times as long.
+
+// setWeighted sets the scores to −weight·factor, where no weights are 1.
+func setWeighted[F Float](scores []F, targets []int, weight []F, factor float64, ignore, inner, skip int) {
+	place, left := 0, inner
+	for _, y := range targets {
 		if y != ignore {
+			minus := -1.0
 			if weight != nil {
 				minus = -float64(weight[y])
 			}
-			if upstream != nil {
-				factor = float64(upstream[i])
-			}
-			grad[at+y*inner+j] = F(minus * factor)
+			scores[place+y*inner] = F(minus * factor)
 		}
-		if j++; j == count {
-			j, at = 0, at+sample
+		place++
+		if left--; left == 0 {
+			left, place = inner, place+skip
+		}
+	}
+}
+
+// setProducts sets the scores to −upstream.
+func setProducts[F Float](scores []F, targets []int, upstream []F, ignore, inner, skip int) {
+	upstream = upstream[:len(targets)]
+	place, left := 0, inner
+	for i, y := range targets {
+		if y != ignore {
+			scores[place+y*inner] = -upstream[i]
+		}
+		place++
+		if left--; left == 0 {
+			left, place = inner, place+skip
+		}
+	}
+}
+
+// setWeightedProducts sets the scores to −weight·upstream.
+func setWeightedProducts[F Float](scores []F, targets []int, upstream, weight []F, ignore, inner, skip int) {
+	upstream = upstream[:len(targets)]
+	place, left := 0, inner
+	for i, y := range targets {
+		if y != ignore {
+			scores[place+y*inner] = -weight[y] * upstream[i]
+		}
+		place++
+		if left--; left == 0 {
+			left, place = inner, place+skip
 		}
 	}
 }

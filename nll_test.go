@@ -127,3 +127,28 @@ func TestNLLTargetsOutOfRange(t *testing.T) {
 		}
 	}
 }
+
+// TestNLLVJPOfWeights compares VJP with its definition: with weights and without, a target that is ignored,
+// and inner axes.
+func TestNLLVJPOfWeights(t *testing.T) {
+	const samples, classes, ignored = 5, 4, 2
+	for _, inner := range []int{1, 3, 9} {
+		for _, weight := range [][]float32{nil, {0.5, 2, 3, -1}} {
+			x := Tensor[float32]{Data: make([]float32, samples*classes*inner), Shape: []int{samples, classes, inner}}
+			upstream, targets := normalScores[float32](samples*inner), randomBelow[int](samples*inner, classes)
+			want, grad, ignore := make([]float32, len(x.Data)), normalScores[float32](len(x.Data)), ignored
+			for i, y := range targets {
+				w := float32(1)
+				if weight != nil {
+					w = weight[y]
+				}
+				if y != ignored {
+					want[(i/inner*classes+y)*inner+i%inner] = -w * upstream[i]
+				}
+			}
+			l := NLLLoss[float32]{Weight: weight, IgnoreIndex: &ignore}
+			require.NoError(t, l.VJP(grad, upstream, x, targets))
+			require.Equal(t, want, grad, "%d inner positions, weights %v", inner, weight)
+		}
+	}
+}
