@@ -59,7 +59,7 @@ type run struct {
 	before int     // where the exponents are
 	label  float64 // exponent of the label in front of the panel in the frame before
 	wide   bool
-	// In how many frames β of states that are 0 cannot overflow, if they have no exponents that fit; else 0.
+	// In how many frames β of states that are 0 cannot overflow, if there may be any; else 0.
 	lasting int
 }
 
@@ -277,14 +277,16 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		m.up, m.down = 2+max(exponent(largest), 0), 1
 		plain, untilZero := w.emission.plainFrames(r.frames)
 		limit, m.above = w.fillColumn(r, start, plain)
-		m.below = min(runExponents, maxFactor-m.up)
+		m.below = min(runExponents, maxFactor-2-m.up)
 		if limit > untilZero {
 			if z := m.throughZeros(exponents, r.label, n); z.frames(leasts[:1], 0, 0) > 0 {
-				m = z
-				r.lasting = (maxFactor - 2 - m.below) / m.up
+				m, zeros = z, true
 			} else {
 				limit = untilZero
 			}
+		}
+		if zeros {
+			r.lasting = (maxFactor - 2 - m.below) / m.up
 		}
 		leasts = leasts[:limit]
 		count = m.frames(leasts, 0, 0)
@@ -345,12 +347,10 @@ func (m movement) mayTry(least float64, above, below int) bool {
 }
 
 // throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
-// others alone, be the factor ever so small, unless these are 0 for ever; and on the way back β of such a state
-// grows until it is dropped.
+// others alone, be the factor ever so small, unless these are 0 for ever.
 func (m movement) throughZeros(exponents []float64, before float64, positions int) movement {
 	toBlank, toLabel := leastFactors(exponents, before, positions)
 	m.down -= int(toBlank) + int(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
-	m.below = min(m.below, maxFactor-2-m.up)
 	return m
 }
 
