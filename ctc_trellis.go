@@ -285,9 +285,6 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 				limit = untilZero
 			}
 		}
-		if zeros {
-			r.lasting = (maxFactor - 2 - m.below) / m.up
-		}
 		leasts = leasts[:limit]
 		count = m.frames(leasts, 0, 0)
 		r.wide = count == 0
@@ -297,6 +294,9 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 			w.leaveOutZeros(r, boundary)
 		}
 		return w.forwardWide(r, start, boundary)
+	}
+	if zeros {
+		r.lasting = (maxFactor - 2 - m.below) / m.up
 	}
 	src, trial := boundary, false
 	for k := 0; count > 0; {
