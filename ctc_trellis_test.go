@@ -170,7 +170,30 @@ func TestRunsAreLong(t *testing.T) {
 		runs := len(s.trellis.runs)
 		t.Logf("%s: %d runs", test.name, runs)
 		assert.LessOrEqual(t, runs, test.most, test.name)
+		for _, r := range s.trellis.runs {
+			for frame := r.frames.From; frame < r.frames.To && !r.wide; frame++ {
+				least, largest := extent(s.trellis.alphaFrom(frame, r.positions.From)[:2*r.positions.Len()])
+				const most = runExponents + 3 // up is a bit too low: 3√2 is more than 4
+				require.True(t, exponent(largest) <= most && exponent(least) >= -most, "%s: frame %d: %v to %v", test.name, frame, least, largest)
+			}
+		}
 	}
+}
+
+// As many frames follow as keep within both bounds for sure; one may be tried that could grow beyond, but not so far that
+// it could overflow, for which the label in front of a panel may be the reason, too.
+func TestMovement(t *testing.T) {
+	leasts := []float64{0x1p-9, 0x1p-99, 0x1p-9, 1}
+	m := movement{up: 100, down: 1, above: 700, below: 700}
+	for _, test := range []struct{ above, below, want int }{
+		{0, 0, 4}, {300, 0, 4}, {301, 0, 3}, {600, 0, 1}, {601, 0, 0},
+		{0, 579, 4}, {0, 580, 3}, {0, 581, 2}, {0, 590, 2}, {0, 591, 1}, {0, 691, 0},
+	} {
+		assert.Equal(t, test.want, m.frames(leasts, test.above, test.below), "%+v", test)
+	}
+	behind := movement{up: 100, down: 1, above: 500, below: 700}
+	assert.True(t, m.mayTry(0x1p-9, 900, 690) && behind.mayTry(0x1p-9, 700, 690))
+	assert.False(t, m.mayTry(0x1p-9, 901, 690) || behind.mayTry(0x1p-9, 701, 690) || m.mayTry(0x1p-9, 900, 691))
 }
 
 // maskedBy returns a function for standard normal scores of which one in so many is a mask.
