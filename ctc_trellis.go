@@ -323,8 +323,8 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	return src, exponents
 }
 
-// movement is by how many powers of two a frame moves a state at most, down and by the least emission, and
-// how many it may be away from 1.
+// movement says by how many powers of two a frame moves a state at most, up, or down beside what its least
+// emission does; and how many a state may be above and below 1.
 type movement struct{ up, down, above, below int }
 
 // frames returns how many frames with such least emissions may follow where states are so many powers of two
@@ -423,9 +423,10 @@ func (w *trellis[F]) makeWideFactors(r *run) (y numberRow, blank float64) {
 }
 
 // inherit gives states of a panel in frame k−1 of the group that are 0 the exponents of what can flow into
-// them.
+// them first.
 func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
-	skip, positions, before := w.target.skipExponents, p.positions, w.before(p, k).e
+	skip, positions, label := w.target.skipExponents, p.positions, w.before(p, k)
+	before, isZero := label.e, label.v == 0 // the label in front
 	for i := positions.From; i <= min(positions.To-1, w.target.length); i++ {
 		v, e := statesAt(states.v, i-positions.From), statesAt(states.exponents, i-positions.From)
 		if v[onBlank] == 0 {
@@ -434,10 +435,14 @@ func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
 		if i == w.target.length {
 			return
 		}
-		if v[onLabel] == 0 {
+		switch {
+		case v[onLabel] != 0:
+		case v[onBlank] != 0 && isZero: // the blank is first
+			e[onLabel] = e[onBlank]
+		default:
 			e[onLabel] = max(e[onBlank], before+skip[i])
 		}
-		before = e[onLabel]
+		before, isZero = e[onLabel], v[onLabel] == 0
 	}
 }
 

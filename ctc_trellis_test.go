@@ -153,6 +153,12 @@ func TestRunsAreLong(t *testing.T) {
 			}
 			return 10 * r.NormFloat64()
 		}, 40},
+		{"below float32 and impossible often", func(bool) float64 {
+			if r.IntN(10) == 0 {
+				return math.Inf(-1)
+			}
+			return 30 * r.NormFloat64()
+		}, 400},
 	} {
 		x := make([]float32, frames*classes)
 		for frame := range frames {
@@ -823,6 +829,26 @@ func testWideScores[F Float](t *testing.T) {
 			require.NotZero(t, wide, scores.name)
 		}
 		require.Less(t, infinite, count, scores.name)
+	}
+}
+
+// What the target names is far below classes that it does not name, or is further apart than exp reaches: what exp
+// takes for 0 may be left out only beside what the target has, and only if no other score is lost with it.
+func TestScoresBelowOthers(t *testing.T) {
+	both(t, testScoresBelowOthers[float32], testScoresBelowOthers[float64])
+}
+
+func testScoresBelowOthers[F Float](t *testing.T) {
+	forced := []F{-450, -800, 0}
+	for what, s := range map[string]sequence[F]{
+		"a mask beside all, but not beside the blank": {classes: 3, labels: []int{1}, x: []F{-400, fp.MinScore - 300, 0}},
+		"masks alone":                   {classes: 3, labels: []int{1}, x: []F{-3e6, -3e6 - 5, 0}},
+		"of few classes":                {classes: 3, labels: []int{1, 1, 1}, x: slices.Repeat(forced, 5)},
+		"a mask, and below float32":     {classes: 5, labels: []int{1, 2}, x: []F{-80, -100, 0, -1e4, 0, 0, -85, 0, 0, 0, 0, 0, 0, 0, 0}},
+		"impossible, and below float32": {classes: 3, labels: []int{1, 2}, x: []F{0, -100, F(math.Inf(-1)), 0, F(math.Inf(-1)), -200}},
+	} {
+		s.frames = len(s.x) / s.classes
+		s.requireBig(t, what)
 	}
 }
 
