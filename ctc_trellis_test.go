@@ -839,16 +839,20 @@ func TestScoresBelowOthers(t *testing.T) {
 }
 
 func testScoresBelowOthers[F Float](t *testing.T) {
-	forced := []F{-450, -800, 0}
+	impossible := fp.NegInf[F]()
 	for what, s := range map[string]sequence[F]{
 		"a mask beside all, but not beside the blank": {classes: 3, labels: []int{1}, x: []F{-400, fp.MinScore - 300, 0}},
-		"masks alone":                   {classes: 3, labels: []int{1}, x: []F{-3e6, -3e6 - 5, 0}},
-		"of few classes":                {classes: 3, labels: []int{1, 1, 1}, x: slices.Repeat(forced, 5)},
-		"a mask, and below float32":     {classes: 5, labels: []int{1, 2}, x: []F{-80, -100, 0, -1e4, 0, 0, -85, 0, 0, 0, 0, 0, 0, 0, 0}},
-		"impossible, and below float32": {classes: 3, labels: []int{1, 2}, x: []F{0, -100, F(math.Inf(-1)), 0, F(math.Inf(-1)), -200}},
+		"masks alone":                    {classes: 3, labels: []int{1}, x: []F{-3e6, -3e6 - 5, 0}},
+		"few classes":                    {classes: 3, labels: []int{1, 1, 1}, x: slices.Repeat([]F{-450, -800, 0}, 5)},
+		"a mask, and below float32":      {classes: 5, labels: []int{1, 2}, x: []F{-80, -100, 0, -1e4, 0, 0, -85, 0, 0, 0, 0, 0, 0, 0, 0}},
+		"impossible, and below float32":  {classes: 3, labels: []int{1, 2}, x: []F{0, -100, impossible, 0, impossible, -200}},
+		"impossible, and nearly too low": {classes: 4, labels: []int{1}, x: slices.Repeat([]F{impossible, -80, -100, 0}, 40)},
+		"impossible, and low":            {classes: 4, labels: []int{1}, x: slices.Repeat([]F{impossible, -400, -450, 0}, 40)},
 	} {
 		s.frames = len(s.x) / s.classes
-		s.requireBig(t, what)
+		for _, s.Scores = range []Scores{Logits, LogProbabilities} {
+			s.requireBig(t, what)
+		}
 	}
 }
 
