@@ -287,10 +287,11 @@ func TestRunsOfSmallProbabilities(t *testing.T) {
 
 // A probability of 0 does not hide how small the others are.
 func TestSmallProbabilitiesBesideZero(t *testing.T) {
-	const frames, classes, p = 60, 3, 1e-30
-	s := sequence[float64]{x: slices.Repeat([]float64{0, p, 1}, frames), frames: frames, classes: classes, labels: []int{1}}
+	const small, classes = 1e-30, 4
+	x := append(slices.Repeat([]float64{0, small, 1, 0}, 60), 0, 0, 0, 1, 0, 0, 1, 0)
+	s := sequence[float64]{x: x, frames: len(x) / classes, classes: classes, labels: []int{1, 3, 2}}
 	s.Scores = Probabilities
-	s.requireBig(t, "a label alone")
+	s.requireBig(t, "one path")
 }
 
 // Losses of probabilities near 1 keep their digits, whatever the classes have that the target

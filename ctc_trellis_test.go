@@ -847,7 +847,9 @@ func testScoresBelowOthers[F Float](t *testing.T) {
 		"a mask, and below float32":      {classes: 5, labels: []int{1, 2}, x: []F{-80, -100, 0, -1e4, 0, 0, -85, 0, 0, 0, 0, 0, 0, 0, 0}},
 		"impossible, and below float32":  {classes: 3, labels: []int{1, 2}, x: []F{0, -100, impossible, 0, impossible, -200}},
 		"impossible, and nearly too low": {classes: 4, labels: []int{1}, x: slices.Repeat([]F{impossible, -80, -100, 0}, 40)},
-		"impossible, and low":            {classes: 4, labels: []int{1}, x: slices.Repeat([]F{impossible, -400, -450, 0}, 40)},
+		"impossible, and low, of few classes": {classes: 5, labels: []int{1, 3, 1, 3},
+			x: append(slices.Repeat([]F{impossible, -400, -450, impossible, 0}, 20), make([]F, 4*5)...)},
+		"impossible, and low": {classes: 4, labels: []int{1}, x: slices.Repeat([]F{impossible, -400, -450, 0}, 40)},
 	} {
 		s.frames = len(s.x) / s.classes
 		for _, s.Scores = range []Scores{Logits, LogProbabilities} {
