@@ -414,9 +414,9 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 		if open[r].way == makeDouble {
 			m.double.exp(r, r, m.doubleScoresFrom(r), to-r)
 			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
-			for ; r < to; r++ {
-				if leasts[r] == 0 { // −Inf
-					leasts[r], _ = extent(m.rowsFrom(from+r, 0).Data[:m.target.width])
+			for k := r; k < to; k++ {
+				if leasts[k] == 0 { // −Inf
+					leasts[k], _ = extent(m.rowsFrom(from+k, 0).Data[:m.target.width])
 				}
 			}
 		}

@@ -285,6 +285,15 @@ func TestRunsOfSmallProbabilities(t *testing.T) {
 	}
 }
 
+// A probability of 0 does not hide how small the others are.
+func TestSmallProbabilitiesBesideZero(t *testing.T) {
+	const small, classes = 1e-30, 4
+	x := append(slices.Repeat([]float64{0, small, 1, 0}, 60), 0, 0, 0, 1, 0, 0, 1, 0)
+	s := sequence[float64]{x: x, frames: len(x) / classes, classes: classes, labels: []int{1, 3, 2}}
+	s.Scores = Probabilities
+	s.requireBig(t, "one path")
+}
+
 // Losses of probabilities near 1 keep their digits, whatever the classes have that the target
 // does not name: rows need not add up to 1.
 func TestSmallLossesOfProbabilities(t *testing.T) {
@@ -370,7 +379,7 @@ func TestEmitWritesAllFrames(t *testing.T) {
 // The least emission of each frame is found, 0 included, whether frames are turned into blocks or not.
 func TestLeastEmissions(t *testing.T) {
 	tiertest.Each(t, func(t *testing.T) {
-		for _, classes := range []int{5, 40} {
+		for _, classes := range []int{5, 30, 40} {
 			const positions = 32
 			var p expRows[float64]
 			p.resize(classes, fp.WholeVectors[float64](classes), groupFrames)

@@ -59,7 +59,7 @@ type run struct {
 	before int     // where the exponents are
 	label  float64 // exponent of the label in front of the panel in the frame before
 	wide   bool
-	// In how many frames β of states that are 0 cannot overflow, if they have no exponents that fit; else 0.
+	// In how many frames β of states that are 0 cannot overflow, if there may be any; else 0.
 	lasting int
 }
 
@@ -277,11 +277,10 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 		m.up, m.down = 2+max(exponent(largest), 0), 1
 		plain, untilZero := w.emission.plainFrames(r.frames)
 		limit, m.above = w.fillColumn(r, start, plain)
-		m.below = min(runExponents, maxFactor-m.up)
+		m.below = min(runExponents, maxFactor-2-m.up)
 		if limit > untilZero {
 			if z := m.throughZeros(exponents, r.label, n); z.frames(leasts[:1], 0, 0) > 0 {
-				m = z
-				r.lasting = (maxFactor - 2 - m.below) / m.up
+				m, zeros = z, true
 			} else {
 				limit = untilZero
 			}
@@ -295,6 +294,9 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 			w.leaveOutZeros(r, boundary)
 		}
 		return w.forwardWide(r, start, boundary)
+	}
+	if zeros {
+		r.lasting = (maxFactor - 2 - m.below) / m.up
 	}
 	src, trial := boundary, false
 	for k := 0; count > 0; {
@@ -321,8 +323,8 @@ func (w *trellis[F]) forwardRun(r *run, start int, boundary []float64, zeros boo
 	return src, exponents
 }
 
-// movement is by how many powers of two a frame moves a state at most, down and by the least emission, and
-// how many it may be away from 1.
+// movement says by how many powers of two a frame moves a state at most, up, or down beside what its least
+// emission does; and how many a state may be above and below 1.
 type movement struct{ up, down, above, below int }
 
 // frames returns how many frames with such least emissions may follow where states are so many powers of two
@@ -345,12 +347,10 @@ func (m movement) mayTry(least float64, above, below int) bool {
 }
 
 // throughZeros returns m for a run that goes on behind emissions of 0. A state that they made 0 is fed by
-// others alone, be the factor ever so small, unless these are 0 for ever; and on the way back β of such a state
-// grows until it is dropped.
+// others alone, be the factor ever so small, unless these are 0 for ever.
 func (m movement) throughZeros(exponents []float64, before float64, positions int) movement {
 	toBlank, toLabel := leastFactors(exponents, before, positions)
 	m.down -= int(toBlank) + int(toLabel) // a label may be fed by the one before alone: labelFromLabel is both
-	m.below = min(m.below, maxFactor-2-m.up)
 	return m
 }
 
@@ -423,9 +423,10 @@ func (w *trellis[F]) makeWideFactors(r *run) (y numberRow, blank float64) {
 }
 
 // inherit gives states of a panel in frame k−1 of the group that are 0 the exponents of what can flow into
-// them.
+// them first.
 func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
-	skip, positions, before := w.target.skipExponents, p.positions, w.before(p, k).e
+	skip, positions, label := w.target.skipExponents, p.positions, w.before(p, k)
+	before, isZero := label.e, label.v == 0 // the label in front
 	for i := positions.From; i <= min(positions.To-1, w.target.length); i++ {
 		v, e := statesAt(states.v, i-positions.From), statesAt(states.exponents, i-positions.From)
 		if v[onBlank] == 0 {
@@ -434,10 +435,14 @@ func (w *trellis[F]) inherit(states numberRow, p panel, k int) {
 		if i == w.target.length {
 			return
 		}
-		if v[onLabel] == 0 {
+		switch {
+		case v[onLabel] != 0:
+		case v[onBlank] != 0 && isZero: // the blank is first
+			e[onLabel] = e[onBlank]
+		default:
 			e[onLabel] = max(e[onBlank], before+skip[i])
 		}
-		before = e[onLabel]
+		before, isZero = e[onLabel], v[onLabel] == 0
 	}
 }
 

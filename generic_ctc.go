@@ -210,8 +210,8 @@ func forwardFactorsGeneric(factors, exponents, skipExponents []float64, before f
 // leastExponent is what the difference of two exponents is below if one is not there.
 const leastExponent = -never / 4
 
-// leastFactorsGeneric returns the least exponent of blankFromLabel and of labelFromBlank at some positions, from
-// the exponents of their states, or 0 if there is none below it: see forwardFactorsGeneric.
+// leastFactorsGeneric returns the least exponent of blankFromLabel and of labelFromBlank at some positions, or 0 if
+// none is below it: see forwardFactorsGeneric. Factors of what is not there do not count.
 func leastFactorsGeneric(exponents []float64, before float64, positions int) (toBlank, toLabel float64) {
 	for i := range positions {
 		e := statesAt(exponents, i)
