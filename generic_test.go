@@ -3,6 +3,7 @@ package trellis
 import (
 	"math"
 	"slices"
+	"strconv"
 	"testing"
 	"unsafe"
 
@@ -738,7 +739,7 @@ func testPairTerms[F Float](t *testing.T) {
 		for i := range targets {
 			targets[i] = c.R.IntN(2)
 		}
-		bad := []int{-1, 2, defaultIgnoreIndex, 1 << 32, math.MaxInt, math.MinInt}[c.R.IntN(6)]
+		bad := []int{-1, 2, defaultIgnoreIndex, 1 << (strconv.IntSize / 2), math.MaxInt, math.MinInt}[c.R.IntN(6)]
 		for _, isBad := range []bool{false, true} {
 			if isBad && n > 0 {
 				targets[c.R.IntN(n)] = bad
