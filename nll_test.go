@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -149,6 +150,44 @@ func TestNLLVJPOfWeights(t *testing.T) {
 			l := NLLLoss[float32]{Weight: weight, IgnoreIndex: &ignore}
 			require.NoError(t, l.VJP(grad, upstream, x, targets))
 			require.Equal(t, want, grad, "%d inner positions, weights %v", inner, weight)
+		}
+	}
+}
+
+// Gradients that are too large for the caches are cleared in large parts by several workers: every method has the
+// same bits, in place as well.
+func TestNLLLargeGradients(t *testing.T) {
+	defer func(size int) { streamBytes = size }(streamBytes)
+	r := rand.New(rand.NewPCG(31, 32))
+	for _, shape := range [][]int{{700, 300}, {200, 300, 4}} {
+		n := shape[0] * product(shape[2:])
+		x := Tensor[float32]{make([]float32, n*shape[1]), shape}
+		targets, upstream := make([]int, n), make([]float32, n)
+		for i := range x.Data {
+			x.Data[i] = float32(r.NormFloat64())
+		}
+		for i := range targets {
+			targets[i], upstream[i] = r.IntN(shape[1]), float32(r.NormFloat64())
+			if r.IntN(9) == 0 {
+				targets[i] = defaultIgnoreIndex
+			}
+		}
+		l := NLLLoss[float32]{Workers: 1}
+		want, wantVJP := make([]float32, len(x.Data)), make([]float32, len(x.Data))
+		wantLoss, err := l.Grad(want, x, targets)
+		require.NoError(t, err)
+		require.NoError(t, l.VJP(wantVJP, upstream, x, targets))
+		for _, streamBytes = range []int{1 << 10, 1 << 30} {
+			for _, l.Workers = range []int{2, 3} {
+				grad := slices.Repeat([]float32{7}, len(x.Data))
+				require.NoError(t, l.VJP(grad, upstream, x, targets))
+				require.Equal(t, wantVJP, grad)
+				copy(grad, x.Data)
+				loss, err := l.Grad(grad, Tensor[float32]{grad, shape}, targets)
+				require.NoError(t, err)
+				require.Equal(t, wantLoss, loss)
+				require.Equal(t, want, grad)
+			}
 		}
 	}
 }
