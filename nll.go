@@ -281,18 +281,11 @@ func (t *nllTask[F]) Item(i int) {
 	if !t.out.wantGrad() {
 		return
 	}
-	if t.together == 1 {
-		t.clearGrad(t.span(i))
-	} else {
-		clear(t.out.grad[t.offset(t.span(from)):t.end(t.span(to-1))])
-	}
+	t.clearGrad(t.span(from), t.span(to-1))
 	for k := from; k < to; k++ {
 		t.writeTargets(t.span(k))
 	}
 }
-
-// end returns where whole samples end in the scores.
-func (t *nllTask[F]) end(s classSpan) int { return t.offset(s) + s.samples*t.inner*t.classes }
 
 // fourSums adds the losses of an item. One sum would wait for each addition: so there are four,
 // which take turns in each run.
@@ -610,16 +603,16 @@ func (l *targetLoop[F]) addFours(r, j int) int {
 	return j
 }
 
-// clearGrad sets the gradient at some positions to 0. It does not read x, which may be where
-// it writes, nor does writeTargets.
-func (t *nllTask[F]) clearGrad(s classSpan) {
-	if s.count == t.inner {
-		clear(t.out.grad[t.offset(s):t.end(s)])
+// clearGrad sets the gradient to 0 from one item to another, which are whole samples or one and the same. It does
+// not read x, which may be where it writes, nor does writeTargets.
+func (t *nllTask[F]) clearGrad(first, last classSpan) {
+	grad := t.out.grad[t.offset(first):]
+	if first.count == t.inner {
+		clear(grad[:t.offset(last)-t.offset(first)+last.samples*t.inner*t.classes])
 		return
 	}
-	grad := t.out.grad[t.offset(s):]
 	for c := range t.classes {
-		clear(grad[c*t.inner:][:s.count])
+		clear(grad[c*t.inner:][:first.count])
 	}
 }
 
