@@ -206,6 +206,7 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 	} else {
 		w.start(t)
 		for i := 0; i < items && w.bad < 0; i++ {
+			w.next, w.goesOn = i+1, i+1 < items
 			sum += w.compute(i)
 		}
 		if w.bad >= 0 {
@@ -226,6 +227,7 @@ func (l CrossEntropyLoss[F]) run(method string, out *outputs[F], x Tensor[F], ta
 type crossEntropyCall[F Float] struct {
 	crossEntropyTask[F]
 	partial []float64 // the sum of the losses of each item, where several workers share them
+	crew    int       // how many do
 }
 
 var crossEntropyCalls workspace.Pools
@@ -288,7 +290,7 @@ func (c *crossEntropyCall[F]) runParallel(workers int) float64 {
 	s := workspace.Take[crossEntropyCall[F], F](&crossEntropyCalls)
 	partial := workspace.Resize(s.partial, c.items())
 	*s = *c
-	s.partial = partial
+	s.partial, s.crew = partial, workers
 	parallel.Run(s, len(partial), workers)
 	sum := sumOf(partial)
 	*s = crossEntropyCall[F]{partial: partial}
@@ -300,6 +302,7 @@ func (c *crossEntropyCall[F]) runParallel(workers int) float64 {
 func (c *crossEntropyCall[F]) Item(i int) {
 	w := workspace.Take[crossEntropyItem[F], F](&crossEntropyItems)
 	w.start(&c.crossEntropyTask)
+	w.next = i + c.crew
 	c.partial[i] = w.compute(i)
 	w.release()
 }

@@ -166,9 +166,6 @@ func (w *crossEntropyItem[F]) loadScores() {
 		w.room = workspace.Resize(w.room, all*classes)
 		w.terms = places[F]{w.room, w.width, 1, all}
 	}
-	if t.isSequential() {
-		w.copyScores()
-	}
 }
 
 // copiesPairs reports whether positions with two classes are those of several samples, or do not fill whole vectors, and
@@ -249,14 +246,16 @@ func (w *crossEntropyItem[F]) setTargets(first int) {
 // then.
 func (w *crossEntropyItem[F]) setClasses(first int) {
 	t := &w.task
-	for g, k := w.copyTargets(first, 0, 0); g < w.groups; g, k = w.copyTargets(first, g, k+1) {
-		i, target := g*w.width+k, first+g*w.groupStep+k*w.laneStep
-		if t.targets[target] != t.ignore {
-			w.bad = target
-			return
+	if !w.narrowTargets(first) {
+		for g, k := w.copyTargets(first, 0, 0); g < w.groups; g, k = w.copyTargets(first, g, k+1) {
+			i, target := g*w.width+k, first+g*w.groupStep+k*w.laneStep
+			if t.targets[target] != t.ignore {
+				w.bad = target
+				return
+			}
+			w.class[i], w.logit[i] = leftOut, 0
+			w.left++
 		}
-		w.class[i], w.logit[i] = leftOut, 0
-		w.left++
 	}
 	w.ignored += w.left
 	if t.weight == nil && !t.hasSoft() {
@@ -278,6 +277,19 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 	}
 }
 
+// narrowTargets copies the class targets where lanes are neighbours, and reports whether all of them are classes that
+// count. Their scores are found with the largest ones.
+func (w *crossEntropyItem[F]) narrowTargets(first int) bool {
+	t, others := &w.task, 0
+	if t.order != strided || uint(t.ignore) < uint(t.classes) {
+		return false
+	}
+	for g := range w.groups {
+		others |= narrowTargets(w.class[g*w.width:], t.targets[first+g*w.groupStep:][:w.perGroup], t.classes)
+	}
+	return others == 0
+}
+
 // copyTargets copies the class targets and their scores, from lane k of group g on, up to a target that
 // is no class or left out. It returns that place, or the end of the groups. first is the number of the
 // first position.
@@ -285,9 +297,6 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 // A target is read once and compared before it is used, as in targetLoop.addFours.
 func (w *crossEntropyItem[F]) copyTargets(first, g, k int) (endGroup, endLane int) {
 	t, from := &w.task, &w.scores
-	if t.order == strided {
-		from = &w.terms // a copy still, and in the cache
-	}
 	n, groups := w.perGroup, w.groups
 	lastGroup, last := groups-1, n-1
 	_ = t.targets[first+lastGroup*w.groupStep+last*w.laneStep]

@@ -56,10 +56,12 @@ type crossEntropyItem[F Float] struct {
 
 	task           crossEntropyTask[F]
 	span           classSpan
-	left, ignored  int // positions of the item, and of all so far, that are left out
-	bad            int // the number of a target that is no class, or −1
-	constant       int // lanes whose hard, dot and mass are those that most have
-	x, probs, grad []F // of the task, from the first score of the item on
+	next           int  // the item that comes next, or may
+	goesOn         bool // and does, on this goroutine
+	left, ignored  int  // positions of the item, and of all so far, that are left out
+	bad            int  // the number of a target that is no class, or −1
+	constant       int  // lanes whose hard, dot and mass are those that most have
+	x, probs, grad []F  // of the task, from the first score of the item on
 
 	laneMap
 	scores  places[F] // the scores, where classes or lanes are neighbours
@@ -121,7 +123,7 @@ var crossEntropyItems workspace.Pools
 
 // start begins with the items of a call.
 func (w *crossEntropyItem[F]) start(t *crossEntropyTask[F]) {
-	w.task, w.ignored, w.bad, w.constant = *t, 0, -1, 0
+	w.task, w.ignored, w.bad, w.constant, w.goesOn = *t, 0, -1, 0, false
 }
 
 // release gives the workspace back without what it borrowed.

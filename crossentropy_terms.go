@@ -169,24 +169,29 @@ func (w *crossEntropyItem[F]) makeTermsByLane() {
 	}
 	clear(w.sum[:all])
 	clear(w.ties[:all])
+	w.eachBlock(func(b laneBlock) {
+		terms, scores := w.terms.view(b.group, b.class, fp.WholeVectors[F](b.lanes)), w.scores.view(b.group, b.class, b.lanes)
+		maxStrided(w.max[b.lane:], w.logit[b.lane:], w.class[b.lane:], terms, scores, b.classes, b.class)
+	})
 	for c := 0; c < t.classes; c += stridedBlock {
 		n, last := min(stridedBlock, t.classes-c), F(0)
 		if c+n == t.classes {
 			last = 1
 		}
-		expStrided(w.sum[:], w.ties[:], w.max[:], w.terms.view(0, c, all), n, last)
+		terms := w.terms.view(0, c, all)
+		expStrided(w.sum[:], w.ties[:], w.max[:], terms, n, last, w.nextScores(c, terms))
 	}
 }
 
-// copyScores copies the scores to the terms, where lanes are neighbours, and sets max.
-func (w *crossEntropyItem[F]) copyScores() {
-	top := w.max[:w.groups*w.width]
-	for i := range top {
-		top[i] = fp.NegInf[F]()
+// nextScores returns the scores of the next item, if items are parts of samples, from a class on, or else what it is
+// given.
+func (w *crossEntropyItem[F]) nextScores(class int, otherwise view.Rows[F]) view.Rows[F] {
+	t := &w.task
+	if t.parts == 1 || w.next >= t.items() {
+		return otherwise
 	}
-	w.eachBlock(func(b laneBlock) {
-		maxStrided(top[b.lane:], w.terms.view(b.group, b.class, fp.WholeVectors[F](b.lanes)), w.scores.view(b.group, b.class, b.lanes), b.classes)
-	})
+	s := t.span(w.next)
+	return view.Of(t.x[t.offset(s)+class*t.inner:], s.count, t.inner)
 }
 
 // laneBlock is some classes of the lanes of a group, or of all groups where their lanes are
@@ -241,7 +246,10 @@ func (w *crossEntropyItem[F]) softOf(b laneBlock) view.Rows[F] {
 
 // writeTermsByLane does writeTerms.
 func (w *crossEntropyItem[F]) writeTermsByLane() {
-	t, stream := &w.task, w.canStream()
+	t, stream, wait := &w.task, w.canStream(), 1
+	if w.goesOn {
+		wait = 0
+	}
 	w.eachBlock(func(b laneBlock) {
 		out, terms := w.out.view(b.group, b.class, b.lanes), w.terms.view(b.group, b.class, b.lanes)
 		factor, scale := w.factor[b.lane:], w.scale[b.lane:]
@@ -252,7 +260,7 @@ func (w *crossEntropyItem[F]) writeTermsByLane() {
 		case t.hasSoft():
 			scaleStridedUniform(out, terms, t.uniform[b.class:][:b.classes], factor, scale)
 		case stream:
-			gradientStridedStream(out, terms, b.classes, factor, class, b.class, hit)
+			gradientStridedStream(out, terms, b.classes, factor, class, b.class, hit, wait)
 		default:
 			gradientStrided(out, terms, b.classes, factor, class, b.class, hit)
 		}

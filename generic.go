@@ -280,23 +280,43 @@ func maxIndexGeneric(index []int32) (most uint32) {
 // of some positions, whose rows are whole vectors, like everything that there is once for
 // a position: m, sum, ties, factor.
 
-// maxStridedGeneric copies count classes from x to dst and brings m[j], the largest logit
-// of position j so far, up to date with them. NaN are left out, and −0 is +0. In the
-// columns that dst has beyond those of x it writes −Inf.
-func maxStridedGeneric[F Float](m []F, dst, x view.Rows[F], count int) {
+// narrowTargetsGeneric writes targets to class, and returns others, which is 0 if all of them are from 0 to
+// classes−1. Else class is of no use.
+func narrowTargetsGeneric(class []int32, targets []int, classes int) (others int) {
+	for i, y := range targets {
+		if class[i] = int32(y); uint(y) >= uint(classes) {
+			others = 1
+		}
+	}
+	return others
+}
+
+// maxStridedGeneric copies count classes, which are counted from first, from x to dst. It brings m[j], the largest
+// logit of position j so far, up to date with them, and logit[j], if class[j] is one of them. If first is 0 they are all
+// so far, and logit[j] is 0 for another class. NaN are left out of m, and −0 is +0. In the columns that dst has beyond
+// those of x logits are −Inf. dst may be x.
+func maxStridedGeneric[F Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
+	m = m[:dst.Columns]
+	if first == 0 {
+		for j := range m {
+			m[j], logit[j] = fp.NegInf[F](), 0
+		}
+	}
 	for c := range count {
 		d := dst.Row(c)
-		for j := range d[x.Columns:] {
-			d[x.Columns+j] = fp.NegInf[F]()
+		for j := copy(d, x.Row(c)); j < len(d); j++ {
+			d[j] = fp.NegInf[F]()
 		}
-		for j, v := range x.Row(c) {
-			d[j] = v
+		for j, v := range d {
 			if v > m[j] {
 				m[j] = v
 			}
 		}
-		for j := range m[:dst.Columns] {
-			m[j] += 0
+	}
+	for j := range m {
+		m[j] += 0
+		if c := int(class[j]) - first; 0 <= c && c < count {
+			logit[j] = dst.Row(c)[j]
 		}
 	}
 }
@@ -304,8 +324,9 @@ func maxStridedGeneric[F Float](m []F, dst, x view.Rows[F], count int) {
 // expStridedGeneric replaces x by exp(x−m[j]) in count classes, at most stridedBlock,
 // and adds the sum of what was below m[j] to sum[j], and how often it was m[j] to
 // ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j]. With the last
-// classes last is 1, else 0: then ties[j]−1 is added to sum[j], too.
-func expStridedGeneric[F Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F) {
+// classes last is 1, else 0: then ties[j]−1 is added to sum[j], too. What next has is read next: as much
+// of it as x is prefetched.
+func expStridedGeneric[F Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F, next view.Rows[F]) {
 	var room [chunk]F
 	for from := 0; from < x.Columns; from += chunk {
 		var total, tied [chunk]F
@@ -354,9 +375,10 @@ func gradientStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F,
 	}
 }
 
-// gradientStridedStreamGeneric is gradientStrided past the caches. The address of dst and the
+// gradientStridedStreamGeneric is gradientStrided past the caches. If wait is 0 memory may not have all of it when
+// it returns, and other processors may see it later than what is written afterwards. The address of dst and the
 // bytes of its stride are multiples of 64.
-func gradientStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+func gradientStridedStreamGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F, wait int) {
 	gradientStridedGeneric(dst, x, count, factor, class, first, target)
 }
 

@@ -335,21 +335,51 @@ func padding[F Float](c *kerneltest.Trial[F], n int) []F {
 
 var stridedLengths = []int{itemPositions - 1, itemPositions}
 
+func testNarrowTargets(t *testing.T) {
+	kerneltest.Each(t, nil, func(c *kerneltest.Trial[float64]) {
+		for _, classes := range []int{1, 5, 1<<31 - 1} {
+			c.Notes = []any{"classes", classes}
+			targets, class := make([]int, c.N), make([]int32, c.N)
+			for i := range targets {
+				targets[i] = c.R.IntN(classes)
+			}
+			if c.N > 0 && c.R.IntN(2) == 0 {
+				targets[c.R.IntN(c.N)] = []int{-1, classes, -100, math.MinInt, math.MaxInt, 1 << 32}[c.R.IntN(6)]
+			}
+			class1, y := kerneltest.Placed(c, class), kerneltest.Constant(c, targets)
+			others, others1 := narrowTargetsGeneric(class, targets, classes), 0
+			c.Call(func() { others1 = narrowTargets(class1, y, classes) })
+			if others == 0 {
+				require.Equal(t, class, class1)
+			}
+			require.Equal(t, others == 0, others1 == 0)
+		}
+	})
+}
+
 func testMaxStrided[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		width := fp.WholeVectors[F](c.N)
 		for _, s := range strides(c) {
 			stride, count := s[0], s[1]
 			c.Notes = []any{"stride", stride, "count", count}
-			m, x, dst := c.Scores(width), classScores(c, stride, count), padding(c, count*width)
+			m, logit, class := c.Scores(width), c.Scores(width), make([]int32, width)
+			x, dst, first := classScores(c, stride, count), padding(c, count*width), c.R.IntN(2)
 			for j := range m {
 				if m[j] != m[j] || j%3 > 0 { // it is never NaN
 					m[j] = fp.NegInf[F]()
 				}
+				class[j] = int32(c.R.IntN(count+first+2) - 2) // leftOut and noClass among them
 			}
-			m1, dst1, y := kerneltest.Placed(c, m), kerneltest.Placed(c, dst), kerneltest.Constant(c, x)
-			maxStridedGeneric(m, view.Of(dst, width, width), view.Of(x, c.N, stride), count)
-			c.Call(func() { maxStrided(m1, view.Of(dst1, width, width), view.Of(y, c.N, stride), count) })
+			m1, logit1, dst1 := kerneltest.Placed(c, m), kerneltest.Placed(c, logit), kerneltest.Placed(c, dst)
+			class1, y := kerneltest.Constant(c, class), kerneltest.Constant(c, x)
+			if stride == width && c.N == width { // in place
+				y = dst1[:copy(dst1, x)]
+			}
+			maxStridedGeneric(m, logit, class, view.Of(dst, width, width), view.Of(x, c.N, stride), count, first)
+			c.Call(func() {
+				maxStrided(m1, logit1, class1, view.Of(dst1, width, width), view.Of(y, c.N, stride), count, first)
+			})
 			for j := range m {
 				var column []F
 				for i := j; i < len(dst); i += width {
@@ -357,6 +387,7 @@ func testMaxStrided[F Float](t *testing.T) {
 				}
 				kerneltest.SameTop(c, column, m[j], m1[j])
 			}
+			kerneltest.Same(c, "logit", logit, logit1)
 			kerneltest.Same(c, "dst", dst, dst1)
 		}
 	})
@@ -369,19 +400,18 @@ func testExpStrided[F Float](t *testing.T) {
 			stride, count := s[0], s[1]
 			c.Notes = []any{"count", count}
 			sum, ties, m, x := make([]float64, width), make([]F, width), make([]F, width), make([]F, count*width)
+			next := view.Of(classScores(c, stride, count), c.N, stride)
+			maxStridedGeneric(m, make([]F, width), make([]int32, width), view.Of(x, width, width), next, count, 0)
 			for j := range m {
-				sum[j], ties[j], m[j] = c.R.ExpFloat64(), F([...]int{0, 1, 2, 1 << 24, 1<<30 - 64}[c.R.IntN(5)]), fp.NegInf[F]()
-			}
-			maxStridedGeneric(m, view.Of(x, width, width), view.Of(classScores(c, stride, count), c.N, stride), count)
-			for j := range m {
+				sum[j], ties[j] = c.R.ExpFloat64(), F([...]int{0, 1, 2, 1 << 24, 1<<30 - 64}[c.R.IntN(5)])
 				if c.R.IntN(3) == 0 { // a maximum in other classes
 					m[j] = max(m[j], F(c.R.NormFloat64()))
 				}
 			}
 			sum1, ties1, m1, x1 := kerneltest.Placed(c, sum), kerneltest.Placed(c, ties), kerneltest.Constant(c, m), kerneltest.Placed(c, x)
 			last := F(c.R.IntN(2))
-			expStridedGeneric(sum, ties, m, view.Of(x, width, width), count, last)
-			c.Call(func() { expStrided(sum1, ties1, m1, view.Of(x1, width, width), count, last) })
+			expStridedGeneric(sum, ties, m, view.Of(x, width, width), count, last, next)
+			c.Call(func() { expStrided(sum1, ties1, m1, view.Of(x1, width, width), count, last, next) })
 			kerneltest.Same(c, "ties", ties, ties1)
 			for j := range m {
 				if ties[j] != ties[j] { // with which all else is of no use
@@ -443,11 +473,12 @@ func gradientStridedTrials[F Float](t *testing.T, stream bool) {
 			}
 			gradientStridedGeneric(view.Of(want[start:], c.N, stride), view.Of(x, width, width), count, factor, class, first, target)
 			c.Call(func() {
-				write := gradientStrided[F]
+				dst, terms := view.Of(room[start:], c.N, stride), view.Of(y, width, width)
 				if stream {
-					write = gradientStridedStream[F]
+					gradientStridedStream(dst, terms, count, factor1, class1, first, target1, c.R.IntN(2))
+				} else {
+					gradientStrided(dst, terms, count, factor1, class1, first, target1)
 				}
-				write(view.Of(room[start:], c.N, stride), view.Of(y, width, width), count, factor1, class1, first, target1)
 			})
 			kerneltest.Same(c, "dst", want, room)
 		}

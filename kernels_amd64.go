@@ -417,46 +417,57 @@ func argMaxAllowedRows[F fp.Float](place, x []F, n int, allowed []F) {
 	argMaxAllowedRowsGeneric(place, x, n, allowed)
 }
 
+// narrowTargets works like narrowTargetsGeneric.
+func narrowTargets(class []int32, targets []int, classes int) (others int) {
+	switch tier.Active {
+	case tier.AVX512:
+		return narrowTargetsAVX512(class, targets, classes)
+	case tier.AVX2:
+		return narrowTargetsAVX2(class, targets, classes)
+	}
+	return narrowTargetsGeneric(class, targets, classes)
+}
+
 // maxStrided works like maxStridedGeneric.
-func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
+func maxStrided[F fp.Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			maxStridedF32AVX512(fp.AsFloat32(m), fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			maxStridedF32AVX512(fp.AsFloat32(m), fp.AsFloat32(logit), class, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count, first)
 			return
 		}
-		maxStridedF64AVX512(fp.AsFloat64(m), fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		maxStridedF64AVX512(fp.AsFloat64(m), fp.AsFloat64(logit), class, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count, first)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			maxStridedF32AVX2(fp.AsFloat32(m), fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			maxStridedF32AVX2(fp.AsFloat32(m), fp.AsFloat32(logit), class, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count, first)
 			return
 		}
-		maxStridedF64AVX2(fp.AsFloat64(m), fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		maxStridedF64AVX2(fp.AsFloat64(m), fp.AsFloat64(logit), class, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count, first)
 		return
 	}
-	maxStridedGeneric(m, dst, x, count)
+	maxStridedGeneric(m, logit, class, dst, x, count, first)
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F) {
+func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F, next view.Rows[F]) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			expStridedF32AVX512(sum, fp.AsFloat32(ties), fp.AsFloat32(m), fp.AsFloat32(x.Data), x.Stride, count, float32(last))
+			expStridedF32AVX512(sum, fp.AsFloat32(ties), fp.AsFloat32(m), fp.AsFloat32(x.Data), x.Stride, count, float32(last), fp.AsFloat32(next.Data), next.Columns, next.Stride)
 			return
 		}
-		expStridedF64AVX512(sum, fp.AsFloat64(ties), fp.AsFloat64(m), fp.AsFloat64(x.Data), x.Stride, count, float64(last))
+		expStridedF64AVX512(sum, fp.AsFloat64(ties), fp.AsFloat64(m), fp.AsFloat64(x.Data), x.Stride, count, float64(last), fp.AsFloat64(next.Data), next.Columns, next.Stride)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			expStridedF32AVX2(sum, fp.AsFloat32(ties), fp.AsFloat32(m), fp.AsFloat32(x.Data), x.Stride, count, float32(last))
+			expStridedF32AVX2(sum, fp.AsFloat32(ties), fp.AsFloat32(m), fp.AsFloat32(x.Data), x.Stride, count, float32(last), fp.AsFloat32(next.Data), next.Columns, next.Stride)
 			return
 		}
-		expStridedF64AVX2(sum, fp.AsFloat64(ties), fp.AsFloat64(m), fp.AsFloat64(x.Data), x.Stride, count, float64(last))
+		expStridedF64AVX2(sum, fp.AsFloat64(ties), fp.AsFloat64(m), fp.AsFloat64(x.Data), x.Stride, count, float64(last), fp.AsFloat64(next.Data), next.Columns, next.Stride)
 		return
 	}
-	expStridedGeneric(sum, ties, m, x, count, last)
+	expStridedGeneric(sum, ties, m, x, count, last, next)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -523,24 +534,24 @@ func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, cla
 }
 
 // gradientStridedStream works like gradientStridedStreamGeneric.
-func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F, wait int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			gradientStridedStreamF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			gradientStridedStreamF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), wait)
 			return
 		}
-		gradientStridedStreamF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		gradientStridedStreamF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), wait)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			gradientStridedStreamF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			gradientStridedStreamF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), wait)
 			return
 		}
-		gradientStridedStreamF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		gradientStridedStreamF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), wait)
 		return
 	}
-	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target)
+	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target, wait)
 }
 
 // spreadTargets works like spreadTargetsGeneric.
@@ -1365,28 +1376,34 @@ func argMaxAllowedRowsF64AVX512(place, x []float64, n int, allowed []float64)
 func argMaxAllowedRowsF64AVX2(place, x []float64, n int, allowed []float64)
 
 //go:noescape
-func maxStridedF32AVX512(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)
+func narrowTargetsAVX512(class []int32, targets []int, classes int) (others int)
 
 //go:noescape
-func maxStridedF32AVX2(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)
+func narrowTargetsAVX2(class []int32, targets []int, classes int) (others int)
 
 //go:noescape
-func maxStridedF64AVX512(m, dst []float64, dstStride int, x []float64, xColumns, xStride, count int)
+func maxStridedF32AVX512(m, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns, xStride, count, first int)
 
 //go:noescape
-func maxStridedF64AVX2(m, dst []float64, dstStride int, x []float64, xColumns, xStride, count int)
+func maxStridedF32AVX2(m, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns, xStride, count, first int)
 
 //go:noescape
-func expStridedF32AVX512(sum []float64, ties, m, x []float32, xStride, count int, last float32)
+func maxStridedF64AVX512(m, logit []float64, class []int32, dst []float64, dstStride int, x []float64, xColumns, xStride, count, first int)
 
 //go:noescape
-func expStridedF32AVX2(sum []float64, ties, m, x []float32, xStride, count int, last float32)
+func maxStridedF64AVX2(m, logit []float64, class []int32, dst []float64, dstStride int, x []float64, xColumns, xStride, count, first int)
 
 //go:noescape
-func expStridedF64AVX512(sum, ties, m, x []float64, xStride, count int, last float64)
+func expStridedF32AVX512(sum []float64, ties, m, x []float32, xStride, count int, last float32, next []float32, nextColumns, nextStride int)
 
 //go:noescape
-func expStridedF64AVX2(sum, ties, m, x []float64, xStride, count int, last float64)
+func expStridedF32AVX2(sum []float64, ties, m, x []float32, xStride, count int, last float32, next []float32, nextColumns, nextStride int)
+
+//go:noescape
+func expStridedF64AVX512(sum, ties, m, x []float64, xStride, count int, last float64, next []float64, nextColumns, nextStride int)
+
+//go:noescape
+func expStridedF64AVX2(sum, ties, m, x []float64, xStride, count int, last float64, next []float64, nextColumns, nextStride int)
 
 //go:noescape
 func scaleStridedF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32)
@@ -1425,16 +1442,16 @@ func gradientStridedF64AVX512(dst []float64, dstColumns, dstStride int, x []floa
 func gradientStridedF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
 
 //go:noescape
-func gradientStridedStreamF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+func gradientStridedStreamF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32, wait int)
 
 //go:noescape
-func gradientStridedStreamF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+func gradientStridedStreamF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32, wait int)
 
 //go:noescape
-func gradientStridedStreamF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+func gradientStridedStreamF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64, wait int)
 
 //go:noescape
-func gradientStridedStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+func gradientStridedStreamF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64, wait int)
 
 //go:noescape
 func spreadTargetsF32AVX512(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)

@@ -287,32 +287,41 @@ func argMaxAllowedRows[F fp.Float](place, x []F, n int, allowed []F) {
 	argMaxAllowedRowsGeneric(place, x, n, allowed)
 }
 
+// narrowTargets works like narrowTargetsGeneric.
+func narrowTargets(class []int32, targets []int, classes int) (others int) {
+	switch tier.Active {
+	case tier.NEON:
+		return narrowTargetsNEON(class, targets, classes)
+	}
+	return narrowTargetsGeneric(class, targets, classes)
+}
+
 // maxStrided works like maxStridedGeneric.
-func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
+func maxStrided[F fp.Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			maxStridedF32NEON(fp.AsFloat32(m), fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			maxStridedF32NEON(fp.AsFloat32(m), fp.AsFloat32(logit), class, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, count, first)
 			return
 		}
-		maxStridedF64NEON(fp.AsFloat64(m), fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		maxStridedF64NEON(fp.AsFloat64(m), fp.AsFloat64(logit), class, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, count, first)
 		return
 	}
-	maxStridedGeneric(m, dst, x, count)
+	maxStridedGeneric(m, logit, class, dst, x, count, first)
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F) {
+func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F, next view.Rows[F]) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			expStridedF32NEON(sum, fp.AsFloat32(ties), fp.AsFloat32(m), fp.AsFloat32(x.Data), x.Stride, count, float32(last))
+			expStridedF32NEON(sum, fp.AsFloat32(ties), fp.AsFloat32(m), fp.AsFloat32(x.Data), x.Stride, count, float32(last), fp.AsFloat32(next.Data), next.Columns, next.Stride)
 			return
 		}
-		expStridedF64NEON(sum, fp.AsFloat64(ties), fp.AsFloat64(m), fp.AsFloat64(x.Data), x.Stride, count, float64(last))
+		expStridedF64NEON(sum, fp.AsFloat64(ties), fp.AsFloat64(m), fp.AsFloat64(x.Data), x.Stride, count, float64(last), fp.AsFloat64(next.Data), next.Columns, next.Stride)
 		return
 	}
-	expStridedGeneric(sum, ties, m, x, count, last)
+	expStridedGeneric(sum, ties, m, x, count, last, next)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -358,17 +367,17 @@ func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, cla
 }
 
 // gradientStridedStream works like gradientStridedStreamGeneric.
-func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
+func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F, wait int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			gradientStridedStreamF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target))
+			gradientStridedStreamF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(factor), class, first, fp.AsFloat32(target), wait)
 			return
 		}
-		gradientStridedStreamF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target))
+		gradientStridedStreamF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(factor), class, first, fp.AsFloat64(target), wait)
 		return
 	}
-	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target)
+	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target, wait)
 }
 
 // spreadTargets works like spreadTargetsGeneric.
@@ -905,16 +914,19 @@ func argMaxAllowedRowsF32NEON(place, x []float32, n int, allowed []float32)
 func argMaxAllowedRowsF64NEON(place, x []float64, n int, allowed []float64)
 
 //go:noescape
-func maxStridedF32NEON(m, dst []float32, dstStride int, x []float32, xColumns, xStride, count int)
+func narrowTargetsNEON(class []int32, targets []int, classes int) (others int)
 
 //go:noescape
-func maxStridedF64NEON(m, dst []float64, dstStride int, x []float64, xColumns, xStride, count int)
+func maxStridedF32NEON(m, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns, xStride, count, first int)
 
 //go:noescape
-func expStridedF32NEON(sum []float64, ties, m, x []float32, xStride, count int, last float32)
+func maxStridedF64NEON(m, logit []float64, class []int32, dst []float64, dstStride int, x []float64, xColumns, xStride, count, first int)
 
 //go:noescape
-func expStridedF64NEON(sum, ties, m, x []float64, xStride, count int, last float64)
+func expStridedF32NEON(sum []float64, ties, m, x []float32, xStride, count int, last float32, next []float32, nextColumns, nextStride int)
+
+//go:noescape
+func expStridedF64NEON(sum, ties, m, x []float64, xStride, count int, last float64, next []float64, nextColumns, nextStride int)
 
 //go:noescape
 func scaleStridedF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32)
@@ -935,10 +947,10 @@ func gradientStridedF32NEON(dst []float32, dstColumns, dstStride int, x []float3
 func gradientStridedF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
 
 //go:noescape
-func gradientStridedStreamF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32)
+func gradientStridedStreamF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, factor []float32, class []int32, first int, target []float32, wait int)
 
 //go:noescape
-func gradientStridedStreamF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64)
+func gradientStridedStreamF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64, class []int32, first int, target []float64, wait int)
 
 //go:noescape
 func spreadTargetsF32NEON(u []float32, uStride int, p []float32, pColumns, pStride int, weight []float32, keep, share float32, count int)

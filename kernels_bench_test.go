@@ -75,9 +75,11 @@ func stridedWorks[F Float]() []kerneltest.Work {
 	one, two, three := kerneltest.Elements[F](classes*itemPositions, 1), kerneltest.Elements[F](classes*itemPositions, 2), kerneltest.Elements[F](classes*itemPositions, 3)
 	return []kerneltest.Work{
 		kerneltest.NewWork("maxStrided", two, func() {
-			maxStrided(largest, view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes)
+			maxStrided(largest, zeros, class, view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes, 0)
 		}),
-		kerneltest.NewWork("expStrided", two, func() { expStrided(sum, ties, largest, view.Of(terms, itemPositions, itemPositions), classes, 1) }),
+		kerneltest.NewWork("expStrided", two, func() {
+			expStrided(sum, ties, largest, view.Of(terms, itemPositions, itemPositions), classes, 1, view.Of(image, itemPositions, pixels))
+		}),
 		kerneltest.NewWork("scaleStrided", two, func() {
 			scaleStrided(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones)
 		}),
@@ -85,7 +87,7 @@ func stridedWorks[F Float]() []kerneltest.Work {
 			gradientStrided(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros)
 		}),
 		kerneltest.NewWork("gradientStridedStream", two, func() {
-			gradientStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros)
+			gradientStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros, 1)
 		}),
 		kerneltest.NewWork("scaleStridedUniform", two, func() {
 			scaleStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), u, ones, zeros)
@@ -228,6 +230,7 @@ func doubleWorks() []kerneltest.Work {
 	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
 		offsets[i] = int32(sumOffset(int(class)))
 	}
+	classTargets, narrow := make([]int, itemPositions), make([]int32, itemPositions)
 	occupancySums := view.Of(make([]float64, benchFrames/2*sumStride[float64](benchClasses)), 0, sumStride[float64](benchClasses))
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
@@ -244,6 +247,9 @@ func doubleWorks() []kerneltest.Work {
 			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast)
 		}),
 		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
+		kerneltest.NewWork("narrowTargets", kerneltest.Amount{Count: itemPositions, Unit: "target", Bytes: 12 * itemPositions}, func() {
+			narrowTargets(narrow, classTargets, 2)
+		}),
 		kerneltest.NewWork("log1p", kerneltest.Elements[float64](itemPositions, 2), func() { log1p(logs1, sums) }),
 		kerneltest.NewWork("normalizeRow", kerneltest.Amount{Count: states, Unit: "state", Bytes: 4 * len(row) * double}, func() {
 			result[0] = normalizeRow(row, alpha[:len(row)], rowExponents)

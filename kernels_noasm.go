@@ -114,14 +114,19 @@ func argMaxAllowedRows[F fp.Float](place, x []F, n int, allowed []F) {
 	argMaxAllowedRowsGeneric(place, x, n, allowed)
 }
 
+// narrowTargets works like narrowTargetsGeneric.
+func narrowTargets(class []int32, targets []int, classes int) (others int) {
+	return narrowTargetsGeneric(class, targets, classes)
+}
+
 // maxStrided works like maxStridedGeneric.
-func maxStrided[F fp.Float](m []F, dst, x view.Rows[F], count int) {
-	maxStridedGeneric(m, dst, x, count)
+func maxStrided[F fp.Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
+	maxStridedGeneric(m, logit, class, dst, x, count, first)
 }
 
 // expStrided works like expStridedGeneric.
-func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F) {
-	expStridedGeneric(sum, ties, m, x, count, last)
+func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F, next view.Rows[F]) {
+	expStridedGeneric(sum, ties, m, x, count, last, next)
 }
 
 // scaleStrided works like scaleStridedGeneric.
@@ -140,8 +145,8 @@ func gradientStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F, cla
 }
 
 // gradientStridedStream works like gradientStridedStreamGeneric.
-func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {
-	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target)
+func gradientStridedStream[F fp.Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F, wait int) {
+	gradientStridedStreamGeneric(dst, x, count, factor, class, first, target, wait)
 }
 
 // spreadTargets works like spreadTargetsGeneric.

@@ -89,6 +89,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 // doubleTests are the tests of the kernels that are float64 alone.
 var doubleTests = map[string]func(t *testing.T){
 	"log1p":          testLog1p,
+	"narrowTargets":  testNarrowTargets,
 	"normalizeRow":   testNormalizeRow,
 	"forwardFactors": testForwardFactors,
 	"leastFactors":   testLeastFactors,
@@ -117,7 +118,8 @@ func exponentials() (of, ofNegative func(dst, x []float32)) {
 		clear(sum)
 		clear(ties)
 		copy(terms, x)
-		expStrided(sum, ties, zero, view.Of(terms, len(x), len(x)), 1, 0)
+		of := view.Of(terms, len(x), len(x))
+		expStrided(sum, ties, zero, of, 1, 0, of)
 		for i := range dst {
 			dst[i] = float32(sum[i]) + ties[i]
 		}

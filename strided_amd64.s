@@ -4,337 +4,678 @@
 
 #include "textflag.h"
 
-// func maxStridedF32AVX512(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-104
+// func narrowTargetsAVX512(class []int32, targets []int, classes int) (others int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·narrowTargetsAVX512(SB), NOSPLIT, $0-64
+	VPXORD       Z0, Z0, Z0
+	MOVQ         class_base+0(FP), AX
+	MOVQ         targets_base+24(FP), CX
+	MOVQ         classes+48(FP), DX
+	SUBQ         $+1, DX
+	VPBROADCASTQ DX, Z1
+	VMOVAPS      Z0, Z2
+	MOVQ         targets_len+32(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (CX), Z3
+	VPMOVQD Z3, (AX)
+	VORPD   Z3, Z2, Z2
+	VPSUBQ  Z3, Z1, Z3
+	VORPD   Z3, Z2, Z2
+	ADDQ    $+32, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DX
+	CMPQ    DX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ      DX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), BX
+	KMOVW     (BX)(DX*2), K1
+	VMOVUPD.Z (CX), K1, Z3
+	VPMOVQD   Z3, K1, (AX)
+	VORPD     Z3, Z2, Z2
+	VPSUBQ    Z3, Z1, Z1
+	VORPD     Z1, Z2, Z2
+	ADDQ      $+32, AX
+	MOVQ      DX, AX
+	SHLQ      $0x03, AX
+	ADDQ      AX, CX
+
+endif3:
+	VPCMPQ $0x01, Z0, Z2, K1
+	KMOVW  K1, AX
+	ORL    $+256, AX
+	BSFL   AX, AX
+	MOVQ   $+8, CX
+	SUBQ   AX, CX
+	MOVQ   CX, AX
+	MOVQ   AX, others+56(FP)
+	VZEROUPPER
+	RET
+
+// func narrowTargetsAVX2(class []int32, targets []int, classes int) (others int)
+// Requires: AVX, AVX2
+TEXT ·narrowTargetsAVX2(SB), NOSPLIT, $0-64
+	MOVQ         class_base+0(FP), AX
+	MOVQ         targets_base+24(FP), CX
+	MOVQ         classes+48(FP), DX
+	SUBQ         $+1, DX
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	MOVQ         targets_len+32(FP), DX
+	CMPQ         DX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS      (CX), Y3
+	VMOVUPS      32(CX), Y4
+	VEXTRACTF128 $0x01, Y3, X5
+	VSHUFPS      $0x88, X5, X3, X5
+	VMOVUPS      X5, (AX)
+	VEXTRACTF128 $0x01, Y4, X5
+	VSHUFPS      $0x88, X5, X4, X5
+	VMOVUPS      X5, 16(AX)
+	VORPD        Y3, Y1, Y1
+	VORPD        Y4, Y2, Y2
+	VPSUBQ       Y3, Y0, Y3
+	VPSUBQ       Y4, Y0, Y4
+	VORPD        Y3, Y1, Y1
+	VORPD        Y4, Y2, Y2
+	ADDQ         $+32, AX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DX
+	CMPQ         DX, $+8
+	JGE          loop1
+
+end2:
+	CMPQ         DX, $+0
+	JLE          endif3
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y3
+	VMOVUPS      96(BX)(SI*8), Y4
+	VMASKMOVPD   (CX), Y3, Y3
+	VMASKMOVPD   32(CX), Y4, Y4
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         DX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y5
+	VMOVUPS      96(BX)(SI*4), Y6
+	VEXTRACTF128 $0x01, Y5, X6
+	VEXTRACTF128 $0x01, Y3, X7
+	VSHUFPS      $0x88, X7, X3, X7
+	VPMASKMOVD   X7, X5, (AX)
+	VEXTRACTF128 $0x01, Y4, X5
+	VSHUFPS      $0x88, X5, X4, X5
+	VPMASKMOVD   X5, X6, 16(AX)
+	VORPD        Y3, Y1, Y1
+	VORPD        Y4, Y2, Y2
+	VPSUBQ       Y3, Y0, Y3
+	VPSUBQ       Y4, Y0, Y0
+	VORPD        Y3, Y1, Y1
+	VORPD        Y0, Y2, Y2
+	ADDQ         $+32, AX
+	MOVQ         DX, AX
+	SHLQ         $0x03, AX
+	ADDQ         AX, CX
+
+endif3:
+	VXORPS    Y0, Y0, Y0
+	VXORPS    Y0, Y0, Y0
+	VPCMPGTQ  Y1, Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VPCMPGTQ  Y2, Y1, Y1
+	VMOVMSKPD Y0, AX
+	VMOVMSKPD Y1, CX
+	SHLL      $0x04, CX
+	ORL       CX, AX
+	ORL       $+256, AX
+	BSFL      AX, AX
+	MOVQ      $+8, CX
+	SUBQ      AX, CX
+	MOVQ      CX, AX
+	MOVQ      AX, others+56(FP)
+	VZEROUPPER
+	RET
+
+// func maxStridedF32AVX512(m []float32, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int, first int)
+// Requires: AVX, AVX512F
+TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-160
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	MOVQ         x_base+56(FP), AX
-	MOVQ         dst_base+24(FP), CX
-	MOVQ         xColumns+80(FP), DX
-	MOVQ         dstStride+48(FP), BX
-	SHLQ         $0x02, BX
-	MOVQ         xStride+88(FP), SI
-	SHLQ         $0x02, SI
-	MOVQ         count+96(FP), DI
-	CMPQ         DI, $+0
-	JLE          end2
+	MOVQ         m_base+0(FP), AX
+	MOVQ         logit_base+24(FP), CX
+	MOVQ         class_base+48(FP), DX
+	MOVQ         dst_base+72(FP), BX
+	MOVQ         x_base+104(FP), SI
+	MOVQ         dstStride+96(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         xStride+136(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         first+152(FP), R9
+	MOVQ         xColumns+128(FP), R10
+	CMPQ         R10, $+16
+	JLT          end2
 
 loop1:
-	MOVQ m_base+0(FP), R8
-	MOVQ AX, R9
-	MOVQ CX, R10
-	MOVQ DX, R11
-	CMPQ R11, $+16
-	JLT  end4
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif3
+	VMOVUPS (AX), Z2
+	VMOVUPS (CX), Z3
 
-loop3:
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	VMOVUPS    (R9), Z2
-	VMOVUPS    Z2, (R10)
-	VMOVUPS    (R8), Z3
-	VMAXPS     Z3, Z2, Z2
-	VADDPS     Z1, Z2, Z2
-	VMOVUPS    Z2, (R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	ADDQ       $+64, R9
-	SUBQ       $+16, R11
-	CMPQ       R11, $+16
-	JGE        loop3
+endif3:
+	MOVQ    SI, R12
+	MOVQ    BX, R13
+	VMOVUPS (DX), Z4
+	MOVQ    count+144(FP), R14
+	CMPQ    R14, $+0
+	JLE     end5
 
-end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	LEAQ       bitMasks<>+0(SB), R12
-	KMOVW      (R12)(R11*2), K1
-	VMOVAPS    Z0, Z2
-	VMOVUPS    (R9), K1, Z2
-	VMOVUPS    Z2, (R10)
-	VMOVUPS    (R8), Z3
-	VMAXPS     Z3, Z2, Z2
-	VADDPS     Z1, Z2, Z2
-	VMOVUPS    Z2, (R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	MOVQ       R11, R8
-	SHLQ       $0x02, R8
-	ADDQ       R8, R9
+loop4:
+	VMOVUPS      (R12), Z5
+	VMOVUPS      Z5, (R13)
+	VMAXPS       Z2, Z5, Z2
+	VPBROADCASTD R11, Z6
+	VPCMPD       $0x00, Z6, Z4, K1
+	VBLENDMPS    Z5, Z3, K1, Z3
+	ADDQ         R8, R12
+	ADDQ         DI, R13
+	ADDQ         $+1, R11
+	SUBQ         $+1, R14
+	CMPQ         R14, $+0
+	JGT          loop4
 
-endif5:
-	ADDQ SI, AX
-	ADDQ BX, CX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
+end5:
+	VADDPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (CX)
+	ADDQ    $+64, DX
+	ADDQ    $+64, SI
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop1
 
 end2:
+	CMPQ    R10, $+0
+	JLE     endif6
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif7
+	VMOVUPS (AX), Z2
+	VMOVUPS (CX), Z3
+
+endif7:
+	MOVQ    SI, R9
+	MOVQ    BX, R12
+	VMOVUPS (DX), Z4
+	MOVQ    count+144(FP), R13
+	CMPQ    R13, $+0
+	JLE     end9
+
+loop8:
+	LEAQ         bitMasks<>+0(SB), R14
+	KMOVW        (R14)(R10*2), K1
+	VMOVAPS      Z0, Z5
+	VMOVUPS      (R9), K1, Z5
+	VMOVUPS      Z5, (R12)
+	VMAXPS       Z2, Z5, Z2
+	VPBROADCASTD R11, Z6
+	VPCMPD       $0x00, Z6, Z4, K1
+	VBLENDMPS    Z5, Z3, K1, Z3
+	ADDQ         R8, R9
+	ADDQ         DI, R12
+	ADDQ         $+1, R11
+	SUBQ         $+1, R13
+	CMPQ         R13, $+0
+	JGT          loop8
+
+end9:
+	VADDPS  Z1, Z2, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z3, (CX)
+	ADDQ    $+64, DX
+	MOVQ    R10, DX
+	SHLQ    $0x02, DX
+	ADDQ    DX, SI
+	ADDQ    DX, BX
+	ADDQ    DX, AX
+	ADDQ    DX, CX
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func maxStridedF32AVX2(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
-// Requires: AVX, MMX+
-TEXT ·maxStridedF32AVX2(SB), NOSPLIT, $0-104
-	MOVQ x_base+56(FP), AX
-	MOVQ dst_base+24(FP), CX
-	MOVQ xColumns+80(FP), DX
-	MOVQ dstStride+48(FP), BX
-	SHLQ $0x02, BX
-	MOVQ xStride+88(FP), SI
-	SHLQ $0x02, SI
-	MOVQ count+96(FP), DI
-	CMPQ DI, $+0
-	JLE  end2
+// func maxStridedF32AVX2(m []float32, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int, first int)
+// Requires: AVX, AVX2
+TEXT ·maxStridedF32AVX2(SB), NOSPLIT, $0-160
+	MOVQ m_base+0(FP), AX
+	MOVQ logit_base+24(FP), CX
+	MOVQ class_base+48(FP), DX
+	MOVQ dst_base+72(FP), BX
+	MOVQ x_base+104(FP), SI
+	MOVQ dstStride+96(FP), DI
+	SHLQ $0x02, DI
+	MOVQ xStride+136(FP), R8
+	SHLQ $0x02, R8
+	MOVQ first+152(FP), R9
+	MOVQ xColumns+128(FP), R10
+	CMPQ R10, $+16
+	JLT  end2
 
 loop1:
-	MOVQ m_base+0(FP), R8
-	MOVQ AX, R9
-	MOVQ CX, R10
-	MOVQ DX, R11
-	CMPQ R11, $+16
-	JLT  end4
+	VMOVUPS constants<>+0(SB), Y0
+	VMOVUPS constants<>+0(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif3
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
 
-loop3:
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VMOVUPS    Y0, (R10)
-	VMOVUPS    Y1, 32(R10)
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMAXPS     Y2, Y0, Y0
-	VMAXPS     Y3, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VADDPS     Y2, Y0, Y0
-	VADDPS     Y2, Y1, Y1
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    Y1, 32(R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	ADDQ       $+64, R9
-	SUBQ       $+16, R11
-	CMPQ       R11, $+16
-	JGE        loop3
+endif3:
+	MOVQ    SI, R12
+	MOVQ    BX, R13
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	MOVQ    count+144(FP), R14
+	CMPQ    R14, $+0
+	JLE     end5
 
-end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       R11, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*4), Y1
-	VMOVUPS    96(R12)(R13*4), Y2
-	VMASKMOVPS (R9), Y1, Y0
-	VMOVUPS    constants<>+0(SB), Y3
-	VBLENDVPS  Y1, Y0, Y3, Y0
-	VMASKMOVPS 32(R9), Y2, Y1
-	VMOVUPS    constants<>+0(SB), Y3
-	VBLENDVPS  Y2, Y1, Y3, Y1
-	VMOVUPS    Y0, (R10)
-	VMOVUPS    Y1, 32(R10)
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMAXPS     Y2, Y0, Y0
-	VMAXPS     Y3, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VADDPS     Y2, Y0, Y0
-	VADDPS     Y2, Y1, Y1
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    Y1, 32(R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	MOVQ       R11, R8
-	SHLQ       $0x02, R8
-	ADDQ       R8, R9
+loop4:
+	VMOVUPS      (R12), Y6
+	VMOVUPS      32(R12), Y7
+	VMOVUPS      Y6, (R13)
+	VMOVUPS      Y7, 32(R13)
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMOVD        R11, X8
+	VBROADCASTSS X8, Y8
+	VPCMPEQD     Y8, Y4, Y9
+	VPCMPEQD     Y8, Y5, Y8
+	VBLENDVPS    Y9, Y6, Y2, Y2
+	VBLENDVPS    Y8, Y7, Y3, Y3
+	ADDQ         R8, R12
+	ADDQ         DI, R13
+	ADDQ         $+1, R11
+	SUBQ         $+1, R14
+	CMPQ         R14, $+0
+	JGT          loop4
 
-endif5:
-	ADDQ SI, AX
-	ADDQ BX, CX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
+end5:
+	VXORPS  Y4, Y4, Y4
+	VADDPS  Y4, Y0, Y0
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    $+64, DX
+	ADDQ    $+64, SI
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+16, R10
+	CMPQ    R10, $+16
+	JGE     loop1
 
 end2:
+	CMPQ    R10, $+0
+	JLE     endif6
+	VMOVUPS constants<>+0(SB), Y0
+	VMOVUPS constants<>+0(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif7
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+
+endif7:
+	MOVQ    SI, R9
+	MOVQ    BX, R12
+	VMOVUPS (DX), Y4
+	VMOVUPS 32(DX), Y5
+	MOVQ    count+144(FP), R13
+	CMPQ    R13, $+0
+	JLE     end9
+
+loop8:
+	LEAQ         byteMasks<>+0(SB), R14
+	MOVQ         R10, R15
+	NEGQ         R15
+	VMOVUPS      64(R14)(R15*4), Y7
+	VMOVUPS      96(R14)(R15*4), Y8
+	VMASKMOVPS   (R9), Y7, Y6
+	VMOVUPS      constants<>+0(SB), Y9
+	VBLENDVPS    Y7, Y6, Y9, Y6
+	VMASKMOVPS   32(R9), Y8, Y7
+	VMOVUPS      constants<>+0(SB), Y9
+	VBLENDVPS    Y8, Y7, Y9, Y7
+	VMOVUPS      Y6, (R12)
+	VMOVUPS      Y7, 32(R12)
+	VMAXPS       Y0, Y6, Y0
+	VMAXPS       Y1, Y7, Y1
+	VMOVD        R11, X8
+	VBROADCASTSS X8, Y8
+	VPCMPEQD     Y8, Y4, Y9
+	VPCMPEQD     Y8, Y5, Y8
+	VBLENDVPS    Y9, Y6, Y2, Y2
+	VBLENDVPS    Y8, Y7, Y3, Y3
+	ADDQ         R8, R9
+	ADDQ         DI, R12
+	ADDQ         $+1, R11
+	SUBQ         $+1, R13
+	CMPQ         R13, $+0
+	JGT          loop8
+
+end9:
+	VXORPS  Y4, Y4, Y4
+	VADDPS  Y4, Y0, Y0
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    $+64, DX
+	MOVQ    R10, DX
+	SHLQ    $0x02, DX
+	ADDQ    DX, SI
+	ADDQ    DX, BX
+	ADDQ    DX, AX
+	ADDQ    DX, CX
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func maxStridedF64AVX512(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·maxStridedF64AVX512(SB), NOSPLIT, $0-104
+// func maxStridedF64AVX512(m []float64, logit []float64, class []int32, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int, first int)
+// Requires: AVX, AVX512F
+TEXT ·maxStridedF64AVX512(SB), NOSPLIT, $0-160
 	VBROADCASTSD constants<>+32(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	MOVQ         x_base+56(FP), AX
-	MOVQ         dst_base+24(FP), CX
-	MOVQ         xColumns+80(FP), DX
-	MOVQ         dstStride+48(FP), BX
-	SHLQ         $0x03, BX
-	MOVQ         xStride+88(FP), SI
-	SHLQ         $0x03, SI
-	MOVQ         count+96(FP), DI
-	CMPQ         DI, $+0
-	JLE          end2
+	MOVQ         m_base+0(FP), AX
+	MOVQ         logit_base+24(FP), CX
+	MOVQ         class_base+48(FP), DX
+	MOVQ         dst_base+72(FP), BX
+	MOVQ         x_base+104(FP), SI
+	MOVQ         dstStride+96(FP), DI
+	SHLQ         $0x03, DI
+	MOVQ         xStride+136(FP), R8
+	SHLQ         $0x03, R8
+	MOVQ         first+152(FP), R9
+	MOVQ         xColumns+128(FP), R10
+	CMPQ         R10, $+8
+	JLT          end2
 
 loop1:
-	MOVQ m_base+0(FP), R8
-	MOVQ AX, R9
-	MOVQ CX, R10
-	MOVQ DX, R11
-	CMPQ R11, $+8
-	JLT  end4
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif3
+	VMOVUPS (AX), Z2
+	VMOVUPS (CX), Z3
 
-loop3:
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	VMOVUPS    (R9), Z2
-	VMOVUPS    Z2, (R10)
-	VMOVUPS    (R8), Z3
-	VMAXPD     Z3, Z2, Z2
-	VADDPD     Z1, Z2, Z2
-	VMOVUPS    Z2, (R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	ADDQ       $+64, R9
-	SUBQ       $+8, R11
-	CMPQ       R11, $+8
-	JGE        loop3
+endif3:
+	MOVQ      SI, R12
+	MOVQ      BX, R13
+	VPMOVSXDQ (DX), Z4
+	MOVQ      count+144(FP), R14
+	CMPQ      R14, $+0
+	JLE       end5
 
-end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	LEAQ       bitMasks<>+0(SB), R12
-	KMOVW      (R12)(R11*2), K1
-	VMOVAPS    Z0, Z2
-	VMOVUPD    (R9), K1, Z2
-	VMOVUPS    Z2, (R10)
-	VMOVUPS    (R8), Z3
-	VMAXPD     Z3, Z2, Z2
-	VADDPD     Z1, Z2, Z2
-	VMOVUPS    Z2, (R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	MOVQ       R11, R8
-	SHLQ       $0x03, R8
-	ADDQ       R8, R9
+loop4:
+	VMOVUPS      (R12), Z5
+	VMOVUPS      Z5, (R13)
+	VMAXPD       Z2, Z5, Z2
+	VPBROADCASTQ R11, Z6
+	VPCMPQ       $0x00, Z6, Z4, K1
+	VBLENDMPD    Z5, Z3, K1, Z3
+	ADDQ         R8, R12
+	ADDQ         DI, R13
+	ADDQ         $+1, R11
+	SUBQ         $+1, R14
+	CMPQ         R14, $+0
+	JGT          loop4
 
-endif5:
-	ADDQ SI, AX
-	ADDQ BX, CX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
+end5:
+	VADDPD  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z3, (CX)
+	ADDQ    $+32, DX
+	ADDQ    $+64, SI
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
+	JGE     loop1
 
 end2:
+	CMPQ    R10, $+0
+	JLE     endif6
+	VMOVAPS Z0, Z2
+	VMOVAPS Z1, Z3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif7
+	VMOVUPS (AX), Z2
+	VMOVUPS (CX), Z3
+
+endif7:
+	MOVQ      SI, R9
+	MOVQ      BX, R12
+	VPMOVSXDQ (DX), Z4
+	MOVQ      count+144(FP), R13
+	CMPQ      R13, $+0
+	JLE       end9
+
+loop8:
+	LEAQ         bitMasks<>+0(SB), R14
+	KMOVW        (R14)(R10*2), K1
+	VMOVAPS      Z0, Z5
+	VMOVUPD      (R9), K1, Z5
+	VMOVUPS      Z5, (R12)
+	VMAXPD       Z2, Z5, Z2
+	VPBROADCASTQ R11, Z6
+	VPCMPQ       $0x00, Z6, Z4, K1
+	VBLENDMPD    Z5, Z3, K1, Z3
+	ADDQ         R8, R9
+	ADDQ         DI, R12
+	ADDQ         $+1, R11
+	SUBQ         $+1, R13
+	CMPQ         R13, $+0
+	JGT          loop8
+
+end9:
+	VADDPD  Z1, Z2, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z3, (CX)
+	ADDQ    $+32, DX
+	MOVQ    R10, DX
+	SHLQ    $0x03, DX
+	ADDQ    DX, SI
+	ADDQ    DX, BX
+	ADDQ    DX, AX
+	ADDQ    DX, CX
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func maxStridedF64AVX2(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
-// Requires: AVX, MMX+
-TEXT ·maxStridedF64AVX2(SB), NOSPLIT, $0-104
-	MOVQ x_base+56(FP), AX
-	MOVQ dst_base+24(FP), CX
-	MOVQ xColumns+80(FP), DX
-	MOVQ dstStride+48(FP), BX
-	SHLQ $0x03, BX
-	MOVQ xStride+88(FP), SI
-	SHLQ $0x03, SI
-	MOVQ count+96(FP), DI
-	CMPQ DI, $+0
-	JLE  end2
+// func maxStridedF64AVX2(m []float64, logit []float64, class []int32, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int, first int)
+// Requires: AVX, AVX2
+TEXT ·maxStridedF64AVX2(SB), NOSPLIT, $0-160
+	MOVQ m_base+0(FP), AX
+	MOVQ logit_base+24(FP), CX
+	MOVQ class_base+48(FP), DX
+	MOVQ dst_base+72(FP), BX
+	MOVQ x_base+104(FP), SI
+	MOVQ dstStride+96(FP), DI
+	SHLQ $0x03, DI
+	MOVQ xStride+136(FP), R8
+	SHLQ $0x03, R8
+	MOVQ first+152(FP), R9
+	MOVQ xColumns+128(FP), R10
+	CMPQ R10, $+8
+	JLT  end2
 
 loop1:
-	MOVQ m_base+0(FP), R8
-	MOVQ AX, R9
-	MOVQ CX, R10
-	MOVQ DX, R11
-	CMPQ R11, $+8
-	JLT  end4
+	VMOVUPS constants<>+32(SB), Y0
+	VMOVUPS constants<>+32(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif3
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
 
-loop3:
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VMOVUPS    Y0, (R10)
-	VMOVUPS    Y1, 32(R10)
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMAXPD     Y2, Y0, Y0
-	VMAXPD     Y3, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VADDPD     Y2, Y0, Y0
-	VADDPD     Y2, Y1, Y1
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    Y1, 32(R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	ADDQ       $+64, R9
-	SUBQ       $+8, R11
-	CMPQ       R11, $+8
-	JGE        loop3
+endif3:
+	MOVQ      SI, R12
+	MOVQ      BX, R13
+	VPMOVSXDQ (DX), Y4
+	VPMOVSXDQ 16(DX), Y5
+	MOVQ      count+144(FP), R14
+	CMPQ      R14, $+0
+	JLE       end5
 
-end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	MOVQ       R9, R12
-	ADDQ       SI, R12
-	PREFETCHT0 (R12)
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       R11, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*8), Y1
-	VMOVUPS    96(R12)(R13*8), Y2
-	VMASKMOVPD (R9), Y1, Y0
-	VMOVUPS    constants<>+32(SB), Y3
-	VBLENDVPS  Y1, Y0, Y3, Y0
-	VMASKMOVPD 32(R9), Y2, Y1
-	VMOVUPS    constants<>+32(SB), Y3
-	VBLENDVPS  Y2, Y1, Y3, Y1
-	VMOVUPS    Y0, (R10)
-	VMOVUPS    Y1, 32(R10)
-	VMOVUPS    (R8), Y2
-	VMOVUPS    32(R8), Y3
-	VMAXPD     Y2, Y0, Y0
-	VMAXPD     Y3, Y1, Y1
-	VXORPS     Y2, Y2, Y2
-	VADDPD     Y2, Y0, Y0
-	VADDPD     Y2, Y1, Y1
-	VMOVUPS    Y0, (R8)
-	VMOVUPS    Y1, 32(R8)
-	ADDQ       $+64, R8
-	ADDQ       $+64, R10
-	MOVQ       R11, R8
-	SHLQ       $0x03, R8
-	ADDQ       R8, R9
+loop4:
+	VMOVUPS      (R12), Y6
+	VMOVUPS      32(R12), Y7
+	VMOVUPS      Y6, (R13)
+	VMOVUPS      Y7, 32(R13)
+	VMAXPD       Y0, Y6, Y0
+	VMAXPD       Y1, Y7, Y1
+	VMOVQ        R11, X8
+	VBROADCASTSD X8, Y8
+	VPCMPEQQ     Y8, Y4, Y9
+	VPCMPEQQ     Y8, Y5, Y8
+	VBLENDVPS    Y9, Y6, Y2, Y2
+	VBLENDVPS    Y8, Y7, Y3, Y3
+	ADDQ         R8, R12
+	ADDQ         DI, R13
+	ADDQ         $+1, R11
+	SUBQ         $+1, R14
+	CMPQ         R14, $+0
+	JGT          loop4
 
-endif5:
-	ADDQ SI, AX
-	ADDQ BX, CX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
+end5:
+	VXORPS  Y4, Y4, Y4
+	VADDPD  Y4, Y0, Y0
+	VADDPD  Y4, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    $+32, DX
+	ADDQ    $+64, SI
+	ADDQ    $+64, BX
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	SUBQ    $+8, R10
+	CMPQ    R10, $+8
+	JGE     loop1
 
 end2:
+	CMPQ    R10, $+0
+	JLE     endif6
+	VMOVUPS constants<>+32(SB), Y0
+	VMOVUPS constants<>+32(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    R9, R11
+	CMPQ    R9, $+0
+	JEQ     endif7
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+
+endif7:
+	MOVQ      SI, R9
+	MOVQ      BX, R12
+	VPMOVSXDQ (DX), Y4
+	VPMOVSXDQ 16(DX), Y5
+	MOVQ      count+144(FP), R13
+	CMPQ      R13, $+0
+	JLE       end9
+
+loop8:
+	LEAQ         byteMasks<>+0(SB), R14
+	MOVQ         R10, R15
+	NEGQ         R15
+	VMOVUPS      64(R14)(R15*8), Y7
+	VMOVUPS      96(R14)(R15*8), Y8
+	VMASKMOVPD   (R9), Y7, Y6
+	VMOVUPS      constants<>+32(SB), Y9
+	VBLENDVPS    Y7, Y6, Y9, Y6
+	VMASKMOVPD   32(R9), Y8, Y7
+	VMOVUPS      constants<>+32(SB), Y9
+	VBLENDVPS    Y8, Y7, Y9, Y7
+	VMOVUPS      Y6, (R12)
+	VMOVUPS      Y7, 32(R12)
+	VMAXPD       Y0, Y6, Y0
+	VMAXPD       Y1, Y7, Y1
+	VMOVQ        R11, X8
+	VBROADCASTSD X8, Y8
+	VPCMPEQQ     Y8, Y4, Y9
+	VPCMPEQQ     Y8, Y5, Y8
+	VBLENDVPS    Y9, Y6, Y2, Y2
+	VBLENDVPS    Y8, Y7, Y3, Y3
+	ADDQ         R8, R9
+	ADDQ         DI, R12
+	ADDQ         $+1, R11
+	SUBQ         $+1, R13
+	CMPQ         R13, $+0
+	JGT          loop8
+
+end9:
+	VXORPS  Y4, Y4, Y4
+	VADDPD  Y4, Y0, Y0
+	VADDPD  Y4, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, (CX)
+	VMOVUPS Y3, 32(CX)
+	ADDQ    $+32, DX
+	MOVQ    R10, DX
+	SHLQ    $0x03, DX
+	ADDQ    DX, SI
+	ADDQ    DX, BX
+	ADDQ    DX, AX
+	ADDQ    DX, CX
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32)
-// Requires: AVX, AVX512F
-TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-116
+// func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32, next []float32, nextColumns int, nextStride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-160
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+64(SB), Z1
 	VBROADCASTSD constants<>+96(SB), Z2
@@ -353,21 +694,23 @@ TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-116
 	MOVQ         x_base+72(FP), BX
 	MOVQ         xStride+96(FP), SI
 	SHLQ         $0x02, SI
-	MOVQ         BX, DI
-	ADDQ         SI, DI
-	CMPQ         BX, DI
+	MOVQ         next_base+120(FP), DI
+	MOVQ         nextColumns+144(FP), R8
+	MOVQ         BX, R9
+	ADDQ         SI, R9
+	CMPQ         BX, R9
 	JGE          end2
 
 loop1:
 	VMOVAPS Z0, Z12
 	VMOVAPS Z0, Z13
-	MOVQ    BX, R8
-	MOVQ    count+104(FP), R9
-	CMPQ    R9, $+0
+	MOVQ    BX, R10
+	MOVQ    count+104(FP), R11
+	CMPQ    R11, $+0
 	JLE     end4
 
 loop3:
-	VMOVUPS      (R8), Z14
+	VMOVUPS      (R10), Z14
 	VMOVUPS      (DX), Z15
 	VSUBPS       Z15, Z14, Z14
 	VCMPPS       $0x15, Z1, Z14, K1
@@ -389,11 +732,25 @@ loop3:
 	VPSLLD       $0x17, Z15, Z14
 	VPADDD.Z     Z16, Z14, K1, Z14
 	VADDPS       Z14, Z12, K2, Z12
-	VMOVUPS      Z14, (R8)
-	ADDQ         SI, R8
-	SUBQ         $+1, R9
-	CMPQ         R9, $+0
-	JGT          loop3
+	VMOVUPS      Z14, (R10)
+	ADDQ         SI, R10
+	PREFETCHT1   (DI)
+	ADDQ         $+64, DI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
+	JGT          endif5
+	MOVQ         nextStride+152(FP), R12
+	ADDQ         R12, R8
+	MOVQ         nextColumns+144(FP), R12
+	SUBQ         R12, R8
+	SHLQ         $0x02, R8
+	ADDQ         R8, DI
+	MOVQ         nextColumns+144(FP), R8
+
+endif5:
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JGT  loop3
 
 end4:
 	VMOVUPS       (CX), Z14
@@ -416,25 +773,27 @@ end4:
 	ADDQ          $+64, DX
 	ADDQ          $+64, CX
 	ADDQ          $+128, AX
-	CMPQ          BX, DI
+	CMPQ          BX, R9
 	JLT           loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-116
+// func expStridedF32AVX2(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32, next []float32, nextColumns int, nextStride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-160
 	MOVQ sum_base+0(FP), AX
 	MOVQ ties_base+24(FP), CX
 	MOVQ m_base+48(FP), DX
 	MOVQ x_base+72(FP), BX
 	MOVQ xStride+96(FP), SI
 	SHLQ $0x02, SI
-	MOVQ BX, DI
-	ADDQ SI, DI
-	CMPQ BX, DI
+	MOVQ next_base+120(FP), DI
+	MOVQ nextColumns+144(FP), R8
+	MOVQ BX, R9
+	ADDQ SI, R9
+	CMPQ BX, R9
 	JGE  end2
 
 loop1:
@@ -442,14 +801,14 @@ loop1:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   BX, R8
-	MOVQ   count+104(FP), R9
-	CMPQ   R9, $+0
+	MOVQ   BX, R10
+	MOVQ   count+104(FP), R11
+	CMPQ   R11, $+0
 	JLE    end4
 
 loop3:
-	VMOVUPS      (R8), Y4
-	VMOVUPS      32(R8), Y5
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VSUBPS       Y6, Y4, Y4
@@ -498,12 +857,26 @@ loop3:
 	VADDPS       Y6, Y0, Y0
 	VANDPS       Y5, Y8, Y6
 	VADDPS       Y6, Y1, Y1
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         SI, R8
-	SUBQ         $+1, R9
-	CMPQ         R9, $+0
-	JGT          loop3
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y5, 32(R10)
+	ADDQ         SI, R10
+	PREFETCHT1   (DI)
+	ADDQ         $+64, DI
+	SUBQ         $+16, R8
+	CMPQ         R8, $+0
+	JGT          endif5
+	MOVQ         nextStride+152(FP), R12
+	ADDQ         R12, R8
+	MOVQ         nextColumns+144(FP), R12
+	SUBQ         R12, R8
+	SHLQ         $0x02, R8
+	ADDQ         R8, DI
+	MOVQ         nextColumns+144(FP), R8
+
+endif5:
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JGT  loop3
 
 end4:
 	VMOVUPS      (CX), Y4
@@ -541,16 +914,16 @@ end4:
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
 	ADDQ         $+128, AX
-	CMPQ         BX, DI
+	CMPQ         BX, R9
 	JLT          loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64)
-// Requires: AVX, AVX512F
-TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-120
+// func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64, next []float64, nextColumns int, nextStride int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-160
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+416(SB), Z1
 	VBROADCASTSD constants<>+448(SB), Z2
@@ -574,21 +947,23 @@ TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-120
 	MOVQ         x_base+72(FP), BX
 	MOVQ         xStride+96(FP), SI
 	SHLQ         $0x03, SI
-	MOVQ         BX, DI
-	ADDQ         SI, DI
-	CMPQ         BX, DI
+	MOVQ         next_base+120(FP), DI
+	MOVQ         nextColumns+144(FP), R8
+	MOVQ         BX, R9
+	ADDQ         SI, R9
+	CMPQ         BX, R9
 	JGE          end2
 
 loop1:
 	VMOVAPS Z0, Z17
 	VMOVAPS Z0, Z18
-	MOVQ    BX, R8
-	MOVQ    count+104(FP), R9
-	CMPQ    R9, $+0
+	MOVQ    BX, R10
+	MOVQ    count+104(FP), R11
+	CMPQ    R11, $+0
 	JLE     end4
 
 loop3:
-	VMOVUPS      (R8), Z19
+	VMOVUPS      (R10), Z19
 	VMOVUPS      (DX), Z20
 	VSUBPD       Z20, Z19, Z19
 	VCMPPD       $0x15, Z1, Z19, K1
@@ -615,11 +990,25 @@ loop3:
 	VPSLLQ       $0x34, Z20, Z19
 	VPADDQ.Z     Z21, Z19, K1, Z19
 	VADDPD       Z19, Z17, K2, Z17
-	VMOVUPS      Z19, (R8)
-	ADDQ         SI, R8
-	SUBQ         $+1, R9
-	CMPQ         R9, $+0
-	JGT          loop3
+	VMOVUPS      Z19, (R10)
+	ADDQ         SI, R10
+	PREFETCHT1   (DI)
+	ADDQ         $+64, DI
+	SUBQ         $+8, R8
+	CMPQ         R8, $+0
+	JGT          endif5
+	MOVQ         nextStride+152(FP), R12
+	ADDQ         R12, R8
+	MOVQ         nextColumns+144(FP), R12
+	SUBQ         R12, R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, DI
+	MOVQ         nextColumns+144(FP), R8
+
+endif5:
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JGT  loop3
 
 end4:
 	VMOVUPS      (CX), Z19
@@ -636,25 +1025,27 @@ end4:
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
 	ADDQ         $+64, AX
-	CMPQ         BX, DI
+	CMPQ         BX, R9
 	JLT          loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-120
+// func expStridedF64AVX2(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64, next []float64, nextColumns int, nextStride int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-160
 	MOVQ sum_base+0(FP), AX
 	MOVQ ties_base+24(FP), CX
 	MOVQ m_base+48(FP), DX
 	MOVQ x_base+72(FP), BX
 	MOVQ xStride+96(FP), SI
 	SHLQ $0x03, SI
-	MOVQ BX, DI
-	ADDQ SI, DI
-	CMPQ BX, DI
+	MOVQ next_base+120(FP), DI
+	MOVQ nextColumns+144(FP), R8
+	MOVQ BX, R9
+	ADDQ SI, R9
+	CMPQ BX, R9
 	JGE  end2
 
 loop1:
@@ -662,14 +1053,14 @@ loop1:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	MOVQ   BX, R8
-	MOVQ   count+104(FP), R9
-	CMPQ   R9, $+0
+	MOVQ   BX, R10
+	MOVQ   count+104(FP), R11
+	CMPQ   R11, $+0
 	JLE    end4
 
 loop3:
-	VMOVUPS      (R8), Y4
-	VMOVUPS      32(R8), Y5
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
 	VSUBPD       Y6, Y4, Y4
@@ -728,12 +1119,26 @@ loop3:
 	VADDPD       Y6, Y0, Y0
 	VANDPS       Y5, Y8, Y6
 	VADDPD       Y6, Y1, Y1
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         SI, R8
-	SUBQ         $+1, R9
-	CMPQ         R9, $+0
-	JGT          loop3
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y5, 32(R10)
+	ADDQ         SI, R10
+	PREFETCHT1   (DI)
+	ADDQ         $+64, DI
+	SUBQ         $+8, R8
+	CMPQ         R8, $+0
+	JGT          endif5
+	MOVQ         nextStride+152(FP), R12
+	ADDQ         R12, R8
+	MOVQ         nextColumns+144(FP), R12
+	SUBQ         R12, R8
+	SHLQ         $0x03, R8
+	ADDQ         R8, DI
+	MOVQ         nextColumns+144(FP), R8
+
+endif5:
+	SUBQ $+1, R11
+	CMPQ R11, $+0
+	JGT  loop3
 
 end4:
 	VMOVUPS      (CX), Y4
@@ -759,7 +1164,7 @@ end4:
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
 	ADDQ         $+64, AX
-	CMPQ         BX, DI
+	CMPQ         BX, R9
 	JLT          loop1
 
 end2:
@@ -1676,9 +2081,9 @@ end2:
 	VZEROUPPER
 	RET
 
-// func gradientStridedStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+// func gradientStridedStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, wait int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gradientStridedStreamF32AVX512(SB), NOSPLIT, $0-160
+TEXT ·gradientStridedStreamF32AVX512(SB), NOSPLIT, $0-168
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   x_base+40(FP), CX
@@ -1750,13 +2155,18 @@ endif5:
 	JGT  loop1
 
 end2:
+	MOVQ wait+160(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
 	SFENCE
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func gradientStridedStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
+// func gradientStridedStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, wait int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·gradientStridedStreamF32AVX2(SB), NOSPLIT, $0-160
+TEXT ·gradientStridedStreamF32AVX2(SB), NOSPLIT, $0-168
 	MOVQ dst_base+0(FP), AX
 	MOVQ x_base+40(FP), CX
 	MOVQ first+128(FP), DX
@@ -1847,13 +2257,18 @@ endif5:
 	JGT  loop1
 
 end2:
+	MOVQ wait+160(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
 	SFENCE
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func gradientStridedStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+// func gradientStridedStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, wait int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·gradientStridedStreamF64AVX512(SB), NOSPLIT, $0-160
+TEXT ·gradientStridedStreamF64AVX512(SB), NOSPLIT, $0-168
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   x_base+40(FP), CX
@@ -1925,13 +2340,18 @@ endif5:
 	JGT  loop1
 
 end2:
+	MOVQ wait+160(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
 	SFENCE
+
+endif6:
 	VZEROUPPER
 	RET
 
-// func gradientStridedStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
+// func gradientStridedStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, wait int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·gradientStridedStreamF64AVX2(SB), NOSPLIT, $0-160
+TEXT ·gradientStridedStreamF64AVX2(SB), NOSPLIT, $0-168
 	MOVQ dst_base+0(FP), AX
 	MOVQ x_base+40(FP), CX
 	MOVQ first+128(FP), DX
@@ -2022,7 +2442,12 @@ endif5:
 	JGT  loop1
 
 end2:
+	MOVQ wait+160(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
 	SFENCE
+
+endif6:
 	VZEROUPPER
 	RET
 

@@ -4,82 +4,257 @@
 
 #include "textflag.h"
 
-// maxStridedF32NEON is maxStridedGeneric for float32.
-// func maxStridedF32NEON(m []float32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
-TEXT ·maxStridedF32NEON(SB), NOSPLIT, $0-104
-	MOVD  $neonPool<>(SB), R1
-	VMOVI $0, V1.B16
-	MOVD  x_base+56(FP), R11
-	MOVD  dst_base+24(FP), R10
-	MOVD  xColumns+80(FP), R9
-	MOVD  dstStride+48(FP), R0
-	LSL   $2, R0, R8
-	MOVD  xStride+88(FP), R0
-	LSL   $2, R0, R7
-	MOVD  count+96(FP), R6
-	CMP   $0, R6
-	BLE   end2
+// narrowTargetsNEON is narrowTargetsGeneric.
+// func narrowTargetsNEON(class []int32, targets []int, classes int) (others int)
+TEXT ·narrowTargetsNEON(SB), NOSPLIT, $0-64
+	MOVD  class_base+0(FP), R0
+	MOVD  targets_base+24(FP), R3
+	MOVD  classes+48(FP), R1
+	SUB   $1, R1, R1
+	VDUP  R1, V10.D2
+	VMOVI $0, V7.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V5.B16
+	VMOVI $0, V4.B16
+	MOVD  targets_len+32(FP), R2
+	CMP   $8, R2
+	BLT   end2
 
 loop1:
-	MOVD m_base+0(FP), R5
-	MOVD R11, R4
-	MOVD R10, R3
-	MOVD R9, R2
-	CMP  $16, R2
-	BLT  end4
-
-loop3:
-	ADD   R7, R4, R0
-	PRFM  (R0), PLDL1KEEP
-	FLDPQ (R4), (F8, F7)
-	FLDPQ 32(R4), (F6, F5)
-	FSTPQ (F8, F7), (R3)
-	FSTPQ (F6, F5), 32(R3)
-	FLDPQ (R5), (F4, F3)
-	FLDPQ 32(R5), (F2, F0)
-	WORD  $0x4e24c504 // FMAXNM V4.4S, V8.4S, V4.4S
-	WORD  $0x4e23c4e3 // FMAXNM V3.4S, V7.4S, V3.4S
-	WORD  $0x4e22c4c2 // FMAXNM V2.4S, V6.4S, V2.4S
-	WORD  $0x4e20c4a0 // FMAXNM V0.4S, V5.4S, V0.4S
-	WORD  $0x4e21d484 // FADD V4.4S, V4.4S, V1.4S
-	WORD  $0x4e21d463 // FADD V3.4S, V3.4S, V1.4S
-	WORD  $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
-	WORD  $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
-	FSTPQ (F4, F3), (R5)
-	FSTPQ (F2, F0), 32(R5)
-	ADD   $64, R5, R5
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F9, F8)
+	VUZP1 V2.S4, V3.S4, V1.S4
+	VUZP1 V8.S4, V9.S4, V0.S4
+	FSTPQ (F1, F0), (R0)
+	VORR  V3.B16, V7.B16, V7.B16
+	VORR  V2.B16, V6.B16, V6.B16
+	VORR  V9.B16, V5.B16, V5.B16
+	VORR  V8.B16, V4.B16, V4.B16
+	VSUB  V3.D2, V10.D2, V3.D2
+	VSUB  V2.D2, V10.D2, V2.D2
+	VSUB  V9.D2, V10.D2, V1.D2
+	VSUB  V8.D2, V10.D2, V0.D2
+	VORR  V3.B16, V7.B16, V7.B16
+	VORR  V2.B16, V6.B16, V6.B16
+	VORR  V1.B16, V5.B16, V5.B16
+	VORR  V0.B16, V4.B16, V4.B16
+	ADD   $32, R0, R0
 	ADD   $64, R3, R3
-	ADD   $64, R4, R4
-	SUB   $16, R2, R2
-	CMP   $16, R2
-	BGE   loop3
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop1
 
-end4:
+end2:
+	CMP     $0, R2
+	BLE     endif3
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V9.B16
+	VMOVI   $0, V8.B16
+	ADD     R2<<3, R3, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R1), F3
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V3.B16, V9.B16
+	VMOV    V2.B16, V8.B16
+	FLDPQ.W -32(R1), (F3, F2)
+
+skip3x:
+	VUZP1   V2.S4, V3.S4, V1.S4
+	VUZP1   V8.S4, V9.S4, V0.S4
+	TBZ     $2, R2, skip4x
+	FMOVQ.P F1, 16(R0)
+	VMOV    V0.B16, V1.B16
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	FMOVD.P F1, 8(R0)
+	VDUP    V1.D[1], V1.D2
+
+skip5x:
+	TBZ   $0, R2, skip6x
+	FMOVS F1, (R0)
+
+skip6x:
+	VORR V3.B16, V7.B16, V7.B16
+	VORR V2.B16, V6.B16, V6.B16
+	VORR V9.B16, V5.B16, V5.B16
+	VORR V8.B16, V4.B16, V4.B16
+	VSUB V3.D2, V10.D2, V3.D2
+	VSUB V2.D2, V10.D2, V2.D2
+	VSUB V9.D2, V10.D2, V1.D2
+	VSUB V8.D2, V10.D2, V0.D2
+	VORR V3.B16, V7.B16, V7.B16
+	VORR V2.B16, V6.B16, V6.B16
+	VORR V1.B16, V5.B16, V5.B16
+	VORR V0.B16, V4.B16, V4.B16
+
+endif3:
+	VMOVI $0, V0.B16
+	WORD  $0x4ee73403 // CMGT V3.2D, V0.2D, V7.2D
+	WORD  $0x4ee63401 // CMGT V1.2D, V0.2D, V6.2D
+	WORD  $0x4ee53402 // CMGT V2.2D, V0.2D, V5.2D
+	WORD  $0x4ee43400 // CMGT V0.2D, V0.2D, V4.2D
+	VUZP1 V1.S4, V3.S4, V1.S4
+	VUZP1 V0.S4, V2.S4, V0.S4
+	VUZP1 V0.H8, V1.H8, V0.H8
+	WORD  $0x0f0c8400 // SHRN V0.8B, V0.8H, #4
+	FMOVD F0, R0
+	RBIT  R0, R0
+	CLZ   R0, R0
+	LSR   $3, R0, R1
+	MOVD  $8, R0
+	SUB   R1, R0, R0
+	MOVD  R0, others+56(FP)
+	RET
+
+// maxStridedF32NEON is maxStridedGeneric for float32.
+// func maxStridedF32NEON(m []float32, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int, first int)
+TEXT ·maxStridedF32NEON(SB), NOSPLIT, $0-160
+	MOVD  $neonPool<>(SB), R1
+	VMOVI $0, V4.B16
+	MOVD  m_base+0(FP), R13
+	MOVD  logit_base+24(FP), R12
+	MOVD  class_base+48(FP), R11
+	MOVD  dst_base+72(FP), R3
+	MOVD  x_base+104(FP), R4
+	MOVD  dstStride+96(FP), R0
+	LSL   $2, R0, R10
+	MOVD  xStride+136(FP), R0
+	LSL   $2, R0, R9
+	MOVD  first+152(FP), R5
+	MOVD  xColumns+128(FP), R8
+	CMP   $16, R8
+	BLT   end2
+
+loop1:
+	FMOVQ (R1), F20
+	FMOVQ (R1), F19
+	FMOVQ (R1), F18
+	FMOVQ (R1), F17
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	MOVD  R5, R7
+	CMP   $0, R5
+	BEQ   endif3
+	FLDPQ (R13), (F20, F19)
+	FLDPQ 32(R13), (F18, F17)
+	FLDPQ (R12), (F16, F15)
+	FLDPQ 32(R12), (F14, F13)
+
+endif3:
+	MOVD  R4, R6
+	MOVD  R3, R2
+	FLDPQ (R11), (F12, F11)
+	FLDPQ 32(R11), (F10, F9)
+	MOVD  count+144(FP), R0
+	CMP   $0, R0
+	BLE   end5
+
+loop4:
+	FLDPQ (R6), (F8, F7)
+	FLDPQ 32(R6), (F6, F5)
+	FSTPQ (F8, F7), (R2)
+	FSTPQ (F6, F5), 32(R2)
+	WORD  $0x4e34c514 // FMAXNM V20.4S, V8.4S, V20.4S
+	WORD  $0x4e33c4f3 // FMAXNM V19.4S, V7.4S, V19.4S
+	WORD  $0x4e32c4d2 // FMAXNM V18.4S, V6.4S, V18.4S
+	WORD  $0x4e31c4b1 // FMAXNM V17.4S, V5.4S, V17.4S
+	VDUP  R7, V0.S4
+	VCMEQ V0.S4, V12.S4, V3.S4
+	VCMEQ V0.S4, V11.S4, V2.S4
+	VCMEQ V0.S4, V10.S4, V1.S4
+	VCMEQ V0.S4, V9.S4, V0.S4
+	VBSL  V16.B16, V8.B16, V3.B16
+	VMOV  V3.B16, V16.B16
+	VBSL  V15.B16, V7.B16, V2.B16
+	VMOV  V2.B16, V15.B16
+	VBSL  V14.B16, V6.B16, V1.B16
+	VMOV  V1.B16, V14.B16
+	VBSL  V13.B16, V5.B16, V0.B16
+	VMOV  V0.B16, V13.B16
+	ADD   R9, R6, R6
+	ADD   R10, R2, R2
+	ADD   $1, R7, R7
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop4
+
+end5:
+	WORD  $0x4e24d683 // FADD V3.4S, V20.4S, V4.4S
+	WORD  $0x4e24d662 // FADD V2.4S, V19.4S, V4.4S
+	WORD  $0x4e24d641 // FADD V1.4S, V18.4S, V4.4S
+	WORD  $0x4e24d620 // FADD V0.4S, V17.4S, V4.4S
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
+	FSTPQ (F16, F15), (R12)
+	FSTPQ (F14, F13), 32(R12)
+	ADD   $64, R11, R11
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R13, R13
+	ADD   $64, R12, R12
+	SUB   $16, R8, R8
+	CMP   $16, R8
+	BGE   loop1
+
+end2:
+	CMP   $0, R8
+	BLE   endif6
+	FMOVQ (R1), F20
+	FMOVQ (R1), F19
+	FMOVQ (R1), F18
+	FMOVQ (R1), F17
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	CMP   $0, R5
+	BEQ   endif7
+	FLDPQ (R13), (F20, F19)
+	FLDPQ 32(R13), (F18, F17)
+	FLDPQ (R12), (F16, F15)
+	FLDPQ 32(R12), (F14, F13)
+
+endif7:
+	FLDPQ (R11), (F12, F11)
+	FLDPQ 32(R11), (F10, F9)
+	MOVD  count+144(FP), R2
 	CMP   $0, R2
-	BLE   endif5
-	ADD   R7, R4, R0
-	PRFM  (R0), PLDL1KEEP
+	BLE   end9
+
+loop8:
 	FMOVQ (R1), F8
 	FMOVQ (R1), F7
 	FMOVQ (R1), F6
 	FMOVQ (R1), F5
-	ADD   R2<<2, R4, R0
-	TBZ   $0, R2, skip1x
+	ADD   R8<<2, R4, R0
+	TBZ   $0, R8, skip1x
 	SUB   $4, R0, R0
 	VLD1  (R0), V8.S[0]
 
 skip1x:
-	TBZ     $1, R2, skip2x
+	TBZ     $1, R8, skip2x
 	FMOVD.W -8(R0), F0
 	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip2x:
-	TBZ     $2, R2, skip3x
+	TBZ     $2, R8, skip3x
 	VMOV    V8.B16, V7.B16
 	FMOVQ.W -16(R0), F8
 
 skip3x:
-	TBZ     $3, R2, skip4x
+	TBZ     $3, R8, skip4x
 	VMOV    V8.B16, V6.B16
 	VMOV    V7.B16, V5.B16
 	FLDPQ.W -32(R0), (F8, F7)
@@ -87,100 +262,183 @@ skip3x:
 skip4x:
 	FSTPQ (F8, F7), (R3)
 	FSTPQ (F6, F5), 32(R3)
-	FLDPQ (R5), (F4, F3)
-	FLDPQ 32(R5), (F2, F0)
-	WORD  $0x4e24c504 // FMAXNM V4.4S, V8.4S, V4.4S
-	WORD  $0x4e23c4e3 // FMAXNM V3.4S, V7.4S, V3.4S
-	WORD  $0x4e22c4c2 // FMAXNM V2.4S, V6.4S, V2.4S
-	WORD  $0x4e20c4a0 // FMAXNM V0.4S, V5.4S, V0.4S
-	WORD  $0x4e21d484 // FADD V4.4S, V4.4S, V1.4S
-	WORD  $0x4e21d463 // FADD V3.4S, V3.4S, V1.4S
-	WORD  $0x4e21d442 // FADD V2.4S, V2.4S, V1.4S
-	WORD  $0x4e21d400 // FADD V0.4S, V0.4S, V1.4S
-	FSTPQ (F4, F3), (R5)
-	FSTPQ (F2, F0), 32(R5)
+	WORD  $0x4e34c514 // FMAXNM V20.4S, V8.4S, V20.4S
+	WORD  $0x4e33c4f3 // FMAXNM V19.4S, V7.4S, V19.4S
+	WORD  $0x4e32c4d2 // FMAXNM V18.4S, V6.4S, V18.4S
+	WORD  $0x4e31c4b1 // FMAXNM V17.4S, V5.4S, V17.4S
+	VDUP  R5, V0.S4
+	VCMEQ V0.S4, V12.S4, V3.S4
+	VCMEQ V0.S4, V11.S4, V2.S4
+	VCMEQ V0.S4, V10.S4, V1.S4
+	VCMEQ V0.S4, V9.S4, V0.S4
+	VBSL  V16.B16, V8.B16, V3.B16
+	VMOV  V3.B16, V16.B16
+	VBSL  V15.B16, V7.B16, V2.B16
+	VMOV  V2.B16, V15.B16
+	VBSL  V14.B16, V6.B16, V1.B16
+	VMOV  V1.B16, V14.B16
+	VBSL  V13.B16, V5.B16, V0.B16
+	VMOV  V0.B16, V13.B16
+	ADD   R9, R4, R4
+	ADD   R10, R3, R3
+	ADD   $1, R5, R5
+	SUB   $1, R2, R2
+	CMP   $0, R2
+	BGT   loop8
 
-endif5:
-	ADD R7, R11, R11
-	ADD R8, R10, R10
-	SUB $1, R6, R6
-	CMP $0, R6
-	BGT loop1
+end9:
+	WORD  $0x4e24d683 // FADD V3.4S, V20.4S, V4.4S
+	WORD  $0x4e24d662 // FADD V2.4S, V19.4S, V4.4S
+	WORD  $0x4e24d641 // FADD V1.4S, V18.4S, V4.4S
+	WORD  $0x4e24d620 // FADD V0.4S, V17.4S, V4.4S
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
+	FSTPQ (F16, F15), (R12)
+	FSTPQ (F14, F13), 32(R12)
 
-end2:
+endif6:
 	RET
 
 // maxStridedF64NEON is maxStridedGeneric for float64.
-// func maxStridedF64NEON(m []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
-TEXT ·maxStridedF64NEON(SB), NOSPLIT, $0-104
+// func maxStridedF64NEON(m []float64, logit []float64, class []int32, dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int, first int)
+TEXT ·maxStridedF64NEON(SB), NOSPLIT, $0-160
 	MOVD  $neonPool<>(SB), R1
-	VMOVI $0, V1.B16
-	MOVD  x_base+56(FP), R11
-	MOVD  dst_base+24(FP), R10
-	MOVD  xColumns+80(FP), R9
-	MOVD  dstStride+48(FP), R0
-	LSL   $3, R0, R8
-	MOVD  xStride+88(FP), R0
-	LSL   $3, R0, R7
-	MOVD  count+96(FP), R6
-	CMP   $0, R6
-	BLE   end2
+	VMOVI $0, V4.B16
+	MOVD  m_base+0(FP), R13
+	MOVD  logit_base+24(FP), R12
+	MOVD  class_base+48(FP), R11
+	MOVD  dst_base+72(FP), R3
+	MOVD  x_base+104(FP), R4
+	MOVD  dstStride+96(FP), R0
+	LSL   $3, R0, R10
+	MOVD  xStride+136(FP), R0
+	LSL   $3, R0, R9
+	MOVD  first+152(FP), R5
+	MOVD  xColumns+128(FP), R8
+	CMP   $8, R8
+	BLT   end2
 
 loop1:
-	MOVD m_base+0(FP), R5
-	MOVD R11, R4
-	MOVD R10, R3
-	MOVD R9, R2
-	CMP  $8, R2
-	BLT  end4
+	FMOVQ 16(R1), F20
+	FMOVQ 16(R1), F19
+	FMOVQ 16(R1), F18
+	FMOVQ 16(R1), F17
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	MOVD  R5, R7
+	CMP   $0, R5
+	BEQ   endif3
+	FLDPQ (R13), (F20, F19)
+	FLDPQ 32(R13), (F18, F17)
+	FLDPQ (R12), (F16, F15)
+	FLDPQ 32(R12), (F14, F13)
 
-loop3:
-	ADD   R7, R4, R0
-	PRFM  (R0), PLDL1KEEP
-	FLDPQ (R4), (F8, F7)
-	FLDPQ 32(R4), (F6, F5)
-	FSTPQ (F8, F7), (R3)
-	FSTPQ (F6, F5), 32(R3)
-	FLDPQ (R5), (F4, F3)
-	FLDPQ 32(R5), (F2, F0)
-	WORD  $0x4e64c504 // FMAXNM V4.2D, V8.2D, V4.2D
-	WORD  $0x4e63c4e3 // FMAXNM V3.2D, V7.2D, V3.2D
-	WORD  $0x4e62c4c2 // FMAXNM V2.2D, V6.2D, V2.2D
-	WORD  $0x4e60c4a0 // FMAXNM V0.2D, V5.2D, V0.2D
-	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
-	WORD  $0x4e61d463 // FADD V3.2D, V3.2D, V1.2D
-	WORD  $0x4e61d442 // FADD V2.2D, V2.2D, V1.2D
-	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
-	FSTPQ (F4, F3), (R5)
-	FSTPQ (F2, F0), 32(R5)
-	ADD   $64, R5, R5
-	ADD   $64, R3, R3
+endif3:
+	MOVD  R4, R6
+	MOVD  R3, R2
+	FLDPQ (R11), (F1, F0)
+	WORD  $0x0f20a42c // SXTL V12.2D, V1.2S
+	WORD  $0x4f20a42b // SXTL2 V11.2D, V1.4S
+	WORD  $0x0f20a40a // SXTL V10.2D, V0.2S
+	WORD  $0x4f20a409 // SXTL2 V9.2D, V0.4S
+	MOVD  count+144(FP), R0
+	CMP   $0, R0
+	BLE   end5
+
+loop4:
+	FLDPQ (R6), (F8, F7)
+	FLDPQ 32(R6), (F6, F5)
+	FSTPQ (F8, F7), (R2)
+	FSTPQ (F6, F5), 32(R2)
+	WORD  $0x4e74c514 // FMAXNM V20.2D, V8.2D, V20.2D
+	WORD  $0x4e73c4f3 // FMAXNM V19.2D, V7.2D, V19.2D
+	WORD  $0x4e72c4d2 // FMAXNM V18.2D, V6.2D, V18.2D
+	WORD  $0x4e71c4b1 // FMAXNM V17.2D, V5.2D, V17.2D
+	VDUP  R7, V0.D2
+	VCMEQ V0.D2, V12.D2, V3.D2
+	VCMEQ V0.D2, V11.D2, V2.D2
+	VCMEQ V0.D2, V10.D2, V1.D2
+	VCMEQ V0.D2, V9.D2, V0.D2
+	VBSL  V16.B16, V8.B16, V3.B16
+	VMOV  V3.B16, V16.B16
+	VBSL  V15.B16, V7.B16, V2.B16
+	VMOV  V2.B16, V15.B16
+	VBSL  V14.B16, V6.B16, V1.B16
+	VMOV  V1.B16, V14.B16
+	VBSL  V13.B16, V5.B16, V0.B16
+	VMOV  V0.B16, V13.B16
+	ADD   R9, R6, R6
+	ADD   R10, R2, R2
+	ADD   $1, R7, R7
+	SUB   $1, R0, R0
+	CMP   $0, R0
+	BGT   loop4
+
+end5:
+	WORD  $0x4e64d683 // FADD V3.2D, V20.2D, V4.2D
+	WORD  $0x4e64d662 // FADD V2.2D, V19.2D, V4.2D
+	WORD  $0x4e64d641 // FADD V1.2D, V18.2D, V4.2D
+	WORD  $0x4e64d620 // FADD V0.2D, V17.2D, V4.2D
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
+	FSTPQ (F16, F15), (R12)
+	FSTPQ (F14, F13), 32(R12)
+	ADD   $32, R11, R11
 	ADD   $64, R4, R4
-	SUB   $8, R2, R2
-	CMP   $8, R2
-	BGE   loop3
+	ADD   $64, R3, R3
+	ADD   $64, R13, R13
+	ADD   $64, R12, R12
+	SUB   $8, R8, R8
+	CMP   $8, R8
+	BGE   loop1
 
-end4:
-	CMP     $0, R2
-	BLE     endif5
-	ADD     R7, R4, R0
-	PRFM    (R0), PLDL1KEEP
+end2:
+	CMP   $0, R8
+	BLE   endif6
+	FMOVQ 16(R1), F20
+	FMOVQ 16(R1), F19
+	FMOVQ 16(R1), F18
+	FMOVQ 16(R1), F17
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	CMP   $0, R5
+	BEQ   endif7
+	FLDPQ (R13), (F20, F19)
+	FLDPQ 32(R13), (F18, F17)
+	FLDPQ (R12), (F16, F15)
+	FLDPQ 32(R12), (F14, F13)
+
+endif7:
+	FLDPQ (R11), (F1, F0)
+	WORD  $0x0f20a42c // SXTL V12.2D, V1.2S
+	WORD  $0x4f20a42b // SXTL2 V11.2D, V1.4S
+	WORD  $0x0f20a40a // SXTL V10.2D, V0.2S
+	WORD  $0x4f20a409 // SXTL2 V9.2D, V0.4S
+	MOVD  count+144(FP), R2
+	CMP   $0, R2
+	BLE   end9
+
+loop8:
 	FMOVQ   16(R1), F8
 	FMOVQ   16(R1), F7
 	FMOVQ   16(R1), F6
 	FMOVQ   16(R1), F5
-	ADD     R2<<3, R4, R0
-	TBZ     $0, R2, skip1x
+	ADD     R8<<3, R4, R0
+	TBZ     $0, R8, skip1x
 	FMOVD.W -8(R0), F0
 	VZIP1   V8.D2, V0.D2, V8.D2
 
 skip1x:
-	TBZ     $1, R2, skip2x
+	TBZ     $1, R8, skip2x
 	VMOV    V8.B16, V7.B16
 	FMOVQ.W -16(R0), F8
 
 skip2x:
-	TBZ     $2, R2, skip3x
+	TBZ     $2, R8, skip3x
 	VMOV    V8.B16, V6.B16
 	VMOV    V7.B16, V5.B16
 	FLDPQ.W -32(R0), (F8, F7)
@@ -188,44 +446,60 @@ skip2x:
 skip3x:
 	FSTPQ (F8, F7), (R3)
 	FSTPQ (F6, F5), 32(R3)
-	FLDPQ (R5), (F4, F3)
-	FLDPQ 32(R5), (F2, F0)
-	WORD  $0x4e64c504 // FMAXNM V4.2D, V8.2D, V4.2D
-	WORD  $0x4e63c4e3 // FMAXNM V3.2D, V7.2D, V3.2D
-	WORD  $0x4e62c4c2 // FMAXNM V2.2D, V6.2D, V2.2D
-	WORD  $0x4e60c4a0 // FMAXNM V0.2D, V5.2D, V0.2D
-	WORD  $0x4e61d484 // FADD V4.2D, V4.2D, V1.2D
-	WORD  $0x4e61d463 // FADD V3.2D, V3.2D, V1.2D
-	WORD  $0x4e61d442 // FADD V2.2D, V2.2D, V1.2D
-	WORD  $0x4e61d400 // FADD V0.2D, V0.2D, V1.2D
-	FSTPQ (F4, F3), (R5)
-	FSTPQ (F2, F0), 32(R5)
+	WORD  $0x4e74c514 // FMAXNM V20.2D, V8.2D, V20.2D
+	WORD  $0x4e73c4f3 // FMAXNM V19.2D, V7.2D, V19.2D
+	WORD  $0x4e72c4d2 // FMAXNM V18.2D, V6.2D, V18.2D
+	WORD  $0x4e71c4b1 // FMAXNM V17.2D, V5.2D, V17.2D
+	VDUP  R5, V0.D2
+	VCMEQ V0.D2, V12.D2, V3.D2
+	VCMEQ V0.D2, V11.D2, V2.D2
+	VCMEQ V0.D2, V10.D2, V1.D2
+	VCMEQ V0.D2, V9.D2, V0.D2
+	VBSL  V16.B16, V8.B16, V3.B16
+	VMOV  V3.B16, V16.B16
+	VBSL  V15.B16, V7.B16, V2.B16
+	VMOV  V2.B16, V15.B16
+	VBSL  V14.B16, V6.B16, V1.B16
+	VMOV  V1.B16, V14.B16
+	VBSL  V13.B16, V5.B16, V0.B16
+	VMOV  V0.B16, V13.B16
+	ADD   R9, R4, R4
+	ADD   R10, R3, R3
+	ADD   $1, R5, R5
+	SUB   $1, R2, R2
+	CMP   $0, R2
+	BGT   loop8
 
-endif5:
-	ADD R7, R11, R11
-	ADD R8, R10, R10
-	SUB $1, R6, R6
-	CMP $0, R6
-	BGT loop1
+end9:
+	WORD  $0x4e64d683 // FADD V3.2D, V20.2D, V4.2D
+	WORD  $0x4e64d662 // FADD V2.2D, V19.2D, V4.2D
+	WORD  $0x4e64d641 // FADD V1.2D, V18.2D, V4.2D
+	WORD  $0x4e64d620 // FADD V0.2D, V17.2D, V4.2D
+	FSTPQ (F3, F2), (R13)
+	FSTPQ (F1, F0), 32(R13)
+	FSTPQ (F16, F15), (R12)
+	FSTPQ (F14, F13), 32(R12)
 
-end2:
+endif6:
 	RET
 
 // expStridedF32NEON is expStridedGeneric for float32.
-// func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32)
-TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-116
+// func expStridedF32NEON(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32, next []float32, nextColumns int, nextStride int)
+TEXT ·expStridedF32NEON(SB), NOSPLIT, $0-160
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 32(R0), F7
 	VMOVI $0, V6.B16
 	FMOVQ 48(R0), F5
-	MOVD  sum_base+0(FP), R8
-	MOVD  ties_base+24(FP), R7
-	MOVD  m_base+48(FP), R6
-	MOVD  x_base+72(FP), R5
+	MOVD  sum_base+0(FP), R11
+	MOVD  ties_base+24(FP), R10
+	MOVD  m_base+48(FP), R9
+	MOVD  x_base+72(FP), R8
 	MOVD  xStride+96(FP), R1
-	LSL   $2, R1, R4
-	ADD   R4, R5, R3
-	CMP   R3, R5
+	LSL   $2, R1, R7
+	MOVD  next_base+120(FP), R6
+	MOVD  nextColumns+144(FP), R2
+	ADD   R7, R8, R5
+	CMP   R5, R8
 	BGE   end2
 
 loop1:
@@ -237,16 +511,16 @@ loop1:
 	VMOVI $0, V22.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V16.B16
-	MOVD  R5, R2
-	MOVD  count+104(FP), R1
-	CMP   $0, R1
+	MOVD  R8, R4
+	MOVD  count+104(FP), R3
+	CMP   $0, R3
 	BLE   end4
 
 loop3:
-	FLDPQ (R2), (F10, F9)
-	FLDPQ 32(R2), (F8, F4)
-	FLDPQ (R6), (F3, F2)
-	FLDPQ 32(R6), (F1, F0)
+	FLDPQ (R4), (F10, F9)
+	FLDPQ 32(R4), (F8, F4)
+	FLDPQ (R9), (F3, F2)
+	FLDPQ 32(R9), (F1, F0)
 	WORD  $0x4ea3d55f // FSUB V31.4S, V10.4S, V3.4S
 	WORD  $0x4ea2d53e // FSUB V30.4S, V9.4S, V2.4S
 	WORD  $0x4ea1d51d // FSUB V29.4S, V8.4S, V1.4S
@@ -363,22 +637,36 @@ loop3:
 	WORD  $0x4e20d673 // FADD V19.4S, V19.4S, V0.4S
 	VAND  V1.B16, V8.B16, V0.B16
 	WORD  $0x4e20d652 // FADD V18.4S, V18.4S, V0.4S
-	FSTPQ (F11, F10), (R2)
-	FSTPQ (F9, F8), 32(R2)
-	ADD   R4, R2, R2
-	SUB   $1, R1, R1
-	CMP   $0, R1
-	BGT   loop3
+	FSTPQ (F11, F10), (R4)
+	FSTPQ (F9, F8), 32(R4)
+	ADD   R7, R4, R4
+	PRFM  (R6), PLDL2KEEP
+	ADD   $64, R6, R6
+	SUB   $16, R2, R2
+	CMP   $0, R2
+	BGT   endif5
+	MOVD  nextStride+152(FP), R1
+	ADD   R1, R2, R2
+	MOVD  nextColumns+144(FP), R1
+	SUB   R1, R2, R1
+	LSL   $2, R1, R1
+	ADD   R1, R6, R6
+	MOVD  nextColumns+144(FP), R2
+
+endif5:
+	SUB $1, R3, R3
+	CMP $0, R3
+	BGT loop3
 
 end4:
-	FLDPQ (R7), (F3, F2)
-	FLDPQ 32(R7), (F1, F0)
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F0)
 	WORD  $0x4e37d463 // FADD V3.4S, V3.4S, V23.4S
 	WORD  $0x4e36d442 // FADD V2.4S, V2.4S, V22.4S
 	WORD  $0x4e31d421 // FADD V1.4S, V1.4S, V17.4S
 	WORD  $0x4e30d404 // FADD V4.4S, V0.4S, V16.4S
-	FSTPQ (F3, F2), (R7)
-	FSTPQ (F1, F4), 32(R7)
+	FSTPQ (F3, F2), (R10)
+	FSTPQ (F1, F4), 32(R10)
 	FMOVQ 192(R0), F0
 	WORD  $0x4ea0d463 // FSUB V3.4S, V3.4S, V0.4S
 	WORD  $0x4ea0d442 // FSUB V2.4S, V2.4S, V0.4S
@@ -402,47 +690,49 @@ end4:
 	WORD  $0x4e617829 // FCVTL2 V9.2D, V1.4S
 	WORD  $0x0e617808 // FCVTL V8.2D, V0.2S
 	WORD  $0x4e617804 // FCVTL2 V4.2D, V0.4S
-	FLDPQ (R8), (F3, F2)
-	FLDPQ 32(R8), (F1, F0)
+	FLDPQ (R11), (F3, F2)
+	FLDPQ 32(R11), (F1, F0)
 	WORD  $0x4e6ed463 // FADD V3.2D, V3.2D, V14.2D
 	WORD  $0x4e6dd442 // FADD V2.2D, V2.2D, V13.2D
 	WORD  $0x4e6cd421 // FADD V1.2D, V1.2D, V12.2D
 	WORD  $0x4e6bd400 // FADD V0.2D, V0.2D, V11.2D
-	FSTPQ (F3, F2), (R8)
-	FSTPQ (F1, F0), 32(R8)
-	FLDPQ 64(R8), (F3, F2)
-	FLDPQ 96(R8), (F1, F0)
+	FSTPQ (F3, F2), (R11)
+	FSTPQ (F1, F0), 32(R11)
+	FLDPQ 64(R11), (F3, F2)
+	FLDPQ 96(R11), (F1, F0)
 	WORD  $0x4e6ad463 // FADD V3.2D, V3.2D, V10.2D
 	WORD  $0x4e69d442 // FADD V2.2D, V2.2D, V9.2D
 	WORD  $0x4e68d421 // FADD V1.2D, V1.2D, V8.2D
 	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), 64(R8)
-	FSTPQ (F1, F0), 96(R8)
-	ADD   $64, R5, R5
-	ADD   $64, R6, R6
-	ADD   $64, R7, R7
-	ADD   $128, R8, R8
-	CMP   R3, R5
+	FSTPQ (F3, F2), 64(R11)
+	FSTPQ (F1, F0), 96(R11)
+	ADD   $64, R8, R8
+	ADD   $64, R9, R9
+	ADD   $64, R10, R10
+	ADD   $128, R11, R11
+	CMP   R5, R8
 	BLT   loop1
 
 end2:
 	RET
 
 // expStridedF64NEON is expStridedGeneric for float64.
-// func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64)
-TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-120
+// func expStridedF64NEON(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64, next []float64, nextColumns int, nextStride int)
+TEXT ·expStridedF64NEON(SB), NOSPLIT, $0-160
 	MOVD  $neonPool<>(SB), R0
 	FMOVQ 208(R0), F7
 	VMOVI $0, V6.B16
 	FMOVQ 224(R0), F5
-	MOVD  sum_base+0(FP), R8
-	MOVD  ties_base+24(FP), R7
-	MOVD  m_base+48(FP), R6
-	MOVD  x_base+72(FP), R5
+	MOVD  sum_base+0(FP), R11
+	MOVD  ties_base+24(FP), R10
+	MOVD  m_base+48(FP), R9
+	MOVD  x_base+72(FP), R8
 	MOVD  xStride+96(FP), R1
-	LSL   $3, R1, R4
-	ADD   R4, R5, R3
-	CMP   R3, R5
+	LSL   $3, R1, R7
+	MOVD  next_base+120(FP), R6
+	MOVD  nextColumns+144(FP), R2
+	ADD   R7, R8, R5
+	CMP   R5, R8
 	BGE   end2
 
 loop1:
@@ -454,16 +744,16 @@ loop1:
 	VMOVI $0, V22.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V16.B16
-	MOVD  R5, R2
-	MOVD  count+104(FP), R1
-	CMP   $0, R1
+	MOVD  R8, R4
+	MOVD  count+104(FP), R3
+	CMP   $0, R3
 	BLE   end4
 
 loop3:
-	FLDPQ (R2), (F10, F9)
-	FLDPQ 32(R2), (F8, F4)
-	FLDPQ (R6), (F3, F2)
-	FLDPQ 32(R6), (F1, F0)
+	FLDPQ (R4), (F10, F9)
+	FLDPQ 32(R4), (F8, F4)
+	FLDPQ (R9), (F3, F2)
+	FLDPQ 32(R9), (F1, F0)
 	WORD  $0x4ee3d55f // FSUB V31.2D, V10.2D, V3.2D
 	WORD  $0x4ee2d53e // FSUB V30.2D, V9.2D, V2.2D
 	WORD  $0x4ee1d51d // FSUB V29.2D, V8.2D, V1.2D
@@ -620,22 +910,36 @@ loop3:
 	WORD  $0x4e60d673 // FADD V19.2D, V19.2D, V0.2D
 	VAND  V1.B16, V8.B16, V0.B16
 	WORD  $0x4e60d652 // FADD V18.2D, V18.2D, V0.2D
-	FSTPQ (F11, F10), (R2)
-	FSTPQ (F9, F8), 32(R2)
-	ADD   R4, R2, R2
-	SUB   $1, R1, R1
-	CMP   $0, R1
-	BGT   loop3
+	FSTPQ (F11, F10), (R4)
+	FSTPQ (F9, F8), 32(R4)
+	ADD   R7, R4, R4
+	PRFM  (R6), PLDL2KEEP
+	ADD   $64, R6, R6
+	SUB   $8, R2, R2
+	CMP   $0, R2
+	BGT   endif5
+	MOVD  nextStride+152(FP), R1
+	ADD   R1, R2, R2
+	MOVD  nextColumns+144(FP), R1
+	SUB   R1, R2, R1
+	LSL   $3, R1, R1
+	ADD   R1, R6, R6
+	MOVD  nextColumns+144(FP), R2
+
+endif5:
+	SUB $1, R3, R3
+	CMP $0, R3
+	BGT loop3
 
 end4:
-	FLDPQ (R7), (F3, F2)
-	FLDPQ 32(R7), (F1, F0)
+	FLDPQ (R10), (F3, F2)
+	FLDPQ 32(R10), (F1, F0)
 	WORD  $0x4e77d463 // FADD V3.2D, V3.2D, V23.2D
 	WORD  $0x4e76d442 // FADD V2.2D, V2.2D, V22.2D
 	WORD  $0x4e71d421 // FADD V1.2D, V1.2D, V17.2D
 	WORD  $0x4e70d404 // FADD V4.2D, V0.2D, V16.2D
-	FSTPQ (F3, F2), (R7)
-	FSTPQ (F1, F4), 32(R7)
+	FSTPQ (F3, F2), (R10)
+	FSTPQ (F1, F4), 32(R10)
 	FMOVQ 448(R0), F0
 	WORD  $0x4ee0d463 // FSUB V3.2D, V3.2D, V0.2D
 	WORD  $0x4ee0d442 // FSUB V2.2D, V2.2D, V0.2D
@@ -651,19 +955,19 @@ end4:
 	WORD  $0x4e74d449 // FADD V9.2D, V2.2D, V20.2D
 	WORD  $0x4e73d428 // FADD V8.2D, V1.2D, V19.2D
 	WORD  $0x4e72d404 // FADD V4.2D, V0.2D, V18.2D
-	FLDPQ (R8), (F3, F2)
-	FLDPQ 32(R8), (F1, F0)
+	FLDPQ (R11), (F3, F2)
+	FLDPQ 32(R11), (F1, F0)
 	WORD  $0x4e6ad463 // FADD V3.2D, V3.2D, V10.2D
 	WORD  $0x4e69d442 // FADD V2.2D, V2.2D, V9.2D
 	WORD  $0x4e68d421 // FADD V1.2D, V1.2D, V8.2D
 	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
-	FSTPQ (F3, F2), (R8)
-	FSTPQ (F1, F0), 32(R8)
-	ADD   $64, R5, R5
-	ADD   $64, R6, R6
-	ADD   $64, R7, R7
+	FSTPQ (F3, F2), (R11)
+	FSTPQ (F1, F0), 32(R11)
 	ADD   $64, R8, R8
-	CMP   R3, R5
+	ADD   $64, R9, R9
+	ADD   $64, R10, R10
+	ADD   $64, R11, R11
+	CMP   R5, R8
 	BLT   loop1
 
 end2:
@@ -1249,8 +1553,8 @@ end2:
 	RET
 
 // gradientStridedStreamF32NEON is gradientStridedStreamGeneric for float32.
-// func gradientStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
-TEXT ·gradientStridedStreamF32NEON(SB), NOSPLIT, $0-160
+// func gradientStridedStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, wait int)
+TEXT ·gradientStridedStreamF32NEON(SB), NOSPLIT, $0-168
 	MOVD dst_base+0(FP), R11
 	MOVD x_base+40(FP), R10
 	MOVD first+128(FP), R9
@@ -1358,11 +1662,16 @@ endif5:
 	BGT loop1
 
 end2:
+	MOVD wait+160(FP), R0
+	CMP  $0, R0
+	BEQ  endif6
+
+endif6:
 	RET
 
 // gradientStridedStreamF64NEON is gradientStridedStreamGeneric for float64.
-// func gradientStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64)
-TEXT ·gradientStridedStreamF64NEON(SB), NOSPLIT, $0-160
+// func gradientStridedStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, wait int)
+TEXT ·gradientStridedStreamF64NEON(SB), NOSPLIT, $0-168
 	MOVD dst_base+0(FP), R11
 	MOVD x_base+40(FP), R10
 	MOVD first+128(FP), R9
@@ -1471,6 +1780,11 @@ endif5:
 	BGT loop1
 
 end2:
+	MOVD wait+160(FP), R0
+	CMP  $0, R0
+	BEQ  endif6
+
+endif6:
 	RET
 
 // spreadTargetsF32NEON is spreadTargetsGeneric for float32.

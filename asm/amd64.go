@@ -144,8 +144,9 @@ func (w *amd64) kernel(k *Kernel) {
 		}
 		w.bringTogether(&k.code[i])
 	}
-	if slices.ContainsFunc(k.code, func(in instr) bool { return in.op == opStream }) {
-		w.ctx.SFENCE() // other processors see stores past the caches in any order
+	has := func(o op) bool { return slices.ContainsFunc(k.code, func(in instr) bool { return in.op == o }) }
+	if has(opStream) && !has(opFence) {
+		w.ctx.SFENCE()
 	}
 	w.ctx.VZEROUPPER()
 	w.ctx.RET()
@@ -433,6 +434,8 @@ func (w *amd64) scalar(in *instr) {
 		} else {
 			w.ctx.PREFETCHT1(w.mem(in.mem, 0))
 		}
+	case opFence:
+		w.ctx.SFENCE()
 	case opLoadInt:
 		if in.t.Size() == 4 {
 			w.ctx.MOVLQSX(w.mem(in.mem, 0), w.gp(in.dst))

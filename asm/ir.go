@@ -74,6 +74,7 @@ const (
 	opStorePiece   // 16 bytes of a, piece b
 	opAddTo        // 16 bytes are those plus what is at the integer a + b
 	opPrefetch     // the cache line at mem, into cache a
+	opFence        // waits for what opStream has written
 	opParamVec     // a float parameter in all lanes
 	opResultVec    // the first lane of a, as a result
 	opSplat        // an integer a in all lanes

@@ -246,8 +246,12 @@ func (l Lanes) LoadOr(a Array, fill Vec) Vec {
 func (l Lanes) Store(a Array, v Vec) { a.store(opStore, v, l.tail) }
 
 // Stream is Store for what is too much to be read back from the caches: on AVX it
-// goes past them. The address of a whole vector must be a multiple of 64.
+// goes past them. The address of a whole vector must be a multiple of 64. A kernel that streams
+// ends with a Fence, unless it has one elsewhere.
 func (l Lanes) Stream(a Array, v Vec) { a.store(opStream, v, l.tail) }
+
+// Fence waits until memory has what was streamed: other processors may see it later than what is stored afterwards.
+func (k *Kernel) Fence() { k.emit(instr{op: opFence, dst: none}) }
 
 // LoadWiden reads an I32 for each lane of an I64, 0 beyond a tail.
 func (l Lanes) LoadWiden(a Array) Vec {

@@ -501,6 +501,7 @@ func (n *neon) whole(in *instr) {
 		n.frame(in)
 	case opMoveInt, opAddInt, opSubInt, opMulInt, opShlInt:
 		n.integer(in)
+	case opFence: // Stream is Store
 	case opLabel:
 		n.emit(machine{op: nLabel, symbol: in.label})
 	case opJump:

@@ -61,7 +61,7 @@ func TestFiles(t *testing.T) {
 // Kernels can be written into a package of their own, here one in a copy of the root
 // module, for which the compiler, the assembler and vet have to find no fault with them.
 func TestAnotherPackage(t *testing.T) {
-	example := pkg{"internal/example", "example", []group{{"rows", []kernel{scale(), maxIndex(), maxStrided()}}, {"trellis", []kernel{forward()}}}}
+	example := pkg{"internal/example", "example", []group{{"rows", []kernel{scale(), maxIndex(), toColumns()}}, {"trellis", []kernel{forward()}}}}
 	files, err := example.files(root)
 	require.NoError(t, err)
 	files["generic.go"] = []byte(`package example
@@ -73,7 +73,7 @@ import (
 
 func scaleGeneric[F fp.Float](dst []F, factor F)                            {}
 func maxIndexGeneric(index []int32) (most uint32)                           { return 0 }
-func maxStridedGeneric[F fp.Float](m []F, dst, x view.Rows[F], count int) {}
+func toColumnsGeneric[F fp.Float](dst, x view.Rows[F], count int) {}
 
 func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], factors []float64, positions, frames int) {
 }
@@ -82,7 +82,7 @@ func forwardGeneric(alpha, boundary, column []float64, y view.Rows[float64], fac
 func Use(x []float64, index []int32) {
 	scale(x, 2)
 	_ = maxIndex(index)
-	maxStrided(x, view.Rows[float64]{}, view.Rows[float64]{}, 1)
+	toColumns(view.Rows[float64]{}, view.Rows[float64]{}, 1)
 	forward(x, x, x, view.Rows[float64]{}, x, 0, 1)
 }
 `)

@@ -13,7 +13,7 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
+		narrowTargets(), maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
 		targetLosses(), gradientFactors(), targetGradients(),
 		toColumns(), toRows(), sumExpColumns(), pairTerms(), pairGradients(),
@@ -23,35 +23,63 @@ func strided() []kernel {
 // eachClass is a loop over the classes of the positions at hand.
 func eachClass(k *builder, body func()) { repeat(k, k.Arg("count"), 1, body) }
 
-// maxStrided writes, for positions j and classes c,
+// narrowTargets writes class[i] = targets[i], and returns others, which is 0 if all targets are in [0,classes).
+func narrowTargets() kernel {
+	return kernel{
+		name:    "narrowTargets",
+		params:  []parameter{slice("class", i32), slice("targets", ints), integer("classes")},
+		results: []parameter{integer("others")},
+		body: func(k *builder) {
+			class, targets, zero := k.Array("class"), k.Array("targets"), k.Const(asm.I64, 0)
+			last, signs := k.Arg("classes").Minus(k.Int(1)).Splat(asm.I64), k.Var(zero)
+			k.Each(k.Len("targets"), arrays{targets}, func(l asm.Lanes) {
+				y := l.Load(targets)
+				l.StoreNarrow(class, y)
+				signs.Set(signs.Or(y).Or(last.Sub(y)))
+				class.Advance(asm.I64.Lanes())
+			})
+			k.ReturnInt("others", k.Int(asm.I64.Lanes()).Minus(signs.Less(zero).First()))
+		},
+	}
+}
+
+// maxStrided writes, for positions j and classes c counted from first,
 //
 //	dst[c][j] = x[c][j]
 //	m[j]      = max(m[j], x[0][j], x[1][j], …)
+//	logit[j]  = x[c][j]    where first + c is class[j]
 //
-// and −Inf to the columns that dst has beyond those of x. It goes through one class after the other, and
-// asks for the next one meanwhile: to take a vector of each in turn would open a page of memory for each.
+// with m[j] = −Inf and logit[j] = 0 before, if first is 0. In columns beyond those of x it finds −Inf.
 func maxStrided() kernel {
-	m, dst, x, count := slice("m", F), view("dst", F), view("x", F), integer("count")
+	m, logit, class, dst, x := slice("m", F), slice("logit", F), slice("class", i32), view("dst", F), view("x", F)
+	count, first := integer("count"), integer("first")
 	return kernel{
 		name:   "maxStrided",
-		params: []parameter{m, dst, x, count},
-		stub:   []parameter{m, dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), count},
+		params: []parameter{m, logit, class, dst, x, count, first},
+		stub:   []parameter{m, logit, class, dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), count, first},
 		body: func(k *builder) {
-			x, dst, columns := k.Array("x"), k.Array("dst"), k.Arg("xColumns")
-			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			m, logit, class, dst, x := k.Array("m"), k.Array("logit"), k.Array("class"), k.Array("dst"), k.Array("x")
+			dstRow, xRow, first := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride")), k.Arg("first")
 			negInf, zero := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
-			eachClass(k, func() {
-				m, from, to := k.Array("m"), x.Copy(), dst.Copy()
-				k.Each(columns, arrays{from}, func(l asm.Lanes) {
-					from.Plus(xRow).Prefetch(1)
+			k.Each(k.Arg("xColumns"), arrays{x, dst, m, logit}, func(l asm.Lanes) {
+				top, target, number := k.Var(negInf), k.Var(zero), k.Copy(first)
+				k.If(first.NotEqual(k.Int(0)), func() {
+					top.Set(m.Load())
+					target.Set(logit.Load())
+				})
+				from, to, classes := x.Copy(), dst.Copy(), loadIndices(k, class)
+				eachClass(k, func() {
 					v := l.LoadOr(from, negInf)
 					to.Store(v)
-					m.Store(v.Max(m.Load()).Add(zero))
-					m.Advance(k.F.Lanes())
-					to.Advance(k.F.Lanes())
+					top.Set(v.Max(top))
+					target.Set(classes.Equal(number.Splat(k.F.Int())).Select(v, target))
+					from.Move(xRow)
+					to.Move(dstRow)
+					number.Inc(k.Int(1))
 				})
-				x.Move(xRow)
-				dst.Move(dstRow)
+				m.Store(top.Add(zero))
+				logit.Store(target)
+				class.Advance(k.F.Lanes())
 			})
 		},
 	}
@@ -62,16 +90,19 @@ func maxStrided() kernel {
 //	x[c][j]  = exp(x[c][j] − m[j])
 //	ties[j] += Σ x[c][j] over the c where that is 1
 //	sum[j]  += Σ x[c][j] over the other c, and (ties[j] − 1)·last
+//
+// Meanwhile it asks for next, as many vectors, row by row: memory has all the time that exp takes.
 func expStrided() kernel {
 	sum, ties, m, x := slice("sum", f64), slice("ties", F), slice("m", F), view("x", F)
-	count, last := integer("count"), number("last", F)
+	count, last, next := integer("count"), number("last", F), view("next", F)
 	return kernel{
 		name:   "expStrided",
-		params: []parameter{sum, ties, m, x, count, last},
-		stub:   []parameter{sum, ties, m, x.data(), x.stride(), count, last},
+		params: []parameter{sum, ties, m, x, count, last, next},
+		stub:   []parameter{sum, ties, m, x.data(), x.stride(), count, last, next.data(), next.columns(), next.stride()},
 		body: func(k *builder) {
 			sum, ties, m, x := k.Array("sum"), k.Array("ties"), k.Array("m"), k.Array("x")
 			row := x.Elements(k.Arg("xStride")) // which has whole vectors
+			next, left := k.Array("next"), k.Copy(k.Arg("nextColumns"))
 			one, e := k.Const(k.F, 1), newExponential(k)
 			end := x.Plus(row)
 			k.While(x.Before(end), func() {
@@ -79,6 +110,13 @@ func expStrided() kernel {
 				eachClass(k, func() { // m is loaded where it is needed: AVX2 has few registers
 					class.Store(terms.addKept(class.Load().Sub(m.Load())))
 					class.Move(row)
+					next.Prefetch(2)
+					next.Advance(k.F.Lanes())
+					left.Dec(k.Int(k.F.Lanes()))
+					k.If(left.LessEqual(k.Int(0)), func() {
+						next.Move(next.Elements(left.Plus(k.Arg("nextStride")).Minus(k.Arg("nextColumns"))))
+						left.Set(k.Arg("nextColumns"))
+					})
 				})
 				counted := ties.Load().Add(terms.ties)
 				ties.Store(counted)
@@ -132,16 +170,21 @@ func scaleStrided() kernel {
 //	dst[c][j] = target[j]            where first + c is class[j]
 func gradientStrided() kernel { return gradientStridedTo("gradientStrided", false) }
 
-// gradientStridedStream is gradientStrided past the caches.
+// gradientStridedStream is gradientStrided past the caches. It does not wait for memory if wait is 0: the next call does.
 func gradientStridedStream() kernel { return gradientStridedTo("gradientStridedStream", true) }
 
 func gradientStridedTo(name string, stream bool) kernel {
 	dst, x, count, factor := view("dst", F), view("x", F), integer("count"), slice("factor", F)
 	class, first, target := slice("class", i32), integer("first"), slice("target", F)
+	params := []parameter{dst, x, count, factor, class, first, target}
+	stub := []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, factor, class, first, target}
+	if stream {
+		params, stub = append(params, integer("wait")), append(stub, integer("wait"))
+	}
 	return kernel{
 		name:   name,
-		params: []parameter{dst, x, count, factor, class, first, target},
-		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, factor, class, first, target},
+		params: params,
+		stub:   stub,
 		body: func(k *builder) {
 			dst, x, number := k.Array("dst"), k.Array("x"), k.Copy(k.Arg("first"))
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
@@ -161,6 +204,9 @@ func gradientStridedTo(name string, stream bool) kernel {
 				dst.Move(dstRow)
 				number.Inc(k.Int(1))
 			})
+			if stream {
+				k.If(k.Arg("wait").NotEqual(k.Int(0)), k.Fence)
+			}
 		},
 	}
 }

@@ -358,6 +358,7 @@ func moves(t asm.Type) []Op {
 		single("broadcast", t, t, func(v vectors) asm.Vec {
 			v.k.Pointer(t, "x").Vector(1 << 14).Prefetch(1)
 			v.k.Pointer(t, "x").Vector(-1).Prefetch(2)
+			v.k.Fence()
 			return v.firstOfY()
 		}, nil).with(func(x, y, _ []uint64) (dst []uint64) {
 			for i := 0; i < len(x); i += t.Lanes() {
