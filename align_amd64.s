@@ -109,16 +109,12 @@ loop3:
 	VMOVUPS    Y8, 32(R8)
 	VMAXPD     Y2, Y3, Y3
 	VMAXPD     Y1, Y4, Y4
-	VMOVUPS    (R10), Y5
-	VMOVUPS    32(R10), Y8
-	VADDPD     Y5, Y6, Y5
-	VADDPD     Y8, Y7, Y6
+	VADDPD     (R10), Y6, Y5
+	VADDPD     32(R10), Y7, Y6
 	VMAXPD     Y3, Y5, Y3
 	VMAXPD     Y4, Y6, Y4
-	VMOVUPS    (R9), Y5
-	VMOVUPS    32(R9), Y6
-	VADDPD     Y5, Y3, Y3
-	VADDPD     Y6, Y4, Y4
+	VADDPD     (R9), Y3, Y3
+	VADDPD     32(R9), Y4, Y4
 	VMOVUPS    Y3, 64(R8)
 	VMOVUPS    Y4, 96(R8)
 	ADDQ       $+128, AX

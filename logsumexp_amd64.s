@@ -271,10 +271,8 @@ endif5:
 	JLT          end7
 
 loop6:
-	VMOVUPS      (AX), Y5
-	VMOVUPS      32(AX), Y6
-	VADDPS       Y0, Y5, Y5
-	VADDPS       Y0, Y6, Y6
+	VADDPS       (AX), Y0, Y5
+	VADDPS       32(AX), Y0, Y6
 	VMOVUPS      constants<>+32(SB), Y7
 	VPCMPGTD     Y5, Y7, Y7
 	VMOVUPS      constants<>+32(SB), Y8
@@ -692,10 +690,8 @@ endif5:
 	JLT          end7
 
 loop6:
-	VMOVUPS      (AX), Y5
-	VMOVUPS      32(AX), Y6
-	VADDPD       Y0, Y5, Y5
-	VADDPD       Y0, Y6, Y6
+	VADDPD       (AX), Y0, Y5
+	VADDPD       32(AX), Y0, Y6
 	VMOVUPS      constants<>+416(SB), Y7
 	VPCMPGTQ     Y5, Y7, Y7
 	VMOVUPS      constants<>+416(SB), Y8
@@ -1129,10 +1125,8 @@ endif5:
 	JLT          end7
 
 loop6:
-	VMOVUPS      (AX), Y5
-	VMOVUPS      32(AX), Y6
-	VADDPS       Y0, Y5, Y5
-	VADDPS       Y0, Y6, Y6
+	VADDPS       (AX), Y0, Y5
+	VADDPS       32(AX), Y0, Y6
 	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
 	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -1568,10 +1562,8 @@ endif5:
 	JLT          end7
 
 loop6:
-	VMOVUPS      (AX), Y5
-	VMOVUPS      32(AX), Y6
-	VADDPD       Y0, Y5, Y5
-	VADDPD       Y0, Y6, Y6
+	VADDPD       (AX), Y0, Y5
+	VADDPD       32(AX), Y0, Y6
 	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
 	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -1867,10 +1859,8 @@ TEXT ·sumExpBelowF32AVX2(SB), NOSPLIT, $0-48
 
 loop1:
 	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Y7
-	VMOVUPS      32(AX), Y8
-	VADDPS       Y0, Y7, Y7
-	VADDPS       Y0, Y8, Y8
+	VADDPS       (AX), Y0, Y7
+	VADDPS       32(AX), Y0, Y8
 	VANDPS       Y1, Y7, Y1
 	VANDPS       Y2, Y8, Y2
 	VCMPPS       $0x15, constants<>+928(SB), Y7, Y9
@@ -2145,10 +2135,8 @@ TEXT ·sumExpBelowF64AVX2(SB), NOSPLIT, $0-48
 
 loop1:
 	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Y7
-	VMOVUPS      32(AX), Y8
-	VADDPD       Y0, Y7, Y7
-	VADDPD       Y0, Y8, Y8
+	VADDPD       (AX), Y0, Y7
+	VADDPD       32(AX), Y0, Y8
 	VANDPD       Y1, Y7, Y1
 	VANDPD       Y2, Y8, Y2
 	VCMPPD       $0x15, constants<>+960(SB), Y7, Y9
@@ -3049,10 +3037,8 @@ loop1:
 	VMOVUPS      32(SI), Y6
 	VMOVNTPS     Y5, (BX)
 	VMOVNTPS     Y6, 32(BX)
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VADDPS       Y4, Y5, Y5
-	VADDPS       Y4, Y6, Y6
+	VADDPS       (CX), Y4, Y5
+	VADDPS       32(CX), Y4, Y6
 	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
 	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -3116,10 +3102,8 @@ end2:
 	VMOVUPS      32(SI), Y6
 	VMOVNTPS     Y5, (BX)
 	VMOVNTPS     Y6, 32(BX)
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VADDPS       Y4, Y5, Y5
-	VADDPS       Y4, Y6, Y6
+	VADDPS       (CX), Y4, Y5
+	VADDPS       32(CX), Y4, Y6
 	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
 	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -3182,10 +3166,8 @@ endif3:
 	JLT  end5
 
 loop4:
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VADDPS       Y4, Y5, Y5
-	VADDPS       Y4, Y6, Y6
+	VADDPS       (CX), Y4, Y5
+	VADDPS       32(CX), Y4, Y6
 	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
 	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -3576,10 +3558,8 @@ loop1:
 	VMOVUPS      32(SI), Y6
 	VMOVNTPS     Y5, (BX)
 	VMOVNTPS     Y6, 32(BX)
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VADDPD       Y4, Y5, Y5
-	VADDPD       Y4, Y6, Y6
+	VADDPD       (CX), Y4, Y5
+	VADDPD       32(CX), Y4, Y6
 	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
 	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -3653,10 +3633,8 @@ end2:
 	VMOVUPS      32(SI), Y6
 	VMOVNTPS     Y5, (BX)
 	VMOVNTPS     Y6, 32(BX)
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VADDPD       Y4, Y5, Y5
-	VADDPD       Y4, Y6, Y6
+	VADDPD       (CX), Y4, Y5
+	VADDPD       32(CX), Y4, Y6
 	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
 	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -3729,10 +3707,8 @@ endif3:
 	JLT  end5
 
 loop4:
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VADDPD       Y4, Y5, Y5
-	VADDPD       Y4, Y6, Y6
+	VADDPD       (CX), Y4, Y5
+	VADDPD       32(CX), Y4, Y6
 	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
 	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
 	VXORPS       Y9, Y9, Y9
@@ -4568,10 +4544,8 @@ loop8:
 	JLT          end11
 
 loop10:
-	VMOVUPS      (DI), Y5
-	VMOVUPS      32(DI), Y6
-	VADDPS       Y4, Y5, Y5
-	VADDPS       Y4, Y6, Y6
+	VADDPS       (DI), Y4, Y5
+	VADDPS       32(DI), Y4, Y6
 	VMOVUPS      constants<>+32(SB), Y7
 	VPCMPGTD     Y5, Y7, Y7
 	VMOVUPS      constants<>+32(SB), Y8
@@ -5125,10 +5099,8 @@ loop8:
 	JLT          end11
 
 loop10:
-	VMOVUPS      (DI), Y5
-	VMOVUPS      32(DI), Y6
-	VADDPD       Y4, Y5, Y5
-	VADDPD       Y4, Y6, Y6
+	VADDPD       (DI), Y4, Y5
+	VADDPD       32(DI), Y4, Y6
 	VMOVUPS      constants<>+416(SB), Y7
 	VPCMPGTQ     Y5, Y7, Y7
 	VMOVUPS      constants<>+416(SB), Y8
@@ -6236,28 +6208,20 @@ TEXT ·scaleF32AVX2(SB), NOSPLIT, $0-28
 	JLT          end2
 
 loop1:
-	VMOVUPS (AX), Y1
-	VMOVUPS 32(AX), Y2
-	VMULPS  Y0, Y1, Y1
-	VMULPS  Y0, Y2, Y2
+	VMULPS  (AX), Y0, Y1
+	VMULPS  32(AX), Y0, Y2
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, 32(AX)
-	VMOVUPS 64(AX), Y1
-	VMOVUPS 96(AX), Y2
-	VMULPS  Y0, Y1, Y1
-	VMULPS  Y0, Y2, Y2
+	VMULPS  64(AX), Y0, Y1
+	VMULPS  96(AX), Y0, Y2
 	VMOVUPS Y1, 64(AX)
 	VMOVUPS Y2, 96(AX)
-	VMOVUPS 128(AX), Y1
-	VMOVUPS 160(AX), Y2
-	VMULPS  Y0, Y1, Y1
-	VMULPS  Y0, Y2, Y2
+	VMULPS  128(AX), Y0, Y1
+	VMULPS  160(AX), Y0, Y2
 	VMOVUPS Y1, 128(AX)
 	VMOVUPS Y2, 160(AX)
-	VMOVUPS 192(AX), Y1
-	VMOVUPS 224(AX), Y2
-	VMULPS  Y0, Y1, Y1
-	VMULPS  Y0, Y2, Y2
+	VMULPS  192(AX), Y0, Y1
+	VMULPS  224(AX), Y0, Y2
 	VMOVUPS Y1, 192(AX)
 	VMOVUPS Y2, 224(AX)
 	ADDQ    $+256, AX
@@ -6270,10 +6234,8 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (AX), Y1
-	VMOVUPS 32(AX), Y2
-	VMULPS  Y0, Y1, Y1
-	VMULPS  Y0, Y2, Y2
+	VMULPS  (AX), Y0, Y1
+	VMULPS  32(AX), Y0, Y2
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, 32(AX)
 	ADDQ    $+64, AX
@@ -6373,28 +6335,20 @@ TEXT ·scaleF64AVX2(SB), NOSPLIT, $0-32
 	JLT          end2
 
 loop1:
-	VMOVUPS (AX), Y1
-	VMOVUPS 32(AX), Y2
-	VMULPD  Y0, Y1, Y1
-	VMULPD  Y0, Y2, Y2
+	VMULPD  (AX), Y0, Y1
+	VMULPD  32(AX), Y0, Y2
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, 32(AX)
-	VMOVUPS 64(AX), Y1
-	VMOVUPS 96(AX), Y2
-	VMULPD  Y0, Y1, Y1
-	VMULPD  Y0, Y2, Y2
+	VMULPD  64(AX), Y0, Y1
+	VMULPD  96(AX), Y0, Y2
 	VMOVUPS Y1, 64(AX)
 	VMOVUPS Y2, 96(AX)
-	VMOVUPS 128(AX), Y1
-	VMOVUPS 160(AX), Y2
-	VMULPD  Y0, Y1, Y1
-	VMULPD  Y0, Y2, Y2
+	VMULPD  128(AX), Y0, Y1
+	VMULPD  160(AX), Y0, Y2
 	VMOVUPS Y1, 128(AX)
 	VMOVUPS Y2, 160(AX)
-	VMOVUPS 192(AX), Y1
-	VMOVUPS 224(AX), Y2
-	VMULPD  Y0, Y1, Y1
-	VMULPD  Y0, Y2, Y2
+	VMULPD  192(AX), Y0, Y1
+	VMULPD  224(AX), Y0, Y2
 	VMOVUPS Y1, 192(AX)
 	VMOVUPS Y2, 224(AX)
 	ADDQ    $+256, AX
@@ -6407,10 +6361,8 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (AX), Y1
-	VMOVUPS 32(AX), Y2
-	VMULPD  Y0, Y1, Y1
-	VMULPD  Y0, Y2, Y2
+	VMULPD  (AX), Y0, Y1
+	VMULPD  32(AX), Y0, Y2
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, 32(AX)
 	ADDQ    $+64, AX
@@ -7236,10 +7188,8 @@ TEXT ·multiplyF32AVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	VMOVUPS (CX), Y2
-	VMOVUPS 32(CX), Y3
-	VMULPS  Y2, Y0, Y0
-	VMULPS  Y3, Y1, Y1
+	VMULPS  (CX), Y0, Y0
+	VMULPS  32(CX), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -7332,10 +7282,8 @@ TEXT ·multiplyF64AVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	VMOVUPS (CX), Y2
-	VMOVUPS 32(CX), Y3
-	VMULPD  Y2, Y0, Y0
-	VMULPD  Y3, Y1, Y1
+	VMULPD  (CX), Y0, Y0
+	VMULPD  32(CX), Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX

@@ -809,10 +809,8 @@ loop1:
 loop3:
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y7, Y5, Y5
+	VSUBPS       (DX), Y4, Y4
+	VSUBPS       32(DX), Y5, Y5
 	VCMPPS       $0x15, constants<>+64(SB), Y4, Y6
 	VCMPPS       $0x15, constants<>+64(SB), Y5, Y7
 	VXORPS       Y8, Y8, Y8
@@ -879,10 +877,8 @@ endif5:
 	JGT  loop3
 
 end4:
-	VMOVUPS      (CX), Y4
-	VMOVUPS      32(CX), Y5
-	VADDPS       Y2, Y4, Y2
-	VADDPS       Y3, Y5, Y3
+	VADDPS       (CX), Y2, Y2
+	VADDPS       32(CX), Y3, Y3
 	VMOVUPS      Y2, (CX)
 	VMOVUPS      Y3, 32(CX)
 	VSUBPS       constants<>+384(SB), Y2, Y2
@@ -898,16 +894,12 @@ end4:
 	VEXTRACTF128 $0x01, Y1, X3
 	VCVTPS2PD    X1, Y1
 	VCVTPS2PD    X3, Y3
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VADDPD       Y0, Y4, Y0
-	VADDPD       Y2, Y5, Y2
+	VADDPD       (AX), Y0, Y0
+	VADDPD       32(AX), Y2, Y2
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y2, 32(AX)
-	VMOVUPS      64(AX), Y0
-	VMOVUPS      96(AX), Y2
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y1
+	VADDPD       64(AX), Y1, Y0
+	VADDPD       96(AX), Y3, Y1
 	VMOVUPS      Y0, 64(AX)
 	VMOVUPS      Y1, 96(AX)
 	ADDQ         $+64, BX
@@ -1061,10 +1053,8 @@ loop1:
 loop3:
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	VMOVUPS      (DX), Y6
-	VMOVUPS      32(DX), Y7
-	VSUBPD       Y6, Y4, Y4
-	VSUBPD       Y7, Y5, Y5
+	VSUBPD       (DX), Y4, Y4
+	VSUBPD       32(DX), Y5, Y5
 	VCMPPD       $0x15, constants<>+416(SB), Y4, Y6
 	VCMPPD       $0x15, constants<>+416(SB), Y5, Y7
 	VXORPS       Y8, Y8, Y8
@@ -1141,10 +1131,8 @@ endif5:
 	JGT  loop3
 
 end4:
-	VMOVUPS      (CX), Y4
-	VMOVUPS      32(CX), Y5
-	VADDPD       Y2, Y4, Y2
-	VADDPD       Y3, Y5, Y3
+	VADDPD       (CX), Y2, Y2
+	VADDPD       32(CX), Y3, Y3
 	VMOVUPS      Y2, (CX)
 	VMOVUPS      Y3, 32(CX)
 	VSUBPD       constants<>+896(SB), Y2, Y2
@@ -1154,10 +1142,8 @@ end4:
 	VMULPD       Y4, Y3, Y3
 	VADDPD       Y0, Y2, Y0
 	VADDPD       Y1, Y3, Y1
-	VMOVUPS      (AX), Y2
-	VMOVUPS      32(AX), Y3
-	VADDPD       Y0, Y2, Y0
-	VADDPD       Y1, Y3, Y1
+	VADDPD       (AX), Y0, Y0
+	VADDPD       32(AX), Y1, Y1
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         $+64, BX
@@ -1254,10 +1240,8 @@ loop1:
 loop3:
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
-	VMOVUPS (DI), Y2
-	VMOVUPS 32(DI), Y3
-	VMULPS  Y2, Y0, Y0
-	VMULPS  Y3, Y1, Y1
+	VMULPS  (DI), Y0, Y0
+	VMULPS  32(DI), Y1, Y1
 	VMOVUPS Y0, (R9)
 	VMOVUPS Y1, 32(R9)
 	ADDQ    $+64, R9
@@ -1272,10 +1256,8 @@ end4:
 	JLE        endif5
 	VMOVUPS    (R8), Y0
 	VMOVUPS    32(R8), Y1
-	VMOVUPS    (DI), Y2
-	VMOVUPS    32(DI), Y3
-	VMULPS     Y2, Y0, Y0
-	VMULPS     Y3, Y1, Y1
+	VMULPS     (DI), Y0, Y0
+	VMULPS     32(DI), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), R11
 	MOVQ       R10, R12
 	NEGQ       R12
@@ -1382,10 +1364,8 @@ loop1:
 loop3:
 	VMOVUPS (R8), Y0
 	VMOVUPS 32(R8), Y1
-	VMOVUPS (DI), Y2
-	VMOVUPS 32(DI), Y3
-	VMULPD  Y2, Y0, Y0
-	VMULPD  Y3, Y1, Y1
+	VMULPD  (DI), Y0, Y0
+	VMULPD  32(DI), Y1, Y1
 	VMOVUPS Y0, (R9)
 	VMOVUPS Y1, 32(R9)
 	ADDQ    $+64, R9
@@ -1400,10 +1380,8 @@ end4:
 	JLE        endif5
 	VMOVUPS    (R8), Y0
 	VMOVUPS    32(R8), Y1
-	VMOVUPS    (DI), Y2
-	VMOVUPS    32(DI), Y3
-	VMULPD     Y2, Y0, Y0
-	VMULPD     Y3, Y1, Y1
+	VMULPD     (DI), Y0, Y0
+	VMULPD     32(DI), Y1, Y1
 	LEAQ       byteMasks<>+0(SB), R11
 	MOVQ       R10, R12
 	NEGQ       R12
@@ -1526,10 +1504,8 @@ loop3:
 	VMOVUPS      32(R9), Y2
 	VMOVUPS      (R10), Y3
 	VMOVUPS      32(R10), Y4
-	VMOVUPS      (R8), Y5
-	VMOVUPS      32(R8), Y6
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y6, Y4, Y4
+	VMULPS       (R8), Y3, Y3
+	VMULPS       32(R8), Y4, Y4
 	VFNMADD231PS Y0, Y1, Y3
 	VFNMADD231PS Y0, Y2, Y4
 	VMOVUPS      Y3, (R11)
@@ -1550,10 +1526,8 @@ end4:
 	VMOVUPS      32(R9), Y2
 	VMOVUPS      (R10), Y3
 	VMOVUPS      32(R10), Y4
-	VMOVUPS      (R8), Y5
-	VMOVUPS      32(R8), Y6
-	VMULPS       Y5, Y3, Y3
-	VMULPS       Y6, Y4, Y4
+	VMULPS       (R8), Y3, Y3
+	VMULPS       32(R8), Y4, Y4
 	VFNMADD231PS Y0, Y1, Y3
 	VFNMADD231PS Y0, Y2, Y4
 	LEAQ         byteMasks<>+0(SB), R13
@@ -1680,10 +1654,8 @@ loop3:
 	VMOVUPS      32(R9), Y2
 	VMOVUPS      (R10), Y3
 	VMOVUPS      32(R10), Y4
-	VMOVUPS      (R8), Y5
-	VMOVUPS      32(R8), Y6
-	VMULPD       Y5, Y3, Y3
-	VMULPD       Y6, Y4, Y4
+	VMULPD       (R8), Y3, Y3
+	VMULPD       32(R8), Y4, Y4
 	VFNMADD231PD Y0, Y1, Y3
 	VFNMADD231PD Y0, Y2, Y4
 	VMOVUPS      Y3, (R11)
@@ -1704,10 +1676,8 @@ end4:
 	VMOVUPS      32(R9), Y2
 	VMOVUPS      (R10), Y3
 	VMOVUPS      32(R10), Y4
-	VMOVUPS      (R8), Y5
-	VMOVUPS      32(R8), Y6
-	VMULPD       Y5, Y3, Y3
-	VMULPD       Y6, Y4, Y4
+	VMULPD       (R8), Y3, Y3
+	VMULPD       32(R8), Y4, Y4
 	VFNMADD231PD Y0, Y1, Y3
 	VFNMADD231PD Y0, Y2, Y4
 	LEAQ         byteMasks<>+0(SB), R13
@@ -1847,10 +1817,8 @@ loop3:
 	VMOVUPS   32(R12), Y4
 	VMOVUPS   (R9), Y5
 	VMOVUPS   32(R9), Y6
-	VMOVUPS   (R8), Y7
-	VMOVUPS   32(R8), Y8
-	VMULPS    Y7, Y5, Y5
-	VMULPS    Y8, Y6, Y6
+	VMULPS    (R8), Y5, Y5
+	VMULPS    32(R8), Y6, Y6
 	VBLENDVPS Y1, Y3, Y5, Y1
 	VBLENDVPS Y2, Y4, Y6, Y2
 	VMOVUPS   Y1, (R10)
@@ -1875,10 +1843,8 @@ end4:
 	VMOVUPS    32(R12), Y3
 	VMOVUPS    (R9), Y4
 	VMOVUPS    32(R9), Y5
-	VMOVUPS    (R8), Y6
-	VMOVUPS    32(R8), Y7
-	VMULPS     Y6, Y4, Y4
-	VMULPS     Y7, Y5, Y5
+	VMULPS     (R8), Y4, Y4
+	VMULPS     32(R8), Y5, Y5
 	VBLENDVPS  Y1, Y2, Y4, Y1
 	VBLENDVPS  Y0, Y3, Y5, Y0
 	LEAQ       byteMasks<>+0(SB), R14
@@ -2020,10 +1986,8 @@ loop3:
 	VMOVUPS   32(R12), Y4
 	VMOVUPS   (R9), Y5
 	VMOVUPS   32(R9), Y6
-	VMOVUPS   (R8), Y7
-	VMOVUPS   32(R8), Y8
-	VMULPD    Y7, Y5, Y5
-	VMULPD    Y8, Y6, Y6
+	VMULPD    (R8), Y5, Y5
+	VMULPD    32(R8), Y6, Y6
 	VBLENDVPS Y1, Y3, Y5, Y1
 	VBLENDVPS Y2, Y4, Y6, Y2
 	VMOVUPS   Y1, (R10)
@@ -2048,10 +2012,8 @@ end4:
 	VMOVUPS    32(R12), Y3
 	VMOVUPS    (R9), Y4
 	VMOVUPS    32(R9), Y5
-	VMOVUPS    (R8), Y6
-	VMOVUPS    32(R8), Y7
-	VMULPD     Y6, Y4, Y4
-	VMULPD     Y7, Y5, Y5
+	VMULPD     (R8), Y4, Y4
+	VMULPD     32(R8), Y5, Y5
 	VBLENDVPS  Y1, Y2, Y4, Y1
 	VBLENDVPS  Y0, Y3, Y5, Y0
 	LEAQ       byteMasks<>+0(SB), R14
@@ -2199,10 +2161,8 @@ loop3:
 	VMOVUPS   32(R12), Y4
 	VMOVUPS   (R9), Y5
 	VMOVUPS   32(R9), Y6
-	VMOVUPS   (R8), Y7
-	VMOVUPS   32(R8), Y8
-	VMULPS    Y7, Y5, Y5
-	VMULPS    Y8, Y6, Y6
+	VMULPS    (R8), Y5, Y5
+	VMULPS    32(R8), Y6, Y6
 	VBLENDVPS Y1, Y3, Y5, Y1
 	VBLENDVPS Y2, Y4, Y6, Y2
 	VMOVNTPS  Y1, (R10)
@@ -2227,10 +2187,8 @@ end4:
 	VMOVUPS    32(R12), Y3
 	VMOVUPS    (R9), Y4
 	VMOVUPS    32(R9), Y5
-	VMOVUPS    (R8), Y6
-	VMOVUPS    32(R8), Y7
-	VMULPS     Y6, Y4, Y4
-	VMULPS     Y7, Y5, Y5
+	VMULPS     (R8), Y4, Y4
+	VMULPS     32(R8), Y5, Y5
 	VBLENDVPS  Y1, Y2, Y4, Y1
 	VBLENDVPS  Y0, Y3, Y5, Y0
 	LEAQ       byteMasks<>+0(SB), R14
@@ -2384,10 +2342,8 @@ loop3:
 	VMOVUPS   32(R12), Y4
 	VMOVUPS   (R9), Y5
 	VMOVUPS   32(R9), Y6
-	VMOVUPS   (R8), Y7
-	VMOVUPS   32(R8), Y8
-	VMULPD    Y7, Y5, Y5
-	VMULPD    Y8, Y6, Y6
+	VMULPD    (R8), Y5, Y5
+	VMULPD    32(R8), Y6, Y6
 	VBLENDVPS Y1, Y3, Y5, Y1
 	VBLENDVPS Y2, Y4, Y6, Y2
 	VMOVNTPS  Y1, (R10)
@@ -2412,10 +2368,8 @@ end4:
 	VMOVUPS    32(R12), Y3
 	VMOVUPS    (R9), Y4
 	VMOVUPS    32(R9), Y5
-	VMOVUPS    (R8), Y6
-	VMOVUPS    32(R8), Y7
-	VMULPD     Y6, Y4, Y4
-	VMULPD     Y7, Y5, Y5
+	VMULPD     (R8), Y4, Y4
+	VMULPD     32(R8), Y5, Y5
 	VBLENDVPS  Y1, Y2, Y4, Y1
 	VBLENDVPS  Y0, Y3, Y5, Y0
 	LEAQ       byteMasks<>+0(SB), R14
@@ -2974,14 +2928,10 @@ loop3:
 	VCMPPS       $0x04, Y10, Y9, Y10
 	VMOVUPS      (R11), Y12
 	VMOVUPS      32(R11), Y13
-	VMOVUPS      (DI), Y14
-	VMOVUPS      32(DI), Y15
-	VSUBPS       Y14, Y12, Y12
-	VSUBPS       Y15, Y13, Y13
-	VMOVUPS      (R8), Y14
-	VMOVUPS      32(R8), Y15
-	VSUBPS       Y14, Y12, Y12
-	VSUBPS       Y15, Y13, Y13
+	VSUBPS       (DI), Y12, Y12
+	VSUBPS       32(DI), Y13, Y13
+	VSUBPS       (R8), Y12, Y12
+	VSUBPS       32(R8), Y13, Y13
 	VMULPS       Y12, Y8, Y8
 	VMULPS       Y13, Y9, Y9
 	VANDPS       Y8, Y11, Y8
@@ -3066,14 +3016,10 @@ loop6:
 	VMOVUPS      96(R14)(R15*4), Y13
 	VMASKMOVPS   (R11), Y12, Y12
 	VMASKMOVPS   32(R11), Y13, Y13
-	VMOVUPS      (DI), Y14
-	VMOVUPS      32(DI), Y15
-	VSUBPS       Y14, Y12, Y12
-	VSUBPS       Y15, Y13, Y13
-	VMOVUPS      (R8), Y14
-	VMOVUPS      32(R8), Y15
-	VSUBPS       Y14, Y12, Y12
-	VSUBPS       Y15, Y13, Y13
+	VSUBPS       (DI), Y12, Y12
+	VSUBPS       32(DI), Y13, Y13
+	VSUBPS       (R8), Y12, Y12
+	VSUBPS       32(R8), Y13, Y13
 	VMULPS       Y12, Y8, Y8
 	VMULPS       Y13, Y9, Y9
 	VANDPS       Y8, Y11, Y8
@@ -3257,14 +3203,10 @@ loop3:
 	VCMPPD  $0x04, Y6, Y5, Y6
 	VMOVUPS (R11), Y8
 	VMOVUPS 32(R11), Y9
-	VMOVUPS (DI), Y10
-	VMOVUPS 32(DI), Y11
-	VSUBPD  Y10, Y8, Y8
-	VSUBPD  Y11, Y9, Y9
-	VMOVUPS (R8), Y10
-	VMOVUPS 32(R8), Y11
-	VSUBPD  Y10, Y8, Y8
-	VSUBPD  Y11, Y9, Y9
+	VSUBPD  (DI), Y8, Y8
+	VSUBPD  32(DI), Y9, Y9
+	VSUBPD  (R8), Y8, Y8
+	VSUBPD  32(R8), Y9, Y9
 	VMULPD  Y8, Y4, Y4
 	VMULPD  Y9, Y5, Y5
 	VANDPS  Y4, Y7, Y4
@@ -3325,14 +3267,10 @@ loop6:
 	VMOVUPS    96(R14)(R15*8), Y9
 	VMASKMOVPD (R11), Y8, Y8
 	VMASKMOVPD 32(R11), Y9, Y9
-	VMOVUPS    (DI), Y10
-	VMOVUPS    32(DI), Y11
-	VSUBPD     Y10, Y8, Y8
-	VSUBPD     Y11, Y9, Y9
-	VMOVUPS    (R8), Y10
-	VMOVUPS    32(R8), Y11
-	VSUBPD     Y10, Y8, Y8
-	VSUBPD     Y11, Y9, Y9
+	VSUBPD     (DI), Y8, Y8
+	VSUBPD     32(DI), Y9, Y9
+	VSUBPD     (R8), Y8, Y8
+	VSUBPD     32(R8), Y9, Y9
 	VMULPD     Y8, Y4, Y4
 	VMULPD     Y9, Y5, Y5
 	VANDPS     Y4, Y7, Y4
@@ -3495,14 +3433,10 @@ loop3:
 	VCMPPS       $0x04, Y5, Y4, Y5
 	VMOVUPS      (R8), Y7
 	VMOVUPS      32(R8), Y8
-	VMOVUPS      (DX), Y9
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y9, Y7, Y7
-	VSUBPS       Y10, Y8, Y8
-	VMOVUPS      (BX), Y9
-	VMOVUPS      32(BX), Y10
-	VSUBPS       Y9, Y7, Y7
-	VSUBPS       Y10, Y8, Y8
+	VSUBPS       (DX), Y7, Y7
+	VSUBPS       32(DX), Y8, Y8
+	VSUBPS       (BX), Y7, Y7
+	VSUBPS       32(BX), Y8, Y8
 	VMULPS       Y7, Y4, Y7
 	VMULPS       Y8, Y4, Y4
 	VANDPS       Y7, Y6, Y6
@@ -3561,14 +3495,10 @@ loop6:
 	VMOVUPS      96(R11)(R12*4), Y8
 	VMASKMOVPS   (R8), Y7, Y7
 	VMASKMOVPS   32(R8), Y8, Y8
-	VMOVUPS      (DX), Y9
-	VMOVUPS      32(DX), Y10
-	VSUBPS       Y9, Y7, Y7
-	VSUBPS       Y10, Y8, Y8
-	VMOVUPS      (BX), Y9
-	VMOVUPS      32(BX), Y10
-	VSUBPS       Y9, Y7, Y7
-	VSUBPS       Y10, Y8, Y8
+	VSUBPS       (DX), Y7, Y7
+	VSUBPS       32(DX), Y8, Y8
+	VSUBPS       (BX), Y7, Y7
+	VSUBPS       32(BX), Y8, Y8
 	VMULPS       Y7, Y4, Y7
 	VMULPS       Y8, Y4, Y4
 	VANDPS       Y7, Y6, Y6
@@ -3723,14 +3653,10 @@ loop3:
 	VCMPPD       $0x04, Y3, Y2, Y3
 	VMOVUPS      (R8), Y5
 	VMOVUPS      32(R8), Y6
-	VMOVUPS      (DX), Y7
-	VMOVUPS      32(DX), Y8
-	VSUBPD       Y7, Y5, Y5
-	VSUBPD       Y8, Y6, Y6
-	VMOVUPS      (BX), Y7
-	VMOVUPS      32(BX), Y8
-	VSUBPD       Y7, Y5, Y5
-	VSUBPD       Y8, Y6, Y6
+	VSUBPD       (DX), Y5, Y5
+	VSUBPD       32(DX), Y6, Y6
+	VSUBPD       (BX), Y5, Y5
+	VSUBPD       32(BX), Y6, Y6
 	VMULPD       Y5, Y2, Y5
 	VMULPD       Y6, Y2, Y2
 	VANDPS       Y5, Y4, Y4
@@ -3777,14 +3703,10 @@ loop6:
 	VMOVUPS      96(R11)(R12*8), Y6
 	VMASKMOVPD   (R8), Y5, Y5
 	VMASKMOVPD   32(R8), Y6, Y6
-	VMOVUPS      (DX), Y7
-	VMOVUPS      32(DX), Y8
-	VSUBPD       Y7, Y5, Y5
-	VSUBPD       Y8, Y6, Y6
-	VMOVUPS      (BX), Y7
-	VMOVUPS      32(BX), Y8
-	VSUBPD       Y7, Y5, Y5
-	VSUBPD       Y8, Y6, Y6
+	VSUBPD       (DX), Y5, Y5
+	VSUBPD       32(DX), Y6, Y6
+	VSUBPD       (BX), Y5, Y5
+	VSUBPD       32(BX), Y6, Y6
 	VMULPD       Y5, Y2, Y5
 	VMULPD       Y6, Y2, Y2
 	VANDPS       Y5, Y4, Y4
@@ -4277,13 +4199,11 @@ loop1:
 	VBLENDVPS    Y6, Y4, Y13, Y4
 	VMULPD       Y10, Y2, Y2
 	VMULPD       Y11, Y4, Y4
-	VMOVUPS      (BX), Y6
-	VMOVUPS      32(BX), Y8
-	VXORPS       Y10, Y10, Y10
-	VSUBPD       Y6, Y10, Y6
-	VSUBPD       Y8, Y10, Y8
-	VADDPD       Y6, Y2, Y2
-	VADDPD       Y8, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VSUBPD       (BX), Y6, Y8
+	VSUBPD       32(BX), Y6, Y6
+	VADDPD       Y8, Y2, Y2
+	VADDPD       Y6, Y4, Y4
 	VADDPD       Y0, Y2, Y0
 	VADDPD       Y1, Y4, Y1
 	VMOVUPS      64(CX), Y6
@@ -4301,13 +4221,11 @@ loop1:
 	VBLENDVPS    Y7, Y5, Y11, Y5
 	VMULPD       Y6, Y3, Y3
 	VMULPD       Y8, Y5, Y5
-	VMOVUPS      64(BX), Y6
-	VMOVUPS      96(BX), Y7
-	VXORPS       Y8, Y8, Y8
-	VSUBPD       Y6, Y8, Y6
-	VSUBPD       Y7, Y8, Y7
-	VADDPD       Y6, Y3, Y3
-	VADDPD       Y7, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VSUBPD       64(BX), Y6, Y7
+	VSUBPD       96(BX), Y6, Y6
+	VADDPD       Y7, Y3, Y3
+	VADDPD       Y6, Y5, Y5
 	VADDPD       Y0, Y3, Y0
 	VADDPD       Y1, Y5, Y1
 	VCVTPD2PSY   Y2, X14
@@ -4424,13 +4342,11 @@ loop1:
 	VBLENDVPS Y4, Y3, Y9, Y3
 	VMULPD    Y6, Y2, Y2
 	VMULPD    Y7, Y3, Y3
-	VMOVUPS   (BX), Y4
-	VMOVUPS   32(BX), Y5
-	VXORPS    Y6, Y6, Y6
-	VSUBPD    Y4, Y6, Y4
-	VSUBPD    Y5, Y6, Y5
-	VADDPD    Y4, Y2, Y2
-	VADDPD    Y5, Y3, Y3
+	VXORPS    Y4, Y4, Y4
+	VSUBPD    (BX), Y4, Y5
+	VSUBPD    32(BX), Y4, Y4
+	VADDPD    Y5, Y2, Y2
+	VADDPD    Y4, Y3, Y3
 	VADDPD    Y0, Y2, Y0
 	VADDPD    Y1, Y3, Y1
 	VMOVUPS   Y2, (AX)
@@ -4515,38 +4431,34 @@ TEXT ·gradientFactorsF32AVX2(SB), NOSPLIT, $0-104
 loop1:
 	VMOVUPS     (CX), Y1
 	VMOVUPS     32(CX), Y2
-	VMOVUPS     (DX), Y3
-	VMOVUPS     32(DX), Y4
-	VADDPD      Y3, Y1, Y1
-	VADDPD      Y4, Y2, Y2
+	VADDPD      (DX), Y1, Y1
+	VADDPD      32(DX), Y2, Y2
 	VMULPD      Y1, Y0, Y1
 	VMULPD      Y2, Y0, Y2
-	VMOVUPS     (BX), Y3
-	VMOVUPS     32(BX), Y4
-	VADDPD      constants<>+896(SB), Y3, Y3
+	VMOVUPS     (BX), Y4
+	VMOVUPS     32(BX), Y5
 	VADDPD      constants<>+896(SB), Y4, Y4
-	VDIVPD      Y3, Y1, Y1
-	VDIVPD      Y4, Y2, Y2
-	VMOVUPS     64(CX), Y3
-	VMOVUPS     96(CX), Y4
-	VMOVUPS     64(DX), Y6
-	VMOVUPS     96(DX), Y7
-	VADDPD      Y6, Y3, Y3
-	VADDPD      Y7, Y4, Y4
-	VMULPD      Y3, Y0, Y3
+	VADDPD      constants<>+896(SB), Y5, Y5
+	VDIVPD      Y4, Y1, Y1
+	VDIVPD      Y5, Y2, Y2
+	VMOVUPS     64(CX), Y4
+	VMOVUPS     96(CX), Y5
+	VADDPD      64(DX), Y4, Y4
+	VADDPD      96(DX), Y5, Y5
 	VMULPD      Y4, Y0, Y4
+	VMULPD      Y5, Y0, Y5
 	VMOVUPS     64(BX), Y6
 	VMOVUPS     96(BX), Y7
 	VADDPD      constants<>+896(SB), Y6, Y6
 	VADDPD      constants<>+896(SB), Y7, Y7
-	VDIVPD      Y6, Y3, Y3
-	VDIVPD      Y7, Y4, Y4
-	VCVTPD2PSY  Y1, X5
+	VDIVPD      Y6, Y4, Y4
+	VDIVPD      Y7, Y5, Y5
+	VCVTPD2PSY  Y1, X3
 	VCVTPD2PSY  Y2, X1
-	VINSERTF128 $0x01, X1, Y5, Y1
-	VCVTPD2PSY  Y3, X5
-	VCVTPD2PSY  Y4, X2
-	VINSERTF128 $0x01, X2, Y5, Y2
+	VINSERTF128 $0x01, X1, Y3, Y1
+	VCVTPD2PSY  Y4, X3
+	VCVTPD2PSY  Y5, X2
+	VINSERTF128 $0x01, X2, Y3, Y2
 	VMOVUPS     Y1, (AX)
 	VMOVUPS     Y2, 32(AX)
 	ADDQ        $+64, AX
@@ -4611,10 +4523,8 @@ TEXT ·gradientFactorsF64AVX2(SB), NOSPLIT, $0-104
 loop1:
 	VMOVUPS (CX), Y1
 	VMOVUPS 32(CX), Y2
-	VMOVUPS (DX), Y3
-	VMOVUPS 32(DX), Y4
-	VADDPD  Y3, Y1, Y1
-	VADDPD  Y4, Y2, Y2
+	VADDPD  (DX), Y1, Y1
+	VADDPD  32(DX), Y2, Y2
 	VMULPD  Y1, Y0, Y1
 	VMULPD  Y2, Y0, Y2
 	VMOVUPS (BX), Y3
@@ -4747,16 +4657,14 @@ TEXT ·targetGradientsF32AVX2(SB), NOSPLIT, $0-152
 loop1:
 	VMOVUPS      (SI), Y1
 	VMOVUPS      32(SI), Y2
-	VMOVUPS      (BX), Y3
-	VMOVUPS      32(BX), Y4
-	VSUBPS       Y3, Y1, Y1
-	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      constants<>+96(SB), Y3
+	VSUBPS       (BX), Y1, Y1
+	VSUBPS       32(BX), Y2, Y2
 	VMOVUPS      constants<>+96(SB), Y4
-	VFMADD213PS  constants<>+128(SB), Y1, Y3
-	VFMADD213PS  constants<>+128(SB), Y2, Y4
-	VSUBPS       constants<>+128(SB), Y3, Y6
-	VSUBPS       constants<>+128(SB), Y4, Y7
+	VMOVUPS      constants<>+96(SB), Y5
+	VFMADD213PS  constants<>+128(SB), Y1, Y4
+	VFMADD213PS  constants<>+128(SB), Y2, Y5
+	VSUBPS       constants<>+128(SB), Y4, Y6
+	VSUBPS       constants<>+128(SB), Y5, Y7
 	VMOVUPS      constants<>+160(SB), Y8
 	VMOVUPS      constants<>+160(SB), Y9
 	VFNMADD213PS Y1, Y6, Y8
@@ -4779,30 +4687,26 @@ loop1:
 	VFMADD213PS  constants<>+384(SB), Y9, Y7
 	VCMPPS       $0x15, constants<>+64(SB), Y1, Y1
 	VCMPPS       $0x15, constants<>+64(SB), Y2, Y2
-	VPSLLD       $0x17, Y3, Y3
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y6, Y3, Y3
-	VPADDD       Y7, Y4, Y4
-	VANDPS       Y3, Y1, Y1
-	VANDPS       Y4, Y2, Y2
-	VMOVUPS      (DI), Y3
-	VMOVUPS      32(DI), Y4
-	VMULPS       Y3, Y1, Y1
-	VMULPS       Y4, Y2, Y2
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y6, Y4, Y4
+	VPADDD       Y7, Y5, Y5
+	VANDPS       Y4, Y1, Y1
+	VANDPS       Y5, Y2, Y2
+	VMULPS       (DI), Y1, Y1
+	VMULPS       32(DI), Y2, Y2
 	VEXTRACTF128 $0x01, Y1, X3
 	VCVTPS2PD    X1, Y1
-	VCVTPS2PD    X3, Y3
-	VEXTRACTF128 $0x01, Y2, X4
+	VCVTPS2PD    X3, Y4
+	VEXTRACTF128 $0x01, Y2, X3
 	VCVTPS2PD    X2, Y2
-	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X3, Y5
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
-	VMOVUPS      (CX), Y8
-	VMOVUPS      32(CX), Y9
-	VMULPD       Y8, Y0, Y8
-	VMULPD       Y9, Y0, Y9
+	VMULPD       (CX), Y0, Y8
+	VMULPD       32(CX), Y0, Y9
 	VSUBPD       Y8, Y1, Y1
-	VSUBPD       Y9, Y3, Y3
+	VSUBPD       Y9, Y4, Y4
 	VXORPS       Y10, Y10, Y10
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y10, Y9
@@ -4814,12 +4718,10 @@ loop1:
 	VMULPD       Y7, Y9, Y7
 	VMOVUPS      64(DX), Y8
 	VMOVUPS      96(DX), Y9
-	VMOVUPS      64(CX), Y10
-	VMOVUPS      96(CX), Y11
-	VMULPD       Y10, Y0, Y10
-	VMULPD       Y11, Y0, Y11
+	VMULPD       64(CX), Y0, Y10
+	VMULPD       96(CX), Y0, Y11
 	VSUBPD       Y10, Y2, Y2
-	VSUBPD       Y11, Y4, Y4
+	VSUBPD       Y11, Y5, Y5
 	VXORPS       Y12, Y12, Y12
 	VSUBPD       Y10, Y12, Y10
 	VSUBPD       Y11, Y12, Y11
@@ -4835,18 +4737,18 @@ loop1:
 	VMOVUPS      32(BX), Y13
 	VCMPPS       $0x00, Y12, Y10, Y10
 	VCMPPS       $0x00, Y13, Y11, Y11
-	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y6, X3
 	VCVTPD2PSY   Y7, X6
-	VINSERTF128  $0x01, X6, Y5, Y6
-	VCVTPD2PSY   Y8, X5
+	VINSERTF128  $0x01, X6, Y3, Y6
+	VCVTPD2PSY   Y8, X3
 	VCVTPD2PSY   Y9, X7
-	VINSERTF128  $0x01, X7, Y5, Y7
-	VCVTPD2PSY   Y1, X5
-	VCVTPD2PSY   Y3, X1
-	VINSERTF128  $0x01, X1, Y5, Y1
-	VCVTPD2PSY   Y2, X5
-	VCVTPD2PSY   Y4, X2
-	VINSERTF128  $0x01, X2, Y5, Y2
+	VINSERTF128  $0x01, X7, Y3, Y7
+	VCVTPD2PSY   Y1, X3
+	VCVTPD2PSY   Y4, X1
+	VINSERTF128  $0x01, X1, Y3, Y1
+	VCVTPD2PSY   Y2, X3
+	VCVTPD2PSY   Y5, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
 	VBLENDVPS    Y10, Y6, Y1, Y1
 	VBLENDVPS    Y11, Y7, Y2, Y2
 	VMOVUPS      Y1, (AX)
@@ -4967,10 +4869,8 @@ TEXT ·targetGradientsF64AVX2(SB), NOSPLIT, $0-152
 loop1:
 	VMOVUPS      (SI), Y1
 	VMOVUPS      32(SI), Y2
-	VMOVUPS      (BX), Y3
-	VMOVUPS      32(BX), Y4
-	VSUBPD       Y3, Y1, Y1
-	VSUBPD       Y4, Y2, Y2
+	VSUBPD       (BX), Y1, Y1
+	VSUBPD       32(BX), Y2, Y2
 	VMOVUPS      constants<>+448(SB), Y3
 	VMOVUPS      constants<>+448(SB), Y4
 	VFMADD213PD  constants<>+480(SB), Y1, Y3
@@ -5015,16 +4915,12 @@ loop1:
 	VPADDQ       Y6, Y4, Y4
 	VANDPS       Y3, Y1, Y1
 	VANDPS       Y4, Y2, Y2
-	VMOVUPS      (DI), Y3
-	VMOVUPS      32(DI), Y4
-	VMULPD       Y3, Y1, Y1
-	VMULPD       Y4, Y2, Y2
+	VMULPD       (DI), Y1, Y1
+	VMULPD       32(DI), Y2, Y2
 	VMOVUPS      (DX), Y3
 	VMOVUPS      32(DX), Y4
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VMULPD       Y5, Y0, Y5
-	VMULPD       Y6, Y0, Y6
+	VMULPD       (CX), Y0, Y5
+	VMULPD       32(CX), Y0, Y6
 	VSUBPD       Y5, Y1, Y1
 	VSUBPD       Y6, Y2, Y2
 	VXORPS       Y7, Y7, Y7
@@ -6322,10 +6218,8 @@ endif15:
 loop17:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VSUBPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y3, Y3
+	VSUBPS       (AX), Y2, Y2
+	VSUBPS       32(AX), Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VCMPPS       $0x11, Y4, Y2, Y5
 	VCMPPS       $0x11, Y4, Y3, Y4
@@ -6398,10 +6292,8 @@ next21:
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	VMOVUPS      (AX), Y6
-	VMOVUPS      32(AX), Y7
-	VSUBPS       Y6, Y4, Y4
-	VSUBPS       Y7, Y5, Y5
+	VSUBPS       (AX), Y4, Y4
+	VSUBPS       32(AX), Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VCMPPS       $0x11, Y6, Y4, Y7
 	VCMPPS       $0x11, Y6, Y5, Y6
@@ -6475,10 +6367,8 @@ end20:
 loop24:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 512(R10), Y4
-	VMOVUPS 544(R10), Y5
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y5, Y3, Y3
+	VADDPS  512(R10), Y2, Y2
+	VADDPS  544(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -6502,10 +6392,8 @@ endif23:
 loop27:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 256(R10), Y4
-	VMOVUPS 288(R10), Y5
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y5, Y3, Y3
+	VADDPS  256(R10), Y2, Y2
+	VADDPS  288(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -6529,10 +6417,8 @@ endif26:
 loop30:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 128(R10), Y4
-	VMOVUPS 160(R10), Y5
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y5, Y3, Y3
+	VADDPS  128(R10), Y2, Y2
+	VADDPS  160(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -6556,10 +6442,8 @@ endif29:
 loop33:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 64(R10), Y4
-	VMOVUPS 96(R10), Y5
-	VADDPS  Y4, Y2, Y2
-	VADDPS  Y5, Y3, Y3
+	VADDPS  64(R10), Y2, Y2
+	VADDPS  96(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -7135,10 +7019,8 @@ endif13:
 loop15:
 	VMOVUPS      (R10), Y2
 	VMOVUPS      32(R10), Y3
-	VMOVUPS      (AX), Y4
-	VMOVUPS      32(AX), Y5
-	VSUBPD       Y4, Y2, Y2
-	VSUBPD       Y5, Y3, Y3
+	VSUBPD       (AX), Y2, Y2
+	VSUBPD       32(AX), Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VCMPPD       $0x11, Y4, Y2, Y5
 	VCMPPD       $0x11, Y4, Y3, Y4
@@ -7221,10 +7103,8 @@ next19:
 	VMOVUPS      32(R13), Y3
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
-	VMOVUPS      (AX), Y6
-	VMOVUPS      32(AX), Y7
-	VSUBPD       Y6, Y4, Y4
-	VSUBPD       Y7, Y5, Y5
+	VSUBPD       (AX), Y4, Y4
+	VSUBPD       32(AX), Y5, Y5
 	VXORPS       Y6, Y6, Y6
 	VCMPPD       $0x11, Y6, Y4, Y7
 	VCMPPD       $0x11, Y6, Y5, Y6
@@ -7308,10 +7188,8 @@ end18:
 loop22:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 256(R10), Y4
-	VMOVUPS 288(R10), Y5
-	VADDPD  Y4, Y2, Y2
-	VADDPD  Y5, Y3, Y3
+	VADDPD  256(R10), Y2, Y2
+	VADDPD  288(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -7335,10 +7213,8 @@ endif21:
 loop25:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 128(R10), Y4
-	VMOVUPS 160(R10), Y5
-	VADDPD  Y4, Y2, Y2
-	VADDPD  Y5, Y3, Y3
+	VADDPD  128(R10), Y2, Y2
+	VADDPD  160(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -7362,10 +7238,8 @@ endif24:
 loop28:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VMOVUPS 64(R10), Y4
-	VMOVUPS 96(R10), Y5
-	VADDPD  Y4, Y2, Y2
-	VADDPD  Y5, Y3, Y3
+	VADDPD  64(R10), Y2, Y2
+	VADDPD  96(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -7571,10 +7445,8 @@ loop1:
 	VMOVUPS        96(DI), Y8
 	VPSLLQ         $0x3e, Y7, Y7
 	VPSLLQ         $0x3e, Y8, Y8
-	VMOVUPS        (DI), Y9
-	VMOVUPS        32(DI), Y10
-	VORPD          Y9, Y2, Y2
-	VORPD          Y10, Y3, Y3
+	VORPD          (DI), Y2, Y2
+	VORPD          32(DI), Y3, Y3
 	VXORPS         Y9, Y9, Y9
 	VCMPPD         $0x04, Y9, Y4, Y10
 	VCMPPD         $0x04, Y9, Y5, Y9
@@ -7582,10 +7454,8 @@ loop1:
 	VBLENDVPS      Y9, Y1, Y0, Y9
 	VMOVUPS        Y10, (BX)
 	VMOVUPS        Y9, 32(BX)
-	VMOVUPS        64(DI), Y9
-	VMOVUPS        96(DI), Y10
-	VORPD          Y9, Y2, Y2
-	VORPD          Y10, Y3, Y3
+	VORPD          64(DI), Y2, Y2
+	VORPD          96(DI), Y3, Y3
 	VXORPS         Y9, Y9, Y9
 	VCMPPD         $0x04, Y9, Y7, Y10
 	VCMPPD         $0x04, Y9, Y8, Y9
@@ -7882,10 +7752,8 @@ loop1:
 	VMOVUPS        32(DI), Y5
 	VPSLLQ         $0x3e, Y4, Y4
 	VPSLLQ         $0x3e, Y5, Y5
-	VMOVUPS        (DI), Y6
-	VMOVUPS        32(DI), Y7
-	VORPD          Y6, Y2, Y2
-	VORPD          Y7, Y3, Y3
+	VORPD          (DI), Y2, Y2
+	VORPD          32(DI), Y3, Y3
 	VXORPS         Y6, Y6, Y6
 	VCMPPD         $0x04, Y6, Y4, Y7
 	VCMPPD         $0x04, Y6, Y5, Y6
@@ -8188,102 +8056,86 @@ TEXT ·pairGradientsF32AVX2(SB), NOSPLIT, $8-184
 loop1:
 	VMOVUPS      (CX), Y1
 	VMOVUPS      32(CX), Y2
-	VMOVUPS      (BX), Y3
-	VMOVUPS      32(BX), Y4
-	VMULPD       Y3, Y0, Y3
-	VMULPD       Y4, Y0, Y4
-	VXORPS       Y6, Y6, Y6
-	VSUBPD       Y3, Y6, Y3
-	VSUBPD       Y4, Y6, Y4
-	VADDPD       constants<>+896(SB), Y1, Y6
+	VMULPD       (BX), Y0, Y3
+	VMULPD       32(BX), Y0, Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y3, Y5, Y3
+	VSUBPD       Y4, Y5, Y4
+	VADDPD       constants<>+896(SB), Y1, Y5
 	VADDPD       constants<>+896(SB), Y2, Y7
-	VDIVPD       Y6, Y1, Y1
+	VDIVPD       Y5, Y1, Y1
 	VDIVPD       Y7, Y2, Y2
 	VMULPD       Y1, Y3, Y1
 	VMULPD       Y2, Y4, Y2
 	VMOVUPS      64(CX), Y3
 	VMOVUPS      96(CX), Y4
-	VMOVUPS      64(BX), Y6
-	VMOVUPS      96(BX), Y7
-	VMULPD       Y6, Y0, Y6
-	VMULPD       Y7, Y0, Y7
+	VMULPD       64(BX), Y0, Y5
+	VMULPD       96(BX), Y0, Y7
 	VXORPS       Y8, Y8, Y8
-	VSUBPD       Y6, Y8, Y6
+	VSUBPD       Y5, Y8, Y5
 	VSUBPD       Y7, Y8, Y7
 	VADDPD       constants<>+896(SB), Y3, Y8
 	VADDPD       constants<>+896(SB), Y4, Y9
 	VDIVPD       Y8, Y3, Y3
 	VDIVPD       Y9, Y4, Y4
-	VMULPD       Y3, Y6, Y3
+	VMULPD       Y3, Y5, Y3
 	VMULPD       Y4, Y7, Y4
-	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y1, X6
 	VCVTPD2PSY   Y2, X1
-	VINSERTF128  $0x01, X1, Y5, Y1
-	VCVTPD2PSY   Y3, X5
+	VINSERTF128  $0x01, X1, Y6, Y1
+	VCVTPD2PSY   Y3, X6
 	VCVTPD2PSY   Y4, X2
-	VINSERTF128  $0x01, X2, Y5, Y2
+	VINSERTF128  $0x01, X2, Y6, Y2
 	VMOVUPS      (CX), Y3
 	VMOVUPS      32(CX), Y4
-	VMOVUPS      (BX), Y6
-	VMOVUPS      32(BX), Y7
-	VMULPD       Y6, Y0, Y6
-	VMULPD       Y7, Y0, Y7
+	VMULPD       (BX), Y0, Y5
+	VMULPD       32(BX), Y0, Y7
 	VADDPD       constants<>+896(SB), Y3, Y3
 	VADDPD       constants<>+896(SB), Y4, Y4
-	VDIVPD       Y3, Y6, Y3
+	VDIVPD       Y3, Y5, Y3
 	VDIVPD       Y4, Y7, Y4
-	VMOVUPS      64(CX), Y6
+	VMOVUPS      64(CX), Y5
 	VMOVUPS      96(CX), Y7
-	VMOVUPS      64(BX), Y8
-	VMOVUPS      96(BX), Y9
-	VMULPD       Y8, Y0, Y8
-	VMULPD       Y9, Y0, Y9
-	VADDPD       constants<>+896(SB), Y6, Y6
+	VMULPD       64(BX), Y0, Y8
+	VMULPD       96(BX), Y0, Y9
+	VADDPD       constants<>+896(SB), Y5, Y5
 	VADDPD       constants<>+896(SB), Y7, Y7
-	VDIVPD       Y6, Y8, Y6
+	VDIVPD       Y5, Y8, Y5
 	VDIVPD       Y7, Y9, Y7
-	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y3, X6
 	VCVTPD2PSY   Y4, X3
-	VINSERTF128  $0x01, X3, Y5, Y3
-	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X3, Y6, Y3
+	VCVTPD2PSY   Y5, X6
 	VCVTPD2PSY   Y7, X4
-	VINSERTF128  $0x01, X4, Y5, Y4
-	VMOVUPS      (CX), Y6
+	VINSERTF128  $0x01, X4, Y6, Y4
+	VMOVUPS      (CX), Y5
 	VMOVUPS      32(CX), Y7
-	VMOVUPS      (BX), Y8
-	VMOVUPS      32(BX), Y9
-	VMULPD       Y8, Y0, Y8
-	VMULPD       Y9, Y0, Y8
+	VMULPD       (BX), Y0, Y8
+	VMULPD       32(BX), Y0, Y8
 	VMOVUPS      64(CX), Y8
 	VMOVUPS      96(CX), Y9
-	VMOVUPS      64(BX), Y10
-	VMOVUPS      96(BX), Y11
-	VMULPD       Y10, Y0, Y10
-	VMULPD       Y11, Y0, Y10
-	VCVTPD2PSY   Y6, X5
-	VCVTPD2PSY   Y7, X6
-	VINSERTF128  $0x01, X6, Y5, Y6
-	VCVTPD2PSY   Y8, X5
+	VMULPD       64(BX), Y0, Y10
+	VMULPD       96(BX), Y0, Y10
+	VCVTPD2PSY   Y5, X6
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VCVTPD2PSY   Y8, X6
 	VCVTPD2PSY   Y9, X7
-	VINSERTF128  $0x01, X7, Y5, Y7
-	VMULPS       Y3, Y6, Y6
+	VINSERTF128  $0x01, X7, Y6, Y7
+	VMULPS       Y3, Y5, Y5
 	VMULPS       Y4, Y7, Y7
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y8
-	VCVTPS2PD    X5, Y9
-	VEXTRACTF128 $0x01, Y7, X5
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y8
+	VCVTPS2PD    X6, Y9
+	VEXTRACTF128 $0x01, Y7, X6
 	VCVTPS2PD    X7, Y10
-	VCVTPS2PD    X5, Y11
-	VMOVUPS      (BX), Y12
-	VMOVUPS      32(BX), Y13
-	VMULPD       Y12, Y0, Y12
-	VMULPD       Y13, Y0, Y13
+	VCVTPS2PD    X6, Y11
+	VMULPD       (BX), Y0, Y12
+	VMULPD       32(BX), Y0, Y13
 	VSUBPD       Y12, Y8, Y8
 	VSUBPD       Y13, Y9, Y9
-	VMOVUPS      64(BX), Y12
-	VMOVUPS      96(BX), Y13
-	VMULPD       Y12, Y0, Y12
-	VMULPD       Y13, Y0, Y13
+	VMULPD       64(BX), Y0, Y12
+	VMULPD       96(BX), Y0, Y13
 	VSUBPD       Y12, Y10, Y10
 	VSUBPD       Y13, Y11, Y11
 	VMOVUPS      (DX), Y12
@@ -8292,36 +8144,36 @@ loop1:
 	VMOVUPS      32(AX), Y15
 	VCMPPS       $0x00, Y14, Y12, Y12
 	VCMPPS       $0x00, Y15, Y13, Y13
-	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y8, X6
 	VCVTPD2PSY   Y9, X8
-	VINSERTF128  $0x01, X8, Y5, Y8
-	VCVTPD2PSY   Y10, X5
+	VINSERTF128  $0x01, X8, Y6, Y8
+	VCVTPD2PSY   Y10, X6
 	VCVTPD2PSY   Y11, X9
-	VINSERTF128  $0x01, X9, Y5, Y9
+	VINSERTF128  $0x01, X9, Y6, Y9
 	VBLENDVPS    Y12, Y1, Y8, Y1
 	VBLENDVPS    Y13, Y2, Y9, Y2
-	VBLENDVPS    Y12, Y6, Y3, Y3
+	VBLENDVPS    Y12, Y5, Y3, Y3
 	VBLENDVPS    Y13, Y7, Y4, Y4
-	VMOVUPS      (DI), Y6
+	VMOVUPS      (DI), Y5
 	VMOVUPS      32(DI), Y7
-	VPSLLQ       $0x3e, Y6, Y6
+	VPSLLQ       $0x3e, Y5, Y5
 	VPSLLQ       $0x3e, Y7, Y7
 	VMOVUPS      64(DI), Y8
 	VMOVUPS      96(DI), Y9
 	VPSLLQ       $0x3e, Y8, Y8
 	VPSLLQ       $0x3e, Y9, Y9
-	VCVTPD2PSY   Y6, X5
-	VCVTPD2PSY   Y7, X6
-	VINSERTF128  $0x01, X6, Y5, Y6
-	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y5, X6
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VCVTPD2PSY   Y8, X6
 	VCVTPD2PSY   Y9, X7
-	VINSERTF128  $0x01, X7, Y5, Y7
+	VINSERTF128  $0x01, X7, Y6, Y7
 	VXORPS       Y8, Y8, Y8
-	VCMPPS       $0x04, Y8, Y6, Y6
+	VCMPPS       $0x04, Y8, Y5, Y5
 	VCMPPS       $0x04, Y8, Y7, Y7
-	VBLENDVPS    Y6, Y3, Y1, Y8
+	VBLENDVPS    Y5, Y3, Y1, Y8
 	VBLENDVPS    Y7, Y4, Y2, Y9
-	VBLENDVPS    Y6, Y1, Y3, Y1
+	VBLENDVPS    Y5, Y1, Y3, Y1
 	VBLENDVPS    Y7, Y2, Y4, Y2
 	MOVQ         SI, R15
 	VMOVUPS      X8, (R15)
@@ -8506,10 +8358,8 @@ TEXT ·pairGradientsF64AVX2(SB), NOSPLIT, $8-184
 loop1:
 	VMOVUPS      (CX), Y1
 	VMOVUPS      32(CX), Y2
-	VMOVUPS      (BX), Y3
-	VMOVUPS      32(BX), Y4
-	VMULPD       Y3, Y0, Y3
-	VMULPD       Y4, Y0, Y4
+	VMULPD       (BX), Y0, Y3
+	VMULPD       32(BX), Y0, Y4
 	VXORPS       Y5, Y5, Y5
 	VSUBPD       Y3, Y5, Y3
 	VSUBPD       Y4, Y5, Y4
@@ -8521,26 +8371,20 @@ loop1:
 	VMULPD       Y2, Y4, Y2
 	VMOVUPS      (CX), Y3
 	VMOVUPS      32(CX), Y4
-	VMOVUPS      (BX), Y5
-	VMOVUPS      32(BX), Y6
-	VMULPD       Y5, Y0, Y5
-	VMULPD       Y6, Y0, Y6
+	VMULPD       (BX), Y0, Y5
+	VMULPD       32(BX), Y0, Y6
 	VADDPD       constants<>+896(SB), Y3, Y3
 	VADDPD       constants<>+896(SB), Y4, Y4
 	VDIVPD       Y3, Y5, Y3
 	VDIVPD       Y4, Y6, Y4
 	VMOVUPS      (CX), Y5
 	VMOVUPS      32(CX), Y6
-	VMOVUPS      (BX), Y7
-	VMOVUPS      32(BX), Y8
-	VMULPD       Y7, Y0, Y7
-	VMULPD       Y8, Y0, Y7
+	VMULPD       (BX), Y0, Y7
+	VMULPD       32(BX), Y0, Y7
 	VMULPD       Y3, Y5, Y5
 	VMULPD       Y4, Y6, Y6
-	VMOVUPS      (BX), Y7
-	VMOVUPS      32(BX), Y8
-	VMULPD       Y7, Y0, Y7
-	VMULPD       Y8, Y0, Y8
+	VMULPD       (BX), Y0, Y7
+	VMULPD       32(BX), Y0, Y8
 	VSUBPD       Y7, Y5, Y7
 	VSUBPD       Y8, Y6, Y8
 	VMOVUPS      (DX), Y9

@@ -30,6 +30,7 @@ type amd64 struct {
 	ints   map[int]reg.GPVirtual
 	consts map[uint64]reg.VecVirtual // constants that are kept in registers
 	tails  map[int]tail              // masks of AVX-512, by the value that counts the lanes
+	memory map[int]address           // vectors that an instruction takes from memory
 
 	// Of vectors of which the first four lanes matter: see form.
 	forms    []form
@@ -126,7 +127,7 @@ func (w *amd64) kernel(k *Kernel) {
 	w.k, w.live = k, k.liveAfter()
 	w.vecs, w.masks, w.ints = map[int][]reg.VecVirtual{}, map[int]reg.Register{}, map[int]reg.GPVirtual{}
 	w.not = map[int]int{}
-	w.consts, w.tails = map[uint64]reg.VecVirtual{}, map[int]tail{}
+	w.consts, w.tails, w.memory = map[uint64]reg.VecVirtual{}, map[int]tail{}, map[int]address{}
 	w.ctx.Function(k.name)
 	w.ctx.Attributes(attr.NOSPLIT)
 	w.ctx.Signature(k.signature)
@@ -136,6 +137,9 @@ func (w *amd64) kernel(k *Kernel) {
 		w.keepConstants()
 	}
 	for i := 0; i < len(k.code); i++ {
+		if w.leaveInMemory(i) {
+			continue
+		}
 		w.spaced = w.isSpaced(&k.code[i])
 		if k.target == AVX512 && i+1 < len(k.code) && w.lowerMasked(i) {
 			i++
@@ -150,6 +154,40 @@ func (w *amd64) kernel(k *Kernel) {
 	}
 	w.ctx.VZEROUPPER()
 	w.ctx.RET()
+}
+
+// leaveInMemory leaves a whole vector to the next instruction, if nothing else needs it and it can take an
+// operand from memory. That saves AVX2, which has two registers to load, some 4 % of a kernel that makes exp.
+func (w *amd64) leaveInMemory(i int) bool {
+	in := &w.k.code[i]
+	if w.k.target != AVX2 || in.op != opLoad || in.tail.kind != argNone || i+1 == len(w.k.code) || w.k.values[in.dst].isVar || w.live[i+1][in.dst] {
+		return false
+	}
+	next := &w.k.code[i+1]
+	isA, isB := next.a.kind == argVec && next.a.id == in.dst, next.b.kind == argVec && next.b.id == in.dst
+	switch next.op {
+	case opAdd, opMul, opAnd, opOr:
+		if next.a.kind == argConst || next.b.kind == argConst {
+			return false
+		}
+	case opSub, opDiv:
+		if !isB {
+			return false
+		}
+	default:
+		return false
+	}
+	if isA == isB || w.isOne(in.dst) || w.isOne(next.dst) {
+		return false
+	}
+	w.memory[in.dst] = in.mem
+	return true
+}
+
+// isInMemory reports whether an operand is a vector that leaveInMemory has left there.
+func (w *amd64) isInMemory(a arg) bool {
+	_, ok := w.memory[a.id]
+	return ok && a.kind == argVec
 }
 
 // keptConstants is how many constants an AVX-512 kernel may keep in registers: 32
@@ -222,6 +260,12 @@ func (w *amd64) sources(a arg) []operand.Op {
 	if a.kind == argConst && w.k.target == AVX2 && a.imm != 0 {
 		for i := range ops {
 			ops[i] = w.pool.constant(a.imm)
+		}
+		return ops
+	}
+	if w.isInMemory(a) {
+		for i := range ops {
+			ops[i] = w.mem(w.memory[a.id], i*w.bytes())
 		}
 		return ops
 	}
@@ -579,7 +623,7 @@ func isCommutative(o op) bool {
 // binary writes a ∘ b, where the back end may write it masked.
 func (w *amd64) binary(in *instr, emit func(b, a, dst operand.Op)) {
 	a, b := in.a, in.b
-	if a.kind == argConst && isCommutative(in.op) {
+	if (a.kind == argConst || w.isInMemory(a)) && isCommutative(in.op) {
 		a, b = b, a
 	}
 	if emit == nil {
@@ -588,7 +632,7 @@ func (w *amd64) binary(in *instr, emit func(b, a, dst operand.Op)) {
 	}
 	x, y := w.regs(a), w.sources(b)
 	dst := w.vecs[in.dst]
-	if dst == nil && w.isUniform(a) && w.isUniform(b) {
+	if dst == nil && !w.isInMemory(b) && w.isUniform(a) && w.isUniform(b) {
 		dst = w.uniform(in.dst)
 	} else {
 		dst = w.dst(in.dst)

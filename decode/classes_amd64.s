@@ -874,10 +874,8 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS      (DX), Y5
-	VMOVUPS      32(DX), Y6
-	VADDPS       Y4, Y5, Y5
-	VADDPS       Y4, Y6, Y6
+	VADDPS       (DX), Y4, Y5
+	VADDPS       32(DX), Y4, Y6
 	VMOVUPS      constants<>+64(SB), Y7
 	VPCMPGTD     Y5, Y7, Y7
 	VMOVUPS      constants<>+64(SB), Y8
@@ -1173,10 +1171,8 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS      (DX), Y5
-	VMOVUPS      32(DX), Y6
-	VADDPD       Y4, Y5, Y5
-	VADDPD       Y4, Y6, Y6
+	VADDPD       (DX), Y4, Y5
+	VADDPD       32(DX), Y4, Y6
 	VMOVUPS      constants<>+416(SB), Y7
 	VPCMPGTQ     Y5, Y7, Y7
 	VMOVUPS      constants<>+416(SB), Y8

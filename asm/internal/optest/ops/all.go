@@ -52,6 +52,12 @@ func both(t asm.Type) []Op {
 			func(x, y, _ uint64) uint64 { return add(t)(x, y) }),
 		lanewise("sub", t, func(v vectors) asm.Vec { return v.x.Sub(v.y) },
 			func(x, y, _ uint64) uint64 { return sub(t)(x, y) }),
+		lanewise("addLoaded", t, func(v vectors) asm.Vec { return v.z.Add(v.y) }, // z is what was loaded last
+			func(_, y, z uint64) uint64 { return add(t)(z, y) }),
+		lanewise("subLoaded", t, func(v vectors) asm.Vec { return v.y.Sub(v.z) },
+			func(_, y, z uint64) uint64 { return sub(t)(y, z) }),
+		lanewise("subFromLoaded", t, func(v vectors) asm.Vec { return v.z.Sub(v.y) },
+			func(_, y, z uint64) uint64 { return sub(t)(z, y) }),
 		lanewise("and", t, func(v vectors) asm.Vec { return v.x.And(v.y) },
 			func(x, y, _ uint64) uint64 { return x & y }),
 		lanewise("or", t, func(v vectors) asm.Vec { return v.x.Or(v.y) },
