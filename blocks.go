@@ -46,6 +46,8 @@ const (
 	// With as many positions as lanes they are up to fewVectorScores: a call for each sample
 	// takes longer then.
 	fewSampleScores, fewVectorScores = 512, 64
+	// fewTargets is the number of classes up to which the scores of class targets are picked in columns by vectors.
+	fewTargets = 16
 	// leastPairs is the least number of neighbouring positions with two classes that are copied to rows of a
 	// class each: pieces of 16 bytes of float32.
 	leastPairs = 4

@@ -277,15 +277,19 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 	}
 }
 
-// narrowTargets copies the class targets where lanes are neighbours, and reports whether all of them are classes that
-// count. Their scores are found with the largest ones.
+// narrowTargets copies the class targets, and their scores unless maxStrided will, if they are lane by lane in columns. It
+// reports whether they are, and all of them are classes that count.
 func (w *crossEntropyItem[F]) narrowTargets(first int) bool {
 	t, others := &w.task, 0
-	if t.order != strided || uint(t.ignore) < uint(t.classes) {
+	inColumns := t.order == fewScores && t.inner == 1 && t.classes <= fewTargets
+	if t.order != strided && !inColumns || uint(t.ignore) < uint(t.classes) {
 		return false
 	}
 	for g := range w.groups {
 		others |= narrowTargets(w.class[g*w.width:], t.targets[first+g*w.groupStep:][:w.perGroup], t.classes)
+	}
+	if others == 0 && inColumns {
+		targetLogits(w.logit[:], w.class[:], w.scores.view(0, 0, w.width), t.classes)
 	}
 	return others == 0
 }

@@ -163,8 +163,12 @@ func (w *crossEntropyItem[F]) makeSoft(n int) []F {
 func (w *crossEntropyItem[F]) makeTermsByLane() {
 	t, all := &w.task, w.groups*w.width
 	if !t.isSequential() {
-		lanes := fp.Lanes[F]()
-		sumExpColumns(w.max[:], w.sum[:], w.terms.view(0, 0, all), w.scores.view(0, 0, all), w.scratch[:lanes*lanes], t.classes)
+		lanes, scores := fp.Lanes[F](), w.scores.view(0, 0, all)
+		if scratch := w.scratch[:lanes*lanes]; w.grad == nil {
+			sumExpColumns(w.max[:], w.sum[:], scores, scratch, t.classes)
+		} else {
+			expColumns(w.max[:], w.sum[:], w.terms.view(0, 0, all), scores, scratch, t.classes)
+		}
 		return
 	}
 	clear(w.sum[:all])

@@ -291,6 +291,16 @@ func narrowTargetsGeneric(class []int32, targets []int, classes int) (others int
 	return others
 }
 
+// targetLogitsGeneric writes the logit of class[j] at position j to logit[j], if that is one of count classes. All
+// have whole vectors.
+func targetLogitsGeneric[F Float](logit []F, class []int32, x view.Rows[F], count int) {
+	for j := range x.Columns {
+		if c := int(class[j]); 0 <= c && c < count {
+			logit[j] = x.Row(c)[j]
+		}
+	}
+}
+
 // maxStridedGeneric copies count classes, which are counted from first, from x to dst. It brings m[j], the largest
 // logit of position j so far, up to date with them, and logit[j], if class[j] is one of them. If first is 0 they are all
 // so far, and logit[j] is 0 for another class. NaN are left out of m, and −0 is +0. In the columns that dst has beyond
@@ -517,14 +527,19 @@ func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
 	}
 }
 
-// sumExpColumnsGeneric is sumExpRows for columns: x[c][j] is element c of row j, of count. It
-// writes exp(x[c][j]−m[j]) to dst, which may be x; where the sum is NaN dst is of no use. scratch has
+// sumExpColumnsGeneric is sumExpRows for columns: x[c][j] is element c of row j, of count. scratch has
 // a vector for every lane.
-func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+func sumExpColumnsGeneric[F Float](m []F, sum []float64, x view.Rows[F], scratch []F, count int) {
+	expColumnsGeneric(m, sum, view.Rows[F]{}, x, scratch, count)
+}
+
+// expColumnsGeneric does sumExpColumns and writes exp(x[c][j]−m[j]) to dst, unless that has no data. dst may be x;
+// where the sum is NaN it is of no use.
+func expColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
 	mask := fp.Lanes[F]() - 1
 	for from := 0; from < x.Columns; from += chunk {
 		var s [len(lanes[F]{})][chunk]F
-		var ties, room [chunk]F
+		var ties, room, terms [chunk]F
 		d := room[:min(chunk, x.Columns-from)]
 		top := m[from:][:len(d)]
 		for j := range top {
@@ -544,7 +559,10 @@ func sumExpColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], sc
 			for j, v := range x.Row(c)[from:][:len(d)] {
 				d[j] = v - top[j]
 			}
-			row, lane := dst.Row(c)[from:][:len(d)], &s[c&mask]
+			row, lane := terms[:len(d)], &s[c&mask]
+			if dst.Data != nil {
+				row = dst.Row(c)[from:][:len(d)]
+			}
 			fp.Exps(row, d, 0)
 			for j, e := range row {
 				if d[j] < 0 {
@@ -593,7 +611,7 @@ func pairTermsGeneric[F Float](m []F, sum []float64, logit []F, hard []float64, 
 				hard[from+i] = w1
 			}
 		}
-		sumExpColumnsGeneric(m[from:], sum[from:], pair, pair, nil, 2)
+		sumExpColumnsGeneric(m[from:], sum[from:], pair, nil, 2)
 	}
 	return others
 }

@@ -357,6 +357,19 @@ func testNarrowTargets(t *testing.T) {
 	})
 }
 
+func testTargetLogits[F Float](t *testing.T) {
+	matrices(t, func(c *kerneltest.Trial[F], rows int) {
+		logit, class, x := c.Scores(rows), make([]int32, rows), c.Scores(c.N*rows)
+		for j := range class {
+			class[j] = int32(c.R.IntN(c.N+3) - 2) // leftOut and noClass among them
+		}
+		logit1, class1, y := kerneltest.Placed(c, logit), kerneltest.Constant(c, class), kerneltest.Constant(c, x)
+		targetLogitsGeneric(logit, class, view.Of(x, rows, rows), c.N)
+		c.Call(func() { targetLogits(logit1, class1, view.Of(y, rows, rows), c.N) })
+		kerneltest.Same(c, "logit", logit, logit1)
+	})
+}
+
 func testMaxStrided[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		width := fp.WholeVectors[F](c.N)
@@ -716,6 +729,27 @@ func testSumExpColumns[F Float](t *testing.T) {
 		if c.N == 0 { // a column has an element
 			return
 		}
+		x, wantM, wantSum := c.Scores(c.N*rows), make([]F, rows), make([]float64, rows)
+		m, sum, y := kerneltest.Placed(c, wantM), kerneltest.Placed(c, wantSum), kerneltest.Constant(c, x)
+		scratch := kerneltest.Placed(c, make([]F, fp.Lanes[F]()*fp.Lanes[F]()))
+		sumExpColumnsGeneric(wantM, wantSum, view.Of(x, rows, rows), nil, c.N)
+		c.Call(func() { sumExpColumns(m, sum, view.Of(y, rows, rows), scratch, c.N) })
+		for r := range rows {
+			var column []F
+			for i := r; i < len(x); i += rows {
+				column = append(column, x[i])
+			}
+			kerneltest.SameTop(c, column, wantM[r], m[r])
+		}
+		kerneltest.Same(c, "sum", wantSum, sum)
+	})
+}
+
+func testExpColumns[F Float](t *testing.T) {
+	matrices(t, func(c *kerneltest.Trial[F], rows int) {
+		if c.N == 0 { // a column has an element
+			return
+		}
 		width := rows + fp.Lanes[F]()*c.R.IntN(2)
 		x := make([]F, c.N*width)
 		for r := range rows { // by columns, so that each has what the input is about
@@ -725,11 +759,11 @@ func testSumExpColumns[F Float](t *testing.T) {
 		}
 		for _, inPlace := range []bool{false, true} {
 			wantM, wantSum, want := make([]F, rows), make([]float64, rows), make([]F, len(x))
-			sumExpColumnsGeneric(wantM, wantSum, view.Of(want, rows, width), view.Of(x, rows, width), nil, c.N)
+			expColumnsGeneric(wantM, wantSum, view.Of(want, rows, width), view.Of(x, rows, width), nil, c.N)
 			m, sum, scratch := kerneltest.Placed(c, make([]F, rows)), kerneltest.Placed(c, make([]float64, rows)), kerneltest.Placed(c, make([]F, fp.Lanes[F]()*fp.Lanes[F]()))
 			dst, y := c.Destination(x, inPlace)
 			c.Call(func() {
-				sumExpColumns(m, sum, view.Of(dst, rows, width), view.Of(y, rows, width), scratch, c.N)
+				expColumns(m, sum, view.Of(dst, rows, width), view.Of(y, rows, width), scratch, c.N)
 			})
 			for r := range rows {
 				var column, wantTerms, terms []F

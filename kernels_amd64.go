@@ -428,6 +428,27 @@ func narrowTargets(class []int32, targets []int, classes int) (others int) {
 	return narrowTargetsGeneric(class, targets, classes)
 }
 
+// targetLogits works like targetLogitsGeneric.
+func targetLogits[F fp.Float](logit []F, class []int32, x view.Rows[F], count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			targetLogitsF32AVX512(fp.AsFloat32(logit), class, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			return
+		}
+		targetLogitsF64AVX512(fp.AsFloat64(logit), class, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			targetLogitsF32AVX2(fp.AsFloat32(logit), class, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			return
+		}
+		targetLogitsF64AVX2(fp.AsFloat64(logit), class, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		return
+	}
+	targetLogitsGeneric(logit, class, x, count)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
 	switch tier.Active {
@@ -740,24 +761,45 @@ func toRows[F fp.Float](dst, x view.Rows[F], count int) {
 }
 
 // sumExpColumns works like sumExpColumnsGeneric.
-func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+func sumExpColumns[F fp.Float](m []F, sum []float64, x view.Rows[F], scratch []F, count int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			sumExpColumnsF32AVX512(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			sumExpColumnsF32AVX512(fp.AsFloat32(m), sum, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
 			return
 		}
-		sumExpColumnsF64AVX512(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		sumExpColumnsF64AVX512(fp.AsFloat64(m), sum, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			sumExpColumnsF32AVX2(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			sumExpColumnsF32AVX2(fp.AsFloat32(m), sum, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
 			return
 		}
-		sumExpColumnsF64AVX2(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		sumExpColumnsF64AVX2(fp.AsFloat64(m), sum, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
 		return
 	}
-	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
+	sumExpColumnsGeneric(m, sum, x, scratch, count)
+}
+
+// expColumns works like expColumnsGeneric.
+func expColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			expColumnsF32AVX512(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			return
+		}
+		expColumnsF64AVX512(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			expColumnsF32AVX2(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			return
+		}
+		expColumnsF64AVX2(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		return
+	}
+	expColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
 // pairTerms works like pairTermsGeneric.
@@ -1382,6 +1424,18 @@ func narrowTargetsAVX512(class []int32, targets []int, classes int) (others int)
 func narrowTargetsAVX2(class []int32, targets []int, classes int) (others int)
 
 //go:noescape
+func targetLogitsF32AVX512(logit []float32, class []int32, x []float32, xColumns, xStride, count int)
+
+//go:noescape
+func targetLogitsF32AVX2(logit []float32, class []int32, x []float32, xColumns, xStride, count int)
+
+//go:noescape
+func targetLogitsF64AVX512(logit []float64, class []int32, x []float64, xColumns, xStride, count int)
+
+//go:noescape
+func targetLogitsF64AVX2(logit []float64, class []int32, x []float64, xColumns, xStride, count int)
+
+//go:noescape
 func maxStridedF32AVX512(m, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns, xStride, count, first int)
 
 //go:noescape
@@ -1562,16 +1616,28 @@ func toRowsF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStr
 func toRowsF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int)
 
 //go:noescape
-func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+func sumExpColumnsF32AVX512(m []float32, sum []float64, x []float32, xColumns, xStride int, scratch []float32, count int)
 
 //go:noescape
-func sumExpColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+func sumExpColumnsF32AVX2(m []float32, sum []float64, x []float32, xColumns, xStride int, scratch []float32, count int)
 
 //go:noescape
-func sumExpColumnsF64AVX512(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
+func sumExpColumnsF64AVX512(m, sum, x []float64, xColumns, xStride int, scratch []float64, count int)
 
 //go:noescape
-func sumExpColumnsF64AVX2(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
+func sumExpColumnsF64AVX2(m, sum, x []float64, xColumns, xStride int, scratch []float64, count int)
+
+//go:noescape
+func expColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+
+//go:noescape
+func expColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+
+//go:noescape
+func expColumnsF64AVX512(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
+
+//go:noescape
+func expColumnsF64AVX2(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
 
 //go:noescape
 func pairTermsF32AVX512(m []float32, sum []float64, logit []float32, hard []float64, x []float32, targets []int, w0, w1 float64, run, other, second, third int) (others int)

@@ -296,6 +296,20 @@ func narrowTargets(class []int32, targets []int, classes int) (others int) {
 	return narrowTargetsGeneric(class, targets, classes)
 }
 
+// targetLogits works like targetLogitsGeneric.
+func targetLogits[F fp.Float](logit []F, class []int32, x view.Rows[F], count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			targetLogitsF32NEON(fp.AsFloat32(logit), class, fp.AsFloat32(x.Data), x.Columns, x.Stride, count)
+			return
+		}
+		targetLogitsF64NEON(fp.AsFloat64(logit), class, fp.AsFloat64(x.Data), x.Columns, x.Stride, count)
+		return
+	}
+	targetLogitsGeneric(logit, class, x, count)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
 	switch tier.Active {
@@ -505,17 +519,31 @@ func toRows[F fp.Float](dst, x view.Rows[F], count int) {
 }
 
 // sumExpColumns works like sumExpColumnsGeneric.
-func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+func sumExpColumns[F fp.Float](m []F, sum []float64, x view.Rows[F], scratch []F, count int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			sumExpColumnsF32NEON(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			sumExpColumnsF32NEON(fp.AsFloat32(m), sum, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
 			return
 		}
-		sumExpColumnsF64NEON(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		sumExpColumnsF64NEON(fp.AsFloat64(m), sum, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
 		return
 	}
-	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
+	sumExpColumnsGeneric(m, sum, x, scratch, count)
+}
+
+// expColumns works like expColumnsGeneric.
+func expColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			expColumnsF32NEON(fp.AsFloat32(m), sum, fp.AsFloat32(dst.Data), dst.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(scratch), count)
+			return
+		}
+		expColumnsF64NEON(fp.AsFloat64(m), sum, fp.AsFloat64(dst.Data), dst.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(scratch), count)
+		return
+	}
+	expColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
 // pairTerms works like pairTermsGeneric.
@@ -917,6 +945,12 @@ func argMaxAllowedRowsF64NEON(place, x []float64, n int, allowed []float64)
 func narrowTargetsNEON(class []int32, targets []int, classes int) (others int)
 
 //go:noescape
+func targetLogitsF32NEON(logit []float32, class []int32, x []float32, xColumns, xStride, count int)
+
+//go:noescape
+func targetLogitsF64NEON(logit []float64, class []int32, x []float64, xColumns, xStride, count int)
+
+//go:noescape
 func maxStridedF32NEON(m, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns, xStride, count, first int)
 
 //go:noescape
@@ -1007,10 +1041,16 @@ func toRowsF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStrid
 func toRowsF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int)
 
 //go:noescape
-func sumExpColumnsF32NEON(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+func sumExpColumnsF32NEON(m []float32, sum []float64, x []float32, xColumns, xStride int, scratch []float32, count int)
 
 //go:noescape
-func sumExpColumnsF64NEON(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
+func sumExpColumnsF64NEON(m, sum, x []float64, xColumns, xStride int, scratch []float64, count int)
+
+//go:noescape
+func expColumnsF32NEON(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns, xStride int, scratch []float32, count int)
+
+//go:noescape
+func expColumnsF64NEON(m, sum, dst []float64, dstStride int, x []float64, xColumns, xStride int, scratch []float64, count int)
 
 //go:noescape
 func pairTermsF32NEON(m []float32, sum []float64, logit []float32, hard []float64, x []float32, targets []int, w0, w1 float64, run, other, second, third int) (others int)

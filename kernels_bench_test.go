@@ -135,7 +135,7 @@ func positionWorks[F Float]() []kerneltest.Work {
 func columnWorks[F Float]() []kerneltest.Work {
 	const classes, room, pitch = 10, 12, itemPositions
 	rows, columns, terms := normalScores[F](classes*itemPositions+room-classes), make([]F, room*pitch), make([]F, room*pitch)
-	largest, sum, scratch := make([]F, itemPositions), make([]float64, itemPositions), make([]F, fp.Lanes[F]()*fp.Lanes[F]())
+	class, largest, sum, scratch := make([]int32, itemPositions), make([]F, itemPositions), make([]float64, itemPositions), make([]F, fp.Lanes[F]()*fp.Lanes[F]())
 	two := kerneltest.Elements[F](classes*itemPositions, 2)
 	toColumnsGeneric(view.Of(columns, pitch, pitch), view.Of(rows, classes, classes), itemPositions)
 	return []kerneltest.Work{
@@ -145,8 +145,14 @@ func columnWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("toRows", two, func() {
 			toRows(view.Of(rows, classes, classes), view.Of(columns, pitch, pitch), itemPositions)
 		}),
-		kerneltest.NewWork("sumExpColumns", two, func() {
-			sumExpColumns(largest, sum, view.Of(terms, pitch, pitch), view.Of(columns, pitch, pitch), scratch, classes)
+		kerneltest.NewWork("targetLogits", kerneltest.Elements[F](classes*itemPositions, 1), func() {
+			targetLogits(largest, class, view.Of(columns, itemPositions, pitch), classes)
+		}),
+		kerneltest.NewWork("sumExpColumns", kerneltest.Elements[F](classes*itemPositions, 1), func() {
+			sumExpColumns(largest, sum, view.Of(columns, pitch, pitch), scratch, classes)
+		}),
+		kerneltest.NewWork("expColumns", two, func() {
+			expColumns(largest, sum, view.Of(terms, pitch, pitch), view.Of(columns, pitch, pitch), scratch, classes)
 		}),
 	}
 }

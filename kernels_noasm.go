@@ -119,6 +119,11 @@ func narrowTargets(class []int32, targets []int, classes int) (others int) {
 	return narrowTargetsGeneric(class, targets, classes)
 }
 
+// targetLogits works like targetLogitsGeneric.
+func targetLogits[F fp.Float](logit []F, class []int32, x view.Rows[F], count int) {
+	targetLogitsGeneric(logit, class, x, count)
+}
+
 // maxStrided works like maxStridedGeneric.
 func maxStrided[F fp.Float](m, logit []F, class []int32, dst, x view.Rows[F], count, first int) {
 	maxStridedGeneric(m, logit, class, dst, x, count, first)
@@ -195,8 +200,13 @@ func toRows[F fp.Float](dst, x view.Rows[F], count int) {
 }
 
 // sumExpColumns works like sumExpColumnsGeneric.
-func sumExpColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
-	sumExpColumnsGeneric(m, sum, dst, x, scratch, count)
+func sumExpColumns[F fp.Float](m []F, sum []float64, x view.Rows[F], scratch []F, count int) {
+	sumExpColumnsGeneric(m, sum, x, scratch, count)
+}
+
+// expColumns works like expColumnsGeneric.
+func expColumns[F fp.Float](m []F, sum []float64, dst, x view.Rows[F], scratch []F, count int) {
+	expColumnsGeneric(m, sum, dst, x, scratch, count)
 }
 
 // pairTerms works like pairTermsGeneric.

@@ -57,6 +57,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"argMaxRows":        testArgMaxShortRows[F],
 		"argMaxAllowedRows": testArgMaxShortRows[F],
 
+		"targetLogits":          testTargetLogits[F],
 		"maxStrided":            testMaxStrided[F],
 		"expStrided":            testExpStrided[F],
 		"scaleStrided":          testScaleStrided[F],
@@ -73,6 +74,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"toColumns":             testToColumns[F],
 		"toRows":                testToRows[F],
 		"sumExpColumns":         testSumExpColumns[F],
+		"expColumns":            testExpColumns[F],
 		"pairTerms":             testPairTerms[F],
 		"pairGradients":         testPairGradients[F],
 

@@ -312,7 +312,11 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 	if inColumns {
 		lanes := fp.Lanes[F]()
 		b.scores.load(x, n, rows)
-		sumExpColumns(b.max[:], b.sum[:], b.scores.Rows, b.scores.Rows, b.scratch[:lanes*lanes], n)
+		if scratch := b.scratch[:lanes*lanes]; op == opSoftmax {
+			expColumns(b.max[:], b.sum[:], b.scores.Rows, b.scores.Rows, scratch, n)
+		} else {
+			sumExpColumns(b.max[:], b.sum[:], b.scores.Rows, scratch, n)
+		}
 	} else {
 		b.sumExpEach(x, n, rows)
 	}

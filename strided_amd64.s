@@ -145,6 +145,202 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func targetLogitsF32AVX512(logit []float32, class []int32, x []float32, xColumns int, xStride int, count int)
+// Requires: AVX, AVX512F
+TEXT ·targetLogitsF32AVX512(SB), NOSPLIT, $0-96
+	VPXORD Z0, Z0, Z0
+	MOVQ   logit_base+0(FP), AX
+	MOVQ   class_base+24(FP), CX
+	MOVQ   x_base+48(FP), DX
+	MOVQ   xStride+80(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xColumns+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS (AX), Z0
+	MOVQ    DX, DI
+	VMOVUPS (CX), Z1
+	MOVQ    $+0, R8
+	MOVQ    count+88(FP), R9
+	CMPQ    R9, $+0
+	JLE     end4
+
+loop3:
+	VPBROADCASTD R8, Z2
+	VPCMPD       $0x00, Z2, Z1, K1
+	VMOVUPS      (DI), Z2
+	VBLENDMPS    Z2, Z0, K1, Z0
+	ADDQ         BX, DI
+	ADDQ         $+1, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetLogitsF32AVX2(logit []float32, class []int32, x []float32, xColumns int, xStride int, count int)
+// Requires: AVX, AVX2
+TEXT ·targetLogitsF32AVX2(SB), NOSPLIT, $0-96
+	MOVQ logit_base+0(FP), AX
+	MOVQ class_base+24(FP), CX
+	MOVQ x_base+48(FP), DX
+	MOVQ xStride+80(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xColumns+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	MOVQ    DX, DI
+	VMOVUPS (CX), Y2
+	VMOVUPS 32(CX), Y3
+	MOVQ    $+0, R8
+	MOVQ    count+88(FP), R9
+	CMPQ    R9, $+0
+	JLE     end4
+
+loop3:
+	VMOVD        R8, X4
+	VBROADCASTSS X4, Y4
+	VPCMPEQD     Y4, Y2, Y5
+	VPCMPEQD     Y4, Y3, Y4
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	VBLENDVPS    Y5, Y6, Y0, Y0
+	VBLENDVPS    Y4, Y7, Y1, Y1
+	ADDQ         BX, DI
+	ADDQ         $+1, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	SUBQ    $+16, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetLogitsF64AVX512(logit []float64, class []int32, x []float64, xColumns int, xStride int, count int)
+// Requires: AVX, AVX512F
+TEXT ·targetLogitsF64AVX512(SB), NOSPLIT, $0-96
+	VPXORD Z0, Z0, Z0
+	MOVQ   logit_base+0(FP), AX
+	MOVQ   class_base+24(FP), CX
+	MOVQ   x_base+48(FP), DX
+	MOVQ   xStride+80(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xColumns+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS   (AX), Z0
+	MOVQ      DX, DI
+	VPMOVSXDQ (CX), Z1
+	MOVQ      $+0, R8
+	MOVQ      count+88(FP), R9
+	CMPQ      R9, $+0
+	JLE       end4
+
+loop3:
+	VPBROADCASTQ R8, Z2
+	VPCMPQ       $0x00, Z2, Z1, K1
+	VMOVUPS      (DI), Z2
+	VBLENDMPD    Z2, Z0, K1, Z0
+	ADDQ         BX, DI
+	ADDQ         $+1, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Z0, (AX)
+	ADDQ    $+64, AX
+	ADDQ    $+32, CX
+	ADDQ    $+64, DX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetLogitsF64AVX2(logit []float64, class []int32, x []float64, xColumns int, xStride int, count int)
+// Requires: AVX, AVX2
+TEXT ·targetLogitsF64AVX2(SB), NOSPLIT, $0-96
+	MOVQ logit_base+0(FP), AX
+	MOVQ class_base+24(FP), CX
+	MOVQ x_base+48(FP), DX
+	MOVQ xStride+80(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xColumns+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS   (AX), Y0
+	VMOVUPS   32(AX), Y1
+	MOVQ      DX, DI
+	VPMOVSXDQ (CX), Y2
+	VPMOVSXDQ 16(CX), Y3
+	MOVQ      $+0, R8
+	MOVQ      count+88(FP), R9
+	CMPQ      R9, $+0
+	JLE       end4
+
+loop3:
+	VMOVQ        R8, X4
+	VBROADCASTSD X4, Y4
+	VPCMPEQQ     Y4, Y2, Y5
+	VPCMPEQQ     Y4, Y3, Y4
+	VMOVUPS      (DI), Y6
+	VMOVUPS      32(DI), Y7
+	VBLENDVPS    Y5, Y6, Y0, Y0
+	VBLENDVPS    Y4, Y7, Y1, Y1
+	ADDQ         BX, DI
+	ADDQ         $+1, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop3
+
+end4:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+32, CX
+	ADDQ    $+64, DX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func maxStridedF32AVX512(m []float32, logit []float32, class []int32, dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int, first int)
 // Requires: AVX, AVX512F
 TEXT ·maxStridedF32AVX512(SB), NOSPLIT, $0-160
@@ -5658,9 +5854,9 @@ end4:
 	VZEROUPPER
 	RET
 
-// func sumExpColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
+// func sumExpColumnsF32AVX512(m []float32, sum []float64, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX512F
-TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $8-152
+TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-120
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
 	VBROADCASTSD constants<>+64(SB), Z2
@@ -5676,12 +5872,1440 @@ TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $8-152
 	VBROADCASTSD constants<>+384(SB), Z12
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
-	MOVQ         dst_base+48(FP), DX
-	MOVQ         x_base+80(FP), BX
-	MOVQ         scratch_base+120(FP), SI
-	MOVQ         dstStride+72(FP), DI
-	SHLQ         $0x02, DI
-	MOVQ         xStride+112(FP), R8
+	MOVQ         x_base+48(FP), DX
+	MOVQ         scratch_base+88(FP), BX
+	MOVQ         xStride+80(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         xColumns+72(FP), DI
+	MOVQ         count+112(FP), R8
+	CMPQ         R8, $+2
+	JNE          endif1
+	CMPQ         DI, $+0
+	JLE          end3
+
+loop2:
+	MOVQ          DX, R8
+	ADDQ          SI, R8
+	VMOVUPS       (R8), Z13
+	VMOVUPS       (DX), Z14
+	VMAXPS        Z1, Z14, Z14
+	VMAXPS        Z14, Z13, Z13
+	VADDPS        Z0, Z13, Z13
+	VMOVUPS       Z13, (AX)
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z13, Z14, Z14
+	VMOVUPS       (R8), Z16
+	VSUBPS        Z13, Z16, Z13
+	VADDPS        Z13, Z14, Z13
+	VCMPPS        $0x11, Z0, Z13, K1
+	VCMPPS        $0x15, Z2, Z13, K2
+	VMOVAPS       Z3, Z14
+	VFMADD213PS   Z4, Z13, Z14
+	VSUBPS        Z4, Z14, Z16
+	VFNMADD231PS  Z16, Z5, Z13
+	VFNMADD231PS  Z6, Z16, Z13
+	VMOVAPS       Z7, Z16
+	VFMADD213PS   Z8, Z13, Z16
+	VFMADD213PS   Z9, Z13, Z16
+	VFMADD213PS   Z10, Z13, Z16
+	VFMADD213PS   Z11, Z13, Z16
+	VFMADD213PS   Z12, Z13, Z16
+	VFMADD213PS   Z12, Z13, Z16
+	VPSLLD        $0x17, Z14, Z13
+	VPADDD.Z      Z16, Z13, K2, Z13
+	VBLENDMPS     Z13, Z16, K1, Z15
+	VCVTPS2PD     Y15, Z13
+	VEXTRACTF64X4 $0x01, Z15, Y14
+	VCVTPS2PD     Y14, Z14
+	VMOVUPS       Z13, (CX)
+	VMOVUPS       Z14, 64(CX)
+	ADDQ          $+64, AX
+	ADDQ          $+64, DX
+	ADDQ          $+128, CX
+	SUBQ          $+16, DI
+	CMPQ          DI, $+0
+	JGT           loop2
+
+end3:
+endif1:
+	CMPQ DI, $+0
+	JLE  end5
+
+loop4:
+	VMOVAPS Z1, Z13
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	CMPQ    R9, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS (R8), Z14
+	VMAXPS  Z13, Z14, Z13
+	ADDQ    SI, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop6
+
+end7:
+	VADDPS  Z0, Z13, Z13
+	VMOVUPS Z13, (AX)
+	VMOVAPS Z0, Z13
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	MOVQ    BX, R10
+	MOVQ    R9, R11
+	CMPQ    R11, $+16
+	JLE     endif8
+	MOVQ    $+16, R11
+
+endif8:
+	CMPQ R9, $+8
+	JLE  endif9
+	CMPQ R9, $+16
+	JGT  endif10
+	MOVQ $+8, R11
+
+endif10:
+endif9:
+	CMPQ R9, $+4
+	JLE  endif11
+	CMPQ R9, $+8
+	JGT  endif12
+	MOVQ $+4, R11
+
+endif12:
+endif11:
+	CMPQ R9, $+2
+	JLE  endif13
+	CMPQ R9, $+4
+	JGT  endif14
+	MOVQ $+2, R11
+
+endif14:
+endif13:
+	CMPQ R9, $+1
+	JLE  endif15
+	CMPQ R9, $+2
+	JGT  endif16
+	MOVQ $+1, R11
+
+endif16:
+endif15:
+	MOVQ R11, R12
+	CMPQ R12, $+0
+	JLE  end18
+
+loop17:
+	VMOVUPS      (R8), Z14
+	VMOVUPS      (AX), Z15
+	VSUBPS       Z15, Z14, Z14
+	VCMPPS       $0x11, Z0, Z14, K1
+	VCMPPS       $0x15, Z2, Z14, K2
+	VMOVAPS      Z3, Z15
+	VFMADD213PS  Z4, Z14, Z15
+	VSUBPS       Z4, Z15, Z16
+	VFNMADD231PS Z16, Z5, Z14
+	VFNMADD231PS Z6, Z16, Z14
+	VMOVAPS      Z7, Z16
+	VFMADD213PS  Z8, Z14, Z16
+	VFMADD213PS  Z9, Z14, Z16
+	VFMADD213PS  Z10, Z14, Z16
+	VFMADD213PS  Z11, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	VFMADD213PS  Z12, Z14, Z16
+	KNOTW        K1, K3
+	VADDPS       Z16, Z13, K3, Z13
+	VPSLLD       $0x17, Z15, Z14
+	VPADDD.Z     Z16, Z14, K2, Z14
+	ADDQ         SI, R8
+	VMOVAPS.Z    Z14, K1, Z14
+	VMOVUPS      Z14, (R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop17
+
+end18:
+	SUBQ R11, R9
+	CMPQ R9, $+0
+	JLE  end20
+
+loop19:
+	MOVQ BX, R10
+	MOVQ R11, R12
+	SHLQ $0x04, R12
+	SHLQ $0x02, R12
+	MOVQ BX, R13
+	ADDQ R12, R13
+	MOVQ R13, R12
+
+next21:
+	VMOVUPS      (R10), Z14
+	VMOVUPS      (R8), Z15
+	VMOVUPS      (AX), Z16
+	VSUBPS       Z16, Z15, Z15
+	VCMPPS       $0x11, Z0, Z15, K1
+	VCMPPS       $0x15, Z2, Z15, K2
+	VMOVAPS      Z3, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VSUBPS       Z4, Z16, Z17
+	VFNMADD231PS Z17, Z5, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVAPS      Z7, Z17
+	VFMADD213PS  Z8, Z15, Z17
+	VFMADD213PS  Z9, Z15, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	KNOTW        K1, K3
+	VADDPS       Z17, Z13, K3, Z13
+	VPSLLD       $0x17, Z16, Z15
+	VPADDD.Z     Z17, Z15, K2, Z15
+	ADDQ         SI, R8
+	VMOVAPS.Z    Z15, K1, Z15
+	VADDPS       Z15, Z14, Z14
+	VMOVUPS      Z14, (R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JLE          endif22
+	CMPQ         R10, R12
+	JLT          next21
+
+endif22:
+	CMPQ R9, $+0
+	JGT  loop19
+
+end20:
+	CMPQ R11, $+8
+	JLE  endif23
+	MOVQ BX, R8
+	MOVQ $+8, R9
+	CMPQ R9, $+0
+	JLE  end25
+
+loop24:
+	VMOVUPS (R8), Z14
+	VMOVUPS 512(R8), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS Z14, (R8)
+	ADDQ    $+64, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop24
+
+end25:
+	MOVQ $+8, R8
+	MOVQ R8, R11
+
+endif23:
+	VMOVUPS (BX), Z14
+	CMPQ    R11, $+2
+	JNE     endif26
+	VMOVUPS (BX), Z14
+	VMOVUPS 64(BX), Z15
+	VADDPS  Z15, Z14, Z14
+
+endif26:
+	CMPQ    R11, $+4
+	JNE     endif27
+	VMOVUPS (BX), Z14
+	VMOVUPS 128(BX), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS 64(BX), Z15
+	VMOVUPS 192(BX), Z16
+	VADDPS  Z16, Z15, Z15
+	VADDPS  Z15, Z14, Z14
+
+endif27:
+	CMPQ    R11, $+8
+	JNE     endif28
+	VMOVUPS (BX), Z14
+	VMOVUPS 256(BX), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS 128(BX), Z15
+	VMOVUPS 384(BX), Z16
+	VADDPS  Z16, Z15, Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS 64(BX), Z15
+	VMOVUPS 320(BX), Z16
+	VADDPS  Z16, Z15, Z15
+	VMOVUPS 192(BX), Z16
+	VMOVUPS 448(BX), Z17
+	VADDPS  Z17, Z16, Z16
+	VADDPS  Z16, Z15, Z15
+	VADDPS  Z15, Z14, Z14
+
+endif28:
+	VSUBPS        Z12, Z13, Z13
+	VADDPS        Z13, Z14, Z13
+	VCVTPS2PD     Y13, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y13
+	VCVTPS2PD     Y13, Z13
+	VMOVUPS       Z14, (CX)
+	VMOVUPS       Z13, 64(CX)
+	ADDQ          $+64, AX
+	ADDQ          $+64, DX
+	ADDQ          $+128, CX
+	SUBQ          $+16, DI
+	CMPQ          DI, $+0
+	JGT           loop4
+
+end5:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF32AVX2(m []float32, sum []float64, x []float32, xColumns int, xStride int, scratch []float32, count int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $0-120
+	MOVQ m_base+0(FP), AX
+	MOVQ sum_base+24(FP), CX
+	MOVQ x_base+48(FP), DX
+	MOVQ scratch_base+88(FP), BX
+	MOVQ xStride+80(FP), SI
+	SHLQ $0x02, SI
+	MOVQ xColumns+72(FP), DI
+	MOVQ count+112(FP), R8
+	CMPQ R8, $+2
+	JNE  endif1
+	CMPQ DI, $+0
+	JLE  end3
+
+loop2:
+	MOVQ         DX, R8
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMAXPS       constants<>+0(SB), Y2, Y2
+	VMAXPS       constants<>+0(SB), Y3, Y3
+	VMAXPS       Y2, Y0, Y0
+	VMAXPS       Y3, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VSUBPS       Y0, Y2, Y2
+	VSUBPS       Y1, Y3, Y3
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VSUBPS       Y0, Y4, Y0
+	VSUBPS       Y1, Y5, Y1
+	VADDPS       Y0, Y2, Y0
+	VADDPS       Y1, Y3, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPS       $0x11, Y2, Y0, Y3
+	VCMPPS       $0x11, Y2, Y1, Y2
+	VCMPPS       $0x15, constants<>+64(SB), Y0, Y4
+	VCMPPS       $0x15, constants<>+64(SB), Y1, Y5
+	VMOVUPS      constants<>+96(SB), Y6
+	VMOVUPS      constants<>+96(SB), Y7
+	VFMADD213PS  constants<>+128(SB), Y0, Y6
+	VFMADD213PS  constants<>+128(SB), Y1, Y7
+	VSUBPS       constants<>+128(SB), Y6, Y8
+	VSUBPS       constants<>+128(SB), Y7, Y9
+	VMOVUPS      constants<>+160(SB), Y10
+	VFNMADD231PS Y8, Y10, Y0
+	VFNMADD231PS Y9, Y10, Y1
+	VFNMADD231PS constants<>+192(SB), Y8, Y0
+	VFNMADD231PS constants<>+192(SB), Y9, Y1
+	VMOVUPS      constants<>+224(SB), Y8
+	VMOVUPS      constants<>+224(SB), Y9
+	VFMADD213PS  constants<>+256(SB), Y0, Y8
+	VFMADD213PS  constants<>+256(SB), Y1, Y9
+	VFMADD213PS  constants<>+288(SB), Y0, Y8
+	VFMADD213PS  constants<>+288(SB), Y1, Y9
+	VFMADD213PS  constants<>+320(SB), Y0, Y8
+	VFMADD213PS  constants<>+320(SB), Y1, Y9
+	VFMADD213PS  constants<>+352(SB), Y0, Y8
+	VFMADD213PS  constants<>+352(SB), Y1, Y9
+	VFMADD213PS  constants<>+384(SB), Y0, Y8
+	VFMADD213PS  constants<>+384(SB), Y1, Y9
+	VFMADD213PS  constants<>+384(SB), Y0, Y8
+	VFMADD213PS  constants<>+384(SB), Y1, Y9
+	VPSLLD       $0x17, Y6, Y0
+	VPSLLD       $0x17, Y7, Y1
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y9, Y1, Y1
+	VANDPS       Y0, Y4, Y0
+	VANDPS       Y1, Y5, Y1
+	VBLENDVPS    Y3, Y0, Y8, Y0
+	VBLENDVPS    Y2, Y1, Y9, Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      Y1, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+128, CX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+0
+	JGT          loop2
+
+end3:
+endif1:
+	CMPQ DI, $+0
+	JLE  end5
+
+loop4:
+	VMOVUPS constants<>+0(SB), Y0
+	VMOVUPS constants<>+0(SB), Y1
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	CMPQ    R9, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y1, Y3, Y1
+	ADDQ    SI, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop6
+
+end7:
+	VXORPS  Y2, Y2, Y2
+	VADDPS  Y2, Y0, Y0
+	VADDPS  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	MOVQ    BX, R10
+	MOVQ    R9, R11
+	CMPQ    R11, $+16
+	JLE     endif8
+	MOVQ    $+16, R11
+
+endif8:
+	CMPQ R9, $+8
+	JLE  endif9
+	CMPQ R9, $+16
+	JGT  endif10
+	MOVQ $+8, R11
+
+endif10:
+endif9:
+	CMPQ R9, $+4
+	JLE  endif11
+	CMPQ R9, $+8
+	JGT  endif12
+	MOVQ $+4, R11
+
+endif12:
+endif11:
+	CMPQ R9, $+2
+	JLE  endif13
+	CMPQ R9, $+4
+	JGT  endif14
+	MOVQ $+2, R11
+
+endif14:
+endif13:
+	CMPQ R9, $+1
+	JLE  endif15
+	CMPQ R9, $+2
+	JGT  endif16
+	MOVQ $+1, R11
+
+endif16:
+endif15:
+	MOVQ R11, R12
+	CMPQ R12, $+0
+	JLE  end18
+
+loop17:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VSUBPS       (AX), Y2, Y2
+	VSUBPS       32(AX), Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x11, Y4, Y2, Y5
+	VCMPPS       $0x11, Y4, Y3, Y4
+	VCMPPS       $0x15, constants<>+64(SB), Y2, Y6
+	VCMPPS       $0x15, constants<>+64(SB), Y3, Y7
+	VMOVUPS      constants<>+96(SB), Y8
+	VMOVUPS      constants<>+96(SB), Y9
+	VFMADD213PS  constants<>+128(SB), Y2, Y8
+	VFMADD213PS  constants<>+128(SB), Y3, Y9
+	VSUBPS       constants<>+128(SB), Y8, Y10
+	VSUBPS       constants<>+128(SB), Y9, Y11
+	VMOVUPS      constants<>+160(SB), Y12
+	VFNMADD231PS Y10, Y12, Y2
+	VFNMADD231PS Y11, Y12, Y3
+	VFNMADD231PS constants<>+192(SB), Y10, Y2
+	VFNMADD231PS constants<>+192(SB), Y11, Y3
+	VMOVUPS      constants<>+224(SB), Y10
+	VMOVUPS      constants<>+224(SB), Y11
+	VFMADD213PS  constants<>+256(SB), Y2, Y10
+	VFMADD213PS  constants<>+256(SB), Y3, Y11
+	VFMADD213PS  constants<>+288(SB), Y2, Y10
+	VFMADD213PS  constants<>+288(SB), Y3, Y11
+	VFMADD213PS  constants<>+320(SB), Y2, Y10
+	VFMADD213PS  constants<>+320(SB), Y3, Y11
+	VFMADD213PS  constants<>+352(SB), Y2, Y10
+	VFMADD213PS  constants<>+352(SB), Y3, Y11
+	VFMADD213PS  constants<>+384(SB), Y2, Y10
+	VFMADD213PS  constants<>+384(SB), Y3, Y11
+	VFMADD213PS  constants<>+384(SB), Y2, Y10
+	VFMADD213PS  constants<>+384(SB), Y3, Y11
+	VANDNPS      Y10, Y5, Y2
+	VADDPS       Y2, Y0, Y0
+	VANDNPS      Y11, Y4, Y2
+	VADDPS       Y2, Y1, Y1
+	VPSLLD       $0x17, Y8, Y2
+	VPSLLD       $0x17, Y9, Y3
+	VPADDD       Y10, Y2, Y2
+	VPADDD       Y11, Y3, Y3
+	VANDPS       Y2, Y6, Y2
+	VANDPS       Y3, Y7, Y3
+	ADDQ         SI, R8
+	VANDPS       Y2, Y5, Y2
+	VANDPS       Y3, Y4, Y3
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop17
+
+end18:
+	SUBQ R11, R9
+	CMPQ R9, $+0
+	JLE  end20
+
+loop19:
+	MOVQ BX, R10
+	MOVQ R11, R12
+	SHLQ $0x04, R12
+	SHLQ $0x02, R12
+	MOVQ BX, R13
+	ADDQ R12, R13
+	MOVQ R13, R12
+
+next21:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VSUBPS       (AX), Y4, Y4
+	VSUBPS       32(AX), Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x11, Y6, Y4, Y7
+	VCMPPS       $0x11, Y6, Y5, Y6
+	VCMPPS       $0x15, constants<>+64(SB), Y4, Y8
+	VCMPPS       $0x15, constants<>+64(SB), Y5, Y9
+	VMOVUPS      constants<>+96(SB), Y10
+	VMOVUPS      constants<>+96(SB), Y11
+	VFMADD213PS  constants<>+128(SB), Y4, Y10
+	VFMADD213PS  constants<>+128(SB), Y5, Y11
+	VSUBPS       constants<>+128(SB), Y10, Y12
+	VSUBPS       constants<>+128(SB), Y11, Y13
+	VMOVUPS      constants<>+160(SB), Y14
+	VFNMADD231PS Y12, Y14, Y4
+	VFNMADD231PS Y13, Y14, Y5
+	VFNMADD231PS constants<>+192(SB), Y12, Y4
+	VFNMADD231PS constants<>+192(SB), Y13, Y5
+	VMOVUPS      constants<>+224(SB), Y12
+	VMOVUPS      constants<>+224(SB), Y13
+	VFMADD213PS  constants<>+256(SB), Y4, Y12
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y4, Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y4, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y4, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y4, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VFMADD213PS  constants<>+384(SB), Y4, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y13
+	VANDNPS      Y12, Y7, Y4
+	VADDPS       Y4, Y0, Y0
+	VANDNPS      Y13, Y6, Y4
+	VADDPS       Y4, Y1, Y1
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
+	ADDQ         SI, R8
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y6, Y5
+	VADDPS       Y4, Y2, Y2
+	VADDPS       Y5, Y3, Y3
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JLE          endif22
+	CMPQ         R10, R12
+	JLT          next21
+
+endif22:
+	CMPQ R9, $+0
+	JGT  loop19
+
+end20:
+	CMPQ R11, $+8
+	JLE  endif23
+	MOVQ BX, R8
+	MOVQ $+8, R9
+	CMPQ R9, $+0
+	JLE  end25
+
+loop24:
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VADDPS  512(R8), Y2, Y2
+	VADDPS  544(R8), Y3, Y3
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y3, 32(R8)
+	ADDQ    $+64, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop24
+
+end25:
+	MOVQ $+8, R8
+	MOVQ R8, R11
+
+endif23:
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	CMPQ    R11, $+2
+	JNE     endif26
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  64(BX), Y2, Y2
+	VADDPS  96(BX), Y3, Y3
+
+endif26:
+	CMPQ    R11, $+4
+	JNE     endif27
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  128(BX), Y2, Y2
+	VADDPS  160(BX), Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPS  192(BX), Y5, Y5
+	VADDPS  224(BX), Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y4, Y3, Y3
+
+endif27:
+	CMPQ    R11, $+8
+	JNE     endif28
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  256(BX), Y2, Y2
+	VADDPS  288(BX), Y3, Y3
+	VMOVUPS 128(BX), Y5
+	VMOVUPS 160(BX), Y4
+	VADDPS  384(BX), Y5, Y5
+	VADDPS  416(BX), Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPS  320(BX), Y5, Y5
+	VADDPS  352(BX), Y4, Y4
+	VMOVUPS 192(BX), Y7
+	VMOVUPS 224(BX), Y6
+	VADDPS  448(BX), Y7, Y7
+	VADDPS  480(BX), Y6, Y6
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y4, Y3, Y3
+
+endif28:
+	VSUBPS       constants<>+384(SB), Y0, Y0
+	VSUBPS       constants<>+384(SB), Y1, Y1
+	VADDPS       Y0, Y2, Y0
+	VADDPS       Y1, Y3, Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y2, 32(CX)
+	VMOVUPS      Y1, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+128, CX
+	SUBQ         $+16, DI
+	CMPQ         DI, $+0
+	JGT          loop4
+
+end5:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF64AVX512(m []float64, sum []float64, x []float64, xColumns int, xStride int, scratch []float64, count int)
+// Requires: AVX, AVX512F
+TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-120
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+32(SB), Z1
+	VBROADCASTSD constants<>+416(SB), Z2
+	VBROADCASTSD constants<>+448(SB), Z3
+	VBROADCASTSD constants<>+480(SB), Z4
+	VBROADCASTSD constants<>+512(SB), Z5
+	VBROADCASTSD constants<>+544(SB), Z6
+	VBROADCASTSD constants<>+576(SB), Z7
+	VBROADCASTSD constants<>+608(SB), Z8
+	VBROADCASTSD constants<>+640(SB), Z9
+	VBROADCASTSD constants<>+672(SB), Z10
+	VBROADCASTSD constants<>+704(SB), Z11
+	VBROADCASTSD constants<>+736(SB), Z12
+	VBROADCASTSD constants<>+768(SB), Z13
+	VBROADCASTSD constants<>+800(SB), Z14
+	VBROADCASTSD constants<>+832(SB), Z15
+	VBROADCASTSD constants<>+864(SB), Z16
+	VBROADCASTSD constants<>+896(SB), Z17
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         x_base+48(FP), DX
+	MOVQ         scratch_base+88(FP), BX
+	MOVQ         xStride+80(FP), SI
+	SHLQ         $0x03, SI
+	MOVQ         xColumns+72(FP), DI
+	MOVQ         count+112(FP), R8
+	CMPQ         R8, $+2
+	JNE          endif1
+	CMPQ         DI, $+0
+	JLE          end3
+
+loop2:
+	MOVQ         DX, R8
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Z18
+	VMOVUPS      (DX), Z19
+	VMAXPD       Z1, Z19, Z19
+	VMAXPD       Z19, Z18, Z18
+	VADDPD       Z0, Z18, Z18
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      (DX), Z19
+	VSUBPD       Z18, Z19, Z19
+	VMOVUPS      (R8), Z21
+	VSUBPD       Z18, Z21, Z18
+	VADDPD       Z18, Z19, Z18
+	VCMPPD       $0x11, Z0, Z18, K1
+	VCMPPD       $0x15, Z2, Z18, K2
+	VMOVAPS      Z3, Z19
+	VFMADD213PD  Z4, Z18, Z19
+	VSUBPD       Z4, Z19, Z21
+	VFNMADD231PD Z21, Z5, Z18
+	VFNMADD231PD Z6, Z21, Z18
+	VMOVAPS      Z7, Z21
+	VFMADD213PD  Z8, Z18, Z21
+	VFMADD213PD  Z9, Z18, Z21
+	VFMADD213PD  Z10, Z18, Z21
+	VFMADD213PD  Z11, Z18, Z21
+	VFMADD213PD  Z12, Z18, Z21
+	VFMADD213PD  Z13, Z18, Z21
+	VFMADD213PD  Z14, Z18, Z21
+	VFMADD213PD  Z15, Z18, Z21
+	VFMADD213PD  Z16, Z18, Z21
+	VFMADD213PD  Z17, Z18, Z21
+	VFMADD213PD  Z17, Z18, Z21
+	VPSLLQ       $0x34, Z19, Z18
+	VPADDQ.Z     Z21, Z18, K2, Z18
+	VBLENDMPD    Z18, Z21, K1, Z20
+	VMOVUPS      Z20, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+0
+	JGT          loop2
+
+end3:
+endif1:
+	CMPQ DI, $+0
+	JLE  end5
+
+loop4:
+	VMOVAPS Z1, Z18
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	CMPQ    R9, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS (R8), Z19
+	VMAXPD  Z18, Z19, Z18
+	ADDQ    SI, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop6
+
+end7:
+	VADDPD  Z0, Z18, Z18
+	VMOVUPS Z18, (AX)
+	VMOVAPS Z0, Z18
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	MOVQ    BX, R10
+	MOVQ    R9, R11
+	CMPQ    R11, $+8
+	JLE     endif8
+	MOVQ    $+8, R11
+
+endif8:
+	CMPQ R9, $+4
+	JLE  endif9
+	CMPQ R9, $+8
+	JGT  endif10
+	MOVQ $+4, R11
+
+endif10:
+endif9:
+	CMPQ R9, $+2
+	JLE  endif11
+	CMPQ R9, $+4
+	JGT  endif12
+	MOVQ $+2, R11
+
+endif12:
+endif11:
+	CMPQ R9, $+1
+	JLE  endif13
+	CMPQ R9, $+2
+	JGT  endif14
+	MOVQ $+1, R11
+
+endif14:
+endif13:
+	MOVQ R11, R12
+	CMPQ R12, $+0
+	JLE  end16
+
+loop15:
+	VMOVUPS      (R8), Z19
+	VMOVUPS      (AX), Z20
+	VSUBPD       Z20, Z19, Z19
+	VCMPPD       $0x11, Z0, Z19, K1
+	VCMPPD       $0x15, Z2, Z19, K2
+	VMOVAPS      Z3, Z20
+	VFMADD213PD  Z4, Z19, Z20
+	VSUBPD       Z4, Z20, Z21
+	VFNMADD231PD Z21, Z5, Z19
+	VFNMADD231PD Z6, Z21, Z19
+	VMOVAPS      Z7, Z21
+	VFMADD213PD  Z8, Z19, Z21
+	VFMADD213PD  Z9, Z19, Z21
+	VFMADD213PD  Z10, Z19, Z21
+	VFMADD213PD  Z11, Z19, Z21
+	VFMADD213PD  Z12, Z19, Z21
+	VFMADD213PD  Z13, Z19, Z21
+	VFMADD213PD  Z14, Z19, Z21
+	VFMADD213PD  Z15, Z19, Z21
+	VFMADD213PD  Z16, Z19, Z21
+	VFMADD213PD  Z17, Z19, Z21
+	VFMADD213PD  Z17, Z19, Z21
+	KNOTW        K1, K3
+	VADDPD       Z21, Z18, K3, Z18
+	VPSLLQ       $0x34, Z20, Z19
+	VPADDQ.Z     Z21, Z19, K2, Z19
+	ADDQ         SI, R8
+	VMOVAPD.Z    Z19, K1, Z19
+	VMOVUPS      Z19, (R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop15
+
+end16:
+	SUBQ R11, R9
+	CMPQ R9, $+0
+	JLE  end18
+
+loop17:
+	MOVQ BX, R10
+	MOVQ R11, R12
+	SHLQ $0x03, R12
+	SHLQ $0x03, R12
+	MOVQ BX, R13
+	ADDQ R12, R13
+	MOVQ R13, R12
+
+next19:
+	VMOVUPS      (R10), Z19
+	VMOVUPS      (R8), Z20
+	VMOVUPS      (AX), Z21
+	VSUBPD       Z21, Z20, Z20
+	VCMPPD       $0x11, Z0, Z20, K1
+	VCMPPD       $0x15, Z2, Z20, K2
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
+	VSUBPD       Z4, Z21, Z22
+	VFNMADD231PD Z22, Z5, Z20
+	VFNMADD231PD Z6, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD213PD  Z8, Z20, Z22
+	VFMADD213PD  Z9, Z20, Z22
+	VFMADD213PD  Z10, Z20, Z22
+	VFMADD213PD  Z11, Z20, Z22
+	VFMADD213PD  Z12, Z20, Z22
+	VFMADD213PD  Z13, Z20, Z22
+	VFMADD213PD  Z14, Z20, Z22
+	VFMADD213PD  Z15, Z20, Z22
+	VFMADD213PD  Z16, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	KNOTW        K1, K3
+	VADDPD       Z22, Z18, K3, Z18
+	VPSLLQ       $0x34, Z21, Z20
+	VPADDQ.Z     Z22, Z20, K2, Z20
+	ADDQ         SI, R8
+	VMOVAPD.Z    Z20, K1, Z20
+	VADDPD       Z20, Z19, Z19
+	VMOVUPS      Z19, (R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JLE          endif20
+	CMPQ         R10, R12
+	JLT          next19
+
+endif20:
+	CMPQ R9, $+0
+	JGT  loop17
+
+end18:
+	CMPQ R11, $+8
+	JLE  endif21
+	MOVQ BX, R8
+	MOVQ $+8, R9
+	CMPQ R9, $+0
+	JLE  end23
+
+loop22:
+	VMOVUPS (R8), Z19
+	VMOVUPS 512(R8), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS Z19, (R8)
+	ADDQ    $+64, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop22
+
+end23:
+	MOVQ $+8, R8
+	MOVQ R8, R11
+
+endif21:
+	VMOVUPS (BX), Z19
+	CMPQ    R11, $+2
+	JNE     endif24
+	VMOVUPS (BX), Z19
+	VMOVUPS 64(BX), Z20
+	VADDPD  Z20, Z19, Z19
+
+endif24:
+	CMPQ    R11, $+4
+	JNE     endif25
+	VMOVUPS (BX), Z19
+	VMOVUPS 128(BX), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS 64(BX), Z20
+	VMOVUPS 192(BX), Z21
+	VADDPD  Z21, Z20, Z20
+	VADDPD  Z20, Z19, Z19
+
+endif25:
+	CMPQ    R11, $+8
+	JNE     endif26
+	VMOVUPS (BX), Z19
+	VMOVUPS 256(BX), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS 128(BX), Z20
+	VMOVUPS 384(BX), Z21
+	VADDPD  Z21, Z20, Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS 64(BX), Z20
+	VMOVUPS 320(BX), Z21
+	VADDPD  Z21, Z20, Z20
+	VMOVUPS 192(BX), Z21
+	VMOVUPS 448(BX), Z22
+	VADDPD  Z22, Z21, Z21
+	VADDPD  Z21, Z20, Z20
+	VADDPD  Z20, Z19, Z19
+
+endif26:
+	VSUBPD  Z17, Z18, Z18
+	VADDPD  Z18, Z19, Z18
+	VMOVUPS Z18, (CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DI
+	CMPQ    DI, $+0
+	JGT     loop4
+
+end5:
+	VZEROUPPER
+	RET
+
+// func sumExpColumnsF64AVX2(m []float64, sum []float64, x []float64, xColumns int, xStride int, scratch []float64, count int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $0-120
+	MOVQ m_base+0(FP), AX
+	MOVQ sum_base+24(FP), CX
+	MOVQ x_base+48(FP), DX
+	MOVQ scratch_base+88(FP), BX
+	MOVQ xStride+80(FP), SI
+	SHLQ $0x03, SI
+	MOVQ xColumns+72(FP), DI
+	MOVQ count+112(FP), R8
+	CMPQ R8, $+2
+	JNE  endif1
+	CMPQ DI, $+0
+	JLE  end3
+
+loop2:
+	MOVQ         DX, R8
+	ADDQ         SI, R8
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VMAXPD       constants<>+32(SB), Y2, Y2
+	VMAXPD       constants<>+32(SB), Y3, Y3
+	VMAXPD       Y2, Y0, Y0
+	VMAXPD       Y3, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y2, Y1, Y1
+	VMOVUPS      Y0, (AX)
+	VMOVUPS      Y1, 32(AX)
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
+	VSUBPD       Y0, Y2, Y2
+	VSUBPD       Y1, Y3, Y3
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VSUBPD       Y0, Y4, Y0
+	VSUBPD       Y1, Y5, Y1
+	VADDPD       Y0, Y2, Y0
+	VADDPD       Y1, Y3, Y1
+	VXORPS       Y2, Y2, Y2
+	VCMPPD       $0x11, Y2, Y0, Y3
+	VCMPPD       $0x11, Y2, Y1, Y2
+	VCMPPD       $0x15, constants<>+416(SB), Y0, Y4
+	VCMPPD       $0x15, constants<>+416(SB), Y1, Y5
+	VMOVUPS      constants<>+448(SB), Y6
+	VMOVUPS      constants<>+448(SB), Y7
+	VFMADD213PD  constants<>+480(SB), Y0, Y6
+	VFMADD213PD  constants<>+480(SB), Y1, Y7
+	VSUBPD       constants<>+480(SB), Y6, Y8
+	VSUBPD       constants<>+480(SB), Y7, Y9
+	VMOVUPS      constants<>+512(SB), Y10
+	VFNMADD231PD Y8, Y10, Y0
+	VFNMADD231PD Y9, Y10, Y1
+	VFNMADD231PD constants<>+544(SB), Y8, Y0
+	VFNMADD231PD constants<>+544(SB), Y9, Y1
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y0, Y8
+	VFMADD213PD  constants<>+608(SB), Y1, Y9
+	VFMADD213PD  constants<>+640(SB), Y0, Y8
+	VFMADD213PD  constants<>+640(SB), Y1, Y9
+	VFMADD213PD  constants<>+672(SB), Y0, Y8
+	VFMADD213PD  constants<>+672(SB), Y1, Y9
+	VFMADD213PD  constants<>+704(SB), Y0, Y8
+	VFMADD213PD  constants<>+704(SB), Y1, Y9
+	VFMADD213PD  constants<>+736(SB), Y0, Y8
+	VFMADD213PD  constants<>+736(SB), Y1, Y9
+	VFMADD213PD  constants<>+768(SB), Y0, Y8
+	VFMADD213PD  constants<>+768(SB), Y1, Y9
+	VFMADD213PD  constants<>+800(SB), Y0, Y8
+	VFMADD213PD  constants<>+800(SB), Y1, Y9
+	VFMADD213PD  constants<>+832(SB), Y0, Y8
+	VFMADD213PD  constants<>+832(SB), Y1, Y9
+	VFMADD213PD  constants<>+864(SB), Y0, Y8
+	VFMADD213PD  constants<>+864(SB), Y1, Y9
+	VFMADD213PD  constants<>+896(SB), Y0, Y8
+	VFMADD213PD  constants<>+896(SB), Y1, Y9
+	VFMADD213PD  constants<>+896(SB), Y0, Y8
+	VFMADD213PD  constants<>+896(SB), Y1, Y9
+	VPSLLQ       $0x34, Y6, Y0
+	VPSLLQ       $0x34, Y7, Y1
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y9, Y1, Y1
+	VANDPS       Y0, Y4, Y0
+	VANDPS       Y1, Y5, Y1
+	VBLENDVPS    Y3, Y0, Y8, Y0
+	VBLENDVPS    Y2, Y1, Y9, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+0
+	JGT          loop2
+
+end3:
+endif1:
+	CMPQ DI, $+0
+	JLE  end5
+
+loop4:
+	VMOVUPS constants<>+32(SB), Y0
+	VMOVUPS constants<>+32(SB), Y1
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	CMPQ    R9, $+0
+	JLE     end7
+
+loop6:
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VMAXPD  Y0, Y2, Y0
+	VMAXPD  Y1, Y3, Y1
+	ADDQ    SI, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop6
+
+end7:
+	VXORPS  Y2, Y2, Y2
+	VADDPD  Y2, Y0, Y0
+	VADDPD  Y2, Y1, Y1
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    DX, R8
+	MOVQ    count+112(FP), R9
+	MOVQ    BX, R10
+	MOVQ    R9, R11
+	CMPQ    R11, $+8
+	JLE     endif8
+	MOVQ    $+8, R11
+
+endif8:
+	CMPQ R9, $+4
+	JLE  endif9
+	CMPQ R9, $+8
+	JGT  endif10
+	MOVQ $+4, R11
+
+endif10:
+endif9:
+	CMPQ R9, $+2
+	JLE  endif11
+	CMPQ R9, $+4
+	JGT  endif12
+	MOVQ $+2, R11
+
+endif12:
+endif11:
+	CMPQ R9, $+1
+	JLE  endif13
+	CMPQ R9, $+2
+	JGT  endif14
+	MOVQ $+1, R11
+
+endif14:
+endif13:
+	MOVQ R11, R12
+	CMPQ R12, $+0
+	JLE  end16
+
+loop15:
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VSUBPD       (AX), Y2, Y2
+	VSUBPD       32(AX), Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPD       $0x11, Y4, Y2, Y5
+	VCMPPD       $0x11, Y4, Y3, Y4
+	VCMPPD       $0x15, constants<>+416(SB), Y2, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y3, Y7
+	VMOVUPS      constants<>+448(SB), Y8
+	VMOVUPS      constants<>+448(SB), Y9
+	VFMADD213PD  constants<>+480(SB), Y2, Y8
+	VFMADD213PD  constants<>+480(SB), Y3, Y9
+	VSUBPD       constants<>+480(SB), Y8, Y10
+	VSUBPD       constants<>+480(SB), Y9, Y11
+	VMOVUPS      constants<>+512(SB), Y12
+	VFNMADD231PD Y10, Y12, Y2
+	VFNMADD231PD Y11, Y12, Y3
+	VFNMADD231PD constants<>+544(SB), Y10, Y2
+	VFNMADD231PD constants<>+544(SB), Y11, Y3
+	VMOVUPS      constants<>+576(SB), Y10
+	VMOVUPS      constants<>+576(SB), Y11
+	VFMADD213PD  constants<>+608(SB), Y2, Y10
+	VFMADD213PD  constants<>+608(SB), Y3, Y11
+	VFMADD213PD  constants<>+640(SB), Y2, Y10
+	VFMADD213PD  constants<>+640(SB), Y3, Y11
+	VFMADD213PD  constants<>+672(SB), Y2, Y10
+	VFMADD213PD  constants<>+672(SB), Y3, Y11
+	VFMADD213PD  constants<>+704(SB), Y2, Y10
+	VFMADD213PD  constants<>+704(SB), Y3, Y11
+	VFMADD213PD  constants<>+736(SB), Y2, Y10
+	VFMADD213PD  constants<>+736(SB), Y3, Y11
+	VFMADD213PD  constants<>+768(SB), Y2, Y10
+	VFMADD213PD  constants<>+768(SB), Y3, Y11
+	VFMADD213PD  constants<>+800(SB), Y2, Y10
+	VFMADD213PD  constants<>+800(SB), Y3, Y11
+	VFMADD213PD  constants<>+832(SB), Y2, Y10
+	VFMADD213PD  constants<>+832(SB), Y3, Y11
+	VFMADD213PD  constants<>+864(SB), Y2, Y10
+	VFMADD213PD  constants<>+864(SB), Y3, Y11
+	VFMADD213PD  constants<>+896(SB), Y2, Y10
+	VFMADD213PD  constants<>+896(SB), Y3, Y11
+	VFMADD213PD  constants<>+896(SB), Y2, Y10
+	VFMADD213PD  constants<>+896(SB), Y3, Y11
+	VANDNPS      Y10, Y5, Y2
+	VADDPD       Y2, Y0, Y0
+	VANDNPS      Y11, Y4, Y2
+	VADDPD       Y2, Y1, Y1
+	VPSLLQ       $0x34, Y8, Y2
+	VPSLLQ       $0x34, Y9, Y3
+	VPADDQ       Y10, Y2, Y2
+	VPADDQ       Y11, Y3, Y3
+	VANDPS       Y2, Y6, Y2
+	VANDPS       Y3, Y7, Y3
+	ADDQ         SI, R8
+	VANDPS       Y2, Y5, Y2
+	VANDPS       Y3, Y4, Y3
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R12
+	CMPQ         R12, $+0
+	JGT          loop15
+
+end16:
+	SUBQ R11, R9
+	CMPQ R9, $+0
+	JLE  end18
+
+loop17:
+	MOVQ BX, R10
+	MOVQ R11, R12
+	SHLQ $0x03, R12
+	SHLQ $0x03, R12
+	MOVQ BX, R13
+	ADDQ R12, R13
+	MOVQ R13, R12
+
+next19:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VSUBPD       (AX), Y4, Y4
+	VSUBPD       32(AX), Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x11, Y6, Y4, Y7
+	VCMPPD       $0x11, Y6, Y5, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y4, Y8
+	VCMPPD       $0x15, constants<>+416(SB), Y5, Y9
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y4, Y10
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y4
+	VFNMADD231PD Y13, Y14, Y5
+	VFNMADD231PD constants<>+544(SB), Y12, Y4
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y4, Y12
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y4, Y12
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y4, Y12
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y4, Y12
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y4, Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y4, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y4, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y4, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y4, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y4, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y4, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VANDNPS      Y12, Y7, Y4
+	VADDPD       Y4, Y0, Y0
+	VANDNPS      Y13, Y6, Y4
+	VADDPD       Y4, Y1, Y1
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y8, Y4
+	VANDPS       Y5, Y9, Y5
+	ADDQ         SI, R8
+	VANDPS       Y4, Y7, Y4
+	VANDPS       Y5, Y6, Y5
+	VADDPD       Y4, Y2, Y2
+	VADDPD       Y5, Y3, Y3
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
+	ADDQ         $+64, R10
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JLE          endif20
+	CMPQ         R10, R12
+	JLT          next19
+
+endif20:
+	CMPQ R9, $+0
+	JGT  loop17
+
+end18:
+	CMPQ R11, $+8
+	JLE  endif21
+	MOVQ BX, R8
+	MOVQ $+8, R9
+	CMPQ R9, $+0
+	JLE  end23
+
+loop22:
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VADDPD  512(R8), Y2, Y2
+	VADDPD  544(R8), Y3, Y3
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y3, 32(R8)
+	ADDQ    $+64, R8
+	SUBQ    $+1, R9
+	CMPQ    R9, $+0
+	JGT     loop22
+
+end23:
+	MOVQ $+8, R8
+	MOVQ R8, R11
+
+endif21:
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	CMPQ    R11, $+2
+	JNE     endif24
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  64(BX), Y2, Y2
+	VADDPD  96(BX), Y3, Y3
+
+endif24:
+	CMPQ    R11, $+4
+	JNE     endif25
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  128(BX), Y2, Y2
+	VADDPD  160(BX), Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPD  192(BX), Y5, Y5
+	VADDPD  224(BX), Y4, Y4
+	VADDPD  Y5, Y2, Y2
+	VADDPD  Y4, Y3, Y3
+
+endif25:
+	CMPQ    R11, $+8
+	JNE     endif26
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  256(BX), Y2, Y2
+	VADDPD  288(BX), Y3, Y3
+	VMOVUPS 128(BX), Y5
+	VMOVUPS 160(BX), Y4
+	VADDPD  384(BX), Y5, Y5
+	VADDPD  416(BX), Y4, Y4
+	VADDPD  Y5, Y2, Y2
+	VADDPD  Y4, Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPD  320(BX), Y5, Y5
+	VADDPD  352(BX), Y4, Y4
+	VMOVUPS 192(BX), Y7
+	VMOVUPS 224(BX), Y6
+	VADDPD  448(BX), Y7, Y7
+	VADDPD  480(BX), Y6, Y6
+	VADDPD  Y7, Y5, Y5
+	VADDPD  Y6, Y4, Y4
+	VADDPD  Y5, Y2, Y2
+	VADDPD  Y4, Y3, Y3
+
+endif26:
+	VSUBPD  constants<>+896(SB), Y0, Y0
+	VSUBPD  constants<>+896(SB), Y1, Y1
+	VADDPD  Y0, Y2, Y0
+	VADDPD  Y1, Y3, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	ADDQ    $+64, CX
+	SUBQ    $+8, DI
+	CMPQ    DI, $+0
+	JGT     loop4
+
+end5:
+	VZEROUPPER
+	RET
+
+// func expColumnsF32AVX512(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
+// Requires: AVX, AVX512F
+TEXT ·expColumnsF32AVX512(SB), NOSPLIT, $8-152
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+0(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+128(SB), Z4
+	VBROADCASTSD constants<>+160(SB), Z5
+	VBROADCASTSD constants<>+192(SB), Z6
+	VBROADCASTSD constants<>+224(SB), Z7
+	VBROADCASTSD constants<>+256(SB), Z8
+	VBROADCASTSD constants<>+288(SB), Z9
+	VBROADCASTSD constants<>+320(SB), Z10
+	VBROADCASTSD constants<>+352(SB), Z11
+	VBROADCASTSD constants<>+384(SB), Z12
+	MOVQ         m_base+0(FP), AX
+	MOVQ         sum_base+24(FP), CX
+	MOVQ         x_base+80(FP), DX
+	MOVQ         scratch_base+120(FP), BX
+	MOVQ         xStride+112(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         dst_base+48(FP), DI
+	MOVQ         dstStride+72(FP), R8
 	SHLQ         $0x02, R8
 	MOVQ         xColumns+104(FP), R9
 	MOVQ         count+144(FP), R10
@@ -5692,18 +7316,16 @@ TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $8-152
 
 loop2:
 	MOVQ          DX, R10
-	ADDQ          DI, R10
-	MOVQ          BX, R11
-	ADDQ          R8, R11
-	VMOVUPS       (R11), Z13
-	VMOVUPS       (BX), Z14
+	ADDQ          SI, R10
+	VMOVUPS       (R10), Z13
+	VMOVUPS       (DX), Z14
 	VMAXPS        Z1, Z14, Z14
 	VMAXPS        Z14, Z13, Z13
 	VADDPS        Z0, Z13, Z13
 	VMOVUPS       Z13, (AX)
-	VMOVUPS       (BX), Z14
+	VMOVUPS       (DX), Z14
 	VSUBPS        Z13, Z14, Z14
-	VMOVUPS       (R11), Z18
+	VMOVUPS       (R10), Z18
 	VSUBPS        Z13, Z18, Z13
 	VADDPS        Z13, Z14, Z13
 	VCMPPS        $0x11, Z0, Z13, K1
@@ -5728,20 +7350,22 @@ loop2:
 	VCVTPS2PD     Y14, Z14
 	VMOVUPS       Z13, (CX)
 	VMOVUPS       Z14, 64(CX)
-	VMOVUPS       (BX), Z13
+	VMOVUPS       (DX), Z13
 	VMOVUPS       (AX), Z14
 	VCMPPS        $0x00, Z14, Z13, K1
 	VBLENDMPS     Z12, Z15, K1, Z16
-	VMOVUPS       Z16, (DX)
-	VMOVUPS       (R11), Z13
+	VMOVUPS       Z16, (DI)
+	MOVQ          DI, R11
+	ADDQ          R8, R11
+	VMOVUPS       (R10), Z13
 	VMOVUPS       (AX), Z14
 	VCMPPS        $0x00, Z14, Z13, K1
 	VBLENDMPS     Z12, Z15, K1, Z17
-	VMOVUPS       Z17, (R10)
+	VMOVUPS       Z17, (R11)
 	ADDQ          $+64, AX
-	ADDQ          $+64, BX
 	ADDQ          $+64, DX
 	ADDQ          $+128, CX
+	ADDQ          $+64, DI
 	SUBQ          $+16, R9
 	CMPQ          R9, $+0
 	JGT           loop2
@@ -5753,7 +7377,7 @@ endif1:
 
 loop4:
 	VMOVAPS Z1, Z13
-	MOVQ    BX, R10
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
 	JLE     end7
@@ -5761,7 +7385,7 @@ loop4:
 loop6:
 	VMOVUPS (R10), Z14
 	VMAXPS  Z13, Z14, Z13
-	ADDQ    R8, R10
+	ADDQ    SI, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
 	JGT     loop6
@@ -5770,10 +7394,10 @@ end7:
 	VADDPS  Z0, Z13, Z13
 	VMOVUPS Z13, (AX)
 	VMOVAPS Z0, Z13
-	MOVQ    DX, R11
-	MOVQ    BX, R10
+	MOVQ    DI, R11
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
-	MOVQ    SI, R13
+	MOVQ    BX, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+16
 	JLE     endif8
@@ -5838,9 +7462,9 @@ loop17:
 	VADDPS       Z16, Z13, K3, Z13
 	VPSLLD       $0x17, Z15, Z14
 	VPADDD.Z     Z16, Z14, K2, Z14
+	ADDQ         SI, R10
 	VMOVUPS      Z14, (R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VMOVAPS.Z    Z14, K1, Z14
 	VMOVUPS      Z14, (R13)
 	ADDQ         $+64, R13
@@ -5854,11 +7478,11 @@ end18:
 	JLE  end20
 
 loop19:
-	MOVQ SI, R13
+	MOVQ BX, R13
 	MOVQ R14, R15
 	SHLQ $0x04, R15
 	SHLQ $0x02, R15
-	MOVQ SI, BP
+	MOVQ BX, BP
 	ADDQ R15, BP
 	MOVQ BP, R15
 
@@ -5885,9 +7509,9 @@ next21:
 	VADDPS       Z17, Z13, K3, Z13
 	VPSLLD       $0x17, Z16, Z15
 	VPADDD.Z     Z17, Z15, K2, Z15
+	ADDQ         SI, R10
 	VMOVUPS      Z15, (R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VMOVAPS.Z    Z15, K1, Z15
 	VADDPS       Z15, Z14, Z14
 	VMOVUPS      Z14, (R13)
@@ -5905,9 +7529,8 @@ endif22:
 end20:
 	CMPQ R14, $+8
 	JLE  endif23
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+8, R11
+	MOVQ BX, R10
+	MOVQ $+8, R11
 	CMPQ R11, $+0
 	JLE  end25
 
@@ -5926,76 +7549,44 @@ end25:
 	MOVQ R10, R14
 
 endif23:
-	CMPQ R14, $+4
-	JLE  endif26
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
-	CMPQ R11, $+0
-	JLE  end28
-
-loop27:
-	VMOVUPS (R10), Z14
-	VMOVUPS 256(R10), Z15
+	VMOVUPS (BX), Z14
+	CMPQ    R14, $+2
+	JNE     endif26
+	VMOVUPS (BX), Z14
+	VMOVUPS 64(BX), Z15
 	VADDPS  Z15, Z14, Z14
-	VMOVUPS Z14, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop27
-
-end28:
-	MOVQ $+4, R10
-	MOVQ R10, R14
 
 endif26:
-	CMPQ R14, $+2
-	JLE  endif29
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+2, R11
-	CMPQ R11, $+0
-	JLE  end31
-
-loop30:
-	VMOVUPS (R10), Z14
-	VMOVUPS 128(R10), Z15
+	CMPQ    R14, $+4
+	JNE     endif27
+	VMOVUPS (BX), Z14
+	VMOVUPS 128(BX), Z15
 	VADDPS  Z15, Z14, Z14
-	VMOVUPS Z14, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop30
-
-end31:
-	MOVQ $+2, R10
-	MOVQ R10, R14
-
-endif29:
-	CMPQ R14, $+1
-	JLE  endif32
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+1, R11
-	CMPQ R11, $+0
-	JLE  end34
-
-loop33:
-	VMOVUPS (R10), Z14
-	VMOVUPS 64(R10), Z15
+	VMOVUPS 64(BX), Z15
+	VMOVUPS 192(BX), Z16
+	VADDPS  Z16, Z15, Z15
 	VADDPS  Z15, Z14, Z14
-	VMOVUPS Z14, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop33
 
-end34:
-	MOVQ $+1, R10
-	MOVQ R10, R14
+endif27:
+	CMPQ    R14, $+8
+	JNE     endif28
+	VMOVUPS (BX), Z14
+	VMOVUPS 256(BX), Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS 128(BX), Z15
+	VMOVUPS 384(BX), Z16
+	VADDPS  Z16, Z15, Z15
+	VADDPS  Z15, Z14, Z14
+	VMOVUPS 64(BX), Z15
+	VMOVUPS 320(BX), Z16
+	VADDPS  Z16, Z15, Z15
+	VMOVUPS 192(BX), Z16
+	VMOVUPS 448(BX), Z17
+	VADDPS  Z17, Z16, Z16
+	VADDPS  Z16, Z15, Z15
+	VADDPS  Z15, Z14, Z14
 
-endif32:
-	VMOVUPS       (SI), Z14
+endif28:
 	VSUBPS        Z12, Z13, Z13
 	VADDPS        Z13, Z14, Z13
 	VCVTPS2PD     Y13, Z14
@@ -6004,9 +7595,9 @@ endif32:
 	VMOVUPS       Z14, (CX)
 	VMOVUPS       Z13, 64(CX)
 	ADDQ          $+64, AX
-	ADDQ          $+64, BX
 	ADDQ          $+64, DX
 	ADDQ          $+128, CX
+	ADDQ          $+64, DI
 	SUBQ          $+16, R9
 	CMPQ          R9, $+0
 	JGT           loop4
@@ -6015,17 +7606,17 @@ end5:
 	VZEROUPPER
 	RET
 
-// func sumExpColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
+// func expColumnsF32AVX2(m []float32, sum []float64, dst []float32, dstStride int, x []float32, xColumns int, xStride int, scratch []float32, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $8-152
+TEXT ·expColumnsF32AVX2(SB), NOSPLIT, $8-152
 	MOVQ m_base+0(FP), AX
 	MOVQ sum_base+24(FP), CX
-	MOVQ dst_base+48(FP), DX
-	MOVQ x_base+80(FP), BX
-	MOVQ scratch_base+120(FP), SI
-	MOVQ dstStride+72(FP), DI
-	SHLQ $0x02, DI
-	MOVQ xStride+112(FP), R8
+	MOVQ x_base+80(FP), DX
+	MOVQ scratch_base+120(FP), BX
+	MOVQ xStride+112(FP), SI
+	SHLQ $0x02, SI
+	MOVQ dst_base+48(FP), DI
+	MOVQ dstStride+72(FP), R8
 	SHLQ $0x02, R8
 	MOVQ xColumns+104(FP), R9
 	MOVQ count+144(FP), R10
@@ -6036,13 +7627,11 @@ TEXT ·sumExpColumnsF32AVX2(SB), NOSPLIT, $8-152
 
 loop2:
 	MOVQ         DX, R10
-	ADDQ         DI, R10
-	MOVQ         BX, R11
-	ADDQ         R8, R11
-	VMOVUPS      (R11), Y0
-	VMOVUPS      32(R11), Y1
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
+	ADDQ         SI, R10
+	VMOVUPS      (R10), Y0
+	VMOVUPS      32(R10), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
 	VMAXPS       constants<>+0(SB), Y2, Y2
 	VMAXPS       constants<>+0(SB), Y3, Y3
 	VMAXPS       Y2, Y0, Y0
@@ -6052,12 +7641,12 @@ loop2:
 	VADDPS       Y2, Y1, Y1
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
 	VSUBPS       Y0, Y2, Y2
 	VSUBPS       Y1, Y3, Y3
-	VMOVUPS      (R11), Y4
-	VMOVUPS      32(R11), Y5
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
 	VSUBPS       Y0, Y4, Y0
 	VSUBPS       Y1, Y5, Y1
 	VADDPS       Y0, Y2, Y0
@@ -6110,30 +7699,32 @@ loop2:
 	VMOVUPS      Y3, 32(CX)
 	VMOVUPS      Y4, 64(CX)
 	VMOVUPS      Y5, 96(CX)
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VCMPPS       $0x00, Y4, Y2, Y2
 	VCMPPS       $0x00, Y5, Y3, Y3
 	VBLENDVPS    Y2, constants<>+384(SB), Y0, Y2
 	VBLENDVPS    Y3, constants<>+384(SB), Y1, Y3
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y3, 32(DX)
-	VMOVUPS      (R11), Y2
-	VMOVUPS      32(R11), Y3
+	VMOVUPS      Y2, (DI)
+	VMOVUPS      Y3, 32(DI)
+	MOVQ         DI, R11
+	ADDQ         R8, R11
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VCMPPS       $0x00, Y4, Y2, Y2
 	VCMPPS       $0x00, Y5, Y3, Y3
 	VBLENDVPS    Y2, constants<>+384(SB), Y0, Y0
 	VBLENDVPS    Y3, constants<>+384(SB), Y1, Y1
-	VMOVUPS      Y0, (R10)
-	VMOVUPS      Y1, 32(R10)
+	VMOVUPS      Y0, (R11)
+	VMOVUPS      Y1, 32(R11)
 	ADDQ         $+64, AX
-	ADDQ         $+64, BX
 	ADDQ         $+64, DX
 	ADDQ         $+128, CX
+	ADDQ         $+64, DI
 	SUBQ         $+16, R9
 	CMPQ         R9, $+0
 	JGT          loop2
@@ -6146,7 +7737,7 @@ endif1:
 loop4:
 	VMOVUPS constants<>+0(SB), Y0
 	VMOVUPS constants<>+0(SB), Y1
-	MOVQ    BX, R10
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
 	JLE     end7
@@ -6156,7 +7747,7 @@ loop6:
 	VMOVUPS 32(R10), Y3
 	VMAXPS  Y0, Y2, Y0
 	VMAXPS  Y1, Y3, Y1
-	ADDQ    R8, R10
+	ADDQ    SI, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
 	JGT     loop6
@@ -6169,10 +7760,10 @@ end7:
 	VMOVUPS Y1, 32(AX)
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    DX, R11
-	MOVQ    BX, R10
+	MOVQ    DI, R11
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
-	MOVQ    SI, R13
+	MOVQ    BX, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+16
 	JLE     endif8
@@ -6260,10 +7851,10 @@ loop17:
 	VPADDD       Y11, Y3, Y3
 	VANDPS       Y2, Y6, Y2
 	VANDPS       Y3, Y7, Y3
+	ADDQ         SI, R10
 	VMOVUPS      Y2, (R11)
 	VMOVUPS      Y3, 32(R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VANDPS       Y2, Y5, Y2
 	VANDPS       Y3, Y4, Y3
 	VMOVUPS      Y2, (R13)
@@ -6279,11 +7870,11 @@ end18:
 	JLE  end20
 
 loop19:
-	MOVQ SI, R13
+	MOVQ BX, R13
 	MOVQ R14, R15
 	SHLQ $0x04, R15
 	SHLQ $0x02, R15
-	MOVQ SI, BP
+	MOVQ BX, BP
 	ADDQ R15, BP
 	MOVQ BP, R15
 
@@ -6334,10 +7925,10 @@ next21:
 	VPADDD       Y13, Y5, Y5
 	VANDPS       Y4, Y8, Y4
 	VANDPS       Y5, Y9, Y5
+	ADDQ         SI, R10
 	VMOVUPS      Y4, (R11)
 	VMOVUPS      Y5, 32(R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VANDPS       Y4, Y7, Y4
 	VANDPS       Y5, Y6, Y5
 	VADDPS       Y4, Y2, Y2
@@ -6358,9 +7949,8 @@ endif22:
 end20:
 	CMPQ R14, $+8
 	JLE  endif23
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+8, R11
+	MOVQ BX, R10
+	MOVQ $+8, R11
 	CMPQ R11, $+0
 	JLE  end25
 
@@ -6381,83 +7971,56 @@ end25:
 	MOVQ R10, R14
 
 endif23:
-	CMPQ R14, $+4
-	JLE  endif26
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
-	CMPQ R11, $+0
-	JLE  end28
-
-loop27:
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VADDPS  256(R10), Y2, Y2
-	VADDPS  288(R10), Y3, Y3
-	VMOVUPS Y2, (R10)
-	VMOVUPS Y3, 32(R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop27
-
-end28:
-	MOVQ $+4, R10
-	MOVQ R10, R14
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	CMPQ    R14, $+2
+	JNE     endif26
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  64(BX), Y2, Y2
+	VADDPS  96(BX), Y3, Y3
 
 endif26:
-	CMPQ R14, $+2
-	JLE  endif29
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+2, R11
-	CMPQ R11, $+0
-	JLE  end31
+	CMPQ    R14, $+4
+	JNE     endif27
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  128(BX), Y2, Y2
+	VADDPS  160(BX), Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPS  192(BX), Y5, Y5
+	VADDPS  224(BX), Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y4, Y3, Y3
 
-loop30:
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VADDPS  128(R10), Y2, Y2
-	VADDPS  160(R10), Y3, Y3
-	VMOVUPS Y2, (R10)
-	VMOVUPS Y3, 32(R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop30
+endif27:
+	CMPQ    R14, $+8
+	JNE     endif28
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPS  256(BX), Y2, Y2
+	VADDPS  288(BX), Y3, Y3
+	VMOVUPS 128(BX), Y5
+	VMOVUPS 160(BX), Y4
+	VADDPS  384(BX), Y5, Y5
+	VADDPS  416(BX), Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPS  320(BX), Y5, Y5
+	VADDPS  352(BX), Y4, Y4
+	VMOVUPS 192(BX), Y7
+	VMOVUPS 224(BX), Y6
+	VADDPS  448(BX), Y7, Y7
+	VADDPS  480(BX), Y6, Y6
+	VADDPS  Y7, Y5, Y5
+	VADDPS  Y6, Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y4, Y3, Y3
 
-end31:
-	MOVQ $+2, R10
-	MOVQ R10, R14
-
-endif29:
-	CMPQ R14, $+1
-	JLE  endif32
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+1, R11
-	CMPQ R11, $+0
-	JLE  end34
-
-loop33:
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VADDPS  64(R10), Y2, Y2
-	VADDPS  96(R10), Y3, Y3
-	VMOVUPS Y2, (R10)
-	VMOVUPS Y3, 32(R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop33
-
-end34:
-	MOVQ $+1, R10
-	MOVQ R10, R14
-
-endif32:
-	VMOVUPS      (SI), Y2
-	VMOVUPS      32(SI), Y3
+endif28:
 	VSUBPS       constants<>+384(SB), Y0, Y0
 	VSUBPS       constants<>+384(SB), Y1, Y1
 	VADDPS       Y0, Y2, Y0
@@ -6473,9 +8036,9 @@ endif32:
 	VMOVUPS      Y1, 64(CX)
 	VMOVUPS      Y3, 96(CX)
 	ADDQ         $+64, AX
-	ADDQ         $+64, BX
 	ADDQ         $+64, DX
 	ADDQ         $+128, CX
+	ADDQ         $+64, DI
 	SUBQ         $+16, R9
 	CMPQ         R9, $+0
 	JGT          loop4
@@ -6484,9 +8047,9 @@ end5:
 	VZEROUPPER
 	RET
 
-// func sumExpColumnsF64AVX512(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
+// func expColumnsF64AVX512(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX512F
-TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $8-152
+TEXT ·expColumnsF64AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
 	VBROADCASTSD constants<>+416(SB), Z2
@@ -6507,12 +8070,12 @@ TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $8-152
 	VBROADCASTSD constants<>+896(SB), Z17
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
-	MOVQ         dst_base+48(FP), DX
-	MOVQ         x_base+80(FP), BX
-	MOVQ         scratch_base+120(FP), SI
-	MOVQ         dstStride+72(FP), DI
-	SHLQ         $0x03, DI
-	MOVQ         xStride+112(FP), R8
+	MOVQ         x_base+80(FP), DX
+	MOVQ         scratch_base+120(FP), BX
+	MOVQ         xStride+112(FP), SI
+	SHLQ         $0x03, SI
+	MOVQ         dst_base+48(FP), DI
+	MOVQ         dstStride+72(FP), R8
 	SHLQ         $0x03, R8
 	MOVQ         xColumns+104(FP), R9
 	MOVQ         count+144(FP), R10
@@ -6523,18 +8086,16 @@ TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $8-152
 
 loop2:
 	MOVQ         DX, R10
-	ADDQ         DI, R10
-	MOVQ         BX, R11
-	ADDQ         R8, R11
-	VMOVUPS      (R11), Z18
-	VMOVUPS      (BX), Z19
+	ADDQ         SI, R10
+	VMOVUPS      (R10), Z18
+	VMOVUPS      (DX), Z19
 	VMAXPD       Z1, Z19, Z19
 	VMAXPD       Z19, Z18, Z18
 	VADDPD       Z0, Z18, Z18
 	VMOVUPS      Z18, (AX)
-	VMOVUPS      (BX), Z19
+	VMOVUPS      (DX), Z19
 	VSUBPD       Z18, Z19, Z19
-	VMOVUPS      (R11), Z23
+	VMOVUPS      (R10), Z23
 	VSUBPD       Z18, Z23, Z18
 	VADDPD       Z18, Z19, Z18
 	VCMPPD       $0x11, Z0, Z18, K1
@@ -6560,20 +8121,22 @@ loop2:
 	VPADDQ.Z     Z23, Z18, K2, Z18
 	VBLENDMPD    Z18, Z23, K1, Z20
 	VMOVUPS      Z20, (CX)
-	VMOVUPS      (BX), Z18
+	VMOVUPS      (DX), Z18
 	VMOVUPS      (AX), Z19
 	VCMPPD       $0x00, Z19, Z18, K1
 	VBLENDMPD    Z17, Z20, K1, Z21
-	VMOVUPS      Z21, (DX)
-	VMOVUPS      (R11), Z18
+	VMOVUPS      Z21, (DI)
+	MOVQ         DI, R11
+	ADDQ         R8, R11
+	VMOVUPS      (R10), Z18
 	VMOVUPS      (AX), Z19
 	VCMPPD       $0x00, Z19, Z18, K1
 	VBLENDMPD    Z17, Z20, K1, Z22
-	VMOVUPS      Z22, (R10)
+	VMOVUPS      Z22, (R11)
 	ADDQ         $+64, AX
-	ADDQ         $+64, BX
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
+	ADDQ         $+64, DI
 	SUBQ         $+8, R9
 	CMPQ         R9, $+0
 	JGT          loop2
@@ -6585,7 +8148,7 @@ endif1:
 
 loop4:
 	VMOVAPS Z1, Z18
-	MOVQ    BX, R10
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
 	JLE     end7
@@ -6593,7 +8156,7 @@ loop4:
 loop6:
 	VMOVUPS (R10), Z19
 	VMAXPD  Z18, Z19, Z18
-	ADDQ    R8, R10
+	ADDQ    SI, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
 	JGT     loop6
@@ -6602,10 +8165,10 @@ end7:
 	VADDPD  Z0, Z18, Z18
 	VMOVUPS Z18, (AX)
 	VMOVAPS Z0, Z18
-	MOVQ    DX, R11
-	MOVQ    BX, R10
+	MOVQ    DI, R11
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
-	MOVQ    SI, R13
+	MOVQ    BX, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+8
 	JLE     endif8
@@ -6667,9 +8230,9 @@ loop15:
 	VADDPD       Z21, Z18, K3, Z18
 	VPSLLQ       $0x34, Z20, Z19
 	VPADDQ.Z     Z21, Z19, K2, Z19
+	ADDQ         SI, R10
 	VMOVUPS      Z19, (R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VMOVAPD.Z    Z19, K1, Z19
 	VMOVUPS      Z19, (R13)
 	ADDQ         $+64, R13
@@ -6683,11 +8246,11 @@ end16:
 	JLE  end18
 
 loop17:
-	MOVQ SI, R13
+	MOVQ BX, R13
 	MOVQ R14, R15
 	SHLQ $0x03, R15
 	SHLQ $0x03, R15
-	MOVQ SI, BP
+	MOVQ BX, BP
 	ADDQ R15, BP
 	MOVQ BP, R15
 
@@ -6719,9 +8282,9 @@ next19:
 	VADDPD       Z22, Z18, K3, Z18
 	VPSLLQ       $0x34, Z21, Z20
 	VPADDQ.Z     Z22, Z20, K2, Z20
+	ADDQ         SI, R10
 	VMOVUPS      Z20, (R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VMOVAPD.Z    Z20, K1, Z20
 	VADDPD       Z20, Z19, Z19
 	VMOVUPS      Z19, (R13)
@@ -6737,17 +8300,16 @@ endif20:
 	JGT  loop17
 
 end18:
-	CMPQ R14, $+4
+	CMPQ R14, $+8
 	JLE  endif21
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
+	MOVQ BX, R10
+	MOVQ $+8, R11
 	CMPQ R11, $+0
 	JLE  end23
 
 loop22:
 	VMOVUPS (R10), Z19
-	VMOVUPS 256(R10), Z20
+	VMOVUPS 512(R10), Z20
 	VADDPD  Z20, Z19, Z19
 	VMOVUPS Z19, (R10)
 	ADDQ    $+64, R10
@@ -6756,64 +8318,55 @@ loop22:
 	JGT     loop22
 
 end23:
-	MOVQ $+4, R10
+	MOVQ $+8, R10
 	MOVQ R10, R14
 
 endif21:
-	CMPQ R14, $+2
-	JLE  endif24
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+2, R11
-	CMPQ R11, $+0
-	JLE  end26
-
-loop25:
-	VMOVUPS (R10), Z19
-	VMOVUPS 128(R10), Z20
+	VMOVUPS (BX), Z19
+	CMPQ    R14, $+2
+	JNE     endif24
+	VMOVUPS (BX), Z19
+	VMOVUPS 64(BX), Z20
 	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop25
-
-end26:
-	MOVQ $+2, R10
-	MOVQ R10, R14
 
 endif24:
-	CMPQ R14, $+1
-	JLE  endif27
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+1, R11
-	CMPQ R11, $+0
-	JLE  end29
-
-loop28:
-	VMOVUPS (R10), Z19
-	VMOVUPS 64(R10), Z20
+	CMPQ    R14, $+4
+	JNE     endif25
+	VMOVUPS (BX), Z19
+	VMOVUPS 128(BX), Z20
 	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop28
+	VMOVUPS 64(BX), Z20
+	VMOVUPS 192(BX), Z21
+	VADDPD  Z21, Z20, Z20
+	VADDPD  Z20, Z19, Z19
 
-end29:
-	MOVQ $+1, R10
-	MOVQ R10, R14
+endif25:
+	CMPQ    R14, $+8
+	JNE     endif26
+	VMOVUPS (BX), Z19
+	VMOVUPS 256(BX), Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS 128(BX), Z20
+	VMOVUPS 384(BX), Z21
+	VADDPD  Z21, Z20, Z20
+	VADDPD  Z20, Z19, Z19
+	VMOVUPS 64(BX), Z20
+	VMOVUPS 320(BX), Z21
+	VADDPD  Z21, Z20, Z20
+	VMOVUPS 192(BX), Z21
+	VMOVUPS 448(BX), Z22
+	VADDPD  Z22, Z21, Z21
+	VADDPD  Z21, Z20, Z20
+	VADDPD  Z20, Z19, Z19
 
-endif27:
-	VMOVUPS (SI), Z19
+endif26:
 	VSUBPD  Z17, Z18, Z18
 	VADDPD  Z18, Z19, Z18
 	VMOVUPS Z18, (CX)
 	ADDQ    $+64, AX
-	ADDQ    $+64, BX
 	ADDQ    $+64, DX
 	ADDQ    $+64, CX
+	ADDQ    $+64, DI
 	SUBQ    $+8, R9
 	CMPQ    R9, $+0
 	JGT     loop4
@@ -6822,17 +8375,17 @@ end5:
 	VZEROUPPER
 	RET
 
-// func sumExpColumnsF64AVX2(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
+// func expColumnsF64AVX2(m []float64, sum []float64, dst []float64, dstStride int, x []float64, xColumns int, xStride int, scratch []float64, count int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $8-152
+TEXT ·expColumnsF64AVX2(SB), NOSPLIT, $8-152
 	MOVQ m_base+0(FP), AX
 	MOVQ sum_base+24(FP), CX
-	MOVQ dst_base+48(FP), DX
-	MOVQ x_base+80(FP), BX
-	MOVQ scratch_base+120(FP), SI
-	MOVQ dstStride+72(FP), DI
-	SHLQ $0x03, DI
-	MOVQ xStride+112(FP), R8
+	MOVQ x_base+80(FP), DX
+	MOVQ scratch_base+120(FP), BX
+	MOVQ xStride+112(FP), SI
+	SHLQ $0x03, SI
+	MOVQ dst_base+48(FP), DI
+	MOVQ dstStride+72(FP), R8
 	SHLQ $0x03, R8
 	MOVQ xColumns+104(FP), R9
 	MOVQ count+144(FP), R10
@@ -6843,13 +8396,11 @@ TEXT ·sumExpColumnsF64AVX2(SB), NOSPLIT, $8-152
 
 loop2:
 	MOVQ         DX, R10
-	ADDQ         DI, R10
-	MOVQ         BX, R11
-	ADDQ         R8, R11
-	VMOVUPS      (R11), Y0
-	VMOVUPS      32(R11), Y1
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
+	ADDQ         SI, R10
+	VMOVUPS      (R10), Y0
+	VMOVUPS      32(R10), Y1
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
 	VMAXPD       constants<>+32(SB), Y2, Y2
 	VMAXPD       constants<>+32(SB), Y3, Y3
 	VMAXPD       Y2, Y0, Y0
@@ -6859,12 +8410,12 @@ loop2:
 	VADDPD       Y2, Y1, Y1
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
 	VSUBPD       Y0, Y2, Y2
 	VSUBPD       Y1, Y3, Y3
-	VMOVUPS      (R11), Y4
-	VMOVUPS      32(R11), Y5
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
 	VSUBPD       Y0, Y4, Y0
 	VSUBPD       Y1, Y5, Y1
 	VADDPD       Y0, Y2, Y0
@@ -6919,30 +8470,32 @@ loop2:
 	VBLENDVPS    Y2, Y1, Y9, Y1
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
-	VMOVUPS      (BX), Y2
-	VMOVUPS      32(BX), Y3
+	VMOVUPS      (DX), Y2
+	VMOVUPS      32(DX), Y3
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VCMPPD       $0x00, Y4, Y2, Y2
 	VCMPPD       $0x00, Y5, Y3, Y3
 	VBLENDVPS    Y2, constants<>+896(SB), Y0, Y2
 	VBLENDVPS    Y3, constants<>+896(SB), Y1, Y3
-	VMOVUPS      Y2, (DX)
-	VMOVUPS      Y3, 32(DX)
-	VMOVUPS      (R11), Y2
-	VMOVUPS      32(R11), Y3
+	VMOVUPS      Y2, (DI)
+	VMOVUPS      Y3, 32(DI)
+	MOVQ         DI, R11
+	ADDQ         R8, R11
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
 	VMOVUPS      (AX), Y4
 	VMOVUPS      32(AX), Y5
 	VCMPPD       $0x00, Y4, Y2, Y2
 	VCMPPD       $0x00, Y5, Y3, Y3
 	VBLENDVPS    Y2, constants<>+896(SB), Y0, Y0
 	VBLENDVPS    Y3, constants<>+896(SB), Y1, Y1
-	VMOVUPS      Y0, (R10)
-	VMOVUPS      Y1, 32(R10)
+	VMOVUPS      Y0, (R11)
+	VMOVUPS      Y1, 32(R11)
 	ADDQ         $+64, AX
-	ADDQ         $+64, BX
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
+	ADDQ         $+64, DI
 	SUBQ         $+8, R9
 	CMPQ         R9, $+0
 	JGT          loop2
@@ -6955,7 +8508,7 @@ endif1:
 loop4:
 	VMOVUPS constants<>+32(SB), Y0
 	VMOVUPS constants<>+32(SB), Y1
-	MOVQ    BX, R10
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
 	JLE     end7
@@ -6965,7 +8518,7 @@ loop6:
 	VMOVUPS 32(R10), Y3
 	VMAXPD  Y0, Y2, Y0
 	VMAXPD  Y1, Y3, Y1
-	ADDQ    R8, R10
+	ADDQ    SI, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
 	JGT     loop6
@@ -6978,10 +8531,10 @@ end7:
 	VMOVUPS Y1, 32(AX)
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
-	MOVQ    DX, R11
-	MOVQ    BX, R10
+	MOVQ    DI, R11
+	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
-	MOVQ    SI, R13
+	MOVQ    BX, R13
 	MOVQ    R12, R14
 	CMPQ    R14, $+8
 	JLE     endif8
@@ -7071,10 +8624,10 @@ loop15:
 	VPADDQ       Y11, Y3, Y3
 	VANDPS       Y2, Y6, Y2
 	VANDPS       Y3, Y7, Y3
+	ADDQ         SI, R10
 	VMOVUPS      Y2, (R11)
 	VMOVUPS      Y3, 32(R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VANDPS       Y2, Y5, Y2
 	VANDPS       Y3, Y4, Y3
 	VMOVUPS      Y2, (R13)
@@ -7090,11 +8643,11 @@ end16:
 	JLE  end18
 
 loop17:
-	MOVQ SI, R13
+	MOVQ BX, R13
 	MOVQ R14, R15
 	SHLQ $0x03, R15
 	SHLQ $0x03, R15
-	MOVQ SI, BP
+	MOVQ BX, BP
 	ADDQ R15, BP
 	MOVQ BP, R15
 
@@ -7155,10 +8708,10 @@ next19:
 	VPADDQ       Y13, Y5, Y5
 	VANDPS       Y4, Y8, Y4
 	VANDPS       Y5, Y9, Y5
+	ADDQ         SI, R10
 	VMOVUPS      Y4, (R11)
 	VMOVUPS      Y5, 32(R11)
-	ADDQ         R8, R10
-	ADDQ         DI, R11
+	ADDQ         R8, R11
 	VANDPS       Y4, Y7, Y4
 	VANDPS       Y5, Y6, Y5
 	VADDPD       Y4, Y2, Y2
@@ -7177,19 +8730,18 @@ endif20:
 	JGT  loop17
 
 end18:
-	CMPQ R14, $+4
+	CMPQ R14, $+8
 	JLE  endif21
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+4, R11
+	MOVQ BX, R10
+	MOVQ $+8, R11
 	CMPQ R11, $+0
 	JLE  end23
 
 loop22:
 	VMOVUPS (R10), Y2
 	VMOVUPS 32(R10), Y3
-	VADDPD  256(R10), Y2, Y2
-	VADDPD  288(R10), Y3, Y3
+	VADDPD  512(R10), Y2, Y2
+	VADDPD  544(R10), Y3, Y3
 	VMOVUPS Y2, (R10)
 	VMOVUPS Y3, 32(R10)
 	ADDQ    $+64, R10
@@ -7198,62 +8750,60 @@ loop22:
 	JGT     loop22
 
 end23:
-	MOVQ $+4, R10
+	MOVQ $+8, R10
 	MOVQ R10, R14
 
 endif21:
-	CMPQ R14, $+2
-	JLE  endif24
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+2, R11
-	CMPQ R11, $+0
-	JLE  end26
-
-loop25:
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VADDPD  128(R10), Y2, Y2
-	VADDPD  160(R10), Y3, Y3
-	VMOVUPS Y2, (R10)
-	VMOVUPS Y3, 32(R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop25
-
-end26:
-	MOVQ $+2, R10
-	MOVQ R10, R14
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	CMPQ    R14, $+2
+	JNE     endif24
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  64(BX), Y2, Y2
+	VADDPD  96(BX), Y3, Y3
 
 endif24:
-	CMPQ R14, $+1
-	JLE  endif27
-	MOVQ SI, R10
-	MOVQ R14, R11
-	SUBQ $+1, R11
-	CMPQ R11, $+0
-	JLE  end29
+	CMPQ    R14, $+4
+	JNE     endif25
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  128(BX), Y2, Y2
+	VADDPD  160(BX), Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPD  192(BX), Y5, Y5
+	VADDPD  224(BX), Y4, Y4
+	VADDPD  Y5, Y2, Y2
+	VADDPD  Y4, Y3, Y3
 
-loop28:
-	VMOVUPS (R10), Y2
-	VMOVUPS 32(R10), Y3
-	VADDPD  64(R10), Y2, Y2
-	VADDPD  96(R10), Y3, Y3
-	VMOVUPS Y2, (R10)
-	VMOVUPS Y3, 32(R10)
-	ADDQ    $+64, R10
-	SUBQ    $+1, R11
-	CMPQ    R11, $+0
-	JGT     loop28
+endif25:
+	CMPQ    R14, $+8
+	JNE     endif26
+	VMOVUPS (BX), Y2
+	VMOVUPS 32(BX), Y3
+	VADDPD  256(BX), Y2, Y2
+	VADDPD  288(BX), Y3, Y3
+	VMOVUPS 128(BX), Y5
+	VMOVUPS 160(BX), Y4
+	VADDPD  384(BX), Y5, Y5
+	VADDPD  416(BX), Y4, Y4
+	VADDPD  Y5, Y2, Y2
+	VADDPD  Y4, Y3, Y3
+	VMOVUPS 64(BX), Y5
+	VMOVUPS 96(BX), Y4
+	VADDPD  320(BX), Y5, Y5
+	VADDPD  352(BX), Y4, Y4
+	VMOVUPS 192(BX), Y7
+	VMOVUPS 224(BX), Y6
+	VADDPD  448(BX), Y7, Y7
+	VADDPD  480(BX), Y6, Y6
+	VADDPD  Y7, Y5, Y5
+	VADDPD  Y6, Y4, Y4
+	VADDPD  Y5, Y2, Y2
+	VADDPD  Y4, Y3, Y3
 
-end29:
-	MOVQ $+1, R10
-	MOVQ R10, R14
-
-endif27:
-	VMOVUPS (SI), Y2
-	VMOVUPS 32(SI), Y3
+endif26:
 	VSUBPD  constants<>+896(SB), Y0, Y0
 	VSUBPD  constants<>+896(SB), Y1, Y1
 	VADDPD  Y0, Y2, Y0
@@ -7261,9 +8811,9 @@ endif27:
 	VMOVUPS Y0, (CX)
 	VMOVUPS Y1, 32(CX)
 	ADDQ    $+64, AX
-	ADDQ    $+64, BX
 	ADDQ    $+64, DX
 	ADDQ    $+64, CX
+	ADDQ    $+64, DI
 	SUBQ    $+8, R9
 	CMPQ    R9, $+0
 	JGT     loop4

@@ -13,10 +13,10 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		narrowTargets(), maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
+		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
 		targetLosses(), gradientFactors(), targetGradients(),
-		toColumns(), toRows(), sumExpColumns(), pairTerms(), pairGradients(),
+		toColumns(), toRows(), sumExpColumns(), expColumns(), pairTerms(), pairGradients(),
 	}
 }
 
@@ -39,6 +39,34 @@ func narrowTargets() kernel {
 				class.Advance(asm.I64.Lanes())
 			})
 			k.ReturnInt("others", k.Int(asm.I64.Lanes()).Minus(signs.Less(zero).First()))
+		},
+	}
+}
+
+// targetLogits writes, for positions j and classes c,
+//
+//	logit[j] = x[c][j]    where c is class[j]
+func targetLogits() kernel {
+	logit, class, x, count := slice("logit", F), slice("class", i32), view("x", F), integer("count")
+	return kernel{
+		name:   "targetLogits",
+		params: []parameter{logit, class, x, count},
+		stub:   []parameter{logit, class, x.data(), x.columns(), x.stride(), count},
+		body: func(k *builder) {
+			logit, class, x := k.Array("logit"), k.Array("class"), k.Array("x")
+			row := x.Elements(k.Arg("xStride"))
+			repeat(k, k.Arg("xColumns"), k.F.Lanes(), func() {
+				target, from, classes, number := k.Var(logit.Load()), x.Copy(), loadIndices(k, class), k.Copy(k.Int(0))
+				eachClass(k, func() {
+					target.Set(classes.Equal(number.Splat(k.F.Int())).Select(from.Load(), target))
+					from.Move(row)
+					number.Inc(k.Int(1))
+				})
+				logit.Store(target)
+				logit.Advance(k.F.Lanes())
+				class.Advance(k.F.Lanes())
+				x.Advance(k.F.Lanes())
+			})
 		},
 	}
 }
@@ -618,106 +646,140 @@ func transposed(v []asm.Vec) []asm.Vec {
 
 // sumExpColumns writes, for columns j of count elements x[c][j],
 //
-//	m[j]      = max(x[0][j], x[1][j], …)
-//	dst[c][j] = exp(x[c][j] − m[j])
-//	sum[j]    = Σ dst[c][j], less 1
+//	m[j]   = max(x[0][j], x[1][j], …)
+//	sum[j] = Σ exp(x[c][j] − m[j]), less 1
 //
 // The terms are added up as the lanes of a row are: element c goes to sum c mod lanes in
 // scratch, and the upper half of the sums is added to the lower half until one is left.
 func sumExpColumns() kernel {
-	m, sum, dst, x := slice("m", F), slice("sum", f64), view("dst", F), view("x", F)
-	scratch, count := slice("scratch", F), integer("count")
+	m, sum, x, scratch, count := slice("m", F), slice("sum", f64), view("x", F), slice("scratch", F), integer("count")
 	return kernel{
 		name:   "sumExpColumns",
-		params: []parameter{m, sum, dst, x, scratch, count},
-		stub:   []parameter{m, sum, dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), scratch, count},
-		body: func(k *builder) {
-			m, sum, dst, x, scratch := k.Array("m"), k.Array("sum"), k.Array("dst"), k.Array("x"), k.Base("scratch")
-			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
-			zero, e := k.Const(k.F, 0), newExponential(k)
-			columns := k.Copy(k.Arg("xColumns"))
-			k.If(k.Arg("count").Equal(k.Int(2)), func() {
-				k.While(columns.Greater(k.Int(0)), func() {
-					sumExpPair(k, e, m, sum, dst, dst.Plus(dstRow), x, x.Plus(xRow))
-					for _, a := range (arrays{m, x, dst, sum}) {
-						a.Advance(k.F.Lanes())
-					}
-					columns.Dec(k.Int(k.F.Lanes()))
-				})
-			})
-			k.While(columns.Greater(k.Int(0)), func() {
-				most, from := k.Var(k.Const(k.F, math.Inf(-1))), x.Copy()
-				eachClass(k, func() {
-					most.Set(from.Load().Max(most))
-					from.Move(xRow)
-				})
-				m.Store(most.Add(zero))
-
-				ties, to := k.Var(zero), dst.Copy()
-				from.Set(x)
-				term := func() asm.Vec { // without those that are 1
-					d := from.Load().Sub(m.Load())
-					below, normal := d.Less(zero), d.NotLess(e.min)
-					p, z, _ := e.reduced(d)
-					ties.AddWhere(below.Not(), p)
-					v := normal.Keep(e.scale(p, z))
-					to.Store(v)
-					from.Move(xRow)
-					to.Move(dstRow)
-					return below.Keep(v)
-				}
-				left, sums := k.Copy(k.Arg("count")), scratch.Copy()
-				lanes := k.Int(k.F.Lanes())
-				inUse := k.Copy(left)
-				k.If(inUse.Greater(lanes), func() { inUse.Set(k.Copy(lanes)) })
-				for half := k.F.Lanes() / 2; half > 0; half /= 2 { // the first step of folding is done on the way
-					k.If(left.Greater(k.Int(half)), func() {
-						k.If(left.LessEqual(k.Int(2*half)), func() { inUse.Set(k.Copy(k.Int(half))) })
-					})
-				}
-				repeat(k, inUse, 1, func() {
-					sums.Store(term())
-					sums.Advance(k.F.Lanes())
-				})
-				left.Dec(inUse)
-				k.While(left.Greater(k.Int(0)), func() {
-					sums.Set(scratch)
-					end := scratch.Plus(scratch.Elements(inUse.Shl(bits.TrailingZeros(uint(k.F.Lanes()))))).Copy()
-					next := k.NewLabel("next")
-					k.Place(next)
-					sums.Store(sums.Load().Add(term()))
-					sums.Advance(k.F.Lanes())
-					left.Dec(k.Int(1))
-					k.If(left.Greater(k.Int(0)), func() { k.JumpIf(sums.Before(end), next) })
-				})
-				for half := k.F.Lanes() / 2; half > 0; half /= 2 {
-					k.If(inUse.Greater(k.Int(half)), func() {
-						lower := scratch.Copy()
-						repeat(k, inUse.Minus(k.Int(half)), 1, func() {
-							lower.Store(lower.Load().Add(lower.Vector(half).Load()))
-							lower.Advance(k.F.Lanes())
-						})
-						inUse.Set(k.Copy(k.Int(half)))
-					})
-				}
-				storeWide(sum, scratch.Load().Add(ties.Sub(k.Const(k.F, 1))))
-				for _, a := range (arrays{m, x, dst, sum}) {
-					a.Advance(k.F.Lanes())
-				}
-				columns.Dec(k.Int(k.F.Lanes()))
-			})
-		},
+		params: []parameter{m, sum, x, scratch, count},
+		stub:   []parameter{m, sum, x.data(), x.columns(), x.stride(), scratch, count},
+		body:   func(k *builder) { sumColumns(k, false) },
 	}
 }
 
-// sumExpPair does sumExpColumns for a vector of columns of two elements. The larger one has the term
-// 1, so the other one is the sum.
-func sumExpPair(k *builder, e exponential, m, sum, dst0, dst1, x0, x1 asm.Array) {
-	one := k.Const(k.F, 1)
-	term := pairTerm(k, e, m, x0.Load, x1.Load)
-	storeWide(sum, term)
-	dst0.Store(x0.Load().Equal(m.Load()).Select(one, term))
-	dst1.Store(x1.Load().Equal(m.Load()).Select(one, term))
+// expColumns is sumExpColumns and writes
+//
+//	dst[c][j] = exp(x[c][j] − m[j])
+func expColumns() kernel {
+	m, sum, dst, x := slice("m", F), slice("sum", f64), view("dst", F), view("x", F)
+	scratch, count := slice("scratch", F), integer("count")
+	return kernel{
+		name:   "expColumns",
+		params: []parameter{m, sum, dst, x, scratch, count},
+		stub:   []parameter{m, sum, dst.data(), dst.stride(), x.data(), x.columns(), x.stride(), scratch, count},
+		body:   func(k *builder) { sumColumns(k, true) },
+	}
+}
+
+// sumColumns is the body of both, which may store the terms.
+func sumColumns(k *builder, store bool) {
+	m, sum, x, scratch := k.Array("m"), k.Array("sum"), k.Array("x"), k.Base("scratch")
+	xRow, through := x.Elements(k.Arg("xStride")), arrays{m, x, sum}
+	var dst asm.Array
+	var dstRow asm.Distance
+	if store {
+		dst = k.Array("dst")
+		dstRow = dst.Elements(k.Arg("dstStride"))
+		through = append(through, dst)
+	}
+	zero, e := k.Const(k.F, 0), newExponential(k)
+	columns := k.Copy(k.Arg("xColumns"))
+	k.If(k.Arg("count").Equal(k.Int(2)), func() {
+		k.While(columns.Greater(k.Int(0)), func() {
+			one, x0, x1 := k.Const(k.F, 1), x, x.Plus(xRow)
+			term := pairTerm(k, e, m, x0.Load, x1.Load) // the larger one has 1, so this is the sum
+			storeWide(sum, term)
+			if store {
+				dst.Store(x0.Load().Equal(m.Load()).Select(one, term))
+				dst.Plus(dstRow).Store(x1.Load().Equal(m.Load()).Select(one, term))
+			}
+			for _, a := range through {
+				a.Advance(k.F.Lanes())
+			}
+			columns.Dec(k.Int(k.F.Lanes()))
+		})
+	})
+	k.While(columns.Greater(k.Int(0)), func() {
+		most, from := k.Var(k.Const(k.F, math.Inf(-1))), x.Copy()
+		eachClass(k, func() {
+			most.Set(from.Load().Max(most))
+			from.Move(xRow)
+		})
+		m.Store(most.Add(zero))
+
+		ties, to := k.Var(zero), asm.Array{}
+		if store {
+			to = dst.Copy()
+		}
+		from.Set(x)
+		term := func() asm.Vec { // without those that are 1
+			d := from.Load().Sub(m.Load())
+			below, normal := d.Less(zero), d.NotLess(e.min)
+			p, z, _ := e.reduced(d)
+			ties.AddWhere(below.Not(), p)
+			v := normal.Keep(e.scale(p, z))
+			from.Move(xRow)
+			if store {
+				to.Store(v)
+				to.Move(dstRow)
+			}
+			return below.Keep(v)
+		}
+		left, sums := k.Copy(k.Arg("count")), scratch.Copy()
+		lanes := k.Int(k.F.Lanes())
+		inUse := k.Copy(left)
+		k.If(inUse.Greater(lanes), func() { inUse.Set(k.Copy(lanes)) })
+		for half := k.F.Lanes() / 2; half > 0; half /= 2 { // the first step of folding is done on the way
+			k.If(left.Greater(k.Int(half)), func() {
+				k.If(left.LessEqual(k.Int(2*half)), func() { inUse.Set(k.Copy(k.Int(half))) })
+			})
+		}
+		repeat(k, inUse, 1, func() {
+			sums.Store(term())
+			sums.Advance(k.F.Lanes())
+		})
+		left.Dec(inUse)
+		k.While(left.Greater(k.Int(0)), func() {
+			sums.Set(scratch)
+			end := scratch.Plus(scratch.Elements(inUse.Shl(bits.TrailingZeros(uint(k.F.Lanes()))))).Copy()
+			next := k.NewLabel("next")
+			k.Place(next)
+			sums.Store(sums.Load().Add(term()))
+			sums.Advance(k.F.Lanes())
+			left.Dec(k.Int(1))
+			k.If(left.Greater(k.Int(0)), func() { k.JumpIf(sums.Before(end), next) })
+		})
+		const kept = 8 // sums that are folded in registers
+		k.If(inUse.Greater(k.Int(kept)), func() {
+			lower := scratch.Copy()
+			repeat(k, k.Int(kept), 1, func() {
+				lower.Store(lower.Load().Add(lower.Vector(kept).Load()))
+				lower.Advance(k.F.Lanes())
+			})
+			inUse.Set(k.Copy(k.Int(kept)))
+		})
+		total := k.Var(scratch.Load())
+		for n := 2; n <= kept; n *= 2 {
+			k.If(inUse.Equal(k.Int(n)), func() { total.Set(foldVectors(scratch, n, 0, 1)) })
+		}
+		storeWide(sum, total.Add(ties.Sub(k.Const(k.F, 1))))
+		for _, a := range through {
+			a.Advance(k.F.Lanes())
+		}
+		columns.Dec(k.Int(k.F.Lanes()))
+	})
+}
+
+// foldVectors adds every step-th of n vectors, from the i-th on, the upper half to the lower half until one is left.
+func foldVectors(from asm.Array, n, i, step int) asm.Vec {
+	if step == n {
+		return from.Vector(i).Load()
+	}
+	return foldVectors(from, n, i, 2*step).Add(foldVectors(from, n, i+step, 2*step))
 }
 
 // pairTerm writes the larger one of two elements to m, and returns exp of what the other one is below it.
