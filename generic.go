@@ -294,9 +294,9 @@ func narrowTargetsGeneric(class []int32, targets []int, classes int) (others int
 // targetLogitsGeneric writes the logit of class[j] at position j to logit[j], if that is one of count classes. All
 // have whole vectors.
 func targetLogitsGeneric[F Float](logit []F, class []int32, x view.Rows[F], count int) {
-	for j := range x.Columns {
-		if c := int(class[j]); 0 <= c && c < count {
-			logit[j] = x.Row(c)[j]
+	for j, c := range class[:x.Columns] {
+		if uint(c) < uint(count) {
+			logit[j] = x.Data[int(c)*x.Stride+j]
 		}
 	}
 }
@@ -572,12 +572,14 @@ func expColumnsGeneric[F Float](m []F, sum []float64, dst, x view.Rows[F], scrat
 				}
 			}
 		}
-		for j := range d {
-			var l lanes[F]
-			for i := range s[:min(count, mask+1)] {
-				l[i] = s[i][j]
+		for i := 8; i < min(count, mask+1); i++ { // as lanes.fold does
+			for j := range d {
+				s[i-8][j] += s[i][j]
 			}
-			sum[from+j] = float64(l.fold() + (ties[j] - 1))
+		}
+		for j := range d {
+			even, odd := (s[0][j]+s[4][j])+(s[2][j]+s[6][j]), (s[1][j]+s[5][j])+(s[3][j]+s[7][j])
+			sum[from+j] = float64((even + odd) + (ties[j] - 1))
 		}
 	}
 }
