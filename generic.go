@@ -378,9 +378,12 @@ func gradientStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F,
 	for c := range count {
 		d := dst.Row(c)
 		for j, v := range x.Row(c)[:len(d)] {
-			if d[j] = v * factor[j]; int(class[j]) == first+c {
-				d[j] = target[j]
-			}
+			d[j] = v * factor[j]
+		}
+	}
+	for j, v := range target[:dst.Columns] {
+		if c := int(class[j]) - first; 0 <= c && c < count {
+			dst.Data[c*dst.Stride+j] = v
 		}
 	}
 }
@@ -509,9 +512,12 @@ func targetGradientsGeneric[F Float](dst []F, hard, sum []float64, max, logit, f
 // dst. dst has rows for whole pieces of columns, of which those beyond the columns of x are
 // of no use, and x is read up to the end of a piece behind its last row.
 func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
-	for r := range count {
-		for c, v := range x.Row(r) {
-			dst.Data[c*dst.Stride+r] = v
+	for c := range x.Columns {
+		at := c
+		d := dst.Row(c)[:count]
+		for r := range d {
+			d[r] = x.Data[at]
+			at += x.Stride
 		}
 	}
 }
@@ -520,9 +526,11 @@ func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
 // x. x has rows for whole pieces of columns, and the rows of dst are neighbours. What follows
 // the last one, up to the end of a piece, is of no use afterwards.
 func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
-	for r := range count {
-		for c := range dst.Row(r) {
-			dst.Data[r*dst.Stride+c] = x.Data[c*x.Stride+r]
+	for c := range dst.Columns {
+		at := c
+		for _, v := range x.Row(c)[:count] {
+			dst.Data[at] = v
+			at += dst.Stride
 		}
 	}
 }
