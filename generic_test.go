@@ -344,7 +344,7 @@ func testNarrowTargets(t *testing.T) {
 				targets[i] = c.R.IntN(classes)
 			}
 			if c.N > 0 && c.R.IntN(2) == 0 {
-				targets[c.R.IntN(c.N)] = []int{-1, classes, -100, math.MinInt, math.MaxInt, 1 << 32}[c.R.IntN(6)]
+				targets[c.R.IntN(c.N)] = []int{-1, classes, -100, math.MinInt, math.MaxInt, 1 << (strconv.IntSize / 2)}[c.R.IntN(6)]
 			}
 			class1, y := kerneltest.Placed(c, class), kerneltest.Constant(c, targets)
 			others, others1 := narrowTargetsGeneric(class, targets, classes), 0
