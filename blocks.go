@@ -35,6 +35,8 @@ const (
 	// summed: 256 KiB of float32 are still in the second cache when they are read
 	// again.
 	wholeRow = 16 * block
+	// nearAhead is how many bytes before its use the next part of a longer row is asked for.
+	nearAhead = 4096
 	// settled is how far into a longer row a new maximum is rare, so that looking for
 	// it before summing takes longer than summing twice where there is one.
 	settled = 8 * block

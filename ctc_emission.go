@@ -47,7 +47,6 @@ type emission[F Float] struct {
 	max          []F
 	sum, base    []float64
 	stream       rowStream[F]
-	scratch      []F
 
 	y           []float64   // the emissions, rows of the segment
 	kinds       []frameKind // of its frames
@@ -147,7 +146,7 @@ func (m *emission[F]) bytesPerFrame() int {
 // workspaceBytes returns about how many bytes the workspace takes.
 func (m *emission[F]) workspaceBytes() int {
 	doubles := cap(m.y) + cap(m.exponents) + cap(m.doubleScores) + cap(m.double.rows.Data)
-	elements := cap(m.byClass.rows.Data) + cap(m.scratch) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
+	elements := cap(m.byClass.rows.Data) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
 	return 8 * (doubles + elements)
 }
 
@@ -576,7 +575,7 @@ func (m *emission[F]) widen(t, r int, best float64) {
 
 // logSoftmax finds max and sum of a frame and returns what log-softmax makes of a score in it.
 func (m *emission[F]) logSoftmax(t int, score float64) float64 {
-	m.max[t], m.sum[t] = sumExpRow(m.x.Row(t))
+	m.max[t], m.sum[t] = sumExpRow(m.x.Row(t), m.rowBytes())
 	return (score - float64(m.max[t])) - fp.Log1p(m.sum[t])
 }
 
@@ -653,9 +652,7 @@ func (m *emission[F]) rowBytes() int { return m.x.Stride * fp.Size[F]() }
 func (m *emission[F]) sumFrame(t int) bool {
 	if t >= m.summed {
 		m.summed = t + 1
-		x := m.x.Row(t)
-		m.scratch = workspace.Resize(m.scratch, len(x))
-		_, m.max[t], m.sum[t] = m.stream.exp(m.scratch, x, m.rowBytes())
+		m.max[t], m.sum[t] = sumExpWhole(nil, m.x.Row(t), m.rowBytes()) // the same bits as those of stream.exp
 	}
 	return m.sum[t] == m.sum[t]
 }
@@ -739,7 +736,7 @@ func (m *emission[F]) poisoned(x view.Rows[F], frames int, labels []int, blank i
 			return true
 		}
 		if scores == Logits {
-			if _, sum := sumExpRow(row); sum != sum {
+			if _, sum := sumExpRow(row, x.Stride*fp.Size[F]()); sum != sum {
 				return true
 			}
 		}

@@ -216,7 +216,7 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 		m.sums.sumExpEach(rows, n, count)
 	} else {
 		for r := range norms {
-			m.sums.max[r], m.sums.sum[r] = sumExpRow(m.x.Row(frames.From + r))
+			m.sums.max[r], m.sums.sum[r] = sumExpRow(m.x.Row(frames.From+r), m.x.Stride*fp.Size[F]())
 		}
 	}
 	log1p(norms, m.sums.sum[:count])

@@ -11,83 +11,66 @@ import (
 )
 
 // sumExpBlock works like sumExpBlockGeneric.
-func sumExpBlock[F fp.Float](x []F, m F) (top, sum F) {
+func sumExpBlock[F fp.Float](x []F, m F, ahead int) (top, sum F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			top, sum := sumExpBlockF32AVX512(fp.AsFloat32(x), float32(m))
+			top, sum := sumExpBlockF32AVX512(fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := sumExpBlockF64AVX512(fp.AsFloat64(x), float64(m))
+		top, sum := sumExpBlockF64AVX512(fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			top, sum := sumExpBlockF32AVX2(fp.AsFloat32(x), float32(m))
+			top, sum := sumExpBlockF32AVX2(fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := sumExpBlockF64AVX2(fp.AsFloat64(x), float64(m))
+		top, sum := sumExpBlockF64AVX2(fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	}
-	return sumExpBlockGeneric(x, m)
+	return sumExpBlockGeneric(x, m, ahead)
 }
 
 // expBlock works like expBlockGeneric.
-func expBlock[F fp.Float](dst, x []F, m F) (top, sum F) {
+func expBlock[F fp.Float](dst, x []F, m F, ahead int) (top, sum F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			top, sum := expBlockF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
+			top, sum := expBlockF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := expBlockF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
+		top, sum := expBlockF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			top, sum := expBlockF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
+			top, sum := expBlockF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := expBlockF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
+		top, sum := expBlockF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	}
-	return expBlockGeneric(dst, x, m)
+	return expBlockGeneric(dst, x, m, ahead)
 }
 
 // sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
+func sumExpBelow[F fp.Float](x []F, m F, ahead int) (sum, ties F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32AVX512(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sum, ties := sumExpBelowF32AVX512(fp.AsFloat32(x), float32(m), ahead)
+			return F(sum), F(ties)
 		}
-		sum, reached := sumExpBelowF64AVX512(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sum, ties := sumExpBelowF64AVX512(fp.AsFloat64(x), float64(m), ahead)
+		return F(sum), F(ties)
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32AVX2(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sum, ties := sumExpBelowF32AVX2(fp.AsFloat32(x), float32(m), ahead)
+			return F(sum), F(ties)
 		}
-		sum, reached := sumExpBelowF64AVX2(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sum, ties := sumExpBelowF64AVX2(fp.AsFloat64(x), float64(m), ahead)
+		return F(sum), F(ties)
 	}
-	return sumExpBelowGeneric(x, m)
-}
-
-// expBelow works like expBelowGeneric.
-func expBelow[F fp.Float](dst, x []F, m F) (sum F) {
-	switch tier.Active {
-	case tier.AVX512:
-		if fp.IsFloat32[F]() {
-			return F(expBelowF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m)))
-		}
-		return F(expBelowF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m)))
-	case tier.AVX2:
-		if fp.IsFloat32[F]() {
-			return F(expBelowF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m)))
-		}
-		return F(expBelowF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m)))
-	}
-	return expBelowGeneric(dst, x, m)
+	return sumExpBelowGeneric(x, m, ahead)
 }
 
 // expCopy works like expCopyGeneric.
@@ -1125,52 +1108,40 @@ func logs(dst, x []float64) {
 }
 
 //go:noescape
-func sumExpBlockF32AVX512(x []float32, m float32) (top, sum float32)
+func sumExpBlockF32AVX512(x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func sumExpBlockF32AVX2(x []float32, m float32) (top, sum float32)
+func sumExpBlockF32AVX2(x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func sumExpBlockF64AVX512(x []float64, m float64) (top, sum float64)
+func sumExpBlockF64AVX512(x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func sumExpBlockF64AVX2(x []float64, m float64) (top, sum float64)
+func sumExpBlockF64AVX2(x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func expBlockF32AVX512(dst, x []float32, m float32) (top, sum float32)
+func expBlockF32AVX512(dst, x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func expBlockF32AVX2(dst, x []float32, m float32) (top, sum float32)
+func expBlockF32AVX2(dst, x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func expBlockF64AVX512(dst, x []float64, m float64) (top, sum float64)
+func expBlockF64AVX512(dst, x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func expBlockF64AVX2(dst, x []float64, m float64) (top, sum float64)
+func expBlockF64AVX2(dst, x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func sumExpBelowF32AVX512(x []float32, m float32) (sum float32, reached int)
+func sumExpBelowF32AVX512(x []float32, m float32, ahead int) (sum, ties float32)
 
 //go:noescape
-func sumExpBelowF32AVX2(x []float32, m float32) (sum float32, reached int)
+func sumExpBelowF32AVX2(x []float32, m float32, ahead int) (sum, ties float32)
 
 //go:noescape
-func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
+func sumExpBelowF64AVX512(x []float64, m float64, ahead int) (sum, ties float64)
 
 //go:noescape
-func sumExpBelowF64AVX2(x []float64, m float64) (sum float64, reached int)
-
-//go:noescape
-func expBelowF32AVX512(dst, x []float32, m float32) (sum float32)
-
-//go:noescape
-func expBelowF32AVX2(dst, x []float32, m float32) (sum float32)
-
-//go:noescape
-func expBelowF64AVX512(dst, x []float64, m float64) (sum float64)
-
-//go:noescape
-func expBelowF64AVX2(dst, x []float64, m float64) (sum float64)
+func sumExpBelowF64AVX2(x []float64, m float64, ahead int) (sum, ties float64)
 
 //go:noescape
 func expCopyF32AVX512(dst, x []float32, m float32, out, in []float32, ahead int) (sum, ties float32)

@@ -31,10 +31,9 @@ func rowWorks[F Float]() []kerneltest.Work {
 	gathered.Bytes += sizeOf(index)
 	one, two, four := kerneltest.Elements[F](block, 1), kerneltest.Elements[F](block, 2), kerneltest.Elements[F](block, 4)
 	return []kerneltest.Work{
-		kerneltest.NewWork("sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, fp.NegInf[F]()) }),
-		kerneltest.NewWork("expBlock", two, func() { top[0], top[1] = expBlock(dst, x, fp.NegInf[F]()) }),
-		kerneltest.NewWork("sumExpBelow", one, func() { top[0], _ = sumExpBelow(x, largest) }),
-		kerneltest.NewWork("expBelow", two, func() { top[0] = expBelow(dst, x, largest) }),
+		kerneltest.NewWork("sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, fp.NegInf[F](), 0) }),
+		kerneltest.NewWork("expBlock", two, func() { top[0], top[1] = expBlock(dst, x, fp.NegInf[F](), 0) }),
+		kerneltest.NewWork("sumExpBelow", one, func() { top[0], top[1] = sumExpBelow(x, largest, 0) }),
 		kerneltest.NewWork("expCopy", four, func() { top[0], top[1] = expCopy(dst, x, largest, out, in, 0) }),
 		kerneltest.NewWork("maxBlock", one, func() { top[0] = maxBlock(x) }),
 		kerneltest.NewWork("sumExpRows", kerneltest.Elements[F](short*shortRows, 1), func() { sumExpRows(top, sum, scratch, x, short, shortRows) }),

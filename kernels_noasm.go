@@ -10,23 +10,18 @@ import (
 )
 
 // sumExpBlock works like sumExpBlockGeneric.
-func sumExpBlock[F fp.Float](x []F, m F) (top, sum F) {
-	return sumExpBlockGeneric(x, m)
+func sumExpBlock[F fp.Float](x []F, m F, ahead int) (top, sum F) {
+	return sumExpBlockGeneric(x, m, ahead)
 }
 
 // expBlock works like expBlockGeneric.
-func expBlock[F fp.Float](dst, x []F, m F) (top, sum F) {
-	return expBlockGeneric(dst, x, m)
+func expBlock[F fp.Float](dst, x []F, m F, ahead int) (top, sum F) {
+	return expBlockGeneric(dst, x, m, ahead)
 }
 
 // sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
-	return sumExpBelowGeneric(x, m)
-}
-
-// expBelow works like expBelowGeneric.
-func expBelow[F fp.Float](dst, x []F, m F) (sum F) {
-	return expBelowGeneric(dst, x, m)
+func sumExpBelow[F fp.Float](x []F, m F, ahead int) (sum, ties F) {
+	return sumExpBelowGeneric(x, m, ahead)
 }
 
 // expCopy works like expCopyGeneric.

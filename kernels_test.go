@@ -40,7 +40,6 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"sumExpBlock":       testSumExpBlock[F],
 		"expBlock":          testExpBlock[F],
 		"sumExpBelow":       testSumExpBelow[F],
-		"expBelow":          testExpBelow[F],
 		"expCopy":           testExpCopy[F],
 		"maxBlock":          testMaxBlock[F],
 		"sumExpRows":        testSumExpRows[F],

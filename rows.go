@@ -14,7 +14,7 @@ import (
 // empty x and for one of only −Inf, +Inf if there is a +Inf and no NaN, and NaN
 // if there is a NaN.
 func LogSumExp[F Float](x []F) F {
-	m, sum := sumExpRow(x)
+	m, sum := sumExpRow(x, 0)
 	if sum != sum {
 		return m
 	}
@@ -32,7 +32,7 @@ func LogSoftmax[F Float](dst, x []F) {
 	if inexactOverlap(dst, x) {
 		panic("trellis: LogSoftmax: dst overlaps x without being x")
 	}
-	m, sum := sumExpRow(x)
+	m, sum := sumExpRow(x, 0)
 	hi, lo := splitLogSumExp(m, fp.Log1p(sum))
 	writeRows(opLogSoftmax, dst, x, len(x), []F{hi}, []F{lo})
 }
