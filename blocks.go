@@ -51,6 +51,9 @@ const (
 	// leastPairs is the least number of neighbouring positions with two classes that are copied to rows of a
 	// class each: pieces of 16 bytes of float32.
 	leastPairs = 4
+	// leastFetched is the length of a row, a page of memory, from which on the processor does not fetch by itself what
+	// the target names.
+	leastFetched = 1024
 	// leastGathered is the number of indices of a row from which on a kernel gathers them.
 	leastGathered = 32
 	// smallScores is the number of scores up to which CrossEntropyLoss takes positions for rows, whatever the

@@ -64,6 +64,8 @@ type emission[F Float] struct {
 // emissionOptions says what the scores are, and what will be made of the emissions.
 type emissionOptions struct {
 	scores Scores
+	// isFar is set if they are too many for the caches.
+	isFar bool
 	// wantSoftmax is set if a softmax of the scores is part of the gradient, with the
 	// factor softmaxScale.
 	wantSoftmax  bool
@@ -228,6 +230,12 @@ func (m *emission[F]) log() float64 {
 // matter are numbers.
 func (m *emission[F]) make(from, to int) bool {
 	at, frames := from%m.segment, to-from
+	if m.fetches() {
+		if from == 0 {
+			m.fetch(0, frames)
+		}
+		m.fetch(to, min(groupFrames, m.frames-to))
+	}
 	y, kinds, leasts := m.rowsFrom(from, 0), m.kinds[at:][:frames], m.leasts[at:][:frames]
 	fromDouble := m.scores == LogProbabilities && m.doubleByClass
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
@@ -271,6 +279,20 @@ func (m *emission[F]) make(from, to int) bool {
 	}
 	m.plainGroups[at/groupFrames] = plain
 	return m.addCommonFactors(from, kinds)
+}
+
+// fetches reports whether few scores of long rows are read: those of the next group are then asked for while
+// this one is swept through.
+func (m *emission[F]) fetches() bool {
+	readsAll := m.expByClass || m.doubleByClass || m.scores == Logits && !m.deferSoftmax
+	return m.isFar && m.x.Columns >= leastFetched && !readsAll
+}
+
+// fetch asks for what the target names in some frames, if there are any.
+func (m *emission[F]) fetch(from, frames int) {
+	if frames > 0 {
+		fetch(m.x.From(from), m.target.named(), frames)
+	}
 }
 
 // expDouble makes exp in float64 of some frames. The first is frame r of the group.

@@ -15,11 +15,11 @@ type ctcSequence[F Float] struct {
 	x      view.Rows[F]
 	frames int // how many frames of them count
 	scores Scores
+	isFar  bool // they are too many for the caches, and so is the gradient
 
 	grad        view.Rows[F] // the gradient, or nothing
 	gradFrames  int          // how many frames it has, all that count and those behind
 	inPlace     bool         // it overwrites scores, be they of this sequence or of others
-	streams     bool         // it is too large for the caches
 	wantSoftmax bool         // it is a softmax less the occupancies, else only these
 	scale       float64      // the loss's factor in what is differentiated
 
@@ -65,7 +65,7 @@ func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 		return loss
 	}
 	w := &s.trellis
-	o := emissionOptions{scores: s.scores, leaveOut: true}
+	o := emissionOptions{scores: s.scores, isFar: s.isFar, leaveOut: true}
 	if s.wantGrad() && s.wantSoftmax {
 		o.wantSoftmax, o.softmaxScale, o.inPlace = true, s.scale, s.inPlace
 	}
@@ -240,12 +240,12 @@ func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
 			mulAdd(row[at:][:len(part)], part, F(s.scale), 0)
 		}
 	case m.deferSoftmax:
-		if s.streams {
+		if s.isFar {
 			terms = nil // in the stream's own memory
 		}
 		terms, m.max[t], m.sum[t] = m.stream.exp(terms, x, -m.rowBytes())
 		scaleRow(terms, F(s.scale/(1+m.sum[t])))
-		if s.streams {
+		if s.isFar {
 			defer m.stream.finish(row, terms)
 		}
 	case !s.wantSoftmax:

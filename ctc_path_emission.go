@@ -38,10 +38,11 @@ type pathEmission[F Float] struct {
 	set    classSet
 }
 
-// pathScores says what the scores are, and what AnyLabel has.
+// pathScores says what and where the scores are, and what AnyLabel has.
 type pathScores struct {
 	scores   Scores
 	anyScore float64
+	isFar    bool // they are too many for the caches
 }
 
 // begin takes on a sequence: its first frames of x.
@@ -166,6 +167,9 @@ func (m *pathEmission[F]) makeGroup(frames view.Span) bool {
 func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 	if m.all && frames.Len() == blockFrames {
 		return m.x.From(frames.From)
+	}
+	if next := min(blockFrames, m.frames-frames.To); next > 0 && m.isFar && m.x.Columns >= leastFetched && m.scores != Logits {
+		fetch(m.x.From(frames.To), m.classes, next)
 	}
 	m.rows = workspace.Resize(m.rows, blockFrames*m.columns)
 	rows := view.Of(m.rows, m.columns, m.columns)

@@ -243,6 +243,9 @@ func gatherGeneric[F Float](dst, src []F, index []int32) {
 	}
 }
 
+// fetchGeneric stands for what asks for x[r][index[i]] of some rows, which will be read soon: plain Go can't.
+func fetchGeneric[F Float](x view.Rows[F], index []int32, rows int) {}
+
 // maxIndexGeneric returns the largest index as an unsigned number, 0 for none: a
 // negative index is larger than any other.
 func maxIndexGeneric(index []int32) (most uint32) {

@@ -789,6 +789,20 @@ func testGather[F Float](t *testing.T) {
 	})
 }
 
+// testFetch shows that fetch reads no index that is not there, and changes nothing.
+func testFetch[F Float](t *testing.T) {
+	kerneltest.Each(t, []int{100}, func(c *kerneltest.Trial[F]) {
+		rows, index := c.R.IntN(4), make([]int32, c.N)
+		for i := range index {
+			index[i] = c.R.Int32N(1 << 20) // of memory that need not be there
+		}
+		x := c.Scores(16 * rows)
+		y, i := kerneltest.Placed(c, x), kerneltest.Constant(c, index)
+		c.Call(func() { fetch(view.Of(y, 16, 16), i, rows) })
+		kerneltest.Same(c, "x", x, y)
+	})
+}
+
 func testMaxIndex(t *testing.T) {
 	kerneltest.Each(t, []int{1000, indexBlock}, func(c *kerneltest.Trial[float32]) {
 		for _, largest := range []int32{0, 1, 1000, math.MaxInt32, -1, math.MinInt32} {

@@ -313,6 +313,27 @@ func gather[F fp.Float](dst, src []F, index []int32) {
 	gatherGeneric(dst, src, index)
 }
 
+// fetch works like fetchGeneric.
+func fetch[F fp.Float](x view.Rows[F], index []int32, rows int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			fetchF32AVX512(fp.AsFloat32(x.Data), x.Stride, index, rows)
+			return
+		}
+		fetchF64AVX512(fp.AsFloat64(x.Data), x.Stride, index, rows)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			fetchF32AVX2(fp.AsFloat32(x.Data), x.Stride, index, rows)
+			return
+		}
+		fetchF64AVX2(fp.AsFloat64(x.Data), x.Stride, index, rows)
+		return
+	}
+	fetchGeneric(x, index, rows)
+}
+
 // maxIndex works like maxIndexGeneric.
 func maxIndex(index []int32) (most uint32) {
 	switch tier.Active {
@@ -1280,6 +1301,18 @@ func gatherF64AVX512(dst, src []float64, index []int32)
 
 //go:noescape
 func gatherF64AVX2(dst, src []float64, index []int32)
+
+//go:noescape
+func fetchF32AVX512(x []float32, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF32AVX2(x []float32, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF64AVX512(x []float64, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF64AVX2(x []float64, xStride int, index []int32, rows int)
 
 //go:noescape
 func maxIndexAVX512(index []int32) (most uint32)

@@ -214,6 +214,20 @@ func gather[F fp.Float](dst, src []F, index []int32) {
 	gatherGeneric(dst, src, index)
 }
 
+// fetch works like fetchGeneric.
+func fetch[F fp.Float](x view.Rows[F], index []int32, rows int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			fetchF32NEON(fp.AsFloat32(x.Data), x.Stride, index, rows)
+			return
+		}
+		fetchF64NEON(fp.AsFloat64(x.Data), x.Stride, index, rows)
+		return
+	}
+	fetchGeneric(x, index, rows)
+}
+
 // maxIndex works like maxIndexGeneric.
 func maxIndex(index []int32) (most uint32) {
 	switch tier.Active {
@@ -858,6 +872,12 @@ func gatherF32NEON(dst, src []float32, index []int32)
 
 //go:noescape
 func gatherF64NEON(dst, src []float64, index []int32)
+
+//go:noescape
+func fetchF32NEON(x []float32, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF64NEON(x []float64, xStride int, index []int32, rows int)
 
 //go:noescape
 func maxIndexNEON(index []int32) (most uint32)

@@ -41,6 +41,7 @@ func rowWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("scale", two, func() { scale(ones, 1) }),
 		kerneltest.NewWork("logSoftmaxRows", kerneltest.Elements[F](n*rows, 2), func() { logSoftmaxRows(dst, x, n, zeros, zeros) }),
 		kerneltest.NewWork("gather", gathered, func() { gather(dst, x, index) }),
+		kerneltest.NewWork("fetch", gathered, func() { fetch(view.Of(x, n, n), index, 1) }),
 		kerneltest.NewWork("argMax", one, func() { index[0] = int32(argMax(x, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxAllowed", two, func() { index[0] = int32(argMaxAllowed(x, ones, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxRows", kerneltest.Elements[F](short*shortRows, 1), func() { argMaxRows(top, x, short) }),

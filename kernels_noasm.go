@@ -84,6 +84,11 @@ func gather[F fp.Float](dst, src []F, index []int32) {
 	gatherGeneric(dst, src, index)
 }
 
+// fetch works like fetchGeneric.
+func fetch[F fp.Float](x view.Rows[F], index []int32, rows int) {
+	fetchGeneric(x, index, rows)
+}
+
 // maxIndex works like maxIndexGeneric.
 func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)

@@ -51,6 +51,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"multiply":          testMultiply[F],
 		"subtract":          testSubtract[F],
 		"gather":            testGather[F],
+		"fetch":             testFetch[F],
 		"argMax":            testArgMax[F],
 		"argMaxAllowed":     testArgMaxAllowed[F],
 		"argMaxRows":        testArgMaxShortRows[F],

@@ -29,7 +29,7 @@ var layers = []layer{
 	{"generic_align.go", "generic_ctc.go"},
 	{"kernels_*.go", "generic.go generic_ctc.go generic_align.go"},
 	{"rows_sum.go", "kernels_*.go"},
-	{"rows_stream.go", "kernels_*.go"},
+	{"rows_stream.go", "kernels_*.go rows_sum.go"},
 	{"columns.go", "kernels_*.go"},
 	{"rows.go", "kernels_*.go rows_sum.go columns.go"},
 	{"argmax.go", "kernels_*.go rows.go"},

@@ -7295,6 +7295,154 @@ end4:
 	VZEROUPPER
 	RET
 
+// func fetchF32AVX512(x []float32, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF32AVX512(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x02, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF32AVX2(x []float32, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF32AVX2(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x02, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF64AVX512(x []float64, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF64AVX512(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x03, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF64AVX2(x []float64, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF64AVX2(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x03, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func maxIndexAVX512(index []int32) (most uint32)
 // Requires: AVX, AVX2, AVX512DQ, AVX512F, AVX512VL
 TEXT ·maxIndexAVX512(SB), NOSPLIT, $0-28

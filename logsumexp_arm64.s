@@ -7847,6 +7847,76 @@ loop3:
 end4:
 	RET
 
+// fetchF32NEON is fetchGeneric for float32.
+// func fetchF32NEON(x []float32, xStride int, index []int32, rows int)
+TEXT ·fetchF32NEON(SB), NOSPLIT, $0-64
+	MOVD x_base+0(FP), R4
+	MOVD rows+56(FP), R3
+	CMP  $0, R3
+	BLE  end2
+
+loop1:
+	MOVD index_base+32(FP), R2
+	MOVD index_len+40(FP), R1
+	CMP  $0, R1
+	BLE  end4
+
+loop3:
+	MOVW (R2), R0
+	LSL  $2, R0, R0
+	ADD  R0, R4, R0
+	PRFM (R0), PLDL2KEEP
+	ADD  $4, R2, R2
+	SUB  $1, R1, R1
+	CMP  $0, R1
+	BGT  loop3
+
+end4:
+	MOVD xStride+24(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R4, R4
+	SUB  $1, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
+// fetchF64NEON is fetchGeneric for float64.
+// func fetchF64NEON(x []float64, xStride int, index []int32, rows int)
+TEXT ·fetchF64NEON(SB), NOSPLIT, $0-64
+	MOVD x_base+0(FP), R4
+	MOVD rows+56(FP), R3
+	CMP  $0, R3
+	BLE  end2
+
+loop1:
+	MOVD index_base+32(FP), R2
+	MOVD index_len+40(FP), R1
+	CMP  $0, R1
+	BLE  end4
+
+loop3:
+	MOVW (R2), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R0
+	PRFM (R0), PLDL2KEEP
+	ADD  $4, R2, R2
+	SUB  $1, R1, R1
+	CMP  $0, R1
+	BGT  loop3
+
+end4:
+	MOVD xStride+24(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	SUB  $1, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
 // maxIndexNEON is maxIndexGeneric.
 // func maxIndexNEON(index []int32) (most uint32)
 TEXT ·maxIndexNEON(SB), NOSPLIT, $0-28
