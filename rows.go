@@ -149,20 +149,19 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 	if len(index) == 0 {
 		return
 	}
-	k := len(index) / rows
+	k, dst := len(index)/rows, dst[:len(index)]
 	if k >= leastGathered {
 		for r := range rows {
 			gatherRow(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
 		}
 		return
 	}
-	data := src.Data
-	for len(index) > 0 {
-		row, to := data[:n], dst[:k]
-		for i, c := range index[:k] {
-			to[i] = row[c]
+	row, i := 0, 0
+	for i < len(index) {
+		for end := min(i+k, len(index)); i < end; i++ { // so that only src[…] is checked
+			dst[i] = src.Data[row+int(index[i])]
 		}
-		data, dst, index = data[n:], dst[k:], index[k:]
+		row += n
 	}
 }
 
