@@ -54,8 +54,6 @@ const (
 	// leastFetched is the length of a row, a page of memory, from which on the processor does not fetch by itself what
 	// the target names.
 	leastFetched = 1024
-	// leastGathered is the number of indices of a row from which on a kernel gathers them.
-	leastGathered = 32
 	// smallScores is the number of scores up to which CrossEntropyLoss takes positions for rows, whatever the
 	// axes. Losses of so few are added one by one, which is part of the specification.
 	smallScores = 32

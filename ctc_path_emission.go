@@ -179,7 +179,7 @@ func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 			copy(to, from)
 			continue
 		}
-		gather(to[:len(m.classes)], from, m.classes)
+		gather(to[:len(m.classes)], from, m.classes, 0, len(m.classes))
 		clear(to[len(m.classes):])
 	}
 	return rows

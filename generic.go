@@ -236,10 +236,16 @@ func subtractGeneric[F Float](dst, w []F, scale F) {
 	fp.AddMultiples(dst, w, -scale)
 }
 
-// gatherGeneric writes dst[i] = src[index[i]], for indices that are in range.
-func gatherGeneric[F Float](dst, src []F, index []int32) {
-	for i, k := range index {
-		dst[i] = src[k]
+// gatherGeneric writes dst[r·k+i] = src[r·n+index[r·k+i]] for rows r of k indices, k ≥ 1, that are in
+// range. There are whole rows of indices.
+func gatherGeneric[F Float](dst, src []F, index []int32, n, k int) {
+	dst = dst[:len(index)]
+	row, i := 0, 0
+	for i < len(index) {
+		for end := min(i+k, len(index)); i < end; i++ { // so that only src[…] is checked
+			dst[i] = src[row+int(index[i])]
+		}
+		row += n
 	}
 }
 

@@ -776,14 +776,19 @@ func testPairGradients[F Float](t *testing.T) {
 func testGather[F Float](t *testing.T) {
 	kerneltest.Each(t, []int{1000, indexBlock}, func(c *kerneltest.Trial[F]) {
 		for _, size := range kerneltest.Some(c, []int{1, 2, 17, 1000}) {
-			src, index := c.Scores(size), make([]int32, c.N)
+			rows, k := 1, c.N
+			if c.N == 0 || size < 100 && c.R.IntN(2) == 0 {
+				k = 1 + c.R.IntN(9)
+				rows = min(c.N/k, 100)
+			}
+			src, index := c.Scores(size*rows), make([]int32, rows*k)
 			for i := range index {
 				index[i] = int32([...]int{0, size - 1, c.R.IntN(size)}[c.R.IntN(3)])
 			}
-			want := make([]F, c.N)
-			gatherGeneric(want, src, index)
-			dst, src1, index1 := kerneltest.Placed(c, make([]F, c.N)), kerneltest.Constant(c, src), kerneltest.Constant(c, index)
-			c.Call(func() { gather(dst, src1, index1) })
+			want := make([]F, len(index))
+			gatherGeneric(want, src, index, size, k)
+			dst, src1, index1 := kerneltest.Placed(c, make([]F, len(index))), kerneltest.Constant(c, src), kerneltest.Constant(c, index)
+			c.Call(func() { gather(dst, src1, index1, size, k) })
 			kerneltest.Same(c, "dst", want, dst)
 		}
 	})

@@ -293,24 +293,24 @@ func subtract[F fp.Float](dst, w []F, scale F) {
 }
 
 // gather works like gatherGeneric.
-func gather[F fp.Float](dst, src []F, index []int32) {
+func gather[F fp.Float](dst, src []F, index []int32, n, k int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			gatherF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(src), index)
+			gatherF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(src), index, n, k)
 			return
 		}
-		gatherF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(src), index)
+		gatherF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(src), index, n, k)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			gatherF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(src), index)
+			gatherF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(src), index, n, k)
 			return
 		}
-		gatherF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(src), index)
+		gatherF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(src), index, n, k)
 		return
 	}
-	gatherGeneric(dst, src, index)
+	gatherGeneric(dst, src, index, n, k)
 }
 
 // fetch works like fetchGeneric.
@@ -1291,16 +1291,16 @@ func subtractF64AVX512(dst, w []float64, scale float64)
 func subtractF64AVX2(dst, w []float64, scale float64)
 
 //go:noescape
-func gatherF32AVX512(dst, src []float32, index []int32)
+func gatherF32AVX512(dst, src []float32, index []int32, n, k int)
 
 //go:noescape
-func gatherF32AVX2(dst, src []float32, index []int32)
+func gatherF32AVX2(dst, src []float32, index []int32, n, k int)
 
 //go:noescape
-func gatherF64AVX512(dst, src []float64, index []int32)
+func gatherF64AVX512(dst, src []float64, index []int32, n, k int)
 
 //go:noescape
-func gatherF64AVX2(dst, src []float64, index []int32)
+func gatherF64AVX2(dst, src []float64, index []int32, n, k int)
 
 //go:noescape
 func fetchF32AVX512(x []float32, xStride int, index []int32, rows int)

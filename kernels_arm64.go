@@ -201,17 +201,17 @@ func subtract[F fp.Float](dst, w []F, scale F) {
 }
 
 // gather works like gatherGeneric.
-func gather[F fp.Float](dst, src []F, index []int32) {
+func gather[F fp.Float](dst, src []F, index []int32, n, k int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			gatherF32NEON(fp.AsFloat32(dst), fp.AsFloat32(src), index)
+			gatherF32NEON(fp.AsFloat32(dst), fp.AsFloat32(src), index, n, k)
 			return
 		}
-		gatherF64NEON(fp.AsFloat64(dst), fp.AsFloat64(src), index)
+		gatherF64NEON(fp.AsFloat64(dst), fp.AsFloat64(src), index, n, k)
 		return
 	}
-	gatherGeneric(dst, src, index)
+	gatherGeneric(dst, src, index, n, k)
 }
 
 // fetch works like fetchGeneric.
@@ -868,10 +868,10 @@ func subtractF32NEON(dst, w []float32, scale float32)
 func subtractF64NEON(dst, w []float64, scale float64)
 
 //go:noescape
-func gatherF32NEON(dst, src []float32, index []int32)
+func gatherF32NEON(dst, src []float32, index []int32, n, k int)
 
 //go:noescape
-func gatherF64NEON(dst, src []float64, index []int32)
+func gatherF64NEON(dst, src []float64, index []int32, n, k int)
 
 //go:noescape
 func fetchF32NEON(x []float32, xStride int, index []int32, rows int)

@@ -40,7 +40,7 @@ func rowWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("softmaxRows", kerneltest.Elements[F](n*rows, 2), func() { softmaxRows(dst, x, n, zeros, ones) }),
 		kerneltest.NewWork("scale", two, func() { scale(ones, 1) }),
 		kerneltest.NewWork("logSoftmaxRows", kerneltest.Elements[F](n*rows, 2), func() { logSoftmaxRows(dst, x, n, zeros, zeros) }),
-		kerneltest.NewWork("gather", gathered, func() { gather(dst, x, index) }),
+		kerneltest.NewWork("gather", gathered, func() { gather(dst, x, index, 0, len(index)) }),
 		kerneltest.NewWork("fetch", gathered, func() { fetch(view.Of(x, n, n), index, 1) }),
 		kerneltest.NewWork("argMax", one, func() { index[0] = int32(argMax(x, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxAllowed", two, func() { index[0] = int32(argMaxAllowed(x, ones, fp.NegInf[F]())) }),

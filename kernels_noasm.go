@@ -80,8 +80,8 @@ func subtract[F fp.Float](dst, w []F, scale F) {
 }
 
 // gather works like gatherGeneric.
-func gather[F fp.Float](dst, src []F, index []int32) {
-	gatherGeneric(dst, src, index)
+func gather[F fp.Float](dst, src []F, index []int32, n, k int) {
+	gatherGeneric(dst, src, index, n, k)
 }
 
 // fetch works like fetchGeneric.

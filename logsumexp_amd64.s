@@ -7107,191 +7107,243 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func gatherF32AVX512(dst []float32, src []float32, index []int32)
+// func gatherF32AVX512(dst []float32, src []float32, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-72
+TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 4(AX)
-	MOVLQSX 8(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 8(AX)
-	MOVLQSX 12(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 12(AX)
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 4(AX)
+	MOVLQSX 8(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 8(AX)
+	MOVLQSX 12(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 12(AX)
 	ADDQ    $+16, DX
 	ADDQ    $+16, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
-
-end2:
-	CMPQ BX, $+1
-	JLT  end4
-
-loop3:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
-	ADDQ    $+4, DX
-	ADDQ    $+4, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
 	JGE     loop3
 
 end4:
+	CMPQ SI, $+1
+	JLT  end6
+
+loop5:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+4, AX
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
+
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func gatherF32AVX2(dst []float32, src []float32, index []int32)
+// func gatherF32AVX2(dst []float32, src []float32, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-72
+TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 4(AX)
-	MOVLQSX 8(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 8(AX)
-	MOVLQSX 12(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 12(AX)
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 4(AX)
+	MOVLQSX 8(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 8(AX)
+	MOVLQSX 12(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 12(AX)
 	ADDQ    $+16, DX
 	ADDQ    $+16, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
+	JGE     loop3
 
-end2:
-	CMPQ BX, $+1
-	JLT  end4
+end4:
+	CMPQ SI, $+1
+	JLT  end6
 
-loop3:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
+loop5:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
 	ADDQ    $+4, DX
 	ADDQ    $+4, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
-	JGE     loop3
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
 
-end4:
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func gatherF64AVX512(dst []float64, src []float64, index []int32)
+// func gatherF64AVX512(dst []float64, src []float64, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-72
+TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 8(AX)
-	MOVLQSX 8(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 16(AX)
-	MOVLQSX 12(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 24(AX)
-	ADDQ    $+16, DX
-	ADDQ    $+32, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
-
-end2:
-	CMPQ BX, $+1
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
 	JLT  end4
 
 loop3:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	ADDQ    $+4, DX
-	ADDQ    $+8, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 8(AX)
+	MOVLQSX 8(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 16(AX)
+	MOVLQSX 12(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
 	JGE     loop3
 
 end4:
+	CMPQ SI, $+1
+	JLT  end6
+
+loop5:
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
+
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func gatherF64AVX2(dst []float64, src []float64, index []int32)
+// func gatherF64AVX2(dst []float64, src []float64, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-72
+TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 8(AX)
-	MOVLQSX 8(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 16(AX)
-	MOVLQSX 12(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 24(AX)
-	ADDQ    $+16, DX
-	ADDQ    $+32, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
-
-end2:
-	CMPQ BX, $+1
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
 	JLT  end4
 
 loop3:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	ADDQ    $+4, DX
-	ADDQ    $+8, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 8(AX)
+	MOVLQSX 8(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 16(AX)
+	MOVLQSX 12(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
 	JGE     loop3
 
 end4:
+	CMPQ SI, $+1
+	JLT  end6
+
+loop5:
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
+
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 

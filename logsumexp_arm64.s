@@ -7756,95 +7756,121 @@ endif3:
 	RET
 
 // gatherF32NEON is gatherGeneric for float32.
-// func gatherF32NEON(dst []float32, src []float32, index []int32)
-TEXT ·gatherF32NEON(SB), NOSPLIT, $0-72
-	MOVD dst_base+0(FP), R4
-	MOVD src_base+24(FP), R3
-	MOVD index_base+48(FP), R2
-	MOVD index_len+56(FP), R1
-	CMP  $4, R1
-	BLT  end2
+// func gatherF32NEON(dst []float32, src []float32, index []int32, n int, k int)
+TEXT ·gatherF32NEON(SB), NOSPLIT, $0-88
+	MOVD dst_base+0(FP), R5
+	MOVD src_base+24(FP), R4
+	MOVD index_base+48(FP), R3
+	MOVD index_len+56(FP), R2
+	CMP  $0, R2
+	BLE  end2
 
 loop1:
-	MOVW (R2), R0
-	MOVW (R3)(R0<<2), R0
-	MOVW R0, (R4)
-	MOVW 4(R2), R0
-	MOVW (R3)(R0<<2), R0
-	MOVW R0, 4(R4)
-	MOVW 8(R2), R0
-	MOVW (R3)(R0<<2), R0
-	MOVW R0, 8(R4)
-	MOVW 12(R2), R0
-	MOVW (R3)(R0<<2), R0
-	MOVW R0, 12(R4)
-	ADD  $16, R2, R2
-	ADD  $16, R4, R4
-	SUB  $4, R1, R1
+	MOVD k+80(FP), R1
+	SUB  R1, R2, R2
 	CMP  $4, R1
-	BGE  loop1
-
-end2:
-	CMP $1, R1
-	BLT end4
+	BLT  end4
 
 loop3:
-	MOVW (R2), R0
-	MOVW (R3)(R0<<2), R0
-	MOVW R0, (R4)
-	ADD  $4, R2, R2
-	ADD  $4, R4, R4
-	SUB  $1, R1, R1
-	CMP  $1, R1
+	MOVW (R3), R0
+	MOVW (R4)(R0<<2), R0
+	MOVW R0, (R5)
+	MOVW 4(R3), R0
+	MOVW (R4)(R0<<2), R0
+	MOVW R0, 4(R5)
+	MOVW 8(R3), R0
+	MOVW (R4)(R0<<2), R0
+	MOVW R0, 8(R5)
+	MOVW 12(R3), R0
+	MOVW (R4)(R0<<2), R0
+	MOVW R0, 12(R5)
+	ADD  $16, R3, R3
+	ADD  $16, R5, R5
+	SUB  $4, R1, R1
+	CMP  $4, R1
 	BGE  loop3
 
 end4:
+	CMP $1, R1
+	BLT end6
+
+loop5:
+	MOVW (R3), R0
+	MOVW (R4)(R0<<2), R0
+	MOVW R0, (R5)
+	ADD  $4, R3, R3
+	ADD  $4, R5, R5
+	SUB  $1, R1, R1
+	CMP  $1, R1
+	BGE  loop5
+
+end6:
+	MOVD n+72(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R4, R4
+	CMP  $0, R2
+	BGT  loop1
+
+end2:
 	RET
 
 // gatherF64NEON is gatherGeneric for float64.
-// func gatherF64NEON(dst []float64, src []float64, index []int32)
-TEXT ·gatherF64NEON(SB), NOSPLIT, $0-72
-	MOVD dst_base+0(FP), R4
-	MOVD src_base+24(FP), R3
-	MOVD index_base+48(FP), R2
-	MOVD index_len+56(FP), R1
-	CMP  $4, R1
-	BLT  end2
+// func gatherF64NEON(dst []float64, src []float64, index []int32, n int, k int)
+TEXT ·gatherF64NEON(SB), NOSPLIT, $0-88
+	MOVD dst_base+0(FP), R5
+	MOVD src_base+24(FP), R4
+	MOVD index_base+48(FP), R3
+	MOVD index_len+56(FP), R2
+	CMP  $0, R2
+	BLE  end2
 
 loop1:
-	MOVW (R2), R0
-	MOVD (R3)(R0<<3), R0
-	MOVD R0, (R4)
-	MOVW 4(R2), R0
-	MOVD (R3)(R0<<3), R0
-	MOVD R0, 8(R4)
-	MOVW 8(R2), R0
-	MOVD (R3)(R0<<3), R0
-	MOVD R0, 16(R4)
-	MOVW 12(R2), R0
-	MOVD (R3)(R0<<3), R0
-	MOVD R0, 24(R4)
-	ADD  $16, R2, R2
-	ADD  $32, R4, R4
-	SUB  $4, R1, R1
+	MOVD k+80(FP), R1
+	SUB  R1, R2, R2
 	CMP  $4, R1
-	BGE  loop1
-
-end2:
-	CMP $1, R1
-	BLT end4
+	BLT  end4
 
 loop3:
-	MOVW (R2), R0
-	MOVD (R3)(R0<<3), R0
-	MOVD R0, (R4)
-	ADD  $4, R2, R2
-	ADD  $8, R4, R4
-	SUB  $1, R1, R1
-	CMP  $1, R1
+	MOVW (R3), R0
+	MOVD (R4)(R0<<3), R0
+	MOVD R0, (R5)
+	MOVW 4(R3), R0
+	MOVD (R4)(R0<<3), R0
+	MOVD R0, 8(R5)
+	MOVW 8(R3), R0
+	MOVD (R4)(R0<<3), R0
+	MOVD R0, 16(R5)
+	MOVW 12(R3), R0
+	MOVD (R4)(R0<<3), R0
+	MOVD R0, 24(R5)
+	ADD  $16, R3, R3
+	ADD  $32, R5, R5
+	SUB  $4, R1, R1
+	CMP  $4, R1
 	BGE  loop3
 
 end4:
+	CMP $1, R1
+	BLT end6
+
+loop5:
+	MOVW (R3), R0
+	MOVD (R4)(R0<<3), R0
+	MOVD R0, (R5)
+	ADD  $4, R3, R3
+	ADD  $8, R5, R5
+	SUB  $1, R1, R1
+	CMP  $1, R1
+	BGE  loop5
+
+end6:
+	MOVD n+72(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R4, R4
+	CMP  $0, R2
+	BGT  loop1
+
+end2:
 	RET
 
 // fetchF32NEON is fetchGeneric for float32.

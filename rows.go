@@ -149,19 +149,17 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 	if len(index) == 0 {
 		return
 	}
-	k, dst := len(index)/rows, dst[:len(index)]
-	if k >= leastGathered {
+	k := len(index) / rows
+	perCall := indexBlock / k
+	if perCall == 0 {
 		for r := range rows {
 			gatherRow(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
 		}
 		return
 	}
-	row, i := 0, 0
-	for i < len(index) {
-		for end := min(i+k, len(index)); i < end; i++ { // so that only src[…] is checked
-			dst[i] = src.Data[row+int(index[i])]
-		}
-		row += n
+	for r := 0; r < rows; r += perCall {
+		from, to := r*k, min(r+perCall, rows)*k
+		gather(dst[from:to], src.Data[r*n:], index[from:to], n, k)
 	}
 }
 
@@ -185,7 +183,7 @@ func checkIndex(function string, index []int32, n int) {
 func gatherRow[F Float](dst, src []F, index []int32) {
 	for from := 0; from < len(index); from += indexBlock {
 		to := min(from+indexBlock, len(index))
-		gather(dst[from:to], src, index[from:to])
+		gather(dst[from:to], src, index[from:to], 0, to-from)
 	}
 }
 
