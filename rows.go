@@ -226,7 +226,7 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
-	if 0 < n && n <= fewClasses && rows <= simpleRows {
+	if 0 < n && n <= fewClasses && rows <= min(n, simpleRows) { // columns have a step for each of the n
 		doFewRows(op, dst, x, rows, n)
 		return
 	}
