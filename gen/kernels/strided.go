@@ -471,10 +471,11 @@ func toColumns() kernel {
 			dst, x := k.Array("dst"), k.Array("x")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
-			apart := xRow.Times(k.Int(side))
+			apart, next := xRow.Times(k.Int(side)), x.Vector(soonVectors).Copy()
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				from, to := x.Copy(), dst.Copy()
 				repeat(k, k.Arg("xColumns"), side, func() {
+					prefetchTile(next, side)
 					for _, column := range columnsOf(from, xRow, apart, side) {
 						to.Store(column)
 						to.Move(dstRow)
@@ -486,6 +487,17 @@ func toColumns() kernel {
 			})
 		},
 	}
+}
+
+// soonVectors is how many vectors ahead of their use tiles are asked for.
+const soonVectors = 64
+
+// prefetchTile asks for as much memory as a tile takes, and goes on to the next one.
+func prefetchTile(next asm.Array, side int) {
+	for i := range side {
+		next.Vector(i).Prefetch(1)
+	}
+	next.Advance(side * next.Type().Lanes())
 }
 
 // toRows writes, for rows r and columns c,
@@ -504,12 +516,14 @@ func toRows() kernel {
 			dst, x := k.Array("dst"), k.Array("x")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
+			next := dst.Vector(soonVectors).Copy()
 			padded := k.Copy(k.Int(0)) // the columns of whole tiles
 			k.While(padded.Less(k.Arg("dstColumns")), func() { padded.Inc(k.Int(side)) })
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				left := k.Copy(padded)
 				from, to := x.Plus(xRow.Times(left)).Copy(), dst.Plus(dst.Elements(left)).Copy()
 				k.While(left.Greater(k.Int(0)), func() {
+					prefetchTile(next, side)
 					for range side {
 						from.MoveBack(xRow)
 					}
