@@ -327,6 +327,16 @@ func scaleStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F) {
 	}
 }
 
+// logSoftmaxColumnsGeneric writes dst[c][j] = (x[c][j]−hi[j])−lo[j] for rows j of count elements c. dst may be x.
+func logSoftmaxColumnsGeneric[F Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	for c := range count {
+		d := dst.Row(c)
+		for j, v := range x.Row(c)[:len(d)] {
+			d[j] = (v - hi[j]) - lo[j]
+		}
+	}
+}
+
 // gradientStridedGeneric does scaleStrided, but writes target[j] to class[j] at position j, where the
 // classes are counted from first.
 func gradientStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F, class []int32, first int, target []F) {

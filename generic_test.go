@@ -403,6 +403,24 @@ func testScaleStrided[F Float](t *testing.T) {
 	})
 }
 
+func testLogSoftmaxColumns[F Float](t *testing.T) {
+	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width := fp.WholeVectors[F](c.N)
+		for _, s := range strides(c) {
+			stride, count := s[0], s[1]
+			c.Notes = []any{"stride", stride, "count", count}
+			hi, lo, x := padding(c, c.N), padding(c, c.N), c.Scores(count*width)
+			copy(hi, c.Scores(c.N))
+			copy(lo, factors(c, c.N))
+			want := classScores(c, stride, count) // what lies between the rows stays as it is
+			dst, y, hi1, lo1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
+			logSoftmaxColumnsGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), count, hi, lo)
+			c.Call(func() { logSoftmaxColumns(view.Of(dst, c.N, stride), view.Of(y, width, width), count, hi1, lo1) })
+			kerneltest.Same(c, "dst", want, dst)
+		}
+	})
+}
+
 func testGradientStrided[F Float](t *testing.T) { gradientStridedTrials[F](t, false) }
 
 func testGradientStridedStream[F Float](t *testing.T) { gradientStridedTrials[F](t, true) }

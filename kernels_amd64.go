@@ -484,6 +484,27 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
+// logSoftmaxColumns works like logSoftmaxColumnsGeneric.
+func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			logSoftmaxColumnsF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		logSoftmaxColumnsF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			logSoftmaxColumnsF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		logSoftmaxColumnsF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	}
+	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
+}
+
 // scaleStridedUniform works like scaleStridedUniformGeneric.
 func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	switch tier.Active {
@@ -1403,6 +1424,18 @@ func scaleStridedF64AVX512(dst []float64, dstColumns, dstStride int, x []float64
 
 //go:noescape
 func scaleStridedF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
+
+//go:noescape
+func logSoftmaxColumnsF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, hi, lo []float32)
+
+//go:noescape
+func logSoftmaxColumnsF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, hi, lo []float32)
+
+//go:noescape
+func logSoftmaxColumnsF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
+
+//go:noescape
+func logSoftmaxColumnsF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
 
 //go:noescape
 func scaleStridedUniformF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)

@@ -331,6 +331,20 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
+// logSoftmaxColumns works like logSoftmaxColumnsGeneric.
+func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			logSoftmaxColumnsF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		logSoftmaxColumnsF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	}
+	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
+}
+
 // scaleStridedUniform works like scaleStridedUniformGeneric.
 func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	switch tier.Active {
@@ -923,6 +937,12 @@ func scaleStridedF32NEON(dst []float32, dstColumns, dstStride int, x []float32, 
 
 //go:noescape
 func scaleStridedF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
+
+//go:noescape
+func logSoftmaxColumnsF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, hi, lo []float32)
+
+//go:noescape
+func logSoftmaxColumnsF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
 
 //go:noescape
 func scaleStridedUniformF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)

@@ -87,6 +87,9 @@ func stridedWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("gradientStridedStream", two, func() {
 			gradientStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros)
 		}),
+		kerneltest.NewWork("logSoftmaxColumns", two, func() {
+			logSoftmaxColumns(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, zeros, zeros)
+		}),
 		kerneltest.NewWork("scaleStridedUniform", two, func() {
 			scaleStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), u, ones, zeros)
 		}),

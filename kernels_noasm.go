@@ -129,6 +129,11 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
 }
 
+// logSoftmaxColumns works like logSoftmaxColumnsGeneric.
+func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
+}
+
 // scaleStridedUniform works like scaleStridedUniformGeneric.
 func scaleStridedUniform[F fp.Float](dst, x view.Rows[F], u, factor, scale []F) {
 	scaleStridedUniformGeneric(dst, x, u, factor, scale)

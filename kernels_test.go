@@ -60,6 +60,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"maxStrided":            testMaxStrided[F],
 		"expStrided":            testExpStrided[F],
 		"scaleStrided":          testScaleStrided[F],
+		"logSoftmaxColumns":     testLogSoftmaxColumns[F],
 		"scaleStridedUniform":   testScaleStridedUniform[F],
 		"gradientStrided":       testGradientStrided[F],
 		"gradientStridedStream": testGradientStridedStream[F],

@@ -293,6 +293,7 @@ type rowBatch[F Float] struct {
 	hi, lo [itemPositions]F // see splitLogSumExp
 	factor [itemPositions]F // of exp(x−max)
 	scores columns[F]
+	terms  []F // exp(x−max) where the scores stay
 }
 
 var rowBatches workspace.Pools
@@ -305,11 +306,17 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 		}
 		return
 	}
+	lanes := fp.Lanes[F]()
 	inColumns := 0 < n && n <= fewClasses
+	logInColumns := op == opLogSoftmax && inColumns && n%lanes != 0 // else rows fill their vectors
 	if inColumns {
-		lanes := fp.Lanes[F]()
 		b.scores.load(x, n, rows)
-		sumExpColumns(b.max[:], b.sum[:], b.scores.Rows, b.scores.Rows, b.scratch[:lanes*lanes], n)
+		terms := b.scores.Rows
+		if logInColumns { // the scores are read again
+			b.terms = workspace.Resize(b.terms, n*terms.Stride)
+			terms.Data = b.terms
+		}
+		sumExpColumns(b.max[:], b.sum[:], terms, b.scores.Rows, b.scratch[:lanes*lanes], n)
 	} else {
 		b.sumExpEach(x, n, rows)
 	}
@@ -337,6 +344,11 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 	}
 	for r, ln := range sum {
 		b.hi[r], b.lo[r] = splitLogSumExp(m[r], ln)
+	}
+	if logInColumns {
+		logSoftmaxColumns(b.scores.Rows, b.scores.Rows, n, b.hi[:], b.lo[:])
+		b.scores.store(dst, b.scores.data, n, rows)
+		return
 	}
 	writeRows(op, dst, x, n, b.hi[:rows], b.lo[:rows])
 }

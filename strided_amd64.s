@@ -1022,6 +1022,298 @@ end2:
 	VZEROUPPER
 	RET
 
+// func logSoftmaxColumnsF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, hi []float32, lo []float32)
+// Requires: AVX, AVX512F
+TEXT ·logSoftmaxColumnsF32AVX512(SB), NOSPLIT, $0-128
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+16, R11
+	CMPQ    R11, $+16
+	JGE     loop3
+
+end4:
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPS  Z1, Z0, Z0
+	LEAQ    bitMasks<>+0(SB), R12
+	KMOVW   (R12)(R11*2), K1
+	VMOVUPS Z0, K1, (R10)
+	SHLQ    $0x02, R11
+	ADDQ    R11, R10
+	ADDQ    R11, R9
+	ADDQ    R11, DI
+	ADDQ    R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxColumnsF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, hi []float32, lo []float32)
+// Requires: AVX
+TEXT ·logSoftmaxColumnsF32AVX2(SB), NOSPLIT, $0-128
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x02, DX
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x02, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VSUBPS  Y2, Y0, Y0
+	VSUBPS  Y3, Y1, Y1
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+16, R11
+	CMPQ    R11, $+16
+	JGE     loop3
+
+end4:
+	CMPQ       R11, $+0
+	JLE        endif5
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VMOVUPS    (DI), Y2
+	VMOVUPS    32(DI), Y3
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y1
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VSUBPS     Y2, Y0, Y0
+	VSUBPS     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R12
+	MOVQ       R11, R13
+	NEGQ       R13
+	VMOVUPS    64(R12)(R13*4), Y2
+	VMOVUPS    96(R12)(R13*4), Y3
+	VMASKMOVPS Y0, Y2, (R10)
+	VMASKMOVPS Y1, Y3, 32(R10)
+	SHLQ       $0x02, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, DI
+	ADDQ       R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxColumnsF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, hi []float64, lo []float64)
+// Requires: AVX, AVX512F
+TEXT ·logSoftmaxColumnsF64AVX512(SB), NOSPLIT, $0-128
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+8, R11
+	CMPQ    R11, $+8
+	JGE     loop3
+
+end4:
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPD  Z1, Z0, Z0
+	LEAQ    bitMasks<>+0(SB), R12
+	KMOVW   (R12)(R11*2), K1
+	VMOVUPD Z0, K1, (R10)
+	SHLQ    $0x03, R11
+	ADDQ    R11, R10
+	ADDQ    R11, R9
+	ADDQ    R11, DI
+	ADDQ    R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxColumnsF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, hi []float64, lo []float64)
+// Requires: AVX
+TEXT ·logSoftmaxColumnsF64AVX2(SB), NOSPLIT, $0-128
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x03, DX
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS (DI), Y2
+	VMOVUPS 32(DI), Y3
+	VSUBPD  Y2, Y0, Y0
+	VSUBPD  Y3, Y1, Y1
+	VMOVUPS (R8), Y2
+	VMOVUPS 32(R8), Y3
+	VSUBPD  Y2, Y0, Y0
+	VSUBPD  Y3, Y1, Y1
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+8, R11
+	CMPQ    R11, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       R11, $+0
+	JLE        endif5
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VMOVUPS    (DI), Y2
+	VMOVUPS    32(DI), Y3
+	VSUBPD     Y2, Y0, Y0
+	VSUBPD     Y3, Y1, Y1
+	VMOVUPS    (R8), Y2
+	VMOVUPS    32(R8), Y3
+	VSUBPD     Y2, Y0, Y0
+	VSUBPD     Y3, Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R12
+	MOVQ       R11, R13
+	NEGQ       R13
+	VMOVUPS    64(R12)(R13*8), Y2
+	VMOVUPS    96(R12)(R13*8), Y3
+	VMASKMOVPD Y0, Y2, (R10)
+	VMASKMOVPD Y1, Y3, 32(R10)
+	SHLQ       $0x03, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, DI
+	ADDQ       R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func scaleStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
 // Requires: AVX, AVX512F
 TEXT ·scaleStridedUniformF32AVX512(SB), NOSPLIT, $0-144

@@ -826,6 +826,191 @@ endif5:
 end2:
 	RET
 
+// logSoftmaxColumnsF32NEON is logSoftmaxColumnsGeneric for float32.
+// func logSoftmaxColumnsF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, hi []float32, lo []float32)
+TEXT ·logSoftmaxColumnsF32NEON(SB), NOSPLIT, $0-128
+	MOVD dst_base+0(FP), R9
+	MOVD x_base+40(FP), R8
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R7
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R6
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
+
+loop1:
+	MOVD hi_base+80(FP), R4
+	MOVD lo_base+104(FP), R3
+	MOVD R8, R2
+	MOVD R9, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD  $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a1 // FSUB V1.4S, V5.4S, V1.4S
+	WORD  $0x4ea0d480 // FSUB V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD    $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD    $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD    $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD    $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD    $0x4ea1d4a1 // FSUB V1.4S, V5.4S, V1.4S
+	WORD    $0x4ea0d480 // FSUB V0.4S, V4.4S, V0.4S
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R6, R8, R8
+	ADD R7, R9, R9
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
+	RET
+
+// logSoftmaxColumnsF64NEON is logSoftmaxColumnsGeneric for float64.
+// func logSoftmaxColumnsF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, hi []float64, lo []float64)
+TEXT ·logSoftmaxColumnsF64NEON(SB), NOSPLIT, $0-128
+	MOVD dst_base+0(FP), R9
+	MOVD x_base+40(FP), R8
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R7
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R6
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
+
+loop1:
+	MOVD hi_base+80(FP), R4
+	MOVD lo_base+104(FP), R3
+	MOVD R8, R2
+	MOVD R9, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a1 // FSUB V1.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d480 // FSUB V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD    $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD    $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD    $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD    $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD    $0x4ee1d4a1 // FSUB V1.2D, V5.2D, V1.2D
+	WORD    $0x4ee0d480 // FSUB V0.2D, V4.2D, V0.2D
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R6, R8, R8
+	ADD R7, R9, R9
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
+	RET
+
 // scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
 // func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
 TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144

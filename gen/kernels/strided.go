@@ -13,7 +13,7 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
+		maxStrided(), expStrided(), scaleStrided(), logSoftmaxColumns(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
 		targetLosses(), gradientFactors(), targetGradients(),
 		toColumns(), toRows(), sumExpColumns(), pairTerms(), pairGradients(),
@@ -118,6 +118,30 @@ func scaleStrided() kernel {
 				factor, from, to := k.Array("factor"), x.Copy(), dst.Copy()
 				k.Each(k.Arg("dstColumns"), arrays{to, from, factor}, func(l asm.Lanes) {
 					l.Store(to, from.Load().Mul(factor.Load()))
+				})
+				x.Move(xRow)
+				dst.Move(dstRow)
+			})
+		},
+	}
+}
+
+// logSoftmaxColumns writes, for rows j and elements c of each,
+//
+//	dst[c][j] = (x[c][j] − hi[j]) − lo[j]
+func logSoftmaxColumns() kernel {
+	dst, x, count, hi, lo := view("dst", F), view("x", F), integer("count"), slice("hi", F), slice("lo", F)
+	return kernel{
+		name:   "logSoftmaxColumns",
+		params: []parameter{dst, x, count, hi, lo},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, hi, lo},
+		body: func(k *builder) {
+			dst, x := k.Array("dst"), k.Array("x")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			eachClass(k, func() {
+				hi, lo, from, to := k.Array("hi"), k.Array("lo"), x.Copy(), dst.Copy()
+				k.Each(k.Arg("dstColumns"), arrays{to, from, hi, lo}, func(l asm.Lanes) {
+					l.Store(to, from.Load().Sub(hi.Load()).Sub(lo.Load()))
 				})
 				x.Move(xRow)
 				dst.Move(dstRow)
