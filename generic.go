@@ -240,12 +240,12 @@ func subtractGeneric[F Float](dst, w []F, scale F) {
 // range. There are whole rows of indices.
 func gatherGeneric[F Float](dst, src []F, index []int32, n, k int) {
 	dst = dst[:len(index)]
-	row, i := 0, 0
-	for i < len(index) {
-		for end := min(i+k, len(index)); i < end; i++ { // so that only src[…] is checked
-			dst[i] = src[row+int(index[i])]
+	i := 0
+	for at := 0; i < len(index); at += n {
+		row := src[at:]
+		for end := i + k; i < end; i++ {
+			dst[i] = row[index[i]]
 		}
-		row += n
 	}
 }
 
@@ -255,6 +255,9 @@ func fetchGeneric[F Float](x view.Rows[F], index []int32, rows int) {}
 // maxIndexGeneric returns the largest index as an unsigned number, 0 for none: a
 // negative index is larger than any other.
 func maxIndexGeneric(index []int32) (most uint32) {
+	for ; len(index) >= 4; index = index[4:] { // or each would wait for the one before
+		most = max(most, max(uint32(index[0]), uint32(index[1])), max(uint32(index[2]), uint32(index[3])))
+	}
 	for _, k := range index {
 		most = max(most, uint32(k))
 	}
