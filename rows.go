@@ -6,6 +6,7 @@ import (
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/tier"
 	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -226,7 +227,7 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
-	if 0 < n && n <= fewClasses && rows <= min(n, simpleRows) { // columns have a step for each of the n
+	if 0 < n && n <= fewClasses && rows <= mostInRows(n) {
 		doFewRows(op, dst, x, rows, n)
 		return
 	}
@@ -243,6 +244,15 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 		return
 	}
 	t.do(0, rows)
+}
+
+// mostInRows returns up to how many rows of n elements take less time as they are than in columns, which have
+// a step for each of the n.
+func mostInRows(n int) int {
+	if tier.Active == tier.Generic {
+		return simpleRows
+	}
+	return min(n, simpleRows)
 }
 
 // doFewRows does op for up to simpleRows rows of up to fewClasses elements.
