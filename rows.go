@@ -250,7 +250,7 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 // a step for each of the n.
 func mostInRows(n int) int {
 	if tier.Active == tier.Generic {
-		return simpleRows
+		return simpleRows / 2 // which columns take for a whole vector of rows
 	}
 	return min(n, simpleRows)
 }
