@@ -22,6 +22,7 @@ type emission[F Float] struct {
 	target  *ctcTarget
 	x       view.Rows[F] // the frames
 	frames  int          // how many count
+	group   int          // frames whose emissions are made at a time
 	segment int          // frames whose emissions are kept at a time
 
 	// exp by class, or probabilities, of the frames of the segment. softmaxFactors[r] times row
@@ -71,6 +72,9 @@ type emissionOptions struct {
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
+	// onlyLoss is set if there is no gradient. Groups are longer then; occupancies below leastOccupancy depend
+	// on where runs end.
+	onlyLoss bool
 	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so
 	// probable without them that they do not matter.
 	leaveOut bool
@@ -106,6 +110,9 @@ const leastEmission, leastScore = 0x1p-600, -415
 // begin takes on a sequence, and decides how exp is done for it.
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
+	if m.group = groupFrames; o.onlyLoss {
+		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth))
+	}
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
 	if o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
@@ -160,7 +167,7 @@ func (m *emission[F]) resize(segment int) {
 	if len(m.noExponents) < width {
 		m.noExponents = make([]float64, width)
 	}
-	m.leasts, m.plainGroups = workspace.Resize(m.leasts, segment), workspace.Resize(m.plainGroups, segment/groupFrames+1)
+	m.leasts, m.plainGroups = workspace.Resize(m.leasts, segment), workspace.Resize(m.plainGroups, segment/m.group+1)
 	if m.scores == LogProbabilities || m.scores == Logits && !m.expByClass {
 		m.resizeDouble()
 	}
@@ -182,7 +189,7 @@ func (m *emission[F]) resizeDouble() {
 			m.places[i] = int32(i)
 		}
 	}
-	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), groupFrames)
+	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), m.group)
 	m.doubleScores = workspace.Resize(m.doubleScores, len(m.double.rows.Data))
 }
 
@@ -270,7 +277,7 @@ func (m *emission[F]) make(from, to int) bool {
 		}
 		plain = !slices.ContainsFunc(kinds, frameKind.isSpecial)
 	}
-	m.plainGroups[at/groupFrames] = plain
+	m.plainGroups[at/m.group] = plain
 	return m.addCommonFactors(from, kinds)
 }
 
@@ -361,7 +368,7 @@ func (m *emission[F]) settle(from int, kinds []frameKind) bool {
 		}
 		return true
 	}
-	var open [groupFrames]openFrame
+	var open [lossFrames]openFrame
 	for r := range kinds {
 		if !m.settleFrame(from+r, r, &open[r]) {
 			return false
@@ -583,9 +590,12 @@ func (m *emission[F]) logSoftmax(t int, score float64) float64 {
 // addCommonFactors takes a group's frames into the common factor, but for what widen and settle have
 // done. It reports whether all have a softmax, if that is known yet.
 func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
-	c, factors := &m.common, m.softmaxFactors
+	factors := m.softmaxFactors
 	if m.expByClass {
-		factors = factors[from%m.segment:]
+		factors = factors[from%m.segment:][:len(kinds)]
+		if m.scores == Logits {
+			return m.addSums(from, factors)
+		}
 	}
 	for r, kind := range kinds {
 		switch {
@@ -595,33 +605,41 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 			}
 		case m.scores == LogProbabilities:
 			if !kind.isWide() {
-				c.shift += m.double.exponent(r)
+				m.common.shift += m.double.exponent(r)
 			}
 			if m.expByClass {
 				factors[r] = m.softmaxFactor(r)
 			}
-		case !m.expByClass:
-			if !kind.isWide() {
-				m.base[from+r] = m.double.exponent(r) * math.Ln2
-			}
-		case !m.byClass.inRange(r):
+		case !kind.isWide():
+			m.base[from+r] = m.double.exponent(r) * math.Ln2
+		}
+	}
+	return true
+}
+
+// addSums is addCommonFactors for logits whose exp is done by class.
+func (m *emission[F]) addSums(from int, factors []F) bool {
+	c, product := &m.common, m.common.product
+	for r := range factors {
+		if !m.byClass.inRange(r) {
 			if factors[r] = fp.NaN[F](); m.sum[from+r] != m.sum[from+r] {
 				return false
 			}
-		default:
-			sum := m.byClass.sum[r]
-			if factors[r] = 0; m.softmaxScale != 0 { // a division
-				factors[r] = F(m.softmaxScale / sum)
+			continue
+		}
+		sum := m.byClass.sum[r]
+		if factors[r] = 0; m.softmaxScale != 0 { // a division
+			factors[r] = F(m.softmaxScale / sum)
+		}
+		if product *= sum; !(product < 0x1p500 && product > 0x1p-500) {
+			if sum != sum {
+				return false
 			}
-			if c.product *= sum; !(c.product < 0x1p500 && c.product > 0x1p-500) {
-				if sum != sum {
-					return false
-				}
-				c.spilled -= fp.Log(c.product)
-				c.product = 1
-			}
+			c.spilled -= fp.Log(product)
+			product = 1
 		}
 	}
+	c.product = product
 	return true
 }
 
@@ -705,7 +723,7 @@ func (m *emission[F]) addExponents(t int) (exponents []float64) {
 // these there are up to the first that may have an emission of 0, that one included.
 func (m *emission[F]) plainFrames(frames view.Span) (count, untilZero int) {
 	count, untilZero = frames.Len(), frames.Len()
-	if m.plainGroups[frames.From%m.segment/groupFrames] {
+	if m.plainGroups[frames.From%m.segment/m.group] {
 		return count, untilZero
 	}
 	for t := frames.From; t < frames.To; t++ {

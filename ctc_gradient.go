@@ -65,7 +65,7 @@ func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 		return loss
 	}
 	w := &s.trellis
-	o := emissionOptions{scores: s.scores, leaveOut: true}
+	o := emissionOptions{scores: s.scores, onlyLoss: !s.wantGrad(), leaveOut: true}
 	if s.wantGrad() && s.wantSoftmax {
 		o.wantSoftmax, o.softmaxScale, o.inPlace = true, s.scale, s.inPlace
 	}
