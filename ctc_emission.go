@@ -24,6 +24,7 @@ type emission[F Float] struct {
 	frames  int          // how many count
 	group   int          // frames whose emissions are made at a time
 	segment int          // frames whose emissions are kept at a time
+	start   int          // the first of those that are
 
 	// exp by class, or probabilities, of the frames of the segment. softmaxFactors[r] times row
 	// r is the softmax in the gradient.
@@ -122,7 +123,7 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed, m.left = commonFactor{product: 1}, 0, math.Inf(-1)
-	m.distinct = nil
+	m.start, m.distinct = 0, nil
 }
 
 // restart takes on the same sequence again, without leaving anything out.
@@ -203,18 +204,18 @@ func (m *emission[F]) doubleScoresFrom(r int) view.Rows[float64] {
 // of the blank behind them.
 func (m *emission[F]) rowsFrom(t, position int) view.Rows[float64] {
 	width := m.target.width
-	return view.Of(m.y[t%m.segment*width+position:], m.target.length+1-position, width)
+	return view.Of(m.y[(t-m.start)*width+position:], m.target.length+1-position, width)
 }
 
 // leastsFrom returns the least emissions of the frames from one in the segment on.
-func (m *emission[F]) leastsFrom(t int) []float64 { return m.leasts[t%m.segment:] }
+func (m *emission[F]) leastsFrom(t int) []float64 { return m.leasts[t-m.start:] }
 
 // kind returns how the emissions of a frame in the segment are kept.
-func (m *emission[F]) kind(t int) frameKind { return m.kinds[t%m.segment] }
+func (m *emission[F]) kind(t int) frameKind { return m.kinds[t-m.start] }
 
 // numbers returns the emissions of a frame in the segment as numbers with exponents.
 func (m *emission[F]) numbers(t int) numberRow {
-	v, exponents := m.y[t%m.segment*m.target.width:], m.noExponents
+	v, exponents := m.y[(t-m.start)*m.target.width:], m.noExponents
 	if k := m.kind(t); k.isWide() {
 		exponents = m.exponents[int(k-1)*m.target.width:]
 	}
@@ -235,7 +236,7 @@ func (m *emission[F]) log() float64 {
 // make makes the emissions of some frames of one group. It reports whether all scores that
 // matter are numbers.
 func (m *emission[F]) make(from, to int) bool {
-	at, frames := from%m.segment, to-from
+	at, frames := from-m.start, to-from
 	y, kinds, leasts := m.rowsFrom(from, 0), m.kinds[at:][:frames], m.leasts[at:][:frames]
 	fromDouble := m.scores == LogProbabilities && m.doubleByClass
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
@@ -336,7 +337,7 @@ func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) 
 	unknown := false
 	for r := range frames {
 		if m.expByClass {
-			copy(m.byClass.rows.Row(from%m.segment+r), m.x.Row(from+r))
+			copy(m.byClass.rows.Row(from-m.start+r), m.x.Row(from+r))
 		}
 		row := y.Data[r*y.Stride:][:y.Stride]
 		var top float64
@@ -433,7 +434,7 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 // settleFrame finds out how the emissions of a frame, which is frame r of the group, are to be made again, if
 // they are, and else the kind of the frame. It reports whether all scores that matter are numbers.
 func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
-	kind, least := &m.kinds[t%m.segment], &m.leasts[t%m.segment]
+	kind, least := &m.kinds[t-m.start], &m.leasts[t-m.start]
 	p, byClass, reach := &m.byClass, m.expByClass && m.scores == Logits, fp.ExpReach[float64]()
 	var sum float64
 	var inRange bool
@@ -473,13 +474,13 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 
 // settleBySpan is settleFrame for a frame that takes a look at all that the target names.
 func (m *emission[F]) settleBySpan(t, r int, f *openFrame) bool {
-	p, byClass, least := &m.byClass, m.expByClass && m.scores == Logits, &m.leasts[t%m.segment]
+	p, byClass, least := &m.byClass, m.expByClass && m.scores == Logits, &m.leasts[t-m.start]
 	lowest, best, masked := m.span(t)
 	if !(best < F(math.Inf(1))) {
 		return false
 	}
 	if masked { // unless it is wide
-		m.kinds[t%m.segment] = hasZero
+		m.kinds[t-m.start] = hasZero
 	}
 	top := float64(best)
 	switch {
@@ -592,7 +593,7 @@ func (m *emission[F]) logSoftmax(t int, score float64) float64 {
 func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 	factors := m.softmaxFactors
 	if m.expByClass {
-		factors = factors[from%m.segment:][:len(kinds)]
+		factors = factors[from-m.start:][:len(kinds)]
 		if m.scores == Logits {
 			return m.addSums(from, factors)
 		}
@@ -658,9 +659,10 @@ func (m *emission[F]) softmaxFactor(r int) F {
 	return factor
 }
 
-// hasSoftmax reports whether the row of byClass that a frame has makes terms of the gradient.
-func (m *emission[F]) hasSoftmax(t int) bool {
-	return m.expByClass && fp.IsFinite(m.softmaxFactors[t%m.segment])
+// softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes no terms
+// of the gradient.
+func (m *emission[F]) softmaxFactorsOf(frames view.Span) []F {
+	return m.softmaxFactors[frames.From-m.start:][:frames.Len()]
 }
 
 // rowBytes returns the distance in bytes from one frame of the scores to the next.
@@ -691,7 +693,7 @@ func (m *emission[F]) sumFrames() bool {
 // settleProbabilities is settle for a frame of probabilities, which are emissions as they are, or with their
 // exponents taken out.
 func (m *emission[F]) settleProbabilities(t int) {
-	x, y, least := m.x.Row(t), m.rowsFrom(t, 0).Data, &m.leasts[t%m.segment]
+	x, y, least := m.x.Row(t), m.rowsFrom(t, 0).Data, &m.leasts[t-m.start]
 	*least = 1
 	named := m.target.named()
 	for i, c := range named {
@@ -699,7 +701,7 @@ func (m *emission[F]) settleProbabilities(t int) {
 		case y[i] >= leastEmission:
 			*least = min(*least, y[i])
 		case x[c] == 0:
-			m.kinds[t%m.segment] = hasZero
+			m.kinds[t-m.start] = hasZero
 		default:
 			exponents := m.addExponents(t)
 			for i := range named {
@@ -714,7 +716,7 @@ func (m *emission[F]) settleProbabilities(t int) {
 // addExponents makes a frame wide, and returns where its exponents go.
 func (m *emission[F]) addExponents(t int) (exponents []float64) {
 	n, width := len(m.exponents), m.target.width
-	m.kinds[t%m.segment] = frameKind(n/width + 1)
+	m.kinds[t-m.start] = frameKind(n/width + 1)
 	m.exponents = slices.Grow(m.exponents, width)[:n+width]
 	return m.exponents[n:]
 }
@@ -723,7 +725,7 @@ func (m *emission[F]) addExponents(t int) (exponents []float64) {
 // these there are up to the first that may have an emission of 0, that one included.
 func (m *emission[F]) plainFrames(frames view.Span) (count, untilZero int) {
 	count, untilZero = frames.Len(), frames.Len()
-	if m.plainGroups[frames.From%m.segment/m.group] {
+	if m.plainGroups[(frames.From-m.start)/m.group] {
 		return count, untilZero
 	}
 	for t := frames.From; t < frames.To; t++ {

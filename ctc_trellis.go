@@ -99,7 +99,7 @@ func (w *trellis[F]) workspaceBytes() int {
 
 // alphaFrom returns α from a frame in the segment and a position on.
 func (w *trellis[F]) alphaFrom(t, position int) []float64 {
-	return w.alpha[2*(t%w.segment*w.target.width+position):]
+	return w.alpha[2*((t-w.emission.start)*w.target.width+position):]
 }
 
 // pushExponents adds exponents to those of the runs, and returns where they are.
@@ -183,7 +183,7 @@ func (w *trellis[F]) start() {
 // whether the scores are numbers.
 func (w *trellis[F]) sweep(from int) bool {
 	w.exponents, w.runs = w.exponents[:0], w.runs[:0]
-	w.emission.exponents = w.emission.exponents[:0]
+	w.emission.start, w.emission.exponents = from, w.emission.exponents[:0]
 	to := min(from+w.segment, w.frames)
 	for t := from; t < to; t += w.emission.group {
 		group := view.Span{From: t, To: min(t+w.emission.group, to)}
@@ -554,15 +554,15 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	rescale(beta, alpha, behind, into)
 	k, count := first-start, r.frames.Len()
 	occupancy = occupancy.From(k)
+	clear(w.column[:count])
 	label := inRun[2*n-1]
-	for j := range w.column[:count] {
-		var above number
+	for j := 0; j < count && !r.isLast; j++ {
 		// What the panel behind hands over goes to the last label, in the frame before. Where α is 0 there, no
 		// path uses it, and it may overflow.
-		if !r.isLast && (j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0) {
-			above = w.from[k+j]
+		if j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0 {
+			above := w.from[k+j]
+			w.column[j] = above.v * power(label-above.e)
 		}
-		w.column[j] = above.v * power(label-above.e)
 	}
 	if r.wide {
 		sum, down := backwardWide(occupancy.Data, beta, alpha, y.v, w.factors, w.column[0], blank, n)

@@ -445,3 +445,17 @@ func writeGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, s
 		}
 	}
 }
+
+// writeFewGradientsGeneric is writeGradientsGeneric where sums are those of some classes: column j is that of
+// classes[j]. scratch has room for as many rows of whole vectors of these, and one if their number is odd.
+func writeFewGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	for r, factor := range softmax {
+		d, terms, pair := dst.Row(r), p.Data[r*p.Stride:], sums.Data[r/2*sums.Stride+r&1:]
+		for c := range d {
+			d[c] = F(terms[c]*factor) + 0
+		}
+		for j, c := range classes {
+			fp.AddMultiples(d[c:][:1], []F{F(pair[sumOffset(j)/8])}, -scale)
+		}
+	}
+}
