@@ -36,7 +36,6 @@ type emission[F Float] struct {
 	doubleByClass bool
 	columns       int // 0 as long as there is no room for them
 	double        expRows[float64]
-	doubleScores  []float64 // the scores, in rows like those of double
 	places        []int32   // where double has the exp of a position
 	wide          []float64 // exp of a row and its exponents, where both are needed
 
@@ -154,7 +153,7 @@ func (m *emission[F]) bytesPerFrame() int {
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (m *emission[F]) workspaceBytes() int {
-	doubles := cap(m.y) + cap(m.exponents) + cap(m.doubleScores) + cap(m.double.rows.Data)
+	doubles := cap(m.y) + cap(m.exponents) + cap(m.double.rows.Data)
 	elements := cap(m.byClass.rows.Data) + cap(m.scratch) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
 	return 8 * (doubles + elements)
 }
@@ -191,13 +190,6 @@ func (m *emission[F]) resizeDouble() {
 		}
 	}
 	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), m.group)
-	m.doubleScores = workspace.Resize(m.doubleScores, len(m.double.rows.Data))
-}
-
-// doubleScoresFrom returns the scores that double is made of, from frame r of the group on.
-func (m *emission[F]) doubleScoresFrom(r int) view.Rows[float64] {
-	stride := m.double.rows.Stride
-	return view.Of(m.doubleScores[r*stride:], m.columns, stride)
 }
 
 // rowsFrom returns the emissions from a frame in the segment and a position on, those of the labels and
@@ -284,21 +276,23 @@ func (m *emission[F]) make(from, to int) bool {
 
 // expDouble makes exp in float64 of some frames. The first is frame r of the group.
 func (m *emission[F]) expDouble(from, r, frames int) {
-	m.readScores(from, r, frames)
-	m.double.exp(r, r, m.doubleScoresFrom(r), frames)
+	m.double.exp(r, r, m.readScores(from, r, frames), frames)
 }
 
-// readScores reads the scores of some frames that double has columns for. The first is frame r of the group.
-func (m *emission[F]) readScores(from, r, frames int) {
-	dst := m.doubleScoresFrom(r)
+// readScores reads the scores of some frames that double has columns for, to where their exp goes. The first is
+// frame r of the group.
+func (m *emission[F]) readScores(from, r, frames int) view.Rows[float64] {
+	stride := m.double.rows.Stride
+	dst := view.Of(m.double.rows.Data[r*stride:], m.columns, stride)
 	if !m.doubleByClass {
 		m.lookUp(dst, from, frames)
-		return
+		return dst
 	}
 	perCall := max(1, block/m.columns)
 	for k := 0; k < frames; k += perCall {
 		widen(dst.From(k), m.x.From(from+k), min(perCall, frames-k))
 	}
+	return dst
 }
 
 // lookUp writes to dst the scores of the target's positions in some frames. It returns the least, or NaN if
@@ -405,7 +399,7 @@ const (
 	makeWide
 )
 
-// makeAgain reads the scores of open frames, and makes the emissions of those that are in float64.
+// makeAgain makes the emissions of open frames that are in float64, and room for the scores of wide ones.
 func (m *emission[F]) makeAgain(from int, open []openFrame) {
 	leasts := m.leastsFrom(from)
 	for r, to := 0, 0; r < len(open); r = to {
@@ -418,9 +412,8 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 		if m.columns == 0 {
 			m.resizeDouble()
 		}
-		m.readScores(from+r, r, to-r)
 		if open[r].way == makeDouble {
-			m.double.exp(r, r, m.doubleScoresFrom(r), to-r)
+			m.expDouble(from+r, r, to-r)
 			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
 			for k := r; k < to; k++ {
 				if leasts[k] == 0 { // −Inf
@@ -451,7 +444,7 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 		if byClass {
 			far, near = nearestOf(m.x.Row(t), p.top[r])
 		} else {
-			far, near = nearestOf(m.doubleScoresFrom(r).Row(0), m.double.top[r])
+			far, near = nearestOf(m.readScores(t, r, 1).Row(0), m.double.top[r])
 		}
 		if byClass && far == math.Inf(-1) && math.Abs(float64(p.top[r])) <= fp.MaxScore+leastScore {
 			// In range, be they relative to the best of all or to the best that the target names.
@@ -557,7 +550,7 @@ func (m *emission[F]) distinctClasses() []int32 {
 // best score of what the target names.
 func (m *emission[F]) widen(t, r int, best float64) {
 	stride := m.double.rows.Stride
-	x := m.doubleScoresFrom(r).Row(0)
+	x := m.readScores(t, r, 1).Row(0)
 	m.wide = workspace.Resize(m.wide, 2*stride)
 	v, e := m.wide[:stride], m.wide[stride:]
 	for at := 0; at < m.columns; at += block {

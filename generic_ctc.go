@@ -68,7 +68,7 @@ func factorsFrom(row []float64, i int) *[24]float64 { return (*[24]float64)(row[
 // which has k in its last bits. What is more than fp.ExpReach below the largest is 0. If a
 // row has a NaN so have its p and sum; if |top| is above fp.MaxScore they, and the zeros,
 // are of no use. top, ref and sum have a multiple of four elements, of which those beyond
-// the rows are of no use, and scratch has rowScratch for each.
+// the rows are of no use, and scratch has rowScratch for each. p may begin where x does, with its stride.
 func expFramesGeneric[F Float](p view.Rows[F], top, ref []F, sum []float64, scratch []F, x view.Rows[F], rows int) {
 	for r := range rows {
 		row, made := x.Row(r), p.Data[r*p.Stride:][:fp.WholeVectors[F](x.Columns)]

@@ -373,20 +373,29 @@ func testExpFrames[F Float](t *testing.T) {
 			if rows > 1 && rows*c.N > block {
 				continue
 			}
-			stride, pitch := c.N+someGap(c), whole+someGap(c)
+			stride, pitch, inPlace := c.N+someGap(c), whole+someGap(c), c.R.IntN(3) == 0
+			if inPlace {
+				stride = pitch
+			}
 			x := inRows(rows, c.N, stride, func() []F { return c.Scores(c.N) })
 			want := make([]F, len(inRows(rows, whole, pitch, func() []F { return nil })))
 			for i := range want {
 				want[i] = F(near(c.R))
 			}
+			for r := 0; r < rows && inPlace; r++ {
+				copy(want[r*pitch:], x[r*stride:][:c.N])
+			}
 			fours := (rows + 3) &^ 3
 			wantTop, wantRef, wantSum := make([]F, rows), make([]F, rows), make([]float64, rows)
 			p, y, scratch := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Placed(c, slices.Repeat([]F{fp.NaN[F]()}, fours*rowScratch))
 			top, ref, sum := kerneltest.Placed(c, make([]F, fours)), kerneltest.Placed(c, make([]F, fours)), kerneltest.Placed(c, make([]float64, fours))
+			if inPlace {
+				y = p
+			}
 			expFramesGeneric(view.Of(want, pitch, pitch), wantTop, wantRef, wantSum, nil, view.Of(x, c.N, stride), rows)
 			c.Call(func() { expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(y, c.N, stride), rows) })
 			for r := range rows {
-				c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "row", r}
+				c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "row", r, "in place", inPlace}
 				lost := kerneltest.LosesTop(x[r*stride:][:c.N])
 				if !lost {
 					kerneltest.SameOne(c, "top", wantTop[r], top[r])
