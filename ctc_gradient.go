@@ -34,7 +34,7 @@ type ctcSequence[F Float] struct {
 	occupancy  []float64
 	kept       view.Span
 	sums       view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
-	few        []int32            // the classes that sums have columns for, or nil for all
+	few        []int32            // the classes that sums have columns for, those of the target, or nil for all
 	offsets    []int32
 	transposed [16]float64
 }
@@ -129,7 +129,8 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	s.rowScale = s.scale / probability.v
 	if m.expByClass {
 		columns := s.x.Columns
-		if s.few = distinct(&m.set, m.target.named(), columns); 2*len(s.few) <= columns {
+		// A class of few takes as long in each frame as four when rows of all are made.
+		if s.few = distinct(&m.set, m.target.named(), columns); 4*len(s.few) <= columns {
 			columns = len(s.few)
 		} else {
 			s.few = nil
