@@ -187,7 +187,7 @@ func (s *ctcSequence[F]) finish(frames view.Span, blanks []float64) {
 	}
 	blank := s.offsetOf(m.target.symbols[m.target.length]) / 8
 	for r, sum := range blanks {
-		s.sumsOf(r)[blank] += sum
+		s.sumsOf(r)[blank] = sum
 	}
 	factors := m.softmaxFactorsOf(frames)
 	for r := 0; r < len(factors); {

@@ -39,7 +39,8 @@ type trellis[F Float] struct {
 	// What goes from one panel to the next in each frame of a group: forward, α of a panel's last
 	// label, the first of them in the frame before the group; backward, what a panel's first
 	// position adds to β of the label in front of it.
-	from, to edge
+	from, to *edge
+	edges    [2]edge
 	column   [lossFrames]float64 // from, of the frames of a run
 }
 
@@ -82,6 +83,7 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 		w.beta = workspace.Resize(w.beta, 2*width)
 	}
 	w.segment = max(w.segment, 1)
+	w.from, w.to = &w.edges[0], &w.edges[1]
 	w.emission.resize(w.segment)
 	w.alpha = workspace.Resize(w.alpha, w.segment*2*width)
 	w.boundary.v, w.boundary.exponents = workspace.Resize(w.boundary.v, 2*width), workspace.Resize(w.boundary.exponents, 2*width)
