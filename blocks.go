@@ -105,6 +105,9 @@ const (
 	// of a run: its length follows from the least emission, which is known for a group. Calls
 	// of kernels are few then, while the emissions of 40 labels, 12 KiB, stay in the first cache.
 	groupFrames = 32
+	// lossFrames is groupFrames of losses without gradients, which keep no more than that, and groupPositions
+	// is the largest number of positions that a panel has in them then.
+	lossFrames, groupPositions = 64, groupFrames * panelWidth
 	// panelWidth is the number of positions that are swept through a group together, a power of
 	// two: α, emissions and occupancies of a panel are 128 KiB.
 	panelWidth = 128

@@ -34,7 +34,7 @@ func TestNaNBesideImpossibleTarget(t *testing.T) {
 func TestFarScores(t *testing.T) {
 	defer func(size int) { streamBytes = size }(streamBytes)
 	r := rand.New(rand.NewPCG(3, 4))
-	const frames, batch, labels = groupFrames + 5, 3, 9
+	const frames, batch, labels = lossFrames + 5, 3, 9
 	for _, classes := range []int{leastFetched - 1, leastFetched + 3} {
 		x := Tensor[float32]{Shape: []int{frames, batch, classes}, Data: make([]float32, frames*batch*classes)}
 		for i := range x.Data {

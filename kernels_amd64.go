@@ -1093,6 +1093,27 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// writeFewGradients works like writeFewGradientsGeneric.
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			writeFewGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			return
+		}
+		writeFewGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			writeFewGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			return
+		}
+		writeFewGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		return
+	}
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+}
+
 // viterbi works like viterbiGeneric.
 func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
 	switch tier.Active {
@@ -1766,6 +1787,18 @@ func writeGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums, scr
 
 //go:noescape
 func writeGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeFewGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
 
 //go:noescape
 func viterbiAVX512(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)

@@ -758,6 +758,20 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// writeFewGradients works like writeFewGradientsGeneric.
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			writeFewGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			return
+		}
+		writeFewGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		return
+	}
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+}
+
 // viterbi works like viterbiGeneric.
 func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
 	switch tier.Active {
@@ -1108,6 +1122,12 @@ func writeGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []floa
 
 //go:noescape
 func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeFewGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64NEON(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
 
 //go:noescape
 func viterbiNEON(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)

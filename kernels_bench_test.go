@@ -196,6 +196,9 @@ func frameWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(p) + sizeOf(dst)}, func() {
 			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, scratch)
 		}),
+		kerneltest.NewWork("writeFewGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(p) + sizeOf(dst)}, func() {
+			writeFewGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, index[:8], scratch)
+		}),
 	}
 }
 

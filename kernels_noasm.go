@@ -304,6 +304,11 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// writeFewGradients works like writeFewGradientsGeneric.
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+}
+
 // viterbi works like viterbiGeneric.
 func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
 	viterbiGeneric(alpha, boundary, column, blanks, y, skipExponents, positions)

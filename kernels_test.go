@@ -82,8 +82,8 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"narrow":         testNarrow[F],
 		"emit":           testEmit[F],
 		"nearest":        testNearest[F],
-		"writeGradients": testWriteGradients[F],
-		"toBlocks":       testToBlocks[F],
+		"writeGradients": testWriteGradients[F], "writeFewGradients": testWriteFewGradients[F],
+		"toBlocks": testToBlocks[F],
 	}
 }
 

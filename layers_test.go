@@ -46,7 +46,7 @@ var layers = []layer{
 	{"ctc_target.go", ""},
 	{"ctc_number.go", "generic_ctc.go"},
 	{"ctc_exps.go", "generic_align.go kernels_*.go"},
-	{"ctc_emission.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go"},
+	{"ctc_emission.go", "generic_ctc.go generic_align.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go"},
 	{"ctc_trellis.go", "generic_ctc.go kernels_*.go ctc_target.go ctc_number.go ctc_emission.go"},
 	{"ctc_smallloss.go", "kernels_*.go rows_sum.go ctc_target.go ctc_emission.go"},
 	{"ctc_gradient.go", "generic_ctc.go kernels_*.go rows_sum.go rows_stream.go ctc_target.go ctc_number.go ctc_exps.go ctc_emission.go ctc_trellis.go ctc_smallloss.go"},
