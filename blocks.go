@@ -35,6 +35,8 @@ const (
 	// summed: 256 KiB of float32 are still in the second cache when they are read
 	// again.
 	wholeRow = 16 * block
+	// nearAhead is how many bytes before its use the next part of a longer row is asked for.
+	nearAhead = 4096
 	// settled is how far into a longer row a new maximum is rare, so that looking for
 	// it before summing takes longer than summing twice where there is one.
 	settled = 8 * block
@@ -51,8 +53,9 @@ const (
 	// leastPairs is the least number of neighbouring positions with two classes that are copied to rows of a
 	// class each: pieces of 16 bytes of float32.
 	leastPairs = 4
-	// leastGathered is the number of indices of a row from which on a kernel gathers them.
-	leastGathered = 32
+	// leastFetched is the length of a row, a page of memory, from which on the processor does not fetch by itself what
+	// the target names.
+	leastFetched = 1024
 	// smallScores is the number of scores up to which CrossEntropyLoss takes positions for rows, whatever the
 	// axes. Losses of so few are added one by one, which is part of the specification.
 	smallScores = 32
@@ -104,6 +107,9 @@ const (
 	// of a run: its length follows from the least emission, which is known for a group. Calls
 	// of kernels are few then, while the emissions of 40 labels, 12 KiB, stay in the first cache.
 	groupFrames = 32
+	// lossFrames is groupFrames of losses without gradients, which keep no more than that, and groupPositions
+	// is the largest number of positions that a panel has in them then.
+	lossFrames, groupPositions = 64, groupFrames * panelWidth
 	// panelWidth is the number of positions that are swept through a group together, a power of
 	// two: α, emissions and occupancies of a panel are 128 KiB.
 	panelWidth = 128

@@ -21,7 +21,7 @@ func TestCallsAreShort(t *testing.T) {
 	assert.GreaterOrEqual(t, itemLanes, itemPositions)
 	assert.Zero(t, itemLanes%16, "arrays of one element for each lane have whole vectors")
 	// backward has α, emissions and occupancies of all frames, and takes some 5 µs.
-	assert.LessOrEqual(t, groupFrames*panelWidth*(2+1+1)*float, 2*most)
+	assert.LessOrEqual(t, groupPositions*(2+1+1)*float, 2*most)
 	assert.Equal(t, 1, bits.OnesCount(panelWidth))
 	assert.GreaterOrEqual(t, panelWidth, 16)
 }

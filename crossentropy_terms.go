@@ -85,14 +85,15 @@ func (w *crossEntropyItem[F]) makeTermsByRow() {
 		w.sumExpEach(w.x[:w.perGroup*classes], classes, w.perGroup)
 		return
 	}
+	ahead := w.scores.lane * fp.Size[F]()
 	for i, y := range w.class[:w.perGroup] {
 		row := w.scores.row(i, 0, classes)
 		switch {
 		case y == leftOut:
 		case w.terms.data != nil:
-			w.max[i], w.sum[i] = expRow(w.terms.row(i, 0, classes), row)
+			w.max[i], w.sum[i] = expRow(w.terms.row(i, 0, classes), row, ahead)
 		default:
-			w.max[i], w.sum[i] = sumExpRow(row)
+			w.max[i], w.sum[i] = sumExpRow(row, ahead)
 		}
 	}
 }

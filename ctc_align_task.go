@@ -71,7 +71,7 @@ func (t *alignTask[F]) check(x Tensor[F]) error {
 func (t *alignTask[F]) Item(i int) {
 	n := t.order[i]
 	s := workspace.Take[alignment[F], F](&alignments)
-	s.frames, s.x, s.scores = t.inputLength(n), t.sequence(t.x, n), pathScores{t.scores, t.anyScore}
+	s.frames, s.x, s.scores = t.inputLength(n), t.sequence(t.x, n), pathScores{t.scores, t.anyScore, t.isFar()}
 	s.spans = t.spans[t.spanStarts[n]:][:t.targetLengths[n]]
 	score := s.align(t.labels(n), t.blank, t.wantConfidence, keptBytes, usualSizes)
 	s.release()

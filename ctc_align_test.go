@@ -56,7 +56,7 @@ func (c *alignCase[F]) norm(t int) float64 {
 	if c.scores != Logits {
 		return 0
 	}
-	m, sum := sumExpRow(c.x[t*c.classes:][:c.classes])
+	m, sum := sumExpRow(c.x[t*c.classes:][:c.classes], 0)
 	return fp.Log1p(sum) + float64(m)
 }
 

@@ -5466,8 +5466,7 @@ end6:
 
 end4:
 	MOVQ         scratch_base+104(FP), CX
-	MOVQ         CX, DX
-	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_base+0(FP), DX
 	MOVQ         p_base+24(FP), BX
 	MOVQ         softmax_base+48(FP), SI
 	VBROADCASTSS scale+72(FP), Z0
@@ -5477,9 +5476,9 @@ end4:
 
 loop7:
 	VBROADCASTSS (SI), Z1
-	MOVQ         CX, R8
+	MOVQ         DX, R8
 	MOVQ         BX, R9
-	MOVQ         DX, R10
+	MOVQ         CX, R10
 	MOVQ         dstColumns+128(FP), R11
 	CMPQ         R11, $+16
 	JGE          else9
@@ -5547,10 +5546,10 @@ end15:
 	VMOVUPS      Z1, (R8)
 
 endif10:
-	ADDQ AX, DX
+	ADDQ AX, CX
 	MOVQ dstStride+136(FP), R8
 	SHLQ $0x02, R8
-	ADDQ R8, CX
+	ADDQ R8, DX
 	MOVQ pStride+144(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, BX
@@ -5643,8 +5642,7 @@ end6:
 
 end4:
 	MOVQ         scratch_base+104(FP), CX
-	MOVQ         CX, DX
-	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_base+0(FP), DX
 	MOVQ         p_base+24(FP), BX
 	MOVQ         softmax_base+48(FP), SI
 	VBROADCASTSS scale+72(FP), Y0
@@ -5654,9 +5652,9 @@ end4:
 
 loop7:
 	VBROADCASTSS (SI), Y1
-	MOVQ         CX, R8
+	MOVQ         DX, R8
 	MOVQ         BX, R9
-	MOVQ         DX, R10
+	MOVQ         CX, R10
 	MOVQ         dstColumns+128(FP), R11
 	CMPQ         R11, $+16
 	JGE          else9
@@ -5739,10 +5737,10 @@ end15:
 	VMOVUPS      Y1, 32(R8)
 
 endif10:
-	ADDQ AX, DX
+	ADDQ AX, CX
 	MOVQ dstStride+136(FP), R8
 	SHLQ $0x02, R8
-	ADDQ R8, CX
+	ADDQ R8, DX
 	MOVQ pStride+144(FP), R8
 	SHLQ $0x02, R8
 	ADDQ R8, BX
@@ -5809,8 +5807,7 @@ end6:
 
 end4:
 	MOVQ         scratch_base+104(FP), CX
-	MOVQ         CX, DX
-	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_base+0(FP), DX
 	MOVQ         p_base+24(FP), BX
 	MOVQ         softmax_base+48(FP), SI
 	VBROADCASTSD scale+72(FP), Z0
@@ -5820,9 +5817,9 @@ end4:
 
 loop7:
 	VBROADCASTSD (SI), Z1
-	MOVQ         CX, R8
+	MOVQ         DX, R8
 	MOVQ         BX, R9
-	MOVQ         DX, R10
+	MOVQ         CX, R10
 	MOVQ         dstColumns+128(FP), R11
 	CMPQ         R11, $+8
 	JGE          else9
@@ -5890,10 +5887,10 @@ end15:
 	VMOVUPS      Z1, (R8)
 
 endif10:
-	ADDQ AX, DX
+	ADDQ AX, CX
 	MOVQ dstStride+136(FP), R8
 	SHLQ $0x03, R8
-	ADDQ R8, CX
+	ADDQ R8, DX
 	MOVQ pStride+144(FP), R8
 	SHLQ $0x03, R8
 	ADDQ R8, BX
@@ -5965,8 +5962,7 @@ end6:
 
 end4:
 	MOVQ         scratch_base+104(FP), CX
-	MOVQ         CX, DX
-	MOVQ         dst_base+0(FP), CX
+	MOVQ         dst_base+0(FP), DX
 	MOVQ         p_base+24(FP), BX
 	MOVQ         softmax_base+48(FP), SI
 	VBROADCASTSD scale+72(FP), Y0
@@ -5976,9 +5972,9 @@ end4:
 
 loop7:
 	VBROADCASTSD (SI), Y1
-	MOVQ         CX, R8
+	MOVQ         DX, R8
 	MOVQ         BX, R9
-	MOVQ         DX, R10
+	MOVQ         CX, R10
 	MOVQ         dstColumns+128(FP), R11
 	CMPQ         R11, $+8
 	JGE          else9
@@ -6061,11 +6057,731 @@ end15:
 	VMOVUPS      Y1, 32(R8)
 
 endif10:
-	ADDQ AX, DX
+	ADDQ AX, CX
 	MOVQ dstStride+136(FP), R8
 	SHLQ $0x03, R8
-	ADDQ R8, CX
+	ADDQ R8, DX
 	MOVQ pStride+144(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
+
+end8:
+	VZEROUPPER
+	RET
+
+// func writeFewGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeFewGradientsF32AVX512(SB), NOSPLIT, $0-200
+	VPXORD Z0, Z0, Z0
+	MOVQ   $+0, AX
+	MOVQ   classesLength+192(FP), CX
+	IMUL3Q $+4, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
+
+loop1:
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+128(FP), DX
+	MOVQ softmaxLength+184(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS      (SI), Z1
+	VMOVUPS      64(SI), Z2
+	VUNPCKLPD    Z2, Z1, Z3
+	VUNPCKHPD    Z2, Z1, Z1
+	ADDQ         $+128, SI
+	VMOVUPS      (SI), Z2
+	VMOVUPS      64(SI), Z5
+	VUNPCKLPD    Z5, Z2, Z6
+	VUNPCKHPD    Z5, Z2, Z2
+	ADDQ         $+128, SI
+	VCVTPD2PS    Z3, Y4
+	VCVTPD2PS    Z6, Y3
+	VINSERTF64X4 $0x01, Y3, Z4, Z3
+	VMOVUPS      Z3, (DX)
+	ADDQ         $+64, DX
+	VCVTPD2PS    Z1, Y4
+	VCVTPD2PS    Z2, Y1
+	VINSERTF64X4 $0x01, Y1, Z4, Z1
+	VMOVUPS      Z1, (DI)
+	ADDQ         $+64, DI
+	CMPQ         DX, R8
+	JLT          loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+176(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
+
+end4:
+	MOVQ         scratch_base+128(FP), CX
+	MOVQ         dst_base+0(FP), DX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSS scale+72(FP), Z1
+	MOVQ         softmaxLength+184(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
+
+loop7:
+	VBROADCASTSS (SI), Z2
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         dstColumns+152(FP), R10
+	CMPQ         R10, $+16
+	JGE          else9
+	CMPQ         R10, $+16
+	JLT          end12
+
+loop11:
+	VMOVUPS     (R9), Z3
+	VFMADD213PS Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+16, R10
+	CMPQ        R10, $+16
+	JGE         loop11
+
+end12:
+	CMPQ        R10, $+0
+	JLE         endif13
+	VMOVUPS     (R9), Z3
+	VFMADD213PS Z0, Z2, Z3
+	LEAQ        bitMasks<>+0(SB), R11
+	KMOVW       (R11)(R10*2), K1
+	VMOVUPS     Z3, K1, (R8)
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS     (R9), Z3
+	VFMADD213PS Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+16, R10
+	CMPQ        R10, $+0
+	JGT         loop14
+
+end15:
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+	VMOVUPS     (R9), Z3
+	VFMADD213PS Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+
+endif10:
+	MOVQ classes_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ classesLength+192(FP), R10
+	CMPQ R10, $+0
+	JLE  end17
+
+loop16:
+	MOVLQSX      (R8), R11
+	SHLQ         $0x02, R11
+	MOVQ         DX, R12
+	ADDQ         R11, R12
+	VBROADCASTSS (R9), Z2
+	VBROADCASTSS (R12), Z3
+	VFNMADD231PS Z1, Z2, Z3
+	VMOVSS       X3, (R12)
+	ADDQ         $+4, R8
+	ADDQ         $+4, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop16
+
+end17:
+	ADDQ AX, CX
+	MOVQ dstStride+160(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, DX
+	MOVQ pStride+168(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
+
+end8:
+	VZEROUPPER
+	RET
+
+// func writeFewGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// Requires: AVX, FMA3
+TEXT ·writeFewGradientsF32AVX2(SB), NOSPLIT, $0-200
+	MOVQ   $+0, AX
+	MOVQ   classesLength+192(FP), CX
+	IMUL3Q $+4, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
+
+loop1:
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+128(FP), DX
+	MOVQ softmaxLength+184(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS     (SI), Y0
+	VMOVUPS     32(SI), Y1
+	VMOVUPS     64(SI), Y2
+	VMOVUPS     96(SI), Y3
+	VUNPCKLPD   Y2, Y0, Y4
+	VUNPCKLPD   Y3, Y1, Y5
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	ADDQ        $+128, SI
+	VMOVUPS     (SI), Y2
+	VMOVUPS     32(SI), Y3
+	VMOVUPS     64(SI), Y7
+	VMOVUPS     96(SI), Y8
+	VUNPCKLPD   Y7, Y2, Y9
+	VUNPCKLPD   Y8, Y3, Y10
+	VUNPCKHPD   Y7, Y2, Y2
+	VUNPCKHPD   Y8, Y3, Y3
+	ADDQ        $+128, SI
+	VCVTPD2PSY  Y4, X6
+	VCVTPD2PSY  Y5, X4
+	VINSERTF128 $0x01, X4, Y6, Y4
+	VCVTPD2PSY  Y9, X6
+	VCVTPD2PSY  Y10, X5
+	VINSERTF128 $0x01, X5, Y6, Y5
+	VMOVUPS     Y4, (DX)
+	VMOVUPS     Y5, 32(DX)
+	ADDQ        $+64, DX
+	VCVTPD2PSY  Y0, X6
+	VCVTPD2PSY  Y1, X0
+	VINSERTF128 $0x01, X0, Y6, Y0
+	VCVTPD2PSY  Y2, X6
+	VCVTPD2PSY  Y3, X1
+	VINSERTF128 $0x01, X1, Y6, Y1
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 32(DI)
+	ADDQ        $+64, DI
+	CMPQ        DX, R8
+	JLT         loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+176(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
+
+end4:
+	MOVQ         scratch_base+128(FP), CX
+	MOVQ         dst_base+0(FP), DX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSS scale+72(FP), Y0
+	MOVQ         softmaxLength+184(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
+
+loop7:
+	VBROADCASTSS (SI), Y1
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         dstColumns+152(FP), R10
+	CMPQ         R10, $+16
+	JGE          else9
+	CMPQ         R10, $+16
+	JLT          end12
+
+loop11:
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+16, R10
+	CMPQ        R10, $+16
+	JGE         loop11
+
+end12:
+	CMPQ        R10, $+0
+	JLE         endif13
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	LEAQ        byteMasks<>+0(SB), R11
+	MOVQ        R10, R12
+	NEGQ        R12
+	VMOVUPS     64(R11)(R12*4), Y1
+	VMOVUPS     96(R11)(R12*4), Y4
+	VMASKMOVPS  Y2, Y1, (R8)
+	VMASKMOVPS  Y3, Y4, 32(R8)
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+16, R10
+	CMPQ        R10, $+0
+	JGT         loop14
+
+end15:
+	SHLQ        $0x02, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+
+endif10:
+	MOVQ classes_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ classesLength+192(FP), R10
+	CMPQ R10, $+0
+	JLE  end17
+
+loop16:
+	MOVLQSX      (R8), R11
+	SHLQ         $0x02, R11
+	MOVQ         DX, R12
+	ADDQ         R11, R12
+	VBROADCASTSS (R9), Y1
+	VBROADCASTSS (R12), Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD213PS Y2, Y0, Y3
+	VFNMADD213PS Y2, Y0, Y1
+	VMOVSS       X3, (R12)
+	ADDQ         $+4, R8
+	ADDQ         $+4, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop16
+
+end17:
+	ADDQ AX, CX
+	MOVQ dstStride+160(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, DX
+	MOVQ pStride+168(FP), R8
+	SHLQ $0x02, R8
+	ADDQ R8, BX
+	ADDQ $+4, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
+
+end8:
+	VZEROUPPER
+	RET
+
+// func writeFewGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeFewGradientsF64AVX512(SB), NOSPLIT, $0-200
+	VPXORD Z0, Z0, Z0
+	MOVQ   $+0, AX
+	MOVQ   classesLength+192(FP), CX
+	IMUL3Q $+8, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
+
+loop1:
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+128(FP), DX
+	MOVQ softmaxLength+184(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS   (SI), Z1
+	VMOVUPS   64(SI), Z2
+	VUNPCKLPD Z2, Z1, Z3
+	VUNPCKHPD Z2, Z1, Z1
+	ADDQ      $+128, SI
+	VMOVUPS   Z3, (DX)
+	ADDQ      $+64, DX
+	VMOVUPS   Z1, (DI)
+	ADDQ      $+64, DI
+	CMPQ      DX, R8
+	JLT       loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+176(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
+
+end4:
+	MOVQ         scratch_base+128(FP), CX
+	MOVQ         dst_base+0(FP), DX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSD scale+72(FP), Z1
+	MOVQ         softmaxLength+184(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
+
+loop7:
+	VBROADCASTSD (SI), Z2
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         dstColumns+152(FP), R10
+	CMPQ         R10, $+8
+	JGE          else9
+	CMPQ         R10, $+8
+	JLT          end12
+
+loop11:
+	VMOVUPS     (R9), Z3
+	VFMADD213PD Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+8, R10
+	CMPQ        R10, $+8
+	JGE         loop11
+
+end12:
+	CMPQ        R10, $+0
+	JLE         endif13
+	VMOVUPS     (R9), Z3
+	VFMADD213PD Z0, Z2, Z3
+	LEAQ        bitMasks<>+0(SB), R11
+	KMOVW       (R11)(R10*2), K1
+	VMOVUPD     Z3, K1, (R8)
+	SHLQ        $0x03, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+8, R10
+	CMPQ R10, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS     (R9), Z3
+	VFMADD213PD Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+8, R10
+	CMPQ        R10, $+0
+	JGT         loop14
+
+end15:
+	SHLQ        $0x03, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+	VMOVUPS     (R9), Z3
+	VFMADD213PD Z0, Z2, Z3
+	VMOVUPS     Z3, (R8)
+
+endif10:
+	MOVQ classes_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ classesLength+192(FP), R10
+	CMPQ R10, $+0
+	JLE  end17
+
+loop16:
+	MOVLQSX      (R8), R11
+	SHLQ         $0x03, R11
+	MOVQ         DX, R12
+	ADDQ         R11, R12
+	VBROADCASTSD (R9), Z2
+	VBROADCASTSD (R12), Z3
+	VFNMADD231PD Z1, Z2, Z3
+	VMOVSD       X3, (R12)
+	ADDQ         $+4, R8
+	ADDQ         $+8, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop16
+
+end17:
+	ADDQ AX, CX
+	MOVQ dstStride+160(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, DX
+	MOVQ pStride+168(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, BX
+	ADDQ $+8, SI
+	SUBQ $+1, DI
+	CMPQ DI, $+0
+	JGT  loop7
+
+end8:
+	VZEROUPPER
+	RET
+
+// func writeFewGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// Requires: AVX, FMA3
+TEXT ·writeFewGradientsF64AVX2(SB), NOSPLIT, $0-200
+	MOVQ   $+0, AX
+	MOVQ   classesLength+192(FP), CX
+	IMUL3Q $+8, CX, CX
+	CMPQ   AX, CX
+	JGE    end2
+
+loop1:
+	ADDQ $+64, AX
+	CMPQ AX, CX
+	JLT  loop1
+
+end2:
+	MOVQ sums_base+80(FP), CX
+	MOVQ scratch_base+128(FP), DX
+	MOVQ softmaxLength+184(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVQ CX, SI
+	MOVQ DX, DI
+	ADDQ AX, DI
+	MOVQ DI, R8
+	CMPQ DX, R8
+	JGE  end6
+
+loop5:
+	VMOVUPS   (SI), Y0
+	VMOVUPS   32(SI), Y1
+	VMOVUPS   64(SI), Y2
+	VMOVUPS   96(SI), Y3
+	VUNPCKLPD Y2, Y0, Y4
+	VUNPCKLPD Y3, Y1, Y5
+	VUNPCKHPD Y2, Y0, Y0
+	VUNPCKHPD Y3, Y1, Y1
+	ADDQ      $+128, SI
+	VMOVUPS   Y4, (DX)
+	VMOVUPS   Y5, 32(DX)
+	ADDQ      $+64, DX
+	VMOVUPS   Y0, (DI)
+	VMOVUPS   Y1, 32(DI)
+	ADDQ      $+64, DI
+	CMPQ      DX, R8
+	JLT       loop5
+
+end6:
+	MOVQ DI, DX
+	MOVQ sumsStride+176(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	SUBQ $+2, BX
+	CMPQ BX, $+0
+	JGT  loop3
+
+end4:
+	MOVQ         scratch_base+128(FP), CX
+	MOVQ         dst_base+0(FP), DX
+	MOVQ         p_base+24(FP), BX
+	MOVQ         softmax_base+48(FP), SI
+	VBROADCASTSD scale+72(FP), Y0
+	MOVQ         softmaxLength+184(FP), DI
+	CMPQ         DI, $+0
+	JLE          end8
+
+loop7:
+	VBROADCASTSD (SI), Y1
+	MOVQ         DX, R8
+	MOVQ         BX, R9
+	MOVQ         dstColumns+152(FP), R10
+	CMPQ         R10, $+8
+	JGE          else9
+	CMPQ         R10, $+8
+	JLT          end12
+
+loop11:
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PD Y4, Y1, Y2
+	VFMADD213PD Y4, Y1, Y3
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+8, R10
+	CMPQ        R10, $+8
+	JGE         loop11
+
+end12:
+	CMPQ        R10, $+0
+	JLE         endif13
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PD Y4, Y1, Y2
+	VFMADD213PD Y4, Y1, Y3
+	LEAQ        byteMasks<>+0(SB), R11
+	MOVQ        R10, R12
+	NEGQ        R12
+	VMOVUPS     64(R11)(R12*8), Y1
+	VMOVUPS     96(R11)(R12*8), Y4
+	VMASKMOVPD  Y2, Y1, (R8)
+	VMASKMOVPD  Y3, Y4, 32(R8)
+	SHLQ        $0x03, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+
+endif13:
+	JMP endif10
+
+else9:
+	SUBQ $+8, R10
+	CMPQ R10, $+0
+	JLE  end15
+
+loop14:
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PD Y4, Y1, Y2
+	VFMADD213PD Y4, Y1, Y3
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+	ADDQ        $+64, R8
+	ADDQ        $+64, R9
+	SUBQ        $+8, R10
+	CMPQ        R10, $+0
+	JGT         loop14
+
+end15:
+	SHLQ        $0x03, R10
+	ADDQ        R10, R8
+	ADDQ        R10, R9
+	VMOVUPS     (R9), Y2
+	VMOVUPS     32(R9), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PD Y4, Y1, Y2
+	VFMADD213PD Y4, Y1, Y3
+	VMOVUPS     Y2, (R8)
+	VMOVUPS     Y3, 32(R8)
+
+endif10:
+	MOVQ classes_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ classesLength+192(FP), R10
+	CMPQ R10, $+0
+	JLE  end17
+
+loop16:
+	MOVLQSX      (R8), R11
+	SHLQ         $0x03, R11
+	MOVQ         DX, R12
+	ADDQ         R11, R12
+	VBROADCASTSD (R9), Y1
+	VBROADCASTSD (R12), Y2
+	VMOVAPS      Y1, Y3
+	VFNMADD213PD Y2, Y0, Y3
+	VFNMADD213PD Y2, Y0, Y1
+	VMOVSD       X3, (R12)
+	ADDQ         $+4, R8
+	ADDQ         $+8, R9
+	SUBQ         $+1, R10
+	CMPQ         R10, $+0
+	JGT          loop16
+
+end17:
+	ADDQ AX, CX
+	MOVQ dstStride+160(FP), R8
+	SHLQ $0x03, R8
+	ADDQ R8, DX
+	MOVQ pStride+168(FP), R8
 	SHLQ $0x03, R8
 	ADDQ R8, BX
 	ADDQ $+8, SI

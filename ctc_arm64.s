@@ -4674,17 +4674,17 @@ loop1:
 	BLT loop1
 
 end2:
-	MOVD sums_base+80(FP), R4
-	MOVD scratch_base+104(FP), R8
+	MOVD sums_base+80(FP), R5
+	MOVD scratch_base+104(FP), R4
 	MOVD softmaxLength+160(FP), R3
 	CMP  $0, R3
 	BLE  end4
 
 loop3:
-	MOVD R4, R2
-	ADD  R9, R8, R1
+	MOVD R5, R2
+	ADD  R9, R4, R1
 	MOVD R1, R0
-	CMP  R0, R8
+	CMP  R0, R4
 	BGE  end6
 
 loop5:
@@ -4722,9 +4722,9 @@ loop5:
 	WORD  $0x4e616921 // FCVTN2 V1.4S, V9.2D
 	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
 	WORD  $0x4e616900 // FCVTN2 V0.4S, V8.2D
-	FSTPQ (F3, F2), (R8)
-	FSTPQ (F1, F0), 32(R8)
-	ADD   $64, R8, R8
+	FSTPQ (F3, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $64, R4, R4
 	WORD  $0x0e6169e3 // FCVTN V3.2S, V15.2D
 	WORD  $0x4e6169c3 // FCVTN2 V3.4S, V14.2D
 	WORD  $0x0e6169a2 // FCVTN V2.2S, V13.2D
@@ -4736,14 +4736,14 @@ loop5:
 	FSTPQ (F3, F2), (R1)
 	FSTPQ (F1, F0), 32(R1)
 	ADD   $64, R1, R1
-	CMP   R0, R8
+	CMP   R0, R4
 	BLT   loop5
 
 end6:
-	MOVD R1, R8
+	MOVD R1, R4
 	MOVD sumsStride+152(FP), R0
 	LSL  $3, R0, R0
-	ADD  R0, R4, R4
+	ADD  R0, R5, R5
 	SUB  $2, R3, R3
 	CMP  $0, R3
 	BGT  loop3
@@ -4911,17 +4911,17 @@ loop1:
 	BLT loop1
 
 end2:
-	MOVD sums_base+80(FP), R4
-	MOVD scratch_base+104(FP), R8
+	MOVD sums_base+80(FP), R5
+	MOVD scratch_base+104(FP), R4
 	MOVD softmaxLength+160(FP), R3
 	CMP  $0, R3
 	BLE  end4
 
 loop3:
-	MOVD R4, R2
-	ADD  R9, R8, R1
+	MOVD R5, R2
+	ADD  R9, R4, R1
 	MOVD R1, R0
-	CMP  R0, R8
+	CMP  R0, R4
 	BGE  end6
 
 loop5:
@@ -4938,20 +4938,20 @@ loop5:
 	VZIP2 V1.D2, V9.D2, V1.D2
 	VZIP2 V0.D2, V8.D2, V0.D2
 	ADD   $128, R2, R2
-	FSTPQ (F7, F6), (R8)
-	FSTPQ (F5, F4), 32(R8)
-	ADD   $64, R8, R8
+	FSTPQ (F7, F6), (R4)
+	FSTPQ (F5, F4), 32(R4)
+	ADD   $64, R4, R4
 	FSTPQ (F3, F2), (R1)
 	FSTPQ (F1, F0), 32(R1)
 	ADD   $64, R1, R1
-	CMP   R0, R8
+	CMP   R0, R4
 	BLT   loop5
 
 end6:
-	MOVD R1, R8
+	MOVD R1, R4
 	MOVD sumsStride+152(FP), R0
 	LSL  $3, R0, R0
-	ADD  R0, R4, R4
+	ADD  R0, R5, R5
 	SUB  $2, R3, R3
 	CMP  $0, R3
 	BGT  loop3
@@ -5088,6 +5088,468 @@ endif10:
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
 	MOVD pStride+144(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R6, R6
+	ADD  $8, R5, R5
+	SUB  $1, R4, R4
+	CMP  $0, R4
+	BGT  loop7
+
+end8:
+	RET
+
+// writeFewGradientsF32NEON is writeFewGradientsGeneric for float32.
+// func writeFewGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+TEXT ·writeFewGradientsF32NEON(SB), NOSPLIT, $0-200
+	MOVD $0, R9
+	MOVD classesLength+192(FP), R1
+	MOVD $4, R0
+	MUL  R0, R1, R0
+	CMP  R0, R9
+	BGE  end2
+
+loop1:
+	ADD $64, R9, R9
+	CMP R0, R9
+	BLT loop1
+
+end2:
+	MOVD sums_base+80(FP), R5
+	MOVD scratch_base+128(FP), R4
+	MOVD softmaxLength+184(FP), R3
+	CMP  $0, R3
+	BLE  end4
+
+loop3:
+	MOVD R5, R2
+	ADD  R9, R4, R1
+	MOVD R1, R0
+	CMP  R0, R4
+	BGE  end6
+
+loop5:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ 64(R2), (F3, F2)
+	FLDPQ 96(R2), (F1, F0)
+	VZIP1 V3.D2, V7.D2, V19.D2
+	VZIP1 V2.D2, V6.D2, V18.D2
+	VZIP1 V1.D2, V5.D2, V17.D2
+	VZIP1 V0.D2, V4.D2, V16.D2
+	VZIP2 V3.D2, V7.D2, V15.D2
+	VZIP2 V2.D2, V6.D2, V14.D2
+	VZIP2 V1.D2, V5.D2, V13.D2
+	VZIP2 V0.D2, V4.D2, V12.D2
+	ADD   $128, R2, R2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F11, F10)
+	FLDPQ 64(R2), (F5, F4)
+	FLDPQ 96(R2), (F3, F2)
+	VZIP1 V5.D2, V7.D2, V1.D2
+	VZIP1 V4.D2, V6.D2, V9.D2
+	VZIP1 V3.D2, V11.D2, V0.D2
+	VZIP1 V2.D2, V10.D2, V8.D2
+	VZIP2 V5.D2, V7.D2, V7.D2
+	VZIP2 V4.D2, V6.D2, V6.D2
+	VZIP2 V3.D2, V11.D2, V5.D2
+	VZIP2 V2.D2, V10.D2, V4.D2
+	ADD   $128, R2, R2
+	WORD  $0x0e616a63 // FCVTN V3.2S, V19.2D
+	WORD  $0x4e616a43 // FCVTN2 V3.4S, V18.2D
+	WORD  $0x0e616a22 // FCVTN V2.2S, V17.2D
+	WORD  $0x4e616a02 // FCVTN2 V2.4S, V16.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e616921 // FCVTN2 V1.4S, V9.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616900 // FCVTN2 V0.4S, V8.2D
+	FSTPQ (F3, F2), (R4)
+	FSTPQ (F1, F0), 32(R4)
+	ADD   $64, R4, R4
+	WORD  $0x0e6169e3 // FCVTN V3.2S, V15.2D
+	WORD  $0x4e6169c3 // FCVTN2 V3.4S, V14.2D
+	WORD  $0x0e6169a2 // FCVTN V2.2S, V13.2D
+	WORD  $0x4e616982 // FCVTN2 V2.4S, V12.2D
+	WORD  $0x0e6168e1 // FCVTN V1.2S, V7.2D
+	WORD  $0x4e6168c1 // FCVTN2 V1.4S, V6.2D
+	WORD  $0x0e6168a0 // FCVTN V0.2S, V5.2D
+	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   $64, R1, R1
+	CMP   R0, R4
+	BLT   loop5
+
+end6:
+	MOVD R1, R4
+	MOVD sumsStride+176(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	SUB  $2, R3, R3
+	CMP  $0, R3
+	BGT  loop3
+
+end4:
+	MOVD  scratch_base+128(FP), R8
+	MOVD  dst_base+0(FP), R7
+	MOVD  p_base+24(FP), R6
+	MOVD  softmax_base+48(FP), R5
+	FMOVS scale+72(FP), F0
+	VDUP  V0.S[0], V5.S4
+	MOVD  softmaxLength+184(FP), R4
+	CMP   $0, R4
+	BLE   end8
+
+loop7:
+	FMOVS (R5), F0
+	VDUP  V0.S[0], V6.S4
+	MOVD  R7, R0
+	MOVD  R6, R2
+	MOVD  dstColumns+152(FP), R1
+	CMP   $16, R1
+	BGE   else9
+	CMP   $16, R1
+	BLT   end12
+
+loop11:
+	FLDPQ (R2), (F2, F1)
+	FLDPQ 32(R2), (F0, F4)
+	VMOVI $0, V3.B16
+	VFMLA V6.S4, V2.S4, V3.S4
+	VMOVI $0, V2.B16
+	VFMLA V6.S4, V1.S4, V2.S4
+	VMOVI $0, V1.B16
+	VFMLA V6.S4, V0.S4, V1.S4
+	VMOVI $0, V0.B16
+	VFMLA V6.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop11
+
+end12:
+	CMP     $0, R1
+	BLE     endif13
+	FLDPQ   (R2), (F2, F1)
+	FLDPQ   32(R2), (F0, F4)
+	VMOVI   $0, V3.B16
+	VFMLA   V6.S4, V2.S4, V3.S4
+	VMOVI   $0, V2.B16
+	VFMLA   V6.S4, V1.S4, V2.S4
+	VMOVI   $0, V1.B16
+	VFMLA   V6.S4, V0.S4, V1.S4
+	VMOVI   $0, V0.B16
+	VFMLA   V6.S4, V4.S4, V0.S4
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif13:
+	B endif10
+
+else9:
+	SUB $16, R1, R1
+	CMP $0, R1
+	BLE end15
+
+loop14:
+	FLDPQ (R2), (F2, F1)
+	FLDPQ 32(R2), (F0, F4)
+	VMOVI $0, V3.B16
+	VFMLA V6.S4, V2.S4, V3.S4
+	VMOVI $0, V2.B16
+	VFMLA V6.S4, V1.S4, V2.S4
+	VMOVI $0, V1.B16
+	VFMLA V6.S4, V0.S4, V1.S4
+	VMOVI $0, V0.B16
+	VFMLA V6.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $0, R1
+	BGT   loop14
+
+end15:
+	LSL   $2, R1, R1
+	ADD   R1, R0, R0
+	ADD   R1, R2, R2
+	FLDPQ (R2), (F2, F1)
+	FLDPQ 32(R2), (F0, F4)
+	VMOVI $0, V3.B16
+	VFMLA V6.S4, V2.S4, V3.S4
+	VMOVI $0, V2.B16
+	VFMLA V6.S4, V1.S4, V2.S4
+	VMOVI $0, V1.B16
+	VFMLA V6.S4, V0.S4, V1.S4
+	VMOVI $0, V0.B16
+	VFMLA V6.S4, V4.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+
+endif10:
+	MOVD classes_base+104(FP), R3
+	MOVD R8, R2
+	MOVD classesLength+192(FP), R1
+	CMP  $0, R1
+	BLE  end17
+
+loop16:
+	MOVW  (R3), R0
+	LSL   $2, R0, R0
+	ADD   R0, R7, R0
+	FMOVS (R2), F0
+	VDUP  V0.S[0], V1.S4
+	FMOVS (R0), F0
+	VDUP  V0.S[0], V0.S4
+	VFMLS V5.S4, V1.S4, V0.S4
+	FMOVS F0, (R0)
+	ADD   $4, R3, R3
+	ADD   $4, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop16
+
+end17:
+	ADD  R9, R8, R8
+	MOVD dstStride+160(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R7, R7
+	MOVD pStride+168(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R6, R6
+	ADD  $4, R5, R5
+	SUB  $1, R4, R4
+	CMP  $0, R4
+	BGT  loop7
+
+end8:
+	RET
+
+// writeFewGradientsF64NEON is writeFewGradientsGeneric for float64.
+// func writeFewGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+TEXT ·writeFewGradientsF64NEON(SB), NOSPLIT, $0-200
+	MOVD $0, R9
+	MOVD classesLength+192(FP), R1
+	MOVD $8, R0
+	MUL  R0, R1, R0
+	CMP  R0, R9
+	BGE  end2
+
+loop1:
+	ADD $64, R9, R9
+	CMP R0, R9
+	BLT loop1
+
+end2:
+	MOVD sums_base+80(FP), R5
+	MOVD scratch_base+128(FP), R4
+	MOVD softmaxLength+184(FP), R3
+	CMP  $0, R3
+	BLE  end4
+
+loop3:
+	MOVD R5, R2
+	ADD  R9, R4, R1
+	MOVD R1, R0
+	CMP  R0, R4
+	BGE  end6
+
+loop5:
+	FLDPQ (R2), (F11, F10)
+	FLDPQ 32(R2), (F9, F8)
+	FLDPQ 64(R2), (F3, F2)
+	FLDPQ 96(R2), (F1, F0)
+	VZIP1 V3.D2, V11.D2, V7.D2
+	VZIP1 V2.D2, V10.D2, V6.D2
+	VZIP1 V1.D2, V9.D2, V5.D2
+	VZIP1 V0.D2, V8.D2, V4.D2
+	VZIP2 V3.D2, V11.D2, V3.D2
+	VZIP2 V2.D2, V10.D2, V2.D2
+	VZIP2 V1.D2, V9.D2, V1.D2
+	VZIP2 V0.D2, V8.D2, V0.D2
+	ADD   $128, R2, R2
+	FSTPQ (F7, F6), (R4)
+	FSTPQ (F5, F4), 32(R4)
+	ADD   $64, R4, R4
+	FSTPQ (F3, F2), (R1)
+	FSTPQ (F1, F0), 32(R1)
+	ADD   $64, R1, R1
+	CMP   R0, R4
+	BLT   loop5
+
+end6:
+	MOVD R1, R4
+	MOVD sumsStride+176(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R5, R5
+	SUB  $2, R3, R3
+	CMP  $0, R3
+	BGT  loop3
+
+end4:
+	MOVD  scratch_base+128(FP), R8
+	MOVD  dst_base+0(FP), R7
+	MOVD  p_base+24(FP), R6
+	MOVD  softmax_base+48(FP), R5
+	FMOVD scale+72(FP), F0
+	VDUP  V0.D[0], V5.D2
+	MOVD  softmaxLength+184(FP), R4
+	CMP   $0, R4
+	BLE   end8
+
+loop7:
+	FMOVD (R5), F0
+	VDUP  V0.D[0], V6.D2
+	MOVD  R7, R0
+	MOVD  R6, R2
+	MOVD  dstColumns+152(FP), R1
+	CMP   $8, R1
+	BGE   else9
+	CMP   $8, R1
+	BLT   end12
+
+loop11:
+	FLDPQ (R2), (F2, F1)
+	FLDPQ 32(R2), (F0, F4)
+	VMOVI $0, V3.B16
+	VFMLA V6.D2, V2.D2, V3.D2
+	VMOVI $0, V2.B16
+	VFMLA V6.D2, V1.D2, V2.D2
+	VMOVI $0, V1.B16
+	VFMLA V6.D2, V0.D2, V1.D2
+	VMOVI $0, V0.B16
+	VFMLA V6.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop11
+
+end12:
+	CMP     $0, R1
+	BLE     endif13
+	FLDPQ   (R2), (F2, F1)
+	FLDPQ   32(R2), (F0, F4)
+	VMOVI   $0, V3.B16
+	VFMLA   V6.D2, V2.D2, V3.D2
+	VMOVI   $0, V2.B16
+	VFMLA   V6.D2, V1.D2, V2.D2
+	VMOVI   $0, V1.B16
+	VFMLA   V6.D2, V0.D2, V1.D2
+	VMOVI   $0, V0.B16
+	VFMLA   V6.D2, V4.D2, V0.D2
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif13:
+	B endif10
+
+else9:
+	SUB $8, R1, R1
+	CMP $0, R1
+	BLE end15
+
+loop14:
+	FLDPQ (R2), (F2, F1)
+	FLDPQ 32(R2), (F0, F4)
+	VMOVI $0, V3.B16
+	VFMLA V6.D2, V2.D2, V3.D2
+	VMOVI $0, V2.B16
+	VFMLA V6.D2, V1.D2, V2.D2
+	VMOVI $0, V1.B16
+	VFMLA V6.D2, V0.D2, V1.D2
+	VMOVI $0, V0.B16
+	VFMLA V6.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop14
+
+end15:
+	LSL   $3, R1, R1
+	ADD   R1, R0, R0
+	ADD   R1, R2, R2
+	FLDPQ (R2), (F2, F1)
+	FLDPQ 32(R2), (F0, F4)
+	VMOVI $0, V3.B16
+	VFMLA V6.D2, V2.D2, V3.D2
+	VMOVI $0, V2.B16
+	VFMLA V6.D2, V1.D2, V2.D2
+	VMOVI $0, V1.B16
+	VFMLA V6.D2, V0.D2, V1.D2
+	VMOVI $0, V0.B16
+	VFMLA V6.D2, V4.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+
+endif10:
+	MOVD classes_base+104(FP), R3
+	MOVD R8, R2
+	MOVD classesLength+192(FP), R1
+	CMP  $0, R1
+	BLE  end17
+
+loop16:
+	MOVW  (R3), R0
+	LSL   $3, R0, R0
+	ADD   R0, R7, R0
+	FMOVD (R2), F0
+	VDUP  V0.D[0], V1.D2
+	FMOVD (R0), F0
+	VDUP  V0.D[0], V0.D2
+	VFMLS V5.D2, V1.D2, V0.D2
+	FMOVD F0, (R0)
+	ADD   $4, R3, R3
+	ADD   $8, R2, R2
+	SUB   $1, R1, R1
+	CMP   $0, R1
+	BGT   loop16
+
+end17:
+	ADD  R9, R8, R8
+	MOVD dstStride+160(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R7, R7
+	MOVD pStride+168(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R6, R6
 	ADD  $8, R5, R5

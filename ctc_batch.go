@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -234,6 +235,9 @@ func (b *ctcBatch[F]) sequence(data []F, n int) view.Rows[F] {
 	}
 	return view.Of(data[n*b.classes:], b.classes, b.batch*b.classes)
 }
+
+// isFar reports whether the scores are too many for the caches.
+func (b *ctcBatch[F]) isFar() bool { return len(b.x) >= streamBytes/fp.Size[F]() }
 
 // schedule sorts the sequences by cost, so that a long one does not come last.
 func (b *ctcBatch[F]) schedule() {

@@ -66,7 +66,7 @@ func (c *confidence[F]) findShort(m *pathEmission[F], spans []Span, kept int) bo
 		scores = LogProbabilities
 	}
 	w.target.copy(g)
-	o := emissionOptions{scores: scores}
+	o := emissionOptions{scores: scores, isFar: m.isFar}
 	w.emission.begin(&w.target, m.x, m.frames, o) // which bytesPerFrame depends on
 	if m.frames > kept/w.bytesPerFrame() {
 		return false // before begin makes room for α

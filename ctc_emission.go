@@ -22,7 +22,9 @@ type emission[F Float] struct {
 	target  *ctcTarget
 	x       view.Rows[F] // the frames
 	frames  int          // how many count
+	group   int          // frames whose emissions are made at a time
 	segment int          // frames whose emissions are kept at a time
+	start   int          // the first of those that are
 
 	// exp by class, or probabilities, of the frames of the segment. softmaxFactors[r] times row
 	// r is the softmax in the gradient.
@@ -34,7 +36,6 @@ type emission[F Float] struct {
 	doubleByClass bool
 	columns       int // 0 as long as there is no room for them
 	double        expRows[float64]
-	doubleScores  []float64 // the scores, in rows like those of double
 	places        []int32   // where double has the exp of a position
 	wide          []float64 // exp of a row and its exponents, where both are needed
 
@@ -47,7 +48,6 @@ type emission[F Float] struct {
 	max          []F
 	sum, base    []float64
 	stream       rowStream[F]
-	scratch      []F
 
 	y           []float64   // the emissions, rows of the segment
 	kinds       []frameKind // of its frames
@@ -65,12 +65,17 @@ type emission[F Float] struct {
 // emissionOptions says what the scores are, and what will be made of the emissions.
 type emissionOptions struct {
 	scores Scores
+	// isFar is set if they are too many for the caches.
+	isFar bool
 	// wantSoftmax is set if a softmax of the scores is part of the gradient, with the
 	// factor softmaxScale.
 	wantSoftmax  bool
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
+	// onlyLoss is set if there is no gradient. Groups are longer then; occupancies below leastOccupancy depend
+	// on where runs end.
+	onlyLoss bool
 	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so
 	// probable without them that they do not matter.
 	leaveOut bool
@@ -106,6 +111,9 @@ const leastEmission, leastScore = 0x1p-600, -415
 // begin takes on a sequence, and decides how exp is done for it.
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
+	if m.group = groupFrames; o.onlyLoss {
+		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^(blockFrames-1))
+	}
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
 	if o.scores == LogProbabilities && 2*x.Columns <= 3*(target.length+1) {
@@ -115,7 +123,7 @@ func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emi
 	}
 	m.deferSoftmax = !m.expByClass && o.scores == Logits && o.wantSoftmax && !o.inPlace
 	m.common, m.summed, m.left = commonFactor{product: 1}, 0, math.Inf(-1)
-	m.distinct = nil
+	m.start, m.distinct = 0, nil
 }
 
 // restart takes on the same sequence again, without leaving anything out.
@@ -146,8 +154,8 @@ func (m *emission[F]) bytesPerFrame() int {
 
 // workspaceBytes returns about how many bytes the workspace takes.
 func (m *emission[F]) workspaceBytes() int {
-	doubles := cap(m.y) + cap(m.exponents) + cap(m.doubleScores) + cap(m.double.rows.Data)
-	elements := cap(m.byClass.rows.Data) + cap(m.scratch) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
+	doubles := cap(m.y) + cap(m.exponents) + cap(m.double.rows.Data)
+	elements := cap(m.byClass.rows.Data) + cap(m.stream.rows[0]) + cap(m.stream.rows[1])
 	return 8 * (doubles + elements)
 }
 
@@ -160,7 +168,7 @@ func (m *emission[F]) resize(segment int) {
 	if len(m.noExponents) < width {
 		m.noExponents = make([]float64, width)
 	}
-	m.leasts, m.plainGroups = workspace.Resize(m.leasts, segment), workspace.Resize(m.plainGroups, segment/groupFrames+1)
+	m.leasts, m.plainGroups = workspace.Resize(m.leasts, segment), workspace.Resize(m.plainGroups, segment/m.group+1)
 	if m.scores == LogProbabilities || m.scores == Logits && !m.expByClass {
 		m.resizeDouble()
 	}
@@ -182,32 +190,25 @@ func (m *emission[F]) resizeDouble() {
 			m.places[i] = int32(i)
 		}
 	}
-	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), groupFrames)
-	m.doubleScores = workspace.Resize(m.doubleScores, len(m.double.rows.Data))
-}
-
-// doubleScoresFrom returns the scores that double is made of, from frame r of the group on.
-func (m *emission[F]) doubleScoresFrom(r int) view.Rows[float64] {
-	stride := m.double.rows.Stride
-	return view.Of(m.doubleScores[r*stride:], m.columns, stride)
+	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), m.group)
 }
 
 // rowsFrom returns the emissions from a frame in the segment and a position on, those of the labels and
 // of the blank behind them.
 func (m *emission[F]) rowsFrom(t, position int) view.Rows[float64] {
 	width := m.target.width
-	return view.Of(m.y[t%m.segment*width+position:], m.target.length+1-position, width)
+	return view.Of(m.y[(t-m.start)*width+position:], m.target.length+1-position, width)
 }
 
 // leastsFrom returns the least emissions of the frames from one in the segment on.
-func (m *emission[F]) leastsFrom(t int) []float64 { return m.leasts[t%m.segment:] }
+func (m *emission[F]) leastsFrom(t int) []float64 { return m.leasts[t-m.start:] }
 
 // kind returns how the emissions of a frame in the segment are kept.
-func (m *emission[F]) kind(t int) frameKind { return m.kinds[t%m.segment] }
+func (m *emission[F]) kind(t int) frameKind { return m.kinds[t-m.start] }
 
 // numbers returns the emissions of a frame in the segment as numbers with exponents.
 func (m *emission[F]) numbers(t int) numberRow {
-	v, exponents := m.y[t%m.segment*m.target.width:], m.noExponents
+	v, exponents := m.y[(t-m.start)*m.target.width:], m.noExponents
 	if k := m.kind(t); k.isWide() {
 		exponents = m.exponents[int(k-1)*m.target.width:]
 	}
@@ -228,7 +229,13 @@ func (m *emission[F]) log() float64 {
 // make makes the emissions of some frames of one group. It reports whether all scores that
 // matter are numbers.
 func (m *emission[F]) make(from, to int) bool {
-	at, frames := from%m.segment, to-from
+	at, frames := from-m.start, to-from
+	if m.fetches() {
+		if from == 0 {
+			m.fetch(0, frames)
+		}
+		m.fetch(to, min(m.group, m.frames-to))
+	}
 	y, kinds, leasts := m.rowsFrom(from, 0), m.kinds[at:][:frames], m.leasts[at:][:frames]
 	fromDouble := m.scores == LogProbabilities && m.doubleByClass
 	if m.expByClass && m.scores != Probabilities && !fromDouble {
@@ -270,27 +277,43 @@ func (m *emission[F]) make(from, to int) bool {
 		}
 		plain = !slices.ContainsFunc(kinds, frameKind.isSpecial)
 	}
-	m.plainGroups[at/groupFrames] = plain
+	m.plainGroups[at/m.group] = plain
 	return m.addCommonFactors(from, kinds)
+}
+
+// fetches reports whether few scores of long rows are read: those of the next group are then asked for while
+// this one is swept through.
+func (m *emission[F]) fetches() bool {
+	readsAll := m.expByClass || m.doubleByClass || m.scores == Logits && !m.deferSoftmax
+	return m.isFar && m.x.Columns >= leastFetched && !readsAll
+}
+
+// fetch asks for what the target names in some frames, if there are any.
+func (m *emission[F]) fetch(from, frames int) {
+	if frames > 0 {
+		fetch(m.x.From(from), m.target.named(), frames)
+	}
 }
 
 // expDouble makes exp in float64 of some frames. The first is frame r of the group.
 func (m *emission[F]) expDouble(from, r, frames int) {
-	m.readScores(from, r, frames)
-	m.double.exp(r, r, m.doubleScoresFrom(r), frames)
+	m.double.exp(r, r, m.readScores(from, r, frames), frames)
 }
 
-// readScores reads the scores of some frames that double has columns for. The first is frame r of the group.
-func (m *emission[F]) readScores(from, r, frames int) {
-	dst := m.doubleScoresFrom(r)
+// readScores reads the scores of some frames that double has columns for, to where their exp goes. The first is
+// frame r of the group.
+func (m *emission[F]) readScores(from, r, frames int) view.Rows[float64] {
+	stride := m.double.rows.Stride
+	dst := view.Of(m.double.rows.Data[r*stride:], m.columns, stride)
 	if !m.doubleByClass {
 		m.lookUp(dst, from, frames)
-		return
+		return dst
 	}
 	perCall := max(1, block/m.columns)
 	for k := 0; k < frames; k += perCall {
 		widen(dst.From(k), m.x.From(from+k), min(perCall, frames-k))
 	}
+	return dst
 }
 
 // lookUp writes to dst the scores of the target's positions in some frames. It returns the least, or NaN if
@@ -329,7 +352,7 @@ func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) 
 	unknown := false
 	for r := range frames {
 		if m.expByClass {
-			copy(m.byClass.rows.Row(from%m.segment+r), m.x.Row(from+r))
+			copy(m.byClass.rows.Row(from-m.start+r), m.x.Row(from+r))
 		}
 		row := y.Data[r*y.Stride:][:y.Stride]
 		var top float64
@@ -361,7 +384,7 @@ func (m *emission[F]) settle(from int, kinds []frameKind) bool {
 		}
 		return true
 	}
-	var open [groupFrames]openFrame
+	var open [lossFrames]openFrame
 	for r := range kinds {
 		if !m.settleFrame(from+r, r, &open[r]) {
 			return false
@@ -397,7 +420,7 @@ const (
 	makeWide
 )
 
-// makeAgain reads the scores of open frames, and makes the emissions of those that are in float64.
+// makeAgain makes the emissions of open frames that are in float64, and room for the scores of wide ones.
 func (m *emission[F]) makeAgain(from int, open []openFrame) {
 	leasts := m.leastsFrom(from)
 	for r, to := 0, 0; r < len(open); r = to {
@@ -410,9 +433,8 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 		if m.columns == 0 {
 			m.resizeDouble()
 		}
-		m.readScores(from+r, r, to-r)
 		if open[r].way == makeDouble {
-			m.double.exp(r, r, m.doubleScoresFrom(r), to-r)
+			m.expDouble(from+r, r, to-r)
 			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
 			for k := r; k < to; k++ {
 				if leasts[k] == 0 { // −Inf
@@ -426,7 +448,7 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 // settleFrame finds out how the emissions of a frame, which is frame r of the group, are to be made again, if
 // they are, and else the kind of the frame. It reports whether all scores that matter are numbers.
 func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
-	kind, least := &m.kinds[t%m.segment], &m.leasts[t%m.segment]
+	kind, least := &m.kinds[t-m.start], &m.leasts[t-m.start]
 	p, byClass, reach := &m.byClass, m.expByClass && m.scores == Logits, fp.ExpReach[float64]()
 	var sum float64
 	var inRange bool
@@ -443,7 +465,7 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 		if byClass {
 			far, near = nearestOf(m.x.Row(t), p.top[r])
 		} else {
-			far, near = nearestOf(m.doubleScoresFrom(r).Row(0), m.double.top[r])
+			far, near = nearestOf(m.readScores(t, r, 1).Row(0), m.double.top[r])
 		}
 		if byClass && far == math.Inf(-1) && math.Abs(float64(p.top[r])) <= fp.MaxScore+leastScore {
 			// In range, be they relative to the best of all or to the best that the target names.
@@ -466,13 +488,13 @@ func (m *emission[F]) settleFrame(t, r int, f *openFrame) bool {
 
 // settleBySpan is settleFrame for a frame that takes a look at all that the target names.
 func (m *emission[F]) settleBySpan(t, r int, f *openFrame) bool {
-	p, byClass, least := &m.byClass, m.expByClass && m.scores == Logits, &m.leasts[t%m.segment]
+	p, byClass, least := &m.byClass, m.expByClass && m.scores == Logits, &m.leasts[t-m.start]
 	lowest, best, masked := m.span(t)
 	if !(best < F(math.Inf(1))) {
 		return false
 	}
 	if masked { // unless it is wide
-		m.kinds[t%m.segment] = hasZero
+		m.kinds[t-m.start] = hasZero
 	}
 	top := float64(best)
 	switch {
@@ -549,7 +571,7 @@ func (m *emission[F]) distinctClasses() []int32 {
 // best score of what the target names.
 func (m *emission[F]) widen(t, r int, best float64) {
 	stride := m.double.rows.Stride
-	x := m.doubleScoresFrom(r).Row(0)
+	x := m.readScores(t, r, 1).Row(0)
 	m.wide = workspace.Resize(m.wide, 2*stride)
 	v, e := m.wide[:stride], m.wide[stride:]
 	for at := 0; at < m.columns; at += block {
@@ -576,16 +598,19 @@ func (m *emission[F]) widen(t, r int, best float64) {
 
 // logSoftmax finds max and sum of a frame and returns what log-softmax makes of a score in it.
 func (m *emission[F]) logSoftmax(t int, score float64) float64 {
-	m.max[t], m.sum[t] = sumExpRow(m.x.Row(t))
+	m.max[t], m.sum[t] = sumExpRow(m.x.Row(t), m.rowBytes())
 	return (score - float64(m.max[t])) - fp.Log1p(m.sum[t])
 }
 
 // addCommonFactors takes a group's frames into the common factor, but for what widen and settle have
 // done. It reports whether all have a softmax, if that is known yet.
 func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
-	c, factors := &m.common, m.softmaxFactors
+	factors := m.softmaxFactors
 	if m.expByClass {
-		factors = factors[from%m.segment:]
+		factors = factors[from-m.start:][:len(kinds)]
+		if m.scores == Logits {
+			return m.addSums(from, factors)
+		}
 	}
 	for r, kind := range kinds {
 		switch {
@@ -595,33 +620,41 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 			}
 		case m.scores == LogProbabilities:
 			if !kind.isWide() {
-				c.shift += m.double.exponent(r)
+				m.common.shift += m.double.exponent(r)
 			}
 			if m.expByClass {
 				factors[r] = m.softmaxFactor(r)
 			}
-		case !m.expByClass:
-			if !kind.isWide() {
-				m.base[from+r] = m.double.exponent(r) * math.Ln2
-			}
-		case !m.byClass.inRange(r):
+		case !kind.isWide():
+			m.base[from+r] = m.double.exponent(r) * math.Ln2
+		}
+	}
+	return true
+}
+
+// addSums is addCommonFactors for logits whose exp is done by class.
+func (m *emission[F]) addSums(from int, factors []F) bool {
+	c, product := &m.common, m.common.product
+	for r := range factors {
+		if !m.byClass.inRange(r) {
 			if factors[r] = fp.NaN[F](); m.sum[from+r] != m.sum[from+r] {
 				return false
 			}
-		default:
-			sum := m.byClass.sum[r]
-			if factors[r] = 0; m.softmaxScale != 0 { // a division
-				factors[r] = F(m.softmaxScale / sum)
+			continue
+		}
+		sum := m.byClass.sum[r]
+		if factors[r] = 0; m.softmaxScale != 0 { // a division
+			factors[r] = F(m.softmaxScale / sum)
+		}
+		if product *= sum; !(product < 0x1p500 && product > 0x1p-500) {
+			if sum != sum {
+				return false
 			}
-			if c.product *= sum; !(c.product < 0x1p500 && c.product > 0x1p-500) {
-				if sum != sum {
-					return false
-				}
-				c.spilled -= fp.Log(c.product)
-				c.product = 1
-			}
+			c.spilled -= fp.Log(product)
+			product = 1
 		}
 	}
+	c.product = product
 	return true
 }
 
@@ -640,9 +673,10 @@ func (m *emission[F]) softmaxFactor(r int) F {
 	return factor
 }
 
-// hasSoftmax reports whether the row of byClass that a frame has makes terms of the gradient.
-func (m *emission[F]) hasSoftmax(t int) bool {
-	return m.expByClass && fp.IsFinite(m.softmaxFactors[t%m.segment])
+// softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes no terms
+// of the gradient.
+func (m *emission[F]) softmaxFactorsOf(frames view.Span) []F {
+	return m.softmaxFactors[frames.From-m.start:][:frames.Len()]
 }
 
 // rowBytes returns the distance in bytes from one frame of the scores to the next.
@@ -653,9 +687,7 @@ func (m *emission[F]) rowBytes() int { return m.x.Stride * fp.Size[F]() }
 func (m *emission[F]) sumFrame(t int) bool {
 	if t >= m.summed {
 		m.summed = t + 1
-		x := m.x.Row(t)
-		m.scratch = workspace.Resize(m.scratch, len(x))
-		_, m.max[t], m.sum[t] = m.stream.exp(m.scratch, x, m.rowBytes())
+		m.max[t], m.sum[t] = sumExpWhole(nil, m.x.Row(t), m.rowBytes()) // the same bits as those of stream.exp
 	}
 	return m.sum[t] == m.sum[t]
 }
@@ -673,7 +705,7 @@ func (m *emission[F]) sumFrames() bool {
 // settleProbabilities is settle for a frame of probabilities, which are emissions as they are, or with their
 // exponents taken out.
 func (m *emission[F]) settleProbabilities(t int) {
-	x, y, least := m.x.Row(t), m.rowsFrom(t, 0).Data, &m.leasts[t%m.segment]
+	x, y, least := m.x.Row(t), m.rowsFrom(t, 0).Data, &m.leasts[t-m.start]
 	*least = 1
 	named := m.target.named()
 	for i, c := range named {
@@ -681,7 +713,7 @@ func (m *emission[F]) settleProbabilities(t int) {
 		case y[i] >= leastEmission:
 			*least = min(*least, y[i])
 		case x[c] == 0:
-			m.kinds[t%m.segment] = hasZero
+			m.kinds[t-m.start] = hasZero
 		default:
 			exponents := m.addExponents(t)
 			for i := range named {
@@ -696,7 +728,7 @@ func (m *emission[F]) settleProbabilities(t int) {
 // addExponents makes a frame wide, and returns where its exponents go.
 func (m *emission[F]) addExponents(t int) (exponents []float64) {
 	n, width := len(m.exponents), m.target.width
-	m.kinds[t%m.segment] = frameKind(n/width + 1)
+	m.kinds[t-m.start] = frameKind(n/width + 1)
 	m.exponents = slices.Grow(m.exponents, width)[:n+width]
 	return m.exponents[n:]
 }
@@ -705,7 +737,7 @@ func (m *emission[F]) addExponents(t int) (exponents []float64) {
 // these there are up to the first that may have an emission of 0, that one included.
 func (m *emission[F]) plainFrames(frames view.Span) (count, untilZero int) {
 	count, untilZero = frames.Len(), frames.Len()
-	if m.plainGroups[frames.From%m.segment/groupFrames] {
+	if m.plainGroups[(frames.From-m.start)/m.group] {
 		return count, untilZero
 	}
 	for t := frames.From; t < frames.To; t++ {
@@ -739,7 +771,7 @@ func (m *emission[F]) poisoned(x view.Rows[F], frames int, labels []int, blank i
 			return true
 		}
 		if scores == Logits {
-			if _, sum := sumExpRow(row); sum != sum {
+			if _, sum := sumExpRow(row, x.Stride*fp.Size[F]()); sum != sum {
 				return true
 			}
 		}

@@ -29,6 +29,54 @@ func TestNaNBesideImpossibleTarget(t *testing.T) {
 	}
 }
 
+// Scores that are too many for the caches give the same bits, in every layout and for lengths that are
+// no multiple of a group.
+func TestFarScores(t *testing.T) {
+	defer func(size int) { streamBytes = size }(streamBytes)
+	r := rand.New(rand.NewPCG(3, 4))
+	const frames, batch, labels = lossFrames + 5, 3, 9
+	for _, classes := range []int{leastFetched - 1, leastFetched + 3} {
+		x := Tensor[float32]{Shape: []int{frames, batch, classes}, Data: make([]float32, frames*batch*classes)}
+		for i := range x.Data {
+			x.Data[i] = float32(1+r.IntN(1000)) / 1000
+		}
+		targets := make([]int, batch*labels)
+		for i := range targets {
+			targets[i] = 1 + r.IntN(classes-1)
+		}
+		for _, batchFirst := range []bool{false, true} {
+			if batchFirst {
+				x.Shape = []int{batch, frames, classes}
+			}
+			inputs := []int{1, groupFrames, frames}
+			for scores := LogProbabilities; scores <= Probabilities; scores++ {
+				l := CTCLoss[float32]{Scores: scores, BatchFirst: batchFirst, ZeroInfinity: true, Reduction: Sum}
+				aligner := CTCAligner[float32]{Scores: scores, BatchFirst: batchFirst, Confidence: true}
+				type results struct {
+					loss, withGrad float32
+					grad           []float32
+					spans          []Span
+					sums           []float64
+				}
+				var all [2]results
+				for i, size := range []int{math.MaxInt, 0} {
+					streamBytes = size
+					got := results{grad: make([]float32, len(x.Data)), spans: make([]Span, len(targets)), sums: make([]float64, batch)}
+					var err error
+					got.loss, err = l.Loss(x, targets, inputs, nil)
+					require.NoError(t, err)
+					got.withGrad, err = l.Grad(got.grad, x, targets, inputs, nil)
+					require.NoError(t, err)
+					require.NoError(t, aligner.Align(got.spans, got.sums, x, targets, inputs, nil))
+					all[i] = got
+				}
+				require.NotZero(t, all[0].loss)
+				require.Equal(t, all[0], all[1], "%d classes, %v, batch first: %v", classes, scores, batchFirst)
+			}
+		}
+	}
+}
+
 // A number added to all logits of a frame, however large, does not change the loss.
 func TestLargeCommonOffset(t *testing.T) {
 	for _, classes := range []int{5, 2000} {

@@ -22,7 +22,7 @@ type expRows[F Float] struct {
 func (p *expRows[F]) resize(columns, width, rows int) {
 	p.columns = max(columns, leastColumns)
 	p.rows = view.Of(workspace.Resize(p.rows.Data, rows*width), width, width)
-	group := groupFrames + 3 // four are written at a time
+	group := lossFrames + 3 // four are written at a time
 	p.top, p.ref, p.sum = workspace.Resize(p.top, group), workspace.Resize(p.ref, group), workspace.Resize(p.sum, group)
 	p.scratch = workspace.Resize(p.scratch, group*rowScratch)
 }

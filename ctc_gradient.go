@@ -15,11 +15,11 @@ type ctcSequence[F Float] struct {
 	x      view.Rows[F]
 	frames int // how many frames of them count
 	scores Scores
+	isFar  bool // they are too many for the caches, and so is the gradient
 
 	grad        view.Rows[F] // the gradient, or nothing
 	gradFrames  int          // how many frames it has, all that count and those behind
 	inPlace     bool         // it overwrites scores, be they of this sequence or of others
-	streams     bool         // it is too large for the caches
 	wantSoftmax bool         // it is a softmax less the occupancies, else only these
 	scale       float64      // the loss's factor in what is differentiated
 
@@ -34,6 +34,7 @@ type ctcSequence[F Float] struct {
 	occupancy  []float64
 	kept       view.Span
 	sums       view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
+	few        []int32            // the classes that sums have columns for, those of the target, or nil for all
 	offsets    []int32
 	transposed [16]float64
 }
@@ -65,7 +66,7 @@ func (s *ctcSequence[F]) compute(labels []int, blank, kept int) float64 {
 		return loss
 	}
 	w := &s.trellis
-	o := emissionOptions{scores: s.scores, leaveOut: true}
+	o := emissionOptions{scores: s.scores, isFar: s.isFar, onlyLoss: !s.wantGrad(), leaveOut: true}
 	if s.wantGrad() && s.wantSoftmax {
 		o.wantSoftmax, o.softmaxScale, o.inPlace = true, s.scale, s.inPlace
 	}
@@ -127,14 +128,23 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	m := &s.trellis.emission
 	s.rowScale = s.scale / probability.v
 	if m.expByClass {
-		s.sums = view.Of(workspace.Resize(s.sums.Data, (groupFrames/2+1)*sumStride[F](s.x.Columns)), 0, sumStride[F](s.x.Columns))
+		columns := s.x.Columns
+		// A class of few takes as long in each frame as four when rows of all are made.
+		if s.few = distinct(&m.set, m.target.named(), columns); 4*len(s.few) <= columns {
+			columns = len(s.few)
+		} else {
+			s.few = nil
+		}
+		stride := sumStride[F](columns)
+		s.sums = view.Of(workspace.Resize(s.sums.Data, (groupFrames/2+1)*stride), 0, stride)
 		s.scratch = workspace.Resize(s.scratch, min(s.framesPerCall(), groupFrames)*m.byClass.rows.Stride)
 		s.offsets = workspace.Resize(s.offsets, m.target.width)
 		for i, c := range m.target.symbols {
 			if i >= m.target.length {
-				c = int32(m.byClass.rows.Stride) // counts nowhere
+				s.offsets[i] = int32(sumOffset(fp.WholeVectors[F](columns))) // counts nowhere
+				continue
 			}
-			s.offsets[i] = int32(sumOffset(int(c)))
+			s.offsets[i] = int32(s.offsetOf(c))
 		}
 	}
 	s.trellis.backward(probability, s)
@@ -175,13 +185,14 @@ func (s *ctcSequence[F]) finish(frames view.Span, blanks []float64) {
 		s.kept = view.Span{}
 		return
 	}
-	blank := sumOffset(int(m.target.symbols[m.target.length])) / 8
+	blank := s.offsetOf(m.target.symbols[m.target.length]) / 8
 	for r, sum := range blanks {
-		s.sumsOf(r)[blank] += sum
+		s.sumsOf(r)[blank] = sum
 	}
-	for r := 0; r < len(blanks); {
+	factors := m.softmaxFactorsOf(frames)
+	for r := 0; r < len(factors); {
 		count := 0
-		for r+count < len(blanks) && m.hasSoftmax(frames.From+r+count) && (r&1 == 0 || count == 0) {
+		for r+count < len(factors) && fp.IsFinite(factors[r+count]) && (r&1 == 0 || count == 0) {
 			count++
 		}
 		if count == 0 {
@@ -193,6 +204,14 @@ func (s *ctcSequence[F]) finish(frames view.Span, blanks []float64) {
 		r += count
 	}
 	clear(s.sums.Data[:(len(blanks)+1)/2*s.sums.Stride])
+}
+
+// offsetOf returns sumOffset of a class that the target names.
+func (s *ctcSequence[F]) offsetOf(class int32) int {
+	if s.few != nil {
+		return sumOffset(s.trellis.emission.set.index(class))
+	}
+	return sumOffset(int(class))
 }
 
 // sumsOf returns the sums of frame r of the group, by sumOffset in elements.
@@ -212,8 +231,13 @@ func (s *ctcSequence[F]) writeFrames(from, r, frames int) {
 	perCall := s.framesPerCall()
 	for k := 0; k < frames; k += perCall {
 		t := from + k
-		softmax := m.softmaxFactors[t%m.segment:][:min(perCall, frames-k)]
-		writeGradients(s.grad.From(t), m.byClass.rows.From(t%m.segment), softmax, F(s.rowScale), s.sums.From((r+k)/2), s.scratch)
+		softmax := m.softmaxFactorsOf(view.Span{From: t, To: t + min(perCall, frames-k)})
+		dst, p, sums := s.grad.From(t), m.byClass.rows.From(t-m.start), s.sums.From((r+k)/2)
+		if s.few != nil {
+			writeFewGradients(dst, p, softmax, F(s.rowScale), sums, s.few, s.scratch)
+		} else {
+			writeGradients(dst, p, softmax, F(s.rowScale), sums, s.scratch)
+		}
 	}
 	if r == groupFrames {
 		clear(s.sumsOf(r))
@@ -240,12 +264,12 @@ func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
 			mulAdd(row[at:][:len(part)], part, F(s.scale), 0)
 		}
 	case m.deferSoftmax:
-		if s.streams {
+		if s.isFar {
 			terms = nil // in the stream's own memory
 		}
 		terms, m.max[t], m.sum[t] = m.stream.exp(terms, x, -m.rowBytes())
 		scaleRow(terms, F(s.scale/(1+m.sum[t])))
-		if s.streams {
+		if s.isFar {
 			defer m.stream.finish(row, terms)
 		}
 	case !s.wantSoftmax:
@@ -263,8 +287,16 @@ func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
 	}
 	if m.expByClass {
 		sums := s.sumsOf(r)
+		subtract := func(class, column int) { terms[class] -= F(sums[sumOffset(column)/8] * s.rowScale) }
 		for c := range terms {
-			terms[c] -= F(sums[sumOffset(c)/8] * s.rowScale)
+			if s.few == nil {
+				subtract(c, c)
+			} else {
+				terms[c] -= F(0 * s.rowScale)
+			}
+		}
+		for j, c := range s.few {
+			subtract(int(c), j)
 		}
 		return
 	}

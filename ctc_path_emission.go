@@ -38,10 +38,11 @@ type pathEmission[F Float] struct {
 	set    classSet
 }
 
-// pathScores says what the scores are, and what AnyLabel has.
+// pathScores says what and where the scores are, and what AnyLabel has.
 type pathScores struct {
 	scores   Scores
 	anyScore float64
+	isFar    bool // they are too many for the caches
 }
 
 // begin takes on a sequence: its first frames of x.
@@ -167,6 +168,9 @@ func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 	if m.all && frames.Len() == blockFrames {
 		return m.x.From(frames.From)
 	}
+	if next := min(blockFrames, m.frames-frames.To); next > 0 && m.isFar && m.x.Columns >= leastFetched && m.scores != Logits {
+		fetch(m.x.From(frames.To), m.classes, next)
+	}
 	m.rows = workspace.Resize(m.rows, blockFrames*m.columns)
 	rows := view.Of(m.rows, m.columns, m.columns)
 	for r := range blockFrames {
@@ -175,7 +179,7 @@ func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 			copy(to, from)
 			continue
 		}
-		gather(to[:len(m.classes)], from, m.classes)
+		gather(to[:len(m.classes)], from, m.classes, 0, len(m.classes))
 		clear(to[len(m.classes):])
 	}
 	return rows
@@ -216,7 +220,7 @@ func (m *pathEmission[F]) addNorms(frames view.Span) bool {
 		m.sums.sumExpEach(rows, n, count)
 	} else {
 		for r := range norms {
-			m.sums.max[r], m.sums.sum[r] = sumExpRow(m.x.Row(frames.From + r))
+			m.sums.max[r], m.sums.sum[r] = sumExpRow(m.x.Row(frames.From+r), m.x.Stride*fp.Size[F]())
 		}
 	}
 	log1p(norms, m.sums.sum[:count])

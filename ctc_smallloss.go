@@ -171,7 +171,7 @@ func (k *smallLoss[F]) sumLogits(m *emission[F], t int) (top F, sum float64) {
 	case !m.expByClass:
 		return m.max[t], m.sum[t]
 	case n > shortRow:
-		return sumExpRow(m.x.Row(t))
+		return sumExpRow(m.x.Row(t), m.rowBytes())
 	}
 	r := t % groupFrames
 	if r == 0 && k.summed <= t {
@@ -190,7 +190,8 @@ func (k *smallLoss[F]) sumLogits(m *emission[F], t int) (top F, sum float64) {
 func expTerms(x []float64, m float64) (sum float64) {
 	for at := 0; at < len(x); at += block {
 		b := x[at:min(at+block, len(x))]
-		sum += expBelow(b, b, m)
+		s, ties := expCopy(b, b, m, nil, nil, 0)
+		sum += s + ties
 	}
 	return sum
 }

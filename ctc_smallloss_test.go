@@ -20,7 +20,7 @@ func windowOf[F Float](x []F, labels []int, scores Scores) *smallLoss[F] {
 	target.set(labels, 0)
 	m.begin(&target, view.Of(x, len(x), len(x)), 1, emissionOptions{scores: scores})
 	m.max, m.sum = make([]F, 1), make([]float64, 1)
-	m.max[0], m.sum[0] = sumExpRow(x)
+	m.max[0], m.sum[0] = sumExpRow(x, 0)
 	var k smallLoss[F]
 	k.begin(&m)
 	k.to = len(labels)

@@ -3,7 +3,6 @@ package trellis
 import (
 	"math"
 
-	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/parallel"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -67,10 +66,9 @@ func (t *ctcTask[F]) check(x Tensor[F]) error {
 func (t *ctcTask[F]) Item(i int) {
 	n := t.order[i]
 	s := workspace.Take[ctcSequence[F], F](&ctcSequences)
-	s.frames, s.x, s.scores = t.inputLength(n), t.sequence(t.x, n), t.scores
+	s.frames, s.x, s.scores, s.isFar = t.inputLength(n), t.sequence(t.x, n), t.scores, t.isFar()
 	if t.out.wantGrad() {
 		s.grad, s.gradFrames, s.inPlace = t.sequence(t.out.grad, n), t.frames, t.inPlace
-		s.streams = len(t.x) >= streamBytes/fp.Size[F]()
 		s.wantSoftmax, s.scale = t.wantSoftmax, t.out.factor(n, t.share(n))
 	}
 	loss := s.compute(t.labels(n), t.blank, keptBytes)

@@ -39,8 +39,9 @@ type trellis[F Float] struct {
 	// What goes from one panel to the next in each frame of a group: forward, α of a panel's last
 	// label, the first of them in the frame before the group; backward, what a panel's first
 	// position adds to β of the label in front of it.
-	from, to edge
-	column   [groupFrames]float64 // from, of the frames of a run
+	from, to *edge
+	edges    [2]edge
+	column   [lossFrames]float64 // from, of the frames of a run
 }
 
 // panel is some frames of one group and some positions.
@@ -50,7 +51,7 @@ type panel struct {
 }
 
 // edge has a number for each frame of a group and for the one before it.
-type edge [groupFrames + 1]number
+type edge [lossFrames + 1]number
 
 // run is some frames of α in a panel with the same exponents, those before. Those behind are in
 // memory after them. A wide frame is a run of its own, whose exponents wideFactors makes.
@@ -69,19 +70,20 @@ func (w *trellis[F]) begin(x view.Rows[F], frames int, o emissionOptions, kept i
 	w.frames = frames
 	w.emission.begin(&w.target, x, frames, o)
 	width := w.target.width
-	w.segment = min(groupFrames, frames)
+	w.segment = min(w.emission.group, frames)
 	w.checkpoints = w.checkpoints[:0]
 	if kept > 0 {
 		perFrame := w.bytesPerFrame()
 		if w.segment = frames; frames > kept/perFrame {
 			// Of long targets a group is more than the second cache holds, but far less than √T frames.
-			few := max(groupFrames, frames/(checkpointShare*kept/(8*4*width)+1))
+			few := max(w.emission.group, frames/(checkpointShare*kept/(8*4*width)+1))
 			w.segment = min(max(kept/8/perFrame, min(few, int(math.Sqrt(float64(frames)))), 1), frames)
 			w.checkpoints = workspace.Resize(w.checkpoints, (frames+w.segment-1)/w.segment*4*width)
 		}
 		w.beta = workspace.Resize(w.beta, 2*width)
 	}
 	w.segment = max(w.segment, 1)
+	w.from, w.to = &w.edges[0], &w.edges[1]
 	w.emission.resize(w.segment)
 	w.alpha = workspace.Resize(w.alpha, w.segment*2*width)
 	w.boundary.v, w.boundary.exponents = workspace.Resize(w.boundary.v, 2*width), workspace.Resize(w.boundary.exponents, 2*width)
@@ -99,7 +101,7 @@ func (w *trellis[F]) workspaceBytes() int {
 
 // alphaFrom returns α from a frame in the segment and a position on.
 func (w *trellis[F]) alphaFrom(t, position int) []float64 {
-	return w.alpha[2*(t%w.segment*w.target.width+position):]
+	return w.alpha[2*((t-w.emission.start)*w.target.width+position):]
 }
 
 // pushExponents adds exponents to those of the runs, and returns where they are.
@@ -183,10 +185,10 @@ func (w *trellis[F]) start() {
 // whether the scores are numbers.
 func (w *trellis[F]) sweep(from int) bool {
 	w.exponents, w.runs = w.exponents[:0], w.runs[:0]
-	w.emission.exponents = w.emission.exponents[:0]
+	w.emission.start, w.emission.exponents = from, w.emission.exponents[:0]
 	to := min(from+w.segment, w.frames)
-	for t := from; t < to; t += groupFrames {
-		group := view.Span{From: t, To: min(t+groupFrames, to)}
+	for t := from; t < to; t += w.emission.group {
+		group := view.Span{From: t, To: min(t+w.emission.group, to)}
 		if !w.emission.make(group.From, group.To) {
 			return false
 		}
@@ -206,7 +208,7 @@ func (w *trellis[F]) band(group view.Span) view.Span {
 // forwardGroup does a group's frames of α.
 func (w *trellis[F]) forwardGroup(group view.Span) {
 	band := w.band(group)
-	inherits := w.band(view.Span{From: group.To, To: group.To + groupFrames}).To > band.To
+	inherits := w.band(view.Span{From: group.To, To: group.To + w.emission.group}).To > band.To
 	for at, to := band.From, 0; at < band.To; at = to {
 		to = min(at&^(panelWidth-1)+panelWidth, band.To)
 		if w.forwardPanel(panel{group, view.Span{From: at, To: to}, at == band.From, to == band.To}) {
@@ -222,7 +224,7 @@ func (w *trellis[F]) forwardPanel(p panel) (zeros bool) {
 	zeros = w.inherits
 	states := view.Span{From: 2 * p.positions.From, To: 2 * p.positions.To}
 	boundary := numberRow{w.boundary.v[states.From:states.To], w.boundary.exponents[states.From:states.To]}
-	if w.inherits {
+	if w.inherits && p.frames.From > 0 { // at first all exponents are 0
 		w.inherit(boundary, p, 0)
 	}
 	if !p.isLast {
@@ -497,7 +499,7 @@ func (w *trellis[F]) backward(probability number, visitor occupancyVisitor) {
 		}
 		runs := w.runs
 		for to := min(start+w.segment, w.frames); to > start; {
-			group := view.Span{From: to - 1 - (to-1-start)%groupFrames, To: to}
+			group := view.Span{From: to - 1 - (to-1-start)%w.emission.group, To: to}
 			runs = w.backwardGroup(group, runs, visitor)
 			to = group.From
 		}
@@ -554,15 +556,15 @@ func (w *trellis[F]) retreat(r *run, start int, occupancy view.Rows[float64]) {
 	rescale(beta, alpha, behind, into)
 	k, count := first-start, r.frames.Len()
 	occupancy = occupancy.From(k)
+	clear(w.column[:count])
 	label := inRun[2*n-1]
-	for j := range w.column[:count] {
-		var above number
+	for j := 0; j < count && !r.isLast; j++ {
 		// What the panel behind hands over goes to the last label, in the frame before. Where α is 0 there, no
 		// path uses it, and it may overflow.
-		if !r.isLast && (j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0) {
-			above = w.from[k+j]
+		if j == 0 || w.alphaFrom(first+j-1, at)[2*n-1] != 0 {
+			above := w.from[k+j]
+			w.column[j] = above.v * power(label-above.e)
 		}
-		w.column[j] = above.v * power(label-above.e)
 	}
 	if r.wide {
 		sum, down := backwardWide(occupancy.Data, beta, alpha, y.v, w.factors, w.column[0], blank, n)

@@ -305,6 +305,28 @@ func TestRunsThroughZeros(t *testing.T) {
 	}
 }
 
+// A loss without a gradient has longer groups if its target is short, and the same bits.
+func TestGroupsOfLosses(t *testing.T) {
+	const frames, classes = 450, 5
+	r := rand.New(rand.NewPCG(43, 44))
+	for labels, group := range map[int]int{7: lossFrames, 70: 48, 200: groupFrames} {
+		target, x := make([]int, labels), make([]float32, frames*classes)
+		for i := range target {
+			target[i] = 1 + r.IntN(classes-1)
+		}
+		for i := range x {
+			if x[i] = float32(10 * r.NormFloat64()); r.IntN(20) == 0 {
+				x[i] -= 500
+			}
+		}
+		both, alone := sequenceOf(x, make([]float32, len(x)), classes), sequenceOf(x, nil, classes)
+		both.scores, alone.scores = Logits, Logits
+		loss := both.compute(target, 0, math.MaxInt)
+		require.Equal(t, loss, alone.compute(target, 0, math.MaxInt), "%d labels", labels)
+		require.Equal(t, [2]int{groupFrames, group}, [2]int{both.trellis.emission.group, alone.trellis.segment}, "%d labels", labels)
+	}
+}
+
 // TestBetaOfUnreachedStates has β of states that are 0 grow by hundreds of powers of two from frame to frame: one
 // frame makes all states 0 but that of a label behind five improbable ones, in a run whose exponents
 // tell how improbable.

@@ -63,14 +63,15 @@ const chunk = 64
 // Σ exp(x[i]−top). If top is above m, one term exp(0) = 1 is left out of the sum: without
 // it a small sum keeps its digits. The terms that are 1 are counted, and added last. NaN in
 // x are passed over when top is found; m must not be NaN. If x has a NaN, or is not empty
-// and top is not finite, the sum is NaN. A top of −0 is +0.
-func sumExpBlockGeneric[F Float](x []F, m F) (top, sum F) {
-	return expBlockGeneric(nil, x, m)
+// and top is not finite, the sum is NaN. A top of −0 is +0. ahead is the distance in bytes, which may be
+// negative, from x to what is read next: it is prefetched.
+func sumExpBlockGeneric[F Float](x []F, m F, ahead int) (top, sum F) {
+	return expBlockGeneric(nil, x, m, ahead)
 }
 
 // expBlockGeneric does sumExpBlock and writes dst[i] = exp(x[i]−top), unless dst is nil. dst
 // may be x. If the sum is NaN dst is of no use.
-func expBlockGeneric[F Float](dst, x []F, m F) (top, sum F) {
+func expBlockGeneric[F Float](dst, x []F, m F, ahead int) (top, sum F) {
 	top = max(m, maxBlockGeneric(x))
 	sum, ties := expSums(dst, x, top)
 	if top > m {
@@ -96,39 +97,15 @@ func expSums[F Float](dst, x []F, m F) (sum, ties F) {
 	return s.fold(), ties
 }
 
-// sumExpBelowGeneric returns Σ exp(x[i]−m) over a block, and reached, which is not 0 if an
-// x[i] is m or above it. If one is above m the sum is unspecified. A NaN in x, of either
-// sign, makes it NaN.
-func sumExpBelowGeneric[F Float](x []F, m F) (sum F, reached int) {
-	for _, v := range x {
-		if v >= m {
-			reached = 1
-		}
-	}
-	return expBelowGeneric(nil, x, m), reached
-}
-
-// expBelowGeneric does sumExpBelow where no element is above m, and writes
-// dst[i] = exp(x[i]−m), unless dst is nil. dst may be x.
-func expBelowGeneric[F Float](dst, x []F, m F) (sum F) {
-	var s lanes[F]
-	var room [chunk]F
-	for at := 0; at < len(x); at += chunk {
-		e := room[:min(chunk, len(x)-at)]
-		fp.Exps(e, x[at:][:len(e)], m)
-		s.add(e)
-		if dst != nil {
-			copy(dst[at:], e)
-		}
-	}
-	return s.fold()
-}
+// sumExpBelowGeneric returns Σ exp(x[i]−m) over what is below 1 of a block where no element is
+// above m, and how often it is 1: NaN if x has one. If an element is above m the sums are unspecified, but
+// ties is not 0. ahead is as in sumExpBlock.
+func sumExpBelowGeneric[F Float](x []F, m F, ahead int) (sum, ties F) { return expSums(nil, x, m) }
 
 // expCopyGeneric writes dst[i] = exp(x[i]−m) over a block where no element is above m, and
-// returns the sum of what is below 1, and how often it is 1: NaN if x has one. On the way
+// returns the sum of what is below 1, and how often it is 1: NaN if x has one. dst may be x. On the way
 // it copies in to out, past the caches: out has whole vectors, no more than x, and an
-// address that is a multiple of 64. ahead is the distance in bytes, which may be
-// negative, from x to the row that is read next: it is prefetched.
+// address that is a multiple of 64. ahead is as in sumExpBlock.
 func expCopyGeneric[F Float](dst, x []F, m F, out, in []F, ahead int) (sum, ties F) {
 	copy(out, in)
 	return expSums(dst, x, m)
@@ -259,16 +236,28 @@ func subtractGeneric[F Float](dst, w []F, scale F) {
 	fp.AddMultiples(dst, w, -scale)
 }
 
-// gatherGeneric writes dst[i] = src[index[i]], for indices that are in range.
-func gatherGeneric[F Float](dst, src []F, index []int32) {
-	for i, k := range index {
-		dst[i] = src[k]
+// gatherGeneric writes dst[r·k+i] = src[r·n+index[r·k+i]] for rows r of k indices, k ≥ 1, that are in
+// range. There are whole rows of indices.
+func gatherGeneric[F Float](dst, src []F, index []int32, n, k int) {
+	dst = dst[:len(index)]
+	i := 0
+	for at := 0; i < len(index); at += n {
+		row := src[at:]
+		for end := i + k; i < end; i++ {
+			dst[i] = row[index[i]]
+		}
 	}
 }
+
+// fetchGeneric stands for what asks for x[r][index[i]] of some rows, which will be read soon: plain Go can't.
+func fetchGeneric[F Float](x view.Rows[F], index []int32, rows int) {}
 
 // maxIndexGeneric returns the largest index as an unsigned number, 0 for none: a
 // negative index is larger than any other.
 func maxIndexGeneric(index []int32) (most uint32) {
+	for ; len(index) >= 4; index = index[4:] { // or each would wait for the one before
+		most = max(most, max(uint32(index[0]), uint32(index[1])), max(uint32(index[2]), uint32(index[3])))
+	}
 	for _, k := range index {
 		most = max(most, uint32(k))
 	}
@@ -368,6 +357,16 @@ func scaleStridedGeneric[F Float](dst, x view.Rows[F], count int, factor []F) {
 		d := dst.Row(c)
 		for j, v := range x.Row(c)[:len(d)] {
 			d[j] = v * factor[j]
+		}
+	}
+}
+
+// logSoftmaxColumnsGeneric writes dst[c][j] = (x[c][j]−hi[j])−lo[j] for rows j of count elements c. dst may be x.
+func logSoftmaxColumnsGeneric[F Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	for c := range count {
+		d := dst.Row(c)
+		for j, v := range x.Row(c)[:len(d)] {
+			d[j] = (v - hi[j]) - lo[j]
 		}
 	}
 }

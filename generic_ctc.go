@@ -68,7 +68,7 @@ func factorsFrom(row []float64, i int) *[24]float64 { return (*[24]float64)(row[
 // which has k in its last bits. What is more than fp.ExpReach below the largest is 0. If a
 // row has a NaN so have its p and sum; if |top| is above fp.MaxScore they, and the zeros,
 // are of no use. top, ref and sum have a multiple of four elements, of which those beyond
-// the rows are of no use, and scratch has rowScratch for each.
+// the rows are of no use, and scratch has rowScratch for each. p may begin where x does, with its stride.
 func expFramesGeneric[F Float](p view.Rows[F], top, ref []F, sum []float64, scratch []F, x view.Rows[F], rows int) {
 	for r := range rows {
 		row, made := x.Row(r), p.Data[r*p.Stride:][:fp.WholeVectors[F](x.Columns)]
@@ -442,6 +442,20 @@ func writeGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, s
 				own[i], part[i] = F(pair[sumOffset(at+i)/8]), terms[at+i]*factor
 			}
 			fp.AddMultiples(part, own, -scale)
+		}
+	}
+}
+
+// writeFewGradientsGeneric is writeGradientsGeneric where sums are those of some classes: column j is that of
+// classes[j]. scratch has room for as many rows of whole vectors of these, and one if their number is odd.
+func writeFewGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	for r, factor := range softmax {
+		d, terms, pair := dst.Row(r), p.Data[r*p.Stride:], sums.Data[r/2*sums.Stride+r&1:]
+		for c := range d {
+			d[c] = F(terms[c]*factor) + 0
+		}
+		for j, c := range classes {
+			fp.AddMultiples(d[c:][:1], []F{F(pair[sumOffset(j)/8])}, -scale)
 		}
 	}
 }

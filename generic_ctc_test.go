@@ -373,20 +373,29 @@ func testExpFrames[F Float](t *testing.T) {
 			if rows > 1 && rows*c.N > block {
 				continue
 			}
-			stride, pitch := c.N+someGap(c), whole+someGap(c)
+			stride, pitch, inPlace := c.N+someGap(c), whole+someGap(c), c.R.IntN(3) == 0
+			if inPlace {
+				stride = pitch
+			}
 			x := inRows(rows, c.N, stride, func() []F { return c.Scores(c.N) })
 			want := make([]F, len(inRows(rows, whole, pitch, func() []F { return nil })))
 			for i := range want {
 				want[i] = F(near(c.R))
 			}
+			for r := 0; r < rows && inPlace; r++ {
+				copy(want[r*pitch:], x[r*stride:][:c.N])
+			}
 			fours := (rows + 3) &^ 3
 			wantTop, wantRef, wantSum := make([]F, rows), make([]F, rows), make([]float64, rows)
 			p, y, scratch := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Placed(c, slices.Repeat([]F{fp.NaN[F]()}, fours*rowScratch))
 			top, ref, sum := kerneltest.Placed(c, make([]F, fours)), kerneltest.Placed(c, make([]F, fours)), kerneltest.Placed(c, make([]float64, fours))
+			if inPlace {
+				y = p
+			}
 			expFramesGeneric(view.Of(want, pitch, pitch), wantTop, wantRef, wantSum, nil, view.Of(x, c.N, stride), rows)
 			c.Call(func() { expFrames(view.Of(p, pitch, pitch), top, ref, sum, scratch, view.Of(y, c.N, stride), rows) })
 			for r := range rows {
-				c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "row", r}
+				c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "row", r, "in place", inPlace}
 				lost := kerneltest.LosesTop(x[r*stride:][:c.N])
 				if !lost {
 					kerneltest.SameOne(c, "top", wantTop[r], top[r])
@@ -581,6 +590,33 @@ func testWriteGradients[F Float](t *testing.T) {
 			writeGradientsGeneric(view.Of(want, c.N, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(sums, 0, sumsStride), nil)
 			c.Call(func() {
 				writeGradients(view.Of(dst, c.N, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(sums1, 0, sumsStride), scratch)
+			})
+			kerneltest.Same(c, "dst", want, dst)
+		}
+	})
+}
+
+func testWriteFewGradients[F Float](t *testing.T) {
+	eachTrellis(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], v values) {
+		whole := fp.WholeVectors[F](c.N)
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
+			stride, pitch := c.N+someGap(c), whole+someGap(c)
+			scale, classes := F(near(c.R)), make([]int32, 1+c.R.IntN(min(c.N, 40)))
+			for i, class := range c.R.Perm(c.N)[:len(classes)] {
+				classes[i] = int32(class)
+			}
+			few, sumsStride := fp.WholeVectors[F](len(classes)), sumStride[F](len(classes))
+			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "classes", classes}
+			p := inRows(rows, whole, pitch, func() []F {
+				return append(narrowed[F](numbers(c, c.N, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, whole-c.N)...)
+			})
+			softmax, sums := narrowed[F](numbers(c, rows, near)), numbers(c, (rows+1)/2*sumsStride, v.emission)
+			want := narrowed[F](numbers(c, max(0, rows-1)*stride+min(rows, 1)*c.N, near))
+			dst, scratch := kerneltest.Placed(c, want), kerneltest.Placed(c, make([]F, (rows+1)&^1*few))
+			p1, softmax1, sums1, classes1 := kerneltest.Constant(c, p), kerneltest.Constant(c, softmax), kerneltest.Constant(c, sums), kerneltest.Constant(c, classes)
+			writeFewGradientsGeneric(view.Of(want, c.N, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(sums, 0, sumsStride), classes, nil)
+			c.Call(func() {
+				writeFewGradients(view.Of(dst, c.N, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(sums1, 0, sumsStride), classes1, scratch)
 			})
 			kerneltest.Same(c, "dst", want, dst)
 		}

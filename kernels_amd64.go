@@ -11,83 +11,66 @@ import (
 )
 
 // sumExpBlock works like sumExpBlockGeneric.
-func sumExpBlock[F fp.Float](x []F, m F) (top, sum F) {
+func sumExpBlock[F fp.Float](x []F, m F, ahead int) (top, sum F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			top, sum := sumExpBlockF32AVX512(fp.AsFloat32(x), float32(m))
+			top, sum := sumExpBlockF32AVX512(fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := sumExpBlockF64AVX512(fp.AsFloat64(x), float64(m))
+		top, sum := sumExpBlockF64AVX512(fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			top, sum := sumExpBlockF32AVX2(fp.AsFloat32(x), float32(m))
+			top, sum := sumExpBlockF32AVX2(fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := sumExpBlockF64AVX2(fp.AsFloat64(x), float64(m))
+		top, sum := sumExpBlockF64AVX2(fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	}
-	return sumExpBlockGeneric(x, m)
+	return sumExpBlockGeneric(x, m, ahead)
 }
 
 // expBlock works like expBlockGeneric.
-func expBlock[F fp.Float](dst, x []F, m F) (top, sum F) {
+func expBlock[F fp.Float](dst, x []F, m F, ahead int) (top, sum F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			top, sum := expBlockF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
+			top, sum := expBlockF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := expBlockF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
+		top, sum := expBlockF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			top, sum := expBlockF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
+			top, sum := expBlockF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := expBlockF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
+		top, sum := expBlockF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	}
-	return expBlockGeneric(dst, x, m)
+	return expBlockGeneric(dst, x, m, ahead)
 }
 
 // sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
+func sumExpBelow[F fp.Float](x []F, m F, ahead int) (sum, ties F) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32AVX512(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sum, ties := sumExpBelowF32AVX512(fp.AsFloat32(x), float32(m), ahead)
+			return F(sum), F(ties)
 		}
-		sum, reached := sumExpBelowF64AVX512(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sum, ties := sumExpBelowF64AVX512(fp.AsFloat64(x), float64(m), ahead)
+		return F(sum), F(ties)
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32AVX2(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sum, ties := sumExpBelowF32AVX2(fp.AsFloat32(x), float32(m), ahead)
+			return F(sum), F(ties)
 		}
-		sum, reached := sumExpBelowF64AVX2(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sum, ties := sumExpBelowF64AVX2(fp.AsFloat64(x), float64(m), ahead)
+		return F(sum), F(ties)
 	}
-	return sumExpBelowGeneric(x, m)
-}
-
-// expBelow works like expBelowGeneric.
-func expBelow[F fp.Float](dst, x []F, m F) (sum F) {
-	switch tier.Active {
-	case tier.AVX512:
-		if fp.IsFloat32[F]() {
-			return F(expBelowF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m)))
-		}
-		return F(expBelowF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m)))
-	case tier.AVX2:
-		if fp.IsFloat32[F]() {
-			return F(expBelowF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m)))
-		}
-		return F(expBelowF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m)))
-	}
-	return expBelowGeneric(dst, x, m)
+	return sumExpBelowGeneric(x, m, ahead)
 }
 
 // expCopy works like expCopyGeneric.
@@ -310,24 +293,45 @@ func subtract[F fp.Float](dst, w []F, scale F) {
 }
 
 // gather works like gatherGeneric.
-func gather[F fp.Float](dst, src []F, index []int32) {
+func gather[F fp.Float](dst, src []F, index []int32, n, k int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			gatherF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(src), index)
+			gatherF32AVX512(fp.AsFloat32(dst), fp.AsFloat32(src), index, n, k)
 			return
 		}
-		gatherF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(src), index)
+		gatherF64AVX512(fp.AsFloat64(dst), fp.AsFloat64(src), index, n, k)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			gatherF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(src), index)
+			gatherF32AVX2(fp.AsFloat32(dst), fp.AsFloat32(src), index, n, k)
 			return
 		}
-		gatherF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(src), index)
+		gatherF64AVX2(fp.AsFloat64(dst), fp.AsFloat64(src), index, n, k)
 		return
 	}
-	gatherGeneric(dst, src, index)
+	gatherGeneric(dst, src, index, n, k)
+}
+
+// fetch works like fetchGeneric.
+func fetch[F fp.Float](x view.Rows[F], index []int32, rows int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			fetchF32AVX512(fp.AsFloat32(x.Data), x.Stride, index, rows)
+			return
+		}
+		fetchF64AVX512(fp.AsFloat64(x.Data), x.Stride, index, rows)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			fetchF32AVX2(fp.AsFloat32(x.Data), x.Stride, index, rows)
+			return
+		}
+		fetchF64AVX2(fp.AsFloat64(x.Data), x.Stride, index, rows)
+		return
+	}
+	fetchGeneric(x, index, rows)
 }
 
 // maxIndex works like maxIndexGeneric.
@@ -510,6 +514,27 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 		return
 	}
 	scaleStridedGeneric(dst, x, count, factor)
+}
+
+// logSoftmaxColumns works like logSoftmaxColumnsGeneric.
+func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			logSoftmaxColumnsF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		logSoftmaxColumnsF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			logSoftmaxColumnsF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		logSoftmaxColumnsF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	}
+	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
 }
 
 // scaleStridedUniform works like scaleStridedUniformGeneric.
@@ -1121,6 +1146,27 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// writeFewGradients works like writeFewGradientsGeneric.
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			writeFewGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			return
+		}
+		writeFewGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			writeFewGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			return
+		}
+		writeFewGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		return
+	}
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+}
+
 // viterbi works like viterbiGeneric.
 func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
 	switch tier.Active {
@@ -1178,52 +1224,40 @@ func logs(dst, x []float64) {
 }
 
 //go:noescape
-func sumExpBlockF32AVX512(x []float32, m float32) (top, sum float32)
+func sumExpBlockF32AVX512(x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func sumExpBlockF32AVX2(x []float32, m float32) (top, sum float32)
+func sumExpBlockF32AVX2(x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func sumExpBlockF64AVX512(x []float64, m float64) (top, sum float64)
+func sumExpBlockF64AVX512(x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func sumExpBlockF64AVX2(x []float64, m float64) (top, sum float64)
+func sumExpBlockF64AVX2(x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func expBlockF32AVX512(dst, x []float32, m float32) (top, sum float32)
+func expBlockF32AVX512(dst, x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func expBlockF32AVX2(dst, x []float32, m float32) (top, sum float32)
+func expBlockF32AVX2(dst, x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func expBlockF64AVX512(dst, x []float64, m float64) (top, sum float64)
+func expBlockF64AVX512(dst, x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func expBlockF64AVX2(dst, x []float64, m float64) (top, sum float64)
+func expBlockF64AVX2(dst, x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func sumExpBelowF32AVX512(x []float32, m float32) (sum float32, reached int)
+func sumExpBelowF32AVX512(x []float32, m float32, ahead int) (sum, ties float32)
 
 //go:noescape
-func sumExpBelowF32AVX2(x []float32, m float32) (sum float32, reached int)
+func sumExpBelowF32AVX2(x []float32, m float32, ahead int) (sum, ties float32)
 
 //go:noescape
-func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
+func sumExpBelowF64AVX512(x []float64, m float64, ahead int) (sum, ties float64)
 
 //go:noescape
-func sumExpBelowF64AVX2(x []float64, m float64) (sum float64, reached int)
-
-//go:noescape
-func expBelowF32AVX512(dst, x []float32, m float32) (sum float32)
-
-//go:noescape
-func expBelowF32AVX2(dst, x []float32, m float32) (sum float32)
-
-//go:noescape
-func expBelowF64AVX512(dst, x []float64, m float64) (sum float64)
-
-//go:noescape
-func expBelowF64AVX2(dst, x []float64, m float64) (sum float64)
+func sumExpBelowF64AVX2(x []float64, m float64, ahead int) (sum, ties float64)
 
 //go:noescape
 func expCopyF32AVX512(dst, x []float32, m float32, out, in []float32, ahead int) (sum, ties float32)
@@ -1352,16 +1386,28 @@ func subtractF64AVX512(dst, w []float64, scale float64)
 func subtractF64AVX2(dst, w []float64, scale float64)
 
 //go:noescape
-func gatherF32AVX512(dst, src []float32, index []int32)
+func gatherF32AVX512(dst, src []float32, index []int32, n, k int)
 
 //go:noescape
-func gatherF32AVX2(dst, src []float32, index []int32)
+func gatherF32AVX2(dst, src []float32, index []int32, n, k int)
 
 //go:noescape
-func gatherF64AVX512(dst, src []float64, index []int32)
+func gatherF64AVX512(dst, src []float64, index []int32, n, k int)
 
 //go:noescape
-func gatherF64AVX2(dst, src []float64, index []int32)
+func gatherF64AVX2(dst, src []float64, index []int32, n, k int)
+
+//go:noescape
+func fetchF32AVX512(x []float32, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF32AVX2(x []float32, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF64AVX512(x []float64, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF64AVX2(x []float64, xStride int, index []int32, rows int)
 
 //go:noescape
 func maxIndexAVX512(index []int32) (most uint32)
@@ -1470,6 +1516,18 @@ func scaleStridedF64AVX512(dst []float64, dstColumns, dstStride int, x []float64
 
 //go:noescape
 func scaleStridedF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
+
+//go:noescape
+func logSoftmaxColumnsF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, hi, lo []float32)
+
+//go:noescape
+func logSoftmaxColumnsF32AVX2(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, hi, lo []float32)
+
+//go:noescape
+func logSoftmaxColumnsF64AVX512(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
+
+//go:noescape
+func logSoftmaxColumnsF64AVX2(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
 
 //go:noescape
 func scaleStridedUniformF32AVX512(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
@@ -1812,6 +1870,18 @@ func writeGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums, scr
 
 //go:noescape
 func writeGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeFewGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
 
 //go:noescape
 func viterbiAVX512(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)

@@ -11,57 +11,45 @@ import (
 )
 
 // sumExpBlock works like sumExpBlockGeneric.
-func sumExpBlock[F fp.Float](x []F, m F) (top, sum F) {
+func sumExpBlock[F fp.Float](x []F, m F, ahead int) (top, sum F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			top, sum := sumExpBlockF32NEON(fp.AsFloat32(x), float32(m))
+			top, sum := sumExpBlockF32NEON(fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := sumExpBlockF64NEON(fp.AsFloat64(x), float64(m))
+		top, sum := sumExpBlockF64NEON(fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	}
-	return sumExpBlockGeneric(x, m)
+	return sumExpBlockGeneric(x, m, ahead)
 }
 
 // expBlock works like expBlockGeneric.
-func expBlock[F fp.Float](dst, x []F, m F) (top, sum F) {
+func expBlock[F fp.Float](dst, x []F, m F, ahead int) (top, sum F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			top, sum := expBlockF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m))
+			top, sum := expBlockF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m), ahead)
 			return F(top), F(sum)
 		}
-		top, sum := expBlockF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m))
+		top, sum := expBlockF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m), ahead)
 		return F(top), F(sum)
 	}
-	return expBlockGeneric(dst, x, m)
+	return expBlockGeneric(dst, x, m, ahead)
 }
 
 // sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
+func sumExpBelow[F fp.Float](x []F, m F, ahead int) (sum, ties F) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			sum, reached := sumExpBelowF32NEON(fp.AsFloat32(x), float32(m))
-			return F(sum), reached
+			sum, ties := sumExpBelowF32NEON(fp.AsFloat32(x), float32(m), ahead)
+			return F(sum), F(ties)
 		}
-		sum, reached := sumExpBelowF64NEON(fp.AsFloat64(x), float64(m))
-		return F(sum), reached
+		sum, ties := sumExpBelowF64NEON(fp.AsFloat64(x), float64(m), ahead)
+		return F(sum), F(ties)
 	}
-	return sumExpBelowGeneric(x, m)
-}
-
-// expBelow works like expBelowGeneric.
-func expBelow[F fp.Float](dst, x []F, m F) (sum F) {
-	switch tier.Active {
-	case tier.NEON:
-		if fp.IsFloat32[F]() {
-			return F(expBelowF32NEON(fp.AsFloat32(dst), fp.AsFloat32(x), float32(m)))
-		}
-		return F(expBelowF64NEON(fp.AsFloat64(dst), fp.AsFloat64(x), float64(m)))
-	}
-	return expBelowGeneric(dst, x, m)
+	return sumExpBelowGeneric(x, m, ahead)
 }
 
 // expCopy works like expCopyGeneric.
@@ -213,17 +201,31 @@ func subtract[F fp.Float](dst, w []F, scale F) {
 }
 
 // gather works like gatherGeneric.
-func gather[F fp.Float](dst, src []F, index []int32) {
+func gather[F fp.Float](dst, src []F, index []int32, n, k int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			gatherF32NEON(fp.AsFloat32(dst), fp.AsFloat32(src), index)
+			gatherF32NEON(fp.AsFloat32(dst), fp.AsFloat32(src), index, n, k)
 			return
 		}
-		gatherF64NEON(fp.AsFloat64(dst), fp.AsFloat64(src), index)
+		gatherF64NEON(fp.AsFloat64(dst), fp.AsFloat64(src), index, n, k)
 		return
 	}
-	gatherGeneric(dst, src, index)
+	gatherGeneric(dst, src, index, n, k)
+}
+
+// fetch works like fetchGeneric.
+func fetch[F fp.Float](x view.Rows[F], index []int32, rows int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			fetchF32NEON(fp.AsFloat32(x.Data), x.Stride, index, rows)
+			return
+		}
+		fetchF64NEON(fp.AsFloat64(x.Data), x.Stride, index, rows)
+		return
+	}
+	fetchGeneric(x, index, rows)
 }
 
 // maxIndex works like maxIndexGeneric.
@@ -350,6 +352,20 @@ func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 		return
 	}
 	scaleStridedGeneric(dst, x, count, factor)
+}
+
+// logSoftmaxColumns works like logSoftmaxColumnsGeneric.
+func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			logSoftmaxColumnsF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, fp.AsFloat32(x.Data), x.Stride, count, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			return
+		}
+		logSoftmaxColumnsF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, fp.AsFloat64(x.Data), x.Stride, count, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		return
+	}
+	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
 }
 
 // scaleStridedUniform works like scaleStridedUniformGeneric.
@@ -779,6 +795,20 @@ func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums 
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
 }
 
+// writeFewGradients works like writeFewGradientsGeneric.
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			writeFewGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			return
+		}
+		writeFewGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		return
+	}
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+}
+
 // viterbi works like viterbiGeneric.
 func viterbi(alpha view.Rows[float64], boundary, column, blanks, y, skipExponents []float64, positions int) {
 	switch tier.Active {
@@ -822,28 +852,22 @@ func logs(dst, x []float64) {
 }
 
 //go:noescape
-func sumExpBlockF32NEON(x []float32, m float32) (top, sum float32)
+func sumExpBlockF32NEON(x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func sumExpBlockF64NEON(x []float64, m float64) (top, sum float64)
+func sumExpBlockF64NEON(x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func expBlockF32NEON(dst, x []float32, m float32) (top, sum float32)
+func expBlockF32NEON(dst, x []float32, m float32, ahead int) (top, sum float32)
 
 //go:noescape
-func expBlockF64NEON(dst, x []float64, m float64) (top, sum float64)
+func expBlockF64NEON(dst, x []float64, m float64, ahead int) (top, sum float64)
 
 //go:noescape
-func sumExpBelowF32NEON(x []float32, m float32) (sum float32, reached int)
+func sumExpBelowF32NEON(x []float32, m float32, ahead int) (sum, ties float32)
 
 //go:noescape
-func sumExpBelowF64NEON(x []float64, m float64) (sum float64, reached int)
-
-//go:noescape
-func expBelowF32NEON(dst, x []float32, m float32) (sum float32)
-
-//go:noescape
-func expBelowF64NEON(dst, x []float64, m float64) (sum float64)
+func sumExpBelowF64NEON(x []float64, m float64, ahead int) (sum, ties float64)
 
 //go:noescape
 func expCopyF32NEON(dst, x []float32, m float32, out, in []float32, ahead int) (sum, ties float32)
@@ -909,10 +933,16 @@ func subtractF32NEON(dst, w []float32, scale float32)
 func subtractF64NEON(dst, w []float64, scale float64)
 
 //go:noescape
-func gatherF32NEON(dst, src []float32, index []int32)
+func gatherF32NEON(dst, src []float32, index []int32, n, k int)
 
 //go:noescape
-func gatherF64NEON(dst, src []float64, index []int32)
+func gatherF64NEON(dst, src []float64, index []int32, n, k int)
+
+//go:noescape
+func fetchF32NEON(x []float32, xStride int, index []int32, rows int)
+
+//go:noescape
+func fetchF64NEON(x []float64, xStride int, index []int32, rows int)
 
 //go:noescape
 func maxIndexNEON(index []int32) (most uint32)
@@ -967,6 +997,12 @@ func scaleStridedF32NEON(dst []float32, dstColumns, dstStride int, x []float32, 
 
 //go:noescape
 func scaleStridedF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, factor []float64)
+
+//go:noescape
+func logSoftmaxColumnsF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride, count int, hi, lo []float32)
+
+//go:noescape
+func logSoftmaxColumnsF64NEON(dst []float64, dstColumns, dstStride int, x []float64, xStride, count int, hi, lo []float64)
 
 //go:noescape
 func scaleStridedUniformF32NEON(dst []float32, dstColumns, dstStride int, x []float32, xStride int, u, factor, scale []float32)
@@ -1138,6 +1174,12 @@ func writeGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []floa
 
 //go:noescape
 func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeFewGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64NEON(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
 
 //go:noescape
 func viterbiNEON(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)

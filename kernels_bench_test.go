@@ -31,17 +31,17 @@ func rowWorks[F Float]() []kerneltest.Work {
 	gathered.Bytes += sizeOf(index)
 	one, two, four := kerneltest.Elements[F](block, 1), kerneltest.Elements[F](block, 2), kerneltest.Elements[F](block, 4)
 	return []kerneltest.Work{
-		kerneltest.NewWork("sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, fp.NegInf[F]()) }),
-		kerneltest.NewWork("expBlock", two, func() { top[0], top[1] = expBlock(dst, x, fp.NegInf[F]()) }),
-		kerneltest.NewWork("sumExpBelow", one, func() { top[0], _ = sumExpBelow(x, largest) }),
-		kerneltest.NewWork("expBelow", two, func() { top[0] = expBelow(dst, x, largest) }),
+		kerneltest.NewWork("sumExpBlock", one, func() { top[0], top[1] = sumExpBlock(x, fp.NegInf[F](), 0) }),
+		kerneltest.NewWork("expBlock", two, func() { top[0], top[1] = expBlock(dst, x, fp.NegInf[F](), 0) }),
+		kerneltest.NewWork("sumExpBelow", one, func() { top[0], top[1] = sumExpBelow(x, largest, 0) }),
 		kerneltest.NewWork("expCopy", four, func() { top[0], top[1] = expCopy(dst, x, largest, out, in, 0) }),
 		kerneltest.NewWork("maxBlock", one, func() { top[0] = maxBlock(x) }),
 		kerneltest.NewWork("sumExpRows", kerneltest.Elements[F](short*shortRows, 1), func() { sumExpRows(top, sum, scratch, x, short, shortRows) }),
 		kerneltest.NewWork("softmaxRows", kerneltest.Elements[F](n*rows, 2), func() { softmaxRows(dst, x, n, zeros, ones) }),
 		kerneltest.NewWork("scale", two, func() { scale(ones, 1) }),
 		kerneltest.NewWork("logSoftmaxRows", kerneltest.Elements[F](n*rows, 2), func() { logSoftmaxRows(dst, x, n, zeros, zeros) }),
-		kerneltest.NewWork("gather", gathered, func() { gather(dst, x, index) }),
+		kerneltest.NewWork("gather", gathered, func() { gather(dst, x, index, 0, len(index)) }),
+		kerneltest.NewWork("fetch", gathered, func() { fetch(view.Of(x, n, n), index, 1) }),
 		kerneltest.NewWork("argMax", one, func() { index[0] = int32(argMax(x, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxAllowed", two, func() { index[0] = int32(argMaxAllowed(x, ones, fp.NegInf[F]())) }),
 		kerneltest.NewWork("argMaxRows", kerneltest.Elements[F](short*shortRows, 1), func() { argMaxRows(top, x, short) }),
@@ -88,6 +88,9 @@ func stridedWorks[F Float]() []kerneltest.Work {
 		}),
 		kerneltest.NewWork("gradientStridedStream", two, func() {
 			gradientStridedStream(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, ones, class, 0, zeros, 1)
+		}),
+		kerneltest.NewWork("logSoftmaxColumns", two, func() {
+			logSoftmaxColumns(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), classes, zeros, zeros)
 		}),
 		kerneltest.NewWork("scaleStridedUniform", two, func() {
 			scaleStridedUniform(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), u, ones, zeros)
@@ -200,6 +203,9 @@ func frameWorks[F Float]() []kerneltest.Work {
 		}),
 		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(p) + sizeOf(dst)}, func() {
 			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, scratch)
+		}),
+		kerneltest.NewWork("writeFewGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(p) + sizeOf(dst)}, func() {
+			writeFewGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, index[:8], scratch)
 		}),
 	}
 }

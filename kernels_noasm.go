@@ -10,23 +10,18 @@ import (
 )
 
 // sumExpBlock works like sumExpBlockGeneric.
-func sumExpBlock[F fp.Float](x []F, m F) (top, sum F) {
-	return sumExpBlockGeneric(x, m)
+func sumExpBlock[F fp.Float](x []F, m F, ahead int) (top, sum F) {
+	return sumExpBlockGeneric(x, m, ahead)
 }
 
 // expBlock works like expBlockGeneric.
-func expBlock[F fp.Float](dst, x []F, m F) (top, sum F) {
-	return expBlockGeneric(dst, x, m)
+func expBlock[F fp.Float](dst, x []F, m F, ahead int) (top, sum F) {
+	return expBlockGeneric(dst, x, m, ahead)
 }
 
 // sumExpBelow works like sumExpBelowGeneric.
-func sumExpBelow[F fp.Float](x []F, m F) (sum F, reached int) {
-	return sumExpBelowGeneric(x, m)
-}
-
-// expBelow works like expBelowGeneric.
-func expBelow[F fp.Float](dst, x []F, m F) (sum F) {
-	return expBelowGeneric(dst, x, m)
+func sumExpBelow[F fp.Float](x []F, m F, ahead int) (sum, ties F) {
+	return sumExpBelowGeneric(x, m, ahead)
 }
 
 // expCopy works like expCopyGeneric.
@@ -85,8 +80,13 @@ func subtract[F fp.Float](dst, w []F, scale F) {
 }
 
 // gather works like gatherGeneric.
-func gather[F fp.Float](dst, src []F, index []int32) {
-	gatherGeneric(dst, src, index)
+func gather[F fp.Float](dst, src []F, index []int32, n, k int) {
+	gatherGeneric(dst, src, index, n, k)
+}
+
+// fetch works like fetchGeneric.
+func fetch[F fp.Float](x view.Rows[F], index []int32, rows int) {
+	fetchGeneric(x, index, rows)
 }
 
 // maxIndex works like maxIndexGeneric.
@@ -137,6 +137,11 @@ func expStrided[F fp.Float](sum []float64, ties, m []F, x view.Rows[F], count in
 // scaleStrided works like scaleStridedGeneric.
 func scaleStrided[F fp.Float](dst, x view.Rows[F], count int, factor []F) {
 	scaleStridedGeneric(dst, x, count, factor)
+}
+
+// logSoftmaxColumns works like logSoftmaxColumnsGeneric.
+func logSoftmaxColumns[F fp.Float](dst, x view.Rows[F], count int, hi, lo []F) {
+	logSoftmaxColumnsGeneric(dst, x, count, hi, lo)
 }
 
 // scaleStridedUniform works like scaleStridedUniformGeneric.
@@ -312,6 +317,11 @@ func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch
 // writeGradients works like writeGradientsGeneric.
 func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
 	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
+}
+
+// writeFewGradients works like writeFewGradientsGeneric.
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
 }
 
 // viterbi works like viterbiGeneric.

@@ -40,7 +40,6 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"sumExpBlock":       testSumExpBlock[F],
 		"expBlock":          testExpBlock[F],
 		"sumExpBelow":       testSumExpBelow[F],
-		"expBelow":          testExpBelow[F],
 		"expCopy":           testExpCopy[F],
 		"maxBlock":          testMaxBlock[F],
 		"sumExpRows":        testSumExpRows[F],
@@ -52,6 +51,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"multiply":          testMultiply[F],
 		"subtract":          testSubtract[F],
 		"gather":            testGather[F],
+		"fetch":             testFetch[F],
 		"argMax":            testArgMax[F],
 		"argMaxAllowed":     testArgMaxAllowed[F],
 		"argMaxRows":        testArgMaxShortRows[F],
@@ -61,6 +61,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"maxStrided":            testMaxStrided[F],
 		"expStrided":            testExpStrided[F],
 		"scaleStrided":          testScaleStrided[F],
+		"logSoftmaxColumns":     testLogSoftmaxColumns[F],
 		"scaleStridedUniform":   testScaleStridedUniform[F],
 		"gradientStrided":       testGradientStrided[F],
 		"gradientStridedStream": testGradientStridedStream[F],
@@ -83,8 +84,8 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"narrow":         testNarrow[F],
 		"emit":           testEmit[F],
 		"nearest":        testNearest[F],
-		"writeGradients": testWriteGradients[F],
-		"toBlocks":       testToBlocks[F],
+		"writeGradients": testWriteGradients[F], "writeFewGradients": testWriteFewGradients[F],
+		"toBlocks": testToBlocks[F],
 	}
 }
 

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func sumExpBlockF32AVX512(x []float32, m float32) (top float32, sum float32)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·sumExpBlockF32AVX512(SB), NOSPLIT, $0-40
+// func sumExpBlockF32AVX512(x []float32, m float32, ahead int) (top float32, sum float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·sumExpBlockF32AVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+32(SB), Z2
@@ -82,6 +82,9 @@ endif5:
 	VMAXPS        X13, X17, X17
 	VADDPS        Z1, Z17, Z13
 	VBROADCASTSS  X13, Z13
+	MOVQ          x_base+0(FP), DX
+	MOVQ          ahead+32(FP), BX
+	ADDQ          BX, DX
 	VMOVAPS       Z1, Z14
 	VMOVAPS       Z1, Z15
 	VSUBPS        Z13, Z1, Z13
@@ -89,6 +92,7 @@ endif5:
 	JLT           end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Z16
 	VADDPS       Z13, Z16, Z16
 	VPCMPD       $0x01, Z2, Z16, K1
@@ -110,6 +114,7 @@ loop6:
 	VPADDD       Z20, Z16, Z16
 	VADDPS       Z16, Z14, K1, Z14
 	ADDQ         $+64, AX
+	ADDQ         $+64, DX
 	SUBQ         $+16, CX
 	CMPQ         CX, $+16
 	JGE          loop6
@@ -117,8 +122,9 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         bitMasks<>+0(SB), DX
-	KMOVW        (DX)(CX*2), K1
+	PREFETCHT1   (DX)
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(CX*2), K1
 	VMOVAPS      Z0, Z16
 	VMOVUPS      (AX), K1, Z16
 	VADDPS       Z13, Z16, Z16
@@ -142,13 +148,14 @@ end7:
 	VADDPS       Z0, Z14, K1, Z14
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
+	ADDQ         CX, DX
 
 endif8:
 	VSUBPS        Z13, Z1, Z0
 	VBROADCASTSS  m+24(FP), Z1
 	VCMPPS        $0x11, Z0, Z1, K1
 	VMOVAPS.Z     Z12, K1, Z1
-	VMOVSS        X0, top+32(FP)
+	VMOVSS        X0, top+40(FP)
 	VEXTRACTF64X4 $0x01, Z14, Y0
 	VADDPS        Y0, Y14, Y17
 	VEXTRACTF64X2 $0x01, Y17, X0
@@ -167,13 +174,13 @@ endif8:
 	VADDPS        X0, X19, X19
 	VSUBPS        Z1, Z19, Z0
 	VADDPS        Z0, Z17, Z0
-	VMOVSS        X0, sum+36(FP)
+	VMOVSS        X0, sum+44(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBlockF32AVX2(x []float32, m float32) (top float32, sum float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·sumExpBlockF32AVX2(SB), NOSPLIT, $0-40
+// func sumExpBlockF32AVX2(x []float32, m float32, ahead int) (top float32, sum float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·sumExpBlockF32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS m+24(FP), Y0
@@ -261,6 +268,9 @@ endif5:
 	VXORPS       Y1, Y1, Y1
 	VADDPS       Y1, Y0, Y0
 	VBROADCASTSS X0, Y0
+	MOVQ         x_base+0(FP), DX
+	MOVQ         ahead+32(FP), BX
+	ADDQ         BX, DX
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -271,6 +281,7 @@ endif5:
 	JLT          end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VADDPS       (AX), Y0, Y5
 	VADDPS       32(AX), Y0, Y6
 	VMOVUPS      constants<>+32(SB), Y7
@@ -318,6 +329,7 @@ loop6:
 	VANDPS       Y6, Y8, Y5
 	VADDPS       Y5, Y2, Y2
 	ADDQ         $+64, AX
+	ADDQ         $+64, DX
 	SUBQ         $+16, CX
 	CMPQ         CX, $+16
 	JGE          loop6
@@ -325,11 +337,12 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         byteMasks<>+0(SB), DX
-	MOVQ         CX, BX
-	NEGQ         BX
-	VMOVUPS      64(DX)(BX*4), Y6
-	VMOVUPS      96(DX)(BX*4), Y7
+	PREFETCHT1   (DX)
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         CX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*4), Y6
+	VMOVUPS      96(BX)(SI*4), Y7
 	VMASKMOVPS   (AX), Y6, Y5
 	VMOVUPS      constants<>+0(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
@@ -384,6 +397,7 @@ end7:
 	VADDPS       Y5, Y2, Y2
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
+	ADDQ         CX, DX
 
 endif8:
 	VXORPS       Y5, Y5, Y5
@@ -393,7 +407,7 @@ endif8:
 	VCMPPS       $0x11, Y0, Y5, Y5
 	VANDPS       constants<>+352(SB), Y6, Y6
 	VANDPS       constants<>+352(SB), Y5, Y5
-	VMOVSS       X0, top+32(FP)
+	VMOVSS       X0, top+40(FP)
 	VADDPS       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -412,13 +426,13 @@ endif8:
 	VSUBPS       Y5, Y1, Y1
 	VADDPS       Y2, Y0, Y2
 	VADDPS       Y1, Y0, Y0
-	VMOVSS       X2, sum+36(FP)
+	VMOVSS       X2, sum+44(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBlockF64AVX512(x []float64, m float64) (top float64, sum float64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·sumExpBlockF64AVX512(SB), NOSPLIT, $0-48
+// func sumExpBlockF64AVX512(x []float64, m float64, ahead int) (top float64, sum float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·sumExpBlockF64AVX512(SB), NOSPLIT, $0-56
 	VBROADCASTSD constants<>+384(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+416(SB), Z2
@@ -497,6 +511,9 @@ endif5:
 	VMAXPD        X18, X22, X22
 	VADDPD        Z1, Z22, Z18
 	VBROADCASTSD  X18, Z18
+	MOVQ          x_base+0(FP), DX
+	MOVQ          ahead+32(FP), BX
+	ADDQ          BX, DX
 	VMOVAPS       Z1, Z19
 	VMOVAPS       Z1, Z20
 	VSUBPD        Z18, Z1, Z18
@@ -504,6 +521,7 @@ endif5:
 	JLT           end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Z21
 	VADDPD       Z18, Z21, Z21
 	VPCMPQ       $0x01, Z2, Z21, K1
@@ -530,6 +548,7 @@ loop6:
 	VPADDQ       Z25, Z21, Z21
 	VADDPD       Z21, Z19, K1, Z19
 	ADDQ         $+64, AX
+	ADDQ         $+64, DX
 	SUBQ         $+8, CX
 	CMPQ         CX, $+8
 	JGE          loop6
@@ -537,8 +556,9 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         bitMasks<>+0(SB), DX
-	KMOVW        (DX)(CX*2), K1
+	PREFETCHT1   (DX)
+	LEAQ         bitMasks<>+0(SB), BX
+	KMOVW        (BX)(CX*2), K1
 	VMOVAPS      Z0, Z21
 	VMOVUPD      (AX), K1, Z21
 	VADDPD       Z18, Z21, Z21
@@ -567,13 +587,14 @@ end7:
 	VADDPD       Z0, Z19, K1, Z19
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
+	ADDQ         CX, DX
 
 endif8:
 	VSUBPD        Z18, Z1, Z0
 	VBROADCASTSD  m+24(FP), Z1
 	VCMPPD        $0x11, Z0, Z1, K1
 	VMOVAPD.Z     Z17, K1, Z1
-	VMOVSD        X0, top+32(FP)
+	VMOVSD        X0, top+40(FP)
 	VEXTRACTF64X4 $0x01, Z19, Y0
 	VADDPD        Y0, Y19, Y22
 	VEXTRACTF64X2 $0x01, Y22, X0
@@ -588,13 +609,13 @@ endif8:
 	VADDPD        X0, X24, X24
 	VSUBPD        Z1, Z24, Z0
 	VADDPD        Z0, Z22, Z0
-	VMOVSD        X0, sum+40(FP)
+	VMOVSD        X0, sum+48(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBlockF64AVX2(x []float64, m float64) (top float64, sum float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·sumExpBlockF64AVX2(SB), NOSPLIT, $0-48
+// func sumExpBlockF64AVX2(x []float64, m float64, ahead int) (top float64, sum float64)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·sumExpBlockF64AVX2(SB), NOSPLIT, $0-56
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
 	VBROADCASTSD m+24(FP), Y0
@@ -680,6 +701,9 @@ endif5:
 	VXORPS       Y1, Y1, Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD X0, Y0
+	MOVQ         x_base+0(FP), DX
+	MOVQ         ahead+32(FP), BX
+	ADDQ         BX, DX
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -690,6 +714,7 @@ endif5:
 	JLT          end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VADDPD       (AX), Y0, Y5
 	VADDPD       32(AX), Y0, Y6
 	VMOVUPS      constants<>+416(SB), Y7
@@ -747,6 +772,7 @@ loop6:
 	VANDPS       Y6, Y8, Y5
 	VADDPD       Y5, Y2, Y2
 	ADDQ         $+64, AX
+	ADDQ         $+64, DX
 	SUBQ         $+8, CX
 	CMPQ         CX, $+8
 	JGE          loop6
@@ -754,11 +780,12 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         byteMasks<>+0(SB), DX
-	MOVQ         CX, BX
-	NEGQ         BX
-	VMOVUPS      64(DX)(BX*8), Y6
-	VMOVUPS      96(DX)(BX*8), Y7
+	PREFETCHT1   (DX)
+	LEAQ         byteMasks<>+0(SB), BX
+	MOVQ         CX, SI
+	NEGQ         SI
+	VMOVUPS      64(BX)(SI*8), Y6
+	VMOVUPS      96(BX)(SI*8), Y7
 	VMASKMOVPD   (AX), Y6, Y5
 	VMOVUPS      constants<>+384(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
@@ -823,6 +850,7 @@ end7:
 	VADDPD       Y5, Y2, Y2
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
+	ADDQ         CX, DX
 
 endif8:
 	VXORPS       Y5, Y5, Y5
@@ -832,7 +860,7 @@ endif8:
 	VCMPPD       $0x11, Y0, Y5, Y5
 	VANDPS       constants<>+896(SB), Y6, Y6
 	VANDPS       constants<>+896(SB), Y5, Y5
-	VMOVSD       X0, top+32(FP)
+	VMOVSD       X0, top+40(FP)
 	VADDPD       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -847,13 +875,13 @@ endif8:
 	VSUBPD       Y5, Y1, Y1
 	VADDPD       Y2, Y0, Y2
 	VADDPD       Y1, Y0, Y0
-	VMOVSD       X2, sum+40(FP)
+	VMOVSD       X2, sum+48(FP)
 	VZEROUPPER
 	RET
 
-// func expBlockF32AVX512(dst []float32, x []float32, m float32) (top float32, sum float32)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·expBlockF32AVX512(SB), NOSPLIT, $0-64
+// func expBlockF32AVX512(dst []float32, x []float32, m float32, ahead int) (top float32, sum float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·expBlockF32AVX512(SB), NOSPLIT, $0-72
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+928(SB), Z2
@@ -929,7 +957,10 @@ endif5:
 	VMAXPS        X13, X17, X17
 	VADDPS        Z1, Z17, Z13
 	VBROADCASTSS  X13, Z13
-	MOVQ          dst_base+0(FP), DX
+	MOVQ          x_base+24(FP), DX
+	MOVQ          ahead+56(FP), BX
+	ADDQ          BX, DX
+	MOVQ          dst_base+0(FP), BX
 	VMOVAPS       Z1, Z14
 	VMOVAPS       Z1, Z15
 	VSUBPS        Z13, Z1, Z13
@@ -937,6 +968,7 @@ endif5:
 	JLT           end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Z16
 	VADDPS       Z13, Z16, Z16
 	VCMPPS       $0x15, Z2, Z16, K1
@@ -958,9 +990,10 @@ loop6:
 	VPSLLD       $0x17, Z18, Z16
 	VPADDD.Z     Z20, Z16, K1, Z16
 	VADDPS       Z16, Z14, K2, Z14
-	VMOVUPS      Z16, (DX)
+	VMOVUPS      Z16, (BX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
+	ADDQ         $+64, BX
 	SUBQ         $+16, CX
 	CMPQ         CX, $+16
 	JGE          loop6
@@ -968,8 +1001,9 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         bitMasks<>+0(SB), BX
-	KMOVW        (BX)(CX*2), K1
+	PREFETCHT1   (DX)
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(CX*2), K1
 	VMOVUPS      (AX), K1, Z0
 	VADDPS       Z13, Z0, Z0
 	VCMPPS       $0x15, Z2, Z0, K2
@@ -991,17 +1025,18 @@ end7:
 	VPSLLD       $0x17, Z2, Z0
 	VPADDD.Z     Z3, Z0, K2, Z0
 	VADDPS       Z0, Z14, K3, Z14
-	VMOVUPS      Z0, K1, (DX)
+	VMOVUPS      Z0, K1, (BX)
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
+	ADDQ         CX, BX
 
 endif8:
 	VSUBPS        Z13, Z1, Z0
 	VBROADCASTSS  m+48(FP), Z1
 	VCMPPS        $0x11, Z0, Z1, K1
 	VMOVAPS.Z     Z12, K1, Z1
-	VMOVSS        X0, top+56(FP)
+	VMOVSS        X0, top+64(FP)
 	VEXTRACTF64X4 $0x01, Z14, Y0
 	VADDPS        Y0, Y14, Y17
 	VEXTRACTF64X2 $0x01, Y17, X0
@@ -1020,13 +1055,13 @@ endif8:
 	VADDPS        X0, X19, X19
 	VSUBPS        Z1, Z19, Z0
 	VADDPS        Z0, Z17, Z0
-	VMOVSS        X0, sum+60(FP)
+	VMOVSS        X0, sum+68(FP)
 	VZEROUPPER
 	RET
 
-// func expBlockF32AVX2(dst []float32, x []float32, m float32) (top float32, sum float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expBlockF32AVX2(SB), NOSPLIT, $0-64
+// func expBlockF32AVX2(dst []float32, x []float32, m float32, ahead int) (top float32, sum float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expBlockF32AVX2(SB), NOSPLIT, $0-72
 	MOVQ         x_base+24(FP), AX
 	MOVQ         x_len+32(FP), CX
 	VBROADCASTSS m+48(FP), Y0
@@ -1114,7 +1149,10 @@ endif5:
 	VXORPS       Y1, Y1, Y1
 	VADDPS       Y1, Y0, Y0
 	VBROADCASTSS X0, Y0
-	MOVQ         dst_base+0(FP), DX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         ahead+56(FP), BX
+	ADDQ         BX, DX
+	MOVQ         dst_base+0(FP), BX
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -1125,6 +1163,7 @@ endif5:
 	JLT          end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VADDPS       (AX), Y0, Y5
 	VADDPS       32(AX), Y0, Y6
 	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
@@ -1171,10 +1210,11 @@ loop6:
 	VADDPS       Y7, Y1, Y1
 	VANDPS       Y6, Y9, Y7
 	VADDPS       Y7, Y2, Y2
-	VMOVUPS      Y5, (DX)
-	VMOVUPS      Y6, 32(DX)
+	VMOVUPS      Y5, (BX)
+	VMOVUPS      Y6, 32(BX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
+	ADDQ         $+64, BX
 	SUBQ         $+16, CX
 	CMPQ         CX, $+16
 	JGE          loop6
@@ -1182,11 +1222,12 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         CX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*4), Y6
-	VMOVUPS      96(BX)(SI*4), Y7
+	PREFETCHT1   (DX)
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         CX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y6
+	VMOVUPS      96(SI)(DI*4), Y7
 	VMASKMOVPS   (AX), Y6, Y5
 	VMOVUPS      constants<>+0(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
@@ -1239,16 +1280,17 @@ end7:
 	VADDPS       Y7, Y1, Y1
 	VANDPS       Y6, Y9, Y7
 	VADDPS       Y7, Y2, Y2
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         CX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*4), Y7
-	VMOVUPS      96(BX)(SI*4), Y8
-	VMASKMOVPS   Y5, Y7, (DX)
-	VMASKMOVPS   Y6, Y8, 32(DX)
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         CX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*4), Y7
+	VMOVUPS      96(SI)(DI*4), Y8
+	VMASKMOVPS   Y5, Y7, (BX)
+	VMASKMOVPS   Y6, Y8, 32(BX)
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
+	ADDQ         CX, BX
 
 endif8:
 	VXORPS       Y5, Y5, Y5
@@ -1258,7 +1300,7 @@ endif8:
 	VCMPPS       $0x11, Y0, Y5, Y5
 	VANDPS       constants<>+352(SB), Y6, Y6
 	VANDPS       constants<>+352(SB), Y5, Y5
-	VMOVSS       X0, top+56(FP)
+	VMOVSS       X0, top+64(FP)
 	VADDPS       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -1277,13 +1319,13 @@ endif8:
 	VSUBPS       Y5, Y1, Y1
 	VADDPS       Y2, Y0, Y2
 	VADDPS       Y1, Y0, Y0
-	VMOVSS       X2, sum+60(FP)
+	VMOVSS       X2, sum+68(FP)
 	VZEROUPPER
 	RET
 
-// func expBlockF64AVX512(dst []float64, x []float64, m float64) (top float64, sum float64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·expBlockF64AVX512(SB), NOSPLIT, $0-72
+// func expBlockF64AVX512(dst []float64, x []float64, m float64, ahead int) (top float64, sum float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·expBlockF64AVX512(SB), NOSPLIT, $0-80
 	VBROADCASTSD constants<>+384(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+960(SB), Z2
@@ -1362,7 +1404,10 @@ endif5:
 	VMAXPD        X18, X22, X22
 	VADDPD        Z1, Z22, Z18
 	VBROADCASTSD  X18, Z18
-	MOVQ          dst_base+0(FP), DX
+	MOVQ          x_base+24(FP), DX
+	MOVQ          ahead+56(FP), BX
+	ADDQ          BX, DX
+	MOVQ          dst_base+0(FP), BX
 	VMOVAPS       Z1, Z19
 	VMOVAPS       Z1, Z20
 	VSUBPD        Z18, Z1, Z18
@@ -1370,6 +1415,7 @@ endif5:
 	JLT           end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Z21
 	VADDPD       Z18, Z21, Z21
 	VCMPPD       $0x15, Z2, Z21, K1
@@ -1396,9 +1442,10 @@ loop6:
 	VPSLLQ       $0x34, Z23, Z21
 	VPADDQ.Z     Z25, Z21, K1, Z21
 	VADDPD       Z21, Z19, K2, Z19
-	VMOVUPS      Z21, (DX)
+	VMOVUPS      Z21, (BX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
+	ADDQ         $+64, BX
 	SUBQ         $+8, CX
 	CMPQ         CX, $+8
 	JGE          loop6
@@ -1406,8 +1453,9 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         bitMasks<>+0(SB), BX
-	KMOVW        (BX)(CX*2), K1
+	PREFETCHT1   (DX)
+	LEAQ         bitMasks<>+0(SB), SI
+	KMOVW        (SI)(CX*2), K1
 	VMOVUPD      (AX), K1, Z0
 	VADDPD       Z18, Z0, Z0
 	VCMPPD       $0x15, Z2, Z0, K2
@@ -1434,17 +1482,18 @@ end7:
 	VPSLLQ       $0x34, Z2, Z0
 	VPADDQ.Z     Z3, Z0, K2, Z0
 	VADDPD       Z0, Z19, K3, Z19
-	VMOVUPD      Z0, K1, (DX)
+	VMOVUPD      Z0, K1, (BX)
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
+	ADDQ         CX, BX
 
 endif8:
 	VSUBPD        Z18, Z1, Z0
 	VBROADCASTSD  m+48(FP), Z1
 	VCMPPD        $0x11, Z0, Z1, K1
 	VMOVAPD.Z     Z17, K1, Z1
-	VMOVSD        X0, top+56(FP)
+	VMOVSD        X0, top+64(FP)
 	VEXTRACTF64X4 $0x01, Z19, Y0
 	VADDPD        Y0, Y19, Y22
 	VEXTRACTF64X2 $0x01, Y22, X0
@@ -1459,13 +1508,13 @@ endif8:
 	VADDPD        X0, X24, X24
 	VSUBPD        Z1, Z24, Z0
 	VADDPD        Z0, Z22, Z0
-	VMOVSD        X0, sum+64(FP)
+	VMOVSD        X0, sum+72(FP)
 	VZEROUPPER
 	RET
 
-// func expBlockF64AVX2(dst []float64, x []float64, m float64) (top float64, sum float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expBlockF64AVX2(SB), NOSPLIT, $0-72
+// func expBlockF64AVX2(dst []float64, x []float64, m float64, ahead int) (top float64, sum float64)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·expBlockF64AVX2(SB), NOSPLIT, $0-80
 	MOVQ         x_base+24(FP), AX
 	MOVQ         x_len+32(FP), CX
 	VBROADCASTSD m+48(FP), Y0
@@ -1551,7 +1600,10 @@ endif5:
 	VXORPS       Y1, Y1, Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD X0, Y0
-	MOVQ         dst_base+0(FP), DX
+	MOVQ         x_base+24(FP), DX
+	MOVQ         ahead+56(FP), BX
+	ADDQ         BX, DX
+	MOVQ         dst_base+0(FP), BX
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
@@ -1562,6 +1614,7 @@ endif5:
 	JLT          end7
 
 loop6:
+	PREFETCHT1   (DX)
 	VADDPD       (AX), Y0, Y5
 	VADDPD       32(AX), Y0, Y6
 	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
@@ -1618,10 +1671,11 @@ loop6:
 	VADDPD       Y7, Y1, Y1
 	VANDPS       Y6, Y9, Y7
 	VADDPD       Y7, Y2, Y2
-	VMOVUPS      Y5, (DX)
-	VMOVUPS      Y6, 32(DX)
+	VMOVUPS      Y5, (BX)
+	VMOVUPS      Y6, 32(BX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
+	ADDQ         $+64, BX
 	SUBQ         $+8, CX
 	CMPQ         CX, $+8
 	JGE          loop6
@@ -1629,11 +1683,12 @@ loop6:
 end7:
 	CMPQ         CX, $+0
 	JLE          endif8
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         CX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*8), Y6
-	VMOVUPS      96(BX)(SI*8), Y7
+	PREFETCHT1   (DX)
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         CX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y6
+	VMOVUPS      96(SI)(DI*8), Y7
 	VMASKMOVPD   (AX), Y6, Y5
 	VMOVUPS      constants<>+384(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
@@ -1696,16 +1751,17 @@ end7:
 	VADDPD       Y7, Y1, Y1
 	VANDPS       Y6, Y9, Y7
 	VADDPD       Y7, Y2, Y2
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         CX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*8), Y7
-	VMOVUPS      96(BX)(SI*8), Y8
-	VMASKMOVPD   Y5, Y7, (DX)
-	VMASKMOVPD   Y6, Y8, 32(DX)
+	LEAQ         byteMasks<>+0(SB), SI
+	MOVQ         CX, DI
+	NEGQ         DI
+	VMOVUPS      64(SI)(DI*8), Y7
+	VMOVUPS      96(SI)(DI*8), Y8
+	VMASKMOVPD   Y5, Y7, (BX)
+	VMASKMOVPD   Y6, Y8, 32(BX)
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
+	ADDQ         CX, BX
 
 endif8:
 	VXORPS       Y5, Y5, Y5
@@ -1715,7 +1771,7 @@ endif8:
 	VCMPPD       $0x11, Y0, Y5, Y5
 	VANDPS       constants<>+896(SB), Y6, Y6
 	VANDPS       constants<>+896(SB), Y5, Y5
-	VMOVSD       X0, top+56(FP)
+	VMOVSD       X0, top+64(FP)
 	VADDPD       Y2, Y1, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
@@ -1730,573 +1786,16 @@ endif8:
 	VSUBPD       Y5, Y1, Y1
 	VADDPD       Y2, Y0, Y2
 	VADDPD       Y1, Y0, Y0
-	VMOVSD       X2, sum+64(FP)
+	VMOVSD       X2, sum+72(FP)
 	VZEROUPPER
 	RET
 
-// func sumExpBelowF32AVX512(x []float32, m float32) (sum float32, reached int)
+// func sumExpBelowF32AVX512(x []float32, m float32, ahead int) (sum float32, ties float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+992(SB), Z0
-	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+0(SB), Z2
-	VBROADCASTSD constants<>+928(SB), Z3
-	VBROADCASTSD constants<>+64(SB), Z4
-	VBROADCASTSD constants<>+96(SB), Z5
-	VBROADCASTSD constants<>+128(SB), Z6
-	VBROADCASTSD constants<>+160(SB), Z7
-	VBROADCASTSD constants<>+192(SB), Z8
-	VBROADCASTSD constants<>+224(SB), Z9
-	VBROADCASTSD constants<>+256(SB), Z10
-	VBROADCASTSD constants<>+288(SB), Z11
-	VBROADCASTSD constants<>+320(SB), Z12
-	VBROADCASTSD constants<>+352(SB), Z13
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSS m+24(FP), Z14
-	VMOVAPS      Z0, Z15
-	VMOVAPS      Z1, Z16
-	VMOVAPS      Z1, Z17
-	VSUBPS       Z14, Z1, Z1
-	CMPQ         CX, $+16
-	JLT          end2
-
-loop1:
-	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Z14
-	VADDPS       Z1, Z14, Z14
-	VANDPS       Z15, Z14, Z15
-	VCMPPS       $0x15, Z3, Z14, K1
-	VMOVAPS      Z4, Z18
-	VFMADD213PS  Z5, Z14, Z18
-	VSUBPS       Z5, Z18, Z19
-	VFNMADD231PS Z19, Z6, Z14
-	VFNMADD231PS Z7, Z19, Z14
-	VMOVAPS      Z8, Z19
-	VFMADD213PS  Z9, Z14, Z19
-	VFMADD213PS  Z10, Z14, Z19
-	VFMADD213PS  Z11, Z14, Z19
-	VFMADD213PS  Z12, Z14, Z19
-	VFMADD213PS  Z13, Z14, Z19
-	VFMADD213PS  Z13, Z14, Z19
-	VADDPS       Z14, Z17, K1, Z17
-	VPSLLD       $0x17, Z18, Z14
-	VPADDD       Z19, Z14, Z14
-	VADDPS       Z14, Z16, K1, Z16
-	ADDQ         $+64, AX
-	SUBQ         $+16, CX
-	CMPQ         CX, $+16
-	JGE          loop1
-
-end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         bitMasks<>+0(SB), DX
-	KMOVW        (DX)(CX*2), K1
-	VMOVUPS      (AX), K1, Z2
-	VADDPS       Z1, Z2, Z1
-	VANDPS       Z15, Z1, Z15
-	VCMPPS       $0x15, Z3, Z1, K1
-	VMOVAPS      Z4, Z2
-	VFMADD213PS  Z5, Z1, Z2
-	VSUBPS       Z5, Z2, Z3
-	VFNMADD231PS Z3, Z6, Z1
-	VFNMADD231PS Z7, Z3, Z1
-	VMOVAPS      Z8, Z3
-	VFMADD213PS  Z9, Z1, Z3
-	VFMADD213PS  Z10, Z1, Z3
-	VFMADD213PS  Z11, Z1, Z3
-	VFMADD213PS  Z12, Z1, Z3
-	VFMADD213PS  Z13, Z1, Z3
-	VFMADD213PS  Z13, Z1, Z3
-	VADDPS       Z1, Z17, K1, Z17
-	VPSLLD       $0x17, Z2, Z1
-	VPADDD       Z3, Z1, Z1
-	VADDPS       Z1, Z16, K1, Z16
-	SHLQ         $0x02, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPS        Z17, Z17, Z1
-	VADDPS        Z1, Z16, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VADDPS        Y2, Y1, Y1
-	VEXTRACTF64X2 $0x01, Y1, X2
-	VADDPS        X2, X1, X1
-	VPERMILPD     $0x01, X1, X2
-	VADDPS        X2, X1, X1
-	VMOVSHDUP     X1, X2
-	VADDPS        X2, X1, X1
-	VMOVSS        X1, sum+32(FP)
-	VPCMPD        $0x01, Z15, Z0, K1
-	KMOVW         K1, AX
-	ORL           $+65536, AX
-	BSFL          AX, AX
-	MOVQ          $+16, CX
-	SUBQ          AX, CX
-	MOVQ          CX, AX
-	MOVQ          AX, reached+40(FP)
-	VZEROUPPER
-	RET
-
-// func sumExpBelowF32AVX2(x []float32, m float32) (sum float32, reached int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·sumExpBelowF32AVX2(SB), NOSPLIT, $0-48
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSS m+24(FP), Y0
-	VMOVUPS      constants<>+992(SB), Y1
-	VMOVUPS      constants<>+992(SB), Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VXORPS       Y7, Y7, Y7
-	VSUBPS       Y0, Y7, Y0
-	CMPQ         CX, $+16
-	JLT          end2
-
-loop1:
-	PREFETCHT0   4096(AX)
-	VADDPS       (AX), Y0, Y7
-	VADDPS       32(AX), Y0, Y8
-	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y8, Y2
-	VCMPPS       $0x15, constants<>+928(SB), Y7, Y9
-	VCMPPS       $0x15, constants<>+928(SB), Y8, Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y7, Y11
-	VFMADD213PS  constants<>+96(SB), Y8, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y7
-	VFNMADD231PS Y14, Y15, Y8
-	VFNMADD231PS constants<>+160(SB), Y13, Y7
-	VFNMADD231PS constants<>+160(SB), Y14, Y8
-	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y7, Y13
-	VFMADD213PS  constants<>+224(SB), Y8, Y14
-	VFMADD213PS  constants<>+256(SB), Y7, Y13
-	VFMADD213PS  constants<>+256(SB), Y8, Y14
-	VFMADD213PS  constants<>+288(SB), Y7, Y13
-	VFMADD213PS  constants<>+288(SB), Y8, Y14
-	VFMADD213PS  constants<>+320(SB), Y7, Y13
-	VFMADD213PS  constants<>+320(SB), Y8, Y14
-	VFMADD213PS  constants<>+352(SB), Y7, Y13
-	VFMADD213PS  constants<>+352(SB), Y8, Y14
-	VFMADD213PS  constants<>+352(SB), Y7, Y13
-	VFMADD213PS  constants<>+352(SB), Y8, Y14
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y6, Y6
-	VPSLLD       $0x17, Y11, Y7
-	VPSLLD       $0x17, Y12, Y8
-	VPADDD       Y13, Y7, Y7
-	VPADDD       Y14, Y8, Y8
-	VANDPS       Y7, Y9, Y7
-	VADDPS       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPS       Y7, Y4, Y4
-	ADDQ         $+64, AX
-	SUBQ         $+16, CX
-	CMPQ         CX, $+16
-	JGE          loop1
-
-end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         byteMasks<>+0(SB), DX
-	MOVQ         CX, BX
-	NEGQ         BX
-	VMOVUPS      64(DX)(BX*4), Y8
-	VMOVUPS      96(DX)(BX*4), Y9
-	VMASKMOVPS   (AX), Y8, Y7
-	VMOVUPS      constants<>+0(SB), Y10
-	VBLENDVPS    Y8, Y7, Y10, Y7
-	VMASKMOVPS   32(AX), Y9, Y8
-	VMOVUPS      constants<>+0(SB), Y10
-	VBLENDVPS    Y9, Y8, Y10, Y8
-	VADDPS       Y0, Y7, Y7
-	VADDPS       Y0, Y8, Y0
-	VANDPS       Y1, Y7, Y1
-	VANDPS       Y2, Y0, Y2
-	VCMPPS       $0x15, constants<>+928(SB), Y7, Y8
-	VCMPPS       $0x15, constants<>+928(SB), Y0, Y9
-	VMOVUPS      constants<>+64(SB), Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VFMADD213PS  constants<>+96(SB), Y7, Y10
-	VFMADD213PS  constants<>+96(SB), Y0, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VMOVUPS      constants<>+128(SB), Y14
-	VFNMADD231PS Y12, Y14, Y7
-	VFNMADD231PS Y13, Y14, Y0
-	VFNMADD231PS constants<>+160(SB), Y12, Y7
-	VFNMADD231PS constants<>+160(SB), Y13, Y0
-	VMOVUPS      constants<>+192(SB), Y12
-	VMOVUPS      constants<>+192(SB), Y13
-	VFMADD213PS  constants<>+224(SB), Y7, Y12
-	VFMADD213PS  constants<>+224(SB), Y0, Y13
-	VFMADD213PS  constants<>+256(SB), Y7, Y12
-	VFMADD213PS  constants<>+256(SB), Y0, Y13
-	VFMADD213PS  constants<>+288(SB), Y7, Y12
-	VFMADD213PS  constants<>+288(SB), Y0, Y13
-	VFMADD213PS  constants<>+320(SB), Y7, Y12
-	VFMADD213PS  constants<>+320(SB), Y0, Y13
-	VFMADD213PS  constants<>+352(SB), Y7, Y12
-	VFMADD213PS  constants<>+352(SB), Y0, Y13
-	VFMADD213PS  constants<>+352(SB), Y7, Y12
-	VFMADD213PS  constants<>+352(SB), Y0, Y13
-	VANDPS       Y7, Y8, Y7
-	VADDPS       Y7, Y5, Y5
-	VANDPS       Y0, Y9, Y0
-	VADDPS       Y0, Y6, Y6
-	VPSLLD       $0x17, Y10, Y0
-	VPSLLD       $0x17, Y11, Y7
-	VPADDD       Y12, Y0, Y0
-	VPADDD       Y13, Y7, Y7
-	VANDPS       Y0, Y8, Y0
-	VADDPS       Y0, Y3, Y3
-	VANDPS       Y7, Y9, Y0
-	VADDPS       Y0, Y4, Y4
-	SHLQ         $0x02, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPS       Y5, Y5, Y0
-	VSUBPS       Y6, Y6, Y5
-	VADDPS       Y0, Y3, Y0
-	VADDPS       Y5, Y4, Y3
-	VADDPS       Y3, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X3
-	VADDPS       X3, X0, X0
-	VPERMILPD    $0x01, X0, X3
-	VADDPS       X3, X0, X0
-	VMOVSHDUP    X0, X3
-	VADDPS       X3, X0, X0
-	VMOVSS       X0, sum+32(FP)
-	VMOVUPS      constants<>+992(SB), Y0
-	VPCMPGTD     Y0, Y1, Y1
-	VPCMPGTD     Y0, Y2, Y0
-	VMOVMSKPS    Y1, AX
-	VMOVMSKPS    Y0, CX
-	SHLL         $0x08, CX
-	ORL          CX, AX
-	ORL          $+65536, AX
-	BSFL         AX, AX
-	MOVQ         $+16, CX
-	SUBQ         AX, CX
-	MOVQ         CX, AX
-	MOVQ         AX, reached+40(FP)
-	VZEROUPPER
-	RET
-
-// func sumExpBelowF64AVX512(x []float64, m float64) (sum float64, reached int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
-TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-48
-	VBROADCASTSD constants<>+992(SB), Z0
-	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+384(SB), Z2
-	VBROADCASTSD constants<>+960(SB), Z3
-	VBROADCASTSD constants<>+448(SB), Z4
-	VBROADCASTSD constants<>+480(SB), Z5
-	VBROADCASTSD constants<>+512(SB), Z6
-	VBROADCASTSD constants<>+544(SB), Z7
-	VBROADCASTSD constants<>+576(SB), Z8
-	VBROADCASTSD constants<>+608(SB), Z9
-	VBROADCASTSD constants<>+640(SB), Z10
-	VBROADCASTSD constants<>+672(SB), Z11
-	VBROADCASTSD constants<>+704(SB), Z12
-	VBROADCASTSD constants<>+736(SB), Z13
-	VBROADCASTSD constants<>+768(SB), Z14
-	VBROADCASTSD constants<>+800(SB), Z15
-	VBROADCASTSD constants<>+832(SB), Z16
-	VBROADCASTSD constants<>+864(SB), Z17
-	VBROADCASTSD constants<>+896(SB), Z18
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSD m+24(FP), Z19
-	VMOVAPS      Z0, Z20
-	VMOVAPS      Z1, Z21
-	VMOVAPS      Z1, Z22
-	VSUBPD       Z19, Z1, Z1
-	CMPQ         CX, $+8
-	JLT          end2
-
-loop1:
-	PREFETCHT0   4096(AX)
-	VMOVUPS      (AX), Z19
-	VADDPD       Z1, Z19, Z19
-	VANDPD       Z20, Z19, Z20
-	VCMPPD       $0x15, Z3, Z19, K1
-	VMOVAPS      Z4, Z23
-	VFMADD213PD  Z5, Z19, Z23
-	VSUBPD       Z5, Z23, Z24
-	VFNMADD231PD Z24, Z6, Z19
-	VFNMADD231PD Z7, Z24, Z19
-	VMOVAPS      Z8, Z24
-	VFMADD213PD  Z9, Z19, Z24
-	VFMADD213PD  Z10, Z19, Z24
-	VFMADD213PD  Z11, Z19, Z24
-	VFMADD213PD  Z12, Z19, Z24
-	VFMADD213PD  Z13, Z19, Z24
-	VFMADD213PD  Z14, Z19, Z24
-	VFMADD213PD  Z15, Z19, Z24
-	VFMADD213PD  Z16, Z19, Z24
-	VFMADD213PD  Z17, Z19, Z24
-	VFMADD213PD  Z18, Z19, Z24
-	VFMADD213PD  Z18, Z19, Z24
-	VADDPD       Z19, Z22, K1, Z22
-	VPSLLQ       $0x34, Z23, Z19
-	VPADDQ       Z24, Z19, Z19
-	VADDPD       Z19, Z21, K1, Z21
-	ADDQ         $+64, AX
-	SUBQ         $+8, CX
-	CMPQ         CX, $+8
-	JGE          loop1
-
-end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         bitMasks<>+0(SB), DX
-	KMOVW        (DX)(CX*2), K1
-	VMOVUPD      (AX), K1, Z2
-	VADDPD       Z1, Z2, Z1
-	VANDPD       Z20, Z1, Z20
-	VCMPPD       $0x15, Z3, Z1, K1
-	VMOVAPS      Z4, Z2
-	VFMADD213PD  Z5, Z1, Z2
-	VSUBPD       Z5, Z2, Z3
-	VFNMADD231PD Z3, Z6, Z1
-	VFNMADD231PD Z7, Z3, Z1
-	VMOVAPS      Z8, Z3
-	VFMADD213PD  Z9, Z1, Z3
-	VFMADD213PD  Z10, Z1, Z3
-	VFMADD213PD  Z11, Z1, Z3
-	VFMADD213PD  Z12, Z1, Z3
-	VFMADD213PD  Z13, Z1, Z3
-	VFMADD213PD  Z14, Z1, Z3
-	VFMADD213PD  Z15, Z1, Z3
-	VFMADD213PD  Z16, Z1, Z3
-	VFMADD213PD  Z17, Z1, Z3
-	VFMADD213PD  Z18, Z1, Z3
-	VFMADD213PD  Z18, Z1, Z3
-	VADDPD       Z1, Z22, K1, Z22
-	VPSLLQ       $0x34, Z2, Z1
-	VPADDQ       Z3, Z1, Z1
-	VADDPD       Z1, Z21, K1, Z21
-	SHLQ         $0x03, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPD        Z22, Z22, Z1
-	VADDPD        Z1, Z21, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VADDPD        Y2, Y1, Y1
-	VEXTRACTF64X2 $0x01, Y1, X2
-	VADDPD        X2, X1, X1
-	VPERMILPD     $0x01, X1, X2
-	VADDPD        X2, X1, X1
-	VMOVSD        X1, sum+32(FP)
-	VPCMPQ        $0x01, Z20, Z0, K1
-	KMOVW         K1, AX
-	ORL           $+256, AX
-	BSFL          AX, AX
-	MOVQ          $+8, CX
-	SUBQ          AX, CX
-	MOVQ          CX, AX
-	MOVQ          AX, reached+40(FP)
-	VZEROUPPER
-	RET
-
-// func sumExpBelowF64AVX2(x []float64, m float64) (sum float64, reached int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·sumExpBelowF64AVX2(SB), NOSPLIT, $0-48
-	MOVQ         x_base+0(FP), AX
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSD m+24(FP), Y0
-	VMOVUPS      constants<>+992(SB), Y1
-	VMOVUPS      constants<>+992(SB), Y2
-	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VXORPS       Y7, Y7, Y7
-	VSUBPD       Y0, Y7, Y0
-	CMPQ         CX, $+8
-	JLT          end2
-
-loop1:
-	PREFETCHT0   4096(AX)
-	VADDPD       (AX), Y0, Y7
-	VADDPD       32(AX), Y0, Y8
-	VANDPD       Y1, Y7, Y1
-	VANDPD       Y2, Y8, Y2
-	VCMPPD       $0x15, constants<>+960(SB), Y7, Y9
-	VCMPPD       $0x15, constants<>+960(SB), Y8, Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y7, Y11
-	VFMADD213PD  constants<>+480(SB), Y8, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y7
-	VFNMADD231PD Y14, Y15, Y8
-	VFNMADD231PD constants<>+544(SB), Y13, Y7
-	VFNMADD231PD constants<>+544(SB), Y14, Y8
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y7, Y13
-	VFMADD213PD  constants<>+608(SB), Y8, Y14
-	VFMADD213PD  constants<>+640(SB), Y7, Y13
-	VFMADD213PD  constants<>+640(SB), Y8, Y14
-	VFMADD213PD  constants<>+672(SB), Y7, Y13
-	VFMADD213PD  constants<>+672(SB), Y8, Y14
-	VFMADD213PD  constants<>+704(SB), Y7, Y13
-	VFMADD213PD  constants<>+704(SB), Y8, Y14
-	VFMADD213PD  constants<>+736(SB), Y7, Y13
-	VFMADD213PD  constants<>+736(SB), Y8, Y14
-	VFMADD213PD  constants<>+768(SB), Y7, Y13
-	VFMADD213PD  constants<>+768(SB), Y8, Y14
-	VFMADD213PD  constants<>+800(SB), Y7, Y13
-	VFMADD213PD  constants<>+800(SB), Y8, Y14
-	VFMADD213PD  constants<>+832(SB), Y7, Y13
-	VFMADD213PD  constants<>+832(SB), Y8, Y14
-	VFMADD213PD  constants<>+864(SB), Y7, Y13
-	VFMADD213PD  constants<>+864(SB), Y8, Y14
-	VFMADD213PD  constants<>+896(SB), Y7, Y13
-	VFMADD213PD  constants<>+896(SB), Y8, Y14
-	VFMADD213PD  constants<>+896(SB), Y7, Y13
-	VFMADD213PD  constants<>+896(SB), Y8, Y14
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y5, Y5
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y6, Y6
-	VPSLLQ       $0x34, Y11, Y7
-	VPSLLQ       $0x34, Y12, Y8
-	VPADDQ       Y13, Y7, Y7
-	VPADDQ       Y14, Y8, Y8
-	VANDPS       Y7, Y9, Y7
-	VADDPD       Y7, Y3, Y3
-	VANDPS       Y8, Y10, Y7
-	VADDPD       Y7, Y4, Y4
-	ADDQ         $+64, AX
-	SUBQ         $+8, CX
-	CMPQ         CX, $+8
-	JGE          loop1
-
-end2:
-	CMPQ         CX, $+0
-	JLE          endif3
-	PREFETCHT0   4096(AX)
-	LEAQ         byteMasks<>+0(SB), DX
-	MOVQ         CX, BX
-	NEGQ         BX
-	VMOVUPS      64(DX)(BX*8), Y8
-	VMOVUPS      96(DX)(BX*8), Y9
-	VMASKMOVPD   (AX), Y8, Y7
-	VMOVUPS      constants<>+384(SB), Y10
-	VBLENDVPS    Y8, Y7, Y10, Y7
-	VMASKMOVPD   32(AX), Y9, Y8
-	VMOVUPS      constants<>+384(SB), Y10
-	VBLENDVPS    Y9, Y8, Y10, Y8
-	VADDPD       Y0, Y7, Y7
-	VADDPD       Y0, Y8, Y0
-	VANDPD       Y1, Y7, Y1
-	VANDPD       Y2, Y0, Y2
-	VCMPPD       $0x15, constants<>+960(SB), Y7, Y8
-	VCMPPD       $0x15, constants<>+960(SB), Y0, Y9
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y7, Y10
-	VFMADD213PD  constants<>+480(SB), Y0, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y7
-	VFNMADD231PD Y13, Y14, Y0
-	VFNMADD231PD constants<>+544(SB), Y12, Y7
-	VFNMADD231PD constants<>+544(SB), Y13, Y0
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y7, Y12
-	VFMADD213PD  constants<>+608(SB), Y0, Y13
-	VFMADD213PD  constants<>+640(SB), Y7, Y12
-	VFMADD213PD  constants<>+640(SB), Y0, Y13
-	VFMADD213PD  constants<>+672(SB), Y7, Y12
-	VFMADD213PD  constants<>+672(SB), Y0, Y13
-	VFMADD213PD  constants<>+704(SB), Y7, Y12
-	VFMADD213PD  constants<>+704(SB), Y0, Y13
-	VFMADD213PD  constants<>+736(SB), Y7, Y12
-	VFMADD213PD  constants<>+736(SB), Y0, Y13
-	VFMADD213PD  constants<>+768(SB), Y7, Y12
-	VFMADD213PD  constants<>+768(SB), Y0, Y13
-	VFMADD213PD  constants<>+800(SB), Y7, Y12
-	VFMADD213PD  constants<>+800(SB), Y0, Y13
-	VFMADD213PD  constants<>+832(SB), Y7, Y12
-	VFMADD213PD  constants<>+832(SB), Y0, Y13
-	VFMADD213PD  constants<>+864(SB), Y7, Y12
-	VFMADD213PD  constants<>+864(SB), Y0, Y13
-	VFMADD213PD  constants<>+896(SB), Y7, Y12
-	VFMADD213PD  constants<>+896(SB), Y0, Y13
-	VFMADD213PD  constants<>+896(SB), Y7, Y12
-	VFMADD213PD  constants<>+896(SB), Y0, Y13
-	VANDPS       Y7, Y8, Y7
-	VADDPD       Y7, Y5, Y5
-	VANDPS       Y0, Y9, Y0
-	VADDPD       Y0, Y6, Y6
-	VPSLLQ       $0x34, Y10, Y0
-	VPSLLQ       $0x34, Y11, Y7
-	VPADDQ       Y12, Y0, Y0
-	VPADDQ       Y13, Y7, Y7
-	VANDPS       Y0, Y8, Y0
-	VADDPD       Y0, Y3, Y3
-	VANDPS       Y7, Y9, Y0
-	VADDPD       Y0, Y4, Y4
-	SHLQ         $0x03, CX
-	ADDQ         CX, AX
-
-endif3:
-	VSUBPD       Y5, Y5, Y0
-	VSUBPD       Y6, Y6, Y5
-	VADDPD       Y0, Y3, Y0
-	VADDPD       Y5, Y4, Y3
-	VADDPD       Y3, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X3
-	VADDPD       X3, X0, X0
-	VPERMILPD    $0x01, X0, X3
-	VADDPD       X3, X0, X0
-	VMOVSD       X0, sum+32(FP)
-	VMOVUPS      constants<>+992(SB), Y0
-	VPCMPGTQ     Y0, Y1, Y1
-	VPCMPGTQ     Y0, Y2, Y0
-	VMOVMSKPD    Y1, AX
-	VMOVMSKPD    Y0, CX
-	SHLL         $0x04, CX
-	ORL          CX, AX
-	ORL          $+256, AX
-	BSFL         AX, AX
-	MOVQ         $+8, CX
-	SUBQ         AX, CX
-	MOVQ         CX, AX
-	MOVQ         AX, reached+40(FP)
-	VZEROUPPER
-	RET
-
-// func expBelowF32AVX512(dst []float32, x []float32, m float32) (sum float32)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·expBelowF32AVX512(SB), NOSPLIT, $0-60
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+928(SB), Z2
+	VBROADCASTSD constants<>+32(SB), Z2
 	VBROADCASTSD constants<>+64(SB), Z3
 	VBROADCASTSD constants<>+96(SB), Z4
 	VBROADCASTSD constants<>+128(SB), Z5
@@ -2307,18 +1806,24 @@ TEXT ·expBelowF32AVX512(SB), NOSPLIT, $0-60
 	VBROADCASTSD constants<>+288(SB), Z10
 	VBROADCASTSD constants<>+320(SB), Z11
 	VBROADCASTSD constants<>+352(SB), Z12
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         x_len+32(FP), DX
-	VBROADCASTSS m+48(FP), Z13
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_base+0(FP), CX
+	MOVQ         ahead+32(FP), DX
+	ADDQ         DX, CX
+	VMOVAPS      Z0, Z13
 	VMOVAPS      Z0, Z14
+	VBROADCASTSS m+24(FP), Z15
+	VSUBPS       Z15, Z0, Z0
+	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
-	VMOVUPS      (CX), Z15
-	VSUBPS       Z13, Z15, Z15
-	VCMPPS       $0x15, Z2, Z15, K1
+	PREFETCHT1   (CX)
+	VMOVUPS      (AX), Z15
+	VADDPS       Z0, Z15, Z15
+	VPCMPD       $0x01, Z2, Z15, K1
+	VPCMPD       $0x01, Z15, Z1, K2
 	VMOVAPS      Z3, Z16
 	VFMADD213PS  Z4, Z15, Z16
 	VSUBPS       Z4, Z16, Z17
@@ -2331,11 +1836,10 @@ loop1:
 	VFMADD213PS  Z11, Z15, Z17
 	VFMADD213PS  Z12, Z15, Z17
 	VFMADD213PS  Z12, Z15, Z17
-	VADDPS       Z15, Z0, K1, Z0
+	VADDPS       Z17, Z14, K2, Z14
 	VPSLLD       $0x17, Z16, Z15
-	VPADDD.Z     Z17, Z15, K1, Z15
-	VADDPS       Z15, Z14, K1, Z14
-	VMOVUPS      Z15, (AX)
+	VPADDD       Z17, Z15, Z15
+	VADDPS       Z15, Z13, K1, Z13
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -2345,109 +1849,122 @@ loop1:
 end2:
 	CMPQ         DX, $+0
 	JLE          endif3
+	PREFETCHT1   (CX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVUPS      (CX), K1, Z1
-	VSUBPS       Z13, Z1, Z1
-	VCMPPS       $0x15, Z2, Z1, K2
-	VMOVAPS      Z3, Z2
-	VFMADD213PS  Z4, Z1, Z2
-	VSUBPS       Z4, Z2, Z3
-	VFNMADD231PS Z3, Z5, Z1
-	VFNMADD231PS Z6, Z3, Z1
-	VMOVAPS      Z7, Z3
-	VFMADD213PS  Z8, Z1, Z3
-	VFMADD213PS  Z9, Z1, Z3
-	VFMADD213PS  Z10, Z1, Z3
-	VFMADD213PS  Z11, Z1, Z3
-	VFMADD213PS  Z12, Z1, Z3
-	VFMADD213PS  Z12, Z1, Z3
-	VADDPS       Z1, Z0, K2, Z0
-	VPSLLD       $0x17, Z2, Z1
-	VPADDD.Z     Z3, Z1, K2, Z1
-	VADDPS       Z1, Z14, K2, Z14
-	VMOVUPS      Z1, K1, (AX)
+	VMOVAPS      Z1, Z15
+	VMOVUPS      (AX), K1, Z15
+	VADDPS       Z0, Z15, Z0
+	VPCMPD       $0x01, Z2, Z0, K1
+	VPCMPD       $0x01, Z0, Z1, K2
+	VMOVAPS      Z3, Z1
+	VFMADD213PS  Z4, Z0, Z1
+	VSUBPS       Z4, Z1, Z2
+	VFNMADD231PS Z2, Z5, Z0
+	VFNMADD231PS Z6, Z2, Z0
+	VMOVAPS      Z7, Z2
+	VFMADD213PS  Z8, Z0, Z2
+	VFMADD213PS  Z9, Z0, Z2
+	VFMADD213PS  Z10, Z0, Z2
+	VFMADD213PS  Z11, Z0, Z2
+	VFMADD213PS  Z12, Z0, Z2
+	VFMADD213PS  Z12, Z0, Z2
+	VADDPS       Z2, Z14, K2, Z14
+	VPSLLD       $0x17, Z1, Z0
+	VPADDD       Z2, Z0, Z0
+	VADDPS       Z0, Z13, K1, Z13
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VSUBPS        Z0, Z0, Z0
-	VADDPS        Z0, Z14, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPS        Y1, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z13, Y0
+	VADDPS        Y0, Y13, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VADDPS        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VADDPS        X1, X0, X0
-	VMOVSS        X0, sum+56(FP)
+	VMOVSS        X0, sum+40(FP)
+	VEXTRACTF64X4 $0x01, Z14, Y0
+	VADDPS        Y0, Y14, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, ties+44(FP)
 	VZEROUPPER
 	RET
 
-// func expBelowF32AVX2(dst []float32, x []float32, m float32) (sum float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expBelowF32AVX2(SB), NOSPLIT, $0-60
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         x_len+32(FP), DX
-	VBROADCASTSS m+48(FP), Y0
+// func sumExpBelowF32AVX2(x []float32, m float32, ahead int) (sum float32, ties float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·sumExpBelowF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_base+0(FP), CX
+	MOVQ         ahead+32(FP), DX
+	ADDQ         DX, CX
+	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
+	VBROADCASTSS m+24(FP), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPS       Y4, Y5, Y4
+	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VSUBPS       Y0, Y5, Y5
-	VSUBPS       Y0, Y6, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
-	VMOVUPS      constants<>+64(SB), Y9
-	VMOVUPS      constants<>+64(SB), Y10
-	VFMADD213PS  constants<>+96(SB), Y5, Y9
-	VFMADD213PS  constants<>+96(SB), Y6, Y10
-	VSUBPS       constants<>+96(SB), Y9, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y12
-	VMOVUPS      constants<>+128(SB), Y13
-	VFNMADD231PS Y11, Y13, Y5
-	VFNMADD231PS Y12, Y13, Y6
-	VFNMADD231PS constants<>+160(SB), Y11, Y5
-	VFNMADD231PS constants<>+160(SB), Y12, Y6
-	VMOVUPS      constants<>+192(SB), Y11
-	VMOVUPS      constants<>+192(SB), Y12
-	VFMADD213PS  constants<>+224(SB), Y5, Y11
-	VFMADD213PS  constants<>+224(SB), Y6, Y12
-	VFMADD213PS  constants<>+256(SB), Y5, Y11
-	VFMADD213PS  constants<>+256(SB), Y6, Y12
-	VFMADD213PS  constants<>+288(SB), Y5, Y11
-	VFMADD213PS  constants<>+288(SB), Y6, Y12
-	VFMADD213PS  constants<>+320(SB), Y5, Y11
-	VFMADD213PS  constants<>+320(SB), Y6, Y12
-	VFMADD213PS  constants<>+352(SB), Y5, Y11
-	VFMADD213PS  constants<>+352(SB), Y6, Y12
-	VFMADD213PS  constants<>+352(SB), Y5, Y11
-	VFMADD213PS  constants<>+352(SB), Y6, Y12
-	VANDPS       Y5, Y7, Y5
+	PREFETCHT1   (CX)
+	VADDPS       (AX), Y4, Y5
+	VADDPS       32(AX), Y4, Y6
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTD     Y5, Y7, Y7
+	VMOVUPS      constants<>+32(SB), Y8
+	VPCMPGTD     Y6, Y8, Y8
+	VMOVUPS      constants<>+0(SB), Y9
+	VPCMPGTD     Y9, Y5, Y10
+	VPCMPGTD     Y9, Y6, Y9
+	VMOVUPS      constants<>+64(SB), Y11
+	VMOVUPS      constants<>+64(SB), Y12
+	VFMADD213PS  constants<>+96(SB), Y5, Y11
+	VFMADD213PS  constants<>+96(SB), Y6, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VSUBPS       constants<>+96(SB), Y12, Y14
+	VMOVUPS      constants<>+128(SB), Y15
+	VFNMADD231PS Y13, Y15, Y5
+	VFNMADD231PS Y14, Y15, Y6
+	VFNMADD231PS constants<>+160(SB), Y13, Y5
+	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+192(SB), Y13
+	VMOVUPS      constants<>+192(SB), Y14
+	VFMADD213PS  constants<>+224(SB), Y5, Y13
+	VFMADD213PS  constants<>+224(SB), Y6, Y14
+	VFMADD213PS  constants<>+256(SB), Y5, Y13
+	VFMADD213PS  constants<>+256(SB), Y6, Y14
+	VFMADD213PS  constants<>+288(SB), Y5, Y13
+	VFMADD213PS  constants<>+288(SB), Y6, Y14
+	VFMADD213PS  constants<>+320(SB), Y5, Y13
+	VFMADD213PS  constants<>+320(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VFMADD213PS  constants<>+352(SB), Y5, Y13
+	VFMADD213PS  constants<>+352(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VANDPS       Y14, Y9, Y5
 	VADDPS       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y9, Y5
-	VPSLLD       $0x17, Y10, Y6
-	VPADDD       Y11, Y5, Y5
-	VPADDD       Y12, Y6, Y6
+	VPSLLD       $0x17, Y11, Y5
+	VPSLLD       $0x17, Y12, Y6
+	VPADDD       Y13, Y5, Y5
+	VPADDD       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y7, Y7
-	VADDPS       Y7, Y1, Y1
-	VANDPS       Y6, Y8, Y7
-	VADDPS       Y7, Y2, Y2
-	VMOVUPS      Y5, (AX)
-	VMOVUPS      Y6, 32(AX)
+	VADDPS       Y5, Y0, Y0
+	VANDPS       Y6, Y8, Y5
+	VADDPS       Y5, Y1, Y1
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -2457,76 +1974,69 @@ loop1:
 end2:
 	CMPQ         DX, $+0
 	JLE          endif3
+	PREFETCHT1   (CX)
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
 	VMOVUPS      64(BX)(SI*4), Y6
 	VMOVUPS      96(BX)(SI*4), Y7
-	VMASKMOVPS   (CX), Y6, Y5
+	VMASKMOVPS   (AX), Y6, Y5
 	VMOVUPS      constants<>+0(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
-	VMASKMOVPS   32(CX), Y7, Y6
+	VMASKMOVPS   32(AX), Y7, Y6
 	VMOVUPS      constants<>+0(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
-	VSUBPS       Y0, Y5, Y5
-	VSUBPS       Y0, Y6, Y0
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y0, Y7
-	VMOVUPS      constants<>+64(SB), Y8
-	VMOVUPS      constants<>+64(SB), Y9
-	VFMADD213PS  constants<>+96(SB), Y5, Y8
-	VFMADD213PS  constants<>+96(SB), Y0, Y9
-	VSUBPS       constants<>+96(SB), Y8, Y10
-	VSUBPS       constants<>+96(SB), Y9, Y11
-	VMOVUPS      constants<>+128(SB), Y12
-	VFNMADD231PS Y10, Y12, Y5
-	VFNMADD231PS Y11, Y12, Y0
-	VFNMADD231PS constants<>+160(SB), Y10, Y5
-	VFNMADD231PS constants<>+160(SB), Y11, Y0
-	VMOVUPS      constants<>+192(SB), Y10
-	VMOVUPS      constants<>+192(SB), Y11
-	VFMADD213PS  constants<>+224(SB), Y5, Y10
-	VFMADD213PS  constants<>+224(SB), Y0, Y11
-	VFMADD213PS  constants<>+256(SB), Y5, Y10
-	VFMADD213PS  constants<>+256(SB), Y0, Y11
-	VFMADD213PS  constants<>+288(SB), Y5, Y10
-	VFMADD213PS  constants<>+288(SB), Y0, Y11
-	VFMADD213PS  constants<>+320(SB), Y5, Y10
-	VFMADD213PS  constants<>+320(SB), Y0, Y11
-	VFMADD213PS  constants<>+352(SB), Y5, Y10
-	VFMADD213PS  constants<>+352(SB), Y0, Y11
-	VFMADD213PS  constants<>+352(SB), Y5, Y10
-	VFMADD213PS  constants<>+352(SB), Y0, Y11
-	VANDPS       Y5, Y6, Y5
-	VADDPS       Y5, Y3, Y3
-	VANDPS       Y0, Y7, Y0
-	VADDPS       Y0, Y4, Y4
-	VPSLLD       $0x17, Y8, Y0
-	VPSLLD       $0x17, Y9, Y5
-	VPADDD       Y10, Y0, Y0
-	VPADDD       Y11, Y5, Y5
-	VANDPS       Y0, Y6, Y0
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y0, Y6, Y6
-	VADDPS       Y6, Y1, Y1
-	VANDPS       Y5, Y7, Y6
-	VADDPS       Y6, Y2, Y2
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         DX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*4), Y6
-	VMOVUPS      96(BX)(SI*4), Y7
-	VMASKMOVPS   Y0, Y6, (AX)
-	VMASKMOVPS   Y5, Y7, 32(AX)
+	VADDPS       Y4, Y5, Y5
+	VADDPS       Y4, Y6, Y4
+	VMOVUPS      constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTD     Y4, Y7, Y7
+	VMOVUPS      constants<>+0(SB), Y8
+	VPCMPGTD     Y8, Y5, Y9
+	VPCMPGTD     Y8, Y4, Y8
+	VMOVUPS      constants<>+64(SB), Y10
+	VMOVUPS      constants<>+64(SB), Y11
+	VFMADD213PS  constants<>+96(SB), Y5, Y10
+	VFMADD213PS  constants<>+96(SB), Y4, Y11
+	VSUBPS       constants<>+96(SB), Y10, Y12
+	VSUBPS       constants<>+96(SB), Y11, Y13
+	VMOVUPS      constants<>+128(SB), Y14
+	VFNMADD231PS Y12, Y14, Y5
+	VFNMADD231PS Y13, Y14, Y4
+	VFNMADD231PS constants<>+160(SB), Y12, Y5
+	VFNMADD231PS constants<>+160(SB), Y13, Y4
+	VMOVUPS      constants<>+192(SB), Y12
+	VMOVUPS      constants<>+192(SB), Y13
+	VFMADD213PS  constants<>+224(SB), Y5, Y12
+	VFMADD213PS  constants<>+224(SB), Y4, Y13
+	VFMADD213PS  constants<>+256(SB), Y5, Y12
+	VFMADD213PS  constants<>+256(SB), Y4, Y13
+	VFMADD213PS  constants<>+288(SB), Y5, Y12
+	VFMADD213PS  constants<>+288(SB), Y4, Y13
+	VFMADD213PS  constants<>+320(SB), Y5, Y12
+	VFMADD213PS  constants<>+320(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VFMADD213PS  constants<>+352(SB), Y5, Y12
+	VFMADD213PS  constants<>+352(SB), Y4, Y13
+	VANDPS       Y12, Y9, Y4
+	VADDPS       Y4, Y2, Y2
+	VANDPS       Y13, Y8, Y4
+	VADDPS       Y4, Y3, Y3
+	VPSLLD       $0x17, Y10, Y4
+	VPSLLD       $0x17, Y11, Y5
+	VPADDD       Y12, Y4, Y4
+	VPADDD       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VADDPS       Y4, Y0, Y0
+	VANDPS       Y5, Y7, Y4
+	VADDPS       Y4, Y1, Y1
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VSUBPS       Y3, Y3, Y0
-	VSUBPS       Y4, Y4, Y3
-	VADDPS       Y0, Y1, Y0
-	VADDPS       Y3, Y2, Y1
 	VADDPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
@@ -2534,16 +2044,24 @@ endif3:
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
 	VADDPS       X1, X0, X0
-	VMOVSS       X0, sum+56(FP)
+	VMOVSS       X0, sum+40(FP)
+	VADDPS       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, ties+44(FP)
 	VZEROUPPER
 	RET
 
-// func expBelowF64AVX512(dst []float64, x []float64, m float64) (sum float64)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL
-TEXT ·expBelowF64AVX512(SB), NOSPLIT, $0-64
+// func sumExpBelowF64AVX512(x []float64, m float64, ahead int) (sum float64, ties float64)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-56
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+384(SB), Z1
-	VBROADCASTSD constants<>+960(SB), Z2
+	VBROADCASTSD constants<>+416(SB), Z2
 	VBROADCASTSD constants<>+448(SB), Z3
 	VBROADCASTSD constants<>+480(SB), Z4
 	VBROADCASTSD constants<>+512(SB), Z5
@@ -2559,18 +2077,24 @@ TEXT ·expBelowF64AVX512(SB), NOSPLIT, $0-64
 	VBROADCASTSD constants<>+832(SB), Z15
 	VBROADCASTSD constants<>+864(SB), Z16
 	VBROADCASTSD constants<>+896(SB), Z17
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         x_len+32(FP), DX
-	VBROADCASTSD m+48(FP), Z18
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_base+0(FP), CX
+	MOVQ         ahead+32(FP), DX
+	ADDQ         DX, CX
+	VMOVAPS      Z0, Z18
 	VMOVAPS      Z0, Z19
+	VBROADCASTSD m+24(FP), Z20
+	VSUBPD       Z20, Z0, Z0
+	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS      (CX), Z20
-	VSUBPD       Z18, Z20, Z20
-	VCMPPD       $0x15, Z2, Z20, K1
+	PREFETCHT1   (CX)
+	VMOVUPS      (AX), Z20
+	VADDPD       Z0, Z20, Z20
+	VPCMPQ       $0x01, Z2, Z20, K1
+	VPCMPQ       $0x01, Z20, Z1, K2
 	VMOVAPS      Z3, Z21
 	VFMADD213PD  Z4, Z20, Z21
 	VSUBPD       Z4, Z21, Z22
@@ -2588,11 +2112,10 @@ loop1:
 	VFMADD213PD  Z16, Z20, Z22
 	VFMADD213PD  Z17, Z20, Z22
 	VFMADD213PD  Z17, Z20, Z22
-	VADDPD       Z20, Z0, K1, Z0
+	VADDPD       Z22, Z19, K2, Z19
 	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ.Z     Z22, Z20, K1, Z20
-	VADDPD       Z20, Z19, K1, Z19
-	VMOVUPS      Z20, (AX)
+	VPADDQ       Z22, Z20, Z20
+	VADDPD       Z20, Z18, K1, Z18
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -2602,122 +2125,133 @@ loop1:
 end2:
 	CMPQ         DX, $+0
 	JLE          endif3
+	PREFETCHT1   (CX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVUPD      (CX), K1, Z1
-	VSUBPD       Z18, Z1, Z1
-	VCMPPD       $0x15, Z2, Z1, K2
-	VMOVAPS      Z3, Z2
-	VFMADD213PD  Z4, Z1, Z2
-	VSUBPD       Z4, Z2, Z3
-	VFNMADD231PD Z3, Z5, Z1
-	VFNMADD231PD Z6, Z3, Z1
-	VMOVAPS      Z7, Z3
-	VFMADD213PD  Z8, Z1, Z3
-	VFMADD213PD  Z9, Z1, Z3
-	VFMADD213PD  Z10, Z1, Z3
-	VFMADD213PD  Z11, Z1, Z3
-	VFMADD213PD  Z12, Z1, Z3
-	VFMADD213PD  Z13, Z1, Z3
-	VFMADD213PD  Z14, Z1, Z3
-	VFMADD213PD  Z15, Z1, Z3
-	VFMADD213PD  Z16, Z1, Z3
-	VFMADD213PD  Z17, Z1, Z3
-	VFMADD213PD  Z17, Z1, Z3
-	VADDPD       Z1, Z0, K2, Z0
-	VPSLLQ       $0x34, Z2, Z1
-	VPADDQ.Z     Z3, Z1, K2, Z1
-	VADDPD       Z1, Z19, K2, Z19
-	VMOVUPD      Z1, K1, (AX)
+	VMOVAPS      Z1, Z20
+	VMOVUPD      (AX), K1, Z20
+	VADDPD       Z0, Z20, Z0
+	VPCMPQ       $0x01, Z2, Z0, K1
+	VPCMPQ       $0x01, Z0, Z1, K2
+	VMOVAPS      Z3, Z1
+	VFMADD213PD  Z4, Z0, Z1
+	VSUBPD       Z4, Z1, Z2
+	VFNMADD231PD Z2, Z5, Z0
+	VFNMADD231PD Z6, Z2, Z0
+	VMOVAPS      Z7, Z2
+	VFMADD213PD  Z8, Z0, Z2
+	VFMADD213PD  Z9, Z0, Z2
+	VFMADD213PD  Z10, Z0, Z2
+	VFMADD213PD  Z11, Z0, Z2
+	VFMADD213PD  Z12, Z0, Z2
+	VFMADD213PD  Z13, Z0, Z2
+	VFMADD213PD  Z14, Z0, Z2
+	VFMADD213PD  Z15, Z0, Z2
+	VFMADD213PD  Z16, Z0, Z2
+	VFMADD213PD  Z17, Z0, Z2
+	VFMADD213PD  Z17, Z0, Z2
+	VADDPD       Z2, Z19, K2, Z19
+	VPSLLQ       $0x34, Z1, Z0
+	VPADDQ       Z2, Z0, Z0
+	VADDPD       Z0, Z18, K1, Z18
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VSUBPD        Z0, Z0, Z0
-	VADDPD        Z0, Z19, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPD        Y1, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VADDPD        Y0, Y18, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VADDPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
 	VADDPD        X1, X0, X0
-	VMOVSD        X0, sum+56(FP)
+	VMOVSD        X0, sum+40(FP)
+	VEXTRACTF64X4 $0x01, Z19, Y0
+	VADDPD        Y0, Y19, Y0
+	VEXTRACTF64X2 $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPD        X1, X0, X0
+	VMOVSD        X0, ties+48(FP)
 	VZEROUPPER
 	RET
 
-// func expBelowF64AVX2(dst []float64, x []float64, m float64) (sum float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·expBelowF64AVX2(SB), NOSPLIT, $0-64
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         x_base+24(FP), CX
-	MOVQ         x_len+32(FP), DX
-	VBROADCASTSD m+48(FP), Y0
+// func sumExpBelowF64AVX2(x []float64, m float64, ahead int) (sum float64, ties float64)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·sumExpBelowF64AVX2(SB), NOSPLIT, $0-56
+	MOVQ         x_base+0(FP), AX
+	MOVQ         x_base+0(FP), CX
+	MOVQ         ahead+32(FP), DX
+	ADDQ         DX, CX
+	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
-	VXORPS       Y4, Y4, Y4
+	VBROADCASTSD m+24(FP), Y4
+	VXORPS       Y5, Y5, Y5
+	VSUBPD       Y4, Y5, Y4
+	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS      (CX), Y5
-	VMOVUPS      32(CX), Y6
-	VSUBPD       Y0, Y5, Y5
-	VSUBPD       Y0, Y6, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
-	VMOVUPS      constants<>+448(SB), Y9
-	VMOVUPS      constants<>+448(SB), Y10
-	VFMADD213PD  constants<>+480(SB), Y5, Y9
-	VFMADD213PD  constants<>+480(SB), Y6, Y10
-	VSUBPD       constants<>+480(SB), Y9, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VMOVUPS      constants<>+512(SB), Y13
-	VFNMADD231PD Y11, Y13, Y5
-	VFNMADD231PD Y12, Y13, Y6
-	VFNMADD231PD constants<>+544(SB), Y11, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y6
-	VMOVUPS      constants<>+576(SB), Y11
-	VMOVUPS      constants<>+576(SB), Y12
-	VFMADD213PD  constants<>+608(SB), Y5, Y11
-	VFMADD213PD  constants<>+608(SB), Y6, Y12
-	VFMADD213PD  constants<>+640(SB), Y5, Y11
-	VFMADD213PD  constants<>+640(SB), Y6, Y12
-	VFMADD213PD  constants<>+672(SB), Y5, Y11
-	VFMADD213PD  constants<>+672(SB), Y6, Y12
-	VFMADD213PD  constants<>+704(SB), Y5, Y11
-	VFMADD213PD  constants<>+704(SB), Y6, Y12
-	VFMADD213PD  constants<>+736(SB), Y5, Y11
-	VFMADD213PD  constants<>+736(SB), Y6, Y12
-	VFMADD213PD  constants<>+768(SB), Y5, Y11
-	VFMADD213PD  constants<>+768(SB), Y6, Y12
-	VFMADD213PD  constants<>+800(SB), Y5, Y11
-	VFMADD213PD  constants<>+800(SB), Y6, Y12
-	VFMADD213PD  constants<>+832(SB), Y5, Y11
-	VFMADD213PD  constants<>+832(SB), Y6, Y12
-	VFMADD213PD  constants<>+864(SB), Y5, Y11
-	VFMADD213PD  constants<>+864(SB), Y6, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y11
-	VFMADD213PD  constants<>+896(SB), Y6, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y11
-	VFMADD213PD  constants<>+896(SB), Y6, Y12
-	VANDPS       Y5, Y7, Y5
+	PREFETCHT1   (CX)
+	VADDPD       (AX), Y4, Y5
+	VADDPD       32(AX), Y4, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y5, Y7, Y7
+	VMOVUPS      constants<>+416(SB), Y8
+	VPCMPGTQ     Y6, Y8, Y8
+	VMOVUPS      constants<>+384(SB), Y9
+	VPCMPGTQ     Y9, Y5, Y10
+	VPCMPGTQ     Y9, Y6, Y9
+	VMOVUPS      constants<>+448(SB), Y11
+	VMOVUPS      constants<>+448(SB), Y12
+	VFMADD213PD  constants<>+480(SB), Y5, Y11
+	VFMADD213PD  constants<>+480(SB), Y6, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VSUBPD       constants<>+480(SB), Y12, Y14
+	VMOVUPS      constants<>+512(SB), Y15
+	VFNMADD231PD Y13, Y15, Y5
+	VFNMADD231PD Y14, Y15, Y6
+	VFNMADD231PD constants<>+544(SB), Y13, Y5
+	VFNMADD231PD constants<>+544(SB), Y14, Y6
+	VMOVUPS      constants<>+576(SB), Y13
+	VMOVUPS      constants<>+576(SB), Y14
+	VFMADD213PD  constants<>+608(SB), Y5, Y13
+	VFMADD213PD  constants<>+608(SB), Y6, Y14
+	VFMADD213PD  constants<>+640(SB), Y5, Y13
+	VFMADD213PD  constants<>+640(SB), Y6, Y14
+	VFMADD213PD  constants<>+672(SB), Y5, Y13
+	VFMADD213PD  constants<>+672(SB), Y6, Y14
+	VFMADD213PD  constants<>+704(SB), Y5, Y13
+	VFMADD213PD  constants<>+704(SB), Y6, Y14
+	VFMADD213PD  constants<>+736(SB), Y5, Y13
+	VFMADD213PD  constants<>+736(SB), Y6, Y14
+	VFMADD213PD  constants<>+768(SB), Y5, Y13
+	VFMADD213PD  constants<>+768(SB), Y6, Y14
+	VFMADD213PD  constants<>+800(SB), Y5, Y13
+	VFMADD213PD  constants<>+800(SB), Y6, Y14
+	VFMADD213PD  constants<>+832(SB), Y5, Y13
+	VFMADD213PD  constants<>+832(SB), Y6, Y14
+	VFMADD213PD  constants<>+864(SB), Y5, Y13
+	VFMADD213PD  constants<>+864(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VFMADD213PD  constants<>+896(SB), Y5, Y13
+	VFMADD213PD  constants<>+896(SB), Y6, Y14
+	VANDPS       Y13, Y10, Y5
+	VADDPD       Y5, Y2, Y2
+	VANDPS       Y14, Y9, Y5
 	VADDPD       Y5, Y3, Y3
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y9, Y5
-	VPSLLQ       $0x34, Y10, Y6
-	VPADDQ       Y11, Y5, Y5
-	VPADDQ       Y12, Y6, Y6
+	VPSLLQ       $0x34, Y11, Y5
+	VPSLLQ       $0x34, Y12, Y6
+	VPADDQ       Y13, Y5, Y5
+	VPADDQ       Y14, Y6, Y6
 	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y7, Y7
-	VADDPD       Y7, Y1, Y1
-	VANDPS       Y6, Y8, Y7
-	VADDPD       Y7, Y2, Y2
-	VMOVUPS      Y5, (AX)
-	VMOVUPS      Y6, 32(AX)
+	VADDPD       Y5, Y0, Y0
+	VANDPS       Y6, Y8, Y5
+	VADDPD       Y5, Y1, Y1
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -2727,92 +2261,91 @@ loop1:
 end2:
 	CMPQ         DX, $+0
 	JLE          endif3
+	PREFETCHT1   (CX)
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
 	VMOVUPS      64(BX)(SI*8), Y6
 	VMOVUPS      96(BX)(SI*8), Y7
-	VMASKMOVPD   (CX), Y6, Y5
+	VMASKMOVPD   (AX), Y6, Y5
 	VMOVUPS      constants<>+384(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
-	VMASKMOVPD   32(CX), Y7, Y6
+	VMASKMOVPD   32(AX), Y7, Y6
 	VMOVUPS      constants<>+384(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
-	VSUBPD       Y0, Y5, Y5
-	VSUBPD       Y0, Y6, Y0
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y0, Y7
-	VMOVUPS      constants<>+448(SB), Y8
-	VMOVUPS      constants<>+448(SB), Y9
-	VFMADD213PD  constants<>+480(SB), Y5, Y8
-	VFMADD213PD  constants<>+480(SB), Y0, Y9
-	VSUBPD       constants<>+480(SB), Y8, Y10
-	VSUBPD       constants<>+480(SB), Y9, Y11
-	VMOVUPS      constants<>+512(SB), Y12
-	VFNMADD231PD Y10, Y12, Y5
-	VFNMADD231PD Y11, Y12, Y0
-	VFNMADD231PD constants<>+544(SB), Y10, Y5
-	VFNMADD231PD constants<>+544(SB), Y11, Y0
-	VMOVUPS      constants<>+576(SB), Y10
-	VMOVUPS      constants<>+576(SB), Y11
-	VFMADD213PD  constants<>+608(SB), Y5, Y10
-	VFMADD213PD  constants<>+608(SB), Y0, Y11
-	VFMADD213PD  constants<>+640(SB), Y5, Y10
-	VFMADD213PD  constants<>+640(SB), Y0, Y11
-	VFMADD213PD  constants<>+672(SB), Y5, Y10
-	VFMADD213PD  constants<>+672(SB), Y0, Y11
-	VFMADD213PD  constants<>+704(SB), Y5, Y10
-	VFMADD213PD  constants<>+704(SB), Y0, Y11
-	VFMADD213PD  constants<>+736(SB), Y5, Y10
-	VFMADD213PD  constants<>+736(SB), Y0, Y11
-	VFMADD213PD  constants<>+768(SB), Y5, Y10
-	VFMADD213PD  constants<>+768(SB), Y0, Y11
-	VFMADD213PD  constants<>+800(SB), Y5, Y10
-	VFMADD213PD  constants<>+800(SB), Y0, Y11
-	VFMADD213PD  constants<>+832(SB), Y5, Y10
-	VFMADD213PD  constants<>+832(SB), Y0, Y11
-	VFMADD213PD  constants<>+864(SB), Y5, Y10
-	VFMADD213PD  constants<>+864(SB), Y0, Y11
-	VFMADD213PD  constants<>+896(SB), Y5, Y10
-	VFMADD213PD  constants<>+896(SB), Y0, Y11
-	VFMADD213PD  constants<>+896(SB), Y5, Y10
-	VFMADD213PD  constants<>+896(SB), Y0, Y11
-	VANDPS       Y5, Y6, Y5
-	VADDPD       Y5, Y3, Y3
-	VANDPS       Y0, Y7, Y0
-	VADDPD       Y0, Y4, Y4
-	VPSLLQ       $0x34, Y8, Y0
-	VPSLLQ       $0x34, Y9, Y5
-	VPADDQ       Y10, Y0, Y0
-	VPADDQ       Y11, Y5, Y5
-	VANDPS       Y0, Y6, Y0
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y0, Y6, Y6
-	VADDPD       Y6, Y1, Y1
-	VANDPS       Y5, Y7, Y6
-	VADDPD       Y6, Y2, Y2
-	LEAQ         byteMasks<>+0(SB), BX
-	MOVQ         DX, SI
-	NEGQ         SI
-	VMOVUPS      64(BX)(SI*8), Y6
-	VMOVUPS      96(BX)(SI*8), Y7
-	VMASKMOVPD   Y0, Y6, (AX)
-	VMASKMOVPD   Y5, Y7, 32(AX)
+	VADDPD       Y4, Y5, Y5
+	VADDPD       Y4, Y6, Y4
+	VMOVUPS      constants<>+416(SB), Y6
+	VPCMPGTQ     Y5, Y6, Y6
+	VMOVUPS      constants<>+416(SB), Y7
+	VPCMPGTQ     Y4, Y7, Y7
+	VMOVUPS      constants<>+384(SB), Y8
+	VPCMPGTQ     Y8, Y5, Y9
+	VPCMPGTQ     Y8, Y4, Y8
+	VMOVUPS      constants<>+448(SB), Y10
+	VMOVUPS      constants<>+448(SB), Y11
+	VFMADD213PD  constants<>+480(SB), Y5, Y10
+	VFMADD213PD  constants<>+480(SB), Y4, Y11
+	VSUBPD       constants<>+480(SB), Y10, Y12
+	VSUBPD       constants<>+480(SB), Y11, Y13
+	VMOVUPS      constants<>+512(SB), Y14
+	VFNMADD231PD Y12, Y14, Y5
+	VFNMADD231PD Y13, Y14, Y4
+	VFNMADD231PD constants<>+544(SB), Y12, Y5
+	VFNMADD231PD constants<>+544(SB), Y13, Y4
+	VMOVUPS      constants<>+576(SB), Y12
+	VMOVUPS      constants<>+576(SB), Y13
+	VFMADD213PD  constants<>+608(SB), Y5, Y12
+	VFMADD213PD  constants<>+608(SB), Y4, Y13
+	VFMADD213PD  constants<>+640(SB), Y5, Y12
+	VFMADD213PD  constants<>+640(SB), Y4, Y13
+	VFMADD213PD  constants<>+672(SB), Y5, Y12
+	VFMADD213PD  constants<>+672(SB), Y4, Y13
+	VFMADD213PD  constants<>+704(SB), Y5, Y12
+	VFMADD213PD  constants<>+704(SB), Y4, Y13
+	VFMADD213PD  constants<>+736(SB), Y5, Y12
+	VFMADD213PD  constants<>+736(SB), Y4, Y13
+	VFMADD213PD  constants<>+768(SB), Y5, Y12
+	VFMADD213PD  constants<>+768(SB), Y4, Y13
+	VFMADD213PD  constants<>+800(SB), Y5, Y12
+	VFMADD213PD  constants<>+800(SB), Y4, Y13
+	VFMADD213PD  constants<>+832(SB), Y5, Y12
+	VFMADD213PD  constants<>+832(SB), Y4, Y13
+	VFMADD213PD  constants<>+864(SB), Y5, Y12
+	VFMADD213PD  constants<>+864(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VFMADD213PD  constants<>+896(SB), Y5, Y12
+	VFMADD213PD  constants<>+896(SB), Y4, Y13
+	VANDPS       Y12, Y9, Y4
+	VADDPD       Y4, Y2, Y2
+	VANDPS       Y13, Y8, Y4
+	VADDPD       Y4, Y3, Y3
+	VPSLLQ       $0x34, Y10, Y4
+	VPSLLQ       $0x34, Y11, Y5
+	VPADDQ       Y12, Y4, Y4
+	VPADDQ       Y13, Y5, Y5
+	VANDPS       Y4, Y6, Y4
+	VADDPD       Y4, Y0, Y0
+	VANDPS       Y5, Y7, Y4
+	VADDPD       Y4, Y1, Y1
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VSUBPD       Y3, Y3, Y0
-	VSUBPD       Y4, Y4, Y3
-	VADDPD       Y0, Y1, Y0
-	VADDPD       Y3, Y2, Y1
 	VADDPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
 	VADDPD       X1, X0, X0
-	VMOVSD       X0, sum+56(FP)
+	VMOVSD       X0, sum+40(FP)
+	VADDPD       Y3, Y2, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPD       X1, X0, X0
+	VMOVSD       X0, ties+48(FP)
 	VZEROUPPER
 	RET
 
@@ -5312,20 +4845,20 @@ end14:
 TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+896(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
-	VBROADCASTSD constants<>+1056(SB), Z2
-	VBROADCASTSD constants<>+1088(SB), Z3
-	VBROADCASTSD constants<>+1120(SB), Z4
-	VBROADCASTSD constants<>+1152(SB), Z5
-	VBROADCASTSD constants<>+1184(SB), Z6
-	VBROADCASTSD constants<>+1216(SB), Z7
-	VBROADCASTSD constants<>+1248(SB), Z8
-	VBROADCASTSD constants<>+1280(SB), Z9
-	VBROADCASTSD constants<>+1312(SB), Z10
-	VBROADCASTSD constants<>+1344(SB), Z11
-	VBROADCASTSD constants<>+1376(SB), Z12
-	VBROADCASTSD constants<>+1408(SB), Z13
-	VBROADCASTSD constants<>+1440(SB), Z14
+	VBROADCASTSD constants<>+992(SB), Z1
+	VBROADCASTSD constants<>+1024(SB), Z2
+	VBROADCASTSD constants<>+1056(SB), Z3
+	VBROADCASTSD constants<>+1088(SB), Z4
+	VBROADCASTSD constants<>+1120(SB), Z5
+	VBROADCASTSD constants<>+1152(SB), Z6
+	VBROADCASTSD constants<>+1184(SB), Z7
+	VBROADCASTSD constants<>+1216(SB), Z8
+	VBROADCASTSD constants<>+1248(SB), Z9
+	VBROADCASTSD constants<>+1280(SB), Z10
+	VBROADCASTSD constants<>+1312(SB), Z11
+	VBROADCASTSD constants<>+1344(SB), Z12
+	VBROADCASTSD constants<>+1376(SB), Z13
+	VBROADCASTSD constants<>+1408(SB), Z14
 	VBROADCASTSD constants<>+544(SB), Z15
 	VBROADCASTSD constants<>+512(SB), Z16
 	MOVQ         dst_base+0(FP), AX
@@ -5438,28 +4971,30 @@ loop1:
 	VSUBPD      Y5, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+1024(SB), Y2, Y2
-	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSUBQ      constants<>+992(SB), Y2, Y2
+	VPSUBQ      constants<>+992(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1056(SB), Y4, Y4
-	VORPD       constants<>+1056(SB), Y5, Y5
-	VSUBPD      constants<>+1088(SB), Y4, Y4
-	VSUBPD      constants<>+1088(SB), Y5, Y5
-	VANDPD      constants<>+1120(SB), Y2, Y2
-	VANDPD      constants<>+1120(SB), Y3, Y3
-	VPADDQ      constants<>+1152(SB), Y2, Y2
-	VPADDQ      constants<>+1152(SB), Y3, Y3
+	VORPD       constants<>+1024(SB), Y4, Y4
+	VORPD       constants<>+1024(SB), Y5, Y5
+	VSUBPD      constants<>+1056(SB), Y4, Y4
+	VSUBPD      constants<>+1056(SB), Y5, Y5
+	VANDPD      constants<>+1088(SB), Y2, Y2
+	VANDPD      constants<>+1088(SB), Y3, Y3
+	VPADDQ      constants<>+1120(SB), Y2, Y2
+	VPADDQ      constants<>+1120(SB), Y3, Y3
 	VSUBPD      constants<>+896(SB), Y2, Y2
 	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1184(SB), Y2, Y6
-	VADDPD      constants<>+1184(SB), Y3, Y7
+	VADDPD      constants<>+1152(SB), Y2, Y6
+	VADDPD      constants<>+1152(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1216(SB), Y10
-	VMOVUPS     constants<>+1216(SB), Y11
+	VMOVUPS     constants<>+1184(SB), Y10
+	VMOVUPS     constants<>+1184(SB), Y11
+	VFMADD213PD constants<>+1216(SB), Y8, Y10
+	VFMADD213PD constants<>+1216(SB), Y9, Y11
 	VFMADD213PD constants<>+1248(SB), Y8, Y10
 	VFMADD213PD constants<>+1248(SB), Y9, Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
@@ -5470,10 +5005,8 @@ loop1:
 	VFMADD213PD constants<>+1344(SB), Y9, Y11
 	VFMADD213PD constants<>+1376(SB), Y8, Y10
 	VFMADD213PD constants<>+1376(SB), Y9, Y11
-	VFMADD213PD constants<>+1408(SB), Y8, Y10
-	VFMADD213PD constants<>+1408(SB), Y9, Y11
-	VMULPD      constants<>+1440(SB), Y2, Y12
-	VMULPD      constants<>+1440(SB), Y3, Y13
+	VMULPD      constants<>+1408(SB), Y2, Y12
+	VMULPD      constants<>+1408(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
@@ -5517,28 +5050,30 @@ end2:
 	VSUBPD      Y5, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+1024(SB), Y2, Y2
-	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSUBQ      constants<>+992(SB), Y2, Y2
+	VPSUBQ      constants<>+992(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1056(SB), Y4, Y4
-	VORPD       constants<>+1056(SB), Y5, Y5
-	VSUBPD      constants<>+1088(SB), Y4, Y4
-	VSUBPD      constants<>+1088(SB), Y5, Y5
-	VANDPD      constants<>+1120(SB), Y2, Y2
-	VANDPD      constants<>+1120(SB), Y3, Y3
-	VPADDQ      constants<>+1152(SB), Y2, Y2
-	VPADDQ      constants<>+1152(SB), Y3, Y3
+	VORPD       constants<>+1024(SB), Y4, Y4
+	VORPD       constants<>+1024(SB), Y5, Y5
+	VSUBPD      constants<>+1056(SB), Y4, Y4
+	VSUBPD      constants<>+1056(SB), Y5, Y5
+	VANDPD      constants<>+1088(SB), Y2, Y2
+	VANDPD      constants<>+1088(SB), Y3, Y3
+	VPADDQ      constants<>+1120(SB), Y2, Y2
+	VPADDQ      constants<>+1120(SB), Y3, Y3
 	VSUBPD      constants<>+896(SB), Y2, Y2
 	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1184(SB), Y2, Y6
-	VADDPD      constants<>+1184(SB), Y3, Y7
+	VADDPD      constants<>+1152(SB), Y2, Y6
+	VADDPD      constants<>+1152(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1216(SB), Y10
-	VMOVUPS     constants<>+1216(SB), Y11
+	VMOVUPS     constants<>+1184(SB), Y10
+	VMOVUPS     constants<>+1184(SB), Y11
+	VFMADD213PD constants<>+1216(SB), Y8, Y10
+	VFMADD213PD constants<>+1216(SB), Y9, Y11
 	VFMADD213PD constants<>+1248(SB), Y8, Y10
 	VFMADD213PD constants<>+1248(SB), Y9, Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
@@ -5549,10 +5084,8 @@ end2:
 	VFMADD213PD constants<>+1344(SB), Y9, Y11
 	VFMADD213PD constants<>+1376(SB), Y8, Y10
 	VFMADD213PD constants<>+1376(SB), Y9, Y11
-	VFMADD213PD constants<>+1408(SB), Y8, Y10
-	VFMADD213PD constants<>+1408(SB), Y9, Y11
-	VMULPD      constants<>+1440(SB), Y2, Y12
-	VMULPD      constants<>+1440(SB), Y3, Y13
+	VMULPD      constants<>+1408(SB), Y2, Y12
+	VMULPD      constants<>+1408(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
@@ -5600,8 +5133,8 @@ TEXT ·softmaxRowsF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+320(SB), Z9
 	VBROADCASTSD constants<>+352(SB), Z10
 	VBROADCASTSD constants<>+928(SB), Z11
-	VBROADCASTSD constants<>+1472(SB), Z12
-	VBROADCASTSD constants<>+1504(SB), Z13
+	VBROADCASTSD constants<>+1440(SB), Z12
+	VBROADCASTSD constants<>+1472(SB), Z13
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         n+48(FP), DX
@@ -5750,10 +5283,10 @@ loop3:
 	VPADDD       Y7, Y5, Y5
 	VANDPS       Y4, Y8, Y4
 	VANDPS       Y5, Y9, Y5
-	VCMPPS       $0x15, constants<>+1472(SB), Y2, Y6
-	VCMPPS       $0x15, constants<>+1472(SB), Y3, Y7
-	VADDPS       constants<>+1504(SB), Y2, Y2
-	VADDPS       constants<>+1504(SB), Y3, Y3
+	VCMPPS       $0x15, constants<>+1440(SB), Y2, Y6
+	VCMPPS       $0x15, constants<>+1440(SB), Y3, Y7
+	VADDPS       constants<>+1472(SB), Y2, Y2
+	VADDPS       constants<>+1472(SB), Y3, Y3
 	VBLENDVPS    Y6, Y2, Y4, Y2
 	VBLENDVPS    Y7, Y3, Y5, Y3
 	VMULPS       Y1, Y2, Y2
@@ -5816,10 +5349,10 @@ end4:
 	VPADDD       Y6, Y4, Y4
 	VANDPS       Y3, Y7, Y3
 	VANDPS       Y4, Y8, Y4
-	VCMPPS       $0x15, constants<>+1472(SB), Y2, Y5
-	VCMPPS       $0x15, constants<>+1472(SB), Y0, Y6
-	VADDPS       constants<>+1504(SB), Y2, Y2
-	VADDPS       constants<>+1504(SB), Y0, Y0
+	VCMPPS       $0x15, constants<>+1440(SB), Y2, Y5
+	VCMPPS       $0x15, constants<>+1440(SB), Y0, Y6
+	VADDPS       constants<>+1472(SB), Y2, Y2
+	VADDPS       constants<>+1472(SB), Y0, Y0
 	VBLENDVPS    Y5, Y2, Y3, Y2
 	VBLENDVPS    Y6, Y0, Y4, Y0
 	VMULPS       Y1, Y2, Y2
@@ -5866,8 +5399,8 @@ TEXT ·softmaxRowsF64AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+864(SB), Z14
 	VBROADCASTSD constants<>+896(SB), Z15
 	VBROADCASTSD constants<>+960(SB), Z16
-	VBROADCASTSD constants<>+1536(SB), Z17
-	VBROADCASTSD constants<>+1568(SB), Z18
+	VBROADCASTSD constants<>+1504(SB), Z17
+	VBROADCASTSD constants<>+1536(SB), Z18
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         n+48(FP), DX
@@ -6036,10 +5569,10 @@ loop3:
 	VPADDQ       Y7, Y5, Y5
 	VANDPS       Y4, Y8, Y4
 	VANDPS       Y5, Y9, Y5
-	VCMPPD       $0x15, constants<>+1536(SB), Y2, Y6
-	VCMPPD       $0x15, constants<>+1536(SB), Y3, Y7
-	VADDPD       constants<>+1568(SB), Y2, Y2
-	VADDPD       constants<>+1568(SB), Y3, Y3
+	VCMPPD       $0x15, constants<>+1504(SB), Y2, Y6
+	VCMPPD       $0x15, constants<>+1504(SB), Y3, Y7
+	VADDPD       constants<>+1536(SB), Y2, Y2
+	VADDPD       constants<>+1536(SB), Y3, Y3
 	VBLENDVPS    Y6, Y2, Y4, Y2
 	VBLENDVPS    Y7, Y3, Y5, Y3
 	VMULPD       Y1, Y2, Y2
@@ -6112,10 +5645,10 @@ end4:
 	VPADDQ       Y6, Y4, Y4
 	VANDPS       Y3, Y7, Y3
 	VANDPS       Y4, Y8, Y4
-	VCMPPD       $0x15, constants<>+1536(SB), Y2, Y5
-	VCMPPD       $0x15, constants<>+1536(SB), Y0, Y6
-	VADDPD       constants<>+1568(SB), Y2, Y2
-	VADDPD       constants<>+1568(SB), Y0, Y0
+	VCMPPD       $0x15, constants<>+1504(SB), Y2, Y5
+	VCMPPD       $0x15, constants<>+1504(SB), Y0, Y6
+	VADDPD       constants<>+1536(SB), Y2, Y2
+	VADDPD       constants<>+1536(SB), Y0, Y0
 	VBLENDVPS    Y5, Y2, Y3, Y2
 	VBLENDVPS    Y6, Y0, Y4, Y0
 	VMULPD       Y1, Y2, Y2
@@ -7522,191 +7055,391 @@ endif3:
 	VZEROUPPER
 	RET
 
-// func gatherF32AVX512(dst []float32, src []float32, index []int32)
+// func gatherF32AVX512(dst []float32, src []float32, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-72
+TEXT ·gatherF32AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 4(AX)
-	MOVLQSX 8(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 8(AX)
-	MOVLQSX 12(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 12(AX)
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 4(AX)
+	MOVLQSX 8(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 8(AX)
+	MOVLQSX 12(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 12(AX)
 	ADDQ    $+16, DX
 	ADDQ    $+16, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
-
-end2:
-	CMPQ BX, $+1
-	JLT  end4
-
-loop3:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
-	ADDQ    $+4, DX
-	ADDQ    $+4, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
 	JGE     loop3
 
 end4:
+	CMPQ SI, $+1
+	JLT  end6
+
+loop5:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+4, AX
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
+
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func gatherF32AVX2(dst []float32, src []float32, index []int32)
+// func gatherF32AVX2(dst []float32, src []float32, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-72
+TEXT ·gatherF32AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 4(AX)
-	MOVLQSX 8(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 8(AX)
-	MOVLQSX 12(DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, 12(AX)
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
+	JLT  end4
+
+loop3:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 4(AX)
+	MOVLQSX 8(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 8(AX)
+	MOVLQSX 12(DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, 12(AX)
 	ADDQ    $+16, DX
 	ADDQ    $+16, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
+	JGE     loop3
 
-end2:
-	CMPQ BX, $+1
-	JLT  end4
+end4:
+	CMPQ SI, $+1
+	JLT  end6
 
-loop3:
-	MOVLQSX (DX), SI
-	MOVLQSX (CX)(SI*4), SI
-	MOVL    SI, (AX)
+loop5:
+	MOVLQSX (DX), DI
+	MOVLQSX (CX)(DI*4), DI
+	MOVL    DI, (AX)
 	ADDQ    $+4, DX
 	ADDQ    $+4, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
-	JGE     loop3
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
 
-end4:
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x02, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func gatherF64AVX512(dst []float64, src []float64, index []int32)
+// func gatherF64AVX512(dst []float64, src []float64, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-72
+TEXT ·gatherF64AVX512(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 8(AX)
-	MOVLQSX 8(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 16(AX)
-	MOVLQSX 12(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 24(AX)
-	ADDQ    $+16, DX
-	ADDQ    $+32, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
-
-end2:
-	CMPQ BX, $+1
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
 	JLT  end4
 
 loop3:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	ADDQ    $+4, DX
-	ADDQ    $+8, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 8(AX)
+	MOVLQSX 8(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 16(AX)
+	MOVLQSX 12(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
 	JGE     loop3
 
 end4:
+	CMPQ SI, $+1
+	JLT  end6
+
+loop5:
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
+
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func gatherF64AVX2(dst []float64, src []float64, index []int32)
+// func gatherF64AVX2(dst []float64, src []float64, index []int32, n int, k int)
 // Requires: AVX
-TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-72
+TEXT ·gatherF64AVX2(SB), NOSPLIT, $0-88
 	MOVQ dst_base+0(FP), AX
 	MOVQ src_base+24(FP), CX
 	MOVQ index_base+48(FP), DX
 	MOVQ index_len+56(FP), BX
-	CMPQ BX, $+4
-	JLT  end2
+	CMPQ BX, $+0
+	JLE  end2
 
 loop1:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	MOVLQSX 4(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 8(AX)
-	MOVLQSX 8(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 16(AX)
-	MOVLQSX 12(DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, 24(AX)
-	ADDQ    $+16, DX
-	ADDQ    $+32, AX
-	SUBQ    $+4, BX
-	CMPQ    BX, $+4
-	JGE     loop1
-
-end2:
-	CMPQ BX, $+1
+	MOVQ k+80(FP), SI
+	SUBQ SI, BX
+	CMPQ SI, $+4
 	JLT  end4
 
 loop3:
-	MOVLQSX (DX), SI
-	MOVQ    (CX)(SI*8), SI
-	MOVQ    SI, (AX)
-	ADDQ    $+4, DX
-	ADDQ    $+8, AX
-	SUBQ    $+1, BX
-	CMPQ    BX, $+1
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	MOVLQSX 4(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 8(AX)
+	MOVLQSX 8(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 16(AX)
+	MOVLQSX 12(DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, 24(AX)
+	ADDQ    $+16, DX
+	ADDQ    $+32, AX
+	SUBQ    $+4, SI
+	CMPQ    SI, $+4
 	JGE     loop3
 
 end4:
+	CMPQ SI, $+1
+	JLT  end6
+
+loop5:
+	MOVLQSX (DX), DI
+	MOVQ    (CX)(DI*8), DI
+	MOVQ    DI, (AX)
+	ADDQ    $+4, DX
+	ADDQ    $+8, AX
+	SUBQ    $+1, SI
+	CMPQ    SI, $+1
+	JGE     loop5
+
+end6:
+	MOVQ n+72(FP), SI
+	SHLQ $0x03, SI
+	ADDQ SI, CX
+	CMPQ BX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF32AVX512(x []float32, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF32AVX512(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x02, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF32AVX2(x []float32, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF32AVX2(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x02, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x02, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF64AVX512(x []float64, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF64AVX512(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x03, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func fetchF64AVX2(x []float64, xStride int, index []int32, rows int)
+// Requires: AVX, MMX+
+TEXT ·fetchF64AVX2(SB), NOSPLIT, $0-64
+	MOVQ x_base+0(FP), AX
+	MOVQ rows+56(FP), CX
+	CMPQ CX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ index_base+32(FP), DX
+	MOVQ index_len+40(FP), BX
+	CMPQ BX, $+0
+	JLE  end4
+
+loop3:
+	MOVLQSX    (DX), SI
+	SHLQ       $0x03, SI
+	MOVQ       AX, DI
+	ADDQ       SI, DI
+	PREFETCHT1 (DI)
+	ADDQ       $+4, DX
+	SUBQ       $+1, BX
+	CMPQ       BX, $+0
+	JGT        loop3
+
+end4:
+	MOVQ xStride+24(FP), DX
+	SHLQ $0x03, DX
+	ADDQ DX, AX
+	SUBQ $+1, CX
+	CMPQ CX, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -7921,83 +7654,79 @@ DATA constants<>+960(SB)/8, $0xc086232bdd7abcd2
 DATA constants<>+968(SB)/8, $0xc086232bdd7abcd2
 DATA constants<>+976(SB)/8, $0xc086232bdd7abcd2
 DATA constants<>+984(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+992(SB)/8, $0xffffffffffffffff
-DATA constants<>+1000(SB)/8, $0xffffffffffffffff
-DATA constants<>+1008(SB)/8, $0xffffffffffffffff
-DATA constants<>+1016(SB)/8, $0xffffffffffffffff
-DATA constants<>+1024(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1032(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1040(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1048(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1056(SB)/8, $0x4330000000000000
-DATA constants<>+1064(SB)/8, $0x4330000000000000
-DATA constants<>+1072(SB)/8, $0x4330000000000000
-DATA constants<>+1080(SB)/8, $0x4330000000000000
-DATA constants<>+1088(SB)/8, $0x4330000000000400
-DATA constants<>+1096(SB)/8, $0x4330000000000400
-DATA constants<>+1104(SB)/8, $0x4330000000000400
-DATA constants<>+1112(SB)/8, $0x4330000000000400
-DATA constants<>+1120(SB)/8, $0x000fffffffffffff
-DATA constants<>+1128(SB)/8, $0x000fffffffffffff
-DATA constants<>+1136(SB)/8, $0x000fffffffffffff
-DATA constants<>+1144(SB)/8, $0x000fffffffffffff
-DATA constants<>+1152(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1160(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1168(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1176(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1184(SB)/8, $0x4000000000000000
-DATA constants<>+1192(SB)/8, $0x4000000000000000
-DATA constants<>+1200(SB)/8, $0x4000000000000000
-DATA constants<>+1208(SB)/8, $0x4000000000000000
-DATA constants<>+1216(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1224(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1232(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1240(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1248(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1256(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1264(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1272(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1280(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1288(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1296(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1304(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1312(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1320(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1328(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1336(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1344(SB)/8, $0x3fd249249422a452
-DATA constants<>+1352(SB)/8, $0x3fd249249422a452
-DATA constants<>+1360(SB)/8, $0x3fd249249422a452
-DATA constants<>+1368(SB)/8, $0x3fd249249422a452
-DATA constants<>+1376(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1384(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1392(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1400(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1408(SB)/8, $0x3fe5555555555593
-DATA constants<>+1416(SB)/8, $0x3fe5555555555593
-DATA constants<>+1424(SB)/8, $0x3fe5555555555593
-DATA constants<>+1432(SB)/8, $0x3fe5555555555593
-DATA constants<>+1440(SB)/8, $0x3fe0000000000000
-DATA constants<>+1448(SB)/8, $0x3fe0000000000000
-DATA constants<>+1456(SB)/8, $0x3fe0000000000000
-DATA constants<>+1464(SB)/8, $0x3fe0000000000000
-DATA constants<>+1472(SB)/8, $0x42b1721842b17218
-DATA constants<>+1480(SB)/8, $0x42b1721842b17218
-DATA constants<>+1488(SB)/8, $0x42b1721842b17218
-DATA constants<>+1496(SB)/8, $0x42b1721842b17218
-DATA constants<>+1504(SB)/8, $0x7f8000007f800000
-DATA constants<>+1512(SB)/8, $0x7f8000007f800000
-DATA constants<>+1520(SB)/8, $0x7f8000007f800000
-DATA constants<>+1528(SB)/8, $0x7f8000007f800000
-DATA constants<>+1536(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1544(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1552(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1560(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1568(SB)/8, $0x7ff0000000000000
-DATA constants<>+1576(SB)/8, $0x7ff0000000000000
-DATA constants<>+1584(SB)/8, $0x7ff0000000000000
-DATA constants<>+1592(SB)/8, $0x7ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $1600
+DATA constants<>+992(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1000(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1008(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1016(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1024(SB)/8, $0x4330000000000000
+DATA constants<>+1032(SB)/8, $0x4330000000000000
+DATA constants<>+1040(SB)/8, $0x4330000000000000
+DATA constants<>+1048(SB)/8, $0x4330000000000000
+DATA constants<>+1056(SB)/8, $0x4330000000000400
+DATA constants<>+1064(SB)/8, $0x4330000000000400
+DATA constants<>+1072(SB)/8, $0x4330000000000400
+DATA constants<>+1080(SB)/8, $0x4330000000000400
+DATA constants<>+1088(SB)/8, $0x000fffffffffffff
+DATA constants<>+1096(SB)/8, $0x000fffffffffffff
+DATA constants<>+1104(SB)/8, $0x000fffffffffffff
+DATA constants<>+1112(SB)/8, $0x000fffffffffffff
+DATA constants<>+1120(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1128(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1136(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1144(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1152(SB)/8, $0x4000000000000000
+DATA constants<>+1160(SB)/8, $0x4000000000000000
+DATA constants<>+1168(SB)/8, $0x4000000000000000
+DATA constants<>+1176(SB)/8, $0x4000000000000000
+DATA constants<>+1184(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1192(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1200(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1208(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1216(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1224(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1232(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1240(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1248(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1256(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1264(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1272(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1280(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1288(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1296(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1304(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1312(SB)/8, $0x3fd249249422a452
+DATA constants<>+1320(SB)/8, $0x3fd249249422a452
+DATA constants<>+1328(SB)/8, $0x3fd249249422a452
+DATA constants<>+1336(SB)/8, $0x3fd249249422a452
+DATA constants<>+1344(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1352(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1360(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1368(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1376(SB)/8, $0x3fe5555555555593
+DATA constants<>+1384(SB)/8, $0x3fe5555555555593
+DATA constants<>+1392(SB)/8, $0x3fe5555555555593
+DATA constants<>+1400(SB)/8, $0x3fe5555555555593
+DATA constants<>+1408(SB)/8, $0x3fe0000000000000
+DATA constants<>+1416(SB)/8, $0x3fe0000000000000
+DATA constants<>+1424(SB)/8, $0x3fe0000000000000
+DATA constants<>+1432(SB)/8, $0x3fe0000000000000
+DATA constants<>+1440(SB)/8, $0x42b1721842b17218
+DATA constants<>+1448(SB)/8, $0x42b1721842b17218
+DATA constants<>+1456(SB)/8, $0x42b1721842b17218
+DATA constants<>+1464(SB)/8, $0x42b1721842b17218
+DATA constants<>+1472(SB)/8, $0x7f8000007f800000
+DATA constants<>+1480(SB)/8, $0x7f8000007f800000
+DATA constants<>+1488(SB)/8, $0x7f8000007f800000
+DATA constants<>+1496(SB)/8, $0x7f8000007f800000
+DATA constants<>+1504(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1512(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1520(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1528(SB)/8, $0x40862e42fefa39f0
+DATA constants<>+1536(SB)/8, $0x7ff0000000000000
+DATA constants<>+1544(SB)/8, $0x7ff0000000000000
+DATA constants<>+1552(SB)/8, $0x7ff0000000000000
+DATA constants<>+1560(SB)/8, $0x7ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1568
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gotrellis/trellis/internal/fp"
 	"github.com/gotrellis/trellis/internal/parallel"
+	"github.com/gotrellis/trellis/internal/tier"
 	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
@@ -14,7 +15,7 @@ import (
 // empty x and for one of only −Inf, +Inf if there is a +Inf and no NaN, and NaN
 // if there is a NaN.
 func LogSumExp[F Float](x []F) F {
-	m, sum := sumExpRow(x)
+	m, sum := sumExpRow(x, 0)
 	if sum != sum {
 		return m
 	}
@@ -32,7 +33,7 @@ func LogSoftmax[F Float](dst, x []F) {
 	if inexactOverlap(dst, x) {
 		panic("trellis: LogSoftmax: dst overlaps x without being x")
 	}
-	m, sum := sumExpRow(x)
+	m, sum := sumExpRow(x, 0)
 	hi, lo := splitLogSumExp(m, fp.Log1p(sum))
 	writeRows(opLogSoftmax, dst, x, len(x), []F{hi}, []F{lo})
 }
@@ -150,19 +151,16 @@ func GatherRows[F Float](dst []F, src Tensor[F], index []int32) {
 		return
 	}
 	k := len(index) / rows
-	if k >= leastGathered {
+	perCall := indexBlock / k
+	if perCall == 0 {
 		for r := range rows {
 			gatherRow(dst[r*k:][:k], src.Data[r*n:][:n], index[r*k:][:k])
 		}
 		return
 	}
-	data := src.Data
-	for len(index) > 0 {
-		row, to := data[:n], dst[:k]
-		for i, c := range index[:k] {
-			to[i] = row[c]
-		}
-		data, dst, index = data[n:], dst[k:], index[k:]
+	for r := 0; r < rows; r += perCall {
+		from, to := r*k, min(r+perCall, rows)*k
+		gather(dst[from:to], src.Data[r*n:], index[from:to], n, k)
 	}
 }
 
@@ -186,7 +184,7 @@ func checkIndex(function string, index []int32, n int) {
 func gatherRow[F Float](dst, src []F, index []int32) {
 	for from := 0; from < len(index); from += indexBlock {
 		to := min(from+indexBlock, len(index))
-		gather(dst[from:to], src, index[from:to])
+		gather(dst[from:to], src, index[from:to], 0, to-from)
 	}
 }
 
@@ -229,7 +227,7 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 	if len(dst) == 0 { // there may be 2⁶⁰ rows of no elements
 		return
 	}
-	if 0 < n && n <= fewClasses && rows <= simpleRows {
+	if 0 < n && n <= fewClasses && rows <= mostInRows(n) {
 		doFewRows(op, dst, x, rows, n)
 		return
 	}
@@ -246,6 +244,15 @@ func runRows[F Float](op rowsOp, dst, x []F, rows, n int) {
 		return
 	}
 	t.do(0, rows)
+}
+
+// mostInRows returns up to how many rows of n elements take less time as they are than in columns, which have
+// a step for each of the n.
+func mostInRows(n int) int {
+	if tier.Active == tier.Generic {
+		return simpleRows / 2 // which columns take for a whole vector of rows
+	}
+	return min(n, simpleRows)
 }
 
 // doFewRows does op for up to simpleRows rows of up to fewClasses elements.
@@ -308,9 +315,10 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 		}
 		return
 	}
+	lanes := fp.Lanes[F]()
 	inColumns := 0 < n && n <= fewClasses
+	logInColumns := op == opLogSoftmax && inColumns && n%lanes != 0 // else rows fill their vectors
 	if inColumns {
-		lanes := fp.Lanes[F]()
 		b.scores.load(x, n, rows)
 		if scratch := b.scratch[:lanes*lanes]; op == opSoftmax {
 			expColumns(b.max[:], b.sum[:], b.scores.Rows, b.scores.Rows, scratch, n)
@@ -344,6 +352,11 @@ func (b *rowBatch[F]) do(op rowsOp, dst, x []F, n, rows int) {
 	}
 	for r, ln := range sum {
 		b.hi[r], b.lo[r] = splitLogSumExp(m[r], ln)
+	}
+	if logInColumns {
+		logSoftmaxColumns(b.scores.Rows, b.scores.Rows, n, b.hi[:], b.lo[:])
+		b.scores.store(dst, b.scores.data, n, rows)
+		return
 	}
 	writeRows(op, dst, x, n, b.hi[:rows], b.lo[:rows])
 }

@@ -28,10 +28,7 @@ func (r *rowStream[F]) exp(dst, x []F, ahead int) (made []F, m F, sum float64) {
 		r.rows[r.turn] = workspace.Resize(r.rows[r.turn], len(x))
 		made = r.rows[r.turn]
 	}
-	m = fp.NegInf[F]()
-	for at := 0; at < len(x); at += block {
-		m = max(m, maxBlock(x[at:min(at+block, len(x))]))
-	}
+	m = maxRow(x)
 	var ties float64
 	for at := 0; at < len(x); at += block {
 		b := x[at:min(at+block, len(x))]

@@ -10,14 +10,14 @@ import (
 
 // sumExpRow returns the maximum m of x and Σ exp(x[i]−m) without the first
 // maximum: ln(1+sum) + m is the log-sum-exp. If m is not finite the sum is NaN, and m
-// is the log-sum-exp.
-func sumExpRow[F Float](x []F) (m F, sum float64) {
+// is the log-sum-exp. ahead is the distance in bytes from x to the row that is read next.
+func sumExpRow[F Float](x []F, ahead int) (m F, sum float64) {
 	switch {
 	case len(x) <= block:
-		top, s := sumExpBlock(x, fp.NegInf[F]())
+		top, s := sumExpBlock(x, fp.NegInf[F](), ahead)
 		m, sum = top, float64(s)
 	case len(x) <= wholeRow:
-		m, sum = sumExpWhole(nil, x)
+		m, sum = sumExpWhole(nil, x, ahead)
 	default:
 		m, sum = sumExpLong(x)
 	}
@@ -29,41 +29,43 @@ func sumExpRow[F Float](x []F) (m F, sum float64) {
 
 // expRow does for a row that is not empty what sumExpRow does up to wholeRow, and
 // writes dst[i] = exp(x[i]−m). If the sum is NaN, m and dst are of no use. dst may be x.
-func expRow[F Float](dst, x []F) (m F, sum float64) {
+func expRow[F Float](dst, x []F, ahead int) (m F, sum float64) {
 	if len(x) <= block {
-		top, s := expBlock(dst, x, fp.NegInf[F]())
+		top, s := expBlock(dst, x, fp.NegInf[F](), ahead)
 		m, sum = top, float64(s)
 	} else {
-		m, sum = sumExpWhole(dst, x)
+		m, sum = sumExpWhole(dst, x, ahead)
 	}
 	return m, sum
 }
 
-// sumExpWhole is sumExpRow for rows of several blocks: it finds the maximum first. It
-// writes exp(x[i]−m) to dst unless dst is nil.
-func sumExpWhole[F Float](dst, x []F) (m F, sum float64) {
-	m, first := fp.NegInf[F](), 0 // first is where the block with the first maximum begins
-	for at := 0; at < len(x); at += block {
-		if top := maxBlock(x[at:min(at+block, len(x))]); top > m {
-			m, first = top, at
-		}
-	}
+// sumExpWhole is sumExpRow for rows that are not empty, but for what it returns of those without a
+// log-sum-exp: the sum is NaN, and m may be the largest element beside a NaN. It finds the maximum
+// first. It writes exp(x[i]−m) to dst unless dst is nil.
+func sumExpWhole[F Float](dst, x []F, ahead int) (m F, sum float64) {
+	m = maxRow(x)
+	var ties float64
 	for at := 0; at < len(x); at += block {
 		b := x[at:min(at+block, len(x))]
-		var s F
-		switch {
-		case at == first && dst == nil:
-			_, s = sumExpBlock(b, fp.NegInf[F]())
-		case at == first:
-			_, s = expBlock(dst[at:][:len(b)], b, fp.NegInf[F]())
-		case dst == nil:
-			s, _ = sumExpBelow(b, m)
-		default:
-			s = expBelow(dst[at:][:len(b)], b, m)
+		var s, t F
+		if dst == nil {
+			s, t = sumExpBelow(b, m, ahead)
+		} else {
+			s, t = expCopy(dst[at:][:len(b)], b, m, nil, nil, ahead)
 		}
 		sum += float64(s)
+		ties += float64(t)
 	}
-	return m, sum
+	return m, sum + (ties - 1)
+}
+
+// maxRow returns the largest element of a row of any length, leaving out NaN.
+func maxRow[F Float](x []F) F {
+	m := fp.NegInf[F]()
+	for ; len(x) > 0; x = x[min(block, len(x)):] {
+		m = max(m, maxBlock(x[:min(block, len(x))]))
+	}
+	return m
 }
 
 // sumExpLong is sumExpRow for rows that are longer than wholeRow: it reads x once from
@@ -73,12 +75,12 @@ func sumExpLong[F Float](x []F) (m F, sum float64) {
 	for at := 0; at < len(x); at += block {
 		b := x[at:min(at+block, len(x))]
 		if at >= settled && fp.IsFinite(m) {
-			if s, reached := sumExpBelow(b, m); reached == 0 {
+			if s, ties := sumExpBelow(b, m, nearAhead); ties == 0 {
 				sum += float64(s)
 				continue
 			}
 		}
-		top, s := sumExpBlock(b, m)
+		top, s := sumExpBlock(b, m, nearAhead)
 		if top > m && fp.IsFinite(m) {
 			sum = float64((1 + sum) * fp.Exp64(float64(m)-float64(top)))
 		}
@@ -118,7 +120,7 @@ func (s *rowSums[F]) sumExpEach(x []F, n, rows int) {
 	m, sum := s.max[:rows], s.sum[:rows]
 	if n == 0 || n > shortRow {
 		for r := range m {
-			m[r], sum[r] = sumExpRow(x[r*n:][:n])
+			m[r], sum[r] = sumExpRow(x[r*n:][:n], n*fp.Size[F]())
 		}
 		return
 	}
@@ -179,12 +181,13 @@ func writeRows[F Float](op rowsOp, dst, x []F, n int, a, b []F) {
 
 // softmaxRow writes the softmax of a row of any length. dst may be x.
 func softmaxRow[F Float](dst, x []F) {
+	ahead := len(x) * fp.Size[F]()
 	if len(x) > wholeRow {
-		m, sum := sumExpRow(x)
+		m, sum := sumExpRow(x, ahead)
 		writeRows(opSoftmax, dst, x, len(x), []F{m}, []F{F(1 / (1 + sum))})
 		return
 	}
-	_, sum := expRow(dst, x)
+	_, sum := expRow(dst, x, ahead)
 	scaleRow(dst, F(1/(1+sum)))
 }
 

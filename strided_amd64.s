@@ -1601,6 +1601,282 @@ end2:
 	VZEROUPPER
 	RET
 
+// func logSoftmaxColumnsF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, hi []float32, lo []float32)
+// Requires: AVX, AVX512F
+TEXT ·logSoftmaxColumnsF32AVX512(SB), NOSPLIT, $0-128
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+16, R11
+	CMPQ    R11, $+16
+	JGE     loop3
+
+end4:
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPS  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPS  Z1, Z0, Z0
+	LEAQ    bitMasks<>+0(SB), R12
+	KMOVW   (R12)(R11*2), K1
+	VMOVUPS Z0, K1, (R10)
+	SHLQ    $0x02, R11
+	ADDQ    R11, R10
+	ADDQ    R11, R9
+	ADDQ    R11, DI
+	ADDQ    R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxColumnsF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, hi []float32, lo []float32)
+// Requires: AVX
+TEXT ·logSoftmaxColumnsF32AVX2(SB), NOSPLIT, $0-128
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x02, DX
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x02, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VSUBPS  (DI), Y0, Y0
+	VSUBPS  32(DI), Y1, Y1
+	VSUBPS  (R8), Y0, Y0
+	VSUBPS  32(R8), Y1, Y1
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+16, R11
+	CMPQ    R11, $+16
+	JGE     loop3
+
+end4:
+	CMPQ       R11, $+0
+	JLE        endif5
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VSUBPS     (DI), Y0, Y0
+	VSUBPS     32(DI), Y1, Y1
+	VSUBPS     (R8), Y0, Y0
+	VSUBPS     32(R8), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R12
+	MOVQ       R11, R13
+	NEGQ       R13
+	VMOVUPS    64(R12)(R13*4), Y2
+	VMOVUPS    96(R12)(R13*4), Y3
+	VMASKMOVPS Y0, Y2, (R10)
+	VMASKMOVPS Y1, Y3, 32(R10)
+	SHLQ       $0x02, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, DI
+	ADDQ       R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxColumnsF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, hi []float64, lo []float64)
+// Requires: AVX, AVX512F
+TEXT ·logSoftmaxColumnsF64AVX512(SB), NOSPLIT, $0-128
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   xStride+64(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   count+72(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS Z0, (R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+8, R11
+	CMPQ    R11, $+8
+	JGE     loop3
+
+end4:
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Z0
+	VMOVUPS (DI), Z1
+	VSUBPD  Z1, Z0, Z0
+	VMOVUPS (R8), Z1
+	VSUBPD  Z1, Z0, Z0
+	LEAQ    bitMasks<>+0(SB), R12
+	KMOVW   (R12)(R11*2), K1
+	VMOVUPD Z0, K1, (R10)
+	SHLQ    $0x03, R11
+	ADDQ    R11, R10
+	ADDQ    R11, R9
+	ADDQ    R11, DI
+	ADDQ    R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func logSoftmaxColumnsF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, hi []float64, lo []float64)
+// Requires: AVX
+TEXT ·logSoftmaxColumnsF64AVX2(SB), NOSPLIT, $0-128
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x03, DX
+	MOVQ xStride+64(FP), BX
+	SHLQ $0x03, BX
+	MOVQ count+72(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	MOVQ hi_base+80(FP), DI
+	MOVQ lo_base+104(FP), R8
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ dstColumns+24(FP), R11
+	CMPQ R11, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VSUBPD  (DI), Y0, Y0
+	VSUBPD  32(DI), Y1, Y1
+	VSUBPD  (R8), Y0, Y0
+	VSUBPD  32(R8), Y1, Y1
+	VMOVUPS Y0, (R10)
+	VMOVUPS Y1, 32(R10)
+	ADDQ    $+64, R10
+	ADDQ    $+64, R9
+	ADDQ    $+64, DI
+	ADDQ    $+64, R8
+	SUBQ    $+8, R11
+	CMPQ    R11, $+8
+	JGE     loop3
+
+end4:
+	CMPQ       R11, $+0
+	JLE        endif5
+	VMOVUPS    (R9), Y0
+	VMOVUPS    32(R9), Y1
+	VSUBPD     (DI), Y0, Y0
+	VSUBPD     32(DI), Y1, Y1
+	VSUBPD     (R8), Y0, Y0
+	VSUBPD     32(R8), Y1, Y1
+	LEAQ       byteMasks<>+0(SB), R12
+	MOVQ       R11, R13
+	NEGQ       R13
+	VMOVUPS    64(R12)(R13*8), Y2
+	VMOVUPS    96(R12)(R13*8), Y3
+	VMASKMOVPD Y0, Y2, (R10)
+	VMASKMOVPD Y1, Y3, 32(R10)
+	SHLQ       $0x03, R11
+	ADDQ       R11, R10
+	ADDQ       R11, R9
+	ADDQ       R11, DI
+	ADDQ       R11, R8
+
+endif5:
+	ADDQ BX, CX
+	ADDQ DX, AX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
 // func scaleStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
 // Requires: AVX, AVX512F
 TEXT ·scaleStridedUniformF32AVX512(SB), NOSPLIT, $0-144
@@ -5153,7 +5429,7 @@ end2:
 	RET
 
 // func toColumnsF32AVX512(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·toColumnsF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   x_base+32(FP), CX
@@ -5163,42 +5439,49 @@ TEXT ·toColumnsF32AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x02, BX
 	MOVQ   BX, SI
 	IMUL3Q $+4, SI, SI
-	MOVQ   count+72(FP), DI
-	CMPQ   DI, $+0
+	MOVQ   CX, DI
+	ADDQ   $+4096, DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
 	JLE    end2
 
 loop1:
-	MOVQ CX, R8
-	MOVQ AX, R9
-	MOVQ xColumns+56(FP), R10
-	CMPQ R10, $+0
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ xColumns+56(FP), R11
+	CMPQ R11, $+0
 	JLE  end4
 
 loop3:
-	MOVQ            R8, R11
-	LEAQ            (R11)(SI*2), R12
-	VBROADCASTF32X4 (R11), Z0
-	VINSERTF32X4    $0x01, (R11)(SI*1), Z0, Z0
-	VINSERTF32X4    $0x02, (R11)(SI*2), Z0, Z0
-	VINSERTF32X4    $0x03, (R12)(SI*1), Z0, Z0
-	ADDQ            BX, R11
-	LEAQ            (R11)(SI*2), R12
-	VBROADCASTF32X4 (R11), Z1
-	VINSERTF32X4    $0x01, (R11)(SI*1), Z1, Z1
-	VINSERTF32X4    $0x02, (R11)(SI*2), Z1, Z1
-	VINSERTF32X4    $0x03, (R12)(SI*1), Z1, Z1
-	ADDQ            BX, R11
-	LEAQ            (R11)(SI*2), R12
-	VBROADCASTF32X4 (R11), Z2
-	VINSERTF32X4    $0x01, (R11)(SI*1), Z2, Z2
-	VINSERTF32X4    $0x02, (R11)(SI*2), Z2, Z2
-	VINSERTF32X4    $0x03, (R12)(SI*1), Z2, Z2
-	ADDQ            BX, R11
-	LEAQ            (R11)(SI*2), R12
-	VBROADCASTF32X4 (R11), Z3
-	VINSERTF32X4    $0x01, (R11)(SI*1), Z3, Z3
-	VINSERTF32X4    $0x02, (R11)(SI*2), Z3, Z3
-	VINSERTF32X4    $0x03, (R12)(SI*1), Z3, Z3
+	PREFETCHT0      (DI)
+	PREFETCHT0      64(DI)
+	PREFETCHT0      128(DI)
+	PREFETCHT0      192(DI)
+	ADDQ            $+256, DI
+	MOVQ            R9, R12
+	LEAQ            (R12)(SI*2), R13
+	VBROADCASTF32X4 (R12), Z0
+	VINSERTF32X4    $0x01, (R12)(SI*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R12)(SI*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R13)(SI*1), Z0, Z0
+	ADDQ            BX, R12
+	LEAQ            (R12)(SI*2), R13
+	VBROADCASTF32X4 (R12), Z1
+	VINSERTF32X4    $0x01, (R12)(SI*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R12)(SI*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R13)(SI*1), Z1, Z1
+	ADDQ            BX, R12
+	LEAQ            (R12)(SI*2), R13
+	VBROADCASTF32X4 (R12), Z2
+	VINSERTF32X4    $0x01, (R12)(SI*1), Z2, Z2
+	VINSERTF32X4    $0x02, (R12)(SI*2), Z2, Z2
+	VINSERTF32X4    $0x03, (R13)(SI*1), Z2, Z2
+	ADDQ            BX, R12
+	LEAQ            (R12)(SI*2), R13
+	VBROADCASTF32X4 (R12), Z3
+	VINSERTF32X4    $0x01, (R12)(SI*1), Z3, Z3
+	VINSERTF32X4    $0x02, (R12)(SI*2), Z3, Z3
+	VINSERTF32X4    $0x03, (R13)(SI*1), Z3, Z3
 	VUNPCKLPS       Z1, Z0, Z4
 	VUNPCKHPS       Z1, Z0, Z0
 	VUNPCKLPS       Z3, Z2, Z1
@@ -5207,26 +5490,26 @@ loop3:
 	VUNPCKHPD       Z1, Z4, Z1
 	VUNPCKLPD       Z2, Z0, Z4
 	VUNPCKHPD       Z2, Z0, Z0
-	VMOVUPS         Z3, (R9)
-	ADDQ            DX, R9
-	VMOVUPS         Z1, (R9)
-	ADDQ            DX, R9
-	VMOVUPS         Z4, (R9)
-	ADDQ            DX, R9
-	VMOVUPS         Z0, (R9)
-	ADDQ            DX, R9
-	ADDQ            $+16, R8
-	SUBQ            $+4, R10
-	CMPQ            R10, $+0
+	VMOVUPS         Z3, (R10)
+	ADDQ            DX, R10
+	VMOVUPS         Z1, (R10)
+	ADDQ            DX, R10
+	VMOVUPS         Z4, (R10)
+	ADDQ            DX, R10
+	VMOVUPS         Z0, (R10)
+	ADDQ            DX, R10
+	ADDQ            $+16, R9
+	SUBQ            $+4, R11
+	CMPQ            R11, $+0
 	JGT             loop3
 
 end4:
-	MOVQ   BX, R8
-	IMUL3Q $+16, R8, R8
-	ADDQ   R8, CX
+	MOVQ   BX, R9
+	IMUL3Q $+16, R9, R9
+	ADDQ   R9, CX
 	ADDQ   $+64, AX
-	SUBQ   $+16, DI
-	CMPQ   DI, $+0
+	SUBQ   $+16, R8
+	CMPQ   R8, $+0
 	JGT    loop1
 
 end2:
@@ -5234,7 +5517,7 @@ end2:
 	RET
 
 // func toColumnsF32AVX2(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·toColumnsF32AVX2(SB), NOSPLIT, $0-80
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   x_base+32(FP), CX
@@ -5244,42 +5527,49 @@ TEXT ·toColumnsF32AVX2(SB), NOSPLIT, $0-80
 	SHLQ   $0x02, BX
 	MOVQ   BX, SI
 	IMUL3Q $+4, SI, SI
-	MOVQ   count+72(FP), DI
-	CMPQ   DI, $+0
+	MOVQ   CX, DI
+	ADDQ   $+4096, DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
 	JLE    end2
 
 loop1:
-	MOVQ CX, R8
-	MOVQ AX, R9
-	MOVQ xColumns+56(FP), R10
-	CMPQ R10, $+0
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ xColumns+56(FP), R11
+	CMPQ R11, $+0
 	JLE  end4
 
 loop3:
-	MOVQ           R8, R11
-	LEAQ           (R11)(SI*2), R12
-	VBROADCASTF128 (R11), Y0
-	VINSERTF128    $0x01, (R11)(SI*1), Y0, Y0
-	VBROADCASTF128 (R11)(SI*2), Y1
-	VINSERTF128    $0x01, (R12)(SI*1), Y1, Y1
-	ADDQ           BX, R11
-	LEAQ           (R11)(SI*2), R12
-	VBROADCASTF128 (R11), Y2
-	VINSERTF128    $0x01, (R11)(SI*1), Y2, Y2
-	VBROADCASTF128 (R11)(SI*2), Y3
-	VINSERTF128    $0x01, (R12)(SI*1), Y3, Y3
-	ADDQ           BX, R11
-	LEAQ           (R11)(SI*2), R12
-	VBROADCASTF128 (R11), Y4
-	VINSERTF128    $0x01, (R11)(SI*1), Y4, Y4
-	VBROADCASTF128 (R11)(SI*2), Y5
-	VINSERTF128    $0x01, (R12)(SI*1), Y5, Y5
-	ADDQ           BX, R11
-	LEAQ           (R11)(SI*2), R12
-	VBROADCASTF128 (R11), Y6
-	VINSERTF128    $0x01, (R11)(SI*1), Y6, Y6
-	VBROADCASTF128 (R11)(SI*2), Y7
-	VINSERTF128    $0x01, (R12)(SI*1), Y7, Y7
+	PREFETCHT0     (DI)
+	PREFETCHT0     64(DI)
+	PREFETCHT0     128(DI)
+	PREFETCHT0     192(DI)
+	ADDQ           $+256, DI
+	MOVQ           R9, R12
+	LEAQ           (R12)(SI*2), R13
+	VBROADCASTF128 (R12), Y0
+	VINSERTF128    $0x01, (R12)(SI*1), Y0, Y0
+	VBROADCASTF128 (R12)(SI*2), Y1
+	VINSERTF128    $0x01, (R13)(SI*1), Y1, Y1
+	ADDQ           BX, R12
+	LEAQ           (R12)(SI*2), R13
+	VBROADCASTF128 (R12), Y2
+	VINSERTF128    $0x01, (R12)(SI*1), Y2, Y2
+	VBROADCASTF128 (R12)(SI*2), Y3
+	VINSERTF128    $0x01, (R13)(SI*1), Y3, Y3
+	ADDQ           BX, R12
+	LEAQ           (R12)(SI*2), R13
+	VBROADCASTF128 (R12), Y4
+	VINSERTF128    $0x01, (R12)(SI*1), Y4, Y4
+	VBROADCASTF128 (R12)(SI*2), Y5
+	VINSERTF128    $0x01, (R13)(SI*1), Y5, Y5
+	ADDQ           BX, R12
+	LEAQ           (R12)(SI*2), R13
+	VBROADCASTF128 (R12), Y6
+	VINSERTF128    $0x01, (R12)(SI*1), Y6, Y6
+	VBROADCASTF128 (R12)(SI*2), Y7
+	VINSERTF128    $0x01, (R13)(SI*1), Y7, Y7
 	VUNPCKLPS      Y2, Y0, Y8
 	VUNPCKLPS      Y3, Y1, Y9
 	VUNPCKHPS      Y2, Y0, Y0
@@ -5296,30 +5586,30 @@ loop3:
 	VUNPCKLPD      Y5, Y1, Y9
 	VUNPCKHPD      Y4, Y0, Y0
 	VUNPCKHPD      Y5, Y1, Y1
-	VMOVUPS        Y6, (R9)
-	VMOVUPS        Y7, 32(R9)
-	ADDQ           DX, R9
-	VMOVUPS        Y2, (R9)
-	VMOVUPS        Y3, 32(R9)
-	ADDQ           DX, R9
-	VMOVUPS        Y8, (R9)
-	VMOVUPS        Y9, 32(R9)
-	ADDQ           DX, R9
-	VMOVUPS        Y0, (R9)
-	VMOVUPS        Y1, 32(R9)
-	ADDQ           DX, R9
-	ADDQ           $+16, R8
-	SUBQ           $+4, R10
-	CMPQ           R10, $+0
+	VMOVUPS        Y6, (R10)
+	VMOVUPS        Y7, 32(R10)
+	ADDQ           DX, R10
+	VMOVUPS        Y2, (R10)
+	VMOVUPS        Y3, 32(R10)
+	ADDQ           DX, R10
+	VMOVUPS        Y8, (R10)
+	VMOVUPS        Y9, 32(R10)
+	ADDQ           DX, R10
+	VMOVUPS        Y0, (R10)
+	VMOVUPS        Y1, 32(R10)
+	ADDQ           DX, R10
+	ADDQ           $+16, R9
+	SUBQ           $+4, R11
+	CMPQ           R11, $+0
 	JGT            loop3
 
 end4:
-	MOVQ   BX, R8
-	IMUL3Q $+16, R8, R8
-	ADDQ   R8, CX
+	MOVQ   BX, R9
+	IMUL3Q $+16, R9, R9
+	ADDQ   R9, CX
 	ADDQ   $+64, AX
-	SUBQ   $+16, DI
-	CMPQ   DI, $+0
+	SUBQ   $+16, R8
+	CMPQ   R8, $+0
 	JGT    loop1
 
 end2:
@@ -5327,7 +5617,7 @@ end2:
 	RET
 
 // func toColumnsF64AVX512(dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·toColumnsF64AVX512(SB), NOSPLIT, $0-80
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   x_base+32(FP), CX
@@ -5337,48 +5627,53 @@ TEXT ·toColumnsF64AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x03, BX
 	MOVQ   BX, SI
 	IMUL3Q $+2, SI, SI
-	MOVQ   count+72(FP), DI
-	CMPQ   DI, $+0
+	MOVQ   CX, DI
+	ADDQ   $+4096, DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
 	JLE    end2
 
 loop1:
-	MOVQ CX, R8
-	MOVQ AX, R9
-	MOVQ xColumns+56(FP), R10
-	CMPQ R10, $+0
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ xColumns+56(FP), R11
+	CMPQ R11, $+0
 	JLE  end4
 
 loop3:
-	MOVQ            R8, R11
-	LEAQ            (R11)(SI*2), R12
-	VBROADCASTF32X4 (R11), Z0
-	VINSERTF32X4    $0x01, (R11)(SI*1), Z0, Z0
-	VINSERTF32X4    $0x02, (R11)(SI*2), Z0, Z0
-	VINSERTF32X4    $0x03, (R12)(SI*1), Z0, Z0
-	ADDQ            BX, R11
-	LEAQ            (R11)(SI*2), R12
-	VBROADCASTF32X4 (R11), Z1
-	VINSERTF32X4    $0x01, (R11)(SI*1), Z1, Z1
-	VINSERTF32X4    $0x02, (R11)(SI*2), Z1, Z1
-	VINSERTF32X4    $0x03, (R12)(SI*1), Z1, Z1
+	PREFETCHT0      (DI)
+	PREFETCHT0      64(DI)
+	ADDQ            $+128, DI
+	MOVQ            R9, R12
+	LEAQ            (R12)(SI*2), R13
+	VBROADCASTF32X4 (R12), Z0
+	VINSERTF32X4    $0x01, (R12)(SI*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R12)(SI*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R13)(SI*1), Z0, Z0
+	ADDQ            BX, R12
+	LEAQ            (R12)(SI*2), R13
+	VBROADCASTF32X4 (R12), Z1
+	VINSERTF32X4    $0x01, (R12)(SI*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R12)(SI*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R13)(SI*1), Z1, Z1
 	VUNPCKLPD       Z1, Z0, Z2
 	VUNPCKHPD       Z1, Z0, Z0
-	VMOVUPS         Z2, (R9)
-	ADDQ            DX, R9
-	VMOVUPS         Z0, (R9)
-	ADDQ            DX, R9
-	ADDQ            $+16, R8
-	SUBQ            $+2, R10
-	CMPQ            R10, $+0
+	VMOVUPS         Z2, (R10)
+	ADDQ            DX, R10
+	VMOVUPS         Z0, (R10)
+	ADDQ            DX, R10
+	ADDQ            $+16, R9
+	SUBQ            $+2, R11
+	CMPQ            R11, $+0
 	JGT             loop3
 
 end4:
-	MOVQ   BX, R8
-	IMUL3Q $+8, R8, R8
-	ADDQ   R8, CX
+	MOVQ   BX, R9
+	IMUL3Q $+8, R9, R9
+	ADDQ   R9, CX
 	ADDQ   $+64, AX
-	SUBQ   $+8, DI
-	CMPQ   DI, $+0
+	SUBQ   $+8, R8
+	CMPQ   R8, $+0
 	JGT    loop1
 
 end2:
@@ -5386,7 +5681,7 @@ end2:
 	RET
 
 // func toColumnsF64AVX2(dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·toColumnsF64AVX2(SB), NOSPLIT, $0-80
 	MOVQ   dst_base+0(FP), AX
 	MOVQ   x_base+32(FP), CX
@@ -5396,52 +5691,57 @@ TEXT ·toColumnsF64AVX2(SB), NOSPLIT, $0-80
 	SHLQ   $0x03, BX
 	MOVQ   BX, SI
 	IMUL3Q $+2, SI, SI
-	MOVQ   count+72(FP), DI
-	CMPQ   DI, $+0
+	MOVQ   CX, DI
+	ADDQ   $+4096, DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
 	JLE    end2
 
 loop1:
-	MOVQ CX, R8
-	MOVQ AX, R9
-	MOVQ xColumns+56(FP), R10
-	CMPQ R10, $+0
+	MOVQ CX, R9
+	MOVQ AX, R10
+	MOVQ xColumns+56(FP), R11
+	CMPQ R11, $+0
 	JLE  end4
 
 loop3:
-	MOVQ           R8, R11
-	LEAQ           (R11)(SI*2), R12
-	VBROADCASTF128 (R11), Y0
-	VINSERTF128    $0x01, (R11)(SI*1), Y0, Y0
-	VBROADCASTF128 (R11)(SI*2), Y1
-	VINSERTF128    $0x01, (R12)(SI*1), Y1, Y1
-	ADDQ           BX, R11
-	LEAQ           (R11)(SI*2), R12
-	VBROADCASTF128 (R11), Y2
-	VINSERTF128    $0x01, (R11)(SI*1), Y2, Y2
-	VBROADCASTF128 (R11)(SI*2), Y3
-	VINSERTF128    $0x01, (R12)(SI*1), Y3, Y3
+	PREFETCHT0     (DI)
+	PREFETCHT0     64(DI)
+	ADDQ           $+128, DI
+	MOVQ           R9, R12
+	LEAQ           (R12)(SI*2), R13
+	VBROADCASTF128 (R12), Y0
+	VINSERTF128    $0x01, (R12)(SI*1), Y0, Y0
+	VBROADCASTF128 (R12)(SI*2), Y1
+	VINSERTF128    $0x01, (R13)(SI*1), Y1, Y1
+	ADDQ           BX, R12
+	LEAQ           (R12)(SI*2), R13
+	VBROADCASTF128 (R12), Y2
+	VINSERTF128    $0x01, (R12)(SI*1), Y2, Y2
+	VBROADCASTF128 (R12)(SI*2), Y3
+	VINSERTF128    $0x01, (R13)(SI*1), Y3, Y3
 	VUNPCKLPD      Y2, Y0, Y4
 	VUNPCKLPD      Y3, Y1, Y5
 	VUNPCKHPD      Y2, Y0, Y0
 	VUNPCKHPD      Y3, Y1, Y1
-	VMOVUPS        Y4, (R9)
-	VMOVUPS        Y5, 32(R9)
-	ADDQ           DX, R9
-	VMOVUPS        Y0, (R9)
-	VMOVUPS        Y1, 32(R9)
-	ADDQ           DX, R9
-	ADDQ           $+16, R8
-	SUBQ           $+2, R10
-	CMPQ           R10, $+0
+	VMOVUPS        Y4, (R10)
+	VMOVUPS        Y5, 32(R10)
+	ADDQ           DX, R10
+	VMOVUPS        Y0, (R10)
+	VMOVUPS        Y1, 32(R10)
+	ADDQ           DX, R10
+	ADDQ           $+16, R9
+	SUBQ           $+2, R11
+	CMPQ           R11, $+0
 	JGT            loop3
 
 end4:
-	MOVQ   BX, R8
-	IMUL3Q $+8, R8, R8
-	ADDQ   R8, CX
+	MOVQ   BX, R9
+	IMUL3Q $+8, R9, R9
+	ADDQ   R9, CX
 	ADDQ   $+64, AX
-	SUBQ   $+8, DI
-	CMPQ   DI, $+0
+	SUBQ   $+8, R8
+	CMPQ   R8, $+0
 	JGT    loop1
 
 end2:
@@ -5449,7 +5749,7 @@ end2:
 	RET
 
 // func toRowsF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·toRowsF32AVX512(SB), NOSPLIT, $0-80
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
@@ -5458,50 +5758,57 @@ TEXT ·toRowsF32AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x02, DX
 	MOVQ   xStride+64(FP), BX
 	SHLQ   $0x02, BX
-	MOVQ   $+0, SI
-	MOVQ   dstColumns+24(FP), DI
-	CMPQ   SI, DI
+	MOVQ   AX, SI
+	ADDQ   $+4096, SI
+	MOVQ   $+0, DI
+	MOVQ   dstColumns+24(FP), R8
+	CMPQ   DI, R8
 	JGE    end2
 
 loop1:
-	ADDQ $+4, SI
-	CMPQ SI, DI
+	ADDQ $+4, DI
+	CMPQ DI, R8
 	JLT  loop1
 
 end2:
-	MOVQ count+72(FP), DI
-	CMPQ DI, $+0
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  SI, R8
-	MOVQ  R8, R9
-	IMULQ BX, R9
-	MOVQ  CX, R10
-	ADDQ  R9, R10
-	MOVQ  R10, R9
-	MOVQ  R8, R10
-	SHLQ  $0x02, R10
-	MOVQ  AX, R11
+	MOVQ  DI, R9
+	MOVQ  R9, R10
+	IMULQ BX, R10
+	MOVQ  CX, R11
 	ADDQ  R10, R11
 	MOVQ  R11, R10
-	CMPQ  R8, $+0
+	MOVQ  R9, R11
+	SHLQ  $0x02, R11
+	MOVQ  AX, R12
+	ADDQ  R11, R12
+	MOVQ  R12, R11
+	CMPQ  R9, $+0
 	JLE   end6
 
 loop5:
-	SUBQ          BX, R9
-	SUBQ          BX, R9
-	SUBQ          BX, R9
-	SUBQ          BX, R9
-	SUBQ          $+16, R10
-	MOVQ          R9, R11
-	VMOVUPS       (R11), Z0
-	ADDQ          BX, R11
-	VMOVUPS       (R11), Z1
-	ADDQ          BX, R11
-	VMOVUPS       (R11), Z2
-	ADDQ          BX, R11
-	VMOVUPS       (R11), Z3
+	PREFETCHT0    (SI)
+	PREFETCHT0    64(SI)
+	PREFETCHT0    128(SI)
+	PREFETCHT0    192(SI)
+	ADDQ          $+256, SI
+	SUBQ          BX, R10
+	SUBQ          BX, R10
+	SUBQ          BX, R10
+	SUBQ          BX, R10
+	SUBQ          $+16, R11
+	MOVQ          R10, R12
+	VMOVUPS       (R12), Z0
+	ADDQ          BX, R12
+	VMOVUPS       (R12), Z1
+	ADDQ          BX, R12
+	VMOVUPS       (R12), Z2
+	ADDQ          BX, R12
+	VMOVUPS       (R12), Z3
 	VUNPCKLPS     Z1, Z0, Z4
 	VUNPCKHPS     Z1, Z0, Z0
 	VUNPCKLPS     Z3, Z2, Z1
@@ -5510,50 +5817,50 @@ loop5:
 	VUNPCKHPD     Z1, Z4, Z1
 	VUNPCKLPD     Z2, Z0, Z4
 	VUNPCKHPD     Z2, Z0, Z0
-	MOVQ          R10, R11
-	VMOVUPS       X3, (R11)
-	ADDQ          DX, R11
-	VMOVUPS       X1, (R11)
-	ADDQ          DX, R11
-	VMOVUPS       X4, (R11)
-	ADDQ          DX, R11
-	VMOVUPS       X0, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x01, Z3, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x01, Z1, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x01, Z4, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x01, Z0, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x02, Z3, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x02, Z1, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x02, Z4, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x02, Z0, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x03, Z3, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x03, Z1, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x03, Z4, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x03, Z0, (R11)
-	ADDQ          DX, R11
-	SUBQ          $+4, R8
-	CMPQ          R8, $+0
+	MOVQ          R11, R12
+	VMOVUPS       X3, (R12)
+	ADDQ          DX, R12
+	VMOVUPS       X1, (R12)
+	ADDQ          DX, R12
+	VMOVUPS       X4, (R12)
+	ADDQ          DX, R12
+	VMOVUPS       X0, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x01, Z3, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x01, Z1, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x01, Z4, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x01, Z0, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x02, Z3, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x02, Z1, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x02, Z4, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x02, Z0, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x03, Z3, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x03, Z1, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x03, Z4, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x03, Z0, (R12)
+	ADDQ          DX, R12
+	SUBQ          $+4, R9
+	CMPQ          R9, $+0
 	JGT           loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, R8
-	IMUL3Q $+16, R8, R8
-	ADDQ   R8, AX
-	SUBQ   $+16, DI
-	CMPQ   DI, $+0
+	MOVQ   DX, R9
+	IMUL3Q $+16, R9, R9
+	ADDQ   R9, AX
+	SUBQ   $+16, R8
+	CMPQ   R8, $+0
 	JGT    loop3
 
 end4:
@@ -5561,7 +5868,7 @@ end4:
 	RET
 
 // func toRowsF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·toRowsF32AVX2(SB), NOSPLIT, $0-80
 	MOVQ dst_base+0(FP), AX
 	MOVQ x_base+40(FP), CX
@@ -5569,54 +5876,61 @@ TEXT ·toRowsF32AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x02, DX
 	MOVQ xStride+64(FP), BX
 	SHLQ $0x02, BX
-	MOVQ $+0, SI
-	MOVQ dstColumns+24(FP), DI
-	CMPQ SI, DI
+	MOVQ AX, SI
+	ADDQ $+4096, SI
+	MOVQ $+0, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ DI, R8
 	JGE  end2
 
 loop1:
-	ADDQ $+4, SI
-	CMPQ SI, DI
+	ADDQ $+4, DI
+	CMPQ DI, R8
 	JLT  loop1
 
 end2:
-	MOVQ count+72(FP), DI
-	CMPQ DI, $+0
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  SI, R8
-	MOVQ  R8, R9
-	IMULQ BX, R9
-	MOVQ  CX, R10
-	ADDQ  R9, R10
-	MOVQ  R10, R9
-	MOVQ  R8, R10
-	SHLQ  $0x02, R10
-	MOVQ  AX, R11
+	MOVQ  DI, R9
+	MOVQ  R9, R10
+	IMULQ BX, R10
+	MOVQ  CX, R11
 	ADDQ  R10, R11
 	MOVQ  R11, R10
-	CMPQ  R8, $+0
+	MOVQ  R9, R11
+	SHLQ  $0x02, R11
+	MOVQ  AX, R12
+	ADDQ  R11, R12
+	MOVQ  R12, R11
+	CMPQ  R9, $+0
 	JLE   end6
 
 loop5:
-	SUBQ         BX, R9
-	SUBQ         BX, R9
-	SUBQ         BX, R9
-	SUBQ         BX, R9
-	SUBQ         $+16, R10
-	MOVQ         R9, R11
-	VMOVUPS      (R11), Y0
-	VMOVUPS      32(R11), Y1
-	ADDQ         BX, R11
-	VMOVUPS      (R11), Y2
-	VMOVUPS      32(R11), Y3
-	ADDQ         BX, R11
-	VMOVUPS      (R11), Y4
-	VMOVUPS      32(R11), Y5
-	ADDQ         BX, R11
-	VMOVUPS      (R11), Y6
-	VMOVUPS      32(R11), Y7
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	PREFETCHT0   128(SI)
+	PREFETCHT0   192(SI)
+	ADDQ         $+256, SI
+	SUBQ         BX, R10
+	SUBQ         BX, R10
+	SUBQ         BX, R10
+	SUBQ         BX, R10
+	SUBQ         $+16, R11
+	MOVQ         R10, R12
+	VMOVUPS      (R12), Y0
+	VMOVUPS      32(R12), Y1
+	ADDQ         BX, R12
+	VMOVUPS      (R12), Y2
+	VMOVUPS      32(R12), Y3
+	ADDQ         BX, R12
+	VMOVUPS      (R12), Y4
+	VMOVUPS      32(R12), Y5
+	ADDQ         BX, R12
+	VMOVUPS      (R12), Y6
+	VMOVUPS      32(R12), Y7
 	VUNPCKLPS    Y2, Y0, Y8
 	VUNPCKLPS    Y3, Y1, Y9
 	VUNPCKHPS    Y2, Y0, Y0
@@ -5633,50 +5947,50 @@ loop5:
 	VUNPCKLPD    Y5, Y1, Y9
 	VUNPCKHPD    Y4, Y0, Y0
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         R10, R11
-	VMOVUPS      X6, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X2, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X8, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X0, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y6, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y2, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y8, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y0, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X7, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X3, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X9, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X1, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y7, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y3, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y9, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y1, (R11)
-	ADDQ         DX, R11
-	SUBQ         $+4, R8
-	CMPQ         R8, $+0
+	MOVQ         R11, R12
+	VMOVUPS      X6, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X2, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X8, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X0, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y6, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y2, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y8, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y0, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X7, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X3, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X9, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X1, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y7, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y3, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y9, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y1, (R12)
+	ADDQ         DX, R12
+	SUBQ         $+4, R9
+	CMPQ         R9, $+0
 	JGT          loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, R8
-	IMUL3Q $+16, R8, R8
-	ADDQ   R8, AX
-	SUBQ   $+16, DI
-	CMPQ   DI, $+0
+	MOVQ   DX, R9
+	IMUL3Q $+16, R9, R9
+	ADDQ   R9, AX
+	SUBQ   $+16, R8
+	CMPQ   R8, $+0
 	JGT    loop3
 
 end4:
@@ -5684,7 +5998,7 @@ end4:
 	RET
 
 // func toRowsF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·toRowsF64AVX512(SB), NOSPLIT, $0-80
 	VPXORD Z0, Z0, Z0
 	MOVQ   dst_base+0(FP), AX
@@ -5693,74 +6007,79 @@ TEXT ·toRowsF64AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x03, DX
 	MOVQ   xStride+64(FP), BX
 	SHLQ   $0x03, BX
-	MOVQ   $+0, SI
-	MOVQ   dstColumns+24(FP), DI
-	CMPQ   SI, DI
+	MOVQ   AX, SI
+	ADDQ   $+4096, SI
+	MOVQ   $+0, DI
+	MOVQ   dstColumns+24(FP), R8
+	CMPQ   DI, R8
 	JGE    end2
 
 loop1:
-	ADDQ $+2, SI
-	CMPQ SI, DI
+	ADDQ $+2, DI
+	CMPQ DI, R8
 	JLT  loop1
 
 end2:
-	MOVQ count+72(FP), DI
-	CMPQ DI, $+0
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  SI, R8
-	MOVQ  R8, R9
-	IMULQ BX, R9
-	MOVQ  CX, R10
-	ADDQ  R9, R10
-	MOVQ  R10, R9
-	MOVQ  R8, R10
-	SHLQ  $0x03, R10
-	MOVQ  AX, R11
+	MOVQ  DI, R9
+	MOVQ  R9, R10
+	IMULQ BX, R10
+	MOVQ  CX, R11
 	ADDQ  R10, R11
 	MOVQ  R11, R10
-	CMPQ  R8, $+0
+	MOVQ  R9, R11
+	SHLQ  $0x03, R11
+	MOVQ  AX, R12
+	ADDQ  R11, R12
+	MOVQ  R12, R11
+	CMPQ  R9, $+0
 	JLE   end6
 
 loop5:
-	SUBQ          BX, R9
-	SUBQ          BX, R9
-	SUBQ          $+16, R10
-	MOVQ          R9, R11
-	VMOVUPS       (R11), Z0
-	ADDQ          BX, R11
-	VMOVUPS       (R11), Z1
+	PREFETCHT0    (SI)
+	PREFETCHT0    64(SI)
+	ADDQ          $+128, SI
+	SUBQ          BX, R10
+	SUBQ          BX, R10
+	SUBQ          $+16, R11
+	MOVQ          R10, R12
+	VMOVUPS       (R12), Z0
+	ADDQ          BX, R12
+	VMOVUPS       (R12), Z1
 	VUNPCKLPD     Z1, Z0, Z2
 	VUNPCKHPD     Z1, Z0, Z0
-	MOVQ          R10, R11
-	VMOVUPS       X2, (R11)
-	ADDQ          DX, R11
-	VMOVUPS       X0, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x01, Z2, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x01, Z0, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x02, Z2, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x02, Z0, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x03, Z2, (R11)
-	ADDQ          DX, R11
-	VEXTRACTF32X4 $0x03, Z0, (R11)
-	ADDQ          DX, R11
-	SUBQ          $+2, R8
-	CMPQ          R8, $+0
+	MOVQ          R11, R12
+	VMOVUPS       X2, (R12)
+	ADDQ          DX, R12
+	VMOVUPS       X0, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x01, Z2, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x01, Z0, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x02, Z2, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x02, Z0, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x03, Z2, (R12)
+	ADDQ          DX, R12
+	VEXTRACTF32X4 $0x03, Z0, (R12)
+	ADDQ          DX, R12
+	SUBQ          $+2, R9
+	CMPQ          R9, $+0
 	JGT           loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, R8
-	IMUL3Q $+8, R8, R8
-	ADDQ   R8, AX
-	SUBQ   $+8, DI
-	CMPQ   DI, $+0
+	MOVQ   DX, R9
+	IMUL3Q $+8, R9, R9
+	ADDQ   R9, AX
+	SUBQ   $+8, R8
+	CMPQ   R8, $+0
 	JGT    loop3
 
 end4:
@@ -5768,7 +6087,7 @@ end4:
 	RET
 
 // func toRowsF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·toRowsF64AVX2(SB), NOSPLIT, $0-80
 	MOVQ dst_base+0(FP), AX
 	MOVQ x_base+40(FP), CX
@@ -5776,78 +6095,83 @@ TEXT ·toRowsF64AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x03, DX
 	MOVQ xStride+64(FP), BX
 	SHLQ $0x03, BX
-	MOVQ $+0, SI
-	MOVQ dstColumns+24(FP), DI
-	CMPQ SI, DI
+	MOVQ AX, SI
+	ADDQ $+4096, SI
+	MOVQ $+0, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ DI, R8
 	JGE  end2
 
 loop1:
-	ADDQ $+2, SI
-	CMPQ SI, DI
+	ADDQ $+2, DI
+	CMPQ DI, R8
 	JLT  loop1
 
 end2:
-	MOVQ count+72(FP), DI
-	CMPQ DI, $+0
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  SI, R8
-	MOVQ  R8, R9
-	IMULQ BX, R9
-	MOVQ  CX, R10
-	ADDQ  R9, R10
-	MOVQ  R10, R9
-	MOVQ  R8, R10
-	SHLQ  $0x03, R10
-	MOVQ  AX, R11
+	MOVQ  DI, R9
+	MOVQ  R9, R10
+	IMULQ BX, R10
+	MOVQ  CX, R11
 	ADDQ  R10, R11
 	MOVQ  R11, R10
-	CMPQ  R8, $+0
+	MOVQ  R9, R11
+	SHLQ  $0x03, R11
+	MOVQ  AX, R12
+	ADDQ  R11, R12
+	MOVQ  R12, R11
+	CMPQ  R9, $+0
 	JLE   end6
 
 loop5:
-	SUBQ         BX, R9
-	SUBQ         BX, R9
-	SUBQ         $+16, R10
-	MOVQ         R9, R11
-	VMOVUPS      (R11), Y0
-	VMOVUPS      32(R11), Y1
-	ADDQ         BX, R11
-	VMOVUPS      (R11), Y2
-	VMOVUPS      32(R11), Y3
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	ADDQ         $+128, SI
+	SUBQ         BX, R10
+	SUBQ         BX, R10
+	SUBQ         $+16, R11
+	MOVQ         R10, R12
+	VMOVUPS      (R12), Y0
+	VMOVUPS      32(R12), Y1
+	ADDQ         BX, R12
+	VMOVUPS      (R12), Y2
+	VMOVUPS      32(R12), Y3
 	VUNPCKLPD    Y2, Y0, Y4
 	VUNPCKLPD    Y3, Y1, Y5
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKHPD    Y3, Y1, Y1
-	MOVQ         R10, R11
-	VMOVUPS      X4, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X0, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y4, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y0, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X5, (R11)
-	ADDQ         DX, R11
-	VMOVUPS      X1, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y5, (R11)
-	ADDQ         DX, R11
-	VEXTRACTF128 $0x01, Y1, (R11)
-	ADDQ         DX, R11
-	SUBQ         $+2, R8
-	CMPQ         R8, $+0
+	MOVQ         R11, R12
+	VMOVUPS      X4, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X0, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y4, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y0, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X5, (R12)
+	ADDQ         DX, R12
+	VMOVUPS      X1, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y5, (R12)
+	ADDQ         DX, R12
+	VEXTRACTF128 $0x01, Y1, (R12)
+	ADDQ         DX, R12
+	SUBQ         $+2, R9
+	CMPQ         R9, $+0
 	JGT          loop5
 
 end6:
 	ADDQ   $+64, CX
-	MOVQ   DX, R8
-	IMUL3Q $+8, R8, R8
-	ADDQ   R8, AX
-	SUBQ   $+8, DI
-	CMPQ   DI, $+0
+	MOVQ   DX, R9
+	IMUL3Q $+8, R9, R9
+	ADDQ   R9, AX
+	SUBQ   $+8, R8
+	CMPQ   R8, $+0
 	JGT    loop3
 
 end4:

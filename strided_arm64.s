@@ -1249,6 +1249,191 @@ endif5:
 end2:
 	RET
 
+// logSoftmaxColumnsF32NEON is logSoftmaxColumnsGeneric for float32.
+// func logSoftmaxColumnsF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, hi []float32, lo []float32)
+TEXT ·logSoftmaxColumnsF32NEON(SB), NOSPLIT, $0-128
+	MOVD dst_base+0(FP), R9
+	MOVD x_base+40(FP), R8
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R7
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R6
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
+
+loop1:
+	MOVD hi_base+80(FP), R4
+	MOVD lo_base+104(FP), R3
+	MOVD R8, R2
+	MOVD R9, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD  $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD  $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD  $0x4ea1d4a1 // FSUB V1.4S, V5.4S, V1.4S
+	WORD  $0x4ea0d480 // FSUB V0.4S, V4.4S, V0.4S
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x4ea3d4e7 // FSUB V7.4S, V7.4S, V3.4S
+	WORD    $0x4ea2d4c6 // FSUB V6.4S, V6.4S, V2.4S
+	WORD    $0x4ea1d4a5 // FSUB V5.4S, V5.4S, V1.4S
+	WORD    $0x4ea0d484 // FSUB V4.4S, V4.4S, V0.4S
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x4ea3d4e3 // FSUB V3.4S, V7.4S, V3.4S
+	WORD    $0x4ea2d4c2 // FSUB V2.4S, V6.4S, V2.4S
+	WORD    $0x4ea1d4a1 // FSUB V1.4S, V5.4S, V1.4S
+	WORD    $0x4ea0d480 // FSUB V0.4S, V4.4S, V0.4S
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R6, R8, R8
+	ADD R7, R9, R9
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
+	RET
+
+// logSoftmaxColumnsF64NEON is logSoftmaxColumnsGeneric for float64.
+// func logSoftmaxColumnsF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, hi []float64, lo []float64)
+TEXT ·logSoftmaxColumnsF64NEON(SB), NOSPLIT, $0-128
+	MOVD dst_base+0(FP), R9
+	MOVD x_base+40(FP), R8
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R7
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R6
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
+
+loop1:
+	MOVD hi_base+80(FP), R4
+	MOVD lo_base+104(FP), R3
+	MOVD R8, R2
+	MOVD R9, R0
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ (R3), (F3, F2)
+	FLDPQ 32(R3), (F1, F0)
+	WORD  $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a1 // FSUB V1.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d480 // FSUB V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R2, R2
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	WORD    $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD    $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD    $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD    $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ   (R3), (F3, F2)
+	FLDPQ   32(R3), (F1, F0)
+	WORD    $0x4ee3d4e3 // FSUB V3.2D, V7.2D, V3.2D
+	WORD    $0x4ee2d4c2 // FSUB V2.2D, V6.2D, V2.2D
+	WORD    $0x4ee1d4a1 // FSUB V1.2D, V5.2D, V1.2D
+	WORD    $0x4ee0d480 // FSUB V0.2D, V4.2D, V0.2D
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R6, R8, R8
+	ADD R7, R9, R9
+	SUB $1, R5, R5
+	CMP $0, R5
+	BGT loop1
+
+end2:
+	RET
+
 // scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
 // func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
 TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144
@@ -4042,57 +4227,63 @@ end2:
 // toColumnsF32NEON is toColumnsGeneric for float32.
 // func toColumnsF32NEON(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 TEXT ·toColumnsF32NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R10
-	MOVD x_base+32(FP), R9
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+32(FP), R10
 	MOVD dstStride+24(FP), R0
-	LSL  $2, R0, R8
+	LSL  $2, R0, R9
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R7
+	LSL  $2, R0, R8
 	MOVD $4, R0
-	MUL  R0, R7, R6
+	MUL  R0, R8, R7
+	ADD  $4096, R10, R6
 	MOVD count+72(FP), R5
 	CMP  $0, R5
 	BLE  end2
 
 loop1:
-	MOVD R9, R4
-	MOVD R10, R3
+	MOVD R10, R4
+	MOVD R11, R3
 	MOVD xColumns+56(FP), R2
 	CMP  $0, R2
 	BLE  end4
 
 loop3:
+	PRFM  (R6), PLDL1KEEP
+	PRFM  64(R6), PLDL1KEEP
+	PRFM  128(R6), PLDL1KEEP
+	PRFM  192(R6), PLDL1KEEP
+	ADD   $256, R6, R6
 	MOVD  R4, R1
 	FMOVQ (R1), F19
-	ADD   R6, R1, R0
+	ADD   R7, R1, R0
 	FMOVQ (R0), F18
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F17
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F16
-	ADD   R7, R1, R1
+	ADD   R8, R1, R1
 	FMOVQ (R1), F7
-	ADD   R6, R1, R0
+	ADD   R7, R1, R0
 	FMOVQ (R0), F6
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F5
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F4
-	ADD   R7, R1, R1
+	ADD   R8, R1, R1
 	FMOVQ (R1), F15
-	ADD   R6, R1, R0
+	ADD   R7, R1, R0
 	FMOVQ (R0), F14
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F13
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F12
-	ADD   R7, R1, R1
+	ADD   R8, R1, R1
 	FMOVQ (R1), F3
-	ADD   R6, R1, R0
+	ADD   R7, R1, R0
 	FMOVQ (R0), F2
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F1
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F0
 	VZIP1 V7.S4, V19.S4, V11.S4
 	VZIP1 V6.S4, V18.S4, V10.S4
@@ -4128,16 +4319,16 @@ loop3:
 	VZIP2 V0.D2, V16.D2, V0.D2
 	FSTPQ (F15, F14), (R3)
 	FSTPQ (F13, F12), 32(R3)
-	ADD   R8, R3, R3
+	ADD   R9, R3, R3
 	FSTPQ (F11, F10), (R3)
 	FSTPQ (F9, F8), 32(R3)
-	ADD   R8, R3, R3
+	ADD   R9, R3, R3
 	FSTPQ (F7, F6), (R3)
 	FSTPQ (F5, F4), 32(R3)
-	ADD   R8, R3, R3
+	ADD   R9, R3, R3
 	FSTPQ (F3, F2), (R3)
 	FSTPQ (F1, F0), 32(R3)
-	ADD   R8, R3, R3
+	ADD   R9, R3, R3
 	ADD   $16, R4, R4
 	SUB   $4, R2, R2
 	CMP   $0, R2
@@ -4145,9 +4336,9 @@ loop3:
 
 end4:
 	MOVD $16, R0
-	MUL  R0, R7, R0
-	ADD  R0, R9, R9
-	ADD  $64, R10, R10
+	MUL  R0, R8, R0
+	ADD  R0, R10, R10
+	ADD  $64, R11, R11
 	SUB  $16, R5, R5
 	CMP  $0, R5
 	BGT  loop1
@@ -4158,41 +4349,45 @@ end2:
 // toColumnsF64NEON is toColumnsGeneric for float64.
 // func toColumnsF64NEON(dst []float64, dstStride int, x []float64, xColumns int, xStride int, count int)
 TEXT ·toColumnsF64NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R10
-	MOVD x_base+32(FP), R9
+	MOVD dst_base+0(FP), R11
+	MOVD x_base+32(FP), R10
 	MOVD dstStride+24(FP), R0
-	LSL  $3, R0, R8
+	LSL  $3, R0, R9
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R7
+	LSL  $3, R0, R8
 	MOVD $2, R0
-	MUL  R0, R7, R6
+	MUL  R0, R8, R7
+	ADD  $4096, R10, R6
 	MOVD count+72(FP), R5
 	CMP  $0, R5
 	BLE  end2
 
 loop1:
-	MOVD R9, R4
-	MOVD R10, R3
+	MOVD R10, R4
+	MOVD R11, R3
 	MOVD xColumns+56(FP), R2
 	CMP  $0, R2
 	BLE  end4
 
 loop3:
+	PRFM  (R6), PLDL1KEEP
+	PRFM  64(R6), PLDL1KEEP
+	ADD   $128, R6, R6
 	MOVD  R4, R1
 	FMOVQ (R1), F11
-	ADD   R6, R1, R0
+	ADD   R7, R1, R0
 	FMOVQ (R0), F10
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F9
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F8
-	ADD   R7, R1, R1
+	ADD   R8, R1, R1
 	FMOVQ (R1), F3
-	ADD   R6, R1, R0
+	ADD   R7, R1, R0
 	FMOVQ (R0), F2
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F1
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FMOVQ (R0), F0
 	VZIP1 V3.D2, V11.D2, V7.D2
 	VZIP1 V2.D2, V10.D2, V6.D2
@@ -4204,10 +4399,10 @@ loop3:
 	VZIP2 V0.D2, V8.D2, V0.D2
 	FSTPQ (F7, F6), (R3)
 	FSTPQ (F5, F4), 32(R3)
-	ADD   R8, R3, R3
+	ADD   R9, R3, R3
 	FSTPQ (F3, F2), (R3)
 	FSTPQ (F1, F0), 32(R3)
-	ADD   R8, R3, R3
+	ADD   R9, R3, R3
 	ADD   $16, R4, R4
 	SUB   $2, R2, R2
 	CMP   $0, R2
@@ -4215,9 +4410,9 @@ loop3:
 
 end4:
 	MOVD $8, R0
-	MUL  R0, R7, R0
-	ADD  R0, R9, R9
-	ADD  $64, R10, R10
+	MUL  R0, R8, R0
+	ADD  R0, R10, R10
+	ADD  $64, R11, R11
 	SUB  $8, R5, R5
 	CMP  $0, R5
 	BGT  loop1
@@ -4228,12 +4423,13 @@ end2:
 // toRowsF32NEON is toRowsGeneric for float32.
 // func toRowsF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int)
 TEXT ·toRowsF32NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R9
-	MOVD x_base+40(FP), R8
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+40(FP), R9
 	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R7
+	LSL  $2, R0, R8
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R6
+	LSL  $2, R0, R7
+	ADD  $4096, R10, R6
 	MOVD $0, R5
 	MOVD dstColumns+24(FP), R0
 	CMP  R0, R5
@@ -4251,29 +4447,34 @@ end2:
 
 loop3:
 	MOVD R5, R3
-	MUL  R6, R3, R0
-	ADD  R0, R8, R2
+	MUL  R7, R3, R0
+	ADD  R0, R9, R2
 	LSL  $2, R3, R0
-	ADD  R0, R9, R1
+	ADD  R0, R10, R1
 	CMP  $0, R3
 	BLE  end6
 
 loop5:
-	SUB   R6, R2, R2
-	SUB   R6, R2, R2
-	SUB   R6, R2, R2
-	SUB   R6, R2, R2
+	PRFM  (R6), PLDL1KEEP
+	PRFM  64(R6), PLDL1KEEP
+	PRFM  128(R6), PLDL1KEEP
+	PRFM  192(R6), PLDL1KEEP
+	ADD   $256, R6, R6
+	SUB   R7, R2, R2
+	SUB   R7, R2, R2
+	SUB   R7, R2, R2
+	SUB   R7, R2, R2
 	SUB   $16, R1, R1
 	MOVD  R2, R0
 	FLDPQ (R0), (F19, F18)
 	FLDPQ 32(R0), (F17, F16)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FLDPQ (R0), (F7, F6)
 	FLDPQ 32(R0), (F5, F4)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FLDPQ (R0), (F15, F14)
 	FLDPQ 32(R0), (F13, F12)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FLDPQ (R0), (F3, F2)
 	FLDPQ 32(R0), (F1, F0)
 	VZIP1 V7.S4, V19.S4, V11.S4
@@ -4310,45 +4511,45 @@ loop5:
 	VZIP2 V0.D2, V16.D2, V0.D2
 	MOVD  R1, R0
 	FMOVQ F15, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F11, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F7, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F3, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F14, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F10, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F6, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F2, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F13, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F9, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F5, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F1, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F12, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F8, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F4, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F0, (R0)
 	SUB   $4, R3, R3
 	CMP   $0, R3
 	BGT   loop5
 
 end6:
-	ADD  $64, R8, R8
+	ADD  $64, R9, R9
 	MOVD $16, R0
-	MUL  R0, R7, R0
-	ADD  R0, R9, R9
+	MUL  R0, R8, R0
+	ADD  R0, R10, R10
 	SUB  $16, R4, R4
 	CMP  $0, R4
 	BGT  loop3
@@ -4359,12 +4560,13 @@ end4:
 // toRowsF64NEON is toRowsGeneric for float64.
 // func toRowsF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int)
 TEXT ·toRowsF64NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R9
-	MOVD x_base+40(FP), R8
+	MOVD dst_base+0(FP), R10
+	MOVD x_base+40(FP), R9
 	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R7
+	LSL  $3, R0, R8
 	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R6
+	LSL  $3, R0, R7
+	ADD  $4096, R10, R6
 	MOVD $0, R5
 	MOVD dstColumns+24(FP), R0
 	CMP  R0, R5
@@ -4382,21 +4584,24 @@ end2:
 
 loop3:
 	MOVD R5, R3
-	MUL  R6, R3, R0
-	ADD  R0, R8, R2
+	MUL  R7, R3, R0
+	ADD  R0, R9, R2
 	LSL  $3, R3, R0
-	ADD  R0, R9, R1
+	ADD  R0, R10, R1
 	CMP  $0, R3
 	BLE  end6
 
 loop5:
-	SUB   R6, R2, R2
-	SUB   R6, R2, R2
+	PRFM  (R6), PLDL1KEEP
+	PRFM  64(R6), PLDL1KEEP
+	ADD   $128, R6, R6
+	SUB   R7, R2, R2
+	SUB   R7, R2, R2
 	SUB   $16, R1, R1
 	MOVD  R2, R0
 	FLDPQ (R0), (F11, F10)
 	FLDPQ 32(R0), (F9, F8)
-	ADD   R6, R0, R0
+	ADD   R7, R0, R0
 	FLDPQ (R0), (F3, F2)
 	FLDPQ 32(R0), (F1, F0)
 	VZIP1 V3.D2, V11.D2, V7.D2
@@ -4409,29 +4614,29 @@ loop5:
 	VZIP2 V0.D2, V8.D2, V0.D2
 	MOVD  R1, R0
 	FMOVQ F7, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F3, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F6, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F2, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F5, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F1, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F4, (R0)
-	ADD   R7, R0, R0
+	ADD   R8, R0, R0
 	FMOVQ F0, (R0)
 	SUB   $2, R3, R3
 	CMP   $0, R3
 	BGT   loop5
 
 end6:
-	ADD  $64, R8, R8
+	ADD  $64, R9, R9
 	MOVD $8, R0
-	MUL  R0, R7, R0
-	ADD  R0, R9, R9
+	MUL  R0, R8, R0
+	ADD  R0, R10, R10
 	SUB  $8, R4, R4
 	CMP  $0, R4
 	BGT  loop3

@@ -12,7 +12,7 @@ func ctc() []kernel {
 	return []kernel{
 		expFrames(), expWide(), widen(), narrow(), emit(), nearest(), normalizeRow(),
 		forwardFactors(), leastFactors(), forward(), extent(), rescale(), dropUnreached(), backward(),
-		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(),
+		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(), writeFewGradients(),
 	}
 }
 
@@ -681,34 +681,9 @@ func writeGradients() kernel {
 		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), scratch,
 			dst.columns(), dst.stride(), p.stride(), sums.stride(), softmax.length()},
 		body: func(k *builder) {
-			const pair = 2
 			size := wholeVectors(k, "dstColumns")
-			sums, made := k.Array("sums"), k.Array("scratch")
-			repeat(k, k.Arg("softmaxLength"), pair, func() {
-				from, next := sums.Copy(), made.Plus(size).Copy()
-				end := next.Copy()
-				k.While(made.Before(end), func() {
-					var rows [pair][]asm.Vec
-					for range k.F.Lanes() / eight {
-						v, w := from.Load(), from.Vector(1).Load()
-						rows[0] = append(rows[0], v.ZipLower(w))
-						rows[1] = append(rows[1], v.ZipUpper(w))
-						from.Advance(pair * eight)
-					}
-					for r, at := range []asm.Array{made, next} {
-						v := rows[r][0]
-						if k.F == asm.F32 {
-							v = v.Narrow(rows[r][1])
-						}
-						at.Store(v)
-						at.Advance(k.F.Lanes())
-					}
-				})
-				made.Set(next)
-				sums.Move(sums.Elements(k.Arg("sumsStride")))
-			})
-
-			made.Set(k.Base("scratch"))
+			rowsOfSums(k, size)
+			made := k.Array("scratch")
 			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
 			repeat(k, k.Arg("softmaxLength"), 1, func() {
 				factor, to, terms, o := softmax.Broadcast(), dst.Copy(), p.Copy(), made.Copy()
@@ -722,6 +697,73 @@ func writeGradients() kernel {
 			})
 		},
 	}
+}
+
+// writeFewGradients is writeGradients where sums are those of some classes: the j-th of classes[j].
+//
+//	dst[r][c]          = p[r][c]·softmax[r] + 0
+//	dst[r][classes[j]] = dst[r][classes[j]] − scale·sums[r][j]
+func writeFewGradients() kernel {
+	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
+	sums, classes, scratch := view("sums", f64), slice("classes", i32), slice("scratch", F)
+	return kernel{
+		name:   "writeFewGradients",
+		params: []parameter{dst, p, softmax, scale, sums, classes, scratch},
+		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), classes, scratch,
+			dst.columns(), dst.stride(), p.stride(), sums.stride(), softmax.length(), classes.length()},
+		body: func(k *builder) {
+			size := wholeVectors(k, "classesLength")
+			rowsOfSums(k, size)
+			made, zero := k.Array("scratch"), k.Const(k.F, 0)
+			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
+			repeat(k, k.Arg("softmaxLength"), 1, func() {
+				factor, to, terms := softmax.Broadcast(), dst.Copy(), p.Copy()
+				eachOverlapping(k, k.Arg("dstColumns"), arrays{to, terms}, func(l asm.Lanes) {
+					l.Store(to, terms.Load().MulAdd(factor, zero))
+				})
+				class, o := k.Array("classes"), made.Copy()
+				repeat(k, k.Arg("classesLength"), 1, func() {
+					at := dst.Plus(dst.Elements(class.LoadInt(k.Int(0))))
+					at.StoreFirst(o.Broadcast().NegMulAdd(scale, at.Broadcast()))
+					class.Advance(1)
+					o.Advance(1)
+				})
+				made.Move(size)
+				dst.Move(dst.Elements(k.Arg("dstStride")))
+				p.Move(p.Elements(k.Arg("pStride")))
+				softmax.Advance(1)
+			})
+		},
+	}
+}
+
+// rowsOfSums turns the pairs of rows of sums into rows of scratch, which are size apart.
+func rowsOfSums(k *builder, size asm.Distance) {
+	const pair = 2
+	sums, made := k.Array("sums"), k.Array("scratch")
+	repeat(k, k.Arg("softmaxLength"), pair, func() {
+		from, next := sums.Copy(), made.Plus(size).Copy()
+		end := next.Copy()
+		k.While(made.Before(end), func() {
+			var rows [pair][]asm.Vec
+			for range k.F.Lanes() / eight {
+				v, w := from.Load(), from.Vector(1).Load()
+				rows[0] = append(rows[0], v.ZipLower(w))
+				rows[1] = append(rows[1], v.ZipUpper(w))
+				from.Advance(pair * eight)
+			}
+			for r, at := range []asm.Array{made, next} {
+				v := rows[r][0]
+				if k.F == asm.F32 {
+					v = v.Narrow(rows[r][1])
+				}
+				at.Store(v)
+				at.Advance(k.F.Lanes())
+			}
+		})
+		made.Set(next)
+		sums.Move(sums.Elements(k.Arg("sumsStride")))
+	})
 }
 
 // wholeVectors returns how far a parameter's number of elements reaches, rounded up to

@@ -126,30 +126,3 @@ func (s *expSum) addKept(d asm.Vec) asm.Vec {
 	s.total.AddWhere(below, v)
 	return v
 }
-
-// expSumAll adds up e^d for d = x−m ≤ 0, where m is not counted apart.
-type expSumAll struct {
-	e          *exponential
-	total, nan asm.Vec // nan is NaN in lanes that have seen one
-}
-
-func (e *exponential) newSumAll(k *builder) expSumAll {
-	zero := k.Const(e.t, 0)
-	return expSumAll{e, k.Var(zero), k.Var(zero)}
-}
-
-// add adds e^d. With keep it returns it, too.
-func (s *expSumAll) add(d asm.Vec, keep bool) (v asm.Vec) {
-	normal := d.NotLess(s.e.min)
-	p, z, r := s.e.reduced(d)
-	s.nan.AddWhere(normal, r)
-	v = s.e.scale(p, z)
-	if keep {
-		v = normal.Keep(v)
-	}
-	s.total.AddWhere(normal, v)
-	return v
-}
-
-// fold returns the sum of all lanes in the first one.
-func (s *expSumAll) fold() asm.Vec { return s.total.Add(s.nan.Sub(s.nan)).FoldAdd() }

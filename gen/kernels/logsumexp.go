@@ -9,7 +9,7 @@ import (
 // logSumExp has the kernels that read a row.
 func logSumExp() []kernel {
 	return []kernel{
-		sumExpBlock(), expBlock(), sumExpBelow(), expBelow(), expCopy(), maxBlock(), sumExpRows(), log1p(),
+		sumExpBlock(), expBlock(), sumExpBelow(), expCopy(), maxBlock(), sumExpRows(), log1p(),
 	}
 }
 
@@ -20,7 +20,7 @@ func logSumExp() []kernel {
 func sumExpBlock() kernel {
 	return kernel{
 		name:    "sumExpBlock",
-		params:  []parameter{slice("x", F), number("m", F)},
+		params:  []parameter{slice("x", F), number("m", F), integer("ahead")},
 		results: []parameter{number("top", F), number("sum", F)},
 		body:    func(k *builder) { maxThenSum(k, false) },
 	}
@@ -32,7 +32,7 @@ func sumExpBlock() kernel {
 func expBlock() kernel {
 	return kernel{
 		name:    "expBlock",
-		params:  []parameter{slice("dst", F), slice("x", F), number("m", F)},
+		params:  []parameter{slice("dst", F), slice("x", F), number("m", F), integer("ahead")},
 		results: []parameter{number("top", F), number("sum", F)},
 		body:    func(k *builder) { maxThenSum(k, true) },
 	}
@@ -43,7 +43,8 @@ func maxThenSum(k *builder, store bool) {
 	x, n := k.Array("x"), k.Len("x")
 	negInf, e := k.Const(k.F, math.Inf(-1)), newExponential(k)
 	top := spreadMax(k, x, n, k.Param("m"), negInf)
-	through, dst := arrays{x}, asm.Array{}
+	next, dst := ahead(k), asm.Array{}
+	through := arrays{x, next}
 	if store {
 		dst = k.Array("dst")
 		through = append(through, dst)
@@ -51,6 +52,7 @@ func maxThenSum(k *builder, store bool) {
 	sum := e.newSum(k)
 	minus := k.Const(k.F, 0).Sub(top) // then ±0 less ±0 is +0
 	k.Each(n, through, func(l asm.Lanes) {
+		next.Prefetch(2)
 		if d := l.LoadOr(x, negInf).Add(minus); store {
 			l.Store(dst, sum.addKept(d))
 		} else {
@@ -61,6 +63,13 @@ func maxThenSum(k *builder, store bool) {
 	first := k.Param("m").Less(top).Keep(k.Const(k.F, 1)) // if the maximum is new, its 1 is left out
 	k.Return("top", top)
 	k.Return("sum", sum.total.FoldAdd().Add(sum.ties.FoldAdd().Sub(first)))
+}
+
+// ahead returns what is read next, ahead bytes behind x.
+func ahead(k *builder) asm.Array {
+	next := k.Array("x")
+	next.Move(asm.Bytes(k.Arg("ahead")))
+	return next
 }
 
 // spreadMax returns the largest of m and n elements, leaving out NaN, in all
@@ -92,51 +101,23 @@ func maxBlock() kernel {
 	}
 }
 
-// sumExpBelow returns, where no x[i] is above m,
-//
-//	sum = Σ exp(x[i] − m)
-//
-// and reached, which is not 0 if an x[i] is m or above: the signs of all x[i] − m tell.
+// sumExpBelow returns, where no x[i] is above m, the sum of the terms exp(x[i] − m) below 1 and
+// the sum of those that are 1. It asks for what is read next, ahead bytes behind x.
 func sumExpBelow() kernel {
 	return kernel{
 		name:    "sumExpBelow",
-		params:  []parameter{slice("x", F), number("m", F)},
-		results: []parameter{number("sum", F), integer("reached")},
+		params:  []parameter{slice("x", F), number("m", F), integer("ahead")},
+		results: []parameter{number("sum", F), number("ties", F)},
 		body: func(k *builder) {
-			const ahead = 64 // vectors before its use that memory is asked for
-			x, n, m := k.Array("x"), k.Len("x"), k.Param("m")
-			negInf, e, i := k.Const(k.F, math.Inf(-1)), newExponential(k), k.F.Int()
-			ones := k.Const(i, -1)
-			signs, sum := k.Var(ones), e.newSumAll(k)
-			minus := k.Const(k.F, 0).Sub(m) // then ±0 less ±0 is +0
-			k.Each(n, arrays{x}, func(l asm.Lanes) {
-				x.Vector(ahead).Prefetch(1)
-				d := l.LoadOr(x, negInf).Add(minus)
-				signs.Set(d.As(i).And(signs))
-				sum.add(d, false)
+			x, next := k.Array("x"), ahead(k)
+			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newExponential(k)
+			sum, minus := e.newSum(k), zero.Sub(k.Param("m")) // then ±0 less ±0 is +0
+			k.Each(k.Len("x"), arrays{x, next}, func(l asm.Lanes) {
+				next.Prefetch(2)
+				sum.add(l.LoadOr(x, negInf).Add(minus))
 			})
-			k.Return("sum", sum.fold())
-			k.ReturnInt("reached", k.Int(k.F.Lanes()).Minus(ones.Less(signs).First()))
-		},
-	}
-}
-
-// expBelow is sumExpBelow where it is known that no x[i] is above m, and writes
-//
-//	dst[i] = exp(x[i] − m)
-func expBelow() kernel {
-	return kernel{
-		name:    "expBelow",
-		params:  []parameter{slice("dst", F), slice("x", F), number("m", F)},
-		results: []parameter{number("sum", F)},
-		body: func(k *builder) {
-			dst, x, n, m := k.Array("dst"), k.Array("x"), k.Len("x"), k.Param("m")
-			negInf, e := k.Const(k.F, math.Inf(-1)), newExponential(k)
-			sum := e.newSumAll(k)
-			k.Each(n, arrays{dst, x}, func(l asm.Lanes) {
-				l.Store(dst, sum.add(l.LoadOr(x, negInf).Sub(m), true))
-			})
-			k.Return("sum", sum.fold())
+			k.Return("sum", sum.total.FoldAdd())
+			k.Return("ties", sum.ties.FoldAdd())
 		},
 	}
 }
@@ -155,8 +136,7 @@ func expCopy() kernel {
 		params:  []parameter{slice("dst", F), slice("x", F), number("m", F), slice("out", F), slice("in", F), integer("ahead")},
 		results: []parameter{number("sum", F), number("ties", F)},
 		body: func(k *builder) {
-			dst, x, next := k.Array("dst"), k.Array("x"), k.Array("x")
-			next.Move(asm.Bytes(k.Arg("ahead")))
+			dst, x, next := k.Array("dst"), k.Array("x"), ahead(k)
 			out, in := k.Array("out"), k.Array("in")
 			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newExponential(k)
 			sum, minus := e.newSum(k), zero.Sub(k.Param("m")) // then ±0 less ±0 is +0

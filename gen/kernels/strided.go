@@ -13,7 +13,7 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
+		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), logSoftmaxColumns(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
 		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
 		targetLosses(), gradientFactors(), targetGradients(),
 		toColumns(), toRows(), sumExpColumns(), expColumns(), pairTerms(), pairGradients(),
@@ -184,6 +184,30 @@ func scaleStrided() kernel {
 				factor, from, to := k.Array("factor"), x.Copy(), dst.Copy()
 				k.Each(k.Arg("dstColumns"), arrays{to, from, factor}, func(l asm.Lanes) {
 					l.Store(to, from.Load().Mul(factor.Load()))
+				})
+				x.Move(xRow)
+				dst.Move(dstRow)
+			})
+		},
+	}
+}
+
+// logSoftmaxColumns writes, for rows j and elements c of each,
+//
+//	dst[c][j] = (x[c][j] − hi[j]) − lo[j]
+func logSoftmaxColumns() kernel {
+	dst, x, count, hi, lo := view("dst", F), view("x", F), integer("count"), slice("hi", F), slice("lo", F)
+	return kernel{
+		name:   "logSoftmaxColumns",
+		params: []parameter{dst, x, count, hi, lo},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, hi, lo},
+		body: func(k *builder) {
+			dst, x := k.Array("dst"), k.Array("x")
+			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			eachClass(k, func() {
+				hi, lo, from, to := k.Array("hi"), k.Array("lo"), x.Copy(), dst.Copy()
+				k.Each(k.Arg("dstColumns"), arrays{to, from, hi, lo}, func(l asm.Lanes) {
+					l.Store(to, from.Load().Sub(hi.Load()).Sub(lo.Load()))
 				})
 				x.Move(xRow)
 				dst.Move(dstRow)
@@ -545,10 +569,11 @@ func toColumns() kernel {
 			dst, x := k.Array("dst"), k.Array("x")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
-			apart := xRow.Times(k.Int(side))
+			apart, next := xRow.Times(k.Int(side)), x.Vector(soonVectors).Copy()
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				from, to := x.Copy(), dst.Copy()
 				repeat(k, k.Arg("xColumns"), side, func() {
+					prefetchTile(next, side)
 					for _, column := range columnsOf(from, xRow, apart, side) {
 						to.Store(column)
 						to.Move(dstRow)
@@ -560,6 +585,17 @@ func toColumns() kernel {
 			})
 		},
 	}
+}
+
+// soonVectors is how many vectors ahead of their use tiles are asked for.
+const soonVectors = 64
+
+// prefetchTile asks for as much memory as a tile takes, and goes on to the next one.
+func prefetchTile(next asm.Array, side int) {
+	for i := range side {
+		next.Vector(i).Prefetch(1)
+	}
+	next.Advance(side * next.Type().Lanes())
 }
 
 // toRows writes, for rows r and columns c,
@@ -578,12 +614,14 @@ func toRows() kernel {
 			dst, x := k.Array("dst"), k.Array("x")
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
+			next := dst.Vector(soonVectors).Copy()
 			padded := k.Copy(k.Int(0)) // the columns of whole tiles
 			k.While(padded.Less(k.Arg("dstColumns")), func() { padded.Inc(k.Int(side)) })
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				left := k.Copy(padded)
 				from, to := x.Plus(xRow.Times(left)).Copy(), dst.Plus(dst.Elements(left)).Copy()
 				k.While(left.Greater(k.Int(0)), func() {
+					prefetchTile(next, side)
 					for range side {
 						from.MoveBack(xRow)
 					}
