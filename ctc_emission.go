@@ -72,8 +72,8 @@ type emissionOptions struct {
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
-	// onlyLoss is set if there is no gradient. Groups are longer then; occupancies below leastOccupancy depend
-	// on where runs end.
+	// onlyLoss is set if there is no gradient. Groups are longer then, and with them runs, on whose ends
+	// occupancies below leastOccupancy depend.
 	onlyLoss bool
 	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so
 	// probable without them that they do not matter.
@@ -412,13 +412,14 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 		if m.columns == 0 {
 			m.resizeDouble()
 		}
-		if open[r].way == makeDouble {
-			m.expDouble(from+r, r, to-r)
-			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
-			for k := r; k < to; k++ {
-				if leasts[k] == 0 { // −Inf
-					leasts[k], _ = extent(m.rowsFrom(from+k, 0).Data[:m.target.width])
-				}
+		if open[r].way == makeWide {
+			continue
+		}
+		m.expDouble(from+r, r, to-r)
+		m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
+		for k := r; k < to; k++ {
+			if leasts[k] == 0 { // −Inf
+				leasts[k], _ = extent(m.rowsFrom(from+k, 0).Data[:m.target.width])
 			}
 		}
 	}
@@ -652,8 +653,8 @@ func (m *emission[F]) softmaxFactor(r int) F {
 	return factor
 }
 
-// softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes no terms
-// of the gradient.
+// softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes
+// no terms of the gradient.
 func (m *emission[F]) softmaxFactorsOf(frames view.Span) []F {
 	return m.softmaxFactors[frames.From-m.start:][:frames.Len()]
 }
