@@ -111,7 +111,7 @@ const leastEmission, leastScore = 0x1p-600, -415
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
 	if m.group = groupFrames; o.onlyLoss {
-		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^(blockFrames-1))
+		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^15) // blockFrames at a time
 	}
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
@@ -698,7 +698,7 @@ func (m *emission[F]) settleProbabilities(t int) {
 			m.kinds[t-m.start] = hasZero
 		default:
 			exponents := m.addExponents(t)
-			for i := range named {
+			for i := range exponents { // pads too, whose exponents count in factors
 				v, e := math.Frexp(y[i])
 				y[i], exponents[i] = 2*v, float64(e-1)
 			}
