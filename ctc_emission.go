@@ -73,8 +73,8 @@ type emissionOptions struct {
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
-	// onlyLoss is set if there is no gradient. Groups are longer then; occupancies below leastOccupancy depend
-	// on where runs end.
+	// onlyLoss is set if there is no gradient. Groups are longer then, and with them runs, on whose ends
+	// occupancies below leastOccupancy depend.
 	onlyLoss bool
 	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so
 	// probable without them that they do not matter.
@@ -112,7 +112,7 @@ const leastEmission, leastScore = 0x1p-600, -415
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
 	if m.group = groupFrames; o.onlyLoss {
-		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^(blockFrames-1))
+		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^15) // blockFrames at a time
 	}
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
@@ -433,13 +433,14 @@ func (m *emission[F]) makeAgain(from int, open []openFrame) {
 		if m.columns == 0 {
 			m.resizeDouble()
 		}
-		if open[r].way == makeDouble {
-			m.expDouble(from+r, r, to-r)
-			m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
-			for k := r; k < to; k++ {
-				if leasts[k] == 0 { // −Inf
-					leasts[k], _ = extent(m.rowsFrom(from+k, 0).Data[:m.target.width])
-				}
+		if open[r].way == makeWide {
+			continue
+		}
+		m.expDouble(from+r, r, to-r)
+		m.double.emit(m.rowsFrom(from+r, 0), r, m.places, leasts[r:to])
+		for k := r; k < to; k++ {
+			if leasts[k] == 0 { // −Inf
+				leasts[k], _ = extent(m.rowsFrom(from+k, 0).Data[:m.target.width])
 			}
 		}
 	}
@@ -673,8 +674,8 @@ func (m *emission[F]) softmaxFactor(r int) F {
 	return factor
 }
 
-// softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes no terms
-// of the gradient.
+// softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes
+// no terms of the gradient.
 func (m *emission[F]) softmaxFactorsOf(frames view.Span) []F {
 	return m.softmaxFactors[frames.From-m.start:][:frames.Len()]
 }
@@ -716,7 +717,7 @@ func (m *emission[F]) settleProbabilities(t int) {
 			m.kinds[t-m.start] = hasZero
 		default:
 			exponents := m.addExponents(t)
-			for i := range named {
+			for i := range exponents { // pads too, whose exponents count in factors
 				v, e := math.Frexp(y[i])
 				y[i], exponents[i] = 2*v, float64(e-1)
 			}

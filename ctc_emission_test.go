@@ -333,6 +333,27 @@ func TestRunsOfSmallProbabilities(t *testing.T) {
 	}
 }
 
+// Results do not depend on what the memory of wide frames held before.
+func TestWideProbabilitiesInUsedMemory(t *testing.T) {
+	const frames, classes = 60, 5
+	r := rand.New(rand.NewPCG(45, 46))
+	for trial := range 20 {
+		x := make([]float64, frames*classes)
+		for i := range x {
+			x[i] = math.Exp(-200 * r.ExpFloat64())
+		}
+		fresh, used := sequenceOf(x, make([]float64, len(x)), classes), sequenceOf(x, make([]float64, len(x)), classes)
+		fresh.scores, used.scores = Probabilities, Probabilities
+		for range 1 << 12 {
+			used.trellis.emission.exponents = append(used.trellis.emission.exponents, 900*r.NormFloat64())
+		}
+		labels := []int{1, 2, 3, 1}
+		require.Equal(t, fresh.compute(labels, 0, math.MaxInt), used.compute(labels, 0, math.MaxInt), "trial %d", trial)
+		require.Equal(t, fresh.trellis.runs, used.trellis.runs, "trial %d", trial)
+		require.Equal(t, fresh.grad.Data, used.grad.Data, "trial %d", trial)
+	}
+}
+
 // A probability of 0 does not hide how small the others are.
 func TestSmallProbabilitiesBesideZero(t *testing.T) {
 	const small, classes = 1e-30, 4
