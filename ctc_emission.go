@@ -112,7 +112,7 @@ const leastEmission, leastScore = 0x1p-600, -415
 func (m *emission[F]) begin(target *ctcTarget, x view.Rows[F], frames int, o emissionOptions) {
 	m.target, m.x, m.frames, m.emissionOptions = target, x, frames, o
 	if m.group = groupFrames; o.onlyLoss {
-		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^15) // blockFrames at a time
+		m.group = min(lossFrames, groupPositions/min(target.width, panelWidth)&^(blockFrames-1))
 	}
 	m.expByClass = x.Columns <= min(max(512, 4*target.width), block/4) && (o.scores == Logits || o.wantSoftmax)
 	m.doubleByClass, m.columns = x.Columns <= target.length+1, 0
