@@ -314,8 +314,8 @@ func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
 // sum of the weights, ignored how many targets are left out, and bad the first one that is no class,
 // or −1.
 func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
-	if t.inner == 1 && t.itemSamples == 1 {
-		return t.sumLongRows()
+	if t.inner < leastRun && t.itemSamples <= 4 {
+		return t.sumFewSamples()
 	}
 	for i := range t.items() {
 		s := t.span(i)
@@ -346,27 +346,37 @@ func (t *nllTask[F]) sumItem(l *targetLoop[F], s classSpan) (bad int) {
 	return l.run()
 }
 
-// sumLongRows does sumLosses where each item is a row: one after the other.
-func (t *nllTask[F]) sumLongRows() (sum, total float64, ignored, bad int) {
-	losses := t.out.losses
-	for i, y := range t.targets {
-		var loss F
-		switch {
-		case y == t.ignore:
-			ignored++
-		case uint(y) >= uint(t.classes):
-			return 0, 0, 0, i
-		case t.weight == nil:
-			loss = -t.x[i*t.classes+y]
-		default:
-			w := t.weight[y]
-			loss = weighted(-t.x[i*t.classes+y], w)
-			total += float64(w)
+// sumFewSamples does sumLosses where each item is few samples with few positions: to set up a targetLoop for each
+// would take longer than what it does.
+func (t *nllTask[F]) sumFewSamples() (sum, total float64, ignored, bad int) {
+	losses, inner, sample := t.out.losses, t.inner, t.inner*t.classes
+	for first := 0; first < t.samples; first += t.itemSamples {
+		var sums fourSums
+		for r := range inner {
+			position, at := first*inner+r, first*sample+r
+			for j := range min(t.itemSamples, t.samples-first) {
+				var loss F
+				switch y := t.targets[position]; {
+				case y == t.ignore:
+					ignored++
+				case uint(y) >= uint(t.classes):
+					return 0, 0, 0, position
+				case t.weight == nil:
+					loss = -t.x[at+y*inner]
+				default:
+					w := t.weight[y]
+					loss = weighted(-t.x[at+y*inner], w)
+					total += float64(w)
+				}
+				if losses != nil {
+					losses[position] = loss
+				}
+				sums[j&3] += float64(loss)
+				position += inner
+				at += sample
+			}
 		}
-		if losses != nil {
-			losses[i] = loss
-		}
-		sum += float64(loss)
+		sum += sums.total()
 	}
 	return sum, total, ignored, -1
 }
