@@ -83,6 +83,8 @@ const (
 	nllItemScores = 1 << 16
 	// nllFewRows is the most rows that NLLLoss does one by one, without items.
 	nllFewRows = 32
+	// nllMostClasses is the most classes of such rows: an int can count their scores.
+	nllMostClasses = 1 << 25
 	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
 	// written, if it has a single item: 32 KiB of float32. Smaller pieces take up to a quarter longer from 64
 	// classes on, where few targets lie in one.

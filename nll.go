@@ -137,20 +137,29 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 	return t.finish(sum), nil
 }
 
-// runSimple does a call of rows that make a single item, and reports whether it could: it does no VJP, no
-// weights, and nothing where a target is no class or is ignored. To set up a task would be most of a small
-// call.
+// runSimple does a call of rows that make a single item, or without a gradient of few rows, and reports whether it
+// could: it does no VJP, no weights, and nothing where a target is no class or is ignored. To set up a task would be most
+// of a small call.
 func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
-	if out.want == productVJP || len(x.Data) > nllItemScores || l.Weight != nil ||
-		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, nllItemScores, nllItemScores) {
+	rows := nllItemScores
+	if len(x.Data) > nllItemScores {
+		rows = nllFewRows
+	}
+	if out.want == productVJP || rows < nllItemScores && out.wantGrad() || l.Weight != nil ||
+		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, rows, nllMostClasses) {
 		return 0, false
 	}
-	var sums fourSums
-	classes, factor := x.Shape[1], 1.0
-	if !sumRows(&sums, x.Data, targets, classes) {
-		return 0, false
+	sum, classes, factor := 0.0, x.Shape[1], 1.0
+	for from, n := 0, 0; from < len(targets); from += n {
+		if n = len(targets); rows < nllItemScores { // items of their own
+			n = min(max(nllItemScores/classes, 1), n-from)
+		}
+		var sums fourSums
+		if !sumRows(&sums, x.Data[from*classes:], targets[from:from+n], classes) {
+			return 0, false
+		}
+		sum += sums.total()
 	}
-	sum := sums.total()
 	if l.Reduction == Mean {
 		sum /= float64(len(targets))
 		factor = 1 / float64(len(targets))

@@ -191,3 +191,35 @@ func TestNLLLargeGradients(t *testing.T) {
 		}
 	}
 }
+
+// A few rows of very many classes are several items: the loss has the same bits as with a gradient and with several
+// workers, and so have samples of few positions.
+func TestNLLFewRowsOfManyClasses(t *testing.T) {
+	r := rand.New(rand.NewPCG(33, 34))
+	for _, shape := range [][]int{{3, 70000}, {7, 20000}, {32, 5000}, {9, 16000, 1}, {5, 9000, 3}, {6, 12000, 7}} {
+		n := shape[0] * product(shape[2:])
+		x, targets := Tensor[float64]{make([]float64, n*shape[1]), shape}, make([]int, n)
+		for i := range x.Data {
+			x.Data[i] = r.Float64()
+		}
+		l, losses, grad := NLLLoss[float64]{Reduction: Sum}, make([]float64, n), make([]float64, len(x.Data))
+		for range 30 { // in some of which another order of the sums shows
+			for i := range targets {
+				targets[i] = r.IntN(shape[1])
+			}
+			l.Workers = 1
+			want, err := l.Grad(grad, x, targets)
+			require.NoError(t, err)
+			for _, l.Workers = range []int{1, 2} {
+				loss, err := l.Loss(x, targets)
+				require.NoError(t, err)
+				require.Equal(t, want, loss, "%v", shape)
+				require.NoError(t, l.Losses(losses, x, targets))
+				for i, y := range targets {
+					inner := product(shape[2:])
+					require.Equal(t, -x.Data[(i/inner*shape[1]+y)*inner+i%inner], losses[i], "%v", shape)
+				}
+			}
+		}
+	}
+}
