@@ -507,7 +507,11 @@ func (l *targetLoop[F]) runFours(r, j int) int {
 // sumRows adds to sums the losses of an item of rows of so many classes without weights, and reports whether
 // all its targets are classes. Else sums are of no use.
 func sumRows[F Float](sums *fourSums, scores []F, targets []int, classes int) bool {
-	for j := addRows(sums, scores, targets, classes); j < len(targets); j++ {
+	j := 0
+	if len(targets) >= 4 {
+		j = addRows(sums, scores, targets, classes)
+	}
+	for ; j < len(targets); j++ {
 		y := targets[j]
 		if uint(y) >= uint(classes) {
 			return false
