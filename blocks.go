@@ -83,7 +83,7 @@ const (
 	nllItemScores = 1 << 16
 	// nllFewRows is the most rows that NLLLoss does one by one, without items.
 	nllFewRows = 32
-	// nllMostClasses is the most classes of such rows: an int can count their scores.
+	// nllMostClasses is the most classes of so few rows without a task: an int of 32 bits can count their scores.
 	nllMostClasses = 1 << 25
 	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
 	// written, if it has a single item: 32 KiB of float32. Smaller pieces take up to a quarter longer from 64
@@ -109,8 +109,8 @@ const (
 	// of a run: its length follows from the least emission, which is known for a group. Calls
 	// of kernels are few then, while the emissions of 40 labels, 12 KiB, stay in the first cache.
 	groupFrames = 32
-	// lossFrames is groupFrames of losses without gradients, which keep no more than that, and groupPositions
-	// is the largest number of positions that a panel has in them then.
+	// lossFrames is groupFrames where there is no gradient and a panel has few positions: frames times positions
+	// are at most groupPositions.
 	lossFrames, groupPositions = 64, groupFrames * panelWidth
 	// panelWidth is the number of positions that are swept through a group together, a power of
 	// two: α, emissions and occupancies of a panel are 128 KiB.

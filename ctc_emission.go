@@ -73,8 +73,8 @@ type emissionOptions struct {
 	softmaxScale float64
 	// inPlace is set if the gradient overwrites scores.
 	inPlace bool
-	// onlyLoss is set if there is no gradient. Groups are longer then, and with them runs, on whose ends
-	// occupancies below leastOccupancy depend.
+	// onlyLoss is set if there is no gradient. Groups are longer then, and with them runs. Where a run ends decides which
+	// occupancies near leastOccupancy are 0, so that with a gradient groups keep their length.
 	onlyLoss bool
 	// leaveOut is set if emissions that exp takes for 0 may be left out, as long as the target is so
 	// probable without them that they do not matter.
@@ -288,10 +288,14 @@ func (m *emission[F]) fetches() bool {
 	return m.isFar && m.x.Columns >= leastFetched && !readsAll
 }
 
-// fetch asks for what the target names in some frames, if there are any.
-func (m *emission[F]) fetch(from, frames int) {
-	if frames > 0 {
-		fetch(m.x.From(from), m.target.named(), frames)
+// fetch asks for what the target names in some frames.
+func (m *emission[F]) fetch(from, frames int) { fetchFrames(m.x, m.target.named(), from, frames) }
+
+// fetchFrames asks for some classes in some frames of x. Of very many classes it does not: many are in each page then.
+func fetchFrames[F Float](x view.Rows[F], classes []int32, from, frames int) {
+	perCall := indexBlock / len(classes)
+	for to := from + frames; from < to && perCall > 0; from += perCall {
+		fetch(x.From(from), classes, min(perCall, to-from))
 	}
 }
 

@@ -38,7 +38,7 @@ type pathEmission[F Float] struct {
 	set    classSet
 }
 
-// pathScores says what and where the scores are, and what AnyLabel has.
+// pathScores says what the scores are, what AnyLabel has, and whether they are too many for the caches.
 type pathScores struct {
 	scores   Scores
 	anyScore float64
@@ -168,8 +168,8 @@ func (m *pathEmission[F]) rowsOf(frames view.Span) view.Rows[F] {
 	if m.all && frames.Len() == blockFrames {
 		return m.x.From(frames.From)
 	}
-	if next := min(blockFrames, m.frames-frames.To); next > 0 && m.isFar && m.x.Columns >= leastFetched && m.scores != Logits {
-		fetch(m.x.From(frames.To), m.classes, next)
+	if m.isFar && m.x.Columns >= leastFetched && m.scores != Logits {
+		fetchFrames(m.x, m.classes, frames.To, min(blockFrames, m.frames-frames.To))
 	}
 	m.rows = workspace.Resize(m.rows, blockFrames*m.columns)
 	rows := view.Of(m.rows, m.columns, m.columns)

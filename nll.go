@@ -141,17 +141,17 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 // could: it does no VJP, no weights, and nothing where a target is no class or is ignored. To set up a task would be most
 // of a small call.
 func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
-	rows := nllItemScores
-	if len(x.Data) > nllItemScores {
-		rows = nllFewRows
+	rows, most, isFew := nllItemScores, nllItemScores, len(x.Data) > nllItemScores
+	if isFew {
+		rows, most = nllFewRows, nllMostClasses
 	}
-	if out.want == productVJP || rows < nllItemScores && out.wantGrad() || l.Weight != nil ||
-		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, rows, nllMostClasses) {
+	if out.want == productVJP || isFew && out.wantGrad() || l.Weight != nil ||
+		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, rows, most) {
 		return 0, false
 	}
 	sum, classes, factor := 0.0, x.Shape[1], 1.0
 	for from, n := 0, 0; from < len(targets); from += n {
-		if n = len(targets); rows < nllItemScores { // items of their own
+		if n = len(targets); isFew { // items of their own
 			n = min(max(nllItemScores/classes, 1), n-from)
 		}
 		var sums fourSums

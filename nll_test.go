@@ -223,3 +223,15 @@ func TestNLLFewRowsOfManyClasses(t *testing.T) {
 		}
 	}
 }
+
+// A shape whose number of scores an int cannot hold is an error, also where what is left of the number fits: 641·6700417
+// is 2³² + 1.
+func TestShapesThatOverflow(t *testing.T) {
+	for _, shape := range [][]int{{641, 6700417}, {32, 1<<27 + 1}, {1 << 16, 1 << 16}} {
+		x, targets := Tensor[float32]{make([]float32, 1), shape}, make([]int, shape[0])
+		_, err := NLLLoss[float32]{}.Loss(x, targets)
+		require.ErrorAs(t, err, new(*ArgumentError), "NLLLoss %v", shape)
+		_, err = CrossEntropyLoss[float32]{}.Loss(x, targets)
+		require.ErrorAs(t, err, new(*ArgumentError), "CrossEntropyLoss %v", shape)
+	}
+}
