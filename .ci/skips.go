@@ -18,7 +18,7 @@ import (
 // expected returns the reasons for which a test may be skipped on the gate's bare machine. The test data
 // may be missing only where no variable says that they are there.
 func expected(short bool) *regexp.Regexp {
-	reasons := `generic is exp32|the machine lacks it|no llvm-\S+|no PyTorch|ignored by who started the test`
+	reasons := `generic is exp32|the machine lacks it|no llvm-\S+|no PyTorch|no recogniser|ignored by who started the test`
 	if os.Getenv("TRELLIS_TESTDATA") == "" {
 		reasons += `|TRELLIS_TESTDATA`
 	}
