@@ -85,6 +85,8 @@ const (
 	nllFewRows = 32
 	// nllMostClasses is the most classes of so few rows without a task: an int of 32 bits can count their scores.
 	nllMostClasses = 1 << 25
+	// nllFewSamples is the most samples of an item that are added without a targetLoop; of more it takes less time.
+	nllFewSamples = 4
 	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
 	// written, if it has a single item: 32 KiB of float32. Smaller pieces take up to a quarter longer from 64
 	// classes on, where few targets lie in one.

@@ -56,8 +56,8 @@ type crossEntropyItem[F Float] struct {
 
 	task           crossEntropyTask[F]
 	span           classSpan
-	next           int  // the item that comes next, or may
-	goesOn         bool // and does, on this goroutine
+	next           int  // the item whose scores are asked for while exp is made: the likely next one
+	goesOn         bool // the same goroutine does it next, and then waits for what is streamed
 	left, ignored  int  // positions of the item, and of all so far, that are left out
 	bad            int  // the number of a target that is no class, or −1
 	constant       int  // lanes whose hard, dot and mass are those that most have

@@ -232,9 +232,9 @@ func (m *emission[F]) make(from, to int) bool {
 	at, frames := from-m.start, to-from
 	if m.fetches() {
 		if from == 0 {
-			m.fetch(0, frames)
+			fetchFrames(m.x, m.target.named(), 0, frames)
 		}
-		m.fetch(to, min(m.group, m.frames-to))
+		fetchFrames(m.x, m.target.named(), to, min(m.group, m.frames-to))
 	}
 	y, kinds, leasts := m.rowsFrom(from, 0), m.kinds[at:][:frames], m.leasts[at:][:frames]
 	fromDouble := m.scores == LogProbabilities && m.doubleByClass
@@ -287,9 +287,6 @@ func (m *emission[F]) fetches() bool {
 	readsAll := m.expByClass || m.doubleByClass || m.scores == Logits && !m.deferSoftmax
 	return m.isFar && m.x.Columns >= leastFetched && !readsAll
 }
-
-// fetch asks for what the target names in some frames.
-func (m *emission[F]) fetch(from, frames int) { fetchFrames(m.x, m.target.named(), from, frames) }
 
 // fetchFrames asks for some classes in some frames of x. Of very many classes it does not: many are in each page then.
 func fetchFrames[F Float](x view.Rows[F], classes []int32, from, frames int) {

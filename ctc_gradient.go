@@ -287,16 +287,17 @@ func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
 	}
 	if m.expByClass {
 		sums := s.sumsOf(r)
-		subtract := func(class, column int) { terms[class] -= F(sums[sumOffset(column)/8] * s.rowScale) }
-		for c := range terms {
-			if s.few == nil {
-				subtract(c, c)
-			} else {
-				terms[c] -= F(0 * s.rowScale)
+		if s.few == nil {
+			for c := range terms {
+				terms[c] -= F(sums[sumOffset(c)/8] * s.rowScale)
 			}
+			return
+		}
+		for c := range terms {
+			terms[c] -= F(0 * s.rowScale) // NaN where rowScale is no number
 		}
 		for j, c := range s.few {
-			subtract(int(c), j)
+			terms[c] -= F(sums[sumOffset(j)/8] * s.rowScale)
 		}
 		return
 	}

@@ -38,11 +38,11 @@ type pathEmission[F Float] struct {
 	set    classSet
 }
 
-// pathScores says what the scores are, what AnyLabel has, and whether they are too many for the caches.
+// pathScores is what the call says of the scores.
 type pathScores struct {
 	scores   Scores
-	anyScore float64
-	isFar    bool // they are too many for the caches
+	anyScore float64 // of AnyLabel
+	isFar    bool    // they are too many for the caches
 }
 
 // begin takes on a sequence: its first frames of x.

@@ -323,7 +323,7 @@ func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
 // sum of the weights, ignored how many targets are left out, and bad the first one that is no class,
 // or −1.
 func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
-	if t.inner < leastRun && t.itemSamples <= 4 {
+	if t.inner < leastRun && t.itemSamples <= nllFewSamples {
 		return t.sumFewSamples()
 	}
 	for i := range t.items() {
