@@ -33,16 +33,17 @@ func (l *lanes[F]) add(x []F) {
 	}
 }
 
-// addBelow does add for the x[i] where d[i] is below bound, and returns the sum of the others.
+// addBelow does add for the x[i] where d[i] is below bound, or NaN, and returns how many the others, which are 1, and
+// NaN are.
 func (l *lanes[F]) addBelow(x, d []F, bound F) (others F) {
 	mask := fp.Lanes[F]() - 1
 	d = d[:len(x)]
 	for i, v := range x {
-		if d[i] < bound {
-			l[i&mask] += v
-		} else {
-			others += v
+		if !(d[i] < bound) {
+			others++
+			v -= 1
 		}
+		l[i&mask] += v
 	}
 	return others
 }
@@ -81,7 +82,7 @@ func expBlockGeneric[F Float](dst, x []F, m F, ahead int) (top, sum F) {
 }
 
 // expSums writes dst[i] = exp(x[i]−m), unless dst is nil, and returns the sum of what is
-// below 1, and how often it is 1: NaN if x has one. dst may be x.
+// below 1, NaN if x has one, and how often it is 1 or NaN. dst may be x.
 func expSums[F Float](dst, x []F, m F) (sum, ties F) {
 	var s lanes[F]
 	var room [chunk]F
@@ -98,12 +99,12 @@ func expSums[F Float](dst, x []F, m F) (sum, ties F) {
 }
 
 // sumExpBelowGeneric returns Σ exp(x[i]−m) over what is below 1 of a block where no element is
-// above m, and how often it is 1: NaN if x has one. If an element is above m the sums are unspecified, but
-// ties is not 0. ahead is as in sumExpBlock.
+// above m, NaN if x has one, and how often it is 1 or NaN. If an element is above m the sums are unspecified,
+// but ties is not 0. ahead is as in sumExpBlock.
 func sumExpBelowGeneric[F Float](x []F, m F, ahead int) (sum, ties F) { return expSums(nil, x, m) }
 
 // expCopyGeneric writes dst[i] = exp(x[i]−m) over a block where no element is above m, and
-// returns the sum of what is below 1, and how often it is 1: NaN if x has one. dst may be x. On the way
+// returns the sum of what is below 1, NaN if x has one, and how often it is 1 or NaN. dst may be x. On the way
 // it copies in to out, past the caches: out has whole vectors, no more than x, and an
 // address that is a multiple of 64. ahead is as in sumExpBlock.
 func expCopyGeneric[F Float](dst, x []F, m F, out, in []F, ahead int) (sum, ties F) {
@@ -322,7 +323,7 @@ func maxStridedGeneric[F Float](m, logit []F, class []int32, dst, x view.Rows[F]
 
 // expStridedGeneric replaces x by exp(x−m[j]) in count classes, at most stridedBlock,
 // and adds the sum of what was below m[j] to sum[j], and how often it was m[j] to
-// ties[j]. No element is above m[j]. If an x−m[j] is NaN so is ties[j]. With the last
+// ties[j]. No element is above m[j]. If an x−m[j] is NaN so is sum[j]. With the last
 // classes last is 1, else 0: then ties[j]−1 is added to sum[j], too. What next has is read next: as much
 // of it as x is prefetched.
 func expStridedGeneric[F Float](sum []float64, ties, m []F, x view.Rows[F], count int, last F, next view.Rows[F]) {
@@ -337,11 +338,11 @@ func expStridedGeneric[F Float](sum []float64, ties, m []F, x view.Rows[F], coun
 			}
 			fp.Exps(row, d, 0)
 			for j, e := range row {
-				if d[j] < 0 {
-					total[j] += e
-				} else {
-					tied[j] += e
+				if !(d[j] < 0) {
+					tied[j]++
+					e -= 1
 				}
+				total[j] += e
 			}
 		}
 		for j := range d {

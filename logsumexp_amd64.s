@@ -20,26 +20,29 @@ TEXT ·sumExpBlockF32AVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+288(SB), Z10
 	VBROADCASTSD constants<>+320(SB), Z11
 	VBROADCASTSD constants<>+352(SB), Z12
+	VBROADCASTSD constants<>+384(SB), Z13
+	VBROADCASTSD constants<>+416(SB), Z14
+	VBROADCASTSD constants<>+448(SB), Z15
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
-	VBROADCASTSS m+24(FP), Z13
-	VMOVAPS      Z13, Z14
-	VMOVAPS      Z13, Z15
-	VMOVAPS      Z13, Z16
+	VBROADCASTSS m+24(FP), Z16
+	VMOVAPS      Z16, Z17
+	VMOVAPS      Z16, Z18
+	VMOVAPS      Z16, Z19
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+64
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Z18
-	VMAXPS  Z14, Z18, Z14
-	VMOVUPS 64(DX), Z18
-	VMAXPS  Z15, Z18, Z15
-	VMOVUPS 128(DX), Z18
-	VMAXPS  Z16, Z18, Z16
-	VMOVUPS 192(DX), Z18
-	VMAXPS  Z13, Z18, Z13
+	VMOVUPS (DX), Z21
+	VMAXPS  Z17, Z21, Z17
+	VMOVUPS 64(DX), Z21
+	VMAXPS  Z18, Z21, Z18
+	VMOVUPS 128(DX), Z21
+	VMAXPS  Z19, Z21, Z19
+	VMOVUPS 192(DX), Z21
+	VMAXPS  Z16, Z21, Z16
 	ADDQ    $+256, DX
 	SUBQ    $+64, BX
 	CMPQ    BX, $+64
@@ -50,8 +53,8 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Z18
-	VMAXPS  Z14, Z18, Z14
+	VMOVUPS (DX), Z21
+	VMAXPS  Z17, Z21, Z17
 	ADDQ    $+64, DX
 	SUBQ    $+16, BX
 	CMPQ    BX, $+16
@@ -62,57 +65,58 @@ end4:
 	JLE     endif5
 	LEAQ    bitMasks<>+0(SB), SI
 	KMOVW   (SI)(BX*2), K1
-	VMOVAPS Z0, Z18
-	VMOVUPS (DX), K1, Z18
-	VMAXPS  Z14, Z18, Z14
+	VMOVAPS Z0, Z21
+	VMOVUPS (DX), K1, Z21
+	VMAXPS  Z17, Z21, Z17
 	SHLQ    $0x02, BX
 	ADDQ    BX, DX
 
 endif5:
-	VMAXPS        Z15, Z14, Z14
-	VMAXPS        Z13, Z16, Z13
-	VMAXPS        Z13, Z14, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VMAXPS        Y14, Y13, Y17
-	VEXTRACTF64X2 $0x01, Y17, X13
-	VMAXPS        X13, X17, X17
-	VPERMILPD     $0x01, X17, X13
-	VMAXPS        X13, X17, X17
-	VMOVSHDUP     X17, X13
-	VMAXPS        X13, X17, X17
-	VADDPS        Z1, Z17, Z13
-	VBROADCASTSS  X13, Z13
+	VMAXPS        Z18, Z17, Z17
+	VMAXPS        Z16, Z19, Z16
+	VMAXPS        Z16, Z17, Z16
+	VEXTRACTF64X4 $0x01, Z16, Y17
+	VMAXPS        Y17, Y16, Y20
+	VEXTRACTF64X2 $0x01, Y20, X16
+	VMAXPS        X16, X20, X20
+	VPERMILPD     $0x01, X20, X16
+	VMAXPS        X16, X20, X20
+	VMOVSHDUP     X20, X16
+	VMAXPS        X16, X20, X20
+	VADDPS        Z1, Z20, Z16
+	VBROADCASTSS  X16, Z16
 	MOVQ          x_base+0(FP), DX
 	MOVQ          ahead+32(FP), BX
 	ADDQ          BX, DX
-	VMOVAPS       Z1, Z14
-	VMOVAPS       Z1, Z15
-	VSUBPS        Z13, Z1, Z13
+	VMOVAPS       Z2, Z17
+	VMOVAPS       Z1, Z18
+	VSUBPS        Z16, Z1, Z16
 	CMPQ          CX, $+16
 	JLT           end7
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z16
-	VADDPS       Z13, Z16, Z16
-	VPCMPD       $0x01, Z2, Z16, K1
-	VPCMPD       $0x01, Z16, Z0, K2
-	VMOVAPS      Z3, Z18
-	VFMADD213PS  Z4, Z16, Z18
-	VSUBPS       Z4, Z18, Z20
-	VFNMADD231PS Z20, Z5, Z16
-	VFNMADD231PS Z6, Z20, Z16
-	VMOVAPS      Z7, Z20
-	VFMADD213PS  Z8, Z16, Z20
-	VFMADD213PS  Z9, Z16, Z20
-	VFMADD213PS  Z10, Z16, Z20
-	VFMADD213PS  Z11, Z16, Z20
-	VFMADD213PS  Z12, Z16, Z20
-	VFMADD213PS  Z12, Z16, Z20
-	VADDPS       Z20, Z15, K2, Z15
-	VPSLLD       $0x17, Z18, Z16
-	VPADDD       Z20, Z16, Z16
-	VADDPS       Z16, Z14, K1, Z14
+	VMOVUPS      (AX), Z19
+	VADDPS       Z16, Z19, Z19
+	VPCMPD       $0x01, Z19, Z0, K1
+	VPADDD       Z3, Z17, K1, Z17
+	VMAXPS       Z19, Z4, Z19
+	VMOVAPS      Z5, Z21
+	VFMADD213PS  Z6, Z19, Z21
+	VSUBPS       Z6, Z21, Z23
+	VFNMADD231PS Z23, Z7, Z19
+	VFNMADD231PS Z8, Z23, Z19
+	VMOVAPS      Z9, Z23
+	VFMADD213PS  Z10, Z19, Z23
+	VFMADD213PS  Z11, Z19, Z23
+	VFMADD213PS  Z12, Z19, Z23
+	VFMADD213PS  Z13, Z19, Z23
+	VFMADD213PS  Z14, Z19, Z23
+	VFMADD213PS  Z14, Z19, Z23
+	VPSLLD       $0x17, Z21, Z19
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z19, K1, Z19
+	VFMADD231PS  Z23, Z19, Z18
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	SUBQ         $+16, CX
@@ -125,55 +129,57 @@ end7:
 	PREFETCHT1   (DX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(CX*2), K1
-	VMOVAPS      Z0, Z16
-	VMOVUPS      (AX), K1, Z16
-	VADDPS       Z13, Z16, Z16
-	VPCMPD       $0x01, Z2, Z16, K1
-	VPCMPD       $0x01, Z16, Z0, K2
-	VMOVAPS      Z3, Z0
-	VFMADD213PS  Z4, Z16, Z0
-	VSUBPS       Z4, Z0, Z2
-	VFNMADD231PS Z2, Z5, Z16
-	VFNMADD231PS Z6, Z2, Z16
-	VMOVAPS      Z7, Z2
-	VFMADD213PS  Z8, Z16, Z2
-	VFMADD213PS  Z9, Z16, Z2
-	VFMADD213PS  Z10, Z16, Z2
-	VFMADD213PS  Z11, Z16, Z2
-	VFMADD213PS  Z12, Z16, Z2
-	VFMADD213PS  Z12, Z16, Z2
-	VADDPS       Z2, Z15, K2, Z15
-	VPSLLD       $0x17, Z0, Z0
-	VPADDD       Z2, Z0, Z0
-	VADDPS       Z0, Z14, K1, Z14
+	VMOVAPS      Z0, Z19
+	VMOVUPS      (AX), K1, Z19
+	VADDPS       Z16, Z19, Z19
+	VPCMPD       $0x01, Z19, Z0, K1
+	VPADDD       Z3, Z17, K1, Z17
+	VMAXPS       Z19, Z4, Z0
+	VMOVAPS      Z5, Z3
+	VFMADD213PS  Z6, Z0, Z3
+	VSUBPS       Z6, Z3, Z4
+	VFNMADD231PS Z4, Z7, Z0
+	VFNMADD231PS Z8, Z4, Z0
+	VMOVAPS      Z9, Z4
+	VFMADD213PS  Z10, Z0, Z4
+	VFMADD213PS  Z11, Z0, Z4
+	VFMADD213PS  Z12, Z0, Z4
+	VFMADD213PS  Z13, Z0, Z4
+	VFMADD213PS  Z14, Z0, Z4
+	VFMADD213PS  Z14, Z0, Z4
+	VPSLLD       $0x17, Z3, Z0
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD231PS  Z4, Z0, Z18
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
 
 endif8:
-	VSUBPS        Z13, Z1, Z0
+	VSUBPS        Z16, Z1, Z0
 	VBROADCASTSS  m+24(FP), Z1
 	VCMPPS        $0x11, Z0, Z1, K1
-	VMOVAPS.Z     Z12, K1, Z1
+	VMOVAPS.Z     Z15, K1, Z1
 	VMOVSS        X0, top+40(FP)
-	VEXTRACTF64X4 $0x01, Z14, Y0
-	VADDPS        Y0, Y14, Y17
-	VEXTRACTF64X2 $0x01, Y17, X0
-	VADDPS        X0, X17, X17
-	VPERMILPD     $0x01, X17, X0
-	VADDPS        X0, X17, X17
-	VMOVSHDUP     X17, X0
-	VADDPS        X0, X17, X17
-	VEXTRACTF64X4 $0x01, Z15, Y0
-	VADDPS        Y0, Y15, Y19
-	VEXTRACTF64X2 $0x01, Y19, X0
-	VADDPS        X0, X19, X19
-	VPERMILPD     $0x01, X19, X0
-	VADDPS        X0, X19, X19
-	VMOVSHDUP     X19, X0
-	VADDPS        X0, X19, X19
-	VSUBPS        Z1, Z19, Z0
-	VADDPS        Z0, Z17, Z0
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VADDPS        Y0, Y18, Y20
+	VEXTRACTF64X2 $0x01, Y20, X0
+	VADDPS        X0, X20, X20
+	VPERMILPD     $0x01, X20, X0
+	VADDPS        X0, X20, X20
+	VMOVSHDUP     X20, X0
+	VADDPS        X0, X20, X20
+	VSUBPS        Z17, Z2, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VADDPS        Y2, Y0, Y22
+	VEXTRACTF64X2 $0x01, Y22, X0
+	VADDPS        X0, X22, X22
+	VPERMILPD     $0x01, X22, X0
+	VADDPS        X0, X22, X22
+	VMOVSHDUP     X22, X0
+	VADDPS        X0, X22, X22
+	VSUBPS        Z1, Z22, Z0
+	VADDPS        Z0, Z20, Z0
 	VMOVSS        X0, sum+44(FP)
 	VZEROUPPER
 	RET
@@ -271,8 +277,8 @@ endif5:
 	MOVQ         x_base+0(FP), DX
 	MOVQ         ahead+32(FP), BX
 	ADDQ         BX, DX
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
+	VMOVUPS      constants<>+32(SB), Y1
+	VMOVUPS      constants<>+32(SB), Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
@@ -284,50 +290,45 @@ loop6:
 	PREFETCHT1   (DX)
 	VADDPS       (AX), Y0, Y5
 	VADDPS       32(AX), Y0, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y7
-	VMOVUPS      constants<>+32(SB), Y8
-	VPCMPGTD     Y6, Y8, Y8
-	VMOVUPS      constants<>+0(SB), Y9
-	VPCMPGTD     Y9, Y5, Y10
-	VPCMPGTD     Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+0(SB), Y7
+	VPCMPGTD     Y7, Y5, Y8
+	VPCMPGTD     Y7, Y6, Y7
+	VPADDD       Y8, Y1, Y1
+	VPADDD       Y7, Y2, Y2
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPS       Y5, Y3, Y3
-	VANDPS       Y14, Y9, Y5
-	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y2, Y2
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PS  Y11, Y5, Y3
+	VFMADD231PS  Y12, Y6, Y4
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	SUBQ         $+16, CX
@@ -351,50 +352,45 @@ end7:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y0, Y5, Y5
 	VADDPS       Y0, Y6, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y7
-	VMOVUPS      constants<>+32(SB), Y8
-	VPCMPGTD     Y6, Y8, Y8
-	VMOVUPS      constants<>+0(SB), Y9
-	VPCMPGTD     Y9, Y5, Y10
-	VPCMPGTD     Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+0(SB), Y7
+	VPCMPGTD     Y7, Y5, Y8
+	VPCMPGTD     Y7, Y6, Y7
+	VPADDD       Y8, Y1, Y1
+	VPADDD       Y7, Y2, Y2
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPS       Y5, Y3, Y3
-	VANDPS       Y14, Y9, Y5
-	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y1, Y1
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y2, Y2
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PS  Y11, Y5, Y3
+	VFMADD231PS  Y12, Y6, Y4
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
@@ -405,17 +401,20 @@ endif8:
 	VBROADCASTSS m+24(FP), Y5
 	VCMPPS       $0x11, Y0, Y5, Y6
 	VCMPPS       $0x11, Y0, Y5, Y5
-	VANDPS       constants<>+352(SB), Y6, Y6
-	VANDPS       constants<>+352(SB), Y5, Y5
+	VANDPS       constants<>+448(SB), Y6, Y6
+	VANDPS       constants<>+448(SB), Y5, Y5
 	VMOVSS       X0, top+40(FP)
-	VADDPS       Y2, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDPS       X1, X0, X0
-	VADDPS       Y4, Y3, Y1
+	VADDPS       Y4, Y3, Y0
+	VEXTRACTF128 $0x01, Y0, X3
+	VADDPS       X3, X0, X0
+	VPERMILPD    $0x01, X0, X3
+	VADDPS       X3, X0, X0
+	VMOVSHDUP    X0, X3
+	VADDPS       X3, X0, X0
+	VMOVUPS      constants<>+32(SB), Y3
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y3, Y2
+	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VPERMILPD    $0x01, X1, X2
@@ -433,44 +432,46 @@ endif8:
 // func sumExpBlockF64AVX512(x []float64, m float64, ahead int) (top float64, sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·sumExpBlockF64AVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSD constants<>+384(SB), Z0
+	VBROADCASTSD constants<>+480(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+512(SB), Z2
+	VBROADCASTSD constants<>+64(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+928(SB), Z16
+	VBROADCASTSD constants<>+960(SB), Z17
+	VBROADCASTSD constants<>+992(SB), Z18
+	VBROADCASTSD constants<>+1024(SB), Z19
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
-	VBROADCASTSD m+24(FP), Z18
-	VMOVAPS      Z18, Z19
-	VMOVAPS      Z18, Z20
-	VMOVAPS      Z18, Z21
+	VBROADCASTSD m+24(FP), Z20
+	VMOVAPS      Z20, Z21
+	VMOVAPS      Z20, Z22
+	VMOVAPS      Z20, Z23
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+32
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Z23
-	VMAXPD  Z19, Z23, Z19
-	VMOVUPS 64(DX), Z23
-	VMAXPD  Z20, Z23, Z20
-	VMOVUPS 128(DX), Z23
-	VMAXPD  Z21, Z23, Z21
-	VMOVUPS 192(DX), Z23
-	VMAXPD  Z18, Z23, Z18
+	VMOVUPS (DX), Z25
+	VMAXPD  Z21, Z25, Z21
+	VMOVUPS 64(DX), Z25
+	VMAXPD  Z22, Z25, Z22
+	VMOVUPS 128(DX), Z25
+	VMAXPD  Z23, Z25, Z23
+	VMOVUPS 192(DX), Z25
+	VMAXPD  Z20, Z25, Z20
 	ADDQ    $+256, DX
 	SUBQ    $+32, BX
 	CMPQ    BX, $+32
@@ -481,8 +482,8 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Z23
-	VMAXPD  Z19, Z23, Z19
+	VMOVUPS (DX), Z25
+	VMAXPD  Z21, Z25, Z21
 	ADDQ    $+64, DX
 	SUBQ    $+8, BX
 	CMPQ    BX, $+8
@@ -493,60 +494,61 @@ end4:
 	JLE     endif5
 	LEAQ    bitMasks<>+0(SB), SI
 	KMOVW   (SI)(BX*2), K1
-	VMOVAPS Z0, Z23
-	VMOVUPD (DX), K1, Z23
-	VMAXPD  Z19, Z23, Z19
+	VMOVAPS Z0, Z25
+	VMOVUPD (DX), K1, Z25
+	VMAXPD  Z21, Z25, Z21
 	SHLQ    $0x03, BX
 	ADDQ    BX, DX
 
 endif5:
-	VMAXPD        Z20, Z19, Z19
-	VMAXPD        Z18, Z21, Z18
-	VMAXPD        Z18, Z19, Z18
-	VEXTRACTF64X4 $0x01, Z18, Y19
-	VMAXPD        Y19, Y18, Y22
-	VEXTRACTF64X2 $0x01, Y22, X18
-	VMAXPD        X18, X22, X22
-	VPERMILPD     $0x01, X22, X18
-	VMAXPD        X18, X22, X22
-	VADDPD        Z1, Z22, Z18
-	VBROADCASTSD  X18, Z18
+	VMAXPD        Z22, Z21, Z21
+	VMAXPD        Z20, Z23, Z20
+	VMAXPD        Z20, Z21, Z20
+	VEXTRACTF64X4 $0x01, Z20, Y21
+	VMAXPD        Y21, Y20, Y24
+	VEXTRACTF64X2 $0x01, Y24, X20
+	VMAXPD        X20, X24, X24
+	VPERMILPD     $0x01, X24, X20
+	VMAXPD        X20, X24, X24
+	VADDPD        Z1, Z24, Z20
+	VBROADCASTSD  X20, Z20
 	MOVQ          x_base+0(FP), DX
 	MOVQ          ahead+32(FP), BX
 	ADDQ          BX, DX
-	VMOVAPS       Z1, Z19
-	VMOVAPS       Z1, Z20
-	VSUBPD        Z18, Z1, Z18
+	VMOVAPS       Z2, Z21
+	VMOVAPS       Z1, Z22
+	VSUBPD        Z20, Z1, Z20
 	CMPQ          CX, $+8
 	JLT           end7
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z21
-	VADDPD       Z18, Z21, Z21
-	VPCMPQ       $0x01, Z2, Z21, K1
-	VPCMPQ       $0x01, Z21, Z0, K2
-	VMOVAPS      Z3, Z23
-	VFMADD213PD  Z4, Z21, Z23
-	VSUBPD       Z4, Z23, Z25
-	VFNMADD231PD Z25, Z5, Z21
-	VFNMADD231PD Z6, Z25, Z21
-	VMOVAPS      Z7, Z25
-	VFMADD213PD  Z8, Z21, Z25
-	VFMADD213PD  Z9, Z21, Z25
-	VFMADD213PD  Z10, Z21, Z25
-	VFMADD213PD  Z11, Z21, Z25
-	VFMADD213PD  Z12, Z21, Z25
-	VFMADD213PD  Z13, Z21, Z25
-	VFMADD213PD  Z14, Z21, Z25
-	VFMADD213PD  Z15, Z21, Z25
-	VFMADD213PD  Z16, Z21, Z25
-	VFMADD213PD  Z17, Z21, Z25
-	VFMADD213PD  Z17, Z21, Z25
-	VADDPD       Z25, Z20, K2, Z20
-	VPSLLQ       $0x34, Z23, Z21
-	VPADDQ       Z25, Z21, Z21
-	VADDPD       Z21, Z19, K1, Z19
+	VMOVUPS      (AX), Z23
+	VADDPD       Z20, Z23, Z23
+	VPCMPQ       $0x01, Z23, Z0, K1
+	VPADDQ       Z3, Z21, K1, Z21
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z25
+	VFMADD213PD  Z6, Z23, Z25
+	VSUBPD       Z6, Z25, Z27
+	VFNMADD231PD Z27, Z7, Z23
+	VFNMADD231PD Z8, Z27, Z23
+	VMOVAPS      Z9, Z27
+	VFMADD213PD  Z10, Z23, Z27
+	VFMADD213PD  Z11, Z23, Z27
+	VFMADD213PD  Z12, Z23, Z27
+	VFMADD213PD  Z13, Z23, Z27
+	VFMADD213PD  Z14, Z23, Z27
+	VFMADD213PD  Z15, Z23, Z27
+	VFMADD213PD  Z16, Z23, Z27
+	VFMADD213PD  Z17, Z23, Z27
+	VFMADD213PD  Z18, Z23, Z27
+	VFMADD213PD  Z19, Z23, Z27
+	VFMADD213PD  Z19, Z23, Z27
+	VPSLLQ       $0x34, Z25, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z23
+	VFMADD231PD  Z27, Z23, Z22
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	SUBQ         $+8, CX
@@ -559,56 +561,59 @@ end7:
 	PREFETCHT1   (DX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(CX*2), K1
-	VMOVAPS      Z0, Z21
-	VMOVUPD      (AX), K1, Z21
-	VADDPD       Z18, Z21, Z21
-	VPCMPQ       $0x01, Z2, Z21, K1
-	VPCMPQ       $0x01, Z21, Z0, K2
-	VMOVAPS      Z3, Z0
-	VFMADD213PD  Z4, Z21, Z0
-	VSUBPD       Z4, Z0, Z2
-	VFNMADD231PD Z2, Z5, Z21
-	VFNMADD231PD Z6, Z2, Z21
-	VMOVAPS      Z7, Z2
-	VFMADD213PD  Z8, Z21, Z2
-	VFMADD213PD  Z9, Z21, Z2
-	VFMADD213PD  Z10, Z21, Z2
-	VFMADD213PD  Z11, Z21, Z2
-	VFMADD213PD  Z12, Z21, Z2
-	VFMADD213PD  Z13, Z21, Z2
-	VFMADD213PD  Z14, Z21, Z2
-	VFMADD213PD  Z15, Z21, Z2
-	VFMADD213PD  Z16, Z21, Z2
-	VFMADD213PD  Z17, Z21, Z2
-	VFMADD213PD  Z17, Z21, Z2
-	VADDPD       Z2, Z20, K2, Z20
-	VPSLLQ       $0x34, Z0, Z0
-	VPADDQ       Z2, Z0, Z0
-	VADDPD       Z0, Z19, K1, Z19
+	VMOVAPS      Z0, Z23
+	VMOVUPD      (AX), K1, Z23
+	VADDPD       Z20, Z23, Z23
+	VPCMPQ       $0x01, Z23, Z0, K1
+	VPADDQ       Z3, Z21, K1, Z21
+	VMAXPD       Z23, Z4, Z0
+	VMOVAPS      Z5, Z3
+	VFMADD213PD  Z6, Z0, Z3
+	VSUBPD       Z6, Z3, Z4
+	VFNMADD231PD Z4, Z7, Z0
+	VFNMADD231PD Z8, Z4, Z0
+	VMOVAPS      Z9, Z4
+	VFMADD213PD  Z10, Z0, Z4
+	VFMADD213PD  Z11, Z0, Z4
+	VFMADD213PD  Z12, Z0, Z4
+	VFMADD213PD  Z13, Z0, Z4
+	VFMADD213PD  Z14, Z0, Z4
+	VFMADD213PD  Z15, Z0, Z4
+	VFMADD213PD  Z16, Z0, Z4
+	VFMADD213PD  Z17, Z0, Z4
+	VFMADD213PD  Z18, Z0, Z4
+	VFMADD213PD  Z19, Z0, Z4
+	VFMADD213PD  Z19, Z0, Z4
+	VPSLLQ       $0x34, Z3, Z0
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z0, K1, Z0
+	VFMADD231PD  Z4, Z0, Z22
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
 
 endif8:
-	VSUBPD        Z18, Z1, Z0
+	VSUBPD        Z20, Z1, Z0
 	VBROADCASTSD  m+24(FP), Z1
 	VCMPPD        $0x11, Z0, Z1, K1
-	VMOVAPD.Z     Z17, K1, Z1
+	VBROADCASTSD  constants<>+1056(SB), Z1
+	VMOVAPD.Z     Z1, K1, Z1
 	VMOVSD        X0, top+40(FP)
-	VEXTRACTF64X4 $0x01, Z19, Y0
-	VADDPD        Y0, Y19, Y22
-	VEXTRACTF64X2 $0x01, Y22, X0
-	VADDPD        X0, X22, X22
-	VPERMILPD     $0x01, X22, X0
-	VADDPD        X0, X22, X22
-	VEXTRACTF64X4 $0x01, Z20, Y0
-	VADDPD        Y0, Y20, Y24
+	VEXTRACTF64X4 $0x01, Z22, Y0
+	VADDPD        Y0, Y22, Y24
 	VEXTRACTF64X2 $0x01, Y24, X0
 	VADDPD        X0, X24, X24
 	VPERMILPD     $0x01, X24, X0
 	VADDPD        X0, X24, X24
-	VSUBPD        Z1, Z24, Z0
-	VADDPD        Z0, Z22, Z0
+	VSUBPD        Z21, Z2, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VADDPD        Y2, Y0, Y26
+	VEXTRACTF64X2 $0x01, Y26, X0
+	VADDPD        X0, X26, X26
+	VPERMILPD     $0x01, X26, X0
+	VADDPD        X0, X26, X26
+	VSUBPD        Z1, Z26, Z0
+	VADDPD        Z0, Z24, Z0
 	VMOVSD        X0, sum+48(FP)
 	VZEROUPPER
 	RET
@@ -676,10 +681,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y9
 	VMOVUPS    96(SI)(DI*8), Y10
 	VMASKMOVPD (DX), Y9, Y8
-	VMOVUPS    constants<>+384(SB), Y11
+	VMOVUPS    constants<>+480(SB), Y11
 	VBLENDVPS  Y9, Y8, Y11, Y8
 	VMASKMOVPD 32(DX), Y10, Y9
-	VMOVUPS    constants<>+384(SB), Y11
+	VMOVUPS    constants<>+480(SB), Y11
 	VBLENDVPS  Y10, Y9, Y11, Y9
 	VMAXPD     Y1, Y8, Y1
 	VMAXPD     Y2, Y9, Y2
@@ -704,8 +709,8 @@ endif5:
 	MOVQ         x_base+0(FP), DX
 	MOVQ         ahead+32(FP), BX
 	ADDQ         BX, DX
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
+	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+512(SB), Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
@@ -717,60 +722,55 @@ loop6:
 	PREFETCHT1   (DX)
 	VADDPD       (AX), Y0, Y5
 	VADDPD       32(AX), Y0, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y5, Y7, Y7
-	VMOVUPS      constants<>+416(SB), Y8
-	VPCMPGTQ     Y6, Y8, Y8
-	VMOVUPS      constants<>+384(SB), Y9
-	VPCMPGTQ     Y9, Y5, Y10
-	VPCMPGTQ     Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPD       Y5, Y3, Y3
-	VANDPS       Y14, Y9, Y5
-	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y1, Y1
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y2, Y2
+	VMOVUPS      constants<>+480(SB), Y7
+	VPCMPGTQ     Y7, Y5, Y8
+	VPCMPGTQ     Y7, Y6, Y7
+	VPADDQ       Y8, Y1, Y1
+	VPADDQ       Y7, Y2, Y2
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PD  Y11, Y5, Y3
+	VFMADD231PD  Y12, Y6, Y4
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	SUBQ         $+8, CX
@@ -787,67 +787,62 @@ end7:
 	VMOVUPS      64(BX)(SI*8), Y6
 	VMOVUPS      96(BX)(SI*8), Y7
 	VMASKMOVPD   (AX), Y6, Y5
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPD   32(AX), Y7, Y6
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y0, Y5, Y5
 	VADDPD       Y0, Y6, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y5, Y7, Y7
-	VMOVUPS      constants<>+416(SB), Y8
-	VPCMPGTQ     Y6, Y8, Y8
-	VMOVUPS      constants<>+384(SB), Y9
-	VPCMPGTQ     Y9, Y5, Y10
-	VPCMPGTQ     Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPD       Y5, Y3, Y3
-	VANDPS       Y14, Y9, Y5
-	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y1, Y1
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y2, Y2
+	VMOVUPS      constants<>+480(SB), Y7
+	VPCMPGTQ     Y7, Y5, Y8
+	VPCMPGTQ     Y7, Y6, Y7
+	VPADDQ       Y8, Y1, Y1
+	VPADDQ       Y7, Y2, Y2
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PD  Y11, Y5, Y3
+	VFMADD231PD  Y12, Y6, Y4
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
 	ADDQ         CX, DX
@@ -858,15 +853,18 @@ endif8:
 	VBROADCASTSD m+24(FP), Y5
 	VCMPPD       $0x11, Y0, Y5, Y6
 	VCMPPD       $0x11, Y0, Y5, Y5
-	VANDPS       constants<>+896(SB), Y6, Y6
-	VANDPS       constants<>+896(SB), Y5, Y5
+	VANDPS       constants<>+1056(SB), Y6, Y6
+	VANDPS       constants<>+1056(SB), Y5, Y5
 	VMOVSD       X0, top+40(FP)
-	VADDPD       Y2, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VADDPD       Y4, Y3, Y1
+	VADDPD       Y4, Y3, Y0
+	VEXTRACTF128 $0x01, Y0, X3
+	VADDPD       X3, X0, X0
+	VPERMILPD    $0x01, X0, X3
+	VADDPD       X3, X0, X0
+	VMOVUPS      constants<>+512(SB), Y3
+	VSUBPD       Y1, Y3, Y1
+	VSUBPD       Y2, Y3, Y2
+	VADDPD       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPD       X2, X1, X1
 	VPERMILPD    $0x01, X1, X2
@@ -884,7 +882,7 @@ endif8:
 TEXT ·expBlockF32AVX512(SB), NOSPLIT, $0-72
 	VBROADCASTSD constants<>+0(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+928(SB), Z2
+	VBROADCASTSD constants<>+32(SB), Z2
 	VBROADCASTSD constants<>+64(SB), Z3
 	VBROADCASTSD constants<>+96(SB), Z4
 	VBROADCASTSD constants<>+128(SB), Z5
@@ -895,26 +893,29 @@ TEXT ·expBlockF32AVX512(SB), NOSPLIT, $0-72
 	VBROADCASTSD constants<>+288(SB), Z10
 	VBROADCASTSD constants<>+320(SB), Z11
 	VBROADCASTSD constants<>+352(SB), Z12
+	VBROADCASTSD constants<>+384(SB), Z13
+	VBROADCASTSD constants<>+416(SB), Z14
+	VBROADCASTSD constants<>+448(SB), Z15
 	MOVQ         x_base+24(FP), AX
 	MOVQ         x_len+32(FP), CX
-	VBROADCASTSS m+48(FP), Z13
-	VMOVAPS      Z13, Z14
-	VMOVAPS      Z13, Z15
-	VMOVAPS      Z13, Z16
+	VBROADCASTSS m+48(FP), Z16
+	VMOVAPS      Z16, Z17
+	VMOVAPS      Z16, Z18
+	VMOVAPS      Z16, Z19
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+64
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Z18
-	VMAXPS  Z14, Z18, Z14
-	VMOVUPS 64(DX), Z18
-	VMAXPS  Z15, Z18, Z15
-	VMOVUPS 128(DX), Z18
-	VMAXPS  Z16, Z18, Z16
-	VMOVUPS 192(DX), Z18
-	VMAXPS  Z13, Z18, Z13
+	VMOVUPS (DX), Z21
+	VMAXPS  Z17, Z21, Z17
+	VMOVUPS 64(DX), Z21
+	VMAXPS  Z18, Z21, Z18
+	VMOVUPS 128(DX), Z21
+	VMAXPS  Z19, Z21, Z19
+	VMOVUPS 192(DX), Z21
+	VMAXPS  Z16, Z21, Z16
 	ADDQ    $+256, DX
 	SUBQ    $+64, BX
 	CMPQ    BX, $+64
@@ -925,8 +926,8 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Z18
-	VMAXPS  Z14, Z18, Z14
+	VMOVUPS (DX), Z21
+	VMAXPS  Z17, Z21, Z17
 	ADDQ    $+64, DX
 	SUBQ    $+16, BX
 	CMPQ    BX, $+16
@@ -937,60 +938,61 @@ end4:
 	JLE     endif5
 	LEAQ    bitMasks<>+0(SB), SI
 	KMOVW   (SI)(BX*2), K1
-	VMOVAPS Z0, Z18
-	VMOVUPS (DX), K1, Z18
-	VMAXPS  Z14, Z18, Z14
+	VMOVAPS Z0, Z21
+	VMOVUPS (DX), K1, Z21
+	VMAXPS  Z17, Z21, Z17
 	SHLQ    $0x02, BX
 	ADDQ    BX, DX
 
 endif5:
-	VMAXPS        Z15, Z14, Z14
-	VMAXPS        Z13, Z16, Z13
-	VMAXPS        Z13, Z14, Z13
-	VEXTRACTF64X4 $0x01, Z13, Y14
-	VMAXPS        Y14, Y13, Y17
-	VEXTRACTF64X2 $0x01, Y17, X13
-	VMAXPS        X13, X17, X17
-	VPERMILPD     $0x01, X17, X13
-	VMAXPS        X13, X17, X17
-	VMOVSHDUP     X17, X13
-	VMAXPS        X13, X17, X17
-	VADDPS        Z1, Z17, Z13
-	VBROADCASTSS  X13, Z13
+	VMAXPS        Z18, Z17, Z17
+	VMAXPS        Z16, Z19, Z16
+	VMAXPS        Z16, Z17, Z16
+	VEXTRACTF64X4 $0x01, Z16, Y17
+	VMAXPS        Y17, Y16, Y20
+	VEXTRACTF64X2 $0x01, Y20, X16
+	VMAXPS        X16, X20, X20
+	VPERMILPD     $0x01, X20, X16
+	VMAXPS        X16, X20, X20
+	VMOVSHDUP     X20, X16
+	VMAXPS        X16, X20, X20
+	VADDPS        Z1, Z20, Z16
+	VBROADCASTSS  X16, Z16
 	MOVQ          x_base+24(FP), DX
 	MOVQ          ahead+56(FP), BX
 	ADDQ          BX, DX
 	MOVQ          dst_base+0(FP), BX
-	VMOVAPS       Z1, Z14
-	VMOVAPS       Z1, Z15
-	VSUBPS        Z13, Z1, Z13
+	VMOVAPS       Z2, Z17
+	VMOVAPS       Z1, Z18
+	VSUBPS        Z16, Z1, Z16
 	CMPQ          CX, $+16
 	JLT           end7
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z16
-	VADDPS       Z13, Z16, Z16
-	VCMPPS       $0x15, Z2, Z16, K1
-	VCMPPS       $0x11, Z1, Z16, K2
-	VMOVAPS      Z3, Z18
-	VFMADD213PS  Z4, Z16, Z18
-	VSUBPS       Z4, Z18, Z20
-	VFNMADD231PS Z20, Z5, Z16
-	VFNMADD231PS Z6, Z20, Z16
-	VMOVAPS      Z7, Z20
-	VFMADD213PS  Z8, Z16, Z20
-	VFMADD213PS  Z9, Z16, Z20
-	VFMADD213PS  Z10, Z16, Z20
-	VFMADD213PS  Z11, Z16, Z20
-	VFMADD213PS  Z12, Z16, Z20
-	VFMADD213PS  Z12, Z16, Z20
-	KNOTW        K2, K3
-	VADDPS       Z20, Z15, K3, Z15
-	VPSLLD       $0x17, Z18, Z16
-	VPADDD.Z     Z20, Z16, K1, Z16
-	VADDPS       Z16, Z14, K2, Z14
-	VMOVUPS      Z16, (BX)
+	VMOVUPS      (AX), Z19
+	VADDPS       Z16, Z19, Z19
+	VCMPPS       $0x15, Z1, Z19, K1
+	VPADDD       Z3, Z17, K1, Z17
+	VMAXPS       Z19, Z4, Z19
+	VMOVAPS      Z5, Z21
+	VFMADD213PS  Z6, Z19, Z21
+	VSUBPS       Z6, Z21, Z23
+	VFNMADD231PS Z23, Z7, Z19
+	VFNMADD231PS Z8, Z23, Z19
+	VMOVAPS      Z9, Z23
+	VFMADD213PS  Z10, Z19, Z23
+	VFMADD213PS  Z11, Z19, Z23
+	VFMADD213PS  Z12, Z19, Z23
+	VFMADD213PS  Z13, Z19, Z23
+	VFMADD213PS  Z14, Z19, Z23
+	VFMADD213PS  Z14, Z19, Z23
+	VPSLLD       $0x17, Z21, Z19
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z19, K1, Z21
+	VFMADD231PS  Z23, Z21, Z18
+	VMULPS       Z19, Z23, Z19
+	VMOVUPS      Z19, (BX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -1005,26 +1007,27 @@ end7:
 	LEAQ         bitMasks<>+0(SB), SI
 	KMOVW        (SI)(CX*2), K1
 	VMOVUPS      (AX), K1, Z0
-	VADDPS       Z13, Z0, Z0
-	VCMPPS       $0x15, Z2, Z0, K2
-	VCMPPS       $0x11, Z1, Z0, K3
-	VMOVAPS      Z3, Z2
-	VFMADD213PS  Z4, Z0, Z2
-	VSUBPS       Z4, Z2, Z3
-	VFNMADD231PS Z3, Z5, Z0
-	VFNMADD231PS Z6, Z3, Z0
-	VMOVAPS      Z7, Z3
-	VFMADD213PS  Z8, Z0, Z3
-	VFMADD213PS  Z9, Z0, Z3
-	VFMADD213PS  Z10, Z0, Z3
-	VFMADD213PS  Z11, Z0, Z3
-	VFMADD213PS  Z12, Z0, Z3
-	VFMADD213PS  Z12, Z0, Z3
-	KNOTW        K3, K4
-	VADDPS       Z3, Z15, K4, Z15
-	VPSLLD       $0x17, Z2, Z0
-	VPADDD.Z     Z3, Z0, K2, Z0
-	VADDPS       Z0, Z14, K3, Z14
+	VADDPS       Z16, Z0, Z0
+	VCMPPS       $0x15, Z1, Z0, K2
+	VPADDD       Z3, Z17, K2, Z17
+	VMAXPS       Z0, Z4, Z0
+	VMOVAPS      Z5, Z3
+	VFMADD213PS  Z6, Z0, Z3
+	VSUBPS       Z6, Z3, Z4
+	VFNMADD231PS Z4, Z7, Z0
+	VFNMADD231PS Z8, Z4, Z0
+	VMOVAPS      Z9, Z4
+	VFMADD213PS  Z10, Z0, Z4
+	VFMADD213PS  Z11, Z0, Z4
+	VFMADD213PS  Z12, Z0, Z4
+	VFMADD213PS  Z13, Z0, Z4
+	VFMADD213PS  Z14, Z0, Z4
+	VFMADD213PS  Z14, Z0, Z4
+	VPSLLD       $0x17, Z3, Z0
+	KNOTW        K2, K2
+	VMOVAPS.Z    Z0, K2, Z3
+	VFMADD231PS  Z4, Z3, Z18
+	VMULPS       Z0, Z4, Z0
 	VMOVUPS      Z0, K1, (BX)
 	SHLQ         $0x02, CX
 	ADDQ         CX, AX
@@ -1032,29 +1035,30 @@ end7:
 	ADDQ         CX, BX
 
 endif8:
-	VSUBPS        Z13, Z1, Z0
+	VSUBPS        Z16, Z1, Z0
 	VBROADCASTSS  m+48(FP), Z1
 	VCMPPS        $0x11, Z0, Z1, K1
-	VMOVAPS.Z     Z12, K1, Z1
+	VMOVAPS.Z     Z15, K1, Z1
 	VMOVSS        X0, top+64(FP)
-	VEXTRACTF64X4 $0x01, Z14, Y0
-	VADDPS        Y0, Y14, Y17
-	VEXTRACTF64X2 $0x01, Y17, X0
-	VADDPS        X0, X17, X17
-	VPERMILPD     $0x01, X17, X0
-	VADDPS        X0, X17, X17
-	VMOVSHDUP     X17, X0
-	VADDPS        X0, X17, X17
-	VEXTRACTF64X4 $0x01, Z15, Y0
-	VADDPS        Y0, Y15, Y19
-	VEXTRACTF64X2 $0x01, Y19, X0
-	VADDPS        X0, X19, X19
-	VPERMILPD     $0x01, X19, X0
-	VADDPS        X0, X19, X19
-	VMOVSHDUP     X19, X0
-	VADDPS        X0, X19, X19
-	VSUBPS        Z1, Z19, Z0
-	VADDPS        Z0, Z17, Z0
+	VEXTRACTF64X4 $0x01, Z18, Y0
+	VADDPS        Y0, Y18, Y20
+	VEXTRACTF64X2 $0x01, Y20, X0
+	VADDPS        X0, X20, X20
+	VPERMILPD     $0x01, X20, X0
+	VADDPS        X0, X20, X20
+	VMOVSHDUP     X20, X0
+	VADDPS        X0, X20, X20
+	VSUBPS        Z17, Z2, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VADDPS        Y2, Y0, Y22
+	VEXTRACTF64X2 $0x01, Y22, X0
+	VADDPS        X0, X22, X22
+	VPERMILPD     $0x01, X22, X0
+	VADDPS        X0, X22, X22
+	VMOVSHDUP     X22, X0
+	VADDPS        X0, X22, X22
+	VSUBPS        Z1, Z22, Z0
+	VADDPS        Z0, Z20, Z0
 	VMOVSS        X0, sum+68(FP)
 	VZEROUPPER
 	RET
@@ -1153,8 +1157,8 @@ endif5:
 	MOVQ         ahead+56(FP), BX
 	ADDQ         BX, DX
 	MOVQ         dst_base+0(FP), BX
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
+	VMOVUPS      constants<>+32(SB), Y1
+	VMOVUPS      constants<>+32(SB), Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
@@ -1166,50 +1170,47 @@ loop6:
 	PREFETCHT1   (DX)
 	VADDPS       (AX), Y0, Y5
 	VADDPS       32(AX), Y0, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x11, Y9, Y5, Y10
-	VCMPPS       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
+	VPADDD       Y8, Y1, Y1
+	VPADDD       Y7, Y2, Y2
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPS       Y5, Y3, Y3
-	VANDNPS      Y14, Y9, Y5
-	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPS       Y7, Y1, Y1
-	VANDPS       Y6, Y9, Y7
-	VADDPS       Y7, Y2, Y2
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y12, Y7, Y4
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y12, Y6
 	VMOVUPS      Y5, (BX)
 	VMOVUPS      Y6, 32(BX)
 	ADDQ         $+64, AX
@@ -1236,50 +1237,47 @@ end7:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y0, Y5, Y5
 	VADDPS       Y0, Y6, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x11, Y9, Y5, Y10
-	VCMPPS       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
+	VPADDD       Y8, Y1, Y1
+	VPADDD       Y7, Y2, Y2
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPS       Y5, Y3, Y3
-	VANDNPS      Y14, Y9, Y5
-	VADDPS       Y5, Y4, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPS       Y7, Y1, Y1
-	VANDPS       Y6, Y9, Y7
-	VADDPS       Y7, Y2, Y2
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y12, Y7, Y4
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y12, Y6
 	LEAQ         byteMasks<>+0(SB), SI
 	MOVQ         CX, DI
 	NEGQ         DI
@@ -1298,17 +1296,20 @@ endif8:
 	VBROADCASTSS m+48(FP), Y5
 	VCMPPS       $0x11, Y0, Y5, Y6
 	VCMPPS       $0x11, Y0, Y5, Y5
-	VANDPS       constants<>+352(SB), Y6, Y6
-	VANDPS       constants<>+352(SB), Y5, Y5
+	VANDPS       constants<>+448(SB), Y6, Y6
+	VANDPS       constants<>+448(SB), Y5, Y5
 	VMOVSS       X0, top+64(FP)
-	VADDPS       Y2, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDPS       X1, X0, X0
-	VADDPS       Y4, Y3, Y1
+	VADDPS       Y4, Y3, Y0
+	VEXTRACTF128 $0x01, Y0, X3
+	VADDPS       X3, X0, X0
+	VPERMILPD    $0x01, X0, X3
+	VADDPS       X3, X0, X0
+	VMOVSHDUP    X0, X3
+	VADDPS       X3, X0, X0
+	VMOVUPS      constants<>+32(SB), Y3
+	VSUBPS       Y1, Y3, Y1
+	VSUBPS       Y2, Y3, Y2
+	VADDPS       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPS       X2, X1, X1
 	VPERMILPD    $0x01, X1, X2
@@ -1326,44 +1327,46 @@ endif8:
 // func expBlockF64AVX512(dst []float64, x []float64, m float64, ahead int) (top float64, sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·expBlockF64AVX512(SB), NOSPLIT, $0-80
-	VBROADCASTSD constants<>+384(SB), Z0
+	VBROADCASTSD constants<>+480(SB), Z0
 	VPXORD       Z1, Z1, Z1
-	VBROADCASTSD constants<>+960(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+512(SB), Z2
+	VBROADCASTSD constants<>+64(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+928(SB), Z16
+	VBROADCASTSD constants<>+960(SB), Z17
+	VBROADCASTSD constants<>+992(SB), Z18
+	VBROADCASTSD constants<>+1024(SB), Z19
 	MOVQ         x_base+24(FP), AX
 	MOVQ         x_len+32(FP), CX
-	VBROADCASTSD m+48(FP), Z18
-	VMOVAPS      Z18, Z19
-	VMOVAPS      Z18, Z20
-	VMOVAPS      Z18, Z21
+	VBROADCASTSD m+48(FP), Z20
+	VMOVAPS      Z20, Z21
+	VMOVAPS      Z20, Z22
+	VMOVAPS      Z20, Z23
 	MOVQ         AX, DX
 	MOVQ         CX, BX
 	CMPQ         BX, $+32
 	JLT          end2
 
 loop1:
-	VMOVUPS (DX), Z23
-	VMAXPD  Z19, Z23, Z19
-	VMOVUPS 64(DX), Z23
-	VMAXPD  Z20, Z23, Z20
-	VMOVUPS 128(DX), Z23
-	VMAXPD  Z21, Z23, Z21
-	VMOVUPS 192(DX), Z23
-	VMAXPD  Z18, Z23, Z18
+	VMOVUPS (DX), Z25
+	VMAXPD  Z21, Z25, Z21
+	VMOVUPS 64(DX), Z25
+	VMAXPD  Z22, Z25, Z22
+	VMOVUPS 128(DX), Z25
+	VMAXPD  Z23, Z25, Z23
+	VMOVUPS 192(DX), Z25
+	VMAXPD  Z20, Z25, Z20
 	ADDQ    $+256, DX
 	SUBQ    $+32, BX
 	CMPQ    BX, $+32
@@ -1374,8 +1377,8 @@ end2:
 	JLT  end4
 
 loop3:
-	VMOVUPS (DX), Z23
-	VMAXPD  Z19, Z23, Z19
+	VMOVUPS (DX), Z25
+	VMAXPD  Z21, Z25, Z21
 	ADDQ    $+64, DX
 	SUBQ    $+8, BX
 	CMPQ    BX, $+8
@@ -1386,63 +1389,64 @@ end4:
 	JLE     endif5
 	LEAQ    bitMasks<>+0(SB), SI
 	KMOVW   (SI)(BX*2), K1
-	VMOVAPS Z0, Z23
-	VMOVUPD (DX), K1, Z23
-	VMAXPD  Z19, Z23, Z19
+	VMOVAPS Z0, Z25
+	VMOVUPD (DX), K1, Z25
+	VMAXPD  Z21, Z25, Z21
 	SHLQ    $0x03, BX
 	ADDQ    BX, DX
 
 endif5:
-	VMAXPD        Z20, Z19, Z19
-	VMAXPD        Z18, Z21, Z18
-	VMAXPD        Z18, Z19, Z18
-	VEXTRACTF64X4 $0x01, Z18, Y19
-	VMAXPD        Y19, Y18, Y22
-	VEXTRACTF64X2 $0x01, Y22, X18
-	VMAXPD        X18, X22, X22
-	VPERMILPD     $0x01, X22, X18
-	VMAXPD        X18, X22, X22
-	VADDPD        Z1, Z22, Z18
-	VBROADCASTSD  X18, Z18
+	VMAXPD        Z22, Z21, Z21
+	VMAXPD        Z20, Z23, Z20
+	VMAXPD        Z20, Z21, Z20
+	VEXTRACTF64X4 $0x01, Z20, Y21
+	VMAXPD        Y21, Y20, Y24
+	VEXTRACTF64X2 $0x01, Y24, X20
+	VMAXPD        X20, X24, X24
+	VPERMILPD     $0x01, X24, X20
+	VMAXPD        X20, X24, X24
+	VADDPD        Z1, Z24, Z20
+	VBROADCASTSD  X20, Z20
 	MOVQ          x_base+24(FP), DX
 	MOVQ          ahead+56(FP), BX
 	ADDQ          BX, DX
 	MOVQ          dst_base+0(FP), BX
-	VMOVAPS       Z1, Z19
-	VMOVAPS       Z1, Z20
-	VSUBPD        Z18, Z1, Z18
+	VMOVAPS       Z2, Z21
+	VMOVAPS       Z1, Z22
+	VSUBPD        Z20, Z1, Z20
 	CMPQ          CX, $+8
 	JLT           end7
 
 loop6:
 	PREFETCHT1   (DX)
-	VMOVUPS      (AX), Z21
-	VADDPD       Z18, Z21, Z21
-	VCMPPD       $0x15, Z2, Z21, K1
-	VCMPPD       $0x11, Z1, Z21, K2
-	VMOVAPS      Z3, Z23
-	VFMADD213PD  Z4, Z21, Z23
-	VSUBPD       Z4, Z23, Z25
-	VFNMADD231PD Z25, Z5, Z21
-	VFNMADD231PD Z6, Z25, Z21
-	VMOVAPS      Z7, Z25
-	VFMADD213PD  Z8, Z21, Z25
-	VFMADD213PD  Z9, Z21, Z25
-	VFMADD213PD  Z10, Z21, Z25
-	VFMADD213PD  Z11, Z21, Z25
-	VFMADD213PD  Z12, Z21, Z25
-	VFMADD213PD  Z13, Z21, Z25
-	VFMADD213PD  Z14, Z21, Z25
-	VFMADD213PD  Z15, Z21, Z25
-	VFMADD213PD  Z16, Z21, Z25
-	VFMADD213PD  Z17, Z21, Z25
-	VFMADD213PD  Z17, Z21, Z25
-	KNOTW        K2, K3
-	VADDPD       Z25, Z20, K3, Z20
-	VPSLLQ       $0x34, Z23, Z21
-	VPADDQ.Z     Z25, Z21, K1, Z21
-	VADDPD       Z21, Z19, K2, Z19
-	VMOVUPS      Z21, (BX)
+	VMOVUPS      (AX), Z23
+	VADDPD       Z20, Z23, Z23
+	VCMPPD       $0x15, Z1, Z23, K1
+	VPADDQ       Z3, Z21, K1, Z21
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z25
+	VFMADD213PD  Z6, Z23, Z25
+	VSUBPD       Z6, Z25, Z27
+	VFNMADD231PD Z27, Z7, Z23
+	VFNMADD231PD Z8, Z27, Z23
+	VMOVAPS      Z9, Z27
+	VFMADD213PD  Z10, Z23, Z27
+	VFMADD213PD  Z11, Z23, Z27
+	VFMADD213PD  Z12, Z23, Z27
+	VFMADD213PD  Z13, Z23, Z27
+	VFMADD213PD  Z14, Z23, Z27
+	VFMADD213PD  Z15, Z23, Z27
+	VFMADD213PD  Z16, Z23, Z27
+	VFMADD213PD  Z17, Z23, Z27
+	VFMADD213PD  Z18, Z23, Z27
+	VFMADD213PD  Z19, Z23, Z27
+	VFMADD213PD  Z19, Z23, Z27
+	VPSLLQ       $0x34, Z25, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z25
+	VFMADD231PD  Z27, Z25, Z22
+	VMULPD       Z23, Z27, Z23
+	VMOVUPS      Z23, (BX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	ADDQ         $+64, BX
@@ -1457,31 +1461,32 @@ end7:
 	LEAQ         bitMasks<>+0(SB), SI
 	KMOVW        (SI)(CX*2), K1
 	VMOVUPD      (AX), K1, Z0
-	VADDPD       Z18, Z0, Z0
-	VCMPPD       $0x15, Z2, Z0, K2
-	VCMPPD       $0x11, Z1, Z0, K3
-	VMOVAPS      Z3, Z2
-	VFMADD213PD  Z4, Z0, Z2
-	VSUBPD       Z4, Z2, Z3
-	VFNMADD231PD Z3, Z5, Z0
-	VFNMADD231PD Z6, Z3, Z0
-	VMOVAPS      Z7, Z3
-	VFMADD213PD  Z8, Z0, Z3
-	VFMADD213PD  Z9, Z0, Z3
-	VFMADD213PD  Z10, Z0, Z3
-	VFMADD213PD  Z11, Z0, Z3
-	VFMADD213PD  Z12, Z0, Z3
-	VFMADD213PD  Z13, Z0, Z3
-	VFMADD213PD  Z14, Z0, Z3
-	VFMADD213PD  Z15, Z0, Z3
-	VFMADD213PD  Z16, Z0, Z3
-	VFMADD213PD  Z17, Z0, Z3
-	VFMADD213PD  Z17, Z0, Z3
-	KNOTW        K3, K4
-	VADDPD       Z3, Z20, K4, Z20
-	VPSLLQ       $0x34, Z2, Z0
-	VPADDQ.Z     Z3, Z0, K2, Z0
-	VADDPD       Z0, Z19, K3, Z19
+	VADDPD       Z20, Z0, Z0
+	VCMPPD       $0x15, Z1, Z0, K2
+	VPADDQ       Z3, Z21, K2, Z21
+	VMAXPD       Z0, Z4, Z0
+	VMOVAPS      Z5, Z3
+	VFMADD213PD  Z6, Z0, Z3
+	VSUBPD       Z6, Z3, Z4
+	VFNMADD231PD Z4, Z7, Z0
+	VFNMADD231PD Z8, Z4, Z0
+	VMOVAPS      Z9, Z4
+	VFMADD213PD  Z10, Z0, Z4
+	VFMADD213PD  Z11, Z0, Z4
+	VFMADD213PD  Z12, Z0, Z4
+	VFMADD213PD  Z13, Z0, Z4
+	VFMADD213PD  Z14, Z0, Z4
+	VFMADD213PD  Z15, Z0, Z4
+	VFMADD213PD  Z16, Z0, Z4
+	VFMADD213PD  Z17, Z0, Z4
+	VFMADD213PD  Z18, Z0, Z4
+	VFMADD213PD  Z19, Z0, Z4
+	VFMADD213PD  Z19, Z0, Z4
+	VPSLLQ       $0x34, Z3, Z0
+	KNOTW        K2, K2
+	VMOVAPD.Z    Z0, K2, Z3
+	VFMADD231PD  Z4, Z3, Z22
+	VMULPD       Z0, Z4, Z0
 	VMOVUPD      Z0, K1, (BX)
 	SHLQ         $0x03, CX
 	ADDQ         CX, AX
@@ -1489,25 +1494,27 @@ end7:
 	ADDQ         CX, BX
 
 endif8:
-	VSUBPD        Z18, Z1, Z0
+	VSUBPD        Z20, Z1, Z0
 	VBROADCASTSD  m+48(FP), Z1
 	VCMPPD        $0x11, Z0, Z1, K1
-	VMOVAPD.Z     Z17, K1, Z1
+	VBROADCASTSD  constants<>+1056(SB), Z1
+	VMOVAPD.Z     Z1, K1, Z1
 	VMOVSD        X0, top+64(FP)
-	VEXTRACTF64X4 $0x01, Z19, Y0
-	VADDPD        Y0, Y19, Y22
-	VEXTRACTF64X2 $0x01, Y22, X0
-	VADDPD        X0, X22, X22
-	VPERMILPD     $0x01, X22, X0
-	VADDPD        X0, X22, X22
-	VEXTRACTF64X4 $0x01, Z20, Y0
-	VADDPD        Y0, Y20, Y24
+	VEXTRACTF64X4 $0x01, Z22, Y0
+	VADDPD        Y0, Y22, Y24
 	VEXTRACTF64X2 $0x01, Y24, X0
 	VADDPD        X0, X24, X24
 	VPERMILPD     $0x01, X24, X0
 	VADDPD        X0, X24, X24
-	VSUBPD        Z1, Z24, Z0
-	VADDPD        Z0, Z22, Z0
+	VSUBPD        Z21, Z2, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y2
+	VADDPD        Y2, Y0, Y26
+	VEXTRACTF64X2 $0x01, Y26, X0
+	VADDPD        X0, X26, X26
+	VPERMILPD     $0x01, X26, X0
+	VADDPD        X0, X26, X26
+	VSUBPD        Z1, Z26, Z0
+	VADDPD        Z0, Z24, Z0
 	VMOVSD        X0, sum+72(FP)
 	VZEROUPPER
 	RET
@@ -1575,10 +1582,10 @@ end4:
 	VMOVUPS    64(SI)(DI*8), Y9
 	VMOVUPS    96(SI)(DI*8), Y10
 	VMASKMOVPD (DX), Y9, Y8
-	VMOVUPS    constants<>+384(SB), Y11
+	VMOVUPS    constants<>+480(SB), Y11
 	VBLENDVPS  Y9, Y8, Y11, Y8
 	VMASKMOVPD 32(DX), Y10, Y9
-	VMOVUPS    constants<>+384(SB), Y11
+	VMOVUPS    constants<>+480(SB), Y11
 	VBLENDVPS  Y10, Y9, Y11, Y9
 	VMAXPD     Y1, Y8, Y1
 	VMAXPD     Y2, Y9, Y2
@@ -1604,8 +1611,8 @@ endif5:
 	MOVQ         ahead+56(FP), BX
 	ADDQ         BX, DX
 	MOVQ         dst_base+0(FP), BX
-	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
+	VMOVUPS      constants<>+512(SB), Y1
+	VMOVUPS      constants<>+512(SB), Y2
 	VXORPS       Y3, Y3, Y3
 	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
@@ -1617,60 +1624,57 @@ loop6:
 	PREFETCHT1   (DX)
 	VADDPD       (AX), Y0, Y5
 	VADDPD       32(AX), Y0, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPD       $0x11, Y9, Y5, Y10
-	VCMPPD       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPD       Y5, Y3, Y3
-	VANDNPS      Y14, Y9, Y5
-	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPD       Y7, Y1, Y1
-	VANDPS       Y6, Y9, Y7
-	VADDPD       Y7, Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
+	VPADDQ       Y8, Y1, Y1
+	VPADDQ       Y7, Y2, Y2
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PD  Y11, Y8, Y3
+	VFMADD231PD  Y12, Y7, Y4
+	VMULPD       Y5, Y11, Y5
+	VMULPD       Y6, Y12, Y6
 	VMOVUPS      Y5, (BX)
 	VMOVUPS      Y6, 32(BX)
 	ADDQ         $+64, AX
@@ -1690,67 +1694,64 @@ end7:
 	VMOVUPS      64(SI)(DI*8), Y6
 	VMOVUPS      96(SI)(DI*8), Y7
 	VMASKMOVPD   (AX), Y6, Y5
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPD   32(AX), Y7, Y6
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y0, Y5, Y5
 	VADDPD       Y0, Y6, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPD       $0x11, Y9, Y5, Y10
-	VCMPPD       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPD       Y5, Y3, Y3
-	VANDNPS      Y14, Y9, Y5
-	VADDPD       Y5, Y4, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPD       Y7, Y1, Y1
-	VANDPS       Y6, Y9, Y7
-	VADDPD       Y7, Y2, Y2
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
+	VPADDQ       Y8, Y1, Y1
+	VPADDQ       Y7, Y2, Y2
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PD  Y11, Y8, Y3
+	VFMADD231PD  Y12, Y7, Y4
+	VMULPD       Y5, Y11, Y5
+	VMULPD       Y6, Y12, Y6
 	LEAQ         byteMasks<>+0(SB), SI
 	MOVQ         CX, DI
 	NEGQ         DI
@@ -1769,15 +1770,18 @@ endif8:
 	VBROADCASTSD m+48(FP), Y5
 	VCMPPD       $0x11, Y0, Y5, Y6
 	VCMPPD       $0x11, Y0, Y5, Y5
-	VANDPS       constants<>+896(SB), Y6, Y6
-	VANDPS       constants<>+896(SB), Y5, Y5
+	VANDPS       constants<>+1056(SB), Y6, Y6
+	VANDPS       constants<>+1056(SB), Y5, Y5
 	VMOVSD       X0, top+64(FP)
-	VADDPD       Y2, Y1, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VADDPD       Y4, Y3, Y1
+	VADDPD       Y4, Y3, Y0
+	VEXTRACTF128 $0x01, Y0, X3
+	VADDPD       X3, X0, X0
+	VPERMILPD    $0x01, X0, X3
+	VADDPD       X3, X0, X0
+	VMOVUPS      constants<>+512(SB), Y3
+	VSUBPD       Y1, Y3, Y1
+	VSUBPD       Y2, Y3, Y2
+	VADDPD       Y2, Y1, Y1
 	VEXTRACTF128 $0x01, Y1, X2
 	VADDPD       X2, X1, X1
 	VPERMILPD    $0x01, X1, X2
@@ -1793,9 +1797,9 @@ endif8:
 // func sumExpBelowF32AVX512(x []float32, m float32, ahead int) (sum float32, ties float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+32(SB), Z2
+	VBROADCASTSD constants<>+32(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+0(SB), Z2
 	VBROADCASTSD constants<>+64(SB), Z3
 	VBROADCASTSD constants<>+96(SB), Z4
 	VBROADCASTSD constants<>+128(SB), Z5
@@ -1806,40 +1810,43 @@ TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
 	VBROADCASTSD constants<>+288(SB), Z10
 	VBROADCASTSD constants<>+320(SB), Z11
 	VBROADCASTSD constants<>+352(SB), Z12
+	VBROADCASTSD constants<>+384(SB), Z13
+	VBROADCASTSD constants<>+416(SB), Z14
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_base+0(FP), CX
 	MOVQ         ahead+32(FP), DX
 	ADDQ         DX, CX
-	VMOVAPS      Z0, Z13
-	VMOVAPS      Z0, Z14
-	VBROADCASTSS m+24(FP), Z15
-	VSUBPS       Z15, Z0, Z0
+	VMOVAPS      Z0, Z15
+	VMOVAPS      Z1, Z16
+	VBROADCASTSS m+24(FP), Z17
+	VSUBPS       Z17, Z1, Z1
 	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
 	PREFETCHT1   (CX)
-	VMOVUPS      (AX), Z15
-	VADDPS       Z0, Z15, Z15
-	VPCMPD       $0x01, Z2, Z15, K1
-	VPCMPD       $0x01, Z15, Z1, K2
-	VMOVAPS      Z3, Z16
-	VFMADD213PS  Z4, Z15, Z16
-	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z17, Z5, Z15
-	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z7, Z17
-	VFMADD213PS  Z8, Z15, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VFMADD213PS  Z11, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VADDPS       Z17, Z14, K2, Z14
-	VPSLLD       $0x17, Z16, Z15
-	VPADDD       Z17, Z15, Z15
-	VADDPS       Z15, Z13, K1, Z13
+	VMOVUPS      (AX), Z17
+	VADDPS       Z1, Z17, Z17
+	VPCMPD       $0x01, Z17, Z2, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z17, Z4, Z17
+	VMOVAPS      Z5, Z18
+	VFMADD213PS  Z6, Z17, Z18
+	VSUBPS       Z6, Z18, Z19
+	VFNMADD231PS Z19, Z7, Z17
+	VFNMADD231PS Z8, Z19, Z17
+	VMOVAPS      Z9, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VFMADD213PS  Z14, Z17, Z19
+	VFMADD213PS  Z14, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z17
+	VFMADD231PS  Z19, Z17, Z16
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -1852,43 +1859,45 @@ end2:
 	PREFETCHT1   (CX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVAPS      Z1, Z15
-	VMOVUPS      (AX), K1, Z15
-	VADDPS       Z0, Z15, Z0
-	VPCMPD       $0x01, Z2, Z0, K1
-	VPCMPD       $0x01, Z0, Z1, K2
-	VMOVAPS      Z3, Z1
-	VFMADD213PS  Z4, Z0, Z1
-	VSUBPS       Z4, Z1, Z2
-	VFNMADD231PS Z2, Z5, Z0
-	VFNMADD231PS Z6, Z2, Z0
-	VMOVAPS      Z7, Z2
-	VFMADD213PS  Z8, Z0, Z2
-	VFMADD213PS  Z9, Z0, Z2
-	VFMADD213PS  Z10, Z0, Z2
-	VFMADD213PS  Z11, Z0, Z2
-	VFMADD213PS  Z12, Z0, Z2
-	VFMADD213PS  Z12, Z0, Z2
-	VADDPS       Z2, Z14, K2, Z14
-	VPSLLD       $0x17, Z1, Z0
-	VPADDD       Z2, Z0, Z0
-	VADDPS       Z0, Z13, K1, Z13
+	VMOVAPS      Z2, Z17
+	VMOVUPS      (AX), K1, Z17
+	VADDPS       Z1, Z17, Z1
+	VPCMPD       $0x01, Z1, Z2, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z1, Z4, Z1
+	VMOVAPS      Z5, Z2
+	VFMADD213PS  Z6, Z1, Z2
+	VSUBPS       Z6, Z2, Z3
+	VFNMADD231PS Z3, Z7, Z1
+	VFNMADD231PS Z8, Z3, Z1
+	VMOVAPS      Z9, Z3
+	VFMADD213PS  Z10, Z1, Z3
+	VFMADD213PS  Z11, Z1, Z3
+	VFMADD213PS  Z12, Z1, Z3
+	VFMADD213PS  Z13, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VPSLLD       $0x17, Z2, Z1
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z1, K1, Z1
+	VFMADD231PS  Z3, Z1, Z16
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VEXTRACTF64X4 $0x01, Z13, Y0
-	VADDPS        Y0, Y13, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSS        X0, sum+40(FP)
-	VEXTRACTF64X4 $0x01, Z14, Y0
-	VADDPS        Y0, Y14, Y0
+	VEXTRACTF64X4 $0x01, Z16, Y1
+	VADDPS        Y1, Y16, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VADDPS        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPS        X2, X1, X1
+	VMOVSHDUP     X1, X2
+	VADDPS        X2, X1, X1
+	VMOVSS        X1, sum+40(FP)
+	VSUBPS        Z15, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VADDPS        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
@@ -1906,8 +1915,8 @@ TEXT ·sumExpBelowF32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         x_base+0(FP), CX
 	MOVQ         ahead+32(FP), DX
 	ADDQ         DX, CX
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+32(SB), Y0
+	VMOVUPS      constants<>+32(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSS m+24(FP), Y4
@@ -1921,50 +1930,45 @@ loop1:
 	PREFETCHT1   (CX)
 	VADDPS       (AX), Y4, Y5
 	VADDPS       32(AX), Y4, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y7
-	VMOVUPS      constants<>+32(SB), Y8
-	VPCMPGTD     Y6, Y8, Y8
-	VMOVUPS      constants<>+0(SB), Y9
-	VPCMPGTD     Y9, Y5, Y10
-	VPCMPGTD     Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+0(SB), Y7
+	VPCMPGTD     Y7, Y5, Y8
+	VPCMPGTD     Y7, Y6, Y7
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPS       Y5, Y2, Y2
-	VANDPS       Y14, Y9, Y5
-	VADDPS       Y5, Y3, Y3
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y1, Y1
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PS  Y11, Y5, Y2
+	VFMADD231PS  Y12, Y6, Y3
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -1988,64 +1992,62 @@ end2:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      constants<>+32(SB), Y6
-	VPCMPGTD     Y5, Y6, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VMOVUPS      constants<>+0(SB), Y8
-	VPCMPGTD     Y8, Y5, Y9
-	VPCMPGTD     Y8, Y4, Y8
-	VMOVUPS      constants<>+64(SB), Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VFMADD213PS  constants<>+96(SB), Y5, Y10
-	VFMADD213PS  constants<>+96(SB), Y4, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VMOVUPS      constants<>+128(SB), Y14
-	VFNMADD231PS Y12, Y14, Y5
-	VFNMADD231PS Y13, Y14, Y4
-	VFNMADD231PS constants<>+160(SB), Y12, Y5
-	VFNMADD231PS constants<>+160(SB), Y13, Y4
+	VMOVUPS      constants<>+0(SB), Y6
+	VPCMPGTD     Y6, Y5, Y7
+	VPCMPGTD     Y6, Y4, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      constants<>+128(SB), Y8
+	VMOVUPS      constants<>+128(SB), Y9
+	VFMADD213PS  constants<>+160(SB), Y5, Y8
+	VFMADD213PS  constants<>+160(SB), Y4, Y9
+	VSUBPS       constants<>+160(SB), Y8, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
 	VMOVUPS      constants<>+192(SB), Y12
-	VMOVUPS      constants<>+192(SB), Y13
-	VFMADD213PS  constants<>+224(SB), Y5, Y12
-	VFMADD213PS  constants<>+224(SB), Y4, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y4, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y4, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VANDPS       Y12, Y9, Y4
-	VADDPS       Y4, Y2, Y2
-	VANDPS       Y13, Y8, Y4
-	VADDPS       Y4, Y3, Y3
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VADDPS       Y4, Y0, Y0
-	VANDPS       Y5, Y7, Y4
-	VADDPS       Y4, Y1, Y1
+	VFNMADD231PS Y10, Y12, Y5
+	VFNMADD231PS Y11, Y12, Y4
+	VFNMADD231PS constants<>+224(SB), Y10, Y5
+	VFNMADD231PS constants<>+224(SB), Y11, Y4
+	VMOVUPS      constants<>+256(SB), Y10
+	VMOVUPS      constants<>+256(SB), Y11
+	VFMADD213PS  constants<>+288(SB), Y5, Y10
+	VFMADD213PS  constants<>+288(SB), Y4, Y11
+	VFMADD213PS  constants<>+320(SB), Y5, Y10
+	VFMADD213PS  constants<>+320(SB), Y4, Y11
+	VFMADD213PS  constants<>+352(SB), Y5, Y10
+	VFMADD213PS  constants<>+352(SB), Y4, Y11
+	VFMADD213PS  constants<>+384(SB), Y5, Y10
+	VFMADD213PS  constants<>+384(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PS  Y10, Y4, Y2
+	VFMADD231PS  Y11, Y5, Y3
 	SHLQ         $0x02, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSS       X2, sum+40(FP)
+	VMOVUPS      constants<>+32(SB), Y2
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y2, Y1
 	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSS       X0, sum+40(FP)
-	VADDPS       Y3, Y2, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -2059,63 +2061,66 @@ endif3:
 // func sumExpBelowF64AVX512(x []float64, m float64, ahead int) (sum float64, ties float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-56
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+384(SB), Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+512(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+480(SB), Z2
+	VBROADCASTSD constants<>+64(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+928(SB), Z16
+	VBROADCASTSD constants<>+960(SB), Z17
+	VBROADCASTSD constants<>+992(SB), Z18
+	VBROADCASTSD constants<>+1024(SB), Z19
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_base+0(FP), CX
 	MOVQ         ahead+32(FP), DX
 	ADDQ         DX, CX
-	VMOVAPS      Z0, Z18
-	VMOVAPS      Z0, Z19
-	VBROADCASTSD m+24(FP), Z20
-	VSUBPD       Z20, Z0, Z0
+	VMOVAPS      Z0, Z20
+	VMOVAPS      Z1, Z21
+	VBROADCASTSD m+24(FP), Z22
+	VSUBPD       Z22, Z1, Z1
 	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
 	PREFETCHT1   (CX)
-	VMOVUPS      (AX), Z20
-	VADDPD       Z0, Z20, Z20
-	VPCMPQ       $0x01, Z2, Z20, K1
-	VPCMPQ       $0x01, Z20, Z1, K2
-	VMOVAPS      Z3, Z21
-	VFMADD213PD  Z4, Z20, Z21
-	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z22, Z5, Z20
-	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD213PD  Z8, Z20, Z22
-	VFMADD213PD  Z9, Z20, Z22
-	VFMADD213PD  Z10, Z20, Z22
-	VFMADD213PD  Z11, Z20, Z22
-	VFMADD213PD  Z12, Z20, Z22
-	VFMADD213PD  Z13, Z20, Z22
-	VFMADD213PD  Z14, Z20, Z22
-	VFMADD213PD  Z15, Z20, Z22
-	VFMADD213PD  Z16, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VADDPD       Z22, Z19, K2, Z19
-	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ       Z22, Z20, Z20
-	VADDPD       Z20, Z18, K1, Z18
+	VMOVUPS      (AX), Z22
+	VADDPD       Z1, Z22, Z22
+	VPCMPQ       $0x01, Z22, Z2, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z22, Z4, Z22
+	VMOVAPS      Z5, Z23
+	VFMADD213PD  Z6, Z22, Z23
+	VSUBPD       Z6, Z23, Z24
+	VFNMADD231PD Z24, Z7, Z22
+	VFNMADD231PD Z8, Z24, Z22
+	VMOVAPS      Z9, Z24
+	VFMADD213PD  Z10, Z22, Z24
+	VFMADD213PD  Z11, Z22, Z24
+	VFMADD213PD  Z12, Z22, Z24
+	VFMADD213PD  Z13, Z22, Z24
+	VFMADD213PD  Z14, Z22, Z24
+	VFMADD213PD  Z15, Z22, Z24
+	VFMADD213PD  Z16, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VFMADD213PD  Z18, Z22, Z24
+	VFMADD213PD  Z19, Z22, Z24
+	VFMADD213PD  Z19, Z22, Z24
+	VPSLLQ       $0x34, Z23, Z22
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z22, K1, Z22
+	VFMADD231PD  Z24, Z22, Z21
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -2128,46 +2133,48 @@ end2:
 	PREFETCHT1   (CX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVAPS      Z1, Z20
-	VMOVUPD      (AX), K1, Z20
-	VADDPD       Z0, Z20, Z0
-	VPCMPQ       $0x01, Z2, Z0, K1
-	VPCMPQ       $0x01, Z0, Z1, K2
-	VMOVAPS      Z3, Z1
-	VFMADD213PD  Z4, Z0, Z1
-	VSUBPD       Z4, Z1, Z2
-	VFNMADD231PD Z2, Z5, Z0
-	VFNMADD231PD Z6, Z2, Z0
-	VMOVAPS      Z7, Z2
-	VFMADD213PD  Z8, Z0, Z2
-	VFMADD213PD  Z9, Z0, Z2
-	VFMADD213PD  Z10, Z0, Z2
-	VFMADD213PD  Z11, Z0, Z2
-	VFMADD213PD  Z12, Z0, Z2
-	VFMADD213PD  Z13, Z0, Z2
-	VFMADD213PD  Z14, Z0, Z2
-	VFMADD213PD  Z15, Z0, Z2
-	VFMADD213PD  Z16, Z0, Z2
-	VFMADD213PD  Z17, Z0, Z2
-	VFMADD213PD  Z17, Z0, Z2
-	VADDPD       Z2, Z19, K2, Z19
-	VPSLLQ       $0x34, Z1, Z0
-	VPADDQ       Z2, Z0, Z0
-	VADDPD       Z0, Z18, K1, Z18
+	VMOVAPS      Z2, Z22
+	VMOVUPD      (AX), K1, Z22
+	VADDPD       Z1, Z22, Z1
+	VPCMPQ       $0x01, Z1, Z2, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z1, Z4, Z1
+	VMOVAPS      Z5, Z2
+	VFMADD213PD  Z6, Z1, Z2
+	VSUBPD       Z6, Z2, Z3
+	VFNMADD231PD Z3, Z7, Z1
+	VFNMADD231PD Z8, Z3, Z1
+	VMOVAPS      Z9, Z3
+	VFMADD213PD  Z10, Z1, Z3
+	VFMADD213PD  Z11, Z1, Z3
+	VFMADD213PD  Z12, Z1, Z3
+	VFMADD213PD  Z13, Z1, Z3
+	VFMADD213PD  Z14, Z1, Z3
+	VFMADD213PD  Z15, Z1, Z3
+	VFMADD213PD  Z16, Z1, Z3
+	VFMADD213PD  Z17, Z1, Z3
+	VFMADD213PD  Z18, Z1, Z3
+	VFMADD213PD  Z19, Z1, Z3
+	VFMADD213PD  Z19, Z1, Z3
+	VPSLLQ       $0x34, Z2, Z1
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z1, K1, Z1
+	VFMADD231PD  Z3, Z1, Z21
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
-	VEXTRACTF64X4 $0x01, Z18, Y0
-	VADDPD        Y0, Y18, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPD        X1, X0, X0
-	VMOVSD        X0, sum+40(FP)
-	VEXTRACTF64X4 $0x01, Z19, Y0
-	VADDPD        Y0, Y19, Y0
+	VEXTRACTF64X4 $0x01, Z21, Y1
+	VADDPD        Y1, Y21, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	VMOVSD        X1, sum+40(FP)
+	VSUBPD        Z20, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VADDPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
@@ -2183,8 +2190,8 @@ TEXT ·sumExpBelowF64AVX2(SB), NOSPLIT, $0-56
 	MOVQ         x_base+0(FP), CX
 	MOVQ         ahead+32(FP), DX
 	ADDQ         DX, CX
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+512(SB), Y0
+	VMOVUPS      constants<>+512(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSD m+24(FP), Y4
@@ -2198,60 +2205,55 @@ loop1:
 	PREFETCHT1   (CX)
 	VADDPD       (AX), Y4, Y5
 	VADDPD       32(AX), Y4, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y5, Y7, Y7
-	VMOVUPS      constants<>+416(SB), Y8
-	VPCMPGTQ     Y6, Y8, Y8
-	VMOVUPS      constants<>+384(SB), Y9
-	VPCMPGTQ     Y9, Y5, Y10
-	VPCMPGTQ     Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPD       Y5, Y2, Y2
-	VANDPS       Y14, Y9, Y5
-	VADDPD       Y5, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y1, Y1
+	VMOVUPS      constants<>+480(SB), Y7
+	VPCMPGTQ     Y7, Y5, Y8
+	VPCMPGTQ     Y7, Y6, Y7
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y7, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PD  Y11, Y5, Y2
+	VFMADD231PD  Y12, Y6, Y3
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -2268,79 +2270,77 @@ end2:
 	VMOVUPS      64(BX)(SI*8), Y6
 	VMOVUPS      96(BX)(SI*8), Y7
 	VMASKMOVPD   (AX), Y6, Y5
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPD   32(AX), Y7, Y6
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VMOVUPS      constants<>+416(SB), Y6
-	VPCMPGTQ     Y5, Y6, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y4, Y7, Y7
-	VMOVUPS      constants<>+384(SB), Y8
-	VPCMPGTQ     Y8, Y5, Y9
-	VPCMPGTQ     Y8, Y4, Y8
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y5, Y10
-	VFMADD213PD  constants<>+480(SB), Y4, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y5
-	VFNMADD231PD Y13, Y14, Y4
-	VFNMADD231PD constants<>+544(SB), Y12, Y5
-	VFNMADD231PD constants<>+544(SB), Y13, Y4
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y5, Y12
-	VFMADD213PD  constants<>+608(SB), Y4, Y13
-	VFMADD213PD  constants<>+640(SB), Y5, Y12
-	VFMADD213PD  constants<>+640(SB), Y4, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y4, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y4, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y4, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y4, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y4, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y4, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VANDPS       Y12, Y9, Y4
-	VADDPD       Y4, Y2, Y2
-	VANDPS       Y13, Y8, Y4
-	VADDPD       Y4, Y3, Y3
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VADDPD       Y4, Y0, Y0
-	VANDPS       Y5, Y7, Y4
-	VADDPD       Y4, Y1, Y1
+	VMOVUPS      constants<>+480(SB), Y6
+	VPCMPGTQ     Y6, Y5, Y7
+	VPCMPGTQ     Y6, Y4, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y8
+	VMAXPD       Y5, Y8, Y5
+	VMAXPD       Y4, Y8, Y4
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y5, Y8
+	VFMADD213PD  constants<>+608(SB), Y4, Y9
+	VSUBPD       constants<>+608(SB), Y8, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VMOVUPS      constants<>+640(SB), Y12
+	VFNMADD231PD Y10, Y12, Y5
+	VFNMADD231PD Y11, Y12, Y4
+	VFNMADD231PD constants<>+672(SB), Y10, Y5
+	VFNMADD231PD constants<>+672(SB), Y11, Y4
+	VMOVUPS      constants<>+704(SB), Y10
+	VMOVUPS      constants<>+704(SB), Y11
+	VFMADD213PD  constants<>+736(SB), Y5, Y10
+	VFMADD213PD  constants<>+736(SB), Y4, Y11
+	VFMADD213PD  constants<>+768(SB), Y5, Y10
+	VFMADD213PD  constants<>+768(SB), Y4, Y11
+	VFMADD213PD  constants<>+800(SB), Y5, Y10
+	VFMADD213PD  constants<>+800(SB), Y4, Y11
+	VFMADD213PD  constants<>+832(SB), Y5, Y10
+	VFMADD213PD  constants<>+832(SB), Y4, Y11
+	VFMADD213PD  constants<>+864(SB), Y5, Y10
+	VFMADD213PD  constants<>+864(SB), Y4, Y11
+	VFMADD213PD  constants<>+896(SB), Y5, Y10
+	VFMADD213PD  constants<>+896(SB), Y4, Y11
+	VFMADD213PD  constants<>+928(SB), Y5, Y10
+	VFMADD213PD  constants<>+928(SB), Y4, Y11
+	VFMADD213PD  constants<>+960(SB), Y5, Y10
+	VFMADD213PD  constants<>+960(SB), Y4, Y11
+	VFMADD213PD  constants<>+992(SB), Y5, Y10
+	VFMADD213PD  constants<>+992(SB), Y4, Y11
+	VFMADD213PD  constants<>+1024(SB), Y5, Y10
+	VFMADD213PD  constants<>+1024(SB), Y4, Y11
+	VFMADD213PD  constants<>+1024(SB), Y5, Y10
+	VFMADD213PD  constants<>+1024(SB), Y4, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PD  Y10, Y4, Y2
+	VFMADD231PD  Y11, Y5, Y3
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
 
 endif3:
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	VMOVSD       X2, sum+40(FP)
+	VMOVUPS      constants<>+512(SB), Y2
+	VSUBPD       Y0, Y2, Y0
+	VSUBPD       Y1, Y2, Y1
 	VADDPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VMOVSD       X0, sum+40(FP)
-	VADDPD       Y3, Y2, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -2352,9 +2352,9 @@ endif3:
 // func expCopyF32AVX512(dst []float32, x []float32, m float32, out []float32, in []float32, ahead int) (sum float32, ties float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·expCopyF32AVX512(SB), NOSPLIT, $0-120
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+928(SB), Z2
+	VBROADCASTSD constants<>+32(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+0(SB), Z2
 	VBROADCASTSD constants<>+64(SB), Z3
 	VBROADCASTSD constants<>+96(SB), Z4
 	VBROADCASTSD constants<>+128(SB), Z5
@@ -2365,6 +2365,8 @@ TEXT ·expCopyF32AVX512(SB), NOSPLIT, $0-120
 	VBROADCASTSD constants<>+288(SB), Z10
 	VBROADCASTSD constants<>+320(SB), Z11
 	VBROADCASTSD constants<>+352(SB), Z12
+	VBROADCASTSD constants<>+384(SB), Z13
+	VBROADCASTSD constants<>+416(SB), Z14
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         x_base+24(FP), DX
@@ -2372,39 +2374,40 @@ TEXT ·expCopyF32AVX512(SB), NOSPLIT, $0-120
 	ADDQ         BX, DX
 	MOVQ         out_base+56(FP), BX
 	MOVQ         in_base+80(FP), SI
-	VMOVAPS      Z0, Z13
-	VMOVAPS      Z0, Z14
-	VBROADCASTSS m+48(FP), Z15
-	VSUBPS       Z15, Z0, Z15
+	VMOVAPS      Z0, Z15
+	VMOVAPS      Z1, Z16
+	VBROADCASTSS m+48(FP), Z17
+	VSUBPS       Z17, Z1, Z17
 	MOVQ         out_len+64(FP), DI
 	CMPQ         DI, $+16
 	JLT          end2
 
 loop1:
-	VMOVUPS      (SI), Z16
-	VMOVNTPS     Z16, (BX)
-	VMOVUPS      (CX), Z16
-	VADDPS       Z15, Z16, Z16
-	VCMPPS       $0x15, Z2, Z16, K1
-	VCMPPS       $0x11, Z0, Z16, K2
-	VMOVAPS      Z3, Z17
-	VFMADD213PS  Z4, Z16, Z17
-	VSUBPS       Z4, Z17, Z18
-	VFNMADD231PS Z18, Z5, Z16
-	VFNMADD231PS Z6, Z18, Z16
-	VMOVAPS      Z7, Z18
-	VFMADD213PS  Z8, Z16, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	KNOTW        K2, K3
-	VADDPS       Z18, Z14, K3, Z14
-	VPSLLD       $0x17, Z17, Z16
-	VPADDD.Z     Z18, Z16, K1, Z16
-	VADDPS       Z16, Z13, K2, Z13
-	VMOVUPS      Z16, (AX)
+	VMOVUPS      (SI), Z18
+	VMOVNTPS     Z18, (BX)
+	VMOVUPS      (CX), Z18
+	VADDPS       Z17, Z18, Z18
+	VCMPPS       $0x15, Z1, Z18, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z18, Z4, Z18
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z18, Z19
+	VSUBPS       Z6, Z19, Z20
+	VFNMADD231PS Z20, Z7, Z18
+	VFNMADD231PS Z8, Z20, Z18
+	VMOVAPS      Z9, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z13, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z18, K1, Z19
+	VFMADD231PS  Z20, Z19, Z16
+	VMULPS       Z18, Z20, Z18
+	VMOVUPS      Z18, (AX)
 	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
@@ -2418,30 +2421,31 @@ loop1:
 end2:
 	CMPQ         DI, $+0
 	JLE          endif3
-	VMOVUPS      (SI), Z16
-	VMOVNTPS     Z16, (BX)
-	VMOVUPS      (CX), Z16
-	VADDPS       Z15, Z16, Z16
-	VCMPPS       $0x15, Z2, Z16, K1
-	VCMPPS       $0x11, Z0, Z16, K2
-	VMOVAPS      Z3, Z17
-	VFMADD213PS  Z4, Z16, Z17
-	VSUBPS       Z4, Z17, Z18
-	VFNMADD231PS Z18, Z5, Z16
-	VFNMADD231PS Z6, Z18, Z16
-	VMOVAPS      Z7, Z18
-	VFMADD213PS  Z8, Z16, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	KNOTW        K2, K3
-	VADDPS       Z18, Z14, K3, Z14
-	VPSLLD       $0x17, Z17, Z16
-	VPADDD.Z     Z18, Z16, K1, Z16
-	VADDPS       Z16, Z13, K2, Z13
-	VMOVUPS      Z16, (AX)
+	VMOVUPS      (SI), Z18
+	VMOVNTPS     Z18, (BX)
+	VMOVUPS      (CX), Z18
+	VADDPS       Z17, Z18, Z18
+	VCMPPS       $0x15, Z1, Z18, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z18, Z4, Z18
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z18, Z19
+	VSUBPS       Z6, Z19, Z20
+	VFNMADD231PS Z20, Z7, Z18
+	VFNMADD231PS Z8, Z20, Z18
+	VMOVAPS      Z9, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z13, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z18, K1, Z19
+	VFMADD231PS  Z20, Z19, Z16
+	VMULPS       Z18, Z20, Z18
+	VMOVUPS      Z18, (AX)
 	PREFETCHT1   (DX)
 	SHLQ         $0x02, DI
 	ADDQ         DI, AX
@@ -2458,28 +2462,29 @@ endif3:
 	JLT  end5
 
 loop4:
-	VMOVUPS      (CX), Z16
-	VADDPS       Z15, Z16, Z16
-	VCMPPS       $0x15, Z2, Z16, K1
-	VCMPPS       $0x11, Z0, Z16, K2
-	VMOVAPS      Z3, Z17
-	VFMADD213PS  Z4, Z16, Z17
-	VSUBPS       Z4, Z17, Z18
-	VFNMADD231PS Z18, Z5, Z16
-	VFNMADD231PS Z6, Z18, Z16
-	VMOVAPS      Z7, Z18
-	VFMADD213PS  Z8, Z16, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	KNOTW        K2, K3
-	VADDPS       Z18, Z14, K3, Z14
-	VPSLLD       $0x17, Z17, Z16
-	VPADDD.Z     Z18, Z16, K1, Z16
-	VADDPS       Z16, Z13, K2, Z13
-	VMOVUPS      Z16, (AX)
+	VMOVUPS      (CX), Z18
+	VADDPS       Z17, Z18, Z18
+	VCMPPS       $0x15, Z1, Z18, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z18, Z4, Z18
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z18, Z19
+	VSUBPS       Z6, Z19, Z20
+	VFNMADD231PS Z20, Z7, Z18
+	VFNMADD231PS Z8, Z20, Z18
+	VMOVAPS      Z9, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z13, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z18, K1, Z19
+	VFMADD231PS  Z20, Z19, Z16
+	VMULPS       Z18, Z20, Z18
+	VMOVUPS      Z18, (AX)
 	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
@@ -2493,28 +2498,29 @@ end5:
 	JLE          endif6
 	LEAQ         bitMasks<>+0(SB), SI
 	KMOVW        (SI)(BX*2), K1
-	VMOVUPS      (CX), K1, Z1
-	VADDPS       Z15, Z1, Z1
-	VCMPPS       $0x15, Z2, Z1, K2
-	VCMPPS       $0x11, Z0, Z1, K3
-	VMOVAPS      Z3, Z0
-	VFMADD213PS  Z4, Z1, Z0
-	VSUBPS       Z4, Z0, Z2
-	VFNMADD231PS Z2, Z5, Z1
-	VFNMADD231PS Z6, Z2, Z1
-	VMOVAPS      Z7, Z2
-	VFMADD213PS  Z8, Z1, Z2
-	VFMADD213PS  Z9, Z1, Z2
-	VFMADD213PS  Z10, Z1, Z2
-	VFMADD213PS  Z11, Z1, Z2
-	VFMADD213PS  Z12, Z1, Z2
-	VFMADD213PS  Z12, Z1, Z2
-	KNOTW        K3, K4
-	VADDPS       Z2, Z14, K4, Z14
-	VPSLLD       $0x17, Z0, Z0
-	VPADDD.Z     Z2, Z0, K2, Z0
-	VADDPS       Z0, Z13, K3, Z13
-	VMOVUPS      Z0, K1, (AX)
+	VMOVUPS      (CX), K1, Z2
+	VADDPS       Z17, Z2, Z2
+	VCMPPS       $0x15, Z1, Z2, K2
+	VPADDD       Z3, Z15, K2, Z15
+	VMAXPS       Z2, Z4, Z1
+	VMOVAPS      Z5, Z2
+	VFMADD213PS  Z6, Z1, Z2
+	VSUBPS       Z6, Z2, Z3
+	VFNMADD231PS Z3, Z7, Z1
+	VFNMADD231PS Z8, Z3, Z1
+	VMOVAPS      Z9, Z3
+	VFMADD213PS  Z10, Z1, Z3
+	VFMADD213PS  Z11, Z1, Z3
+	VFMADD213PS  Z12, Z1, Z3
+	VFMADD213PS  Z13, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VFMADD213PS  Z14, Z1, Z3
+	VPSLLD       $0x17, Z2, Z1
+	KNOTW        K2, K2
+	VMOVAPS.Z    Z1, K2, Z2
+	VFMADD231PS  Z3, Z2, Z16
+	VMULPS       Z1, Z3, Z1
+	VMOVUPS      Z1, K1, (AX)
 	PREFETCHT1   (DX)
 	SHLQ         $0x02, BX
 	ADDQ         BX, AX
@@ -2522,17 +2528,18 @@ end5:
 	ADDQ         BX, DX
 
 endif6:
-	VEXTRACTF64X4 $0x01, Z13, Y0
-	VADDPS        Y0, Y13, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPS        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSHDUP     X0, X1
-	VADDPS        X1, X0, X0
-	VMOVSS        X0, sum+112(FP)
-	VEXTRACTF64X4 $0x01, Z14, Y0
-	VADDPS        Y0, Y14, Y0
+	VEXTRACTF64X4 $0x01, Z16, Y1
+	VADDPS        Y1, Y16, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VADDPS        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPS        X2, X1, X1
+	VMOVSHDUP     X1, X2
+	VADDPS        X2, X1, X1
+	VMOVSS        X1, sum+112(FP)
+	VSUBPS        Z15, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VADDPS        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
@@ -2554,8 +2561,8 @@ TEXT ·expCopyF32AVX2(SB), NOSPLIT, $0-120
 	ADDQ         BX, DX
 	MOVQ         out_base+56(FP), BX
 	MOVQ         in_base+80(FP), SI
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+32(SB), Y0
+	VMOVUPS      constants<>+32(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSS m+48(FP), Y4
@@ -2572,50 +2579,47 @@ loop1:
 	VMOVNTPS     Y6, 32(BX)
 	VADDPS       (CX), Y4, Y5
 	VADDPS       32(CX), Y4, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x11, Y9, Y5, Y10
-	VCMPPS       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPS       Y5, Y2, Y2
-	VANDNPS      Y14, Y9, Y5
-	VADDPS       Y5, Y3, Y3
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPS       Y7, Y0, Y0
-	VANDPS       Y6, Y9, Y7
-	VADDPS       Y7, Y1, Y1
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y12, Y7, Y3
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y12, Y6
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
 	PREFETCHT1   (DX)
@@ -2637,50 +2641,47 @@ end2:
 	VMOVNTPS     Y6, 32(BX)
 	VADDPS       (CX), Y4, Y5
 	VADDPS       32(CX), Y4, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x11, Y9, Y5, Y10
-	VCMPPS       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPS       Y5, Y2, Y2
-	VANDNPS      Y14, Y9, Y5
-	VADDPS       Y5, Y3, Y3
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPS       Y7, Y0, Y0
-	VANDPS       Y6, Y9, Y7
-	VADDPS       Y7, Y1, Y1
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y12, Y7, Y3
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y12, Y6
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
 	PREFETCHT1   (DX)
@@ -2701,50 +2702,47 @@ endif3:
 loop4:
 	VADDPS       (CX), Y4, Y5
 	VADDPS       32(CX), Y4, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPS       $0x11, Y9, Y5, Y10
-	VCMPPS       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPS       Y5, Y2, Y2
-	VANDNPS      Y14, Y9, Y5
-	VADDPS       Y5, Y3, Y3
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPS       Y7, Y0, Y0
-	VANDPS       Y6, Y9, Y7
-	VADDPS       Y7, Y1, Y1
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y12, Y7, Y3
+	VMULPS       Y5, Y11, Y5
+	VMULPS       Y6, Y12, Y6
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
 	PREFETCHT1   (DX)
@@ -2771,50 +2769,47 @@ end5:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VCMPPS       $0x15, constants<>+928(SB), Y5, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y4, Y7
-	VXORPS       Y8, Y8, Y8
-	VCMPPS       $0x11, Y8, Y5, Y9
-	VCMPPS       $0x11, Y8, Y4, Y8
-	VMOVUPS      constants<>+64(SB), Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VFMADD213PS  constants<>+96(SB), Y5, Y10
-	VFMADD213PS  constants<>+96(SB), Y4, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VMOVUPS      constants<>+128(SB), Y14
-	VFNMADD231PS Y12, Y14, Y5
-	VFNMADD231PS Y13, Y14, Y4
-	VFNMADD231PS constants<>+160(SB), Y12, Y5
-	VFNMADD231PS constants<>+160(SB), Y13, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y5, Y7
+	VCMPPS       $0x15, Y6, Y4, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      constants<>+128(SB), Y8
+	VMOVUPS      constants<>+128(SB), Y9
+	VFMADD213PS  constants<>+160(SB), Y5, Y8
+	VFMADD213PS  constants<>+160(SB), Y4, Y9
+	VSUBPS       constants<>+160(SB), Y8, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
 	VMOVUPS      constants<>+192(SB), Y12
-	VMOVUPS      constants<>+192(SB), Y13
-	VFMADD213PS  constants<>+224(SB), Y5, Y12
-	VFMADD213PS  constants<>+224(SB), Y4, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y4, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y4, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VANDNPS      Y12, Y9, Y4
-	VADDPS       Y4, Y2, Y2
-	VANDNPS      Y13, Y8, Y4
-	VADDPS       Y4, Y3, Y3
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y4, Y9, Y6
-	VADDPS       Y6, Y0, Y0
-	VANDPS       Y5, Y8, Y6
-	VADDPS       Y6, Y1, Y1
+	VFNMADD231PS Y10, Y12, Y5
+	VFNMADD231PS Y11, Y12, Y4
+	VFNMADD231PS constants<>+224(SB), Y10, Y5
+	VFNMADD231PS constants<>+224(SB), Y11, Y4
+	VMOVUPS      constants<>+256(SB), Y10
+	VMOVUPS      constants<>+256(SB), Y11
+	VFMADD213PS  constants<>+288(SB), Y5, Y10
+	VFMADD213PS  constants<>+288(SB), Y4, Y11
+	VFMADD213PS  constants<>+320(SB), Y5, Y10
+	VFMADD213PS  constants<>+320(SB), Y4, Y11
+	VFMADD213PS  constants<>+352(SB), Y5, Y10
+	VFMADD213PS  constants<>+352(SB), Y4, Y11
+	VFMADD213PS  constants<>+384(SB), Y5, Y10
+	VFMADD213PS  constants<>+384(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y7
+	VANDNPS      Y5, Y6, Y6
+	VFMADD231PS  Y10, Y7, Y2
+	VFMADD231PS  Y11, Y6, Y3
+	VMULPS       Y4, Y10, Y4
+	VMULPS       Y5, Y11, Y5
 	LEAQ         byteMasks<>+0(SB), SI
 	MOVQ         BX, DI
 	NEGQ         DI
@@ -2829,15 +2824,18 @@ end5:
 	ADDQ         BX, DX
 
 endif6:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSS       X2, sum+112(FP)
+	VMOVUPS      constants<>+32(SB), Y2
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y2, Y1
 	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSS       X0, sum+112(FP)
-	VADDPS       Y3, Y2, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -2852,24 +2850,26 @@ endif6:
 // func expCopyF64AVX512(dst []float64, x []float64, m float64, out []float64, in []float64, ahead int) (sum float64, ties float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, MMX+
 TEXT ·expCopyF64AVX512(SB), NOSPLIT, $0-128
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+384(SB), Z1
-	VBROADCASTSD constants<>+960(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+512(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+480(SB), Z2
+	VBROADCASTSD constants<>+64(SB), Z3
+	VBROADCASTSD constants<>+544(SB), Z4
+	VBROADCASTSD constants<>+576(SB), Z5
+	VBROADCASTSD constants<>+608(SB), Z6
+	VBROADCASTSD constants<>+640(SB), Z7
+	VBROADCASTSD constants<>+672(SB), Z8
+	VBROADCASTSD constants<>+704(SB), Z9
+	VBROADCASTSD constants<>+736(SB), Z10
+	VBROADCASTSD constants<>+768(SB), Z11
+	VBROADCASTSD constants<>+800(SB), Z12
+	VBROADCASTSD constants<>+832(SB), Z13
+	VBROADCASTSD constants<>+864(SB), Z14
+	VBROADCASTSD constants<>+896(SB), Z15
+	VBROADCASTSD constants<>+928(SB), Z16
+	VBROADCASTSD constants<>+960(SB), Z17
+	VBROADCASTSD constants<>+992(SB), Z18
+	VBROADCASTSD constants<>+1024(SB), Z19
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         x_base+24(FP), DX
@@ -2877,44 +2877,45 @@ TEXT ·expCopyF64AVX512(SB), NOSPLIT, $0-128
 	ADDQ         BX, DX
 	MOVQ         out_base+56(FP), BX
 	MOVQ         in_base+80(FP), SI
-	VMOVAPS      Z0, Z18
-	VMOVAPS      Z0, Z19
-	VBROADCASTSD m+48(FP), Z20
-	VSUBPD       Z20, Z0, Z20
+	VMOVAPS      Z0, Z20
+	VMOVAPS      Z1, Z21
+	VBROADCASTSD m+48(FP), Z22
+	VSUBPD       Z22, Z1, Z22
 	MOVQ         out_len+64(FP), DI
 	CMPQ         DI, $+8
 	JLT          end2
 
 loop1:
-	VMOVUPS      (SI), Z21
-	VMOVNTPS     Z21, (BX)
-	VMOVUPS      (CX), Z21
-	VADDPD       Z20, Z21, Z21
-	VCMPPD       $0x15, Z2, Z21, K1
-	VCMPPD       $0x11, Z0, Z21, K2
-	VMOVAPS      Z3, Z22
-	VFMADD213PD  Z4, Z21, Z22
-	VSUBPD       Z4, Z22, Z23
-	VFNMADD231PD Z23, Z5, Z21
-	VFNMADD231PD Z6, Z23, Z21
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	KNOTW        K2, K3
-	VADDPD       Z23, Z19, K3, Z19
-	VPSLLQ       $0x34, Z22, Z21
-	VPADDQ.Z     Z23, Z21, K1, Z21
-	VADDPD       Z21, Z18, K2, Z18
-	VMOVUPS      Z21, (AX)
+	VMOVUPS      (SI), Z23
+	VMOVNTPS     Z23, (BX)
+	VMOVUPS      (CX), Z23
+	VADDPD       Z22, Z23, Z23
+	VCMPPD       $0x15, Z1, Z23, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z23, Z24
+	VSUBPD       Z6, Z24, Z25
+	VFNMADD231PD Z25, Z7, Z23
+	VFNMADD231PD Z8, Z25, Z23
+	VMOVAPS      Z9, Z25
+	VFMADD213PD  Z10, Z23, Z25
+	VFMADD213PD  Z11, Z23, Z25
+	VFMADD213PD  Z12, Z23, Z25
+	VFMADD213PD  Z13, Z23, Z25
+	VFMADD213PD  Z14, Z23, Z25
+	VFMADD213PD  Z15, Z23, Z25
+	VFMADD213PD  Z16, Z23, Z25
+	VFMADD213PD  Z17, Z23, Z25
+	VFMADD213PD  Z18, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VPSLLQ       $0x34, Z24, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z24
+	VFMADD231PD  Z25, Z24, Z21
+	VMULPD       Z23, Z25, Z23
+	VMOVUPS      Z23, (AX)
 	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
@@ -2928,35 +2929,36 @@ loop1:
 end2:
 	CMPQ         DI, $+0
 	JLE          endif3
-	VMOVUPS      (SI), Z21
-	VMOVNTPS     Z21, (BX)
-	VMOVUPS      (CX), Z21
-	VADDPD       Z20, Z21, Z21
-	VCMPPD       $0x15, Z2, Z21, K1
-	VCMPPD       $0x11, Z0, Z21, K2
-	VMOVAPS      Z3, Z22
-	VFMADD213PD  Z4, Z21, Z22
-	VSUBPD       Z4, Z22, Z23
-	VFNMADD231PD Z23, Z5, Z21
-	VFNMADD231PD Z6, Z23, Z21
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	KNOTW        K2, K3
-	VADDPD       Z23, Z19, K3, Z19
-	VPSLLQ       $0x34, Z22, Z21
-	VPADDQ.Z     Z23, Z21, K1, Z21
-	VADDPD       Z21, Z18, K2, Z18
-	VMOVUPS      Z21, (AX)
+	VMOVUPS      (SI), Z23
+	VMOVNTPS     Z23, (BX)
+	VMOVUPS      (CX), Z23
+	VADDPD       Z22, Z23, Z23
+	VCMPPD       $0x15, Z1, Z23, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z23, Z24
+	VSUBPD       Z6, Z24, Z25
+	VFNMADD231PD Z25, Z7, Z23
+	VFNMADD231PD Z8, Z25, Z23
+	VMOVAPS      Z9, Z25
+	VFMADD213PD  Z10, Z23, Z25
+	VFMADD213PD  Z11, Z23, Z25
+	VFMADD213PD  Z12, Z23, Z25
+	VFMADD213PD  Z13, Z23, Z25
+	VFMADD213PD  Z14, Z23, Z25
+	VFMADD213PD  Z15, Z23, Z25
+	VFMADD213PD  Z16, Z23, Z25
+	VFMADD213PD  Z17, Z23, Z25
+	VFMADD213PD  Z18, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VPSLLQ       $0x34, Z24, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z24
+	VFMADD231PD  Z25, Z24, Z21
+	VMULPD       Z23, Z25, Z23
+	VMOVUPS      Z23, (AX)
 	PREFETCHT1   (DX)
 	SHLQ         $0x03, DI
 	ADDQ         DI, AX
@@ -2973,33 +2975,34 @@ endif3:
 	JLT  end5
 
 loop4:
-	VMOVUPS      (CX), Z21
-	VADDPD       Z20, Z21, Z21
-	VCMPPD       $0x15, Z2, Z21, K1
-	VCMPPD       $0x11, Z0, Z21, K2
-	VMOVAPS      Z3, Z22
-	VFMADD213PD  Z4, Z21, Z22
-	VSUBPD       Z4, Z22, Z23
-	VFNMADD231PD Z23, Z5, Z21
-	VFNMADD231PD Z6, Z23, Z21
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	KNOTW        K2, K3
-	VADDPD       Z23, Z19, K3, Z19
-	VPSLLQ       $0x34, Z22, Z21
-	VPADDQ.Z     Z23, Z21, K1, Z21
-	VADDPD       Z21, Z18, K2, Z18
-	VMOVUPS      Z21, (AX)
+	VMOVUPS      (CX), Z23
+	VADDPD       Z22, Z23, Z23
+	VCMPPD       $0x15, Z1, Z23, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z23, Z24
+	VSUBPD       Z6, Z24, Z25
+	VFNMADD231PD Z25, Z7, Z23
+	VFNMADD231PD Z8, Z25, Z23
+	VMOVAPS      Z9, Z25
+	VFMADD213PD  Z10, Z23, Z25
+	VFMADD213PD  Z11, Z23, Z25
+	VFMADD213PD  Z12, Z23, Z25
+	VFMADD213PD  Z13, Z23, Z25
+	VFMADD213PD  Z14, Z23, Z25
+	VFMADD213PD  Z15, Z23, Z25
+	VFMADD213PD  Z16, Z23, Z25
+	VFMADD213PD  Z17, Z23, Z25
+	VFMADD213PD  Z18, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VPSLLQ       $0x34, Z24, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z24
+	VFMADD231PD  Z25, Z24, Z21
+	VMULPD       Z23, Z25, Z23
+	VMOVUPS      Z23, (AX)
 	PREFETCHT1   (DX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
@@ -3013,33 +3016,34 @@ end5:
 	JLE          endif6
 	LEAQ         bitMasks<>+0(SB), SI
 	KMOVW        (SI)(BX*2), K1
-	VMOVUPD      (CX), K1, Z1
-	VADDPD       Z20, Z1, Z1
-	VCMPPD       $0x15, Z2, Z1, K2
-	VCMPPD       $0x11, Z0, Z1, K3
-	VMOVAPS      Z3, Z0
-	VFMADD213PD  Z4, Z1, Z0
-	VSUBPD       Z4, Z0, Z2
-	VFNMADD231PD Z2, Z5, Z1
-	VFNMADD231PD Z6, Z2, Z1
-	VMOVAPS      Z7, Z2
-	VFMADD213PD  Z8, Z1, Z2
-	VFMADD213PD  Z9, Z1, Z2
-	VFMADD213PD  Z10, Z1, Z2
-	VFMADD213PD  Z11, Z1, Z2
-	VFMADD213PD  Z12, Z1, Z2
-	VFMADD213PD  Z13, Z1, Z2
-	VFMADD213PD  Z14, Z1, Z2
-	VFMADD213PD  Z15, Z1, Z2
-	VFMADD213PD  Z16, Z1, Z2
-	VFMADD213PD  Z17, Z1, Z2
-	VFMADD213PD  Z17, Z1, Z2
-	KNOTW        K3, K4
-	VADDPD       Z2, Z19, K4, Z19
-	VPSLLQ       $0x34, Z0, Z0
-	VPADDQ.Z     Z2, Z0, K2, Z0
-	VADDPD       Z0, Z18, K3, Z18
-	VMOVUPD      Z0, K1, (AX)
+	VMOVUPD      (CX), K1, Z2
+	VADDPD       Z22, Z2, Z2
+	VCMPPD       $0x15, Z1, Z2, K2
+	VPADDQ       Z3, Z20, K2, Z20
+	VMAXPD       Z2, Z4, Z1
+	VMOVAPS      Z5, Z2
+	VFMADD213PD  Z6, Z1, Z2
+	VSUBPD       Z6, Z2, Z3
+	VFNMADD231PD Z3, Z7, Z1
+	VFNMADD231PD Z8, Z3, Z1
+	VMOVAPS      Z9, Z3
+	VFMADD213PD  Z10, Z1, Z3
+	VFMADD213PD  Z11, Z1, Z3
+	VFMADD213PD  Z12, Z1, Z3
+	VFMADD213PD  Z13, Z1, Z3
+	VFMADD213PD  Z14, Z1, Z3
+	VFMADD213PD  Z15, Z1, Z3
+	VFMADD213PD  Z16, Z1, Z3
+	VFMADD213PD  Z17, Z1, Z3
+	VFMADD213PD  Z18, Z1, Z3
+	VFMADD213PD  Z19, Z1, Z3
+	VFMADD213PD  Z19, Z1, Z3
+	VPSLLQ       $0x34, Z2, Z1
+	KNOTW        K2, K2
+	VMOVAPD.Z    Z1, K2, Z2
+	VFMADD231PD  Z3, Z2, Z21
+	VMULPD       Z1, Z3, Z1
+	VMOVUPD      Z1, K1, (AX)
 	PREFETCHT1   (DX)
 	SHLQ         $0x03, BX
 	ADDQ         BX, AX
@@ -3047,15 +3051,16 @@ end5:
 	ADDQ         BX, DX
 
 endif6:
-	VEXTRACTF64X4 $0x01, Z18, Y0
-	VADDPD        Y0, Y18, Y0
-	VEXTRACTF64X2 $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VPERMILPD     $0x01, X0, X1
-	VADDPD        X1, X0, X0
-	VMOVSD        X0, sum+112(FP)
-	VEXTRACTF64X4 $0x01, Z19, Y0
-	VADDPD        Y0, Y19, Y0
+	VEXTRACTF64X4 $0x01, Z21, Y1
+	VADDPD        Y1, Y21, Y1
+	VEXTRACTF64X2 $0x01, Y1, X2
+	VADDPD        X2, X1, X1
+	VPERMILPD     $0x01, X1, X2
+	VADDPD        X2, X1, X1
+	VMOVSD        X1, sum+112(FP)
+	VSUBPD        Z20, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
 	VEXTRACTF64X2 $0x01, Y0, X1
 	VADDPD        X1, X0, X0
 	VPERMILPD     $0x01, X0, X1
@@ -3075,8 +3080,8 @@ TEXT ·expCopyF64AVX2(SB), NOSPLIT, $0-128
 	ADDQ         BX, DX
 	MOVQ         out_base+56(FP), BX
 	MOVQ         in_base+80(FP), SI
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+512(SB), Y0
+	VMOVUPS      constants<>+512(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSD m+48(FP), Y4
@@ -3093,60 +3098,57 @@ loop1:
 	VMOVNTPS     Y6, 32(BX)
 	VADDPD       (CX), Y4, Y5
 	VADDPD       32(CX), Y4, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPD       $0x11, Y9, Y5, Y10
-	VCMPPD       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPD       Y5, Y2, Y2
-	VANDNPS      Y14, Y9, Y5
-	VADDPD       Y5, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPD       Y7, Y0, Y0
-	VANDPS       Y6, Y9, Y7
-	VADDPD       Y7, Y1, Y1
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y7, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PD  Y11, Y8, Y2
+	VFMADD231PD  Y12, Y7, Y3
+	VMULPD       Y5, Y11, Y5
+	VMULPD       Y6, Y12, Y6
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
 	PREFETCHT1   (DX)
@@ -3168,60 +3170,57 @@ end2:
 	VMOVNTPS     Y6, 32(BX)
 	VADDPD       (CX), Y4, Y5
 	VADDPD       32(CX), Y4, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPD       $0x11, Y9, Y5, Y10
-	VCMPPD       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPD       Y5, Y2, Y2
-	VANDNPS      Y14, Y9, Y5
-	VADDPD       Y5, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPD       Y7, Y0, Y0
-	VANDPS       Y6, Y9, Y7
-	VADDPD       Y7, Y1, Y1
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y7, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PD  Y11, Y8, Y2
+	VFMADD231PD  Y12, Y7, Y3
+	VMULPD       Y5, Y11, Y5
+	VMULPD       Y6, Y12, Y6
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
 	PREFETCHT1   (DX)
@@ -3242,60 +3241,57 @@ endif3:
 loop4:
 	VADDPD       (CX), Y4, Y5
 	VADDPD       32(CX), Y4, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y6, Y8
-	VXORPS       Y9, Y9, Y9
-	VCMPPD       $0x11, Y9, Y5, Y10
-	VCMPPD       $0x11, Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDNPS      Y13, Y10, Y5
-	VADDPD       Y5, Y2, Y2
-	VANDNPS      Y14, Y9, Y5
-	VADDPD       Y5, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y6, Y8, Y6
-	VANDPS       Y5, Y10, Y7
-	VADDPD       Y7, Y0, Y0
-	VANDPS       Y6, Y9, Y7
-	VADDPD       Y7, Y1, Y1
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y7, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y8
+	VANDNPS      Y6, Y7, Y7
+	VFMADD231PD  Y11, Y8, Y2
+	VFMADD231PD  Y12, Y7, Y3
+	VMULPD       Y5, Y11, Y5
+	VMULPD       Y6, Y12, Y6
 	VMOVUPS      Y5, (AX)
 	VMOVUPS      Y6, 32(AX)
 	PREFETCHT1   (DX)
@@ -3315,67 +3311,64 @@ end5:
 	VMOVUPS      64(SI)(DI*8), Y6
 	VMOVUPS      96(SI)(DI*8), Y7
 	VMASKMOVPD   (CX), Y6, Y5
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPD   32(CX), Y7, Y6
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VCMPPD       $0x15, constants<>+960(SB), Y5, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y4, Y7
-	VXORPS       Y8, Y8, Y8
-	VCMPPD       $0x11, Y8, Y5, Y9
-	VCMPPD       $0x11, Y8, Y4, Y8
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y5, Y10
-	VFMADD213PD  constants<>+480(SB), Y4, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y5
-	VFNMADD231PD Y13, Y14, Y4
-	VFNMADD231PD constants<>+544(SB), Y12, Y5
-	VFNMADD231PD constants<>+544(SB), Y13, Y4
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y5, Y12
-	VFMADD213PD  constants<>+608(SB), Y4, Y13
-	VFMADD213PD  constants<>+640(SB), Y5, Y12
-	VFMADD213PD  constants<>+640(SB), Y4, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y4, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y4, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y4, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y4, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y4, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y4, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VANDNPS      Y12, Y9, Y4
-	VADDPD       Y4, Y2, Y2
-	VANDNPS      Y13, Y8, Y4
-	VADDPD       Y4, Y3, Y3
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y4, Y9, Y6
-	VADDPD       Y6, Y0, Y0
-	VANDPS       Y5, Y8, Y6
-	VADDPD       Y6, Y1, Y1
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y5, Y7
+	VCMPPD       $0x15, Y6, Y4, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y8
+	VMAXPD       Y5, Y8, Y5
+	VMAXPD       Y4, Y8, Y4
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y5, Y8
+	VFMADD213PD  constants<>+608(SB), Y4, Y9
+	VSUBPD       constants<>+608(SB), Y8, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VMOVUPS      constants<>+640(SB), Y12
+	VFNMADD231PD Y10, Y12, Y5
+	VFNMADD231PD Y11, Y12, Y4
+	VFNMADD231PD constants<>+672(SB), Y10, Y5
+	VFNMADD231PD constants<>+672(SB), Y11, Y4
+	VMOVUPS      constants<>+704(SB), Y10
+	VMOVUPS      constants<>+704(SB), Y11
+	VFMADD213PD  constants<>+736(SB), Y5, Y10
+	VFMADD213PD  constants<>+736(SB), Y4, Y11
+	VFMADD213PD  constants<>+768(SB), Y5, Y10
+	VFMADD213PD  constants<>+768(SB), Y4, Y11
+	VFMADD213PD  constants<>+800(SB), Y5, Y10
+	VFMADD213PD  constants<>+800(SB), Y4, Y11
+	VFMADD213PD  constants<>+832(SB), Y5, Y10
+	VFMADD213PD  constants<>+832(SB), Y4, Y11
+	VFMADD213PD  constants<>+864(SB), Y5, Y10
+	VFMADD213PD  constants<>+864(SB), Y4, Y11
+	VFMADD213PD  constants<>+896(SB), Y5, Y10
+	VFMADD213PD  constants<>+896(SB), Y4, Y11
+	VFMADD213PD  constants<>+928(SB), Y5, Y10
+	VFMADD213PD  constants<>+928(SB), Y4, Y11
+	VFMADD213PD  constants<>+960(SB), Y5, Y10
+	VFMADD213PD  constants<>+960(SB), Y4, Y11
+	VFMADD213PD  constants<>+992(SB), Y5, Y10
+	VFMADD213PD  constants<>+992(SB), Y4, Y11
+	VFMADD213PD  constants<>+1024(SB), Y5, Y10
+	VFMADD213PD  constants<>+1024(SB), Y4, Y11
+	VFMADD213PD  constants<>+1024(SB), Y5, Y10
+	VFMADD213PD  constants<>+1024(SB), Y4, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y7
+	VANDNPS      Y5, Y6, Y6
+	VFMADD231PD  Y10, Y7, Y2
+	VFMADD231PD  Y11, Y6, Y3
+	VMULPD       Y4, Y10, Y4
+	VMULPD       Y5, Y11, Y5
 	LEAQ         byteMasks<>+0(SB), SI
 	MOVQ         BX, DI
 	NEGQ         DI
@@ -3390,13 +3383,16 @@ end5:
 	ADDQ         BX, DX
 
 endif6:
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	VMOVSD       X2, sum+112(FP)
+	VMOVUPS      constants<>+512(SB), Y2
+	VSUBPD       Y0, Y2, Y0
+	VSUBPD       Y1, Y2, Y1
 	VADDPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VMOVSD       X0, sum+112(FP)
-	VADDPD       Y3, Y2, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -3569,7 +3565,7 @@ endif5:
 // func maxBlockF64AVX512(x []float64) (top float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·maxBlockF64AVX512(SB), NOSPLIT, $0-32
-	VBROADCASTSD constants<>+384(SB), Z0
+	VBROADCASTSD constants<>+480(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         x_base+0(FP), AX
 	MOVQ         x_len+8(FP), CX
@@ -3637,14 +3633,14 @@ endif5:
 TEXT ·maxBlockF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ    x_base+0(FP), AX
 	MOVQ    x_len+8(FP), CX
-	VMOVUPS constants<>+384(SB), Y0
-	VMOVUPS constants<>+384(SB), Y1
-	VMOVUPS constants<>+384(SB), Y2
-	VMOVUPS constants<>+384(SB), Y3
-	VMOVUPS constants<>+384(SB), Y4
-	VMOVUPS constants<>+384(SB), Y5
-	VMOVUPS constants<>+384(SB), Y6
-	VMOVUPS constants<>+384(SB), Y7
+	VMOVUPS constants<>+480(SB), Y0
+	VMOVUPS constants<>+480(SB), Y1
+	VMOVUPS constants<>+480(SB), Y2
+	VMOVUPS constants<>+480(SB), Y3
+	VMOVUPS constants<>+480(SB), Y4
+	VMOVUPS constants<>+480(SB), Y5
+	VMOVUPS constants<>+480(SB), Y6
+	VMOVUPS constants<>+480(SB), Y7
 	CMPQ    CX, $+32
 	JLT     end2
 
@@ -3693,10 +3689,10 @@ end4:
 	VMOVUPS    64(DX)(BX*8), Y9
 	VMOVUPS    96(DX)(BX*8), Y10
 	VMASKMOVPD (AX), Y9, Y8
-	VMOVUPS    constants<>+384(SB), Y11
+	VMOVUPS    constants<>+480(SB), Y11
 	VBLENDVPS  Y9, Y8, Y11, Y8
 	VMASKMOVPD 32(AX), Y10, Y9
-	VMOVUPS    constants<>+384(SB), Y11
+	VMOVUPS    constants<>+480(SB), Y11
 	VBLENDVPS  Y10, Y9, Y11, Y9
 	VMAXPD     Y0, Y8, Y0
 	VMAXPD     Y1, Y9, Y1
@@ -3739,6 +3735,9 @@ TEXT ·sumExpRowsF32AVX512(SB), NOSPLIT, $0-112
 	VBROADCASTSD constants<>+288(SB), Z11
 	VBROADCASTSD constants<>+320(SB), Z12
 	VBROADCASTSD constants<>+352(SB), Z13
+	VBROADCASTSD constants<>+384(SB), Z14
+	VBROADCASTSD constants<>+416(SB), Z15
+	VBROADCASTSD constants<>+448(SB), Z16
 	MOVQ         x_base+72(FP), AX
 	MOVQ         n+96(FP), CX
 	MOVQ         rows+104(FP), DX
@@ -3751,14 +3750,14 @@ TEXT ·sumExpRowsF32AVX512(SB), NOSPLIT, $0-112
 	JLE          end2
 
 loop1:
-	VMOVAPS Z1, Z14
+	VMOVAPS Z1, Z17
 	MOVQ    CX, R10
 	CMPQ    R10, $+16
 	JLT     end4
 
 loop3:
-	VMOVUPS (DI), Z15
-	VMAXPS  Z14, Z15, Z14
+	VMOVUPS (DI), Z18
+	VMAXPS  Z17, Z18, Z17
 	ADDQ    $+64, DI
 	SUBQ    $+16, R10
 	CMPQ    R10, $+16
@@ -3769,14 +3768,14 @@ end4:
 	JLE     endif5
 	LEAQ    bitMasks<>+0(SB), R11
 	KMOVW   (R11)(R10*2), K1
-	VMOVAPS Z1, Z15
-	VMOVUPS (DI), K1, Z15
-	VMAXPS  Z14, Z15, Z14
+	VMOVAPS Z1, Z18
+	VMOVUPS (DI), K1, Z18
+	VMAXPS  Z17, Z18, Z17
 	SHLQ    $0x02, R10
 	ADDQ    R10, DI
 
 endif5:
-	VMOVUPS Z14, (R8)
+	VMOVUPS Z17, (R8)
 	ADDQ    $+128, R8
 	SUBQ    $+1, R9
 	CMPQ    R9, $+0
@@ -3790,26 +3789,26 @@ end2:
 	JLE  end7
 
 loop6:
-	VMOVUPS    (DI), Z14
-	VMOVUPS    128(DI), Z15
-	VMOVUPS    256(DI), Z16
-	VMOVUPS    384(DI), Z17
-	VSHUFF64X2 $0x44, Z15, Z14, Z18
-	VSHUFF64X2 $0xee, Z15, Z14, Z14
-	VMAXPS     Z14, Z18, Z18
-	VSHUFF64X2 $0x44, Z17, Z16, Z14
-	VSHUFF64X2 $0xee, Z17, Z16, Z15
-	VMAXPS     Z15, Z14, Z14
-	VSHUFF64X2 $0x88, Z14, Z18, Z15
-	VSHUFF64X2 $0xdd, Z14, Z18, Z14
-	VMAXPS     Z14, Z15, Z15
-	VPERMILPD  $0x55, Z15, Z14
-	VMAXPS     Z14, Z15, Z15
-	VPERMILPS  $0xb1, Z15, Z14
-	VMAXPS     Z14, Z15, Z15
-	VADDPS     Z2, Z15, Z14
-	VPERMPS    Z14, Z0, Z14
-	VMOVUPS    X14, (R9)
+	VMOVUPS    (DI), Z17
+	VMOVUPS    128(DI), Z18
+	VMOVUPS    256(DI), Z19
+	VMOVUPS    384(DI), Z20
+	VSHUFF64X2 $0x44, Z18, Z17, Z21
+	VSHUFF64X2 $0xee, Z18, Z17, Z17
+	VMAXPS     Z17, Z21, Z21
+	VSHUFF64X2 $0x44, Z20, Z19, Z17
+	VSHUFF64X2 $0xee, Z20, Z19, Z18
+	VMAXPS     Z18, Z17, Z17
+	VSHUFF64X2 $0x88, Z17, Z21, Z18
+	VSHUFF64X2 $0xdd, Z17, Z21, Z17
+	VMAXPS     Z17, Z18, Z18
+	VPERMILPD  $0x55, Z18, Z17
+	VMAXPS     Z17, Z18, Z18
+	VPERMILPS  $0xb1, Z18, Z17
+	VMAXPS     Z17, Z18, Z18
+	VADDPS     Z2, Z18, Z17
+	VPERMPS    Z17, Z0, Z17
+	VMOVUPS    X17, (R9)
 	ADDQ       $+512, DI
 	ADDQ       $+16, R9
 	SUBQ       $+4, R8
@@ -3825,35 +3824,36 @@ end7:
 	JLE  end9
 
 loop8:
-	VMOVAPS      Z2, Z14
-	VMOVAPS      Z2, Z15
-	VBROADCASTSS (R9), Z16
-	VSUBPS       Z16, Z2, Z16
+	VMOVAPS      Z3, Z17
+	VMOVAPS      Z2, Z18
+	VBROADCASTSS (R9), Z19
+	VSUBPS       Z19, Z2, Z19
 	MOVQ         CX, BX
 	CMPQ         BX, $+16
 	JLT          end11
 
 loop10:
-	VMOVUPS      (DI), Z17
-	VADDPS       Z16, Z17, Z17
-	VPCMPD       $0x01, Z3, Z17, K1
-	VPCMPD       $0x01, Z17, Z1, K2
-	VMOVAPS      Z4, Z18
-	VFMADD213PS  Z5, Z17, Z18
-	VSUBPS       Z5, Z18, Z19
-	VFNMADD231PS Z19, Z6, Z17
-	VFNMADD231PS Z7, Z19, Z17
-	VMOVAPS      Z8, Z19
-	VFMADD213PS  Z9, Z17, Z19
-	VFMADD213PS  Z10, Z17, Z19
-	VFMADD213PS  Z11, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VADDPS       Z19, Z15, K2, Z15
-	VPSLLD       $0x17, Z18, Z17
-	VPADDD       Z19, Z17, Z17
-	VADDPS       Z17, Z14, K1, Z14
+	VMOVUPS      (DI), Z20
+	VADDPS       Z19, Z20, Z20
+	VPCMPD       $0x01, Z20, Z1, K1
+	VPADDD       Z4, Z17, K1, Z17
+	VMAXPS       Z20, Z5, Z20
+	VMOVAPS      Z6, Z21
+	VFMADD213PS  Z7, Z20, Z21
+	VSUBPS       Z7, Z21, Z22
+	VFNMADD231PS Z22, Z8, Z20
+	VFNMADD231PS Z9, Z22, Z20
+	VMOVAPS      Z10, Z22
+	VFMADD213PS  Z11, Z20, Z22
+	VFMADD213PS  Z12, Z20, Z22
+	VFMADD213PS  Z13, Z20, Z22
+	VFMADD213PS  Z14, Z20, Z22
+	VFMADD213PS  Z15, Z20, Z22
+	VFMADD213PS  Z15, Z20, Z22
+	VPSLLD       $0x17, Z21, Z20
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z20, K1, Z20
+	VFMADD231PS  Z22, Z20, Z18
 	ADDQ         $+64, DI
 	SUBQ         $+16, BX
 	CMPQ         BX, $+16
@@ -3864,33 +3864,35 @@ end11:
 	JLE          endif12
 	LEAQ         bitMasks<>+0(SB), R10
 	KMOVW        (R10)(BX*2), K1
-	VMOVAPS      Z1, Z17
-	VMOVUPS      (DI), K1, Z17
-	VADDPS       Z16, Z17, Z16
-	VPCMPD       $0x01, Z3, Z16, K1
-	VPCMPD       $0x01, Z16, Z1, K2
-	VMOVAPS      Z4, Z17
-	VFMADD213PS  Z5, Z16, Z17
-	VSUBPS       Z5, Z17, Z18
-	VFNMADD231PS Z18, Z6, Z16
-	VFNMADD231PS Z7, Z18, Z16
-	VMOVAPS      Z8, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z13, Z16, Z18
-	VFMADD213PS  Z13, Z16, Z18
-	VADDPS       Z18, Z15, K2, Z15
-	VPSLLD       $0x17, Z17, Z16
-	VPADDD       Z18, Z16, Z16
-	VADDPS       Z16, Z14, K1, Z14
+	VMOVAPS      Z1, Z20
+	VMOVUPS      (DI), K1, Z20
+	VADDPS       Z19, Z20, Z19
+	VPCMPD       $0x01, Z19, Z1, K1
+	VPADDD       Z4, Z17, K1, Z17
+	VMAXPS       Z19, Z5, Z19
+	VMOVAPS      Z6, Z20
+	VFMADD213PS  Z7, Z19, Z20
+	VSUBPS       Z7, Z20, Z21
+	VFNMADD231PS Z21, Z8, Z19
+	VFNMADD231PS Z9, Z21, Z19
+	VMOVAPS      Z10, Z21
+	VFMADD213PS  Z11, Z19, Z21
+	VFMADD213PS  Z12, Z19, Z21
+	VFMADD213PS  Z13, Z19, Z21
+	VFMADD213PS  Z14, Z19, Z21
+	VFMADD213PS  Z15, Z19, Z21
+	VFMADD213PS  Z15, Z19, Z21
+	VPSLLD       $0x17, Z20, Z19
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z19, K1, Z19
+	VFMADD231PS  Z21, Z19, Z18
 	SHLQ         $0x02, BX
 	ADDQ         BX, DI
 
 endif12:
-	VMOVUPS Z14, (R8)
-	VMOVUPS Z15, 64(R8)
+	VMOVUPS Z18, (R8)
+	VSUBPS  Z17, Z3, Z17
+	VMOVUPS Z17, 64(R8)
 	ADDQ    $+128, R8
 	ADDQ    $+4, R9
 	SUBQ    $+1, AX
@@ -3939,7 +3941,7 @@ loop13:
 	VADDPS        Z1, Z3, Z3
 	VPERMILPS     $0xb1, Z3, Z1
 	VADDPS        Z1, Z3, Z3
-	VSUBPS        Z13, Z3, Z1
+	VSUBPS        Z16, Z3, Z1
 	VADDPS        Z1, Z2, Z1
 	VPERMPS       Z1, Z0, Z1
 	VCVTPS2PD     Y1, Z2
@@ -4065,8 +4067,8 @@ end7:
 	JLE  end9
 
 loop8:
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+32(SB), Y0
+	VMOVUPS      constants<>+32(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSS (R9), Y4
@@ -4079,50 +4081,45 @@ loop8:
 loop10:
 	VADDPS       (DI), Y4, Y5
 	VADDPS       32(DI), Y4, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTD     Y5, Y7, Y7
-	VMOVUPS      constants<>+32(SB), Y8
-	VPCMPGTD     Y6, Y8, Y8
-	VMOVUPS      constants<>+0(SB), Y9
-	VPCMPGTD     Y9, Y5, Y10
-	VPCMPGTD     Y9, Y6, Y9
-	VMOVUPS      constants<>+64(SB), Y11
-	VMOVUPS      constants<>+64(SB), Y12
-	VFMADD213PS  constants<>+96(SB), Y5, Y11
-	VFMADD213PS  constants<>+96(SB), Y6, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VSUBPS       constants<>+96(SB), Y12, Y14
-	VMOVUPS      constants<>+128(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+160(SB), Y13, Y5
-	VFNMADD231PS constants<>+160(SB), Y14, Y6
+	VMOVUPS      constants<>+0(SB), Y7
+	VPCMPGTD     Y7, Y5, Y8
+	VPCMPGTD     Y7, Y6, Y7
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+128(SB), Y9
+	VMOVUPS      constants<>+128(SB), Y10
+	VFMADD213PS  constants<>+160(SB), Y5, Y9
+	VFMADD213PS  constants<>+160(SB), Y6, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
+	VSUBPS       constants<>+160(SB), Y10, Y12
 	VMOVUPS      constants<>+192(SB), Y13
-	VMOVUPS      constants<>+192(SB), Y14
-	VFMADD213PS  constants<>+224(SB), Y5, Y13
-	VFMADD213PS  constants<>+224(SB), Y6, Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPS       Y5, Y2, Y2
-	VANDPS       Y14, Y9, Y5
-	VADDPS       Y5, Y3, Y3
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y1, Y1
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+224(SB), Y11, Y5
+	VFNMADD231PS constants<>+224(SB), Y12, Y6
+	VMOVUPS      constants<>+256(SB), Y11
+	VMOVUPS      constants<>+256(SB), Y12
+	VFMADD213PS  constants<>+288(SB), Y5, Y11
+	VFMADD213PS  constants<>+288(SB), Y6, Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PS  Y11, Y5, Y2
+	VFMADD231PS  Y12, Y6, Y3
 	ADDQ         $+64, DI
 	SUBQ         $+16, BX
 	CMPQ         BX, $+16
@@ -4144,58 +4141,56 @@ end11:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      constants<>+32(SB), Y6
-	VPCMPGTD     Y5, Y6, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VMOVUPS      constants<>+0(SB), Y8
-	VPCMPGTD     Y8, Y5, Y9
-	VPCMPGTD     Y8, Y4, Y8
-	VMOVUPS      constants<>+64(SB), Y10
-	VMOVUPS      constants<>+64(SB), Y11
-	VFMADD213PS  constants<>+96(SB), Y5, Y10
-	VFMADD213PS  constants<>+96(SB), Y4, Y11
-	VSUBPS       constants<>+96(SB), Y10, Y12
-	VSUBPS       constants<>+96(SB), Y11, Y13
-	VMOVUPS      constants<>+128(SB), Y14
-	VFNMADD231PS Y12, Y14, Y5
-	VFNMADD231PS Y13, Y14, Y4
-	VFNMADD231PS constants<>+160(SB), Y12, Y5
-	VFNMADD231PS constants<>+160(SB), Y13, Y4
+	VMOVUPS      constants<>+0(SB), Y6
+	VPCMPGTD     Y6, Y5, Y7
+	VPCMPGTD     Y6, Y4, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+96(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      constants<>+128(SB), Y8
+	VMOVUPS      constants<>+128(SB), Y9
+	VFMADD213PS  constants<>+160(SB), Y5, Y8
+	VFMADD213PS  constants<>+160(SB), Y4, Y9
+	VSUBPS       constants<>+160(SB), Y8, Y10
+	VSUBPS       constants<>+160(SB), Y9, Y11
 	VMOVUPS      constants<>+192(SB), Y12
-	VMOVUPS      constants<>+192(SB), Y13
-	VFMADD213PS  constants<>+224(SB), Y5, Y12
-	VFMADD213PS  constants<>+224(SB), Y4, Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y4, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y4, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VANDPS       Y12, Y9, Y4
-	VADDPS       Y4, Y2, Y2
-	VANDPS       Y13, Y8, Y4
-	VADDPS       Y4, Y3, Y3
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VADDPS       Y4, Y0, Y0
-	VANDPS       Y5, Y7, Y4
-	VADDPS       Y4, Y1, Y1
+	VFNMADD231PS Y10, Y12, Y5
+	VFNMADD231PS Y11, Y12, Y4
+	VFNMADD231PS constants<>+224(SB), Y10, Y5
+	VFNMADD231PS constants<>+224(SB), Y11, Y4
+	VMOVUPS      constants<>+256(SB), Y10
+	VMOVUPS      constants<>+256(SB), Y11
+	VFMADD213PS  constants<>+288(SB), Y5, Y10
+	VFMADD213PS  constants<>+288(SB), Y4, Y11
+	VFMADD213PS  constants<>+320(SB), Y5, Y10
+	VFMADD213PS  constants<>+320(SB), Y4, Y11
+	VFMADD213PS  constants<>+352(SB), Y5, Y10
+	VFMADD213PS  constants<>+352(SB), Y4, Y11
+	VFMADD213PS  constants<>+384(SB), Y5, Y10
+	VFMADD213PS  constants<>+384(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PS  Y10, Y4, Y2
+	VFMADD231PS  Y11, Y5, Y3
 	SHLQ         $0x02, BX
 	ADDQ         BX, DI
 
 endif12:
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y1, 32(R8)
-	VMOVUPS Y2, 64(R8)
-	VMOVUPS Y3, 96(R8)
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y3, 32(R8)
+	VMOVUPS constants<>+32(SB), Y2
+	VSUBPS  Y0, Y2, Y0
+	VSUBPS  Y1, Y2, Y1
+	VMOVUPS Y0, 64(R8)
+	VMOVUPS Y1, 96(R8)
 	ADDQ    $+128, R8
 	ADDQ    $+4, R9
 	SUBQ    $+1, AX
@@ -4256,7 +4251,7 @@ loop13:
 	VADDPS       Y3, Y1, Y1
 	VPERMILPS    $0xb1, Y1, Y2
 	VADDPS       Y2, Y1, Y1
-	VSUBPS       constants<>+352(SB), Y1, Y1
+	VSUBPS       constants<>+448(SB), Y1, Y1
 	VADDPS       Y1, Y0, Y0
 	VPERM2F128   $0x01, Y0, Y0, Y1
 	VSHUFPS      $0x88, Y1, Y0, Y1
@@ -4279,24 +4274,26 @@ end14:
 // Requires: AVX, AVX512F
 TEXT ·sumExpRowsF64AVX512(SB), NOSPLIT, $0-112
 	VMOVUPS      quarters64<>+0(SB), Z0
-	VBROADCASTSD constants<>+384(SB), Z1
+	VBROADCASTSD constants<>+480(SB), Z1
 	VPXORD       Z2, Z2, Z2
-	VBROADCASTSD constants<>+416(SB), Z3
-	VBROADCASTSD constants<>+448(SB), Z4
-	VBROADCASTSD constants<>+480(SB), Z5
-	VBROADCASTSD constants<>+512(SB), Z6
-	VBROADCASTSD constants<>+544(SB), Z7
-	VBROADCASTSD constants<>+576(SB), Z8
-	VBROADCASTSD constants<>+608(SB), Z9
-	VBROADCASTSD constants<>+640(SB), Z10
-	VBROADCASTSD constants<>+672(SB), Z11
-	VBROADCASTSD constants<>+704(SB), Z12
-	VBROADCASTSD constants<>+736(SB), Z13
-	VBROADCASTSD constants<>+768(SB), Z14
-	VBROADCASTSD constants<>+800(SB), Z15
-	VBROADCASTSD constants<>+832(SB), Z16
-	VBROADCASTSD constants<>+864(SB), Z17
-	VBROADCASTSD constants<>+896(SB), Z18
+	VBROADCASTSD constants<>+512(SB), Z3
+	VBROADCASTSD constants<>+64(SB), Z4
+	VBROADCASTSD constants<>+544(SB), Z5
+	VBROADCASTSD constants<>+576(SB), Z6
+	VBROADCASTSD constants<>+608(SB), Z7
+	VBROADCASTSD constants<>+640(SB), Z8
+	VBROADCASTSD constants<>+672(SB), Z9
+	VBROADCASTSD constants<>+704(SB), Z10
+	VBROADCASTSD constants<>+736(SB), Z11
+	VBROADCASTSD constants<>+768(SB), Z12
+	VBROADCASTSD constants<>+800(SB), Z13
+	VBROADCASTSD constants<>+832(SB), Z14
+	VBROADCASTSD constants<>+864(SB), Z15
+	VBROADCASTSD constants<>+896(SB), Z16
+	VBROADCASTSD constants<>+928(SB), Z17
+	VBROADCASTSD constants<>+960(SB), Z18
+	VBROADCASTSD constants<>+992(SB), Z19
+	VBROADCASTSD constants<>+1024(SB), Z20
 	MOVQ         x_base+72(FP), AX
 	MOVQ         n+96(FP), CX
 	MOVQ         rows+104(FP), DX
@@ -4309,14 +4306,14 @@ TEXT ·sumExpRowsF64AVX512(SB), NOSPLIT, $0-112
 	JLE          end2
 
 loop1:
-	VMOVAPS Z1, Z19
+	VMOVAPS Z1, Z21
 	MOVQ    CX, R10
 	CMPQ    R10, $+8
 	JLT     end4
 
 loop3:
-	VMOVUPS (DI), Z20
-	VMAXPD  Z19, Z20, Z19
+	VMOVUPS (DI), Z22
+	VMAXPD  Z21, Z22, Z21
 	ADDQ    $+64, DI
 	SUBQ    $+8, R10
 	CMPQ    R10, $+8
@@ -4327,14 +4324,14 @@ end4:
 	JLE     endif5
 	LEAQ    bitMasks<>+0(SB), R11
 	KMOVW   (R11)(R10*2), K1
-	VMOVAPS Z1, Z20
-	VMOVUPD (DI), K1, Z20
-	VMAXPD  Z19, Z20, Z19
+	VMOVAPS Z1, Z22
+	VMOVUPD (DI), K1, Z22
+	VMAXPD  Z21, Z22, Z21
 	SHLQ    $0x03, R10
 	ADDQ    R10, DI
 
 endif5:
-	VMOVUPS Z19, (R8)
+	VMOVUPS Z21, (R8)
 	ADDQ    $+128, R8
 	SUBQ    $+1, R9
 	CMPQ    R9, $+0
@@ -4348,24 +4345,24 @@ end2:
 	JLE  end7
 
 loop6:
-	VMOVUPS    (DI), Z19
-	VMOVUPS    128(DI), Z20
-	VMOVUPS    256(DI), Z21
-	VMOVUPS    384(DI), Z22
-	VSHUFF64X2 $0x44, Z20, Z19, Z23
-	VSHUFF64X2 $0xee, Z20, Z19, Z19
-	VMAXPD     Z19, Z23, Z23
-	VSHUFF64X2 $0x44, Z22, Z21, Z19
-	VSHUFF64X2 $0xee, Z22, Z21, Z20
-	VMAXPD     Z20, Z19, Z19
-	VSHUFF64X2 $0x88, Z19, Z23, Z20
-	VSHUFF64X2 $0xdd, Z19, Z23, Z19
-	VMAXPD     Z19, Z20, Z20
-	VPERMILPD  $0x55, Z20, Z19
-	VMAXPD     Z19, Z20, Z20
-	VADDPD     Z2, Z20, Z19
-	VPERMPD    Z19, Z0, Z19
-	VMOVUPS    Y19, (R9)
+	VMOVUPS    (DI), Z21
+	VMOVUPS    128(DI), Z22
+	VMOVUPS    256(DI), Z23
+	VMOVUPS    384(DI), Z24
+	VSHUFF64X2 $0x44, Z22, Z21, Z25
+	VSHUFF64X2 $0xee, Z22, Z21, Z21
+	VMAXPD     Z21, Z25, Z25
+	VSHUFF64X2 $0x44, Z24, Z23, Z21
+	VSHUFF64X2 $0xee, Z24, Z23, Z22
+	VMAXPD     Z22, Z21, Z21
+	VSHUFF64X2 $0x88, Z21, Z25, Z22
+	VSHUFF64X2 $0xdd, Z21, Z25, Z21
+	VMAXPD     Z21, Z22, Z22
+	VPERMILPD  $0x55, Z22, Z21
+	VMAXPD     Z21, Z22, Z22
+	VADDPD     Z2, Z22, Z21
+	VPERMPD    Z21, Z0, Z21
+	VMOVUPS    Y21, (R9)
 	ADDQ       $+512, DI
 	ADDQ       $+32, R9
 	SUBQ       $+4, R8
@@ -4381,40 +4378,41 @@ end7:
 	JLE  end9
 
 loop8:
-	VMOVAPS      Z2, Z19
-	VMOVAPS      Z2, Z20
-	VBROADCASTSD (R9), Z21
-	VSUBPD       Z21, Z2, Z21
+	VMOVAPS      Z3, Z21
+	VMOVAPS      Z2, Z22
+	VBROADCASTSD (R9), Z23
+	VSUBPD       Z23, Z2, Z23
 	MOVQ         CX, BX
 	CMPQ         BX, $+8
 	JLT          end11
 
 loop10:
-	VMOVUPS      (DI), Z22
-	VADDPD       Z21, Z22, Z22
-	VPCMPQ       $0x01, Z3, Z22, K1
-	VPCMPQ       $0x01, Z22, Z1, K2
-	VMOVAPS      Z4, Z23
-	VFMADD213PD  Z5, Z22, Z23
-	VSUBPD       Z5, Z23, Z24
-	VFNMADD231PD Z24, Z6, Z22
-	VFNMADD231PD Z7, Z24, Z22
-	VMOVAPS      Z8, Z24
-	VFMADD213PD  Z9, Z22, Z24
-	VFMADD213PD  Z10, Z22, Z24
-	VFMADD213PD  Z11, Z22, Z24
-	VFMADD213PD  Z12, Z22, Z24
-	VFMADD213PD  Z13, Z22, Z24
-	VFMADD213PD  Z14, Z22, Z24
-	VFMADD213PD  Z15, Z22, Z24
-	VFMADD213PD  Z16, Z22, Z24
-	VFMADD213PD  Z17, Z22, Z24
-	VFMADD213PD  Z18, Z22, Z24
-	VFMADD213PD  Z18, Z22, Z24
-	VADDPD       Z24, Z20, K2, Z20
-	VPSLLQ       $0x34, Z23, Z22
-	VPADDQ       Z24, Z22, Z22
-	VADDPD       Z22, Z19, K1, Z19
+	VMOVUPS      (DI), Z24
+	VADDPD       Z23, Z24, Z24
+	VPCMPQ       $0x01, Z24, Z1, K1
+	VPADDQ       Z4, Z21, K1, Z21
+	VMAXPD       Z24, Z5, Z24
+	VMOVAPS      Z6, Z25
+	VFMADD213PD  Z7, Z24, Z25
+	VSUBPD       Z7, Z25, Z26
+	VFNMADD231PD Z26, Z8, Z24
+	VFNMADD231PD Z9, Z26, Z24
+	VMOVAPS      Z10, Z26
+	VFMADD213PD  Z11, Z24, Z26
+	VFMADD213PD  Z12, Z24, Z26
+	VFMADD213PD  Z13, Z24, Z26
+	VFMADD213PD  Z14, Z24, Z26
+	VFMADD213PD  Z15, Z24, Z26
+	VFMADD213PD  Z16, Z24, Z26
+	VFMADD213PD  Z17, Z24, Z26
+	VFMADD213PD  Z18, Z24, Z26
+	VFMADD213PD  Z19, Z24, Z26
+	VFMADD213PD  Z20, Z24, Z26
+	VFMADD213PD  Z20, Z24, Z26
+	VPSLLQ       $0x34, Z25, Z24
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z24, K1, Z24
+	VFMADD231PD  Z26, Z24, Z22
 	ADDQ         $+64, DI
 	SUBQ         $+8, BX
 	CMPQ         BX, $+8
@@ -4425,38 +4423,40 @@ end11:
 	JLE          endif12
 	LEAQ         bitMasks<>+0(SB), R10
 	KMOVW        (R10)(BX*2), K1
-	VMOVAPS      Z1, Z22
-	VMOVUPD      (DI), K1, Z22
-	VADDPD       Z21, Z22, Z21
-	VPCMPQ       $0x01, Z3, Z21, K1
-	VPCMPQ       $0x01, Z21, Z1, K2
-	VMOVAPS      Z4, Z22
-	VFMADD213PD  Z5, Z21, Z22
-	VSUBPD       Z5, Z22, Z23
-	VFNMADD231PD Z23, Z6, Z21
-	VFNMADD231PD Z7, Z23, Z21
-	VMOVAPS      Z8, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z18, Z21, Z23
-	VFMADD213PD  Z18, Z21, Z23
-	VADDPD       Z23, Z20, K2, Z20
-	VPSLLQ       $0x34, Z22, Z21
-	VPADDQ       Z23, Z21, Z21
-	VADDPD       Z21, Z19, K1, Z19
+	VMOVAPS      Z1, Z24
+	VMOVUPD      (DI), K1, Z24
+	VADDPD       Z23, Z24, Z23
+	VPCMPQ       $0x01, Z23, Z1, K1
+	VPADDQ       Z4, Z21, K1, Z21
+	VMAXPD       Z23, Z5, Z23
+	VMOVAPS      Z6, Z24
+	VFMADD213PD  Z7, Z23, Z24
+	VSUBPD       Z7, Z24, Z25
+	VFNMADD231PD Z25, Z8, Z23
+	VFNMADD231PD Z9, Z25, Z23
+	VMOVAPS      Z10, Z25
+	VFMADD213PD  Z11, Z23, Z25
+	VFMADD213PD  Z12, Z23, Z25
+	VFMADD213PD  Z13, Z23, Z25
+	VFMADD213PD  Z14, Z23, Z25
+	VFMADD213PD  Z15, Z23, Z25
+	VFMADD213PD  Z16, Z23, Z25
+	VFMADD213PD  Z17, Z23, Z25
+	VFMADD213PD  Z18, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VFMADD213PD  Z20, Z23, Z25
+	VFMADD213PD  Z20, Z23, Z25
+	VPSLLQ       $0x34, Z24, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z23
+	VFMADD231PD  Z25, Z23, Z22
 	SHLQ         $0x03, BX
 	ADDQ         BX, DI
 
 endif12:
-	VMOVUPS Z19, (R8)
-	VMOVUPS Z20, 64(R8)
+	VMOVUPS Z22, (R8)
+	VSUBPD  Z21, Z3, Z21
+	VMOVUPS Z21, 64(R8)
 	ADDQ    $+128, R8
 	ADDQ    $+8, R9
 	SUBQ    $+1, AX
@@ -4471,45 +4471,46 @@ end9:
 	JLE  end14
 
 loop13:
-	VMOVUPS    (DI), Z1
-	VMOVUPS    128(DI), Z2
-	VMOVUPS    256(DI), Z3
-	VMOVUPS    384(DI), Z4
-	VSHUFF64X2 $0x44, Z2, Z1, Z5
-	VSHUFF64X2 $0xee, Z2, Z1, Z1
-	VADDPD     Z1, Z5, Z5
-	VSHUFF64X2 $0x44, Z4, Z3, Z1
-	VSHUFF64X2 $0xee, Z4, Z3, Z2
-	VADDPD     Z2, Z1, Z1
-	VSHUFF64X2 $0x88, Z1, Z5, Z2
-	VSHUFF64X2 $0xdd, Z1, Z5, Z1
-	VADDPD     Z1, Z2, Z2
-	VPERMILPD  $0x55, Z2, Z1
-	VADDPD     Z1, Z2, Z2
-	VMOVUPS    64(DI), Z1
-	VMOVUPS    192(DI), Z3
-	VMOVUPS    320(DI), Z4
-	VMOVUPS    448(DI), Z5
-	VSHUFF64X2 $0x44, Z3, Z1, Z6
-	VSHUFF64X2 $0xee, Z3, Z1, Z1
-	VADDPD     Z1, Z6, Z6
-	VSHUFF64X2 $0x44, Z5, Z4, Z1
-	VSHUFF64X2 $0xee, Z5, Z4, Z3
-	VADDPD     Z3, Z1, Z1
-	VSHUFF64X2 $0x88, Z1, Z6, Z3
-	VSHUFF64X2 $0xdd, Z1, Z6, Z1
-	VADDPD     Z1, Z3, Z3
-	VPERMILPD  $0x55, Z3, Z1
-	VADDPD     Z1, Z3, Z3
-	VSUBPD     Z18, Z3, Z1
-	VADDPD     Z1, Z2, Z1
-	VPERMPD    Z1, Z0, Z1
-	VMOVUPS    Y1, (AX)
-	ADDQ       $+512, DI
-	ADDQ       $+32, AX
-	SUBQ       $+4, CX
-	CMPQ       CX, $+0
-	JGT        loop13
+	VMOVUPS      (DI), Z1
+	VMOVUPS      128(DI), Z2
+	VMOVUPS      256(DI), Z3
+	VMOVUPS      384(DI), Z4
+	VSHUFF64X2   $0x44, Z2, Z1, Z5
+	VSHUFF64X2   $0xee, Z2, Z1, Z1
+	VADDPD       Z1, Z5, Z5
+	VSHUFF64X2   $0x44, Z4, Z3, Z1
+	VSHUFF64X2   $0xee, Z4, Z3, Z2
+	VADDPD       Z2, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z5, Z2
+	VSHUFF64X2   $0xdd, Z1, Z5, Z1
+	VADDPD       Z1, Z2, Z2
+	VPERMILPD    $0x55, Z2, Z1
+	VADDPD       Z1, Z2, Z2
+	VMOVUPS      64(DI), Z1
+	VMOVUPS      192(DI), Z3
+	VMOVUPS      320(DI), Z4
+	VMOVUPS      448(DI), Z5
+	VSHUFF64X2   $0x44, Z3, Z1, Z6
+	VSHUFF64X2   $0xee, Z3, Z1, Z1
+	VADDPD       Z1, Z6, Z6
+	VSHUFF64X2   $0x44, Z5, Z4, Z1
+	VSHUFF64X2   $0xee, Z5, Z4, Z3
+	VADDPD       Z3, Z1, Z1
+	VSHUFF64X2   $0x88, Z1, Z6, Z3
+	VSHUFF64X2   $0xdd, Z1, Z6, Z1
+	VADDPD       Z1, Z3, Z3
+	VPERMILPD    $0x55, Z3, Z1
+	VADDPD       Z1, Z3, Z3
+	VBROADCASTSD constants<>+1056(SB), Z1
+	VSUBPD       Z1, Z3, Z1
+	VADDPD       Z1, Z2, Z1
+	VPERMPD      Z1, Z0, Z1
+	VMOVUPS      Y1, (AX)
+	ADDQ         $+512, DI
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	CMPQ         CX, $+0
+	JGT          loop13
 
 end14:
 	VZEROUPPER
@@ -4530,8 +4531,8 @@ TEXT ·sumExpRowsF64AVX2(SB), NOSPLIT, $0-112
 	JLE  end2
 
 loop1:
-	VMOVUPS constants<>+384(SB), Y0
-	VMOVUPS constants<>+384(SB), Y1
+	VMOVUPS constants<>+480(SB), Y0
+	VMOVUPS constants<>+480(SB), Y1
 	MOVQ    CX, R10
 	CMPQ    R10, $+8
 	JLT     end4
@@ -4555,10 +4556,10 @@ end4:
 	VMOVUPS    64(R11)(R12*8), Y3
 	VMOVUPS    96(R11)(R12*8), Y4
 	VMASKMOVPD (DI), Y3, Y2
-	VMOVUPS    constants<>+384(SB), Y5
+	VMOVUPS    constants<>+480(SB), Y5
 	VBLENDVPS  Y3, Y2, Y5, Y2
 	VMASKMOVPD 32(DI), Y4, Y3
-	VMOVUPS    constants<>+384(SB), Y5
+	VMOVUPS    constants<>+480(SB), Y5
 	VBLENDVPS  Y4, Y3, Y5, Y3
 	VMAXPD     Y0, Y2, Y0
 	VMAXPD     Y1, Y3, Y1
@@ -4620,8 +4621,8 @@ end7:
 	JLE  end9
 
 loop8:
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+512(SB), Y0
+	VMOVUPS      constants<>+512(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSD (R9), Y4
@@ -4634,60 +4635,55 @@ loop8:
 loop10:
 	VADDPD       (DI), Y4, Y5
 	VADDPD       32(DI), Y4, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y5, Y7, Y7
-	VMOVUPS      constants<>+416(SB), Y8
-	VPCMPGTQ     Y6, Y8, Y8
-	VMOVUPS      constants<>+384(SB), Y9
-	VPCMPGTQ     Y9, Y5, Y10
-	VPCMPGTQ     Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPD       Y5, Y2, Y2
-	VANDPS       Y14, Y9, Y5
-	VADDPD       Y5, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y1, Y1
+	VMOVUPS      constants<>+480(SB), Y7
+	VPCMPGTQ     Y7, Y5, Y8
+	VPCMPGTQ     Y7, Y6, Y7
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y7, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+576(SB), Y9
+	VMOVUPS      constants<>+576(SB), Y10
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VFMADD213PD  constants<>+608(SB), Y6, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VSUBPD       constants<>+608(SB), Y10, Y12
+	VMOVUPS      constants<>+640(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VFNMADD231PD constants<>+672(SB), Y12, Y6
+	VMOVUPS      constants<>+704(SB), Y11
+	VMOVUPS      constants<>+704(SB), Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PD  Y11, Y5, Y2
+	VFMADD231PD  Y12, Y6, Y3
 	ADDQ         $+64, DI
 	SUBQ         $+8, BX
 	CMPQ         BX, $+8
@@ -4702,75 +4698,73 @@ end11:
 	VMOVUPS      64(R10)(R11*8), Y6
 	VMOVUPS      96(R10)(R11*8), Y7
 	VMASKMOVPD   (DI), Y6, Y5
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y6, Y5, Y8, Y5
 	VMASKMOVPD   32(DI), Y7, Y6
-	VMOVUPS      constants<>+384(SB), Y8
+	VMOVUPS      constants<>+480(SB), Y8
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VMOVUPS      constants<>+416(SB), Y6
-	VPCMPGTQ     Y5, Y6, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y4, Y7, Y7
-	VMOVUPS      constants<>+384(SB), Y8
-	VPCMPGTQ     Y8, Y5, Y9
-	VPCMPGTQ     Y8, Y4, Y8
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y5, Y10
-	VFMADD213PD  constants<>+480(SB), Y4, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y5
-	VFNMADD231PD Y13, Y14, Y4
-	VFNMADD231PD constants<>+544(SB), Y12, Y5
-	VFNMADD231PD constants<>+544(SB), Y13, Y4
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y5, Y12
-	VFMADD213PD  constants<>+608(SB), Y4, Y13
-	VFMADD213PD  constants<>+640(SB), Y5, Y12
-	VFMADD213PD  constants<>+640(SB), Y4, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y4, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y4, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y4, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y4, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y4, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y4, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VANDPS       Y12, Y9, Y4
-	VADDPD       Y4, Y2, Y2
-	VANDPS       Y13, Y8, Y4
-	VADDPD       Y4, Y3, Y3
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VADDPD       Y4, Y0, Y0
-	VANDPS       Y5, Y7, Y4
-	VADDPD       Y4, Y1, Y1
+	VMOVUPS      constants<>+480(SB), Y6
+	VPCMPGTQ     Y6, Y5, Y7
+	VPCMPGTQ     Y6, Y4, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y8
+	VMAXPD       Y5, Y8, Y5
+	VMAXPD       Y4, Y8, Y4
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y5, Y8
+	VFMADD213PD  constants<>+608(SB), Y4, Y9
+	VSUBPD       constants<>+608(SB), Y8, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VMOVUPS      constants<>+640(SB), Y12
+	VFNMADD231PD Y10, Y12, Y5
+	VFNMADD231PD Y11, Y12, Y4
+	VFNMADD231PD constants<>+672(SB), Y10, Y5
+	VFNMADD231PD constants<>+672(SB), Y11, Y4
+	VMOVUPS      constants<>+704(SB), Y10
+	VMOVUPS      constants<>+704(SB), Y11
+	VFMADD213PD  constants<>+736(SB), Y5, Y10
+	VFMADD213PD  constants<>+736(SB), Y4, Y11
+	VFMADD213PD  constants<>+768(SB), Y5, Y10
+	VFMADD213PD  constants<>+768(SB), Y4, Y11
+	VFMADD213PD  constants<>+800(SB), Y5, Y10
+	VFMADD213PD  constants<>+800(SB), Y4, Y11
+	VFMADD213PD  constants<>+832(SB), Y5, Y10
+	VFMADD213PD  constants<>+832(SB), Y4, Y11
+	VFMADD213PD  constants<>+864(SB), Y5, Y10
+	VFMADD213PD  constants<>+864(SB), Y4, Y11
+	VFMADD213PD  constants<>+896(SB), Y5, Y10
+	VFMADD213PD  constants<>+896(SB), Y4, Y11
+	VFMADD213PD  constants<>+928(SB), Y5, Y10
+	VFMADD213PD  constants<>+928(SB), Y4, Y11
+	VFMADD213PD  constants<>+960(SB), Y5, Y10
+	VFMADD213PD  constants<>+960(SB), Y4, Y11
+	VFMADD213PD  constants<>+992(SB), Y5, Y10
+	VFMADD213PD  constants<>+992(SB), Y4, Y11
+	VFMADD213PD  constants<>+1024(SB), Y5, Y10
+	VFMADD213PD  constants<>+1024(SB), Y4, Y11
+	VFMADD213PD  constants<>+1024(SB), Y5, Y10
+	VFMADD213PD  constants<>+1024(SB), Y4, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PD  Y10, Y4, Y2
+	VFMADD231PD  Y11, Y5, Y3
 	SHLQ         $0x03, BX
 	ADDQ         BX, DI
 
 endif12:
-	VMOVUPS Y0, (R8)
-	VMOVUPS Y1, 32(R8)
-	VMOVUPS Y2, 64(R8)
-	VMOVUPS Y3, 96(R8)
+	VMOVUPS Y2, (R8)
+	VMOVUPS Y3, 32(R8)
+	VMOVUPS constants<>+512(SB), Y2
+	VSUBPD  Y0, Y2, Y0
+	VSUBPD  Y1, Y2, Y1
+	VMOVUPS Y0, 64(R8)
+	VMOVUPS Y1, 96(R8)
 	ADDQ    $+128, R8
 	ADDQ    $+8, R9
 	SUBQ    $+1, AX
@@ -4827,7 +4821,7 @@ loop13:
 	VSHUFPD    $0x05, Y2, Y1, Y3
 	VBLENDPD   $0x0a, Y2, Y1, Y1
 	VADDPD     Y3, Y1, Y1
-	VSUBPD     constants<>+896(SB), Y1, Y1
+	VSUBPD     constants<>+1056(SB), Y1, Y1
 	VADDPD     Y1, Y0, Y0
 	VMOVUPS    Y0, (AX)
 	ADDQ       $+512, DI
@@ -4844,23 +4838,23 @@ end14:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+896(SB), Z0
-	VBROADCASTSD constants<>+992(SB), Z1
-	VBROADCASTSD constants<>+1024(SB), Z2
-	VBROADCASTSD constants<>+1056(SB), Z3
-	VBROADCASTSD constants<>+1088(SB), Z4
-	VBROADCASTSD constants<>+1120(SB), Z5
-	VBROADCASTSD constants<>+1152(SB), Z6
-	VBROADCASTSD constants<>+1184(SB), Z7
-	VBROADCASTSD constants<>+1216(SB), Z8
-	VBROADCASTSD constants<>+1248(SB), Z9
-	VBROADCASTSD constants<>+1280(SB), Z10
-	VBROADCASTSD constants<>+1312(SB), Z11
-	VBROADCASTSD constants<>+1344(SB), Z12
-	VBROADCASTSD constants<>+1376(SB), Z13
-	VBROADCASTSD constants<>+1408(SB), Z14
-	VBROADCASTSD constants<>+544(SB), Z15
-	VBROADCASTSD constants<>+512(SB), Z16
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z2
+	VBROADCASTSD constants<>+1152(SB), Z3
+	VBROADCASTSD constants<>+1184(SB), Z4
+	VBROADCASTSD constants<>+1216(SB), Z5
+	VBROADCASTSD constants<>+1024(SB), Z6
+	VBROADCASTSD constants<>+1248(SB), Z7
+	VBROADCASTSD constants<>+1280(SB), Z8
+	VBROADCASTSD constants<>+1312(SB), Z9
+	VBROADCASTSD constants<>+1344(SB), Z10
+	VBROADCASTSD constants<>+1376(SB), Z11
+	VBROADCASTSD constants<>+1408(SB), Z12
+	VBROADCASTSD constants<>+1440(SB), Z13
+	VBROADCASTSD constants<>+1472(SB), Z14
+	VBROADCASTSD constants<>+672(SB), Z15
+	VBROADCASTSD constants<>+640(SB), Z16
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -4963,40 +4957,36 @@ TEXT ·log1pAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     32(CX), Y1
-	VADDPD      constants<>+896(SB), Y0, Y2
-	VADDPD      constants<>+896(SB), Y1, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y4
-	VSUBPD      constants<>+896(SB), Y3, Y5
+	VADDPD      constants<>+1056(SB), Y0, Y2
+	VADDPD      constants<>+1056(SB), Y1, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y4
+	VSUBPD      constants<>+1056(SB), Y3, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+992(SB), Y2, Y2
-	VPSUBQ      constants<>+992(SB), Y3, Y3
+	VPSUBQ      constants<>+1088(SB), Y2, Y2
+	VPSUBQ      constants<>+1088(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1024(SB), Y4, Y4
-	VORPD       constants<>+1024(SB), Y5, Y5
-	VSUBPD      constants<>+1056(SB), Y4, Y4
-	VSUBPD      constants<>+1056(SB), Y5, Y5
-	VANDPD      constants<>+1088(SB), Y2, Y2
-	VANDPD      constants<>+1088(SB), Y3, Y3
-	VPADDQ      constants<>+1120(SB), Y2, Y2
-	VPADDQ      constants<>+1120(SB), Y3, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y2
-	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1152(SB), Y2, Y6
-	VADDPD      constants<>+1152(SB), Y3, Y7
+	VORPD       constants<>+1120(SB), Y4, Y4
+	VORPD       constants<>+1120(SB), Y5, Y5
+	VSUBPD      constants<>+1152(SB), Y4, Y4
+	VSUBPD      constants<>+1152(SB), Y5, Y5
+	VANDPD      constants<>+1184(SB), Y2, Y2
+	VANDPD      constants<>+1184(SB), Y3, Y3
+	VPADDQ      constants<>+1216(SB), Y2, Y2
+	VPADDQ      constants<>+1216(SB), Y3, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y2
+	VSUBPD      constants<>+1056(SB), Y3, Y3
+	VADDPD      constants<>+1024(SB), Y2, Y6
+	VADDPD      constants<>+1024(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1184(SB), Y10
-	VMOVUPS     constants<>+1184(SB), Y11
-	VFMADD213PD constants<>+1216(SB), Y8, Y10
-	VFMADD213PD constants<>+1216(SB), Y9, Y11
-	VFMADD213PD constants<>+1248(SB), Y8, Y10
-	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VMOVUPS     constants<>+1248(SB), Y10
+	VMOVUPS     constants<>+1248(SB), Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
 	VFMADD213PD constants<>+1280(SB), Y9, Y11
 	VFMADD213PD constants<>+1312(SB), Y8, Y10
@@ -5005,15 +4995,19 @@ loop1:
 	VFMADD213PD constants<>+1344(SB), Y9, Y11
 	VFMADD213PD constants<>+1376(SB), Y8, Y10
 	VFMADD213PD constants<>+1376(SB), Y9, Y11
-	VMULPD      constants<>+1408(SB), Y2, Y12
-	VMULPD      constants<>+1408(SB), Y3, Y13
+	VFMADD213PD constants<>+1408(SB), Y8, Y10
+	VFMADD213PD constants<>+1408(SB), Y9, Y11
+	VFMADD213PD constants<>+1440(SB), Y8, Y10
+	VFMADD213PD constants<>+1440(SB), Y9, Y11
+	VMULPD      constants<>+1472(SB), Y2, Y12
+	VMULPD      constants<>+1472(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
 	VMULPD      Y9, Y11, Y9
 	VADDPD      Y8, Y12, Y8
 	VADDPD      Y9, Y13, Y9
-	VMOVUPS     constants<>+544(SB), Y10
+	VMOVUPS     constants<>+672(SB), Y10
 	VFMADD231PD Y4, Y10, Y0
 	VFMADD231PD Y5, Y10, Y1
 	VFMADD231PD Y8, Y6, Y0
@@ -5022,8 +5016,8 @@ loop1:
 	VSUBPD      Y1, Y13, Y1
 	VSUBPD      Y0, Y2, Y0
 	VSUBPD      Y1, Y3, Y1
-	VFMADD231PD constants<>+512(SB), Y4, Y0
-	VFMADD231PD constants<>+512(SB), Y5, Y1
+	VFMADD231PD constants<>+640(SB), Y4, Y0
+	VFMADD231PD constants<>+640(SB), Y5, Y1
 	VMOVUPS     Y0, (AX)
 	VMOVUPS     Y1, 32(AX)
 	ADDQ        $+64, AX
@@ -5042,40 +5036,36 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y1
 	VMASKMOVPD  (CX), Y0, Y0
 	VMASKMOVPD  32(CX), Y1, Y1
-	VADDPD      constants<>+896(SB), Y0, Y2
-	VADDPD      constants<>+896(SB), Y1, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y4
-	VSUBPD      constants<>+896(SB), Y3, Y5
+	VADDPD      constants<>+1056(SB), Y0, Y2
+	VADDPD      constants<>+1056(SB), Y1, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y4
+	VSUBPD      constants<>+1056(SB), Y3, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+992(SB), Y2, Y2
-	VPSUBQ      constants<>+992(SB), Y3, Y3
+	VPSUBQ      constants<>+1088(SB), Y2, Y2
+	VPSUBQ      constants<>+1088(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1024(SB), Y4, Y4
-	VORPD       constants<>+1024(SB), Y5, Y5
-	VSUBPD      constants<>+1056(SB), Y4, Y4
-	VSUBPD      constants<>+1056(SB), Y5, Y5
-	VANDPD      constants<>+1088(SB), Y2, Y2
-	VANDPD      constants<>+1088(SB), Y3, Y3
-	VPADDQ      constants<>+1120(SB), Y2, Y2
-	VPADDQ      constants<>+1120(SB), Y3, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y2
-	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1152(SB), Y2, Y6
-	VADDPD      constants<>+1152(SB), Y3, Y7
+	VORPD       constants<>+1120(SB), Y4, Y4
+	VORPD       constants<>+1120(SB), Y5, Y5
+	VSUBPD      constants<>+1152(SB), Y4, Y4
+	VSUBPD      constants<>+1152(SB), Y5, Y5
+	VANDPD      constants<>+1184(SB), Y2, Y2
+	VANDPD      constants<>+1184(SB), Y3, Y3
+	VPADDQ      constants<>+1216(SB), Y2, Y2
+	VPADDQ      constants<>+1216(SB), Y3, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y2
+	VSUBPD      constants<>+1056(SB), Y3, Y3
+	VADDPD      constants<>+1024(SB), Y2, Y6
+	VADDPD      constants<>+1024(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1184(SB), Y10
-	VMOVUPS     constants<>+1184(SB), Y11
-	VFMADD213PD constants<>+1216(SB), Y8, Y10
-	VFMADD213PD constants<>+1216(SB), Y9, Y11
-	VFMADD213PD constants<>+1248(SB), Y8, Y10
-	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VMOVUPS     constants<>+1248(SB), Y10
+	VMOVUPS     constants<>+1248(SB), Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
 	VFMADD213PD constants<>+1280(SB), Y9, Y11
 	VFMADD213PD constants<>+1312(SB), Y8, Y10
@@ -5084,15 +5074,19 @@ end2:
 	VFMADD213PD constants<>+1344(SB), Y9, Y11
 	VFMADD213PD constants<>+1376(SB), Y8, Y10
 	VFMADD213PD constants<>+1376(SB), Y9, Y11
-	VMULPD      constants<>+1408(SB), Y2, Y12
-	VMULPD      constants<>+1408(SB), Y3, Y13
+	VFMADD213PD constants<>+1408(SB), Y8, Y10
+	VFMADD213PD constants<>+1408(SB), Y9, Y11
+	VFMADD213PD constants<>+1440(SB), Y8, Y10
+	VFMADD213PD constants<>+1440(SB), Y9, Y11
+	VMULPD      constants<>+1472(SB), Y2, Y12
+	VMULPD      constants<>+1472(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
 	VMULPD      Y9, Y11, Y9
 	VADDPD      Y8, Y12, Y8
 	VADDPD      Y9, Y13, Y9
-	VMOVUPS     constants<>+544(SB), Y10
+	VMOVUPS     constants<>+672(SB), Y10
 	VFMADD231PD Y4, Y10, Y0
 	VFMADD231PD Y5, Y10, Y1
 	VFMADD231PD Y8, Y6, Y0
@@ -5101,8 +5095,8 @@ end2:
 	VSUBPD      Y1, Y13, Y1
 	VSUBPD      Y0, Y2, Y0
 	VSUBPD      Y1, Y3, Y1
-	VFMADD231PD constants<>+512(SB), Y4, Y0
-	VFMADD231PD constants<>+512(SB), Y5, Y1
+	VFMADD231PD constants<>+640(SB), Y4, Y0
+	VFMADD231PD constants<>+640(SB), Y5, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -5122,7 +5116,7 @@ endif3:
 // Requires: AVX, AVX512F
 TEXT ·softmaxRowsF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+0(SB), Z0
-	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+1504(SB), Z1
 	VBROADCASTSD constants<>+96(SB), Z2
 	VBROADCASTSD constants<>+128(SB), Z3
 	VBROADCASTSD constants<>+160(SB), Z4
@@ -5132,9 +5126,8 @@ TEXT ·softmaxRowsF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+288(SB), Z8
 	VBROADCASTSD constants<>+320(SB), Z9
 	VBROADCASTSD constants<>+352(SB), Z10
-	VBROADCASTSD constants<>+928(SB), Z11
-	VBROADCASTSD constants<>+1440(SB), Z12
-	VBROADCASTSD constants<>+1472(SB), Z13
+	VBROADCASTSD constants<>+384(SB), Z11
+	VBROADCASTSD constants<>+416(SB), Z12
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         n+48(FP), DX
@@ -5145,36 +5138,33 @@ TEXT ·softmaxRowsF32AVX512(SB), NOSPLIT, $0-104
 	JLE          end2
 
 loop1:
-	VBROADCASTSS (BX), Z14
-	VBROADCASTSS (SI), Z15
+	VBROADCASTSS (BX), Z13
+	VBROADCASTSS (SI), Z14
 	MOVQ         DX, R8
 	CMPQ         R8, $+16
 	JLT          end4
 
 loop3:
-	VMOVUPS      (CX), Z16
-	VSUBPS       Z14, Z16, Z16
-	VMOVAPS      Z1, Z19
-	VFMADD213PS  Z2, Z16, Z19
-	VSUBPS       Z2, Z19, Z20
-	VMOVAPS      Z3, Z21
-	VFNMADD213PS Z16, Z20, Z21
-	VFNMADD231PS Z4, Z20, Z21
-	VMOVAPS      Z5, Z20
-	VFMADD213PS  Z6, Z21, Z20
-	VFMADD213PS  Z7, Z21, Z20
-	VFMADD213PS  Z8, Z21, Z20
-	VFMADD213PS  Z9, Z21, Z20
-	VFMADD213PS  Z10, Z21, Z20
-	VFMADD213PS  Z10, Z21, Z20
-	VCMPPS       $0x15, Z11, Z16, K1
-	VPSLLD       $0x17, Z19, Z19
-	VPADDD.Z     Z20, Z19, K1, Z19
-	VCMPPS       $0x15, Z12, Z16, K1
-	VADDPS       Z13, Z16, Z16
-	VBLENDMPS    Z16, Z19, K1, Z17
-	VMULPS       Z15, Z17, Z16
-	VMOVUPS      Z16, (AX)
+	VMOVUPS      (CX), Z15
+	VSUBPS       Z13, Z15, Z15
+	VMINPS       Z15, Z1, Z15
+	VMAXPS       Z15, Z2, Z15
+	VMOVAPS      Z3, Z16
+	VFMADD213PS  Z4, Z15, Z16
+	VSUBPS       Z4, Z16, Z17
+	VFNMADD231PS Z17, Z5, Z15
+	VFNMADD231PS Z6, Z17, Z15
+	VMOVAPS      Z7, Z17
+	VFMADD213PS  Z8, Z15, Z17
+	VFMADD213PS  Z9, Z15, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VPSLLD       $0x17, Z16, Z15
+	VMULPS       Z15, Z17, Z15
+	VMULPS       Z14, Z15, Z15
+	VMOVUPS      Z15, (AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, R8
@@ -5186,30 +5176,27 @@ end4:
 	JLE          endif5
 	LEAQ         bitMasks<>+0(SB), R9
 	KMOVW        (R9)(R8*2), K1
-	VMOVAPS      Z0, Z16
-	VMOVUPS      (CX), K1, Z16
-	VSUBPS       Z14, Z16, Z14
-	VMOVAPS      Z1, Z16
-	VFMADD213PS  Z2, Z14, Z16
-	VSUBPS       Z2, Z16, Z19
-	VMOVAPS      Z3, Z20
-	VFNMADD213PS Z14, Z19, Z20
-	VFNMADD231PS Z4, Z19, Z20
-	VMOVAPS      Z5, Z19
-	VFMADD213PS  Z6, Z20, Z19
-	VFMADD213PS  Z7, Z20, Z19
-	VFMADD213PS  Z8, Z20, Z19
-	VFMADD213PS  Z9, Z20, Z19
-	VFMADD213PS  Z10, Z20, Z19
-	VFMADD213PS  Z10, Z20, Z19
-	VCMPPS       $0x15, Z11, Z14, K2
-	VPSLLD       $0x17, Z16, Z16
-	VPADDD.Z     Z19, Z16, K2, Z16
-	VCMPPS       $0x15, Z12, Z14, K2
-	VADDPS       Z13, Z14, Z14
-	VBLENDMPS    Z14, Z16, K2, Z18
-	VMULPS       Z15, Z18, Z14
-	VMOVUPS      Z14, K1, (AX)
+	VMOVAPS      Z0, Z15
+	VMOVUPS      (CX), K1, Z15
+	VSUBPS       Z13, Z15, Z13
+	VMINPS       Z13, Z1, Z13
+	VMAXPS       Z13, Z2, Z13
+	VMOVAPS      Z3, Z15
+	VFMADD213PS  Z4, Z13, Z15
+	VSUBPS       Z4, Z15, Z16
+	VFNMADD231PS Z16, Z5, Z13
+	VFNMADD231PS Z6, Z16, Z13
+	VMOVAPS      Z7, Z16
+	VFMADD213PS  Z8, Z13, Z16
+	VFMADD213PS  Z9, Z13, Z16
+	VFMADD213PS  Z10, Z13, Z16
+	VFMADD213PS  Z11, Z13, Z16
+	VFMADD213PS  Z12, Z13, Z16
+	VFMADD213PS  Z12, Z13, Z16
+	VPSLLD       $0x17, Z15, Z13
+	VMULPS       Z13, Z16, Z13
+	VMULPS       Z14, Z13, Z13
+	VMOVUPS      Z13, K1, (AX)
 	SHLQ         $0x02, R8
 	ADDQ         R8, AX
 	ADDQ         R8, CX
@@ -5249,46 +5236,41 @@ loop3:
 	VMOVUPS      32(CX), Y3
 	VSUBPS       Y0, Y2, Y2
 	VSUBPS       Y0, Y3, Y3
-	VMOVUPS      constants<>+64(SB), Y4
-	VMOVUPS      constants<>+64(SB), Y5
-	VFMADD213PS  constants<>+96(SB), Y2, Y4
-	VFMADD213PS  constants<>+96(SB), Y3, Y5
-	VSUBPS       constants<>+96(SB), Y4, Y6
-	VSUBPS       constants<>+96(SB), Y5, Y7
-	VMOVUPS      constants<>+128(SB), Y8
-	VMOVUPS      constants<>+128(SB), Y9
-	VFNMADD213PS Y2, Y6, Y8
-	VFNMADD213PS Y3, Y7, Y9
-	VFNMADD231PS constants<>+160(SB), Y6, Y8
-	VFNMADD231PS constants<>+160(SB), Y7, Y9
-	VMOVUPS      constants<>+192(SB), Y6
-	VMOVUPS      constants<>+192(SB), Y7
-	VFMADD213PS  constants<>+224(SB), Y8, Y6
-	VFMADD213PS  constants<>+224(SB), Y9, Y7
-	VFMADD213PS  constants<>+256(SB), Y8, Y6
-	VFMADD213PS  constants<>+256(SB), Y9, Y7
-	VFMADD213PS  constants<>+288(SB), Y8, Y6
-	VFMADD213PS  constants<>+288(SB), Y9, Y7
-	VFMADD213PS  constants<>+320(SB), Y8, Y6
-	VFMADD213PS  constants<>+320(SB), Y9, Y7
-	VFMADD213PS  constants<>+352(SB), Y8, Y6
-	VFMADD213PS  constants<>+352(SB), Y9, Y7
-	VFMADD213PS  constants<>+352(SB), Y8, Y6
-	VFMADD213PS  constants<>+352(SB), Y9, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y2, Y8
-	VCMPPS       $0x15, constants<>+928(SB), Y3, Y9
-	VPSLLD       $0x17, Y4, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y6, Y4, Y4
-	VPADDD       Y7, Y5, Y5
-	VANDPS       Y4, Y8, Y4
-	VANDPS       Y5, Y9, Y5
-	VCMPPS       $0x15, constants<>+1440(SB), Y2, Y6
-	VCMPPS       $0x15, constants<>+1440(SB), Y3, Y7
-	VADDPS       constants<>+1472(SB), Y2, Y2
-	VADDPS       constants<>+1472(SB), Y3, Y3
-	VBLENDVPS    Y6, Y2, Y4, Y2
-	VBLENDVPS    Y7, Y3, Y5, Y3
+	VMOVUPS      constants<>+1504(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMINPS       Y3, Y4, Y3
+	VMOVUPS      constants<>+96(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      constants<>+128(SB), Y4
+	VMOVUPS      constants<>+128(SB), Y5
+	VFMADD213PS  constants<>+160(SB), Y2, Y4
+	VFMADD213PS  constants<>+160(SB), Y3, Y5
+	VSUBPS       constants<>+160(SB), Y4, Y6
+	VSUBPS       constants<>+160(SB), Y5, Y7
+	VMOVUPS      constants<>+192(SB), Y8
+	VFNMADD231PS Y6, Y8, Y2
+	VFNMADD231PS Y7, Y8, Y3
+	VFNMADD231PS constants<>+224(SB), Y6, Y2
+	VFNMADD231PS constants<>+224(SB), Y7, Y3
+	VMOVUPS      constants<>+256(SB), Y6
+	VMOVUPS      constants<>+256(SB), Y7
+	VFMADD213PS  constants<>+288(SB), Y2, Y6
+	VFMADD213PS  constants<>+288(SB), Y3, Y7
+	VFMADD213PS  constants<>+320(SB), Y2, Y6
+	VFMADD213PS  constants<>+320(SB), Y3, Y7
+	VFMADD213PS  constants<>+352(SB), Y2, Y6
+	VFMADD213PS  constants<>+352(SB), Y3, Y7
+	VFMADD213PS  constants<>+384(SB), Y2, Y6
+	VFMADD213PS  constants<>+384(SB), Y3, Y7
+	VFMADD213PS  constants<>+416(SB), Y2, Y6
+	VFMADD213PS  constants<>+416(SB), Y3, Y7
+	VFMADD213PS  constants<>+416(SB), Y2, Y6
+	VFMADD213PS  constants<>+416(SB), Y3, Y7
+	VPSLLD       $0x17, Y4, Y2
+	VPSLLD       $0x17, Y5, Y3
+	VMULPS       Y2, Y6, Y2
+	VMULPS       Y3, Y7, Y3
 	VMULPS       Y1, Y2, Y2
 	VMULPS       Y1, Y3, Y3
 	VMOVUPS      Y2, (AX)
@@ -5315,55 +5297,50 @@ end4:
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	VSUBPS       Y0, Y2, Y2
 	VSUBPS       Y0, Y3, Y0
-	VMOVUPS      constants<>+64(SB), Y3
-	VMOVUPS      constants<>+64(SB), Y4
-	VFMADD213PS  constants<>+96(SB), Y2, Y3
-	VFMADD213PS  constants<>+96(SB), Y0, Y4
-	VSUBPS       constants<>+96(SB), Y3, Y5
-	VSUBPS       constants<>+96(SB), Y4, Y6
-	VMOVUPS      constants<>+128(SB), Y7
-	VMOVUPS      constants<>+128(SB), Y8
-	VFNMADD213PS Y2, Y5, Y7
-	VFNMADD213PS Y0, Y6, Y8
-	VFNMADD231PS constants<>+160(SB), Y5, Y7
-	VFNMADD231PS constants<>+160(SB), Y6, Y8
-	VMOVUPS      constants<>+192(SB), Y5
-	VMOVUPS      constants<>+192(SB), Y6
-	VFMADD213PS  constants<>+224(SB), Y7, Y5
-	VFMADD213PS  constants<>+224(SB), Y8, Y6
-	VFMADD213PS  constants<>+256(SB), Y7, Y5
-	VFMADD213PS  constants<>+256(SB), Y8, Y6
-	VFMADD213PS  constants<>+288(SB), Y7, Y5
-	VFMADD213PS  constants<>+288(SB), Y8, Y6
-	VFMADD213PS  constants<>+320(SB), Y7, Y5
-	VFMADD213PS  constants<>+320(SB), Y8, Y6
-	VFMADD213PS  constants<>+352(SB), Y7, Y5
-	VFMADD213PS  constants<>+352(SB), Y8, Y6
-	VFMADD213PS  constants<>+352(SB), Y7, Y5
-	VFMADD213PS  constants<>+352(SB), Y8, Y6
-	VCMPPS       $0x15, constants<>+928(SB), Y2, Y7
-	VCMPPS       $0x15, constants<>+928(SB), Y0, Y8
-	VPSLLD       $0x17, Y3, Y3
-	VPSLLD       $0x17, Y4, Y4
-	VPADDD       Y5, Y3, Y3
-	VPADDD       Y6, Y4, Y4
-	VANDPS       Y3, Y7, Y3
-	VANDPS       Y4, Y8, Y4
-	VCMPPS       $0x15, constants<>+1440(SB), Y2, Y5
-	VCMPPS       $0x15, constants<>+1440(SB), Y0, Y6
-	VADDPS       constants<>+1472(SB), Y2, Y2
-	VADDPS       constants<>+1472(SB), Y0, Y0
-	VBLENDVPS    Y5, Y2, Y3, Y2
-	VBLENDVPS    Y6, Y0, Y4, Y0
-	VMULPS       Y1, Y2, Y2
+	VMOVUPS      constants<>+1504(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMINPS       Y0, Y3, Y0
+	VMOVUPS      constants<>+96(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMAXPS       Y0, Y3, Y0
+	VMOVUPS      constants<>+128(SB), Y3
+	VMOVUPS      constants<>+128(SB), Y4
+	VFMADD213PS  constants<>+160(SB), Y2, Y3
+	VFMADD213PS  constants<>+160(SB), Y0, Y4
+	VSUBPS       constants<>+160(SB), Y3, Y5
+	VSUBPS       constants<>+160(SB), Y4, Y6
+	VMOVUPS      constants<>+192(SB), Y7
+	VFNMADD231PS Y5, Y7, Y2
+	VFNMADD231PS Y6, Y7, Y0
+	VFNMADD231PS constants<>+224(SB), Y5, Y2
+	VFNMADD231PS constants<>+224(SB), Y6, Y0
+	VMOVUPS      constants<>+256(SB), Y5
+	VMOVUPS      constants<>+256(SB), Y6
+	VFMADD213PS  constants<>+288(SB), Y2, Y5
+	VFMADD213PS  constants<>+288(SB), Y0, Y6
+	VFMADD213PS  constants<>+320(SB), Y2, Y5
+	VFMADD213PS  constants<>+320(SB), Y0, Y6
+	VFMADD213PS  constants<>+352(SB), Y2, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y6
+	VFMADD213PS  constants<>+384(SB), Y2, Y5
+	VFMADD213PS  constants<>+384(SB), Y0, Y6
+	VFMADD213PS  constants<>+416(SB), Y2, Y5
+	VFMADD213PS  constants<>+416(SB), Y0, Y6
+	VFMADD213PS  constants<>+416(SB), Y2, Y5
+	VFMADD213PS  constants<>+416(SB), Y0, Y6
+	VPSLLD       $0x17, Y3, Y0
+	VPSLLD       $0x17, Y4, Y2
+	VMULPS       Y0, Y5, Y0
+	VMULPS       Y2, Y6, Y2
 	VMULPS       Y1, Y0, Y0
+	VMULPS       Y1, Y2, Y1
 	LEAQ         byteMasks<>+0(SB), R9
 	MOVQ         R8, R10
 	NEGQ         R10
-	VMOVUPS      64(R9)(R10*4), Y1
+	VMOVUPS      64(R9)(R10*4), Y2
 	VMOVUPS      96(R9)(R10*4), Y3
-	VMASKMOVPS   Y2, Y1, (AX)
-	VMASKMOVPS   Y0, Y3, 32(AX)
+	VMASKMOVPS   Y0, Y2, (AX)
+	VMASKMOVPS   Y1, Y3, 32(AX)
 	SHLQ         $0x02, R8
 	ADDQ         R8, AX
 	ADDQ         R8, CX
@@ -5382,25 +5359,24 @@ end2:
 // func softmaxRowsF64AVX512(dst []float64, x []float64, n int, m []float64, scale []float64)
 // Requires: AVX, AVX512F
 TEXT ·softmaxRowsF64AVX512(SB), NOSPLIT, $0-104
-	VBROADCASTSD constants<>+384(SB), Z0
-	VBROADCASTSD constants<>+448(SB), Z1
-	VBROADCASTSD constants<>+480(SB), Z2
-	VBROADCASTSD constants<>+512(SB), Z3
-	VBROADCASTSD constants<>+544(SB), Z4
-	VBROADCASTSD constants<>+576(SB), Z5
-	VBROADCASTSD constants<>+608(SB), Z6
-	VBROADCASTSD constants<>+640(SB), Z7
-	VBROADCASTSD constants<>+672(SB), Z8
-	VBROADCASTSD constants<>+704(SB), Z9
-	VBROADCASTSD constants<>+736(SB), Z10
-	VBROADCASTSD constants<>+768(SB), Z11
-	VBROADCASTSD constants<>+800(SB), Z12
-	VBROADCASTSD constants<>+832(SB), Z13
-	VBROADCASTSD constants<>+864(SB), Z14
-	VBROADCASTSD constants<>+896(SB), Z15
-	VBROADCASTSD constants<>+960(SB), Z16
-	VBROADCASTSD constants<>+1504(SB), Z17
-	VBROADCASTSD constants<>+1536(SB), Z18
+	VBROADCASTSD constants<>+480(SB), Z0
+	VBROADCASTSD constants<>+1536(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z3
+	VBROADCASTSD constants<>+608(SB), Z4
+	VBROADCASTSD constants<>+640(SB), Z5
+	VBROADCASTSD constants<>+672(SB), Z6
+	VBROADCASTSD constants<>+704(SB), Z7
+	VBROADCASTSD constants<>+736(SB), Z8
+	VBROADCASTSD constants<>+768(SB), Z9
+	VBROADCASTSD constants<>+800(SB), Z10
+	VBROADCASTSD constants<>+832(SB), Z11
+	VBROADCASTSD constants<>+864(SB), Z12
+	VBROADCASTSD constants<>+896(SB), Z13
+	VBROADCASTSD constants<>+928(SB), Z14
+	VBROADCASTSD constants<>+960(SB), Z15
+	VBROADCASTSD constants<>+992(SB), Z16
+	VBROADCASTSD constants<>+1024(SB), Z17
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         n+48(FP), DX
@@ -5411,41 +5387,38 @@ TEXT ·softmaxRowsF64AVX512(SB), NOSPLIT, $0-104
 	JLE          end2
 
 loop1:
-	VBROADCASTSD (BX), Z19
-	VBROADCASTSD (SI), Z20
+	VBROADCASTSD (BX), Z18
+	VBROADCASTSD (SI), Z19
 	MOVQ         DX, R8
 	CMPQ         R8, $+8
 	JLT          end4
 
 loop3:
-	VMOVUPS      (CX), Z21
-	VSUBPD       Z19, Z21, Z21
-	VMOVAPS      Z1, Z24
-	VFMADD213PD  Z2, Z21, Z24
-	VSUBPD       Z2, Z24, Z25
-	VMOVAPS      Z3, Z26
-	VFNMADD213PD Z21, Z25, Z26
-	VFNMADD231PD Z4, Z25, Z26
-	VMOVAPS      Z5, Z25
-	VFMADD213PD  Z6, Z26, Z25
-	VFMADD213PD  Z7, Z26, Z25
-	VFMADD213PD  Z8, Z26, Z25
-	VFMADD213PD  Z9, Z26, Z25
-	VFMADD213PD  Z10, Z26, Z25
-	VFMADD213PD  Z11, Z26, Z25
-	VFMADD213PD  Z12, Z26, Z25
-	VFMADD213PD  Z13, Z26, Z25
-	VFMADD213PD  Z14, Z26, Z25
-	VFMADD213PD  Z15, Z26, Z25
-	VFMADD213PD  Z15, Z26, Z25
-	VCMPPD       $0x15, Z16, Z21, K1
-	VPSLLQ       $0x34, Z24, Z24
-	VPADDQ.Z     Z25, Z24, K1, Z24
-	VCMPPD       $0x15, Z17, Z21, K1
-	VADDPD       Z18, Z21, Z21
-	VBLENDMPD    Z21, Z24, K1, Z22
-	VMULPD       Z20, Z22, Z21
-	VMOVUPS      Z21, (AX)
+	VMOVUPS      (CX), Z20
+	VSUBPD       Z18, Z20, Z20
+	VMINPD       Z20, Z1, Z20
+	VMAXPD       Z20, Z2, Z20
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
+	VSUBPD       Z4, Z21, Z22
+	VFNMADD231PD Z22, Z5, Z20
+	VFNMADD231PD Z6, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD213PD  Z8, Z20, Z22
+	VFMADD213PD  Z9, Z20, Z22
+	VFMADD213PD  Z10, Z20, Z22
+	VFMADD213PD  Z11, Z20, Z22
+	VFMADD213PD  Z12, Z20, Z22
+	VFMADD213PD  Z13, Z20, Z22
+	VFMADD213PD  Z14, Z20, Z22
+	VFMADD213PD  Z15, Z20, Z22
+	VFMADD213PD  Z16, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VPSLLQ       $0x34, Z21, Z20
+	VMULPD       Z20, Z22, Z20
+	VMULPD       Z19, Z20, Z20
+	VMOVUPS      Z20, (AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, R8
@@ -5457,35 +5430,32 @@ end4:
 	JLE          endif5
 	LEAQ         bitMasks<>+0(SB), R9
 	KMOVW        (R9)(R8*2), K1
-	VMOVAPS      Z0, Z21
-	VMOVUPD      (CX), K1, Z21
-	VSUBPD       Z19, Z21, Z19
-	VMOVAPS      Z1, Z21
-	VFMADD213PD  Z2, Z19, Z21
-	VSUBPD       Z2, Z21, Z24
-	VMOVAPS      Z3, Z25
-	VFNMADD213PD Z19, Z24, Z25
-	VFNMADD231PD Z4, Z24, Z25
-	VMOVAPS      Z5, Z24
-	VFMADD213PD  Z6, Z25, Z24
-	VFMADD213PD  Z7, Z25, Z24
-	VFMADD213PD  Z8, Z25, Z24
-	VFMADD213PD  Z9, Z25, Z24
-	VFMADD213PD  Z10, Z25, Z24
-	VFMADD213PD  Z11, Z25, Z24
-	VFMADD213PD  Z12, Z25, Z24
-	VFMADD213PD  Z13, Z25, Z24
-	VFMADD213PD  Z14, Z25, Z24
-	VFMADD213PD  Z15, Z25, Z24
-	VFMADD213PD  Z15, Z25, Z24
-	VCMPPD       $0x15, Z16, Z19, K2
-	VPSLLQ       $0x34, Z21, Z21
-	VPADDQ.Z     Z24, Z21, K2, Z21
-	VCMPPD       $0x15, Z17, Z19, K2
-	VADDPD       Z18, Z19, Z19
-	VBLENDMPD    Z19, Z21, K2, Z23
-	VMULPD       Z20, Z23, Z19
-	VMOVUPD      Z19, K1, (AX)
+	VMOVAPS      Z0, Z20
+	VMOVUPD      (CX), K1, Z20
+	VSUBPD       Z18, Z20, Z18
+	VMINPD       Z18, Z1, Z18
+	VMAXPD       Z18, Z2, Z18
+	VMOVAPS      Z3, Z20
+	VFMADD213PD  Z4, Z18, Z20
+	VSUBPD       Z4, Z20, Z21
+	VFNMADD231PD Z21, Z5, Z18
+	VFNMADD231PD Z6, Z21, Z18
+	VMOVAPS      Z7, Z21
+	VFMADD213PD  Z8, Z18, Z21
+	VFMADD213PD  Z9, Z18, Z21
+	VFMADD213PD  Z10, Z18, Z21
+	VFMADD213PD  Z11, Z18, Z21
+	VFMADD213PD  Z12, Z18, Z21
+	VFMADD213PD  Z13, Z18, Z21
+	VFMADD213PD  Z14, Z18, Z21
+	VFMADD213PD  Z15, Z18, Z21
+	VFMADD213PD  Z16, Z18, Z21
+	VFMADD213PD  Z17, Z18, Z21
+	VFMADD213PD  Z17, Z18, Z21
+	VPSLLQ       $0x34, Z20, Z18
+	VMULPD       Z18, Z21, Z18
+	VMULPD       Z19, Z18, Z18
+	VMOVUPD      Z18, K1, (AX)
 	SHLQ         $0x03, R8
 	ADDQ         R8, AX
 	ADDQ         R8, CX
@@ -5525,56 +5495,51 @@ loop3:
 	VMOVUPS      32(CX), Y3
 	VSUBPD       Y0, Y2, Y2
 	VSUBPD       Y0, Y3, Y3
-	VMOVUPS      constants<>+448(SB), Y4
-	VMOVUPS      constants<>+448(SB), Y5
-	VFMADD213PD  constants<>+480(SB), Y2, Y4
-	VFMADD213PD  constants<>+480(SB), Y3, Y5
-	VSUBPD       constants<>+480(SB), Y4, Y6
-	VSUBPD       constants<>+480(SB), Y5, Y7
-	VMOVUPS      constants<>+512(SB), Y8
-	VMOVUPS      constants<>+512(SB), Y9
-	VFNMADD213PD Y2, Y6, Y8
-	VFNMADD213PD Y3, Y7, Y9
-	VFNMADD231PD constants<>+544(SB), Y6, Y8
-	VFNMADD231PD constants<>+544(SB), Y7, Y9
-	VMOVUPS      constants<>+576(SB), Y6
-	VMOVUPS      constants<>+576(SB), Y7
-	VFMADD213PD  constants<>+608(SB), Y8, Y6
-	VFMADD213PD  constants<>+608(SB), Y9, Y7
-	VFMADD213PD  constants<>+640(SB), Y8, Y6
-	VFMADD213PD  constants<>+640(SB), Y9, Y7
-	VFMADD213PD  constants<>+672(SB), Y8, Y6
-	VFMADD213PD  constants<>+672(SB), Y9, Y7
-	VFMADD213PD  constants<>+704(SB), Y8, Y6
-	VFMADD213PD  constants<>+704(SB), Y9, Y7
-	VFMADD213PD  constants<>+736(SB), Y8, Y6
-	VFMADD213PD  constants<>+736(SB), Y9, Y7
-	VFMADD213PD  constants<>+768(SB), Y8, Y6
-	VFMADD213PD  constants<>+768(SB), Y9, Y7
-	VFMADD213PD  constants<>+800(SB), Y8, Y6
-	VFMADD213PD  constants<>+800(SB), Y9, Y7
-	VFMADD213PD  constants<>+832(SB), Y8, Y6
-	VFMADD213PD  constants<>+832(SB), Y9, Y7
-	VFMADD213PD  constants<>+864(SB), Y8, Y6
-	VFMADD213PD  constants<>+864(SB), Y9, Y7
-	VFMADD213PD  constants<>+896(SB), Y8, Y6
-	VFMADD213PD  constants<>+896(SB), Y9, Y7
-	VFMADD213PD  constants<>+896(SB), Y8, Y6
-	VFMADD213PD  constants<>+896(SB), Y9, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y2, Y8
-	VCMPPD       $0x15, constants<>+960(SB), Y3, Y9
-	VPSLLQ       $0x34, Y4, Y4
-	VPSLLQ       $0x34, Y5, Y5
-	VPADDQ       Y6, Y4, Y4
-	VPADDQ       Y7, Y5, Y5
-	VANDPS       Y4, Y8, Y4
-	VANDPS       Y5, Y9, Y5
-	VCMPPD       $0x15, constants<>+1504(SB), Y2, Y6
-	VCMPPD       $0x15, constants<>+1504(SB), Y3, Y7
-	VADDPD       constants<>+1536(SB), Y2, Y2
-	VADDPD       constants<>+1536(SB), Y3, Y3
-	VBLENDVPS    Y6, Y2, Y4, Y2
-	VBLENDVPS    Y7, Y3, Y5, Y3
+	VMOVUPS      constants<>+1536(SB), Y4
+	VMINPD       Y2, Y4, Y2
+	VMINPD       Y3, Y4, Y3
+	VMOVUPS      constants<>+544(SB), Y4
+	VMAXPD       Y2, Y4, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMOVUPS      constants<>+576(SB), Y4
+	VMOVUPS      constants<>+576(SB), Y5
+	VFMADD213PD  constants<>+608(SB), Y2, Y4
+	VFMADD213PD  constants<>+608(SB), Y3, Y5
+	VSUBPD       constants<>+608(SB), Y4, Y6
+	VSUBPD       constants<>+608(SB), Y5, Y7
+	VMOVUPS      constants<>+640(SB), Y8
+	VFNMADD231PD Y6, Y8, Y2
+	VFNMADD231PD Y7, Y8, Y3
+	VFNMADD231PD constants<>+672(SB), Y6, Y2
+	VFNMADD231PD constants<>+672(SB), Y7, Y3
+	VMOVUPS      constants<>+704(SB), Y6
+	VMOVUPS      constants<>+704(SB), Y7
+	VFMADD213PD  constants<>+736(SB), Y2, Y6
+	VFMADD213PD  constants<>+736(SB), Y3, Y7
+	VFMADD213PD  constants<>+768(SB), Y2, Y6
+	VFMADD213PD  constants<>+768(SB), Y3, Y7
+	VFMADD213PD  constants<>+800(SB), Y2, Y6
+	VFMADD213PD  constants<>+800(SB), Y3, Y7
+	VFMADD213PD  constants<>+832(SB), Y2, Y6
+	VFMADD213PD  constants<>+832(SB), Y3, Y7
+	VFMADD213PD  constants<>+864(SB), Y2, Y6
+	VFMADD213PD  constants<>+864(SB), Y3, Y7
+	VFMADD213PD  constants<>+896(SB), Y2, Y6
+	VFMADD213PD  constants<>+896(SB), Y3, Y7
+	VFMADD213PD  constants<>+928(SB), Y2, Y6
+	VFMADD213PD  constants<>+928(SB), Y3, Y7
+	VFMADD213PD  constants<>+960(SB), Y2, Y6
+	VFMADD213PD  constants<>+960(SB), Y3, Y7
+	VFMADD213PD  constants<>+992(SB), Y2, Y6
+	VFMADD213PD  constants<>+992(SB), Y3, Y7
+	VFMADD213PD  constants<>+1024(SB), Y2, Y6
+	VFMADD213PD  constants<>+1024(SB), Y3, Y7
+	VFMADD213PD  constants<>+1024(SB), Y2, Y6
+	VFMADD213PD  constants<>+1024(SB), Y3, Y7
+	VPSLLQ       $0x34, Y4, Y2
+	VPSLLQ       $0x34, Y5, Y3
+	VMULPD       Y2, Y6, Y2
+	VMULPD       Y3, Y7, Y3
 	VMULPD       Y1, Y2, Y2
 	VMULPD       Y1, Y3, Y3
 	VMOVUPS      Y2, (AX)
@@ -5594,72 +5559,67 @@ end4:
 	VMOVUPS      64(R9)(R10*8), Y3
 	VMOVUPS      96(R9)(R10*8), Y4
 	VMASKMOVPD   (CX), Y3, Y2
-	VMOVUPS      constants<>+384(SB), Y5
+	VMOVUPS      constants<>+480(SB), Y5
 	VBLENDVPS    Y3, Y2, Y5, Y2
 	VMASKMOVPD   32(CX), Y4, Y3
-	VMOVUPS      constants<>+384(SB), Y5
+	VMOVUPS      constants<>+480(SB), Y5
 	VBLENDVPS    Y4, Y3, Y5, Y3
 	VSUBPD       Y0, Y2, Y2
 	VSUBPD       Y0, Y3, Y0
-	VMOVUPS      constants<>+448(SB), Y3
-	VMOVUPS      constants<>+448(SB), Y4
-	VFMADD213PD  constants<>+480(SB), Y2, Y3
-	VFMADD213PD  constants<>+480(SB), Y0, Y4
-	VSUBPD       constants<>+480(SB), Y3, Y5
-	VSUBPD       constants<>+480(SB), Y4, Y6
-	VMOVUPS      constants<>+512(SB), Y7
-	VMOVUPS      constants<>+512(SB), Y8
-	VFNMADD213PD Y2, Y5, Y7
-	VFNMADD213PD Y0, Y6, Y8
-	VFNMADD231PD constants<>+544(SB), Y5, Y7
-	VFNMADD231PD constants<>+544(SB), Y6, Y8
-	VMOVUPS      constants<>+576(SB), Y5
-	VMOVUPS      constants<>+576(SB), Y6
-	VFMADD213PD  constants<>+608(SB), Y7, Y5
-	VFMADD213PD  constants<>+608(SB), Y8, Y6
-	VFMADD213PD  constants<>+640(SB), Y7, Y5
-	VFMADD213PD  constants<>+640(SB), Y8, Y6
-	VFMADD213PD  constants<>+672(SB), Y7, Y5
-	VFMADD213PD  constants<>+672(SB), Y8, Y6
-	VFMADD213PD  constants<>+704(SB), Y7, Y5
-	VFMADD213PD  constants<>+704(SB), Y8, Y6
-	VFMADD213PD  constants<>+736(SB), Y7, Y5
-	VFMADD213PD  constants<>+736(SB), Y8, Y6
-	VFMADD213PD  constants<>+768(SB), Y7, Y5
-	VFMADD213PD  constants<>+768(SB), Y8, Y6
-	VFMADD213PD  constants<>+800(SB), Y7, Y5
-	VFMADD213PD  constants<>+800(SB), Y8, Y6
-	VFMADD213PD  constants<>+832(SB), Y7, Y5
-	VFMADD213PD  constants<>+832(SB), Y8, Y6
-	VFMADD213PD  constants<>+864(SB), Y7, Y5
-	VFMADD213PD  constants<>+864(SB), Y8, Y6
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y8, Y6
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y8, Y6
-	VCMPPD       $0x15, constants<>+960(SB), Y2, Y7
-	VCMPPD       $0x15, constants<>+960(SB), Y0, Y8
-	VPSLLQ       $0x34, Y3, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VPADDQ       Y5, Y3, Y3
-	VPADDQ       Y6, Y4, Y4
-	VANDPS       Y3, Y7, Y3
-	VANDPS       Y4, Y8, Y4
-	VCMPPD       $0x15, constants<>+1504(SB), Y2, Y5
-	VCMPPD       $0x15, constants<>+1504(SB), Y0, Y6
-	VADDPD       constants<>+1536(SB), Y2, Y2
-	VADDPD       constants<>+1536(SB), Y0, Y0
-	VBLENDVPS    Y5, Y2, Y3, Y2
-	VBLENDVPS    Y6, Y0, Y4, Y0
-	VMULPD       Y1, Y2, Y2
+	VMOVUPS      constants<>+1536(SB), Y3
+	VMINPD       Y2, Y3, Y2
+	VMINPD       Y0, Y3, Y0
+	VMOVUPS      constants<>+544(SB), Y3
+	VMAXPD       Y2, Y3, Y2
+	VMAXPD       Y0, Y3, Y0
+	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y4
+	VFMADD213PD  constants<>+608(SB), Y2, Y3
+	VFMADD213PD  constants<>+608(SB), Y0, Y4
+	VSUBPD       constants<>+608(SB), Y3, Y5
+	VSUBPD       constants<>+608(SB), Y4, Y6
+	VMOVUPS      constants<>+640(SB), Y7
+	VFNMADD231PD Y5, Y7, Y2
+	VFNMADD231PD Y6, Y7, Y0
+	VFNMADD231PD constants<>+672(SB), Y5, Y2
+	VFNMADD231PD constants<>+672(SB), Y6, Y0
+	VMOVUPS      constants<>+704(SB), Y5
+	VMOVUPS      constants<>+704(SB), Y6
+	VFMADD213PD  constants<>+736(SB), Y2, Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y6
+	VFMADD213PD  constants<>+768(SB), Y2, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y6
+	VFMADD213PD  constants<>+800(SB), Y2, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y6
+	VFMADD213PD  constants<>+832(SB), Y2, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y6
+	VFMADD213PD  constants<>+864(SB), Y2, Y5
+	VFMADD213PD  constants<>+864(SB), Y0, Y6
+	VFMADD213PD  constants<>+896(SB), Y2, Y5
+	VFMADD213PD  constants<>+896(SB), Y0, Y6
+	VFMADD213PD  constants<>+928(SB), Y2, Y5
+	VFMADD213PD  constants<>+928(SB), Y0, Y6
+	VFMADD213PD  constants<>+960(SB), Y2, Y5
+	VFMADD213PD  constants<>+960(SB), Y0, Y6
+	VFMADD213PD  constants<>+992(SB), Y2, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y6
+	VFMADD213PD  constants<>+1024(SB), Y2, Y5
+	VFMADD213PD  constants<>+1024(SB), Y0, Y6
+	VFMADD213PD  constants<>+1024(SB), Y2, Y5
+	VFMADD213PD  constants<>+1024(SB), Y0, Y6
+	VPSLLQ       $0x34, Y3, Y0
+	VPSLLQ       $0x34, Y4, Y2
+	VMULPD       Y0, Y5, Y0
+	VMULPD       Y2, Y6, Y2
 	VMULPD       Y1, Y0, Y0
+	VMULPD       Y1, Y2, Y1
 	LEAQ         byteMasks<>+0(SB), R9
 	MOVQ         R8, R10
 	NEGQ         R10
-	VMOVUPS      64(R9)(R10*8), Y1
+	VMOVUPS      64(R9)(R10*8), Y2
 	VMOVUPS      96(R9)(R10*8), Y3
-	VMASKMOVPD   Y2, Y1, (AX)
-	VMASKMOVPD   Y0, Y3, 32(AX)
+	VMASKMOVPD   Y0, Y2, (AX)
+	VMASKMOVPD   Y1, Y3, 32(AX)
 	SHLQ         $0x03, R8
 	ADDQ         R8, AX
 	ADDQ         R8, CX
@@ -7534,198 +7494,198 @@ DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000
 DATA constants<>+24(SB)/8, $0xff800000ff800000
-DATA constants<>+32(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+40(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+48(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+56(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+64(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+72(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+80(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+88(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+96(SB)/8, $0x4b4000004b400000
-DATA constants<>+104(SB)/8, $0x4b4000004b400000
-DATA constants<>+112(SB)/8, $0x4b4000004b400000
-DATA constants<>+120(SB)/8, $0x4b4000004b400000
-DATA constants<>+128(SB)/8, $0x3f3172003f317200
-DATA constants<>+136(SB)/8, $0x3f3172003f317200
-DATA constants<>+144(SB)/8, $0x3f3172003f317200
-DATA constants<>+152(SB)/8, $0x3f3172003f317200
-DATA constants<>+160(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+168(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+176(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+184(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+192(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+200(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+208(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+216(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+224(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+232(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+240(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+248(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+256(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+264(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+272(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+280(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+288(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+296(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+304(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+312(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+320(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+328(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+336(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+344(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+352(SB)/8, $0x3f8000003f800000
-DATA constants<>+360(SB)/8, $0x3f8000003f800000
-DATA constants<>+368(SB)/8, $0x3f8000003f800000
-DATA constants<>+376(SB)/8, $0x3f8000003f800000
-DATA constants<>+384(SB)/8, $0xfff0000000000000
-DATA constants<>+392(SB)/8, $0xfff0000000000000
-DATA constants<>+400(SB)/8, $0xfff0000000000000
-DATA constants<>+408(SB)/8, $0xfff0000000000000
-DATA constants<>+416(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+424(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+432(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+440(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+448(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+456(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+464(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+472(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+480(SB)/8, $0x4338000000000000
-DATA constants<>+488(SB)/8, $0x4338000000000000
-DATA constants<>+496(SB)/8, $0x4338000000000000
-DATA constants<>+504(SB)/8, $0x4338000000000000
-DATA constants<>+512(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+520(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+528(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+536(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+576(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+584(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+592(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+600(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+608(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+616(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+624(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+632(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+640(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+648(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+656(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+664(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+672(SB)/8, $0x3efa01999b82986a
-DATA constants<>+680(SB)/8, $0x3efa01999b82986a
-DATA constants<>+688(SB)/8, $0x3efa01999b82986a
-DATA constants<>+696(SB)/8, $0x3efa01999b82986a
-DATA constants<>+704(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+712(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+720(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+728(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+736(SB)/8, $0x3f56c16c184532be
-DATA constants<>+744(SB)/8, $0x3f56c16c184532be
-DATA constants<>+752(SB)/8, $0x3f56c16c184532be
-DATA constants<>+760(SB)/8, $0x3f56c16c184532be
-DATA constants<>+768(SB)/8, $0x3f811111111253d9
-DATA constants<>+776(SB)/8, $0x3f811111111253d9
-DATA constants<>+784(SB)/8, $0x3f811111111253d9
-DATA constants<>+792(SB)/8, $0x3f811111111253d9
-DATA constants<>+800(SB)/8, $0x3fa555555555074e
-DATA constants<>+808(SB)/8, $0x3fa555555555074e
-DATA constants<>+816(SB)/8, $0x3fa555555555074e
-DATA constants<>+824(SB)/8, $0x3fa555555555074e
-DATA constants<>+832(SB)/8, $0x3fc5555555555508
-DATA constants<>+840(SB)/8, $0x3fc5555555555508
-DATA constants<>+848(SB)/8, $0x3fc5555555555508
-DATA constants<>+856(SB)/8, $0x3fc5555555555508
-DATA constants<>+864(SB)/8, $0x3fe000000000000a
-DATA constants<>+872(SB)/8, $0x3fe000000000000a
-DATA constants<>+880(SB)/8, $0x3fe000000000000a
-DATA constants<>+888(SB)/8, $0x3fe000000000000a
-DATA constants<>+896(SB)/8, $0x3ff0000000000000
-DATA constants<>+904(SB)/8, $0x3ff0000000000000
-DATA constants<>+912(SB)/8, $0x3ff0000000000000
-DATA constants<>+920(SB)/8, $0x3ff0000000000000
-DATA constants<>+928(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+936(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+944(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+952(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+960(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+968(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+976(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+984(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+992(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1000(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1008(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1016(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1024(SB)/8, $0x4330000000000000
-DATA constants<>+1032(SB)/8, $0x4330000000000000
-DATA constants<>+1040(SB)/8, $0x4330000000000000
-DATA constants<>+1048(SB)/8, $0x4330000000000000
-DATA constants<>+1056(SB)/8, $0x4330000000000400
-DATA constants<>+1064(SB)/8, $0x4330000000000400
-DATA constants<>+1072(SB)/8, $0x4330000000000400
-DATA constants<>+1080(SB)/8, $0x4330000000000400
-DATA constants<>+1088(SB)/8, $0x000fffffffffffff
-DATA constants<>+1096(SB)/8, $0x000fffffffffffff
-DATA constants<>+1104(SB)/8, $0x000fffffffffffff
-DATA constants<>+1112(SB)/8, $0x000fffffffffffff
-DATA constants<>+1120(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1128(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1136(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1144(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1152(SB)/8, $0x4000000000000000
-DATA constants<>+1160(SB)/8, $0x4000000000000000
-DATA constants<>+1168(SB)/8, $0x4000000000000000
-DATA constants<>+1176(SB)/8, $0x4000000000000000
-DATA constants<>+1184(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1192(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1200(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1208(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1216(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1224(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1232(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1240(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1248(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1256(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1264(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1272(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1280(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1288(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1296(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1304(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1312(SB)/8, $0x3fd249249422a452
-DATA constants<>+1320(SB)/8, $0x3fd249249422a452
-DATA constants<>+1328(SB)/8, $0x3fd249249422a452
-DATA constants<>+1336(SB)/8, $0x3fd249249422a452
-DATA constants<>+1344(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1352(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1360(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1368(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1376(SB)/8, $0x3fe5555555555593
-DATA constants<>+1384(SB)/8, $0x3fe5555555555593
-DATA constants<>+1392(SB)/8, $0x3fe5555555555593
-DATA constants<>+1400(SB)/8, $0x3fe5555555555593
-DATA constants<>+1408(SB)/8, $0x3fe0000000000000
-DATA constants<>+1416(SB)/8, $0x3fe0000000000000
-DATA constants<>+1424(SB)/8, $0x3fe0000000000000
-DATA constants<>+1432(SB)/8, $0x3fe0000000000000
-DATA constants<>+1440(SB)/8, $0x42b1721842b17218
-DATA constants<>+1448(SB)/8, $0x42b1721842b17218
-DATA constants<>+1456(SB)/8, $0x42b1721842b17218
-DATA constants<>+1464(SB)/8, $0x42b1721842b17218
-DATA constants<>+1472(SB)/8, $0x7f8000007f800000
-DATA constants<>+1480(SB)/8, $0x7f8000007f800000
-DATA constants<>+1488(SB)/8, $0x7f8000007f800000
-DATA constants<>+1496(SB)/8, $0x7f8000007f800000
-DATA constants<>+1504(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1512(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1520(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1528(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+1536(SB)/8, $0x7ff0000000000000
-DATA constants<>+1544(SB)/8, $0x7ff0000000000000
-DATA constants<>+1552(SB)/8, $0x7ff0000000000000
-DATA constants<>+1560(SB)/8, $0x7ff0000000000000
+DATA constants<>+32(SB)/8, $0x4b4000004b400000
+DATA constants<>+40(SB)/8, $0x4b4000004b400000
+DATA constants<>+48(SB)/8, $0x4b4000004b400000
+DATA constants<>+56(SB)/8, $0x4b4000004b400000
+DATA constants<>+64(SB)/8, $0xffffffffffffffff
+DATA constants<>+72(SB)/8, $0xffffffffffffffff
+DATA constants<>+80(SB)/8, $0xffffffffffffffff
+DATA constants<>+88(SB)/8, $0xffffffffffffffff
+DATA constants<>+96(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+104(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+112(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+120(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+128(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+136(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+144(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+152(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+160(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+168(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+176(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+184(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+192(SB)/8, $0x3f3172003f317200
+DATA constants<>+200(SB)/8, $0x3f3172003f317200
+DATA constants<>+208(SB)/8, $0x3f3172003f317200
+DATA constants<>+216(SB)/8, $0x3f3172003f317200
+DATA constants<>+224(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+232(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+240(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+248(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+256(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+264(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+272(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+280(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+288(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+296(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+304(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+312(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+320(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+328(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+336(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+344(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+352(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+360(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+368(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+376(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+384(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+392(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+400(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+408(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+416(SB)/8, $0x4000000040000000
+DATA constants<>+424(SB)/8, $0x4000000040000000
+DATA constants<>+432(SB)/8, $0x4000000040000000
+DATA constants<>+440(SB)/8, $0x4000000040000000
+DATA constants<>+448(SB)/8, $0x3f8000003f800000
+DATA constants<>+456(SB)/8, $0x3f8000003f800000
+DATA constants<>+464(SB)/8, $0x3f8000003f800000
+DATA constants<>+472(SB)/8, $0x3f8000003f800000
+DATA constants<>+480(SB)/8, $0xfff0000000000000
+DATA constants<>+488(SB)/8, $0xfff0000000000000
+DATA constants<>+496(SB)/8, $0xfff0000000000000
+DATA constants<>+504(SB)/8, $0xfff0000000000000
+DATA constants<>+512(SB)/8, $0x4338000000000000
+DATA constants<>+520(SB)/8, $0x4338000000000000
+DATA constants<>+528(SB)/8, $0x4338000000000000
+DATA constants<>+536(SB)/8, $0x4338000000000000
+DATA constants<>+544(SB)/8, $0xc086232be0000000
+DATA constants<>+552(SB)/8, $0xc086232be0000000
+DATA constants<>+560(SB)/8, $0xc086232be0000000
+DATA constants<>+568(SB)/8, $0xc086232be0000000
+DATA constants<>+576(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+584(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+592(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+600(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+608(SB)/8, $0x43380000000003fe
+DATA constants<>+616(SB)/8, $0x43380000000003fe
+DATA constants<>+624(SB)/8, $0x43380000000003fe
+DATA constants<>+632(SB)/8, $0x43380000000003fe
+DATA constants<>+640(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+648(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+656(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+664(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+672(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+680(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+688(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+696(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+704(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+712(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+720(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+728(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+736(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+744(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+752(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+760(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+768(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+776(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+784(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+792(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+800(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+808(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+816(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+824(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+832(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+840(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+848(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+856(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+864(SB)/8, $0x3f66c16c184532be
+DATA constants<>+872(SB)/8, $0x3f66c16c184532be
+DATA constants<>+880(SB)/8, $0x3f66c16c184532be
+DATA constants<>+888(SB)/8, $0x3f66c16c184532be
+DATA constants<>+896(SB)/8, $0x3f911111111253d9
+DATA constants<>+904(SB)/8, $0x3f911111111253d9
+DATA constants<>+912(SB)/8, $0x3f911111111253d9
+DATA constants<>+920(SB)/8, $0x3f911111111253d9
+DATA constants<>+928(SB)/8, $0x3fb555555555074e
+DATA constants<>+936(SB)/8, $0x3fb555555555074e
+DATA constants<>+944(SB)/8, $0x3fb555555555074e
+DATA constants<>+952(SB)/8, $0x3fb555555555074e
+DATA constants<>+960(SB)/8, $0x3fd5555555555508
+DATA constants<>+968(SB)/8, $0x3fd5555555555508
+DATA constants<>+976(SB)/8, $0x3fd5555555555508
+DATA constants<>+984(SB)/8, $0x3fd5555555555508
+DATA constants<>+992(SB)/8, $0x3ff000000000000a
+DATA constants<>+1000(SB)/8, $0x3ff000000000000a
+DATA constants<>+1008(SB)/8, $0x3ff000000000000a
+DATA constants<>+1016(SB)/8, $0x3ff000000000000a
+DATA constants<>+1024(SB)/8, $0x4000000000000000
+DATA constants<>+1032(SB)/8, $0x4000000000000000
+DATA constants<>+1040(SB)/8, $0x4000000000000000
+DATA constants<>+1048(SB)/8, $0x4000000000000000
+DATA constants<>+1056(SB)/8, $0x3ff0000000000000
+DATA constants<>+1064(SB)/8, $0x3ff0000000000000
+DATA constants<>+1072(SB)/8, $0x3ff0000000000000
+DATA constants<>+1080(SB)/8, $0x3ff0000000000000
+DATA constants<>+1088(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1096(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1104(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1112(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1120(SB)/8, $0x4330000000000000
+DATA constants<>+1128(SB)/8, $0x4330000000000000
+DATA constants<>+1136(SB)/8, $0x4330000000000000
+DATA constants<>+1144(SB)/8, $0x4330000000000000
+DATA constants<>+1152(SB)/8, $0x4330000000000400
+DATA constants<>+1160(SB)/8, $0x4330000000000400
+DATA constants<>+1168(SB)/8, $0x4330000000000400
+DATA constants<>+1176(SB)/8, $0x4330000000000400
+DATA constants<>+1184(SB)/8, $0x000fffffffffffff
+DATA constants<>+1192(SB)/8, $0x000fffffffffffff
+DATA constants<>+1200(SB)/8, $0x000fffffffffffff
+DATA constants<>+1208(SB)/8, $0x000fffffffffffff
+DATA constants<>+1216(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1224(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1232(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1240(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1248(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1256(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1264(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1272(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1280(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1288(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1296(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1304(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1312(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1320(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1328(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1336(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1344(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1352(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1360(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1368(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1376(SB)/8, $0x3fd249249422a452
+DATA constants<>+1384(SB)/8, $0x3fd249249422a452
+DATA constants<>+1392(SB)/8, $0x3fd249249422a452
+DATA constants<>+1400(SB)/8, $0x3fd249249422a452
+DATA constants<>+1408(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1416(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1424(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1432(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1440(SB)/8, $0x3fe5555555555593
+DATA constants<>+1448(SB)/8, $0x3fe5555555555593
+DATA constants<>+1456(SB)/8, $0x3fe5555555555593
+DATA constants<>+1464(SB)/8, $0x3fe5555555555593
+DATA constants<>+1472(SB)/8, $0x3fe0000000000000
+DATA constants<>+1480(SB)/8, $0x3fe0000000000000
+DATA constants<>+1488(SB)/8, $0x3fe0000000000000
+DATA constants<>+1496(SB)/8, $0x3fe0000000000000
+DATA constants<>+1504(SB)/8, $0x42b2d4fc42b2d4fc
+DATA constants<>+1512(SB)/8, $0x42b2d4fc42b2d4fc
+DATA constants<>+1520(SB)/8, $0x42b2d4fc42b2d4fc
+DATA constants<>+1528(SB)/8, $0x42b2d4fc42b2d4fc
+DATA constants<>+1536(SB)/8, $0x408633ce80000000
+DATA constants<>+1544(SB)/8, $0x408633ce80000000
+DATA constants<>+1552(SB)/8, $0x408633ce80000000
+DATA constants<>+1560(SB)/8, $0x408633ce80000000
 GLOBL constants<>(SB), RODATA|NOPTR, $1568
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000

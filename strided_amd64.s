@@ -872,8 +872,8 @@ endif6:
 // func expStridedF32AVX512(sum []float64, ties []float32, m []float32, x []float32, xStride int, count int, last float32, next []float32, nextColumns int, nextStride int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-160
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+64(SB), Z1
+	VBROADCASTSD constants<>+64(SB), Z0
+	VPXORD       Z1, Z1, Z1
 	VBROADCASTSD constants<>+96(SB), Z2
 	VBROADCASTSD constants<>+128(SB), Z3
 	VBROADCASTSD constants<>+160(SB), Z4
@@ -884,6 +884,9 @@ TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-160
 	VBROADCASTSD constants<>+320(SB), Z9
 	VBROADCASTSD constants<>+352(SB), Z10
 	VBROADCASTSD constants<>+384(SB), Z11
+	VBROADCASTSD constants<>+416(SB), Z12
+	VBROADCASTSD constants<>+448(SB), Z13
+	VBROADCASTSD constants<>+480(SB), Z14
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         ties_base+24(FP), CX
 	MOVQ         m_base+48(FP), DX
@@ -898,37 +901,38 @@ TEXT ·expStridedF32AVX512(SB), NOSPLIT, $0-160
 	JGE          end2
 
 loop1:
-	VMOVAPS Z0, Z12
-	VMOVAPS Z0, Z13
+	VMOVAPS Z0, Z15
+	VMOVAPS Z1, Z16
 	MOVQ    BX, R10
 	MOVQ    count+104(FP), R11
 	CMPQ    R11, $+0
 	JLE     end4
 
 loop3:
-	VMOVUPS      (R10), Z14
-	VMOVUPS      (DX), Z15
-	VSUBPS       Z15, Z14, Z14
-	VCMPPS       $0x15, Z1, Z14, K1
-	VCMPPS       $0x11, Z0, Z14, K2
-	VMOVAPS      Z2, Z15
-	VFMADD213PS  Z3, Z14, Z15
-	VSUBPS       Z3, Z15, Z16
-	VFNMADD231PS Z16, Z4, Z14
-	VFNMADD231PS Z5, Z16, Z14
-	VMOVAPS      Z6, Z16
-	VFMADD213PS  Z7, Z14, Z16
-	VFMADD213PS  Z8, Z14, Z16
-	VFMADD213PS  Z9, Z14, Z16
-	VFMADD213PS  Z10, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	KNOTW        K2, K3
-	VADDPS       Z16, Z13, K3, Z13
-	VPSLLD       $0x17, Z15, Z14
-	VPADDD.Z     Z16, Z14, K1, Z14
-	VADDPS       Z14, Z12, K2, Z12
-	VMOVUPS      Z14, (R10)
+	VMOVUPS      (R10), Z17
+	VMOVUPS      (DX), Z18
+	VSUBPS       Z18, Z17, Z17
+	VCMPPS       $0x15, Z1, Z17, K1
+	VPADDD       Z2, Z15, K1, Z15
+	VMAXPS       Z17, Z3, Z17
+	VMOVAPS      Z4, Z18
+	VFMADD213PS  Z5, Z17, Z18
+	VSUBPS       Z5, Z18, Z19
+	VFNMADD231PS Z19, Z6, Z17
+	VFNMADD231PS Z7, Z19, Z17
+	VMOVAPS      Z8, Z19
+	VFMADD213PS  Z9, Z17, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z18
+	VFMADD231PS  Z19, Z18, Z16
+	VMULPS       Z17, Z19, Z17
+	VMOVUPS      Z17, (R10)
 	ADDQ         SI, R10
 	PREFETCHT1   (DI)
 	ADDQ         $+64, DI
@@ -949,22 +953,23 @@ endif5:
 	JGT  loop3
 
 end4:
-	VMOVUPS       (CX), Z14
-	VADDPS        Z13, Z14, Z13
-	VMOVUPS       Z13, (CX)
-	VSUBPS        Z11, Z13, Z13
-	VBROADCASTSS  last+112(FP), Z14
-	VMULPS        Z14, Z13, Z13
-	VADDPS        Z12, Z13, Z12
-	VCVTPS2PD     Y12, Z13
-	VEXTRACTF64X4 $0x01, Z12, Y12
-	VCVTPS2PD     Y12, Z12
-	VMOVUPS       (AX), Z14
-	VADDPD        Z13, Z14, Z13
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       64(AX), Z13
-	VADDPD        Z12, Z13, Z12
-	VMOVUPS       Z12, 64(AX)
+	VMOVUPS       (CX), Z17
+	VSUBPS        Z15, Z0, Z15
+	VADDPS        Z15, Z17, Z15
+	VMOVUPS       Z15, (CX)
+	VSUBPS        Z14, Z15, Z15
+	VBROADCASTSS  last+112(FP), Z17
+	VMULPS        Z17, Z15, Z15
+	VADDPS        Z16, Z15, Z15
+	VCVTPS2PD     Y15, Z16
+	VEXTRACTF64X4 $0x01, Z15, Y15
+	VCVTPS2PD     Y15, Z15
+	VMOVUPS       (AX), Z17
+	VADDPD        Z16, Z17, Z16
+	VMOVUPS       Z16, (AX)
+	VMOVUPS       64(AX), Z16
+	VADDPD        Z15, Z16, Z15
+	VMOVUPS       Z15, 64(AX)
 	ADDQ          $+64, BX
 	ADDQ          $+64, DX
 	ADDQ          $+64, CX
@@ -993,64 +998,61 @@ TEXT ·expStridedF32AVX2(SB), NOSPLIT, $0-160
 	JGE  end2
 
 loop1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   BX, R10
-	MOVQ   count+104(FP), R11
-	CMPQ   R11, $+0
-	JLE    end4
+	VMOVUPS constants<>+64(SB), Y0
+	VMOVUPS constants<>+64(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    BX, R10
+	MOVQ    count+104(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
 
 loop3:
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
 	VSUBPS       (DX), Y4, Y4
 	VSUBPS       32(DX), Y5, Y5
-	VCMPPS       $0x15, constants<>+64(SB), Y4, Y6
-	VCMPPS       $0x15, constants<>+64(SB), Y5, Y7
-	VXORPS       Y8, Y8, Y8
-	VCMPPS       $0x11, Y8, Y4, Y9
-	VCMPPS       $0x11, Y8, Y5, Y8
-	VMOVUPS      constants<>+96(SB), Y10
-	VMOVUPS      constants<>+96(SB), Y11
-	VFMADD213PS  constants<>+128(SB), Y4, Y10
-	VFMADD213PS  constants<>+128(SB), Y5, Y11
-	VSUBPS       constants<>+128(SB), Y10, Y12
-	VSUBPS       constants<>+128(SB), Y11, Y13
-	VMOVUPS      constants<>+160(SB), Y14
-	VFNMADD231PS Y12, Y14, Y4
-	VFNMADD231PS Y13, Y14, Y5
-	VFNMADD231PS constants<>+192(SB), Y12, Y4
-	VFNMADD231PS constants<>+192(SB), Y13, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y4, Y7
+	VCMPPS       $0x15, Y6, Y5, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y8
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      constants<>+160(SB), Y8
+	VMOVUPS      constants<>+160(SB), Y9
+	VFMADD213PS  constants<>+192(SB), Y4, Y8
+	VFMADD213PS  constants<>+192(SB), Y5, Y9
+	VSUBPS       constants<>+192(SB), Y8, Y10
+	VSUBPS       constants<>+192(SB), Y9, Y11
 	VMOVUPS      constants<>+224(SB), Y12
-	VMOVUPS      constants<>+224(SB), Y13
-	VFMADD213PS  constants<>+256(SB), Y4, Y12
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y4, Y12
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y4, Y12
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y4, Y12
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y4, Y12
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y4, Y12
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VANDNPS      Y12, Y9, Y4
-	VADDPS       Y4, Y2, Y2
-	VANDNPS      Y13, Y8, Y4
-	VADDPS       Y4, Y3, Y3
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y4, Y9, Y6
-	VADDPS       Y6, Y0, Y0
-	VANDPS       Y5, Y8, Y6
-	VADDPS       Y6, Y1, Y1
+	VFNMADD231PS Y10, Y12, Y4
+	VFNMADD231PS Y11, Y12, Y5
+	VFNMADD231PS constants<>+256(SB), Y10, Y4
+	VFNMADD231PS constants<>+256(SB), Y11, Y5
+	VMOVUPS      constants<>+288(SB), Y10
+	VMOVUPS      constants<>+288(SB), Y11
+	VFMADD213PS  constants<>+320(SB), Y4, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y4, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y4, Y10
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y4, Y10
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y4, Y10
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y4, Y10
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y7
+	VANDNPS      Y5, Y6, Y6
+	VFMADD231PS  Y10, Y7, Y2
+	VFMADD231PS  Y11, Y6, Y3
+	VMULPS       Y4, Y10, Y4
+	VMULPS       Y5, Y11, Y5
 	VMOVUPS      Y4, (R10)
 	VMOVUPS      Y5, 32(R10)
 	ADDQ         SI, R10
@@ -1073,17 +1075,22 @@ endif5:
 	JGT  loop3
 
 end4:
-	VADDPS       (CX), Y2, Y2
-	VADDPS       32(CX), Y3, Y3
-	VMOVUPS      Y2, (CX)
-	VMOVUPS      Y3, 32(CX)
-	VSUBPS       constants<>+384(SB), Y2, Y2
-	VSUBPS       constants<>+384(SB), Y3, Y3
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VMOVUPS      constants<>+64(SB), Y6
+	VSUBPS       Y0, Y6, Y0
+	VSUBPS       Y1, Y6, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VSUBPS       constants<>+480(SB), Y0, Y0
+	VSUBPS       constants<>+480(SB), Y1, Y1
 	VBROADCASTSS last+112(FP), Y4
-	VMULPS       Y4, Y2, Y2
-	VMULPS       Y4, Y3, Y3
-	VADDPS       Y0, Y2, Y0
-	VADDPS       Y1, Y3, Y1
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
 	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
 	VCVTPS2PD    X2, Y2
@@ -1112,23 +1119,26 @@ end2:
 // func expStridedF64AVX512(sum []float64, ties []float64, m []float64, x []float64, xStride int, count int, last float64, next []float64, nextColumns int, nextStride int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-160
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+416(SB), Z1
-	VBROADCASTSD constants<>+448(SB), Z2
-	VBROADCASTSD constants<>+480(SB), Z3
-	VBROADCASTSD constants<>+512(SB), Z4
-	VBROADCASTSD constants<>+544(SB), Z5
-	VBROADCASTSD constants<>+576(SB), Z6
-	VBROADCASTSD constants<>+608(SB), Z7
-	VBROADCASTSD constants<>+640(SB), Z8
-	VBROADCASTSD constants<>+672(SB), Z9
-	VBROADCASTSD constants<>+704(SB), Z10
-	VBROADCASTSD constants<>+736(SB), Z11
-	VBROADCASTSD constants<>+768(SB), Z12
-	VBROADCASTSD constants<>+800(SB), Z13
-	VBROADCASTSD constants<>+832(SB), Z14
-	VBROADCASTSD constants<>+864(SB), Z15
-	VBROADCASTSD constants<>+896(SB), Z16
+	VBROADCASTSD constants<>+512(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+96(SB), Z2
+	VBROADCASTSD constants<>+544(SB), Z3
+	VBROADCASTSD constants<>+576(SB), Z4
+	VBROADCASTSD constants<>+608(SB), Z5
+	VBROADCASTSD constants<>+640(SB), Z6
+	VBROADCASTSD constants<>+672(SB), Z7
+	VBROADCASTSD constants<>+704(SB), Z8
+	VBROADCASTSD constants<>+736(SB), Z9
+	VBROADCASTSD constants<>+768(SB), Z10
+	VBROADCASTSD constants<>+800(SB), Z11
+	VBROADCASTSD constants<>+832(SB), Z12
+	VBROADCASTSD constants<>+864(SB), Z13
+	VBROADCASTSD constants<>+896(SB), Z14
+	VBROADCASTSD constants<>+928(SB), Z15
+	VBROADCASTSD constants<>+960(SB), Z16
+	VBROADCASTSD constants<>+992(SB), Z17
+	VBROADCASTSD constants<>+1024(SB), Z18
+	VBROADCASTSD constants<>+1056(SB), Z19
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         ties_base+24(FP), CX
 	MOVQ         m_base+48(FP), DX
@@ -1143,42 +1153,43 @@ TEXT ·expStridedF64AVX512(SB), NOSPLIT, $0-160
 	JGE          end2
 
 loop1:
-	VMOVAPS Z0, Z17
-	VMOVAPS Z0, Z18
+	VMOVAPS Z0, Z20
+	VMOVAPS Z1, Z21
 	MOVQ    BX, R10
 	MOVQ    count+104(FP), R11
 	CMPQ    R11, $+0
 	JLE     end4
 
 loop3:
-	VMOVUPS      (R10), Z19
-	VMOVUPS      (DX), Z20
-	VSUBPD       Z20, Z19, Z19
-	VCMPPD       $0x15, Z1, Z19, K1
-	VCMPPD       $0x11, Z0, Z19, K2
-	VMOVAPS      Z2, Z20
-	VFMADD213PD  Z3, Z19, Z20
-	VSUBPD       Z3, Z20, Z21
-	VFNMADD231PD Z21, Z4, Z19
-	VFNMADD231PD Z5, Z21, Z19
-	VMOVAPS      Z6, Z21
-	VFMADD213PD  Z7, Z19, Z21
-	VFMADD213PD  Z8, Z19, Z21
-	VFMADD213PD  Z9, Z19, Z21
-	VFMADD213PD  Z10, Z19, Z21
-	VFMADD213PD  Z11, Z19, Z21
-	VFMADD213PD  Z12, Z19, Z21
-	VFMADD213PD  Z13, Z19, Z21
-	VFMADD213PD  Z14, Z19, Z21
-	VFMADD213PD  Z15, Z19, Z21
-	VFMADD213PD  Z16, Z19, Z21
-	VFMADD213PD  Z16, Z19, Z21
-	KNOTW        K2, K3
-	VADDPD       Z21, Z18, K3, Z18
-	VPSLLQ       $0x34, Z20, Z19
-	VPADDQ.Z     Z21, Z19, K1, Z19
-	VADDPD       Z19, Z17, K2, Z17
-	VMOVUPS      Z19, (R10)
+	VMOVUPS      (R10), Z22
+	VMOVUPS      (DX), Z23
+	VSUBPD       Z23, Z22, Z22
+	VCMPPD       $0x15, Z1, Z22, K1
+	VPADDQ       Z2, Z20, K1, Z20
+	VMAXPD       Z22, Z3, Z22
+	VMOVAPS      Z4, Z23
+	VFMADD213PD  Z5, Z22, Z23
+	VSUBPD       Z5, Z23, Z24
+	VFNMADD231PD Z24, Z6, Z22
+	VFNMADD231PD Z7, Z24, Z22
+	VMOVAPS      Z8, Z24
+	VFMADD213PD  Z9, Z22, Z24
+	VFMADD213PD  Z10, Z22, Z24
+	VFMADD213PD  Z11, Z22, Z24
+	VFMADD213PD  Z12, Z22, Z24
+	VFMADD213PD  Z13, Z22, Z24
+	VFMADD213PD  Z14, Z22, Z24
+	VFMADD213PD  Z15, Z22, Z24
+	VFMADD213PD  Z16, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VFMADD213PD  Z18, Z22, Z24
+	VFMADD213PD  Z18, Z22, Z24
+	VPSLLQ       $0x34, Z23, Z22
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z22, K1, Z23
+	VFMADD231PD  Z24, Z23, Z21
+	VMULPD       Z22, Z24, Z22
+	VMOVUPS      Z22, (R10)
 	ADDQ         SI, R10
 	PREFETCHT1   (DI)
 	ADDQ         $+64, DI
@@ -1199,16 +1210,17 @@ endif5:
 	JGT  loop3
 
 end4:
-	VMOVUPS      (CX), Z19
-	VADDPD       Z18, Z19, Z18
-	VMOVUPS      Z18, (CX)
-	VSUBPD       Z16, Z18, Z18
-	VBROADCASTSD last+112(FP), Z19
-	VMULPD       Z19, Z18, Z18
-	VADDPD       Z17, Z18, Z17
-	VMOVUPS      (AX), Z18
-	VADDPD       Z17, Z18, Z17
-	VMOVUPS      Z17, (AX)
+	VMOVUPS      (CX), Z22
+	VSUBPD       Z20, Z0, Z20
+	VADDPD       Z20, Z22, Z20
+	VMOVUPS      Z20, (CX)
+	VSUBPD       Z19, Z20, Z20
+	VBROADCASTSD last+112(FP), Z22
+	VMULPD       Z22, Z20, Z20
+	VADDPD       Z21, Z20, Z20
+	VMOVUPS      (AX), Z21
+	VADDPD       Z20, Z21, Z20
+	VMOVUPS      Z20, (AX)
 	ADDQ         $+64, BX
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
@@ -1237,74 +1249,71 @@ TEXT ·expStridedF64AVX2(SB), NOSPLIT, $0-160
 	JGE  end2
 
 loop1:
-	VXORPS Y0, Y0, Y0
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	MOVQ   BX, R10
-	MOVQ   count+104(FP), R11
-	CMPQ   R11, $+0
-	JLE    end4
+	VMOVUPS constants<>+512(SB), Y0
+	VMOVUPS constants<>+512(SB), Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    BX, R10
+	MOVQ    count+104(FP), R11
+	CMPQ    R11, $+0
+	JLE     end4
 
 loop3:
 	VMOVUPS      (R10), Y4
 	VMOVUPS      32(R10), Y5
 	VSUBPD       (DX), Y4, Y4
 	VSUBPD       32(DX), Y5, Y5
-	VCMPPD       $0x15, constants<>+416(SB), Y4, Y6
-	VCMPPD       $0x15, constants<>+416(SB), Y5, Y7
-	VXORPS       Y8, Y8, Y8
-	VCMPPD       $0x11, Y8, Y4, Y9
-	VCMPPD       $0x11, Y8, Y5, Y8
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y4, Y10
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y4
-	VFNMADD231PD Y13, Y14, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y4
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y4, Y12
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y4, Y12
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y4, Y12
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y4, Y12
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y4, Y12
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y4, Y12
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y4, Y12
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y4, Y12
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y4, Y12
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y4, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y4, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VANDNPS      Y12, Y9, Y4
-	VADDPD       Y4, Y2, Y2
-	VANDNPS      Y13, Y8, Y4
-	VADDPD       Y4, Y3, Y3
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VANDPS       Y5, Y7, Y5
-	VANDPS       Y4, Y9, Y6
-	VADDPD       Y6, Y0, Y0
-	VANDPS       Y5, Y8, Y6
-	VADDPD       Y6, Y1, Y1
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y4, Y7
+	VCMPPD       $0x15, Y6, Y5, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y8
+	VMAXPD       Y4, Y8, Y4
+	VMAXPD       Y5, Y8, Y5
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y4, Y8
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VSUBPD       constants<>+608(SB), Y8, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VMOVUPS      constants<>+640(SB), Y12
+	VFNMADD231PD Y10, Y12, Y4
+	VFNMADD231PD Y11, Y12, Y5
+	VFNMADD231PD constants<>+672(SB), Y10, Y4
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VMOVUPS      constants<>+704(SB), Y10
+	VMOVUPS      constants<>+704(SB), Y11
+	VFMADD213PD  constants<>+736(SB), Y4, Y10
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y4, Y10
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y4, Y10
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y4, Y10
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y4, Y10
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y4, Y10
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y4, Y10
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y4, Y10
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y4, Y10
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y4, Y10
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y4, Y10
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y7
+	VANDNPS      Y5, Y6, Y6
+	VFMADD231PD  Y10, Y7, Y2
+	VFMADD231PD  Y11, Y6, Y3
+	VMULPD       Y4, Y10, Y4
+	VMULPD       Y5, Y11, Y5
 	VMOVUPS      Y4, (R10)
 	VMOVUPS      Y5, 32(R10)
 	ADDQ         SI, R10
@@ -1327,17 +1336,22 @@ endif5:
 	JGT  loop3
 
 end4:
-	VADDPD       (CX), Y2, Y2
-	VADDPD       32(CX), Y3, Y3
-	VMOVUPS      Y2, (CX)
-	VMOVUPS      Y3, 32(CX)
-	VSUBPD       constants<>+896(SB), Y2, Y2
-	VSUBPD       constants<>+896(SB), Y3, Y3
+	VMOVUPS      (CX), Y4
+	VMOVUPS      32(CX), Y5
+	VMOVUPS      constants<>+512(SB), Y6
+	VSUBPD       Y0, Y6, Y0
+	VSUBPD       Y1, Y6, Y1
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y1, Y5, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VSUBPD       constants<>+1056(SB), Y0, Y0
+	VSUBPD       constants<>+1056(SB), Y1, Y1
 	VBROADCASTSD last+112(FP), Y4
-	VMULPD       Y4, Y2, Y2
-	VMULPD       Y4, Y3, Y3
-	VADDPD       Y0, Y2, Y0
-	VADDPD       Y1, Y3, Y1
+	VMULPD       Y4, Y0, Y0
+	VMULPD       Y4, Y1, Y1
+	VADDPD       Y2, Y0, Y0
+	VADDPD       Y3, Y1, Y1
 	VADDPD       (AX), Y0, Y0
 	VADDPD       32(AX), Y1, Y1
 	VMOVUPS      Y0, (AX)
@@ -4847,7 +4861,7 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·gradientFactorsF32AVX512(SB), NOSPLIT, $0-104
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+896(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         factor_base+0(FP), AX
 	MOVQ         hard_base+24(FP), CX
 	MOVQ         mass_base+48(FP), DX
@@ -4909,8 +4923,8 @@ loop1:
 	VMULPD      Y2, Y0, Y2
 	VMOVUPS     (BX), Y4
 	VMOVUPS     32(BX), Y5
-	VADDPD      constants<>+896(SB), Y4, Y4
-	VADDPD      constants<>+896(SB), Y5, Y5
+	VADDPD      constants<>+1056(SB), Y4, Y4
+	VADDPD      constants<>+1056(SB), Y5, Y5
 	VDIVPD      Y4, Y1, Y1
 	VDIVPD      Y5, Y2, Y2
 	VMOVUPS     64(CX), Y4
@@ -4921,8 +4935,8 @@ loop1:
 	VMULPD      Y5, Y0, Y5
 	VMOVUPS     64(BX), Y6
 	VMOVUPS     96(BX), Y7
-	VADDPD      constants<>+896(SB), Y6, Y6
-	VADDPD      constants<>+896(SB), Y7, Y7
+	VADDPD      constants<>+1056(SB), Y6, Y6
+	VADDPD      constants<>+1056(SB), Y7, Y7
 	VDIVPD      Y6, Y4, Y4
 	VDIVPD      Y7, Y5, Y5
 	VCVTPD2PSY  Y1, X3
@@ -4949,7 +4963,7 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·gradientFactorsF64AVX512(SB), NOSPLIT, $0-104
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+896(SB), Z0
+	VBROADCASTSD constants<>+1056(SB), Z0
 	MOVQ         factor_base+0(FP), AX
 	MOVQ         hard_base+24(FP), CX
 	MOVQ         mass_base+48(FP), DX
@@ -5001,8 +5015,8 @@ loop1:
 	VMULPD  Y2, Y0, Y2
 	VMOVUPS (BX), Y3
 	VMOVUPS 32(BX), Y4
-	VADDPD  constants<>+896(SB), Y3, Y3
-	VADDPD  constants<>+896(SB), Y4, Y4
+	VADDPD  constants<>+1056(SB), Y3, Y3
+	VADDPD  constants<>+1056(SB), Y4, Y4
 	VDIVPD  Y3, Y1, Y1
 	VDIVPD  Y4, Y2, Y2
 	VMOVUPS Y1, (AX)
@@ -5023,18 +5037,18 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·targetGradientsF32AVX512(SB), NOSPLIT, $0-152
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+96(SB), Z1
-	VBROADCASTSD constants<>+128(SB), Z2
-	VBROADCASTSD constants<>+160(SB), Z3
-	VBROADCASTSD constants<>+192(SB), Z4
-	VBROADCASTSD constants<>+224(SB), Z5
-	VBROADCASTSD constants<>+256(SB), Z6
-	VBROADCASTSD constants<>+288(SB), Z7
-	VBROADCASTSD constants<>+320(SB), Z8
-	VBROADCASTSD constants<>+352(SB), Z9
-	VBROADCASTSD constants<>+384(SB), Z10
-	VBROADCASTSD constants<>+64(SB), Z11
-	VBROADCASTSD constants<>+896(SB), Z12
+	VBROADCASTSD constants<>+128(SB), Z1
+	VBROADCASTSD constants<>+160(SB), Z2
+	VBROADCASTSD constants<>+192(SB), Z3
+	VBROADCASTSD constants<>+224(SB), Z4
+	VBROADCASTSD constants<>+256(SB), Z5
+	VBROADCASTSD constants<>+288(SB), Z6
+	VBROADCASTSD constants<>+320(SB), Z7
+	VBROADCASTSD constants<>+352(SB), Z8
+	VBROADCASTSD constants<>+384(SB), Z9
+	VBROADCASTSD constants<>+416(SB), Z10
+	VBROADCASTSD constants<>+448(SB), Z11
+	VBROADCASTSD constants<>+1056(SB), Z12
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         hard_base+24(FP), CX
 	MOVQ         sum_base+48(FP), DX
@@ -5050,22 +5064,21 @@ loop1:
 	VMOVUPS       (SI), Z14
 	VMOVUPS       (BX), Z15
 	VSUBPS        Z15, Z14, Z14
-	VMOVAPS       Z1, Z15
-	VFMADD213PS   Z2, Z14, Z15
-	VSUBPS        Z2, Z15, Z18
-	VMOVAPS       Z3, Z19
-	VFNMADD213PS  Z14, Z18, Z19
-	VFNMADD231PS  Z4, Z18, Z19
-	VMOVAPS       Z5, Z18
-	VFMADD213PS   Z6, Z19, Z18
-	VFMADD213PS   Z7, Z19, Z18
-	VFMADD213PS   Z8, Z19, Z18
-	VFMADD213PS   Z9, Z19, Z18
-	VFMADD213PS   Z10, Z19, Z18
-	VFMADD213PS   Z10, Z19, Z18
-	VCMPPS        $0x15, Z11, Z14, K1
+	VMAXPS        Z14, Z1, Z14
+	VMOVAPS       Z2, Z15
+	VFMADD213PS   Z3, Z14, Z15
+	VSUBPS        Z3, Z15, Z18
+	VFNMADD231PS  Z18, Z4, Z14
+	VFNMADD231PS  Z5, Z18, Z14
+	VMOVAPS       Z6, Z18
+	VFMADD213PS   Z7, Z14, Z18
+	VFMADD213PS   Z8, Z14, Z18
+	VFMADD213PS   Z9, Z14, Z18
+	VFMADD213PS   Z10, Z14, Z18
+	VFMADD213PS   Z11, Z14, Z18
+	VFMADD213PS   Z11, Z14, Z18
 	VPSLLD        $0x17, Z15, Z14
-	VPADDD.Z      Z18, Z14, K1, Z14
+	VMULPS        Z14, Z18, Z14
 	VMOVUPS       (DI), Z15
 	VMULPS        Z15, Z14, Z14
 	VCVTPS2PD     Y14, Z15
@@ -5131,40 +5144,38 @@ loop1:
 	VMOVUPS      32(SI), Y2
 	VSUBPS       (BX), Y1, Y1
 	VSUBPS       32(BX), Y2, Y2
-	VMOVUPS      constants<>+96(SB), Y4
-	VMOVUPS      constants<>+96(SB), Y5
-	VFMADD213PS  constants<>+128(SB), Y1, Y4
-	VFMADD213PS  constants<>+128(SB), Y2, Y5
-	VSUBPS       constants<>+128(SB), Y4, Y6
-	VSUBPS       constants<>+128(SB), Y5, Y7
-	VMOVUPS      constants<>+160(SB), Y8
-	VMOVUPS      constants<>+160(SB), Y9
-	VFNMADD213PS Y1, Y6, Y8
-	VFNMADD213PS Y2, Y7, Y9
-	VFNMADD231PS constants<>+192(SB), Y6, Y8
-	VFNMADD231PS constants<>+192(SB), Y7, Y9
-	VMOVUPS      constants<>+224(SB), Y6
-	VMOVUPS      constants<>+224(SB), Y7
-	VFMADD213PS  constants<>+256(SB), Y8, Y6
-	VFMADD213PS  constants<>+256(SB), Y9, Y7
-	VFMADD213PS  constants<>+288(SB), Y8, Y6
-	VFMADD213PS  constants<>+288(SB), Y9, Y7
-	VFMADD213PS  constants<>+320(SB), Y8, Y6
-	VFMADD213PS  constants<>+320(SB), Y9, Y7
-	VFMADD213PS  constants<>+352(SB), Y8, Y6
-	VFMADD213PS  constants<>+352(SB), Y9, Y7
-	VFMADD213PS  constants<>+384(SB), Y8, Y6
-	VFMADD213PS  constants<>+384(SB), Y9, Y7
-	VFMADD213PS  constants<>+384(SB), Y8, Y6
-	VFMADD213PS  constants<>+384(SB), Y9, Y7
-	VCMPPS       $0x15, constants<>+64(SB), Y1, Y1
-	VCMPPS       $0x15, constants<>+64(SB), Y2, Y2
-	VPSLLD       $0x17, Y4, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y6, Y4, Y4
-	VPADDD       Y7, Y5, Y5
-	VANDPS       Y4, Y1, Y1
-	VANDPS       Y5, Y2, Y2
+	VMOVUPS      constants<>+128(SB), Y4
+	VMAXPS       Y1, Y4, Y1
+	VMAXPS       Y2, Y4, Y2
+	VMOVUPS      constants<>+160(SB), Y4
+	VMOVUPS      constants<>+160(SB), Y5
+	VFMADD213PS  constants<>+192(SB), Y1, Y4
+	VFMADD213PS  constants<>+192(SB), Y2, Y5
+	VSUBPS       constants<>+192(SB), Y4, Y6
+	VSUBPS       constants<>+192(SB), Y5, Y7
+	VMOVUPS      constants<>+224(SB), Y8
+	VFNMADD231PS Y6, Y8, Y1
+	VFNMADD231PS Y7, Y8, Y2
+	VFNMADD231PS constants<>+256(SB), Y6, Y1
+	VFNMADD231PS constants<>+256(SB), Y7, Y2
+	VMOVUPS      constants<>+288(SB), Y6
+	VMOVUPS      constants<>+288(SB), Y7
+	VFMADD213PS  constants<>+320(SB), Y1, Y6
+	VFMADD213PS  constants<>+320(SB), Y2, Y7
+	VFMADD213PS  constants<>+352(SB), Y1, Y6
+	VFMADD213PS  constants<>+352(SB), Y2, Y7
+	VFMADD213PS  constants<>+384(SB), Y1, Y6
+	VFMADD213PS  constants<>+384(SB), Y2, Y7
+	VFMADD213PS  constants<>+416(SB), Y1, Y6
+	VFMADD213PS  constants<>+416(SB), Y2, Y7
+	VFMADD213PS  constants<>+448(SB), Y1, Y6
+	VFMADD213PS  constants<>+448(SB), Y2, Y7
+	VFMADD213PS  constants<>+448(SB), Y1, Y6
+	VFMADD213PS  constants<>+448(SB), Y2, Y7
+	VPSLLD       $0x17, Y4, Y1
+	VPSLLD       $0x17, Y5, Y2
+	VMULPS       Y1, Y6, Y1
+	VMULPS       Y2, Y7, Y2
 	VMULPS       (DI), Y1, Y1
 	VMULPS       32(DI), Y2, Y2
 	VEXTRACTF128 $0x01, Y1, X3
@@ -5182,8 +5193,8 @@ loop1:
 	VXORPS       Y10, Y10, Y10
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y10, Y9
-	VADDPD       constants<>+896(SB), Y6, Y10
-	VADDPD       constants<>+896(SB), Y7, Y11
+	VADDPD       constants<>+1056(SB), Y6, Y10
+	VADDPD       constants<>+1056(SB), Y7, Y11
 	VDIVPD       Y10, Y6, Y6
 	VDIVPD       Y11, Y7, Y7
 	VMULPD       Y6, Y8, Y6
@@ -5197,8 +5208,8 @@ loop1:
 	VXORPS       Y12, Y12, Y12
 	VSUBPD       Y10, Y12, Y10
 	VSUBPD       Y11, Y12, Y11
-	VADDPD       constants<>+896(SB), Y8, Y12
-	VADDPD       constants<>+896(SB), Y9, Y13
+	VADDPD       constants<>+1056(SB), Y8, Y12
+	VADDPD       constants<>+1056(SB), Y9, Y13
 	VDIVPD       Y12, Y8, Y8
 	VDIVPD       Y13, Y9, Y9
 	VMULPD       Y8, Y10, Y8
@@ -5243,73 +5254,73 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·targetGradientsF64AVX512(SB), NOSPLIT, $0-152
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+448(SB), Z1
-	VBROADCASTSD constants<>+480(SB), Z2
-	VBROADCASTSD constants<>+512(SB), Z3
-	VBROADCASTSD constants<>+544(SB), Z4
-	VBROADCASTSD constants<>+576(SB), Z5
-	VBROADCASTSD constants<>+608(SB), Z6
-	VBROADCASTSD constants<>+640(SB), Z7
-	VBROADCASTSD constants<>+672(SB), Z8
-	VBROADCASTSD constants<>+704(SB), Z9
-	VBROADCASTSD constants<>+736(SB), Z10
-	VBROADCASTSD constants<>+768(SB), Z11
-	VBROADCASTSD constants<>+800(SB), Z12
-	VBROADCASTSD constants<>+832(SB), Z13
-	VBROADCASTSD constants<>+864(SB), Z14
-	VBROADCASTSD constants<>+896(SB), Z15
-	VBROADCASTSD constants<>+416(SB), Z16
+	VBROADCASTSD constants<>+544(SB), Z1
+	VBROADCASTSD constants<>+576(SB), Z2
+	VBROADCASTSD constants<>+608(SB), Z3
+	VBROADCASTSD constants<>+640(SB), Z4
+	VBROADCASTSD constants<>+672(SB), Z5
+	VBROADCASTSD constants<>+704(SB), Z6
+	VBROADCASTSD constants<>+736(SB), Z7
+	VBROADCASTSD constants<>+768(SB), Z8
+	VBROADCASTSD constants<>+800(SB), Z9
+	VBROADCASTSD constants<>+832(SB), Z10
+	VBROADCASTSD constants<>+864(SB), Z11
+	VBROADCASTSD constants<>+896(SB), Z12
+	VBROADCASTSD constants<>+928(SB), Z13
+	VBROADCASTSD constants<>+960(SB), Z14
+	VBROADCASTSD constants<>+992(SB), Z15
+	VBROADCASTSD constants<>+1024(SB), Z16
+	VBROADCASTSD constants<>+1056(SB), Z17
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         hard_base+24(FP), CX
 	MOVQ         sum_base+48(FP), DX
 	MOVQ         max_base+72(FP), BX
 	MOVQ         logit_base+96(FP), SI
 	MOVQ         factor_base+120(FP), DI
-	VBROADCASTSD scale+144(FP), Z17
+	VBROADCASTSD scale+144(FP), Z18
 	MOVQ         dst_len+8(FP), R8
 	CMPQ         R8, $+0
 	JLE          end2
 
 loop1:
-	VMOVUPS      (SI), Z18
-	VMOVUPS      (BX), Z19
-	VSUBPD       Z19, Z18, Z18
-	VMOVAPS      Z1, Z19
-	VFMADD213PD  Z2, Z18, Z19
-	VSUBPD       Z2, Z19, Z21
-	VMOVAPS      Z3, Z22
-	VFNMADD213PD Z18, Z21, Z22
-	VFNMADD231PD Z4, Z21, Z22
-	VMOVAPS      Z5, Z21
-	VFMADD213PD  Z6, Z22, Z21
-	VFMADD213PD  Z7, Z22, Z21
-	VFMADD213PD  Z8, Z22, Z21
-	VFMADD213PD  Z9, Z22, Z21
-	VFMADD213PD  Z10, Z22, Z21
-	VFMADD213PD  Z11, Z22, Z21
-	VFMADD213PD  Z12, Z22, Z21
-	VFMADD213PD  Z13, Z22, Z21
-	VFMADD213PD  Z14, Z22, Z21
-	VFMADD213PD  Z15, Z22, Z21
-	VFMADD213PD  Z15, Z22, Z21
-	VCMPPD       $0x15, Z16, Z18, K1
-	VPSLLQ       $0x34, Z19, Z18
-	VPADDQ.Z     Z21, Z18, K1, Z18
-	VMOVUPS      (DI), Z19
-	VMULPD       Z19, Z18, Z18
-	VMOVUPS      (DX), Z19
-	VMOVUPS      (CX), Z21
-	VMULPD       Z21, Z17, Z21
-	VSUBPD       Z21, Z18, Z18
-	VSUBPD       Z21, Z0, Z21
-	VADDPD       Z15, Z19, Z22
-	VDIVPD       Z22, Z19, Z19
-	VMULPD       Z19, Z21, Z19
-	VMOVUPS      (SI), Z21
-	VMOVUPS      (BX), Z22
-	VCMPPD       $0x00, Z22, Z21, K1
-	VBLENDMPD    Z19, Z18, K1, Z20
-	VMOVUPS      Z20, (AX)
+	VMOVUPS      (SI), Z19
+	VMOVUPS      (BX), Z20
+	VSUBPD       Z20, Z19, Z19
+	VMAXPD       Z19, Z1, Z19
+	VMOVAPS      Z2, Z20
+	VFMADD213PD  Z3, Z19, Z20
+	VSUBPD       Z3, Z20, Z22
+	VFNMADD231PD Z22, Z4, Z19
+	VFNMADD231PD Z5, Z22, Z19
+	VMOVAPS      Z6, Z22
+	VFMADD213PD  Z7, Z19, Z22
+	VFMADD213PD  Z8, Z19, Z22
+	VFMADD213PD  Z9, Z19, Z22
+	VFMADD213PD  Z10, Z19, Z22
+	VFMADD213PD  Z11, Z19, Z22
+	VFMADD213PD  Z12, Z19, Z22
+	VFMADD213PD  Z13, Z19, Z22
+	VFMADD213PD  Z14, Z19, Z22
+	VFMADD213PD  Z15, Z19, Z22
+	VFMADD213PD  Z16, Z19, Z22
+	VFMADD213PD  Z16, Z19, Z22
+	VPSLLQ       $0x34, Z20, Z19
+	VMULPD       Z19, Z22, Z19
+	VMOVUPS      (DI), Z20
+	VMULPD       Z20, Z19, Z19
+	VMOVUPS      (DX), Z20
+	VMOVUPS      (CX), Z22
+	VMULPD       Z22, Z18, Z22
+	VSUBPD       Z22, Z19, Z19
+	VSUBPD       Z22, Z0, Z22
+	VADDPD       Z17, Z20, Z23
+	VDIVPD       Z23, Z20, Z20
+	VMULPD       Z20, Z22, Z20
+	VMOVUPS      (SI), Z22
+	VMOVUPS      (BX), Z23
+	VCMPPD       $0x00, Z23, Z22, K1
+	VBLENDMPD    Z20, Z19, K1, Z21
+	VMOVUPS      Z21, (AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	ADDQ         $+64, DX
@@ -5343,50 +5354,48 @@ loop1:
 	VMOVUPS      32(SI), Y2
 	VSUBPD       (BX), Y1, Y1
 	VSUBPD       32(BX), Y2, Y2
-	VMOVUPS      constants<>+448(SB), Y3
-	VMOVUPS      constants<>+448(SB), Y4
-	VFMADD213PD  constants<>+480(SB), Y1, Y3
-	VFMADD213PD  constants<>+480(SB), Y2, Y4
-	VSUBPD       constants<>+480(SB), Y3, Y5
-	VSUBPD       constants<>+480(SB), Y4, Y6
-	VMOVUPS      constants<>+512(SB), Y7
-	VMOVUPS      constants<>+512(SB), Y8
-	VFNMADD213PD Y1, Y5, Y7
-	VFNMADD213PD Y2, Y6, Y8
-	VFNMADD231PD constants<>+544(SB), Y5, Y7
-	VFNMADD231PD constants<>+544(SB), Y6, Y8
-	VMOVUPS      constants<>+576(SB), Y5
-	VMOVUPS      constants<>+576(SB), Y6
-	VFMADD213PD  constants<>+608(SB), Y7, Y5
-	VFMADD213PD  constants<>+608(SB), Y8, Y6
-	VFMADD213PD  constants<>+640(SB), Y7, Y5
-	VFMADD213PD  constants<>+640(SB), Y8, Y6
-	VFMADD213PD  constants<>+672(SB), Y7, Y5
-	VFMADD213PD  constants<>+672(SB), Y8, Y6
-	VFMADD213PD  constants<>+704(SB), Y7, Y5
-	VFMADD213PD  constants<>+704(SB), Y8, Y6
-	VFMADD213PD  constants<>+736(SB), Y7, Y5
-	VFMADD213PD  constants<>+736(SB), Y8, Y6
-	VFMADD213PD  constants<>+768(SB), Y7, Y5
-	VFMADD213PD  constants<>+768(SB), Y8, Y6
-	VFMADD213PD  constants<>+800(SB), Y7, Y5
-	VFMADD213PD  constants<>+800(SB), Y8, Y6
-	VFMADD213PD  constants<>+832(SB), Y7, Y5
-	VFMADD213PD  constants<>+832(SB), Y8, Y6
-	VFMADD213PD  constants<>+864(SB), Y7, Y5
-	VFMADD213PD  constants<>+864(SB), Y8, Y6
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y8, Y6
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y8, Y6
-	VCMPPD       $0x15, constants<>+416(SB), Y1, Y1
-	VCMPPD       $0x15, constants<>+416(SB), Y2, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VPSLLQ       $0x34, Y4, Y4
-	VPADDQ       Y5, Y3, Y3
-	VPADDQ       Y6, Y4, Y4
-	VANDPS       Y3, Y1, Y1
-	VANDPS       Y4, Y2, Y2
+	VMOVUPS      constants<>+544(SB), Y3
+	VMAXPD       Y1, Y3, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VMOVUPS      constants<>+576(SB), Y4
+	VFMADD213PD  constants<>+608(SB), Y1, Y3
+	VFMADD213PD  constants<>+608(SB), Y2, Y4
+	VSUBPD       constants<>+608(SB), Y3, Y5
+	VSUBPD       constants<>+608(SB), Y4, Y6
+	VMOVUPS      constants<>+640(SB), Y7
+	VFNMADD231PD Y5, Y7, Y1
+	VFNMADD231PD Y6, Y7, Y2
+	VFNMADD231PD constants<>+672(SB), Y5, Y1
+	VFNMADD231PD constants<>+672(SB), Y6, Y2
+	VMOVUPS      constants<>+704(SB), Y5
+	VMOVUPS      constants<>+704(SB), Y6
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+736(SB), Y2, Y6
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y2, Y6
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y2, Y6
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y2, Y6
+	VFMADD213PD  constants<>+864(SB), Y1, Y5
+	VFMADD213PD  constants<>+864(SB), Y2, Y6
+	VFMADD213PD  constants<>+896(SB), Y1, Y5
+	VFMADD213PD  constants<>+896(SB), Y2, Y6
+	VFMADD213PD  constants<>+928(SB), Y1, Y5
+	VFMADD213PD  constants<>+928(SB), Y2, Y6
+	VFMADD213PD  constants<>+960(SB), Y1, Y5
+	VFMADD213PD  constants<>+960(SB), Y2, Y6
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y2, Y6
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y2, Y6
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y2, Y6
+	VPSLLQ       $0x34, Y3, Y1
+	VPSLLQ       $0x34, Y4, Y2
+	VMULPD       Y1, Y5, Y1
+	VMULPD       Y2, Y6, Y2
 	VMULPD       (DI), Y1, Y1
 	VMULPD       32(DI), Y2, Y2
 	VMOVUPS      (DX), Y3
@@ -5398,8 +5407,8 @@ loop1:
 	VXORPS       Y7, Y7, Y7
 	VSUBPD       Y5, Y7, Y5
 	VSUBPD       Y6, Y7, Y6
-	VADDPD       constants<>+896(SB), Y3, Y7
-	VADDPD       constants<>+896(SB), Y4, Y8
+	VADDPD       constants<>+1056(SB), Y3, Y7
+	VADDPD       constants<>+1056(SB), Y4, Y8
 	VDIVPD       Y7, Y3, Y3
 	VDIVPD       Y8, Y4, Y4
 	VMULPD       Y3, Y5, Y3
@@ -6183,17 +6192,20 @@ end4:
 TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-120
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+64(SB), Z2
-	VBROADCASTSD constants<>+96(SB), Z3
-	VBROADCASTSD constants<>+128(SB), Z4
-	VBROADCASTSD constants<>+160(SB), Z5
-	VBROADCASTSD constants<>+192(SB), Z6
-	VBROADCASTSD constants<>+224(SB), Z7
-	VBROADCASTSD constants<>+256(SB), Z8
-	VBROADCASTSD constants<>+288(SB), Z9
-	VBROADCASTSD constants<>+320(SB), Z10
-	VBROADCASTSD constants<>+352(SB), Z11
-	VBROADCASTSD constants<>+384(SB), Z12
+	VBROADCASTSD constants<>+128(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z3
+	VBROADCASTSD constants<>+192(SB), Z4
+	VBROADCASTSD constants<>+224(SB), Z5
+	VBROADCASTSD constants<>+256(SB), Z6
+	VBROADCASTSD constants<>+288(SB), Z7
+	VBROADCASTSD constants<>+320(SB), Z8
+	VBROADCASTSD constants<>+352(SB), Z9
+	VBROADCASTSD constants<>+384(SB), Z10
+	VBROADCASTSD constants<>+416(SB), Z11
+	VBROADCASTSD constants<>+448(SB), Z12
+	VBROADCASTSD constants<>+64(SB), Z13
+	VBROADCASTSD constants<>+96(SB), Z14
+	VBROADCASTSD constants<>+480(SB), Z15
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
@@ -6210,39 +6222,37 @@ TEXT ·sumExpColumnsF32AVX512(SB), NOSPLIT, $0-120
 loop2:
 	MOVQ          DX, R8
 	ADDQ          SI, R8
-	VMOVUPS       (R8), Z13
-	VMOVUPS       (DX), Z14
-	VMAXPS        Z1, Z14, Z14
-	VMAXPS        Z14, Z13, Z13
-	VADDPS        Z0, Z13, Z13
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       (DX), Z14
-	VSUBPS        Z13, Z14, Z14
 	VMOVUPS       (R8), Z16
-	VSUBPS        Z13, Z16, Z13
-	VADDPS        Z13, Z14, Z13
-	VCMPPS        $0x11, Z0, Z13, K1
-	VCMPPS        $0x15, Z2, Z13, K2
-	VMOVAPS       Z3, Z14
-	VFMADD213PS   Z4, Z13, Z14
-	VSUBPS        Z4, Z14, Z16
-	VFNMADD231PS  Z16, Z5, Z13
-	VFNMADD231PS  Z6, Z16, Z13
-	VMOVAPS       Z7, Z16
-	VFMADD213PS   Z8, Z13, Z16
-	VFMADD213PS   Z9, Z13, Z16
-	VFMADD213PS   Z10, Z13, Z16
-	VFMADD213PS   Z11, Z13, Z16
-	VFMADD213PS   Z12, Z13, Z16
-	VFMADD213PS   Z12, Z13, Z16
-	VPSLLD        $0x17, Z14, Z13
-	VPADDD.Z      Z16, Z13, K2, Z13
-	VBLENDMPS     Z13, Z16, K1, Z15
-	VCVTPS2PD     Y15, Z13
-	VEXTRACTF64X4 $0x01, Z15, Y14
-	VCVTPS2PD     Y14, Z14
-	VMOVUPS       Z13, (CX)
-	VMOVUPS       Z14, 64(CX)
+	VMOVUPS       (DX), Z17
+	VMAXPS        Z1, Z17, Z17
+	VMAXPS        Z17, Z16, Z16
+	VADDPS        Z0, Z16, Z16
+	VMOVUPS       Z16, (AX)
+	VMOVUPS       (DX), Z17
+	VSUBPS        Z16, Z17, Z17
+	VMOVUPS       (R8), Z18
+	VSUBPS        Z16, Z18, Z16
+	VADDPS        Z16, Z17, Z16
+	VMAXPS        Z16, Z2, Z16
+	VMOVAPS       Z3, Z17
+	VFMADD213PS   Z4, Z16, Z17
+	VSUBPS        Z4, Z17, Z18
+	VFNMADD231PS  Z18, Z5, Z16
+	VFNMADD231PS  Z6, Z18, Z16
+	VMOVAPS       Z7, Z18
+	VFMADD213PS   Z8, Z16, Z18
+	VFMADD213PS   Z9, Z16, Z18
+	VFMADD213PS   Z10, Z16, Z18
+	VFMADD213PS   Z11, Z16, Z18
+	VFMADD213PS   Z12, Z16, Z18
+	VFMADD213PS   Z12, Z16, Z18
+	VPSLLD        $0x17, Z17, Z16
+	VMULPS        Z16, Z18, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VMOVUPS       Z17, (CX)
+	VMOVUPS       Z16, 64(CX)
 	ADDQ          $+64, AX
 	ADDQ          $+64, DX
 	ADDQ          $+128, CX
@@ -6256,24 +6266,24 @@ endif1:
 	JLE  end5
 
 loop4:
-	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z16
 	MOVQ    DX, R8
 	MOVQ    count+112(FP), R9
 	CMPQ    R9, $+0
 	JLE     end7
 
 loop6:
-	VMOVUPS (R8), Z14
-	VMAXPS  Z13, Z14, Z13
+	VMOVUPS (R8), Z17
+	VMAXPS  Z16, Z17, Z16
 	ADDQ    SI, R8
 	SUBQ    $+1, R9
 	CMPQ    R9, $+0
 	JGT     loop6
 
 end7:
-	VADDPS  Z0, Z13, Z13
-	VMOVUPS Z13, (AX)
-	VMOVAPS Z0, Z13
+	VADDPS  Z0, Z16, Z16
+	VMOVUPS Z16, (AX)
+	VMOVAPS Z13, Z16
 	MOVQ    DX, R8
 	MOVQ    count+112(FP), R9
 	MOVQ    BX, R10
@@ -6320,30 +6330,30 @@ endif15:
 	JLE  end18
 
 loop17:
-	VMOVUPS      (R8), Z14
-	VMOVUPS      (AX), Z15
-	VSUBPS       Z15, Z14, Z14
-	VCMPPS       $0x11, Z0, Z14, K1
-	VCMPPS       $0x15, Z2, Z14, K2
-	VMOVAPS      Z3, Z15
-	VFMADD213PS  Z4, Z14, Z15
-	VSUBPS       Z4, Z15, Z16
-	VFNMADD231PS Z16, Z5, Z14
-	VFNMADD231PS Z6, Z16, Z14
-	VMOVAPS      Z7, Z16
-	VFMADD213PS  Z8, Z14, Z16
-	VFMADD213PS  Z9, Z14, Z16
-	VFMADD213PS  Z10, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	KNOTW        K1, K3
-	VADDPS       Z16, Z13, K3, Z13
-	VPSLLD       $0x17, Z15, Z14
-	VPADDD.Z     Z16, Z14, K2, Z14
+	VMOVUPS      (R8), Z17
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z18, Z17, Z17
+	VCMPPS       $0x15, Z0, Z17, K1
+	VPADDD       Z14, Z16, K1, Z16
+	VMAXPS       Z17, Z2, Z17
+	VMOVAPS      Z3, Z18
+	VFMADD213PS  Z4, Z17, Z18
+	VSUBPS       Z4, Z18, Z19
+	VFNMADD231PS Z19, Z5, Z17
+	VFNMADD231PS Z6, Z19, Z17
+	VMOVAPS      Z7, Z19
+	VFMADD213PS  Z8, Z17, Z19
+	VFMADD213PS  Z9, Z17, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z17
 	ADDQ         SI, R8
-	VMOVAPS.Z    Z14, K1, Z14
-	VMOVUPS      Z14, (R10)
+	VMULPS       Z17, Z19, Z17
+	VMOVUPS      Z17, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
@@ -6364,32 +6374,31 @@ loop19:
 	MOVQ R13, R12
 
 next21:
-	VMOVUPS      (R10), Z14
-	VMOVUPS      (R8), Z15
-	VMOVUPS      (AX), Z16
-	VSUBPS       Z16, Z15, Z15
-	VCMPPS       $0x11, Z0, Z15, K1
-	VCMPPS       $0x15, Z2, Z15, K2
-	VMOVAPS      Z3, Z16
-	VFMADD213PS  Z4, Z15, Z16
-	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z17, Z5, Z15
-	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z7, Z17
-	VFMADD213PS  Z8, Z15, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VFMADD213PS  Z11, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	KNOTW        K1, K3
-	VADDPS       Z17, Z13, K3, Z13
-	VPSLLD       $0x17, Z16, Z15
-	VPADDD.Z     Z17, Z15, K2, Z15
+	VMOVUPS      (R8), Z17
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z18, Z17, Z17
+	VCMPPS       $0x15, Z0, Z17, K1
+	VPADDD       Z14, Z16, K1, Z16
+	VMAXPS       Z17, Z2, Z17
+	VMOVAPS      Z3, Z18
+	VFMADD213PS  Z4, Z17, Z18
+	VSUBPS       Z4, Z18, Z19
+	VFNMADD231PS Z19, Z5, Z17
+	VFNMADD231PS Z6, Z19, Z17
+	VMOVAPS      Z7, Z19
+	VFMADD213PS  Z8, Z17, Z19
+	VFMADD213PS  Z9, Z17, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z17
 	ADDQ         SI, R8
-	VMOVAPS.Z    Z15, K1, Z15
-	VADDPS       Z15, Z14, Z14
-	VMOVUPS      Z14, (R10)
+	VMOVUPS      (R10), Z18
+	VFMADD231PS  Z19, Z17, Z18
+	VMOVUPS      Z18, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -6410,10 +6419,10 @@ end20:
 	JLE  end25
 
 loop24:
-	VMOVUPS (R8), Z14
-	VMOVUPS 512(R8), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS Z14, (R8)
+	VMOVUPS (R8), Z17
+	VMOVUPS 512(R8), Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS Z17, (R8)
 	ADDQ    $+64, R8
 	SUBQ    $+1, R9
 	CMPQ    R9, $+0
@@ -6424,51 +6433,52 @@ end25:
 	MOVQ R8, R11
 
 endif23:
-	VMOVUPS (BX), Z14
+	VMOVUPS (BX), Z17
 	CMPQ    R11, $+2
 	JNE     endif26
-	VMOVUPS (BX), Z14
-	VMOVUPS 64(BX), Z15
-	VADDPS  Z15, Z14, Z14
+	VMOVUPS (BX), Z17
+	VMOVUPS 64(BX), Z18
+	VADDPS  Z18, Z17, Z17
 
 endif26:
 	CMPQ    R11, $+4
 	JNE     endif27
-	VMOVUPS (BX), Z14
-	VMOVUPS 128(BX), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS 64(BX), Z15
-	VMOVUPS 192(BX), Z16
-	VADDPS  Z16, Z15, Z15
-	VADDPS  Z15, Z14, Z14
+	VMOVUPS (BX), Z17
+	VMOVUPS 128(BX), Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS 64(BX), Z18
+	VMOVUPS 192(BX), Z19
+	VADDPS  Z19, Z18, Z18
+	VADDPS  Z18, Z17, Z17
 
 endif27:
 	CMPQ    R11, $+8
 	JNE     endif28
-	VMOVUPS (BX), Z14
-	VMOVUPS 256(BX), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS 128(BX), Z15
-	VMOVUPS 384(BX), Z16
-	VADDPS  Z16, Z15, Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS 64(BX), Z15
-	VMOVUPS 320(BX), Z16
-	VADDPS  Z16, Z15, Z15
-	VMOVUPS 192(BX), Z16
-	VMOVUPS 448(BX), Z17
-	VADDPS  Z17, Z16, Z16
-	VADDPS  Z16, Z15, Z15
-	VADDPS  Z15, Z14, Z14
+	VMOVUPS (BX), Z17
+	VMOVUPS 256(BX), Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS 128(BX), Z18
+	VMOVUPS 384(BX), Z19
+	VADDPS  Z19, Z18, Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS 64(BX), Z18
+	VMOVUPS 320(BX), Z19
+	VADDPS  Z19, Z18, Z18
+	VMOVUPS 192(BX), Z19
+	VMOVUPS 448(BX), Z20
+	VADDPS  Z20, Z19, Z19
+	VADDPS  Z19, Z18, Z18
+	VADDPS  Z18, Z17, Z17
 
 endif28:
-	VSUBPS        Z12, Z13, Z13
-	VADDPS        Z13, Z14, Z13
-	VCVTPS2PD     Y13, Z14
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VMOVUPS       Z14, (CX)
-	VMOVUPS       Z13, 64(CX)
+	VSUBPS        Z16, Z13, Z16
+	VSUBPS        Z15, Z16, Z16
+	VADDPS        Z16, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VMOVUPS       Z17, (CX)
+	VMOVUPS       Z16, 64(CX)
 	ADDQ          $+64, AX
 	ADDQ          $+64, DX
 	ADDQ          $+128, CX
@@ -6522,44 +6532,38 @@ loop2:
 	VSUBPS       Y1, Y5, Y1
 	VADDPS       Y0, Y2, Y0
 	VADDPS       Y1, Y3, Y1
-	VXORPS       Y2, Y2, Y2
-	VCMPPS       $0x11, Y2, Y0, Y3
-	VCMPPS       $0x11, Y2, Y1, Y2
-	VCMPPS       $0x15, constants<>+64(SB), Y0, Y4
-	VCMPPS       $0x15, constants<>+64(SB), Y1, Y5
-	VMOVUPS      constants<>+96(SB), Y6
-	VMOVUPS      constants<>+96(SB), Y7
-	VFMADD213PS  constants<>+128(SB), Y0, Y6
-	VFMADD213PS  constants<>+128(SB), Y1, Y7
-	VSUBPS       constants<>+128(SB), Y6, Y8
-	VSUBPS       constants<>+128(SB), Y7, Y9
-	VMOVUPS      constants<>+160(SB), Y10
-	VFNMADD231PS Y8, Y10, Y0
-	VFNMADD231PS Y9, Y10, Y1
-	VFNMADD231PS constants<>+192(SB), Y8, Y0
-	VFNMADD231PS constants<>+192(SB), Y9, Y1
-	VMOVUPS      constants<>+224(SB), Y8
-	VMOVUPS      constants<>+224(SB), Y9
-	VFMADD213PS  constants<>+256(SB), Y0, Y8
-	VFMADD213PS  constants<>+256(SB), Y1, Y9
-	VFMADD213PS  constants<>+288(SB), Y0, Y8
-	VFMADD213PS  constants<>+288(SB), Y1, Y9
-	VFMADD213PS  constants<>+320(SB), Y0, Y8
-	VFMADD213PS  constants<>+320(SB), Y1, Y9
-	VFMADD213PS  constants<>+352(SB), Y0, Y8
-	VFMADD213PS  constants<>+352(SB), Y1, Y9
-	VFMADD213PS  constants<>+384(SB), Y0, Y8
-	VFMADD213PS  constants<>+384(SB), Y1, Y9
-	VFMADD213PS  constants<>+384(SB), Y0, Y8
-	VFMADD213PS  constants<>+384(SB), Y1, Y9
-	VPSLLD       $0x17, Y6, Y0
-	VPSLLD       $0x17, Y7, Y1
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y9, Y1, Y1
-	VANDPS       Y0, Y4, Y0
-	VANDPS       Y1, Y5, Y1
-	VBLENDVPS    Y3, Y0, Y8, Y0
-	VBLENDVPS    Y2, Y1, Y9, Y1
+	VMOVUPS      constants<>+128(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      constants<>+160(SB), Y2
+	VMOVUPS      constants<>+160(SB), Y3
+	VFMADD213PS  constants<>+192(SB), Y0, Y2
+	VFMADD213PS  constants<>+192(SB), Y1, Y3
+	VSUBPS       constants<>+192(SB), Y2, Y4
+	VSUBPS       constants<>+192(SB), Y3, Y5
+	VMOVUPS      constants<>+224(SB), Y6
+	VFNMADD231PS Y4, Y6, Y0
+	VFNMADD231PS Y5, Y6, Y1
+	VFNMADD231PS constants<>+256(SB), Y4, Y0
+	VFNMADD231PS constants<>+256(SB), Y5, Y1
+	VMOVUPS      constants<>+288(SB), Y4
+	VMOVUPS      constants<>+288(SB), Y5
+	VFMADD213PS  constants<>+320(SB), Y0, Y4
+	VFMADD213PS  constants<>+320(SB), Y1, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y4
+	VFMADD213PS  constants<>+352(SB), Y1, Y5
+	VFMADD213PS  constants<>+384(SB), Y0, Y4
+	VFMADD213PS  constants<>+384(SB), Y1, Y5
+	VFMADD213PS  constants<>+416(SB), Y0, Y4
+	VFMADD213PS  constants<>+416(SB), Y1, Y5
+	VFMADD213PS  constants<>+448(SB), Y0, Y4
+	VFMADD213PS  constants<>+448(SB), Y1, Y5
+	VFMADD213PS  constants<>+448(SB), Y0, Y4
+	VFMADD213PS  constants<>+448(SB), Y1, Y5
+	VPSLLD       $0x17, Y2, Y0
+	VPSLLD       $0x17, Y3, Y1
+	VMULPS       Y0, Y4, Y0
+	VMULPS       Y1, Y5, Y1
 	VEXTRACTF128 $0x01, Y0, X2
 	VCVTPS2PD    X0, Y0
 	VCVTPS2PD    X2, Y2
@@ -6606,8 +6610,8 @@ end7:
 	VADDPS  Y2, Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
+	VMOVUPS constants<>+64(SB), Y0
+	VMOVUPS constants<>+64(SB), Y1
 	MOVQ    DX, R8
 	MOVQ    count+112(FP), R9
 	MOVQ    BX, R10
@@ -6659,48 +6663,45 @@ loop17:
 	VSUBPS       (AX), Y2, Y2
 	VSUBPS       32(AX), Y3, Y3
 	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x11, Y4, Y2, Y5
-	VCMPPS       $0x11, Y4, Y3, Y4
-	VCMPPS       $0x15, constants<>+64(SB), Y2, Y6
-	VCMPPS       $0x15, constants<>+64(SB), Y3, Y7
-	VMOVUPS      constants<>+96(SB), Y8
-	VMOVUPS      constants<>+96(SB), Y9
-	VFMADD213PS  constants<>+128(SB), Y2, Y8
-	VFMADD213PS  constants<>+128(SB), Y3, Y9
-	VSUBPS       constants<>+128(SB), Y8, Y10
-	VSUBPS       constants<>+128(SB), Y9, Y11
-	VMOVUPS      constants<>+160(SB), Y12
-	VFNMADD231PS Y10, Y12, Y2
-	VFNMADD231PS Y11, Y12, Y3
-	VFNMADD231PS constants<>+192(SB), Y10, Y2
-	VFNMADD231PS constants<>+192(SB), Y11, Y3
+	VCMPPS       $0x15, Y4, Y2, Y5
+	VCMPPS       $0x15, Y4, Y3, Y4
+	VPADDD       Y5, Y0, Y0
+	VPADDD       Y4, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      constants<>+160(SB), Y6
+	VMOVUPS      constants<>+160(SB), Y7
+	VFMADD213PS  constants<>+192(SB), Y2, Y6
+	VFMADD213PS  constants<>+192(SB), Y3, Y7
+	VSUBPS       constants<>+192(SB), Y6, Y8
+	VSUBPS       constants<>+192(SB), Y7, Y9
 	VMOVUPS      constants<>+224(SB), Y10
-	VMOVUPS      constants<>+224(SB), Y11
-	VFMADD213PS  constants<>+256(SB), Y2, Y10
-	VFMADD213PS  constants<>+256(SB), Y3, Y11
-	VFMADD213PS  constants<>+288(SB), Y2, Y10
-	VFMADD213PS  constants<>+288(SB), Y3, Y11
-	VFMADD213PS  constants<>+320(SB), Y2, Y10
-	VFMADD213PS  constants<>+320(SB), Y3, Y11
-	VFMADD213PS  constants<>+352(SB), Y2, Y10
-	VFMADD213PS  constants<>+352(SB), Y3, Y11
-	VFMADD213PS  constants<>+384(SB), Y2, Y10
-	VFMADD213PS  constants<>+384(SB), Y3, Y11
-	VFMADD213PS  constants<>+384(SB), Y2, Y10
-	VFMADD213PS  constants<>+384(SB), Y3, Y11
-	VANDNPS      Y10, Y5, Y2
-	VADDPS       Y2, Y0, Y0
-	VANDNPS      Y11, Y4, Y2
-	VADDPS       Y2, Y1, Y1
-	VPSLLD       $0x17, Y8, Y2
-	VPSLLD       $0x17, Y9, Y3
-	VPADDD       Y10, Y2, Y2
-	VPADDD       Y11, Y3, Y3
-	VANDPS       Y2, Y6, Y2
-	VANDPS       Y3, Y7, Y3
+	VFNMADD231PS Y8, Y10, Y2
+	VFNMADD231PS Y9, Y10, Y3
+	VFNMADD231PS constants<>+256(SB), Y8, Y2
+	VFNMADD231PS constants<>+256(SB), Y9, Y3
+	VMOVUPS      constants<>+288(SB), Y8
+	VMOVUPS      constants<>+288(SB), Y9
+	VFMADD213PS  constants<>+320(SB), Y2, Y8
+	VFMADD213PS  constants<>+320(SB), Y3, Y9
+	VFMADD213PS  constants<>+352(SB), Y2, Y8
+	VFMADD213PS  constants<>+352(SB), Y3, Y9
+	VFMADD213PS  constants<>+384(SB), Y2, Y8
+	VFMADD213PS  constants<>+384(SB), Y3, Y9
+	VFMADD213PS  constants<>+416(SB), Y2, Y8
+	VFMADD213PS  constants<>+416(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VPSLLD       $0x17, Y6, Y2
+	VPSLLD       $0x17, Y7, Y3
+	VANDNPS      Y2, Y5, Y2
+	VANDNPS      Y3, Y4, Y3
 	ADDQ         SI, R8
-	VANDPS       Y2, Y5, Y2
-	VANDPS       Y3, Y4, Y3
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y3, Y9, Y3
 	VMOVUPS      Y2, (R10)
 	VMOVUPS      Y3, 32(R10)
 	ADDQ         $+64, R10
@@ -6723,59 +6724,54 @@ loop19:
 	MOVQ R13, R12
 
 next21:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMOVUPS      (R8), Y4
-	VMOVUPS      32(R8), Y5
-	VSUBPS       (AX), Y4, Y4
-	VSUBPS       32(AX), Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VCMPPS       $0x11, Y6, Y4, Y7
-	VCMPPS       $0x11, Y6, Y5, Y6
-	VCMPPS       $0x15, constants<>+64(SB), Y4, Y8
-	VCMPPS       $0x15, constants<>+64(SB), Y5, Y9
-	VMOVUPS      constants<>+96(SB), Y10
-	VMOVUPS      constants<>+96(SB), Y11
-	VFMADD213PS  constants<>+128(SB), Y4, Y10
-	VFMADD213PS  constants<>+128(SB), Y5, Y11
-	VSUBPS       constants<>+128(SB), Y10, Y12
-	VSUBPS       constants<>+128(SB), Y11, Y13
-	VMOVUPS      constants<>+160(SB), Y14
-	VFNMADD231PS Y12, Y14, Y4
-	VFNMADD231PS Y13, Y14, Y5
-	VFNMADD231PS constants<>+192(SB), Y12, Y4
-	VFNMADD231PS constants<>+192(SB), Y13, Y5
-	VMOVUPS      constants<>+224(SB), Y12
-	VMOVUPS      constants<>+224(SB), Y13
-	VFMADD213PS  constants<>+256(SB), Y4, Y12
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y4, Y12
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y4, Y12
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y4, Y12
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y4, Y12
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y4, Y12
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VANDNPS      Y12, Y7, Y4
-	VADDPS       Y4, Y0, Y0
-	VANDNPS      Y13, Y6, Y4
-	VADDPS       Y4, Y1, Y1
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y8, Y4
-	VANDPS       Y5, Y9, Y5
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VSUBPS       (AX), Y2, Y2
+	VSUBPS       32(AX), Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x15, Y4, Y2, Y5
+	VCMPPS       $0x15, Y4, Y3, Y4
+	VPADDD       Y5, Y0, Y0
+	VPADDD       Y4, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      constants<>+160(SB), Y6
+	VMOVUPS      constants<>+160(SB), Y7
+	VFMADD213PS  constants<>+192(SB), Y2, Y6
+	VFMADD213PS  constants<>+192(SB), Y3, Y7
+	VSUBPS       constants<>+192(SB), Y6, Y8
+	VSUBPS       constants<>+192(SB), Y7, Y9
+	VMOVUPS      constants<>+224(SB), Y10
+	VFNMADD231PS Y8, Y10, Y2
+	VFNMADD231PS Y9, Y10, Y3
+	VFNMADD231PS constants<>+256(SB), Y8, Y2
+	VFNMADD231PS constants<>+256(SB), Y9, Y3
+	VMOVUPS      constants<>+288(SB), Y8
+	VMOVUPS      constants<>+288(SB), Y9
+	VFMADD213PS  constants<>+320(SB), Y2, Y8
+	VFMADD213PS  constants<>+320(SB), Y3, Y9
+	VFMADD213PS  constants<>+352(SB), Y2, Y8
+	VFMADD213PS  constants<>+352(SB), Y3, Y9
+	VFMADD213PS  constants<>+384(SB), Y2, Y8
+	VFMADD213PS  constants<>+384(SB), Y3, Y9
+	VFMADD213PS  constants<>+416(SB), Y2, Y8
+	VFMADD213PS  constants<>+416(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VPSLLD       $0x17, Y6, Y2
+	VPSLLD       $0x17, Y7, Y3
+	VANDNPS      Y2, Y5, Y2
+	VANDNPS      Y3, Y4, Y3
 	ADDQ         SI, R8
-	VANDPS       Y4, Y7, Y4
-	VANDPS       Y5, Y6, Y5
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
-	VMOVUPS      Y2, (R10)
-	VMOVUPS      Y3, 32(R10)
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VFMADD231PS  Y8, Y2, Y4
+	VFMADD231PS  Y9, Y3, Y5
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y5, 32(R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -6862,8 +6858,11 @@ endif27:
 	VADDPS  Y4, Y3, Y3
 
 endif28:
-	VSUBPS       constants<>+384(SB), Y0, Y0
-	VSUBPS       constants<>+384(SB), Y1, Y1
+	VMOVUPS      constants<>+64(SB), Y4
+	VSUBPS       Y0, Y4, Y0
+	VSUBPS       Y1, Y4, Y1
+	VSUBPS       constants<>+480(SB), Y0, Y0
+	VSUBPS       constants<>+480(SB), Y1, Y1
 	VADDPS       Y0, Y2, Y0
 	VADDPS       Y1, Y3, Y1
 	VEXTRACTF128 $0x01, Y0, X2
@@ -6892,22 +6891,24 @@ end5:
 TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-120
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z3
+	VBROADCASTSD constants<>+608(SB), Z4
+	VBROADCASTSD constants<>+640(SB), Z5
+	VBROADCASTSD constants<>+672(SB), Z6
+	VBROADCASTSD constants<>+704(SB), Z7
+	VBROADCASTSD constants<>+736(SB), Z8
+	VBROADCASTSD constants<>+768(SB), Z9
+	VBROADCASTSD constants<>+800(SB), Z10
+	VBROADCASTSD constants<>+832(SB), Z11
+	VBROADCASTSD constants<>+864(SB), Z12
+	VBROADCASTSD constants<>+896(SB), Z13
+	VBROADCASTSD constants<>+928(SB), Z14
+	VBROADCASTSD constants<>+960(SB), Z15
+	VBROADCASTSD constants<>+992(SB), Z16
+	VBROADCASTSD constants<>+1024(SB), Z17
+	VBROADCASTSD constants<>+512(SB), Z18
+	VBROADCASTSD constants<>+96(SB), Z19
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
@@ -6924,39 +6925,37 @@ TEXT ·sumExpColumnsF64AVX512(SB), NOSPLIT, $0-120
 loop2:
 	MOVQ         DX, R8
 	ADDQ         SI, R8
-	VMOVUPS      (R8), Z18
-	VMOVUPS      (DX), Z19
-	VMAXPD       Z1, Z19, Z19
-	VMAXPD       Z19, Z18, Z18
-	VADDPD       Z0, Z18, Z18
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      (DX), Z19
-	VSUBPD       Z18, Z19, Z19
-	VMOVUPS      (R8), Z21
-	VSUBPD       Z18, Z21, Z18
-	VADDPD       Z18, Z19, Z18
-	VCMPPD       $0x11, Z0, Z18, K1
-	VCMPPD       $0x15, Z2, Z18, K2
-	VMOVAPS      Z3, Z19
-	VFMADD213PD  Z4, Z18, Z19
-	VSUBPD       Z4, Z19, Z21
-	VFNMADD231PD Z21, Z5, Z18
-	VFNMADD231PD Z6, Z21, Z18
-	VMOVAPS      Z7, Z21
-	VFMADD213PD  Z8, Z18, Z21
-	VFMADD213PD  Z9, Z18, Z21
-	VFMADD213PD  Z10, Z18, Z21
-	VFMADD213PD  Z11, Z18, Z21
-	VFMADD213PD  Z12, Z18, Z21
-	VFMADD213PD  Z13, Z18, Z21
-	VFMADD213PD  Z14, Z18, Z21
-	VFMADD213PD  Z15, Z18, Z21
-	VFMADD213PD  Z16, Z18, Z21
-	VFMADD213PD  Z17, Z18, Z21
-	VFMADD213PD  Z17, Z18, Z21
-	VPSLLQ       $0x34, Z19, Z18
-	VPADDQ.Z     Z21, Z18, K2, Z18
-	VBLENDMPD    Z18, Z21, K1, Z20
+	VMOVUPS      (R8), Z20
+	VMOVUPS      (DX), Z21
+	VMAXPD       Z1, Z21, Z21
+	VMAXPD       Z21, Z20, Z20
+	VADDPD       Z0, Z20, Z20
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      (DX), Z21
+	VSUBPD       Z20, Z21, Z21
+	VMOVUPS      (R8), Z22
+	VSUBPD       Z20, Z22, Z20
+	VADDPD       Z20, Z21, Z20
+	VMAXPD       Z20, Z2, Z20
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
+	VSUBPD       Z4, Z21, Z22
+	VFNMADD231PD Z22, Z5, Z20
+	VFNMADD231PD Z6, Z22, Z20
+	VMOVAPS      Z7, Z22
+	VFMADD213PD  Z8, Z20, Z22
+	VFMADD213PD  Z9, Z20, Z22
+	VFMADD213PD  Z10, Z20, Z22
+	VFMADD213PD  Z11, Z20, Z22
+	VFMADD213PD  Z12, Z20, Z22
+	VFMADD213PD  Z13, Z20, Z22
+	VFMADD213PD  Z14, Z20, Z22
+	VFMADD213PD  Z15, Z20, Z22
+	VFMADD213PD  Z16, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VFMADD213PD  Z17, Z20, Z22
+	VPSLLQ       $0x34, Z21, Z20
+	VMULPD       Z20, Z22, Z20
 	VMOVUPS      Z20, (CX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
@@ -6971,24 +6970,24 @@ endif1:
 	JLE  end5
 
 loop4:
-	VMOVAPS Z1, Z18
+	VMOVAPS Z1, Z20
 	MOVQ    DX, R8
 	MOVQ    count+112(FP), R9
 	CMPQ    R9, $+0
 	JLE     end7
 
 loop6:
-	VMOVUPS (R8), Z19
-	VMAXPD  Z18, Z19, Z18
+	VMOVUPS (R8), Z21
+	VMAXPD  Z20, Z21, Z20
 	ADDQ    SI, R8
 	SUBQ    $+1, R9
 	CMPQ    R9, $+0
 	JGT     loop6
 
 end7:
-	VADDPD  Z0, Z18, Z18
-	VMOVUPS Z18, (AX)
-	VMOVAPS Z0, Z18
+	VADDPD  Z0, Z20, Z20
+	VMOVUPS Z20, (AX)
+	VMOVAPS Z18, Z20
 	MOVQ    DX, R8
 	MOVQ    count+112(FP), R9
 	MOVQ    BX, R10
@@ -7027,35 +7026,35 @@ endif13:
 	JLE  end16
 
 loop15:
-	VMOVUPS      (R8), Z19
-	VMOVUPS      (AX), Z20
-	VSUBPD       Z20, Z19, Z19
-	VCMPPD       $0x11, Z0, Z19, K1
-	VCMPPD       $0x15, Z2, Z19, K2
-	VMOVAPS      Z3, Z20
-	VFMADD213PD  Z4, Z19, Z20
-	VSUBPD       Z4, Z20, Z21
-	VFNMADD231PD Z21, Z5, Z19
-	VFNMADD231PD Z6, Z21, Z19
-	VMOVAPS      Z7, Z21
-	VFMADD213PD  Z8, Z19, Z21
-	VFMADD213PD  Z9, Z19, Z21
-	VFMADD213PD  Z10, Z19, Z21
-	VFMADD213PD  Z11, Z19, Z21
-	VFMADD213PD  Z12, Z19, Z21
-	VFMADD213PD  Z13, Z19, Z21
-	VFMADD213PD  Z14, Z19, Z21
-	VFMADD213PD  Z15, Z19, Z21
-	VFMADD213PD  Z16, Z19, Z21
-	VFMADD213PD  Z17, Z19, Z21
-	VFMADD213PD  Z17, Z19, Z21
-	KNOTW        K1, K3
-	VADDPD       Z21, Z18, K3, Z18
-	VPSLLQ       $0x34, Z20, Z19
-	VPADDQ.Z     Z21, Z19, K2, Z19
+	VMOVUPS      (R8), Z21
+	VMOVUPS      (AX), Z22
+	VSUBPD       Z22, Z21, Z21
+	VCMPPD       $0x15, Z0, Z21, K1
+	VPADDQ       Z19, Z20, K1, Z20
+	VMAXPD       Z21, Z2, Z21
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VPSLLQ       $0x34, Z22, Z21
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z21, K1, Z21
 	ADDQ         SI, R8
-	VMOVAPD.Z    Z19, K1, Z19
-	VMOVUPS      Z19, (R10)
+	VMULPD       Z21, Z23, Z21
+	VMOVUPS      Z21, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
@@ -7076,37 +7075,36 @@ loop17:
 	MOVQ R13, R12
 
 next19:
-	VMOVUPS      (R10), Z19
-	VMOVUPS      (R8), Z20
-	VMOVUPS      (AX), Z21
-	VSUBPD       Z21, Z20, Z20
-	VCMPPD       $0x11, Z0, Z20, K1
-	VCMPPD       $0x15, Z2, Z20, K2
-	VMOVAPS      Z3, Z21
-	VFMADD213PD  Z4, Z20, Z21
-	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z22, Z5, Z20
-	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD213PD  Z8, Z20, Z22
-	VFMADD213PD  Z9, Z20, Z22
-	VFMADD213PD  Z10, Z20, Z22
-	VFMADD213PD  Z11, Z20, Z22
-	VFMADD213PD  Z12, Z20, Z22
-	VFMADD213PD  Z13, Z20, Z22
-	VFMADD213PD  Z14, Z20, Z22
-	VFMADD213PD  Z15, Z20, Z22
-	VFMADD213PD  Z16, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	KNOTW        K1, K3
-	VADDPD       Z22, Z18, K3, Z18
-	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ.Z     Z22, Z20, K2, Z20
+	VMOVUPS      (R8), Z21
+	VMOVUPS      (AX), Z22
+	VSUBPD       Z22, Z21, Z21
+	VCMPPD       $0x15, Z0, Z21, K1
+	VPADDQ       Z19, Z20, K1, Z20
+	VMAXPD       Z21, Z2, Z21
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VPSLLQ       $0x34, Z22, Z21
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z21, K1, Z21
 	ADDQ         SI, R8
-	VMOVAPD.Z    Z20, K1, Z20
-	VADDPD       Z20, Z19, Z19
-	VMOVUPS      Z19, (R10)
+	VMOVUPS      (R10), Z22
+	VFMADD231PD  Z23, Z21, Z22
+	VMOVUPS      Z22, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -7127,10 +7125,10 @@ end18:
 	JLE  end23
 
 loop22:
-	VMOVUPS (R8), Z19
-	VMOVUPS 512(R8), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R8)
+	VMOVUPS (R8), Z21
+	VMOVUPS 512(R8), Z22
+	VADDPD  Z22, Z21, Z21
+	VMOVUPS Z21, (R8)
 	ADDQ    $+64, R8
 	SUBQ    $+1, R9
 	CMPQ    R9, $+0
@@ -7141,53 +7139,55 @@ end23:
 	MOVQ R8, R11
 
 endif21:
-	VMOVUPS (BX), Z19
+	VMOVUPS (BX), Z21
 	CMPQ    R11, $+2
 	JNE     endif24
-	VMOVUPS (BX), Z19
-	VMOVUPS 64(BX), Z20
-	VADDPD  Z20, Z19, Z19
+	VMOVUPS (BX), Z21
+	VMOVUPS 64(BX), Z22
+	VADDPD  Z22, Z21, Z21
 
 endif24:
 	CMPQ    R11, $+4
 	JNE     endif25
-	VMOVUPS (BX), Z19
-	VMOVUPS 128(BX), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS 64(BX), Z20
-	VMOVUPS 192(BX), Z21
-	VADDPD  Z21, Z20, Z20
-	VADDPD  Z20, Z19, Z19
+	VMOVUPS (BX), Z21
+	VMOVUPS 128(BX), Z22
+	VADDPD  Z22, Z21, Z21
+	VMOVUPS 64(BX), Z22
+	VMOVUPS 192(BX), Z23
+	VADDPD  Z23, Z22, Z22
+	VADDPD  Z22, Z21, Z21
 
 endif25:
 	CMPQ    R11, $+8
 	JNE     endif26
-	VMOVUPS (BX), Z19
-	VMOVUPS 256(BX), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS 128(BX), Z20
-	VMOVUPS 384(BX), Z21
-	VADDPD  Z21, Z20, Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS 64(BX), Z20
-	VMOVUPS 320(BX), Z21
-	VADDPD  Z21, Z20, Z20
-	VMOVUPS 192(BX), Z21
-	VMOVUPS 448(BX), Z22
+	VMOVUPS (BX), Z21
+	VMOVUPS 256(BX), Z22
 	VADDPD  Z22, Z21, Z21
-	VADDPD  Z21, Z20, Z20
-	VADDPD  Z20, Z19, Z19
+	VMOVUPS 128(BX), Z22
+	VMOVUPS 384(BX), Z23
+	VADDPD  Z23, Z22, Z22
+	VADDPD  Z22, Z21, Z21
+	VMOVUPS 64(BX), Z22
+	VMOVUPS 320(BX), Z23
+	VADDPD  Z23, Z22, Z22
+	VMOVUPS 192(BX), Z23
+	VMOVUPS 448(BX), Z24
+	VADDPD  Z24, Z23, Z23
+	VADDPD  Z23, Z22, Z22
+	VADDPD  Z22, Z21, Z21
 
 endif26:
-	VSUBPD  Z17, Z18, Z18
-	VADDPD  Z18, Z19, Z18
-	VMOVUPS Z18, (CX)
-	ADDQ    $+64, AX
-	ADDQ    $+64, DX
-	ADDQ    $+64, CX
-	SUBQ    $+8, DI
-	CMPQ    DI, $+0
-	JGT     loop4
+	VSUBPD       Z20, Z18, Z20
+	VBROADCASTSD constants<>+1056(SB), Z22
+	VSUBPD       Z22, Z20, Z20
+	VADDPD       Z20, Z21, Z20
+	VMOVUPS      Z20, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, CX
+	SUBQ         $+8, DI
+	CMPQ         DI, $+0
+	JGT          loop4
 
 end5:
 	VZEROUPPER
@@ -7235,54 +7235,48 @@ loop2:
 	VSUBPD       Y1, Y5, Y1
 	VADDPD       Y0, Y2, Y0
 	VADDPD       Y1, Y3, Y1
-	VXORPS       Y2, Y2, Y2
-	VCMPPD       $0x11, Y2, Y0, Y3
-	VCMPPD       $0x11, Y2, Y1, Y2
-	VCMPPD       $0x15, constants<>+416(SB), Y0, Y4
-	VCMPPD       $0x15, constants<>+416(SB), Y1, Y5
-	VMOVUPS      constants<>+448(SB), Y6
-	VMOVUPS      constants<>+448(SB), Y7
-	VFMADD213PD  constants<>+480(SB), Y0, Y6
-	VFMADD213PD  constants<>+480(SB), Y1, Y7
-	VSUBPD       constants<>+480(SB), Y6, Y8
-	VSUBPD       constants<>+480(SB), Y7, Y9
-	VMOVUPS      constants<>+512(SB), Y10
-	VFNMADD231PD Y8, Y10, Y0
-	VFNMADD231PD Y9, Y10, Y1
-	VFNMADD231PD constants<>+544(SB), Y8, Y0
-	VFNMADD231PD constants<>+544(SB), Y9, Y1
-	VMOVUPS      constants<>+576(SB), Y8
-	VMOVUPS      constants<>+576(SB), Y9
-	VFMADD213PD  constants<>+608(SB), Y0, Y8
-	VFMADD213PD  constants<>+608(SB), Y1, Y9
-	VFMADD213PD  constants<>+640(SB), Y0, Y8
-	VFMADD213PD  constants<>+640(SB), Y1, Y9
-	VFMADD213PD  constants<>+672(SB), Y0, Y8
-	VFMADD213PD  constants<>+672(SB), Y1, Y9
-	VFMADD213PD  constants<>+704(SB), Y0, Y8
-	VFMADD213PD  constants<>+704(SB), Y1, Y9
-	VFMADD213PD  constants<>+736(SB), Y0, Y8
-	VFMADD213PD  constants<>+736(SB), Y1, Y9
-	VFMADD213PD  constants<>+768(SB), Y0, Y8
-	VFMADD213PD  constants<>+768(SB), Y1, Y9
-	VFMADD213PD  constants<>+800(SB), Y0, Y8
-	VFMADD213PD  constants<>+800(SB), Y1, Y9
-	VFMADD213PD  constants<>+832(SB), Y0, Y8
-	VFMADD213PD  constants<>+832(SB), Y1, Y9
-	VFMADD213PD  constants<>+864(SB), Y0, Y8
-	VFMADD213PD  constants<>+864(SB), Y1, Y9
-	VFMADD213PD  constants<>+896(SB), Y0, Y8
-	VFMADD213PD  constants<>+896(SB), Y1, Y9
-	VFMADD213PD  constants<>+896(SB), Y0, Y8
-	VFMADD213PD  constants<>+896(SB), Y1, Y9
-	VPSLLQ       $0x34, Y6, Y0
-	VPSLLQ       $0x34, Y7, Y1
-	VPADDQ       Y8, Y0, Y0
-	VPADDQ       Y9, Y1, Y1
-	VANDPS       Y0, Y4, Y0
-	VANDPS       Y1, Y5, Y1
-	VBLENDVPS    Y3, Y0, Y8, Y0
-	VBLENDVPS    Y2, Y1, Y9, Y1
+	VMOVUPS      constants<>+544(SB), Y2
+	VMAXPD       Y0, Y2, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMOVUPS      constants<>+576(SB), Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VFMADD213PD  constants<>+608(SB), Y0, Y2
+	VFMADD213PD  constants<>+608(SB), Y1, Y3
+	VSUBPD       constants<>+608(SB), Y2, Y4
+	VSUBPD       constants<>+608(SB), Y3, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFNMADD231PD Y4, Y6, Y0
+	VFNMADD231PD Y5, Y6, Y1
+	VFNMADD231PD constants<>+672(SB), Y4, Y0
+	VFNMADD231PD constants<>+672(SB), Y5, Y1
+	VMOVUPS      constants<>+704(SB), Y4
+	VMOVUPS      constants<>+704(SB), Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y4
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y4
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y4
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y4
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
+	VFMADD213PD  constants<>+864(SB), Y0, Y4
+	VFMADD213PD  constants<>+864(SB), Y1, Y5
+	VFMADD213PD  constants<>+896(SB), Y0, Y4
+	VFMADD213PD  constants<>+896(SB), Y1, Y5
+	VFMADD213PD  constants<>+928(SB), Y0, Y4
+	VFMADD213PD  constants<>+928(SB), Y1, Y5
+	VFMADD213PD  constants<>+960(SB), Y0, Y4
+	VFMADD213PD  constants<>+960(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y4
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y0, Y4
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y0, Y4
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VPSLLQ       $0x34, Y2, Y0
+	VPSLLQ       $0x34, Y3, Y1
+	VMULPD       Y0, Y4, Y0
+	VMULPD       Y1, Y5, Y1
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	ADDQ         $+64, AX
@@ -7321,8 +7315,8 @@ end7:
 	VADDPD  Y2, Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
+	VMOVUPS constants<>+512(SB), Y0
+	VMOVUPS constants<>+512(SB), Y1
 	MOVQ    DX, R8
 	MOVQ    count+112(FP), R9
 	MOVQ    BX, R10
@@ -7366,58 +7360,55 @@ loop15:
 	VSUBPD       (AX), Y2, Y2
 	VSUBPD       32(AX), Y3, Y3
 	VXORPS       Y4, Y4, Y4
-	VCMPPD       $0x11, Y4, Y2, Y5
-	VCMPPD       $0x11, Y4, Y3, Y4
-	VCMPPD       $0x15, constants<>+416(SB), Y2, Y6
-	VCMPPD       $0x15, constants<>+416(SB), Y3, Y7
-	VMOVUPS      constants<>+448(SB), Y8
-	VMOVUPS      constants<>+448(SB), Y9
-	VFMADD213PD  constants<>+480(SB), Y2, Y8
-	VFMADD213PD  constants<>+480(SB), Y3, Y9
-	VSUBPD       constants<>+480(SB), Y8, Y10
-	VSUBPD       constants<>+480(SB), Y9, Y11
-	VMOVUPS      constants<>+512(SB), Y12
-	VFNMADD231PD Y10, Y12, Y2
-	VFNMADD231PD Y11, Y12, Y3
-	VFNMADD231PD constants<>+544(SB), Y10, Y2
-	VFNMADD231PD constants<>+544(SB), Y11, Y3
-	VMOVUPS      constants<>+576(SB), Y10
-	VMOVUPS      constants<>+576(SB), Y11
-	VFMADD213PD  constants<>+608(SB), Y2, Y10
-	VFMADD213PD  constants<>+608(SB), Y3, Y11
-	VFMADD213PD  constants<>+640(SB), Y2, Y10
-	VFMADD213PD  constants<>+640(SB), Y3, Y11
-	VFMADD213PD  constants<>+672(SB), Y2, Y10
-	VFMADD213PD  constants<>+672(SB), Y3, Y11
-	VFMADD213PD  constants<>+704(SB), Y2, Y10
-	VFMADD213PD  constants<>+704(SB), Y3, Y11
-	VFMADD213PD  constants<>+736(SB), Y2, Y10
-	VFMADD213PD  constants<>+736(SB), Y3, Y11
-	VFMADD213PD  constants<>+768(SB), Y2, Y10
-	VFMADD213PD  constants<>+768(SB), Y3, Y11
-	VFMADD213PD  constants<>+800(SB), Y2, Y10
-	VFMADD213PD  constants<>+800(SB), Y3, Y11
-	VFMADD213PD  constants<>+832(SB), Y2, Y10
-	VFMADD213PD  constants<>+832(SB), Y3, Y11
-	VFMADD213PD  constants<>+864(SB), Y2, Y10
-	VFMADD213PD  constants<>+864(SB), Y3, Y11
-	VFMADD213PD  constants<>+896(SB), Y2, Y10
-	VFMADD213PD  constants<>+896(SB), Y3, Y11
-	VFMADD213PD  constants<>+896(SB), Y2, Y10
-	VFMADD213PD  constants<>+896(SB), Y3, Y11
-	VANDNPS      Y10, Y5, Y2
-	VADDPD       Y2, Y0, Y0
-	VANDNPS      Y11, Y4, Y2
-	VADDPD       Y2, Y1, Y1
-	VPSLLQ       $0x34, Y8, Y2
-	VPSLLQ       $0x34, Y9, Y3
-	VPADDQ       Y10, Y2, Y2
-	VPADDQ       Y11, Y3, Y3
-	VANDPS       Y2, Y6, Y2
-	VANDPS       Y3, Y7, Y3
+	VCMPPD       $0x15, Y4, Y2, Y5
+	VCMPPD       $0x15, Y4, Y3, Y4
+	VPADDQ       Y5, Y0, Y0
+	VPADDQ       Y4, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y6
+	VMAXPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y6, Y3
+	VMOVUPS      constants<>+576(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VFMADD213PD  constants<>+608(SB), Y2, Y6
+	VFMADD213PD  constants<>+608(SB), Y3, Y7
+	VSUBPD       constants<>+608(SB), Y6, Y8
+	VSUBPD       constants<>+608(SB), Y7, Y9
+	VMOVUPS      constants<>+640(SB), Y10
+	VFNMADD231PD Y8, Y10, Y2
+	VFNMADD231PD Y9, Y10, Y3
+	VFNMADD231PD constants<>+672(SB), Y8, Y2
+	VFNMADD231PD constants<>+672(SB), Y9, Y3
+	VMOVUPS      constants<>+704(SB), Y8
+	VMOVUPS      constants<>+704(SB), Y9
+	VFMADD213PD  constants<>+736(SB), Y2, Y8
+	VFMADD213PD  constants<>+736(SB), Y3, Y9
+	VFMADD213PD  constants<>+768(SB), Y2, Y8
+	VFMADD213PD  constants<>+768(SB), Y3, Y9
+	VFMADD213PD  constants<>+800(SB), Y2, Y8
+	VFMADD213PD  constants<>+800(SB), Y3, Y9
+	VFMADD213PD  constants<>+832(SB), Y2, Y8
+	VFMADD213PD  constants<>+832(SB), Y3, Y9
+	VFMADD213PD  constants<>+864(SB), Y2, Y8
+	VFMADD213PD  constants<>+864(SB), Y3, Y9
+	VFMADD213PD  constants<>+896(SB), Y2, Y8
+	VFMADD213PD  constants<>+896(SB), Y3, Y9
+	VFMADD213PD  constants<>+928(SB), Y2, Y8
+	VFMADD213PD  constants<>+928(SB), Y3, Y9
+	VFMADD213PD  constants<>+960(SB), Y2, Y8
+	VFMADD213PD  constants<>+960(SB), Y3, Y9
+	VFMADD213PD  constants<>+992(SB), Y2, Y8
+	VFMADD213PD  constants<>+992(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VPSLLQ       $0x34, Y6, Y2
+	VPSLLQ       $0x34, Y7, Y3
+	VANDNPS      Y2, Y5, Y2
+	VANDNPS      Y3, Y4, Y3
 	ADDQ         SI, R8
-	VANDPS       Y2, Y5, Y2
-	VANDPS       Y3, Y4, Y3
+	VMULPD       Y2, Y8, Y2
+	VMULPD       Y3, Y9, Y3
 	VMOVUPS      Y2, (R10)
 	VMOVUPS      Y3, 32(R10)
 	ADDQ         $+64, R10
@@ -7440,69 +7431,64 @@ loop17:
 	MOVQ R13, R12
 
 next19:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMOVUPS      (R8), Y4
-	VMOVUPS      32(R8), Y5
-	VSUBPD       (AX), Y4, Y4
-	VSUBPD       32(AX), Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VCMPPD       $0x11, Y6, Y4, Y7
-	VCMPPD       $0x11, Y6, Y5, Y6
-	VCMPPD       $0x15, constants<>+416(SB), Y4, Y8
-	VCMPPD       $0x15, constants<>+416(SB), Y5, Y9
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y4, Y10
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y4
-	VFNMADD231PD Y13, Y14, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y4
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y4, Y12
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y4, Y12
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y4, Y12
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y4, Y12
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y4, Y12
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y4, Y12
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y4, Y12
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y4, Y12
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y4, Y12
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y4, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y4, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VANDNPS      Y12, Y7, Y4
-	VADDPD       Y4, Y0, Y0
-	VANDNPS      Y13, Y6, Y4
-	VADDPD       Y4, Y1, Y1
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y8, Y4
-	VANDPS       Y5, Y9, Y5
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	VSUBPD       (AX), Y2, Y2
+	VSUBPD       32(AX), Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPD       $0x15, Y4, Y2, Y5
+	VCMPPD       $0x15, Y4, Y3, Y4
+	VPADDQ       Y5, Y0, Y0
+	VPADDQ       Y4, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y6
+	VMAXPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y6, Y3
+	VMOVUPS      constants<>+576(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VFMADD213PD  constants<>+608(SB), Y2, Y6
+	VFMADD213PD  constants<>+608(SB), Y3, Y7
+	VSUBPD       constants<>+608(SB), Y6, Y8
+	VSUBPD       constants<>+608(SB), Y7, Y9
+	VMOVUPS      constants<>+640(SB), Y10
+	VFNMADD231PD Y8, Y10, Y2
+	VFNMADD231PD Y9, Y10, Y3
+	VFNMADD231PD constants<>+672(SB), Y8, Y2
+	VFNMADD231PD constants<>+672(SB), Y9, Y3
+	VMOVUPS      constants<>+704(SB), Y8
+	VMOVUPS      constants<>+704(SB), Y9
+	VFMADD213PD  constants<>+736(SB), Y2, Y8
+	VFMADD213PD  constants<>+736(SB), Y3, Y9
+	VFMADD213PD  constants<>+768(SB), Y2, Y8
+	VFMADD213PD  constants<>+768(SB), Y3, Y9
+	VFMADD213PD  constants<>+800(SB), Y2, Y8
+	VFMADD213PD  constants<>+800(SB), Y3, Y9
+	VFMADD213PD  constants<>+832(SB), Y2, Y8
+	VFMADD213PD  constants<>+832(SB), Y3, Y9
+	VFMADD213PD  constants<>+864(SB), Y2, Y8
+	VFMADD213PD  constants<>+864(SB), Y3, Y9
+	VFMADD213PD  constants<>+896(SB), Y2, Y8
+	VFMADD213PD  constants<>+896(SB), Y3, Y9
+	VFMADD213PD  constants<>+928(SB), Y2, Y8
+	VFMADD213PD  constants<>+928(SB), Y3, Y9
+	VFMADD213PD  constants<>+960(SB), Y2, Y8
+	VFMADD213PD  constants<>+960(SB), Y3, Y9
+	VFMADD213PD  constants<>+992(SB), Y2, Y8
+	VFMADD213PD  constants<>+992(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VPSLLQ       $0x34, Y6, Y2
+	VPSLLQ       $0x34, Y7, Y3
+	VANDNPS      Y2, Y5, Y2
+	VANDNPS      Y3, Y4, Y3
 	ADDQ         SI, R8
-	VANDPS       Y4, Y7, Y4
-	VANDPS       Y5, Y6, Y5
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
-	VMOVUPS      Y2, (R10)
-	VMOVUPS      Y3, 32(R10)
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VFMADD231PD  Y8, Y2, Y4
+	VFMADD231PD  Y9, Y3, Y5
+	VMOVUPS      Y4, (R10)
+	VMOVUPS      Y5, 32(R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -7589,8 +7575,11 @@ endif25:
 	VADDPD  Y4, Y3, Y3
 
 endif26:
-	VSUBPD  constants<>+896(SB), Y0, Y0
-	VSUBPD  constants<>+896(SB), Y1, Y1
+	VMOVUPS constants<>+512(SB), Y4
+	VSUBPD  Y0, Y4, Y0
+	VSUBPD  Y1, Y4, Y1
+	VSUBPD  constants<>+1056(SB), Y0, Y0
+	VSUBPD  constants<>+1056(SB), Y1, Y1
 	VADDPD  Y0, Y2, Y0
 	VADDPD  Y1, Y3, Y1
 	VMOVUPS Y0, (CX)
@@ -7611,17 +7600,20 @@ end5:
 TEXT ·expColumnsF32AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+64(SB), Z2
-	VBROADCASTSD constants<>+96(SB), Z3
-	VBROADCASTSD constants<>+128(SB), Z4
-	VBROADCASTSD constants<>+160(SB), Z5
-	VBROADCASTSD constants<>+192(SB), Z6
-	VBROADCASTSD constants<>+224(SB), Z7
-	VBROADCASTSD constants<>+256(SB), Z8
-	VBROADCASTSD constants<>+288(SB), Z9
-	VBROADCASTSD constants<>+320(SB), Z10
-	VBROADCASTSD constants<>+352(SB), Z11
-	VBROADCASTSD constants<>+384(SB), Z12
+	VBROADCASTSD constants<>+128(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z3
+	VBROADCASTSD constants<>+192(SB), Z4
+	VBROADCASTSD constants<>+224(SB), Z5
+	VBROADCASTSD constants<>+256(SB), Z6
+	VBROADCASTSD constants<>+288(SB), Z7
+	VBROADCASTSD constants<>+320(SB), Z8
+	VBROADCASTSD constants<>+352(SB), Z9
+	VBROADCASTSD constants<>+384(SB), Z10
+	VBROADCASTSD constants<>+416(SB), Z11
+	VBROADCASTSD constants<>+448(SB), Z12
+	VBROADCASTSD constants<>+480(SB), Z13
+	VBROADCASTSD constants<>+64(SB), Z14
+	VBROADCASTSD constants<>+96(SB), Z15
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
 	MOVQ         x_base+80(FP), DX
@@ -7641,51 +7633,49 @@ TEXT ·expColumnsF32AVX512(SB), NOSPLIT, $8-152
 loop2:
 	MOVQ          DX, R10
 	ADDQ          SI, R10
-	VMOVUPS       (R10), Z13
-	VMOVUPS       (DX), Z14
-	VMAXPS        Z1, Z14, Z14
-	VMAXPS        Z14, Z13, Z13
-	VADDPS        Z0, Z13, Z13
-	VMOVUPS       Z13, (AX)
-	VMOVUPS       (DX), Z14
-	VSUBPS        Z13, Z14, Z14
-	VMOVUPS       (R10), Z18
-	VSUBPS        Z13, Z18, Z13
-	VADDPS        Z13, Z14, Z13
-	VCMPPS        $0x11, Z0, Z13, K1
-	VCMPPS        $0x15, Z2, Z13, K2
-	VMOVAPS       Z3, Z14
-	VFMADD213PS   Z4, Z13, Z14
-	VSUBPS        Z4, Z14, Z18
-	VFNMADD231PS  Z18, Z5, Z13
-	VFNMADD231PS  Z6, Z18, Z13
-	VMOVAPS       Z7, Z18
-	VFMADD213PS   Z8, Z13, Z18
-	VFMADD213PS   Z9, Z13, Z18
-	VFMADD213PS   Z10, Z13, Z18
-	VFMADD213PS   Z11, Z13, Z18
-	VFMADD213PS   Z12, Z13, Z18
-	VFMADD213PS   Z12, Z13, Z18
-	VPSLLD        $0x17, Z14, Z13
-	VPADDD.Z      Z18, Z13, K2, Z13
-	VBLENDMPS     Z13, Z18, K1, Z15
-	VCVTPS2PD     Y15, Z13
-	VEXTRACTF64X4 $0x01, Z15, Y14
-	VCVTPS2PD     Y14, Z14
-	VMOVUPS       Z13, (CX)
-	VMOVUPS       Z14, 64(CX)
-	VMOVUPS       (DX), Z13
-	VMOVUPS       (AX), Z14
-	VCMPPS        $0x00, Z14, Z13, K1
-	VBLENDMPS     Z12, Z15, K1, Z16
-	VMOVUPS       Z16, (DI)
+	VMOVUPS       (R10), Z16
+	VMOVUPS       (DX), Z17
+	VMAXPS        Z1, Z17, Z17
+	VMAXPS        Z17, Z16, Z16
+	VADDPS        Z0, Z16, Z16
+	VMOVUPS       Z16, (AX)
+	VMOVUPS       (DX), Z17
+	VSUBPS        Z16, Z17, Z17
+	VMOVUPS       (R10), Z20
+	VSUBPS        Z16, Z20, Z16
+	VADDPS        Z16, Z17, Z16
+	VMAXPS        Z16, Z2, Z16
+	VMOVAPS       Z3, Z17
+	VFMADD213PS   Z4, Z16, Z17
+	VSUBPS        Z4, Z17, Z20
+	VFNMADD231PS  Z20, Z5, Z16
+	VFNMADD231PS  Z6, Z20, Z16
+	VMOVAPS       Z7, Z20
+	VFMADD213PS   Z8, Z16, Z20
+	VFMADD213PS   Z9, Z16, Z20
+	VFMADD213PS   Z10, Z16, Z20
+	VFMADD213PS   Z11, Z16, Z20
+	VFMADD213PS   Z12, Z16, Z20
+	VFMADD213PS   Z12, Z16, Z20
+	VPSLLD        $0x17, Z17, Z16
+	VMULPS        Z16, Z20, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y20
+	VCVTPS2PD     Y20, Z20
+	VMOVUPS       Z17, (CX)
+	VMOVUPS       Z20, 64(CX)
+	VMOVUPS       (DX), Z17
+	VMOVUPS       (AX), Z20
+	VCMPPS        $0x00, Z20, Z17, K1
+	VBLENDMPS     Z13, Z16, K1, Z18
+	VMOVUPS       Z18, (DI)
 	MOVQ          DI, R11
 	ADDQ          R8, R11
-	VMOVUPS       (R10), Z13
-	VMOVUPS       (AX), Z14
-	VCMPPS        $0x00, Z14, Z13, K1
-	VBLENDMPS     Z12, Z15, K1, Z17
-	VMOVUPS       Z17, (R11)
+	VMOVUPS       (R10), Z17
+	VMOVUPS       (AX), Z20
+	VCMPPS        $0x00, Z20, Z17, K1
+	VBLENDMPS     Z13, Z16, K1, Z19
+	VMOVUPS       Z19, (R11)
 	ADDQ          $+64, AX
 	ADDQ          $+64, DX
 	ADDQ          $+128, CX
@@ -7700,24 +7690,24 @@ endif1:
 	JLE  end5
 
 loop4:
-	VMOVAPS Z1, Z13
+	VMOVAPS Z1, Z16
 	MOVQ    DX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
 	JLE     end7
 
 loop6:
-	VMOVUPS (R10), Z14
-	VMAXPS  Z13, Z14, Z13
+	VMOVUPS (R10), Z17
+	VMAXPS  Z16, Z17, Z16
 	ADDQ    SI, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
 	JGT     loop6
 
 end7:
-	VADDPS  Z0, Z13, Z13
-	VMOVUPS Z13, (AX)
-	VMOVAPS Z0, Z13
+	VADDPS  Z0, Z16, Z16
+	VMOVUPS Z16, (AX)
+	VMOVAPS Z14, Z16
 	MOVQ    DI, R11
 	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
@@ -7765,32 +7755,33 @@ endif15:
 	JLE  end18
 
 loop17:
-	VMOVUPS      (R10), Z14
-	VMOVUPS      (AX), Z15
-	VSUBPS       Z15, Z14, Z14
-	VCMPPS       $0x11, Z0, Z14, K1
-	VCMPPS       $0x15, Z2, Z14, K2
-	VMOVAPS      Z3, Z15
-	VFMADD213PS  Z4, Z14, Z15
-	VSUBPS       Z4, Z15, Z16
-	VFNMADD231PS Z16, Z5, Z14
-	VFNMADD231PS Z6, Z16, Z14
-	VMOVAPS      Z7, Z16
-	VFMADD213PS  Z8, Z14, Z16
-	VFMADD213PS  Z9, Z14, Z16
-	VFMADD213PS  Z10, Z14, Z16
-	VFMADD213PS  Z11, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	VFMADD213PS  Z12, Z14, Z16
-	KNOTW        K1, K3
-	VADDPS       Z16, Z13, K3, Z13
-	VPSLLD       $0x17, Z15, Z14
-	VPADDD.Z     Z16, Z14, K2, Z14
+	VMOVUPS      (R10), Z17
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z18, Z17, Z17
+	VCMPPS       $0x15, Z0, Z17, K1
+	VPADDD       Z15, Z16, K1, Z16
+	VMAXPS       Z17, Z2, Z17
+	VMOVAPS      Z3, Z18
+	VFMADD213PS  Z4, Z17, Z18
+	VSUBPS       Z4, Z18, Z19
+	VFNMADD231PS Z19, Z5, Z17
+	VFNMADD231PS Z6, Z19, Z17
+	VMOVAPS      Z7, Z19
+	VFMADD213PS  Z8, Z17, Z19
+	VFMADD213PS  Z9, Z17, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z18
 	ADDQ         SI, R10
-	VMOVUPS      Z14, (R11)
+	VMULPS       Z17, Z19, Z17
+	VMOVUPS      Z17, (R11)
 	ADDQ         R8, R11
-	VMOVAPS.Z    Z14, K1, Z14
-	VMOVUPS      Z14, (R13)
+	VMULPS       Z18, Z19, Z17
+	VMOVUPS      Z17, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
@@ -7811,34 +7802,34 @@ loop19:
 	MOVQ BP, R15
 
 next21:
-	VMOVUPS      (R13), Z14
-	VMOVUPS      (R10), Z15
-	VMOVUPS      (AX), Z16
-	VSUBPS       Z16, Z15, Z15
-	VCMPPS       $0x11, Z0, Z15, K1
-	VCMPPS       $0x15, Z2, Z15, K2
-	VMOVAPS      Z3, Z16
-	VFMADD213PS  Z4, Z15, Z16
-	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z17, Z5, Z15
-	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z7, Z17
-	VFMADD213PS  Z8, Z15, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VFMADD213PS  Z11, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	KNOTW        K1, K3
-	VADDPS       Z17, Z13, K3, Z13
-	VPSLLD       $0x17, Z16, Z15
-	VPADDD.Z     Z17, Z15, K2, Z15
+	VMOVUPS      (R10), Z17
+	VMOVUPS      (AX), Z18
+	VSUBPS       Z18, Z17, Z17
+	VCMPPS       $0x15, Z0, Z17, K1
+	VPADDD       Z15, Z16, K1, Z16
+	VMAXPS       Z17, Z2, Z17
+	VMOVAPS      Z3, Z18
+	VFMADD213PS  Z4, Z17, Z18
+	VSUBPS       Z4, Z18, Z19
+	VFNMADD231PS Z19, Z5, Z17
+	VFNMADD231PS Z6, Z19, Z17
+	VMOVAPS      Z7, Z19
+	VFMADD213PS  Z8, Z17, Z19
+	VFMADD213PS  Z9, Z17, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z18
 	ADDQ         SI, R10
-	VMOVUPS      Z15, (R11)
+	VMULPS       Z17, Z19, Z17
+	VMOVUPS      Z17, (R11)
 	ADDQ         R8, R11
-	VMOVAPS.Z    Z15, K1, Z15
-	VADDPS       Z15, Z14, Z14
-	VMOVUPS      Z14, (R13)
+	VMOVUPS      (R13), Z17
+	VFMADD231PS  Z19, Z18, Z17
+	VMOVUPS      Z17, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
@@ -7859,10 +7850,10 @@ end20:
 	JLE  end25
 
 loop24:
-	VMOVUPS (R10), Z14
-	VMOVUPS 512(R10), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS Z14, (R10)
+	VMOVUPS (R10), Z17
+	VMOVUPS 512(R10), Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS Z17, (R10)
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
@@ -7873,51 +7864,52 @@ end25:
 	MOVQ R10, R14
 
 endif23:
-	VMOVUPS (BX), Z14
+	VMOVUPS (BX), Z17
 	CMPQ    R14, $+2
 	JNE     endif26
-	VMOVUPS (BX), Z14
-	VMOVUPS 64(BX), Z15
-	VADDPS  Z15, Z14, Z14
+	VMOVUPS (BX), Z17
+	VMOVUPS 64(BX), Z18
+	VADDPS  Z18, Z17, Z17
 
 endif26:
 	CMPQ    R14, $+4
 	JNE     endif27
-	VMOVUPS (BX), Z14
-	VMOVUPS 128(BX), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS 64(BX), Z15
-	VMOVUPS 192(BX), Z16
-	VADDPS  Z16, Z15, Z15
-	VADDPS  Z15, Z14, Z14
+	VMOVUPS (BX), Z17
+	VMOVUPS 128(BX), Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS 64(BX), Z18
+	VMOVUPS 192(BX), Z19
+	VADDPS  Z19, Z18, Z18
+	VADDPS  Z18, Z17, Z17
 
 endif27:
 	CMPQ    R14, $+8
 	JNE     endif28
-	VMOVUPS (BX), Z14
-	VMOVUPS 256(BX), Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS 128(BX), Z15
-	VMOVUPS 384(BX), Z16
-	VADDPS  Z16, Z15, Z15
-	VADDPS  Z15, Z14, Z14
-	VMOVUPS 64(BX), Z15
-	VMOVUPS 320(BX), Z16
-	VADDPS  Z16, Z15, Z15
-	VMOVUPS 192(BX), Z16
-	VMOVUPS 448(BX), Z17
-	VADDPS  Z17, Z16, Z16
-	VADDPS  Z16, Z15, Z15
-	VADDPS  Z15, Z14, Z14
+	VMOVUPS (BX), Z17
+	VMOVUPS 256(BX), Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS 128(BX), Z18
+	VMOVUPS 384(BX), Z19
+	VADDPS  Z19, Z18, Z18
+	VADDPS  Z18, Z17, Z17
+	VMOVUPS 64(BX), Z18
+	VMOVUPS 320(BX), Z19
+	VADDPS  Z19, Z18, Z18
+	VMOVUPS 192(BX), Z19
+	VMOVUPS 448(BX), Z20
+	VADDPS  Z20, Z19, Z19
+	VADDPS  Z19, Z18, Z18
+	VADDPS  Z18, Z17, Z17
 
 endif28:
-	VSUBPS        Z12, Z13, Z13
-	VADDPS        Z13, Z14, Z13
-	VCVTPS2PD     Y13, Z14
-	VEXTRACTF64X4 $0x01, Z13, Y13
-	VCVTPS2PD     Y13, Z13
-	VMOVUPS       Z14, (CX)
-	VMOVUPS       Z13, 64(CX)
+	VSUBPS        Z16, Z14, Z16
+	VSUBPS        Z13, Z16, Z16
+	VADDPS        Z16, Z17, Z16
+	VCVTPS2PD     Y16, Z17
+	VEXTRACTF64X4 $0x01, Z16, Y16
+	VCVTPS2PD     Y16, Z16
+	VMOVUPS       Z17, (CX)
+	VMOVUPS       Z16, 64(CX)
 	ADDQ          $+64, AX
 	ADDQ          $+64, DX
 	ADDQ          $+128, CX
@@ -7975,44 +7967,38 @@ loop2:
 	VSUBPS       Y1, Y5, Y1
 	VADDPS       Y0, Y2, Y0
 	VADDPS       Y1, Y3, Y1
-	VXORPS       Y2, Y2, Y2
-	VCMPPS       $0x11, Y2, Y0, Y3
-	VCMPPS       $0x11, Y2, Y1, Y2
-	VCMPPS       $0x15, constants<>+64(SB), Y0, Y4
-	VCMPPS       $0x15, constants<>+64(SB), Y1, Y5
-	VMOVUPS      constants<>+96(SB), Y6
-	VMOVUPS      constants<>+96(SB), Y7
-	VFMADD213PS  constants<>+128(SB), Y0, Y6
-	VFMADD213PS  constants<>+128(SB), Y1, Y7
-	VSUBPS       constants<>+128(SB), Y6, Y8
-	VSUBPS       constants<>+128(SB), Y7, Y9
-	VMOVUPS      constants<>+160(SB), Y10
-	VFNMADD231PS Y8, Y10, Y0
-	VFNMADD231PS Y9, Y10, Y1
-	VFNMADD231PS constants<>+192(SB), Y8, Y0
-	VFNMADD231PS constants<>+192(SB), Y9, Y1
-	VMOVUPS      constants<>+224(SB), Y8
-	VMOVUPS      constants<>+224(SB), Y9
-	VFMADD213PS  constants<>+256(SB), Y0, Y8
-	VFMADD213PS  constants<>+256(SB), Y1, Y9
-	VFMADD213PS  constants<>+288(SB), Y0, Y8
-	VFMADD213PS  constants<>+288(SB), Y1, Y9
-	VFMADD213PS  constants<>+320(SB), Y0, Y8
-	VFMADD213PS  constants<>+320(SB), Y1, Y9
-	VFMADD213PS  constants<>+352(SB), Y0, Y8
-	VFMADD213PS  constants<>+352(SB), Y1, Y9
-	VFMADD213PS  constants<>+384(SB), Y0, Y8
-	VFMADD213PS  constants<>+384(SB), Y1, Y9
-	VFMADD213PS  constants<>+384(SB), Y0, Y8
-	VFMADD213PS  constants<>+384(SB), Y1, Y9
-	VPSLLD       $0x17, Y6, Y0
-	VPSLLD       $0x17, Y7, Y1
-	VPADDD       Y8, Y0, Y0
-	VPADDD       Y9, Y1, Y1
-	VANDPS       Y0, Y4, Y0
-	VANDPS       Y1, Y5, Y1
-	VBLENDVPS    Y3, Y0, Y8, Y0
-	VBLENDVPS    Y2, Y1, Y9, Y1
+	VMOVUPS      constants<>+128(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VMOVUPS      constants<>+160(SB), Y2
+	VMOVUPS      constants<>+160(SB), Y3
+	VFMADD213PS  constants<>+192(SB), Y0, Y2
+	VFMADD213PS  constants<>+192(SB), Y1, Y3
+	VSUBPS       constants<>+192(SB), Y2, Y4
+	VSUBPS       constants<>+192(SB), Y3, Y5
+	VMOVUPS      constants<>+224(SB), Y6
+	VFNMADD231PS Y4, Y6, Y0
+	VFNMADD231PS Y5, Y6, Y1
+	VFNMADD231PS constants<>+256(SB), Y4, Y0
+	VFNMADD231PS constants<>+256(SB), Y5, Y1
+	VMOVUPS      constants<>+288(SB), Y4
+	VMOVUPS      constants<>+288(SB), Y5
+	VFMADD213PS  constants<>+320(SB), Y0, Y4
+	VFMADD213PS  constants<>+320(SB), Y1, Y5
+	VFMADD213PS  constants<>+352(SB), Y0, Y4
+	VFMADD213PS  constants<>+352(SB), Y1, Y5
+	VFMADD213PS  constants<>+384(SB), Y0, Y4
+	VFMADD213PS  constants<>+384(SB), Y1, Y5
+	VFMADD213PS  constants<>+416(SB), Y0, Y4
+	VFMADD213PS  constants<>+416(SB), Y1, Y5
+	VFMADD213PS  constants<>+448(SB), Y0, Y4
+	VFMADD213PS  constants<>+448(SB), Y1, Y5
+	VFMADD213PS  constants<>+448(SB), Y0, Y4
+	VFMADD213PS  constants<>+448(SB), Y1, Y5
+	VPSLLD       $0x17, Y2, Y0
+	VPSLLD       $0x17, Y3, Y1
+	VMULPS       Y0, Y4, Y0
+	VMULPS       Y1, Y5, Y1
 	VEXTRACTF128 $0x01, Y0, X3
 	VCVTPS2PD    X0, Y2
 	VCVTPS2PD    X3, Y3
@@ -8029,8 +8015,8 @@ loop2:
 	VMOVUPS      32(AX), Y5
 	VCMPPS       $0x00, Y4, Y2, Y2
 	VCMPPS       $0x00, Y5, Y3, Y3
-	VBLENDVPS    Y2, constants<>+384(SB), Y0, Y2
-	VBLENDVPS    Y3, constants<>+384(SB), Y1, Y3
+	VBLENDVPS    Y2, constants<>+480(SB), Y0, Y2
+	VBLENDVPS    Y3, constants<>+480(SB), Y1, Y3
 	VMOVUPS      Y2, (DI)
 	VMOVUPS      Y3, 32(DI)
 	MOVQ         DI, R11
@@ -8041,8 +8027,8 @@ loop2:
 	VMOVUPS      32(AX), Y5
 	VCMPPS       $0x00, Y4, Y2, Y2
 	VCMPPS       $0x00, Y5, Y3, Y3
-	VBLENDVPS    Y2, constants<>+384(SB), Y0, Y0
-	VBLENDVPS    Y3, constants<>+384(SB), Y1, Y1
+	VBLENDVPS    Y2, constants<>+480(SB), Y0, Y0
+	VBLENDVPS    Y3, constants<>+480(SB), Y1, Y1
 	VMOVUPS      Y0, (R11)
 	VMOVUPS      Y1, 32(R11)
 	ADDQ         $+64, AX
@@ -8082,8 +8068,8 @@ end7:
 	VADDPS  Y2, Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
+	VMOVUPS constants<>+64(SB), Y0
+	VMOVUPS constants<>+64(SB), Y1
 	MOVQ    DI, R11
 	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
@@ -8136,51 +8122,50 @@ loop17:
 	VSUBPS       (AX), Y2, Y2
 	VSUBPS       32(AX), Y3, Y3
 	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x11, Y4, Y2, Y5
-	VCMPPS       $0x11, Y4, Y3, Y4
-	VCMPPS       $0x15, constants<>+64(SB), Y2, Y6
-	VCMPPS       $0x15, constants<>+64(SB), Y3, Y7
-	VMOVUPS      constants<>+96(SB), Y8
-	VMOVUPS      constants<>+96(SB), Y9
-	VFMADD213PS  constants<>+128(SB), Y2, Y8
-	VFMADD213PS  constants<>+128(SB), Y3, Y9
-	VSUBPS       constants<>+128(SB), Y8, Y10
-	VSUBPS       constants<>+128(SB), Y9, Y11
-	VMOVUPS      constants<>+160(SB), Y12
-	VFNMADD231PS Y10, Y12, Y2
-	VFNMADD231PS Y11, Y12, Y3
-	VFNMADD231PS constants<>+192(SB), Y10, Y2
-	VFNMADD231PS constants<>+192(SB), Y11, Y3
+	VCMPPS       $0x15, Y4, Y2, Y5
+	VCMPPS       $0x15, Y4, Y3, Y4
+	VPADDD       Y5, Y0, Y0
+	VPADDD       Y4, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      constants<>+160(SB), Y6
+	VMOVUPS      constants<>+160(SB), Y7
+	VFMADD213PS  constants<>+192(SB), Y2, Y6
+	VFMADD213PS  constants<>+192(SB), Y3, Y7
+	VSUBPS       constants<>+192(SB), Y6, Y8
+	VSUBPS       constants<>+192(SB), Y7, Y9
 	VMOVUPS      constants<>+224(SB), Y10
-	VMOVUPS      constants<>+224(SB), Y11
-	VFMADD213PS  constants<>+256(SB), Y2, Y10
-	VFMADD213PS  constants<>+256(SB), Y3, Y11
-	VFMADD213PS  constants<>+288(SB), Y2, Y10
-	VFMADD213PS  constants<>+288(SB), Y3, Y11
-	VFMADD213PS  constants<>+320(SB), Y2, Y10
-	VFMADD213PS  constants<>+320(SB), Y3, Y11
-	VFMADD213PS  constants<>+352(SB), Y2, Y10
-	VFMADD213PS  constants<>+352(SB), Y3, Y11
-	VFMADD213PS  constants<>+384(SB), Y2, Y10
-	VFMADD213PS  constants<>+384(SB), Y3, Y11
-	VFMADD213PS  constants<>+384(SB), Y2, Y10
-	VFMADD213PS  constants<>+384(SB), Y3, Y11
-	VANDNPS      Y10, Y5, Y2
-	VADDPS       Y2, Y0, Y0
-	VANDNPS      Y11, Y4, Y2
-	VADDPS       Y2, Y1, Y1
-	VPSLLD       $0x17, Y8, Y2
-	VPSLLD       $0x17, Y9, Y3
-	VPADDD       Y10, Y2, Y2
-	VPADDD       Y11, Y3, Y3
-	VANDPS       Y2, Y6, Y2
-	VANDPS       Y3, Y7, Y3
+	VFNMADD231PS Y8, Y10, Y2
+	VFNMADD231PS Y9, Y10, Y3
+	VFNMADD231PS constants<>+256(SB), Y8, Y2
+	VFNMADD231PS constants<>+256(SB), Y9, Y3
+	VMOVUPS      constants<>+288(SB), Y8
+	VMOVUPS      constants<>+288(SB), Y9
+	VFMADD213PS  constants<>+320(SB), Y2, Y8
+	VFMADD213PS  constants<>+320(SB), Y3, Y9
+	VFMADD213PS  constants<>+352(SB), Y2, Y8
+	VFMADD213PS  constants<>+352(SB), Y3, Y9
+	VFMADD213PS  constants<>+384(SB), Y2, Y8
+	VFMADD213PS  constants<>+384(SB), Y3, Y9
+	VFMADD213PS  constants<>+416(SB), Y2, Y8
+	VFMADD213PS  constants<>+416(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VPSLLD       $0x17, Y6, Y2
+	VPSLLD       $0x17, Y7, Y3
+	VANDNPS      Y2, Y5, Y5
+	VANDNPS      Y3, Y4, Y4
 	ADDQ         SI, R10
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y3, Y9, Y3
 	VMOVUPS      Y2, (R11)
 	VMOVUPS      Y3, 32(R11)
 	ADDQ         R8, R11
-	VANDPS       Y2, Y5, Y2
-	VANDPS       Y3, Y4, Y3
+	VMULPS       Y5, Y8, Y2
+	VMULPS       Y4, Y9, Y3
 	VMOVUPS      Y2, (R13)
 	VMOVUPS      Y3, 32(R13)
 	ADDQ         $+64, R13
@@ -8203,60 +8188,57 @@ loop19:
 	MOVQ BP, R15
 
 next21:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VSUBPS       (AX), Y2, Y2
+	VSUBPS       32(AX), Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPS       $0x15, Y4, Y2, Y5
+	VCMPPS       $0x15, Y4, Y3, Y4
+	VPADDD       Y5, Y0, Y0
+	VPADDD       Y4, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y6
+	VMAXPS       Y2, Y6, Y2
+	VMAXPS       Y3, Y6, Y3
+	VMOVUPS      constants<>+160(SB), Y6
+	VMOVUPS      constants<>+160(SB), Y7
+	VFMADD213PS  constants<>+192(SB), Y2, Y6
+	VFMADD213PS  constants<>+192(SB), Y3, Y7
+	VSUBPS       constants<>+192(SB), Y6, Y8
+	VSUBPS       constants<>+192(SB), Y7, Y9
+	VMOVUPS      constants<>+224(SB), Y10
+	VFNMADD231PS Y8, Y10, Y2
+	VFNMADD231PS Y9, Y10, Y3
+	VFNMADD231PS constants<>+256(SB), Y8, Y2
+	VFNMADD231PS constants<>+256(SB), Y9, Y3
+	VMOVUPS      constants<>+288(SB), Y8
+	VMOVUPS      constants<>+288(SB), Y9
+	VFMADD213PS  constants<>+320(SB), Y2, Y8
+	VFMADD213PS  constants<>+320(SB), Y3, Y9
+	VFMADD213PS  constants<>+352(SB), Y2, Y8
+	VFMADD213PS  constants<>+352(SB), Y3, Y9
+	VFMADD213PS  constants<>+384(SB), Y2, Y8
+	VFMADD213PS  constants<>+384(SB), Y3, Y9
+	VFMADD213PS  constants<>+416(SB), Y2, Y8
+	VFMADD213PS  constants<>+416(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VFMADD213PS  constants<>+448(SB), Y2, Y8
+	VFMADD213PS  constants<>+448(SB), Y3, Y9
+	VPSLLD       $0x17, Y6, Y2
+	VPSLLD       $0x17, Y7, Y3
+	VANDNPS      Y2, Y5, Y5
+	VANDNPS      Y3, Y4, Y4
+	ADDQ         SI, R10
+	VMULPS       Y2, Y8, Y2
+	VMULPS       Y3, Y9, Y3
+	VMOVUPS      Y2, (R11)
+	VMOVUPS      Y3, 32(R11)
+	ADDQ         R8, R11
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R10), Y4
-	VMOVUPS      32(R10), Y5
-	VSUBPS       (AX), Y4, Y4
-	VSUBPS       32(AX), Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VCMPPS       $0x11, Y6, Y4, Y7
-	VCMPPS       $0x11, Y6, Y5, Y6
-	VCMPPS       $0x15, constants<>+64(SB), Y4, Y8
-	VCMPPS       $0x15, constants<>+64(SB), Y5, Y9
-	VMOVUPS      constants<>+96(SB), Y10
-	VMOVUPS      constants<>+96(SB), Y11
-	VFMADD213PS  constants<>+128(SB), Y4, Y10
-	VFMADD213PS  constants<>+128(SB), Y5, Y11
-	VSUBPS       constants<>+128(SB), Y10, Y12
-	VSUBPS       constants<>+128(SB), Y11, Y13
-	VMOVUPS      constants<>+160(SB), Y14
-	VFNMADD231PS Y12, Y14, Y4
-	VFNMADD231PS Y13, Y14, Y5
-	VFNMADD231PS constants<>+192(SB), Y12, Y4
-	VFNMADD231PS constants<>+192(SB), Y13, Y5
-	VMOVUPS      constants<>+224(SB), Y12
-	VMOVUPS      constants<>+224(SB), Y13
-	VFMADD213PS  constants<>+256(SB), Y4, Y12
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y4, Y12
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y4, Y12
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y4, Y12
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y4, Y12
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y4, Y12
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VANDNPS      Y12, Y7, Y4
-	VADDPS       Y4, Y0, Y0
-	VANDNPS      Y13, Y6, Y4
-	VADDPS       Y4, Y1, Y1
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y8, Y4
-	VANDPS       Y5, Y9, Y5
-	ADDQ         SI, R10
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
-	ADDQ         R8, R11
-	VANDPS       Y4, Y7, Y4
-	VANDPS       Y5, Y6, Y5
-	VADDPS       Y4, Y2, Y2
-	VADDPS       Y5, Y3, Y3
+	VFMADD231PS  Y8, Y5, Y2
+	VFMADD231PS  Y9, Y4, Y3
 	VMOVUPS      Y2, (R13)
 	VMOVUPS      Y3, 32(R13)
 	ADDQ         $+64, R13
@@ -8345,8 +8327,11 @@ endif27:
 	VADDPS  Y4, Y3, Y3
 
 endif28:
-	VSUBPS       constants<>+384(SB), Y0, Y0
-	VSUBPS       constants<>+384(SB), Y1, Y1
+	VMOVUPS      constants<>+64(SB), Y4
+	VSUBPS       Y0, Y4, Y0
+	VSUBPS       Y1, Y4, Y1
+	VSUBPS       constants<>+480(SB), Y0, Y0
+	VSUBPS       constants<>+480(SB), Y1, Y1
 	VADDPS       Y0, Y2, Y0
 	VADDPS       Y1, Y3, Y1
 	VEXTRACTF128 $0x01, Y0, X2
@@ -8376,22 +8361,24 @@ end5:
 TEXT ·expColumnsF64AVX512(SB), NOSPLIT, $8-152
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z3
+	VBROADCASTSD constants<>+608(SB), Z4
+	VBROADCASTSD constants<>+640(SB), Z5
+	VBROADCASTSD constants<>+672(SB), Z6
+	VBROADCASTSD constants<>+704(SB), Z7
+	VBROADCASTSD constants<>+736(SB), Z8
+	VBROADCASTSD constants<>+768(SB), Z9
+	VBROADCASTSD constants<>+800(SB), Z10
+	VBROADCASTSD constants<>+832(SB), Z11
+	VBROADCASTSD constants<>+864(SB), Z12
+	VBROADCASTSD constants<>+896(SB), Z13
+	VBROADCASTSD constants<>+928(SB), Z14
+	VBROADCASTSD constants<>+960(SB), Z15
+	VBROADCASTSD constants<>+992(SB), Z16
+	VBROADCASTSD constants<>+1024(SB), Z17
+	VBROADCASTSD constants<>+1056(SB), Z18
+	VBROADCASTSD constants<>+512(SB), Z19
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
 	MOVQ         x_base+80(FP), DX
@@ -8411,52 +8398,50 @@ TEXT ·expColumnsF64AVX512(SB), NOSPLIT, $8-152
 loop2:
 	MOVQ         DX, R10
 	ADDQ         SI, R10
-	VMOVUPS      (R10), Z18
-	VMOVUPS      (DX), Z19
-	VMAXPD       Z1, Z19, Z19
-	VMAXPD       Z19, Z18, Z18
-	VADDPD       Z0, Z18, Z18
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      (DX), Z19
-	VSUBPD       Z18, Z19, Z19
-	VMOVUPS      (R10), Z23
-	VSUBPD       Z18, Z23, Z18
-	VADDPD       Z18, Z19, Z18
-	VCMPPD       $0x11, Z0, Z18, K1
-	VCMPPD       $0x15, Z2, Z18, K2
-	VMOVAPS      Z3, Z19
-	VFMADD213PD  Z4, Z18, Z19
-	VSUBPD       Z4, Z19, Z23
-	VFNMADD231PD Z23, Z5, Z18
-	VFNMADD231PD Z6, Z23, Z18
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z18, Z23
-	VFMADD213PD  Z9, Z18, Z23
-	VFMADD213PD  Z10, Z18, Z23
-	VFMADD213PD  Z11, Z18, Z23
-	VFMADD213PD  Z12, Z18, Z23
-	VFMADD213PD  Z13, Z18, Z23
-	VFMADD213PD  Z14, Z18, Z23
-	VFMADD213PD  Z15, Z18, Z23
-	VFMADD213PD  Z16, Z18, Z23
-	VFMADD213PD  Z17, Z18, Z23
-	VFMADD213PD  Z17, Z18, Z23
-	VPSLLQ       $0x34, Z19, Z18
-	VPADDQ.Z     Z23, Z18, K2, Z18
-	VBLENDMPD    Z18, Z23, K1, Z20
+	VMOVUPS      (R10), Z20
+	VMOVUPS      (DX), Z21
+	VMAXPD       Z1, Z21, Z21
+	VMAXPD       Z21, Z20, Z20
+	VADDPD       Z0, Z20, Z20
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      (DX), Z21
+	VSUBPD       Z20, Z21, Z21
+	VMOVUPS      (R10), Z24
+	VSUBPD       Z20, Z24, Z20
+	VADDPD       Z20, Z21, Z20
+	VMAXPD       Z20, Z2, Z20
+	VMOVAPS      Z3, Z21
+	VFMADD213PD  Z4, Z20, Z21
+	VSUBPD       Z4, Z21, Z24
+	VFNMADD231PD Z24, Z5, Z20
+	VFNMADD231PD Z6, Z24, Z20
+	VMOVAPS      Z7, Z24
+	VFMADD213PD  Z8, Z20, Z24
+	VFMADD213PD  Z9, Z20, Z24
+	VFMADD213PD  Z10, Z20, Z24
+	VFMADD213PD  Z11, Z20, Z24
+	VFMADD213PD  Z12, Z20, Z24
+	VFMADD213PD  Z13, Z20, Z24
+	VFMADD213PD  Z14, Z20, Z24
+	VFMADD213PD  Z15, Z20, Z24
+	VFMADD213PD  Z16, Z20, Z24
+	VFMADD213PD  Z17, Z20, Z24
+	VFMADD213PD  Z17, Z20, Z24
+	VPSLLQ       $0x34, Z21, Z20
+	VMULPD       Z20, Z24, Z20
 	VMOVUPS      Z20, (CX)
-	VMOVUPS      (DX), Z18
-	VMOVUPS      (AX), Z19
-	VCMPPD       $0x00, Z19, Z18, K1
-	VBLENDMPD    Z17, Z20, K1, Z21
-	VMOVUPS      Z21, (DI)
+	VMOVUPS      (DX), Z21
+	VMOVUPS      (AX), Z24
+	VCMPPD       $0x00, Z24, Z21, K1
+	VBLENDMPD    Z18, Z20, K1, Z22
+	VMOVUPS      Z22, (DI)
 	MOVQ         DI, R11
 	ADDQ         R8, R11
-	VMOVUPS      (R10), Z18
-	VMOVUPS      (AX), Z19
-	VCMPPD       $0x00, Z19, Z18, K1
-	VBLENDMPD    Z17, Z20, K1, Z22
-	VMOVUPS      Z22, (R11)
+	VMOVUPS      (R10), Z21
+	VMOVUPS      (AX), Z24
+	VCMPPD       $0x00, Z24, Z21, K1
+	VBLENDMPD    Z18, Z20, K1, Z23
+	VMOVUPS      Z23, (R11)
 	ADDQ         $+64, AX
 	ADDQ         $+64, DX
 	ADDQ         $+64, CX
@@ -8471,24 +8456,24 @@ endif1:
 	JLE  end5
 
 loop4:
-	VMOVAPS Z1, Z18
+	VMOVAPS Z1, Z20
 	MOVQ    DX, R10
 	MOVQ    count+144(FP), R11
 	CMPQ    R11, $+0
 	JLE     end7
 
 loop6:
-	VMOVUPS (R10), Z19
-	VMAXPD  Z18, Z19, Z18
+	VMOVUPS (R10), Z21
+	VMAXPD  Z20, Z21, Z20
 	ADDQ    SI, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
 	JGT     loop6
 
 end7:
-	VADDPD  Z0, Z18, Z18
-	VMOVUPS Z18, (AX)
-	VMOVAPS Z0, Z18
+	VADDPD  Z0, Z20, Z20
+	VMOVUPS Z20, (AX)
+	VMOVAPS Z19, Z20
 	MOVQ    DI, R11
 	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
@@ -8528,37 +8513,39 @@ endif13:
 	JLE  end16
 
 loop15:
-	VMOVUPS      (R10), Z19
-	VMOVUPS      (AX), Z20
-	VSUBPD       Z20, Z19, Z19
-	VCMPPD       $0x11, Z0, Z19, K1
-	VCMPPD       $0x15, Z2, Z19, K2
-	VMOVAPS      Z3, Z20
-	VFMADD213PD  Z4, Z19, Z20
-	VSUBPD       Z4, Z20, Z21
-	VFNMADD231PD Z21, Z5, Z19
-	VFNMADD231PD Z6, Z21, Z19
-	VMOVAPS      Z7, Z21
-	VFMADD213PD  Z8, Z19, Z21
-	VFMADD213PD  Z9, Z19, Z21
-	VFMADD213PD  Z10, Z19, Z21
-	VFMADD213PD  Z11, Z19, Z21
-	VFMADD213PD  Z12, Z19, Z21
-	VFMADD213PD  Z13, Z19, Z21
-	VFMADD213PD  Z14, Z19, Z21
-	VFMADD213PD  Z15, Z19, Z21
-	VFMADD213PD  Z16, Z19, Z21
-	VFMADD213PD  Z17, Z19, Z21
-	VFMADD213PD  Z17, Z19, Z21
-	KNOTW        K1, K3
-	VADDPD       Z21, Z18, K3, Z18
-	VPSLLQ       $0x34, Z20, Z19
-	VPADDQ.Z     Z21, Z19, K2, Z19
+	VMOVUPS      (R10), Z21
+	VMOVUPS      (AX), Z22
+	VSUBPD       Z22, Z21, Z21
+	VCMPPD       $0x15, Z0, Z21, K1
+	VBROADCASTSD constants<>+96(SB), Z22
+	VPADDQ       Z22, Z20, K1, Z20
+	VMAXPD       Z21, Z2, Z21
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VPSLLQ       $0x34, Z22, Z21
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z21, K1, Z22
 	ADDQ         SI, R10
-	VMOVUPS      Z19, (R11)
+	VMULPD       Z21, Z23, Z21
+	VMOVUPS      Z21, (R11)
 	ADDQ         R8, R11
-	VMOVAPD.Z    Z19, K1, Z19
-	VMOVUPS      Z19, (R13)
+	VMULPD       Z22, Z23, Z21
+	VMOVUPS      Z21, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
@@ -8579,39 +8566,40 @@ loop17:
 	MOVQ BP, R15
 
 next19:
-	VMOVUPS      (R13), Z19
-	VMOVUPS      (R10), Z20
-	VMOVUPS      (AX), Z21
-	VSUBPD       Z21, Z20, Z20
-	VCMPPD       $0x11, Z0, Z20, K1
-	VCMPPD       $0x15, Z2, Z20, K2
-	VMOVAPS      Z3, Z21
-	VFMADD213PD  Z4, Z20, Z21
-	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z22, Z5, Z20
-	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD213PD  Z8, Z20, Z22
-	VFMADD213PD  Z9, Z20, Z22
-	VFMADD213PD  Z10, Z20, Z22
-	VFMADD213PD  Z11, Z20, Z22
-	VFMADD213PD  Z12, Z20, Z22
-	VFMADD213PD  Z13, Z20, Z22
-	VFMADD213PD  Z14, Z20, Z22
-	VFMADD213PD  Z15, Z20, Z22
-	VFMADD213PD  Z16, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	KNOTW        K1, K3
-	VADDPD       Z22, Z18, K3, Z18
-	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ.Z     Z22, Z20, K2, Z20
+	VMOVUPS      (R10), Z21
+	VMOVUPS      (AX), Z22
+	VSUBPD       Z22, Z21, Z21
+	VCMPPD       $0x15, Z0, Z21, K1
+	VBROADCASTSD constants<>+96(SB), Z22
+	VPADDQ       Z22, Z20, K1, Z20
+	VMAXPD       Z21, Z2, Z21
+	VMOVAPS      Z3, Z22
+	VFMADD213PD  Z4, Z21, Z22
+	VSUBPD       Z4, Z22, Z23
+	VFNMADD231PD Z23, Z5, Z21
+	VFNMADD231PD Z6, Z23, Z21
+	VMOVAPS      Z7, Z23
+	VFMADD213PD  Z8, Z21, Z23
+	VFMADD213PD  Z9, Z21, Z23
+	VFMADD213PD  Z10, Z21, Z23
+	VFMADD213PD  Z11, Z21, Z23
+	VFMADD213PD  Z12, Z21, Z23
+	VFMADD213PD  Z13, Z21, Z23
+	VFMADD213PD  Z14, Z21, Z23
+	VFMADD213PD  Z15, Z21, Z23
+	VFMADD213PD  Z16, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VFMADD213PD  Z17, Z21, Z23
+	VPSLLQ       $0x34, Z22, Z21
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z21, K1, Z22
 	ADDQ         SI, R10
-	VMOVUPS      Z20, (R11)
+	VMULPD       Z21, Z23, Z21
+	VMOVUPS      Z21, (R11)
 	ADDQ         R8, R11
-	VMOVAPD.Z    Z20, K1, Z20
-	VADDPD       Z20, Z19, Z19
-	VMOVUPS      Z19, (R13)
+	VMOVUPS      (R13), Z21
+	VFMADD231PD  Z23, Z22, Z21
+	VMOVUPS      Z21, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
 	CMPQ         R12, $+0
@@ -8632,10 +8620,10 @@ end18:
 	JLE  end23
 
 loop22:
-	VMOVUPS (R10), Z19
-	VMOVUPS 512(R10), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS Z19, (R10)
+	VMOVUPS (R10), Z21
+	VMOVUPS 512(R10), Z22
+	VADDPD  Z22, Z21, Z21
+	VMOVUPS Z21, (R10)
 	ADDQ    $+64, R10
 	SUBQ    $+1, R11
 	CMPQ    R11, $+0
@@ -8646,47 +8634,48 @@ end23:
 	MOVQ R10, R14
 
 endif21:
-	VMOVUPS (BX), Z19
+	VMOVUPS (BX), Z21
 	CMPQ    R14, $+2
 	JNE     endif24
-	VMOVUPS (BX), Z19
-	VMOVUPS 64(BX), Z20
-	VADDPD  Z20, Z19, Z19
+	VMOVUPS (BX), Z21
+	VMOVUPS 64(BX), Z22
+	VADDPD  Z22, Z21, Z21
 
 endif24:
 	CMPQ    R14, $+4
 	JNE     endif25
-	VMOVUPS (BX), Z19
-	VMOVUPS 128(BX), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS 64(BX), Z20
-	VMOVUPS 192(BX), Z21
-	VADDPD  Z21, Z20, Z20
-	VADDPD  Z20, Z19, Z19
+	VMOVUPS (BX), Z21
+	VMOVUPS 128(BX), Z22
+	VADDPD  Z22, Z21, Z21
+	VMOVUPS 64(BX), Z22
+	VMOVUPS 192(BX), Z23
+	VADDPD  Z23, Z22, Z22
+	VADDPD  Z22, Z21, Z21
 
 endif25:
 	CMPQ    R14, $+8
 	JNE     endif26
-	VMOVUPS (BX), Z19
-	VMOVUPS 256(BX), Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS 128(BX), Z20
-	VMOVUPS 384(BX), Z21
-	VADDPD  Z21, Z20, Z20
-	VADDPD  Z20, Z19, Z19
-	VMOVUPS 64(BX), Z20
-	VMOVUPS 320(BX), Z21
-	VADDPD  Z21, Z20, Z20
-	VMOVUPS 192(BX), Z21
-	VMOVUPS 448(BX), Z22
+	VMOVUPS (BX), Z21
+	VMOVUPS 256(BX), Z22
 	VADDPD  Z22, Z21, Z21
-	VADDPD  Z21, Z20, Z20
-	VADDPD  Z20, Z19, Z19
+	VMOVUPS 128(BX), Z22
+	VMOVUPS 384(BX), Z23
+	VADDPD  Z23, Z22, Z22
+	VADDPD  Z22, Z21, Z21
+	VMOVUPS 64(BX), Z22
+	VMOVUPS 320(BX), Z23
+	VADDPD  Z23, Z22, Z22
+	VMOVUPS 192(BX), Z23
+	VMOVUPS 448(BX), Z24
+	VADDPD  Z24, Z23, Z23
+	VADDPD  Z23, Z22, Z22
+	VADDPD  Z22, Z21, Z21
 
 endif26:
-	VSUBPD  Z17, Z18, Z18
-	VADDPD  Z18, Z19, Z18
-	VMOVUPS Z18, (CX)
+	VSUBPD  Z20, Z19, Z20
+	VSUBPD  Z18, Z20, Z20
+	VADDPD  Z20, Z21, Z20
+	VMOVUPS Z20, (CX)
 	ADDQ    $+64, AX
 	ADDQ    $+64, DX
 	ADDQ    $+64, CX
@@ -8744,54 +8733,48 @@ loop2:
 	VSUBPD       Y1, Y5, Y1
 	VADDPD       Y0, Y2, Y0
 	VADDPD       Y1, Y3, Y1
-	VXORPS       Y2, Y2, Y2
-	VCMPPD       $0x11, Y2, Y0, Y3
-	VCMPPD       $0x11, Y2, Y1, Y2
-	VCMPPD       $0x15, constants<>+416(SB), Y0, Y4
-	VCMPPD       $0x15, constants<>+416(SB), Y1, Y5
-	VMOVUPS      constants<>+448(SB), Y6
-	VMOVUPS      constants<>+448(SB), Y7
-	VFMADD213PD  constants<>+480(SB), Y0, Y6
-	VFMADD213PD  constants<>+480(SB), Y1, Y7
-	VSUBPD       constants<>+480(SB), Y6, Y8
-	VSUBPD       constants<>+480(SB), Y7, Y9
-	VMOVUPS      constants<>+512(SB), Y10
-	VFNMADD231PD Y8, Y10, Y0
-	VFNMADD231PD Y9, Y10, Y1
-	VFNMADD231PD constants<>+544(SB), Y8, Y0
-	VFNMADD231PD constants<>+544(SB), Y9, Y1
-	VMOVUPS      constants<>+576(SB), Y8
-	VMOVUPS      constants<>+576(SB), Y9
-	VFMADD213PD  constants<>+608(SB), Y0, Y8
-	VFMADD213PD  constants<>+608(SB), Y1, Y9
-	VFMADD213PD  constants<>+640(SB), Y0, Y8
-	VFMADD213PD  constants<>+640(SB), Y1, Y9
-	VFMADD213PD  constants<>+672(SB), Y0, Y8
-	VFMADD213PD  constants<>+672(SB), Y1, Y9
-	VFMADD213PD  constants<>+704(SB), Y0, Y8
-	VFMADD213PD  constants<>+704(SB), Y1, Y9
-	VFMADD213PD  constants<>+736(SB), Y0, Y8
-	VFMADD213PD  constants<>+736(SB), Y1, Y9
-	VFMADD213PD  constants<>+768(SB), Y0, Y8
-	VFMADD213PD  constants<>+768(SB), Y1, Y9
-	VFMADD213PD  constants<>+800(SB), Y0, Y8
-	VFMADD213PD  constants<>+800(SB), Y1, Y9
-	VFMADD213PD  constants<>+832(SB), Y0, Y8
-	VFMADD213PD  constants<>+832(SB), Y1, Y9
-	VFMADD213PD  constants<>+864(SB), Y0, Y8
-	VFMADD213PD  constants<>+864(SB), Y1, Y9
-	VFMADD213PD  constants<>+896(SB), Y0, Y8
-	VFMADD213PD  constants<>+896(SB), Y1, Y9
-	VFMADD213PD  constants<>+896(SB), Y0, Y8
-	VFMADD213PD  constants<>+896(SB), Y1, Y9
-	VPSLLQ       $0x34, Y6, Y0
-	VPSLLQ       $0x34, Y7, Y1
-	VPADDQ       Y8, Y0, Y0
-	VPADDQ       Y9, Y1, Y1
-	VANDPS       Y0, Y4, Y0
-	VANDPS       Y1, Y5, Y1
-	VBLENDVPS    Y3, Y0, Y8, Y0
-	VBLENDVPS    Y2, Y1, Y9, Y1
+	VMOVUPS      constants<>+544(SB), Y2
+	VMAXPD       Y0, Y2, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMOVUPS      constants<>+576(SB), Y2
+	VMOVUPS      constants<>+576(SB), Y3
+	VFMADD213PD  constants<>+608(SB), Y0, Y2
+	VFMADD213PD  constants<>+608(SB), Y1, Y3
+	VSUBPD       constants<>+608(SB), Y2, Y4
+	VSUBPD       constants<>+608(SB), Y3, Y5
+	VMOVUPS      constants<>+640(SB), Y6
+	VFNMADD231PD Y4, Y6, Y0
+	VFNMADD231PD Y5, Y6, Y1
+	VFNMADD231PD constants<>+672(SB), Y4, Y0
+	VFNMADD231PD constants<>+672(SB), Y5, Y1
+	VMOVUPS      constants<>+704(SB), Y4
+	VMOVUPS      constants<>+704(SB), Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y4
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y4
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y4
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y4
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
+	VFMADD213PD  constants<>+864(SB), Y0, Y4
+	VFMADD213PD  constants<>+864(SB), Y1, Y5
+	VFMADD213PD  constants<>+896(SB), Y0, Y4
+	VFMADD213PD  constants<>+896(SB), Y1, Y5
+	VFMADD213PD  constants<>+928(SB), Y0, Y4
+	VFMADD213PD  constants<>+928(SB), Y1, Y5
+	VFMADD213PD  constants<>+960(SB), Y0, Y4
+	VFMADD213PD  constants<>+960(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y4
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y0, Y4
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VFMADD213PD  constants<>+1024(SB), Y0, Y4
+	VFMADD213PD  constants<>+1024(SB), Y1, Y5
+	VPSLLQ       $0x34, Y2, Y0
+	VPSLLQ       $0x34, Y3, Y1
+	VMULPD       Y0, Y4, Y0
+	VMULPD       Y1, Y5, Y1
 	VMOVUPS      Y0, (CX)
 	VMOVUPS      Y1, 32(CX)
 	VMOVUPS      (DX), Y2
@@ -8800,8 +8783,8 @@ loop2:
 	VMOVUPS      32(AX), Y5
 	VCMPPD       $0x00, Y4, Y2, Y2
 	VCMPPD       $0x00, Y5, Y3, Y3
-	VBLENDVPS    Y2, constants<>+896(SB), Y0, Y2
-	VBLENDVPS    Y3, constants<>+896(SB), Y1, Y3
+	VBLENDVPS    Y2, constants<>+1056(SB), Y0, Y2
+	VBLENDVPS    Y3, constants<>+1056(SB), Y1, Y3
 	VMOVUPS      Y2, (DI)
 	VMOVUPS      Y3, 32(DI)
 	MOVQ         DI, R11
@@ -8812,8 +8795,8 @@ loop2:
 	VMOVUPS      32(AX), Y5
 	VCMPPD       $0x00, Y4, Y2, Y2
 	VCMPPD       $0x00, Y5, Y3, Y3
-	VBLENDVPS    Y2, constants<>+896(SB), Y0, Y0
-	VBLENDVPS    Y3, constants<>+896(SB), Y1, Y1
+	VBLENDVPS    Y2, constants<>+1056(SB), Y0, Y0
+	VBLENDVPS    Y3, constants<>+1056(SB), Y1, Y1
 	VMOVUPS      Y0, (R11)
 	VMOVUPS      Y1, 32(R11)
 	ADDQ         $+64, AX
@@ -8853,8 +8836,8 @@ end7:
 	VADDPD  Y2, Y1, Y1
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
+	VMOVUPS constants<>+512(SB), Y0
+	VMOVUPS constants<>+512(SB), Y1
 	MOVQ    DI, R11
 	MOVQ    DX, R10
 	MOVQ    count+144(FP), R12
@@ -8899,61 +8882,60 @@ loop15:
 	VSUBPD       (AX), Y2, Y2
 	VSUBPD       32(AX), Y3, Y3
 	VXORPS       Y4, Y4, Y4
-	VCMPPD       $0x11, Y4, Y2, Y5
-	VCMPPD       $0x11, Y4, Y3, Y4
-	VCMPPD       $0x15, constants<>+416(SB), Y2, Y6
-	VCMPPD       $0x15, constants<>+416(SB), Y3, Y7
-	VMOVUPS      constants<>+448(SB), Y8
-	VMOVUPS      constants<>+448(SB), Y9
-	VFMADD213PD  constants<>+480(SB), Y2, Y8
-	VFMADD213PD  constants<>+480(SB), Y3, Y9
-	VSUBPD       constants<>+480(SB), Y8, Y10
-	VSUBPD       constants<>+480(SB), Y9, Y11
-	VMOVUPS      constants<>+512(SB), Y12
-	VFNMADD231PD Y10, Y12, Y2
-	VFNMADD231PD Y11, Y12, Y3
-	VFNMADD231PD constants<>+544(SB), Y10, Y2
-	VFNMADD231PD constants<>+544(SB), Y11, Y3
-	VMOVUPS      constants<>+576(SB), Y10
-	VMOVUPS      constants<>+576(SB), Y11
-	VFMADD213PD  constants<>+608(SB), Y2, Y10
-	VFMADD213PD  constants<>+608(SB), Y3, Y11
-	VFMADD213PD  constants<>+640(SB), Y2, Y10
-	VFMADD213PD  constants<>+640(SB), Y3, Y11
-	VFMADD213PD  constants<>+672(SB), Y2, Y10
-	VFMADD213PD  constants<>+672(SB), Y3, Y11
-	VFMADD213PD  constants<>+704(SB), Y2, Y10
-	VFMADD213PD  constants<>+704(SB), Y3, Y11
-	VFMADD213PD  constants<>+736(SB), Y2, Y10
-	VFMADD213PD  constants<>+736(SB), Y3, Y11
-	VFMADD213PD  constants<>+768(SB), Y2, Y10
-	VFMADD213PD  constants<>+768(SB), Y3, Y11
-	VFMADD213PD  constants<>+800(SB), Y2, Y10
-	VFMADD213PD  constants<>+800(SB), Y3, Y11
-	VFMADD213PD  constants<>+832(SB), Y2, Y10
-	VFMADD213PD  constants<>+832(SB), Y3, Y11
-	VFMADD213PD  constants<>+864(SB), Y2, Y10
-	VFMADD213PD  constants<>+864(SB), Y3, Y11
-	VFMADD213PD  constants<>+896(SB), Y2, Y10
-	VFMADD213PD  constants<>+896(SB), Y3, Y11
-	VFMADD213PD  constants<>+896(SB), Y2, Y10
-	VFMADD213PD  constants<>+896(SB), Y3, Y11
-	VANDNPS      Y10, Y5, Y2
-	VADDPD       Y2, Y0, Y0
-	VANDNPS      Y11, Y4, Y2
-	VADDPD       Y2, Y1, Y1
-	VPSLLQ       $0x34, Y8, Y2
-	VPSLLQ       $0x34, Y9, Y3
-	VPADDQ       Y10, Y2, Y2
-	VPADDQ       Y11, Y3, Y3
-	VANDPS       Y2, Y6, Y2
-	VANDPS       Y3, Y7, Y3
+	VCMPPD       $0x15, Y4, Y2, Y5
+	VCMPPD       $0x15, Y4, Y3, Y4
+	VPADDQ       Y5, Y0, Y0
+	VPADDQ       Y4, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y6
+	VMAXPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y6, Y3
+	VMOVUPS      constants<>+576(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VFMADD213PD  constants<>+608(SB), Y2, Y6
+	VFMADD213PD  constants<>+608(SB), Y3, Y7
+	VSUBPD       constants<>+608(SB), Y6, Y8
+	VSUBPD       constants<>+608(SB), Y7, Y9
+	VMOVUPS      constants<>+640(SB), Y10
+	VFNMADD231PD Y8, Y10, Y2
+	VFNMADD231PD Y9, Y10, Y3
+	VFNMADD231PD constants<>+672(SB), Y8, Y2
+	VFNMADD231PD constants<>+672(SB), Y9, Y3
+	VMOVUPS      constants<>+704(SB), Y8
+	VMOVUPS      constants<>+704(SB), Y9
+	VFMADD213PD  constants<>+736(SB), Y2, Y8
+	VFMADD213PD  constants<>+736(SB), Y3, Y9
+	VFMADD213PD  constants<>+768(SB), Y2, Y8
+	VFMADD213PD  constants<>+768(SB), Y3, Y9
+	VFMADD213PD  constants<>+800(SB), Y2, Y8
+	VFMADD213PD  constants<>+800(SB), Y3, Y9
+	VFMADD213PD  constants<>+832(SB), Y2, Y8
+	VFMADD213PD  constants<>+832(SB), Y3, Y9
+	VFMADD213PD  constants<>+864(SB), Y2, Y8
+	VFMADD213PD  constants<>+864(SB), Y3, Y9
+	VFMADD213PD  constants<>+896(SB), Y2, Y8
+	VFMADD213PD  constants<>+896(SB), Y3, Y9
+	VFMADD213PD  constants<>+928(SB), Y2, Y8
+	VFMADD213PD  constants<>+928(SB), Y3, Y9
+	VFMADD213PD  constants<>+960(SB), Y2, Y8
+	VFMADD213PD  constants<>+960(SB), Y3, Y9
+	VFMADD213PD  constants<>+992(SB), Y2, Y8
+	VFMADD213PD  constants<>+992(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VPSLLQ       $0x34, Y6, Y2
+	VPSLLQ       $0x34, Y7, Y3
+	VANDNPS      Y2, Y5, Y5
+	VANDNPS      Y3, Y4, Y4
 	ADDQ         SI, R10
+	VMULPD       Y2, Y8, Y2
+	VMULPD       Y3, Y9, Y3
 	VMOVUPS      Y2, (R11)
 	VMOVUPS      Y3, 32(R11)
 	ADDQ         R8, R11
-	VANDPS       Y2, Y5, Y2
-	VANDPS       Y3, Y4, Y3
+	VMULPD       Y5, Y8, Y2
+	VMULPD       Y4, Y9, Y3
 	VMOVUPS      Y2, (R13)
 	VMOVUPS      Y3, 32(R13)
 	ADDQ         $+64, R13
@@ -8976,70 +8958,67 @@ loop17:
 	MOVQ BP, R15
 
 next19:
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VSUBPD       (AX), Y2, Y2
+	VSUBPD       32(AX), Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VCMPPD       $0x15, Y4, Y2, Y5
+	VCMPPD       $0x15, Y4, Y3, Y4
+	VPADDQ       Y5, Y0, Y0
+	VPADDQ       Y4, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y6
+	VMAXPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y6, Y3
+	VMOVUPS      constants<>+576(SB), Y6
+	VMOVUPS      constants<>+576(SB), Y7
+	VFMADD213PD  constants<>+608(SB), Y2, Y6
+	VFMADD213PD  constants<>+608(SB), Y3, Y7
+	VSUBPD       constants<>+608(SB), Y6, Y8
+	VSUBPD       constants<>+608(SB), Y7, Y9
+	VMOVUPS      constants<>+640(SB), Y10
+	VFNMADD231PD Y8, Y10, Y2
+	VFNMADD231PD Y9, Y10, Y3
+	VFNMADD231PD constants<>+672(SB), Y8, Y2
+	VFNMADD231PD constants<>+672(SB), Y9, Y3
+	VMOVUPS      constants<>+704(SB), Y8
+	VMOVUPS      constants<>+704(SB), Y9
+	VFMADD213PD  constants<>+736(SB), Y2, Y8
+	VFMADD213PD  constants<>+736(SB), Y3, Y9
+	VFMADD213PD  constants<>+768(SB), Y2, Y8
+	VFMADD213PD  constants<>+768(SB), Y3, Y9
+	VFMADD213PD  constants<>+800(SB), Y2, Y8
+	VFMADD213PD  constants<>+800(SB), Y3, Y9
+	VFMADD213PD  constants<>+832(SB), Y2, Y8
+	VFMADD213PD  constants<>+832(SB), Y3, Y9
+	VFMADD213PD  constants<>+864(SB), Y2, Y8
+	VFMADD213PD  constants<>+864(SB), Y3, Y9
+	VFMADD213PD  constants<>+896(SB), Y2, Y8
+	VFMADD213PD  constants<>+896(SB), Y3, Y9
+	VFMADD213PD  constants<>+928(SB), Y2, Y8
+	VFMADD213PD  constants<>+928(SB), Y3, Y9
+	VFMADD213PD  constants<>+960(SB), Y2, Y8
+	VFMADD213PD  constants<>+960(SB), Y3, Y9
+	VFMADD213PD  constants<>+992(SB), Y2, Y8
+	VFMADD213PD  constants<>+992(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VFMADD213PD  constants<>+1024(SB), Y2, Y8
+	VFMADD213PD  constants<>+1024(SB), Y3, Y9
+	VPSLLQ       $0x34, Y6, Y2
+	VPSLLQ       $0x34, Y7, Y3
+	VANDNPS      Y2, Y5, Y5
+	VANDNPS      Y3, Y4, Y4
+	ADDQ         SI, R10
+	VMULPD       Y2, Y8, Y2
+	VMULPD       Y3, Y9, Y3
+	VMOVUPS      Y2, (R11)
+	VMOVUPS      Y3, 32(R11)
+	ADDQ         R8, R11
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
-	VMOVUPS      (R10), Y4
-	VMOVUPS      32(R10), Y5
-	VSUBPD       (AX), Y4, Y4
-	VSUBPD       32(AX), Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VCMPPD       $0x11, Y6, Y4, Y7
-	VCMPPD       $0x11, Y6, Y5, Y6
-	VCMPPD       $0x15, constants<>+416(SB), Y4, Y8
-	VCMPPD       $0x15, constants<>+416(SB), Y5, Y9
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y4, Y10
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y4
-	VFNMADD231PD Y13, Y14, Y5
-	VFNMADD231PD constants<>+544(SB), Y12, Y4
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y4, Y12
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y4, Y12
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y4, Y12
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y4, Y12
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y4, Y12
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y4, Y12
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y4, Y12
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y4, Y12
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y4, Y12
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y4, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y4, Y12
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VANDNPS      Y12, Y7, Y4
-	VADDPD       Y4, Y0, Y0
-	VANDNPS      Y13, Y6, Y4
-	VADDPD       Y4, Y1, Y1
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y8, Y4
-	VANDPS       Y5, Y9, Y5
-	ADDQ         SI, R10
-	VMOVUPS      Y4, (R11)
-	VMOVUPS      Y5, 32(R11)
-	ADDQ         R8, R11
-	VANDPS       Y4, Y7, Y4
-	VANDPS       Y5, Y6, Y5
-	VADDPD       Y4, Y2, Y2
-	VADDPD       Y5, Y3, Y3
+	VFMADD231PD  Y8, Y5, Y2
+	VFMADD231PD  Y9, Y4, Y3
 	VMOVUPS      Y2, (R13)
 	VMOVUPS      Y3, 32(R13)
 	ADDQ         $+64, R13
@@ -9128,8 +9107,11 @@ endif25:
 	VADDPD  Y4, Y3, Y3
 
 endif26:
-	VSUBPD  constants<>+896(SB), Y0, Y0
-	VSUBPD  constants<>+896(SB), Y1, Y1
+	VMOVUPS constants<>+512(SB), Y4
+	VSUBPD  Y0, Y4, Y0
+	VSUBPD  Y1, Y4, Y1
+	VSUBPD  constants<>+1056(SB), Y0, Y0
+	VSUBPD  constants<>+1056(SB), Y1, Y1
 	VADDPD  Y0, Y2, Y0
 	VADDPD  Y1, Y3, Y1
 	VMOVUPS Y0, (CX)
@@ -9151,17 +9133,17 @@ end5:
 TEXT ·pairTermsF32AVX512(SB), NOSPLIT, $8-200
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+64(SB), Z2
-	VBROADCASTSD constants<>+96(SB), Z3
-	VBROADCASTSD constants<>+128(SB), Z4
-	VBROADCASTSD constants<>+160(SB), Z5
-	VBROADCASTSD constants<>+192(SB), Z6
-	VBROADCASTSD constants<>+224(SB), Z7
-	VBROADCASTSD constants<>+256(SB), Z8
-	VBROADCASTSD constants<>+288(SB), Z9
-	VBROADCASTSD constants<>+320(SB), Z10
-	VBROADCASTSD constants<>+352(SB), Z11
-	VBROADCASTSD constants<>+384(SB), Z12
+	VBROADCASTSD constants<>+128(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z3
+	VBROADCASTSD constants<>+192(SB), Z4
+	VBROADCASTSD constants<>+224(SB), Z5
+	VBROADCASTSD constants<>+256(SB), Z6
+	VBROADCASTSD constants<>+288(SB), Z7
+	VBROADCASTSD constants<>+320(SB), Z8
+	VBROADCASTSD constants<>+352(SB), Z9
+	VBROADCASTSD constants<>+384(SB), Z10
+	VBROADCASTSD constants<>+416(SB), Z11
+	VBROADCASTSD constants<>+448(SB), Z12
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
 	MOVQ         logit_base+48(FP), DX
@@ -9191,63 +9173,61 @@ TEXT ·pairTermsF32AVX512(SB), NOSPLIT, $8-200
 loop1:
 	VMOVUPS         (DI), Z16
 	VPSLLQ          $0x3e, Z16, Z16
-	VMOVUPS         64(DI), Z22
-	VPSLLQ          $0x3e, Z22, Z22
-	VMOVUPS         (DI), Z23
-	VORPD           Z23, Z15, Z15
+	VMOVUPS         64(DI), Z21
+	VPSLLQ          $0x3e, Z21, Z21
+	VMOVUPS         (DI), Z22
+	VORPD           Z22, Z15, Z15
 	VCMPPD          $0x04, Z0, Z16, K1
 	VBLENDMPD       Z14, Z13, K1, Z17
 	VMOVUPS         Z17, (BX)
-	VMOVUPS         64(DI), Z23
-	VORPD           Z23, Z15, Z15
-	VCMPPD          $0x04, Z0, Z22, K1
+	VMOVUPS         64(DI), Z22
+	VORPD           Z22, Z15, Z15
+	VCMPPD          $0x04, Z0, Z21, K1
 	VBLENDMPD       Z14, Z13, K1, Z18
 	VMOVUPS         Z18, 64(BX)
-	VBROADCASTF32X4 (SI)(R13*1), Z23
-	VINSERTF32X4    $0x01, (SI)(R11*1), Z23, Z23
-	VINSERTF32X4    $0x02, (SI)(R12*1), Z23, Z23
-	VINSERTF32X4    $0x03, (SI)(R14*1), Z23, Z23
+	VBROADCASTF32X4 (SI)(R13*1), Z22
+	VINSERTF32X4    $0x01, (SI)(R11*1), Z22, Z22
+	VINSERTF32X4    $0x02, (SI)(R12*1), Z22, Z22
+	VINSERTF32X4    $0x03, (SI)(R14*1), Z22, Z22
 	MOVQ            SI, BP
 	ADDQ            R9, BP
-	VBROADCASTF32X4 (BP)(R13*1), Z24
-	VINSERTF32X4    $0x01, (BP)(R11*1), Z24, Z24
-	VINSERTF32X4    $0x02, (BP)(R12*1), Z24, Z24
-	VINSERTF32X4    $0x03, (BP)(R14*1), Z24, Z24
+	VBROADCASTF32X4 (BP)(R13*1), Z23
+	VINSERTF32X4    $0x01, (BP)(R11*1), Z23, Z23
+	VINSERTF32X4    $0x02, (BP)(R12*1), Z23, Z23
+	VINSERTF32X4    $0x03, (BP)(R14*1), Z23, Z23
 	VCVTPD2PS       Z16, Y19
-	VCVTPD2PS       Z22, Y16
+	VCVTPD2PS       Z21, Y16
 	VINSERTF64X4    $0x01, Y16, Z19, Z16
 	VCMPPS          $0x04, Z0, Z16, K1
-	VBLENDMPS       Z24, Z23, K1, Z20
+	VBLENDMPS       Z23, Z22, K1, Z20
 	VMOVUPS         Z20, (DX)
-	VMAXPS          Z1, Z23, Z16
-	VMAXPS          Z16, Z24, Z16
+	VMAXPS          Z1, Z22, Z16
+	VMAXPS          Z16, Z23, Z16
 	VADDPS          Z0, Z16, Z16
 	VMOVUPS         Z16, (AX)
-	VSUBPS          Z16, Z23, Z22
-	VSUBPS          Z16, Z24, Z16
-	VADDPS          Z16, Z22, Z16
-	VCMPPS          $0x11, Z0, Z16, K1
-	VCMPPS          $0x15, Z2, Z16, K2
-	VMOVAPS         Z3, Z22
-	VFMADD213PS     Z4, Z16, Z22
-	VSUBPS          Z4, Z22, Z23
-	VFNMADD231PS    Z23, Z5, Z16
-	VFNMADD231PS    Z6, Z23, Z16
-	VMOVAPS         Z7, Z23
-	VFMADD213PS     Z8, Z16, Z23
-	VFMADD213PS     Z9, Z16, Z23
-	VFMADD213PS     Z10, Z16, Z23
-	VFMADD213PS     Z11, Z16, Z23
-	VFMADD213PS     Z12, Z16, Z23
-	VFMADD213PS     Z12, Z16, Z23
-	VPSLLD          $0x17, Z22, Z16
-	VPADDD.Z        Z23, Z16, K2, Z16
-	VBLENDMPS       Z16, Z23, K1, Z21
-	VCVTPS2PD       Y21, Z16
-	VEXTRACTF64X4   $0x01, Z21, Y19
-	VCVTPS2PD       Y19, Z22
-	VMOVUPS         Z16, (CX)
-	VMOVUPS         Z22, 64(CX)
+	VSUBPS          Z16, Z22, Z21
+	VSUBPS          Z16, Z23, Z16
+	VADDPS          Z16, Z21, Z16
+	VMAXPS          Z16, Z2, Z16
+	VMOVAPS         Z3, Z21
+	VFMADD213PS     Z4, Z16, Z21
+	VSUBPS          Z4, Z21, Z22
+	VFNMADD231PS    Z22, Z5, Z16
+	VFNMADD231PS    Z6, Z22, Z16
+	VMOVAPS         Z7, Z22
+	VFMADD213PS     Z8, Z16, Z22
+	VFMADD213PS     Z9, Z16, Z22
+	VFMADD213PS     Z10, Z16, Z22
+	VFMADD213PS     Z11, Z16, Z22
+	VFMADD213PS     Z12, Z16, Z22
+	VFMADD213PS     Z12, Z16, Z22
+	VPSLLD          $0x17, Z21, Z16
+	VMULPS          Z16, Z22, Z16
+	VCVTPS2PD       Y16, Z21
+	VEXTRACTF64X4   $0x01, Z16, Y16
+	VCVTPS2PD       Y16, Z16
+	VMOVUPS         Z21, (CX)
+	VMOVUPS         Z16, 64(CX)
 	ADDQ            $+64, AX
 	ADDQ            $+128, CX
 	ADDQ            $+64, DX
@@ -9375,44 +9355,38 @@ loop1:
 	VSUBPS         Y5, Y12, Y5
 	VADDPS         Y4, Y7, Y4
 	VADDPS         Y5, Y8, Y5
-	VXORPS         Y7, Y7, Y7
-	VCMPPS         $0x11, Y7, Y4, Y8
-	VCMPPS         $0x11, Y7, Y5, Y7
-	VCMPPS         $0x15, constants<>+64(SB), Y4, Y9
-	VCMPPS         $0x15, constants<>+64(SB), Y5, Y10
-	VMOVUPS        constants<>+96(SB), Y11
-	VMOVUPS        constants<>+96(SB), Y12
-	VFMADD213PS    constants<>+128(SB), Y4, Y11
-	VFMADD213PS    constants<>+128(SB), Y5, Y12
-	VSUBPS         constants<>+128(SB), Y11, Y13
-	VSUBPS         constants<>+128(SB), Y12, Y14
-	VMOVUPS        constants<>+160(SB), Y15
-	VFNMADD231PS   Y13, Y15, Y4
-	VFNMADD231PS   Y14, Y15, Y5
-	VFNMADD231PS   constants<>+192(SB), Y13, Y4
-	VFNMADD231PS   constants<>+192(SB), Y14, Y5
-	VMOVUPS        constants<>+224(SB), Y13
-	VMOVUPS        constants<>+224(SB), Y14
-	VFMADD213PS    constants<>+256(SB), Y4, Y13
-	VFMADD213PS    constants<>+256(SB), Y5, Y14
-	VFMADD213PS    constants<>+288(SB), Y4, Y13
-	VFMADD213PS    constants<>+288(SB), Y5, Y14
-	VFMADD213PS    constants<>+320(SB), Y4, Y13
-	VFMADD213PS    constants<>+320(SB), Y5, Y14
-	VFMADD213PS    constants<>+352(SB), Y4, Y13
-	VFMADD213PS    constants<>+352(SB), Y5, Y14
-	VFMADD213PS    constants<>+384(SB), Y4, Y13
-	VFMADD213PS    constants<>+384(SB), Y5, Y14
-	VFMADD213PS    constants<>+384(SB), Y4, Y13
-	VFMADD213PS    constants<>+384(SB), Y5, Y14
-	VPSLLD         $0x17, Y11, Y4
-	VPSLLD         $0x17, Y12, Y5
-	VPADDD         Y13, Y4, Y4
-	VPADDD         Y14, Y5, Y5
-	VANDPS         Y4, Y9, Y4
-	VANDPS         Y5, Y10, Y5
-	VBLENDVPS      Y8, Y4, Y13, Y4
-	VBLENDVPS      Y7, Y5, Y14, Y5
+	VMOVUPS        constants<>+128(SB), Y7
+	VMAXPS         Y4, Y7, Y4
+	VMAXPS         Y5, Y7, Y5
+	VMOVUPS        constants<>+160(SB), Y7
+	VMOVUPS        constants<>+160(SB), Y8
+	VFMADD213PS    constants<>+192(SB), Y4, Y7
+	VFMADD213PS    constants<>+192(SB), Y5, Y8
+	VSUBPS         constants<>+192(SB), Y7, Y9
+	VSUBPS         constants<>+192(SB), Y8, Y10
+	VMOVUPS        constants<>+224(SB), Y11
+	VFNMADD231PS   Y9, Y11, Y4
+	VFNMADD231PS   Y10, Y11, Y5
+	VFNMADD231PS   constants<>+256(SB), Y9, Y4
+	VFNMADD231PS   constants<>+256(SB), Y10, Y5
+	VMOVUPS        constants<>+288(SB), Y9
+	VMOVUPS        constants<>+288(SB), Y10
+	VFMADD213PS    constants<>+320(SB), Y4, Y9
+	VFMADD213PS    constants<>+320(SB), Y5, Y10
+	VFMADD213PS    constants<>+352(SB), Y4, Y9
+	VFMADD213PS    constants<>+352(SB), Y5, Y10
+	VFMADD213PS    constants<>+384(SB), Y4, Y9
+	VFMADD213PS    constants<>+384(SB), Y5, Y10
+	VFMADD213PS    constants<>+416(SB), Y4, Y9
+	VFMADD213PS    constants<>+416(SB), Y5, Y10
+	VFMADD213PS    constants<>+448(SB), Y4, Y9
+	VFMADD213PS    constants<>+448(SB), Y5, Y10
+	VFMADD213PS    constants<>+448(SB), Y4, Y9
+	VFMADD213PS    constants<>+448(SB), Y5, Y10
+	VPSLLD         $0x17, Y7, Y4
+	VPSLLD         $0x17, Y8, Y5
+	VMULPS         Y4, Y9, Y4
+	VMULPS         Y5, Y10, Y5
 	VEXTRACTF128   $0x01, Y4, X6
 	VCVTPS2PD      X4, Y4
 	VCVTPS2PD      X6, Y7
@@ -9466,22 +9440,22 @@ end2:
 TEXT ·pairTermsF64AVX512(SB), NOSPLIT, $8-200
 	VPXORD       Z0, Z0, Z0
 	VBROADCASTSD constants<>+32(SB), Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z3
+	VBROADCASTSD constants<>+608(SB), Z4
+	VBROADCASTSD constants<>+640(SB), Z5
+	VBROADCASTSD constants<>+672(SB), Z6
+	VBROADCASTSD constants<>+704(SB), Z7
+	VBROADCASTSD constants<>+736(SB), Z8
+	VBROADCASTSD constants<>+768(SB), Z9
+	VBROADCASTSD constants<>+800(SB), Z10
+	VBROADCASTSD constants<>+832(SB), Z11
+	VBROADCASTSD constants<>+864(SB), Z12
+	VBROADCASTSD constants<>+896(SB), Z13
+	VBROADCASTSD constants<>+928(SB), Z14
+	VBROADCASTSD constants<>+960(SB), Z15
+	VBROADCASTSD constants<>+992(SB), Z16
+	VBROADCASTSD constants<>+1024(SB), Z17
 	MOVQ         m_base+0(FP), AX
 	MOVQ         sum_base+24(FP), CX
 	MOVQ         logit_base+48(FP), DX
@@ -9511,54 +9485,52 @@ TEXT ·pairTermsF64AVX512(SB), NOSPLIT, $8-200
 loop1:
 	VMOVUPS         (DI), Z21
 	VPSLLQ          $0x3e, Z21, Z21
-	VMOVUPS         (DI), Z25
-	VORPD           Z25, Z20, Z20
+	VMOVUPS         (DI), Z24
+	VORPD           Z24, Z20, Z20
 	VCMPPD          $0x04, Z0, Z21, K1
 	VBLENDMPD       Z19, Z18, K1, Z22
 	VMOVUPS         Z22, (BX)
-	VBROADCASTF32X4 (SI)(R13*1), Z25
-	VINSERTF32X4    $0x01, (SI)(R11*1), Z25, Z25
-	VINSERTF32X4    $0x02, (SI)(R12*1), Z25, Z25
-	VINSERTF32X4    $0x03, (SI)(R14*1), Z25, Z25
+	VBROADCASTF32X4 (SI)(R13*1), Z24
+	VINSERTF32X4    $0x01, (SI)(R11*1), Z24, Z24
+	VINSERTF32X4    $0x02, (SI)(R12*1), Z24, Z24
+	VINSERTF32X4    $0x03, (SI)(R14*1), Z24, Z24
 	MOVQ            SI, BP
 	ADDQ            R9, BP
-	VBROADCASTF32X4 (BP)(R13*1), Z26
-	VINSERTF32X4    $0x01, (BP)(R11*1), Z26, Z26
-	VINSERTF32X4    $0x02, (BP)(R12*1), Z26, Z26
-	VINSERTF32X4    $0x03, (BP)(R14*1), Z26, Z26
+	VBROADCASTF32X4 (BP)(R13*1), Z25
+	VINSERTF32X4    $0x01, (BP)(R11*1), Z25, Z25
+	VINSERTF32X4    $0x02, (BP)(R12*1), Z25, Z25
+	VINSERTF32X4    $0x03, (BP)(R14*1), Z25, Z25
 	VCMPPD          $0x04, Z0, Z21, K1
-	VBLENDMPD       Z26, Z25, K1, Z23
+	VBLENDMPD       Z25, Z24, K1, Z23
 	VMOVUPS         Z23, (DX)
-	VMAXPD          Z1, Z25, Z21
-	VMAXPD          Z21, Z26, Z21
+	VMAXPD          Z1, Z24, Z21
+	VMAXPD          Z21, Z25, Z21
 	VADDPD          Z0, Z21, Z21
 	VMOVUPS         Z21, (AX)
-	VSUBPD          Z21, Z25, Z25
-	VSUBPD          Z21, Z26, Z21
-	VADDPD          Z21, Z25, Z21
-	VCMPPD          $0x11, Z0, Z21, K1
-	VCMPPD          $0x15, Z2, Z21, K2
-	VMOVAPS         Z3, Z25
-	VFMADD213PD     Z4, Z21, Z25
-	VSUBPD          Z4, Z25, Z26
-	VFNMADD231PD    Z26, Z5, Z21
-	VFNMADD231PD    Z6, Z26, Z21
-	VMOVAPS         Z7, Z26
-	VFMADD213PD     Z8, Z21, Z26
-	VFMADD213PD     Z9, Z21, Z26
-	VFMADD213PD     Z10, Z21, Z26
-	VFMADD213PD     Z11, Z21, Z26
-	VFMADD213PD     Z12, Z21, Z26
-	VFMADD213PD     Z13, Z21, Z26
-	VFMADD213PD     Z14, Z21, Z26
-	VFMADD213PD     Z15, Z21, Z26
-	VFMADD213PD     Z16, Z21, Z26
-	VFMADD213PD     Z17, Z21, Z26
-	VFMADD213PD     Z17, Z21, Z26
-	VPSLLQ          $0x34, Z25, Z21
-	VPADDQ.Z        Z26, Z21, K2, Z21
-	VBLENDMPD       Z21, Z26, K1, Z24
-	VMOVUPS         Z24, (CX)
+	VSUBPD          Z21, Z24, Z24
+	VSUBPD          Z21, Z25, Z21
+	VADDPD          Z21, Z24, Z21
+	VMAXPD          Z21, Z2, Z21
+	VMOVAPS         Z3, Z24
+	VFMADD213PD     Z4, Z21, Z24
+	VSUBPD          Z4, Z24, Z25
+	VFNMADD231PD    Z25, Z5, Z21
+	VFNMADD231PD    Z6, Z25, Z21
+	VMOVAPS         Z7, Z25
+	VFMADD213PD     Z8, Z21, Z25
+	VFMADD213PD     Z9, Z21, Z25
+	VFMADD213PD     Z10, Z21, Z25
+	VFMADD213PD     Z11, Z21, Z25
+	VFMADD213PD     Z12, Z21, Z25
+	VFMADD213PD     Z13, Z21, Z25
+	VFMADD213PD     Z14, Z21, Z25
+	VFMADD213PD     Z15, Z21, Z25
+	VFMADD213PD     Z16, Z21, Z25
+	VFMADD213PD     Z17, Z21, Z25
+	VFMADD213PD     Z17, Z21, Z25
+	VPSLLQ          $0x34, Z24, Z21
+	VMULPD          Z21, Z25, Z21
+	VMOVUPS         Z21, (CX)
 	ADDQ            $+64, AX
 	ADDQ            $+64, CX
 	ADDQ            $+64, DX
@@ -9667,54 +9639,48 @@ loop1:
 	VSUBPD         Y5, Y9, Y5
 	VADDPD         Y4, Y6, Y4
 	VADDPD         Y5, Y7, Y5
-	VXORPS         Y6, Y6, Y6
-	VCMPPD         $0x11, Y6, Y4, Y7
-	VCMPPD         $0x11, Y6, Y5, Y6
-	VCMPPD         $0x15, constants<>+416(SB), Y4, Y8
-	VCMPPD         $0x15, constants<>+416(SB), Y5, Y9
-	VMOVUPS        constants<>+448(SB), Y10
-	VMOVUPS        constants<>+448(SB), Y11
-	VFMADD213PD    constants<>+480(SB), Y4, Y10
-	VFMADD213PD    constants<>+480(SB), Y5, Y11
-	VSUBPD         constants<>+480(SB), Y10, Y12
-	VSUBPD         constants<>+480(SB), Y11, Y13
-	VMOVUPS        constants<>+512(SB), Y14
-	VFNMADD231PD   Y12, Y14, Y4
-	VFNMADD231PD   Y13, Y14, Y5
-	VFNMADD231PD   constants<>+544(SB), Y12, Y4
-	VFNMADD231PD   constants<>+544(SB), Y13, Y5
-	VMOVUPS        constants<>+576(SB), Y12
-	VMOVUPS        constants<>+576(SB), Y13
-	VFMADD213PD    constants<>+608(SB), Y4, Y12
-	VFMADD213PD    constants<>+608(SB), Y5, Y13
-	VFMADD213PD    constants<>+640(SB), Y4, Y12
-	VFMADD213PD    constants<>+640(SB), Y5, Y13
-	VFMADD213PD    constants<>+672(SB), Y4, Y12
-	VFMADD213PD    constants<>+672(SB), Y5, Y13
-	VFMADD213PD    constants<>+704(SB), Y4, Y12
-	VFMADD213PD    constants<>+704(SB), Y5, Y13
-	VFMADD213PD    constants<>+736(SB), Y4, Y12
-	VFMADD213PD    constants<>+736(SB), Y5, Y13
-	VFMADD213PD    constants<>+768(SB), Y4, Y12
-	VFMADD213PD    constants<>+768(SB), Y5, Y13
-	VFMADD213PD    constants<>+800(SB), Y4, Y12
-	VFMADD213PD    constants<>+800(SB), Y5, Y13
-	VFMADD213PD    constants<>+832(SB), Y4, Y12
-	VFMADD213PD    constants<>+832(SB), Y5, Y13
-	VFMADD213PD    constants<>+864(SB), Y4, Y12
-	VFMADD213PD    constants<>+864(SB), Y5, Y13
-	VFMADD213PD    constants<>+896(SB), Y4, Y12
-	VFMADD213PD    constants<>+896(SB), Y5, Y13
-	VFMADD213PD    constants<>+896(SB), Y4, Y12
-	VFMADD213PD    constants<>+896(SB), Y5, Y13
-	VPSLLQ         $0x34, Y10, Y4
-	VPSLLQ         $0x34, Y11, Y5
-	VPADDQ         Y12, Y4, Y4
-	VPADDQ         Y13, Y5, Y5
-	VANDPS         Y4, Y8, Y4
-	VANDPS         Y5, Y9, Y5
-	VBLENDVPS      Y7, Y4, Y12, Y4
-	VBLENDVPS      Y6, Y5, Y13, Y5
+	VMOVUPS        constants<>+544(SB), Y6
+	VMAXPD         Y4, Y6, Y4
+	VMAXPD         Y5, Y6, Y5
+	VMOVUPS        constants<>+576(SB), Y6
+	VMOVUPS        constants<>+576(SB), Y7
+	VFMADD213PD    constants<>+608(SB), Y4, Y6
+	VFMADD213PD    constants<>+608(SB), Y5, Y7
+	VSUBPD         constants<>+608(SB), Y6, Y8
+	VSUBPD         constants<>+608(SB), Y7, Y9
+	VMOVUPS        constants<>+640(SB), Y10
+	VFNMADD231PD   Y8, Y10, Y4
+	VFNMADD231PD   Y9, Y10, Y5
+	VFNMADD231PD   constants<>+672(SB), Y8, Y4
+	VFNMADD231PD   constants<>+672(SB), Y9, Y5
+	VMOVUPS        constants<>+704(SB), Y8
+	VMOVUPS        constants<>+704(SB), Y9
+	VFMADD213PD    constants<>+736(SB), Y4, Y8
+	VFMADD213PD    constants<>+736(SB), Y5, Y9
+	VFMADD213PD    constants<>+768(SB), Y4, Y8
+	VFMADD213PD    constants<>+768(SB), Y5, Y9
+	VFMADD213PD    constants<>+800(SB), Y4, Y8
+	VFMADD213PD    constants<>+800(SB), Y5, Y9
+	VFMADD213PD    constants<>+832(SB), Y4, Y8
+	VFMADD213PD    constants<>+832(SB), Y5, Y9
+	VFMADD213PD    constants<>+864(SB), Y4, Y8
+	VFMADD213PD    constants<>+864(SB), Y5, Y9
+	VFMADD213PD    constants<>+896(SB), Y4, Y8
+	VFMADD213PD    constants<>+896(SB), Y5, Y9
+	VFMADD213PD    constants<>+928(SB), Y4, Y8
+	VFMADD213PD    constants<>+928(SB), Y5, Y9
+	VFMADD213PD    constants<>+960(SB), Y4, Y8
+	VFMADD213PD    constants<>+960(SB), Y5, Y9
+	VFMADD213PD    constants<>+992(SB), Y4, Y8
+	VFMADD213PD    constants<>+992(SB), Y5, Y9
+	VFMADD213PD    constants<>+1024(SB), Y4, Y8
+	VFMADD213PD    constants<>+1024(SB), Y5, Y9
+	VFMADD213PD    constants<>+1024(SB), Y4, Y8
+	VFMADD213PD    constants<>+1024(SB), Y5, Y9
+	VPSLLQ         $0x34, Y6, Y4
+	VPSLLQ         $0x34, Y7, Y5
+	VMULPD         Y4, Y8, Y4
+	VMULPD         Y5, Y9, Y5
 	VMOVUPS        Y4, (CX)
 	VMOVUPS        Y5, 32(CX)
 	ADDQ           $+64, AX
@@ -9759,7 +9725,7 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·pairGradientsF32AVX512(SB), NOSPLIT, $8-184
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+896(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z1
 	MOVQ         m_base+24(FP), AX
 	MOVQ         sum_base+48(FP), CX
 	MOVQ         logit_base+72(FP), DX
@@ -9935,8 +9901,8 @@ loop1:
 	VXORPS       Y5, Y5, Y5
 	VSUBPD       Y3, Y5, Y3
 	VSUBPD       Y4, Y5, Y4
-	VADDPD       constants<>+896(SB), Y1, Y5
-	VADDPD       constants<>+896(SB), Y2, Y7
+	VADDPD       constants<>+1056(SB), Y1, Y5
+	VADDPD       constants<>+1056(SB), Y2, Y7
 	VDIVPD       Y5, Y1, Y1
 	VDIVPD       Y7, Y2, Y2
 	VMULPD       Y1, Y3, Y1
@@ -9948,8 +9914,8 @@ loop1:
 	VXORPS       Y8, Y8, Y8
 	VSUBPD       Y5, Y8, Y5
 	VSUBPD       Y7, Y8, Y7
-	VADDPD       constants<>+896(SB), Y3, Y8
-	VADDPD       constants<>+896(SB), Y4, Y9
+	VADDPD       constants<>+1056(SB), Y3, Y8
+	VADDPD       constants<>+1056(SB), Y4, Y9
 	VDIVPD       Y8, Y3, Y3
 	VDIVPD       Y9, Y4, Y4
 	VMULPD       Y3, Y5, Y3
@@ -9964,16 +9930,16 @@ loop1:
 	VMOVUPS      32(CX), Y4
 	VMULPD       (BX), Y0, Y5
 	VMULPD       32(BX), Y0, Y7
-	VADDPD       constants<>+896(SB), Y3, Y3
-	VADDPD       constants<>+896(SB), Y4, Y4
+	VADDPD       constants<>+1056(SB), Y3, Y3
+	VADDPD       constants<>+1056(SB), Y4, Y4
 	VDIVPD       Y3, Y5, Y3
 	VDIVPD       Y4, Y7, Y4
 	VMOVUPS      64(CX), Y5
 	VMOVUPS      96(CX), Y7
 	VMULPD       64(BX), Y0, Y8
 	VMULPD       96(BX), Y0, Y9
-	VADDPD       constants<>+896(SB), Y5, Y5
-	VADDPD       constants<>+896(SB), Y7, Y7
+	VADDPD       constants<>+1056(SB), Y5, Y5
+	VADDPD       constants<>+1056(SB), Y7, Y7
 	VDIVPD       Y5, Y8, Y5
 	VDIVPD       Y7, Y9, Y7
 	VCVTPD2PSY   Y3, X6
@@ -10099,7 +10065,7 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·pairGradientsF64AVX512(SB), NOSPLIT, $8-184
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+896(SB), Z1
+	VBROADCASTSD constants<>+1056(SB), Z1
 	MOVQ         m_base+24(FP), AX
 	MOVQ         sum_base+48(FP), CX
 	MOVQ         logit_base+72(FP), DX
@@ -10237,8 +10203,8 @@ loop1:
 	VXORPS       Y5, Y5, Y5
 	VSUBPD       Y3, Y5, Y3
 	VSUBPD       Y4, Y5, Y4
-	VADDPD       constants<>+896(SB), Y1, Y5
-	VADDPD       constants<>+896(SB), Y2, Y6
+	VADDPD       constants<>+1056(SB), Y1, Y5
+	VADDPD       constants<>+1056(SB), Y2, Y6
 	VDIVPD       Y5, Y1, Y1
 	VDIVPD       Y6, Y2, Y2
 	VMULPD       Y1, Y3, Y1
@@ -10247,8 +10213,8 @@ loop1:
 	VMOVUPS      32(CX), Y4
 	VMULPD       (BX), Y0, Y5
 	VMULPD       32(BX), Y0, Y6
-	VADDPD       constants<>+896(SB), Y3, Y3
-	VADDPD       constants<>+896(SB), Y4, Y4
+	VADDPD       constants<>+1056(SB), Y3, Y3
+	VADDPD       constants<>+1056(SB), Y4, Y4
 	VDIVPD       Y3, Y5, Y3
 	VDIVPD       Y4, Y6, Y4
 	VMOVUPS      (CX), Y5
@@ -10336,115 +10302,135 @@ DATA constants<>+32(SB)/8, $0xfff0000000000000
 DATA constants<>+40(SB)/8, $0xfff0000000000000
 DATA constants<>+48(SB)/8, $0xfff0000000000000
 DATA constants<>+56(SB)/8, $0xfff0000000000000
-DATA constants<>+64(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+72(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+80(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+88(SB)/8, $0xc2aeac4fc2aeac4f
-DATA constants<>+96(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+104(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+112(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+120(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+128(SB)/8, $0x4b4000004b400000
-DATA constants<>+136(SB)/8, $0x4b4000004b400000
-DATA constants<>+144(SB)/8, $0x4b4000004b400000
-DATA constants<>+152(SB)/8, $0x4b4000004b400000
-DATA constants<>+160(SB)/8, $0x3f3172003f317200
-DATA constants<>+168(SB)/8, $0x3f3172003f317200
-DATA constants<>+176(SB)/8, $0x3f3172003f317200
-DATA constants<>+184(SB)/8, $0x3f3172003f317200
-DATA constants<>+192(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+200(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+208(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+216(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+224(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+232(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+240(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+248(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+256(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+264(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+272(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+280(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+288(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+296(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+304(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+312(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+320(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+328(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+336(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+344(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+352(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+360(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+368(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+376(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+384(SB)/8, $0x3f8000003f800000
-DATA constants<>+392(SB)/8, $0x3f8000003f800000
-DATA constants<>+400(SB)/8, $0x3f8000003f800000
-DATA constants<>+408(SB)/8, $0x3f8000003f800000
-DATA constants<>+416(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+424(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+432(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+440(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+448(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+456(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+464(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+472(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+480(SB)/8, $0x4338000000000000
-DATA constants<>+488(SB)/8, $0x4338000000000000
-DATA constants<>+496(SB)/8, $0x4338000000000000
-DATA constants<>+504(SB)/8, $0x4338000000000000
-DATA constants<>+512(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+520(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+528(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+536(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+576(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+584(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+592(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+600(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+608(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+616(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+624(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+632(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+640(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+648(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+656(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+664(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+672(SB)/8, $0x3efa01999b82986a
-DATA constants<>+680(SB)/8, $0x3efa01999b82986a
-DATA constants<>+688(SB)/8, $0x3efa01999b82986a
-DATA constants<>+696(SB)/8, $0x3efa01999b82986a
-DATA constants<>+704(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+712(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+720(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+728(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+736(SB)/8, $0x3f56c16c184532be
-DATA constants<>+744(SB)/8, $0x3f56c16c184532be
-DATA constants<>+752(SB)/8, $0x3f56c16c184532be
-DATA constants<>+760(SB)/8, $0x3f56c16c184532be
-DATA constants<>+768(SB)/8, $0x3f811111111253d9
-DATA constants<>+776(SB)/8, $0x3f811111111253d9
-DATA constants<>+784(SB)/8, $0x3f811111111253d9
-DATA constants<>+792(SB)/8, $0x3f811111111253d9
-DATA constants<>+800(SB)/8, $0x3fa555555555074e
-DATA constants<>+808(SB)/8, $0x3fa555555555074e
-DATA constants<>+816(SB)/8, $0x3fa555555555074e
-DATA constants<>+824(SB)/8, $0x3fa555555555074e
-DATA constants<>+832(SB)/8, $0x3fc5555555555508
-DATA constants<>+840(SB)/8, $0x3fc5555555555508
-DATA constants<>+848(SB)/8, $0x3fc5555555555508
-DATA constants<>+856(SB)/8, $0x3fc5555555555508
-DATA constants<>+864(SB)/8, $0x3fe000000000000a
-DATA constants<>+872(SB)/8, $0x3fe000000000000a
-DATA constants<>+880(SB)/8, $0x3fe000000000000a
-DATA constants<>+888(SB)/8, $0x3fe000000000000a
-DATA constants<>+896(SB)/8, $0x3ff0000000000000
-DATA constants<>+904(SB)/8, $0x3ff0000000000000
-DATA constants<>+912(SB)/8, $0x3ff0000000000000
-DATA constants<>+920(SB)/8, $0x3ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $928
+DATA constants<>+64(SB)/8, $0x4b4000004b400000
+DATA constants<>+72(SB)/8, $0x4b4000004b400000
+DATA constants<>+80(SB)/8, $0x4b4000004b400000
+DATA constants<>+88(SB)/8, $0x4b4000004b400000
+DATA constants<>+96(SB)/8, $0xffffffffffffffff
+DATA constants<>+104(SB)/8, $0xffffffffffffffff
+DATA constants<>+112(SB)/8, $0xffffffffffffffff
+DATA constants<>+120(SB)/8, $0xffffffffffffffff
+DATA constants<>+128(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+136(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+144(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+152(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+160(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+168(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+176(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+184(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+192(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+200(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+208(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+216(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+224(SB)/8, $0x3f3172003f317200
+DATA constants<>+232(SB)/8, $0x3f3172003f317200
+DATA constants<>+240(SB)/8, $0x3f3172003f317200
+DATA constants<>+248(SB)/8, $0x3f3172003f317200
+DATA constants<>+256(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+264(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+272(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+280(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+288(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+296(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+304(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+312(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+320(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+328(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+336(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+344(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+352(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+360(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+368(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+376(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+384(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+392(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+400(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+408(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+416(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+424(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+432(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+440(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+448(SB)/8, $0x4000000040000000
+DATA constants<>+456(SB)/8, $0x4000000040000000
+DATA constants<>+464(SB)/8, $0x4000000040000000
+DATA constants<>+472(SB)/8, $0x4000000040000000
+DATA constants<>+480(SB)/8, $0x3f8000003f800000
+DATA constants<>+488(SB)/8, $0x3f8000003f800000
+DATA constants<>+496(SB)/8, $0x3f8000003f800000
+DATA constants<>+504(SB)/8, $0x3f8000003f800000
+DATA constants<>+512(SB)/8, $0x4338000000000000
+DATA constants<>+520(SB)/8, $0x4338000000000000
+DATA constants<>+528(SB)/8, $0x4338000000000000
+DATA constants<>+536(SB)/8, $0x4338000000000000
+DATA constants<>+544(SB)/8, $0xc086232be0000000
+DATA constants<>+552(SB)/8, $0xc086232be0000000
+DATA constants<>+560(SB)/8, $0xc086232be0000000
+DATA constants<>+568(SB)/8, $0xc086232be0000000
+DATA constants<>+576(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+584(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+592(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+600(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+608(SB)/8, $0x43380000000003fe
+DATA constants<>+616(SB)/8, $0x43380000000003fe
+DATA constants<>+624(SB)/8, $0x43380000000003fe
+DATA constants<>+632(SB)/8, $0x43380000000003fe
+DATA constants<>+640(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+648(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+656(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+664(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+672(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+680(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+688(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+696(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+704(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+712(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+720(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+728(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+736(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+744(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+752(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+760(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+768(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+776(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+784(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+792(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+800(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+808(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+816(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+824(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+832(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+840(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+848(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+856(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+864(SB)/8, $0x3f66c16c184532be
+DATA constants<>+872(SB)/8, $0x3f66c16c184532be
+DATA constants<>+880(SB)/8, $0x3f66c16c184532be
+DATA constants<>+888(SB)/8, $0x3f66c16c184532be
+DATA constants<>+896(SB)/8, $0x3f911111111253d9
+DATA constants<>+904(SB)/8, $0x3f911111111253d9
+DATA constants<>+912(SB)/8, $0x3f911111111253d9
+DATA constants<>+920(SB)/8, $0x3f911111111253d9
+DATA constants<>+928(SB)/8, $0x3fb555555555074e
+DATA constants<>+936(SB)/8, $0x3fb555555555074e
+DATA constants<>+944(SB)/8, $0x3fb555555555074e
+DATA constants<>+952(SB)/8, $0x3fb555555555074e
+DATA constants<>+960(SB)/8, $0x3fd5555555555508
+DATA constants<>+968(SB)/8, $0x3fd5555555555508
+DATA constants<>+976(SB)/8, $0x3fd5555555555508
+DATA constants<>+984(SB)/8, $0x3fd5555555555508
+DATA constants<>+992(SB)/8, $0x3ff000000000000a
+DATA constants<>+1000(SB)/8, $0x3ff000000000000a
+DATA constants<>+1008(SB)/8, $0x3ff000000000000a
+DATA constants<>+1016(SB)/8, $0x3ff000000000000a
+DATA constants<>+1024(SB)/8, $0x4000000000000000
+DATA constants<>+1032(SB)/8, $0x4000000000000000
+DATA constants<>+1040(SB)/8, $0x4000000000000000
+DATA constants<>+1048(SB)/8, $0x4000000000000000
+DATA constants<>+1056(SB)/8, $0x3ff0000000000000
+DATA constants<>+1064(SB)/8, $0x3ff0000000000000
+DATA constants<>+1072(SB)/8, $0x3ff0000000000000
+DATA constants<>+1080(SB)/8, $0x3ff0000000000000
+GLOBL constants<>(SB), RODATA|NOPTR, $1088
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -53,6 +53,8 @@ func newAMD64() *amd64 {
 		opMul:       {c.VMULPS, c.VMULPD},
 		opDiv:       {c.VDIVPS, c.VDIVPD},
 		opMax:       {c.VMAXPS, c.VMAXPD, c.VPMAXSD, c.VPMAXSQ},
+		opAtLeast:   {c.VMAXPS, c.VMAXPD},
+		opAtMost:    {c.VMINPS, c.VMINPD},
 		opMin:       {c.VMINPS, c.VMINPD, c.VPMINSD, c.VPMINSQ},
 		opUMax:      {2: c.VPMAXUD},
 		opAnd:       {c.VANDPS, c.VANDPD, c.VANDPS, c.VANDPD},
@@ -371,6 +373,10 @@ func (w *amd64) lower(i int) {
 		w.move(in.a, w.dst(in.dst))
 	case opAdd, opSub, opMul, opDiv, opMax, opMin, opUMax, opAnd, opOr, opZipLower, opZipUpper:
 		w.binary(in, nil)
+	case opAtLeast, opAtMost: // of two numbers, one a NaN, VMAX and VMIN return the second source
+		swapped := *in
+		swapped.a, swapped.b = in.b, in.a
+		w.binary(&swapped, nil)
 	case opShl, opShr:
 		a := w.regs(in.a)
 		for p, r := range w.dst(in.dst) {
@@ -829,6 +835,10 @@ func (w *amd64) where(in *instr) {
 		case opKeep:
 			w.under(in.mask.id, p, w.sources(in.a)[p], r)
 		case opAddWhere:
+			if _, ok := w.not[in.mask.id]; !ok && in.b.isMinusOne() {
+				w.instruction(opAdd, in.t)(w.vecs[in.mask.id][p], r, r)
+				continue
+			}
 			t := w.newReg()
 			w.under(in.mask.id, p, w.sources(in.b)[p], t)
 			w.instruction(opAdd, in.t)(t, r, r)

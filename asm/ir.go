@@ -25,6 +25,8 @@ const (
 	opDiv
 	opMax
 	opMin
+	opAtLeast
+	opAtMost
 	opUMax
 	opAnd
 	opOr
@@ -137,6 +139,9 @@ type arg struct {
 	id   int
 	imm  uint64
 }
+
+// isMinusOne reports whether the operand is −1 in every lane of integers: what a true mask is in AVX2 and NEON.
+func (a arg) isMinusOne() bool { return a.kind == argConst && a.imm == ^uint64(0) }
 
 // isValue reports whether the operand is a value, which lives in registers.
 func (a arg) isValue() bool { return a.kind == argVec || a.kind == argMask || a.kind == argInt }

@@ -355,7 +355,7 @@ func (n *neon) onePart(in *instr, p int) vreg {
 	switch in.op {
 	case opMove:
 		return n.own(in.a, p)
-	case opAdd, opSub, opMul, opDiv, opMax, opMin, opUMax, opAnd, opOr:
+	case opAdd, opSub, opMul, opDiv, opMax, opMin, opAtLeast, opAtMost, opUMax, opAnd, opOr:
 		return n.binary(in.op, t, n.part(in.a, p), n.part(in.b, p))
 	case opShl, opShr:
 		if in.b.imm == 0 {
@@ -404,6 +404,9 @@ func (n *neon) onePart(in *instr, p int) vreg {
 	case opKeep:
 		return n.keep(in, in.a, p)
 	case opAddWhere:
+		if in.b.isMinusOne() && !n.inverted[in.mask.id] {
+			return n.binary(opAdd, t, n.part(in.a, p), n.part(in.mask, p))
+		}
 		return n.binary(opAdd, t, n.part(in.a, p), n.keep(in, in.b, p))
 	case opZipLower, opZipUpper:
 		o := [2]neonOp{nVZIP1S, nVZIP1D}
@@ -435,6 +438,10 @@ func (n *neon) binary(o op, t Type, v, w vreg) vreg {
 		row = [2]neonOp{nVFDIV}
 	case opMax:
 		row = [2]neonOp{nVFMAXNM, nVSMAX}
+	case opAtLeast:
+		row = [2]neonOp{nVFMAX}
+	case opAtMost:
+		row = [2]neonOp{nVFMIN}
 	case opMin:
 		row = [2]neonOp{nVFMINNM, nVSMIN}
 	case opUMax:

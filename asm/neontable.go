@@ -35,6 +35,8 @@ const (
 	nVFSUB
 	nVFMUL
 	nVFDIV
+	nVFMAX
+	nVFMIN
 	nVFMAXNM
 	nVFMINNM
 	nVFADDP
@@ -198,6 +200,8 @@ var neonTable = [...]neonRow{
 	nVFSUB:    {"VFSUB", 0x4ea0d400, form3, 27, 0},
 	nVFMUL:    {"VFMUL", 0x6e20dc00, form3, 27, 0},
 	nVFDIV:    {"VFDIV", 0x6e20fc00, form3, 27, 0},
+	nVFMAX:    {"VFMAX", 0x4e20f400, form3, 27, 0},
+	nVFMIN:    {"VFMIN", 0x4ea0f400, form3, 27, 0},
 	nVFMAXNM:  {"VFMAXNM", 0x4e20c400, form3, 27, 0},
 	nVFMINNM:  {"VFMINNM", 0x4ea0c400, form3, 27, 0},
 	nVFADDP:   {"VFADDP", 0x6e20d400, form3, 27, 0},

@@ -114,6 +114,14 @@ func (v Vec) Max(w Vec) Vec { return v.binary(opMax, w) }
 // Min is to Max as smaller is to larger.
 func (v Vec) Min(w Vec) Vec { return v.binary(opMin, w) }
 
+// AtLeast returns v of floats where v is above w, NaN where v is NaN, and else w, which is no NaN. Of two
+// zeros it may return either.
+func (v Vec) AtLeast(w Vec) Vec { v.want("AtLeast", v.t.IsFloat()); return v.binary(opAtLeast, w) }
+
+// AtMost returns v of floats where v is below w, NaN where v is NaN, and else w, which is no NaN. Of two
+// zeros it may return either.
+func (v Vec) AtMost(w Vec) Vec { v.want("AtMost", v.t.IsFloat()); return v.binary(opAtMost, w) }
+
 // UMax returns the larger of v and w as unsigned integers of 32 bits.
 func (v Vec) UMax(w Vec) Vec { v.want("UMax", v.t == I32); return v.binary(opUMax, w) }
 

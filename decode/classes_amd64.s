@@ -733,9 +733,9 @@ end2:
 // func sumExpTopsF32AVX512(sum []float32, ties []float32, x []float32, n int, top []float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·sumExpTopsF32AVX512(SB), NOSPLIT, $0-104
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+0(SB), Z1
-	VBROADCASTSD constants<>+64(SB), Z2
+	VBROADCASTSD constants<>+64(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+0(SB), Z2
 	VBROADCASTSD constants<>+96(SB), Z3
 	VBROADCASTSD constants<>+128(SB), Z4
 	VBROADCASTSD constants<>+160(SB), Z5
@@ -746,6 +746,8 @@ TEXT ·sumExpTopsF32AVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSD constants<>+320(SB), Z10
 	VBROADCASTSD constants<>+352(SB), Z11
 	VBROADCASTSD constants<>+384(SB), Z12
+	VBROADCASTSD constants<>+416(SB), Z13
+	VBROADCASTSD constants<>+448(SB), Z14
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         ties_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
@@ -756,35 +758,36 @@ TEXT ·sumExpTopsF32AVX512(SB), NOSPLIT, $0-104
 	JLE          end2
 
 loop1:
-	VMOVAPS      Z0, Z13
-	VMOVAPS      Z0, Z14
-	VBROADCASTSS (SI), Z15
-	VSUBPS       Z15, Z0, Z15
+	VMOVAPS      Z0, Z15
+	VMOVAPS      Z1, Z16
+	VBROADCASTSS (SI), Z17
+	VSUBPS       Z17, Z1, Z17
 	MOVQ         BX, R8
 	CMPQ         R8, $+16
 	JLT          end4
 
 loop3:
-	VMOVUPS      (DX), Z16
-	VADDPS       Z15, Z16, Z16
-	VPCMPD       $0x01, Z2, Z16, K1
-	VPCMPD       $0x01, Z16, Z1, K2
-	VMOVAPS      Z3, Z17
-	VFMADD213PS  Z4, Z16, Z17
-	VSUBPS       Z4, Z17, Z18
-	VFNMADD231PS Z18, Z5, Z16
-	VFNMADD231PS Z6, Z18, Z16
-	VMOVAPS      Z7, Z18
-	VFMADD213PS  Z8, Z16, Z18
-	VFMADD213PS  Z9, Z16, Z18
-	VFMADD213PS  Z10, Z16, Z18
-	VFMADD213PS  Z11, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VFMADD213PS  Z12, Z16, Z18
-	VADDPS       Z18, Z14, K2, Z14
-	VPSLLD       $0x17, Z17, Z16
-	VPADDD       Z18, Z16, Z16
-	VADDPS       Z16, Z13, K1, Z13
+	VMOVUPS      (DX), Z18
+	VADDPS       Z17, Z18, Z18
+	VPCMPD       $0x01, Z18, Z2, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z18, Z4, Z18
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z18, Z19
+	VSUBPS       Z6, Z19, Z20
+	VFNMADD231PS Z20, Z7, Z18
+	VFNMADD231PS Z8, Z20, Z18
+	VMOVAPS      Z9, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z13, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z18, K1, Z18
+	VFMADD231PS  Z20, Z18, Z16
 	ADDQ         $+64, DX
 	SUBQ         $+16, R8
 	CMPQ         R8, $+16
@@ -795,49 +798,51 @@ end4:
 	JLE          endif5
 	LEAQ         bitMasks<>+0(SB), R9
 	KMOVW        (R9)(R8*2), K1
-	VMOVAPS      Z1, Z16
-	VMOVUPS      (DX), K1, Z16
-	VADDPS       Z15, Z16, Z15
-	VPCMPD       $0x01, Z2, Z15, K1
-	VPCMPD       $0x01, Z15, Z1, K2
-	VMOVAPS      Z3, Z16
-	VFMADD213PS  Z4, Z15, Z16
-	VSUBPS       Z4, Z16, Z17
-	VFNMADD231PS Z17, Z5, Z15
-	VFNMADD231PS Z6, Z17, Z15
-	VMOVAPS      Z7, Z17
-	VFMADD213PS  Z8, Z15, Z17
-	VFMADD213PS  Z9, Z15, Z17
-	VFMADD213PS  Z10, Z15, Z17
-	VFMADD213PS  Z11, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VFMADD213PS  Z12, Z15, Z17
-	VADDPS       Z17, Z14, K2, Z14
-	VPSLLD       $0x17, Z16, Z15
-	VPADDD       Z17, Z15, Z15
-	VADDPS       Z15, Z13, K1, Z13
+	VMOVAPS      Z2, Z18
+	VMOVUPS      (DX), K1, Z18
+	VADDPS       Z17, Z18, Z17
+	VPCMPD       $0x01, Z17, Z2, K1
+	VPADDD       Z3, Z15, K1, Z15
+	VMAXPS       Z17, Z4, Z17
+	VMOVAPS      Z5, Z18
+	VFMADD213PS  Z6, Z17, Z18
+	VSUBPS       Z6, Z18, Z19
+	VFNMADD231PS Z19, Z7, Z17
+	VFNMADD231PS Z8, Z19, Z17
+	VMOVAPS      Z9, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VFMADD213PS  Z14, Z17, Z19
+	VFMADD213PS  Z14, Z17, Z19
+	VPSLLD       $0x17, Z18, Z17
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z17, K1, Z17
+	VFMADD231PS  Z19, Z17, Z16
 	SHLQ         $0x02, R8
 	ADDQ         R8, DX
 
 endif5:
-	VEXTRACTF64X4 $0x01, Z13, Y15
-	VADDPS        Y15, Y13, Y13
-	VEXTRACTF64X2 $0x01, Y13, X15
-	VADDPS        X15, X13, X13
-	VPERMILPD     $0x01, X13, X15
-	VADDPS        X15, X13, X13
-	VMOVSHDUP     X13, X15
-	VADDPS        X15, X13, X13
-	VMOVSS        X13, (AX)
-	VEXTRACTF64X4 $0x01, Z14, Y13
-	VADDPS        Y13, Y14, Y13
-	VEXTRACTF64X2 $0x01, Y13, X14
-	VADDPS        X14, X13, X13
-	VPERMILPD     $0x01, X13, X14
-	VADDPS        X14, X13, X13
-	VMOVSHDUP     X13, X14
-	VADDPS        X14, X13, X13
-	VMOVSS        X13, (CX)
+	VEXTRACTF64X4 $0x01, Z16, Y17
+	VADDPS        Y17, Y16, Y16
+	VEXTRACTF64X2 $0x01, Y16, X17
+	VADDPS        X17, X16, X16
+	VPERMILPD     $0x01, X16, X17
+	VADDPS        X17, X16, X16
+	VMOVSHDUP     X16, X17
+	VADDPS        X17, X16, X16
+	VMOVSS        X16, (AX)
+	VSUBPS        Z15, Z0, Z15
+	VEXTRACTF64X4 $0x01, Z15, Y16
+	VADDPS        Y16, Y15, Y15
+	VEXTRACTF64X2 $0x01, Y15, X16
+	VADDPS        X16, X15, X15
+	VPERMILPD     $0x01, X15, X16
+	VADDPS        X16, X15, X15
+	VMOVSHDUP     X15, X16
+	VADDPS        X16, X15, X15
+	VMOVSS        X15, (CX)
 	ADDQ          $+4, AX
 	ADDQ          $+4, CX
 	ADDQ          $+4, SI
@@ -862,8 +867,8 @@ TEXT ·sumExpTopsF32AVX2(SB), NOSPLIT, $0-104
 	JLE  end2
 
 loop1:
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+64(SB), Y0
+	VMOVUPS      constants<>+64(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSS (SI), Y4
@@ -876,50 +881,45 @@ loop1:
 loop3:
 	VADDPS       (DX), Y4, Y5
 	VADDPS       32(DX), Y4, Y6
-	VMOVUPS      constants<>+64(SB), Y7
-	VPCMPGTD     Y5, Y7, Y7
-	VMOVUPS      constants<>+64(SB), Y8
-	VPCMPGTD     Y6, Y8, Y8
-	VMOVUPS      constants<>+0(SB), Y9
-	VPCMPGTD     Y9, Y5, Y10
-	VPCMPGTD     Y9, Y6, Y9
-	VMOVUPS      constants<>+96(SB), Y11
-	VMOVUPS      constants<>+96(SB), Y12
-	VFMADD213PS  constants<>+128(SB), Y5, Y11
-	VFMADD213PS  constants<>+128(SB), Y6, Y12
-	VSUBPS       constants<>+128(SB), Y11, Y13
-	VSUBPS       constants<>+128(SB), Y12, Y14
-	VMOVUPS      constants<>+160(SB), Y15
-	VFNMADD231PS Y13, Y15, Y5
-	VFNMADD231PS Y14, Y15, Y6
-	VFNMADD231PS constants<>+192(SB), Y13, Y5
-	VFNMADD231PS constants<>+192(SB), Y14, Y6
+	VMOVUPS      constants<>+0(SB), Y7
+	VPCMPGTD     Y7, Y5, Y8
+	VPCMPGTD     Y7, Y6, Y7
+	VPADDD       Y8, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y9
+	VMAXPS       Y5, Y9, Y5
+	VMAXPS       Y6, Y9, Y6
+	VMOVUPS      constants<>+160(SB), Y9
+	VMOVUPS      constants<>+160(SB), Y10
+	VFMADD213PS  constants<>+192(SB), Y5, Y9
+	VFMADD213PS  constants<>+192(SB), Y6, Y10
+	VSUBPS       constants<>+192(SB), Y9, Y11
+	VSUBPS       constants<>+192(SB), Y10, Y12
 	VMOVUPS      constants<>+224(SB), Y13
-	VMOVUPS      constants<>+224(SB), Y14
-	VFMADD213PS  constants<>+256(SB), Y5, Y13
-	VFMADD213PS  constants<>+256(SB), Y6, Y14
-	VFMADD213PS  constants<>+288(SB), Y5, Y13
-	VFMADD213PS  constants<>+288(SB), Y6, Y14
-	VFMADD213PS  constants<>+320(SB), Y5, Y13
-	VFMADD213PS  constants<>+320(SB), Y6, Y14
-	VFMADD213PS  constants<>+352(SB), Y5, Y13
-	VFMADD213PS  constants<>+352(SB), Y6, Y14
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y6, Y14
-	VFMADD213PS  constants<>+384(SB), Y5, Y13
-	VFMADD213PS  constants<>+384(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPS       Y5, Y2, Y2
-	VANDPS       Y14, Y9, Y5
-	VADDPS       Y5, Y3, Y3
-	VPSLLD       $0x17, Y11, Y5
-	VPSLLD       $0x17, Y12, Y6
-	VPADDD       Y13, Y5, Y5
-	VPADDD       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPS       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPS       Y5, Y1, Y1
+	VFNMADD231PS Y11, Y13, Y5
+	VFNMADD231PS Y12, Y13, Y6
+	VFNMADD231PS constants<>+256(SB), Y11, Y5
+	VFNMADD231PS constants<>+256(SB), Y12, Y6
+	VMOVUPS      constants<>+288(SB), Y11
+	VMOVUPS      constants<>+288(SB), Y12
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+320(SB), Y6, Y12
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y6, Y12
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y6, Y12
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y6, Y12
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y6, Y12
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y6, Y12
+	VPSLLD       $0x17, Y9, Y5
+	VPSLLD       $0x17, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PS  Y11, Y5, Y2
+	VFMADD231PS  Y12, Y6, Y3
 	ADDQ         $+64, DX
 	SUBQ         $+16, R8
 	CMPQ         R8, $+16
@@ -941,63 +941,61 @@ end4:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      constants<>+64(SB), Y6
-	VPCMPGTD     Y5, Y6, Y6
-	VMOVUPS      constants<>+64(SB), Y7
-	VPCMPGTD     Y4, Y7, Y7
-	VMOVUPS      constants<>+0(SB), Y8
-	VPCMPGTD     Y8, Y5, Y9
-	VPCMPGTD     Y8, Y4, Y8
-	VMOVUPS      constants<>+96(SB), Y10
-	VMOVUPS      constants<>+96(SB), Y11
-	VFMADD213PS  constants<>+128(SB), Y5, Y10
-	VFMADD213PS  constants<>+128(SB), Y4, Y11
-	VSUBPS       constants<>+128(SB), Y10, Y12
-	VSUBPS       constants<>+128(SB), Y11, Y13
-	VMOVUPS      constants<>+160(SB), Y14
-	VFNMADD231PS Y12, Y14, Y5
-	VFNMADD231PS Y13, Y14, Y4
-	VFNMADD231PS constants<>+192(SB), Y12, Y5
-	VFNMADD231PS constants<>+192(SB), Y13, Y4
+	VMOVUPS      constants<>+0(SB), Y6
+	VPCMPGTD     Y6, Y5, Y7
+	VPCMPGTD     Y6, Y4, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y8
+	VMAXPS       Y5, Y8, Y5
+	VMAXPS       Y4, Y8, Y4
+	VMOVUPS      constants<>+160(SB), Y8
+	VMOVUPS      constants<>+160(SB), Y9
+	VFMADD213PS  constants<>+192(SB), Y5, Y8
+	VFMADD213PS  constants<>+192(SB), Y4, Y9
+	VSUBPS       constants<>+192(SB), Y8, Y10
+	VSUBPS       constants<>+192(SB), Y9, Y11
 	VMOVUPS      constants<>+224(SB), Y12
-	VMOVUPS      constants<>+224(SB), Y13
-	VFMADD213PS  constants<>+256(SB), Y5, Y12
-	VFMADD213PS  constants<>+256(SB), Y4, Y13
-	VFMADD213PS  constants<>+288(SB), Y5, Y12
-	VFMADD213PS  constants<>+288(SB), Y4, Y13
-	VFMADD213PS  constants<>+320(SB), Y5, Y12
-	VFMADD213PS  constants<>+320(SB), Y4, Y13
-	VFMADD213PS  constants<>+352(SB), Y5, Y12
-	VFMADD213PS  constants<>+352(SB), Y4, Y13
-	VFMADD213PS  constants<>+384(SB), Y5, Y12
-	VFMADD213PS  constants<>+384(SB), Y4, Y13
-	VFMADD213PS  constants<>+384(SB), Y5, Y12
-	VFMADD213PS  constants<>+384(SB), Y4, Y13
-	VANDPS       Y12, Y9, Y4
-	VADDPS       Y4, Y2, Y2
-	VANDPS       Y13, Y8, Y4
-	VADDPS       Y4, Y3, Y3
-	VPSLLD       $0x17, Y10, Y4
-	VPSLLD       $0x17, Y11, Y5
-	VPADDD       Y12, Y4, Y4
-	VPADDD       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VADDPS       Y4, Y0, Y0
-	VANDPS       Y5, Y7, Y4
-	VADDPS       Y4, Y1, Y1
+	VFNMADD231PS Y10, Y12, Y5
+	VFNMADD231PS Y11, Y12, Y4
+	VFNMADD231PS constants<>+256(SB), Y10, Y5
+	VFNMADD231PS constants<>+256(SB), Y11, Y4
+	VMOVUPS      constants<>+288(SB), Y10
+	VMOVUPS      constants<>+288(SB), Y11
+	VFMADD213PS  constants<>+320(SB), Y5, Y10
+	VFMADD213PS  constants<>+320(SB), Y4, Y11
+	VFMADD213PS  constants<>+352(SB), Y5, Y10
+	VFMADD213PS  constants<>+352(SB), Y4, Y11
+	VFMADD213PS  constants<>+384(SB), Y5, Y10
+	VFMADD213PS  constants<>+384(SB), Y4, Y11
+	VFMADD213PS  constants<>+416(SB), Y5, Y10
+	VFMADD213PS  constants<>+416(SB), Y4, Y11
+	VFMADD213PS  constants<>+448(SB), Y5, Y10
+	VFMADD213PS  constants<>+448(SB), Y4, Y11
+	VFMADD213PS  constants<>+448(SB), Y5, Y10
+	VFMADD213PS  constants<>+448(SB), Y4, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PS  Y10, Y4, Y2
+	VFMADD231PS  Y11, Y5, Y3
 	SHLQ         $0x02, R8
 	ADDQ         R8, DX
 
 endif5:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSHDUP    X2, X3
+	VADDPS       X3, X2, X2
+	VMOVSS       X2, (AX)
+	VMOVUPS      constants<>+64(SB), Y2
+	VSUBPS       Y0, Y2, Y0
+	VSUBPS       Y1, Y2, Y1
 	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSHDUP    X0, X1
-	VADDPS       X1, X0, X0
-	VMOVSS       X0, (AX)
-	VADDPS       Y3, Y2, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -1019,24 +1017,26 @@ end2:
 // func sumExpTopsF64AVX512(sum []float64, ties []float64, x []float64, n int, top []float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·sumExpTopsF64AVX512(SB), NOSPLIT, $0-104
-	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+32(SB), Z1
-	VBROADCASTSD constants<>+416(SB), Z2
-	VBROADCASTSD constants<>+448(SB), Z3
-	VBROADCASTSD constants<>+480(SB), Z4
-	VBROADCASTSD constants<>+512(SB), Z5
-	VBROADCASTSD constants<>+544(SB), Z6
-	VBROADCASTSD constants<>+576(SB), Z7
-	VBROADCASTSD constants<>+608(SB), Z8
-	VBROADCASTSD constants<>+640(SB), Z9
-	VBROADCASTSD constants<>+672(SB), Z10
-	VBROADCASTSD constants<>+704(SB), Z11
-	VBROADCASTSD constants<>+736(SB), Z12
-	VBROADCASTSD constants<>+768(SB), Z13
-	VBROADCASTSD constants<>+800(SB), Z14
-	VBROADCASTSD constants<>+832(SB), Z15
-	VBROADCASTSD constants<>+864(SB), Z16
-	VBROADCASTSD constants<>+896(SB), Z17
+	VBROADCASTSD constants<>+480(SB), Z0
+	VPXORD       Z1, Z1, Z1
+	VBROADCASTSD constants<>+32(SB), Z2
+	VBROADCASTSD constants<>+96(SB), Z3
+	VBROADCASTSD constants<>+512(SB), Z4
+	VBROADCASTSD constants<>+544(SB), Z5
+	VBROADCASTSD constants<>+576(SB), Z6
+	VBROADCASTSD constants<>+608(SB), Z7
+	VBROADCASTSD constants<>+640(SB), Z8
+	VBROADCASTSD constants<>+672(SB), Z9
+	VBROADCASTSD constants<>+704(SB), Z10
+	VBROADCASTSD constants<>+736(SB), Z11
+	VBROADCASTSD constants<>+768(SB), Z12
+	VBROADCASTSD constants<>+800(SB), Z13
+	VBROADCASTSD constants<>+832(SB), Z14
+	VBROADCASTSD constants<>+864(SB), Z15
+	VBROADCASTSD constants<>+896(SB), Z16
+	VBROADCASTSD constants<>+928(SB), Z17
+	VBROADCASTSD constants<>+960(SB), Z18
+	VBROADCASTSD constants<>+992(SB), Z19
 	MOVQ         sum_base+0(FP), AX
 	MOVQ         ties_base+24(FP), CX
 	MOVQ         x_base+48(FP), DX
@@ -1047,40 +1047,41 @@ TEXT ·sumExpTopsF64AVX512(SB), NOSPLIT, $0-104
 	JLE          end2
 
 loop1:
-	VMOVAPS      Z0, Z18
-	VMOVAPS      Z0, Z19
-	VBROADCASTSD (SI), Z20
-	VSUBPD       Z20, Z0, Z20
+	VMOVAPS      Z0, Z20
+	VMOVAPS      Z1, Z21
+	VBROADCASTSD (SI), Z22
+	VSUBPD       Z22, Z1, Z22
 	MOVQ         BX, R8
 	CMPQ         R8, $+8
 	JLT          end4
 
 loop3:
-	VMOVUPS      (DX), Z21
-	VADDPD       Z20, Z21, Z21
-	VPCMPQ       $0x01, Z2, Z21, K1
-	VPCMPQ       $0x01, Z21, Z1, K2
-	VMOVAPS      Z3, Z22
-	VFMADD213PD  Z4, Z21, Z22
-	VSUBPD       Z4, Z22, Z23
-	VFNMADD231PD Z23, Z5, Z21
-	VFNMADD231PD Z6, Z23, Z21
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VADDPD       Z23, Z19, K2, Z19
-	VPSLLQ       $0x34, Z22, Z21
-	VPADDQ       Z23, Z21, Z21
-	VADDPD       Z21, Z18, K1, Z18
+	VMOVUPS      (DX), Z23
+	VADDPD       Z22, Z23, Z23
+	VPCMPQ       $0x01, Z23, Z2, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z23, Z24
+	VSUBPD       Z6, Z24, Z25
+	VFNMADD231PD Z25, Z7, Z23
+	VFNMADD231PD Z8, Z25, Z23
+	VMOVAPS      Z9, Z25
+	VFMADD213PD  Z10, Z23, Z25
+	VFMADD213PD  Z11, Z23, Z25
+	VFMADD213PD  Z12, Z23, Z25
+	VFMADD213PD  Z13, Z23, Z25
+	VFMADD213PD  Z14, Z23, Z25
+	VFMADD213PD  Z15, Z23, Z25
+	VFMADD213PD  Z16, Z23, Z25
+	VFMADD213PD  Z17, Z23, Z25
+	VFMADD213PD  Z18, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VPSLLQ       $0x34, Z24, Z23
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z23, K1, Z23
+	VFMADD231PD  Z25, Z23, Z21
 	ADDQ         $+64, DX
 	SUBQ         $+8, R8
 	CMPQ         R8, $+8
@@ -1091,50 +1092,52 @@ end4:
 	JLE          endif5
 	LEAQ         bitMasks<>+0(SB), R9
 	KMOVW        (R9)(R8*2), K1
-	VMOVAPS      Z1, Z21
-	VMOVUPD      (DX), K1, Z21
-	VADDPD       Z20, Z21, Z20
-	VPCMPQ       $0x01, Z2, Z20, K1
-	VPCMPQ       $0x01, Z20, Z1, K2
-	VMOVAPS      Z3, Z21
-	VFMADD213PD  Z4, Z20, Z21
-	VSUBPD       Z4, Z21, Z22
-	VFNMADD231PD Z22, Z5, Z20
-	VFNMADD231PD Z6, Z22, Z20
-	VMOVAPS      Z7, Z22
-	VFMADD213PD  Z8, Z20, Z22
-	VFMADD213PD  Z9, Z20, Z22
-	VFMADD213PD  Z10, Z20, Z22
-	VFMADD213PD  Z11, Z20, Z22
-	VFMADD213PD  Z12, Z20, Z22
-	VFMADD213PD  Z13, Z20, Z22
-	VFMADD213PD  Z14, Z20, Z22
-	VFMADD213PD  Z15, Z20, Z22
-	VFMADD213PD  Z16, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VFMADD213PD  Z17, Z20, Z22
-	VADDPD       Z22, Z19, K2, Z19
-	VPSLLQ       $0x34, Z21, Z20
-	VPADDQ       Z22, Z20, Z20
-	VADDPD       Z20, Z18, K1, Z18
+	VMOVAPS      Z2, Z23
+	VMOVUPD      (DX), K1, Z23
+	VADDPD       Z22, Z23, Z22
+	VPCMPQ       $0x01, Z22, Z2, K1
+	VPADDQ       Z3, Z20, K1, Z20
+	VMAXPD       Z22, Z4, Z22
+	VMOVAPS      Z5, Z23
+	VFMADD213PD  Z6, Z22, Z23
+	VSUBPD       Z6, Z23, Z24
+	VFNMADD231PD Z24, Z7, Z22
+	VFNMADD231PD Z8, Z24, Z22
+	VMOVAPS      Z9, Z24
+	VFMADD213PD  Z10, Z22, Z24
+	VFMADD213PD  Z11, Z22, Z24
+	VFMADD213PD  Z12, Z22, Z24
+	VFMADD213PD  Z13, Z22, Z24
+	VFMADD213PD  Z14, Z22, Z24
+	VFMADD213PD  Z15, Z22, Z24
+	VFMADD213PD  Z16, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VFMADD213PD  Z18, Z22, Z24
+	VFMADD213PD  Z19, Z22, Z24
+	VFMADD213PD  Z19, Z22, Z24
+	VPSLLQ       $0x34, Z23, Z22
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z22, K1, Z22
+	VFMADD231PD  Z24, Z22, Z21
 	SHLQ         $0x03, R8
 	ADDQ         R8, DX
 
 endif5:
-	VEXTRACTF64X4 $0x01, Z18, Y20
-	VADDPD        Y20, Y18, Y18
-	VEXTRACTF64X2 $0x01, Y18, X20
-	VADDPD        X20, X18, X18
-	VPERMILPD     $0x01, X18, X20
-	VADDPD        X20, X18, X18
-	VMOVSD        X18, (AX)
-	VEXTRACTF64X4 $0x01, Z19, Y18
-	VADDPD        Y18, Y19, Y18
-	VEXTRACTF64X2 $0x01, Y18, X19
-	VADDPD        X19, X18, X18
-	VPERMILPD     $0x01, X18, X19
-	VADDPD        X19, X18, X18
-	VMOVSD        X18, (CX)
+	VEXTRACTF64X4 $0x01, Z21, Y22
+	VADDPD        Y22, Y21, Y21
+	VEXTRACTF64X2 $0x01, Y21, X22
+	VADDPD        X22, X21, X21
+	VPERMILPD     $0x01, X21, X22
+	VADDPD        X22, X21, X21
+	VMOVSD        X21, (AX)
+	VSUBPD        Z20, Z0, Z20
+	VEXTRACTF64X4 $0x01, Z20, Y21
+	VADDPD        Y21, Y20, Y20
+	VEXTRACTF64X2 $0x01, Y20, X21
+	VADDPD        X21, X20, X20
+	VPERMILPD     $0x01, X20, X21
+	VADDPD        X21, X20, X20
+	VMOVSD        X20, (CX)
 	ADDQ          $+8, AX
 	ADDQ          $+8, CX
 	ADDQ          $+8, SI
@@ -1159,8 +1162,8 @@ TEXT ·sumExpTopsF64AVX2(SB), NOSPLIT, $0-104
 	JLE  end2
 
 loop1:
-	VXORPS       Y0, Y0, Y0
-	VXORPS       Y1, Y1, Y1
+	VMOVUPS      constants<>+480(SB), Y0
+	VMOVUPS      constants<>+480(SB), Y1
 	VXORPS       Y2, Y2, Y2
 	VXORPS       Y3, Y3, Y3
 	VBROADCASTSD (SI), Y4
@@ -1173,60 +1176,55 @@ loop1:
 loop3:
 	VADDPD       (DX), Y4, Y5
 	VADDPD       32(DX), Y4, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y5, Y7, Y7
-	VMOVUPS      constants<>+416(SB), Y8
-	VPCMPGTQ     Y6, Y8, Y8
-	VMOVUPS      constants<>+32(SB), Y9
-	VPCMPGTQ     Y9, Y5, Y10
-	VPCMPGTQ     Y9, Y6, Y9
-	VMOVUPS      constants<>+448(SB), Y11
-	VMOVUPS      constants<>+448(SB), Y12
-	VFMADD213PD  constants<>+480(SB), Y5, Y11
-	VFMADD213PD  constants<>+480(SB), Y6, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VSUBPD       constants<>+480(SB), Y12, Y14
-	VMOVUPS      constants<>+512(SB), Y15
-	VFNMADD231PD Y13, Y15, Y5
-	VFNMADD231PD Y14, Y15, Y6
-	VFNMADD231PD constants<>+544(SB), Y13, Y5
-	VFNMADD231PD constants<>+544(SB), Y14, Y6
-	VMOVUPS      constants<>+576(SB), Y13
-	VMOVUPS      constants<>+576(SB), Y14
-	VFMADD213PD  constants<>+608(SB), Y5, Y13
-	VFMADD213PD  constants<>+608(SB), Y6, Y14
-	VFMADD213PD  constants<>+640(SB), Y5, Y13
-	VFMADD213PD  constants<>+640(SB), Y6, Y14
-	VFMADD213PD  constants<>+672(SB), Y5, Y13
-	VFMADD213PD  constants<>+672(SB), Y6, Y14
-	VFMADD213PD  constants<>+704(SB), Y5, Y13
-	VFMADD213PD  constants<>+704(SB), Y6, Y14
-	VFMADD213PD  constants<>+736(SB), Y5, Y13
-	VFMADD213PD  constants<>+736(SB), Y6, Y14
-	VFMADD213PD  constants<>+768(SB), Y5, Y13
-	VFMADD213PD  constants<>+768(SB), Y6, Y14
-	VFMADD213PD  constants<>+800(SB), Y5, Y13
-	VFMADD213PD  constants<>+800(SB), Y6, Y14
-	VFMADD213PD  constants<>+832(SB), Y5, Y13
-	VFMADD213PD  constants<>+832(SB), Y6, Y14
-	VFMADD213PD  constants<>+864(SB), Y5, Y13
-	VFMADD213PD  constants<>+864(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VFMADD213PD  constants<>+896(SB), Y5, Y13
-	VFMADD213PD  constants<>+896(SB), Y6, Y14
-	VANDPS       Y13, Y10, Y5
-	VADDPD       Y5, Y2, Y2
-	VANDPS       Y14, Y9, Y5
-	VADDPD       Y5, Y3, Y3
-	VPSLLQ       $0x34, Y11, Y5
-	VPSLLQ       $0x34, Y12, Y6
-	VPADDQ       Y13, Y5, Y5
-	VPADDQ       Y14, Y6, Y6
-	VANDPS       Y5, Y7, Y5
-	VADDPD       Y5, Y0, Y0
-	VANDPS       Y6, Y8, Y5
-	VADDPD       Y5, Y1, Y1
+	VMOVUPS      constants<>+32(SB), Y7
+	VPCMPGTQ     Y7, Y5, Y8
+	VPCMPGTQ     Y7, Y6, Y7
+	VPADDQ       Y8, Y0, Y0
+	VPADDQ       Y7, Y1, Y1
+	VMOVUPS      constants<>+512(SB), Y9
+	VMAXPD       Y5, Y9, Y5
+	VMAXPD       Y6, Y9, Y6
+	VMOVUPS      constants<>+544(SB), Y9
+	VMOVUPS      constants<>+544(SB), Y10
+	VFMADD213PD  constants<>+576(SB), Y5, Y9
+	VFMADD213PD  constants<>+576(SB), Y6, Y10
+	VSUBPD       constants<>+576(SB), Y9, Y11
+	VSUBPD       constants<>+576(SB), Y10, Y12
+	VMOVUPS      constants<>+608(SB), Y13
+	VFNMADD231PD Y11, Y13, Y5
+	VFNMADD231PD Y12, Y13, Y6
+	VFNMADD231PD constants<>+640(SB), Y11, Y5
+	VFNMADD231PD constants<>+640(SB), Y12, Y6
+	VMOVUPS      constants<>+672(SB), Y11
+	VMOVUPS      constants<>+672(SB), Y12
+	VFMADD213PD  constants<>+704(SB), Y5, Y11
+	VFMADD213PD  constants<>+704(SB), Y6, Y12
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+736(SB), Y6, Y12
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y6, Y12
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y6, Y12
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y6, Y12
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y6, Y12
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y6, Y12
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y6, Y12
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y6, Y12
+	VPSLLQ       $0x34, Y9, Y5
+	VPSLLQ       $0x34, Y10, Y6
+	VANDNPS      Y5, Y8, Y5
+	VANDNPS      Y6, Y7, Y6
+	VFMADD231PD  Y11, Y5, Y2
+	VFMADD231PD  Y12, Y6, Y3
 	ADDQ         $+64, DX
 	SUBQ         $+8, R8
 	CMPQ         R8, $+8
@@ -1248,71 +1246,69 @@ end4:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VMOVUPS      constants<>+416(SB), Y6
-	VPCMPGTQ     Y5, Y6, Y6
-	VMOVUPS      constants<>+416(SB), Y7
-	VPCMPGTQ     Y4, Y7, Y7
-	VMOVUPS      constants<>+32(SB), Y8
-	VPCMPGTQ     Y8, Y5, Y9
-	VPCMPGTQ     Y8, Y4, Y8
-	VMOVUPS      constants<>+448(SB), Y10
-	VMOVUPS      constants<>+448(SB), Y11
-	VFMADD213PD  constants<>+480(SB), Y5, Y10
-	VFMADD213PD  constants<>+480(SB), Y4, Y11
-	VSUBPD       constants<>+480(SB), Y10, Y12
-	VSUBPD       constants<>+480(SB), Y11, Y13
-	VMOVUPS      constants<>+512(SB), Y14
-	VFNMADD231PD Y12, Y14, Y5
-	VFNMADD231PD Y13, Y14, Y4
-	VFNMADD231PD constants<>+544(SB), Y12, Y5
-	VFNMADD231PD constants<>+544(SB), Y13, Y4
-	VMOVUPS      constants<>+576(SB), Y12
-	VMOVUPS      constants<>+576(SB), Y13
-	VFMADD213PD  constants<>+608(SB), Y5, Y12
-	VFMADD213PD  constants<>+608(SB), Y4, Y13
-	VFMADD213PD  constants<>+640(SB), Y5, Y12
-	VFMADD213PD  constants<>+640(SB), Y4, Y13
-	VFMADD213PD  constants<>+672(SB), Y5, Y12
-	VFMADD213PD  constants<>+672(SB), Y4, Y13
-	VFMADD213PD  constants<>+704(SB), Y5, Y12
-	VFMADD213PD  constants<>+704(SB), Y4, Y13
-	VFMADD213PD  constants<>+736(SB), Y5, Y12
-	VFMADD213PD  constants<>+736(SB), Y4, Y13
-	VFMADD213PD  constants<>+768(SB), Y5, Y12
-	VFMADD213PD  constants<>+768(SB), Y4, Y13
-	VFMADD213PD  constants<>+800(SB), Y5, Y12
-	VFMADD213PD  constants<>+800(SB), Y4, Y13
-	VFMADD213PD  constants<>+832(SB), Y5, Y12
-	VFMADD213PD  constants<>+832(SB), Y4, Y13
-	VFMADD213PD  constants<>+864(SB), Y5, Y12
-	VFMADD213PD  constants<>+864(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VFMADD213PD  constants<>+896(SB), Y5, Y12
-	VFMADD213PD  constants<>+896(SB), Y4, Y13
-	VANDPS       Y12, Y9, Y4
-	VADDPD       Y4, Y2, Y2
-	VANDPS       Y13, Y8, Y4
-	VADDPD       Y4, Y3, Y3
-	VPSLLQ       $0x34, Y10, Y4
-	VPSLLQ       $0x34, Y11, Y5
-	VPADDQ       Y12, Y4, Y4
-	VPADDQ       Y13, Y5, Y5
-	VANDPS       Y4, Y6, Y4
-	VADDPD       Y4, Y0, Y0
-	VANDPS       Y5, Y7, Y4
-	VADDPD       Y4, Y1, Y1
+	VMOVUPS      constants<>+32(SB), Y6
+	VPCMPGTQ     Y6, Y5, Y7
+	VPCMPGTQ     Y6, Y4, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+512(SB), Y8
+	VMAXPD       Y5, Y8, Y5
+	VMAXPD       Y4, Y8, Y4
+	VMOVUPS      constants<>+544(SB), Y8
+	VMOVUPS      constants<>+544(SB), Y9
+	VFMADD213PD  constants<>+576(SB), Y5, Y8
+	VFMADD213PD  constants<>+576(SB), Y4, Y9
+	VSUBPD       constants<>+576(SB), Y8, Y10
+	VSUBPD       constants<>+576(SB), Y9, Y11
+	VMOVUPS      constants<>+608(SB), Y12
+	VFNMADD231PD Y10, Y12, Y5
+	VFNMADD231PD Y11, Y12, Y4
+	VFNMADD231PD constants<>+640(SB), Y10, Y5
+	VFNMADD231PD constants<>+640(SB), Y11, Y4
+	VMOVUPS      constants<>+672(SB), Y10
+	VMOVUPS      constants<>+672(SB), Y11
+	VFMADD213PD  constants<>+704(SB), Y5, Y10
+	VFMADD213PD  constants<>+704(SB), Y4, Y11
+	VFMADD213PD  constants<>+736(SB), Y5, Y10
+	VFMADD213PD  constants<>+736(SB), Y4, Y11
+	VFMADD213PD  constants<>+768(SB), Y5, Y10
+	VFMADD213PD  constants<>+768(SB), Y4, Y11
+	VFMADD213PD  constants<>+800(SB), Y5, Y10
+	VFMADD213PD  constants<>+800(SB), Y4, Y11
+	VFMADD213PD  constants<>+832(SB), Y5, Y10
+	VFMADD213PD  constants<>+832(SB), Y4, Y11
+	VFMADD213PD  constants<>+864(SB), Y5, Y10
+	VFMADD213PD  constants<>+864(SB), Y4, Y11
+	VFMADD213PD  constants<>+896(SB), Y5, Y10
+	VFMADD213PD  constants<>+896(SB), Y4, Y11
+	VFMADD213PD  constants<>+928(SB), Y5, Y10
+	VFMADD213PD  constants<>+928(SB), Y4, Y11
+	VFMADD213PD  constants<>+960(SB), Y5, Y10
+	VFMADD213PD  constants<>+960(SB), Y4, Y11
+	VFMADD213PD  constants<>+992(SB), Y5, Y10
+	VFMADD213PD  constants<>+992(SB), Y4, Y11
+	VFMADD213PD  constants<>+992(SB), Y5, Y10
+	VFMADD213PD  constants<>+992(SB), Y4, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PD  Y10, Y4, Y2
+	VFMADD231PD  Y11, Y5, Y3
 	SHLQ         $0x03, R8
 	ADDQ         R8, DX
 
 endif5:
+	VADDPD       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPD       X3, X2, X2
+	VPERMILPD    $0x01, X2, X3
+	VADDPD       X3, X2, X2
+	VMOVSD       X2, (AX)
+	VMOVUPS      constants<>+480(SB), Y2
+	VSUBPD       Y0, Y2, Y0
+	VSUBPD       Y1, Y2, Y1
 	VADDPD       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDPD       X1, X0, X0
-	VMOVSD       X0, (AX)
-	VADDPD       Y3, Y2, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPD       X1, X0, X0
 	VPERMILPD    $0x01, X0, X1
@@ -1333,24 +1329,23 @@ end2:
 // Requires: AVX, AVX512F
 TEXT ·expsAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+448(SB), Z0
-	VBROADCASTSD constants<>+480(SB), Z3
-	VBROADCASTSD constants<>+512(SB), Z4
-	VBROADCASTSD constants<>+544(SB), Z5
-	VBROADCASTSD constants<>+576(SB), Z6
-	VBROADCASTSD constants<>+608(SB), Z7
-	VBROADCASTSD constants<>+640(SB), Z8
-	VBROADCASTSD constants<>+672(SB), Z9
-	VBROADCASTSD constants<>+704(SB), Z10
-	VBROADCASTSD constants<>+736(SB), Z11
-	VBROADCASTSD constants<>+768(SB), Z12
-	VBROADCASTSD constants<>+800(SB), Z13
-	VBROADCASTSD constants<>+832(SB), Z14
-	VBROADCASTSD constants<>+864(SB), Z15
-	VBROADCASTSD constants<>+896(SB), Z16
-	VBROADCASTSD constants<>+928(SB), Z17
-	VBROADCASTSD constants<>+960(SB), Z18
-	VBROADCASTSD constants<>+992(SB), Z19
+	VBROADCASTSD constants<>+1024(SB), Z0
+	VBROADCASTSD constants<>+512(SB), Z1
+	VBROADCASTSD constants<>+544(SB), Z2
+	VBROADCASTSD constants<>+576(SB), Z3
+	VBROADCASTSD constants<>+608(SB), Z4
+	VBROADCASTSD constants<>+640(SB), Z5
+	VBROADCASTSD constants<>+672(SB), Z6
+	VBROADCASTSD constants<>+704(SB), Z7
+	VBROADCASTSD constants<>+736(SB), Z8
+	VBROADCASTSD constants<>+768(SB), Z9
+	VBROADCASTSD constants<>+800(SB), Z10
+	VBROADCASTSD constants<>+832(SB), Z11
+	VBROADCASTSD constants<>+864(SB), Z12
+	VBROADCASTSD constants<>+896(SB), Z13
+	VBROADCASTSD constants<>+928(SB), Z14
+	VBROADCASTSD constants<>+960(SB), Z15
+	VBROADCASTSD constants<>+992(SB), Z16
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         x_len+32(FP), DX
@@ -1358,32 +1353,29 @@ TEXT ·expsAVX512(SB), NOSPLIT, $0-48
 	JLT          end2
 
 loop1:
-	VMOVUPS      (CX), Z20
-	VMOVAPS      Z0, Z21
-	VFMADD213PD  Z3, Z20, Z21
-	VSUBPD       Z3, Z21, Z22
-	VMOVAPS      Z4, Z23
-	VFNMADD213PD Z20, Z22, Z23
-	VFNMADD231PD Z5, Z22, Z23
-	VMOVAPS      Z6, Z22
-	VFMADD213PD  Z7, Z23, Z22
-	VFMADD213PD  Z8, Z23, Z22
-	VFMADD213PD  Z9, Z23, Z22
-	VFMADD213PD  Z10, Z23, Z22
-	VFMADD213PD  Z11, Z23, Z22
-	VFMADD213PD  Z12, Z23, Z22
-	VFMADD213PD  Z13, Z23, Z22
-	VFMADD213PD  Z14, Z23, Z22
-	VFMADD213PD  Z15, Z23, Z22
-	VFMADD213PD  Z16, Z23, Z22
-	VFMADD213PD  Z16, Z23, Z22
-	VCMPPD       $0x15, Z17, Z20, K1
-	VPSLLQ       $0x34, Z21, Z21
-	VPADDQ.Z     Z22, Z21, K1, Z21
-	VCMPPD       $0x15, Z18, Z20, K1
-	VADDPD       Z19, Z20, Z20
-	VBLENDMPD    Z20, Z21, K1, Z1
-	VMOVUPS      Z1, (AX)
+	VMOVUPS      (CX), Z17
+	VMINPD       Z17, Z0, Z17
+	VMAXPD       Z17, Z1, Z17
+	VMOVAPS      Z2, Z18
+	VFMADD213PD  Z3, Z17, Z18
+	VSUBPD       Z3, Z18, Z19
+	VFNMADD231PD Z19, Z4, Z17
+	VFNMADD231PD Z5, Z19, Z17
+	VMOVAPS      Z6, Z19
+	VFMADD213PD  Z7, Z17, Z19
+	VFMADD213PD  Z8, Z17, Z19
+	VFMADD213PD  Z9, Z17, Z19
+	VFMADD213PD  Z10, Z17, Z19
+	VFMADD213PD  Z11, Z17, Z19
+	VFMADD213PD  Z12, Z17, Z19
+	VFMADD213PD  Z13, Z17, Z19
+	VFMADD213PD  Z14, Z17, Z19
+	VFMADD213PD  Z15, Z17, Z19
+	VFMADD213PD  Z16, Z17, Z19
+	VFMADD213PD  Z16, Z17, Z19
+	VPSLLQ       $0x34, Z18, Z17
+	VMULPD       Z17, Z19, Z17
+	VMOVUPS      Z17, (AX)
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -1395,30 +1387,29 @@ end2:
 	JLE          endif3
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVUPD.Z    (CX), K1, Z1
-	VFMADD213PD  Z3, Z1, Z0
-	VSUBPD       Z3, Z0, Z3
-	VFNMADD213PD Z1, Z3, Z4
-	VFNMADD231PD Z5, Z3, Z4
-	VMOVAPS      Z6, Z3
-	VFMADD213PD  Z7, Z4, Z3
-	VFMADD213PD  Z8, Z4, Z3
-	VFMADD213PD  Z9, Z4, Z3
-	VFMADD213PD  Z10, Z4, Z3
-	VFMADD213PD  Z11, Z4, Z3
-	VFMADD213PD  Z12, Z4, Z3
-	VFMADD213PD  Z13, Z4, Z3
-	VFMADD213PD  Z14, Z4, Z3
-	VFMADD213PD  Z15, Z4, Z3
-	VFMADD213PD  Z16, Z4, Z3
-	VFMADD213PD  Z16, Z4, Z3
-	VCMPPD       $0x15, Z17, Z1, K2
-	VPSLLQ       $0x34, Z0, Z0
-	VPADDQ.Z     Z3, Z0, K2, Z0
-	VCMPPD       $0x15, Z18, Z1, K2
-	VADDPD       Z19, Z1, Z1
-	VBLENDMPD    Z1, Z0, K2, Z2
-	VMOVUPD      Z2, K1, (AX)
+	VMOVUPD.Z    (CX), K1, Z17
+	VMINPD       Z17, Z0, Z0
+	VMAXPD       Z0, Z1, Z0
+	VMOVAPS      Z2, Z1
+	VFMADD213PD  Z3, Z0, Z1
+	VSUBPD       Z3, Z1, Z2
+	VFNMADD231PD Z2, Z4, Z0
+	VFNMADD231PD Z5, Z2, Z0
+	VMOVAPS      Z6, Z2
+	VFMADD213PD  Z7, Z0, Z2
+	VFMADD213PD  Z8, Z0, Z2
+	VFMADD213PD  Z9, Z0, Z2
+	VFMADD213PD  Z10, Z0, Z2
+	VFMADD213PD  Z11, Z0, Z2
+	VFMADD213PD  Z12, Z0, Z2
+	VFMADD213PD  Z13, Z0, Z2
+	VFMADD213PD  Z14, Z0, Z2
+	VFMADD213PD  Z15, Z0, Z2
+	VFMADD213PD  Z16, Z0, Z2
+	VFMADD213PD  Z16, Z0, Z2
+	VPSLLQ       $0x34, Z1, Z0
+	VMULPD       Z0, Z2, Z0
+	VMOVUPD      Z0, K1, (AX)
 	SHLQ         $0x03, DX
 	ADDQ         DX, AX
 	ADDQ         DX, CX
@@ -1439,56 +1430,51 @@ TEXT ·expsAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS      (CX), Y0
 	VMOVUPS      32(CX), Y1
-	VMOVUPS      constants<>+448(SB), Y2
-	VMOVUPS      constants<>+448(SB), Y3
-	VFMADD213PD  constants<>+480(SB), Y0, Y2
-	VFMADD213PD  constants<>+480(SB), Y1, Y3
-	VSUBPD       constants<>+480(SB), Y2, Y4
-	VSUBPD       constants<>+480(SB), Y3, Y5
-	VMOVUPS      constants<>+512(SB), Y6
-	VMOVUPS      constants<>+512(SB), Y7
-	VFNMADD213PD Y0, Y4, Y6
-	VFNMADD213PD Y1, Y5, Y7
-	VFNMADD231PD constants<>+544(SB), Y4, Y6
-	VFNMADD231PD constants<>+544(SB), Y5, Y7
-	VMOVUPS      constants<>+576(SB), Y4
-	VMOVUPS      constants<>+576(SB), Y5
-	VFMADD213PD  constants<>+608(SB), Y6, Y4
-	VFMADD213PD  constants<>+608(SB), Y7, Y5
-	VFMADD213PD  constants<>+640(SB), Y6, Y4
-	VFMADD213PD  constants<>+640(SB), Y7, Y5
-	VFMADD213PD  constants<>+672(SB), Y6, Y4
-	VFMADD213PD  constants<>+672(SB), Y7, Y5
-	VFMADD213PD  constants<>+704(SB), Y6, Y4
-	VFMADD213PD  constants<>+704(SB), Y7, Y5
-	VFMADD213PD  constants<>+736(SB), Y6, Y4
-	VFMADD213PD  constants<>+736(SB), Y7, Y5
-	VFMADD213PD  constants<>+768(SB), Y6, Y4
-	VFMADD213PD  constants<>+768(SB), Y7, Y5
-	VFMADD213PD  constants<>+800(SB), Y6, Y4
-	VFMADD213PD  constants<>+800(SB), Y7, Y5
-	VFMADD213PD  constants<>+832(SB), Y6, Y4
-	VFMADD213PD  constants<>+832(SB), Y7, Y5
-	VFMADD213PD  constants<>+864(SB), Y6, Y4
-	VFMADD213PD  constants<>+864(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y6, Y4
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y6, Y4
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VCMPPD       $0x15, constants<>+928(SB), Y0, Y6
-	VCMPPD       $0x15, constants<>+928(SB), Y1, Y7
-	VPSLLQ       $0x34, Y2, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VPADDQ       Y4, Y2, Y2
-	VPADDQ       Y5, Y3, Y3
-	VANDPS       Y2, Y6, Y2
-	VANDPS       Y3, Y7, Y3
-	VCMPPD       $0x15, constants<>+960(SB), Y0, Y4
-	VCMPPD       $0x15, constants<>+960(SB), Y1, Y5
-	VADDPD       constants<>+992(SB), Y0, Y0
-	VADDPD       constants<>+992(SB), Y1, Y1
-	VBLENDVPS    Y4, Y0, Y2, Y0
-	VBLENDVPS    Y5, Y1, Y3, Y1
+	VMOVUPS      constants<>+1024(SB), Y2
+	VMINPD       Y0, Y2, Y0
+	VMINPD       Y1, Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y2
+	VMAXPD       Y0, Y2, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMOVUPS      constants<>+544(SB), Y2
+	VMOVUPS      constants<>+544(SB), Y3
+	VFMADD213PD  constants<>+576(SB), Y0, Y2
+	VFMADD213PD  constants<>+576(SB), Y1, Y3
+	VSUBPD       constants<>+576(SB), Y2, Y4
+	VSUBPD       constants<>+576(SB), Y3, Y5
+	VMOVUPS      constants<>+608(SB), Y6
+	VFNMADD231PD Y4, Y6, Y0
+	VFNMADD231PD Y5, Y6, Y1
+	VFNMADD231PD constants<>+640(SB), Y4, Y0
+	VFNMADD231PD constants<>+640(SB), Y5, Y1
+	VMOVUPS      constants<>+672(SB), Y4
+	VMOVUPS      constants<>+672(SB), Y5
+	VFMADD213PD  constants<>+704(SB), Y0, Y4
+	VFMADD213PD  constants<>+704(SB), Y1, Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y4
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y4
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y4
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y4
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
+	VFMADD213PD  constants<>+864(SB), Y0, Y4
+	VFMADD213PD  constants<>+864(SB), Y1, Y5
+	VFMADD213PD  constants<>+896(SB), Y0, Y4
+	VFMADD213PD  constants<>+896(SB), Y1, Y5
+	VFMADD213PD  constants<>+928(SB), Y0, Y4
+	VFMADD213PD  constants<>+928(SB), Y1, Y5
+	VFMADD213PD  constants<>+960(SB), Y0, Y4
+	VFMADD213PD  constants<>+960(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y4
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y4
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VPSLLQ       $0x34, Y2, Y0
+	VPSLLQ       $0x34, Y3, Y1
+	VMULPD       Y0, Y4, Y0
+	VMULPD       Y1, Y5, Y1
 	VMOVUPS      Y0, (AX)
 	VMOVUPS      Y1, 32(AX)
 	ADDQ         $+64, AX
@@ -1507,56 +1493,51 @@ end2:
 	VMOVUPS      96(BX)(SI*8), Y1
 	VMASKMOVPD   (CX), Y0, Y0
 	VMASKMOVPD   32(CX), Y1, Y1
-	VMOVUPS      constants<>+448(SB), Y2
-	VMOVUPS      constants<>+448(SB), Y3
-	VFMADD213PD  constants<>+480(SB), Y0, Y2
-	VFMADD213PD  constants<>+480(SB), Y1, Y3
-	VSUBPD       constants<>+480(SB), Y2, Y4
-	VSUBPD       constants<>+480(SB), Y3, Y5
-	VMOVUPS      constants<>+512(SB), Y6
-	VMOVUPS      constants<>+512(SB), Y7
-	VFNMADD213PD Y0, Y4, Y6
-	VFNMADD213PD Y1, Y5, Y7
-	VFNMADD231PD constants<>+544(SB), Y4, Y6
-	VFNMADD231PD constants<>+544(SB), Y5, Y7
-	VMOVUPS      constants<>+576(SB), Y4
-	VMOVUPS      constants<>+576(SB), Y5
-	VFMADD213PD  constants<>+608(SB), Y6, Y4
-	VFMADD213PD  constants<>+608(SB), Y7, Y5
-	VFMADD213PD  constants<>+640(SB), Y6, Y4
-	VFMADD213PD  constants<>+640(SB), Y7, Y5
-	VFMADD213PD  constants<>+672(SB), Y6, Y4
-	VFMADD213PD  constants<>+672(SB), Y7, Y5
-	VFMADD213PD  constants<>+704(SB), Y6, Y4
-	VFMADD213PD  constants<>+704(SB), Y7, Y5
-	VFMADD213PD  constants<>+736(SB), Y6, Y4
-	VFMADD213PD  constants<>+736(SB), Y7, Y5
-	VFMADD213PD  constants<>+768(SB), Y6, Y4
-	VFMADD213PD  constants<>+768(SB), Y7, Y5
-	VFMADD213PD  constants<>+800(SB), Y6, Y4
-	VFMADD213PD  constants<>+800(SB), Y7, Y5
-	VFMADD213PD  constants<>+832(SB), Y6, Y4
-	VFMADD213PD  constants<>+832(SB), Y7, Y5
-	VFMADD213PD  constants<>+864(SB), Y6, Y4
-	VFMADD213PD  constants<>+864(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y6, Y4
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VFMADD213PD  constants<>+896(SB), Y6, Y4
-	VFMADD213PD  constants<>+896(SB), Y7, Y5
-	VCMPPD       $0x15, constants<>+928(SB), Y0, Y6
-	VCMPPD       $0x15, constants<>+928(SB), Y1, Y7
-	VPSLLQ       $0x34, Y2, Y2
-	VPSLLQ       $0x34, Y3, Y3
-	VPADDQ       Y4, Y2, Y2
-	VPADDQ       Y5, Y3, Y3
-	VANDPS       Y2, Y6, Y2
-	VANDPS       Y3, Y7, Y3
-	VCMPPD       $0x15, constants<>+960(SB), Y0, Y4
-	VCMPPD       $0x15, constants<>+960(SB), Y1, Y5
-	VADDPD       constants<>+992(SB), Y0, Y0
-	VADDPD       constants<>+992(SB), Y1, Y1
-	VBLENDVPS    Y4, Y0, Y2, Y0
-	VBLENDVPS    Y5, Y1, Y3, Y1
+	VMOVUPS      constants<>+1024(SB), Y2
+	VMINPD       Y0, Y2, Y0
+	VMINPD       Y1, Y2, Y1
+	VMOVUPS      constants<>+512(SB), Y2
+	VMAXPD       Y0, Y2, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMOVUPS      constants<>+544(SB), Y2
+	VMOVUPS      constants<>+544(SB), Y3
+	VFMADD213PD  constants<>+576(SB), Y0, Y2
+	VFMADD213PD  constants<>+576(SB), Y1, Y3
+	VSUBPD       constants<>+576(SB), Y2, Y4
+	VSUBPD       constants<>+576(SB), Y3, Y5
+	VMOVUPS      constants<>+608(SB), Y6
+	VFNMADD231PD Y4, Y6, Y0
+	VFNMADD231PD Y5, Y6, Y1
+	VFNMADD231PD constants<>+640(SB), Y4, Y0
+	VFNMADD231PD constants<>+640(SB), Y5, Y1
+	VMOVUPS      constants<>+672(SB), Y4
+	VMOVUPS      constants<>+672(SB), Y5
+	VFMADD213PD  constants<>+704(SB), Y0, Y4
+	VFMADD213PD  constants<>+704(SB), Y1, Y5
+	VFMADD213PD  constants<>+736(SB), Y0, Y4
+	VFMADD213PD  constants<>+736(SB), Y1, Y5
+	VFMADD213PD  constants<>+768(SB), Y0, Y4
+	VFMADD213PD  constants<>+768(SB), Y1, Y5
+	VFMADD213PD  constants<>+800(SB), Y0, Y4
+	VFMADD213PD  constants<>+800(SB), Y1, Y5
+	VFMADD213PD  constants<>+832(SB), Y0, Y4
+	VFMADD213PD  constants<>+832(SB), Y1, Y5
+	VFMADD213PD  constants<>+864(SB), Y0, Y4
+	VFMADD213PD  constants<>+864(SB), Y1, Y5
+	VFMADD213PD  constants<>+896(SB), Y0, Y4
+	VFMADD213PD  constants<>+896(SB), Y1, Y5
+	VFMADD213PD  constants<>+928(SB), Y0, Y4
+	VFMADD213PD  constants<>+928(SB), Y1, Y5
+	VFMADD213PD  constants<>+960(SB), Y0, Y4
+	VFMADD213PD  constants<>+960(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y4
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VFMADD213PD  constants<>+992(SB), Y0, Y4
+	VFMADD213PD  constants<>+992(SB), Y1, Y5
+	VPSLLQ       $0x34, Y2, Y0
+	VPSLLQ       $0x34, Y3, Y1
+	VMULPD       Y0, Y4, Y0
+	VMULPD       Y1, Y5, Y1
 	LEAQ         byteMasks<>+0(SB), BX
 	MOVQ         DX, SI
 	NEGQ         SI
@@ -1576,23 +1557,23 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·log1pAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+896(SB), Z0
-	VBROADCASTSD constants<>+1024(SB), Z1
-	VBROADCASTSD constants<>+1056(SB), Z2
-	VBROADCASTSD constants<>+1088(SB), Z3
-	VBROADCASTSD constants<>+1120(SB), Z4
-	VBROADCASTSD constants<>+1152(SB), Z5
-	VBROADCASTSD constants<>+1184(SB), Z6
-	VBROADCASTSD constants<>+1216(SB), Z7
-	VBROADCASTSD constants<>+1248(SB), Z8
-	VBROADCASTSD constants<>+1280(SB), Z9
-	VBROADCASTSD constants<>+1312(SB), Z10
-	VBROADCASTSD constants<>+1344(SB), Z11
-	VBROADCASTSD constants<>+1376(SB), Z12
-	VBROADCASTSD constants<>+1408(SB), Z13
-	VBROADCASTSD constants<>+1440(SB), Z14
-	VBROADCASTSD constants<>+544(SB), Z15
-	VBROADCASTSD constants<>+512(SB), Z16
+	VBROADCASTSD constants<>+1056(SB), Z0
+	VBROADCASTSD constants<>+1088(SB), Z1
+	VBROADCASTSD constants<>+1120(SB), Z2
+	VBROADCASTSD constants<>+1152(SB), Z3
+	VBROADCASTSD constants<>+1184(SB), Z4
+	VBROADCASTSD constants<>+1216(SB), Z5
+	VBROADCASTSD constants<>+992(SB), Z6
+	VBROADCASTSD constants<>+1248(SB), Z7
+	VBROADCASTSD constants<>+1280(SB), Z8
+	VBROADCASTSD constants<>+1312(SB), Z9
+	VBROADCASTSD constants<>+1344(SB), Z10
+	VBROADCASTSD constants<>+1376(SB), Z11
+	VBROADCASTSD constants<>+1408(SB), Z12
+	VBROADCASTSD constants<>+1440(SB), Z13
+	VBROADCASTSD constants<>+1472(SB), Z14
+	VBROADCASTSD constants<>+640(SB), Z15
+	VBROADCASTSD constants<>+608(SB), Z16
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -1695,38 +1676,36 @@ TEXT ·log1pAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     32(CX), Y1
-	VADDPD      constants<>+896(SB), Y0, Y2
-	VADDPD      constants<>+896(SB), Y1, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y4
-	VSUBPD      constants<>+896(SB), Y3, Y5
+	VADDPD      constants<>+1056(SB), Y0, Y2
+	VADDPD      constants<>+1056(SB), Y1, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y4
+	VSUBPD      constants<>+1056(SB), Y3, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+1024(SB), Y2, Y2
-	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSUBQ      constants<>+1088(SB), Y2, Y2
+	VPSUBQ      constants<>+1088(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1056(SB), Y4, Y4
-	VORPD       constants<>+1056(SB), Y5, Y5
-	VSUBPD      constants<>+1088(SB), Y4, Y4
-	VSUBPD      constants<>+1088(SB), Y5, Y5
-	VANDPD      constants<>+1120(SB), Y2, Y2
-	VANDPD      constants<>+1120(SB), Y3, Y3
-	VPADDQ      constants<>+1152(SB), Y2, Y2
-	VPADDQ      constants<>+1152(SB), Y3, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y2
-	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1184(SB), Y2, Y6
-	VADDPD      constants<>+1184(SB), Y3, Y7
+	VORPD       constants<>+1120(SB), Y4, Y4
+	VORPD       constants<>+1120(SB), Y5, Y5
+	VSUBPD      constants<>+1152(SB), Y4, Y4
+	VSUBPD      constants<>+1152(SB), Y5, Y5
+	VANDPD      constants<>+1184(SB), Y2, Y2
+	VANDPD      constants<>+1184(SB), Y3, Y3
+	VPADDQ      constants<>+1216(SB), Y2, Y2
+	VPADDQ      constants<>+1216(SB), Y3, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y2
+	VSUBPD      constants<>+1056(SB), Y3, Y3
+	VADDPD      constants<>+992(SB), Y2, Y6
+	VADDPD      constants<>+992(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1216(SB), Y10
-	VMOVUPS     constants<>+1216(SB), Y11
-	VFMADD213PD constants<>+1248(SB), Y8, Y10
-	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VMOVUPS     constants<>+1248(SB), Y10
+	VMOVUPS     constants<>+1248(SB), Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
 	VFMADD213PD constants<>+1280(SB), Y9, Y11
 	VFMADD213PD constants<>+1312(SB), Y8, Y10
@@ -1737,15 +1716,17 @@ loop1:
 	VFMADD213PD constants<>+1376(SB), Y9, Y11
 	VFMADD213PD constants<>+1408(SB), Y8, Y10
 	VFMADD213PD constants<>+1408(SB), Y9, Y11
-	VMULPD      constants<>+1440(SB), Y2, Y12
-	VMULPD      constants<>+1440(SB), Y3, Y13
+	VFMADD213PD constants<>+1440(SB), Y8, Y10
+	VFMADD213PD constants<>+1440(SB), Y9, Y11
+	VMULPD      constants<>+1472(SB), Y2, Y12
+	VMULPD      constants<>+1472(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
 	VMULPD      Y9, Y11, Y9
 	VADDPD      Y8, Y12, Y8
 	VADDPD      Y9, Y13, Y9
-	VMOVUPS     constants<>+544(SB), Y10
+	VMOVUPS     constants<>+640(SB), Y10
 	VFMADD231PD Y4, Y10, Y0
 	VFMADD231PD Y5, Y10, Y1
 	VFMADD231PD Y8, Y6, Y0
@@ -1754,8 +1735,8 @@ loop1:
 	VSUBPD      Y1, Y13, Y1
 	VSUBPD      Y0, Y2, Y0
 	VSUBPD      Y1, Y3, Y1
-	VFMADD231PD constants<>+512(SB), Y4, Y0
-	VFMADD231PD constants<>+512(SB), Y5, Y1
+	VFMADD231PD constants<>+608(SB), Y4, Y0
+	VFMADD231PD constants<>+608(SB), Y5, Y1
 	VMOVUPS     Y0, (AX)
 	VMOVUPS     Y1, 32(AX)
 	ADDQ        $+64, AX
@@ -1774,38 +1755,36 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y1
 	VMASKMOVPD  (CX), Y0, Y0
 	VMASKMOVPD  32(CX), Y1, Y1
-	VADDPD      constants<>+896(SB), Y0, Y2
-	VADDPD      constants<>+896(SB), Y1, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y4
-	VSUBPD      constants<>+896(SB), Y3, Y5
+	VADDPD      constants<>+1056(SB), Y0, Y2
+	VADDPD      constants<>+1056(SB), Y1, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y4
+	VSUBPD      constants<>+1056(SB), Y3, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VDIVPD      Y2, Y0, Y0
 	VDIVPD      Y3, Y1, Y1
-	VPSUBQ      constants<>+1024(SB), Y2, Y2
-	VPSUBQ      constants<>+1024(SB), Y3, Y3
+	VPSUBQ      constants<>+1088(SB), Y2, Y2
+	VPSUBQ      constants<>+1088(SB), Y3, Y3
 	VPSRLQ      $0x34, Y2, Y4
 	VPSRLQ      $0x34, Y3, Y5
-	VORPD       constants<>+1056(SB), Y4, Y4
-	VORPD       constants<>+1056(SB), Y5, Y5
-	VSUBPD      constants<>+1088(SB), Y4, Y4
-	VSUBPD      constants<>+1088(SB), Y5, Y5
-	VANDPD      constants<>+1120(SB), Y2, Y2
-	VANDPD      constants<>+1120(SB), Y3, Y3
-	VPADDQ      constants<>+1152(SB), Y2, Y2
-	VPADDQ      constants<>+1152(SB), Y3, Y3
-	VSUBPD      constants<>+896(SB), Y2, Y2
-	VSUBPD      constants<>+896(SB), Y3, Y3
-	VADDPD      constants<>+1184(SB), Y2, Y6
-	VADDPD      constants<>+1184(SB), Y3, Y7
+	VORPD       constants<>+1120(SB), Y4, Y4
+	VORPD       constants<>+1120(SB), Y5, Y5
+	VSUBPD      constants<>+1152(SB), Y4, Y4
+	VSUBPD      constants<>+1152(SB), Y5, Y5
+	VANDPD      constants<>+1184(SB), Y2, Y2
+	VANDPD      constants<>+1184(SB), Y3, Y3
+	VPADDQ      constants<>+1216(SB), Y2, Y2
+	VPADDQ      constants<>+1216(SB), Y3, Y3
+	VSUBPD      constants<>+1056(SB), Y2, Y2
+	VSUBPD      constants<>+1056(SB), Y3, Y3
+	VADDPD      constants<>+992(SB), Y2, Y6
+	VADDPD      constants<>+992(SB), Y3, Y7
 	VDIVPD      Y6, Y2, Y6
 	VDIVPD      Y7, Y3, Y7
 	VMULPD      Y6, Y6, Y8
 	VMULPD      Y7, Y7, Y9
-	VMOVUPS     constants<>+1216(SB), Y10
-	VMOVUPS     constants<>+1216(SB), Y11
-	VFMADD213PD constants<>+1248(SB), Y8, Y10
-	VFMADD213PD constants<>+1248(SB), Y9, Y11
+	VMOVUPS     constants<>+1248(SB), Y10
+	VMOVUPS     constants<>+1248(SB), Y11
 	VFMADD213PD constants<>+1280(SB), Y8, Y10
 	VFMADD213PD constants<>+1280(SB), Y9, Y11
 	VFMADD213PD constants<>+1312(SB), Y8, Y10
@@ -1816,15 +1795,17 @@ end2:
 	VFMADD213PD constants<>+1376(SB), Y9, Y11
 	VFMADD213PD constants<>+1408(SB), Y8, Y10
 	VFMADD213PD constants<>+1408(SB), Y9, Y11
-	VMULPD      constants<>+1440(SB), Y2, Y12
-	VMULPD      constants<>+1440(SB), Y3, Y13
+	VFMADD213PD constants<>+1440(SB), Y8, Y10
+	VFMADD213PD constants<>+1440(SB), Y9, Y11
+	VMULPD      constants<>+1472(SB), Y2, Y12
+	VMULPD      constants<>+1472(SB), Y3, Y13
 	VMULPD      Y2, Y12, Y12
 	VMULPD      Y3, Y13, Y13
 	VMULPD      Y8, Y10, Y8
 	VMULPD      Y9, Y11, Y9
 	VADDPD      Y8, Y12, Y8
 	VADDPD      Y9, Y13, Y9
-	VMOVUPS     constants<>+544(SB), Y10
+	VMOVUPS     constants<>+640(SB), Y10
 	VFMADD231PD Y4, Y10, Y0
 	VFMADD231PD Y5, Y10, Y1
 	VFMADD231PD Y8, Y6, Y0
@@ -1833,8 +1814,8 @@ end2:
 	VSUBPD      Y1, Y13, Y1
 	VSUBPD      Y0, Y2, Y0
 	VSUBPD      Y1, Y3, Y1
-	VFMADD231PD constants<>+512(SB), Y4, Y0
-	VFMADD231PD constants<>+512(SB), Y5, Y1
+	VFMADD231PD constants<>+608(SB), Y4, Y0
+	VFMADD231PD constants<>+608(SB), Y5, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -1854,25 +1835,25 @@ endif3:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·logsAVX512(SB), NOSPLIT, $0-48
 	VPXORD       Z0, Z0, Z0
-	VBROADCASTSD constants<>+1472(SB), Z1
-	VBROADCASTSD constants<>+1504(SB), Z2
-	VBROADCASTSD constants<>+1024(SB), Z3
-	VBROADCASTSD constants<>+1056(SB), Z4
-	VBROADCASTSD constants<>+1088(SB), Z5
-	VBROADCASTSD constants<>+1120(SB), Z6
-	VBROADCASTSD constants<>+1152(SB), Z7
-	VBROADCASTSD constants<>+896(SB), Z8
-	VBROADCASTSD constants<>+1184(SB), Z9
-	VBROADCASTSD constants<>+1216(SB), Z10
-	VBROADCASTSD constants<>+1248(SB), Z11
-	VBROADCASTSD constants<>+1280(SB), Z12
-	VBROADCASTSD constants<>+1312(SB), Z13
-	VBROADCASTSD constants<>+1344(SB), Z14
-	VBROADCASTSD constants<>+1376(SB), Z15
-	VBROADCASTSD constants<>+1408(SB), Z16
-	VBROADCASTSD constants<>+1440(SB), Z17
-	VBROADCASTSD constants<>+544(SB), Z18
-	VBROADCASTSD constants<>+512(SB), Z19
+	VBROADCASTSD constants<>+1504(SB), Z1
+	VBROADCASTSD constants<>+1536(SB), Z2
+	VBROADCASTSD constants<>+1088(SB), Z3
+	VBROADCASTSD constants<>+1120(SB), Z4
+	VBROADCASTSD constants<>+1152(SB), Z5
+	VBROADCASTSD constants<>+1184(SB), Z6
+	VBROADCASTSD constants<>+1216(SB), Z7
+	VBROADCASTSD constants<>+1056(SB), Z8
+	VBROADCASTSD constants<>+992(SB), Z9
+	VBROADCASTSD constants<>+1248(SB), Z10
+	VBROADCASTSD constants<>+1280(SB), Z11
+	VBROADCASTSD constants<>+1312(SB), Z12
+	VBROADCASTSD constants<>+1344(SB), Z13
+	VBROADCASTSD constants<>+1376(SB), Z14
+	VBROADCASTSD constants<>+1408(SB), Z15
+	VBROADCASTSD constants<>+1440(SB), Z16
+	VBROADCASTSD constants<>+1472(SB), Z17
+	VBROADCASTSD constants<>+640(SB), Z18
+	VBROADCASTSD constants<>+608(SB), Z19
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
@@ -1913,7 +1894,7 @@ loop1:
 	VFMADD231PD  Z19, Z21, Z20
 	VMOVUPS      (CX), Z21
 	VCMPPD       $0x11, Z1, Z21, K1
-	VBROADCASTSD constants<>+1536(SB), Z26
+	VBROADCASTSD constants<>+1568(SB), Z26
 	VMOVAPD.Z    Z26, K1, Z26
 	VSUBPD       Z26, Z20, Z20
 	VCMPPD       $0x00, Z0, Z21, K1
@@ -1964,7 +1945,7 @@ end2:
 	VFMADD231PD  Z19, Z3, Z2
 	VMOVUPD.Z    (CX), K1, Z3
 	VCMPPD       $0x11, Z1, Z3, K2
-	VBROADCASTSD constants<>+1536(SB), Z1
+	VBROADCASTSD constants<>+1568(SB), Z1
 	VMOVAPD.Z    Z1, K2, Z1
 	VSUBPD       Z1, Z2, Z1
 	VCMPPD       $0x00, Z0, Z3, K2
@@ -1991,36 +1972,34 @@ TEXT ·logsAVX2(SB), NOSPLIT, $0-48
 loop1:
 	VMOVUPS     (CX), Y0
 	VMOVUPS     32(CX), Y1
-	VCMPPD      $0x11, constants<>+1472(SB), Y0, Y2
-	VCMPPD      $0x11, constants<>+1472(SB), Y1, Y3
-	VMULPD      constants<>+1504(SB), Y0, Y4
-	VMULPD      constants<>+1504(SB), Y1, Y5
+	VCMPPD      $0x11, constants<>+1504(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+1504(SB), Y1, Y3
+	VMULPD      constants<>+1536(SB), Y0, Y4
+	VMULPD      constants<>+1536(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y0
 	VBLENDVPS   Y3, Y5, Y1, Y1
-	VPSUBQ      constants<>+1024(SB), Y0, Y0
-	VPSUBQ      constants<>+1024(SB), Y1, Y1
+	VPSUBQ      constants<>+1088(SB), Y0, Y0
+	VPSUBQ      constants<>+1088(SB), Y1, Y1
 	VPSRLQ      $0x34, Y0, Y2
 	VPSRLQ      $0x34, Y1, Y3
-	VORPD       constants<>+1056(SB), Y2, Y2
-	VORPD       constants<>+1056(SB), Y3, Y3
-	VSUBPD      constants<>+1088(SB), Y2, Y2
-	VSUBPD      constants<>+1088(SB), Y3, Y3
-	VANDPD      constants<>+1120(SB), Y0, Y0
-	VANDPD      constants<>+1120(SB), Y1, Y1
-	VPADDQ      constants<>+1152(SB), Y0, Y0
-	VPADDQ      constants<>+1152(SB), Y1, Y1
-	VSUBPD      constants<>+896(SB), Y0, Y0
-	VSUBPD      constants<>+896(SB), Y1, Y1
-	VADDPD      constants<>+1184(SB), Y0, Y4
-	VADDPD      constants<>+1184(SB), Y1, Y5
+	VORPD       constants<>+1120(SB), Y2, Y2
+	VORPD       constants<>+1120(SB), Y3, Y3
+	VSUBPD      constants<>+1152(SB), Y2, Y2
+	VSUBPD      constants<>+1152(SB), Y3, Y3
+	VANDPD      constants<>+1184(SB), Y0, Y0
+	VANDPD      constants<>+1184(SB), Y1, Y1
+	VPADDQ      constants<>+1216(SB), Y0, Y0
+	VPADDQ      constants<>+1216(SB), Y1, Y1
+	VSUBPD      constants<>+1056(SB), Y0, Y0
+	VSUBPD      constants<>+1056(SB), Y1, Y1
+	VADDPD      constants<>+992(SB), Y0, Y4
+	VADDPD      constants<>+992(SB), Y1, Y5
 	VDIVPD      Y4, Y0, Y4
 	VDIVPD      Y5, Y1, Y5
 	VMULPD      Y4, Y4, Y6
 	VMULPD      Y5, Y5, Y7
-	VMOVUPS     constants<>+1216(SB), Y8
-	VMOVUPS     constants<>+1216(SB), Y9
-	VFMADD213PD constants<>+1248(SB), Y6, Y8
-	VFMADD213PD constants<>+1248(SB), Y7, Y9
+	VMOVUPS     constants<>+1248(SB), Y8
+	VMOVUPS     constants<>+1248(SB), Y9
 	VFMADD213PD constants<>+1280(SB), Y6, Y8
 	VFMADD213PD constants<>+1280(SB), Y7, Y9
 	VFMADD213PD constants<>+1312(SB), Y6, Y8
@@ -2031,8 +2010,10 @@ loop1:
 	VFMADD213PD constants<>+1376(SB), Y7, Y9
 	VFMADD213PD constants<>+1408(SB), Y6, Y8
 	VFMADD213PD constants<>+1408(SB), Y7, Y9
-	VMULPD      constants<>+1440(SB), Y0, Y10
-	VMULPD      constants<>+1440(SB), Y1, Y11
+	VFMADD213PD constants<>+1440(SB), Y6, Y8
+	VFMADD213PD constants<>+1440(SB), Y7, Y9
+	VMULPD      constants<>+1472(SB), Y0, Y10
+	VMULPD      constants<>+1472(SB), Y1, Y11
 	VMULPD      Y0, Y10, Y10
 	VMULPD      Y1, Y11, Y11
 	VMULPD      Y6, Y8, Y6
@@ -2040,8 +2021,8 @@ loop1:
 	VADDPD      Y6, Y10, Y6
 	VADDPD      Y7, Y11, Y7
 	VXORPS      Y8, Y8, Y8
-	VMOVUPS     constants<>+544(SB), Y9
-	VMOVUPS     constants<>+544(SB), Y12
+	VMOVUPS     constants<>+640(SB), Y9
+	VMOVUPS     constants<>+640(SB), Y12
 	VFMADD213PD Y8, Y2, Y9
 	VFMADD213PD Y8, Y3, Y12
 	VFMADD231PD Y6, Y4, Y9
@@ -2050,14 +2031,14 @@ loop1:
 	VSUBPD      Y12, Y11, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
-	VFMADD231PD constants<>+512(SB), Y2, Y0
-	VFMADD231PD constants<>+512(SB), Y3, Y1
+	VFMADD231PD constants<>+608(SB), Y2, Y0
+	VFMADD231PD constants<>+608(SB), Y3, Y1
 	VMOVUPS     (CX), Y2
 	VMOVUPS     32(CX), Y3
-	VCMPPD      $0x11, constants<>+1472(SB), Y2, Y4
-	VCMPPD      $0x11, constants<>+1472(SB), Y3, Y5
-	VANDPS      constants<>+1536(SB), Y4, Y4
-	VANDPS      constants<>+1536(SB), Y5, Y5
+	VCMPPD      $0x11, constants<>+1504(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+1504(SB), Y3, Y5
+	VANDPS      constants<>+1568(SB), Y4, Y4
+	VANDPS      constants<>+1568(SB), Y5, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VXORPS      Y4, Y4, Y4
@@ -2083,36 +2064,34 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y1
 	VMASKMOVPD  (CX), Y0, Y0
 	VMASKMOVPD  32(CX), Y1, Y1
-	VCMPPD      $0x11, constants<>+1472(SB), Y0, Y2
-	VCMPPD      $0x11, constants<>+1472(SB), Y1, Y3
-	VMULPD      constants<>+1504(SB), Y0, Y4
-	VMULPD      constants<>+1504(SB), Y1, Y5
+	VCMPPD      $0x11, constants<>+1504(SB), Y0, Y2
+	VCMPPD      $0x11, constants<>+1504(SB), Y1, Y3
+	VMULPD      constants<>+1536(SB), Y0, Y4
+	VMULPD      constants<>+1536(SB), Y1, Y5
 	VBLENDVPS   Y2, Y4, Y0, Y0
 	VBLENDVPS   Y3, Y5, Y1, Y1
-	VPSUBQ      constants<>+1024(SB), Y0, Y0
-	VPSUBQ      constants<>+1024(SB), Y1, Y1
+	VPSUBQ      constants<>+1088(SB), Y0, Y0
+	VPSUBQ      constants<>+1088(SB), Y1, Y1
 	VPSRLQ      $0x34, Y0, Y2
 	VPSRLQ      $0x34, Y1, Y3
-	VORPD       constants<>+1056(SB), Y2, Y2
-	VORPD       constants<>+1056(SB), Y3, Y3
-	VSUBPD      constants<>+1088(SB), Y2, Y2
-	VSUBPD      constants<>+1088(SB), Y3, Y3
-	VANDPD      constants<>+1120(SB), Y0, Y0
-	VANDPD      constants<>+1120(SB), Y1, Y1
-	VPADDQ      constants<>+1152(SB), Y0, Y0
-	VPADDQ      constants<>+1152(SB), Y1, Y1
-	VSUBPD      constants<>+896(SB), Y0, Y0
-	VSUBPD      constants<>+896(SB), Y1, Y1
-	VADDPD      constants<>+1184(SB), Y0, Y4
-	VADDPD      constants<>+1184(SB), Y1, Y5
+	VORPD       constants<>+1120(SB), Y2, Y2
+	VORPD       constants<>+1120(SB), Y3, Y3
+	VSUBPD      constants<>+1152(SB), Y2, Y2
+	VSUBPD      constants<>+1152(SB), Y3, Y3
+	VANDPD      constants<>+1184(SB), Y0, Y0
+	VANDPD      constants<>+1184(SB), Y1, Y1
+	VPADDQ      constants<>+1216(SB), Y0, Y0
+	VPADDQ      constants<>+1216(SB), Y1, Y1
+	VSUBPD      constants<>+1056(SB), Y0, Y0
+	VSUBPD      constants<>+1056(SB), Y1, Y1
+	VADDPD      constants<>+992(SB), Y0, Y4
+	VADDPD      constants<>+992(SB), Y1, Y5
 	VDIVPD      Y4, Y0, Y4
 	VDIVPD      Y5, Y1, Y5
 	VMULPD      Y4, Y4, Y6
 	VMULPD      Y5, Y5, Y7
-	VMOVUPS     constants<>+1216(SB), Y8
-	VMOVUPS     constants<>+1216(SB), Y9
-	VFMADD213PD constants<>+1248(SB), Y6, Y8
-	VFMADD213PD constants<>+1248(SB), Y7, Y9
+	VMOVUPS     constants<>+1248(SB), Y8
+	VMOVUPS     constants<>+1248(SB), Y9
 	VFMADD213PD constants<>+1280(SB), Y6, Y8
 	VFMADD213PD constants<>+1280(SB), Y7, Y9
 	VFMADD213PD constants<>+1312(SB), Y6, Y8
@@ -2123,8 +2102,10 @@ end2:
 	VFMADD213PD constants<>+1376(SB), Y7, Y9
 	VFMADD213PD constants<>+1408(SB), Y6, Y8
 	VFMADD213PD constants<>+1408(SB), Y7, Y9
-	VMULPD      constants<>+1440(SB), Y0, Y10
-	VMULPD      constants<>+1440(SB), Y1, Y11
+	VFMADD213PD constants<>+1440(SB), Y6, Y8
+	VFMADD213PD constants<>+1440(SB), Y7, Y9
+	VMULPD      constants<>+1472(SB), Y0, Y10
+	VMULPD      constants<>+1472(SB), Y1, Y11
 	VMULPD      Y0, Y10, Y10
 	VMULPD      Y1, Y11, Y11
 	VMULPD      Y6, Y8, Y6
@@ -2132,8 +2113,8 @@ end2:
 	VADDPD      Y6, Y10, Y6
 	VADDPD      Y7, Y11, Y7
 	VXORPS      Y8, Y8, Y8
-	VMOVUPS     constants<>+544(SB), Y9
-	VMOVUPS     constants<>+544(SB), Y12
+	VMOVUPS     constants<>+640(SB), Y9
+	VMOVUPS     constants<>+640(SB), Y12
 	VFMADD213PD Y8, Y2, Y9
 	VFMADD213PD Y8, Y3, Y12
 	VFMADD231PD Y6, Y4, Y9
@@ -2142,8 +2123,8 @@ end2:
 	VSUBPD      Y12, Y11, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
-	VFMADD231PD constants<>+512(SB), Y2, Y0
-	VFMADD231PD constants<>+512(SB), Y3, Y1
+	VFMADD231PD constants<>+608(SB), Y2, Y0
+	VFMADD231PD constants<>+608(SB), Y3, Y1
 	LEAQ        byteMasks<>+0(SB), BX
 	MOVQ        DX, SI
 	NEGQ        SI
@@ -2151,10 +2132,10 @@ end2:
 	VMOVUPS     96(BX)(SI*8), Y3
 	VMASKMOVPD  (CX), Y2, Y2
 	VMASKMOVPD  32(CX), Y3, Y3
-	VCMPPD      $0x11, constants<>+1472(SB), Y2, Y4
-	VCMPPD      $0x11, constants<>+1472(SB), Y3, Y5
-	VANDPS      constants<>+1536(SB), Y4, Y4
-	VANDPS      constants<>+1536(SB), Y5, Y5
+	VCMPPD      $0x11, constants<>+1504(SB), Y2, Y4
+	VCMPPD      $0x11, constants<>+1504(SB), Y3, Y5
+	VANDPS      constants<>+1568(SB), Y4, Y4
+	VANDPS      constants<>+1568(SB), Y5, Y5
 	VSUBPD      Y4, Y0, Y0
 	VSUBPD      Y5, Y1, Y1
 	VXORPS      Y4, Y4, Y4
@@ -2185,195 +2166,199 @@ DATA constants<>+32(SB)/8, $0xfff0000000000000
 DATA constants<>+40(SB)/8, $0xfff0000000000000
 DATA constants<>+48(SB)/8, $0xfff0000000000000
 DATA constants<>+56(SB)/8, $0xfff0000000000000
-DATA constants<>+64(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+72(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+80(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+88(SB)/8, $0xc2aeac50c2aeac50
-DATA constants<>+96(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+104(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+112(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+120(SB)/8, $0x3fb8aa3b3fb8aa3b
-DATA constants<>+128(SB)/8, $0x4b4000004b400000
-DATA constants<>+136(SB)/8, $0x4b4000004b400000
-DATA constants<>+144(SB)/8, $0x4b4000004b400000
-DATA constants<>+152(SB)/8, $0x4b4000004b400000
-DATA constants<>+160(SB)/8, $0x3f3172003f317200
-DATA constants<>+168(SB)/8, $0x3f3172003f317200
-DATA constants<>+176(SB)/8, $0x3f3172003f317200
-DATA constants<>+184(SB)/8, $0x3f3172003f317200
-DATA constants<>+192(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+200(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+208(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+216(SB)/8, $0x35bfbe8e35bfbe8e
-DATA constants<>+224(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+232(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+240(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+248(SB)/8, $0x3ab5245e3ab5245e
-DATA constants<>+256(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+264(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+272(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+280(SB)/8, $0x3c091ccc3c091ccc
-DATA constants<>+288(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+296(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+304(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+312(SB)/8, $0x3d2aac5a3d2aac5a
-DATA constants<>+320(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+328(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+336(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+344(SB)/8, $0x3e2aaa493e2aaa49
-DATA constants<>+352(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+360(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+368(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+376(SB)/8, $0x3efffffe3efffffe
-DATA constants<>+384(SB)/8, $0x3f8000003f800000
-DATA constants<>+392(SB)/8, $0x3f8000003f800000
-DATA constants<>+400(SB)/8, $0x3f8000003f800000
-DATA constants<>+408(SB)/8, $0x3f8000003f800000
-DATA constants<>+416(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+424(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+432(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+440(SB)/8, $0xc086232bdd7abcd3
-DATA constants<>+448(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+456(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+464(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+472(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+64(SB)/8, $0x4b4000004b400000
+DATA constants<>+72(SB)/8, $0x4b4000004b400000
+DATA constants<>+80(SB)/8, $0x4b4000004b400000
+DATA constants<>+88(SB)/8, $0x4b4000004b400000
+DATA constants<>+96(SB)/8, $0xffffffffffffffff
+DATA constants<>+104(SB)/8, $0xffffffffffffffff
+DATA constants<>+112(SB)/8, $0xffffffffffffffff
+DATA constants<>+120(SB)/8, $0xffffffffffffffff
+DATA constants<>+128(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+136(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+144(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+152(SB)/8, $0xc2aeac50c2aeac50
+DATA constants<>+160(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+168(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+176(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+184(SB)/8, $0x3fb8aa3b3fb8aa3b
+DATA constants<>+192(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+200(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+208(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+216(SB)/8, $0x4b40007e4b40007e
+DATA constants<>+224(SB)/8, $0x3f3172003f317200
+DATA constants<>+232(SB)/8, $0x3f3172003f317200
+DATA constants<>+240(SB)/8, $0x3f3172003f317200
+DATA constants<>+248(SB)/8, $0x3f3172003f317200
+DATA constants<>+256(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+264(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+272(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+280(SB)/8, $0x35bfbe8e35bfbe8e
+DATA constants<>+288(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+296(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+304(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+312(SB)/8, $0x3b35245e3b35245e
+DATA constants<>+320(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+328(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+336(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+344(SB)/8, $0x3c891ccc3c891ccc
+DATA constants<>+352(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+360(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+368(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+376(SB)/8, $0x3daaac5a3daaac5a
+DATA constants<>+384(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+392(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+400(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+408(SB)/8, $0x3eaaaa493eaaaa49
+DATA constants<>+416(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+424(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+432(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+440(SB)/8, $0x3f7ffffe3f7ffffe
+DATA constants<>+448(SB)/8, $0x4000000040000000
+DATA constants<>+456(SB)/8, $0x4000000040000000
+DATA constants<>+464(SB)/8, $0x4000000040000000
+DATA constants<>+472(SB)/8, $0x4000000040000000
 DATA constants<>+480(SB)/8, $0x4338000000000000
 DATA constants<>+488(SB)/8, $0x4338000000000000
 DATA constants<>+496(SB)/8, $0x4338000000000000
 DATA constants<>+504(SB)/8, $0x4338000000000000
-DATA constants<>+512(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+520(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+528(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+536(SB)/8, $0x3fe62e42ff000000
-DATA constants<>+544(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+552(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+560(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+568(SB)/8, $0xbdc718432a1b0e26
-DATA constants<>+576(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+584(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+592(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+600(SB)/8, $0x3e5ad9782a9db798
-DATA constants<>+608(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+616(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+624(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+632(SB)/8, $0x3e928adb648f4e66
-DATA constants<>+640(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+648(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+656(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+664(SB)/8, $0x3ec71df130fbeaee
-DATA constants<>+672(SB)/8, $0x3efa01999b82986a
-DATA constants<>+680(SB)/8, $0x3efa01999b82986a
-DATA constants<>+688(SB)/8, $0x3efa01999b82986a
-DATA constants<>+696(SB)/8, $0x3efa01999b82986a
-DATA constants<>+704(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+712(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+720(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+728(SB)/8, $0x3f2a01a013496bea
-DATA constants<>+736(SB)/8, $0x3f56c16c184532be
-DATA constants<>+744(SB)/8, $0x3f56c16c184532be
-DATA constants<>+752(SB)/8, $0x3f56c16c184532be
-DATA constants<>+760(SB)/8, $0x3f56c16c184532be
-DATA constants<>+768(SB)/8, $0x3f811111111253d9
-DATA constants<>+776(SB)/8, $0x3f811111111253d9
-DATA constants<>+784(SB)/8, $0x3f811111111253d9
-DATA constants<>+792(SB)/8, $0x3f811111111253d9
-DATA constants<>+800(SB)/8, $0x3fa555555555074e
-DATA constants<>+808(SB)/8, $0x3fa555555555074e
-DATA constants<>+816(SB)/8, $0x3fa555555555074e
-DATA constants<>+824(SB)/8, $0x3fa555555555074e
-DATA constants<>+832(SB)/8, $0x3fc5555555555508
-DATA constants<>+840(SB)/8, $0x3fc5555555555508
-DATA constants<>+848(SB)/8, $0x3fc5555555555508
-DATA constants<>+856(SB)/8, $0x3fc5555555555508
-DATA constants<>+864(SB)/8, $0x3fe000000000000a
-DATA constants<>+872(SB)/8, $0x3fe000000000000a
-DATA constants<>+880(SB)/8, $0x3fe000000000000a
-DATA constants<>+888(SB)/8, $0x3fe000000000000a
-DATA constants<>+896(SB)/8, $0x3ff0000000000000
-DATA constants<>+904(SB)/8, $0x3ff0000000000000
-DATA constants<>+912(SB)/8, $0x3ff0000000000000
-DATA constants<>+920(SB)/8, $0x3ff0000000000000
-DATA constants<>+928(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+936(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+944(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+952(SB)/8, $0xc086232bdd7abcd2
-DATA constants<>+960(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+968(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+976(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+984(SB)/8, $0x40862e42fefa39f0
-DATA constants<>+992(SB)/8, $0x7ff0000000000000
-DATA constants<>+1000(SB)/8, $0x7ff0000000000000
-DATA constants<>+1008(SB)/8, $0x7ff0000000000000
-DATA constants<>+1016(SB)/8, $0x7ff0000000000000
-DATA constants<>+1024(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1032(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1040(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1048(SB)/8, $0xffe6a09e667f3bcd
-DATA constants<>+1056(SB)/8, $0x4330000000000000
-DATA constants<>+1064(SB)/8, $0x4330000000000000
-DATA constants<>+1072(SB)/8, $0x4330000000000000
-DATA constants<>+1080(SB)/8, $0x4330000000000000
-DATA constants<>+1088(SB)/8, $0x4330000000000400
-DATA constants<>+1096(SB)/8, $0x4330000000000400
-DATA constants<>+1104(SB)/8, $0x4330000000000400
-DATA constants<>+1112(SB)/8, $0x4330000000000400
-DATA constants<>+1120(SB)/8, $0x000fffffffffffff
-DATA constants<>+1128(SB)/8, $0x000fffffffffffff
-DATA constants<>+1136(SB)/8, $0x000fffffffffffff
-DATA constants<>+1144(SB)/8, $0x000fffffffffffff
-DATA constants<>+1152(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1160(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1168(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1176(SB)/8, $0x3fe6a09e667f3bcd
-DATA constants<>+1184(SB)/8, $0x4000000000000000
-DATA constants<>+1192(SB)/8, $0x4000000000000000
-DATA constants<>+1200(SB)/8, $0x4000000000000000
-DATA constants<>+1208(SB)/8, $0x4000000000000000
-DATA constants<>+1216(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1224(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1232(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1240(SB)/8, $0x3fc2f117ae8a6130
-DATA constants<>+1248(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1256(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1264(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1272(SB)/8, $0x3fc39a095d352643
-DATA constants<>+1280(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1288(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1296(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1304(SB)/8, $0x3fc746649ae0835a
-DATA constants<>+1312(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1320(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1328(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1336(SB)/8, $0x3fcc71c51d7d2187
-DATA constants<>+1344(SB)/8, $0x3fd249249422a452
-DATA constants<>+1352(SB)/8, $0x3fd249249422a452
-DATA constants<>+1360(SB)/8, $0x3fd249249422a452
-DATA constants<>+1368(SB)/8, $0x3fd249249422a452
-DATA constants<>+1376(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1384(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1392(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1400(SB)/8, $0x3fd999999997f9f8
-DATA constants<>+1408(SB)/8, $0x3fe5555555555593
-DATA constants<>+1416(SB)/8, $0x3fe5555555555593
-DATA constants<>+1424(SB)/8, $0x3fe5555555555593
-DATA constants<>+1432(SB)/8, $0x3fe5555555555593
-DATA constants<>+1440(SB)/8, $0x3fe0000000000000
-DATA constants<>+1448(SB)/8, $0x3fe0000000000000
-DATA constants<>+1456(SB)/8, $0x3fe0000000000000
-DATA constants<>+1464(SB)/8, $0x3fe0000000000000
-DATA constants<>+1472(SB)/8, $0x0010000000000000
-DATA constants<>+1480(SB)/8, $0x0010000000000000
-DATA constants<>+1488(SB)/8, $0x0010000000000000
-DATA constants<>+1496(SB)/8, $0x0010000000000000
-DATA constants<>+1504(SB)/8, $0x4350000000000000
-DATA constants<>+1512(SB)/8, $0x4350000000000000
-DATA constants<>+1520(SB)/8, $0x4350000000000000
-DATA constants<>+1528(SB)/8, $0x4350000000000000
-DATA constants<>+1536(SB)/8, $0x4042b708872320e2
-DATA constants<>+1544(SB)/8, $0x4042b708872320e2
-DATA constants<>+1552(SB)/8, $0x4042b708872320e2
-DATA constants<>+1560(SB)/8, $0x4042b708872320e2
-GLOBL constants<>(SB), RODATA|NOPTR, $1568
+DATA constants<>+512(SB)/8, $0xc086232be0000000
+DATA constants<>+520(SB)/8, $0xc086232be0000000
+DATA constants<>+528(SB)/8, $0xc086232be0000000
+DATA constants<>+536(SB)/8, $0xc086232be0000000
+DATA constants<>+544(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+552(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+560(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+568(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+576(SB)/8, $0x43380000000003fe
+DATA constants<>+584(SB)/8, $0x43380000000003fe
+DATA constants<>+592(SB)/8, $0x43380000000003fe
+DATA constants<>+600(SB)/8, $0x43380000000003fe
+DATA constants<>+608(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+616(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+624(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+632(SB)/8, $0x3fe62e42ff000000
+DATA constants<>+640(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+648(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+656(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+664(SB)/8, $0xbdc718432a1b0e26
+DATA constants<>+672(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+680(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+688(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+696(SB)/8, $0x3e6ad9782a9db798
+DATA constants<>+704(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+712(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+720(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+728(SB)/8, $0x3ea28adb648f4e66
+DATA constants<>+736(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+744(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+752(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+760(SB)/8, $0x3ed71df130fbeaee
+DATA constants<>+768(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+776(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+784(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+792(SB)/8, $0x3f0a01999b82986a
+DATA constants<>+800(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+808(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+816(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+824(SB)/8, $0x3f3a01a013496bea
+DATA constants<>+832(SB)/8, $0x3f66c16c184532be
+DATA constants<>+840(SB)/8, $0x3f66c16c184532be
+DATA constants<>+848(SB)/8, $0x3f66c16c184532be
+DATA constants<>+856(SB)/8, $0x3f66c16c184532be
+DATA constants<>+864(SB)/8, $0x3f911111111253d9
+DATA constants<>+872(SB)/8, $0x3f911111111253d9
+DATA constants<>+880(SB)/8, $0x3f911111111253d9
+DATA constants<>+888(SB)/8, $0x3f911111111253d9
+DATA constants<>+896(SB)/8, $0x3fb555555555074e
+DATA constants<>+904(SB)/8, $0x3fb555555555074e
+DATA constants<>+912(SB)/8, $0x3fb555555555074e
+DATA constants<>+920(SB)/8, $0x3fb555555555074e
+DATA constants<>+928(SB)/8, $0x3fd5555555555508
+DATA constants<>+936(SB)/8, $0x3fd5555555555508
+DATA constants<>+944(SB)/8, $0x3fd5555555555508
+DATA constants<>+952(SB)/8, $0x3fd5555555555508
+DATA constants<>+960(SB)/8, $0x3ff000000000000a
+DATA constants<>+968(SB)/8, $0x3ff000000000000a
+DATA constants<>+976(SB)/8, $0x3ff000000000000a
+DATA constants<>+984(SB)/8, $0x3ff000000000000a
+DATA constants<>+992(SB)/8, $0x4000000000000000
+DATA constants<>+1000(SB)/8, $0x4000000000000000
+DATA constants<>+1008(SB)/8, $0x4000000000000000
+DATA constants<>+1016(SB)/8, $0x4000000000000000
+DATA constants<>+1024(SB)/8, $0x408633ce80000000
+DATA constants<>+1032(SB)/8, $0x408633ce80000000
+DATA constants<>+1040(SB)/8, $0x408633ce80000000
+DATA constants<>+1048(SB)/8, $0x408633ce80000000
+DATA constants<>+1056(SB)/8, $0x3ff0000000000000
+DATA constants<>+1064(SB)/8, $0x3ff0000000000000
+DATA constants<>+1072(SB)/8, $0x3ff0000000000000
+DATA constants<>+1080(SB)/8, $0x3ff0000000000000
+DATA constants<>+1088(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1096(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1104(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1112(SB)/8, $0xffe6a09e667f3bcd
+DATA constants<>+1120(SB)/8, $0x4330000000000000
+DATA constants<>+1128(SB)/8, $0x4330000000000000
+DATA constants<>+1136(SB)/8, $0x4330000000000000
+DATA constants<>+1144(SB)/8, $0x4330000000000000
+DATA constants<>+1152(SB)/8, $0x4330000000000400
+DATA constants<>+1160(SB)/8, $0x4330000000000400
+DATA constants<>+1168(SB)/8, $0x4330000000000400
+DATA constants<>+1176(SB)/8, $0x4330000000000400
+DATA constants<>+1184(SB)/8, $0x000fffffffffffff
+DATA constants<>+1192(SB)/8, $0x000fffffffffffff
+DATA constants<>+1200(SB)/8, $0x000fffffffffffff
+DATA constants<>+1208(SB)/8, $0x000fffffffffffff
+DATA constants<>+1216(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1224(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1232(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1240(SB)/8, $0x3fe6a09e667f3bcd
+DATA constants<>+1248(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1256(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1264(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1272(SB)/8, $0x3fc2f117ae8a6130
+DATA constants<>+1280(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1288(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1296(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1304(SB)/8, $0x3fc39a095d352643
+DATA constants<>+1312(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1320(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1328(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1336(SB)/8, $0x3fc746649ae0835a
+DATA constants<>+1344(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1352(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1360(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1368(SB)/8, $0x3fcc71c51d7d2187
+DATA constants<>+1376(SB)/8, $0x3fd249249422a452
+DATA constants<>+1384(SB)/8, $0x3fd249249422a452
+DATA constants<>+1392(SB)/8, $0x3fd249249422a452
+DATA constants<>+1400(SB)/8, $0x3fd249249422a452
+DATA constants<>+1408(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1416(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1424(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1432(SB)/8, $0x3fd999999997f9f8
+DATA constants<>+1440(SB)/8, $0x3fe5555555555593
+DATA constants<>+1448(SB)/8, $0x3fe5555555555593
+DATA constants<>+1456(SB)/8, $0x3fe5555555555593
+DATA constants<>+1464(SB)/8, $0x3fe5555555555593
+DATA constants<>+1472(SB)/8, $0x3fe0000000000000
+DATA constants<>+1480(SB)/8, $0x3fe0000000000000
+DATA constants<>+1488(SB)/8, $0x3fe0000000000000
+DATA constants<>+1496(SB)/8, $0x3fe0000000000000
+DATA constants<>+1504(SB)/8, $0x0010000000000000
+DATA constants<>+1512(SB)/8, $0x0010000000000000
+DATA constants<>+1520(SB)/8, $0x0010000000000000
+DATA constants<>+1528(SB)/8, $0x0010000000000000
+DATA constants<>+1536(SB)/8, $0x4350000000000000
+DATA constants<>+1544(SB)/8, $0x4350000000000000
+DATA constants<>+1552(SB)/8, $0x4350000000000000
+DATA constants<>+1560(SB)/8, $0x4350000000000000
+DATA constants<>+1568(SB)/8, $0x4042b708872320e2
+DATA constants<>+1576(SB)/8, $0x4042b708872320e2
+DATA constants<>+1584(SB)/8, $0x4042b708872320e2
+DATA constants<>+1592(SB)/8, $0x4042b708872320e2
+GLOBL constants<>(SB), RODATA|NOPTR, $1600
 
 DATA bitMasks<>+0(SB)/8, $0x0007000300010000
 DATA bitMasks<>+8(SB)/8, $0x007f003f001f000f

@@ -47,8 +47,8 @@ func pieceMaximaGeneric[F fp.Float](dst, x []F, vectors int) {
 //	sum[r]  = Σ exp(x[r·n+i]−top[r])
 //	ties[r] = how many elements are equal to top[r]
 //
-// where the sum is of the elements below, added in lanes. ties[r] is NaN if an element is NaN, or as
-// infinite as top[r].
+// where the sum is of the elements below, added in lanes. If an element is NaN, or as infinite as top[r], sum[r]
+// is NaN, and ties[r] of no use.
 func sumExpTopsGeneric[F fp.Float](sum, ties, x []F, n int, top []F) {
 	width := fp.Lanes[F]()
 	for r, m := range top {
@@ -58,11 +58,11 @@ func sumExpTopsGeneric[F fp.Float](sum, ties, x []F, n int, top []F) {
 			v := row[:min(width, len(row))]
 			fp.Exps(e[:len(v)], v, m)
 			for i, v := range v {
-				if v < m {
-					lanes[i] += e[i]
-				} else {
-					ties[r] += e[i]
+				if !(v < m) {
+					ties[r]++
+					e[i] -= 1
 				}
+				lanes[i] += e[i]
 			}
 		}
 		for half := width / 2; half > 0; half /= 2 {

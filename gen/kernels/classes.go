@@ -22,14 +22,14 @@ func sumExpTops() kernel {
 		params: []parameter{slice("sum", F), slice("ties", F), slice("x", F), integer("n"), slice("top", F)},
 		body: func(k *builder) {
 			sum, ties, x, n, top := k.Array("sum"), k.Array("ties"), k.Array("x"), k.Arg("n"), k.Array("top")
-			negInf, zero, e := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0), newExponential(k)
+			negInf, zero, e := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0), newFactoredExponential(k)
 			repeat(k, k.Len("top"), 1, func() {
 				terms, minus := e.newSum(k), zero.Sub(top.Broadcast()) // then ±0 less ±0 is +0
 				k.Each(n, arrays{x}, func(l asm.Lanes) {
-					terms.add(l.LoadOr(x, negInf).Add(minus))
+					terms.add(k, l.LoadOr(x, negInf).Add(minus))
 				})
 				sum.StoreFirst(terms.total.FoldAdd())
-				ties.StoreFirst(terms.ties.FoldAdd())
+				ties.StoreFirst(terms.ties().FoldAdd())
 				sum.Advance(1)
 				ties.Advance(1)
 				top.Advance(1)
@@ -44,7 +44,7 @@ func exps() kernel {
 		name:   "exps",
 		params: []parameter{slice("dst", f64), slice("x", f64)},
 		body: func(k *builder) {
-			dst, x, e := k.Array("dst"), k.Array("x"), newExponential(k)
+			dst, x, e := k.Array("dst"), k.Array("x"), newFactoredExponential(k)
 			k.Each(k.Len("x"), arrays{dst, x}, func(l asm.Lanes) { l.Store(dst, e.of(l.Load(x))) })
 		},
 	}

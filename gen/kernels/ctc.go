@@ -75,7 +75,7 @@ func expFrames() kernel {
 				sum, at, made := k.Var(k.Const(asm.F64, 0)), x.Copy(), p.Copy()
 				k.Each(k.Arg("xColumns"), arrays{at}, func(l asm.Lanes) {
 					x := l.LoadOr(at, negInf)
-					q, z, _ := e.reduced(x)
+					q, z := e.reduced(x)
 					power := z.As(k.F.Int()).Sub(shift).Shl(float.mantissa).As(k.F)
 					v := x.NotLess(low).Keep(q.Mul(power))
 					made.Store(v)

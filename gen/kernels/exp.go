@@ -25,43 +25,37 @@ type exponential struct {
 	t                          asm.Type
 	log2e, shift, ln2Hi, ln2Lo asm.Vec
 	c                          []asm.Vec // coefficients from the constant term on
-	min, over, inf             asm.Vec
-	least                      float64 // min
 }
 
 // newExponential loads the constants of Exp32 or Exp64: see internal/fp/exp.go.
-func newExponential(k *builder) exponential {
-	t, bits := k.F, layoutOf(k.F).bits
-	min, over := k.get("expMin%d", bits), k.get("expMax%d", bits)
-	degree := 11
-	if t == asm.F32 { // over is the least number above expMax
-		degree, over = 6, float64(math.Nextafter32(float32(over), math.MaxFloat32))
-	} else {
-		over = math.Nextafter(over, math.MaxFloat64)
+func newExponential(k *builder) exponential { return scaledExponential(k, 1, 0) }
+
+// scaledExponential multiplies p by a power of two, and adds an integer to z.
+func scaledExponential(k *builder, power, more float64) exponential {
+	t, bits, degree := k.F, layoutOf(k.F).bits, 11
+	if t == asm.F32 {
+		degree = 6
 	}
 	named := func(name string) asm.Vec { return k.Const(t, k.get("%sF%d", name, bits)) }
-	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, k.get("shift%d", bits)), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo"),
-		least: min, min: k.Const(t, min), over: k.Const(t, over), inf: k.Const(t, math.Inf(1))}
-	e.c = []asm.Vec{k.Const(t, 1), k.Const(t, 1)}
+	e := exponential{t: t, log2e: named("log2e"), shift: k.Const(t, k.get("shift%d", bits)+more), ln2Hi: named("ln2Hi"), ln2Lo: named("ln2Lo")}
+	e.c = []asm.Vec{k.Const(t, power), k.Const(t, power)}
 	for i := 2; i <= degree; i++ {
-		e.c = append(e.c, k.Const(t, k.get("expF%dC%d", bits, i)))
+		e.c = append(e.c, k.Const(t, power*k.get("expF%dC%d", bits, i)))
 	}
 	return e
 }
 
-// reduced returns e^d as p·2ⁿ with n in the last bits of z, and r, the argument of
-// the polynomial p:
+// reduced returns e^d as p·2ⁿ with n in the last bits of z:
 //
 //	n = round(d·log₂e)
 //	r = (d − n·ln2Hi) − n·ln2Lo
 //	p = 1 + r + c₂·r² + c₃·r³ + …
 //
-// Where d is NaN so are r and p.
-func (e *exponential) reduced(d asm.Vec) (p, z, r asm.Vec) {
+// Where d is NaN so is p.
+func (e *exponential) reduced(d asm.Vec) (p, z asm.Vec) {
 	z = d.MulAdd(e.log2e, e.shift)
 	n := z.Sub(e.shift)
-	r = n.NegMulAdd(e.ln2Lo, n.NegMulAdd(e.ln2Hi, d))
-	return e.polynomial(r), z, r
+	return e.polynomial(n.NegMulAdd(e.ln2Lo, n.NegMulAdd(e.ln2Hi, d))), z
 }
 
 // polynomial returns p for r.
@@ -74,55 +68,89 @@ func (e *exponential) polynomial(r asm.Vec) asm.Vec {
 	return p
 }
 
-// scale returns p·2ⁿ for n in the last bits of z.
-func (e *exponential) scale(p, z asm.Vec) asm.Vec {
-	i := e.t.Int()
-	return z.As(i).Shl(layoutOf(e.t).mantissa).Add(p.As(i)).As(e.t)
+// factoredExponential is exp by few instructions: a processor has only so many of them under way at a time that
+// their number decides what exp costs. 2ⁿ is not put into p, but 2p is multiplied by 2ⁿ⁻¹, where d is between what
+// has the exponents of 0 and of infinity as its n−1.
+type factoredExponential struct {
+	exponential    // with 2p, and a shift that adds the bias of an exponent to n−1
+	floor, ceiling asm.Vec
 }
 
-// of returns e^d for any d: the sum in the exponent would make a number of a NaN
-// with a payload, and more than the largest number of what is too large.
-func (e *exponential) of(d asm.Vec) asm.Vec {
-	p, z, _ := e.reduced(d)
-	v := d.NotLess(e.min).Keep(e.scale(p, z))
-	return d.NotLess(e.over).Select(d.Add(e.inf), v)
+func newFactoredExponential(k *builder) *factoredExponential {
+	bias := layoutOf(k.F).bias
+	powerOfTwo := func(n float64) asm.Vec { return k.Const(k.F, float64(float32(n*math.Ln2))) }
+	return &factoredExponential{scaledExponential(k, 2, bias-1), powerOfTwo(1 - bias), powerOfTwo(bias + 2)}
 }
 
-// expSum adds up e^d for d = x−m ≤ 0.
+// factors returns e^d as p·power for a d that is not above 0, or NaN: then p is NaN.
+func (e *factoredExponential) factors(d asm.Vec) (p, power asm.Vec) {
+	p, z := e.reduced(d.AtLeast(e.floor))
+	return p, z.As(e.t.Int()).Shl(layoutOf(e.t).mantissa).As(e.t)
+}
+
+// of returns e^d for any d.
+func (e *factoredExponential) of(d asm.Vec) asm.Vec { return e.ofNegative(d.AtMost(e.ceiling)) }
+
+// ofNegative returns e^d where d is not above 0, or NaN.
+func (e *factoredExponential) ofNegative(d asm.Vec) asm.Vec {
+	p, power := e.factors(d)
+	return p.Mul(power)
+}
+
+// tiesApart are terms e^d for d = x−m ≤ 0, of which those with x = m are only counted.
+type tiesApart struct {
+	*factoredExponential
+	zero, minusInf asm.Vec
+	none, count    asm.Vec // what is subtracted from as an integer, and what is left
+}
+
+func (e *factoredExponential) newTerms(k *builder) tiesApart {
+	none := k.Const(e.t, k.get("shift%d", layoutOf(e.t).bits))
+	return tiesApart{e, k.Const(e.t, 0), k.Const(e.t, math.Inf(-1)), none, k.Var(none.As(e.t.Int()))}
+}
+
+// term returns e^d as p·power, and power with 0 where x = m. p is NaN where d is, and that counts as one more
+// x = m.
+func (s *tiesApart) term(k *builder, d asm.Vec) (p, power, below asm.Vec) {
+	return s.apart(k, d, d.NotLess(s.zero))
+}
+
+// termOfSum is term for d that are not −0. As integers, negative floats are in reverse order, NaN of either sign
+// is above −Inf, and 0 above all of them: a comparison that needs no port of those for products tells
+// what is 0 or NaN.
+func (s *tiesApart) termOfSum(k *builder, d asm.Vec) (p, power, below asm.Vec) {
+	i := s.t.Int()
+	return s.apart(k, d, s.minusInf.As(i).Less(d.As(i)))
+}
+
+func (s *tiesApart) apart(k *builder, d asm.Vec, isTie asm.Mask) (p, power, below asm.Vec) {
+	s.count.AddWhere(isTie, k.Const(s.t.Int(), -1))
+	p, power = s.factors(d)
+	return p, power, isTie.Not().Keep(power)
+}
+
+// ties returns how often x was m.
+func (s *tiesApart) ties() asm.Vec { return s.none.Sub(s.count.As(s.t)) }
+
+// expSum adds up terms. The product of the two factors is exact: it is rounded once with its sum.
 type expSum struct {
-	e               *exponential
-	zero            asm.Vec
-	total           asm.Vec // of what is below m
-	ties            asm.Vec // how often m was, or NaN
-	least, minusInf asm.Vec // see add
+	tiesApart
+	total asm.Vec // of what is below m, or NaN
 }
 
-func (e *exponential) newSum(k *builder) expSum {
-	zero, i := k.Const(e.t, 0), e.t.Int()
-	least := math.Float64bits(e.least)
-	if e.t == asm.F32 {
-		least = uint64(math.Float32bits(float32(e.least)))
-	}
-	return expSum{e, zero, k.Var(zero), k.Var(zero), k.Bits(i, least+1), k.Const(e.t, math.Inf(-1)).As(i)}
+func (e *factoredExponential) newSum(k *builder) expSum {
+	return expSum{e.newTerms(k), k.Var(k.Const(e.t, 0))}
 }
 
-// add adds e^d, where what is below the normal numbers is 0. As integers, negative
-// floats are in reverse order, NaN of either sign is above −Inf, and 0 above all of
-// them: two comparisons tell what is normal, and what is 0 or NaN. d must not be −0.
-func (s *expSum) add(d asm.Vec) {
-	i := d.As(s.e.t.Int())
-	normal, ties := i.Less(s.least), s.minusInf.Less(i)
-	p, z, _ := s.e.reduced(d)
-	s.ties.AddWhere(ties, p) // 1, or NaN
-	s.total.AddWhere(normal, s.e.scale(p, z))
+// add adds e^d for a d that is not −0.
+func (s *expSum) add(k *builder, d asm.Vec) {
+	p, _, below := s.termOfSum(k, d)
+	s.total.Set(below.MulAdd(p, s.total))
 }
 
 // addKept adds e^d and returns it.
-func (s *expSum) addKept(d asm.Vec) asm.Vec {
-	normal, below := d.NotLess(s.e.min), d.Less(s.zero)
-	p, z, _ := s.e.reduced(d)
-	s.ties.AddWhere(below.Not(), p)
-	v := normal.Keep(s.e.scale(p, z))
-	s.total.AddWhere(below, v)
-	return v
+func (s *expSum) addKept(k *builder, d asm.Vec) asm.Vec {
+	p, power, below := s.term(k, d)
+	s.total.Set(below.MulAdd(p, s.total))
+	return p.Mul(power)
 }

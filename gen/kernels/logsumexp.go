@@ -41,7 +41,7 @@ func expBlock() kernel {
 // maxThenSum finds the maximum and then the sum, whose terms it may store in dst.
 func maxThenSum(k *builder, store bool) {
 	x, n := k.Array("x"), k.Len("x")
-	negInf, e := k.Const(k.F, math.Inf(-1)), newExponential(k)
+	negInf, e := k.Const(k.F, math.Inf(-1)), newFactoredExponential(k)
 	top := spreadMax(k, x, n, k.Param("m"), negInf)
 	next, dst := ahead(k), asm.Array{}
 	through := arrays{x, next}
@@ -54,15 +54,15 @@ func maxThenSum(k *builder, store bool) {
 	k.Each(n, through, func(l asm.Lanes) {
 		next.Prefetch(2)
 		if d := l.LoadOr(x, negInf).Add(minus); store {
-			l.Store(dst, sum.addKept(d))
+			l.Store(dst, sum.addKept(k, d))
 		} else {
-			sum.add(d)
+			sum.add(k, d)
 		}
 	})
 	top = k.Const(k.F, 0).Sub(minus)
 	first := k.Param("m").Less(top).Keep(k.Const(k.F, 1)) // if the maximum is new, its 1 is left out
 	k.Return("top", top)
-	k.Return("sum", sum.total.FoldAdd().Add(sum.ties.FoldAdd().Sub(first)))
+	k.Return("sum", sum.total.FoldAdd().Add(sum.ties().FoldAdd().Sub(first)))
 }
 
 // ahead returns what is read next, ahead bytes behind x.
@@ -110,14 +110,14 @@ func sumExpBelow() kernel {
 		results: []parameter{number("sum", F), number("ties", F)},
 		body: func(k *builder) {
 			x, next := k.Array("x"), ahead(k)
-			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newExponential(k)
+			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newFactoredExponential(k)
 			sum, minus := e.newSum(k), zero.Sub(k.Param("m")) // then ±0 less ±0 is +0
 			k.Each(k.Len("x"), arrays{x, next}, func(l asm.Lanes) {
 				next.Prefetch(2)
-				sum.add(l.LoadOr(x, negInf).Add(minus))
+				sum.add(k, l.LoadOr(x, negInf).Add(minus))
 			})
 			k.Return("sum", sum.total.FoldAdd())
-			k.Return("ties", sum.ties.FoldAdd())
+			k.Return("ties", sum.ties().FoldAdd())
 		},
 	}
 }
@@ -138,10 +138,10 @@ func expCopy() kernel {
 		body: func(k *builder) {
 			dst, x, next := k.Array("dst"), k.Array("x"), ahead(k)
 			out, in := k.Array("out"), k.Array("in")
-			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newExponential(k)
+			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newFactoredExponential(k)
 			sum, minus := e.newSum(k), zero.Sub(k.Param("m")) // then ±0 less ±0 is +0
 			term := func(l asm.Lanes) {
-				l.Store(dst, sum.addKept(l.LoadOr(x, negInf).Add(minus)))
+				l.Store(dst, sum.addKept(k, l.LoadOr(x, negInf).Add(minus)))
 				next.Prefetch(2)
 			}
 			all := k.All() // out has whole vectors
@@ -151,7 +151,7 @@ func expCopy() kernel {
 			})
 			k.Each(k.Len("x").Minus(k.Len("out")), arrays{dst, x, next}, term)
 			k.Return("sum", sum.total.FoldAdd())
-			k.Return("ties", sum.ties.FoldAdd())
+			k.Return("ties", sum.ties().FoldAdd())
 		},
 	}
 }
@@ -171,7 +171,7 @@ func sumExpRows() kernel {
 			x, n, rows := k.Base("x"), k.Arg("n"), k.Arg("rows")
 			m, scratch := k.Base("m"), k.Base("scratch")
 			negInf, zero := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0)
-			e := newExponential(k)
+			e := newFactoredExponential(k)
 
 			// The maximum of a row in lanes,
 			row, pair := x.Copy(), scratch.Copy()
@@ -199,10 +199,10 @@ func sumExpRows() kernel {
 			repeat(k, rows, 1, func() {
 				terms, minus := e.newSum(k), zero.Sub(top.Broadcast()) // then ±0 less ±0 is +0
 				k.Each(n, arrays{row}, func(l asm.Lanes) {
-					terms.add(l.LoadOr(row, negInf).Add(minus))
+					terms.add(k, l.LoadOr(row, negInf).Add(minus))
 				})
 				pair.Store(terms.total)
-				pair.Vector(1).Store(terms.ties)
+				pair.Vector(1).Store(terms.ties())
 				advancePairs(pair, 1)
 				top.Advance(1)
 			})

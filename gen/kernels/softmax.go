@@ -21,7 +21,7 @@ func softmaxRows() kernel {
 		name:   "softmaxRows",
 		params: []parameter{slice("dst", F), slice("x", F), integer("n"), slice("m", F), slice("scale", F)},
 		body: func(k *builder) {
-			e, negInf := newExponential(k), k.Const(k.F, math.Inf(-1))
+			e, negInf := newFactoredExponential(k), k.Const(k.F, math.Inf(-1))
 			eachRow(k, "m", "scale", func(l asm.Lanes, dst, x asm.Array, m, scale asm.Vec) {
 				l.Store(dst, e.of(l.LoadOr(x, negInf).Sub(m)).Mul(scale))
 			})

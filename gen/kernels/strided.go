@@ -131,12 +131,12 @@ func expStrided() kernel {
 			sum, ties, m, x := k.Array("sum"), k.Array("ties"), k.Array("m"), k.Array("x")
 			row := x.Elements(k.Arg("xStride")) // which has whole vectors
 			next, left := k.Array("next"), k.Copy(k.Arg("nextColumns"))
-			one, e := k.Const(k.F, 1), newExponential(k)
+			one, e := k.Const(k.F, 1), newFactoredExponential(k)
 			end := x.Plus(row)
 			k.While(x.Before(end), func() {
 				terms, class := e.newSum(k), x.Copy()
 				eachClass(k, func() { // m is loaded where it is needed: AVX2 has few registers
-					class.Store(terms.addKept(class.Load().Sub(m.Load())))
+					class.Store(terms.addKept(k, class.Load().Sub(m.Load())))
 					class.Move(row)
 					next.Prefetch(2)
 					next.Advance(k.F.Lanes())
@@ -146,7 +146,7 @@ func expStrided() kernel {
 						left.Set(k.Arg("nextColumns"))
 					})
 				})
-				counted := ties.Load().Add(terms.ties)
+				counted := ties.Load().Add(terms.ties())
 				ties.Store(counted)
 				addTo(sum, counted.Sub(one).Mul(k.Param("last")).Add(terms.total))
 				for _, a := range (arrays{x, m, ties, sum}) {
@@ -533,11 +533,9 @@ func targetGradients() kernel {
 		body: func(k *builder) {
 			dst, hard, sum := k.Array("dst"), k.Array("hard"), k.Array("sum")
 			top, logit, factor := k.Array("max"), k.Array("logit"), k.Array("factor")
-			scale, one, zero, e := k.Param("scale"), k.Const(asm.F64, 1), k.Const(asm.F64, 0), newExponential(k)
+			scale, one, zero, e := k.Param("scale"), k.Const(asm.F64, 1), k.Const(asm.F64, 0), newFactoredExponential(k)
 			repeat(k, k.Len("dst"), k.F.Lanes(), func() {
-				d := logit.Load().Sub(top.Load())
-				p, z, _ := e.reduced(d)
-				term := d.NotLess(e.min).Keep(e.scale(p, z)).Mul(factor.Load())
+				term := e.ofNegative(logit.Load().Sub(top.Load())).Mul(factor.Load())
 				var usual, best []asm.Vec
 				for i, t := range halves(term) {
 					s, gh := sum.Vector(i).Load(), scale.Mul(hard.Vector(i).Load())
@@ -724,7 +722,7 @@ func sumColumns(k *builder, store bool) {
 		dstRow = dst.Elements(k.Arg("dstStride"))
 		through = append(through, dst)
 	}
-	zero, e := k.Const(k.F, 0), newExponential(k)
+	zero, e := k.Const(k.F, 0), newFactoredExponential(k)
 	columns := k.Copy(k.Arg("xColumns"))
 	k.If(k.Arg("count").Equal(k.Int(2)), func() {
 		k.While(columns.Greater(k.Int(0)), func() {
@@ -749,23 +747,19 @@ func sumColumns(k *builder, store bool) {
 		})
 		m.Store(most.Add(zero))
 
-		ties, to := k.Var(zero), asm.Array{}
+		terms, to := e.newTerms(k), asm.Array{}
 		if store {
 			to = dst.Copy()
 		}
 		from.Set(x)
-		term := func() asm.Vec { // without those that are 1
-			d := from.Load().Sub(m.Load())
-			below, normal := d.Less(zero), d.NotLess(e.min)
-			p, z, _ := e.reduced(d)
-			ties.AddWhere(below.Not(), p)
-			v := normal.Keep(e.scale(p, z))
+		term := func() (p, below asm.Vec) { // of which the product is the term, or 0 for one that is 1
+			p, power, below := terms.term(k, from.Load().Sub(m.Load()))
 			from.Move(xRow)
 			if store {
-				to.Store(v)
+				to.Store(p.Mul(power))
 				to.Move(dstRow)
 			}
-			return below.Keep(v)
+			return p, below
 		}
 		left, sums := k.Copy(k.Arg("count")), scratch.Copy()
 		lanes := k.Int(k.F.Lanes())
@@ -777,7 +771,8 @@ func sumColumns(k *builder, store bool) {
 			})
 		}
 		repeat(k, inUse, 1, func() {
-			sums.Store(term())
+			p, below := term()
+			sums.Store(p.Mul(below))
 			sums.Advance(k.F.Lanes())
 		})
 		left.Dec(inUse)
@@ -786,7 +781,8 @@ func sumColumns(k *builder, store bool) {
 			end := scratch.Plus(scratch.Elements(inUse.Shl(bits.TrailingZeros(uint(k.F.Lanes()))))).Copy()
 			next := k.NewLabel("next")
 			k.Place(next)
-			sums.Store(sums.Load().Add(term()))
+			p, below := term()
+			sums.Store(below.MulAdd(p, sums.Load()))
 			sums.Advance(k.F.Lanes())
 			left.Dec(k.Int(1))
 			k.If(left.Greater(k.Int(0)), func() { k.JumpIf(sums.Before(end), next) })
@@ -804,7 +800,7 @@ func sumColumns(k *builder, store bool) {
 		for n := 2; n <= kept; n *= 2 {
 			k.If(inUse.Equal(k.Int(n)), func() { total.Set(foldVectors(scratch, n, 0, 1)) })
 		}
-		storeWide(sum, total.Add(ties.Sub(k.Const(k.F, 1))))
+		storeWide(sum, total.Add(terms.ties().Sub(k.Const(k.F, 1))))
 		for _, a := range through {
 			a.Advance(k.F.Lanes())
 		}
@@ -821,14 +817,11 @@ func foldVectors(from asm.Array, n, i, step int) asm.Vec {
 }
 
 // pairTerm writes the larger one of two elements to m, and returns exp of what the other one is below it.
-func pairTerm(k *builder, e exponential, m asm.Array, load0, load1 func() asm.Vec) asm.Vec {
+func pairTerm(k *builder, e *factoredExponential, m asm.Array, load0, load1 func() asm.Vec) asm.Vec {
 	zero := k.Const(k.F, 0)
 	top := load1().Max(load0().Max(k.Const(k.F, math.Inf(-1)))).Add(zero)
 	m.Store(top)
-	d := load0().Sub(top).Add(load1().Sub(top)) // 0 and what is below, or NaN
-	below, normal := d.Less(zero), d.NotLess(e.min)
-	p, z, _ := e.reduced(d)
-	return below.Select(normal.Keep(e.scale(p, z)), p)
+	return e.ofNegative(load0().Sub(top).Add(load1().Sub(top))) // of 0 and what is below, or NaN
 }
 
 // pairPlaces goes through the scores of positions with two classes by vectors: those of a run of positions
@@ -900,7 +893,7 @@ func pairTerms() kernel {
 		body: func(k *builder) {
 			m, sum, logit, hard := k.Array("m"), k.Array("sum"), k.Array("logit"), k.Array("hard")
 			x, targets, w0, w1 := k.Array("x"), k.Array("targets"), k.Param("w0"), k.Param("w1")
-			places, e, seen := newPairPlaces(k, x), newExponential(k), k.Var(k.Const(asm.I64, 0))
+			places, e, seen := newPairPlaces(k, x), newFactoredExponential(k), k.Var(k.Const(asm.I64, 0))
 			repeat(k, k.Len("targets"), k.F.Lanes(), func() {
 				odd := oddTargets(k, targets)
 				for i, v := range odd {

@@ -105,12 +105,12 @@ func Epsilon[F trellis.Float]() float64 {
 	return 0x1p-52
 }
 
-// tiny returns the smallest normal number: what is below is 0.
+// tiny returns what exp is at least: below it is 0.
 func tiny[F trellis.Float]() float64 {
 	if fp.IsFloat32[F]() {
-		return 0x1p-126
+		return 0x1.6a09e8p-126 // 2^−125.5
 	}
-	return 0x1p-1022
+	return 0x1.6a09e8p-1022
 }
 
 // requireLosses compares the losses with the reference's.

@@ -9,11 +9,11 @@ import "math"
 // or fused by name, or rounded by a conversion, which keeps the compiler from
 // fusing it where an architecture could.
 
-// The arguments beyond which exp is not a normal number: the largest x with
-// eˣ below the smallest normal number, and the largest with a finite eˣ.
+// The arguments beyond which exp is 0 or +Inf: the least x of which x/ln 2 is rounded to −125, or −1021 in float64,
+// so that a power of two one less is still a normal number, and the largest x with a finite eˣ.
 const (
-	expMin32, expMax32 = -0x1.5d589ep+6, 0x1.62e42ep+6
-	expMin64, expMax64 = -0x1.6232bdd7abcd2p+9, 0x1.62e42fefa39efp+9
+	expMin32, expMax32 = -0x1.5bf5bap+6, 0x1.62e42ep+6
+	expMin64, expMax64 = -0x1.62066151add8bp+9, 0x1.62e42fefa39efp+9
 )
 
 // shift32 is 1.5·2²³, shift64 1.5·2⁵²: added to a float32 or float64 they leave no bits
@@ -21,7 +21,7 @@ const (
 // multiple of the power.
 const shift32, shift64 = 0x1.8p23, 0x1.8p52
 
-// ExpRange returns the least and the largest argument of which exp is a normal number.
+// ExpRange returns the least and the largest argument of which exp is neither 0 nor +Inf.
 func ExpRange[F Float]() (least, largest F) {
 	if IsFloat32[F]() {
 		least, largest := float32(expMin32), float32(expMax32)
@@ -31,10 +31,10 @@ func ExpRange[F Float]() (least, largest F) {
 	return F(least64), F(largest64)
 }
 
-// Exp32 returns eˣ: 0 where the result would not be normal, +Inf where it overflows, NaN for NaN. It
+// Exp32 returns eˣ: 0 where the result would be below 2^−125.5, +Inf where it overflows, NaN for NaN. It
 // is within 0.892 ulp, the worst of all 2³² inputs being −5.848642. It multiplies
 // the polynomial by 2ⁿ in the exponent field, which cannot overflow: n = 128 meets a
-// polynomial below 1, n = −126 one that is at least 1.
+// polynomial below 1.
 func Exp32(x float32) float32 {
 	if !(x >= expMin32 && x <= expMax32) {
 		return outside(x, expMin32)

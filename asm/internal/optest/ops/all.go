@@ -98,7 +98,17 @@ func both(t asm.Type) []Op {
 
 func floats(t asm.Type) []Op {
 	var coefficients = []float64{0.5, -3, 1.0 / 1024}
-	return append(append(both(t),
+	atLeast := lanewise("atLeast", t, func(v vectors) asm.Vec { return v.x.AtLeast(v.y) },
+		func(x, y, _ uint64) uint64 { return pick(less(t, x, y), y, x) })
+	atMost := lanewise("atMost", t, func(v vectors) asm.Vec { return v.x.AtMost(v.y) },
+		func(x, y, _ uint64) uint64 { return pick(less(t, y, x), y, x) })
+	atLeast.NumberY, atMost.NumberY = true, true
+	return append(append(both(t), atLeast, atMost,
+		lanewise("between", t, func(v vectors) asm.Vec { return v.x.AtLeast(v.k.Const(t, -2)).AtMost(v.k.Const(t, 3)) },
+			func(x, _, _ uint64) uint64 {
+				x = pick(less(t, x, Constant(t, -2)), Constant(t, -2), x)
+				return pick(less(t, Constant(t, 3), x), Constant(t, 3), x)
+			}),
 		lanewise("mul", t, func(v vectors) asm.Vec { return v.x.Mul(v.y) },
 			func(x, y, _ uint64) uint64 {
 				return arithmetic(t, func(x, y float64) float64 { return x * y }, nil)(x, y)
@@ -282,6 +292,17 @@ func masks(t asm.Type) []Op {
 				return a
 			}, func(x, y, z uint64) uint64 {
 				return pick(c.want(x, y), add(t)(Constant(t, 1), z), Constant(t, 1))
+			}),
+			lanewise("countWhere"+c.name, t, func(v vectors) asm.Vec {
+				a := v.k.Var(v.z.As(t.Int()))
+				m := c.mask(v.x, v.y)
+				a.AddWhere(m, v.k.Const(t.Int(), -1))
+				a.AddWhere(m.Not(), v.k.Const(t.Int(), -1))
+				a.AddWhere(m, v.k.Const(t.Int(), -1))
+				return a.As(t)
+			}, func(x, y, z uint64) uint64 {
+				minus := func(n float64) uint64 { return add(t.Int())(z, Constant(t.Int(), n)) }
+				return pick(c.want(x, y), minus(-2), minus(-1))
 			}),
 			integer("first"+c.name, t, func(v vectors) asm.Int { return c.mask(v.x, v.y).First() },
 				func(x, y, _ []uint64) uint64 {
