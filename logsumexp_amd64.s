@@ -98,7 +98,7 @@ loop6:
 	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Z19
 	VADDPS       Z16, Z19, Z19
-	VPCMPD       $0x01, Z19, Z0, K1
+	VCMPPS       $0x15, Z1, Z19, K1
 	VPADDD       Z3, Z17, K1, Z17
 	VMAXPS       Z19, Z4, Z19
 	VMOVAPS      Z5, Z21
@@ -129,12 +129,11 @@ end7:
 	PREFETCHT1   (DX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(CX*2), K1
-	VMOVAPS      Z0, Z19
-	VMOVUPS      (AX), K1, Z19
-	VADDPS       Z16, Z19, Z19
-	VPCMPD       $0x01, Z19, Z0, K1
+	VMOVUPS      (AX), K1, Z0
+	VADDPS       Z16, Z0, Z0
+	VCMPPS       $0x15, Z1, Z0, K1
 	VPADDD       Z3, Z17, K1, Z17
-	VMAXPS       Z19, Z4, Z0
+	VMAXPS       Z0, Z4, Z0
 	VMOVAPS      Z5, Z3
 	VFMADD213PS  Z6, Z0, Z3
 	VSUBPS       Z6, Z3, Z4
@@ -290,9 +289,9 @@ loop6:
 	PREFETCHT1   (DX)
 	VADDPS       (AX), Y0, Y5
 	VADDPS       32(AX), Y0, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VPCMPGTD     Y7, Y5, Y8
-	VPCMPGTD     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
 	VPADDD       Y8, Y1, Y1
 	VPADDD       Y7, Y2, Y2
 	VMOVUPS      constants<>+96(SB), Y9
@@ -352,9 +351,9 @@ end7:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y0, Y5, Y5
 	VADDPS       Y0, Y6, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VPCMPGTD     Y7, Y5, Y8
-	VPCMPGTD     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
 	VPADDD       Y8, Y1, Y1
 	VPADDD       Y7, Y2, Y2
 	VMOVUPS      constants<>+96(SB), Y9
@@ -525,7 +524,7 @@ loop6:
 	PREFETCHT1   (DX)
 	VMOVUPS      (AX), Z23
 	VADDPD       Z20, Z23, Z23
-	VPCMPQ       $0x01, Z23, Z0, K1
+	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z21, K1, Z21
 	VMAXPD       Z23, Z4, Z23
 	VMOVAPS      Z5, Z25
@@ -561,12 +560,11 @@ end7:
 	PREFETCHT1   (DX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(CX*2), K1
-	VMOVAPS      Z0, Z23
-	VMOVUPD      (AX), K1, Z23
-	VADDPD       Z20, Z23, Z23
-	VPCMPQ       $0x01, Z23, Z0, K1
+	VMOVUPD      (AX), K1, Z0
+	VADDPD       Z20, Z0, Z0
+	VCMPPD       $0x15, Z1, Z0, K1
 	VPADDQ       Z3, Z21, K1, Z21
-	VMAXPD       Z23, Z4, Z0
+	VMAXPD       Z0, Z4, Z0
 	VMOVAPS      Z5, Z3
 	VFMADD213PD  Z6, Z0, Z3
 	VSUBPD       Z6, Z3, Z4
@@ -722,9 +720,9 @@ loop6:
 	PREFETCHT1   (DX)
 	VADDPD       (AX), Y0, Y5
 	VADDPD       32(AX), Y0, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VPCMPGTQ     Y7, Y5, Y8
-	VPCMPGTQ     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
 	VPADDQ       Y8, Y1, Y1
 	VPADDQ       Y7, Y2, Y2
 	VMOVUPS      constants<>+544(SB), Y9
@@ -794,9 +792,9 @@ end7:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y0, Y5, Y5
 	VADDPD       Y0, Y6, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VPCMPGTQ     Y7, Y5, Y8
-	VPCMPGTQ     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
 	VPADDQ       Y8, Y1, Y1
 	VPADDQ       Y7, Y2, Y2
 	VMOVUPS      constants<>+544(SB), Y9
@@ -1819,34 +1817,34 @@ TEXT ·sumExpBelowF32AVX512(SB), NOSPLIT, $0-48
 	VMOVAPS      Z0, Z15
 	VMOVAPS      Z1, Z16
 	VBROADCASTSS m+24(FP), Z17
-	VSUBPS       Z17, Z1, Z1
+	VSUBPS       Z17, Z1, Z17
 	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+16
 	JLT          end2
 
 loop1:
 	PREFETCHT1   (CX)
-	VMOVUPS      (AX), Z17
-	VADDPS       Z1, Z17, Z17
-	VPCMPD       $0x01, Z17, Z2, K1
+	VMOVUPS      (AX), Z18
+	VADDPS       Z17, Z18, Z18
+	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
-	VMAXPS       Z17, Z4, Z17
-	VMOVAPS      Z5, Z18
-	VFMADD213PS  Z6, Z17, Z18
-	VSUBPS       Z6, Z18, Z19
-	VFNMADD231PS Z19, Z7, Z17
-	VFNMADD231PS Z8, Z19, Z17
-	VMOVAPS      Z9, Z19
-	VFMADD213PS  Z10, Z17, Z19
-	VFMADD213PS  Z11, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VPSLLD       $0x17, Z18, Z17
+	VMAXPS       Z18, Z4, Z18
+	VMOVAPS      Z5, Z19
+	VFMADD213PS  Z6, Z18, Z19
+	VSUBPS       Z6, Z19, Z20
+	VFNMADD231PS Z20, Z7, Z18
+	VFNMADD231PS Z8, Z20, Z18
+	VMOVAPS      Z9, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z13, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VFMADD213PS  Z14, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
 	KNOTW        K1, K1
-	VMOVAPS.Z    Z17, K1, Z17
-	VFMADD231PS  Z19, Z17, Z16
+	VMOVAPS.Z    Z18, K1, Z18
+	VFMADD231PS  Z20, Z18, Z16
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+16, DX
@@ -1859,12 +1857,11 @@ end2:
 	PREFETCHT1   (CX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVAPS      Z2, Z17
-	VMOVUPS      (AX), K1, Z17
-	VADDPS       Z1, Z17, Z1
-	VPCMPD       $0x01, Z1, Z2, K1
+	VMOVUPS      (AX), K1, Z2
+	VADDPS       Z17, Z2, Z2
+	VCMPPS       $0x15, Z1, Z2, K1
 	VPADDD       Z3, Z15, K1, Z15
-	VMAXPS       Z1, Z4, Z1
+	VMAXPS       Z2, Z4, Z1
 	VMOVAPS      Z5, Z2
 	VFMADD213PS  Z6, Z1, Z2
 	VSUBPS       Z6, Z2, Z3
@@ -1930,9 +1927,9 @@ loop1:
 	PREFETCHT1   (CX)
 	VADDPS       (AX), Y4, Y5
 	VADDPS       32(AX), Y4, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VPCMPGTD     Y7, Y5, Y8
-	VPCMPGTD     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
 	VPADDD       Y8, Y0, Y0
 	VPADDD       Y7, Y1, Y1
 	VMOVUPS      constants<>+96(SB), Y9
@@ -1992,9 +1989,9 @@ end2:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      constants<>+0(SB), Y6
-	VPCMPGTD     Y6, Y5, Y7
-	VPCMPGTD     Y6, Y4, Y6
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y5, Y7
+	VCMPPS       $0x15, Y6, Y4, Y6
 	VPADDD       Y7, Y0, Y0
 	VPADDD       Y6, Y1, Y1
 	VMOVUPS      constants<>+96(SB), Y8
@@ -2088,39 +2085,39 @@ TEXT ·sumExpBelowF64AVX512(SB), NOSPLIT, $0-56
 	VMOVAPS      Z0, Z20
 	VMOVAPS      Z1, Z21
 	VBROADCASTSD m+24(FP), Z22
-	VSUBPD       Z22, Z1, Z1
+	VSUBPD       Z22, Z1, Z22
 	MOVQ         x_len+8(FP), DX
 	CMPQ         DX, $+8
 	JLT          end2
 
 loop1:
 	PREFETCHT1   (CX)
-	VMOVUPS      (AX), Z22
-	VADDPD       Z1, Z22, Z22
-	VPCMPQ       $0x01, Z22, Z2, K1
+	VMOVUPS      (AX), Z23
+	VADDPD       Z22, Z23, Z23
+	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
-	VMAXPD       Z22, Z4, Z22
-	VMOVAPS      Z5, Z23
-	VFMADD213PD  Z6, Z22, Z23
-	VSUBPD       Z6, Z23, Z24
-	VFNMADD231PD Z24, Z7, Z22
-	VFNMADD231PD Z8, Z24, Z22
-	VMOVAPS      Z9, Z24
-	VFMADD213PD  Z10, Z22, Z24
-	VFMADD213PD  Z11, Z22, Z24
-	VFMADD213PD  Z12, Z22, Z24
-	VFMADD213PD  Z13, Z22, Z24
-	VFMADD213PD  Z14, Z22, Z24
-	VFMADD213PD  Z15, Z22, Z24
-	VFMADD213PD  Z16, Z22, Z24
-	VFMADD213PD  Z17, Z22, Z24
-	VFMADD213PD  Z18, Z22, Z24
-	VFMADD213PD  Z19, Z22, Z24
-	VFMADD213PD  Z19, Z22, Z24
-	VPSLLQ       $0x34, Z23, Z22
+	VMAXPD       Z23, Z4, Z23
+	VMOVAPS      Z5, Z24
+	VFMADD213PD  Z6, Z23, Z24
+	VSUBPD       Z6, Z24, Z25
+	VFNMADD231PD Z25, Z7, Z23
+	VFNMADD231PD Z8, Z25, Z23
+	VMOVAPS      Z9, Z25
+	VFMADD213PD  Z10, Z23, Z25
+	VFMADD213PD  Z11, Z23, Z25
+	VFMADD213PD  Z12, Z23, Z25
+	VFMADD213PD  Z13, Z23, Z25
+	VFMADD213PD  Z14, Z23, Z25
+	VFMADD213PD  Z15, Z23, Z25
+	VFMADD213PD  Z16, Z23, Z25
+	VFMADD213PD  Z17, Z23, Z25
+	VFMADD213PD  Z18, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VFMADD213PD  Z19, Z23, Z25
+	VPSLLQ       $0x34, Z24, Z23
 	KNOTW        K1, K1
-	VMOVAPD.Z    Z22, K1, Z22
-	VFMADD231PD  Z24, Z22, Z21
+	VMOVAPD.Z    Z23, K1, Z23
+	VFMADD231PD  Z25, Z23, Z21
 	ADDQ         $+64, AX
 	ADDQ         $+64, CX
 	SUBQ         $+8, DX
@@ -2133,12 +2130,11 @@ end2:
 	PREFETCHT1   (CX)
 	LEAQ         bitMasks<>+0(SB), BX
 	KMOVW        (BX)(DX*2), K1
-	VMOVAPS      Z2, Z22
-	VMOVUPD      (AX), K1, Z22
-	VADDPD       Z1, Z22, Z1
-	VPCMPQ       $0x01, Z1, Z2, K1
+	VMOVUPD      (AX), K1, Z2
+	VADDPD       Z22, Z2, Z2
+	VCMPPD       $0x15, Z1, Z2, K1
 	VPADDQ       Z3, Z20, K1, Z20
-	VMAXPD       Z1, Z4, Z1
+	VMAXPD       Z2, Z4, Z1
 	VMOVAPS      Z5, Z2
 	VFMADD213PD  Z6, Z1, Z2
 	VSUBPD       Z6, Z2, Z3
@@ -2205,9 +2201,9 @@ loop1:
 	PREFETCHT1   (CX)
 	VADDPD       (AX), Y4, Y5
 	VADDPD       32(AX), Y4, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VPCMPGTQ     Y7, Y5, Y8
-	VPCMPGTQ     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
 	VPADDQ       Y8, Y0, Y0
 	VPADDQ       Y7, Y1, Y1
 	VMOVUPS      constants<>+544(SB), Y9
@@ -2277,9 +2273,9 @@ end2:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VMOVUPS      constants<>+480(SB), Y6
-	VPCMPGTQ     Y6, Y5, Y7
-	VPCMPGTQ     Y6, Y4, Y6
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y5, Y7
+	VCMPPD       $0x15, Y6, Y4, Y6
 	VPADDQ       Y7, Y0, Y0
 	VPADDQ       Y6, Y1, Y1
 	VMOVUPS      constants<>+544(SB), Y8
@@ -3835,7 +3831,7 @@ loop8:
 loop10:
 	VMOVUPS      (DI), Z20
 	VADDPS       Z19, Z20, Z20
-	VPCMPD       $0x01, Z20, Z1, K1
+	VCMPPS       $0x15, Z2, Z20, K1
 	VPADDD       Z4, Z17, K1, Z17
 	VMAXPS       Z20, Z5, Z20
 	VMOVAPS      Z6, Z21
@@ -3867,7 +3863,7 @@ end11:
 	VMOVAPS      Z1, Z20
 	VMOVUPS      (DI), K1, Z20
 	VADDPS       Z19, Z20, Z19
-	VPCMPD       $0x01, Z19, Z1, K1
+	VCMPPS       $0x15, Z2, Z19, K1
 	VPADDD       Z4, Z17, K1, Z17
 	VMAXPS       Z19, Z5, Z19
 	VMOVAPS      Z6, Z20
@@ -4081,9 +4077,9 @@ loop8:
 loop10:
 	VADDPS       (DI), Y4, Y5
 	VADDPS       32(DI), Y4, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VPCMPGTD     Y7, Y5, Y8
-	VPCMPGTD     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
 	VPADDD       Y8, Y0, Y0
 	VPADDD       Y7, Y1, Y1
 	VMOVUPS      constants<>+96(SB), Y9
@@ -4141,9 +4137,9 @@ end11:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      constants<>+0(SB), Y6
-	VPCMPGTD     Y6, Y5, Y7
-	VPCMPGTD     Y6, Y4, Y6
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y5, Y7
+	VCMPPS       $0x15, Y6, Y4, Y6
 	VPADDD       Y7, Y0, Y0
 	VPADDD       Y6, Y1, Y1
 	VMOVUPS      constants<>+96(SB), Y8
@@ -4389,7 +4385,7 @@ loop8:
 loop10:
 	VMOVUPS      (DI), Z24
 	VADDPD       Z23, Z24, Z24
-	VPCMPQ       $0x01, Z24, Z1, K1
+	VCMPPD       $0x15, Z2, Z24, K1
 	VPADDQ       Z4, Z21, K1, Z21
 	VMAXPD       Z24, Z5, Z24
 	VMOVAPS      Z6, Z25
@@ -4426,7 +4422,7 @@ end11:
 	VMOVAPS      Z1, Z24
 	VMOVUPD      (DI), K1, Z24
 	VADDPD       Z23, Z24, Z23
-	VPCMPQ       $0x01, Z23, Z1, K1
+	VCMPPD       $0x15, Z2, Z23, K1
 	VPADDQ       Z4, Z21, K1, Z21
 	VMAXPD       Z23, Z5, Z23
 	VMOVAPS      Z6, Z24
@@ -4635,9 +4631,9 @@ loop8:
 loop10:
 	VADDPD       (DI), Y4, Y5
 	VADDPD       32(DI), Y4, Y6
-	VMOVUPS      constants<>+480(SB), Y7
-	VPCMPGTQ     Y7, Y5, Y8
-	VPCMPGTQ     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
 	VPADDQ       Y8, Y0, Y0
 	VPADDQ       Y7, Y1, Y1
 	VMOVUPS      constants<>+544(SB), Y9
@@ -4705,9 +4701,9 @@ end11:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VMOVUPS      constants<>+480(SB), Y6
-	VPCMPGTQ     Y6, Y5, Y7
-	VPCMPGTQ     Y6, Y4, Y6
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y5, Y7
+	VCMPPD       $0x15, Y6, Y4, Y6
 	VPADDQ       Y7, Y0, Y0
 	VPADDQ       Y6, Y1, Y1
 	VMOVUPS      constants<>+544(SB), Y8

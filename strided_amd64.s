@@ -6351,8 +6351,8 @@ loop17:
 	VPSLLD       $0x17, Z18, Z17
 	KNOTW        K1, K1
 	VMOVAPS.Z    Z17, K1, Z17
+	VFMADD213PS  Z0, Z19, Z17
 	ADDQ         SI, R8
-	VMULPS       Z17, Z19, Z17
 	VMOVUPS      Z17, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R12
@@ -6374,31 +6374,31 @@ loop19:
 	MOVQ R13, R12
 
 next21:
-	VMOVUPS      (R8), Z17
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z18, Z17, Z17
-	VCMPPS       $0x15, Z0, Z17, K1
+	VMOVUPS      (R10), Z17
+	VMOVUPS      (R8), Z18
+	VMOVUPS      (AX), Z19
+	VSUBPS       Z19, Z18, Z18
+	VCMPPS       $0x15, Z0, Z18, K1
 	VPADDD       Z14, Z16, K1, Z16
-	VMAXPS       Z17, Z2, Z17
-	VMOVAPS      Z3, Z18
-	VFMADD213PS  Z4, Z17, Z18
-	VSUBPS       Z4, Z18, Z19
-	VFNMADD231PS Z19, Z5, Z17
-	VFNMADD231PS Z6, Z19, Z17
-	VMOVAPS      Z7, Z19
-	VFMADD213PS  Z8, Z17, Z19
-	VFMADD213PS  Z9, Z17, Z19
-	VFMADD213PS  Z10, Z17, Z19
-	VFMADD213PS  Z11, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VPSLLD       $0x17, Z18, Z17
+	VMAXPS       Z18, Z2, Z18
+	VMOVAPS      Z3, Z19
+	VFMADD213PS  Z4, Z18, Z19
+	VSUBPS       Z4, Z19, Z20
+	VFNMADD231PS Z20, Z5, Z18
+	VFNMADD231PS Z6, Z20, Z18
+	VMOVAPS      Z7, Z20
+	VFMADD213PS  Z8, Z18, Z20
+	VFMADD213PS  Z9, Z18, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
 	KNOTW        K1, K1
-	VMOVAPS.Z    Z17, K1, Z17
+	VMOVAPS.Z    Z18, K1, Z18
+	VFMADD231PS  Z20, Z18, Z17
 	ADDQ         SI, R8
-	VMOVUPS      (R10), Z18
-	VFMADD231PS  Z19, Z17, Z18
-	VMOVUPS      Z18, (R10)
+	VMOVUPS      Z17, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -6699,9 +6699,10 @@ loop17:
 	VPSLLD       $0x17, Y7, Y3
 	VANDNPS      Y2, Y5, Y2
 	VANDNPS      Y3, Y4, Y3
+	VXORPS       Y4, Y4, Y4
+	VFMADD213PS  Y4, Y8, Y2
+	VFMADD213PS  Y4, Y9, Y3
 	ADDQ         SI, R8
-	VMULPS       Y2, Y8, Y2
-	VMULPS       Y3, Y9, Y3
 	VMOVUPS      Y2, (R10)
 	VMOVUPS      Y3, 32(R10)
 	ADDQ         $+64, R10
@@ -6724,54 +6725,54 @@ loop19:
 	MOVQ R13, R12
 
 next21:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VSUBPS       (AX), Y2, Y2
-	VSUBPS       32(AX), Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x15, Y4, Y2, Y5
-	VCMPPS       $0x15, Y4, Y3, Y4
-	VPADDD       Y5, Y0, Y0
-	VPADDD       Y4, Y1, Y1
-	VMOVUPS      constants<>+128(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y6, Y3
-	VMOVUPS      constants<>+160(SB), Y6
-	VMOVUPS      constants<>+160(SB), Y7
-	VFMADD213PS  constants<>+192(SB), Y2, Y6
-	VFMADD213PS  constants<>+192(SB), Y3, Y7
-	VSUBPS       constants<>+192(SB), Y6, Y8
-	VSUBPS       constants<>+192(SB), Y7, Y9
-	VMOVUPS      constants<>+224(SB), Y10
-	VFNMADD231PS Y8, Y10, Y2
-	VFNMADD231PS Y9, Y10, Y3
-	VFNMADD231PS constants<>+256(SB), Y8, Y2
-	VFNMADD231PS constants<>+256(SB), Y9, Y3
-	VMOVUPS      constants<>+288(SB), Y8
-	VMOVUPS      constants<>+288(SB), Y9
-	VFMADD213PS  constants<>+320(SB), Y2, Y8
-	VFMADD213PS  constants<>+320(SB), Y3, Y9
-	VFMADD213PS  constants<>+352(SB), Y2, Y8
-	VFMADD213PS  constants<>+352(SB), Y3, Y9
-	VFMADD213PS  constants<>+384(SB), Y2, Y8
-	VFMADD213PS  constants<>+384(SB), Y3, Y9
-	VFMADD213PS  constants<>+416(SB), Y2, Y8
-	VFMADD213PS  constants<>+416(SB), Y3, Y9
-	VFMADD213PS  constants<>+448(SB), Y2, Y8
-	VFMADD213PS  constants<>+448(SB), Y3, Y9
-	VFMADD213PS  constants<>+448(SB), Y2, Y8
-	VFMADD213PS  constants<>+448(SB), Y3, Y9
-	VPSLLD       $0x17, Y6, Y2
-	VPSLLD       $0x17, Y7, Y3
-	VANDNPS      Y2, Y5, Y2
-	VANDNPS      Y3, Y4, Y3
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VSUBPS       (AX), Y4, Y4
+	VSUBPS       32(AX), Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y4, Y7
+	VCMPPS       $0x15, Y6, Y5, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y8
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      constants<>+160(SB), Y8
+	VMOVUPS      constants<>+160(SB), Y9
+	VFMADD213PS  constants<>+192(SB), Y4, Y8
+	VFMADD213PS  constants<>+192(SB), Y5, Y9
+	VSUBPS       constants<>+192(SB), Y8, Y10
+	VSUBPS       constants<>+192(SB), Y9, Y11
+	VMOVUPS      constants<>+224(SB), Y12
+	VFNMADD231PS Y10, Y12, Y4
+	VFNMADD231PS Y11, Y12, Y5
+	VFNMADD231PS constants<>+256(SB), Y10, Y4
+	VFNMADD231PS constants<>+256(SB), Y11, Y5
+	VMOVUPS      constants<>+288(SB), Y10
+	VMOVUPS      constants<>+288(SB), Y11
+	VFMADD213PS  constants<>+320(SB), Y4, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y4, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y4, Y10
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y4, Y10
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y4, Y10
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y4, Y10
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PS  Y10, Y4, Y2
+	VFMADD231PS  Y11, Y5, Y3
 	ADDQ         SI, R8
-	VMOVUPS      (R10), Y4
-	VMOVUPS      32(R10), Y5
-	VFMADD231PS  Y8, Y2, Y4
-	VFMADD231PS  Y9, Y3, Y5
-	VMOVUPS      Y4, (R10)
-	VMOVUPS      Y5, 32(R10)
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -7052,8 +7053,8 @@ loop15:
 	VPSLLQ       $0x34, Z22, Z21
 	KNOTW        K1, K1
 	VMOVAPD.Z    Z21, K1, Z21
+	VFMADD213PD  Z0, Z23, Z21
 	ADDQ         SI, R8
-	VMULPD       Z21, Z23, Z21
 	VMOVUPS      Z21, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R12
@@ -7075,36 +7076,36 @@ loop17:
 	MOVQ R13, R12
 
 next19:
-	VMOVUPS      (R8), Z21
-	VMOVUPS      (AX), Z22
-	VSUBPD       Z22, Z21, Z21
-	VCMPPD       $0x15, Z0, Z21, K1
+	VMOVUPS      (R10), Z21
+	VMOVUPS      (R8), Z22
+	VMOVUPS      (AX), Z23
+	VSUBPD       Z23, Z22, Z22
+	VCMPPD       $0x15, Z0, Z22, K1
 	VPADDQ       Z19, Z20, K1, Z20
-	VMAXPD       Z21, Z2, Z21
-	VMOVAPS      Z3, Z22
-	VFMADD213PD  Z4, Z21, Z22
-	VSUBPD       Z4, Z22, Z23
-	VFNMADD231PD Z23, Z5, Z21
-	VFNMADD231PD Z6, Z23, Z21
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VPSLLQ       $0x34, Z22, Z21
+	VMAXPD       Z22, Z2, Z22
+	VMOVAPS      Z3, Z23
+	VFMADD213PD  Z4, Z22, Z23
+	VSUBPD       Z4, Z23, Z24
+	VFNMADD231PD Z24, Z5, Z22
+	VFNMADD231PD Z6, Z24, Z22
+	VMOVAPS      Z7, Z24
+	VFMADD213PD  Z8, Z22, Z24
+	VFMADD213PD  Z9, Z22, Z24
+	VFMADD213PD  Z10, Z22, Z24
+	VFMADD213PD  Z11, Z22, Z24
+	VFMADD213PD  Z12, Z22, Z24
+	VFMADD213PD  Z13, Z22, Z24
+	VFMADD213PD  Z14, Z22, Z24
+	VFMADD213PD  Z15, Z22, Z24
+	VFMADD213PD  Z16, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VPSLLQ       $0x34, Z23, Z22
 	KNOTW        K1, K1
-	VMOVAPD.Z    Z21, K1, Z21
+	VMOVAPD.Z    Z22, K1, Z22
+	VFMADD231PD  Z24, Z22, Z21
 	ADDQ         SI, R8
-	VMOVUPS      (R10), Z22
-	VFMADD231PD  Z23, Z21, Z22
-	VMOVUPS      Z22, (R10)
+	VMOVUPS      Z21, (R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -7406,9 +7407,10 @@ loop15:
 	VPSLLQ       $0x34, Y7, Y3
 	VANDNPS      Y2, Y5, Y2
 	VANDNPS      Y3, Y4, Y3
+	VXORPS       Y4, Y4, Y4
+	VFMADD213PD  Y4, Y8, Y2
+	VFMADD213PD  Y4, Y9, Y3
 	ADDQ         SI, R8
-	VMULPD       Y2, Y8, Y2
-	VMULPD       Y3, Y9, Y3
 	VMOVUPS      Y2, (R10)
 	VMOVUPS      Y3, 32(R10)
 	ADDQ         $+64, R10
@@ -7431,64 +7433,64 @@ loop17:
 	MOVQ R13, R12
 
 next19:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VSUBPD       (AX), Y2, Y2
-	VSUBPD       32(AX), Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VCMPPD       $0x15, Y4, Y2, Y5
-	VCMPPD       $0x15, Y4, Y3, Y4
-	VPADDQ       Y5, Y0, Y0
-	VPADDQ       Y4, Y1, Y1
-	VMOVUPS      constants<>+544(SB), Y6
-	VMAXPD       Y2, Y6, Y2
-	VMAXPD       Y3, Y6, Y3
-	VMOVUPS      constants<>+576(SB), Y6
-	VMOVUPS      constants<>+576(SB), Y7
-	VFMADD213PD  constants<>+608(SB), Y2, Y6
-	VFMADD213PD  constants<>+608(SB), Y3, Y7
-	VSUBPD       constants<>+608(SB), Y6, Y8
-	VSUBPD       constants<>+608(SB), Y7, Y9
-	VMOVUPS      constants<>+640(SB), Y10
-	VFNMADD231PD Y8, Y10, Y2
-	VFNMADD231PD Y9, Y10, Y3
-	VFNMADD231PD constants<>+672(SB), Y8, Y2
-	VFNMADD231PD constants<>+672(SB), Y9, Y3
-	VMOVUPS      constants<>+704(SB), Y8
-	VMOVUPS      constants<>+704(SB), Y9
-	VFMADD213PD  constants<>+736(SB), Y2, Y8
-	VFMADD213PD  constants<>+736(SB), Y3, Y9
-	VFMADD213PD  constants<>+768(SB), Y2, Y8
-	VFMADD213PD  constants<>+768(SB), Y3, Y9
-	VFMADD213PD  constants<>+800(SB), Y2, Y8
-	VFMADD213PD  constants<>+800(SB), Y3, Y9
-	VFMADD213PD  constants<>+832(SB), Y2, Y8
-	VFMADD213PD  constants<>+832(SB), Y3, Y9
-	VFMADD213PD  constants<>+864(SB), Y2, Y8
-	VFMADD213PD  constants<>+864(SB), Y3, Y9
-	VFMADD213PD  constants<>+896(SB), Y2, Y8
-	VFMADD213PD  constants<>+896(SB), Y3, Y9
-	VFMADD213PD  constants<>+928(SB), Y2, Y8
-	VFMADD213PD  constants<>+928(SB), Y3, Y9
-	VFMADD213PD  constants<>+960(SB), Y2, Y8
-	VFMADD213PD  constants<>+960(SB), Y3, Y9
-	VFMADD213PD  constants<>+992(SB), Y2, Y8
-	VFMADD213PD  constants<>+992(SB), Y3, Y9
-	VFMADD213PD  constants<>+1024(SB), Y2, Y8
-	VFMADD213PD  constants<>+1024(SB), Y3, Y9
-	VFMADD213PD  constants<>+1024(SB), Y2, Y8
-	VFMADD213PD  constants<>+1024(SB), Y3, Y9
-	VPSLLQ       $0x34, Y6, Y2
-	VPSLLQ       $0x34, Y7, Y3
-	VANDNPS      Y2, Y5, Y2
-	VANDNPS      Y3, Y4, Y3
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	VSUBPD       (AX), Y4, Y4
+	VSUBPD       32(AX), Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y4, Y7
+	VCMPPD       $0x15, Y6, Y5, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y8
+	VMAXPD       Y4, Y8, Y4
+	VMAXPD       Y5, Y8, Y5
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y4, Y8
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VSUBPD       constants<>+608(SB), Y8, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VMOVUPS      constants<>+640(SB), Y12
+	VFNMADD231PD Y10, Y12, Y4
+	VFNMADD231PD Y11, Y12, Y5
+	VFNMADD231PD constants<>+672(SB), Y10, Y4
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VMOVUPS      constants<>+704(SB), Y10
+	VMOVUPS      constants<>+704(SB), Y11
+	VFMADD213PD  constants<>+736(SB), Y4, Y10
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y4, Y10
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y4, Y10
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y4, Y10
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y4, Y10
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y4, Y10
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y4, Y10
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y4, Y10
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y4, Y10
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y4, Y10
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y4, Y10
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y4
+	VANDNPS      Y5, Y6, Y5
+	VFMADD231PD  Y10, Y4, Y2
+	VFMADD231PD  Y11, Y5, Y3
 	ADDQ         SI, R8
-	VMOVUPS      (R10), Y4
-	VMOVUPS      32(R10), Y5
-	VFMADD231PD  Y8, Y2, Y4
-	VFMADD231PD  Y9, Y3, Y5
-	VMOVUPS      Y4, (R10)
-	VMOVUPS      Y5, 32(R10)
+	VMOVUPS      Y2, (R10)
+	VMOVUPS      Y3, 32(R10)
 	ADDQ         $+64, R10
 	SUBQ         $+1, R9
 	CMPQ         R9, $+0
@@ -7776,12 +7778,12 @@ loop17:
 	VPSLLD       $0x17, Z18, Z17
 	KNOTW        K1, K1
 	VMOVAPS.Z    Z17, K1, Z18
+	VFMADD213PS  Z0, Z19, Z18
 	ADDQ         SI, R10
 	VMULPS       Z17, Z19, Z17
 	VMOVUPS      Z17, (R11)
 	ADDQ         R8, R11
-	VMULPS       Z18, Z19, Z17
-	VMOVUPS      Z17, (R13)
+	VMOVUPS      Z18, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
@@ -7802,33 +7804,33 @@ loop19:
 	MOVQ BP, R15
 
 next21:
-	VMOVUPS      (R10), Z17
-	VMOVUPS      (AX), Z18
-	VSUBPS       Z18, Z17, Z17
-	VCMPPS       $0x15, Z0, Z17, K1
-	VPADDD       Z15, Z16, K1, Z16
-	VMAXPS       Z17, Z2, Z17
-	VMOVAPS      Z3, Z18
-	VFMADD213PS  Z4, Z17, Z18
-	VSUBPS       Z4, Z18, Z19
-	VFNMADD231PS Z19, Z5, Z17
-	VFNMADD231PS Z6, Z19, Z17
-	VMOVAPS      Z7, Z19
-	VFMADD213PS  Z8, Z17, Z19
-	VFMADD213PS  Z9, Z17, Z19
-	VFMADD213PS  Z10, Z17, Z19
-	VFMADD213PS  Z11, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VPSLLD       $0x17, Z18, Z17
-	KNOTW        K1, K1
-	VMOVAPS.Z    Z17, K1, Z18
-	ADDQ         SI, R10
-	VMULPS       Z17, Z19, Z17
-	VMOVUPS      Z17, (R11)
-	ADDQ         R8, R11
 	VMOVUPS      (R13), Z17
-	VFMADD231PS  Z19, Z18, Z17
+	VMOVUPS      (R10), Z18
+	VMOVUPS      (AX), Z19
+	VSUBPS       Z19, Z18, Z18
+	VCMPPS       $0x15, Z0, Z18, K1
+	VPADDD       Z15, Z16, K1, Z16
+	VMAXPS       Z18, Z2, Z18
+	VMOVAPS      Z3, Z19
+	VFMADD213PS  Z4, Z18, Z19
+	VSUBPS       Z4, Z19, Z20
+	VFNMADD231PS Z20, Z5, Z18
+	VFNMADD231PS Z6, Z20, Z18
+	VMOVAPS      Z7, Z20
+	VFMADD213PS  Z8, Z18, Z20
+	VFMADD213PS  Z9, Z18, Z20
+	VFMADD213PS  Z10, Z18, Z20
+	VFMADD213PS  Z11, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VFMADD213PS  Z12, Z18, Z20
+	VPSLLD       $0x17, Z19, Z18
+	KNOTW        K1, K1
+	VMOVAPS.Z    Z18, K1, Z19
+	VFMADD231PS  Z20, Z19, Z17
+	ADDQ         SI, R10
+	VMULPS       Z18, Z20, Z18
+	VMOVUPS      Z18, (R11)
+	ADDQ         R8, R11
 	VMOVUPS      Z17, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
@@ -8158,16 +8160,17 @@ loop17:
 	VPSLLD       $0x17, Y7, Y3
 	VANDNPS      Y2, Y5, Y5
 	VANDNPS      Y3, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VFMADD213PS  Y6, Y8, Y5
+	VFMADD213PS  Y6, Y9, Y4
 	ADDQ         SI, R10
 	VMULPS       Y2, Y8, Y2
 	VMULPS       Y3, Y9, Y3
 	VMOVUPS      Y2, (R11)
 	VMOVUPS      Y3, 32(R11)
 	ADDQ         R8, R11
-	VMULPS       Y5, Y8, Y2
-	VMULPS       Y4, Y9, Y3
-	VMOVUPS      Y2, (R13)
-	VMOVUPS      Y3, 32(R13)
+	VMOVUPS      Y5, (R13)
+	VMOVUPS      Y4, 32(R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
@@ -8188,57 +8191,57 @@ loop19:
 	MOVQ BP, R15
 
 next21:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VSUBPS       (AX), Y2, Y2
-	VSUBPS       32(AX), Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VCMPPS       $0x15, Y4, Y2, Y5
-	VCMPPS       $0x15, Y4, Y3, Y4
-	VPADDD       Y5, Y0, Y0
-	VPADDD       Y4, Y1, Y1
-	VMOVUPS      constants<>+128(SB), Y6
-	VMAXPS       Y2, Y6, Y2
-	VMAXPS       Y3, Y6, Y3
-	VMOVUPS      constants<>+160(SB), Y6
-	VMOVUPS      constants<>+160(SB), Y7
-	VFMADD213PS  constants<>+192(SB), Y2, Y6
-	VFMADD213PS  constants<>+192(SB), Y3, Y7
-	VSUBPS       constants<>+192(SB), Y6, Y8
-	VSUBPS       constants<>+192(SB), Y7, Y9
-	VMOVUPS      constants<>+224(SB), Y10
-	VFNMADD231PS Y8, Y10, Y2
-	VFNMADD231PS Y9, Y10, Y3
-	VFNMADD231PS constants<>+256(SB), Y8, Y2
-	VFNMADD231PS constants<>+256(SB), Y9, Y3
-	VMOVUPS      constants<>+288(SB), Y8
-	VMOVUPS      constants<>+288(SB), Y9
-	VFMADD213PS  constants<>+320(SB), Y2, Y8
-	VFMADD213PS  constants<>+320(SB), Y3, Y9
-	VFMADD213PS  constants<>+352(SB), Y2, Y8
-	VFMADD213PS  constants<>+352(SB), Y3, Y9
-	VFMADD213PS  constants<>+384(SB), Y2, Y8
-	VFMADD213PS  constants<>+384(SB), Y3, Y9
-	VFMADD213PS  constants<>+416(SB), Y2, Y8
-	VFMADD213PS  constants<>+416(SB), Y3, Y9
-	VFMADD213PS  constants<>+448(SB), Y2, Y8
-	VFMADD213PS  constants<>+448(SB), Y3, Y9
-	VFMADD213PS  constants<>+448(SB), Y2, Y8
-	VFMADD213PS  constants<>+448(SB), Y3, Y9
-	VPSLLD       $0x17, Y6, Y2
-	VPSLLD       $0x17, Y7, Y3
-	VANDNPS      Y2, Y5, Y5
-	VANDNPS      Y3, Y4, Y4
-	ADDQ         SI, R10
-	VMULPS       Y2, Y8, Y2
-	VMULPS       Y3, Y9, Y3
-	VMOVUPS      Y2, (R11)
-	VMOVUPS      Y3, 32(R11)
-	ADDQ         R8, R11
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
-	VFMADD231PS  Y8, Y5, Y2
-	VFMADD231PS  Y9, Y4, Y3
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VSUBPS       (AX), Y4, Y4
+	VSUBPS       32(AX), Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y4, Y7
+	VCMPPS       $0x15, Y6, Y5, Y6
+	VPADDD       Y7, Y0, Y0
+	VPADDD       Y6, Y1, Y1
+	VMOVUPS      constants<>+128(SB), Y8
+	VMAXPS       Y4, Y8, Y4
+	VMAXPS       Y5, Y8, Y5
+	VMOVUPS      constants<>+160(SB), Y8
+	VMOVUPS      constants<>+160(SB), Y9
+	VFMADD213PS  constants<>+192(SB), Y4, Y8
+	VFMADD213PS  constants<>+192(SB), Y5, Y9
+	VSUBPS       constants<>+192(SB), Y8, Y10
+	VSUBPS       constants<>+192(SB), Y9, Y11
+	VMOVUPS      constants<>+224(SB), Y12
+	VFNMADD231PS Y10, Y12, Y4
+	VFNMADD231PS Y11, Y12, Y5
+	VFNMADD231PS constants<>+256(SB), Y10, Y4
+	VFNMADD231PS constants<>+256(SB), Y11, Y5
+	VMOVUPS      constants<>+288(SB), Y10
+	VMOVUPS      constants<>+288(SB), Y11
+	VFMADD213PS  constants<>+320(SB), Y4, Y10
+	VFMADD213PS  constants<>+320(SB), Y5, Y11
+	VFMADD213PS  constants<>+352(SB), Y4, Y10
+	VFMADD213PS  constants<>+352(SB), Y5, Y11
+	VFMADD213PS  constants<>+384(SB), Y4, Y10
+	VFMADD213PS  constants<>+384(SB), Y5, Y11
+	VFMADD213PS  constants<>+416(SB), Y4, Y10
+	VFMADD213PS  constants<>+416(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y4, Y10
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VFMADD213PS  constants<>+448(SB), Y4, Y10
+	VFMADD213PS  constants<>+448(SB), Y5, Y11
+	VPSLLD       $0x17, Y8, Y4
+	VPSLLD       $0x17, Y9, Y5
+	VANDNPS      Y4, Y7, Y7
+	VANDNPS      Y5, Y6, Y6
+	VFMADD231PS  Y10, Y7, Y2
+	VFMADD231PS  Y11, Y6, Y3
+	ADDQ         SI, R10
+	VMULPS       Y4, Y10, Y4
+	VMULPS       Y5, Y11, Y5
+	VMOVUPS      Y4, (R11)
+	VMOVUPS      Y5, 32(R11)
+	ADDQ         R8, R11
 	VMOVUPS      Y2, (R13)
 	VMOVUPS      Y3, 32(R13)
 	ADDQ         $+64, R13
@@ -8540,12 +8543,12 @@ loop15:
 	VPSLLQ       $0x34, Z22, Z21
 	KNOTW        K1, K1
 	VMOVAPD.Z    Z21, K1, Z22
+	VFMADD213PD  Z0, Z23, Z22
 	ADDQ         SI, R10
 	VMULPD       Z21, Z23, Z21
 	VMOVUPS      Z21, (R11)
 	ADDQ         R8, R11
-	VMULPD       Z22, Z23, Z21
-	VMOVUPS      Z21, (R13)
+	VMOVUPS      Z22, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
@@ -8566,39 +8569,39 @@ loop17:
 	MOVQ BP, R15
 
 next19:
-	VMOVUPS      (R10), Z21
-	VMOVUPS      (AX), Z22
-	VSUBPD       Z22, Z21, Z21
-	VCMPPD       $0x15, Z0, Z21, K1
-	VBROADCASTSD constants<>+96(SB), Z22
-	VPADDQ       Z22, Z20, K1, Z20
-	VMAXPD       Z21, Z2, Z21
-	VMOVAPS      Z3, Z22
-	VFMADD213PD  Z4, Z21, Z22
-	VSUBPD       Z4, Z22, Z23
-	VFNMADD231PD Z23, Z5, Z21
-	VFNMADD231PD Z6, Z23, Z21
-	VMOVAPS      Z7, Z23
-	VFMADD213PD  Z8, Z21, Z23
-	VFMADD213PD  Z9, Z21, Z23
-	VFMADD213PD  Z10, Z21, Z23
-	VFMADD213PD  Z11, Z21, Z23
-	VFMADD213PD  Z12, Z21, Z23
-	VFMADD213PD  Z13, Z21, Z23
-	VFMADD213PD  Z14, Z21, Z23
-	VFMADD213PD  Z15, Z21, Z23
-	VFMADD213PD  Z16, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VFMADD213PD  Z17, Z21, Z23
-	VPSLLQ       $0x34, Z22, Z21
-	KNOTW        K1, K1
-	VMOVAPD.Z    Z21, K1, Z22
-	ADDQ         SI, R10
-	VMULPD       Z21, Z23, Z21
-	VMOVUPS      Z21, (R11)
-	ADDQ         R8, R11
 	VMOVUPS      (R13), Z21
-	VFMADD231PD  Z23, Z22, Z21
+	VMOVUPS      (R10), Z22
+	VMOVUPS      (AX), Z23
+	VSUBPD       Z23, Z22, Z22
+	VCMPPD       $0x15, Z0, Z22, K1
+	VBROADCASTSD constants<>+96(SB), Z23
+	VPADDQ       Z23, Z20, K1, Z20
+	VMAXPD       Z22, Z2, Z22
+	VMOVAPS      Z3, Z23
+	VFMADD213PD  Z4, Z22, Z23
+	VSUBPD       Z4, Z23, Z24
+	VFNMADD231PD Z24, Z5, Z22
+	VFNMADD231PD Z6, Z24, Z22
+	VMOVAPS      Z7, Z24
+	VFMADD213PD  Z8, Z22, Z24
+	VFMADD213PD  Z9, Z22, Z24
+	VFMADD213PD  Z10, Z22, Z24
+	VFMADD213PD  Z11, Z22, Z24
+	VFMADD213PD  Z12, Z22, Z24
+	VFMADD213PD  Z13, Z22, Z24
+	VFMADD213PD  Z14, Z22, Z24
+	VFMADD213PD  Z15, Z22, Z24
+	VFMADD213PD  Z16, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VFMADD213PD  Z17, Z22, Z24
+	VPSLLQ       $0x34, Z23, Z22
+	KNOTW        K1, K1
+	VMOVAPD.Z    Z22, K1, Z23
+	VFMADD231PD  Z24, Z23, Z21
+	ADDQ         SI, R10
+	VMULPD       Z22, Z24, Z22
+	VMOVUPS      Z22, (R11)
+	ADDQ         R8, R11
 	VMOVUPS      Z21, (R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R12
@@ -8928,16 +8931,17 @@ loop15:
 	VPSLLQ       $0x34, Y7, Y3
 	VANDNPS      Y2, Y5, Y5
 	VANDNPS      Y3, Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VFMADD213PD  Y6, Y8, Y5
+	VFMADD213PD  Y6, Y9, Y4
 	ADDQ         SI, R10
 	VMULPD       Y2, Y8, Y2
 	VMULPD       Y3, Y9, Y3
 	VMOVUPS      Y2, (R11)
 	VMOVUPS      Y3, 32(R11)
 	ADDQ         R8, R11
-	VMULPD       Y5, Y8, Y2
-	VMULPD       Y4, Y9, Y3
-	VMOVUPS      Y2, (R13)
-	VMOVUPS      Y3, 32(R13)
+	VMOVUPS      Y5, (R13)
+	VMOVUPS      Y4, 32(R13)
 	ADDQ         $+64, R13
 	SUBQ         $+1, R15
 	CMPQ         R15, $+0
@@ -8958,67 +8962,67 @@ loop17:
 	MOVQ BP, R15
 
 next19:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VSUBPD       (AX), Y2, Y2
-	VSUBPD       32(AX), Y3, Y3
-	VXORPS       Y4, Y4, Y4
-	VCMPPD       $0x15, Y4, Y2, Y5
-	VCMPPD       $0x15, Y4, Y3, Y4
-	VPADDQ       Y5, Y0, Y0
-	VPADDQ       Y4, Y1, Y1
-	VMOVUPS      constants<>+544(SB), Y6
-	VMAXPD       Y2, Y6, Y2
-	VMAXPD       Y3, Y6, Y3
-	VMOVUPS      constants<>+576(SB), Y6
-	VMOVUPS      constants<>+576(SB), Y7
-	VFMADD213PD  constants<>+608(SB), Y2, Y6
-	VFMADD213PD  constants<>+608(SB), Y3, Y7
-	VSUBPD       constants<>+608(SB), Y6, Y8
-	VSUBPD       constants<>+608(SB), Y7, Y9
-	VMOVUPS      constants<>+640(SB), Y10
-	VFNMADD231PD Y8, Y10, Y2
-	VFNMADD231PD Y9, Y10, Y3
-	VFNMADD231PD constants<>+672(SB), Y8, Y2
-	VFNMADD231PD constants<>+672(SB), Y9, Y3
-	VMOVUPS      constants<>+704(SB), Y8
-	VMOVUPS      constants<>+704(SB), Y9
-	VFMADD213PD  constants<>+736(SB), Y2, Y8
-	VFMADD213PD  constants<>+736(SB), Y3, Y9
-	VFMADD213PD  constants<>+768(SB), Y2, Y8
-	VFMADD213PD  constants<>+768(SB), Y3, Y9
-	VFMADD213PD  constants<>+800(SB), Y2, Y8
-	VFMADD213PD  constants<>+800(SB), Y3, Y9
-	VFMADD213PD  constants<>+832(SB), Y2, Y8
-	VFMADD213PD  constants<>+832(SB), Y3, Y9
-	VFMADD213PD  constants<>+864(SB), Y2, Y8
-	VFMADD213PD  constants<>+864(SB), Y3, Y9
-	VFMADD213PD  constants<>+896(SB), Y2, Y8
-	VFMADD213PD  constants<>+896(SB), Y3, Y9
-	VFMADD213PD  constants<>+928(SB), Y2, Y8
-	VFMADD213PD  constants<>+928(SB), Y3, Y9
-	VFMADD213PD  constants<>+960(SB), Y2, Y8
-	VFMADD213PD  constants<>+960(SB), Y3, Y9
-	VFMADD213PD  constants<>+992(SB), Y2, Y8
-	VFMADD213PD  constants<>+992(SB), Y3, Y9
-	VFMADD213PD  constants<>+1024(SB), Y2, Y8
-	VFMADD213PD  constants<>+1024(SB), Y3, Y9
-	VFMADD213PD  constants<>+1024(SB), Y2, Y8
-	VFMADD213PD  constants<>+1024(SB), Y3, Y9
-	VPSLLQ       $0x34, Y6, Y2
-	VPSLLQ       $0x34, Y7, Y3
-	VANDNPS      Y2, Y5, Y5
-	VANDNPS      Y3, Y4, Y4
-	ADDQ         SI, R10
-	VMULPD       Y2, Y8, Y2
-	VMULPD       Y3, Y9, Y3
-	VMOVUPS      Y2, (R11)
-	VMOVUPS      Y3, 32(R11)
-	ADDQ         R8, R11
 	VMOVUPS      (R13), Y2
 	VMOVUPS      32(R13), Y3
-	VFMADD231PD  Y8, Y5, Y2
-	VFMADD231PD  Y9, Y4, Y3
+	VMOVUPS      (R10), Y4
+	VMOVUPS      32(R10), Y5
+	VSUBPD       (AX), Y4, Y4
+	VSUBPD       32(AX), Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y4, Y7
+	VCMPPD       $0x15, Y6, Y5, Y6
+	VPADDQ       Y7, Y0, Y0
+	VPADDQ       Y6, Y1, Y1
+	VMOVUPS      constants<>+544(SB), Y8
+	VMAXPD       Y4, Y8, Y4
+	VMAXPD       Y5, Y8, Y5
+	VMOVUPS      constants<>+576(SB), Y8
+	VMOVUPS      constants<>+576(SB), Y9
+	VFMADD213PD  constants<>+608(SB), Y4, Y8
+	VFMADD213PD  constants<>+608(SB), Y5, Y9
+	VSUBPD       constants<>+608(SB), Y8, Y10
+	VSUBPD       constants<>+608(SB), Y9, Y11
+	VMOVUPS      constants<>+640(SB), Y12
+	VFNMADD231PD Y10, Y12, Y4
+	VFNMADD231PD Y11, Y12, Y5
+	VFNMADD231PD constants<>+672(SB), Y10, Y4
+	VFNMADD231PD constants<>+672(SB), Y11, Y5
+	VMOVUPS      constants<>+704(SB), Y10
+	VMOVUPS      constants<>+704(SB), Y11
+	VFMADD213PD  constants<>+736(SB), Y4, Y10
+	VFMADD213PD  constants<>+736(SB), Y5, Y11
+	VFMADD213PD  constants<>+768(SB), Y4, Y10
+	VFMADD213PD  constants<>+768(SB), Y5, Y11
+	VFMADD213PD  constants<>+800(SB), Y4, Y10
+	VFMADD213PD  constants<>+800(SB), Y5, Y11
+	VFMADD213PD  constants<>+832(SB), Y4, Y10
+	VFMADD213PD  constants<>+832(SB), Y5, Y11
+	VFMADD213PD  constants<>+864(SB), Y4, Y10
+	VFMADD213PD  constants<>+864(SB), Y5, Y11
+	VFMADD213PD  constants<>+896(SB), Y4, Y10
+	VFMADD213PD  constants<>+896(SB), Y5, Y11
+	VFMADD213PD  constants<>+928(SB), Y4, Y10
+	VFMADD213PD  constants<>+928(SB), Y5, Y11
+	VFMADD213PD  constants<>+960(SB), Y4, Y10
+	VFMADD213PD  constants<>+960(SB), Y5, Y11
+	VFMADD213PD  constants<>+992(SB), Y4, Y10
+	VFMADD213PD  constants<>+992(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y4, Y10
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VFMADD213PD  constants<>+1024(SB), Y4, Y10
+	VFMADD213PD  constants<>+1024(SB), Y5, Y11
+	VPSLLQ       $0x34, Y8, Y4
+	VPSLLQ       $0x34, Y9, Y5
+	VANDNPS      Y4, Y7, Y7
+	VANDNPS      Y5, Y6, Y6
+	VFMADD231PD  Y10, Y7, Y2
+	VFMADD231PD  Y11, Y6, Y3
+	ADDQ         SI, R10
+	VMULPD       Y4, Y10, Y4
+	VMULPD       Y5, Y11, Y5
+	VMOVUPS      Y4, (R11)
+	VMOVUPS      Y5, 32(R11)
+	ADDQ         R8, R11
 	VMOVUPS      Y2, (R13)
 	VMOVUPS      Y3, 32(R13)
 	ADDQ         $+64, R13

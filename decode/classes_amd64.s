@@ -769,7 +769,7 @@ loop1:
 loop3:
 	VMOVUPS      (DX), Z18
 	VADDPS       Z17, Z18, Z18
-	VPCMPD       $0x01, Z18, Z2, K1
+	VCMPPS       $0x15, Z1, Z18, K1
 	VPADDD       Z3, Z15, K1, Z15
 	VMAXPS       Z18, Z4, Z18
 	VMOVAPS      Z5, Z19
@@ -801,7 +801,7 @@ end4:
 	VMOVAPS      Z2, Z18
 	VMOVUPS      (DX), K1, Z18
 	VADDPS       Z17, Z18, Z17
-	VPCMPD       $0x01, Z17, Z2, K1
+	VCMPPS       $0x15, Z1, Z17, K1
 	VPADDD       Z3, Z15, K1, Z15
 	VMAXPS       Z17, Z4, Z17
 	VMOVAPS      Z5, Z18
@@ -881,9 +881,9 @@ loop1:
 loop3:
 	VADDPS       (DX), Y4, Y5
 	VADDPS       32(DX), Y4, Y6
-	VMOVUPS      constants<>+0(SB), Y7
-	VPCMPGTD     Y7, Y5, Y8
-	VPCMPGTD     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPS       $0x15, Y7, Y5, Y8
+	VCMPPS       $0x15, Y7, Y6, Y7
 	VPADDD       Y8, Y0, Y0
 	VPADDD       Y7, Y1, Y1
 	VMOVUPS      constants<>+128(SB), Y9
@@ -941,9 +941,9 @@ end4:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPS       Y4, Y5, Y5
 	VADDPS       Y4, Y6, Y4
-	VMOVUPS      constants<>+0(SB), Y6
-	VPCMPGTD     Y6, Y5, Y7
-	VPCMPGTD     Y6, Y4, Y6
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x15, Y6, Y5, Y7
+	VCMPPS       $0x15, Y6, Y4, Y6
 	VPADDD       Y7, Y0, Y0
 	VPADDD       Y6, Y1, Y1
 	VMOVUPS      constants<>+128(SB), Y8
@@ -1058,7 +1058,7 @@ loop1:
 loop3:
 	VMOVUPS      (DX), Z23
 	VADDPD       Z22, Z23, Z23
-	VPCMPQ       $0x01, Z23, Z2, K1
+	VCMPPD       $0x15, Z1, Z23, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	VMAXPD       Z23, Z4, Z23
 	VMOVAPS      Z5, Z24
@@ -1095,7 +1095,7 @@ end4:
 	VMOVAPS      Z2, Z23
 	VMOVUPD      (DX), K1, Z23
 	VADDPD       Z22, Z23, Z22
-	VPCMPQ       $0x01, Z22, Z2, K1
+	VCMPPD       $0x15, Z1, Z22, K1
 	VPADDQ       Z3, Z20, K1, Z20
 	VMAXPD       Z22, Z4, Z22
 	VMOVAPS      Z5, Z23
@@ -1176,9 +1176,9 @@ loop1:
 loop3:
 	VADDPD       (DX), Y4, Y5
 	VADDPD       32(DX), Y4, Y6
-	VMOVUPS      constants<>+32(SB), Y7
-	VPCMPGTQ     Y7, Y5, Y8
-	VPCMPGTQ     Y7, Y6, Y7
+	VXORPS       Y7, Y7, Y7
+	VCMPPD       $0x15, Y7, Y5, Y8
+	VCMPPD       $0x15, Y7, Y6, Y7
 	VPADDQ       Y8, Y0, Y0
 	VPADDQ       Y7, Y1, Y1
 	VMOVUPS      constants<>+512(SB), Y9
@@ -1246,9 +1246,9 @@ end4:
 	VBLENDVPS    Y7, Y6, Y8, Y6
 	VADDPD       Y4, Y5, Y5
 	VADDPD       Y4, Y6, Y4
-	VMOVUPS      constants<>+32(SB), Y6
-	VPCMPGTQ     Y6, Y5, Y7
-	VPCMPGTQ     Y6, Y4, Y6
+	VXORPS       Y6, Y6, Y6
+	VCMPPD       $0x15, Y6, Y5, Y7
+	VCMPPD       $0x15, Y6, Y4, Y6
 	VPADDQ       Y7, Y0, Y0
 	VPADDQ       Y6, Y1, Y1
 	VMOVUPS      constants<>+512(SB), Y8

@@ -24,7 +24,7 @@ func sumExpTops() kernel {
 			sum, ties, x, n, top := k.Array("sum"), k.Array("ties"), k.Array("x"), k.Arg("n"), k.Array("top")
 			negInf, zero, e := k.Const(k.F, math.Inf(-1)), k.Const(k.F, 0), newFactoredExponential(k)
 			repeat(k, k.Len("top"), 1, func() {
-				terms, minus := e.newSum(k), zero.Sub(top.Broadcast()) // then ±0 less ±0 is +0
+				terms, minus := e.newSum(k), zero.Sub(top.Broadcast())
 				k.Each(n, arrays{x}, func(l asm.Lanes) {
 					terms.add(k, l.LoadOr(x, negInf).Add(minus))
 				})

@@ -97,60 +97,42 @@ func (e *factoredExponential) ofNegative(d asm.Vec) asm.Vec {
 	return p.Mul(power)
 }
 
-// tiesApart are terms e^d for d = x−m ≤ 0, of which those with x = m are only counted.
-type tiesApart struct {
+// expTerms are e^d for d = x−m ≤ 0. Where x is m they are only counted.
+type expTerms struct {
 	*factoredExponential
-	zero, minusInf asm.Vec
-	none, count    asm.Vec // what is subtracted from as an integer, and what is left
+	none, count asm.Vec // what is subtracted from as an integer, and what is left
 }
 
-func (e *factoredExponential) newTerms(k *builder) tiesApart {
+func (e *factoredExponential) newTerms(k *builder) expTerms {
 	none := k.Const(e.t, k.get("shift%d", layoutOf(e.t).bits))
-	return tiesApart{e, k.Const(e.t, 0), k.Const(e.t, math.Inf(-1)), none, k.Var(none.As(e.t.Int()))}
+	return expTerms{e, none, k.Var(none.As(e.t.Int()))}
 }
 
-// term returns e^d as p·power, and power with 0 where x = m. p is NaN where d is, and that counts as one more
-// x = m.
-func (s *tiesApart) term(k *builder, d asm.Vec) (p, power, below asm.Vec) {
-	return s.apart(k, d, d.NotLess(s.zero))
-}
-
-// termOfSum is term for d that are not −0. As integers, negative floats are in reverse order, NaN of either sign
-// is above −Inf, and 0 above all of them: a comparison that needs no port of those for products tells
-// what is 0 or NaN.
-func (s *tiesApart) termOfSum(k *builder, d asm.Vec) (p, power, below asm.Vec) {
-	i := s.t.Int()
-	return s.apart(k, d, s.minusInf.As(i).Less(d.As(i)))
-}
-
-func (s *tiesApart) apart(k *builder, d asm.Vec, isTie asm.Mask) (p, power, below asm.Vec) {
+// plus returns the sum of e^d and a total, or only counts, and e^d as p·power. That product is exact, and so rounded
+// once, with its sum. Where d is NaN sum and p are NaN, and that counts, too.
+func (s *expTerms) plus(k *builder, total, d asm.Vec) (sum, p, power asm.Vec) {
+	isTie := d.NotLess(k.Const(s.t, 0))
 	s.count.AddWhere(isTie, k.Const(s.t.Int(), -1))
 	p, power = s.factors(d)
-	return p, power, isTie.Not().Keep(power)
+	return isTie.Not().Keep(power).MulAdd(p, total), p, power
 }
 
-// ties returns how often x was m.
-func (s *tiesApart) ties() asm.Vec { return s.none.Sub(s.count.As(s.t)) }
+// ties returns what was counted.
+func (s *expTerms) ties() asm.Vec { return s.none.Sub(s.count.As(s.t)) }
 
-// expSum adds up terms. The product of the two factors is exact: it is rounded once with its sum.
+// expSum adds up terms.
 type expSum struct {
-	tiesApart
-	total asm.Vec // of what is below m, or NaN
+	expTerms
+	total asm.Vec
 }
 
 func (e *factoredExponential) newSum(k *builder) expSum {
 	return expSum{e.newTerms(k), k.Var(k.Const(e.t, 0))}
 }
 
-// add adds e^d for a d that is not −0.
-func (s *expSum) add(k *builder, d asm.Vec) {
-	p, _, below := s.termOfSum(k, d)
-	s.total.Set(below.MulAdd(p, s.total))
-}
-
-// addKept adds e^d and returns it.
-func (s *expSum) addKept(k *builder, d asm.Vec) asm.Vec {
-	p, power, below := s.term(k, d)
-	s.total.Set(below.MulAdd(p, s.total))
-	return p.Mul(power)
+// add adds e^d, and returns it as p·power.
+func (s *expSum) add(k *builder, d asm.Vec) (p, power asm.Vec) {
+	sum, p, power := s.plus(k, s.total, d)
+	s.total.Set(sum)
+	return p, power
 }

@@ -50,13 +50,11 @@ func maxThenSum(k *builder, store bool) {
 		through = append(through, dst)
 	}
 	sum := e.newSum(k)
-	minus := k.Const(k.F, 0).Sub(top) // then ±0 less ±0 is +0
+	minus := k.Const(k.F, 0).Sub(top) // AVX2 can add x, not subtract from it, where it is in memory
 	k.Each(n, through, func(l asm.Lanes) {
 		next.Prefetch(2)
-		if d := l.LoadOr(x, negInf).Add(minus); store {
-			l.Store(dst, sum.addKept(k, d))
-		} else {
-			sum.add(k, d)
+		if p, power := sum.add(k, l.LoadOr(x, negInf).Add(minus)); store {
+			l.Store(dst, p.Mul(power))
 		}
 	})
 	top = k.Const(k.F, 0).Sub(minus)
@@ -111,7 +109,7 @@ func sumExpBelow() kernel {
 		body: func(k *builder) {
 			x, next := k.Array("x"), ahead(k)
 			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newFactoredExponential(k)
-			sum, minus := e.newSum(k), zero.Sub(k.Param("m")) // then ±0 less ±0 is +0
+			sum, minus := e.newSum(k), zero.Sub(k.Param("m"))
 			k.Each(k.Len("x"), arrays{x, next}, func(l asm.Lanes) {
 				next.Prefetch(2)
 				sum.add(k, l.LoadOr(x, negInf).Add(minus))
@@ -139,9 +137,10 @@ func expCopy() kernel {
 			dst, x, next := k.Array("dst"), k.Array("x"), ahead(k)
 			out, in := k.Array("out"), k.Array("in")
 			zero, negInf, e := k.Const(k.F, 0), k.Const(k.F, math.Inf(-1)), newFactoredExponential(k)
-			sum, minus := e.newSum(k), zero.Sub(k.Param("m")) // then ±0 less ±0 is +0
+			sum, minus := e.newSum(k), zero.Sub(k.Param("m"))
 			term := func(l asm.Lanes) {
-				l.Store(dst, sum.addKept(k, l.LoadOr(x, negInf).Add(minus)))
+				p, power := sum.add(k, l.LoadOr(x, negInf).Add(minus))
+				l.Store(dst, p.Mul(power))
 				next.Prefetch(2)
 			}
 			all := k.All() // out has whole vectors
@@ -197,7 +196,7 @@ func sumExpRows() kernel {
 			pair.Set(scratch)
 			top.Set(m)
 			repeat(k, rows, 1, func() {
-				terms, minus := e.newSum(k), zero.Sub(top.Broadcast()) // then ±0 less ±0 is +0
+				terms, minus := e.newSum(k), zero.Sub(top.Broadcast())
 				k.Each(n, arrays{row}, func(l asm.Lanes) {
 					terms.add(k, l.LoadOr(row, negInf).Add(minus))
 				})

@@ -136,7 +136,8 @@ func expStrided() kernel {
 			k.While(x.Before(end), func() {
 				terms, class := e.newSum(k), x.Copy()
 				eachClass(k, func() { // m is loaded where it is needed: AVX2 has few registers
-					class.Store(terms.addKept(k, class.Load().Sub(m.Load())))
+					p, power := terms.add(k, class.Load().Sub(m.Load()))
+					class.Store(p.Mul(power))
 					class.Move(row)
 					next.Prefetch(2)
 					next.Advance(k.F.Lanes())
@@ -752,14 +753,14 @@ func sumColumns(k *builder, store bool) {
 			to = dst.Copy()
 		}
 		from.Set(x)
-		term := func() (p, below asm.Vec) { // of which the product is the term, or 0 for one that is 1
-			p, power, below := terms.term(k, from.Load().Sub(m.Load()))
+		plus := func(total asm.Vec) asm.Vec {
+			sum, p, power := terms.plus(k, total, from.Load().Sub(m.Load()))
 			from.Move(xRow)
 			if store {
 				to.Store(p.Mul(power))
 				to.Move(dstRow)
 			}
-			return p, below
+			return sum
 		}
 		left, sums := k.Copy(k.Arg("count")), scratch.Copy()
 		lanes := k.Int(k.F.Lanes())
@@ -771,8 +772,7 @@ func sumColumns(k *builder, store bool) {
 			})
 		}
 		repeat(k, inUse, 1, func() {
-			p, below := term()
-			sums.Store(p.Mul(below))
+			sums.Store(plus(zero))
 			sums.Advance(k.F.Lanes())
 		})
 		left.Dec(inUse)
@@ -781,8 +781,7 @@ func sumColumns(k *builder, store bool) {
 			end := scratch.Plus(scratch.Elements(inUse.Shl(bits.TrailingZeros(uint(k.F.Lanes()))))).Copy()
 			next := k.NewLabel("next")
 			k.Place(next)
-			p, below := term()
-			sums.Store(below.MulAdd(p, sums.Load()))
+			sums.Store(plus(sums.Load()))
 			sums.Advance(k.F.Lanes())
 			left.Dec(k.Int(1))
 			k.If(left.Greater(k.Int(0)), func() { k.JumpIf(sums.Before(end), next) })
