@@ -1,5 +1,7 @@
 package trellis
 
+import "github.com/gotrellis/trellis/internal/fp"
+
 // isSmall reports whether the call is so small that setting up vectors would take longer than
 // all the rest.
 func (t *crossEntropyTask[F]) isSmall() bool {
@@ -226,7 +228,13 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 	}
 	var top, factors [simpleRows]F
 	var sums, losses [simpleRows]float64
-	sumFewRows(&top, &sums, x.Data, rows, classes)
+	made := rows == 1 && out.wantGrad() // then the row has one exp, not one for the sum and one for the gradient
+	if made {
+		m, sum := expBlock(out.grad, x.Data, fp.NegInf[F](), 0)
+		top[0], sums[0] = m, float64(sum)
+	} else {
+		sumFewRows(&top, &sums, x.Data, rows, classes)
+	}
 	log1p(losses[:rows], sums[:rows])
 	var sequential float64
 	var s lanes[float64]
@@ -244,7 +252,11 @@ func fewRows[F Float](out *outputs[F], x *Tensor[F], targets []int, reduction Re
 		sum = s.fold()
 	}
 	if out.wantGrad() {
-		writeSoftmax(out.grad, x.Data, classes, &top, &factors, &sums)
+		if made {
+			scale(out.grad, factors[0])
+		} else {
+			writeSoftmax(out.grad, x.Data, classes, &top, &factors, &sums)
+		}
 		for i, y := range targets {
 			g := out.factor(i, factor)
 			if d := &out.grad[i*classes+y]; logits[i] == top[i] {
