@@ -2597,30 +2597,56 @@ loop13:
 	JLE  end16
 
 loop15:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -2657,30 +2683,56 @@ loop18:
 	JLE  end21
 
 loop20:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -2717,30 +2769,56 @@ loop23:
 	JLE  end26
 
 loop25:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -2777,30 +2855,56 @@ loop28:
 	JLE  end31
 
 loop30:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -2837,30 +2941,56 @@ loop33:
 	JLE  end36
 
 loop35:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -2897,30 +3027,56 @@ loop38:
 	JLE  end41
 
 loop40:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -2954,30 +3110,56 @@ loop42:
 	JLE  end45
 
 loop44:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
@@ -3025,16 +3207,16 @@ TEXT ·emitF64AVX512(SB), NOSPLIT, $0-104
 	MOVQ         p_base+24(FP), CX
 	MOVQ         rows+88(FP), DX
 	CMPQ         DX, $+0
-	JLE          end2
+	JLE          end3
 
-loop1:
+loop2:
 	MOVQ index_base+48(FP), BX
 	MOVQ AX, SI
 	MOVQ index_len+56(FP), DI
 	CMPQ DI, $+0
-	JLE  end4
+	JLE  end5
 
-loop3:
+loop4:
 	VPMOVSXDQ  (BX), Z5
 	VPXORD     Z2, Z2, Z2
 	KXNORW     K0, K0, K1
@@ -3047,9 +3229,9 @@ loop3:
 	ADDQ       $+32, BX
 	SUBQ       $+8, DI
 	CMPQ       DI, $+0
-	JGT        loop3
+	JGT        loop4
 
-end4:
+end5:
 	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
@@ -3058,9 +3240,9 @@ end4:
 	ADDQ BX, CX
 	SUBQ $+1, DX
 	CMPQ DX, $+0
-	JGT  loop1
+	JGT  loop2
 
-end2:
+end3:
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VMINPD        Y2, Y0, Y3
 	VEXTRACTF64X2 $0x01, Y3, X0
@@ -3089,16 +3271,16 @@ TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
 	VXORPS  Y3, Y3, Y3
 	MOVQ    rows+88(FP), DX
 	CMPQ    DX, $+0
-	JLE     end2
+	JLE     end3
 
-loop1:
+loop2:
 	MOVQ index_base+48(FP), BX
 	MOVQ AX, SI
 	MOVQ index_len+56(FP), DI
 	CMPQ DI, $+0
-	JLE  end4
+	JLE  end5
 
-loop3:
+loop4:
 	MOVLQSX     (BX), R8
 	VMOVSD      (CX)(R8*8), X6
 	MOVLQSX     4(BX), R8
@@ -3129,9 +3311,9 @@ loop3:
 	ADDQ        $+32, BX
 	SUBQ        $+8, DI
 	CMPQ        DI, $+0
-	JGT         loop3
+	JGT         loop4
 
-end4:
+end5:
 	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
@@ -3140,9 +3322,9 @@ end4:
 	ADDQ BX, CX
 	SUBQ $+1, DX
 	CMPQ DX, $+0
-	JGT  loop1
+	JGT  loop2
 
-end2:
+end3:
 	VMINPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMINPD       X1, X0, X0

@@ -2737,16 +2737,16 @@ TEXT ·emitF64NEON(SB), NOSPLIT, $0-104
 	VMOVI $0, V8.B16
 	MOVD  rows+88(FP), R5
 	CMP   $0, R5
-	BLE   end2
+	BLE   end3
 
-loop1:
+loop2:
 	MOVD index_base+48(FP), R4
 	MOVD R7, R3
 	MOVD index_len+56(FP), R2
 	CMP  $0, R2
-	BLE  end4
+	BLE  end5
 
-loop3:
+loop4:
 	FLDPQ (R4), (F1, F0)
 	WORD  $0x0f20a425 // SXTL V5.2D, V1.2S
 	WORD  $0x4f20a424 // SXTL2 V4.2D, V1.4S
@@ -2790,9 +2790,9 @@ loop3:
 	ADD   $32, R4, R4
 	SUB   $8, R2, R2
 	CMP   $0, R2
-	BGT   loop3
+	BGT   loop4
 
-end4:
+end5:
 	MOVD yStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
@@ -2801,9 +2801,11 @@ end4:
 	ADD  R0, R6, R6
 	SUB  $1, R5, R5
 	CMP  $0, R5
-	BGT  loop1
+	BGT  loop2
 
-end2:
+end3:
+
+done1:
 	WORD  $0x4eedc5e1 // FMINNM V1.2D, V15.2D, V13.2D
 	WORD  $0x4eecc5c0 // FMINNM V0.2D, V14.2D, V12.2D
 	WORD  $0x4ee0c421 // FMINNM V1.2D, V1.2D, V0.2D

@@ -49,11 +49,6 @@ func (p *expRows[F]) exponent(r int) float64 { return fp.Unshifted(p.ref[r]) }
 // inRange reports whether exp of frame r of the group is of use.
 func (p *expRows[F]) inRange(r int) bool { return p.top[r] <= fp.MaxScore && p.top[r] >= -fp.MaxScore }
 
-// frame returns what is known of frame r of the group.
-func (p *expRows[F]) frame(r int) (exponent, top, sum float64, inRange bool) {
-	return p.exponent(r), float64(p.top[r]), p.sum[r], p.inRange(r)
-}
-
 // allInRange is inRange for the first frames of the group.
 func (p *expRows[F]) allInRange(frames int) bool {
 	for r := range frames {

@@ -130,7 +130,7 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	if m.expByClass {
 		columns := s.x.Columns
 		// A class of few takes as long in each frame as four when rows of all are made.
-		if s.few = distinct(&m.set, m.target.named(), columns); 4*len(s.few) <= columns {
+		if s.few = m.distinctClasses(); 4*len(s.few) <= columns {
 			columns = len(s.few)
 		} else {
 			s.few = nil

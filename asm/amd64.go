@@ -988,17 +988,24 @@ func (w *amd64) gatherBy(in *instr) {
 		at, from := w.ctx.GP64(), w.mem(in.mem, 0)
 		w.ctx.MOVLQSX(w.mem(index, 4*i), at)
 		i++
-		from.Index, from.Scale = at, 8
+		from.Index, from.Scale = at, uint8(in.t.Size())
 		return from
 	}
-	pair := func() reg.VecVirtual {
+	half := func() reg.VecVirtual {
 		x := w.ctx.XMM()
+		if in.t.Size() == 4 {
+			w.ctx.VMOVSS(element(), x)
+			for i := 1; i < 4; i++ {
+				w.ctx.VINSERTPS(operand.U8(i<<4), element(), x, x)
+			}
+			return x
+		}
 		w.ctx.VMOVSD(element(), x)
 		w.ctx.VMOVHPD(element(), x, x)
 		return x
 	}
 	for _, r := range w.dst(in.dst) {
-		low, high := pair(), pair()
+		low, high := half(), half()
 		w.ctx.VINSERTF128(operand.U8(1), high, low.AsY(), r)
 	}
 }
@@ -1014,8 +1021,7 @@ func (w *amd64) apart(v, dst reg.VecVirtual) reg.VecVirtual {
 	return c
 }
 
-// gatherTable picks the elements in registers, unless AVX2 would have more than four
-// of eight elements each to pick from.
+// gatherTable picks the elements in registers.
 func (w *amd64) gatherTable(in *instr) {
 	n, index := int(in.b.imm), w.regs(in.a)
 	if w.k.target == AVX512 {
@@ -1027,10 +1033,6 @@ func (w *amd64) gatherTable(in *instr) {
 			w.ctx.VPTESTMD_BCST(w.pool.constant(bit|bit<<32), at, upper[half])
 		}
 		w.pick512(in.mem, 0, n, at, upper, dst)
-		return
-	}
-	if n > 2 {
-		w.gather(in)
 		return
 	}
 	for p, r := range w.dst(in.dst) {

@@ -207,23 +207,30 @@ func (a Array) Gather(index Vec) Vec {
 	return a.k.vec(instr{op: opGather, t: a.t, a: index.arg, mem: a.mem()})
 }
 
-// GatherTable is Gather of 32-bit elements from a table of n vectors, 1 to 8: the indices
+// GatherTable is GatherBy of 32-bit elements from a table of n vectors, 1 to 8: the indices
 // are from 0 to 16·n−1, and all of the table can be read. AVX-512 looks them up in
 // registers, as AVX2 does for one vector or two.
-func (a Array) GatherTable(n int, index Vec) Vec {
+func (a Array) GatherTable(n int, index Array) Vec {
 	if a.t.Size() != 4 || index.t != I32 || n < 1 || n > 8 {
 		a.k.fail("GatherTable of %d·%v by %v", n, a.t, index.t)
 	}
-	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
+	if a.k.target == AVX2 && n > 2 {
+		return a.GatherBy(index)
+	}
+	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.Load().arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
 }
 
-// GatherBy is Gather of 64-bit elements by as many I32 in memory, which index has for all lanes: AVX2 moves
+// GatherBy is Gather by I32 in memory, which index has for all lanes: AVX2 moves
 // the elements one by one, which is faster there.
 func (a Array) GatherBy(index Array) Vec {
-	if a.t.Size() != 8 || index.t != I32 {
+	if index.t != I32 {
 		a.k.fail("GatherBy of %v by %v", a.t, index.t)
 	}
-	if a.k.target != AVX2 {
+	switch {
+	case a.k.target == AVX2:
+	case a.t.Size() == 4:
+		return a.Gather(index.Load())
+	default:
 		return a.Gather(a.k.All().LoadWiden(index))
 	}
 	return a.k.vec(instr{op: opGatherBy, t: a.t, a: index.base, b: arg{argImm, 0, uint64(index.offset)}, mem: a.mem()})

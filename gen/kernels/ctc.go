@@ -221,19 +221,15 @@ func emit() kernel {
 					p.Move(p.Elements(k.Arg("pStride")))
 				})
 			}
-			if k.F == asm.F64 {
-				lookUp(func(index asm.Array) asm.Vec { return p.GatherBy(index) })
-			} else {
-				done := k.NewLabel("done")
-				for vectors := 1; vectors <= 8; vectors++ {
-					k.If(k.Arg("pStride").Equal(k.Int(vectors*k.F.Lanes())), func() {
-						lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index.Load()) })
-						k.Jump(done)
-					})
-				}
-				lookUp(func(index asm.Array) asm.Vec { return p.Gather(index.Load()) })
-				k.Place(done)
+			done := k.NewLabel("done")
+			for vectors := 1; vectors <= 8 && k.F == asm.F32; vectors++ {
+				k.If(k.Arg("pStride").Equal(k.Int(vectors*k.F.Lanes())), func() {
+					lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index) })
+					k.Jump(done)
+				})
 			}
+			lookUp(p.GatherBy)
+			k.Place(done)
 			k.Return("least", least.FoldMin().Add(poison.FoldAdd()))
 		},
 	}
