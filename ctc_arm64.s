@@ -4556,104 +4556,426 @@ end2:
 	RET
 
 // addOccupanciesNEON is addOccupanciesGeneric.
-// func addOccupanciesNEON(sums []float64, occupancy []float64, offsets []int32, scratch []float64, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
-TEXT ·addOccupanciesNEON(SB), NOSPLIT, $0-128
+// func addOccupanciesNEON(sums []float64, occupancy []float64, offsets []int32, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
+TEXT ·addOccupanciesNEON(SB), NOSPLIT, $0-104
 	MOVD sums_base+0(FP), R7
 	MOVD occupancy_base+24(FP), R6
-	MOVD scratch_base+72(FP), R5
-	MOVD rows+120(FP), R4
-	CMP  $0, R4
+	MOVD occupancyStride+88(FP), R0
+	LSL  $3, R0, R5
+	MOVD $2, R0
+	MUL  R0, R5, R4
+	MOVD rows+96(FP), R3
+	CMP  $0, R3
 	BLE  end2
 
 loop1:
-	MOVD occupancyStride+112(FP), R0
-	LSL  $3, R0, R9
 	MOVD R6, R8
-	ADD  R9, R6, R3
 	MOVD offsets_base+48(FP), R2
-	MOVD occupancyColumns+104(FP), R1
+	MOVD occupancyColumns+80(FP), R1
 	CMP  $0, R1
 	BLE  end4
 
 loop3:
-	FLDPQ (R8), (F11, F10)
-	FLDPQ 32(R8), (F9, F8)
-	FLDPQ (R3), (F7, F6)
-	FLDPQ 32(R3), (F5, F4)
-	VZIP1 V7.D2, V11.D2, V3.D2
-	VZIP1 V6.D2, V10.D2, V2.D2
-	VZIP1 V5.D2, V9.D2, V1.D2
-	VZIP1 V4.D2, V8.D2, V0.D2
-	FSTPQ (F3, F2), (R5)
-	FSTPQ (F1, F0), 32(R5)
-	VZIP2 V7.D2, V11.D2, V3.D2
-	VZIP2 V6.D2, V10.D2, V2.D2
-	VZIP2 V5.D2, V9.D2, V1.D2
-	VZIP2 V4.D2, V8.D2, V0.D2
-	FSTPQ (F3, F2), 64(R5)
-	FSTPQ (F1, F0), 96(R5)
+	MOVD  R8, R9
+	FMOVQ (R9), F7
+	ADD   R4, R9, R0
+	FMOVQ (R0), F6
+	ADD   R4, R0, R0
+	FMOVQ (R0), F5
+	ADD   R4, R0, R0
+	FMOVQ (R0), F4
+	ADD   R5, R9, R9
+	FMOVQ (R9), F3
+	ADD   R4, R9, R0
+	FMOVQ (R0), F2
+	ADD   R4, R0, R0
+	FMOVQ (R0), F1
+	ADD   R4, R0, R0
+	FMOVQ (R0), F0
+	VZIP1 V3.D2, V7.D2, V11.D2
+	VZIP1 V2.D2, V6.D2, V10.D2
+	VZIP1 V1.D2, V5.D2, V9.D2
+	VZIP1 V0.D2, V4.D2, V8.D2
+	VZIP2 V3.D2, V7.D2, V7.D2
+	VZIP2 V2.D2, V6.D2, V6.D2
+	VZIP2 V1.D2, V5.D2, V5.D2
+	VZIP2 V0.D2, V4.D2, V4.D2
 	MOVW  (R2), R0
 	ADD   R0, R7, R0
-	FMOVQ (R0), F1
-	FMOVQ (R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d563 // FADD V3.2D, V11.2D, V3.2D
+	WORD  $0x4e62d542 // FADD V2.2D, V10.2D, V2.2D
+	WORD  $0x4e61d521 // FADD V1.2D, V9.2D, V1.2D
+	WORD  $0x4e60d500 // FADD V0.2D, V8.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
 	MOVW  4(R2), R0
 	ADD   R0, R7, R0
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $16, R8, R9
+	FMOVQ (R9), F7
+	ADD   R4, R9, R0
+	FMOVQ (R0), F6
+	ADD   R4, R0, R0
+	FMOVQ (R0), F5
+	ADD   R4, R0, R0
+	FMOVQ (R0), F4
+	ADD   R5, R9, R9
+	FMOVQ (R9), F3
+	ADD   R4, R9, R0
+	FMOVQ (R0), F2
+	ADD   R4, R0, R0
 	FMOVQ (R0), F1
-	FMOVQ 64(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	ADD   R4, R0, R0
+	FMOVQ (R0), F0
+	VZIP1 V3.D2, V7.D2, V11.D2
+	VZIP1 V2.D2, V6.D2, V10.D2
+	VZIP1 V1.D2, V5.D2, V9.D2
+	VZIP1 V0.D2, V4.D2, V8.D2
+	VZIP2 V3.D2, V7.D2, V7.D2
+	VZIP2 V2.D2, V6.D2, V6.D2
+	VZIP2 V1.D2, V5.D2, V5.D2
+	VZIP2 V0.D2, V4.D2, V4.D2
 	MOVW  8(R2), R0
 	ADD   R0, R7, R0
-	FMOVQ (R0), F1
-	FMOVQ 16(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d563 // FADD V3.2D, V11.2D, V3.2D
+	WORD  $0x4e62d542 // FADD V2.2D, V10.2D, V2.2D
+	WORD  $0x4e61d521 // FADD V1.2D, V9.2D, V1.2D
+	WORD  $0x4e60d500 // FADD V0.2D, V8.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
 	MOVW  12(R2), R0
 	ADD   R0, R7, R0
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R8, R9
+	FMOVQ (R9), F7
+	ADD   R4, R9, R0
+	FMOVQ (R0), F6
+	ADD   R4, R0, R0
+	FMOVQ (R0), F5
+	ADD   R4, R0, R0
+	FMOVQ (R0), F4
+	ADD   R5, R9, R9
+	FMOVQ (R9), F3
+	ADD   R4, R9, R0
+	FMOVQ (R0), F2
+	ADD   R4, R0, R0
 	FMOVQ (R0), F1
-	FMOVQ 80(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	ADD   R4, R0, R0
+	FMOVQ (R0), F0
+	VZIP1 V3.D2, V7.D2, V11.D2
+	VZIP1 V2.D2, V6.D2, V10.D2
+	VZIP1 V1.D2, V5.D2, V9.D2
+	VZIP1 V0.D2, V4.D2, V8.D2
+	VZIP2 V3.D2, V7.D2, V7.D2
+	VZIP2 V2.D2, V6.D2, V6.D2
+	VZIP2 V1.D2, V5.D2, V5.D2
+	VZIP2 V0.D2, V4.D2, V4.D2
 	MOVW  16(R2), R0
 	ADD   R0, R7, R0
-	FMOVQ (R0), F1
-	FMOVQ 32(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d563 // FADD V3.2D, V11.2D, V3.2D
+	WORD  $0x4e62d542 // FADD V2.2D, V10.2D, V2.2D
+	WORD  $0x4e61d521 // FADD V1.2D, V9.2D, V1.2D
+	WORD  $0x4e60d500 // FADD V0.2D, V8.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
 	MOVW  20(R2), R0
 	ADD   R0, R7, R0
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $48, R8, R9
+	FMOVQ (R9), F7
+	ADD   R4, R9, R0
+	FMOVQ (R0), F6
+	ADD   R4, R0, R0
+	FMOVQ (R0), F5
+	ADD   R4, R0, R0
+	FMOVQ (R0), F4
+	ADD   R5, R9, R9
+	FMOVQ (R9), F3
+	ADD   R4, R9, R0
+	FMOVQ (R0), F2
+	ADD   R4, R0, R0
 	FMOVQ (R0), F1
-	FMOVQ 96(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	ADD   R4, R0, R0
+	FMOVQ (R0), F0
+	VZIP1 V3.D2, V7.D2, V11.D2
+	VZIP1 V2.D2, V6.D2, V10.D2
+	VZIP1 V1.D2, V5.D2, V9.D2
+	VZIP1 V0.D2, V4.D2, V8.D2
+	VZIP2 V3.D2, V7.D2, V7.D2
+	VZIP2 V2.D2, V6.D2, V6.D2
+	VZIP2 V1.D2, V5.D2, V5.D2
+	VZIP2 V0.D2, V4.D2, V4.D2
 	MOVW  24(R2), R0
 	ADD   R0, R7, R0
-	FMOVQ (R0), F1
-	FMOVQ 48(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d563 // FADD V3.2D, V11.2D, V3.2D
+	WORD  $0x4e62d542 // FADD V2.2D, V10.2D, V2.2D
+	WORD  $0x4e61d521 // FADD V1.2D, V9.2D, V1.2D
+	WORD  $0x4e60d500 // FADD V0.2D, V8.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
 	MOVW  28(R2), R0
 	ADD   R0, R7, R0
-	FMOVQ (R0), F1
-	FMOVQ 112(R5), F0
-	WORD  $0x4e60d420 // FADD V0.2D, V1.2D, V0.2D
-	FMOVQ F0, (R0)
+	FLDPQ (R0), (F3, F2)
+	FLDPQ 32(R0), (F1, F0)
+	WORD  $0x4e63d4e3 // FADD V3.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4c2 // FADD V2.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4a1 // FADD V1.2D, V5.2D, V1.2D
+	WORD  $0x4e60d480 // FADD V0.2D, V4.2D, V0.2D
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R8, R8
-	ADD   $64, R3, R3
 	ADD   $32, R2, R2
 	SUB   $8, R1, R1
 	CMP   $0, R1
 	BGT   loop3
 
 end4:
-	LSL  $1, R9, R0
+	MOVD $8, R0
+	MUL  R0, R5, R0
 	ADD  R0, R6, R6
-	MOVD sumsStride+96(FP), R0
+	MOVD sumsStride+72(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
-	SUB  $2, R4, R4
+	SUB  $8, R3, R3
+	CMP  $0, R3
+	BGT  loop1
+
+end2:
+	RET
+
+// rowsOfSumsF32NEON is rowsOfSumsGeneric for float32.
+// func rowsOfSumsF32NEON(dst []float32, dstColumns int, dstStride int, sums []float64, sumsStride int, rows int)
+TEXT ·rowsOfSumsF32NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R7
+	MOVD sums_base+40(FP), R6
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R5
+	MOVD rows+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
+
+loop1:
+	MOVD R6, R3
+	MOVD R7, R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $0, R1
+	BLE  end4
+
+loop3:
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ 256(R3), (F3, F2)
+	FLDPQ 288(R3), (F1, F0)
+	WORD  $0x0e6168f7 // FCVTN V23.2S, V7.2D
+	WORD  $0x4e6168d7 // FCVTN2 V23.4S, V6.2D
+	WORD  $0x0e6168b6 // FCVTN V22.2S, V5.2D
+	WORD  $0x4e616896 // FCVTN2 V22.4S, V4.2D
+	WORD  $0x0e616875 // FCVTN V21.2S, V3.2D
+	WORD  $0x4e616855 // FCVTN2 V21.4S, V2.2D
+	WORD  $0x0e616834 // FCVTN V20.2S, V1.2D
+	WORD  $0x4e616814 // FCVTN2 V20.4S, V0.2D
+	FLDPQ 64(R3), (F7, F6)
+	FLDPQ 96(R3), (F5, F4)
+	FLDPQ 320(R3), (F3, F2)
+	FLDPQ 352(R3), (F1, F0)
+	WORD  $0x0e6168f3 // FCVTN V19.2S, V7.2D
+	WORD  $0x4e6168d3 // FCVTN2 V19.4S, V6.2D
+	WORD  $0x0e6168b2 // FCVTN V18.2S, V5.2D
+	WORD  $0x4e616892 // FCVTN2 V18.4S, V4.2D
+	WORD  $0x0e616871 // FCVTN V17.2S, V3.2D
+	WORD  $0x4e616851 // FCVTN2 V17.4S, V2.2D
+	WORD  $0x0e616830 // FCVTN V16.2S, V1.2D
+	WORD  $0x4e616810 // FCVTN2 V16.4S, V0.2D
+	FLDPQ 128(R3), (F7, F6)
+	FLDPQ 160(R3), (F5, F4)
+	FLDPQ 384(R3), (F3, F2)
+	FLDPQ 416(R3), (F1, F0)
+	WORD  $0x0e6168ef // FCVTN V15.2S, V7.2D
+	WORD  $0x4e6168cf // FCVTN2 V15.4S, V6.2D
+	WORD  $0x0e6168ae // FCVTN V14.2S, V5.2D
+	WORD  $0x4e61688e // FCVTN2 V14.4S, V4.2D
+	WORD  $0x0e61686d // FCVTN V13.2S, V3.2D
+	WORD  $0x4e61684d // FCVTN2 V13.4S, V2.2D
+	WORD  $0x0e61682c // FCVTN V12.2S, V1.2D
+	WORD  $0x4e61680c // FCVTN2 V12.4S, V0.2D
+	FLDPQ 192(R3), (F3, F7)
+	FLDPQ 224(R3), (F2, F6)
+	FLDPQ 448(R3), (F1, F5)
+	FLDPQ 480(R3), (F0, F4)
+	WORD  $0x0e616863 // FCVTN V3.2S, V3.2D
+	WORD  $0x4e6168e3 // FCVTN2 V3.4S, V7.2D
+	WORD  $0x0e616842 // FCVTN V2.2S, V2.2D
+	WORD  $0x4e6168c2 // FCVTN2 V2.4S, V6.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
+	VZIP1 V19.S4, V23.S4, V11.S4
+	VZIP1 V18.S4, V22.S4, V10.S4
+	VZIP1 V17.S4, V21.S4, V9.S4
+	VZIP1 V16.S4, V20.S4, V8.S4
+	VZIP2 V19.S4, V23.S4, V19.S4
+	VZIP2 V18.S4, V22.S4, V18.S4
+	VZIP2 V17.S4, V21.S4, V17.S4
+	VZIP2 V16.S4, V20.S4, V16.S4
+	VZIP1 V3.S4, V15.S4, V7.S4
+	VZIP1 V2.S4, V14.S4, V6.S4
+	VZIP1 V1.S4, V13.S4, V5.S4
+	VZIP1 V0.S4, V12.S4, V4.S4
+	VZIP2 V3.S4, V15.S4, V3.S4
+	VZIP2 V2.S4, V14.S4, V2.S4
+	VZIP2 V1.S4, V13.S4, V1.S4
+	VZIP2 V0.S4, V12.S4, V0.S4
+	VZIP1 V7.D2, V11.D2, V15.D2
+	VZIP1 V6.D2, V10.D2, V14.D2
+	VZIP1 V5.D2, V9.D2, V13.D2
+	VZIP1 V4.D2, V8.D2, V12.D2
+	VZIP2 V7.D2, V11.D2, V11.D2
+	VZIP2 V6.D2, V10.D2, V10.D2
+	VZIP2 V5.D2, V9.D2, V9.D2
+	VZIP2 V4.D2, V8.D2, V8.D2
+	VZIP1 V3.D2, V19.D2, V7.D2
+	VZIP1 V2.D2, V18.D2, V6.D2
+	VZIP1 V1.D2, V17.D2, V5.D2
+	VZIP1 V0.D2, V16.D2, V4.D2
+	VZIP2 V3.D2, V19.D2, V3.D2
+	VZIP2 V2.D2, V18.D2, V2.D2
+	VZIP2 V1.D2, V17.D2, V1.D2
+	VZIP2 V0.D2, V16.D2, V0.D2
+	MOVD  R2, R0
+	FMOVQ F15, (R0)
+	FMOVQ F13, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F11, (R0)
+	FMOVQ F9, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F7, (R0)
+	FMOVQ F5, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F3, (R0)
+	FMOVQ F1, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F14, (R0)
+	FMOVQ F12, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F10, (R0)
+	FMOVQ F8, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F6, (R0)
+	FMOVQ F4, 16(R0)
+	ADD   R5, R0, R0
+	FMOVQ F2, (R0)
+	FMOVQ F0, 16(R0)
+	ADD   $512, R3, R3
+	ADD   $32, R2, R2
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop3
+
+end4:
+	MOVD sumsStride+64(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R6, R6
+	MOVD $8, R0
+	MUL  R0, R5, R0
+	ADD  R0, R7, R7
+	SUB  $8, R4, R4
+	CMP  $0, R4
+	BGT  loop1
+
+end2:
+	RET
+
+// rowsOfSumsF64NEON is rowsOfSumsGeneric for float64.
+// func rowsOfSumsF64NEON(dst []float64, dstColumns int, dstStride int, sums []float64, sumsStride int, rows int)
+TEXT ·rowsOfSumsF64NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R7
+	MOVD sums_base+40(FP), R6
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R5
+	MOVD rows+72(FP), R4
+	CMP  $0, R4
+	BLE  end2
+
+loop1:
+	MOVD R6, R3
+	MOVD R7, R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $0, R1
+	BLE  end4
+
+loop3:
+	FLDPQ (R3), (F11, F10)
+	FLDPQ 32(R3), (F9, F8)
+	FLDPQ 64(R3), (F3, F2)
+	FLDPQ 96(R3), (F1, F0)
+	VZIP1 V3.D2, V11.D2, V7.D2
+	VZIP1 V2.D2, V10.D2, V6.D2
+	VZIP1 V1.D2, V9.D2, V5.D2
+	VZIP1 V0.D2, V8.D2, V4.D2
+	VZIP2 V3.D2, V11.D2, V3.D2
+	VZIP2 V2.D2, V10.D2, V2.D2
+	VZIP2 V1.D2, V9.D2, V1.D2
+	VZIP2 V0.D2, V8.D2, V0.D2
+	MOVD  R2, R0
+	FMOVQ F7, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F3, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F6, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F2, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F5, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F1, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F4, (R0)
+	ADD   R5, R0, R0
+	FMOVQ F0, (R0)
+	ADD   $128, R3, R3
+	ADD   $16, R2, R2
+	SUB   $2, R1, R1
+	CMP   $0, R1
+	BGT   loop3
+
+end4:
+	MOVD sumsStride+64(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R6, R6
+	MOVD $8, R0
+	MUL  R0, R5, R0
+	ADD  R0, R7, R7
+	SUB  $8, R4, R4
 	CMP  $0, R4
 	BGT  loop1
 
@@ -4661,119 +4983,31 @@ end2:
 	RET
 
 // writeGradientsF32NEON is writeGradientsGeneric for float32.
-// func writeGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
-TEXT ·writeGradientsF32NEON(SB), NOSPLIT, $0-168
-	MOVD $0, R9
-	MOVD dstColumns+128(FP), R1
-	MOVD $4, R0
-	MUL  R0, R1, R0
-	CMP  R0, R9
-	BGE  end2
-
-loop1:
-	ADD $64, R9, R9
-	CMP R0, R9
-	BLT loop1
-
-end2:
-	MOVD sums_base+80(FP), R5
-	MOVD scratch_base+104(FP), R4
-	MOVD softmaxLength+160(FP), R3
-	CMP  $0, R3
-	BLE  end4
-
-loop3:
-	MOVD R5, R2
-	ADD  R9, R4, R1
-	MOVD R1, R0
-	CMP  R0, R4
-	BGE  end6
-
-loop5:
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ 64(R2), (F3, F2)
-	FLDPQ 96(R2), (F1, F0)
-	VZIP1 V3.D2, V7.D2, V19.D2
-	VZIP1 V2.D2, V6.D2, V18.D2
-	VZIP1 V1.D2, V5.D2, V17.D2
-	VZIP1 V0.D2, V4.D2, V16.D2
-	VZIP2 V3.D2, V7.D2, V15.D2
-	VZIP2 V2.D2, V6.D2, V14.D2
-	VZIP2 V1.D2, V5.D2, V13.D2
-	VZIP2 V0.D2, V4.D2, V12.D2
-	ADD   $128, R2, R2
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F11, F10)
-	FLDPQ 64(R2), (F5, F4)
-	FLDPQ 96(R2), (F3, F2)
-	VZIP1 V5.D2, V7.D2, V1.D2
-	VZIP1 V4.D2, V6.D2, V9.D2
-	VZIP1 V3.D2, V11.D2, V0.D2
-	VZIP1 V2.D2, V10.D2, V8.D2
-	VZIP2 V5.D2, V7.D2, V7.D2
-	VZIP2 V4.D2, V6.D2, V6.D2
-	VZIP2 V3.D2, V11.D2, V5.D2
-	VZIP2 V2.D2, V10.D2, V4.D2
-	ADD   $128, R2, R2
-	WORD  $0x0e616a63 // FCVTN V3.2S, V19.2D
-	WORD  $0x4e616a43 // FCVTN2 V3.4S, V18.2D
-	WORD  $0x0e616a22 // FCVTN V2.2S, V17.2D
-	WORD  $0x4e616a02 // FCVTN2 V2.4S, V16.2D
-	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
-	WORD  $0x4e616921 // FCVTN2 V1.4S, V9.2D
-	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
-	WORD  $0x4e616900 // FCVTN2 V0.4S, V8.2D
-	FSTPQ (F3, F2), (R4)
-	FSTPQ (F1, F0), 32(R4)
-	ADD   $64, R4, R4
-	WORD  $0x0e6169e3 // FCVTN V3.2S, V15.2D
-	WORD  $0x4e6169c3 // FCVTN2 V3.4S, V14.2D
-	WORD  $0x0e6169a2 // FCVTN V2.2S, V13.2D
-	WORD  $0x4e616982 // FCVTN2 V2.4S, V12.2D
-	WORD  $0x0e6168e1 // FCVTN V1.2S, V7.2D
-	WORD  $0x4e6168c1 // FCVTN2 V1.4S, V6.2D
-	WORD  $0x0e6168a0 // FCVTN V0.2S, V5.2D
-	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   $64, R1, R1
-	CMP   R0, R4
-	BLT   loop5
-
-end6:
-	MOVD R1, R4
-	MOVD sumsStride+152(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R5, R5
-	SUB  $2, R3, R3
-	CMP  $0, R3
-	BGT  loop3
-
-end4:
-	MOVD  scratch_base+104(FP), R8
-	MOVD  dst_base+0(FP), R7
-	MOVD  p_base+24(FP), R6
-	MOVD  softmax_base+48(FP), R5
+// func writeGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+TEXT ·writeGradientsF32NEON(SB), NOSPLIT, $0-144
+	MOVD  dst_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  softmax_base+48(FP), R6
 	FMOVS scale+72(FP), F0
 	VDUP  V0.S[0], V8.S4
-	MOVD  softmaxLength+160(FP), R4
+	MOVD  sums_base+80(FP), R5
+	MOVD  softmaxLength+136(FP), R4
 	CMP   $0, R4
-	BLE   end8
+	BLE   end2
 
-loop7:
-	FMOVS (R5), F0
+loop1:
+	FMOVS (R6), F0
 	VDUP  V0.S[0], V9.S4
-	MOVD  R7, R0
-	MOVD  R6, R3
-	MOVD  R8, R2
-	MOVD  dstColumns+128(FP), R1
+	MOVD  R8, R0
+	MOVD  R7, R3
+	MOVD  R5, R2
+	MOVD  dstColumns+104(FP), R1
 	CMP   $16, R1
-	BGE   else9
+	BGE   else3
 	CMP   $16, R1
-	BLT   end12
+	BLT   end6
 
-loop11:
+loop5:
 	FLDPQ (R2), (F7, F6)
 	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R3), (F3, F2)
@@ -4793,11 +5027,11 @@ loop11:
 	ADD   $64, R2, R2
 	SUB   $16, R1, R1
 	CMP   $16, R1
-	BGE   loop11
+	BGE   loop5
 
-end12:
+end6:
 	CMP     $0, R1
-	BLE     endif13
+	BLE     endif7
 	FLDPQ   (R2), (F7, F6)
 	FLDPQ   32(R2), (F5, F4)
 	FLDPQ   (R3), (F3, F2)
@@ -4831,15 +5065,15 @@ skip3x:
 
 skip4x:
 
-endif13:
-	B endif10
+endif7:
+	B endif4
 
-else9:
+else3:
 	SUB $16, R1, R1
 	CMP $0, R1
-	BLE end15
+	BLE end9
 
-loop14:
+loop8:
 	FLDPQ (R2), (F7, F6)
 	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R3), (F3, F2)
@@ -4859,9 +5093,9 @@ loop14:
 	ADD   $64, R2, R2
 	SUB   $16, R1, R1
 	CMP   $0, R1
-	BGT   loop14
+	BGT   loop8
 
-end15:
+end9:
 	LSL   $2, R1, R1
 	ADD   R1, R0, R0
 	ADD   R1, R3, R3
@@ -4881,107 +5115,50 @@ end15:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif10:
-	ADD  R9, R8, R8
-	MOVD dstStride+136(FP), R0
+endif4:
+	MOVD dstStride+112(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R8, R8
+	MOVD pStride+120(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R7, R7
-	MOVD pStride+144(FP), R0
+	MOVD sumsStride+128(FP), R0
 	LSL  $2, R0, R0
-	ADD  R0, R6, R6
-	ADD  $4, R5, R5
+	ADD  R0, R5, R5
+	ADD  $4, R6, R6
 	SUB  $1, R4, R4
 	CMP  $0, R4
-	BGT  loop7
+	BGT  loop1
 
-end8:
+end2:
 	RET
 
 // writeGradientsF64NEON is writeGradientsGeneric for float64.
-// func writeGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
-TEXT ·writeGradientsF64NEON(SB), NOSPLIT, $0-168
-	MOVD $0, R9
-	MOVD dstColumns+128(FP), R1
-	MOVD $8, R0
-	MUL  R0, R1, R0
-	CMP  R0, R9
-	BGE  end2
-
-loop1:
-	ADD $64, R9, R9
-	CMP R0, R9
-	BLT loop1
-
-end2:
-	MOVD sums_base+80(FP), R5
-	MOVD scratch_base+104(FP), R4
-	MOVD softmaxLength+160(FP), R3
-	CMP  $0, R3
-	BLE  end4
-
-loop3:
-	MOVD R5, R2
-	ADD  R9, R4, R1
-	MOVD R1, R0
-	CMP  R0, R4
-	BGE  end6
-
-loop5:
-	FLDPQ (R2), (F11, F10)
-	FLDPQ 32(R2), (F9, F8)
-	FLDPQ 64(R2), (F3, F2)
-	FLDPQ 96(R2), (F1, F0)
-	VZIP1 V3.D2, V11.D2, V7.D2
-	VZIP1 V2.D2, V10.D2, V6.D2
-	VZIP1 V1.D2, V9.D2, V5.D2
-	VZIP1 V0.D2, V8.D2, V4.D2
-	VZIP2 V3.D2, V11.D2, V3.D2
-	VZIP2 V2.D2, V10.D2, V2.D2
-	VZIP2 V1.D2, V9.D2, V1.D2
-	VZIP2 V0.D2, V8.D2, V0.D2
-	ADD   $128, R2, R2
-	FSTPQ (F7, F6), (R4)
-	FSTPQ (F5, F4), 32(R4)
-	ADD   $64, R4, R4
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   $64, R1, R1
-	CMP   R0, R4
-	BLT   loop5
-
-end6:
-	MOVD R1, R4
-	MOVD sumsStride+152(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R5, R5
-	SUB  $2, R3, R3
-	CMP  $0, R3
-	BGT  loop3
-
-end4:
-	MOVD  scratch_base+104(FP), R8
-	MOVD  dst_base+0(FP), R7
-	MOVD  p_base+24(FP), R6
-	MOVD  softmax_base+48(FP), R5
+// func writeGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+TEXT ·writeGradientsF64NEON(SB), NOSPLIT, $0-144
+	MOVD  dst_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  softmax_base+48(FP), R6
 	FMOVD scale+72(FP), F0
 	VDUP  V0.D[0], V8.D2
-	MOVD  softmaxLength+160(FP), R4
+	MOVD  sums_base+80(FP), R5
+	MOVD  softmaxLength+136(FP), R4
 	CMP   $0, R4
-	BLE   end8
+	BLE   end2
 
-loop7:
-	FMOVD (R5), F0
+loop1:
+	FMOVD (R6), F0
 	VDUP  V0.D[0], V9.D2
-	MOVD  R7, R0
-	MOVD  R6, R3
-	MOVD  R8, R2
-	MOVD  dstColumns+128(FP), R1
+	MOVD  R8, R0
+	MOVD  R7, R3
+	MOVD  R5, R2
+	MOVD  dstColumns+104(FP), R1
 	CMP   $8, R1
-	BGE   else9
+	BGE   else3
 	CMP   $8, R1
-	BLT   end12
+	BLT   end6
 
-loop11:
+loop5:
 	FLDPQ (R2), (F7, F6)
 	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R3), (F3, F2)
@@ -5001,11 +5178,11 @@ loop11:
 	ADD   $64, R2, R2
 	SUB   $8, R1, R1
 	CMP   $8, R1
-	BGE   loop11
+	BGE   loop5
 
-end12:
+end6:
 	CMP     $0, R1
-	BLE     endif13
+	BLE     endif7
 	FLDPQ   (R2), (F7, F6)
 	FLDPQ   32(R2), (F5, F4)
 	FLDPQ   (R3), (F3, F2)
@@ -5034,15 +5211,15 @@ skip2x:
 
 skip3x:
 
-endif13:
-	B endif10
+endif7:
+	B endif4
 
-else9:
+else3:
 	SUB $8, R1, R1
 	CMP $0, R1
-	BLE end15
+	BLE end9
 
-loop14:
+loop8:
 	FLDPQ (R2), (F7, F6)
 	FLDPQ 32(R2), (F5, F4)
 	FLDPQ (R3), (F3, F2)
@@ -5062,9 +5239,9 @@ loop14:
 	ADD   $64, R2, R2
 	SUB   $8, R1, R1
 	CMP   $0, R1
-	BGT   loop14
+	BGT   loop8
 
-end15:
+end9:
 	LSL   $3, R1, R1
 	ADD   R1, R0, R0
 	ADD   R1, R3, R3
@@ -5084,135 +5261,49 @@ end15:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif10:
-	ADD  R9, R8, R8
-	MOVD dstStride+136(FP), R0
+endif4:
+	MOVD dstStride+112(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R8, R8
+	MOVD pStride+120(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
-	MOVD pStride+144(FP), R0
+	MOVD sumsStride+128(FP), R0
 	LSL  $3, R0, R0
-	ADD  R0, R6, R6
-	ADD  $8, R5, R5
+	ADD  R0, R5, R5
+	ADD  $8, R6, R6
 	SUB  $1, R4, R4
 	CMP  $0, R4
-	BGT  loop7
+	BGT  loop1
 
-end8:
+end2:
 	RET
 
 // writeFewGradientsF32NEON is writeFewGradientsGeneric for float32.
-// func writeFewGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
-TEXT ·writeFewGradientsF32NEON(SB), NOSPLIT, $0-200
-	MOVD $0, R9
-	MOVD classesLength+192(FP), R1
-	MOVD $4, R0
-	MUL  R0, R1, R0
-	CMP  R0, R9
-	BGE  end2
-
-loop1:
-	ADD $64, R9, R9
-	CMP R0, R9
-	BLT loop1
-
-end2:
-	MOVD sums_base+80(FP), R5
-	MOVD scratch_base+128(FP), R4
-	MOVD softmaxLength+184(FP), R3
-	CMP  $0, R3
-	BLE  end4
-
-loop3:
-	MOVD R5, R2
-	ADD  R9, R4, R1
-	MOVD R1, R0
-	CMP  R0, R4
-	BGE  end6
-
-loop5:
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ 64(R2), (F3, F2)
-	FLDPQ 96(R2), (F1, F0)
-	VZIP1 V3.D2, V7.D2, V19.D2
-	VZIP1 V2.D2, V6.D2, V18.D2
-	VZIP1 V1.D2, V5.D2, V17.D2
-	VZIP1 V0.D2, V4.D2, V16.D2
-	VZIP2 V3.D2, V7.D2, V15.D2
-	VZIP2 V2.D2, V6.D2, V14.D2
-	VZIP2 V1.D2, V5.D2, V13.D2
-	VZIP2 V0.D2, V4.D2, V12.D2
-	ADD   $128, R2, R2
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F11, F10)
-	FLDPQ 64(R2), (F5, F4)
-	FLDPQ 96(R2), (F3, F2)
-	VZIP1 V5.D2, V7.D2, V1.D2
-	VZIP1 V4.D2, V6.D2, V9.D2
-	VZIP1 V3.D2, V11.D2, V0.D2
-	VZIP1 V2.D2, V10.D2, V8.D2
-	VZIP2 V5.D2, V7.D2, V7.D2
-	VZIP2 V4.D2, V6.D2, V6.D2
-	VZIP2 V3.D2, V11.D2, V5.D2
-	VZIP2 V2.D2, V10.D2, V4.D2
-	ADD   $128, R2, R2
-	WORD  $0x0e616a63 // FCVTN V3.2S, V19.2D
-	WORD  $0x4e616a43 // FCVTN2 V3.4S, V18.2D
-	WORD  $0x0e616a22 // FCVTN V2.2S, V17.2D
-	WORD  $0x4e616a02 // FCVTN2 V2.4S, V16.2D
-	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
-	WORD  $0x4e616921 // FCVTN2 V1.4S, V9.2D
-	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
-	WORD  $0x4e616900 // FCVTN2 V0.4S, V8.2D
-	FSTPQ (F3, F2), (R4)
-	FSTPQ (F1, F0), 32(R4)
-	ADD   $64, R4, R4
-	WORD  $0x0e6169e3 // FCVTN V3.2S, V15.2D
-	WORD  $0x4e6169c3 // FCVTN2 V3.4S, V14.2D
-	WORD  $0x0e6169a2 // FCVTN V2.2S, V13.2D
-	WORD  $0x4e616982 // FCVTN2 V2.4S, V12.2D
-	WORD  $0x0e6168e1 // FCVTN V1.2S, V7.2D
-	WORD  $0x4e6168c1 // FCVTN2 V1.4S, V6.2D
-	WORD  $0x0e6168a0 // FCVTN V0.2S, V5.2D
-	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   $64, R1, R1
-	CMP   R0, R4
-	BLT   loop5
-
-end6:
-	MOVD R1, R4
-	MOVD sumsStride+176(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R5, R5
-	SUB  $2, R3, R3
-	CMP  $0, R3
-	BGT  loop3
-
-end4:
-	MOVD  scratch_base+128(FP), R8
-	MOVD  dst_base+0(FP), R7
-	MOVD  p_base+24(FP), R6
-	MOVD  softmax_base+48(FP), R5
+// func writeFewGradientsF32NEON(dst []float32, p []float32, softmax []float32, scale float32, sums []float32, classes []int32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+TEXT ·writeFewGradientsF32NEON(SB), NOSPLIT, $0-176
+	MOVD  dst_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  softmax_base+48(FP), R6
 	FMOVS scale+72(FP), F0
 	VDUP  V0.S[0], V5.S4
-	MOVD  softmaxLength+184(FP), R4
+	MOVD  sums_base+80(FP), R5
+	MOVD  softmaxLength+160(FP), R4
 	CMP   $0, R4
-	BLE   end8
+	BLE   end2
 
-loop7:
-	FMOVS (R5), F0
+loop1:
+	FMOVS (R6), F0
 	VDUP  V0.S[0], V6.S4
-	MOVD  R7, R0
-	MOVD  R6, R2
-	MOVD  dstColumns+152(FP), R1
+	MOVD  R8, R0
+	MOVD  R7, R2
+	MOVD  dstColumns+128(FP), R1
 	CMP   $16, R1
-	BGE   else9
+	BGE   else3
 	CMP   $16, R1
-	BLT   end12
+	BLT   end6
 
-loop11:
+loop5:
 	FLDPQ (R2), (F2, F1)
 	FLDPQ 32(R2), (F0, F4)
 	VMOVI $0, V3.B16
@@ -5229,11 +5320,11 @@ loop11:
 	ADD   $64, R2, R2
 	SUB   $16, R1, R1
 	CMP   $16, R1
-	BGE   loop11
+	BGE   loop5
 
-end12:
+end6:
 	CMP     $0, R1
-	BLE     endif13
+	BLE     endif7
 	FLDPQ   (R2), (F2, F1)
 	FLDPQ   32(R2), (F0, F4)
 	VMOVI   $0, V3.B16
@@ -5265,15 +5356,15 @@ skip3x:
 
 skip4x:
 
-endif13:
-	B endif10
+endif7:
+	B endif4
 
-else9:
+else3:
 	SUB $16, R1, R1
 	CMP $0, R1
-	BLE end15
+	BLE end9
 
-loop14:
+loop8:
 	FLDPQ (R2), (F2, F1)
 	FLDPQ 32(R2), (F0, F4)
 	VMOVI $0, V3.B16
@@ -5290,9 +5381,9 @@ loop14:
 	ADD   $64, R2, R2
 	SUB   $16, R1, R1
 	CMP   $0, R1
-	BGT   loop14
+	BGT   loop8
 
-end15:
+end9:
 	LSL   $2, R1, R1
 	ADD   R1, R0, R0
 	ADD   R1, R2, R2
@@ -5309,17 +5400,17 @@ end15:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif10:
+endif4:
 	MOVD classes_base+104(FP), R3
-	MOVD R8, R2
-	MOVD classesLength+192(FP), R1
+	MOVD R5, R2
+	MOVD classesLength+168(FP), R1
 	CMP  $0, R1
-	BLE  end17
+	BLE  end11
 
-loop16:
+loop10:
 	MOVW  (R3), R0
 	LSL   $2, R0, R0
-	ADD   R0, R7, R0
+	ADD   R0, R8, R0
 	FMOVS (R2), F0
 	VDUP  V0.S[0], V1.S4
 	FMOVS (R0), F0
@@ -5330,108 +5421,51 @@ loop16:
 	ADD   $4, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop16
+	BGT   loop10
 
-end17:
-	ADD  R9, R8, R8
-	MOVD dstStride+160(FP), R0
+end11:
+	MOVD dstStride+136(FP), R0
+	LSL  $2, R0, R0
+	ADD  R0, R8, R8
+	MOVD pStride+144(FP), R0
 	LSL  $2, R0, R0
 	ADD  R0, R7, R7
-	MOVD pStride+168(FP), R0
+	MOVD sumsStride+152(FP), R0
 	LSL  $2, R0, R0
-	ADD  R0, R6, R6
-	ADD  $4, R5, R5
+	ADD  R0, R5, R5
+	ADD  $4, R6, R6
 	SUB  $1, R4, R4
 	CMP  $0, R4
-	BGT  loop7
+	BGT  loop1
 
-end8:
+end2:
 	RET
 
 // writeFewGradientsF64NEON is writeFewGradientsGeneric for float64.
-// func writeFewGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
-TEXT ·writeFewGradientsF64NEON(SB), NOSPLIT, $0-200
-	MOVD $0, R9
-	MOVD classesLength+192(FP), R1
-	MOVD $8, R0
-	MUL  R0, R1, R0
-	CMP  R0, R9
-	BGE  end2
-
-loop1:
-	ADD $64, R9, R9
-	CMP R0, R9
-	BLT loop1
-
-end2:
-	MOVD sums_base+80(FP), R5
-	MOVD scratch_base+128(FP), R4
-	MOVD softmaxLength+184(FP), R3
-	CMP  $0, R3
-	BLE  end4
-
-loop3:
-	MOVD R5, R2
-	ADD  R9, R4, R1
-	MOVD R1, R0
-	CMP  R0, R4
-	BGE  end6
-
-loop5:
-	FLDPQ (R2), (F11, F10)
-	FLDPQ 32(R2), (F9, F8)
-	FLDPQ 64(R2), (F3, F2)
-	FLDPQ 96(R2), (F1, F0)
-	VZIP1 V3.D2, V11.D2, V7.D2
-	VZIP1 V2.D2, V10.D2, V6.D2
-	VZIP1 V1.D2, V9.D2, V5.D2
-	VZIP1 V0.D2, V8.D2, V4.D2
-	VZIP2 V3.D2, V11.D2, V3.D2
-	VZIP2 V2.D2, V10.D2, V2.D2
-	VZIP2 V1.D2, V9.D2, V1.D2
-	VZIP2 V0.D2, V8.D2, V0.D2
-	ADD   $128, R2, R2
-	FSTPQ (F7, F6), (R4)
-	FSTPQ (F5, F4), 32(R4)
-	ADD   $64, R4, R4
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   $64, R1, R1
-	CMP   R0, R4
-	BLT   loop5
-
-end6:
-	MOVD R1, R4
-	MOVD sumsStride+176(FP), R0
-	LSL  $3, R0, R0
-	ADD  R0, R5, R5
-	SUB  $2, R3, R3
-	CMP  $0, R3
-	BGT  loop3
-
-end4:
-	MOVD  scratch_base+128(FP), R8
-	MOVD  dst_base+0(FP), R7
-	MOVD  p_base+24(FP), R6
-	MOVD  softmax_base+48(FP), R5
+// func writeFewGradientsF64NEON(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+TEXT ·writeFewGradientsF64NEON(SB), NOSPLIT, $0-176
+	MOVD  dst_base+0(FP), R8
+	MOVD  p_base+24(FP), R7
+	MOVD  softmax_base+48(FP), R6
 	FMOVD scale+72(FP), F0
 	VDUP  V0.D[0], V5.D2
-	MOVD  softmaxLength+184(FP), R4
+	MOVD  sums_base+80(FP), R5
+	MOVD  softmaxLength+160(FP), R4
 	CMP   $0, R4
-	BLE   end8
+	BLE   end2
 
-loop7:
-	FMOVD (R5), F0
+loop1:
+	FMOVD (R6), F0
 	VDUP  V0.D[0], V6.D2
-	MOVD  R7, R0
-	MOVD  R6, R2
-	MOVD  dstColumns+152(FP), R1
+	MOVD  R8, R0
+	MOVD  R7, R2
+	MOVD  dstColumns+128(FP), R1
 	CMP   $8, R1
-	BGE   else9
+	BGE   else3
 	CMP   $8, R1
-	BLT   end12
+	BLT   end6
 
-loop11:
+loop5:
 	FLDPQ (R2), (F2, F1)
 	FLDPQ 32(R2), (F0, F4)
 	VMOVI $0, V3.B16
@@ -5448,11 +5482,11 @@ loop11:
 	ADD   $64, R2, R2
 	SUB   $8, R1, R1
 	CMP   $8, R1
-	BGE   loop11
+	BGE   loop5
 
-end12:
+end6:
 	CMP     $0, R1
-	BLE     endif13
+	BLE     endif7
 	FLDPQ   (R2), (F2, F1)
 	FLDPQ   32(R2), (F0, F4)
 	VMOVI   $0, V3.B16
@@ -5479,15 +5513,15 @@ skip2x:
 
 skip3x:
 
-endif13:
-	B endif10
+endif7:
+	B endif4
 
-else9:
+else3:
 	SUB $8, R1, R1
 	CMP $0, R1
-	BLE end15
+	BLE end9
 
-loop14:
+loop8:
 	FLDPQ (R2), (F2, F1)
 	FLDPQ 32(R2), (F0, F4)
 	VMOVI $0, V3.B16
@@ -5504,9 +5538,9 @@ loop14:
 	ADD   $64, R2, R2
 	SUB   $8, R1, R1
 	CMP   $0, R1
-	BGT   loop14
+	BGT   loop8
 
-end15:
+end9:
 	LSL   $3, R1, R1
 	ADD   R1, R0, R0
 	ADD   R1, R2, R2
@@ -5523,17 +5557,17 @@ end15:
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 
-endif10:
+endif4:
 	MOVD classes_base+104(FP), R3
-	MOVD R8, R2
-	MOVD classesLength+192(FP), R1
+	MOVD R5, R2
+	MOVD classesLength+168(FP), R1
 	CMP  $0, R1
-	BLE  end17
+	BLE  end11
 
-loop16:
+loop10:
 	MOVW  (R3), R0
 	LSL   $3, R0, R0
-	ADD   R0, R7, R0
+	ADD   R0, R8, R0
 	FMOVD (R2), F0
 	VDUP  V0.D[0], V1.D2
 	FMOVD (R0), F0
@@ -5544,22 +5578,24 @@ loop16:
 	ADD   $8, R2, R2
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop16
+	BGT   loop10
 
-end17:
-	ADD  R9, R8, R8
-	MOVD dstStride+160(FP), R0
+end11:
+	MOVD dstStride+136(FP), R0
+	LSL  $3, R0, R0
+	ADD  R0, R8, R8
+	MOVD pStride+144(FP), R0
 	LSL  $3, R0, R0
 	ADD  R0, R7, R7
-	MOVD pStride+168(FP), R0
+	MOVD sumsStride+152(FP), R0
 	LSL  $3, R0, R0
-	ADD  R0, R6, R6
-	ADD  $8, R5, R5
+	ADD  R0, R5, R5
+	ADD  $8, R6, R6
 	SUB  $1, R4, R4
 	CMP  $0, R4
-	BGT  loop7
+	BGT  loop1
 
-end8:
+end2:
 	RET
 
 DATA neonPool<>+0(SB)/8, $0x3fb8aa3b3fb8aa3b
