@@ -1219,16 +1219,16 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		emitBlockAVX512(y.Data, p, places, least, y.Stride)
+		emitBlockAVX512(y.Data, p, places, least, scratch, y.Stride)
 		return
 	case tier.AVX2:
-		emitBlockAVX2(y.Data, p, places, least, y.Stride)
+		emitBlockAVX2(y.Data, p, places, least, scratch, y.Stride)
 		return
 	}
-	emitBlockGeneric(y, p, places, least)
+	emitBlockGeneric(y, p, places, least, scratch)
 }
 
 // logs works like logsGeneric.
@@ -1935,10 +1935,10 @@ func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int
 func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockAVX512(y, p []float64, places []int32, least []float64, yStride int)
+func emitBlockAVX512(y, p []float64, places []int32, least, scratch []float64, yStride int)
 
 //go:noescape
-func emitBlockAVX2(y, p []float64, places []int32, least []float64, yStride int)
+func emitBlockAVX2(y, p []float64, places []int32, least, scratch []float64, yStride int)
 
 //go:noescape
 func logsAVX512(dst, x []float64)

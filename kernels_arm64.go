@@ -846,13 +846,13 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
 	switch tier.Active {
 	case tier.NEON:
-		emitBlockNEON(y.Data, p, places, least, y.Stride)
+		emitBlockNEON(y.Data, p, places, least, scratch, y.Stride)
 		return
 	}
-	emitBlockGeneric(y, p, places, least)
+	emitBlockGeneric(y, p, places, least, scratch)
 }
 
 // logs works like logsGeneric.
@@ -1211,7 +1211,7 @@ func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) 
 func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockNEON(y, p []float64, places []int32, least []float64, yStride int)
+func emitBlockNEON(y, p []float64, places []int32, least, scratch []float64, yStride int)
 
 //go:noescape
 func logsNEON(dst, x []float64)

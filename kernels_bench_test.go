@@ -250,7 +250,7 @@ func doubleWorks() []kerneltest.Work {
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, frameBlock*benchClasses), make([]float64, blockFrames*pathStride)
-	pathLeast, pathColumn, pathBlanks, places, noSkips := make([]float64, leastOfBlock), make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
+	pathLeast, pathColumn, pathBlanks, places, noSkips := make([]float64, blockScratch), make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
 	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
 		places[i] = class
 	}
@@ -259,7 +259,7 @@ func doubleWorks() []kerneltest.Work {
 			viterbi(view.Of(path, len(path), 0), path, pathColumn, pathBlanks, emitted, noSkips, benchSpan)
 		}),
 		kerneltest.NewWork("emitBlock", kerneltest.Amount{Count: frameBlock * benchSpan, Unit: "element", Bytes: 2 * frameBlock * benchSpan * double}, func() {
-			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast)
+			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast, pathLeast)
 		}),
 		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
 		kerneltest.NewWork("narrowTargets", kerneltest.Amount{Count: itemPositions, Unit: "target", Bytes: 12 * itemPositions}, func() {

@@ -340,8 +340,8 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
-	emitBlockGeneric(y, p, places, least)
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
+	emitBlockGeneric(y, p, places, least, scratch)
 }
 
 // logs works like logsGeneric.
