@@ -451,11 +451,6 @@ func (w *amd64) lower(i int) {
 		w.loadPieces(in.dst, w.piecesEach(in))
 	case opStorePiece:
 		w.storePiece(in)
-	case opAddTo:
-		x, from := w.ctx.XMM(), address{in.a.id, none, 0, int(in.b.imm)}
-		w.ctx.VMOVUPS(w.mem(in.mem, 0), x)
-		w.instruction(opAdd, in.t)(w.mem(from, 0), x, x)
-		w.ctx.VMOVUPS(x, w.mem(in.mem, 0))
 	case opParamVec:
 		for _, r := range w.uniform(in.dst) {
 			w.broadcast(in.t, w.resolve(w.k.signature.Params(), in.name), r)
@@ -1021,7 +1016,8 @@ func (w *amd64) apart(v, dst reg.VecVirtual) reg.VecVirtual {
 	return c
 }
 
-// gatherTable picks the elements in registers.
+// gatherTable picks the elements in registers, unless AVX2 would have more than four
+// of eight elements each to pick from.
 func (w *amd64) gatherTable(in *instr) {
 	n, index := int(in.b.imm), w.regs(in.a)
 	if w.k.target == AVX512 {
@@ -1033,6 +1029,10 @@ func (w *amd64) gatherTable(in *instr) {
 			w.ctx.VPTESTMD_BCST(w.pool.constant(bit|bit<<32), at, upper[half])
 		}
 		w.pick512(in.mem, 0, n, at, upper, dst)
+		return
+	}
+	if n > w.k.TableVectors() {
+		w.gather(in)
 		return
 	}
 	for p, r := range w.dst(in.dst) {

@@ -167,14 +167,6 @@ func (a Array) StorePiece(v Vec, i int) {
 	a.k.emit(instr{op: opStorePiece, t: v.t, dst: none, a: v.arg, b: arg{argImm, 0, uint64(i)}, mem: a.mem()})
 }
 
-// AddFrom adds the first 16 bytes of b, four F32 or two F64, to those of a.
-func (a Array) AddFrom(b Array) {
-	if !a.t.IsFloat() || a.t != b.t {
-		a.k.fail("AddFrom of %v and %v", a.t, b.t)
-	}
-	a.k.emit(instr{op: opAddTo, t: a.t, dst: none, a: b.base, b: arg{argImm, 0, uint64(b.offset)}, mem: a.mem()})
-}
-
 // LoadInt reads element i, sign-extended.
 func (a Array) LoadInt(i Int) Int {
 	return a.k.int(instr{op: opLoadInt, t: a.t, mem: a.element(i)})
@@ -207,17 +199,19 @@ func (a Array) Gather(index Vec) Vec {
 	return a.k.vec(instr{op: opGather, t: a.t, a: index.arg, mem: a.mem()})
 }
 
-// GatherTable is GatherBy of 32-bit elements from a table of n vectors, 1 to 8: the indices
+// GatherTable is Gather of 32-bit elements from a table of n vectors, 1 to 8: the indices
 // are from 0 to 16·n−1, and all of the table can be read. AVX-512 looks them up in
 // registers, as AVX2 does for one vector or two.
-func (a Array) GatherTable(n int, index Array) Vec {
+func (a Array) GatherTable(n int, index Vec) Vec {
 	if a.t.Size() != 4 || index.t != I32 || n < 1 || n > 8 {
 		a.k.fail("GatherTable of %d·%v by %v", n, a.t, index.t)
 	}
-	if a.k.target == AVX2 && n > 2 {
-		return a.GatherBy(index)
-	}
-	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.Load().arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
+	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
+}
+
+// TableVectors returns the most vectors of a table that GatherTable looks up in registers.
+func (k *Kernel) TableVectors() int {
+	return map[Target]int{AVX512: 8, AVX2: 2}[k.target]
 }
 
 // GatherBy is Gather by I32 in memory, which index has for all lanes: AVX2 moves

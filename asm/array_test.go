@@ -76,7 +76,6 @@ func TestBadArrays(t *testing.T) {
 		"asm: bad: Each of arrays of float32 and float64": func(k *Kernel) {
 			k.Each(k.Len("x"), []Array{k.Array("x"), k.Array("y")}, func(Lanes) {})
 		},
-		"asm: bad: AddFrom of float32 and float64": func(k *Kernel) { k.Array("x").AddFrom(k.Array("y")) },
 	} {
 		assert.PanicsWithValue(t, want, func() { _, _ = assembleOne("bad", signature, body) })
 	}

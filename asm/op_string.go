@@ -63,29 +63,28 @@ func _() {
 	_ = x[opLoadPieces-52]
 	_ = x[opGatherPieces-53]
 	_ = x[opStorePiece-54]
-	_ = x[opAddTo-55]
-	_ = x[opPrefetch-56]
-	_ = x[opFence-57]
-	_ = x[opParamVec-58]
-	_ = x[opResultVec-59]
-	_ = x[opSplat-60]
-	_ = x[opLoadInt-61]
-	_ = x[opStoreInt-62]
-	_ = x[opParamInt-63]
-	_ = x[opResultInt-64]
-	_ = x[opMoveInt-65]
-	_ = x[opAddInt-66]
-	_ = x[opSubInt-67]
-	_ = x[opMulInt-68]
-	_ = x[opShlInt-69]
-	_ = x[opLabel-70]
-	_ = x[opJump-71]
-	_ = x[opBranch-72]
+	_ = x[opPrefetch-55]
+	_ = x[opFence-56]
+	_ = x[opParamVec-57]
+	_ = x[opResultVec-58]
+	_ = x[opSplat-59]
+	_ = x[opLoadInt-60]
+	_ = x[opStoreInt-61]
+	_ = x[opParamInt-62]
+	_ = x[opResultInt-63]
+	_ = x[opMoveInt-64]
+	_ = x[opAddInt-65]
+	_ = x[opSubInt-66]
+	_ = x[opMulInt-67]
+	_ = x[opShlInt-68]
+	_ = x[opLabel-69]
+	_ = x[opJump-70]
+	_ = x[opBranch-71]
 }
 
-const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreFourLoadPiecesGatherPiecesStorePieceAddToPrefetchFenceParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
+const _op_name = "NoneIotaMoveAddSubMulDivMaxMinUMaxAndOrShlShrMulAddNegMulAddRoundLessNotLessEqualNotEqualMaskAndMaskNotSelectKeepAddWhereFirstFoldAddFoldMaxFoldMinFoldUMaxFoldAdd4FoldMax4SpreadShiftInShiftOutZipLowerZipUpperWidenLowerWidenUpperNarrowLoadStoreLoadWidenStreamStoreNarrowBroadcastGatherGatherTableGatherByStoreFirstStoreFourLoadPiecesGatherPiecesStorePiecePrefetchFenceParamVecResultVecSplatLoadIntStoreIntParamIntResultIntMoveIntAddIntSubIntMulIntShlIntLabelJumpBranch"
 
-var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 303, 313, 322, 332, 344, 354, 359, 367, 372, 380, 389, 394, 401, 409, 417, 426, 433, 439, 445, 451, 457, 462, 466, 472}
+var _op_index = [...]uint16{0, 4, 8, 12, 15, 18, 21, 24, 27, 30, 34, 37, 39, 42, 45, 51, 60, 65, 69, 76, 81, 89, 96, 103, 109, 113, 121, 126, 133, 140, 147, 155, 163, 171, 177, 184, 192, 200, 208, 218, 228, 234, 238, 243, 252, 258, 269, 278, 284, 295, 303, 313, 322, 332, 344, 354, 362, 367, 375, 384, 389, 396, 404, 412, 421, 428, 434, 440, 446, 452, 457, 461, 467}
 
 func (i op) String() string {
 	idx := int(i) - 0

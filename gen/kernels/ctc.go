@@ -222,9 +222,9 @@ func emit() kernel {
 				})
 			}
 			done := k.NewLabel("done")
-			for vectors := 1; vectors <= 8 && k.F == asm.F32; vectors++ {
+			for vectors := 1; vectors <= k.TableVectors() && k.F == asm.F32; vectors++ {
 				k.If(k.Arg("pStride").Equal(k.Int(vectors*k.F.Lanes())), func() {
-					lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index) })
+					lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index.Load()) })
 					k.Jump(done)
 				})
 			}
