@@ -135,9 +135,9 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 		} else {
 			s.few = nil
 		}
-		stride, width := sumStride[F](columns), fp.WholeVectors[F](columns)
-		s.sums = view.Of(workspace.Resize(s.sums.Data, groupFrames/frameBlock*stride), 0, stride)
-		s.sumRows = view.Of(workspace.Resize(s.sumRows.Data, s.framesPerCall()*width), width, width)
+		width, stride := (columns+7)&^7, fp.WholeVectors[F](columns)
+		s.sums = view.Of(workspace.Resize(s.sums.Data, groupFrames/frameBlock*sumStride(width)), 0, sumStride(width))
+		s.sumRows = view.Of(workspace.Resize(s.sumRows.Data, s.framesPerCall()*stride), width, stride)
 		s.offsets = workspace.Resize(s.offsets, m.target.width)
 		for i, c := range m.target.symbols {
 			if i >= m.target.length {

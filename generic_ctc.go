@@ -417,11 +417,11 @@ func addOccupanciesGeneric(sums, occupancy view.Rows[float64], offsets []int32, 
 	}
 }
 
-// sumStride returns how far apart are the sums for so many classes of eight rows and of the next: whole vectors, and
-// room for what counts nowhere, the class fp.WholeVectors[F](classes).
-func sumStride[F Float](classes int) int { return frameBlock * (fp.WholeVectors[F](classes) + 1) }
+// sumStride returns how far apart are the sums for so many classes, a multiple of 8, of eight rows and of the next:
+// there is room for what counts nowhere, one class more.
+func sumStride(classes int) int { return frameBlock * (classes + 1) }
 
-// rowsOfSumsGeneric writes rows of the sums that addOccupancies makes, of whole vectors,
+// rowsOfSumsGeneric writes rows of the sums that addOccupancies makes, of a multiple of 8 columns,
 //
 //	dst[r][c] = sums[r/8][8·c + r%8]
 //

@@ -180,7 +180,7 @@ func frameWorks[F Float]() []kerneltest.Work {
 		index[i] = 1 + class
 	}
 	wide := make([]float64, groupFrames*pitch)
-	stride, blocks := sumStride[F](benchClasses), make([]float64, blockFrames*benchClasses)
+	stride, blocks := sumStride(pitch), make([]float64, blockFrames*benchClasses)
 	sums, sumRows := view.Of(make([]float64, groupFrames/frameBlock*stride), 0, stride), view.Of(make([]F, groupFrames*pitch), pitch, pitch)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
 	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
@@ -246,7 +246,8 @@ func doubleWorks() []kerneltest.Work {
 		offsets[i] = 8 * frameBlock * class
 	}
 	classTargets, narrow := make([]int, itemPositions), make([]int32, itemPositions)
-	occupancySums := view.Of(make([]float64, benchFrames/frameBlock*sumStride[float64](benchClasses)), 0, sumStride[float64](benchClasses))
+	stride := sumStride((benchClasses + 7) &^ 7)
+	occupancySums := view.Of(make([]float64, benchFrames/frameBlock*stride), 0, stride)
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, frameBlock*benchClasses), make([]float64, blockFrames*pathStride)

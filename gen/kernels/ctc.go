@@ -656,7 +656,7 @@ func addOccupancies() kernel {
 	}
 }
 
-// rowsOfSums writes rows of the sums that addOccupancies makes, of whole vectors,
+// rowsOfSums writes rows of the sums that addOccupancies makes, of a multiple of 8 columns,
 //
 //	dst[r][c] = sums[r/8][8·c + r%8]
 //
