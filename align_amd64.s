@@ -823,9 +823,9 @@ end2:
 	VZEROUPPER
 	RET
 
-// func emitBlockAVX512(y []float64, p []float64, places []int32, least []float64, yStride int)
+// func emitBlockAVX512(y []float64, p []float64, places []int32, least []float64, scratch []float64, yStride int)
 // Requires: AVX, AVX512F
-TEXT ·emitBlockAVX512(SB), NOSPLIT, $8-104
+TEXT ·emitBlockAVX512(SB), NOSPLIT, $8-128
 	VBROADCASTSD constants<>+32(SB), Z0
 	VPXORD       Z1, Z1, Z1
 	MOVQ         y_base+0(FP), AX
@@ -834,6 +834,7 @@ TEXT ·emitBlockAVX512(SB), NOSPLIT, $8-104
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z4
+	VMOVAPS      Z0, Z5
 	MOVQ         places_len+56(FP), BX
 	CMPQ         BX, $+0
 	JLE          end2
@@ -856,81 +857,81 @@ loop1:
 	MOVLQSX         28(DX), R13
 	IMUL3Q          $+64, R13, R13
 	MOVQ            AX, R14
-	MOVQ            yStride+96(FP), R15
+	MOVQ            yStride+120(FP), R15
 	SHLQ            $0x03, R15
-	VBROADCASTF32X4 (CX)(SI*1), Z5
-	VINSERTF32X4    $0x01, (CX)(R8*1), Z5, Z5
-	VINSERTF32X4    $0x02, (CX)(R10*1), Z5, Z5
-	VINSERTF32X4    $0x03, (CX)(R12*1), Z5, Z5
-	VBROADCASTF32X4 (CX)(DI*1), Z6
-	VINSERTF32X4    $0x01, (CX)(R9*1), Z6, Z6
-	VINSERTF32X4    $0x02, (CX)(R11*1), Z6, Z6
-	VINSERTF32X4    $0x03, (CX)(R13*1), Z6, Z6
-	VMINPD          Z2, Z5, Z2
+	VBROADCASTF32X4 (CX)(SI*1), Z6
+	VINSERTF32X4    $0x01, (CX)(R8*1), Z6, Z6
+	VINSERTF32X4    $0x02, (CX)(R10*1), Z6, Z6
+	VINSERTF32X4    $0x03, (CX)(R12*1), Z6, Z6
+	VBROADCASTF32X4 (CX)(DI*1), Z7
+	VINSERTF32X4    $0x01, (CX)(R9*1), Z7, Z7
+	VINSERTF32X4    $0x02, (CX)(R11*1), Z7, Z7
+	VINSERTF32X4    $0x03, (CX)(R13*1), Z7, Z7
 	VMINPD          Z2, Z6, Z2
-	VUNPCKLPD       Z6, Z5, Z7
-	VMOVUPS         Z7, (R14)
+	VMINPD          Z2, Z7, Z2
+	VUNPCKLPD       Z7, Z6, Z8
+	VMOVUPS         Z8, (R14)
 	MOVQ            R14, BP
 	ADDQ            R15, BP
-	VUNPCKHPD       Z6, Z5, Z5
-	VMOVUPS         Z5, (BP)
+	VUNPCKHPD       Z7, Z6, Z6
+	VMOVUPS         Z6, (BP)
 	MOVQ            R15, BP
 	SHLQ            $0x01, BP
 	ADDQ            BP, R14
-	VBROADCASTF32X4 16(CX)(SI*1), Z5
-	VINSERTF32X4    $0x01, 16(CX)(R8*1), Z5, Z5
-	VINSERTF32X4    $0x02, 16(CX)(R10*1), Z5, Z5
-	VINSERTF32X4    $0x03, 16(CX)(R12*1), Z5, Z5
-	VBROADCASTF32X4 16(CX)(DI*1), Z6
-	VINSERTF32X4    $0x01, 16(CX)(R9*1), Z6, Z6
-	VINSERTF32X4    $0x02, 16(CX)(R11*1), Z6, Z6
-	VINSERTF32X4    $0x03, 16(CX)(R13*1), Z6, Z6
-	VMINPD          Z3, Z5, Z3
+	VBROADCASTF32X4 16(CX)(SI*1), Z6
+	VINSERTF32X4    $0x01, 16(CX)(R8*1), Z6, Z6
+	VINSERTF32X4    $0x02, 16(CX)(R10*1), Z6, Z6
+	VINSERTF32X4    $0x03, 16(CX)(R12*1), Z6, Z6
+	VBROADCASTF32X4 16(CX)(DI*1), Z7
+	VINSERTF32X4    $0x01, 16(CX)(R9*1), Z7, Z7
+	VINSERTF32X4    $0x02, 16(CX)(R11*1), Z7, Z7
+	VINSERTF32X4    $0x03, 16(CX)(R13*1), Z7, Z7
 	VMINPD          Z3, Z6, Z3
-	VUNPCKLPD       Z6, Z5, Z7
-	VMOVUPS         Z7, (R14)
+	VMINPD          Z3, Z7, Z3
+	VUNPCKLPD       Z7, Z6, Z8
+	VMOVUPS         Z8, (R14)
 	MOVQ            R14, BP
 	ADDQ            R15, BP
-	VUNPCKHPD       Z6, Z5, Z5
-	VMOVUPS         Z5, (BP)
+	VUNPCKHPD       Z7, Z6, Z6
+	VMOVUPS         Z6, (BP)
 	MOVQ            R15, BP
 	SHLQ            $0x01, BP
 	ADDQ            BP, R14
-	VBROADCASTF32X4 32(CX)(SI*1), Z5
-	VINSERTF32X4    $0x01, 32(CX)(R8*1), Z5, Z5
-	VINSERTF32X4    $0x02, 32(CX)(R10*1), Z5, Z5
-	VINSERTF32X4    $0x03, 32(CX)(R12*1), Z5, Z5
-	VBROADCASTF32X4 32(CX)(DI*1), Z6
-	VINSERTF32X4    $0x01, 32(CX)(R9*1), Z6, Z6
-	VINSERTF32X4    $0x02, 32(CX)(R11*1), Z6, Z6
-	VINSERTF32X4    $0x03, 32(CX)(R13*1), Z6, Z6
-	VMINPD          Z4, Z5, Z4
+	VBROADCASTF32X4 32(CX)(SI*1), Z6
+	VINSERTF32X4    $0x01, 32(CX)(R8*1), Z6, Z6
+	VINSERTF32X4    $0x02, 32(CX)(R10*1), Z6, Z6
+	VINSERTF32X4    $0x03, 32(CX)(R12*1), Z6, Z6
+	VBROADCASTF32X4 32(CX)(DI*1), Z7
+	VINSERTF32X4    $0x01, 32(CX)(R9*1), Z7, Z7
+	VINSERTF32X4    $0x02, 32(CX)(R11*1), Z7, Z7
+	VINSERTF32X4    $0x03, 32(CX)(R13*1), Z7, Z7
 	VMINPD          Z4, Z6, Z4
-	VUNPCKLPD       Z6, Z5, Z7
-	VMOVUPS         Z7, (R14)
+	VMINPD          Z4, Z7, Z4
+	VUNPCKLPD       Z7, Z6, Z8
+	VMOVUPS         Z8, (R14)
 	MOVQ            R14, BP
 	ADDQ            R15, BP
-	VUNPCKHPD       Z6, Z5, Z5
-	VMOVUPS         Z5, (BP)
+	VUNPCKHPD       Z7, Z6, Z6
+	VMOVUPS         Z6, (BP)
 	MOVQ            R15, BP
 	SHLQ            $0x01, BP
 	ADDQ            BP, R14
-	VBROADCASTF32X4 48(CX)(SI*1), Z5
-	VINSERTF32X4    $0x01, 48(CX)(R8*1), Z5, Z5
-	VINSERTF32X4    $0x02, 48(CX)(R10*1), Z5, Z5
-	VINSERTF32X4    $0x03, 48(CX)(R12*1), Z5, Z5
-	VBROADCASTF32X4 48(CX)(DI*1), Z6
-	VINSERTF32X4    $0x01, 48(CX)(R9*1), Z6, Z6
-	VINSERTF32X4    $0x02, 48(CX)(R11*1), Z6, Z6
-	VINSERTF32X4    $0x03, 48(CX)(R13*1), Z6, Z6
-	VMINPD          Z0, Z5, Z0
-	VMINPD          Z0, Z6, Z0
-	VUNPCKLPD       Z6, Z5, Z7
-	VMOVUPS         Z7, (R14)
+	VBROADCASTF32X4 48(CX)(SI*1), Z6
+	VINSERTF32X4    $0x01, 48(CX)(R8*1), Z6, Z6
+	VINSERTF32X4    $0x02, 48(CX)(R10*1), Z6, Z6
+	VINSERTF32X4    $0x03, 48(CX)(R12*1), Z6, Z6
+	VBROADCASTF32X4 48(CX)(DI*1), Z7
+	VINSERTF32X4    $0x01, 48(CX)(R9*1), Z7, Z7
+	VINSERTF32X4    $0x02, 48(CX)(R11*1), Z7, Z7
+	VINSERTF32X4    $0x03, 48(CX)(R13*1), Z7, Z7
+	VMINPD          Z5, Z6, Z5
+	VMINPD          Z5, Z7, Z5
+	VUNPCKLPD       Z7, Z6, Z8
+	VMOVUPS         Z8, (R14)
 	MOVQ            R14, SI
 	ADDQ            R15, SI
-	VUNPCKHPD       Z6, Z5, Z5
-	VMOVUPS         Z5, (SI)
+	VUNPCKHPD       Z7, Z6, Z6
+	VMOVUPS         Z6, (SI)
 	MOVQ            R15, SI
 	SHLQ            $0x01, SI
 	ADDQ            SI, R14
@@ -941,24 +942,45 @@ loop1:
 	JGT             loop1
 
 end2:
-	MOVQ    least_base+72(FP), AX
-	VADDPD  Z1, Z2, Z2
-	VMOVUPS Z2, (AX)
-	MOVQ    least_base+72(FP), AX
-	VADDPD  Z1, Z3, Z2
-	VMOVUPS Z2, 64(AX)
-	MOVQ    least_base+72(FP), AX
-	VADDPD  Z1, Z4, Z2
-	VMOVUPS Z2, 128(AX)
-	MOVQ    least_base+72(FP), AX
-	VADDPD  Z1, Z0, Z0
-	VMOVUPS Z0, 192(AX)
+	MOVQ            scratch_base+96(FP), AX
+	VMOVUPS         Z2, (AX)
+	VMOVUPS         Z3, 64(AX)
+	VMOVUPS         Z4, 128(AX)
+	VMOVUPS         Z5, 192(AX)
+	MOVQ            $+64, CX
+	LEAQ            (AX)(CX*2), DX
+	VBROADCASTF32X4 (AX), Z2
+	VINSERTF32X4    $0x01, (AX)(CX*1), Z2, Z2
+	VINSERTF32X4    $0x02, (AX)(CX*2), Z2, Z2
+	VINSERTF32X4    $0x03, (DX)(CX*1), Z2, Z2
+	VMINPD          Z0, Z2, Z0
+	LEAQ            16(AX)(CX*2), DX
+	VBROADCASTF32X4 16(AX), Z2
+	VINSERTF32X4    $0x01, 16(AX)(CX*1), Z2, Z2
+	VINSERTF32X4    $0x02, 16(AX)(CX*2), Z2, Z2
+	VINSERTF32X4    $0x03, (DX)(CX*1), Z2, Z2
+	VMINPD          Z0, Z2, Z0
+	LEAQ            32(AX)(CX*2), DX
+	VBROADCASTF32X4 32(AX), Z2
+	VINSERTF32X4    $0x01, 32(AX)(CX*1), Z2, Z2
+	VINSERTF32X4    $0x02, 32(AX)(CX*2), Z2, Z2
+	VINSERTF32X4    $0x03, (DX)(CX*1), Z2, Z2
+	VMINPD          Z0, Z2, Z0
+	LEAQ            48(AX)(CX*2), DX
+	VBROADCASTF32X4 48(AX), Z2
+	VINSERTF32X4    $0x01, 48(AX)(CX*1), Z2, Z2
+	VINSERTF32X4    $0x02, 48(AX)(CX*2), Z2, Z2
+	VINSERTF32X4    $0x03, (DX)(CX*1), Z2, Z2
+	VMINPD          Z0, Z2, Z0
+	MOVQ            least_base+72(FP), AX
+	VADDPD          Z1, Z0, Z0
+	VMOVUPS         Z0, (AX)
 	VZEROUPPER
 	RET
 
-// func emitBlockAVX2(y []float64, p []float64, places []int32, least []float64, yStride int)
+// func emitBlockAVX2(y []float64, p []float64, places []int32, least []float64, scratch []float64, yStride int)
 // Requires: AVX
-TEXT ·emitBlockAVX2(SB), NOSPLIT, $8-104
+TEXT ·emitBlockAVX2(SB), NOSPLIT, $8-128
 	MOVQ    y_base+0(FP), AX
 	MOVQ    p_base+24(FP), CX
 	MOVQ    places_base+48(FP), DX
@@ -992,7 +1014,7 @@ loop1:
 	MOVLQSX        28(DX), R13
 	IMUL3Q         $+64, R13, R13
 	MOVQ           AX, R14
-	MOVQ           yStride+96(FP), R15
+	MOVQ           yStride+120(FP), R15
 	SHLQ           $0x03, R15
 	VBROADCASTF128 (CX)(SI*1), Y8
 	VINSERTF128    $0x01, (CX)(R8*1), Y8, Y8
@@ -1101,30 +1123,50 @@ loop1:
 	JGT            loop1
 
 end2:
-	MOVQ    least_base+72(FP), AX
-	VXORPS  Y8, Y8, Y8
-	VADDPD  Y8, Y0, Y0
-	VADDPD  Y8, Y1, Y1
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	MOVQ    least_base+72(FP), AX
-	VXORPS  Y0, Y0, Y0
-	VADDPD  Y0, Y2, Y1
-	VADDPD  Y0, Y3, Y0
-	VMOVUPS Y1, 64(AX)
-	VMOVUPS Y0, 96(AX)
-	MOVQ    least_base+72(FP), AX
-	VXORPS  Y0, Y0, Y0
-	VADDPD  Y0, Y4, Y1
-	VADDPD  Y0, Y5, Y0
-	VMOVUPS Y1, 128(AX)
-	VMOVUPS Y0, 160(AX)
-	MOVQ    least_base+72(FP), AX
-	VXORPS  Y0, Y0, Y0
-	VADDPD  Y0, Y6, Y1
-	VADDPD  Y0, Y7, Y0
-	VMOVUPS Y1, 192(AX)
-	VMOVUPS Y0, 224(AX)
+	MOVQ           scratch_base+96(FP), AX
+	VMOVUPS        Y0, (AX)
+	VMOVUPS        Y1, 32(AX)
+	VMOVUPS        Y2, 64(AX)
+	VMOVUPS        Y3, 96(AX)
+	VMOVUPS        Y4, 128(AX)
+	VMOVUPS        Y5, 160(AX)
+	VMOVUPS        Y6, 192(AX)
+	VMOVUPS        Y7, 224(AX)
+	MOVQ           $+64, CX
+	LEAQ           (AX)(CX*2), DX
+	VBROADCASTF128 (AX), Y0
+	VINSERTF128    $0x01, (AX)(CX*1), Y0, Y0
+	VBROADCASTF128 (AX)(CX*2), Y1
+	VINSERTF128    $0x01, (DX)(CX*1), Y1, Y1
+	VMINPD         constants<>+32(SB), Y0, Y0
+	VMINPD         constants<>+32(SB), Y1, Y1
+	LEAQ           16(AX)(CX*2), DX
+	VBROADCASTF128 16(AX), Y2
+	VINSERTF128    $0x01, 16(AX)(CX*1), Y2, Y2
+	VBROADCASTF128 16(AX)(CX*2), Y3
+	VINSERTF128    $0x01, (DX)(CX*1), Y3, Y3
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	LEAQ           32(AX)(CX*2), DX
+	VBROADCASTF128 32(AX), Y2
+	VINSERTF128    $0x01, 32(AX)(CX*1), Y2, Y2
+	VBROADCASTF128 32(AX)(CX*2), Y3
+	VINSERTF128    $0x01, (DX)(CX*1), Y3, Y3
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	LEAQ           48(AX)(CX*2), DX
+	VBROADCASTF128 48(AX), Y2
+	VINSERTF128    $0x01, 48(AX)(CX*1), Y2, Y2
+	VBROADCASTF128 48(AX)(CX*2), Y3
+	VINSERTF128    $0x01, (DX)(CX*1), Y3, Y3
+	VMINPD         Y0, Y2, Y0
+	VMINPD         Y1, Y3, Y1
+	MOVQ           least_base+72(FP), AX
+	VXORPS         Y2, Y2, Y2
+	VADDPD         Y2, Y0, Y0
+	VADDPD         Y2, Y1, Y1
+	VMOVUPS        Y0, (AX)
+	VMOVUPS        Y1, 32(AX)
 	VZEROUPPER
 	RET
 

@@ -2582,52 +2582,75 @@ end9:
 	JMP done1
 
 endif7:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+48
-	JNE  endif12
 	MOVQ rows+88(FP), DX
 	CMPQ DX, $+0
-	JLE  end14
+	JLE  end13
 
-loop13:
+loop12:
 	MOVQ index_base+48(FP), BX
 	MOVQ AX, SI
 	MOVQ index_len+56(FP), DI
 	CMPQ DI, $+0
-	JLE  end16
+	JLE  end15
 
-loop15:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
+loop14:
+	MOVLQSX      (BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      4(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      8(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      12(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      16(BX), R8
+	VMOVSS       (CX)(R8*4), X4
+	MOVLQSX      20(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X4, X4
+	MOVLQSX      24(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X4, X4
+	MOVLQSX      28(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X4, X4
+	VINSERTF128  $0x01, X4, Y6, Y4
+	MOVLQSX      32(BX), R8
+	VMOVSS       (CX)(R8*4), X6
+	MOVLQSX      36(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X6, X6
+	MOVLQSX      40(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X6, X6
+	MOVLQSX      44(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X6, X6
+	MOVLQSX      48(BX), R8
+	VMOVSS       (CX)(R8*4), X5
+	MOVLQSX      52(BX), R8
+	VINSERTPS    $0x10, (CX)(R8*4), X5, X5
+	MOVLQSX      56(BX), R8
+	VINSERTPS    $0x20, (CX)(R8*4), X5, X5
+	MOVLQSX      60(BX), R8
+	VINSERTPS    $0x30, (CX)(R8*4), X5, X5
+	VINSERTF128  $0x01, X5, Y6, Y5
+	VMINPS       Y0, Y4, Y0
+	VMINPS       Y1, Y5, Y1
 	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
+	VSUBPS       Y5, Y5, Y8
+	VADDPS       Y2, Y7, Y2
+	VADDPS       Y3, Y8, Y3
+	VEXTRACTF128 $0x01, Y4, X6
 	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
+	VCVTPS2PD    X6, Y7
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y8
+	VMOVUPS      Y4, (SI)
+	VMOVUPS      Y7, 32(SI)
+	VMOVUPS      Y5, 64(SI)
+	VMOVUPS      Y8, 96(SI)
 	ADDQ         $+128, SI
 	ADDQ         $+64, BX
 	SUBQ         $+16, DI
 	CMPQ         DI, $+0
-	JGT          loop15
+	JGT          loop14
 
-end16:
+end15:
 	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
@@ -2636,366 +2659,9 @@ end16:
 	ADDQ BX, CX
 	SUBQ $+1, DX
 	CMPQ DX, $+0
-	JGT  loop13
+	JGT  loop12
 
-end14:
-	JMP done1
-
-endif12:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+64
-	JNE  endif17
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
-	JLE  end19
-
-loop18:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end21
-
-loop20:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
-	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
-	JGT          loop20
-
-end21:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop18
-
-end19:
-	JMP done1
-
-endif17:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+80
-	JNE  endif22
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
-	JLE  end24
-
-loop23:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end26
-
-loop25:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
-	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
-	JGT          loop25
-
-end26:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop23
-
-end24:
-	JMP done1
-
-endif22:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+96
-	JNE  endif27
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
-	JLE  end29
-
-loop28:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end31
-
-loop30:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
-	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
-	JGT          loop30
-
-end31:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop28
-
-end29:
-	JMP done1
-
-endif27:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+112
-	JNE  endif32
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
-	JLE  end34
-
-loop33:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end36
-
-loop35:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
-	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
-	JGT          loop35
-
-end36:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop33
-
-end34:
-	JMP done1
-
-endif32:
-	MOVQ pStride+80(FP), DX
-	CMPQ DX, $+128
-	JNE  endif37
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
-	JLE  end39
-
-loop38:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end41
-
-loop40:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
-	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
-	JGT          loop40
-
-end41:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop38
-
-end39:
-	JMP done1
-
-endif37:
-	MOVQ rows+88(FP), DX
-	CMPQ DX, $+0
-	JLE  end43
-
-loop42:
-	MOVQ index_base+48(FP), BX
-	MOVQ AX, SI
-	MOVQ index_len+56(FP), DI
-	CMPQ DI, $+0
-	JLE  end45
-
-loop44:
-	VMOVUPS      (BX), Y4
-	VMOVUPS      32(BX), Y5
-	VXORPS       Y6, Y6, Y6
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y4*4), Y6
-	VXORPS       Y4, Y4, Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VGATHERDPS   Y7, (CX)(Y5*4), Y4
-	VMINPS       Y0, Y6, Y0
-	VMINPS       Y1, Y4, Y1
-	VSUBPS       Y6, Y6, Y5
-	VSUBPS       Y4, Y4, Y7
-	VADDPS       Y2, Y5, Y2
-	VADDPS       Y3, Y7, Y3
-	VEXTRACTF128 $0x01, Y6, X5
-	VCVTPS2PD    X6, Y6
-	VCVTPS2PD    X5, Y5
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VMOVUPS      Y6, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y4, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	ADDQ         $+128, SI
-	ADDQ         $+64, BX
-	SUBQ         $+16, DI
-	CMPQ         DI, $+0
-	JGT          loop44
-
-end45:
-	MOVQ yStride+72(FP), BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	MOVQ pStride+80(FP), BX
-	SHLQ $0x02, BX
-	ADDQ BX, CX
-	SUBQ $+1, DX
-	CMPQ DX, $+0
-	JGT  loop42
-
-end43:
+end13:
 done1:
 	VMINPS       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -3025,16 +2691,16 @@ TEXT ·emitF64AVX512(SB), NOSPLIT, $0-104
 	MOVQ         p_base+24(FP), CX
 	MOVQ         rows+88(FP), DX
 	CMPQ         DX, $+0
-	JLE          end2
+	JLE          end3
 
-loop1:
+loop2:
 	MOVQ index_base+48(FP), BX
 	MOVQ AX, SI
 	MOVQ index_len+56(FP), DI
 	CMPQ DI, $+0
-	JLE  end4
+	JLE  end5
 
-loop3:
+loop4:
 	VPMOVSXDQ  (BX), Z5
 	VPXORD     Z2, Z2, Z2
 	KXNORW     K0, K0, K1
@@ -3047,9 +2713,9 @@ loop3:
 	ADDQ       $+32, BX
 	SUBQ       $+8, DI
 	CMPQ       DI, $+0
-	JGT        loop3
+	JGT        loop4
 
-end4:
+end5:
 	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
@@ -3058,9 +2724,9 @@ end4:
 	ADDQ BX, CX
 	SUBQ $+1, DX
 	CMPQ DX, $+0
-	JGT  loop1
+	JGT  loop2
 
-end2:
+end3:
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VMINPD        Y2, Y0, Y3
 	VEXTRACTF64X2 $0x01, Y3, X0
@@ -3089,16 +2755,16 @@ TEXT ·emitF64AVX2(SB), NOSPLIT, $0-104
 	VXORPS  Y3, Y3, Y3
 	MOVQ    rows+88(FP), DX
 	CMPQ    DX, $+0
-	JLE     end2
+	JLE     end3
 
-loop1:
+loop2:
 	MOVQ index_base+48(FP), BX
 	MOVQ AX, SI
 	MOVQ index_len+56(FP), DI
 	CMPQ DI, $+0
-	JLE  end4
+	JLE  end5
 
-loop3:
+loop4:
 	MOVLQSX     (BX), R8
 	VMOVSD      (CX)(R8*8), X6
 	MOVLQSX     4(BX), R8
@@ -3129,9 +2795,9 @@ loop3:
 	ADDQ        $+32, BX
 	SUBQ        $+8, DI
 	CMPQ        DI, $+0
-	JGT         loop3
+	JGT         loop4
 
-end4:
+end5:
 	MOVQ yStride+72(FP), BX
 	SHLQ $0x03, BX
 	ADDQ BX, AX
@@ -3140,9 +2806,9 @@ end4:
 	ADDQ BX, CX
 	SUBQ $+1, DX
 	CMPQ DX, $+0
-	JGT  loop1
+	JGT  loop2
 
-end2:
+end3:
 	VMINPD       Y1, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VMINPD       X1, X0, X0
@@ -5200,1596 +4866,1588 @@ end2:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesAVX512(sums []float64, occupancy []float64, offsets []int32, scratch []float64, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
+// func addOccupanciesAVX512(sums []float64, occupancy []float64, offsets []int32, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
 // Requires: AVX, AVX512F
-TEXT ·addOccupanciesAVX512(SB), NOSPLIT, $0-128
+TEXT ·addOccupanciesAVX512(SB), NOSPLIT, $0-104
 	VPXORD Z0, Z0, Z0
 	MOVQ   sums_base+0(FP), AX
 	MOVQ   occupancy_base+24(FP), CX
-	MOVQ   scratch_base+72(FP), DX
-	MOVQ   rows+120(FP), BX
+	MOVQ   occupancyStride+88(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   DX, BX
+	IMUL3Q $+2, BX, BX
+	MOVQ   rows+96(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, DI
+	MOVQ offsets_base+48(FP), R8
+	MOVQ occupancyColumns+80(FP), R9
+	CMPQ R9, $+0
+	JLE  end4
+
+loop3:
+	MOVQ            DI, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z0
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z0, Z0
+	ADDQ            DX, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z1
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z1, Z1
+	VUNPCKLPD       Z1, Z0, Z2
+	VUNPCKHPD       Z1, Z0, Z0
+	MOVLQSX         (R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z2, Z1
+	VMOVUPS         Z1, (R11)
+	MOVLQSX         4(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z0, Z0
+	VMOVUPS         Z0, (R11)
+	MOVQ            DI, R10
+	ADDQ            $+16, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z0
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z0, Z0
+	ADDQ            DX, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z1
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z1, Z1
+	VUNPCKLPD       Z1, Z0, Z2
+	VUNPCKHPD       Z1, Z0, Z0
+	MOVLQSX         8(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z2, Z1
+	VMOVUPS         Z1, (R11)
+	MOVLQSX         12(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z0, Z0
+	VMOVUPS         Z0, (R11)
+	MOVQ            DI, R10
+	ADDQ            $+32, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z0
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z0, Z0
+	ADDQ            DX, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z1
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z1, Z1
+	VUNPCKLPD       Z1, Z0, Z2
+	VUNPCKHPD       Z1, Z0, Z0
+	MOVLQSX         16(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z2, Z1
+	VMOVUPS         Z1, (R11)
+	MOVLQSX         20(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z0, Z0
+	VMOVUPS         Z0, (R11)
+	MOVQ            DI, R10
+	ADDQ            $+48, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z0
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z0, Z0
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z0, Z0
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z0, Z0
+	ADDQ            DX, R10
+	LEAQ            (R10)(BX*2), R11
+	VBROADCASTF32X4 (R10), Z1
+	VINSERTF32X4    $0x01, (R10)(BX*1), Z1, Z1
+	VINSERTF32X4    $0x02, (R10)(BX*2), Z1, Z1
+	VINSERTF32X4    $0x03, (R11)(BX*1), Z1, Z1
+	VUNPCKLPD       Z1, Z0, Z2
+	VUNPCKHPD       Z1, Z0, Z0
+	MOVLQSX         24(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z2, Z1
+	VMOVUPS         Z1, (R11)
+	MOVLQSX         28(R8), R10
+	MOVQ            AX, R11
+	ADDQ            R10, R11
+	VMOVUPS         (R11), Z1
+	VADDPD          Z1, Z0, Z0
+	VMOVUPS         Z0, (R11)
+	ADDQ            $+64, DI
+	ADDQ            $+32, R8
+	SUBQ            $+8, R9
+	CMPQ            R9, $+0
+	JGT             loop3
+
+end4:
+	MOVQ   DX, DI
+	IMUL3Q $+8, DI, DI
+	ADDQ   DI, CX
+	MOVQ   sumsStride+72(FP), DI
+	SHLQ   $0x03, DI
+	ADDQ   DI, AX
+	SUBQ   $+8, SI
+	CMPQ   SI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func addOccupanciesAVX2(sums []float64, occupancy []float64, offsets []int32, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
+// Requires: AVX
+TEXT ·addOccupanciesAVX2(SB), NOSPLIT, $0-104
+	MOVQ   sums_base+0(FP), AX
+	MOVQ   occupancy_base+24(FP), CX
+	MOVQ   occupancyStride+88(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   DX, BX
+	IMUL3Q $+2, BX, BX
+	MOVQ   rows+96(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, DI
+	MOVQ offsets_base+48(FP), R8
+	MOVQ occupancyColumns+80(FP), R9
+	CMPQ R9, $+0
+	JLE  end4
+
+loop3:
+	MOVQ           DI, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y0
+	VINSERTF128    $0x01, (R10)(BX*1), Y0, Y0
+	VBROADCASTF128 (R10)(BX*2), Y1
+	VINSERTF128    $0x01, (R11)(BX*1), Y1, Y1
+	ADDQ           DX, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y2
+	VINSERTF128    $0x01, (R10)(BX*1), Y2, Y2
+	VBROADCASTF128 (R10)(BX*2), Y3
+	VINSERTF128    $0x01, (R11)(BX*1), Y3, Y3
+	VUNPCKLPD      Y2, Y0, Y4
+	VUNPCKLPD      Y3, Y1, Y5
+	VUNPCKHPD      Y2, Y0, Y0
+	VUNPCKHPD      Y3, Y1, Y1
+	MOVLQSX        (R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y4, Y2
+	VADDPD         32(R11), Y5, Y3
+	VMOVUPS        Y2, (R11)
+	VMOVUPS        Y3, 32(R11)
+	MOVLQSX        4(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y0, Y0
+	VADDPD         32(R11), Y1, Y1
+	VMOVUPS        Y0, (R11)
+	VMOVUPS        Y1, 32(R11)
+	MOVQ           DI, R10
+	ADDQ           $+16, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y0
+	VINSERTF128    $0x01, (R10)(BX*1), Y0, Y0
+	VBROADCASTF128 (R10)(BX*2), Y1
+	VINSERTF128    $0x01, (R11)(BX*1), Y1, Y1
+	ADDQ           DX, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y2
+	VINSERTF128    $0x01, (R10)(BX*1), Y2, Y2
+	VBROADCASTF128 (R10)(BX*2), Y3
+	VINSERTF128    $0x01, (R11)(BX*1), Y3, Y3
+	VUNPCKLPD      Y2, Y0, Y4
+	VUNPCKLPD      Y3, Y1, Y5
+	VUNPCKHPD      Y2, Y0, Y0
+	VUNPCKHPD      Y3, Y1, Y1
+	MOVLQSX        8(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y4, Y2
+	VADDPD         32(R11), Y5, Y3
+	VMOVUPS        Y2, (R11)
+	VMOVUPS        Y3, 32(R11)
+	MOVLQSX        12(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y0, Y0
+	VADDPD         32(R11), Y1, Y1
+	VMOVUPS        Y0, (R11)
+	VMOVUPS        Y1, 32(R11)
+	MOVQ           DI, R10
+	ADDQ           $+32, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y0
+	VINSERTF128    $0x01, (R10)(BX*1), Y0, Y0
+	VBROADCASTF128 (R10)(BX*2), Y1
+	VINSERTF128    $0x01, (R11)(BX*1), Y1, Y1
+	ADDQ           DX, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y2
+	VINSERTF128    $0x01, (R10)(BX*1), Y2, Y2
+	VBROADCASTF128 (R10)(BX*2), Y3
+	VINSERTF128    $0x01, (R11)(BX*1), Y3, Y3
+	VUNPCKLPD      Y2, Y0, Y4
+	VUNPCKLPD      Y3, Y1, Y5
+	VUNPCKHPD      Y2, Y0, Y0
+	VUNPCKHPD      Y3, Y1, Y1
+	MOVLQSX        16(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y4, Y2
+	VADDPD         32(R11), Y5, Y3
+	VMOVUPS        Y2, (R11)
+	VMOVUPS        Y3, 32(R11)
+	MOVLQSX        20(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y0, Y0
+	VADDPD         32(R11), Y1, Y1
+	VMOVUPS        Y0, (R11)
+	VMOVUPS        Y1, 32(R11)
+	MOVQ           DI, R10
+	ADDQ           $+48, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y0
+	VINSERTF128    $0x01, (R10)(BX*1), Y0, Y0
+	VBROADCASTF128 (R10)(BX*2), Y1
+	VINSERTF128    $0x01, (R11)(BX*1), Y1, Y1
+	ADDQ           DX, R10
+	LEAQ           (R10)(BX*2), R11
+	VBROADCASTF128 (R10), Y2
+	VINSERTF128    $0x01, (R10)(BX*1), Y2, Y2
+	VBROADCASTF128 (R10)(BX*2), Y3
+	VINSERTF128    $0x01, (R11)(BX*1), Y3, Y3
+	VUNPCKLPD      Y2, Y0, Y4
+	VUNPCKLPD      Y3, Y1, Y5
+	VUNPCKHPD      Y2, Y0, Y0
+	VUNPCKHPD      Y3, Y1, Y1
+	MOVLQSX        24(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y4, Y2
+	VADDPD         32(R11), Y5, Y3
+	VMOVUPS        Y2, (R11)
+	VMOVUPS        Y3, 32(R11)
+	MOVLQSX        28(R8), R10
+	MOVQ           AX, R11
+	ADDQ           R10, R11
+	VADDPD         (R11), Y0, Y0
+	VADDPD         32(R11), Y1, Y1
+	VMOVUPS        Y0, (R11)
+	VMOVUPS        Y1, 32(R11)
+	ADDQ           $+64, DI
+	ADDQ           $+32, R8
+	SUBQ           $+8, R9
+	CMPQ           R9, $+0
+	JGT            loop3
+
+end4:
+	MOVQ   DX, DI
+	IMUL3Q $+8, DI, DI
+	ADDQ   DI, CX
+	MOVQ   sumsStride+72(FP), DI
+	SHLQ   $0x03, DI
+	ADDQ   DI, AX
+	SUBQ   $+8, SI
+	CMPQ   SI, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func rowsOfSumsF32AVX512(dst []float32, dstColumns int, dstStride int, sums []float64, sumsStride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·rowsOfSumsF32AVX512(SB), NOSPLIT, $0-80
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   sums_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x02, DX
+	MOVQ   rows+72(FP), BX
 	CMPQ   BX, $+0
 	JLE    end2
 
 loop1:
-	MOVQ occupancyStride+112(FP), SI
-	SHLQ $0x03, SI
-	MOVQ CX, DI
-	MOVQ CX, R8
-	ADDQ SI, R8
-	MOVQ offsets_base+48(FP), R9
-	MOVQ occupancyColumns+104(FP), R10
-	CMPQ R10, $+0
+	MOVQ CX, SI
+	MOVQ AX, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ R8, $+0
 	JLE  end4
 
 loop3:
-	VMOVUPS   (DI), Z0
-	VMOVUPS   (R8), Z1
-	VUNPCKLPD Z1, Z0, Z2
-	VMOVUPS   Z2, (DX)
-	VUNPCKHPD Z1, Z0, Z0
-	VMOVUPS   Z0, 64(DX)
-	MOVLQSX   (R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    (DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   4(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    64(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   8(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    16(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   12(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    80(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   16(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    32(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   20(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    96(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   24(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    48(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   28(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    112(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	ADDQ      $+64, DI
-	ADDQ      $+64, R8
-	ADDQ      $+32, R9
-	SUBQ      $+8, R10
-	CMPQ      R10, $+0
-	JGT       loop3
+	VMOVUPS       (SI), Z0
+	VMOVUPS       256(SI), Z2
+	VCVTPD2PS     Z0, Y1
+	VCVTPD2PS     Z2, Y0
+	VINSERTF64X4  $0x01, Y0, Z1, Z0
+	VMOVUPS       64(SI), Z2
+	VMOVUPS       320(SI), Z3
+	VCVTPD2PS     Z2, Y1
+	VCVTPD2PS     Z3, Y2
+	VINSERTF64X4  $0x01, Y2, Z1, Z2
+	VMOVUPS       128(SI), Z3
+	VMOVUPS       384(SI), Z4
+	VCVTPD2PS     Z3, Y1
+	VCVTPD2PS     Z4, Y3
+	VINSERTF64X4  $0x01, Y3, Z1, Z3
+	VMOVUPS       192(SI), Z4
+	VMOVUPS       448(SI), Z5
+	VCVTPD2PS     Z4, Y1
+	VCVTPD2PS     Z5, Y4
+	VINSERTF64X4  $0x01, Y4, Z1, Z4
+	VUNPCKLPS     Z2, Z0, Z5
+	VUNPCKHPS     Z2, Z0, Z0
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPD     Z2, Z5, Z4
+	VUNPCKHPD     Z2, Z5, Z2
+	VUNPCKLPD     Z3, Z0, Z5
+	VUNPCKHPD     Z3, Z0, Z0
+	MOVQ          DI, R9
+	VMOVUPS       X4, (R9)
+	VEXTRACTF32X4 $0x02, Z4, 16(R9)
+	ADDQ          DX, R9
+	VMOVUPS       X2, (R9)
+	VEXTRACTF32X4 $0x02, Z2, 16(R9)
+	ADDQ          DX, R9
+	VMOVUPS       X5, (R9)
+	VEXTRACTF32X4 $0x02, Z5, 16(R9)
+	ADDQ          DX, R9
+	VMOVUPS       X0, (R9)
+	VEXTRACTF32X4 $0x02, Z0, 16(R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x01, Z4, (R9)
+	VEXTRACTF32X4 $0x03, Z4, 16(R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x01, Z2, (R9)
+	VEXTRACTF32X4 $0x03, Z2, 16(R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x01, Z5, (R9)
+	VEXTRACTF32X4 $0x03, Z5, 16(R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x01, Z0, (R9)
+	VEXTRACTF32X4 $0x03, Z0, 16(R9)
+	ADDQ          DX, R9
+	ADDQ          $+512, SI
+	ADDQ          $+32, DI
+	SUBQ          $+8, R8
+	CMPQ          R8, $+0
+	JGT           loop3
 
 end4:
-	SHLQ $0x01, SI
-	ADDQ SI, CX
-	MOVQ sumsStride+96(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, AX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop1
+	MOVQ   sumsStride+64(FP), SI
+	SHLQ   $0x03, SI
+	ADDQ   SI, CX
+	MOVQ   DX, SI
+	IMUL3Q $+8, SI, SI
+	ADDQ   SI, AX
+	SUBQ   $+8, BX
+	CMPQ   BX, $+0
+	JGT    loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func addOccupanciesAVX2(sums []float64, occupancy []float64, offsets []int32, scratch []float64, sumsStride int, occupancyColumns int, occupancyStride int, rows int)
+// func rowsOfSumsF32AVX2(dst []float32, dstColumns int, dstStride int, sums []float64, sumsStride int, rows int)
 // Requires: AVX
-TEXT ·addOccupanciesAVX2(SB), NOSPLIT, $0-128
-	MOVQ sums_base+0(FP), AX
-	MOVQ occupancy_base+24(FP), CX
-	MOVQ scratch_base+72(FP), DX
-	MOVQ rows+120(FP), BX
+TEXT ·rowsOfSumsF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ sums_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x02, DX
+	MOVQ rows+72(FP), BX
 	CMPQ BX, $+0
 	JLE  end2
 
 loop1:
-	MOVQ occupancyStride+112(FP), SI
-	SHLQ $0x03, SI
-	MOVQ CX, DI
-	MOVQ CX, R8
-	ADDQ SI, R8
-	MOVQ offsets_base+48(FP), R9
-	MOVQ occupancyColumns+104(FP), R10
-	CMPQ R10, $+0
+	MOVQ CX, SI
+	MOVQ AX, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ R8, $+0
 	JLE  end4
 
 loop3:
-	VMOVUPS   (DI), Y0
-	VMOVUPS   32(DI), Y1
-	VMOVUPS   (R8), Y2
-	VMOVUPS   32(R8), Y3
-	VUNPCKLPD Y2, Y0, Y4
-	VUNPCKLPD Y3, Y1, Y5
-	VMOVUPS   Y4, (DX)
-	VMOVUPS   Y5, 32(DX)
-	VUNPCKHPD Y2, Y0, Y0
-	VUNPCKHPD Y3, Y1, Y1
-	VMOVUPS   Y0, 64(DX)
-	VMOVUPS   Y1, 96(DX)
-	MOVLQSX   (R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    (DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   4(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    64(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   8(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    16(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   12(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    80(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   16(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    32(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   20(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    96(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   24(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    48(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	MOVLQSX   28(R9), R11
-	MOVQ      AX, R12
-	ADDQ      R11, R12
-	VMOVUPS   (R12), X0
-	VADDPD    112(DX), X0, X0
-	VMOVUPS   X0, (R12)
-	ADDQ      $+64, DI
-	ADDQ      $+64, R8
-	ADDQ      $+32, R9
-	SUBQ      $+8, R10
-	CMPQ      R10, $+0
-	JGT       loop3
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VMOVUPS      256(SI), Y2
+	VMOVUPS      288(SI), Y3
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VCVTPD2PSY   Y2, X4
+	VCVTPD2PSY   Y3, X1
+	VINSERTF128  $0x01, X1, Y4, Y1
+	VMOVUPS      64(SI), Y2
+	VMOVUPS      96(SI), Y3
+	VMOVUPS      320(SI), Y5
+	VMOVUPS      352(SI), Y6
+	VCVTPD2PSY   Y2, X4
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y4, Y2
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X3
+	VINSERTF128  $0x01, X3, Y4, Y3
+	VMOVUPS      128(SI), Y5
+	VMOVUPS      160(SI), Y6
+	VMOVUPS      384(SI), Y7
+	VMOVUPS      416(SI), Y8
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VCVTPD2PSY   Y7, X4
+	VCVTPD2PSY   Y8, X6
+	VINSERTF128  $0x01, X6, Y4, Y6
+	VMOVUPS      192(SI), Y7
+	VMOVUPS      224(SI), Y8
+	VMOVUPS      448(SI), Y9
+	VMOVUPS      480(SI), Y10
+	VCVTPD2PSY   Y7, X4
+	VCVTPD2PSY   Y8, X7
+	VINSERTF128  $0x01, X7, Y4, Y7
+	VCVTPD2PSY   Y9, X4
+	VCVTPD2PSY   Y10, X8
+	VINSERTF128  $0x01, X8, Y4, Y8
+	VUNPCKLPS    Y2, Y0, Y9
+	VUNPCKLPS    Y3, Y1, Y10
+	VUNPCKHPS    Y2, Y0, Y0
+	VUNPCKHPS    Y3, Y1, Y1
+	VUNPCKLPS    Y7, Y5, Y2
+	VUNPCKLPS    Y8, Y6, Y3
+	VUNPCKHPS    Y7, Y5, Y5
+	VUNPCKHPS    Y8, Y6, Y6
+	VUNPCKLPD    Y2, Y9, Y7
+	VUNPCKLPD    Y3, Y10, Y8
+	VUNPCKHPD    Y2, Y9, Y2
+	VUNPCKHPD    Y3, Y10, Y3
+	VUNPCKLPD    Y5, Y0, Y9
+	VUNPCKLPD    Y6, Y1, Y10
+	VUNPCKHPD    Y5, Y0, Y0
+	VUNPCKHPD    Y6, Y1, Y1
+	MOVQ         DI, R9
+	VMOVUPS      X7, (R9)
+	VMOVUPS      X8, 16(R9)
+	ADDQ         DX, R9
+	VMOVUPS      X2, (R9)
+	VMOVUPS      X3, 16(R9)
+	ADDQ         DX, R9
+	VMOVUPS      X9, (R9)
+	VMOVUPS      X10, 16(R9)
+	ADDQ         DX, R9
+	VMOVUPS      X0, (R9)
+	VMOVUPS      X1, 16(R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y7, (R9)
+	VEXTRACTF128 $0x01, Y8, 16(R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y2, (R9)
+	VEXTRACTF128 $0x01, Y3, 16(R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y9, (R9)
+	VEXTRACTF128 $0x01, Y10, 16(R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y0, (R9)
+	VEXTRACTF128 $0x01, Y1, 16(R9)
+	ADDQ         DX, R9
+	ADDQ         $+512, SI
+	ADDQ         $+32, DI
+	SUBQ         $+8, R8
+	CMPQ         R8, $+0
+	JGT          loop3
 
 end4:
-	SHLQ $0x01, SI
-	ADDQ SI, CX
-	MOVQ sumsStride+96(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, AX
-	SUBQ $+2, BX
+	MOVQ   sumsStride+64(FP), SI
+	SHLQ   $0x03, SI
+	ADDQ   SI, CX
+	MOVQ   DX, SI
+	IMUL3Q $+8, SI, SI
+	ADDQ   SI, AX
+	SUBQ   $+8, BX
+	CMPQ   BX, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func rowsOfSumsF64AVX512(dst []float64, dstColumns int, dstStride int, sums []float64, sumsStride int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·rowsOfSumsF64AVX512(SB), NOSPLIT, $0-80
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   sums_base+40(FP), CX
+	MOVQ   dstStride+32(FP), DX
+	SHLQ   $0x03, DX
+	MOVQ   rows+72(FP), BX
+	CMPQ   BX, $+0
+	JLE    end2
+
+loop1:
+	MOVQ CX, SI
+	MOVQ AX, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ R8, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS       (SI), Z0
+	VMOVUPS       64(SI), Z1
+	VUNPCKLPD     Z1, Z0, Z2
+	VUNPCKHPD     Z1, Z0, Z0
+	MOVQ          DI, R9
+	VMOVUPS       X2, (R9)
+	ADDQ          DX, R9
+	VMOVUPS       X0, (R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x01, Z2, (R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x01, Z0, (R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x02, Z2, (R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x02, Z0, (R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x03, Z2, (R9)
+	ADDQ          DX, R9
+	VEXTRACTF32X4 $0x03, Z0, (R9)
+	ADDQ          DX, R9
+	ADDQ          $+128, SI
+	ADDQ          $+16, DI
+	SUBQ          $+2, R8
+	CMPQ          R8, $+0
+	JGT           loop3
+
+end4:
+	MOVQ   sumsStride+64(FP), SI
+	SHLQ   $0x03, SI
+	ADDQ   SI, CX
+	MOVQ   DX, SI
+	IMUL3Q $+8, SI, SI
+	ADDQ   SI, AX
+	SUBQ   $+8, BX
+	CMPQ   BX, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func rowsOfSumsF64AVX2(dst []float64, dstColumns int, dstStride int, sums []float64, sumsStride int, rows int)
+// Requires: AVX
+TEXT ·rowsOfSumsF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), AX
+	MOVQ sums_base+40(FP), CX
+	MOVQ dstStride+32(FP), DX
+	SHLQ $0x03, DX
+	MOVQ rows+72(FP), BX
 	CMPQ BX, $+0
+	JLE  end2
+
+loop1:
+	MOVQ CX, SI
+	MOVQ AX, DI
+	MOVQ dstColumns+24(FP), R8
+	CMPQ R8, $+0
+	JLE  end4
+
+loop3:
+	VMOVUPS      (SI), Y0
+	VMOVUPS      32(SI), Y1
+	VMOVUPS      64(SI), Y2
+	VMOVUPS      96(SI), Y3
+	VUNPCKLPD    Y2, Y0, Y4
+	VUNPCKLPD    Y3, Y1, Y5
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	MOVQ         DI, R9
+	VMOVUPS      X4, (R9)
+	ADDQ         DX, R9
+	VMOVUPS      X0, (R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y4, (R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y0, (R9)
+	ADDQ         DX, R9
+	VMOVUPS      X5, (R9)
+	ADDQ         DX, R9
+	VMOVUPS      X1, (R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y5, (R9)
+	ADDQ         DX, R9
+	VEXTRACTF128 $0x01, Y1, (R9)
+	ADDQ         DX, R9
+	ADDQ         $+128, SI
+	ADDQ         $+16, DI
+	SUBQ         $+2, R8
+	CMPQ         R8, $+0
+	JGT          loop3
+
+end4:
+	MOVQ   sumsStride+64(FP), SI
+	SHLQ   $0x03, SI
+	ADDQ   SI, CX
+	MOVQ   DX, SI
+	IMUL3Q $+8, SI, SI
+	ADDQ   SI, AX
+	SUBQ   $+8, BX
+	CMPQ   BX, $+0
+	JGT    loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeGradientsF32AVX512(SB), NOSPLIT, $0-144
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSS scale+72(FP), Z0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+136(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VBROADCASTSS (DX), Z1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+	MOVQ         dstColumns+104(FP), R10
+	CMPQ         R10, $+16
+	JGE          else3
+	CMPQ         R10, $+16
+	JLT          end6
+
+loop5:
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPS       Z1, Z3, Z3
+	VFNMADD231PS Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+16, R10
+	CMPQ         R10, $+16
+	JGE          loop5
+
+end6:
+	CMPQ         R10, $+0
+	JLE          endif7
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPS       Z1, Z3, Z1
+	VFNMADD231PS Z0, Z2, Z1
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(R10*2), K1
+	VMOVUPS      Z1, K1, (DI)
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
+
+endif7:
+	JMP endif4
+
+else3:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPS       Z1, Z3, Z3
+	VFNMADD231PS Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          loop8
+
+end9:
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPS       Z1, Z3, Z1
+	VFNMADD231PS Z0, Z2, Z1
+	VMOVUPS      Z1, (DI)
+
+endif4:
+	MOVQ dstStride+112(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+120(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+128(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
 	JGT  loop1
 
 end2:
 	VZEROUPPER
 	RET
 
-// func writeGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
-// Requires: AVX, AVX512F
-TEXT ·writeGradientsF32AVX512(SB), NOSPLIT, $0-168
-	VPXORD Z0, Z0, Z0
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+128(FP), CX
-	IMUL3Q $+4, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+104(FP), DX
-	MOVQ softmaxLength+160(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
-
-loop5:
-	VMOVUPS      (SI), Z0
-	VMOVUPS      64(SI), Z2
-	VUNPCKLPD    Z2, Z0, Z3
-	VUNPCKHPD    Z2, Z0, Z0
-	ADDQ         $+128, SI
-	VMOVUPS      (SI), Z2
-	VMOVUPS      64(SI), Z4
-	VUNPCKLPD    Z4, Z2, Z5
-	VUNPCKHPD    Z4, Z2, Z2
-	ADDQ         $+128, SI
-	VCVTPD2PS    Z3, Y1
-	VCVTPD2PS    Z5, Y3
-	VINSERTF64X4 $0x01, Y3, Z1, Z3
-	VMOVUPS      Z3, (DX)
-	ADDQ         $+64, DX
-	VCVTPD2PS    Z0, Y1
-	VCVTPD2PS    Z2, Y0
-	VINSERTF64X4 $0x01, Y0, Z1, Z0
-	VMOVUPS      Z0, (DI)
-	ADDQ         $+64, DI
-	CMPQ         DX, R8
-	JLT          loop5
-
-end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+152(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+104(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSS scale+72(FP), Z0
-	MOVQ         softmaxLength+160(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
-
-loop7:
-	VBROADCASTSS (SI), Z1
-	MOVQ         DX, R8
-	MOVQ         BX, R9
-	MOVQ         CX, R10
-	MOVQ         dstColumns+128(FP), R11
-	CMPQ         R11, $+16
-	JGE          else9
-	CMPQ         R11, $+16
-	JLT          end12
-
-loop11:
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPS       Z1, Z3, Z3
-	VFNMADD231PS Z0, Z2, Z3
-	VMOVUPS      Z3, (R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+16, R11
-	CMPQ         R11, $+16
-	JGE          loop11
-
-end12:
-	CMPQ         R11, $+0
-	JLE          endif13
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPS       Z1, Z3, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	LEAQ         bitMasks<>+0(SB), R12
-	KMOVW        (R12)(R11*2), K1
-	VMOVUPS      Z1, K1, (R8)
-	SHLQ         $0x02, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-
-endif13:
-	JMP endif10
-
-else9:
-	SUBQ $+16, R11
-	CMPQ R11, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPS       Z1, Z3, Z3
-	VFNMADD231PS Z0, Z2, Z3
-	VMOVUPS      Z3, (R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+16, R11
-	CMPQ         R11, $+0
-	JGT          loop14
-
-end15:
-	SHLQ         $0x02, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPS       Z1, Z3, Z1
-	VFNMADD231PS Z0, Z2, Z1
-	VMOVUPS      Z1, (R8)
-
-endif10:
-	ADDQ AX, CX
-	MOVQ dstStride+136(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, DX
-	MOVQ pStride+144(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, BX
-	ADDQ $+4, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
-
-end8:
-	VZEROUPPER
-	RET
-
-// func writeGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// func writeGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
 // Requires: AVX, FMA3
-TEXT ·writeGradientsF32AVX2(SB), NOSPLIT, $0-168
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+128(FP), CX
-	IMUL3Q $+4, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+104(FP), DX
-	MOVQ softmaxLength+160(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
-
-loop5:
-	VMOVUPS     (SI), Y0
-	VMOVUPS     32(SI), Y1
-	VMOVUPS     64(SI), Y2
-	VMOVUPS     96(SI), Y3
-	VUNPCKLPD   Y2, Y0, Y4
-	VUNPCKLPD   Y3, Y1, Y5
-	VUNPCKHPD   Y2, Y0, Y0
-	VUNPCKHPD   Y3, Y1, Y1
-	ADDQ        $+128, SI
-	VMOVUPS     (SI), Y2
-	VMOVUPS     32(SI), Y3
-	VMOVUPS     64(SI), Y7
-	VMOVUPS     96(SI), Y8
-	VUNPCKLPD   Y7, Y2, Y9
-	VUNPCKLPD   Y8, Y3, Y10
-	VUNPCKHPD   Y7, Y2, Y2
-	VUNPCKHPD   Y8, Y3, Y3
-	ADDQ        $+128, SI
-	VCVTPD2PSY  Y4, X6
-	VCVTPD2PSY  Y5, X4
-	VINSERTF128 $0x01, X4, Y6, Y4
-	VCVTPD2PSY  Y9, X6
-	VCVTPD2PSY  Y10, X5
-	VINSERTF128 $0x01, X5, Y6, Y5
-	VMOVUPS     Y4, (DX)
-	VMOVUPS     Y5, 32(DX)
-	ADDQ        $+64, DX
-	VCVTPD2PSY  Y0, X6
-	VCVTPD2PSY  Y1, X0
-	VINSERTF128 $0x01, X0, Y6, Y0
-	VCVTPD2PSY  Y2, X6
-	VCVTPD2PSY  Y3, X1
-	VINSERTF128 $0x01, X1, Y6, Y1
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y1, 32(DI)
-	ADDQ        $+64, DI
-	CMPQ        DX, R8
-	JLT         loop5
-
-end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+152(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+104(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
+TEXT ·writeGradientsF32AVX2(SB), NOSPLIT, $0-144
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
 	VBROADCASTSS scale+72(FP), Y0
-	MOVQ         softmaxLength+160(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+136(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
 
-loop7:
-	VBROADCASTSS (SI), Y1
-	MOVQ         DX, R8
+loop1:
+	VBROADCASTSS (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
 	MOVQ         BX, R9
-	MOVQ         CX, R10
-	MOVQ         dstColumns+128(FP), R11
-	CMPQ         R11, $+16
-	JGE          else9
-	CMPQ         R11, $+16
-	JLT          end12
+	MOVQ         dstColumns+104(FP), R10
+	CMPQ         R10, $+16
+	JGE          else3
+	CMPQ         R10, $+16
+	JLT          end6
 
-loop11:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPS       (R9), Y1, Y4
-	VMULPS       32(R9), Y1, Y5
+loop5:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPS       (R8), Y1, Y4
+	VMULPS       32(R8), Y1, Y5
 	VFNMADD231PS Y0, Y2, Y4
 	VFNMADD231PS Y0, Y3, Y5
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+16, R11
-	CMPQ         R11, $+16
-	JGE          loop11
-
-end12:
-	CMPQ         R11, $+0
-	JLE          endif13
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPS       (R9), Y1, Y4
-	VMULPS       32(R9), Y1, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R12
-	MOVQ         R11, R13
-	NEGQ         R13
-	VMOVUPS      64(R12)(R13*4), Y2
-	VMOVUPS      96(R12)(R13*4), Y3
-	VMASKMOVPS   Y4, Y2, (R8)
-	VMASKMOVPS   Y1, Y3, 32(R8)
-	SHLQ         $0x02, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-
-endif13:
-	JMP endif10
-
-else9:
-	SUBQ $+16, R11
-	CMPQ R11, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPS       (R9), Y1, Y4
-	VMULPS       32(R9), Y1, Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y5
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+16, R11
-	CMPQ         R11, $+0
-	JGT          loop14
-
-end15:
-	SHLQ         $0x02, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPS       (R9), Y1, Y4
-	VMULPS       32(R9), Y1, Y1
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y0, Y3, Y1
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y1, 32(R8)
-
-endif10:
-	ADDQ AX, CX
-	MOVQ dstStride+136(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, DX
-	MOVQ pStride+144(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, BX
-	ADDQ $+4, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
-
-end8:
-	VZEROUPPER
-	RET
-
-// func writeGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
-// Requires: AVX, AVX512F
-TEXT ·writeGradientsF64AVX512(SB), NOSPLIT, $0-168
-	VPXORD Z0, Z0, Z0
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+128(FP), CX
-	IMUL3Q $+8, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+104(FP), DX
-	MOVQ softmaxLength+160(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
-
-loop5:
-	VMOVUPS   (SI), Z0
-	VMOVUPS   64(SI), Z1
-	VUNPCKLPD Z1, Z0, Z2
-	VUNPCKHPD Z1, Z0, Z0
-	ADDQ      $+128, SI
-	VMOVUPS   Z2, (DX)
-	ADDQ      $+64, DX
-	VMOVUPS   Z0, (DI)
-	ADDQ      $+64, DI
-	CMPQ      DX, R8
-	JLT       loop5
-
-end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+152(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+104(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSD scale+72(FP), Z0
-	MOVQ         softmaxLength+160(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
-
-loop7:
-	VBROADCASTSD (SI), Z1
-	MOVQ         DX, R8
-	MOVQ         BX, R9
-	MOVQ         CX, R10
-	MOVQ         dstColumns+128(FP), R11
-	CMPQ         R11, $+8
-	JGE          else9
-	CMPQ         R11, $+8
-	JLT          end12
-
-loop11:
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+8, R11
-	CMPQ         R11, $+8
-	JGE          loop11
-
-end12:
-	CMPQ         R11, $+0
-	JLE          endif13
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	LEAQ         bitMasks<>+0(SB), R12
-	KMOVW        (R12)(R11*2), K1
-	VMOVUPD      Z1, K1, (R8)
-	SHLQ         $0x03, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-
-endif13:
-	JMP endif10
-
-else9:
-	SUBQ $+8, R11
-	CMPQ R11, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z3
-	VFNMADD231PD Z0, Z2, Z3
-	VMOVUPS      Z3, (R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+8, R11
-	CMPQ         R11, $+0
-	JGT          loop14
-
-end15:
-	SHLQ         $0x03, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R9), Z3
-	VMULPD       Z1, Z3, Z1
-	VFNMADD231PD Z0, Z2, Z1
-	VMOVUPS      Z1, (R8)
-
-endif10:
-	ADDQ AX, CX
-	MOVQ dstStride+136(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, DX
-	MOVQ pStride+144(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, BX
-	ADDQ $+8, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
-
-end8:
-	VZEROUPPER
-	RET
-
-// func writeGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
-// Requires: AVX, FMA3
-TEXT ·writeGradientsF64AVX2(SB), NOSPLIT, $0-168
-	MOVQ   $+0, AX
-	MOVQ   dstColumns+128(FP), CX
-	IMUL3Q $+8, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+104(FP), DX
-	MOVQ softmaxLength+160(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
-
-loop5:
-	VMOVUPS   (SI), Y0
-	VMOVUPS   32(SI), Y1
-	VMOVUPS   64(SI), Y2
-	VMOVUPS   96(SI), Y3
-	VUNPCKLPD Y2, Y0, Y4
-	VUNPCKLPD Y3, Y1, Y5
-	VUNPCKHPD Y2, Y0, Y0
-	VUNPCKHPD Y3, Y1, Y1
-	ADDQ      $+128, SI
-	VMOVUPS   Y4, (DX)
-	VMOVUPS   Y5, 32(DX)
-	ADDQ      $+64, DX
-	VMOVUPS   Y0, (DI)
-	VMOVUPS   Y1, 32(DI)
-	ADDQ      $+64, DI
-	CMPQ      DX, R8
-	JLT       loop5
-
-end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+152(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+104(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSD scale+72(FP), Y0
-	MOVQ         softmaxLength+160(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
-
-loop7:
-	VBROADCASTSD (SI), Y1
-	MOVQ         DX, R8
-	MOVQ         BX, R9
-	MOVQ         CX, R10
-	MOVQ         dstColumns+128(FP), R11
-	CMPQ         R11, $+8
-	JGE          else9
-	CMPQ         R11, $+8
-	JLT          end12
-
-loop11:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPD       (R9), Y1, Y4
-	VMULPD       32(R9), Y1, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+8, R11
-	CMPQ         R11, $+8
-	JGE          loop11
-
-end12:
-	CMPQ         R11, $+0
-	JLE          endif13
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPD       (R9), Y1, Y4
-	VMULPD       32(R9), Y1, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	LEAQ         byteMasks<>+0(SB), R12
-	MOVQ         R11, R13
-	NEGQ         R13
-	VMOVUPS      64(R12)(R13*8), Y2
-	VMOVUPS      96(R12)(R13*8), Y3
-	VMASKMOVPD   Y4, Y2, (R8)
-	VMASKMOVPD   Y1, Y3, 32(R8)
-	SHLQ         $0x03, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-
-endif13:
-	JMP endif10
-
-else9:
-	SUBQ $+8, R11
-	CMPQ R11, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPD       (R9), Y1, Y4
-	VMULPD       32(R9), Y1, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y5
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y5, 32(R8)
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	ADDQ         $+64, R10
-	SUBQ         $+8, R11
-	CMPQ         R11, $+0
-	JGT          loop14
-
-end15:
-	SHLQ         $0x03, R11
-	ADDQ         R11, R8
-	ADDQ         R11, R9
-	ADDQ         R11, R10
-	VMOVUPS      (R10), Y2
-	VMOVUPS      32(R10), Y3
-	VMULPD       (R9), Y1, Y4
-	VMULPD       32(R9), Y1, Y1
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y0, Y3, Y1
-	VMOVUPS      Y4, (R8)
-	VMOVUPS      Y1, 32(R8)
-
-endif10:
-	ADDQ AX, CX
-	MOVQ dstStride+136(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, DX
-	MOVQ pStride+144(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, BX
-	ADDQ $+8, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
-
-end8:
-	VZEROUPPER
-	RET
-
-// func writeFewGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
-// Requires: AVX, AVX512F
-TEXT ·writeFewGradientsF32AVX512(SB), NOSPLIT, $0-200
-	VPXORD Z0, Z0, Z0
-	MOVQ   $+0, AX
-	MOVQ   classesLength+192(FP), CX
-	IMUL3Q $+4, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
-
-loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+128(FP), DX
-	MOVQ softmaxLength+184(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
-
-loop5:
-	VMOVUPS      (SI), Z1
-	VMOVUPS      64(SI), Z2
-	VUNPCKLPD    Z2, Z1, Z3
-	VUNPCKHPD    Z2, Z1, Z1
-	ADDQ         $+128, SI
-	VMOVUPS      (SI), Z2
-	VMOVUPS      64(SI), Z5
-	VUNPCKLPD    Z5, Z2, Z6
-	VUNPCKHPD    Z5, Z2, Z2
-	ADDQ         $+128, SI
-	VCVTPD2PS    Z3, Y4
-	VCVTPD2PS    Z6, Y3
-	VINSERTF64X4 $0x01, Y3, Z4, Z3
-	VMOVUPS      Z3, (DX)
-	ADDQ         $+64, DX
-	VCVTPD2PS    Z1, Y4
-	VCVTPD2PS    Z2, Y1
-	VINSERTF64X4 $0x01, Y1, Z4, Z1
-	VMOVUPS      Z1, (DI)
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
 	ADDQ         $+64, DI
-	CMPQ         DX, R8
-	JLT          loop5
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+16, R10
+	CMPQ         R10, $+16
+	JGE          loop5
 
 end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+176(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+128(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSS scale+72(FP), Z1
-	MOVQ         softmaxLength+184(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
-
-loop7:
-	VBROADCASTSS (SI), Z2
-	MOVQ         DX, R8
-	MOVQ         BX, R9
-	MOVQ         dstColumns+152(FP), R10
-	CMPQ         R10, $+16
-	JGE          else9
-	CMPQ         R10, $+16
-	JLT          end12
-
-loop11:
-	VMOVUPS     (R9), Z3
-	VFMADD213PS Z0, Z2, Z3
-	VMOVUPS     Z3, (R8)
-	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+16, R10
-	CMPQ        R10, $+16
-	JGE         loop11
-
-end12:
-	CMPQ        R10, $+0
-	JLE         endif13
-	VMOVUPS     (R9), Z3
-	VFMADD213PS Z0, Z2, Z3
-	LEAQ        bitMasks<>+0(SB), R11
-	KMOVW       (R11)(R10*2), K1
-	VMOVUPS     Z3, K1, (R8)
-	SHLQ        $0x02, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
-
-endif13:
-	JMP endif10
-
-else9:
-	SUBQ $+16, R10
-	CMPQ R10, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS     (R9), Z3
-	VFMADD213PS Z0, Z2, Z3
-	VMOVUPS     Z3, (R8)
-	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+16, R10
-	CMPQ        R10, $+0
-	JGT         loop14
-
-end15:
-	SHLQ        $0x02, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
-	VMOVUPS     (R9), Z3
-	VFMADD213PS Z0, Z2, Z3
-	VMOVUPS     Z3, (R8)
-
-endif10:
-	MOVQ classes_base+104(FP), R8
-	MOVQ CX, R9
-	MOVQ classesLength+192(FP), R10
-	CMPQ R10, $+0
-	JLE  end17
-
-loop16:
-	MOVLQSX      (R8), R11
-	SHLQ         $0x02, R11
-	MOVQ         DX, R12
-	ADDQ         R11, R12
-	VBROADCASTSS (R9), Z2
-	VBROADCASTSS (R12), Z3
-	VFNMADD231PS Z1, Z2, Z3
-	VMOVSS       X3, (R12)
-	ADDQ         $+4, R8
-	ADDQ         $+4, R9
-	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop16
+	JLE          endif7
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPS       (R8), Y1, Y4
+	VMULPS       32(R8), Y1, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         R10, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*4), Y2
+	VMOVUPS      96(R11)(R12*4), Y3
+	VMASKMOVPS   Y4, Y2, (DI)
+	VMASKMOVPS   Y1, Y3, 32(DI)
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
 
-end17:
-	ADDQ AX, CX
-	MOVQ dstStride+160(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, DX
-	MOVQ pStride+168(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, BX
-	ADDQ $+4, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
+endif7:
+	JMP endif4
 
-end8:
+else3:
+	SUBQ $+16, R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPS       (R8), Y1, Y4
+	VMULPS       32(R8), Y1, Y5
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+16, R10
+	CMPQ         R10, $+0
+	JGT          loop8
+
+end9:
+	SHLQ         $0x02, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPS       (R8), Y1, Y4
+	VMULPS       32(R8), Y1, Y1
+	VFNMADD231PS Y0, Y2, Y4
+	VFNMADD231PS Y0, Y3, Y1
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y1, 32(DI)
+
+endif4:
+	MOVQ dstStride+112(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+120(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+128(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
-// func writeFewGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
-// Requires: AVX, FMA3
-TEXT ·writeFewGradientsF32AVX2(SB), NOSPLIT, $0-200
-	MOVQ   $+0, AX
-	MOVQ   classesLength+192(FP), CX
-	IMUL3Q $+4, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
+// func writeGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeGradientsF64AVX512(SB), NOSPLIT, $0-144
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSD scale+72(FP), Z0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+136(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
 
 loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+128(FP), DX
-	MOVQ softmaxLength+184(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
+	VBROADCASTSD (DX), Z1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         BX, R9
+	MOVQ         dstColumns+104(FP), R10
+	CMPQ         R10, $+8
+	JGE          else3
+	CMPQ         R10, $+8
+	JLT          end6
 
 loop5:
-	VMOVUPS     (SI), Y0
-	VMOVUPS     32(SI), Y1
-	VMOVUPS     64(SI), Y2
-	VMOVUPS     96(SI), Y3
-	VUNPCKLPD   Y2, Y0, Y4
-	VUNPCKLPD   Y3, Y1, Y5
-	VUNPCKHPD   Y2, Y0, Y0
-	VUNPCKHPD   Y3, Y1, Y1
-	ADDQ        $+128, SI
-	VMOVUPS     (SI), Y2
-	VMOVUPS     32(SI), Y3
-	VMOVUPS     64(SI), Y7
-	VMOVUPS     96(SI), Y8
-	VUNPCKLPD   Y7, Y2, Y9
-	VUNPCKLPD   Y8, Y3, Y10
-	VUNPCKHPD   Y7, Y2, Y2
-	VUNPCKHPD   Y8, Y3, Y3
-	ADDQ        $+128, SI
-	VCVTPD2PSY  Y4, X6
-	VCVTPD2PSY  Y5, X4
-	VINSERTF128 $0x01, X4, Y6, Y4
-	VCVTPD2PSY  Y9, X6
-	VCVTPD2PSY  Y10, X5
-	VINSERTF128 $0x01, X5, Y6, Y5
-	VMOVUPS     Y4, (DX)
-	VMOVUPS     Y5, 32(DX)
-	ADDQ        $+64, DX
-	VCVTPD2PSY  Y0, X6
-	VCVTPD2PSY  Y1, X0
-	VINSERTF128 $0x01, X0, Y6, Y0
-	VCVTPD2PSY  Y2, X6
-	VCVTPD2PSY  Y3, X1
-	VINSERTF128 $0x01, X1, Y6, Y1
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y1, 32(DI)
-	ADDQ        $+64, DI
-	CMPQ        DX, R8
-	JLT         loop5
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+8, R10
+	CMPQ         R10, $+8
+	JGE          loop5
 
 end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+176(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
+	CMPQ         R10, $+0
+	JLE          endif7
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	LEAQ         bitMasks<>+0(SB), R11
+	KMOVW        (R11)(R10*2), K1
+	VMOVUPD      Z1, K1, (DI)
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
 
-end4:
-	MOVQ         scratch_base+128(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSS scale+72(FP), Y0
-	MOVQ         softmaxLength+184(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
+endif7:
+	JMP endif4
 
-loop7:
-	VBROADCASTSS (SI), Y1
-	MOVQ         DX, R8
+else3:
+	SUBQ $+8, R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPD       Z1, Z3, Z3
+	VFNMADD231PD Z0, Z2, Z3
+	VMOVUPS      Z3, (DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          loop8
+
+end9:
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
+	VMOVUPS      (R9), Z2
+	VMOVUPS      (R8), Z3
+	VMULPD       Z1, Z3, Z1
+	VFNMADD231PD Z0, Z2, Z1
+	VMOVUPS      Z1, (DI)
+
+endif4:
+	MOVQ dstStride+112(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+120(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+128(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int)
+// Requires: AVX, FMA3
+TEXT ·writeGradientsF64AVX2(SB), NOSPLIT, $0-144
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSD scale+72(FP), Y0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+136(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VBROADCASTSD (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
 	MOVQ         BX, R9
-	MOVQ         dstColumns+152(FP), R10
-	CMPQ         R10, $+16
-	JGE          else9
-	CMPQ         R10, $+16
-	JLT          end12
+	MOVQ         dstColumns+104(FP), R10
+	CMPQ         R10, $+8
+	JGE          else3
+	CMPQ         R10, $+8
+	JLT          end6
 
-loop11:
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
-	VXORPS      Y4, Y4, Y4
-	VFMADD213PS Y4, Y1, Y2
-	VFMADD213PS Y4, Y1, Y3
-	VMOVUPS     Y2, (R8)
-	VMOVUPS     Y3, 32(R8)
-	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+16, R10
-	CMPQ        R10, $+16
-	JGE         loop11
+loop5:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPD       (R8), Y1, Y4
+	VMULPD       32(R8), Y1, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+8, R10
+	CMPQ         R10, $+8
+	JGE          loop5
 
-end12:
-	CMPQ        R10, $+0
-	JLE         endif13
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
-	VXORPS      Y4, Y4, Y4
-	VFMADD213PS Y4, Y1, Y2
-	VFMADD213PS Y4, Y1, Y3
-	LEAQ        byteMasks<>+0(SB), R11
-	MOVQ        R10, R12
-	NEGQ        R12
-	VMOVUPS     64(R11)(R12*4), Y1
-	VMOVUPS     96(R11)(R12*4), Y4
-	VMASKMOVPS  Y2, Y1, (R8)
-	VMASKMOVPS  Y3, Y4, 32(R8)
-	SHLQ        $0x02, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
+end6:
+	CMPQ         R10, $+0
+	JLE          endif7
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPD       (R8), Y1, Y4
+	VMULPD       32(R8), Y1, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	LEAQ         byteMasks<>+0(SB), R11
+	MOVQ         R10, R12
+	NEGQ         R12
+	VMOVUPS      64(R11)(R12*8), Y2
+	VMOVUPS      96(R11)(R12*8), Y3
+	VMASKMOVPD   Y4, Y2, (DI)
+	VMASKMOVPD   Y1, Y3, 32(DI)
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
 
-endif13:
-	JMP endif10
+endif7:
+	JMP endif4
 
-else9:
-	SUBQ $+16, R10
+else3:
+	SUBQ $+8, R10
 	CMPQ R10, $+0
-	JLE  end15
+	JLE  end9
 
-loop14:
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
-	VXORPS      Y4, Y4, Y4
-	VFMADD213PS Y4, Y1, Y2
-	VFMADD213PS Y4, Y1, Y3
-	VMOVUPS     Y2, (R8)
-	VMOVUPS     Y3, 32(R8)
+loop8:
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPD       (R8), Y1, Y4
+	VMULPD       32(R8), Y1, Y5
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y5
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y5, 32(DI)
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	ADDQ         $+64, R9
+	SUBQ         $+8, R10
+	CMPQ         R10, $+0
+	JGT          loop8
+
+end9:
+	SHLQ         $0x03, R10
+	ADDQ         R10, DI
+	ADDQ         R10, R8
+	ADDQ         R10, R9
+	VMOVUPS      (R9), Y2
+	VMOVUPS      32(R9), Y3
+	VMULPD       (R8), Y1, Y4
+	VMULPD       32(R8), Y1, Y1
+	VFNMADD231PD Y0, Y2, Y4
+	VFNMADD231PD Y0, Y3, Y1
+	VMOVUPS      Y4, (DI)
+	VMOVUPS      Y1, 32(DI)
+
+endif4:
+	MOVQ dstStride+112(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+120(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+128(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeFewGradientsF32AVX512(dst []float32, p []float32, softmax []float32, scale float32, sums []float32, classes []int32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// Requires: AVX, AVX512F
+TEXT ·writeFewGradientsF32AVX512(SB), NOSPLIT, $0-176
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSS scale+72(FP), Z1
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VBROADCASTSS (DX), Z2
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         dstColumns+128(FP), R9
+	CMPQ         R9, $+16
+	JGE          else3
+	CMPQ         R9, $+16
+	JLT          end6
+
+loop5:
+	VMOVUPS     (R8), Z3
+	VFMADD213PS Z0, Z2, Z3
+	VMOVUPS     Z3, (DI)
+	ADDQ        $+64, DI
 	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+16, R10
-	CMPQ        R10, $+0
-	JGT         loop14
+	SUBQ        $+16, R9
+	CMPQ        R9, $+16
+	JGE         loop5
 
-end15:
-	SHLQ        $0x02, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
+end6:
+	CMPQ        R9, $+0
+	JLE         endif7
+	VMOVUPS     (R8), Z3
+	VFMADD213PS Z0, Z2, Z3
+	LEAQ        bitMasks<>+0(SB), R10
+	KMOVW       (R10)(R9*2), K1
+	VMOVUPS     Z3, K1, (DI)
+	SHLQ        $0x02, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+
+endif7:
+	JMP endif4
+
+else3:
+	SUBQ $+16, R9
+	CMPQ R9, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS     (R8), Z3
+	VFMADD213PS Z0, Z2, Z3
+	VMOVUPS     Z3, (DI)
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	SUBQ        $+16, R9
+	CMPQ        R9, $+0
+	JGT         loop8
+
+end9:
+	SHLQ        $0x02, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+	VMOVUPS     (R8), Z3
+	VFMADD213PS Z0, Z2, Z3
+	VMOVUPS     Z3, (DI)
+
+endif4:
+	MOVQ classes_base+104(FP), DI
+	MOVQ BX, R8
+	MOVQ classesLength+168(FP), R9
+	CMPQ R9, $+0
+	JLE  end11
+
+loop10:
+	MOVLQSX      (DI), R10
+	SHLQ         $0x02, R10
+	MOVQ         AX, R11
+	ADDQ         R10, R11
+	VBROADCASTSS (R8), Z2
+	VBROADCASTSS (R11), Z3
+	VFNMADD231PS Z1, Z2, Z3
+	VMOVSS       X3, (R11)
+	ADDQ         $+4, DI
+	ADDQ         $+4, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop10
+
+end11:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func writeFewGradientsF32AVX2(dst []float32, p []float32, softmax []float32, scale float32, sums []float32, classes []int32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// Requires: AVX, FMA3
+TEXT ·writeFewGradientsF32AVX2(SB), NOSPLIT, $0-176
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSS scale+72(FP), Y0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
+
+loop1:
+	VBROADCASTSS (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         dstColumns+128(FP), R9
+	CMPQ         R9, $+16
+	JGE          else3
+	CMPQ         R9, $+16
+	JLT          end6
+
+loop5:
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
 	VXORPS      Y4, Y4, Y4
 	VFMADD213PS Y4, Y1, Y2
 	VFMADD213PS Y4, Y1, Y3
-	VMOVUPS     Y2, (R8)
-	VMOVUPS     Y3, 32(R8)
+	VMOVUPS     Y2, (DI)
+	VMOVUPS     Y3, 32(DI)
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	SUBQ        $+16, R9
+	CMPQ        R9, $+16
+	JGE         loop5
 
-endif10:
-	MOVQ classes_base+104(FP), R8
-	MOVQ CX, R9
-	MOVQ classesLength+192(FP), R10
-	CMPQ R10, $+0
-	JLE  end17
+end6:
+	CMPQ        R9, $+0
+	JLE         endif7
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	LEAQ        byteMasks<>+0(SB), R10
+	MOVQ        R9, R11
+	NEGQ        R11
+	VMOVUPS     64(R10)(R11*4), Y1
+	VMOVUPS     96(R10)(R11*4), Y4
+	VMASKMOVPS  Y2, Y1, (DI)
+	VMASKMOVPS  Y3, Y4, 32(DI)
+	SHLQ        $0x02, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
 
-loop16:
-	MOVLQSX      (R8), R11
-	SHLQ         $0x02, R11
-	MOVQ         DX, R12
-	ADDQ         R11, R12
-	VBROADCASTSS (R9), Y1
-	VBROADCASTSS (R12), Y2
+endif7:
+	JMP endif4
+
+else3:
+	SUBQ $+16, R9
+	CMPQ R9, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	VMOVUPS     Y2, (DI)
+	VMOVUPS     Y3, 32(DI)
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	SUBQ        $+16, R9
+	CMPQ        R9, $+0
+	JGT         loop8
+
+end9:
+	SHLQ        $0x02, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PS Y4, Y1, Y2
+	VFMADD213PS Y4, Y1, Y3
+	VMOVUPS     Y2, (DI)
+	VMOVUPS     Y3, 32(DI)
+
+endif4:
+	MOVQ classes_base+104(FP), DI
+	MOVQ BX, R8
+	MOVQ classesLength+168(FP), R9
+	CMPQ R9, $+0
+	JLE  end11
+
+loop10:
+	MOVLQSX      (DI), R10
+	SHLQ         $0x02, R10
+	MOVQ         AX, R11
+	ADDQ         R10, R11
+	VBROADCASTSS (R8), Y1
+	VBROADCASTSS (R11), Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD213PS Y2, Y0, Y3
 	VFNMADD213PS Y2, Y0, Y1
-	VMOVSS       X3, (R12)
+	VMOVSS       X3, (R11)
+	ADDQ         $+4, DI
 	ADDQ         $+4, R8
-	ADDQ         $+4, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop16
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop10
 
-end17:
-	ADDQ AX, CX
-	MOVQ dstStride+160(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, DX
-	MOVQ pStride+168(FP), R8
-	SHLQ $0x02, R8
-	ADDQ R8, BX
-	ADDQ $+4, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
+end11:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x02, DI
+	ADDQ DI, BX
+	ADDQ $+4, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
 
-end8:
+end2:
 	VZEROUPPER
 	RET
 
-// func writeFewGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// func writeFewGradientsF64AVX512(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
 // Requires: AVX, AVX512F
-TEXT ·writeFewGradientsF64AVX512(SB), NOSPLIT, $0-200
-	VPXORD Z0, Z0, Z0
-	MOVQ   $+0, AX
-	MOVQ   classesLength+192(FP), CX
-	IMUL3Q $+8, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
+TEXT ·writeFewGradientsF64AVX512(SB), NOSPLIT, $0-176
+	VPXORD       Z0, Z0, Z0
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSD scale+72(FP), Z1
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
 
 loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+128(FP), DX
-	MOVQ softmaxLength+184(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
+	VBROADCASTSD (DX), Z2
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         dstColumns+128(FP), R9
+	CMPQ         R9, $+8
+	JGE          else3
+	CMPQ         R9, $+8
+	JLT          end6
 
 loop5:
-	VMOVUPS   (SI), Z1
-	VMOVUPS   64(SI), Z2
-	VUNPCKLPD Z2, Z1, Z3
-	VUNPCKHPD Z2, Z1, Z1
-	ADDQ      $+128, SI
-	VMOVUPS   Z3, (DX)
-	ADDQ      $+64, DX
-	VMOVUPS   Z1, (DI)
-	ADDQ      $+64, DI
-	CMPQ      DX, R8
-	JLT       loop5
+	VMOVUPS     (R8), Z3
+	VFMADD213PD Z0, Z2, Z3
+	VMOVUPS     Z3, (DI)
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	SUBQ        $+8, R9
+	CMPQ        R9, $+8
+	JGE         loop5
 
 end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+176(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+128(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSD scale+72(FP), Z1
-	MOVQ         softmaxLength+184(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
-
-loop7:
-	VBROADCASTSD (SI), Z2
-	MOVQ         DX, R8
-	MOVQ         BX, R9
-	MOVQ         dstColumns+152(FP), R10
-	CMPQ         R10, $+8
-	JGE          else9
-	CMPQ         R10, $+8
-	JLT          end12
-
-loop11:
-	VMOVUPS     (R9), Z3
+	CMPQ        R9, $+0
+	JLE         endif7
+	VMOVUPS     (R8), Z3
 	VFMADD213PD Z0, Z2, Z3
-	VMOVUPS     Z3, (R8)
+	LEAQ        bitMasks<>+0(SB), R10
+	KMOVW       (R10)(R9*2), K1
+	VMOVUPD     Z3, K1, (DI)
+	SHLQ        $0x03, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+
+endif7:
+	JMP endif4
+
+else3:
+	SUBQ $+8, R9
+	CMPQ R9, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS     (R8), Z3
+	VFMADD213PD Z0, Z2, Z3
+	VMOVUPS     Z3, (DI)
+	ADDQ        $+64, DI
 	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+8, R10
-	CMPQ        R10, $+8
-	JGE         loop11
+	SUBQ        $+8, R9
+	CMPQ        R9, $+0
+	JGT         loop8
 
-end12:
-	CMPQ        R10, $+0
-	JLE         endif13
-	VMOVUPS     (R9), Z3
+end9:
+	SHLQ        $0x03, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+	VMOVUPS     (R8), Z3
 	VFMADD213PD Z0, Z2, Z3
-	LEAQ        bitMasks<>+0(SB), R11
-	KMOVW       (R11)(R10*2), K1
-	VMOVUPD     Z3, K1, (R8)
-	SHLQ        $0x03, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
+	VMOVUPS     Z3, (DI)
 
-endif13:
-	JMP endif10
+endif4:
+	MOVQ classes_base+104(FP), DI
+	MOVQ BX, R8
+	MOVQ classesLength+168(FP), R9
+	CMPQ R9, $+0
+	JLE  end11
 
-else9:
-	SUBQ $+8, R10
-	CMPQ R10, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS     (R9), Z3
-	VFMADD213PD Z0, Z2, Z3
-	VMOVUPS     Z3, (R8)
-	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+8, R10
-	CMPQ        R10, $+0
-	JGT         loop14
-
-end15:
-	SHLQ        $0x03, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
-	VMOVUPS     (R9), Z3
-	VFMADD213PD Z0, Z2, Z3
-	VMOVUPS     Z3, (R8)
-
-endif10:
-	MOVQ classes_base+104(FP), R8
-	MOVQ CX, R9
-	MOVQ classesLength+192(FP), R10
-	CMPQ R10, $+0
-	JLE  end17
-
-loop16:
-	MOVLQSX      (R8), R11
-	SHLQ         $0x03, R11
-	MOVQ         DX, R12
-	ADDQ         R11, R12
-	VBROADCASTSD (R9), Z2
-	VBROADCASTSD (R12), Z3
+loop10:
+	MOVLQSX      (DI), R10
+	SHLQ         $0x03, R10
+	MOVQ         AX, R11
+	ADDQ         R10, R11
+	VBROADCASTSD (R8), Z2
+	VBROADCASTSD (R11), Z3
 	VFNMADD231PD Z1, Z2, Z3
-	VMOVSD       X3, (R12)
-	ADDQ         $+4, R8
-	ADDQ         $+8, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop16
+	VMOVSD       X3, (R11)
+	ADDQ         $+4, DI
+	ADDQ         $+8, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop10
 
-end17:
-	ADDQ AX, CX
-	MOVQ dstStride+160(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, DX
-	MOVQ pStride+168(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, BX
-	ADDQ $+8, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
+end11:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
 
-end8:
+end2:
 	VZEROUPPER
 	RET
 
-// func writeFewGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
+// func writeFewGradientsF64AVX2(dst []float64, p []float64, softmax []float64, scale float64, sums []float64, classes []int32, dstColumns int, dstStride int, pStride int, sumsStride int, softmaxLength int, classesLength int)
 // Requires: AVX, FMA3
-TEXT ·writeFewGradientsF64AVX2(SB), NOSPLIT, $0-200
-	MOVQ   $+0, AX
-	MOVQ   classesLength+192(FP), CX
-	IMUL3Q $+8, CX, CX
-	CMPQ   AX, CX
-	JGE    end2
+TEXT ·writeFewGradientsF64AVX2(SB), NOSPLIT, $0-176
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         softmax_base+48(FP), DX
+	VBROADCASTSD scale+72(FP), Y0
+	MOVQ         sums_base+80(FP), BX
+	MOVQ         softmaxLength+160(FP), SI
+	CMPQ         SI, $+0
+	JLE          end2
 
 loop1:
-	ADDQ $+64, AX
-	CMPQ AX, CX
-	JLT  loop1
-
-end2:
-	MOVQ sums_base+80(FP), CX
-	MOVQ scratch_base+128(FP), DX
-	MOVQ softmaxLength+184(FP), BX
-	CMPQ BX, $+0
-	JLE  end4
-
-loop3:
-	MOVQ CX, SI
-	MOVQ DX, DI
-	ADDQ AX, DI
-	MOVQ DI, R8
-	CMPQ DX, R8
-	JGE  end6
+	VBROADCASTSD (DX), Y1
+	MOVQ         AX, DI
+	MOVQ         CX, R8
+	MOVQ         dstColumns+128(FP), R9
+	CMPQ         R9, $+8
+	JGE          else3
+	CMPQ         R9, $+8
+	JLT          end6
 
 loop5:
-	VMOVUPS   (SI), Y0
-	VMOVUPS   32(SI), Y1
-	VMOVUPS   64(SI), Y2
-	VMOVUPS   96(SI), Y3
-	VUNPCKLPD Y2, Y0, Y4
-	VUNPCKLPD Y3, Y1, Y5
-	VUNPCKHPD Y2, Y0, Y0
-	VUNPCKHPD Y3, Y1, Y1
-	ADDQ      $+128, SI
-	VMOVUPS   Y4, (DX)
-	VMOVUPS   Y5, 32(DX)
-	ADDQ      $+64, DX
-	VMOVUPS   Y0, (DI)
-	VMOVUPS   Y1, 32(DI)
-	ADDQ      $+64, DI
-	CMPQ      DX, R8
-	JLT       loop5
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PD Y4, Y1, Y2
+	VFMADD213PD Y4, Y1, Y3
+	VMOVUPS     Y2, (DI)
+	VMOVUPS     Y3, 32(DI)
+	ADDQ        $+64, DI
+	ADDQ        $+64, R8
+	SUBQ        $+8, R9
+	CMPQ        R9, $+8
+	JGE         loop5
 
 end6:
-	MOVQ DI, DX
-	MOVQ sumsStride+176(FP), SI
-	SHLQ $0x03, SI
-	ADDQ SI, CX
-	SUBQ $+2, BX
-	CMPQ BX, $+0
-	JGT  loop3
-
-end4:
-	MOVQ         scratch_base+128(FP), CX
-	MOVQ         dst_base+0(FP), DX
-	MOVQ         p_base+24(FP), BX
-	MOVQ         softmax_base+48(FP), SI
-	VBROADCASTSD scale+72(FP), Y0
-	MOVQ         softmaxLength+184(FP), DI
-	CMPQ         DI, $+0
-	JLE          end8
-
-loop7:
-	VBROADCASTSD (SI), Y1
-	MOVQ         DX, R8
-	MOVQ         BX, R9
-	MOVQ         dstColumns+152(FP), R10
-	CMPQ         R10, $+8
-	JGE          else9
-	CMPQ         R10, $+8
-	JLT          end12
-
-loop11:
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
+	CMPQ        R9, $+0
+	JLE         endif7
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
 	VXORPS      Y4, Y4, Y4
 	VFMADD213PD Y4, Y1, Y2
 	VFMADD213PD Y4, Y1, Y3
-	VMOVUPS     Y2, (R8)
-	VMOVUPS     Y3, 32(R8)
+	LEAQ        byteMasks<>+0(SB), R10
+	MOVQ        R9, R11
+	NEGQ        R11
+	VMOVUPS     64(R10)(R11*8), Y1
+	VMOVUPS     96(R10)(R11*8), Y4
+	VMASKMOVPD  Y2, Y1, (DI)
+	VMASKMOVPD  Y3, Y4, 32(DI)
+	SHLQ        $0x03, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+
+endif7:
+	JMP endif4
+
+else3:
+	SUBQ $+8, R9
+	CMPQ R9, $+0
+	JLE  end9
+
+loop8:
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
+	VXORPS      Y4, Y4, Y4
+	VFMADD213PD Y4, Y1, Y2
+	VFMADD213PD Y4, Y1, Y3
+	VMOVUPS     Y2, (DI)
+	VMOVUPS     Y3, 32(DI)
+	ADDQ        $+64, DI
 	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+8, R10
-	CMPQ        R10, $+8
-	JGE         loop11
+	SUBQ        $+8, R9
+	CMPQ        R9, $+0
+	JGT         loop8
 
-end12:
-	CMPQ        R10, $+0
-	JLE         endif13
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
+end9:
+	SHLQ        $0x03, R9
+	ADDQ        R9, DI
+	ADDQ        R9, R8
+	VMOVUPS     (R8), Y2
+	VMOVUPS     32(R8), Y3
 	VXORPS      Y4, Y4, Y4
 	VFMADD213PD Y4, Y1, Y2
 	VFMADD213PD Y4, Y1, Y3
-	LEAQ        byteMasks<>+0(SB), R11
-	MOVQ        R10, R12
-	NEGQ        R12
-	VMOVUPS     64(R11)(R12*8), Y1
-	VMOVUPS     96(R11)(R12*8), Y4
-	VMASKMOVPD  Y2, Y1, (R8)
-	VMASKMOVPD  Y3, Y4, 32(R8)
-	SHLQ        $0x03, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
+	VMOVUPS     Y2, (DI)
+	VMOVUPS     Y3, 32(DI)
 
-endif13:
-	JMP endif10
+endif4:
+	MOVQ classes_base+104(FP), DI
+	MOVQ BX, R8
+	MOVQ classesLength+168(FP), R9
+	CMPQ R9, $+0
+	JLE  end11
 
-else9:
-	SUBQ $+8, R10
-	CMPQ R10, $+0
-	JLE  end15
-
-loop14:
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
-	VXORPS      Y4, Y4, Y4
-	VFMADD213PD Y4, Y1, Y2
-	VFMADD213PD Y4, Y1, Y3
-	VMOVUPS     Y2, (R8)
-	VMOVUPS     Y3, 32(R8)
-	ADDQ        $+64, R8
-	ADDQ        $+64, R9
-	SUBQ        $+8, R10
-	CMPQ        R10, $+0
-	JGT         loop14
-
-end15:
-	SHLQ        $0x03, R10
-	ADDQ        R10, R8
-	ADDQ        R10, R9
-	VMOVUPS     (R9), Y2
-	VMOVUPS     32(R9), Y3
-	VXORPS      Y4, Y4, Y4
-	VFMADD213PD Y4, Y1, Y2
-	VFMADD213PD Y4, Y1, Y3
-	VMOVUPS     Y2, (R8)
-	VMOVUPS     Y3, 32(R8)
-
-endif10:
-	MOVQ classes_base+104(FP), R8
-	MOVQ CX, R9
-	MOVQ classesLength+192(FP), R10
-	CMPQ R10, $+0
-	JLE  end17
-
-loop16:
-	MOVLQSX      (R8), R11
-	SHLQ         $0x03, R11
-	MOVQ         DX, R12
-	ADDQ         R11, R12
-	VBROADCASTSD (R9), Y1
-	VBROADCASTSD (R12), Y2
+loop10:
+	MOVLQSX      (DI), R10
+	SHLQ         $0x03, R10
+	MOVQ         AX, R11
+	ADDQ         R10, R11
+	VBROADCASTSD (R8), Y1
+	VBROADCASTSD (R11), Y2
 	VMOVAPS      Y1, Y3
 	VFNMADD213PD Y2, Y0, Y3
 	VFNMADD213PD Y2, Y0, Y1
-	VMOVSD       X3, (R12)
-	ADDQ         $+4, R8
-	ADDQ         $+8, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop16
+	VMOVSD       X3, (R11)
+	ADDQ         $+4, DI
+	ADDQ         $+8, R8
+	SUBQ         $+1, R9
+	CMPQ         R9, $+0
+	JGT          loop10
 
-end17:
-	ADDQ AX, CX
-	MOVQ dstStride+160(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, DX
-	MOVQ pStride+168(FP), R8
-	SHLQ $0x03, R8
-	ADDQ R8, BX
-	ADDQ $+8, SI
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop7
+end11:
+	MOVQ dstStride+136(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, AX
+	MOVQ pStride+144(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, CX
+	MOVQ sumsStride+152(FP), DI
+	SHLQ $0x03, DI
+	ADDQ DI, BX
+	ADDQ $+8, DX
+	SUBQ $+1, SI
+	CMPQ SI, $+0
+	JGT  loop1
 
-end8:
+end2:
 	VZEROUPPER
 	RET
 

@@ -14,7 +14,7 @@ import (
 //
 // There are two ways. By class: exp of logits is done once for each class, and serves
 // their sum, the emissions and the gradient. That is for few classes. In float64: exp is
-// done for each label of the target and for the blank, or for each class if that is less. That is
+// done for each class that the target names. That is
 // for many classes, for log-probabilities, whose sum does not matter, and where emissions are
 // below what F reaches. Probabilities are emissions as they are.
 type emission[F Float] struct {
@@ -32,10 +32,11 @@ type emission[F Float] struct {
 	byClass        expRows[F]
 	softmaxFactors []F
 
-	// exp in float64, of a group: a column for each class, or for each position of the target.
+	// exp in float64, of a group: a column for each class, or for each that the target names.
 	doubleByClass bool
 	columns       int // 0 as long as there is no room for them
 	double        expRows[float64]
+	named         []int32   // the class of a column that is not one for each class, the last one up to a multiple of 16
 	places        []int32   // where double has the exp of a position
 	wide          []float64 // exp of a row and its exponents, where both are needed
 
@@ -56,7 +57,7 @@ type emission[F Float] struct {
 	exponents   []float64   // of y in wide frames, a row each
 	noExponents []float64   // a row of zeros: the exponents of y in other frames
 	set         classSet
-	distinct    []int32 // the classes of target.named(), each once, or nil if not known yet
+	distinct    []int32 // the classes of set, those of target.named(), or nil if not known yet
 
 	common commonFactor // of the frames so far
 	left   float64      // the largest score that was left out, relative to the best of its frame, or −Inf
@@ -181,16 +182,22 @@ func (m *emission[F]) resize(segment int) {
 // resizeDouble makes room for exp in float64.
 func (m *emission[F]) resizeDouble() {
 	m.places = workspace.Resize(m.places, m.target.width)
+	turned := m.x.Columns
 	if m.doubleByClass {
 		m.columns = m.x.Columns
 		copy(m.places, m.target.symbols)
 	} else {
-		m.columns = m.target.width
-		for i := range m.places {
-			m.places[i] = int32(i)
+		classes := m.distinctClasses()
+		m.columns, m.named = len(classes), append(m.named[:0], classes...)
+		for len(m.named)&15 != 0 {
+			m.named = append(m.named, classes[len(classes)-1])
 		}
+		for i, c := range m.target.symbols {
+			m.places[i] = int32(m.set.index(c))
+		}
+		turned = m.target.width // none: a bound for all frames tells where runs end
 	}
-	m.double.resize(m.columns, fp.WholeVectors[F](m.columns), m.group)
+	m.double.resize(turned, fp.WholeVectors[float32](m.columns), m.group)
 }
 
 // rowsFrom returns the emissions from a frame in the segment and a position on, those of the labels and
@@ -307,7 +314,7 @@ func (m *emission[F]) readScores(from, r, frames int) view.Rows[float64] {
 	stride := m.double.rows.Stride
 	dst := view.Of(m.double.rows.Data[r*stride:], m.columns, stride)
 	if !m.doubleByClass {
-		m.lookUp(dst, from, frames)
+		m.lookUp(dst, m.named, from, frames)
 		return dst
 	}
 	perCall := max(1, block/m.columns)
@@ -317,9 +324,9 @@ func (m *emission[F]) readScores(from, r, frames int) view.Rows[float64] {
 	return dst
 }
 
-// lookUp writes to dst the scores of the target's positions in some frames. It returns the least, or NaN if
-// one is not finite.
-func (m *emission[F]) lookUp(dst view.Rows[float64], from, frames int) (least float64) {
+// lookUp writes to dst the scores of some classes, a multiple of 16, in some frames. It returns the least, or NaN
+// if one is not finite.
+func (m *emission[F]) lookUp(dst view.Rows[float64], classes []int32, from, frames int) (least float64) {
 	least = math.Inf(1)
 	perCall := 1
 	if m.x.Stride == m.x.Columns { // emit may read all from one row to the next
@@ -327,7 +334,7 @@ func (m *emission[F]) lookUp(dst view.Rows[float64], from, frames int) (least fl
 	}
 	for k := 0; k < frames; k += perCall {
 		x := view.Of(m.x.From(from+k).Data, m.x.Columns, m.x.Columns)
-		least = min(least, float64(emit(dst.From(k), x, m.target.symbols, min(perCall, frames-k))))
+		least = min(least, float64(emit(dst.From(k), x, classes, min(perCall, frames-k))))
 	}
 	return least
 }
@@ -346,7 +353,7 @@ func isScore[F Float](v F, scores Scores) bool {
 // emitProbabilities makes the emissions y of some frames from probabilities. It returns
 // the least, 0 if it does not know, or NaN if one of them is no probability.
 func (m *emission[F]) emitProbabilities(y view.Rows[float64], from, frames int) (least float64) {
-	least = m.lookUp(y, from, frames)
+	least = m.lookUp(y, m.target.symbols, from, frames)
 	if !(least >= 0) {
 		return math.NaN()
 	}
@@ -558,11 +565,8 @@ func (m *emission[F]) span(t int) (lowest, best F, masked bool) {
 	return lowest, best, masked
 }
 
-// distinctClasses returns the classes that the target names, each once if they are few.
+// distinctClasses returns the classes that the target names, each once, which set has the places of.
 func (m *emission[F]) distinctClasses() []int32 {
-	if !m.doubleByClass {
-		return m.target.named()
-	}
 	if m.distinct == nil {
 		m.distinct = distinct(&m.set, m.target.named(), m.x.Columns)
 	}
@@ -614,6 +618,13 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 			return m.addSums(from, factors)
 		}
 	}
+	if m.expByClass && m.scores == LogProbabilities {
+		if m.doubleByClass { // which byClass was rounded from
+			softmaxFactors(factors, &m.double, m.softmaxScale)
+		} else {
+			softmaxFactors(factors, &m.byClass, m.softmaxScale)
+		}
+	}
 	for r, kind := range kinds {
 		switch {
 		case m.scores == Probabilities:
@@ -623,9 +634,6 @@ func (m *emission[F]) addCommonFactors(from int, kinds []frameKind) bool {
 		case m.scores == LogProbabilities:
 			if !kind.isWide() {
 				m.common.shift += m.double.exponent(r)
-			}
-			if m.expByClass {
-				factors[r] = m.softmaxFactor(r)
 			}
 		case !kind.isWide():
 			m.base[from+r] = m.double.exponent(r) * math.Ln2
@@ -660,19 +668,17 @@ func (m *emission[F]) addSums(from int, factors []F) bool {
 	return true
 }
 
-// softmaxFactor returns what makes exp of log-probabilities, in row r of the
-// group, a term of the gradient, or NaN if it does not: NaN and overflow are to stay where
+// softmaxFactors finds what makes exp of log-probabilities, in the first rows of a
+// group, terms of a gradient, or NaN if it does not: NaN and overflow are to stay where
 // they are, and 2^1000 is power's largest.
-func (m *emission[F]) softmaxFactor(r int) F {
-	exponent, top, sum, inRange := m.byClass.frame(r)
-	if m.doubleByClass { // which byClass was rounded from
-		exponent, top, sum, inRange = m.double.frame(r)
+func softmaxFactors[F, E Float](factors []F, p *expRows[E], scale float64) {
+	for r := range factors {
+		factor := F(scale * power(p.exponent(r)))
+		if !p.inRange(r) || p.top[r] > E(fp.ExpReach[F]()-10) || !fp.IsFinite(F(factor*F(p.sum[r]))) {
+			factor = fp.NaN[F]()
+		}
+		factors[r] = factor
 	}
-	factor := F(m.softmaxScale * power(exponent))
-	if !inRange || top > float64(fp.ExpReach[F]()-10) || !fp.IsFinite(F(factor*F(sum))) {
-		return fp.NaN[F]()
-	}
-	return factor
 }
 
 // softmaxFactorsOf returns those of some frames of the segment. Where one is not finite the row of byClass makes

@@ -15,7 +15,7 @@ type expRows[F Float] struct {
 	sum               []float64
 	columns           int       // of rows that are turned into blocks
 	blocks            []float64 // two of these, of emit: see toBlocksGeneric
-	least             [leastOfBlock]float64
+	blockScratch      [blockScratch]float64
 }
 
 // resize makes room for rows of so many scores, in a width of whole vectors.
@@ -49,11 +49,6 @@ func (p *expRows[F]) exponent(r int) float64 { return fp.Unshifted(p.ref[r]) }
 // inRange reports whether exp of frame r of the group is of use.
 func (p *expRows[F]) inRange(r int) bool { return p.top[r] <= fp.MaxScore && p.top[r] >= -fp.MaxScore }
 
-// frame returns what is known of frame r of the group.
-func (p *expRows[F]) frame(r int) (exponent, top, sum float64, inRange bool) {
-	return p.exponent(r), float64(p.top[r]), p.sum[r], p.inRange(r)
-}
-
 // allInRange is inRange for the first frames of the group.
 func (p *expRows[F]) allInRange(frames int) bool {
 	for r := range frames {
@@ -72,13 +67,19 @@ func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []
 	if p.columns < len(index) { // else there are more classes to turn round than emissions to make
 		size := frameBlock * p.columns
 		p.blocks = workspace.Resize(p.blocks, 2*size)
+		var poison F
 		for ; r+blockFrames <= len(leasts); r += blockFrames {
-			least += float64(toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride)))
+			poison += toBlocks(p.blocks, size, view.Of(p.rows.From(at+r).Data, p.columns, p.rows.Stride))
 			for b := range blockFrames / frameBlock {
-				emitBlock(y.From(r+b*frameBlock), p.blocks[b*size:], index, p.least[:])
-				least = min(least, p.leastOfFrames(leasts[r+b*frameBlock:][:frameBlock]))
+				frame := r + b*frameBlock
+				emitBlock(y.From(frame), p.blocks[b*size:], index, leasts[frame:], p.blockScratch[:])
 			}
 		}
+		all := math.Float64bits(least) // whose order is that of numbers that are not negative
+		for _, l := range leasts[:r] {
+			all = min(all, math.Float64bits(l))
+		}
+		least = math.Float64frombits(all) + float64(poison)
 	}
 	perCall := max(1, block/len(index))
 	for ; r < len(leasts); r += perCall {
@@ -92,16 +93,4 @@ func (p *expRows[F]) emit(y view.Rows[float64], at int, index []int32, leasts []
 		least = min(least, l)
 	}
 	return least
-}
-
-// leastOfFrames writes the least emission of each frame of a block, and returns the least of all.
-func (p *expRows[F]) leastOfFrames(leasts []float64) float64 {
-	all := uint64(math.MaxUint64)
-	for r := range leasts { // in bits, whose order is that of numbers that are not negative
-		l := (*[7]float64)(p.least[r/2*8+r%2:])
-		of := min(math.Float64bits(l[0]), math.Float64bits(l[2]), math.Float64bits(l[4]), math.Float64bits(l[6]))
-		leasts[r] = math.Float64frombits(of)
-		all = min(all, of)
-	}
-	return math.Float64frombits(all)
 }

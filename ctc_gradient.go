@@ -27,16 +27,16 @@ type ctcSequence[F Float] struct {
 	smallLoss smallLoss[F]
 
 	rowScale float64 // of occupancies in the gradient
-	scratch  []F
+	scratch  []F     // the probabilities of a frame
 
 	// Occupancies are kept for a panel, and added up by class, or for a group: then kept is the positions
 	// that have any.
-	occupancy  []float64
-	kept       view.Span
-	sums       view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
-	few        []int32            // the classes that sums have columns for, those of the target, or nil for all
-	offsets    []int32
-	transposed [16]float64
+	occupancy []float64
+	kept      view.Span
+	sums      view.Rows[float64] // see addOccupanciesGeneric; 0 between groups
+	few       []int32            // the classes that sums have columns for, those of the target, or nil for all
+	offsets   []int32
+	sumRows   view.Rows[F]
 }
 
 var ctcSequences workspace.Pools
@@ -130,21 +130,21 @@ func (s *ctcSequence[F]) writeGradient(probability number) {
 	if m.expByClass {
 		columns := s.x.Columns
 		// A class of few takes as long in each frame as four when rows of all are made.
-		if s.few = distinct(&m.set, m.target.named(), columns); 4*len(s.few) <= columns {
+		if s.few = m.distinctClasses(); 4*len(s.few) <= columns {
 			columns = len(s.few)
 		} else {
 			s.few = nil
 		}
-		stride := sumStride[F](columns)
-		s.sums = view.Of(workspace.Resize(s.sums.Data, (groupFrames/2+1)*stride), 0, stride)
-		s.scratch = workspace.Resize(s.scratch, min(s.framesPerCall(), groupFrames)*m.byClass.rows.Stride)
+		width, stride := (columns+7)&^7, fp.WholeVectors[F](columns)
+		s.sums = view.Of(workspace.Resize(s.sums.Data, groupFrames/frameBlock*sumStride(width)), 0, sumStride(width))
+		s.sumRows = view.Of(workspace.Resize(s.sumRows.Data, s.framesPerCall()*stride), width, stride)
 		s.offsets = workspace.Resize(s.offsets, m.target.width)
 		for i, c := range m.target.symbols {
 			if i >= m.target.length {
-				s.offsets[i] = int32(sumOffset(fp.WholeVectors[F](columns))) // counts nowhere
+				s.offsets[i] = int32(8 * frameBlock * width) // counts nowhere
 				continue
 			}
-			s.offsets[i] = int32(s.offsetOf(c))
+			s.offsets[i] = int32(8 * frameBlock * s.columnOf(c))
 		}
 	}
 	s.trellis.backward(probability, s)
@@ -172,7 +172,7 @@ func (s *ctcSequence[F]) add(p panel) {
 	if !s.trellis.emission.expByClass {
 		return
 	}
-	addOccupancies(s.sums, s.rows(p), s.offsets[p.positions.From:p.positions.To], s.transposed[:], p.frames.Len())
+	addOccupancies(s.sums, s.rows(p), s.offsets[p.positions.From:p.positions.To], p.frames.Len())
 }
 
 // finish writes the gradient of the frames of a group.
@@ -180,77 +180,69 @@ func (s *ctcSequence[F]) finish(frames view.Span, blanks []float64) {
 	m := &s.trellis.emission
 	if !m.expByClass {
 		for r, sum := range slices.Backward(blanks) {
-			s.writeFrame(frames.From, r, sum)
+			s.writeFrame(frames.From+r, r, sum)
 		}
 		s.kept = view.Span{}
 		return
 	}
-	blank := s.offsetOf(m.target.symbols[m.target.length]) / 8
+	blank := s.columnOf(m.target.symbols[m.target.length])
 	for r, sum := range blanks {
-		s.sumsOf(r)[blank] = sum
+		*s.sumOf(r, blank) = sum
 	}
 	factors := m.softmaxFactorsOf(frames)
-	for r := 0; r < len(factors); {
-		count := 0
-		for r+count < len(factors) && fp.IsFinite(factors[r+count]) && (r&1 == 0 || count == 0) {
-			count++
-		}
-		if count == 0 {
-			s.writeFrame(frames.From, r, 0)
-			count = 1
-		} else {
-			s.writeFrames(frames.From+r, r, count)
-		}
-		r += count
-	}
-	clear(s.sums.Data[:(len(blanks)+1)/2*s.sums.Stride])
-}
-
-// offsetOf returns sumOffset of a class that the target names.
-func (s *ctcSequence[F]) offsetOf(class int32) int {
-	if s.few != nil {
-		return sumOffset(s.trellis.emission.set.index(class))
-	}
-	return sumOffset(int(class))
-}
-
-// sumsOf returns the sums of frame r of the group, by sumOffset in elements.
-func (s *ctcSequence[F]) sumsOf(r int) []float64 { return s.sums.Data[r/2*s.sums.Stride+r&1:] }
-
-// writeFrames writes the gradient of frames whose exp by class is of use. The first is frame r of the
-// group. If r is odd there is only that one, whose sums are brought to where those of an even one are.
-func (s *ctcSequence[F]) writeFrames(from, r, frames int) {
-	m := &s.trellis.emission
-	if r&1 == 1 {
-		sums := s.sumsOf(r)
-		r = groupFrames
-		for i, to := 0, s.sumsOf(r); i < len(to); i += 2 {
-			to[i] = sums[i]
-		}
-	}
 	perCall := s.framesPerCall()
-	for k := 0; k < frames; k += perCall {
-		t := from + k
-		softmax := m.softmaxFactorsOf(view.Span{From: t, To: t + min(perCall, frames-k)})
-		dst, p, sums := s.grad.From(t), m.byClass.rows.From(t-m.start), s.sums.From((r+k)/2)
-		if s.few != nil {
-			writeFewGradients(dst, p, softmax, F(s.rowScale), sums, s.few, s.scratch)
-		} else {
-			writeGradients(dst, p, softmax, F(s.rowScale), sums, s.scratch)
-		}
+	for r := 0; r < len(factors); r += perCall {
+		s.writeFrames(frames.From+r, r, factors[r:min(r+perCall, len(factors))])
 	}
-	if r == groupFrames {
-		clear(s.sumsOf(r))
+	clear(s.sums.Data[:(len(blanks)+frameBlock-1)/frameBlock*s.sums.Stride])
+}
+
+// columnOf returns which column of sums is that of a class that the target names.
+func (s *ctcSequence[F]) columnOf(class int32) int {
+	if s.few != nil {
+		return s.trellis.emission.set.index(class)
+	}
+	return int(class)
+}
+
+// sumOf returns a sum of frame r of the group.
+func (s *ctcSequence[F]) sumOf(r, column int) *float64 {
+	return &s.sums.Data[r/frameBlock*s.sums.Stride+frameBlock*column+r%frameBlock]
+}
+
+// writeFrames writes the gradient of frames from t on, the first of which is frame r of the group, with
+// these factors of the softmax. Where one is not finite exp by class is of no use.
+func (s *ctcSequence[F]) writeFrames(t, r int, factors []F) {
+	m := &s.trellis.emission
+	rowsOfSums(s.sumRows, s.sums.From(r/frameBlock), len(factors))
+	for k := 0; k < len(factors); {
+		to := k
+		for to < len(factors) && fp.IsFinite(factors[to]) {
+			to++
+		}
+		if to == k {
+			s.writeFrame(t+k, r+k, 0)
+			k++
+			continue
+		}
+		dst, p, sums := s.grad.From(t+k), m.byClass.rows.From(t+k-m.start), s.sumRows.From(k)
+		if s.few != nil {
+			writeFewGradients(dst, p, factors[k:to], F(s.rowScale), sums, s.few)
+		} else {
+			writeGradients(dst, p, factors[k:to], F(s.rowScale), sums)
+		}
+		k = to
 	}
 }
 
-// framesPerCall returns the most frames that one call of writeGradients does, an even number.
-func (s *ctcSequence[F]) framesPerCall() int { return max(2, block/s.x.Columns&^1) }
+// framesPerCall returns the most frames whose gradient is written in one call, a multiple of frameBlock.
+func (s *ctcSequence[F]) framesPerCall() int {
+	return min(max(frameBlock, block/s.x.Columns&^(frameBlock-1)), groupFrames)
+}
 
-// writeFrame writes the gradient of frame r of a group that begins with a frame, where exp by class is of no
+// writeFrame writes the gradient of frame t, frame r of its group, where exp by class is of no
 // use. blank is the occupancy of the blank if it is not among the sums.
-func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
-	t := start + r
+func (s *ctcSequence[F]) writeFrame(t, r int, blank float64) {
 	m := &s.trellis.emission
 	row, x := s.grad.Row(t), s.x.Row(t)
 	terms := row
@@ -286,10 +278,9 @@ func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
 		writeRows(opSoftmax, row, x, len(x), []F{0}, []F{F(s.scale)})
 	}
 	if m.expByClass {
-		sums := s.sumsOf(r)
 		if s.few == nil {
 			for c := range terms {
-				terms[c] -= F(sums[sumOffset(c)/8] * s.rowScale)
+				terms[c] -= F(*s.sumOf(r, c) * s.rowScale)
 			}
 			return
 		}
@@ -297,7 +288,7 @@ func (s *ctcSequence[F]) writeFrame(start, r int, blank float64) {
 			terms[c] -= F(0 * s.rowScale) // NaN where rowScale is no number
 		}
 		for j, c := range s.few {
-			terms[c] -= F(sums[sumOffset(j)/8] * s.rowScale)
+			terms[c] -= F(*s.sumOf(r, j) * s.rowScale)
 		}
 		return
 	}

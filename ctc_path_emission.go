@@ -19,13 +19,13 @@ type pathEmission[F Float] struct {
 	x      view.Rows[F] // the frames
 	frames int          // how many count
 
-	classes []int32   // that the target names, each once
-	columns int       // of p: the classes that the target names, or all if it names many of them
-	all     bool      // it is all classes
-	places  []int32   // the column of a position; behind the classes there is one for AnyLabel
-	blank   int       // the column of the blank
-	p       []float64 // of a group: blocks of frames, see toBlocksGeneric
-	least   [leastOfBlock]float64
+	classes []int32               // that the target names, each once
+	columns int                   // of p: the classes that the target names, or all if it names many of them
+	all     bool                  // it is all classes
+	places  []int32               // the column of a position; behind the classes there is one for AnyLabel
+	blank   int                   // the column of the blank
+	p       []float64             // of a group: blocks of frames, see toBlocksGeneric
+	scratch [blockScratch]float64 // of emitBlock, which finds the least of each frame, too
 	blanks  [blockFrames]float64
 	kept    []float64 // p of every group, if that is little enough to be kept
 	made    int       // the frames before that are there
@@ -239,7 +239,7 @@ func (m *pathEmission[F]) emit(y []float64, positions view.Span, frames int) {
 	size := frameBlock * (m.columns + 1)
 	for k := 0; k < frames; k += frameBlock {
 		rows := view.Of(y[k*pathStride:], positions.Len(), pathStride)
-		emitBlock(rows, m.p[k/frameBlock*size:], m.places[positions.From:positions.To], m.least[:])
+		emitBlock(rows, m.p[k/frameBlock*size:], m.places[positions.From:positions.To], m.scratch[:], m.scratch[:])
 	}
 }
 

@@ -83,10 +83,14 @@ type classSet struct {
 	classes []int32
 }
 
-// begin empties the set, for so many classes.
+// begin empties the set, for so many classes, in time that does not grow with them.
 func (s *classSet) begin(classes int) {
-	s.place, s.classes = workspace.Resize(s.place, classes), s.classes[:0]
-	clear(s.place)
+	for _, c := range s.classes {
+		s.place[c] = 0
+	}
+	if s.classes = s.classes[:0]; len(s.place) < classes {
+		s.place = make([]int32, classes)
+	}
 }
 
 // add takes in a class, and returns where it is.

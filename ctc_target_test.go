@@ -1,6 +1,7 @@
 package trellis
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -58,5 +59,25 @@ func TestTargetWidths(t *testing.T) {
 		}
 		used.set(labels, 0)
 		assert.Equal(t, g, used)
+	}
+}
+
+// A set forgets what it had, be there more classes than before or fewer.
+func TestClassSet(t *testing.T) {
+	var s classSet
+	for _, labels := range [][]int{{2, 0, 2, 1, 0}, {9, 2, 9}, {1}, {}, {0, 1, 2, 9, 0}} {
+		classes := 1 + slices.Max(append([]int{0}, labels...))
+		var want []int32
+		for _, label := range labels {
+			if c := int32(label); !slices.Contains(want, c) {
+				want = append(want, c)
+			}
+		}
+		got := distinct(&s, labels, classes)
+		assert.Equal(t, len(want), len(got))
+		for i, c := range want {
+			assert.Equal(t, c, got[i])
+			assert.Equal(t, i, s.index(c))
+		}
 	}
 }

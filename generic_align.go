@@ -23,8 +23,8 @@ const (
 	// blockFrames is the number of frames that toBlocks takes at a time, and that a panel is
 	// swept through: its emissions are 17 KiB.
 	blockFrames = 2 * frameBlock
-	// leastOfBlock is how many numbers emitBlock finds to be the least: four for each frame.
-	leastOfBlock = 4 * frameBlock
+	// blockScratch is how much room emitBlock needs to find the least of each frame.
+	blockScratch = 4 * frameBlock
 	// leastColumns is the least number of columns that toBlocks takes.
 	leastColumns = 4
 	// pathStride is how far rows of emissions of a panel are apart: those of panelWidth positions, and
@@ -79,17 +79,16 @@ const largestScore, aboveLargest = 0x1p900, 0x1p124
 //
 //	y[r][i] = p[frameBlock·places[i] + r]
 //
-// for frameBlock rows, and to least the least of them: least[r/2][i/2%4][r%2], which is of no use if there
-// is a NaN. There are a multiple of 8 places.
-func emitBlockGeneric(y view.Rows[float64], p []float64, places []int32, least []float64) {
-	for i := range least {
-		least[i] = math.Inf(1)
-	}
-	for i, place := range places {
-		for r, v := range p[frameBlock*int(place):][:frameBlock] {
+// for frameBlock rows, and to least the least of each, which is of no use if there is a NaN. There are a multiple of
+// 8 places, and scratch has blockScratch elements.
+func emitBlockGeneric(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
+	for r := range frameBlock {
+		least[r] = math.Inf(1)
+		for i, place := range places {
+			v := p[frameBlock*int(place)+r]
 			y.Data[r*y.Stride+i] = v
-			if of := &least[r/2*8+i/2%4*2+r%2]; v < *of {
-				*of = v + 0
+			if v < least[r] {
+				least[r] = v + 0
 			}
 		}
 	}

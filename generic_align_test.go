@@ -102,9 +102,10 @@ func testEmitBlock(t *testing.T) {
 		c.Notes = []any{"places", places, "stride", stride}
 		want := numbers(c, (frameBlock-1)*stride+len(places), near)
 		y, p1, places1 := kerneltest.Placed(c, want), kerneltest.Constant(c, p), kerneltest.Constant(c, places)
-		wantLeast, least := make([]float64, leastOfBlock), kerneltest.Placed(c, make([]float64, leastOfBlock))
-		emitBlockGeneric(view.Of(want, len(places), stride), p, places, wantLeast)
-		c.Call(func() { emitBlock(view.Of(y, len(places), stride), p1, places1, least) })
+		wantLeast, least := make([]float64, frameBlock), kerneltest.Placed(c, make([]float64, frameBlock))
+		scratch := kerneltest.Placed(c, make([]float64, blockScratch))
+		emitBlockGeneric(view.Of(want, len(places), stride), p, places, wantLeast, nil)
+		c.Call(func() { emitBlock(view.Of(y, len(places), stride), p1, places1, least, scratch) })
 		kerneltest.Same(c, "y", want, y)
 		if !slices.ContainsFunc(p, func(v float64) bool { return v != v }) {
 			kerneltest.Same(c, "least", wantLeast, least)

@@ -403,59 +403,63 @@ func backwardWideGeneric(occupancy, beta, alpha, y, factors []float64, after, bl
 
 // addOccupanciesGeneric adds occupancies up by class,
 //
-//	sums[r][c] += Σ occupancy[r][i] over all i of class c
+//	sums[r/8][8·c + r%8] += Σ occupancy[r][i] over all i of class c
 //
-// for some rows. Two rows of sums are side by side in a row of the view: offsets[i] is sumOffset of the
-// class of column i, and that of what counts nowhere for columns up to a multiple of 8. Sums run
-// upwards. Occupancies are read as if there were an even number of rows, and scratch has 16 elements.
-func addOccupanciesGeneric(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+// for some rows, eight of which are side by side in a row of the view, so that they are added together:
+// offsets[i] is 64·c of column i, in bytes, and that of what counts nowhere for columns up to a multiple
+// of 8. Sums run upwards. Occupancies are read, and added to something, as if the number of rows were a multiple of 8.
+func addOccupanciesGeneric(sums, occupancy view.Rows[float64], offsets []int32, rows int) {
 	for r := range rows {
-		pair := sums.Data[r/2*sums.Stride+r&1:]
+		side := sums.Data[r/frameBlock*sums.Stride+r%frameBlock:]
 		for i, o := range occupancy.Row(r) {
-			pair[offsets[i]/8] += o
+			side[offsets[i]/8] += o
 		}
 	}
 }
 
-// sumOffset returns where a pair of rows has the sums of a class, in bytes: eight classes at a time can
-// be turned into rows by instructions that work within 16 bytes.
-func sumOffset(class int) int { return class&^7*16 + class&1*64 + class&7>>1*16 }
+// sumStride returns how far apart are the sums for so many classes, a multiple of 8, of eight rows and of the next:
+// there is room for what counts nowhere, one class more.
+func sumStride(classes int) int { return frameBlock * (classes + 1) }
 
-// sumStride returns how far pairs of rows of sums for so many classes lie apart: whole vectors, and room
-// for what counts nowhere, at sumOffset(fp.WholeVectors[F](classes)).
-func sumStride[F Float](classes int) int { return 2 * (fp.WholeVectors[F](classes) + 8) }
+// rowsOfSumsGeneric writes rows of the sums that addOccupancies makes, of a multiple of 8 columns,
+//
+//	dst[r][c] = sums[r/8][8·c + r%8]
+//
+// rounded. It writes as many rows as there are up to a multiple of 8, the last of which are of no use.
+func rowsOfSumsGeneric[F Float](dst view.Rows[F], sums view.Rows[float64], rows int) {
+	for r := range rows {
+		side := sums.Data[r/frameBlock*sums.Stride+r%frameBlock:]
+		for c := range dst.Row(r) {
+			dst.Row(r)[c] = F(side[frameBlock*c])
+		}
+	}
+}
 
 // writeGradientsGeneric writes rows of the gradient, as many as softmax has elements,
 //
 //	dst[r][c] = p[r][c]·softmax[r] − scale·sums[r][c]
 //
-// with sums as addOccupancies makes them. Rows of p are whole vectors, and scratch has room for
-// as many, and one if that is odd.
-func writeGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
-	var room [chunk]F
+// Rows of p and of sums are whole vectors.
+func writeGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F]) {
 	for r, factor := range softmax {
-		d, terms, pair := dst.Row(r), p.Data[r*p.Stride:], sums.Data[r/2*sums.Stride+r&1:]
-		for at := 0; at < len(d); at += chunk {
-			part := d[at:min(at+chunk, len(d))]
-			own := room[:len(part)]
-			for i := range part {
-				own[i], part[i] = F(pair[sumOffset(at+i)/8]), terms[at+i]*factor
-			}
-			fp.AddMultiples(part, own, -scale)
+		d, terms := dst.Row(r), p.Data[r*p.Stride:]
+		for c := range d {
+			d[c] = terms[c] * factor
 		}
+		fp.AddMultiples(d, sums.Data[r*sums.Stride:][:len(d)], -scale)
 	}
 }
 
 // writeFewGradientsGeneric is writeGradientsGeneric where sums are those of some classes: column j is that of
-// classes[j]. scratch has room for as many rows of whole vectors of these, and one if their number is odd.
-func writeFewGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+// classes[j].
+func writeFewGradientsGeneric[F Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F], classes []int32) {
 	for r, factor := range softmax {
-		d, terms, pair := dst.Row(r), p.Data[r*p.Stride:], sums.Data[r/2*sums.Stride+r&1:]
+		d, terms, row := dst.Row(r), p.Data[r*p.Stride:], sums.Data[r*sums.Stride:]
 		for c := range d {
 			d[c] = F(terms[c]*factor) + 0
 		}
 		for j, c := range classes {
-			fp.AddMultiples(d[c:][:1], []F{F(pair[sumOffset(j)/8])}, -scale)
+			fp.AddMultiples(d[c:][:1], row[j:][:1], -scale)
 		}
 	}
 }

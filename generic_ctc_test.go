@@ -544,27 +544,26 @@ func narrowed[F Float](x []float64) []F {
 
 func testAddOccupancies(t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(1, 33), 1000), func(c *kerneltest.Trial[float64], v values) {
-		whole := fp.WholeVectors[float64](c.N)
-		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
+		whole := (c.N + 7) &^ 7
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 7, 8, 9 + c.R.IntN(10)}) {
 			labels := 8 * c.R.IntN(9)
-			offsets := slices.Repeat([]int32{int32(sumOffset(whole))}, labels)
+			offsets := slices.Repeat([]int32{int32(8 * frameBlock * whole)}, labels)
 			few := 1 + c.R.IntN(c.N) // which occur often
 			for i := range labels - c.R.IntN(min(labels, 7)+1) {
-				offsets[i] = int32(sumOffset([...]int{c.N - 1, c.R.IntN(few), c.R.IntN(c.N)}[c.R.IntN(3)]))
+				offsets[i] = int32(8 * frameBlock * [...]int{c.N - 1, c.R.IntN(few), c.R.IntN(c.N)}[c.R.IntN(3)])
 			}
-			stride, width := sumStride[float64](c.N), labels+[...]int{0, 3, 16}[c.R.IntN(3)]
+			stride, width := sumStride(whole), labels+[...]int{0, 3, 16}[c.R.IntN(3)]
 			c.Notes = []any{"rows", rows, "labels", labels, "offsets", offsets, "width", width}
-			pairs := (rows + 1) / 2
-			occupancy := inRows(2*pairs, labels, width, func() []float64 { return numbers(c, labels, v.emission) })
-			want := numbers(c, pairs*stride, near)
-			scratch := kerneltest.Placed(c, make([]float64, 16))
+			blocks := (rows + frameBlock - 1) / frameBlock
+			occupancy := inRows(frameBlock*blocks, labels, width, func() []float64 { return numbers(c, labels, v.emission) })
+			want := numbers(c, blocks*stride, near)
 			sums, occupancy1, offsets1 := kerneltest.Placed(c, want), kerneltest.Constant(c, occupancy), kerneltest.Constant(c, offsets)
-			addOccupanciesGeneric(view.Of(want, 0, stride), view.Of(occupancy, labels, width), offsets, nil, rows)
+			addOccupanciesGeneric(view.Of(want, 0, stride), view.Of(occupancy, labels, width), offsets, rows)
 			c.Call(func() {
-				addOccupancies(view.Of(sums, 0, stride), view.Of(occupancy1, labels, width), offsets1, scratch, rows)
+				addOccupancies(view.Of(sums, 0, stride), view.Of(occupancy1, labels, width), offsets1, rows)
 			})
-			for i := range want { // what counts nowhere, and the row behind the last
-				if i%stride/2 >= whole || i/stride*2+i&1 >= rows {
+			for i := range want { // what counts nowhere, and the rows behind the last
+				if i%stride/frameBlock >= whole || i/stride*frameBlock+i%frameBlock >= rows {
 					want[i], sums[i] = 0, 0
 				}
 			}
@@ -573,50 +572,74 @@ func testAddOccupancies(t *testing.T) {
 	})
 }
 
+func testRowsOfSums[F Float](t *testing.T) {
+	eachTrellis(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], v values) {
+		whole := (c.N + 7) &^ 7
+		sumsStride := sumStride(whole)
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 7, 8, 9 + c.R.IntN(10)}) {
+			pitch := whole + someGap(c)
+			c.Notes = []any{"rows", rows, "pitch", pitch}
+			blocks := (rows + frameBlock - 1) / frameBlock
+			sums := numbers(c, blocks*sumsStride, v.emission)
+			want := narrowed[F](inRows(frameBlock*blocks, whole, pitch, func() []float64 { return numbers(c, whole, near) }))
+			dst, sums1 := kerneltest.Placed(c, want), kerneltest.Constant(c, sums)
+			rowsOfSumsGeneric(view.Of(want, whole, pitch), view.Of(sums, 0, sumsStride), rows)
+			c.Call(func() { rowsOfSums(view.Of(dst, whole, pitch), view.Of(sums1, 0, sumsStride), rows) })
+			for r := rows; r < frameBlock*blocks; r++ { // of no use
+				copy(dst[r*pitch:][:whole], want[r*pitch:])
+			}
+			kerneltest.Same(c, "dst", want, dst)
+		}
+	})
+}
+
 func testWriteGradients[F Float](t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], v values) {
-		whole, sumsStride := fp.WholeVectors[F](c.N), sumStride[F](c.N)
-		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
-			stride, pitch := c.N+someGap(c), whole+someGap(c)
+		whole := fp.WholeVectors[F](c.N)
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3 + c.R.IntN(7)}) {
+			stride, pitch, sumsPitch := c.N+someGap(c), whole+someGap(c), whole+someGap(c)
 			scale := F(near(c.R))
-			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch}
-			p := inRows(rows, whole, pitch, func() []F {
-				return append(narrowed[F](numbers(c, c.N, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, whole-c.N)...)
-			})
-			softmax, sums := narrowed[F](numbers(c, rows, near)), numbers(c, (rows+1)/2*sumsStride, v.emission)
+			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "sumsPitch", sumsPitch}
+			p, sums := termsAndNaN(c, v, rows, c.N, pitch), termsAndNaN(c, v, rows, c.N, sumsPitch)
+			softmax := narrowed[F](numbers(c, rows, near))
 			want := narrowed[F](numbers(c, max(0, rows-1)*stride+min(rows, 1)*c.N, near))
-			dst, scratch := kerneltest.Placed(c, want), kerneltest.Placed(c, make([]F, (rows+1)&^1*whole))
+			dst := kerneltest.Placed(c, want)
 			p1, softmax1, sums1 := kerneltest.Constant(c, p), kerneltest.Constant(c, softmax), kerneltest.Constant(c, sums)
-			writeGradientsGeneric(view.Of(want, c.N, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(sums, 0, sumsStride), nil)
+			writeGradientsGeneric(view.Of(want, c.N, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(sums, whole, sumsPitch))
 			c.Call(func() {
-				writeGradients(view.Of(dst, c.N, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(sums1, 0, sumsStride), scratch)
+				writeGradients(view.Of(dst, c.N, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(sums1, whole, sumsPitch))
 			})
 			kerneltest.Same(c, "dst", want, dst)
 		}
 	})
 }
 
+// termsAndNaN returns rows of so many numbers, filled up with NaN to whole vectors, a pitch apart.
+func termsAndNaN[F Float](c *kerneltest.Trial[F], v values, rows, columns, pitch int) []F {
+	whole := fp.WholeVectors[F](columns)
+	return inRows(rows, whole, pitch, func() []F {
+		return append(narrowed[F](numbers(c, columns, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, whole-columns)...)
+	})
+}
+
 func testWriteFewGradients[F Float](t *testing.T) {
 	eachTrellis(t, append(kerneltest.UpTo(1, 4*fp.Lanes[F]()+1), 1000), func(c *kerneltest.Trial[F], v values) {
-		whole := fp.WholeVectors[F](c.N)
-		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3, 4, 5 + c.R.IntN(5)}) {
-			stride, pitch := c.N+someGap(c), whole+someGap(c)
+		for _, rows := range kerneltest.Some(c, []int{0, 1, 2, 3 + c.R.IntN(7)}) {
 			scale, classes := F(near(c.R)), make([]int32, 1+c.R.IntN(min(c.N, 40)))
 			for i, class := range c.R.Perm(c.N)[:len(classes)] {
 				classes[i] = int32(class)
 			}
-			few, sumsStride := fp.WholeVectors[F](len(classes)), sumStride[F](len(classes))
-			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "classes", classes}
-			p := inRows(rows, whole, pitch, func() []F {
-				return append(narrowed[F](numbers(c, c.N, v.emission)), slices.Repeat([]F{fp.NaN[F]()}, whole-c.N)...)
-			})
-			softmax, sums := narrowed[F](numbers(c, rows, near)), numbers(c, (rows+1)/2*sumsStride, v.emission)
+			few := fp.WholeVectors[F](len(classes))
+			stride, pitch, sumsPitch := c.N+someGap(c), fp.WholeVectors[F](c.N)+someGap(c), few+someGap(c)
+			c.Notes = []any{"rows", rows, "stride", stride, "pitch", pitch, "sumsPitch", sumsPitch, "classes", classes}
+			p, sums := termsAndNaN(c, v, rows, c.N, pitch), termsAndNaN(c, v, rows, len(classes), sumsPitch)
+			softmax := narrowed[F](numbers(c, rows, near))
 			want := narrowed[F](numbers(c, max(0, rows-1)*stride+min(rows, 1)*c.N, near))
-			dst, scratch := kerneltest.Placed(c, want), kerneltest.Placed(c, make([]F, (rows+1)&^1*few))
+			dst := kerneltest.Placed(c, want)
 			p1, softmax1, sums1, classes1 := kerneltest.Constant(c, p), kerneltest.Constant(c, softmax), kerneltest.Constant(c, sums), kerneltest.Constant(c, classes)
-			writeFewGradientsGeneric(view.Of(want, c.N, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(sums, 0, sumsStride), classes, nil)
+			writeFewGradientsGeneric(view.Of(want, c.N, stride), view.Of(p, pitch, pitch), softmax, scale, view.Of(sums, few, sumsPitch), classes)
 			c.Call(func() {
-				writeFewGradients(view.Of(dst, c.N, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(sums1, 0, sumsStride), classes1, scratch)
+				writeFewGradients(view.Of(dst, c.N, stride), view.Of(p1, pitch, pitch), softmax1, scale, view.Of(sums1, few, sumsPitch), classes1)
 			})
 			kerneltest.Same(c, "dst", want, dst)
 		}

@@ -1113,58 +1113,79 @@ func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank flo
 }
 
 // addOccupancies works like addOccupanciesGeneric.
-func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, rows int) {
 	switch tier.Active {
 	case tier.AVX512:
-		addOccupanciesAVX512(sums.Data, occupancy.Data, offsets, scratch, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
+		addOccupanciesAVX512(sums.Data, occupancy.Data, offsets, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
 		return
 	case tier.AVX2:
-		addOccupanciesAVX2(sums.Data, occupancy.Data, offsets, scratch, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
+		addOccupanciesAVX2(sums.Data, occupancy.Data, offsets, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
 		return
 	}
-	addOccupanciesGeneric(sums, occupancy, offsets, scratch, rows)
+	addOccupanciesGeneric(sums, occupancy, offsets, rows)
+}
+
+// rowsOfSums works like rowsOfSumsGeneric.
+func rowsOfSums[F fp.Float](dst view.Rows[F], sums view.Rows[float64], rows int) {
+	switch tier.Active {
+	case tier.AVX512:
+		if fp.IsFloat32[F]() {
+			rowsOfSumsF32AVX512(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, sums.Data, sums.Stride, rows)
+			return
+		}
+		rowsOfSumsF64AVX512(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, sums.Data, sums.Stride, rows)
+		return
+	case tier.AVX2:
+		if fp.IsFloat32[F]() {
+			rowsOfSumsF32AVX2(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, sums.Data, sums.Stride, rows)
+			return
+		}
+		rowsOfSumsF64AVX2(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, sums.Data, sums.Stride, rows)
+		return
+	}
+	rowsOfSumsGeneric(dst, sums, rows)
 }
 
 // writeGradients works like writeGradientsGeneric.
-func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
+func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F]) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			writeGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
+			writeGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), fp.AsFloat32(sums.Data), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 			return
 		}
-		writeGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
+		writeGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), fp.AsFloat64(sums.Data), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			writeGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
+			writeGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), fp.AsFloat32(sums.Data), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 			return
 		}
-		writeGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
+		writeGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), fp.AsFloat64(sums.Data), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 		return
 	}
-	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
+	writeGradientsGeneric(dst, p, softmax, scale, sums)
 }
 
 // writeFewGradients works like writeFewGradientsGeneric.
-func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F], classes []int32) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			writeFewGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			writeFewGradientsF32AVX512(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), fp.AsFloat32(sums.Data), classes, dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
 			return
 		}
-		writeFewGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		writeFewGradientsF64AVX512(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), fp.AsFloat64(sums.Data), classes, dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			writeFewGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			writeFewGradientsF32AVX2(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), fp.AsFloat32(sums.Data), classes, dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
 			return
 		}
-		writeFewGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		writeFewGradientsF64AVX2(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), fp.AsFloat64(sums.Data), classes, dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
 		return
 	}
-	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes)
 }
 
 // viterbi works like viterbiGeneric.
@@ -1198,16 +1219,16 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
 	switch tier.Active {
 	case tier.AVX512:
-		emitBlockAVX512(y.Data, p, places, least, y.Stride)
+		emitBlockAVX512(y.Data, p, places, least, scratch, y.Stride)
 		return
 	case tier.AVX2:
-		emitBlockAVX2(y.Data, p, places, least, y.Stride)
+		emitBlockAVX2(y.Data, p, places, least, scratch, y.Stride)
 		return
 	}
-	emitBlockGeneric(y, p, places, least)
+	emitBlockGeneric(y, p, places, least, scratch)
 }
 
 // logs works like logsGeneric.
@@ -1854,34 +1875,46 @@ func backwardWideAVX512(occupancy, beta, alpha, y, factors []float64, after, bla
 func backwardWideAVX2(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
 
 //go:noescape
-func addOccupanciesAVX512(sums, occupancy []float64, offsets []int32, scratch []float64, sumsStride, occupancyColumns, occupancyStride, rows int)
+func addOccupanciesAVX512(sums, occupancy []float64, offsets []int32, sumsStride, occupancyColumns, occupancyStride, rows int)
 
 //go:noescape
-func addOccupanciesAVX2(sums, occupancy []float64, offsets []int32, scratch []float64, sumsStride, occupancyColumns, occupancyStride, rows int)
+func addOccupanciesAVX2(sums, occupancy []float64, offsets []int32, sumsStride, occupancyColumns, occupancyStride, rows int)
 
 //go:noescape
-func writeGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+func rowsOfSumsF32AVX512(dst []float32, dstColumns, dstStride int, sums []float64, sumsStride, rows int)
 
 //go:noescape
-func writeGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+func rowsOfSumsF32AVX2(dst []float32, dstColumns, dstStride int, sums []float64, sumsStride, rows int)
 
 //go:noescape
-func writeGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+func rowsOfSumsF64AVX512(dst []float64, dstColumns, dstStride int, sums []float64, sumsStride, rows int)
 
 //go:noescape
-func writeGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+func rowsOfSumsF64AVX2(dst []float64, dstColumns, dstStride int, sums []float64, sumsStride, rows int)
 
 //go:noescape
-func writeFewGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+func writeGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
 
 //go:noescape
-func writeFewGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+func writeGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
 
 //go:noescape
-func writeFewGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+func writeGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
 
 //go:noescape
-func writeFewGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+func writeGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeFewGradientsF32AVX512(dst, p, softmax []float32, scale float32, sums []float32, classes []int32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF32AVX2(dst, p, softmax []float32, scale float32, sums []float32, classes []int32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64AVX512(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64AVX2(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
 
 //go:noescape
 func viterbiAVX512(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
@@ -1902,10 +1935,10 @@ func toBlocksF64AVX512(p []float64, size int, x []float64, xColumns, xStride int
 func toBlocksF64AVX2(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockAVX512(y, p []float64, places []int32, least []float64, yStride int)
+func emitBlockAVX512(y, p []float64, places []int32, least, scratch []float64, yStride int)
 
 //go:noescape
-func emitBlockAVX2(y, p []float64, places []int32, least []float64, yStride int)
+func emitBlockAVX2(y, p []float64, places []int32, least, scratch []float64, yStride int)
 
 //go:noescape
 func logsAVX512(dst, x []float64)

@@ -772,41 +772,55 @@ func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank flo
 }
 
 // addOccupancies works like addOccupanciesGeneric.
-func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
+func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, rows int) {
 	switch tier.Active {
 	case tier.NEON:
-		addOccupanciesNEON(sums.Data, occupancy.Data, offsets, scratch, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
+		addOccupanciesNEON(sums.Data, occupancy.Data, offsets, sums.Stride, occupancy.Columns, occupancy.Stride, rows)
 		return
 	}
-	addOccupanciesGeneric(sums, occupancy, offsets, scratch, rows)
+	addOccupanciesGeneric(sums, occupancy, offsets, rows)
+}
+
+// rowsOfSums works like rowsOfSumsGeneric.
+func rowsOfSums[F fp.Float](dst view.Rows[F], sums view.Rows[float64], rows int) {
+	switch tier.Active {
+	case tier.NEON:
+		if fp.IsFloat32[F]() {
+			rowsOfSumsF32NEON(fp.AsFloat32(dst.Data), dst.Columns, dst.Stride, sums.Data, sums.Stride, rows)
+			return
+		}
+		rowsOfSumsF64NEON(fp.AsFloat64(dst.Data), dst.Columns, dst.Stride, sums.Data, sums.Stride, rows)
+		return
+	}
+	rowsOfSumsGeneric(dst, sums, rows)
 }
 
 // writeGradients works like writeGradientsGeneric.
-func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
+func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F]) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			writeGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
+			writeGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), fp.AsFloat32(sums.Data), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 			return
 		}
-		writeGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
+		writeGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), fp.AsFloat64(sums.Data), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax))
 		return
 	}
-	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
+	writeGradientsGeneric(dst, p, softmax, scale, sums)
 }
 
 // writeFewGradients works like writeFewGradientsGeneric.
-func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F], classes []int32) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			writeFewGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), sums.Data, classes, fp.AsFloat32(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+			writeFewGradientsF32NEON(fp.AsFloat32(dst.Data), fp.AsFloat32(p.Data), fp.AsFloat32(softmax), float32(scale), fp.AsFloat32(sums.Data), classes, dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
 			return
 		}
-		writeFewGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), sums.Data, classes, fp.AsFloat64(scratch), dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
+		writeFewGradientsF64NEON(fp.AsFloat64(dst.Data), fp.AsFloat64(p.Data), fp.AsFloat64(softmax), float64(scale), fp.AsFloat64(sums.Data), classes, dst.Columns, dst.Stride, p.Stride, sums.Stride, len(softmax), len(classes))
 		return
 	}
-	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes)
 }
 
 // viterbi works like viterbiGeneric.
@@ -832,13 +846,13 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
 	switch tier.Active {
 	case tier.NEON:
-		emitBlockNEON(y.Data, p, places, least, y.Stride)
+		emitBlockNEON(y.Data, p, places, least, scratch, y.Stride)
 		return
 	}
-	emitBlockGeneric(y, p, places, least)
+	emitBlockGeneric(y, p, places, least, scratch)
 }
 
 // logs works like logsGeneric.
@@ -1167,19 +1181,25 @@ func forwardWideNEON(alpha, boundary, y, factors []float64, before, blank float6
 func backwardWideNEON(occupancy, beta, alpha, y, factors []float64, after, blank float64, positions int) (blanks, down float64)
 
 //go:noescape
-func addOccupanciesNEON(sums, occupancy []float64, offsets []int32, scratch []float64, sumsStride, occupancyColumns, occupancyStride, rows int)
+func addOccupanciesNEON(sums, occupancy []float64, offsets []int32, sumsStride, occupancyColumns, occupancyStride, rows int)
 
 //go:noescape
-func writeGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float64, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+func rowsOfSumsF32NEON(dst []float32, dstColumns, dstStride int, sums []float64, sumsStride, rows int)
 
 //go:noescape
-func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+func rowsOfSumsF64NEON(dst []float64, dstColumns, dstStride int, sums []float64, sumsStride, rows int)
 
 //go:noescape
-func writeFewGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float64, classes []int32, scratch []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+func writeGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float32, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
 
 //go:noescape
-func writeFewGradientsF64NEON(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, scratch []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+func writeGradientsF64NEON(dst, p, softmax []float64, scale float64, sums []float64, dstColumns, dstStride, pStride, sumsStride, softmaxLength int)
+
+//go:noescape
+func writeFewGradientsF32NEON(dst, p, softmax []float32, scale float32, sums []float32, classes []int32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
+
+//go:noescape
+func writeFewGradientsF64NEON(dst, p, softmax []float64, scale float64, sums []float64, classes []int32, dstColumns, dstStride, pStride, sumsStride, softmaxLength, classesLength int)
 
 //go:noescape
 func viterbiNEON(alpha, boundary, column, blanks, y, skipExponents []float64, alphaStride, positions int)
@@ -1191,7 +1211,7 @@ func toBlocksF32NEON(p []float64, size int, x []float32, xColumns, xStride int) 
 func toBlocksF64NEON(p []float64, size int, x []float64, xColumns, xStride int) (poison float64)
 
 //go:noescape
-func emitBlockNEON(y, p []float64, places []int32, least []float64, yStride int)
+func emitBlockNEON(y, p []float64, places []int32, least, scratch []float64, yStride int)
 
 //go:noescape
 func logsNEON(dst, x []float64)

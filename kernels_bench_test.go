@@ -175,13 +175,13 @@ func frameWorks[F Float]() []kerneltest.Work {
 	x, p, dst := normalScores[F](n), make([]F, groupFrames*pitch), make([]F, n)
 	top, ref, sum := make([]F, groupFrames), make([]F, groupFrames), make([]float64, groupFrames)
 	least, softmax := make([]F, 1), slices.Repeat([]F{1}, groupFrames)
-	y, index, scratch := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]F, groupFrames*max(rowScratch, pitch))
+	y, index, scratch := make([]float64, groupFrames*benchSpan), make([]int32, benchSpan), make([]F, groupFrames*rowScratch)
 	for i, class := range randomBelow[int32](benchLabels, benchClasses-1) {
 		index[i] = 1 + class
 	}
 	wide := make([]float64, groupFrames*pitch)
-	stride, blocks := sumStride[F](benchClasses), make([]float64, blockFrames*benchClasses)
-	sums := view.Of(make([]float64, groupFrames/2*stride), 0, stride)
+	stride, blocks := sumStride(pitch), make([]float64, blockFrames*benchClasses)
+	sums, sumRows := view.Of(make([]float64, groupFrames/frameBlock*stride), 0, stride), view.Of(make([]F, groupFrames*pitch), pitch, pitch)
 	expFramesGeneric(view.Of(p, pitch, pitch), top, ref, sum, nil, view.Of(x, benchClasses, benchClasses), groupFrames)
 	emitGeneric(view.Of(y, benchSpan, benchSpan), view.Of(p, pitch, pitch), index, groupFrames)
 	return []kerneltest.Work{
@@ -201,11 +201,14 @@ func frameWorks[F Float]() []kerneltest.Work {
 		kerneltest.NewWork("toBlocks", kerneltest.Amount{Count: blockFrames * benchClasses, Unit: "element", Bytes: blockFrames * benchClasses * (8 + fp.Size[F]())}, func() {
 			top[0] = toBlocks(blocks, frameBlock*benchClasses, view.Of(x, benchClasses, benchClasses))
 		}),
-		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(p) + sizeOf(dst)}, func() {
-			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, scratch)
+		kerneltest.NewWork("rowsOfSums", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sums.Data) + sizeOf(sumRows.Data)}, func() {
+			rowsOfSums(sumRows, sums, groupFrames)
+		}),
+		kerneltest.NewWork("writeGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(sumRows.Data) + sizeOf(p) + sizeOf(dst)}, func() {
+			writeGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sumRows)
 		}),
 		kerneltest.NewWork("writeFewGradients", kerneltest.Amount{Count: n, Unit: "element", Bytes: sizeOf(p) + sizeOf(dst)}, func() {
-			writeFewGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sums, index[:8], scratch)
+			writeFewGradients(view.Of(dst, benchClasses, benchClasses), view.Of(p, pitch, pitch), softmax, 1, sumRows, index[:8])
 		}),
 	}
 }
@@ -238,16 +241,17 @@ func doubleWorks() []kerneltest.Work {
 
 	row, rowExponents, scaled := make([]float64, 2*benchSpan), slices.Clone(exponents), slices.Clone(ones)
 	occupancy, blanks := make([]float64, len(y)), make([]float64, benchFrames)
-	wide, sumScratch, offsets := make([]float64, itemPositions), make([]float64, 16), make([]int32, benchSpan)
+	wide, offsets := make([]float64, itemPositions), make([]int32, benchSpan)
 	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
-		offsets[i] = int32(sumOffset(int(class)))
+		offsets[i] = 8 * frameBlock * class
 	}
 	classTargets, narrow := make([]int, itemPositions), make([]int32, itemPositions)
-	occupancySums := view.Of(make([]float64, benchFrames/2*sumStride[float64](benchClasses)), 0, sumStride[float64](benchClasses))
+	stride := sumStride((benchClasses + 7) &^ 7)
+	occupancySums := view.Of(make([]float64, benchFrames/frameBlock*stride), 0, stride)
 	wideRow, zeros := make([]float64, 5*benchSpan), make([]float64, benchSpan)
 	beta, result := make([]float64, 2*benchSpan), make([]float64, 1)
 	path, blocks, emitted := make([]float64, 2*benchSpan), make([]float64, frameBlock*benchClasses), make([]float64, blockFrames*pathStride)
-	pathLeast, pathColumn, pathBlanks, places, noSkips := make([]float64, leastOfBlock), make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
+	pathLeast, pathColumn, pathBlanks, places, noSkips := make([]float64, blockScratch), make([]float64, blockFrames), make([]float64, blockFrames), make([]int32, benchSpan), make([]float64, benchSpan)
 	for i, class := range randomBelow[int32](benchSpan, benchClasses) {
 		places[i] = class
 	}
@@ -256,7 +260,7 @@ func doubleWorks() []kerneltest.Work {
 			viterbi(view.Of(path, len(path), 0), path, pathColumn, pathBlanks, emitted, noSkips, benchSpan)
 		}),
 		kerneltest.NewWork("emitBlock", kerneltest.Amount{Count: frameBlock * benchSpan, Unit: "element", Bytes: 2 * frameBlock * benchSpan * double}, func() {
-			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast)
+			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast, pathLeast)
 		}),
 		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
 		kerneltest.NewWork("narrowTargets", kerneltest.Amount{Count: itemPositions, Unit: "target", Bytes: 12 * itemPositions}, func() {
@@ -293,7 +297,7 @@ func doubleWorks() []kerneltest.Work {
 			result[0], _ = backwardWide(occupancy, beta, ones, y, wideRow, 0, 1, benchSpan)
 		}),
 		kerneltest.NewWork("addOccupancies", kerneltest.Amount{Count: benchFrames * benchLabels, Unit: "label", Bytes: sizeOf(occupancy)}, func() {
-			addOccupancies(occupancySums, view.Of(occupancy, benchSpan, benchSpan), offsets, sumScratch, benchFrames)
+			addOccupancies(occupancySums, view.Of(occupancy, benchSpan, benchSpan), offsets, benchFrames)
 		}),
 		kerneltest.NewWork("rescale", kerneltest.Amount{Count: states, Unit: "state", Bytes: 5 * len(scaled) * double}, func() { rescale(scaled, ones, exponents, exponents) }),
 		kerneltest.NewWork("backward", kerneltest.Amount{Count: benchFrames * states, Unit: "state", Bytes: (len(alpha) + len(y) + len(occupancy)) * double}, func() {

@@ -310,18 +310,23 @@ func backwardWide(occupancy, beta, alpha, y, factors []float64, after, blank flo
 }
 
 // addOccupancies works like addOccupanciesGeneric.
-func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, scratch []float64, rows int) {
-	addOccupanciesGeneric(sums, occupancy, offsets, scratch, rows)
+func addOccupancies(sums, occupancy view.Rows[float64], offsets []int32, rows int) {
+	addOccupanciesGeneric(sums, occupancy, offsets, rows)
+}
+
+// rowsOfSums works like rowsOfSumsGeneric.
+func rowsOfSums[F fp.Float](dst view.Rows[F], sums view.Rows[float64], rows int) {
+	rowsOfSumsGeneric(dst, sums, rows)
 }
 
 // writeGradients works like writeGradientsGeneric.
-func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], scratch []F) {
-	writeGradientsGeneric(dst, p, softmax, scale, sums, scratch)
+func writeGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F]) {
+	writeGradientsGeneric(dst, p, softmax, scale, sums)
 }
 
 // writeFewGradients works like writeFewGradientsGeneric.
-func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[float64], classes []int32, scratch []F) {
-	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes, scratch)
+func writeFewGradients[F fp.Float](dst, p view.Rows[F], softmax []F, scale F, sums view.Rows[F], classes []int32) {
+	writeFewGradientsGeneric(dst, p, softmax, scale, sums, classes)
 }
 
 // viterbi works like viterbiGeneric.
@@ -335,8 +340,8 @@ func toBlocks[F fp.Float](p []float64, size int, x view.Rows[F]) (poison F) {
 }
 
 // emitBlock works like emitBlockGeneric.
-func emitBlock(y view.Rows[float64], p []float64, places []int32, least []float64) {
-	emitBlockGeneric(y, p, places, least)
+func emitBlock(y view.Rows[float64], p []float64, places []int32, least, scratch []float64) {
+	emitBlockGeneric(y, p, places, least, scratch)
 }
 
 // logs works like logsGeneric.

@@ -84,6 +84,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 		"narrow":         testNarrow[F],
 		"emit":           testEmit[F],
 		"nearest":        testNearest[F],
+		"rowsOfSums":     testRowsOfSums[F],
 		"writeGradients": testWriteGradients[F], "writeFewGradients": testWriteFewGradients[F],
 		"toBlocks": testToBlocks[F],
 	}

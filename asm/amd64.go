@@ -457,11 +457,6 @@ func (w *amd64) lower(i int) {
 		w.loadPieces(in.dst, w.piecesEach(in))
 	case opStorePiece:
 		w.storePiece(in)
-	case opAddTo:
-		x, from := w.ctx.XMM(), address{in.a.id, none, 0, int(in.b.imm)}
-		w.ctx.VMOVUPS(w.mem(in.mem, 0), x)
-		w.instruction(opAdd, in.t)(w.mem(from, 0), x, x)
-		w.ctx.VMOVUPS(x, w.mem(in.mem, 0))
 	case opParamVec:
 		for _, r := range w.uniform(in.dst) {
 			w.broadcast(in.t, w.resolve(w.k.signature.Params(), in.name), r)
@@ -998,17 +993,24 @@ func (w *amd64) gatherBy(in *instr) {
 		at, from := w.ctx.GP64(), w.mem(in.mem, 0)
 		w.ctx.MOVLQSX(w.mem(index, 4*i), at)
 		i++
-		from.Index, from.Scale = at, 8
+		from.Index, from.Scale = at, uint8(in.t.Size())
 		return from
 	}
-	pair := func() reg.VecVirtual {
+	half := func() reg.VecVirtual {
 		x := w.ctx.XMM()
+		if in.t.Size() == 4 {
+			w.ctx.VMOVSS(element(), x)
+			for i := 1; i < 4; i++ {
+				w.ctx.VINSERTPS(operand.U8(i<<4), element(), x, x)
+			}
+			return x
+		}
 		w.ctx.VMOVSD(element(), x)
 		w.ctx.VMOVHPD(element(), x, x)
 		return x
 	}
 	for _, r := range w.dst(in.dst) {
-		low, high := pair(), pair()
+		low, high := half(), half()
 		w.ctx.VINSERTF128(operand.U8(1), high, low.AsY(), r)
 	}
 }
@@ -1039,7 +1041,7 @@ func (w *amd64) gatherTable(in *instr) {
 		w.pick512(in.mem, 0, n, at, upper, dst)
 		return
 	}
-	if n > 2 {
+	if n > w.k.TableVectors() {
 		w.gather(in)
 		return
 	}

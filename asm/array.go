@@ -167,14 +167,6 @@ func (a Array) StorePiece(v Vec, i int) {
 	a.k.emit(instr{op: opStorePiece, t: v.t, dst: none, a: v.arg, b: arg{argImm, 0, uint64(i)}, mem: a.mem()})
 }
 
-// AddFrom adds the first 16 bytes of b, four F32 or two F64, to those of a.
-func (a Array) AddFrom(b Array) {
-	if !a.t.IsFloat() || a.t != b.t {
-		a.k.fail("AddFrom of %v and %v", a.t, b.t)
-	}
-	a.k.emit(instr{op: opAddTo, t: a.t, dst: none, a: b.base, b: arg{argImm, 0, uint64(b.offset)}, mem: a.mem()})
-}
-
 // LoadInt reads element i, sign-extended.
 func (a Array) LoadInt(i Int) Int {
 	return a.k.int(instr{op: opLoadInt, t: a.t, mem: a.element(i)})
@@ -217,13 +209,22 @@ func (a Array) GatherTable(n int, index Vec) Vec {
 	return a.k.vec(instr{op: opGatherTable, t: a.t, a: index.arg, b: arg{argImm, 0, uint64(n)}, mem: a.mem()})
 }
 
-// GatherBy is Gather of 64-bit elements by as many I32 in memory, which index has for all lanes: AVX2 moves
+// TableVectors returns the most vectors of a table that GatherTable looks up in registers.
+func (k *Kernel) TableVectors() int {
+	return map[Target]int{AVX512: 8, AVX2: 2}[k.target]
+}
+
+// GatherBy is Gather by I32 in memory, which index has for all lanes: AVX2 moves
 // the elements one by one, which is faster there.
 func (a Array) GatherBy(index Array) Vec {
-	if a.t.Size() != 8 || index.t != I32 {
+	if index.t != I32 {
 		a.k.fail("GatherBy of %v by %v", a.t, index.t)
 	}
-	if a.k.target != AVX2 {
+	switch {
+	case a.k.target == AVX2:
+	case a.t.Size() == 4:
+		return a.Gather(index.Load())
+	default:
 		return a.Gather(a.k.All().LoadWiden(index))
 	}
 	return a.k.vec(instr{op: opGatherBy, t: a.t, a: index.base, b: arg{argImm, 0, uint64(index.offset)}, mem: a.mem()})

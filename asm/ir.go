@@ -74,7 +74,6 @@ const (
 	opLoadPieces   // four times 16 bytes, a bytes apart
 	opGatherPieces // four times 16 bytes, a, b, c and d bytes behind mem
 	opStorePiece   // 16 bytes of a, piece b
-	opAddTo        // 16 bytes are those plus what is at the integer a + b
 	opPrefetch     // the cache line at mem, into cache a
 	opFence        // waits for what opStream has written
 	opParamVec     // a float parameter in all lanes
@@ -201,7 +200,7 @@ func (in *instr) operands(f func(id int)) {
 func (in *instr) hasMem() bool {
 	switch in.op {
 	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast, opGather, opGatherTable, opGatherBy,
-		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces, opStorePiece, opPrefetch, opLoadInt, opStoreInt:
 		return true
 	}
 	return false

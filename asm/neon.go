@@ -502,7 +502,7 @@ func (n *neon) whole(in *instr) {
 	switch in.op {
 	case opLoad, opStore, opStream, opLoadWiden, opStoreNarrow, opBroadcast,
 		opStoreFirst, opStoreFour, opLoadPieces, opGatherPieces,
-		opStorePiece, opAddTo, opPrefetch, opLoadInt, opStoreInt:
+		opStorePiece, opPrefetch, opLoadInt, opStoreInt:
 		n.memory(in)
 	case opParamVec, opResultVec, opParamInt, opResultInt:
 		n.frame(in)
@@ -879,11 +879,6 @@ func (n *neon) memory(in *instr) {
 		}
 	case opStorePiece:
 		n.emit(machine{op: nStoreQ, n: n.part(in.a, int(in.b.imm)), a: base, imm: offset})
-	case opAddTo:
-		v, w := n.newV(), n.newV()
-		n.emit(machine{op: nLoadQ, d: v, a: base, imm: offset})
-		n.emit(machine{op: nLoadQ, d: w, a: n.regs[in.a.id][0], imm: int64(in.b.imm)})
-		n.emit(machine{op: nStoreQ, n: n.binary(opAdd, in.t, v, w), a: base, imm: offset})
 	case opPrefetch:
 		if offset < 0 || offset%8 != 0 || offset > 8*4095 {
 			base, offset = n.addImm(base, offset), 0

@@ -261,10 +261,6 @@ func TestBadParameters(t *testing.T) {
 		`asm: bad: GatherTable of 1·float64 by int32`: func(k *Kernel) {
 			k.Pointer(F64, "p").GatherTable(1, k.Const(I32, 0))
 		},
-		`asm: bad: AddFrom of int32 and int32`: func(k *Kernel) {
-			p := k.Pointer(I32, "p")
-			p.AddFrom(p.From(4))
-		},
 		`asm: bad: Round of int32`: func(k *Kernel) { k.Const(I32, 0).Round() },
 		`asm: bad: Shl by 32`: func(k *Kernel) {
 			k.Pointer(I32, "p").StoreFirst(k.Arg("i").Splat(I32).Shl(32))

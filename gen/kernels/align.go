@@ -104,14 +104,14 @@ func toBlocks() kernel {
 //
 //	y[r][i] = p[frameBlock·places[i] + r]
 //
-// and to least the least of them: for two frames, of every fourth pair of positions, side by side. A piece
+// and the least of each row to least. A piece
 // of 16 bytes has two frames of a position; those of eight positions, zipped, are two rows.
 func emitBlock() kernel {
-	y := view("y", f64)
+	y, p, places, least, scratch := view("y", f64), slice("p", f64), slice("places", i32), slice("least", f64), slice("scratch", f64)
 	return kernel{
 		name:   "emitBlock",
-		params: []parameter{y, slice("p", f64), slice("places", i32), slice("least", f64)},
-		stub:   []parameter{y.data(), slice("p", f64), slice("places", i32), slice("least", f64), y.stride()},
+		params: []parameter{y, p, places, least, scratch},
+		stub:   []parameter{y.data(), p, places, least, scratch, y.stride()},
 		body: func(k *builder) {
 			const pair = 2
 			y, p, places := k.Array("y"), k.Base("p"), k.Array("places")
@@ -138,9 +138,15 @@ func emitBlock() kernel {
 				y.Advance(eight)
 				places.Advance(eight)
 			})
+			of := k.Base("scratch") // for two frames, of every fourth pair of positions, side by side
 			for i, v := range least {
-				k.Base("least").Vector(i).Store(v.Add(k.Const(asm.F64, 0)))
+				of.Vector(i).Store(v)
 			}
+			all, vector := k.Const(asm.F64, math.Inf(1)), asm.Bytes(k.Copy(k.Int(eight*asm.F64.Size())))
+			for i := range eight / pair {
+				all = of.From(pair * i).LoadPieces(vector).Min(all)
+			}
+			k.Base("least").Store(all.Add(k.Const(asm.F64, 0)))
 		},
 	}
 }

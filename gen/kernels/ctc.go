@@ -12,7 +12,7 @@ func ctc() []kernel {
 	return []kernel{
 		expFrames(), expWide(), widen(), narrow(), emit(), nearest(), normalizeRow(),
 		forwardFactors(), leastFactors(), forward(), extent(), rescale(), dropUnreached(), backward(),
-		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), writeGradients(), writeFewGradients(),
+		wideFactors(), forwardWide(), backwardWide(), addOccupancies(), rowsOfSums(), writeGradients(), writeFewGradients(),
 	}
 }
 
@@ -221,19 +221,15 @@ func emit() kernel {
 					p.Move(p.Elements(k.Arg("pStride")))
 				})
 			}
-			if k.F == asm.F64 {
-				lookUp(func(index asm.Array) asm.Vec { return p.GatherBy(index) })
-			} else {
-				done := k.NewLabel("done")
-				for vectors := 1; vectors <= 8; vectors++ {
-					k.If(k.Arg("pStride").Equal(k.Int(vectors*k.F.Lanes())), func() {
-						lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index.Load()) })
-						k.Jump(done)
-					})
-				}
-				lookUp(func(index asm.Array) asm.Vec { return p.Gather(index.Load()) })
-				k.Place(done)
+			done := k.NewLabel("done")
+			for vectors := 1; vectors <= k.TableVectors() && k.F == asm.F32; vectors++ {
+				k.If(k.Arg("pStride").Equal(k.Int(vectors*k.F.Lanes())), func() {
+					lookUp(func(index asm.Array) asm.Vec { return p.GatherTable(vectors, index.Load()) })
+					k.Jump(done)
+				})
 			}
+			lookUp(p.GatherBy)
+			k.Place(done)
 			k.Return("least", least.FoldMin().Add(poison.FoldAdd()))
 		},
 	}
@@ -628,39 +624,78 @@ func backwardWide() kernel {
 
 // addOccupancies adds occupancies up by class,
 //
-//	sums[r][c] += Σ occupancy[r][i] over all i of class c
+//	sums[r/8][8·c + r%8] += Σ occupancy[r][i] over all i of class c
 //
-// two rows at a time: see sumOffset.
+// eight rows at a time, which are transposed for that.
 func addOccupancies() kernel {
-	sums, occupancy := view("sums", f64), view("occupancy", f64)
-	offsets, scratch, rows := slice("offsets", i32), slice("scratch", f64), integer("rows")
+	sums, occupancy, offsets, rows := view("sums", f64), view("occupancy", f64), slice("offsets", i32), integer("rows")
 	return kernel{
 		name:   "addOccupancies",
-		params: []parameter{sums, occupancy, offsets, scratch, rows},
-		stub: []parameter{sums.data(), occupancy.data(), offsets, scratch,
-			sums.stride(), occupancy.columns(), occupancy.stride(), rows},
+		params: []parameter{sums, occupancy, offsets, rows},
+		stub:   []parameter{sums.data(), occupancy.data(), offsets, sums.stride(), occupancy.columns(), occupancy.stride(), rows},
 		body: func(k *builder) {
-			const pair = 2
-			sums, occupancy, transposed := k.Array("sums"), k.Array("occupancy"), k.Base("scratch")
-			repeat(k, k.Arg("rows"), pair, func() {
-				stride := occupancy.Elements(k.Arg("occupancyStride"))
-				first, second := occupancy.Copy(), occupancy.Plus(stride).Copy()
-				offsets, columns := k.Array("offsets"), k.Copy(k.Arg("occupancyColumns"))
-				k.While(columns.Greater(k.Int(0)), func() {
-					v, w := first.Load(), second.Load()
-					transposed.Store(v.ZipLower(w))
-					transposed.Vector(1).Store(v.ZipUpper(w))
-					for i := range eight {
-						from := transposed.Vector(i % pair).From(i / pair * pair)
-						sums.Plus(asm.Bytes(offsets.LoadInt(k.Int(i)))).AddFrom(from)
+			sums, occupancy, side := k.Array("sums"), k.Array("occupancy"), pieceOf(asm.F64)
+			stride := occupancy.Elements(k.Arg("occupancyStride"))
+			apart := stride.Times(k.Int(side))
+			repeat(k, k.Arg("rows"), eight, func() {
+				from, offsets := occupancy.Copy(), k.Array("offsets")
+				repeat(k, k.Arg("occupancyColumns"), eight, func() {
+					for i := 0; i < eight; i += side {
+						for j, v := range columnsOf(from.From(i), stride, apart, side) {
+							to := sums.Plus(asm.Bytes(offsets.LoadInt(k.Int(i + j))))
+							to.Store(v.Add(to.Load()))
+						}
 					}
-					first.Advance(eight)
-					second.Advance(eight)
+					from.Advance(eight)
 					offsets.Advance(eight)
-					columns.Dec(k.Int(eight))
 				})
-				occupancy.Move(stride.Twice())
+				occupancy.Move(stride.Times(k.Int(eight)))
 				sums.Move(sums.Elements(k.Arg("sumsStride")))
+			})
+		},
+	}
+}
+
+// rowsOfSums writes rows of the sums that addOccupancies makes, of a multiple of 8 columns,
+//
+//	dst[r][c] = sums[r/8][8·c + r%8]
+//
+// rounded.
+func rowsOfSums() kernel {
+	dst, sums, rows := view("dst", F), view("sums", f64), integer("rows")
+	return kernel{
+		name:   "rowsOfSums",
+		params: []parameter{dst, sums, rows},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), sums.data(), sums.stride(), rows},
+		body: func(k *builder) {
+			dst, sums, side := k.Array("dst"), k.Array("sums"), pieceOf(k.F)
+			dstRow, lanes := dst.Elements(k.Arg("dstStride")), k.F.Lanes()
+			repeat(k, k.Arg("rows"), eight, func() {
+				from, to := sums.Copy(), dst.Copy()
+				perStep := side * lanes / eight
+				repeat(k, k.Arg("dstColumns"), perStep, func() {
+					var columns []asm.Vec
+					for i := range side {
+						v := from.Vector(i).Load()
+						if k.F == asm.F32 { // of two columns
+							v = v.Narrow(from.Vector(side + i).Load())
+						}
+						columns = append(columns, v)
+					}
+					squares, row := transposed(columns), to.Copy()
+					for piece := range eight / side {
+						for _, v := range squares {
+							for i := 0; i < perStep; i += side {
+								row.From(i).StorePiece(v, piece+i/side*eight/side)
+							}
+							row.Move(dstRow)
+						}
+					}
+					from.Advance(eight * perStep)
+					to.Advance(perStep)
+				})
+				sums.Move(sums.Elements(k.Arg("sumsStride")))
+				dst.Move(dstRow.Times(k.Int(eight)))
 			})
 		},
 	}
@@ -669,30 +704,23 @@ func addOccupancies() kernel {
 // writeGradients writes rows of the gradient,
 //
 //	dst[r][c] = p[r][c]·softmax[r] − scale·sums[r][c]
-//
-// First the sums of all rows are made rows, in scratch: a vector that is read right after its parts were
-// written waits for them to reach the cache.
 func writeGradients() kernel {
-	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
-	sums, scratch := view("sums", f64), slice("scratch", F)
+	dst, p, softmax, scale, sums := view("dst", F), view("p", F), slice("softmax", F), number("scale", F), view("sums", F)
 	return kernel{
 		name:   "writeGradients",
-		params: []parameter{dst, p, softmax, scale, sums, scratch},
-		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), scratch,
+		params: []parameter{dst, p, softmax, scale, sums},
+		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(),
 			dst.columns(), dst.stride(), p.stride(), sums.stride(), softmax.length()},
 		body: func(k *builder) {
-			size := wholeVectors(k, "dstColumns")
-			rowsOfSums(k, size)
-			made := k.Array("scratch")
-			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
+			dst, p, softmax, scale, sums := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale"), k.Array("sums")
 			repeat(k, k.Arg("softmaxLength"), 1, func() {
-				factor, to, terms, o := softmax.Broadcast(), dst.Copy(), p.Copy(), made.Copy()
+				factor, to, terms, o := softmax.Broadcast(), dst.Copy(), p.Copy(), sums.Copy()
 				eachOverlapping(k, k.Arg("dstColumns"), arrays{to, terms, o}, func(l asm.Lanes) {
 					l.Store(to, o.Load().NegMulAdd(scale, terms.Load().Mul(factor)))
 				})
-				made.Move(size)
 				dst.Move(dst.Elements(k.Arg("dstStride")))
 				p.Move(p.Elements(k.Arg("pStride")))
+				sums.Move(sums.Elements(k.Arg("sumsStride")))
 				softmax.Advance(1)
 			})
 		},
@@ -705,73 +733,34 @@ func writeGradients() kernel {
 //	dst[r][classes[j]] = dst[r][classes[j]] − scale·sums[r][j]
 func writeFewGradients() kernel {
 	dst, p, softmax, scale := view("dst", F), view("p", F), slice("softmax", F), number("scale", F)
-	sums, classes, scratch := view("sums", f64), slice("classes", i32), slice("scratch", F)
+	sums, classes := view("sums", F), slice("classes", i32)
 	return kernel{
 		name:   "writeFewGradients",
-		params: []parameter{dst, p, softmax, scale, sums, classes, scratch},
-		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), classes, scratch,
+		params: []parameter{dst, p, softmax, scale, sums, classes},
+		stub: []parameter{dst.data(), p.data(), softmax, scale, sums.data(), classes,
 			dst.columns(), dst.stride(), p.stride(), sums.stride(), softmax.length(), classes.length()},
 		body: func(k *builder) {
-			size := wholeVectors(k, "classesLength")
-			rowsOfSums(k, size)
-			made, zero := k.Array("scratch"), k.Const(k.F, 0)
-			dst, p, softmax, scale := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale")
+			zero := k.Const(k.F, 0)
+			dst, p, softmax, scale, sums := k.Array("dst"), k.Array("p"), k.Array("softmax"), k.Param("scale"), k.Array("sums")
 			repeat(k, k.Arg("softmaxLength"), 1, func() {
 				factor, to, terms := softmax.Broadcast(), dst.Copy(), p.Copy()
 				eachOverlapping(k, k.Arg("dstColumns"), arrays{to, terms}, func(l asm.Lanes) {
 					l.Store(to, terms.Load().MulAdd(factor, zero))
 				})
-				class, o := k.Array("classes"), made.Copy()
+				class, o := k.Array("classes"), sums.Copy()
 				repeat(k, k.Arg("classesLength"), 1, func() {
 					at := dst.Plus(dst.Elements(class.LoadInt(k.Int(0))))
 					at.StoreFirst(o.Broadcast().NegMulAdd(scale, at.Broadcast()))
 					class.Advance(1)
 					o.Advance(1)
 				})
-				made.Move(size)
 				dst.Move(dst.Elements(k.Arg("dstStride")))
 				p.Move(p.Elements(k.Arg("pStride")))
+				sums.Move(sums.Elements(k.Arg("sumsStride")))
 				softmax.Advance(1)
 			})
 		},
 	}
-}
-
-// rowsOfSums turns the pairs of rows of sums into rows of scratch, which are size apart.
-func rowsOfSums(k *builder, size asm.Distance) {
-	const pair = 2
-	sums, made := k.Array("sums"), k.Array("scratch")
-	repeat(k, k.Arg("softmaxLength"), pair, func() {
-		from, next := sums.Copy(), made.Plus(size).Copy()
-		end := next.Copy()
-		k.While(made.Before(end), func() {
-			var rows [pair][]asm.Vec
-			for range k.F.Lanes() / eight {
-				v, w := from.Load(), from.Vector(1).Load()
-				rows[0] = append(rows[0], v.ZipLower(w))
-				rows[1] = append(rows[1], v.ZipUpper(w))
-				from.Advance(pair * eight)
-			}
-			for r, at := range []asm.Array{made, next} {
-				v := rows[r][0]
-				if k.F == asm.F32 {
-					v = v.Narrow(rows[r][1])
-				}
-				at.Store(v)
-				at.Advance(k.F.Lanes())
-			}
-		})
-		made.Set(next)
-		sums.Move(sums.Elements(k.Arg("sumsStride")))
-	})
-}
-
-// wholeVectors returns how far a parameter's number of elements reaches, rounded up to
-// whole vectors.
-func wholeVectors(k *builder, elements string) asm.Distance {
-	bytes := k.Copy(k.Int(0))
-	k.While(bytes.Less(k.Arg(elements).Times(k.Int(k.F.Size()))), func() { bytes.Inc(k.Int(k.F.Lanes() * k.F.Size())) })
-	return asm.Bytes(bytes)
 }
 
 // eachOverlapping is Each for what may be done twice: where there is at least one vector,

@@ -172,7 +172,6 @@ func floats(t asm.Type) []Op {
 			return dst
 		}),
 		pressure(t),
-		addFrom(t),
 		pieces(t),
 		gatherPieces(t),
 	), folds(t)...)
@@ -491,30 +490,6 @@ func zip(t asm.Type, x, y []uint64, half int) []uint64 {
 		}
 	}
 	return z
-}
-
-// addFrom stores x and y, and adds to 16 bytes of x from y, then from those next to them
-// in x, not aligned, and from themselves.
-func addFrom(t asm.Type) Op {
-	lanes := t.Lanes()
-	block := 16 / t.Size()
-	return manyPerVector("addFrom", t, t, 2*lanes, func(dst asm.Array, v vectors) {
-		dst.Store(v.x)
-		dst.Vector(1).Store(v.y)
-		behind := dst.Plus(dst.Rows(v.k.Int(2), lanes))
-		dst.AddFrom(behind.From(-block))
-		behind.From(block - 2*lanes).AddFrom(dst.From(block - 1))
-		dst.From(lanes - block).AddFrom(dst.From(lanes - block))
-	}, func(x, y, _ []uint64) []uint64 {
-		dst := append(x, y...)
-		for _, a := range [][2]int{{0, 2*lanes - block}, {block, block - 1}, {lanes - block, lanes - block}} {
-			from := slices.Clone(dst[a[1] : a[1]+block])
-			for i := range from {
-				dst[a[0]+i] = add(t)(dst[a[0]+i], from[i])
-			}
-		}
-		return dst
-	})
 }
 
 // gatherPieces reads a vector from four places in no order, two of which are one.

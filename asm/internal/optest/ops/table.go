@@ -15,6 +15,10 @@ func tables() []Op {
 		all = append(all, tableOp("table", n, func(k *asm.Kernel, table asm.Array, index asm.Vec) asm.Vec {
 			return table.As(asm.F32).GatherTable(n, index)
 		}, func(table []uint64, index uint64) uint64 { return table[index] }))
+		all = append(all, tableOp("tableBy", n, func(k *asm.Kernel, table asm.Array, index asm.Vec) asm.Vec {
+			table.Vector(-1).Store(index)
+			return table.As(asm.F32).GatherBy(table.Vector(-1))
+		}, func(table []uint64, index uint64) uint64 { return table[index] }))
 		// The index is needed after, is the variable that is written, and a constant.
 		all = append(all, tableOp("tableChain", n, func(k *asm.Kernel, table asm.Array, index asm.Vec) asm.Vec {
 			a := k.Var(index)
