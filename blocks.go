@@ -25,7 +25,7 @@ const (
 	// indexedBlock is the number of elements whose largest one is looked for in one call: as many as a
 	// call may read, for each one has to look again where it was.
 	indexedBlock = 8192
-	// indexBlock is the number of indices that one call of gather or maxIndex takes.
+	// indexBlock is the number of indices that one call of gather, maxIndex or otherTargets takes.
 	indexBlock = 4096
 )
 
@@ -78,25 +78,18 @@ const (
 	// itemLanes is the most lanes that they have, some of which are empty. Arrays with one
 	// element for each have this length.
 	itemLanes = stridedPositions * stridedPositions
-	// nllItemScores is the most scores in an item of NLLLoss that has several samples: a
-	// gradient of so many is still in the second cache when the targets are written.
-	nllItemScores = 1 << 16
-	// nllFewRows is the most rows that NLLLoss does one by one, without items.
-	nllFewRows = 32
-	// nllMostClasses is the most classes of so few rows without a task: an int of 32 bits can count their scores.
-	nllMostClasses = 1 << 25
-	// nllFewSamples is the most samples of an item that are added without a targetLoop; of more it takes less time.
-	nllFewSamples = 4
-	// nllClearScores is the number of scores of a gradient that is cleared before its targets are
-	// written, if it has a single item: 32 KiB of float32. Smaller pieces take up to a quarter longer from 64
-	// classes on, where few targets lie in one.
-	nllClearScores = 1 << 13
-	// leastRun is the least number of neighbouring positions that NLLLoss goes through one by
-	// one: of fewer it takes one in each sample, then the next.
-	leastRun = 8
-	// nllPart is the least number of positions in an item that is a part of a sample: memory
-	// is cleared in pieces of so many.
-	nllPart = 1 << 12
+	// nllFew is the most rows that NLLLoss does without setting up a task, and nllMostClasses the most classes
+	// of them: an int of 32 bits can count their scores.
+	nllFew, nllMostClasses = 32, 1 << 25
+	// nllBlock is the number of positions whose losses NLLLoss adds up before it adds them to those
+	// before, and an item of it. It is part of the specification.
+	nllBlock = 1 << 10
+	// nllAhead is the number of scores of a gradient of rows that are cleared before any of them is set: 16 KiB of
+	// float32, which are still in the first cache then. That takes a sixth less time where there are up to nllAheadScores
+	// of ten classes; beyond the second cache it is as fast to clear all at once, or faster.
+	nllAhead, nllAheadScores = 1 << 12, 1 << 18
+	// nllClearScores is the number of scores of a gradient that a worker clears at a time.
+	nllClearScores = 1 << 16
 	// stridedPositions is the least number of positions in an item whose classes are
 	// not contiguous, if there are so many: a whole vector of float32.
 	stridedPositions = 16

@@ -126,15 +126,15 @@ func (t *classTask[F]) classError(i, y int) error {
 
 // countClasses returns how many targets are surely classes that count, from the first one on.
 func (t *classTask[F]) countClasses(targets []int) (n int) {
-	classes := uint(t.classes)
-	if uint(t.ignore) < classes {
+	if uint(t.ignore) < uint(t.classes) {
 		return 0
 	}
-	for ; n+4 <= len(targets); n += 4 {
-		y := targets[n:][:4]
-		if uint(y[0]) >= classes || uint(y[1]) >= classes || uint(y[2]) >= classes || uint(y[3]) >= classes {
+	for len(targets)-n >= 16 { // or the call would take longer
+		some := targets[n:min(n+indexBlock, len(targets))]
+		if otherTargets(some, t.classes) != 0 {
 			break
 		}
+		n += len(some)
 	}
 	return n
 }

@@ -298,7 +298,7 @@ func (w *crossEntropyItem[F]) narrowTargets(first int) bool {
 // is no class or left out. It returns that place, or the end of the groups. first is the number of the
 // first position.
 //
-// A target is read once and compared before it is used, as in targetLoop.addFours.
+// A target is read once and compared before it is used, as in addRows.
 func (w *crossEntropyItem[F]) copyTargets(first, g, k int) (endGroup, endLane int) {
 	t, from := &w.task, &w.scores
 	n, groups := w.perGroup, w.groups

@@ -265,6 +265,22 @@ func maxIndexGeneric(index []int32) (most uint32) {
 	return most
 }
 
+// otherTargetsGeneric returns others, which is 0 if all targets are from 0 to classes−1.
+func otherTargetsGeneric(targets []int, classes int) (others int) {
+	most := uint(classes)
+	for ; len(targets) >= 4; targets = targets[4:] {
+		if uint(targets[0]) >= most || uint(targets[1]) >= most || uint(targets[2]) >= most || uint(targets[3]) >= most {
+			return 1
+		}
+	}
+	for _, y := range targets {
+		if uint(y) >= most {
+			return 1
+		}
+	}
+	return 0
+}
+
 // The strided kernels have their lanes across neighbouring positions. Rows of x and dst
 // are classes: row c, column j is the logit of class c at position j. They work on a copy
 // of some positions, whose rows are whole vectors, like everything that there is once for

@@ -346,6 +346,26 @@ func testNarrowTargets(t *testing.T) {
 	})
 }
 
+func testOtherTargets(t *testing.T) {
+	kerneltest.Each(t, nil, func(c *kerneltest.Trial[float64]) {
+		for _, classes := range []int{1, 5, 1<<31 - 1} {
+			c.Notes = []any{"classes", classes}
+			targets := make([]int, c.N)
+			for i := range targets {
+				targets[i] = c.R.IntN(classes)
+			}
+			hasOther := c.N > 0 && c.R.IntN(2) == 0
+			if hasOther {
+				targets[c.R.IntN(c.N)] = []int{-1, classes, -100, math.MinInt, math.MaxInt, 1 << (strconv.IntSize / 2)}[c.R.IntN(6)]
+			}
+			y, others := kerneltest.Constant(c, targets), 0
+			require.Equal(t, hasOther, otherTargetsGeneric(targets, classes) != 0)
+			c.Call(func() { others = otherTargets(y, classes) })
+			require.Equal(t, hasOther, others != 0)
+		}
+	})
+}
+
 func testTargetLogits[F Float](t *testing.T) {
 	matrices(t, func(c *kerneltest.Trial[F], rows int) {
 		logit, class, x := c.Scores(rows), make([]int32, rows), c.Scores(c.N*rows)

@@ -345,6 +345,17 @@ func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)
 }
 
+// otherTargets works like otherTargetsGeneric.
+func otherTargets(targets []int, classes int) (others int) {
+	switch tier.Active {
+	case tier.AVX512:
+		return otherTargetsAVX512(targets, classes)
+	case tier.AVX2:
+		return otherTargetsAVX2(targets, classes)
+	}
+	return otherTargetsGeneric(targets, classes)
+}
+
 // argMax works like argMaxGeneric.
 func argMax[F fp.Float](x []F, m F) (index int) {
 	switch tier.Active {
@@ -1435,6 +1446,12 @@ func maxIndexAVX512(index []int32) (most uint32)
 
 //go:noescape
 func maxIndexAVX2(index []int32) (most uint32)
+
+//go:noescape
+func otherTargetsAVX512(targets []int, classes int) (others int)
+
+//go:noescape
+func otherTargetsAVX2(targets []int, classes int) (others int)
 
 //go:noescape
 func argMaxF32AVX512(x []float32, m float32) (index int)

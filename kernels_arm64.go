@@ -237,6 +237,15 @@ func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)
 }
 
+// otherTargets works like otherTargetsGeneric.
+func otherTargets(targets []int, classes int) (others int) {
+	switch tier.Active {
+	case tier.NEON:
+		return otherTargetsNEON(targets, classes)
+	}
+	return otherTargetsGeneric(targets, classes)
+}
+
 // argMax works like argMaxGeneric.
 func argMax[F fp.Float](x []F, m F) (index int) {
 	switch tier.Active {
@@ -960,6 +969,9 @@ func fetchF64NEON(x []float64, xStride int, index []int32, rows int)
 
 //go:noescape
 func maxIndexNEON(index []int32) (most uint32)
+
+//go:noescape
+func otherTargetsNEON(targets []int, classes int) (others int)
 
 //go:noescape
 func argMaxF32NEON(x []float32, m float32) (index int)

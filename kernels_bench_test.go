@@ -263,6 +263,9 @@ func doubleWorks() []kerneltest.Work {
 			emitBlock(view.Of(emitted, benchSpan, pathStride), blocks, places, pathLeast, pathLeast)
 		}),
 		kerneltest.NewWork("logs", kerneltest.Elements[float64](itemPositions, 2), func() { logs(logs1, sums) }),
+		kerneltest.NewWork("otherTargets", kerneltest.Amount{Count: itemPositions, Unit: "target", Bytes: 8 * itemPositions}, func() {
+			otherTargets(classTargets, 2)
+		}),
 		kerneltest.NewWork("narrowTargets", kerneltest.Amount{Count: itemPositions, Unit: "target", Bytes: 12 * itemPositions}, func() {
 			narrowTargets(narrow, classTargets, 2)
 		}),

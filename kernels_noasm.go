@@ -94,6 +94,11 @@ func maxIndex(index []int32) (most uint32) {
 	return maxIndexGeneric(index)
 }
 
+// otherTargets works like otherTargetsGeneric.
+func otherTargets(targets []int, classes int) (others int) {
+	return otherTargetsGeneric(targets, classes)
+}
+
 // argMax works like argMaxGeneric.
 func argMax[F fp.Float](x []F, m F) (index int) {
 	return argMaxGeneric(x, m)

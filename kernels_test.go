@@ -94,6 +94,7 @@ func kernelTests[F Float]() map[string]func(t *testing.T) {
 var doubleTests = map[string]func(t *testing.T){
 	"log1p":          testLog1p,
 	"narrowTargets":  testNarrowTargets,
+	"otherTargets":   testOtherTargets,
 	"normalizeRow":   testNormalizeRow,
 	"forwardFactors": testForwardFactors,
 	"leastFactors":   testLeastFactors,

@@ -35,7 +35,7 @@ var layers = []layer{
 	{"argmax.go", "kernels_*.go rows.go"},
 
 	{"classes_layout.go", ""},
-	{"classes.go", "classes_layout.go"},
+	{"classes.go", "kernels_*.go classes_layout.go"},
 	{"nll.go", "classes_layout.go classes.go"},
 	{"crossentropy_item.go", "rows_sum.go columns.go classes_layout.go classes.go"},
 	{"crossentropy_terms.go", "kernels_*.go rows_sum.go classes_layout.go classes.go crossentropy_item.go"},

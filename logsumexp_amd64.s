@@ -7486,6 +7486,119 @@ endif3:
 	VZEROUPPER
 	RET
 
+// func otherTargetsAVX512(targets []int, classes int) (others int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·otherTargetsAVX512(SB), NOSPLIT, $0-40
+	VPXORD       Z0, Z0, Z0
+	MOVQ         targets_base+0(FP), AX
+	MOVQ         classes+24(FP), CX
+	SUBQ         $+1, CX
+	VPBROADCASTQ CX, Z1
+	VMOVAPS      Z0, Z2
+	MOVQ         targets_len+8(FP), CX
+	CMPQ         CX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (AX), Z3
+	VORPD   Z3, Z2, Z2
+	VPSUBQ  Z3, Z1, Z3
+	VORPD   Z3, Z2, Z2
+	ADDQ    $+64, AX
+	SUBQ    $+8, CX
+	CMPQ    CX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ      CX, $+0
+	JLE       endif3
+	LEAQ      bitMasks<>+0(SB), DX
+	KMOVW     (DX)(CX*2), K1
+	VMOVUPD.Z (AX), K1, Z3
+	VORPD     Z3, Z2, Z2
+	VPSUBQ    Z3, Z1, Z1
+	VORPD     Z1, Z2, Z2
+	SHLQ      $0x03, CX
+	ADDQ      CX, AX
+
+endif3:
+	VPCMPQ $0x01, Z0, Z2, K1
+	KMOVW  K1, AX
+	ORL    $+256, AX
+	BSFL   AX, AX
+	MOVQ   $+8, CX
+	SUBQ   AX, CX
+	MOVQ   CX, AX
+	MOVQ   AX, others+32(FP)
+	VZEROUPPER
+	RET
+
+// func otherTargetsAVX2(targets []int, classes int) (others int)
+// Requires: AVX, AVX2
+TEXT ·otherTargetsAVX2(SB), NOSPLIT, $0-40
+	MOVQ         targets_base+0(FP), AX
+	MOVQ         classes+24(FP), CX
+	SUBQ         $+1, CX
+	VMOVQ        CX, X0
+	VBROADCASTSD X0, Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	MOVQ         targets_len+8(FP), CX
+	CMPQ         CX, $+8
+	JLT          end2
+
+loop1:
+	VMOVUPS (AX), Y3
+	VMOVUPS 32(AX), Y4
+	VORPD   Y3, Y1, Y1
+	VORPD   Y4, Y2, Y2
+	VPSUBQ  Y3, Y0, Y3
+	VPSUBQ  Y4, Y0, Y4
+	VORPD   Y3, Y1, Y1
+	VORPD   Y4, Y2, Y2
+	ADDQ    $+64, AX
+	SUBQ    $+8, CX
+	CMPQ    CX, $+8
+	JGE     loop1
+
+end2:
+	CMPQ       CX, $+0
+	JLE        endif3
+	LEAQ       byteMasks<>+0(SB), DX
+	MOVQ       CX, BX
+	NEGQ       BX
+	VMOVUPS    64(DX)(BX*8), Y3
+	VMOVUPS    96(DX)(BX*8), Y4
+	VMASKMOVPD (AX), Y3, Y3
+	VMASKMOVPD 32(AX), Y4, Y4
+	VORPD      Y3, Y1, Y1
+	VORPD      Y4, Y2, Y2
+	VPSUBQ     Y3, Y0, Y3
+	VPSUBQ     Y4, Y0, Y0
+	VORPD      Y3, Y1, Y1
+	VORPD      Y0, Y2, Y2
+	SHLQ       $0x03, CX
+	ADDQ       CX, AX
+
+endif3:
+	VXORPS    Y0, Y0, Y0
+	VXORPS    Y0, Y0, Y0
+	VPCMPGTQ  Y1, Y0, Y0
+	VXORPS    Y1, Y1, Y1
+	VPCMPGTQ  Y2, Y1, Y1
+	VMOVMSKPD Y0, AX
+	VMOVMSKPD Y1, CX
+	SHLL      $0x04, CX
+	ORL       CX, AX
+	ORL       $+256, AX
+	BSFL      AX, AX
+	MOVQ      $+8, CX
+	SUBQ      AX, CX
+	MOVQ      CX, AX
+	MOVQ      AX, others+32(FP)
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/8, $0xff800000ff800000
 DATA constants<>+8(SB)/8, $0xff800000ff800000
 DATA constants<>+16(SB)/8, $0xff800000ff800000

@@ -7808,6 +7808,97 @@ endif3:
 	FMOVS F0, most+24(FP)
 	RET
 
+// otherTargetsNEON is otherTargetsGeneric.
+// func otherTargetsNEON(targets []int, classes int) (others int)
+TEXT ·otherTargetsNEON(SB), NOSPLIT, $0-40
+	MOVD  targets_base+0(FP), R2
+	MOVD  classes+24(FP), R0
+	SUB   $1, R0, R0
+	VDUP  R0, V9.D2
+	VMOVI $0, V7.B16
+	VMOVI $0, V6.B16
+	VMOVI $0, V5.B16
+	VMOVI $0, V4.B16
+	MOVD  targets_len+8(FP), R1
+	CMP   $8, R1
+	BLT   end2
+
+loop1:
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VORR  V3.B16, V7.B16, V7.B16
+	VORR  V2.B16, V6.B16, V6.B16
+	VORR  V1.B16, V5.B16, V5.B16
+	VORR  V0.B16, V4.B16, V4.B16
+	VSUB  V3.D2, V9.D2, V3.D2
+	VSUB  V2.D2, V9.D2, V2.D2
+	VSUB  V1.D2, V9.D2, V1.D2
+	VSUB  V0.D2, V9.D2, V0.D2
+	VORR  V3.B16, V7.B16, V7.B16
+	VORR  V2.B16, V6.B16, V6.B16
+	VORR  V1.B16, V5.B16, V5.B16
+	VORR  V0.B16, V4.B16, V4.B16
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop1
+
+end2:
+	CMP     $0, R1
+	BLE     endif3
+	VMOVI   $0, V3.B16
+	VMOVI   $0, V2.B16
+	VMOVI   $0, V1.B16
+	VMOVI   $0, V8.B16
+	ADD     R1<<3, R2, R0
+	TBZ     $0, R1, skip1x
+	FMOVD.W -8(R0), F0
+	VZIP1   V3.D2, V0.D2, V3.D2
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	VMOV    V3.B16, V2.B16
+	FMOVQ.W -16(R0), F3
+
+skip2x:
+	TBZ     $2, R1, skip3x
+	VMOV    V3.B16, V1.B16
+	VMOV    V2.B16, V8.B16
+	FLDPQ.W -32(R0), (F3, F2)
+
+skip3x:
+	VORR V3.B16, V7.B16, V7.B16
+	VORR V2.B16, V6.B16, V6.B16
+	VORR V1.B16, V5.B16, V5.B16
+	VORR V8.B16, V4.B16, V4.B16
+	VSUB V3.D2, V9.D2, V3.D2
+	VSUB V2.D2, V9.D2, V2.D2
+	VSUB V1.D2, V9.D2, V1.D2
+	VSUB V8.D2, V9.D2, V0.D2
+	VORR V3.B16, V7.B16, V7.B16
+	VORR V2.B16, V6.B16, V6.B16
+	VORR V1.B16, V5.B16, V5.B16
+	VORR V0.B16, V4.B16, V4.B16
+
+endif3:
+	VMOVI $0, V0.B16
+	WORD  $0x4ee73403 // CMGT V3.2D, V0.2D, V7.2D
+	WORD  $0x4ee63401 // CMGT V1.2D, V0.2D, V6.2D
+	WORD  $0x4ee53402 // CMGT V2.2D, V0.2D, V5.2D
+	WORD  $0x4ee43400 // CMGT V0.2D, V0.2D, V4.2D
+	VUZP1 V1.S4, V3.S4, V1.S4
+	VUZP1 V0.S4, V2.S4, V0.S4
+	VUZP1 V0.H8, V1.H8, V0.H8
+	WORD  $0x0f0c8400 // SHRN V0.8B, V0.8H, #4
+	FMOVD F0, R0
+	RBIT  R0, R0
+	CLZ   R0, R0
+	LSR   $3, R0, R1
+	MOVD  $8, R0
+	SUB   R1, R0, R0
+	MOVD  R0, others+32(FP)
+	RET
+
 DATA neonPool<>+0(SB)/8, $0xffffffffffffffff
 DATA neonPool<>+8(SB)/8, $0xffffffffffffffff
 DATA neonPool<>+16(SB)/8, $0xc2aeac50c2aeac50

@@ -80,40 +80,31 @@ func (l NLLLoss[F]) VJP(grad, upstream []F, x Tensor[F], targets []int) error {
 }
 
 func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets []int) (F, error) {
-	if loss, isDone := l.runSimple(out, x, targets); isDone {
+	if loss, isDone := l.runFew(out, x, targets); isDone {
 		return loss, nil
 	}
 	var t nllTask[F] // not from a pool: a small call would pay for that
 	t.method, t.weight, t.ignore = method, l.Weight, ignoreIndex(l.IgnoreIndex)
 	t.reduction, t.workers = l.Reduction, l.Workers
 	isPlain := t.setPlain(x, out)
-	if isPlain {
-		if sum, isDone := t.runFewRows(out, targets); isDone {
-			return t.finish(sum), nil
-		}
-	}
 	if !isPlain {
 		if err := t.setScores(x); err != nil {
 			return 0, err
 		}
 	}
-	t.divide()
-	items, workers := t.items(), 1
-	if items > 1 {
-		t.out.want = out.want // which the cost depends on
-		workers = parallel.Workers(t.workers, items, t.cost())
+	workers := t.chooseWorkers(out)
+	if out.want == reducedLoss && workers <= 1 { // to add up the losses checks the targets, and nothing is written
+		if len(targets) != t.positions {
+			return 0, t.targetsError(len(targets), x.Shape)
+		}
+		t.targets = targets
+		sum, bad := t.addLosses()
+		if bad >= 0 {
+			return 0, t.classError(bad, targets[bad])
+		}
+		return t.finish(sum), nil
 	}
-	// What checks the targets sees their scores and weights, too; but it writes nothing, and adds weights
-	// in its own order.
-	isSummed := workers <= 1 && !out.wantLosses() && out.want != productVJP && (t.weight == nil || t.inOrder())
-	var sum float64
-	var err error
-	if isSummed {
-		sum, err = t.sumTargets(targets, x.Shape)
-	} else {
-		err = t.setTargets(targets, x.Shape)
-	}
-	if err != nil {
+	if err := t.setTargets(targets, x.Shape); err != nil {
 		return 0, err
 	}
 	if !isPlain {
@@ -122,363 +113,284 @@ func (l *NLLLoss[F]) run(method string, out *outputs[F], x *Tensor[F], targets [
 		}
 	}
 	t.setOutputs(out)
-	if workers > 1 {
-		return t.finish(t.runParallel(workers)), nil
-	}
-	if !isSummed && out.want != productVJP {
-		sum, _, _, _ = t.sumLosses()
-	}
-	if t.out.wantGrad() {
-		clear(t.out.grad)
-		for i := range items {
-			t.writeTargets(t.span(i))
-		}
-	}
-	return t.finish(sum), nil
+	return t.finish(t.compute(workers)), nil
 }
 
-// runSimple does a call of rows that make a single item, or without a gradient of few rows, and reports whether it
-// could: it does no VJP, no weights, and nothing where a target is no class or is ignored. To set up a task would be most
-// of a small call.
-func (l *NLLLoss[F]) runSimple(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
-	rows, most, isFew := nllItemScores, nllItemScores, len(x.Data) > nllItemScores
-	if isFew {
-		rows, most = nllFewRows, nllMostClasses
-	}
-	if out.want == productVJP || isFew && out.wantGrad() || l.Weight != nil ||
-		l.Reduction > Sum || l.Workers < 0 || !isSimple(out, x, targets, l.IgnoreIndex, rows, most) {
+// runFew does a call of up to nllFew rows in which every target is a class that counts, and reports whether it is
+// such a call. To set up a task would take longer than all the rest.
+func (l *NLLLoss[F]) runFew(out *outputs[F], x *Tensor[F], targets []int) (loss F, isDone bool) {
+	if l.Reduction > Sum || l.Workers < 0 || out.wantGrad() && len(x.Data) > nllClearScores ||
+		!isSimple(out, x, targets, l.IgnoreIndex, nllFew, nllMostClasses) {
 		return 0, false
 	}
-	sum, classes, factor := 0.0, x.Shape[1], 1.0
-	for from, n := 0, 0; from < len(targets); from += n {
-		if n = len(targets); isFew { // items of their own
-			n = min(max(nllItemScores/classes, 1), n-from)
-		}
-		var sums fourSums
-		if !sumRows(&sums, x.Data[from*classes:], targets[from:from+n], classes) {
+	var sums [4]float64
+	classes, n, total := x.Shape[1], 0, float64(len(targets))
+	if l.Weight == nil {
+		n = addRows(&sums, x.Data, targets, classes)
+	} else if total = 0; len(l.Weight) != classes || overlap(out.losses, l.Weight) || overlap(out.grad, l.Weight) {
+		return 0, false
+	}
+	for j := n; j < len(targets); j++ {
+		y := targets[j]
+		if uint(y) >= uint(classes) {
 			return 0, false
 		}
-		sum += sums.total()
+		loss := -x.Data[j*classes+y]
+		if l.Weight != nil {
+			loss = weighted(loss, l.Weight[y])
+			total += float64(l.Weight[y])
+		}
+		sums[j&3] += float64(loss)
 	}
+	sum, factor := (sums[0]+sums[1])+(sums[2]+sums[3]), 1.0
 	if l.Reduction == Mean {
-		sum /= float64(len(targets))
-		factor = 1 / float64(len(targets))
+		if total == 0 {
+			return 0, false
+		}
+		sum /= total
+		factor = 1 / total
 	}
 	if out.wantLosses() {
 		for j, y := range targets {
 			out.losses[j] = -x.Data[j*classes+y]
+			if l.Weight != nil {
+				out.losses[j] = weighted(out.losses[j], l.Weight[y])
+			}
 		}
 	}
 	if out.wantGrad() {
-		for grad, rows := out.grad, max(nllClearScores/classes, 1); len(targets) > 0; {
-			n := min(rows, len(targets))
-			clear(grad[:n*classes])
-			for j := setRows(grad[:n*classes], targets[:n], classes, F(-factor)); j < n; j++ {
-				grad[j*classes:][:classes][targets[j]] = F(-factor)
+		clear(out.grad)
+		if l.Weight == nil && out.want != productVJP {
+			for j, y := range targets {
+				out.grad[j*classes+y] = F(-factor)
 			}
-			grad, targets = grad[n*classes:], targets[n:]
+			return F(sum), true
+		}
+		for j, y := range targets {
+			weight := 1.0
+			if l.Weight != nil {
+				weight = float64(l.Weight[y])
+			}
+			out.grad[j*classes+y] = F(-weight * out.factor(j, factor))
 		}
 	}
 	return F(sum), true
 }
 
-// runFewRows does a call of up to nllFewRows rows in which every target is a class that counts, but for what
-// finish does, and reports whether it is such a call. To go through items would take longer than
-// all the rest.
-func (t *nllTask[F]) runFewRows(out *outputs[F], targets []int) (sum float64, isDone bool) {
-	n, classes, weight, total := len(targets), t.classes, t.weight, 0.0
-	if t.inner != 1 || n != t.samples || n > nllFewRows || len(t.x) > nllItemScores || uint(t.ignore) < uint(classes) {
-		return 0, false
-	}
-	for _, y := range targets {
-		if uint(y) >= uint(classes) {
-			return 0, false
-		}
-		if weight != nil {
-			total += float64(weight[y])
-		}
-	}
-	if weight == nil {
-		total = float64(n)
-	}
-	t.total = total
-	t.setOutputs(out)
-	w := F(1)
-	if out.want != productVJP {
-		var sums fourSums
-		for j, y := range targets {
-			if weight != nil {
-				w = weight[y]
-			}
-			loss := weighted(-t.x[j*classes+y], w)
-			sums[j&3] += float64(loss)
-			if out.wantLosses() {
-				out.losses[j] = loss
-			}
-		}
-		sum = sums.total()
-	}
-	if t.out.wantGrad() {
-		clear(out.grad)
-		for j, y := range targets {
-			if weight != nil {
-				w = weight[y]
-			}
-			out.grad[j*classes+y] = F(-float64(w) * out.factor(j, t.factor))
-		}
-	}
-	return sum, true
-}
-
-// nllTask is one call of NLLLoss.
+// nllTask is one call of NLLLoss. It goes through the positions in their order, once or twice.
 type nllTask[F Float] struct {
 	classTask[F]
-	partial  []float64 // the sum of the losses of each item, where several workers share them
-	together int       // how many items a worker does at a time then
+	scores, losses, grad []F       // what the pass reads and, unless they are nil, writes
+	partial              []float64 // the sum of the losses of each block, where several workers share them
+	share                int       // scores that a worker clears at a time, where that is what is to do
+	ahead                int       // rows whose gradient a pass clears before it writes there; 0 if it is cleared
 }
 
 var nllTasks workspace.Pools
 
-// divide makes items. It depends on the shape alone, and with it the order in which losses
-// are added.
-func (t *nllTask[F]) divide() {
-	scores := t.inner * t.classes
-	switch {
-	case scores > nllItemScores && t.inner > nllPart:
-		t.divideParts(max(nllItemScores/t.classes, nllPart))
-	case len(t.x) <= nllItemScores:
-		t.divideSamples(t.samples)
-	default:
-		t.divideSamples(nllItemScores / max(scores, 1))
-	}
-}
-
-// cost returns about how many nanoseconds the call takes.
-func (t *nllTask[F]) cost() float64 {
+// chooseWorkers returns how many workers shall do the call.
+func (t *nllTask[F]) chooseWorkers(out *outputs[F]) int {
+	items := (t.positions + nllBlock - 1) / nllBlock
 	cost := float64(t.positions) * nllPositionCost
-	if t.out.wantGrad() {
+	if out.wantGrad() {
+		items = max(items, len(t.x)/nllClearScores)
 		cost += float64(len(t.x)*fp.Size[F]()) * clearByteCost
 	}
-	return cost
+	if items <= 1 {
+		return 1
+	}
+	return parallel.Workers(t.workers, items, cost)
 }
 
-// runParallel does all items with several workers, and returns the sum of the losses.
-func (t *nllTask[F]) runParallel(workers int) float64 {
-	s := workspace.Take[nllTask[F], F](&nllTasks)
-	partial := workspace.Resize(s.partial, t.items())
-	*s = *t
-	s.partial, s.together = partial, 1
-	if share := (len(partial) + workers - 1) / workers; s.out.wantGrad() && s.span(0).count == s.inner && len(s.out.grad)/workers >= streamBytes/fp.Size[F]() {
-		s.together = share // so much is cleared past the caches, which takes half the time
+// compute writes what is asked for and returns the sum of the losses, if they are.
+func (t *nllTask[F]) compute(workers int) (sum float64) {
+	x, grad, losses := t.x, t.out.grad, t.out.losses
+	switch {
+	case !t.out.wantGrad():
+		return t.pass(x, losses, nil, workers)
+	case t.out.want == productVJP:
+		t.clearGrad(workers)
+		t.pass(nil, nil, grad, workers) // of no losses
+		return 0
+	case len(x) > 0 && &x[0] == &grad[0]:
+		sum = t.pass(x, losses, nil, workers)
+		t.clearGrad(workers)
+		t.pass(nil, nil, grad, workers)
+		return sum
 	}
-	parallel.Run(s, (len(partial)+s.together-1)/s.together, workers)
+	t.clearGrad(workers)
+	return t.pass(x, losses, grad, workers)
+}
+
+// clearGrad sets the gradient to 0, or leaves that to the pass.
+func (t *nllTask[F]) clearGrad(workers int) {
+	n := len(t.out.grad)
+	if t.inner == 1 && n > 0 && n <= nllAheadScores {
+		t.ahead = max(nllAhead/t.classes&^3, 4)
+		return
+	}
+	if workers <= 1 {
+		clear(t.out.grad)
+		return
+	}
+	t.share = nllClearScores
+	if most := (n + workers - 1) / workers; most >= streamBytes/fp.Size[F]() {
+		t.share = most // so much is cleared past the caches, which takes half the time
+	}
+	t.runParallel((n+t.share-1)/t.share, workers)
+	t.share = 0
+}
+
+// pass goes through all positions. It returns the sum of the losses.
+func (t *nllTask[F]) pass(scores, losses, grad []F, workers int) (sum float64) {
+	t.scores, t.losses, t.grad = scores, losses, grad
+	if workers > 1 {
+		return t.runParallel((t.positions+nllBlock-1)/nllBlock, workers)
+	}
+	var w nllWalk
+	for w.start(&t.classLayout, 0); w.next < t.positions; {
+		s, _ := t.block(&w)
+		sum += s
+	}
+	return sum
+}
+
+// addLosses is pass where the targets have not been checked. It sets total, and returns
+// the first target that is no class, or −1.
+func (t *nllTask[F]) addLosses() (sum float64, bad int) {
+	t.scores = t.x
+	var w nllWalk
+	for w.start(&t.classLayout, 0); w.next < t.positions; {
+		s, bad := t.block(&w)
+		if bad >= 0 {
+			return 0, bad
+		}
+		sum += s
+	}
+	if t.total = w.total; t.weight == nil {
+		t.total = float64(t.positions - w.ignored)
+	}
+	return sum, -1
+}
+
+// runParallel does items with several workers: parts of the gradient to be cleared, or blocks,
+// of which it returns the sum of the losses.
+func (t *nllTask[F]) runParallel(items, workers int) float64 {
+	s := workspace.Take[nllTask[F], F](&nllTasks)
+	partial := workspace.Resize(s.partial, items)
+	*s = *t
+	s.partial = partial
+	parallel.Run(s, items, workers)
 	sum := sumOf(partial)
 	*s = nllTask[F]{partial: partial}
 	workspace.Give[F](&nllTasks, s)
 	return sum
 }
 
-// Item does some items together for runParallel: their losses before their gradient, which may overwrite x.
+// Item does one of them.
 func (t *nllTask[F]) Item(i int) {
-	from := i * t.together
-	to := min(from+t.together, len(t.partial))
-	for k := from; k < to && t.out.want != productVJP; k++ {
-		var l targetLoop[F]
-		t.sumItem(&l, t.span(k))
-		t.partial[k] = l.sums.total()
-	}
-	if !t.out.wantGrad() {
+	if t.share > 0 {
+		from := i * t.share
+		clear(t.out.grad[from:min(from+t.share, len(t.out.grad))])
 		return
 	}
-	t.clearGrad(t.span(from), t.span(to-1))
-	for k := from; k < to; k++ {
-		t.writeTargets(t.span(k))
-	}
+	var w nllWalk
+	w.start(&t.classLayout, i*nllBlock)
+	t.partial[i], _ = t.block(&w)
 }
 
-// fourSums adds the losses of an item. One sum would wait for each addition: so there are four,
-// which take turns in each run.
-type fourSums [4]float64
-
-func (s *fourSums) total() float64 { return (s[0] + s[1]) + (s[2] + s[3]) }
-
-// sumTargets is setTargets, and returns the sum of the losses.
-func (t *nllTask[F]) sumTargets(targets, shape []int) (sum float64, err error) {
-	if len(targets) != t.positions {
-		return 0, t.targetsError(len(targets), shape)
-	}
-	t.targets = targets
-	sum, total, ignored, bad := t.sumLosses()
-	if bad >= 0 {
-		return 0, t.classError(bad, targets[bad])
-	}
-	t.ignored, t.total = ignored, total
-	if t.weight == nil {
-		t.total = float64(len(targets) - ignored)
-	}
-	return sum, nil
+// nllWalk is how far one has come through the positions.
+type nllWalk struct {
+	next, score int        // a position, and where its score of class 0 is
+	left        int        // positions of its sample from it on; of rows, rows
+	sums        [4]float64 // of losses; they take turns, or each addition would wait for the one before
+	total       float64    // of the weights
+	ignored     int        // how many targets were left out
 }
 
-// sumLosses returns the sum of the losses, and writes each of them if that is asked for. total is the
-// sum of the weights, ignored how many targets are left out, and bad the first one that is no class,
-// or −1.
-func (t *nllTask[F]) sumLosses() (sum, total float64, ignored, bad int) {
-	if t.inner < leastRun && t.itemSamples <= nllFewSamples {
-		return t.sumFewSamples()
+// start goes to a position.
+func (w *nllWalk) start(l *classLayout, position int) {
+	w.next, w.score, w.left = position, position*l.classes, l.positions
+	if l.inner == 1 {
+		return
 	}
-	for i := range t.items() {
-		s := t.span(i)
-		l := targetLoop[F]{total: total}
-		if bad := t.sumItem(&l, s); bad >= 0 {
-			return 0, 0, 0, t.first(s) + bad
+	sample, from := 0, 0
+	if position > 0 { // or there may be none
+		sample, from = position/l.inner, position%l.inner
+	}
+	w.score, w.left = sample*l.inner*l.classes+from, l.inner-from
+}
+
+// steps returns how far the score of a class is from that of the next position, and how much further
+// it is if that is in another sample.
+func (l *classLayout) steps() (next, further int) {
+	if l.inner == 1 { // rows, which are one sample here
+		return l.classes, 0
+	}
+	return 1, (l.classes - 1) * l.inner
+}
+
+// block goes through the next nllBlock positions, or what is left. It returns the sum of their
+// losses, and the first target that is no class, or −1.
+func (t *nllTask[F]) block(w *nllWalk) (sum float64, bad int) {
+	end := min(w.next+nllBlock, t.positions)
+	w.sums = [4]float64{}
+	onlyClasses := uint(t.ignore) >= uint(t.classes)
+	isPlain := onlyClasses && t.weight == nil && t.losses == nil && t.out.want != productVJP && t.scores != nil
+	for w.next < end {
+		stop := end
+		if t.ahead > 0 && t.grad != nil {
+			stop = min(w.next+t.ahead, end)
+			clear(t.grad[w.next*t.classes : stop*t.classes])
 		}
-		sum += l.sums.total()
-		total = l.total
-		ignored += l.ignored
-	}
-	return sum, total, ignored, -1
-}
-
-// sumItem does sumLosses for an item.
-func (t *nllTask[F]) sumItem(l *targetLoop[F], s classSpan) (bad int) {
-	if t.inner == 1 && t.weight == nil && !t.out.wantLosses() && uint(t.ignore) >= uint(t.classes) {
-		first := t.first(s)
-		if sumRows(&l.sums, t.x[t.offset(s):], t.targets[first:first+s.samples], t.classes) {
-			return -1
+		if isPlain {
+			t.plain(w, stop)
 		}
-		l.sums = fourSums{}
-	}
-	l.set(t, s)
-	if t.out.wantLosses() {
-		l.losses = t.out.losses[t.first(s):]
-	}
-	return l.run()
-}
-
-// sumFewSamples does sumLosses where each item is few samples with few positions: to set up a targetLoop for each
-// would take longer than what it does.
-func (t *nllTask[F]) sumFewSamples() (sum, total float64, ignored, bad int) {
-	losses, inner, sample := t.out.losses, t.inner, t.inner*t.classes
-	for first := 0; first < t.samples; first += t.itemSamples {
-		var sums fourSums
-		for r := range inner {
-			position, at := first*inner+r, first*sample+r
-			for j := range min(t.itemSamples, t.samples-first) {
-				var loss F
-				switch y := t.targets[position]; {
-				case y == t.ignore:
-					ignored++
-				case uint(y) >= uint(t.classes):
-					return 0, 0, 0, position
-				case t.weight == nil:
-					loss = -t.x[at+y*inner]
-				default:
-					w := t.weight[y]
-					loss = weighted(-t.x[at+y*inner], w)
-					total += float64(w)
-				}
-				if losses != nil {
-					losses[position] = loss
-				}
-				sums[j&3] += float64(loss)
-				position += inner
-				at += sample
+		for w.next < stop {
+			if onlyClasses && stop-w.next >= 4 {
+				t.fours(w, stop)
+			}
+			if bad := t.few(w, min(w.next+4, stop)); bad >= 0 { // which are fewer than four, or one of four is no class or left out
+				return 0, bad
 			}
 		}
-		sum += sums.total()
 	}
-	return sum, total, ignored, -1
+	return (w.sums[0] + w.sums[1]) + (w.sums[2] + w.sums[3]), -1
 }
 
-// inOrder reports whether targetLoop goes through the positions in their order.
-func (l *classLayout) inOrder() bool { return l.inner == 1 || l.inner >= leastRun }
-
-// targetLoop goes through the class targets of an item. They and their scores are in runs, of samples
-// or of neighbours: position j of run r has the target r·targetRun + j·target, and its score of class c
-// is the element r·scoreRun + j·score + c·class.
-type targetLoop[F Float] struct {
-	runs, count            int // positions of each
-	targetRun, target      int
-	scoreRun, score, class int
-	scores                 []F
-	targets                []int
-	weight                 []F // of the classes, or nil
-	classes, ignore        int
-
-	losses []F // where they go, or nil
-
-	sums    fourSums
-	total   float64 // of the weights
-	ignored int     // how many targets are left out
-}
-
-// set sets what it goes through: an item of a task.
-func (l *targetLoop[F]) set(t *nllTask[F], s classSpan) {
-	sample := t.inner * t.classes
-	l.class = t.inner
-	if t.inner < leastRun {
-		l.runs, l.count = t.inner, s.samples
-		l.targetRun, l.target = 1, t.inner
-		l.scoreRun, l.score = 1, sample
-	} else {
-		l.runs, l.count = s.samples, s.count
-		l.targetRun, l.target = t.inner, 1
-		l.scoreRun, l.score = sample, 1
-	}
-	l.scores, l.targets = t.x[t.offset(s):], t.targets[t.first(s):]
-	l.classes, l.ignore, l.weight = t.classes, t.ignore, t.weight
-}
-
-// run adds the losses to sums, and their weights to total. It returns the first target that is no
-// class, or −1.
-func (l *targetLoop[F]) run() (bad int) {
-	if l.count < leastRun && l.runs > 1 { // four at a time are not worth a call for each run
-		return l.runFew(0, l.runs, 0, l.count)
-	}
-	onlyClasses := uint(l.ignore) >= uint(l.classes)
-	for r := range l.runs {
-		for j := 0; j < l.count; {
-			if onlyClasses {
-				j = l.runFours(r, j)
+// few goes through the positions before end, at most four from the next one on. It returns the first target
+// that is no class, or −1.
+func (t *nllTask[F]) few(w *nllWalk, end int) (bad int) {
+	step, further := t.steps()
+	for ; w.next < end; w.next++ {
+		var loss F
+		p := w.next
+		switch y := t.targets[p]; {
+		case y == t.ignore:
+			w.ignored++
+		case uint(y) >= uint(t.classes):
+			return p
+		default:
+			place, weight := w.score+y*t.inner, F(1)
+			if t.weight != nil {
+				weight = t.weight[y]
+				w.total += float64(weight)
 			}
-			end := min(j+4, l.count) // fewer than four are left, or one of four is no class or left out
-			if bad := l.runFew(r, r+1, j, end); bad >= 0 {
-				return bad
+			if t.scores != nil {
+				loss = weighted(-t.scores[place], weight)
 			}
-			j = end
+			if t.grad != nil {
+				t.grad[place] = F(-float64(weight) * t.out.factor(p, t.factor))
+			}
 		}
-	}
-	return -1
-}
-
-// runFew does run for some positions of some runs.
-func (l *targetLoop[F]) runFew(r, endRun, first, end int) (bad int) {
-	scores, targets, weight, losses, w := l.scores, l.targets, l.weight, l.losses, F(1)
-	for ; r < endRun; r++ {
-		position, at := r*l.targetRun+first*l.target, r*l.scoreRun+first*l.score
-		for j := first; j < end; j++ {
-			y := targets[position]
-			if uint(y) < uint(l.classes) && y != l.ignore {
-				if weight != nil {
-					w = weight[y]
-				}
-				score := &scores[at+y*l.class]
-				loss := weighted(-*score, w)
-				if losses != nil {
-					losses[position] = loss
-				}
-				l.sums[j&3] += float64(loss)
-				l.total += float64(w)
-			} else if y != l.ignore {
-				return position
-			} else {
-				l.ignored++
-				if losses != nil {
-					losses[position] = 0
-				}
-			}
-			position += l.target
-			at += l.score
+		w.sums[p&3] += float64(loss)
+		if t.losses != nil {
+			t.losses[p] = loss
+		}
+		w.score += step
+		if w.left--; w.left == 0 {
+			w.left = t.inner
+			w.score += further
 		}
 	}
 	return -1
@@ -492,38 +404,63 @@ func weighted[F Float](loss, weight F) F {
 	return loss * weight
 }
 
-// runFours goes on with run, from position j of run r on, by four positions, as long as all of them have
-// classes. It returns how far it came.
-func (l *targetLoop[F]) runFours(r, j int) int {
-	switch isPlain := l.class == 1 && l.weight == nil; {
-	case j+4 > l.count:
-		return j
-	case isPlain && l.losses == nil:
-		return j + addRows(&l.sums, l.scores[j*l.classes:l.count*l.classes], l.targets[j:l.count], l.classes)
+// plain goes through positions before end up to one whose target is no class or left out, without weights, losses
+// and upstream.
+func (t *nllTask[F]) plain(w *nllWalk, end int) {
+	if t.inner == 1 {
+		n, targets, value := 0, t.targets[w.next:end], F(-t.factor)
+		if t.grad == nil {
+			n = addRows(&w.sums, t.scores[w.score:], targets, t.classes)
+		} else {
+			n = addAndSetRows(&w.sums, t.scores[w.score:], t.grad[w.score:], targets, t.classes, value)
+		}
+		w.next += n
+		w.left -= n
+		w.score += n * t.classes
 	}
-	return l.addFours(r, j)
+	if w.next < end {
+		t.ones(w, end)
+	}
 }
 
-// sumRows adds to sums the losses of an item of rows of so many classes without weights, and reports whether
-// all its targets are classes. Else sums are of no use.
-func sumRows[F Float](sums *fourSums, scores []F, targets []int, classes int) bool {
-	j := 0
-	if len(targets) >= 4 {
-		j = addRows(sums, scores, targets, classes)
-	}
-	for ; j < len(targets); j++ {
-		y := targets[j]
-		if uint(y) >= uint(classes) {
-			return false
+// ones is plain for positions one by one.
+func (t *nllTask[F]) ones(w *nllWalk, end int) {
+	targets, scores, grad, classes, inner, value, sums := t.targets[:end], t.scores, t.grad, t.classes, t.inner, F(-t.factor), &w.sums
+	step, further := t.steps()
+	p, at, left := w.next, w.score, w.left
+	for {
+		if left == 0 {
+			left = inner
+			at += further
 		}
-		sums[j&3] -= float64(scores[j*classes+y])
+		if p == end {
+			break
+		}
+		stop := min(p+left, end)
+		left -= stop - p
+		for ; p < stop; p++ {
+			y := targets[p]
+			if uint(y) >= uint(classes) {
+				w.next, w.score, w.left = p, at, left+stop-p
+				return
+			}
+			i := at + y*inner
+			sums[p&3] -= float64(scores[i])
+			if grad != nil {
+				grad[i] = value
+			}
+			at += step
+		}
 	}
-	return true
+	w.next, w.score, w.left = p, at, left
 }
 
 // addRows subtracts from sums the scores at the targets of rows of so many classes, four by four, up to
-// a target that is no class, and returns how many. It touches no other memory than addFours.
-func addRows[F Float](sums *fourSums, scores []F, targets []int, classes int) (done int) {
+// a target that is no class, and returns how many.
+//
+// A target is read once and compared before it is used, so that no other memory is touched. The slices' own checks
+// would take as long as all else.
+func addRows[F Float](sums *[4]float64, scores []F, targets []int, classes int) (done int) {
 	most, size := uint(classes), unsafe.Sizeof(F(0))
 	_ = scores[:len(targets)*classes]
 	pitch, offset := uintptr(classes)*size, uintptr(0)
@@ -544,185 +481,135 @@ func addRows[F Float](sums *fourSums, scores []F, targets []int, classes int) (d
 		s3 -= float64(*(*F)(unsafe.Add(row, offset+uintptr(y3)*size)))
 		offset += pitch
 	}
-	*sums = fourSums{s0, s1, s2, s3}
+	*sums = [4]float64{s0, s1, s2, s3}
 	return done
 }
 
-// setRows sets the scores at the targets of rows of so many classes to a value, four by four, up to a target
-// that is no class, and returns how many. It touches no other memory than addFours.
-func setRows[F Float](scores []F, targets []int, classes int, value F) (done int) {
+// addAndSetRows is addRows, and sets the gradient at the targets to a value.
+func addAndSetRows[F Float](sums *[4]float64, scores, grad []F, targets []int, classes int, value F) (done int) {
 	most, size := uint(classes), unsafe.Sizeof(F(0))
 	_ = scores[:len(targets)*classes]
+	_ = grad[:len(targets)*classes]
+	to := unsafe.Pointer(unsafe.SliceData(grad))
 	pitch, offset := uintptr(classes)*size, uintptr(0)
 	row, target := unsafe.Pointer(unsafe.SliceData(scores)), unsafe.Pointer(unsafe.SliceData(targets))
+	s0, s1, s2, s3 := sums[0], sums[1], sums[2], sums[3]
 	for ; done+4 <= len(targets); done += 4 {
 		y := (*[4]uint)(unsafe.Add(target, uintptr(done)*unsafe.Sizeof(uint(0))))
 		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
 		if y0 >= most || y1 >= most || y2 >= most || y3 >= most {
 			break
 		}
-		*(*F)(unsafe.Add(row, offset+uintptr(y0)*size)) = value
+		at0 := offset + uintptr(y0)*size
+		s0 -= float64(*(*F)(unsafe.Add(row, at0)))
+		*(*F)(unsafe.Add(to, at0)) = value
 		offset += pitch
-		*(*F)(unsafe.Add(row, offset+uintptr(y1)*size)) = value
+		at1 := offset + uintptr(y1)*size
+		s1 -= float64(*(*F)(unsafe.Add(row, at1)))
+		*(*F)(unsafe.Add(to, at1)) = value
 		offset += pitch
-		*(*F)(unsafe.Add(row, offset+uintptr(y2)*size)) = value
+		at2 := offset + uintptr(y2)*size
+		s2 -= float64(*(*F)(unsafe.Add(row, at2)))
+		*(*F)(unsafe.Add(to, at2)) = value
 		offset += pitch
-		*(*F)(unsafe.Add(row, offset+uintptr(y3)*size)) = value
+		at3 := offset + uintptr(y3)*size
+		s3 -= float64(*(*F)(unsafe.Add(row, at3)))
+		*(*F)(unsafe.Add(to, at3)) = value
 		offset += pitch
 	}
+	*sums = [4]float64{s0, s1, s2, s3}
 	return done
 }
 
-// addFours does runFours where there is more than addRows can do.
+// fours goes through positions before end by fours, as long as all of their targets are classes, of which none
+// is left out.
 //
-// A target is read once and compared before it is used, so that no other memory than scores is
+// A target is read once and compared before it is used, so that no other memory than scores and grad is
 // touched. The slices' own checks would take as long as all else.
-func (l *targetLoop[F]) addFours(r, j int) int {
-	last, n := l.count-1, l.count
-	run, runTargets := l.scores[r*l.scoreRun:], l.targets[r*l.targetRun:]
-	_, _ = run[last*l.score+(l.classes-1)*l.class], runTargets[last*l.target]
-	const word = unsafe.Sizeof(uint(0))
-	size := unsafe.Sizeof(F(0))
-	scores, targets := unsafe.Pointer(unsafe.SliceData(run)), unsafe.Pointer(unsafe.SliceData(runTargets))
-	step, stride, next, classes := uintptr(l.score)*size, uintptr(l.class)*size, uintptr(l.target)*word, uint(l.classes)
-	score, target := uintptr(j)*step, uintptr(j)*next
-	s0, s1, s2, s3 := l.sums[0], l.sums[1], l.sums[2], l.sums[3]
-	for ; j+4 <= n; j += 4 {
-		y0 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		y1 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		y2 := *(*uint)(unsafe.Add(targets, target))
-		target += next
-		y3 := *(*uint)(unsafe.Add(targets, target))
-		target += next
+func (t *nllTask[F]) fours(w *nllWalk, end int) {
+	if t.scores != nil {
+		_ = t.scores[:t.positions*t.classes]
+	}
+	if t.grad != nil {
+		_ = t.grad[:t.positions*t.classes]
+	}
+	size, classes, value := unsafe.Sizeof(F(0)), uint(t.classes), F(-t.factor)
+	targets := unsafe.Pointer(unsafe.SliceData(t.targets[:end]))
+	scores, grad := unsafe.Pointer(unsafe.SliceData(t.scores)), unsafe.Pointer(unsafe.SliceData(t.grad))
+	next, further := t.steps()
+	step, stride, skip, inner := uintptr(next)*size, uintptr(t.inner)*size, uintptr(further)*size, t.inner
+	weight, losses := t.weight, t.losses
+	var upstream []F
+	if t.out.want == productVJP {
+		upstream = t.out.upstream
+	}
+	p, at, left := w.next, uintptr(w.score)*size, w.left
+	s0, s1, s2, s3 := w.sums[p&3], w.sums[(p+1)&3], w.sums[(p+2)&3], w.sums[(p+3)&3]
+	for ; p+4 <= end; p += 4 {
+		y := (*[4]uint)(unsafe.Add(targets, uintptr(p)*unsafe.Sizeof(uint(0))))
+		y0, y1, y2, y3 := y[0], y[1], y[2], y[3]
 		if y0 >= classes || y1 >= classes || y2 >= classes || y3 >= classes {
 			break
 		}
-		p0 := (*F)(unsafe.Add(scores, score+uintptr(y0)*stride))
-		score += step
-		p1 := (*F)(unsafe.Add(scores, score+uintptr(y1)*stride))
-		score += step
-		p2 := (*F)(unsafe.Add(scores, score+uintptr(y2)*stride))
-		score += step
-		p3 := (*F)(unsafe.Add(scores, score+uintptr(y3)*stride))
-		score += step
-		l0, l1, l2, l3 := -*p0, -*p1, -*p2, -*p3
-		if w := l.weight; w != nil {
-			w0, w1, w2, w3 := w[y0], w[y1], w[y2], w[y3]
-			l0, l1, l2, l3 = weighted(l0, w0), weighted(l1, w1), weighted(l2, w2), weighted(l3, w3)
-			l.total = (((l.total + float64(w0)) + float64(w1)) + float64(w2)) + float64(w3)
+		i0, i1, i2, i3 := at, at+step, at+2*step, at+3*step
+		if left > 4 {
+			at += 4 * step
+			left -= 4
+		} else {
+			i1, left = stepOn(i0, left, step, skip, inner)
+			i2, left = stepOn(i1, left, step, skip, inner)
+			i3, left = stepOn(i2, left, step, skip, inner)
+			at, left = stepOn(i3, left, step, skip, inner)
 		}
-		s0 += float64(l0)
-		s1 += float64(l1)
-		s2 += float64(l2)
-		s3 += float64(l3)
-		if d := l.losses; d != nil {
-			at := r*l.targetRun + j*l.target
-			d[at], d[at+l.target], d[at+2*l.target], d[at+3*l.target] = l0, l1, l2, l3
-		}
-	}
-	l.sums = fourSums{s0, s1, s2, s3}
-	return j
-}
-
-// clearGrad sets the gradient to 0 from one item to another, which are whole samples or one and the same. It does
-// not read x, which may be where it writes, nor does writeTargets.
-func (t *nllTask[F]) clearGrad(first, last classSpan) {
-	grad := t.out.grad[t.offset(first):]
-	if first.count == t.inner {
-		clear(grad[:t.offset(last)-t.offset(first)+last.samples*t.inner*t.classes])
-		return
-	}
-	for c := range t.classes {
-		clear(grad[c*t.inner:][:first.count])
-	}
-}
-
-// writeTargets writes the gradient at the class targets of some positions, in their order.
-func (t *nllTask[F]) writeTargets(s classSpan) {
-	first, inner, weight := t.first(s), t.inner, t.weight
-	grad, targets := t.out.grad[t.offset(s):], t.targets[first:][:s.samples*s.count]
-	if t.ignored == 0 && weight == nil && t.out.want != productVJP {
-		value, done := F(-t.factor), 0
-		if inner == 1 {
-			done = setRows(grad, targets, t.classes, value)
-		}
-		setSamples(grad[done*t.classes:], targets[done:], t.classes, inner, s.count, value)
-		return
-	}
-	skip := t.classes*inner - inner
-	switch {
-	case t.out.want != productVJP:
-		setWeighted(grad, targets, weight, t.factor, t.ignore, inner, skip)
-	case weight == nil:
-		setProducts(grad, targets, t.out.upstream[first:], t.ignore, inner, skip)
-	default:
-		setWeightedProducts(grad, targets, t.out.upstream[first:], weight, t.ignore, inner, skip)
-	}
-}
-
-// The following functions set the scores at the targets of whole samples of inner positions, or of some positions
-// of one sample: from its last position to the next sample's first it is skip elements more. Positions with
-// the target ignore are left out. Each function has so few variables that all are in registers: one function for all
-// cases takes up to 1.4 times as long.
-
-// setWeighted sets the scores to −weight·factor, where no weights are 1.
-func setWeighted[F Float](scores []F, targets []int, weight []F, factor float64, ignore, inner, skip int) {
-	place, left := 0, inner
-	for _, y := range targets {
-		if y != ignore {
-			minus := -1.0
+		i0 += uintptr(y0) * stride
+		i1 += uintptr(y1) * stride
+		i2 += uintptr(y2) * stride
+		i3 += uintptr(y3) * stride
+		if scores != nil {
+			l0 := -*(*F)(unsafe.Add(scores, i0))
+			l1 := -*(*F)(unsafe.Add(scores, i1))
+			l2 := -*(*F)(unsafe.Add(scores, i2))
+			l3 := -*(*F)(unsafe.Add(scores, i3))
 			if weight != nil {
-				minus = -float64(weight[y])
+				w0, w1, w2, w3 := weight[y0], weight[y1], weight[y2], weight[y3]
+				l0, l1, l2, l3 = weighted(l0, w0), weighted(l1, w1), weighted(l2, w2), weighted(l3, w3)
+				w.total = (((w.total + float64(w0)) + float64(w1)) + float64(w2)) + float64(w3)
 			}
-			scores[place+y*inner] = F(minus * factor)
+			s0 += float64(l0)
+			s1 += float64(l1)
+			s2 += float64(l2)
+			s3 += float64(l3)
+			if losses != nil {
+				losses[p], losses[p+1], losses[p+2], losses[p+3] = l0, l1, l2, l3
+			}
 		}
-		place++
-		if left--; left == 0 {
-			left, place = inner, place+skip
+		if grad == nil {
+			continue
 		}
+		v0, v1, v2, v3 := value, value, value, value
+		if upstream != nil {
+			v0, v1, v2, v3 = -upstream[p], -upstream[p+1], -upstream[p+2], -upstream[p+3]
+			if weight != nil {
+				v0, v1, v2, v3 = v0*weight[y0], v1*weight[y1], v2*weight[y2], v3*weight[y3]
+			}
+		} else if weight != nil {
+			v0, v1, v2, v3 = F(-float64(weight[y0])*t.factor), F(-float64(weight[y1])*t.factor), F(-float64(weight[y2])*t.factor), F(-float64(weight[y3])*t.factor)
+		}
+		*(*F)(unsafe.Add(grad, i0)) = v0
+		*(*F)(unsafe.Add(grad, i1)) = v1
+		*(*F)(unsafe.Add(grad, i2)) = v2
+		*(*F)(unsafe.Add(grad, i3)) = v3
 	}
+	w.sums[p&3], w.sums[(p+1)&3], w.sums[(p+2)&3], w.sums[(p+3)&3] = s0, s1, s2, s3
+	w.next, w.score, w.left = p, int(at/size), left
 }
 
-// setProducts sets the scores to −upstream.
-func setProducts[F Float](scores []F, targets []int, upstream []F, ignore, inner, skip int) {
-	upstream = upstream[:len(targets)]
-	place, left := 0, inner
-	for i, y := range targets {
-		if y != ignore {
-			scores[place+y*inner] = -upstream[i]
-		}
-		place++
-		if left--; left == 0 {
-			left, place = inner, place+skip
-		}
+// stepOn returns where the next position's score is, and how many are left.
+func stepOn(at uintptr, left int, step, skip uintptr, inner int) (uintptr, int) {
+	left--
+	if left == 0 {
+		left = inner
+		step += skip
 	}
-}
-
-// setWeightedProducts sets the scores to −weight·upstream.
-func setWeightedProducts[F Float](scores []F, targets []int, upstream, weight []F, ignore, inner, skip int) {
-	upstream = upstream[:len(targets)]
-	place, left := 0, inner
-	for i, y := range targets {
-		if y != ignore {
-			scores[place+y*inner] = -weight[y] * upstream[i]
-		}
-		place++
-		if left--; left == 0 {
-			left, place = inner, place+skip
-		}
-	}
-}
-
-// setSamples sets the scores at the targets of samples of inner positions, of which there are so many in each, to
-// a value.
-func setSamples[F Float](scores []F, targets []int, classes, inner, count int, value F) {
-	for at := 0; len(targets) > 0; at += classes * inner {
-		sample := scores[at:]
-		for j, y := range targets[:count] {
-			sample[y*inner+j] = value
-		}
-		targets = targets[count:]
-	}
+	return at + step, left
 }

@@ -21,7 +21,7 @@ func nllShapes() (all [][]int) {
 			all = append(all, []int{1 + n%5, 3, inner})
 		}
 	}
-	return append(all, []int{2, 20, nllPart + 5}) // items that are parts of a sample
+	return append(all, []int{2, 20, 2*nllBlock + 5}, []int{3*nllBlock + 6, 3}, []int{nllBlock, 3, 3}) // several blocks
 }
 
 // Scores are integers, whose sums are exact in any order.
@@ -71,7 +71,7 @@ func testNLLSums[F Float](t *testing.T) {
 }
 
 // All methods add losses in the same order, whoever adds them, with or without weights of 1 and an ignored
-// class that there is not.
+// class that there is not: block by block, and by four sums that take turns in a block.
 func TestNLLOrderOfSums(t *testing.T) {
 	for _, shape := range append(nllShapes(), []int{2, 65, 129}, []int{7, 40000}, []int{3, 9000, 11}, []int{1, 17, 5001}) {
 		n, _ := view.Size(shape)
@@ -81,6 +81,7 @@ func TestNLLOrderOfSums(t *testing.T) {
 		wantLosses, wantGrad := make([]float64, len(targets)), make([]float64, n)
 		want, err := NLLLoss[float64]{Workers: 1}.LossesGrad(wantLosses, wantGrad, x, targets)
 		require.NoError(t, err)
+		requireSame(t, []float64{sumInOrder(wantLosses) / float64(len(targets))}, []float64{want}, fmt.Sprint(shape))
 		no := classes - 1
 		for _, ignore := range []*int{nil, &no} {
 			for _, weight := range [][]float64{nil, slices.Repeat([]float64{1}, classes)} {
@@ -100,6 +101,40 @@ func TestNLLOrderOfSums(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Targets that are left out take their turn in the sums.
+func TestNLLOrderOfSumsWithIgnored(t *testing.T) {
+	for _, shape := range append(nllShapes(), []int{nllBlock + 300, 10}, []int{200, 10, 11}) {
+		n, _ := view.Size(shape)
+		x, targets := Tensor[float64]{normalScores[float64](n), shape}, randomBelow[int](n/shape[1], shape[1])
+		for i := range targets {
+			if rand.IntN(7) == 0 {
+				targets[i] = defaultIgnoreIndex
+			}
+		}
+		losses, grad := make([]float64, len(targets)), make([]float64, n)
+		l := NLLLoss[float64]{Reduction: Sum}
+		require.NoError(t, l.Losses(losses, x, targets))
+		loss, lossErr := l.Loss(x, targets)
+		gradLoss, gradErr := l.Grad(grad, x, targets)
+		require.NoError(t, errors.Join(lossErr, gradErr))
+		want := sumInOrder(losses)
+		requireSame(t, []float64{want, want}, []float64{loss, gradLoss}, fmt.Sprint(shape))
+	}
+}
+
+// sumInOrder adds losses as NLLLoss does.
+func sumInOrder(losses []float64) float64 {
+	sum := 0.0
+	for block := range slices.Chunk(losses, nllBlock) {
+		var sums [4]float64
+		for i, loss := range block {
+			sums[i%4] += loss
+		}
+		sum += (sums[0] + sums[1]) + (sums[2] + sums[3])
+	}
+	return sum
 }
 
 // A target that is no class is an error wherever it is, and nothing is written.
@@ -192,8 +227,8 @@ func TestNLLLargeGradients(t *testing.T) {
 	}
 }
 
-// A few rows of very many classes are several items: the loss has the same bits as with a gradient and with several
-// workers, and so have samples of few positions.
+// A few rows of very many classes have a gradient that workers share: the loss has the same bits as with a gradient and
+// with several workers, and so have samples of few positions.
 func TestNLLFewRowsOfManyClasses(t *testing.T) {
 	r := rand.New(rand.NewPCG(33, 34))
 	for _, shape := range [][]int{{3, 70000}, {7, 20000}, {32, 5000}, {9, 16000, 1}, {5, 9000, 3}, {6, 12000, 7}} {
@@ -222,6 +257,21 @@ func TestNLLFewRowsOfManyClasses(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A few rows are checked like many, and no rows of no classes have a gradient of no scores.
+func TestNLLFewRowsAreChecked(t *testing.T) {
+	x, targets := Tensor[float32]{make([]float32, 6), []int{2, 3}}, []int{1, 2}
+	memory := slices.Repeat([]float32{1}, 8)
+	_, err := NLLLoss[float32]{Weight: memory[:4]}.Loss(x, targets)
+	require.ErrorAs(t, err, new(*ArgumentError))
+	_, err = NLLLoss[float32]{Weight: memory[5:]}.Grad(memory[:6], x, targets)
+	require.ErrorAs(t, err, new(*ArgumentError))
+	err = NLLLoss[float32]{Weight: memory[1:4]}.Losses(memory[:2], x, targets)
+	require.ErrorAs(t, err, new(*ArgumentError))
+	loss, err := NLLLoss[float32]{Reduction: Sum}.Grad(nil, Tensor[float32]{nil, []int{0, 0}}, nil)
+	require.NoError(t, err)
+	require.Zero(t, loss)
 }
 
 // A shape whose number of scores an int cannot hold is an error, also where what is left of the number fits: 641·6700417

@@ -3,7 +3,7 @@ package main
 import "github.com/gotrellis/trellis/asm"
 
 // gathers are the kernels for lists of indices.
-func gathers() []kernel { return []kernel{gather(), fetch(), maxIndex()} }
+func gathers() []kernel { return []kernel{gather(), fetch(), maxIndex(), otherTargets()} }
 
 // gather writes, for rows r of k indices,
 //
@@ -77,6 +77,24 @@ func maxIndex() kernel {
 				most.Set(l.Load(index).UMax(most))
 			})
 			k.Return("most", most.FoldUMax())
+		},
+	}
+}
+
+// otherTargets returns 0 if all targets are in [0,classes).
+func otherTargets() kernel {
+	return kernel{
+		name:    "otherTargets",
+		params:  []parameter{slice("targets", ints), integer("classes")},
+		results: []parameter{integer("others")},
+		body: func(k *builder) {
+			targets, zero := k.Array("targets"), k.Const(asm.I64, 0)
+			last, signs := k.Arg("classes").Minus(k.Int(1)).Splat(asm.I64), k.Var(zero)
+			k.Each(k.Len("targets"), arrays{targets}, func(l asm.Lanes) {
+				y := l.Load(targets)
+				signs.Set(signs.Or(y).Or(last.Sub(y)))
+			})
+			k.ReturnInt("others", k.Int(asm.I64.Lanes()).Minus(signs.Less(zero).First()))
 		},
 	}
 }
