@@ -1448,23 +1448,43 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R10, $+0
-	JLE        endif5
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	VMULPS     (DI), Y0, Y0
-	VMULPS     32(DI), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       R10, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*4), Y2
-	VMOVUPS    96(R11)(R12*4), Y3
-	VMASKMOVPS Y0, Y2, (R9)
-	VMASKMOVPS Y1, Y3, 32(R9)
-	SHLQ       $0x02, R10
-	ADDQ       R10, R9
-	ADDQ       R10, R8
-	ADDQ       R10, DI
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMULPS  (DI), Y0, Y0
+	VMULPS  32(DI), Y1, Y1
+	LEAQ    (R9), R11
+	TESTQ   $0x00000008, R10
+	JZ      skip0x
+	VMOVUPS Y0, (R11)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R11
+
+skip0x:
+	TESTQ        $0x00000004, R10
+	JZ           skip1x
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000002, R10
+	JZ       skip2x
+	VMOVLPS  X0, (R11)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R11
+
+skip2x:
+	TESTQ  $0x00000001, R10
+	JZ     skip3x
+	VMOVSS X0, (R11)
+
+skip3x:
+	SHLQ $0x02, R10
+	ADDQ R10, R9
+	ADDQ R10, R8
+	ADDQ R10, DI
 
 endif5:
 	ADDQ BX, CX
@@ -1572,23 +1592,37 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R10, $+0
-	JLE        endif5
-	VMOVUPS    (R8), Y0
-	VMOVUPS    32(R8), Y1
-	VMULPD     (DI), Y0, Y0
-	VMULPD     32(DI), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R11
-	MOVQ       R10, R12
-	NEGQ       R12
-	VMOVUPS    64(R11)(R12*8), Y2
-	VMOVUPS    96(R11)(R12*8), Y3
-	VMASKMOVPD Y0, Y2, (R9)
-	VMASKMOVPD Y1, Y3, 32(R9)
-	SHLQ       $0x03, R10
-	ADDQ       R10, R9
-	ADDQ       R10, R8
-	ADDQ       R10, DI
+	CMPQ    R10, $+0
+	JLE     endif5
+	VMOVUPS (R8), Y0
+	VMOVUPS 32(R8), Y1
+	VMULPD  (DI), Y0, Y0
+	VMULPD  32(DI), Y1, Y1
+	LEAQ    (R9), R11
+	TESTQ   $0x00000004, R10
+	JZ      skip0x
+	VMOVUPS Y0, (R11)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R11
+
+skip0x:
+	TESTQ        $0x00000002, R10
+	JZ           skip1x
+	VMOVUPS      X0, (R11)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000001, R10
+	JZ       skip2x
+	VMOVLPS  X0, (R11)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R10
+	ADDQ R10, R9
+	ADDQ R10, R8
+	ADDQ R10, DI
 
 endif5:
 	ADDQ BX, CX
@@ -1707,26 +1741,46 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VSUBPS     (DI), Y0, Y0
-	VSUBPS     32(DI), Y1, Y1
-	VSUBPS     (R8), Y0, Y0
-	VSUBPS     32(R8), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       R11, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*4), Y2
-	VMOVUPS    96(R12)(R13*4), Y3
-	VMASKMOVPS Y0, Y2, (R10)
-	VMASKMOVPS Y1, Y3, 32(R10)
-	SHLQ       $0x02, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, DI
-	ADDQ       R11, R8
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VSUBPS  (DI), Y0, Y0
+	VSUBPS  32(DI), Y1, Y1
+	VSUBPS  (R8), Y0, Y0
+	VSUBPS  32(R8), Y1, Y1
+	LEAQ    (R10), R12
+	TESTQ   $0x00000008, R11
+	JZ      skip0x
+	VMOVUPS Y0, (R12)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R12
+
+skip0x:
+	TESTQ        $0x00000004, R11
+	JZ           skip1x
+	VMOVUPS      X0, (R12)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R12
+
+skip1x:
+	TESTQ    $0x00000002, R11
+	JZ       skip2x
+	VMOVLPS  X0, (R12)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R12
+
+skip2x:
+	TESTQ  $0x00000001, R11
+	JZ     skip3x
+	VMOVSS X0, (R12)
+
+skip3x:
+	SHLQ $0x02, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, DI
+	ADDQ R11, R8
 
 endif5:
 	ADDQ BX, CX
@@ -1845,26 +1899,40 @@ loop3:
 	JGE     loop3
 
 end4:
-	CMPQ       R11, $+0
-	JLE        endif5
-	VMOVUPS    (R9), Y0
-	VMOVUPS    32(R9), Y1
-	VSUBPD     (DI), Y0, Y0
-	VSUBPD     32(DI), Y1, Y1
-	VSUBPD     (R8), Y0, Y0
-	VSUBPD     32(R8), Y1, Y1
-	LEAQ       byteMasks<>+0(SB), R12
-	MOVQ       R11, R13
-	NEGQ       R13
-	VMOVUPS    64(R12)(R13*8), Y2
-	VMOVUPS    96(R12)(R13*8), Y3
-	VMASKMOVPD Y0, Y2, (R10)
-	VMASKMOVPD Y1, Y3, 32(R10)
-	SHLQ       $0x03, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, DI
-	ADDQ       R11, R8
+	CMPQ    R11, $+0
+	JLE     endif5
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VSUBPD  (DI), Y0, Y0
+	VSUBPD  32(DI), Y1, Y1
+	VSUBPD  (R8), Y0, Y0
+	VSUBPD  32(R8), Y1, Y1
+	LEAQ    (R10), R12
+	TESTQ   $0x00000004, R11
+	JZ      skip0x
+	VMOVUPS Y0, (R12)
+	VMOVAPS Y1, Y0
+	ADDQ    $+32, R12
+
+skip0x:
+	TESTQ        $0x00000002, R11
+	JZ           skip1x
+	VMOVUPS      X0, (R12)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R12
+
+skip1x:
+	TESTQ    $0x00000001, R11
+	JZ       skip2x
+	VMOVLPS  X0, (R12)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, DI
+	ADDQ R11, R8
 
 endif5:
 	ADDQ BX, CX
@@ -2002,18 +2070,39 @@ end4:
 	VMULPS       32(R8), Y4, Y4
 	VFNMADD231PS Y0, Y1, Y3
 	VFNMADD231PS Y0, Y2, Y4
-	LEAQ         byteMasks<>+0(SB), R13
-	MOVQ         R12, R14
-	NEGQ         R14
-	VMOVUPS      64(R13)(R14*4), Y0
-	VMOVUPS      96(R13)(R14*4), Y1
-	VMASKMOVPS   Y3, Y0, (R11)
-	VMASKMOVPS   Y4, Y1, 32(R11)
-	SHLQ         $0x02, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
+	LEAQ         (R11), R13
+	VMOVAPS      Y3, Y0
+	TESTQ        $0x00000008, R12
+	JZ           skip0x
+	VMOVUPS      Y0, (R13)
+	VMOVAPS      Y4, Y0
+	ADDQ         $+32, R13
+
+skip0x:
+	TESTQ        $0x00000004, R12
+	JZ           skip1x
+	VMOVUPS      X0, (R13)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R13
+
+skip1x:
+	TESTQ    $0x00000002, R12
+	JZ       skip2x
+	VMOVLPS  X0, (R13)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R13
+
+skip2x:
+	TESTQ  $0x00000001, R12
+	JZ     skip3x
+	VMOVSS X0, (R13)
+
+skip3x:
+	SHLQ $0x02, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R8
+	ADDQ R12, R9
 
 endif5:
 	ADDQ SI, CX
@@ -2152,18 +2241,33 @@ end4:
 	VMULPD       32(R8), Y4, Y4
 	VFNMADD231PD Y0, Y1, Y3
 	VFNMADD231PD Y0, Y2, Y4
-	LEAQ         byteMasks<>+0(SB), R13
-	MOVQ         R12, R14
-	NEGQ         R14
-	VMOVUPS      64(R13)(R14*8), Y0
-	VMOVUPS      96(R13)(R14*8), Y1
-	VMASKMOVPD   Y3, Y0, (R11)
-	VMASKMOVPD   Y4, Y1, 32(R11)
-	SHLQ         $0x03, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
+	LEAQ         (R11), R13
+	VMOVAPS      Y3, Y0
+	TESTQ        $0x00000004, R12
+	JZ           skip0x
+	VMOVUPS      Y0, (R13)
+	VMOVAPS      Y4, Y0
+	ADDQ         $+32, R13
+
+skip0x:
+	TESTQ        $0x00000002, R12
+	JZ           skip1x
+	VMOVUPS      X0, (R13)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R13
+
+skip1x:
+	TESTQ    $0x00000001, R12
+	JZ       skip2x
+	VMOVLPS  X0, (R13)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R8
+	ADDQ R12, R9
 
 endif5:
 	ADDQ SI, CX
@@ -2305,34 +2409,54 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VMOVUPS    (R11), Y1
-	VMOVUPS    32(R11), Y2
-	VPCMPEQD   Y0, Y1, Y1
-	VPCMPEQD   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPS     (R8), Y4, Y4
-	VMULPS     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*4), Y2
-	VMOVUPS    96(R14)(R15*4), Y3
-	VMASKMOVPS Y1, Y2, (R10)
-	VMASKMOVPS Y0, Y3, 32(R10)
-	ADDQ       $+64, R11
-	MOVQ       R13, R11
-	SHLQ       $0x02, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R11), Y1
+	VMOVUPS   32(R11), Y2
+	VPCMPEQD  Y0, Y1, Y1
+	VPCMPEQD  Y0, Y2, Y0
+	VMOVUPS   (R12), Y2
+	VMOVUPS   32(R12), Y3
+	VMOVUPS   (R9), Y4
+	VMOVUPS   32(R9), Y5
+	VMULPS    (R8), Y4, Y4
+	VMULPS    32(R8), Y5, Y5
+	VBLENDVPS Y1, Y2, Y4, Y1
+	VBLENDVPS Y0, Y3, Y5, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000008, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000004, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000002, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, R14
+
+skip2x:
+	TESTQ  $0x00000001, R13
+	JZ     skip3x
+	VMOVSS X1, (R14)
+
+skip3x:
+	ADDQ $+64, R11
+	MOVQ R13, R11
+	SHLQ $0x02, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2474,34 +2598,48 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VPMOVSXDQ  (R11), Y1
-	VPMOVSXDQ  16(R11), Y2
-	VPCMPEQQ   Y0, Y1, Y1
-	VPCMPEQQ   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPD     (R8), Y4, Y4
-	VMULPD     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*8), Y2
-	VMOVUPS    96(R14)(R15*8), Y3
-	VMASKMOVPD Y1, Y2, (R10)
-	VMASKMOVPD Y0, Y3, 32(R10)
-	ADDQ       $+32, R11
-	MOVQ       R13, R11
-	SHLQ       $0x03, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VPMOVSXDQ (R11), Y1
+	VPMOVSXDQ 16(R11), Y2
+	VPCMPEQQ  Y0, Y1, Y1
+	VPCMPEQQ  Y0, Y2, Y0
+	VMOVUPS   (R12), Y2
+	VMOVUPS   32(R12), Y3
+	VMOVUPS   (R9), Y4
+	VMOVUPS   32(R9), Y5
+	VMULPD    (R8), Y4, Y4
+	VMULPD    32(R8), Y5, Y5
+	VBLENDVPS Y1, Y2, Y4, Y1
+	VBLENDVPS Y0, Y3, Y5, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000004, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000002, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000001, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R11
+	MOVQ R13, R11
+	SHLQ $0x03, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2649,34 +2787,54 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VMOVUPS    (R11), Y1
-	VMOVUPS    32(R11), Y2
-	VPCMPEQD   Y0, Y1, Y1
-	VPCMPEQD   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPS     (R8), Y4, Y4
-	VMULPS     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*4), Y2
-	VMOVUPS    96(R14)(R15*4), Y3
-	VMASKMOVPS Y1, Y2, (R10)
-	VMASKMOVPS Y0, Y3, 32(R10)
-	ADDQ       $+64, R11
-	MOVQ       R13, R11
-	SHLQ       $0x02, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VMOVUPS   (R11), Y1
+	VMOVUPS   32(R11), Y2
+	VPCMPEQD  Y0, Y1, Y1
+	VPCMPEQD  Y0, Y2, Y0
+	VMOVUPS   (R12), Y2
+	VMOVUPS   32(R12), Y3
+	VMOVUPS   (R9), Y4
+	VMOVUPS   32(R9), Y5
+	VMULPS    (R8), Y4, Y4
+	VMULPS    32(R8), Y5, Y5
+	VBLENDVPS Y1, Y2, Y4, Y1
+	VBLENDVPS Y0, Y3, Y5, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000008, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000004, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000002, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, R14
+
+skip2x:
+	TESTQ  $0x00000001, R13
+	JZ     skip3x
+	VMOVSS X1, (R14)
+
+skip3x:
+	ADDQ $+64, R11
+	MOVQ R13, R11
+	SHLQ $0x02, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -2830,34 +2988,48 @@ loop3:
 	JGE       loop3
 
 end4:
-	CMPQ       R13, $+0
-	JLE        endif5
-	VPMOVSXDQ  (R11), Y1
-	VPMOVSXDQ  16(R11), Y2
-	VPCMPEQQ   Y0, Y1, Y1
-	VPCMPEQQ   Y0, Y2, Y0
-	VMOVUPS    (R12), Y2
-	VMOVUPS    32(R12), Y3
-	VMOVUPS    (R9), Y4
-	VMOVUPS    32(R9), Y5
-	VMULPD     (R8), Y4, Y4
-	VMULPD     32(R8), Y5, Y5
-	VBLENDVPS  Y1, Y2, Y4, Y1
-	VBLENDVPS  Y0, Y3, Y5, Y0
-	LEAQ       byteMasks<>+0(SB), R14
-	MOVQ       R13, R15
-	NEGQ       R15
-	VMOVUPS    64(R14)(R15*8), Y2
-	VMOVUPS    96(R14)(R15*8), Y3
-	VMASKMOVPD Y1, Y2, (R10)
-	VMASKMOVPD Y0, Y3, 32(R10)
-	ADDQ       $+32, R11
-	MOVQ       R13, R11
-	SHLQ       $0x03, R11
-	ADDQ       R11, R10
-	ADDQ       R11, R9
-	ADDQ       R11, R8
-	ADDQ       R11, R12
+	CMPQ      R13, $+0
+	JLE       endif5
+	VPMOVSXDQ (R11), Y1
+	VPMOVSXDQ 16(R11), Y2
+	VPCMPEQQ  Y0, Y1, Y1
+	VPCMPEQQ  Y0, Y2, Y0
+	VMOVUPS   (R12), Y2
+	VMOVUPS   32(R12), Y3
+	VMOVUPS   (R9), Y4
+	VMOVUPS   32(R9), Y5
+	VMULPD    (R8), Y4, Y4
+	VMULPD    32(R8), Y5, Y5
+	VBLENDVPS Y1, Y2, Y4, Y1
+	VBLENDVPS Y0, Y3, Y5, Y0
+	LEAQ      (R10), R14
+	TESTQ     $0x00000004, R13
+	JZ        skip0x
+	VMOVUPS   Y1, (R14)
+	VMOVAPS   Y0, Y1
+	ADDQ      $+32, R14
+
+skip0x:
+	TESTQ        $0x00000002, R13
+	JZ           skip1x
+	VMOVUPS      X1, (R14)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, R14
+
+skip1x:
+	TESTQ    $0x00000001, R13
+	JZ       skip2x
+	VMOVLPS  X1, (R14)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R11
+	MOVQ R13, R11
+	SHLQ $0x03, R11
+	ADDQ R11, R10
+	ADDQ R11, R9
+	ADDQ R11, R8
+	ADDQ R11, R12
 
 endif5:
 	ADDQ SI, CX
@@ -3026,19 +3198,39 @@ loop6:
 	VBROADCASTSS (DI), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         SI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y4
-	VMOVUPS      96(R11)(R12*4), Y5
-	VMASKMOVPS   Y2, Y4, (R9)
-	VMASKMOVPS   Y3, Y5, 32(R9)
-	ADDQ         BX, R8
-	ADDQ         DX, R9
-	ADDQ         $+4, DI
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
+	LEAQ         (R9), R11
+	TESTQ        $0x00000008, SI
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y3, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000004, SI
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000002, SI
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+	ADDQ     $+8, R11
+
+skip2x:
+	TESTQ  $0x00000001, SI
+	JZ     skip3x
+	VMOVSS X2, (R11)
+
+skip3x:
+	ADDQ BX, R8
+	ADDQ DX, R9
+	ADDQ $+4, DI
+	SUBQ $+1, R10
+	CMPQ R10, $+0
+	JGT  loop6
 
 end7:
 	MOVQ SI, DX
@@ -3199,19 +3391,33 @@ loop6:
 	VBROADCASTSD (DI), Y4
 	VMULPD       Y4, Y2, Y2
 	VMULPD       Y4, Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         SI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y4
-	VMOVUPS      96(R11)(R12*8), Y5
-	VMASKMOVPD   Y2, Y4, (R9)
-	VMASKMOVPD   Y3, Y5, 32(R9)
-	ADDQ         BX, R8
-	ADDQ         DX, R9
-	ADDQ         $+8, DI
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
+	LEAQ         (R9), R11
+	TESTQ        $0x00000004, SI
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y3, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000002, SI
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000001, SI
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+
+skip2x:
+	ADDQ BX, R8
+	ADDQ DX, R9
+	ADDQ $+8, DI
+	SUBQ $+1, R10
+	CMPQ R10, $+0
+	JGT  loop6
 
 end7:
 	MOVQ SI, DX
@@ -4355,18 +4561,39 @@ loop6:
 	VMASKMOVPS   32(R9), Y5, Y5
 	VFNMADD231PS Y0, Y2, Y4
 	VFNMADD231PS Y1, Y3, Y5
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   Y4, Y2, (R9)
-	VMASKMOVPS   Y5, Y3, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
+	LEAQ         (R9), R11
+	VMOVAPS      Y4, Y2
+	TESTQ        $0x00000008, DI
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y5, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000004, DI
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000002, DI
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+	ADDQ     $+8, R11
+
+skip2x:
+	TESTQ  $0x00000001, DI
+	JZ     skip3x
+	VMOVSS X2, (R11)
+
+skip3x:
+	ADDQ SI, R8
+	ADDQ BX, R9
+	SUBQ $+1, R10
+	CMPQ R10, $+0
+	JGT  loop6
 
 end7:
 	MOVQ DI, BX
@@ -4529,18 +4756,33 @@ loop6:
 	VMASKMOVPD   32(R9), Y5, Y5
 	VFNMADD231PD Y0, Y2, Y4
 	VFNMADD231PD Y1, Y3, Y5
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   Y4, Y2, (R9)
-	VMASKMOVPD   Y5, Y3, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
+	LEAQ         (R9), R11
+	VMOVAPS      Y4, Y2
+	TESTQ        $0x00000004, DI
+	JZ           skip0x
+	VMOVUPS      Y2, (R11)
+	VMOVAPS      Y5, Y2
+	ADDQ         $+32, R11
+
+skip0x:
+	TESTQ        $0x00000002, DI
+	JZ           skip1x
+	VMOVUPS      X2, (R11)
+	VEXTRACTF128 $0x01, Y2, X2
+	ADDQ         $+16, R11
+
+skip1x:
+	TESTQ    $0x00000001, DI
+	JZ       skip2x
+	VMOVLPS  X2, (R11)
+	VMOVHLPS X2, X2, X2
+
+skip2x:
+	ADDQ SI, R8
+	ADDQ BX, R9
+	SUBQ $+1, R10
+	CMPQ R10, $+0
+	JGT  loop6
 
 end7:
 	MOVQ DI, BX
