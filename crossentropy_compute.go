@@ -205,35 +205,41 @@ func (w *crossEntropyItem[F]) placeColumns(group, lane, class int) {
 	}
 }
 
-// setConstants sets hard, dot and mass of so many lanes where they are the same in all of them: they
-// stay so from item to item.
+// setConstants sets, of so many lanes, what has the same value in most of them and stays so from item to item.
 func (w *crossEntropyItem[F]) setConstants(all int) {
-	t := &w.task
-	if t.hasSoft() || all <= w.constant {
+	if all <= w.constant {
 		return
 	}
-	clear(w.dot[:all])
-	clear(w.mass[:all])
-	keep := 1 - t.smoothing
+	w.constant = all
+	t, keep, scale := &w.task, 0.0, F(w.task.factor)
+	if t.probs == nil {
+		keep = 1 - t.smoothing
+	}
 	for i := range w.hard[:all] {
 		w.hard[i] = keep
 	}
-	w.constant = all
+	clear(w.dot[:all])
+	clear(w.mass[:all])
+	if !t.hasSoft() {
+		return
+	}
+	for i := range w.scale[:all] {
+		w.scale[i], w.soft[i], w.mass[i] = scale, t.share(), t.uniformMass
+	}
+	if t.probs != nil {
+		for i := range w.class[:all] {
+			w.class[i] = noClass
+		}
+		clear(w.logit[:all])
+	}
 }
 
-// setTargets sets class, logit and hard of every lane. first is the number of the first
-// position.
+// setTargets sets class, logit and hard of every lane, where setConstants does not. first is the number of
+// the first position.
 func (w *crossEntropyItem[F]) setTargets(first int) {
 	w.left = 0
 	if w.task.probs == nil {
 		w.setClasses(first)
-	} else {
-		lanes := w.lanes()
-		for i := range w.class[:lanes] {
-			w.class[i] = noClass
-		}
-		clear(w.hard[:lanes])
-		clear(w.logit[:lanes])
 	}
 	for g := range w.groups - 1 {
 		for i := g*w.width + w.perGroup; i < (g+1)*w.width; i++ {
@@ -258,20 +264,19 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 		}
 	}
 	w.ignored += w.left
-	if t.weight == nil && !t.hasSoft() {
+	if t.weight == nil {
 		return
 	}
 	keep := 1 - t.smoothing
 	for g := range w.groups {
 		class, hard := w.class[g*w.width:][:w.perGroup], w.hard[g*w.width:][:w.perGroup]
 		for k, y := range class {
-			switch {
-			case y < 0:
-				hard[k] = 0
-			case t.weight != nil:
-				hard[k] = float64(keep * float64(t.weight[y]))
-			default:
-				hard[k] = keep
+			if hard[k] = 0; y < 0 {
+				continue
+			}
+			hard[k] = float64(keep * float64(t.weight[y]))
+			if t.hasSoft() {
+				w.soft[g*w.width+k] = t.uniform[y]
 			}
 		}
 	}
@@ -281,7 +286,7 @@ func (w *crossEntropyItem[F]) setClasses(first int) {
 // reports whether they are, and all of them are classes that count.
 func (w *crossEntropyItem[F]) narrowTargets(first int) bool {
 	t, others := &w.task, 0
-	inColumns := t.order == fewScores && t.inner == 1 && t.classes <= fewTargets
+	inColumns := t.order == fewScores && t.inner == 1 && t.classes <= fewTargets || t.order == pairs
 	if t.order != strided && !inColumns || uint(t.ignore) < uint(t.classes) {
 		return false
 	}
@@ -348,9 +353,10 @@ func (w *crossEntropyItem[F]) copyTargets(first, g, k int) (endGroup, endLane in
 
 // takeSoft sets what soft targets add to losses and gradients.
 func (w *crossEntropyItem[F]) takeSoft(lanes int) {
-	for i := range lanes {
-		w.hi[i], w.lo[i] = splitLogSumExp(w.max[i], w.ln[i])
-		w.dot[i], w.mass[i] = w.ln[i]-w.ln[i], 0 // NaN stays even if all of the target is 0
+	splitLogSums(w.hi[:fp.WholeVectors[F](lanes)], w.lo[:], w.max[:], w.ln[:])
+	clear(w.dot[:lanes])
+	if w.task.inRows() || w.task.probs != nil { // then addSoft adds to it
+		clear(w.mass[:lanes])
 	}
 	w.addSoft()
 }
@@ -378,12 +384,6 @@ func (w *crossEntropyItem[F]) setFactors(all int) {
 	t := &w.task
 	if t.out.want != productVJP {
 		gradientFactors(w.factor[:all], w.hard[:], w.mass[:], w.sum[:], t.factor)
-		if t.hasSoft() {
-			scale := F(t.factor)
-			for i := range w.scale[:all] {
-				w.scale[i] = scale
-			}
-		}
 		return
 	}
 	for i, scale := range w.scale[:all] {
@@ -408,15 +408,15 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 	if t.out.want == productVJP {
 		scale = 1 // hard has it
 	}
-	if !t.hasSoft() {
-		targetGradients(w.hit[:all], w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], scale)
-	}
-	w.writeTerms()
 	switch {
 	case t.probs != nil:
 	case t.hasSoft():
-		w.subtractTargets(scale)
-	case t.inRows():
+		targetGradientsSoft(w.hit[:all], w.hard[:], w.max[:], w.logit[:], w.factor[:], w.soft[:], w.scale[:], scale)
+	default:
+		targetGradients(w.hit[:all], w.hard[:], w.sum[:], w.max[:], w.logit[:], w.factor[:], scale)
+	}
+	w.writeTerms()
+	if t.probs == nil && t.inRows() {
 		w.writeTargets()
 	}
 	if w.left > 0 {
@@ -434,25 +434,11 @@ func (w *crossEntropyItem[F]) writeGrad(all int) {
 	}
 }
 
-// writeTargets writes the gradient at the class targets of rows, where it is all of it.
+// writeTargets writes the gradient at the class targets of rows.
 func (w *crossEntropyItem[F]) writeTargets() {
 	for i, y := range w.class[:w.perGroup] {
 		if y >= 0 {
 			w.out.row(i, int(y), 1)[0] = w.hit[i]
-		}
-	}
-}
-
-// subtractTargets subtracts the class targets from the gradient as it is, which has a soft part.
-func (w *crossEntropyItem[F]) subtractTargets(scale float64) {
-	for g := range w.groups {
-		at := g * w.out.group
-		for i := g * w.width; i < g*w.width+w.perGroup; i++ {
-			if y := w.class[i]; y >= 0 {
-				d := &w.out.data[at+int(y)*w.out.class]
-				*d = F(float64(*d) - float64(scale*w.hard[i]))
-			}
-			at += w.out.lane
 		}
 	}
 }

@@ -223,11 +223,6 @@ func (w *crossEntropyItem[F]) eachBlock(f func(b laneBlock)) {
 // addSoftByLane does addSoft.
 func (w *crossEntropyItem[F]) addSoftByLane() {
 	t := &w.task
-	if t.probs == nil {
-		for i := range w.mass[:w.lanes()] {
-			w.mass[i] = t.uniformMass
-		}
-	}
 	w.eachBlock(func(b laneBlock) {
 		scores := w.scores.view(b.group, b.class, b.lanes)
 		if t.probs == nil {
@@ -260,10 +255,11 @@ func (w *crossEntropyItem[F]) writeTermsByLane() {
 		factor, scale := w.factor[b.lane:], w.scale[b.lane:]
 		switch class, hit := w.class[b.lane:], w.hit[b.lane:]; {
 		case t.probs != nil:
-			scaleStrided(out, terms, b.classes, factor)
-			subtractTargets(out, w.softOf(b), scale, b.classes)
+			gradientStridedSoft(out, terms, w.softOf(b), b.classes, factor, scale)
+		case t.hasSoft() && stream:
+			gradientStridedUniformStream(out, terms, b.classes, factor, class, b.class, hit, t.uniform[b.class:], scale, wait)
 		case t.hasSoft():
-			scaleStridedUniform(out, terms, t.uniform[b.class:][:b.classes], factor, scale)
+			gradientStridedUniform(out, terms, b.classes, factor, class, b.class, hit, t.uniform[b.class:], scale)
 		case stream:
 			gradientStridedStream(out, terms, b.classes, factor, class, b.class, hit, wait)
 		default:

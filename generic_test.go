@@ -464,11 +464,17 @@ func testLogSoftmaxColumns[F Float](t *testing.T) {
 	})
 }
 
-func testGradientStrided[F Float](t *testing.T) { gradientStridedTrials[F](t, false) }
+func testGradientStrided[F Float](t *testing.T) { gradientStridedTrials[F](t, false, false) }
 
-func testGradientStridedStream[F Float](t *testing.T) { gradientStridedTrials[F](t, true) }
+func testGradientStridedStream[F Float](t *testing.T) { gradientStridedTrials[F](t, false, true) }
 
-func gradientStridedTrials[F Float](t *testing.T, stream bool) {
+func testGradientStridedUniform[F Float](t *testing.T) { gradientStridedTrials[F](t, true, false) }
+
+func testGradientStridedUniformStream[F Float](t *testing.T) {
+	gradientStridedTrials[F](t, true, true)
+}
+
+func gradientStridedTrials[F Float](t *testing.T, uniform, stream bool) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		width, lanes := fp.WholeVectors[F](c.N), fp.Lanes[F]()
 		for _, s := range strides(c) {
@@ -479,49 +485,40 @@ func gradientStridedTrials[F Float](t *testing.T, stream bool) {
 				want = c.Scores((count+1)*stride + lanes) // with an aligned place in it
 			}
 			c.Notes = []any{"stride", stride, "count", count, "first", first}
-			factor, target, x := padding(c, c.N), padding(c, c.N), c.Scores(count*width)
+			factor, target, scale, u, x := padding(c, c.N), padding(c, c.N), padding(c, c.N), factors(c, count), c.Scores(count*width)
 			copy(factor, factors(c, c.N))
+			copy(scale, factors(c, c.N))
 			class := make([]int32, width)
 			for j := range class {
 				class[j] = int32(c.R.IntN(count+first+2) - 2) // leftOut and noClass among them
 			}
 			room, y, class1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, class)
 			factor1, target1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, target)
+			u1, scale1 := kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
 			start := 0
 			if stream {
 				start = int(-uintptr(unsafe.Pointer(&room[0]))%64) / fp.Size[F]()
 			}
-			gradientStridedGeneric(view.Of(want[start:], c.N, stride), view.Of(x, width, width), count, factor, class, first, target)
+			rows, terms := view.Of(want[start:], c.N, stride), view.Of(x, width, width)
+			if uniform {
+				gradientStridedUniformGeneric(rows, terms, count, factor, class, first, target, u, scale)
+			} else {
+				gradientStridedGeneric(rows, terms, count, factor, class, first, target)
+			}
 			c.Call(func() {
 				dst, terms := view.Of(room[start:], c.N, stride), view.Of(y, width, width)
-				if stream {
-					gradientStridedStream(dst, terms, count, factor1, class1, first, target1, c.R.IntN(2))
-				} else {
+				switch wait := c.R.IntN(2); {
+				case uniform && stream:
+					gradientStridedUniformStream(dst, terms, count, factor1, class1, first, target1, u1, scale1, wait)
+				case uniform:
+					gradientStridedUniform(dst, terms, count, factor1, class1, first, target1, u1, scale1)
+				case stream:
+					gradientStridedStream(dst, terms, count, factor1, class1, first, target1, wait)
+				default:
 					gradientStrided(dst, terms, count, factor1, class1, first, target1)
 				}
 			})
 			kerneltest.Same(c, "dst", want, room)
-		}
-	})
-}
-
-func testScaleStridedUniform[F Float](t *testing.T) {
-	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
-		width := fp.WholeVectors[F](c.N)
-		for _, s := range strides(c) {
-			stride, count := s[0], s[1]
-			c.Notes = []any{"stride", stride, "count", count}
-			factor, scale, u, x := padding(c, c.N), padding(c, c.N), factors(c, count), c.Scores(count*width)
-			copy(factor, factors(c, c.N))
-			copy(scale, factors(c, c.N))
-			want := classScores(c, stride, count) // what lies between the classes stays as it is
-			dst, y, u1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, u)
-			factor1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, scale)
-			scaleStridedUniformGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), u, factor, scale)
-			c.Call(func() {
-				scaleStridedUniform(view.Of(dst, c.N, stride), view.Of(y, width, width), u1, factor1, scale1)
-			})
-			kerneltest.Same(c, "dst", want, dst)
 		}
 	})
 }
@@ -599,18 +596,36 @@ func testAddLogSoftmaxUniform[F Float](t *testing.T) {
 	})
 }
 
-func testSubtractTargets[F Float](t *testing.T) {
+func testGradientStridedSoft[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
+		width := fp.WholeVectors[F](c.N)
 		for _, s := range strides(c) {
 			stride, count := s[0], s[1]
 			c.Notes = []any{"stride", stride, "count", count}
-			want, u, scale := classScores(c, stride, count), classScores(c, stride, count), padding(c, c.N)
+			factor, scale, x := padding(c, c.N), padding(c, c.N), c.Scores(count*width)
+			copy(factor, factors(c, c.N))
 			copy(scale, factors(c, c.N))
-			dst, u1, scale1 := kerneltest.Placed(c, want), kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
-			subtractTargetsGeneric(view.Of(want, c.N, stride), view.Of(u, c.N, stride), scale, count)
-			c.Call(func() { subtractTargets(view.Of(dst, c.N, stride), view.Of(u1, c.N, stride), scale1, count) })
+			want, u := classScores(c, stride, count), classScores(c, stride, count)
+			dst, y, u1 := kerneltest.Placed(c, want), kerneltest.Constant(c, x), kerneltest.Constant(c, u)
+			factor1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, scale)
+			gradientStridedSoftGeneric(view.Of(want, c.N, stride), view.Of(x, width, width), view.Of(u, c.N, stride), count, factor, scale)
+			c.Call(func() {
+				gradientStridedSoft(view.Of(dst, c.N, stride), view.Of(y, width, width), view.Of(u1, c.N, stride), count, factor1, scale1)
+			})
 			kerneltest.Same(c, "dst", want, dst)
 		}
+	})
+}
+
+func testSplitLogSums[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		ln, _, _, _ := positionArrays(c, n)
+		m, wantHi, wantLo := c.Scores(n), make([]F, n), make([]F, n)
+		hi, lo, m1, ln1 := kerneltest.Placed(c, wantHi), kerneltest.Placed(c, wantLo), kerneltest.Constant(c, m), kerneltest.Constant(c, ln)
+		splitLogSumsGeneric(wantHi, wantLo, m, ln)
+		c.Call(func() { splitLogSums(hi, lo, m1, ln1) })
+		kerneltest.Same(c, "hi", wantHi, hi)
+		kerneltest.Same(c, "lo", wantLo, lo)
 	})
 }
 
@@ -681,6 +696,24 @@ func testTargetGradients[F Float](t *testing.T) {
 		top1, logit1, factor1 := kerneltest.Constant(c, top), kerneltest.Constant(c, logit), kerneltest.Constant(c, factor)
 		targetGradientsGeneric(want, hard, sum, top, logit, factor, g)
 		c.Call(func() { targetGradients(dst, hard1, sum1, top1, logit1, factor1, g) })
+		for i := range want {
+			if d := logit[i] - top[i]; d != d { // there is no softmax, and no target's gradient
+				dst[i] = want[i]
+			}
+		}
+		kerneltest.Same(c, "dst", want, dst)
+	})
+}
+
+func testTargetGradientsSoft[F Float](t *testing.T) {
+	positions(t, func(c *kerneltest.Trial[F], n int) {
+		_, _, hard, _ := positionArrays(c, n)
+		top, logit := logitsBelow(c, n)
+		want, factor, u, scale, g := make([]F, n), factors(c, n), factors(c, n), factors(c, n), c.R.NormFloat64()
+		dst, hard1, top1, logit1 := kerneltest.Placed(c, want), kerneltest.Constant(c, hard), kerneltest.Constant(c, top), kerneltest.Constant(c, logit)
+		factor1, u1, scale1 := kerneltest.Constant(c, factor), kerneltest.Constant(c, u), kerneltest.Constant(c, scale)
+		targetGradientsSoftGeneric(want, hard, top, logit, factor, u, scale, g)
+		c.Call(func() { targetGradientsSoft(dst, hard1, top1, logit1, factor1, u1, scale1, g) })
 		for i := range want {
 			if d := logit[i] - top[i]; d != d { // there is no softmax, and no target's gradient
 				dst[i] = want[i]

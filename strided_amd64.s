@@ -1945,342 +1945,6 @@ end2:
 	VZEROUPPER
 	RET
 
-// func scaleStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-// Requires: AVX, AVX512F
-TEXT ·scaleStridedUniformF32AVX512(SB), NOSPLIT, $0-144
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   x_base+40(FP), CX
-	MOVQ   u_base+72(FP), DX
-	MOVQ   dstStride+32(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   u_len+80(FP), DI
-	CMPQ   DI, $+0
-	JLE    end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+16
-	JLT  end4
-
-loop3:
-	VBROADCASTSS (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z3, Z2, Z2
-	VFNMADD231PS Z1, Z0, Z2
-	VMOVUPS      Z2, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+16, R12
-	CMPQ         R12, $+16
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSS (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPS       Z3, Z2, Z2
-	VFNMADD231PS Z1, Z0, Z2
-	LEAQ         bitMasks<>+0(SB), R13
-	KMOVW        (R13)(R12*2), K1
-	VMOVUPS      Z2, K1, (R11)
-	SHLQ         $0x02, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+4, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-// Requires: AVX, FMA3
-TEXT ·scaleStridedUniformF32AVX2(SB), NOSPLIT, $0-144
-	MOVQ dst_base+0(FP), AX
-	MOVQ x_base+40(FP), CX
-	MOVQ u_base+72(FP), DX
-	MOVQ dstStride+32(FP), BX
-	SHLQ $0x02, BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x02, SI
-	MOVQ u_len+80(FP), DI
-	CMPQ DI, $+0
-	JLE  end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+16
-	JLT  end4
-
-loop3:
-	VBROADCASTSS (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPS       (R8), Y3, Y3
-	VMULPS       32(R8), Y4, Y4
-	VFNMADD231PS Y0, Y1, Y3
-	VFNMADD231PS Y0, Y2, Y4
-	VMOVUPS      Y3, (R11)
-	VMOVUPS      Y4, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+16, R12
-	CMPQ         R12, $+16
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSS (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPS       (R8), Y3, Y3
-	VMULPS       32(R8), Y4, Y4
-	VFNMADD231PS Y0, Y1, Y3
-	VFNMADD231PS Y0, Y2, Y4
-	LEAQ         (R11), R13
-	VMOVAPS      Y3, Y0
-	TESTQ        $0x00000008, R12
-	JZ           skip0x
-	VMOVUPS      Y0, (R13)
-	VMOVAPS      Y4, Y0
-	ADDQ         $+32, R13
-
-skip0x:
-	TESTQ        $0x00000004, R12
-	JZ           skip1x
-	VMOVUPS      X0, (R13)
-	VEXTRACTF128 $0x01, Y0, X0
-	ADDQ         $+16, R13
-
-skip1x:
-	TESTQ    $0x00000002, R12
-	JZ       skip2x
-	VMOVLPS  X0, (R13)
-	VMOVHLPS X0, X0, X0
-	ADDQ     $+8, R13
-
-skip2x:
-	TESTQ  $0x00000001, R12
-	JZ     skip3x
-	VMOVSS X0, (R13)
-
-skip3x:
-	SHLQ $0x02, R12
-	ADDQ R12, R11
-	ADDQ R12, R10
-	ADDQ R12, R8
-	ADDQ R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+4, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-// Requires: AVX, AVX512F
-TEXT ·scaleStridedUniformF64AVX512(SB), NOSPLIT, $0-144
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   x_base+40(FP), CX
-	MOVQ   u_base+72(FP), DX
-	MOVQ   dstStride+32(FP), BX
-	SHLQ   $0x03, BX
-	MOVQ   xStride+64(FP), SI
-	SHLQ   $0x03, SI
-	MOVQ   u_len+80(FP), DI
-	CMPQ   DI, $+0
-	JLE    end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+8
-	JLT  end4
-
-loop3:
-	VBROADCASTSD (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z3, Z2, Z2
-	VFNMADD231PD Z1, Z0, Z2
-	VMOVUPS      Z2, (R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+8, R12
-	CMPQ         R12, $+8
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSD (DX), Z0
-	VMOVUPS      (R9), Z1
-	VMOVUPS      (R10), Z2
-	VMOVUPS      (R8), Z3
-	VMULPD       Z3, Z2, Z2
-	VFNMADD231PD Z1, Z0, Z2
-	LEAQ         bitMasks<>+0(SB), R13
-	KMOVW        (R13)(R12*2), K1
-	VMOVUPD      Z2, K1, (R11)
-	SHLQ         $0x03, R12
-	ADDQ         R12, R11
-	ADDQ         R12, R10
-	ADDQ         R12, R8
-	ADDQ         R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+8, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
-// func scaleStridedUniformF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-// Requires: AVX, FMA3
-TEXT ·scaleStridedUniformF64AVX2(SB), NOSPLIT, $0-144
-	MOVQ dst_base+0(FP), AX
-	MOVQ x_base+40(FP), CX
-	MOVQ u_base+72(FP), DX
-	MOVQ dstStride+32(FP), BX
-	SHLQ $0x03, BX
-	MOVQ xStride+64(FP), SI
-	SHLQ $0x03, SI
-	MOVQ u_len+80(FP), DI
-	CMPQ DI, $+0
-	JLE  end2
-
-loop1:
-	MOVQ factor_base+96(FP), R8
-	MOVQ scale_base+120(FP), R9
-	MOVQ CX, R10
-	MOVQ AX, R11
-	MOVQ dstColumns+24(FP), R12
-	CMPQ R12, $+8
-	JLT  end4
-
-loop3:
-	VBROADCASTSD (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPD       (R8), Y3, Y3
-	VMULPD       32(R8), Y4, Y4
-	VFNMADD231PD Y0, Y1, Y3
-	VFNMADD231PD Y0, Y2, Y4
-	VMOVUPS      Y3, (R11)
-	VMOVUPS      Y4, 32(R11)
-	ADDQ         $+64, R11
-	ADDQ         $+64, R10
-	ADDQ         $+64, R8
-	ADDQ         $+64, R9
-	SUBQ         $+8, R12
-	CMPQ         R12, $+8
-	JGE          loop3
-
-end4:
-	CMPQ         R12, $+0
-	JLE          endif5
-	VBROADCASTSD (DX), Y0
-	VMOVUPS      (R9), Y1
-	VMOVUPS      32(R9), Y2
-	VMOVUPS      (R10), Y3
-	VMOVUPS      32(R10), Y4
-	VMULPD       (R8), Y3, Y3
-	VMULPD       32(R8), Y4, Y4
-	VFNMADD231PD Y0, Y1, Y3
-	VFNMADD231PD Y0, Y2, Y4
-	LEAQ         (R11), R13
-	VMOVAPS      Y3, Y0
-	TESTQ        $0x00000004, R12
-	JZ           skip0x
-	VMOVUPS      Y0, (R13)
-	VMOVAPS      Y4, Y0
-	ADDQ         $+32, R13
-
-skip0x:
-	TESTQ        $0x00000002, R12
-	JZ           skip1x
-	VMOVUPS      X0, (R13)
-	VEXTRACTF128 $0x01, Y0, X0
-	ADDQ         $+16, R13
-
-skip1x:
-	TESTQ    $0x00000001, R12
-	JZ       skip2x
-	VMOVLPS  X0, (R13)
-	VMOVHLPS X0, X0, X0
-
-skip2x:
-	SHLQ $0x03, R12
-	ADDQ R12, R11
-	ADDQ R12, R10
-	ADDQ R12, R8
-	ADDQ R12, R9
-
-endif5:
-	ADDQ SI, CX
-	ADDQ BX, AX
-	ADDQ $+8, DX
-	SUBQ $+1, DI
-	CMPQ DI, $+0
-	JGT  loop1
-
-end2:
-	VZEROUPPER
-	RET
-
 // func gradientStridedF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
 // Requires: AVX, AVX512F
 TEXT ·gradientStridedF32AVX512(SB), NOSPLIT, $0-160
@@ -2308,13 +1972,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPS    Z5, Z4, Z4
-	VBLENDMPS Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPS Z4, Z3, K1, Z1
 	VMOVUPS   Z1, (R10)
 	ADDQ      $+64, R11
 	ADDQ      $+64, R10
@@ -2328,12 +1992,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPS Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2385,18 +2049,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Y1
-	VMOVUPS   32(R11), Y2
-	VPCMPEQD  Y0, Y1, Y1
-	VPCMPEQD  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPS    (R8), Y5, Y5
-	VMULPS    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVUPS   Y1, (R10)
 	VMOVUPS   Y2, 32(R10)
 	ADDQ      $+64, R11
@@ -2411,18 +2075,18 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VMOVUPS   (R11), Y1
-	VMOVUPS   32(R11), Y2
-	VPCMPEQD  Y0, Y1, Y1
-	VPCMPEQD  Y0, Y2, Y0
-	VMOVUPS   (R12), Y2
-	VMOVUPS   32(R12), Y3
-	VMOVUPS   (R9), Y4
-	VMOVUPS   32(R9), Y5
-	VMULPS    (R8), Y4, Y4
-	VMULPS    32(R8), Y5, Y5
-	VBLENDVPS Y1, Y2, Y4, Y1
-	VBLENDVPS Y0, Y3, Y5, Y0
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
 	LEAQ      (R10), R14
 	TESTQ     $0x00000008, R13
 	JZ        skip0x
@@ -2497,13 +2161,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPD    Z5, Z4, Z4
-	VBLENDMPD Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPD Z4, Z3, K1, Z1
 	VMOVUPS   Z1, (R10)
 	ADDQ      $+32, R11
 	ADDQ      $+64, R10
@@ -2517,12 +2181,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPD Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2574,18 +2238,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Y1
-	VPMOVSXDQ 16(R11), Y2
-	VPCMPEQQ  Y0, Y1, Y1
-	VPCMPEQQ  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPD    (R8), Y5, Y5
-	VMULPD    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVUPS   Y1, (R10)
 	VMOVUPS   Y2, 32(R10)
 	ADDQ      $+32, R11
@@ -2600,18 +2264,18 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VPMOVSXDQ (R11), Y1
-	VPMOVSXDQ 16(R11), Y2
-	VPCMPEQQ  Y0, Y1, Y1
-	VPCMPEQQ  Y0, Y2, Y0
-	VMOVUPS   (R12), Y2
-	VMOVUPS   32(R12), Y3
-	VMOVUPS   (R9), Y4
-	VMOVUPS   32(R9), Y5
-	VMULPD    (R8), Y4, Y4
-	VMULPD    32(R8), Y5, Y5
-	VBLENDVPS Y1, Y2, Y4, Y1
-	VBLENDVPS Y0, Y3, Y5, Y0
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
 	LEAQ      (R10), R14
 	TESTQ     $0x00000004, R13
 	JZ        skip0x
@@ -2680,13 +2344,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPS    Z5, Z4, Z4
-	VBLENDMPS Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPS Z4, Z3, K1, Z1
 	VMOVNTPS  Z1, (R10)
 	ADDQ      $+64, R11
 	ADDQ      $+64, R10
@@ -2700,12 +2364,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VMOVUPS   (R11), Z3
-	VPCMPD    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPS    Z4, Z3, Z3
+	VMOVUPS   (R11), Z4
+	VPCMPD    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPS Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2763,18 +2427,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VMOVUPS   (R11), Y1
-	VMOVUPS   32(R11), Y2
-	VPCMPEQD  Y0, Y1, Y1
-	VPCMPEQD  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPS    (R8), Y5, Y5
-	VMULPS    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVNTPS  Y1, (R10)
 	VMOVNTPS  Y2, 32(R10)
 	ADDQ      $+64, R11
@@ -2789,18 +2453,18 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VMOVUPS   (R11), Y1
-	VMOVUPS   32(R11), Y2
-	VPCMPEQD  Y0, Y1, Y1
-	VPCMPEQD  Y0, Y2, Y0
-	VMOVUPS   (R12), Y2
-	VMOVUPS   32(R12), Y3
-	VMOVUPS   (R9), Y4
-	VMOVUPS   32(R9), Y5
-	VMULPS    (R8), Y4, Y4
-	VMULPS    32(R8), Y5, Y5
-	VBLENDVPS Y1, Y2, Y4, Y1
-	VBLENDVPS Y0, Y3, Y5, Y0
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPS    (R8), Y1, Y1
+	VMULPS    32(R8), Y2, Y2
+	VMOVUPS   (R11), Y3
+	VMOVUPS   32(R11), Y4
+	VPCMPEQD  Y0, Y3, Y3
+	VPCMPEQD  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
 	LEAQ      (R10), R14
 	TESTQ     $0x00000008, R13
 	JZ        skip0x
@@ -2881,13 +2545,13 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z3
-	VMOVUPS   (R9), Z4
-	VMOVUPS   (R8), Z5
-	VMULPD    Z5, Z4, Z4
-	VBLENDMPD Z3, Z4, K1, Z1
+	VMOVUPS   (R9), Z3
+	VMOVUPS   (R8), Z4
+	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z4
+	VBLENDMPD Z4, Z3, K1, Z1
 	VMOVNTPS  Z1, (R10)
 	ADDQ      $+32, R11
 	ADDQ      $+64, R10
@@ -2901,12 +2565,12 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VPMOVSXDQ (R11), Z3
-	VPCMPQ    $0x00, Z0, Z3, K1
-	VMOVUPS   (R12), Z0
 	VMOVUPS   (R9), Z3
 	VMOVUPS   (R8), Z4
 	VMULPD    Z4, Z3, Z3
+	VPMOVSXDQ (R11), Z4
+	VPCMPQ    $0x00, Z0, Z4, K1
+	VMOVUPS   (R12), Z0
 	VBLENDMPD Z0, Z3, K1, Z2
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R13*2), K1
@@ -2964,18 +2628,18 @@ loop1:
 	JLT          end4
 
 loop3:
-	VPMOVSXDQ (R11), Y1
-	VPMOVSXDQ 16(R11), Y2
-	VPCMPEQQ  Y0, Y1, Y1
-	VPCMPEQQ  Y0, Y2, Y2
-	VMOVUPS   (R12), Y3
-	VMOVUPS   32(R12), Y4
-	VMOVUPS   (R9), Y5
-	VMOVUPS   32(R9), Y6
-	VMULPD    (R8), Y5, Y5
-	VMULPD    32(R8), Y6, Y6
-	VBLENDVPS Y1, Y3, Y5, Y1
-	VBLENDVPS Y2, Y4, Y6, Y2
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y4
+	VMOVUPS   (R12), Y5
+	VMOVUPS   32(R12), Y6
+	VBLENDVPS Y3, Y5, Y1, Y1
+	VBLENDVPS Y4, Y6, Y2, Y2
 	VMOVNTPS  Y1, (R10)
 	VMOVNTPS  Y2, 32(R10)
 	ADDQ      $+32, R11
@@ -2990,18 +2654,18 @@ loop3:
 end4:
 	CMPQ      R13, $+0
 	JLE       endif5
-	VPMOVSXDQ (R11), Y1
-	VPMOVSXDQ 16(R11), Y2
-	VPCMPEQQ  Y0, Y1, Y1
-	VPCMPEQQ  Y0, Y2, Y0
-	VMOVUPS   (R12), Y2
-	VMOVUPS   32(R12), Y3
-	VMOVUPS   (R9), Y4
-	VMOVUPS   32(R9), Y5
-	VMULPD    (R8), Y4, Y4
-	VMULPD    32(R8), Y5, Y5
-	VBLENDVPS Y1, Y2, Y4, Y1
-	VBLENDVPS Y0, Y3, Y5, Y0
+	VMOVUPS   (R9), Y1
+	VMOVUPS   32(R9), Y2
+	VMULPD    (R8), Y1, Y1
+	VMULPD    32(R8), Y2, Y2
+	VPMOVSXDQ (R11), Y3
+	VPMOVSXDQ 16(R11), Y4
+	VPCMPEQQ  Y0, Y3, Y3
+	VPCMPEQQ  Y0, Y4, Y0
+	VMOVUPS   (R12), Y4
+	VMOVUPS   32(R12), Y5
+	VBLENDVPS Y3, Y4, Y1, Y1
+	VBLENDVPS Y0, Y5, Y2, Y0
 	LEAQ      (R10), R14
 	TESTQ     $0x00000004, R13
 	JZ        skip0x
@@ -3046,6 +2710,1248 @@ end2:
 	SFENCE
 
 endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedUniformF32AVX512(SB), NOSPLIT, $8-208
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTD DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPS    Z4, Z3, K1, Z1
+	VMOVUPS      Z1, (R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPS    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         $+64, R12
+	MOVQ         R15, R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gradientStridedUniformF32AVX2(SB), NOSPLIT, $8-208
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVUPS      Y1, (R11)
+	VMOVUPS      Y2, 32(R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000008, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000004, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000002, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, BP
+
+skip2x:
+	TESTQ  $0x00000001, R15
+	JZ     skip3x
+	VMOVSS X1, (BP)
+
+skip3x:
+	ADDQ $+64, R12
+	MOVQ R15, R12
+	SHLQ $0x02, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedUniformF64AVX512(SB), NOSPLIT, $8-208
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTQ DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPD    Z4, Z3, K1, Z1
+	VMOVUPS      Z1, (R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPD    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPD      Z2, K1, (R11)
+	ADDQ         $+32, R12
+	MOVQ         R15, R12
+	SHLQ         $0x03, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gradientStridedUniformF64AVX2(SB), NOSPLIT, $8-208
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVUPS      Y1, (R11)
+	VMOVUPS      Y2, 32(R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000004, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000002, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000001, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R12
+	MOVQ R15, R12
+	SHLQ $0x03, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32, wait int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gradientStridedUniformStreamF32AVX512(SB), NOSPLIT, $8-216
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTD DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPS    Z4, Z3, K1, Z1
+	VMOVNTPS     Z1, (R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPS       Z4, Z3, Z3
+	VBROADCASTSS (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PS Z5, Z4, Z3
+	VMOVUPS      (R12), Z4
+	VPCMPD       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPS    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPS      Z2, K1, (R11)
+	ADDQ         $+64, R12
+	MOVQ         R15, R12
+	SHLQ         $0x02, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32, wait int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gradientStridedUniformStreamF32AVX2(SB), NOSPLIT, $8-216
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVD        DX, X0
+	VBROADCASTSS X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+16
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVNTPS     Y1, (R11)
+	VMOVNTPS     Y2, 32(R11)
+	ADDQ         $+64, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+16, R15
+	CMPQ         R15, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPS       (R9), Y1, Y1
+	VMULPS       32(R9), Y2, Y2
+	VBROADCASTSS (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PS Y3, Y4, Y1
+	VFNMADD231PS Y3, Y5, Y2
+	VMOVUPS      (R12), Y3
+	VMOVUPS      32(R12), Y4
+	VPCMPEQD     Y0, Y3, Y3
+	VPCMPEQD     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000008, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000004, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000002, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+	ADDQ     $+8, BP
+
+skip2x:
+	TESTQ  $0x00000001, R15
+	JZ     skip3x
+	VMOVSS X1, (BP)
+
+skip3x:
+	ADDQ $+64, R12
+	MOVQ R15, R12
+	SHLQ $0x02, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+4, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64, wait int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·gradientStridedUniformStreamF64AVX512(SB), NOSPLIT, $8-216
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   first+128(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   u_base+160(FP), DI
+	MOVQ   count+72(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VPBROADCASTQ DX, Z0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z4
+	VBLENDMPD    Z4, Z3, K1, Z1
+	VMOVNTPS     Z1, (R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Z3
+	VMOVUPS      (R9), Z4
+	VMULPD       Z4, Z3, Z3
+	VBROADCASTSD (DI), Z4
+	VMOVUPS      (R14), Z5
+	VFNMADD231PD Z5, Z4, Z3
+	VPMOVSXDQ    (R12), Z4
+	VPCMPQ       $0x00, Z0, Z4, K1
+	VMOVUPS      (R13), Z0
+	VBLENDMPD    Z0, Z3, K1, Z2
+	LEAQ         bitMasks<>+0(SB), BP
+	KMOVW        (BP)(R15*2), K1
+	VMOVUPD      Z2, K1, (R11)
+	ADDQ         $+32, R12
+	MOVQ         R15, R12
+	SHLQ         $0x03, R12
+	ADDQ         R12, R11
+	ADDQ         R12, R10
+	ADDQ         R12, R9
+	ADDQ         R12, R13
+	ADDQ         R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedUniformStreamF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64, wait int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·gradientStridedUniformStreamF64AVX2(SB), NOSPLIT, $8-216
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ first+128(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ u_base+160(FP), DI
+	MOVQ count+72(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ         factor_base+80(FP), R9
+	MOVQ         CX, R10
+	MOVQ         AX, R11
+	MOVQ         class_base+104(FP), R12
+	MOVQ         target_base+136(FP), R13
+	VMOVQ        DX, X0
+	VBROADCASTSD X0, Y0
+	MOVQ         scale_base+184(FP), R14
+	MOVQ         dstColumns+24(FP), R15
+	CMPQ         R15, $+8
+	JLT          end4
+
+loop3:
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y4
+	VMOVUPS      (R13), Y5
+	VMOVUPS      32(R13), Y6
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VBLENDVPS    Y4, Y6, Y2, Y2
+	VMOVNTPS     Y1, (R11)
+	VMOVNTPS     Y2, 32(R11)
+	ADDQ         $+32, R12
+	ADDQ         $+64, R11
+	ADDQ         $+64, R10
+	ADDQ         $+64, R9
+	ADDQ         $+64, R13
+	ADDQ         $+64, R14
+	SUBQ         $+8, R15
+	CMPQ         R15, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R15, $+0
+	JLE          endif5
+	VMOVUPS      (R10), Y1
+	VMOVUPS      32(R10), Y2
+	VMULPD       (R9), Y1, Y1
+	VMULPD       32(R9), Y2, Y2
+	VBROADCASTSD (DI), Y3
+	VMOVUPS      (R14), Y4
+	VMOVUPS      32(R14), Y5
+	VFNMADD231PD Y3, Y4, Y1
+	VFNMADD231PD Y3, Y5, Y2
+	VPMOVSXDQ    (R12), Y3
+	VPMOVSXDQ    16(R12), Y4
+	VPCMPEQQ     Y0, Y3, Y3
+	VPCMPEQQ     Y0, Y4, Y0
+	VMOVUPS      (R13), Y4
+	VMOVUPS      32(R13), Y5
+	VBLENDVPS    Y3, Y4, Y1, Y1
+	VBLENDVPS    Y0, Y5, Y2, Y0
+	LEAQ         (R11), BP
+	TESTQ        $0x00000004, R15
+	JZ           skip0x
+	VMOVUPS      Y1, (BP)
+	VMOVAPS      Y0, Y1
+	ADDQ         $+32, BP
+
+skip0x:
+	TESTQ        $0x00000002, R15
+	JZ           skip1x
+	VMOVUPS      X1, (BP)
+	VEXTRACTF128 $0x01, Y1, X1
+	ADDQ         $+16, BP
+
+skip1x:
+	TESTQ    $0x00000001, R15
+	JZ       skip2x
+	VMOVLPS  X1, (BP)
+	VMOVHLPS X1, X1, X1
+
+skip2x:
+	ADDQ $+32, R12
+	MOVQ R15, R12
+	SHLQ $0x03, R12
+	ADDQ R12, R11
+	ADDQ R12, R10
+	ADDQ R12, R9
+	ADDQ R12, R13
+	ADDQ R12, R14
+
+endif5:
+	ADDQ SI, CX
+	ADDQ BX, AX
+	ADDQ $+1, DX
+	ADDQ $+8, DI
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	MOVQ wait+208(FP), AX
+	CMPQ AX, $+0
+	JEQ  endif6
+	SFENCE
+
+endif6:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF32AVX512(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, uStride int, count int, factor []float32, scale []float32)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedSoftF32AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   u_base+72(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x02, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x02, SI
+	MOVQ   uStride+96(FP), DI
+	SHLQ   $0x02, DI
+	MOVQ   count+104(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, (R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R14
+	CMPQ         R14, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R15
+	KMOVW        (R15)(R14*2), K1
+	VMOVUPS.Z    (R12), K1, Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z3, Z2, Z2
+	VFNMADD231PS Z1, Z0, Z2
+	VMOVUPS      Z2, K1, (R13)
+	SHLQ         $0x02, R14
+	ADDQ         R14, R13
+	ADDQ         R14, R11
+	ADDQ         R14, R12
+	ADDQ         R14, R9
+	ADDQ         R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF32AVX2(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, uStride int, count int, factor []float32, scale []float32)
+// Requires: AVX, FMA3
+TEXT ·gradientStridedSoftF32AVX2(SB), NOSPLIT, $8-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ u_base+72(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x02, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x02, SI
+	MOVQ uStride+96(FP), DI
+	SHLQ $0x02, DI
+	MOVQ count+104(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+16
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Y0
+	VMOVUPS      32(R12), Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPS       (R9), Y4, Y4
+	VMULPS       32(R9), Y5, Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	VMOVUPS      Y4, (R13)
+	VMOVUPS      Y5, 32(R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+16, R14
+	CMPQ         R14, $+16
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R15
+	MOVQ         R14, BP
+	NEGQ         BP
+	VMOVUPS      64(R15)(BP*4), Y0
+	VMOVUPS      96(R15)(BP*4), Y1
+	VMASKMOVPS   (R12), Y0, Y0
+	VMASKMOVPS   32(R12), Y1, Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPS       (R9), Y4, Y4
+	VMULPS       32(R9), Y5, Y5
+	VFNMADD231PS Y2, Y0, Y4
+	VFNMADD231PS Y3, Y1, Y5
+	LEAQ         (R13), R15
+	VMOVAPS      Y4, Y0
+	TESTQ        $0x00000008, R14
+	JZ           skip0x
+	VMOVUPS      Y0, (R15)
+	VMOVAPS      Y5, Y0
+	ADDQ         $+32, R15
+
+skip0x:
+	TESTQ        $0x00000004, R14
+	JZ           skip1x
+	VMOVUPS      X0, (R15)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R15
+
+skip1x:
+	TESTQ    $0x00000002, R14
+	JZ       skip2x
+	VMOVLPS  X0, (R15)
+	VMOVHLPS X0, X0, X0
+	ADDQ     $+8, R15
+
+skip2x:
+	TESTQ  $0x00000001, R14
+	JZ     skip3x
+	VMOVSS X0, (R15)
+
+skip3x:
+	SHLQ $0x02, R14
+	ADDQ R14, R13
+	ADDQ R14, R11
+	ADDQ R14, R12
+	ADDQ R14, R9
+	ADDQ R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF64AVX512(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, uStride int, count int, factor []float64, scale []float64)
+// Requires: AVX, AVX512F
+TEXT ·gradientStridedSoftF64AVX512(SB), NOSPLIT, $0-160
+	VPXORD Z0, Z0, Z0
+	MOVQ   dst_base+0(FP), AX
+	MOVQ   x_base+40(FP), CX
+	MOVQ   u_base+72(FP), DX
+	MOVQ   dstStride+32(FP), BX
+	SHLQ   $0x03, BX
+	MOVQ   xStride+64(FP), SI
+	SHLQ   $0x03, SI
+	MOVQ   uStride+96(FP), DI
+	SHLQ   $0x03, DI
+	MOVQ   count+104(FP), R8
+	CMPQ   R8, $+0
+	JLE    end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z3, Z2, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPS      Z2, (R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R14
+	CMPQ         R14, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         bitMasks<>+0(SB), R15
+	KMOVW        (R15)(R14*2), K1
+	VMOVUPD.Z    (R12), K1, Z0
+	VMOVUPS      (R10), Z1
+	VMOVUPS      (R11), Z2
+	VMOVUPS      (R9), Z3
+	VMULPD       Z3, Z2, Z2
+	VFNMADD231PD Z1, Z0, Z2
+	VMOVUPD      Z2, K1, (R13)
+	SHLQ         $0x03, R14
+	ADDQ         R14, R13
+	ADDQ         R14, R11
+	ADDQ         R14, R12
+	ADDQ         R14, R9
+	ADDQ         R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func gradientStridedSoftF64AVX2(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, uStride int, count int, factor []float64, scale []float64)
+// Requires: AVX, FMA3
+TEXT ·gradientStridedSoftF64AVX2(SB), NOSPLIT, $8-160
+	MOVQ dst_base+0(FP), AX
+	MOVQ x_base+40(FP), CX
+	MOVQ u_base+72(FP), DX
+	MOVQ dstStride+32(FP), BX
+	SHLQ $0x03, BX
+	MOVQ xStride+64(FP), SI
+	SHLQ $0x03, SI
+	MOVQ uStride+96(FP), DI
+	SHLQ $0x03, DI
+	MOVQ count+104(FP), R8
+	CMPQ R8, $+0
+	JLE  end2
+
+loop1:
+	MOVQ factor_base+112(FP), R9
+	MOVQ scale_base+136(FP), R10
+	MOVQ CX, R11
+	MOVQ DX, R12
+	MOVQ AX, R13
+	MOVQ dstColumns+24(FP), R14
+	CMPQ R14, $+8
+	JLT  end4
+
+loop3:
+	VMOVUPS      (R12), Y0
+	VMOVUPS      32(R12), Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPD       (R9), Y4, Y4
+	VMULPD       32(R9), Y5, Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	VMOVUPS      Y4, (R13)
+	VMOVUPS      Y5, 32(R13)
+	ADDQ         $+64, R13
+	ADDQ         $+64, R11
+	ADDQ         $+64, R12
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	SUBQ         $+8, R14
+	CMPQ         R14, $+8
+	JGE          loop3
+
+end4:
+	CMPQ         R14, $+0
+	JLE          endif5
+	LEAQ         byteMasks<>+0(SB), R15
+	MOVQ         R14, BP
+	NEGQ         BP
+	VMOVUPS      64(R15)(BP*8), Y0
+	VMOVUPS      96(R15)(BP*8), Y1
+	VMASKMOVPD   (R12), Y0, Y0
+	VMASKMOVPD   32(R12), Y1, Y1
+	VMOVUPS      (R10), Y2
+	VMOVUPS      32(R10), Y3
+	VMOVUPS      (R11), Y4
+	VMOVUPS      32(R11), Y5
+	VMULPD       (R9), Y4, Y4
+	VMULPD       32(R9), Y5, Y5
+	VFNMADD231PD Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y5
+	LEAQ         (R13), R15
+	VMOVAPS      Y4, Y0
+	TESTQ        $0x00000004, R14
+	JZ           skip0x
+	VMOVUPS      Y0, (R15)
+	VMOVAPS      Y5, Y0
+	ADDQ         $+32, R15
+
+skip0x:
+	TESTQ        $0x00000002, R14
+	JZ           skip1x
+	VMOVUPS      X0, (R15)
+	VEXTRACTF128 $0x01, Y0, X0
+	ADDQ         $+16, R15
+
+skip1x:
+	TESTQ    $0x00000001, R14
+	JZ       skip2x
+	VMOVLPS  X0, (R15)
+	VMOVHLPS X0, X0, X0
+
+skip2x:
+	SHLQ $0x03, R14
+	ADDQ R14, R13
+	ADDQ R14, R11
+	ADDQ R14, R12
+	ADDQ R14, R9
+	ADDQ R14, R10
+
+endif5:
+	ADDQ SI, CX
+	ADDQ DI, DX
+	ADDQ BX, AX
+	SUBQ $+1, R8
+	CMPQ R8, $+0
+	JGT  loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -3426,6 +4332,236 @@ end7:
 	ADDQ DX, CX
 
 endif5:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF32AVX512(hi []float32, lo []float32, m []float32, ln []float64)
+// Requires: AVX, AVX512F
+TEXT ·splitLogSumsF32AVX512(SB), NOSPLIT, $0-96
+	VPXORD Z0, Z0, Z0
+	MOVQ   hi_base+0(FP), AX
+	MOVQ   lo_base+24(FP), CX
+	MOVQ   m_base+48(FP), DX
+	MOVQ   ln_base+72(FP), BX
+	MOVQ   hi_len+8(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS       (DX), Z0
+	VCVTPS2PD     Y0, Z2
+	VEXTRACTF64X4 $0x01, Z0, Y0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS       (BX), Z3
+	VADDPD        Z3, Z2, Z3
+	VSUBPD        Z2, Z3, Z4
+	VSUBPD        Z4, Z3, Z5
+	VSUBPD        Z5, Z2, Z2
+	VMOVUPS       (BX), Z5
+	VSUBPD        Z5, Z4, Z4
+	VSUBPD        Z4, Z2, Z2
+	VMOVUPS       64(BX), Z4
+	VADDPD        Z4, Z0, Z4
+	VSUBPD        Z0, Z4, Z5
+	VSUBPD        Z5, Z4, Z6
+	VSUBPD        Z6, Z0, Z0
+	VMOVUPS       64(BX), Z6
+	VSUBPD        Z6, Z5, Z5
+	VSUBPD        Z5, Z0, Z0
+	VCVTPD2PS     Z3, Y1
+	VCVTPD2PS     Z4, Y5
+	VINSERTF64X4  $0x01, Y5, Z1, Z5
+	VMOVUPS       Z5, (AX)
+	VCVTPS2PD     Y5, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y1
+	VCVTPS2PD     Y1, Z5
+	VSUBPD        Z6, Z3, Z3
+	VADDPD        Z2, Z3, Z2
+	VSUBPD        Z5, Z4, Z3
+	VADDPD        Z0, Z3, Z0
+	VCVTPD2PS     Z2, Y1
+	VCVTPD2PS     Z0, Y0
+	VINSERTF64X4  $0x01, Y0, Z1, Z0
+	VMOVUPS       Z0, (CX)
+	ADDQ          $+64, AX
+	ADDQ          $+64, CX
+	ADDQ          $+64, DX
+	ADDQ          $+128, BX
+	SUBQ          $+16, SI
+	CMPQ          SI, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF32AVX2(hi []float32, lo []float32, m []float32, ln []float64)
+// Requires: AVX
+TEXT ·splitLogSumsF32AVX2(SB), NOSPLIT, $0-96
+	MOVQ hi_base+0(FP), AX
+	MOVQ lo_base+24(FP), CX
+	MOVQ m_base+48(FP), DX
+	MOVQ ln_base+72(FP), BX
+	MOVQ hi_len+8(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	VEXTRACTF128 $0x01, Y0, X2
+	VCVTPS2PD    X0, Y0
+	VCVTPS2PD    X2, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y3
+	VADDPD       (BX), Y0, Y4
+	VADDPD       32(BX), Y2, Y5
+	VSUBPD       Y0, Y4, Y6
+	VSUBPD       Y2, Y5, Y7
+	VSUBPD       Y6, Y4, Y8
+	VSUBPD       Y7, Y5, Y9
+	VSUBPD       Y8, Y0, Y0
+	VSUBPD       Y9, Y2, Y2
+	VSUBPD       (BX), Y6, Y6
+	VSUBPD       32(BX), Y7, Y7
+	VSUBPD       Y6, Y0, Y0
+	VSUBPD       Y7, Y2, Y2
+	VADDPD       64(BX), Y1, Y6
+	VADDPD       96(BX), Y3, Y7
+	VSUBPD       Y1, Y6, Y8
+	VSUBPD       Y3, Y7, Y9
+	VSUBPD       Y8, Y6, Y11
+	VSUBPD       Y9, Y7, Y12
+	VSUBPD       Y11, Y1, Y1
+	VSUBPD       Y12, Y3, Y3
+	VSUBPD       64(BX), Y8, Y8
+	VSUBPD       96(BX), Y9, Y9
+	VSUBPD       Y8, Y1, Y1
+	VSUBPD       Y9, Y3, Y3
+	VCVTPD2PSY   Y4, X10
+	VCVTPD2PSY   Y5, X8
+	VINSERTF128  $0x01, X8, Y10, Y8
+	VCVTPD2PSY   Y6, X10
+	VCVTPD2PSY   Y7, X9
+	VINSERTF128  $0x01, X9, Y10, Y9
+	VMOVUPS      Y8, (AX)
+	VMOVUPS      Y9, 32(AX)
+	VEXTRACTF128 $0x01, Y8, X10
+	VCVTPS2PD    X8, Y8
+	VCVTPS2PD    X10, Y11
+	VEXTRACTF128 $0x01, Y9, X10
+	VCVTPS2PD    X9, Y9
+	VCVTPS2PD    X10, Y12
+	VSUBPD       Y8, Y4, Y4
+	VSUBPD       Y11, Y5, Y5
+	VADDPD       Y0, Y4, Y0
+	VADDPD       Y2, Y5, Y2
+	VSUBPD       Y9, Y6, Y4
+	VSUBPD       Y12, Y7, Y5
+	VADDPD       Y1, Y4, Y1
+	VADDPD       Y3, Y5, Y3
+	VCVTPD2PSY   Y0, X10
+	VCVTPD2PSY   Y2, X0
+	VINSERTF128  $0x01, X0, Y10, Y0
+	VCVTPD2PSY   Y1, X10
+	VCVTPD2PSY   Y3, X1
+	VINSERTF128  $0x01, X1, Y10, Y1
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+128, BX
+	SUBQ         $+16, SI
+	CMPQ         SI, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF64AVX512(hi []float64, lo []float64, m []float64, ln []float64)
+// Requires: AVX, AVX512F
+TEXT ·splitLogSumsF64AVX512(SB), NOSPLIT, $0-96
+	VPXORD Z0, Z0, Z0
+	MOVQ   hi_base+0(FP), AX
+	MOVQ   lo_base+24(FP), CX
+	MOVQ   m_base+48(FP), DX
+	MOVQ   ln_base+72(FP), BX
+	MOVQ   hi_len+8(FP), SI
+	CMPQ   SI, $+0
+	JLE    end2
+
+loop1:
+	VMOVUPS (DX), Z0
+	VMOVUPS (BX), Z1
+	VADDPD  Z1, Z0, Z1
+	VSUBPD  Z0, Z1, Z2
+	VSUBPD  Z2, Z1, Z3
+	VSUBPD  Z3, Z0, Z0
+	VMOVUPS (BX), Z3
+	VSUBPD  Z3, Z2, Z2
+	VSUBPD  Z2, Z0, Z0
+	VMOVUPS Z1, (AX)
+	VSUBPD  Z1, Z1, Z1
+	VADDPD  Z0, Z1, Z0
+	VMOVUPS Z0, (CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func splitLogSumsF64AVX2(hi []float64, lo []float64, m []float64, ln []float64)
+// Requires: AVX
+TEXT ·splitLogSumsF64AVX2(SB), NOSPLIT, $0-96
+	MOVQ hi_base+0(FP), AX
+	MOVQ lo_base+24(FP), CX
+	MOVQ m_base+48(FP), DX
+	MOVQ ln_base+72(FP), BX
+	MOVQ hi_len+8(FP), SI
+	CMPQ SI, $+0
+	JLE  end2
+
+loop1:
+	VMOVUPS (DX), Y0
+	VMOVUPS 32(DX), Y1
+	VADDPD  (BX), Y0, Y2
+	VADDPD  32(BX), Y1, Y3
+	VSUBPD  Y0, Y2, Y4
+	VSUBPD  Y1, Y3, Y5
+	VSUBPD  Y4, Y2, Y6
+	VSUBPD  Y5, Y3, Y7
+	VSUBPD  Y6, Y0, Y0
+	VSUBPD  Y7, Y1, Y1
+	VSUBPD  (BX), Y4, Y4
+	VSUBPD  32(BX), Y5, Y5
+	VSUBPD  Y4, Y0, Y0
+	VSUBPD  Y5, Y1, Y1
+	VMOVUPS Y2, (AX)
+	VMOVUPS Y3, 32(AX)
+	VSUBPD  Y2, Y2, Y2
+	VSUBPD  Y3, Y3, Y3
+	VADDPD  Y0, Y2, Y0
+	VADDPD  Y1, Y3, Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    $+64, AX
+	ADDQ    $+64, CX
+	ADDQ    $+64, DX
+	ADDQ    $+64, BX
+	SUBQ    $+8, SI
+	CMPQ    SI, $+0
+	JGT     loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -4411,390 +5547,6 @@ endif5:
 	VZEROUPPER
 	RET
 
-// func subtractTargetsF32AVX512(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
-// Requires: AVX, AVX512F
-TEXT ·subtractTargetsF32AVX512(SB), NOSPLIT, $0-104
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   u_base+32(FP), CX
-	MOVQ   scale_base+72(FP), DX
-	MOVQ   dstStride+24(FP), BX
-	SHLQ   $0x02, BX
-	MOVQ   uStride+64(FP), SI
-	SHLQ   $0x02, SI
-	MOVQ   uColumns+56(FP), DI
-	CMPQ   DI, $+16
-	JLT    end2
-
-loop1:
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Z1
-	VMOVUPS      (R9), Z2
-	VFNMADD231PS Z0, Z1, Z2
-	VMOVUPS      Z2, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+16, DI
-	CMPQ DI, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(DI*2), K1
-	VMOVUPS.Z    (R8), K1, Z1
-	VMOVUPS.Z    (R9), K1, Z2
-	VFNMADD231PS Z0, Z1, Z2
-	VMOVUPS      Z2, K1, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x02, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF32AVX2(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
-// Requires: AVX, FMA3
-TEXT ·subtractTargetsF32AVX2(SB), NOSPLIT, $0-104
-	MOVQ dst_base+0(FP), AX
-	MOVQ u_base+32(FP), CX
-	MOVQ scale_base+72(FP), DX
-	MOVQ dstStride+24(FP), BX
-	SHLQ $0x02, BX
-	MOVQ uStride+64(FP), SI
-	SHLQ $0x02, SI
-	MOVQ uColumns+56(FP), DI
-	CMPQ DI, $+16
-	JLT  end2
-
-loop1:
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y1, Y3, Y5
-	VMOVUPS      Y4, (R9)
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+16, DI
-	CMPQ DI, $+16
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y2
-	VMOVUPS      96(R11)(R12*4), Y3
-	VMASKMOVPS   (R8), Y2, Y2
-	VMASKMOVPS   32(R8), Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*4), Y4
-	VMOVUPS      96(R11)(R12*4), Y5
-	VMASKMOVPS   (R9), Y4, Y4
-	VMASKMOVPS   32(R9), Y5, Y5
-	VFNMADD231PS Y0, Y2, Y4
-	VFNMADD231PS Y1, Y3, Y5
-	LEAQ         (R9), R11
-	VMOVAPS      Y4, Y2
-	TESTQ        $0x00000008, DI
-	JZ           skip0x
-	VMOVUPS      Y2, (R11)
-	VMOVAPS      Y5, Y2
-	ADDQ         $+32, R11
-
-skip0x:
-	TESTQ        $0x00000004, DI
-	JZ           skip1x
-	VMOVUPS      X2, (R11)
-	VEXTRACTF128 $0x01, Y2, X2
-	ADDQ         $+16, R11
-
-skip1x:
-	TESTQ    $0x00000002, DI
-	JZ       skip2x
-	VMOVLPS  X2, (R11)
-	VMOVHLPS X2, X2, X2
-	ADDQ     $+8, R11
-
-skip2x:
-	TESTQ  $0x00000001, DI
-	JZ     skip3x
-	VMOVSS X2, (R11)
-
-skip3x:
-	ADDQ SI, R8
-	ADDQ BX, R9
-	SUBQ $+1, R10
-	CMPQ R10, $+0
-	JGT  loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x02, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF64AVX512(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
-// Requires: AVX, AVX512F
-TEXT ·subtractTargetsF64AVX512(SB), NOSPLIT, $0-104
-	VPXORD Z0, Z0, Z0
-	MOVQ   dst_base+0(FP), AX
-	MOVQ   u_base+32(FP), CX
-	MOVQ   scale_base+72(FP), DX
-	MOVQ   dstStride+24(FP), BX
-	SHLQ   $0x03, BX
-	MOVQ   uStride+64(FP), SI
-	SHLQ   $0x03, SI
-	MOVQ   uColumns+56(FP), DI
-	CMPQ   DI, $+8
-	JLT    end2
-
-loop1:
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Z1
-	VMOVUPS      (R9), Z2
-	VFNMADD231PD Z0, Z1, Z2
-	VMOVUPS      Z2, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+8, DI
-	CMPQ DI, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Z0
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         bitMasks<>+0(SB), R11
-	KMOVW        (R11)(DI*2), K1
-	VMOVUPD.Z    (R8), K1, Z1
-	VMOVUPD.Z    (R9), K1, Z2
-	VFNMADD231PD Z0, Z1, Z2
-	VMOVUPD      Z2, K1, (R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
-// func subtractTargetsF64AVX2(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
-// Requires: AVX, FMA3
-TEXT ·subtractTargetsF64AVX2(SB), NOSPLIT, $0-104
-	MOVQ dst_base+0(FP), AX
-	MOVQ u_base+32(FP), CX
-	MOVQ scale_base+72(FP), DX
-	MOVQ dstStride+24(FP), BX
-	SHLQ $0x03, BX
-	MOVQ uStride+64(FP), SI
-	SHLQ $0x03, SI
-	MOVQ uColumns+56(FP), DI
-	CMPQ DI, $+8
-	JLT  end2
-
-loop1:
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
-
-loop3:
-	VMOVUPS      (R8), Y2
-	VMOVUPS      32(R8), Y3
-	VMOVUPS      (R9), Y4
-	VMOVUPS      32(R9), Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y1, Y3, Y5
-	VMOVUPS      Y4, (R9)
-	VMOVUPS      Y5, 32(R9)
-	ADDQ         SI, R8
-	ADDQ         BX, R9
-	SUBQ         $+1, R10
-	CMPQ         R10, $+0
-	JGT          loop3
-
-end4:
-	ADDQ $+64, AX
-	ADDQ $+64, CX
-	ADDQ $+64, DX
-	SUBQ $+8, DI
-	CMPQ DI, $+8
-	JGE  loop1
-
-end2:
-	CMPQ    DI, $+0
-	JLE     endif5
-	VMOVUPS (DX), Y0
-	VMOVUPS 32(DX), Y1
-	MOVQ    CX, R8
-	MOVQ    AX, R9
-	MOVQ    count+96(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
-
-loop6:
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y2
-	VMOVUPS      96(R11)(R12*8), Y3
-	VMASKMOVPD   (R8), Y2, Y2
-	VMASKMOVPD   32(R8), Y3, Y3
-	LEAQ         byteMasks<>+0(SB), R11
-	MOVQ         DI, R12
-	NEGQ         R12
-	VMOVUPS      64(R11)(R12*8), Y4
-	VMOVUPS      96(R11)(R12*8), Y5
-	VMASKMOVPD   (R9), Y4, Y4
-	VMASKMOVPD   32(R9), Y5, Y5
-	VFNMADD231PD Y0, Y2, Y4
-	VFNMADD231PD Y1, Y3, Y5
-	LEAQ         (R9), R11
-	VMOVAPS      Y4, Y2
-	TESTQ        $0x00000004, DI
-	JZ           skip0x
-	VMOVUPS      Y2, (R11)
-	VMOVAPS      Y5, Y2
-	ADDQ         $+32, R11
-
-skip0x:
-	TESTQ        $0x00000002, DI
-	JZ           skip1x
-	VMOVUPS      X2, (R11)
-	VEXTRACTF128 $0x01, Y2, X2
-	ADDQ         $+16, R11
-
-skip1x:
-	TESTQ    $0x00000001, DI
-	JZ       skip2x
-	VMOVLPS  X2, (R11)
-	VMOVHLPS X2, X2, X2
-
-skip2x:
-	ADDQ SI, R8
-	ADDQ BX, R9
-	SUBQ $+1, R10
-	CMPQ R10, $+0
-	JGT  loop6
-
-end7:
-	MOVQ DI, BX
-	SHLQ $0x03, BX
-	ADDQ BX, AX
-	ADDQ BX, CX
-	ADDQ BX, DX
-
-endif5:
-	VZEROUPPER
-	RET
-
 // func targetLossesF32AVX512(loss []float32, hard []float64, ln []float64, dot []float64, max []float32, logit []float32) (sum float64)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL
 TEXT ·targetLossesF32AVX512(SB), NOSPLIT, $0-152
@@ -5664,6 +6416,359 @@ loop1:
 	ADDQ         $+64, DI
 	SUBQ         $+8, R8
 	CMPQ         R8, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF32AVX512(dst []float32, hard []float64, max []float32, logit []float32, factor []float32, u []float32, scale []float32, hardScale float64)
+// Requires: AVX, AVX512F
+TEXT ·targetGradientsSoftF32AVX512(SB), NOSPLIT, $0-176
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+96(SB), Z0
+	VBROADCASTSD constants<>+128(SB), Z2
+	VBROADCASTSD constants<>+160(SB), Z3
+	VBROADCASTSD constants<>+192(SB), Z4
+	VBROADCASTSD constants<>+224(SB), Z5
+	VBROADCASTSD constants<>+256(SB), Z6
+	VBROADCASTSD constants<>+288(SB), Z7
+	VBROADCASTSD constants<>+320(SB), Z8
+	VBROADCASTSD constants<>+352(SB), Z9
+	VBROADCASTSD constants<>+384(SB), Z10
+	VBROADCASTSD constants<>+64(SB), Z11
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Z12
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS       (BX), Z13
+	VMOVUPS       (DX), Z14
+	VSUBPS        Z14, Z13, Z13
+	VMOVAPS       Z0, Z14
+	VFMADD213PS   Z2, Z13, Z14
+	VSUBPS        Z2, Z14, Z15
+	VMOVAPS       Z3, Z16
+	VFNMADD213PS  Z13, Z15, Z16
+	VFNMADD231PS  Z4, Z15, Z16
+	VMOVAPS       Z5, Z15
+	VFMADD213PS   Z6, Z16, Z15
+	VFMADD213PS   Z7, Z16, Z15
+	VFMADD213PS   Z8, Z16, Z15
+	VFMADD213PS   Z9, Z16, Z15
+	VFMADD213PS   Z10, Z16, Z15
+	VFMADD213PS   Z10, Z16, Z15
+	VCMPPS        $0x15, Z11, Z13, K1
+	VPSLLD        $0x17, Z14, Z13
+	VPADDD.Z      Z15, Z13, K1, Z13
+	VMOVUPS       (SI), Z14
+	VMULPS        Z14, Z13, Z13
+	VMOVUPS       (DI), Z14
+	VMOVUPS       (R8), Z15
+	VFNMADD231PS  Z15, Z14, Z13
+	VCVTPS2PD     Y13, Z14
+	VEXTRACTF64X4 $0x01, Z13, Y1
+	VCVTPS2PD     Y1, Z13
+	VMOVUPS       (CX), Z15
+	VMULPD        Z15, Z12, Z15
+	VSUBPD        Z15, Z14, Z14
+	VMOVUPS       64(CX), Z15
+	VMULPD        Z15, Z12, Z15
+	VSUBPD        Z15, Z13, Z13
+	VCVTPD2PS     Z14, Y1
+	VCVTPD2PS     Z13, Y13
+	VINSERTF64X4  $0x01, Y13, Z1, Z13
+	VMOVUPS       Z13, (AX)
+	ADDQ          $+64, AX
+	ADDQ          $+128, CX
+	ADDQ          $+64, DX
+	ADDQ          $+64, BX
+	ADDQ          $+64, SI
+	ADDQ          $+64, DI
+	ADDQ          $+64, R8
+	SUBQ          $+16, R9
+	CMPQ          R9, $+0
+	JGT           loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF32AVX2(dst []float32, hard []float64, max []float32, logit []float32, factor []float32, u []float32, scale []float32, hardScale float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·targetGradientsSoftF32AVX2(SB), NOSPLIT, $0-176
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Y0
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (BX), Y1
+	VMOVUPS      32(BX), Y2
+	VSUBPS       (DX), Y1, Y1
+	VSUBPS       32(DX), Y2, Y2
+	VMOVUPS      constants<>+96(SB), Y4
+	VMOVUPS      constants<>+96(SB), Y5
+	VFMADD213PS  constants<>+128(SB), Y1, Y4
+	VFMADD213PS  constants<>+128(SB), Y2, Y5
+	VSUBPS       constants<>+128(SB), Y4, Y6
+	VSUBPS       constants<>+128(SB), Y5, Y7
+	VMOVUPS      constants<>+160(SB), Y8
+	VMOVUPS      constants<>+160(SB), Y9
+	VFNMADD213PS Y1, Y6, Y8
+	VFNMADD213PS Y2, Y7, Y9
+	VFNMADD231PS constants<>+192(SB), Y6, Y8
+	VFNMADD231PS constants<>+192(SB), Y7, Y9
+	VMOVUPS      constants<>+224(SB), Y6
+	VMOVUPS      constants<>+224(SB), Y7
+	VFMADD213PS  constants<>+256(SB), Y8, Y6
+	VFMADD213PS  constants<>+256(SB), Y9, Y7
+	VFMADD213PS  constants<>+288(SB), Y8, Y6
+	VFMADD213PS  constants<>+288(SB), Y9, Y7
+	VFMADD213PS  constants<>+320(SB), Y8, Y6
+	VFMADD213PS  constants<>+320(SB), Y9, Y7
+	VFMADD213PS  constants<>+352(SB), Y8, Y6
+	VFMADD213PS  constants<>+352(SB), Y9, Y7
+	VFMADD213PS  constants<>+384(SB), Y8, Y6
+	VFMADD213PS  constants<>+384(SB), Y9, Y7
+	VFMADD213PS  constants<>+384(SB), Y8, Y6
+	VFMADD213PS  constants<>+384(SB), Y9, Y7
+	VCMPPS       $0x15, constants<>+64(SB), Y1, Y1
+	VCMPPS       $0x15, constants<>+64(SB), Y2, Y2
+	VPSLLD       $0x17, Y4, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VPADDD       Y6, Y4, Y4
+	VPADDD       Y7, Y5, Y5
+	VANDPS       Y4, Y1, Y1
+	VANDPS       Y5, Y2, Y2
+	VMULPS       (SI), Y1, Y1
+	VMULPS       32(SI), Y2, Y2
+	VMOVUPS      (DI), Y4
+	VMOVUPS      32(DI), Y5
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	VFNMADD231PS Y6, Y4, Y1
+	VFNMADD231PS Y7, Y5, Y2
+	VEXTRACTF128 $0x01, Y1, X3
+	VCVTPS2PD    X1, Y1
+	VCVTPS2PD    X3, Y4
+	VEXTRACTF128 $0x01, Y2, X3
+	VCVTPS2PD    X2, Y2
+	VCVTPS2PD    X3, Y5
+	VMULPD       (CX), Y0, Y6
+	VMULPD       32(CX), Y0, Y7
+	VSUBPD       Y6, Y1, Y1
+	VSUBPD       Y7, Y4, Y4
+	VMULPD       64(CX), Y0, Y6
+	VMULPD       96(CX), Y0, Y7
+	VSUBPD       Y6, Y2, Y2
+	VSUBPD       Y7, Y5, Y5
+	VCVTPD2PSY   Y1, X3
+	VCVTPD2PSY   Y4, X1
+	VINSERTF128  $0x01, X1, Y3, Y1
+	VCVTPD2PSY   Y2, X3
+	VCVTPD2PSY   Y5, X2
+	VINSERTF128  $0x01, X2, Y3, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+128, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+16, R9
+	CMPQ         R9, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF64AVX512(dst []float64, hard []float64, max []float64, logit []float64, factor []float64, u []float64, scale []float64, hardScale float64)
+// Requires: AVX, AVX512F
+TEXT ·targetGradientsSoftF64AVX512(SB), NOSPLIT, $0-176
+	VPXORD       Z0, Z0, Z0
+	VBROADCASTSD constants<>+448(SB), Z0
+	VBROADCASTSD constants<>+480(SB), Z1
+	VBROADCASTSD constants<>+512(SB), Z2
+	VBROADCASTSD constants<>+544(SB), Z3
+	VBROADCASTSD constants<>+576(SB), Z4
+	VBROADCASTSD constants<>+608(SB), Z5
+	VBROADCASTSD constants<>+640(SB), Z6
+	VBROADCASTSD constants<>+672(SB), Z7
+	VBROADCASTSD constants<>+704(SB), Z8
+	VBROADCASTSD constants<>+736(SB), Z9
+	VBROADCASTSD constants<>+768(SB), Z10
+	VBROADCASTSD constants<>+800(SB), Z11
+	VBROADCASTSD constants<>+832(SB), Z12
+	VBROADCASTSD constants<>+864(SB), Z13
+	VBROADCASTSD constants<>+896(SB), Z14
+	VBROADCASTSD constants<>+416(SB), Z15
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Z16
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (BX), Z17
+	VMOVUPS      (DX), Z18
+	VSUBPD       Z18, Z17, Z17
+	VMOVAPS      Z0, Z18
+	VFMADD213PD  Z1, Z17, Z18
+	VSUBPD       Z1, Z18, Z19
+	VMOVAPS      Z2, Z20
+	VFNMADD213PD Z17, Z19, Z20
+	VFNMADD231PD Z3, Z19, Z20
+	VMOVAPS      Z4, Z19
+	VFMADD213PD  Z5, Z20, Z19
+	VFMADD213PD  Z6, Z20, Z19
+	VFMADD213PD  Z7, Z20, Z19
+	VFMADD213PD  Z8, Z20, Z19
+	VFMADD213PD  Z9, Z20, Z19
+	VFMADD213PD  Z10, Z20, Z19
+	VFMADD213PD  Z11, Z20, Z19
+	VFMADD213PD  Z12, Z20, Z19
+	VFMADD213PD  Z13, Z20, Z19
+	VFMADD213PD  Z14, Z20, Z19
+	VFMADD213PD  Z14, Z20, Z19
+	VCMPPD       $0x15, Z15, Z17, K1
+	VPSLLQ       $0x34, Z18, Z17
+	VPADDQ.Z     Z19, Z17, K1, Z17
+	VMOVUPS      (SI), Z18
+	VMULPD       Z18, Z17, Z17
+	VMOVUPS      (DI), Z18
+	VMOVUPS      (R8), Z19
+	VFNMADD231PD Z19, Z18, Z17
+	VMOVUPS      (CX), Z18
+	VMULPD       Z18, Z16, Z18
+	VSUBPD       Z18, Z17, Z17
+	VMOVUPS      Z17, (AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+8, R9
+	CMPQ         R9, $+0
+	JGT          loop1
+
+end2:
+	VZEROUPPER
+	RET
+
+// func targetGradientsSoftF64AVX2(dst []float64, hard []float64, max []float64, logit []float64, factor []float64, u []float64, scale []float64, hardScale float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·targetGradientsSoftF64AVX2(SB), NOSPLIT, $0-176
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         hard_base+24(FP), CX
+	MOVQ         max_base+48(FP), DX
+	MOVQ         logit_base+72(FP), BX
+	MOVQ         factor_base+96(FP), SI
+	MOVQ         u_base+120(FP), DI
+	MOVQ         scale_base+144(FP), R8
+	VBROADCASTSD hardScale+168(FP), Y0
+	MOVQ         dst_len+8(FP), R9
+	CMPQ         R9, $+0
+	JLE          end2
+
+loop1:
+	VMOVUPS      (BX), Y1
+	VMOVUPS      32(BX), Y2
+	VSUBPD       (DX), Y1, Y1
+	VSUBPD       32(DX), Y2, Y2
+	VMOVUPS      constants<>+448(SB), Y3
+	VMOVUPS      constants<>+448(SB), Y4
+	VFMADD213PD  constants<>+480(SB), Y1, Y3
+	VFMADD213PD  constants<>+480(SB), Y2, Y4
+	VSUBPD       constants<>+480(SB), Y3, Y5
+	VSUBPD       constants<>+480(SB), Y4, Y6
+	VMOVUPS      constants<>+512(SB), Y7
+	VMOVUPS      constants<>+512(SB), Y8
+	VFNMADD213PD Y1, Y5, Y7
+	VFNMADD213PD Y2, Y6, Y8
+	VFNMADD231PD constants<>+544(SB), Y5, Y7
+	VFNMADD231PD constants<>+544(SB), Y6, Y8
+	VMOVUPS      constants<>+576(SB), Y5
+	VMOVUPS      constants<>+576(SB), Y6
+	VFMADD213PD  constants<>+608(SB), Y7, Y5
+	VFMADD213PD  constants<>+608(SB), Y8, Y6
+	VFMADD213PD  constants<>+640(SB), Y7, Y5
+	VFMADD213PD  constants<>+640(SB), Y8, Y6
+	VFMADD213PD  constants<>+672(SB), Y7, Y5
+	VFMADD213PD  constants<>+672(SB), Y8, Y6
+	VFMADD213PD  constants<>+704(SB), Y7, Y5
+	VFMADD213PD  constants<>+704(SB), Y8, Y6
+	VFMADD213PD  constants<>+736(SB), Y7, Y5
+	VFMADD213PD  constants<>+736(SB), Y8, Y6
+	VFMADD213PD  constants<>+768(SB), Y7, Y5
+	VFMADD213PD  constants<>+768(SB), Y8, Y6
+	VFMADD213PD  constants<>+800(SB), Y7, Y5
+	VFMADD213PD  constants<>+800(SB), Y8, Y6
+	VFMADD213PD  constants<>+832(SB), Y7, Y5
+	VFMADD213PD  constants<>+832(SB), Y8, Y6
+	VFMADD213PD  constants<>+864(SB), Y7, Y5
+	VFMADD213PD  constants<>+864(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VFMADD213PD  constants<>+896(SB), Y7, Y5
+	VFMADD213PD  constants<>+896(SB), Y8, Y6
+	VCMPPD       $0x15, constants<>+416(SB), Y1, Y1
+	VCMPPD       $0x15, constants<>+416(SB), Y2, Y2
+	VPSLLQ       $0x34, Y3, Y3
+	VPSLLQ       $0x34, Y4, Y4
+	VPADDQ       Y5, Y3, Y3
+	VPADDQ       Y6, Y4, Y4
+	VANDPS       Y3, Y1, Y1
+	VANDPS       Y4, Y2, Y2
+	VMULPD       (SI), Y1, Y1
+	VMULPD       32(SI), Y2, Y2
+	VMOVUPS      (DI), Y3
+	VMOVUPS      32(DI), Y4
+	VMOVUPS      (R8), Y5
+	VMOVUPS      32(R8), Y6
+	VFNMADD231PD Y5, Y3, Y1
+	VFNMADD231PD Y6, Y4, Y2
+	VMULPD       (CX), Y0, Y3
+	VMULPD       32(CX), Y0, Y4
+	VSUBPD       Y3, Y1, Y1
+	VSUBPD       Y4, Y2, Y2
+	VMOVUPS      Y1, (AX)
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, CX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	ADDQ         $+64, DI
+	ADDQ         $+64, R8
+	SUBQ         $+8, R9
+	CMPQ         R9, $+0
 	JGT          loop1
 
 end2:

@@ -1434,203 +1434,6 @@ endif5:
 end2:
 	RET
 
-// scaleStridedUniformF32NEON is scaleStridedUniformGeneric for float32.
-// func scaleStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, factor []float32, scale []float32)
-TEXT ·scaleStridedUniformF32NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R10
-	MOVD x_base+40(FP), R9
-	MOVD u_base+72(FP), R8
-	MOVD dstStride+32(FP), R0
-	LSL  $2, R0, R7
-	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R6
-	MOVD u_len+80(FP), R5
-	CMP  $0, R5
-	BLE  end2
-
-loop1:
-	MOVD factor_base+96(FP), R4
-	MOVD scale_base+120(FP), R3
-	MOVD R9, R2
-	MOVD R10, R0
-	MOVD dstColumns+24(FP), R1
-	CMP  $16, R1
-	BLT  end4
-
-loop3:
-	FMOVS (R8), F0
-	VDUP  V0.S[0], V12.S4
-	FLDPQ (R3), (F11, F10)
-	FLDPQ 32(R3), (F9, F8)
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
-	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
-	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
-	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
-	VFMLS V11.S4, V12.S4, V3.S4
-	VFMLS V10.S4, V12.S4, V2.S4
-	VFMLS V9.S4, V12.S4, V1.S4
-	VFMLS V8.S4, V12.S4, V0.S4
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R4, R4
-	ADD   $64, R3, R3
-	SUB   $16, R1, R1
-	CMP   $16, R1
-	BGE   loop3
-
-end4:
-	CMP     $0, R1
-	BLE     endif5
-	FMOVS   (R8), F0
-	VDUP    V0.S[0], V12.S4
-	FLDPQ   (R3), (F11, F10)
-	FLDPQ   32(R3), (F9, F8)
-	FLDPQ   (R2), (F7, F6)
-	FLDPQ   32(R2), (F5, F4)
-	FLDPQ   (R4), (F3, F2)
-	FLDPQ   32(R4), (F1, F0)
-	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
-	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
-	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
-	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
-	VFMLS   V11.S4, V12.S4, V3.S4
-	VFMLS   V10.S4, V12.S4, V2.S4
-	VFMLS   V9.S4, V12.S4, V1.S4
-	VFMLS   V8.S4, V12.S4, V0.S4
-	TBZ     $3, R1, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $2, R1, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $1, R1, skip3x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip3x:
-	TBZ   $0, R1, skip4x
-	FMOVS F3, (R0)
-
-skip4x:
-
-endif5:
-	ADD R6, R9, R9
-	ADD R7, R10, R10
-	ADD $4, R8, R8
-	SUB $1, R5, R5
-	CMP $0, R5
-	BGT loop1
-
-end2:
-	RET
-
-// scaleStridedUniformF64NEON is scaleStridedUniformGeneric for float64.
-// func scaleStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, factor []float64, scale []float64)
-TEXT ·scaleStridedUniformF64NEON(SB), NOSPLIT, $0-144
-	MOVD dst_base+0(FP), R10
-	MOVD x_base+40(FP), R9
-	MOVD u_base+72(FP), R8
-	MOVD dstStride+32(FP), R0
-	LSL  $3, R0, R7
-	MOVD xStride+64(FP), R0
-	LSL  $3, R0, R6
-	MOVD u_len+80(FP), R5
-	CMP  $0, R5
-	BLE  end2
-
-loop1:
-	MOVD factor_base+96(FP), R4
-	MOVD scale_base+120(FP), R3
-	MOVD R9, R2
-	MOVD R10, R0
-	MOVD dstColumns+24(FP), R1
-	CMP  $8, R1
-	BLT  end4
-
-loop3:
-	FMOVD (R8), F0
-	VDUP  V0.D[0], V12.D2
-	FLDPQ (R3), (F11, F10)
-	FLDPQ 32(R3), (F9, F8)
-	FLDPQ (R2), (F7, F6)
-	FLDPQ 32(R2), (F5, F4)
-	FLDPQ (R4), (F3, F2)
-	FLDPQ 32(R4), (F1, F0)
-	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
-	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
-	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
-	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
-	VFMLS V11.D2, V12.D2, V3.D2
-	VFMLS V10.D2, V12.D2, V2.D2
-	VFMLS V9.D2, V12.D2, V1.D2
-	VFMLS V8.D2, V12.D2, V0.D2
-	FSTPQ (F3, F2), (R0)
-	FSTPQ (F1, F0), 32(R0)
-	ADD   $64, R0, R0
-	ADD   $64, R2, R2
-	ADD   $64, R4, R4
-	ADD   $64, R3, R3
-	SUB   $8, R1, R1
-	CMP   $8, R1
-	BGE   loop3
-
-end4:
-	CMP     $0, R1
-	BLE     endif5
-	FMOVD   (R8), F0
-	VDUP    V0.D[0], V12.D2
-	FLDPQ   (R3), (F11, F10)
-	FLDPQ   32(R3), (F9, F8)
-	FLDPQ   (R2), (F7, F6)
-	FLDPQ   32(R2), (F5, F4)
-	FLDPQ   (R4), (F3, F2)
-	FLDPQ   32(R4), (F1, F0)
-	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
-	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
-	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
-	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
-	VFMLS   V11.D2, V12.D2, V3.D2
-	VFMLS   V10.D2, V12.D2, V2.D2
-	VFMLS   V9.D2, V12.D2, V1.D2
-	VFMLS   V8.D2, V12.D2, V0.D2
-	TBZ     $2, R1, skip1x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip1x:
-	TBZ     $1, R1, skip2x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip2x:
-	TBZ     $0, R1, skip3x
-	FMOVD.P F3, 8(R0)
-
-skip3x:
-
-endif5:
-	ADD R6, R9, R9
-	ADD R7, R10, R10
-	ADD $8, R8, R8
-	SUB $1, R5, R5
-	CMP $0, R5
-	BGT loop1
-
-end2:
-	RET
-
 // gradientStridedF32NEON is gradientStridedGeneric for float32.
 // func gradientStridedF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32)
 TEXT ·gradientStridedF32NEON(SB), NOSPLIT, $0-160
@@ -1651,32 +1454,32 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.S4
+	VDUP R9, V12.S4
 	MOVD dstColumns+24(FP), R1
 	CMP  $16, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ (R3), (F3, F2)
 	FLDPQ 32(R3), (F1, F0)
-	VCMEQ V16.S4, V3.S4, V3.S4
-	VCMEQ V16.S4, V2.S4, V2.S4
-	VCMEQ V16.S4, V1.S4, V1.S4
-	VCMEQ V16.S4, V0.S4, V0.S4
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R3, R3
@@ -1691,26 +1494,26 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	VCMEQ   V16.S4, V3.S4, V3.S4
-	VCMEQ   V16.S4, V2.S4, V2.S4
-	VCMEQ   V16.S4, V1.S4, V1.S4
-	VCMEQ   V16.S4, V0.S4, V0.S4
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -1763,35 +1566,35 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.D2
+	VDUP R9, V12.D2
 	MOVD dstColumns+24(FP), R1
 	CMP  $8, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ (R3), (F1, F0)
 	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ V16.D2, V3.D2, V3.D2
-	VCMEQ V16.D2, V2.D2, V2.D2
-	VCMEQ V16.D2, V1.D2, V1.D2
-	VCMEQ V16.D2, V0.D2, V0.D2
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $32, R3, R3
@@ -1806,29 +1609,29 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ   (R3), (F1, F0)
 	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ   V16.D2, V3.D2, V3.D2
-	VCMEQ   V16.D2, V2.D2, V2.D2
-	VCMEQ   V16.D2, V1.D2, V1.D2
-	VCMEQ   V16.D2, V0.D2, V0.D2
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -1876,32 +1679,32 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.S4
+	VDUP R9, V12.S4
 	MOVD dstColumns+24(FP), R1
 	CMP  $16, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ (R3), (F3, F2)
 	FLDPQ 32(R3), (F1, F0)
-	VCMEQ V16.S4, V3.S4, V3.S4
-	VCMEQ V16.S4, V2.S4, V2.S4
-	VCMEQ V16.S4, V1.S4, V1.S4
-	VCMEQ V16.S4, V0.S4, V0.S4
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD  $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD  $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD  $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $64, R3, R3
@@ -1916,26 +1719,26 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
 	FLDPQ   (R3), (F3, F2)
 	FLDPQ   32(R3), (F1, F0)
-	VCMEQ   V16.S4, V3.S4, V3.S4
-	VCMEQ   V16.S4, V2.S4, V2.S4
-	VCMEQ   V16.S4, V1.S4, V1.S4
-	VCMEQ   V16.S4, V0.S4, V0.S4
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
-	WORD    $0x6e26dd46 // FMUL V6.4S, V10.4S, V6.4S
-	WORD    $0x6e25dd25 // FMUL V5.4S, V9.4S, V5.4S
-	WORD    $0x6e24dd04 // FMUL V4.4S, V8.4S, V4.4S
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $3, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -1993,35 +1796,35 @@ loop1:
 	MOVD R11, R0
 	MOVD class_base+104(FP), R3
 	MOVD target_base+136(FP), R2
-	VDUP R9, V16.D2
+	VDUP R9, V12.D2
 	MOVD dstColumns+24(FP), R1
 	CMP  $8, R1
 	BLT  end4
 
 loop3:
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ (R3), (F1, F0)
 	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ V16.D2, V3.D2, V3.D2
-	VCMEQ V16.D2, V2.D2, V2.D2
-	VCMEQ V16.D2, V1.D2, V1.D2
-	VCMEQ V16.D2, V0.D2, V0.D2
-	FLDPQ (R2), (F15, F14)
-	FLDPQ 32(R2), (F13, F12)
-	FLDPQ (R4), (F11, F10)
-	FLDPQ 32(R4), (F9, F8)
-	FLDPQ (R5), (F7, F6)
-	FLDPQ 32(R5), (F5, F4)
-	WORD  $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD  $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD  $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD  $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL  V7.B16, V15.B16, V3.B16
-	VBSL  V6.B16, V14.B16, V2.B16
-	VBSL  V5.B16, V13.B16, V1.B16
-	VBSL  V4.B16, V12.B16, V0.B16
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
 	FSTPQ (F3, F2), (R0)
 	FSTPQ (F1, F0), 32(R0)
 	ADD   $32, R3, R3
@@ -2036,29 +1839,29 @@ loop3:
 end4:
 	CMP     $0, R1
 	BLE     endif5
+	FLDPQ   (R4), (F7, F6)
+	FLDPQ   32(R4), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
 	FLDPQ   (R3), (F1, F0)
 	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
 	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
 	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
 	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
-	VCMEQ   V16.D2, V3.D2, V3.D2
-	VCMEQ   V16.D2, V2.D2, V2.D2
-	VCMEQ   V16.D2, V1.D2, V1.D2
-	VCMEQ   V16.D2, V0.D2, V0.D2
-	FLDPQ   (R2), (F15, F14)
-	FLDPQ   32(R2), (F13, F12)
-	FLDPQ   (R4), (F11, F10)
-	FLDPQ   32(R4), (F9, F8)
-	FLDPQ   (R5), (F7, F6)
-	FLDPQ   32(R5), (F5, F4)
-	WORD    $0x6e67dd67 // FMUL V7.2D, V11.2D, V7.2D
-	WORD    $0x6e66dd46 // FMUL V6.2D, V10.2D, V6.2D
-	WORD    $0x6e65dd25 // FMUL V5.2D, V9.2D, V5.2D
-	WORD    $0x6e64dd04 // FMUL V4.2D, V8.2D, V4.2D
-	VBSL    V7.B16, V15.B16, V3.B16
-	VBSL    V6.B16, V14.B16, V2.B16
-	VBSL    V5.B16, V13.B16, V1.B16
-	VBSL    V4.B16, V12.B16, V0.B16
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R2), (F7, F6)
+	FLDPQ   32(R2), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
 	TBZ     $2, R1, skip1x
 	FSTPQ.P (F3, F2), 32(R0)
 	VMOV    V1.B16, V3.B16
@@ -2089,6 +1892,794 @@ end2:
 	BEQ  endif6
 
 endif6:
+	RET
+
+// gradientStridedUniformF32NEON is gradientStridedUniformGeneric for float32.
+// func gradientStridedUniformF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32)
+TEXT ·gradientStridedUniformF32NEON(SB), NOSPLIT, $0-208
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.S4
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS (R8), F0
+	VDUP  V0.S[0], V4.S4
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.S4, V4.S4, V11.S4
+	VFMLS V2.S4, V4.S4, V10.S4
+	VFMLS V1.S4, V4.S4, V9.S4
+	VFMLS V0.S4, V4.S4, V8.S4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS   (R8), F0
+	VDUP    V0.S[0], V4.S4
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.S4, V4.S4, V11.S4
+	VFMLS   V2.S4, V4.S4, V10.S4
+	VFMLS   V1.S4, V4.S4, V9.S4
+	VFMLS   V0.S4, V4.S4, V8.S4
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $4, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedUniformF64NEON is gradientStridedUniformGeneric for float64.
+// func gradientStridedUniformF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64)
+TEXT ·gradientStridedUniformF64NEON(SB), NOSPLIT, $0-208
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.D2
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V4.D2
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.D2, V4.D2, V11.D2
+	VFMLS V2.D2, V4.D2, V10.D2
+	VFMLS V1.D2, V4.D2, V9.D2
+	VFMLS V0.D2, V4.D2, V8.D2
+	FLDPQ (R4), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD   (R8), F0
+	VDUP    V0.D[0], V4.D2
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.D2, V4.D2, V11.D2
+	VFMLS   V2.D2, V4.D2, V10.D2
+	VFMLS   V1.D2, V4.D2, V9.D2
+	VFMLS   V0.D2, V4.D2, V8.D2
+	FLDPQ   (R4), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $8, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedUniformStreamF32NEON is gradientStridedUniformStreamGeneric for float32.
+// func gradientStridedUniformStreamF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, count int, factor []float32, class []int32, first int, target []float32, u []float32, scale []float32, wait int)
+TEXT ·gradientStridedUniformStreamF32NEON(SB), NOSPLIT, $0-216
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.S4
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $16, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS (R8), F0
+	VDUP  V0.S[0], V4.S4
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.S4, V4.S4, V11.S4
+	VFMLS V2.S4, V4.S4, V10.S4
+	VFMLS V1.S4, V4.S4, V9.S4
+	VFMLS V0.S4, V4.S4, V8.S4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	VCMEQ V12.S4, V3.S4, V3.S4
+	VCMEQ V12.S4, V2.S4, V2.S4
+	VCMEQ V12.S4, V1.S4, V1.S4
+	VCMEQ V12.S4, V0.S4, V0.S4
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $16, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e23dceb // FMUL V11.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcca // FMUL V10.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca9 // FMUL V9.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc88 // FMUL V8.4S, V4.4S, V0.4S
+	FMOVS   (R8), F0
+	VDUP    V0.S[0], V4.S4
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.S4, V4.S4, V11.S4
+	VFMLS   V2.S4, V4.S4, V10.S4
+	VFMLS   V1.S4, V4.S4, V9.S4
+	VFMLS   V0.S4, V4.S4, V8.S4
+	FLDPQ   (R4), (F3, F2)
+	FLDPQ   32(R4), (F1, F0)
+	VCMEQ   V12.S4, V3.S4, V3.S4
+	VCMEQ   V12.S4, V2.S4, V2.S4
+	VCMEQ   V12.S4, V1.S4, V1.S4
+	VCMEQ   V12.S4, V0.S4, V0.S4
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $3, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $2, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $1, R1, skip3x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip3x:
+	TBZ   $0, R1, skip4x
+	FMOVS F3, (R0)
+
+skip4x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $4, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	MOVD wait+208(FP), R0
+	CMP  $0, R0
+	BEQ  endif6
+
+endif6:
+	RET
+
+// gradientStridedUniformStreamF64NEON is gradientStridedUniformStreamGeneric for float64.
+// func gradientStridedUniformStreamF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, count int, factor []float64, class []int32, first int, target []float64, u []float64, scale []float64, wait int)
+TEXT ·gradientStridedUniformStreamF64NEON(SB), NOSPLIT, $0-216
+	MOVD dst_base+0(FP), R13
+	MOVD x_base+40(FP), R12
+	MOVD first+128(FP), R11
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R10
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R9
+	MOVD u_base+160(FP), R8
+	MOVD count+72(FP), R7
+	CMP  $0, R7
+	BLE  end2
+
+loop1:
+	MOVD factor_base+80(FP), R6
+	MOVD R12, R5
+	MOVD R13, R0
+	MOVD class_base+104(FP), R4
+	MOVD target_base+136(FP), R3
+	VDUP R11, V12.D2
+	MOVD scale_base+184(FP), R2
+	MOVD dstColumns+24(FP), R1
+	CMP  $8, R1
+	BLT  end4
+
+loop3:
+	FLDPQ (R5), (F7, F6)
+	FLDPQ 32(R5), (F5, F4)
+	FLDPQ (R6), (F3, F2)
+	FLDPQ 32(R6), (F1, F0)
+	WORD  $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD (R8), F0
+	VDUP  V0.D[0], V4.D2
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	VFMLS V3.D2, V4.D2, V11.D2
+	VFMLS V2.D2, V4.D2, V10.D2
+	VFMLS V1.D2, V4.D2, V9.D2
+	VFMLS V0.D2, V4.D2, V8.D2
+	FLDPQ (R4), (F1, F0)
+	WORD  $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD  $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD  $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD  $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ V12.D2, V3.D2, V3.D2
+	VCMEQ V12.D2, V2.D2, V2.D2
+	VCMEQ V12.D2, V1.D2, V1.D2
+	VCMEQ V12.D2, V0.D2, V0.D2
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	VBSL  V11.B16, V7.B16, V3.B16
+	VBSL  V10.B16, V6.B16, V2.B16
+	VBSL  V9.B16, V5.B16, V1.B16
+	VBSL  V8.B16, V4.B16, V0.B16
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $32, R4, R4
+	ADD   $64, R0, R0
+	ADD   $64, R5, R5
+	ADD   $64, R6, R6
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $8, R1
+	BGE   loop3
+
+end4:
+	CMP     $0, R1
+	BLE     endif5
+	FLDPQ   (R5), (F7, F6)
+	FLDPQ   32(R5), (F5, F4)
+	FLDPQ   (R6), (F3, F2)
+	FLDPQ   32(R6), (F1, F0)
+	WORD    $0x6e63dceb // FMUL V11.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcca // FMUL V10.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca9 // FMUL V9.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc88 // FMUL V8.2D, V4.2D, V0.2D
+	FMOVD   (R8), F0
+	VDUP    V0.D[0], V4.D2
+	FLDPQ   (R2), (F3, F2)
+	FLDPQ   32(R2), (F1, F0)
+	VFMLS   V3.D2, V4.D2, V11.D2
+	VFMLS   V2.D2, V4.D2, V10.D2
+	VFMLS   V1.D2, V4.D2, V9.D2
+	VFMLS   V0.D2, V4.D2, V8.D2
+	FLDPQ   (R4), (F1, F0)
+	WORD    $0x0f20a423 // SXTL V3.2D, V1.2S
+	WORD    $0x4f20a422 // SXTL2 V2.2D, V1.4S
+	WORD    $0x0f20a401 // SXTL V1.2D, V0.2S
+	WORD    $0x4f20a400 // SXTL2 V0.2D, V0.4S
+	VCMEQ   V12.D2, V3.D2, V3.D2
+	VCMEQ   V12.D2, V2.D2, V2.D2
+	VCMEQ   V12.D2, V1.D2, V1.D2
+	VCMEQ   V12.D2, V0.D2, V0.D2
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	VBSL    V11.B16, V7.B16, V3.B16
+	VBSL    V10.B16, V6.B16, V2.B16
+	VBSL    V9.B16, V5.B16, V1.B16
+	VBSL    V8.B16, V4.B16, V0.B16
+	TBZ     $2, R1, skip1x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip1x:
+	TBZ     $1, R1, skip2x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip2x:
+	TBZ     $0, R1, skip3x
+	FMOVD.P F3, 8(R0)
+
+skip3x:
+
+endif5:
+	ADD R9, R12, R12
+	ADD R10, R13, R13
+	ADD $1, R11, R11
+	ADD $8, R8, R8
+	SUB $1, R7, R7
+	CMP $0, R7
+	BGT loop1
+
+end2:
+	MOVD wait+208(FP), R0
+	CMP  $0, R0
+	BEQ  endif6
+
+endif6:
+	RET
+
+// gradientStridedSoftF32NEON is gradientStridedSoftGeneric for float32.
+// func gradientStridedSoftF32NEON(dst []float32, dstColumns int, dstStride int, x []float32, xStride int, u []float32, uStride int, count int, factor []float32, scale []float32)
+TEXT ·gradientStridedSoftF32NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R12
+	MOVD x_base+40(FP), R11
+	MOVD u_base+72(FP), R10
+	MOVD dstStride+32(FP), R0
+	LSL  $2, R0, R9
+	MOVD xStride+64(FP), R0
+	LSL  $2, R0, R8
+	MOVD uStride+96(FP), R0
+	LSL  $2, R0, R7
+	MOVD count+104(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+112(FP), R5
+	MOVD scale_base+136(FP), R4
+	MOVD R11, R3
+	MOVD R10, R1
+	MOVD R12, R0
+	MOVD dstColumns+24(FP), R2
+	CMP  $16, R2
+	BLT  end4
+
+loop3:
+	FLDPQ (R1), (F15, F14)
+	FLDPQ 32(R1), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD  $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD  $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD  $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS V11.S4, V15.S4, V3.S4
+	VFMLS V10.S4, V14.S4, V2.S4
+	VFMLS V9.S4, V13.S4, V1.S4
+	VFMLS V8.S4, V12.S4, V0.S4
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R3, R3
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $16, R2, R2
+	CMP   $16, R2
+	BGE   loop3
+
+end4:
+	CMP   $0, R2
+	BLE   endif5
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	ADD   R2<<2, R1, R1
+	TBZ   $0, R2, skip1x
+	SUB   $4, R1, R1
+	VLD1  (R1), V15.S[0]
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	FMOVD.W -8(R1), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip3x:
+	TBZ     $3, R2, skip4x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip4x:
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e23dce3 // FMUL V3.4S, V7.4S, V3.4S
+	WORD    $0x6e22dcc2 // FMUL V2.4S, V6.4S, V2.4S
+	WORD    $0x6e21dca1 // FMUL V1.4S, V5.4S, V1.4S
+	WORD    $0x6e20dc80 // FMUL V0.4S, V4.4S, V0.4S
+	VFMLS   V11.S4, V15.S4, V3.S4
+	VFMLS   V10.S4, V14.S4, V2.S4
+	VFMLS   V9.S4, V13.S4, V1.S4
+	VFMLS   V8.S4, V12.S4, V0.S4
+	TBZ     $3, R2, skip5x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip5x:
+	TBZ     $2, R2, skip6x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip6x:
+	TBZ     $1, R2, skip7x
+	FMOVD.P F3, 8(R0)
+	VDUP    V3.D[1], V3.D2
+
+skip7x:
+	TBZ   $0, R2, skip8x
+	FMOVS F3, (R0)
+
+skip8x:
+
+endif5:
+	ADD R8, R11, R11
+	ADD R7, R10, R10
+	ADD R9, R12, R12
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
+	RET
+
+// gradientStridedSoftF64NEON is gradientStridedSoftGeneric for float64.
+// func gradientStridedSoftF64NEON(dst []float64, dstColumns int, dstStride int, x []float64, xStride int, u []float64, uStride int, count int, factor []float64, scale []float64)
+TEXT ·gradientStridedSoftF64NEON(SB), NOSPLIT, $0-160
+	MOVD dst_base+0(FP), R12
+	MOVD x_base+40(FP), R11
+	MOVD u_base+72(FP), R10
+	MOVD dstStride+32(FP), R0
+	LSL  $3, R0, R9
+	MOVD xStride+64(FP), R0
+	LSL  $3, R0, R8
+	MOVD uStride+96(FP), R0
+	LSL  $3, R0, R7
+	MOVD count+104(FP), R6
+	CMP  $0, R6
+	BLE  end2
+
+loop1:
+	MOVD factor_base+112(FP), R5
+	MOVD scale_base+136(FP), R4
+	MOVD R11, R3
+	MOVD R10, R1
+	MOVD R12, R0
+	MOVD dstColumns+24(FP), R2
+	CMP  $8, R2
+	BLT  end4
+
+loop3:
+	FLDPQ (R1), (F15, F14)
+	FLDPQ 32(R1), (F13, F12)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	FLDPQ (R3), (F7, F6)
+	FLDPQ 32(R3), (F5, F4)
+	FLDPQ (R5), (F3, F2)
+	FLDPQ 32(R5), (F1, F0)
+	WORD  $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD  $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD  $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD  $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS V11.D2, V15.D2, V3.D2
+	VFMLS V10.D2, V14.D2, V2.D2
+	VFMLS V9.D2, V13.D2, V1.D2
+	VFMLS V8.D2, V12.D2, V0.D2
+	FSTPQ (F3, F2), (R0)
+	FSTPQ (F1, F0), 32(R0)
+	ADD   $64, R0, R0
+	ADD   $64, R3, R3
+	ADD   $64, R1, R1
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	SUB   $8, R2, R2
+	CMP   $8, R2
+	BGE   loop3
+
+end4:
+	CMP     $0, R2
+	BLE     endif5
+	VMOVI   $0, V15.B16
+	VMOVI   $0, V14.B16
+	VMOVI   $0, V13.B16
+	VMOVI   $0, V12.B16
+	ADD     R2<<3, R1, R1
+	TBZ     $0, R2, skip1x
+	FMOVD.W -8(R1), F0
+	VZIP1   V15.D2, V0.D2, V15.D2
+
+skip1x:
+	TBZ     $1, R2, skip2x
+	VMOV    V15.B16, V14.B16
+	FMOVQ.W -16(R1), F15
+
+skip2x:
+	TBZ     $2, R2, skip3x
+	VMOV    V15.B16, V13.B16
+	VMOV    V14.B16, V12.B16
+	FLDPQ.W -32(R1), (F15, F14)
+
+skip3x:
+	FLDPQ   (R4), (F11, F10)
+	FLDPQ   32(R4), (F9, F8)
+	FLDPQ   (R3), (F7, F6)
+	FLDPQ   32(R3), (F5, F4)
+	FLDPQ   (R5), (F3, F2)
+	FLDPQ   32(R5), (F1, F0)
+	WORD    $0x6e63dce3 // FMUL V3.2D, V7.2D, V3.2D
+	WORD    $0x6e62dcc2 // FMUL V2.2D, V6.2D, V2.2D
+	WORD    $0x6e61dca1 // FMUL V1.2D, V5.2D, V1.2D
+	WORD    $0x6e60dc80 // FMUL V0.2D, V4.2D, V0.2D
+	VFMLS   V11.D2, V15.D2, V3.D2
+	VFMLS   V10.D2, V14.D2, V2.D2
+	VFMLS   V9.D2, V13.D2, V1.D2
+	VFMLS   V8.D2, V12.D2, V0.D2
+	TBZ     $2, R2, skip4x
+	FSTPQ.P (F3, F2), 32(R0)
+	VMOV    V1.B16, V3.B16
+	VMOV    V0.B16, V2.B16
+
+skip4x:
+	TBZ     $1, R2, skip5x
+	FMOVQ.P F3, 16(R0)
+	VMOV    V2.B16, V3.B16
+
+skip5x:
+	TBZ     $0, R2, skip6x
+	FMOVD.P F3, 8(R0)
+
+skip6x:
+
+endif5:
+	ADD R8, R11, R11
+	ADD R7, R10, R10
+	ADD R9, R12, R12
+	SUB $1, R6, R6
+	CMP $0, R6
+	BGT loop1
+
+end2:
 	RET
 
 // spreadTargetsF32NEON is spreadTargetsGeneric for float32.
@@ -2359,6 +2950,204 @@ skip6x:
 end7:
 
 endif5:
+	RET
+
+// splitLogSumsF32NEON is splitLogSumsGeneric for float32.
+// func splitLogSumsF32NEON(hi []float32, lo []float32, m []float32, ln []float64)
+TEXT ·splitLogSumsF32NEON(SB), NOSPLIT, $0-96
+	MOVD hi_base+0(FP), R4
+	MOVD lo_base+24(FP), R3
+	MOVD m_base+48(FP), R2
+	MOVD ln_base+72(FP), R1
+	MOVD hi_len+8(FP), R0
+	CMP  $0, R0
+	BLE  end2
+
+loop1:
+	FLDPQ (R2), (F3, F2)
+	FLDPQ 32(R2), (F1, F0)
+	WORD  $0x0e617869 // FCVTL V9.2D, V3.2S
+	WORD  $0x4e617868 // FCVTL2 V8.2D, V3.4S
+	WORD  $0x0e617847 // FCVTL V7.2D, V2.2S
+	WORD  $0x4e617846 // FCVTL2 V6.2D, V2.4S
+	WORD  $0x0e61782b // FCVTL V11.2D, V1.2S
+	WORD  $0x4e61782a // FCVTL2 V10.2D, V1.4S
+	WORD  $0x0e617805 // FCVTL V5.2D, V0.2S
+	WORD  $0x4e617804 // FCVTL2 V4.2D, V0.4S
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4e63d537 // FADD V23.2D, V9.2D, V3.2D
+	WORD  $0x4e62d516 // FADD V22.2D, V8.2D, V2.2D
+	WORD  $0x4e61d4f5 // FADD V21.2D, V7.2D, V1.2D
+	WORD  $0x4e60d4d4 // FADD V20.2D, V6.2D, V0.2D
+	WORD  $0x4ee9d6ef // FSUB V15.2D, V23.2D, V9.2D
+	WORD  $0x4ee8d6ce // FSUB V14.2D, V22.2D, V8.2D
+	WORD  $0x4ee7d6ad // FSUB V13.2D, V21.2D, V7.2D
+	WORD  $0x4ee6d68c // FSUB V12.2D, V20.2D, V6.2D
+	WORD  $0x4eefd6e3 // FSUB V3.2D, V23.2D, V15.2D
+	WORD  $0x4eeed6c2 // FSUB V2.2D, V22.2D, V14.2D
+	WORD  $0x4eedd6a1 // FSUB V1.2D, V21.2D, V13.2D
+	WORD  $0x4eecd680 // FSUB V0.2D, V20.2D, V12.2D
+	WORD  $0x4ee3d529 // FSUB V9.2D, V9.2D, V3.2D
+	WORD  $0x4ee2d508 // FSUB V8.2D, V8.2D, V2.2D
+	WORD  $0x4ee1d4e7 // FSUB V7.2D, V7.2D, V1.2D
+	WORD  $0x4ee0d4c6 // FSUB V6.2D, V6.2D, V0.2D
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4ee3d5e3 // FSUB V3.2D, V15.2D, V3.2D
+	WORD  $0x4ee2d5c2 // FSUB V2.2D, V14.2D, V2.2D
+	WORD  $0x4ee1d5a1 // FSUB V1.2D, V13.2D, V1.2D
+	WORD  $0x4ee0d580 // FSUB V0.2D, V12.2D, V0.2D
+	WORD  $0x4ee3d529 // FSUB V9.2D, V9.2D, V3.2D
+	WORD  $0x4ee2d508 // FSUB V8.2D, V8.2D, V2.2D
+	WORD  $0x4ee1d4e7 // FSUB V7.2D, V7.2D, V1.2D
+	WORD  $0x4ee0d4c6 // FSUB V6.2D, V6.2D, V0.2D
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	WORD  $0x4e63d573 // FADD V19.2D, V11.2D, V3.2D
+	WORD  $0x4e62d552 // FADD V18.2D, V10.2D, V2.2D
+	WORD  $0x4e61d4b1 // FADD V17.2D, V5.2D, V1.2D
+	WORD  $0x4e60d490 // FADD V16.2D, V4.2D, V0.2D
+	WORD  $0x4eebd66f // FSUB V15.2D, V19.2D, V11.2D
+	WORD  $0x4eead64e // FSUB V14.2D, V18.2D, V10.2D
+	WORD  $0x4ee5d62d // FSUB V13.2D, V17.2D, V5.2D
+	WORD  $0x4ee4d60c // FSUB V12.2D, V16.2D, V4.2D
+	WORD  $0x4eefd663 // FSUB V3.2D, V19.2D, V15.2D
+	WORD  $0x4eeed642 // FSUB V2.2D, V18.2D, V14.2D
+	WORD  $0x4eedd621 // FSUB V1.2D, V17.2D, V13.2D
+	WORD  $0x4eecd600 // FSUB V0.2D, V16.2D, V12.2D
+	WORD  $0x4ee3d56b // FSUB V11.2D, V11.2D, V3.2D
+	WORD  $0x4ee2d54a // FSUB V10.2D, V10.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ 64(R1), (F3, F2)
+	FLDPQ 96(R1), (F1, F0)
+	WORD  $0x4ee3d5e3 // FSUB V3.2D, V15.2D, V3.2D
+	WORD  $0x4ee2d5c2 // FSUB V2.2D, V14.2D, V2.2D
+	WORD  $0x4ee1d5a1 // FSUB V1.2D, V13.2D, V1.2D
+	WORD  $0x4ee0d580 // FSUB V0.2D, V12.2D, V0.2D
+	WORD  $0x4ee3d56f // FSUB V15.2D, V11.2D, V3.2D
+	WORD  $0x4ee2d54e // FSUB V14.2D, V10.2D, V2.2D
+	WORD  $0x4ee1d4ad // FSUB V13.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d48c // FSUB V12.2D, V4.2D, V0.2D
+	WORD  $0x0e616ae1 // FCVTN V1.2S, V23.2D
+	WORD  $0x4e616ac1 // FCVTN2 V1.4S, V22.2D
+	WORD  $0x0e616aa0 // FCVTN V0.2S, V21.2D
+	WORD  $0x4e616a80 // FCVTN2 V0.4S, V20.2D
+	WORD  $0x0e616a65 // FCVTN V5.2S, V19.2D
+	WORD  $0x4e616a45 // FCVTN2 V5.4S, V18.2D
+	WORD  $0x0e616a24 // FCVTN V4.2S, V17.2D
+	WORD  $0x4e616a04 // FCVTN2 V4.4S, V16.2D
+	FSTPQ (F1, F0), (R4)
+	FSTPQ (F5, F4), 32(R4)
+	WORD  $0x0e617823 // FCVTL V3.2D, V1.2S
+	WORD  $0x4e617822 // FCVTL2 V2.2D, V1.4S
+	WORD  $0x0e617801 // FCVTL V1.2D, V0.2S
+	WORD  $0x4e617800 // FCVTL2 V0.2D, V0.4S
+	WORD  $0x0e6178ab // FCVTL V11.2D, V5.2S
+	WORD  $0x4e6178aa // FCVTL2 V10.2D, V5.4S
+	WORD  $0x0e617885 // FCVTL V5.2D, V4.2S
+	WORD  $0x4e617884 // FCVTL2 V4.2D, V4.4S
+	WORD  $0x4ee3d6e3 // FSUB V3.2D, V23.2D, V3.2D
+	WORD  $0x4ee2d6c2 // FSUB V2.2D, V22.2D, V2.2D
+	WORD  $0x4ee1d6a1 // FSUB V1.2D, V21.2D, V1.2D
+	WORD  $0x4ee0d680 // FSUB V0.2D, V20.2D, V0.2D
+	WORD  $0x4e69d469 // FADD V9.2D, V3.2D, V9.2D
+	WORD  $0x4e68d448 // FADD V8.2D, V2.2D, V8.2D
+	WORD  $0x4e67d427 // FADD V7.2D, V1.2D, V7.2D
+	WORD  $0x4e66d406 // FADD V6.2D, V0.2D, V6.2D
+	WORD  $0x4eebd661 // FSUB V1.2D, V19.2D, V11.2D
+	WORD  $0x4eead643 // FSUB V3.2D, V18.2D, V10.2D
+	WORD  $0x4ee5d620 // FSUB V0.2D, V17.2D, V5.2D
+	WORD  $0x4ee4d602 // FSUB V2.2D, V16.2D, V4.2D
+	WORD  $0x4e6fd421 // FADD V1.2D, V1.2D, V15.2D
+	WORD  $0x4e6ed465 // FADD V5.2D, V3.2D, V14.2D
+	WORD  $0x4e6dd400 // FADD V0.2D, V0.2D, V13.2D
+	WORD  $0x4e6cd444 // FADD V4.2D, V2.2D, V12.2D
+	WORD  $0x0e616923 // FCVTN V3.2S, V9.2D
+	WORD  $0x4e616903 // FCVTN2 V3.4S, V8.2D
+	WORD  $0x0e6168e2 // FCVTN V2.2S, V7.2D
+	WORD  $0x4e6168c2 // FCVTN2 V2.4S, V6.2D
+	WORD  $0x0e616821 // FCVTN V1.2S, V1.2D
+	WORD  $0x4e6168a1 // FCVTN2 V1.4S, V5.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616880 // FCVTN2 V0.4S, V4.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	ADD   $128, R1, R1
+	SUB   $16, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
+	RET
+
+// splitLogSumsF64NEON is splitLogSumsGeneric for float64.
+// func splitLogSumsF64NEON(hi []float64, lo []float64, m []float64, ln []float64)
+TEXT ·splitLogSumsF64NEON(SB), NOSPLIT, $0-96
+	MOVD hi_base+0(FP), R4
+	MOVD lo_base+24(FP), R3
+	MOVD m_base+48(FP), R2
+	MOVD ln_base+72(FP), R1
+	MOVD hi_len+8(FP), R0
+	CMP  $0, R0
+	BLE  end2
+
+loop1:
+	FLDPQ (R2), (F7, F6)
+	FLDPQ 32(R2), (F5, F4)
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4e63d4ef // FADD V15.2D, V7.2D, V3.2D
+	WORD  $0x4e62d4ce // FADD V14.2D, V6.2D, V2.2D
+	WORD  $0x4e61d4ad // FADD V13.2D, V5.2D, V1.2D
+	WORD  $0x4e60d48c // FADD V12.2D, V4.2D, V0.2D
+	WORD  $0x4ee7d5eb // FSUB V11.2D, V15.2D, V7.2D
+	WORD  $0x4ee6d5ca // FSUB V10.2D, V14.2D, V6.2D
+	WORD  $0x4ee5d5a9 // FSUB V9.2D, V13.2D, V5.2D
+	WORD  $0x4ee4d588 // FSUB V8.2D, V12.2D, V4.2D
+	WORD  $0x4eebd5e3 // FSUB V3.2D, V15.2D, V11.2D
+	WORD  $0x4eead5c2 // FSUB V2.2D, V14.2D, V10.2D
+	WORD  $0x4ee9d5a1 // FSUB V1.2D, V13.2D, V9.2D
+	WORD  $0x4ee8d580 // FSUB V0.2D, V12.2D, V8.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FLDPQ (R1), (F3, F2)
+	FLDPQ 32(R1), (F1, F0)
+	WORD  $0x4ee3d563 // FSUB V3.2D, V11.2D, V3.2D
+	WORD  $0x4ee2d542 // FSUB V2.2D, V10.2D, V2.2D
+	WORD  $0x4ee1d521 // FSUB V1.2D, V9.2D, V1.2D
+	WORD  $0x4ee0d500 // FSUB V0.2D, V8.2D, V0.2D
+	WORD  $0x4ee3d4e7 // FSUB V7.2D, V7.2D, V3.2D
+	WORD  $0x4ee2d4c6 // FSUB V6.2D, V6.2D, V2.2D
+	WORD  $0x4ee1d4a5 // FSUB V5.2D, V5.2D, V1.2D
+	WORD  $0x4ee0d484 // FSUB V4.2D, V4.2D, V0.2D
+	FSTPQ (F15, F14), (R4)
+	FSTPQ (F13, F12), 32(R4)
+	WORD  $0x4eefd5e3 // FSUB V3.2D, V15.2D, V15.2D
+	WORD  $0x4eeed5c2 // FSUB V2.2D, V14.2D, V14.2D
+	WORD  $0x4eedd5a1 // FSUB V1.2D, V13.2D, V13.2D
+	WORD  $0x4eecd580 // FSUB V0.2D, V12.2D, V12.2D
+	WORD  $0x4e67d463 // FADD V3.2D, V3.2D, V7.2D
+	WORD  $0x4e66d442 // FADD V2.2D, V2.2D, V6.2D
+	WORD  $0x4e65d421 // FADD V1.2D, V1.2D, V5.2D
+	WORD  $0x4e64d400 // FADD V0.2D, V0.2D, V4.2D
+	FSTPQ (F3, F2), (R3)
+	FSTPQ (F1, F0), 32(R3)
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	ADD   $64, R1, R1
+	SUB   $8, R0, R0
+	CMP   $0, R0
+	BGT   loop1
+
+end2:
 	RET
 
 // addLogSoftmaxF32NEON is addLogSoftmaxGeneric for float32.
@@ -3129,283 +3918,6 @@ skip3x:
 end7:
 	FSTPQ (F12, F11), (R8)
 	FSTPQ (F10, F9), 32(R8)
-
-endif5:
-	RET
-
-// subtractTargetsF32NEON is subtractTargetsGeneric for float32.
-// func subtractTargetsF32NEON(dst []float32, dstStride int, u []float32, uColumns int, uStride int, scale []float32, count int)
-TEXT ·subtractTargetsF32NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD u_base+32(FP), R3
-	MOVD scale_base+72(FP), R8
-	MOVD dstStride+24(FP), R0
-	LSL  $2, R0, R7
-	MOVD uStride+64(FP), R0
-	LSL  $2, R0, R6
-	MOVD uColumns+56(FP), R5
-	CMP  $16, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R8), (F11, F10)
-	FLDPQ 32(R8), (F9, F8)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F7, F6)
-	FLDPQ 32(R4), (F5, F4)
-	FLDPQ (R1), (F3, F2)
-	FLDPQ 32(R1), (F1, F0)
-	VFMLS V11.S4, V7.S4, V3.S4
-	VFMLS V10.S4, V6.S4, V2.S4
-	VFMLS V9.S4, V5.S4, V1.S4
-	VFMLS V8.S4, V4.S4, V0.S4
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R6, R4, R4
-	ADD   R7, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R2, R2
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	SUB $16, R5, R5
-	CMP $16, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	MOVD  count+96(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	VMOVI $0, V8.B16
-	VMOVI $0, V7.B16
-	VMOVI $0, V6.B16
-	VMOVI $0, V5.B16
-	ADD   R5<<2, R3, R0
-	TBZ   $0, R5, skip1x
-	SUB   $4, R0, R0
-	VLD1  (R0), V8.S[0]
-
-skip1x:
-	TBZ     $1, R5, skip2x
-	FMOVD.W -8(R0), F0
-	VZIP1   V8.D2, V0.D2, V8.D2
-
-skip2x:
-	TBZ     $2, R5, skip3x
-	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R0), F8
-
-skip3x:
-	TBZ     $3, R5, skip4x
-	VMOV    V8.B16, V6.B16
-	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R0), (F8, F7)
-
-skip4x:
-	VMOVI $0, V3.B16
-	VMOVI $0, V2.B16
-	VMOVI $0, V1.B16
-	VMOVI $0, V0.B16
-	ADD   R5<<2, R2, R0
-	TBZ   $0, R5, skip5x
-	SUB   $4, R0, R0
-	VLD1  (R0), V3.S[0]
-
-skip5x:
-	TBZ     $1, R5, skip6x
-	FMOVD.W -8(R0), F4
-	VZIP1   V3.D2, V4.D2, V3.D2
-
-skip6x:
-	TBZ     $2, R5, skip7x
-	VMOV    V3.B16, V2.B16
-	FMOVQ.W -16(R0), F3
-
-skip7x:
-	TBZ     $3, R5, skip8x
-	VMOV    V3.B16, V1.B16
-	VMOV    V2.B16, V0.B16
-	FLDPQ.W -32(R0), (F3, F2)
-
-skip8x:
-	VFMLS   V12.S4, V8.S4, V3.S4
-	VFMLS   V11.S4, V7.S4, V2.S4
-	VFMLS   V10.S4, V6.S4, V1.S4
-	VFMLS   V9.S4, V5.S4, V0.S4
-	MOVD    R2, R0
-	TBZ     $3, R5, skip9x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip9x:
-	TBZ     $2, R5, skip10x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip10x:
-	TBZ     $1, R5, skip11x
-	FMOVD.P F3, 8(R0)
-	VDUP    V3.D[1], V3.D2
-
-skip11x:
-	TBZ   $0, R5, skip12x
-	FMOVS F3, (R0)
-
-skip12x:
-	ADD R6, R3, R3
-	ADD R7, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
-
-endif5:
-	RET
-
-// subtractTargetsF64NEON is subtractTargetsGeneric for float64.
-// func subtractTargetsF64NEON(dst []float64, dstStride int, u []float64, uColumns int, uStride int, scale []float64, count int)
-TEXT ·subtractTargetsF64NEON(SB), NOSPLIT, $0-104
-	MOVD dst_base+0(FP), R2
-	MOVD u_base+32(FP), R3
-	MOVD scale_base+72(FP), R8
-	MOVD dstStride+24(FP), R0
-	LSL  $3, R0, R7
-	MOVD uStride+64(FP), R0
-	LSL  $3, R0, R6
-	MOVD uColumns+56(FP), R5
-	CMP  $8, R5
-	BLT  end2
-
-loop1:
-	FLDPQ (R8), (F11, F10)
-	FLDPQ 32(R8), (F9, F8)
-	MOVD  R3, R4
-	MOVD  R2, R1
-	MOVD  count+96(FP), R0
-	CMP   $0, R0
-	BLE   end4
-
-loop3:
-	FLDPQ (R4), (F7, F6)
-	FLDPQ 32(R4), (F5, F4)
-	FLDPQ (R1), (F3, F2)
-	FLDPQ 32(R1), (F1, F0)
-	VFMLS V11.D2, V7.D2, V3.D2
-	VFMLS V10.D2, V6.D2, V2.D2
-	VFMLS V9.D2, V5.D2, V1.D2
-	VFMLS V8.D2, V4.D2, V0.D2
-	FSTPQ (F3, F2), (R1)
-	FSTPQ (F1, F0), 32(R1)
-	ADD   R6, R4, R4
-	ADD   R7, R1, R1
-	SUB   $1, R0, R0
-	CMP   $0, R0
-	BGT   loop3
-
-end4:
-	ADD $64, R2, R2
-	ADD $64, R3, R3
-	ADD $64, R8, R8
-	SUB $8, R5, R5
-	CMP $8, R5
-	BGE loop1
-
-end2:
-	CMP   $0, R5
-	BLE   endif5
-	FLDPQ (R8), (F12, F11)
-	FLDPQ 32(R8), (F10, F9)
-	MOVD  count+96(FP), R1
-	CMP   $0, R1
-	BLE   end7
-
-loop6:
-	VMOVI   $0, V8.B16
-	VMOVI   $0, V7.B16
-	VMOVI   $0, V6.B16
-	VMOVI   $0, V5.B16
-	ADD     R5<<3, R3, R0
-	TBZ     $0, R5, skip1x
-	FMOVD.W -8(R0), F0
-	VZIP1   V8.D2, V0.D2, V8.D2
-
-skip1x:
-	TBZ     $1, R5, skip2x
-	VMOV    V8.B16, V7.B16
-	FMOVQ.W -16(R0), F8
-
-skip2x:
-	TBZ     $2, R5, skip3x
-	VMOV    V8.B16, V6.B16
-	VMOV    V7.B16, V5.B16
-	FLDPQ.W -32(R0), (F8, F7)
-
-skip3x:
-	VMOVI   $0, V3.B16
-	VMOVI   $0, V2.B16
-	VMOVI   $0, V1.B16
-	VMOVI   $0, V0.B16
-	ADD     R5<<3, R2, R0
-	TBZ     $0, R5, skip4x
-	FMOVD.W -8(R0), F4
-	VZIP1   V3.D2, V4.D2, V3.D2
-
-skip4x:
-	TBZ     $1, R5, skip5x
-	VMOV    V3.B16, V2.B16
-	FMOVQ.W -16(R0), F3
-
-skip5x:
-	TBZ     $2, R5, skip6x
-	VMOV    V3.B16, V1.B16
-	VMOV    V2.B16, V0.B16
-	FLDPQ.W -32(R0), (F3, F2)
-
-skip6x:
-	VFMLS   V12.D2, V8.D2, V3.D2
-	VFMLS   V11.D2, V7.D2, V2.D2
-	VFMLS   V10.D2, V6.D2, V1.D2
-	VFMLS   V9.D2, V5.D2, V0.D2
-	MOVD    R2, R0
-	TBZ     $2, R5, skip7x
-	FSTPQ.P (F3, F2), 32(R0)
-	VMOV    V1.B16, V3.B16
-	VMOV    V0.B16, V2.B16
-
-skip7x:
-	TBZ     $1, R5, skip8x
-	FMOVQ.P F3, 16(R0)
-	VMOV    V2.B16, V3.B16
-
-skip8x:
-	TBZ     $0, R5, skip9x
-	FMOVD.P F3, 8(R0)
-
-skip9x:
-	ADD R6, R3, R3
-	ADD R7, R2, R2
-	SUB $1, R1, R1
-	CMP $0, R1
-	BGT loop6
-
-end7:
 
 endif5:
 	RET
@@ -4211,6 +4723,392 @@ loop1:
 	VBSL  V20.B16, V16.B16, V0.B16
 	FSTPQ (F11, F10), (R7)
 	FSTPQ (F9, F0), 32(R7)
+	ADD   $64, R7, R7
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $8, R1, R1
+	CMP   $0, R1
+	BGT   loop1
+
+end2:
+	RET
+
+// targetGradientsSoftF32NEON is targetGradientsSoftGeneric for float32.
+// func targetGradientsSoftF32NEON(dst []float32, hard []float64, max []float32, logit []float32, factor []float32, u []float32, scale []float32, hardScale float64)
+TEXT ·targetGradientsSoftF32NEON(SB), NOSPLIT, $0-176
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 48(R0), F6
+	FMOVQ 64(R0), F5
+	FMOVQ 80(R0), F4
+	FMOVQ 96(R0), F3
+	FMOVQ 112(R0), F2
+	FMOVQ 32(R0), F1
+	MOVD  dst_base+0(FP), R8
+	MOVD  hard_base+24(FP), R7
+	MOVD  max_base+48(FP), R6
+	MOVD  logit_base+72(FP), R5
+	MOVD  factor_base+96(FP), R4
+	MOVD  u_base+120(FP), R3
+	MOVD  scale_base+144(FP), R2
+	FMOVD hardScale+168(FP), F0
+	VDUP  V0.D[0], V16.D2
+	MOVD  dst_len+8(FP), R1
+	CMP   $0, R1
+	BLE   end2
+
+loop1:
+	FLDPQ (R5), (F13, F12)
+	FLDPQ 32(R5), (F11, F10)
+	FLDPQ (R6), (F9, F8)
+	FLDPQ 32(R6), (F7, F0)
+	WORD  $0x4ea9d5ad // FSUB V13.4S, V13.4S, V9.4S
+	WORD  $0x4ea8d58c // FSUB V12.4S, V12.4S, V8.4S
+	WORD  $0x4ea7d578 // FSUB V24.4S, V11.4S, V7.4S
+	WORD  $0x4ea0d557 // FSUB V23.4S, V10.4S, V0.4S
+	FMOVQ 64(R0), F22
+	VFMLA V6.S4, V13.S4, V22.S4
+	FMOVQ 64(R0), F21
+	VFMLA V6.S4, V12.S4, V21.S4
+	FMOVQ 64(R0), F20
+	VFMLA V6.S4, V24.S4, V20.S4
+	FMOVQ 64(R0), F19
+	VFMLA V6.S4, V23.S4, V19.S4
+	WORD  $0x4ea5d6c9 // FSUB V9.4S, V22.4S, V5.4S
+	WORD  $0x4ea5d6a8 // FSUB V8.4S, V21.4S, V5.4S
+	WORD  $0x4ea5d687 // FSUB V7.4S, V20.4S, V5.4S
+	WORD  $0x4ea5d660 // FSUB V0.4S, V19.4S, V5.4S
+	VMOV  V13.B16, V17.B16
+	VFMLS V4.S4, V9.S4, V17.S4
+	VMOV  V12.B16, V15.B16
+	VFMLS V4.S4, V8.S4, V15.S4
+	VMOV  V24.B16, V14.B16
+	VFMLS V4.S4, V7.S4, V14.S4
+	VMOV  V23.B16, V11.B16
+	VFMLS V4.S4, V0.S4, V11.S4
+	VFMLS V3.S4, V9.S4, V17.S4
+	VFMLS V3.S4, V8.S4, V15.S4
+	VFMLS V3.S4, V7.S4, V14.S4
+	VFMLS V3.S4, V0.S4, V11.S4
+	FMOVQ 128(R0), F10
+	VFMLA V17.S4, V2.S4, V10.S4
+	FMOVQ 128(R0), F9
+	VFMLA V15.S4, V2.S4, V9.S4
+	FMOVQ 128(R0), F8
+	VFMLA V14.S4, V2.S4, V8.S4
+	FMOVQ 128(R0), F7
+	VFMLA V11.S4, V2.S4, V7.S4
+	FMOVQ 144(R0), F0
+	VFMLA V17.S4, V10.S4, V0.S4
+	FMOVQ 144(R0), F10
+	VFMLA V15.S4, V9.S4, V10.S4
+	FMOVQ 144(R0), F9
+	VFMLA V14.S4, V8.S4, V9.S4
+	FMOVQ 144(R0), F8
+	VFMLA V11.S4, V7.S4, V8.S4
+	FMOVQ 160(R0), F7
+	VFMLA V17.S4, V0.S4, V7.S4
+	FMOVQ 160(R0), F0
+	VFMLA V15.S4, V10.S4, V0.S4
+	FMOVQ 160(R0), F10
+	VFMLA V14.S4, V9.S4, V10.S4
+	FMOVQ 160(R0), F9
+	VFMLA V11.S4, V8.S4, V9.S4
+	FMOVQ 176(R0), F8
+	VFMLA V17.S4, V7.S4, V8.S4
+	FMOVQ 176(R0), F7
+	VFMLA V15.S4, V0.S4, V7.S4
+	FMOVQ 176(R0), F0
+	VFMLA V14.S4, V10.S4, V0.S4
+	FMOVQ 176(R0), F10
+	VFMLA V11.S4, V9.S4, V10.S4
+	FMOVQ 192(R0), F9
+	VFMLA V17.S4, V8.S4, V9.S4
+	FMOVQ 192(R0), F8
+	VFMLA V15.S4, V7.S4, V8.S4
+	FMOVQ 192(R0), F7
+	VFMLA V14.S4, V0.S4, V7.S4
+	FMOVQ 192(R0), F0
+	VFMLA V11.S4, V10.S4, V0.S4
+	FMOVQ 192(R0), F18
+	VFMLA V17.S4, V9.S4, V18.S4
+	FMOVQ 192(R0), F17
+	VFMLA V15.S4, V8.S4, V17.S4
+	FMOVQ 192(R0), F15
+	VFMLA V14.S4, V7.S4, V15.S4
+	FMOVQ 192(R0), F14
+	VFMLA V11.S4, V0.S4, V14.S4
+	WORD  $0x6eade42d // FCMGT V13.4S, V1.4S, V13.4S
+	WORD  $0x6eace42c // FCMGT V12.4S, V1.4S, V12.4S
+	WORD  $0x6eb8e42b // FCMGT V11.4S, V1.4S, V24.4S
+	WORD  $0x6eb7e42a // FCMGT V10.4S, V1.4S, V23.4S
+	VSHL  $23, V22.S4, V9.S4
+	VSHL  $23, V21.S4, V8.S4
+	VSHL  $23, V20.S4, V7.S4
+	VSHL  $23, V19.S4, V0.S4
+	VADD  V18.S4, V9.S4, V9.S4
+	VADD  V17.S4, V8.S4, V8.S4
+	VADD  V15.S4, V7.S4, V7.S4
+	VADD  V14.S4, V0.S4, V0.S4
+	WORD  $0x4e6d1d2d // BIC V13.16B, V9.16B, V13.16B
+	WORD  $0x4e6c1d0c // BIC V12.16B, V8.16B, V12.16B
+	WORD  $0x4e6b1ceb // BIC V11.16B, V7.16B, V11.16B
+	WORD  $0x4e6a1c0a // BIC V10.16B, V0.16B, V10.16B
+	FLDPQ (R4), (F9, F8)
+	FLDPQ 32(R4), (F7, F0)
+	WORD  $0x6e29dda9 // FMUL V9.4S, V13.4S, V9.4S
+	WORD  $0x6e28dd88 // FMUL V8.4S, V12.4S, V8.4S
+	WORD  $0x6e27dd67 // FMUL V7.4S, V11.4S, V7.4S
+	WORD  $0x6e20dd40 // FMUL V0.4S, V10.4S, V0.4S
+	FLDPQ (R3), (F18, F17)
+	FLDPQ 32(R3), (F15, F14)
+	FLDPQ (R2), (F13, F12)
+	FLDPQ 32(R2), (F11, F10)
+	VFMLS V13.S4, V18.S4, V9.S4
+	VFMLS V12.S4, V17.S4, V8.S4
+	VFMLS V11.S4, V15.S4, V7.S4
+	VFMLS V10.S4, V14.S4, V0.S4
+	WORD  $0x0e61792f // FCVTL V15.2D, V9.2S
+	WORD  $0x4e61792e // FCVTL2 V14.2D, V9.4S
+	WORD  $0x0e61790d // FCVTL V13.2D, V8.2S
+	WORD  $0x4e61790c // FCVTL2 V12.2D, V8.4S
+	WORD  $0x0e6178f2 // FCVTL V18.2D, V7.2S
+	WORD  $0x4e6178eb // FCVTL2 V11.2D, V7.4S
+	WORD  $0x0e617811 // FCVTL V17.2D, V0.2S
+	WORD  $0x4e61780a // FCVTL2 V10.2D, V0.4S
+	FLDPQ (R7), (F9, F8)
+	FLDPQ 32(R7), (F7, F0)
+	WORD  $0x6e69de09 // FMUL V9.2D, V16.2D, V9.2D
+	WORD  $0x6e68de08 // FMUL V8.2D, V16.2D, V8.2D
+	WORD  $0x6e67de07 // FMUL V7.2D, V16.2D, V7.2D
+	WORD  $0x6e60de00 // FMUL V0.2D, V16.2D, V0.2D
+	WORD  $0x4ee9d5ef // FSUB V15.2D, V15.2D, V9.2D
+	WORD  $0x4ee8d5ce // FSUB V14.2D, V14.2D, V8.2D
+	WORD  $0x4ee7d5ad // FSUB V13.2D, V13.2D, V7.2D
+	WORD  $0x4ee0d58c // FSUB V12.2D, V12.2D, V0.2D
+	FLDPQ 64(R7), (F7, F9)
+	FLDPQ 96(R7), (F0, F8)
+	WORD  $0x6e67de07 // FMUL V7.2D, V16.2D, V7.2D
+	WORD  $0x6e69de09 // FMUL V9.2D, V16.2D, V9.2D
+	WORD  $0x6e60de00 // FMUL V0.2D, V16.2D, V0.2D
+	WORD  $0x6e68de08 // FMUL V8.2D, V16.2D, V8.2D
+	WORD  $0x4ee7d647 // FSUB V7.2D, V18.2D, V7.2D
+	WORD  $0x4ee9d56b // FSUB V11.2D, V11.2D, V9.2D
+	WORD  $0x4ee0d620 // FSUB V0.2D, V17.2D, V0.2D
+	WORD  $0x4ee8d54a // FSUB V10.2D, V10.2D, V8.2D
+	WORD  $0x0e6169e9 // FCVTN V9.2S, V15.2D
+	WORD  $0x4e6169c9 // FCVTN2 V9.4S, V14.2D
+	WORD  $0x0e6169a8 // FCVTN V8.2S, V13.2D
+	WORD  $0x4e616988 // FCVTN2 V8.4S, V12.2D
+	WORD  $0x0e6168e7 // FCVTN V7.2S, V7.2D
+	WORD  $0x4e616967 // FCVTN2 V7.4S, V11.2D
+	WORD  $0x0e616800 // FCVTN V0.2S, V0.2D
+	WORD  $0x4e616940 // FCVTN2 V0.4S, V10.2D
+	FSTPQ (F9, F8), (R8)
+	FSTPQ (F7, F0), 32(R8)
+	ADD   $64, R8, R8
+	ADD   $128, R7, R7
+	ADD   $64, R6, R6
+	ADD   $64, R5, R5
+	ADD   $64, R4, R4
+	ADD   $64, R3, R3
+	ADD   $64, R2, R2
+	SUB   $16, R1, R1
+	CMP   $0, R1
+	BGT   loop1
+
+end2:
+	RET
+
+// targetGradientsSoftF64NEON is targetGradientsSoftGeneric for float64.
+// func targetGradientsSoftF64NEON(dst []float64, hard []float64, max []float64, logit []float64, factor []float64, u []float64, scale []float64, hardScale float64)
+TEXT ·targetGradientsSoftF64NEON(SB), NOSPLIT, $0-176
+	MOVD  $neonPool<>(SB), R0
+	FMOVQ 224(R0), F6
+	FMOVQ 240(R0), F5
+	FMOVQ 256(R0), F4
+	FMOVQ 272(R0), F3
+	FMOVQ 288(R0), F2
+	FMOVQ 208(R0), F1
+	MOVD  dst_base+0(FP), R8
+	MOVD  hard_base+24(FP), R7
+	MOVD  max_base+48(FP), R6
+	MOVD  logit_base+72(FP), R5
+	MOVD  factor_base+96(FP), R4
+	MOVD  u_base+120(FP), R3
+	MOVD  scale_base+144(FP), R2
+	FMOVD hardScale+168(FP), F0
+	VDUP  V0.D[0], V18.D2
+	MOVD  dst_len+8(FP), R1
+	CMP   $0, R1
+	BLE   end2
+
+loop1:
+	FLDPQ (R5), (F13, F12)
+	FLDPQ 32(R5), (F11, F10)
+	FLDPQ (R6), (F9, F8)
+	FLDPQ 32(R6), (F7, F0)
+	WORD  $0x4ee9d5ad // FSUB V13.2D, V13.2D, V9.2D
+	WORD  $0x4ee8d58c // FSUB V12.2D, V12.2D, V8.2D
+	WORD  $0x4ee7d578 // FSUB V24.2D, V11.2D, V7.2D
+	WORD  $0x4ee0d557 // FSUB V23.2D, V10.2D, V0.2D
+	FMOVQ 240(R0), F22
+	VFMLA V6.D2, V13.D2, V22.D2
+	FMOVQ 240(R0), F21
+	VFMLA V6.D2, V12.D2, V21.D2
+	FMOVQ 240(R0), F20
+	VFMLA V6.D2, V24.D2, V20.D2
+	FMOVQ 240(R0), F19
+	VFMLA V6.D2, V23.D2, V19.D2
+	WORD  $0x4ee5d6c9 // FSUB V9.2D, V22.2D, V5.2D
+	WORD  $0x4ee5d6a8 // FSUB V8.2D, V21.2D, V5.2D
+	WORD  $0x4ee5d687 // FSUB V7.2D, V20.2D, V5.2D
+	WORD  $0x4ee5d660 // FSUB V0.2D, V19.2D, V5.2D
+	VMOV  V13.B16, V16.B16
+	VFMLS V4.D2, V9.D2, V16.D2
+	VMOV  V12.B16, V15.B16
+	VFMLS V4.D2, V8.D2, V15.D2
+	VMOV  V24.B16, V14.B16
+	VFMLS V4.D2, V7.D2, V14.D2
+	VMOV  V23.B16, V11.B16
+	VFMLS V4.D2, V0.D2, V11.D2
+	VFMLS V3.D2, V9.D2, V16.D2
+	VFMLS V3.D2, V8.D2, V15.D2
+	VFMLS V3.D2, V7.D2, V14.D2
+	VFMLS V3.D2, V0.D2, V11.D2
+	FMOVQ 304(R0), F10
+	VFMLA V16.D2, V2.D2, V10.D2
+	FMOVQ 304(R0), F9
+	VFMLA V15.D2, V2.D2, V9.D2
+	FMOVQ 304(R0), F8
+	VFMLA V14.D2, V2.D2, V8.D2
+	FMOVQ 304(R0), F7
+	VFMLA V11.D2, V2.D2, V7.D2
+	FMOVQ 320(R0), F0
+	VFMLA V16.D2, V10.D2, V0.D2
+	FMOVQ 320(R0), F10
+	VFMLA V15.D2, V9.D2, V10.D2
+	FMOVQ 320(R0), F9
+	VFMLA V14.D2, V8.D2, V9.D2
+	FMOVQ 320(R0), F8
+	VFMLA V11.D2, V7.D2, V8.D2
+	FMOVQ 336(R0), F7
+	VFMLA V16.D2, V0.D2, V7.D2
+	FMOVQ 336(R0), F0
+	VFMLA V15.D2, V10.D2, V0.D2
+	FMOVQ 336(R0), F10
+	VFMLA V14.D2, V9.D2, V10.D2
+	FMOVQ 336(R0), F9
+	VFMLA V11.D2, V8.D2, V9.D2
+	FMOVQ 352(R0), F8
+	VFMLA V16.D2, V7.D2, V8.D2
+	FMOVQ 352(R0), F7
+	VFMLA V15.D2, V0.D2, V7.D2
+	FMOVQ 352(R0), F0
+	VFMLA V14.D2, V10.D2, V0.D2
+	FMOVQ 352(R0), F10
+	VFMLA V11.D2, V9.D2, V10.D2
+	FMOVQ 368(R0), F9
+	VFMLA V16.D2, V8.D2, V9.D2
+	FMOVQ 368(R0), F8
+	VFMLA V15.D2, V7.D2, V8.D2
+	FMOVQ 368(R0), F7
+	VFMLA V14.D2, V0.D2, V7.D2
+	FMOVQ 368(R0), F0
+	VFMLA V11.D2, V10.D2, V0.D2
+	FMOVQ 384(R0), F10
+	VFMLA V16.D2, V9.D2, V10.D2
+	FMOVQ 384(R0), F9
+	VFMLA V15.D2, V8.D2, V9.D2
+	FMOVQ 384(R0), F8
+	VFMLA V14.D2, V7.D2, V8.D2
+	FMOVQ 384(R0), F7
+	VFMLA V11.D2, V0.D2, V7.D2
+	FMOVQ 400(R0), F0
+	VFMLA V16.D2, V10.D2, V0.D2
+	FMOVQ 400(R0), F10
+	VFMLA V15.D2, V9.D2, V10.D2
+	FMOVQ 400(R0), F9
+	VFMLA V14.D2, V8.D2, V9.D2
+	FMOVQ 400(R0), F8
+	VFMLA V11.D2, V7.D2, V8.D2
+	FMOVQ 416(R0), F7
+	VFMLA V16.D2, V0.D2, V7.D2
+	FMOVQ 416(R0), F0
+	VFMLA V15.D2, V10.D2, V0.D2
+	FMOVQ 416(R0), F10
+	VFMLA V14.D2, V9.D2, V10.D2
+	FMOVQ 416(R0), F9
+	VFMLA V11.D2, V8.D2, V9.D2
+	FMOVQ 432(R0), F8
+	VFMLA V16.D2, V7.D2, V8.D2
+	FMOVQ 432(R0), F7
+	VFMLA V15.D2, V0.D2, V7.D2
+	FMOVQ 432(R0), F0
+	VFMLA V14.D2, V10.D2, V0.D2
+	FMOVQ 432(R0), F10
+	VFMLA V11.D2, V9.D2, V10.D2
+	FMOVQ 448(R0), F9
+	VFMLA V16.D2, V8.D2, V9.D2
+	FMOVQ 448(R0), F8
+	VFMLA V15.D2, V7.D2, V8.D2
+	FMOVQ 448(R0), F7
+	VFMLA V14.D2, V0.D2, V7.D2
+	FMOVQ 448(R0), F0
+	VFMLA V11.D2, V10.D2, V0.D2
+	FMOVQ 448(R0), F17
+	VFMLA V16.D2, V9.D2, V17.D2
+	FMOVQ 448(R0), F16
+	VFMLA V15.D2, V8.D2, V16.D2
+	FMOVQ 448(R0), F15
+	VFMLA V14.D2, V7.D2, V15.D2
+	FMOVQ 448(R0), F14
+	VFMLA V11.D2, V0.D2, V14.D2
+	WORD  $0x6eede42d // FCMGT V13.2D, V1.2D, V13.2D
+	WORD  $0x6eece42c // FCMGT V12.2D, V1.2D, V12.2D
+	WORD  $0x6ef8e42b // FCMGT V11.2D, V1.2D, V24.2D
+	WORD  $0x6ef7e42a // FCMGT V10.2D, V1.2D, V23.2D
+	VSHL  $52, V22.D2, V9.D2
+	VSHL  $52, V21.D2, V8.D2
+	VSHL  $52, V20.D2, V7.D2
+	VSHL  $52, V19.D2, V0.D2
+	VADD  V17.D2, V9.D2, V9.D2
+	VADD  V16.D2, V8.D2, V8.D2
+	VADD  V15.D2, V7.D2, V7.D2
+	VADD  V14.D2, V0.D2, V0.D2
+	WORD  $0x4e6d1d2d // BIC V13.16B, V9.16B, V13.16B
+	WORD  $0x4e6c1d0c // BIC V12.16B, V8.16B, V12.16B
+	WORD  $0x4e6b1ceb // BIC V11.16B, V7.16B, V11.16B
+	WORD  $0x4e6a1c0a // BIC V10.16B, V0.16B, V10.16B
+	FLDPQ (R4), (F9, F8)
+	FLDPQ 32(R4), (F7, F0)
+	WORD  $0x6e69ddad // FMUL V13.2D, V13.2D, V9.2D
+	WORD  $0x6e68dd8c // FMUL V12.2D, V12.2D, V8.2D
+	WORD  $0x6e67dd6b // FMUL V11.2D, V11.2D, V7.2D
+	WORD  $0x6e60dd4a // FMUL V10.2D, V10.2D, V0.2D
+	FLDPQ (R3), (F17, F16)
+	FLDPQ 32(R3), (F15, F14)
+	FLDPQ (R2), (F9, F8)
+	FLDPQ 32(R2), (F7, F0)
+	VFMLS V9.D2, V17.D2, V13.D2
+	VFMLS V8.D2, V16.D2, V12.D2
+	VFMLS V7.D2, V15.D2, V11.D2
+	VFMLS V0.D2, V14.D2, V10.D2
+	FLDPQ (R7), (F9, F8)
+	FLDPQ 32(R7), (F7, F0)
+	WORD  $0x6e69de49 // FMUL V9.2D, V18.2D, V9.2D
+	WORD  $0x6e68de48 // FMUL V8.2D, V18.2D, V8.2D
+	WORD  $0x6e67de47 // FMUL V7.2D, V18.2D, V7.2D
+	WORD  $0x6e60de40 // FMUL V0.2D, V18.2D, V0.2D
+	WORD  $0x4ee9d5a9 // FSUB V9.2D, V13.2D, V9.2D
+	WORD  $0x4ee8d588 // FSUB V8.2D, V12.2D, V8.2D
+	WORD  $0x4ee7d567 // FSUB V7.2D, V11.2D, V7.2D
+	WORD  $0x4ee0d540 // FSUB V0.2D, V10.2D, V0.2D
+	FSTPQ (F9, F8), (R8)
+	FSTPQ (F7, F0), 32(R8)
+	ADD   $64, R8, R8
 	ADD   $64, R7, R7
 	ADD   $64, R6, R6
 	ADD   $64, R5, R5

@@ -13,9 +13,10 @@ import (
 // copy and what there is once for each position are read and written in whole vectors.
 func strided() []kernel {
 	return []kernel{
-		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), logSoftmaxColumns(), scaleStridedUniform(), gradientStrided(), gradientStridedStream(),
-		spreadTargets(), addLogSoftmax(), addLogSoftmaxUniform(), subtractTargets(),
-		targetLosses(), gradientFactors(), targetGradients(),
+		narrowTargets(), targetLogits(), maxStrided(), expStrided(), scaleStrided(), logSoftmaxColumns(),
+		gradientStrided(), gradientStridedStream(), gradientStridedUniform(), gradientStridedUniformStream(), gradientStridedSoft(),
+		spreadTargets(), splitLogSums(), addLogSoftmax(), addLogSoftmaxUniform(),
+		targetLosses(), gradientFactors(), targetGradients(), targetGradientsSoft(),
 		toColumns(), toRows(), sumExpColumns(), expColumns(), pairTerms(), pairGradients(),
 	}
 }
@@ -220,31 +221,62 @@ func logSoftmaxColumns() kernel {
 //
 //	dst[c][j] = x[c][j]·factor[j]
 //	dst[c][j] = target[j]            where first + c is class[j]
-func gradientStrided() kernel { return gradientStridedTo("gradientStrided", false) }
+func gradientStrided() kernel { return gradientStridedTo("gradientStrided", false, false) }
 
 // gradientStridedStream is gradientStrided past the caches. It does not wait for memory if wait is 0: the next call does.
-func gradientStridedStream() kernel { return gradientStridedTo("gradientStridedStream", true) }
+func gradientStridedStream() kernel {
+	return gradientStridedTo("gradientStridedStream", false, true)
+}
 
-func gradientStridedTo(name string, stream bool) kernel {
+// gradientStridedUniform is gradientStrided with
+//
+//	dst[c][j] = x[c][j]·factor[j] − u[c]·scale[j]
+//
+// elsewhere, where the difference is rounded once more.
+func gradientStridedUniform() kernel {
+	return gradientStridedTo("gradientStridedUniform", true, false)
+}
+
+// gradientStridedUniformStream is gradientStridedUniform past the caches, as gradientStridedStream is.
+func gradientStridedUniformStream() kernel {
+	return gradientStridedTo("gradientStridedUniformStream", true, true)
+}
+
+func gradientStridedTo(name string, uniform, stream bool) kernel {
 	dst, x, count, factor := view("dst", F), view("x", F), integer("count"), slice("factor", F)
 	class, first, target := slice("class", i32), integer("first"), slice("target", F)
-	params := []parameter{dst, x, count, factor, class, first, target}
-	stub := []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), count, factor, class, first, target}
+	last := []parameter{count, factor, class, first, target}
+	if uniform {
+		last = append(last, slice("u", F), slice("scale", F))
+	}
 	if stream {
-		params, stub = append(params, integer("wait")), append(stub, integer("wait"))
+		last = append(last, integer("wait"))
 	}
 	return kernel{
 		name:   name,
-		params: params,
-		stub:   stub,
+		params: append([]parameter{dst, x}, last...),
+		stub:   append([]parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride()}, last...),
 		body: func(k *builder) {
 			dst, x, number := k.Array("dst"), k.Array("x"), k.Copy(k.Arg("first"))
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
+			var u asm.Array
+			if uniform {
+				u = k.Array("u")
+			}
 			eachClass(k, func() {
 				factor, from, to := k.Array("factor"), x.Copy(), dst.Copy()
 				class, target, this := k.Array("class"), k.Array("target"), number.Splat(k.F.Int())
-				k.Each(k.Arg("dstColumns"), arrays{to, from, factor, target}, func(l asm.Lanes) {
-					v := loadIndices(k, class).Equal(this).Select(target.Load(), from.Load().Mul(factor.Load()))
+				through, scale := arrays{to, from, factor, target}, asm.Array{}
+				if uniform {
+					scale = k.Array("scale")
+					through = append(through, scale)
+				}
+				k.Each(k.Arg("dstColumns"), through, func(l asm.Lanes) {
+					v := from.Load().Mul(factor.Load())
+					if uniform {
+						v = u.Broadcast().NegMulAdd(scale.Load(), v)
+					}
+					v = loadIndices(k, class).Equal(this).Select(target.Load(), v)
 					if stream {
 						l.Stream(to, v)
 					} else {
@@ -255,10 +287,40 @@ func gradientStridedTo(name string, stream bool) kernel {
 				x.Move(xRow)
 				dst.Move(dstRow)
 				number.Inc(k.Int(1))
+				if uniform {
+					u.Advance(1)
+				}
 			})
 			if stream {
 				k.If(k.Arg("wait").NotEqual(k.Int(0)), k.Fence)
 			}
+		},
+	}
+}
+
+// gradientStridedSoft writes, for positions j and classes c,
+//
+//	dst[c][j] = x[c][j]·factor[j] − u[c][j]·scale[j]
+//
+// where the difference is rounded once more.
+func gradientStridedSoft() kernel {
+	dst, x, u, count, factor, scale := view("dst", F), view("x", F), view("u", F), integer("count"), slice("factor", F), slice("scale", F)
+	return kernel{
+		name:   "gradientStridedSoft",
+		params: []parameter{dst, x, u, count, factor, scale},
+		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), u.data(), u.stride(), count, factor, scale},
+		body: func(k *builder) {
+			dst, x, u := k.Array("dst"), k.Array("x"), k.Array("u")
+			dstRow, xRow, uRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride")), u.Elements(k.Arg("uStride"))
+			eachClass(k, func() {
+				factor, scale, from, soft, to := k.Array("factor"), k.Array("scale"), x.Copy(), u.Copy(), dst.Copy()
+				k.Each(k.Arg("dstColumns"), arrays{to, from, soft, factor, scale}, func(l asm.Lanes) {
+					l.Store(to, l.Load(soft).NegMulAdd(scale.Load(), from.Load().Mul(factor.Load())))
+				})
+				x.Move(xRow)
+				u.Move(uRow)
+				dst.Move(dstRow)
+			})
 		},
 	}
 }
@@ -269,33 +331,6 @@ func loadIndices(k *builder, from asm.Array) asm.Vec {
 		return k.All().LoadWiden(from)
 	}
 	return from.Load()
-}
-
-// scaleStridedUniform writes, for positions j and classes c,
-//
-//	dst[c][j] = x[c][j]·factor[j] − u[c]·scale[j]
-//
-// where the difference is rounded once more.
-func scaleStridedUniform() kernel {
-	dst, x, u, factor, scale := view("dst", F), view("x", F), slice("u", F), slice("factor", F), slice("scale", F)
-	return kernel{
-		name:   "scaleStridedUniform",
-		params: []parameter{dst, x, u, factor, scale},
-		stub:   []parameter{dst.data(), dst.columns(), dst.stride(), x.data(), x.stride(), u, factor, scale},
-		body: func(k *builder) {
-			dst, x, u := k.Array("dst"), k.Array("x"), k.Array("u")
-			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
-			repeat(k, k.Len("u"), 1, func() {
-				factor, scale, from, to := k.Array("factor"), k.Array("scale"), x.Copy(), dst.Copy()
-				k.Each(k.Arg("dstColumns"), arrays{to, from, factor, scale}, func(l asm.Lanes) {
-					l.Store(to, u.Broadcast().NegMulAdd(scale.Load(), from.Load().Mul(factor.Load())))
-				})
-				x.Move(xRow)
-				dst.Move(dstRow)
-				u.Advance(1)
-			})
-		},
-	}
 }
 
 // spreadTargets writes, for positions j and classes c,
@@ -321,6 +356,38 @@ func spreadTargets() kernel {
 					to.Move(uRow)
 					weight.Advance(1)
 				})
+			})
+		},
+	}
+}
+
+// splitLogSums writes m[i] + ln[i] in two parts,
+//
+//	hi[i] = m[i] + ln[i]
+//	lo[i] = what rounding that left out
+func splitLogSums() kernel {
+	return kernel{
+		name:   "splitLogSums",
+		params: []parameter{slice("hi", F), slice("lo", F), slice("m", F), slice("ln", f64)},
+		body: func(k *builder) {
+			hi, lo, m, ln := k.Array("hi"), k.Array("lo"), k.Array("m"), k.Array("ln")
+			repeat(k, k.Len("hi"), k.F.Lanes(), func() {
+				var sums, errs, rest []asm.Vec
+				for i, top := range halves(m.Load()) {
+					sum := top.Add(ln.Vector(i).Load())
+					v := sum.Sub(top)
+					sums = append(sums, sum)
+					errs = append(errs, top.Sub(sum.Sub(v)).Sub(v.Sub(ln.Vector(i).Load())))
+				}
+				rounded := whole(sums)
+				hi.Store(rounded)
+				for i, h := range halves(rounded) {
+					rest = append(rest, sums[i].Sub(h).Add(errs[i]))
+				}
+				lo.Store(whole(rest))
+				for _, a := range (arrays{hi, lo, m, ln}) {
+					a.Advance(k.F.Lanes())
+				}
 			})
 		},
 	}
@@ -418,30 +485,6 @@ func (s wideSum) add(v asm.Vec) {
 func (s wideSum) store(to asm.Array) {
 	for i, v := range s {
 		to.Vector(i).Store(v)
-	}
-}
-
-// subtractTargets does, for positions j and classes c, rounded once,
-//
-//	dst[c][j] −= u[c][j]·scale[j]
-func subtractTargets() kernel {
-	dst, u, scale, count := view("dst", F), view("u", F), slice("scale", F), integer("count")
-	return kernel{
-		name:   "subtractTargets",
-		params: []parameter{dst, u, scale, count},
-		stub:   []parameter{dst.data(), dst.stride(), u.data(), u.columns(), u.stride(), scale, count},
-		body: func(k *builder) {
-			dst, u, scale := k.Array("dst"), k.Array("u"), k.Array("scale")
-			dstRow, uRow := dst.Elements(k.Arg("dstStride")), u.Elements(k.Arg("uStride"))
-			k.Each(k.Arg("uColumns"), arrays{dst, u, scale}, func(l asm.Lanes) {
-				s, from, to := scale.Load(), u.Copy(), dst.Copy()
-				eachClass(k, func() {
-					l.Store(to, l.Load(from).NegMulAdd(s, l.Load(to)))
-					from.Move(uRow)
-					to.Move(dstRow)
-				})
-			})
-		},
 	}
 }
 
@@ -547,6 +590,36 @@ func targetGradients() kernel {
 				isBest := logit.Load().Equal(top.Load())
 				dst.Store(isBest.Select(whole(best), whole(usual)))
 				for _, a := range (arrays{dst, hard, sum, top, logit, factor}) {
+					a.Advance(k.F.Lanes())
+				}
+			})
+		},
+	}
+}
+
+// targetGradientsSoft writes
+//
+//	dst[i] = (exp(logit[i] − max[i])·factor[i] − u[i]·scale[i]) − hardScale·hard[i]
+//
+// where both differences are rounded once more.
+func targetGradientsSoft() kernel {
+	return kernel{
+		name: "targetGradientsSoft",
+		params: []parameter{slice("dst", F), slice("hard", f64), slice("max", F), slice("logit", F), slice("factor", F),
+			slice("u", F), slice("scale", F), number("hardScale", f64)},
+		body: func(k *builder) {
+			dst, hard, top, logit := k.Array("dst"), k.Array("hard"), k.Array("max"), k.Array("logit")
+			factor, u, scale, hardScale, e := k.Array("factor"), k.Array("u"), k.Array("scale"), k.Param("hardScale"), newExponential(k)
+			repeat(k, k.Len("dst"), k.F.Lanes(), func() {
+				d := logit.Load().Sub(top.Load())
+				p, z, _ := e.reduced(d)
+				term := d.NotLess(e.min).Keep(e.scale(p, z)).Mul(factor.Load())
+				var v []asm.Vec
+				for i, t := range halves(u.Load().NegMulAdd(scale.Load(), term)) {
+					v = append(v, t.Sub(hardScale.Mul(hard.Vector(i).Load())))
+				}
+				dst.Store(whole(v))
+				for _, a := range (arrays{dst, hard, top, logit, factor, u, scale}) {
 					a.Advance(k.F.Lanes())
 				}
 			})
