@@ -91,7 +91,11 @@ func (t *columns[F]) storePairs(dst, src []F, n, samples int) {
 
 // copyPieces copies n elements, a multiple of leastPairs, which are too few for a call of copy.
 func copyPieces[F Float](dst, src []F, n int) {
-	for i := 0; i < n; i += leastPairs {
+	i := 0
+	for ; i+4*leastPairs <= n; i += 4 * leastPairs {
+		*(*[4 * leastPairs]F)(dst[i:]) = [4 * leastPairs]F(src[i:])
+	}
+	for ; i < n; i += leastPairs {
 		*(*[leastPairs]F)(dst[i:]) = [leastPairs]F(src[i:])
 	}
 }
