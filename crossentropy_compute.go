@@ -127,8 +127,11 @@ func (w *crossEntropyItem[F]) setLanes() {
 	case fewPositions:
 		w.laneMap = laneMap{1, inner, 0, 0, 1}
 	case pairs:
-		lanes := s.samples * s.count
-		w.laneMap = laneMap{1, lanes, fp.WholeVectors[F](lanes), 0, 1}
+		if lanes := s.samples * s.count; !w.task.hasSoft() || s.count < leastPairGroup {
+			w.laneMap = laneMap{1, lanes, fp.WholeVectors[F](lanes), 0, 1}
+			break
+		}
+		fallthrough
 	case strided:
 		w.laneMap = laneMap{s.samples, s.count, fp.WholeVectors[F](s.count), inner, 1}
 	}
@@ -168,10 +171,10 @@ func (w *crossEntropyItem[F]) loadScores() {
 	}
 }
 
-// copiesPairs reports whether positions with two classes are those of several samples, or do not fill whole vectors, and
-// are copied.
+// copiesPairs reports whether positions with two classes are those of several samples in one group, or do not fill whole
+// vectors, and are copied.
 func (w *crossEntropyItem[F]) copiesPairs() bool {
-	return w.task.order == pairs && (w.span.samples > 1 || w.perGroup < w.width)
+	return w.task.order == pairs && (w.perGroup != w.span.count || w.perGroup < w.width)
 }
 
 // loadColumns loads the scores, and class probabilities, of so many rows of n, or samples of n pairs.
@@ -211,7 +214,7 @@ func (w *crossEntropyItem[F]) setConstants(all int) {
 		return
 	}
 	w.constant = all
-	t, keep, scale := &w.task, 0.0, F(w.task.factor)
+	t, keep, scale, share := &w.task, 0.0, F(w.task.factor), w.task.share()
 	if t.probs == nil {
 		keep = 1 - t.smoothing
 	}
@@ -224,7 +227,7 @@ func (w *crossEntropyItem[F]) setConstants(all int) {
 		return
 	}
 	for i := range w.scale[:all] {
-		w.scale[i], w.soft[i], w.mass[i] = scale, t.share(), t.uniformMass
+		w.scale[i], w.soft[i], w.mass[i] = scale, share, t.uniformMass
 	}
 	if t.probs != nil {
 		for i := range w.class[:all] {
@@ -293,10 +296,13 @@ func (w *crossEntropyItem[F]) narrowTargets(first int) bool {
 	for g := range w.groups {
 		others |= narrowTargets(w.class[g*w.width:], t.targets[first+g*w.groupStep:][:w.perGroup], t.classes)
 	}
-	if others == 0 && inColumns {
-		targetLogits(w.logit[:], w.class[:], w.scores.view(0, 0, w.width), t.classes)
+	if others != 0 || !inColumns {
+		return others == 0
 	}
-	return others == 0
+	for g := range w.groups {
+		targetLogits(w.logit[g*w.width:], w.class[g*w.width:], w.scores.view(g, 0, w.width), t.classes)
+	}
+	return true
 }
 
 // copyTargets copies the class targets and their scores, from lane k of group g on, up to a target that
@@ -354,8 +360,8 @@ func (w *crossEntropyItem[F]) copyTargets(first, g, k int) (endGroup, endLane in
 // takeSoft sets what soft targets add to losses and gradients.
 func (w *crossEntropyItem[F]) takeSoft(lanes int) {
 	splitLogSums(w.hi[:fp.WholeVectors[F](lanes)], w.lo[:], w.max[:], w.ln[:])
-	clear(w.dot[:lanes])
-	if w.task.inRows() || w.task.probs != nil { // then addSoft adds to it
+	if w.task.inRows() { // where addSoft adds to them
+		clear(w.dot[:lanes])
 		clear(w.mass[:lanes])
 	}
 	w.addSoft()

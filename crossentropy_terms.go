@@ -164,11 +164,17 @@ func (w *crossEntropyItem[F]) makeSoft(n int) []F {
 func (w *crossEntropyItem[F]) makeTermsByLane() {
 	t, all := &w.task, w.groups*w.width
 	if !t.isSequential() {
-		lanes, scores := fp.Lanes[F](), w.scores.view(0, 0, all)
-		if scratch := w.scratch[:lanes*lanes]; w.grad == nil {
-			sumExpColumns(w.max[:], w.sum[:], scores, scratch, t.classes)
-		} else {
-			expColumns(w.max[:], w.sum[:], w.terms.view(0, 0, all), scores, scratch, t.classes)
+		lanes := fp.Lanes[F]()
+		scratch, n := w.scratch[:lanes*lanes], all
+		if t.order == pairs {
+			n = w.width // that of a group
+		}
+		for g, at := 0, 0; at < all; g, at = g+1, at+n {
+			if scores := w.scores.view(g, 0, n); w.grad == nil {
+				sumExpColumns(w.max[at:], w.sum[at:], scores, scratch, t.classes)
+			} else {
+				expColumns(w.max[at:], w.sum[at:], w.terms.view(g, 0, n), scores, scratch, t.classes)
+			}
 		}
 		return
 	}
@@ -226,9 +232,9 @@ func (w *crossEntropyItem[F]) addSoftByLane() {
 	w.eachBlock(func(b laneBlock) {
 		scores := w.scores.view(b.group, b.class, b.lanes)
 		if t.probs == nil {
-			addLogSoftmaxUniform(w.dot[b.lane:], t.uniform[b.class:][:b.classes], scores, w.hi[b.lane:], w.lo[b.lane:])
+			addLogSoftmaxUniform(w.dot[b.lane:], t.uniform[b.class:][:b.classes], scores, w.hi[b.lane:], w.lo[b.lane:], b.class)
 		} else {
-			addLogSoftmax(w.dot[b.lane:], w.mass[b.lane:], w.softOf(b), scores, w.hi[b.lane:], w.lo[b.lane:], b.classes)
+			addLogSoftmax(w.dot[b.lane:], w.mass[b.lane:], w.softOf(b), scores, w.hi[b.lane:], w.lo[b.lane:], b.classes, b.class)
 		}
 	})
 }

@@ -445,9 +445,13 @@ func spreadTargetsGeneric[F Float](u, p view.Rows[F], weight []F, keep, share F,
 }
 
 // addLogSoftmaxGeneric is dotLogSoftmax for rows: it adds Σ u[c][j]·((x[c][j]−hi[j])−lo[j]) to
-// dot[j] and Σ u[c][j] to mass[j], class by class. All but x and u are read and written in
-// whole vectors.
-func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+// dot[j] and Σ u[c][j] to mass[j], class by class. If first is 0 both are 0 before. All but x and u are
+// read and written in whole vectors.
+func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
+	if first == 0 {
+		clear(dot[:x.Columns])
+		clear(mass[:x.Columns])
+	}
 	for c := range count {
 		w := u.Row(c)
 		for j, v := range x.Row(c) {
@@ -461,7 +465,10 @@ func addLogSoftmaxGeneric[F Float](dot, mass []float64, u, x view.Rows[F], hi, l
 
 // addLogSoftmaxUniformGeneric is addLogSoftmax, without mass, for soft targets that are the
 // same at all positions.
-func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+func addLogSoftmaxUniformGeneric[F Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
+	if first == 0 {
+		clear(dot[:x.Columns])
+	}
 	for c, w := range u {
 		if w == 0 {
 			continue

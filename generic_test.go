@@ -563,16 +563,16 @@ func logSums[F Float](c *kerneltest.Trial[F]) (hi, lo []F, dot, mass []float64) 
 func testAddLogSoftmax[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		for _, s := range strides(c) {
-			stride, count := s[0], s[1]
-			c.Notes = []any{"stride", stride, "count", count}
+			stride, count, first := s[0], s[1], c.R.IntN(2)
+			c.Notes = []any{"stride", stride, "count", count, "first", first}
 			x := classScores(c, stride, count)
 			u := targetsFor(c, x)
 			hi, lo, wantDot, wantMass := logSums(c)
 			dot, mass := kerneltest.Placed(c, wantDot), kerneltest.Placed(c, wantMass)
 			u1, y, hi1, lo1 := kerneltest.Constant(c, u), kerneltest.Constant(c, x), kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
-			addLogSoftmaxGeneric(wantDot, wantMass, view.Of(u, c.N, stride), view.Of(x, c.N, stride), hi, lo, count)
+			addLogSoftmaxGeneric(wantDot, wantMass, view.Of(u, c.N, stride), view.Of(x, c.N, stride), hi, lo, count, first)
 			c.Call(func() {
-				addLogSoftmax(dot, mass, view.Of(u1, c.N, stride), view.Of(y, c.N, stride), hi1, lo1, count)
+				addLogSoftmax(dot, mass, view.Of(u1, c.N, stride), view.Of(y, c.N, stride), hi1, lo1, count, first)
 			})
 			kerneltest.Same(c, "dot", wantDot[:c.N], dot)
 			kerneltest.Same(c, "mass", wantMass[:c.N], mass)
@@ -583,14 +583,14 @@ func testAddLogSoftmax[F Float](t *testing.T) {
 func testAddLogSoftmaxUniform[F Float](t *testing.T) {
 	kerneltest.Each(t, stridedLengths, func(c *kerneltest.Trial[F]) {
 		for _, s := range strides(c) {
-			stride, count := s[0], s[1]
-			c.Notes = []any{"stride", stride, "count", count}
+			stride, count, first := s[0], s[1], c.R.IntN(2)
+			c.Notes = []any{"stride", stride, "count", count, "first", first}
 			x, u := classScores(c, stride, count), factors(c, count)
 			hi, lo, wantDot, _ := logSums(c)
 			dot, u1, y := kerneltest.Placed(c, wantDot), kerneltest.Constant(c, u), kerneltest.Constant(c, x)
 			hi1, lo1 := kerneltest.Constant(c, hi), kerneltest.Constant(c, lo)
-			addLogSoftmaxUniformGeneric(wantDot, u, view.Of(x, c.N, stride), hi, lo)
-			c.Call(func() { addLogSoftmaxUniform(dot, u1, view.Of(y, c.N, stride), hi1, lo1) })
+			addLogSoftmaxUniformGeneric(wantDot, u, view.Of(x, c.N, stride), hi, lo, first)
+			c.Call(func() { addLogSoftmaxUniform(dot, u1, view.Of(y, c.N, stride), hi1, lo1, first) })
 			kerneltest.Same(c, "dot", wantDot[:c.N], dot)
 		}
 	})

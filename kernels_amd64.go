@@ -685,45 +685,45 @@ func splitLogSums[F fp.Float](hi, lo, m []F, ln []float64) {
 }
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32AVX512(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			addLogSoftmaxF32AVX512(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count, first)
 			return
 		}
-		addLogSoftmaxF64AVX512(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		addLogSoftmaxF64AVX512(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count, first)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32AVX2(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			addLogSoftmaxF32AVX2(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count, first)
 			return
 		}
-		addLogSoftmaxF64AVX2(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		addLogSoftmaxF64AVX2(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count, first)
 		return
 	}
-	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count, first)
 }
 
 // addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
-func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
 	switch tier.Active {
 	case tier.AVX512:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxUniformF32AVX512(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			addLogSoftmaxUniformF32AVX512(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), first)
 			return
 		}
-		addLogSoftmaxUniformF64AVX512(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		addLogSoftmaxUniformF64AVX512(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), first)
 		return
 	case tier.AVX2:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxUniformF32AVX2(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			addLogSoftmaxUniformF32AVX2(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), first)
 			return
 		}
-		addLogSoftmaxUniformF64AVX2(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		addLogSoftmaxUniformF64AVX2(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), first)
 		return
 	}
-	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo, first)
 }
 
 // targetLosses works like targetLossesGeneric.
@@ -1677,28 +1677,28 @@ func splitLogSumsF64AVX512(hi, lo, m, ln []float64)
 func splitLogSumsF64AVX2(hi, lo, m, ln []float64)
 
 //go:noescape
-func addLogSoftmaxF32AVX512(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+func addLogSoftmaxF32AVX512(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count, first int)
 
 //go:noescape
-func addLogSoftmaxF32AVX2(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+func addLogSoftmaxF32AVX2(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count, first int)
 
 //go:noescape
-func addLogSoftmaxF64AVX512(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+func addLogSoftmaxF64AVX512(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count, first int)
 
 //go:noescape
-func addLogSoftmaxF64AVX2(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+func addLogSoftmaxF64AVX2(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF32AVX512(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+func addLogSoftmaxUniformF32AVX512(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF32AVX2(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+func addLogSoftmaxUniformF32AVX2(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF64AVX512(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+func addLogSoftmaxUniformF64AVX512(dot, u, x []float64, xColumns, xStride int, hi, lo []float64, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF64AVX2(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+func addLogSoftmaxUniformF64AVX2(dot, u, x []float64, xColumns, xStride int, hi, lo []float64, first int)
 
 //go:noescape
 func targetLossesF32AVX512(loss []float32, hard, ln, dot []float64, max, logit []float32) (sum float64)

@@ -467,31 +467,31 @@ func splitLogSums[F fp.Float](hi, lo, m []F, ln []float64) {
 }
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxF32NEON(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count)
+			addLogSoftmaxF32NEON(dot, mass, fp.AsFloat32(u.Data), u.Stride, fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), count, first)
 			return
 		}
-		addLogSoftmaxF64NEON(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count)
+		addLogSoftmaxF64NEON(dot, mass, fp.AsFloat64(u.Data), u.Stride, fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), count, first)
 		return
 	}
-	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count, first)
 }
 
 // addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
-func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
 	switch tier.Active {
 	case tier.NEON:
 		if fp.IsFloat32[F]() {
-			addLogSoftmaxUniformF32NEON(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo))
+			addLogSoftmaxUniformF32NEON(dot, fp.AsFloat32(u), fp.AsFloat32(x.Data), x.Columns, x.Stride, fp.AsFloat32(hi), fp.AsFloat32(lo), first)
 			return
 		}
-		addLogSoftmaxUniformF64NEON(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo))
+		addLogSoftmaxUniformF64NEON(dot, fp.AsFloat64(u), fp.AsFloat64(x.Data), x.Columns, x.Stride, fp.AsFloat64(hi), fp.AsFloat64(lo), first)
 		return
 	}
-	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo, first)
 }
 
 // targetLosses works like targetLossesGeneric.
@@ -1089,16 +1089,16 @@ func splitLogSumsF32NEON(hi, lo, m []float32, ln []float64)
 func splitLogSumsF64NEON(hi, lo, m, ln []float64)
 
 //go:noescape
-func addLogSoftmaxF32NEON(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count int)
+func addLogSoftmaxF32NEON(dot, mass []float64, u []float32, uStride int, x []float32, xColumns, xStride int, hi, lo []float32, count, first int)
 
 //go:noescape
-func addLogSoftmaxF64NEON(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count int)
+func addLogSoftmaxF64NEON(dot, mass, u []float64, uStride int, x []float64, xColumns, xStride int, hi, lo []float64, count, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF32NEON(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32)
+func addLogSoftmaxUniformF32NEON(dot []float64, u, x []float32, xColumns, xStride int, hi, lo []float32, first int)
 
 //go:noescape
-func addLogSoftmaxUniformF64NEON(dot, u, x []float64, xColumns, xStride int, hi, lo []float64)
+func addLogSoftmaxUniformF64NEON(dot, u, x []float64, xColumns, xStride int, hi, lo []float64, first int)
 
 //go:noescape
 func targetLossesF32NEON(loss []float32, hard, ln, dot []float64, max, logit []float32) (sum float64)

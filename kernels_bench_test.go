@@ -102,10 +102,10 @@ func stridedWorks[F Float]() []kerneltest.Work {
 			spreadTargets(view.Of(grad, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), u, 0.5, 0.5, classes)
 		}),
 		kerneltest.NewWork("addLogSoftmax", two, func() {
-			addLogSoftmax(dot, sum, view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), zeros, zeros, classes)
+			addLogSoftmax(dot, sum, view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), zeros, zeros, classes, 0)
 		}),
 		kerneltest.NewWork("addLogSoftmaxUniform", one, func() {
-			addLogSoftmaxUniform(dot, u, view.Of(image, itemPositions, pixels), zeros, zeros)
+			addLogSoftmaxUniform(dot, u, view.Of(image, itemPositions, pixels), zeros, zeros, 0)
 		}),
 		kerneltest.NewWork("gradientStridedSoft", three, func() {
 			gradientStridedSoft(view.Of(grad, itemPositions, pixels), view.Of(terms, itemPositions, itemPositions), view.Of(image, itemPositions, pixels), classes, ones, zeros)

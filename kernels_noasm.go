@@ -180,13 +180,13 @@ func splitLogSums[F fp.Float](hi, lo, m []F, ln []float64) {
 }
 
 // addLogSoftmax works like addLogSoftmaxGeneric.
-func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count int) {
-	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count)
+func addLogSoftmax[F fp.Float](dot, mass []float64, u, x view.Rows[F], hi, lo []F, count, first int) {
+	addLogSoftmaxGeneric(dot, mass, u, x, hi, lo, count, first)
 }
 
 // addLogSoftmaxUniform works like addLogSoftmaxUniformGeneric.
-func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F) {
-	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo)
+func addLogSoftmaxUniform[F fp.Float](dot []float64, u []F, x view.Rows[F], hi, lo []F, first int) {
+	addLogSoftmaxUniformGeneric(dot, u, x, hi, lo, first)
 }
 
 // targetLosses works like targetLossesGeneric.

@@ -4565,9 +4565,9 @@ end2:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF32AVX512(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
+// func addLogSoftmaxF32AVX512(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-184
 	VPXORD Z0, Z0, Z0
 	MOVQ   mass_base+24(FP), AX
 	MOVQ   u_base+48(FP), CX
@@ -4584,17 +4584,31 @@ TEXT ·addLogSoftmaxF32AVX512(SB), NOSPLIT, $0-176
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Z1
 	VMOVUPS 64(BX), Z2
+
+endif3:
 	MOVQ    SI, R11
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
 	VMOVUPS (AX), Z3
 	VMOVUPS 64(AX), Z4
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS       (R12), Z5
 	VCVTPS2PD     Y5, Z6
 	VEXTRACTF64X4 $0x01, Z5, Y7
@@ -4617,9 +4631,9 @@ loop3:
 	ADDQ          R9, R11
 	SUBQ          $+1, R13
 	CMPQ          R13, $+0
-	JGT           loop3
+	JGT           loop5
 
-end4:
+end6:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	ADDQ    $+128, AX
@@ -4636,18 +4650,32 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Z1
 	VMOVUPS 64(BX), Z2
+
+endif8:
 	MOVQ    SI, R11
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
 	VMOVUPS (AX), Z3
 	VMOVUPS 64(AX), Z4
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ          bitMasks<>+0(SB), R14
 	KMOVW         (R14)(R10*2), K1
 	VMOVUPS.Z     (R12), K1, Z5
@@ -4672,9 +4700,9 @@ loop6:
 	ADDQ          R9, R11
 	SUBQ          $+1, R13
 	CMPQ          R13, $+0
-	JGT           loop6
+	JGT           loop10
 
-end7:
+end11:
 	VMOVUPS Z3, (AX)
 	VMOVUPS Z4, 64(AX)
 	ADDQ    $+128, AX
@@ -4688,13 +4716,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF32AVX2(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
+// func addLogSoftmaxF32AVX2(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-184
 	MOVQ mass_base+24(FP), AX
 	MOVQ u_base+48(FP), CX
 	MOVQ uStride+72(FP), DX
@@ -4710,21 +4738,39 @@ TEXT ·addLogSoftmaxF32AVX2(SB), NOSPLIT, $0-176
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	VMOVUPS 64(BX), Y2
 	VMOVUPS 96(BX), Y3
+
+endif3:
 	MOVQ    SI, R11
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
 	VMOVUPS 64(AX), Y6
 	VMOVUPS 96(AX), Y7
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS      (R12), Y8
 	VMOVUPS      32(R12), Y9
 	VEXTRACTF128 $0x01, Y8, X11
@@ -4764,9 +4810,9 @@ loop3:
 	ADDQ         R9, R11
 	SUBQ         $+1, R13
 	CMPQ         R13, $+0
-	JGT          loop3
+	JGT          loop5
 
-end4:
+end6:
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
 	VMOVUPS Y6, 64(AX)
@@ -4787,22 +4833,40 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
 	VMOVUPS 64(BX), Y2
 	VMOVUPS 96(BX), Y3
+
+endif8:
 	MOVQ    SI, R11
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
 	VMOVUPS (AX), Y4
 	VMOVUPS 32(AX), Y5
 	VMOVUPS 64(AX), Y6
 	VMOVUPS 96(AX), Y7
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ         byteMasks<>+0(SB), R14
 	MOVQ         R10, R15
 	NEGQ         R15
@@ -4852,9 +4916,9 @@ loop6:
 	ADDQ         R9, R11
 	SUBQ         $+1, R13
 	CMPQ         R13, $+0
-	JGT          loop6
+	JGT          loop10
 
-end7:
+end11:
 	VMOVUPS Y4, (AX)
 	VMOVUPS Y5, 32(AX)
 	VMOVUPS Y6, 64(AX)
@@ -4872,13 +4936,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF64AVX512(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+// func addLogSoftmaxF64AVX512(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-184
 	VPXORD Z0, Z0, Z0
 	MOVQ   mass_base+24(FP), AX
 	MOVQ   u_base+48(FP), CX
@@ -4895,15 +4959,27 @@ TEXT ·addLogSoftmaxF64AVX512(SB), NOSPLIT, $0-176
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Z1
-	MOVQ    SI, R11
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ    SI, R11
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
+	VMOVUPS (AX), Z2
+
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS  (R12), Z3
 	VADDPD   Z2, Z3, Z2
 	VCMPPD   $0x04, Z0, Z3, K1
@@ -4918,9 +4994,9 @@ loop3:
 	ADDQ     R9, R11
 	SUBQ     $+1, R13
 	CMPQ     R13, $+0
-	JGT      loop3
+	JGT      loop5
 
-end4:
+end6:
 	VMOVUPS Z2, (AX)
 	ADDQ    $+64, AX
 	VMOVUPS Z1, (BX)
@@ -4935,16 +5011,28 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VMOVAPS Z0, Z1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Z1
-	MOVQ    SI, R11
-	VMOVUPS (AX), Z2
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif8:
+	MOVQ    SI, R11
+	VMOVAPS Z0, Z2
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
+	VMOVUPS (AX), Z2
+
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ      bitMasks<>+0(SB), R14
 	KMOVW     (R14)(R10*2), K1
 	VMOVUPD.Z (R12), K1, Z3
@@ -4961,9 +5049,9 @@ loop6:
 	ADDQ      R9, R11
 	SUBQ      $+1, R13
 	CMPQ      R13, $+0
-	JGT       loop6
+	JGT       loop10
 
-end7:
+end11:
 	VMOVUPS Z2, (AX)
 	ADDQ    $+64, AX
 	VMOVUPS Z1, (BX)
@@ -4975,13 +5063,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxF64AVX2(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
+// func addLogSoftmaxF64AVX2(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-176
+TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-184
 	MOVQ mass_base+24(FP), AX
 	MOVQ u_base+48(FP), CX
 	MOVQ uStride+72(FP), DX
@@ -4997,17 +5085,31 @@ TEXT ·addLogSoftmaxF64AVX2(SB), NOSPLIT, $0-176
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif3
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
+
+endif3:
 	MOVQ    SI, R11
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif4
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end4
 
-loop3:
+endif4:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end6
+
+loop5:
 	VMOVUPS (R12), Y4
 	VMOVUPS 32(R12), Y5
 	VADDPD  Y2, Y4, Y2
@@ -5031,9 +5133,9 @@ loop3:
 	ADDQ    R9, R11
 	SUBQ    $+1, R13
 	CMPQ    R13, $+0
-	JGT     loop3
+	JGT     loop5
 
-end4:
+end6:
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
 	ADDQ    $+64, AX
@@ -5050,18 +5152,32 @@ end4:
 
 end2:
 	CMPQ    R10, $+0
-	JLE     endif5
+	JLE     endif7
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+176(FP), R11
+	CMPQ    R11, $+0
+	JEQ     endif8
 	VMOVUPS (BX), Y0
 	VMOVUPS 32(BX), Y1
+
+endif8:
 	MOVQ    SI, R11
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+176(FP), R12
+	CMPQ    R12, $+0
+	JEQ     endif9
 	VMOVUPS (AX), Y2
 	VMOVUPS 32(AX), Y3
-	MOVQ    CX, R12
-	MOVQ    count+168(FP), R13
-	CMPQ    R13, $+0
-	JLE     end7
 
-loop6:
+endif9:
+	MOVQ CX, R12
+	MOVQ count+168(FP), R13
+	CMPQ R13, $+0
+	JLE  end11
+
+loop10:
 	LEAQ       byteMasks<>+0(SB), R14
 	MOVQ       R10, R15
 	NEGQ       R15
@@ -5095,9 +5211,9 @@ loop6:
 	ADDQ       R9, R11
 	SUBQ       $+1, R13
 	CMPQ       R13, $+0
-	JGT        loop6
+	JGT        loop10
 
-end7:
+end11:
 	VMOVUPS Y2, (AX)
 	VMOVUPS Y3, 32(AX)
 	ADDQ    $+64, AX
@@ -5111,13 +5227,13 @@ end7:
 	ADDQ    AX, DI
 	ADDQ    AX, R8
 
-endif5:
+endif7:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF32AVX512(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+// func addLogSoftmaxUniformF32AVX512(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
 	MOVQ   dot_base+0(FP), AX
 	MOVQ   x_base+48(FP), CX
@@ -5130,15 +5246,22 @@ TEXT ·addLogSoftmaxUniformF32AVX512(SB), NOSPLIT, $0-136
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Z1
 	VMOVUPS 64(AX), Z2
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSS  (R9), Z3
 	VCMPPS        $0x04, Z0, Z3, K1
 	VMOVUPS       (R8), Z4
@@ -5156,9 +5279,9 @@ loop3:
 	ADDQ          SI, R8
 	SUBQ          $+1, R10
 	CMPQ          R10, $+0
-	JGT           loop3
+	JGT           loop4
 
-end4:
+end5:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z2, 64(AX)
 	ADDQ    $+128, AX
@@ -5171,16 +5294,23 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Z1
 	VMOVUPS 64(AX), Z2
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSS  (R9), Z3
 	VCMPPS        $0x04, Z0, Z3, K1
 	LEAQ          bitMasks<>+0(SB), R11
@@ -5200,9 +5330,9 @@ loop6:
 	ADDQ          SI, R8
 	SUBQ          $+1, R10
 	CMPQ          R10, $+0
-	JGT           loop6
+	JGT           loop8
 
-end7:
+end9:
 	VMOVUPS Z1, (AX)
 	VMOVUPS Z2, 64(AX)
 	ADDQ    $+128, AX
@@ -5212,13 +5342,13 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF32AVX2(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
+// func addLogSoftmaxUniformF32AVX2(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-144
 	MOVQ dot_base+0(FP), AX
 	MOVQ x_base+48(FP), CX
 	MOVQ hi_base+88(FP), DX
@@ -5230,17 +5360,26 @@ TEXT ·addLogSoftmaxUniformF32AVX2(SB), NOSPLIT, $0-136
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSS (R9), Y4
 	VXORPS       Y5, Y5, Y5
 	VCMPPS       $0x04, Y5, Y4, Y6
@@ -5269,9 +5408,9 @@ loop3:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop3
+	JGT          loop4
 
-end4:
+end5:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -5286,18 +5425,27 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSS (R9), Y4
 	VXORPS       Y5, Y5, Y5
 	VCMPPS       $0x04, Y5, Y4, Y6
@@ -5331,9 +5479,9 @@ loop6:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop6
+	JGT          loop8
 
-end7:
+end9:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -5345,13 +5493,13 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF64AVX512(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+// func addLogSoftmaxUniformF64AVX512(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64, first int)
 // Requires: AVX, AVX512F
-TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-144
 	VPXORD Z0, Z0, Z0
 	MOVQ   dot_base+0(FP), AX
 	MOVQ   x_base+48(FP), CX
@@ -5364,14 +5512,20 @@ TEXT ·addLogSoftmaxUniformF64AVX512(SB), NOSPLIT, $0-136
 	JLT    end2
 
 loop1:
+	VMOVAPS Z0, Z1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Z1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSD (R9), Z2
 	VCMPPD       $0x04, Z0, Z2, K1
 	VMOVUPS      (R8), Z3
@@ -5385,9 +5539,9 @@ loop3:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop3
+	JGT          loop4
 
-end4:
+end5:
 	VMOVUPS Z1, (AX)
 	ADDQ    $+64, AX
 	ADDQ    $+64, CX
@@ -5399,15 +5553,21 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VMOVAPS Z0, Z1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Z1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSD (R9), Z2
 	VCMPPD       $0x04, Z0, Z2, K1
 	LEAQ         bitMasks<>+0(SB), R11
@@ -5423,9 +5583,9 @@ loop6:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop6
+	JGT          loop8
 
-end7:
+end9:
 	VMOVUPS Z1, (AX)
 	ADDQ    $+64, AX
 	MOVQ    DI, AX
@@ -5434,13 +5594,13 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 
-// func addLogSoftmaxUniformF64AVX2(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
+// func addLogSoftmaxUniformF64AVX2(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64, first int)
 // Requires: AVX
-TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-136
+TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-144
 	MOVQ dot_base+0(FP), AX
 	MOVQ x_base+48(FP), CX
 	MOVQ hi_base+88(FP), DX
@@ -5452,15 +5612,22 @@ TEXT ·addLogSoftmaxUniformF64AVX2(SB), NOSPLIT, $0-136
 	JLT  end2
 
 loop1:
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif3
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end4
 
-loop3:
+endif3:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end5
+
+loop4:
 	VBROADCASTSD (R9), Y2
 	VXORPS       Y3, Y3, Y3
 	VCMPPD       $0x04, Y3, Y2, Y4
@@ -5481,9 +5648,9 @@ loop3:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop3
+	JGT          loop4
 
-end4:
+end5:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -5496,16 +5663,23 @@ end4:
 
 end2:
 	CMPQ    DI, $+0
-	JLE     endif5
+	JLE     endif6
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    first+136(FP), R8
+	CMPQ    R8, $+0
+	JEQ     endif7
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
-	MOVQ    CX, R8
-	MOVQ    u_base+24(FP), R9
-	MOVQ    u_len+32(FP), R10
-	CMPQ    R10, $+0
-	JLE     end7
 
-loop6:
+endif7:
+	MOVQ CX, R8
+	MOVQ u_base+24(FP), R9
+	MOVQ u_len+32(FP), R10
+	CMPQ R10, $+0
+	JLE  end9
+
+loop8:
 	VBROADCASTSD (R9), Y2
 	VXORPS       Y3, Y3, Y3
 	VCMPPD       $0x04, Y3, Y2, Y4
@@ -5531,9 +5705,9 @@ loop6:
 	ADDQ         SI, R8
 	SUBQ         $+1, R10
 	CMPQ         R10, $+0
-	JGT          loop6
+	JGT          loop8
 
-end7:
+end9:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+64, AX
@@ -5543,7 +5717,7 @@ end7:
 	ADDQ    AX, DX
 	ADDQ    AX, BX
 
-endif5:
+endif6:
 	VZEROUPPER
 	RET
 

@@ -3151,8 +3151,8 @@ end2:
 	RET
 
 // addLogSoftmaxF32NEON is addLogSoftmaxGeneric for float32.
-// func addLogSoftmaxF32NEON(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int)
-TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-176
+// func addLogSoftmaxF32NEON(dot []float64, mass []float64, u []float32, uStride int, x []float32, xColumns int, xStride int, hi []float32, lo []float32, count int, first int)
+TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-184
 	MOVD mass_base+24(FP), R11
 	MOVD u_base+48(FP), R2
 	MOVD uStride+72(FP), R0
@@ -3168,21 +3168,47 @@ TEXT ·addLogSoftmaxF32NEON(SB), NOSPLIT, $0-176
 	BLT  end2
 
 loop1:
+	VMOVI $0, V23.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V16.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R9), (F23, F22)
 	FLDPQ 32(R9), (F21, F20)
 	FLDPQ 64(R9), (F19, F18)
 	FLDPQ 96(R9), (F17, F16)
+
+endif3:
 	MOVD  R3, R4
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V8.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif4
 	FLDPQ (R11), (F15, F14)
 	FLDPQ 32(R11), (F13, F12)
 	FLDPQ 64(R11), (F11, F10)
 	FLDPQ 96(R11), (F9, F8)
-	MOVD  R2, R1
-	MOVD  count+168(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif4:
+	MOVD R2, R1
+	MOVD count+168(FP), R0
+	CMP  $0, R0
+	BLE  end6
+
+loop5:
 	FLDPQ (R1), (F27, F26)
 	FLDPQ 32(R1), (F25, F24)
 	WORD  $0x0e617b67 // FCVTL V7.2D, V27.2S
@@ -3248,9 +3274,9 @@ loop3:
 	ADD   R6, R4, R4
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop5
 
-end4:
+end6:
 	FSTPQ (F15, F14), (R11)
 	FSTPQ (F13, F12), 32(R11)
 	FSTPQ (F11, F10), 64(R11)
@@ -3271,20 +3297,46 @@ end4:
 
 end2:
 	CMP   $0, R5
-	BLE   endif5
+	BLE   endif7
+	VMOVI $0, V23.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V16.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif8
 	FLDPQ (R9), (F23, F22)
 	FLDPQ 32(R9), (F21, F20)
 	FLDPQ 64(R9), (F19, F18)
 	FLDPQ 96(R9), (F17, F16)
+
+endif8:
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V8.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif9
 	FLDPQ (R11), (F15, F14)
 	FLDPQ 32(R11), (F13, F12)
 	FLDPQ 64(R11), (F11, F10)
 	FLDPQ 96(R11), (F9, F8)
-	MOVD  count+168(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif9:
+	MOVD count+168(FP), R1
+	CMP  $0, R1
+	BLE  end11
+
+loop10:
 	VMOVI $0, V27.B16
 	VMOVI $0, V26.B16
 	VMOVI $0, V25.B16
@@ -3398,9 +3450,9 @@ skip8x:
 	ADD   R6, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop10
 
-end7:
+end11:
 	FSTPQ (F15, F14), (R11)
 	FSTPQ (F13, F12), 32(R11)
 	FSTPQ (F11, F10), 64(R11)
@@ -3410,12 +3462,12 @@ end7:
 	FSTPQ (F19, F18), 64(R9)
 	FSTPQ (F17, F16), 96(R9)
 
-endif5:
+endif7:
 	RET
 
 // addLogSoftmaxF64NEON is addLogSoftmaxGeneric for float64.
-// func addLogSoftmaxF64NEON(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int)
-TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-176
+// func addLogSoftmaxF64NEON(dot []float64, mass []float64, u []float64, uStride int, x []float64, xColumns int, xStride int, hi []float64, lo []float64, count int, first int)
+TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-184
 	VMOVI $0, V1.B16
 	MOVD  mass_base+24(FP), R11
 	MOVD  u_base+48(FP), R2
@@ -3432,17 +3484,35 @@ TEXT ·addLogSoftmaxF64NEON(SB), NOSPLIT, $0-176
 	BLT   end2
 
 loop1:
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R9), (F16, F15)
 	FLDPQ 32(R9), (F14, F13)
+
+endif3:
 	MOVD  R3, R4
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif4
 	FLDPQ (R11), (F12, F11)
 	FLDPQ 32(R11), (F10, F9)
-	MOVD  R2, R1
-	MOVD  count+168(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif4:
+	MOVD R2, R1
+	MOVD count+168(FP), R0
+	CMP  $0, R0
+	BLE  end6
+
+loop5:
 	FLDPQ (R1), (F24, F23)
 	FLDPQ 32(R1), (F22, F21)
 	WORD  $0x4e6cd70c // FADD V12.2D, V24.2D, V12.2D
@@ -3483,9 +3553,9 @@ loop3:
 	ADD   R6, R4, R4
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop5
 
-end4:
+end6:
 	FSTPQ (F12, F11), (R11)
 	FSTPQ (F10, F9), 32(R11)
 	ADD   $64, R11, R11
@@ -3502,16 +3572,34 @@ end4:
 
 end2:
 	CMP   $0, R5
-	BLE   endif5
+	BLE   endif7
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif8
 	FLDPQ (R9), (F16, F15)
 	FLDPQ 32(R9), (F14, F13)
+
+endif8:
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+176(FP), R0
+	CMP   $0, R0
+	BEQ   endif9
 	FLDPQ (R11), (F12, F11)
 	FLDPQ 32(R11), (F10, F9)
-	MOVD  count+168(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif9:
+	MOVD count+168(FP), R1
+	CMP  $0, R1
+	BLE  end11
+
+loop10:
 	VMOVI   $0, V24.B16
 	VMOVI   $0, V23.B16
 	VMOVI   $0, V22.B16
@@ -3590,20 +3678,20 @@ skip6x:
 	ADD   R6, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop10
 
-end7:
+end11:
 	FSTPQ (F12, F11), (R11)
 	FSTPQ (F10, F9), 32(R11)
 	FSTPQ (F16, F15), (R9)
 	FSTPQ (F14, F13), 32(R9)
 
-endif5:
+endif7:
 	RET
 
 // addLogSoftmaxUniformF32NEON is addLogSoftmaxUniformGeneric for float32.
-// func addLogSoftmaxUniformF32NEON(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32)
-TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-136
+// func addLogSoftmaxUniformF32NEON(dot []float64, u []float32, x []float32, xColumns int, xStride int, hi []float32, lo []float32, first int)
+TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-144
 	VMOVI $0, V1.B16
 	MOVD  dot_base+0(FP), R8
 	MOVD  x_base+48(FP), R3
@@ -3616,17 +3704,30 @@ TEXT ·addLogSoftmaxUniformF32NEON(SB), NOSPLIT, $0-136
 	BLT   end2
 
 loop1:
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R8), (F16, F15)
 	FLDPQ 32(R8), (F14, F13)
 	FLDPQ 64(R8), (F12, F11)
 	FLDPQ 96(R8), (F10, F9)
-	MOVD  R3, R2
-	MOVD  u_base+24(FP), R1
-	MOVD  u_len+32(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif3:
+	MOVD R3, R2
+	MOVD u_base+24(FP), R1
+	MOVD u_len+32(FP), R0
+	CMP  $0, R0
+	BLE  end5
+
+loop4:
 	FMOVS (R1), F0
 	VDUP  V0.S[0], V18.S4
 	WORD  $0x4e21e651 // FCMEQ V17.4S, V18.4S, V1.4S
@@ -3672,9 +3773,9 @@ loop3:
 	ADD   R5, R2, R2
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop4
 
-end4:
+end5:
 	FSTPQ (F16, F15), (R8)
 	FSTPQ (F14, F13), 32(R8)
 	FSTPQ (F12, F11), 64(R8)
@@ -3689,17 +3790,30 @@ end4:
 
 end2:
 	CMP   $0, R4
-	BLE   endif5
+	BLE   endif6
+	VMOVI $0, V16.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif7
 	FLDPQ (R8), (F16, F15)
 	FLDPQ 32(R8), (F14, F13)
 	FLDPQ 64(R8), (F12, F11)
 	FLDPQ 96(R8), (F10, F9)
-	MOVD  u_base+24(FP), R2
-	MOVD  u_len+32(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif7:
+	MOVD u_base+24(FP), R2
+	MOVD u_len+32(FP), R1
+	CMP  $0, R1
+	BLE  end9
+
+loop8:
 	FMOVS (R2), F0
 	VDUP  V0.S[0], V18.S4
 	WORD  $0x4e21e651 // FCMEQ V17.4S, V18.4S, V1.4S
@@ -3769,20 +3883,20 @@ skip4x:
 	ADD   R5, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop8
 
-end7:
+end9:
 	FSTPQ (F16, F15), (R8)
 	FSTPQ (F14, F13), 32(R8)
 	FSTPQ (F12, F11), 64(R8)
 	FSTPQ (F10, F9), 96(R8)
 
-endif5:
+endif6:
 	RET
 
 // addLogSoftmaxUniformF64NEON is addLogSoftmaxUniformGeneric for float64.
-// func addLogSoftmaxUniformF64NEON(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64)
-TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-136
+// func addLogSoftmaxUniformF64NEON(dot []float64, u []float64, x []float64, xColumns int, xStride int, hi []float64, lo []float64, first int)
+TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-144
 	VMOVI $0, V1.B16
 	MOVD  dot_base+0(FP), R8
 	MOVD  x_base+48(FP), R3
@@ -3795,15 +3909,24 @@ TEXT ·addLogSoftmaxUniformF64NEON(SB), NOSPLIT, $0-136
 	BLT   end2
 
 loop1:
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif3
 	FLDPQ (R8), (F12, F11)
 	FLDPQ 32(R8), (F10, F9)
-	MOVD  R3, R2
-	MOVD  u_base+24(FP), R1
-	MOVD  u_len+32(FP), R0
-	CMP   $0, R0
-	BLE   end4
 
-loop3:
+endif3:
+	MOVD R3, R2
+	MOVD u_base+24(FP), R1
+	MOVD u_len+32(FP), R0
+	CMP  $0, R0
+	BLE  end5
+
+loop4:
 	FMOVD (R1), F0
 	VDUP  V0.D[0], V14.D2
 	WORD  $0x4e61e5cd // FCMEQ V13.2D, V14.2D, V1.2D
@@ -3837,9 +3960,9 @@ loop3:
 	ADD   R5, R2, R2
 	SUB   $1, R0, R0
 	CMP   $0, R0
-	BGT   loop3
+	BGT   loop4
 
-end4:
+end5:
 	FSTPQ (F12, F11), (R8)
 	FSTPQ (F10, F9), 32(R8)
 	ADD   $64, R8, R8
@@ -3852,15 +3975,24 @@ end4:
 
 end2:
 	CMP   $0, R4
-	BLE   endif5
+	BLE   endif6
+	VMOVI $0, V12.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V9.B16
+	MOVD  first+136(FP), R0
+	CMP   $0, R0
+	BEQ   endif7
 	FLDPQ (R8), (F12, F11)
 	FLDPQ 32(R8), (F10, F9)
-	MOVD  u_base+24(FP), R2
-	MOVD  u_len+32(FP), R1
-	CMP   $0, R1
-	BLE   end7
 
-loop6:
+endif7:
+	MOVD u_base+24(FP), R2
+	MOVD u_len+32(FP), R1
+	CMP  $0, R1
+	BLE  end9
+
+loop8:
 	FMOVD   (R2), F0
 	VDUP    V0.D[0], V14.D2
 	WORD    $0x4e61e5cd // FCMEQ V13.2D, V14.2D, V1.2D
@@ -3913,13 +4045,13 @@ skip3x:
 	ADD   R5, R3, R3
 	SUB   $1, R1, R1
 	CMP   $0, R1
-	BGT   loop6
+	BGT   loop8
 
-end7:
+end9:
 	FSTPQ (F12, F11), (R8)
 	FSTPQ (F10, F9), 32(R8)
 
-endif5:
+endif6:
 	RET
 
 // targetLossesF32NEON is targetLossesGeneric for float32.

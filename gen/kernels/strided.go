@@ -397,18 +397,20 @@ func splitLogSums() kernel {
 //
 //	dot[j]  += Σ u[c][j]·((x[c][j] − hi[j]) − lo[j])    where u[c][j] is not 0
 //	mass[j] += Σ u[c][j]
+//
+// with 0 for both before, if first is 0.
 func addLogSoftmax() kernel {
 	dot, mass, u, x := slice("dot", f64), slice("mass", f64), view("u", F), view("x", F)
-	hi, lo, count := slice("hi", F), slice("lo", F), integer("count")
+	hi, lo, count, first := slice("hi", F), slice("lo", F), integer("count"), integer("first")
 	return kernel{
 		name:   "addLogSoftmax",
-		params: []parameter{dot, mass, u, x, hi, lo, count},
-		stub:   []parameter{dot, mass, u.data(), u.stride(), x.data(), x.columns(), x.stride(), hi, lo, count},
+		params: []parameter{dot, mass, u, x, hi, lo, count, first},
+		stub:   []parameter{dot, mass, u.data(), u.stride(), x.data(), x.columns(), x.stride(), hi, lo, count, first},
 		body: func(k *builder) {
 			mass, u := k.Array("mass"), k.Array("u")
 			uRow := u.Elements(k.Arg("uStride"))
 			addLogSoftmaxTo(k, arrays{u}, func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance) {
-				total, from := loadWide(k, mass), u.Copy()
+				total, from := loadUnlessFirst(k, mass), u.Copy()
 				eachClass(k, func() {
 					w := l.Load(from)
 					total.add(w)
@@ -426,12 +428,14 @@ func addLogSoftmax() kernel {
 // addLogSoftmaxUniform does, for positions j and classes c,
 //
 //	dot[j] += Σ u[c]·((x[c][j] − hi[j]) − lo[j])    where u[c] is not 0
+//
+// with dot[j] = 0 before, if first is 0.
 func addLogSoftmaxUniform() kernel {
-	dot, u, x, hi, lo := slice("dot", f64), slice("u", F), view("x", F), slice("hi", F), slice("lo", F)
+	dot, u, x, hi, lo, first := slice("dot", f64), slice("u", F), view("x", F), slice("hi", F), slice("lo", F), integer("first")
 	return kernel{
 		name:   "addLogSoftmaxUniform",
-		params: []parameter{dot, u, x, hi, lo},
-		stub:   []parameter{dot, u, x.data(), x.columns(), x.stride(), hi, lo},
+		params: []parameter{dot, u, x, hi, lo, first},
+		stub:   []parameter{dot, u, x.data(), x.columns(), x.stride(), hi, lo, first},
 		body: func(k *builder) {
 			addLogSoftmaxTo(k, nil, func(l asm.Lanes, dot wideSum, logp func(x asm.Array) asm.Vec, x asm.Array, xRow asm.Distance) {
 				u := k.Array("u")
@@ -452,7 +456,7 @@ func addLogSoftmaxTo(k *builder, more arrays, body func(l asm.Lanes, dot wideSum
 	dot, x, hi, lo := k.Array("dot"), k.Array("x"), k.Array("hi"), k.Array("lo")
 	xRow := x.Elements(k.Arg("xStride"))
 	k.Each(k.Arg("xColumns"), append(more, x, hi, lo), func(l asm.Lanes) {
-		total := loadWide(k, dot)
+		total := loadUnlessFirst(k, dot)
 		body(l, total, func(x asm.Array) asm.Vec { return l.Load(x).Sub(hi.Load()).Sub(lo.Load()) }, x.Copy(), xRow)
 		total.store(dot)
 		dot.Advance(k.F.Lanes())
@@ -462,11 +466,16 @@ func addLogSoftmaxTo(k *builder, more arrays, body func(l asm.Lanes, dot wideSum
 // wideSum is variables of F64 with a sum for each lane of F: one, or two for F32.
 type wideSum []asm.Vec
 
-// loadWide returns the sums that an array begins with.
-func loadWide(k *builder, from asm.Array) (s wideSum) {
-	for i := range k.F.Lanes() / asm.F64.Lanes() {
-		s = append(s, k.Var(from.Vector(i).Load()))
+// loadUnlessFirst returns the sums that an array begins with, or zeros if first is 0.
+func loadUnlessFirst(k *builder, from asm.Array) (s wideSum) {
+	for range k.F.Lanes() / asm.F64.Lanes() {
+		s = append(s, k.Var(k.Const(asm.F64, 0)))
 	}
+	k.If(k.Arg("first").NotEqual(k.Int(0)), func() {
+		for i, v := range s {
+			v.Set(from.Vector(i).Load())
+		}
+	})
 	return s
 }
 
