@@ -557,8 +557,8 @@ func targetGradientsSoftGeneric[F Float](dst []F, hard []float64, max, logit, fa
 // first, so that lanes go across positions here, too. That is done in pieces of 16 bytes.
 
 // toColumnsGeneric writes dst[c][r] = x[r][c] for count rows of x, which fill whole vectors of
-// dst. dst has rows for whole pieces of columns, of which those beyond the columns of x are
-// of no use, and x is read up to the end of a piece behind its last row.
+// dst. If rows are shorter than a piece, dst has rows for a piece of columns, of which those beyond
+// the columns of x are of no use, and x is read up to the end of a piece behind its last row.
 func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
 	for c := range x.Columns {
 		at := c
@@ -571,8 +571,8 @@ func toColumnsGeneric[F Float](dst, x view.Rows[F], count int) {
 }
 
 // toRowsGeneric writes dst[r][c] = x[c][r] for count rows of dst, which fill whole vectors of
-// x. x has rows for whole pieces of columns, and the rows of dst are neighbours. What follows
-// the last one, up to the end of a piece, is of no use afterwards.
+// x. The rows of dst are neighbours. If they are shorter than a piece, x has rows for a piece of columns,
+// and what follows the last row of dst, up to the end of a piece, is of no use afterwards.
 func toRowsGeneric[F Float](dst, x view.Rows[F], count int) {
 	for c := range dst.Columns {
 		at := c

@@ -723,10 +723,12 @@ func testTargetGradientsSoft[F Float](t *testing.T) {
 	})
 }
 
-// pieces returns what makes whole pieces of n elements.
-func pieces[F Float](n int) int {
-	side := 16 / fp.Size[F]()
-	return (n + side - 1) / side * side
+// roomOf returns how many elements a row of n has room for in toColumns and toRows.
+func roomOf[F Float](n int) int {
+	if n == 0 {
+		return 0
+	}
+	return max(n, pieceOf[F]())
 }
 
 // matrices are the sizes of what is transposed: rows of c.N elements, as many as fill some
@@ -744,8 +746,8 @@ func matrices[F Float](t *testing.T, do func(c *kerneltest.Trial[F], rows int)) 
 func testToColumns[F Float](t *testing.T) {
 	matrices(t, func(c *kerneltest.Trial[F], rows int) {
 		stride, width := c.N+c.R.IntN(2), rows+fp.Lanes[F]()*c.R.IntN(2)
-		x := c.Scores(max(0, rows-1)*stride + pieces[F](c.N))
-		want := make([]F, pieces[F](c.N)*width)
+		x := c.Scores(max(0, rows-1)*stride + roomOf[F](c.N))
+		want := make([]F, roomOf[F](c.N)*width)
 		dst, y := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
 		toColumnsGeneric(view.Of(want, width, width), view.Of(x, c.N, stride), rows)
 		c.Call(func() { toColumns(view.Of(dst, width, width), view.Of(y, c.N, stride), rows) })
@@ -756,7 +758,7 @@ func testToColumns[F Float](t *testing.T) {
 func testToRows[F Float](t *testing.T) {
 	matrices(t, func(c *kerneltest.Trial[F], rows int) {
 		width := rows + fp.Lanes[F]()*c.R.IntN(2)
-		x, want := c.Scores(pieces[F](c.N)*width), make([]F, max(0, rows-1)*c.N+pieces[F](c.N))
+		x, want := c.Scores(roomOf[F](c.N)*width), make([]F, max(0, rows-1)*c.N+roomOf[F](c.N))
 		dst, y := kerneltest.Placed(c, want), kerneltest.Constant(c, x)
 		toRowsGeneric(view.Of(want, c.N, c.N), view.Of(x, width, width), rows)
 		c.Call(func() { toRows(view.Of(dst, c.N, c.N), view.Of(y, width, width), rows) })

@@ -6974,6 +6974,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+4
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+4
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+4, R12
+	MOVQ  R12, R13
+	SHLQ  $0x02, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0      (DI)
 	PREFETCHT0      64(DI)
 	PREFETCHT0      128(DI)
@@ -7062,6 +7077,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+4
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+4
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+4, R12
+	MOVQ  R12, R13
+	SHLQ  $0x02, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0     (DI)
 	PREFETCHT0     64(DI)
 	PREFETCHT0     128(DI)
@@ -7162,6 +7192,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+2
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+2
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+2, R12
+	MOVQ  R12, R13
+	SHLQ  $0x03, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0      (DI)
 	PREFETCHT0      64(DI)
 	ADDQ            $+128, DI
@@ -7226,6 +7271,21 @@ loop1:
 	JLE  end4
 
 loop3:
+	CMPQ  R11, $+2
+	JGE   endif5
+	MOVQ  xColumns+56(FP), R12
+	CMPQ  R12, $+2
+	JLT   endif6
+	MOVQ  R11, R12
+	SUBQ  $+2, R12
+	MOVQ  R12, R13
+	SHLQ  $0x03, R13
+	ADDQ  R13, R9
+	IMULQ DX, R12
+	ADDQ  R12, R10
+
+endif6:
+endif5:
 	PREFETCHT0     (DI)
 	PREFETCHT0     64(DI)
 	ADDQ           $+128, DI
@@ -7281,55 +7341,46 @@ TEXT ·toRowsF32AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x02, BX
 	MOVQ   AX, SI
 	ADDQ   $+4096, SI
-	MOVQ   $+0, DI
-	MOVQ   dstColumns+24(FP), R8
-	CMPQ   DI, R8
-	JGE    end2
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
 
 loop1:
-	ADDQ $+4, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x02, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+4
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+4
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+4, R11
+	MOVQ  R11, R12
+	SHLQ  $0x02, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0    (SI)
 	PREFETCHT0    64(SI)
 	PREFETCHT0    128(SI)
 	PREFETCHT0    192(SI)
 	ADDQ          $+256, SI
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          $+16, R11
-	MOVQ          R10, R12
-	VMOVUPS       (R12), Z0
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z1
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z2
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z3
+	VMOVUPS       (R8), Z0
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z1
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z2
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z3
+	ADDQ          BX, R8
 	VUNPCKLPS     Z1, Z0, Z4
 	VUNPCKHPS     Z1, Z0, Z0
 	VUNPCKLPS     Z3, Z2, Z1
@@ -7338,53 +7389,54 @@ loop5:
 	VUNPCKHPD     Z1, Z4, Z1
 	VUNPCKLPD     Z2, Z0, Z4
 	VUNPCKHPD     Z2, Z0, Z0
-	MOVQ          R11, R12
-	VMOVUPS       X3, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X1, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X4, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z3, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z1, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z4, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z3, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z1, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z4, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z3, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z1, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z4, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z0, (R12)
-	ADDQ          DX, R12
-	SUBQ          $+4, R9
-	CMPQ          R9, $+0
-	JGT           loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+16, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+16, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ          R9, R11
+	VMOVUPS       X3, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X1, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X4, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z3, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z1, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z4, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z0, (R11)
+	ADDQ          DX, R11
+	ADDQ          $+16, R9
+	SUBQ          $+4, R10
+	CMPQ          R10, $+0
+	JGT           loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -7399,59 +7451,50 @@ TEXT ·toRowsF32AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x02, BX
 	MOVQ AX, SI
 	ADDQ $+4096, SI
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end2
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	ADDQ $+4, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x02, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+4
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+4
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+4, R11
+	MOVQ  R11, R12
+	SHLQ  $0x02, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0   (SI)
 	PREFETCHT0   64(SI)
 	PREFETCHT0   128(SI)
 	PREFETCHT0   192(SI)
 	ADDQ         $+256, SI
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         $+16, R11
-	MOVQ         R10, R12
-	VMOVUPS      (R12), Y0
-	VMOVUPS      32(R12), Y1
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y2
-	VMOVUPS      32(R12), Y3
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y4
-	VMOVUPS      32(R12), Y5
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y6
-	VMOVUPS      32(R12), Y7
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y4
+	VMOVUPS      32(R8), Y5
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y6
+	VMOVUPS      32(R8), Y7
+	ADDQ         BX, R8
 	VUNPCKLPS    Y2, Y0, Y8
 	VUNPCKLPS    Y3, Y1, Y9
 	VUNPCKHPS    Y2, Y0, Y0
@@ -7468,53 +7511,54 @@ loop5:
 	VUNPCKLPD    Y5, Y1, Y9
 	VUNPCKHPD    Y4, Y0, Y0
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         R11, R12
-	VMOVUPS      X6, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X2, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X8, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X0, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y6, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y2, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y8, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y0, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X7, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X3, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X9, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X1, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y7, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y3, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y9, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y1, (R12)
-	ADDQ         DX, R12
-	SUBQ         $+4, R9
-	CMPQ         R9, $+0
-	JGT          loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+16, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+16, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ         R9, R11
+	VMOVUPS      X6, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X2, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X8, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X0, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y6, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y2, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y8, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y0, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X7, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X3, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X9, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X1, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y7, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y3, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y9, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y1, (R11)
+	ADDQ         DX, R11
+	ADDQ         $+16, R9
+	SUBQ         $+4, R10
+	CMPQ         R10, $+0
+	JGT          loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+16, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+16, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -7530,80 +7574,74 @@ TEXT ·toRowsF64AVX512(SB), NOSPLIT, $0-80
 	SHLQ   $0x03, BX
 	MOVQ   AX, SI
 	ADDQ   $+4096, SI
-	MOVQ   $+0, DI
-	MOVQ   dstColumns+24(FP), R8
-	CMPQ   DI, R8
-	JGE    end2
+	MOVQ   count+72(FP), DI
+	CMPQ   DI, $+0
+	JLE    end2
 
 loop1:
-	ADDQ $+2, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x03, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+2
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+2
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+2, R11
+	MOVQ  R11, R12
+	SHLQ  $0x03, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0    (SI)
 	PREFETCHT0    64(SI)
 	ADDQ          $+128, SI
-	SUBQ          BX, R10
-	SUBQ          BX, R10
-	SUBQ          $+16, R11
-	MOVQ          R10, R12
-	VMOVUPS       (R12), Z0
-	ADDQ          BX, R12
-	VMOVUPS       (R12), Z1
+	VMOVUPS       (R8), Z0
+	ADDQ          BX, R8
+	VMOVUPS       (R8), Z1
+	ADDQ          BX, R8
 	VUNPCKLPD     Z1, Z0, Z2
 	VUNPCKHPD     Z1, Z0, Z0
-	MOVQ          R11, R12
-	VMOVUPS       X2, (R12)
-	ADDQ          DX, R12
-	VMOVUPS       X0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z2, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x01, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z2, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x02, Z0, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z2, (R12)
-	ADDQ          DX, R12
-	VEXTRACTF32X4 $0x03, Z0, (R12)
-	ADDQ          DX, R12
-	SUBQ          $+2, R9
-	CMPQ          R9, $+0
-	JGT           loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+8, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+8, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ          R9, R11
+	VMOVUPS       X2, (R11)
+	ADDQ          DX, R11
+	VMOVUPS       X0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x01, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x02, Z0, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z2, (R11)
+	ADDQ          DX, R11
+	VEXTRACTF32X4 $0x03, Z0, (R11)
+	ADDQ          DX, R11
+	ADDQ          $+16, R9
+	SUBQ          $+2, R10
+	CMPQ          R10, $+0
+	JGT           loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 
@@ -7618,84 +7656,78 @@ TEXT ·toRowsF64AVX2(SB), NOSPLIT, $0-80
 	SHLQ $0x03, BX
 	MOVQ AX, SI
 	ADDQ $+4096, SI
-	MOVQ $+0, DI
-	MOVQ dstColumns+24(FP), R8
-	CMPQ DI, R8
-	JGE  end2
+	MOVQ count+72(FP), DI
+	CMPQ DI, $+0
+	JLE  end2
 
 loop1:
-	ADDQ $+2, DI
-	CMPQ DI, R8
-	JLT  loop1
-
-end2:
-	MOVQ count+72(FP), R8
-	CMPQ R8, $+0
+	MOVQ CX, R8
+	MOVQ AX, R9
+	MOVQ dstColumns+24(FP), R10
+	CMPQ R10, $+0
 	JLE  end4
 
 loop3:
-	MOVQ  DI, R9
-	MOVQ  R9, R10
-	IMULQ BX, R10
-	MOVQ  CX, R11
-	ADDQ  R10, R11
-	MOVQ  R11, R10
-	MOVQ  R9, R11
-	SHLQ  $0x03, R11
-	MOVQ  AX, R12
-	ADDQ  R11, R12
-	MOVQ  R12, R11
-	CMPQ  R9, $+0
-	JLE   end6
+	CMPQ  R10, $+2
+	JGE   endif5
+	MOVQ  dstColumns+24(FP), R11
+	CMPQ  R11, $+2
+	JLT   endif6
+	MOVQ  R10, R11
+	SUBQ  $+2, R11
+	MOVQ  R11, R12
+	SHLQ  $0x03, R12
+	ADDQ  R12, R9
+	IMULQ BX, R11
+	ADDQ  R11, R8
 
-loop5:
+endif6:
+endif5:
 	PREFETCHT0   (SI)
 	PREFETCHT0   64(SI)
 	ADDQ         $+128, SI
-	SUBQ         BX, R10
-	SUBQ         BX, R10
-	SUBQ         $+16, R11
-	MOVQ         R10, R12
-	VMOVUPS      (R12), Y0
-	VMOVUPS      32(R12), Y1
-	ADDQ         BX, R12
-	VMOVUPS      (R12), Y2
-	VMOVUPS      32(R12), Y3
+	VMOVUPS      (R8), Y0
+	VMOVUPS      32(R8), Y1
+	ADDQ         BX, R8
+	VMOVUPS      (R8), Y2
+	VMOVUPS      32(R8), Y3
+	ADDQ         BX, R8
 	VUNPCKLPD    Y2, Y0, Y4
 	VUNPCKLPD    Y3, Y1, Y5
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKHPD    Y3, Y1, Y1
-	MOVQ         R11, R12
-	VMOVUPS      X4, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X0, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y4, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y0, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X5, (R12)
-	ADDQ         DX, R12
-	VMOVUPS      X1, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y5, (R12)
-	ADDQ         DX, R12
-	VEXTRACTF128 $0x01, Y1, (R12)
-	ADDQ         DX, R12
-	SUBQ         $+2, R9
-	CMPQ         R9, $+0
-	JGT          loop5
-
-end6:
-	ADDQ   $+64, CX
-	MOVQ   DX, R9
-	IMUL3Q $+8, R9, R9
-	ADDQ   R9, AX
-	SUBQ   $+8, R8
-	CMPQ   R8, $+0
-	JGT    loop3
+	MOVQ         R9, R11
+	VMOVUPS      X4, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X0, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y4, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y0, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X5, (R11)
+	ADDQ         DX, R11
+	VMOVUPS      X1, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y5, (R11)
+	ADDQ         DX, R11
+	VEXTRACTF128 $0x01, Y1, (R11)
+	ADDQ         DX, R11
+	ADDQ         $+16, R9
+	SUBQ         $+2, R10
+	CMPQ         R10, $+0
+	JGT          loop3
 
 end4:
+	ADDQ   $+64, CX
+	MOVQ   DX, R8
+	IMUL3Q $+8, R8, R8
+	ADDQ   R8, AX
+	SUBQ   $+8, DI
+	CMPQ   DI, $+0
+	JGT    loop1
+
+end2:
 	VZEROUPPER
 	RET
 

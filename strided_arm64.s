@@ -5257,63 +5257,77 @@ end2:
 // toColumnsF32NEON is toColumnsGeneric for float32.
 // func toColumnsF32NEON(dst []float32, dstStride int, x []float32, xColumns int, xStride int, count int)
 TEXT ·toColumnsF32NEON(SB), NOSPLIT, $0-80
-	MOVD dst_base+0(FP), R11
-	MOVD x_base+32(FP), R10
+	MOVD dst_base+0(FP), R8
+	MOVD x_base+32(FP), R7
 	MOVD dstStride+24(FP), R0
-	LSL  $2, R0, R9
+	LSL  $2, R0, R6
 	MOVD xStride+64(FP), R0
-	LSL  $2, R0, R8
+	LSL  $2, R0, R5
 	MOVD $4, R0
-	MUL  R0, R8, R7
-	ADD  $4096, R10, R6
-	MOVD count+72(FP), R5
-	CMP  $0, R5
+	MUL  R0, R5, R9
+	ADD  $4096, R7, R4
+	MOVD count+72(FP), R3
+	CMP  $0, R3
 	BLE  end2
 
 loop1:
-	MOVD R10, R4
-	MOVD R11, R3
+	MOVD R7, R11
+	MOVD R8, R10
 	MOVD xColumns+56(FP), R2
 	CMP  $0, R2
 	BLE  end4
 
 loop3:
-	PRFM  (R6), PLDL1KEEP
-	PRFM  64(R6), PLDL1KEEP
-	PRFM  128(R6), PLDL1KEEP
-	PRFM  192(R6), PLDL1KEEP
-	ADD   $256, R6, R6
-	MOVD  R4, R1
+	CMP  $4, R2
+	BGE  endif5
+	MOVD xColumns+56(FP), R0
+	CMP  $4, R0
+	BLT  endif6
+	SUB  $4, R2, R1
+	LSL  $2, R1, R0
+	ADD  R0, R11, R11
+	MUL  R6, R1, R0
+	ADD  R0, R10, R10
+
+endif6:
+
+endif5:
+	PRFM  (R4), PLDL1KEEP
+	PRFM  64(R4), PLDL1KEEP
+	PRFM  128(R4), PLDL1KEEP
+	PRFM  192(R4), PLDL1KEEP
+	ADD   $256, R4, R4
+	MOVD  R11, R1
 	FMOVQ (R1), F19
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F18
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F17
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F16
-	ADD   R8, R1, R1
+	ADD   R5, R1, R1
 	FMOVQ (R1), F7
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F6
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F5
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F4
-	ADD   R8, R1, R1
+	ADD   R5, R1, R1
 	FMOVQ (R1), F15
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F14
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F13
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F12
-	ADD   R8, R1, R1
+	ADD   R5, R1, R1
 	FMOVQ (R1), F3
-	ADD   R7, R1, R0
+	ADD   R9, R1, R0
 	FMOVQ (R0), F2
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F1
-	ADD   R7, R0, R0
+	ADD   R9, R0, R0
 	FMOVQ (R0), F0
 	VZIP1 V7.S4, V19.S4, V11.S4
 	VZIP1 V6.S4, V18.S4, V10.S4
@@ -5347,30 +5361,30 @@ loop3:
 	VZIP2 V2.D2, V18.D2, V2.D2
 	VZIP2 V1.D2, V17.D2, V1.D2
 	VZIP2 V0.D2, V16.D2, V0.D2
-	FSTPQ (F15, F14), (R3)
-	FSTPQ (F13, F12), 32(R3)
-	ADD   R9, R3, R3
-	FSTPQ (F11, F10), (R3)
-	FSTPQ (F9, F8), 32(R3)
-	ADD   R9, R3, R3
-	FSTPQ (F7, F6), (R3)
-	FSTPQ (F5, F4), 32(R3)
-	ADD   R9, R3, R3
-	FSTPQ (F3, F2), (R3)
-	FSTPQ (F1, F0), 32(R3)
-	ADD   R9, R3, R3
-	ADD   $16, R4, R4
+	FSTPQ (F15, F14), (R10)
+	FSTPQ (F13, F12), 32(R10)
+	ADD   R6, R10, R10
+	FSTPQ (F11, F10), (R10)
+	FSTPQ (F9, F8), 32(R10)
+	ADD   R6, R10, R10
+	FSTPQ (F7, F6), (R10)
+	FSTPQ (F5, F4), 32(R10)
+	ADD   R6, R10, R10
+	FSTPQ (F3, F2), (R10)
+	FSTPQ (F1, F0), 32(R10)
+	ADD   R6, R10, R10
+	ADD   $16, R11, R11
 	SUB   $4, R2, R2
 	CMP   $0, R2
 	BGT   loop3
 
 end4:
 	MOVD $16, R0
-	MUL  R0, R8, R0
-	ADD  R0, R10, R10
-	ADD  $64, R11, R11
-	SUB  $16, R5, R5
-	CMP  $0, R5
+	MUL  R0, R5, R0
+	ADD  R0, R7, R7
+	ADD  $64, R8, R8
+	SUB  $16, R3, R3
+	CMP  $0, R3
 	BGT  loop1
 
 end2:
@@ -5400,6 +5414,20 @@ loop1:
 	BLE  end4
 
 loop3:
+	CMP  $2, R2
+	BGE  endif5
+	MOVD xColumns+56(FP), R0
+	CMP  $2, R0
+	BLT  endif6
+	SUB  $2, R2, R1
+	LSL  $3, R1, R0
+	ADD  R0, R4, R4
+	MUL  R9, R1, R0
+	ADD  R0, R3, R3
+
+endif6:
+
+endif5:
 	PRFM  (R6), PLDL1KEEP
 	PRFM  64(R6), PLDL1KEEP
 	ADD   $128, R6, R6
@@ -5460,53 +5488,49 @@ TEXT ·toRowsF32NEON(SB), NOSPLIT, $0-80
 	MOVD xStride+64(FP), R0
 	LSL  $2, R0, R7
 	ADD  $4096, R10, R6
-	MOVD $0, R5
-	MOVD dstColumns+24(FP), R0
-	CMP  R0, R5
-	BGE  end2
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	ADD $4, R5, R5
-	CMP R0, R5
-	BLT loop1
-
-end2:
-	MOVD count+72(FP), R4
-	CMP  $0, R4
+	MOVD R9, R4
+	MOVD R10, R3
+	MOVD dstColumns+24(FP), R2
+	CMP  $0, R2
 	BLE  end4
 
 loop3:
-	MOVD R5, R3
-	MUL  R7, R3, R0
-	ADD  R0, R9, R2
-	LSL  $2, R3, R0
-	ADD  R0, R10, R1
-	CMP  $0, R3
-	BLE  end6
+	CMP  $4, R2
+	BGE  endif5
+	MOVD dstColumns+24(FP), R0
+	CMP  $4, R0
+	BLT  endif6
+	SUB  $4, R2, R1
+	LSL  $2, R1, R0
+	ADD  R0, R3, R3
+	MUL  R7, R1, R0
+	ADD  R0, R4, R4
 
-loop5:
+endif6:
+
+endif5:
 	PRFM  (R6), PLDL1KEEP
 	PRFM  64(R6), PLDL1KEEP
 	PRFM  128(R6), PLDL1KEEP
 	PRFM  192(R6), PLDL1KEEP
 	ADD   $256, R6, R6
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   $16, R1, R1
-	MOVD  R2, R0
-	FLDPQ (R0), (F19, F18)
-	FLDPQ 32(R0), (F17, F16)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F7, F6)
-	FLDPQ 32(R0), (F5, F4)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F15, F14)
-	FLDPQ 32(R0), (F13, F12)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F3, F2)
-	FLDPQ 32(R0), (F1, F0)
+	FLDPQ (R4), (F19, F18)
+	FLDPQ 32(R4), (F17, F16)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F7, F6)
+	FLDPQ 32(R4), (F5, F4)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F15, F14)
+	FLDPQ 32(R4), (F13, F12)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	ADD   R7, R4, R4
 	VZIP1 V7.S4, V19.S4, V11.S4
 	VZIP1 V6.S4, V18.S4, V10.S4
 	VZIP1 V5.S4, V17.S4, V9.S4
@@ -5539,7 +5563,7 @@ loop5:
 	VZIP2 V2.D2, V18.D2, V2.D2
 	VZIP2 V1.D2, V17.D2, V1.D2
 	VZIP2 V0.D2, V16.D2, V0.D2
-	MOVD  R1, R0
+	MOVD  R3, R0
 	FMOVQ F15, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F11, (R0)
@@ -5571,20 +5595,21 @@ loop5:
 	FMOVQ F4, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F0, (R0)
-	SUB   $4, R3, R3
-	CMP   $0, R3
-	BGT   loop5
+	ADD   $16, R3, R3
+	SUB   $4, R2, R2
+	CMP   $0, R2
+	BGT   loop3
 
-end6:
+end4:
 	ADD  $64, R9, R9
 	MOVD $16, R0
 	MUL  R0, R8, R0
 	ADD  R0, R10, R10
-	SUB  $16, R4, R4
-	CMP  $0, R4
-	BGT  loop3
+	SUB  $16, R5, R5
+	CMP  $0, R5
+	BGT  loop1
 
-end4:
+end2:
 	RET
 
 // toRowsF64NEON is toRowsGeneric for float64.
@@ -5597,43 +5622,41 @@ TEXT ·toRowsF64NEON(SB), NOSPLIT, $0-80
 	MOVD xStride+64(FP), R0
 	LSL  $3, R0, R7
 	ADD  $4096, R10, R6
-	MOVD $0, R5
-	MOVD dstColumns+24(FP), R0
-	CMP  R0, R5
-	BGE  end2
+	MOVD count+72(FP), R5
+	CMP  $0, R5
+	BLE  end2
 
 loop1:
-	ADD $2, R5, R5
-	CMP R0, R5
-	BLT loop1
-
-end2:
-	MOVD count+72(FP), R4
-	CMP  $0, R4
+	MOVD R9, R4
+	MOVD R10, R3
+	MOVD dstColumns+24(FP), R2
+	CMP  $0, R2
 	BLE  end4
 
 loop3:
-	MOVD R5, R3
-	MUL  R7, R3, R0
-	ADD  R0, R9, R2
-	LSL  $3, R3, R0
-	ADD  R0, R10, R1
-	CMP  $0, R3
-	BLE  end6
+	CMP  $2, R2
+	BGE  endif5
+	MOVD dstColumns+24(FP), R0
+	CMP  $2, R0
+	BLT  endif6
+	SUB  $2, R2, R1
+	LSL  $3, R1, R0
+	ADD  R0, R3, R3
+	MUL  R7, R1, R0
+	ADD  R0, R4, R4
 
-loop5:
+endif6:
+
+endif5:
 	PRFM  (R6), PLDL1KEEP
 	PRFM  64(R6), PLDL1KEEP
 	ADD   $128, R6, R6
-	SUB   R7, R2, R2
-	SUB   R7, R2, R2
-	SUB   $16, R1, R1
-	MOVD  R2, R0
-	FLDPQ (R0), (F11, F10)
-	FLDPQ 32(R0), (F9, F8)
-	ADD   R7, R0, R0
-	FLDPQ (R0), (F3, F2)
-	FLDPQ 32(R0), (F1, F0)
+	FLDPQ (R4), (F11, F10)
+	FLDPQ 32(R4), (F9, F8)
+	ADD   R7, R4, R4
+	FLDPQ (R4), (F3, F2)
+	FLDPQ 32(R4), (F1, F0)
+	ADD   R7, R4, R4
 	VZIP1 V3.D2, V11.D2, V7.D2
 	VZIP1 V2.D2, V10.D2, V6.D2
 	VZIP1 V1.D2, V9.D2, V5.D2
@@ -5642,7 +5665,7 @@ loop5:
 	VZIP2 V2.D2, V10.D2, V2.D2
 	VZIP2 V1.D2, V9.D2, V1.D2
 	VZIP2 V0.D2, V8.D2, V0.D2
-	MOVD  R1, R0
+	MOVD  R3, R0
 	FMOVQ F7, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F3, (R0)
@@ -5658,20 +5681,21 @@ loop5:
 	FMOVQ F4, (R0)
 	ADD   R8, R0, R0
 	FMOVQ F0, (R0)
-	SUB   $2, R3, R3
-	CMP   $0, R3
-	BGT   loop5
+	ADD   $16, R3, R3
+	SUB   $2, R2, R2
+	CMP   $0, R2
+	BGT   loop3
 
-end6:
+end4:
 	ADD  $64, R9, R9
 	MOVD $8, R0
 	MUL  R0, R8, R0
 	ADD  R0, R10, R10
-	SUB  $8, R4, R4
-	CMP  $0, R4
-	BGT  loop3
+	SUB  $8, R5, R5
+	CMP  $0, R5
+	BGT  loop1
 
-end4:
+end2:
 	RET
 
 // sumExpColumnsF32NEON is sumExpColumnsGeneric for float32.

@@ -640,7 +640,8 @@ func targetGradientsSoft() kernel {
 //
 //	dst[c][r] = x[r][c]
 //
-// A tile is as many rows as a vector has lanes, and the columns of a piece.
+// A tile is as many rows as a vector has lanes, and the columns of a piece. The last one of a row begins so early
+// that it ends where the row does, unless the row is shorter than a piece.
 func toColumns() kernel {
 	dst, x, count := view("dst", F), view("x", F), integer("count")
 	return kernel{
@@ -654,7 +655,7 @@ func toColumns() kernel {
 			apart, next := xRow.Times(k.Int(side)), x.Vector(soonVectors).Copy()
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
 				from, to := x.Copy(), dst.Copy()
-				repeat(k, k.Arg("xColumns"), side, func() {
+				eachTile(k, "xColumns", from, to, dstRow, func() {
 					prefetchTile(next, side)
 					for _, column := range columnsOf(from, xRow, apart, side) {
 						to.Store(column)
@@ -667,6 +668,23 @@ func toColumns() kernel {
 			})
 		},
 	}
+}
+
+// eachTile goes through the tiles of some rows, which have so many columns. body moves on in the rows, and by a
+// row for each column in the columns.
+func eachTile(k *builder, columns string, inRows, inColumns asm.Array, columnsRow asm.Distance, body func()) {
+	side, left := pieceOf(k.F), k.Copy(k.Arg(columns))
+	k.While(left.Greater(k.Int(0)), func() {
+		k.If(left.Less(k.Int(side)), func() {
+			k.If(k.Arg(columns).AtLeast(k.Int(side)), func() {
+				back := left.Minus(k.Int(side))
+				inRows.Move(inRows.Elements(back))
+				inColumns.Move(columnsRow.Times(back))
+			})
+		})
+		body()
+		left.Dec(k.Int(side))
+	})
 }
 
 // soonVectors is how many vectors ahead of their use tiles are asked for.
@@ -684,8 +702,8 @@ func prefetchTile(next asm.Array, side int) {
 //
 //	dst[r][c] = x[c][r]
 //
-// A tile may write behind the end of a row, where the next one begins. So the rows of a tile
-// are written in their order, and the tiles of the last columns first.
+// in the tiles of toColumns. That of a row that is shorter than a piece writes behind its end, where the next one
+// begins: so the rows of a tile are written in their order.
 func toRows() kernel {
 	dst, x, count := view("dst", F), view("x", F), integer("count")
 	return kernel{
@@ -697,24 +715,14 @@ func toRows() kernel {
 			dstRow, xRow := dst.Elements(k.Arg("dstStride")), x.Elements(k.Arg("xStride"))
 			side := pieceOf(k.F)
 			next := dst.Vector(soonVectors).Copy()
-			padded := k.Copy(k.Int(0)) // the columns of whole tiles
-			k.While(padded.Less(k.Arg("dstColumns")), func() { padded.Inc(k.Int(side)) })
 			repeat(k, k.Arg("count"), k.F.Lanes(), func() {
-				left := k.Copy(padded)
-				from, to := x.Plus(xRow.Times(left)).Copy(), dst.Plus(dst.Elements(left)).Copy()
-				k.While(left.Greater(k.Int(0)), func() {
+				from, to := x.Copy(), dst.Copy()
+				eachTile(k, "dstColumns", to, from, xRow, func() {
 					prefetchTile(next, side)
-					for range side {
-						from.MoveBack(xRow)
-					}
-					to.Advance(-side)
 					var columns []asm.Vec
-					column := from.Copy()
-					for i := range side {
-						columns = append(columns, column.Load())
-						if i+1 < side {
-							column.Move(xRow)
-						}
+					for range side {
+						columns = append(columns, from.Load())
+						from.Move(xRow)
 					}
 					rows, row := transposed(columns), to.Copy()
 					for piece := range 4 {
@@ -723,7 +731,7 @@ func toRows() kernel {
 							row.Move(dstRow)
 						}
 					}
-					left.Dec(k.Int(side))
+					to.Advance(side)
 				})
 				x.Advance(k.F.Lanes())
 				dst.Move(dstRow.Times(k.Int(k.F.Lanes())))
