@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/gotrellis/trellis/internal/fp"
+	"github.com/gotrellis/trellis/internal/view"
 	"github.com/gotrellis/trellis/internal/workspace"
 )
 
@@ -36,6 +37,7 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 	if w.bad >= 0 {
 		return 0
 	}
+	w.fetchNext()
 	log1p(w.ln[:lanes], w.sum[:lanes])
 	if t.hasSoft() {
 		w.takeSoft(lanes)
@@ -57,6 +59,27 @@ func (w *crossEntropyItem[F]) compute(item int) float64 {
 		w.writeGrad(all)
 	}
 	return sum
+}
+
+// fetchNext asks for the class probabilities of the next item, and for scores that makeTerms has not asked for, if items are
+// parts of samples: the processor does not expect that another class comes next.
+func (w *crossEntropyItem[F]) fetchNext() {
+	t := &w.task
+	if t.probs == nil || t.parts == 1 || w.next >= t.items() {
+		return
+	}
+	s := t.span(w.next)
+	at := t.offset(s)
+	var lines [itemPositions / stridedPositions * 2]int32
+	n := 0
+	for i := 0; i < s.count; i += fp.Lanes[F]() {
+		lines[n] = int32(i)
+		n++
+	}
+	fetch(view.Of(t.probs[at:], s.count, t.inner), lines[:n], t.classes)
+	if t.order == pairs {
+		fetch(view.Of(t.x[at:], s.count, t.inner), lines[:n], t.classes)
+	}
 }
 
 // takePairs does loadScores, setTargets and makeTerms in one for whole vectors of positions with two classes, without
@@ -225,6 +248,9 @@ func (w *crossEntropyItem[F]) setConstants(all int) {
 	clear(w.mass[:all])
 	if !t.hasSoft() {
 		return
+	}
+	if t.out.want == productVJP {
+		scale = 0 // where there is no position
 	}
 	for i := range w.scale[:all] {
 		w.scale[i], w.soft[i], w.mass[i] = scale, share, t.uniformMass

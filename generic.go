@@ -546,10 +546,17 @@ func targetGradientsSoftGeneric[F Float](dst []F, hard []float64, max, logit, fa
 		dst[i] = logit[i] - max[i]
 	}
 	fp.Exps(dst, dst, 0)
-	for i, e := range dst {
-		d := [1]F{e * factor[i]}
-		fp.AddMultiples(d[:], []F{u[i]}, -scale[i])
-		dst[i] = F(float64(d[0]) - float64(hardScale*hard[i]))
+	for at := 0; at < len(dst); at += chunk {
+		var factors [chunk]F
+		d := dst[at:min(at+chunk, len(dst))]
+		for i := range d {
+			d[i] *= factor[at+i]
+			factors[i] = -scale[at+i]
+		}
+		fp.AddProducts(d, u[at:][:len(d)], factors[:], -1)
+		for i, v := range d {
+			d[i] = F(float64(v) - float64(hardScale*hard[at+i]))
+		}
 	}
 }
 
